@@ -1,0 +1,38 @@
+"""A load generator for WebSocket APIs.
+
+    from ws_load_test import Plan, run
+
+    result = run(Plan.of("ws://localhost:3001", connections=100, duration="10s"))
+    print(result.summary["response_time_ns"]["p99"])
+
+The names below are the public API; everything else may change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ws_load_test.api import Result, run
+    from ws_load_test.errors import LoadTestError, PlanError
+    from ws_load_test.plan import Plan
+
+__version__ = "0.1.0"
+__all__ = ["LoadTestError", "Plan", "PlanError", "Result", "__version__", "run"]
+
+_HOMES = {
+    "LoadTestError": "ws_load_test.errors",
+    "Plan": "ws_load_test.plan",
+    "PlanError": "ws_load_test.errors",
+    "Result": "ws_load_test.api",
+    "run": "ws_load_test.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use, so that `ws-load-test --help` does not wait for numpy.
+    if name in _HOMES:
+        from importlib import import_module  # noqa: PLC0415
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

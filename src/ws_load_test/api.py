@@ -1,0 +1,150 @@
+"""Running a plan from Python: what the command line does, without a terminal.
+
+    from ws_load_test import Plan, run
+
+    result = run(Plan.of("ws://localhost:3001", connections=100, duration="10s"))
+    assert result.exit_code == 0, result.summary["faults"]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ws_load_test import __version__
+from ws_load_test.errors import ExitCode, OutputError
+from ws_load_test.fleet.host import facts, prepare
+from ws_load_test.fleet.local import LocalFleet
+from ws_load_test.measure.recording import Header, Interval, Recording, RecordingWriter, Trailer
+from ws_load_test.measure.summary import exit_code, summarise
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from ws_load_test.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run amounted to."""
+
+    recording: Recording
+    """Everything measured, interval by interval."""
+    summary: dict[str, Any]
+    """The same object that ``--json`` prints and that ends a recording."""
+    exit_code: ExitCode
+    """What the command line would return."""
+    output_error: OutputError | None = None
+    """Why the recording on disk is not whole, if it is not."""
+
+
+def run(
+    plan: Plan,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    on_interval: Callable[[Interval], None] | None = None,
+    interval_s: float = 1.0,
+) -> Result:
+    """Runs a plan to its end, in a script or in a notebook's cell.
+
+    Args:
+        plan: What to run.
+        output: Where to write the recording as the run goes; a file that exists is overwritten.
+        on_interval: Called with each interval of the run as it ends, in the thread that runs the fleet.
+        interval_s: How long an interval is.
+
+    Raises:
+        HostError: This machine cannot carry the plan.
+        UsageError: The plan's certificates cannot be used.
+        OutputError: `output` cannot be opened for writing.
+    """
+    running = Run(plan, output=output, on_interval=on_interval, interval_s=interval_s)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(running.execute())
+    # A notebook runs its cells inside a loop, where a second one cannot run in the same thread.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, running.execute()).result()
+
+
+class Run:
+    """One run of a plan: its fleet, its recording, its summary."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        output: str | os.PathLike[str] | None = None,
+        on_interval: Callable[[Interval], None] | None = None,
+        interval_s: float = 1.0,
+    ) -> None:
+        """Checks the machine and opens the recording; see `run` for what is raised."""
+        prepare(plan)
+        self.plan = plan
+        self.fleet: LocalFleet | None = None
+        """What runs the plan, once it runs."""
+        self._interval_ns = round(interval_s * 1e9)
+        self._on_interval = on_interval
+        self._intervals: list[Interval] = []
+        self._output_error: OutputError | None = None
+        self._writer = None if output is None else RecordingWriter(output)
+
+    async def execute(self) -> Result:
+        """Runs the plan; cancelling it stops the workers at once."""
+        public = self.plan.public()
+        header = Header(
+            tool=f"ws-load-test {__version__}",
+            started_at=_now(),
+            plan=msgspec.to_builtins(public),
+            target=public.target.url,
+            host=facts(),
+            workers=self.plan.workers,
+        )
+        with contextlib.ExitStack() as closing:
+            if self._writer is not None:
+                closing.callback(self._keep_writing, self._writer.close)
+                self._keep_writing(self._writer.write_header, header)
+            self.fleet = LocalFleet(self.plan, self._take, self._interval_ns)
+            await self.fleet.run()
+            return self._finish(header, self.fleet)
+
+    def _finish(self, header: Header, fleet: LocalFleet) -> Result:
+        intervals, lost = tuple(self._intervals), tuple(fleet.conductor.lost)
+
+        def trailer(summary: dict[str, Any]) -> Trailer:
+            return Trailer(ended_at=_now(), interrupted=fleet.interrupted, lost_workers=lost, summary=summary)
+
+        summary = summarise([Recording(header, intervals, trailer({}))])
+        last = trailer(summary)
+        if self._writer is not None:
+            self._keep_writing(self._writer.write_trailer, last)
+        code = exit_code(summary, len(lost))
+        if self._output_error is not None and code == ExitCode.PASSED:
+            code = ExitCode.OUTPUT_FAILED
+        return Result(Recording(header, intervals, last), summary, code, self._output_error)
+
+    def _take(self, interval: Interval) -> None:
+        self._intervals.append(interval)
+        if self._writer is not None:
+            self._keep_writing(self._writer.write_interval, interval)
+        if self._on_interval is not None:
+            self._on_interval(interval)
+
+    def _keep_writing(self, write: Callable[..., None], *arguments: Any) -> None:
+        """A recording that fails must not end the run that it records."""
+        try:
+            write(*arguments)
+        except OutputError as error:
+            self._output_error = error
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")

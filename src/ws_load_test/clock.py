@@ -1,0 +1,28 @@
+"""Time: the monotonic clock in nanoseconds, and nothing that sleeps."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
+
+monotonic_ns = time.monotonic_ns
+"""Nanoseconds on CLOCK_MONOTONIC: the same for all processes of a machine, so workers can share a start."""
+
+
+class Clock(Protocol):
+    """Whatever tells the time in monotonic nanoseconds; tests pass one that they move by hand."""
+
+    def now_ns(self) -> int:
+        """The present instant."""
+        ...
+
+
+class MonotonicClock:
+    """The machine's own clock."""
+
+    def now_ns(self) -> int:
+        """The present instant, `monotonic_ns`."""
+        return monotonic_ns()

@@ -1,0 +1,89 @@
+"""`python -m ws_load_test.echo`: the echo server as a program."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ws_load_test.echo.server import run_echo, run_until_stopped, serve
+from ws_load_test.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ws_load_test.echo.server import EchoServer
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve echoes until stopped; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ws_load_test.echo", description="A WebSocket echo server"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
+    parser.add_argument("--tls", action="store_true", help="serve TLS with a certificate made on the spot")
+    parser.add_argument(
+        "--write-ca", type=Path, metavar="FILE", help="write the certificate to trust to FILE"
+    )
+    parser.add_argument(
+        "--follow-stdin",
+        action="store_true",
+        help="end when standard input closes; a line 'counts' on it prints the counters",
+    )
+    options = parser.parse_args(argv)
+    try:
+        if options.follow_stdin:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which closes our stdin
+            run_until_stopped(_serve_following_stdin(options))
+        else:
+            run_echo(options.host, options.port, options.tls, ready=_say, write_ca=options.write_ca)
+    except UsageError as error:
+        # A parent reads the first line of stdout: the URL or why there is none.
+        print(error, file=sys.stdout if options.follow_stdin else sys.stderr, flush=True)
+        return 2
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
+
+
+async def _serve_following_stdin(options: argparse.Namespace) -> None:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+
+    def follow(server: EchoServer) -> None:
+        # A daemon thread: reading a pipe without blocking differs between platforms, and this one must end
+        # with the process wherever it stands.
+        threading.Thread(target=read, args=(server,), daemon=True).start()
+
+    def read(server: EchoServer) -> None:
+        rest = b""
+        while data := os.read(0, 4096):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                if line.strip() == b"counts":
+                    loop.call_soon_threadsafe(_say_counts, server)
+        loop.call_soon_threadsafe(task.cancel)
+
+    await serve(
+        options.host, options.port, tls=options.tls, ready=_say, write_ca=options.write_ca, counts=follow
+    )
+
+
+def _say_counts(server: EchoServer) -> None:
+    counts = {name: getattr(server, name) for name in ("connections", "open", "messages", "bytes", "pongs")}
+    _say(json.dumps(counts | {"cpu_s": time.process_time()}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,245 @@
+"""Listen, choose what a connection gets, count, and stop cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import logging
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, Self
+
+from picows import WSUpgradeRequest, WSUpgradeResponseWithListener, ws_create_server
+
+from ws_load_test import wire
+from ws_load_test.echo.faults import faulty, problem, refused
+from ws_load_test.echo.plain import MAX_MESSAGE_BYTES, PlainEcho, close_frame
+from ws_load_test.errors import UsageError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+    from types import TracebackType
+
+    from picows import WSListener
+
+_BACKLOG = 8192
+_READ_BUFFER_BYTES = 2048  # the least picows takes; grows for connections that need more
+_UPGRADE_TIMEOUT_S = 60.0
+_CLOSE_GRACE_S = 0.25
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())  # a client's protocol errors are its own to report
+
+
+class EchoServer:
+    """An echo server inside the running event loop; an async context manager.
+
+    Attributes:
+        url: Where it listens, once entered; `ws://` or `wss://`.
+        ca_pem: The certificate that clients must trust, as PEM; None without TLS.
+        connections: Connections upgraded so far.
+        open: Connections open now.
+        messages: Messages received, pushes not included.
+        bytes: Payload bytes of these messages.
+        pongs: Pong frames received.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, tls: bool = False) -> None:
+        if not 0 <= port <= 65535:
+            raise UsageError(f"port {port} does not exist; choose 1 to 65535, or 0 for any free port")
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self.url = ""
+        self.ca_pem: bytes | None = None
+        self.connections = 0
+        self.open = 0
+        self.messages = 0
+        self.bytes = 0
+        self.pongs = 0
+        self.transports: set[asyncio.Transport] = set()
+
+    async def __aenter__(self) -> Self:
+        context = self._tls_context() if self._tls else None
+        try:
+            self._server = await ws_create_server(
+                self._listener,
+                self._host,
+                self._port,
+                ssl=context,
+                backlog=_BACKLOG,
+                enable_auto_pong=False,  # pongs join the replies of their read
+                max_frame_size=MAX_MESSAGE_BYTES,
+                read_buffer_init_size=_READ_BUFFER_BYTES,
+                websocket_handshake_timeout=_UPGRADE_TIMEOUT_S,
+                logger_name=_log,
+            )
+        except (OSError, UnicodeError) as error:
+            raise UsageError(_why_not(self._host, self._port, error)) from error
+        self.url = _url_of(self._server.sockets[0], tls=self._tls)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._server is None:
+            return
+        self._server.close()
+        for transport in tuple(self.transports):
+            transport.write(close_frame(wire.GOING_AWAY, "the server is stopping"))
+            transport.close()
+        for _ in range(5):  # closing takes a few turns of the loop when nothing is left to send
+            await asyncio.sleep(0)
+        if self.transports:
+            await asyncio.sleep(_CLOSE_GRACE_S)
+        for transport in tuple(self.transports):
+            transport.abort()
+        await self._server.wait_closed()
+        self._server = None
+
+    def _listener(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
+        """Choose at the upgrade, so that plain echoes pay nothing for the faults others ask for."""
+        tokens = request.headers.get("Connection", "").lower().split(",")
+        if any(token.strip() == "upgrade" for token in tokens):
+            request.headers["Connection"] = "upgrade"  # picows wants this one token, browsers send a list
+        if b"?" not in request.path:
+            return PlainEcho(self)
+        try:
+            options = faulty(request.path)
+        except ValueError as error:
+            return problem(str(error))
+        if options is None:
+            return PlainEcho(self)
+        return refused(options.status) if options.status else options.listener(self)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        from ws_load_test.certificates import self_signed  # noqa: PLC0415 - cryptography is slow to import
+
+        certificate = self_signed("localhost", "127.0.0.1", "::1")
+        self.ca_pem = certificate.certificate_pem
+        return certificate.server_context()
+
+
+async def serve(
+    host: str,
+    port: int,
+    *,
+    tls: bool = False,
+    ready: Callable[[str], None],
+    write_ca: Path | None = None,
+    counts: Callable[[EchoServer], None] | None = None,
+) -> None:
+    """Serve echoes until cancelled.
+
+    Args:
+        host: Address or name to listen on.
+        port: Port to listen on; 0 for any free one.
+        tls: Whether to serve TLS with a certificate made on the spot.
+        ready: Called once with the URL.
+        write_ca: File to write the certificate to, for clients to trust.
+        counts: Called once with the server, whose counters go on counting.
+
+    Raises:
+        UsageError: The address cannot be listened on.
+    """
+    raise_open_files_limit()
+    async with EchoServer(host, port, tls=tls) as server:
+        if write_ca is not None:
+            _write_ca(server, write_ca)
+        if counts is not None:
+            counts(server)
+        ready(server.url)
+        await asyncio.get_running_loop().create_future()
+
+
+def run_echo(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: bool = False,  # noqa: FBT001, FBT002 - the command line hands it over by position
+    *,
+    ready: Callable[[str], None] = print,
+    write_ca: Path | None = None,
+) -> None:
+    """Serve echoes until SIGINT or SIGTERM; `ready` gets the URL.
+
+    Raises:
+        UsageError: The address cannot be listened on.
+    """
+    run_until_stopped(serve(host, port, tls=tls, ready=ready, write_ca=write_ca))
+
+
+def run_until_stopped(main: Coroutine[None, None, None]) -> None:
+    """Run `main` on the fastest loop there is until it ends, or SIGINT or SIGTERM cancels it."""
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - no Windows wheels
+
+        loop_factory = uvloop.new_event_loop
+
+    async def stoppable() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        with contextlib.suppress(NotImplementedError):  # Windows: the runner turns Ctrl-C into a cancel
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        gc.collect()
+        gc.freeze()  # a full collection over everything imported shows up in the clients' p99.9
+        with contextlib.suppress(asyncio.CancelledError):
+            await main
+
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=loop_factory) as runner,
+    ):
+        runner.run(stoppable())
+
+
+def raise_open_files_limit() -> None:
+    """Raise the soft limit of open files to the hard one: a connection each."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - not on Windows
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS refuses infinity
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _write_ca(server: EchoServer, path: Path) -> None:
+    if server.ca_pem is None:
+        raise UsageError("there is no certificate to write without TLS; leave out --write-ca or add --tls")
+    try:
+        path.write_bytes(server.ca_pem)
+    except OSError as error:
+        raise UsageError(f"cannot write the certificate to {path}: {error.strerror}") from error
+
+
+def _url_of(listening: socket.socket, *, tls: bool) -> str:
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - named for a client to reach, not bound
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
+    return f"{'wss' if tls else 'ws'}://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def _why_not(host: str, port: int, error: OSError | UnicodeError) -> str:
+    """Say in one sentence why `host` and `port` cannot be listened on."""
+    number = getattr(error, "errno", None)
+    if number == errno.EADDRINUSE:
+        return f"port {port} on {host} is already in use; choose another one, or 0 for any free port"
+    if number in (errno.EACCES, errno.EPERM):
+        return f"listening on port {port} of {host} is not permitted; choose a port above 1023"
+    if number == errno.EADDRNOTAVAIL or "could not bind on any address" in str(error):  # asyncio's, no errno
+        return f"{host} is not an address of this machine; listen on 127.0.0.1, or on 0.0.0.0 for all"
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return f"the name {host} does not resolve; listen on 127.0.0.1, or on 0.0.0.0 for all"
+    return f"cannot listen on port {port} of {host}: {error}"

@@ -1,0 +1,1 @@
+"""The hot room: sessions are dialled, messages sent, replies timed."""

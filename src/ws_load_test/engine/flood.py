@@ -1,0 +1,122 @@
+"""The closed load: every connection keeps K messages in flight. The hot path of sending and pairing.
+
+What it costs. Per read that holds replies: one write of as many messages as there were replies, encoded ahead of time; one row in the
+sample columns for each earlier write that the replies belong to. Replies of one read that belong to one write share a row, so the cost
+per message falls with the number in flight.
+
+Replies are paired with messages in order. The instant at which a read's replies were read is also the instant at which their successors
+are due and sent: the write is the next thing that happens.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ws_load_test.engine.connection import Connection, Owner
+from ws_load_test.errors import Fault, FaultKind
+from ws_load_test.measure.samples import BLOCK
+from ws_load_test.units import show_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+UNLIMITED = 1 << 62
+_LAST_ROW = BLOCK - 1
+
+
+class Flood:
+    """What the connections of one worker share: the frames, and how many messages may still leave."""
+
+    def __init__(self, frames: memoryview, in_flight: int, on_idle: Callable[[FloodConnection], None]) -> None:
+        frame_bytes = len(frames) // in_flight
+        self.batches: Sequence[memoryview] = [frames[: count * frame_bytes] for count in range(in_flight + 1)]
+        self.frame_bytes = frame_bytes
+        self.in_flight = in_flight
+        self.left = UNLIMITED
+        """Messages that may still be sent."""
+        self.on_idle = on_idle
+        """Called whenever a connection has nothing in flight and may send nothing."""
+
+
+class FloodConnection(Connection):
+    """A connection under a closed load."""
+
+    def __init__(self, owner: Owner, flood: Flood, expected_pong: bytes | None = None) -> None:
+        super().__init__(owner, expected_pong)
+        self.flood = flood
+        self.in_flight = 0
+        self.pending: deque[tuple[int, int]] = deque()
+        """What is in flight, oldest first: when it was sent, and how many messages left together."""
+
+    def replied(self, count: int, at_ns: int) -> None:
+        """Sends as many messages as were answered, then notes the times of those that were."""
+        in_flight = self.in_flight
+        if count > in_flight:
+            self.owner.tally.pushed += count - in_flight
+            count = in_flight
+            if not count:
+                return
+        self.in_flight = in_flight - count
+        self.send(count, at_ns)
+        samples, pending = self.owner.samples, self.pending
+        while count:
+            sent_ns, together = pending[0]
+            if together <= count:
+                pending.popleft()
+            else:
+                pending[0] = (sent_ns, together - count)
+                together = count
+            count -= together
+            row = samples.used
+            samples.sent[row] = sent_ns
+            samples.done[row] = at_ns
+            samples.count[row] = together
+            samples.used = row + 1
+            if row == _LAST_ROW:
+                samples.flush()
+
+    def send(self, count: int, now_ns: int) -> None:
+        """Sends `count` messages that are due at `now_ns`, or as many as are left."""
+        flood = self.flood
+        if count > flood.left:
+            count = flood.left
+        if self.closing or self.ended or not count:
+            if not self.in_flight:
+                flood.on_idle(self)
+            return
+        batch = flood.batches[count]
+        try:
+            written = self.write(batch)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            # The reader will learn why the session is dead; nothing has left, so nothing is counted.
+            return
+        if written != len(batch):
+            self.write_behind(batch[written:])
+        flood.left -= count
+        self.in_flight += count
+        self.pending.append((now_ns, count))
+        tally = self.owner.tally
+        tally.sent += count
+        tally.bytes_sent += len(batch)
+
+    def give_up_on(self, before_ns: int, timeout_ns: int) -> bool:
+        """Closes the session if a message sent before `before_ns` has no reply yet; returns whether it did.
+
+        A reply that still came would be taken for the answer to a later message, so the session cannot go on.
+        """
+        if not self.pending or self.pending[0][0] >= before_ns or self.closing:
+            return False
+        self.close(Fault(FaultKind.REPLY_TIMEOUT, text=f"did not answer a message within {show_duration(timeout_ns)}"))
+        self.abandoned()
+        return True
+
+    def abandoned(self) -> None:
+        """Counts what was in flight as unanswered."""
+        measured_from_ns = self.owner.samples.measured_from_ns
+        self.owner.tally.unanswered += sum(count for sent_ns, count in self.pending if sent_ns >= measured_from_ns)
+        self.pending.clear()
+        self.in_flight = 0
+        self.flood.on_idle(self)

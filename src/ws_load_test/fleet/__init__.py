@@ -1,0 +1,1 @@
+"""Who runs the workers, and gathers what they report."""

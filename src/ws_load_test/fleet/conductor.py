@@ -1,0 +1,107 @@
+"""What a fleet knows and decides, without doing anything: reports in, intervals and commands out.
+
+Every fleet, of this machine's processes or of other machines', feeds one conductor: what its workers report, and which of them died.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ws_load_test.engine.protocol import PHASES, Phase, Report
+from ws_load_test.measure.recording import Interval, LostWorker, WorkerLoad
+from ws_load_test.measure.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Place = tuple[int, int]
+"""A phase's number and an interval's index in it: where a worker is in its run."""
+BEFORE: Place = (-1, -1)
+BEHIND: Place = (len(PHASES), 0)
+
+
+@dataclass(slots=True)
+class _Gathering:
+    """One interval while its reports come in."""
+
+    tally: Tally = field(default_factory=Tally)
+    from_ns: int = 2**63
+    to_ns: int = 0
+    longest_ns: int = 0
+    workers: list[WorkerLoad] = field(default_factory=list)
+    examples: dict[str, str] = field(default_factory=dict)
+
+
+class Conductor:
+    """Follows the workers of one run."""
+
+    def __init__(self, workers: int, started_ns: int) -> None:
+        """Takes the monotonic instant from which the recording counts."""
+        self.started_ns = started_ns
+        self.lost: list[LostWorker] = []
+        self.opened = 0
+        """Sessions that have opened so far."""
+        self._places: dict[int, Place] = dict.fromkeys(range(workers), BEFORE)
+        self._unready = set(range(workers))
+        self._gathering: dict[Place, _Gathering] = defaultdict(_Gathering)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every worker that lives has opened what it could."""
+        return not self._unready
+
+    @property
+    def finished(self) -> bool:
+        """Whether every worker has said its last word, or is lost."""
+        return all(place == BEHIND for place in self._places.values())
+
+    def is_done(self, worker: int) -> bool:
+        """Whether a worker has said its last word."""
+        return self._places[worker] == BEHIND
+
+    def report(self, worker: int, report: Report) -> list[Interval]:
+        """Takes a worker's report in; returns the intervals that are complete by it."""
+        place = (PHASES.index(report.phase), report.index)
+        gathering = self._gathering[place]
+        tally = Tally.from_wire(report.tally)
+        gathering.tally.merge(tally)
+        gathering.from_ns = min(gathering.from_ns, report.from_ns)
+        gathering.to_ns = max(gathering.to_ns, report.to_ns)
+        length_ns = report.to_ns - report.from_ns
+        gathering.longest_ns = max(gathering.longest_ns, length_ns)
+        gathering.workers.append(WorkerLoad(worker, report.cpu_ns, length_ns))
+        for key, text in report.examples.items():
+            gathering.examples.setdefault(key, text)
+        self.opened += tally.opened
+        if report.ready:
+            self._unready.discard(worker)
+        self._places[worker] = BEHIND if report.done else place
+        return list(self._complete())
+
+    def lose(self, worker: int, reason: str, at_ns: int) -> list[Interval]:
+        """A worker has died; returns the intervals that waited for it alone."""
+        if self.is_done(worker):
+            return []
+        self.lost.append(LostWorker(worker, reason, at_ns - self.started_ns))
+        self._unready.discard(worker)
+        self._places[worker] = BEHIND
+        return list(self._complete())
+
+    def _complete(self) -> Iterator[Interval]:
+        """The intervals that every worker has passed, in order."""
+        passed = min(self._places.values())
+        for place in sorted(place for place in self._gathering if place <= passed):
+            gathering = self._gathering.pop(place)
+            phase: Phase = PHASES[place[0]]
+            yield Interval.of(
+                gathering.tally,
+                index=place[1],
+                phase=phase,
+                from_ns=gathering.from_ns - self.started_ns,
+                to_ns=gathering.to_ns - self.started_ns,
+                measured_ns=gathering.longest_ns if phase == "measured" else 0,
+                workers=sorted(gathering.workers, key=lambda load: load.worker),
+                examples=gathering.examples,
+            )

@@ -1,0 +1,175 @@
+"""What a run, or several together, came to: the object that ``--json`` prints and that ends a recording."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.errors import REMEDIES, ExitCode
+from ws_load_test.measure.tally import Tally
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterable, Sequence
+
+    from ws_load_test.measure.recording import Recording
+
+SCHEMA = 1
+"""The version of the summary's shape."""
+
+
+def summarise(recordings: Sequence[Recording]) -> dict[str, Any]:
+    """Returns the summary of one recording, or of several as if they were one run.
+
+    Counts and histograms of several recordings add up. Their time is the union of their measured times:
+    recordings of machines that ran together share it, repeats add theirs.
+
+    Raises:
+        ValueError: No recording at all, or one whose tallies or start cannot be read.
+    """
+    if not recordings:
+        raise ValueError("a summary needs at least one recording")
+    tally = Tally()
+    for recording in recordings:
+        tally.merge(_total(recording))
+    duration_ns = _union_ns(_measured_span(recording) for recording in recordings)
+    interrupted = any(recording.trailer is None or recording.trailer.interrupted for recording in recordings)
+    lost = any(recording.trailer is not None and recording.trailer.lost_workers for recording in recordings)
+    headers = [recording.header for recording in recordings]
+    return {
+        "schema": SCHEMA,
+        "tool": _joined(header.tool for header in headers),
+        "target": _joined(header.target for header in headers),
+        "load": _load([header.plan.get("load", {}) for header in headers]),
+        "started_at": min(headers, key=lambda header: header.started_ns).started_at,
+        "duration_s": duration_ns / 1e9,
+        "interrupted": interrupted,
+        **_counts(tally),
+        "throughput_per_s": tally.answered_in_time * 1e9 / duration_ns if duration_ns else None,
+        "response_time_ns": tally.response_time_ns.stats(),
+        "service_time_ns": tally.service_time_ns.stats(),
+        "connect_time_ns": tally.connect_time_ns.stats(),
+        "faults": _ranked(tally.faults),
+        "generator": _generator(recordings, tally),
+        # Not when interrupted: half a run proves nothing, and so `passed` says the same as exit code 0.
+        "verdict": {"passed": tally.opened > 0 and not lost and not interrupted, "checks": []},
+    }
+
+
+def exit_code(summary: dict[str, Any], lost_workers: int) -> ExitCode:
+    """Returns what the process tells the shell: of several reasons the one that spoils the run most."""
+    if summary["interrupted"]:
+        return ExitCode.INTERRUPTED
+    if lost_workers:
+        return ExitCode.WORKER_LOST
+    if not summary["connections"]["opened"]:
+        return ExitCode.NOTHING_OPENED
+    if not summary["verdict"]["passed"]:
+        return ExitCode.THRESHOLD_FAILED
+    return ExitCode.PASSED
+
+
+def _total(recording: Recording) -> Tally:
+    """Returns all of a recording's intervals as one tally in which no message is forgotten."""
+    total = Tally()
+    for interval in recording.intervals:
+        total.merge(interval.tally)
+    # What a killed run or a lost worker had in flight was never told: it got no answer, or was not sent.
+    total.unanswered += max(0, total.sent - total.answered - total.unanswered)
+    total.dropped += max(0, total.due - total.sent - total.dropped)
+    return total
+
+
+def _measured_span(recording: Recording) -> tuple[int, int]:
+    """Returns the start and end of a recording's measured time, in ns since 1970."""
+    measured = [interval for interval in recording.intervals if interval.measured_ns]
+    if not measured:
+        return 0, 0
+    length = sum(interval.measured_ns for interval in measured)
+    # Of an interval that is measured in part, the measured part is its end when more follow.
+    first = measured[0]
+    offset = first.to_ns - first.measured_ns if len(measured) > 1 else first.from_ns
+    start = recording.header.started_ns + offset
+    return start, start + length
+
+
+def _union_ns(spans: Iterable[tuple[int, int]]) -> int:
+    """Returns the length in ns of what the spans cover together."""
+    covered, reached = 0, None
+    for start, end in sorted(span for span in spans if span[1] > span[0]):
+        if reached is None or start >= reached:
+            covered += end - start
+            reached = end
+        elif end > reached:
+            covered += end - reached
+            reached = end
+    return covered
+
+
+def _counts(tally: Tally) -> dict[str, Any]:
+    return {
+        "connections": {
+            "attempted": tally.attempted,
+            "opened": tally.opened,
+            "failed": tally.failed,
+            "lost": tally.lost,
+            "closed": _ranked(tally.closed),
+        },
+        "messages": {
+            "due": tally.due,
+            "sent": tally.sent,
+            "answered": tally.answered,
+            "unanswered": tally.unanswered,
+            "dropped": tally.dropped,
+            "pushed": tally.pushed,
+        },
+        "bytes": {"sent": tally.bytes_sent, "received": tally.bytes_received},
+    }
+
+
+def _generator(recordings: Sequence[Recording], tally: Tally) -> dict[str, Any]:
+    reasons = [_reason(kind, times) for kind, times in _ranked(tally.host_errors).items()]
+    return {
+        "workers": sum(recording.header.workers for recording in recordings),
+        "cpu_share": _cpu_share(recordings),
+        "send_lag_ns": tally.send_lag_ns.stats(),
+        "bound": bool(reasons),
+        "reasons": reasons,
+    }
+
+
+def _cpu_share(recordings: Sequence[Recording]) -> float | None:
+    """Returns the share of a core that the busiest worker used while it was measured; None when unknown."""
+    used: dict[tuple[int, int], tuple[int, int]] = {}
+    for number, recording in enumerate(recordings):
+        for interval in recording.intervals:
+            if interval.phase != "measured":
+                continue
+            for load in interval.workers:
+                cpu_ns, wall_ns = used.get((number, load.worker), (0, 0))
+                used[number, load.worker] = cpu_ns + load.cpu_ns, wall_ns + load.wall_ns
+    shares = [cpu_ns / wall_ns for cpu_ns, wall_ns in used.values() if wall_ns]
+    return round(max(shares), 4) if shares else None
+
+
+def _reason(kind: str, times: int) -> str:
+    often = "once" if times == 1 else f"{times} times"
+    sentence = f"the generator's own machine reported {kind} {often}"
+    remedies: dict[str, str] = {str(failing): remedy for failing, remedy in REMEDIES.items()}
+    return f"{sentence}: {remedies[kind]}" if kind in remedies else sentence
+
+
+def _ranked(counts: Counter[str]) -> dict[str, int]:
+    """Returns the counts that are not zero, the highest first, equal ones by name."""
+    return {
+        kind: count for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count
+    }
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+def _load(loads: list[Any]) -> Any:
+    """Returns the load that all recordings share, or all distinct ones as a ``mixed`` load."""
+    distinct = [load for place, load in enumerate(loads) if load not in loads[:place]]
+    return distinct[0] if len(distinct) == 1 else {"kind": "mixed", "loads": distinct}

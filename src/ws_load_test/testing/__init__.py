@@ -1,0 +1,30 @@
+"""Tools for those who extend or test the tool: a server that misbehaves on purpose, and small helpers.
+
+from ws_load_test.testing import FaultyServer, behaviours
+
+with FaultyServer(behaviours.closes_after(3, 1011)) as server:
+    ...
+    server.wait_for(lambda seen: seen.messages == 3)
+"""
+
+from ws_load_test.testing import behaviours, broken
+from ws_load_test.testing.peer import Frame, Gone, Message, Peer, Request, Seen
+from ws_load_test.testing.server import FaultyServer
+from ws_load_test.testing.tools import Certificates, ManualClock, free_port, leaks, unused_port
+
+__all__ = [
+    "Certificates",
+    "FaultyServer",
+    "Frame",
+    "Gone",
+    "ManualClock",
+    "Message",
+    "Peer",
+    "Request",
+    "Seen",
+    "behaviours",
+    "broken",
+    "free_port",
+    "leaks",
+    "unused_port",
+]

@@ -1,0 +1,296 @@
+"""One connection as a faulty server sees it: raw enough to break every rule, counting what the client did."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from ws_load_test import wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+_CONTROL = 0x8  # the bit that tells control opcodes from data (RFC 6455 section 5.2)
+
+
+class Gone(ConnectionError):  # noqa: N818 - not an error, an end
+    """The client left; ends a behaviour quietly."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """An upgrade request; header names are in lower case."""
+
+    target: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame as it came, unmasked, with the instant at which it was complete."""
+
+    opcode: int
+    payload: bytes
+    fin: bool
+    rsv: int
+    masked: bool
+    read_ns: int
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message put together from its fragments, with the instant at which it was complete."""
+
+    opcode: int
+    payload: bytes
+    read_ns: int
+
+
+@dataclass
+class Seen:
+    """What a faulty server saw, over all its connections.
+
+    Attributes:
+        accepted: TCP (or TLS) connections accepted.
+        upgraded: Connections answered with 101.
+        open: Connections whose behaviour is still running.
+        requests: The upgrade requests.
+        messages: Data messages received.
+        replies: Data messages sent as replies.
+        payloads: Payloads of the messages, in order of arrival.
+        pings: Payloads of the pings received.
+        pongs: Payloads of the pongs received.
+        closes: Codes of the close frames received; None for one without a code.
+        violations: What the client did that RFC 6455 forbids, in words.
+        delays_ns: For replies that were delayed on purpose: from message read to reply written.
+    """
+
+    accepted: int = 0
+    upgraded: int = 0
+    open: int = 0
+    requests: list[Request] = field(default_factory=list)
+    messages: int = 0
+    replies: int = 0
+    payloads: list[bytes] = field(default_factory=list)
+    pings: list[bytes] = field(default_factory=list)
+    pongs: list[bytes] = field(default_factory=list)
+    closes: list[int | None] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    delays_ns: list[int] = field(default_factory=list)
+    changed: threading.Condition = field(default_factory=threading.Condition, repr=False, compare=False)
+
+    def note(self) -> None:
+        """Wake whoever waits for a count."""
+        with self.changed:
+            self.changed.notify_all()
+
+    def wait_for(self, condition: Callable[[Seen], bool], timeout_s: float = 5.0) -> None:
+        """Wait until `condition` holds.
+
+        Raises:
+            TimeoutError: It did not within `timeout_s`; the text shows what was seen.
+        """
+        with self.changed:
+            if not self.changed.wait_for(lambda: condition(self), timeout_s):
+                raise TimeoutError(f"not within {timeout_s} s; seen so far: {self}")
+
+
+class Peer:
+    """The client's end of one connection: what behaviours read from and write to."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Seen) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.seen = seen
+        self.request: Request | None = None
+        self.answers_pings = True
+
+    async def read_request(self) -> Request:
+        """Read the upgrade request.
+
+        Raises:
+            Gone: The client left before it was complete.
+        """
+        try:
+            raw = await self._reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, OSError) as error:
+            raise Gone from error
+        first, *lines = raw.decode("latin-1").rstrip().split("\r\n")
+        headers = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        self.request = Request(first.split(" ")[1], headers)
+        self.seen.requests.append(self.request)
+        self.seen.note()
+        return self.request
+
+    def response(
+        self,
+        status: int = 101,
+        *,
+        accept: str | None = None,
+        headers: Mapping[str, str | None] | None = None,
+        body: bytes = b"",
+    ) -> bytes:
+        """Build the answer to the request read before.
+
+        Args:
+            status: HTTP status.
+            accept: `Sec-WebSocket-Accept` instead of the right one.
+            headers: Headers to set, or with None to leave out.
+            body: Sent after the headers, with its length.
+        """
+        assert self.request is not None, "read_request() comes first"
+        fields: dict[str, str | None] = {}
+        if status == HTTPStatus.SWITCHING_PROTOCOLS:
+            key = self.request.headers.get("sec-websocket-key", "")
+            fields = {
+                "Upgrade": "websocket",
+                "Connection": "Upgrade",
+                "Sec-WebSocket-Accept": wire.accept_key(key) if accept is None else accept,
+            }
+        else:
+            fields = {"Content-Length": str(len(body)), "Connection": "close"}
+        fields.update(headers or {})
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in fields.items() if value is not None]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+    async def upgrade(
+        self,
+        *,
+        status: int = 101,
+        accept: str | None = None,
+        headers: Mapping[str, str | None] | None = None,
+        body: bytes = b"",
+        together_with: bytes = b"",
+    ) -> None:
+        """Answer the request; `together_with` leaves in the same write, hence the same TCP segment."""
+        if self.request is None:
+            await self.read_request()
+        if status == HTTPStatus.SWITCHING_PROTOCOLS:
+            self.seen.upgraded += 1
+            self.seen.note()
+        await self.send_raw(self.response(status, accept=accept, headers=headers, body=body) + together_with)
+
+    async def read_frame(self) -> Frame:
+        """Read one frame, count it, and note what it breaks.
+
+        Raises:
+            Gone: The client left.
+        """
+        try:
+            first, second = await self._reader.readexactly(2)
+            size = second & ~wire.MASKED
+            if size == wire.LENGTH_IS_16_BIT:
+                size = int.from_bytes(await self._reader.readexactly(2))
+            elif size == wire.LENGTH_IS_64_BIT:
+                size = int.from_bytes(await self._reader.readexactly(8))
+            masked = bool(second & wire.MASKED)
+            mask = await self._reader.readexactly(4) if masked else b""
+            payload = await self._reader.readexactly(size)
+        except (asyncio.IncompleteReadError, OSError) as error:
+            raise Gone from error
+        read_ns = time.monotonic_ns()
+        if masked:
+            payload = wire.apply_mask(payload, mask)
+        opcode, fin = first & wire.OPCODE_BITS, bool(first & wire.FIN)
+        frame = Frame(opcode, payload, fin, first & wire.RESERVED_BITS, masked, read_ns)
+        self._count(frame)
+        return frame
+
+    def _count(self, frame: Frame) -> None:
+        seen = self.seen
+        if not frame.masked:
+            seen.violations.append("a frame without a mask (section 5.1)")
+        if frame.rsv:
+            seen.violations.append("reserved bits set (section 5.2)")
+        if frame.opcode & _CONTROL and (not frame.fin or len(frame.payload) > wire.LARGEST_CONTROL_PAYLOAD):
+            seen.violations.append("a control frame fragmented or too long (section 5.5)")
+        if frame.opcode == wire.PING:
+            seen.pings.append(frame.payload)
+        elif frame.opcode == wire.PONG:
+            seen.pongs.append(frame.payload)
+        elif frame.opcode == wire.CLOSE:
+            seen.closes.append(int.from_bytes(frame.payload[:2]) if frame.payload else None)
+        seen.note()
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """Yield the client's data messages; answer pings, and the closing handshake, which ends it.
+
+        Raises:
+            Gone: The client left without a closing handshake.
+        """
+        opcode, fragments = 0, b""
+        while True:
+            frame = await self.read_frame()
+            if frame.opcode == wire.PING and self.answers_pings:
+                await self.send_frame(wire.PONG, frame.payload)
+            elif frame.opcode == wire.CLOSE:
+                await self.send_frame(wire.CLOSE, frame.payload[:2])
+                return
+            elif not frame.opcode & _CONTROL:
+                opcode = frame.opcode or opcode
+                fragments += frame.payload
+                if frame.fin:
+                    message = Message(opcode, fragments, frame.read_ns)
+                    opcode, fragments = 0, b""
+                    self.seen.messages += 1
+                    self.seen.payloads.append(message.payload)
+                    self.seen.note()
+                    yield message
+
+    async def reply(self, message: Message) -> None:
+        """Send `message` back and count the reply."""
+        await self.send_frame(message.opcode, message.payload)
+        self.replied()
+
+    def replied(self) -> None:
+        """Count a reply that was sent by other means."""
+        self.seen.replies += 1
+        self.seen.note()
+
+    async def send_frame(
+        self, opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = False, rsv: int = 0
+    ) -> None:
+        """Send one frame; `rsv` holds the reserved bits in their place (0x70)."""
+        mask = b"\x11\x22\x33\x44" if masked else None
+        await self.send_raw(wire.frame(opcode, payload, fin=fin, mask=mask, rsv=rsv))
+
+    async def send_raw(self, data: bytes) -> None:
+        """Send bytes as they are.
+
+        Raises:
+            Gone: The client left.
+        """
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError as error:
+            raise Gone from error
+
+    async def until_gone(self) -> None:
+        """Read and drop everything until the client leaves."""
+        with contextlib.suppress(OSError):
+            while await self._reader.read(1 << 16):
+                pass
+
+    async def close(self) -> None:
+        """Close the TCP connection (FIN), without a closing handshake."""
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    def reset(self) -> None:
+        """Reset the TCP connection (RST): lingering for no time makes the kernel do so."""
+        stream = self._writer.get_extra_info("socket")
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()

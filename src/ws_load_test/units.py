@@ -1,0 +1,99 @@
+"""Amounts as people write and read them: durations, rates, sizes. Data keeps nanoseconds, per second and bytes."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+
+NS_PER_UNIT = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_BYTES_PER_UNIT = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "k": 1000, "m": 1000**2, "kib": 1024, "mib": 1024**2}
+_PER_S = {"s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|µs|ms|s|m|h)")
+_QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)")
+LONGEST_NS = 366 * 24 * 3600 * 10**9
+
+
+def parse_duration_ns(text: str) -> int:
+    """Nanoseconds in a duration such as ``10s``, ``500ms``, ``1m30s``; a bare number means seconds.
+
+    Raises ValueError with what to write instead.
+    """
+    written = text.strip().lower()
+    hint = f'"{text}" is not a duration; write for example 10s, 500ms or 1m30s'
+    if re.fullmatch(r"\d+(\.\d*)?|\.\d+", written):
+        written += "s"
+    total, at = Decimal(0), 0
+    for part in _DURATION.finditer(written):
+        if part.start() != at:
+            raise ValueError(hint)
+        total += Decimal(part[1]) * NS_PER_UNIT[part[2]]
+        at = part.end()
+    if at != len(written) or not written:
+        raise ValueError(hint)
+    if total > LONGEST_NS:
+        raise ValueError(f'"{text}" is longer than a year')
+    return int(total)
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes in a size such as ``512``, ``64kB`` (1000), ``1MiB`` (1024²). Raises ValueError."""
+    found = _QUANTITY.fullmatch(text.strip().lower())
+    if not found or found[2] not in _BYTES_PER_UNIT:
+        raise ValueError(f'"{text}" is not a size; write for example 512, 64kB or 1MiB')
+    return int(Decimal(found[1]) * _BYTES_PER_UNIT[found[2]])
+
+
+def parse_rate_per_s(text: str) -> float:
+    """Events a second in a rate such as ``500``, ``2k/s``, ``90/m``. Raises ValueError."""
+    hint = f'"{text}" is not a rate; write for example 500, 2k/s or 90/m'
+    amount, _, period = text.strip().lower().partition("/")
+    factor = Decimal(1)
+    if amount.endswith("k"):
+        amount, factor = amount[:-1], Decimal(1000)
+    try:
+        value = Decimal(amount.strip()) * factor / _PER_S[period.strip() or "s"]
+    except (InvalidOperation, KeyError):
+        raise ValueError(hint) from None
+    if not value.is_finite() or value < 0:
+        raise ValueError(hint)
+    return float(value)
+
+
+def show_duration(ns: float | None) -> str:
+    """A time in the unit that fits it, three significant digits: ``412 µs``, ``1.20 ms``, ``2 min 5 s``."""
+    if ns is None:
+        return "–"
+    for limit, unit, size in ((999.5, "ns", 1), (999.5e3, "µs", 1e3), (999.5e6, "ms", 1e6), (120e9, "s", 1e9)):
+        if abs(ns) < limit:
+            return f"{three_digits(ns / size)} {unit}"
+    minutes, seconds = divmod(round(ns / 1e9), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
+
+
+def three_digits(value: float) -> str:
+    """A number with three significant digits, and none it does not have: ``1.20``, ``12.0``, ``120``."""
+    magnitude = abs(value)
+    if float(value).is_integer() and magnitude < 1000:
+        return str(int(value))
+    return f"{value:.2f}" if magnitude < 9.995 else f"{value:.1f}" if magnitude < 99.95 else f"{value:.0f}"
+
+
+def show_bytes(size: float) -> str:
+    """A size in the decimal unit that fits it: ``96 B``, ``1.20 MB``."""
+    for limit, unit, step in ((1e3, "B", 1), (1e6, "kB", 1e3), (1e9, "MB", 1e6), (1e12, "GB", 1e9)):
+        if abs(size) < limit:
+            return f"{three_digits(size / step)} {unit}"
+    return f"{three_digits(size / 1e12)} TB"
+
+
+def show_count(count: float) -> str:
+    """A count with its thousands apart: ``1,234,567``."""
+    return f"{count:,.0f}"
+
+
+def show_rate(per_s: float | None) -> str:
+    """Events a second: ``98,300/s``, ``0.500/s``."""
+    if per_s is None:
+        return "–"
+    return f"{per_s:,.0f}/s" if per_s >= 1000 else f"{three_digits(per_s)}/s"

@@ -1,0 +1,65 @@
+"""RFC 6455 on the wire: opcodes, close codes, and frames encoded.
+
+Reading frames is the engine's: it happens once a message, and stands where it is fast.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+FIN, RESERVED_BITS, OPCODE_BITS, MASKED = 0x80, 0x70, 0x0F, 0x80
+LENGTH_IS_16_BIT, LENGTH_IS_64_BIT = 126, 127
+LARGEST_CONTROL_PAYLOAD = 125
+"""RFC 6455, section 5.5: a control frame's payload is at most 125 bytes."""
+
+NORMAL, GOING_AWAY, PROTOCOL_ERROR, NO_CODE, ABNORMAL = 1000, 1001, 1002, 1005, 1006
+INVALID_PAYLOAD, TOO_BIG, INTERNAL_ERROR = 1007, 1009, 1011
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def close_code_is_valid(code: int) -> bool:
+    """Whether a peer may send this close code (RFC 6455, section 7.4; 1012 to 1014 from the IANA registry)."""
+    return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in {1004, NO_CODE, ABNORMAL})
+
+
+def accept_key(key: str) -> str:
+    """The ``Sec-WebSocket-Accept`` that belongs to a ``Sec-WebSocket-Key`` (RFC 6455, section 4.2.2)."""
+    return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+
+
+def new_key() -> str:
+    """A fresh ``Sec-WebSocket-Key``: 16 random bytes in base64 (RFC 6455, section 4.1)."""
+    return base64.b64encode(os.urandom(16)).decode()
+
+
+def apply_mask(payload: bytes, mask: bytes) -> bytes:
+    """Masks or unmasks a payload (RFC 6455, section 5.3)."""
+    size = len(payload)
+    repeated = (mask * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")).to_bytes(size, "little")
+
+
+def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, mask: bytes | None = None, rsv: int = 0) -> bytes:
+    """One frame (RFC 6455, section 5.2); `rsv` holds the reserved bits in their place (0x70), `mask` is what a client must give."""
+    size, masked = len(payload), 0 if mask is None else MASKED
+    first = (FIN if fin else 0) | (rsv & RESERVED_BITS) | opcode
+    if size < LENGTH_IS_16_BIT:
+        head = bytes((first, masked | size))
+    elif size < 1 << 16:
+        head = bytes((first, masked | LENGTH_IS_16_BIT)) + size.to_bytes(2)
+    else:
+        head = bytes((first, masked | LENGTH_IS_64_BIT)) + size.to_bytes(8)
+    return head + payload if mask is None else head + mask + apply_mask(payload, mask)
+
+
+def client_frame(opcode: int, payload: bytes = b"") -> bytes:
+    """One whole message as a client sends it, under a fresh random mask."""
+    return frame(opcode, payload, mask=os.urandom(4))
+
+
+def close_payload(code: int, reason: str = "") -> bytes:
+    """The body of a close frame (RFC 6455, section 5.5.1); a reason is cut to what a control frame holds."""
+    return code.to_bytes(2) + reason.encode()[: LARGEST_CONTROL_PAYLOAD - 2].decode(errors="ignore").encode()

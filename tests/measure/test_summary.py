@@ -1,0 +1,251 @@
+from collections import Counter
+
+import msgspec
+import pytest
+
+from ws_load_test.errors import ExitCode
+from ws_load_test.measure.recording import (
+    Header,
+    Interval,
+    LostWorker,
+    Recording,
+    Trailer,
+    WorkerLoad,
+)
+from ws_load_test.measure.summary import exit_code, summarise
+from ws_load_test.measure.tally import Tally
+
+SECOND = 10**9
+LOAD = {"kind": "closed", "in_flight": 4}
+
+
+def header(*, second=0, target="ws://a.example", workers=2, load=LOAD):
+    return Header(
+        tool="ws-load-test 0.1.0",
+        started_at=f"2026-03-01T12:00:{second:02}Z",
+        plan={"load": load},
+        target=target,
+        host={},
+        workers=workers,
+    )
+
+
+def tally(*times, **counts):
+    made = Tally(**counts)
+    for time in times:
+        made.response_time_ns.record(time)
+    return made
+
+
+def interval(made, index=1, *, phase="measured", measured_ns=None, from_ns=None, workers=()):
+    if measured_ns is None:
+        measured_ns = SECOND if phase == "measured" else 0
+    from_ns = index * SECOND if from_ns is None else from_ns
+    return Interval.of(
+        made,
+        index=index,
+        phase=phase,
+        from_ns=from_ns,
+        to_ns=(index + 1) * SECOND,
+        measured_ns=measured_ns,
+        workers=workers,
+    )
+
+
+def recording(*intervals, head=None, interrupted=False, lost=(), killed=False):
+    trailer = Trailer(
+        ended_at="2026-03-01T12:01:00Z", interrupted=interrupted, lost_workers=tuple(lost), summary={}
+    )
+    return Recording(head or header(), intervals, None if killed else trailer)
+
+
+GOOD = recording(
+    interval(tally(attempted=3, opened=2, failed=1, faults=Counter({"reset": 1})), 0, phase="opening"),
+    interval(
+        tally(5000, 7000, due=3, sent=3, answered=2, answered_in_time=2, bytes_sent=30, bytes_received=20),
+        1,
+        workers=[WorkerLoad(0, 900_000_000, SECOND), WorkerLoad(1, 100_000_000, SECOND)],
+    ),
+    interval(
+        tally(
+            9000,
+            due=2,
+            sent=1,
+            dropped=1,
+            answered=1,
+            answered_in_time=1,
+            closed=Counter({"1006": 1}),
+            lost=1,
+        ),
+        2,
+        workers=[WorkerLoad(0, 100_000_000, SECOND), WorkerLoad(1, 200_000_001, SECOND)],
+    ),
+    interval(
+        tally(unanswered=1, pushed=4, closed=Counter({"1000": 1})),
+        3,
+        phase="closing",
+        workers=[WorkerLoad(1, 9, 9)],
+    ),
+)
+
+
+class TestOneRecording:
+    def test_is_exactly_the_documented_object(self):
+        summary = summarise([GOOD])
+        times = summary["response_time_ns"]
+        assert list(times)[:5] == ["count", "min", "mean", "stdev", "max"]
+        assert (times["count"], times["min"], times["mean"], times["max"]) == (3, 5000, 7000, 9000)
+        expected = {
+            "schema": 1,
+            "tool": "ws-load-test 0.1.0",
+            "target": "ws://a.example",
+            "load": LOAD,
+            "started_at": "2026-03-01T12:00:00Z",
+            "duration_s": 2.0,
+            "interrupted": False,
+            "connections": {
+                "attempted": 3,
+                "opened": 2,
+                "failed": 1,
+                "lost": 1,
+                "closed": {"1000": 1, "1006": 1},
+            },
+            "messages": {"due": 5, "sent": 4, "answered": 3, "unanswered": 1, "dropped": 1, "pushed": 4},
+            "bytes": {"sent": 30, "received": 20},
+            "throughput_per_s": 1.5,
+            "response_time_ns": times,
+            "service_time_ns": None,
+            "connect_time_ns": None,
+            "faults": {"reset": 1},
+            "generator": {"workers": 2, "cpu_share": 0.5, "send_lag_ns": None, "bound": False, "reasons": []},
+            "verdict": {"passed": True, "checks": []},
+        }
+        # As text, so that the order of the keys is compared too.
+        assert msgspec.json.encode(summary) == msgspec.json.encode(expected)
+
+    def test_leaves_the_recording_as_it_was(self):
+        assert summarise([GOOD]) == summarise([GOOD])
+
+    def test_a_run_that_measured_nothing_has_no_throughput(self):
+        summary = summarise([recording(interval(tally(attempted=1, failed=1), 0, phase="opening"))])
+        assert summary["throughput_per_s"] is None
+        assert summary["duration_s"] == 0
+        assert summary["generator"]["cpu_share"] is None
+        assert summary["response_time_ns"] is None
+        assert summary["verdict"]["passed"] is False
+
+    def test_messages_of_a_killed_run_are_unanswered_or_dropped(self):
+        killed = recording(interval(tally(opened=1, due=10, sent=8, answered=5, dropped=1)), killed=True)
+        summary = summarise([killed])
+        assert summary["messages"] == {
+            "due": 10,
+            "sent": 8,
+            "answered": 5,
+            "unanswered": 3,
+            "dropped": 2,
+            "pushed": 0,
+        }
+        assert summary["interrupted"] is True
+        assert summary["verdict"]["passed"] is False
+
+    def test_failings_of_this_machine_are_reasons_with_their_remedy(self):
+        failing = tally(opened=1, host_errors=Counter({"too-many-open-files": 12, "gremlins": 1}))
+        generator = summarise([recording(interval(failing))])["generator"]
+        assert generator["bound"] is True
+        assert len(generator["reasons"]) == 2
+        assert "too-many-open-files 12 times: raise the limit" in generator["reasons"][0]
+        assert generator["reasons"][1].endswith("gremlins once")
+
+    def test_faults_come_most_frequent_first(self):
+        faults = Counter({"b": 1, "c": 2, "a": 1})
+        assert list(summarise([recording(interval(tally(faults=faults)))])["faults"]) == ["c", "a", "b"]
+
+
+def run_of(second, *, seconds=4, first=1, **options):
+    intervals = [interval(tally(opened=1, answered_in_time=8), first + k) for k in range(seconds)]
+    return recording(*intervals, head=header(second=second, **options))
+
+
+class TestSeveralRecordings:
+    def test_machines_that_ran_together_share_their_time(self):
+        summary = summarise([run_of(10), run_of(10)])
+        assert (summary["duration_s"], summary["throughput_per_s"]) == (4.0, 16.0)
+        assert summarise([run_of(10), run_of(12)])["duration_s"] == 6.0
+        # One inside the other, given in either order.
+        assert summarise([run_of(10, seconds=8), run_of(12)])["duration_s"] == 8.0
+        assert summarise([run_of(12), run_of(10, seconds=8)])["duration_s"] == 8.0
+
+    def test_repeats_add_their_times(self):
+        summary = summarise([run_of(30), run_of(10)])
+        assert (summary["duration_s"], summary["throughput_per_s"]) == (8.0, 8.0)
+        assert summary["started_at"] == "2026-03-01T12:00:10Z"
+
+    def test_times_count_from_where_the_measuring_began(self):
+        assert summarise([run_of(10, first=5), run_of(14, first=1)])["duration_s"] == 4.0
+
+    def test_an_interval_measured_in_part_is_measured_at_its_end(self):
+        late = recording(
+            interval(tally(), 1, measured_ns=SECOND // 2), interval(tally(), 2), head=header(second=0)
+        )
+        other = recording(interval(tally(), 2, measured_ns=SECOND), head=header(second=0))
+        assert summarise([late])["duration_s"] == 1.5
+        assert summarise([late, other])["duration_s"] == 1.5
+
+    def test_everything_else_adds_up(self):
+        one, two = summarise([GOOD]), summarise([GOOD, GOOD])
+        assert two["messages"] == {name: 2 * count for name, count in one["messages"].items()}
+        assert two["response_time_ns"]["count"] == 6
+        assert two["generator"]["workers"] == 4
+        # The workers of two machines are different ones, though they have the same numbers.
+        assert two["generator"]["cpu_share"] == 0.5
+
+    def test_differences_are_all_named(self):
+        other = {"kind": "closed", "in_flight": 1}
+        summary = summarise([run_of(10), run_of(20, target="ws://b.example", load=other), run_of(30)])
+        assert summary["target"] == "ws://a.example, ws://b.example"
+        assert summary["load"] == {"kind": "mixed", "loads": [LOAD, other]}
+
+    def test_one_bad_recording_spoils_the_verdict(self):
+        lost = recording(interval(tally(opened=1)), lost=[LostWorker(0, "gone", 1)])
+        for bad in (lost, recording(interrupted=True), recording(killed=True)):
+            assert summarise([GOOD, bad])["verdict"]["passed"] is False
+        assert summarise([GOOD, lost])["interrupted"] is False
+        assert summarise([GOOD, recording(killed=True)])["interrupted"] is True
+
+    def test_one_killed_recording_does_not_hide_in_the_sum(self):
+        killed = recording(interval(tally(due=4, sent=4)), killed=True)
+        odd = recording(interval(tally(sent=0, unanswered=4)))
+        assert summarise([killed, odd])["messages"]["unanswered"] == 8
+
+    def test_none_is_refused(self):
+        with pytest.raises(ValueError, match="at least one"):
+            summarise([])
+
+
+class TestExitCode:
+    def summary(self, *, opened=1, passed=True, interrupted=False):
+        return {
+            "interrupted": interrupted,
+            "connections": {"opened": opened},
+            "verdict": {"passed": passed, "checks": []},
+        }
+
+    @pytest.mark.parametrize(
+        ("facts", "lost", "expected"),
+        [
+            ({}, 0, ExitCode.PASSED),
+            ({"passed": False}, 0, ExitCode.THRESHOLD_FAILED),
+            ({"passed": False, "opened": 0}, 0, ExitCode.NOTHING_OPENED),
+            ({"passed": False, "opened": 0}, 1, ExitCode.WORKER_LOST),
+            ({"passed": False, "opened": 0, "interrupted": True}, 1, ExitCode.INTERRUPTED),
+        ],
+    )
+    def test_the_reason_that_spoils_most_wins(self, facts, lost, expected):
+        assert exit_code(self.summary(**facts), lost) is expected
+
+    def test_passed_is_what_zero_means(self):
+        lost = recording(interval(tally(opened=1)), lost=[LostWorker(0, "gone", 1)])
+        for made in (GOOD, lost, recording(), recording(interrupted=True), recording(killed=True)):
+            summary = summarise([made])
+            lost_workers = len(made.trailer.lost_workers) if made.trailer else 0
+            assert summary["verdict"]["passed"] == (exit_code(summary, lost_workers) == 0)

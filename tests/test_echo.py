@@ -1,0 +1,460 @@
+"""The echo server against an independent client."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+
+import pytest
+import websockets
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from ws_load_test import wire
+from ws_load_test.echo import EchoProcess, EchoServer
+from ws_load_test.errors import UsageError
+
+
+def with_server(client, **options):
+    """Run `client(server)` against a server in the same loop."""
+
+    async def main():
+        async with EchoServer(**options) as server:
+            async with asyncio.timeout(5):
+                return await client(server)
+
+    return asyncio.run(main())
+
+
+def with_connection(client, query="", **options):
+    """Run `client(connection, server)` over one connection."""
+
+    async def main(server):
+        async with connect(
+            server.url + query, max_size=None, compression=None, ping_interval=None
+        ) as connection:
+            return await client(connection, server)
+
+    return with_server(main, **options)
+
+
+async def raw(server, frames, target="/", headers="Connection: Upgrade\r\n"):
+    """Upgrade by hand, send `frames`, and return all bytes that come back after the upgrade response."""
+    host, port = server.url.removeprefix("ws://").rstrip("/").rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(
+            f"GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n{headers}"
+            f"Sec-WebSocket-Key: {wire.new_key()}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        response = await reader.readuntil(b"\r\n\r\n")
+        assert response.startswith(b"HTTP/1.1 101 "), response
+        writer.write(frames)
+        return await reader.read()
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+def client_frame(opcode, payload=b"", **options):
+    return wire.frame(opcode, payload, mask=b"\x01\x02\x03\x04", **options)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 1_000_000])
+def test_echoes_text_and_binary_of_every_length_encoding(size):
+    async def client(connection, server):
+        for message in ("x" * size, os.urandom(size)):
+            await connection.send(message)
+            assert await connection.recv() == message
+        assert (server.connections, server.open, server.messages, server.bytes) == (1, 1, 2, 2 * size)
+
+    with_connection(client)
+
+
+def test_puts_fragments_together_with_a_ping_answered_in_between():
+    async def client(server):
+        sent = client_frame(wire.TEXT, b"on", fin=False) + client_frame(wire.PING, b"?")
+        sent += client_frame(wire.CONTINUATION, b"e", fin=False) + client_frame(wire.CONTINUATION, b"")
+        sent += client_frame(wire.BINARY, b"two") + client_frame(wire.CLOSE, wire.close_payload(1000))
+        assert await raw(server, sent) == (
+            wire.frame(wire.PONG, b"?")
+            + wire.frame(wire.TEXT, b"one")
+            + wire.frame(wire.BINARY, b"two")
+            + wire.frame(wire.CLOSE, wire.close_payload(1000))
+        )
+        assert (server.messages, server.bytes) == (2, 6)
+
+    with_server(client)
+
+
+def test_replies_of_one_read_leave_together():
+    async def client(server):
+        count = 50
+        host, port = server.url.removeprefix("ws://").rstrip("/").rsplit(":", 1)
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(client_frame(wire.TEXT, b"abc") * count)
+        expected = wire.frame(wire.TEXT, b"abc") * count
+        assert await reader.read(1 << 16) == expected  # one read gets them all
+        writer.close()
+        await writer.wait_closed()
+
+    with_server(client)
+
+
+def test_answers_pings():
+    async def client(connection, server):
+        assert await (await connection.ping(b"payload")) >= 0
+
+    with_connection(client)
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        (wire.close_payload(1000), wire.close_payload(1000)),
+        (wire.close_payload(1011, "why"), wire.close_payload(1011)),
+        (wire.close_payload(4321), wire.close_payload(4321)),
+        (b"", b""),
+        (wire.close_payload(1006), wire.close_payload(1002)),
+    ],
+)
+def test_answers_close_with_the_same_code_and_closes(sent, answered):
+    async def client(server):
+        after = client_frame(wire.TEXT, b"too late")
+        assert await raw(server, client_frame(wire.CLOSE, sent) + after) == wire.frame(wire.CLOSE, answered)
+
+    with_server(client)
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        (client_frame(wire.TEXT, b"x", rsv=0x40), 1002),
+        (client_frame(wire.CONTINUATION, b"x"), 1002),
+        (client_frame(wire.TEXT, b"x", fin=False) + client_frame(wire.TEXT, b"y"), 1002),
+        (wire.frame(wire.TEXT, b"no mask"), 1002),
+        (client_frame(0x3, b"x"), 1002),
+    ],
+)
+def test_closes_on_broken_frames(frames, code):
+    async def client(server):
+        answer = await raw(server, frames)
+        assert answer[0] == wire.FIN | wire.CLOSE
+        assert int.from_bytes(answer[2:4]) == code
+        assert server.messages == 0
+
+    with_server(client)
+
+
+def test_accepts_the_connection_header_as_a_list():
+    async def client(server):
+        answer = await raw(server, client_frame(wire.CLOSE), headers="Connection: keep-alive, Upgrade\r\n")
+        assert answer == wire.frame(wire.CLOSE)
+
+    with_server(client)
+
+
+def test_a_client_that_does_not_read_cannot_fill_the_memory():
+    async def client(server):
+        host, port = server.url.removeprefix("ws://").rstrip("/").rsplit(":", 1)
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        one = client_frame(wire.BINARY, bytes(1 << 20))
+        with pytest.raises(TimeoutError):  # noqa: PT012
+            async with asyncio.timeout(0.3):
+                for _ in range(200):
+                    writer.write(one)
+                    await writer.drain()
+        assert server.messages < 50  # what fits the kernel's buffers, not the 200 MB
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    with_server(client)
+
+
+def test_stopping_closes_with_1001():
+    async def main():
+        async with EchoServer() as server:
+            connection = await connect(server.url)
+        with pytest.raises(ConnectionClosed) as caught:
+            await connection.recv()
+        assert caught.value.rcvd.code == 1001
+        await connection.close()
+
+    asyncio.run(main())
+
+
+def test_tls_with_a_certificate_made_on_the_spot():
+    async def client(server):
+        assert server.url.startswith("wss://127.0.0.1:")
+        context = ssl.create_default_context(cadata=server.ca_pem.decode())
+        async with connect(server.url, ssl=context) as connection:
+            await connection.send("secret")
+            assert await connection.recv() == "secret"
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await connect(server.url)
+        localhost = server.url.replace("127.0.0.1", "localhost")
+        async with connect(localhost, ssl=context, host="127.0.0.1") as connection:
+            await connection.send("by name")
+            assert await connection.recv() == "by name"
+
+    with_server(client, tls=True)
+
+
+# --- faults on request ---
+
+
+def test_delay_keeps_order_and_is_never_early():
+    async def client(connection, server):
+        started = time.monotonic()
+        for number in range(5):
+            await connection.send(str(number))
+        assert [await connection.recv() for _ in range(5)] == ["0", "1", "2", "3", "4"]
+        assert time.monotonic() - started >= 0.03
+
+    with_connection(client, "?delay=30ms")
+
+
+def test_silent_drops_its_share_evenly():
+    async def client(connection, server):
+        for number in range(8):
+            await connection.send(str(number))
+        assert [await connection.recv() for _ in range(6)] == ["0", "1", "2", "4", "5", "6"]
+
+    with_connection(client, "?silent=0.25")
+
+
+def test_push_sends_what_nobody_asked_for():
+    async def client(connection, server):
+        assert [await connection.recv() for _ in range(5)] == [f"push {number}" for number in range(5)]
+        assert server.messages == 0
+
+    with_connection(client, "?push=1000")
+
+
+def test_fragment_splits_replies():
+    async def client(server):
+        sent = client_frame(wire.TEXT, b"abcdefg") + client_frame(wire.CLOSE)
+        assert await raw(server, sent, target="/?fragment=3") == (
+            wire.frame(wire.TEXT, b"abc", fin=False)
+            + wire.frame(wire.CONTINUATION, b"def", fin=False)
+            + wire.frame(wire.CONTINUATION, b"g")
+            + wire.frame(wire.CLOSE)
+        )
+
+    with_server(client)
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_close_after_replies(after):
+    async def client(connection, server):
+        with pytest.raises(ConnectionClosed) as caught:  # noqa: PT012
+            for number in range(after + 1):
+                await connection.send(str(number))
+                assert await connection.recv() == str(number)
+        assert caught.value.rcvd.code == 1011
+        assert server.messages == after
+
+    with_connection(client, f"?close=1011&after={after}")
+
+
+def test_reset_after_replies():
+    async def client(server):
+        sent = client_frame(wire.TEXT, b"x")
+        with pytest.raises(ConnectionResetError):
+            await raw(server, sent, target="/?reset&after=1")
+        assert server.messages == 1
+
+    with_server(client)
+
+
+@pytest.mark.parametrize("status", [200, 403, 503])
+def test_status_refuses_the_upgrade(status):
+    async def client(server):
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(f"{server.url}?status={status}", process_exception=lambda error: error)
+        assert caught.value.response.status_code == status
+        assert server.connections == 0
+
+    with_server(client)
+
+
+def test_status_redirects_to_the_plain_echo():
+    async def client(server):
+        async with connect(server.url + "?status=302") as connection:
+            assert connection.request.path == "/"
+
+    with_server(client)
+
+
+def test_ping_counts_pongs():
+    async def client(connection, server):
+        while server.pongs < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+    with_connection(client, "?ping=5ms")
+
+
+def test_ping_closes_with_1011_when_no_pong_comes():
+    async def client(server):
+        assert await raw(server, b"", target="/?ping=5ms") == (
+            wire.frame(wire.PING, b"0") + wire.frame(wire.CLOSE, wire.close_payload(1011, "no pong came"))
+        )
+
+    with_server(client)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "delay=soon",
+        "silent=2",
+        "push=x",
+        "fragment=0",
+        "ping=0s",
+        "close=12",
+        "reset=1",
+        "after=-1",
+        "status=299",
+    ],
+)
+def test_a_query_that_cannot_be_used_is_answered_with_400(query):
+    async def client(server):
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(f"{server.url}?{query}")
+        assert caught.value.response.status_code == 400
+        assert query.split("=")[0].encode() in caught.value.response.body
+
+    with_server(client)
+
+
+def test_unknown_options_are_left_alone():
+    async def client(connection, server):
+        await connection.send("hello")
+        assert await connection.recv() == "hello"
+
+    with_connection(client, "?token=abc")
+
+
+# --- users' mistakes ---
+
+
+def test_an_address_in_use_is_a_usage_error():
+    async def client(server):
+        port = int(server.url.rstrip("/").rsplit(":", 1)[1])
+        with pytest.raises(UsageError, match=f"port {port} on 127.0.0.1 is already in use"):
+            async with EchoServer(port=port):
+                pass
+
+    with_server(client)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "text"),
+    [
+        ("127.0.0.1", 70000, "port 70000 does not exist"),
+        ("192.0.2.1", 0, "not an address of this machine"),
+        ("no such host", 0, "does not resolve"),
+    ],
+)
+def test_addresses_that_cannot_be_used(host, port, text):
+    async def main():
+        async with EchoServer(host, port):
+            pass
+
+    with pytest.raises(UsageError, match=text):
+        asyncio.run(main())
+
+
+# --- in a process of its own ---
+
+
+def exchange(url, message="hello", **options):
+    async def main():
+        async with websockets.connect(url, **options) as connection:
+            await connection.send(message)
+            return await connection.recv()
+
+    return asyncio.run(main())
+
+
+def test_echo_process_serves_counts_and_stops():
+    with EchoProcess() as echo:
+        assert exchange(echo.url) == "hello"
+        counts = echo.counts()
+        assert (counts.connections, counts.messages, counts.bytes) == (1, 1, 5)
+        assert counts.cpu_s > 0
+    with pytest.raises(ConnectionError):
+        echo.counts()
+
+
+def test_echo_process_with_tls_leaves_no_file():
+    with EchoProcess(tls=True) as echo:
+        path = echo.ca_path
+        assert exchange(echo.url, ssl=ssl.create_default_context(cafile=path)) == "hello"
+        assert b"PRIVATE KEY" not in path.read_bytes()
+    assert not path.parent.exists()
+
+
+def test_echo_process_says_why_it_cannot_start():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(UsageError, match=f"port {port} on 127.0.0.1 is already in use"),
+            EchoProcess(port=port),
+        ):
+            pass
+
+
+def test_the_program_ends_cleanly_on_sigterm():
+    command = [sys.executable, "-m", "ws_load_test.echo", "--port", "0"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdout.readline().startswith(b"ws://127.0.0.1:")
+        child.send_signal(signal.SIGTERM)
+        out, err = child.communicate(timeout=5)
+    assert (child.returncode, out, err) == (0, b"", b"")
+
+
+def test_echo_process_ends_when_its_parent_is_killed():
+    parent = (
+        "import time; from ws_load_test.echo import EchoProcess\n"
+        "echo = EchoProcess(); echo.__enter__(); print(echo.url, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+        port = int(process.stdout.readline().strip().rstrip("/").rsplit(":", 1)[1])
+        process.kill()
+    until = time.monotonic() + 5
+    with pytest.raises(ConnectionRefusedError):  # noqa: PT012
+        while time.monotonic() < until:
+            socket.create_connection(("127.0.0.1", port)).close()
+            time.sleep(0.01)
+
+
+def test_without_uvloop_plain_asyncio_serves():
+    program = (
+        "import sys; sys.modules['uvloop'] = None\n"
+        "from ws_load_test.echo.__main__ import main; sys.exit(main(['--follow-stdin']))"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert exchange(child.stdout.readline().strip()) == "hello"
+        child.stdin.close()
+        assert child.wait(5) == 0
