@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import websockets
@@ -43,17 +44,23 @@ def with_connection(client, query="", **options):
     return with_server(main, **options)
 
 
-async def raw(server, frames, target="/", headers="Connection: Upgrade\r\n"):
-    """Upgrade by hand, send `frames`, and return all bytes that come back after the upgrade response."""
+async def upgraded(server, target="/", headers="Connection: Upgrade\r\n"):
+    """A connection upgraded by hand: what a client library would not send can be sent over it."""
     host, port = server.url.removeprefix("ws://").rstrip("/").rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        f"GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n{headers}"
+        f"Sec-WebSocket-Key: {wire.new_key()}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    response = await reader.readuntil(b"\r\n\r\n")
+    assert response.startswith(b"HTTP/1.1 101 "), response
+    return reader, writer
+
+
+async def raw(server, frames, **options):
+    """Send `frames` over a connection of its own and return all bytes that come back after the upgrade."""
+    reader, writer = await upgraded(server, **options)
     try:
-        writer.write(
-            f"GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n{headers}"
-            f"Sec-WebSocket-Key: {wire.new_key()}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        response = await reader.readuntil(b"\r\n\r\n")
-        assert response.startswith(b"HTTP/1.1 101 "), response
         writer.write(frames)
         return await reader.read()
     finally:
@@ -89,23 +96,18 @@ def test_puts_fragments_together_with_a_ping_answered_in_between():
             + wire.frame(wire.CLOSE, wire.close_payload(1000))
         )
         assert (server.messages, server.bytes) == (2, 6)
+        assert (server.connections, server.open) == (1, 0)
 
     with_server(client)
 
 
-def test_replies_of_one_read_leave_together():
+@pytest.mark.parametrize(("sent", "answered"), [(wire.TEXT, wire.TEXT), (wire.PING, wire.PONG)])
+def test_replies_of_one_read_leave_together(sent, answered):
     async def client(server):
-        count = 50
-        host, port = server.url.removeprefix("ws://").rstrip("/").rsplit(":", 1)
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(
-            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(client_frame(wire.TEXT, b"abc") * count)
-        expected = wire.frame(wire.TEXT, b"abc") * count
-        assert await reader.read(1 << 16) == expected  # one read gets them all
+        reader, writer = await upgraded(server)
+        for payload in (b"first", b"second"):
+            writer.write(client_frame(sent, payload) * 50)
+            assert await reader.read(1 << 16) == wire.frame(answered, payload) * 50  # one read gets them all
         writer.close()
         await writer.wait_closed()
 
@@ -167,13 +169,7 @@ def test_accepts_the_connection_header_as_a_list():
 
 def test_a_client_that_does_not_read_cannot_fill_the_memory():
     async def client(server):
-        host, port = server.url.removeprefix("ws://").rstrip("/").rsplit(":", 1)
-        reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
-        writer.write(
-            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        await reader.readuntil(b"\r\n\r\n")
+        _, writer = await upgraded(server)
         one = client_frame(wire.BINARY, bytes(1 << 20))
         with pytest.raises(TimeoutError):  # noqa: PT012
             async with asyncio.timeout(0.3):
@@ -222,13 +218,16 @@ def test_tls_with_a_certificate_made_on_the_spot():
 
 def test_delay_keeps_order_and_is_never_early():
     async def client(connection, server):
-        started = time.monotonic()
-        for number in range(5):
+        sent = []
+        for number in range(3):
+            sent.append(time.monotonic())
             await connection.send(str(number))
-        assert [await connection.recv() for _ in range(5)] == ["0", "1", "2", "3", "4"]
-        assert time.monotonic() - started >= 0.03
+            await asyncio.sleep(0.01)
+        for number in range(3):
+            assert await connection.recv() == str(number)
+            assert time.monotonic() - sent[number] >= 0.04
 
-    with_connection(client, "?delay=30ms")
+    with_connection(client, "?delay=40ms")
 
 
 def test_silent_drops_its_share_evenly():
@@ -458,3 +457,17 @@ def test_without_uvloop_plain_asyncio_serves():
         assert exchange(child.stdout.readline().strip()) == "hello"
         child.stdin.close()
         assert child.wait(5) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the limits of another process in /proc")
+def test_echo_process_raises_its_limit_of_open_files():
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, hard), hard))
+    try:
+        with EchoProcess() as echo, Path(f"/proc/{echo.pid}/limits").open() as limits:
+            line = next(line for line in limits if line.startswith("Max open files"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert line.split()[3] == line.split()[4]

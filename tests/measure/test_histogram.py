@@ -363,6 +363,23 @@ class TestForms:
             with pytest.raises(ValueError):
                 Histogram.from_wire(data)
 
+    def test_wire_data_with_consistent_totals_and_impossible_buckets_raise_value_error(self):
+        def packed(buckets, counts):
+            pair = {"i": np.array(buckets, dtype="<u4"), "n": np.array(counts, dtype="<i8")}
+            return {name: base64.b64encode(numbers.tobytes()).decode() for name, numbers in pair.items()}
+
+        ends = {"min": 5, "max": 9}
+        assert Histogram.from_wire({**packed([5, 6, 7, 9], [1] * 4), **ends, "sum": 27}).count == 4
+        for buckets, counts, total in (
+            ([5, 7, 6, 9], [1, 1, 1, 1], 27),
+            ([5, 6, 6, 9], [1, 1, 1, 1], 27),
+            ([5, 6, 7, 9], [1, 0, 1, 1], 21),
+            ([5, 6, 7, 9], [2, -1, 1, 1], 21),
+            ([5, 6, 7, 9], [2**62, 1, 1, 1], 5 * (2**62 + 3)),
+        ):
+            with pytest.raises(ValueError):
+                Histogram.from_wire({**packed(buckets, counts), **ends, "sum": total})
+
     def test_damaged_record_data_raise_value_error(self):
         good = filled([5, 5000]).to_record()
         for data in (

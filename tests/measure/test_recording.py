@@ -49,6 +49,7 @@ def interval(index, values=(5, 10**9)):
         to_ns=(index + 1) * 10**9,
         measured_ns=10**9,
         workers=[WorkerLoad(0, 7, 9), WorkerLoad(1, 8, 9)],
+        examples={"reset": "the peer reset the connection"} if index == 1 else None,
     )
 
 
@@ -78,9 +79,11 @@ class TestWriting:
         first, *middle, last = map(msgspec.json.decode, recorded.read_bytes().splitlines())
         assert list(first) == ["kind", "format", "tool", "started_at", "plan", "target", "host", "workers"]
         assert (first["kind"], first["format"]) == ("header", 1)
-        shape = ["kind", "index", "phase", "from_ns", "to_ns", "measured_ns", "tally", "workers"]
+        shape = ["kind", "index", "phase", "from_ns", "to_ns", "measured_ns", "tally", "workers", "examples"]
         assert all(list(line) == shape for line in middle)
         assert middle[1]["workers"][1] == {"worker": 1, "cpu_ns": 8, "wall_ns": 9}
+        assert middle[0]["examples"] == {}
+        assert middle[1]["examples"] == {"reset": "the peer reset the connection"}
         assert middle[1]["tally"]["response_time_ns"]["hdr"].startswith("HISTF")
         assert list(last) == ["kind", "ended_at", "interrupted", "lost_workers", "summary"]
         assert last["lost_workers"] == [{"worker": 1, "reason": "killed by signal 9", "at_ns": 5}]
@@ -207,6 +210,10 @@ class TestReading:
         path = tmp_path / "other"
         path.write_bytes(content)
         self.refused(path, "line 1", "not the header of a recording")
+
+    def test_a_format_that_never_was_is_refused(self, recorded):
+        recorded.write_bytes(recorded.read_bytes().replace(b'"format":1', b'"format":0'))
+        self.refused(recorded, "line 1")
 
     def test_a_start_without_a_time_zone_is_refused(self, tmp_path):
         path = tmp_path / "run"

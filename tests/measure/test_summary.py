@@ -84,7 +84,7 @@ GOOD = recording(
         tally(unanswered=1, pushed=4, closed=Counter({"1000": 1})),
         3,
         phase="closing",
-        workers=[WorkerLoad(1, 9, 9)],
+        workers=[WorkerLoad(1, 9 * SECOND, 9 * SECOND)],
     ),
 )
 
@@ -196,8 +196,14 @@ class TestSeveralRecordings:
         assert two["messages"] == {name: 2 * count for name, count in one["messages"].items()}
         assert two["response_time_ns"]["count"] == 6
         assert two["generator"]["workers"] == 4
-        # The workers of two machines are different ones, though they have the same numbers.
-        assert two["generator"]["cpu_share"] == 0.5
+
+    def test_workers_of_two_machines_are_different_ones_though_they_have_the_same_numbers(self):
+        idle, busy = (
+            recording(interval(tally(), workers=[WorkerLoad(0, cpu_ns, SECOND)]))
+            for cpu_ns in (0, SECOND // 2)
+        )
+        for order in ([idle, busy], [busy, idle]):
+            assert summarise(order)["generator"]["cpu_share"] == 0.5
 
     def test_differences_are_all_named(self):
         other = {"kind": "closed", "in_flight": 1}

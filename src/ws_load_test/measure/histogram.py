@@ -70,7 +70,7 @@ class Histogram:
         return bool(np.array_equal(self._counts[used], other._counts[used]))
 
     def record(self, value_ns: int, count: int = 1) -> None:
-        """Records one value, `count` times; costs about 0.5 µs, so not for the hot path.
+        """Records one value, `count` times; costs about 1 µs, so not for the hot path.
 
         Raises:
             ValueError: The value is below 0 or above 2**63 - 1, or the count is negative.
@@ -248,7 +248,7 @@ class Histogram:
             "n": b64encode(counts.astype("<i8", copy=False).tobytes()).decode("ascii"),
             "min": self.min,
             "max": self.max,
-            "sum": self._portable_sum(),
+            "sum": self.sum,
         }
 
     @classmethod
@@ -303,7 +303,7 @@ class Histogram:
 
     def to_record(self) -> dict[str, Any]:
         """Returns what a recording keeps: the standard encoding, and the min, max and sum it cannot hold."""
-        return {"hdr": self.encode(), "min": self.min, "max": self.max, "sum": self._portable_sum()}
+        return {"hdr": self.encode(), "min": self.min, "max": self.max, "sum": self.sum}
 
     @classmethod
     def from_record(cls, data: dict[str, Any]) -> Self:
@@ -343,8 +343,6 @@ class Histogram:
         """Builds a histogram from rising buckets, their counts and `facts`, or raises ValueError."""
         histogram = cls()
         low, high, total_ns = (facts.get(name) for name in ("min", "max", "sum"))
-        if isinstance(total_ns, str) and total_ns.isdecimal() and len(total_ns) < 60:
-            total_ns = int(total_ns)
         if len(buckets) != len(counts):
             raise ValueError(f"a histogram has {len(buckets)} buckets but {len(counts)} counts")
         if len(buckets) == 0:
@@ -365,10 +363,6 @@ class Histogram:
         histogram._counts[buckets] = counts
         histogram._note(low, high, count, total_ns)
         return histogram
-
-    def _portable_sum(self) -> int | str:
-        """Returns the sum, as decimal text where it is wider than what JSON codecs take as an integer."""
-        return self.sum if self.sum <= LARGEST else str(self.sum)
 
     def _used(self) -> slice:
         """Returns the range of slots from the min's bucket to the max's."""

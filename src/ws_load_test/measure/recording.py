@@ -92,7 +92,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     """What `Tally.to_record` gave."""
     workers: tuple[WorkerLoad, ...] = ()
     examples: dict[str, str] = {}
-    """A sentence for a kind of fault, where one happened for the first time; the keys are those of the tally's faults."""
+    """A sentence for each kind of fault that happened for the first time, under the fault's name."""
 
     @classmethod
     def of(

@@ -1,0 +1,118 @@
+"""What may stand on the command line, and which command it starts.
+
+Values stay text here: `options.py` reads them, so that a plan file and a script get the same answers to the same mistakes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from ws_load_test import __version__
+from ws_load_test.cli import PROGRAM
+from ws_load_test.errors import ExitCode, UsageError
+
+Text = str | None
+Flag = bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Every option of a run; None where it was not given."""
+
+    header: Annotated[list[str] | None, Parameter(name=["--header", "-H"], consume_multiple=False)] = None
+    subprotocol: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    insecure: Flag = None
+    cacert: Text = None
+
+    connections: Annotated[Text, Parameter(name=["--connections", "-c"])] = None
+    in_flight: Text = None
+    duration: Annotated[Text, Parameter(name=["--duration", "-d"])] = None
+    messages: Annotated[Text, Parameter(name=["--messages", "-n"])] = None
+    warmup: Text = None
+    connect_rate: Text = None
+    ramp: Text = None
+
+    message: Annotated[Text, Parameter(name=["--message", "-m"], allow_leading_hyphen=True)] = None
+    size: Text = None
+    binary: Flag = None
+    ping: Flag = None
+
+    timeout: Text = None
+    connect_timeout: Text = None
+    workers: Annotated[Text, Parameter(name=["--workers", "-w"])] = None
+
+    output: Annotated[Text, Parameter(name=["--output", "-o"])] = None
+    json: Flag = None
+    quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"])] = None
+    verbosity: Annotated[Literal["debug", "info", "warn", "error"] | None, Parameter(name=["--verbosity", "-v"])] = None
+
+    plan: Text = None
+    explain: Flag = None
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+
+
+_Options = Annotated[Options | None, Parameter(name="*")]
+
+app = App(
+    name=PROGRAM,
+    version=f"{PROGRAM} {__version__}",
+    version_flags=["--version"],
+    help_flags=[],
+    default_parameter=Parameter(negative_iterable=()),
+)
+
+
+@app.default
+def flood(
+    url: Annotated[str | None, Parameter(name=["--url", "-u", "--gateway", "-g"])] = None,
+    *,
+    options: _Options = None,
+) -> int:
+    """Floods a target."""
+    from ws_load_test.cli.run import flood
+
+    return flood(url, (options or Options()).given())
+
+
+@app.command
+def demo(*, options: _Options = None) -> int:
+    """Floods the built-in echo server."""
+    from ws_load_test.cli.run import demo
+
+    return demo((options or Options()).given())
+
+
+@app.command
+def echo(*, host: str = "127.0.0.1", port: int = 3001, tls: bool = False, write_ca: Path | None = None) -> int:
+    """Runs the built-in echo server."""
+    from ws_load_test.echo import run_echo
+
+    run_echo(host, port, tls, ready=lambda line: print(line, flush=True), write_ca=write_ca)
+    return ExitCode.PASSED
+
+
+@app.command
+def report(*recordings: str, json: bool = False) -> int:
+    """Prints the report of recordings."""
+    from ws_load_test.cli.run import report
+
+    return report(recordings, as_json=json)
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Runs the command that the arguments name; returns its exit code.
+
+    Raises:
+        UsageError: the arguments are not a command's.
+    """
+    try:
+        return int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or ExitCode.PASSED)
+    except CycloptsError as error:
+        raise UsageError(f"{' '.join(str(error).split())} ({PROGRAM} --help lists the options)") from None

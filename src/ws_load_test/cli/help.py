@@ -1,0 +1,120 @@
+"""The help pages, written by hand: what `--help` prints, without waiting for anything to be imported."""
+
+MAIN = """\
+ws-load-test: a load generator for WebSocket APIs
+
+  ws-load-test URL [options]          flood URL with messages and report the response times
+  ws-load-test demo [options]         the same against the built-in echo server
+  ws-load-test echo [options]         run that server by itself
+  ws-load-test report RECORDING...    the report of a recording, or of several as one
+  ws-load-test COMMAND --help         more about one of them
+
+Opens many connections, keeps messages in flight on each of them for a while, and prints how long the
+replies took, from High Dynamic Range histograms over all connections.
+
+Target
+  URL, -u, -g, --url, --gateway URL   what to test: ws://host:port/path or wss://...
+  -H, --header "NAME: VALUE"          a header of the upgrade request; repeatable
+      --subprotocol NAME              a subprotocol to offer; repeatable
+      --insecure                      take any TLS certificate
+      --cacert FILE                   PEM file of the authorities to trust
+
+Load
+  -c, --connections N                 how many connections (1)
+      --in-flight N                   messages in flight on each connection (1)
+  -d, --duration TIME                 how long to send: 10s, 500ms, 2m (10s)
+  -n, --messages N                    how many messages in all, instead of a duration
+      --warmup TIME                   send this long before anything counts (0s)
+      --connect-rate RATE             open this many connections a second: 500, 2k/s, 90/m
+      --ramp TIME                     or spread the opening of all of them over this time
+
+Message
+  -m, --message TEXT|@FILE            what to send (PING)
+      --size SIZE                     or generated text of this size: 512, 64kB, 1MiB
+      --binary                        send it as binary
+      --ping                          send ping frames, and take their pongs for the replies
+
+Limits
+      --timeout TIME                  how long a reply may take (10s)
+      --connect-timeout TIME          how long opening a connection may take (10s)
+  -w, --workers N                     worker processes (one for each core)
+
+Results
+  -o, --output FILE                   write a recording, which `report` reads
+      --json                          print the summary as JSON instead of the report
+  -q, --quiet                         print neither report nor progress
+  -v, --verbosity LEVEL               what to tell on standard error: debug, info, warn, error (warn)
+
+Plan
+      --plan FILE.toml                read options from a file, under the same names; the command line wins
+      --explain                       print the plan in words, and stop
+  -h, --help                          this page
+      --version                       the version
+
+Examples
+  One connection, ten seconds of PING:
+      ws-load-test ws://localhost:3001
+  A thousand connections with 4 messages in flight on each, for a minute:
+      ws-load-test wss://api.example/live -c 1000 --in-flight 4 -d 1m
+  Exactly 100,000 messages read from a file, a token in a header, the recording kept:
+      ws-load-test wss://api.example -c 50 -n 100000 -m @order.json -H "Authorization: Bearer ..." -o run.jsonl
+  Two recordings, of two machines perhaps, as one report:
+      ws-load-test report first.jsonl second.jsonl
+
+Exit codes
+  0 done and passed         1 a threshold failed      2 wrong usage or plan     3 no connection could be opened
+  4 a worker was lost      70 a bug of ours          74 a file could not be written       130 interrupted
+"""
+
+DEMO = """\
+ws-load-test demo: flood the built-in echo server
+
+  ws-load-test demo [options]
+
+Starts the echo server in a process of its own, floods it for 5 seconds over 100 connections, and prints
+the report. Takes the options of `ws-load-test --help`, all but the URL.
+
+Examples
+  ws-load-test demo
+  ws-load-test demo -c 1000 --in-flight 16 -d 10s
+"""
+
+ECHO = """\
+ws-load-test echo: run the built-in echo server until Ctrl-C
+
+  ws-load-test echo [options]
+
+      --host ADDRESS      address to listen on (127.0.0.1)
+      --port PORT         port to listen on, 0 for any that is free (3001)
+      --tls               serve wss:// with a self-signed certificate, made on the spot
+      --write-ca FILE     write that certificate to FILE, for --cacert of a client
+
+It echoes text and binary messages, puts fragments together, answers pings and closes. Its URL can ask for
+faults, so that you can see what they look like in a report:
+
+  ?delay=20ms             answer late              ?silent=0.01            leave this share of messages unanswered
+  ?close=1011&after=5     close after 5 messages   ?reset&after=5          or reset the connection
+  ?status=503             refuse the upgrade       ?push=100               push 100 messages a second unasked
+  ?fragment=3             reply in 3 fragments     ?ping=1s                ping, and close where no pong comes
+
+Examples
+  ws-load-test echo --port 3001
+  ws-load-test "ws://127.0.0.1:3001/?delay=20ms" -c 10 -d 5s
+"""
+
+REPORT = """\
+ws-load-test report: the report of one recording, or of several merged
+
+  ws-load-test report RECORDING... [--json]
+
+      --json              print the summary as JSON instead
+
+Merging is exact: counts are added and histograms merged bucket for bucket, whichever machine made them.
+A recording of a run that was killed can be read as far as it goes.
+
+Examples
+  ws-load-test report run.jsonl
+  ws-load-test report machine-a.jsonl machine-b.jsonl --json
+"""
+
+PAGES = {"": MAIN, "demo": DEMO, "echo": ECHO, "report": REPORT}

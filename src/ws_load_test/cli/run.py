@@ -1,0 +1,160 @@
+"""The commands that run or report: a terminal's part of what `api` does for scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ws_load_test.api import Result, Run
+from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError
+from ws_load_test.measure.recording import read_recording
+from ws_load_test.measure.summary import exit_code, summarise
+from ws_load_test.options import read_plan, read_plan_file
+from ws_load_test.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ws_load_test.measure.recording import Recording
+    from ws_load_test.report.progress import ProgressLine
+
+DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
+OURS = {"output": str, "json": bool, "quiet": bool, "verbosity": str, "explain": bool}
+"""Options that say what becomes of a run's results, and the type of their value; the others are the plan's."""
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+_log = logging.getLogger("ws_load_test")
+
+
+def flood(url: str | None, options: dict[str, Any]) -> int:
+    """``ws-load-test URL``."""
+    if url is not None:
+        options["url"] = url
+    path = options.pop("plan", None)
+    if path is not None:
+        options = _with_plan_file(path, options)
+    ours = _take_ours(options)
+    plan = read_plan(Plan, options)
+    if ours.get("explain"):
+        _explain(plan)
+        return ExitCode.PASSED
+    return _run(plan, ours)
+
+
+def demo(options: dict[str, Any]) -> int:
+    """``ws-load-test demo``."""
+    from ws_load_test.echo import EchoProcess
+
+    defaults = {name: value for name, value in DEMO_OPTIONS.items() if name != "duration" or "messages" not in options}
+    with EchoProcess() as server:
+        return flood(server.url, {**defaults, **options})
+
+
+def report(paths: Sequence[str], *, as_json: bool) -> int:
+    """``ws-load-test report``."""
+    if not paths:
+        raise UsageError("report: no recording named; write for example: ws-load-test report run.jsonl")
+    recordings = [read_recording(path) for path in paths]
+    summary = summarise(recordings)
+    _show(recordings, summary, as_json=as_json)
+    return exit_code(summary, sum(len(one.trailer.lost_workers) for one in recordings if one.trailer))
+
+
+def _with_plan_file(path: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The file's options under those of the command line; what excludes an option of the file puts it out of force."""
+    rivals = ({"messages", "duration"}, {"connect_rate", "ramp"}, {"message", "size"}, {"binary", "ping"}, {"insecure", "cacert"})
+    written = read_plan_file(path)
+    for pair in rivals:
+        if pair & options.keys():
+            written = {name: value for name, value in written.items() if name not in pair}
+    return {**written, **options}
+
+
+def _take_ours(options: dict[str, Any]) -> dict[str, Any]:
+    ours = {name: options.pop(name) for name in OURS if name in options}
+    problems = [
+        Problem(f"--{name}", f'"{value}" is not {"true or false" if OURS[name] is bool else "text"}')
+        for name, value in ours.items()
+        if not isinstance(value, OURS[name])
+    ]
+    if not problems and ours.get("verbosity", "warn") not in _LEVELS:
+        problems.append(Problem("--verbosity", f'"{ours["verbosity"]}" is not one of {", ".join(_LEVELS)}'))
+    if problems:
+        raise PlanError(tuple(problems))
+    return ours
+
+
+def _explain(plan: Plan) -> None:
+    lines = plan.describe()
+    width = max(len(label) for label, _ in lines)
+    for label, words in lines:
+        print(f"{label:<{width}}  {words}")
+
+
+def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
+    quiet = bool(ours.get("quiet"))
+    logging.basicConfig(level=_LEVELS[ours.get("verbosity", "warn")], format="%(levelname)s: %(message)s", stream=sys.stderr)
+    progress = _progress(plan, quiet=quiet)
+    for label, words in plan.describe():
+        _log.info("%s: %s", label, words)
+    run = Run(plan, output=ours.get("output"), on_interval=progress)
+    try:
+        result = asyncio.run(_attend(run))
+    finally:
+        if progress is not None:
+            progress.close()
+    if result.output_error is not None:
+        _log.error("%s", result.output_error)
+    if ours.get("json") or not quiet:
+        _show([result.recording], result.summary, as_json=bool(ours.get("json")))
+    return result.exit_code
+
+
+def _progress(plan: Plan, *, quiet: bool) -> ProgressLine | None:
+    # Where a program reads our output, a line that moves would only be in its way.
+    if quiet or not sys.stdout.isatty():
+        return None
+    from ws_load_test.report.progress import ProgressLine
+
+    return ProgressLine(plan)
+
+
+async def _attend(run: Run) -> Result:
+    """Runs to the end, and hears the signals: the first stops the run, the second ends it at once."""
+    loop = asyncio.get_running_loop()
+    executing = asyncio.create_task(run.execute())
+    asked = 0
+
+    def interrupt() -> None:
+        nonlocal asked
+        asked += 1
+        if run.fleet is None:
+            executing.cancel()
+        elif asked == 1:
+            _log.warning("stopping: waiting for replies, then the report; once more to leave at once")
+            run.fleet.stop()
+        else:
+            run.fleet.kill()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, interrupt)
+        except NotImplementedError:
+            # Windows: Ctrl-C ends the run as it ends any program there.
+            break
+    return await executing
+
+
+def _show(recordings: Sequence[Recording], summary: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode() + "\n")
+        return
+    from rich.console import Console
+
+    from ws_load_test.report.text import print_report
+
+    print_report(recordings, summary, console=Console(highlight=False))

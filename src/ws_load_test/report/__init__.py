@@ -1,0 +1,1 @@
+"""What a run came to, told to people: reports read recordings and summaries, and nothing else."""

@@ -1,0 +1,48 @@
+"""Text that every terminal can take: nothing that steers it, nothing that its encoding cannot show."""
+
+from __future__ import annotations
+
+_BLOCKS = "▏▎▍▌▋▊▉█"
+_PLAINER = str.maketrans({"µ": "u", "\N{EN DASH}": "-", "·": "-", "…": "~"})
+
+
+def clean(text: str) -> str:
+    """Returns the text with ``?`` for what is not printable: a target's words must not steer the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def encodable(text: str, encoding: str) -> bool:
+    """Returns whether an encoding can show all of a text; an unknown one can show nothing."""
+    try:
+        text.encode(encoding)
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def writable(text: str, encoding: str) -> str:
+    """Returns a text of the same length that the encoding can show."""
+    if encodable(text, encoding):
+        return text
+    return "".join(
+        letter if encodable(letter, encoding) or letter.isascii() else _plainer(letter, encoding)
+        for letter in text
+    )
+
+
+def _plainer(letter: str, encoding: str) -> str:
+    other = letter.translate(_PLAINER)
+    return other if other.isascii() or encodable(other, encoding) else "?"
+
+
+def bar(share: float, width: int, encoding: str) -> str:
+    """Returns a bar of `share` (0 to 1) times `width` letters, of eighths where the encoding has such blocks.
+
+    What is not zero is never drawn as nothing.
+    """
+    if share <= 0:
+        return ""
+    if not encodable(_BLOCKS, encoding):
+        return "#" * max(1, round(share * width))
+    full, eighths = divmod(max(1, round(share * width * 8)), 8)
+    return _BLOCKS[-1] * full + (_BLOCKS[eighths - 1] if eighths else "")
