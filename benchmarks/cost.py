@@ -2,10 +2,11 @@
 
     python benchmarks/cost.py --yardstick DIR
 
-DIR holds the yardstick: C sources and a Makefile that builds `echo_limit` (an echo server on epoll) and `flood_limit` (a closed-loop client
-without any checks) into $BUILD. The server polls without sleep on one core, the generators run in turn on another. Each figure is the
-difference between a long and a short run, so that start-up drops out, over the messages that the *server* counted. Processor time is the
-operating system's account of the whole process tree. Compare ratios, not microseconds: machines differ and drift.
+DIR holds the yardstick: C sources and a Makefile that builds `echo_limit` (an echo server on epoll) and `flood_limit`
+(a closed-loop client without any checks) into $BUILD. The server polls without sleep on one core, the generators run
+in turn on another. Each figure is the difference between a long and a short run, so that start-up drops out, over the
+messages that the *server* counted. Processor time is the operating system's account of the whole process tree.
+Compare ratios, not microseconds: machines differ and drift.
 """
 
 from __future__ import annotations
@@ -99,12 +100,15 @@ def ours(port: int, connections: int, in_flight: int, seconds: float) -> list[st
     return [program, f"ws://127.0.0.1:{port}/", *options.split()]
 
 
-def measure(server: Server, flood_limit: Path, connections: int, in_flight: int, rounds: int, core: int) -> Figure:
+def measure(server: Server, flood_limit: Path, case: tuple[int, int], *, rounds: int, core: int) -> Figure:
     """One case: both generators in turn, several times."""
+    connections, in_flight = case
     pairs: list[tuple[float, float]] = []
     for _ in range(rounds):
         arguments = [str(server.port), str(connections), str(in_flight)]
-        theirs = cost_us(server, [[flood_limit, *arguments, str(s), str(PAYLOAD_BYTES)] for s in (SHORT_S, LONG_S)], core)
+        theirs = cost_us(
+            server, [[flood_limit, *arguments, str(s), str(PAYLOAD_BYTES)] for s in (SHORT_S, LONG_S)], core
+        )
         mine = cost_us(server, [ours(server.port, connections, in_flight, s) for s in (SHORT_S, LONG_S)], core)
         pairs.append((theirs, mine))
     ratios = [mine / theirs for theirs, mine in pairs]
@@ -134,13 +138,13 @@ def main() -> None:
         try:
             if not options.json:
                 print("connections  in flight   yardstick        ours   ratio (lowest–highest)")
-            for connections, in_flight in CASES:
-                figure = measure(server, Path(build, "flood_limit"), connections, in_flight, options.rounds, options.core)
+            for case in CASES:
+                figure = measure(server, Path(build, "flood_limit"), case, rounds=options.rounds, core=options.core)
                 if options.json:
                     print(json.dumps(asdict(figure)), flush=True)
                 else:
                     print(
-                        f"{connections:>11}  {in_flight:>9}  {figure.yardstick_us:>7.3f} µs  {figure.ours_us:>7.3f} µs"
+                        f"{figure.connections:>11}  {figure.in_flight:>9}  {figure.yardstick_us:>7.3f} µs  {figure.ours_us:>7.3f} µs"
                         f"   {figure.ratio:.2f}  ({figure.ratio_low:.2f}–{figure.ratio_high:.2f})",
                         flush=True,
                     )

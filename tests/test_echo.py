@@ -36,9 +36,7 @@ def with_connection(client, query="", **options):
     """Run `client(connection, server)` over one connection."""
 
     async def main(server):
-        async with connect(
-            server.url + query, max_size=None, compression=None, ping_interval=None
-        ) as connection:
+        async with connect(server.url + query, max_size=None, compression=None, ping_interval=None) as connection:
             return await client(connection, server)
 
     return with_server(main, **options)
@@ -423,9 +421,7 @@ def test_echo_process_says_why_it_cannot_start():
 
 def test_the_program_ends_cleanly_on_sigterm():
     command = [sys.executable, "-m", "ws_load_test.echo", "--port", "0"]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout.readline().startswith(b"ws://127.0.0.1:")
         child.send_signal(signal.SIGTERM)
         out, err = child.communicate(timeout=5)

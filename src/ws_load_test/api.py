@@ -1,9 +1,9 @@
 """Running a plan from Python: what the command line does, without a terminal.
 
-    from ws_load_test import Plan, run
+from ws_load_test import Plan, run
 
-    result = run(Plan.of("ws://localhost:3001", connections=100, duration="10s"))
-    assert result.exit_code == 0, result.summary["faults"]
+result = run(Plan.of("ws://localhost:3001", connections=100, duration="10s"))
+assert result.exit_code == 0, result.summary["faults"]
 """
 
 from __future__ import annotations

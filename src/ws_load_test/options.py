@@ -1,7 +1,8 @@
 """From options to a plan: every value read, every problem found at once, each naming the option that caused it.
 
-The same names serve the command line (``--in-flight``), a plan file (``in-flight = 4``) and scripts (``in_flight=4``).
-A new option is one line in `READERS` (or a few in `read_plan`), a field of the plan, and a parameter of the command line.
+The same names serve the command line (``--in-flight``), a plan file (``in-flight = 4``) and scripts
+(``in_flight=4``). A new option is one line in `READERS` (or a few in `read_plan`), a field of the plan, and a
+parameter of the command line.
 """
 
 from __future__ import annotations
@@ -27,7 +28,15 @@ P = TypeVar("P", bound="Plan")
 DEFAULT_DURATION_NS = 10 * 10**9
 LARGEST_PAYLOAD = 1 << 30
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_OURS = {"host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "content-length"}
+_OURS = {
+    "host",
+    "upgrade",
+    "connection",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-protocol",
+    "content-length",
+}
 
 
 def _number(value: Any) -> int:
@@ -187,7 +196,9 @@ def read_plan(plan_type: type[P], options: Mapping[str, Any]) -> P:
     Raises:
         PlanError: with every problem found.
     """
-    values, problems = _read_values({name.replace("-", "_"): value for name, value in options.items() if value is not None})
+    values, problems = _read_values(
+        {name.replace("-", "_"): value for name, value in options.items() if value is not None}
+    )
     get = values.get
 
     def clash(one: str, other: str, why: str) -> None:
@@ -203,7 +214,9 @@ def read_plan(plan_type: type[P], options: Mapping[str, Any]) -> P:
     clash("insecure", "cacert", "either any certificate is taken or those of an authority")
     for option in ("insecure", "cacert"):
         if get(option) and get("url") and urlsplit(get("url", "")).scheme.lower() == "ws":
-            problems.append(Problem(option_name(option), "has no meaning for ws://, which has no TLS; did you mean wss://?"))
+            problems.append(
+                Problem(option_name(option), "has no meaning for ws://, which has no TLS; did you mean wss://?")
+            )
     message = _read_message(values, problems)
     if problems:
         raise PlanError(tuple(problems))
@@ -260,7 +273,12 @@ def _read_message(values: Mapping[str, Any], problems: list[Problem]) -> Message
             problems.append(Problem("--message", f'cannot read "{text[1:]}": {error.strerror}'))
     kind: Kind = "ping" if values.get("ping") else "binary" if values.get("binary") else "text"
     if kind == "ping" and len(payload) > LARGEST_CONTROL_PAYLOAD:
-        problems.append(Problem("--ping", f"a ping carries at most {LARGEST_CONTROL_PAYLOAD} bytes (RFC 6455, section 5.5), not {len(payload)}"))
+        problems.append(
+            Problem(
+                "--ping",
+                f"a ping carries at most {LARGEST_CONTROL_PAYLOAD} bytes (RFC 6455, section 5.5), not {len(payload)}",
+            )
+        )
     if kind == "text":
         try:
             payload.decode()

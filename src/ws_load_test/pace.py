@@ -1,6 +1,7 @@
 """When, and whose: pure arithmetic that every worker does for itself, so that nobody paces anyone.
 
-Worker i of n takes the connections and messages i, i + n, i + 2n, …; together the shares are everything, and no two overlap.
+Worker i of n takes the connections and messages i, i + n, i + 2n, …; together the shares are everything, and no two
+overlap.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The whole intent of a run: what to open, what to send, for how long. Frozen, checked, printable, serialisable.
 
-`Plan.of` is the one way in: it takes options as the command line and a plan file name them, reads their values, and raises
-`PlanError` with every problem at once, each naming the option that caused it.
+`Plan.of` is the one way in: it takes options as the command line and a plan file name them, reads their values, and
+raises `PlanError` with every problem at once, each naming the option that caused it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 HIDDEN = "***"
 _SECRET_HEADER = re.compile(r"auth|cookie|token|secret|api-?key|password|credential", re.IGNORECASE)
-_SECRET_PARAMETER = re.compile(r"auth|token|secret|key|password|passwd|pwd|sig|credential|session|jwt|code", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(
+    r"auth|token|secret|key|password|passwd|pwd|sig|credential|session|jwt|code", re.IGNORECASE
+)
 _URL_SAFE = "/%:@!$&'()*+,;=-._~?[]"
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
@@ -143,16 +145,26 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def describe(self) -> list[tuple[str, str]]:
         """The plan in words, secrets hidden: a label and a sentence part for each line."""
         target = self.target.public()
-        length = show_duration(self.duration_ns) if self.duration_ns is not None else f"{show_count(self.messages or 0)} messages in all"
+        length = (
+            show_duration(self.duration_ns)
+            if self.duration_ns is not None
+            else f"{show_count(self.messages or 0)} messages in all"
+        )
         if self.warmup_ns:
             length += f", after a warm-up of {show_duration(self.warmup_ns)} that is not counted"
         lines = [
             ("target", target.url),
             ("connections", self._describe_connections()),
-            ("load", f"closed: {show_count(self.load.in_flight)} in flight on each connection, the next message leaves when a reply comes"),
+            (
+                "load",
+                f"closed: {show_count(self.load.in_flight)} in flight on each connection, the next when a reply comes",
+            ),
             ("message", self._describe_message()),
             ("length", length),
-            ("timeouts", f"{show_duration(self.timeout_ns)} for a reply, {show_duration(self.connect_timeout_ns)} to open a connection"),
+            (
+                "timeouts",
+                f"{show_duration(self.timeout_ns)} for a reply, {show_duration(self.connect_timeout_ns)} to open",
+            ),
             ("workers", f"{self.workers} {'process' if self.workers == 1 else 'processes'}"),
         ]
         if target.headers:
@@ -160,7 +172,13 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if target.subprotocols:
             lines.append(("subprotocols", ", ".join(target.subprotocols)))
         if target.secure:
-            trust = "any certificate" if target.insecure else f"authorities of {target.cacert}" if target.cacert else "the system's authorities"
+            trust = (
+                "any certificate"
+                if target.insecure
+                else f"authorities of {target.cacert}"
+                if target.cacert
+                else "the system's authorities"
+            )
             lines.append(("TLS", f"trusts {trust}"))
         return lines
 
@@ -168,7 +186,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.connect_rate_per_s is None:
             return f"{show_count(self.connections)}, opened as fast as the target takes them"
         last_ns = (self.connections - 1) * 1e9 / self.connect_rate_per_s
-        return f"{show_count(self.connections)}, opened at {show_rate(self.connect_rate_per_s)}, the last after {show_duration(last_ns)}"
+        rate = show_rate(self.connect_rate_per_s)
+        return f"{show_count(self.connections)}, opened at {rate}, the last after {show_duration(last_ns)}"
 
     def _describe_message(self) -> str:
         size = show_bytes(self.message.size_bytes)
@@ -182,4 +201,3 @@ def default_workers() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-

@@ -43,7 +43,15 @@ def apply_mask(payload: bytes, mask: bytes) -> bytes:
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, mask: bytes | None = None, rsv: int = 0) -> bytes:
-    """One frame (RFC 6455, section 5.2); `rsv` holds the reserved bits in their place (0x70), `mask` is what a client must give."""
+    """One frame (RFC 6455, section 5.2).
+
+    Args:
+        opcode: What kind of frame.
+        payload: What it carries.
+        fin: Whether it is the last of its message.
+        mask: Four bytes, which a client must give and a server must not.
+        rsv: The reserved bits in their place (0x70).
+    """
     size, masked = len(payload), 0 if mask is None else MASKED
     first = (FIN if fin else 0) | (rsv & RESERVED_BITS) | opcode
     if size < LENGTH_IS_16_BIT:

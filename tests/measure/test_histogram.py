@@ -27,9 +27,7 @@ EDGES = sorted(
     | {2**k + d for k in range(63) for d in (-1, 0, 1)}
 )
 # As many small values as large ones: a plain range would hardly ever draw one below 2**50.
-VALUES = st.one_of(
-    st.sampled_from(EDGES), st.integers(0, 63).flatmap(lambda bits: st.integers(0, (1 << bits) - 1))
-)
+VALUES = st.one_of(st.sampled_from(EDGES), st.integers(0, 63).flatmap(lambda bits: st.integers(0, (1 << bits) - 1)))
 SAMPLES = st.lists(VALUES, min_size=1, max_size=60)
 REFERENCE = HdrHistogram(1, LARGEST, 3)
 
@@ -268,9 +266,7 @@ class TestForms:
         assert Histogram.from_record(histogram.to_record()) == histogram
         assert Histogram.from_wire(histogram.to_wire()) == histogram
 
-    @given(
-        st.lists(st.integers(0, 60).flatmap(lambda bits: st.integers(0, 1 << bits)), min_size=1, max_size=60)
-    )
+    @given(st.lists(st.integers(0, 60).flatmap(lambda bits: st.integers(0, 1 << bits)), min_size=1, max_size=60))
     @settings(deadline=None, max_examples=30)
     def test_the_standard_library_reads_ours(self, values):
         histogram = filled(values)

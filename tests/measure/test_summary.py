@@ -53,9 +53,7 @@ def interval(made, index=1, *, phase="measured", measured_ns=None, from_ns=None,
 
 
 def recording(*intervals, head=None, interrupted=False, lost=(), killed=False):
-    trailer = Trailer(
-        ended_at="2026-03-01T12:01:00Z", interrupted=interrupted, lost_workers=tuple(lost), summary={}
-    )
+    trailer = Trailer(ended_at="2026-03-01T12:01:00Z", interrupted=interrupted, lost_workers=tuple(lost), summary={})
     return Recording(head or header(), intervals, None if killed else trailer)
 
 
@@ -184,9 +182,7 @@ class TestSeveralRecordings:
         assert summarise([run_of(10, first=5), run_of(14, first=1)])["duration_s"] == 4.0
 
     def test_an_interval_measured_in_part_is_measured_at_its_end(self):
-        late = recording(
-            interval(tally(), 1, measured_ns=SECOND // 2), interval(tally(), 2), head=header(second=0)
-        )
+        late = recording(interval(tally(), 1, measured_ns=SECOND // 2), interval(tally(), 2), head=header(second=0))
         other = recording(interval(tally(), 2, measured_ns=SECOND), head=header(second=0))
         assert summarise([late])["duration_s"] == 1.5
         assert summarise([late, other])["duration_s"] == 1.5
@@ -199,8 +195,7 @@ class TestSeveralRecordings:
 
     def test_workers_of_two_machines_are_different_ones_though_they_have_the_same_numbers(self):
         idle, busy = (
-            recording(interval(tally(), workers=[WorkerLoad(0, cpu_ns, SECOND)]))
-            for cpu_ns in (0, SECOND // 2)
+            recording(interval(tally(), workers=[WorkerLoad(0, cpu_ns, SECOND)])) for cpu_ns in (0, SECOND // 2)
         )
         for order in ([idle, busy], [busy, idle]):
             assert summarise(order)["generator"]["cpu_share"] == 0.5

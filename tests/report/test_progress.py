@@ -62,9 +62,7 @@ def test_opening():
 
 
 def test_measured_time():
-    made = answers(
-        *(k * 100 * MICRO for k in range(1, 101)), faults=Counter({"reset": 2}), closed=Counter({"1006": 3})
-    )
+    made = answers(*(k * 100 * MICRO for k in range(1, 101)), faults=Counter({"reset": 2}), closed=Counter({"1006": 3}))
     made.host_errors["out-of-ports"] += 1
     line = shown(OPENING, interval(made))
     assert line == "measured 1 s of 10 s · 67 open · 100/s · p50 5.00 ms · p99 9.90 ms · 3 faults"
@@ -87,10 +85,7 @@ def test_a_number_of_messages():
 
 def test_warm_up_and_closing():
     asked = plan(warmup_ns=4 * SECOND)
-    assert (
-        shown(interval(Tally(warmup_answered=50), "warmup"), asked=asked)
-        == "warm-up 1 s of 4 s · 0 open · 50/s"
-    )
+    assert shown(interval(Tally(warmup_answered=50), "warmup"), asked=asked) == "warm-up 1 s of 4 s · 0 open · 50/s"
     closing = interval(Tally(closed=Counter({"1000": 70})), "closing")
     assert shown(OPENING, interval(answers(MICRO)), closing) == "closing 1 s · 0 open · 0/s"
 

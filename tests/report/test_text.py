@@ -50,9 +50,7 @@ def recording(*intervals, asked=None, lost=(), interrupted=False, killed=False, 
         host={},
         workers=asked.workers,
     )
-    trailer = Trailer(
-        ended_at="2026-03-01T12:01:00Z", interrupted=interrupted, lost_workers=tuple(lost), summary={}
-    )
+    trailer = Trailer(ended_at="2026-03-01T12:01:00Z", interrupted=interrupted, lost_workers=tuple(lost), summary={})
     return Recording(header, intervals, None if killed else trailer)
 
 
@@ -77,9 +75,7 @@ def histogram(*values):
 
 
 def opening(opened=100, *, failed=0, **parts):
-    return interval(
-        Tally(attempted=opened + failed, opened=opened, failed=failed, **parts), index=0, phase="opening"
-    )
+    return interval(Tally(attempted=opened + failed, opened=opened, failed=failed, **parts), index=0, phase="opening")
 
 
 def answers(*values, **parts):
@@ -277,9 +273,7 @@ class TestCounts:
         text = report(NORMAL)
         found = {
             found[1]: found[2]
-            for found in re.finditer(
-                r"^  \S+ +\S+ {8}(opened|fastest|\d\d %|slowest) +(.+)$", text, re.MULTILINE
-            )
+            for found in re.finditer(r"^  \S+ +\S+ {8}(opened|fastest|\d\d %|slowest) +(.+)$", text, re.MULTILINE)
         }
         assert found == {
             "opened": "100",
@@ -371,9 +365,7 @@ class TestResponseTimes:
         made = answers()
         made.response_time_ns.record(MILLI, 100)
         made.response_time_ns.record(100 * MILLI, 400)
-        rows = re.findall(
-            r"(\S+ .s)  (█*)[▏▎▍▌▋▊▉]? +(\d+)  +\d", report(recording(opening(), interval(made)))
-        )
+        rows = re.findall(r"(\S+ .s)  (█*)[▏▎▍▌▋▊▉]? +(\d+)  +\d", report(recording(opening(), interval(made))))
         drawn = {int(count): len(bars) for _, bars, count in rows}
         assert drawn[400] == max(drawn.values()) > 20
         assert drawn[100] == drawn[400] // 4
@@ -438,9 +430,7 @@ class TestFaults:
 
     def test_a_long_example_is_wrapped_under_itself_and_cut(self):
         sentence = " ".join(["word"] * 200)
-        text = report(
-            recording(opening(faults=Counter({"reset": 1})), interval(Tally(), examples={"reset": sentence}))
-        )
+        text = report(recording(opening(faults=Counter({"reset": 1})), interval(Tally(), examples={"reset": sentence})))
         lines = [line for line in text.splitlines() if "word" in line]
         assert 2 <= len(lines) <= 6
         assert {line.index("word") for line in lines} == {len("  1  reset  ")}
@@ -468,20 +458,14 @@ class TestFaults:
     def test_host_errors_come_with_their_remedy(self):
         text = report(recording(opening(host_errors=Counter({"too-many-open-files": 12}))))
         joined = " ".join(text.split())
-        assert (
-            "too-many-open-files 12 times: raise the limit on open files with `ulimit -n`, or lower -c"
-            in joined
-        )
+        assert "too-many-open-files 12 times: raise the limit on open files with `ulimit -n`, or lower -c" in joined
         assert "what the target did wrong" not in text
 
     def test_close_codes_have_names(self):
         made = Tally(closed=Counter({"1000": 1700, "1006": 20, "4001": 1}))
         text = report(recording(opening(), interval(made)))
         joined = " ".join(text.split())
-        assert (
-            "1,700 with 1000 (normal), 20 with 1006 (no close frame), 1 with 4001 (the application's own)"
-            in joined
-        )
+        assert "1,700 with 1000 (normal), 20 with 1006 (no close frame), 1 with 4001 (the application's own)" in joined
 
     @pytest.mark.parametrize(
         ("code", "name"),
@@ -562,18 +546,12 @@ class TestShape:
             [NORMAL],
             [NORMAL, NORMAL],
             [recording(opening(0, failed=100, faults=Counter({"connect-refused": 100})))],
-            [
-                recording(
-                    opening(host_errors=Counter({"out-of-ports": 1000})), lost=[LostWorker(1, "w " * 90, 9)]
-                )
-            ],
+            [recording(opening(host_errors=Counter({"out-of-ports": 1000})), lost=[LostWorker(1, "w " * 90, 9)])],
             [
                 recording(
                     opening(10**6),
                     interval(HUGE, length_ns=7200 * SECOND),
-                    asked=plan(
-                        connections=10**6, duration_ns=None, messages=3 * 10**9, connect_rate_per_s=1e5
-                    ),
+                    asked=plan(connections=10**6, duration_ns=None, messages=3 * 10**9, connect_rate_per_s=1e5),
                 )
             ],
         ],

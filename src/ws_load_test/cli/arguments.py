@@ -1,6 +1,7 @@
 """What may stand on the command line, and which command it starts.
 
-Values stay text here: `options.py` reads them, so that a plan file and a script get the same answers to the same mistakes.
+Values stay text here: `options.py` reads them, so that a plan file and a script get the same answers to the same
+mistakes.
 """
 
 from __future__ import annotations
@@ -113,6 +114,8 @@ def dispatch(arguments: list[str]) -> int:
         UsageError: the arguments are not a command's.
     """
     try:
-        return int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or ExitCode.PASSED)
+        return int(
+            app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or ExitCode.PASSED
+        )
     except CycloptsError as error:
         raise UsageError(f"{' '.join(str(error).split())} ({PROGRAM} --help lists the options)") from None

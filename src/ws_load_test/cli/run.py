@@ -66,7 +66,13 @@ def report(paths: Sequence[str], *, as_json: bool) -> int:
 
 def _with_plan_file(path: str, options: dict[str, Any]) -> dict[str, Any]:
     """The file's options under those of the command line; what excludes an option of the file puts it out of force."""
-    rivals = ({"messages", "duration"}, {"connect_rate", "ramp"}, {"message", "size"}, {"binary", "ping"}, {"insecure", "cacert"})
+    rivals = (
+        {"messages", "duration"},
+        {"connect_rate", "ramp"},
+        {"message", "size"},
+        {"binary", "ping"},
+        {"insecure", "cacert"},
+    )
     written = read_plan_file(path)
     for pair in rivals:
         if pair & options.keys():
@@ -97,7 +103,9 @@ def _explain(plan: Plan) -> None:
 
 def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
     quiet = bool(ours.get("quiet"))
-    logging.basicConfig(level=_LEVELS[ours.get("verbosity", "warn")], format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=_LEVELS[ours.get("verbosity", "warn")], format="%(levelname)s: %(message)s", stream=sys.stderr
+    )
     progress = _progress(plan, quiet=quiet)
     for label, words in plan.describe():
         _log.info("%s: %s", label, words)

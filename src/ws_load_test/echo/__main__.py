@@ -24,15 +24,11 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve echoes until stopped; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ws_load_test.echo", description="A WebSocket echo server"
-    )
+    parser = argparse.ArgumentParser(prog="python -m ws_load_test.echo", description="A WebSocket echo server")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
     parser.add_argument("--tls", action="store_true", help="serve TLS with a certificate made on the spot")
-    parser.add_argument(
-        "--write-ca", type=Path, metavar="FILE", help="write the certificate to trust to FILE"
-    )
+    parser.add_argument("--write-ca", type=Path, metavar="FILE", help="write the certificate to trust to FILE")
     parser.add_argument(
         "--follow-stdin",
         action="store_true",
@@ -75,9 +71,7 @@ async def _serve_following_stdin(options: argparse.Namespace) -> None:
                     loop.call_soon_threadsafe(_say_counts, server)
         loop.call_soon_threadsafe(task.cancel)
 
-    await serve(
-        options.host, options.port, tls=options.tls, ready=_say, write_ca=options.write_ca, counts=follow
-    )
+    await serve(options.host, options.port, tls=options.tls, ready=_say, write_ca=options.write_ca, counts=follow)
 
 
 def _say_counts(server: EchoServer) -> None:

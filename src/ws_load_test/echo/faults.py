@@ -93,9 +93,7 @@ def refused(status: int) -> WSUpgradeResponseWithListener:
 
 def problem(text: str) -> WSUpgradeResponseWithListener:
     """Build the answer to an upgrade request whose query cannot be used."""
-    return WSUpgradeResponseWithListener(
-        WSUpgradeResponse.create_error_response(400, f"{text}\n".encode()), None
-    )
+    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(400, f"{text}\n".encode()), None)
 
 
 def _integer(text: str, least: int, most: int) -> int:

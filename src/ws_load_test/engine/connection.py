@@ -1,10 +1,11 @@
 """One session's frames: the hot path of reading, and every way in which a session ends.
 
-What it costs. `Connection.data_received` runs once per read of a socket, whatever number of replies the read holds. Per read it takes one
-clock reading, next to the read and before anything else; per reply a few bytecodes: the first byte of a frame is compared with the one
-that an ordinary reply has, which checks FIN, the reserved bits and the opcode in a single comparison, and the second byte gives the
-frame's end. Nothing is copied, and no object is made for a frame. Everything that is not an ordinary whole reply (control frames,
-fragments, frames cut by the end of a read, nonsense) leaves the loop for a method below it.
+What it costs. `Connection.data_received` runs once per read of a socket, whatever number of replies the read holds.
+Per read it takes one clock reading, next to the read and before anything else; per reply a few bytecodes: the first
+byte of a frame is compared with the one that an ordinary reply has, which checks FIN, the reserved bits and the
+opcode in a single comparison, and the second byte gives the frame's end. Nothing is copied, and no object is made for
+a frame. Everything that is not an ordinary whole reply (control frames, fragments, frames cut by the end of a read,
+nonsense) leaves the loop for a method below it.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Connection(asyncio.Protocol):
         last = size - 1
         while at < last:
             length = data[at + 1]
-            end = at + 2 + length if length < 126 else self._end_of_long(data, at)  # noqa: PLR2004
+            end = at + 2 + length if length < 126 else self._end_of_long(data, at)
             if end > size:
                 break
             if data[at] == head:
@@ -122,7 +123,7 @@ class Connection(asyncio.Protocol):
         """The session has ended; what was in flight stays unanswered."""
         raise NotImplementedError
 
-    # --- Reading what is not ordinary --------------------------------------------------------------------------------------
+    # --- Reading what is not ordinary -------------------------------------------------------------------------------
 
     def _end_of_long(self, data: bytes, at: int) -> int:
         """Where a frame with a long length ends (RFC 6455, section 5.2), `UNKNOWN` while its header is not whole."""
@@ -230,7 +231,7 @@ class Connection(asyncio.Protocol):
         # After our close the target is the first to end the TCP connection (RFC 6455, section 7.1.1), which keeps our
         # port out of TIME_WAIT.
 
-    # --- Writing what is not ordinary --------------------------------------------------------------------------------------
+    # --- Writing what is not ordinary -------------------------------------------------------------------------------
 
     def write_behind(self, data: bytes | memoryview) -> None:
         """Leaves to the transport what the kernel did not take, and all that follows until it has gone."""
@@ -248,7 +249,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
         return len(data)
 
-    # --- Ending ------------------------------------------------------------------------------------------------------------
+    # --- Ending -----------------------------------------------------------------------------------------------------
 
     def close(self, given_up: Fault | None = None) -> None:
         """Begins the close handshake (RFC 6455, section 7.1.2); `given_up` says why, when the run is not over."""

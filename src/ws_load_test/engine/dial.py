@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ws_load_test.clock import monotonic_ns
 from ws_load_test.engine.upgrade import DialError, Upgrade, request_headers
@@ -21,7 +21,7 @@ _TIMED_OUT = {
     "tls": FaultKind.TLS,
     "upgrade": FaultKind.UPGRADE_TIMEOUT,
 }
-Address = tuple[socket.AddressFamily, tuple[str, int]]
+Address = tuple[int, tuple[Any, ...]]
 
 
 def tls_context(target: Target) -> ssl.SSLContext | None:
@@ -71,7 +71,7 @@ class Dialler:
             if isinstance(error, TimeoutError):
                 reason = f" within {show_duration(self._timeout_ns)}"
             raise DialError(Fault(FaultKind.DNS, text=f'the name "{host}" does not resolve{reason}')) from None
-        self._addresses = [(socket.AddressFamily(family), (address[0], address[1])) for family, _, _, _, address in found]
+        self._addresses = [(family, address) for family, _, _, _, address in found]
 
     async def dial(self, connection: Connection) -> int:
         """Opens a session and hands it to `connection`; returns the ns that it took.
@@ -147,13 +147,25 @@ class Dialler:
             fault = Fault(FaultKind.TLS, text=_tls_reason(error))
         elif isinstance(error, TimeoutError):
             waited = show_duration(self._timeout_ns)
-            what = {"connect": "take the TCP connection", "tls": "finish the TLS handshake", "upgrade": "answer the upgrade"}
+            what = {
+                "connect": "take the TCP connection",
+                "tls": "finish the TLS handshake",
+                "upgrade": "answer the upgrade",
+            }
             fault = Fault(_TIMED_OUT[phase], text=f"did not {what[phase]} within {waited}")
         elif isinstance(error, ConnectionRefusedError):
-            fault = Fault(FaultKind.CONNECT_REFUSED, text="refuses TCP connections: nothing listens there, or a firewall rejects them")
+            fault = Fault(
+                FaultKind.CONNECT_REFUSED,
+                text="refuses TCP connections: nothing listens there, or a firewall rejects them",
+            )
         elif isinstance(error, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
             kind = FaultKind.TLS if phase == "tls" else FaultKind.RESET
-            fault = Fault(kind, text="broke the connection in the TLS handshake" if phase == "tls" else "reset the connection while it opened")
+            fault = Fault(
+                kind,
+                text="broke the connection in the TLS handshake"
+                if phase == "tls"
+                else "reset the connection while it opened",
+            )
         elif isinstance(error, OSError) and host_failing(error) is None:
             fault = Fault(FaultKind.UNREACHABLE, text=f"cannot be reached: {error.strerror or error}")
         return fault
@@ -161,7 +173,8 @@ class Dialler:
 
 def _tls_reason(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"has a certificate that is not trusted: {error.verify_message} (--cacert names its authority, --insecure takes any)"
+        remedy = "--cacert names its authority, --insecure takes any"
+        return f"has a certificate that is not trusted: {error.verify_message} ({remedy})"
     if error.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"}:
         return "does not speak TLS; is it ws:// instead of wss://?"
     return f"failed the TLS handshake: {(error.reason or 'connection closed').replace('_', ' ').lower()}"

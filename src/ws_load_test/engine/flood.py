@@ -1,11 +1,11 @@
 """The closed load: every connection keeps K messages in flight. The hot path of sending and pairing.
 
-What it costs. Per read that holds replies: one write of as many messages as there were replies, encoded ahead of time; one row in the
-sample columns for each earlier write that the replies belong to. Replies of one read that belong to one write share a row, so the cost
-per message falls with the number in flight.
+What it costs. Per read that holds replies: one write of as many messages as there were replies, encoded ahead of
+time; one row in the sample columns for each earlier write that the replies belong to. Replies of one read that belong
+to one write share a row, so the cost per message falls with the number in flight.
 
-Replies are paired with messages in order. The instant at which a read's replies were read is also the instant at which their successors
-are due and sent: the write is the next thing that happens.
+Replies are paired with messages in order. The instant at which a read's replies were read is also the instant at
+which their successors are due and sent: the write is the next thing that happens.
 """
 
 from __future__ import annotations
@@ -79,8 +79,7 @@ class FloodConnection(Connection):
     def send(self, count: int, now_ns: int) -> None:
         """Sends `count` messages that are due at `now_ns`, or as many as are left."""
         flood = self.flood
-        if count > flood.left:
-            count = flood.left
+        count = min(count, flood.left)
         if self.closing or self.ended or not count:
             if not self.in_flight:
                 flood.on_idle(self)

@@ -1,7 +1,8 @@
 """What a worker and its fleet say to each other: JSON, one line each.
 
-The worker reads an `Assignment`, then `Command`s, from standard input, and writes `Report`s to standard output. Standard input closing
-means: stop at once. Any program that keeps to this can run workers; they need not know where they are.
+The worker reads an `Assignment`, then `Command`s, from standard input, and writes `Report`s to standard output.
+Standard input closing means: stop at once. Any program that keeps to this can run workers; they need not know where
+they are.
 """
 
 from __future__ import annotations
@@ -54,4 +55,3 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last report: all sessions have ended."""
     examples: dict[str, str] = {}
     """A sentence for each kind of fault, the first time that it happens."""
-

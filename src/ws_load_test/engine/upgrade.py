@@ -1,4 +1,4 @@
-"""The opening handshake (RFC 6455, section 4): one HTTP exchange, read by h11, every refusal a fault with its reason."""
+"""The opening handshake (RFC 6455, section 4): one HTTP exchange, read by h11; every refusal is a fault."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def request_headers(target: Target) -> list[tuple[str, str]]:
 class Upgrade(asyncio.Protocol):
     """Sends the request as soon as the transport is there, and hands the transport over when it is granted.
 
-    `take_over` is called with the transport and the bytes behind the answer, before anything else can be read; `done` then has
-    the monotonic instant, or a `DialError`.
+    `take_over` is called with the transport and the bytes behind the answer, before anything else can be read; `done`
+    then has the monotonic instant, or a `DialError`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Upgrade(asyncio.Protocol):
         self._http.receive_data(data)
         try:
             event = self._http.next_event()
-            while isinstance(event, h11.InformationalResponse) and event.status_code != 101:  # noqa: PLR2004
+            while isinstance(event, h11.InformationalResponse) and event.status_code != 101:
                 event = self._http.next_event()
         except h11.RemoteProtocolError:
             self._refuse(FaultKind.UPGRADE_INVALID, "answered the upgrade with something that is not HTTP")
@@ -88,7 +88,9 @@ class Upgrade(asyncio.Protocol):
             location = next((value.decode("latin-1") for name, value in event.headers if name == b"location"), None)
             # The address may carry a token in its query, so only the part before it is told.
             moved = f" to {location.partition('?')[0]}" if location else ""
-            self._refuse(FaultKind.UPGRADE_REJECTED, f"answered the upgrade with {status} {phrase}".rstrip() + moved, str(status))
+            self._refuse(
+                FaultKind.UPGRADE_REJECTED, f"answered the upgrade with {status} {phrase}".rstrip() + moved, str(status)
+            )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer went away before the handshake was over."""

@@ -1,8 +1,9 @@
 """One worker: a process with one event loop, and its share of the connections.
 
-``python -m ws_load_test.engine.worker`` reads an assignment on standard input and writes tallies on standard output; `protocol` has the
-words. Its life is a line of phases: *opening* (dial the share's sessions), *warmup*, *measured*, *closing* (wait for the last replies,
-close the sessions). Policy stands here; what happens once a message stands in `flood` and `connection`.
+``python -m ws_load_test.engine.worker`` reads an assignment on standard input and writes tallies on standard output;
+`protocol` has the words. Its life is a line of phases: *opening* (dial the share's sessions), *warmup*, *measured*,
+*closing* (wait for the last replies, close the sessions). Policy stands here; what happens once a message stands in
+`flood` and `connection`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import gc
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,7 +23,7 @@ from ws_load_test.engine.flood import Flood, FloodConnection
 from ws_load_test.engine.loop import run_loop
 from ws_load_test.engine.protocol import LONGEST_LINE_BYTES, Assignment, Command, Phase, Report
 from ws_load_test.engine.upgrade import DialError
-from ws_load_test.errors import host_failing
+from ws_load_test.errors import WorkerError, host_failing
 from ws_load_test.measure.samples import Samples
 from ws_load_test.measure.tally import Tally
 from ws_load_test.pace import spaced_ns
@@ -64,7 +65,8 @@ class Worker:
         self._cpu_ns = time.process_time_ns()
         self._started = asyncio.Event()
         self._finished = asyncio.Event()
-        """Nothing is left to send: the time is over, the messages are spent, nobody is connected, or we were told to stop."""
+        """Nothing is left to send: the time is over, the messages are spent, nobody is connected, or we were told to
+        stop."""
         self._quiet = asyncio.Event()
         """Nothing is in flight."""
         self._gone = asyncio.Event()
@@ -75,7 +77,7 @@ class Worker:
         self._stopping = False
         self._start_ns = 0
 
-    # --- What the fleet says -----------------------------------------------------------------------------------------------
+    # --- What the fleet says ----------------------------------------------------------------------------------------
 
     def start_at(self, at_ns: int) -> None:
         """The load begins at this monotonic instant."""
@@ -88,7 +90,7 @@ class Worker:
         self._started.set()
         self._finished.set()
 
-    # --- The phases --------------------------------------------------------------------------------------------------------
+    # --- The phases -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """From the first dial to the last report."""
@@ -213,7 +215,7 @@ class Worker:
             await asyncio.sleep(min(LONGEST_SCAN_NS, timeout_ns // 4) / NS_PER_S)
             for number, connection in enumerate(list(self.connections)):
                 self._give_up_on(connection, monotonic_ns() - timeout_ns)
-                if number % 256 == 255:  # noqa: PLR2004
+                if number % 256 == 255:
                     await asyncio.sleep(0)
 
     def _give_up_on(self, connection: FloodConnection, before_ns: int) -> None:
@@ -247,7 +249,7 @@ class Worker:
             # The loop turns once more, so that aborted sockets are closed before the process says that it is done.
             await asyncio.sleep(0)
 
-    # --- What the connections say ------------------------------------------------------------------------------------------
+    # --- What the connections say -----------------------------------------------------------------------------------
 
     def connection_opened(self, connection: Connection) -> None:
         """A session is open."""
@@ -256,7 +258,7 @@ class Worker:
         self.tally.opened += 1
         self._open += 1
 
-    def connection_ended(self, connection: Connection, fault: Fault | None) -> None:
+    def connection_ended(self, connection: Connection, fault: Fault | None) -> None:  # noqa: ARG002
         """An open session is over, whoever ended it."""
         self._open -= 1
         if fault is not None:
@@ -266,7 +268,7 @@ class Worker:
 
     def connection_gone(self, connection: Connection) -> None:
         """The TCP connection of a session that was open is closed."""
-        self.connections.discard(connection)  # type: ignore[arg-type]
+        self.connections.discard(connection)
         self._gone.set()
 
     def _idle(self, connection: FloodConnection) -> None:
@@ -289,7 +291,7 @@ class Worker:
             self._known_examples.add(fault.key)
             self._examples[fault.key] = fault.text
 
-    # --- What the fleet is told --------------------------------------------------------------------------------------------
+    # --- What the fleet is told -------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
         """Reports every interval; a change of phase begins a new one."""

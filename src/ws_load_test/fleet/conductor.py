@@ -1,6 +1,7 @@
 """What a fleet knows and decides, without doing anything: reports in, intervals and commands out.
 
-Every fleet, of this machine's processes or of other machines', feeds one conductor: what its workers report, and which of them died.
+Every fleet, of this machine's processes or of other machines', feeds one conductor: what its workers report, and
+which of them died.
 """
 
 from __future__ import annotations

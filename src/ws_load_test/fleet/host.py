@@ -44,10 +44,10 @@ def _allow_open_files(plan: Plan) -> None:
         if room > 0:
             remedies.append(f"use -w {-(-plan.connections // room)} or more workers")
         remedies.append(f"lower -c to {show_count(max(0, room) * plan.workers)}")
+        workers = "1 worker" if plan.workers == 1 else f"{plan.workers} workers"
         raise HostError(
-            f"--connections: {show_count(plan.connections)} connections on {plan.workers} "
-            f"{'worker' if plan.workers == 1 else 'workers'} need {show_count(needed)} open files in each, and this machine's "
-            f"hard limit is {show_count(hard)}; {', or '.join(remedies)}"
+            f"--connections: {show_count(plan.connections)} connections on {workers} need {show_count(needed)} open files "
+            f"in each, and this machine's hard limit is {show_count(hard)}; {', or '.join(remedies)}"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 

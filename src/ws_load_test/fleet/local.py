@@ -1,4 +1,4 @@
-"""The fleet of this machine: one process for each worker, commands to its standard input, reports from its standard output."""
+"""The fleet of this machine: a process for each worker, commands to its stdin, reports from its stdout."""
 
 from __future__ import annotations
 

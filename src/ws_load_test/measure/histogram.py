@@ -337,9 +337,7 @@ class Histogram:
         return buckets, counts[buckets]
 
     @classmethod
-    def _from_buckets(
-        cls, buckets: NDArray[np.int64], counts: NDArray[np.int64], facts: dict[str, Any]
-    ) -> Self:
+    def _from_buckets(cls, buckets: NDArray[np.int64], counts: NDArray[np.int64], facts: dict[str, Any]) -> Self:
         """Builds a histogram from rising buckets, their counts and `facts`, or raises ValueError."""
         histogram = cls()
         low, high, total_ns = (facts.get(name) for name in ("min", "max", "sum"))

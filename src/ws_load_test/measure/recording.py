@@ -164,9 +164,7 @@ class RecordingWriter:
             # Unbuffered, so that no line waits in this process when it is killed.
             self._file: FileIO | None = open(self.path, "wb", buffering=0)  # noqa: PTH123, SIM115
         except (OSError, ValueError) as error:
-            raise OutputError(
-                f"cannot write the recording {self.path}: {_why(error)}; name another file"
-            ) from error
+            raise OutputError(f"cannot write the recording {self.path}: {_why(error)}; name another file") from error
 
     @property
     def closed(self) -> bool:
@@ -214,9 +212,7 @@ class RecordingWriter:
             raise self._failure(error) from error
 
     def _failure(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"cannot go on writing the recording {self.path}: {_why(error)}; the run goes on without it"
-        )
+        return OutputError(f"cannot go on writing the recording {self.path}: {_why(error)}; the run goes on without it")
 
     def __enter__(self) -> Self:
         return self
@@ -248,9 +244,7 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
     try:
         with open(name, "rb") as file:  # noqa: PTH123 - a path of any kind
             if not (start := file.peek(1)[:1]):
-                raise RecordingError(
-                    f"{name} is empty, so it is not a recording; give a file that a run wrote"
-                )
+                raise RecordingError(f"{name} is empty, so it is not a recording; give a file that a run wrote")
             if start != b"{":
                 raise RecordingError(_no_recording(name))
             return _read_lines(name, file)
@@ -269,9 +263,7 @@ def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
         try:
             entry = _line.decode(line)
             if isinstance(entry, Header):
-                raise RecordingError(
-                    f"{name}, line {number}: a second recording begins; keep each in its own file"
-                )
+                raise RecordingError(f"{name}, line {number}: a second recording begins; keep each in its own file")
             if isinstance(entry, Trailer):
                 trailer = entry
             else:

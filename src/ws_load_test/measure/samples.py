@@ -1,7 +1,8 @@
 """Samples on their way into a tally: instants noted in preallocated columns, counted by the block.
 
-The hot path writes ``sent[used]``, ``done[used]``, ``count[used]`` and moves ``used``, some 0.1 µs in all; when the columns are full,
-or an interval ends, `flush` turns them into bucket counts with vector arithmetic, about 30 µs for a block of 4,096.
+The hot path writes ``sent[used]``, ``done[used]``, ``count[used]`` and moves ``used``, some 0.1 µs in all; when the
+columns are full, or an interval ends, `flush` turns them into bucket counts with vector arithmetic, about 30 µs for a
+block of 4,096.
 """
 
 from __future__ import annotations
@@ -19,11 +20,21 @@ NEVER_NS = 2**63 - 1
 class Samples:
     """Answered messages of one worker that have not been counted yet.
 
-    A row stands for `count` messages that were due, sent and answered together. Of rows due before `measured_from_ns` only
-    their number is kept: they belong to the warm-up.
+    A row stands for `count` messages that were due, sent and answered together. Of rows due before `measured_from_ns`
+    only their number is kept: they belong to the warm-up.
     """
 
-    __slots__ = ("count", "done", "due", "last_done_ns", "measured_from_ns", "measured_until_ns", "sent", "tally", "used")
+    __slots__ = (
+        "count",
+        "done",
+        "due",
+        "last_done_ns",
+        "measured_from_ns",
+        "measured_until_ns",
+        "sent",
+        "tally",
+        "used",
+    )
 
     def __init__(self, tally: Tally, *, on_schedule: bool = False) -> None:
         self.tally = tally

@@ -160,9 +160,7 @@ def _reason(kind: str, times: int) -> str:
 
 def _ranked(counts: Counter[str]) -> dict[str, int]:
     """Returns the counts that are not zero, the highest first, equal ones by name."""
-    return {
-        kind: count for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count
-    }
+    return {kind: count for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count}
 
 
 def _joined(names: Iterable[str]) -> str:

@@ -25,8 +25,7 @@ def writable(text: str, encoding: str) -> str:
     if encodable(text, encoding):
         return text
     return "".join(
-        letter if encodable(letter, encoding) or letter.isascii() else _plainer(letter, encoding)
-        for letter in text
+        letter if encodable(letter, encoding) or letter.isascii() else _plainer(letter, encoding) for letter in text
     )
 
 

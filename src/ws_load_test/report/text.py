@@ -42,9 +42,7 @@ def print_report(recordings: Sequence[Recording], summary: dict[str, Any], *, co
         console.print(line, soft_wrap=True)
 
 
-def report_lines(
-    recordings: Sequence[Recording], summary: dict[str, Any], *, encoding: str = "utf-8"
-) -> list[Text]:
+def report_lines(recordings: Sequence[Recording], summary: dict[str, Any], *, encoding: str = "utf-8") -> list[Text]:
     """Returns the report's lines: no wider than 80 columns, but for a long URL and counts beyond reason."""
     sections = [
         _heading(recordings, summary),
@@ -111,9 +109,7 @@ def _doubts(summary: dict[str, Any]) -> str:
         doubts.append("no message answered")
     else:
         doubts += [
-            f"{_count(messages[word], 'message')} {word}"
-            for word in ("unanswered", "dropped")
-            if messages[word]
+            f"{_count(messages[word], 'message')} {word}" for word in ("unanswered", "dropped") if messages[word]
         ]
     if summary["generator"]["reasons"]:
         doubts.append("the generator's machine at its limit")
@@ -148,9 +144,7 @@ def _asked_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any]
         (
             "message",
             _asked(plans, lambda plan: f"{plan.message.kind}, {show_bytes(plan.message.size_bytes)}"),
-            NOTHING
-            if nothing_sent
-            else f"{show_bytes(sizes['sent'])} sent, {show_bytes(sizes['received'])} received",
+            NOTHING if nothing_sent else f"{show_bytes(sizes['sent'])} sent, {show_bytes(sizes['received'])} received",
         ),
         ("throughput", "as fast as it answers" if plans else NOTHING, show_rate(summary["throughput_per_s"])),
     ]
@@ -190,11 +184,7 @@ def _each(plans: Sequence[Plan], show: Callable[[Plan], str]) -> str:
 
 def _asked_connections(plan: Plan) -> str:
     connections = show_count(plan.connections)
-    return (
-        connections
-        if plan.connect_rate_per_s is None
-        else f"{connections}, at {show_rate(plan.connect_rate_per_s)}"
-    )
+    return connections if plan.connect_rate_per_s is None else f"{connections}, at {show_rate(plan.connect_rate_per_s)}"
 
 
 def _asked_time(plan: Plan) -> str:
@@ -231,9 +221,7 @@ def _connect_times(summary: dict[str, Any]) -> list[Text]:
         return _pairs("connect time", [("fastest", NOTHING, ""), ("slowest", NOTHING, "")])
     keys = {"fastest": "min", "50 %": "p50", "95 %": "p95", "99 %": "p99", "slowest": "max"}
     rows = [("opened", show_count(stats["count"]), "")]
-    return _pairs(
-        "connect time", rows + [(label, show_duration(stats[key]), "") for label, key in keys.items()]
-    )
+    return _pairs("connect time", rows + [(label, show_duration(stats[key]), "") for label, key in keys.items()])
 
 
 def _pairs(title: str, rows: Sequence[tuple[str, str, str]]) -> list[Text]:
@@ -273,9 +261,7 @@ def _response_times(recordings: Sequence[Recording], summary: dict[str, Any], en
     width = WIDTH - max(line.cell_len for line in left) - 3
     lines = beside(left, drawing(histogram, width, encoding))
     if any(few_beyond(percentile, stats["count"]) for percentile in PERCENTILES):
-        lines.append(
-            Text(f"  * few samples: fewer than {FEW} answers lie beyond it, so chance decides", style="dim")
-        )
+        lines.append(Text(f"  * few samples: fewer than {FEW} answers lie beyond it, so chance decides", style="dim"))
     return lines
 
 
@@ -306,15 +292,12 @@ def _machine(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[T
     lines: list[Text] = []
     closed: dict[str, int] = summary["connections"]["closed"]
     if closed:
-        codes = (
-            f"{show_count(count)} with {code} ({close_code_name(code)})" for code, count in closed.items()
-        )
+        codes = (f"{show_count(count)} with {code} ({close_code_name(code)})" for code, count in closed.items())
         lines += _wrapped("closed", clean(", ".join(codes)))
     seconds = summary["duration_s"]
     if seconds and summary["throughput_per_s"] is not None:
         sent, received = (
-            show_bytes(_recorded(recordings, f"bytes_{way}", "measured") / seconds)
-            for way in ("sent", "received")
+            show_bytes(_recorded(recordings, f"bytes_{way}", "measured") / seconds) for way in ("sent", "received")
         )
         lines += _wrapped("traffic", f"{sent}/s sent, {received}/s received while measured")
     lines += _wrapped("processor", _processor(recordings, summary))
