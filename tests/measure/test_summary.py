@@ -112,7 +112,7 @@ class TestOneRecording:
             "bytes": {"sent": 30, "received": 20},
             "throughput_per_s": 1.5,
             "response_time_ns": times,
-            "service_time_ns": None,
+            "service_time_ns": times,
             "connect_time_ns": None,
             "faults": {"reset": 1},
             "generator": {"workers": 2, "cpu_share": 0.5, "send_lag_ns": None, "bound": False, "reasons": []},

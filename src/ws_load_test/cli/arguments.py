@@ -7,7 +7,7 @@ mistakes.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter

@@ -69,11 +69,12 @@ class Connection(asyncio.Protocol):
         self.expected_pong = expected_pong
         self.reply_head = WHOLE_TEXT if expected_pong is None else NO_HEAD
         self.closing = False
-        """We have sent a close frame."""
+        """A close frame has been sent or received: no message follows."""
         self.given_up: Fault | None = None
         """Why we closed the session although the run was not over."""
         self.ended = False
         """The session's end has been counted."""
+        self._verdict: tuple[int, Fault | None] | None = None
         self._transport: asyncio.Transport
         self._kept: list[bytes] = []
         self._kept_bytes = 0
@@ -114,6 +115,9 @@ class Connection(asyncio.Protocol):
             self._keep(data[at:], end - at if end != UNKNOWN else 0)
         if replies:
             self.replied(replies, at_ns)
+        if self._verdict is not None:
+            # Only now, because the replies that came before the end, perhaps in the same read, are replies.
+            self._end(*self._verdict)
 
     def replied(self, count: int, at_ns: int) -> None:
         """`count` replies were read at `at_ns`, together."""
@@ -157,7 +161,7 @@ class Connection(asyncio.Protocol):
 
     def _other(self, data: bytes, at: int, end: int) -> int:
         """Takes in a whole frame that is not an ordinary reply; returns how many replies it completes, 0 or 1."""
-        if self.ended:
+        if self._verdict is not None:
             return 0
         first = data[at]
         opcode = first & wire.OPCODE_BITS
@@ -224,12 +228,27 @@ class Connection(asyncio.Protocol):
         if payload and not wire.close_code_is_valid(code):
             self._fail(f"close code {code} (RFC 6455, section 7.4)")
             return
-        self._end(code, Fault(FaultKind.CLOSED, str(code), f"closed with {code}" + (f' "{reason}"' if reason else "")))
-        if not self.closing:
-            self._transport.write(wire.client_frame(wire.CLOSE, payload[:2]))
-            self._transport.close()
-        # After our close the target is the first to end the TCP connection (RFC 6455, section 7.1.1), which keeps our
-        # port out of TIME_WAIT.
+        text = f"closed with {code}" + (f' "{reason}"' if reason else "")
+        self._condemn(code, Fault(FaultKind.CLOSED, str(code), text), payload[:2])
+
+    def _fail(self, what: str, code: int = wire.PROTOCOL_ERROR) -> None:
+        """The target broke the protocol: says so to it (RFC 6455, section 7.1.7) and ends the session."""
+        fault = Fault(FaultKind.PROTOCOL_ERROR, text=f"sent {what}")
+        self._condemn(code, fault, wire.close_payload(code))
+        self._transport.close()
+
+    def _condemn(self, code: int, fault: Fault, answer: bytes) -> None:
+        """Nothing that the target sends from here on counts; the session ends when this read has been dealt with."""
+        self.reply_head = NO_HEAD
+        if self.closing:
+            # After our close the target is the first to end the TCP connection (RFC 6455, section 7.1.1), which keeps
+            # our port out of TIME_WAIT.
+            self._verdict = (code, self.given_up)
+            return
+        self.closing = True
+        self._verdict = (code, fault)
+        self._transport.write(wire.client_frame(wire.CLOSE, answer))
+        self._transport.close()
 
     # --- Writing what is not ordinary -------------------------------------------------------------------------------
 
@@ -260,13 +279,16 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Ends the session without waiting for anything."""
-        self._end(wire.ABNORMAL, None)
+        self._end(wire.ABNORMAL, self.given_up)
         if not self._transport.is_closing():
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The TCP connection is gone."""
-        if isinstance(exc, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
+        fault: Fault | None
+        if self.closing:
+            fault = self.given_up
+        elif isinstance(exc, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
             fault = Fault(FaultKind.RESET, text="reset the connection")
         elif exc is None:
             fault = Fault(FaultKind.CLOSED, str(wire.ABNORMAL), "closed the TCP connection without a close frame")
@@ -275,24 +297,12 @@ class Connection(asyncio.Protocol):
         self._end(wire.ABNORMAL, fault)
         self.owner.connection_gone(self)
 
-    def _fail(self, what: str, code: int = wire.PROTOCOL_ERROR) -> None:
-        """The target broke the protocol: says so to it (RFC 6455, section 7.1.7) and ends the session."""
-        if self.ended:
-            return
-        if not self.closing:
-            self._transport.write(wire.client_frame(wire.CLOSE, wire.close_payload(code)))
-        self.closing = False
-        self._end(code, Fault(FaultKind.PROTOCOL_ERROR, text=f"sent {what}"))
-        self._transport.close()
-
     def _end(self, code: int, fault: Fault | None) -> None:
         if self.ended:
             return
-        self.ended = True
+        self.ended = self.closing = True
         tally = self.owner.tally
         tally.closed[str(code)] += 1
-        if self.closing:
-            fault = self.given_up
         if fault is not None:
             tally.lost += 1
             tally.faults[fault.key] += 1

@@ -19,9 +19,10 @@ from ws_load_test.measure.samples import BLOCK
 from ws_load_test.units import show_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 UNLIMITED = 1 << 62
+LARGEST_COPIES_BYTES = 1 << 20
 _LAST_ROW = BLOCK - 1
 
 
@@ -30,7 +31,10 @@ class Flood:
 
     def __init__(self, frames: memoryview, in_flight: int, on_idle: Callable[[FloodConnection], None]) -> None:
         frame_bytes = len(frames) // in_flight
-        self.batches: Sequence[memoryview] = [frames[: count * frame_bytes] for count in range(in_flight + 1)]
+        # As bytes where they are few, because the kernel takes those at a smaller cost; as views of one where they are many.
+        small = in_flight * len(frames) <= LARGEST_COPIES_BYTES
+        views = (frames[: count * frame_bytes] for count in range(in_flight + 1))
+        self.batches: list[bytes | memoryview] = [bytes(view) if small else view for view in views]
         self.frame_bytes = frame_bytes
         self.in_flight = in_flight
         self.left = UNLIMITED
@@ -51,14 +55,48 @@ class FloodConnection(Connection):
 
     def replied(self, count: int, at_ns: int) -> None:
         """Sends as many messages as were answered, then notes the times of those that were."""
-        in_flight = self.in_flight
-        if count > in_flight:
-            self.owner.tally.pushed += count - in_flight
-            count = in_flight
-            if not count:
-                return
-        self.in_flight = in_flight - count
-        self.send(count, at_ns)
+        pending, flood = self.pending, self.flood
+        if len(pending) == 1 and self.in_flight == count <= flood.left and not self.closing:
+            # All that was in flight left together, and was answered together: the write first, then the bookkeeping.
+            batch = flood.batches[count]
+            try:
+                written = self.write(batch)
+            except OSError as error:
+                if not self._refused(error):
+                    self.in_flight = 0
+                    self._note(count, at_ns)
+                    return
+                written = 0
+            if written != len(batch):
+                self.write_behind(batch[written:])
+            sent_ns = pending[0][0]
+            pending[0] = (at_ns, count)
+            flood.left -= count
+            tally = self.owner.tally
+            tally.sent += count
+            tally.bytes_sent += len(batch)
+            samples = self.owner.samples
+            row = samples.used
+            samples.sent[row] = sent_ns
+            samples.done[row] = at_ns
+            samples.count[row] = count
+            samples.used = row + 1
+            if row == _LAST_ROW:
+                samples.flush()
+            return
+        answered = count
+        if count > self.in_flight:
+            answered = self.in_flight
+            # A reply that came too late to count is still not one that nobody asked for.
+            if self.given_up is None:
+                self.owner.tally.pushed += count - answered
+        if answered:
+            self.in_flight -= answered
+            self.send(answered, at_ns)
+            self._note(answered, at_ns)
+
+    def _note(self, count: int, at_ns: int) -> None:
+        """Notes the times of the `count` oldest messages, which were answered at `at_ns`."""
         samples, pending = self.owner.samples, self.pending
         while count:
             sent_ns, together = pending[0]
@@ -87,11 +125,10 @@ class FloodConnection(Connection):
         batch = flood.batches[count]
         try:
             written = self.write(batch)
-        except BlockingIOError:
+        except OSError as error:
+            if not self._refused(error):
+                return
             written = 0
-        except OSError:
-            # The reader will learn why the session is dead; nothing has left, so nothing is counted.
-            return
         if written != len(batch):
             self.write_behind(batch[written:])
         flood.left -= count
@@ -100,6 +137,13 @@ class FloodConnection(Connection):
         tally = self.owner.tally
         tally.sent += count
         tally.bytes_sent += len(batch)
+
+    def _refused(self, error: OSError) -> bool:
+        """Whether the kernel's buffer is full, so that the transport must keep the bytes; False when the session is dead.
+
+        Nothing has left then, so nothing is counted, and the reader will learn why.
+        """
+        return isinstance(error, BlockingIOError)
 
     def give_up_on(self, before_ns: int, timeout_ns: int) -> bool:
         """Closes the session if a message sent before `before_ns` has no reply yet; returns whether it did.

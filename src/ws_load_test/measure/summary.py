@@ -76,6 +76,9 @@ def _total(recording: Recording) -> Tally:
     # What a killed run or a lost worker had in flight was never told: it got no answer, or was not sent.
     total.unanswered += max(0, total.sent - total.answered - total.unanswered)
     total.dropped += max(0, total.due - total.sent - total.dropped)
+    if recording.header.plan.get("load", {}).get("kind") == "closed" and not total.service_time_ns.count:
+        # A message is due when it is sent there, so one histogram is kept for both times.
+        total.service_time_ns = total.response_time_ns.copy()
     return total
 
 

@@ -33,7 +33,8 @@ class Tally:
     lost: int = 0
     """Sessions that were open and ended before the run wanted them to."""
     closed: Counter[str] = field(default_factory=Counter)
-    """Close codes (RFC 6455, section 7.4) of the sessions that ended, 1006 where no close frame came."""
+    """Close codes (RFC 6455, section 7.4) of the sessions that ended: the code that ended
+    them, whichever side sent it, 1006 where no close frame came."""
 
     due: int = 0
     """Messages that should have left."""

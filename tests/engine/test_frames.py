@@ -1,0 +1,581 @@
+"""What a connection makes of the bytes it reads, however they are cut; no socket is involved."""
+
+import gc
+import itertools
+import struct
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ws_load_test import wire
+from ws_load_test.engine import connection as connection_module
+from ws_load_test.engine.connection import LARGEST_MESSAGE_BYTES
+from ws_load_test.engine.flood import UNLIMITED, Flood, FloodConnection
+from ws_load_test.measure.samples import BLOCK, Samples
+from ws_load_test.measure.tally import Tally
+
+TEXT, BINARY, MORE, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
+NORMAL = struct.pack(">H", 1000)
+
+
+def frame(opcode, payload=b"", *, fin=True, rsv=0, masked=False):
+    """A frame by the letter of RFC 6455, section 5.2, without help from the code under test."""
+    head = bytes([fin << 7 | rsv << 4 | opcode])
+    size = len(payload)
+    if size <= 125:
+        head += struct.pack(">B", masked << 7 | size)
+    elif size <= 0xFFFF:
+        head += struct.pack(">BH", masked << 7 | 126, size)
+    else:
+        head += struct.pack(">BQ", masked << 7 | 127, size)
+    return head + (b"\0\0\0\0" if masked else b"") + payload
+
+
+def client_frames(data):
+    """The frames in what a client wrote: (opcode, payload); fails unless they are whole and masked."""
+    found = []
+    while data:
+        assert data[0] & 0xF0 == 0x80, "no reserved bits, not a fragment"
+        assert data[1] & 0x80, "a client masks"
+        opcode, size, at = data[0] & 15, data[1] & 127, 2
+        if size > 125:
+            size = int.from_bytes(data[2:4]) if size == 126 else int.from_bytes(data[2:10])
+            at = 4 if data[1] & 127 == 126 else 10
+        mask, body = data[at : at + 4], data[at + 4 : at + 4 + size]
+        assert len(body) == size, "the last frame is whole"
+        found.append((opcode, bytes(byte ^ mask[place % 4] for place, byte in enumerate(body))))
+        data = data[at + 4 + size :]
+    return found
+
+
+class Kernel:
+    """A socket and the transport over it: one stream of bytes, and room for so many of them."""
+
+    def __init__(self, room=UNLIMITED):
+        self.room = room
+        self.stream = b""
+        self.queue = b""
+        self.closed = self.aborted = False
+
+    def send(self, data):
+        """As `socket.send`: past the transport's queue, or BlockingIOError."""
+        if not self.room:
+            raise BlockingIOError
+        taken = bytes(data[: self.room])
+        self.room -= len(taken)
+        self.stream += taken
+        return len(taken)
+
+    def write(self, data):
+        """As `Transport.write`: what the kernel does not take waits in a queue."""
+        self.queue += bytes(data)
+        self.flush()
+
+    def flush(self):
+        if self.queue and self.room:
+            self.queue = self.queue[self.send(self.queue) :]
+
+    def get_write_buffer_size(self):
+        return len(self.queue)
+
+    def is_closing(self):
+        return self.closed
+
+    def close(self):
+        self.closed = True
+
+    def abort(self):
+        self.closed = self.aborted = True
+
+
+@dataclass
+class Owner:
+    """A worker's part in it."""
+
+    tally: Tally = field(default_factory=Tally)
+    samples: Samples = field(init=False)
+    opened: int = 0
+    ended: list = field(default_factory=list)
+    gone: int = 0
+    idle: int = 0
+
+    def __post_init__(self):
+        self.samples = Samples(self.tally)
+        self.samples.measured_from_ns = 0
+
+    def connection_opened(self, connection):
+        self.opened += 1
+
+    def connection_ended(self, connection, fault):
+        self.ended.append(fault)
+
+    def connection_gone(self, connection):
+        self.gone += 1
+
+    def is_idle(self, connection):
+        self.idle += 1
+
+
+class Session:
+    """A connection, opened, with `in_flight` messages sent."""
+
+    def __init__(self, in_flight=1, *, left=None, pong=None, room=UNLIMITED, size=4, secure=False):
+        self.owner, self.kernel = Owner(), Kernel(room)
+        opcode = TEXT if pong is None else PING
+        frames = b"".join(
+            wire.client_frame(opcode, b"m" * size if pong is None else pong) for _ in range(in_flight)
+        )
+        self.flood = Flood(memoryview(frames), in_flight, self.owner.is_idle)
+        self.flood.left = in_flight if left is None else left
+        self.connection = FloodConnection(self.owner, self.flood, pong)
+        self.connection.opened(self.kernel, self.kernel, secure=secure, early=b"")
+        self.connection.send(in_flight, connection_module.monotonic_ns())
+
+    def read(self, *pieces):
+        for piece in pieces:
+            if self.kernel.closed:
+                return
+            self.connection.data_received(piece)
+            self.check()
+
+    def check(self):
+        """What holds after every read."""
+        connection, tally = self.connection, self.owner.tally
+        self.owner.samples.flush()
+        assert connection.in_flight == sum(count for _, count in connection.pending) >= 0
+        assert tally.response_time_ns.count == tally.answered
+        assert tally.sent == tally.answered + tally.unanswered + connection.in_flight
+        assert len(self.owner.ended) == sum(tally.closed.values()) == connection.ended
+
+    def facts(self):
+        """All that the bytes amounted to."""
+        self.check()
+        tally = self.owner.tally
+        return {
+            "answered": tally.answered,
+            "unanswered": tally.unanswered,
+            "pushed": tally.pushed,
+            "closed": dict(tally.closed),
+            "faults": dict(tally.faults),
+            "lost": tally.lost,
+            "texts": [fault and fault.text for fault in self.owner.ended],
+            "written": [sent for sent in self.written() if sent[0] in (PONG, CLOSE)],
+            "hung up": self.kernel.closed,
+        }
+
+    def written(self):
+        return client_frames(self.kernel.stream + self.kernel.queue)
+
+
+def cut(data, places):
+    edges = [0, *sorted({place for place in places if 0 < place < len(data)}), len(data)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
+
+
+# --- any frames, cut anywhere ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Script:
+    """Frames a server sends, and what they mean."""
+
+    data: bytes = b""
+    messages: int = 0
+    pongs: list = field(default_factory=list)
+    edges: list = field(default_factory=list)
+
+    def add(self, data, *, messages=0, ping=None):
+        self.data += data
+        self.edges.append(len(self.data))
+        self.messages += messages
+        if ping is not None:
+            self.pongs.append((PONG, ping))
+
+
+sizes = st.sampled_from([0, 1, 2, 124, 125, 126, 127, 128, 300, 65535, 65536])
+small = st.binary(max_size=125)
+controls = st.lists(st.tuples(st.sampled_from([PING, PONG]), small), max_size=2)
+whole = st.tuples(st.just("whole"), st.sampled_from([TEXT, BINARY]), sizes)
+parts = st.tuples(
+    st.just("parts"), st.sampled_from([TEXT, BINARY]), st.lists(st.tuples(sizes, controls), min_size=2, max_size=4)
+)
+control = st.tuples(st.just("control"), st.sampled_from([PING, PONG]), small)
+
+
+def script_of(steps):
+    script = Script()
+
+    def add_control(opcode, payload):
+        script.add(frame(opcode, payload), ping=payload if opcode == PING else None)
+
+    for kind, opcode, what in steps:
+        if kind == "whole":
+            script.add(frame(opcode, b"x" * what), messages=1)
+        elif kind == "control":
+            add_control(opcode, what)
+        else:
+            for number, (size, between) in enumerate(what):
+                last = number == len(what) - 1
+                script.add(frame(MORE if number else opcode, b"x" * size, fin=last), messages=last)
+                for one in between:
+                    add_control(*one)
+    return script
+
+
+scripts = st.lists(st.one_of(whole, parts, control), min_size=1, max_size=8).map(script_of)
+
+
+@st.composite
+def cuts(draw, script):
+    """Places to cut: headers' neighbourhoods most of all, since little happens elsewhere."""
+    near = st.tuples(st.sampled_from([0, *script.edges]), st.integers(-2, 12)).map(sum)
+    return draw(st.lists(st.one_of(near, st.integers(0, len(script.data))), max_size=12))
+
+
+@given(st.data(), scripts, st.integers(1, 9))
+@settings(max_examples=150, deadline=None)
+def test_however_the_bytes_are_cut_they_mean_the_same(data, script, in_flight):
+    session = Session(in_flight)
+    session.read(*cut(script.data, data.draw(cuts(script))))
+    facts = session.facts()
+    answered = min(in_flight, script.messages)
+    assert facts["answered"] == answered
+    assert facts["pushed"] == script.messages - answered
+    assert facts["written"] == script.pongs
+    assert (facts["lost"], facts["closed"], facts["hung up"]) == (0, {}, False)
+    assert session.owner.tally.bytes_received == len(script.data)
+
+
+@given(st.data(), scripts, st.integers(1, 9), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_a_flood_is_never_out_of_balance(data, script, in_flight, secure):
+    session = Session(in_flight, left=UNLIMITED, secure=secure)
+    session.read(*cut(script.data, data.draw(cuts(script))))
+    tally = session.owner.tally
+    assert tally.answered + tally.pushed == script.messages
+    assert session.connection.in_flight == in_flight
+    assert tally.sent == in_flight + tally.answered
+    assert len([1 for opcode, _ in session.written() if opcode == TEXT]) == tally.sent
+    session.connection.connection_lost(None)
+    session.check()
+    assert tally.sent == tally.answered + tally.unanswered
+
+
+@given(st.data(), scripts, st.integers(1, 5), st.binary(max_size=125))
+@settings(max_examples=100, deadline=None)
+def test_under_ping_pongs_alone_are_replies_and_only_with_the_payload(data, script, in_flight, payload):
+    other = payload[:-1] + b"?" if payload and payload[-1:] != b"?" else b"other"
+    for pong in (payload, other, payload):
+        script.add(frame(PONG, pong))
+    session = Session(in_flight, pong=payload)
+    session.read(*cut(script.data, data.draw(cuts(script))))
+    tally = session.owner.tally
+    # The script may hold pongs of its own that happen to be ours.
+    expected = sum(1 for opcode, body in server_frames(script.data) if (opcode, body) == (PONG, payload))
+    assert expected >= 2
+    assert tally.answered == min(in_flight, expected)
+    assert tally.pushed == script.messages + expected - tally.answered
+    assert session.facts()["written"] == script.pongs
+
+
+def server_frames(data):
+    while data:
+        size, at = data[1], 2
+        if size > 125:
+            size, at = (int.from_bytes(data[2:4]), 4) if size == 126 else (int.from_bytes(data[2:10]), 10)
+        yield data[0] & 15, data[at : at + size]
+        data = data[at + size :]
+
+
+EVERY_KIND = [
+    ("whole", TEXT, 4),
+    ("whole", BINARY, 0),
+    ("control", PING, b"ping"),
+    ("parts", TEXT, [(3, [(PING, b""), (PONG, b"?")]), (0, []), (2, [])]),
+    ("whole", TEXT, 126),
+    ("control", PONG, b"x" * 125),
+    ("parts", BINARY, [(0, []), (130, [])]),
+    ("whole", TEXT, 1),
+]
+
+
+def test_every_single_cut_and_byte_by_byte():
+    script = script_of(EVERY_KIND)
+    uncut = Session(4)
+    uncut.read(script.data)
+    facts = uncut.facts()
+    assert (facts["answered"], facts["pushed"]) == (4, 2)
+    for place in range(1, len(script.data)):
+        session = Session(4)
+        session.read(script.data[:place], script.data[place:])
+        assert session.facts() == facts, place
+    session = Session(4)
+    session.read(*cut(script.data, range(len(script.data))))
+    assert session.facts() == facts
+
+
+def test_replies_of_one_read_are_answered_with_one_write():
+    session = Session(5, left=UNLIMITED)
+    writes = []
+    session.connection.write = lambda data: writes.append(len(data)) or len(data)
+    session.read(frame(TEXT, b"x") * 3, frame(PONG, b"x"), frame(TEXT, b"x") * 2)
+    assert [size // session.flood.frame_bytes for size in writes] == [3, 2]
+    assert [count for _, count in session.connection.pending] == [3, 2]
+
+
+def test_replies_are_paired_in_order_with_their_own_sends(monkeypatch):
+    instants = iter((1000, 1010, 1500, 1900))
+    monkeypatch.setattr(connection_module, "monotonic_ns", lambda: next(instants))
+    session = Session(3, left=7)
+    samples = session.owner.samples
+    for replies in (2, 2, 3):
+        session.connection.data_received(frame(TEXT, b"x") * replies)
+    rows = [(samples.sent[row], samples.done[row], samples.count[row]) for row in range(samples.used)]
+    assert rows == [(1000, 1010, 2), (1000, 1500, 1), (1010, 1500, 1), (1010, 1900, 1), (1500, 1900, 2)]
+    assert session.flood.left == 0
+    assert session.connection.in_flight == 0
+    assert session.owner.idle == 1
+
+
+def test_more_samples_than_a_block_holds_lose_nothing():
+    session = Session(1, left=UNLIMITED)
+    reply = frame(TEXT, b"x")
+    for _ in range(BLOCK + 3):
+        session.connection.data_received(reply)
+    assert session.owner.samples.used == 3
+    session.check()
+    assert session.owner.tally.answered == BLOCK + 3
+
+
+def test_the_largest_message_is_taken_and_one_byte_more_is_not():
+    for size, fits in ((LARGEST_MESSAGE_BYTES, True), (LARGEST_MESSAGE_BYTES + 1, False)):
+        session = Session()
+        session.read(bytes([0x82, 127]) + size.to_bytes(8))
+        if fits:
+            block = bytes(1 << 20)
+            for _ in range(size >> 20):
+                session.connection.data_received(block)
+            assert session.facts()["answered"] == 1
+        else:
+            assert session.facts()["written"] == [(CLOSE, struct.pack(">H", 1009))]
+    gc.collect()
+
+
+def test_fragments_together_too_large_are_refused():
+    session = Session()
+    part = frame(MORE, bytes(1 << 20), fin=False)
+    session.read(frame(TEXT, b"", fin=False))
+    for _ in range(LARGEST_MESSAGE_BYTES >> 20):
+        session.read(part)
+    assert session.facts()["written"] == [(CLOSE, struct.pack(">H", 1009))]
+    assert session.facts()["unanswered"] == 1
+
+
+# --- what breaks the protocol ----------------------------------------------------------------------------------
+
+BROKEN = {
+    "reserved opcode": (frame(3, b"x"), 1002, "section 5.2"),
+    "reserved control opcode": (frame(11, b"x"), 1002, "section 5.2"),
+    "reserved bit 1": (frame(TEXT, b"x", rsv=4), 1002, "section 5.2"),
+    "reserved bit 2": (frame(BINARY, b"x", rsv=2), 1002, "section 5.2"),
+    "reserved bit 3 of a ping": (frame(PING, b"x", rsv=1), 1002, "section 5.2"),
+    "masked": (frame(TEXT, b"x", masked=True), 1002, "section 5.1"),
+    "masked and long": (frame(TEXT, b"x" * 300, masked=True), 1002, "section 5.1"),
+    "masked and empty": (frame(TEXT, masked=True), 1002, "section 5.1"),
+    "fragmented ping": (frame(PING, b"x", fin=False), 1002, "section 5.5"),
+    "fragmented close": (frame(CLOSE, NORMAL, fin=False), 1002, "section 5.5"),
+    "long ping": (frame(PING, b"x" * 126), 1002, "section 5.5"),
+    "long close": (frame(CLOSE, NORMAL + b"x" * 65536), 1002, "section 5.5"),
+    "stray continuation": (frame(MORE, b"x"), 1002, "section 5.4"),
+    "stray first continuation": (frame(MORE, b"x", fin=False), 1002, "section 5.4"),
+    "message within a message": (frame(TEXT, b"x", fin=False) + frame(TEXT, b"x"), 1002, "section 5.4"),
+    "fragments within a message": (frame(TEXT, b"x", fin=False) + frame(BINARY, b"x", fin=False), 1002, "section 5.4"),
+    "oversized": (bytes([0x82, 127]) + (1 << 40).to_bytes(8), 1009, f"more than the {LARGEST_MESSAGE_BYTES}"),
+    "length with its highest bit set": (bytes([0x82, 127]) + b"\xff" * 8, 1009, "more than"),
+    "close of one byte": (frame(CLOSE, b"x"), 1002, "section 7.4"),
+    "close with 1005": (frame(CLOSE, struct.pack(">H", 1005)), 1002, "section 7.4"),
+    "close with 1006": (frame(CLOSE, struct.pack(">H", 1006)), 1002, "section 7.4"),
+    "close with 999": (frame(CLOSE, struct.pack(">H", 999)), 1002, "section 7.4"),
+    "close with 5000": (frame(CLOSE, struct.pack(">H", 5000)), 1002, "section 7.4"),
+    "close with a reason that is not UTF-8": (frame(CLOSE, NORMAL + b"\xff"), 1007, "section 8.1"),
+}
+
+
+@pytest.mark.parametrize(("broken", "code", "clause"), BROKEN.values(), ids=BROKEN)
+def test_a_breach_is_named_with_its_clause_wherever_it_is_cut(broken, code, clause):
+    reply = frame(TEXT, b"yes")
+    data = reply + reply + broken + reply + frame(PING, b"late") + frame(CLOSE, NORMAL)
+    places = range(1, min(len(data), 40))
+    for pieces in ([data], cut(data, range(min(400, len(data)))), *([data[:place], data[place:]] for place in places)):
+        session = Session(4)
+        session.read(*pieces)
+        facts = session.facts()
+        assert clause in facts.pop("texts")[0]
+        assert facts == {
+            "answered": 2,
+            "unanswered": 2,
+            "pushed": 0,
+            "closed": {str(code): 1},
+            "faults": {"protocol-error": 1},
+            "lost": 1,
+            "written": [(CLOSE, struct.pack(">H", code))],
+            "hung up": True,
+        }
+
+
+# --- endings -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [b"", NORMAL, struct.pack(">H", 1011) + "weiß nicht".encode(), struct.pack(">H", 4999)])
+def test_a_close_frame_ends_it_with_its_code_and_is_answered_in_kind(body):
+    code = int.from_bytes(body[:2]) if body else 1005
+    reply = frame(TEXT, b"yes")
+    data = reply * 2 + frame(CLOSE, body) + reply * 5 + frame(PING, b"late") + frame(CLOSE, body)
+    for pieces in ([data], cut(data, range(len(data))), *([data[:place], data[place:]] for place in range(1, len(data)))):
+        session = Session(3)
+        session.read(*pieces)
+        reason = ' "weiß nicht"' if len(body) > 2 else ""
+        assert session.facts() == {
+            "answered": 2,
+            "unanswered": 1,
+            "pushed": 0,
+            "closed": {str(code): 1},
+            "faults": {f"closed:{code}": 1},
+            "lost": 1,
+            "texts": [f"closed with {code}{reason}"],
+            "written": [(CLOSE, body[:2])],
+            "hung up": True,
+        }
+
+
+def test_nothing_is_sent_on_behind_a_close_frame():
+    session = Session(2, left=UNLIMITED)
+    session.read(frame(TEXT, b"x") + frame(CLOSE, NORMAL))
+    assert session.owner.tally.sent == 2
+    assert session.written()[-1] == (CLOSE, NORMAL)
+
+
+def test_our_own_close_waits_for_the_targets_and_counts_replies_until_then():
+    session = Session(2, left=UNLIMITED)
+    session.connection.close()
+    session.connection.close()
+    session.read(frame(TEXT, b"x"), frame(PING, b"late"))
+    assert session.owner.tally.sent == 2, "nothing new leaves"
+    session.read(frame(CLOSE, NORMAL))
+    facts = session.facts()
+    assert facts["written"] == [(CLOSE, NORMAL)]
+    assert (facts["answered"], facts["unanswered"]) == (1, 1)
+    assert (facts["closed"], facts["faults"], facts["lost"]) == ({"1000": 1}, {}, 0)
+    assert not facts["hung up"], "the server is the first to end the TCP connection"
+    session.read(frame(TEXT, b"x"))
+    session.connection.connection_lost(None)
+    assert {**session.facts()} == facts
+    assert session.owner.gone == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "key"),
+    [
+        (None, "closed:1006"),
+        (ConnectionResetError(), "reset"),
+        (BrokenPipeError(), "reset"),
+        (OSError(113, "No route to host"), "reset"),
+    ],
+)
+def test_a_connection_lost_in_mid_frame_ends_it_once(error, key):
+    session = Session(3)
+    session.read(frame(TEXT, b"x") + frame(TEXT, b"half")[:3])
+    session.connection.connection_lost(error)
+    facts = session.facts()
+    assert (facts["answered"], facts["unanswered"], facts["lost"]) == (1, 2, 1)
+    assert (facts["closed"], facts["faults"]) == ({"1006": 1}, {key: 1})
+    session.connection.abort()
+    assert session.facts() == {**facts, "hung up": True}
+
+
+def test_a_message_that_waits_too_long_ends_its_session():
+    session = Session(3)
+    read_ns = connection_module.monotonic_ns() + 1
+    assert not session.connection.give_up_on(0, 10**9)
+    assert session.connection.give_up_on(read_ns, 10**9)
+    assert not session.connection.give_up_on(read_ns, 10**9)
+    assert session.owner.tally.unanswered == 3
+    session.read(frame(TEXT, b"late") * 3)
+    assert session.owner.tally.answered == 0
+    assert session.owner.tally.pushed == 0, "a late reply is not one that nobody asked for"
+    session.read(frame(CLOSE, NORMAL))
+    facts = session.facts()
+    assert (facts["faults"], facts["lost"], facts["unanswered"]) == ({"reply-timeout": 1}, 1, 3)
+    assert facts["texts"] == ["did not answer a message within 1 s"]
+
+
+def test_what_the_warm_up_left_in_flight_is_not_called_unanswered():
+    session = Session(3)
+    session.owner.samples.measured_from_ns = connection_module.monotonic_ns() + 10**9
+    session.connection.connection_lost(None)
+    assert session.owner.tally.unanswered == 0
+    assert session.connection.in_flight == 0
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+room = st.sampled_from([0, 3, 7, 13, 40, UNLIMITED])
+
+
+@given(
+    room,
+    st.lists(st.tuples(room, st.booleans(), st.sampled_from(["reply", "ping", "both"])), max_size=12),
+    st.booleans(),
+)
+@example(UNLIMITED, [(3, False, "ping"), (40, False, "reply")], False)
+@settings(max_examples=150, deadline=None)
+def test_frames_leave_whole_and_in_order_however_little_the_kernel_takes(at_first, steps, secure):
+    """What a full socket refuses is sent later, and nothing overtakes it in the middle of a frame."""
+    session = Session(2, left=UNLIMITED, room=at_first, secure=secure)
+    pings = 0
+    for size, writable_first, what in steps:
+        session.kernel.room = size
+        if writable_first:
+            session.kernel.flush()
+        if what != "ping":
+            session.read(frame(TEXT, b"x"))
+        if what != "reply":
+            session.read(frame(PING, b"%d" % pings))
+            pings += 1
+    session.connection.close()
+    session.kernel.room = UNLIMITED
+    session.kernel.flush()
+    written = session.written()
+    assert not session.kernel.queue
+    assert [body for opcode, body in written if opcode == PONG] == [b"%d" % number for number in range(pings)]
+    assert len([1 for opcode, _ in written if opcode == TEXT]) == session.owner.tally.sent
+    assert written[-1] == (CLOSE, NORMAL)
+    assert sum(opcode == CLOSE for opcode, _ in written) == 1
+
+
+def test_after_a_full_socket_writing_goes_straight_to_the_kernel_again():
+    session = Session(1, left=UNLIMITED, room=3)
+    assert session.kernel.queue
+    session.kernel.room = UNLIMITED
+    session.kernel.flush()
+    session.kernel.write = None  # from here on only the socket itself will do
+    session.read(frame(TEXT, b"x"), frame(TEXT, b"x"))
+    assert session.owner.tally.sent == 3
+    assert len(session.written()) == 3
+
+
+def test_a_dead_socket_leaves_the_ending_to_the_reader():
+    session = Session(2, left=UNLIMITED)
+
+    def dead(data):
+        raise BrokenPipeError
+
+    session.connection.write = dead
+    session.read(frame(TEXT, b"x"))
+    assert session.owner.tally.sent == 2
+    assert session.connection.in_flight == 1
+    session.connection.connection_lost(BrokenPipeError())
+    assert session.facts()["unanswered"] == 1
