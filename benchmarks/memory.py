@@ -2,8 +2,9 @@
 
     python benchmarks/memory.py [--connections 10000]
 
-Two runs against the built-in echo server, each with one worker whose connections have all opened and then wait for a reply that never
-comes. The figure is the difference of the workers' proportional set sizes over the difference of their connections. Linux only.
+Two runs against the built-in echo server, each with one worker whose connections have all opened and then wait for a
+reply that never comes. The figure is the difference of the workers' proportional set sizes over the difference of
+their connections. Linux only.
 """
 
 from __future__ import annotations

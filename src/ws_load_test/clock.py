@@ -26,3 +26,15 @@ class MonotonicClock:
     def now_ns(self) -> int:
         """The present instant, `monotonic_ns`."""
         return monotonic_ns()
+
+
+class Alarm(Protocol):
+    """Calls back at an instant; armed again, it forgets the one before."""
+
+    def arm(self, at_ns: int) -> None:
+        """Calls back at this monotonic instant, or as soon as possible when it has passed."""
+        ...
+
+    def close(self) -> None:
+        """Never calls back again."""
+        ...

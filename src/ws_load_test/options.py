@@ -8,181 +8,81 @@ parameter of the command line.
 from __future__ import annotations
 
 import difflib
-import re
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from ws_load_test import readers
 from ws_load_test.errors import PlanError, Problem, UsageError
 from ws_load_test.message import DEFAULT_PAYLOAD, Kind, Message, generated_text
-from ws_load_test.plan import DEFAULT_PORTS, ClosedLoad, Target, default_workers
-from ws_load_test.units import parse_bytes, parse_duration_ns, parse_rate_per_s
+from ws_load_test.pace import Shape
+from ws_load_test.plan import ClosedLoad, OpenLoad, Target, default_workers
+from ws_load_test.units import LONGEST_NS
 from ws_load_test.wire import LARGEST_CONTROL_PAYLOAD
 
 if TYPE_CHECKING:
     from ws_load_test.plan import Plan
 
-T = TypeVar("T")
 P = TypeVar("P", bound="Plan")
 DEFAULT_DURATION_NS = 10 * 10**9
-LARGEST_PAYLOAD = 1 << 30
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_OURS = {
-    "host",
-    "upgrade",
-    "connection",
-    "sec-websocket-key",
-    "sec-websocket-version",
-    "sec-websocket-protocol",
-    "content-length",
-}
-
-
-def _number(value: Any) -> int:
-    text = str(value).strip().replace("_", "").replace(",", "")
-    if isinstance(value, bool) or not text.isascii() or not text.isdigit():
-        raise ValueError(f'"{value}" is not a whole number')
-    return int(text)
-
-
-def _at_least_one(value: Any) -> int:
-    number = _number(value)
-    if number < 1:
-        raise ValueError(f"{number} is too few; it takes at least 1")
-    return number
-
-
-def _duration(value: Any) -> int:
-    if isinstance(value, bool):
-        raise ValueError(f'"{value}" is not a duration; write for example 10s, 500ms or 2m')  # noqa: TRY004 - collected as a problem
-    return parse_duration_ns(str(value))
-
-
-def _some_duration(value: Any) -> int:
-    duration_ns = _duration(value)
-    if not duration_ns:
-        raise ValueError("0 is too short; write for example 10s, 500ms or 2m")
-    return duration_ns
-
-
-def _rate(value: Any) -> float:
-    per_s = parse_rate_per_s(str(value))
-    if not per_s:
-        raise ValueError("0 opens nothing; write for example 500, 2k/s or 90/m")
-    return per_s
-
-
-def _size(value: Any) -> int:
-    size_bytes = parse_bytes(str(value))
-    if size_bytes > LARGEST_PAYLOAD:
-        raise ValueError(f'"{value}" is larger than the 1 GiB that one message may have')
-    return size_bytes
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f'"{value}" is neither true nor false')  # noqa: TRY004 - collected as a problem
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f'"{value}" is not text')  # noqa: TRY004 - collected as a problem
-    return value
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(_text(one) for one in value)
-
-
-def _file(value: Any) -> str:
-    path = Path(_text(value))
-    try:
-        with path.open("rb"):
-            return str(path)
-    except OSError as error:
-        raise ValueError(f'cannot read "{path}": {error.strerror}') from None
-
-
-def _url(value: Any) -> str:
-    text = _text(value).strip()
-    hint = "write ws://host:port/path or wss://…"
-    if any(character.isspace() or not character.isprintable() for character in text):
-        raise ValueError(f"a URL holds no spaces or control characters; {hint}")
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-        if parts.hostname:
-            parts.hostname.encode("idna")
-    except ValueError as error:
-        # The error's text may quote the URL's password, so only what is known to be harmless is told.
-        reason = "its port is not a number from 1 to 65535" if "ort" in str(error) else "its host is malformed"
-        raise ValueError(f"not a URL: {reason}; {hint}") from None
-    if parts.scheme.lower() not in DEFAULT_PORTS:
-        wrong = f'"{parts.scheme}://"' if parts.scheme and "://" in text else f'"{text}" without a scheme'
-        raise ValueError(f"{wrong} is not a WebSocket URL; {hint}")
-    if not parts.hostname or port == 0:
-        raise ValueError(f"the URL names no {'usable port' if parts.hostname else 'host'}; {hint}")
-    if parts.fragment:
-        raise ValueError("a WebSocket URL has no fragment (RFC 6455, section 3); write %23 for a #")
-    return text
-
-
-def _headers(value: Any) -> tuple[tuple[str, str], ...]:
-    if isinstance(value, Mapping):
-        pairs = [(str(name), str(text)) for name, text in value.items()]
-    else:
-        pairs = []
-        for line in _texts(value):
-            name, colon, text = line.partition(":")
-            if not colon:
-                raise ValueError('a header without a colon; write for example "Authorization: Bearer …"')
-            pairs.append((name.strip(), text.strip()))
-    for name, text in pairs:
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f'"{name}" is not the name of a header')
-        if not text.isprintable() or not text.isascii():
-            raise ValueError(f"the value of {name} holds characters that a header cannot carry")
-        if name.lower() in _OURS - {"host"}:
-            raise ValueError(f"{name} is set by the WebSocket handshake itself")
-    return tuple(pairs)
-
-
-def _subprotocols(value: Any) -> tuple[str, ...]:
-    names = tuple(name.strip() for text in _texts(value) for name in text.split(","))
-    for name in names:
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f'"{name}" is not the name of a subprotocol')
-    if len(set(names)) != len(names):
-        raise ValueError("a subprotocol is named twice (RFC 6455, section 4.1 wants them distinct)")
-    return names
 
 
 READERS: dict[str, Callable[[Any], Any]] = {
-    "url": _url,
-    "connections": _at_least_one,
-    "duration": _some_duration,
-    "messages": _at_least_one,
-    "in_flight": _at_least_one,
-    "message": _text,
-    "size": _size,
-    "binary": _flag,
-    "ping": _flag,
-    "header": _headers,
-    "subprotocol": _subprotocols,
-    "insecure": _flag,
-    "cacert": _file,
-    "timeout": _some_duration,
-    "connect_timeout": _some_duration,
-    "connect_rate": _rate,
-    "ramp": _duration,
-    "workers": _at_least_one,
-    "warmup": _duration,
+    "url": readers.url,
+    "header": readers.headers,
+    "subprotocol": readers.subprotocols,
+    "insecure": readers.flag,
+    "cacert": readers.file,
+    "bind": readers.addresses,
+    "connections": readers.at_least_one,
+    "connection_stages": readers.connection_stages,
+    "connect_rate": readers.rate,
+    "ramp": readers.duration,
+    "in_flight": readers.at_least_one,
+    "rate": readers.rate_or_zero,
+    "rate_per_connection": readers.rate,
+    "stages": readers.rate_stages,
+    "arrivals": readers.arrivals,
+    "seed": readers.number,
+    "max_in_flight": readers.at_least_one,
+    "duration": readers.some_duration,
+    "messages": readers.at_least_one,
+    "warmup": readers.duration,
+    "message": readers.text,
+    "size": readers.size,
+    "binary": readers.flag,
+    "ping": readers.flag,
+    "keepalive": readers.some_duration,
+    "timeout": readers.some_duration,
+    "connect_timeout": readers.some_duration,
+    "workers": readers.at_least_one,
 }
 """Every option of a plan, and what reads its value."""
+
+RIVALS: tuple[tuple[str, str, str], ...] = (
+    ("messages", "duration", "the run ends either after a number of messages or after a time"),
+    ("connect_rate", "ramp", "both say how fast connections open"),
+    ("message", "size", "the text is either given or generated"),
+    ("binary", "ping", "a ping frame is neither text nor binary"),
+    ("insecure", "cacert", "either any certificate is taken or those of an authority"),
+    ("rate", "rate_per_connection", "both say how many messages fall due"),
+    ("stages", "rate", "both say how many messages fall due"),
+    ("stages", "rate_per_connection", "both say how many messages fall due"),
+    ("stages", "duration", "the stages say how long the run takes"),
+    ("stages", "messages", "the stages say when the run ends"),
+    ("connection_stages", "connections", "both say how many connections there are"),
+    ("connection_stages", "ramp", "both say how connections open"),
+    ("connection_stages", "connect_rate", "both say how connections open"),
+    ("connection_stages", "rate_per_connection", "the number of connections changes; give the whole --rate"),
+    ("connection_stages", "warmup", "connections come and go from the first moment on"),
+    ("ping", "keepalive", "both send pings, and a pong would answer either"),
+)
+"""Options that cannot stand beside each other, and why."""
+
+OF_OPEN_LOADS = ("arrivals", "seed", "max_in_flight", "keepalive", "connection_stages")
+"""Options that have a meaning only where messages fall due on a schedule."""
 
 
 def option_name(name: str) -> str:
@@ -200,30 +100,28 @@ def read_plan(plan_type: type[P], options: Mapping[str, Any]) -> P:
         {name.replace("-", "_"): value for name, value in options.items() if value is not None}
     )
     get = values.get
-
-    def clash(one: str, other: str, why: str) -> None:
-        if get(one) and get(other):
-            problems.append(Problem(option_name(one), f"cannot stand beside {option_name(other)}: {why}"))
-
-    if "url" not in options or options["url"] is None:
+    if options.get("url") is None:
         problems.append(Problem("URL", "missing; say what to test, for example ws://localhost:3001"))
-    clash("messages", "duration", "the run ends either after a number of messages or after a time")
-    clash("connect_rate", "ramp", "both say how fast connections open")
-    clash("message", "size", "the text is either given or generated")
-    clash("binary", "ping", "a ping frame is neither text nor binary")
-    clash("insecure", "cacert", "either any certificate is taken or those of an authority")
+    for one, other, why in RIVALS:
+        if _is_given(get(one)) and _is_given(get(other)):
+            problems.append(Problem(option_name(one), f"cannot stand beside {option_name(other)}: {why}"))
     for option in ("insecure", "cacert"):
         if get(option) and get("url") and urlsplit(get("url", "")).scheme.lower() == "ws":
             problems.append(
                 Problem(option_name(option), "has no meaning for ws://, which has no TLS; did you mean wss://?")
             )
+    _check_schedule(values, problems)
     message = _read_message(values, problems)
     if problems:
         raise PlanError(tuple(problems))
 
-    connections = get("connections", 1)
+    shape = get("connection_stages")
+    connections = int(shape.peak) if shape is not None else get("connections", 1)
     ramp_ns = get("ramp", 0)
-    given = {f"{name}_ns": values[name] for name in ("warmup", "timeout", "connect_timeout") if name in values}
+    given = {
+        f"{name}_ns": values[name] for name in ("warmup", "timeout", "connect_timeout", "keepalive") if name in values
+    }
+    duration_ns = _duration_ns(values)
     return plan_type(
         target=Target(
             url=values["url"],
@@ -233,14 +131,76 @@ def read_plan(plan_type: type[P], options: Mapping[str, Any]) -> P:
             cacert=get("cacert"),
         ),
         connections=connections,
-        load=ClosedLoad(in_flight=get("in_flight", 1)),
+        load=_read_load(values, connections, duration_ns),
         message=message,
-        duration_ns=None if get("messages") else get("duration", DEFAULT_DURATION_NS),
+        duration_ns=duration_ns,
         messages=get("messages"),
         connect_rate_per_s=connections * 1e9 / ramp_ns if ramp_ns else get("connect_rate"),
-        workers=min(get("workers") or default_workers(), connections),
+        connection_shape=shape,
+        bind=get("bind", ()),
+        workers=min(get("workers") or default_workers(connections), connections),
         **given,
     )
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and value is not False
+
+
+def _is_open(values: Mapping[str, Any]) -> bool:
+    return any(name in values for name in ("rate", "rate_per_connection", "stages"))
+
+
+def _check_schedule(values: Mapping[str, Any], problems: list[Problem]) -> None:
+    """Options that belong to the one kind of load or to the other."""
+    if _is_open(values):
+        if "in_flight" in values:
+            problems.append(
+                Problem(
+                    "--in-flight",
+                    "has no meaning on a schedule; did you mean --max-in-flight, which holds messages back?",
+                )
+            )
+        if values.get("rate") == 0 and "messages" in values:
+            problems.append(Problem("--messages", "no message falls due at --rate 0"))
+    else:
+        problems.extend(
+            Problem(option_name(name), "needs a schedule; add --rate or --stages")
+            for name in OF_OPEN_LOADS
+            if name in values
+        )
+    if "seed" in values and values.get("arrivals") != "poisson":
+        problems.append(Problem("--seed", "only --arrivals poisson is random"))
+    for name in ("stages", "connection_stages"):
+        warmup_ns, shape = values.get("warmup", 0), values.get(name)
+        if shape is not None and warmup_ns >= shape.duration_ns:
+            problems.append(Problem("--warmup", f"takes all the time of {option_name(name)}"))
+
+
+def _duration_ns(values: Mapping[str, Any]) -> int | None:
+    """How long is measured: the stages are the whole run, warm-up included; a duration is what comes after it."""
+    if "messages" in values:
+        return None
+    if "stages" in values:
+        return int(values["stages"].duration_ns - values.get("warmup", 0))
+    if "duration" not in values and "connection_stages" in values:
+        return int(values["connection_stages"].duration_ns)
+    return int(values.get("duration", DEFAULT_DURATION_NS))
+
+
+def _read_load(values: Mapping[str, Any], connections: int, duration_ns: int | None) -> ClosedLoad | OpenLoad:
+    if not _is_open(values):
+        return ClosedLoad(in_flight=values.get("in_flight", 1))
+    rate = values.get("stages")
+    if rate is None:
+        per_s = values["rate"] if "rate" in values else values["rate_per_connection"] * connections
+        # A number of messages takes as long as it takes.
+        length_ns = LONGEST_NS if duration_ns is None else duration_ns + values.get("warmup", 0)
+        rate = Shape.constant(per_s, length_ns)
+    arrivals = values.get("arrivals", "constant")
+    # Chosen here and printed with the plan, so that any run can be repeated.
+    seed = values.get("seed", secrets.randbelow(1 << 32)) if arrivals == "poisson" else 0
+    return OpenLoad(rate=rate, arrivals=arrivals, seed=seed, max_in_flight=values.get("max_in_flight"))
 
 
 def _read_values(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
@@ -263,14 +223,19 @@ def _read_values(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Probl
 
 def _read_message(values: Mapping[str, Any], problems: list[Problem]) -> Message:
     text: str | None = values.get("message")
-    payload = DEFAULT_PAYLOAD if text is None else text.encode()
+    try:
+        payload = DEFAULT_PAYLOAD if text is None else text.encode()
+    except UnicodeEncodeError:
+        payload = DEFAULT_PAYLOAD
+        problems.append(Problem("--message", "is not UTF-8 text; put it into a file, and write @FILE and --binary"))
     if "size" in values:
         payload = generated_text(values["size"])
     elif text and text.startswith("@"):
         try:
             payload = Path(text[1:]).read_bytes()
-        except OSError as error:
-            problems.append(Problem("--message", f'cannot read "{text[1:]}": {error.strerror}'))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            problems.append(Problem("--message", f'cannot read "{text[1:]}": {reason}'))
     kind: Kind = "ping" if values.get("ping") else "binary" if values.get("binary") else "text"
     if kind == "ping" and len(payload) > LARGEST_CONTROL_PAYLOAD:
         problems.append(

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
 from ws_load_test.message import Message
+from ws_load_test.pace import Arrivals, Shape, Share
 from ws_load_test.units import show_bytes, show_count, show_duration, show_rate
 
-if TYPE_CHECKING:
-    from ws_load_test.pace import Share
-
 HIDDEN = "***"
+FILES_OF_A_WORKER = 64
+"""Descriptors that a worker needs beside its connections: pipes, the loop's own, libraries; rounded up."""
+UNLIMITED_FILES = 1 << 40
 _SECRET_HEADER = re.compile(r"auth|cookie|token|secret|api-?key|password|credential", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(
     r"auth|token|secret|key|password|passwd|pwd|sig|credential|session|jwt|code", re.IGNORECASE
@@ -97,12 +98,24 @@ class ClosedLoad(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
     in_flight: int = 1
 
 
+class OpenLoad(msgspec.Struct, frozen=True, tag_field="kind", tag="open"):
+    """Messages fall due at a rate, whatever the target does, and are measured from when they were due."""
+
+    rate: Shape
+    """Messages a second over all connections; of constant 0, the connections are only held."""
+    arrivals: Arrivals = "constant"
+    seed: int = 0
+    """Of Poisson arrivals: the same seed gives the same instants, on any number of workers."""
+    max_in_flight: int | None = None
+    """How many messages may wait for replies on a connection before the next ones wait for their turn."""
+
+
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole intent of a run."""
 
     target: Target
     connections: int = 1
-    load: ClosedLoad = ClosedLoad()
+    load: ClosedLoad | OpenLoad = ClosedLoad()
     message: Message = Message()
     duration_ns: int | None = None
     """How long messages are sent and measured; None when `messages` says when to stop."""
@@ -116,6 +129,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long opening a session may take, name resolution to upgrade."""
     connect_rate_per_s: float | None = None
     """How many sessions are dialled a second; None: as fast as they open."""
+    connection_shape: Shape | None = None
+    """How many connections are open over the run; None: `connections`, from start to end."""
+    keepalive_ns: int | None = None
+    """How often every connection is pinged; the pongs have a histogram of their own."""
+    bind: tuple[str, ...] = ()
+    """Source addresses, taken in turn; empty: what the system chooses."""
     workers: int = 1
 
     @classmethod
@@ -155,10 +174,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         lines = [
             ("target", target.url),
             ("connections", self._describe_connections()),
-            (
-                "load",
-                f"closed: {show_count(self.load.in_flight)} in flight on each connection, the next when a reply comes",
-            ),
+            ("load", self._describe_load()),
             ("message", self._describe_message()),
             ("length", length),
             (
@@ -167,6 +183,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ),
             ("workers", f"{self.workers} {'process' if self.workers == 1 else 'processes'}"),
         ]
+        if self.keepalive_ns is not None:
+            lines.append(("keep-alive", f"a ping on each connection every {show_duration(self.keepalive_ns)}"))
+        if self.bind:
+            lines.append(("bind", f"{self.bind[0]} and {len(self.bind) - 1} more" if self.bind[1:] else self.bind[0]))
         if target.headers:
             lines.append(("headers", "; ".join(f"{name}: {value}" for name, value in target.headers)))
         if target.subprotocols:
@@ -182,7 +202,23 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             lines.append(("TLS", f"trusts {trust}"))
         return lines
 
+    def _describe_load(self) -> str:
+        if isinstance(self.load, ClosedLoad):
+            return (
+                f"closed: {show_count(self.load.in_flight)} in flight on each connection, the next when a reply comes"
+            )
+        if not self.load.rate.peak:
+            return "none: the connections are held open"
+        words = f"open: {self.load.rate.describe(show_rate)}"
+        if self.load.arrivals == "poisson":
+            words += f", Poisson arrivals of seed {self.load.seed}"
+        if self.load.max_in_flight is not None:
+            words += f", at most {show_count(self.load.max_in_flight)} in flight on each connection"
+        return words
+
     def _describe_connections(self) -> str:
+        if self.connection_shape is not None:
+            return self.connection_shape.describe(show_count)
         if self.connect_rate_per_s is None:
             return f"{show_count(self.connections)}, opened as fast as the target takes them"
         last_ns = (self.connections - 1) * 1e9 / self.connect_rate_per_s
@@ -196,8 +232,18 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.message.kind}, {size}"
 
 
-def default_workers() -> int:
-    """One worker per core that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def default_workers(connections: int = 1) -> int:
+    """One worker per core that this process may use; more where one process may not have that many files open."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    room = most_open_files() - FILES_OF_A_WORKER
+    return max(cores, -(-connections // room)) if room > 0 else cores
+
+
+def most_open_files() -> int:
+    """The hard limit on a process's open files; where there is none, more than anyone needs."""
+    try:
+        import resource  # noqa: PLC0415 - Windows has no such limit, and no such module
+    except ImportError:
+        return UNLIMITED_FILES
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return UNLIMITED_FILES if hard == resource.RLIM_INFINITY else hard

@@ -8,9 +8,11 @@ from decimal import Decimal, InvalidOperation
 NS_PER_UNIT = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _BYTES_PER_UNIT = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "k": 1000, "m": 1000**2, "kib": 1024, "mib": 1024**2}
 _PER_S = {"s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|µs|ms|s|m|h)")
-_QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)")
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|µs|ms|s|m|h)", re.ASCII)
+_QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)", re.ASCII)
 LONGEST_NS = 366 * 24 * 3600 * 10**9
+FASTEST_PER_S, SLOWEST_PER_S = Decimal("1e12"), Decimal("1e-8")
+"""Rates that a clock of nanoseconds can keep for a year without overflow."""
 
 
 def parse_duration_ns(text: str) -> int:
@@ -20,7 +22,7 @@ def parse_duration_ns(text: str) -> int:
     """
     written = text.strip().lower()
     hint = f'"{text}" is not a duration; write for example 10s, 500ms or 1m30s'
-    if re.fullmatch(r"\d+(\.\d*)?|\.\d+", written):
+    if re.fullmatch(r"\d+(\.\d*)?|\.\d+", written, re.ASCII):
         written += "s"
     total, at = Decimal(0), 0
     for part in _DURATION.finditer(written):
@@ -54,7 +56,7 @@ def parse_rate_per_s(text: str) -> float:
         value = Decimal(amount.strip()) * factor / _PER_S[period.strip() or "s"]
     except (InvalidOperation, KeyError):
         raise ValueError(hint) from None
-    if not value.is_finite() or value < 0:
+    if not value.is_finite() or value < 0 or value > FASTEST_PER_S or 0 < value < SLOWEST_PER_S:
         raise ValueError(hint)
     return float(value)
 

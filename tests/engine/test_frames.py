@@ -80,6 +80,9 @@ class Kernel:
     def get_write_buffer_size(self):
         return len(self.queue)
 
+    def set_write_buffer_limits(self, high):
+        """Flow control is the session's own business."""
+
     def is_closing(self):
         return self.closed
 
@@ -124,9 +127,7 @@ class Session:
     def __init__(self, in_flight=1, *, left=None, pong=None, room=UNLIMITED, size=4, secure=False):
         self.owner, self.kernel = Owner(), Kernel(room)
         opcode = TEXT if pong is None else PING
-        frames = b"".join(
-            wire.client_frame(opcode, b"m" * size if pong is None else pong) for _ in range(in_flight)
-        )
+        frames = b"".join(wire.client_frame(opcode, b"m" * size if pong is None else pong) for _ in range(in_flight))
         self.flood = Flood(memoryview(frames), in_flight, self.owner.is_idle)
         self.flood.left = in_flight if left is None else left
         self.connection = FloodConnection(self.owner, self.flood, pong)
@@ -174,7 +175,7 @@ def cut(data, places):
     return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
-# --- any frames, cut anywhere ---------------------------------------------------------------------------------
+# --- any frames, cut anywhere ------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -257,6 +258,7 @@ def test_a_flood_is_never_out_of_balance(data, script, in_flight, secure):
     assert tally.answered + tally.pushed == script.messages
     assert session.connection.in_flight == in_flight
     assert tally.sent == in_flight + tally.answered
+    assert tally.bytes_sent == len(session.kernel.stream)
     assert len([1 for opcode, _ in session.written() if opcode == TEXT]) == tally.sent
     session.connection.connection_lost(None)
     session.check()
@@ -373,7 +375,7 @@ def test_fragments_together_too_large_are_refused():
     assert session.facts()["unanswered"] == 1
 
 
-# --- what breaks the protocol ----------------------------------------------------------------------------------
+# --- what breaks the protocol ------------------------------------------------------------------------------------
 
 BROKEN = {
     "reserved opcode": (frame(3, b"x"), 1002, "section 5.2"),
@@ -428,12 +430,18 @@ def test_a_breach_is_named_with_its_clause_wherever_it_is_cut(broken, code, clau
 # --- endings -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("body", [b"", NORMAL, struct.pack(">H", 1011) + "weiß nicht".encode(), struct.pack(">H", 4999)])
+@pytest.mark.parametrize(
+    "body", [b"", NORMAL, struct.pack(">H", 1011) + "weiß nicht".encode(), struct.pack(">H", 4999)]
+)
 def test_a_close_frame_ends_it_with_its_code_and_is_answered_in_kind(body):
     code = int.from_bytes(body[:2]) if body else 1005
     reply = frame(TEXT, b"yes")
     data = reply * 2 + frame(CLOSE, body) + reply * 5 + frame(PING, b"late") + frame(CLOSE, body)
-    for pieces in ([data], cut(data, range(len(data))), *([data[:place], data[place:]] for place in range(1, len(data)))):
+    for pieces in (
+        [data],
+        cut(data, range(len(data))),
+        *([data[:place], data[place:]] for place in range(1, len(data))),
+    ):
         session = Session(3)
         session.read(*pieces)
         reason = ' "weiß nicht"' if len(body) > 2 else ""
@@ -519,7 +527,7 @@ def test_what_the_warm_up_left_in_flight_is_not_called_unanswered():
     assert session.connection.in_flight == 0
 
 
-# --- writing ------------------------------------------------------------------------------------------------------
+# --- writing -----------------------------------------------------------------------------------------------------
 
 
 room = st.sampled_from([0, 3, 7, 13, 40, UNLIMITED])
@@ -579,3 +587,15 @@ def test_a_dead_socket_leaves_the_ending_to_the_reader():
     assert session.connection.in_flight == 1
     session.connection.connection_lost(BrokenPipeError())
     assert session.facts()["unanswered"] == 1
+
+
+@pytest.mark.parametrize(("refusal", "key"), [(ConnectionResetError, "reset"), (BrokenPipeError, "closed:1006")])
+def test_a_reset_that_a_write_met_is_not_forgotten_by_the_reader(refusal, key):
+    """A broken pipe is what follows an end that the target had announced, a reset is none."""
+    for in_flight in (1, 2):  # a read that answers all in flight, and one that does not
+        session = Session(in_flight, left=UNLIMITED)
+        session.connection.write = lambda data: (_ for _ in ()).throw(refusal)
+        session.read(frame(TEXT, b"x"))
+        session.connection.connection_lost(None)
+        assert session.facts()["faults"] == {key: 1}
+        assert (session.facts()["answered"], session.facts()["unanswered"]) == (1, in_flight - 1)

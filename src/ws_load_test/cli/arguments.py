@@ -28,6 +28,7 @@ class Options:
     subprotocol: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
     insecure: Flag = None
     cacert: Text = None
+    bind: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
 
     connections: Annotated[Text, Parameter(name=["--connections", "-c"])] = None
     in_flight: Text = None
@@ -36,6 +37,15 @@ class Options:
     warmup: Text = None
     connect_rate: Text = None
     ramp: Text = None
+    connection_stages: Text = None
+
+    rate: Annotated[Text, Parameter(name=["--rate", "-r"])] = None
+    rate_per_connection: Text = None
+    stages: Text = None
+    arrivals: Text = None
+    seed: Text = None
+    max_in_flight: Text = None
+    keepalive: Text = None
 
     message: Annotated[Text, Parameter(name=["--message", "-m"], allow_leading_hyphen=True)] = None
     size: Text = None
@@ -53,6 +63,7 @@ class Options:
 
     plan: Text = None
     explain: Flag = None
+    strict: Flag = None
 
     def given(self) -> dict[str, Any]:
         """The options that were given."""

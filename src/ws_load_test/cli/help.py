@@ -9,8 +9,8 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test report RECORDING...    the report of a recording, or of several as one
   ws-load-test COMMAND --help         more about one of them
 
-Opens many connections, keeps messages in flight on each of them for a while, and prints how long the
-replies took, from High Dynamic Range histograms over all connections.
+Opens many connections, floods them with messages or sends on a schedule, and prints how long the replies
+took, from High Dynamic Range histograms over all connections.
 
 Target
   URL, -u, -g, --url, --gateway URL   what to test: ws://host:port/path or wss://...
@@ -18,15 +18,26 @@ Target
       --subprotocol NAME              a subprotocol to offer; repeatable
       --insecure                      take any TLS certificate
       --cacert FILE                   PEM file of the authorities to trust
+      --bind ADDRESS                  source addresses to take in turn: one, several, or a network 10.0.0.0/28
 
 Load
   -c, --connections N                 how many connections (1)
-      --in-flight N                   messages in flight on each connection (1)
+      --in-flight N                   flood: keep this many messages in flight on each connection (1)
+  -r, --rate RATE                     or send on a schedule, over all connections: 500, 2k/s, 90/m; 0 only holds
+                                      the connections. Times then count from when a message was due.
+      --rate-per-connection RATE      the same, for each connection
+      --stages TIME:RATE,...          a rate that changes: 30s:1000,2m:5000 goes in lines, 30s@1000 in steps
+      --arrivals KIND                 constant, or poisson: as independent users would send (constant)
+      --seed N                        of poisson; printed with the plan, so that a run can be repeated
+      --max-in-flight N               on a schedule: hold messages back while N wait on their connection, and
+                                      drop those that wait longer than --timeout
   -d, --duration TIME                 how long to send: 10s, 500ms, 2m (10s)
   -n, --messages N                    how many messages in all, instead of a duration
       --warmup TIME                   send this long before anything counts (0s)
       --connect-rate RATE             open this many connections a second: 500, 2k/s, 90/m
       --ramp TIME                     or spread the opening of all of them over this time
+      --connection-stages TIME:N,...  on a schedule: a number of connections that changes, up and down
+      --keepalive TIME                on a schedule: ping each connection this often, and time the pongs
 
 Message
   -m, --message TEXT|@FILE            what to send (PING)
@@ -48,12 +59,15 @@ Results
 Plan
       --plan FILE.toml                read options from a file, under the same names; the command line wins
       --explain                       print the plan in words, and stop
+      --strict                        fail when the generator itself was the bottleneck
   -h, --help                          this page
       --version                       the version
 
 Examples
   One connection, ten seconds of PING:
       ws-load-test ws://localhost:3001
+  5,000 messages a second over 200 connections, whatever the server does:
+      ws-load-test ws://localhost:3001 -c 200 -r 5000
   A thousand connections with 4 messages in flight on each, for a minute:
       ws-load-test wss://api.example/live -c 1000 --in-flight 4 -d 1m
   Exactly 100,000 messages read from a file, a token in a header, the recording kept:
@@ -63,7 +77,8 @@ Examples
 
 Exit codes
   0 done and passed         1 a threshold failed      2 wrong usage or plan     3 no connection could be opened
-  4 a worker was lost      70 a bug of ours          74 a file could not be written       130 interrupted
+  4 a worker was lost       5 generator-bound, with --strict     70 a bug of ours
+  74 a file could not be written       130 interrupted
 """
 
 DEMO = """\

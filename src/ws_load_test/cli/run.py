@@ -14,7 +14,7 @@ from ws_load_test.api import Result, Run
 from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError
 from ws_load_test.measure.recording import read_recording
 from ws_load_test.measure.summary import exit_code, summarise
-from ws_load_test.options import read_plan, read_plan_file
+from ws_load_test.options import RIVALS, read_plan, read_plan_file
 from ws_load_test.plan import Plan
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ws_load_test.report.progress import ProgressLine
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
-OURS = {"output": str, "json": bool, "quiet": bool, "verbosity": str, "explain": bool}
+OURS = {"output": str, "json": bool, "quiet": bool, "verbosity": str, "explain": bool, "strict": bool}
 """Options that say what becomes of a run's results, and the type of their value; the others are the plan's."""
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _log = logging.getLogger("ws_load_test")
@@ -66,17 +66,10 @@ def report(paths: Sequence[str], *, as_json: bool) -> int:
 
 def _with_plan_file(path: str, options: dict[str, Any]) -> dict[str, Any]:
     """The file's options under those of the command line; what excludes an option of the file puts it out of force."""
-    rivals = (
-        {"messages", "duration"},
-        {"connect_rate", "ramp"},
-        {"message", "size"},
-        {"binary", "ping"},
-        {"insecure", "cacert"},
-    )
     written = read_plan_file(path)
-    for pair in rivals:
-        if pair & options.keys():
-            written = {name: value for name, value in written.items() if name not in pair}
+    for one, other, _ in RIVALS:
+        if {one, other} & options.keys():
+            written = {name: value for name, value in written.items() if name not in {one, other}}
     return {**written, **options}
 
 
@@ -165,4 +158,9 @@ def _show(recordings: Sequence[Recording], summary: dict[str, Any], *, as_json: 
 
     from ws_load_test.report.text import print_report
 
-    print_report(recordings, summary, console=Console(highlight=False))
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            # rich would leave with code 1, which is a failed threshold's.
+            raise BrokenPipeError
+
+    print_report(recordings, summary, console=Terminal(highlight=False))

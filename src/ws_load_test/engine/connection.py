@@ -74,7 +74,11 @@ class Connection(asyncio.Protocol):
         """Why we closed the session although the run was not over."""
         self.ended = False
         """The session's end has been counted."""
+        self.reset_by: ConnectionResetError | None = None
+        """What a write met: the kernel tells of a reset once, and the next read finds a mere end."""
         self._verdict: tuple[int, Fault | None] | None = None
+        self._pinged_ns = 0
+        self._blocked_ns = 0
         self._transport: asyncio.Transport
         self._kept: list[bytes] = []
         self._kept_bytes = 0
@@ -208,8 +212,13 @@ class Connection(asyncio.Protocol):
         """A control frame (RFC 6455, section 5.5)."""
         if opcode == wire.PING:
             if not self.closing:
-                self._transport.write(wire.client_frame(wire.PONG, payload))
+                self._write_control(wire.PONG, payload)
+                # A message must not reach the kernel before the rest of a pong of which it took a part.
+                self.write = self._write_queued
         elif opcode == wire.PONG:
+            if self._pinged_ns and payload == self._pinged_ns.to_bytes(8):
+                self.owner.tally.keepalive_time_ns.record(monotonic_ns() - self._pinged_ns)
+                self._pinged_ns = 0
             return int(payload == self.expected_pong)
         elif opcode == wire.CLOSE:
             self._close_frame(payload)
@@ -247,15 +256,35 @@ class Connection(asyncio.Protocol):
             return
         self.closing = True
         self._verdict = (code, fault)
-        self._transport.write(wire.client_frame(wire.CLOSE, answer))
+        self._write_control(wire.CLOSE, answer)
         self._transport.close()
 
     # --- Writing what is not ordinary -------------------------------------------------------------------------------
 
+    def _write_control(self, opcode: int, payload: bytes) -> None:
+        frame = wire.client_frame(opcode, payload)
+        self.owner.tally.bytes_sent += len(frame)
+        self._transport.write(frame)
+
     def write_behind(self, data: bytes | memoryview) -> None:
         """Leaves to the transport what the kernel did not take, and all that follows until it has gone."""
         self.write = self._write_queued
+        self._blocked_ns = self._blocked_ns or monotonic_ns()
+        self._transport.set_write_buffer_limits(0)
         self._transport.write(data)
+
+    def resume_writing(self) -> None:
+        """All that waited has gone to the kernel."""
+        if self._blocked_ns:
+            self.owner.tally.write_blocked_ns += monotonic_ns() - self._blocked_ns
+            self._blocked_ns = 0
+
+    def ping(self) -> None:
+        """Sends a ping whose pong tells how long it took; one that is still unanswered is not waited for any more."""
+        if not self.closing:
+            self._pinged_ns = monotonic_ns()
+            self._transport.write(wire.client_frame(wire.PING, self._pinged_ns.to_bytes(8)))
+            self.write = self._write_queued
 
     def _write_queued(self, data: bytes | memoryview) -> int:
         if self._transport.get_write_buffer_size():
@@ -275,7 +304,7 @@ class Connection(asyncio.Protocol):
         if self.closing or self.ended:
             return
         self.closing, self.given_up = True, given_up
-        self._transport.write(wire.client_frame(wire.CLOSE, wire.close_payload(wire.NORMAL)))
+        self._write_control(wire.CLOSE, wire.close_payload(wire.NORMAL))
 
     def abort(self) -> None:
         """Ends the session without waiting for anything."""
@@ -286,6 +315,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The TCP connection is gone."""
         fault: Fault | None
+        exc = exc or self.reset_by
         if self.closing:
             fault = self.given_up
         elif isinstance(exc, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):

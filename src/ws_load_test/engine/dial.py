@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.clock import monotonic_ns
@@ -21,6 +23,13 @@ _TIMED_OUT = {
     "tls": FaultKind.TLS,
     "upgrade": FaultKind.UPGRADE_TIMEOUT,
 }
+LOOPBACK = ip_network("127.0.0.0/8")
+LOOPBACK_SHARE = 8192
+"""Connections for each source address on loopback: well below the number of ephemeral ports, whatever a run before
+left in use."""
+_BIND_ADDRESS_NO_PORT = 24
+"""Linux's IP_BIND_ADDRESS_NO_PORT, which Python names from 3.12: the port is chosen when the target is known, so that
+one port serves several targets."""
 Address = tuple[int, tuple[Any, ...]]
 
 
@@ -34,9 +43,10 @@ def tls_context(target: Target) -> ssl.SSLContext | None:
         return None
     try:
         context = ssl.create_default_context(cafile=target.cacert)
-    except (ssl.SSLError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it holds no PEM certificates"
-        raise UsageError(f'--cacert: cannot use "{target.cacert}": {reason}') from None
+    except ssl.SSLError:
+        raise UsageError(f'--cacert: cannot use "{target.cacert}": it holds no PEM certificates') from None
+    except OSError as error:
+        raise UsageError(f'--cacert: cannot use "{target.cacert}": {error.strerror}') from None
     context.set_alpn_protocols(["http/1.1"])
     if target.insecure:
         context.check_hostname = False
@@ -51,9 +61,11 @@ class Dialler:
         """Raises UsageError when the plan's certificates cannot be used."""
         self._target = plan.target
         self._timeout_ns = plan.connect_timeout_ns
+        self._connections = plan.connections
         self._tls = tls_context(plan.target)
         self._headers = request_headers(plan.target)
         self._addresses: list[Address] = []
+        self._sources: tuple[str, ...] = plan.bind
 
     async def resolve(self) -> None:
         """Looks the target's name up, once for all sessions.
@@ -72,9 +84,16 @@ class Dialler:
                 reason = f" within {show_duration(self._timeout_ns)}"
             raise DialError(Fault(FaultKind.DNS, text=f'the name "{host}" does not resolve{reason}')) from None
         self._addresses = [(family, address) for family, _, _, _, address in found]
+        if not self._sources and self._connections > LOOPBACK_SHARE and self._is_loopback():
+            self._sources = loopback_sources(self._connections)
 
-    async def dial(self, connection: Connection) -> int:
-        """Opens a session and hands it to `connection`; returns the ns that it took.
+    def _is_loopback(self) -> bool:
+        return all(
+            ip_address(address[0]) in LOOPBACK for family, address in self._addresses if family == socket.AF_INET
+        )
+
+    async def dial(self, connection: Connection, number: int) -> int:
+        """Opens session `number` of the run and hands it to `connection`; returns the ns that it took.
 
         Raises:
             DialError: through the target's fault.
@@ -84,14 +103,20 @@ class Dialler:
         phase = "connect"
         sock: socket.socket | None = None
         transport: asyncio.WriteTransport | None = None
+        upgrade: Upgrade | None = None
         try:
             async with asyncio.timeout(self._timeout_ns / 1e9):
-                sock = await self._connect()
+                sock = await self._connect(number)
                 phase = "tls" if self._tls else "upgrade"
                 transport, upgrade = await self._begin(sock, connection)
                 phase = "upgrade"
                 return await upgrade.done - from_ns
         except BaseException as error:
+            if upgrade is not None and upgrade.granted:
+                # The session opened as its time ran out, or as the run was stopped: it is the connection's by now.
+                if isinstance(error, TimeoutError):
+                    return upgrade.done.result() - from_ns
+                raise
             if transport is not None:
                 transport.abort()
             elif sock is not None:
@@ -118,7 +143,7 @@ class Dialler:
         )
         return transport, upgrade
 
-    async def _connect(self) -> socket.socket:
+    async def _connect(self, number: int) -> socket.socket:
         """A TCP connection to the first of the target's addresses that takes one."""
         failure: OSError | None = None
         for family, address in self._addresses:
@@ -126,6 +151,8 @@ class Dialler:
             try:
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._sources:
+                    _bind(sock, self._sources[number % len(self._sources)])
                 await asyncio.get_running_loop().sock_connect(sock, address)
             except OSError as error:
                 sock.close()
@@ -178,3 +205,15 @@ def _tls_reason(error: ssl.SSLError) -> str:
     if error.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"}:
         return "does not speak TLS; is it ws:// instead of wss://?"
     return f"failed the TLS handshake: {(error.reason or 'connection closed').replace('_', ' ').lower()}"
+
+
+def loopback_sources(connections: int) -> tuple[str, ...]:
+    """As many addresses of 127.0.0.0/8 as that many connections take."""
+    first = int(LOOPBACK.network_address) + 256
+    return tuple(str(ip_address(first + number)) for number in range(-(-connections // LOOPBACK_SHARE)))
+
+
+def _bind(sock: socket.socket, source: str) -> None:
+    if sys.platform == "linux":
+        sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+    sock.bind((source, 0))

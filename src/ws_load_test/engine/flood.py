@@ -10,9 +10,11 @@ which their successors are due and sent: the write is the next thing that happen
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from ws_load_test.clock import monotonic_ns
 from ws_load_test.engine.connection import Connection, Owner
 from ws_load_test.errors import Fault, FaultKind
 from ws_load_test.measure.samples import BLOCK
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 UNLIMITED = 1 << 62
+STARTS_AT_ONCE = 32
+"""Connections that send their first messages before the loop turns to replies again."""
 LARGEST_COPIES_BYTES = 1 << 20
 _LAST_ROW = BLOCK - 1
 
@@ -29,9 +33,11 @@ _LAST_ROW = BLOCK - 1
 class Flood:
     """What the connections of one worker share: the frames, and how many messages may still leave."""
 
+    on_schedule = False
+
     def __init__(self, frames: memoryview, in_flight: int, on_idle: Callable[[FloodConnection], None]) -> None:
         frame_bytes = len(frames) // in_flight
-        # As bytes where they are few, because the kernel takes those at a smaller cost; as views of one where they are many.
+        # Bytes where they are few, since they are cheaper to hand over; views of one copy where they are many.
         small = in_flight * len(frames) <= LARGEST_COPIES_BYTES
         views = (frames[: count * frame_bytes] for count in range(in_flight + 1))
         self.batches: list[bytes | memoryview] = [bytes(view) if small else view for view in views]
@@ -41,6 +47,27 @@ class Flood:
         """Messages that may still be sent."""
         self.on_idle = on_idle
         """Called whenever a connection has nothing in flight and may send nothing."""
+
+    @property
+    def spent(self) -> bool:
+        """Whether no message may leave any more."""
+        return not self.left
+
+    def connection(self, owner: Owner, expected_pong: bytes | None) -> FloodConnection:
+        """A connection that is about to be dialled."""
+        return FloodConnection(owner, self, expected_pong)
+
+    def start(self, connections: list[FloodConnection]) -> None:
+        """Each connection sends its first messages, a few connections between two turns of the loop."""
+        for connection in connections[:STARTS_AT_ONCE]:
+            connection.send(self.in_flight, monotonic_ns())
+        if connections[STARTS_AT_ONCE:]:
+            asyncio.get_running_loop().call_soon(self.start, connections[STARTS_AT_ONCE:])
+
+    def end(self) -> int:
+        """Nothing more leaves; returns how many messages might have."""
+        unsent, self.left = self.left, 0
+        return unsent
 
 
 class FloodConnection(Connection):
@@ -139,10 +166,13 @@ class FloodConnection(Connection):
         tally.bytes_sent += len(batch)
 
     def _refused(self, error: OSError) -> bool:
-        """Whether the kernel's buffer is full, so that the transport must keep the bytes; False when the session is dead.
+        """Whether the kernel's buffer is full, so that the transport must keep the bytes; False when the session is
+        dead.
 
-        Nothing has left then, so nothing is counted, and the reader will learn why.
+        Nothing has left then, so nothing is counted.
         """
+        if isinstance(error, ConnectionResetError):
+            self.reset_by = error
         return isinstance(error, BlockingIOError)
 
     def give_up_on(self, before_ns: int, timeout_ns: int) -> bool:

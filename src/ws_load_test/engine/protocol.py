@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ws_load_test.engine.vitals import Lap
 from ws_load_test.pace import Share
 from ws_load_test.plan import Plan
 
@@ -46,8 +47,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     from_ns: int
     """Monotonic instant of the worker's machine."""
     to_ns: int
-    cpu_ns: int
-    """Processor time that the worker spent in the interval."""
+    lap: Lap
     tally: dict[str, Any] = {}
     ready: bool = False
     """Every session that will open has opened."""

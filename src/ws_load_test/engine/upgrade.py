@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote_to_bytes
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ws_load_test.plan import Target
 
 LARGEST_RESPONSE_HEAD_BYTES = 64 * 1024
+_PRIVATE_PARTS = re.compile(r"(?<=//)[^/?#]*@|[?#].*")
+"""What of an address may carry a password or a token: user info, query, fragment."""
 
 
 class DialError(Exception):
@@ -54,11 +57,18 @@ class Upgrade(asyncio.Protocol):
         self, target: Target, headers: list[tuple[str, str]], take_over: Callable[[asyncio.Transport, bytes], None]
     ) -> None:
         self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        # A refusal that comes when nobody waits any more is not news to anybody.
+        self.done.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._take_over = take_over
         self._target = target
         self._headers = headers
         self._key = wire.new_key()
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_RESPONSE_HEAD_BYTES)
+
+    @property
+    def granted(self) -> bool:
+        """Whether the transport has been handed over."""
+        return self.done.done() and not self.done.cancelled() and self.done.exception() is None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Sends the request."""
@@ -86,8 +96,7 @@ class Upgrade(asyncio.Protocol):
         elif isinstance(event, h11.Response):
             status, phrase = event.status_code, event.reason.decode("latin-1")
             location = next((value.decode("latin-1") for name, value in event.headers if name == b"location"), None)
-            # The address may carry a token in its query, so only the part before it is told.
-            moved = f" to {location.partition('?')[0]}" if location else ""
+            moved = f" to {_PRIVATE_PARTS.sub('', location)}" if location else ""
             self._refuse(
                 FaultKind.UPGRADE_REJECTED, f"answered the upgrade with {status} {phrase}".rstrip() + moved, str(status)
             )

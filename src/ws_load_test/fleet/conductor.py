@@ -6,7 +6,7 @@ which of them died.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,6 @@ class _Gathering:
     tally: Tally = field(default_factory=Tally)
     from_ns: int = 2**63
     to_ns: int = 0
-    longest_ns: int = 0
     workers: list[WorkerLoad] = field(default_factory=list)
     examples: dict[str, str] = field(default_factory=dict)
 
@@ -47,6 +46,8 @@ class Conductor:
         self._places: dict[int, Place] = dict.fromkeys(range(workers), BEFORE)
         self._unready = set(range(workers))
         self._gathering: dict[Place, _Gathering] = defaultdict(_Gathering)
+        self._measured_ns: Counter[int] = Counter()
+        """How long each worker has measured so far."""
 
     @property
     def ready(self) -> bool:
@@ -71,8 +72,11 @@ class Conductor:
         gathering.from_ns = min(gathering.from_ns, report.from_ns)
         gathering.to_ns = max(gathering.to_ns, report.to_ns)
         length_ns = report.to_ns - report.from_ns
-        gathering.longest_ns = max(gathering.longest_ns, length_ns)
-        gathering.workers.append(WorkerLoad(worker, report.cpu_ns, length_ns))
+        gathering.workers.append(
+            WorkerLoad(
+                worker, report.lap.cpu_ns, length_ns, report.lap.run_delay_ns, report.lap.throttled_ns, report.lap.gc_ns
+            )
+        )
         for key, text in report.examples.items():
             gathering.examples.setdefault(key, text)
         self.opened += tally.opened
@@ -90,6 +94,11 @@ class Conductor:
         self._places[worker] = BEHIND
         return list(self._complete())
 
+    def dismiss(self, worker: int) -> None:
+        """A worker has ended because it was told to, without a last word."""
+        self._unready.discard(worker)
+        self._places[worker] = BEHIND
+
     def _complete(self) -> Iterator[Interval]:
         """The intervals that every worker has passed, in order."""
         passed = min(self._places.values())
@@ -102,7 +111,17 @@ class Conductor:
                 phase=phase,
                 from_ns=gathering.from_ns - self.started_ns,
                 to_ns=gathering.to_ns - self.started_ns,
-                measured_ns=gathering.longest_ns if phase == "measured" else 0,
+                measured_ns=self._measure(gathering.workers) if phase == "measured" else 0,
                 workers=sorted(gathering.workers, key=lambda load: load.worker),
                 examples=gathering.examples,
             )
+
+    def _measure(self, loads: list[WorkerLoad]) -> int:
+        """What an interval adds to the run's measured time, which is that of the worker that has measured longest.
+
+        Intervals of several workers never have quite the same ends, so the longest of each would add up to too much.
+        """
+        before = max(self._measured_ns.values(), default=0)
+        for load in loads:
+            self._measured_ns[load.worker] += load.wall_ns
+        return max(self._measured_ns.values()) - before

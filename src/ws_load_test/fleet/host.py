@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 from ws_load_test.engine.dial import tls_context
 from ws_load_test.errors import HostError
 from ws_load_test.pace import Share
-from ws_load_test.plan import default_workers
+from ws_load_test.plan import FILES_OF_A_WORKER, default_workers
 from ws_load_test.units import show_count
 
 if TYPE_CHECKING:
     from ws_load_test.plan import Plan
-
-FILES_OF_A_WORKER = 64
-"""Descriptors that a worker needs beside its connections: pipes, the loop's own, libraries; rounded up."""
 
 
 def prepare(plan: Plan) -> None:
@@ -45,8 +42,9 @@ def _allow_open_files(plan: Plan) -> None:
             remedies.append(f"use -w {-(-plan.connections // room)} or more workers")
         remedies.append(f"lower -c to {show_count(max(0, room) * plan.workers)}")
         workers = "1 worker" if plan.workers == 1 else f"{plan.workers} workers"
+        wanted = show_count(plan.connections)
         raise HostError(
-            f"--connections: {show_count(plan.connections)} connections on {workers} need {show_count(needed)} open files "
+            f"--connections: {wanted} connections on {workers} need {show_count(needed)} open files "
             f"in each, and this machine's hard limit is {show_count(hard)}; {', or '.join(remedies)}"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -47,6 +47,7 @@ class LocalFleet:
         self._processes: dict[int, Process] = {}
         self._last_words: dict[int, deque[str]] = {}
         self._commanded = False
+        self._killed = False
 
     async def run(self) -> None:
         """From the first worker's start to the last one's end.
@@ -68,7 +69,7 @@ class LocalFleet:
 
     def kill(self) -> None:
         """Ends every worker at once; what they had not reported is gone."""
-        self.interrupted = True
+        self.interrupted = self._killed = True
         for process in self._processes.values():
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
@@ -98,16 +99,19 @@ class LocalFleet:
         assert process.stdout is not None
         listening = asyncio.create_task(self._listen(index))
         try:
-            while line := await process.stdout.readline():
+            # A line without its end is the last of a worker that was killed while it wrote.
+            while (line := await process.stdout.readline()).endswith(b"\n"):
                 try:
-                    report = _decoder.decode(line)
-                except msgspec.DecodeError as error:
+                    intervals = self.conductor.report(index, _decoder.decode(line))
+                except (msgspec.DecodeError, ValueError) as error:
                     raise WorkerError(f"worker {index} wrote something that is not a report: {error}") from None
-                self._publish(self.conductor.report(index, report))
+                self._publish(intervals)
                 self._begin_when_ready()
             code = await process.wait()
             await listening
-            if not self.conductor.is_done(index):
+            if self._killed:
+                self.conductor.dismiss(index)
+            elif not self.conductor.is_done(index):
                 self._publish(self.conductor.lose(index, self._reason(index, code), monotonic_ns()))
                 self._begin_when_ready()
         finally:
@@ -117,7 +121,9 @@ class LocalFleet:
         if self._commanded or not self.conductor.ready:
             return
         self._commanded = True
-        if self.conductor.opened and not self.interrupted:
+        # Where connections follow a shape, the first is dialled when the load begins.
+        worthwhile = self.conductor.opened or self.plan.connection_shape is not None
+        if worthwhile and not self.interrupted:
             self._command(Command("start", monotonic_ns() + START_AFTER_NS))
         else:
             self._command(Command("stop"))

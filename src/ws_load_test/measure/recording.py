@@ -37,6 +37,12 @@ class WorkerLoad(msgspec.Struct, frozen=True):
     """Processor time, user and system."""
     wall_ns: Amount
     """Time that passed."""
+    run_delay_ns: Amount = 0
+    """Time in which it could have run and other processes had the core."""
+    throttled_ns: Amount = 0
+    """Time in which its control group had used up its processor quota."""
+    gc_ns: Amount = 0
+    """Time in which the garbage collector held it up."""
 
 
 class LostWorker(msgspec.Struct, frozen=True):

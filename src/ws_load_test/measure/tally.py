@@ -56,6 +56,9 @@ class Tally:
     bytes_received: int = 0
     """Bytes of WebSocket frames read, headers included, TLS and TCP not."""
 
+    write_blocked_ns: int = 0
+    """Time, summed over connections, in which the kernel's buffer was full and bytes waited in the generator."""
+
     warmup_sent: int = 0
     """Messages sent during the warm-up: shown, and in no other count."""
     warmup_answered: int = 0
@@ -72,6 +75,13 @@ class Tally:
     """done - sent."""
     send_lag_ns: Histogram = field(default_factory=Histogram)
     """sent - due."""
+    unanswered_wait_ns: Histogram = field(default_factory=Histogram)
+    """How long messages that stayed unanswered had waited, from due, when they were given up: their times are at
+    least that."""
+    loop_lag_ns: Histogram = field(default_factory=Histogram)
+    """How late the worker's loop turned to what was due, looked at fifty times a second."""
+    keepalive_time_ns: Histogram = field(default_factory=Histogram)
+    """From a keep-alive ping to its pong."""
     connect_time_ns: Histogram = field(default_factory=Histogram)
     """From the start of a dial to the end of its upgrade."""
 

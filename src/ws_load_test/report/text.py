@@ -10,7 +10,7 @@ import msgspec
 from rich.text import Text
 
 from ws_load_test.measure.histogram import Histogram
-from ws_load_test.plan import Plan
+from ws_load_test.plan import ClosedLoad, Plan
 from ws_load_test.report.letters import clean, writable
 from ws_load_test.report.spread import FEW, PERCENTILES, beside, drawing, few_beyond, figures
 from ws_load_test.report.words import close_code_name, fault_phrase
@@ -132,6 +132,12 @@ def _alarms(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Te
 # --- Asked and achieved -------------------------------------------------------------------------------------
 
 
+def _asked_load(plan: Plan) -> str:
+    if isinstance(plan.load, ClosedLoad):
+        return f"{show_count(plan.load.in_flight)} in flight each"
+    return f"{plan.load.arrivals} arrivals" if plan.load.rate.peak else "none, held open"
+
+
 def _asked_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Text]:
     plans = _plans(recordings)
     connections, messages, sizes = summary["connections"], summary["messages"], summary["bytes"]
@@ -140,7 +146,7 @@ def _asked_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any]
     rows = [
         ("connections", _each(plans, _asked_connections), _achieved_connections(connections)),
         ("total time", _each(plans, _asked_time), show_duration(summary["duration_s"] * 1e9 or None)),
-        ("in flight", _asked(plans, lambda plan: f"{show_count(plan.load.in_flight)} per connection"), ""),
+        ("load", _asked(plans, _asked_load), ""),
         (
             "message",
             _asked(plans, lambda plan: f"{plan.message.kind}, {show_bytes(plan.message.size_bytes)}"),

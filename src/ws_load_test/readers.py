@@ -1,0 +1,221 @@
+"""Single values of options, read: from a command line's text, from TOML, from Python.
+
+Each reader raises ValueError with what to write instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import ip_network
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from ws_load_test.pace import Arrivals, Shape, Stage
+from ws_load_test.plan import DEFAULT_PORTS
+from ws_load_test.units import parse_bytes, parse_duration_ns, parse_rate_per_s
+
+LARGEST_PAYLOAD = 1 << 30
+LARGEST_BIND = 65_536
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_OURS = {
+    "host",
+    "upgrade",
+    "connection",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-protocol",
+    "content-length",
+}
+
+
+def number(value: Any) -> int:
+    """A whole number, 0 or more."""
+    text = str(value).strip().replace("_", "").replace(",", "")
+    if isinstance(value, bool) or not text.isascii() or not text.isdigit():
+        raise ValueError(f'"{value}" is not a whole number')
+    return int(text)
+
+
+def at_least_one(value: Any) -> int:
+    """A whole number, 1 or more."""
+    amount = number(value)
+    if amount < 1:
+        raise ValueError(f"{amount} is too few; it takes at least 1")
+    return amount
+
+
+def duration(value: Any) -> int:
+    """Nanoseconds, 0 or more."""
+    if isinstance(value, bool):
+        raise ValueError(f'"{value}" is not a duration; write for example 10s, 500ms or 2m')  # noqa: TRY004 - collected as a problem
+    return parse_duration_ns(str(value))
+
+
+def some_duration(value: Any) -> int:
+    """Nanoseconds, more than 0."""
+    duration_ns = duration(value)
+    if not duration_ns:
+        raise ValueError("0 is too short; write for example 10s, 500ms or 2m")
+    return duration_ns
+
+
+def rate(value: Any) -> float:
+    """Events a second, more than 0."""
+    per_s = parse_rate_per_s(str(value))
+    if not per_s:
+        raise ValueError("0 opens nothing; write for example 500, 2k/s or 90/m")
+    return per_s
+
+
+def size(value: Any) -> int:
+    """Bytes of one message."""
+    size_bytes = parse_bytes(str(value))
+    if size_bytes > LARGEST_PAYLOAD:
+        raise ValueError(f'"{value}" is larger than the 1 GiB that one message may have')
+    return size_bytes
+
+
+def flag(value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f'"{value}" is neither true nor false')  # noqa: TRY004 - collected as a problem
+    return value
+
+
+def text(value: Any) -> str:
+    """Text."""
+    if not isinstance(value, str):
+        raise ValueError(f'"{value}" is not text')  # noqa: TRY004 - collected as a problem
+    return value
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """One text, or several."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(text(one) for one in value)
+
+
+def file(value: Any) -> str:
+    """A file that can be read."""
+    path = Path(text(value))
+    try:
+        with path.open("rb"):
+            return str(path)
+    except OSError as error:
+        raise ValueError(f'cannot read "{path}": {error.strerror}') from None
+
+
+def url(value: Any) -> str:
+    """A WebSocket URL (RFC 6455, section 3)."""
+    written = text(value).strip()
+    hint = "write ws://host:port/path or wss://…"
+    if any(character.isspace() or not character.isprintable() for character in written):
+        raise ValueError(f"a URL holds no spaces or control characters; {hint}")
+    try:
+        parts = urlsplit(written)
+        port = parts.port
+        if parts.hostname:
+            parts.hostname.encode("idna")
+    except ValueError as error:
+        # The error's written may quote the URL's password, so only what is known to be harmless is told.
+        reason = "its port is not a number from 1 to 65535" if "ort" in str(error) else "its host is malformed"
+        raise ValueError(f"not a URL: {reason}; {hint}") from None
+    if parts.scheme.lower() not in DEFAULT_PORTS:
+        # Without user info and query, which may be secrets.
+        shown = written.partition("?")[0].rpartition("@")[2]
+        wrong = f'"{parts.scheme}://"' if parts.scheme and "://" in written else f'"{shown}" without a scheme'
+        raise ValueError(f"{wrong} is not a WebSocket URL; {hint}")
+    if not parts.hostname or port == 0:
+        raise ValueError(f"the URL names no {'usable port' if parts.hostname else 'host'}; {hint}")
+    if parts.fragment:
+        raise ValueError("a WebSocket URL has no fragment (RFC 6455, section 3); write %23 for a #")
+    return written
+
+
+def headers(value: Any) -> tuple[tuple[str, str], ...]:
+    """Headers, as lines or as a table."""
+    if isinstance(value, Mapping):
+        pairs = [(str(name), str(text)) for name, text in value.items()]
+    else:
+        pairs = []
+        for line in texts(value):
+            name, colon, text = line.partition(":")
+            if not colon:
+                raise ValueError('a header without a colon; write for example "Authorization: Bearer …"')
+            pairs.append((name.strip(), text.strip()))
+    for name, text in pairs:
+        if not _TOKEN.fullmatch(name):
+            # Not quoted: where the colon is in the wrong place, what stands before it may be a secret.
+            raise ValueError('what stands before the colon is no header; write for example "Authorization: Bearer …"')
+        if not text.isprintable() or not text.isascii():
+            raise ValueError(f"the value of {name} holds characters that a header cannot carry")
+        if name.lower() in _OURS - {"host"}:
+            raise ValueError(f"{name} is set by the WebSocket handshake itself")
+    return tuple(pairs)
+
+
+def subprotocols(value: Any) -> tuple[str, ...]:
+    """Names of subprotocols, one or several in a text."""
+    names = tuple(name.strip() for text in texts(value) for name in text.split(","))
+    for name in names:
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f'"{name}" is not the name of a subprotocol')
+    if len(set(names)) != len(names):
+        raise ValueError("a subprotocol is named twice (RFC 6455, section 4.1 wants them distinct)")
+    return names
+
+
+def stages(value: Any, read_amount: Callable[[Any], float]) -> Shape:
+    """``30s:1000,2m:5000``: straight lines, from 0, to each amount; ``30s@1000`` steps to the amount and holds it."""
+    found: list[Stage] = []
+    amount = 0.0
+    for point in (part.strip() for one in texts(value) for part in one.split(",")):
+        length, mark, target = re.split(r"([:@])", point, maxsplit=1) if re.search("[:@]", point) else (point, "", "")
+        if not mark:
+            raise ValueError(f'"{point}" is not a stage; write for example 30s:1000 (a line) or 30s@1000 (a step)')
+        end = read_amount(target.strip())
+        found.append(Stage(some_duration(length), end if mark == "@" else amount, end))
+        amount = end
+    shape = Shape(tuple(found))
+    if not shape.peak:
+        raise ValueError("every stage is at 0, so nothing would happen")
+    return shape
+
+
+def rate_or_zero(value: Any) -> float:
+    """A rate of messages a second; 0 holds the connections open and sends nothing."""
+    return parse_rate_per_s(str(value))
+
+
+def rate_stages(value: Any) -> Shape:
+    """The stages of a rate."""
+    return stages(value, rate_or_zero)
+
+
+def connection_stages(value: Any) -> Shape:
+    """The stages of a number of connections."""
+    return stages(value, number)
+
+
+def arrivals(value: Any) -> Arrivals:
+    """How messages fall due."""
+    if value not in {"constant", "poisson"}:
+        raise ValueError(f'"{value}" is neither constant nor poisson')
+    return cast("Arrivals", value)
+
+
+def addresses(value: Any) -> tuple[str, ...]:
+    """Source addresses: single ones, or networks of which every host is one."""
+    found: list[str] = []
+    for written in (part.strip() for one in texts(value) for part in one.split(",")):
+        try:
+            network = ip_network(written, strict=False)
+        except ValueError:
+            hint = "write for example 10.0.0.5 or 10.0.0.0/28"
+            raise ValueError(f'"{written}" is neither an IP address nor a network; {hint}') from None
+        found.extend(str(address) for address in islice(network.hosts(), LARGEST_BIND - len(found)))
+    return tuple(found)

@@ -1,0 +1,380 @@
+"""The opening handshake: what is asked, what is granted, what is refused; most of it without a socket."""
+
+import asyncio
+import base64
+import gc
+import itertools
+import threading
+import time
+
+import pytest
+from websockets.server import ServerProtocol
+
+from ws_load_test import Plan, wire
+from ws_load_test.engine.dial import Dialler
+from ws_load_test.engine.flood import Flood, FloodConnection
+from ws_load_test.engine.upgrade import LARGEST_RESPONSE_HEAD_BYTES, DialError, Upgrade, request_headers
+from ws_load_test.measure.samples import Samples
+from ws_load_test.measure.tally import Tally
+from ws_load_test.testing import FaultyServer
+
+HIDDEN = "hush-hush"
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written."""
+
+    def __init__(self):
+        self.written = b""
+
+    def write(self, data):
+        self.written += bytes(data)
+
+
+class Exchange:
+    """One handshake, its answer given by the test."""
+
+    def __init__(self, url="ws://echo.example/", **options):
+        self.target = Plan.of(url, **options).target
+        self.early = []
+        self.wire = Wire()
+        self.upgrade = Upgrade(self.target, request_headers(self.target), self._take_over)
+        self.upgrade.connection_made(self.wire)
+        self.request = self.wire.written
+        lines = self.request.split(b"\r\n")
+        self.key = next(line.split()[1].decode() for line in lines if line.lower().startswith(b"sec-websocket-key:"))
+
+    def _take_over(self, transport, early):
+        assert transport is self.wire
+        assert self.upgrade.done.done(), "the instant is known before anything else is read"
+        self.early.append(early)
+
+    def receive(self, *pieces):
+        """As the loop does: the upgrade reads until the transport is taken over."""
+        for piece in pieces:
+            if self.early:
+                self.early.append(piece)
+            else:
+                self.upgrade.data_received(piece)
+
+    def granted(self, *, without=None, **others):
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": wire.accept_key(self.key)}
+        headers |= {name.replace("_", "-"): value for name, value in others.items()}
+        headers.pop(without, None)
+        return response(101, headers)
+
+    @property
+    def fault(self):
+        error = self.upgrade.done.exception()
+        assert isinstance(error, DialError)
+        assert not self.early
+        return error.fault
+
+
+def response(status, headers=(), reason="Some Words"):
+    lines = [f"HTTP/1.1 {status} {reason}".rstrip(), *(f"{name}: {value}" for name, value in dict(headers).items())]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def in_loop(test):
+    """Runs a test inside a loop, where futures may be made."""
+
+    def running(**arguments):
+        async def main():
+            test(**arguments)
+
+        asyncio.run(main())
+
+    running.__name__ = test.__name__
+    return running
+
+
+def parametrised(names, cases):
+    """`pytest.mark.parametrize` over an `in_loop` test."""
+
+    def decorate(test):
+        @pytest.mark.parametrize("case", cases.values(), ids=cases)
+        def running(case):
+            async def main():
+                test(*case)
+
+            asyncio.run(main())
+
+        return running
+
+    assert names
+    return decorate
+
+
+# --- what is asked -----------------------------------------------------------------------------------------------
+
+
+def asked(exchange):
+    """The request as an independent server reads it; fails unless it would grant the upgrade."""
+    server = ServerProtocol(subprotocols=exchange.target.subprotocols or None)
+    server.receive_data(exchange.request)
+    (request,) = server.events_received()
+    assert server.accept(request).status_code == 101
+    return request
+
+
+@in_loop
+def test_an_independent_server_grants_the_request():
+    exchange = Exchange("ws://echo.example:3001/a%20b/ü?x=1&y=%26", subprotocol="v1, v2")
+    request = asked(exchange)
+    assert request.path == "/a%20b/%C3%BC?x=1&y=%26"
+    assert request.headers["Host"] == "echo.example:3001"
+    assert request.headers["Sec-WebSocket-Version"] == "13"
+    assert request.headers["Sec-WebSocket-Protocol"] == "v1, v2"
+    assert "Authorization" not in request.headers
+    assert "Sec-WebSocket-Extensions" not in request.headers
+    assert len(base64.b64decode(request.headers["Sec-WebSocket-Key"], validate=True)) == 16
+    assert exchange.request.endswith(b"\r\n\r\n"), "and nothing behind it"
+
+
+@in_loop
+def test_every_request_has_a_key_of_its_own():
+    assert len({Exchange().key for _ in range(20)}) == 20
+
+
+@in_loop
+def test_the_independent_servers_answer_is_taken():
+    exchange = Exchange(subprotocol="v1")
+    server = ServerProtocol(subprotocols=["v1"])
+    server.receive_data(exchange.request)
+    (request,) = server.events_received()
+    server.send_response(server.accept(request))
+    exchange.receive(b"".join(server.data_to_send()))
+    assert exchange.early == [b""]
+    assert exchange.upgrade.done.result() > 0
+
+
+ASKED = {
+    "port of the scheme": ("ws://echo.example:80/", {}, "Host", "echo.example"),
+    "port of wss": ("wss://echo.example:443/", {}, "Host", "echo.example"),
+    "port of the other scheme": ("wss://echo.example:80/", {}, "Host", "echo.example:80"),
+    "IPv6": ("ws://[::1]:3001/", {}, "Host", "[::1]:3001"),
+    "IDNA": ("ws://bücher.example/", {}, "Host", "xn--bcher-kva.example"),
+    "Host given": ("ws://10.0.0.1/", {"header": ["host: echo.example"]}, "Host", "echo.example"),
+    "header given": ("ws://echo.example/", {"header": ["X-Room: blue"]}, "X-Room", "blue"),
+    "user": ("ws://ann@echo.example/", {}, "Authorization", "Basic " + base64.b64encode(b"ann:").decode()),
+    "user and password": (
+        "ws://a%3Ann:p%40ss%C3%BC@echo.example/",
+        {},
+        "Authorization",
+        "Basic " + base64.b64encode("a:nn:p@ssü".encode()).decode(),
+    ),
+    "Authorization given": (
+        "ws://ann:pass@echo.example/",
+        {"header": ["authorization: Bearer x"]},
+        "Authorization",
+        "Bearer x",
+    ),
+}
+
+
+@parametrised("url options name value", ASKED)
+def test_headers_of_the_request(url, options, name, value):
+    assert asked(Exchange(url, **options)).headers.get_all(name) == [value]
+
+
+# --- what is granted ---------------------------------------------------------------------------------------------
+
+EARLY = wire.frame(wire.TEXT, b"welcome") + wire.frame(wire.PING, b"")
+
+
+@in_loop
+def test_an_answer_cut_anywhere_is_the_same_answer_and_loses_no_early_byte():
+    size = len(Exchange().granted() + EARLY)
+    for places in (*((place,) for place in range(1, size)), (10, 20, 60, size - 3), tuple(range(1, size))):
+        exchange = Exchange()
+        data = exchange.granted() + EARLY
+        edges = (0, *places, len(data))
+        exchange.receive(*(data[start:end] for start, end in itertools.pairwise(edges)))
+        assert exchange.upgrade.done.result() > 0
+        assert b"".join(exchange.early) == EARLY
+
+
+GRANTED = {
+    "names and words in any case": ({"upgrade": "WebSocket", "CONNECTION": "upgrade"}, "Upgrade"),
+    "upgrade among other words": ({"Connection": "keep-alive, Upgrade"}, None),
+    "a subprotocol that was offered": ({"Sec_WebSocket_Protocol": "v1"}, None),
+    "headers that do not matter": ({"Server": "x", "Set-Cookie": "a=b"}, None),
+}
+
+
+@parametrised("headers without", GRANTED)
+def test_a_101_by_the_rules_is_taken(headers, without):
+    exchange = Exchange(subprotocol="v1")
+    exchange.receive(exchange.granted(without=without, **headers))
+    assert exchange.early == [b""]
+
+
+@in_loop
+def test_informational_answers_come_before_the_one_that_counts():
+    exchange = Exchange()
+    exchange.receive(response(103, {"Link": "</x>"}) + response(100) + exchange.granted() + EARLY)
+    assert exchange.early == [EARLY]
+
+
+# --- what is refused ---------------------------------------------------------------------------------------------
+
+WRONG_KEY = wire.accept_key("somebody else's key")
+INVALID = {
+    "wrong accept": ({"Sec_WebSocket_Accept": WRONG_KEY}, None, "wrong Sec-WebSocket-Accept"),
+    "no accept": ({}, "Sec-WebSocket-Accept", "wrong Sec-WebSocket-Accept"),
+    "no upgrade": ({}, "Upgrade", "without Upgrade: websocket"),
+    "upgrade to something else": ({"Upgrade": "h2c"}, None, "without Upgrade: websocket"),
+    "no connection": ({}, "Connection", "without Connection: Upgrade"),
+    "connection without the word": ({"Connection": "keep-alive"}, None, "without Connection: Upgrade"),
+    "subprotocol nobody offered": ({"Sec_WebSocket_Protocol": "v3"}, None, "a subprotocol that was not offered"),
+    "two subprotocols": ({"Sec_WebSocket_Protocol": "v1, v2"}, None, "a subprotocol that was not offered"),
+    "an extension": ({"Sec_WebSocket_Extensions": "permessage-deflate"}, None, "an extension that was not offered"),
+}
+
+
+@parametrised("headers without text", INVALID)
+def test_a_101_against_the_rules_is_refused_with_the_reason(headers, without, text):
+    exchange = Exchange(subprotocol="v1,v2")
+    exchange.receive(exchange.granted(without=without, **headers) + EARLY, EARLY)
+    assert exchange.fault.key == "upgrade-invalid"
+    assert text in exchange.fault.text
+
+
+@in_loop
+def test_an_accept_of_the_same_letters_in_another_case_is_wrong():
+    exchange = Exchange()
+    exchange.receive(exchange.granted(Sec_WebSocket_Accept=wire.accept_key(exchange.key).swapcase()))
+    assert exchange.fault.key == "upgrade-invalid"
+
+
+@in_loop
+def test_other_statuses_are_told_with_their_words_wherever_they_are_cut():
+    for status in (200, 204, 301, 400, 401, 403, 404, 426, 500, 503):
+        data = response(status, {"Content-Length": "4"}) + b"body"
+        for place in range(1, len(data), 7):
+            exchange = Exchange()
+            exchange.receive(data[:place], data[place:])
+            assert exchange.fault.key == f"upgrade-rejected:{status}"
+            assert exchange.fault.text == f"answered the upgrade with {status} Some Words"
+
+
+MOVED = {
+    "elsewhere": ("wss://new.example/path", "wss://new.example/path"),
+    "query hidden": (f"wss://new.example/path?token={HIDDEN}", "wss://new.example/path"),
+    "fragment hidden": (f"https://new.example/path#{HIDDEN}", "https://new.example/path"),
+    "user info hidden": (f"https://ann:{HIDDEN}@new.example/path", "https://new.example/path"),
+    "relative": ("/login", "/login"),
+}
+
+
+@parametrised("location told", MOVED)
+def test_a_redirect_is_told_without_its_secrets(location, told):
+    exchange = Exchange()
+    exchange.receive(response(302, {"Location": location}, "Found"))
+    assert exchange.fault.key == "upgrade-rejected:302"
+    assert exchange.fault.text == f"answered the upgrade with 302 Found to {told}"
+
+
+NOT_HTTP = {
+    "a greeting": (b"220 mail.example ESMTP\r\n\r\n",),
+    "a TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n",),
+    "a bare frame": (wire.frame(wire.TEXT, b"hello\r\n\r\n"),),
+    "a header without a colon": (b"HTTP/1.1 101 x\r\nUpgrade\r\n\r\n",),
+    "a head without an end": (b"HTTP/1.1 101 x\r\nX: " + b"x" * LARGEST_RESPONSE_HEAD_BYTES,),
+}
+
+
+@parametrised("data", NOT_HTTP)
+def test_what_is_not_http_is_told_so(data):
+    exchange = Exchange()
+    exchange.receive(data, b"more of it")
+    assert exchange.fault.key == "upgrade-invalid"
+    assert "not HTTP" in exchange.fault.text
+
+
+LEFT = {
+    "closed": (None, "upgrade-invalid", "closed the connection instead of answering"),
+    "reset": (ConnectionResetError(), "reset", "reset the connection instead of answering"),
+    "broken pipe": (BrokenPipeError(), "reset", "reset the connection instead of answering"),
+}
+
+
+@parametrised("error key text", LEFT)
+def test_a_peer_that_leaves_before_its_answer_is_whole(error, key, text):
+    exchange = Exchange()
+    exchange.receive(exchange.granted()[:-1])
+    exchange.upgrade.connection_lost(error)
+    assert exchange.fault.key == key
+    assert text in exchange.fault.text
+
+
+def test_a_refusal_that_nobody_waits_for_any_more_is_no_error():
+    problems = []
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        exchange = Exchange()
+        exchange.upgrade.connection_lost(None)
+        del exchange
+        gc.collect()
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert not problems
+
+
+# --- a race ------------------------------------------------------------------------------------------------------
+
+
+class Owner:
+    """Takes note of one connection."""
+
+    def __init__(self):
+        self.tally = Tally()
+        self.samples = Samples(self.tally)
+        self.opened = []
+        self.gone = asyncio.Event()
+
+    def connection_opened(self, connection):
+        self.opened.append(connection)
+
+    def connection_ended(self, connection, fault):
+        pass
+
+    def connection_gone(self, connection):
+        self.gone.set()
+
+
+def test_a_session_granted_as_the_time_runs_out_is_open_and_not_also_failed():
+    go = threading.Event()
+
+    async def grants_on_the_word(peer):
+        await peer.read_request()
+        await asyncio.to_thread(go.wait)
+        await peer.upgrade()
+        async for message in peer.messages():
+            await peer.reply(message)
+
+    async def main(server):
+        owner = Owner()
+        plan = Plan.of(server.url, workers=1, connect_timeout="400ms")
+        dialler = Dialler(plan)
+        await dialler.resolve()
+        connection = FloodConnection(owner, Flood(plan.message.frames(1), 1, lambda _: None))
+        deadline = time.monotonic() + 0.45
+        dialling = asyncio.create_task(dialler.dial(connection, 0))
+        await asyncio.to_thread(server.wait_for, lambda seen: seen.requests)
+        go.set()
+        # The loop is busy while the answer comes and the time runs out; then it learns of both at once.
+        time.sleep(max(0, deadline - time.monotonic()))  # noqa: ASYNC251
+        took_ns = await dialling
+        assert owner.opened == [connection]
+        assert took_ns > 0
+        connection.close()
+        await owner.gone.wait()
+        assert owner.tally.closed == {"1000": 1}
+        assert not owner.tally.faults
+
+    with FaultyServer(grants_on_the_word) as server:
+        asyncio.run(asyncio.wait_for(main(server), 5))

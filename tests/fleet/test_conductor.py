@@ -1,0 +1,169 @@
+"""The conductor alone: reports in, intervals out, no processes."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ws_load_test.engine.protocol import Report
+from ws_load_test.fleet.conductor import Conductor
+from ws_load_test.measure.tally import Tally
+
+START_NS = 1_000
+
+
+def report(phase="measured", index=0, from_ns=START_NS, to_ns=START_NS + 100, **more):
+    tally = more.pop("tally", None) or Tally(sent=1, answered=1)
+    return Report(
+        phase=phase,
+        index=index,
+        from_ns=from_ns,
+        to_ns=to_ns,
+        cpu_ns=more.pop("cpu_ns", 10),
+        tally=tally.to_wire(),
+        **more,
+    )
+
+
+@st.composite
+def lives(draw):
+    """What each of a few workers reports, in its order, and an interleaving of all of it; some die on the way."""
+    workers = draw(st.integers(1, 4))
+    logs = []
+    for worker in range(workers):
+        log = []
+        at_ns = START_NS
+        for phase in ("opening", "warmup", "measured", "closing"):
+            for index in range(draw(st.integers(1, 3))):
+                tally = Tally(sent=draw(st.integers(0, 9)), opened=draw(st.integers(0, 2)))
+                for value in draw(st.lists(st.integers(1, 10**6), max_size=3)):
+                    tally.response_time_ns.record(value)
+                tally.faults["reset"] = draw(st.integers(0, 2))
+                length_ns = draw(st.integers(1, 50))
+                log.append(
+                    report(
+                        phase,
+                        index,
+                        at_ns,
+                        at_ns + length_ns,
+                        tally=tally,
+                        ready=phase == "measured" or (phase == "warmup"),
+                    )
+                )
+                at_ns += length_ns
+        log[-1] = msgspec.structs.replace(log[-1], done=True)
+        if draw(st.booleans()) and workers > 1 and worker:
+            log = log[: draw(st.integers(0, len(log) - 1))] + ["dies"]
+        logs.append(log)
+    order = draw(st.permutations([worker for worker, log in enumerate(logs) for _ in log]))
+    return logs, order
+
+
+def play(logs, order):
+    conductor, intervals = Conductor(len(logs), START_NS), []
+    at = [0] * len(logs)
+    for worker in order:
+        word = logs[worker][at[worker]]
+        at[worker] += 1
+        intervals += conductor.lose(worker, "gone", START_NS + 5) if word == "dies" else conductor.report(worker, word)
+    return conductor, intervals
+
+
+@given(lives())
+def test_any_interleaving_gives_the_same(life):
+    logs, order = life
+    conductor, intervals = play(logs, order)
+    _, one_by_one = play(logs, sorted(order))
+    assert [bare(interval) for interval in intervals] == [bare(interval) for interval in one_by_one]
+
+    assert conductor.finished
+    assert conductor.ready
+    assert {one.worker for one in conductor.lost} == {worker for worker, log in enumerate(logs) if log[-1] == "dies"}
+    reports = [word for log in logs for word in log if word != "dies"]
+    total, wanted = Tally(), Tally()
+    for interval in intervals:
+        total.merge(interval.tally)
+    for one in reports:
+        wanted.merge(Tally.from_wire(one.tally))
+    assert total.to_record() == wanted.to_record(), "nothing is lost, and nothing counted twice"
+    assert conductor.opened == wanted.opened
+    assert sum(len(interval.workers) for interval in intervals) == len(reports)
+
+    phases = ["opening", "warmup", "measured", "closing"]
+    places = [(phases.index(interval.phase), interval.index) for interval in intervals]
+    assert places == sorted(set(places))
+
+
+def bare(interval):
+    return (
+        interval.phase,
+        interval.index,
+        interval.from_ns,
+        interval.to_ns,
+        interval.measured_ns,
+        interval.tally.to_record(),
+        interval.workers,
+    )
+
+
+def test_an_interval_waits_for_every_worker():
+    conductor = Conductor(2, START_NS)
+    assert conductor.report(0, report("opening", tally=Tally(opened=2), cpu_ns=7)) == []
+    [interval] = conductor.report(
+        1, report("opening", tally=Tally(opened=3), from_ns=START_NS + 20, to_ns=START_NS + 150, cpu_ns=9)
+    )
+    assert interval.tally.opened == 5
+    assert (interval.from_ns, interval.to_ns, interval.measured_ns) == (0, 150, 0)
+    assert [(load.worker, load.cpu_ns, load.wall_ns) for load in interval.workers] == [(0, 7, 100), (1, 9, 130)]
+
+
+def test_a_measured_interval_counts_once_however_many_workers():
+    conductor = Conductor(2, START_NS)
+    conductor.report(0, report())
+    [interval] = conductor.report(1, report(to_ns=START_NS + 90))
+    assert interval.measured_ns == 100
+
+
+def test_is_ready_when_all_are():
+    conductor = Conductor(3, START_NS)
+    conductor.report(0, report("opening", ready=True))
+    conductor.report(1, report("opening"))
+    assert not conductor.ready
+    conductor.report(1, report("opening", 1, ready=True))
+    assert not conductor.ready
+    conductor.lose(2, "gone", START_NS)
+    assert conductor.ready
+
+
+def test_a_lost_worker_is_told_once_and_holds_nothing_up():
+    conductor = Conductor(2, START_NS)
+    conductor.report(0, report("opening"))
+    [interval] = conductor.lose(1, "killed", START_NS + 77)
+    assert interval.phase == "opening"
+    assert conductor.lose(1, "killed again", START_NS + 99) == []
+    [lost] = conductor.lost
+    assert (lost.worker, lost.reason, lost.at_ns) == (1, "killed", 77)
+    assert not conductor.finished
+    assert [one.phase for one in conductor.report(0, report("closing", done=True))] == ["closing"]
+    assert conductor.finished
+
+
+def test_a_worker_that_is_done_cannot_be_lost():
+    conductor = Conductor(1, START_NS)
+    conductor.report(0, report("closing", done=True))
+    assert conductor.lose(0, "its process ended", START_NS) == []
+    assert conductor.lost == []
+    assert conductor.is_done(0)
+
+
+def test_keeps_the_first_example_of_each_fault():
+    conductor = Conductor(2, START_NS)
+    conductor.report(0, report(examples={"reset": "first"}))
+    [interval] = conductor.report(1, report(examples={"reset": "second", "dns": "other"}))
+    assert interval.examples == {"reset": "first", "dns": "other"}
+
+
+def test_refuses_what_is_no_tally():
+    damaged = Report(phase="opening", index=0, from_ns=0, to_ns=1, cpu_ns=1, tally={"nonsense": 1})
+    with pytest.raises(ValueError, match="nonsense"):
+        Conductor(1, 0).report(0, damaged)

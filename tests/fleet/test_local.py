@@ -1,0 +1,211 @@
+"""The fleet of this machine: processes that live, die, and talk nonsense."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ws_load_test import Plan
+from ws_load_test.api import Run
+from ws_load_test.errors import ExitCode, WorkerError
+from ws_load_test.fleet.local import LocalFleet
+from ws_load_test.measure.recording import read_recording
+from ws_load_test.testing import FaultyServer, behaviours
+
+
+async def until(condition, timeout_s=10.0):
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def test_a_killed_worker_is_noticed_at_once_and_the_rest_reported(tmp_path):
+    path = tmp_path / "run.jsonl"
+
+    async def go(server):
+        run = Run(Plan.of(server.url, connections=4, workers=2, duration=1.0), output=path, interval_s=0.1)
+        running = asyncio.create_task(run.execute())
+        await until(lambda: server.seen.replies > 100)
+        killed_ns = time.monotonic_ns()
+        os.kill(run.fleet.pids[1], signal.SIGKILL)
+        await until(lambda: run.fleet.conductor.lost)
+        noticed_ns = time.monotonic_ns() - killed_ns
+        return await running, noticed_ns
+
+    with FaultyServer(behaviours.echoes) as server:
+        result, noticed_ns = asyncio.run(go(server))
+    assert noticed_ns < 500_000_000
+    assert result.exit_code == ExitCode.WORKER_LOST
+    summary = result.summary
+    assert summary["connections"]["opened"] == 4
+    assert summary["messages"]["answered"] > 100
+    assert summary["messages"]["sent"] == summary["messages"]["answered"] + summary["messages"]["unanswered"]
+    assert summary["duration_s"] == pytest.approx(1.0, abs=0.2)
+    assert not summary["interrupted"]
+    assert not summary["verdict"]["passed"]
+    [lost] = read_recording(path).trailer.lost_workers
+    assert lost.worker == 1
+    assert "SIGKILL" in lost.reason
+
+
+def test_the_last_worker_killed_ends_the_run():
+    async def go(server):
+        run = Run(Plan.of(server.url, workers=1, duration=60))
+        running = asyncio.create_task(run.execute())
+        await until(lambda: server.seen.replies > 10)
+        os.kill(run.fleet.pids[0], signal.SIGKILL)
+        async with asyncio.timeout(3):
+            return await running
+
+    with FaultyServer(behaviours.echoes) as server:
+        assert asyncio.run(go(server)).exit_code == ExitCode.WORKER_LOST
+
+
+def test_a_worker_killed_while_others_open_does_not_hold_them_up():
+    async def go(server):
+        run = Run(Plan.of(server.url, connections=2, workers=2, messages=20))
+        running = asyncio.create_task(run.execute())
+        await until(lambda: run.fleet is not None and len(run.fleet.pids) == 2)
+        os.kill(run.fleet.pids[0], signal.SIGKILL)
+        return await running
+
+    with FaultyServer(behaviours.echoes) as server:
+        result = asyncio.run(go(server))
+    assert result.exit_code == ExitCode.WORKER_LOST
+    assert result.summary["messages"]["answered"] == 10
+
+
+def test_stop_waits_for_replies_and_kill_does_not():
+    async def go(server, end):
+        run = Run(Plan.of(server.url, duration=60, timeout=60, workers=1))
+        running = asyncio.create_task(run.execute())
+        await until(lambda: server.seen.messages > 0)
+        at_ns = time.monotonic_ns()
+        getattr(run.fleet, end)()
+        async with asyncio.timeout(5):
+            result = await running
+        return result, (time.monotonic_ns() - at_ns) / 1e9
+
+    with FaultyServer(behaviours.delays(600_000_000)) as server:
+        result, took_s = asyncio.run(go(server, "stop"))
+        server.wait_for(lambda seen: seen.closes == [1000])
+    assert result.exit_code == ExitCode.INTERRUPTED
+    assert result.summary["messages"] == {
+        "due": 1,
+        "sent": 1,
+        "answered": 1,
+        "unanswered": 0,
+        "dropped": 0,
+        "pushed": 0,
+    }
+    assert took_s > 0.3
+    with FaultyServer(behaviours.never_answers) as server:
+        result, took_s = asyncio.run(go(server, "kill"))
+    assert result.exit_code == ExitCode.INTERRUPTED
+    assert took_s < 1
+
+
+def test_no_worker_outlives_a_run_that_is_cancelled():
+    async def go(server):
+        run = Run(Plan.of(server.url, connections=2, workers=2, duration=60))
+        running = asyncio.create_task(run.execute())
+        await until(lambda: server.seen.replies > 10)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return list(run.fleet.pids.values())
+
+    with FaultyServer(behaviours.echoes) as server:
+        pids = asyncio.run(go(server))
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def pretend_worker(monkeypatch, tmp_path, text):
+    """Workers that run a few lines of Python instead of ours."""
+    program = tmp_path / "worker"
+    program.write_text(f"#!{sys.executable}\nimport sys\nsys.stdin.readline()\n{text}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hello",
+        "{}",
+        '{"phase": "opening"}',
+        '{"phase":"opening","index":0,"from_ns":1,"to_ns":2,"cpu_ns":1,"tally":{"sent":-1}}',
+        "\\xff",
+    ],
+)
+def test_a_worker_that_talks_nonsense_is_our_bug(line, monkeypatch, tmp_path):
+    pretend_worker(
+        monkeypatch,
+        tmp_path,
+        f"sys.stdout.buffer.write({line!r}.encode('latin-1').replace(b'\\\\xff', b'\\xff') + b'\\n')",
+    )
+    with pytest.raises(WorkerError, match="worker 0 wrote something that is not a report") as caught:
+        asyncio.run(LocalFleet(Plan.of("ws://h", workers=1), lambda interval: None).run())
+    assert caught.value.exit_code == ExitCode.BUG
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("sys.exit(3)", "ended with code 3"),
+        ("raise SystemExit('something about memory')", "code 1: something about memory"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "SIGTERM"),
+        ("pass", "ended with code 0"),
+    ],
+)
+def test_a_worker_that_ends_too_early_is_lost_with_its_last_words(text, reason, monkeypatch, tmp_path):
+    pretend_worker(monkeypatch, tmp_path, text)
+    fleet = LocalFleet(Plan.of("ws://h", workers=1), lambda interval: None)
+    asyncio.run(fleet.run())
+    [lost] = fleet.conductor.lost
+    assert reason in lost.reason
+
+
+def test_workers_end_when_whoever_started_them_is_gone():
+    """Standard input closing is all that a worker hears when its fleet is killed."""
+    program = (
+        "import asyncio, sys\n"
+        "from ws_load_test import Plan\n"
+        "from ws_load_test.api import Run\n"
+        "async def go():\n"
+        f"    run = Run(Plan.of(sys.argv[1], connections=2, workers=2, duration=60))\n"
+        "    running = asyncio.create_task(run.execute())\n"
+        "    while run.fleet is None or run.fleet.conductor.opened < 2:\n"
+        "        await asyncio.sleep(0.01)\n"
+        "    print(*run.fleet.pids.values(), flush=True)\n"
+        "    await running\n"
+        "asyncio.run(go())\n"
+    )
+
+    async def go(url):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, url, stdout=asyncio.subprocess.PIPE
+        )
+        pids = [int(word) for word in (await process.stdout.readline()).split()]
+        process.kill()
+        await process.wait()
+        return pids
+
+    with FaultyServer(behaviours.echoes) as server:
+        pids = asyncio.run(go(server.url))
+        assert len(pids) == 2
+        asyncio.run(until(lambda: not any(map(is_running, pids)), timeout_s=2.0))
+        server.wait_for(lambda seen: seen.open == 0)
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

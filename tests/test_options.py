@@ -1,0 +1,299 @@
+"""Every option from the command line, a plan file and a script alike; every mistake found at once."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ws_load_test import Plan, PlanError
+from ws_load_test.cli import main
+from ws_load_test.errors import ExitCode, UsageError
+from ws_load_test.options import READERS, option_name, read_plan_file
+
+URL = "ws://h:1/"
+SECOND = 10**9
+
+
+def problems_of(url=URL, **options):
+    with pytest.raises(PlanError) as caught:
+        Plan.of(url, **options)
+    return {problem.option: problem.text for problem in caught.value.problems}
+
+
+# What an option does: (what stands on the command line, its line in a plan file, its value in a script, what the plan has).
+EVERY_OPTION = {
+    "connections": ("-c 7", "connections = 7", 7, lambda plan: plan.connections == 7),
+    "in_flight": ("--in-flight 4", "in-flight = 4", 4, lambda plan: plan.load.in_flight == 4),
+    "duration": ("-d 1m30s", 'duration = "1m30s"', "1m30s", lambda plan: plan.duration_ns == 90 * SECOND),
+    "messages": ("-n 1_000", "messages = 1_000", 1000, lambda plan: (plan.messages, plan.duration_ns) == (1000, None)),
+    "warmup": ("--warmup 2s", "warmup = 2", 2, lambda plan: plan.warmup_ns == 2 * SECOND),
+    "connect_rate": (
+        "--connect-rate 2k/s",
+        'connect-rate = "2k/s"',
+        "2k/s",
+        lambda plan: plan.connect_rate_per_s == 2000,
+    ),
+    "ramp": ("--ramp 500ms", "ramp = 0.5", 0.5, lambda plan: plan.connect_rate_per_s == 2),
+    "message": ("-m hello", 'message = "hello"', "hello", lambda plan: plan.message.payload == b"hello"),
+    "size": (
+        "--size 1KiB",
+        'size = "1KiB"',
+        "1KiB",
+        lambda plan: plan.message.size_bytes == len(plan.message.payload) == 1024,
+    ),
+    "binary": ("--binary", "binary = true", True, lambda plan: plan.message.kind == "binary"),
+    "ping": ("--ping", "ping = true", True, lambda plan: plan.message.kind == "ping"),
+    "timeout": ("--timeout 3s", 'timeout = "3s"', "3s", lambda plan: plan.timeout_ns == 3 * SECOND),
+    "connect_timeout": (
+        "--connect-timeout 4",
+        "connect-timeout = 4",
+        4,
+        lambda plan: plan.connect_timeout_ns == 4 * SECOND,
+    ),
+    "workers": ("-w 2 -c 9", "workers = 2\nconnections = 9", 2, lambda plan: plan.workers == 2),
+    "subprotocol": (
+        "--subprotocol a --subprotocol b",
+        'subprotocol = ["a", "b"]',
+        ["a", "b"],
+        lambda plan: plan.target.subprotocols == ("a", "b"),
+    ),
+    "header": (
+        "-H A:b -H C:d:e",
+        'header = ["A: b", "C: d:e"]',
+        {"A": "b", "C": "d:e"},
+        lambda plan: plan.target.headers == (("A", "b"), ("C", "d:e")),
+    ),
+    "insecure": ("--insecure -u wss://h", 'insecure = true\nurl = "wss://h"', True, lambda plan: plan.target.insecure),
+    "url": ("-u ws://other", 'url = "ws://other"', "ws://other", lambda plan: plan.target.url == "ws://other"),
+}
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """What the command line would run."""
+    plans = []
+
+    def take(plan, ours):
+        plans.append(plan)
+        return 0
+
+    monkeypatch.setattr("ws_load_test.cli.run._run", take)
+
+    def plan_of(*arguments):
+        assert main(arguments) == 0
+        return plans.pop()
+
+    return plan_of
+
+
+@pytest.mark.parametrize("name", EVERY_OPTION)
+def test_an_option_does_the_same_from_everywhere(name, planned, tmp_path):
+    words, line, value, holds = EVERY_OPTION[name]
+    (tmp_path / "plan.toml").write_text(line)
+    where = [] if "url" in line else ["-u", URL]
+    by_hand = planned(*words.split(), *where)
+    by_file = planned("--plan", str(tmp_path / "plan.toml"), *where)
+    assert holds(by_hand)
+    assert by_file == by_hand
+    options = {"url": "wss://h" if name == "insecure" else URL, name: value}
+    by_script = Plan.of(**options, **({"connections": 9} if name == "workers" else {}))
+    assert by_script == by_hand
+    assert not holds(Plan.of("ws://unlike:9", workers=1, connections=5)), "the option does nothing"
+
+
+def test_a_certificate_file_is_an_option_as_well(planned, tmp_path):
+    file = tmp_path / "ca.pem"
+    file.write_text("")
+    assert planned("wss://h", "--cacert", str(file)).target.cacert == str(file)
+    assert Plan.of("wss://h", cacert=str(file)).target.cacert == str(file)
+
+
+def test_the_plan_has_good_defaults():
+    plan = Plan.of(URL)
+    assert (plan.connections, plan.load.in_flight, plan.messages) == (1, 1, None)
+    assert (plan.message.kind, plan.message.payload) == ("text", b"PING")
+    assert (plan.duration_ns, plan.timeout_ns, plan.connect_timeout_ns, plan.warmup_ns) == (*3 * [10 * SECOND], 0)
+    assert (plan.target.insecure, plan.target.cacert, plan.target.headers) == (False, None, ())
+    assert plan.connect_rate_per_s is None
+
+
+def test_a_message_may_be_text_a_file_or_generated(tmp_path):
+    (tmp_path / "order.json").write_bytes(b'{"a": 1}')
+    assert Plan.of(URL, message=f"@{tmp_path / 'order.json'}").message.payload == b'{"a": 1}'
+    assert Plan.of(URL, message="").message.payload == b""
+    assert Plan.of(URL, message="äöü").message.size_bytes == 6
+    first, again = (Plan.of(URL, size="64kB").message for _ in range(2))
+    assert first == again
+    assert first.payload.isalnum()
+    assert len(first.payload) == 64_000
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "words"),
+    [
+        ({"url": None}, "URL", "missing"),
+        ({"url": "http://h"}, "URL", '"http://" is not a WebSocket URL'),
+        ({"url": "localhost:3001"}, "URL", "without a scheme"),
+        ({"url": "ws://"}, "URL", "names no host"),
+        ({"url": "ws://h:0"}, "URL", "no usable port"),
+        ({"url": "ws://h:65536"}, "URL", "1 to 65535"),
+        ({"url": "ws://h:port"}, "URL", "1 to 65535"),
+        ({"url": "ws://[::1"}, "URL", "host is malformed"),
+        ({"url": "ws://a..b/"}, "URL", "host is malformed"),
+        ({"url": "ws://h/a b"}, "URL", "no spaces"),
+        ({"url": "ws://h/\x00"}, "URL", "control characters"),
+        ({"url": "ws://h/#x"}, "URL", "no fragment"),
+        ({"url": 5}, "URL", "not text"),
+        ({"connections": 0}, "--connections", "at least 1"),
+        ({"connections": "-3"}, "--connections", "not a whole number"),
+        ({"connections": "many"}, "--connections", '"many" is not a whole number'),
+        ({"connections": 2.5}, "--connections", "not a whole number"),
+        ({"connections": True}, "--connections", "not a whole number"),
+        ({"connections": "²"}, "--connections", "not a whole number"),
+        ({"in_flight": 0}, "--in-flight", "at least 1"),
+        ({"messages": 0}, "--messages", "at least 1"),
+        ({"workers": 0}, "--workers", "at least 1"),
+        ({"duration": "soon"}, "--duration", "write for example 10s"),
+        ({"duration": 0}, "--duration", "too short"),
+        ({"duration": True}, "--duration", "not a duration"),
+        ({"timeout": "0s"}, "--timeout", "too short"),
+        ({"connect_timeout": -1}, "--connect-timeout", "not a duration"),
+        ({"warmup": "x"}, "--warmup", "not a duration"),
+        ({"ramp": []}, "--ramp", "not a duration"),
+        ({"connect_rate": 0}, "--connect-rate", "0 opens nothing"),
+        ({"connect_rate": "fast"}, "--connect-rate", "not a rate"),
+        ({"connect_rate": "1e400"}, "--connect-rate", "not a rate"),
+        ({"connect_rate": "1e-320"}, "--connect-rate", "not a rate"),
+        ({"size": "1x"}, "--size", "not a size"),
+        ({"size": "2000MiB"}, "--size", "larger than the 1 GiB"),
+        ({"binary": "yes"}, "--binary", "neither true nor false"),
+        ({"binary": 1}, "--binary", "neither true nor false"),
+        ({"message": 5}, "--message", "not text"),
+        ({"message": "@/nowhere/at/all"}, "--message", 'cannot read "/nowhere/at/all"'),
+        ({"message": "@\0"}, "--message", "cannot read"),
+        ({"message": "\udcff"}, "--message", "not UTF-8"),
+        ({"header": "Authorization Bearer"}, "--header", "without a colon"),
+        ({"header": "A B: c"}, "--header", "before the colon"),
+        ({"header": "A: b\nC: d"}, "--header", "cannot carry"),
+        ({"header": "A: ä"}, "--header", "cannot carry"),
+        ({"header": "Sec-WebSocket-Key: x"}, "--header", "set by the WebSocket handshake"),
+        ({"header": 5}, "--header", "not a value that this option takes"),
+        ({"subprotocol": "a b"}, "--subprotocol", "not the name"),
+        ({"subprotocol": "a,a"}, "--subprotocol", "named twice"),
+        ({"url": "wss://h", "cacert": "/nowhere"}, "--cacert", "cannot read"),
+        ({"insecure": True}, "--insecure", "did you mean wss"),
+        ({"messages": 1, "duration": 1}, "--messages", "beside --duration"),
+        ({"connect_rate": 1, "ramp": 1}, "--connect-rate", "beside --ramp"),
+        ({"message": "x", "size": 1}, "--message", "beside --size"),
+        ({"binary": True, "ping": True}, "--binary", "beside --ping"),
+        ({"ping": True, "size": 126}, "--ping", "at most 125 bytes"),
+        ({"conections": 3}, "conections", "did you mean connections?"),
+        ({"frobnicate": 3}, "frobnicate", "no such option"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_mistake_names_its_option_and_what_to_write(options, option, words):
+    found = problems_of(**options)
+    assert found.keys() == {option}
+    assert words in found[option]
+
+
+def test_insecure_and_cacert_exclude_each_other(tmp_path):
+    (tmp_path / "ca.pem").write_text("")
+    assert "beside --cacert" in problems_of("wss://h", insecure=True, cacert=str(tmp_path / "ca.pem"))["--insecure"]
+
+
+def test_all_problems_come_at_once():
+    found = problems_of("http://x", connections=0, duration="0", header="broken", size="3x", colour="red", messages=-1)
+    assert found.keys() == {"URL", "--connections", "--duration", "--header", "--size", "colour", "--messages"}
+
+
+def test_a_file_that_is_not_text_needs_binary(tmp_path):
+    (tmp_path / "raw").write_bytes(b"\xff\xfe")
+    assert "add --binary" in problems_of(message=f"@{tmp_path / 'raw'}")["--message"]
+    assert Plan.of(URL, message=f"@{tmp_path / 'raw'}", binary=True).message.payload == b"\xff\xfe"
+
+
+def test_none_stands_for_an_option_not_given():
+    assert Plan.of(URL, **dict.fromkeys(READERS.keys() - {"url"})) == Plan.of(URL)
+
+
+def test_dashes_and_underscores_name_the_same_option():
+    assert Plan.of(URL, **{"in-flight": 3}) == Plan.of(URL, in_flight=3)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(READERS.keys() - {"url", "size", "bind"})), anything, max_size=4),
+    anything,
+)
+def test_whatever_is_given_makes_a_plan_or_problems(options, url):
+    names = {option_name(name) for name in READERS}
+    for where in (URL, url):
+        try:
+            plan = Plan.of(where, **options)
+        except PlanError as error:
+            assert error.problems  # noqa: PT017 - either is right
+            assert {problem.option for problem in error.problems} <= names  # noqa: PT017
+        else:
+            assert plan.describe()
+
+
+# --- plan files ---
+
+
+def test_the_command_line_wins_over_the_plan_file(planned, tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text('url = "ws://file"\nduration = "20s"\nconnections = 5\nramp = "2s"\nsize = 9\nbinary = true\n')
+    plan = planned("--plan", str(path), "ws://line", "-n", "3", "-m", "x", "--connect-rate", "7", "--ping")
+    assert plan.target.url == "ws://line"
+    assert (plan.messages, plan.duration_ns) == (3, None)
+    assert plan.connections == 5
+    assert plan.connect_rate_per_s == 7
+    assert (plan.message.kind, plan.message.payload) == ("ping", b"x")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"connections = ", "is not TOML"), (b"\xff", "is not UTF-8"), (None, "cannot read")],
+    ids=["toml", "utf-8", "missing"],
+)
+def test_a_plan_file_that_cannot_be_used(content, words, tmp_path):
+    path = tmp_path / "plan.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match="^--plan: ") as caught:
+        read_plan_file(str(path))
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_problems_of_a_plan_file_name_their_options(tmp_path, capsys):
+    path = tmp_path / "plan.toml"
+    path.write_text('url = "nowhere"\nconections = 3\nduration = {a = 1}\nbinary = "true"\n[table]\nx = 1\n')
+    assert main(["--plan", str(path)]) == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert "5 problems" in told
+    for words in ("URL: ", "--duration: ", "--binary: ", "table: "):
+        assert words in told
+    assert "conections: there is no such option; did you mean connections?" in told
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("json = 3", '--json: "3" is not true or false'),
+        ("output = 1", "--output"),
+        ('verbosity = "loud"', "--verbosity"),
+    ],
+)
+def test_a_plan_file_may_say_what_becomes_of_the_results(line, words, tmp_path, capsys):
+    path = tmp_path / "plan.toml"
+    path.write_text(f'url = "{URL}"\n{line}\n')
+    assert main(["--plan", str(path)]) == ExitCode.USAGE
+    assert words in capsys.readouterr().err
