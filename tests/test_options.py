@@ -19,7 +19,7 @@ def problems_of(url=URL, **options):
     return {problem.option: problem.text for problem in caught.value.problems}
 
 
-# What an option does: (what stands on the command line, its line in a plan file, its value in a script, what the plan has).
+# For each option: its words on a command line, its line in a plan file, its value in a script, what the plan has.
 EVERY_OPTION = {
     "connections": ("-c 7", "connections = 7", 7, lambda plan: plan.connections == 7),
     "in_flight": ("--in-flight 4", "in-flight = 4", 4, lambda plan: plan.load.in_flight == 4),
@@ -267,7 +267,7 @@ def test_a_plan_file_that_cannot_be_used(content, words, tmp_path):
     path = tmp_path / "plan.toml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UsageError, match="^--plan: ") as caught:
+    with pytest.raises(UsageError, match=r"^--plan: ") as caught:
         read_plan_file(str(path))
     assert words in str(caught.value)
     assert str(path) in str(caught.value)

@@ -114,7 +114,7 @@ def test_a_complaint_about_a_header_tells_no_secret(header):
     try:
         Plan.of("ws://h", header=header)
     except PlanError as error:
-        assert_no_secret(str(error))  # noqa: PT017 - some are put right instead
+        assert_no_secret(str(error))  # some are put right instead
 
 
 def test_explain_tells_no_secret(capsys):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.engine.protocol import Report
+from ws_load_test.engine.protocol import Lap, Report
 from ws_load_test.fleet.conductor import Conductor
 from ws_load_test.measure.tally import Tally
 
@@ -19,7 +19,7 @@ def report(phase="measured", index=0, from_ns=START_NS, to_ns=START_NS + 100, **
         index=index,
         from_ns=from_ns,
         to_ns=to_ns,
-        cpu_ns=more.pop("cpu_ns", 10),
+        lap=Lap(cpu_ns=more.pop("cpu_ns", 10)),
         tally=tally.to_wire(),
         **more,
     )
@@ -47,13 +47,13 @@ def lives(draw):
                         at_ns,
                         at_ns + length_ns,
                         tally=tally,
-                        ready=phase == "measured" or (phase == "warmup"),
+                        ready=phase in ("warmup", "measured"),
                     )
                 )
                 at_ns += length_ns
         log[-1] = msgspec.structs.replace(log[-1], done=True)
         if draw(st.booleans()) and workers > 1 and worker:
-            log = log[: draw(st.integers(0, len(log) - 1))] + ["dies"]
+            log = [*log[: draw(st.integers(0, len(log) - 1))], "dies"]
         logs.append(log)
     order = draw(st.permutations([worker for worker, log in enumerate(logs) for _ in log]))
     return logs, order
@@ -164,6 +164,6 @@ def test_keeps_the_first_example_of_each_fault():
 
 
 def test_refuses_what_is_no_tally():
-    damaged = Report(phase="opening", index=0, from_ns=0, to_ns=1, cpu_ns=1, tally={"nonsense": 1})
+    damaged = Report(phase="opening", index=0, from_ns=0, to_ns=1, lap=Lap(cpu_ns=1), tally={"nonsense": 1})
     with pytest.raises(ValueError, match="nonsense"):
         Conductor(1, 0).report(0, damaged)

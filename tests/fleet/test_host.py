@@ -17,7 +17,7 @@ PROGRAM = [sys.executable, "-m", "ws_load_test"]
 
 
 def run_with_open_files(soft, hard, *arguments):
-    command = f'ulimit -Hn {hard} && ulimit -Sn {soft} && exec "$@"'
+    command = f'ulimit -Sn {soft} && ulimit -Hn {hard} && exec "$@"'
     return subprocess.run(
         ["sh", "-c", command, "sh", *PROGRAM, *arguments], capture_output=True, text=True, timeout=30, check=False
     )
@@ -76,7 +76,7 @@ def test_no_limit_at_all_suffices(monkeypatch):
 
 def test_a_file_without_certificates_is_refused(tmp_path):
     (tmp_path / "ca.pem").write_text("no certificate")
-    with pytest.raises(UsageError, match="--cacert: cannot use .* it holds no PEM certificates"):
+    with pytest.raises(UsageError, match=r"--cacert: cannot use .* it holds no PEM certificates"):
         prepare(Plan.of("wss://h", cacert=str(tmp_path / "ca.pem")))
 
 

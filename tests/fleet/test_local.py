@@ -7,10 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ws_load_test import Plan
 from ws_load_test.api import Run
+from ws_load_test.engine.protocol import Lap, Report
 from ws_load_test.errors import ExitCode, WorkerError
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.measure.recording import read_recording
@@ -19,7 +21,7 @@ from ws_load_test.testing import FaultyServer, behaviours
 
 async def until(condition, timeout_s=10.0):
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - another process sets no event
             await asyncio.sleep(0.005)
 
 
@@ -140,7 +142,7 @@ def pretend_worker(monkeypatch, tmp_path, text):
         "hello",
         "{}",
         '{"phase": "opening"}',
-        '{"phase":"opening","index":0,"from_ns":1,"to_ns":2,"cpu_ns":1,"tally":{"sent":-1}}',
+        msgspec.json.encode(Report("opening", 0, 1, 2, Lap(cpu_ns=1), tally={"sent": -1})).decode(),
         "\\xff",
     ],
 )
@@ -179,7 +181,7 @@ def test_workers_end_when_whoever_started_them_is_gone():
         "from ws_load_test import Plan\n"
         "from ws_load_test.api import Run\n"
         "async def go():\n"
-        f"    run = Run(Plan.of(sys.argv[1], connections=2, workers=2, duration=60))\n"
+        "    run = Run(Plan.of(sys.argv[1], connections=2, workers=2, duration=60))\n"
         "    running = asyncio.create_task(run.execute())\n"
         "    while run.fleet is None or run.fleet.conductor.opened < 2:\n"
         "        await asyncio.sleep(0.01)\n"

@@ -166,10 +166,9 @@ class FloodConnection(Connection):
         tally.bytes_sent += len(batch)
 
     def _refused(self, error: OSError) -> bool:
-        """Whether the kernel's buffer is full, so that the transport must keep the bytes; False when the session is
-        dead.
+        """Whether the kernel's buffer is full, so that the transport must keep the bytes.
 
-        Nothing has left then, so nothing is counted.
+        Else the session is dead: nothing has left, so nothing is counted.
         """
         if isinstance(error, ConnectionResetError):
             self.reset_by = error

@@ -237,9 +237,7 @@ class PacedConnection(Connection):
         return True
 
     def abandoned(self) -> None:
-        """Counts what was in flight as unanswered, with the time that it has waited, and what had not left as
-        dropped.
-        """
+        """Counts what was in flight as unanswered, with the time it has waited, and what had not left as dropped."""
         tally, measured_from_ns, now_ns = self.owner.tally, self.owner.samples.measured_from_ns, monotonic_ns()
         for due_ns, _ in self.pending:
             if due_ns >= measured_from_ns:

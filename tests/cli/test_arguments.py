@@ -1,0 +1,208 @@
+"""What may stand on a command line, and what the program says to what may not."""
+
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ws_load_test import __version__
+from ws_load_test.cli import PROGRAM, main
+from ws_load_test.cli import help as pages
+from ws_load_test.errors import ExitCode
+from ws_load_test.options import READERS
+
+URL = "ws://h:1/"
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    plans = []
+
+    def take(plan, ours):
+        plans.append((plan, dict(ours)))
+        return 0
+
+    monkeypatch.setattr("ws_load_test.cli.run._run", take)
+
+    def plan_of(*arguments):
+        assert main(arguments) == 0
+        return plans.pop()
+
+    return plan_of
+
+
+def test_command_lines_of_the_original_work_unchanged(planned):
+    plan, ours = planned("-c", "3", "-g", "ws://echo.example")
+    assert (plan.connections, plan.target.url, ours) == (3, "ws://echo.example", {})
+    plan, ours = planned("--url", "ws://localhost:3001", "-c", "1000", "-v", "info")
+    assert (plan.connections, plan.target.url, ours) == (1000, "ws://localhost:3001", {"verbosity": "info"})
+
+
+@pytest.mark.parametrize(
+    "words", [[URL], ["-u", URL], ["--url", URL], ["-g", URL], ["--gateway", URL], ["--url=" + URL]]
+)
+def test_a_url_may_stand_alone_or_behind_its_option(words, planned):
+    assert planned(*words)[0].target.url == URL
+    assert planned("-c", "2", *words, "--binary")[0].target.url == URL
+
+
+def test_values_may_look_like_options(planned):
+    assert planned(URL, "-m", "-x")[0].message.payload == b"-x"
+    assert planned(URL, "-m", "--binary")[0].message.payload == b"--binary"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([URL, "--conections", "3"], "Did you mean --connections?"),
+        ([URL, "--in-fligth", "3"], "Did you mean --in-flight?"),
+        ([URL, "-c"], "-c requires an argument"),
+        ([URL, "other"], "other"),
+        ([URL, "-v", "loud"], '"debug", "info", "warn", "error"'),
+        ([URL, "--json=perhaps"], "json"),
+        (["echo", "--port", "many"], "port"),
+        (["echo", "--prot", "1"], "Did you mean --port?"),
+        (["report"], "no recording named"),
+        (["report", "/nowhere.jsonl"], "/nowhere.jsonl"),
+        (["demo", "--url", URL], "--url"),
+        (["repotr"], "without a scheme"),
+        ([URL, "-c", "0"], "--connections: 0 is too few"),
+        ([URL, "--plan", "/nowhere.toml"], '--plan: cannot read "/nowhere.toml"'),
+    ],
+    ids=str,
+)
+def test_wrong_usage_is_one_sentence_and_code_2(arguments, words, capsys):
+    assert main(arguments) == ExitCode.USAGE
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"{PROGRAM}: ")
+    assert told.err.count("\n") == 1
+    assert words in told.err
+
+
+def test_many_problems_stand_on_a_line_each(capsys):
+    assert main(["http://x", "-c", "0", "-d", "zero"]) == ExitCode.USAGE
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == f"{PROGRAM}: the plan has 3 problems:"
+    assert {line.split(":")[0] for line in rest} == {"  URL", "  --connections", "  --duration"}
+
+
+def test_a_message_that_is_not_text_is_the_users_mistake(program):
+    done = program(URL, "-m", b"\xff".decode(errors="surrogateescape"))
+    assert done.returncode == ExitCode.USAGE
+    assert "--message: is not UTF-8" in done.stderr
+
+
+# --- help ---
+
+
+def options_on(page):
+    return set(
+        re.findall(
+            r"(?<![\w-])(--?[a-z][a-z-]*)", "\n".join(line for line in page.splitlines() if line.startswith("  "))
+        )
+    )
+
+
+def options_of(command):
+    from ws_load_test.cli.arguments import app
+
+    found = set()
+    for argument in app[command].assemble_argument_collection() if command else app.assemble_argument_collection():
+        found |= set(argument.names)
+    # Every flag has a --no- form, which turns off what a plan file turned on.
+    return {name for name in found if name.startswith("-") and not name.startswith("--no-")}
+
+
+def test_every_option_stands_on_the_help_page_and_the_other_way_round():
+    known = options_of("")
+    listed = set(
+        re.findall(r"(?<=[ ,])(--?[a-z][a-z-]*|-[A-Z])(?=[ ,]|$)", pages.MAIN.partition("\nExamples")[0], re.MULTILINE)
+    )
+    assert known - listed == set(), "on the parser, not on the page"
+    assert listed - known == {"-h", "--help", "--version"}, "on the page, not on the parser"
+
+
+@pytest.mark.parametrize(("command", "page"), [("echo", pages.ECHO), ("report", pages.REPORT)])
+def test_the_pages_of_commands_list_their_options(command, page):
+    assert options_of(command) == options_on(page.partition("\nExamples")[0]) - {"--cacert"}
+
+
+def test_every_option_of_a_plan_stands_on_the_command_line():
+    missing = {"--" + name.replace("_", "-") for name in READERS} - options_of("")
+    assert missing == set()
+
+
+def test_the_help_page_tells_every_exit_code():
+    for code in ExitCode:
+        if code is not ExitCode.GENERATOR_BOUND:
+            assert re.search(rf"\b{int(code)} [a-z]", pages.MAIN.partition("Exit codes")[2]), code
+
+
+def test_examples_of_the_help_pages_are_right(planned, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "order.json").write_text("{}")
+    import shlex
+
+    examples = pages.MAIN.partition("\nExamples")[2].partition("\nExit codes")[0]
+    lines = re.findall(r"^ +ws-load-test (ws.*)$", examples, re.MULTILINE)
+    assert len(lines) >= 3
+    for line in lines:
+        planned(*shlex.split(line))
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], [URL, "--help"], ["--nonsense", "-h"]])
+def test_help_is_the_main_page(words, capsys):
+    assert main(words) == 0
+    assert capsys.readouterr() == (pages.MAIN, "")
+
+
+@pytest.mark.parametrize("command", ["demo", "echo", "report"])
+def test_each_command_has_a_page(command, capsys):
+    assert main([command, "--help"]) == 0
+    assert capsys.readouterr().out == pages.PAGES[command]
+
+
+@pytest.mark.parametrize("page", pages.PAGES.values())
+def test_pages_fit_a_terminal(page):
+    # One example holds a whole request, which cannot be broken.
+    assert max(len(line) for line in page.splitlines() if "Bearer" not in line) <= 120
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"ws-load-test {__version__}"
+
+
+def seconds_of(*command):
+    def once():
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *command], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    return statistics.median(once() for _ in range(5))
+
+
+def test_help_answers_at_once():
+    bare_s = seconds_of("-c", "pass")
+    assert seconds_of("-m", "ws_load_test", "--help") < max(0.15, 6 * bare_s)
+
+
+def test_help_imports_nothing_heavy():
+    program = (
+        "import sys\nfrom ws_load_test.cli import main\nmain(['--help'])\n"
+        "heavy = {'numpy', 'cyclopts', 'rich', 'msgspec', 'asyncio', 'uvloop', 'picows', 'hdrh', 'h11', 'ssl'}\n"
+        "sys.exit(' '.join(heavy & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_explain_tells_the_plan_and_stops(capsys):
+    assert main(["ws://nowhere.invalid/x", "-c", "12", "--explain"]) == 0
+    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["target"] == "ws://nowhere.invalid/x"
+    assert lines["connections"].startswith("12,")

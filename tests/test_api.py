@@ -1,0 +1,93 @@
+"""Runs from Python: a script, a notebook, a test of somebody's own."""
+
+import asyncio
+import time
+
+import pytest
+
+import ws_load_test
+from ws_load_test import Plan, PlanError, run
+from ws_load_test.errors import ExitCode, OutputError, UsageError
+from ws_load_test.measure.recording import read_recording
+from ws_load_test.measure.summary import summarise
+from ws_load_test.testing import FaultyServer, behaviours
+
+
+def test_the_public_names_are_there():
+    for name in ws_load_test.__all__:
+        assert getattr(ws_load_test, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        _ = ws_load_test.nonsense
+
+
+def test_a_script_runs_a_plan_and_reads_the_result(tmp_path):
+    path, intervals = tmp_path / "run.jsonl", []
+    with FaultyServer(behaviours.echoes) as server:
+        plan = Plan.of(server.url, connections=3, messages=99, workers=2)
+        result = run(plan, output=path, on_interval=intervals.append)
+        server.wait_for(lambda seen: seen.closes == [1000] * 3)
+        assert server.seen.messages == 99
+    assert result.exit_code == ExitCode.PASSED
+    assert result.output_error is None
+    assert result.summary["messages"]["answered"] == 99
+    assert result.summary["response_time_ns"]["count"] == 99
+    assert tuple(intervals) == result.recording.intervals
+    assert {interval.phase for interval in intervals} >= {"opening", "measured", "closing"}
+    recording = read_recording(path)
+    assert recording.trailer.summary == result.summary == summarise([recording])
+    assert recording.header.started_at == result.recording.header.started_at
+
+
+def test_intervals_come_as_the_run_goes():
+    came = []
+
+    def take(interval):
+        came.append((interval.phase, time.monotonic()))
+
+    with FaultyServer(behaviours.echoes) as server:
+        run(Plan.of(server.url, duration=0.5, workers=1), on_interval=take, interval_s=0.1)
+    measured = [at_s for phase, at_s in came if phase == "measured"]
+    assert 4 <= len(measured) <= 7
+    assert measured[-1] - measured[0] > 0.25
+
+
+def test_a_notebook_runs_a_plan_inside_its_own_loop():
+    async def cell(url):
+        return run(Plan.of(url, messages=5))
+
+    with FaultyServer(behaviours.echoes) as server:
+        assert asyncio.run(cell(server.url)).summary["messages"]["answered"] == 5
+
+
+def test_one_plan_runs_twice():
+    with FaultyServer(behaviours.echoes) as server:
+        plan = Plan.of(server.url, messages=5, workers=1)
+        assert [run(plan).summary["messages"]["answered"] for _ in range(2)] == [5, 5]
+
+
+def test_a_caller_that_fails_gets_its_own_error_and_no_processes_are_left():
+    def fail(interval):
+        raise LookupError("mine")
+
+    with FaultyServer(behaviours.echoes) as server, pytest.raises(LookupError, match="mine"):
+        run(Plan.of(server.url, connections=2, workers=2, duration=60), on_interval=fail)
+
+
+def test_what_cannot_be_run_is_told_before_anything_is_opened(tmp_path):
+    with FaultyServer(behaviours.echoes) as server:
+        with pytest.raises(OutputError, match="cannot write the recording"):
+            run(Plan.of(server.url), output=tmp_path / "missing" / "run.jsonl")
+        (tmp_path / "ca.pem").write_text("none")
+        with pytest.raises(UsageError, match="--cacert"):
+            run(Plan.of("wss" + server.url[2:], cacert=str(tmp_path / "ca.pem")))
+        assert server.seen.accepted == 0
+    with pytest.raises(PlanError, match="--connections"):
+        Plan.of(server.url, connections=0)
+
+
+def test_a_failed_recording_is_told_and_the_result_kept():
+    with FaultyServer(behaviours.echoes) as server:
+        result = run(Plan.of(server.url, messages=5), output="/dev/full")
+    assert result.exit_code == ExitCode.OUTPUT_FAILED
+    assert "go on writing" in str(result.output_error)
+    assert result.summary["messages"]["answered"] == 5

@@ -1,0 +1,48 @@
+"""The public API as a type checker sees it: checked by mypy and pyright, never run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, assert_type
+
+from ws_load_test import LoadTestError, Plan, PlanError, Result, __version__, run
+from ws_load_test.errors import ExitCode, OutputError, Problem
+from ws_load_test.measure.recording import Interval, Recording
+
+
+def show(interval: Interval) -> None:
+    """A caller's own function."""
+    assert_type(interval.from_ns, int)
+    assert_type(interval.phase in ("opening", "measured"), bool)
+
+
+def script() -> int:
+    """What a script does."""
+    assert_type(__version__, str)
+    plan = Plan.of("ws://localhost:3001", connections=100, duration="10s", header=["A: b"], binary=True)
+    assert_type(plan, Plan)
+    assert_type(plan.connections, int)
+    assert_type(plan.messages, int | None)
+    assert_type(plan.describe(), list[tuple[str, str]])
+    assert_type(plan.public(), Plan)
+
+    result = run(plan, output=Path("run.jsonl"), on_interval=show, interval_s=0.5)
+    assert_type(result, Result)
+    assert_type(result.summary, dict[str, Any])
+    assert_type(result.exit_code, ExitCode)
+    assert_type(result.recording, Recording)
+    assert_type(result.output_error, OutputError | None)
+    run(plan)
+    run(plan, output="run.jsonl", on_interval=lambda interval: None)
+    return result.exit_code
+
+
+def mistakes() -> None:
+    """How a caller hears of them."""
+    try:
+        Plan.of()
+    except PlanError as error:
+        assert_type(error.problems, tuple[Problem, ...])
+        assert_type(error.problems[0].option, str)
+    except LoadTestError as error:
+        assert_type(error.exit_code, ExitCode)
