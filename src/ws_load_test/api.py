@@ -72,7 +72,12 @@ def run(
         return asyncio.run(running.execute())
     # A notebook runs its cells inside a loop, where a second one cannot run in the same thread.
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, running.execute()).result()
+        result = thread.submit(asyncio.run, running.execute())
+        try:
+            return result.result()
+        except KeyboardInterrupt:
+            running.interrupt()
+            raise
 
 
 class Run:
@@ -95,10 +100,12 @@ class Run:
         self._on_interval = on_interval
         self._intervals: list[Interval] = []
         self._output_error: OutputError | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._writer = None if output is None else RecordingWriter(output)
 
     async def execute(self) -> Result:
         """Runs the plan; cancelling it stops the workers at once."""
+        self._loop = asyncio.get_running_loop()
         public = self.plan.public()
         header = Header(
             tool=f"ws-load-test {__version__}",
@@ -115,6 +122,11 @@ class Run:
             self.fleet = LocalFleet(self.plan, self._take, self._interval_ns)
             await self.fleet.run()
             return self._finish(header, self.fleet)
+
+    def interrupt(self) -> None:
+        """Ends the run at once, from another thread than that which executes it."""
+        if self._loop is not None and self.fleet is not None:
+            self._loop.call_soon_threadsafe(self.fleet.kill)
 
     def _finish(self, header: Header, fleet: LocalFleet) -> Result:
         intervals, lost = tuple(self._intervals), tuple(fleet.conductor.lost)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound="Plan")
 DEFAULT_DURATION_NS = 10 * 10**9
+LARGEST_IN_FLIGHT_BYTES = 1 << 30
+"""Of one connection: a worker encodes that many messages ahead."""
 
 
 READERS: dict[str, Callable[[Any], Any]] = {
@@ -112,6 +114,14 @@ def read_plan(plan_type: type[P], options: Mapping[str, Any]) -> P:
             )
     _check_schedule(values, problems)
     message = _read_message(values, problems)
+    in_flight = get("in_flight", 1)
+    if in_flight * max(message.size_bytes, 64) > LARGEST_IN_FLIGHT_BYTES:
+        problems.append(
+            Problem(
+                "--in-flight",
+                f"{in_flight} messages of {message.size_bytes} bytes are more than the 1 GiB that may be in flight",
+            )
+        )
     if problems:
         raise PlanError(tuple(problems))
 

@@ -21,7 +21,8 @@ HIDDEN = "***"
 FILES_OF_A_WORKER = 64
 """Descriptors that a worker needs beside its connections: pipes, the loop's own, libraries; rounded up."""
 UNLIMITED_FILES = 1 << 40
-_SECRET_HEADER = re.compile(r"auth|cookie|token|secret|api-?key|password|credential", re.IGNORECASE)
+LONGEST_NAME = 40
+_SECRET_HEADER = re.compile(r"auth|cookie|token|secret|session|api-?key|password|credential", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(
     r"auth|token|secret|key|password|passwd|pwd|sig|credential|session|jwt|code", re.IGNORECASE
 )
@@ -88,6 +89,8 @@ class Target(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(
             self,
             url=urlunsplit((parts.scheme, f"{HIDDEN}@{netloc}" if self.user_info else netloc, parts.path, query, "")),
+            # A name is short; what is long is a token, as APIs for browsers take it here for want of headers.
+            subprotocols=tuple(HIDDEN if len(name) > LONGEST_NAME else name for name in self.subprotocols),
             headers=tuple((name, HIDDEN if _SECRET_HEADER.search(name) else value) for name, value in self.headers),
         )
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import threading
 import time
 from dataclasses import dataclass, field
 
@@ -25,14 +24,14 @@ QUICK = {"workers": 1, "duration": "150ms", "timeout": "400ms", "connect_timeout
 certificates = Certificates()
 
 
-def flooded(url, **options):
+def flooded(url, *, on_interval=None, **options):
     """Runs a flood with secrets on board; what must hold for every run is checked here."""
     scheme, _, rest = url.partition("://")
     address = f"{scheme}://ann:{SECRET}@{rest}?token={SECRET}"
     options = {**QUICK, "header": [f"Authorization: Bearer {SECRET}", f"Cookie: id={SECRET}"], **options}
     if "messages" in options:
         del options["duration"]
-    result = run(Plan.of(address, **options))
+    result = run(Plan.of(address, **options), on_interval=on_interval, interval_s=0.1)
     summary, total = result.summary, Tally()
     for interval in result.recording.intervals:
         total.merge(Tally.from_record(interval.record))
@@ -395,13 +394,16 @@ def test_a_slow_reply_within_the_timeout_is_waited_for_after_the_end():
 
 
 def test_a_target_that_dies_in_mid_run():
+    killed_at = []
+
+    def kill_in_the_middle(interval):
+        if interval.phase == "measured" and interval.index == 1 and not killed_at:
+            os.kill(server.pid, signal.SIGKILL)
+            killed_at.append(time.monotonic())
+
     with EchoProcess() as server:
-        dying = threading.Timer(0.6, os.kill, (server.pid, signal.SIGKILL))
-        dying.start()
-        started = time.monotonic()
-        result = flooded(server.url, connections=5, in_flight=2, duration="20s")
-        dying.join()
-    assert time.monotonic() - started < 10, "nothing is left to send to"
+        result = flooded(server.url, connections=5, in_flight=2, duration="20s", on_interval=kill_in_the_middle)
+        assert time.monotonic() - killed_at[0] < 5, "nothing is left to send to"
     assert result.summary["connections"]["opened"] == result.summary["connections"]["lost"] == 5
     assert sum(result.summary["faults"].values()) == 5
     assert result.summary["faults"].keys() <= {"closed:1006", "reset"}

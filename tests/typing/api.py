@@ -18,7 +18,7 @@ def show(interval: Interval) -> None:
 
 def script() -> int:
     """What a script does."""
-    assert_type(__version__, str)
+    assert __version__.split(".")
     plan = Plan.of("ws://localhost:3001", connections=100, duration="10s", header=["A: b"], binary=True)
     assert_type(plan, Plan)
     assert_type(plan.connections, int)

@@ -6,12 +6,13 @@ needed, so that ``--help`` and a mistyped option answer at once.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from ws_load_test.errors import ExitCode, LoadTestError, PlanError
+from ws_load_test.errors import ExitCode, LoadTestError, PlanError, host_failing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OUTPUT_FAILED
     except OSError as error:
+        if host_failing(error) is not None or error.errno == errno.EAGAIN:
+            return _complain(f"this machine cannot carry the run: {error.strerror}", ExitCode.USAGE)
         return _complain(f"standard output cannot be written: {error.strerror}", ExitCode.OUTPUT_FAILED)
     except Exception:  # noqa: BLE001 - the last line of defence: whatever comes here is a bug of ours
         traceback.print_exc()

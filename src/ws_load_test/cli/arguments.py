@@ -102,11 +102,18 @@ def demo(*, options: _Options = None) -> int:
 
 
 @app.command
-def echo(*, host: str = "127.0.0.1", port: int = 3001, tls: bool = False, write_ca: Path | None = None) -> int:
+def echo(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 3001,
+    tls: bool = False,
+    write_ca: Path | None = None,
+    processes: int = 1,
+) -> int:
     """Runs the built-in echo server."""
     from ws_load_test.echo import run_echo
 
-    run_echo(host, port, tls, ready=lambda line: print(line, flush=True), write_ca=write_ca)
+    run_echo(host, port, tls, processes=processes, ready=lambda line: print(line, flush=True), write_ca=write_ca)
     return ExitCode.PASSED
 
 

@@ -58,6 +58,7 @@ Results
 
 Plan
       --plan FILE.toml                read options from a file, under the same names; the command line wins
+      --no-binary, --no-ping, ...     undo a flag of the plan file
       --explain                       print the plan in words, and stop
       --strict                        fail when the generator itself was the bottleneck
   -h, --help                          this page
@@ -103,6 +104,8 @@ ws-load-test echo: run the built-in echo server until Ctrl-C
       --port PORT         port to listen on, 0 for any that is free (3001)
       --tls               serve wss:// with a self-signed certificate, made on the spot
       --write-ca FILE     write that certificate to FILE, for --cacert of a client
+      --processes N       share the port among N processes: more cores, and each has a limit on open files of its
+                          own, so that N processes hold N times as many connections (1)
 
 It echoes text and binary messages, puts fragments together, answers pings and closes. Its URL can ask for
 faults, so that you can see what they look like in a report:
@@ -114,6 +117,7 @@ faults, so that you can see what they look like in a report:
 
 Examples
   ws-load-test echo --port 3001
+  ws-load-test echo --processes 3
   ws-load-test "ws://127.0.0.1:3001/?delay=20ms" -c 10 -d 5s
 """
 

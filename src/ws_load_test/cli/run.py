@@ -147,7 +147,11 @@ async def _attend(run: Run) -> Result:
         except NotImplementedError:
             # Windows: Ctrl-C ends the run as it ends any program there.
             break
-    return await executing
+    try:
+        return await executing
+    except asyncio.CancelledError:
+        # Ctrl-C before there was anything to stop.
+        raise KeyboardInterrupt from None
 
 
 def _show(recordings: Sequence[Recording], summary: dict[str, Any], *, as_json: bool) -> None:

@@ -6,12 +6,13 @@ target that misbehaves in a known way.
 
 Three ways to have one:
 
-* `EchoProcess`: a process of its own, with a processor of its own; for demos and benchmarks.
+* `EchoProcess`: a process of its own, or several, with processors of their own; for demos and benchmarks.
 * `EchoServer`: inside a running event loop; for tests, with counters to compare with.
 * `run_echo` / `serve`: until stopped; for the command line.
 """
 
 from ws_load_test.echo.process import EchoCounts, EchoProcess
-from ws_load_test.echo.server import EchoServer, run_echo, serve
+from ws_load_test.echo.server import EchoServer, serve
+from ws_load_test.echo.several import run_echo, serve_several
 
-__all__ = ["EchoCounts", "EchoProcess", "EchoServer", "run_echo", "serve"]
+__all__ = ["EchoCounts", "EchoProcess", "EchoServer", "run_echo", "serve", "serve_several"]

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ws_load_test.echo.server import run_echo, run_until_stopped, serve
-from ws_load_test.errors import UsageError
+from ws_load_test.certificates import Certificate
+from ws_load_test.echo.server import run_until_stopped, serve
+from ws_load_test.echo.several import run_echo, serve_several
+from ws_load_test.errors import HostError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from ws_load_test.echo.process import EchoProcess
     from ws_load_test.echo.server import EchoServer
 
 
@@ -34,14 +39,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="end when standard input closes; a line 'counts' on it prints the counters",
     )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="share the port among N processes, each with open files of its own (default: %(default)s)",
+    )
+    # Between a server of several processes and each of them.
+    parser.add_argument("--share-port", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--identity", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     try:
         if options.follow_stdin:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which closes our stdin
             run_until_stopped(_serve_following_stdin(options))
         else:
-            run_echo(options.host, options.port, options.tls, ready=_say, write_ca=options.write_ca)
-    except UsageError as error:
+            run_echo(
+                options.host,
+                options.port,
+                options.tls,
+                processes=options.processes,
+                ready=_say,
+                write_ca=options.write_ca,
+            )
+    except (HostError, UsageError) as error:
         # A parent reads the first line of stdout: the URL or why there is none.
         print(error, file=sys.stdout if options.follow_stdin else sys.stderr, flush=True)
         return 2
@@ -57,21 +79,52 @@ async def _serve_following_stdin(options: argparse.Namespace) -> None:
     task = asyncio.current_task()
     assert task is not None
 
-    def follow(server: EchoServer) -> None:
+    def follow(say_counts: Callable[[], None]) -> None:
         # A daemon thread: reading a pipe without blocking differs between platforms, and this one must end
         # with the process wherever it stands.
-        threading.Thread(target=read, args=(server,), daemon=True).start()
+        threading.Thread(target=read, args=(say_counts,), daemon=True).start()
 
-    def read(server: EchoServer) -> None:
+    def read(say_counts: Callable[[], None]) -> None:
         rest = b""
         while data := os.read(0, 4096):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 if line.strip() == b"counts":
-                    loop.call_soon_threadsafe(_say_counts, server)
+                    loop.call_soon_threadsafe(say_counts)
         loop.call_soon_threadsafe(task.cancel)
 
-    await serve(options.host, options.port, tls=options.tls, ready=_say, write_ca=options.write_ca, counts=follow)
+    if options.processes != 1:
+        await serve_several(
+            options.host,
+            options.port,
+            processes=options.processes,
+            tls=options.tls,
+            ready=_say,
+            write_ca=options.write_ca,
+            counts=lambda echo: follow(lambda: _say_counts_of_all(echo)),
+        )
+        return
+    await serve(
+        options.host,
+        options.port,
+        tls=options.tls,
+        certificate=_read_identity(options.identity) if options.identity else None,
+        share_port=options.share_port,
+        ready=_say,
+        write_ca=options.write_ca,
+        counts=lambda server: follow(lambda: _say_counts(server)),
+    )
+
+
+def _read_identity(path: Path) -> Certificate:
+    key, mark, certificate = path.read_bytes().partition(b"-----BEGIN CERTIFICATE-----")
+    return Certificate(certificate_pem=mark + certificate, key_pem=key)
+
+
+def _say_counts_of_all(echo: EchoProcess) -> None:
+    # One that has ended is noticed elsewhere, and ends them all.
+    with contextlib.suppress(ConnectionError):
+        _say(json.dumps(asdict(echo.counts())))
 
 
 def _say_counts(server: EchoServer) -> None:

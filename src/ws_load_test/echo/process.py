@@ -1,15 +1,19 @@
-"""An echo server in a process of its own, so that it has a processor of its own."""
+"""An echo server in processes of its own, so that it has processors, and limits on open files, of its own."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from ws_load_test.echo.server import own_certificate, unused_port
 from ws_load_test.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ URL_PREFIXES = ("ws://", "wss://")
 
 @dataclass(frozen=True)
 class EchoCounts:
-    """What an echo server in another process has counted so far.
+    """What an echo server in other processes has counted so far, over all of them.
 
     Attributes:
         connections: Connections upgraded.
@@ -29,7 +33,7 @@ class EchoCounts:
         messages: Messages received.
         bytes: Payload bytes of these messages.
         pongs: Pong frames received.
-        cpu_s: Processor seconds (user and system) its process has spent.
+        cpu_s: Processor seconds (user and system) its processes have spent.
     """
 
     connections: int
@@ -41,45 +45,56 @@ class EchoCounts:
 
 
 class EchoProcess:
-    """An echo server in a child process; a context manager.
+    """An echo server in child processes; a context manager.
 
-    The child ends when its standard input closes, so it cannot outlive its parent, whatever ends that.
+    Several processes share one port, among which the kernel spreads the connections (SO_REUSEPORT). The children end
+    when their standard input closes, so they cannot outlive their parent, whatever ends that.
 
     Attributes:
         url: Where it listens, once entered.
         ca_path: File with the certificate to trust, while entered; None without TLS.
-        pid: Process id, once entered.
+        pids: Process ids, once entered.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, tls: bool = False) -> None:
-        self._command = [sys.executable, "-m", "ws_load_test.echo", "--follow-stdin"]
-        self._command += ["--host", host, "--port", str(port)]
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, tls: bool = False, processes: int = 1) -> None:
+        if processes < 1:
+            raise UsageError(f"{processes} processes serve nobody; it takes at least 1")
+        self._host = host
+        self._port = port
         self._tls = tls
+        self._processes = processes
         self._directory: tempfile.TemporaryDirectory[str] | None = None
-        self._child: subprocess.Popen[str] | None = None
+        self._children: list[subprocess.Popen[str]] = []
         self.url = ""
         self.ca_path: Path | None = None
-        self.pid = 0
+        self.pids: tuple[int, ...] = ()
+
+    @property
+    def pid(self) -> int:
+        """The id of the first, or only, process; 0 before it is entered."""
+        return self.pids[0] if self.pids else 0
 
     def __enter__(self) -> Self:
-        command = self._command
-        if self._tls:
-            self._directory = tempfile.TemporaryDirectory(prefix="ws-load-test-")
-            self.ca_path = Path(self._directory.name, "ca.pem")
-            command = [*command, "--tls", "--write-ca", str(self.ca_path)]
         try:
-            self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-            )
-            self.pid = self._child.pid
-            first = self._read_line()
-            if not first.startswith(URL_PREFIXES):
-                problem = first or "the echo server ended before it listened; its message is above"
-                raise UsageError(problem)  # noqa: TRY301 - the child is stopped in one place
+            command = self._command()
+            for _ in range(self._processes):
+                self._children.append(
+                    subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+                    )
+                )
+            self.pids = tuple(child.pid for child in self._children)
+            for child in self._children:
+                first = _read_line(child)
+                if not first.startswith(URL_PREFIXES):
+                    problem = first or "the echo server ended before it listened; its message is above"
+                    raise UsageError(problem)  # noqa: TRY301 - the children are stopped in one place
+                self.url = first
         except BaseException:
             self.stop()
             raise
-        self.url = first
+        if self._directory is not None:
+            _identity(self._directory).unlink()
         return self
 
     def __exit__(
@@ -91,27 +106,42 @@ class EchoProcess:
         self.stop()
 
     def counts(self) -> EchoCounts:
-        """Ask the child for its counters.
+        """Ask the children for their counters, and add them up.
 
         Raises:
-            ConnectionError: The child has ended.
+            ConnectionError: A child has ended.
         """
-        if self._child is None or self._child.stdin is None:
+        if not self._children:
             raise ConnectionError("the echo server is not running")
-        self._child.stdin.write("counts\n")
-        self._child.stdin.flush()
-        answer = self._read_line()
-        if not answer:
+        for child in self._children:
+            assert child.stdin is not None
+            child.stdin.write("counts\n")
+            child.stdin.flush()
+        answers = [_read_line(child) for child in self._children]
+        if not all(answers):
             raise ConnectionError("the echo server has ended")
-        return EchoCounts(**json.loads(answer))
+        counts = [EchoCounts(**json.loads(answer)) for answer in answers]
+        names = [field.name for field in fields(EchoCounts)]
+        return EchoCounts(**{name: sum(getattr(one, name) for one in counts) for name in names})
+
+    def failure(self) -> str | None:
+        """How a child has ended, which none should while it is entered; None where all run."""
+        for child in self._children:
+            code = child.poll()
+            if code is not None:
+                how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with code {code}"
+                return f"process {child.pid}, one of the {len(self._children)} of the echo server, {how}"
+        return None
 
     def stop(self) -> None:
-        """Stop the child; safe to call again."""
-        child, self._child = self._child, None
-        if child is not None:
-            with child:  # closes the pipes and waits, whatever happens
-                assert child.stdin is not None
+        """Stop the children; safe to call again."""
+        children, self._children = self._children, []
+        for child in children:
+            assert child.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # it has ended, and something was left to write to it
                 child.stdin.close()
+        for child in children:
+            with child:  # closes the pipes and waits, whatever happens
                 try:
                     child.wait(_STOP_TIMEOUT_S)
                 except subprocess.TimeoutExpired:
@@ -121,7 +151,31 @@ class EchoProcess:
             self._directory = None
             self.ca_path = None
 
-    def _read_line(self) -> str:
-        assert self._child is not None
-        assert self._child.stdout is not None
-        return self._child.stdout.readline().strip()
+    def _command(self) -> list[str]:
+        port = self._port
+        command = [sys.executable, "-m", "ws_load_test.echo", "--follow-stdin", "--host", self._host]
+        if self._processes > 1:
+            # Processes that share a port would share it with a server that shares its own, so it is tried alone first.
+            port = unused_port(self._host, port)
+            command += ["--share-port"]
+        command += ["--port", str(port)]
+        if self._tls:
+            self._directory = tempfile.TemporaryDirectory(prefix="ws-load-test-")
+            certificate = own_certificate()
+            self.ca_path = Path(self._directory.name, "ca.pem")
+            self.ca_path.write_bytes(certificate.certificate_pem)
+            identity = _identity(self._directory)
+            # For this user alone, and for as long as the children take to read it.
+            with os.fdopen(os.open(identity, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(certificate.key_pem + certificate.certificate_pem)
+            command += ["--tls", "--identity", str(identity)]
+        return command
+
+
+def _identity(directory: tempfile.TemporaryDirectory[str]) -> Path:
+    return Path(directory.name, "identity.pem")
+
+
+def _read_line(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from picows import WSListener
 
+    from ws_load_test.certificates import Certificate
+
 _BACKLOG = 8192
 _READ_BUFFER_BYTES = 2048  # the least picows takes; grows for connections that need more
 _UPGRADE_TIMEOUT_S = 60.0
@@ -49,12 +51,33 @@ class EchoServer:
         pongs: Pong frames received.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, tls: bool = False) -> None:
-        if not 0 <= port <= 65535:
-            raise UsageError(f"port {port} does not exist; choose 1 to 65535, or 0 for any free port")
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        tls: bool = False,
+        certificate: Certificate | None = None,
+        share_port: bool = False,
+    ) -> None:
+        """Take where to listen.
+
+        Args:
+            host: Address or name to listen on.
+            port: Port to listen on; 0 for any free one.
+            tls: Whether to serve TLS.
+            certificate: What to serve TLS with; None for one made on the spot.
+            share_port: Whether other processes may listen on the same port, each for its part of the connections.
+
+        Raises:
+            UsageError: There is no such port.
+        """
+        check_port(port)
         self._host = host
         self._port = port
         self._tls = tls
+        self._certificate = certificate
+        self._share_port = share_port
         self._server: asyncio.Server | None = None
         self.url = ""
         self.ca_pem: bytes | None = None
@@ -74,6 +97,7 @@ class EchoServer:
                 self._port,
                 ssl=context,
                 backlog=_BACKLOG,
+                reuse_port=self._share_port or None,
                 enable_auto_pong=False,  # pongs join the replies of their read
                 max_frame_size=MAX_MESSAGE_BYTES,
                 read_buffer_init_size=_READ_BUFFER_BYTES,
@@ -122,9 +146,7 @@ class EchoServer:
         return refused(options.status) if options.status else options.listener(self)
 
     def _tls_context(self) -> ssl.SSLContext:
-        from ws_load_test.certificates import self_signed  # noqa: PLC0415 - cryptography is slow to import
-
-        certificate = self_signed("localhost", "127.0.0.1", "::1")
+        certificate = self._certificate or own_certificate()
         self.ca_pem = certificate.certificate_pem
         return certificate.server_context()
 
@@ -134,6 +156,8 @@ async def serve(
     port: int,
     *,
     tls: bool = False,
+    certificate: Certificate | None = None,
+    share_port: bool = False,
     ready: Callable[[str], None],
     write_ca: Path | None = None,
     counts: Callable[[EchoServer], None] | None = None,
@@ -143,7 +167,9 @@ async def serve(
     Args:
         host: Address or name to listen on.
         port: Port to listen on; 0 for any free one.
-        tls: Whether to serve TLS with a certificate made on the spot.
+        tls: Whether to serve TLS.
+        certificate: What to serve TLS with; None for one made on the spot.
+        share_port: Whether other processes may listen on the same port, each for its part of the connections.
         ready: Called once with the URL.
         write_ca: File to write the certificate to, for clients to trust.
         counts: Called once with the server, whose counters go on counting.
@@ -152,29 +178,13 @@ async def serve(
         UsageError: The address cannot be listened on.
     """
     raise_open_files_limit()
-    async with EchoServer(host, port, tls=tls) as server:
+    async with EchoServer(host, port, tls=tls, certificate=certificate, share_port=share_port) as server:
         if write_ca is not None:
-            _write_ca(server, write_ca)
+            write_certificate(server.ca_pem, write_ca)
         if counts is not None:
             counts(server)
         ready(server.url)
         await asyncio.get_running_loop().create_future()
-
-
-def run_echo(
-    host: str = "127.0.0.1",
-    port: int = 0,
-    tls: bool = False,  # noqa: FBT001, FBT002 - the command line hands it over by position
-    *,
-    ready: Callable[[str], None] = print,
-    write_ca: Path | None = None,
-) -> None:
-    """Serve echoes until SIGINT or SIGTERM; `ready` gets the URL.
-
-    Raises:
-        UsageError: The address cannot be listened on.
-    """
-    run_until_stopped(serve(host, port, tls=tls, ready=ready, write_ca=write_ca))
 
 
 def run_until_stopped(main: Coroutine[None, None, None]) -> None:
@@ -215,11 +225,46 @@ def raise_open_files_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _write_ca(server: EchoServer, path: Path) -> None:
-    if server.ca_pem is None:
+def own_certificate() -> Certificate:
+    """Make a certificate for whoever connects from this machine."""
+    from ws_load_test.certificates import self_signed  # noqa: PLC0415 - cryptography is slow to import
+
+    return self_signed("localhost", "127.0.0.1", "::1")
+
+
+def unused_port(host: str, port: int) -> int:
+    """Find a port that nobody listens on: `port` itself, or any where that is 0.
+
+    Raises:
+        UsageError: The address cannot be listened on, or this system cannot share a port among processes.
+    """
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise UsageError("this system cannot share a port among processes; leave --processes out")
+    check_port(port)
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.create_server(address[:2], family=family) as probe:
+            return int(probe.getsockname()[1])
+    except (OSError, UnicodeError) as error:
+        raise UsageError(_why_not(host, port, error)) from error
+
+
+def check_port(port: int) -> None:
+    """Raise UsageError where there is no such port."""
+    if not 0 <= port <= 65535:
+        raise UsageError(f"port {port} does not exist; choose 1 to 65535, or 0 for any free port")
+
+
+def write_certificate(pem: bytes | None, path: Path) -> None:
+    """Write the certificate that clients must trust.
+
+    Raises:
+        UsageError: The file cannot be written, or there is no certificate.
+    """
+    if pem is None:
         raise UsageError("there is no certificate to write without TLS; leave out --write-ca or add --tls")
     try:
-        path.write_bytes(server.ca_pem)
+        path.write_bytes(pem)
     except OSError as error:
         raise UsageError(f"cannot write the certificate to {path}: {error.strerror}") from error
 
