@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint check clean
+.PHONY: demo test coverage lint check clean
 
 demo: $(VENV)/installed
 	$(BIN)/ws-load-test demo
@@ -38,3 +38,8 @@ $(VENV)/installed-dev: $(VENV)/installed-test
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+
+coverage: $(VENV)/installed-test
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine
+	$(BIN)/python -m coverage report

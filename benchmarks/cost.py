@@ -144,7 +144,8 @@ def main() -> None:
                     print(json.dumps(asdict(figure)), flush=True)
                 else:
                     print(
-                        f"{figure.connections:>11}  {figure.in_flight:>9}  {figure.yardstick_us:>7.3f} µs  {figure.ours_us:>7.3f} µs"
+                        f"{figure.connections:>11}  {figure.in_flight:>9}"
+                        f"  {figure.yardstick_us:>7.3f} µs  {figure.ours_us:>7.3f} µs"
                         f"   {figure.ratio:.2f}  ({figure.ratio_low:.2f}–{figure.ratio_high:.2f})",
                         flush=True,
                     )

@@ -51,7 +51,7 @@ async def hold(server: EchoProcess, plan: Plan) -> tuple[dict[str, Any], EchoCou
     from_s = time.monotonic()
     run = Run(plan)
     executing = asyncio.create_task(run.execute())
-    while not executing.done() and (run.fleet is None or run.fleet.conductor.opened < plan.connections):
+    while not executing.done() and (run.fleet is None or not run.fleet.conductor.ready):  # noqa: ASYNC110 - no event
         await asyncio.sleep(0.1)
     opened_s = time.monotonic() - from_s
     if not executing.done():
@@ -62,7 +62,7 @@ async def hold(server: EchoProcess, plan: Plan) -> tuple[dict[str, Any], EchoCou
         workers = [set_size_bytes(pid) for pid in run.fleet.pids.values()]
         servers = [set_size_bytes(pid) for pid in server.pids]
         kernel = free_bytes - available_bytes() - sum(workers) - sum(servers)
-        print(f"all open after {opened_s:.1f} s; halfway the server has {counted.open:,} open; kernel: {sockstat()}")
+        print(f"opened in {opened_s:.1f} s; halfway the server has {counted.open:,} open; kernel: {sockstat()}")
         print(f"workers: {_megabytes(workers)}; server: {_megabytes(servers)}; all else: {kernel / 1e6:.0f} MB")
     result = await executing
     after = server.counts()
@@ -81,10 +81,9 @@ def account(plan: Plan, summary: dict[str, Any], counted: EchoCounts) -> bool:
         if times:
             shown = ", ".join(f"{key} {show_duration(times[key])}" for key in ("p50", "p99", "p99.9", "max"))
             print(f"{name.removesuffix('_ns').replace('_', ' ')}: {shown}")
-    lag = summary["generator"]["send_lag_ns"]
-    print(
-        f"send lag: p99 {show_duration(lag['p99'])}; busiest worker: {summary['generator']['cpu_share']:.0%} of a core"
-    )
+    busiest, lag = summary["generator"]["cpu_share"], summary["generator"]["send_lag_ns"]
+    print(f"send lag: p99 {show_duration(lag['p99'])}; busiest worker: {busiest:.0%} of a core")
+    print(f"server: {counted.cpu_s:.1f} s of processor time, opening and closing included")
     checks = {
         "every connection opened": connections["opened"] == plan.connections and not connections["failed"],
         "none was lost": not connections["lost"],

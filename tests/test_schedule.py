@@ -1,4 +1,4 @@
-"""Pace is arithmetic: shares are disjoint, complete and in order, and as many messages are due as the rate's integral says."""
+"""Pace is arithmetic: shares are disjoint, complete and in order; the rate's integral says how many are due."""
 
 import math
 
@@ -20,7 +20,10 @@ stages = st.builds(
 shapes = st.lists(stages, min_size=1, max_size=5).map(lambda found: Shape(tuple(found)))
 
 
-def instants(pace: Pace, share: Share = Share(0, 1), messages: int | None = None) -> np.ndarray:
+WHOLE = Share(0, 1)
+
+
+def instants(pace: Pace, share: Share = WHOLE, messages: int | None = None) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int64), *pace.blocks(share, messages)])
 
 

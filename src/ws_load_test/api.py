@@ -21,6 +21,7 @@ from ws_load_test import __version__
 from ws_load_test.errors import ExitCode, OutputError
 from ws_load_test.fleet.host import facts, prepare
 from ws_load_test.fleet.local import LocalFleet
+from ws_load_test.measure.digest import Digest, Gathering, digest
 from ws_load_test.measure.recording import Header, Interval, Recording, RecordingWriter, Trailer
 from ws_load_test.measure.summary import exit_code, summarise
 
@@ -51,6 +52,7 @@ def run(
     output: str | os.PathLike[str] | None = None,
     on_interval: Callable[[Interval], None] | None = None,
     interval_s: float = 1.0,
+    strict: bool = False,
 ) -> Result:
     """Runs a plan to its end, in a script or in a notebook's cell.
 
@@ -59,13 +61,14 @@ def run(
         output: Where to write the recording as the run goes; a file that exists is overwritten.
         on_interval: Called with each interval of the run as it ends, in the thread that runs the fleet.
         interval_s: How long an interval is.
+        strict: Whether a run in which the generator was the bottleneck has failed, with exit code 5.
 
     Raises:
         HostError: This machine cannot carry the plan.
         UsageError: The plan's certificates cannot be used.
         OutputError: `output` cannot be opened for writing.
     """
-    running = Run(plan, output=output, on_interval=on_interval, interval_s=interval_s)
+    running = Run(plan, output=output, on_interval=on_interval, interval_s=interval_s, strict=strict)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -90,15 +93,20 @@ class Run:
         output: str | os.PathLike[str] | None = None,
         on_interval: Callable[[Interval], None] | None = None,
         interval_s: float = 1.0,
+        strict: bool = False,
     ) -> None:
         """Checks the machine and opens the recording; see `run` for what is raised."""
         prepare(plan)
         self.plan = plan
         self.fleet: LocalFleet | None = None
         """What runs the plan, once it runs."""
+        self.digest: Digest | None = None
+        """What its intervals come to, once it has ended."""
+        self._strict = strict
         self._interval_ns = round(interval_s * 1e9)
         self._on_interval = on_interval
         self._intervals: list[Interval] = []
+        self._gathering = Gathering()
         self._output_error: OutputError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer = None if output is None else RecordingWriter(output)
@@ -134,17 +142,20 @@ class Run:
         def trailer(summary: dict[str, Any]) -> Trailer:
             return Trailer(ended_at=_now(), interrupted=fleet.interrupted, lost_workers=lost, summary=summary)
 
-        summary = summarise([Recording(header, intervals, trailer({}))])
+        unfinished = [Recording(header, intervals, trailer({}))]
+        self.digest = digest(unfinished, [self._gathering])
+        summary = summarise(unfinished, self.digest)
         last = trailer(summary)
         if self._writer is not None:
             self._keep_writing(self._writer.write_trailer, last)
-        code = exit_code(summary, len(lost))
+        code = exit_code(summary, len(lost), strict=self._strict)
         if self._output_error is not None and code == ExitCode.PASSED:
             code = ExitCode.OUTPUT_FAILED
         return Result(Recording(header, intervals, last), summary, code, self._output_error)
 
     def _take(self, interval: Interval) -> None:
         self._intervals.append(interval)
+        self._gathering.take(interval)
         if self._writer is not None:
             self._keep_writing(self._writer.write_interval, interval)
         if self._on_interval is not None:

@@ -1,7 +1,7 @@
 """When, and whose: pure arithmetic that every worker does for itself, so that nobody paces anyone.
 
-Worker i of n takes the connections and messages i, i + n, i + 2n, …; together the shares are everything, and no two
-overlap.
+Worker i of n takes the connections i, i + n, i + 2n, …, and the messages whose turn it is on these; together the shares
+are everything, and no two overlap.
 
 A *shape* says how an amount (messages a second, connections) changes over time: straight lines between points, or
 steps. The number of messages due by an instant is the integral of the rate, which for straight lines is a quadratic,
@@ -159,27 +159,41 @@ class Pace:
         """How many messages the whole shape makes due, of constant arrivals."""
         return round_half_down(float(self._integrals[-1]))
 
-    def blocks(self, share: Share, messages: int | None = None) -> Iterator[NDArray[np.int64]]:
+    def blocks(
+        self, share: Share, messages: int | None = None, *, warmup_ns: int = 0, connections: int | None = None
+    ) -> Iterator[NDArray[np.int64]]:
         """The instants of a share's messages in ns from the start, in order, in arrays.
 
-        Of `messages` messages in all, if that is given; else of all that fall due before the shape's end.
+        Args:
+            share: Whose messages.
+            messages: How many there are in all, those due before `warmup_ns` apart; None: all that fall due before the
+                shape's end.
+            warmup_ns: From when on `messages` are counted.
+            connections: Message k is that of connection k modulo this many, and so of the worker that owns it; None:
+                each worker has as many as any other.
         """
         import numpy as np  # noqa: PLC0415
 
         end_ns = self.rate.duration_ns
         random = np.random.Generator(np.random.PCG64(self.seed)) if self.arrivals == "poisson" else None
+        turns = connections or share.of
         reached, first = 0.0, 0
-        while messages is None or first < messages:
+        # The number of the first message that is one too many, as soon as that is known.
+        behind = messages if not warmup_ns else None
+        while behind is None or first < behind:
             if random is None:
                 integral = np.arange(first, first + BLOCK, dtype=np.float64) + 0.5
             else:
                 integral = reached + np.cumsum(random.standard_exponential(BLOCK))
                 reached = float(integral[-1])
             within = int(np.searchsorted(integral, self._integrals[-1], side="left"))
-            if messages is not None:
-                within = min(within, messages - first)
-            mine = integral[(share.index - first) % share.of : within : share.of]
-            due = self.due_ns(mine)
+            if messages is not None and behind is None:
+                early = int(np.searchsorted(self.due_ns(integral[:within]), warmup_ns, side="left"))
+                behind = first + early + messages if early < within else None
+            if behind is not None:
+                within = min(within, behind - first)
+            numbers = np.arange(first, first + within)
+            due = self.due_ns(integral[:within][numbers % turns % share.of == share.index])
             # An instant that rounding has put on the end belongs to no message any more.
             yield np.minimum(due, end_ns - 1)
             if within < BLOCK:

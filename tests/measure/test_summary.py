@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from ws_load_test.errors import ExitCode
+from ws_load_test.measure.digest import Gathering, digest
 from ws_load_test.measure.recording import (
     Header,
     Interval,
@@ -108,13 +109,28 @@ class TestOneRecording:
                 "lost": 1,
                 "closed": {"1000": 1, "1006": 1},
             },
-            "messages": {"due": 5, "sent": 4, "answered": 3, "unanswered": 1, "dropped": 1, "pushed": 4},
+            "messages": {
+                "due": 5,
+                "sent": 4,
+                "answered": 3,
+                "unanswered": 1,
+                "dropped": 1,
+                "pushed": 4,
+                "warmup_sent": 0,
+                "warmup_answered": 0,
+            },
             "bytes": {"sent": 30, "received": 20},
             "throughput_per_s": 1.5,
             "response_time_ns": times,
             "service_time_ns": times,
             "connect_time_ns": None,
+            "unanswered_wait_ns": None,
+            "keepalive_time_ns": None,
             "faults": {"reset": 1},
+            "warnings": [
+                "the percentiles lack 1 unanswered message: read the highest ones as lower bounds",
+                "all percentiles rest on fewer than 10 of 3 answers, so chance decides: run longer",
+            ],
             "generator": {"workers": 2, "cpu_share": 0.5, "send_lag_ns": None, "bound": False, "reasons": []},
             "verdict": {"passed": True, "checks": []},
         }
@@ -142,6 +158,8 @@ class TestOneRecording:
             "unanswered": 3,
             "dropped": 2,
             "pushed": 0,
+            "warmup_sent": 0,
+            "warmup_answered": 0,
         }
         assert summary["interrupted"] is True
         assert summary["verdict"]["passed"] is False
@@ -153,6 +171,37 @@ class TestOneRecording:
         assert len(generator["reasons"]) == 2
         assert "too-many-open-files 12 times: raise the limit" in generator["reasons"][0]
         assert generator["reasons"][1].endswith("gremlins once")
+
+    def test_what_the_digest_knows_need_not_be_read_again(self, monkeypatch):
+        gathered = Gathering()
+        for one in GOOD.intervals:
+            gathered.take(one)
+        expected = summarise([GOOD])
+        monkeypatch.setattr(Interval, "tally", property(lambda self: pytest.fail("decoded again")))
+        assert summarise([GOOD], digest([GOOD], [gathered])) == expected
+
+    def test_reading_a_digest_changes_nothing(self):
+        killed = recording(interval(tally(due=10, sent=8, answered=5)), killed=True)
+        gathered = Gathering()
+        gathered.take(killed.intervals[0])
+        for _ in range(2):
+            summary = summarise([killed], digest([killed], [gathered]))
+            assert (summary["messages"]["unanswered"], summary["messages"]["dropped"]) == (3, 2)
+        assert gathered.tally == killed.intervals[0].tally
+
+    def test_warm_up_and_waits_are_told_apart(self):
+        made = tally(5000, sent=3, answered=1, unanswered=2, warmup_sent=7, warmup_answered=6)
+        made.unanswered_wait_ns.record(9000, 2)
+        made.keepalive_time_ns.record(300)
+        summary = summarise([recording(interval(made))])
+        assert summary["messages"]["warmup_sent"] == 7
+        assert summary["messages"]["warmup_answered"] == 6
+        assert summary["unanswered_wait_ns"]["min"] == 9000
+        assert summary["keepalive_time_ns"]["count"] == 1
+
+    def test_an_open_load_stands_there_as_the_plan_has_it(self):
+        load = {"kind": "open", "rate": {"stages": [{"duration_ns": SECOND, "start": 5.0, "end": 5.0}]}}
+        assert summarise([recording(head=header(load=load))])["load"] == load
 
     def test_faults_come_most_frequent_first(self):
         faults = Counter({"b": 1, "c": 2, "a": 1})
@@ -224,8 +273,9 @@ class TestSeveralRecordings:
 
 
 class TestExitCode:
-    def summary(self, *, opened=1, passed=True, interrupted=False):
+    def summary(self, *, opened=1, passed=True, interrupted=False, bound=True):
         return {
+            "generator": {"bound": bound},
             "interrupted": interrupted,
             "connections": {"opened": opened},
             "verdict": {"passed": passed, "checks": []},
@@ -243,6 +293,20 @@ class TestExitCode:
     )
     def test_the_reason_that_spoils_most_wins(self, facts, lost, expected):
         assert exit_code(self.summary(**facts), lost) is expected
+
+    @pytest.mark.parametrize(
+        ("facts", "lost", "expected"),
+        [
+            ({}, 0, ExitCode.GENERATOR_BOUND),
+            ({"bound": False}, 0, ExitCode.PASSED),
+            ({"passed": False}, 0, ExitCode.THRESHOLD_FAILED),
+            ({"opened": 0}, 0, ExitCode.NOTHING_OPENED),
+            ({}, 1, ExitCode.WORKER_LOST),
+            ({"interrupted": True}, 0, ExitCode.INTERRUPTED),
+        ],
+    )
+    def test_strict_comes_last(self, facts, lost, expected):
+        assert exit_code(self.summary(**facts), lost, strict=True) is expected
 
     def test_passed_is_what_zero_means(self):
         lost = recording(interval(tally(opened=1)), lost=[LostWorker(0, "gone", 1)])

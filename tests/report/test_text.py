@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ws_load_test.measure.buckets import bucket_of
 from ws_load_test.measure.histogram import Histogram
+from ws_load_test.measure.lacks import few_beyond
 from ws_load_test.measure.recording import (
     Header,
     Interval,
@@ -22,9 +23,10 @@ from ws_load_test.measure.recording import (
 from ws_load_test.measure.summary import summarise
 from ws_load_test.measure.tally import Tally
 from ws_load_test.message import Message
-from ws_load_test.plan import ClosedLoad, Plan, Target
+from ws_load_test.pace import Shape, Stage
+from ws_load_test.plan import ClosedLoad, OpenLoad, Plan, Target
 from ws_load_test.report.letters import bar, clean, writable
-from ws_load_test.report.spread import ROWS, drawn_edges, few_beyond
+from ws_load_test.report.spread import ROWS, drawn_edges
 from ws_load_test.report.text import print_report, report_lines
 from ws_load_test.report.words import close_code_name
 from ws_load_test.units import show_count, show_duration
@@ -105,6 +107,11 @@ def cells(text, label):
     return tuple(re.split(r" {3,}", row(text, label)))
 
 
+def flat(text):
+    """All on one line, however it was wrapped."""
+    return " ".join(text.split())
+
+
 def widest(text):
     return max(map(len, text.splitlines()))
 
@@ -132,7 +139,7 @@ class TestVerdict:
             (Tally(due=1, dropped=1), "Passed, with 1 message dropped"),
             (
                 Tally(host_errors=Counter({"out-of-ports": 1})),
-                "Passed, with the generator's machine at its limit",
+                "Passed, with the generator at its limit",
             ),
         ],
     )
@@ -202,7 +209,7 @@ class TestAskedAndAchieved:
         )
         assert cells(text, "connections") == ("1,234, at 50/s", "97 opened, 3 failed, 2 lost")
         assert cells(text, "total time") == ("10 s, warm-up 2 s", "1.50 s")
-        assert row(text, "in flight") == "16 per connection"
+        assert row(text, "load") == "16 in flight each"
         assert cells(text, "message") == ("binary, 32 B", "1.20 kB sent, 3.40 kB received")
         assert cells(text, "throughput") == ("as fast as it answers", "6,000/s")
         begin = {
@@ -231,14 +238,14 @@ class TestAskedAndAchieved:
         text = report(NORMAL, NORMAL)
         assert cells(text, "connections") == ("100 each", "200 opened, 0 failed, 0 lost")
         assert cells(text, "total time")[0] == "10 s each"
-        assert row(text, "in flight") == "1 per connection"
+        assert row(text, "load") == "1 in flight each"
         assert "2 recordings together" in text
 
     def test_several_recordings_that_asked_for_different_things(self):
         other = recording(opening(10), asked=plan(connections=10, load=ClosedLoad(4), url="ws://b.example/"))
         text = report(NORMAL, other)
         assert row(text, "connections").startswith("several ")
-        assert row(text, "in flight") == "several"
+        assert row(text, "load") == "several"
         assert row(text, "message").startswith("text, 4 B ")
         assert "ws://echo.example/socket, ws://b.example/" in text
 
@@ -246,7 +253,112 @@ class TestAskedAndAchieved:
         text = report(recording(opening(5), raw_plan={"load": {"kind": "closed"}, "novelty": 1}))
         assert cells(text, "connections") == (DASH, "5 opened, 0 failed, 0 lost")
         assert cells(report(NORMAL, recording(raw_plan={})), "connections")[0] == DASH
-        assert row(text, "in flight") == DASH
+        assert row(text, "load") == DASH
+
+
+def open_plan(*stages, **parts):
+    load = OpenLoad(Shape(stages or (Stage(10 * SECOND, 500, 500),)), **parts.pop("load", {}))
+    return plan(load=load, **parts)
+
+
+class TestOpenLoad:
+    def test_the_asked_rate_stands_beside_the_achieved_one(self):
+        made = Tally(due=1000, sent=900, dropped=100, answered_in_time=800)
+        text = report(recording(opening(), interval(made, length_ns=2 * SECOND), asked=open_plan()))
+        assert row(text, "load") == "constant arrivals"
+        assert cells(text, "rate") == ("500/s", "450/s sent")
+        assert cells(text, "throughput") == ("what is sent", "400/s")
+
+    def test_poisson_and_a_limit_in_flight(self):
+        text = report(recording(asked=open_plan(load={"arrivals": "poisson", "max_in_flight": 7})))
+        assert row(text, "load") == "poisson, at most 7 in flight each"
+        assert cells(text, "rate") == ("500/s", DASH)
+
+    def test_a_rate_of_many_stages_takes_lines_of_its_own(self):
+        stages = [Stage(SECOND, k * 1000, k * 1000 + 500) for k in range(6)]
+        text = report(recording(opening(), interval(answers(5000)), asked=open_plan(*stages)))
+        begin = text.index("\nrate ")
+        lines = text[begin + 1 : text.index("\nmessage")].splitlines()
+        assert len(lines) > 3
+        assert flat(" ".join(line[14 : lines[0].index("1/s sent")] for line in lines)).startswith(
+            "from 0/s to 500/s in 1 s, then from 1,000/s"
+        )
+        assert [line.endswith("1/s sent") for line in lines] == [True] + [False] * (len(lines) - 1)
+        assert widest(text) <= 80
+
+    def test_connections_that_come_and_go(self):
+        shape = Shape((Stage(SECOND, 0, 50), Stage(SECOND, 50, 50)))
+        text = report(recording(opening(), asked=open_plan(connection_shape=shape)))
+        assert cells(text, "connections") == ("from 0 to 50 in 1 s, then 50 for 1", "100 opened, 0 failed, 0 lost")
+
+    def test_held_connections_have_no_rate(self):
+        text = report(recording(opening(), asked=open_plan(Stage(SECOND, 0, 0))))
+        assert row(text, "load") == "none, held open"
+        assert "\nrate" not in text
+        assert cells(text, "throughput") == (DASH, DASH)
+
+    def test_pongs_have_a_line_where_there_were_any(self):
+        made = answers(5000)
+        made.keepalive_time_ns = histogram(MILLI, MILLI, 9 * MILLI)
+        text = report(recording(opening(), interval(made)))
+        assert row(text, "keep-alive") == "3 pongs: 50 % 1.00 ms, 99 % 9 ms, slowest 9 ms"
+        assert "keep-alive" not in report(NORMAL)
+
+
+class TestUnanswered:
+    def test_what_the_percentiles_lack(self):
+        made = answers(5000, unanswered=1200, sent=1201)
+        made.unanswered_wait_ns = histogram(3 * SECOND, 9 * SECOND)
+        text = report(recording(opening(), interval(made)))
+        expected = (
+            "unanswered 1,200 messages that had waited at least 3 s, 9 s at most; the percentiles lack these 1,200"
+        )
+        assert expected in flat(text)
+
+    def test_without_times(self):
+        one = answers(5000, sent=2, unanswered=1)
+        assert "unanswered 1 message; the percentiles lack it" in flat(report(recording(opening(), interval(one))))
+        none = Tally(due=3, sent=3, unanswered=3)
+        assert report(recording(opening(), interval(none))).count("unanswered    3 messages\n") == 1
+
+    def test_no_line_where_all_were_answered(self):
+        assert not re.search("^unanswered", report(NORMAL), re.MULTILINE)
+
+
+def busy(share, **parts):
+    return interval(answers(5 * MILLI, **parts), workers=[WorkerLoad(0, round(share * SECOND), SECOND)])
+
+
+class TestGenerator:
+    def test_one_calm_line_where_all_is_well(self):
+        made = answers(5 * MILLI)
+        made.loop_lag_ns, made.send_lag_ns = histogram(20 * MICRO, 90 * MICRO), histogram(30 * MICRO, 80 * MICRO)
+        run = recording(opening(), interval(made, workers=[WorkerLoad(0, SECOND // 10, SECOND)]))
+        facts = "loop lag 50 % 20.0 µs, 99 % 90 µs; send lag 50 % 30.0 µs, 99 % 80 µs"
+        assert flat(report(run)).endswith(f" generator keeps up: 10 % of a core, one worker; {facts}")
+
+    def test_the_limit_comes_before_the_numbers(self):
+        lines = report(recording(opening(), busy(0.99))).splitlines()
+        assert lines[0] == "Passed, with the generator at its limit"
+        assert lines[4].startswith("generator     99 % of a core")
+        assert lines[5].startswith("bound         the worker used 99 % of a core")
+        assert report(recording(opening(), busy(0.5))).splitlines()[-1].startswith("generator     keeps up")
+
+    def test_warnings_follow_the_facts(self):
+        text = report(recording(opening(1), busy(0.5, write_blocked_ns=SECOND // 2)))
+        assert text.splitlines()[0] == "Passed"
+        assert "keeps up: 50 %" in text
+        assert row(text, "warning").startswith("the kernel's send buffers were full 50 % of the time")
+
+    def test_waiting_for_a_core_is_not_keeping_up(self):
+        loads = [WorkerLoad(0, SECOND // 2, SECOND, run_delay_ns=SECOND // 4)]
+        text = report(recording(opening(), interval(answers(5000), workers=loads)))
+        assert "keeps up" not in text
+        assert "warning" in text
+
+    def test_what_stands_beside_the_times_is_not_told_twice(self):
+        text = report(recording(opening(), interval(answers(5000, sent=2, unanswered=1))))
+        assert "warning" not in text
 
 
 class TestCounts:
@@ -291,7 +403,7 @@ class TestCounts:
         assert row(text, "message").endswith(f" {DASH}")
         assert re.search(rf"  fastest +{DASH}$", text, re.MULTILINE)
         assert f"fastest {DASH}, average {DASH}, slowest {DASH}: no message was answered" in text
-        assert row(text, "processor") == DASH
+        assert row(text, "generator") == f"processor {DASH}"
         assert "traffic" not in text
 
     def test_an_empty_recording_can_be_reported(self):
@@ -347,7 +459,8 @@ class TestResponseTimes:
         text = report(recording(opening(1), interval(made)))
         assert re.search(r"^ +response +service", text, re.MULTILINE)
         assert re.search(r"^ +50 % +8 ms +3 ms", text, re.MULTILINE)
-        assert row(text, "send lag") == "50 % 5 ms, 99 % 5 ms, most 5 ms"
+        assert "send lag 50 % 5 ms, 99 % 5 ms" in flat(text)
+        assert "response: from when a message was due; service: from when it was sent" in text
         assert "service" not in report(NORMAL)
 
     def test_the_same_service_time_takes_no_column(self):
@@ -512,14 +625,14 @@ class TestMachine:
             interval(answers(5), workers=loads),
             interval(answers(5), index=2, workers=loads),
         )
-        assert row(report(run), "processor") == words
+        assert f"keeps up: {words}" in flat(report(run))
 
     def test_workers_of_several_recordings_are_several(self):
         runs = [
             recording(opening(), interval(answers(5), workers=[WorkerLoad(0, share * MILLI * 10, SECOND)]))
             for share in (20, 30)
         ]
-        assert row(report(*runs), "processor") == "30 % of a core by the busiest of 2 workers: 20 %, 30 %"
+        assert "30 % of a core by the busiest of 2 workers: 20 %, 30 %" in flat(report(*runs))
 
 
 HUGE = Tally(
@@ -623,7 +736,7 @@ class TestPrinting:
         run = recording(opening(0), asked=plan(url="ws://exämple.test/日本"))
         text = printed(run, encoding="ascii")
         assert "ws://ex?mple.test/??" in text
-        assert row(text, "processor") == "-"
+        assert row(text, "generator") == "processor -"
 
     def test_an_unknown_encoding_is_taken_for_ascii(self):
         assert report(NORMAL, encoding="no-such").isascii()

@@ -118,11 +118,11 @@ def echo(
 
 
 @app.command
-def report(*recordings: str, json: bool = False) -> int:
+def report(*recordings: str, json: bool = False, strict: bool = False) -> int:
     """Prints the report of recordings."""
     from ws_load_test.cli.run import report
 
-    return report(recordings, as_json=json)
+    return report(recordings, as_json=json, strict=strict)
 
 
 def dispatch(arguments: list[str]) -> int:

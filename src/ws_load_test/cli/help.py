@@ -124,9 +124,10 @@ Examples
 REPORT = """\
 ws-load-test report: the report of one recording, or of several merged
 
-  ws-load-test report RECORDING... [--json]
+  ws-load-test report RECORDING... [--json] [--strict]
 
       --json              print the summary as JSON instead
+      --strict            fail when the generator itself was the bottleneck
 
 Merging is exact: counts are added and histograms merged bucket for bucket, whichever machine made them.
 A recording of a run that was killed can be read as far as it goes.

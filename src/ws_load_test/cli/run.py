@@ -12,6 +12,7 @@ import msgspec
 
 from ws_load_test.api import Result, Run
 from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError
+from ws_load_test.measure.digest import digest
 from ws_load_test.measure.recording import read_recording
 from ws_load_test.measure.summary import exit_code, summarise
 from ws_load_test.options import RIVALS, read_plan, read_plan_file
@@ -20,6 +21,7 @@ from ws_load_test.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ws_load_test.measure.digest import Digest
     from ws_load_test.measure.recording import Recording
     from ws_load_test.report.progress import ProgressLine
 
@@ -54,14 +56,16 @@ def demo(options: dict[str, Any]) -> int:
         return flood(server.url, {**defaults, **options})
 
 
-def report(paths: Sequence[str], *, as_json: bool) -> int:
+def report(paths: Sequence[str], *, as_json: bool, strict: bool = False) -> int:
     """``ws-load-test report``."""
     if not paths:
         raise UsageError("report: no recording named; write for example: ws-load-test report run.jsonl")
     recordings = [read_recording(path) for path in paths]
-    summary = summarise(recordings)
-    _show(recordings, summary, as_json=as_json)
-    return exit_code(summary, sum(len(one.trailer.lost_workers) for one in recordings if one.trailer))
+    digested = digest(recordings)
+    summary = summarise(recordings, digested)
+    _show(recordings, summary, digested, as_json=as_json)
+    lost_workers = sum(len(one.trailer.lost_workers) for one in recordings if one.trailer)
+    return exit_code(summary, lost_workers, strict=strict)
 
 
 def _with_plan_file(path: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +106,7 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
     progress = _progress(plan, quiet=quiet)
     for label, words in plan.describe():
         _log.info("%s: %s", label, words)
-    run = Run(plan, output=ours.get("output"), on_interval=progress)
+    run = Run(plan, output=ours.get("output"), on_interval=progress, strict=bool(ours.get("strict")))
     try:
         result = asyncio.run(_attend(run))
     finally:
@@ -111,7 +115,7 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
     if result.output_error is not None:
         _log.error("%s", result.output_error)
     if ours.get("json") or not quiet:
-        _show([result.recording], result.summary, as_json=bool(ours.get("json")))
+        _show([result.recording], result.summary, run.digest, as_json=bool(ours.get("json")))
     return result.exit_code
 
 
@@ -154,7 +158,7 @@ async def _attend(run: Run) -> Result:
         raise KeyboardInterrupt from None
 
 
-def _show(recordings: Sequence[Recording], summary: dict[str, Any], *, as_json: bool) -> None:
+def _show(recordings: Sequence[Recording], summary: dict[str, Any], digested: Digest | None, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode() + "\n")
         return
@@ -167,4 +171,4 @@ def _show(recordings: Sequence[Recording], summary: dict[str, Any], *, as_json: 
             # rich would leave with code 1, which is a failed threshold's.
             raise BrokenPipeError
 
-    print_report(recordings, summary, console=Terminal(highlight=False))
+    print_report(recordings, summary, digested, console=Terminal(highlight=False))

@@ -7,6 +7,7 @@ and watched like a socket wakes the loop some ten microseconds late.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import sys
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _CLOCK_MONOTONIC = 1
 _ABSOLUTE = 1
+_EXPIRIES_BYTES = 8
 _HAS_TIMERFD = sys.platform == "linux"
 
 
@@ -48,16 +50,27 @@ class TimerfdAlarm:
         self._set_time = libc.timerfd_settime
         self._spec = _TimerSpec()
         self._reference = ctypes.byref(self._spec)
+        self._callback = callback
+        self._armed = False
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._fd, callback)
+        self._loop.add_reader(self._fd, self._ring)
 
     def arm(self, at_ns: int) -> None:
-        """Calls back at this monotonic instant; arming takes back an expiry that has not been heard."""
+        """Calls back once at this monotonic instant; arming takes back an expiry that has not been heard."""
+        self._armed = True
         value = self._spec.value
         # All zero would disarm it, so an instant that has passed is never written as 0.
         value.seconds, value.nanoseconds = divmod(max(at_ns, 1), NS_PER_S)
         if self._set_time(self._fd, _ABSOLUTE, self._reference, None):
             raise OSError(ctypes.get_errno(), "timerfd_settime failed")
+
+    def _ring(self) -> None:
+        self._armed = False
+        self._callback()
+        if not self._armed and self._fd >= 0:
+            # Unread, an expiry stays readable, and the loop would turn around it without a rest.
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._fd, _EXPIRIES_BYTES)
 
     def close(self) -> None:
         """Gives the descriptor back."""

@@ -283,7 +283,7 @@ class Connection(asyncio.Protocol):
         """Sends a ping whose pong tells how long it took; one that is still unanswered is not waited for any more."""
         if not self.closing:
             self._pinged_ns = monotonic_ns()
-            self._transport.write(wire.client_frame(wire.PING, self._pinged_ns.to_bytes(8)))
+            self._write_control(wire.PING, self._pinged_ns.to_bytes(8))
             self.write = self._write_queued
 
     def _write_queued(self, data: bytes | memoryview) -> int:

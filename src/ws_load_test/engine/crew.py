@@ -73,7 +73,9 @@ class Crew:
         return Paced(
             self,
             plan.message.frames(1),
-            pace.blocks(self.share, plan.messages) if plan.load.rate.peak else iter(()),
+            pace.blocks(self.share, plan.messages, warmup_ns=plan.warmup_ns, connections=plan.connections)
+            if plan.load.rate.peak
+            else iter(()),
             max_in_flight=plan.load.max_in_flight,
             on_spent=self._spent,
             on_idle=self._idle,
@@ -139,18 +141,19 @@ class Crew:
         shape = self.plan.connection_shape
         if shape is None:
             return
-        retired = 0
+        given_up = 0
+        """Of the connections dialled, those that the shape has taken back."""
         async with asyncio.TaskGroup() as dials:
             while not self.finished.is_set():
                 wanted = self.share.count(round(shape.at(monotonic_ns() - start_ns)))
-                for _ in range(min(wanted + retired - self._dialled, DIALS_AT_ONCE)):
+                for _ in range(min(wanted + given_up - self._dialled, DIALS_AT_ONCE)):
                     dials.create_task(self._dial())
-                surplus = self._dialled - retired - wanted
-                for connection in [one for one in reversed(self.connections) if one not in self._retiring][
-                    : max(surplus, 0)
-                ]:
-                    retired += 1
-                    self._retire(connection)
+                given_up = max(given_up, self._dialled - wanted)
+                # Those that failed or were lost are the first to be missing, so that no more leave than must.
+                if self.open - len(self._retiring) > wanted:
+                    kept = [one for one in self.connections if not one.closing and one not in self._retiring]
+                    for connection in reversed(kept[wanted:]):
+                        self._retire(connection)
                 await asyncio.sleep(SHAPE_CHECK_S)
 
     def _retire(self, connection: LoadConnection) -> None:
@@ -236,6 +239,8 @@ class Crew:
     def connection_ended(self, connection: Connection, fault: Fault | None) -> None:
         """An open session is over, whoever ended it."""
         self.open -= 1
+        # A close that is answered is a sign of life: a busy target ends its TCP connections all at once, much later.
+        self._gone.set()
         self._retiring.discard(cast("LoadConnection", connection))
         if fault is not None:
             self._example(fault)

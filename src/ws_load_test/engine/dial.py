@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import sys
-from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ws_load_test.clock import monotonic_ns
+from ws_load_test.engine.sources import Route, bind, routes
 from ws_load_test.engine.upgrade import DialError, Upgrade, request_headers
 from ws_load_test.errors import Fault, FaultKind, UsageError, host_failing
 from ws_load_test.units import show_duration
@@ -23,14 +22,6 @@ _TIMED_OUT = {
     "tls": FaultKind.TLS,
     "upgrade": FaultKind.UPGRADE_TIMEOUT,
 }
-LOOPBACK = ip_network("127.0.0.0/8")
-LOOPBACK_SHARE = 8192
-"""Connections for each source address on loopback: well below the number of ephemeral ports, whatever a run before
-left in use."""
-_BIND_ADDRESS_NO_PORT = 24
-"""Linux's IP_BIND_ADDRESS_NO_PORT, which Python names from 3.12: the port is chosen when the target is known, so that
-one port serves several targets."""
-Address = tuple[int, tuple[Any, ...]]
 
 
 def tls_context(target: Target) -> ssl.SSLContext | None:
@@ -59,19 +50,18 @@ class Dialler:
 
     def __init__(self, plan: Plan) -> None:
         """Raises UsageError when the plan's certificates cannot be used."""
+        self._plan = plan
         self._target = plan.target
         self._timeout_ns = plan.connect_timeout_ns
-        self._connections = plan.connections
         self._tls = tls_context(plan.target)
         self._headers = request_headers(plan.target)
-        self._addresses: list[Address] = []
-        self._sources: tuple[str, ...] = plan.bind
+        self._routes: list[Route] = []
 
     async def resolve(self) -> None:
         """Looks the target's name up, once for all sessions.
 
         Raises:
-            DialError: the name does not resolve.
+            DialError: the name does not resolve, or to nothing that the plan's source addresses can reach.
         """
         loop = asyncio.get_running_loop()
         host, port = self._target.host, self._target.port
@@ -83,14 +73,11 @@ class Dialler:
             if isinstance(error, TimeoutError):
                 reason = f" within {show_duration(self._timeout_ns)}"
             raise DialError(Fault(FaultKind.DNS, text=f'the name "{host}" does not resolve{reason}')) from None
-        self._addresses = [(family, address) for family, _, _, _, address in found]
-        if not self._sources and self._connections > LOOPBACK_SHARE and self._is_loopback():
-            self._sources = loopback_sources(self._connections)
-
-    def _is_loopback(self) -> bool:
-        return all(
-            ip_address(address[0]) in LOOPBACK for family, address in self._addresses if family == socket.AF_INET
-        )
+        self._routes = routes(self._plan, [(family, address) for family, _, _, _, address in found])
+        if not self._routes:
+            raise DialError(
+                Fault(FaultKind.UNREACHABLE, text=f'"{host}" has no address of the kind of those that --bind names')
+            )
 
     async def dial(self, connection: Connection, number: int) -> int:
         """Opens session `number` of the run and hands it to `connection`; returns the ns that it took.
@@ -146,13 +133,13 @@ class Dialler:
     async def _connect(self, number: int) -> socket.socket:
         """A TCP connection to the first of the target's addresses that takes one."""
         failure: OSError | None = None
-        for family, address in self._addresses:
+        for family, address, sources in self._routes:
             sock = socket.socket(family, socket.SOCK_STREAM)
             try:
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if self._sources:
-                    _bind(sock, self._sources[number % len(self._sources)])
+                if sources:
+                    bind(sock, sources[number % len(sources)])
                 await asyncio.get_running_loop().sock_connect(sock, address)
             except OSError as error:
                 sock.close()
@@ -205,15 +192,3 @@ def _tls_reason(error: ssl.SSLError) -> str:
     if error.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"}:
         return "does not speak TLS; is it ws:// instead of wss://?"
     return f"failed the TLS handshake: {(error.reason or 'connection closed').replace('_', ' ').lower()}"
-
-
-def loopback_sources(connections: int) -> tuple[str, ...]:
-    """As many addresses of 127.0.0.0/8 as that many connections take."""
-    first = int(LOOPBACK.network_address) + 256
-    return tuple(str(ip_address(first + number)) for number in range(-(-connections // LOOPBACK_SHARE)))
-
-
-def _bind(sock: socket.socket, source: str) -> None:
-    if sys.platform == "linux":
-        sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
-    sock.bind((source, 0))

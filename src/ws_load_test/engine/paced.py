@@ -87,7 +87,10 @@ class Paced:
     def leave(self, connection: PacedConnection) -> None:
         """A connection takes no more turns."""
         if connection in self._ring:
-            self._ring.remove(connection)
+            place = self._ring.index(connection)
+            del self._ring[place]
+            # Nobody's turn is skipped because of one who has left.
+            self._turn -= place <= self._turn
 
     def end(self, now_ns: int) -> None:
         """Nothing more leaves, but for what fell due by `now_ns` a moment ago; what is later than that is dropped."""
@@ -186,8 +189,10 @@ class PacedConnection(Connection):
             written = self.write(frame)
         except BlockingIOError:
             written = 0
-        except OSError:
+        except OSError as error:
             # The session is dead, as the reader is about to learn; the message never left.
+            if isinstance(error, ConnectionResetError):
+                self.reset_by = error
             if due_ns >= samples.measured_from_ns:
                 tally.dropped += 1
             return

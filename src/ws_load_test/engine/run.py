@@ -22,6 +22,7 @@ from ws_load_test.engine.vitals import Vitals
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
+TIMER_GRAIN_NS = 2 * NS_PER_MS
 LOOP_CHECK_NS = 20 * NS_PER_MS
 """How often the loop's own lateness is looked at."""
 
@@ -90,15 +91,15 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.disable()
-        await asyncio.sleep(max(0, self._start_ns - monotonic_ns()) / NS_PER_S)
+        await _sleep_until(self._start_ns)
         crew = self.crew
         crew.loading = True
         async with _background(
             crew.watch_replies(), crew.follow_shape(self._start_ns), crew.keep_alive(), self._watch_loop()
         ):
             until_ns = await (self._pace(crew.load) if isinstance(crew.load, Paced) else self._flood(crew.load))
-            crew.samples.flush()
             crew.samples.measured_until_ns = until_ns
+            crew.samples.flush()
             self._enter("closing", until_ns)
 
     async def _flood(self, flood: Flood) -> int:
@@ -133,7 +134,8 @@ class Worker:
         paced.start(self._connected(), start_ns, until_ns)
         if plan.warmup_ns:
             await self._until(measured_from_ns)
-            self._enter("measured", None if self._stopping else measured_from_ns)
+            # Earlier than meant, where there was nothing left to warm up.
+            self._enter("measured", min(measured_from_ns, monotonic_ns()))
         if self.crew.open or plan.connection_shape is not None:
             await self._until(None if plan.duration_ns is None else until_ns)
         ended_ns = min(monotonic_ns(), until_ns)
@@ -201,10 +203,11 @@ class Worker:
         tally, examples = self.crew.cut()
         if isinstance(self.crew.load, Flood):
             if self._phase == "warmup":
-                tally.warmup_sent, tally.sent = tally.sent, 0
+                tally.warmup_sent, tally.sent, tally.bytes_sent = tally.sent, 0, 0
             tally.due = tally.sent + tally.dropped
         if self._phase == "warmup":
-            tally.bytes_sent = tally.bytes_received = tally.pushed = 0
+            tally.bytes_received = tally.pushed = 0
+            tally.keepalive_time_ns.clear()
         now_ns = max(at_ns or monotonic_ns(), self._from_ns)
         self._report(
             Report(
@@ -221,6 +224,13 @@ class Worker:
         )
         self._index += 1
         self._from_ns = now_ns
+
+
+async def _sleep_until(at_ns: int) -> None:
+    """Returns at the instant, not at the millisecond behind it that the loop's timers would make of it."""
+    await asyncio.sleep(max(0, at_ns - monotonic_ns() - TIMER_GRAIN_NS) / NS_PER_S)
+    while monotonic_ns() < at_ns:  # noqa: ASYNC110 - a moment, not a wait
+        await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager

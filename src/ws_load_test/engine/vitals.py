@@ -42,7 +42,7 @@ class Vitals:
     def lap(self) -> Lap:
         """What has come since the last lap."""
         last, self._last = self._last, self._read()
-        return Lap(*(now - before for now, before in zip(self._last, last, strict=True)))
+        return Lap(*(max(0, now - before) for now, before in zip(self._last, last, strict=True)))
 
     def close(self) -> None:
         """Hears of garbage collections no more."""

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.errors import REMEDIES, ExitCode
-from ws_load_test.measure.tally import Tally
+from ws_load_test.errors import ExitCode
+from ws_load_test.measure.digest import digest
+from ws_load_test.measure.health import judge
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable, Sequence
 
+    from ws_load_test.measure.digest import Digest
+    from ws_load_test.measure.evidence import Reason
     from ws_load_test.measure.recording import Recording
+    from ws_load_test.measure.tally import Tally
 
 SCHEMA = 1
 """The version of the summary's shape."""
 
 
-def summarise(recordings: Sequence[Recording]) -> dict[str, Any]:
+def summarise(recordings: Sequence[Recording], digested: Digest | None = None) -> dict[str, Any]:
     """Returns the summary of one recording, or of several as if they were one run.
+
+    `digested` is the recordings' digest, where there is one already.
 
     Counts and histograms of several recordings add up. Their time is the union of their measured times:
     recordings of machines that ran together share it, repeats add theirs.
@@ -28,9 +34,10 @@ def summarise(recordings: Sequence[Recording]) -> dict[str, Any]:
     """
     if not recordings:
         raise ValueError("a summary needs at least one recording")
-    tally = Tally()
-    for recording in recordings:
-        tally.merge(_total(recording))
+    if digested is None:
+        digested = digest(recordings)
+    tally = digested.tally
+    reasons = judge(recordings, digested)
     duration_ns = _union_ns(_measured_span(recording) for recording in recordings)
     interrupted = any(recording.trailer is None or recording.trailer.interrupted for recording in recordings)
     lost = any(recording.trailer is not None and recording.trailer.lost_workers for recording in recordings)
@@ -48,15 +55,21 @@ def summarise(recordings: Sequence[Recording]) -> dict[str, Any]:
         "response_time_ns": tally.response_time_ns.stats(),
         "service_time_ns": tally.service_time_ns.stats(),
         "connect_time_ns": tally.connect_time_ns.stats(),
+        "unanswered_wait_ns": tally.unanswered_wait_ns.stats(),
+        "keepalive_time_ns": tally.keepalive_time_ns.stats(),
         "faults": _ranked(tally.faults),
-        "generator": _generator(recordings, tally),
+        "warnings": [reason.text for reason in reasons if not reason.binding],
+        "generator": _generator(recordings, digested, reasons),
         # Not when interrupted: half a run proves nothing, and so `passed` says the same as exit code 0.
         "verdict": {"passed": tally.opened > 0 and not lost and not interrupted, "checks": []},
     }
 
 
-def exit_code(summary: dict[str, Any], lost_workers: int) -> ExitCode:
-    """Returns what the process tells the shell: of several reasons the one that spoils the run most."""
+def exit_code(summary: dict[str, Any], lost_workers: int, *, strict: bool = False) -> ExitCode:
+    """Returns what the process tells the shell: of several reasons the one that spoils the run most.
+
+    Only a `strict` caller is told of a run that was generator-bound.
+    """
     if summary["interrupted"]:
         return ExitCode.INTERRUPTED
     if lost_workers:
@@ -65,21 +78,9 @@ def exit_code(summary: dict[str, Any], lost_workers: int) -> ExitCode:
         return ExitCode.NOTHING_OPENED
     if not summary["verdict"]["passed"]:
         return ExitCode.THRESHOLD_FAILED
+    if strict and summary["generator"]["bound"]:
+        return ExitCode.GENERATOR_BOUND
     return ExitCode.PASSED
-
-
-def _total(recording: Recording) -> Tally:
-    """Returns all of a recording's intervals as one tally in which no message is forgotten."""
-    total = Tally()
-    for interval in recording.intervals:
-        total.merge(interval.tally)
-    # What a killed run or a lost worker had in flight was never told: it got no answer, or was not sent.
-    total.unanswered += max(0, total.sent - total.answered - total.unanswered)
-    total.dropped += max(0, total.due - total.sent - total.dropped)
-    if recording.header.plan.get("load", {}).get("kind") == "closed" and not total.service_time_ns.count:
-        # A message is due when it is sent there, so one histogram is kept for both times.
-        total.service_time_ns = total.response_time_ns.copy()
-    return total
 
 
 def _measured_span(recording: Recording) -> tuple[int, int]:
@@ -124,41 +125,23 @@ def _counts(tally: Tally) -> dict[str, Any]:
             "unanswered": tally.unanswered,
             "dropped": tally.dropped,
             "pushed": tally.pushed,
+            "warmup_sent": tally.warmup_sent,
+            "warmup_answered": tally.warmup_answered,
         },
         "bytes": {"sent": tally.bytes_sent, "received": tally.bytes_received},
     }
 
 
-def _generator(recordings: Sequence[Recording], tally: Tally) -> dict[str, Any]:
-    reasons = [_reason(kind, times) for kind, times in _ranked(tally.host_errors).items()]
+def _generator(recordings: Sequence[Recording], digested: Digest, reasons: Sequence[Reason]) -> dict[str, Any]:
+    binding = [reason.text for reason in reasons if reason.binding]
+    shares = digested.cpu_shares()
     return {
         "workers": sum(recording.header.workers for recording in recordings),
-        "cpu_share": _cpu_share(recordings),
-        "send_lag_ns": tally.send_lag_ns.stats(),
-        "bound": bool(reasons),
-        "reasons": reasons,
+        "cpu_share": round(max(shares), 4) if shares else None,
+        "send_lag_ns": digested.tally.send_lag_ns.stats(),
+        "bound": bool(binding),
+        "reasons": binding,
     }
-
-
-def _cpu_share(recordings: Sequence[Recording]) -> float | None:
-    """Returns the share of a core that the busiest worker used while it was measured; None when unknown."""
-    used: dict[tuple[int, int], tuple[int, int]] = {}
-    for number, recording in enumerate(recordings):
-        for interval in recording.intervals:
-            if interval.phase != "measured":
-                continue
-            for load in interval.workers:
-                cpu_ns, wall_ns = used.get((number, load.worker), (0, 0))
-                used[number, load.worker] = cpu_ns + load.cpu_ns, wall_ns + load.wall_ns
-    shares = [cpu_ns / wall_ns for cpu_ns, wall_ns in used.values() if wall_ns]
-    return round(max(shares), 4) if shares else None
-
-
-def _reason(kind: str, times: int) -> str:
-    often = "once" if times == 1 else f"{times} times"
-    sentence = f"the generator's own machine reported {kind} {often}"
-    remedies: dict[str, str] = {str(failing): remedy for failing, remedy in REMEDIES.items()}
-    return f"{sentence}: {remedies[kind]}" if kind in remedies else sentence
 
 
 def _ranked(counts: Counter[str]) -> dict[str, int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 _BLOCKS = "▏▎▍▌▋▊▉█"
+_COLUMNS = "▁▂▃▄▅▆▇█"
+_PLAIN_COLUMNS = "_.-~=+*#"
 _PLAINER = str.maketrans({"µ": "u", "\N{EN DASH}": "-", "·": "-", "…": "~"})
 
 
@@ -45,3 +47,14 @@ def bar(share: float, width: int, encoding: str) -> str:
         return "#" * max(1, round(share * width))
     full, eighths = divmod(max(1, round(share * width * 8)), 8)
     return _BLOCKS[-1] * full + (_BLOCKS[eighths - 1] if eighths else "")
+
+
+def column(share: float | None, encoding: str) -> str:
+    """Returns one letter as high as `share` (0 to 1), in eighths; a space for 0 and for None, which is unknown.
+
+    What is not zero is never drawn as nothing.
+    """
+    if not share or share < 0:
+        return " "
+    eighths = min(len(_COLUMNS), max(1, round(share * len(_COLUMNS))))
+    return (_COLUMNS if encodable(_COLUMNS, encoding) else _PLAIN_COLUMNS)[eighths - 1]

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from ws_load_test.measure.buckets import bucket_of
+from ws_load_test.measure.lacks import PERCENTILES, few_beyond
 from ws_load_test.report.letters import bar
 from ws_load_test.units import show_count, show_duration
 
 if TYPE_CHECKING:
     from ws_load_test.measure.histogram import Histogram
 
-PERCENTILES = ("5", "10", "50", "75", "90", "95", "99", "99.9", "99.99")
-FEW = 10
-"""Below so many values on its far side a percentile says more about chance than about the target."""
 ROWS = 12
 """How many bars are drawn where the values spread far enough."""
 _SHORTEST_BAR = 8
-
-
-def few_beyond(percentile: str, count: int) -> bool:
-    """Returns whether fewer than `FEW` of `count` values lie on the percentile's far side."""
-    share = Fraction(percentile) / 100
-    return count * min(share, 1 - share) < FEW
 
 
 def figures(response: dict[str, Any], service: dict[str, Any] | None) -> list[Text]:
@@ -99,18 +89,3 @@ def _percent(count: int, total: int) -> str:
     if 0 < share < 0.05:
         return "<0.1 %"
     return ">99.9 %" if share >= 99.95 and count < total else f"{share:.1f} %"
-
-
-def beside(left: list[Text], right: list[Text], gap: int = 3) -> list[Text]:
-    """Returns two blocks of lines next to each other."""
-    width = max((line.cell_len for line in left), default=0) + gap
-    lines = []
-    for one, other in itertools.zip_longest(left, right):
-        line = Text()
-        if one is not None:
-            line.append_text(one)
-        if other is not None:
-            line.append(" " * (width - line.cell_len))
-            line.append_text(other)
-        lines.append(line)
-    return lines

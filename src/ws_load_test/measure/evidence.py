@@ -1,0 +1,114 @@
+"""What the judges of a run look at, the reasons they give, and the words they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ws_load_test.measure.digest import Digest, Stretch
+    from ws_load_test.measure.recording import Recording
+    from ws_load_test.measure.tally import Tally
+
+FEWEST_STRETCHES = 4
+"""Intervals it takes to tell what lasts from a hiccup."""
+
+
+class ReasonKind(StrEnum):
+    """What there is to say about a run's numbers."""
+
+    HOST = "host"
+    PROCESSOR = "processor"
+    STARVED = "starved"
+    THROTTLED = "throttled"
+    GARBAGE = "garbage"
+    SEND_LAG = "send-lag"
+    LOOP_LAG = "loop-lag"
+    RATE = "rate"
+    QUEUE = "queue"
+    UNANSWERED = "unanswered"
+    FEW_SAMPLES = "few-samples"
+    TOO_FAST = "too-fast"
+    WRITE_BLOCKED = "write-blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason to doubt a run's numbers."""
+
+    kind: ReasonKind
+    text: str
+    """What is the case and what to do about it, in one sentence without a full stop."""
+    binding: bool
+    """Whether it makes the run generator-bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Recordings, their digest and their loads."""
+
+    recordings: Sequence[Recording]
+    digest: Digest
+    loads: tuple[dict[str, Any], ...]
+    """The plans' loads."""
+
+    @property
+    def tally(self) -> Tally:
+        """Everything together."""
+        return self.digest.tally
+
+    @property
+    def stretches(self) -> list[Stretch]:
+        """The measured time of all recordings."""
+        return [stretch for part in self.digest.parts for stretch in part]
+
+    @property
+    def floods(self) -> bool:
+        """Whether nothing but a flood was asked for."""
+        return all(load.get("kind") == "closed" for load in self.loads)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether messages may have to wait for the target before they are sent."""
+        return any(load.get("max_in_flight") is not None for load in self.loads)
+
+    @property
+    def relief(self) -> str:
+        """What helps a worker that has too much to do."""
+        hosts = [recording.header.host.get("cores") for recording in self.recordings]
+        # More workers than cores would only take turns.
+        full = any(
+            isinstance(cores, int) and recording.header.workers >= cores
+            for cores, recording in zip(hosts, self.recordings, strict=True)
+        )
+        ways = [] if full else ["add workers with -w"]
+        ways += [] if self.floods else ["lower the rate"]
+        ways.append("use a machine with more cores" if full else "use another machine")
+        return either(ways)
+
+    def share(self, applies: Callable[[Stretch], bool]) -> float:
+        """Returns the part of the measured time to which something applies; 0 where it is too short to tell."""
+        stretches = self.stretches
+        if len(stretches) < FEWEST_STRETCHES:
+            return 0.0
+        total = sum(stretch.length_ns for stretch in stretches)
+        return sum(stretch.length_ns for stretch in stretches if applies(stretch)) / total if total > 0 else 0.0
+
+
+def percent(part: float) -> str:
+    """Returns a part of a whole: ``12 %``, ``0.4 %``."""
+    # More than the whole comes from laps that end a little after their interval.
+    return f"{min(part, 1):.{0 if part >= 0.01 else 1}%}".replace("%", " %")
+
+
+def either(ways: Sequence[str]) -> str:
+    """Returns ways as a choice: ``a, b, or c``."""
+    return ways[0] if len(ways) == 1 else f"{', '.join(ways[:-1])}{',' * (len(ways) > 2)} or {ways[-1]}"
+
+
+def both(names: Sequence[str]) -> str:
+    """Returns names as a list: ``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,132 @@
+"""What a run's numbers lack, though the generator was not the bottleneck: told, and no more."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ws_load_test.measure.evidence import Evidence, Reason, ReasonKind, both, percent
+from ws_load_test.pace import Shape
+from ws_load_test.units import show_count, show_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHORT = 0.01
+"""Of the messages: less is the edge of the measured time."""
+GROWING = 1.5
+"""Times what a steady queue holds at the end: 1 if the target keeps up, 2 if its queue grows all the time."""
+NOT_CHANCE = 10
+"""Messages more than that in a queue."""
+TOO_FAST_NS = 2_000
+"""A message needs two system calls of at least a microsecond to leave and to be answered."""
+BLOCKED = 0.01
+"""Of the time with a full send buffer: less, and it shows in no percentile below p99."""
+FEW = 10
+"""Below so many values on its far side a percentile says more about chance than about the target."""
+PERCENTILES = ("5", "10", "50", "75", "90", "95", "99", "99.9", "99.99")
+
+
+def lacks(evidence: Evidence, *, late: bool) -> Iterator[Reason]:
+    """Yields what is to be told of a run in which the generator was too slow, or was not."""
+    yield from _rate(evidence, late=late)
+    yield from _queue(evidence, late=late)
+    for look in (_unanswered, _few_samples, _too_fast, _write_blocked):
+        yield from look(evidence)
+
+
+def few_beyond(percentile: str, count: int) -> bool:
+    """Returns whether fewer than `FEW` of `count` values lie on the percentile's far side."""
+    share = Fraction(percentile) / 100
+    return count * min(share, 1 - share) < FEW
+
+
+def _rate(evidence: Evidence, *, late: bool) -> Iterator[Reason]:
+    """Messages of a schedule that were never sent."""
+    tally = evidence.tally
+    missing = tally.due - tally.sent
+    if evidence.floods or missing <= SHORT * tally.due:
+        return
+    causes = ["the generator could not send them in time"] if late else []
+    if evidence.holds_back:
+        causes.append("too few replies came to make room for them under --max-in-flight")
+    if tally.lost or tally.failed:
+        causes.append("connections had failed or were lost")
+    many = f"{show_count(missing)} of the {show_count(tally.due)} messages that were due"
+    why = " and ".join(causes) or "the run ended before they had left"
+    text = (
+        f"{many}, {percent(missing / tally.due)}, were dropped, because {why}: the target got less than the asked rate"
+    )
+    yield Reason(ReasonKind.RATE, text, binding=False)
+
+
+def _queue(evidence: Evidence, *, late: bool) -> Iterator[Reason]:
+    """A schedule of which replies come ever later, so that the throughput stays behind the rate."""
+    tally, mean_ns = evidence.tally, evidence.tally.response_time_ns.mean()
+    behind = tally.sent - tally.answered_in_time - tally.unanswered
+    if evidence.floods or mean_ns is None or behind <= SHORT * tally.sent:
+        return
+    # As many as arrive while one is answered (Little's law), at the highest rate of all machines together.
+    steady = sum(map(_peak_per_s, evidence.loads)) * mean_ns / 1e9
+    if behind <= GROWING * steady + NOT_CHANCE:
+        return
+    who = "the target or the generator" if late else "the target"
+    many = f"{show_count(behind)} of the {show_count(tally.sent)} messages sent"
+    text = (
+        f"{many}, {percent(behind / tally.sent)}, were answered only after the measured time, and the queue was"
+        f" growing: {who} did not keep up with the rate, and the longer the run, the longer the times"
+    )
+    yield Reason(ReasonKind.QUEUE, text, binding=False)
+
+
+def _unanswered(evidence: Evidence) -> Iterator[Reason]:
+    tally = evidence.tally
+    if tally.unanswered and tally.response_time_ns.count:
+        least = tally.unanswered_wait_ns.min
+        waited = "" if least is None else f", which had waited at least {show_duration(least)}"
+        many = f"{show_count(tally.unanswered)} unanswered message{'s' * (tally.unanswered > 1)}"
+        text = f"the percentiles lack {many}{waited}: read the highest ones as lower bounds"
+        yield Reason(ReasonKind.UNANSWERED, text, binding=False)
+
+
+def _few_samples(evidence: Evidence) -> Iterator[Reason]:
+    count = evidence.tally.response_time_ns.count
+    few = [f"p{percentile}" for percentile in PERCENTILES if few_beyond(percentile, count)] if count else []
+    if few:
+        which = "all percentiles" if len(few) == len(PERCENTILES) else both(few)
+        rest = "rests" if len(few) == 1 else "rest"
+        text = f"{which} {rest} on fewer than {FEW} of {show_count(count)} answers, so chance decides: run longer"
+        yield Reason(ReasonKind.FEW_SAMPLES, text, binding=False)
+
+
+def _too_fast(evidence: Evidence) -> Iterator[Reason]:
+    times = evidence.tally.service_time_ns
+    if times.min is not None and times.min < TOO_FAST_NS:
+        why = (
+            "the clock's steps are coarser than the times: read nothing below the lowest time that is not 0"
+            if times.min == 0
+            else "that is less than sending takes: check that the target answers each message once, and pushes none"
+        )
+        shown = f"{show_duration(times.min)}, and half of them up to {show_duration(times.percentile(50))}"
+        text = f"the fastest reply took {shown}; {why}"
+        yield Reason(ReasonKind.TOO_FAST, text, binding=False)
+
+
+def _write_blocked(evidence: Evidence) -> Iterator[Reason]:
+    tally = evidence.tally
+    wall_ns = sum(stretch.length_ns for stretch in evidence.stretches) / max(1, len(evidence.recordings))
+    if tally.opened and wall_ns and (part := tally.write_blocked_ns / (tally.opened * wall_ns)) > BLOCKED:
+        text = (
+            f"the kernel's send buffers were full {percent(part)} of the time: the target, or the network, takes less"
+            " than it is sent, and the times include that wait"
+        )
+        yield Reason(ReasonKind.WRITE_BLOCKED, text, binding=False)
+
+
+def _peak_per_s(load: dict[str, Any]) -> float:
+    try:
+        return msgspec.convert(load.get("rate"), Shape).peak
+    except (msgspec.ValidationError, ValueError):
+        return 0.0

@@ -1,0 +1,545 @@
+"""The open load without sockets or time: whatever happens to its connections, no message is forgotten."""
+
+import contextlib
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ws_load_test import wire
+from ws_load_test.engine import connection as connection_module
+from ws_load_test.engine import paced as paced_module
+from ws_load_test.engine.paced import CATCH_UP_NS, SENDS_AT_ONCE, Paced
+from ws_load_test.measure.samples import BLOCK, Samples
+from ws_load_test.measure.tally import Tally
+from ws_load_test.testing import ManualClock
+
+MS = 1_000_000
+START_NS = 10**12
+TIMEOUT_NS = 100 * MS
+FRAME = wire.client_frame(wire.TEXT, b"PING")
+REPLY = wire.frame(wire.TEXT, b"PING")
+PLENTY = 1 << 40
+
+
+class Kernel:
+    """A socket and the transport over it, with room for so many bytes."""
+
+    def __init__(self, room):
+        self.room = room
+        self.stream = b""
+        self.queue = b""
+        self.closed = False
+        self.broken = None
+
+    def send(self, data):
+        if self.broken is not None:
+            raise self.broken
+        if not self.room:
+            raise BlockingIOError
+        taken = bytes(data[: self.room])
+        self.room -= len(taken)
+        self.stream += taken
+        return len(taken)
+
+    def write(self, data):
+        self.queue += bytes(data)
+        self.flush()
+
+    def flush(self):
+        if self.queue and self.room and self.broken is None:
+            self.queue = self.queue[self.send(self.queue) :]
+
+    def get_write_buffer_size(self):
+        return len(self.queue)
+
+    def set_write_buffer_limits(self, high):
+        pass
+
+    def is_closing(self):
+        return self.closed
+
+    def close(self):
+        self.closed = True
+
+    abort = close
+
+
+class World:
+    """A worker's open load, with time and sockets moved by hand; it is its connections' owner and its own alarm."""
+
+    def __init__(self, dues, connections=1, *, max_in_flight=None, warmup_ns=0, end_ns=None, room=PLENTY):
+        self.clock = ManualClock(START_NS)
+        self.tally = Tally()
+        self.samples = Samples(self.tally, on_schedule=True)
+        self.samples.measured_from_ns = START_NS + warmup_ns
+        self.faults = []
+        self.spent = 0
+        self.idle = []
+        self.armed_ns = None
+        self.wake = None
+        self.wakes = 0
+        self.room = room
+        blocks = (np.array(dues[at : at + 7], dtype=np.int64) for at in range(0, len(dues), 7))
+        self.paced = Paced(
+            self,
+            memoryview(FRAME),
+            blocks,
+            max_in_flight=max_in_flight,
+            on_spent=self.on_spent,
+            on_idle=self.idle.append,
+        )
+        self.connections = []
+        self.kernels = []
+        for _ in range(connections):
+            self.open()
+        self.paced.start(self.connections, START_NS, START_NS + (end_ns or 1 << 60))
+
+    # The owner's part.
+
+    def connection_opened(self, connection):
+        pass
+
+    def connection_ended(self, connection, fault):
+        self.faults.append(fault)
+
+    def connection_gone(self, connection):
+        pass
+
+    def on_spent(self):
+        self.spent += 1
+
+    # The alarm's part.
+
+    def new_alarm(self, wake):
+        self.wake = wake
+        return self
+
+    def arm(self, at_ns):
+        self.armed_ns = at_ns
+
+    def close(self):
+        self.armed_ns = self.wake = None
+
+    # What happens.
+
+    def open(self):
+        kernel = Kernel(self.room)
+        connection = self.paced.connection(self, None)
+        connection.opened(kernel, kernel, secure=False, early=b"")
+        self.connections.append(connection)
+        self.kernels.append(kernel)
+        return connection
+
+    def now(self, at_ns):
+        """Moves time to an instant after the start, late or not, and lets the alarm ring."""
+        self.clock.advance(START_NS + at_ns - self.clock.now_ns())
+        self.ring()
+
+    def ring(self):
+        while self.armed_ns is not None and self.armed_ns <= self.clock.now_ns():
+            self.armed_ns = None
+            self.wakes += 1
+            self.wake()
+
+    def reply(self, which=0, count=1):
+        if not self.kernels[which].closed and not self.connections[which].ended:
+            self.connections[which].data_received(REPLY * count)
+
+    def give_up(self, which):
+        self.connections[which].give_up_on(self.clock.now_ns() - TIMEOUT_NS, TIMEOUT_NS)
+
+    def lose(self, which, error=None):
+        self.kernels[which].closed = True
+        if not self.connections[which].ended:
+            self.connections[which].connection_lost(error)
+
+    def make_room(self, which, size):
+        kernel = self.kernels[which]
+        kernel.room += size
+        kernel.flush()
+        if not kernel.queue:
+            self.connections[which].resume_writing()
+
+    def end(self):
+        self.paced.end(self.clock.now_ns())
+
+    def finish(self):
+        """As a crew ends a run: replies get their time-out, and then everyone goes."""
+        self.end()
+        self.clock.advance(TIMEOUT_NS + 1)
+        for which in range(len(self.connections)):
+            self.connections[which].give_up_on(self.clock.now_ns(), TIMEOUT_NS)
+            self.lose(which)
+
+    def balance(self):
+        """What every instant's books must say, messages under way included."""
+        self.samples.flush()
+        tally, measured_from_ns = self.tally, self.samples.measured_from_ns
+        waiting = sum(due_ns >= measured_from_ns for one in self.connections for due_ns in one.waiting)
+        pending = sum(due_ns >= measured_from_ns for one in self.connections for due_ns, _ in one.pending)
+        assert tally.due == tally.sent + tally.dropped + waiting
+        assert tally.sent == tally.answered + tally.unanswered + pending
+        assert tally.answered == tally.response_time_ns.count == tally.service_time_ns.count
+        assert tally.unanswered == tally.unanswered_wait_ns.count
+        # Whatever was measured: response time = send lag + service time.
+        assert tally.response_time_ns.sum == tally.service_time_ns.sum + tally.send_lag_ns.sum
+        assert tally.bytes_sent >= tally.sent * len(FRAME)
+
+
+@contextlib.contextmanager
+def world(dues, *arguments, **options):
+    """A world while its clock rules the modules under test."""
+    clock_of = []
+
+    def now_ns():
+        return clock_of[0].clock.now_ns() if clock_of else START_NS
+
+    made = World.__new__(World)
+    clock_of.append(made)
+    made.clock = ManualClock(START_NS)
+    with (
+        mock.patch.object(paced_module, "monotonic_ns", now_ns),
+        mock.patch.object(connection_module, "monotonic_ns", now_ns),
+        mock.patch.object(paced_module, "new_alarm", made.new_alarm),
+    ):
+        made.__init__(dues, *arguments, **options)
+        yield made
+
+
+# --- whatever happens ------------------------------------------------------------------------------------------------
+
+which = st.integers(0, 5)
+steps = st.one_of(
+    st.tuples(st.just("pass"), st.integers(0, 40 * MS)),
+    st.tuples(st.just("reply"), which, st.integers(1, 6)),
+    st.tuples(st.just("room"), which, st.integers(1, 40)),
+    st.tuples(st.just("timeout"), which),
+    st.tuples(st.just("lose"), which),
+    st.tuples(st.just("dead"), which, st.sampled_from([BrokenPipeError, ConnectionResetError])),
+    st.tuples(st.just("join")),
+    st.tuples(st.just("leave"), which),
+    st.tuples(st.just("close frame"), which),
+)
+
+
+def messages_in(stream):
+    """How many messages a server would read, of frames that must all be whole."""
+    messages = 0
+    while stream:
+        assert stream[0] in (wire.FIN | wire.TEXT, wire.FIN | wire.CLOSE)
+        size = 2 + 4 + (stream[1] & 0x7F)
+        assert len(stream) >= size
+        if stream[0] == wire.FIN | wire.TEXT:
+            assert stream[:size] == FRAME
+            messages += 1
+        stream = stream[size:]
+    return messages
+
+
+def take(open_load, step):
+    """Does one step to an open load."""
+    kind, *rest = step
+    if kind == "pass":
+        open_load.now(open_load.clock.now_ns() - START_NS + rest[0])
+        return
+    if kind == "join":
+        if len(open_load.connections) < 6:
+            open_load.paced.join(open_load.open())
+        return
+    number = rest[0] % len(open_load.connections)
+    connection, kernel = open_load.connections[number], open_load.kernels[number]
+    if kind == "reply":
+        open_load.reply(number, rest[1])
+    elif kind == "room":
+        open_load.make_room(number, rest[1])
+    elif kind == "timeout":
+        open_load.give_up(number)
+    elif kind == "lose":
+        open_load.lose(number)
+    elif kind == "dead":
+        kernel.broken = rest[1]()
+    elif kind == "leave":
+        open_load.paced.leave(connection)
+    elif not connection.ended:
+        connection.data_received(wire.frame(wire.CLOSE, wire.close_payload(1001, "")))
+
+
+@settings(deadline=None, max_examples=250)
+@given(
+    gaps=st.lists(st.integers(0, 8 * MS), max_size=60),
+    happenings=st.lists(steps, max_size=60),
+    connections=st.integers(1, 4),
+    limits=st.tuples(
+        st.one_of(st.none(), st.integers(1, 3)), st.integers(0, 60 * MS), st.sampled_from([PLENTY, 0, 15])
+    ),
+)
+@example([0] * 40, [("pass", MS), ("lose", 0), ("reply", 1, 6)], 2, (2, 0, PLENTY))
+@example([MS] * 40, [("pass", 9 * MS), ("dead", 0, ConnectionResetError), ("pass", 200 * MS)], 1, (1, 5 * MS, 15))
+def test_no_message_is_ever_forgotten(gaps, happenings, connections, limits):
+    max_in_flight, warmup_ns, room = limits
+    dues = np.cumsum(gaps, dtype=np.int64).tolist()
+    with world(dues, connections, max_in_flight=max_in_flight, warmup_ns=warmup_ns, room=room) as load:
+        for happening in happenings:
+            take(load, happening)
+            load.balance()
+            assert all(len(one.pending) <= load.paced.max_in_flight for one in load.connections)
+        ended_ns = load.clock.now_ns() - START_NS
+        load.finish()
+        load.balance()
+        tally = load.tally
+        # At its very instant the alarm has sent what is due; the end takes in what was due before it.
+        exact = sum(warmup_ns <= due < ended_ns for due in dues)
+        assert exact <= tally.due <= sum(warmup_ns <= due <= ended_ns for due in dues)
+        assert tally.due == tally.sent + tally.dropped
+        assert tally.sent == tally.answered + tally.unanswered
+        assert tally.warmup_answered <= tally.warmup_sent <= sum(due < warmup_ns for due in dues)
+        assert not any(one.pending or one.waiting for one in load.connections)
+        for kernel in load.kernels:
+            assert kernel.broken is not None or messages_in(kernel.stream + kernel.queue) is not None
+        if not warmup_ns and all(kernel.broken is None for kernel in load.kernels):
+            assert sum(messages_in(kernel.stream + kernel.queue) for kernel in load.kernels) == tally.sent
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(0, 3 * MS), min_size=1, max_size=80), st.integers(1, 5), st.lists(st.integers(0, 20 * MS)))
+def test_each_wake_up_sends_all_that_is_due_whenever_it_comes(gaps, connections, naps):
+    dues = np.cumsum(gaps, dtype=np.int64).tolist()
+    with world(dues, connections) as load:
+        at_ns = 0
+        for nap_ns in naps:
+            at_ns += nap_ns
+            load.now(at_ns)
+            assert load.tally.sent == load.tally.due == sum(due <= at_ns for due in dues)
+        load.now(at_ns + dues[-1])
+        assert load.tally.sent == len(dues)
+        assert load.spent == 1
+        # In turn: no connection is ever more than one message ahead of another.
+        counts = [len(one.pending) for one in load.connections]
+        assert max(counts) - min(counts) <= 1
+
+
+# --- whose turn it is ------------------------------------------------------------------------------------------------
+
+
+def test_one_that_leaves_costs_nobody_a_turn():
+    for leaver in range(4):
+        with world([MS * k for k in range(40)], 4) as load:
+            load.now(5 * MS)
+            load.paced.leave(load.connections[leaver])
+            load.paced.leave(load.connections[leaver])
+            before = [len(one.pending) for one in load.connections]
+            load.now(6 * MS)
+            gained = [len(one.pending) - held for one, held in zip(load.connections, before, strict=True)]
+            # The last message was the third connection's.
+            assert gained.index(1) == (0 if leaver == 3 else 3)
+            load.now(11 * MS)
+            gained = [len(one.pending) - held for one, held in zip(load.connections, before, strict=True)]
+            assert sorted(gained) == [0, 2, 2, 2]
+            assert gained[leaver] == 0
+
+
+def test_one_that_joins_takes_its_turns():
+    with world([MS * k for k in range(40)], 2) as load:
+        load.now(3 * MS)
+        load.paced.join(load.open())
+        load.now(39 * MS)
+        assert [len(one.pending) for one in load.connections] == [14, 14, 12]
+
+
+def test_a_wake_up_leaves_time_for_reading():
+    with world([0] * 300, 2) as load:
+        assert load.tally.sent == SENDS_AT_ONCE, "the start is a wake-up as well"
+        assert load.armed_ns is not None
+        assert load.armed_ns < START_NS, "the rest follows at once"
+        load.armed_ns = None
+        load.wakes += 1
+        load.wake()
+        assert load.tally.sent == 2 * SENDS_AT_ONCE
+        load.ring()
+        assert load.tally.sent == 300
+        assert load.spent == 1
+
+
+# --- the three instants ----------------------------------------------------------------------------------------------
+
+
+def test_the_three_instants_of_a_message_sent_late():
+    with world([10 * MS]) as load:
+        assert load.armed_ns == START_NS + 10 * MS
+        load.now(13 * MS)
+        load.clock.advance(20 * MS)
+        load.reply()
+        load.balance()
+        assert load.tally.response_time_ns.max == load.tally.response_time_ns.min == 23 * MS
+        assert load.tally.service_time_ns.max == 20 * MS
+        assert load.tally.send_lag_ns.max == 3 * MS
+
+
+def test_a_message_belongs_to_the_warm_up_by_its_due_instant_alone():
+    """Not by when it was sent, nor by when its reply came."""
+    with world([MS, 10 * MS - 1, 10 * MS, 11 * MS], warmup_ns=10 * MS) as load:
+        load.now(30 * MS)
+        load.reply(count=4)
+        load.balance()
+        tally = load.tally
+        assert (tally.warmup_sent, tally.warmup_answered) == (2, 2)
+        assert (tally.due, tally.sent, tally.answered) == (2, 2, 2)
+        assert (tally.response_time_ns.min, tally.response_time_ns.max) == (19 * MS, 20 * MS)
+        assert tally.bytes_sent == 2 * len(FRAME)
+
+
+def test_more_replies_than_the_columns_hold_are_all_counted():
+    count = BLOCK * 2 + 5
+    with world(list(range(count))) as load:
+        load.now(MS)
+        load.reply(count=count)
+        load.balance()
+        assert load.tally.answered == count
+        assert load.tally.response_time_ns.max == MS
+
+
+def test_a_schedule_ends_before_its_end():
+    with world([MS, 2 * MS, 3 * MS], end_ns=3 * MS) as load:
+        load.now(50 * MS)
+        assert load.tally.sent == 2
+        assert load.spent == 1
+        load.end()
+        assert load.tally.due == 2
+
+
+# --- holding back ----------------------------------------------------------------------------------------------------
+
+
+def test_what_waits_for_room_keeps_its_due_instant():
+    with world([0, MS, 2 * MS, 3 * MS], max_in_flight=2) as load:
+        load.now(5 * MS)
+        assert load.kernels[0].stream == FRAME * 2
+        assert load.connections[0].in_flight == 4
+        assert (load.tally.due, load.tally.sent) == (4, 2)
+        load.now(10 * MS)
+        load.reply()
+        assert load.kernels[0].stream == FRAME * 3
+        assert not load.idle
+        load.now(20 * MS)
+        load.reply(count=2)
+        load.now(21 * MS)
+        load.reply()
+        load.balance()
+        assert load.tally.answered == 4
+        times = load.tally.response_time_ns
+        assert (times.min, times.max, times.sum) == (10 * MS, 19 * MS, (10 + 19 + 18 + 18) * MS)
+        assert load.tally.send_lag_ns.max == 17 * MS, "due at 3 ms, and there was room at 20 ms"
+        assert load.idle == [load.connections[0]]
+
+
+def test_what_has_waited_longer_than_the_time_out_is_dropped():
+    with world([0, MS, 60 * MS], max_in_flight=1) as load:
+        load.now(60 * MS)
+        load.reply()
+        load.now(2 * MS + TIMEOUT_NS)
+        load.give_up(0)
+        load.balance()
+        assert (load.tally.dropped, load.tally.sent) == (0, 2), "the second left at 60 ms and has time"
+    with world([0, 50 * MS, 120 * MS], max_in_flight=1) as load:
+        load.now(40 * MS)
+        load.reply()
+        load.now(60 * MS)
+        # The one in flight is young, and the one that waits is not overdue yet.
+        load.now(51 * MS + TIMEOUT_NS)
+        load.connections[0].pending[0] = (START_NS + 50 * MS, START_NS + 150 * MS)
+        load.connections[0].waiting.appendleft(START_NS + 50 * MS)
+        load.give_up(0)
+        assert list(load.connections[0].waiting) == [START_NS + 120 * MS]
+        assert load.tally.dropped == 1
+        assert not load.connections[0].closing
+
+
+def test_a_reply_that_is_overdue_ends_the_session_and_drops_what_waits():
+    with world([0, MS, 90 * MS], 1, max_in_flight=1) as load:
+        load.now(95 * MS)
+        load.now(TIMEOUT_NS)
+        load.give_up(0)
+        assert not load.connections[0].closing, "exactly the time-out is in time"
+        load.now(TIMEOUT_NS + 1)
+        load.give_up(0)
+        load.balance()
+        assert (load.tally.due, load.tally.sent, load.tally.dropped, load.tally.unanswered) == (3, 1, 2, 1)
+        assert load.tally.unanswered_wait_ns.max == TIMEOUT_NS + 1
+        load.reply(count=1)
+        assert load.tally.pushed == 0, "it is late, but it was asked for"
+        load.lose(0)
+        assert [fault.key for fault in load.faults] == ["reply-timeout"]
+
+
+def test_what_nobody_asked_for_is_a_push():
+    with world([0]) as load:
+        load.reply(count=3)
+        load.balance()
+        assert (load.tally.answered, load.tally.pushed) == (1, 2)
+
+
+# --- endings ---------------------------------------------------------------------------------------------------------
+
+
+def test_at_the_end_what_is_a_little_late_leaves_and_what_is_very_late_is_dropped():
+    with world([k * MS for k in range(100)]) as load:
+        load.now(0)
+        load.clock.advance(80 * MS)
+        load.end()
+        load.balance()
+        late = 80 - CATCH_UP_NS // MS
+        assert (load.tally.due, load.tally.dropped) == (80, late - 1)
+        assert load.tally.sent == 80 - late + 1
+        assert load.paced.spent
+        assert load.armed_ns is None
+
+
+def test_a_lost_connection_loses_its_own_messages_and_no_others():
+    with world([k * MS for k in range(40)], 2, max_in_flight=3) as load:
+        load.now(9 * MS)
+        assert [one.in_flight for one in load.connections] == [5, 5]
+        load.lose(0)
+        load.balance()
+        assert (load.tally.unanswered, load.tally.dropped) == (3, 2)
+        assert load.tally.unanswered_wait_ns.min >= 4 * MS
+        for at in range(10, 40):
+            load.now(at * MS)
+            load.reply(1, min(load.connections[1].in_flight, 3))
+        load.finish()
+        load.balance()
+        assert load.tally.due == 40
+        assert (load.tally.unanswered, load.tally.dropped, load.tally.answered) == (3, 2, 35)
+
+
+def test_without_a_connection_every_message_is_dropped():
+    with world([k * MS for k in range(10)], 1) as load:
+        load.now(4 * MS)
+        load.lose(0)
+        load.now(9 * MS)
+        load.finish()
+        assert (load.tally.due, load.tally.sent, load.tally.dropped, load.tally.unanswered) == (10, 5, 5, 5)
+
+
+@pytest.mark.parametrize(("error", "key"), [(ConnectionResetError, "reset"), (BrokenPipeError, "closed:1006")])
+def test_a_write_to_the_dead_is_a_drop_and_tells_of_a_reset(error, key):
+    with world([0, MS, 2 * MS]) as load:
+        load.kernels[0].broken = error()
+        load.now(2 * MS)
+        load.lose(0)
+        load.balance()
+        assert (load.tally.sent, load.tally.dropped, load.tally.unanswered) == (1, 2, 1)
+        assert [fault.key for fault in load.faults] == [key]
+
+
+def test_a_full_socket_leaves_whole_frames_in_order():
+    with world([k * MS for k in range(6)], room=15) as load:
+        load.now(6 * MS)
+        assert load.tally.sent == 6
+        assert load.kernels[0].stream == (FRAME * 2)[:15]
+        load.now(8 * MS)
+        load.make_room(0, 1000)
+        assert load.kernels[0].stream == FRAME * 6
+        assert load.tally.write_blocked_ns == 2 * MS

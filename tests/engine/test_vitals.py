@@ -1,0 +1,118 @@
+"""A worker's own state: what it used, and what held it up, lap by lap."""
+
+import gc
+import sys
+import time
+
+import pytest
+
+from ws_load_test.engine import vitals as vitals_module
+from ws_load_test.engine.vitals import Lap, Vitals
+
+MS = 1_000_000
+
+
+@pytest.fixture
+def vitals():
+    made = Vitals()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def _collector():
+    yield
+    gc.enable()
+
+
+def burn(seconds):
+    """Uses that much processor time, however long that takes."""
+    until_s = time.process_time() + seconds
+    while time.process_time() < until_s:
+        pass
+
+
+def test_a_lap_has_the_processor_time_since_the_last(vitals):
+    burn(0.05)
+    first = vitals.lap()
+    time.sleep(0.05)
+    second = vitals.lap()
+    assert 50 * MS <= first.cpu_ns < 200 * MS
+    assert second.cpu_ns < 25 * MS
+
+
+def test_a_lap_has_the_pauses_of_the_garbage_collector(vitals):
+    gc.disable()
+    kept = [[number] for number in range(200_000)]
+    vitals.lap()
+    from_ns = time.monotonic_ns()
+    gc.collect()
+    took_ns = time.monotonic_ns() - from_ns
+    lap = vitals.lap()
+    assert took_ns * 0.5 <= lap.gc_ns <= time.monotonic_ns() - from_ns
+    assert kept
+    assert vitals.lap().gc_ns == 0
+
+
+def test_closed_it_hears_of_collections_no_more():
+    before = list(gc.callbacks)
+    made = Vitals()
+    assert gc.callbacks != before
+    made.close()
+    assert gc.callbacks == before
+
+
+@pytest.fixture
+def kernel(tmp_path, monkeypatch):
+    """Files of the kernel's, to be written by hand."""
+    monkeypatch.setattr(vitals_module, "_SCHEDSTAT", tmp_path / "schedstat")
+    monkeypatch.setattr(vitals_module, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(vitals_module, "_CGROUPS", tmp_path)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "cgroup").write_text("12:cpu:/elsewhere\n0::/a/b\n")
+    (tmp_path / "schedstat").write_text("900 100 7\n")
+    (tmp_path / "a" / "b" / "cpu.stat").write_text("usage_usec 9\nnr_throttled 1\nthrottled_usec 20\nburst_usec 0\n")
+    return tmp_path
+
+
+def test_waiting_for_a_core_and_throttling_are_read_from_the_kernel(kernel, request):
+    vitals = request.getfixturevalue("vitals")
+    (kernel / "schedstat").write_text("950 350 8\n")
+    (kernel / "a" / "b" / "cpu.stat").write_text("usage_usec 9\nthrottled_usec 50\n")
+    lap = vitals.lap()
+    assert (lap.run_delay_ns, lap.throttled_ns) == (250, 30_000)
+    lap = vitals.lap()
+    assert (lap.run_delay_ns, lap.throttled_ns) == (0, 0)
+
+
+@pytest.mark.parametrize("gone", ["schedstat", "cgroup", "a/b/cpu.stat"])
+def test_what_the_kernel_does_not_tell_is_0(kernel, gone, request):
+    (kernel / gone).unlink()
+    vitals = request.getfixturevalue("vitals")
+    lap = vitals.lap()
+    assert (lap.run_delay_ns, lap.throttled_ns) == (0, 0)
+
+
+@pytest.mark.parametrize("words", ["", "nonsense", "1"])
+def test_what_cannot_be_read_is_0(kernel, words, request):
+    (kernel / "schedstat").write_text(words)
+    (kernel / "cgroup").write_text("11:cpu:/v1/only\n")
+    vitals = request.getfixturevalue("vitals")
+    assert vitals.lap().run_delay_ns == vitals.lap().throttled_ns == 0
+
+
+def test_counters_that_go_away_do_not_count_backwards(kernel, request):
+    vitals = request.getfixturevalue("vitals")
+    (kernel / "schedstat").unlink()
+    (kernel / "a" / "b" / "cpu.stat").unlink()
+    lap = vitals.lap()
+    assert (lap.run_delay_ns, lap.throttled_ns) == (0, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's files")
+def test_the_real_files_never_count_backwards(vitals):
+    for _ in range(3):
+        burn(0.002)
+        lap = vitals.lap()
+        assert min(lap.cpu_ns, lap.run_delay_ns, lap.throttled_ns, lap.gc_ns) >= 0
+        assert lap != Lap()
