@@ -116,9 +116,8 @@ class TestOneRecording:
                 "unanswered": 1,
                 "dropped": 1,
                 "pushed": 4,
-                "warmup_sent": 0,
-                "warmup_answered": 0,
             },
+            "warmup": {"sent": 0, "answered": 0},
             "bytes": {"sent": 30, "received": 20},
             "throughput_per_s": 1.5,
             "response_time_ns": times,
@@ -158,8 +157,6 @@ class TestOneRecording:
             "unanswered": 3,
             "dropped": 2,
             "pushed": 0,
-            "warmup_sent": 0,
-            "warmup_answered": 0,
         }
         assert summary["interrupted"] is True
         assert summary["verdict"]["passed"] is False
@@ -194,8 +191,7 @@ class TestOneRecording:
         made.unanswered_wait_ns.record(9000, 2)
         made.keepalive_time_ns.record(300)
         summary = summarise([recording(interval(made))])
-        assert summary["messages"]["warmup_sent"] == 7
-        assert summary["messages"]["warmup_answered"] == 6
+        assert summary["warmup"] == {"sent": 7, "answered": 6}
         assert summary["unanswered_wait_ns"]["min"] == 9000
         assert summary["keepalive_time_ns"]["count"] == 1
 

@@ -280,8 +280,8 @@ class Connection(asyncio.Protocol):
             self._blocked_ns = 0
 
     def ping(self) -> None:
-        """Sends a ping whose pong tells how long it took; one that is still unanswered is not waited for any more."""
-        if not self.closing:
+        """Sends a ping whose pong tells how long it took, unless one is still on its way."""
+        if not self.closing and not self._pinged_ns:
             self._pinged_ns = monotonic_ns()
             self._write_control(wire.PING, self._pinged_ns.to_bytes(8))
             self.write = self._write_queued

@@ -32,7 +32,7 @@ DIALS_AT_ONCE = 128
 """More would overrun the accept queues of most servers, and lost SYNs come back a second later."""
 CLOSE_TIMEOUT_S = 2.0
 """How long a target may take to answer a close frame."""
-LONGEST_SCAN_NS = NS_PER_S // 4
+LONGEST_SCAN_NS = NS_PER_S
 SHAPE_CHECK_S = 0.02
 """How often the number of connections is brought to what its shape asks."""
 
@@ -57,6 +57,7 @@ class Crew:
         """The load has begun."""
         self._dialler = Dialler(plan)
         self._dialled = 0
+        self._dialling = 0
         self._examples: dict[str, str] = {}
         self._known_examples: set[str] = set()
         self._retiring: set[LoadConnection] = set()
@@ -80,6 +81,15 @@ class Crew:
             on_spent=self._spent,
             on_idle=self._idle,
         )
+
+    @property
+    def goes_on_alone(self) -> bool:
+        """Whether messages fall due here although no connection is open.
+
+        On a schedule they do, and are dropped: others may still be connected, which only the fleet can know. Where
+        connections follow a shape, there may be new ones.
+        """
+        return isinstance(self.load, Paced) and (self.share.of > 1 or self.plan.connection_shape is not None)
 
     def cut(self) -> tuple[Tally, dict[str, str]]:
         """What has come since the last cut: counts, and a sentence for each kind of fault that was new."""
@@ -119,6 +129,7 @@ class Crew:
         connection = self.load.connection(self, expected_pong)
         number, self._dialled = self._dialled, self._dialled + 1
         self.tally.attempted += 1
+        self._dialling += 1
         try:
             took_ns = await self._dialler.dial(connection, self.share.number(number))
         except DialError as error:
@@ -135,6 +146,8 @@ class Crew:
             raise
         else:
             self.tally.connect_time_ns.record(took_ns)
+        finally:
+            self._dialling -= 1
 
     async def follow_shape(self, start_ns: int) -> None:
         """Opens and closes connections as their shape over time asks; what failed or was lost is not replaced."""
@@ -146,7 +159,7 @@ class Crew:
         async with asyncio.TaskGroup() as dials:
             while not self.finished.is_set():
                 wanted = self.share.count(round(shape.at(monotonic_ns() - start_ns)))
-                for _ in range(min(wanted + given_up - self._dialled, DIALS_AT_ONCE)):
+                for _ in range(min(wanted + given_up - self._dialled, DIALS_AT_ONCE - self._dialling)):
                     dials.create_task(self._dial())
                 given_up = max(given_up, self._dialled - wanted)
                 # Those that failed or were lost are the first to be missing, so that no more leave than must.
@@ -244,7 +257,7 @@ class Crew:
         self._retiring.discard(cast("LoadConnection", connection))
         if fault is not None:
             self._example(fault)
-        if not self.open and self.loading and self.plan.connection_shape is None:
+        if not self.open and self.loading and not self.goes_on_alone:
             self.finished.set()
 
     def connection_gone(self, connection: Connection) -> None:

@@ -136,7 +136,7 @@ class Worker:
             await self._until(measured_from_ns)
             # Earlier than meant, where there was nothing left to warm up.
             self._enter("measured", min(measured_from_ns, monotonic_ns()))
-        if self.crew.open or plan.connection_shape is not None:
+        if self.crew.open or self.crew.goes_on_alone:
             await self._until(None if plan.duration_ns is None else until_ns)
         ended_ns = min(monotonic_ns(), until_ns)
         paced.end(ended_ns)

@@ -43,6 +43,8 @@ class Conductor:
         self.lost: list[LostWorker] = []
         self.opened = 0
         """Sessions that have opened so far."""
+        self._open: Counter[int] = Counter()
+        """Sessions of each worker that are open."""
         self._places: dict[int, Place] = dict.fromkeys(range(workers), BEFORE)
         self._unready = set(range(workers))
         self._gathering: dict[Place, _Gathering] = defaultdict(_Gathering)
@@ -53,6 +55,11 @@ class Conductor:
     def ready(self) -> bool:
         """Whether every worker that lives has opened what it could."""
         return not self._unready
+
+    @property
+    def deserted(self) -> bool:
+        """Whether sessions have opened, and none is open any more."""
+        return self.opened > 0 and not any(self._open.values())
 
     @property
     def finished(self) -> bool:
@@ -80,6 +87,7 @@ class Conductor:
         for key, text in report.examples.items():
             gathering.examples.setdefault(key, text)
         self.opened += tally.opened
+        self._open[worker] += tally.opened - sum(tally.closed.values())
         if report.ready:
             self._unready.discard(worker)
         self._places[worker] = BEHIND if report.done else place
@@ -89,6 +97,7 @@ class Conductor:
         """A worker has died; returns the intervals that waited for it alone."""
         if self.is_done(worker):
             return []
+        self._open[worker] = 0
         self.lost.append(LostWorker(worker, reason, at_ns - self.started_ns))
         self._unready.discard(worker)
         self._places[worker] = BEHIND

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from ws_load_test.plan import Plan
 
 START_AFTER_NS = 50 * NS_PER_MS
-"""Time for the word to reach every worker, and for each to clear its memory."""
+"""Time for the word to reach every worker."""
+START_AFTER_NS_PER_CONNECTION = 20_000
+"""Time for a worker to look through its memory once before the load, which grows with its connections."""
 EXIT_TIMEOUT_S = 5.0
 """How long a worker may take to exit after its last report."""
 LAST_WORDS = 5
@@ -48,6 +50,7 @@ class LocalFleet:
         self._last_words: dict[int, deque[str]] = {}
         self._commanded = False
         self._killed = False
+        self._deserted = False
 
     async def run(self) -> None:
         """From the first worker's start to the last one's end.
@@ -106,25 +109,33 @@ class LocalFleet:
                 except (msgspec.DecodeError, ValueError) as error:
                     raise WorkerError(f"worker {index} wrote something that is not a report: {error}") from None
                 self._publish(intervals)
-                self._begin_when_ready()
+                self._direct()
             code = await process.wait()
             await listening
             if self._killed:
                 self.conductor.dismiss(index)
             elif not self.conductor.is_done(index):
                 self._publish(self.conductor.lose(index, self._reason(index, code), monotonic_ns()))
-                self._begin_when_ready()
+                self._direct()
         finally:
             listening.cancel()
 
-    def _begin_when_ready(self) -> None:
-        if self._commanded or not self.conductor.ready:
+    def _direct(self) -> None:
+        """Begins the load when every worker is ready, and ends it when nobody is connected any more."""
+        if self._commanded:
+            if self.conductor.deserted and self.plan.connection_shape is None and not self._deserted:
+                self._deserted = True
+                self._command(Command("stop"))
+            return
+        if not self.conductor.ready:
             return
         self._commanded = True
         # Where connections follow a shape, the first is dialled when the load begins.
         worthwhile = self.conductor.opened or self.plan.connection_shape is not None
         if worthwhile and not self.interrupted:
-            self._command(Command("start", monotonic_ns() + START_AFTER_NS))
+            connections = self.plan.connections_of(Share(0, self.plan.workers))
+            wait_ns = START_AFTER_NS + connections * START_AFTER_NS_PER_CONNECTION
+            self._command(Command("start", monotonic_ns() + wait_ns))
         else:
             self._command(Command("stop"))
 

@@ -125,9 +125,8 @@ def _counts(tally: Tally) -> dict[str, Any]:
             "unanswered": tally.unanswered,
             "dropped": tally.dropped,
             "pushed": tally.pushed,
-            "warmup_sent": tally.warmup_sent,
-            "warmup_answered": tally.warmup_answered,
         },
+        "warmup": {"sent": tally.warmup_sent, "answered": tally.warmup_answered},
         "bytes": {"sent": tally.bytes_sent, "received": tally.bytes_received},
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ws_load_test.measure.evidence import ReasonKind
+from ws_load_test.measure.evidence import ReasonKind, percent
 from ws_load_test.measure.health import judge
 from ws_load_test.report.lines import NOTHING, sentence, wrapped
 from ws_load_test.units import show_count, show_duration
@@ -53,13 +53,9 @@ def _late(word: str, lag: Histogram) -> list[str]:
 def _processor(shares: list[float]) -> str:
     if not shares:
         return f"processor {NOTHING}"
-    text = f"{_percent(max(shares))} of a core"
+    text = f"{percent(max(shares))} of a core"
     if len(shares) < 2:
         return f"{text}, one worker"
     if len(shares) > _MOST_WORKERS_NAMED:
-        return f"{text} by the busiest of {show_count(len(shares))} workers, {_percent(min(shares))} by the idlest"
-    return f"{text} by the busiest of {len(shares)} workers: {', '.join(map(_percent, shares))}"
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")
+        return f"{text} by the busiest of {show_count(len(shares))} workers, {percent(min(shares))} by the idlest"
+    return f"{text} by the busiest of {len(shares)} workers: {', '.join(map(percent, shares))}"

@@ -145,7 +145,7 @@ def _lost_workers(recordings: Sequence[Recording]) -> list[Text]:
 def _requests(summary: dict[str, Any]) -> list[Text]:
     messages = summary["messages"]
     rows = [(word, messages[word]) for word in ("due", "sent", "answered", "unanswered", "dropped", "pushed")]
-    warmup = [(f"warm-up {word}", messages[f"warmup_{word}"]) for word in ("sent", "answered")]
+    warmup = [(f"warm-up {word}", summary["warmup"][word]) for word in ("sent", "answered")]
     if any(count for _, count in warmup):
         rows += warmup
     failing = {"unanswered", "dropped"}
