@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from ws_load_test.measure.digest import digest
+from ws_load_test.measure.evidence import ReasonKind
 from ws_load_test.measure.evidence import ReasonKind as Kind
 from ws_load_test.measure.health import judge
 from ws_load_test.measure.recording import Header, Interval, Recording, Trailer, WorkerLoad
@@ -98,6 +99,14 @@ def test_an_empty_recording_has_no_reasons():
 
 
 class TestProcessor:
+    def test_a_run_that_is_over_at_once_tells_nothing(self):
+        def used(length_ns):
+            busy = WorkerLoad(0, length_ns, length_ns)
+            return found(recording((tally(), [busy])), kind=ReasonKind.PROCESSOR)
+
+        assert used(499_999_999) is None
+        assert used(500_000_000) is not None
+
     @pytest.mark.parametrize(("cpu", "delay"), [(0.95, 0), (1.02, 0), (0.85, 0.10), (0.75, 0.20)])
     def test_a_worker_that_needs_its_whole_core_binds(self, cpu, delay):
         reason = found(working(load(cpu, delay=delay), made=LATE), kind=Kind.PROCESSOR)

@@ -81,7 +81,8 @@ class TestWriting:
         assert (first["kind"], first["format"]) == ("header", 1)
         shape = ["kind", "index", "phase", "from_ns", "to_ns", "measured_ns", "tally", "workers", "examples"]
         assert all(list(line) == shape for line in middle)
-        assert middle[1]["workers"][1] == {"worker": 1, "cpu_ns": 8, "wall_ns": 9}
+        nothing = {"run_delay_ns": 0, "throttled_ns": 0, "gc_ns": 0}
+        assert middle[1]["workers"][1] == {"worker": 1, "cpu_ns": 8, "wall_ns": 9, **nothing}
         assert middle[0]["examples"] == {}
         assert middle[1]["examples"] == {"reset": "the peer reset the connection"}
         assert middle[1]["tally"]["response_time_ns"]["hdr"].startswith("HISTF")

@@ -186,9 +186,12 @@ class FloodConnection(Connection):
         return True
 
     def abandoned(self) -> None:
-        """Counts what was in flight as unanswered."""
-        measured_from_ns = self.owner.samples.measured_from_ns
-        self.owner.tally.unanswered += sum(count for sent_ns, count in self.pending if sent_ns >= measured_from_ns)
+        """Counts what was in flight as unanswered, with the time that it has waited."""
+        tally, measured_from_ns, now_ns = self.owner.tally, self.owner.samples.measured_from_ns, monotonic_ns()
+        for sent_ns, count in self.pending:
+            if sent_ns >= measured_from_ns:
+                tally.unanswered += count
+                tally.unanswered_wait_ns.record(max(0, now_ns - sent_ns), count)
         self.pending.clear()
         self.in_flight = 0
         self.flood.on_idle(self)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BUSY = 0.95
 """Of a core: what is missing to a whole one goes to interrupts and to the reports a worker writes."""
+SHORTEST_NS = 500_000_000
+"""Measured for less than this, a worker has hardly done more than begin, and beginnings are busy."""
 BUSY_TIME = 0.25
 """Of the measured time: a load that grows may reach the limit only near its end, and a second alone may be chance."""
 WANTED_BY_A_FLOOD = 0.90
@@ -75,6 +77,8 @@ def _processor(evidence: Evidence) -> Iterator[Reason]:
     starved: list[tuple[int, float]] = []
     waiting: list[tuple[int, float]] = []
     for loads in evidence.digest.worker_loads():
+        if sum(load.wall_ns for load in loads) < SHORTEST_NS:
+            continue
         number = loads[0].worker
         cpu, delay = (_part(loads, room) for room in ("cpu_ns", "run_delay_ns"))
         # A flood takes what it gets; a schedule that is kept has enough, however long its worker waits in between.
