@@ -113,6 +113,8 @@ class FaultyServer:
             for task in tuple(tasks):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            # From Python 3.12 a gathering of what is done gives the loop no turn, in which the tasks are forgotten.
+            await asyncio.sleep(0)
         await server.wait_closed()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
