@@ -12,22 +12,6 @@ monotonic_ns = time.monotonic_ns
 """Nanoseconds on CLOCK_MONOTONIC: the same for all processes of a machine, so workers can share a start."""
 
 
-class Clock(Protocol):
-    """Whatever tells the time in monotonic nanoseconds; tests pass one that they move by hand."""
-
-    def now_ns(self) -> int:
-        """The present instant."""
-        ...
-
-
-class MonotonicClock:
-    """The machine's own clock."""
-
-    def now_ns(self) -> int:
-        """The present instant, `monotonic_ns`."""
-        return monotonic_ns()
-
-
 class Alarm(Protocol):
     """Calls back at an instant; armed again, it forgets the one before."""
 

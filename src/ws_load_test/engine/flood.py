@@ -33,8 +33,6 @@ _LAST_ROW = BLOCK - 1
 class Flood:
     """What the connections of one worker share: the frames, and how many messages may still leave."""
 
-    on_schedule = False
-
     def __init__(self, frames: memoryview, in_flight: int, on_idle: Callable[[FloodConnection], None]) -> None:
         frame_bytes = len(frames) // in_flight
         # Bytes where they are few, since they are cheaper to hand over; views of one copy where they are many.
