@@ -8,15 +8,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from typing import Any
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 FIN, RESERVED_BITS, OPCODE_BITS, MASKED = 0x80, 0x70, 0x0F, 0x80
+RSV1 = 0x40
+"""Set on the first frame of a compressed message (RFC 7692, section 6)."""
 LENGTH_IS_16_BIT, LENGTH_IS_64_BIT = 126, 127
 LARGEST_CONTROL_PAYLOAD = 125
 """RFC 6455, section 5.5: a control frame's payload is at most 125 bytes."""
 
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, NO_CODE, ABNORMAL = 1000, 1001, 1002, 1005, 1006
 INVALID_PAYLOAD, TOO_BIG, INTERNAL_ERROR = 1007, 1009, 1011
+_SMALL_PAYLOAD = 1024
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -71,3 +75,53 @@ def client_frame(opcode: int, payload: bytes = b"") -> bytes:
 def close_payload(code: int, reason: str = "") -> bytes:
     """The body of a close frame (RFC 6455, section 5.5.1); a reason is cut to what a control frame holds."""
     return code.to_bytes(2) + reason.encode()[: LARGEST_CONTROL_PAYLOAD - 2].decode(errors="ignore").encode()
+
+
+class Encoder:
+    """Makes a client's frames of payloads that differ, faster than `client_frame`: masks repeat for each size.
+
+    RFC 6455, section 5.3 wants a fresh mask for each frame, to protect proxies from pages in browsers; the generator
+    is no such page, and choosing and spreading a mask would cost more than the rest of the frame.
+    """
+
+    def __init__(self, opcode: int, rsv: int = 0) -> None:
+        """Takes the opcode of all its frames, and the reserved bits in their place (0x70)."""
+        self._first = FIN | (rsv & RESERVED_BITS) | opcode
+        self._most = LARGEST_CONTROL_PAYLOAD if opcode >= CLOSE else (1 << 63) - 1
+        self._key = os.urandom(4)
+        self._known: dict[int, tuple[bytes, int]] = {}
+        """For each size: what stands before the payload, and the mask over all of it."""
+        self._spread: Any = None
+        """The mask over the largest of the payloads that are not small."""
+
+    def frame(self, payload: bytes) -> bytes:
+        """One frame. Raises ValueError for a control frame that would be too long (RFC 6455, section 5.5)."""
+        size = len(payload)
+        known = self._known.get(size)
+        if known is None:
+            if size > self._most:
+                raise ValueError(f"a control frame carries at most {self._most} bytes, not {size}")
+            if size > _SMALL_PAYLOAD:
+                return self._large(payload)
+            key = os.urandom(4)
+            known = self._head(size) + key, int.from_bytes((key * (size // 4 + 1))[:size], "little")
+            self._known[size] = known
+        head, mask = known
+        return head + (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")
+
+    def _head(self, size: int) -> bytes:
+        if size < LENGTH_IS_16_BIT:
+            return bytes((self._first, MASKED | size))
+        if size < 1 << 16:
+            return bytes((self._first, MASKED | LENGTH_IS_16_BIT)) + size.to_bytes(2)
+        return bytes((self._first, MASKED | LENGTH_IS_64_BIT)) + size.to_bytes(8)
+
+    def _large(self, payload: bytes) -> bytes:
+        """The same by vector arithmetic, which is faster from about a kilobyte on."""
+        import numpy as np  # noqa: PLC0415 - plans are read without it
+
+        size = len(payload)
+        if self._spread is None or len(self._spread) < size:
+            self._spread = np.resize(np.frombuffer(self._key, dtype=np.uint8), size)
+        masked = np.frombuffer(payload, dtype=np.uint8) ^ self._spread[:size]
+        return b"".join((self._head(size), self._key, masked.data))

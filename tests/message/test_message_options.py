@@ -1,0 +1,212 @@
+"""From options to messages: what they describe, and everything that may be wrong with them."""
+
+from pathlib import Path
+
+import pytest
+
+from ws_load_test.message import FirstMessage, Sizes
+from ws_load_test.message_options import READERS, doubts, read_first_messages, read_message
+
+
+def read(**options):
+    """The message, and its problems as text; options as the command line gives them."""
+    problems = []
+    values = {name: READERS[name](value) if name in READERS else value for name, value in options.items()}
+    return read_message(values, problems), [str(problem) for problem in problems]
+
+
+def right(**options):
+    found, problems = read(**options)
+    assert not problems
+    return found
+
+
+@pytest.fixture
+def users(tmp_path):
+    path = tmp_path / "users.csv"
+    path.write_text("token,größe\nsesame,1\nabc,2\n")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "text, 4 B"),
+        ({"message": "hello", "binary": True}, "binary, 5 B"),
+        ({"ping": True}, "a ping frame with 4 B of payload; its pong is the reply"),
+        ({"message": "{id} {}"}, "text, 7 B"),
+        ({"message": '{"id": {seq}}'}, "text, about 13 B, with the field seq"),
+        ({"message": ["a", "b"]}, "2 texts in turn"),
+        (
+            {"message": ["{seq}", "{feed.token} {seq}"], "weights": "3,1", "feed": "users"},
+            "2 texts in turn, weights 3:1, with fields seq and feed.token",
+        ),
+        ({"message": ["a", "b"], "binary": True}, "2 binary messages in turn"),
+        ({"size": "1kB"}, "text, 1 kB"),
+        ({"size": "100..1000"}, "text of 100 B to 1 kB, uniform"),
+        ({"size": "exp:1kB", "binary": True}, "binary of 1 kB on average, exponential"),
+        ({"size": "normal:1kB,200B"}, "text of 1 kB on average, normal with a deviation of 200 B"),
+        ({"size": "0..125", "ping": True}, "ping frame of 0 B to 125 B, uniform"),
+        (
+            {"message": "{now_ms}", "ping": True},
+            "a ping frame with about 13 B of payload; its pong is the reply, with the field now_ms",
+        ),
+    ],
+)  # fmt: skip
+def test_messages_in_words(options, words, users):
+    found = right(**{**options, **({"feed": users} if "feed" in options else {})})
+    assert found.describe() == words
+    assert found.varies == ("field" in words or "turn" in words or words.endswith(("uniform", "tial", "200 B")))
+
+
+def test_sizes_are_known_or_estimated(users):
+    fixed = right(message=["abc", "abcdefghi"], weights="2,1")
+    assert (fixed.size_bytes, fixed.most_bytes) == (5, 9)
+    filled = right(message="{uuid}{random:4}")
+    assert (filled.size_bytes, filled.most_bytes) == (40, 40)
+    fed = right(message="{feed.token}", feed=users)
+    assert (fed.size_bytes, fed.most_bytes) == (4, 12)
+    drawn = right(size="100..1000")
+    assert (drawn.size_bytes, drawn.most_bytes, drawn.payload) == (550, 1000, b"")
+    assert right(message="äöü").most_bytes == 6
+
+
+def test_files_and_directories(tmp_path):
+    folder = tmp_path / "messages"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "b.json").write_text('{"id": {seq}}')
+    (folder / "a.json").write_text("first")
+    found = right(message=[f"@{folder}", "last {", f"@{folder / 'b.json'}"])
+    assert (found.payload, *found.others) == (b"first", b'{"id": {seq}}', b"last {", b'{"id": {seq}}')
+    assert found.templated == (False, True, False, True)
+    raw = right(message=[f"@{folder}", "{seq}"], binary=True)
+    assert raw.templated == (False, False, True)
+
+
+def test_what_is_given_as_text_may_have_fields_in_a_binary_run():
+    assert right(message="{seq}", binary=True).fields == ("seq",)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"message": "{random:x}"}, ["--message: {random:x}: write a number of letters"]),
+        ({"message": ["{int:9..1}", "{int:9..1}", "{feed.x}"]}, ["--message: {int:9..1}", "--message: {feed.x}"]),
+        ({"url": "ws://{feed.a}"}, ["URL: {feed.a} needs a feed"]),
+        ({"header": (("X-Token", "{feed.a}"),)}, ["--header: {feed.a} needs a feed"]),
+        ({"first_message": ["{random:x}"]}, ["--first-message: {random:x}"]),
+        ({"message": "{feed.tokn}", "feed": "users"}, ["--message: {feed.tokn}: the feed has no such column"]),
+        ({"feed": "/nowhere.csv", "message": "{feed.a}"}, ['--feed: cannot read "/nowhere.csv"']),
+        ({"feed_order": "random"}, ["--feed-order: there is no feed; add --feed FILE"]),
+        ({"weights": "1,2"}, ["--weights: there is one message"]),
+        ({"weights": "1,2", "size": "1..9"}, ["--weights: there is one message"]),
+        ({"message": ["a", "b"], "weights": "1,2,3"}, ["--weights: there are 3 of them, but 2 messages"]),
+        ({"message": "@/nowhere"}, ['--message: cannot read "/nowhere"']),
+        ({"message": "@"}, ['--message: cannot read ""']),
+        ({"message": "\udcff"}, ["--message: is not UTF-8 text"]),
+        ({"message": "{random:126}", "ping": True}, ["--ping: a ping carries at most 125 bytes (RFC 6455"]),
+        ({"message": ["x", "x" * 126], "ping": True}, ["--ping: a ping carries at most 125 bytes"]),
+        ({"size": "0..126", "ping": True}, ["--ping: a ping carries at most 125 bytes"]),
+        ({"size": "exp:3", "ping": True}, ["--ping: a ping carries at most 125 bytes"]),
+    ],
+)  # fmt: skip
+def test_problems_name_their_option(options, says, users):
+    if options.get("feed") == "users":
+        options = {**options, "feed": users}
+    _, problems = read(**options)
+    assert len(problems) == len(says)
+    for problem, begin in zip(problems, says, strict=True):
+        assert problem.startswith(begin)
+
+
+def test_a_directory_without_files_and_files_that_are_no_text(tmp_path):
+    assert read(message=f"@{tmp_path}")[1] == [f'--message: there are no files in "{tmp_path}"']
+    (tmp_path / "raw").write_bytes(b"\xff")
+    assert read(message=f"@{tmp_path / 'raw'}")[1] == [
+        "--message: the file is not UTF-8 text; add --binary to send it as it is"
+    ]
+    assert str(tmp_path / "raw") in read(message=f"@{tmp_path}")[1][0]
+    assert right(message=f"@{tmp_path}", binary=True).payload == b"\xff"
+
+
+def test_a_feed_is_checked_with_the_columns_that_are_used(tmp_path):
+    path = tmp_path / "f.jsonl"
+    path.write_text('{"a": 1, "b": 2}\n{"a": 3}\n')
+    assert right(message="{feed.a}", feed=str(path)).feed.used == ("a",)
+    assert 'line 2 lacks "b"' in read(message="x", feed=str(path), url="ws://h/{feed.b}")[1][0]
+
+
+def test_a_ping_from_a_feed_may_fit(users):
+    with Path(users).open("a") as file:
+        file.write("x" * 100 + ",3\n")
+    assert right(message="{feed.token}", ping=True, feed=users).most_bytes <= 125
+
+
+def test_first_messages(tmp_path):
+    (tmp_path / "login").write_text('{"token": "{feed.token}"}')
+    problems = []
+    values = {"first_message": ("hello {seq}", f"@{tmp_path / 'login'}")}
+    assert read_first_messages(values, problems) == (
+        FirstMessage(b"hello {seq}", templated=True),
+        FirstMessage(b'{"token": "{feed.token}"}', templated=True),
+    )
+    (tmp_path / "raw").write_bytes(b"\xff")
+    assert read_first_messages({"first_message": (f"@{tmp_path / 'raw'}", "@/nowhere")}, problems) == ()
+    assert [problem.option for problem in problems] == ["--first-message"] * 2
+    raw = {"first_message": (f"@{tmp_path / 'raw'}", "hello {seq}"), "binary": True}
+    assert read_first_messages(raw, []) == (FirstMessage(b"\xff"), FirstMessage(b"hello {seq}", templated=True))
+    assert "--first-message: {feed.token} needs a feed; add --feed FILE" in read(**values)[1]
+
+
+def test_what_is_doubtful(users):
+    values = {"message": ("{sequence}", "{seq}"), "feed": users, "header": (("X", "{tokn}"),)}
+    assert doubts(right(**values), values) == (
+        "--message: {sequence} is sent as it is; did you mean {seq}?",
+        "--header: {tokn} is sent as it is; did you mean {feed.token}?",
+        "--feed: no field uses it; write {feed.token} where a value belongs",
+    )
+    assert doubts(right(message="{seq}"), {}) == ()
+    assert doubts(right(message="{zap}", binary=True), {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("weights", "3, 1", (3, 1)),
+        ("weights", [3, 1], (3, 1)),
+        ("weights", 2, (2,)),
+        ("size", "1kB", 1000),
+        ("size", 64, 64),
+        ("size", "1kB..2kB", Sizes("uniform", 1000, 2000)),
+        ("size", "normal: 1kB, 200B", Sizes("normal", 1000, 200)),
+        ("size", "exp:1kB", Sizes("exponential", 1000)),
+        ("message", "a", ("a",)),
+        ("message", ["a", "b"], ("a", "b")),
+        ("feed_order", "random", "random"),
+    ],
+)
+def test_values(name, given, value):
+    assert READERS[name](given) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "says"),
+    [
+        ("weights", "3,x", "for example 3,1"),
+        ("weights", "0,1", "for example 3,1"),
+        ("weights", True, "no weights"),
+        ("weights", "99999,2", "add up to more than"),
+        ("size", "9..1", "write 1..9"),
+        ("size", "2GiB", "is not a size"),
+        ("size", "0..2000MiB", "larger than the 1 GiB"),
+        ("size", "normal:1kB", "write for example 1kB, 100..1000"),
+        ("size", "exp:0", "always 0"),
+        ("size", "zipf:1", "write for example"),
+        ("feed_order", "backwards", "write round-robin, random or connection"),
+        ("message", [], "names no message"),
+        ("message", 5, "is not text"),
+    ],
+)
+def test_values_that_are_refused(name, given, says):
+    with pytest.raises((ValueError, TypeError), match=says):
+        READERS[name](given)
