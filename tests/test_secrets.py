@@ -10,7 +10,8 @@ import pytest
 
 from ws_load_test import Plan, PlanError
 from ws_load_test.cli import main
-from ws_load_test.plan import HIDDEN, Target
+from ws_load_test.hiding import HIDDEN, Hider, looks_like_token, public_url
+from ws_load_test.target import Target
 from ws_load_test.testing import FaultyServer, behaviours
 
 SECRETS = ("pa55word", "t0ken", "k3y", "b3arer", "c00kie", "h3ader", "pa%35word")
@@ -65,6 +66,119 @@ def test_headers_that_carry_credentials_are_hidden(name):
 def test_what_is_no_secret_stays_as_it_was():
     target = Target(url="wss://h:8/a/b?room=7&q=a%20b", headers=(("Origin", "http://x"),), subprotocols=("p",))
     assert target.public() == target
+
+
+TOKENS = [
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmN",
+    "550e8400-e29b-41d4-a716-446655440000",
+    "9f86d081884c7d659a2feaa0c55ad015",
+    "sk_live_51HbXQ2eZvKYlo2C",
+    "AKIAIOSFODNN7EXAMPLE",
+    "dGhpcyBpcyBhIHNlY3JldA==",
+    "1234567890123456",
+    "hQvLkPzXwTrNbMsDfGjK",
+    "x" * 41,
+]
+HARMLESS = [
+    "",
+    "7",
+    "red",
+    "blue-room-2024",
+    "market-data-stream-v2-2024",
+    "notifications",
+    "internationalization",
+    "subscribeToMarketDataStream",
+    "graphql-transport-ws",
+    "mqtt",
+    "v12.stomp",
+    "room2024",
+    "2024-01-31T10:00:00Z",
+    "application/json",
+    "Mozilla/5.0 (X11; Linux x86_64)",
+    "{feed.token}",
+    "{random:8}-{uuid}",
+    "https://app.example:8443/path",
+]
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_what_looks_like_a_token_is_hidden_wherever_it_stands(token):
+    assert looks_like_token(token)
+    target = Target(
+        url=f"wss://h/live/{token}/x?room=7&q={token}&{token}",
+        headers=(("X-Anything", token), ("X-Other", f"v1 {token}"), ("Origin", f"https://h/{token}")),
+        subprotocols=("v1", token),
+    )
+    text = repr(target.public()) + str(target.describe())
+    assert token not in text
+    assert "/live/***/x?room=7&q=***" in text
+    assert Hider(target.secrets()).hide(f"bad token {token}!") == "bad token ***!"
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_is_short_or_made_of_words_is_shown(text):
+    target = Target(url=f"wss://h/a/{text}?q={text}", headers=(("X-Colour", text), ("Origin", "http://x")))
+    assert target.public() == target
+    assert not target.secrets()
+
+
+@pytest.mark.parametrize("before", ["token", "tokens", "api-key", "access_token", "sessions", "jwt", "secret", "Key"])
+def test_what_follows_a_telling_segment_is_hidden(before):
+    assert public_url(f"wss://h/v1/{before}/t0ken/x") == f"wss://h/v1/{before}/***/x"
+
+
+def test_credentials_are_hidden_however_short():
+    target = Target(
+        url="ws://h/", cookies=("a=c00kie", "b={feed.id}"), user="joe:k3y", bearer="t0ken", proxy="http://joe:k3y@p:1"
+    )
+    assert_no_secret(repr(target.public()))
+    assert_no_secret(str(target.describe()))
+    assert target.public().cookies == ("a=***", "b={feed.id}")
+    assert target.public().proxy == "http://***@p:1"
+
+
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [("Bearer {feed.token}", True), ("{feed.token}", True), ("{feed.token}-b3arer", False), ("{b3arer}", False)],
+)
+def test_fields_are_names_and_shown(field, shown):
+    target = Target(url="ws://h/", headers=(("Authorization", field),), bearer=field)
+    assert target.public().headers == (("Authorization", field if shown else HIDDEN),)
+    assert target.public().bearer == (field if shown else HIDDEN)
+
+
+# --- what others say ---------------------------------------------------------------------------------------------
+
+
+def test_secrets_that_a_target_echoes_are_taken_out():
+    target = Target(
+        url="wss://joe:pa%35word@h/token/p4th?access_token=t0ken%2F1",
+        headers=(("Authorization", "Bearer b3arer"), ("Cookie", "id=c00kie; x=y"), ("X-Colour", "mauve")),
+        cookies=("sid=c00kie2",),
+        user="ann:h3ader",
+        proxy="http://prox:pr0xy@p",
+    )
+    hider = Hider(target.secrets())
+    credentials = base64.b64encode(b"joe:pa5word").decode()
+    for secret in ("pa%35word", "pa5word", "p4th", "t0ken%2F1", "t0ken/1", "b3arer", "c00kie", "c00kie2", "h3ader"):
+        assert hider.hide(f"said {secret}.") == "said ***.", secret
+    for secret in ("B3ARER", credentials, "pr0xy", base64.b64encode(b"ann:h3ader").decode()):
+        assert hider.hide(f"said {secret}.") == "said ***.", secret
+    assert hider.hide("mauve Bearer id y") == "mauve Bearer id y"
+
+
+def test_values_of_a_feed_are_taken_out_and_short_ones_left():
+    hider = Hider()
+    assert hider.hide("closed with 1008 t0ken-9 7", ["t0ken-9", "7", "", "close"]) == "***d with 1008 *** 7"
+    assert hider.hide("nothing known") == "nothing known"
+    assert hider.hide("GET /a%20b%2fc", ["a b/c"]) == "GET /***", "as it stands in a URL"
+    assert Hider(["a.c+", "aXc"]).hide("abc a.c+") == "abc ***", "no secret is a pattern"
+    assert Hider(["long-secret", "long-secret-and-more"]).hide("long-secret-and-more") == "***"
+
+
+def test_the_text_around_a_field_is_a_secret_too():
+    target = Target(url="ws://h", headers=(("Authorization", "Bearer pre-{feed.token}-p0st"),))
+    assert Hider(target.secrets()).hide("pre-1234-p0st", ["1234"]) == "*********"
 
 
 @pytest.mark.parametrize("user_info", ["pa55word", "joe:pa55word", "joe:pa55word@x", ":pa55word"])

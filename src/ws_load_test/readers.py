@@ -6,29 +6,17 @@ Each reader raises ValueError with what to write instead.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from ipaddress import ip_network
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from ws_load_test.pace import Arrivals, Shape, Stage
-from ws_load_test.plan import DEFAULT_PORTS
 from ws_load_test.units import parse_bytes, parse_duration_ns, parse_rate_per_s
 
 LARGEST_PAYLOAD = 1 << 30
 LARGEST_BIND = 65_536
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_OURS = {
-    "host",
-    "upgrade",
-    "connection",
-    "sec-websocket-key",
-    "sec-websocket-version",
-    "sec-websocket-protocol",
-    "content-length",
-}
 
 
 def number(value: Any) -> int:
@@ -96,6 +84,8 @@ def texts(value: Any) -> tuple[str, ...]:
     """One text, or several."""
     if isinstance(value, str):
         return (value,)
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f'"{value}" is not text')  # noqa: TRY004 - collected as a problem
     return tuple(text(one) for one in value)
 
 
@@ -107,66 +97,6 @@ def file(value: Any) -> str:
             return str(path)
     except OSError as error:
         raise ValueError(f'cannot read "{path}": {error.strerror}') from None
-
-
-def url(value: Any) -> str:
-    """A WebSocket URL (RFC 6455, section 3)."""
-    written = text(value).strip()
-    hint = "write ws://host:port/path or wss://…"
-    if any(character.isspace() or not character.isprintable() for character in written):
-        raise ValueError(f"a URL holds no spaces or control characters; {hint}")
-    try:
-        parts = urlsplit(written)
-        port = parts.port
-        if parts.hostname:
-            parts.hostname.encode("idna")
-    except ValueError as error:
-        # The error's written may quote the URL's password, so only what is known to be harmless is told.
-        reason = "its port is not a number from 1 to 65535" if "ort" in str(error) else "its host is malformed"
-        raise ValueError(f"not a URL: {reason}; {hint}") from None
-    if parts.scheme.lower() not in DEFAULT_PORTS:
-        # Without user info and query, which may be secrets.
-        shown = written.partition("?")[0].rpartition("@")[2]
-        wrong = f'"{parts.scheme}://"' if parts.scheme and "://" in written else f'"{shown}" without a scheme'
-        raise ValueError(f"{wrong} is not a WebSocket URL; {hint}")
-    if not parts.hostname or port == 0:
-        raise ValueError(f"the URL names no {'usable port' if parts.hostname else 'host'}; {hint}")
-    if parts.fragment:
-        raise ValueError("a WebSocket URL has no fragment (RFC 6455, section 3); write %23 for a #")
-    return written
-
-
-def headers(value: Any) -> tuple[tuple[str, str], ...]:
-    """Headers, as lines or as a table."""
-    if isinstance(value, Mapping):
-        pairs = [(str(name), str(text)) for name, text in value.items()]
-    else:
-        pairs = []
-        for line in texts(value):
-            name, colon, text = line.partition(":")
-            if not colon:
-                raise ValueError('a header without a colon; write for example "Authorization: Bearer …"')
-            pairs.append((name.strip(), text.strip()))
-    for name, text in pairs:
-        if not _TOKEN.fullmatch(name):
-            # Not quoted: where the colon is in the wrong place, what stands before it may be a secret.
-            raise ValueError('what stands before the colon is no header; write for example "Authorization: Bearer …"')
-        if not text.isprintable() or not text.isascii():
-            raise ValueError(f"the value of {name} holds characters that a header cannot carry")
-        if name.lower() in _OURS - {"host"}:
-            raise ValueError(f"{name} is set by the WebSocket handshake itself")
-    return tuple(pairs)
-
-
-def subprotocols(value: Any) -> tuple[str, ...]:
-    """Names of subprotocols, one or several in a text."""
-    names = tuple(name.strip() for text in texts(value) for name in text.split(","))
-    for name in names:
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f'"{name}" is not the name of a subprotocol')
-    if len(set(names)) != len(names):
-        raise ValueError("a subprotocol is named twice (RFC 6455, section 4.1 wants them distinct)")
-    return names
 
 
 def stages(value: Any, read_amount: Callable[[Any], float]) -> Shape:

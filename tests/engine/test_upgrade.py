@@ -13,7 +13,8 @@ from websockets.server import ServerProtocol
 from ws_load_test import Plan, wire
 from ws_load_test.engine.dial import Dialler
 from ws_load_test.engine.flood import Flood, FloodConnection
-from ws_load_test.engine.upgrade import LARGEST_RESPONSE_HEAD_BYTES, DialError, Upgrade, request_headers
+from ws_load_test.engine.request import DialError, Redirected, Requests
+from ws_load_test.engine.upgrade import LARGEST_RESPONSE_HEAD_BYTES, Upgrade
 from ws_load_test.measure.samples import Samples
 from ws_load_test.measure.tally import Tally
 from ws_load_test.testing import FaultyServer
@@ -38,14 +39,16 @@ class Exchange:
         self.target = Plan.of(url, **options).target
         self.early = []
         self.wire = Wire()
-        self.upgrade = Upgrade(self.target, request_headers(self.target), self._take_over)
+        self.deflate = None
+        self.upgrade = Upgrade(Requests(self.target).of(0), self._take_over)
         self.upgrade.connection_made(self.wire)
         self.request = self.wire.written
         lines = self.request.split(b"\r\n")
         self.key = next(line.split()[1].decode() for line in lines if line.lower().startswith(b"sec-websocket-key:"))
 
-    def _take_over(self, transport, early):
+    def _take_over(self, transport, early, deflate):
         assert transport is self.wire
+        self.deflate = deflate
         assert self.upgrade.done.done(), "the instant is known before anything else is read"
         self.early.append(early)
 
@@ -265,6 +268,7 @@ MOVED = {
     "fragment hidden": (f"https://new.example/path#{HIDDEN}", "https://new.example/path"),
     "user info hidden": (f"https://ann:{HIDDEN}@new.example/path", "https://new.example/path"),
     "relative": ("/login", "/login"),
+    "a token in the path hidden": ("/token/" + HIDDEN, "/token/***"),
 }
 
 
@@ -274,6 +278,7 @@ def test_a_redirect_is_told_without_its_secrets(location, told):
     exchange.receive(response(302, {"Location": location}, "Found"))
     assert exchange.fault.key == "upgrade-rejected:302"
     assert exchange.fault.text == f"answered the upgrade with 302 Found to {told}"
+    assert isinstance(exchange.upgrade.done.exception(), Redirected)
 
 
 NOT_HTTP = {
@@ -368,9 +373,9 @@ def test_a_session_granted_as_the_time_runs_out_is_open_and_not_also_failed():
         go.set()
         # The loop is busy while the answer comes and the time runs out; then it learns of both at once.
         time.sleep(max(0, deadline - time.monotonic()))  # noqa: ASYNC251
-        took_ns = await dialling
+        took = await dialling
         assert owner.opened == [connection]
-        assert took_ns > 0
+        assert took.total_ns > took.upgrade_ns > 0
         connection.close()
         await owner.gone.wait()
         assert owner.tally.closed == {"1000": 1}

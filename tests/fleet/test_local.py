@@ -103,6 +103,7 @@ def test_stop_waits_for_replies_and_kill_does_not():
         "unanswered": 0,
         "dropped": 0,
         "pushed": 0,
+        **dict.fromkeys(("duplicates", "late", "mismatched", "out_of_order", "skipped"), 0),
     }
     assert took_s > 0.3
     with FaultyServer(behaviours.never_answers) as server:

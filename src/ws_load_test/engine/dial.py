@@ -1,48 +1,57 @@
-"""From an address to an open session: resolve, connect, TLS, upgrade; each step's failing has its own name."""
+"""From an address to an open session: resolve, connect, proxy, TLS, upgrade; each has its time and its failings."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 from ws_load_test.clock import monotonic_ns
-from ws_load_test.engine.sources import Route, bind, routes
-from ws_load_test.engine.upgrade import DialError, Upgrade, request_headers
-from ws_load_test.errors import Fault, FaultKind, UsageError, host_failing
+from ws_load_test.engine.names import Names, is_address
+from ws_load_test.engine.proxy import Proxy
+from ws_load_test.engine.request import DialError, Redirected, Requests, Trail
+from ws_load_test.engine.sources import bind
+from ws_load_test.engine.tls import Context, new_context, tls_context, tls_fault
+from ws_load_test.engine.upgrade import Upgrade
+from ws_load_test.errors import Fault, FaultKind, host_failing
+from ws_load_test.target import host_and_port
 from ws_load_test.units import show_duration
 
 if TYPE_CHECKING:
-    from ws_load_test.engine.connection import Connection
-    from ws_load_test.plan import Plan, Target
+    from ws_load_test.engine.deflate import Deflate
+    from ws_load_test.engine.request import Fill, Request
+    from ws_load_test.engine.session import Session
+    from ws_load_test.engine.upgrade import TakeOver
+    from ws_load_test.plan import Plan
 
 _TIMED_OUT = {
-    "connect": FaultKind.CONNECT_TIMEOUT,
-    "tls": FaultKind.TLS,
-    "upgrade": FaultKind.UPGRADE_TIMEOUT,
+    "dns": (FaultKind.DNS_TIMEOUT, "has a name that did not resolve"),
+    "connect": (FaultKind.CONNECT_TIMEOUT, "did not take the TCP connection"),
+    "proxy": (FaultKind.PROXY, "is behind a proxy that did not open the way to it"),
+    "tls": (FaultKind.TLS_TIMEOUT, "did not finish the TLS handshake"),
+    "upgrade": (FaultKind.UPGRADE_TIMEOUT, "did not answer the upgrade"),
 }
+"""For each phase of a dial the fault that its timeout is, and what the target did not do."""
 
 
-def tls_context(target: Target) -> ssl.SSLContext | None:
-    """How the target's TLS is judged: verified unless the plan says otherwise; None for ``ws://``.
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long the opening of a session and its phases took; where redirects led to it, those of the last request."""
 
-    Raises:
-        UsageError: `cacert` holds no certificates.
-    """
-    if not target.secure:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=target.cacert)
-    except ssl.SSLError:
-        raise UsageError(f'--cacert: cannot use "{target.cacert}": it holds no PEM certificates') from None
-    except OSError as error:
-        raise UsageError(f'--cacert: cannot use "{target.cacert}": {error.strerror}') from None
-    context.set_alpn_protocols(["http/1.1"])
-    if target.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+    tcp_ns: int
+    """The TCP connection: to the target, or to its proxy."""
+    proxy_ns: int | None
+    """From there until the proxy has opened the way; None without one."""
+    tls_ns: int | None
+    """From there to the end of the TLS handshake; None without TLS."""
+    upgrade_ns: int
+    """From the request to the answer that accepts it."""
+    total_ns: int
+    """All of it: the lookup of a name that no connection had needed before, waiting, and redirects included."""
+    tls_resumed: bool
+    """The handshake took up an earlier session (RFC 8446, section 2.2)."""
 
 
 class Dialler:
@@ -50,145 +59,305 @@ class Dialler:
 
     def __init__(self, plan: Plan) -> None:
         """Raises UsageError when the plan's certificates cannot be used."""
-        self._plan = plan
-        self._target = plan.target
-        self._timeout_ns = plan.connect_timeout_ns
+        self.plan = plan
+        self.target = plan.target
+        self.timeout_ns = plan.connect_timeout_ns
+        self.names = Names(plan)
+        self.proxy = Proxy.of(plan.target)
+        self.requests = Requests(plan.target)
         self._tls = tls_context(plan.target)
-        self._headers = request_headers(plan.target)
-        self._routes: list[Route] = []
+
+    @property
+    def resolved_ns(self) -> dict[str, int]:
+        """What the lookup of each name took, in ns: one for each name and worker, addresses in numbers have none.
+
+        It grows with the names that fields and redirects bring, when a connection is the first to need one.
+        """
+        return self.names.took_ns
+
+    @property
+    def tls(self) -> Context:
+        """The context of every connection under TLS; made here where only a redirect leads to one."""
+        if self._tls is None:
+            self._tls = new_context(self.target)
+        return self._tls
 
     async def resolve(self) -> None:
-        """Looks the target's name up, once for all sessions.
+        """Looks up the names that are known beforehand, once for all sessions.
 
         Raises:
-            DialError: the name does not resolve, or to nothing that the plan's source addresses can reach.
+            DialError: none of them resolves to what the plan's source addresses can reach. One of several that does
+                not is a fault of the sessions that need it.
         """
-        loop = asyncio.get_running_loop()
-        host, port = self._target.host, self._target.port
-        try:
-            async with asyncio.timeout(self._timeout_ns / 1e9):
-                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            reason = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
-            if isinstance(error, TimeoutError):
-                reason = f" within {show_duration(self._timeout_ns)}"
-            raise DialError(Fault(FaultKind.DNS, text=f'the name "{host}" does not resolve{reason}')) from None
-        self._routes = routes(self._plan, [(family, address) for family, _, _, _, address in found])
-        if not self._routes:
-            raise DialError(
-                Fault(FaultKind.UNREACHABLE, text=f'"{host}" has no address of the kind of those that --bind names')
-            )
+        names = self.target.dialled
+        if not names:
+            return
+        found = await asyncio.gather(*(self.names.routes(*name) for name in names), return_exceptions=True)
+        for result in found:
+            if isinstance(result, BaseException) and not isinstance(result, DialError):
+                raise result
+        if all(isinstance(result, DialError) for result in found):
+            raise cast("DialError", found[0])
 
-    async def dial(self, connection: Connection, number: int) -> int:
-        """Opens session `number` of the run and hands it to `connection`; returns the ns that it took.
+    def passed(self, phase: str, what: Any) -> None:
+        """A dial has passed a phase, with an address, a request or the like; a rehearsal is told."""
+
+    def new_upgrade(self, request: Request, take_over: TakeOver) -> Upgrade:
+        """What asks for a session on a transport."""
+        return Upgrade(request, take_over)
+
+    async def dial(self, connection: Session, number: int, fill: Fill | None = None) -> Timings:
+        """Opens session `number` of the run and hands it to `connection`.
+
+        Args:
+            connection: Takes the session over.
+            number: Chooses the URL, the address and the source address, each in turn.
+            fill: Fills a text's fields for this connection; not called where the target has none.
 
         Raises:
             DialError: through the target's fault.
+            UsageError: what a field gives cannot be a part of the request; the value is not told.
             OSError: through ours, see `errors.host_failing`.
         """
-        from_ns = monotonic_ns()
-        phase = "connect"
-        sock: socket.socket | None = None
-        transport: asyncio.WriteTransport | None = None
-        upgrade: Upgrade | None = None
+        opening = _Opening(self, connection, number)
+        request = self.requests.of(number, fill)
         try:
-            async with asyncio.timeout(self._timeout_ns / 1e9):
-                sock = await self._connect(number)
-                phase = "tls" if self._tls else "upgrade"
-                transport, upgrade = await self._begin(sock, connection)
-                phase = "upgrade"
-                return await upgrade.done - from_ns
+            async with asyncio.timeout(self.timeout_ns / 1e9):
+                return await opening.open(request)
         except BaseException as error:
-            if upgrade is not None and upgrade.granted:
+            if opening.granted:
                 # The session opened as its time ran out, or as the run was stopped: it is the connection's by now.
                 if isinstance(error, TimeoutError):
-                    return upgrade.done.result() - from_ns
+                    return opening.timings()
                 raise
-            if transport is not None:
-                transport.abort()
-            elif sock is not None:
-                sock.close()
-            fault = self._fault(phase, error)
+            opening.give_up()
+            fault = self._fault(opening.phase, error)
             if fault is None:
                 raise
             raise DialError(fault) from None
 
-    async def _begin(self, sock: socket.socket, connection: Connection) -> tuple[asyncio.WriteTransport, Upgrade]:
-        """TLS, if the target has it, and the upgrade request."""
+    def _fault(self, phase: str, error: BaseException) -> Fault | None:
+        """What of the target's doing an error stands for; None where it is not the target's."""
+        if isinstance(error, DialError):
+            fault = error.fault
+            if isinstance(error, Redirected) and not self.target.follow_redirects:
+                fault = Fault(fault.kind, fault.detail, f"{fault.text}; --follow-redirects goes there")
+            return fault
+        if isinstance(error, ssl.SSLError):
+            return tls_fault(error)
+        if isinstance(error, TimeoutError):
+            kind, what = _TIMED_OUT[phase]
+            detail = "timeout" if kind == FaultKind.PROXY else ""
+            return Fault(kind, detail, f"{what} within {show_duration(self.timeout_ns)}")
+        if not isinstance(error, OSError) or host_failing(error) is not None:
+            return None
+        if self.proxy is not None and phase in {"connect", "proxy"}:
+            return _proxy_fault(phase, error)
+        return _target_fault(phase, error)
 
-        def take_over(transport: asyncio.Transport, early: bytes) -> None:
-            transport.set_protocol(connection)
-            connection.opened(transport, sock, secure=self._tls is not None, early=early)
 
-        transport, upgrade = await asyncio.get_running_loop().create_connection(
-            lambda: Upgrade(self._target, self._headers, take_over),
-            sock=sock,
-            ssl=self._tls,
-            server_hostname=self._target.host if self._tls else None,
-            # Our own timeout comes first and names the phase; this one only must not be shorter.
-            ssl_handshake_timeout=2 * self._timeout_ns / 1e9 if self._tls else None,
+def _target_fault(phase: str, error: OSError) -> Fault:
+    if isinstance(error, ConnectionRefusedError):
+        return Fault(
+            FaultKind.CONNECT_REFUSED,
+            text="refuses connections: nothing listens there, or a firewall rejects them",
         )
-        return transport, upgrade
+    if isinstance(error, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
+        if phase == "tls":
+            return Fault(FaultKind.TLS, text="broke the connection in the TLS handshake")
+        return Fault(FaultKind.RESET, text="reset the connection while it opened")
+    return Fault(FaultKind.UNREACHABLE, text=f"cannot be reached: {error.strerror or error}")
 
-    async def _connect(self, number: int) -> socket.socket:
-        """A TCP connection to the first of the target's addresses that takes one."""
-        failure: OSError | None = None
-        for family, address, sources in self._routes:
-            sock = socket.socket(family, socket.SOCK_STREAM)
+
+def _proxy_fault(phase: str, error: OSError) -> Fault:
+    if isinstance(error, ConnectionRefusedError):
+        return Fault(FaultKind.PROXY, "refused", "the proxy refuses TCP connections")
+    if phase == "proxy":
+        return Fault(FaultKind.PROXY, "reset", "the proxy broke the connection instead of opening the way")
+    return Fault(FaultKind.PROXY, "unreachable", f"the proxy cannot be reached: {error.strerror or error}")
+
+
+class _Opening:
+    """One session on its way: the phase that it is in, the instants it has passed, and what to close if it fails."""
+
+    __slots__ = (
+        "_connected_ns",
+        "_connection",
+        "_dialler",
+        "_dialling_ns",
+        "_from_ns",
+        "_number",
+        "_ready_ns",
+        "_sock",
+        "_tls_object",
+        "_transport",
+        "_upgrade",
+        "phase",
+    )
+
+    def __init__(self, dialler: Dialler, connection: Session, number: int) -> None:
+        self.phase = "dns"
+        self._dialler = dialler
+        self._connection = connection
+        self._number = number
+        self._from_ns = self._dialling_ns = self._connected_ns = self._ready_ns = monotonic_ns()
+        self._sock: socket.socket | None = None
+        self._transport: asyncio.WriteTransport | None = None
+        self._upgrade: Upgrade | None = None
+        self._tls_object: ssl.SSLObject | None = None
+
+    @property
+    def granted(self) -> bool:
+        """The connection has the session."""
+        return self._upgrade is not None and self._upgrade.granted
+
+    def give_up(self) -> None:
+        """Closes what is open."""
+        if self._transport is not None:
+            self._transport.abort()
+        elif self._sock is not None:
+            self._sock.close()
+        self._transport = self._sock = self._upgrade = None
+
+    def timings(self) -> Timings:
+        """What it took; the session is open."""
+        upgrade = self._upgrade
+        assert upgrade is not None
+        done_ns = upgrade.done.result()
+        tls = self._tls_object
+        return Timings(
+            tcp_ns=self._connected_ns - self._dialling_ns,
+            proxy_ns=None if self._dialler.proxy is None else self._ready_ns - self._connected_ns,
+            tls_ns=None if tls is None else upgrade.asked_ns - self._ready_ns,
+            upgrade_ns=done_ns - upgrade.asked_ns,
+            total_ns=done_ns - self._from_ns,
+            tls_resumed=bool(tls is not None and tls.session_reused),
+        )
+
+    async def open(self, request: Request) -> Timings:
+        """Follows the redirects, if it is to."""
+        trail = Trail(request) if self._dialler.target.follow_redirects else None
+        while True:
             try:
-                sock.setblocking(False)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if sources:
-                    bind(sock, sources[number % len(sources)])
-                await asyncio.get_running_loop().sock_connect(sock, address)
-            except OSError as error:
-                sock.close()
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
+                return await self._try(request)
+            except Redirected as moved:
+                if trail is None:
+                    raise
+                self.give_up()
+                request = trail.follow(moved)
+                self._dialler.passed("redirect", request)
+
+    async def _try(self, request: Request) -> Timings:
+        """One request: to its answer."""
+        dialler, endpoint = self._dialler, request.endpoint
+        self.phase = "dns"
+        if dialler.target.unix_socket is not None and not request.moved:
+            self._dialling_ns = monotonic_ns()
+            await self._connect(socket.AF_UNIX, dialler.target.unix_socket)
+        else:
+            host, port = self._goal(request)
+            if dialler.proxy is None:
+                await self._connect_to(host, port)
             else:
-                return sock
+                await self._connect_to(dialler.proxy.host, dialler.proxy.port)
+                await self._tunnel(dialler.proxy, host, port)
+        self._ready_ns = monotonic_ns()
+        self.phase = "tls" if endpoint.secure else "upgrade"
+        upgrade = await self._begin(request)
+        self.phase = "upgrade"
+        await upgrade.done
+        return self.timings()
+
+    def _goal(self, request: Request) -> tuple[str, int]:
+        """The host and port that the session is to reach."""
+        addresses = self._dialler.target.addresses
+        if not addresses or request.moved:
+            return request.endpoint.host, request.endpoint.port
+        # Each URL in turn with each address.
+        turn = self._number // len(self._dialler.target.urls)
+        host, port = host_and_port(addresses[turn % len(addresses)])
+        return host, port or request.endpoint.port
+
+    async def _connect_to(self, host: str, port: int) -> None:
+        """A TCP connection to the first of a host's addresses that takes one."""
+        routes = await self._dialler.names.routes(host, port)
+        self._dialler.passed("resolve", (host, routes))
+        self.phase = "connect"
+        self._dialling_ns = monotonic_ns()
+        target = self._dialler.target
+        # Among those that go the same way, source addresses take turns.
+        turn = self._number // (len(target.urls) * max(1, len(target.addresses)))
+        failure: OSError | None = None
+        for family, address, sources in routes:
+            try:
+                await self._connect(family, address, sources[turn % len(sources)] if sources else None)
+            except OSError as error:
+                failure = error
+                self._dialler.passed("try", (address, error))
+            else:
+                return
         assert failure is not None
         raise failure
 
-    def _fault(self, phase: str, error: BaseException) -> Fault | None:
-        """What of the target's doing an error stands for; None where it is not the target's."""
-        fault = None
-        if isinstance(error, DialError):
-            fault = error.fault
-        elif isinstance(error, ssl.SSLError):
-            fault = Fault(FaultKind.TLS, text=_tls_reason(error))
-        elif isinstance(error, TimeoutError):
-            waited = show_duration(self._timeout_ns)
-            what = {
-                "connect": "take the TCP connection",
-                "tls": "finish the TLS handshake",
-                "upgrade": "answer the upgrade",
-            }
-            fault = Fault(_TIMED_OUT[phase], text=f"did not {what[phase]} within {waited}")
-        elif isinstance(error, ConnectionRefusedError):
-            fault = Fault(
-                FaultKind.CONNECT_REFUSED,
-                text="refuses TCP connections: nothing listens there, or a firewall rejects them",
-            )
-        elif isinstance(error, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
-            kind = FaultKind.TLS if phase == "tls" else FaultKind.RESET
-            fault = Fault(
-                kind,
-                text="broke the connection in the TLS handshake"
-                if phase == "tls"
-                else "reset the connection while it opened",
-            )
-        elif isinstance(error, OSError) and host_failing(error) is None:
-            fault = Fault(FaultKind.UNREACHABLE, text=f"cannot be reached: {error.strerror or error}")
-        return fault
+    async def _connect(self, family: int, address: tuple[Any, ...] | str, source: str | None = None) -> None:
+        self.phase = "connect"
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            if family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if source is not None:
+                bind(sock, source)
+            await asyncio.get_running_loop().sock_connect(sock, address)
+        except BaseException:
+            sock.close()
+            raise
+        self._sock, self._connected_ns = sock, monotonic_ns()
+        self._dialler.passed("connect", address)
 
+    async def _tunnel(self, proxy: Proxy, host: str, port: int) -> None:
+        """The way through the proxy."""
+        assert self._sock is not None
+        if not proxy.resolves and not is_address(host):
+            self.phase = "dns"
+            found = await self._dialler.names.addresses(host)
+            usable = [address[0] for family, address in found if family == socket.AF_INET or proxy.kind == "socks5"]
+            if not usable:
+                raise DialError(
+                    Fault(FaultKind.PROXY, text=f'the proxy takes IPv4 only, and "{host}" has no such address')
+                )
+            host = usable[0]
+        self.phase = "proxy"
+        await proxy.open(self._sock, host, port)
+        self._dialler.passed("proxy", (host, port))
 
-def _tls_reason(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        remedy = "--cacert names its authority, --insecure takes any"
-        return f"has a certificate that is not trusted: {error.verify_message} ({remedy})"
-    if error.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"}:
-        return "does not speak TLS; is it ws:// instead of wss://?"
-    return f"failed the TLS handshake: {(error.reason or 'connection closed').replace('_', ' ').lower()}"
+    async def _begin(self, request: Request) -> Upgrade:
+        """TLS, if the URL has it, and the upgrade request."""
+        sock, connection, secure = self._sock, self._connection, request.endpoint.secure
+        assert sock is not None
+        dialler = self._dialler
+
+        def take_over(transport: asyncio.Transport, early: bytes, deflate: Deflate | None) -> None:
+            if secure:
+                tls = self._tls_object = transport.get_extra_info("ssl_object")
+                dialler.tls.keep_session(tls)
+            transport.set_protocol(connection)
+            connection.opened(transport, sock, secure=secure, early=early, deflate=deflate)
+
+        def upgrade() -> Upgrade:
+            self._upgrade = dialler.new_upgrade(request, take_over)
+            return self._upgrade
+
+        loop = asyncio.get_running_loop()
+        create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
+        name = request.endpoint.host if request.moved else dialler.target.sni or request.endpoint.host
+        self._transport, _ = await create(
+            upgrade,
+            sock=sock,
+            ssl=dialler.tls if secure else None,
+            server_hostname=name if secure else None,
+            # Our own timeout comes first and names the phase; this one only must not be shorter.
+            ssl_handshake_timeout=2 * dialler.timeout_ns / 1e9 if secure else None,
+        )
+        assert self._upgrade is not None
+        return self._upgrade

@@ -3,65 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import re
+import ssl
 from typing import TYPE_CHECKING, cast
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote
 
 import h11
 
 from ws_load_test import wire
 from ws_load_test.clock import monotonic_ns
+from ws_load_test.engine.deflate import Deflate
+from ws_load_test.engine.request import REDIRECTS, DialError, Redirected
+from ws_load_test.engine.tls import tls_fault
 from ws_load_test.errors import Fault, FaultKind
+from ws_load_test.extension import DeflateError
+from ws_load_test.hiding import public_location
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ws_load_test.plan import Target
+    from ws_load_test.engine.request import Request
+
+    TakeOver = Callable[[asyncio.Transport, bytes, Deflate | None], None]
+    """Gets the transport, the bytes behind the answer, and permessage-deflate if it was agreed."""
 
 LARGEST_RESPONSE_HEAD_BYTES = 64 * 1024
-_PRIVATE_PARTS = re.compile(r"(?<=//)[^/?#]*@|[?#].*")
-"""What of an address may carry a password or a token: user info, query, fragment."""
-
-
-class DialError(Exception):
-    """A session could not be opened, through the target's fault."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault)
-        self.fault = fault
-
-
-def request_headers(target: Target) -> list[tuple[str, str]]:
-    """The headers of the upgrade request but for its key (RFC 6455, section 4.1)."""
-    given = {name.lower() for name, _ in target.headers}
-    headers = [] if "host" in given else [("Host", target.authority)]
-    headers += [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")]
-    if target.subprotocols:
-        headers.append(("Sec-WebSocket-Protocol", ", ".join(target.subprotocols)))
-    if target.user_info is not None and "authorization" not in given:
-        user, colon, password = target.user_info.partition(":")
-        credentials = unquote_to_bytes(user) + (colon or ":").encode() + unquote_to_bytes(password)
-        headers.append(("Authorization", f"Basic {base64.b64encode(credentials).decode()}"))
-    return headers + list(target.headers)
+_PRINTABLE = bytes(range(0x21, 0x7F)).decode()
 
 
 class Upgrade(asyncio.Protocol):
     """Sends the request as soon as the transport is there, and hands the transport over when it is granted.
 
-    `take_over` is called with the transport and the bytes behind the answer, before anything else can be read; `done`
-    then has the monotonic instant, or a `DialError`.
+    `take_over` is called before anything else can be read; `done` then has the monotonic instant, or a `DialError`.
     """
 
-    def __init__(
-        self, target: Target, headers: list[tuple[str, str]], take_over: Callable[[asyncio.Transport, bytes], None]
-    ) -> None:
+    def __init__(self, request: Request, take_over: TakeOver) -> None:
         self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         # A refusal that comes when nobody waits any more is not news to anybody.
         self.done.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self.asked_ns = 0
+        """The instant of the request, which under TLS is the end of its handshake."""
         self._take_over = take_over
-        self._target = target
-        self._headers = headers
+        self._request = request
         self._key = wire.new_key()
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_RESPONSE_HEAD_BYTES)
 
@@ -74,10 +56,14 @@ class Upgrade(asyncio.Protocol):
         """Sends the request."""
         # uvloop's transports have asyncio's methods without being its classes.
         self._transport = cast("asyncio.Transport", transport)
-        request = h11.Request(
-            method="GET", target=self._target.resource, headers=[*self._headers, ("Sec-WebSocket-Key", self._key)]
-        )
-        self._transport.write((self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b""))
+        self.asked_ns = monotonic_ns()
+        self._transport.write(self.ask())
+
+    def ask(self) -> bytes:
+        """The request as it travels."""
+        headers = [*self._request.headers, ("Sec-WebSocket-Key", self._key)]
+        request = h11.Request(method="GET", target=self._request.endpoint.resource, headers=headers)
+        return (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
 
     def data_received(self, data: bytes) -> None:
         """Reads on until the response's head is whole."""
@@ -94,19 +80,35 @@ class Upgrade(asyncio.Protocol):
         if isinstance(event, h11.InformationalResponse):
             self._check(event)
         elif isinstance(event, h11.Response):
-            status, phrase = event.status_code, event.reason.decode("latin-1")
-            location = next((value.decode("latin-1") for name, value in event.headers if name == b"location"), None)
-            moved = f" to {_PRIVATE_PARTS.sub('', location)}" if location else ""
-            self._refuse(
-                FaultKind.UPGRADE_REJECTED, f"answered the upgrade with {status} {phrase}".rstrip() + moved, str(status)
-            )
+            self._turn_down(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer went away before the handshake was over."""
-        if isinstance(exc, (ConnectionResetError, BrokenPipeError)):
+        if isinstance(exc, ssl.SSLError) and not self.done.done():
+            # Under TLS 1.3 a server judges a client's certificate when the client's handshake is over.
+            self.done.set_exception(DialError(tls_fault(exc)))
+        elif isinstance(exc, (ConnectionResetError, BrokenPipeError)):
             self._refuse(FaultKind.RESET, "reset the connection instead of answering the upgrade")
         else:
             self._refuse(FaultKind.UPGRADE_INVALID, "closed the connection instead of answering the upgrade")
+
+    def _turn_down(self, response: h11.Response) -> None:
+        """An answer that is no 101 refuses the upgrade, or leads elsewhere."""
+        if self.done.done():
+            return
+        status = response.status_code
+        text = f"answered the upgrade with {status} {response.reason.decode('latin-1')}".rstrip()
+        raw = next((value for name, value in response.headers if name == b"location"), b"")
+        # A Location in other characters than ASCII is malformed (RFC 3986), and common.
+        location = quote(raw, safe=_PRINTABLE)
+        if location:
+            text += f" to {public_location(location)}"
+        fault = Fault(FaultKind.UPGRADE_REJECTED, str(status), text)
+        error = DialError(fault)
+        if status in REDIRECTS:
+            cookies = tuple(value.decode("latin-1") for name, value in response.headers if name == b"set-cookie")
+            error = Redirected(fault, location, cookies)
+        self.done.set_exception(error)
 
     def _check(self, response: h11.InformationalResponse) -> None:
         """Whether a 101 is the one we asked for (RFC 6455, section 4.1, what the client validates)."""
@@ -122,13 +124,25 @@ class Upgrade(asyncio.Protocol):
             self._refuse(FaultKind.UPGRADE_INVALID, "answered 101 without Connection: Upgrade")
         elif headers.get("sec-websocket-accept") != wire.accept_key(self._key):
             self._refuse(FaultKind.UPGRADE_INVALID, "answered 101 with a wrong Sec-WebSocket-Accept")
-        elif chosen is not None and chosen not in self._target.subprotocols:
+        elif chosen is not None and chosen not in self._request.subprotocols:
             self._refuse(FaultKind.UPGRADE_INVALID, "answered 101 with a subprotocol that was not offered")
-        elif "sec-websocket-extensions" in headers:
-            self._refuse(FaultKind.UPGRADE_INVALID, "answered 101 with an extension that was not offered")
         else:
-            self.done.set_result(monotonic_ns())
-            self._take_over(self._transport, self._http.trailing_data[0])
+            self._grant(headers.get("sec-websocket-extensions"))
+
+    def _grant(self, extensions: str | None) -> None:
+        """Hands the transport over, unless the extensions are not what was offered."""
+        offer, deflate = self._request.offer, None
+        if extensions is not None and offer is None:
+            self._refuse(FaultKind.UPGRADE_INVALID, "answered 101 with an extension that was not offered")
+            return
+        if extensions is not None and offer is not None:
+            try:
+                deflate = Deflate(offer.agreed(extensions))
+            except DeflateError as error:
+                self._refuse(FaultKind.UPGRADE_INVALID, f"answered 101 with {error}")
+                return
+        self.done.set_result(monotonic_ns())
+        self._take_over(self._transport, self._http.trailing_data[0], deflate)
 
     def _refuse(self, kind: FaultKind, text: str, detail: str = "") -> None:
         if not self.done.done():

@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.engine.dial import tls_context
+from ws_load_test.engine.tls import tls_context
 from ws_load_test.errors import HostError
 from ws_load_test.fleet.memory import shortage_of_memory
 from ws_load_test.fleet.ports import shortage_of_ports

@@ -22,6 +22,9 @@ CONNECTION_BYTES = 4_500
 measures it."""
 TLS_BYTES = 37_000
 """What TLS adds to that."""
+DEFLATE_BYTES = 310_000
+"""What compression adds: zlib's windows and tables, (1 << 17) + (1 << 17) to deflate and (1 << 15) to inflate, as its
+zconf.h has them for the default settings, and some more for what uses them."""
 SOCKET_BYTES = 4_500
 """What the kernel keeps for an idle TCP socket, by its own account in /proc/slabinfo; what is on its way comes on top,
 and so does the target, should it stand on the same machine."""
@@ -43,8 +46,9 @@ def shortage_of_memory(plan: Plan) -> Shortage | None:
     if room is None:
         return None
     in_flight = plan.load.in_flight if isinstance(plan.load, ClosedLoad) else 1
-    workers_bytes = plan.workers * (WORKER_BYTES + plan.message.size_bytes * in_flight)
+    workers_bytes = plan.workers * (WORKER_BYTES + plan.message.most_bytes * in_flight)
     each_bytes = CONNECTION_BYTES + SOCKET_BYTES + (TLS_BYTES if plan.target.secure else 0)
+    each_bytes += DEFLATE_BYTES if plan.target.deflate is not None else 0
     needed_bytes = workers_bytes + plan.connections * each_bytes
     if needed_bytes <= room.free_bytes:
         return None
