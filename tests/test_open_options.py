@@ -248,7 +248,7 @@ def test_what_needs_a_schedule_says_so(options):
         ({"stages": "1s:5,"}, "--stages", "30s:1000"),
         ({"stages": "1s:-5"}, "--stages", "not a rate"),
         ({"stages": "1s:0,2s:0"}, "--stages", "nothing would happen"),
-        ({"stages": 5}, "--stages", "not a value"),
+        ({"stages": 5}, "--stages", "not text"),
         ({"stages": [5]}, "--stages", "not text"),
         ({"stages": []}, "--stages", ""),
         ({"rate": 1, "connection_stages": "1s:2.5"}, "--connection-stages", "whole number"),

@@ -176,7 +176,7 @@ def test_a_message_may_be_text_a_file_or_generated(tmp_path):
         ({"header": "A: b\nC: d"}, "--header", "cannot carry"),
         ({"header": "A: ä"}, "--header", "cannot carry"),
         ({"header": "Sec-WebSocket-Key: x"}, "--header", "set by the WebSocket handshake"),
-        ({"header": 5}, "--header", "not a value that this option takes"),
+        ({"header": 5}, "--header", "not text"),
         ({"subprotocol": "a b"}, "--subprotocol", "not the name"),
         ({"subprotocol": "a,a"}, "--subprotocol", "named twice"),
         ({"url": "wss://h", "cacert": "/nowhere"}, "--cacert", "cannot read"),

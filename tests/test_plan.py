@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ws_load_test.pace import Share
-from ws_load_test.plan import Plan, Target, default_workers
+from ws_load_test.plan import Plan, default_workers
+from ws_load_test.target import Target
 
 
 @pytest.mark.parametrize(

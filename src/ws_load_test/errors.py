@@ -57,6 +57,11 @@ class Problem:
         return f"{self.option}: {self.text}"
 
 
+def option_name(name: str) -> str:
+    """An option as the user writes it on the command line."""
+    return "URL" if name == "url" else "--" + name.replace("_", "-")
+
+
 class PlanError(UsageError):
     """The plan cannot be carried out as written; holds every problem found."""
 
@@ -94,13 +99,17 @@ class FaultKind(StrEnum):
     """The ways in which a target fails. Counted, never raised out of a run."""
 
     DNS = "dns"
+    DNS_TIMEOUT = "dns-timeout"
     CONNECT_REFUSED = "connect-refused"
     CONNECT_TIMEOUT = "connect-timeout"
     UNREACHABLE = "unreachable"
+    PROXY = "proxy"
     TLS = "tls"
+    TLS_TIMEOUT = "tls-timeout"
     UPGRADE_REJECTED = "upgrade-rejected"
     UPGRADE_INVALID = "upgrade-invalid"
     UPGRADE_TIMEOUT = "upgrade-timeout"
+    FIRST_REPLY_TIMEOUT = "first-reply-timeout"
     CLOSED = "closed"
     RESET = "reset"
     PROTOCOL_ERROR = "protocol-error"

@@ -12,15 +12,16 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
-from ws_load_test import readers
-from ws_load_test.errors import PlanError, Problem, UsageError
-from ws_load_test.message import DEFAULT_PAYLOAD, Kind, Message, generated_text
+from ws_load_test import conduct_options, match_options, message_options, readers, target_options
+from ws_load_test.conduct_options import read_reconnect, read_unkind
+from ws_load_test.errors import PlanError, Problem, UsageError, option_name
+from ws_load_test.match_options import read_matching
+from ws_load_test.message_options import doubts, read_first_messages, read_message
 from ws_load_test.pace import Shape
-from ws_load_test.plan import ClosedLoad, OpenLoad, Target, default_workers
+from ws_load_test.plan import ClosedLoad, OpenLoad, default_workers
+from ws_load_test.target_options import read_target
 from ws_load_test.units import LONGEST_NS
-from ws_load_test.wire import LARGEST_CONTROL_PAYLOAD
 
 if TYPE_CHECKING:
     from ws_load_test.plan import Plan
@@ -32,11 +33,10 @@ LARGEST_IN_FLIGHT_BYTES = 1 << 30
 
 
 READERS: dict[str, Callable[[Any], Any]] = {
-    "url": readers.url,
-    "header": readers.headers,
-    "subprotocol": readers.subprotocols,
-    "insecure": readers.flag,
-    "cacert": readers.file,
+    **target_options.READERS,
+    **message_options.READERS,
+    **match_options.READERS,
+    **conduct_options.READERS,
     "bind": readers.addresses,
     "connections": readers.at_least_one,
     "connection_stages": readers.connection_stages,
@@ -52,10 +52,6 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "duration": readers.some_duration,
     "messages": readers.at_least_one,
     "warmup": readers.duration,
-    "message": readers.text,
-    "size": readers.size,
-    "binary": readers.flag,
-    "ping": readers.flag,
     "keepalive": readers.some_duration,
     "timeout": readers.some_duration,
     "connect_timeout": readers.some_duration,
@@ -66,6 +62,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
 RIVALS: tuple[tuple[str, str, str], ...] = (
     ("messages", "duration", "the run ends either after a number of messages or after a time"),
     ("connect_rate", "ramp", "both say how fast connections open"),
+    ("weights", "size", "generated contents have sizes, not weights"),
     ("message", "size", "the text is either given or generated"),
     ("binary", "ping", "a ping frame is neither text nor binary"),
     ("insecure", "cacert", "either any certificate is taken or those of an authority"),
@@ -79,17 +76,14 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("connection_stages", "connect_rate", "both say how connections open"),
     ("connection_stages", "rate_per_connection", "the number of connections changes; give the whole --rate"),
     ("connection_stages", "warmup", "connections come and go from the first moment on"),
+    ("user", "bearer", "both say who we are"),
+    ("feed_order", "size", "generated contents take nothing from a feed"),
     ("ping", "keepalive", "both send pings, and a pong would answer either"),
 )
 """Options that cannot stand beside each other, and why."""
 
 OF_OPEN_LOADS = ("arrivals", "seed", "max_in_flight", "keepalive", "connection_stages")
 """Options that have a meaning only where messages fall due on a schedule."""
-
-
-def option_name(name: str) -> str:
-    """An option as the user writes it on the command line."""
-    return "URL" if name == "url" else "--" + name.replace("_", "-")
 
 
 def read_plan(plan_type: type[P], options: Mapping[str, Any]) -> P:
@@ -107,47 +101,49 @@ def read_plan(plan_type: type[P], options: Mapping[str, Any]) -> P:
     for one, other, why in RIVALS:
         if _is_given(get(one)) and _is_given(get(other)):
             problems.append(Problem(option_name(one), f"cannot stand beside {option_name(other)}: {why}"))
-    for option in ("insecure", "cacert"):
-        if get(option) and get("url") and urlsplit(get("url", "")).scheme.lower() == "ws":
-            problems.append(
-                Problem(option_name(option), "has no meaning for ws://, which has no TLS; did you mean wss://?")
-            )
+    target = read_target(values, problems)
     _check_schedule(values, problems)
-    message = _read_message(values, problems)
+    message = read_message(values, problems)
+    matching = read_matching(values, message, problems)
+    shape = get("connection_stages")
+    connections = int(shape.peak) if shape is not None else get("connections", 1)
+    unkind = read_unkind(values, connections, problems)
+    reconnect = read_reconnect(values, problems)
+    first_messages = read_first_messages(values, problems)
     in_flight = get("in_flight", 1)
-    if in_flight * max(message.size_bytes, 64) > LARGEST_IN_FLIGHT_BYTES:
+    if in_flight * max(message.most_bytes, 64) > LARGEST_IN_FLIGHT_BYTES:
         problems.append(
             Problem(
                 "--in-flight",
-                f"{in_flight} messages of {message.size_bytes} bytes are more than the 1 GiB that may be in flight",
+                f"{in_flight} messages of {message.most_bytes} bytes are more than the 1 GiB that may be in flight",
             )
         )
     if problems:
         raise PlanError(tuple(problems))
 
-    shape = get("connection_stages")
-    connections = int(shape.peak) if shape is not None else get("connections", 1)
     ramp_ns = get("ramp", 0)
     given = {
-        f"{name}_ns": values[name] for name in ("warmup", "timeout", "connect_timeout", "keepalive") if name in values
+        f"{name}_ns": values[name]
+        for name in ("warmup", "timeout", "connect_timeout", "keepalive", "lifetime")
+        if name in values
     }
     duration_ns = _duration_ns(values)
     return plan_type(
-        target=Target(
-            url=values["url"],
-            headers=get("header", ()),
-            subprotocols=get("subprotocol", ()),
-            insecure=get("insecure", False),
-            cacert=get("cacert"),
-        ),
+        target=target,
         connections=connections,
         load=_read_load(values, connections, duration_ns),
         message=message,
+        first_messages=first_messages,
+        matching=matching,
+        reconnect=reconnect,
+        storm=get("storm"),
+        unkind=unkind,
         duration_ns=duration_ns,
         messages=get("messages"),
         connect_rate_per_s=connections * 1e9 / ramp_ns if ramp_ns else get("connect_rate"),
         connection_shape=shape,
         bind=get("bind", ()),
+        doubts=doubts(message, values),
         workers=min(get("workers") or default_workers(connections), connections),
         **given,
     )
@@ -229,37 +225,6 @@ def _read_values(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Probl
         except TypeError:
             problems.append(Problem(option_name(name), f'"{value}" is not a value that this option takes'))
     return values, problems
-
-
-def _read_message(values: Mapping[str, Any], problems: list[Problem]) -> Message:
-    text: str | None = values.get("message")
-    try:
-        payload = DEFAULT_PAYLOAD if text is None else text.encode()
-    except UnicodeEncodeError:
-        payload = DEFAULT_PAYLOAD
-        problems.append(Problem("--message", "is not UTF-8 text; put it into a file, and write @FILE and --binary"))
-    if "size" in values:
-        payload = generated_text(values["size"])
-    elif text and text.startswith("@"):
-        try:
-            payload = Path(text[1:]).read_bytes()
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            problems.append(Problem("--message", f'cannot read "{text[1:]}": {reason}'))
-    kind: Kind = "ping" if values.get("ping") else "binary" if values.get("binary") else "text"
-    if kind == "ping" and len(payload) > LARGEST_CONTROL_PAYLOAD:
-        problems.append(
-            Problem(
-                "--ping",
-                f"a ping carries at most {LARGEST_CONTROL_PAYLOAD} bytes (RFC 6455, section 5.5), not {len(payload)}",
-            )
-        )
-    if kind == "text":
-        try:
-            payload.decode()
-        except UnicodeDecodeError:
-            problems.append(Problem("--message", "the file is not UTF-8 text; add --binary to send it as it is"))
-    return Message(kind=kind, size_bytes=len(payload), payload=payload)
 
 
 def read_plan_file(path: str) -> dict[str, Any]:

@@ -7,92 +7,20 @@ raises `PlanError` with every problem at once, each naming the option that cause
 from __future__ import annotations
 
 import os
-import re
 from typing import Any, Self
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
-from ws_load_test.message import Message
+from ws_load_test.conduct import Reconnect, Storm, Unkind
+from ws_load_test.match import Matching
+from ws_load_test.message import FirstMessage, Message
 from ws_load_test.pace import Arrivals, Shape, Share
-from ws_load_test.units import show_bytes, show_count, show_duration, show_rate
+from ws_load_test.target import Target
+from ws_load_test.units import show_count, show_duration, show_rate, show_share
 
-HIDDEN = "***"
 FILES_OF_A_WORKER = 64
 """Descriptors that a worker needs beside its connections: pipes, the loop's own, libraries; rounded up."""
 UNLIMITED_FILES = 1 << 40
-LONGEST_NAME = 40
-_SECRET_HEADER = re.compile(r"auth|cookie|token|secret|session|api-?key|password|credential", re.IGNORECASE)
-_SECRET_PARAMETER = re.compile(
-    r"auth|token|secret|key|password|passwd|pwd|sig|credential|session|jwt|code", re.IGNORECASE
-)
-_URL_SAFE = "/%:@!$&'()*+,;=-._~?[]"
-DEFAULT_PORTS = {"ws": 80, "wss": 443}
-
-
-class Target(msgspec.Struct, frozen=True):
-    """What is tested, and how it is reached."""
-
-    url: str
-    headers: tuple[tuple[str, str], ...] = ()
-    subprotocols: tuple[str, ...] = ()
-    insecure: bool = False
-    """Take any certificate."""
-    cacert: str | None = None
-    """A PEM file of the authorities to trust instead of the system's."""
-
-    @property
-    def secure(self) -> bool:
-        """Whether the connection is under TLS."""
-        return urlsplit(self.url).scheme.lower() == "wss"
-
-    @property
-    def host(self) -> str:
-        """The host to connect to, without brackets, as IDNA where it is not ASCII."""
-        host = urlsplit(self.url).hostname or ""
-        return host if host.isascii() else host.encode("idna").decode()
-
-    @property
-    def port(self) -> int:
-        """The port to connect to."""
-        parts = urlsplit(self.url)
-        return parts.port or DEFAULT_PORTS[parts.scheme.lower()]
-
-    @property
-    def authority(self) -> str:
-        """What the Host header says (RFC 6455, section 4.1: the port only where it is not the default)."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS[urlsplit(self.url).scheme.lower()] else f"{host}:{self.port}"
-
-    @property
-    def resource(self) -> str:
-        """Path and query as the request line carries them (RFC 6455, section 3)."""
-        parts = urlsplit(self.url)
-        path = quote(parts.path or "/", safe=_URL_SAFE)
-        return f"{path}?{quote(parts.query, safe=_URL_SAFE)}" if parts.query else path
-
-    @property
-    def user_info(self) -> str | None:
-        """``user:password`` of the URL, percent-decoding left to the caller."""
-        before, at, _ = urlsplit(self.url).netloc.rpartition("@")
-        return before if at else None
-
-    def public(self) -> Target:
-        """The same target with its secrets hidden: user info, tokens in the query, headers that carry credentials."""
-        parts = urlsplit(self.url)
-        netloc = parts.netloc.rpartition("@")[2]
-        query = parts.query
-        secret = [name for name, _ in parse_qsl(query, keep_blank_values=True) if _SECRET_PARAMETER.search(name)]
-        if secret:
-            pairs = parse_qsl(query, keep_blank_values=True)
-            query = urlencode([(name, HIDDEN if name in secret else value) for name, value in pairs], safe="*")
-        return msgspec.structs.replace(
-            self,
-            url=urlunsplit((parts.scheme, f"{HIDDEN}@{netloc}" if self.user_info else netloc, parts.path, query, "")),
-            # A name is short; what is long is a token, as APIs for browsers take it here for want of headers.
-            subprotocols=tuple(HIDDEN if len(name) > LONGEST_NAME else name for name in self.subprotocols),
-            headers=tuple((name, HIDDEN if _SECRET_HEADER.search(name) else value) for name, value in self.headers),
-        )
 
 
 class ClosedLoad(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
@@ -120,6 +48,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections: int = 1
     load: ClosedLoad | OpenLoad = ClosedLoad()
     message: Message = Message()
+    first_messages: tuple[FirstMessage, ...] = ()
+    """Sent once in each session, before the load, each when the reply to the one before has come."""
+    matching: Matching = Matching()
     duration_ns: int | None = None
     """How long messages are sent and measured; None when `messages` says when to stop."""
     messages: int | None = None
@@ -136,9 +67,16 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many connections are open over the run; None: `connections`, from start to end."""
     keepalive_ns: int | None = None
     """How often every connection is pinged; the pongs have a histogram of their own."""
+    reconnect: Reconnect = Reconnect()
+    lifetime_ns: int | None = None
+    """How long a session lives before it is closed and another opened in its place; None: to the end."""
+    storm: Storm | None = None
+    unkind: Unkind | None = None
     bind: tuple[str, ...] = ()
     """Source addresses, taken in turn; empty: what the system chooses."""
     workers: int = 1
+    doubts: tuple[str, ...] = ()
+    """What is allowed and yet perhaps not meant, a sentence for each."""
 
     @classmethod
     def of(cls, url: str | None = None, **options: Any) -> Self:
@@ -157,8 +95,19 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def public(self) -> Plan:
         """The same plan without secrets and without the payload: what may be written to a file or shown."""
-        bare = msgspec.structs.replace(self.message, payload=b"")
-        return msgspec.structs.replace(self, target=self.target.public(), message=bare)
+        return msgspec.structs.replace(
+            self,
+            target=self.target.public(),
+            message=self.message.bare(),
+            first_messages=(FirstMessage(),) * len(self.first_messages),
+            matching=self.matching.public(),
+        )
+
+    @property
+    def refills(self) -> bool:
+        """Whether new sessions may open during the load, so that one without any is not over."""
+        comes_back = self.reconnect.policy != "none" or self.lifetime_ns is not None
+        return comes_back or self.connection_shape is not None
 
     def connections_of(self, share: Share) -> int:
         """How many connections a worker's share has."""
@@ -166,7 +115,6 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def describe(self) -> list[tuple[str, str]]:
         """The plan in words, secrets hidden: a label and a sentence part for each line."""
-        target = self.target.public()
         length = (
             show_duration(self.duration_ns)
             if self.duration_ns is not None
@@ -175,10 +123,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.warmup_ns:
             length += f", after a warm-up of {show_duration(self.warmup_ns)} that is not counted"
         lines = [
-            ("target", target.url),
             ("connections", self._describe_connections()),
             ("load", self._describe_load()),
-            ("message", self._describe_message()),
+            ("message", self.message.describe()),
+            ("replies", self.matching.describe()),
             ("length", length),
             (
                 "timeouts",
@@ -190,19 +138,24 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             lines.append(("keep-alive", f"a ping on each connection every {show_duration(self.keepalive_ns)}"))
         if self.bind:
             lines.append(("bind", f"{self.bind[0]} and {len(self.bind) - 1} more" if self.bind[1:] else self.bind[0]))
-        if target.headers:
-            lines.append(("headers", "; ".join(f"{name}: {value}" for name, value in target.headers)))
-        if target.subprotocols:
-            lines.append(("subprotocols", ", ".join(target.subprotocols)))
-        if target.secure:
-            trust = (
-                "any certificate"
-                if target.insecure
-                else f"authorities of {target.cacert}"
-                if target.cacert
-                else "the system's authorities"
-            )
-            lines.append(("TLS", f"trusts {trust}"))
+        return [*self.target.describe(), *lines, *self._describe_sessions()]
+
+    def _describe_sessions(self) -> list[tuple[str, str]]:
+        lines = []
+        if self.first_messages:
+            words = "is sent and its reply awaited" if len(self.first_messages) == 1 else "are sent, each after a reply"
+            lines.append(("first", f"{show_count(len(self.first_messages))} {words} before the load"))
+        if self.message.feed is not None:
+            lines.append(("feed", self.message.feed.describe()))
+        if self.reconnect.policy != "none":
+            lines.append(("lost", self.reconnect.describe()))
+        if self.lifetime_ns is not None:
+            lines.append(("lifetime", f"{show_duration(self.lifetime_ns)}, then closed and another opened instead"))
+        if self.storm is not None:
+            moment = show_duration(self.storm.at_ns)
+            lines.append(("storm", f"{show_share(self.storm.share)} of the connections are cut off after {moment}"))
+        if self.unkind is not None:
+            lines.append(("unkind", self.unkind.describe()))
         return lines
 
     def _describe_load(self) -> str:
@@ -227,12 +180,6 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         last_ns = (self.connections - 1) * 1e9 / self.connect_rate_per_s
         rate = show_rate(self.connect_rate_per_s)
         return f"{show_count(self.connections)}, opened at {rate}, the last after {show_duration(last_ns)}"
-
-    def _describe_message(self) -> str:
-        size = show_bytes(self.message.size_bytes)
-        if self.message.kind == "ping":
-            return f"a ping frame with {size} of payload; its pong is the reply"
-        return f"{self.message.kind}, {size}"
 
 
 def default_workers(connections: int = 1) -> int:

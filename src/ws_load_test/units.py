@@ -89,6 +89,11 @@ def show_bytes(size: float) -> str:
     return f"{three_digits(size / 1e12)} TB"
 
 
+def show_share(share: float) -> str:
+    """A part of a whole: ``5 %``, ``0.5 %``."""
+    return f"{100 * share:.3g} %"
+
+
 def show_count(count: float) -> str:
     """A count with its thousands apart: ``1,234,567``."""
     return f"{count:,.0f}"

@@ -68,6 +68,10 @@ def sentences(result):
 # --- sessions that never open ------------------------------------------------------------------------------------
 
 
+NEVER_AGAIN = {"reopened": 0, "renewed": 0, "tls_resumed": 0, "reasons": {}}
+"""What is told of connections where none is dialled again, and no target says why it closes."""
+
+
 def check_never_opened(result, key, words, connections=1):
     assert result.exit_code == ExitCode.NOTHING_OPENED
     assert result.summary["connections"] == {
@@ -76,6 +80,7 @@ def check_never_opened(result, key, words, connections=1):
         "failed": connections,
         "lost": 0,
         "closed": {},
+        **NEVER_AGAIN,
     }
     assert result.summary["faults"] == {key: connections}
     assert words in sentences(result)[key]
@@ -192,16 +197,16 @@ def test_an_authority_that_is_no_certificate(tmp_path):
 
 
 PLAIN = {
-    "answering in HTTP": (says_http_is_spoken_here, "does not speak TLS; is it ws://"),
-    "waiting": (behaviours.silent_after_accept, "did not finish the TLS handshake within 300 ms"),
+    "answering in HTTP": (says_http_is_spoken_here, "tls", "does not speak TLS; is it ws://"),
+    "waiting": (behaviours.silent_after_accept, "tls-timeout", "did not finish the TLS handshake within 300 ms"),
 }
 
 
-@pytest.mark.parametrize(("behaviour", "words"), PLAIN.values(), ids=PLAIN)
-def test_a_plain_server_behind_wss(behaviour, words):
+@pytest.mark.parametrize(("behaviour", "key", "words"), PLAIN.values(), ids=PLAIN)
+def test_a_plain_server_behind_wss(behaviour, key, words):
     with FaultyServer(behaviour) as server:
         result = flooded(server.url.replace("ws://", "wss://"), connect_timeout="300ms")
-    check_never_opened(result, "tls", words)
+    check_never_opened(result, key, words)
 
 
 def test_a_tls_server_behind_ws():
@@ -224,12 +229,17 @@ class Bad:
     words: str = ""
     answered: int | None = None
     options: dict = field(default_factory=dict)
+    reasons: dict = field(default_factory=dict)
+    """What the target gave as its reason for closing."""
     said: list | None = None
     """The close codes that the target is sent."""
 
 
-def breach(make, code=1002, words="RFC 6455, section"):
-    return Bad(make(after=2), {"protocol-error": 1}, {str(code): 1}, words, answered=2, said=[code])
+def breach(make, clause, code=1002, words=None, **options):
+    """A breach of a clause of RFC 6455, which is counted under it, and named in what is said of it."""
+    words = words or f"(RFC 6455, section {clause}"
+    faults, closed = {f"protocol-error:{clause}": 1}, {str(code): 1}
+    return Bad(make(after=2), faults, closed, words, answered=2, options=options, said=[code])
 
 
 SESSIONS = {
@@ -242,6 +252,7 @@ SESSIONS = {
         {"1011": 1},
         'closed with 1011 "out of tea"',
         3,
+        reasons={"1011 out of tea": 1},
         said=[1011],
     ),
     "closes with a private code": Bad(
@@ -281,15 +292,16 @@ SESSIONS = {
         0,
         {"size": "1MiB", "in_flight": 8},
     ),
-    "reserved opcode": breach(broken.reserved_opcode),
-    "reserved bits": breach(broken.reserved_bits),
-    "masked": breach(broken.masked_frame),
-    "oversized": breach(broken.oversized_frame, 1009, "a frame of 1099511627776 bytes"),
-    "stray continuation": breach(broken.stray_continuation),
-    "interrupted fragments": breach(broken.interrupted_fragments),
-    "fragmented ping": breach(broken.fragmented_ping),
-    "long ping": breach(broken.long_ping),
-    "bad close": breach(broken.bad_close),
+    "reserved opcode": breach(broken.reserved_opcode, "5.2"),
+    "reserved bits": breach(broken.reserved_bits, "5.2"),
+    "masked": breach(broken.masked_frame, "5.1"),
+    "oversized": breach(broken.oversized_frame, "7.4.1", 1009, "a frame of 1099511627776 bytes"),
+    "stray continuation": breach(broken.stray_continuation, "5.4"),
+    "interrupted fragments": breach(broken.interrupted_fragments, "5.4"),
+    "fragmented ping": breach(broken.fragmented_ping, "5.5"),
+    "long ping": breach(broken.long_ping, "5.5"),
+    "bad close": breach(broken.bad_close, "7.4"),
+    "text that is not UTF-8": breach(broken.invalid_text, "8.1", 1007, strict_protocol=True),
 }
 
 
@@ -304,6 +316,8 @@ def test_a_session_that_ends_badly(case):
             "failed": 0,
             "lost": 1,
             "closed": case.closed,
+            **NEVER_AGAIN,
+            "reasons": case.reasons,
         }
         assert case.words in sentences(result)[next(iter(case.faults))]
         if case.answered is not None:
@@ -348,6 +362,7 @@ def test_bad_and_good_sessions_side_by_side():
         "failed": 1,
         "lost": 1,
         "closed": {"1000": 2, "1011": 1},
+        **NEVER_AGAIN,
     }
     assert result.summary["faults"] == {"closed:1011": 1, "upgrade-rejected:503": 1}
     assert 58 <= result.summary["messages"]["answered"] <= 60
@@ -372,6 +387,7 @@ def test_with_a_number_of_messages_a_silent_target_ends_the_run_after_the_timeou
         "unanswered": 2,
         "dropped": 3,
         "pushed": 0,
+        **dict.fromkeys(("duplicates", "late", "mismatched", "out_of_order", "skipped"), 0),
     }
     assert result.summary["faults"] == {"reply-timeout": 2}
 

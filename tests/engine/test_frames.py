@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from ws_load_test import wire
 from ws_load_test.engine import connection as connection_module
+from ws_load_test.engine import flood as flood_module
 from ws_load_test.engine.connection import LARGEST_MESSAGE_BYTES
-from ws_load_test.engine.flood import UNLIMITED, Flood, FloodConnection
+from ws_load_test.engine.flood import UNLIMITED, Flood, FloodConnection, VaryingFloodConnection
+from ws_load_test.engine.reading import Reading
 from ws_load_test.measure.samples import BLOCK, Samples
 from ws_load_test.measure.tally import Tally
 
@@ -101,6 +103,8 @@ class Owner:
     samples: Samples = field(init=False)
     opened: int = 0
     ended: list = field(default_factory=list)
+    faults: list = field(default_factory=list)
+    reasons: list = field(default_factory=list)
     gone: int = 0
     idle: int = 0
 
@@ -117,6 +121,12 @@ class Owner:
     def connection_gone(self, connection):
         self.gone += 1
 
+    def fault(self, fault):
+        self.faults.append(fault)
+
+    def close_reason(self, connection, code, reason):
+        self.reasons.append((connection, code, reason))
+
     def is_idle(self, connection):
         self.idle += 1
 
@@ -124,13 +134,15 @@ class Owner:
 class Session:
     """A connection, opened, with `in_flight` messages sent."""
 
-    def __init__(self, in_flight=1, *, left=None, pong=None, room=UNLIMITED, size=4, secure=False):
+    def __init__(self, in_flight=1, *, left=None, pong=None, room=UNLIMITED, size=4, secure=False, **reading):
         self.owner, self.kernel = Owner(), Kernel(room)
         opcode = TEXT if pong is None else PING
         frames = b"".join(wire.client_frame(opcode, b"m" * size if pong is None else pong) for _ in range(in_flight))
         self.flood = Flood(memoryview(frames), in_flight, self.owner.is_idle)
         self.flood.left = in_flight if left is None else left
-        self.connection = FloodConnection(self.owner, self.flood, pong)
+        self.connection = FloodConnection(
+            self.owner, self.flood, Reading(pongs=pong is not None, expected_pong=pong, **reading)
+        )
         self.connection.opened(self.kernel, self.kernel, secure=secure, early=b"")
         self.connection.send(in_flight, connection_module.monotonic_ns())
 
@@ -162,6 +174,7 @@ class Session:
             "faults": dict(tally.faults),
             "lost": tally.lost,
             "texts": [fault and fault.text for fault in self.owner.ended],
+            "others": [fault.text for fault in self.owner.faults],
             "written": [sent for sent in self.written() if sent[0] in (PONG, CLOSE)],
             "hung up": self.kernel.closed,
         }
@@ -235,10 +248,10 @@ def cuts(draw, script):
     return draw(st.lists(st.one_of(near, st.integers(0, len(script.data))), max_size=12))
 
 
-@given(st.data(), scripts, st.integers(1, 9))
+@given(st.data(), scripts, st.integers(1, 9), st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_however_the_bytes_are_cut_they_mean_the_same(data, script, in_flight):
-    session = Session(in_flight)
+def test_however_the_bytes_are_cut_they_mean_the_same(data, script, in_flight, whole):
+    session = Session(in_flight, whole=whole, strict=whole)
     session.read(*cut(script.data, data.draw(cuts(script))))
     facts = session.facts()
     answered = min(in_flight, script.messages)
@@ -249,10 +262,10 @@ def test_however_the_bytes_are_cut_they_mean_the_same(data, script, in_flight):
     assert session.owner.tally.bytes_received == len(script.data)
 
 
-@given(st.data(), scripts, st.integers(1, 9), st.booleans())
+@given(st.data(), scripts, st.integers(1, 9), st.booleans(), st.booleans())
 @settings(max_examples=100, deadline=None)
-def test_a_flood_is_never_out_of_balance(data, script, in_flight, secure):
-    session = Session(in_flight, left=UNLIMITED, secure=secure)
+def test_a_flood_is_never_out_of_balance(data, script, in_flight, secure, whole):
+    session = Session(in_flight, left=UNLIMITED, secure=secure, whole=whole)
     session.read(*cut(script.data, data.draw(cuts(script))))
     tally = session.owner.tally
     assert tally.answered + tally.pushed == script.messages
@@ -303,17 +316,18 @@ EVERY_KIND = [
 ]
 
 
-def test_every_single_cut_and_byte_by_byte():
+@pytest.mark.parametrize("whole", [False, True])
+def test_every_single_cut_and_byte_by_byte(whole):
     script = script_of(EVERY_KIND)
-    uncut = Session(4)
+    uncut = Session(4, whole=whole)
     uncut.read(script.data)
     facts = uncut.facts()
     assert (facts["answered"], facts["pushed"]) == (4, 2)
     for place in range(1, len(script.data)):
-        session = Session(4)
+        session = Session(4, whole=whole)
         session.read(script.data[:place], script.data[place:])
         assert session.facts() == facts, place
-    session = Session(4)
+    session = Session(4, whole=whole)
     session.read(*cut(script.data, range(len(script.data))))
     assert session.facts() == facts
 
@@ -354,6 +368,38 @@ def test_replies_are_paired_in_order_with_their_own_sends(monkeypatch):
     assert session.owner.idle == 1
 
 
+def test_messages_that_differ_are_due_once_they_have_been_made(monkeypatch):
+    """What it takes to make them is no part of any time; nor is it the target's."""
+    now_ns = 1000
+    for module in (connection_module, flood_module):
+        monkeypatch.setattr(module, "monotonic_ns", lambda: now_ns)
+
+    class Maker:
+        made = 0
+
+        def __getitem__(self, count):
+            nonlocal now_ns
+            now_ns += 7 * count
+            self.made += count
+            return b"".join(wire.client_frame(TEXT, b"%d" % number) for number in range(self.made - count, self.made))
+
+    owner, kernel = Owner(), Kernel()
+    connection = VaryingFloodConnection(owner, Flood(memoryview(b""), 2, owner.is_idle))
+    connection.opened(kernel, kernel, secure=False, early=b"")
+    connection.batches = Maker()
+    connection.send(2)
+    now_ns = 2000
+    connection.data_received(frame(TEXT, b"x") * 2)
+    now_ns = 3000
+    connection.data_received(frame(TEXT, b"x") * 3)
+    samples = owner.samples
+    rows = [(samples.sent[row], samples.done[row], samples.count[row]) for row in range(samples.used)]
+    assert rows == [(1014, 2000, 2), (2014, 3000, 2)]
+    assert owner.tally.pushed == 1
+    assert owner.tally.bytes_sent == len(kernel.stream)
+    assert client_frames(kernel.stream) == [(TEXT, b"%d" % number) for number in range(6)]
+
+
 def test_more_samples_than_a_block_holds_lose_nothing():
     session = Session(1, left=UNLIMITED)
     reply = frame(TEXT, b"x")
@@ -385,56 +431,140 @@ def test_fragments_together_too_large_are_refused():
     for _ in range(LARGEST_MESSAGE_BYTES >> 20):
         session.read(part)
     assert session.facts()["written"] == [(CLOSE, struct.pack(">H", 1009))]
+    assert session.facts()["faults"] == {"protocol-error:7.4.1": 1}
     assert session.facts()["unanswered"] == 1
+
+
+# --- what messages say -------------------------------------------------------------------------------------------
+
+
+UMLAUT = "ü".encode()
+NOT_UTF8 = {
+    "a whole text": frame(TEXT, b"\xff"),
+    "a text that ends within a character": frame(TEXT, UMLAUT[:1]),
+    "a fragment": frame(TEXT, b"x\xff", fin=False),
+    "the last of the fragments": frame(TEXT, UMLAUT[:1], fin=False) + frame(MORE, b"x"),
+    "fragments that end within a character": frame(TEXT, UMLAUT[:1], fin=False) + frame(MORE, b""),
+}
+
+
+@pytest.mark.parametrize("data", NOT_UTF8.values(), ids=NOT_UTF8)
+def test_whoever_asks_for_it_has_texts_checked(data):
+    session = Session(4, whole=True, strict=True)
+    session.read(frame(TEXT, UMLAUT), data)
+    assert session.facts()["faults"] == {"protocol-error:8.1": 1}
+    assert session.facts()["written"] == [(CLOSE, struct.pack(">H", 1007))]
+    assert session.facts()["answered"] == 1
+    lenient = Session(4, whole=True)
+    lenient.read(frame(TEXT, UMLAUT), data)
+    assert lenient.facts()["faults"] == {}
+
+
+def test_a_text_may_be_cut_within_a_character_and_what_is_binary_says_anything():
+    session = Session(4, whole=True, strict=True)
+    session.read(frame(TEXT, UMLAUT[:1], fin=False) + frame(PING), frame(MORE, UMLAUT[1:]), frame(BINARY, b"\xff"))
+    assert session.facts()["answered"] == 2
+    assert session.facts()["faults"] == {}
+
+
+def test_a_message_in_fragments_is_taken_as_one():
+    session = Session(4, whole=True)
+    taken = []
+    session.connection.take = lambda *what: taken.append(what[:2]) or 1
+    session.read(frame(BINARY, b"be", fin=False) + frame(PING, b"?") + frame(MORE, b"gi", fin=False), frame(MORE, b"n"))
+    session.read(frame(TEXT, b"x" * 126), frame(BINARY, b"y" * 65536))
+    assert taken == [(BINARY, b"begin"), (TEXT, b"x" * 126), (BINARY, b"y" * 65536)]
+
+
+def test_replies_that_say_the_wrong_thing_are_replies_and_faults():
+    session = Session(4, whole=True, expect=(("contains:yes", lambda payload: b"yes" in payload),))
+    session.read(frame(TEXT, b"yes") + frame(TEXT, b"no") + frame(TEXT, b"o yes"))
+    assert session.facts()["answered"] == 3
+    assert [fault.key for fault in session.owner.faults] == ["mismatch"]
+    assert session.facts()["others"] == ["sent a reply that fails --expect contains:yes"]
+
+
+def test_what_is_ignored_and_what_is_answered_are_pushes():
+    reading = {
+        "ignore": (lambda payload: payload.startswith(b"news"),),
+        "answers": ((lambda payload: payload == b"2", b"3"),),
+    }
+    session = Session(2, whole=True, **reading)
+    session.read(frame(TEXT, b"news!") + frame(TEXT, b"2") + frame(TEXT, b"reply") + frame(BINARY, b"2"))
+    assert (session.facts()["answered"], session.facts()["pushed"]) == (1, 3)
+    assert session.owner.tally.pushed_bytes == len(b"news!22")
+    assert session.written()[2:] == [(TEXT, b"3"), (BINARY, b"3")]
+
+
+def test_where_no_reply_is_awaited_all_are_pushes():
+    session = Session(2, whole=True, silent=True)
+    session.read(frame(TEXT, b"one"), frame(BINARY, b"three"))
+    assert (session.facts()["answered"], session.facts()["pushed"]) == (0, 2)
+    assert session.owner.tally.pushed_bytes == 8
+
+
+def test_the_mute_answer_no_ping():
+    session = Session(2, mute=True)
+    session.read(frame(PING, b"?"), frame(TEXT, b"x"))
+    assert session.facts()["written"] == []
+    assert session.facts()["answered"] == 1
 
 
 # --- what breaks the protocol ------------------------------------------------------------------------------------
 
+# What is sent; the close code that we answer; what we say of it; the clause of RFC 6455 under which it is counted.
 BROKEN = {
-    "reserved opcode": (frame(3, b"x"), 1002, "section 5.2"),
-    "reserved control opcode": (frame(11, b"x"), 1002, "section 5.2"),
-    "reserved bit 1": (frame(TEXT, b"x", rsv=4), 1002, "section 5.2"),
-    "reserved bit 2": (frame(BINARY, b"x", rsv=2), 1002, "section 5.2"),
-    "reserved bit 3 of a ping": (frame(PING, b"x", rsv=1), 1002, "section 5.2"),
-    "masked": (frame(TEXT, b"x", masked=True), 1002, "section 5.1"),
-    "masked and long": (frame(TEXT, b"x" * 300, masked=True), 1002, "section 5.1"),
-    "masked and empty": (frame(TEXT, masked=True), 1002, "section 5.1"),
-    "fragmented ping": (frame(PING, b"x", fin=False), 1002, "section 5.5"),
-    "fragmented close": (frame(CLOSE, NORMAL, fin=False), 1002, "section 5.5"),
-    "long ping": (frame(PING, b"x" * 126), 1002, "section 5.5"),
-    "long close": (frame(CLOSE, NORMAL + b"x" * 65536), 1002, "section 5.5"),
-    "stray continuation": (frame(MORE, b"x"), 1002, "section 5.4"),
-    "stray first continuation": (frame(MORE, b"x", fin=False), 1002, "section 5.4"),
-    "message within a message": (frame(TEXT, b"x", fin=False) + frame(TEXT, b"x"), 1002, "section 5.4"),
-    "fragments within a message": (frame(TEXT, b"x", fin=False) + frame(BINARY, b"x", fin=False), 1002, "section 5.4"),
-    "oversized": (bytes([0x82, 127]) + (1 << 40).to_bytes(8), 1009, f"more than the {LARGEST_MESSAGE_BYTES}"),
-    "length with its highest bit set": (bytes([0x82, 127]) + b"\xff" * 8, 1009, "more than"),
-    "close of one byte": (frame(CLOSE, b"x"), 1002, "section 7.4"),
-    "close with 1005": (frame(CLOSE, struct.pack(">H", 1005)), 1002, "section 7.4"),
-    "close with 1006": (frame(CLOSE, struct.pack(">H", 1006)), 1002, "section 7.4"),
-    "close with 999": (frame(CLOSE, struct.pack(">H", 999)), 1002, "section 7.4"),
-    "close with 5000": (frame(CLOSE, struct.pack(">H", 5000)), 1002, "section 7.4"),
-    "close with a reason that is not UTF-8": (frame(CLOSE, NORMAL + b"\xff"), 1007, "section 8.1"),
+    "reserved opcode": (frame(3, b"x"), 1002, "section 5.2", "5.2"),
+    "reserved control opcode": (frame(11, b"x"), 1002, "section 5.2", "5.2"),
+    "reserved bit 1": (frame(TEXT, b"x", rsv=4), 1002, "section 5.2", "5.2"),
+    "reserved bit 2": (frame(BINARY, b"x", rsv=2), 1002, "section 5.2", "5.2"),
+    "reserved bit 3 of a ping": (frame(PING, b"x", rsv=1), 1002, "section 5.2", "5.2"),
+    "masked": (frame(TEXT, b"x", masked=True), 1002, "section 5.1", "5.1"),
+    "masked and long": (frame(TEXT, b"x" * 300, masked=True), 1002, "section 5.1", "5.1"),
+    "masked and empty": (frame(TEXT, masked=True), 1002, "section 5.1", "5.1"),
+    "fragmented ping": (frame(PING, b"x", fin=False), 1002, "section 5.5", "5.5"),
+    "fragmented close": (frame(CLOSE, NORMAL, fin=False), 1002, "section 5.5", "5.5"),
+    "long ping": (frame(PING, b"x" * 126), 1002, "section 5.5", "5.5"),
+    "long close": (frame(CLOSE, NORMAL + b"x" * 65536), 1002, "section 5.5", "5.5"),
+    "stray continuation": (frame(MORE, b"x"), 1002, "section 5.4", "5.4"),
+    "stray first continuation": (frame(MORE, b"x", fin=False), 1002, "section 5.4", "5.4"),
+    "message within a message": (frame(TEXT, b"x", fin=False) + frame(TEXT, b"x"), 1002, "section 5.4", "5.4"),
+    "fragments within a message": (
+        frame(TEXT, b"x", fin=False) + frame(BINARY, b"x", fin=False),
+        1002,
+        "section 5.4",
+        "5.4",
+    ),
+    "oversized": (bytes([0x82, 127]) + (1 << 40).to_bytes(8), 1009, f"more than the {LARGEST_MESSAGE_BYTES}", "7.4.1"),
+    "length with its highest bit set": (bytes([0x82, 127]) + b"\xff" * 8, 1009, "more than", "7.4.1"),
+    "close of one byte": (frame(CLOSE, b"x"), 1002, "section 7.4", "7.4"),
+    "close with 1005": (frame(CLOSE, struct.pack(">H", 1005)), 1002, "section 7.4", "7.4"),
+    "close with 1006": (frame(CLOSE, struct.pack(">H", 1006)), 1002, "section 7.4", "7.4"),
+    "close with 999": (frame(CLOSE, struct.pack(">H", 999)), 1002, "section 7.4", "7.4"),
+    "close with 5000": (frame(CLOSE, struct.pack(">H", 5000)), 1002, "section 7.4", "7.4"),
+    "close with a reason that is not UTF-8": (frame(CLOSE, NORMAL + b"\xff"), 1007, "section 8.1", "8.1"),
 }
 
 
-@pytest.mark.parametrize(("broken", "code", "clause"), BROKEN.values(), ids=BROKEN)
-def test_a_breach_is_named_with_its_clause_wherever_it_is_cut(broken, code, clause):
+@pytest.mark.parametrize("whole", [False, True], ids=["counted", "read whole"])
+@pytest.mark.parametrize(("broken", "code", "words", "clause"), BROKEN.values(), ids=BROKEN)
+def test_a_breach_is_named_with_its_clause_wherever_it_is_cut(broken, code, words, clause, whole):
     reply = frame(TEXT, b"yes")
     data = reply + reply + broken + reply + frame(PING, b"late") + frame(CLOSE, NORMAL)
     places = range(1, min(len(data), 40))
     for pieces in ([data], cut(data, range(min(400, len(data)))), *([data[:place], data[place:]] for place in places)):
-        session = Session(4)
+        session = Session(4, whole=whole)
         session.read(*pieces)
         facts = session.facts()
-        assert clause in facts.pop("texts")[0]
+        assert words in facts.pop("texts")[0]
         assert facts == {
             "answered": 2,
             "unanswered": 2,
             "pushed": 0,
             "closed": {str(code): 1},
-            "faults": {"protocol-error": 1},
+            "faults": {f"protocol-error:{clause}": 1},
             "lost": 1,
+            "others": [],
             "written": [(CLOSE, struct.pack(">H", code))],
             "hung up": True,
         }
@@ -466,9 +596,19 @@ def test_a_close_frame_ends_it_with_its_code_and_is_answered_in_kind(body):
             "faults": {f"closed:{code}": 1},
             "lost": 1,
             "texts": [f"closed with {code}{reason}"],
+            "others": [],
             "written": [(CLOSE, body[:2])],
             "hung up": True,
         }
+        assert session.owner.reasons == ([(session.connection, 1011, "weiß nicht")] if reason else [])
+
+
+def test_the_answer_to_our_close_gives_no_reason():
+    session = Session()
+    session.connection.close()
+    session.read(frame(CLOSE, NORMAL + b"as you wish"))
+    assert session.facts()["closed"] == {"1000": 1}
+    assert session.owner.reasons == []
 
 
 def test_nothing_is_sent_on_behind_a_close_frame():

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from ws_load_test import wire
 from ws_load_test.engine import connection as connection_module
 from ws_load_test.engine import paced as paced_module
-from ws_load_test.engine.paced import CATCH_UP_NS, SENDS_AT_ONCE, Paced
+from ws_load_test.engine import session as session_module
+from ws_load_test.engine.paced import CATCH_UP_NS, SENDS_AT_ONCE, Paced, PacedConnection, SilentConnection
+from ws_load_test.engine.reading import Reading
 from ws_load_test.measure.samples import BLOCK, Samples
 from ws_load_test.measure.tally import Tally
 from ws_load_test.testing import ManualClock
@@ -70,6 +72,9 @@ class Kernel:
 class World:
     """A worker's open load, with time and sockets moved by hand; it is its connections' owner and its own alarm."""
 
+    kind = PacedConnection
+    reading = Reading()
+
     def __init__(self, dues, connections=1, *, max_in_flight=None, warmup_ns=0, end_ns=None, room=PLENTY):
         self.clock = ManualClock(START_NS)
         self.tally = Tally()
@@ -85,7 +90,7 @@ class World:
         blocks = (np.array(dues[at : at + 7], dtype=np.int64) for at in range(0, len(dues), 7))
         self.paced = Paced(
             self,
-            memoryview(FRAME),
+            [b"", FRAME],
             blocks,
             max_in_flight=max_in_flight,
             on_spent=self.on_spent,
@@ -108,6 +113,12 @@ class World:
     def connection_gone(self, connection):
         pass
 
+    def fault(self, fault):
+        self.faults.append(fault)
+
+    def close_reason(self, connection, code, reason):
+        pass
+
     def on_spent(self):
         self.spent += 1
 
@@ -127,7 +138,7 @@ class World:
 
     def open(self):
         kernel = Kernel(self.room)
-        connection = self.paced.connection(self, None)
+        connection = self.kind(self, self.paced, self.reading)
         connection.opened(kernel, kernel, secure=False, early=b"")
         self.connections.append(connection)
         self.kernels.append(kernel)
@@ -190,19 +201,20 @@ class World:
 
 
 @contextlib.contextmanager
-def world(dues, *arguments, **options):
+def world(dues, *arguments, of=World, **options):
     """A world while its clock rules the modules under test."""
     clock_of = []
 
     def now_ns():
         return clock_of[0].clock.now_ns() if clock_of else START_NS
 
-    made = World.__new__(World)
+    made = of.__new__(of)
     clock_of.append(made)
     made.clock = ManualClock(START_NS)
     with (
         mock.patch.object(paced_module, "monotonic_ns", now_ns),
         mock.patch.object(connection_module, "monotonic_ns", now_ns),
+        mock.patch.object(session_module, "monotonic_ns", now_ns),
         mock.patch.object(paced_module, "new_alarm", made.new_alarm),
     ):
         made.__init__(dues, *arguments, **options)
@@ -543,3 +555,27 @@ def test_a_full_socket_leaves_whole_frames_in_order():
         load.make_room(0, 1000)
         assert load.kernels[0].stream == FRAME * 6
         assert load.tally.write_blocked_ns == 2 * MS
+
+
+# --- where nobody answers --------------------------------------------------------------------------------------------
+
+
+class Unanswered(World):
+    kind = SilentConnection
+    reading = Reading(whole=True, silent=True)
+
+
+def test_messages_that_nobody_answers_are_unanswered_as_soon_as_they_leave():
+    with world([k * MS for k in range(10)], 2, max_in_flight=1, warmup_ns=3 * MS, of=Unanswered) as load:
+        load.now(6 * MS)
+        assert (load.tally.due, load.tally.sent, load.tally.unanswered, load.tally.warmup_sent) == (4, 4, 4, 3)
+        assert not any(one.in_flight for one in load.connections), "nothing waits for room that no reply would make"
+        load.reply(0, 2)
+        load.give_up(0)
+        assert not load.connections[0].closing, "nothing is overdue"
+        load.now(9 * MS)
+        load.finish()
+        tally = load.tally
+        assert (tally.due, tally.sent, tally.unanswered, tally.dropped) == (7, 7, 7, 0)
+        assert (tally.answered, tally.pushed, tally.pushed_bytes) == (0, 2, 8)
+        assert tally.unanswered_wait_ns.count == 0

@@ -45,7 +45,8 @@ def total(result):
 
 def messages(sent, *, pushed=0):
     """What the summary says when all that was sent was answered."""
-    return {"due": sent, "sent": sent, "answered": sent, "unanswered": 0, "dropped": 0, "pushed": pushed}
+    nothing = dict.fromkeys(("unanswered", "dropped", "duplicates", "late", "mismatched", "out_of_order", "skipped"), 0)
+    return {"due": sent, "sent": sent, "answered": sent, "pushed": pushed, **nothing}
 
 
 CLOSE_BYTES = 2 + 2
@@ -58,6 +59,9 @@ def frame_bytes(size, count, sessions):
     return {
         "sent": count * (head_bytes + 4 + size) + sessions * (CLOSE_BYTES + 4),
         "received": count * (head_bytes + size) + sessions * CLOSE_BYTES,
+        "pushed": 0,
+        "plain_sent": 0,
+        "plain_received": 0,
     }
 
 
@@ -196,6 +200,7 @@ def test_pongs_that_answer_nothing_are_no_replies():
         "unanswered": 1,
         "dropped": 1,
         "pushed": 1,
+        **dict.fromkeys(("duplicates", "late", "mismatched", "out_of_order", "skipped"), 0),
     }
     assert result.summary["faults"] == {"reply-timeout": 1}
 

@@ -26,8 +26,23 @@ class Options:
 
     header: Annotated[list[str] | None, Parameter(name=["--header", "-H"], consume_multiple=False)] = None
     subprotocol: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    cookie: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    origin: Text = None
+    user: Text = None
+    bearer: Text = None
     insecure: Flag = None
     cacert: Text = None
+    cert: Text = None
+    key: Text = None
+    sni: Text = None
+    tls_min: Text = None
+    ciphers: Text = None
+    tls_resume: Flag = None
+    address: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    unix_socket: Text = None
+    proxy: Text = None
+    follow_redirects: Flag = None
+    deflate: Text = None
     bind: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
 
     connections: Annotated[Text, Parameter(name=["--connections", "-c"])] = None
@@ -47,10 +62,31 @@ class Options:
     max_in_flight: Text = None
     keepalive: Text = None
 
-    message: Annotated[Text, Parameter(name=["--message", "-m"], allow_leading_hyphen=True)] = None
+    message: Annotated[
+        list[str] | None, Parameter(name=["--message", "-m"], allow_leading_hyphen=True, consume_multiple=False)
+    ] = None
+    weights: Text = None
     size: Text = None
     binary: Flag = None
     ping: Flag = None
+    feed: Text = None
+    feed_order: Text = None
+    first_message: Annotated[list[str] | None, Parameter(allow_leading_hyphen=True, consume_multiple=False)] = None
+
+    match: Text = None
+    expect: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    expect_first: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    ignore: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    answer: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    skip_first: Text = None
+    strict_protocol: Flag = None
+
+    reconnect: Text = None
+    lifetime: Text = None
+    storm: Text = None
+    slow: Text = None
+    deaf: Text = None
+    mute: Text = None
 
     timeout: Text = None
     connect_timeout: Text = None
@@ -63,6 +99,7 @@ class Options:
 
     plan: Text = None
     explain: Flag = None
+    dry_run: Flag = None
     strict: Flag = None
 
     def given(self) -> dict[str, Any]:
@@ -83,7 +120,7 @@ app = App(
 
 @app.default
 def flood(
-    url: Annotated[str | None, Parameter(name=["--url", "-u", "--gateway", "-g"])] = None,
+    url: Annotated[list[str] | None, Parameter(name=["--url", "-u", "--gateway", "-g"])] = None,
     *,
     options: _Options = None,
 ) -> int:

@@ -13,12 +13,29 @@ Opens many connections, floods them with messages or sends on a schedule, and pr
 took, from High Dynamic Range histograms over all connections.
 
 Target
-  URL, -u, -g, --url, --gateway URL   what to test: ws://host:port/path or wss://...
+  URL, -u, -g, --url, --gateway URL   what to test: ws://host:port/path or wss://...; several are taken in turn
   -H, --header "NAME: VALUE"          a header of the upgrade request; repeatable
       --subprotocol NAME              a subprotocol to offer; repeatable
-      --insecure                      take any TLS certificate
-      --cacert FILE                   PEM file of the authorities to trust
+      --user NAME:PASSWORD            basic authentication
+      --bearer TOKEN|@FILE            a bearer token
+      --cookie NAME=VALUE             a cookie; repeatable
+      --origin URL                    the Origin header, as a browser sends it
+      --address HOST[:PORT]           connect there instead of to the URL's host; several are taken in turn
+      --unix-socket PATH              connect to a socket of this machine
+      --proxy URL                     go through http://, socks4:// or socks5://[user:password@]host:port
       --bind ADDRESS                  source addresses to take in turn: one, several, or a network 10.0.0.0/28
+      --follow-redirects              follow up to 5 redirects instead of counting them as refusals
+      --deflate on|PARAMETERS         offer compression (permessage-deflate), for example
+                                      "client_max_window_bits=10; server_no_context_takeover"
+
+TLS
+      --insecure                      take any certificate
+      --cacert FILE                   PEM file of the authorities to trust
+      --cert FILE, --key FILE         PEM files of our own certificate and its key
+      --sni NAME                      the server name to ask for, instead of the URL's host
+      --tls-min 1.2|1.3               the oldest version to accept (1.2)
+      --ciphers LIST                  ciphers of TLS 1.2, as OpenSSL writes them
+      --tls-resume                    resume TLS sessions instead of beginning each anew
 
 Load
   -c, --connections N                 how many connections (1)
@@ -40,10 +57,37 @@ Load
       --keepalive TIME                on a schedule: ping each connection this often, and time the pongs
 
 Message
-  -m, --message TEXT|@FILE            what to send (PING)
-      --size SIZE                     or generated text of this size: 512, 64kB, 1MiB
+  -m, --message TEXT|@FILE|@DIR       what to send (PING); several are sent in turn, as all files of DIR are
+      --weights N,N,...               how often each of several messages is sent
+      --size SIZE                     or generated text of this size: 512, 64kB, 1MiB, 100..1000 (any between),
+                                      normal:1kB,200B or exp:1kB (random, by mean)
       --binary                        send it as binary
       --ping                          send ping frames, and take their pongs for the replies
+      --feed FILE                     rows for {feed.COLUMN}: CSV with a header line, or JSON lines
+      --feed-order ORDER              round-robin, random, or connection: one row for each (round-robin)
+      --first-message TEXT|@FILE      sent once in each session before the load; several wait for each reply
+  Fields in braces are filled in anew for each message, all other braces stay as they are:
+      {seq}  {connection}  {uuid}  {now_ms}  {random:8}  {int:1..100}  {feed.COLUMN}
+  In URL, --header, --cookie, --user, --bearer and --subprotocol they are filled in for each connection.
+
+Replies
+      --match RULE                    which reply answers which message: order, echo (it says the same),
+                                      json:PATH or regex:PATTERN (it has the same id), none (send only) (order)
+      --skip-first N                  the first N messages of a session are greetings and answer nothing
+      --ignore CHECK                  what satisfies this answers nothing; repeatable
+      --answer CHECK=>TEXT            what satisfies this is answered with TEXT; repeatable
+      --expect CHECK                  a reply that does not satisfy this is a fault; repeatable
+      --expect-first CHECK            a first reply that does not satisfy this is a fault, and ends the session
+      --strict-protocol               check that texts are UTF-8, too
+  A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is there).
+
+Sessions
+      --reconnect POLICY              dial lost sessions again: none, now, a delay such as 1s, or exponential,
+                                      exponential:100ms..30s (none)
+      --lifetime TIME                 close each session after this time, and open another in its place
+      --storm SHARE@TIME              cut off this share of the connections at once, and see how all come back
+      --slow SHARE:SPEED              let this share of the connections read slowly: 5%:1kB/s
+      --deaf SHARE, --mute SHARE      let them stop reading, or answer no ping; measured are the others
 
 Limits
       --timeout TIME                  how long a reply may take (10s)
@@ -60,6 +104,7 @@ Plan
       --plan FILE.toml                read options from a file, under the same names; the command line wins
       --no-binary, --no-ping, ...     undo a flag of the plan file
       --explain                       print the plan in words, and stop
+      --dry-run                       open one connection, send one message, and show every step
       --strict                        fail when the generator itself was the bottleneck
   -h, --help                          this page
       --version                       the version
@@ -73,6 +118,10 @@ Examples
       ws-load-test wss://api.example/live -c 1000 --in-flight 4 -d 1m
   Exactly 100,000 messages read from a file, a token in a header, the recording kept:
       ws-load-test wss://api.example -c 50 -n 100000 -m @order.json -H "Authorization: Bearer ..." -o run.jsonl
+  What an API does with one message, step by step; then replies told apart by their id, one token each:
+      ws-load-test wss://api.example --dry-run --bearer @token.txt -m '{"id": {seq}, "op": "time"}'
+      ws-load-test wss://api.example -c 100 -r 1000 --feed users.csv --bearer {feed.token} \\
+          -m '{"id": {seq}, "op": "time"}' --match json:id --expect json:ok=true
   Two recordings, of two machines perhaps, as one report:
       ws-load-test report first.jsonl second.jsonl
 

@@ -7,26 +7,29 @@ is the load's matter (`flood`, `paced`); what a run does and when is the worker'
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ws_load_test.clock import NS_PER_S, monotonic_ns
+from ws_load_test.engine.comeback import Comeback
 from ws_load_test.engine.dial import Dialler
-from ws_load_test.engine.flood import Flood, FloodConnection
-from ws_load_test.engine.paced import Paced, PacedConnection
-from ws_load_test.engine.upgrade import DialError
-from ws_load_test.errors import host_failing
+from ws_load_test.engine.introduction import Introduction
+from ws_load_test.engine.outfit import Outfitter
+from ws_load_test.engine.paced import Paced
+from ws_load_test.engine.request import DialError
+from ws_load_test.engine.unkind import Aside, SlowReader
+from ws_load_test.errors import Fault, FaultKind, host_failing
 from ws_load_test.measure.samples import Samples
 from ws_load_test.measure.tally import Tally
-from ws_load_test.pace import Pace, spaced_ns
+from ws_load_test.pace import spaced_ns
 from ws_load_test.plan import OpenLoad
+from ws_load_test.units import show_duration
 
 if TYPE_CHECKING:
-    from ws_load_test.engine.connection import Connection
-    from ws_load_test.errors import Fault
+    from ws_load_test.engine.dial import Timings
+    from ws_load_test.engine.outfit import LoadConnection
+    from ws_load_test.engine.session import Session
     from ws_load_test.pace import Share
     from ws_load_test.plan import Plan
-
-    LoadConnection = FloodConnection | PacedConnection
 
 DIALS_AT_ONCE = 128
 """More would overrun the accept queues of most servers, and lost SYNs come back a second later."""
@@ -35,69 +38,89 @@ CLOSE_TIMEOUT_S = 2.0
 LONGEST_SCAN_NS = NS_PER_S
 SHAPE_CHECK_S = 0.02
 """How often the number of connections is brought to what its shape asks."""
+MOST_REASONS = 16
+"""Different close reasons of one worker that are counted by themselves."""
 
 
 class Crew:
     """The connections of one share of a plan, and what they have amounted to since the last report."""
 
     def __init__(self, plan: Plan, share: Share) -> None:
-        """Raises UsageError when the plan's certificates cannot be used."""
+        """Raises UsageError when the plan's certificates or its feed cannot be used."""
         self.plan = plan
         self.share = share
         self.tally = Tally()
-        self.samples = Samples(self.tally, on_schedule=isinstance(plan.load, OpenLoad))
+        on_schedule = isinstance(plan.load, OpenLoad)
+        self.samples = Samples(self.tally, on_schedule=on_schedule)
         self.connections: dict[LoadConnection, None] = {}
         """Those whose TCP connection is open, oldest first."""
-        self.load = self._new_load()
         self.open = 0
         """Sessions that are open."""
         self.finished = asyncio.Event()
         """There is nothing left to do: the messages are spent, nobody is connected, or we were told to stop."""
         self.loading = False
         """The load has begun."""
+        self.outfit = Outfitter(self, plan, share, on_spent=self._spent, on_idle=self._idle)
+        self.load = self.outfit.load
+        self.comeback = Comeback(self)
+        self.aside = Aside(self, on_schedule=on_schedule) if plan.unkind is not None else None
+        """The owner of the unkind connections, where there are any."""
+        self._ills = plan.unkind.among(plan.connections) if plan.unkind is not None else {}
         self._dialler = Dialler(plan)
+        self._dials = asyncio.Semaphore(DIALS_AT_ONCE)
+        self._resolved: set[str] = set()
         self._dialled = 0
         self._dialling = 0
         self._examples: dict[str, str] = {}
         self._known_examples: set[str] = set()
+        self._reasons: set[str] = set()
         self._retiring: set[LoadConnection] = set()
         self._in_flight: set[LoadConnection] = set()
         self._draining = False
         self._quiet = asyncio.Event()
         self._gone = asyncio.Event()
 
-    def _new_load(self) -> Flood | Paced:
-        plan = self.plan
-        if not isinstance(plan.load, OpenLoad):
-            return Flood(plan.message.frames(plan.load.in_flight), plan.load.in_flight, self._idle)
-        pace = Pace(plan.load.rate, plan.load.arrivals, plan.load.seed)
-        return Paced(
-            self,
-            plan.message.frames(1),
-            pace.blocks(self.share, plan.messages, warmup_ns=plan.warmup_ns, connections=plan.connections)
-            if plan.load.rate.peak
-            else iter(()),
-            max_in_flight=plan.load.max_in_flight,
-            on_spent=self._spent,
-            on_idle=self._idle,
-        )
-
     @property
     def goes_on_alone(self) -> bool:
-        """Whether messages fall due here although no connection is open.
+        """Whether the load goes on although no connection is open.
 
-        On a schedule they do, and are dropped: others may still be connected, which only the fleet can know. Where
-        connections follow a shape, there may be new ones.
+        On a schedule messages fall due then, and are dropped: others may still be connected, which only the fleet can
+        know. Where sessions come back, or connections follow a shape, there may be new ones.
         """
+        if self.comeback.active:
+            return True
         return isinstance(self.load, Paced) and (self.share.of > 1 or self.plan.connection_shape is not None)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the load is over."""
+        return self._draining
+
+    def measure(self, *, from_ns: int | None = None, until_ns: int | None = None) -> None:
+        """The measured time begins, or ends, at an instant."""
+        for samples in (self.samples, self.aside.samples) if self.aside is not None else (self.samples,):
+            if from_ns is not None:
+                samples.measured_from_ns = from_ns
+            if until_ns is not None:
+                samples.measured_until_ns = until_ns
+                samples.flush()
 
     def cut(self) -> tuple[Tally, dict[str, str]]:
         """What has come since the last cut: counts, and a sentence for each kind of fault that was new."""
         self.samples.flush()
         tally, self.tally = self.tally, Tally()
         self.samples.tally = self.tally
+        if self.aside is not None:
+            tally.unkind = self.aside.cut()
+        for name in self._dialler.resolved_ns.keys() - self._resolved:
+            self._resolved.add(name)
+            tally.resolve_time_ns.record(self._dialler.resolved_ns[name])
         examples, self._examples = self._examples, {}
         return tally, examples
+
+    def ready(self) -> list[LoadConnection]:
+        """The connections on which the load may begin."""
+        return [one for one in self.connections if not one.closing and not _waits(one)]
 
     # --- Opening ----------------------------------------------------------------------------------------------------
 
@@ -109,45 +132,97 @@ class Crew:
         except DialError as error:
             self.tally.attempted += total
             self.tally.failed += total
-            self._fault(error.fault, total)
+            self.fault(error.fault, total)
             self.finished.set()
             return
         if plan.connection_shape is not None:
             return
-        room = asyncio.Semaphore(DIALS_AT_ONCE)
         from_ns = monotonic_ns()
         async with asyncio.TaskGroup() as dials:
             for position in range(total):
                 if plan.connect_rate_per_s is not None:
                     due_ns = from_ns + spaced_ns(self.share.number(position), plan.connect_rate_per_s)
                     await asyncio.sleep(max(0, due_ns - monotonic_ns()) / NS_PER_S)
-                await room.acquire()
-                dials.create_task(self._dial()).add_done_callback(lambda _: room.release())
+                await self._dials.acquire()
+                dials.create_task(self._dial_next()).add_done_callback(lambda _: self._dials.release())
 
-    async def _dial(self) -> None:
-        expected_pong = self.plan.message.payload if self.plan.message.kind == "ping" else None
-        connection = self.load.connection(self, expected_pong)
-        number, self._dialled = self._dialled, self._dialled + 1
-        self.tally.attempted += 1
+    async def dial(self, number: int) -> bool:
+        """Dials a session again, when there is room; returns whether it opened."""
+        async with self._dials:
+            return await self._dial(number, again=True)
+
+    async def _dial_next(self) -> None:
+        position, self._dialled = self._dialled, self._dialled + 1
+        await self._dial(self.share.number(position))
+
+    async def _dial(self, number: int, *, again: bool = False) -> bool:
+        ill = self._ills.get(number)
+        connection = self.outfit.connection(self.aside or self if ill else self, number, mute=ill == "mute")
         self._dialling += 1
+        # Of a run that is over: what it calls off itself has neither opened nor failed.
+        called_off = opened = False
         try:
-            took_ns = await self._dialler.dial(connection, self.share.number(number))
+            timings = await self._dialler.dial(connection, number, self.outfit.filler(number))
+            opened = True
         except DialError as error:
-            self.tally.failed += 1
-            self._fault(error.fault)
+            self.fault(error.fault, number=number)
+            return False
         except OSError as error:
             failing = host_failing(error)
             if failing is None:
                 raise
-            self.tally.failed += 1
             self.tally.host_errors[str(failing)] += 1
+            return False
         except asyncio.CancelledError:
-            self.tally.failed += connection not in self.connections and not connection.ended
+            opened = connection in self.connections or connection.ended
+            called_off = again and not opened
             raise
-        else:
-            self.tally.connect_time_ns.record(took_ns)
         finally:
             self._dialling -= 1
+            self.tally.attempted += not called_off
+            self.tally.failed += not (opened or called_off)
+        self._note(timings)
+        await self._introduced(connection)
+        return self._begin(connection)
+
+    def _note(self, timings: Timings) -> None:
+        tally = self.tally
+        tally.connect_time_ns.record(timings.total_ns)
+        tally.tcp_time_ns.record(timings.tcp_ns)
+        if timings.proxy_ns is not None:
+            tally.proxy_time_ns.record(timings.proxy_ns)
+        if timings.tls_ns is not None:
+            tally.tls_time_ns.record(timings.tls_ns)
+            tally.tls_resumed += timings.tls_resumed
+        tally.upgrade_time_ns.record(timings.upgrade_ns)
+
+    async def _introduced(self, connection: LoadConnection) -> None:
+        """Waits until what comes before the load has been said, for as long as a reply may take."""
+        introduction = connection.introduction
+        if introduction is None or not introduction.waits:
+            return
+        try:
+            async with asyncio.timeout(self.plan.timeout_ns / NS_PER_S):
+                await introduction.done
+        except TimeoutError:
+            waited = show_duration(self.plan.timeout_ns)
+            what = f"did not greet or answer the first message within {waited}"
+            self._close(connection, Fault(FaultKind.FIRST_REPLY_TIMEOUT, text=what))
+
+    def _begin(self, connection: LoadConnection) -> bool:
+        """The session is ready for the load; returns False if it has ended meanwhile."""
+        if connection.closing:
+            self._close(connection)
+            return False
+        ill, unkind = self._ills.get(connection.number), self.plan.unkind
+        if ill == "deaf":
+            connection.stop_reading()
+        elif ill == "slow" and unkind is not None:
+            SlowReader(connection, unkind.slow_bytes_per_s, secure=self.plan.target.secure)
+        if self.loading:
+            self.load.join(cast("Any", connection))
+            self.comeback.begun(connection)
+        return True
 
     async def follow_shape(self, start_ns: int) -> None:
         """Opens and closes connections as their shape over time asks; what failed or was lost is not replaced."""
@@ -160,22 +235,21 @@ class Crew:
             while not self.finished.is_set():
                 wanted = self.share.count(round(shape.at(monotonic_ns() - start_ns)))
                 for _ in range(min(wanted + given_up - self._dialled, DIALS_AT_ONCE - self._dialling)):
-                    dials.create_task(self._dial())
+                    dials.create_task(self._dial_next())
                 given_up = max(given_up, self._dialled - wanted)
                 # Those that failed or were lost are the first to be missing, so that no more leave than must.
                 if self.open - len(self._retiring) > wanted:
                     kept = [one for one in self.connections if not one.closing and one not in self._retiring]
                     for connection in reversed(kept[wanted:]):
-                        self._retire(connection)
+                        self.retire(connection)
                 await asyncio.sleep(SHAPE_CHECK_S)
 
-    def _retire(self, connection: LoadConnection) -> None:
+    def retire(self, connection: LoadConnection) -> None:
         """Closes a session as soon as nothing is in flight on it."""
         self._retiring.add(connection)
-        if isinstance(connection, PacedConnection):
-            connection.paced.leave(connection)
-        if not connection.in_flight:
-            connection.close()
+        connection.leave()
+        if not connection.in_flight or connection.owner is self.aside:
+            self._close(connection)
 
     # --- Keeping ----------------------------------------------------------------------------------------------------
 
@@ -185,13 +259,19 @@ class Crew:
         while True:
             await asyncio.sleep(min(LONGEST_SCAN_NS, timeout_ns // 4) / NS_PER_S)
             for number, connection in enumerate(list(self.connections)):
-                self._give_up_on(connection, monotonic_ns() - timeout_ns)
+                # An unkind one has itself to blame.
+                if connection.owner is self:
+                    self._give_up_on(connection, monotonic_ns() - timeout_ns)
                 if number % 256 == 255:
                     await asyncio.sleep(0)
 
     def _give_up_on(self, connection: LoadConnection, before_ns: int) -> None:
         if connection.give_up_on(before_ns, self.plan.timeout_ns):
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, connection.abort)
+
+    def _close(self, connection: LoadConnection, given_up: Fault | None = None) -> None:
+        connection.close(given_up)
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, connection.abort)
 
     async def keep_alive(self) -> None:
         """Pings every connection once in a period, spread over it."""
@@ -213,7 +293,7 @@ class Crew:
 
     async def drain(self) -> None:
         """Gives what is in flight its time to be answered."""
-        self._in_flight = {connection for connection in self.connections if connection.in_flight}
+        self._in_flight = {one for one in self.connections if one.in_flight and one.owner is self}
         self._draining = True
         self._check_quiet()
         try:
@@ -226,7 +306,11 @@ class Crew:
     async def close_all(self) -> None:
         """Ends every session with a close handshake, or without one where the target no longer answers."""
         for connection in list(self.connections):
-            connection.close()
+            if connection.owner is self:
+                connection.close()
+            else:
+                # It would not read the answer.
+                connection.abort()
         try:
             while self.connections:
                 self._gone.clear()
@@ -237,33 +321,52 @@ class Crew:
                 connection.abort()
             # The loop turns once more, so that aborted sockets are closed before the process says that it is done.
             await asyncio.sleep(0)
+        self.outfit.close()
 
     # --- What the connections say -----------------------------------------------------------------------------------
 
-    def connection_opened(self, connection: Connection) -> None:
+    def connection_opened(self, session: Session) -> None:
         """A session is open."""
-        assert isinstance(connection, (FloodConnection, PacedConnection))
+        connection = cast("LoadConnection", session)
         self.connections[connection] = None
         self.tally.opened += 1
         self.open += 1
-        if isinstance(connection, PacedConnection) and self.loading:
-            connection.paced.join(connection)
+        self.outfit.equip(connection)
+        first_messages = self.outfit.first_messages(connection.number)
+        greetings = self.plan.matching.skip_first
+        if first_messages or greetings:
+            Introduction(connection, greetings, self.outfit.first_opcode, first_messages)
 
-    def connection_ended(self, connection: Connection, fault: Fault | None) -> None:
+    def connection_ended(self, session: Session, fault: Fault | None) -> None:
         """An open session is over, whoever ended it."""
+        connection = cast("LoadConnection", session)
         self.open -= 1
         # A close that is answered is a sign of life: a busy target ends its TCP connections all at once, much later.
         self._gone.set()
-        self._retiring.discard(cast("LoadConnection", connection))
-        if fault is not None:
-            self._example(fault)
+        self._retiring.discard(connection)
+        if fault is not None and connection.owner is self:
+            self._example(fault, connection.number)
+        self.comeback.ended(connection, lost=fault is not None)
         if not self.open and self.loading and not self.goes_on_alone:
             self.finished.set()
 
-    def connection_gone(self, connection: Connection) -> None:
+    def connection_gone(self, session: Session) -> None:
         """The TCP connection of a session that was open is closed."""
-        self.connections.pop(cast("LoadConnection", connection), None)
+        self.connections.pop(cast("LoadConnection", session), None)
         self._gone.set()
+
+    def fault(self, fault: Fault, count: int = 1, *, number: int | None = None) -> None:
+        """The target did something wrong that ended no open session."""
+        self.tally.faults[fault.key] += count
+        self._example(fault, number)
+
+    def close_reason(self, session: Session, code: int, reason: str) -> None:
+        """The target said why it closes."""
+        key = f"{code} {self.outfit.hide(reason, session.number)}"
+        if key not in self._reasons and len(self._reasons) >= MOST_REASONS:
+            key = f"{code} (other reasons)"
+        self._reasons.add(key)
+        self.tally.close_reasons[key] += 1
 
     def _spent(self) -> None:
         """No message will fall due any more; what ends the run is the plan's time, or the last reply."""
@@ -275,7 +378,7 @@ class Crew:
         if self.load.spent:
             self._spent()
         if connection in self._retiring:
-            connection.close()
+            self._close(connection)
         self._in_flight.discard(connection)
         self._check_quiet()
 
@@ -283,11 +386,11 @@ class Crew:
         if self._draining and not self._in_flight:
             self._quiet.set()
 
-    def _fault(self, fault: Fault, count: int = 1) -> None:
-        self.tally.faults[fault.key] += count
-        self._example(fault)
-
-    def _example(self, fault: Fault) -> None:
+    def _example(self, fault: Fault, number: int | None = None) -> None:
         if fault.key not in self._known_examples:
             self._known_examples.add(fault.key)
-            self._examples[fault.key] = fault.text
+            self._examples[fault.key] = self.outfit.hide(fault.text, number)
+
+
+def _waits(connection: LoadConnection) -> bool:
+    return connection.introduction is not None and connection.introduction.waits

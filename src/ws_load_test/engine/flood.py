@@ -15,13 +15,17 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from ws_load_test.clock import monotonic_ns
-from ws_load_test.engine.connection import Connection, Owner
+from ws_load_test.engine.connection import Connection
+from ws_load_test.engine.session import READ_COUNTED, Owner
 from ws_load_test.errors import Fault, FaultKind
 from ws_load_test.measure.samples import BLOCK
 from ws_load_test.units import show_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ws_load_test.engine.reading import Reading
+    from ws_load_test.engine.session import Frames
 
 UNLIMITED = 1 << 62
 STARTS_AT_ONCE = 32
@@ -51,16 +55,16 @@ class Flood:
         """Whether no message may leave any more."""
         return not self.left
 
-    def connection(self, owner: Owner, expected_pong: bytes | None) -> FloodConnection:
-        """A connection that is about to be dialled."""
-        return FloodConnection(owner, self, expected_pong)
-
     def start(self, connections: list[FloodConnection]) -> None:
         """Each connection sends its first messages, a few connections between two turns of the loop."""
         for connection in connections[:STARTS_AT_ONCE]:
-            connection.send(self.in_flight, monotonic_ns())
+            connection.send(self.in_flight)
         if connections[STARTS_AT_ONCE:]:
             asyncio.get_running_loop().call_soon(self.start, connections[STARTS_AT_ONCE:])
+
+    def join(self, connection: FloodConnection) -> None:
+        """A connection that has opened later sends its first messages now."""
+        connection.send(self.in_flight)
 
     def end(self) -> int:
         """Nothing more leaves; returns how many messages might have."""
@@ -69,11 +73,15 @@ class Flood:
 
 
 class FloodConnection(Connection):
-    """A connection under a closed load."""
+    """A connection under a closed load whose messages are all the same."""
 
-    def __init__(self, owner: Owner, flood: Flood, expected_pong: bytes | None = None) -> None:
-        super().__init__(owner, expected_pong)
+    def __init__(self, owner: Owner, flood: Flood, reading: Reading = READ_COUNTED) -> None:
+        super().__init__(owner, reading)
         self.flood = flood
+        self.batches: Frames = flood.batches
+        """At each number, that many messages as frames."""
+        self.resting = False
+        """Nothing more leaves; what is in flight may still be answered."""
         self.in_flight = 0
         self.pending: deque[tuple[int, int]] = deque()
         """What is in flight, oldest first: when it was sent, and how many messages left together."""
@@ -81,9 +89,9 @@ class FloodConnection(Connection):
     def replied(self, count: int, at_ns: int) -> None:
         """Sends as many messages as were answered, then notes the times of those that were."""
         pending, flood = self.pending, self.flood
-        if len(pending) == 1 and self.in_flight == count <= flood.left and not self.closing:
+        if len(pending) == 1 and self.in_flight == count <= flood.left and not (self.closing or self.resting):
             # All that was in flight left together, and was answered together: the write first, then the bookkeeping.
-            batch = flood.batches[count]
+            batch = self.batches[count]
             try:
                 written = self.write(batch)
             except OSError as error:
@@ -109,16 +117,21 @@ class FloodConnection(Connection):
             if row == _LAST_ROW:
                 samples.flush()
             return
-        answered = count
-        if count > self.in_flight:
-            answered = self.in_flight
-            # A reply that came too late to count is still not one that nobody asked for.
-            if self.given_up is None:
-                self.owner.tally.pushed += count - answered
+        answered = self.awaited(count)
         if answered:
             self.in_flight -= answered
             self.send(answered, at_ns)
             self._note(answered, at_ns)
+
+    def awaited(self, count: int) -> int:
+        """How many of so many replies anybody waits for; the others are pushes."""
+        if count <= self.in_flight:
+            return count
+        # A reply that came too late to count is still not one that nobody asked for.
+        if self.given_up is None:
+            self.owner.tally.pushed += count - self.in_flight
+            self.owner.tally.surplus += count - self.in_flight
+        return self.in_flight
 
     def _note(self, count: int, at_ns: int) -> None:
         """Notes the times of the `count` oldest messages, which were answered at `at_ns`."""
@@ -139,15 +152,16 @@ class FloodConnection(Connection):
             if row == _LAST_ROW:
                 samples.flush()
 
-    def send(self, count: int, now_ns: int) -> None:
-        """Sends `count` messages that are due at `now_ns`, or as many as are left."""
+    def send(self, count: int, due_ns: int = 0) -> None:
+        """Sends `count` messages, or as many as are left; they are due at `due_ns`, or once they have been made."""
         flood = self.flood
         count = min(count, flood.left)
-        if self.closing or self.ended or not count:
+        if self.closing or self.ended or self.resting or not count:
             if not self.in_flight:
                 flood.on_idle(self)
             return
-        batch = flood.batches[count]
+        batch = self.batches[count]
+        sent_ns = due_ns or monotonic_ns()
         try:
             written = self.write(batch)
         except OSError as error:
@@ -158,7 +172,7 @@ class FloodConnection(Connection):
             self.write_behind(batch[written:])
         flood.left -= count
         self.in_flight += count
-        self.pending.append((now_ns, count))
+        self.pending.append((sent_ns, count))
         tally = self.owner.tally
         tally.sent += count
         tally.bytes_sent += len(batch)
@@ -171,6 +185,10 @@ class FloodConnection(Connection):
         if isinstance(error, ConnectionResetError):
             self.reset_by = error
         return isinstance(error, BlockingIOError)
+
+    def leave(self) -> None:
+        """Sends nothing more, for good."""
+        self.resting = True
 
     def give_up_on(self, before_ns: int, timeout_ns: int) -> bool:
         """Closes the session if a message sent before `before_ns` has no reply yet; returns whether it did.
@@ -193,3 +211,15 @@ class FloodConnection(Connection):
         self.pending.clear()
         self.in_flight = 0
         self.flood.on_idle(self)
+
+
+class VaryingFloodConnection(FloodConnection):
+    """A connection under a closed load whose messages are made when they leave: they are due once they are made."""
+
+    def replied(self, count: int, at_ns: int) -> None:
+        """Sends as many messages as were answered, then notes the times of those that were."""
+        answered = self.awaited(count)
+        if answered:
+            self.in_flight -= answered
+            self.send(answered)
+            self._note(answered, at_ns)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.clock import monotonic_ns
 from ws_load_test.engine.alarm import new_alarm
-from ws_load_test.engine.connection import Connection, Owner
+from ws_load_test.engine.connection import Connection
+from ws_load_test.engine.session import READ_COUNTED, Owner
 from ws_load_test.errors import Fault, FaultKind
 from ws_load_test.measure.samples import BLOCK
 from ws_load_test.units import show_duration
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ws_load_test.clock import Alarm
+    from ws_load_test.engine.reading import Reading
+    from ws_load_test.engine.session import Frames
 
 SENDS_AT_ONCE = 128
 """Messages that leave in one wake-up at most, so that an overloaded worker still reads its replies."""
@@ -45,14 +48,15 @@ class Paced:
     def __init__(
         self,
         owner: Owner,
-        frame: memoryview,
+        batches: Frames,
         blocks: Iterator[NDArray[np.int64]],
         *,
         max_in_flight: int | None,
         on_spent: Callable[[], None],
         on_idle: Callable[[PacedConnection], None],
     ) -> None:
-        self.frame = bytes(frame)
+        self.batches = batches
+        """At 1, a message as a frame."""
         self.max_in_flight = max_in_flight or UNLIMITED
         self.on_idle = on_idle
         """Called when a connection has nothing in flight and nothing that waits."""
@@ -68,10 +72,6 @@ class Paced:
         self._ring: list[PacedConnection] = []
         self._turn = 0
         self._alarm: Alarm | None = None
-
-    def connection(self, owner: Owner, expected_pong: bytes | None) -> PacedConnection:
-        """A connection that is about to be dialled."""
-        return PacedConnection(owner, self, expected_pong)
 
     def start(self, connections: Iterable[PacedConnection], start_ns: int, end_ns: int = UNLIMITED) -> None:
         """The schedule's instant 0 is `start_ns`; what is due at `end_ns` or later is not sent."""
@@ -149,7 +149,7 @@ class Paced:
                 self._turn -= 1
                 continue
             if due_ns >= self._owner.samples.measured_from_ns:
-                self._owner.tally.due += 1
+                connection.owner.tally.due += 1
             connection.send_due(due_ns)
             return
         self._drop(due_ns)
@@ -163,9 +163,10 @@ class Paced:
 class PacedConnection(Connection):
     """A connection under an open load."""
 
-    def __init__(self, owner: Owner, paced: Paced, expected_pong: bytes | None = None) -> None:
-        super().__init__(owner, expected_pong)
+    def __init__(self, owner: Owner, paced: Paced, reading: Reading = READ_COUNTED) -> None:
+        super().__init__(owner, reading)
         self.paced = paced
+        self.batches: Frames = paced.batches
         self.pending: deque[tuple[int, int]] = deque()
         """What is in flight, oldest first: when it was due, and when it was sent."""
         self.waiting: deque[int] = deque()
@@ -182,7 +183,7 @@ class PacedConnection(Connection):
         if len(pending) >= self.paced.max_in_flight:
             self.waiting.append(due_ns)
             return
-        frame = self.paced.frame
+        frame = self.batches[1]
         samples, tally = self.owner.samples, self.owner.tally
         sent_ns = monotonic_ns()
         try:
@@ -213,6 +214,7 @@ class PacedConnection(Connection):
                 # A reply that came too late to count is still not one that nobody asked for.
                 if self.given_up is None:
                     self.owner.tally.pushed += 1
+                    self.owner.tally.surplus += 1
                 continue
             row = samples.used
             samples.due[row], samples.sent[row] = pending.popleft()
@@ -221,11 +223,24 @@ class PacedConnection(Connection):
             samples.used = row + 1
             if row == _LAST_ROW:
                 samples.flush()
-        waiting = self.waiting
+        self.fill()
+
+    def fill(self) -> None:
+        """Sends what waits, as far as there is room."""
+        pending, waiting = self.pending, self.waiting
         while waiting and len(pending) < self.paced.max_in_flight and not self.closing:
             self.send_due(waiting.popleft())
         if not pending and not waiting:
             self.paced.on_idle(self)
+
+    def drop_waiting(self, before_ns: int) -> None:
+        """Drops what has waited for room since before an instant."""
+        while self.waiting and self.waiting[0] < before_ns:
+            self._drop(self.waiting.popleft())
+
+    def leave(self) -> None:
+        """Takes no more turns."""
+        self.paced.leave(self)
 
     def give_up_on(self, before_ns: int, timeout_ns: int) -> bool:
         """Closes the session if a message sent before `before_ns` has no reply yet; returns whether it did.
@@ -233,8 +248,7 @@ class PacedConnection(Connection):
         A reply that still came would be taken for the answer to a later message, so the session cannot go on.
         Messages that have waited for room since before that instant are dropped.
         """
-        while self.waiting and self.waiting[0] < before_ns:
-            self._drop(self.waiting.popleft())
+        self.drop_waiting(before_ns)
         if not self.pending or self.pending[0][1] >= before_ns or self.closing:
             return False
         self.close(Fault(FaultKind.REPLY_TIMEOUT, text=f"did not answer a message within {show_duration(timeout_ns)}"))
@@ -256,3 +270,18 @@ class PacedConnection(Connection):
     def _drop(self, due_ns: int) -> None:
         if due_ns >= self.owner.samples.measured_from_ns:
             self.owner.tally.dropped += 1
+
+
+class SilentConnection(PacedConnection):
+    """A connection whose messages nobody answers."""
+
+    def send_due(self, due_ns: int) -> None:
+        """Sends a message that is due, and awaits nothing."""
+        super().send_due(due_ns)
+        tally = self.owner.tally
+        for due, sent_ns in self.pending:
+            if due >= self.owner.samples.measured_from_ns:
+                tally.unanswered += 1
+                # No reply will bring it to the samples.
+                tally.send_lag_ns.record(max(0, sent_ns - due))
+        self.pending.clear()

@@ -22,7 +22,22 @@ from ws_load_test.engine.vitals import Vitals
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
+    from ws_load_test.measure.tally import Tally
+
 TIMER_GRAIN_NS = 2 * NS_PER_MS
+OF_MEASURED_TIME = (
+    "bytes_received",
+    "plain_bytes_sent",
+    "plain_bytes_received",
+    "pushed",
+    "pushed_bytes",
+    "surplus",
+    "duplicates",
+    "late",
+    "mismatched",
+    "out_of_order",
+)
+"""Counts that the warm-up has no part in."""
 LOOP_CHECK_NS = 20 * NS_PER_MS
 """How often the loop's own lateness is looked at."""
 
@@ -90,16 +105,21 @@ class Worker:
         # What lives now lives to the end; looking through it again and again would stall the loop for milliseconds.
         gc.collect()
         gc.freeze()
-        gc.disable()
+        if not self.crew.comeback.active:
+            # A session that ends leaves cycles behind, and where others follow it these would pile up.
+            gc.disable()
         await _sleep_until(self._start_ns)
         crew = self.crew
         crew.loading = True
         async with _background(
-            crew.watch_replies(), crew.follow_shape(self._start_ns), crew.keep_alive(), self._watch_loop()
+            crew.watch_replies(),
+            crew.follow_shape(self._start_ns),
+            crew.keep_alive(),
+            crew.comeback.run(self._start_ns + self.plan.warmup_ns),
+            self._watch_loop(),
         ):
             until_ns = await (self._pace(crew.load) if isinstance(crew.load, Paced) else self._flood(crew.load))
-            crew.samples.measured_until_ns = until_ns
-            crew.samples.flush()
+            crew.measure(until_ns=until_ns)
             self._enter("closing", until_ns)
 
     async def _flood(self, flood: Flood) -> int:
@@ -111,12 +131,13 @@ class Worker:
             await self._until(self._start_ns + plan.warmup_ns)
         # A message belongs to the warm-up if it was sent before this very moment, not before a planned one.
         self._enter("measured")
-        measured_from_ns = self.crew.samples.measured_from_ns = self._from_ns
+        measured_from_ns = self._from_ns
+        self.crew.measure(from_ns=measured_from_ns)
         if plan.messages is not None:
             flood.left = self.share.count(plan.messages)
         if not plan.warmup_ns:
             flood.start(self._connected())
-        if self.crew.open:
+        if self.crew.open or self.crew.goes_on_alone:
             await self._until(None if plan.duration_ns is None else measured_from_ns + plan.duration_ns)
         if plan.messages is None or self._stopping:
             flood.end()
@@ -128,7 +149,8 @@ class Worker:
     async def _pace(self, paced: Paced) -> int:
         """The open load, from its start to the instant that ends the measured time, which is returned."""
         plan, start_ns = self.plan, self._start_ns
-        measured_from_ns = self.crew.samples.measured_from_ns = start_ns + plan.warmup_ns
+        measured_from_ns = start_ns + plan.warmup_ns
+        self.crew.measure(from_ns=measured_from_ns)
         until_ns = UNLIMITED if plan.duration_ns is None else measured_from_ns + plan.duration_ns
         self._enter("warmup" if plan.warmup_ns else "measured", start_ns)
         paced.start(self._connected(), start_ns, until_ns)
@@ -151,7 +173,7 @@ class Worker:
         return max(self.crew.samples.last_done_ns, from_ns)
 
     def _connected(self) -> list[Any]:
-        return list(self.crew.connections)
+        return self.crew.ready()
 
     async def _until(self, at_ns: int | None) -> None:
         """Returns at the instant, or as soon as there is nothing left to do."""
@@ -201,13 +223,9 @@ class Worker:
 
     def _emit(self, *, at_ns: int | None = None, ready: bool = False, done: bool = False) -> None:
         tally, examples = self.crew.cut()
-        if isinstance(self.crew.load, Flood):
-            if self._phase == "warmup":
-                tally.warmup_sent, tally.sent, tally.bytes_sent = tally.sent, 0, 0
-            tally.due = tally.sent + tally.dropped
-        if self._phase == "warmup":
-            tally.bytes_received = tally.pushed = 0
-            tally.keepalive_time_ns.clear()
+        for one in (tally, tally.unkind):
+            if one is not None:
+                self._settle(one)
         now_ns = max(at_ns or monotonic_ns(), self._from_ns)
         self._report(
             Report(
@@ -224,6 +242,17 @@ class Worker:
         )
         self._index += 1
         self._from_ns = now_ns
+
+    def _settle(self, tally: Tally) -> None:
+        """What a flood is due is what it sends; of the warm-up, nothing counts but how much of it there was."""
+        if isinstance(self.crew.load, Flood):
+            if self._phase == "warmup":
+                tally.warmup_sent, tally.sent, tally.bytes_sent = tally.sent, 0, 0
+            tally.due = tally.sent + tally.dropped
+        if self._phase == "warmup":
+            for room in OF_MEASURED_TIME:
+                setattr(tally, room, 0)
+            tally.keepalive_time_ns.clear()
 
 
 async def _sleep_until(at_ns: int) -> None:

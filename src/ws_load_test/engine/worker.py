@@ -16,7 +16,7 @@ import msgspec
 from ws_load_test.engine.loop import run_loop
 from ws_load_test.engine.protocol import LONGEST_LINE_BYTES, Assignment, Command
 from ws_load_test.engine.run import Worker
-from ws_load_test.errors import WorkerError
+from ws_load_test.errors import ExitCode, UsageError, WorkerError
 
 
 async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asyncio.WriteTransport) -> None:
@@ -25,9 +25,16 @@ async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asynci
     worker = Worker(assignment, lambda report: out.write(encoder.encode(report) + b"\n"))
     running = asyncio.create_task(worker.run())
 
+    causes: list[BaseException] = []
+
     def broken(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        # A callback that fails is a bug; a worker that went on would report numbers that nobody should trust.
-        loop.default_exception_handler(context)
+        # A callback that fails is a bug, or a feed that cannot be read on; a worker that went on would report numbers
+        # that nobody should trust.
+        error = context.get("exception")
+        if isinstance(error, UsageError):
+            causes.append(error)
+        else:
+            loop.default_exception_handler(context)
         running.cancel(context["message"])
 
     asyncio.get_running_loop().set_exception_handler(broken)
@@ -38,6 +45,8 @@ async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asynci
     await asyncio.wait((running, obeying))
     if not running.cancelled():
         running.result()
+    elif causes:
+        raise causes[0]
     elif not obeying.done() or not obeying.cancelled():
         raise WorkerError("a callback of the engine failed")
 
@@ -76,11 +85,22 @@ async def _main() -> None:
     await pipe.closed.wait()
 
 
+def _first(errors: BaseExceptionGroup[UsageError]) -> BaseException:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def main() -> None:
     """The process of one worker."""
     # The terminal's Ctrl-C goes to every process; what it means is the fleet's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    run_loop(_main())
+    try:
+        run_loop(_main())
+    except* UsageError as errors:
+        sys.stderr.write(f"{_first(errors)}\n")
+        sys.exit(ExitCode.USAGE)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,8 @@ class Conductor:
         for key, text in report.examples.items():
             gathering.examples.setdefault(key, text)
         self.opened += tally.opened
-        self._open[worker] += tally.opened - sum(tally.closed.values())
+        unkind = tally.unkind.closed.total() if tally.unkind is not None else 0
+        self._open[worker] += tally.opened - tally.closed.total() - unkind
         if report.ready:
             self._unready.discard(worker)
         self._places[worker] = BEHIND if report.done else place

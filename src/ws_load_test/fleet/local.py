@@ -123,7 +123,7 @@ class LocalFleet:
     def _direct(self) -> None:
         """Begins the load when every worker is ready, and ends it when nobody is connected any more."""
         if self._commanded:
-            if self.conductor.deserted and self.plan.connection_shape is None and not self._deserted:
+            if self.conductor.deserted and not self.plan.refills and not self._deserted:
                 self._deserted = True
                 self._command(Command("stop"))
             return

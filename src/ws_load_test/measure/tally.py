@@ -32,9 +32,17 @@ class Tally:
     """Sessions that were dialled and never opened."""
     lost: int = 0
     """Sessions that were open and ended before the run wanted them to."""
+    reopened: int = 0
+    """Of the opened: those that took the place of a lost one."""
+    renewed: int = 0
+    """Of the opened: those that took the place of one whose lifetime was over."""
+    tls_resumed: int = 0
+    """Of the opened: those whose TLS handshake resumed an earlier session (RFC 8446, section 2.2)."""
     closed: Counter[str] = field(default_factory=Counter)
     """Close codes (RFC 6455, section 7.4) of the sessions that ended: the code that ended
     them, whichever side sent it, 1006 where no close frame came."""
+    close_reasons: Counter[str] = field(default_factory=Counter)
+    """What targets said with their close codes (``1011 overloaded``)."""
 
     due: int = 0
     """Messages that should have left."""
@@ -48,6 +56,20 @@ class Tally:
     """Messages that were due and never sent."""
     pushed: int = 0
     """Messages that came and answered nothing."""
+    surplus: int = 0
+    """Of the pushed: those that came as replies, paired in order, when no message was in flight."""
+    duplicates: int = 0
+    """Replies to a message that had been answered already."""
+    late: int = 0
+    """Replies to a message that had been given up."""
+    mismatched: int = 0
+    """Messages with an id that no message of ours had; where replies are told by their id."""
+    out_of_order: int = 0
+    """Of the answered: those whose reply was overtaken by the reply to a later message."""
+    skipped: int = 0
+    """Greetings: the first messages of a session, which answer nothing."""
+    first_replies: int = 0
+    """Replies to first messages (authentication, subscription), which are in no other count."""
     answered_in_time: int = 0
     """Replies read within the measured time: what the throughput counts."""
 
@@ -55,6 +77,13 @@ class Tally:
     """Bytes of WebSocket frames written, headers included, TLS and TCP not."""
     bytes_received: int = 0
     """Bytes of WebSocket frames read, headers included, TLS and TCP not."""
+
+    pushed_bytes: int = 0
+    """Payload of the pushes, where messages are read whole."""
+    plain_bytes_sent: int = 0
+    """Payload before compression, where permessage-deflate was agreed (RFC 7692)."""
+    plain_bytes_received: int = 0
+    """Payload after decompression, where permessage-deflate was agreed (RFC 7692)."""
 
     write_blocked_ns: int = 0
     """Time, summed over connections, in which the kernel's buffer was full and bytes waited in the generator."""
@@ -84,6 +113,30 @@ class Tally:
     """From a keep-alive ping to its pong."""
     connect_time_ns: Histogram = field(default_factory=Histogram)
     """From the start of a dial to the end of its upgrade."""
+    resolve_time_ns: Histogram = field(default_factory=Histogram)
+    """Name resolution: one lookup for each name and worker."""
+    tcp_time_ns: Histogram = field(default_factory=Histogram)
+    """From the start of a dial to the TCP connection, with the target or with the proxy."""
+    proxy_time_ns: Histogram = field(default_factory=Histogram)
+    """From there to the proxy's consent."""
+    tls_time_ns: Histogram = field(default_factory=Histogram)
+    """The TLS handshake."""
+    upgrade_time_ns: Histogram = field(default_factory=Histogram)
+    """From the upgrade request to its answer."""
+    first_reply_time_ns: Histogram = field(default_factory=Histogram)
+    """From a first message to its reply."""
+    reopen_time_ns: Histogram = field(default_factory=Histogram)
+    """From the loss of a session to the opening of the one in its place."""
+
+    storm_dropped: int = 0
+    """Sessions that a reconnect storm cut off."""
+    storm_unanswered: int = 0
+    """Messages in flight on them: of the unanswered."""
+    storm_back_time_ns: Histogram = field(default_factory=Histogram)
+    """From the moment of the storm to the reopening of each session that it cut off."""
+
+    unkind: Tally | None = None
+    """What the unkind connections (slow, deaf, mute) came to, which is in no other count."""
 
     def merge(self, other: Tally) -> None:
         """Adds another tally to this one, exactly."""
@@ -93,7 +146,12 @@ class Tally:
                 setattr(self, room.name, mine + theirs)
             elif isinstance(mine, Histogram):
                 mine.merge(theirs)
-            else:
+            elif isinstance(theirs, Tally):
+                if mine is None:
+                    mine = Tally()
+                    setattr(self, room.name, mine)
+                mine.merge(theirs)
+            elif theirs is not None:
                 mine.update(theirs)
 
     def to_wire(self) -> dict[str, Any]:
@@ -111,6 +169,8 @@ class Tally:
             if isinstance(value, Histogram):
                 if value.count:
                     data[room.name] = write(value)
+            elif isinstance(value, Tally):
+                data[room.name] = value._rooms(write)  # noqa: SLF001 - of its own kind
             elif value:
                 data[room.name] = value if isinstance(value, int) else dict(value)
         return data
@@ -146,12 +206,14 @@ class Tally:
             empty = getattr(tally, name)
             if isinstance(empty, Histogram):
                 setattr(tally, name, read(value))
+            elif empty is None:
+                setattr(tally, name, cls._read(value, read))
             elif isinstance(empty, int):
                 setattr(tally, name, _count(name, value))
             elif isinstance(value, dict):
                 empty.update({kind: _count(name, count) for kind, count in value.items()})
             else:
-                raise ValueError(f"a tally's {name!r} is an object of counts")  # noqa: TRY004 - as above
+                raise ValueError(f"a tally's {name!r} is an object of counts")
         return tally
 
 

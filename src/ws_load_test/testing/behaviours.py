@@ -25,16 +25,17 @@ if TYPE_CHECKING:
 _NS_PER_S = 1_000_000_000
 
 
-async def _echo(peer: Peer, messages: int | None = None) -> None:
-    """Echo `messages` messages, or all until the client closes."""
+async def _echo(peer: Peer, messages: int | None = None) -> bool:
+    """Echo `messages` messages, or all until the client closes; returns whether it was the client who ended it."""
     if messages == 0:
-        return
+        return False
     received = 0
     async for message in peer.messages():
         await peer.reply(message)
         received += 1
         if received == messages:
-            return
+            return False
+    return True
 
 
 async def _wait_ns(ns: int) -> None:
@@ -144,7 +145,8 @@ def closes_after(messages: int, code: int = 1000, reason: str = "") -> Behaviour
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade()
-        await _echo(peer, messages)
+        if await _echo(peer, messages):
+            return
         await peer.send_frame(wire.CLOSE, wire.close_payload(code, reason))
         while (await peer.read_frame()).opcode != wire.CLOSE:
             pass

@@ -1,0 +1,119 @@
+"""Sessions that end before the run does: dialled again as the plan says, renewed in turn, cut off in a storm."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from ws_load_test.clock import NS_PER_S, monotonic_ns
+from ws_load_test.conduct import picked
+
+if TYPE_CHECKING:
+    from ws_load_test.engine.crew import Crew
+    from ws_load_test.engine.outfit import LoadConnection
+
+BETWEEN_ATTEMPTS_NS = 10_000_000
+"""Even who comes back at once does not dial a dead target thousands of times a second."""
+
+
+class Comeback:
+    """What becomes of the sessions of one crew that end."""
+
+    def __init__(self, crew: Crew) -> None:
+        plan = crew.plan
+        self.active = plan.reconnect.policy != "none" or plan.lifetime_ns is not None
+        """Whether a session that ends may be followed by another."""
+        self._crew = crew
+        self._plan = plan
+        self._chance = random.Random(crew.share.index)  # noqa: S311 - jitter, not a secret
+        self._group: asyncio.TaskGroup | None = None
+        self._renewing: set[LoadConnection] = set()
+        self._storm_ns: dict[int, int] = {}
+        """When the sessions were cut off that are not back yet."""
+        self._last_open_ns = 0
+
+    async def run(self, measured_from_ns: int) -> None:
+        """Brings sessions back until it is cancelled."""
+        if not self.active:
+            return
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for connection in self._crew.ready():
+                    self.begun(connection, first=True)
+                storm = self._plan.storm
+                if storm is not None:
+                    await asyncio.sleep(max(0, measured_from_ns + storm.at_ns - monotonic_ns()) / NS_PER_S)
+                    self._break_loose(storm.share)
+                await asyncio.Event().wait()
+        finally:
+            self._group = None
+
+    def begun(self, connection: LoadConnection, *, first: bool = False) -> None:
+        """The load has begun on a session: its lifetime counts from here."""
+        lifetime_ns = self._plan.lifetime_ns
+        if lifetime_ns is None or self._group is None:
+            return
+        if first:
+            # Or all would leave at once, for ever.
+            lifetime_ns = lifetime_ns * (connection.number + 1) // self._plan.connections
+        asyncio.get_running_loop().call_later(lifetime_ns / NS_PER_S, self._renew, connection)
+
+    def ended(self, connection: LoadConnection, *, lost: bool) -> None:
+        """A session is over; `lost` says that nobody here wanted that."""
+        cut = connection.number in self._storm_ns
+        renewed = connection in self._renewing and not cut
+        self._renewing.discard(connection)
+        if self._group is None or not (renewed or cut or (lost and self._plan.reconnect.policy != "none")):
+            return
+        if not self._crew.open:
+            self._last_open_ns = monotonic_ns()
+        self._group.create_task(self._reopen(connection.number, monotonic_ns(), renewed=renewed))
+
+    def _renew(self, connection: LoadConnection) -> None:
+        if connection.closing or self._crew.stopping:
+            return
+        self._renewing.add(connection)
+        self._crew.retire(connection)
+
+    def _break_loose(self, share: float) -> None:
+        crew = self._crew
+        numbers = picked(share, self._plan.connections)
+        for connection in [one for one in crew.connections if one.number in numbers and not one.closing]:
+            tally = crew.tally
+            unanswered = tally.unanswered
+            self._storm_ns[connection.number] = monotonic_ns()
+            connection.abort()
+            tally.storm_dropped += 1
+            tally.storm_unanswered += tally.unanswered - unanswered
+
+    async def _reopen(self, number: int, lost_ns: int, *, renewed: bool) -> None:
+        crew, policy = self._crew, self._plan.reconnect
+        attempt = 0
+        while not crew.stopping:
+            wait_ns = 0 if renewed and not attempt else policy.wait_ns(attempt, self._chance)
+            if attempt:
+                wait_ns = max(wait_ns, BETWEEN_ATTEMPTS_NS)
+            await asyncio.sleep(wait_ns / NS_PER_S)
+            attempt += 1
+            if await crew.dial(number):
+                break
+            if self._is_hopeless():
+                crew.finished.set()
+                return
+        else:
+            return
+        now_ns = monotonic_ns()
+        if renewed:
+            crew.tally.renewed += 1
+            return
+        crew.tally.reopened += 1
+        crew.tally.reopen_time_ns.record(now_ns - lost_ns)
+        storm_ns = self._storm_ns.pop(number, None)
+        if storm_ns is not None:
+            crew.tally.storm_back_time_ns.record(now_ns - storm_ns)
+
+    def _is_hopeless(self) -> bool:
+        """Whether a run that only its messages end would never end, because nobody can be reached any more."""
+        waited_ns = monotonic_ns() - self._last_open_ns
+        return self._plan.messages is not None and not self._crew.open and waited_ns > self._plan.connect_timeout_ns

@@ -1,0 +1,277 @@
+"""One session apart from what it reads: how it begins, what it writes beside the load, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import TYPE_CHECKING, Protocol
+
+from ws_load_test import wire
+from ws_load_test.clock import monotonic_ns
+from ws_load_test.engine.reading import NO_HEAD, Reading
+from ws_load_test.errors import Fault, FaultKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ws_load_test.engine.deflate import Deflate
+    from ws_load_test.engine.introduction import Introduction
+    from ws_load_test.measure.samples import Samples
+    from ws_load_test.measure.tally import Tally
+
+READ_COUNTED = Reading()
+SMALL_BUFFER_BYTES = 4096
+
+
+class Frames(Protocol):
+    """At each number, that many messages as frames in a row: a list made ahead of time, or what makes them."""
+
+    def __getitem__(self, count: int, /) -> bytes | memoryview:
+        """The next `count` messages."""
+        ...
+
+
+class Owner(Protocol):
+    """What a session needs of the worker that owns it."""
+
+    tally: Tally
+    samples: Samples
+
+    def connection_opened(self, session: Session) -> None:
+        """A session is open."""
+        ...
+
+    def connection_ended(self, session: Session, fault: Fault | None) -> None:
+        """An open session is over; the fault is what the target did wrong, if that was the end of it."""
+        ...
+
+    def close_reason(self, session: Session, code: int, reason: str) -> None:
+        """The target said why it closes."""
+        ...
+
+    def connection_gone(self, session: Session) -> None:
+        """The TCP connection of a session that was open is closed."""
+        ...
+
+    def fault(self, fault: Fault) -> None:
+        """The target did something wrong that did not end the session."""
+        ...
+
+
+class Session(asyncio.Protocol):
+    """What begins, writes and ends; `Connection` adds what reads."""
+
+    write: Callable[[bytes | memoryview], int]
+    """Hands bytes to the kernel and tells how many it took; raises BlockingIOError when its buffer is full."""
+
+    def __init__(self, owner: Owner, reading: Reading = READ_COUNTED) -> None:
+        self.owner = owner
+        self.reading = reading
+        self.number = 0
+        """Which of the run's connections it is; the session that takes the place of another has its number."""
+        self.reply_head = reading.head
+        self.introduction: Introduction | None = None
+        """What is said before the load, while it is being said."""
+        self.deflate: Deflate | None = None
+        """Permessage-deflate (RFC 7692), where it was agreed."""
+        self.closing = False
+        """A close frame has been sent or received: no message follows."""
+        self.given_up: Fault | None = None
+        """Why we closed the session although the run was not over."""
+        self.ended = False
+        """The session's end has been counted."""
+        self.reset_by: ConnectionResetError | None = None
+        """What a write met: the kernel tells of a reset once, and the next read finds a mere end."""
+        self._verdict: tuple[int, Fault | None] | None = None
+        self._pinged_ns = 0
+        self._blocked_ns = 0
+        self._transport: asyncio.Transport
+        self._sock: socket.socket
+        self._secure = False
+
+    def opened(
+        self,
+        transport: asyncio.Transport,
+        sock: socket.socket,
+        *,
+        secure: bool,
+        early: bytes,
+        deflate: Deflate | None = None,
+    ) -> None:
+        """Takes over from the upgrade; `early` is what the target sent behind its answer to it."""
+        self._transport, self._sock, self._secure = transport, sock, secure
+        if deflate is not None:
+            self.deflate, self.reply_head = deflate, NO_HEAD
+        # Straight to the kernel, because a loop that keeps writes for its end would make every sent instant a lie.
+        self._write_now = self._write_through if secure else sock.send
+        self.write = self._write_now
+        self.owner.connection_opened(self)
+        if early:
+            self.data_received(early)
+
+    @property
+    def ordinary_head(self) -> int:
+        """The first byte of an ordinary reply's frame, once the session has been introduced."""
+        return NO_HEAD if self.deflate is not None else self.reading.head
+
+    def abandoned(self) -> None:
+        """The session has ended; what was in flight stays unanswered."""
+        raise NotImplementedError
+
+    # --- Writing what is not ordinary -------------------------------------------------------------------------------
+
+    def write_message(self, opcode: int, payload: bytes) -> None:
+        """Sends a message, or a pong, that is none of the load's."""
+        if self.deflate is not None and opcode < wire.CLOSE:
+            frame = wire.frame(opcode, self.deflate.compress(payload), mask=os.urandom(4), rsv=wire.RSV1)
+            self.owner.tally.plain_bytes_sent += len(payload)
+            self.owner.tally.bytes_sent += len(frame)
+            self._transport.write(frame)
+        else:
+            self._write_control(opcode, payload)
+        # A message of the load must not reach the kernel before the rest of one of which it took a part.
+        self.write = self._write_queued
+
+    def _write_control(self, opcode: int, payload: bytes) -> None:
+        frame = wire.client_frame(opcode, payload)
+        self.owner.tally.bytes_sent += len(frame)
+        self._transport.write(frame)
+
+    def write_behind(self, data: bytes | memoryview) -> None:
+        """Leaves to the transport what the kernel did not take, and all that follows until it has gone."""
+        self.write = self._write_queued
+        self._blocked_ns = self._blocked_ns or monotonic_ns()
+        self._transport.set_write_buffer_limits(0)
+        self._transport.write(data)
+
+    def resume_writing(self) -> None:
+        """All that waited has gone to the kernel."""
+        if self._blocked_ns:
+            self.owner.tally.write_blocked_ns += monotonic_ns() - self._blocked_ns
+            self._blocked_ns = 0
+
+    def ping(self) -> None:
+        """Sends a ping whose pong tells how long it took, unless one is still on its way."""
+        if not self.closing and not self._pinged_ns:
+            self._pinged_ns = monotonic_ns()
+            self.write_message(wire.PING, self._pinged_ns.to_bytes(8))
+
+    def _write_queued(self, data: bytes | memoryview) -> int:
+        if self._transport.get_write_buffer_size():
+            self._transport.write(data)
+            return len(data)
+        self.write = self._write_now
+        return self._write_now(data)
+
+    def _write_through(self, data: bytes | memoryview) -> int:
+        self._transport.write(data)
+        return len(data)
+
+    # --- Reading unkindly -------------------------------------------------------------------------------------------
+
+    def stop_reading(self) -> None:
+        """Leaves unread what comes from here on, in a buffer that is full soon."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
+        self._transport.pause_reading()
+
+    def sip(self, limit_bytes: int) -> None:
+        """Reads a little of what `stop_reading` leaves; under TLS, as much as the buffer holds."""
+        data = b""
+        if not self._secure:
+            try:
+                data = self._sock.recv(limit_bytes)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if isinstance(error, ConnectionResetError):
+                    self.reset_by = error
+                self._transport.abort()
+                return
+        if data:
+            self.data_received(data)
+        else:
+            # The end of the stream is the transport's to notice.
+            self._transport.resume_reading()
+            asyncio.get_running_loop().call_soon(self._transport.pause_reading)
+
+    # --- Ending -----------------------------------------------------------------------------------------------------
+
+    def close(self, given_up: Fault | None = None) -> None:
+        """Begins the close handshake (RFC 6455, section 7.1.2); `given_up` says why, when the run is not over."""
+        if self.closing or self.ended:
+            return
+        self.closing, self.given_up = True, given_up
+        self._write_control(wire.CLOSE, wire.close_payload(wire.NORMAL))
+
+    def abort(self) -> None:
+        """Ends the session without waiting for anything."""
+        self._end(wire.ABNORMAL, self.given_up)
+        if not self._transport.is_closing():
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The TCP connection is gone."""
+        fault: Fault | None
+        exc = exc or self.reset_by
+        if self.closing:
+            fault = self.given_up
+        elif isinstance(exc, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
+            fault = Fault(FaultKind.RESET, text="reset the connection")
+        elif exc is None:
+            fault = Fault(FaultKind.CLOSED, str(wire.ABNORMAL), "closed the TCP connection without a close frame")
+        else:
+            fault = Fault(FaultKind.RESET, text=f"broke the connection: {exc}")
+        self._end(wire.ABNORMAL, fault)
+        self.owner.connection_gone(self)
+
+    def _end(self, code: int, fault: Fault | None) -> None:
+        if self.ended:
+            return
+        self.ended = self.closing = True
+        tally = self.owner.tally
+        tally.closed[str(code)] += 1
+        if fault is not None:
+            tally.lost += 1
+            tally.faults[fault.key] += 1
+        if self.introduction is not None:
+            self.introduction.break_off()
+        self.abandoned()
+        self.owner.connection_ended(self, fault)
+
+    # --- What the target ends, or must be told to end-----------------------------------------------------------------
+
+    def _close_frame(self, payload: bytes) -> None:
+        """The target closes, or answers our close (RFC 6455, section 5.5.1)."""
+        code = int.from_bytes(payload[:2]) if payload else wire.NO_CODE
+        try:
+            reason = payload[2:].decode()
+        except UnicodeDecodeError:
+            self._fail("a close reason that is not UTF-8 (RFC 6455, section 8.1)", wire.INVALID_PAYLOAD, "8.1")
+            return
+        if payload and not wire.close_code_is_valid(code):
+            self._fail(f"close code {code} (RFC 6455, section 7.4)", clause="7.4")
+            return
+        text = f"closed with {code}" + (f' "{reason}"' if reason else "")
+        if reason and not self.closing:
+            self.owner.close_reason(self, code, reason)
+        self._condemn(code, Fault(FaultKind.CLOSED, str(code), text), payload[:2])
+
+    def _fail(self, what: str, code: int = wire.PROTOCOL_ERROR, clause: str = "") -> None:
+        """The target broke a clause of the protocol: says so to it (RFC 6455, section 7.1.7) and ends the session."""
+        fault = Fault(FaultKind.PROTOCOL_ERROR, clause, f"sent {what}")
+        self._condemn(code, fault, wire.close_payload(code))
+        self._transport.close()
+
+    def _condemn(self, code: int, fault: Fault, answer: bytes) -> None:
+        """Nothing that the target sends from here on counts; the session ends when this read has been dealt with."""
+        self.reply_head = NO_HEAD
+        if self.closing:
+            # After our close the target is the first to end the TCP connection (RFC 6455, section 7.1.1), which keeps
+            # our port out of TIME_WAIT.
+            self._verdict = (code, self.given_up)
+            return
+        self.closing = True
+        self._verdict = (code, fault)
+        self._write_control(wire.CLOSE, answer)
+        self._transport.close()

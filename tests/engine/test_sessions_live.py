@@ -1,0 +1,228 @@
+"""Sessions that are lost, found again, renewed, cut off, and those of clients that behave badly."""
+
+import asyncio
+import csv
+
+import pytest
+
+from ws_load_test import Plan, wire
+from ws_load_test.api import run
+from ws_load_test.measure.tally import Tally
+from ws_load_test.testing import FaultyServer, behaviours
+
+MS = 1_000_000
+
+
+def total(result):
+    """All intervals together."""
+    tally = Tally()
+    for interval in result.recording.intervals:
+        tally.merge(Tally.from_record(interval.record))
+    return tally
+
+
+def in_balance(summary):
+    """Whether no message and no session is missing."""
+    messages, connections = summary["messages"], summary["connections"]
+    return (
+        messages["due"] == messages["sent"] + messages["dropped"]
+        and messages["sent"] == messages["answered"] + messages["unanswered"]
+        and connections["attempted"] == connections["opened"] + connections["failed"]
+        and connections["opened"] == sum(connections["closed"].values())
+    )
+
+
+@pytest.mark.parametrize("load", [{"rate": 200}, {}], ids=["on a schedule", "flood"])
+@pytest.mark.parametrize("policy", ["now", "50ms", "exponential:10ms..100ms"])
+def test_lost_sessions_are_dialled_again(policy, load):
+    with FaultyServer(behaviours.closes_after(10, 4001, "that will do")) as server:
+        plan = Plan.of(server.url, connections=3, duration="1s", reconnect=policy, workers=1, **load)
+        summary = run(plan).summary
+    connections = summary["connections"]
+    assert connections["reopened"] >= 3
+    assert connections["opened"] == 3 + connections["reopened"]
+    # What was being dialled at the end was called off, perhaps too late for the server to notice.
+    assert 0 <= server.seen.upgraded - connections["opened"] <= 3
+    assert summary["faults"] == {"closed:4001": connections["lost"]}
+    assert connections["reasons"] == {"4001 that will do": connections["lost"]}
+    assert 0 <= connections["lost"] - connections["reopened"] <= 3
+    assert in_balance(summary)
+    if policy == "50ms":
+        assert summary["reopen_time_ns"]["min"] >= 50 * MS
+
+
+def test_lost_sessions_stay_lost_unless_a_policy_says_otherwise():
+    with FaultyServer(behaviours.closes_after(10, 1012)) as server:
+        summary = run(Plan.of(server.url, connections=2, rate=100, duration="1s", workers=1)).summary
+    assert server.seen.upgraded == 2
+    assert summary["connections"]["reopened"] == 0
+    assert in_balance(summary)
+
+
+def test_who_comes_back_to_a_dead_target_does_so_in_measure():
+    refused = []
+
+    async def once(peer):
+        if refused:
+            await behaviours.leaves_at_once(peer)
+        else:
+            refused.append(None)
+            await behaviours.resets_after(1)(peer)
+
+    with FaultyServer(once) as server:
+        plan = Plan.of(server.url, rate=100, duration="600ms", reconnect="now", workers=1)
+        summary = run(plan).summary
+    # At once means every ten milliseconds, not thousands of times a second.
+    assert 5 < server.seen.accepted <= 62
+    assert summary["connections"]["failed"] > 5
+    assert in_balance(summary)
+
+
+def test_a_number_of_messages_ends_although_nobody_can_be_reached_any_more():
+    first = []
+
+    async def once(peer):
+        if first:
+            await behaviours.leaves_at_once(peer)
+        else:
+            first.append(None)
+            await behaviours.resets_after(1)(peer)
+
+    with FaultyServer(once) as server:
+        plan = Plan.of(server.url, messages=100, reconnect="now", connect_timeout="300ms", workers=1)
+        summary = run(plan).summary
+    assert summary["messages"]["due"] == 100
+    assert in_balance(summary)
+
+
+@pytest.mark.parametrize("load", [{"rate": 200}, {"in_flight": 3}], ids=["on a schedule", "flood"])
+def test_a_lifetime_loses_nothing(load):
+    with FaultyServer(behaviours.echoes) as server:
+        plan = Plan.of(server.url, connections=4, duration="1s", lifetime="200ms", workers=1, **load)
+        summary = run(plan).summary
+    connections = summary["connections"]
+    assert connections["renewed"] >= 12
+    assert connections["opened"] == server.seen.upgraded == 4 + connections["renewed"]
+    assert connections["closed"] == {"1000": connections["opened"]}
+    assert (connections["lost"], summary["messages"]["unanswered"], summary["faults"]) == (0, 0, {})
+    assert summary["messages"]["answered"] == server.seen.messages
+    assert in_balance(summary)
+
+
+def test_a_storm_is_told_from_its_moment_to_the_last_one_back():
+    slow = []
+
+    async def slow_to_take_back(peer):
+        slow.append(None)
+        if len(slow) > 10:
+            await asyncio.sleep(0.2)
+        await behaviours.echoes(peer)
+
+    with FaultyServer(slow_to_take_back) as server:
+        plan = Plan.of(server.url, connections=10, rate=200, duration="1500ms", storm="30%@500ms", workers=1)
+        result = run(plan)
+    summary = result.summary
+    storm = summary["storm"]
+    assert (storm["dropped"], storm["not_back"]) == (3, 0)
+    assert 200 * MS <= storm["back_time_ns"]["min"] <= storm["all_back_after_ns"] < 900 * MS
+    assert storm["unanswered"] == summary["messages"]["unanswered"]
+    assert summary["connections"]["lost"] == 0
+    assert server.seen.upgraded == 13
+    assert in_balance(summary)
+
+
+def test_unkind_clients_are_in_no_number_but_their_own():
+    async def pings_and_pushes(peer):
+        await peer.upgrade()
+        peer.answers_pings = False
+
+        async def push():
+            while True:
+                await asyncio.sleep(0.02)
+                await peer.send_frame(wire.PING, b"are you there")
+                await peer.send_frame(wire.TEXT, b"n" * 2000)
+
+        pushing = asyncio.create_task(push())
+        try:
+            async for message in peer.messages():
+                await peer.reply(message)
+        finally:
+            pushing.cancel()
+            await asyncio.gather(pushing, return_exceptions=True)
+
+    with FaultyServer(pings_and_pushes) as server:
+        plan = Plan.of(
+            server.url,
+            connections=8,
+            rate=160,
+            duration="1500ms",
+            message="{uuid}",
+            match="echo",
+            slow="12%:1kB/s",
+            deaf="12%",
+            mute="12%",
+            timeout="300ms",
+            workers=1,
+        )
+        result = run(plan)
+    summary = result.summary
+    tally = total(result)
+    unkind = tally.unkind
+    assert unkind is not None
+    # Five healthy ones had every reply in time; what the three others lack is theirs.
+    assert summary["messages"]["sent"] == summary["messages"]["answered"] == 150
+    assert summary["faults"] == {}
+    assert (unkind.sent, unkind.sent) == (90, unkind.answered + unkind.unanswered)
+    assert unkind.unanswered >= 30
+    # 1 kB/s: of 150 kB that were meant for the slow one, little more than what it asked for.
+    assert summary["connections"]["opened"] == 8
+    assert summary["unkind"]["messages"]["sent"] == 90
+    # Those that hear and speak answered the pings: five of eight, the slow one now and then.
+    assert len(server.seen.pongs) > 5 * 40
+
+
+def test_each_connection_has_its_own_row_and_keeps_it(tmp_path):
+    path = tmp_path / "tokens.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["token"], *([f"t0ken{number:05}"] for number in range(12))])
+    with FaultyServer(behaviours.closes_after(5, 4000)) as server:
+        plan = Plan.of(
+            server.url + "{connection}?access={feed.token}",
+            connections=12,
+            rate=240,
+            duration="1s",
+            feed=str(path),
+            header="Authorization: Bearer {feed.token}",
+            first_message="login {feed.token}",
+            reconnect="now",
+            workers=2,
+        )
+        result = run(plan, output=tmp_path / "run.jsonl")
+    requests = [(request.headers["authorization"], request.target) for request in server.seen.requests]
+    assert len(requests) > 24
+    assert set(requests) == {(f"Bearer t0ken{number:05}", f"/{number}?access=t0ken{number:05}") for number in range(12)}
+    assert {payload for payload in server.seen.payloads if payload.startswith(b"login")} == {
+        b"login t0ken%05d" % number for number in range(12)
+    }
+    assert "t0ken" not in (tmp_path / "run.jsonl").read_text()
+    assert "t0ken" not in repr(result.summary)
+
+
+def test_a_secret_that_the_server_repeats_stays_one(tmp_path):
+    path = tmp_path / "tokens.csv"
+    path.write_text("token\nt0psecret\n")
+
+    async def blabs(peer):
+        await peer.upgrade()
+        await peer.send_frame(wire.CLOSE, wire.close_payload(4001, "no such token: t0psecret, h3ader"))
+        await peer.until_gone()
+
+    with FaultyServer(blabs) as server:
+        plan = Plan.of(
+            server.url, duration="300ms", feed=str(path), bearer="{feed.token}", header="X-Api-Key: h3ader", workers=1
+        )
+        result = run(plan, output=tmp_path / "run.jsonl")
+    written = (tmp_path / "run.jsonl").read_text() + repr(result)
+    assert "no such token" in written
+    assert "t0psecret" not in written
+    assert "h3ader" not in written

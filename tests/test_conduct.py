@@ -1,0 +1,312 @@
+"""Who comes back, who is cut off, who reads slowly: arithmetic, and the options that ask for it."""
+
+import random
+import re
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ws_load_test import conduct_options
+from ws_load_test.conduct import Reconnect, Storm, Unkind, picked, spread
+from ws_load_test.errors import PlanError
+from ws_load_test.plan import Plan
+
+MS, S = 10**6, 10**9
+
+# --- who -------------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 10**6), st.data())
+@settings(deadline=None)
+def test_so_many_are_spread_evenly(total, data):
+    count = data.draw(st.integers(0, min(total, 1000)))
+    numbers = spread(count, total)
+    assert len(numbers) == len(set(numbers)) == count
+    assert numbers == sorted(numbers)
+    assert all(0 <= number < total for number in numbers)
+    # Also around: from the last to the first again, as if they sat in a circle.
+    gaps = [later - earlier for earlier, later in pairwise([*numbers, *(numbers[:1] and [numbers[0] + total])])]
+    assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_those_spread_are_the_middles_of_equal_parts():
+    assert spread(1, 10) == [5]
+    assert spread(2, 10) == [2, 7]
+    assert spread(4, 4) == [0, 1, 2, 3]
+    assert spread(0, 4) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "total", "count"),
+    [(0.0, 10, 0), (0.001, 10, 1), (0.3, 10, 3), (0.26, 10, 3), (1.0, 7, 7), (0.5, 1, 1), (0.999, 10, 10)],
+)
+def test_a_share_stands_for_at_least_one(share, total, count):
+    numbers = picked(share, total)
+    assert numbers == frozenset(spread(count, total))
+    assert len(numbers) == count
+
+
+def some(share, total):
+    """How many a share stands for, in tenths of a percent."""
+    return max(1, round(share / 1000 * total)) if share else 0
+
+
+@given(st.integers(3, 5000), *[st.integers(0, 300)] * 3)
+@example(3, 0, 0, 1)
+@settings(deadline=None)
+def test_the_unkind_are_as_many_as_asked_and_mixed_evenly(connections, slow, deaf, mute):
+    wanted = {
+        kind: some(share, connections) for kind, share in (("slow", slow), ("deaf", deaf), ("mute", mute)) if share
+    }
+    ills = Unkind(slow=slow / 1000, slow_bytes_per_s=1.0, deaf=deaf / 1000, mute=mute / 1000).among(connections)
+    assert Counter(ills.values()) == wanted
+    everybody = sum(wanted.values())
+    assert sorted(ills) == spread(everybody, connections)
+    for place in range(1, everybody + 1):
+        so_far = Counter(list(ills.values())[:place])
+        assert all(abs(so_far[kind] - place * count / everybody) < 2 for kind, count in wanted.items())
+
+
+def test_the_unkind_take_turns():
+    ills = Unkind(slow=0.1, slow_bytes_per_s=1.0, deaf=0.1).among(60)
+    assert list(ills) == [2, 7, 12, 17, 22, 27, 32, 37, 42, 47, 52, 57]
+    assert list(ills.values()) == ["deaf", "slow"] * 6
+    assert Unkind(mute=0.5).among(4) == {1: "mute", 3: "mute"}
+    assert Unkind().among(100) == {}
+
+
+def test_the_unkind_in_words():
+    assert Unkind(slow=0.05, slow_bytes_per_s=1000.0, mute=1 / 3).describe() == (
+        "5 % of the connections read 1 kB/s, 33.3 % of the connections never pong"
+    )
+    assert Unkind(deaf=0.5).describe() == "50 % of the connections stop reading"
+
+
+# --- when ------------------------------------------------------------------------------------------------------------
+
+
+class Chance(random.Random):
+    """A die that always falls on the same side."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def random(self):
+        return self.value
+
+
+def test_waits_double_until_they_are_the_longest():
+    policy = Reconnect("exponential", 100 * MS, 3 * S)
+    always_most = [policy.wait_ns(attempt, Chance(1.0)) for attempt in range(7)]
+    assert always_most == [100 * MS, 200 * MS, 400 * MS, 800 * MS, 1600 * MS, 3 * S, 3 * S]
+    assert [policy.wait_ns(attempt, Chance(0.5)) for attempt in range(3)] == [50 * MS, 100 * MS, 200 * MS]
+    assert [policy.wait_ns(attempt, Chance(0.0)) for attempt in (0, 9)] == [0, 0]
+
+
+@given(st.integers(1, 10**12), st.integers(0, 10**12), st.integers(0, 10**9), st.integers())
+def test_no_wait_is_longer_than_it_may_be(first_ns, more_ns, attempt, seed):
+    longest_ns = first_ns + more_ns
+    wait_ns = Reconnect("exponential", first_ns, longest_ns).wait_ns(attempt, random.Random(seed))
+    assert type(wait_ns) is int
+    # Above the 64th attempt the doubled wait is far beyond a year, whatever the first one.
+    assert 0 <= wait_ns <= min(longest_ns, first_ns * 2 ** min(attempt, 64))
+
+
+def test_waits_are_spread_over_all_that_they_may_be():
+    chance, policy = random.Random(1), Reconnect("exponential", S, S)
+    waits = [policy.wait_ns(0, chance) for _ in range(2000)]
+    tenths = Counter(wait_ns * 10 // S for wait_ns in waits)
+    assert set(tenths) == set(range(10))
+    assert min(tenths.values()) > 140, "some 200 in each tenth"
+
+
+def test_the_other_policies_leave_nothing_to_chance():
+    assert [Reconnect("now").wait_ns(attempt, Chance(0.7)) for attempt in (0, 5)] == [0, 0]
+    assert [Reconnect("delay", 3 * S).wait_ns(attempt, Chance(0.7)) for attempt in (0, 5)] == [3 * S, 3 * S]
+
+
+@pytest.mark.parametrize(
+    ("text", "policy", "words"),
+    [
+        ("none", Reconnect(), "not dialled again"),
+        ("now", Reconnect("now"), "dialled again at once"),
+        (" now ", Reconnect("now"), "dialled again at once"),
+        ("1.5s", Reconnect("delay", 1500 * MS), "dialled again after 1.50 s"),
+        (2, Reconnect("delay", 2 * S), "dialled again after 2 s"),
+        (
+            "exponential",
+            Reconnect("exponential", 100 * MS, 30 * S),
+            "dialled again after a random time, at first up to 100 ms, doubling up to 30 s",
+        ),
+        (
+            "exponential:1s..1m30s",
+            Reconnect("exponential", S, 90 * S),
+            "dialled again after a random time, at first up to 1 s, doubling up to 90 s",
+        ),
+        (
+            "exponential:1s..1s",
+            Reconnect("exponential", S, S),
+            "dialled again after a random time, at first up to 1 s, doubling up to 1 s",
+        ),
+    ],
+)
+def test_a_policy_is_read_and_told(text, policy, words):
+    assert conduct_options.reconnect(text) == policy
+    assert policy.describe() == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("later", '"later" is no policy; write none, now, a delay such as 1s, or exponential'),
+        ("", '"" is no policy'),
+        ("0s", '"0s" is no policy'),
+        ("-1s", '"-1s" is no policy'),
+        ("now:1s", '"now:1s" is no policy'),
+        (True, '"True" is no policy'),
+        ("exponential:", '"exponential:" names no bounds; write for example exponential:100ms..30s'),
+        ("exponential:1s", '"exponential:1s" names no bounds'),
+        ("exponential:1s..", "is not a duration"),
+        ("exponential:0s..1s", "0 is too short"),
+        ("exponential:2s..1s", "the longest wait, 1s, is shorter than the first, 2s"),
+    ],
+)
+def test_what_is_no_policy_is_refused(text, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        conduct_options.reconnect(text)
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("5%", 0.05),
+        ("0.05", 0.05),
+        (0.05, 0.05),
+        (".5", 0.5),
+        ("12.5 %", 0.125),
+        ("100%", 1.0),
+        (1, 1.0),
+        (" 1% ", 0.01),
+    ],
+)
+def test_a_share_is_a_percentage_or_a_part(text, part):
+    assert conduct_options.share(text) == pytest.approx(part, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "%", "0", "0%", "101%", "1.01", "-5%", "5 per cent", "5%%", "nan", "٥%", True, None]
+)
+def test_what_is_no_share_is_refused(text):
+    with pytest.raises(ValueError, match=r"is not a share; write for example 5% or 0\.05") as raised:
+        conduct_options.share(text)
+    assert f'"{text}"' in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [("5%:1kB/s", (0.05, 1000.0)), ("0.5:64KiB", (0.5, 65536.0)), ("1%: 10 / s", (0.01, 10.0))],
+)
+def test_who_is_slow_and_how_slow(text, pair):
+    assert conduct_options.slow(text) == pair
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("5%", '"5%" names no speed; write for example 5%:1kB/s'),
+        ("5%:1kB/m", "names no speed"),
+        ("5%:1kB/", "names no speed"),
+        ("5%:fast", '"fast" is not a size'),
+        ("5%:", '"" is not a size'),
+        ("5%:0/s", "0 B/s is not slow but deaf; did you mean --deaf?"),
+        ("0%:1kB/s", '"0%" is not a share'),
+        (":1kB/s", '"" is not a share'),
+    ],
+)
+def test_what_names_no_speed_is_refused(text, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        conduct_options.slow(text)
+
+
+def test_a_storm_is_a_share_and_a_moment():
+    assert conduct_options.storm("30%@10s") == Storm(0.3, 10 * S)
+    assert conduct_options.storm("0.5@0s") == Storm(0.5, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("30%", '"30%" names no moment; write for example 30%@10s'),
+        ("30%@", "is not a duration"),
+        ("@10s", '"" is not a share'),
+        ("0%@10s", '"0%" is not a share'),
+    ],
+)
+def test_what_names_no_moment_is_refused(text, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        conduct_options.storm(text)
+
+
+def plan(**options):
+    return Plan.of("ws://127.0.0.1:1/", **{"connections": 20, "duration": "30s", **options})
+
+
+def test_options_become_conduct():
+    made = plan(reconnect="1s", lifetime="5s", storm="30%@10s", slow="5%:1kB/s", deaf="10%", mute=0.2)
+    assert made.reconnect == Reconnect("delay", S)
+    assert (made.lifetime_ns, made.storm) == (5 * S, Storm(0.3, 10 * S))
+    assert made.unkind == Unkind(slow=0.05, slow_bytes_per_s=1000.0, deaf=0.1, mute=0.2)
+    assert plan().reconnect == Reconnect()
+    assert plan().unkind is plan().storm is plan().lifetime_ns is None
+
+
+def test_whom_a_storm_cuts_off_comes_back_at_once_unless_something_else_is_said():
+    assert plan(storm="30%@10s").reconnect == Reconnect("now")
+    assert plan(storm="30%@10s", reconnect="exponential").reconnect.policy == "exponential"
+
+
+STAGES = {"connection_stages": "10s:20", "connections": None, "rate": 10}
+
+
+@pytest.mark.parametrize(
+    ("options", "problems"),
+    [
+        ({"storm": "30%@10s", "reconnect": "none"}, ["--storm: needs a --reconnect other than none"]),
+        ({"storm": "30%@30s"}, ["--storm: comes after the end of the run"]),
+        ({"storm": "30%@40s", "reconnect": "none"}, ["--storm: needs a", "--storm: comes after"]),
+        (
+            {"reconnect": "now", "lifetime": "5s", "storm": "3%@1s", **STAGES},
+            [f"--{name}: cannot stand beside --connection-stages" for name in ("reconnect", "lifetime", "storm")],
+        ),
+        ({"lifetime": "0s"}, ["--lifetime: 0 is too short"]),
+        ({"deaf": "95%"}, ["--deaf: of 20 connections, too few are left healthy"]),
+        ({"slow": "40%:1kB", "mute": "51%"}, ["--slow: of 20 connections, too few are left healthy"]),
+        ({"deaf": "10%", "connections": 1}, ["--deaf: of 1 connections, too few"]),
+        ({"slow": "1%:1kB", "deaf": "1%", "mute": "1%", "connections": 3}, ["--slow: of 3 connections, too few"]),
+        ({"slow": "1%:1kB", "deaf": "1%", "mute": "1%", "connections": 2}, ["--slow: of 2 connections, too few"]),
+        ({"deaf": "1%", "mute": "1%", "connections": 1}, ["--deaf: of 1 connections, too few"]),
+    ],
+)
+def test_what_does_not_fit_is_a_problem(options, problems):
+    options = {name: value for name, value in {"connections": 20, "duration": "30s", **options}.items() if value}
+    with pytest.raises(PlanError) as raised:
+        Plan.of("ws://127.0.0.1:1/", **options)
+    found = [str(problem) for problem in raised.value.problems]
+    assert len(found) == len(problems)
+    for problem, words in zip(found, problems, strict=True):
+        assert problem.startswith(words)
+
+
+@pytest.mark.parametrize(
+    "options", [{"storm": "30%@29s"}, {"deaf": "90%"}, {"slow": "1%:1kB", "deaf": "1%", "mute": "1%"}]
+)
+def test_what_fits_is_none(options):
+    plan(**options)
+    plan(connections=4, slow="1%:1kB", deaf="1%", mute="1%")
