@@ -29,7 +29,9 @@ def strategy_of(room):
     return {Counter: COUNTERS, Histogram: histograms()}[room.default_factory]
 
 
-TALLIES = st.builds(Tally, **{room.name: strategy_of(room) for room in dataclasses.fields(Tally)})
+FLAT = {room.name: strategy_of(room) for room in dataclasses.fields(Tally) if room.name != "unkind"}
+# One within another, as those of unkind connections are; half of them empty or none.
+TALLIES = st.builds(Tally, **FLAT, unkind=st.one_of(st.none(), st.just(Tally()), st.builds(Tally, **FLAT)))
 
 
 def merged(*tallies):
@@ -50,13 +52,21 @@ def test_wire_and_record_give_back_the_same(tally):
 @settings(deadline=None, max_examples=30)
 def test_merging_is_exact_in_any_order(one, two, three):
     assert merged(one, two, three) == merged(three, merged(two, one))
-    both = merged(one, two)
+    check_sum(one, two, merged(one, two))
+
+
+def check_sum(one, two, both):
+    """Fails unless every count and histogram of `both` is what is in the one and in the other."""
     for room in dataclasses.fields(Tally):
         mine, theirs, sum_of_both = (getattr(tally, room.name) for tally in (one, two, both))
         if isinstance(mine, Histogram):
             assert (sum_of_both.count, sum_of_both.sum) == (mine.count + theirs.count, mine.sum + theirs.sum)
-        else:
+        elif room.name != "unkind":
             assert sum_of_both == mine + theirs
+        elif mine is None or theirs is None:
+            assert sum_of_both == (theirs if mine is None else mine)
+        else:
+            check_sum(mine, theirs, sum_of_both)
 
 
 def test_merging_leaves_the_other_alone():
@@ -68,10 +78,37 @@ def test_merging_leaves_the_other_alone():
     assert (other.sent, other.closed["1000"], other.response_time_ns.count) == (2, 1, 1)
 
 
+def test_merging_leaves_the_unkind_of_the_other_alone():
+    """Also where there were none before: what comes later must not be counted into the other as well."""
+    other = Tally(unkind=Tally(sent=2, faults=Counter(reset=1)))
+    other.unkind.response_time_ns.record(5)
+    total = merged(Tally(sent=1), other, other, Tally(sent=1))
+    assert (total.sent, total.unkind.sent, total.unkind.faults) == (2, 4, {"reset": 2})
+    assert (total.unkind.response_time_ns.count, total.unkind.response_time_ns.sum) == (2, 10)
+    assert (other.sent, other.unkind.sent, other.unkind.faults) == (0, 2, {"reset": 1})
+    assert other.unkind.response_time_ns.count == 1
+
+
+def test_none_unkind_are_none_until_there_are_some():
+    assert merged(Tally(sent=1), Tally(sent=2)).unkind is None
+    assert merged(Tally(), Tally(unkind=Tally())).unkind == Tally()
+
+
 def test_what_is_empty_is_not_written():
     assert Tally().to_wire() == Tally().to_record() == {}
     assert Tally.from_wire({}) == Tally.from_record({}) == Tally()
     assert Tally(sent=3, faults=Counter(reset=1)).to_record() == {"sent": 3, "faults": {"reset": 1}}
+
+
+def test_the_unkind_are_written_as_a_tally_of_their_own():
+    tally = Tally(sent=3, unkind=Tally(sent=1, closed=Counter({"1006": 2})))
+    assert tally.to_wire() == tally.to_record() == {"sent": 3, "unkind": {"sent": 1, "closed": {"1006": 2}}}
+    assert Tally(unkind=Tally()).to_wire() == {"unkind": {}}, "there are some, and nothing has come of them yet"
+    tally.unkind.response_time_ns.record(7)
+    for write, read in ((Tally.to_wire, Tally.from_wire), (Tally.to_record, Tally.from_record)):
+        again = read(write(tally))
+        assert isinstance(again.unkind, Tally)
+        assert again == tally
 
 
 @pytest.mark.parametrize(
@@ -90,6 +127,10 @@ def test_what_is_empty_is_not_written():
         {"faults": {"reset": -1}},
         {"response_time_ns": 5},
         {"response_time_ns": {}},
+        {"unkind": None},
+        {"unkind": 3},
+        {"unkind": {"sent": "3"}},
+        {"unkind": {"seen": 1}},
         {"seen": 1},
         {"merge": 1},
     ],

@@ -7,10 +7,12 @@ from collections import Counter
 
 import pytest
 
+from ws_load_test.match import Matching
 from ws_load_test.measure.recording import Interval
 from ws_load_test.measure.tally import Tally
-from ws_load_test.plan import Plan, Target
+from ws_load_test.plan import Plan
 from ws_load_test.report.progress import ProgressLine
+from ws_load_test.target import Target
 
 SECOND = 10**9
 MICRO = 10**3
@@ -66,6 +68,17 @@ def test_measured_time():
     made.host_errors["out-of-ports"] += 1
     line = shown(OPENING, interval(made))
     assert line == "measured 1 s of 10 s · 67 open · 100/s · p50 5.00 ms · p99 9.90 ms · 3 faults"
+
+
+def test_unkind_connections_that_ended_are_no_longer_open():
+    made = answers(MICRO, closed=Counter({"1006": 3}), unkind=Tally(closed=Counter({"1008": 4})))
+    assert " · 63 open · " in shown(OPENING, interval(made))
+
+
+def test_where_no_reply_is_awaited_it_is_what_was_sent():
+    asked = plan(matching=Matching("none"))
+    assert shown(interval(Tally(sent=70, pushed=9)), asked=asked).endswith(" · 70/s sent")
+    assert shown(interval(Tally(warmup_sent=30), "warmup"), asked=asked).endswith(" · 30/s sent")
 
 
 def test_figures_are_those_of_the_last_interval_and_faults_of_all():

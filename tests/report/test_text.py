@@ -24,11 +24,12 @@ from ws_load_test.measure.summary import summarise
 from ws_load_test.measure.tally import Tally
 from ws_load_test.message import Message
 from ws_load_test.pace import Shape, Stage
-from ws_load_test.plan import ClosedLoad, OpenLoad, Plan, Target
+from ws_load_test.plan import ClosedLoad, OpenLoad, Plan
 from ws_load_test.report.letters import bar, clean, writable
 from ws_load_test.report.spread import ROWS, drawn_edges
 from ws_load_test.report.text import print_report, report_lines
 from ws_load_test.report.words import close_code_name
+from ws_load_test.target import Target
 from ws_load_test.units import show_count, show_duration
 
 SECOND = 10**9
@@ -503,6 +504,7 @@ class TestResponseTimes:
     @example(1_000_000, 2_000)
     @example(3_599 * SECOND, 3 * SECOND)
     @example(1_000_000, 15_000)
+    @example(22_753, 496)
     def test_edges_rise_and_read_differently(self, low, spread):
         high = low + spread
         edges = drawn_edges(low, high)
@@ -742,7 +744,7 @@ class TestPrinting:
         assert report(NORMAL, encoding="no-such").isascii()
 
     def test_a_long_line_is_not_folded_where_nobody_looks(self):
-        url = f"ws://echo.example/{'x' * 200}"
+        url = f"ws://echo.example/{'path/' * 40}"
         assert url in printed(recording(opening(1), asked=plan(url=url)))
 
     def test_a_narrow_terminal_loses_nothing(self):

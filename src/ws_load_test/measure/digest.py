@@ -34,11 +34,26 @@ class Stretch:
     send_lag_p99_ns: int | None
     loop_lag_p90_ns: int | None
     workers: tuple[WorkerLoad, ...]
+    sent: int = 0
+    """Messages that left in it."""
+    pushed: int = 0
 
     @property
     def length_ns(self) -> int:
         """How long it was."""
         return self.to_ns - self.from_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One interval of any phase in which sessions opened."""
+
+    from_ns: int
+    """Its start, from the start of the run."""
+    to_ns: int
+    opened: int
+    connect_p50_ns: int | None
+    connect_p99_ns: int | None
 
 
 @dataclass(slots=True)
@@ -47,6 +62,9 @@ class Gathering:
 
     tally: Tally = field(default_factory=Tally)
     stretches: list[Stretch] = field(default_factory=list)
+    openings: list[Opening] = field(default_factory=list)
+    storm_connect_ns: int | None = None
+    """The slowest dial of the intervals in which sessions came back from a storm."""
 
     def take(self, interval: Interval) -> None:
         """Adds an interval.
@@ -56,6 +74,7 @@ class Gathering:
         """
         tally = interval.tally
         self.tally.merge(tally)
+        self._note_opening(interval, tally)
         if interval.phase != "measured":
             return
         response = tally.response_time_ns.percentiles((50, 90, 99))
@@ -73,8 +92,18 @@ class Gathering:
                 send_lag_p99_ns=send_lag[1],
                 loop_lag_p90_ns=tally.loop_lag_ns.percentile(90),
                 workers=interval.workers,
+                sent=tally.sent,
+                pushed=tally.pushed,
             )
         )
+
+    def _note_opening(self, interval: Interval, tally: Tally) -> None:
+        connect = tally.connect_time_ns
+        if tally.opened:
+            middle, late = connect.percentiles((50, 99))
+            self.openings.append(Opening(interval.from_ns, interval.to_ns, tally.opened, middle, late))
+        if tally.storm_back_time_ns.count:
+            self.storm_connect_ns = slowest(self.storm_connect_ns, connect.max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +114,10 @@ class Digest:
     """Everything, and no message forgotten."""
     parts: tuple[tuple[Stretch, ...], ...]
     """The measured time of each recording."""
+    openings: tuple[tuple[Opening, ...], ...] = ()
+    """Of each recording: when sessions opened."""
+    storm_connect_ns: int | None = None
+    """The slowest dial of the intervals in which sessions came back from a storm."""
 
     def worker_loads(self) -> list[list[WorkerLoad]]:
         """The measured intervals of each worker that measured at all, by recording and number."""
@@ -109,13 +142,20 @@ def digest(recordings: Sequence[Recording], gathered: Iterable[Gathering] | None
         ValueError: A tally cannot be read.
     """
     total = Tally()
-    parts = []
+    parts, openings, storm_connect_ns = [], [], None
     if gathered is None:
         gathered = map(_gather, recordings)
     for recording, gathering in zip(recordings, gathered, strict=True):
         total.merge(_balanced(recording, gathering.tally))
         parts.append(tuple(gathering.stretches))
-    return Digest(total, tuple(parts))
+        openings.append(tuple(gathering.openings))
+        storm_connect_ns = slowest(storm_connect_ns, gathering.storm_connect_ns)
+    return Digest(total, tuple(parts), tuple(openings), storm_connect_ns)
+
+
+def slowest(*times_ns: int | None) -> int | None:
+    """Returns the longest of times of which some may be unknown; None where all are."""
+    return max((time_ns for time_ns in times_ns if time_ns is not None), default=None)
 
 
 def load_of(recording: Recording) -> dict[str, Any]:
@@ -135,10 +175,12 @@ def _balanced(recording: Recording, tally: Tally) -> Tally:
     """Returns a recording's tally with what a killed run or a lost worker could not tell."""
     total = Tally()
     total.merge(tally)
-    # What was in flight then got no answer, or was not sent.
-    total.unanswered += max(0, total.sent - total.answered - total.unanswered)
-    total.dropped += max(0, total.due - total.sent - total.dropped)
-    if load_of(recording).get("kind") == "closed" and not total.service_time_ns.count:
-        # A message is due when it is sent there, so one histogram is kept for both times.
-        total.service_time_ns = total.response_time_ns.copy()
+    floods = load_of(recording).get("kind") == "closed"
+    for one in filter(None, (total, total.unkind)):
+        # What was in flight then got no answer, or was not sent.
+        one.unanswered += max(0, one.sent - one.answered - one.unanswered)
+        one.dropped += max(0, one.due - one.sent - one.dropped)
+        if floods and not one.service_time_ns.count:
+            # A message is due when it is sent there, so one histogram is kept for both times.
+            one.service_time_ns = one.response_time_ns.copy()
     return total

@@ -6,9 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+import msgspec
 
+from ws_load_test.conduct import Unkind
+from ws_load_test.match import Matching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ws_load_test.conduct import Ill
     from ws_load_test.measure.digest import Digest, Stretch
     from ws_load_test.measure.recording import Recording
     from ws_load_test.measure.tally import Tally
@@ -17,9 +23,15 @@ FEWEST_STRETCHES = 4
 """Intervals it takes to tell what lasts from a hiccup."""
 
 
+ILLS: tuple[Ill, ...] = ("slow", "deaf", "mute")
+"""The kinds of unkind connections."""
+
+
 class ReasonKind(StrEnum):
     """What there is to say about a run's numbers."""
 
+    PAIRING = "pairing"
+    GREETINGS = "greetings"
     HOST = "host"
     PROCESSOR = "processor"
     STARVED = "starved"
@@ -76,6 +88,22 @@ class Evidence:
         return any(load.get("max_in_flight") is not None for load in self.loads)
 
     @property
+    def matching(self) -> Matching | None:
+        """How replies were paired; None where that is not known, or not the same in all recordings."""
+        found = [matching_of(recording) for recording in self.recordings]
+        return found[0] if found and all(one == found[0] for one in found) else None
+
+    @property
+    def surplus_under_load(self) -> int:
+        """Surplus replies since the load began: those before it can have been taken for no reply."""
+        return sum(
+            interval.record.get("surplus", 0)
+            for recording in self.recordings
+            for interval in recording.intervals
+            if interval.phase != "opening"
+        )
+
+    @property
     def relief(self) -> str:
         """What helps a worker that has too much to do."""
         hosts = [recording.header.host.get("cores") for recording in self.recordings]
@@ -96,6 +124,39 @@ class Evidence:
             return 0.0
         total = sum(stretch.length_ns for stretch in stretches)
         return sum(stretch.length_ns for stretch in stretches if applies(stretch)) / total if total > 0 else 0.0
+
+
+def matching_of(recording: Recording) -> Matching | None:
+    """Returns how replies were paired: in order, where a version wrote nothing of it; None for what is not known."""
+    plan = recording.header.plan
+    try:
+        matching = msgspec.convert(plan.get("matching", {}), Matching)
+    except msgspec.ValidationError:
+        return None
+    message = plan.get("message")
+    if matching.rule == "order" and isinstance(message, dict) and message.get("kind") == "ping":
+        # Versions that knew no rules paired pongs with pings, and nothing else.
+        return msgspec.structs.replace(matching, rule="ping")
+    return matching
+
+
+def awaits_nothing(recordings: Sequence[Recording]) -> bool:
+    """Returns whether no reply was awaited at all (``--match none``)."""
+    found = [matching_of(recording) for recording in recordings]
+    return all(one is not None and one.rule == "none" for one in found)
+
+
+def unkind_kinds(plan: Mapping[str, Any]) -> dict[Ill, int]:
+    """Returns how many connections of a plan behave badly, by kind; empty where none does, or nobody can tell."""
+    connections = plan.get("connections", 1)
+    try:
+        unkind = msgspec.convert(plan.get("unkind"), Unkind | None)
+    except msgspec.ValidationError:
+        return {}
+    if unkind is None or not isinstance(connections, int):
+        return {}
+    found = list(unkind.among(connections).values())
+    return {kind: found.count(kind) for kind in ILLS if kind in found}
 
 
 def percent(part: float) -> str:

@@ -54,7 +54,8 @@ def judge(recordings: Sequence[Recording], digest: Digest) -> list[Reason]:
         reasons += _loop_lag(evidence)
     late = any(reason.binding for reason in reasons)
     reasons = [*_host(evidence), *reasons, *lacks(evidence, late=late)]
-    return sorted(reasons, key=lambda reason: not reason.binding)
+    # Times that may be wrong altogether come before those that are late.
+    return sorted(reasons, key=lambda reason: (not reason.binding, reason.kind is not ReasonKind.PAIRING))
 
 
 # --- What binds -------------------------------------------------------------------------------------------------------
@@ -143,15 +144,18 @@ def _send_lag(evidence: Evidence) -> Iterator[Reason]:
     elif tail_time >= SUSTAINED:
         how = f"one message in a hundred left more than {show_duration(tail)} late, and not just in a few seconds"
     elif _matters(tail, _percentiles(response, 99)[0]):
-        text = (
-            f"one message in a hundred left more than {show_duration(tail)} late, which the response times from p99 on"
-            " include: read the service times beside them, or run longer on a quieter machine"
-        )
-        yield Reason(ReasonKind.SEND_LAG, text, binding=False)
+        text = f"one message in a hundred left more than {show_duration(tail)} late"
+        if response.count:
+            text += ", which the response times from p99 on include: read the service times beside them, or"
+        else:
+            text += ":"
+        yield Reason(ReasonKind.SEND_LAG, f"{text} run longer on a quieter machine", binding=False)
         return
     else:
         return
-    yield Reason(ReasonKind.SEND_LAG, f"{how}, and the response times include that: {evidence.relief}", binding=True)
+    # Where no reply is awaited there are no times to include it.
+    included = ", and the response times include that" if response.count else ""
+    yield Reason(ReasonKind.SEND_LAG, f"{how}{included}: {evidence.relief}", binding=True)
 
 
 def _loop_lag(evidence: Evidence) -> Iterator[Reason]:

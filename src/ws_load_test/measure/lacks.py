@@ -14,6 +14,8 @@ from ws_load_test.units import show_count, show_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ws_load_test.match import Matching
+
 SHORT = 0.01
 """Of the messages: less is the edge of the measured time."""
 GROWING = 1.5
@@ -24,6 +26,8 @@ TOO_FAST_NS = 2_000
 """A message needs two system calls of at least a microsecond to leave and to be answered."""
 BLOCKED = 0.01
 """Of the time with a full send buffer: less, and it shows in no percentile below p99."""
+MOST_GREETINGS = 10
+"""Messages that came too many for each session: more are no greetings."""
 FEW = 10
 """Below so many values on its far side a percentile says more about chance than about the target."""
 PERCENTILES = ("5", "10", "50", "75", "90", "95", "99", "99.9", "99.99")
@@ -31,6 +35,7 @@ PERCENTILES = ("5", "10", "50", "75", "90", "95", "99", "99.9", "99.99")
 
 def lacks(evidence: Evidence, *, late: bool) -> Iterator[Reason]:
     """Yields what is to be told of a run in which the generator was too slow, or was not."""
+    yield from _pairing(evidence)
     yield from _rate(evidence, late=late)
     yield from _queue(evidence, late=late)
     for look in (_unanswered, _few_samples, _too_fast, _write_blocked):
@@ -41,6 +46,64 @@ def few_beyond(percentile: str, count: int) -> bool:
     """Returns whether fewer than `FEW` of `count` values lie on the percentile's far side."""
     share = Fraction(percentile) / 100
     return count * min(share, 1 - share) < FEW
+
+
+def _pairing(evidence: Evidence) -> Iterator[Reason]:
+    """Replies that were paired with the wrong messages, or with none."""
+    matching = evidence.matching
+    if matching is None:
+        return
+    if matching.by_id:
+        yield from _pairing_by_id(evidence, matching)
+    elif matching.rule == "order" and evidence.tally.surplus:
+        yield _pairing_in_order(evidence)
+
+
+def _pairing_in_order(evidence: Evidence) -> Reason:
+    tally = evidence.tally
+    for_each, rest = divmod(tally.surplus, max(1, tally.opened))
+    greets = not rest and for_each <= MOST_GREETINGS
+    too_many = f"{show_count(tally.surplus)} message{'s' * (tally.surplus > 1)}"
+    if not evidence.surplus_under_load:
+        option = f"--skip-first {for_each}" if greets else "--skip-first N"
+        text = (
+            f"{too_many} came before the load began, and no time is wrong for it; if sessions begin with greetings, say"
+            f" so with {option}, because one that comes later would be taken for a reply"
+        )
+        return Reason(ReasonKind.GREETINGS, text, binding=False)
+    came = f"{show_count(tally.answered + tally.surplus)} for the {show_count(tally.sent)} sent"
+    text = (
+        f"{too_many} came too many ({came}), and replies are paired in order: pushes were probably taken for replies,"
+        " so the pairing is not to be trusted, and every response time may be wrong; tell replies by their id with"
+        " --match json:PATH, --match regex:PATTERN or --match echo, or say what a push is with --ignore CHECK"
+    )
+    if greets:
+        text += f"; that is {for_each} for each session: if these are greetings, --skip-first {for_each} is enough"
+    return Reason(ReasonKind.PAIRING, text, binding=False)
+
+
+def _pairing_by_id(evidence: Evidence, matching: Matching) -> Iterator[Reason]:
+    """A rule that has found not one reply."""
+    tally = evidence.tally
+    if tally.answered or not tally.sent:
+        return
+    none = f"not one of the {show_count(tally.sent)} messages was answered"
+    came = f"{show_count(tally.pushed)} other{'s' * (tally.pushed > 1)} came"
+    if matching.rule == "echo":
+        though = f", though {came}" if tally.pushed else ""
+        text = (
+            f"{none} with its own contents{though}: is it an echo server? If not, take another rule than --match echo"
+        )
+    elif tally.mismatched:
+        text = (
+            f"{none}, and {show_count(tally.mismatched)} came whose id was none of theirs: it is probably not where"
+            f" --match {matching.rule}:{matching.where} looks in a reply"
+        )
+    elif tally.pushed:
+        text = f"{none}, and {came} without an id where --match {matching.rule}:{matching.where} looks for it"
+    else:
+        return
+    yield Reason(ReasonKind.PAIRING, text, binding=False)
 
 
 def _rate(evidence: Evidence, *, late: bool) -> Iterator[Reason]:
@@ -117,7 +180,9 @@ def _too_fast(evidence: Evidence) -> Iterator[Reason]:
 def _write_blocked(evidence: Evidence) -> Iterator[Reason]:
     tally = evidence.tally
     wall_ns = sum(stretch.length_ns for stretch in evidence.stretches) / max(1, len(evidence.recordings))
-    if tally.opened and wall_ns and (part := tally.write_blocked_ns / (tally.opened * wall_ns)) > BLOCKED:
+    # Of sessions that follow one another only one is there at a time.
+    at_once = tally.opened - tally.reopened - tally.renewed
+    if at_once > 0 and wall_ns and (part := tally.write_blocked_ns / (at_once * wall_ns)) > BLOCKED:
         text = (
             f"the kernel's send buffers were full {percent(part)} of the time: the target, or the network, takes less"
             " than it is sent, and the times include that wait"

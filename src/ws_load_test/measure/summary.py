@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test.errors import ExitCode
 from ws_load_test.measure.digest import digest
+from ws_load_test.measure.evidence import ILLS, unkind_kinds
 from ws_load_test.measure.health import judge
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.measure.digest import Digest
     from ws_load_test.measure.evidence import Reason
+    from ws_load_test.measure.histogram import Histogram
     from ws_load_test.measure.recording import Recording
     from ws_load_test.measure.tally import Tally
 
@@ -55,6 +57,10 @@ def summarise(recordings: Sequence[Recording], digested: Digest | None = None) -
         "response_time_ns": tally.response_time_ns.stats(),
         "service_time_ns": tally.service_time_ns.stats(),
         "connect_time_ns": tally.connect_time_ns.stats(),
+        "opening": _opening(tally),
+        "reopen_time_ns": tally.reopen_time_ns.stats(),
+        "storm": _storm(digested),
+        "unkind": _unkind(recordings, tally.unkind),
         "unanswered_wait_ns": tally.unanswered_wait_ns.stats(),
         "keepalive_time_ns": tally.keepalive_time_ns.stats(),
         "faults": _ranked(tally.faults),
@@ -116,18 +122,86 @@ def _counts(tally: Tally) -> dict[str, Any]:
             "opened": tally.opened,
             "failed": tally.failed,
             "lost": tally.lost,
+            "reopened": tally.reopened,
+            "renewed": tally.renewed,
+            "tls_resumed": tally.tls_resumed,
+            "closed": _ranked(tally.closed),
+            "reasons": _ranked(tally.close_reasons),
+        },
+        "messages": _messages(tally),
+        "warmup": {"sent": tally.warmup_sent, "answered": tally.warmup_answered},
+        "bytes": {
+            "sent": tally.bytes_sent,
+            "received": tally.bytes_received,
+            # Where messages are merely counted, nobody knows how large the pushes among them were.
+            "pushed": None if tally.pushed and not tally.pushed_bytes else tally.pushed_bytes,
+            "plain_sent": tally.plain_bytes_sent,
+            "plain_received": tally.plain_bytes_received,
+        },
+    }
+
+
+def _messages(tally: Tally) -> dict[str, int]:
+    return {
+        "due": tally.due,
+        "sent": tally.sent,
+        "answered": tally.answered,
+        "unanswered": tally.unanswered,
+        "dropped": tally.dropped,
+        "pushed": tally.pushed,
+        "duplicates": tally.duplicates,
+        "late": tally.late,
+        "mismatched": tally.mismatched,
+        "out_of_order": tally.out_of_order,
+        "skipped": tally.skipped,
+    }
+
+
+def _opening(tally: Tally) -> dict[str, Any]:
+    phases: dict[str, Histogram] = {
+        "resolve_time_ns": tally.resolve_time_ns,
+        "tcp_time_ns": tally.tcp_time_ns,
+        "proxy_time_ns": tally.proxy_time_ns,
+        "tls_time_ns": tally.tls_time_ns,
+        "upgrade_time_ns": tally.upgrade_time_ns,
+        "first_reply_time_ns": tally.first_reply_time_ns,
+    }
+    return {**{name: times.stats() for name, times in phases.items()}, "first_replies": tally.first_replies}
+
+
+def _storm(digested: Digest) -> dict[str, Any] | None:
+    """Returns how sessions came back from a storm; None where none was cut off."""
+    tally = digested.tally
+    times = tally.storm_back_time_ns
+    if not tally.storm_dropped:
+        return None
+    not_back = max(0, tally.storm_dropped - times.count)
+    return {
+        "dropped": tally.storm_dropped,
+        "back": times.count,
+        "not_back": not_back,
+        "all_back_after_ns": None if not_back else times.max,
+        "worst_connect_ns": digested.storm_connect_ns,
+        "unanswered": tally.storm_unanswered,
+        "back_time_ns": times.stats(),
+    }
+
+
+def _unkind(recordings: Sequence[Recording], tally: Tally | None) -> dict[str, Any] | None:
+    """Returns what unkind connections came to, which no other number holds; None where there were none."""
+    if tally is None:
+        return None
+    kinds = [unkind_kinds(recording.header.plan) for recording in recordings]
+    return {
+        "connections": {
+            **{kind: sum(counts.get(kind, 0) for counts in kinds) for kind in ILLS},
+            "lost": tally.lost,
             "closed": _ranked(tally.closed),
         },
-        "messages": {
-            "due": tally.due,
-            "sent": tally.sent,
-            "answered": tally.answered,
-            "unanswered": tally.unanswered,
-            "dropped": tally.dropped,
-            "pushed": tally.pushed,
-        },
-        "warmup": {"sent": tally.warmup_sent, "answered": tally.warmup_answered},
+        "messages": _messages(tally),
         "bytes": {"sent": tally.bytes_sent, "received": tally.bytes_received},
+        "faults": _ranked(tally.faults),
+        "response_time_ns": tally.response_time_ns.stats(),
     }
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import itertools
 import textwrap
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.text import Text
 
+from ws_load_test.measure.evidence import awaits_nothing, unkind_kinds
 from ws_load_test.plan import OpenLoad, Plan
-from ws_load_test.report.lines import LABEL, NOTHING, WIDTH
+from ws_load_test.report.letters import clean
+from ws_load_test.report.lines import LABEL, NOTHING, WIDTH, count_of
 from ws_load_test.units import show_bytes, show_count, show_duration, show_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ws_load_test.measure.recording import Recording
 
@@ -37,21 +40,21 @@ def asked_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any])
         ("load", _asked(plans, _load), ""),
     ]
     if any(isinstance(plan.load, OpenLoad) and plan.load.rate.peak for plan in plans):
-        seconds = summary["duration_s"]
-        sent = f"{show_rate(messages['sent'] / seconds)} sent" if seconds else NOTHING
-        rows.append(("rate", _each(plans, _rate), sent))
-    rows += [
+        rows.append(("rate", _each(plans, _rate), _achieved_rate(summary)))
+    rows.append(
         (
             "message",
-            _asked(plans, lambda plan: f"{plan.message.kind}, {show_bytes(plan.message.size_bytes)}"),
+            _asked(plans, _message),
             NOTHING if nothing_sent else f"{show_bytes(sizes['sent'])} sent, {show_bytes(sizes['received'])} received",
-        ),
-        ("throughput", _asked(plans, _throughput), show_rate(summary["throughput_per_s"])),
-    ]
+        )
+    )
+    rows += [(label, _asked(plans, show), "") for label, show in _IF_ANY.items() if any(map(show, plans))]
+    throughput = None if awaits_nothing(recordings) else summary["throughput_per_s"]
+    rows.append(("throughput", _asked(plans, _throughput), show_rate(throughput)))
     room = WIDTH - LABEL - _GAP - max(len(achieved) for _, _, achieved in rows)
     most = min(_WIDEST, max(_NARROWEST, room))
     cells = [(label, textwrap.wrap(asked, most) or [""], achieved) for label, asked, achieved in rows]
-    width = max(len(line) for _, asked, _ in cells for line in asked) + _GAP
+    width = max(len("asked"), *(len(line) for _, asked, _ in cells for line in asked)) + _GAP
     lines = [Text(f"{'':{LABEL}}{'asked':{width}}achieved", style="bold")]
     for label, asked_lines, achieved in cells:
         missed = label == "connections" and (connections["failed"] or connections["lost"])
@@ -87,8 +90,11 @@ def _each(plans: Sequence[Plan], show: Callable[[Plan], str]) -> str:
 def _connections(plan: Plan) -> str:
     if plan.connection_shape is not None:
         return plan.connection_shape.describe(show_count)
-    connections = show_count(plan.connections)
-    return connections if plan.connect_rate_per_s is None else f"{connections}, at {show_rate(plan.connect_rate_per_s)}"
+    words = show_count(plan.connections)
+    if plan.connect_rate_per_s is not None:
+        words += f", at {show_rate(plan.connect_rate_per_s)}"
+    kinds = unkind_kinds({"connections": plan.connections, "unkind": msgspec.to_builtins(plan.unkind)})
+    return f"{words}, of which {', '.join(f'{show_count(n)} {kind}' for kind, n in kinds.items())}" if kinds else words
 
 
 def _time(plan: Plan) -> str:
@@ -112,9 +118,49 @@ def _rate(plan: Plan) -> str:
     return plan.load.rate.describe(show_rate)
 
 
+def _achieved_rate(summary: dict[str, Any]) -> str:
+    """Returns what was sent of the schedule: what fell to unkind connections was due like the rest."""
+    seconds, kind = summary["duration_s"], summary["messages"]["sent"]
+    if not seconds:
+        return NOTHING
+    unkind = summary["unkind"]["messages"]["sent"] if summary["unkind"] is not None else 0
+    words = f"{show_rate((kind + unkind) / seconds)} sent"
+    return f"{words}, {show_rate(unkind / seconds)} by unkind ones" if unkind else words
+
+
+def _message(plan: Plan) -> str:
+    message = plan.message
+    return message.describe() if message.varies else f"{message.kind}, {show_bytes(message.size_bytes)}"
+
+
+def _matching(plan: Plan) -> str:
+    """Returns how replies are found, where it is not just in order."""
+    matching = plan.matching
+    rule = f"{matching.rule}:{matching.where}" if matching.where else matching.rule
+    words = {"order": "", "ping": "", "none": "not awaited"}.get(rule, f"by {rule}")
+    parts = [words] if words else []
+    if matching.skip_first:
+        parts.append(f"skipping {count_of(matching.skip_first, 'greeting')}")
+    parts += [f"{word} {' or '.join(map(str, checks))}" for word, checks in _checks(plan).items() if checks]
+    return clean(", ".join(parts))
+
+
+def _checks(plan: Plan) -> dict[str, tuple[object, ...]]:
+    return {"must satisfy": plan.matching.expect, "ignored": plan.matching.ignore}
+
+
+_IF_ANY: dict[str, Callable[[Plan], str]] = {
+    "replies": _matching,
+    "proxy": lambda plan: clean(plan.target.proxy or ""),
+}
+"""Rows that only some plans have."""
+
+
 def _throughput(plan: Plan) -> str:
     if not isinstance(plan.load, OpenLoad):
         return "as fast as it answers"
+    if plan.matching.rule == "none":
+        return NOTHING
     return "what is sent" if plan.load.rate.peak else NOTHING
 
 
@@ -122,4 +168,7 @@ def _achieved_connections(connections: dict[str, Any]) -> str:
     # A run that was killed while it dialled knows nothing of the rest.
     waiting = connections["attempted"] - connections["opened"] - connections["failed"]
     parts = [f"{show_count(connections[word])} {word}" for word in ("opened", "failed", "lost")]
+    again = connections["reopened"] + connections["renewed"]
+    if again:
+        parts[0] += f" ({show_count(again)} again)"
     return ", ".join([*parts, f"{show_count(waiting)} unknown"] if waiting > 0 else parts)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ws_load_test.measure.evidence import ReasonKind, percent
-from ws_load_test.measure.health import judge
+from ws_load_test.measure.evidence import Reason, ReasonKind, awaits_nothing, percent
 from ws_load_test.report.lines import NOTHING, sentence, wrapped
 from ws_load_test.units import show_count, show_duration
 
@@ -19,16 +18,17 @@ if TYPE_CHECKING:
     from ws_load_test.measure.recording import Recording
 
 _MOST_WORKERS_NAMED = 8
-_TOLD_ELSEWHERE = {ReasonKind.FEW_SAMPLES, ReasonKind.UNANSWERED}
-"""Reasons that the report gives beside the response times."""
+_TOLD_ELSEWHERE = {ReasonKind.PAIRING, ReasonKind.FEW_SAMPLES, ReasonKind.UNANSWERED}
+"""Reasons that the report gives at its top, or beside the response times."""
 _LATE = {ReasonKind.STARVED, ReasonKind.SEND_LAG, ReasonKind.LOOP_LAG}
 
 
-def generator(recordings: Sequence[Recording], digest: Digest) -> list[Text]:
+def generator(recordings: Sequence[Recording], digest: Digest, judged: Sequence[Reason]) -> list[Text]:
     """Returns the reasons to doubt the run, and one line of facts, which is all there is when all is well."""
-    reasons = [reason for reason in judge(recordings, digest) if reason.kind not in _TOLD_ELSEWHERE]
+    reasons = [reason for reason in judged if reason.kind not in _TOLD_ELSEWHERE]
     late = any(reason.binding or reason.kind in _LATE for reason in reasons)
-    calm = "" if late or not digest.tally.answered else "keeps up: "
+    done = digest.tally.sent if awaits_nothing(recordings) else digest.tally.answered
+    calm = "" if late or not done else "keeps up: "
     lines = wrapped("generator", calm + _facts(digest))
     for reason in reasons:
         label, style = ("bound", "red") if reason.binding else ("warning", "yellow")

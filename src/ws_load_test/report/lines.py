@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from ws_load_test.report.letters import clean
-from ws_load_test.units import show_count
+from ws_load_test.units import show_count, show_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,11 +20,20 @@ LABEL = 14
 """Columns of the labels at the left."""
 NOTHING = "\N{EN DASH}"
 _LONGEST_SENTENCE = 300
+_SPREAD = {"50 %": "p50", "99 %": "p99", "slowest": "max"}
+
+
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:[nµm]?s|[kMGT]?B|%)(?!\w))")
 
 
 def count_of(count: int, noun: str) -> str:
     """Returns a count and its noun: ``1 fault``, ``1,200 faults``."""
     return f"{show_count(count)} {noun}" if count == 1 else f"{show_count(count)} {noun}s"
+
+
+def spread_of(stats: dict[str, Any]) -> str:
+    """Returns times in a few words: ``50 % 1.20 ms, 99 % 3 ms, slowest 4 ms``."""
+    return ", ".join(f"{word} {show_duration(stats[key])}" for word, key in _SPREAD.items())
 
 
 def sentence(text: str) -> str:
@@ -39,9 +49,13 @@ def wrapped(label: str, text: str, style: str = "") -> list[Text]:
 
 def hanging(head: str, text: str, style: str) -> list[Text]:
     """Returns a label and the text beside it, on as many lines as it needs; the style is the label's."""
-    parts: Iterable[str] = textwrap.wrap(text, max(20, WIDTH - len(head)), break_on_hyphens=False) or [""]
+    # A number and its unit stay on one line.
+    bound = _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text)
+    parts: Iterable[str] = textwrap.wrap(bound, max(20, WIDTH - len(head)), break_on_hyphens=False) or [""]
     return [
-        Text(" " * len(head) if number else head, style="" if number else style).append(part, style="default")
+        Text(" " * len(head) if number else head, style="" if number else style).append(
+            part.replace("\N{NO-BREAK SPACE}", " "), style="default"
+        )
         for number, part in enumerate(parts)
     ]
 

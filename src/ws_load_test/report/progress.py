@@ -63,13 +63,13 @@ class ProgressLine:
         tally = interval.tally
         self._opened += tally.opened
         self._attempted += tally.attempted
-        self._ended += tally.closed.total()
+        self._ended += tally.closed.total() + (tally.unkind.closed.total() if tally.unkind is not None else 0)
         self._answered += tally.answered
         self._faults += tally.faults.total() + tally.host_errors.total()
         if interval.phase != self._phase:
             self._phase, self._phase_from_ns = interval.phase, interval.from_ns
         parts = [self._where(interval), f"{show_count(self._opened - self._ended)} open"]
-        parts += _speed(interval, tally)
+        parts += _speed(interval, tally, awaited=self._plan.matching.rule != "none")
         if self._faults:
             parts.append(f"{show_count(self._faults)} {'fault' if self._faults == 1 else 'faults'}")
         return " · ".join(parts)
@@ -95,11 +95,13 @@ class ProgressLine:
         self._drawn = len(line)
 
 
-def _speed(interval: Interval, tally: Tally) -> list[str]:
+def _speed(interval: Interval, tally: Tally, *, awaited: bool) -> list[str]:
     """Returns how fast the interval was; nothing before the first message."""
     answered, length_ns = tally.answered + tally.warmup_answered, interval.to_ns - interval.from_ns
     if interval.phase == "opening" or length_ns <= 0:
         return []
+    if not awaited:
+        return [f"{show_rate((tally.sent + tally.warmup_sent) * 1e9 / length_ns)} sent"]
     times = tally.response_time_ns
     if not times.count:
         return [show_rate(answered * 1e9 / length_ns)]

@@ -47,10 +47,13 @@ def drawn_edges(low_ns: int, high_ns: int) -> list[int]:
     start = max(1, low_ns)
     ratio = max(high_ns, 1) / start
     edges = [low_ns]
+    shown = {show_duration(low_ns)}
     for row in range(1, ROWS):
         edge = round(start * ratio ** (row / ROWS))
-        if bucket_of(edge) > bucket_of(edges[-1]) and show_duration(edge) != show_duration(edges[-1]):
+        # Of all before it: a round value has fewer digits, and those on both sides of it may read the same.
+        if bucket_of(edge) > bucket_of(edges[-1]) and show_duration(edge) not in shown:
             edges.append(edge)
+            shown.add(show_duration(edge))
     while len(edges) > 1 and bucket_of(edges[-1]) >= bucket_of(high_ns):
         edges.pop()
     return [*edges, high_ns]

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ws_load_test.measure.digest import Digest, digest
+from ws_load_test.measure.evidence import Reason, ReasonKind, awaits_nothing
+from ws_load_test.measure.health import judge
 from ws_load_test.measure.lacks import FEW, PERCENTILES, few_beyond
 from ws_load_test.report.asked import asked_and_achieved
 from ws_load_test.report.generator import generator
 from ws_load_test.report.letters import clean, writable
-from ws_load_test.report.lines import NOTHING, WIDTH, beside, count_of, hanging, pairs, sentence, wrapped
-from ws_load_test.report.seconds import over_time
+from ws_load_test.report.lines import NOTHING, WIDTH, beside, count_of, hanging, pairs, sentence, spread_of, wrapped
+from ws_load_test.report.seconds import opened_over_time, over_time
+from ws_load_test.report.sessions import comings, endings, phases, unkind
 from ws_load_test.report.spread import drawing, figures
-from ws_load_test.report.words import close_code_name, fault_phrase
+from ws_load_test.report.words import fault_phrase
 from ws_load_test.units import show_bytes, show_count, show_duration
 
 if TYPE_CHECKING:
@@ -52,18 +55,27 @@ def report_lines(
     """Returns the report's lines: no wider than 80 columns, but for a long URL and counts beyond reason."""
     if digested is None:
         digested = digest(recordings)
-    health = generator(recordings, digested)
+    reasons = judge(recordings, digested)
+    doubted = [reason for reason in reasons if reason.kind is ReasonKind.PAIRING]
+    awaited = not awaits_nothing(recordings)
+    health = generator(recordings, digested, reasons)
     # Where the generator was the bottleneck, all other numbers are to be read with that in mind.
     first, last = (health, []) if summary["generator"]["bound"] else ([], health)
     sections = [
-        _heading(recordings, summary),
+        _heading(recordings, summary, doubted, awaited=awaited),
         _lost_workers(recordings),
+        # Its words are ours, and none of them may be cut.
+        [line for reason in doubted for line in wrapped("pairing", clean(reason.text), "bold red")],
         first,
         asked_and_achieved(recordings, summary),
         _faults(recordings, summary),
-        beside(_requests(summary), _connect_times(summary), gap=6),
-        _response_times(summary, digested, encoding),
-        over_time(digested, encoding),
+        beside(_requests(summary, awaited=awaited), _connect_times(summary), gap=6),
+        phases(summary),
+        opened_over_time(digested, encoding),
+        comings(recordings, summary),
+        _response_times(summary, digested, encoding) if awaited else _send_lag(summary),
+        over_time(digested, encoding, awaited=awaited),
+        unkind(summary),
         _wire(recordings, summary) + last,
     ]
     lines: list[Text] = []
@@ -79,8 +91,10 @@ def report_lines(
 # --- What the run came to -----------------------------------------------------------------------------------
 
 
-def _heading(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Text]:
-    words, style = _verdict(recordings, summary)
+def _heading(
+    recordings: Sequence[Recording], summary: dict[str, Any], doubted: Sequence[Reason], *, awaited: bool
+) -> list[Text]:
+    words, style = _verdict(recordings, summary, _doubts(summary, doubted, awaited=awaited))
     started = datetime.fromisoformat(summary["started_at"])
     facts = [clean(summary["tool"]), f"started {started:%Y-%m-%d %H:%M:%S %Z}"]
     if len(recordings) > 1:
@@ -97,7 +111,7 @@ def _heading(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[T
     return lines
 
 
-def _verdict(recordings: Sequence[Recording], summary: dict[str, Any]) -> tuple[str, str]:
+def _verdict(recordings: Sequence[Recording], summary: dict[str, Any], doubts: str) -> tuple[str, str]:
     """Returns the verdict in words, of several truths the one that spoils the run most, and its colour."""
     lost = sum(len(recording.trailer.lost_workers) for recording in recordings if recording.trailer)
     if summary["interrupted"]:
@@ -110,20 +124,20 @@ def _verdict(recordings: Sequence[Recording], summary: dict[str, Any]) -> tuple[
         return "Could not open a single connection", "red"
     if not summary["verdict"]["passed"]:
         return "A threshold failed", "red"
-    doubts = _doubts(summary)
     return (f"Passed, with {doubts}", "yellow") if doubts else ("Passed", "green")
 
 
-def _doubts(summary: dict[str, Any]) -> str:
+def _doubts(summary: dict[str, Any], doubted: Sequence[Reason], *, awaited: bool) -> str:
     """Returns what went wrong in a run that passed, for which a single open connection is enough."""
     messages, faults = summary["messages"], sum(summary["faults"].values())
     doubts = [count_of(faults, "fault")] if faults else []
-    if not messages["answered"]:
+    if awaited and not messages["answered"]:
         doubts.append("no message answered")
     else:
-        doubts += [
-            f"{count_of(messages[word], 'message')} {word}" for word in ("unanswered", "dropped") if messages[word]
-        ]
+        if doubted:
+            doubts.append("replies that are perhaps not those of their messages")
+        counted = ("unanswered", "dropped") if awaited else ("dropped",)
+        doubts += [f"{count_of(messages[word], 'message')} {word}" for word in counted if messages[word]]
     if summary["generator"]["bound"]:
         doubts.append("the generator at its limit")
     return ", ".join(doubts)
@@ -142,17 +156,25 @@ def _lost_workers(recordings: Sequence[Recording]) -> list[Text]:
 # --- Messages and connections -------------------------------------------------------------------------------
 
 
-def _requests(summary: dict[str, Any]) -> list[Text]:
-    messages = summary["messages"]
+def _requests(summary: dict[str, Any], *, awaited: bool) -> list[Text]:
+    messages, pushed_bytes = summary["messages"], summary["bytes"]["pushed"]
     rows = [(word, messages[word]) for word in ("due", "sent", "answered", "unanswered", "dropped", "pushed")]
+    more = [(word, messages[word.replace(" ", "_")]) for word in _SELDOM]
+    more.append(("first replies", summary["opening"]["first_replies"]))
+    rows += [(word, count) for word, count in more if count]
     warmup = [(f"warm-up {word}", summary["warmup"][word]) for word in ("sent", "answered")]
     if any(count for _, count in warmup):
         rows += warmup
-    failing = {"unanswered", "dropped"}
-    return pairs(
-        "requests",
-        [(word, show_count(count), "yellow" if count and word in failing else "") for word, count in rows],
-    )
+    failing = {"dropped", "duplicates", "late", "mismatched"} | ({"unanswered"} if awaited else set())
+    shown = [(word, show_count(count), "yellow" if count and word in failing else "") for word, count in rows]
+    if pushed_bytes:
+        place = next(number for number, (word, _, _) in enumerate(shown) if word == "pushed")
+        shown.insert(place + 1, ("pushed payload", show_bytes(pushed_bytes), ""))
+    return pairs("requests", shown)
+
+
+_SELDOM = ("duplicates", "late", "mismatched", "out of order", "skipped")
+"""Counts that have a row only where they are not zero."""
 
 
 def _connect_times(summary: dict[str, Any]) -> list[Text]:
@@ -194,6 +216,13 @@ def _response_times(summary: dict[str, Any], digested: Digest, encoding: str) ->
     return lines + _unanswered(summary)
 
 
+def _send_lag(summary: dict[str, Any]) -> list[Text]:
+    """Returns what stands in the place of response times where none was awaited."""
+    lines = [Text("response time", style="bold"), Text("  none: replies were not awaited, whatever came is a push")]
+    lag = summary["generator"]["send_lag_ns"]
+    return lines if lag is None else [*lines, Text(f"  sent after being due: {spread_of(lag)}")]
+
+
 def _unanswered(summary: dict[str, Any]) -> list[Text]:
     """Returns what the percentiles leave out."""
     unanswered, waited = summary["messages"]["unanswered"], summary["unanswered_wait_ns"]
@@ -231,22 +260,25 @@ def _faults(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Te
 
 
 def _wire(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Text]:
-    lines: list[Text] = []
-    closed: dict[str, int] = summary["connections"]["closed"]
-    if closed:
-        codes = (f"{show_count(count)} with {code} ({close_code_name(code)})" for code, count in closed.items())
-        lines += wrapped("closed", clean(", ".join(codes)))
+    lines = endings(summary)
     seconds = summary["duration_s"]
     if seconds and summary["throughput_per_s"] is not None:
         sent, received = (
             show_bytes(_recorded(recordings, f"bytes_{way}", "measured") / seconds) for way in ("sent", "received")
         )
         lines += wrapped("traffic", f"{sent}/s sent, {received}/s received while measured")
+    lines += _compression(summary["bytes"])
     keepalive = summary["keepalive_time_ns"]
     if keepalive is not None:
-        shown = ", ".join(f"{word} {show_duration(keepalive[key])}" for word, key in _SPREAD.items())
-        lines += wrapped("keep-alive", f"{count_of(keepalive['count'], 'pong')}: {shown}")
+        lines += wrapped("keep-alive", f"{count_of(keepalive['count'], 'pong')}: {spread_of(keepalive)}")
     return lines
 
 
-_SPREAD = {"50 %": "p50", "99 %": "p99", "slowest": "max"}
+def _compression(sizes: dict[str, int]) -> list[Text]:
+    """Returns what compression saved, frames and all."""
+    parts = [
+        f"{show_bytes(sizes[f'plain_{way}'])} of payload {way} as {show_bytes(sizes[way])}"
+        for way in ("sent", "received")
+        if sizes[f"plain_{way}"]
+    ]
+    return wrapped("compression", ", ".join(parts)) if parts else []

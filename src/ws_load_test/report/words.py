@@ -6,13 +6,17 @@ from ws_load_test.errors import FaultKind
 
 _PHRASES: dict[str, str] = {
     FaultKind.DNS: "its name does not resolve",
+    FaultKind.DNS_TIMEOUT: "its name did not resolve in time",
     FaultKind.CONNECT_REFUSED: "refuses TCP connections",
     FaultKind.CONNECT_TIMEOUT: "did not accept a TCP connection in time",
     FaultKind.UNREACHABLE: "cannot be reached",
+    FaultKind.PROXY: "could not be reached through the proxy",
     FaultKind.TLS: "failed in the TLS handshake",
+    FaultKind.TLS_TIMEOUT: "did not end the TLS handshake in time",
     FaultKind.UPGRADE_REJECTED: "refused to upgrade to WebSocket",
     FaultKind.UPGRADE_INVALID: "answered the upgrade with something invalid",
     FaultKind.UPGRADE_TIMEOUT: "did not answer the upgrade in time",
+    FaultKind.FIRST_REPLY_TIMEOUT: "did not greet or answer a first message in time",
     FaultKind.CLOSED: "closed a session before the run was over",
     FaultKind.RESET: "reset a connection",
     FaultKind.PROTOCOL_ERROR: "broke the WebSocket protocol",

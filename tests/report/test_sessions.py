@@ -1,0 +1,460 @@
+"""What a report says of matching, of opening, of sessions that come back, and of unkind clients."""
+
+from collections import Counter
+
+import msgspec
+import pytest
+from rich.text import Text
+
+from ws_load_test.conduct import Storm, Unkind
+from ws_load_test.match import Check, Matching
+from ws_load_test.measure.digest import Digest, Opening
+from ws_load_test.measure.histogram import Histogram
+from ws_load_test.measure.recording import Header, Interval, Recording, Trailer
+from ws_load_test.measure.summary import summarise
+from ws_load_test.measure.tally import Tally
+from ws_load_test.message import Message
+from ws_load_test.pace import Shape, Stage
+from ws_load_test.plan import OpenLoad, Plan
+from ws_load_test.report.lines import NOTHING, wrapped
+from ws_load_test.report.seconds import MOST_OPENINGS, opened_over_time
+from ws_load_test.report.text import report_lines
+from ws_load_test.target import Target
+
+SECOND = 10**9
+MILLI = 10**6
+MICRO = 10**3
+RATE = OpenLoad(Shape((Stage(10 * SECOND, 500, 500),)))
+
+
+def plan(**parts):
+    return Plan(Target("ws://echo.example", **parts.pop("target", {})), **({"duration_ns": SECOND} | parts))
+
+
+def recording(*tallies, asked=None, phases=()):
+    asked = (asked or plan()).public()
+    header = Header(
+        tool="t",
+        started_at="2026-03-01T12:00:00Z",
+        plan=msgspec.to_builtins(asked),
+        target=asked.target.url,
+        host={},
+        workers=1,
+    )
+    phases = phases or ["measured"] * len(tallies)
+    intervals = tuple(
+        Interval.of(
+            made,
+            index=number,
+            phase=phase,
+            from_ns=number * SECOND,
+            to_ns=(number + 1) * SECOND,
+            measured_ns=SECOND if phase == "measured" else 0,
+        )
+        for number, (made, phase) in enumerate(zip(tallies, phases, strict=True))
+    )
+    return Recording(header, intervals, Trailer(ended_at="2026-03-01T12:01:00Z", interrupted=False, summary={}))
+
+
+def times(*values):
+    made = Histogram()
+    for value in values:
+        made.record(value)
+    return made
+
+
+def answered(count=300, **parts):
+    numbers = {"opened": 7, "due": count, "sent": count, "answered": count, "answered_in_time": count} | parts
+    made = Tally(**numbers)
+    made.response_time_ns.record(5 * MILLI, count)
+    return made
+
+
+def lines(*recordings):
+    made = [line.plain for line in report_lines(recordings, summarise(recordings))]
+    assert max(map(len, made)) <= 80
+    assert all(line == line.rstrip() for line in made)
+    return made
+
+
+def entry(text, label):
+    """All that stands beside a label, on one line; "" where there is no such label."""
+    found = [number for number, line in enumerate(text) if line.startswith(f"{label} ")]
+    assert len(found) <= 1, (label, found)
+    if not found:
+        return ""
+    first, *rest = text[found[0] :]
+    parts = [first.removeprefix(label)]
+    for line in rest:
+        if not line.startswith(" " * 14) or line.strip() == "":
+            break
+        parts.append(line)
+    return " ".join(" ".join(parts).split())
+
+
+def counts(text):
+    """The table of requests."""
+    at = next(number for number, line in enumerate(text) if line.startswith("requests "))
+    rows = {}
+    for line in text[at + 1 :]:
+        if not line.strip():
+            break
+        words = line[: text[at].index("connect time")].split()
+        # A count, or a size with its unit.
+        cut = -2 if words[-1] in {"B", "kB"} else -1
+        rows[" ".join(words[:cut])] = " ".join(words[cut:])
+    return rows
+
+
+class TestPairing:
+    def test_a_doubt_stands_right_under_the_heading(self):
+        text = lines(recording(answered(pushed=1260, surplus=1260)))
+        assert text[0] == "Passed, with replies that are perhaps not those of their messages"
+        assert text[4].startswith("pairing       1,260 messages came too many (1,560 for the 300 sent)")
+        assert entry(text, "pairing").endswith("--match echo, or say what a push is with --ignore CHECK")
+        assert not entry(text, "warning")
+
+    def test_not_a_word_of_it_is_cut(self):
+        text = entry(lines(recording(answered(pushed=7, surplus=7))), "pairing")
+        assert len(text) > 300
+        assert text.endswith("if these are greetings, --skip-first 1 is enough")
+
+    def test_greetings_before_the_load_are_a_warning_below(self):
+        text = lines(
+            recording(Tally(opened=7, pushed=7, surplus=7), answered(opened=0), phases=["opening", "measured"]),
+        )
+        assert text[0] == "Passed"
+        assert not entry(text, "pairing")
+        assert entry(text, "warning").startswith("7 messages came before the load began")
+
+    def test_nothing_answered_is_said_once_in_the_heading(self):
+        silent = Tally(opened=7, due=9, sent=9, unanswered=9)
+        text = lines(recording(silent, asked=plan(matching=Matching("echo"))))
+        assert text[0] == "Passed, with no message answered"
+        assert "is it an echo server?" in entry(text, "pairing")
+
+    def test_a_pattern_cannot_steer_the_terminal(self):
+        silent = Tally(opened=7, due=9, sent=9, unanswered=9, pushed=1)
+        text = lines(recording(silent, asked=plan(matching=Matching("regex", "\x1b[2J"))))
+        assert all(line.isprintable() for line in text)
+
+    def test_no_doubt_no_line(self):
+        assert not entry(lines(recording(answered())), "pairing")
+
+
+class TestRequests:
+    def test_what_is_seldom_has_a_row_where_there_was_any(self):
+        made = answered(duplicates=11, late=12, mismatched=13, out_of_order=14, skipped=15, first_replies=16)
+        made.pushed, made.pushed_bytes = 17, 1234
+        found = counts(lines(recording(made, asked=plan(matching=Matching("json", "id")))))
+        assert list(found.items())[5:] == [
+            ("pushed", "17"),
+            ("pushed payload", "1.23 kB"),
+            ("duplicates", "11"),
+            ("late", "12"),
+            ("mismatched", "13"),
+            ("out of order", "14"),
+            ("skipped", "15"),
+            ("first replies", "16"),
+        ]
+
+    def test_and_none_else(self):
+        assert list(counts(lines(recording(answered(pushed=4))))) == [
+            "due",
+            "sent",
+            "answered",
+            "unanswered",
+            "dropped",
+            "pushed",
+        ]
+
+    def test_failings_are_coloured_and_order_is_none(self):
+        made = recording(answered(duplicates=1, out_of_order=2, late=3, mismatched=4))
+        styled = report_lines([made], summarise([made]))
+        yellow = [part for line in styled for part in _yellow(line)]
+        assert [part.split()[0] for part in yellow] == ["duplicates", "late", "mismatched"]
+
+
+def _yellow(line: Text):
+    return [line.plain[span.start : span.end].strip() for span in line.spans if str(span.style) == "yellow"]
+
+
+class TestNone:
+    def made(self, **parts):
+        silent = Tally(opened=7, due=300, sent=300, unanswered=300, pushed=50, pushed_bytes=100, **parts)
+        return recording(silent, silent, silent, asked=plan(load=RATE, matching=Matching("none")))
+
+    def test_it_passes_without_a_doubt(self):
+        text = lines(self.made())
+        assert text[0] == "Passed"
+        assert not entry(text, "unanswered")
+        assert "  none: replies were not awaited, whatever came is a push" in text
+        assert not any("fastest –" in line and "average" in line for line in text)
+        made = self.made()
+        assert not [part for line in report_lines([made], summarise([made])) for part in _yellow(line)]
+
+    def test_what_was_dropped_is_a_doubt_all_the_same(self):
+        assert entry(lines(self.made()), "generator").startswith("keeps up: ")
+        assert lines(self.made(dropped=1))[0] == "Passed, with 3 messages dropped"
+
+    def test_lag_and_pushes_stand_in_the_place_of_times(self):
+        text = lines(self.made(send_lag_ns=times(10 * MICRO, 90 * MICRO)))
+        assert "  sent after being due: 50 % 10.0 µs, 99 % 90 µs, slowest 90 µs" in text
+        assert "sent          ███  300/s" in text
+        assert "pushed        ███  50/s" in text
+        assert "lag 99 %      ███  90 µs" in text
+        assert not any(line.startswith("throughput    █") for line in text)
+        assert not any(line.startswith("lag 99 %") for line in lines(self.made()))
+
+    def test_asked_says_so(self):
+        text = lines(self.made())
+        assert entry(text, "replies") == "not awaited"
+        assert entry(text, "throughput") == "– –"
+
+
+class TestOpening:
+    def test_a_table_of_phases(self):
+        made = answered(
+            opened=3,
+            tls_resumed=2,
+            first_replies=1,
+            resolve_time_ns=times(MILLI),
+            tcp_time_ns=times(1 * MILLI, 2 * MILLI, 3 * MILLI),
+            proxy_time_ns=times(4 * MILLI),
+            tls_time_ns=times(5 * MILLI),
+            upgrade_time_ns=times(6 * MILLI),
+            first_reply_time_ns=times(7 * MILLI),
+        )
+        text = lines(recording(made))
+        at = next(number for number, line in enumerate(text) if line.startswith("opening "))
+        assert text[at : at + 7] == [
+            "opening           count        50 %        99 %     slowest",
+            "  resolve             1        1 ms        1 ms        1 ms",
+            "  TCP                 3     2.00 ms        3 ms        3 ms",
+            "  proxy               1        4 ms        4 ms        4 ms",
+            "  TLS                 1        5 ms        5 ms        5 ms   2 resumed",
+            "  upgrade             1        6 ms        6 ms        6 ms",
+            "  first reply         1        7 ms        7 ms        7 ms",
+        ]
+
+    def test_none_where_there_is_nothing_beside_tcp_and_upgrade(self):
+        made = answered(tcp_time_ns=times(1), upgrade_time_ns=times(1), connect_time_ns=times(2))
+        assert not any(line.startswith("opening") for line in lines(recording(made)))
+        # Recordings of versions that did not know the phases.
+        assert not any(line.startswith("opening") for line in lines(recording(answered())))
+
+
+def opening(second, opened=10, *, p50=MILLI, p99=2 * MILLI, length_ns=SECOND):
+    from_ns = round(second * SECOND)
+    return Opening(from_ns, from_ns + length_ns, opened, p50, p99)
+
+
+def chart(*openings, encoding="utf-8"):
+    return [line.plain for line in opened_over_time(Digest(Tally(), ((),), (tuple(openings),)), encoding)]
+
+
+class TestOpenedOverTime:
+    def test_each_second_is_a_column(self):
+        assert chart(opening(0, 20, p99=8 * MILLI), opening(1, 40), opening(2, 80, p50=2 * MILLI)) == [
+            "sessions      opened over time, and their connect times; one column is 1 s",
+            "opened        ▂▄█  20 to 80",
+            "50 %          ▄▄█  1 ms to 2 ms",
+            "99 %          █▂▂  2 ms to 8 ms",
+        ]
+
+    def test_seconds_in_which_nothing_opened_are_gaps(self):
+        assert chart(opening(5), opening(9))[1] == "opened        █   █  0 to 10"
+
+    def test_an_interval_that_a_phase_cut_short_is_no_column_of_its_own(self):
+        text = chart(opening(0), opening(1, length_ns=SECOND // 2), opening(1.5), opening(2.5, length_ns=SECOND // 2))
+        assert text[1] == "opened        ▄▄█  10 to 20"
+
+    def test_none_where_all_opened_together(self):
+        assert not chart()
+        assert not chart(opening(0))
+        assert not chart(opening(0), opening(1, length_ns=SECOND // 4))
+        both = ((opening(0), opening(1)), (opening(0), opening(1)))
+        assert not opened_over_time(Digest(Tally(), ((), ()), both), "utf-8")
+        assert not opened_over_time(Digest(Tally(), ((),)), "utf-8")
+
+    @pytest.mark.parametrize("seconds", [2, 39, 41, 3600])
+    def test_a_long_churn_fits(self, seconds):
+        text = chart(*(opening(k, 1 + k % 7, p50=k, p99=10**9 + k) for k in range(seconds)))
+        assert max(map(len, text)) <= 80
+        assert len(text[1].split()[1]) == min(seconds, MOST_OPENINGS)
+
+    def test_sums_are_kept_where_columns_are_merged(self):
+        text = chart(*(opening(k, 100) for k in range(4000)))
+        assert text[1].endswith("  10,000")
+
+    def test_ascii(self):
+        assert all(line.isascii() for line in chart(opening(0), opening(1), encoding="ascii"))
+
+    def test_a_report_has_it_where_sessions_came_later(self):
+        late = recording(answered(connect_time_ns=times(MILLI)), answered(opened=3, connect_time_ns=times(MILLI)))
+        assert entry(lines(late), "sessions").startswith("opened over time")
+        assert not entry(lines(recording(answered(), answered(opened=0))), "sessions")
+
+
+class TestComings:
+    def test_sessions_that_came_back_and_their_times(self):
+        made = answered(opened=20, reopened=9, renewed=4, reopen_time_ns=times(MILLI, 3 * MILLI))
+        text = lines(recording(made))
+        assert entry(text, "reopened") == (
+            "9 sessions came back after being lost or cut off: 50 % 1.00 ms, 99 % 3 ms, slowest 3 ms"
+        )
+        assert entry(text, "renewed") == "4 sessions took the place of those whose lifetime was over"
+        assert "20 opened (13 again), 0 failed, 0 lost" in entry(text, "connections")
+        assert not entry(lines(recording(answered())), "reopened")
+        one = lines(recording(answered(reopened=1, renewed=1)))
+        assert entry(one, "reopened") == "1 session came back after being lost or cut off"
+        assert entry(one, "renewed") == "1 session took the place of one whose lifetime was over"
+
+    def storm(self, *back, dropped=30, unanswered=12, asked=True, dial=None):
+        made = answered(storm_dropped=dropped, storm_unanswered=unanswered, storm_back_time_ns=times(*back))
+        if dial is not None:
+            made.connect_time_ns.record(dial)
+        stormy = plan(storm=Storm(0.3, 10 * SECOND)) if asked else plan()
+        return entry(lines(recording(made, asked=stormy)), "storm")
+
+    def test_all_back(self):
+        back = [310 * MILLI] * 15 + [1200 * MILLI] * 15
+        assert self.storm(*back, dial=9 * MILLI) == (
+            "dropped 30 sessions at 10 s; all back after 1.20 s, half after 310 ms, the slowest dial took 9 ms;"
+            " 12 messages lost on them"
+        )
+
+    def test_some_back(self):
+        assert self.storm(*[310 * MILLI] * 27, unanswered=1) == (
+            "dropped 30 sessions at 10 s; 3 never came back, 27 did, half of these after 310 ms and all after 310 ms;"
+            " 1 message lost on them"
+        )
+
+    def test_nobody_back(self):
+        assert self.storm(dropped=1, unanswered=0, asked=False) == (
+            "dropped 1 session; 1 never came back; no message lost on them"
+        )
+
+    def test_one_back(self):
+        assert self.storm(MILLI, dropped=1).startswith("dropped 1 session at 10 s; back after 1 ms; ")
+
+    def test_a_storm_that_did_not_come(self):
+        assert self.storm(dropped=0) == "did not come, or met no session"
+        assert self.storm(dropped=0, asked=False) == ""
+
+
+class TestUnkind:
+    asked = plan(connections=100, load=RATE, unkind=Unkind(slow=0.05, slow_bytes_per_s=1000.0, deaf=0.01))
+
+    def report(self, aside, **parts):
+        return lines(recording(answered(sent=400, due=400, unanswered=100, unkind=aside, **parts), asked=self.asked))
+
+    def test_they_have_a_section_of_their_own(self):
+        aside = Tally(due=130, sent=120, answered=90, unanswered=30, dropped=10, response_time_ns=times(2 * SECOND))
+        text = self.report(aside)
+        assert entry(text, "unkind") == (
+            "5 slow and 1 deaf connections: their opening counts above like any other's, their messages and endings"
+            " nowhere but here 120 messages sent, 90 answered, 30 unanswered, 10 dropped; response 50 % 2 s, 99 % 2 s,"
+            " slowest 2 s the target dropped none of them"
+        )
+        assert not entry(lines(recording(answered())), "unkind")
+
+    def test_what_the_target_did_to_them(self):
+        aside = Tally(lost=6, faults=Counter({"closed:1008": 3, "reset": 2, "mismatch": 50, "protocol-error:5.2": 1}))
+        assert entry(self.report(aside), "unkind").endswith(
+            "the target dropped 6 of them: 3 with 1008 (policy violation), 2 reset a connection, 1 broke the WebSocket"
+            " protocol"
+        )
+
+    def test_what_was_asked_and_achieved(self):
+        text = self.report(Tally(due=100, sent=100))
+        assert entry(text, "connections").startswith("100, of which 5 slow, 1 deaf")
+        # Of the schedule they were a part, of the throughput they are none.
+        assert entry(text, "rate") == "500/s 500/s sent, 100/s by unkind ones"
+        assert entry(text, "throughput").endswith("300/s")
+
+    def test_reasons_are_everybodys(self):
+        text = self.report(Tally(), close_reasons=Counter({"1011 overloaded": 2}))
+        assert entry(text, "reasons") == '2 said 1011 "overloaded"; unkind connections included'
+
+
+class TestAsked:
+    def test_the_rule_and_the_proxy(self):
+        matching = Matching("json", "id", expect=(Check("json", "ok", "true"),), ignore=(Check("contains", "tick"),))
+        asked = plan(
+            matching=msgspec.structs.replace(matching, skip_first=2),
+            target={"proxy": "http://me:secret@proxy.example:8080"},
+            message=Message(size_bytes=13, fields=("seq",)),
+        )
+        text = lines(recording(answered(), asked=asked))
+        assert entry(text, "replies") == (
+            "by json:id, skipping 2 greetings, must satisfy json:ok=true, ignored contains:tick"
+        )
+        assert "@proxy.example:8080" in entry(text, "proxy")
+        assert "secret" not in "".join(text)
+        assert entry(text, "message").startswith("text, about 13 B, with the field ")
+
+    def test_a_plain_plan_has_neither(self):
+        text = lines(recording(answered()))
+        assert not entry(text, "replies")
+        assert not entry(text, "proxy")
+        assert entry(lines(recording(answered(), asked=plan(matching=Matching("echo")))), "replies") == "by echo"
+
+    def test_a_plan_of_the_previous_version_is_told_in_full(self):
+        known = recording(answered())
+        target = {"url": "ws://a", "headers": [], "subprotocols": [], "insecure": False, "cacert": None}
+        load = {"kind": "open", "rate": {"stages": [{"duration_ns": SECOND, "start": 100.0, "end": 100.0}]}}
+        old = {
+            "target": target,
+            "connections": 5,
+            "load": {**load, "arrivals": "constant", "seed": 0, "max_in_flight": None},
+            "message": {"kind": "text", "size_bytes": 4, "payload": ""},
+            "duration_ns": SECOND,
+            "messages": None,
+            "warmup_ns": 0,
+            "timeout_ns": SECOND,
+            "connect_timeout_ns": SECOND,
+            "connect_rate_per_s": None,
+            "connection_shape": None,
+            "keepalive_ns": None,
+            "bind": [],
+            "workers": 2,
+        }
+        header = msgspec.structs.replace(known.header, plan=old)
+        text = lines(Recording(header, known.intervals, known.trailer))
+        assert entry(text, "connections") == "5 7 opened, 0 failed, 0 lost"
+        assert entry(text, "rate") == "100/s 300/s sent"
+        assert entry(text, "message") == f"text, 4 B {NOTHING}"
+        assert [label for label in ("replies", "proxy", "unkind", "storm") if entry(text, label)] == []
+
+    def test_columns_stay_apart_where_nothing_is_known(self):
+        known = recording(answered())
+        header = msgspec.structs.replace(known.header, plan={"novelty": 1})
+        text = lines(Recording(header, known.intervals, known.trailer))
+        assert "              asked   achieved" in text
+
+
+def test_a_number_and_its_unit_are_not_torn_apart():
+    for length in range(30, 90):
+        text = f"{'x' * length} 12 ms, 99 %, 3 kB 1.20 µs 5 B/s 4 sessions"
+        made = [line.plain[14:] for line in wrapped("label", text)]
+        assert " ".join(made) == text or length > 66
+        assert not any(line.endswith(("12", "99", "3", "1.20", "5")) for line in made)
+        assert "\xa0" not in "".join(made)
+
+
+class TestWire:
+    def test_reasons_stand_beside_their_codes(self):
+        made = answered(
+            closed=Counter({"1011": 5}), close_reasons=Counter({"1011 over\x1bloaded": 3, "1011 (other reasons)": 1})
+        )
+        text = lines(recording(made))
+        assert entry(text, "closed") == "5 with 1011 (internal error)"
+        assert entry(text, "reasons") == '3 said 1011 "over?loaded", 1 said 1011 "(other reasons)"'
+
+    def test_what_compression_saved(self):
+        made = answered(plain_bytes_sent=1_200_000, bytes_sent=300_000)
+        assert entry(lines(recording(made)), "compression") == "1.20 MB of payload sent as 300 kB"
+        made.plain_bytes_received, made.bytes_received = 5000, 2000
+        assert entry(lines(recording(made)), "compression").endswith(", 5 kB of payload received as 2 kB")
+        assert not entry(lines(recording(answered())), "compression")
