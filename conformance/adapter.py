@@ -1,0 +1,89 @@
+"""The engine's connection as the suite's client: every message is sent back as what it came as.
+
+It is opened by the engine's `Dialler` and reads with the engine's `Connection`, strictly; only what a message means
+is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ws_load_test import Plan
+from ws_load_test.engine.connection import Connection
+from ws_load_test.engine.dial import Dialler
+from ws_load_test.engine.loop import run_loop
+from ws_load_test.engine.reading import Reading
+from ws_load_test.measure.samples import Samples
+from ws_load_test.measure.tally import Tally
+
+if TYPE_CHECKING:
+    from ws_load_test.engine.session import Session
+    from ws_load_test.errors import Fault
+
+__all__ = ["run_loop", "talk"]
+
+
+class Ear:
+    """Owns one session, and tells when it is over."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.samples = Samples(self.tally)
+        self.gone = asyncio.Event()
+        self.why: Fault | None = None
+        """What the suite did wrong, in the connection's view."""
+
+    def connection_opened(self, session: Session) -> None:
+        """A session is open."""
+
+    def connection_ended(self, session: Session, fault: Fault | None) -> None:  # noqa: ARG002 - there is but one
+        """An open session is over."""
+        self.why = fault
+
+    def connection_gone(self, session: Session) -> None:  # noqa: ARG002 - there is but one
+        """Its TCP connection is closed."""
+        self.gone.set()
+
+    def close_reason(self, session: Session, code: int, reason: str) -> None:
+        """A close frame gave a reason."""
+
+    def fault(self, fault: Fault) -> None:
+        """A reply was not what it should be; nothing is expected of any."""
+
+
+class Echo(Connection):
+    """A session that sends back what it is sent."""
+
+    def __init__(self, owner: Ear, *, echoes: bool) -> None:
+        super().__init__(owner, Reading(whole=True, strict=True))
+        self._echoes = echoes
+        self.first: bytes | None = None
+        """The first message that came."""
+
+    def take(self, opcode: int, payload: bytes, at_ns: int) -> int:  # noqa: ARG002 - the instant is the engine's
+        """A message was read whole; nothing is counted as a reply."""
+        if self.first is None:
+            self.first = payload
+        if self._echoes and not self.closing:
+            self.write_message(opcode, payload)
+        return 0
+
+    def abandoned(self) -> None:
+        """The session has ended; nothing was in flight."""
+
+
+async def talk(url: str, offer: str | None, echoes: bool) -> bytes:  # noqa: FBT001 - a callback of the runner's
+    """Opens a session, lets it run until its TCP connection is closed, and returns the first message that came."""
+    options = {} if offer is None else {"deflate": offer}
+    dialler = Dialler(Plan.of(url, messages=1, **options))
+    await dialler.resolve()
+    owner = Ear()
+    connection = Echo(owner, echoes=echoes)
+    await dialler.dial(connection, 0)
+    try:
+        await owner.gone.wait()
+    except asyncio.CancelledError:
+        connection.abort()
+        raise
+    return connection.first or b""
