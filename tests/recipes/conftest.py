@@ -1,0 +1,107 @@
+"""Servers of the real libraries, and the command lines of docs/recipes.md."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from ws_load_test.cli import main
+
+HERE = Path(__file__).parent
+DOCS = HERE.parents[1] / "docs" / "recipes.md"
+
+
+@dataclass
+class Server:
+    """A server in a process of its own, which ends when its standard input is closed."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    def seen(self):
+        """What it was asked to do, by its own account."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+
+@pytest.fixture
+def server(request, tmp_path):
+    """The server that the test names: ``@pytest.mark.parametrize("server", ["graphql_server"], indirect=True)``."""
+    command = [sys.executable, str(HERE / "servers" / f"{request.param}.py")]
+    log = tmp_path / "server.log"
+    with log.open("w", encoding="utf-8") as errors:  # a file, because a pipe that nobody reads fills up and blocks
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
+    try:
+        port = process.stdout.readline().strip()
+        assert port, f"{request.param} did not start: {log.read_text(encoding='utf-8')}"
+        yield Server(process, f"127.0.0.1:{port}")
+        process.stdin.close()
+        assert process.wait(timeout=10) == 0, log.read_text(encoding="utf-8")
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def recipes():
+    """The fenced blocks of the page that are marked as recipes, by name."""
+    return dict(re.findall(r"<!-- recipe: (\S+) -->\n```sh\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL))
+
+
+class Line(list):
+    """The arguments of a command line, the URL first."""
+
+    def set(self, option, value):
+        """Gives an option another value; None takes it out."""
+        if option in self:
+            at = self.index(option)
+            del self[at : at + 2]
+        if value is not None:
+            self += [option, str(value)]
+
+    def replace(self, old, new):
+        """Says something else wherever the old was said."""
+        assert any(old in argument for argument in self), f"{old} is not in {self}"
+        self[:] = [argument.replace(old, new) for argument in self]
+
+
+@pytest.fixture
+def recipe(recipes, tmp_path):
+    """Has bash read a recipe as it stands on the page, in an empty directory; returns the arguments it came to."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("the recipes are for bash, and there is none")
+
+    def read(name):
+        script = "ws-load-test() { printf '%s\\0' \"$@\" > arguments; }\n" + recipes[name]
+        environment = os.environ | {"LC_ALL": "C.UTF-8"}
+        subprocess.run([bash, "-eu", "-c", script], cwd=tmp_path, env=environment, check=True, timeout=10)
+        return Line((tmp_path / "arguments").read_text(encoding="utf-8").split("\0")[:-1])
+
+    return read
+
+
+@pytest.fixture
+def play(tmp_path, monkeypatch, capsys):
+    """Runs a command line to its end, with the server's address for its own, and returns the summary."""
+
+    def run(line, server):
+        url = urlsplit(line[0])._replace(scheme="ws", netloc=server.address).geturl()
+        line.set("--timeout", "2s")
+        monkeypatch.chdir(tmp_path)
+        main([url, *line[1:], "--workers", "1", "--json"])
+        told = capsys.readouterr()
+        assert told.out, told.err
+        return json.loads(told.out)
+
+    return run

@@ -1,0 +1,56 @@
+"""A real GraphQL server: ariadne under uvicorn."""
+
+import asyncio
+
+from ariadne import QueryType, SubscriptionType, make_executable_schema
+from ariadne.asgi import GraphQL
+from ariadne.asgi.handlers import GraphQLTransportWSHandler
+from serving import asgi, seen
+
+query = QueryType()
+subscription = SubscriptionType()
+
+
+@query.field("room")
+def room(_object, _info, name):
+    seen["queries"] += 1
+    return {"name": name, "members": 3}
+
+
+@subscription.source("spoken")
+async def spoken(_object, _info, room):
+    seen["subscriptions"] += 1
+    yield {"room": room, "text": "hello"}
+    await asyncio.sleep(0.2)
+    yield {"room": room, "text": "goodbye"}
+
+
+@subscription.field("spoken")
+def _spoken(event, _info, room):
+    return event
+
+
+class Handler(GraphQLTransportWSHandler):
+    """Counts pongs."""
+
+    async def handle_websocket_pong_message(self, *_arguments):
+        seen["pong"] += 1
+
+
+async def connected(websocket, params):
+    await websocket.send_json({"type": "ping"})  # the protocol lets both sides ping at any time
+    seen["connection_init"] += 1
+    seen[f"token {params['token']}"] += 1
+
+
+schema = make_executable_schema(
+    """
+    type Room { name: String!  members: Int! }
+    type Spoken { room: String!  text: String! }
+    type Query { room(name: String!): Room! }
+    type Subscription { spoken(room: String!): Spoken! }
+    """,
+    query,
+    subscription,
+)
+asgi(GraphQL(schema, websocket_handler=Handler(on_connect=connected)))

@@ -1,0 +1,211 @@
+"""The command lines of docs/recipes.md, as they stand there, against the real libraries where they install."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+SECRET = "s3cret-token"
+
+needs_mosquitto = pytest.mark.skipif(
+    not (shutil.which("mosquitto") or Path("/usr/sbin/mosquitto").exists()),
+    reason="there is no MQTT broker: install mosquitto (apt-get install mosquitto)",
+)
+
+
+def against(name, *marks):
+    """Gives a test the server of this name."""
+    return pytest.mark.parametrize("server", [pytest.param(name, marks=marks)], indirect=True)
+
+
+def all_went_well(result, *, greetings=0, first_messages=0):
+    """Checks what must hold for a run in which nothing went wrong; returns its messages.
+
+    Greetings and first messages are those of one session.
+    """
+    messages, connections = result["messages"], result["connections"]
+    assert not result["faults"], result["faults"]
+    assert result["verdict"]["passed"], result["verdict"]
+    assert messages["due"] == messages["sent"] == messages["answered"], messages
+    assert messages["unanswered"] == messages["dropped"] == messages["duplicates"] == messages["late"] == 0, messages
+    assert connections["failed"] == connections["lost"] == 0, connections
+    assert messages["skipped"] == greetings * connections["opened"]
+    assert result["opening"]["first_replies"] == first_messages * connections["opened"]
+    return messages
+
+
+def each_took_20_ms(result):
+    """Checks that nothing passed for a reply before the reply; these servers wait 30 ms for it, by coarse clocks."""
+    assert result["response_time_ns"]["min"] >= 20_000_000
+
+
+@pytest.fixture
+def token(tmp_path):
+    """A token in the file that a recipe reads it from."""
+    (tmp_path / "token.txt").write_text(SECRET + "\n", encoding="utf-8")
+
+
+def test_every_recipe_on_the_page_is_tested_here(recipes):
+    tested = set(re.findall(r'recipe\("(\S+?)"\)', Path(__file__).read_text(encoding="utf-8")))
+    assert set(recipes) == tested
+
+
+@against("graphql_server")
+def test_graphql(recipe, play, server):
+    line = recipe("graphql")
+    line.set("-d", None)
+    line.set("-n", 40)
+    messages = all_went_well(play(line, server), first_messages=1)
+    assert messages["answered"] == 40
+    assert 38 <= messages["pushed"] - 2 <= 40, "a ping each, and a complete for each query, of which two may be late"
+    tokens = {"token ann-s3cret": 1, "token bob-s3cret": 1}
+    assert server.seen() == {"connection_init": 2, "pong": 2, "queries": 40, **tokens}
+
+
+@against("graphql_server")
+def test_graphql_subscriptions(recipe, play, server):
+    line = recipe("graphql-subscription")
+    line.set("-c", 5)
+    line.set("-d", "700ms")
+    result = play(line, server)
+    messages = all_went_well(result, first_messages=2)
+    assert messages["answered"] == 0
+    assert messages["pushed"] == 5 * 3, "a ping, another event, and the end"
+    assert result["connections"]["opened"] == 5
+    assert server.seen() == {"connection_init": 5, "pong": 5, "token s3cret": 5, "subscriptions": 5}
+
+
+@against("socketio_server")
+def test_socketio(recipe, play, server):
+    line = recipe("socketio")
+    line.set("-d", None)
+    line.set("-c", 2)
+    line.set("-n", 40)
+    line.set("--rate", 40)  # a second, in which the server pings several times and hangs up on whoever is silent
+    result = play(line, server)
+    messages = all_went_well(result, greetings=1, first_messages=1)
+    each_took_20_ms(result)
+    seen = server.seen()
+    assert messages["answered"] == seen["say"] == seen["right"] == 40
+    assert messages["pushed"] >= 40 + 2 * 2, "an event for each message, and pings"
+    assert seen["connected"] == 2
+    assert "left: ping timeout" not in seen
+
+
+@against("socketio_server")
+def test_socketio_hangs_up_on_whoever_does_not_answer_its_pings(recipe, play, server):
+    line = recipe("socketio")
+    line.set("-d", None)
+    line.set("-c", 2)
+    line.set("-n", 60)
+    line.set("--rate", 40)
+    line.set("--answer", None)
+    assert play(line, server)["connections"]["lost"] == 2
+    assert server.seen()["left: ping timeout"] == 2
+
+
+@against("jsonrpc_server")
+def test_jsonrpc(recipe, play, server):
+    line = recipe("jsonrpc")
+    line.set("-d", None)
+    line.set("-c", 2)
+    line.set("-n", 200)
+    messages = all_went_well(play(line, server))
+    assert messages["answered"] == server.seen()["add"] == 200
+    assert messages["out_of_order"] > 0
+    assert messages["pushed"] == 200, "a notification before each response"
+
+
+@against("stomp_server")
+def test_stomp(recipe, play, server):
+    line = recipe("stomp")
+    line.set("-d", None)
+    line.set("-c", 2)
+    line.set("-n", 40)
+    messages = all_went_well(play(line, server), first_messages=1)
+    assert messages["answered"] == 40
+    assert messages["pushed"] == 0
+    assert server.seen() == {"v12.stomp": 2, "published": 40, "right": 40}
+
+
+@against("mqtt_server", needs_mosquitto)
+def test_mqtt(recipe, play, server):
+    line = recipe("mqtt")
+    line.set("-d", None)
+    line.set("-c", 2)
+    line.set("-n", 20)
+    messages = all_went_well(play(line, server), first_messages=1)
+    assert messages["answered"] == 20
+    assert messages["pushed"] == 0
+    seen = server.seen()
+    assert seen["connected"] == 2
+    assert seen["PUBLISH"] == seen["right"] == 20
+
+
+@against("signalr_standin")
+def test_signalr(recipe, play, server):
+    line = recipe("signalr")
+    line.set("-d", None)
+    line.set("-c", 2)
+    line.set("-n", 20)
+    line.set("--rate", 40)  # half a second, in which the server pings twice
+    result = play(line, server)
+    messages = all_went_well(result, first_messages=1)
+    each_took_20_ms(result)
+    seen = server.seen()
+    assert messages["answered"] == seen["invocations"] == 20
+    assert seen["handshakes"] == 2
+    assert messages["pushed"] >= seen["pings"] >= 2, "pings, answered with pings"
+
+
+@against("aws_standin")
+def test_aws(recipe, play, server):
+    line = recipe("aws")
+    line.set("-c", 2)
+    line.set("-d", "1.5s")
+    line.replace("6/m", "4/s")
+    result = play(line, server)
+    messages = all_went_well(result)
+    each_took_20_ms(result)
+    seen = server.seen()
+    assert messages["answered"] == seen["echo"] == 12
+    assert "idle" not in seen
+
+
+@pytest.mark.usefixtures("token")
+@against("llm_standin")
+def test_realtime_api_of_a_language_model(recipe, play, server):
+    line = recipe("llm")
+    line.set("-c", 2)
+    result = play(line, server)
+    messages = all_went_well(result, greetings=1, first_messages=1)
+    each_took_20_ms(result)
+    assert SECRET not in str(result)
+    seen = server.seen()
+    assert messages["answered"] == seen["response.done"] == 20
+    assert messages["pushed"] == seen["response.created"] + seen["response.text.delta"] == 20 * 5
+    assert seen["model"] == seen["session.created"] == seen["session.updated"] == 2
+    assert "error" not in seen
+
+
+@pytest.mark.parametrize(
+    ("server", "change"),
+    [
+        ("graphql_server", ("graphql", "room(", "rooom(")),
+        ("jsonrpc_server", ("jsonrpc", '"add"', '"subtract"')),
+        ("signalr_standin", ("signalr", '"Echo"', '"Shout"')),
+        ("llm_standin", ("llm", "MODEL", "BROKEN")),
+    ],
+    indirect=["server"],
+    ids=["graphql", "jsonrpc", "signalr", "llm"],
+)
+@pytest.mark.usefixtures("token")
+def test_a_reply_that_tells_of_a_failure_is_a_mismatch(recipe, play, server, change):
+    name, right, wrong = change
+    line = recipe(name)
+    line.set("-d", None)
+    line.set("-c", 1)
+    line.set("-n", 5)
+    line.replace(right, wrong)
+    assert play(line, server)["faults"].keys() == {"mismatch"}
