@@ -389,3 +389,13 @@ def test_every_one_of_several_messages_needs_an_id():
     with pytest.raises(PlanError, match=r"^--match: json:id finds no id"):
         Plan.of(**target, message=['{"id": {seq}}', '{"no": {seq}}'])
     assert Plan.of(**target, message=['{"id": {seq}}', '{"id": "b{seq}"}']).matching == Matching("json", "id")
+
+
+def test_the_id_of_a_reply_may_be_elsewhere():
+    rule, where = parse_rule("json:id=data.items[0].id")
+    matching = Matching(rule=rule, where=where)
+    assert matching.message_reader()(b'{"id": 7}') == "7"
+    assert matching.reader()(b'{"id": 8, "data": {"items": [{"id": 7}]}}') == "7"
+    assert matching.describe() == 'the id at "data.items[0].id" of a reply is that at "id" of its message'
+    with pytest.raises(ValueError, match="no path"):
+        parse_rule("json:id=")

@@ -77,7 +77,7 @@ class Unkind(msgspec.Struct, frozen=True):
             "deaf": _some(self.deaf, connections),
             "mute": _some(self.mute, connections),
         }
-        kinds = sorted(
+        kinds: list[tuple[float, Ill]] = sorted(
             ((place + 0.5) / count, kind) for kind, count in counts.items() if count for place in range(count)
         )
         # More kinds than connections are a plan's problem, which is told elsewhere.

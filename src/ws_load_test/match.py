@@ -62,7 +62,8 @@ class Matching(msgspec.Struct, frozen=True):
 
     rule: Rule = "order"
     where: str = ""
-    """Of *json*, the path to the id; of *regex*, the pattern whose first group is the id."""
+    """Of *json*, the path to the id, or the paths to it in a message and in its reply, with ``=`` between them; of
+    *regex*, the pattern whose first group is the id."""
     expect: tuple[Check, ...] = ()
     """What every reply must say."""
     expect_first: tuple[Check, ...] = ()
@@ -86,9 +87,17 @@ class Matching(msgspec.Struct, frozen=True):
         return bool(self.by_id or self.rule == "none" or self.expect or self.ignore or self.answers or self.strict)
 
     def reader(self) -> Reader:
-        """Returns the function that finds the id of a message; of use where replies are paired by id."""
+        """Returns the function that finds the id in a reply; of use where replies are paired by id."""
+        return self._reader(of_reply=True)
+
+    def message_reader(self) -> Reader:
+        """Returns the function that finds the id in a message of ours."""
+        return self._reader(of_reply=False)
+
+    def _reader(self, *, of_reply: bool) -> Reader:
         if self.rule == "json":
-            return json_reader(self.where)
+            in_message, differs, in_reply = self.where.partition("=")
+            return json_reader(in_reply if of_reply and differs else in_message)
         if self.rule == "regex":
             return regex_reader(self.where)
         return _itself
@@ -100,11 +109,13 @@ class Matching(msgspec.Struct, frozen=True):
 
     def describe(self) -> str:
         """The rule in words."""
+        in_message, differs, in_reply = self.where.partition("=")
+        elsewhere = f' at "{in_message}"' if differs else ""
         words = {
             "order": "in order",
             "ping": "pongs, in order",
             "echo": "a reply equals its message",
-            "json": f'the id at "{self.where}" of a reply is that of its message',
+            "json": f'the id at "{in_reply or in_message}" of a reply is that{elsewhere} of its message',
             "regex": f"the id that {self.where} finds in a reply is that of its message",
             "none": "none is awaited",
         }[self.rule]
@@ -127,7 +138,8 @@ def parse_rule(text: str) -> tuple[Rule, str]:
     if rule not in get_args(Rule):
         raise ValueError(f'"{text}" is no rule; write order, ping, echo, json:PATH, regex:PATTERN or none')
     if rule == "json":
-        json_reader(where)
+        for path in where.split("=", 1):
+            json_reader(path)
     elif rule == "regex":
         if not where:
             raise ValueError('regex needs a pattern; write for example regex:"id":(\\d+)')
@@ -210,7 +222,10 @@ def json_reader(path: str) -> Callable[[bytes], str | None]:
             for _ in range(names):
                 value = value.value
             for step in rest:
-                value = None if type(value) is str else value[step]
+                # A text has places as well, and none of them is an id.
+                if type(value) is str:
+                    return None
+                value = value[step]
         except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, LookupError, TypeError):
             return None
         except RecursionError:

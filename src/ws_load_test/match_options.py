@@ -51,7 +51,7 @@ def read_matching(values: Mapping[str, Any], message: Message, problems: list[Pr
     )
     _check_load(rule, values, message, problems)
     if rule in {"json", "regex"} and message.kind != "ping":
-        read = matching.reader()
+        read = matching.message_reader()
         without = [sample for sample in _samples(message) if read(sample) is None]
         if without:
             remedy = "for example -m '{\"id\": {seq}}'" if rule == "json" else "or mend the pattern"

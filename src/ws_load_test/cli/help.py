@@ -71,8 +71,9 @@ Message
   In URL, --header, --cookie, --user, --bearer and --subprotocol they are filled in for each connection.
 
 Replies
-      --match RULE                    which reply answers which message: order, echo (it says the same),
-                                      json:PATH or regex:PATTERN (it has the same id), none (send only) (order)
+      --match RULE                    which reply answers which message: order, echo (it says the same), json:PATH
+                                      or regex:PATTERN (it has the same id), json:PATH=PATH (where the reply
+                                      has it elsewhere), none (send only) (order)
       --skip-first N                  the first N messages of a session are greetings and answer nothing
       --ignore CHECK                  what satisfies this answers nothing; repeatable
       --answer CHECK=>TEXT            what satisfies this is answered with TEXT; repeatable
@@ -126,9 +127,9 @@ Examples
       ws-load-test report first.jsonl second.jsonl
 
 Exit codes
-  0 done and passed         1 a threshold failed      2 wrong usage or plan     3 no connection could be opened
-  4 a worker was lost       5 generator-bound, with --strict     70 a bug of ours
-  74 a file could not be written       130 interrupted
+  0 done and passed         1 a threshold, or a dry run, failed      2 wrong usage or plan
+  3 no connection could be opened      4 a worker was lost      5 generator-bound, with --strict
+  70 a bug of ours          74 a file could not be written      130 interrupted
 """
 
 DEMO = """\

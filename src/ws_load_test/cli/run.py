@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ws_load_test.api import Result, Run
-from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError
+from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError, option_name
 from ws_load_test.measure.digest import digest
 from ws_load_test.measure.recording import read_recording
 from ws_load_test.measure.summary import exit_code, summarise
@@ -19,20 +19,22 @@ from ws_load_test.options import RIVALS, read_plan, read_plan_file
 from ws_load_test.plan import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rich.console import Console
 
     from ws_load_test.measure.digest import Digest
     from ws_load_test.measure.recording import Recording
     from ws_load_test.report.progress import ProgressLine
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
-OURS = {"output": str, "json": bool, "quiet": bool, "verbosity": str, "explain": bool, "strict": bool}
+OURS = {"output": str, "json": bool, "quiet": bool, "verbosity": str, "explain": bool, "strict": bool, "dry_run": bool}
 """Options that say what becomes of a run's results, and the type of their value; the others are the plan's."""
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _log = logging.getLogger("ws_load_test")
 
 
-def flood(url: str | None, options: dict[str, Any]) -> int:
+def flood(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     """``ws-load-test URL``."""
     if url is not None:
         options["url"] = url
@@ -80,7 +82,7 @@ def _with_plan_file(path: str, options: dict[str, Any]) -> dict[str, Any]:
 def _take_ours(options: dict[str, Any]) -> dict[str, Any]:
     ours = {name: options.pop(name) for name in OURS if name in options}
     problems = [
-        Problem(f"--{name}", f'"{value}" is not {"true or false" if OURS[name] is bool else "text"}')
+        Problem(option_name(name), f'"{value}" is not {"true or false" if OURS[name] is bool else "text"}')
         for name, value in ours.items()
         if not isinstance(value, OURS[name])
     ]
@@ -94,8 +96,34 @@ def _take_ours(options: dict[str, Any]) -> dict[str, Any]:
 def _explain(plan: Plan) -> None:
     lines = plan.describe()
     width = max(len(label) for label, _ in lines)
-    for label, words in lines:
+    for label, words in [*lines, *(("perhaps", doubt) for doubt in plan.doubts)]:
         print(f"{label:<{width}}  {words}")
+
+
+def _rehearse(plan: Plan, ours: Mapping[str, Any]) -> int:
+    """One connection and one message, in this process; what is seen is shown while something is awaited."""
+    from ws_load_test.engine.loop import run_loop
+    from ws_load_test.engine.rehearsal import Rehearsal
+    from ws_load_test.report.rehearsal import print_end, print_steps
+
+    shows = not (ours.get("json") or ours.get("quiet"))
+    console = _console() if shows else None
+
+    def show(steps: list[dict[str, Any]]) -> None:
+        if console is not None:
+            print_steps(steps, console=console)
+
+    async def attend() -> dict[str, Any]:
+        rehearsal = Rehearsal(plan, show)
+        _on_signals(rehearsal.stop)
+        return await rehearsal.run()
+
+    facts = run_loop(attend())
+    if console is not None:
+        print_end(facts, console=console)
+    elif ours.get("json"):
+        _print_json(facts)
+    return int(facts["exit_code"])
 
 
 def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
@@ -103,9 +131,13 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
     logging.basicConfig(
         level=_LEVELS[ours.get("verbosity", "warn")], format="%(levelname)s: %(message)s", stream=sys.stderr
     )
-    progress = _progress(plan, quiet=quiet)
     for label, words in plan.describe():
         _log.info("%s: %s", label, words)
+    for doubt in plan.doubts:
+        _log.warning("%s", doubt)
+    if ours.get("dry_run"):
+        return _rehearse(plan, ours)
+    progress = _progress(plan, quiet=quiet)
     run = Run(plan, output=ours.get("output"), on_interval=progress, strict=bool(ours.get("strict")))
     try:
         result = asyncio.run(_attend(run))
@@ -130,7 +162,6 @@ def _progress(plan: Plan, *, quiet: bool) -> ProgressLine | None:
 
 async def _attend(run: Run) -> Result:
     """Runs to the end, and hears the signals: the first stops the run, the second ends it at once."""
-    loop = asyncio.get_running_loop()
     executing = asyncio.create_task(run.execute())
     asked = 0
 
@@ -145,12 +176,7 @@ async def _attend(run: Run) -> Result:
         else:
             run.fleet.kill()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, interrupt)
-        except NotImplementedError:
-            # Windows: Ctrl-C ends the run as it ends any program there.
-            break
+    _on_signals(interrupt)
     try:
         return await executing
     except asyncio.CancelledError:
@@ -158,17 +184,35 @@ async def _attend(run: Run) -> Result:
         raise KeyboardInterrupt from None
 
 
+def _on_signals(interrupt: Callable[[], None]) -> None:
+    """Calls `interrupt` at Ctrl-C, and when the process is told to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            asyncio.get_running_loop().add_signal_handler(number, interrupt)
+        except NotImplementedError:
+            # Windows: Ctrl-C ends the run as it ends any program there.
+            break
+
+
 def _show(recordings: Sequence[Recording], summary: dict[str, Any], digested: Digest | None, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode() + "\n")
+        _print_json(summary)
         return
-    from rich.console import Console
-
     from ws_load_test.report.text import print_report
+
+    print_report(recordings, summary, digested, console=_console())
+
+
+def _print_json(data: dict[str, Any]) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
+
+
+def _console() -> Console:
+    from rich.console import Console
 
     class Terminal(Console):
         def on_broken_pipe(self) -> None:
             # rich would leave with code 1, which is a failed threshold's.
             raise BrokenPipeError
 
-    print_report(recordings, summary, digested, console=Terminal(highlight=False))
+    return Terminal(highlight=False)

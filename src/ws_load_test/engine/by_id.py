@@ -5,7 +5,7 @@ A reply that does not come spoils nothing here: the message is given up, and the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ws_load_test.clock import monotonic_ns
 from ws_load_test.engine.flood import FloodConnection, VaryingFloodConnection
@@ -16,6 +16,7 @@ from ws_load_test.measure.samples import BLOCK
 from ws_load_test.units import show_duration
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Iterable
 
     from ws_load_test.engine.connection import Connection
@@ -55,16 +56,16 @@ class _FloodLedger(Ledger):
 class FloodById(VaryingFloodConnection):
     """A connection under a closed load."""
 
-    pending: Ledger  # type: ignore[assignment]  # in the place of a queue
-
     def __init__(self, owner: Owner, flood: Flood, reading: Reading, memory: Memory, number: int) -> None:
         super().__init__(owner, flood, reading)
-        self.pending = _FloodLedger(memory, number)
+        self.ledger = _FloodLedger(memory, number)
+        # All that the load asks of its queue, a ledger can do.
+        self.pending = cast("deque[tuple[int, int]]", self.ledger)
         self._paired: list[Instants] = []
 
     def reply(self, payload: bytes) -> int:
         """A message has come that may be a reply; returns 1 if it is, else 0."""
-        return _pair(self, self.pending, self._paired, payload)
+        return _pair(self, self.ledger, self._paired, payload)
 
     def replied(self, count: int, at_ns: int) -> None:
         """Sends as many messages as were answered, then notes the times of those that were."""
@@ -75,7 +76,7 @@ class FloodById(VaryingFloodConnection):
 
     def give_up_on(self, before_ns: int, timeout_ns: int) -> bool:
         """Gives up the messages sent before an instant, and sends others; the session goes on."""
-        expired = self.pending.expire(before_ns)
+        expired = self.ledger.expire(before_ns)
         if expired:
             _give_up(self, expired, timeout_ns)
             self.in_flight -= len(expired)
@@ -93,16 +94,16 @@ class FloodById(VaryingFloodConnection):
 class PacedById(PacedConnection):
     """A connection under an open load."""
 
-    pending: Ledger  # type: ignore[assignment]  # in the place of a queue
-
     def __init__(self, owner: Owner, paced: Paced, reading: Reading, memory: Memory, number: int) -> None:
         super().__init__(owner, paced, reading)
-        self.pending = Ledger(memory, number)
+        self.ledger = Ledger(memory, number)
+        # As above.
+        self.pending = cast("deque[tuple[int, int]]", self.ledger)
         self._paired: list[Instants] = []
 
     def reply(self, payload: bytes) -> int:
         """A message has come that may be a reply; returns 1 if it is, else 0."""
-        return _pair(self, self.pending, self._paired, payload)
+        return _pair(self, self.ledger, self._paired, payload)
 
     def replied(self, count: int, at_ns: int) -> None:  # noqa: ARG002 - the pairs are at hand
         """Notes the times of the messages answered, and sends what waited for room."""
@@ -113,7 +114,7 @@ class PacedById(PacedConnection):
     def give_up_on(self, before_ns: int, timeout_ns: int) -> bool:
         """Gives up the messages sent before an instant, and drops those that wait since then; the session goes on."""
         self.drop_waiting(before_ns)
-        expired = self.pending.expire(before_ns)
+        expired = self.ledger.expire(before_ns)
         if expired:
             _give_up(self, expired, timeout_ns)
             self.fill()

@@ -109,8 +109,8 @@ class Outfitter:
         if connection.deflate is not None and payloads.opcode < wire.CLOSE:
             encoder = _Deflating(connection, payloads.opcode)
         frames: Frames
-        if reading.key is not None and isinstance(connection, (FloodById, PacedById)):
-            frames = FramesWithIds(payloads, encoder, reading.key, connection.pending)
+        if reading.message_key is not None and isinstance(connection, (FloodById, PacedById)):
+            frames = FramesWithIds(payloads, encoder, reading.message_key, connection.ledger)
         else:
             frames = Batches(payloads, encoder)
         connection.batches = frames

@@ -34,7 +34,9 @@ class Reading:
     echoes: bool = False
     """The id of a message is all that it says."""
     key: Reader | None = None
-    """Finds the id by which replies are paired; None: in order."""
+    """Finds the id of a reply; None: replies are paired in order."""
+    message_key: Reader | None = None
+    """Finds the id of a message of ours."""
     expect: tuple[tuple[str, Test], ...] = ()
     """What every reply must say, and its name."""
     expect_first: tuple[tuple[str, Test], ...] = ()
@@ -56,6 +58,7 @@ class Reading:
             silent=matching.rule == "none",
             echoes=by_id and matching.rule not in {"json", "regex"},
             key=matching.reader() if by_id else None,
+            message_key=matching.message_reader() if by_id else None,
             expect=tuple((str(check), check.test()) for check in matching.expect),
             expect_first=tuple((str(check), check.test()) for check in matching.expect_first),
             ignore=tuple(check.test() for check in matching.ignore),
