@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import random
 
 Ill = Literal["slow", "deaf", "mute"]
+GOLDEN = (5**0.5 - 1) / 2
 BACKOFF_BASE_NS, BACKOFF_LONGEST_NS = 100_000_000, 30_000_000_000
 
 
@@ -94,8 +95,16 @@ class Unkind(msgspec.Struct, frozen=True):
 
 
 def spread(count: int, total: int) -> list[int]:
-    """`count` different ones of the numbers below `total`, evenly apart."""
-    return [(2 * place + 1) * total // (2 * count) for place in range(min(count, total))]
+    """`count` different ones of the numbers below `total`, in order, spread evenly, and over the workers as well.
+
+    Those come first whose multiple of the golden ratio has the smallest fraction (D. E. Knuth, The Art of Computer
+    Programming, volume 3, section 6.4: such fractions lie evenly wherever one stops). Numbers at equal distances would
+    often be all one worker's, since it has every n-th.
+    """
+    import numpy as np  # noqa: PLC0415 - most plans need nobody picked
+
+    fractions = np.arange(total) * GOLDEN % 1
+    return sorted(np.argsort(fractions, kind="stable")[:count].tolist())
 
 
 def picked(share: float, total: int) -> frozenset[int]:

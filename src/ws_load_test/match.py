@@ -231,13 +231,13 @@ def json_reader(path: str) -> Callable[[bytes], str | None]:
         except RecursionError:
             # Nested deeper than anybody means it, a message has no id; it must not end the run.
             return None
-        if type(value) is str:
-            return value
-        if value is None or value is msgspec.UNSET:
-            return None
-        return msgspec.json.encode(value).decode()
+        return value if type(value) is str else _as_text(value)
 
     return read
+
+
+def _as_text(value: Any) -> str | None:
+    return None if value is None or value is msgspec.UNSET else msgspec.json.encode(value).decode()
 
 
 def _itself(payload: bytes) -> bytes:
