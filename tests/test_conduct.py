@@ -296,12 +296,18 @@ STAGES = {"connection_stages": "10s:20", "connections": None, "rate": 10}
             [f"--{name}: cannot stand beside --connection-stages" for name in ("reconnect", "lifetime", "storm")],
         ),
         ({"lifetime": "0s"}, ["--lifetime: 0 is too short"]),
-        ({"deaf": "95%"}, ["--deaf: of 20 connections, too few are left healthy"]),
-        ({"slow": "40%:1kB", "mute": "51%"}, ["--slow: of 20 connections, too few are left healthy"]),
-        ({"deaf": "10%", "connections": 1}, ["--deaf: of 1 connections, too few"]),
-        ({"slow": "1%:1kB", "deaf": "1%", "mute": "1%", "connections": 3}, ["--slow: of 3 connections, too few"]),
-        ({"slow": "1%:1kB", "deaf": "1%", "mute": "1%", "connections": 2}, ["--slow: of 2 connections, too few"]),
-        ({"deaf": "1%", "mute": "1%", "connections": 1}, ["--deaf: of 1 connections, too few"]),
+        ({"deaf": "95%"}, ["--deaf: too few of the connections (-c 20) are left healthy"]),
+        ({"slow": "40%:1kB", "mute": "51%"}, ["--slow: too few of the connections (-c 20) are left healthy"]),
+        ({"deaf": "10%", "connections": 1}, ["--deaf: too few of the connections (-c 1)"]),
+        (
+            {"slow": "1%:1kB", "deaf": "1%", "mute": "1%", "connections": 3},
+            ["--slow: too few of the connections (-c 3)"],
+        ),
+        (
+            {"slow": "1%:1kB", "deaf": "1%", "mute": "1%", "connections": 2},
+            ["--slow: too few of the connections (-c 2)"],
+        ),
+        ({"deaf": "1%", "mute": "1%", "connections": 1}, ["--deaf: too few of the connections (-c 1)"]),
     ],
 )
 def test_what_does_not_fit_is_a_problem(options, problems):

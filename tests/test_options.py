@@ -132,7 +132,7 @@ def test_a_message_may_be_text_a_file_or_generated(tmp_path):
     [
         ({"url": None}, "URL", "missing"),
         ({"url": "http://h"}, "URL", '"http://" is not a WebSocket URL'),
-        ({"url": "localhost:3001"}, "URL", "without a scheme"),
+        ({"url": "localhost:3001"}, "URL", "without ws://"),
         ({"url": "ws://"}, "URL", "names no host"),
         ({"url": "ws://h:0"}, "URL", "no usable port"),
         ({"url": "ws://h:65536"}, "URL", "1 to 65535"),

@@ -106,6 +106,6 @@ def read_unkind(values: Mapping[str, Any], connections: int, problems: list[Prob
     if unkind.slow + unkind.deaf + unkind.mute > MOST_UNKIND or len(unkind.among(connections)) >= connections:
         option = next(f"--{name}" for name in ("slow", "deaf", "mute") if name in values)
         problems.append(
-            Problem(option, f"of {connections} connections, too few are left healthy to be measured; add some with -c")
+            Problem(option, f"too few of the connections (-c {connections}) are left healthy to be measured; add some")
         )
     return unkind

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from urllib.parse import quote, unquote, unquote_plus
 
 HIDDEN = "***"
+SHORTEST_BEGINNING = 12
 SHORTEST_SECRET = 4
 """Characters; a shorter one would be found inside ordinary words."""
 LONGEST_NAME = 40
@@ -182,7 +183,22 @@ class Hider:
             self._pattern = _pattern_of(self._secrets)
         text = self._pattern.sub(HIDDEN, text)
         extra = tuple(more)
-        return _pattern_of(extra).sub(HIDDEN, text) if extra else text
+        if extra:
+            text = _pattern_of(extra).sub(HIDDEN, text)
+        for secret in (*self._secrets, *extra):
+            text = _without_beginning(text, secret)
+        return text
+
+
+def _without_beginning(text: str, secret: str) -> str:
+    """The text without as much of a secret as it holds: a close reason has room for 123 bytes, and cuts long tokens."""
+    start = text.find(secret[:SHORTEST_BEGINNING]) if len(secret) > SHORTEST_BEGINNING else -1
+    if start < 0:
+        return text
+    end = start + SHORTEST_BEGINNING
+    while end < len(text) and end - start < len(secret) and text[end] == secret[end - start]:
+        end += 1
+    return f"{text[:start]}{HIDDEN}{text[end:]}"
 
 
 def _pattern_of(secrets: Iterable[str]) -> re.Pattern[str]:

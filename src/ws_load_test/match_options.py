@@ -36,6 +36,9 @@ READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+_WHERE = {"json": "path", "regex": "pattern"}
+
+
 def read_matching(values: Mapping[str, Any], message: Message, problems: list[Problem]) -> Matching:
     """The matching that the options describe; adds to `problems` what does not fit the message or the load."""
     rule, where = values.get("match", ("ping" if message.kind == "ping" else "order", ""))
@@ -54,10 +57,10 @@ def read_matching(values: Mapping[str, Any], message: Message, problems: list[Pr
         read = matching.message_reader()
         without = [sample for sample in _samples(message) if read(sample) is None]
         if without:
-            remedy = "for example -m '{\"id\": {seq}}'" if rule == "json" else "or mend the pattern"
-            problems.append(
-                Problem("--match", f"{rule}:{where} finds no id in the message that is sent; put one in, {remedy}")
-            )
+            example = "" if rule == "regex" else """, for example -m '{"id": {seq}}'"""
+            text = f"{rule}:{where} finds no id in the message that is sent; put one in{example}, or mend the "
+            text += _WHERE[rule]
+            problems.append(Problem("--match", text))
     return matching
 
 

@@ -73,10 +73,24 @@ def flag(value: Any) -> bool:
     return value
 
 
+def _kind(value: Any) -> str:
+    """What a value is, for those who wrote it."""
+    kinds = {
+        dict: "a table",
+        list: "a list",
+        tuple: "a list",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
+    return kinds.get(type(value), f"a {type(value).__name__}")
+
+
 def text(value: Any) -> str:
     """Text."""
     if not isinstance(value, str):
-        raise ValueError(f'"{value}" is not text')  # noqa: TRY004 - collected as a problem
+        # Not quoted: a table or a list may hold a secret.
+        raise ValueError(f"{_kind(value)} is not text")  # noqa: TRY004 - collected as a problem
     return value
 
 
@@ -85,7 +99,8 @@ def texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f'"{value}" is not text')  # noqa: TRY004 - collected as a problem
+        # Not quoted: a table or a list may hold a secret.
+        raise ValueError(f"{_kind(value)} is not text")  # noqa: TRY004 - collected as a problem
     return tuple(text(one) for one in value)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from ws_load_test import readers
 from ws_load_test.errors import Problem, option_name
 from ws_load_test.extension import DEFAULT_OFFER, Agreement, DeflateError
-from ws_load_test.hiding import FIELD
+from ws_load_test.hiding import FIELD, looks_like_token
 from ws_load_test.target import DEFAULT_PORTS, PROXY_PORTS, Endpoint, Target, TlsVersion, filled_url, host_and_port
 
 LONGEST_UNIX_PATH = 107
@@ -47,9 +47,9 @@ def url(value: Any) -> str:
     sample = filled_url(re.sub(rf"(?<=:){FIELD.pattern}(?=[/?#]|$)", "1", written), _sample)
     scheme, separator, _ = sample.partition("://")
     if not separator or scheme.lower() not in DEFAULT_PORTS:
-        # Without user info and query, which may be secrets.
-        shown = written.partition("?")[0].rpartition("@")[2]
-        wrong = f'"{scheme}://"' if separator else f'"{shown}" without a scheme'
+        # Not quoted but for its scheme: anything else may be a secret, or hold one.
+        known = separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,15}", scheme)
+        wrong = f'"{scheme}://"' if known else "an address without ws:// or wss://"
         raise ValueError(f"{wrong} is not a WebSocket URL; {hint}")
     try:
         parts = urlsplit(sample)
@@ -115,7 +115,8 @@ def subprotocols(value: Any) -> tuple[str, ...]:
     names = tuple(name.strip() for text in readers.texts(value) for name in text.split(","))
     for name in names:
         if not _TOKEN.fullmatch(FIELD.sub("x", name)):
-            raise ValueError(f'"{name}" is not the name of a subprotocol')
+            shown = "what is given" if looks_like_token(name) or re.search(r"[\s:=]", name) else f'"{name}"'
+            raise ValueError(f"{shown} is not the name of a subprotocol")
     if len(set(names)) != len(names):
         raise ValueError("a subprotocol is named twice (RFC 6455, section 4.1 wants them distinct)")
     return names
@@ -141,9 +142,11 @@ def addresses(value: Any) -> tuple[str, ...]:
             host, _ = host_and_port(address)
         except ValueError as error:
             reason = "its port is not a number from 1 to 65535" if "ort" in str(error) else "its host is malformed"
-            raise ValueError(f'"{address}" is not an address: {reason}; write HOST, HOST:PORT or [::1]:PORT') from None
+            shown = address.rpartition("@")[2]
+            raise ValueError(f'"{shown}" is not an address: {reason}; write HOST, HOST:PORT or [::1]:PORT') from None
         if not host or re.search(r"[\s/@?#{}\[\]]", host):
-            raise ValueError(f'"{address}" is not an address; write HOST, HOST:PORT or [::1]:PORT')
+            shown = address.rpartition("@")[2]
+            raise ValueError(f'"{shown}" is not an address; write HOST, HOST:PORT or [::1]:PORT')
     return found
 
 
@@ -337,7 +340,7 @@ def _check_tls(values: Mapping[str, Any], found: tuple[str, ...], problems: list
             for name in _OF_TLS
             if values.get(name)
         )
-    if "key" in values and "cert" not in values:
+    if "key" in values and "cert" not in values and not any(problem.option == "--cert" for problem in problems):
         problems.append(Problem("--key", "needs the certificate that it belongs to; add --cert FILE"))
     if values.get("ciphers") and values.get("tls_min") == "1.3":
         problems.append(Problem("--ciphers", "has no meaning with --tls-min 1.3; it names the ciphers of TLS 1.2"))

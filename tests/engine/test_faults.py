@@ -68,7 +68,7 @@ def sentences(result):
 # --- sessions that never open ------------------------------------------------------------------------------------
 
 
-NEVER_AGAIN = {"reopened": 0, "renewed": 0, "tls_resumed": 0, "reasons": {}}
+NEVER_AGAIN = {"called_off": 0, "reopened": 0, "renewed": 0, "tls_resumed": 0, "reasons": {}}
 """What is told of connections where none is dialled again, and no target says why it closes."""
 
 

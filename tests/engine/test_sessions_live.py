@@ -27,7 +27,7 @@ def in_balance(summary):
     return (
         messages["due"] == messages["sent"] + messages["dropped"]
         and messages["sent"] == messages["answered"] + messages["unanswered"]
-        and connections["attempted"] == connections["opened"] + connections["failed"]
+        and connections["attempted"] == connections["opened"] + connections["failed"] + connections["called_off"]
         and connections["opened"] == sum(connections["closed"].values())
     )
 
@@ -40,8 +40,8 @@ def test_lost_sessions_are_dialled_again(policy, load):
         summary = run(plan).summary
     connections = summary["connections"]
     assert connections["reopened"] >= 3
-    assert connections["opened"] == 3 + connections["reopened"]
-    # What was being dialled at the end was called off, perhaps too late for the server to notice.
+    # What was being dialled at the end may have opened, or been called off, too late for either side to notice.
+    assert 0 <= connections["opened"] - connections["reopened"] - 3 <= 3
     assert 0 <= server.seen.upgraded - connections["opened"] <= 3
     assert summary["faults"] == {"closed:4001": connections["lost"]}
     assert connections["reasons"] == {"4001 that will do": connections["lost"]}

@@ -162,7 +162,11 @@ def test_a_worker_that_talks_nonsense_is_our_bug(line, monkeypatch, tmp_path):
     ("text", "reason"),
     [
         ("sys.exit(3)", "ended with code 3"),
-        ("raise SystemExit('something about memory')", "code 1: something about memory"),
+        ("raise MemoryError('something that may be secret')", "ended with code 1: MemoryError"),
+        (
+            "import sys; sys.stderr.write('--feed: line 7\\n'); sys.exit(2)",
+            "ended with code 2: --feed: line 7",
+        ),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "SIGTERM"),
         ("pass", "ended with code 0"),
     ],
@@ -173,6 +177,7 @@ def test_a_worker_that_ends_too_early_is_lost_with_its_last_words(text, reason, 
     asyncio.run(fleet.run())
     [lost] = fleet.conductor.lost
     assert reason in lost.reason
+    assert "secret" not in lost.reason
 
 
 def test_workers_end_when_whoever_started_them_is_gone():

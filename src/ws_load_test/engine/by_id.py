@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from ws_load_test.clock import monotonic_ns
-from ws_load_test.engine.flood import FloodConnection, VaryingFloodConnection
+from ws_load_test.engine.flood import VaryingFloodConnection
 from ws_load_test.engine.ledger import Ledger
 from ws_load_test.engine.paced import PacedConnection
 from ws_load_test.errors import Fault, FaultKind
@@ -63,9 +63,13 @@ class FloodById(VaryingFloodConnection):
         self.pending = cast("deque[tuple[int, int]]", self.ledger)
         self._paired: list[Instants] = []
 
-    def reply(self, payload: bytes) -> int:
+    def is_awaited(self, payload: bytes) -> bool:
+        """Whether a message is surely a reply, and no greeting."""
+        return _is_awaited(self, payload)
+
+    def reply(self, payload: bytes, at_ns: int) -> int:  # noqa: ARG002 - what counts is when its message was due
         """A message has come that may be a reply; returns 1 if it is, else 0."""
-        return _pair(self, self.ledger, self._paired, payload)
+        return _pair(self, self._paired, payload)
 
     def replied(self, count: int, at_ns: int) -> None:
         """Sends as many messages as were answered, then notes the times of those that were."""
@@ -81,7 +85,7 @@ class FloodById(VaryingFloodConnection):
             _give_up(self, expired, timeout_ns)
             self.in_flight -= len(expired)
             self.send(len(expired))
-        return False
+        return _end_if_stuck(self, before_ns, timeout_ns)
 
     def abandoned(self) -> None:
         """Counts what was in flight as unanswered, with the time that it has waited."""
@@ -101,9 +105,13 @@ class PacedById(PacedConnection):
         self.pending = cast("deque[tuple[int, int]]", self.ledger)
         self._paired: list[Instants] = []
 
-    def reply(self, payload: bytes) -> int:
+    def is_awaited(self, payload: bytes) -> bool:
+        """Whether a message is surely a reply, and no greeting."""
+        return _is_awaited(self, payload)
+
+    def reply(self, payload: bytes, at_ns: int) -> int:  # noqa: ARG002 - what counts is when its message was due
         """A message has come that may be a reply; returns 1 if it is, else 0."""
-        return _pair(self, self.ledger, self._paired, payload)
+        return _pair(self, self._paired, payload)
 
     def replied(self, count: int, at_ns: int) -> None:  # noqa: ARG002 - the pairs are at hand
         """Notes the times of the messages answered, and sends what waited for room."""
@@ -118,20 +126,26 @@ class PacedById(PacedConnection):
         if expired:
             _give_up(self, expired, timeout_ns)
             self.fill()
-        return False
+        return _end_if_stuck(self, before_ns, timeout_ns)
 
 
-def _pair(connection: FloodConnection | PacedConnection, ledger: Ledger, paired: list[Instants], payload: bytes) -> int:
+def _pair(connection: FloodById | PacedById, paired: list[Instants], payload: bytes) -> int:
     key = connection.reading.key(payload) if connection.reading.key is not None else None
     if key is None:
         return connection.push(payload)
-    tally = connection.owner.tally
-    instants = ledger.pair(key, tally)
+    owner, ledger = connection.owner, connection.ledger
+    instants = ledger.pair(key, owner.tally)
     if instants is None:
         return _stray(connection, ledger, key, payload)
     paired.append(instants)
-    connection.check(payload)
+    if instants[0] >= owner.samples.measured_from_ns:
+        connection.check(payload)
     return 1
+
+
+def _is_awaited(connection: FloodById | PacedById, payload: bytes) -> bool:
+    key = connection.reading.key(payload) if connection.reading.key is not None else None
+    return key in connection.ledger
 
 
 def _stray(connection: Connection, ledger: Ledger, key: Key, payload: bytes) -> int:
@@ -165,9 +179,19 @@ def _note(connection: Connection, paired: Iterable[Instants], at_ns: int) -> Non
 
 def _give_up(connection: Connection, expired: list[Instants], timeout_ns: int) -> None:
     fault = Fault(FaultKind.REPLY_TIMEOUT, text=f"did not answer a message within {show_duration(timeout_ns)}")
-    for _ in expired:
-        connection.owner.fault(fault)
+    for due_ns, _ in expired:
+        if due_ns >= connection.owner.samples.measured_from_ns:
+            connection.owner.fault(fault)
     _count_unanswered(connection, expired)
+
+
+def _end_if_stuck(connection: FloodById | PacedById, before_ns: int, timeout_ns: int) -> bool:
+    """Ends a session whose target does not even read any more; returns whether it did."""
+    if connection.closing or not connection.blocked_since(before_ns):
+        return False
+    connection.close(Fault(FaultKind.REPLY_TIMEOUT, text=f"did not read a message within {show_duration(timeout_ns)}"))
+    connection.abandoned()
+    return True
 
 
 def _count_unanswered(connection: Connection, messages: Iterable[Instants]) -> None:

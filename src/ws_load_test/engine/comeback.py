@@ -32,6 +32,15 @@ class Comeback:
         self._storm_ns: dict[int, int] = {}
         """When the sessions were cut off that are not back yet."""
         self._last_open_ns = 0
+        """When a session last carried the load."""
+        self._coming: set[int] = set()
+        """The numbers of the connections that are being brought back."""
+        self._lifetimes: dict[LoadConnection, asyncio.TimerHandle] = {}
+
+    @property
+    def pending(self) -> bool:
+        """Whether a session is being brought back."""
+        return bool(self._coming)
 
     async def run(self, measured_from_ns: int) -> None:
         """Brings sessions back until it is cancelled."""
@@ -41,6 +50,8 @@ class Comeback:
             async with asyncio.TaskGroup() as self._group:
                 for connection in self._crew.ready():
                     self.begun(connection, first=True)
+                if self._plan.reconnect.policy != "none":
+                    self._call_the_missing()
                 storm = self._plan.storm
                 if storm is not None:
                     await asyncio.sleep(max(0, measured_from_ns + storm.at_ns - monotonic_ns()) / NS_PER_S)
@@ -57,18 +68,36 @@ class Comeback:
         if first:
             # Or all would leave at once, for ever.
             lifetime_ns = lifetime_ns * (connection.number + 1) // self._plan.connections
-        asyncio.get_running_loop().call_later(lifetime_ns / NS_PER_S, self._renew, connection)
+        timer = asyncio.get_running_loop().call_later(lifetime_ns / NS_PER_S, self._renew, connection)
+        self._lifetimes[connection] = timer
 
     def ended(self, connection: LoadConnection, *, lost: bool) -> None:
         """A session is over; `lost` says that nobody here wanted that."""
         cut = connection.number in self._storm_ns
         renewed = connection in self._renewing and not cut
         self._renewing.discard(connection)
-        if self._group is None or not (renewed or cut or (lost and self._plan.reconnect.policy != "none")):
+        timer = self._lifetimes.pop(connection, None)
+        if timer is not None:
+            timer.cancel()
+        if connection.number in self._coming:
+            # It ended before the load began on it: whoever dialled it dials on.
             return
-        if not self._crew.open:
-            self._last_open_ns = monotonic_ns()
-        self._group.create_task(self._reopen(connection.number, monotonic_ns(), renewed=renewed))
+        self._last_open_ns = monotonic_ns()
+        if renewed or cut or (lost and self._plan.reconnect.policy != "none"):
+            self._bring_back(connection.number, renewed=renewed)
+
+    def _call_the_missing(self) -> None:
+        """Those that could not be opened, or were lost, before the load began."""
+        share = self._crew.share
+        here = {connection.number for connection in self._crew.connections if not connection.closing}
+        for position in range(self._plan.connections_of(share)):
+            if share.number(position) not in here:
+                self._bring_back(share.number(position), renewed=False)
+
+    def _bring_back(self, number: int, *, renewed: bool) -> None:
+        if self._group is not None:
+            self._coming.add(number)
+            self._group.create_task(self._reopen(number, monotonic_ns(), renewed=renewed))
 
     def _renew(self, connection: LoadConnection) -> None:
         if connection.closing or self._crew.stopping:
@@ -97,6 +126,7 @@ class Comeback:
             await asyncio.sleep(wait_ns / NS_PER_S)
             attempt += 1
             if await crew.dial(number):
+                self._coming.discard(number)
                 break
             if self._is_hopeless():
                 crew.finished.set()

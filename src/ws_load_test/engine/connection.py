@@ -89,23 +89,29 @@ class Connection(Session):
         for test in reading.ignore:
             if test(payload):
                 return self.push(payload)
-        if self.introduction is not None:
+        if self.introduction is not None and not self.is_awaited(payload):
             self.introduction.take(payload, at_ns)
             return 0
         if reading.silent or reading.pongs != (opcode == wire.PONG):
             return self.push(payload)
-        return self.reply(payload)
+        return self.reply(payload, at_ns)
 
-    def reply(self, payload: bytes) -> int:
-        """A message has come that may be a reply; returns 1 if it is, else 0."""
-        self.check(payload)
+    def is_awaited(self, payload: bytes) -> bool:  # noqa: ARG002 - in order, what a message says does not tell
+        """Whether a message is surely a reply, and no greeting."""
+        return False
+
+    def reply(self, payload: bytes, at_ns: int) -> int:
+        """A message was read at `at_ns` that may be a reply; returns 1 if it is, else 0."""
+        if at_ns >= self.owner.samples.measured_from_ns:
+            self.check(payload)
         return 1
 
     def check(self, payload: bytes) -> None:
-        """Counts a fault if a reply does not say what it must."""
+        """Counts a fault if a reply does not say all that it must."""
         for name, test in self.reading.expect:
             if not test(payload):
                 self.owner.fault(Fault(FaultKind.MISMATCH, text=f"sent a reply that fails --expect {name}"))
+                return
 
     def push(self, payload: bytes) -> int:
         """Counts a message that answers nothing; returns the 0 replies that it is."""
@@ -267,7 +273,7 @@ class Connection(Session):
                 self.write_message(wire.PONG, payload)
         elif opcode == wire.PONG:
             if self._pinged_ns and payload == self._pinged_ns.to_bytes(8):
-                self.owner.tally.keepalive_time_ns.record(monotonic_ns() - self._pinged_ns)
+                self.owner.tally.keepalive_time_ns.record(max(0, at_ns - self._pinged_ns))
                 self._pinged_ns = 0
             if self.reading.pongs and self.reading.key is not None:
                 return self.take(opcode, payload, at_ns)

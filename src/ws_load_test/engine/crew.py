@@ -87,7 +87,7 @@ class Crew:
         On a schedule messages fall due then, and are dropped: others may still be connected, which only the fleet can
         know. Where sessions come back, or connections follow a shape, there may be new ones.
         """
-        if self.comeback.active:
+        if self.comeback.pending:
             return True
         return isinstance(self.load, Paced) and (self.share.of > 1 or self.plan.connection_shape is not None)
 
@@ -144,22 +144,23 @@ class Crew:
                     due_ns = from_ns + spaced_ns(self.share.number(position), plan.connect_rate_per_s)
                     await asyncio.sleep(max(0, due_ns - monotonic_ns()) / NS_PER_S)
                 await self._dials.acquire()
-                dials.create_task(self._dial_next()).add_done_callback(lambda _: self._dials.release())
+                dials.create_task(self._dial_next())
 
     async def dial(self, number: int) -> bool:
         """Dials a session again, when there is room; returns whether it opened."""
-        async with self._dials:
-            return await self._dial(number, again=True)
+        await self._dials.acquire()
+        return await self._dial(number)
 
     async def _dial_next(self) -> None:
         position, self._dialled = self._dialled, self._dialled + 1
         await self._dial(self.share.number(position))
 
-    async def _dial(self, number: int, *, again: bool = False) -> bool:
+    async def _dial(self, number: int) -> bool:
+        """Dials a session, which takes a place among the dials that may be under way; introduces it, and begins."""
         ill = self._ills.get(number)
         connection = self.outfit.connection(self.aside or self if ill else self, number, mute=ill == "mute")
         self._dialling += 1
-        # Of a run that is over: what it calls off itself has neither opened nor failed.
+        # What a run that is over calls off itself has neither opened nor failed.
         called_off = opened = False
         try:
             timings = await self._dialler.dial(connection, number, self.outfit.filler(number))
@@ -175,11 +176,13 @@ class Crew:
             return False
         except asyncio.CancelledError:
             opened = connection in self.connections or connection.ended
-            called_off = again and not opened
+            called_off = not opened
             raise
         finally:
             self._dialling -= 1
-            self.tally.attempted += not called_off
+            self._dials.release()
+            self.tally.attempted += 1
+            self.tally.called_off += called_off
             self.tally.failed += not (opened or called_off)
         self._note(timings)
         await self._introduced(connection)
@@ -235,6 +238,7 @@ class Crew:
             while not self.finished.is_set():
                 wanted = self.share.count(round(shape.at(monotonic_ns() - start_ns)))
                 for _ in range(min(wanted + given_up - self._dialled, DIALS_AT_ONCE - self._dialling)):
+                    await self._dials.acquire()
                     dials.create_task(self._dial_next())
                 given_up = max(given_up, self._dialled - wanted)
                 # Those that failed or were lost are the first to be missing, so that no more leave than must.
@@ -259,9 +263,11 @@ class Crew:
         while True:
             await asyncio.sleep(min(LONGEST_SCAN_NS, timeout_ns // 4) / NS_PER_S)
             for number, connection in enumerate(list(self.connections)):
-                # An unkind one has itself to blame.
                 if connection.owner is self:
                     self._give_up_on(connection, monotonic_ns() - timeout_ns)
+                else:
+                    # An unkind one has itself to blame; but what it holds back must not pile up.
+                    connection.drop_waiting(monotonic_ns() - timeout_ns)
                 if number % 256 == 255:
                     await asyncio.sleep(0)
 
@@ -300,8 +306,9 @@ class Crew:
             async with asyncio.timeout(self.plan.timeout_ns / NS_PER_S):
                 await self._quiet.wait()
         except TimeoutError:
+            # What we held back and sent a moment ago has not had its time: it is unanswered, and nobody's fault.
             for connection in list(self._in_flight):
-                self._give_up_on(connection, monotonic_ns())
+                self._give_up_on(connection, monotonic_ns() - self.plan.timeout_ns)
 
     async def close_all(self) -> None:
         """Ends every session with a close handshake, or without one where the target no longer answers."""

@@ -186,6 +186,9 @@ class FloodConnection(Connection):
             self.reset_by = error
         return isinstance(error, BlockingIOError)
 
+    def drop_waiting(self, before_ns: int) -> None:
+        """Nothing waits here: a flood sends when there is room."""
+
     def leave(self) -> None:
         """Sends nothing more, for good."""
         self.resting = True

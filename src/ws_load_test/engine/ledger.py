@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 REMEMBERED = 1 << 16
 """Ids of one worker that are known to have been answered or given up; older ones are forgotten."""
+LONGEST_KEPT = 64
+"""Characters or bytes of an id that is remembered as it is; of a longer one, an echo's message perhaps, its hash."""
 _ANSWERED, _GIVEN_UP = "duplicate", "late"
 
 
@@ -23,21 +25,23 @@ class Memory:
     """What became of the ids that are no longer in flight, over all connections of a worker."""
 
     def __init__(self) -> None:
-        self._fates: OrderedDict[tuple[int, Key], str] = OrderedDict()
+        self._fates: OrderedDict[tuple[int, Key | int | None], str] = OrderedDict()
 
     def note(self, connection: int, key: Key, fate: str) -> None:
         """Remembers that a message was answered or given up."""
-        self._fates[connection, key] = fate
-        self._fates.move_to_end((connection, key))
+        place = connection, _short(key)
+        self._fates[place] = fate
+        self._fates.move_to_end(place)
         if len(self._fates) > REMEMBERED:
             self._fates.popitem(last=False)
 
     def fate(self, connection: int, key: Key) -> str | None:
         """What another reply to a message would be; None if nothing is known of it."""
-        fate = self._fates.get((connection, key))
+        place = connection, _short(key)
+        fate = self._fates.get(place)
         if fate == _GIVEN_UP:
             # The one reply that it is due: the next is one too many.
-            self._fates[connection, key] = _ANSWERED
+            self._fates[place] = _ANSWERED
         return fate
 
 
@@ -53,6 +57,9 @@ class Ledger:
         self._sent = 0
         self._latest_answered = -1
         self._count = 0
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._open
 
     def __len__(self) -> int:
         return self._count
@@ -116,3 +123,7 @@ class Ledger:
         """Forgets everything."""
         self._open.clear()
         self._count = 0
+
+
+def _short(key: Key | None) -> Key | int | None:
+    return key if key is None or len(key) <= LONGEST_KEPT else hash(key)

@@ -14,6 +14,7 @@ from ws_load_test.hiding import Hider
 from ws_load_test.message.source import NO_ROW, Batches, Source
 from ws_load_test.pace import Pace
 from ws_load_test.plan import OpenLoad
+from ws_load_test.target import basic_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +147,17 @@ class Outfitter:
 
     def hide(self, text: str, number: int | None = None) -> str:
         """A text of the target without the secrets that it may have been told."""
-        return self._hider.hide(text, NO_ROW if number is None else self._row(number))
+        if number is None:
+            return self._hider.hide(text)
+        # Those few of many that the text can hold.
+        quoted = {value for row in self._source.recent_rows for value in row if value in text}
+        return self._hider.hide(text, (*self._row(number), *self._credentials(number), *quoted))
+
+    def _credentials(self, number: int) -> list[str]:
+        """Basic credentials as they travel, where fields fill them."""
+        target, row = self._plan.target, self._row(number)
+        texts = [text for text in (target.user, target.user_info) if text and "{" in text]
+        return [basic_credentials(self._source.fill(text, number, row).encode()) for text in texts]
 
 
 class _Deflating:

@@ -37,6 +37,8 @@ SENDS_AT_ONCE = 128
 """Messages that leave in one wake-up at most, so that an overloaded worker still reads its replies."""
 CATCH_UP_NS = 50_000_000
 """How late, at the end of the schedule, a message may still leave; what is later is dropped."""
+MOST_QUEUED_BYTES = 1 << 20
+"""Of one connection: a schedule goes on although its target does not read, and memory must not."""
 UNLIMITED = 1 << 62
 _LAST_ROW = BLOCK - 1
 _NOW = 1
@@ -163,6 +165,8 @@ class Paced:
 class PacedConnection(Connection):
     """A connection under an open load."""
 
+    most_queued_bytes = MOST_QUEUED_BYTES
+
     def __init__(self, owner: Owner, paced: Paced, reading: Reading = READ_COUNTED) -> None:
         super().__init__(owner, reading)
         self.paced = paced
@@ -191,7 +195,7 @@ class PacedConnection(Connection):
         except BlockingIOError:
             written = 0
         except OSError as error:
-            # The session is dead, as the reader is about to learn; the message never left.
+            # The session is dead, as the reader is about to learn, or the target reads nothing; it never left.
             if isinstance(error, ConnectionResetError):
                 self.reset_by = error
             if due_ns >= samples.measured_from_ns:

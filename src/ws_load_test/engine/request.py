@@ -200,7 +200,8 @@ class Trail:
             name, equals, value = pair.strip().partition("=")
             if re.search(r"max-age\s*=\s*(?:0|-\d)", attributes, re.IGNORECASE):
                 jar[name] = None
-            elif equals:
+            elif equals and pair.isascii() and pair.isprintable():
+                # What no header can carry back was never meant to come back.
                 jar[name] = value
 
 

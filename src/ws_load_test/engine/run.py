@@ -142,9 +142,12 @@ class Worker:
         if plan.messages is None or self._stopping:
             flood.end()
             return monotonic_ns()
+        ended_ns = monotonic_ns()
         await self.crew.drain()
         self.crew.tally.dropped += flood.end()
-        return self._last_reply_ns(measured_from_ns)
+        self.crew.samples.flush()
+        # Without a reply it took at least until there was nothing left to send.
+        return self._last_reply_ns(measured_from_ns) if self.crew.samples.last_done_ns else ended_ns
 
     async def _pace(self, paced: Paced) -> int:
         """The open load, from its start to the instant that ends the measured time, which is returned."""
@@ -165,11 +168,12 @@ class Worker:
         if plan.messages is None or self._stopping:
             return max(ended_ns, self._from_ns)
         await self.crew.drain()
-        return self._last_reply_ns(self._from_ns)
+        self.crew.samples.flush()
+        # The last message may have left behind the last reply, where one is missing or none is awaited.
+        return max(self._last_reply_ns(self._from_ns), ended_ns)
 
     def _last_reply_ns(self, from_ns: int) -> int:
         """When the last reply was read: a number of messages takes as long as that, not as its last send."""
-        self.crew.samples.flush()
         return max(self.crew.samples.last_done_ns, from_ns)
 
     def _connected(self) -> list[Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
+import ssl
 from typing import TYPE_CHECKING, Protocol
 
 from ws_load_test import wire
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ws_load_test.measure.tally import Tally
 
 READ_COUNTED = Reading()
+UNLIMITED = 1 << 62
 SMALL_BUFFER_BYTES = 4096
 
 
@@ -64,6 +67,9 @@ class Session(asyncio.Protocol):
 
     write: Callable[[bytes | memoryview], int]
     """Hands bytes to the kernel and tells how many it took; raises BlockingIOError when its buffer is full."""
+
+    most_queued_bytes = UNLIMITED
+    """What may wait for the kernel before a write is refused."""
 
     def __init__(self, owner: Owner, reading: Reading = READ_COUNTED) -> None:
         self.owner = owner
@@ -122,7 +128,9 @@ class Session(asyncio.Protocol):
     # --- Writing what is not ordinary -------------------------------------------------------------------------------
 
     def write_message(self, opcode: int, payload: bytes) -> None:
-        """Sends a message, or a pong, that is none of the load's."""
+        """Sends a message, or a pong, that is none of the load's; nothing behind a close (RFC 6455, section 5.5.1)."""
+        if self.closing:
+            return
         if self.deflate is not None and opcode < wire.CLOSE:
             frame = wire.frame(opcode, self.deflate.compress(payload), mask=os.urandom(4), rsv=wire.RSV1)
             self.owner.tally.plain_bytes_sent += len(payload)
@@ -145,6 +153,10 @@ class Session(asyncio.Protocol):
         self._transport.set_write_buffer_limits(0)
         self._transport.write(data)
 
+    def blocked_since(self, before_ns: int) -> bool:
+        """Whether the target has not read all that was sent, and not since an instant."""
+        return 0 < self._blocked_ns < before_ns
+
     def resume_writing(self) -> None:
         """All that waited has gone to the kernel."""
         if self._blocked_ns:
@@ -158,7 +170,10 @@ class Session(asyncio.Protocol):
             self.write_message(wire.PING, self._pinged_ns.to_bytes(8))
 
     def _write_queued(self, data: bytes | memoryview) -> int:
-        if self._transport.get_write_buffer_size():
+        queued_bytes = self._transport.get_write_buffer_size()
+        if queued_bytes > self.most_queued_bytes:
+            raise OSError(errno.ENOBUFS, "the target does not read")
+        if queued_bytes:
             self._transport.write(data)
             return len(data)
         self.write = self._write_now
@@ -193,7 +208,8 @@ class Session(asyncio.Protocol):
         else:
             # The end of the stream is the transport's to notice.
             self._transport.resume_reading()
-            asyncio.get_running_loop().call_soon(self._transport.pause_reading)
+            if self._secure:
+                asyncio.get_running_loop().call_soon(self._transport.pause_reading)
 
     # --- Ending -----------------------------------------------------------------------------------------------------
 
@@ -221,7 +237,7 @@ class Session(asyncio.Protocol):
         elif exc is None:
             fault = Fault(FaultKind.CLOSED, str(wire.ABNORMAL), "closed the TCP connection without a close frame")
         else:
-            fault = Fault(FaultKind.RESET, text=f"broke the connection: {exc}")
+            fault = Fault(FaultKind.RESET, text=f"broke the connection: {_words(exc)}")
         self._end(wire.ABNORMAL, fault)
         self.owner.connection_gone(self)
 
@@ -229,6 +245,7 @@ class Session(asyncio.Protocol):
         if self.ended:
             return
         self.ended = self.closing = True
+        self.resume_writing()
         tally = self.owner.tally
         tally.closed[str(code)] += 1
         if fault is not None:
@@ -265,6 +282,9 @@ class Session(asyncio.Protocol):
 
     def _condemn(self, code: int, fault: Fault, answer: bytes) -> None:
         """Nothing that the target sends from here on counts; the session ends when this read has been dealt with."""
+        if self._verdict is not None:
+            # The first to end the session is what ended it.
+            return
         self.reply_head = NO_HEAD
         if self.closing:
             # After our close the target is the first to end the TCP connection (RFC 6455, section 7.1.1), which keeps
@@ -275,3 +295,10 @@ class Session(asyncio.Protocol):
         self._verdict = (code, fault)
         self._write_control(wire.CLOSE, answer)
         self._transport.close()
+
+
+def _words(error: Exception) -> str:
+    """What an error of the connection says, without where in OpenSSL it was noticed."""
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed with {(error.reason or 'no reason').replace('_', ' ').lower()}"
+    return str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import sys
 from collections import deque
@@ -13,7 +14,7 @@ import msgspec
 
 from ws_load_test.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from ws_load_test.engine.protocol import LONGEST_LINE_BYTES, Assignment, Command, Report
-from ws_load_test.errors import WorkerError
+from ws_load_test.errors import ExitCode, WorkerError
 from ws_load_test.fleet.conductor import Conductor
 from ws_load_test.pace import Share
 
@@ -28,6 +29,7 @@ START_AFTER_NS = 50 * NS_PER_MS
 """Time for the word to reach every worker."""
 START_AFTER_NS_PER_CONNECTION = 20_000
 """Time for a worker to look through its memory once before the load, which grows with its connections."""
+_CRASH = re.compile(r"[\s|+-]*((?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt))\b")
 EXIT_TIMEOUT_S = 5.0
 """How long a worker may take to exit after its last report."""
 LAST_WORDS = 5
@@ -170,7 +172,11 @@ class LocalFleet:
                 name = f"signal {-code}"
             return f"its process was killed ({name})"
         words = self._last_words[index]
-        return f"its process ended with code {code}" + (f": {words[-1]}" if words else "")
+        if code == ExitCode.USAGE and words:
+            return f"its process ended with code {code}: {words[-1]}"
+        # Of a crash its kind and no more: what an exception quotes may be a secret.
+        kinds = [found[1] for word in words if (found := _CRASH.match(word))]
+        return f"its process ended with code {code}" + (f": {kinds[-1]}" if kinds else "")
 
     async def _clear_away(self) -> None:
         """Leaves no process behind."""

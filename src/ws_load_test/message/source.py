@@ -7,6 +7,7 @@ for a row of a small one to four for a random line of a large one, and as long a
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from itertools import count, cycle, repeat
 from random import Random
@@ -23,6 +24,7 @@ from ws_load_test.pace import Share
 from ws_load_test.wire import LARGEST_CONTROL_PAYLOAD
 
 NO_ROW: Row = ()
+RECENT_ROWS = 1024
 _SEED = "ws-load-test"
 
 
@@ -80,6 +82,8 @@ class Source:
         self._message_rows: Generator[Row] | None = None
         self._number = count(share.index, share.of).__next__
         self._by_connection = False
+        self.recent_rows: deque[Row] = deque(maxlen=RECENT_ROWS)
+        """What messages were last filled from: secrets perhaps, which a target may quote."""
         self._maker = self._all_in_turn()
         self.rows: Iterator[Row] = self._feed_rows() if message.feed is not None else repeat(NO_ROW)
         """The rows of the share's connections, those with the numbers index, index + of, …, in order, without end."""
@@ -153,8 +157,14 @@ class Source:
             return make
         if self._message_rows is None:
             self._message_rows = self._feed_rows(feed.order if feed is not None else None)
-        next_row = self._message_rows.__next__
-        return lambda number, connection, _: make(number, connection, next_row())
+        rows, remember = self._message_rows, self.recent_rows.append
+
+        def make_of_next(number: int, connection: int, _: Row) -> bytes:
+            row = next(rows)
+            remember(row)
+            return make(number, connection, row)
+
+        return make_of_next
 
     def _feed_rows(self, order: Order | None = None) -> Generator[Row]:
         """The feed's rows: one of these for connections, another for messages, which all of them share."""

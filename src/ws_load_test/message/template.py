@@ -43,6 +43,8 @@ _DIGITS_OF_A_NUMBER = 19
 """Of the largest number that 63 bits hold."""
 _LENGTHS = {"seq": _DIGITS_OF_A_NUMBER, "connection": _DIGITS_OF_A_NUMBER, "uuid": 36, "now_ms": 13}
 _IN_BRACES = re.compile(r"\{(?:feed\.(?P<column>[^{}]+)|(?P<name>[A-Za-z_][\w.-]*)(?::(?P<argument>[^{}\s\"]*))?)\}")
+_NAME = re.compile(r"[^\W\d_]+(?:[ _:.-]?[^\W\d_]+)*\d{0,3}")
+"""What looks like the name of a column."""
 _RANGE = re.compile(r"([+-]?\d{1,20})\.\.([+-]?\d{1,20})", re.ASCII)
 
 
@@ -193,8 +195,14 @@ class Template:
         if plain != column and plain in self._columns:
             return Field("feed", column=plain, as_json=True)
         near = difflib.get_close_matches(plain, self._columns, n=1)
-        hint = f"did you mean {{feed.{near[0]}}}?" if near else f"it has {', '.join(self._columns)}"
+        hint = f"did you mean {{feed.{near[0]}}}?" if near else self._names()
         raise ValueError(f"{written}: the feed has no such column; {hint}")
+
+    def _names(self) -> str:
+        # A file without a line of names has a row of values there, which may be secrets.
+        if all(_NAME.fullmatch(column) for column in self._columns or ()):
+            return f"it has {', '.join(self._columns or ())}"
+        return "its first line must name the columns"
 
     def _meant(self, name: str) -> str | None:
         known = [*NAMES, *(f"feed.{column}" for column in self._columns or ())]
