@@ -71,19 +71,19 @@ def test_the_unkind_are_as_many_as_asked_and_mixed_evenly(connections, slow, dea
     wanted = {
         kind: some(share, connections) for kind, share in (("slow", slow), ("deaf", deaf), ("mute", mute)) if share
     }
-    ills = Unkind(slow=slow / 1000, slow_bytes_per_s=1.0, deaf=deaf / 1000, mute=mute / 1000).among(connections)
-    assert Counter(ills.values()) == wanted
+    manners = Unkind(slow=slow / 1000, slow_bytes_per_s=1.0, deaf=deaf / 1000, mute=mute / 1000).among(connections)
+    assert Counter(manners.values()) == wanted
     everybody = sum(wanted.values())
-    assert sorted(ills) == spread(everybody, connections)
+    assert sorted(manners) == spread(everybody, connections)
     for place in range(1, everybody + 1):
-        so_far = Counter(list(ills.values())[:place])
+        so_far = Counter(list(manners.values())[:place])
         assert all(abs(so_far[kind] - place * count / everybody) < 2 for kind, count in wanted.items())
 
 
 def test_the_unkind_take_turns():
-    ills = Unkind(slow=0.1, slow_bytes_per_s=1.0, deaf=0.1).among(60)
-    assert list(ills) == spread(12, 60)
-    assert list(ills.values()) == ["deaf", "slow"] * 6
+    manners = Unkind(slow=0.1, slow_bytes_per_s=1.0, deaf=0.1).among(60)
+    assert list(manners) == spread(12, 60)
+    assert list(manners.values()) == ["deaf", "slow"] * 6
     assert Unkind(mute=0.5).among(4) == dict.fromkeys(spread(2, 4), "mute")
     assert Unkind().among(100) == {}
 

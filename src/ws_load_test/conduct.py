@@ -14,7 +14,7 @@ from ws_load_test.units import show_bytes, show_duration, show_share
 if TYPE_CHECKING:
     import random
 
-Ill = Literal["slow", "deaf", "mute"]
+Manner = Literal["slow", "deaf", "mute"]
 GOLDEN = (5**0.5 - 1) / 2
 BACKOFF_BASE_NS, BACKOFF_LONGEST_NS = 100_000_000, 30_000_000_000
 
@@ -68,17 +68,17 @@ class Unkind(msgspec.Struct, frozen=True):
     mute: float = 0.0
     """Never answer a ping."""
 
-    def among(self, connections: int) -> dict[int, Ill]:
+    def among(self, connections: int) -> dict[int, Manner]:
         """The numbers of the unkind ones of so many connections; a share stands for at least one.
 
         They are spread evenly, and so are the kinds among them.
         """
-        counts: dict[Ill, int] = {
+        counts: dict[Manner, int] = {
             "slow": _some(self.slow, connections),
             "deaf": _some(self.deaf, connections),
             "mute": _some(self.mute, connections),
         }
-        kinds: list[tuple[float, Ill]] = sorted(
+        kinds: list[tuple[float, Manner]] = sorted(
             ((place + 0.5) / count, kind) for kind, count in counts.items() if count for place in range(count)
         )
         # More kinds than connections are a plan's problem, which is told elsewhere.

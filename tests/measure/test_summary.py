@@ -81,7 +81,7 @@ GOOD = recording(
         workers=[WorkerLoad(0, 100_000_000, SECOND), WorkerLoad(1, 200_000_001, SECOND)],
     ),
     interval(
-        tally(unanswered=1, pushed=4, closed=Counter({"1000": 1})),
+        tally(unanswered=1, pushed=4, surplus=4, closed=Counter({"1000": 1})),
         3,
         phase="closing",
         workers=[WorkerLoad(1, 9 * SECOND, 9 * SECOND)],
@@ -113,6 +113,7 @@ class TestOneRecording:
                 "attempted": 3,
                 "opened": 2,
                 "failed": 1,
+                "called_off": 0,
                 "lost": 1,
                 "reopened": 0,
                 "renewed": 0,
@@ -145,9 +146,9 @@ class TestOneRecording:
             "warnings": [
                 (
                     "4 messages came too many (7 for the 4 sent), and replies are paired in order: pushes were probably"
-                    " taken for replies, so every response time may be wrong; tell replies by their id with --match"
-                    " json:PATH, --match regex:PATTERN or --match echo, or say what a push is with --ignore CHECK;"
-                    " that is 2 for each session: if these are greetings, --skip-first 2 is enough"
+                    " taken for replies, so the pairing is not to be trusted, and every response time may be wrong;"
+                    " tell replies by their id with --match json:PATH, --match regex:PATTERN or --match echo, or say"
+                    " what a push is with --ignore CHECK; that is 2 for each session: if these are greetings, --skip-first 2 is enough"
                 ),
                 "the percentiles lack 1 unanswered message: read the highest ones as lower bounds",
                 "all percentiles rest on fewer than 10 of 3 answers, so chance decides: run longer",

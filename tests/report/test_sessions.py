@@ -109,7 +109,7 @@ def counts(text):
 class TestPairing:
     def test_a_doubt_stands_right_under_the_heading(self):
         text = lines(recording(answered(pushed=1260, surplus=1260)))
-        assert text[0] == "Passed, with replies that are perhaps not those of their messages"
+        assert text[0] == "Done, with replies that are perhaps not those of their messages"
         assert text[4].startswith("pairing       1,260 messages came too many (1,560 for the 300 sent)")
         assert entry(text, "pairing").endswith("--match echo, or say what a push is with --ignore CHECK")
         assert not entry(text, "warning")
@@ -130,7 +130,7 @@ class TestPairing:
     def test_nothing_answered_is_said_once_in_the_heading(self):
         silent = Tally(opened=7, due=9, sent=9, unanswered=9)
         text = lines(recording(silent, asked=plan(matching=Matching("echo"))))
-        assert text[0] == "Passed, with no message answered"
+        assert text[0] == "Done, with no message answered"
         assert "is it an echo server?" in entry(text, "pairing")
 
     def test_a_pattern_cannot_steer_the_terminal(self):
@@ -195,7 +195,7 @@ class TestNone:
 
     def test_what_was_dropped_is_a_doubt_all_the_same(self):
         assert entry(lines(self.made()), "generator").startswith("keeps up: ")
-        assert lines(self.made(dropped=1))[0] == "Passed, with 3 messages dropped"
+        assert lines(self.made(dropped=1))[0] == "Done, with 3 messages dropped"
 
     def test_lag_and_pushes_stand_in_the_place_of_times(self):
         text = lines(self.made(send_lag_ns=times(10 * MICRO, 90 * MICRO)))

@@ -134,13 +134,13 @@ class TestVerdict:
     @pytest.mark.parametrize(
         ("made", "words"),
         [
-            (Tally(faults=Counter({"reset": 1})), "Passed, with 1 fault"),
-            (Tally(faults=Counter({"reset": 1, "closed:1011": 1200})), "Passed, with 1,201 faults"),
-            (Tally(due=7, sent=7, unanswered=7), "Passed, with 7 messages unanswered"),
-            (Tally(due=1, dropped=1), "Passed, with 1 message dropped"),
+            (Tally(faults=Counter({"reset": 1})), "Done, with 1 fault"),
+            (Tally(faults=Counter({"reset": 1, "closed:1011": 1200})), "Done, with 1,201 faults"),
+            (Tally(due=7, sent=7, unanswered=7), "Done, with 7 messages unanswered"),
+            (Tally(due=1, dropped=1), "Done, with 1 message dropped"),
             (
                 Tally(host_errors=Counter({"out-of-ports": 1})),
-                "Passed, with the generator at its limit",
+                "Done, with the generator at its limit",
             ),
         ],
     )
@@ -150,7 +150,7 @@ class TestVerdict:
 
     def test_no_answer_at_all_is_told(self):
         words = report(recording(opening(), interval(Tally(due=3, sent=3, unanswered=3)))).splitlines()[0]
-        assert words == "Passed, with no message answered"
+        assert words == "Done, with no message answered"
 
     def test_nothing_opened(self):
         text = report(recording(opening(0, failed=100, faults=Counter({"connect-refused": 100}))))
@@ -340,7 +340,7 @@ class TestGenerator:
 
     def test_the_limit_comes_before_the_numbers(self):
         lines = report(recording(opening(), busy(0.99))).splitlines()
-        assert lines[0] == "Passed, with the generator at its limit"
+        assert lines[0] == "Done, with the generator at its limit"
         assert lines[4].startswith("generator     99 % of a core")
         assert lines[5].startswith("bound         the worker used 99 % of a core")
         assert report(recording(opening(), busy(0.5))).splitlines()[-1].startswith("generator     keeps up")

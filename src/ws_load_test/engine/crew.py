@@ -25,7 +25,6 @@ from ws_load_test.plan import OpenLoad
 from ws_load_test.units import show_duration
 
 if TYPE_CHECKING:
-    from ws_load_test.engine.dial import Timings
     from ws_load_test.engine.outfit import LoadConnection
     from ws_load_test.engine.session import Session
     from ws_load_test.pace import Share
@@ -65,7 +64,7 @@ class Crew:
         self.comeback = Comeback(self)
         self.aside = Aside(self, on_schedule=on_schedule) if plan.unkind is not None else None
         """The owner of the unkind connections, where there are any."""
-        self._ills = plan.unkind.among(plan.connections) if plan.unkind is not None else {}
+        self._manners = plan.unkind.among(plan.connections) if plan.unkind is not None else {}
         self._dialler = Dialler(plan)
         self._dials = asyncio.Semaphore(DIALS_AT_ONCE)
         self._resolved: set[str] = set()
@@ -157,8 +156,8 @@ class Crew:
 
     async def _dial(self, number: int) -> bool:
         """Dials a session, which takes a place among the dials that may be under way; introduces it, and begins."""
-        ill = self._ills.get(number)
-        connection = self.outfit.connection(self.aside or self if ill else self, number, mute=ill == "mute")
+        manner = self._manners.get(number)
+        connection = self.outfit.connection(self.aside or self if manner else self, number, mute=manner == "mute")
         self._dialling += 1
         # What a run that is over calls off itself has neither opened nor failed.
         called_off = opened = False
@@ -184,20 +183,9 @@ class Crew:
             self.tally.attempted += 1
             self.tally.called_off += called_off
             self.tally.failed += not (opened or called_off)
-        self._note(timings)
+        timings.record_in(self.tally)
         await self._introduced(connection)
         return self._begin(connection)
-
-    def _note(self, timings: Timings) -> None:
-        tally = self.tally
-        tally.connect_time_ns.record(timings.total_ns)
-        tally.tcp_time_ns.record(timings.tcp_ns)
-        if timings.proxy_ns is not None:
-            tally.proxy_time_ns.record(timings.proxy_ns)
-        if timings.tls_ns is not None:
-            tally.tls_time_ns.record(timings.tls_ns)
-            tally.tls_resumed += timings.tls_resumed
-        tally.upgrade_time_ns.record(timings.upgrade_ns)
 
     async def _introduced(self, connection: LoadConnection) -> None:
         """Waits until what comes before the load has been said, for as long as a reply may take."""
@@ -217,10 +205,10 @@ class Crew:
         if connection.closing:
             self._close(connection)
             return False
-        ill, unkind = self._ills.get(connection.number), self.plan.unkind
-        if ill == "deaf":
+        manner, unkind = self._manners.get(connection.number), self.plan.unkind
+        if manner == "deaf":
             connection.stop_reading()
-        elif ill == "slow" and unkind is not None:
+        elif manner == "slow" and unkind is not None:
             SlowReader(connection, unkind.slow_bytes_per_s, secure=self.plan.target.secure)
         if self.loading:
             self.load.join(cast("Any", connection))

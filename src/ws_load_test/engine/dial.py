@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.deflate import Deflate
     from ws_load_test.engine.request import Fill, Request
     from ws_load_test.engine.session import Session
+    from ws_load_test.measure.tally import Tally
     from ws_load_test.engine.upgrade import TakeOver
     from ws_load_test.plan import Plan
 
@@ -52,6 +53,17 @@ class Timings:
     """All of it: the lookup of a name that no connection had needed before, waiting, and redirects included."""
     tls_resumed: bool
     """The handshake took up an earlier session (RFC 8446, section 2.2)."""
+
+    def record_in(self, tally: Tally) -> None:
+        """Records them in the histograms of a tally."""
+        tally.connect_time_ns.record(self.total_ns)
+        tally.tcp_time_ns.record(self.tcp_ns)
+        if self.proxy_ns is not None:
+            tally.proxy_time_ns.record(self.proxy_ns)
+        if self.tls_ns is not None:
+            tally.tls_time_ns.record(self.tls_ns)
+            tally.tls_resumed += self.tls_resumed
+        tally.upgrade_time_ns.record(self.upgrade_ns)
 
 
 class Dialler:

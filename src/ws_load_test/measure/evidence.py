@@ -14,7 +14,7 @@ from ws_load_test.match import Matching
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ws_load_test.conduct import Ill
+    from ws_load_test.conduct import Manner
     from ws_load_test.measure.digest import Digest, Stretch
     from ws_load_test.measure.recording import Recording
     from ws_load_test.measure.tally import Tally
@@ -23,7 +23,7 @@ FEWEST_STRETCHES = 4
 """Intervals it takes to tell what lasts from a hiccup."""
 
 
-ILLS: tuple[Ill, ...] = ("slow", "deaf", "mute")
+MANNERS: tuple[Manner, ...] = ("slow", "deaf", "mute")
 """The kinds of unkind connections."""
 
 
@@ -94,6 +94,20 @@ class Evidence:
         return found[0] if found and all(one == found[0] for one in found) else None
 
     @property
+    def overlaps(self) -> bool:
+        """Whether a connection may have sent another message before the reply to the last one came."""
+        return any(load.get("kind") != "closed" or load.get("in_flight", 1) > 1 for load in self.loads)
+
+    @property
+    def reshapes(self) -> bool:
+        """Whether connections came and went as the plan asked."""
+        return any(
+            recording.header.plan.get(room)
+            for recording in self.recordings
+            for room in ("connection_shape", "lifetime_ns", "storm")
+        )
+
+    @property
     def surplus_under_load(self) -> int:
         """Surplus replies since the load began: those before it can have been taken for no reply."""
         return sum(
@@ -146,7 +160,7 @@ def awaits_nothing(recordings: Sequence[Recording]) -> bool:
     return all(one is not None and one.rule == "none" for one in found)
 
 
-def unkind_kinds(plan: Mapping[str, Any]) -> dict[Ill, int]:
+def unkind_kinds(plan: Mapping[str, Any]) -> dict[Manner, int]:
     """Returns how many connections of a plan behave badly, by kind; empty where none does, or nobody can tell."""
     connections = plan.get("connections", 1)
     try:
@@ -156,7 +170,7 @@ def unkind_kinds(plan: Mapping[str, Any]) -> dict[Ill, int]:
     if unkind is None or not isinstance(connections, int):
         return {}
     found = list(unkind.among(connections).values())
-    return {kind: found.count(kind) for kind in ILLS if kind in found}
+    return {kind: found.count(kind) for kind in MANNERS if kind in found}
 
 
 def percent(part: float) -> str:

@@ -57,6 +57,12 @@ def _pairing(evidence: Evidence) -> Iterator[Reason]:
         yield from _pairing_by_id(evidence, matching)
     elif matching.rule == "order" and evidence.tally.surplus:
         yield _pairing_in_order(evidence)
+    elif (
+        matching.rule == "order"
+        and evidence.tally.faults["reply-timeout"]
+        and (evidence.overlaps or evidence.tally.skipped)
+    ):
+        yield _pairing_with_gaps(evidence, matching)
 
 
 def _pairing_in_order(evidence: Evidence) -> Reason:
@@ -79,6 +85,20 @@ def _pairing_in_order(evidence: Evidence) -> Reason:
     )
     if greets:
         text += f"; that is {for_each} for each session: if these are greetings, --skip-first {for_each} is enough"
+    return Reason(ReasonKind.PAIRING, text, binding=False)
+
+
+def _pairing_with_gaps(evidence: Evidence, matching: Matching) -> Reason:
+    """A reply that is lost, and not just late, leaves its place to the next one."""
+    given_up = evidence.tally.faults["reply-timeout"]
+    text = (
+        f"{show_count(given_up)} session{'s were' if given_up > 1 else ' was'} given up for want of a reply, and"
+        " replies are paired in order: if one was lost, each later one of its session was taken for the one before it,"
+        " and the times of these are too long; tell replies by their id with --match json:PATH, --match regex:PATTERN"
+        " or --match echo"
+    )
+    if evidence.tally.skipped:
+        text += f"; or is --skip-first {matching.skip_first} more than there are greetings, so that it took replies?"
     return Reason(ReasonKind.PAIRING, text, binding=False)
 
 
@@ -117,6 +137,8 @@ def _rate(evidence: Evidence, *, late: bool) -> Iterator[Reason]:
         causes.append("too few replies came to make room for them under --max-in-flight")
     if tally.lost or tally.failed:
         causes.append("connections had failed or were lost")
+    elif evidence.reshapes:
+        causes.append("no connection of their worker was open at their time")
     many = f"{show_count(missing)} of the {show_count(tally.due)} messages that were due"
     why = " and ".join(causes) or "the run ended before they had left"
     text = (

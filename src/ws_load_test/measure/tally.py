@@ -30,6 +30,8 @@ class Tally:
     """Sessions whose upgrade succeeded."""
     failed: int = 0
     """Sessions that were dialled and never opened."""
+    called_off: int = 0
+    """Sessions that were being dialled when the run ended, or was interrupted."""
     lost: int = 0
     """Sessions that were open and ended before the run wanted them to."""
     reopened: int = 0
@@ -136,7 +138,7 @@ class Tally:
     """From the moment of the storm to the reopening of each session that it cut off."""
 
     unkind: Tally | None = None
-    """What the unkind connections (slow, deaf, mute) came to, which is in no other count."""
+    """What the unkind connections (slow, deaf, mute) came to once they were open, which is in no other count."""
 
     def merge(self, other: Tally) -> None:
         """Adds another tally to this one, exactly."""

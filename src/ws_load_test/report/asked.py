@@ -151,6 +151,7 @@ def _checks(plan: Plan) -> dict[str, tuple[object, ...]]:
 
 _IF_ANY: dict[str, Callable[[Plan], str]] = {
     "replies": _matching,
+    "address": lambda plan: clean(plan.target.unix_socket or ", ".join(plan.target.addresses)),
     "proxy": lambda plan: clean(plan.target.proxy or ""),
 }
 """Rows that only some plans have."""
@@ -166,8 +167,11 @@ def _throughput(plan: Plan) -> str:
 
 def _achieved_connections(connections: dict[str, Any]) -> str:
     # A run that was killed while it dialled knows nothing of the rest.
-    waiting = connections["attempted"] - connections["opened"] - connections["failed"]
+    known = sum(connections[word] for word in ("opened", "failed", "called_off"))
+    waiting = connections["attempted"] - known
     parts = [f"{show_count(connections[word])} {word}" for word in ("opened", "failed", "lost")]
+    if connections["called_off"]:
+        parts.append(f"{show_count(connections['called_off'])} called off")
     again = connections["reopened"] + connections["renewed"]
     if again:
         parts[0] += f" ({show_count(again)} again)"

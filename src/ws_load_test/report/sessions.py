@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from ws_load_test.measure.evidence import ILLS, both
+from ws_load_test.measure.evidence import MANNERS, both
 from ws_load_test.report.letters import clean
 from ws_load_test.report.lines import LABEL, count_of, sentence, spread_of, wrapped
 from ws_load_test.report.words import close_code_name, fault_phrase
@@ -90,8 +90,9 @@ def unkind(summary: dict[str, Any]) -> list[Text]:
     if aside is None:
         return []
     connections, messages, times = aside["connections"], aside["messages"], aside["response_time_ns"]
-    kinds = [f"{show_count(connections[kind])} {kind}" for kind in ILLS if connections[kind]]
-    who = f"{both(kinds)} connections" if kinds else "connections of unknown number"
+    kinds = [f"{show_count(connections[kind])} {kind}" for kind in MANNERS if connections[kind]]
+    many = sum(connections[kind] for kind in MANNERS) != 1
+    who = f"{both(kinds)} connection{'s' * many}" if kinds else "connections of unknown number"
     where = "their opening counts above like any other's, their messages and endings nowhere but here"
     lines = wrapped("unkind", f"{who}: {where}")
     words = [f"{count_of(messages['sent'], 'message')} sent"]

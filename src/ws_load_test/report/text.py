@@ -13,6 +13,7 @@ from ws_load_test.measure.evidence import Reason, ReasonKind, awaits_nothing
 from ws_load_test.measure.health import judge
 from ws_load_test.measure.lacks import FEW, PERCENTILES, few_beyond
 from ws_load_test.report.asked import asked_and_achieved
+from ws_load_test.report.checks import checks, stopped_by
 from ws_load_test.report.generator import generator
 from ws_load_test.report.letters import clean, writable
 from ws_load_test.report.lines import NOTHING, WIDTH, beside, count_of, hanging, pairs, sentence, spread_of, wrapped
@@ -99,16 +100,12 @@ def _heading(
     facts = [clean(summary["tool"]), f"started {started:%Y-%m-%d %H:%M:%S %Z}"]
     if len(recordings) > 1:
         facts.append(f"{len(recordings)} recordings together")
-    lines = [
+    return [
         *(Text(line, style=f"bold {style}") for line in textwrap.wrap(words, WIDTH)),
         Text(clean(summary["target"])),
         Text(", ".join(facts), style="dim"),
+        *checks(summary),
     ]
-    for check in summary["verdict"]["checks"]:
-        passed = check["passed"]
-        verdict = "passed" if passed else "failed"
-        lines.append(Text(f"  {verdict}  {clean(str(check['check']))}", style="green" if passed else "red"))
-    return lines
 
 
 def _verdict(recordings: Sequence[Recording], summary: dict[str, Any], doubts: str) -> tuple[str, str]:
@@ -123,8 +120,11 @@ def _verdict(recordings: Sequence[Recording], summary: dict[str, Any], doubts: s
     if not summary["connections"]["opened"]:
         return "Could not open a single connection", "red"
     if not summary["verdict"]["passed"]:
-        return "A threshold failed", "red"
-    return (f"Passed, with {doubts}", "yellow") if doubts else ("Passed", "green")
+        stopped = " and ".join(stopped_by(summary))
+        failed = sum(not check["passed"] for check in summary["verdict"]["checks"])
+        words = "A threshold failed" if failed == 1 else f"{show_count(failed)} thresholds failed"
+        return f"Stopped early, because {stopped}" if stopped else words, "red"
+    return (f"Done, with {doubts}", "yellow") if doubts else ("Passed", "green")
 
 
 def _doubts(summary: dict[str, Any], doubted: Sequence[Reason], *, awaited: bool) -> str:
