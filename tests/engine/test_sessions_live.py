@@ -226,3 +226,71 @@ def test_a_secret_that_the_server_repeats_stays_one(tmp_path):
     assert "no such token" in written
     assert "t0psecret" not in written
     assert "h3ader" not in written
+
+
+def test_who_cannot_be_opened_before_the_load_is_dialled_again_from_its_start():
+    tried = []
+
+    async def the_second_time(peer):
+        tried.append(None)
+        await (behaviours.rejects(503) if len(tried) <= 2 else behaviours.echoes)(peer)
+
+    with FaultyServer(the_second_time) as server:
+        plan = Plan.of(server.url, connections=4, messages=400, reconnect="now", workers=2)
+        summary = run(plan).summary
+    assert summary["faults"] == {"upgrade-rejected:503": 2}
+    assert (summary["connections"]["opened"], summary["connections"]["reopened"]) == (4, 2)
+    assert summary["messages"]["answered"] == 400
+    assert in_balance(summary)
+
+
+def test_a_target_that_hangs_up_at_once_is_not_dialled_ever_faster():
+    with FaultyServer(behaviours.closes_after(0, 1013)) as server:
+        plan = Plan.of(server.url, connections=2, rate=20, duration="1s", reconnect="100ms", workers=1)
+        summary = run(plan).summary
+    assert server.seen.accepted <= 2 + 2 * 11
+    assert in_balance(summary)
+
+
+def test_a_number_of_messages_ends_although_nobody_comes_back():
+    with FaultyServer(behaviours.closes_after(3, 1001)) as server:
+        summary = run(Plan.of(server.url, messages=100, lifetime="10s", workers=1)).summary
+    assert summary["messages"]["due"] == 100
+    assert in_balance(summary)
+
+
+def test_the_end_of_a_connection_that_is_read_slowly_is_noticed():
+    with FaultyServer(behaviours.vanishes_after(3)) as server:
+        plan = Plan.of(server.url, connections=2, rate=40, duration="1s", slow="50%:100kB/s", workers=1)
+        result = run(plan)
+    unkind = total(result).unkind
+    assert unkind is not None
+    assert unkind.lost == 1
+    assert result.summary["connections"]["lost"] == 1
+
+
+def test_a_target_that_reads_nothing_more_does_not_fill_the_memory():
+    with FaultyServer(behaviours.deaf) as server:
+        plan = Plan.of(server.url, rate=400, duration="1500ms", size="60kB", match="echo", timeout="400ms", workers=1)
+        summary = run(plan).summary
+    assert summary["messages"]["dropped"] > 100
+    assert summary["connections"]["lost"] == 1
+    assert "reply-timeout" in summary["faults"]
+    assert in_balance(summary)
+
+
+def test_a_number_of_messages_ends_although_nobody_is_ever_let_in():
+    with FaultyServer(behaviours.echoes) as server:
+        plan = Plan.of(
+            server.url,
+            messages=10,
+            reconnect="now",
+            first_message="let me in",
+            expect_first="contains:welcome",
+            connect_timeout="200ms",
+            workers=1,
+        )
+        summary = run(plan).summary
+    assert summary["messages"]["dropped"] == 10
+    assert set(summary["faults"]) == {"mismatch:first-reply"}
+    assert in_balance(summary)

@@ -33,6 +33,8 @@ class Comeback:
         """When the sessions were cut off that are not back yet."""
         self._last_open_ns = 0
         """When a session last carried the load."""
+        self._starting = self.active
+        """Whether those that are missing from the start are still to be called."""
         self._coming: set[int] = set()
         """The numbers of the connections that are being brought back."""
         self._lifetimes: dict[LoadConnection, asyncio.TimerHandle] = {}
@@ -40,18 +42,21 @@ class Comeback:
     @property
     def pending(self) -> bool:
         """Whether a session is being brought back."""
-        return bool(self._coming)
+        return self._starting or bool(self._coming)
 
     async def run(self, measured_from_ns: int) -> None:
         """Brings sessions back until it is cancelled."""
         if not self.active:
             return
+        self._last_open_ns = monotonic_ns()
         try:
             async with asyncio.TaskGroup() as self._group:
                 for connection in self._crew.ready():
                     self.begun(connection, first=True)
                 if self._plan.reconnect.policy != "none":
                     self._call_the_missing()
+                self._starting = False
+                self._crew.check_deserted()
                 storm = self._plan.storm
                 if storm is not None:
                     await asyncio.sleep(max(0, measured_from_ns + storm.at_ns - monotonic_ns()) / NS_PER_S)
@@ -146,4 +151,5 @@ class Comeback:
     def _is_hopeless(self) -> bool:
         """Whether a run that only its messages end would never end, because nobody can be reached any more."""
         waited_ns = monotonic_ns() - self._last_open_ns
-        return self._plan.messages is not None and not self._crew.open and waited_ns > self._plan.connect_timeout_ns
+        late = self._plan.messages is not None and waited_ns > self._plan.connect_timeout_ns
+        return late and not self._crew.has_ready

@@ -119,7 +119,12 @@ class Crew:
 
     def ready(self) -> list[LoadConnection]:
         """The connections on which the load may begin."""
-        return [one for one in self.connections if not one.closing and not _waits(one)]
+        return [one for one in self.connections if _is_ready(one)]
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether the load may begin, or has begun, on any connection."""
+        return any(map(_is_ready, self.connections))
 
     # --- Opening ----------------------------------------------------------------------------------------------------
 
@@ -342,6 +347,10 @@ class Crew:
         if fault is not None and connection.owner is self:
             self._example(fault, connection.number)
         self.comeback.ended(connection, lost=fault is not None)
+        self.check_deserted()
+
+    def check_deserted(self) -> None:
+        """Ends the load where nobody is connected, and nobody will be."""
         if not self.open and self.loading and not self.goes_on_alone:
             self.finished.set()
 
@@ -387,5 +396,5 @@ class Crew:
             self._examples[fault.key] = self.outfit.hide(fault.text, number)
 
 
-def _waits(connection: LoadConnection) -> bool:
-    return connection.introduction is not None and connection.introduction.waits
+def _is_ready(connection: LoadConnection) -> bool:
+    return not connection.closing and (connection.introduction is None or not connection.introduction.waits)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ws_load_test.engine.deflate import Deflate
     from ws_load_test.engine.request import Fill, Request
     from ws_load_test.engine.session import Session
-    from ws_load_test.measure.tally import Tally
     from ws_load_test.engine.upgrade import TakeOver
+    from ws_load_test.measure.tally import Tally
     from ws_load_test.plan import Plan
 
 _TIMED_OUT = {
