@@ -22,8 +22,9 @@ from ws_load_test.errors import ExitCode, OutputError
 from ws_load_test.fleet.host import facts, prepare
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.measure.digest import Digest, Gathering, digest
-from ws_load_test.measure.recording import Header, Interval, Recording, RecordingWriter, Trailer
+from ws_load_test.measure.recording import Aborted, Header, Interval, Recording, RecordingWriter, Trailer
 from ws_load_test.measure.summary import exit_code, summarise
+from ws_load_test.measure.verdict import Watch
 
 if TYPE_CHECKING:
     import os
@@ -107,6 +108,8 @@ class Run:
         self._on_interval = on_interval
         self._intervals: list[Interval] = []
         self._gathering = Gathering()
+        self._watch: Watch | None = None
+        self._aborted: tuple[Aborted, ...] = ()
         self._output_error: OutputError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer = None if output is None else RecordingWriter(output)
@@ -123,6 +126,7 @@ class Run:
             host=facts(),
             workers=self.plan.workers,
         )
+        self._watch = Watch.of(self.plan, Recording(header, ()))
         with contextlib.ExitStack() as closing:
             if self._writer is not None:
                 closing.callback(self._keep_writing, self._writer.close)
@@ -140,7 +144,13 @@ class Run:
         intervals, lost = tuple(self._intervals), tuple(fleet.conductor.lost)
 
         def trailer(summary: dict[str, Any]) -> Trailer:
-            return Trailer(ended_at=_now(), interrupted=fleet.interrupted, lost_workers=lost, summary=summary)
+            return Trailer(
+                ended_at=_now(),
+                interrupted=fleet.interrupted,
+                lost_workers=lost,
+                aborted=self._aborted or msgspec.UNSET,
+                summary=summary,
+            )
 
         unfinished = [Recording(header, intervals, trailer({}))]
         self.digest = digest(unfinished, [self._gathering])
@@ -160,6 +170,18 @@ class Run:
             self._keep_writing(self._writer.write_interval, interval)
         if self._on_interval is not None:
             self._on_interval(interval)
+        self._abort_if(interval)
+
+    def _abort_if(self, interval: Interval) -> None:
+        """Ends the run in order when it is over for a condition of its plan."""
+        fleet = self.fleet
+        if self._watch is None or fleet is None or self._aborted or fleet.interrupted:
+            return
+        self._aborted = self._watch.take(interval, self._gathering.tally)
+        if self._aborted:
+            fleet.stop()
+            # The plan itself wanted that; whoever interrupts what is left of the run still does.
+            fleet.interrupted = False
 
     def _keep_writing(self, write: Callable[..., None], *arguments: Any) -> None:
         """A recording that fails must not end the run that it records."""

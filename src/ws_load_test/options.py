@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ws_load_test import conduct_options, match_options, message_options, readers, target_options
+import msgspec
+
+from ws_load_test import conduct_options, match_options, message_options, readers, target_options, verdict_options
 from ws_load_test.conduct_options import read_reconnect, read_unkind
 from ws_load_test.errors import PlanError, Problem, UsageError, option_name
 from ws_load_test.match_options import read_matching
@@ -22,6 +24,7 @@ from ws_load_test.pace import Shape
 from ws_load_test.plan import ClosedLoad, OpenLoad, default_workers
 from ws_load_test.target_options import read_target
 from ws_load_test.units import LONGEST_NS
+from ws_load_test.verdict_options import read_verdict, verdict_doubts
 
 if TYPE_CHECKING:
     from ws_load_test.plan import Plan
@@ -37,6 +40,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     **message_options.READERS,
     **match_options.READERS,
     **conduct_options.READERS,
+    **verdict_options.READERS,
     "bind": readers.addresses,
     "connections": readers.at_least_one,
     "connection_stages": readers.connection_stages,
@@ -76,7 +80,6 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("connection_stages", "connect_rate", "both say how connections open"),
     ("connection_stages", "rate_per_connection", "the number of connections changes; give the whole --rate"),
     ("connection_stages", "warmup", "connections come and go from the first moment on"),
-    ("user", "bearer", "both say who we are"),
     ("feed_order", "size", "generated contents take nothing from a feed"),
     ("ping", "keepalive", "both send pings, and a pong would answer either"),
 )
@@ -110,6 +113,7 @@ def read_plan(plan_type: type[P], options: Mapping[str, Any]) -> P:
     unkind = read_unkind(values, connections, problems)
     reconnect = read_reconnect(values, problems)
     first_messages = read_first_messages(values, problems)
+    verdict = read_verdict(values, problems)
     in_flight = get("in_flight", 1)
     if in_flight * max(message.most_bytes, 64) > LARGEST_IN_FLIGHT_BYTES:
         problems.append(
@@ -128,7 +132,7 @@ def read_plan(plan_type: type[P], options: Mapping[str, Any]) -> P:
         if name in values
     }
     duration_ns = _duration_ns(values)
-    return plan_type(
+    plan = plan_type(
         target=target,
         connections=connections,
         load=_read_load(values, connections, duration_ns),
@@ -146,7 +150,9 @@ def read_plan(plan_type: type[P], options: Mapping[str, Any]) -> P:
         doubts=doubts(message, values),
         workers=min(get("workers") or default_workers(connections), connections),
         **given,
+        **verdict,
     )
+    return msgspec.structs.replace(plan, doubts=plan.doubts + verdict_doubts(plan))
 
 
 def _is_given(value: Any) -> bool:

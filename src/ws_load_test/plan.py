@@ -74,6 +74,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unkind: Unkind | None = None
     bind: tuple[str, ...] = ()
     """Source addresses, taken in turn; empty: what the system chooses."""
+    fail_if: tuple[str, ...] = ()
+    """Conditions that must not hold when the run is over; `verdict_options` has their grammar."""
+    abort_if: tuple[str, ...] = ()
+    """The same, and the run is stopped when one of them holds."""
+    abort_after_ns: int = 5 * 10**9
+    """How long must have been measured before `abort_if` is looked at."""
     workers: int = 1
     doubts: tuple[str, ...] = ()
     """What is allowed and yet perhaps not meant, a sentence for each."""
@@ -138,7 +144,13 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             lines.append(("keep-alive", f"a ping on each connection every {show_duration(self.keepalive_ns)}"))
         if self.bind:
             lines.append(("bind", f"{self.bind[0]} and {len(self.bind) - 1} more" if self.bind[1:] else self.bind[0]))
-        return [*self.target.describe(), *lines, *self._describe_sessions()]
+        return [*self.target.describe(), *lines, *self._describe_sessions(), *self._describe_verdict()]
+
+    def _describe_verdict(self) -> list[tuple[str, str]]:
+        lines = [("fails if", " or ".join(self.fail_if))] if self.fail_if else []
+        if self.abort_if:
+            lines.append(("aborts if", f"{' or '.join(self.abort_if)}, after {show_duration(self.abort_after_ns)}"))
+        return lines
 
     def _describe_sessions(self) -> list[tuple[str, str]]:
         lines = []

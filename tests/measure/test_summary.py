@@ -148,7 +148,8 @@ class TestOneRecording:
                     "4 messages came too many (7 for the 4 sent), and replies are paired in order: pushes were probably"
                     " taken for replies, so the pairing is not to be trusted, and every response time may be wrong;"
                     " tell replies by their id with --match json:PATH, --match regex:PATTERN or --match echo, or say"
-                    " what a push is with --ignore CHECK; that is 2 for each session: if these are greetings, --skip-first 2 is enough"
+                    " what a push is with --ignore CHECK; that is 2 for each session: if these are greetings,"
+                    " --skip-first 2 is enough"
                 ),
                 "the percentiles lack 1 unanswered message: read the highest ones as lower bounds",
                 "all percentiles rest on fewer than 10 of 3 answers, so chance decides: run longer",

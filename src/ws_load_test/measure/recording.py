@@ -135,13 +135,26 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         return Tally.from_record(self.record)
 
 
+class Aborted(msgspec.Struct, frozen=True):
+    """A condition that was met while the run went, and for which it was stopped."""
+
+    condition: str
+    value: float | int
+    """What was found: ns, bytes, a count, a share of 1 or events a second, as the condition has it."""
+    at_ns: int
+    """When it was found, from the start of the run."""
+
+
 class Trailer(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="trailer"):
     """How the run ended."""
 
     ended_at: str
     """ISO 8601 with a time zone."""
     interrupted: bool
+    """Whether somebody stopped it; a run that its own conditions stopped is not interrupted."""
     lost_workers: tuple[LostWorker, ...] = ()
+    aborted: tuple[Aborted, ...] | msgspec.UnsetType = msgspec.UNSET
+    """The conditions that stopped it; not there where it went to its end."""
     summary: dict[str, Any]
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test.errors import ExitCode
 from ws_load_test.measure.digest import digest
-from ws_load_test.measure.evidence import ILLS, unkind_kinds
+from ws_load_test.measure.evidence import MANNERS, unkind_kinds
 from ws_load_test.measure.health import judge
+from ws_load_test.measure.verdict import check_all
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -23,10 +24,13 @@ SCHEMA = 1
 """The version of the summary's shape."""
 
 
-def summarise(recordings: Sequence[Recording], digested: Digest | None = None) -> dict[str, Any]:
+def summarise(
+    recordings: Sequence[Recording], digested: Digest | None = None, fail_if: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Returns the summary of one recording, or of several as if they were one run.
 
-    `digested` is the recordings' digest, where there is one already.
+    `digested` is the recordings' digest, where there is one already; `fail_if` are conditions to judge them by in the
+    place of their own.
 
     Counts and histograms of several recordings add up. Their time is the union of their measured times:
     recordings of machines that ran together share it, repeats add theirs.
@@ -44,6 +48,8 @@ def summarise(recordings: Sequence[Recording], digested: Digest | None = None) -
     interrupted = any(recording.trailer is None or recording.trailer.interrupted for recording in recordings)
     lost = any(recording.trailer is not None and recording.trailer.lost_workers for recording in recordings)
     headers = [recording.header for recording in recordings]
+    checks = check_all(recordings, digested, duration_ns, fail_if)
+    passed = all(check["passed"] for check in checks)
     return {
         "schema": SCHEMA,
         "tool": _joined(header.tool for header in headers),
@@ -67,7 +73,7 @@ def summarise(recordings: Sequence[Recording], digested: Digest | None = None) -
         "warnings": [reason.text for reason in reasons if not reason.binding],
         "generator": _generator(recordings, digested, reasons),
         # Not when interrupted: half a run proves nothing, and so `passed` says the same as exit code 0.
-        "verdict": {"passed": tally.opened > 0 and not lost and not interrupted, "checks": []},
+        "verdict": {"passed": passed and tally.opened > 0 and not lost and not interrupted, "checks": checks},
     }
 
 
@@ -121,6 +127,7 @@ def _counts(tally: Tally) -> dict[str, Any]:
             "attempted": tally.attempted,
             "opened": tally.opened,
             "failed": tally.failed,
+            "called_off": tally.called_off,
             "lost": tally.lost,
             "reopened": tally.reopened,
             "renewed": tally.renewed,
@@ -194,7 +201,7 @@ def _unkind(recordings: Sequence[Recording], tally: Tally | None) -> dict[str, A
     kinds = [unkind_kinds(recording.header.plan) for recording in recordings]
     return {
         "connections": {
-            **{kind: sum(counts.get(kind, 0) for counts in kinds) for kind in ILLS},
+            **{kind: sum(counts.get(kind, 0) for counts in kinds) for kind in MANNERS},
             "lost": tally.lost,
             "closed": _ranked(tally.closed),
         },
