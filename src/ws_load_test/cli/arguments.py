@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from ws_load_test import __version__
 from ws_load_test.cli import PROGRAM
@@ -18,10 +18,28 @@ from ws_load_test.errors import ExitCode, UsageError
 
 Text = str | None
 Flag = bool | None
+# Not every name with a hyphen is an option: a hyphen alone is standard output.
+_File = Annotated[Text, Parameter(allow_leading_hyphen=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Exports:
+    """The files that a run and `report` write for other programs; None where it was not given."""
+
+    hdr: _File = None
+    hgrm: _File = None
+    csv: _File = None
+    junit: _File = None
+    markdown: _File = None
+    openmetrics: _File = None
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Exports):
     """Every option of a run; None where it was not given."""
 
     header: Annotated[list[str] | None, Parameter(name=["--header", "-H"], consume_multiple=False)] = None
@@ -88,6 +106,10 @@ class Options:
     deaf: Text = None
     mute: Text = None
 
+    fail_if: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    abort_if: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    abort_after: Text = None
+
     timeout: Text = None
     connect_timeout: Text = None
     workers: Annotated[Text, Parameter(name=["--workers", "-w"])] = None
@@ -102,12 +124,9 @@ class Options:
     dry_run: Flag = None
     strict: Flag = None
 
-    def given(self) -> dict[str, Any]:
-        """The options that were given."""
-        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
-
 
 _Options = Annotated[Options | None, Parameter(name="*")]
+_Exports = Annotated[Exports | None, Parameter(name="*")]
 
 app = App(
     name=PROGRAM,
@@ -155,11 +174,18 @@ def echo(
 
 
 @app.command
-def report(*recordings: str, json: bool = False, strict: bool = False) -> int:
+def report(
+    *recordings: str,
+    json: bool = False,
+    strict: bool = False,
+    fail_if: Annotated[list[str] | None, Parameter(consume_multiple=False, negative=())] = None,
+    exports: _Exports = None,
+) -> int:
     """Prints the report of recordings."""
     from ws_load_test.cli.run import report
 
-    return report(recordings, as_json=json, strict=strict)
+    wanted = (exports or Exports()).given()
+    return report(recordings, as_json=json, strict=strict, fail_if=fail_if or (), wanted=wanted)
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -172,5 +198,18 @@ def dispatch(arguments: list[str]) -> int:
         return int(
             app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or ExitCode.PASSED
         )
+    except UnusedCliTokensError as error:
+        # Not repeated: what has no place here may be an address with a password.
+        count = len(error.unused_tokens or ())
+        what = "a value that has" if count == 1 else f"{count} values that have"
+        raise UsageError(
+            f"the command line ends with {what} no place there; write options as --name VALUE, and a URL only once "
+            f"or several in a row ({PROGRAM} --help lists the options)"
+        ) from None
     except CycloptsError as error:
-        raise UsageError(f"{' '.join(str(error).split())} ({PROGRAM} --help lists the options)") from None
+        text = str(error)
+        for argument in arguments:
+            # The value of an option that there is none of may be a secret.
+            if argument.startswith("-"):
+                text = text.replace(argument, argument.partition("=")[0])
+        raise UsageError(f"{' '.join(text.split())} ({PROGRAM} --help lists the options)") from None

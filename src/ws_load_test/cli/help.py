@@ -48,7 +48,7 @@ Load
       --seed N                        of poisson; printed with the plan, so that a run can be repeated
       --max-in-flight N               on a schedule: hold messages back while N wait on their connection, and
                                       drop those that wait longer than --timeout
-  -d, --duration TIME                 how long to send: 10s, 500ms, 2m (10s)
+  -d, --duration TIME                 how long to send: 10s, 500ms, 2m; a bare number is seconds (10s)
   -n, --messages N                    how many messages in all, instead of a duration
       --warmup TIME                   send this long before anything counts (0s)
       --connect-rate RATE             open this many connections a second: 500, 2k/s, 90/m
@@ -80,15 +80,23 @@ Replies
       --expect CHECK                  a reply that does not satisfy this is a fault; repeatable
       --expect-first CHECK            a first reply that does not satisfy this is a fault, and ends the session
       --strict-protocol               check that texts are UTF-8, too
-  A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is there).
+  A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is there). A PATH is made of names and
+  places: id, data.items[0].id
 
 Sessions
       --reconnect POLICY              dial lost sessions again: none, now, a delay such as 1s, or exponential,
-                                      exponential:100ms..30s (none)
+                                      exponential:100ms..30s (none; with --storm, now)
       --lifetime TIME                 close each session after this time, and open another in its place
       --storm SHARE@TIME              cut off this share of the connections at once, and see how all come back
       --slow SHARE:SPEED              let this share of the connections read slowly: 5%:1kB/s
       --deaf SHARE, --mute SHARE      let them stop reading, or answer no ping; measured are the others
+
+Verdict
+      --fail-if "CONDITION"           the run has failed (exit code 1) if this holds at its end; repeatable
+      --abort-if "CONDITION"          the same, and the run is stopped as soon as it holds; repeatable
+      --abort-after TIME              measure this long before --abort-if is looked at (5s)
+  A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s", "errors > 0.1%", "unanswered > 0",
+  "faults.reset > 0", "rate < 9500"; "any p99 > 80ms" is judged on each second by itself. docs/verdict.md has them all.
 
 Limits
       --timeout TIME                  how long a reply may take (10s)
@@ -97,6 +105,11 @@ Limits
 
 Results
   -o, --output FILE                   write a recording, which `report` reads
+      --hdr FILE, --hgrm FILE         write an interval log, or the percentiles, as HdrHistogram's tools read them
+      --csv FILE                      write a row for each second
+      --junit FILE                    write the run and its thresholds as test cases
+      --markdown FILE                 write a short report; to $GITHUB_STEP_SUMMARY it is added
+      --openmetrics FILE              write counters and histograms; - as FILE is standard output, here and above
       --json                          print the summary as JSON instead of the report
   -q, --quiet                         print neither report nor progress
   -v, --verbosity LEVEL               what to tell on standard error: debug, info, warn, error (warn)
@@ -174,10 +187,17 @@ Examples
 REPORT = """\
 ws-load-test report: the report of one recording, or of several merged
 
-  ws-load-test report RECORDING... [--json] [--strict]
+  ws-load-test report RECORDING... [options]
 
-      --json              print the summary as JSON instead
-      --strict            fail when the generator itself was the bottleneck
+      --json                   print the summary as JSON instead
+      --strict                 fail when the generator itself was the bottleneck
+      --fail-if "CONDITION"    judge by this instead of the conditions that were recorded; repeatable
+      --hdr FILE               write an interval log for HdrHistogram's tools; - is standard output, here and below
+      --hgrm FILE              write the percentiles, as HdrHistogram's tools read them
+      --csv FILE               write a row for each second
+      --junit FILE             write the run and its thresholds as test cases
+      --markdown FILE          write a short report; to $GITHUB_STEP_SUMMARY it is added
+      --openmetrics FILE       write counters and histograms
 
 Merging is exact: counts are added and histograms merged bucket for bucket, whichever machine made them.
 A recording of a run that was killed can be read as far as it goes.
@@ -185,6 +205,7 @@ A recording of a run that was killed can be read as far as it goes.
 Examples
   ws-load-test report run.jsonl
   ws-load-test report machine-a.jsonl machine-b.jsonl --json
+  ws-load-test report run.jsonl --fail-if "p99 > 50ms" --fail-if "errors > 0.1%"
 """
 
 PAGES = {"": MAIN, "demo": DEMO, "echo": ECHO, "report": REPORT}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,25 +13,37 @@ import msgspec
 
 from ws_load_test.api import Result, Run
 from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError, option_name
-from ws_load_test.measure.digest import digest
+from ws_load_test.measure.digest import Digest, digest
 from ws_load_test.measure.recording import read_recording
 from ws_load_test.measure.summary import exit_code, summarise
 from ws_load_test.options import RIVALS, read_plan, read_plan_file
 from ws_load_test.plan import Plan
+from ws_load_test.verdict_options import read_conditions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rich.console import Console
 
-    from ws_load_test.measure.digest import Digest
     from ws_load_test.measure.recording import Recording
     from ws_load_test.report.progress import ProgressLine
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
-OURS = {"output": str, "json": bool, "quiet": bool, "verbosity": str, "explain": bool, "strict": bool, "dry_run": bool}
+EXPORTS = ("hdr", "hgrm", "csv", "junit", "markdown", "openmetrics")
+"""The formats of `report.exports`, which takes too long to import for asking it."""
+OURS = {
+    "output": str,
+    "json": bool,
+    "quiet": bool,
+    "verbosity": str,
+    "explain": bool,
+    "strict": bool,
+    "dry_run": bool,
+    **dict.fromkeys(EXPORTS, str),
+}
 """Options that say what becomes of a run's results, and the type of their value; the others are the plan's."""
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+_LOGGED = "%(levelname)s: %(message)s"
 _log = logging.getLogger("ws_load_test")
 
 
@@ -42,6 +55,10 @@ def flood(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     if path is not None:
         options = _with_plan_file(path, options)
     ours = _take_ours(options)
+    if ours.get("dry_run") and (files := [name for name in ("output", *EXPORTS) if name in ours]):
+        raise UsageError(
+            f"{option_name(files[0])}: a dry run records nothing; leave it out, or take --json and a file of your own"
+        )
     plan = read_plan(Plan, options)
     if ours.get("explain"):
         _explain(plan)
@@ -58,16 +75,36 @@ def demo(options: dict[str, Any]) -> int:
         return flood(server.url, {**defaults, **options})
 
 
-def report(paths: Sequence[str], *, as_json: bool, strict: bool = False) -> int:
+def report(
+    paths: Sequence[str],
+    *,
+    as_json: bool,
+    strict: bool = False,
+    fail_if: Sequence[str] = (),
+    wanted: Mapping[str, str] | None = None,
+) -> int:
     """``ws-load-test report``."""
     if not paths:
         raise UsageError("report: no recording named; write for example: ws-load-test report run.jsonl")
+    problems: list[Problem] = []
+    conditions = read_conditions("fail_if", tuple(fail_if), problems)
+    wanted = wanted or {}
+    problems += _export_problems(wanted, as_json=as_json, kept={"a recording that is read": paths})
+    if problems:
+        raise PlanError(tuple(problems))
     recordings = [read_recording(path) for path in paths]
+    for place, recording in enumerate(recordings):
+        if recording.header in [other.header for other in recordings[:place]]:
+            raise UsageError(f'report: "{paths[place]}" is a recording that is named twice; it would count double')
     digested = digest(recordings)
-    summary = summarise(recordings, digested)
-    _show(recordings, summary, digested, as_json=as_json)
+    summary = summarise(recordings, digested, conditions or None)
     lost_workers = sum(len(one.trailer.lost_workers) for one in recordings if one.trailer)
-    return exit_code(summary, lost_workers, strict=strict)
+    code = exit_code(summary, lost_workers, strict=strict)
+    logging.basicConfig(format=_LOGGED, stream=sys.stderr)
+    code = _export(wanted, recordings, summary, digested, code)
+    if "-" not in wanted.values():
+        _show(recordings, summary, digested, as_json=as_json)
+    return code
 
 
 def _with_plan_file(path: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -88,9 +125,54 @@ def _take_ours(options: dict[str, Any]) -> dict[str, Any]:
     ]
     if not problems and ours.get("verbosity", "warn") not in _LEVELS:
         problems.append(Problem("--verbosity", f'"{ours["verbosity"]}" is not one of {", ".join(_LEVELS)}'))
+    if not problems:
+        kept = {"the recording": [ours["output"]] if "output" in ours else []}
+        problems += _export_problems(_exports_of(ours), as_json=bool(ours.get("json")), kept=kept)
     if problems:
         raise PlanError(tuple(problems))
     return ours
+
+
+def _exports_of(ours: Mapping[str, Any]) -> dict[str, str]:
+    return {name: ours[name] for name in EXPORTS if name in ours}
+
+
+def _export_problems(
+    wanted: Mapping[str, str], *, as_json: bool, kept: Mapping[str, Sequence[str]]
+) -> Sequence[Problem]:
+    if not wanted:
+        return ()
+    from ws_load_test.report.exports import STDOUT, problems
+
+    return problems({**({"json": STDOUT} if as_json else {}), **wanted}, kept)
+
+
+def _warn_of(wanted: Mapping[str, str]) -> None:
+    """Tells before the run what will surely not be written after it."""
+    if wanted:
+        from ws_load_test.report.exports import foreseen
+
+        for warning in foreseen(wanted):
+            _log.warning("%s; the run goes on without it", warning)
+
+
+def _export(
+    wanted: Mapping[str, str],
+    recordings: Sequence[Recording],
+    summary: dict[str, Any],
+    digested: Digest,
+    code: ExitCode,
+) -> ExitCode:
+    """Writes the files that are wanted; returns the exit code, which tells if one could not be."""
+    if not wanted:
+        return code
+    from ws_load_test.report.exports import Results, export
+
+    results = Results(recordings, summary, digested)
+    errors = export(wanted, results, appended=os.environ.get("GITHUB_STEP_SUMMARY"))
+    for error in errors:
+        _log.error("%s", error)
+    return ExitCode.OUTPUT_FAILED if errors and code == ExitCode.PASSED else code
 
 
 def _explain(plan: Plan) -> None:
@@ -128,16 +210,17 @@ def _rehearse(plan: Plan, ours: Mapping[str, Any]) -> int:
 
 def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
     quiet = bool(ours.get("quiet"))
-    logging.basicConfig(
-        level=_LEVELS[ours.get("verbosity", "warn")], format="%(levelname)s: %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(level=_LEVELS[ours.get("verbosity", "warn")], format=_LOGGED, stream=sys.stderr)
     for label, words in plan.describe():
         _log.info("%s: %s", label, words)
     for doubt in plan.doubts:
         _log.warning("%s", doubt)
     if ours.get("dry_run"):
         return _rehearse(plan, ours)
-    progress = _progress(plan, quiet=quiet)
+    wanted = _exports_of(ours)
+    taken = "-" in wanted.values()
+    _warn_of(wanted)
+    progress = _progress(plan, quiet=quiet or taken)
     run = Run(plan, output=ours.get("output"), on_interval=progress, strict=bool(ours.get("strict")))
     try:
         result = asyncio.run(_attend(run))
@@ -146,9 +229,11 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
             progress.close()
     if result.output_error is not None:
         _log.error("%s", result.output_error)
-    if ours.get("json") or not quiet:
-        _show([result.recording], result.summary, run.digest, as_json=bool(ours.get("json")))
-    return result.exit_code
+    recordings = [result.recording]
+    code = _export(wanted, recordings, result.summary, run.digest or digest(recordings), result.exit_code)
+    if ours.get("json") or not (quiet or taken):
+        _show(recordings, result.summary, run.digest, as_json=bool(ours.get("json")))
+    return code
 
 
 def _progress(plan: Plan, *, quiet: bool) -> ProgressLine | None:

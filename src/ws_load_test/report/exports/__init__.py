@@ -1,0 +1,105 @@
+"""Results for other programs, each format a file: interval logs, percentiles, tables, test results, metrics.
+
+A new format is a module with a function `lines`, and a line in `FORMATS`, which also makes it an option.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from ws_load_test.errors import OutputError, Problem, option_name
+from ws_load_test.report.exports import distribution, interval_log, intervals, junit, markdown, openmetrics
+from ws_load_test.report.exports.files import append_whole, obstacle, same_file, write_whole
+from ws_load_test.report.exports.results import Results
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["FORMATS", "STDOUT", "Results", "export", "foreseen", "problems"]
+
+FORMATS: dict[str, Callable[[Results], Iterable[str]]] = {
+    "hdr": interval_log.lines,
+    "hgrm": distribution.lines,
+    "csv": intervals.lines,
+    "junit": junit.lines,
+    "markdown": markdown.lines,
+    "openmetrics": openmetrics.lines,
+}
+"""Every format, by the name of its option: what makes its text."""
+
+STDOUT = "-"
+"""Stands for standard output where a file could."""
+
+
+def problems(wanted: Mapping[str, str], others: Mapping[str, Sequence[str]] | None = None) -> list[Problem]:
+    """Returns what is wrong with the files that are wanted, by format; nothing is looked up but their names.
+
+    `others` are files that must stay as they are, each list under what it is (``the recording``).
+    """
+    found: list[Problem] = []
+    earlier: list[tuple[str, str]] = []
+    for name, path in wanted.items():
+        option = option_name(name)
+        if not path:
+            found.append(Problem(option, f"names no file; write for example {option} results.txt"))
+            continue
+        if path.startswith("-") and path != STDOUT:
+            # Not repeated: it may be an option with a secret in it, whose own value is missing before it.
+            found.append(
+                Problem(option, "is followed by what looks like an option; begin a file of such a name with ./")
+            )
+            continue
+        for one, taken in earlier:
+            if path == taken == STDOUT:
+                found.append(Problem(option, f"standard output is taken by {option_name(one)}; name a file for one"))
+            elif STDOUT not in (path, taken) and same_file(path, taken):
+                found.append(Problem(option, f"{path} is the file of {option_name(one)} as well; name another"))
+        for what, paths in (others or {}).items():
+            if path != STDOUT and any(same_file(path, other) for other in paths):
+                found.append(Problem(option, f"{path} is {what}, which it would overwrite; name another file"))
+        earlier.append((name, path))
+    return found
+
+
+def foreseen(wanted: Mapping[str, str]) -> list[str]:
+    """Returns a sentence for each file that will surely not be written, while something can be done about it."""
+    return [
+        f"{option_name(name)}: {path} cannot be written: {why}"
+        for name, path in wanted.items()
+        if path != STDOUT and (why := obstacle(path)) is not None
+    ]
+
+
+def export(wanted: Mapping[str, str], results: Results, *, appended: str | None = None) -> list[OutputError]:
+    """Writes results to files; returns an error for each that cannot be written, and the others are.
+
+    Args:
+        wanted: A path for each format, or `STDOUT`; that comes last, so that a reader who leaves spoils no file.
+        results: What is written.
+        appended: A file that others write to as well (``$GITHUB_STEP_SUMMARY``), whose contents stay.
+
+    Raises:
+        OSError: Standard output cannot be written.
+    """
+    errors: list[OutputError] = []
+    for name, path in sorted(wanted.items(), key=lambda entry: entry[1] == STDOUT):
+        text = FORMATS[name](results)
+        if path == STDOUT:
+            _print(text)
+            continue
+        write = append_whole if appended and same_file(path, appended) else write_whole
+        try:
+            write(path, text)
+        except OutputError as error:
+            errors.append(OutputError(f"{option_name(name)}: {error}"))
+    return errors
+
+
+def _print(text: Iterable[str]) -> None:
+    # As bytes: what other programs read is UTF-8 whatever the terminal's encoding, and line ends stay as they are.
+    sys.stdout.flush()
+    for part in text:
+        sys.stdout.buffer.write(part.encode("utf-8", "replace"))
+    sys.stdout.buffer.flush()
