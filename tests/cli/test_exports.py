@@ -4,10 +4,13 @@ import csv
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from ws_load_test import Plan
+from ws_load_test.api import run
 from ws_load_test.cli import main
 from ws_load_test.cli import run as command
 from ws_load_test.errors import ExitCode
@@ -34,11 +37,16 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture
-def recorded(echo_url, program, tmp_path):
-    path = tmp_path / "run.jsonl"
-    assert program(echo_url, "-n", 200, "-q", "-o", path).returncode == 0
+@pytest.fixture(scope="module")
+def made(echo_url, tmp_path_factory):
+    path = tmp_path_factory.mktemp("made") / "run.jsonl"
+    assert run(Plan.of(echo_url, messages=200), output=path).exit_code == 0
     return path
+
+
+@pytest.fixture
+def recorded(made, tmp_path):
+    return shutil.copy(made, tmp_path / "run.jsonl")
 
 
 def test_every_format_is_an_option():

@@ -68,9 +68,10 @@ def frame_bytes(size, count, sessions):
 # --- counts ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("in_flight", [1, 7])
-@pytest.mark.parametrize(("connections", "count"), [(3, 1001), (20, 13), (2, 1)])
+@pytest.mark.parametrize(
+    ("connections", "count", "in_flight", "workers"),
+    [(3, 1001, 1, 1), (3, 1001, 7, 2), (20, 13, 1, 2), (20, 13, 7, 1), (2, 1, 1, 2), (2, 1, 7, 1)],
+)
 def test_a_number_of_messages_is_that_number(echo, workers, in_flight, connections, count):
     before = echo.counts()
     result = flooded(echo.url, connections=connections, in_flight=in_flight, messages=count, workers=workers)

@@ -303,6 +303,8 @@ host, taken, *arguments = sys.argv[1:]
 with EchoProcess(host=host, port=3001) as server:
     holding = [socket.create_connection((host, 3001), source_address=(host, 0)) for _ in range(int(taken))]
     code = main([server.url, *arguments])
+    for connection in holding:
+        connection.close()
 sys.exit(code)
 """
 
@@ -339,16 +341,12 @@ def test_sources_of_both_families_serve_their_targets():
     assert json.loads(done.stdout)["connections"]["opened"] == PORTS
 
 
-@pytest.mark.parametrize("how", ["--json", "-v=warn"])
-def test_no_ports_left_is_this_machines_trouble(how):
+def test_no_ports_left_is_this_machines_trouble():
     taken = PORTS // 2
-    asked = ("-c", str(PORTS), "-n", "100", "-w", "1", "--bind", "127.0.0.1", how)
+    asked = ("-c", str(PORTS), "-n", "100", "-w", "1", "--bind", "127.0.0.1", "--json")
     done = flood_inside("127.0.0.1", taken, *asked)
     assert done.returncode == 0, done.stderr
-    if how != "--json":
-        assert "ip_local_port_range" in " ".join(done.stdout.split())
-        assert "refused" not in done.stdout
-        return
+    assert "refused" not in done.stdout
     summary = json.loads(done.stdout)
     connections = summary["connections"]
     assert summary["faults"] == {}
