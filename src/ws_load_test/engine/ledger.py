@@ -1,6 +1,6 @@
 """Messages in flight, found by the id that their replies carry: what pairing in order does with a queue.
 
-What it costs: some 1.5 µs a message beside finding the id, most of it for remembering what has been answered.
+What it costs: with reading messages whole and finding their ids, some 4 µs a message (benchmarks/matching.py).
 """
 
 from __future__ import annotations
