@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any, cast
 from ws_load_test.clock import NS_PER_S, monotonic_ns
 from ws_load_test.engine.comeback import Comeback
 from ws_load_test.engine.dial import Dialler
-from ws_load_test.engine.introduction import Introduction
+from ws_load_test.engine.introduction import Introduction, introduced
 from ws_load_test.engine.outfit import Outfitter
 from ws_load_test.engine.paced import Paced
 from ws_load_test.engine.request import DialError
 from ws_load_test.engine.unkind import Aside, SlowReader
-from ws_load_test.errors import Fault, FaultKind, host_failing
+from ws_load_test.errors import Fault, host_failing
 from ws_load_test.measure.samples import Samples
 from ws_load_test.measure.tally import Tally
 from ws_load_test.pace import spaced_ns
 from ws_load_test.plan import OpenLoad
-from ws_load_test.units import show_duration
 
 if TYPE_CHECKING:
     from ws_load_test.engine.outfit import LoadConnection
@@ -189,21 +188,8 @@ class Crew:
             self.tally.called_off += called_off
             self.tally.failed += not (opened or called_off)
         timings.record_in(self.tally)
-        await self._introduced(connection)
+        await introduced(connection, self.plan.timeout_ns)
         return self._begin(connection)
-
-    async def _introduced(self, connection: LoadConnection) -> None:
-        """Waits until what comes before the load has been said, for as long as a reply may take."""
-        introduction = connection.introduction
-        if introduction is None or not introduction.waits:
-            return
-        try:
-            async with asyncio.timeout(self.plan.timeout_ns / NS_PER_S):
-                await introduction.done
-        except TimeoutError:
-            waited = show_duration(self.plan.timeout_ns)
-            what = f"did not greet or answer the first message within {waited}"
-            self._close(connection, Fault(FaultKind.FIRST_REPLY_TIMEOUT, text=what))
 
     def _begin(self, connection: LoadConnection) -> bool:
         """The session is ready for the load; returns False if it has ended meanwhile."""

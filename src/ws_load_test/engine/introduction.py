@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ws_load_test.clock import monotonic_ns
+from ws_load_test.clock import NS_PER_S, monotonic_ns
 from ws_load_test.engine.reading import NO_HEAD
 from ws_load_test.errors import Fault, FaultKind
+from ws_load_test.units import show_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,3 +70,16 @@ class Introduction:
         connection.reply_head = connection.ordinary_head
         if not self.done.done():
             self.done.set_result(None)
+
+
+async def introduced(connection: Connection, timeout_ns: int) -> None:
+    """Waits until what comes before the load has been said; closes a session that takes longer than a reply may."""
+    introduction = connection.introduction
+    if introduction is None or not introduction.waits:
+        return
+    try:
+        async with asyncio.timeout(timeout_ns / NS_PER_S):
+            await introduction.done
+    except TimeoutError:
+        what = f"did not greet or answer the first message within {show_duration(timeout_ns)}"
+        connection.close(Fault(FaultKind.FIRST_REPLY_TIMEOUT, text=what))

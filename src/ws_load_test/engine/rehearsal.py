@@ -17,7 +17,7 @@ from ws_load_test.clock import NS_PER_S, monotonic_ns
 from ws_load_test.engine.clues import Came, Evidence, conclude, pairing, reason
 from ws_load_test.engine.crew import CLOSE_TIMEOUT_S
 from ws_load_test.engine.flood import Flood
-from ws_load_test.engine.introduction import Introduction
+from ws_load_test.engine.introduction import Introduction, introduced
 from ws_load_test.engine.journal import Journal
 from ws_load_test.engine.outfit import Outfitter
 from ws_load_test.engine.request import DialError
@@ -27,7 +27,6 @@ from ws_load_test.measure.samples import Samples
 from ws_load_test.measure.tally import Tally
 from ws_load_test.pace import Share
 from ws_load_test.plan import ClosedLoad, OpenLoad
-from ws_load_test.units import show_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +135,7 @@ class Rehearsal:
         except DialError as error:
             self.fault(error.fault)
             return
-        await self._introduced(connection)
+        await introduced(connection, self.plan.timeout_ns)
         if connection.closing:
             return
         timeout_s = self.plan.timeout_ns / NS_PER_S
@@ -160,19 +159,6 @@ class Rehearsal:
         except TimeoutError:
             return False
         return True
-
-    async def _introduced(self, connection: LoadConnection) -> None:
-        """Waits until what comes before the load has been said, for as long as a reply may take."""
-        introduction = connection.introduction
-        if introduction is None or not introduction.waits:
-            return
-        try:
-            async with asyncio.timeout(self.plan.timeout_ns / NS_PER_S):
-                await introduction.done
-        except TimeoutError:
-            waited = show_duration(self.plan.timeout_ns)
-            what = f"did not greet or answer the first message within {waited}"
-            connection.close(Fault(FaultKind.FIRST_REPLY_TIMEOUT, text=what))
 
     def _send(self, connection: LoadConnection) -> bool:
         """Sends the message; returns False where the plan has none."""
