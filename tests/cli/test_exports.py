@@ -12,7 +12,7 @@ import pytest
 from ws_load_test import Plan
 from ws_load_test.api import run
 from ws_load_test.cli import main
-from ws_load_test.cli import run as command
+from ws_load_test.cli import output as command
 from ws_load_test.errors import ExitCode
 from ws_load_test.measure.digest import digest
 from ws_load_test.measure.recording import read_recording

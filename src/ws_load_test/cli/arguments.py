@@ -182,7 +182,7 @@ def report(
     exports: _Exports = None,
 ) -> int:
     """Prints the report of recordings."""
-    from ws_load_test.cli.run import report
+    from ws_load_test.cli.report import report
 
     wanted = (exports or Exports()).given()
     return report(recordings, as_json=json, strict=strict, fail_if=fail_if or (), wanted=wanted)

@@ -1,36 +1,36 @@
-"""The commands that run or report: a terminal's part of what `api` does for scripts."""
+"""The commands that run: a terminal's part of what `api` does for scripts."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from ws_load_test.api import Result, Run
+from ws_load_test.api import Run
+from ws_load_test.cli.attend import attend, on_signals
+from ws_load_test.cli.output import (
+    EXPORTS,
+    LEVELS,
+    console,
+    export,
+    export_problems,
+    print_json,
+    show,
+    tell,
+    warn_of,
+)
+from ws_load_test.cli.watchers import watchers
 from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError, option_name
-from ws_load_test.measure.digest import Digest, digest
-from ws_load_test.measure.recording import read_recording
-from ws_load_test.measure.summary import exit_code, summarise
+from ws_load_test.measure.digest import digest
 from ws_load_test.options import RIVALS, read_plan, read_plan_file
 from ws_load_test.plan import Plan
-from ws_load_test.verdict_options import read_conditions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from rich.console import Console
-
-    from ws_load_test.measure.recording import Recording
-    from ws_load_test.report.progress import ProgressLine
+    from ws_load_test.measure.recording import Interval
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
-EXPORTS = ("hdr", "hgrm", "csv", "junit", "markdown", "openmetrics")
-"""The formats of `report.exports`, which takes too long to import for asking it."""
 OURS = {
     "output": str,
     "json": bool,
@@ -42,8 +42,6 @@ OURS = {
     **dict.fromkeys(EXPORTS, str),
 }
 """Options that say what becomes of a run's results, and the type of their value; the others are the plan's."""
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
-_LOGGED = "%(levelname)s: %(message)s"
 _log = logging.getLogger("ws_load_test")
 
 
@@ -75,38 +73,6 @@ def demo(options: dict[str, Any]) -> int:
         return flood(server.url, {**defaults, **options})
 
 
-def report(
-    paths: Sequence[str],
-    *,
-    as_json: bool,
-    strict: bool = False,
-    fail_if: Sequence[str] = (),
-    wanted: Mapping[str, str] | None = None,
-) -> int:
-    """``ws-load-test report``."""
-    if not paths:
-        raise UsageError("report: no recording named; write for example: ws-load-test report run.jsonl")
-    problems: list[Problem] = []
-    conditions = read_conditions("fail_if", tuple(fail_if), problems)
-    wanted = wanted or {}
-    problems += _export_problems(wanted, as_json=as_json, kept={"a recording that is read": paths})
-    if problems:
-        raise PlanError(tuple(problems))
-    recordings = [read_recording(path) for path in paths]
-    for place, recording in enumerate(recordings):
-        if recording.header in [other.header for other in recordings[:place]]:
-            raise UsageError(f'report: "{paths[place]}" is a recording that is named twice; it would count double')
-    digested = digest(recordings)
-    summary = summarise(recordings, digested, conditions or None)
-    lost_workers = sum(len(one.trailer.lost_workers) for one in recordings if one.trailer)
-    code = exit_code(summary, lost_workers, strict=strict)
-    logging.basicConfig(format=_LOGGED, stream=sys.stderr)
-    code = _export(wanted, recordings, summary, digested, code)
-    if "-" not in wanted.values():
-        _show(recordings, summary, digested, as_json=as_json)
-    return code
-
-
 def _with_plan_file(path: str, options: dict[str, Any]) -> dict[str, Any]:
     """The file's options under those of the command line; what excludes an option of the file puts it out of force."""
     written = read_plan_file(path)
@@ -123,11 +89,11 @@ def _take_ours(options: dict[str, Any]) -> dict[str, Any]:
         for name, value in ours.items()
         if not isinstance(value, OURS[name])
     ]
-    if not problems and ours.get("verbosity", "warn") not in _LEVELS:
-        problems.append(Problem("--verbosity", f'"{ours["verbosity"]}" is not one of {", ".join(_LEVELS)}'))
+    if not problems and ours.get("verbosity", "warn") not in LEVELS:
+        problems.append(Problem("--verbosity", f'"{ours["verbosity"]}" is not one of {", ".join(LEVELS)}'))
     if not problems:
         kept = {"the recording": [ours["output"]] if "output" in ours else []}
-        problems += _export_problems(_exports_of(ours), as_json=bool(ours.get("json")), kept=kept)
+        problems += export_problems(_exports_of(ours), as_json=bool(ours.get("json")), kept=kept)
     if problems:
         raise PlanError(tuple(problems))
     return ours
@@ -135,44 +101,6 @@ def _take_ours(options: dict[str, Any]) -> dict[str, Any]:
 
 def _exports_of(ours: Mapping[str, Any]) -> dict[str, str]:
     return {name: ours[name] for name in EXPORTS if name in ours}
-
-
-def _export_problems(
-    wanted: Mapping[str, str], *, as_json: bool, kept: Mapping[str, Sequence[str]]
-) -> Sequence[Problem]:
-    if not wanted:
-        return ()
-    from ws_load_test.report.exports import STDOUT, problems
-
-    return problems({**({"json": STDOUT} if as_json else {}), **wanted}, kept)
-
-
-def _warn_of(wanted: Mapping[str, str]) -> None:
-    """Tells before the run what will surely not be written after it."""
-    if wanted:
-        from ws_load_test.report.exports import foreseen
-
-        for warning in foreseen(wanted):
-            _log.warning("%s; the run goes on without it", warning)
-
-
-def _export(
-    wanted: Mapping[str, str],
-    recordings: Sequence[Recording],
-    summary: dict[str, Any],
-    digested: Digest,
-    code: ExitCode,
-) -> ExitCode:
-    """Writes the files that are wanted; returns the exit code, which tells if one could not be."""
-    if not wanted:
-        return code
-    from ws_load_test.report.exports import Results, export
-
-    results = Results(recordings, summary, digested)
-    errors = export(wanted, results, appended=os.environ.get("GITHUB_STEP_SUMMARY"))
-    for error in errors:
-        _log.error("%s", error)
-    return ExitCode.OUTPUT_FAILED if errors and code == ExitCode.PASSED else code
 
 
 def _explain(plan: Plan) -> None:
@@ -189,28 +117,28 @@ def _rehearse(plan: Plan, ours: Mapping[str, Any]) -> int:
     from ws_load_test.report.rehearsal import print_end, print_steps
 
     shows = not (ours.get("json") or ours.get("quiet"))
-    console = _console() if shows else None
+    terminal = console() if shows else None
 
-    def show(steps: list[dict[str, Any]]) -> None:
-        if console is not None:
-            print_steps(steps, console=console)
+    def show_steps(steps: list[dict[str, Any]]) -> None:
+        if terminal is not None:
+            print_steps(steps, console=terminal)
 
-    async def attend() -> dict[str, Any]:
-        rehearsal = Rehearsal(plan, show)
-        _on_signals(rehearsal.stop)
+    async def rehearse() -> dict[str, Any]:
+        rehearsal = Rehearsal(plan, show_steps)
+        on_signals(rehearsal.stop)
         return await rehearsal.run()
 
-    facts = run_loop(attend())
-    if console is not None:
-        print_end(facts, console=console)
+    facts = run_loop(rehearse())
+    if terminal is not None:
+        print_end(facts, console=terminal)
     elif ours.get("json"):
-        _print_json(facts)
+        print_json(facts)
     return int(facts["exit_code"])
 
 
 def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
     quiet = bool(ours.get("quiet"))
-    logging.basicConfig(level=_LEVELS[ours.get("verbosity", "warn")], format=_LOGGED, stream=sys.stderr)
+    tell(ours.get("verbosity", "warn"))
     for label, words in plan.describe():
         _log.info("%s: %s", label, words)
     for doubt in plan.doubts:
@@ -219,85 +147,23 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
         return _rehearse(plan, ours)
     wanted = _exports_of(ours)
     taken = "-" in wanted.values()
-    _warn_of(wanted)
-    progress = _progress(plan, quiet=quiet or taken)
-    run = Run(plan, output=ours.get("output"), on_interval=progress, strict=bool(ours.get("strict")))
+    warn_of(wanted)
+    watching = watchers(plan, ours, taken=taken)
+
+    def each(interval: Interval) -> None:
+        for watcher in watching:
+            watcher(interval)
+
+    run = Run(plan, output=ours.get("output"), on_interval=each, strict=bool(ours.get("strict")))
     try:
-        result = asyncio.run(_attend(run))
+        result = asyncio.run(attend(run))
     finally:
-        if progress is not None:
-            progress.close()
+        for watcher in watching:
+            watcher.close()
     if result.output_error is not None:
         _log.error("%s", result.output_error)
     recordings = [result.recording]
-    code = _export(wanted, recordings, result.summary, run.digest or digest(recordings), result.exit_code)
+    code = export(wanted, recordings, result.summary, run.digest or digest(recordings), result.exit_code)
     if ours.get("json") or not (quiet or taken):
-        _show(recordings, result.summary, run.digest, as_json=bool(ours.get("json")))
+        show(recordings, result.summary, run.digest, as_json=bool(ours.get("json")))
     return code
-
-
-def _progress(plan: Plan, *, quiet: bool) -> ProgressLine | None:
-    # Where a program reads our output, a line that moves would only be in its way.
-    if quiet or not sys.stdout.isatty():
-        return None
-    from ws_load_test.report.progress import ProgressLine
-
-    return ProgressLine(plan)
-
-
-async def _attend(run: Run) -> Result:
-    """Runs to the end, and hears the signals: the first stops the run, the second ends it at once."""
-    executing = asyncio.create_task(run.execute())
-    asked = 0
-
-    def interrupt() -> None:
-        nonlocal asked
-        asked += 1
-        if run.fleet is None:
-            executing.cancel()
-        elif asked == 1:
-            _log.warning("stopping: waiting for replies, then the report; once more to leave at once")
-            run.fleet.stop()
-        else:
-            run.fleet.kill()
-
-    _on_signals(interrupt)
-    try:
-        return await executing
-    except asyncio.CancelledError:
-        # Ctrl-C before there was anything to stop.
-        raise KeyboardInterrupt from None
-
-
-def _on_signals(interrupt: Callable[[], None]) -> None:
-    """Calls `interrupt` at Ctrl-C, and when the process is told to end."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            asyncio.get_running_loop().add_signal_handler(number, interrupt)
-        except NotImplementedError:
-            # Windows: Ctrl-C ends the run as it ends any program there.
-            break
-
-
-def _show(recordings: Sequence[Recording], summary: dict[str, Any], digested: Digest | None, *, as_json: bool) -> None:
-    if as_json:
-        _print_json(summary)
-        return
-    from ws_load_test.report.text import print_report
-
-    print_report(recordings, summary, digested, console=_console())
-
-
-def _print_json(data: dict[str, Any]) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    class Terminal(Console):
-        def on_broken_pipe(self) -> None:
-            # rich would leave with code 1, which is a failed threshold's.
-            raise BrokenPipeError
-
-    return Terminal(highlight=False)

@@ -1,0 +1,98 @@
+"""What becomes of results: files for other programs, the report at the terminal, JSON."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ws_load_test.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
+
+    from ws_load_test.errors import Problem
+    from ws_load_test.measure.digest import Digest
+    from ws_load_test.measure.recording import Recording
+
+EXPORTS = ("hdr", "hgrm", "csv", "junit", "markdown", "openmetrics")
+"""The formats of `report.exports`, which takes too long to import for asking it."""
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+_LOGGED = "%(levelname)s: %(message)s"
+_log = logging.getLogger("ws_load_test")
+
+
+def tell(level: str = "warn") -> None:
+    """Lets what is logged from this level on reach standard error."""
+    logging.basicConfig(level=LEVELS[level], format=_LOGGED, stream=sys.stderr)
+
+
+def export_problems(
+    wanted: Mapping[str, str], *, as_json: bool, kept: Mapping[str, Sequence[str]]
+) -> Sequence[Problem]:
+    """Returns what is wrong with the files that are wanted, some of which may be `kept` from being written to."""
+    if not wanted:
+        return ()
+    from ws_load_test.report.exports import STDOUT, problems
+
+    return problems({**({"json": STDOUT} if as_json else {}), **wanted}, kept)
+
+
+def warn_of(wanted: Mapping[str, str]) -> None:
+    """Tells before the run what will surely not be written after it."""
+    if wanted:
+        from ws_load_test.report.exports import foreseen
+
+        for warning in foreseen(wanted):
+            _log.warning("%s; the run goes on without it", warning)
+
+
+def export(
+    wanted: Mapping[str, str],
+    recordings: Sequence[Recording],
+    summary: dict[str, Any],
+    digested: Digest,
+    code: ExitCode,
+) -> ExitCode:
+    """Writes the files that are wanted; returns the exit code, which tells if one could not be."""
+    if not wanted:
+        return code
+    from ws_load_test.report.exports import Results, export
+
+    results = Results(recordings, summary, digested)
+    errors = export(wanted, results, appended=os.environ.get("GITHUB_STEP_SUMMARY"))
+    for error in errors:
+        _log.error("%s", error)
+    return ExitCode.OUTPUT_FAILED if errors and code == ExitCode.PASSED else code
+
+
+def show(recordings: Sequence[Recording], summary: dict[str, Any], digested: Digest | None, *, as_json: bool) -> None:
+    """Prints the report, or the summary as JSON."""
+    if as_json:
+        print_json(summary)
+        return
+    from ws_load_test.report.text import print_report
+
+    print_report(recordings, summary, digested, console=console())
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """Prints an object for programs, and for people who look at what programs get."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
+
+
+def console() -> Console:
+    """Returns standard output as rich writes to it."""
+    from rich.console import Console
+
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            # rich would leave with code 1, which is a failed threshold's.
+            raise BrokenPipeError
+
+    return Terminal(highlight=False)

@@ -1,0 +1,47 @@
+"""``ws-load-test report``: recordings read, merged and shown again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ws_load_test.cli.output import export, export_problems, show, tell
+from ws_load_test.errors import PlanError, Problem, UsageError
+from ws_load_test.measure.digest import digest
+from ws_load_test.measure.recording import read_recording
+from ws_load_test.measure.summary import exit_code, summarise
+from ws_load_test.verdict_options import read_conditions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def report(
+    paths: Sequence[str],
+    *,
+    as_json: bool,
+    strict: bool = False,
+    fail_if: Sequence[str] = (),
+    wanted: Mapping[str, str] | None = None,
+) -> int:
+    """``ws-load-test report``."""
+    if not paths:
+        raise UsageError("report: no recording named; write for example: ws-load-test report run.jsonl")
+    problems: list[Problem] = []
+    conditions = read_conditions("fail_if", tuple(fail_if), problems)
+    wanted = wanted or {}
+    problems += export_problems(wanted, as_json=as_json, kept={"a recording that is read": paths})
+    if problems:
+        raise PlanError(tuple(problems))
+    recordings = [read_recording(path) for path in paths]
+    for place, recording in enumerate(recordings):
+        if recording.header in [other.header for other in recordings[:place]]:
+            raise UsageError(f'report: "{paths[place]}" is a recording that is named twice; it would count double')
+    digested = digest(recordings)
+    summary = summarise(recordings, digested, conditions or None)
+    lost_workers = sum(len(one.trailer.lost_workers) for one in recordings if one.trailer)
+    code = exit_code(summary, lost_workers, strict=strict)
+    tell()
+    code = export(wanted, recordings, summary, digested, code)
+    if "-" not in wanted.values():
+        show(recordings, summary, digested, as_json=as_json)
+    return code
