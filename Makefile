@@ -9,7 +9,8 @@ demo: $(VENV)/installed
 	$(BIN)/ws-load-test demo
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

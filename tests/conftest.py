@@ -1,8 +1,19 @@
-"""No test may leave anything behind."""
+"""No test may leave anything behind, and those that measure time have the machine to themselves."""
+
+from pathlib import Path
 
 import pytest
 
 from ws_load_test.testing import leaks
+
+ALONE = {"engine", "fleet"}
+"""Folders of tests that look at times of microseconds, or fill the machine."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in ALONE:
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(autouse=True)
