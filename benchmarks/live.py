@@ -69,35 +69,56 @@ def main() -> None:
 
 def throughputs(url: str, load: list[str], rounds: int) -> None:
     """Prints messages a second of each round, and the ratio of the medians."""
-    found: dict[str, list[float]] = {"without": [], "with": []}
+    found: dict[str, list[tuple[float, float]]] = {"without": [], "with": []}
     ways = {"without": without, "with": with_both}
     for number in range(rounds):
         for name in [*ways][:: 1 if number % 2 else -1]:
             found[name].append(ways[name](url, load))
-        print(f"round {number + 1}: without {found['without'][-1]:>10,.0f}/s, with {found['with'][-1]:>10,.0f}/s")
-    middle = {name: statistics.median(values) for name, values in found.items()}
-    pairs = sorted(one / other for one, other in zip(found["with"], found["without"], strict=True))
+        last = {name: values[-1][0] for name, values in found.items()}
+        print(f"round {number + 1}: without {last['without']:>10,.0f}/s, with {last['with']:>10,.0f}/s", flush=True)
+    middle, cores = (
+        {name: statistics.median(v[at] for v in values) for name, values in found.items()} for at in (0, 1)
+    )
+    pairs = sorted(one[0] / other[0] for one, other in zip(found["with"], found["without"], strict=True))
     print(f"medians: without {middle['without']:,.0f}/s, with {middle['with']:,.0f}/s")
-    print(f"ratio {middle['with'] / middle['without']:.3f} (single rounds {pairs[0]:.3f} to {pairs[-1]:.3f})")
+    print(f"ratio of the medians {middle['with'] / middle['without']:.3f}")
+    print(f"ratios of rounds: median {statistics.median(pairs):.3f}, from {pairs[0]:.3f} to {pairs[-1]:.3f}")
+    print(f"the fleet's process, of a core: without {cores['without']:.1%}, with {cores['with']:.1%}")
 
 
-def without(url: str, load: list[str]) -> float:
+def without(url: str, load: list[str]) -> tuple[float, float]:
     """Neither a view nor a recording."""
-    done = subprocess.run([*PROGRAM, url, *load, "--json", "--no-live"], check=True, stdout=subprocess.PIPE)
-    return float(json.loads(done.stdout)["throughput_per_s"])
+    with tempfile.TemporaryFile() as out:
+        cpu_s = processor_s([*PROGRAM, url, *load, "--json", "--no-live"], stdout=out)
+        out.seek(0)
+        summary = json.load(out)
+    return summary["throughput_per_s"], cpu_s / summary["duration_s"]
 
 
-def with_both(url: str, load: list[str]) -> float:
+def with_both(url: str, load: list[str]) -> tuple[float, float]:
     """A view on a terminal and a recording."""
     with tempfile.TemporaryDirectory() as folder, terminal() as (end, seen):
         path = Path(folder) / "run.jsonl"
-        subprocess.run([*PROGRAM, url, *load, "--live", "-o", path], check=True, stdout=end, env=_environment())
+        cpu_s = processor_s([*PROGRAM, url, *load, "--live", "-o", str(path)], stdout=end, env=_environment())
         trailer = read_recording(path).trailer
         assert trailer is not None
         while "99 %" not in "".join(seen):
             time.sleep(0.01)
     assert "\x1b[?1049h" in "".join(seen), "there was no live view"
-    return float(trailer.summary["throughput_per_s"])
+    return trailer.summary["throughput_per_s"], cpu_s / trailer.summary["duration_s"]
+
+
+def processor_s(command: list[str], **options: Any) -> float:
+    """Runs a program to its end; returns the processor time of its own process, workers not included."""
+    process = subprocess.Popen(command, **options)
+    ticks = 0
+    while process.poll() is None:
+        words = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        # A process that has ended and was not waited for still tells all of it.
+        ticks = int(words[11]) + int(words[12]) or ticks
+        time.sleep(0.02)
+    assert not process.returncode, f"the run ended with exit code {process.returncode}"
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _environment() -> dict[str, str]:

@@ -6,7 +6,9 @@ Another one is a class with the two methods of `Watcher`, and a line in `watcher
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.measure.recording import Interval, LostWorker
     from ws_load_test.plan import Plan
+    from ws_load_test.report.live import LiveView
 
 
 class Watcher(Protocol):
@@ -44,12 +47,31 @@ def watchers(
         from ws_load_test.report.live import LiveView
 
         # What goes to another place than the terminal needs no waiting.
-        found.append(LiveView(plan, sys.stdout, lost=lost, diverts=_is_terminal(sys.stderr)))
+        view = LiveView(plan, sys.stdout, lost=lost, diverts=_is_terminal(sys.stderr))
+        found.append(view)
+        _step_aside(view)
     else:
         from ws_load_test.report.plain import PlainLines
 
         found.append(PlainLines(plan, lost=lost))
     return found
+
+
+def _step_aside(view: LiveView) -> None:
+    """Has Ctrl-Z find the terminal as it was before the view, and the view come back with the program."""
+    # Windows has no such signal; and only the main thread may set handlers.
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        return
+
+    def stop(*_: object) -> None:
+        view.pause()
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        # It goes on here when the shell says so.
+        signal.signal(signal.SIGTSTP, stop)
+        view.resume()
+
+    signal.signal(signal.SIGTSTP, stop)
 
 
 def _is_live(asked: bool | None) -> bool:  # noqa: FBT001 - an option's value

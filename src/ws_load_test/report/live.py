@@ -32,6 +32,8 @@ AFTER_S = 0.7
 """A run that is over by then would only have made the terminal flash."""
 TICK_S = 0.25
 """How often is looked for something new: a resize, a second gone, a worker lost."""
+PATIENCE_S = 1.0
+"""How long a pause is waited for: a terminal that takes nothing cannot be given back."""
 USUAL = (80, 24)
 """Columns and rows of a terminal that does not say."""
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "bold red", logging.CRITICAL: "bold red"}
@@ -68,6 +70,10 @@ class LiveView:
         self._arrived_ns = monotonic_ns()
         self._wake, self._over = threading.Event(), threading.Event()
         self._drawn: object = None
+        # A plain boolean, because a signal's handler sets it: it could meet an event's lock in its own thread.
+        self._paused = False
+        self._left = threading.Event()
+        self._left.set()
         self._notes = Notes(self._wake) if diverts else None
         self._thread = threading.Thread(target=self._watch, name="live view")
         self._thread.start()
@@ -76,6 +82,15 @@ class LiveView:
         """Leaves an interval for the thread that draws, which takes microseconds."""
         self._arrived.append((monotonic_ns(), interval))
         self._wake.set()
+
+    def pause(self) -> None:
+        """Gives the terminal back for a while; waits for that, but not longer than `PATIENCE_S`."""
+        self._paused = True
+        self._left.wait(PATIENCE_S)
+
+    def resume(self) -> None:
+        """Shows the page again, within `TICK_S`."""
+        self._paused = False
 
     def close(self) -> None:
         """Gives the terminal back as it was; harmless when that has been done."""
@@ -98,14 +113,26 @@ class LiveView:
 
     def _show(self) -> None:
         console = Console(file=self._stream, force_terminal=True, force_interactive=True, highlight=False)
+        while not self._has_ended():
+            self._left.clear()
+            if not self._paused:
+                self._drawn = None
+                self._show_page(console)
+            self._left.set()
+            self._over.wait(TICK_S)
+
+    def _show_page(self, console: Console) -> None:
         with Live(
             console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
         ) as live:
-            # Without its main thread nobody would ever say that the run is over.
-            while not self._over.is_set() and threading.main_thread().is_alive():
+            while not self._has_ended() and not self._paused:
                 self._wake.clear()
                 self._draw(console, live)
                 self._wake.wait(TICK_S)
+
+    def _has_ended(self) -> bool:
+        # Without its main thread nobody would ever say that the run is over.
+        return self._over.is_set() or not threading.main_thread().is_alive()
 
     def _draw(self, console: Console, live: Live) -> None:
         """Draws the page, if there is anything on it that has changed."""

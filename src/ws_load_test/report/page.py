@@ -183,7 +183,7 @@ def _messages(scene: Scene, paper: Paper) -> list[_Line]:
     for word, rate in _achieved(scene):
         short = last is not None and last.asked_per_s is not None and rate < 0.95 * last.asked_per_s
         parts.append((f"{word} {show_rate(rate)}", "bold yellow" if short else "bold"))
-    if scene.schedule is None:
+    if scene.schedule is None and parts:
         parts.append(("as fast as answered", "dim"))
     chart = _chart("", counted, f"to {show_rate(max(counted, default=0))}", paper)
     return [

@@ -1,5 +1,6 @@
 """A terminal for tests: a pseudo-terminal, and pyte to read what would be on its screen."""
 
+import codecs
 import contextlib
 import copy
 import fcntl
@@ -13,6 +14,12 @@ import time
 
 import pyte
 
+_BEGIN = """
+import fcntl, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from ws_load_test.cli import main
+sys.exit(main())
+"""
 OTHER_SCREEN = 1049 << 5
 """The mode of a terminal's second screen, as pyte numbers private ones."""
 
@@ -53,14 +60,15 @@ class Terminal:
     """Runs programs on a pseudo-terminal of a size; use it as a context manager."""
 
     def __init__(self, columns=80, rows=24):
-        self.screen = TwoScreens(columns, rows)
+        self.screen = TwoScreens(columns or 80, rows or 24)
         self._stream = pyte.Stream(self.screen)
         self._lock = threading.Lock()
         self.raw = ""
         self._ours, self._theirs = os.openpty()
         self._size(columns, rows)
         self._reader = threading.Thread(target=self._read)
-        self._stopped = threading.Event()
+        self._reading = threading.Event()
+        self._reading.set()
         self.process = None
 
     def __enter__(self):
@@ -72,6 +80,7 @@ class Terminal:
             if self.process.poll() is None:
                 os.killpg(self.process.pid, 9)
             self.process.wait()
+        self.go_on()
         os.close(self._theirs)
         self._reader.join()
         os.close(self._ours)
@@ -79,15 +88,30 @@ class Terminal:
     def run(self, *arguments, env=None, **options):
         """Starts the program with this as its controlling terminal, so that Ctrl-C reaches it."""
         environment = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "COLUMNS")}
-        code = "import fcntl, sys, termios; fcntl.ioctl(1, termios.TIOCSCTTY, 0); from ws_load_test.cli import main; sys.exit(main())"
         settings = {"stdin": self._theirs, "stdout": self._theirs, "stderr": self._theirs, **options}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, arguments)],
+            [sys.executable, "-c", _BEGIN, *map(str, arguments)],
             env={**environment, "TERM": "xterm-256color", **(env or {})},
             start_new_session=True,
             **settings,
         )
         return self.process
+
+    def stream(self):
+        """Opens the terminal as a program in this process has it."""
+        return os.fdopen(os.dup(self._theirs), "w", encoding="utf-8")
+
+    def say(self, text):
+        """Writes as a program does."""
+        os.write(self._theirs, text.encode())
+
+    def halt(self):
+        """Takes nothing more, as after Ctrl-S."""
+        self._reading.clear()
+
+    def go_on(self):
+        """As after Ctrl-Q."""
+        self._reading.set()
 
     def resize(self, columns, rows):
         """As a user drags a corner."""
@@ -132,9 +156,10 @@ class Terminal:
         fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def _read(self):
-        decoder = __import__("codecs").getincrementaldecoder("utf-8")("replace")
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         with contextlib.suppress(OSError):
             while data := os.read(self._ours, 1 << 16):
+                self._reading.wait()
                 text = decoder.decode(data)
                 with self._lock:
                     self.raw += text
