@@ -31,6 +31,9 @@ class TwoScreens(pyte.HistoryScreen):
         super().__init__(columns, rows)
         self.first = None
         self.turns = 0
+        """How often a program has taken the second screen."""
+        self.slips = 0
+        """How often that has moved up by a line."""
 
     def set_mode(self, *modes, **options):
         super().set_mode(*modes, **options)
@@ -40,6 +43,7 @@ class TwoScreens(pyte.HistoryScreen):
             self.erase_in_display(2)
 
     def index(self):
+        self.slips += self.first is not None and self.cursor.y == self.lines - 1
         scrolled = self.history.top.copy()
         super().index()
         if self.first is not None:

@@ -49,7 +49,7 @@ def test_an_interrupted_run_leaves_the_terminal_as_it_was(way, echo_url):
         terminal.until(lambda now: "generator" in now.text and not now.is_on_second_screen)
         assert not terminal.screen.cursor.hidden
         assert terminal.screen.turns == (2 if way == "Ctrl-C" else 1)
-        assert terminal.scrolled_off == []
+        assert (terminal.scrolled_off, terminal.screen.slips) == ([], 0)
         told, heading = terminal.text.splitlines()[0], terminal.text.splitlines()[2]
         assert told.startswith("WARNING: stopping: waiting for replies")
         assert heading == "Partial: interrupted"

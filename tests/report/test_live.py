@@ -92,6 +92,21 @@ def test_the_clock_goes_on_between_intervals(terminal, view):
     terminal.until(lambda now: "measured 2 s of" in now.text, timeout_s=2)
 
 
+def test_it_steps_aside_and_comes_back(terminal, view):
+    shown = view()
+    shown(opening(77))
+    terminal.until(lambda now: "77 open" in now.text)
+    shown.pause()
+    terminal.until(lambda now: not now.is_on_second_screen)
+    assert not terminal.screen.cursor.hidden
+    time.sleep(0.4)
+    assert terminal.screen.turns == 1
+    shown.resume()
+    terminal.until(lambda now: "77 open" in now.text)
+    shown.close()
+    shown.pause()
+
+
 def test_a_lost_worker_shows_at_once(terminal, view):
     lost = []
     shown = view(lost=lambda: lost)
