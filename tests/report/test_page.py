@@ -176,7 +176,7 @@ def test_new_faults_are_told_apart():
         interval(Tally(faults=Counter({"reset": 3}))),
         interval(Tally(faults=Counter({"reset": 2, "dns": 9})), at_s=1),
     )
-    assert row(made, "faults") == "faults        14 faults of 2 kinds   11 in the last second"
+    assert row(made, "faults") == "faults        14 faults of 2 kinds   11 new"
     lines = lines_of(made)
     at = next(number for number, line in enumerate(lines) if line.startswith("faults"))
     assert [line.split()[:2] for line in lines[at + 1 : at + 3]] == [["9", "dns"], ["5", "reset"]]

@@ -96,9 +96,11 @@ class LiveView:
         """Gives the terminal back as it was; harmless when that has been done."""
         self._over.set()
         self._wake.set()
-        self._thread.join()
-        if self._notes is not None:
-            self._notes.close()
+        try:
+            self._thread.join()
+        finally:
+            if self._notes is not None:
+                self._notes.close()
 
     # --- The thread that draws --------------------------------------------------------------------------------------
 

@@ -278,7 +278,7 @@ def _faults(scene: Scene, paper: Paper) -> list[_Line]:
     kinds = f"of {len(faults)} kinds" if len(faults) > 1 else ""
     new = scene.last.faults.total()
     parts = [(" ".join(filter(None, (total, kinds))), "bold yellow")]
-    parts += [(f"{show_count(new)} in the last second", "yellow")] if new else []
+    parts += [(f"{show_count(new)} new", "yellow")] if new else []
     lines.append(_Line(0, _row("faults", parts, paper)))
     digits = max(len(show_count(count)) for count in faults.values())
     for place, (kind, count) in enumerate(faults.most_common(_MOST_KINDS)):
