@@ -19,7 +19,7 @@ ESCAPE = "\x1b"
 def test_a_run_shows_itself_and_leaves_exactly_the_report(echo_url, program, tmp_path):
     path = tmp_path / "run.jsonl"
     with Terminal(100, 60) as terminal:
-        process = terminal.run(echo_url, "-c", 5, "-r", 200, "-d", "2500ms", "-w", 1, "-o", path)
+        process = terminal.run(echo_url, "-c", 5, "-r", 200, "-d", "2s", "-w", 1, "-o", path)
         terminal.until(lambda now: "asked 200/s" in now.text)
         assert terminal.is_on_second_screen
         assert "5 open of 5" in terminal.text
@@ -36,7 +36,7 @@ def test_a_run_shows_itself_and_leaves_exactly_the_report(echo_url, program, tmp
 @pytest.mark.parametrize("way", ["Ctrl-C", "SIGTERM"])
 def test_an_interrupted_run_leaves_the_terminal_as_it_was(way, echo_url):
     with Terminal(80, 60) as terminal:
-        process = terminal.run(echo_url, "-c", 5, "-d", "60s", "-w", 1)
+        process = terminal.run(echo_url, "-c", 5, "-r", 50, "-d", "60s", "-w", 1)
         terminal.until(lambda now: "5 open of 5" in now.text)
         if way == "Ctrl-C":
             # Nobody could wake a program up that has its session for itself, so it goes on at once.
