@@ -22,7 +22,7 @@ from ws_load_test.errors import ExitCode, OutputError
 from ws_load_test.fleet.host import facts, prepare
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.measure.digest import Digest, Gathering, digest
-from ws_load_test.measure.recording import Aborted, Header, Interval, Recording, RecordingWriter, Trailer
+from ws_load_test.measure.recording import Aborted, Header, Interval, LostWorker, Recording, RecordingWriter, Trailer
 from ws_load_test.measure.summary import exit_code, summarise
 from ws_load_test.measure.verdict import Watch
 
@@ -134,6 +134,11 @@ class Run:
             self.fleet = LocalFleet(self.plan, self._take, self._interval_ns)
             await self.fleet.run()
             return self._finish(header, self.fleet)
+
+    @property
+    def lost(self) -> tuple[LostWorker, ...]:
+        """The workers that have died so far; may be asked from any thread."""
+        return () if self.fleet is None else tuple(self.fleet.conductor.lost)
 
     def interrupt(self) -> None:
         """Ends the run at once, from another thread than that which executes it."""

@@ -219,7 +219,7 @@ def test_a_tls_that_fails(tls, program, tmp_path):
     tokens.assert_hidden_in(done.stdout, done.stderr, path.read_text())
 
 
-def test_the_line_of_progress(start):
+def test_the_live_view(start):
     tokens = Tokens("short")
     mine, theirs = pty.openpty()
     shown = []
@@ -233,8 +233,8 @@ def test_the_line_of_progress(start):
     try:
         with FaultyServer(behaviours.closes_after(3, 4001, tokens.cookie), behaviours.echoes) as server:
             url = f"{server.url}?token={tokens.query}"
-            options = ["--cookie", f"a={tokens.cookie}", "-c", 2, "-d", "1100ms", *QUICK]
-            process = start(url, *options, stdout=theirs, stderr=theirs)
+            options = ["--cookie", f"a={tokens.cookie}", "-c", 2, "-d", "1100ms", *QUICK, "--live"]
+            process = start(url, *options, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"})
             os.close(theirs)
             watching.start()
             assert process.wait(15) == 0

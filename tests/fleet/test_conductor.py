@@ -1,5 +1,7 @@
 """The conductor alone: reports in, intervals out, no processes."""
 
+from collections import Counter
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -146,6 +148,19 @@ def test_a_lost_worker_is_told_once_and_holds_nothing_up():
     assert not conductor.finished
     assert [one.phase for one in conductor.report(0, report("closing", done=True))] == ["closing"]
     assert conductor.finished
+
+
+def test_the_sessions_of_a_lost_worker_are_lost_with_it():
+    conductor = Conductor(2, START_NS)
+    for worker in range(2):
+        conductor.report(worker, report("opening", tally=Tally(opened=5)))
+    conductor.report(1, report("measured", tally=Tally(opened=2, closed=Counter({"1006": 3}))))
+    conductor.lose(1, "killed", START_NS)
+    assert conductor.lost[0].open_sessions == 4
+    assert not conductor.deserted
+    conductor.lose(0, "killed", START_NS)
+    assert conductor.lost[1].open_sessions == 5
+    assert conductor.deserted
 
 
 def test_a_worker_that_is_done_cannot_be_lost():

@@ -87,7 +87,8 @@ class TestWriting:
         assert middle[1]["examples"] == {"reset": "the peer reset the connection"}
         assert middle[1]["tally"]["response_time_ns"]["hdr"].startswith("HISTF")
         assert list(last) == ["kind", "ended_at", "interrupted", "lost_workers", "summary"]
-        assert last["lost_workers"] == [{"worker": 1, "reason": "killed by signal 9", "at_ns": 5}]
+        lost = {"worker": 1, "reason": "killed by signal 9", "at_ns": 5, "open_sessions": 0}
+        assert last["lost_workers"] == [lost]
 
     def test_an_existing_file_is_overwritten(self, tmp_path):
         path = tmp_path / "run.jsonl"

@@ -117,6 +117,7 @@ class Options(Exports):
     output: Annotated[Text, Parameter(name=["--output", "-o"])] = None
     json: Flag = None
     quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"])] = None
+    live: Flag = None
     verbosity: Annotated[Literal["debug", "info", "warn", "error"] | None, Parameter(name=["--verbosity", "-v"])] = None
 
     plan: Text = None

@@ -28,6 +28,7 @@ from ws_load_test.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ws_load_test.cli.watchers import Watcher
     from ws_load_test.measure.recording import Interval
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
@@ -35,6 +36,7 @@ OURS = {
     "output": str,
     "json": bool,
     "quiet": bool,
+    "live": bool,
     "verbosity": str,
     "explain": bool,
     "strict": bool,
@@ -148,7 +150,7 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
     wanted = _exports_of(ours)
     taken = "-" in wanted.values()
     warn_of(wanted)
-    watching = watchers(plan, ours, taken=taken)
+    watching: list[Watcher] = []
 
     def each(interval: Interval) -> None:
         for watcher in watching:
@@ -156,6 +158,7 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
 
     run = Run(plan, output=ours.get("output"), on_interval=each, strict=bool(ours.get("strict")))
     try:
+        watching += watchers(plan, ours, taken=taken, lost=lambda: run.lost)
         result = asyncio.run(attend(run))
     finally:
         for watcher in watching:

@@ -98,8 +98,7 @@ class Conductor:
         """A worker has died; returns the intervals that waited for it alone."""
         if self.is_done(worker):
             return []
-        self._open[worker] = 0
-        self.lost.append(LostWorker(worker, reason, at_ns - self.started_ns))
+        self.lost.append(LostWorker(worker, reason, at_ns - self.started_ns, self._open.pop(worker, 0)))
         self._unready.discard(worker)
         self._places[worker] = BEHIND
         return list(self._complete())

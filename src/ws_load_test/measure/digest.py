@@ -66,17 +66,17 @@ class Gathering:
     storm_connect_ns: int | None = None
     """The slowest dial of the intervals in which sessions came back from a storm."""
 
-    def take(self, interval: Interval) -> None:
-        """Adds an interval.
+    def take(self, interval: Interval) -> Tally:
+        """Adds an interval; returns its tally, which need not be decoded again.
 
         Raises:
-            ValueError: Its tally cannot be read.
+            ValueError: It cannot be read.
         """
         tally = interval.tally
         self.tally.merge(tally)
         self._note_opening(interval, tally)
         if interval.phase != "measured":
-            return
+            return tally
         response = tally.response_time_ns.percentiles((50, 90, 99))
         send_lag = tally.send_lag_ns.percentiles((50, 99))
         self.stretches.append(
@@ -96,6 +96,7 @@ class Gathering:
                 pushed=tally.pushed,
             )
         )
+        return tally
 
     def _note_opening(self, interval: Interval, tally: Tally) -> None:
         connect = tally.connect_time_ns

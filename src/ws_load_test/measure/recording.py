@@ -52,6 +52,8 @@ class LostWorker(msgspec.Struct, frozen=True):
     reason: str
     at_ns: int
     """When it was noticed, from the start of the run."""
+    open_sessions: Amount = 0
+    """Sessions that it had open, by its last report, and that ended with it."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="header"):

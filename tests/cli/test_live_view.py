@@ -1,0 +1,122 @@
+"""The program on a terminal, as its user sees it, and where there is none."""
+
+import os
+import re
+import signal
+import sys
+
+import pytest
+
+from terminals import Terminal
+from ws_load_test.cli.watchers import watchers
+from ws_load_test.plan import Plan
+from ws_load_test.report.live import LiveView
+from ws_load_test.report.plain import PlainLines
+
+ESCAPE = "\x1b"
+
+
+def test_a_run_shows_itself_and_leaves_exactly_the_report(echo_url, program, tmp_path):
+    path = tmp_path / "run.jsonl"
+    with Terminal(100, 60) as terminal:
+        process = terminal.run(echo_url, "-c", 5, "-r", 200, "-d", "2s", "-w", 1, "-o", path)
+        terminal.until(lambda now: "asked 200/s" in now.text)
+        assert terminal.is_on_second_screen
+        assert "5 open of 5" in terminal.text
+        terminal.resize(80, 24)
+        terminal.until(lambda now: len(now.rows[0]) == 80)
+        terminal.resize(100, 60)
+        assert process.wait(15) == 0
+        terminal.until(lambda now: "generator" in now.text and not now.is_on_second_screen)
+        assert terminal.text == program("report", path).stdout.rstrip()
+        assert (terminal.scrolled_off, terminal.screen.turns) == ([], 1)
+        assert not terminal.screen.cursor.hidden
+
+
+@pytest.mark.parametrize("way", ["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_run_leaves_the_terminal_as_it_was(way, echo_url):
+    with Terminal(80, 60) as terminal:
+        process = terminal.run(echo_url, "-c", 5, "-r", 50, "-d", "60s", "-w", 1)
+        terminal.until(lambda now: "5 open of 5" in now.text)
+        if way == "Ctrl-C":
+            # Nobody could wake a program up that has its session for itself, so it goes on at once.
+            terminal.type("\x1a")
+            terminal.until(lambda now: now.screen.turns == 2 and "5 open of 5" in now.text)
+            terminal.type("\x03")
+        else:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 130
+        terminal.until(lambda now: "generator" in now.text and not now.is_on_second_screen)
+        assert not terminal.screen.cursor.hidden
+        assert terminal.screen.turns == (2 if way == "Ctrl-C" else 1)
+        assert (terminal.scrolled_off, terminal.screen.slips) == ([], 0)
+        told, heading = terminal.text.splitlines()[0], terminal.text.splitlines()[2]
+        assert told.startswith("WARNING: stopping: waiting for replies")
+        assert heading == "Partial: interrupted"
+
+
+def test_in_ci_a_terminal_gets_no_more_than_the_report(echo_url):
+    with Terminal(80, 60) as terminal:
+        assert terminal.run(echo_url, "-n", 5, "-w", 1, env={"CI": "1", "NO_COLOR": "1"}).wait(10) == 0
+        terminal.until(lambda now: "generator" in now.text)
+        # The report itself has bold letters there, and nothing that moves.
+        assert set(re.findall(r"\x1b\[[0-9;?]*[A-Za-z]", terminal.raw)) <= {"\x1b[1m", "\x1b[0m", "\x1b[2m"}
+
+
+def test_where_there_is_no_terminal_nothing_steers_one(echo_url, program):
+    done = program(echo_url, "-n", 5, "-w", 1, env={**os.environ, "CI": "1"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ESCAPE not in done.stdout
+
+
+class Fake:
+    encoding = "utf-8"
+
+    def __init__(self, stream, terminal):
+        self._stream, self._terminal = stream, terminal
+
+    def isatty(self):
+        return self._terminal
+
+    def fileno(self):
+        return self._stream.fileno()
+
+
+@pytest.fixture
+def kind(monkeypatch, tmp_path):
+    """Returns which watcher a run has, by its options, its surroundings, and whether its output is a terminal."""
+    before = signal.getsignal(signal.SIGTSTP)
+    with (tmp_path / "terminal").open("w") as file:
+
+        def find(ours=(), *, taken=False, stdout=True, stderr=True, **surroundings):
+            for name in ("CI", "TERM"):
+                monkeypatch.delenv(name, raising=False)
+            for name, value in ({"TERM": "xterm"} | surroundings).items():
+                monkeypatch.setenv(name, value)
+            monkeypatch.setattr(sys, "stdout", Fake(file, stdout))
+            monkeypatch.setattr(sys, "stderr", Fake(file, stderr))
+            found = watchers(Plan.of("ws://h"), dict(ours), taken=taken)
+            for one in found:
+                one.close()
+            return type(found[0]) if found else None
+
+        yield find
+    signal.signal(signal.SIGTSTP, before)
+
+
+def test_who_watches(kind):
+    assert kind() is LiveView
+    assert kind(stderr=False) is LiveView
+    assert kind({"json": True}) is LiveView
+    assert kind(CI="false") is LiveView
+    assert kind({"live": True}, CI="1") is LiveView
+    assert kind({"quiet": True}) is None
+    assert kind({"quiet": True, "live": True}) is None
+    assert kind({"live": False}) is PlainLines
+    assert kind(stdout=False) is PlainLines
+    assert kind({"live": True}, stdout=False) is PlainLines
+    assert kind(taken=True) is PlainLines
+    assert kind(CI="true") is PlainLines
+    assert kind(TERM="dumb") is PlainLines
+    assert kind({"live": True}, TERM="dumb") is PlainLines
+    assert kind(TERM="") is PlainLines

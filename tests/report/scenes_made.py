@@ -1,0 +1,56 @@
+"""Plans and intervals that the tests of the live view and of plain lines share."""
+
+from ws_load_test.measure.histogram import Histogram
+from ws_load_test.measure.recording import Interval, WorkerLoad
+from ws_load_test.measure.tally import Tally
+from ws_load_test.plan import Plan
+from ws_load_test.report.scene import Scene
+from ws_load_test.target import Target
+
+SECOND, MILLI, MICRO = 10**9, 10**6, 10**3
+
+
+def plan(**parts):
+    usual = {"target": Target("ws://echo.example/"), "duration_ns": 60 * SECOND, "connections": 100}
+    return Plan(**(usual | parts))
+
+
+def histogram(*values):
+    made = Histogram()
+    for value in values:
+        made.record(value)
+    return made
+
+
+def interval(tally=None, phase="measured", *, at_s=0.0, length_s=1.0, workers=(), examples=None):
+    return Interval.of(
+        tally or Tally(),
+        index=0,
+        phase=phase,
+        from_ns=round(at_s * SECOND),
+        to_ns=round((at_s + length_s) * SECOND),
+        measured_ns=0,
+        workers=workers,
+        examples=examples,
+    )
+
+
+def answers(*values, **parts):
+    count = len(values)
+    numbers = {"due": count, "sent": count, "answered": count, "answered_in_time": count} | parts
+    return Tally(response_time_ns=histogram(*values), **numbers)
+
+
+def opening(opened=100, failed=0, at_s=0.0, **parts):
+    return interval(Tally(attempted=opened + failed, opened=opened, failed=failed, **parts), "opening", at_s=at_s)
+
+
+def load(worker=0, cpu=0.25):
+    return WorkerLoad(worker, round(cpu * SECOND), SECOND)
+
+
+def scene(*intervals, asked=None, **options):
+    made = Scene(asked or plan(), **options)
+    for one in intervals:
+        made.take(one)
+    return made
