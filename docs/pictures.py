@@ -16,8 +16,8 @@ from rich.console import Console, Group
 
 from ws_load_test import Plan, run
 from ws_load_test.echo import EchoProcess
-from ws_load_test.report.page import Paper, page
 from ws_load_test.report.scene import Scene
+from ws_load_test.report.screen import Paper, page
 from ws_load_test.report.text import print_report
 
 if TYPE_CHECKING:

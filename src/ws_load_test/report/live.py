@@ -18,8 +18,8 @@ from rich.control import Control
 from rich.live import Live
 
 from ws_load_test.clock import NS_PER_S, monotonic_ns
-from ws_load_test.report.page import Paper, page
 from ws_load_test.report.scene import Scene
+from ws_load_test.report.screen import Paper, page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -179,7 +179,8 @@ class Notes(logging.Handler):
         self._wake = wake
         self._kept: list[logging.LogRecord] = []
         self._instead = logging.root.handlers
-        logging.root.handlers = [*self._instead[:0], self]
+        mine: list[logging.Handler] = [self]
+        logging.root.handlers = mine
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keeps a record."""

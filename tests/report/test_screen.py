@@ -12,7 +12,7 @@ from ws_load_test.measure.recording import LostWorker
 from ws_load_test.measure.tally import Tally
 from ws_load_test.pace import Shape
 from ws_load_test.plan import OpenLoad
-from ws_load_test.report.page import Paper, page
+from ws_load_test.report.screen import Paper, page
 from ws_load_test.target import Target
 
 NASTY = "\x1b[31m\r\n\x00一二三四五六七八九十" * 9
