@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.api import Run
@@ -19,11 +20,13 @@ from ws_load_test.cli.output import (
     tell,
     warn_of,
 )
-from ws_load_test.cli.watchers import watchers
+from ws_load_test.cli.watchers import linger, watchers
 from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError, option_name
 from ws_load_test.measure.digest import digest
 from ws_load_test.options import RIVALS, read_plan, read_plan_file
 from ws_load_test.plan import Plan
+from ws_load_test.report.metrics.settings import OPTIONS as METRICS
+from ws_load_test.report.metrics.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +43,7 @@ OURS = {
     "strict": bool,
     "dry_run": bool,
     **dict.fromkeys(EXPORTS, str),
+    **dict.fromkeys(METRICS, object),
 }
 """Options that say what becomes of a run's results, and the type of their value; the others are the plan's."""
 _log = logging.getLogger("ws_load_test")
@@ -53,7 +57,7 @@ def flood(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     if path is not None:
         options = _with_plan_file(path, options)
     ours = _take_ours(options)
-    if ours.get("dry_run") and (files := [name for name in ("output", *EXPORTS) if name in ours]):
+    if ours.get("dry_run") and (files := [name for name in ("output", *EXPORTS, *METRICS) if name in ours]):
         raise UsageError(
             f"{option_name(files[0])}: a dry run records nothing; leave it out, or take --json and a file of your own"
         )
@@ -94,6 +98,8 @@ def _take_ours(options: dict[str, Any]) -> dict[str, Any]:
     if not problems:
         kept = {"the recording": [ours["output"]] if "output" in ours else []}
         problems += export_problems(_exports_of(ours), as_json=bool(ours.get("json")), kept=kept)
+    if not problems:
+        problems += read_settings(ours)[1]
     if problems:
         raise PlanError(tuple(problems))
     return ours
@@ -154,8 +160,8 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
         for watcher in watching:
             watcher(interval)
 
-    run = Run(plan, output=ours.get("output"), on_interval=each, strict=bool(ours.get("strict")))
     try:
+        run = Run(plan, output=ours.get("output"), on_interval=each, strict=bool(ours.get("strict")))
         result = asyncio.run(attend(run))
     finally:
         for watcher in watching:
@@ -166,4 +172,6 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
     code = export(wanted, recordings, result.summary, run.digest or digest(recordings), result.exit_code)
     if ours.get("json") or not (quiet or taken):
         show(recordings, result.summary, run.digest, as_json=bool(ours.get("json")))
+    sys.stdout.flush()
+    linger(watching)
     return code

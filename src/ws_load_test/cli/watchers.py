@@ -8,8 +8,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ws_load_test import __version__
+from ws_load_test.report.metrics.settings import read_settings
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ws_load_test.measure.recording import Interval
     from ws_load_test.plan import Plan
@@ -33,4 +36,16 @@ def watchers(plan: Plan, ours: Mapping[str, Any], *, taken: bool) -> list[Watche
         from ws_load_test.report.progress import ProgressLine
 
         found.append(ProgressLine(plan))
+    settings, _ = read_settings(ours)
+    if settings:
+        from ws_load_test.report.metrics.live import watch
+
+        found.append(watch(plan, settings, __version__))
     return found
+
+
+def linger(watching: Sequence[Watcher]) -> None:
+    """Called when the results of a run have been told: lets those watchers end that have a method `linger` for it."""
+    for watcher in watching:
+        if (wait := getattr(watcher, "linger", None)) is not None:
+            wait()
