@@ -31,6 +31,7 @@ from ws_load_test.report.metrics.settings import read_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ws_load_test.cli.watchers import Watcher
     from ws_load_test.measure.recording import Interval
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
@@ -143,7 +144,6 @@ def _rehearse(plan: Plan, ours: Mapping[str, Any]) -> int:
 
 
 def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
-    quiet = bool(ours.get("quiet"))
     tell(ours.get("verbosity", "warn"))
     for label, words in plan.describe():
         _log.info("%s: %s", label, words)
@@ -152,10 +152,15 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
     if ours.get("dry_run"):
         return _rehearse(plan, ours)
     wanted = _exports_of(ours)
-    taken = "-" in wanted.values()
     warn_of(wanted)
-    watching = watchers(plan, ours, taken=taken)
+    watching = watchers(plan, ours, taken="-" in wanted.values())
+    try:
+        return _carry_out(plan, ours, wanted, watching)
+    finally:
+        linger(watching)
 
+
+def _carry_out(plan: Plan, ours: Mapping[str, Any], wanted: Mapping[str, str], watching: Sequence[Watcher]) -> int:
     def each(interval: Interval) -> None:
         for watcher in watching:
             watcher(interval)
@@ -170,8 +175,7 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
         _log.error("%s", result.output_error)
     recordings = [result.recording]
     code = export(wanted, recordings, result.summary, run.digest or digest(recordings), result.exit_code)
-    if ours.get("json") or not (quiet or taken):
+    if ours.get("json") or not (ours.get("quiet") or "-" in wanted.values()):
         show(recordings, result.summary, run.digest, as_json=bool(ours.get("json")))
     sys.stdout.flush()
-    linger(watching)
     return code

@@ -5,6 +5,7 @@ Another one is a class with the two methods of `Watcher`, and a line in `watcher
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,7 +46,11 @@ def watchers(plan: Plan, ours: Mapping[str, Any], *, taken: bool) -> list[Watche
 
 
 def linger(watching: Sequence[Watcher]) -> None:
-    """Called when the results of a run have been told: lets those watchers end that have a method `linger` for it."""
+    """Called when the results of a run have been told: some watchers have a method `linger`, and wait for others there.
+
+    Ctrl-C ends that, and changes nothing of what has been told.
+    """
     for watcher in watching:
         if (wait := getattr(watcher, "linger", None)) is not None:
-            wait()
+            with contextlib.suppress(KeyboardInterrupt):
+                wait()

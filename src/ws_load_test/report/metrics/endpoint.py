@@ -39,6 +39,7 @@ class Endpoint:
             UsageError: The client library is not installed, or nobody can listen there.
         """
         app = _app(live)
+        self._live = live
         self._last = _LastRequest()
         try:
             family, address = _resolved(host, port)
@@ -66,7 +67,8 @@ class Endpoint:
     def linger(self) -> None:
         """Waits until someone has read what was known at the end, and stops."""
         try:
-            if self._linger_s and not self._last.seen.wait(self._linger_s):
+            # What never ran has no last metrics.
+            if self._linger_s and self._live.latest.reached_ns and not self._last.seen.wait(self._linger_s):
                 _log.warning("--metrics-linger: nobody has read the last metrics at %s", self.url)
         finally:
             self._stop()

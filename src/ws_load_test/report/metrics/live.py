@@ -61,7 +61,10 @@ class Consumer(Protocol):
         """Called in the thread that draws."""
 
     def close(self) -> None:
-        """Called once when the last snapshot was handed over; may take some seconds."""
+        """Called once when the last snapshot was handed over; it does not wait either."""
+
+    def linger(self) -> None:
+        """Called when the results of the run have been told; may take some seconds."""
 
 
 class LiveRun:
@@ -146,6 +149,7 @@ def watch(plan: Plan, settings: Settings, version: str) -> LiveMetrics:
         except BaseException:
             for consumer in consumers:
                 consumer.close()
+                consumer.linger()
             raise
         if not settings.port:
             sys.stderr.write(f"metrics: {endpoint.url}\n")
@@ -173,7 +177,7 @@ class LiveMetrics:
         self._intervals.put(interval)
 
     def close(self) -> None:
-        """Returns when all that was taken in has been handed over, and the consumers are closed."""
+        """Returns when all that was taken in has been handed over."""
         self._intervals.put(None)
         self._thread.join()
         for consumer in self._consumers:
@@ -182,7 +186,9 @@ class LiveMetrics:
             self._endpoint.close()
 
     def linger(self) -> None:
-        """Returns when what is known at the end has been read, where somebody asked for that."""
+        """Waits a little for those whom what is known at the end has not reached yet."""
+        for consumer in self._consumers:
+            consumer.linger()
         if self._endpoint is not None:
             self._endpoint.linger()
 

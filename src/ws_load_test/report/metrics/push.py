@@ -71,18 +71,27 @@ class Pusher:
             self._offer(snapshot)
 
     def close(self) -> None:
-        """Pushes what is known at the end, for some seconds at most, and tells what was not delivered."""
+        """Lets what is known at the end be pushed, and nothing after it."""
         if self._latest not in (self._waiting, self._taken):
             self._offer(self._latest)
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join(LAST_PUSH_S)
+
+    def linger(self) -> None:
+        """Waits for the last push, for some seconds at most, and tells what was not delivered."""
+        try:
+            self._thread.join(LAST_PUSH_S)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        why = f"no answer for {LAST_PUSH_S:g} s" if self._thread.is_alive() else self._libraries.why
         self._exporter.shutdown()
         self._thread.join(1)
         self._libraries.leave()
         if self._delivered < self._offered:
-            _log.warning("--otlp: %s", self._shortfall())
+            _log.warning("--otlp: %s", self._shortfall(why))
 
     def _offer(self, snapshot: Snapshot | None) -> None:
         with self._changed:
@@ -111,20 +120,18 @@ class Pusher:
             self._arrived = snapshot
         elif not self._told and not self._closing:
             self._told = True
-            _log.warning("--otlp: %s does not take the metrics%s; the run goes on", self._who(), self._why())
+            why = _in_brackets(self._libraries.why)
+            _log.warning("--otlp: %s does not take the metrics%s; the run goes on", self._who(), why)
 
-    def _shortfall(self) -> str:
+    def _shortfall(self, why: str) -> str:
         missing = self._offered - self._delivered
-        text = f"{missing} of {self._offered} pushes did not reach {self._who()}{self._why()}; "
+        text = f"{missing} of {self._offered} pushes did not reach {self._who()}{_in_brackets(why)}; "
         if self._arrived is self._latest:
             return text + "the last one did, and it has all counts"
         return text + "the last one is among them, so what is known there of this run is not all"
 
     def _who(self) -> str:
         return f"the collector at {self._collector.shown}"
-
-    def _why(self) -> str:
-        return f" ({self._libraries.why})" if self._libraries.why else ""
 
 
 class _Libraries(logging.Handler):
@@ -164,6 +171,10 @@ class _Libraries(logging.Handler):
             logger.propagate = propagate
 
 
+def _in_brackets(why: str) -> str:
+    return f" ({why})" if why else ""
+
+
 def _exporter(collector: Collector, libraries: _Libraries) -> MetricExporter:
     try:
         if collector.protocol == "grpc":
@@ -179,6 +190,8 @@ def _exporter(collector: Collector, libraries: _Libraries) -> MetricExporter:
     with contextlib.suppress(Exception):
         exporter = OTLPMetricExporter(endpoint=collector.url)
     if exporter is None or libraries.complaints:
+        if exporter is not None:
+            exporter.shutdown()
         # Not repeated: headers are among them.
         raise UsageError(
             "--otlp: OpenTelemetry cannot use a variable of the environment that begins with OTEL_EXPORTER_OTLP_; "
