@@ -203,7 +203,7 @@ def test_a_client_that_leaves_or_says_nothing_disturbs_nobody(capfd):
 def test_a_port_in_use_is_told_and_nothing_is_left():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        collector = Collector("http://127.0.0.1:9", "grpc")
+        collector = Collector("http://127.0.0.1:9/", "http/protobuf")
         with pytest.raises(UsageError) as caught:
             watch(OPEN, Settings(port=port, collector=collector), "1")
     assert str(caught.value) == (
