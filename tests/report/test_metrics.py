@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 from exports_made import MICRO, MILLI, SECOND, answers, histogram, interval, recording, results, usual
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics.export import MetricExportResult
@@ -41,7 +41,8 @@ from ws_load_test.report.metrics.settings import Collector, Settings, read_setti
 OPEN = Plan.of("ws://h/?token=geheim", rate=100, workers=1)
 CLOSED = Plan.of("ws://h/")
 ABOUT = About("1.2.3", "ws://h/", 7)
-times = st.lists(st.integers(0, LARGEST) | st.integers(0, 10**11), max_size=60)
+near_bounds = st.builds(lambda bound, off: bound + off, st.sampled_from(BOUNDS_NS), st.integers(-2, 2))
+times = st.lists(st.integers(0, LARGEST) | st.integers(0, 10**11) | near_bounds, max_size=60)
 
 
 def live_after(made, plan=OPEN):
@@ -64,6 +65,8 @@ def only(family):
 
 
 @given(times)
+@example([BOUNDS_NS[0]])
+@example([BOUNDS_NS[3] - 1, BOUNDS_NS[3]])
 def test_a_bound_has_as_many_times_as_a_walk_over_the_buckets_finds(values):
     made = histogram(*values)
     walked = [sum(n for _, high, n in made.spans() if min(high, made.max) <= bound) for bound in BOUNDS_NS]
