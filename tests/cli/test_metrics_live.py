@@ -256,7 +256,7 @@ def test_a_port_in_use_ends_it_before_the_run(capsys, tmp_path):
     told = capsys.readouterr()
     assert told.err == (
         f"ws-load-test: --metrics-port: cannot listen on 127.0.0.1:{port}: address already in use; "
-        "name another port, or 0 for any that is free\n"
+        "name another port, 0 for any that is free, or another --metrics-host\n"
     )
     assert told.out == ""
 

@@ -211,7 +211,7 @@ def test_a_port_in_use_is_told_and_nothing_is_left():
             watch(OPEN, Settings(port=port, collector=collector), "1")
     assert str(caught.value) == (
         f"--metrics-port: cannot listen on 127.0.0.1:{port}: address already in use; "
-        "name another port, or 0 for any that is free"
+        "name another port, 0 for any that is free, or another --metrics-host"
     )
 
 

@@ -19,17 +19,13 @@ from ws_load_test.report.metrics.families import (
     gauge,
     throughput,
     timed,
-    up_to,
     workers,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from ws_load_test.report.exports.results import Results
-
-_Sample = tuple[str, "Mapping[str, str]", str]
-"""A suffix of the family's name, labels, and a value."""
 
 
 def lines(results: Results) -> Iterator[str]:
@@ -70,22 +66,9 @@ def _written(family: Family) -> Iterator[str]:
     if family.unit:
         yield f"# UNIT {name} {family.unit}\n"
     yield f"# HELP {name} {family.text}\n"
-    for suffix, labels, value in _samples(family):
+    for suffix, labels, value in family.samples():
         inner = ",".join(f'{label}="{_escaped(said)}"' for label, said in labels.items())
-        yield f"{name}{suffix}{f'{{{inner}}}' if inner else ''} {value}\n"
-
-
-def _samples(family: Family) -> Iterator[_Sample]:
-    times = family.times
-    if times is not None:
-        for bound, count in up_to(times):
-            yield "_bucket", {"le": repr(bound / 1e9)}, str(count)
-        yield "_bucket", {"le": "+Inf"}, str(times.count)
-        yield "_count", {}, str(times.count)
-        yield "_sum", {}, repr(times.sum / 1e9)
-    suffix = "_total" if family.kind == "counter" else ""
-    for point in family.points:
-        yield suffix, point.labels, repr(point.value)
+        yield f"{name}{suffix}{f'{{{inner}}}' if inner else ''} {value!r}\n"
 
 
 def _escaped(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from ws_load_test.errors import UsageError
-from ws_load_test.report.metrics.families import PREFIX, Family, up_to
+from ws_load_test.report.metrics.families import PREFIX, Family
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,13 +45,12 @@ class Endpoint:
             family, address = _resolved(host, port)
             self._server = _Server(family, (address, port), self._last.answered)
         except OSError as error:
-            where = f"{host}:{port}"
             raise UsageError(
-                f"--metrics-port: cannot listen on {where}: {_why(error)}; name another port, or 0 for any that is free"
+                f"--metrics-port: cannot listen on {_bracketed(host)}:{port}: {_why(error)}; "
+                "name another port, 0 for any that is free, or another --metrics-host"
             ) from None
         self._server.set_app(self._last.noting(app))
-        bracketed = f"[{address}]" if ":" in address else address
-        self.url = f"http://{bracketed}:{self._server.server_port}{PATH}"
+        self.url = f"http://{_bracketed(address)}:{self._server.server_port}{PATH}"
         """Where it is."""
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,), name="metrics endpoint", daemon=True)
         self._thread.start()
@@ -125,16 +124,8 @@ def _metric(family: Family) -> Metric:
 
     name = PREFIX + family.name
     metric = Metric(name, family.text, family.kind, family.unit)
-    times = family.times
-    if times is not None:
-        for bound, count in up_to(times):
-            metric.add_sample(f"{name}_bucket", {"le": repr(bound / 1e9)}, count)
-        metric.add_sample(f"{name}_bucket", {"le": "+Inf"}, times.count)
-        metric.add_sample(f"{name}_count", {}, times.count)
-        metric.add_sample(f"{name}_sum", {}, times.sum / 1e9)
-    suffix = "_total" if family.kind == "counter" else ""
-    for point in family.points:
-        metric.add_sample(name + suffix, dict(point.labels), point.value)
+    for suffix, labels, value in family.samples():
+        metric.add_sample(name + suffix, dict(labels), value)
     return metric
 
 
@@ -217,6 +208,10 @@ def _resolved(host: str, port: int) -> tuple[int, str]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = found[0]
     return family, str(address[0])
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _why(error: OSError) -> str:

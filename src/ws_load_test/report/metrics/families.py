@@ -65,6 +65,19 @@ class Family:
     things: str = ""
     """What a unit of a count is (``message``), where there is no other."""
 
+    def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
+        """Yields what Prometheus knows of it: a suffix of the name, labels, a value; times in seconds."""
+        times = self.times
+        if times is not None:
+            for bound, count in up_to(times):
+                yield "_bucket", {"le": repr(bound / 1e9)}, count
+            yield "_bucket", {"le": "+Inf"}, times.count
+            yield "_count", {}, times.count
+            yield "_sum", {}, times.sum / 1e9
+        suffix = "_total" if self.kind == "counter" else ""
+        for point in self.points:
+            yield suffix, point.labels, point.value
+
 
 def gauge(name: str, text: str, value: float, unit: str = "") -> Family:
     """Returns a family of one value that goes up and down."""
