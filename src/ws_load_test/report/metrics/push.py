@@ -86,7 +86,8 @@ class Pusher:
             self._end()
 
     def _end(self) -> None:
-        why = f"no answer for {LAST_PUSH_S:g} s" if self._thread.is_alive() else self._libraries.why
+        # Before the exporter is shut down, which makes it give up, and say why.
+        why = self._libraries.why or (f"no answer for {LAST_PUSH_S:g} s" if self._thread.is_alive() else "")
         self._exporter.shutdown()
         self._thread.join(1)
         self._libraries.leave()
