@@ -1,6 +1,9 @@
 """Interval logs and percentile distributions, read by the tools that they are made for."""
 
+import os
 import re
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -28,6 +31,10 @@ from ws_load_test.measure.buckets import LARGEST
 from ws_load_test.measure.histogram import Histogram
 from ws_load_test.report.exports import interval_log
 from ws_load_test.report.exports.distribution import steps
+
+_kept = Path.home().glob(".m2/repository/org/hdrhistogram/HdrHistogram/*/HdrHistogram-*.jar")
+JAR = os.environ.get("HDRHISTOGRAM_JAR") or max(map(str, _kept), default=None)
+"""The Java library, which is the original; Maven keeps it there (org.hdrhistogram:HdrHistogram)."""
 
 
 def read_log(text):
@@ -141,6 +148,14 @@ class TestIntervalLog:
         one.record["response_time_ns"]["hdr"] = text[:10] + "\n" + text[10:]
         line = next(interval_log._line("", 0, one, "response_time_ns"))
         assert line.count("\n") == 1
+
+    @pytest.mark.skipif(JAR is None or not shutil.which("java"), reason="needs java and the jar of HdrHistogram")
+    def test_the_original_reads_it(self, tmp_path):
+        (tmp_path / "x.hlog").write_text(text_of("hdr", results(recording(interval(answers(*THOUSAND))))))
+        main = ["java", "-cp", JAR, "org.HdrHistogram.HistogramLogProcessor"]
+        options = ["-i", tmp_path / "x.hlog", "-outputValueUnitRatio", "1000000"]
+        done = subprocess.run([*main, *options], capture_output=True, text=True, check=True)
+        assert done.stdout.partition("\n\n")[2].startswith(ORIGINAL + "#[Mean")
 
 
 # --- Percentiles ---

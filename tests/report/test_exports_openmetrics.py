@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as older_fam
 
 from ws_load_test.measure.buckets import LARGEST
 from ws_load_test.measure.tally import Tally
-from ws_load_test.report.exports.openmetrics import BOUNDS_NS, PREFIX, up_to
+from ws_load_test.report.metrics.families import BOUNDS_NS, PREFIX, up_to
 
 
 def families(made):

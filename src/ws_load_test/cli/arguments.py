@@ -120,6 +120,11 @@ class Options(Exports):
     live: Flag = None
     verbosity: Annotated[Literal["debug", "info", "warn", "error"] | None, Parameter(name=["--verbosity", "-v"])] = None
 
+    metrics_port: Text = None
+    metrics_host: Text = None
+    metrics_linger: Text = None
+    otlp: Text = None
+
     plan: Text = None
     explain: Flag = None
     dry_run: Flag = None

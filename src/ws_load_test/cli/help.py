@@ -116,6 +116,13 @@ Results
                                       no terminal, a line on standard error every 10 s
   -v, --verbosity LEVEL               what to tell on standard error: debug, info, warn, error (warn)
 
+While it runs
+      --metrics-port PORT             serve metrics to Prometheus at http://127.0.0.1:PORT/metrics; 0 is any free port
+      --metrics-host ADDRESS          listen there instead: 0.0.0.0, to be read from other machines
+      --metrics-linger TIME           stay up after the run until they are read once more, this long at most (0s)
+      --otlp URL                      push metrics to an OpenTelemetry collector: http://host:4317 (gRPC), or
+                                      http://host:4318/v1/metrics (HTTP)
+
 Plan
       --plan FILE.toml                read options from a file, under the same names; the command line wins
       --no-binary, --no-ping, ...     undo a flag of the plan file

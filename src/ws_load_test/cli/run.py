@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.api import Run
@@ -19,11 +20,13 @@ from ws_load_test.cli.output import (
     tell,
     warn_of,
 )
-from ws_load_test.cli.watchers import watchers
+from ws_load_test.cli.watchers import linger, watchers
 from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError, option_name
 from ws_load_test.measure.digest import digest
 from ws_load_test.options import RIVALS, read_plan, read_plan_file
 from ws_load_test.plan import Plan
+from ws_load_test.report.metrics.settings import OPTIONS as METRICS
+from ws_load_test.report.metrics.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +45,7 @@ OURS = {
     "strict": bool,
     "dry_run": bool,
     **dict.fromkeys(EXPORTS, str),
+    **dict.fromkeys(METRICS, object),
 }
 """Options that say what becomes of a run's results, and the type of their value; the others are the plan's."""
 _log = logging.getLogger("ws_load_test")
@@ -55,7 +59,7 @@ def flood(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     if path is not None:
         options = _with_plan_file(path, options)
     ours = _take_ours(options)
-    if ours.get("dry_run") and (files := [name for name in ("output", *EXPORTS) if name in ours]):
+    if ours.get("dry_run") and (files := [name for name in ("output", *EXPORTS, *METRICS) if name in ours]):
         raise UsageError(
             f"{option_name(files[0])}: a dry run records nothing; leave it out, or take --json and a file of your own"
         )
@@ -96,6 +100,8 @@ def _take_ours(options: dict[str, Any]) -> dict[str, Any]:
     if not problems:
         kept = {"the recording": [ours["output"]] if "output" in ours else []}
         problems += export_problems(_exports_of(ours), as_json=bool(ours.get("json")), kept=kept)
+    if not problems:
+        problems += read_settings(ours)[1]
     if problems:
         raise PlanError(tuple(problems))
     return ours
@@ -139,7 +145,6 @@ def _rehearse(plan: Plan, ours: Mapping[str, Any]) -> int:
 
 
 def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
-    quiet = bool(ours.get("quiet"))
     tell(ours.get("verbosity", "warn"))
     for label, words in plan.describe():
         _log.info("%s: %s", label, words)
@@ -148,9 +153,17 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
     if ours.get("dry_run"):
         return _rehearse(plan, ours)
     wanted = _exports_of(ours)
-    taken = "-" in wanted.values()
     warn_of(wanted)
     watching: list[Watcher] = []
+    try:
+        return _carry_out(plan, ours, wanted, watching)
+    finally:
+        linger(watching)
+
+
+def _carry_out(plan: Plan, ours: Mapping[str, Any], wanted: Mapping[str, str], watching: list[Watcher]) -> int:
+    """Runs the plan and tells its results; leaves in `watching` who was told of it meanwhile."""
+    taken = "-" in wanted.values()
 
     def each(interval: Interval) -> None:
         for watcher in watching:
@@ -167,6 +180,7 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
         _log.error("%s", result.output_error)
     recordings = [result.recording]
     code = export(wanted, recordings, result.summary, run.digest or digest(recordings), result.exit_code)
-    if ours.get("json") or not (quiet or taken):
+    if ours.get("json") or not (ours.get("quiet") or taken):
         show(recordings, result.summary, run.digest, as_json=bool(ours.get("json")))
+    sys.stdout.flush()
     return code

@@ -5,11 +5,15 @@ Another one is a class with the two methods of `Watcher`, and a line in `watcher
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
+
+from ws_load_test import __version__
+from ws_load_test.report.metrics.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +45,12 @@ def watchers(
         lost: Tells which workers have died so far, from any thread.
     """
     found: list[Watcher] = []
+    # First, because it can find its port taken, and nobody would close what had begun before.
+    settings, _ = read_settings(ours)
+    if settings:
+        from ws_load_test.report.metrics.live import watch
+
+        found.append(watch(plan, settings, __version__))
     if ours.get("quiet"):
         return found
     if not taken and _is_live(ours.get("live")):
@@ -55,6 +65,17 @@ def watchers(
 
         found.append(PlainLines(plan, lost=lost))
     return found
+
+
+def linger(watching: Sequence[Watcher]) -> None:
+    """Called when the results of a run have been told: some watchers have a method `linger`, and wait for others there.
+
+    Ctrl-C ends that, and changes nothing of what has been told.
+    """
+    for watcher in watching:
+        if (wait := getattr(watcher, "linger", None)) is not None:
+            with contextlib.suppress(KeyboardInterrupt):
+                wait()
 
 
 def _step_aside(view: LiveView) -> None:
