@@ -32,6 +32,7 @@ SERIES = 8
 """Colours of lines that the style sheet has; more begin again, with other marks."""
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _MARKS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "triangle-down", "star")
+_PATTERNS = ("", "/", "x", "-", "\\", "|", "+", ".")
 _MOST_MARKS = 15
 _PERCENTILES = ("50", "90", "99", "99.9", "99.99")
 _LEAST_RATIO = 3.2
@@ -103,6 +104,133 @@ def band(number: int, x: Sequence[float], low: Sequence[float | None], high: Seq
         "hoverinfo": "skip",
         "showlegend": False,
     }
+
+
+def bars(  # noqa: PLR0917 - as `line`
+    number: int,
+    name: str,
+    x: Sequence[float | None],
+    y: Sequence[float],
+    widths: Sequence[float],
+    text: Sequence[str],
+) -> Trace:
+    """Returns bars that their patterns tell from others, too; `text` is what is shown of each."""
+    colour = f"var(--series-{number % SERIES + 1})"
+    return {
+        "type": "bar",
+        "name": plain(name),
+        "x": list(x),
+        "y": list(y),
+        "width": list(widths),
+        "text": list(text),
+        "textposition": "none",
+        "hovertemplate": "%{text}<extra>%{fullData.name}</extra>",
+        "marker": {
+            "color": colour,
+            "line": {"color": colour, "width": 1},
+            "pattern": {"shape": _PATTERNS[number % len(_PATTERNS)], "fgcolor": "var(--paper)", "size": 6},
+        },
+        "showlegend": True,
+    }
+
+
+def cells(
+    *,
+    x: Sequence[tuple[float, float]],
+    y: Sequence[float],
+    counts: Sequence[Sequence[int]],
+    seconds: Sequence[float],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    noun: str,
+) -> Trace:
+    """Returns a heat map of how many there are a second, on a logarithmic scale of colours; 0 is an empty cell.
+
+    Args:
+        x: Start and end of each column; between two that do not touch there is nothing.
+        y: Edges of the rows, one more than there are rows.
+        counts: Of each column, its rows from the lowest.
+        seconds: How long each column was.
+        rows: What each row is, in words.
+        columns: What each column is, in words.
+        noun: What is counted.
+    """
+    rates = [
+        count / length for column, length in zip(counts, seconds, strict=True) for count in column if count and length
+    ]
+    low, high = math.floor(math.log10(min(rates))), math.ceil(math.log10(max(rates)))
+    high = max(high, low + 1)
+    edges, shown, kept = _joined(x, counts, columns, seconds)
+    return {
+        "type": "heatmap",
+        "x": edges,
+        "y": list(y),
+        # The page's script makes heights and texts of these: written out, they would be the larger part of the page.
+        "customdata": [list(row) for row in zip(*shown, strict=True)],
+        "meta": {
+            "rows": list(rows),
+            "columns": [one[0] for one in kept],
+            "seconds": [one[1] for one in kept],
+            "noun": noun,
+        },
+        "zmin": low,
+        "zmax": high,
+        "colorscale": "Cividis",
+        "colorbar": {
+            "title": {"text": f"{noun}<br>a second"},
+            "tickvals": list(range(low, high + 1)),
+            "ticktext": [f"{10.0**decade:,g}" for decade in range(low, high + 1)],
+            "thickness": 12,
+            "outlinewidth": 0,
+        },
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _joined(
+    x: Sequence[tuple[float, float]],
+    counts: Sequence[Sequence[int]],
+    columns: Sequence[str],
+    seconds: Sequence[float],
+) -> tuple[list[float], list[Sequence[int]], list[tuple[str, float]]]:
+    """Returns edges that touch, with empty columns where there was nothing."""
+    edges: list[float] = []
+    shown: list[Sequence[int]] = []
+    kept: list[tuple[str, float]] = []
+    for (start, end), column, words, length in zip(x, counts, columns, seconds, strict=True):
+        if length <= 0:
+            continue
+        if edges and start > edges[-1]:
+            shown.append([0] * len(column))
+            kept.append(("", 1.0))
+            edges.append(_rounded(start))
+        edges += [] if edges else [_rounded(start)]
+        edges.append(_rounded(end))
+        shown.append(column)
+        kept.append((words, round(length, 4)))
+    return edges, shown, kept
+
+
+def phase_marks(start: float, end: float, last: float) -> dict[str, Any]:
+    """Returns the layout that shades what is not measured: before `start`, and from `end` to `last`."""
+    edges = [(0.0, start), (end, last)]
+    shapes = [
+        {
+            "type": "rect",
+            "xref": "x",
+            "yref": "paper",
+            "x0": low,
+            "x1": high,
+            "y0": 0,
+            "y1": 1,
+            "layer": "below",
+            "line": {"width": 0},
+            "fillcolor": "var(--shade)",
+        }
+        for low, high in edges
+        if high - low > last * 0.002
+    ]
+    return {"shapes": shapes} if shapes else {}
 
 
 def plain(text: str) -> str:

@@ -37,6 +37,22 @@
     return all;
   }
 
+  // A heat map comes as counts, its columns in the places of a row; what is drawn is the logarithm of their rate.
+  function heated(trace, isDark) {
+    const { rows, columns, seconds, noun } = trace.meta;
+    const rate = (count, column) => (count ? Math.log10(count / seconds[column]) : null);
+    const words = (count, row, column) =>
+      count ? `${count.toLocaleString("en")} ${noun}<br>${rows[row]}<br>${columns[column]}` : "";
+    return {
+      ...trace,
+      z: trace.customdata.map((counts) => counts.map(rate)),
+      text: trace.customdata.map((counts, row) => counts.map((count, column) => words(count, row, column))),
+      hoverongaps: false,
+      // Few is near the paper, many is far from it.
+      reversescale: !isDark,
+    };
+  }
+
   function layoutOf(plot, figure, style, printed) {
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = {
@@ -77,7 +93,8 @@
     const body = getComputedStyle(document.body);
     const sheet = { getPropertyValue: (name) => style.getPropertyValue(name), fontFamily: body.fontFamily };
     // A copy each time: the library keeps what is hidden in the data it is given.
-    const data = coloured(figure.data, sheet);
+    const isDark = dark.matches && !printed;
+    const data = coloured(figure.data, sheet).map((trace) => (trace.type === "heatmap" ? heated(trace, isDark) : trace));
     return Plotly.react(plot, data, layoutOf(plot, figure, sheet, printed), config);
   }
 
