@@ -61,11 +61,14 @@ def wrapped(label: str, text: str, style: str = "") -> list[Text]:
     return hanging(f"{label:{LABEL}}", text, style)
 
 
+def unbroken(text: str) -> str:
+    """Returns a text in which a number and its unit stay on one line."""
+    return _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text)
+
+
 def hanging(head: str, text: str, style: str) -> list[Text]:
     """Returns a label and the text beside it, on as many lines as it needs; the style is the label's."""
-    # A number and its unit stay on one line.
-    bound = _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text)
-    parts: Iterable[str] = textwrap.wrap(bound, max(20, WIDTH - len(head)), break_on_hyphens=False) or [""]
+    parts: Iterable[str] = textwrap.wrap(unbroken(text), max(20, WIDTH - len(head)), break_on_hyphens=False) or [""]
     return [
         Text(" " * len(head) if number else head, style="" if number else style).append(
             part.replace("\N{NO-BREAK SPACE}", " "), style="default"

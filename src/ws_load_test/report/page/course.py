@@ -24,6 +24,7 @@ MOST_COLUMNS = 360
 FEWEST = 3
 """Columns below which there is no course over time to speak of."""
 _NICE_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600)
+_STEP_NS = 10_000_000
 _COUNTS = ("sent", "answered", "dropped", "unanswered", "pushed", "opened", "failed", "lost")
 
 
@@ -96,6 +97,9 @@ def course(recording: Recording) -> Course:
     """
     intervals = [one for one in recording.intervals if one.to_ns > one.from_ns or one.record]
     usual_ns = int(statistics.median(one.to_ns - one.from_ns for one in intervals)) if intervals else 0
+    if usual_ns > _STEP_NS:
+        # A second that took a little longer is a second.
+        usual_ns = round(usual_ns / _STEP_NS) * _STEP_NS
     length_ns = max((one.to_ns for one in intervals), default=0)
     width_ns = _width_ns(length_ns, usual_ns)
     columns: list[Column] = []

@@ -10,17 +10,20 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
 from ws_load_test.report.letters import clean
+from ws_load_test.report.lines import unbroken
 from ws_load_test.report.page.library import script
 
 Tone = Literal["good", "doubt", "bad", "plain"]
 _SIGNS: dict[Tone, str] = {"good": "✓", "doubt": "!", "bad": "✗", "plain": ""}
 """So that nobody needs to see a colour."""
+_NUMBER = re.compile(r"[<>]?-?[\d.,]*(?: ?(?:[nµm]?s|[kMGT]?B|%|/s))?(?: \*)?|–|\d+ (?:min|h)(?: \d+ (?:min|s))?")
 _PRODUCT = "ws-load-test"
 
 
@@ -186,7 +189,7 @@ def _chart(chart: Chart, level: str) -> Iterator[str]:
     yield f"<figcaption>{_text(chart.text)}</figcaption>\n"
     yield (
         f'<div class="plot" role="img" aria-label="{_text(f"Chart: {chart.title}. {chart.text}")}"'
-        f' data-figure="{key}" style="height:{chart.height}px"></div>\n'
+        f' data-figure="{key}" data-height="{chart.height}" style="height:{chart.height}px"></div>\n'
     )
     yield "<noscript><p>The chart needs scripts; the table below has its numbers.</p></noscript>\n"
     if chart.table is not None:
@@ -215,7 +218,7 @@ def _table(table: Table, title: str = "") -> Iterator[str]:
 
 
 def _is_number(cell: str) -> bool:
-    return cell[:1] in ("", "–", "<", ">", "-") or cell[:1].isdecimal()
+    return _NUMBER.fullmatch(cell) is not None
 
 
 def _right(is_number: bool) -> str:  # noqa: FBT001
@@ -223,7 +226,8 @@ def _right(is_number: bool) -> str:  # noqa: FBT001
 
 
 def _text(text: str) -> str:
-    return html.escape(clean(text))
+    # Cleaned first: a space that does not break is one of those that are not printable.
+    return html.escape(unbroken(clean(text)))
 
 
 def _file(name: str) -> str:

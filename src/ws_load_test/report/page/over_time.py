@@ -42,9 +42,10 @@ MOST_KINDS = 7
 _PERCENTILES = {"50 %": 50.0, "90 %": 90.0, "99 %": 99.0, "slowest": 100.0}
 
 
-def width_words(course: Course) -> str:
-    """Returns how long a column is, where that is more than what was recorded."""
-    return f" One column is {show_duration(course.width_ns)}." if course.together else ""
+def _note(course: Course) -> str:
+    """Returns how long a column is, where it is longer than an interval, and what a shade means, where there is one."""
+    width = f" One column is {show_duration(course.width_ns)}." if course.together else ""
+    return f"{width} What is shaded was not measured." if _marked(course, 1e9) else width
 
 
 def _middles(columns: Sequence[Column], unit_ns: float) -> list[float | None]:
@@ -89,15 +90,20 @@ def heat_map(course: Course) -> list[Chart]:
         noun="answers",
     )
     y = duration_axis(edges[0], edges[-1], "response time")
+    marked = _marked(course, unit_ns)
     counts = total.merge_buckets(edges)
     shares = [f"{100 * count / total.count:.2f} %" for count in counts]
     rows = [[label, show_count(count), share] for label, count, share in zip(labels, counts, shares, strict=True)]
     text = (
-        "Each cell is how many answers a second took how long: the darker (in the dark: the lighter), the more, on a "
-        f"logarithmic scale.{width_words(course)} What is empty had none."
+        "Each cell is how many answers a second took how long; the scale of its colours is logarithmic, and an empty "
+        f"cell had none.{_note(course)}"
     )
     table = Table(["response time", "answers", "share"], rows, "Of the whole run; over time see the next table")
-    return [Chart("heat-map", "Response time over time, all answers", text, figure([trace], x, y), table, height=380)]
+    return [
+        Chart(
+            "heat-map", "Response time over time, all answers", text, figure([trace], x, y, **marked), table, height=400
+        )
+    ]
 
 
 def _edges(total: Histogram) -> list[int]:
@@ -135,7 +141,7 @@ def percentiles(course: Course, room: str, key: str, title: str, what: str) -> l
     ]
     text = (
         f"Half of the values were up to the lowest line, nine in ten up to the second; the area reaches from 50 % to "
-        f"99 %. Percentiles are those of all values of a column, never averages.{width_words(course)}"
+        f"99 %. Percentiles are those of all values of a column, never averages.{_note(course)}"
     )
     table = Table(["from the start", "count", *_PERCENTILES], rows)
     return [Chart(key, title, text, figure(traces, x, y, **_marked(course, unit_ns)), table)]
@@ -165,7 +171,7 @@ def rates(course: Course, plan: Plan | None, *, awaited: bool) -> list[Chart]:
         traces.append(line(number, room, at, [float(f"{value:.6g}") for value in values], text=texts))
     rows = [[_when(column), *(show_rate(column.per_s(room)) for room in rooms)] for column in columns]
     words = " The grey line is the schedule." if asked else ""
-    text = f"Messages a second, warm-up and all connections included.{words}{width_words(course)}"
+    text = f"Messages a second, warm-up and all connections included.{words}{_note(course)}"
     layout = figure(traces, x, amount_axis("messages a second"), **_marked(course, unit_ns))
     return [Chart("rates", "Rate over time", text, layout, Table(["from the start", *rooms], rows))]
 
@@ -212,7 +218,9 @@ def connections(course: Course, plan: Plan | None) -> list[Chart]:
             line(6, "asked", *asked, mode="lines", line={"color": "var(--series-7)", "width": 4, "dash": "solid"})
         )
     texts = [f"{show_count(column.open)} open after {show_duration(column.to_ns)}" for column in columns]
-    traces.append(line(0, "open", ends, [column.open for column in columns], text=texts))
+    # At the end they are closed by us, which is no event of the run.
+    is_open = [None if column.phase == "closing" else column.open for column in columns]
+    traces.append(line(0, "open", ends, is_open, text=texts))
     words = {"opened": 1, "failed": 2, "lost": 3}
     told = [word for word in words if any(column.counts[word] for column in columns)]
     at = _middles(columns, unit_ns)
@@ -224,7 +232,7 @@ def connections(course: Course, plan: Plan | None) -> list[Chart]:
         for column in columns
     ]
     each = show_duration(course.width_ns)
-    text = f"Open at the end of each column; the other lines count what happened within it ({each})."
+    text = f"Open at the end of each column; the other lines count what happened within it ({each}).{_note(course)}"
     layout = figure(traces, x, amount_axis("connections"), **_marked(course, unit_ns))
     return [Chart("connections", "Connections over time", text, layout, Table(["from the start", "open", *told], rows))]
 
@@ -247,7 +255,9 @@ def faults(course: Course) -> list[Chart]:
         widths = [column.length_ns / unit_ns for column in told]
         traces.append(bars(number, name, _middles(told, unit_ns), [count(column) for column in told], widths, texts))
     rows = [[_when(column), *(show_count(count(column)) for count in of.values())] for column in told]
-    text = f"What the target did wrong, by kind, each bar the faults of {show_duration(course.width_ns)}."
+    text = (
+        f"What the target did wrong, by kind, each bar the faults of {show_duration(course.width_ns)}.{_note(course)}"
+    )
     layout = figure(traces, x, amount_axis("faults"), barmode="stack", **_marked(course, unit_ns))
     return [Chart("faults", "Faults over time", text, layout, Table(["from the start", *of], rows), height=280)]
 
@@ -280,7 +290,7 @@ def processor(course: Course) -> list[Chart]:
         traces.append(line(number, name, at, heights, text=_texts(columns, shown)))
         cells_of.append(shown)
     rows = [[_when(column), *cells] for column, *cells in zip(columns, *cells_of, strict=True)]
-    text = f"Of one core for each worker: near 100 % the generator is the limit, not the target.{width_words(course)}"
+    text = f"Of one core for each worker: near 100 % the generator is the limit, not the target.{_note(course)}"
     y = amount_axis("% of a core") | {"range": [0, 105], "tickformat": ""}
     layout = figure(traces, x, y, **_marked(course, unit_ns))
     return [Chart("processor", "Processor share of the workers", text, layout, Table(["from the start", *of], rows))]

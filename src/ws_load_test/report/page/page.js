@@ -72,7 +72,8 @@
       hoverlabel: { bgcolor: colour("--panel"), bordercolor: colour("--rule"), font: { color: colour("--ink") } },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--link"), orientation: "v" },
-      height: plot.style.height ? parseInt(plot.style.height, 10) : 340,
+      // Lower on paper, so that two of them and their words share a page.
+      height: Math.round(parseInt(plot.dataset.height, 10) * (printed ? 0.8 : 1)),
       autosize: !printed,
       // What a reader has zoomed or hidden stays so when it is drawn again.
       uirevision: "kept",

@@ -41,7 +41,14 @@ def lines(results: Results) -> Iterator[str]:
     Raises:
         OutputError: The library that draws the charts is not installed.
     """
-    return _Page(results).lines()
+    head, sections = page(results)
+    return document(f"{head.verdict}: {results.summary['target']}", head, sections)
+
+
+def page(results: Results) -> tuple[Head, list[Section]]:
+    """Returns what the page says, from top to bottom."""
+    made = _Page(results)
+    return made.head(), made.sections()
 
 
 class _Page:
@@ -57,9 +64,8 @@ class _Page:
         self.course: Course | None = course(self.recordings[0]) if len(self.recordings) == 1 else None
         self.health = generator(self.recordings, results.digest, self.reasons)
 
-    def lines(self) -> Iterator[str]:
-        head = self._head()
-        sections = [
+    def sections(self) -> list[Section]:
+        return [
             Section(
                 "Asked and achieved", [Table(["", "asked", "achieved"], asked_rows(self.recordings, self.summary))]
             ),
@@ -73,9 +79,8 @@ class _Page:
             Section("Plan", self._plan()),
             Section("Host", self._host()),
         ]
-        return document(f"{head.verdict}: {self.summary['target']}", head, sections)
 
-    def _head(self) -> Head:
+    def head(self) -> Head:
         words, style = verdict(self.recordings, self.summary, self.reasons, awaited=self.awaited)
         started = datetime.fromisoformat(self.summary["started_at"])
         measured = show_duration(self.summary["duration_s"] * 1e9)
@@ -101,7 +106,7 @@ class _Page:
         )
         rows = [(one.label, one.text) for one in requests(self.summary, awaited=self.awaited)]
         parts: list[Part] = [
-            Table(["messages", ""], rows),
+            Table(["messages", "count"], rows),
             Text(
                 f"due {due} = sent {sent} + dropped {dropped}; sent {sent} = answered {answered} + unanswered {without}"
             ),
@@ -166,7 +171,7 @@ class _Page:
         counts = self.summary["connections"]
         always = {"attempted", "opened", "failed", "lost"}
         rows = [(word.replace("_", " "), show_count(counts[word])) for word in words if counts[word] or word in always]
-        parts: list[Part] = [Table(["connections", ""], rows)]
+        parts: list[Part] = [Table(["connections", "count"], rows)]
         if self.course is not None:
             parts += over_time.connections(self.course, self._only_plan())
         return parts
@@ -196,7 +201,7 @@ class _Page:
         tally = self.results.digest.tally
         opening = {"connect": tally.connect_time_ns}
         opening |= {label: getattr(tally, room) for label, room in PHASES.items()}
-        how = f"Connect is all of it, from the start of a dial to the end of its upgrade; the others are its phases. {_SURE}"
+        how = f"Connect is from the start of a dial to the end of its upgrade; the others are its phases. {_SURE}"
         parts: list[Part] = [*_curves("opening", "Time to open a session, by percentile", how, opening, "time")]
         if not tally.connect_time_ns.count:
             parts.append(Text("No session opened, so there are no times of opening."))
