@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from ws_load_test.measure.recording import Interval, Recording
 
-MOST_COLUMNS = 360
-"""So that a line has about two pixels for each, and the page of an hour stays small."""
+MOST_COLUMNS = 300
+"""So that each has a few pixels, and the page of an hour stays small."""
 FEWEST = 3
 """Columns below which there is no course over time to speak of."""
 _NICE_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600)

@@ -202,27 +202,26 @@ def _chart(chart: Chart, level: str) -> Iterator[str]:
 def _table(table: Table, title: str = "") -> Iterator[str]:
     label = table.caption or title or ", ".join(table.heads)
     # What is too wide for the page is moved sideways, with the keyboard as well.
-    yield f'<div class="scroll" role="region" tabindex="0" aria-label="{_text(f"Table: {label}")}">\n<table>\n'
+    yield f'<div class="scroll" role="region" tabindex="0" aria-label="{_text(f"Table: {label}")}">\n'
+    numbers = [_are_numbers([row[place] for row in table.rows]) for place in range(1, len(table.heads))]
+    # Most tables are all numbers, and of those over time there are thousands of cells.
+    right = "" if all(numbers) else ' class="number"'
+    kind = ' class="numbers"' if all(numbers) else ""
+    yield f"<table{kind}>\n"
     if table.caption:
         yield f"<caption>{_text(table.caption)}</caption>\n"
-    numbers = [all(_is_number(row[place]) for row in table.rows) for place in range(len(table.heads))]
-    heads = zip(table.heads, numbers, strict=True)
-    cells = (f'<th scope="col"{_right(right)}>{_text(head)}</th>' for head, right in heads)
-    yield f"<thead><tr>{''.join(cells)}</tr></thead>\n<tbody>\n"
-    for row in table.rows:
-        first, *rest = zip(row, numbers, strict=True)
-        yield f'<tr><th scope="row"{_right(first[1])}>{_text(first[0])}</th>'
-        yield "".join(f"<td{_right(right)}>{_text(cell)}</td>" for cell, right in rest)
-        yield "</tr>\n"
+    marks = ["", *(right if is_number else "" for is_number in numbers)]
+    named = zip(table.heads, marks, strict=True)
+    heads = (f'<th scope="col"{mark}>{_text(head)}</th>' if head else f"<td{mark}></td>" for head, mark in named)
+    yield f"<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n"
+    for first, *rest in table.rows:
+        cells = (f"<td{mark}>{_text(cell)}</td>" for cell, mark in zip(rest, marks[1:], strict=True))
+        yield f'<tr><th scope="row">{_text(first)}</th>{"".join(cells)}</tr>\n'
     yield "</tbody>\n</table>\n</div>\n"
 
 
-def _is_number(cell: str) -> bool:
-    return _NUMBER.fullmatch(cell) is not None
-
-
-def _right(is_number: bool) -> str:  # noqa: FBT001
-    return ' class="number"' if is_number else ""
+def _are_numbers(cells: Sequence[str]) -> bool:
+    return all(map(_NUMBER.fullmatch, cells)) and any(cell[-1:].isdigit() or cell[:1].isdigit() for cell in cells)
 
 
 def _text(text: str) -> str:

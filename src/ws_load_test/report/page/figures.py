@@ -258,6 +258,7 @@ def percentile_axis(count: int) -> Axis:
         "range": [0, max(math.log10(max(count, 2)), math.log10(2)) + 0.05],
         "tickvals": places,
         "ticktext": [_percentile_at(at) for at in places],
+        "tickangle": 0,
     }
 
 

@@ -45,7 +45,11 @@ _PERCENTILES = {"50 %": 50.0, "90 %": 90.0, "99 %": 99.0, "slowest": 100.0}
 def _note(course: Course) -> str:
     """Returns how long a column is, where it is longer than an interval, and what a shade means, where there is one."""
     width = f" One column is {show_duration(course.width_ns)}." if course.together else ""
-    return f"{width} What is shaded was not measured." if _marked(course, 1e9) else width
+    return width + _shade(course)
+
+
+def _shade(course: Course) -> str:
+    return " What is shaded was not measured." if _marked(course, 1e9) else ""
 
 
 def _middles(columns: Sequence[Column], unit_ns: float) -> list[float | None]:
@@ -232,7 +236,7 @@ def connections(course: Course, plan: Plan | None) -> list[Chart]:
         for column in columns
     ]
     each = show_duration(course.width_ns)
-    text = f"Open at the end of each column; the other lines count what happened within it ({each}).{_note(course)}"
+    text = f"Open at the end of each column; the other lines count what happened within it ({each}).{_shade(course)}"
     layout = figure(traces, x, amount_axis("connections"), **_marked(course, unit_ns))
     return [Chart("connections", "Connections over time", text, layout, Table(["from the start", "open", *told], rows))]
 
@@ -256,7 +260,7 @@ def faults(course: Course) -> list[Chart]:
         traces.append(bars(number, name, _middles(told, unit_ns), [count(column) for column in told], widths, texts))
     rows = [[_when(column), *(show_count(count(column)) for count in of.values())] for column in told]
     text = (
-        f"What the target did wrong, by kind, each bar the faults of {show_duration(course.width_ns)}.{_note(course)}"
+        f"What the target did wrong, by kind, each bar the faults of {show_duration(course.width_ns)}.{_shade(course)}"
     )
     layout = figure(traces, x, amount_axis("faults"), barmode="stack", **_marked(course, unit_ns))
     return [Chart("faults", "Faults over time", text, layout, Table(["from the start", *of], rows), height=280)]

@@ -90,7 +90,7 @@ class _Page:
         parts: list[Part] = []
         checks = sorted(self.summary["verdict"]["checks"], key=lambda check: bool(check["passed"]))
         if checks:
-            rows = [["passed" if one["passed"] else "failed", asked_of(one), found_of(one)] for one in checks]
+            rows = [["✓ passed" if one["passed"] else "✗ failed", asked_of(one), found_of(one)] for one in checks]
             parts.append(Table(["", "condition", "found"], rows))
         parts += _spoken(lost_workers(self.recordings))
         parts += [Text(f"pairing: {sentence(reason.text)}", "bad") for reason in pairing_doubts(self.reasons)]
