@@ -24,6 +24,7 @@ Tone = Literal["good", "doubt", "bad", "plain"]
 _SIGNS: dict[Tone, str] = {"good": "✓", "doubt": "!", "bad": "✗", "plain": ""}
 """So that nobody needs to see a colour."""
 _NUMBER = re.compile(r"[<>]?-?[\d.,]*(?: ?(?:[nµm]?s|[kMGT]?B|%|/s))?(?: \*)?|–|\d+ (?:min|h)(?: \d+ (?:min|s))?")
+_DIGIT = re.compile(r"\d")
 _PRODUCT = "ws-load-test"
 
 
@@ -221,7 +222,7 @@ def _table(table: Table, title: str = "") -> Iterator[str]:
 
 
 def _are_numbers(cells: Sequence[str]) -> bool:
-    return all(map(_NUMBER.fullmatch, cells)) and any(cell[-1:].isdigit() or cell[:1].isdigit() for cell in cells)
+    return all(map(_NUMBER.fullmatch, cells)) and any(map(_DIGIT.search, cells))
 
 
 def _text(text: str) -> str:
