@@ -125,7 +125,8 @@ def _edges(total: Histogram) -> list[int]:
 
 def percentiles(course: Course, room: str, key: str, title: str, what: str) -> list[Chart]:
     """Returns the percentiles of one room over time, if there are enough columns with a value."""
-    columns = [column for column in course.columns if column.phase != "opening" or room == "loop_lag_ns"]
+    # The last moments of a run hold a handful of values, whose percentiles are chance.
+    columns = [one for one in course.columns if one.phase != "closing" or one.length_ns * 2 >= course.width_ns]
     columns = [column for column in columns if getattr(column, room).count]
     if len(columns) < FEWEST:
         return []
