@@ -136,6 +136,21 @@ def test_columns_hold_everything_and_keep_the_phases_apart(made):
         assert [column.phase for column in holders] == [one.phase]
 
 
+def test_a_column_of_several_intervals_ends_where_a_phase_does():
+    phases = ["opening"] * 3 + ["warmup"] * 9 + ["measured"] * 640
+    made = recording(*(interval(Tally(sent=1), index=at, phase=phase) for at, phase in enumerate(phases)))
+    found = course(made)
+    assert found.together
+    assert [(one.phase, one.from_ns // SECOND, one.counts["sent"]) for one in found.columns[:6]] == [
+        ("opening", 0, 3),
+        ("warmup", 3, 2),
+        ("warmup", 5, 5),
+        ("warmup", 10, 2),
+        ("measured", 12, 3),
+        ("measured", 15, 5),
+    ]
+
+
 def hour(seconds=3_600):
     """An hour of a second's dozen kinds; encoding 3,600 of them would take longer than the test."""
     kinds = []
