@@ -23,7 +23,7 @@ FLAGS = (
     "--remote-debugging-port=0",
     "--window-size=1100,900",
 )
-PATIENCE_S = 20
+PATIENCE_S = 60
 _COMPLAINTS = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
 
 

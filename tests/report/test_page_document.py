@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from exports_made import NASTY
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages_made import EVIL, KINDS
 
@@ -116,6 +116,7 @@ def test_every_kind_of_run_is_a_page_without_an_empty_chart(name):
     assert re.search(r"due ([\d,]+) = sent ([\d,]+) \+ dropped", page.text)
 
 
+@settings(deadline=None)
 @given(st.text() | st.just(NASTY) | st.just(EVIL))
 def test_a_text_is_shown_as_it_is_wherever_it_stands(words):
     parts = [Text(words), Facts([(words, words)]), Table([words, words], [[words, words]], words)]
@@ -126,6 +127,7 @@ def test_a_text_is_shown_as_it_is_wherever_it_stands(words):
     assert Counter(tag for tag, _ in page.elements)["section"] == 1
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.text() | st.floats(allow_nan=False, allow_infinity=False),

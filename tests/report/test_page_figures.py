@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from exports_made import MICRO, MILLI, SECOND, answers, histogram, interval, recording, recordings, results
-from hypothesis import assume, given
+from exports_made import MICRO, MILLI, SECOND, answers, histogram, interval, recording, recordings, results, several
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pages_made import KINDS, minute, planned
 
@@ -21,7 +21,7 @@ from ws_load_test.measure.tally import Tally
 from ws_load_test.pace import Shape, Stage
 from ws_load_test.report.page import over_time
 from ws_load_test.report.page.course import MOST_COLUMNS, course
-from ws_load_test.report.page.document import Chart, document
+from ws_load_test.report.page.document import Chart, as_json, document
 from ws_load_test.report.page.figures import (
     band,
     bars,
@@ -93,6 +93,7 @@ def test_a_band_has_gaps_where_a_side_is_unknown():
 # --- Percentiles ----------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(times)
 def test_a_curve_is_what_the_histogram_says_and_its_unsure_end_is_marked(values):
     one = histogram(*values)
@@ -122,6 +123,7 @@ def test_a_table_of_percentiles_stars_what_few_values_say():
 # --- Over time ------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(recordings())
 def test_columns_hold_everything_and_keep_the_phases_apart(made):
     found = course(made)
@@ -134,6 +136,15 @@ def test_columns_hold_everything_and_keep_the_phases_apart(made):
     for one in made.intervals:
         holders = [column for column in found.columns if column.from_ns <= one.from_ns and one.to_ns <= column.to_ns]
         assert [column.phase for column in holders] == [one.phase]
+
+
+@settings(deadline=None, max_examples=60)
+@given(several)
+def test_any_recordings_are_a_page(made):
+    _, sections = page(results(*made))
+    for chart in charts_of(sections).values():
+        assert chart.figure["data"]
+        assert as_json(chart.figure)
 
 
 def test_a_column_of_several_intervals_ends_where_a_phase_does():

@@ -205,16 +205,16 @@ def _joined(
     shown: list[Sequence[int]] = []
     kept: list[tuple[str, float]] = []
     for (start, end), column, words, length in zip(x, counts, columns, seconds, strict=True):
-        if length <= 0:
+        if length <= 0 or _rounded(end) <= _rounded(start):
             continue
-        if edges and start > edges[-1]:
+        if edges and _rounded(start) > edges[-1]:
             shown.append([0] * len(column))
             kept.append(("", 1.0))
             edges.append(_rounded(start))
         edges += [] if edges else [_rounded(start)]
         edges.append(_rounded(end))
         shown.append(column)
-        kept.append((words, round(length, 4)))
+        kept.append((words, _rounded(length)))
     return edges, shown, kept
 
 

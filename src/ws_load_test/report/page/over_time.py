@@ -77,7 +77,7 @@ def _marked(course: Course, unit_ns: float) -> dict[str, Any]:
 
 def heat_map(course: Course) -> list[Chart]:
     """Returns the heat map of response times, if there are enough columns."""
-    columns = [column for column in course.columns if column.phase in ("measured", "closing")]
+    columns = [column for column in course.columns if column.phase in ("measured", "closing") and column.length_ns]
     total = all_of(columns, "response_time_ns")
     if sum(1 for column in columns if column.response_time_ns.count) < FEWEST or total.min is None:
         return []
