@@ -23,6 +23,7 @@ from ws_load_test.report.page import over_time
 from ws_load_test.report.page.course import MOST_COLUMNS, course
 from ws_load_test.report.page.document import Chart, as_json, document
 from ws_load_test.report.page.figures import (
+    amount_axis,
     band,
     bars,
     duration_axis,
@@ -31,6 +32,7 @@ from ws_load_test.report.page.figures import (
     percentile_curves,
     percentile_table,
     place,
+    tick_step,
     time_axis,
 )
 from ws_load_test.report.page.run import page
@@ -75,6 +77,17 @@ def test_time_is_in_the_unit_that_fits(length_ns, unit, word):
     assert found == unit
     assert axis["title"]["text"] == f"{word} from the start of the run"
     assert axis["range"] == [0, length_ns / unit]
+
+
+@given(st.floats(1e-6, 1e6))
+def test_ticks_are_few_and_not_too_few(length):
+    assert 4 <= length / tick_step(length) <= 10.000001
+
+
+def test_there_is_no_tick_between_two_counts():
+    assert amount_axis("faults", 2)["dtick"] == 1
+    assert "dtick" not in amount_axis("faults", 2_000)
+    assert "dtick" not in amount_axis("a rate")
 
 
 def test_lines_and_bars_differ_in_more_than_their_colour():

@@ -35,6 +35,7 @@ _MARKS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "triangle-
 _PATTERNS = ("", "/", "x", "-", "\\", "|", "+", ".")
 _MOST_MARKS = 15
 _PERCENTILES = ("50", "90", "99", "99.9", "99.99")
+_FEW_COUNTS = 5
 _LEAST_RATIO = 3.2
 """Of the ends of a logarithmic axis: with less it might have no tick."""
 
@@ -300,9 +301,16 @@ def time_axis(length_ns: int, title: str = "from the start of the run") -> tuple
     return float(NS_PER_UNIT[unit]), axis
 
 
-def amount_axis(title: str = "") -> Axis:
-    """Returns an axis of counts or rates, from 0."""
-    return {"title": {"text": title}, "rangemode": "tozero", "tickformat": "~s", "hoverformat": ",.6~g"}
+def tick_step(length: float) -> float:
+    """Returns a round distance between ticks, of which at most ten fit on an axis."""
+    decade = 10.0 ** math.floor(math.log10(length))
+    return next(step for step in (decade / 10, decade / 5, decade / 2, decade) if length <= 10 * step)
+
+
+def amount_axis(title: str = "", most: int | None = None) -> Axis:
+    """Returns an axis of rates, or of counts of at most `most`, from 0; there is no half of a count."""
+    axis: Axis = {"title": {"text": title}, "rangemode": "tozero", "tickformat": ",~r", "hoverformat": ",.6~g"}
+    return axis if most is None or most > _FEW_COUNTS else axis | {"dtick": 1}
 
 
 # --- Percentiles ----------------------------------------------------------------------------------------------

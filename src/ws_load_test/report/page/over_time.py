@@ -24,6 +24,7 @@ from ws_load_test.report.page.figures import (
     figure,
     line,
     phase_marks,
+    tick_step,
     time_axis,
 )
 from ws_load_test.units import show_count, show_duration, show_rate
@@ -238,7 +239,9 @@ def connections(course: Course, plan: Plan | None) -> list[Chart]:
     ]
     each = show_duration(course.width_ns)
     text = f"Open at the end of each column; the other lines count what happened within it ({each}).{_shade(course)}"
-    layout = figure(traces, x, amount_axis("connections"), **_marked(course, unit_ns))
+    layout = figure(
+        traces, x, amount_axis("connections", max(column.open for column in columns)), **_marked(course, unit_ns)
+    )
     return [Chart("connections", "Connections over time", text, layout, Table(["from the start", "open", *told], rows))]
 
 
@@ -263,7 +266,10 @@ def faults(course: Course) -> list[Chart]:
     text = (
         f"What the target did wrong, by kind, each bar the faults of {show_duration(course.width_ns)}.{_shade(course)}"
     )
-    layout = figure(traces, x, amount_axis("faults"), barmode="stack", **_marked(course, unit_ns))
+    # Left to itself, an axis of bars would have its ticks at the middles of these.
+    x |= {"tickmode": "linear", "tick0": 0, "dtick": tick_step(course.end_ns / unit_ns)}
+    y = amount_axis("faults", max(column.faults.total() for column in columns))
+    layout = figure(traces, x, y, barmode="stack", **_marked(course, unit_ns))
     return [Chart("faults", "Faults over time", text, layout, Table(["from the start", *of], rows), height=280)]
 
 
