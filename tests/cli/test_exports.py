@@ -26,6 +26,7 @@ FIRST_WORDS = {
     "junit": "<?xml",
     "markdown": "### ws-load-test: ",
     "openmetrics": "# TYPE ws_load_test_",
+    "html": "<!DOCTYPE html>",
 }
 
 

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from ws_load_test.measure.buckets import LARGEST
 from ws_load_test.measure.histogram import Histogram
 from ws_load_test.report.exports import interval_log
-from ws_load_test.report.exports.distribution import steps
+from ws_load_test.report.percentiles import steps
 
 _kept = Path.home().glob(".m2/repository/org/hdrhistogram/HdrHistogram/*/HdrHistogram-*.jar")
 JAR = os.environ.get("HDRHISTOGRAM_JAR") or max(map(str, _kept), default=None)

@@ -32,6 +32,7 @@ class Exports:
     junit: _File = None
     markdown: _File = None
     openmetrics: _File = None
+    html: _File = None
 
     def given(self) -> dict[str, Any]:
         """The options that were given."""

@@ -109,6 +109,7 @@ Results
       --csv FILE                      write a row for each second
       --junit FILE                    write the run and its thresholds as test cases
       --markdown FILE                 write a short report; to $GITHUB_STEP_SUMMARY it is added
+      --html FILE                     write a page with charts, which works offline
       --openmetrics FILE              write counters and histograms; - as FILE is standard output, here and above
       --json                          print the summary as JSON instead of the report
   -q, --quiet                         print neither report nor progress
@@ -206,6 +207,7 @@ ws-load-test report: the report of one recording, or of several merged
       --csv FILE               write a row for each second
       --junit FILE             write the run and its thresholds as test cases
       --markdown FILE          write a short report; to $GITHUB_STEP_SUMMARY it is added
+      --html FILE              write a page with charts, which works offline
       --openmetrics FILE       write counters and histograms
 
 Merging is exact: counts are added and histograms merged bucket for bucket, whichever machine made them.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ws_load_test.measure.digest import Digest
     from ws_load_test.measure.recording import Recording
 
-EXPORTS = ("hdr", "hgrm", "csv", "junit", "markdown", "openmetrics")
+EXPORTS = ("hdr", "hgrm", "csv", "junit", "markdown", "openmetrics", "html")
 """The formats of `report.exports`, which takes too long to import for asking it."""
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _LOGGED = "%(levelname)s: %(message)s"

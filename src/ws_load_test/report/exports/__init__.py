@@ -13,6 +13,8 @@ from ws_load_test.errors import OutputError, Problem, option_name
 from ws_load_test.report.exports import distribution, interval_log, intervals, junit, markdown, openmetrics
 from ws_load_test.report.exports.files import append_whole, obstacle, same_file, write_whole
 from ws_load_test.report.exports.results import Results
+from ws_load_test.report.page import library
+from ws_load_test.report.page import run as page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +28,7 @@ FORMATS: dict[str, Callable[[Results], Iterable[str]]] = {
     "junit": junit.lines,
     "markdown": markdown.lines,
     "openmetrics": openmetrics.lines,
+    "html": page.lines,
 }
 """Every format, by the name of its option: what makes its text."""
 
@@ -51,6 +54,8 @@ def problems(wanted: Mapping[str, str], others: Mapping[str, Sequence[str]] | No
                 Problem(option, "is followed by what looks like an option; begin a file of such a name with ./")
             )
             continue
+        if name == "html" and (lacking := library.lacking()) is not None:
+            found.append(Problem(option, lacking))
         for one, taken in earlier:
             if path == taken == STDOUT:
                 found.append(Problem(option, f"standard output is taken by {option_name(one)}; name a file for one"))
