@@ -166,6 +166,13 @@ class TestRows:
         assert [row["connections_open"] for row in rows] == ["6", "0"]
         assert [row["connect_max_ns"] for row in rows] == [str(3 * MILLI), ""]
 
+    def test_the_end_of_an_unkind_session_is_an_end(self):
+        made = recording(
+            interval(Tally(opened=5), index=0, phase="opening"),
+            interval(Tally(closed=Counter({"1000": 1}), unkind=Tally(closed=Counter({"1006": 2}))), index=1),
+        )
+        assert [row["connections_open"] for row in read_rows(made)] == ["2"]
+
     @settings(max_examples=40, deadline=None)
     @given(several)
     def test_there_is_a_row_for_each_measured_interval_of_one_recording_after_another(self, made):

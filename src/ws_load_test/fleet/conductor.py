@@ -87,8 +87,7 @@ class Conductor:
         for key, text in report.examples.items():
             gathering.examples.setdefault(key, text)
         self.opened += tally.opened
-        unkind = tally.unkind.closed.total() if tally.unkind is not None else 0
-        self._open[worker] += tally.opened - tally.closed.total() - unkind
+        self._open[worker] += tally.opened - tally.ended
         if report.ready:
             self._unready.discard(worker)
         self._places[worker] = BEHIND if report.done else place

@@ -128,6 +128,12 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         )
 
     @property
+    def more_open(self) -> int:
+        """How many more sessions were open at its end than at its start, unkind ones included; nothing is decoded."""
+        parts = (self.record, self.record.get("unkind", {}))
+        return int(self.record.get("opened", 0)) - sum(sum(part.get("closed", {}).values()) for part in parts)
+
+    @property
     def tally(self) -> Tally:
         """A new tally at every use, decoded in about a millisecond.
 

@@ -140,6 +140,11 @@ class Tally:
     unkind: Tally | None = None
     """What the unkind connections (slow, deaf, mute) came to once they were open, which is in no other count."""
 
+    @property
+    def ended(self) -> int:
+        """Sessions that ended, the unkind ones among them, whose opening counts like any other's."""
+        return self.closed.total() + (self.unkind.closed.total() if self.unkind is not None else 0)
+
     def merge(self, other: Tally) -> None:
         """Adds another tally to this one, exactly."""
         for room in fields(self):

@@ -147,9 +147,8 @@ class Scene:
     def open(self) -> int:
         """Sessions that are open; those of a worker that died are not."""
         tally = self.tally
-        ended = tally.closed.total() + (tally.unkind.closed.total() if tally.unkind is not None else 0)
         gone = sum(lost.open_sessions for lost in self.lost_workers)
-        return max(0, tally.opened - ended - gone)
+        return max(0, tally.opened - tally.ended - gone)
 
     @property
     def opening(self) -> int:

@@ -120,9 +120,8 @@ def _rows(results: Results) -> Iterator[list[Cell]]:
 def _measured(number: int, recording: Recording, service: str) -> Iterator[Row]:
     is_open, measured_from_ns = 0, None
     for interval in recording.intervals:
-        record = interval.record
         # Of all phases: most sessions open before the measured time.
-        is_open += record.get("opened", 0) - sum(record.get("closed", {}).values())
+        is_open += interval.more_open
         if interval.phase != "measured":
             continue
         if measured_from_ns is None:

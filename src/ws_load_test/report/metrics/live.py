@@ -96,9 +96,8 @@ class LiveRun:
         about = {"tool": f"ws-load-test {self.about.version}", "target": self.about.target}
         yield families.Family("run_info", "gauge", "What is run.", (families.Point(about, 1),))
         yield _phase(None if interval is None else interval.phase)
-        unkind = total.unkind.closed.total() if total.unkind is not None else 0
         text = "Sessions that are open now."
-        yield families.gauge("connections_open", text, total.opened - total.closed.total() - unkind)
+        yield families.gauge("connections_open", text, total.opened - total.ended)
         yield from families.counted(total)
         yield families.duration(measured_ns / 1e9)
         yield from families.throughput(total.answered_in_time * 1e9 / measured_ns if measured_ns else None)

@@ -111,9 +111,7 @@ def course(recording: Recording) -> Course:
             columns.append(Column(interval.from_ns, interval.to_ns, interval.phase))
             last = key
         _add(columns[-1], interval)
-        # The opening of unkind connections counts like any other's, their end does not.
-        record, aside = interval.record, interval.record.get("unkind", {})
-        is_open += record.get("opened", 0) - sum(sum(part.get("closed", {}).values()) for part in (record, aside))
+        is_open += interval.more_open
         columns[-1].open = max(0, is_open)
     return Course(tuple(columns), width_ns, width_ns > usual_ns * 1.5)
 
