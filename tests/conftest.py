@@ -3,8 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ws_load_test.testing import leaks
+
+# How long an example takes says more about what else runs on the machine.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 ALONE = {"engine", "fleet"}
 """Folders of tests that look at times of microseconds, or fill the machine."""
