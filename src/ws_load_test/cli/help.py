@@ -177,6 +177,8 @@ faults, so that you can see what they look like in a report:
   ?close=1011&after=5     close after 5 messages   ?reset&after=5          or reset the connection
   ?status=503             refuse the upgrade       ?push=100               push 100 messages a second unasked
   ?fragment=3             reply in 3 fragments     ?ping=1s                ping, and close where no pong comes
+  ?limit=1000             answer no more messages a second over all connections of a process that ask for the same;
+                          the others wait in a queue, as before a saturated server
 
 Examples
   ws-load-test echo --port 3001

@@ -2,6 +2,8 @@
 
 =================== ==========================================================================================
 `delay=20ms`        every reply leaves that long after its message came; the order is kept
+`limit=1000`        at most that many messages a second over all connections of the process that ask for the same;
+                    the others wait in one queue, as before a saturated server
 `silent=0.01`       this share of the messages gets no reply, evenly spread
 `push=100`          that many messages a second which nobody asked for, `push 0`, `push 1`, ...
 `fragment=3`        every reply leaves in that many fragments
@@ -31,6 +33,7 @@ from urllib.parse import parse_qsl, urlsplit
 from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from ws_load_test import wire
+from ws_load_test.echo.limit import Limit
 from ws_load_test.echo.plain import PlainEcho, Tally, close_frame
 from ws_load_test.units import parse_duration_ns, parse_rate_per_s
 
@@ -46,6 +49,7 @@ class Faults:
     """What a connection was asked to do wrong; the fields are the options of the query."""
 
     delay_ns: int = 0
+    limit_per_s: float = 0.0
     silent: float = 0.0
     push_per_s: float = 0.0
     fragment: int = 1
@@ -106,6 +110,12 @@ def _read_delay(faults: Faults, text: str) -> None:
     faults.delay_ns = parse_duration_ns(text)
 
 
+def _read_limit(faults: Faults, text: str) -> None:
+    faults.limit_per_s = parse_rate_per_s(text)
+    if not faults.limit_per_s:
+        raise ValueError("0 answers nothing; write silent=1 for that")
+
+
 def _read_silent(faults: Faults, text: str) -> None:
     try:
         faults.silent = float(text)
@@ -150,6 +160,7 @@ def _read_status(faults: Faults, text: str) -> None:
 
 _READERS: dict[str, Callable[[Faults, str], None]] = {
     "delay": _read_delay,
+    "limit": _read_limit,
     "silent": _read_silent,
     "push": _read_push,
     "fragment": _read_fragment,
@@ -167,6 +178,7 @@ class FaultyEcho(PlainEcho):
     __slots__ = (
         "_delayed",
         "_faults",
+        "_limit",
         "_loop",
         "_ping_open",
         "_pings",
@@ -180,6 +192,9 @@ class FaultyEcho(PlainEcho):
     def __init__(self, tally: Tally, faults: Faults) -> None:
         super().__init__(tally)
         self._faults = faults
+        self._limit: Limit | None = None
+        if faults.limit_per_s:
+            self._limit = tally.limits.setdefault(faults.limit_per_s, Limit(faults.limit_per_s))
         self._loop = asyncio.get_running_loop()
         self._delayed: deque[tuple[int, int, bytes]] = deque()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -214,6 +229,17 @@ class FaultyEcho(PlainEcho):
         self._on_rare(frame, frame.msg_type)
 
     def _answer(self, opcode: int, payload: bytes) -> None:
+        """Reply when the turn has come, where turns are limited."""
+        if self._limit is None:
+            self.answer_now(opcode, payload)
+        else:
+            self._limit.take(self, opcode, payload)
+
+    def answered_all(self) -> None:
+        """Let the replies leave."""
+        self._flush()
+
+    def answer_now(self, opcode: int, payload: bytes) -> None:
         """Reply at once, later, or never."""
         self._silent_debt += self._faults.silent
         if self._silent_debt >= 1 - 1e-9:
