@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from ws_load_test.measure.buckets import LARGEST
 from ws_load_test.measure.histogram import Histogram
 from ws_load_test.report.exports import interval_log
-from ws_load_test.report.exports.distribution import steps
+from ws_load_test.report.percentiles import steps
 
 
 def read_log(text):

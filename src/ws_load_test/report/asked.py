@@ -26,9 +26,9 @@ _NARROWEST, _WIDEST = 16, 34
 _GAP = 3
 
 
-def asked_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Text]:
-    """Returns the table; what several recordings asked for differently is ``several``."""
-    plans = _plans(recordings)
+def asked_rows(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Returns rows of label, asked and achieved; what several recordings asked for differently is ``several``."""
+    plans = plans_of(recordings)
     connections, messages, sizes = summary["connections"], summary["messages"], summary["bytes"]
     nothing_sent = not (sizes["sent"] or sizes["received"])
     rows = [("connections", _each(plans, _connections), _achieved_connections(connections))]
@@ -51,6 +51,12 @@ def asked_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any])
     rows += [(label, _asked(plans, show), "") for label, show in _IF_ANY.items() if any(map(show, plans))]
     throughput = None if awaits_nothing(recordings) else summary["throughput_per_s"]
     rows.append(("throughput", _asked(plans, _throughput), show_rate(throughput)))
+    return rows
+
+
+def asked_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Text]:
+    """Returns these rows as a table."""
+    rows, connections = asked_rows(recordings, summary), summary["connections"]
     room = WIDTH - LABEL - _GAP - max(len(achieved) for _, _, achieved in rows)
     most = min(_WIDEST, max(_NARROWEST, room))
     cells = [(label, textwrap.wrap(asked, most) or [""], achieved) for label, asked, achieved in rows]
@@ -65,7 +71,7 @@ def asked_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any])
     return lines
 
 
-def _plans(recordings: Sequence[Recording]) -> list[Plan]:
+def plans_of(recordings: Sequence[Recording]) -> list[Plan]:
     """Returns the plans, or none where one has options that this version does not know."""
     plans = []
     for recording in recordings:

@@ -36,8 +36,10 @@ def checks(summary: dict[str, Any]) -> list[Text]:
     lines: list[Text] = []
     for check in summary["verdict"]["checks"]:
         passed = check["passed"]
+        asked, found = asked_of(check), found_of(check)
+        words = f"{asked}: {found}" if found else asked
         head = f"  {'passed' if passed else 'failed'}  "
-        lines += hanging(head, _words(check), style="green" if passed else "red")
+        lines += hanging(head, words, style="green" if passed else "red")
     return lines
 
 
@@ -46,15 +48,15 @@ def stopped_by(summary: dict[str, Any]) -> Sequence[str]:
     return [clean(check["check"]) for check in summary["verdict"]["checks"] if "aborted_at_ns" in check]
 
 
-def _words(check: dict[str, Any]) -> str:
+def asked_of(check: dict[str, Any]) -> str:
+    """Returns what was asked: ``fail if p99 > 50ms``."""
     condition = clean(str(check["check"]))
     option = clean(str(check.get("option", ""))).replace("-", " ")
-    words = f"{option} {condition}".strip()
-    found = _found(check)
-    return f"{words}: {found}" if found else words
+    return f"{option} {condition}".strip()
 
 
-def _found(check: dict[str, Any]) -> str:
+def found_of(check: dict[str, Any]) -> str:
+    """Returns what was found, or why nothing was; "" where a version wrote down neither."""
     unit, value = check.get("unit"), check.get("value")
     if "why" in check:
         return f"no value, {check['why']}" if unit else str(check["why"])

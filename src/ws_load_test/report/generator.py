@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ws_load_test.measure.evidence import Reason, ReasonKind, awaits_nothing, percent
-from ws_load_test.report.lines import NOTHING, sentence, wrapped
+from ws_load_test.report.lines import NOTHING, Labelled, sentence
 from ws_load_test.units import show_count, show_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.text import Text
 
     from ws_load_test.measure.digest import Digest
     from ws_load_test.measure.histogram import Histogram
@@ -23,16 +21,16 @@ _TOLD_ELSEWHERE = {ReasonKind.PAIRING, ReasonKind.FEW_SAMPLES, ReasonKind.UNANSW
 _LATE = {ReasonKind.STARVED, ReasonKind.SEND_LAG, ReasonKind.LOOP_LAG}
 
 
-def generator(recordings: Sequence[Recording], digest: Digest, judged: Sequence[Reason]) -> list[Text]:
+def generator(recordings: Sequence[Recording], digest: Digest, judged: Sequence[Reason]) -> list[Labelled]:
     """Returns the reasons to doubt the run, and one line of facts, which is all there is when all is well."""
     reasons = [reason for reason in judged if reason.kind not in _TOLD_ELSEWHERE]
     late = any(reason.binding or reason.kind in _LATE for reason in reasons)
     done = digest.tally.sent if awaits_nothing(recordings) else digest.tally.answered
     calm = "" if late or not done else "keeps up: "
-    lines = wrapped("generator", calm + _facts(digest))
+    lines = [Labelled("generator", calm + _facts(digest))]
     for reason in reasons:
         label, style = ("bound", "red") if reason.binding else ("warning", "yellow")
-        lines += wrapped(label, sentence(reason.text), style)
+        lines.append(Labelled(label, sentence(reason.text), style))
     return lines
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.text import Text
 
@@ -26,6 +26,15 @@ _SPREAD = {"50 %": "p50", "99 %": "p99", "slowest": "max"}
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:[nµm]?s|[kMGT]?B|%)(?!\w))")
 
 
+class Labelled(NamedTuple):
+    """Something that is said, under a label, which is empty where it belongs to the one before; both already clean."""
+
+    label: str
+    text: str
+    style: str = ""
+    """The label's, as rich has it: ``red``, ``yellow``."""
+
+
 def count_of(count: int, noun: str) -> str:
     """Returns a count and its noun: ``1 fault``, ``1,200 faults``."""
     return f"{show_count(count)} {noun}" if count == 1 else f"{show_count(count)} {noun}s"
@@ -40,6 +49,11 @@ def sentence(text: str) -> str:
     """Returns somebody else's words as one line of reasonable length."""
     text = clean(" ".join(text.split()))
     return text if len(text) <= _LONGEST_SENTENCE else f"{text[: _LONGEST_SENTENCE - 1]}…"
+
+
+def all_wrapped(said: Iterable[Labelled]) -> list[Text]:
+    """Returns several labelled texts, each on as many lines as it needs."""
+    return [line for one in said for line in wrapped(*one)]
 
 
 def wrapped(label: str, text: str, style: str = "") -> list[Text]:

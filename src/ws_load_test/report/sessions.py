@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ws_load_test.measure.evidence import MANNERS, both
 from ws_load_test.report.letters import clean
-from ws_load_test.report.lines import LABEL, count_of, sentence, spread_of, wrapped
+from ws_load_test.report.lines import LABEL, Labelled, count_of, sentence, spread_of
 from ws_load_test.report.words import close_code_name, fault_phrase
 from ws_load_test.units import show_count, show_duration
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.measure.recording import Recording
 
-_PHASES = {
+PHASES = {
     "resolve": "resolve_time_ns",
     "TCP": "tcp_time_ns",
     "proxy": "proxy_time_ns",
@@ -25,6 +25,7 @@ _PHASES = {
     "upgrade": "upgrade_time_ns",
     "first reply": "first_reply_time_ns",
 }
+"""What opening a session is made of, and where its times are."""
 _EVERYWHERE = {"TCP", "upgrade"}
 """Phases that every opening has; of these alone the connect time tells enough."""
 _COLUMNS = {"50 %": "p50", "99 %": "p99", "slowest": "max"}
@@ -34,7 +35,7 @@ _ENDINGS = ("closed:", "reset", "protocol-error")
 
 def phases(summary: dict[str, Any]) -> list[Text]:
     """Returns the table of the phases of opening, where there is more to it than a TCP connection and an upgrade."""
-    found = {label: summary["opening"][key] for label, key in _PHASES.items() if summary["opening"][key] is not None}
+    found = {label: summary["opening"][key] for label, key in PHASES.items() if summary["opening"][key] is not None}
     if found.keys() <= _EVERYWHERE:
         return []
     head = f"{'opening':{LABEL}}{'count':>9}" + "".join(f"{label:>12}" for label in _COLUMNS)
@@ -47,29 +48,29 @@ def phases(summary: dict[str, Any]) -> list[Text]:
     return lines
 
 
-def comings(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Text]:
+def comings(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Labelled]:
     """Returns what became of sessions that ended before the run did, and of a storm."""
     connections, again = summary["connections"], summary["reopen_time_ns"]
-    lines: list[Text] = []
+    lines: list[Labelled] = []
     if connections["reopened"]:
         words = f"{count_of(connections['reopened'], 'session')} came back after being lost or cut off"
-        lines += wrapped("reopened", words if again is None else f"{words}: {spread_of(again)}")
+        lines.append(Labelled("reopened", words if again is None else f"{words}: {spread_of(again)}"))
     if connections["renewed"]:
         whose = "one whose lifetime was over" if connections["renewed"] == 1 else "those whose lifetime was over"
-        lines += wrapped("renewed", f"{count_of(connections['renewed'], 'session')} took the place of {whose}")
+        lines.append(Labelled("renewed", f"{count_of(connections['renewed'], 'session')} took the place of {whose}"))
     return lines + _storm(recordings, summary["storm"])
 
 
-def _storm(recordings: Sequence[Recording], storm: dict[str, Any] | None) -> list[Text]:
+def _storm(recordings: Sequence[Recording], storm: dict[str, Any] | None) -> list[Labelled]:
     asked = [plan for plan in (recording.header.plan.get("storm") for recording in recordings) if plan]
     if storm is None:
-        return wrapped("storm", "did not come, or met no session", "yellow") if asked else []
+        return [Labelled("storm", "did not come, or met no session", "yellow")] if asked else []
     moments = {show_duration(plan["at_ns"]) for plan in asked if isinstance(plan, dict) and "at_ns" in plan}
     when = f" at {moments.pop()}" if len(moments) == 1 else ""
     words = f"dropped {count_of(storm['dropped'], 'session')}{when}; {_return(storm)}; "
     lost = storm["unanswered"]
     words += f"{count_of(lost, 'message')} lost on them" if lost else "no message lost on them"
-    return wrapped("storm", words, "yellow" if storm["not_back"] else "")
+    return [Labelled("storm", words, "yellow" if storm["not_back"] else "")]
 
 
 def _return(storm: dict[str, Any]) -> str:
@@ -84,7 +85,7 @@ def _return(storm: dict[str, Any]) -> str:
     return words if worst is None else f"{words}, the slowest dial took {show_duration(worst)}"
 
 
-def unkind(summary: dict[str, Any]) -> list[Text]:
+def unkind(summary: dict[str, Any]) -> list[Labelled]:
     """Returns what the unkind connections came to, beside the statement that it is nowhere else."""
     aside = summary["unkind"]
     if aside is None:
@@ -94,15 +95,15 @@ def unkind(summary: dict[str, Any]) -> list[Text]:
     many = sum(connections[kind] for kind in MANNERS) != 1
     who = f"{both(kinds)} connection{'s' * many}" if kinds else "connections of unknown number"
     where = "their opening counts above like any other's, their messages and endings nowhere but here"
-    lines = wrapped("unkind", f"{who}: {where}")
+    lines = [Labelled("unkind", f"{who}: {where}")]
     words = [f"{count_of(messages['sent'], 'message')} sent"]
     words += [
         f"{show_count(messages[word])} {word}"
         for word in ("answered", "unanswered", "dropped", "pushed")
         if messages[word]
     ]
-    lines += wrapped("", ", ".join(words) + ("" if times is None else f"; response {spread_of(times)}"))
-    return lines + wrapped("", _dropped(aside), "")
+    lines.append(Labelled("", ", ".join(words) + ("" if times is None else f"; response {spread_of(times)}")))
+    return [*lines, Labelled("", _dropped(aside))]
 
 
 def _dropped(aside: dict[str, Any]) -> str:
@@ -125,18 +126,18 @@ def _endings(faults: dict[str, int]) -> list[tuple[str, str, int]]:
     ]
 
 
-def endings(summary: dict[str, Any]) -> list[Text]:
+def endings(summary: dict[str, Any]) -> list[Labelled]:
     """Returns the close codes, and what the target said with them."""
-    lines: list[Text] = []
+    lines: list[Labelled] = []
     closed: dict[str, int] = summary["connections"]["closed"]
     reasons: dict[str, int] = summary["connections"]["reasons"]
     if closed:
         codes = (f"{show_count(count)} with {code} ({close_code_name(code)})" for code, count in closed.items())
-        lines += wrapped("closed", clean(", ".join(codes)))
+        lines.append(Labelled("closed", clean(", ".join(codes))))
     if reasons:
         said = (f"{show_count(count)} said {_quoted(reason)}" for reason, count in reasons.items())
         included = "" if summary["unkind"] is None else "; unkind connections included"
-        lines += wrapped("reasons", ", ".join(said) + included)
+        lines.append(Labelled("reasons", ", ".join(said) + included))
     return lines
 
 

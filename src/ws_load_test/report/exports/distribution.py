@@ -6,11 +6,11 @@ is resolved depends on the number of replies and on nothing else.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from ws_load_test.measure.buckets import LARGEST
 from ws_load_test.report.letters import clean
+from ws_load_test.report.percentiles import steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ws_load_test.measure.histogram import Histogram
     from ws_load_test.report.exports.results import Results
 
-TICKS = 5
-"""Steps to each halving of the distance to 100 %, as the Java library has it by default."""
 _SUB_BUCKETS = 2_048
 _HOUR_NS = 3_600_000_000_000
 _MS = 1e6
@@ -38,25 +36,6 @@ def lines(results: Results) -> Iterator[str]:
     yield f"#[Buckets = {_buckets(times):12d}, SubBuckets     = {_SUB_BUCKETS:12d}]\n"
     yield "#[Unit    =           ms, of response times]\n"
     yield f"#[Target  = {clean(results.summary['target'])}]\n"
-
-
-def steps(histogram: Histogram) -> Iterator[tuple[int, float, int]]:
-    """Yields (value in ns, percentile, values up to it), the last at 100; as PercentileIterator of HdrHistogram steps.
-
-    A value is the highest of its bucket, but never above the exact maximum, as in all of our reports.
-    """
-    if histogram.max is None:
-        return
-    level, reached = 0.0, 0
-    for _, highest, count in histogram.spans():
-        reached += count
-        while level < 100 and 100 * reached / histogram.count >= level:
-            yield min(highest, histogram.max), level, reached
-            if reached == histogram.count:
-                break
-            ticks = TICKS * 2 ** (int(math.log(100 / (100 - level)) / math.log(2)) + 1)
-            level += 100 / ticks
-    yield histogram.max, 100.0, histogram.count
 
 
 def _buckets(histogram: Histogram) -> int:
