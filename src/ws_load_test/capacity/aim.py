@@ -39,8 +39,8 @@ BEYOND = 20
 LONE = 2
 """Messages of a share: one alone must not decide."""
 QUEUE = 40
-"""Over the precision, messages after which a queue shows that grows by the precision alone. Of n messages e n are
-behind, against 1.5 times half of that and 10 more that the rule for growing queues allows a steady one: e n / 4 > 10."""
+"""Over the precision e, the messages n after which a queue shows that grows by no more than that: over the two thirds
+of a step that are compared it gains 2/3 e n, which is well above the 10 messages that may be chance."""
 OF_MESSAGES = ("response", "service", "send_lag")
 """Times of which each message has one."""
 NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
@@ -115,8 +115,9 @@ class Aim:
         where = self.where
         most = "" if where.most is None else f", up to {self.show(where.most)}"
         lengths = f"{show_duration(self.step_ns)}, at most {show_duration(self.longest_ns)} where objectives need it"
+        precision = show_share(where.precision)
         return [
-            ("finds", f"the highest {self.finds} from {self.show(where.first)} on{most}, to {show_share(where.precision)}"),
+            ("finds", f"the highest {self.finds} from {self.show(where.first)} on{most}, to {precision}"),
             ("objectives", " and ".join(one.text for one in self.objectives)),
             ("steps", f"{lengths}, {show_duration(self.rest_ns)} of rest between them"),
         ]
@@ -192,7 +193,7 @@ def read_aim(options: Mapping[str, Any]) -> Aim:
     finds: Finds = values.get("find", "rate")
     where = _read_range(given, finds, values.get("precision", PRECISION), problems)
     refused = {**REFUSED, **REFUSED_BY[finds]}
-    problems += [Problem(option_name(name), why) for name, why in refused.items() if given.get(name) not in (None, False)]
+    problems += [Problem(option_name(name), why) for name, why in refused.items() if _is_given(given, name)]
     objectives = _read_objectives(values.get("slo", DEFAULT_SLO), problems)
     rest = {name: value for name, value in given.items() if name not in {*READERS, "from", "max", *refused}}
     step_ns = values.get("step", STEP_NS)
@@ -204,6 +205,10 @@ def read_aim(options: Mapping[str, Any]) -> Aim:
     if problems:
         raise PlanError(tuple(problems))
     return aim
+
+
+def _is_given(given: Mapping[str, Any], name: str) -> bool:
+    return name in given and given[name] is not False
 
 
 def _read(name: str, given: Mapping[str, Any], reader: Callable[[Any], Any], problems: list[Problem]) -> Any:

@@ -11,6 +11,7 @@ import msgspec
 
 from ws_load_test import __version__
 from ws_load_test.api import Run
+from ws_load_test.capacity.foregone import Foregone
 from ws_load_test.capacity.search import Answer, Ending, Outcome, Tried, Try, decide
 from ws_load_test.capacity.step import judged, refused_by_host
 from ws_load_test.errors import ExitCode, HostError, OutputError, UsageError
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from ws_load_test.api import Result
     from ws_load_test.capacity.aim import Aim
     from ws_load_test.capacity.step import Step
+    from ws_load_test.measure.recording import Interval
+    from ws_load_test.plan import Plan
+
+    OnTry = Callable[[Plan], Callable[[Interval], None] | None]
 
 SCHEMA = 1
 """The version of the shape of what was found."""
@@ -66,7 +71,7 @@ class Hunt:
         attend: Callable[[Run], Awaitable[Result]] = Run.execute,
         rest: Callable[[float], Awaitable[bool]] | None = None,
         *,
-        on_try: Callable[[Try, Run], None] | None = None,
+        on_try: OnTry | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> Answer:
         """Searches to the end.
@@ -74,7 +79,7 @@ class Hunt:
         Args:
             attend: Executes a run.
             rest: Waits for some seconds; returns whether the search is to end.
-            on_try: Called before a run with what it is for.
+            on_try: Called before a run with its plan; what it returns is called with each interval.
             on_step: Called with each step as it ends.
 
         Raises:
@@ -112,7 +117,7 @@ class Hunt:
         assert self.answer is not None
         answer, where, aim = self.answer, self.aim.where, self.aim
         steps = [step.facts for step in self.steps]
-        facts = {
+        facts: dict[str, Any] = {
             "schema": SCHEMA,
             "tool": f"ws-load-test {__version__}",
             "target": self._public.target.url,
@@ -140,27 +145,42 @@ class Hunt:
     def _tried(self) -> list[Tried]:
         return [Tried(step.amount, step.outcome) for step in self.steps]
 
-    async def _step(
-        self, move: Try, attend: Callable[[Run], Awaitable[Result]], on_try: Callable[[Try, Run], None] | None
-    ) -> Step:
+    async def _step(self, move: Try, attend: Callable[[Run], Awaitable[Result]], on_try: OnTry | None) -> Step:
         number = len(self.steps) + 1
         recording = None if self._folder is None else str(self._folder / f"{number:02}-{move.amount:.12g}.jsonl")
         plan = self.aim.plan(move.amount)
-        interval_s = (plan.duration_ns or 0) / 1e9 / INTERVALS
+        interval_s = min(max((plan.duration_ns or 0) / 1e9 / INTERVALS, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S)
+        watcher = None if on_try is None else on_try(plan)
+        foregone = Foregone(plan, self.aim.objectives)
+        ended_early = False
+
+        def watch(interval: Interval) -> None:
+            nonlocal ended_early
+            if watcher is not None:
+                watcher(interval)
+            if not ended_early and foregone.take(interval):
+                ended_early = run.finish()
+
         try:
-            run = Run(plan, output=recording, interval_s=min(max(interval_s, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S))
+            run = Run(plan, output=recording, interval_s=interval_s, on_interval=watch)
         except HostError as error:
             # That the first step cannot be done is the user's to mend; later on it is the end of this machine.
             if not self.steps:
                 raise
             return refused_by_host(number, move, str(error))
-        if on_try is not None:
-            on_try(move, run)
         result = await attend(run)
         if result.output_error is not None:
             self.output_errors.append(result.output_error)
         assert run.digest is not None
-        return judged(number, move, self.aim.objectives, result, run.digest, recording)
+        return judged(
+            number,
+            move,
+            self.aim.objectives,
+            result,
+            digest=run.digest,
+            recording=recording,
+            ended_early=ended_early,
+        )
 
     def _keep(self) -> None:
         """Writes the answer beside the recordings."""

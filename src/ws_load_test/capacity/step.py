@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.capacity.aim import negated
+from ws_load_test.capacity.keeping import behind
 from ws_load_test.capacity.search import Outcome
-from ws_load_test.measure.evidence import ReasonKind, percent
-from ws_load_test.measure.health import judge
 from ws_load_test.measure.lacks import few_beyond
 from ws_load_test.measure.verdict import Sight
-from ws_load_test.units import show_count
 from ws_load_test.verdict_options import parse_condition
 
 if TYPE_CHECKING:
@@ -20,13 +18,10 @@ if TYPE_CHECKING:
     from ws_load_test.api import Result
     from ws_load_test.capacity.search import Try
     from ws_load_test.measure.digest import Digest
-    from ws_load_test.measure.evidence import Reason
     from ws_load_test.measure.histogram import Histogram
     from ws_load_test.measure.tally import Tally
     from ws_load_test.verdict_options import Condition
 
-KEPT_UP = 0.01
-"""Of what was asked: a target that leaves out more of it has not kept up, whatever the objectives are."""
 ERRORS = parse_condition("errors > 0%")
 _PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9", "max")
 
@@ -43,29 +38,45 @@ class Step:
 
 
 def judged(
-    number: int, move: Try, objectives: Sequence[Condition], result: Result, digest: Digest, recording: str | None
+    number: int,
+    move: Try,
+    objectives: Sequence[Condition],
+    result: Result,
+    *,
+    digest: Digest,
+    recording: str | None = None,
+    ended_early: bool = False,
 ) -> Step:
-    """Returns the step that a run was."""
+    """Returns the step that a run was.
+
+    Args:
+        number: Which step of the search it is, from 1.
+        move: What it was for.
+        objectives: What had to hold.
+        result: The run's.
+        digest: The run's.
+        recording: The file where it is kept.
+        ended_early: Whether it was ended when its objectives could not be met any more.
+    """
     summary = result.summary
     lost = result.recording.trailer.lost_workers if result.recording.trailer is not None else ()
-    reasons = judge([result.recording], digest)
     checks = _checks(objectives, summary, digest.tally)
-    behind = _behind(summary, reasons)
+    floods = summary["load"].get("kind") == "closed"
+    left_behind = behind(summary, digest.parts[0], floods=floods)
     limits = [*summary["generator"]["reasons"], *(f"a worker was lost: {one.reason}" for one in lost)]
-    outcome = _outcome(summary, met=not behind and all(one["met"] for one in checks), bound=bool(limits))
+    outcome = _outcome(summary, met=not left_behind and all(one["met"] for one in checks), bound=bool(limits))
     measures = {
         "duration_s": summary["duration_s"],
+        "ended_early": ended_early,
         "sent_per_s": summary["messages"]["sent"] / summary["duration_s"] if summary["duration_s"] else None,
         "achieved_per_s": summary["throughput_per_s"],
         "connections": {name: summary["connections"][name] for name in ("attempted", "opened", "failed", "lost")},
-        "messages": {
-            name: summary["messages"][name] for name in ("due", "sent", "answered", "unanswered", "dropped")
-        },
+        "messages": {name: summary["messages"][name] for name in ("due", "sent", "answered", "unanswered", "dropped")},
         "errors": _errors(digest.tally),
         "response_time_ns": _times(summary),
         "faults": summary["faults"],
         "objectives": checks,
-        "behind": behind,
+        "behind": left_behind,
         "generator": {
             "cpu_share": summary["generator"]["cpu_share"],
             "bound": bool(limits),
@@ -83,7 +94,14 @@ def refused_by_host(number: int, move: Try, why: str) -> Step:
         ("duration_s", "sent_per_s", "achieved_per_s", "connections", "messages", "errors", "response_time_ns")
     )
     generator = {"cpu_share": None, "bound": True, "reasons": [why]}
-    empty: dict[str, Any] = {"faults": {}, "objectives": [], "behind": [], "generator": generator, "recording": None}
+    empty: dict[str, Any] = {
+        "ended_early": False,
+        "faults": {},
+        "objectives": [],
+        "behind": [],
+        "generator": generator,
+        "recording": None,
+    }
     return Step(move.amount, move.purpose, Outcome.BOUND, {**facts, **measures, **empty})
 
 
@@ -130,25 +148,6 @@ def times_of(tally: Tally, name: str) -> Histogram:
     """Returns the histogram of a time that conditions name."""
     times: Histogram = getattr(tally, f"{name}_ns" if name == "send_lag" else f"{name}_time_ns")
     return times
-
-
-def _behind(summary: dict[str, Any], reasons: Sequence[Reason]) -> list[str]:
-    """Returns in how far a target did not keep up with what was asked; a queue that grows meets nothing for long."""
-    connections, messages = summary["connections"], summary["messages"]
-    found = [reason.text for reason in reasons if reason.kind in (ReasonKind.QUEUE, ReasonKind.RATE)]
-    for whole, names in (("attempted", ("failed", "lost")), ("due", ("unanswered",))):
-        counts = connections if whole == "attempted" else messages
-        missing = sum(counts[name] for name in names)
-        if missing > KEPT_UP * counts[whole]:
-            what = "connections" if whole == "attempted" else "messages"
-            part = percent(missing / counts[whole])
-            found.append(
-                f"{show_count(missing)} of the {show_count(counts[whole])} {what}, {part}, {_MISSING[names]}"
-            )
-    return found
-
-
-_MISSING = {("failed", "lost"): "could not be opened or were lost", ("unanswered",): "got no answer"}
 
 
 def _errors(tally: Tally) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +14,14 @@ from ws_load_test.cli.attend import attend, on_signals
 from ws_load_test.cli.output import LEVELS, console, export_problems, print_json, tell, warn_of
 from ws_load_test.cli.run import with_plan_file
 from ws_load_test.errors import ExitCode, OutputError, PlanError, Problem, option_name
-from ws_load_test.report.capacity import print_capacity, show_amount, step_line
+from ws_load_test.report.capacity import print_capacity, step_line
 from ws_load_test.report.progress import ProgressLine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from ws_load_test.api import Run
-    from ws_load_test.capacity.search import Try
     from ws_load_test.capacity.step import Step
-    from ws_load_test.measure.recording import Interval
+    from ws_load_test.plan import Plan
 
 FILES = ("markdown", "html")
 OURS = ("output", "json", "quiet", "verbosity", *FILES)
@@ -108,12 +107,10 @@ class _Shown:
         self._watched = not quiet and sys.stderr.isatty()
         self._line: ProgressLine | None = None
 
-    def begin(self, move: Try, run: Run) -> None:
-        """A step begins."""
-        if self._watched:
-            line = ProgressLine(run.plan, before=f"{show_amount(move.amount, self._finds)} · ")
-            run.watch(line)
-            self._line = line
+    def begin(self, plan: Plan) -> ProgressLine | None:
+        """A step begins; returns who is told of its intervals."""
+        self._line = ProgressLine(plan) if self._watched else None
+        return self._line
 
     def end(self, step: Step) -> None:
         """A step has ended."""
@@ -141,3 +138,32 @@ def _report(hunt: Hunt, ours: Mapping[str, Any]) -> int:
     elif not ours.get("quiet") and "-" not in [ours.get(name) for name in FILES]:
         print_capacity(facts, console=console())
     return ExitCode.OUTPUT_FAILED if errors and code == ExitCode.PASSED else code
+
+
+def _write(name: str, path: str, facts: dict[str, Any]) -> list[OutputError]:
+    """Writes a file that was asked for; returns why it could not be."""
+    from ws_load_test.report.exports import STDOUT
+    from ws_load_test.report.exports.files import append_whole, same_file, write_whole
+
+    appended = os.environ.get("GITHUB_STEP_SUMMARY")
+    try:
+        text = _text_of(name, facts)
+        if path == STDOUT:
+            sys.stdout.flush()
+            sys.stdout.buffer.write("".join(text).encode("utf-8", "replace"))
+            sys.stdout.buffer.flush()
+        else:
+            (append_whole if appended and same_file(path, appended) else write_whole)(path, text)
+    except OutputError as error:
+        return [OutputError(f"{option_name(name)}: {error}")]
+    return []
+
+
+def _text_of(name: str, facts: dict[str, Any]) -> Iterable[str]:
+    if name == "markdown":
+        from ws_load_test.report.exports.capacity import lines
+
+        return lines(facts)
+    from ws_load_test.report.page import capacity
+
+    return capacity.lines(facts)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ws_load_test.measure.evidence import both, percent
-from ws_load_test.report.checks import show_value
+from ws_load_test.report.checks import found_of
 from ws_load_test.report.letters import bar, clean, writable
 from ws_load_test.report.lines import LABEL, NOTHING, WIDTH, hanging, wrapped
 from ws_load_test.report.lines import sentence as one_line
 from ws_load_test.units import show_count, show_duration, show_rate, show_share
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
@@ -27,6 +27,7 @@ OUTCOMES = {
     "nothing-opened": "nothing opened",
     "interrupted": "interrupted",
 }
+HEADS = ("step", "asked", "achieved", "50 %", "99 %", "errors", "generator", "objectives")
 _STYLES = {"met": "green", "missed": "red", "nothing-opened": "red"}
 _ENDINGS = {"found": "green", "all-met": "green", "none-met": "red", "nothing-opened": "red", "target-gone": "red"}
 _LONGEST_BAR = 34
@@ -71,14 +72,8 @@ def failures(step: dict[str, Any]) -> list[str]:
     """Returns why a step did not meet the objectives, a part of a sentence each; nothing where it did."""
     if step["outcome"] == "met":
         return []
-    reasons = [f"{check['objective']}: {_found(check)}" for check in step["objectives"] if not check["met"]]
+    reasons = [f"{check['objective']}: {found_of(check)}" for check in step["objectives"] if not check["met"]]
     return [*reasons, *step["behind"], *step["generator"]["reasons"]]
-
-
-def _found(check: dict[str, Any]) -> str:
-    if check.get("value") is None:
-        return f"no value, {check.get('why', 'nothing was measured')}"
-    return show_value(check["value"], check["limit"], check["unit"])
 
 
 # --- The answer -----------------------------------------------------------------------------------------------------
@@ -87,7 +82,7 @@ def _found(check: dict[str, Any]) -> str:
 def sentence(facts: dict[str, Any]) -> str:
     """Returns what was found and how sure it is, as a sentence without a full stop."""
     answer = facts["answer"]
-    words = {
+    ways: dict[str, Callable[[dict[str, Any]], str]] = {
         "found": _between,
         "all-met": _all_met,
         "none-met": _none_met,
@@ -96,7 +91,8 @@ def sentence(facts: dict[str, Any]) -> str:
         "target-gone": lambda facts: f"the target let nobody in any more; {_so_far(facts)}",
         "unsettled": lambda facts: f"the steps contradict each other, so there is no answer; {_so_far(facts)}",
         "interrupted": lambda facts: f"interrupted; {_so_far(facts)}",
-    }[answer["ending"]](facts)
+    }
+    words = ways[answer["ending"]](facts)
     if answer["unsure"]:
         unsure = both([_amount(one, facts) for one in answer["unsure"]])
         words += f"; {unsure} met the objectives and missed them, so the limit is no sharper than that"
@@ -189,29 +185,33 @@ def _heading(facts: dict[str, Any]) -> list[Text]:
 
 
 def _table(facts: dict[str, Any]) -> list[Text]:
-    find = facts["find"]
-    heads = ("step", "asked", "achieved", "50 %", "99 %", "errors", "generator", "")
-    rows = [
-        (
+    rows = table_rows(facts)
+    if not rows:
+        return []
+    widths = [max(map(len, cells)) for cells in zip(HEADS, *rows, strict=True)]
+    heads = [f"{head:>{width}}" for head, width in zip(HEADS[:-1], widths[:-1], strict=True)]
+    lines = [Text("  ".join([*heads, HEADS[-1]]), style="bold")]
+    for step, row in zip(facts["steps"], rows, strict=True):
+        *cells, outcome = row
+        line = Text("".join(f"{cell:>{width}}  " for cell, width in zip(cells, widths[:-1], strict=True)))
+        lines.append(line.append(outcome, style=_STYLES.get(step["outcome"], "yellow")))
+    return lines
+
+
+def table_rows(facts: dict[str, Any]) -> list[list[str]]:
+    """Returns a row of text for each step, under `HEADS`."""
+    return [
+        [
             str(step["number"]),
-            show_amount(step["amount"], find),
+            show_amount(step["amount"], facts["find"]),
             show_rate(step["achieved_per_s"]),
             *(_time(step, name) for name in ("p50", "p99")),
             NOTHING if step["errors"] is None else show_share(step["errors"]),
             NOTHING if step["generator"]["cpu_share"] is None else percent(step["generator"]["cpu_share"]),
             OUTCOMES[step["outcome"]],
-        )
+        ]
         for step in facts["steps"]
     ]
-    if not rows:
-        return []
-    widths = [max(map(len, cells)) for cells in zip(heads, *rows, strict=True)]
-    lines = [Text("  ".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True)), style="bold")]
-    for step, row in zip(facts["steps"], rows, strict=True):
-        *cells, outcome = row
-        line = Text("".join(f"{cell:>{width}}  " for cell, width in zip(cells, widths, strict=False)))
-        lines.append(line.append(outcome, style=_STYLES.get(step["outcome"], "yellow")))
-    return lines
 
 
 def _time(step: dict[str, Any], name: str) -> str:
@@ -220,17 +220,20 @@ def _time(step: dict[str, Any], name: str) -> str:
 
 
 def _why(facts: dict[str, Any]) -> list[Text]:
-    """Returns why steps failed, and where chance had a say in it."""
     lines: list[Text] = []
     for step in facts["steps"]:
-        reasons = failures(step)
-        few = [check for check in step["objectives"] if "few" in check]
-        reasons += [f"{one['objective']} rests on {show_count(one['few'])} values, so chance decides" for one in few]
-        if reasons:
+        if notes := notes_of(step):
             head = f"step {step['number']}"
-            text = "; ".join(map(one_line, reasons))
+            text = "; ".join(map(one_line, notes))
             lines += hanging(f"{head:{LABEL}}", text, _STYLES.get(step["outcome"], "yellow"))
     return lines
+
+
+def notes_of(step: dict[str, Any]) -> list[str]:
+    """Returns why a step failed, and where chance had a say in it, a part of a sentence each."""
+    few = [check for check in step["objectives"] if "few" in check]
+    chance = [f"{one['objective']} rests on {show_count(one['few'])} values, so chance decides" for one in few]
+    return [*failures(step), *chance]
 
 
 def _chart(facts: dict[str, Any], encoding: str) -> list[Text]:

@@ -62,7 +62,7 @@ def found_of(check: dict[str, Any]) -> str:
         return f"no value, {check['why']}" if unit else str(check["why"])
     if unit not in _SHOWN or value is None:
         return ""
-    shown = show_value(value, check["limit"], unit)
+    shown = _show(value, check["limit"], unit)
     if "aborted_at_ns" in check:
         return f"{shown}, so the run was stopped {show_duration(check['aborted_at_ns'])} after its start"
     if "intervals" not in check:
@@ -74,7 +74,6 @@ def found_of(check: dict[str, Any]) -> str:
     return f"{shown} from {when} after the start on, and so in {show_count(failed)} of {show_count(count)} intervals"
 
 
-def show_value(value: float, limit: float, unit: str) -> str:
-    """Returns what was found in words, with enough digits to tell it from its limit."""
+def _show(value: float, limit: float, unit: str) -> str:
     near = value != limit and abs(value - limit) <= CLOSE * abs(limit)
     return (_EXACT if near and unit in _EXACT else _SHOWN)[unit](value)
