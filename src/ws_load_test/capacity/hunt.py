@@ -62,6 +62,8 @@ class Hunt:
         """What was found, once the search is over."""
         self.output_errors: list[OutputError] = []
         """Why recordings are not whole, if they are not."""
+        self._running: Run | None = None
+        self._stopped = False
         self._started_at = _now()
         self._public = aim.plan(aim.where.first).public()
         self._folder = None if output is None else _folder(Path(output))
@@ -87,8 +89,9 @@ class Hunt:
             UsageError: The plan's certificates cannot be used.
         """
         while isinstance(move := decide(self.aim.where, self._tried()), Try):
-            if self.steps and await (rest or _rest)(self.aim.rest_ns / 1e9):
-                move = self.interrupted()
+            rested = rest or _rest
+            if (self.steps and await rested(self.aim.rest_ns / 1e9)) or self._stopped:
+                move = self._interrupted()
                 break
             step = await self._step(move, attend, on_try)
             self.steps.append(step)
@@ -99,7 +102,13 @@ class Hunt:
         self._keep()
         return move
 
-    def interrupted(self) -> Answer:
+    def interrupt(self) -> None:
+        """Ends the search at once, from another thread than that in which it goes."""
+        self._stopped = True
+        if self._running is not None:
+            self._running.interrupt()
+
+    def _interrupted(self) -> Answer:
         """Returns what is known when somebody ends the search between its steps."""
         answer = decide(self.aim.where, [*self._tried(), Tried(self.aim.where.first, Outcome.INTERRUPTED)])
         assert isinstance(answer, Answer)
@@ -168,6 +177,7 @@ class Hunt:
             if not self.steps:
                 raise
             return refused_by_host(number, move, str(error))
+        self._running = run
         result = await attend(run)
         if result.output_error is not None:
             self.output_errors.append(result.output_error)
