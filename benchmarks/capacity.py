@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test import find_capacity
 from ws_load_test.echo import EchoProcess
+from ws_load_test.report.capacity import step_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SLO = ["p99 < 50ms", "errors < 0.1%"]
 TOLERANCE = 0.05
 BUSY = "while True: pass"
 
@@ -31,7 +33,13 @@ def told(facts: dict[str, Any], began: float) -> str:
     """Returns what was found, in a line."""
     answer = facts["answer"]
     ends = f"{answer['lower']} to {answer['upper']}"
-    return f"{answer['ending']}, {ends}, {len(facts['steps'])} steps in {time.monotonic() - began:.0f} s"
+    contradicted = f", contradicted {answer['contradicted']}" if answer["contradicted"] else ""
+    return f"{answer['ending']}, {ends}, {len(facts['steps'])} steps in {time.monotonic() - began:.0f} s{contradicted}"
+
+
+def show(step: dict[str, Any]) -> None:
+    """Shows that something happens."""
+    print(f"    {step_line(step, 'rate')}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -53,7 +61,8 @@ def limited(limit: int, step: str) -> bool:
     """Searches for a known limit; returns whether it was found."""
     began = time.monotonic()
     with EchoProcess() as server:
-        found = find_capacity(f"{server.url}?limit={limit}", slo=["p99 < 50ms", "errors < 0.1%"], step=step, workers=1)
+        url = f"{server.url}?limit={limit}"
+        found = find_capacity(url, slo=SLO, step=step, workers=1, on_step=show)
     answer = found.facts["answer"]
     lower = answer["lower"] or 0
     right = answer["ending"] == "found" and abs(lower / limit - 1) <= TOLERANCE
@@ -73,7 +82,7 @@ def bound_generator(step: str) -> bool:
         os.sched_setaffinity(0, {cores[0]})
         try:
             with busy_processes(cores[0], 3):
-                found = find_capacity(server.url, slo=["p99 < 50ms"], step=step, workers=1, **{"from": 500})
+                found = find_capacity(server.url, slo=SLO, step=step, workers=1, from_=500, on_step=show)
         finally:
             os.sched_setaffinity(0, set(cores))
     right = found.facts["answer"]["ending"] == "generator-bound" and found.facts["answer"]["upper"] is None

@@ -228,9 +228,24 @@ def test_delay_keeps_order_and_is_never_early():
     with_connection(client, "?delay=40ms")
 
 
-def test_a_limit_is_shared_by_connections_and_first_in_is_first_out():
+@pytest.mark.parametrize("query", ["?limit=5k", "?limit=5k&fragment=1"])
+def test_a_limit_echoes_whatever_comes(query):
+    async def client(connection, server):
+        big = os.urandom(70_000)
+        for message in ("text", b"binary", big, ["in ", "two"]):
+            await connection.send(message)
+        for message in ("text", b"binary", big, "in two"):
+            assert await connection.recv() == message
+        assert await (await connection.ping(b"payload")) >= 0
+        assert (server.messages, server.bytes) == (4, 4 + 6 + 70_000 + 6)
+
+    with_connection(client, query)
+
+
+@pytest.mark.parametrize("more", ["", "&fragment=1"])
+def test_a_limit_is_shared_by_connections_and_first_in_is_first_out(more):
     async def client(server):
-        url = f"{server.url}?limit=200"
+        url = f"{server.url}?limit=200{more}"
         async with connect(url) as one, connect(url) as other, connect(f"{server.url}?limit=1k") as free:
             began = time.monotonic()
             for number in range(20):

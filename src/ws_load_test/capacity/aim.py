@@ -6,6 +6,7 @@ and for how long are the search's own, and refused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -104,7 +105,7 @@ class Aim:
     def messages_needed(self) -> int:
         """Returns how many messages a step should have."""
         shares = [far for one in self.objectives if (far := _far_side(one))]
-        return int(max([QUEUE / Fraction(self.where.precision), *shares]))
+        return math.ceil(max([QUEUE / Fraction(str(self.where.precision)), *shares]))
 
     def show(self, amount: float) -> str:
         """Returns an amount in words."""

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """The version of the shape of what was found."""
-INTERVALS = 10
-"""Of a step: the generator's doubts about itself need several."""
-SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.1, 1.0
+INTERVALS = 20
+"""Of a step: a queue is followed through them, and the generator's doubts about itself need several."""
+SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.05, 1.0
 EXIT_CODES = {
     Ending.FOUND: ExitCode.PASSED,
     Ending.ALL_MET: ExitCode.PASSED,

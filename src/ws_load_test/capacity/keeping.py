@@ -24,28 +24,24 @@ PART = 3
 """Parts of a step: the queue's lowest point in the first and in the last are compared, which no hiccup can raise."""
 
 
-def behind(summary: dict[str, Any], stretches: Sequence[Stretch], *, floods: bool) -> list[str]:
-    """Returns in how far a target did not keep up, a part of a sentence each; nothing where it did.
-
-    Args:
-        summary: The step's.
-        stretches: Its measured time, interval by interval.
-        floods: Whether each message waits for the reply to one before it, so that no queue can grow.
-    """
+def left_out(summary: dict[str, Any]) -> list[str]:
+    """Returns what of that which was asked did not come about, a part of a sentence each."""
     connections, messages = summary["connections"], summary["messages"]
     wholes = (
         (connections["failed"] + connections["lost"], connections["attempted"], "connections", _NOT_OPEN),
         (messages["dropped"], messages["due"], "messages", "were never sent"),
         (messages["unanswered"], messages["due"], "messages", "got no answer"),
     )
-    found = [
+    return [
         f"{show_count(part)} of the {show_count(whole)} {what}, {percent(part / whole)}, {became}"
         for part, whole, what, became in wholes
         if part > LEFT_OUT * whole
     ]
-    if not floods and (grown := growth(stretches)) is not None:
-        found.append(f"the queue of messages without an answer grew by {show_count(grown)}")
-    return found
+
+
+def queued(grown: int) -> str:
+    """Returns that a queue grew, a part of a sentence."""
+    return f"the queue of messages without an answer grew by {show_count(grown)}"
 
 
 _NOT_OPEN = "could not be opened or were lost"

@@ -5,7 +5,9 @@ the ratio between the highest amount that met the objectives and the lowest that
 and then has each end of that bracket tried until it has turned out the same way twice. An amount that met the
 objectives once and missed them once is neither end: it stays inside the bracket, which is the wider for it.
 
-A try that failed while the generator was at its limit bounds where the search goes, and says nothing about the target.
+A try that failed through the generator's doing bounds where the search goes, and says nothing about the target. Below
+an amount that the target did miss it is tried again, and if that says no more it is as unsure as one that contradicted
+itself; with nothing above it, it is where the search ends without an upper end.
 """
 
 from __future__ import annotations
@@ -114,7 +116,7 @@ class Answer:
     bound: float | None = None
     """The lowest amount above it at which the generator was at its limit, where nothing lower was missed."""
     unsure: tuple[float, ...] = ()
-    """Amounts between these that turned out one way and the other."""
+    """Amounts between these that turned out one way and the other, or where the generator was at its limit."""
     contradicted: tuple[float, ...] = ()
     """All amounts that turned out one way and the other."""
 
@@ -128,13 +130,6 @@ def decide(where: Range, tried: Sequence[Tried]) -> Try | Answer:
     if move is None:
         return sight.answer(sight.ending())
     return move if len(tried) < MOST_STEPS else sight.answer(Ending.UNSETTLED)
-
-
-def most_steps(where: Range, limit: float) -> int:
-    """Returns how many steps a search takes at most to find a limit that answers the same way each time."""
-    growing = math.ceil(math.log(max(limit, where.first) / where.first, GROWTH)) + 2
-    narrowing = math.ceil(math.log2(math.log(GROWTH) / math.log1p(where.precision))) + 2
-    return growing + narrowing + TWICE
 
 
 def _early_end(tried: Sequence[Tried]) -> Ending | None:
@@ -167,6 +162,11 @@ class _Seen:
         return not self.met and self.missed + self.bound > 0
 
     @property
+    def fails_by_target(self) -> bool:
+        """It never met them, and that was not the generator's doing."""
+        return self.fails and self.missed >= self.bound
+
+    @property
     def contradicts(self) -> bool:
         """It did, and did not."""
         return self.met > 0 and not self.holds
@@ -188,10 +188,13 @@ class _Sight:
         self._seen = {amount: _Seen(outcomes[amount]) for amount in sorted(outcomes)}
         self.lower = max((amount for amount, seen in self._seen.items() if seen.holds), default=None)
         floor = -math.inf if self.lower is None else self.lower
-        self.upper = min((one for one, seen in self._seen.items() if seen.fails and one > floor), default=None)
+        failing = [amount for amount, seen in self._seen.items() if seen.fails and amount > floor]
+        missed = [amount for amount in failing if self._seen[amount].fails_by_target]
+        self.upper = min(missed or failing, default=None)
         ceiling = math.inf if self.upper is None else self.upper
         self.contradicted = tuple(amount for amount, seen in self._seen.items() if seen.contradicts)
-        self.unsure = tuple(amount for amount in self.contradicted if floor < amount < ceiling)
+        unsure = {*self.contradicted, *failing}
+        self.unsure = tuple(amount for amount in self._seen if amount in unsure and floor < amount < ceiling)
 
     def next_try(self) -> Try | None:
         """Returns what is still to be tried; None where the bracket is narrow and each end settled."""
@@ -201,10 +204,15 @@ class _Sight:
             return Try(where.first, Purpose.GROW)
         if self.upper is None and (where.most is None or ladder[-1] < where.most):
             return Try(min(self._round(ladder[-1] * GROWTH), where.most or math.inf), Purpose.GROW)
+        for amount in self.unsure:
+            if self._seen[amount].fails and not self._seen[amount].settled:
+                return Try(amount, Purpose.CONFIRM)
+        # Amounts that are unsure make the bracket wider, so its ends must be nearer to them.
+        ratio = 1 + (where.precision / 2 if self.unsure else where.precision)
         for low, high in itertools.pairwise(ladder):
-            # What lies between two amounts that contradicted themselves is as unsure as they are.
+            # What lies between two amounts that are unsure is as unsure as they are.
             between = low in self.unsure and high in self.unsure
-            if high > low * (1 + where.precision) and not between:
+            if high > low * ratio and not between:
                 middle = self._middle(low, high)
                 if middle is not None:
                     return Try(middle, Purpose.NARROW)
@@ -237,7 +245,7 @@ class _Sight:
         )
 
     def _by_target(self, amount: float) -> bool:
-        return self._seen[amount].missed > self._seen[amount].bound
+        return self._seen[amount].fails_by_target
 
     def _middle(self, low: float, high: float) -> float | None:
         """Returns a round amount about halfway between two in ratio; None where there is none."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.capacity.aim import negated
-from ws_load_test.capacity.keeping import behind
+from ws_load_test.capacity.blame import excuse
+from ws_load_test.capacity.keeping import growth, left_out, queued
 from ws_load_test.capacity.search import Outcome
 from ws_load_test.measure.lacks import few_beyond
 from ws_load_test.measure.verdict import Sight
@@ -61,10 +62,16 @@ def judged(
     summary = result.summary
     lost = result.recording.trailer.lost_workers if result.recording.trailer is not None else ()
     checks = _checks(objectives, summary, digest.tally)
-    floods = summary["load"].get("kind") == "closed"
-    left_behind = behind(summary, digest.parts[0], floods=floods)
+    # Each message of a flood waits for a reply, so that no queue can grow.
+    grown = None if summary["load"].get("kind") == "closed" else growth(digest.parts[0])
+    missing = left_out(summary)
+    behind = [*missing, *([] if grown is None else [queued(grown)])]
     limits = [*summary["generator"]["reasons"], *(f"a worker was lost: {one.reason}" for one in lost)]
-    outcome = _outcome(summary, met=not left_behind and all(one["met"] for one in checks), bound=bool(limits))
+    met = not behind and all(one["met"] for one in checks)
+    if not met and not limits and not missing:
+        grown_ns = None if grown is None else grown * summary["duration_s"] * 1e9 / max(1, summary["messages"]["sent"])
+        limits += filter(None, [excuse(objectives, checks, digest.tally, grown_ns)])
+    outcome = _outcome(summary, met=met, bound=bool(limits))
     measures = {
         "duration_s": summary["duration_s"],
         "ended_early": ended_early,
@@ -76,7 +83,7 @@ def judged(
         "response_time_ns": _times(summary),
         "faults": summary["faults"],
         "objectives": checks,
-        "behind": left_behind,
+        "behind": behind,
         "generator": {
             "cpu_share": summary["generator"]["cpu_share"],
             "bound": bool(limits),

@@ -60,8 +60,10 @@ class Faults:
     status: int = 0
     asked: set[str] = field(default_factory=set)
 
-    def listener(self, tally: Tally) -> FaultyEcho:
+    def listener(self, tally: Tally) -> PlainEcho:
         """Build the connection that behaves so."""
+        if self.asked == {"limit"}:
+            return LimitedEcho(tally, _limit_of(tally, self.limit_per_s))
         return FaultyEcho(tally, self)
 
 
@@ -172,6 +174,46 @@ _READERS: dict[str, Callable[[Faults, str], None]] = {
 }
 
 
+def _limit_of(tally: Tally, per_s: float) -> Limit:
+    if per_s not in tally.limits:
+        tally.limits[per_s] = Limit(per_s)
+    return tally.limits[per_s]
+
+
+class LimitedEcho(PlainEcho):
+    """One connection of a limit and nothing else: on a short way, so that the limit is what limits it."""
+
+    __slots__ = ("_limit",)
+
+    def __init__(self, tally: Tally, limit: Limit) -> None:
+        super().__init__(tally)
+        self._limit = limit
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002
+        """Let a whole message wait for its turn; leave everything rarer to `_on_rare`."""
+        kind = frame.msg_type
+        if (kind is not WSMsgType.TEXT and kind is not WSMsgType.BINARY) or self._opcode or not frame.fin or frame.rsv1:
+            self._on_rare(frame, kind)
+            return
+        payload = frame.get_payload_as_bytes()
+        self._tally.messages += 1
+        self._tally.bytes += len(payload)
+        self._limit.take(self, wire.TEXT if kind is WSMsgType.TEXT else wire.BINARY, payload)
+        if frame.last_in_buffer and self._pending:
+            self._flush()
+
+    def _answer(self, opcode: int, payload: bytes) -> None:
+        self._limit.take(self, opcode, payload)
+
+    def answer_now(self, opcode: int, payload: bytes) -> None:
+        """Reply; the turn has come."""
+        self._pending.append(wire.frame(opcode, payload))
+
+    def answered_all(self) -> None:
+        """Let the replies leave."""
+        self._flush()
+
+
 class FaultyEcho(PlainEcho):
     """One connection that misbehaves as asked; it may be slow, the plain echo must not be."""
 
@@ -194,7 +236,7 @@ class FaultyEcho(PlainEcho):
         self._faults = faults
         self._limit: Limit | None = None
         if faults.limit_per_s:
-            self._limit = tally.limits.setdefault(faults.limit_per_s, Limit(faults.limit_per_s))
+            self._limit = _limit_of(tally, faults.limit_per_s)
         self._loop = asyncio.get_running_loop()
         self._delayed: deque[tuple[int, int, bytes]] = deque()
         self._timers: dict[str, asyncio.TimerHandle] = {}

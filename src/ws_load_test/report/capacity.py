@@ -93,10 +93,12 @@ def sentence(facts: dict[str, Any]) -> str:
         "interrupted": lambda facts: f"interrupted; {_so_far(facts)}",
     }
     words = ways[answer["ending"]](facts)
-    if answer["unsure"]:
-        unsure = both([_amount(one, facts) for one in answer["unsure"]])
-        words += f"; {unsure} met the objectives and missed them, so the limit is no sharper than that"
-    return words
+    ways_of = {True: "met the objectives and missed them", False: "cannot be judged, because the generator was late"}
+    for contradicted, why in ways_of.items():
+        unsure = [one for one in answer["unsure"] if (one in answer["contradicted"]) is contradicted]
+        if unsure:
+            words += f"; {both([_amount(one, facts) for one in unsure])} {why}"
+    return words + (", so the limit is no sharper than that" if answer["unsure"] else "")
 
 
 def _between(facts: dict[str, Any]) -> str:
