@@ -84,9 +84,11 @@ def served(plan, *, limit, generator=float("inf"), opened=None):
     return recorded(plan, [opening, *measured], cpu=1.0 if per_s > generator else 0.1)
 
 
-def hunt(serve, *, output=None, rest=None, **options):
+def hunt(serve, *, output=None, rest=None, begun=None, **options):
     """A search that is over, against `serve(plan)`, which makes recordings."""
     searching = Hunt(read_aim({"url": URL, "workers": 1, **options}), output)
+    if begun is not None:
+        begun(searching)
 
     async def attend(run):
         result, run.digest = result_of(serve(run.plan))

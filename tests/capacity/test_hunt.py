@@ -107,6 +107,19 @@ def test_so_does_an_interrupted_rest():
     assert (rests, len(searching.steps)) == ([1, 1], 2)
 
 
+def test_an_interrupt_between_two_steps_is_heard():
+    searching = []
+
+    async def rest(_seconds):
+        if len(searching[0].steps) == 2:
+            searching[0].interrupt()
+        return False
+
+    hunt(lambda plan: served(plan, limit=5000), slo=SLO, rest=rest, begun=searching.append)
+    assert searching[0].exit_code == ExitCode.INTERRUPTED
+    assert len(searching[0].steps) == 2
+
+
 def test_recordings_and_answer_are_kept_in_a_new_folder(tmp_path):
     folder = tmp_path / "a" / "steps"
     searching = hunt(lambda plan: served(plan, limit=300), slo=SLO, output=folder)

@@ -106,7 +106,10 @@ def test_nothing_opened_and_interrupted():
     [
         ({"lost": 2}, "2 of the 100 connections, 2 %, could not be opened or were lost"),
         ({"unanswered": 60, "answered": 4940}, "60 of the 5,000 messages, 1 %, got no answer"),
-        ({"dropped": 60, "sent": 4940, "answered": 4940}, "60 of the 5,000 messages, 1 %, were never sent"),
+        (
+            {"dropped": 60, "sent": 4940, "answered": 4940, "lost": 1},
+            "60 of the 5,000 messages, 1 %, were never sent",
+        ),
     ],
 )
 def test_what_was_left_out_was_not_kept_up_with(parts, words):
@@ -116,6 +119,15 @@ def test_what_was_left_out_was_not_kept_up_with(parts, words):
     step = step_of(recorded(plan_of(), [opening, made]))
     assert step.outcome is Outcome.MISSED
     assert words in step.facts["behind"]
+
+
+@pytest.mark.parametrize(("slo", "wrong"), [("errors < 0.1%", 0), ("p99 < 1s", 0), ("errors < 0.1%", 30)])
+def test_what_was_not_sent_though_nothing_was_in_the_way_is_the_generators_failing(slo, wrong):
+    numbers = {"due": 5000, "dropped": 60, "sent": 4940, "answered": 4940 - wrong, "unanswered": wrong}
+    made = Tally(**numbers, answered_in_time=4940, response_time_ns=waits(4940 - wrong, MILLI, 2 * MILLI))
+    step = step_of(recorded(plan_of(slo=slo), [Tally(attempted=100, opened=100), made]), slo=slo)
+    assert step.outcome is (Outcome.MISSED if wrong else Outcome.BOUND)
+    assert ("60 messages never left" in " ".join(step.facts["generator"]["reasons"])) == (not wrong)
 
 
 def test_percentiles_that_rest_on_few_values_are_told():

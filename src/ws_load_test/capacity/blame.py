@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.units import show_duration
+from ws_load_test.capacity.keeping import LEFT_OUT
+from ws_load_test.units import show_count, show_duration
+from ws_load_test.verdict_options import WHOLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +26,12 @@ TAIL = "99"
 
 
 def excuse(
-    objectives: Sequence[Condition], checks: Sequence[dict[str, Any]], tally: Tally, grown_ns: float | None
+    objectives: Sequence[Condition],
+    checks: Sequence[dict[str, Any]],
+    tally: Tally,
+    *,
+    grown_ns: float | None = None,
+    unsent: int = 0,
 ) -> str:
     """Returns why a miss may be the generator's doing altogether; "" where some of it is not.
 
@@ -33,11 +40,12 @@ def excuse(
         checks: What became of each, in the same order.
         tally: What was measured.
         grown_ns: By how much time's worth of messages the queue grew, if it did.
+        unsent: Messages that never left because the generator was late.
     """
-    excuses: list[str] = []
+    excuses = [_unsent(unsent)] if unsent > LEFT_OUT * tally.due else []
     for objective, check in zip(objectives, checks, strict=True):
         if not check["met"]:
-            excuses.append(_late(objective, check, tally))
+            excuses.append(_late(objective, check, tally) or _dropped(objective, check, tally, unsent))
     if grown_ns is not None:
         late_ns = sum(_at(getattr(tally, room), TAIL) for room in OF_REPLIES["response"])
         excuses.append(_words(TAIL, late_ns, "the queue") if late_ns >= grown_ns else "")
@@ -55,6 +63,19 @@ def _late(objective: Condition, check: dict[str, Any], tally: Tally) -> str:
     # Objectives are conditions that must hold.
     meets = bool(late_ns) and objective.operator in ("<", "<=") and would_be_ns < objective.limit
     return _words(metric.part, late_ns, objective.text) if meets else ""
+
+
+def _dropped(objective: Condition, check: dict[str, Any], tally: Tally, unsent: int) -> str:
+    """Returns that messages were not sent, where an objective would have been met if they had been."""
+    if not unsent or objective.metric.name not in ("errors", "dropped") or objective.operator not in ("<", "<="):
+        return ""
+    whole = sum(getattr(tally, name) for name in WHOLES[objective.metric.name])
+    own = unsent / whole if objective.unit == "share" else unsent
+    return _unsent(unsent) if check["value"] - own < objective.limit else ""
+
+
+def _unsent(unsent: int) -> str:
+    return f"{show_count(unsent)} messages never left, because the generator was late: use a quieter machine"
 
 
 def _words(part: str, late_ns: int, what: str) -> str:

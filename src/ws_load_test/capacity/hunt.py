@@ -89,8 +89,7 @@ class Hunt:
             UsageError: The plan's certificates cannot be used.
         """
         while isinstance(move := decide(self.aim.where, self._tried()), Try):
-            rested = rest or _rest
-            if (self.steps and await rested(self.aim.rest_ns / 1e9)) or self._stopped:
+            if self.steps and (await (rest or _rest)(self.aim.rest_ns / 1e9) or self._called_off):
                 move = self._interrupted()
                 break
             step = await self._step(move, attend, on_try)
@@ -107,6 +106,12 @@ class Hunt:
         self._stopped = True
         if self._running is not None:
             self._running.interrupt()
+
+    @property
+    def _called_off(self) -> bool:
+        """Whether somebody has ended the search, be it a moment after its last run was over."""
+        fleet = None if self._running is None else self._running.fleet
+        return self._stopped or (fleet is not None and fleet.interrupted)
 
     def _interrupted(self) -> Answer:
         """Returns what is known when somebody ends the search between its steps."""

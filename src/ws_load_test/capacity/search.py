@@ -5,9 +5,9 @@ the ratio between the highest amount that met the objectives and the lowest that
 and then has each end of that bracket tried until it has turned out the same way twice. An amount that met the
 objectives once and missed them once is neither end: it stays inside the bracket, which is the wider for it.
 
-A try that failed through the generator's doing bounds where the search goes, and says nothing about the target. Below
-an amount that the target did miss it is tried again, and if that says no more it is as unsure as one that contradicted
-itself; with nothing above it, it is where the search ends without an upper end.
+A try that failed through the generator's doing says nothing about the target, and is repeated at once. If that says no
+more, the search does not go beyond it: below an amount that the target did miss it is as unsure as one that
+contradicted itself, and with nothing above it the search ends without an upper end.
 """
 
 from __future__ import annotations
@@ -204,8 +204,10 @@ class _Sight:
             return Try(where.first, Purpose.GROW)
         if self.upper is None and (where.most is None or ladder[-1] < where.most):
             return Try(min(self._round(ladder[-1] * GROWTH), where.most or math.inf), Purpose.GROW)
-        for amount in self.unsure:
-            if self._seen[amount].fails and not self._seen[amount].settled:
+        # A hiccup of the generator is over soon, and must not decide where the search goes.
+        for amount in (*self.unsure, *(one for one in (self.upper,) if one is not None)):
+            seen = self._seen[amount]
+            if seen.fails and not seen.fails_by_target and not seen.settled:
                 return Try(amount, Purpose.CONFIRM)
         # Amounts that are unsure make the bracket wider, so its ends must be nearer to them.
         ratio = 1 + (where.precision / 2 if self.unsure else where.precision)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test.capacity.aim import negated
 from ws_load_test.capacity.blame import excuse
-from ws_load_test.capacity.keeping import growth, left_out, queued
+from ws_load_test.capacity.keeping import LEFT_OUT, growth, left_out, queued
 from ws_load_test.capacity.search import Outcome
 from ws_load_test.measure.lacks import few_beyond
 from ws_load_test.measure.verdict import Sight
@@ -68,9 +68,10 @@ def judged(
     behind = [*missing, *([] if grown is None else [queued(grown)])]
     limits = [*summary["generator"]["reasons"], *(f"a worker was lost: {one.reason}" for one in lost)]
     met = not behind and all(one["met"] for one in checks)
-    if not met and not limits and not missing:
+    unsent = _unsent_by_us(summary)
+    if not met and not limits and len(missing) == (unsent > LEFT_OUT * digest.tally.due):
         grown_ns = None if grown is None else grown * summary["duration_s"] * 1e9 / max(1, summary["messages"]["sent"])
-        limits += filter(None, [excuse(objectives, checks, digest.tally, grown_ns)])
+        limits += filter(None, [excuse(objectives, checks, digest.tally, grown_ns=grown_ns, unsent=unsent)])
     outcome = _outcome(summary, met=met, bound=bool(limits))
     measures = {
         "duration_s": summary["duration_s"],
@@ -92,6 +93,13 @@ def judged(
     }
     facts = {**_head(number, move, outcome), **measures, "recording": recording}
     return Step(move.amount, move.purpose, outcome, facts)
+
+
+def _unsent_by_us(summary: dict[str, Any]) -> int:
+    """Returns how many messages were not sent though nothing of the target stood in their way."""
+    connections, load = summary["connections"], summary["load"]
+    hindered = connections["failed"] + connections["lost"] or load.get("max_in_flight") is not None
+    return 0 if hindered else int(summary["messages"]["dropped"])
 
 
 def refused_by_host(number: int, move: Try, why: str) -> Step:
