@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ws_load_test import find_capacity
 from ws_load_test.echo import EchoProcess
 from ws_load_test.report.capacity import step_line
+from ws_load_test.units import show_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,8 @@ def told(facts: dict[str, Any], began: float) -> str:
 
 def show(step: dict[str, Any]) -> None:
     """Shows that something happens."""
-    print(f"    {step_line(step, 'rate')}", file=sys.stderr, flush=True)
+    late = show_duration(step["generator"]["late_p99_ns"])
+    print(f"    {step_line(step, 'rate')}; generator late at p99: {late}", file=sys.stderr, flush=True)
 
 
 @contextmanager

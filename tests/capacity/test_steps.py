@@ -71,6 +71,9 @@ def late(recording, plan, *, send_ns=0, loop_ns=0):
         (990, "p99 < 50ms", {"loop_ns": 9 * MILLI}, Outcome.BOUND),
         (990, "max < 50ms", {"send_ns": 5 * MILLI, "loop_ns": 5 * MILLI}, Outcome.BOUND),
         (990, "p99 < 50ms", {"send_ns": MILLI // 10}, Outcome.MISSED),
+        # More than half of 16 ms, though the rest is too long as well.
+        (997, "p99 < 5ms", {"send_ns": 9 * MILLI}, Outcome.BOUND),
+        (997, "p99 < 5ms", {"send_ns": 6 * MILLI}, Outcome.MISSED),
         (990, "p50 < 20ms", {"send_ns": 9 * MILLI}, Outcome.MISSED),
         (990, ["p99 < 50ms", "rate > 995"], {"send_ns": 9 * MILLI}, Outcome.MISSED),
         (980, "p99 < 10s", {"send_ns": 9 * MILLI}, Outcome.MISSED),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.capacity.aim import negated
-from ws_load_test.capacity.blame import excuse
+from ws_load_test.capacity.blame import excuse, late_at
 from ws_load_test.capacity.keeping import LEFT_OUT, growth, left_out, queued
 from ws_load_test.capacity.search import Outcome
 from ws_load_test.measure.lacks import few_beyond
@@ -87,6 +87,7 @@ def judged(
         "behind": behind,
         "generator": {
             "cpu_share": summary["generator"]["cpu_share"],
+            "late_p99_ns": late_at(digest.tally),
             "bound": bool(limits),
             "reasons": limits,
         },
@@ -108,7 +109,7 @@ def refused_by_host(number: int, move: Try, why: str) -> Step:
     measures = dict.fromkeys(
         ("duration_s", "sent_per_s", "achieved_per_s", "connections", "messages", "errors", "response_time_ns")
     )
-    generator = {"cpu_share": None, "bound": True, "reasons": [why]}
+    generator = {"cpu_share": None, "late_p99_ns": None, "bound": True, "reasons": [why]}
     empty: dict[str, Any] = {
         "ended_early": False,
         "faults": {},
