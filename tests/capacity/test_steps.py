@@ -188,7 +188,9 @@ def test_a_queue_that_grows_by_the_precision_shows_however_long_the_warm_up_was(
 # --- early ends ---
 
 
-@given(st.integers(), st.sampled_from([2, 4, 8, 40, 400]), st.sampled_from(["p99 < 50ms", "p90 <= 50ms", "errors < 1%"]))
+@given(
+    st.integers(), st.sampled_from([2, 4, 8, 40, 400]), st.sampled_from(["p99 < 50ms", "p90 <= 50ms", "errors < 1%"])
+)
 @settings(max_examples=40, deadline=None)
 def test_a_step_that_is_ended_early_would_have_missed_in_any_case(seed, bad, slo):
     chance = random.Random(seed)

@@ -12,16 +12,16 @@ from ws_load_test.cli import help as pages
 from ws_load_test.errors import ExitCode, UsageError
 from ws_load_test.measure.recording import read_recording
 
-LIMIT = 2000
+LIMIT = 2060
 URL = "ws://h:1/"
-QUICK = ("--step", "0.6s", "--longest-step", "0.6s", "--warmup", "0.1s", "--rest", "0s", "-w", "1", "-c", "20")
+QUICK = ("--step", "0.5s", "--longest-step", "0.5s", "--warmup", "0.1s", "--rest", "0s", "-w", "1", "-c", "20")
 
 
 def test_a_limit_is_found_and_everything_kept(echo_url, program, tmp_path):
     began = time.monotonic()
     done = program(
-        "capacity", f"{echo_url}?limit={LIMIT}", "--slo", "p99 < 100ms", "--from", 1850, "--max", 2450, *QUICK,
-        "--precision", "8%",
+        "capacity", f"{echo_url}?limit={LIMIT}", "--slo", "p99 < 100ms", "--from", 1800, "--max", 2200, *QUICK,
+        "--precision", "11%",
         "-o", tmp_path / "steps", "--json", "--markdown", tmp_path / "found.md", "--html", tmp_path / "found.html",
     )  # fmt: skip
     assert done.returncode == ExitCode.PASSED, done.stdout + done.stderr
