@@ -228,6 +228,73 @@ def test_delay_keeps_order_and_is_never_early():
     with_connection(client, "?delay=40ms")
 
 
+@pytest.mark.parametrize("query", ["?limit=5k", "?limit=5k&fragment=1"])
+def test_a_limit_echoes_whatever_comes(query):
+    async def client(connection, server):
+        big = os.urandom(70_000)
+        for message in ("text", b"binary", big, ["in ", "two"]):
+            await connection.send(message)
+        for message in ("text", b"binary", big, "in two"):
+            assert await connection.recv() == message
+        assert await (await connection.ping(b"payload")) >= 0
+        assert (server.messages, server.bytes) == (4, 4 + 6 + 70_000 + 6)
+
+    with_connection(client, query)
+
+
+@pytest.mark.parametrize("more", ["", "&fragment=1"])
+def test_a_limit_is_shared_by_connections_and_first_in_is_first_out(more):
+    async def client(server):
+        url = f"{server.url}?limit=200{more}"
+        async with connect(url) as one, connect(url) as other, connect(f"{server.url}?limit=1k") as free:
+            began = time.monotonic()
+            for number in range(20):
+                await one.send(str(number))
+                await other.send(str(number))
+            order = []
+
+            async def read(connection, name):
+                for number in range(20):
+                    assert await connection.recv() == str(number)
+                    order.append((number, name, time.monotonic() - began))
+
+            await asyncio.gather(read(one, "one"), read(other, "other"))
+            # They take turns; which of two that are read together comes first, the client decides.
+            assert 7 <= [name for _, name, _ in order[:20]].count("one") <= 13
+            # The first waits for nobody, the last for the 39 before it.
+            assert order[0][2] < 0.1
+            assert 39 / 200 <= order[-1][2] < 39 / 200 + 0.15
+            await free.send("not in that queue")
+            assert await free.recv() == "not in that queue"
+
+    with_server(client)
+
+
+def test_a_limit_that_is_not_reached_delays_nobody():
+    async def client(connection, server):
+        for _ in range(3):
+            await asyncio.sleep(0.06)
+            began = time.monotonic()
+            await connection.send("hello")
+            assert await connection.recv() == "hello"
+            assert time.monotonic() - began < 0.05
+
+    with_connection(client, "?limit=20")
+
+
+def test_who_leaves_the_queue_holds_up_nobody():
+    async def client(server):
+        url = f"{server.url}?limit=500"
+        async with connect(url) as stays:
+            async with connect(url) as leaves:
+                for _ in range(20):
+                    await leaves.send("x")
+            await stays.send("hello")
+            assert await stays.recv() == "hello"
+
+    with_server(client)
+
+
 def test_silent_drops_its_share_evenly():
     async def client(connection, server):
         for number in range(8):
@@ -322,6 +389,7 @@ def test_ping_closes_with_1011_when_no_pong_comes():
     [
         "delay=soon",
         "silent=2",
+        "limit=0",
         "push=x",
         "fragment=0",
         "ping=0s",

@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ws_load_test.api import Result, run
+    from ws_load_test.capacity.find import Capacity, find_capacity
     from ws_load_test.errors import LoadTestError, PlanError
     from ws_load_test.plan import Plan
 
 __version__ = "0.1.0"
-__all__ = ["LoadTestError", "Plan", "PlanError", "Result", "__version__", "run"]
+__all__ = ["Capacity", "LoadTestError", "Plan", "PlanError", "Result", "__version__", "find_capacity", "run"]
 
 _HOMES = {
+    "Capacity": "ws_load_test.capacity.find",
     "LoadTestError": "ws_load_test.errors",
     "Plan": "ws_load_test.plan",
     "PlanError": "ws_load_test.errors",
     "Result": "ws_load_test.api",
+    "find_capacity": "ws_load_test.capacity.find",
     "run": "ws_load_test.api",
 }
 

@@ -145,6 +145,16 @@ class Run:
         if self._loop is not None and self.fleet is not None:
             self._loop.call_soon_threadsafe(self.fleet.kill)
 
+    def finish(self) -> bool:
+        """Ends the run in order before its time: it is not called interrupted; returns False where it is already."""
+        fleet = self.fleet
+        if fleet is None or fleet.interrupted:
+            return False
+        fleet.stop()
+        # Whoever interrupts what is left of the run still does.
+        fleet.interrupted = False
+        return True
+
     def _finish(self, header: Header, fleet: LocalFleet) -> Result:
         intervals, lost = tuple(self._intervals), tuple(fleet.conductor.lost)
 
@@ -184,9 +194,7 @@ class Run:
             return
         self._aborted = self._watch.take(interval, self._gathering.tally)
         if self._aborted:
-            fleet.stop()
-            # The plan itself wanted that; whoever interrupts what is left of the run still does.
-            fleet.interrupted = False
+            self.finish()
 
     def _keep_writing(self, write: Callable[..., None], *arguments: Any) -> None:
         """A recording that fails must not end the run that it records."""

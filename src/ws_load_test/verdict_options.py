@@ -293,7 +293,7 @@ def verdict_doubts(plan: Plan) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for name, texts in (("fail_if", plan.fail_if), ("abort_if", plan.abort_if)):
         for text in texts:
-            lack = _lack(parse_condition(text).metric, plan)
+            lack = lack_of(parse_condition(text).metric, plan)
             if lack:
                 found[f'{option_name(name)}: "{text}" fails, because {lack}'] = None
     length_ns = plan.duration_ns
@@ -303,7 +303,7 @@ def verdict_doubts(plan: Plan) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _lack(metric: Metric, plan: Plan) -> str:
+def lack_of(metric: Metric, plan: Plan) -> str:
     """Returns why a metric will have no value."""
     return _lack_of_replies(metric, plan.matching) or _lack_of_phases(metric, plan, plan.target)
 

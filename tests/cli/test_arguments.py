@@ -166,7 +166,7 @@ def test_help_is_the_main_page(words, capsys):
     assert capsys.readouterr() == (pages.MAIN, "")
 
 
-@pytest.mark.parametrize("command", ["demo", "echo", "report"])
+@pytest.mark.parametrize("command", ["demo", "echo", "report", "capacity"])
 def test_each_command_has_a_page(command, capsys):
     assert main([command, "--help"]) == 0
     assert capsys.readouterr().out == pages.PAGES[command]

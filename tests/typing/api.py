@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, assert_type
 
-from ws_load_test import LoadTestError, Plan, PlanError, Result, __version__, run
+from ws_load_test import Capacity, LoadTestError, Plan, PlanError, Result, __version__, find_capacity, run
 from ws_load_test.errors import ExitCode, OutputError, Problem
 from ws_load_test.measure.recording import Interval, Recording
 
@@ -35,6 +35,17 @@ def script() -> int:
     run(plan)
     run(plan, output="run.jsonl", on_interval=lambda interval: None)
     return result.exit_code
+
+
+def search() -> float:
+    """Who looks for a limit."""
+    found = find_capacity("ws://localhost:3001", slo=["p99 < 50ms"], output=Path("steps"), on_step=print, from_=500)
+    assert_type(found, Capacity)
+    assert_type(found.facts, dict[str, Any])
+    assert_type(found.exit_code, ExitCode)
+    assert_type(found.upper, float | None)
+    assert_type(found.sentence, str)
+    return found.lower or 0.0
 
 
 def mistakes() -> None:

@@ -132,6 +132,22 @@ class Options(Exports):
     strict: Flag = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(Options):
+    """Every option of a search for a capacity: a run's, and its own."""
+
+    find: Text = None
+    slo: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    first: Annotated[Text, Parameter(name="--from")] = None
+    max: Text = None
+    precision: Text = None
+    step: Text = None
+    longest_step: Text = None
+    rest: Text = None
+    html: _File = None
+
+
+_SearchOptions = Annotated[SearchOptions | None, Parameter(name="*")]
 _Options = Annotated[Options | None, Parameter(name="*")]
 _Exports = Annotated[Exports | None, Parameter(name="*")]
 
@@ -162,6 +178,18 @@ def demo(*, options: _Options = None) -> int:
     from ws_load_test.cli.run import demo
 
     return demo((options or Options()).given())
+
+
+@app.command
+def capacity(
+    url: Annotated[list[str] | None, Parameter(name=["--url", "-u", "--gateway", "-g"])] = None,
+    *,
+    options: _SearchOptions = None,
+) -> int:
+    """Finds the highest load that meets objectives."""
+    from ws_load_test.cli.capacity import capacity
+
+    return capacity(url, (options or SearchOptions()).given())
 
 
 @app.command

@@ -4,6 +4,7 @@ MAIN = """\
 ws-load-test: a load generator for WebSocket APIs
 
   ws-load-test URL [options]          flood URL with messages and report the response times
+  ws-load-test capacity URL [options] find the highest rate, or number of connections, that meets objectives
   ws-load-test demo [options]         the same against the built-in echo server
   ws-load-test echo [options]         run that server by itself
   ws-load-test report RECORDING...    the report of a recording, or of several as one
@@ -187,6 +188,8 @@ faults, so that you can see what they look like in a report:
   ?close=1011&after=5     close after 5 messages   ?reset&after=5          or reset the connection
   ?status=503             refuse the upgrade       ?push=100               push 100 messages a second unasked
   ?fragment=3             reply in 3 fragments     ?ping=1s                ping, and close where no pong comes
+  ?limit=1000             answer no more messages a second over all connections of a process that ask for the same;
+                          the others wait in a queue, as before a saturated server
 
 Examples
   ws-load-test echo --port 3001
@@ -219,4 +222,50 @@ Examples
   ws-load-test report run.jsonl --fail-if "p99 > 50ms" --fail-if "errors > 0.1%"
 """
 
-PAGES = {"": MAIN, "demo": DEMO, "echo": ECHO, "report": REPORT}
+CAPACITY = """\
+ws-load-test capacity: find the highest load that still meets objectives
+
+  ws-load-test capacity URL --slo "OBJECTIVE" [options]
+
+Runs one step of load after the other: twice as much until the objectives are missed, then halfway between, until
+the limit is known closely enough; then both ends are tried again, until each has turned out the same way twice.
+A step that misses while the generator itself is at its limit is never taken for the limit of the target.
+
+Search
+      --slo "OBJECTIVE"       what must hold: "p99 < 50ms", "errors < 0.1%"; repeatable ("errors < 0.1%"). Written
+                              as a CONDITION of --fail-if. The target must keep up with the load as well.
+      --find rate             the highest rate of messages over -c connections (100); the default
+      --find connections      the highest number of connections, each sending --rate-per-connection (1), or keeping
+                              --in-flight N messages in flight, or all together -r RATE; -r 0 only holds them
+      --from AMOUNT           the least amount of interest, where the search begins (100)
+      --max AMOUNT            the most; without it, as far as it goes
+      --precision SHARE       how far the ends of the answer may lie apart, 1% to 50% (5%)
+      --step TIME             how long each step measures at least (5s), after --warmup (1s)
+      --longest-step TIME     and at most; between them, as long as the objectives need (60s)
+      --rest TIME             wait between steps (1s)
+
+Results
+  -o, --output DIR            keep the recording of each step in this new folder, and the answer in capacity.json
+      --markdown FILE         write a short report; to $GITHUB_STEP_SUMMARY it is added; - is standard output
+      --html FILE             write a page with the chart and the table
+      --json                  print what was found as JSON
+  -q, --quiet                 print nothing
+  -v, --verbosity LEVEL       what to tell on standard error: debug, info, warn, error (warn)
+      --plan FILE.toml        read options from a file; what it says of how much and how long is left out
+
+Of the options of a run (ws-load-test --help) it takes those of target, TLS, message, replies, sessions (but --storm)
+and limits, --warmup, --connect-rate, --ramp, --arrivals, --seed, --max-in-flight and --keepalive.
+
+Examples
+  ws-load-test capacity ws://localhost:3001 --slo "p99 < 50ms" --slo "errors < 0.1%"
+  ws-load-test capacity "ws://localhost:3001/?limit=1000" --slo "p99 < 50ms" --step 2s --from 500
+  ws-load-test capacity wss://api.example --find connections --rate-per-connection 0.5 --slo "p99 < 200ms" -o steps
+
+Exit codes
+  0 the limit was found, or everything up to --max met the objectives
+  1 not even --from met them, or the steps contradict each other
+  2 wrong usage or plan       3 no connection could be opened       5 the generator was at its limit first
+  70 a bug of ours            74 a file could not be written        130 interrupted; what is known is told
+"""
+
+PAGES = {"": MAIN, "capacity": CAPACITY, "demo": DEMO, "echo": ECHO, "report": REPORT}

@@ -57,7 +57,7 @@ def flood(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
         options["url"] = url
     path = options.pop("plan", None)
     if path is not None:
-        options = _with_plan_file(path, options)
+        options = with_plan_file(path, options)
     ours = _take_ours(options)
     if ours.get("dry_run") and (files := [name for name in ("output", *EXPORTS, *METRICS) if name in ours]):
         raise UsageError(
@@ -79,7 +79,7 @@ def demo(options: dict[str, Any]) -> int:
         return flood(server.url, {**defaults, **options})
 
 
-def _with_plan_file(path: str, options: dict[str, Any]) -> dict[str, Any]:
+def with_plan_file(path: str, options: dict[str, Any]) -> dict[str, Any]:
     """The file's options under those of the command line; what excludes an option of the file puts it out of force."""
     written = read_plan_file(path)
     for one, other, _ in RIVALS:

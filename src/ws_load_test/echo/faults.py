@@ -2,6 +2,8 @@
 
 =================== ==========================================================================================
 `delay=20ms`        every reply leaves that long after its message came; the order is kept
+`limit=1000`        at most that many messages a second over all connections of the process that ask for the same;
+                    the others wait in one queue, as before a saturated server
 `silent=0.01`       this share of the messages gets no reply, evenly spread
 `push=100`          that many messages a second which nobody asked for, `push 0`, `push 1`, ...
 `fragment=3`        every reply leaves in that many fragments
@@ -31,6 +33,7 @@ from urllib.parse import parse_qsl, urlsplit
 from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from ws_load_test import wire
+from ws_load_test.echo.limit import Limit
 from ws_load_test.echo.plain import PlainEcho, Tally, close_frame
 from ws_load_test.units import parse_duration_ns, parse_rate_per_s
 
@@ -46,6 +49,7 @@ class Faults:
     """What a connection was asked to do wrong; the fields are the options of the query."""
 
     delay_ns: int = 0
+    limit_per_s: float = 0.0
     silent: float = 0.0
     push_per_s: float = 0.0
     fragment: int = 1
@@ -56,8 +60,10 @@ class Faults:
     status: int = 0
     asked: set[str] = field(default_factory=set)
 
-    def listener(self, tally: Tally) -> FaultyEcho:
+    def listener(self, tally: Tally) -> PlainEcho:
         """Build the connection that behaves so."""
+        if self.asked == {"limit"}:
+            return LimitedEcho(tally, _limit_of(tally, self.limit_per_s))
         return FaultyEcho(tally, self)
 
 
@@ -106,6 +112,12 @@ def _read_delay(faults: Faults, text: str) -> None:
     faults.delay_ns = parse_duration_ns(text)
 
 
+def _read_limit(faults: Faults, text: str) -> None:
+    faults.limit_per_s = parse_rate_per_s(text)
+    if not faults.limit_per_s:
+        raise ValueError("0 answers nothing; write silent=1 for that")
+
+
 def _read_silent(faults: Faults, text: str) -> None:
     try:
         faults.silent = float(text)
@@ -150,6 +162,7 @@ def _read_status(faults: Faults, text: str) -> None:
 
 _READERS: dict[str, Callable[[Faults, str], None]] = {
     "delay": _read_delay,
+    "limit": _read_limit,
     "silent": _read_silent,
     "push": _read_push,
     "fragment": _read_fragment,
@@ -161,12 +174,53 @@ _READERS: dict[str, Callable[[Faults, str], None]] = {
 }
 
 
+def _limit_of(tally: Tally, per_s: float) -> Limit:
+    if per_s not in tally.limits:
+        tally.limits[per_s] = Limit(per_s)
+    return tally.limits[per_s]
+
+
+class LimitedEcho(PlainEcho):
+    """One connection of a limit and nothing else: on a short way, so that the limit is what limits it."""
+
+    __slots__ = ("_limit",)
+
+    def __init__(self, tally: Tally, limit: Limit) -> None:
+        super().__init__(tally)
+        self._limit = limit
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002
+        """Let a whole message wait for its turn; leave everything rarer to `_on_rare`."""
+        kind = frame.msg_type
+        if (kind is not WSMsgType.TEXT and kind is not WSMsgType.BINARY) or self._opcode or not frame.fin or frame.rsv1:
+            self._on_rare(frame, kind)
+            return
+        payload = frame.get_payload_as_bytes()
+        self._tally.messages += 1
+        self._tally.bytes += len(payload)
+        self._limit.take(self, wire.TEXT if kind is WSMsgType.TEXT else wire.BINARY, payload)
+        if frame.last_in_buffer and self._pending:
+            self._flush()
+
+    def _answer(self, opcode: int, payload: bytes) -> None:
+        self._limit.take(self, opcode, payload)
+
+    def answer_now(self, opcode: int, payload: bytes) -> None:
+        """Reply; the turn has come."""
+        self._pending.append(wire.frame(opcode, payload))
+
+    def answered_all(self) -> None:
+        """Let the replies leave."""
+        self._flush()
+
+
 class FaultyEcho(PlainEcho):
     """One connection that misbehaves as asked; it may be slow, the plain echo must not be."""
 
     __slots__ = (
         "_delayed",
         "_faults",
+        "_limit",
         "_loop",
         "_ping_open",
         "_pings",
@@ -180,6 +234,9 @@ class FaultyEcho(PlainEcho):
     def __init__(self, tally: Tally, faults: Faults) -> None:
         super().__init__(tally)
         self._faults = faults
+        self._limit: Limit | None = None
+        if faults.limit_per_s:
+            self._limit = _limit_of(tally, faults.limit_per_s)
         self._loop = asyncio.get_running_loop()
         self._delayed: deque[tuple[int, int, bytes]] = deque()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -214,6 +271,17 @@ class FaultyEcho(PlainEcho):
         self._on_rare(frame, frame.msg_type)
 
     def _answer(self, opcode: int, payload: bytes) -> None:
+        """Reply when the turn has come, where turns are limited."""
+        if self._limit is None:
+            self.answer_now(opcode, payload)
+        else:
+            self._limit.take(self, opcode, payload)
+
+    def answered_all(self) -> None:
+        """Let the replies leave."""
+        self._flush()
+
+    def answer_now(self, opcode: int, payload: bytes) -> None:
         """Reply at once, later, or never."""
         self._silent_debt += self._faults.silent
         if self._silent_debt >= 1 - 1e-9:

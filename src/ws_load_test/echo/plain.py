@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from ws_load_test.echo.limit import Limit
+
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Longer messages are refused with close code 1009."""
 
@@ -53,6 +55,8 @@ class Tally(Protocol):
     bytes: int
     pongs: int
     transports: set[asyncio.Transport]
+    limits: dict[float, Limit]
+    """The queues that connections share, by their messages a second."""
 
 
 def discard(_data: bytes) -> None:

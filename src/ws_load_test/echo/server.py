@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from picows import WSListener
 
     from ws_load_test.certificates import Certificate
+    from ws_load_test.echo.limit import Limit
 
 _BACKLOG = 8192
 _READ_BUFFER_BYTES = 2048  # the least picows takes; grows for connections that need more
@@ -87,6 +88,7 @@ class EchoServer:
         self.bytes = 0
         self.pongs = 0
         self.transports: set[asyncio.Transport] = set()
+        self.limits: dict[float, Limit] = {}
 
     async def __aenter__(self) -> Self:
         context = self._tls_context() if self._tls else None

@@ -35,7 +35,7 @@ def lines(results: Results) -> Iterator[str]:
     yield from ["\n", *checks] if checks else []
     messages = summary["messages"]
     rate = show_rate(summary["throughput_per_s"])
-    yield from _table((*_COUNTS, "throughput"), [[*(show_count(messages[word]) for word in _COUNTS), rate]])
+    yield from table((*_COUNTS, "throughput"), [[*(show_count(messages[word]) for word in _COUNTS), rate]])
     yield from _times(results)
     if summary["faults"]:
         yield "\nWhat the target did wrong:\n\n"
@@ -106,10 +106,11 @@ def _times(results: Results) -> Iterator[str]:
             continue
         rows.append([f"{label} time", *(show_duration(stats[key]) for key in _PERCENTILES.values())])
     if rows:
-        yield from _table(("", *_PERCENTILES), rows, first_left=True)
+        yield from table(("", *_PERCENTILES), rows, first_left=True)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, first_left: bool = False) -> Iterator[str]:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, first_left: bool = False) -> Iterator[str]:
+    """Yields a table, an empty line before it; its numbers stand at the right."""
     yield f"\n| {' | '.join(heads)} |\n"
     marks = ["--:"] * len(heads)
     if first_left:

@@ -1,0 +1,169 @@
+"""``ws-load-test capacity``: a search attended by signals, shown while it goes, and reported."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.capacity.aim import REFUSED, REFUSED_BY, read_aim
+from ws_load_test.capacity.hunt import Hunt
+from ws_load_test.cli.attend import attend, on_signals
+from ws_load_test.cli.output import LEVELS, console, export_problems, print_json, tell, warn_of
+from ws_load_test.cli.run import with_plan_file
+from ws_load_test.errors import ExitCode, OutputError, PlanError, Problem, option_name
+from ws_load_test.report.capacity import print_capacity, step_line
+from ws_load_test.report.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from ws_load_test.capacity.step import Step
+    from ws_load_test.plan import Plan
+
+FILES = ("markdown", "html")
+OURS = ("output", "json", "quiet", "verbosity", *FILES)
+_log = logging.getLogger("ws_load_test")
+
+
+def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
+    """``ws-load-test capacity``."""
+    if url is not None:
+        options["url"] = url
+    if "first" in options:
+        options["from"] = options.pop("first")
+    path = options.pop("plan", None)
+    left_out: list[str] = []
+    if path is not None:
+        options, left_out = _with_plan_file(path, options)
+    ours = {name: options.pop(name) for name in OURS if name in options}
+    problems = _problems(ours)
+    try:
+        aim = read_aim(options)
+    except PlanError as error:
+        raise PlanError((*problems, *error.problems)) from None
+    if problems:
+        raise PlanError(tuple(problems))
+    tell(ours.get("verbosity", "warn"))
+    plan = aim.plan(aim.where.first)
+    for label, words in [*plan.describe(), *aim.describe()]:
+        _log.info("%s: %s", label, words)
+    if left_out:
+        _log.warning("--plan: %s: left out, because the search says how much and for how long", ", ".join(left_out))
+    for doubt in plan.doubts:
+        _log.warning("%s", doubt)
+    warn_of({name: ours[name] for name in FILES if name in ours})
+    hunt = Hunt(aim, ours.get("output"))
+    shown = _Shown(aim.finds, quiet=bool(ours.get("quiet")))
+    try:
+        asyncio.run(hunt.run(attend, _rest, on_try=shown.begin, on_step=shown.end))
+    finally:
+        shown.close()
+    return _report(hunt, ours)
+
+
+def _with_plan_file(path: str, options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Returns the file's options under those of the command line, and what of the file a search cannot use."""
+    refused = {**REFUSED, **REFUSED_BY["connections" if options.get("find") == "connections" else "rate"]}
+    together = with_plan_file(path, options)
+    left_out = [name for name in together if name in refused and name not in options]
+    return {name: value for name, value in together.items() if name not in left_out}, sorted(left_out)
+
+
+def _problems(ours: Mapping[str, Any]) -> list[Problem]:
+    texts = ("output", "verbosity", *FILES)
+    problems = [
+        Problem(option_name(name), f'"{value}" is not {"text" if name in texts else "true or false"}')
+        for name, value in ours.items()
+        if not isinstance(value, str if name in texts else bool)
+    ]
+    if not problems and ours.get("verbosity", "warn") not in LEVELS:
+        problems.append(Problem("--verbosity", f'"{ours["verbosity"]}" is not one of {", ".join(LEVELS)}'))
+    if not problems:
+        files = {name: ours[name] for name in FILES if name in ours}
+        problems += export_problems(files, as_json=bool(ours.get("json")), kept={})
+    return problems
+
+
+async def _rest(seconds: float) -> bool:
+    """Waits, and hears the signals: the first ends the search."""
+    stopped = asyncio.Event()
+    on_signals(stopped.set)
+    try:
+        async with asyncio.timeout(seconds):
+            await stopped.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+class _Shown:
+    """A line for each step on standard error, and one that moves while it runs; nothing where nobody is watching."""
+
+    def __init__(self, finds: str, *, quiet: bool) -> None:
+        self._finds = finds
+        self._watched = not quiet and sys.stderr.isatty()
+        self._line: ProgressLine | None = None
+
+    def begin(self, plan: Plan) -> ProgressLine | None:
+        """A step begins; returns who is told of its intervals."""
+        self._line = ProgressLine(plan) if self._watched else None
+        return self._line
+
+    def end(self, step: Step) -> None:
+        """A step has ended."""
+        self.close()
+        if self._watched:
+            print(step_line(step.facts, self._finds), file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Clears the line that moves."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+
+def _report(hunt: Hunt, ours: Mapping[str, Any]) -> int:
+    facts, code = hunt.facts(), hunt.exit_code
+    errors = list(hunt.output_errors)
+    for name in FILES:
+        if name in ours:
+            errors += _write(name, ours[name], facts)
+    for error in errors:
+        _log.error("%s", error)
+    if ours.get("json"):
+        print_json(facts)
+    elif not ours.get("quiet") and "-" not in [ours.get(name) for name in FILES]:
+        print_capacity(facts, console=console())
+    return ExitCode.OUTPUT_FAILED if errors and code == ExitCode.PASSED else code
+
+
+def _write(name: str, path: str, facts: dict[str, Any]) -> list[OutputError]:
+    """Writes a file that was asked for; returns why it could not be."""
+    from ws_load_test.report.exports import STDOUT
+    from ws_load_test.report.exports.files import append_whole, same_file, write_whole
+
+    appended = os.environ.get("GITHUB_STEP_SUMMARY")
+    try:
+        text = _text_of(name, facts)
+        if path == STDOUT:
+            sys.stdout.flush()
+            sys.stdout.buffer.write("".join(text).encode("utf-8", "replace"))
+            sys.stdout.buffer.flush()
+        else:
+            (append_whole if appended and same_file(path, appended) else write_whole)(path, text)
+    except OutputError as error:
+        return [OutputError(f"{option_name(name)}: {error}")]
+    return []
+
+
+def _text_of(name: str, facts: dict[str, Any]) -> Iterable[str]:
+    if name == "markdown":
+        from ws_load_test.report.exports.capacity import lines
+
+        return lines(facts)
+    from ws_load_test.report.page import capacity
+
+    return capacity.lines(facts)

@@ -1,0 +1,144 @@
+"""Whole searches, against targets and generators whose limits are known: nothing is opened, everything is judged."""
+
+import json
+
+import pytest
+from capacity_made import found, hunt, recorded, served
+
+from ws_load_test.capacity.search import Outcome
+from ws_load_test.errors import ExitCode, HostError, OutputError, UsageError
+
+SLO = ["p99 < 50ms", "errors < 0.1%"]
+
+
+@pytest.mark.parametrize(("limit", "slo"), [(1000, SLO), (5000, ["errors < 0.1%"]), (20_000, ["p99 < 5s"])], ids=str)
+def test_a_hard_limit_is_found_within_5_percent(limit, slo):
+    facts, code = found(lambda plan: served(plan, limit=limit), slo=slo)
+    answer = facts["answer"]
+    assert (answer["ending"], code) == ("found", ExitCode.PASSED)
+    assert abs(answer["lower"] / limit - 1) <= 0.05
+    assert answer["lower"] < answer["upper"] <= answer["lower"] * 1.05
+    assert answer["lower_times"] == answer["upper_times"] == 2
+    assert answer["sentence"].startswith("between ")
+    assert "secret" not in json.dumps(facts)
+
+
+def test_a_generator_bound_set_up_gives_no_number_but_a_lower_bound():
+    facts, code = found(lambda plan: served(plan, limit=3000, generator=6000), slo=SLO)
+    assert (facts["answer"]["ending"], code) == ("found", ExitCode.PASSED)
+    facts, code = found(lambda plan: served(plan, limit=8000, generator=6000), slo=SLO)
+    answer = facts["answer"]
+    assert (answer["ending"], code) == ("generator-bound", ExitCode.GENERATOR_BOUND)
+    assert answer["upper"] is None
+    assert 7600 <= answer["lower"] <= 8000 < answer["generator_bound_at"] <= 8400
+    assert "the limit of the target is not known" in answer["sentence"]
+    assert "of a core" in answer["sentence"]
+    assert not any(step["outcome"] == Outcome.MISSED for step in facts["steps"])
+
+
+def test_not_even_the_lowest():
+    facts, code = found(lambda plan: served(plan, limit=50), slo=SLO)
+    assert (facts["answer"]["ending"], code) == ("none-met", ExitCode.THRESHOLD_FAILED)
+    assert [step["amount"] for step in facts["steps"]] == [100, 100]
+    assert facts["answer"]["sentence"] == ("less than 100/s: 100/s missed p99 < 50ms twice; begin lower with --from")
+
+
+def test_everything_up_to_the_most():
+    facts, code = found(lambda plan: served(plan, limit=5000), slo=SLO, max=300)
+    assert (facts["answer"]["ending"], facts["answer"]["lower"], code) == ("all-met", 300, ExitCode.PASSED)
+
+
+def test_nothing_opened():
+    facts, code = found(lambda plan: served(plan, limit=5000, opened=0), slo=SLO)
+    assert (facts["answer"]["ending"], code) == ("nothing-opened", ExitCode.NOTHING_OPENED)
+    assert len(facts["steps"]) == 1
+
+
+def test_connections_are_found_by_those_that_cannot_be_opened():
+    def serve(plan):
+        return served(plan, limit=10**6, opened=min(plan.connections, 700))
+
+    facts, code = found(serve, find="connections", slo="errors < 1%", rate_per_connection="1")
+    assert code == ExitCode.PASSED
+    assert 667 <= facts["answer"]["lower"] <= 707
+    assert facts["answer"]["sentence"].startswith(f"between {facts['answer']['lower']:.0f} connections and ")
+
+
+def test_a_machine_that_cannot_carry_a_later_step_is_the_generators_limit(monkeypatch):
+    from ws_load_test import api
+
+    prepare = api.prepare
+
+    def limited(plan):
+        if plan.connections > 500:
+            raise HostError("500 connections are all that this machine can hold")
+        prepare(plan)
+
+    monkeypatch.setattr(api, "prepare", limited)
+    facts, code = found(lambda plan: served(plan, limit=10**6), find="connections", slo="errors < 1%")
+    assert (facts["answer"]["ending"], code) == ("generator-bound", ExitCode.GENERATOR_BOUND)
+    assert 476 <= facts["answer"]["lower"] <= 500
+    assert "all that this machine can hold" in facts["answer"]["sentence"]
+    with pytest.raises(HostError):
+        found(lambda plan: served(plan, limit=10**6), find="connections", slo="errors < 1%", **{"from": 501})
+
+
+def test_an_interrupted_step_ends_the_search_with_what_is_known():
+    def serve(plan):
+        recording = served(plan, limit=5000)
+        if plan.load.rate.peak < 400:
+            return recording
+        return recorded(plan, [one.tally for one in recording.intervals], interrupted=True)
+
+    facts, code = found(serve, slo=SLO)
+    assert (facts["answer"]["ending"], facts["answer"]["lower"], code) == ("interrupted", 200, ExitCode.INTERRUPTED)
+    assert facts["answer"]["sentence"] == "interrupted; 200/s met all objectives once"
+
+
+def test_so_does_an_interrupted_rest():
+    rests = []
+
+    async def rest(seconds):
+        rests.append(seconds)
+        return len(rests) == 2
+
+    searching = hunt(lambda plan: served(plan, limit=5000), slo=SLO, rest=rest)
+    assert searching.exit_code == ExitCode.INTERRUPTED
+    assert (rests, len(searching.steps)) == ([1, 1], 2)
+
+
+def test_an_interrupt_between_two_steps_is_heard():
+    searching = []
+
+    async def rest(_seconds):
+        if len(searching[0].steps) == 2:
+            searching[0].interrupt()
+        return False
+
+    hunt(lambda plan: served(plan, limit=5000), slo=SLO, rest=rest, begun=searching.append)
+    assert searching[0].exit_code == ExitCode.INTERRUPTED
+    assert len(searching[0].steps) == 2
+
+
+def test_recordings_and_answer_are_kept_in_a_new_folder(tmp_path):
+    folder = tmp_path / "a" / "steps"
+    searching = hunt(lambda plan: served(plan, limit=300), slo=SLO, output=folder)
+    names = [step.facts["recording"] for step in searching.steps]
+    assert names[:3] == [str(folder / name) for name in ("01-100.jsonl", "02-200.jsonl", "03-400.jsonl")]
+    assert json.loads((folder / "capacity.json").read_text())["answer"] == searching.facts()["answer"]
+    with pytest.raises(UsageError, match="not empty"):
+        hunt(None, output=folder)
+    with pytest.raises(OutputError, match="cannot make the folder"):
+        hunt(None, output=folder / "capacity.json" / "x")
+
+
+def test_an_answer_that_cannot_be_kept_is_told(tmp_path):
+    folder = tmp_path / "steps"
+
+    def serve(plan):
+        (folder / "capacity.json").mkdir(exist_ok=True)
+        return served(plan, limit=300)
+
+    searching = hunt(serve, slo=SLO, output=folder)
+    assert searching.exit_code == ExitCode.OUTPUT_FAILED
+    assert "capacity.json" in str(searching.output_errors[0])

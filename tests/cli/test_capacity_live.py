@@ -1,0 +1,149 @@
+"""`capacity` as its users run it, against the built-in server with a limit."""
+
+import json
+import signal
+import socket
+import time
+
+import pytest
+
+from ws_load_test.cli import PROGRAM, main
+from ws_load_test.cli import help as pages
+from ws_load_test.errors import ExitCode, UsageError
+from ws_load_test.measure.recording import read_recording
+
+LIMIT = 2060
+URL = "ws://h:1/"
+QUICK = ("--step", "0.5s", "--longest-step", "0.5s", "--warmup", "0.1s", "--rest", "0s", "-w", "1", "-c", "20")
+
+
+def test_a_limit_is_found_and_everything_kept(echo_url, program, tmp_path):
+    began = time.monotonic()
+    done = program(
+        "capacity", f"{echo_url}?limit={LIMIT}", "--slo", "p99 < 100ms", "--from", 1800, "--max", 2200, *QUICK,
+        "--precision", "11%",
+        "-o", tmp_path / "steps", "--json", "--markdown", tmp_path / "found.md", "--html", tmp_path / "found.html",
+    )  # fmt: skip
+    assert done.returncode == ExitCode.PASSED, done.stdout + done.stderr
+    assert done.stderr == ""
+    facts = json.loads(done.stdout)
+    answer = facts["answer"]
+    assert answer["ending"] == "found"
+    assert abs(answer["lower"] / LIMIT - 1) <= 0.05
+    assert answer["upper"] >= LIMIT / 1.01
+    assert answer["lower_times"] >= 2 <= answer["upper_times"]
+    kept = sorted(path.name for path in (tmp_path / "steps").iterdir())
+    assert kept == sorted([*(step["recording"].rpartition("/")[2] for step in facts["steps"]), "capacity.json"])
+    # Each recording is a run's like any other, and judges itself by the contraries of the objectives.
+    missed = next(step for step in facts["steps"] if step["outcome"] == "missed")
+    recording = read_recording(missed["recording"])
+    assert not recording.trailer.interrupted
+    assert recording.header.plan["fail_if"] == ["p99 >= 100ms"]
+    assert "ws-load-test capacity: between " in (tmp_path / "found.md").read_text()
+    assert "<!DOCTYPE html>" in (tmp_path / "found.html").read_text()
+    assert time.monotonic() - began < 40
+
+
+def test_ctrl_c_ends_the_step_and_tells_what_is_known(echo_url, start):
+    process = start("capacity", echo_url, "--json", "-w", "1", "-c", "2", "-v", "info")
+    # It says what it is going to do before it begins.
+    for line in process.stderr:
+        if "steps" in line:
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == ExitCode.INTERRUPTED
+    facts = json.loads(out)
+    assert facts["answer"]["ending"] == "interrupted"
+    assert facts["answer"]["lower"] is None
+
+
+def test_nobody_is_there(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{taken.getsockname()[1]}/"
+        assert main(["capacity", url, "-w", "1", "-c", "2", "--slo", "p99 < 1s"]) == ExitCode.NOTHING_OPENED
+    assert capsys.readouterr().out.startswith("No answer: not a single connection could be opened (connect-refused).\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "URL: missing"),
+        ([URL, "-d", "10s"], "--duration: each step is as long as its objectives need"),
+        ([URL, "-r", "100"], "--rate: is what the search varies"),
+        ([URL, "--find", "connections", "-c", "5"], "--connections: is what the search varies"),
+        ([URL, "--slo", "p99 < 50"], "--slo: "),
+        ([URL, "--slow", "p99 < 50ms"], "--slow: "),
+        ([URL, "--hdr", "x"], "--hdr: it is made of one run"),
+        ([URL, "--precison", "5%"], "Did you mean --precision?"),
+        ([URL, "--json", "--markdown", "-"], "--markdown: standard output is taken by --json"),
+        ([URL, "--markdown", "x", "--html", "x"], "--html: x is the file of --markdown as well"),
+        ([URL, "--plan", "/nowhere.toml"], "--plan: cannot read"),
+        ([URL, "-o", __file__], "--output: cannot make the folder"),
+        ([URL, "-o", "."], "not empty"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_is_one_sentence(arguments, words, capsys):
+    code = main(["capacity", *arguments])
+    told = capsys.readouterr()
+    assert code in (ExitCode.USAGE, ExitCode.OUTPUT_FAILED)
+    assert told.out == ""
+    assert told.err.startswith(f"{PROGRAM}: ")
+    assert told.err.count("\n") == 1
+    assert words in told.err
+
+
+def test_all_that_is_wrong_is_told_at_once(capsys):
+    assert main(["capacity", "http://x", "-d", "5s", "--slo", "p98", "-v", "info", "--html", ""]) == ExitCode.USAGE
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == f"{PROGRAM}: the plan has 4 problems:"
+    assert {line.split(":")[0].strip() for line in rest} == {"URL", "--duration", "--slo", "--html"}
+
+
+def stop():
+    raise UsageError("far enough")
+
+
+def test_a_plan_file_says_what_is_tested_and_not_how_much(tmp_path, monkeypatch):
+    from ws_load_test.cli import capacity as room
+
+    path, asked, logged = tmp_path / "plan.toml", [], []
+    path.write_text('url = "ws://h:1/"\nmessage = ["hello"]\nduration = "1m"\nrate = 5\nconnections = 7\njson = true\n')
+    monkeypatch.setattr(room, "Hunt", lambda aim, output: asked.append(aim) or stop())
+    monkeypatch.setattr(room._log, "warning", lambda text, *values: logged.append(text % values))
+    assert main(["capacity", "--plan", str(path), "--slo", "p99 < 1s"]) == ExitCode.USAGE
+    plan = asked[0].plan(300)
+    assert (plan.connections, plan.load.rate.peak, plan.message.payload) == (7, 300, b"hello")
+    assert logged == ["--plan: duration, rate: left out, because the search says how much and for how long"]
+
+
+def test_the_page_lists_the_options_of_a_search():
+    from ws_load_test.capacity.aim import REFUSED
+    from ws_load_test.cli.arguments import Options, SearchOptions
+
+    own = {
+        name.replace("_", "-")
+        for name in set(SearchOptions().__dataclass_fields__) - set(Options().__dataclass_fields__)
+    }
+    for name in (own - {"first"}) | {"from"}:
+        assert f"--{name}" in pages.CAPACITY
+    assert set(REFUSED) <= set(Options().__dataclass_fields__)
+
+
+def test_examples_of_the_page_are_right(monkeypatch):
+    import re
+    import shlex
+
+    from ws_load_test.cli import capacity as room
+
+    seen = []
+    monkeypatch.setattr(room, "Hunt", lambda aim, output: seen.append(aim) or stop())
+    lines = re.findall(
+        r"^ +ws-load-test (capacity ws.*|capacity \"ws.*)$", pages.CAPACITY.partition("\nExamples")[2], re.MULTILINE
+    )
+    for line in lines:
+        assert main(shlex.split(line)) == ExitCode.USAGE
+    assert len(seen) == len(lines) == 3
