@@ -22,7 +22,16 @@ from ws_load_test.errors import ExitCode, OutputError
 from ws_load_test.fleet.host import facts, prepare
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.measure.digest import Digest, Gathering, digest
-from ws_load_test.measure.recording import Aborted, Header, Interval, LostWorker, Recording, RecordingWriter, Trailer
+from ws_load_test.measure.recording import (
+    Aborted,
+    Header,
+    Interval,
+    LostWorker,
+    Recording,
+    RecordingWriter,
+    Round,
+    Trailer,
+)
 from ws_load_test.measure.summary import exit_code, summarise
 from ws_load_test.measure.verdict import Watch
 
@@ -95,6 +104,7 @@ class Run:
         on_interval: Callable[[Interval], None] | None = None,
         interval_s: float = 1.0,
         strict: bool = False,
+        of_series: Round | None = None,
     ) -> None:
         """Checks the machine and opens the recording; see `run` for what is raised."""
         prepare(plan)
@@ -104,6 +114,7 @@ class Run:
         self.digest: Digest | None = None
         """What its intervals come to, once it has ended."""
         self._strict = strict
+        self._round = of_series
         self._interval_ns = round(interval_s * 1e9)
         self._on_interval = on_interval
         self._intervals: list[Interval] = []
@@ -125,6 +136,7 @@ class Run:
             target=public.target.url,
             host=facts(),
             workers=self.plan.workers,
+            round=self._round or msgspec.UNSET,
         )
         self._watch = Watch.of(self.plan, Recording(header, ()))
         with contextlib.ExitStack() as closing:

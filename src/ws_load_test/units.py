@@ -61,6 +61,14 @@ def parse_rate_per_s(text: str) -> float:
     return float(value)
 
 
+def parse_percent(text: str) -> float:
+    """A share of 1 in per cent such as ``5%``, ``0.5 %``; the sign may be left out. Raises ValueError."""
+    written = text.strip().removesuffix("%").strip()
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", written, re.ASCII):
+        raise ValueError(f'"{text}" is not a share; write for example 5%')
+    return float(Decimal(written) / 100)
+
+
 def show_duration(ns: float | None) -> str:
     """A time in the unit that fits it, three significant digits: ``412 µs``, ``1.20 ms``, ``2 min 5 s``."""
     if ns is None:

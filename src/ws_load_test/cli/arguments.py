@@ -223,6 +223,53 @@ def report(
     return report(recordings, as_json=json, strict=strict, fail_if=fail_if or (), wanted=wanted)
 
 
+@app.command
+def compare(
+    *sides: str,
+    confidence: Text = None,
+    fail_on_regression: Text = None,
+    json: bool = False,
+    markdown: _File = None,
+    html: _File = None,
+) -> int:
+    """Compares recordings."""
+    from ws_load_test.cli.compare import compare_recordings
+
+    return compare_recordings(
+        sides,
+        confidence=confidence,
+        fail_on_regression=fail_on_regression,
+        as_json=json,
+        wanted=_given(markdown=markdown, html=html),
+    )
+
+
+@app.command
+def ab(
+    *urls: str,
+    rounds: Text = None,
+    round: Text = None,  # noqa: A002 - the option's name
+    confidence: Text = None,
+    fail_on_regression: Text = None,
+    options: _Options = None,
+) -> int:
+    """Measures two targets in turn, and compares them."""
+    from ws_load_test.cli.ab import measure_in_turn
+
+    return measure_in_turn(
+        urls,
+        (options or Options()).given(),
+        rounds=rounds,
+        round_time=round,
+        confidence=confidence,
+        fail_on_regression=fail_on_regression,
+    )
+
+
+def _given(**options: Text) -> dict[str, str]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def dispatch(arguments: list[str]) -> int:
     """Runs the command that the arguments name; returns its exit code.
 

@@ -14,8 +14,9 @@ from ws_load_test.cli.attend import attend, on_signals
 from ws_load_test.cli.output import LEVELS, console, export_problems, print_json, tell, warn_of
 from ws_load_test.cli.run import with_plan_file
 from ws_load_test.errors import ExitCode, OutputError, PlanError, Problem, option_name
+from ws_load_test.plan import OpenLoad
 from ws_load_test.report.capacity import print_capacity, step_line
-from ws_load_test.report.progress import ProgressLine
+from ws_load_test.units import show_count, show_duration, show_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -100,17 +101,23 @@ async def _rest(seconds: float) -> bool:
 
 
 class _Shown:
-    """A line for each step on standard error, and one that moves while it runs; nothing where nobody is watching."""
+    """A line for each step on standard error, and one that says what is tried; nothing where nobody is watching."""
 
     def __init__(self, finds: str, *, quiet: bool) -> None:
         self._finds = finds
         self._watched = not quiet and sys.stderr.isatty()
-        self._line: ProgressLine | None = None
+        self._drawn = 0
 
-    def begin(self, plan: Plan) -> ProgressLine | None:
-        """A step begins; returns who is told of its intervals."""
-        self._line = ProgressLine(plan) if self._watched else None
-        return self._line
+    def begin(self, plan: Plan) -> None:
+        """A step begins."""
+        if not self._watched:
+            return
+        amount = f"{show_count(plan.connections)} connections"
+        if self._finds == "rate" and isinstance(plan.load, OpenLoad):
+            amount = show_rate(plan.load.rate.peak)
+        line = f"trying {amount} for {show_duration(plan.duration_ns)}"
+        print(line, end="\r", file=sys.stderr, flush=True)
+        self._drawn = len(line)
 
     def end(self, step: Step) -> None:
         """A step has ended."""
@@ -119,10 +126,10 @@ class _Shown:
             print(step_line(step.facts, self._finds), file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Clears the line that moves."""
-        if self._line is not None:
-            self._line.close()
-            self._line = None
+        """Clears the line of what is tried."""
+        if self._drawn:
+            print(" " * self._drawn, end="\r", file=sys.stderr, flush=True)
+            self._drawn = 0
 
 
 def _report(hunt: Hunt, ours: Mapping[str, Any]) -> int:

@@ -8,6 +8,8 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test demo [options]         the same against the built-in echo server
   ws-load-test echo [options]         run that server by itself
   ws-load-test report RECORDING...    the report of a recording, or of several as one
+  ws-load-test compare BASE NEW...    what is better or worse in other recordings, as far as the data say
+  ws-load-test ab URL_A URL_B         measure two targets in turn, and compare them
   ws-load-test COMMAND --help         more about one of them
 
 Opens many connections, floods them with messages or sends on a schedule, and prints how long the replies
@@ -222,6 +224,61 @@ Examples
   ws-load-test report run.jsonl --fail-if "p99 > 50ms" --fail-if "errors > 0.1%"
 """
 
+COMPARE = """\
+ws-load-test compare: what is better or worse in other recordings, as far as the data say
+
+  ws-load-test compare BASE NEW... [options]
+
+BASE and each NEW are a recording, or a directory of recordings (*.jsonl) that are repeats of the same thing.
+Each NEW is compared with BASE: percentiles and mean of the response times, throughput, errors, and with
+repeats the connect times. What is called better or worse is so beyond chance; "no difference" is what the
+data cannot tell from none.
+
+      --confidence SHARE             how sure to be that nothing is called different if nothing is (95%)
+      --fail-on-regression SHARE     exit with 1 if something is worse, and by more than this: 5%
+      --json                         print the comparison as JSON instead
+      --markdown FILE                write it as Markdown; to $GITHUB_STEP_SUMMARY it is added; - is standard output
+      --html FILE                    write a page with the percentiles of all sides over each other
+
+Two runs vary from second to second, and from one to the next by what else the machine does. Of single
+recordings only the first can be seen, and each needs 5 seconds at least. 4 or more repeats of each side show
+both; `ws-load-test ab` takes the machine out of it altogether. docs/comparing.md says what is computed.
+
+Examples
+  ws-load-test compare monday.jsonl tuesday.jsonl
+  ws-load-test compare base/ new/ --fail-on-regression 5%
+  ws-load-test compare base.jsonl one.jsonl other.jsonl --html compared.html
+"""
+
+AB = """\
+ws-load-test ab: measure two targets in turn, and compare them
+
+  ws-load-test ab URL_A URL_B [options]
+
+Machines drift: two runs one after the other differ by that alone. So both targets are measured in short rounds, a
+pair of rounds at a time, in an order that chance decides, and each round opens its connections anew. The result says
+of b against a what `ws-load-test compare` says, from pairs of rounds.
+
+      --rounds N                     how many rounds of each target (10)
+      --round TIME                   how long each is measured (2s); there is no -d here
+      --warmup TIME                  how long the load runs in each round before anything counts (500ms)
+      --seed N                       of the order, and of --arrivals poisson; printed, so that it can be repeated
+      --confidence SHARE             how sure to be that nothing is called different if nothing is (95%)
+      --fail-on-regression SHARE     exit with 1 if something is worse in b, and by more than this: 5%
+  -o, --output DIR                   keep the recordings: DIR/a/01.jsonl, DIR/b/01.jsonl, ...; `compare DIR/a DIR/b`
+                                     says the same again
+      --json, --markdown FILE, --html FILE, -q, -v, --strict
+                                     as in `ws-load-test compare --help` and `ws-load-test --help`
+
+All other options of a run are those of both targets: -c, -r, -m, -H and so on. It takes 2 x N x (TIME + warm-up), and
+some tenths of a second for each round. Ctrl-C once ends the round, and the rounds so far are reported.
+
+Examples
+  ws-load-test ab ws://localhost:3001 ws://localhost:3002 -c 10
+  ws-load-test ab wss://old.example wss://new.example -c 100 -r 2000 --rounds 20 --round 5s -o rounds
+  ws-load-test ab ws://localhost:3001 ws://localhost:3002 --fail-on-regression 5% --markdown ab.md
+"""
+
 CAPACITY = """\
 ws-load-test capacity: find the highest load that still meets objectives
 
@@ -268,4 +325,12 @@ Exit codes
   70 a bug of ours            74 a file could not be written        130 interrupted; what is known is told
 """
 
-PAGES = {"": MAIN, "capacity": CAPACITY, "demo": DEMO, "echo": ECHO, "report": REPORT}
+PAGES = {
+    "": MAIN,
+    "demo": DEMO,
+    "echo": ECHO,
+    "report": REPORT,
+    "compare": COMPARE,
+    "ab": AB,
+    "capacity": CAPACITY,
+}

@@ -1,7 +1,8 @@
 """Faults on request: what the query of the URL may ask of the echo server.
 
 =================== ==========================================================================================
-`delay=20ms`        every reply leaves that long after its message came; the order is kept
+`delay=20ms`        every reply leaves that long after its message came; the order is kept, and on Linux `200us`
+                    is that long to within some ten microseconds
 `limit=1000`        at most that many messages a second over all connections of the process that ask for the same;
                     the others wait in one queue, as before a saturated server
 `silent=0.01`       this share of the messages gets no reply, evenly spread
@@ -35,6 +36,7 @@ from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeResponse, WSUpgrade
 from ws_load_test import wire
 from ws_load_test.echo.limit import Limit
 from ws_load_test.echo.plain import PlainEcho, Tally, close_frame
+from ws_load_test.echo.timetable import Timetable
 from ws_load_test.units import parse_duration_ns, parse_rate_per_s
 
 if TYPE_CHECKING:
@@ -229,6 +231,7 @@ class FaultyEcho(PlainEcho):
         "_silent_debt",
         "_started",
         "_timers",
+        "_timetable",
     )
 
     def __init__(self, tally: Tally, faults: Faults) -> None:
@@ -246,11 +249,14 @@ class FaultyEcho(PlainEcho):
         self._replies = 0
         self._silent_debt = 0.0
         self._started = 0
+        self._timetable: Timetable | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Start what does not wait for messages."""
         super().on_ws_connected(transport)
         self._started = time.monotonic_ns()
+        if self._faults.delay_ns:
+            self._timetable = Timetable.join()
         if self._faults.ping_ns:
             self._later("ping", self._faults.ping_ns / _NS_PER_S, self._ping)
         if self._faults.push_per_s:
@@ -263,6 +269,9 @@ class FaultyEcho(PlainEcho):
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        if self._timetable is not None:
+            self._timetable.leave()
+            self._timetable = None
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002
         """Send every frame the way of the rare ones, where whole messages end in `_answer`."""
@@ -288,8 +297,8 @@ class FaultyEcho(PlainEcho):
             self._silent_debt -= 1
         elif self._faults.delay_ns:
             self._delayed.append((time.monotonic_ns() + self._faults.delay_ns, opcode, payload))
-            if len(self._delayed) == 1:
-                self._later("delay", self._faults.delay_ns / _NS_PER_S, self._send_delayed)
+            if len(self._delayed) == 1 and self._timetable is not None:
+                self._timetable.at(self._delayed[0][0], self._send_delayed)
         else:
             self._reply(opcode, payload)
 
@@ -299,9 +308,8 @@ class FaultyEcho(PlainEcho):
             _, opcode, payload = self._delayed.popleft()
             self._reply(opcode, payload)
         self._flush()
-        if self._delayed:
-            # A timer's grain may end it early, and a reply must not be early: at least a millisecond.
-            self._later("delay", max(0.001, (self._delayed[0][0] - now) / _NS_PER_S), self._send_delayed)
+        if self._delayed and self._timetable is not None:
+            self._timetable.at(self._delayed[0][0], self._send_delayed)
 
     def _reply(self, opcode: int, payload: bytes) -> None:
         parts = self._faults.fragment

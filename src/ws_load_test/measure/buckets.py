@@ -73,6 +73,13 @@ def middles_of(buckets: NDArray[np.int64]) -> NDArray[np.int64]:
     return middles
 
 
+def highest_of(buckets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the highest value of each bucket."""
+    shifts = np.maximum(0, (buckets >> _HALF_MAGNITUDE) - 1)
+    highest: NDArray[np.int64] = ((buckets - (shifts << _HALF_MAGNITUDE) + 1) << shifts) - 1
+    return highest
+
+
 def exact_sum(values: NDArray[np.int64], largest: int) -> int:
     """Returns the sum of values from 0 to `largest`, also where an int64 would overflow."""
     if largest * len(values) <= LARGEST:

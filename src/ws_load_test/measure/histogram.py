@@ -201,6 +201,10 @@ class Histogram:
         first, last = bucket_of(min(max(low_ns, 0), LARGEST)), bucket_of(min(high_ns, LARGEST))
         return int(self._counts[first : last + 1].sum())
 
+    def buckets(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns the indices of the buckets that hold values, upwards, and their counts."""
+        return self._nonzero()
+
     def spans(self) -> Iterator[tuple[int, int, int]]:
         """Yields (lowest ns, highest ns, count) of every bucket that holds values, upwards."""
         buckets, counts = self._nonzero()

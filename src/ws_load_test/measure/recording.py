@@ -56,6 +56,15 @@ class LostWorker(msgspec.Struct, frozen=True):
     """Sessions that it had open, by its last report, and that ended with it."""
 
 
+class Round(msgspec.Struct, frozen=True):
+    """Which round of which series a run is, where two targets are measured in turn."""
+
+    series: str
+    """The same in all rounds that were made together, and in no others."""
+    number: int
+    """From 1; the rounds of both targets that have the same number are a pair."""
+
+
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="header"):
     """What is known before the run."""
 
@@ -68,6 +77,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="h
     target: str
     host: dict[str, Any]
     workers: int
+    round: Round | msgspec.UnsetType = msgspec.UNSET
+    """Not there where the run is not one of a series."""
 
     @property
     def started_ns(self) -> int:

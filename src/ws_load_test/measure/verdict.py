@@ -99,9 +99,7 @@ class Sight:
                 if not metric.part or key == metric.part or key.startswith(prefix)
             )
         if metric.name == "errors":
-            # Each message and each session once; faults would count those a second time that have ended a session.
-            unanswered = tally.unanswered if self.awaited else 0
-            return unanswered + tally.dropped + tally.faults["mismatch"] + tally.failed + tally.lost
+            return errors_of(tally, awaited=self.awaited)
         return int(getattr(tally, metric.name))
 
     def _times(self, name: str) -> Histogram:
@@ -116,6 +114,13 @@ class Sight:
         if metric.kind == "time":
             return _NO_TIMES[metric.name]
         return _NOT_MEASURED if metric.kind == "rate" else _NO_WHOLES[WHOLES[metric.name]]
+
+
+def errors_of(tally: Tally, *, awaited: bool) -> int:
+    """Returns how many messages that were due and sessions that were dialled did not come about."""
+    # Each message and each session once; faults would count those a second time that have ended a session.
+    unanswered = tally.unanswered if awaited else 0
+    return unanswered + tally.dropped + tally.faults["mismatch"] + tally.failed + tally.lost
 
 
 def _statistic(times: Histogram, part: str) -> Fraction | None:

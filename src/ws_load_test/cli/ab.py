@@ -1,0 +1,236 @@
+"""``ws-load-test ab``: two targets measured in turn in one go, and compared."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.ab import Series
+from ws_load_test.cli.attend import attend
+from ws_load_test.cli.compared import FILES, read_terms, tell_outcome
+from ws_load_test.cli.output import LEVELS, tell, warn_of
+from ws_load_test.errors import ExitCode, OutputError, PlanError, Problem, UsageError, option_name
+from ws_load_test.measure.sides import FEWEST_REPEATS
+from ws_load_test.options import read_plan, read_plan_file
+from ws_load_test.plan import Plan
+from ws_load_test.readers import at_least_one, number, some_duration
+from ws_load_test.report.compare import Outcome
+from ws_load_test.units import show_count, show_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ws_load_test.ab import Turn
+    from ws_load_test.api import Result
+
+ROUNDS, ROUND, WARMUP = "10", "2s", "500ms"
+_OF_ONE_RUN = {
+    "duration": "each round is as long as --round says",
+    "messages": "each round is as long as --round says",
+    "stages": "a rate that changes would make each round another test; give --rate",
+    "connection_stages": "connections that come and go would make each round another test; give --connections",
+    "storm": "a storm in each round would be most of it",
+    "fail_if": "it judges one run; take --fail-on-regression, or `report --fail-if` on the recordings of -o",
+    "abort_if": "it judges one run; take --fail-on-regression",
+    "abort_after": "it belongs to --abort-if, which judges one run",
+    "dry_run": "it opens one connection to one target; leave out ab",
+    "explain": "it explains one plan; leave out ab, and give one URL",
+    "hdr": "it writes one run; `report --hdr` does it from the recordings of -o",
+    "hgrm": "it writes one run; `report --hgrm` does it from the recordings of -o",
+    "csv": "it writes one run; `report --csv` does it from the recordings of -o",
+    "junit": "it writes one run; `report --junit` does it from the recordings of -o",
+    "openmetrics": "it writes one run; `report --openmetrics` does it from the recordings of -o",
+}
+"""Options of a run that have no meaning for two targets in turn, and what to do instead."""
+_OURS = {"output": str, "json": bool, "quiet": bool, "verbosity": str, "strict": bool, "markdown": str, "html": str}
+_log = logging.getLogger("ws_load_test")
+
+
+def measure_in_turn(
+    urls: Sequence[str],
+    options: dict[str, Any],
+    *,
+    rounds: str | None,
+    round_time: str | None,
+    confidence: str | None,
+    fail_on_regression: str | None,
+) -> int:
+    """``ws-load-test ab URL_A URL_B``."""
+    if len(urls) != 2:
+        raise UsageError(
+            f"ab: takes two URLs and not {len(urls)}; write for example: ws-load-test ab ws://one:3001 ws://other:3001"
+        )
+    options = _with_file(options)
+    _refuse(options)
+    ours = {name: options.pop(name) for name in _OURS if name in options}
+    wanted = {name: ours[name] for name in FILES if name in ours}
+    as_json, quiet = bool(ours.get("json")), bool(ours.get("quiet"))
+    sure, limit = read_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept={})
+    series = _series(urls, options, rounds or ROUNDS, round_time or ROUND, ours.get("output"))
+    tell(ours.get("verbosity", "warn"))
+    warn_of(wanted)
+    shows = not quiet and sys.stderr.isatty()
+    going = _Going(series, shows=shows)
+    code = going.run()
+    comparison = series.comparison(confidence=sure)
+    if comparison is None:
+        _log.error("there is no pair of rounds to compare: it was stopped before the first was over")
+        return code
+    more = {"ab": {"rounds": series.rounds, "order": series.order, "seed": series.seed, "opened": going.opened}}
+    outcome = Outcome(comparisons=[comparison], limit=limit, facts=going.facts(), more=more)
+    code = tell_outcome(outcome, wanted, as_json=as_json, quiet=quiet, code=code)
+    if code == ExitCode.PASSED and going.bound and ours.get("strict"):
+        return ExitCode.GENERATOR_BOUND
+    return code
+
+
+def _with_file(options: dict[str, Any]) -> dict[str, Any]:
+    """Returns the options over those of the plan file, whose target and length belong to a run of its own."""
+    path = options.pop("plan", None)
+    if path is None:
+        return options
+    written = read_plan_file(path)
+    for name in ("url", "duration", "messages", "output"):
+        written.pop(name, None)
+    return {**written, **options}
+
+
+def _refuse(options: dict[str, Any]) -> None:
+    problems = [
+        Problem(option_name(name), f"has no place in ab: {why}")
+        for name, why in _OF_ONE_RUN.items()
+        if options.get(name) not in (None, False)
+    ]
+    problems += [
+        Problem(option_name(name), f'"{options[name]}" is not {"true or false" if kind is bool else "text"}')
+        for name, kind in _OURS.items()
+        if name in options and not isinstance(options[name], kind)
+    ]
+    if not problems and options.get("verbosity", "warn") not in LEVELS:
+        problems.append(Problem("--verbosity", f'"{options["verbosity"]}" is not one of {", ".join(LEVELS)}'))
+    if problems:
+        raise PlanError(tuple(problems))
+
+
+def _series(urls: Sequence[str], options: dict[str, Any], rounds: str, round_time: str, output: str | None) -> Series:
+    """Reads the options; both plans are the same but for the target."""
+    problems: list[Problem] = []
+    values: dict[str, int] = {}
+    asked = {"rounds": (rounds, at_least_one), "round": (round_time, some_duration)}
+    if "seed" in options:
+        asked["seed"] = (options.pop("seed"), number)
+    for name, (value, read) in asked.items():
+        try:
+            values[name] = read(value)
+        except ValueError as error:
+            problems.append(Problem(option_name(name), str(error)))
+    if values.get("rounds", FEWEST_REPEATS) < FEWEST_REPEATS:
+        problems.append(
+            Problem("--rounds", f"{values['rounds']} are too few to tell a difference from chance; take 10 or more")
+        )
+    plans: list[Plan] = []
+    for url in urls:
+        try:
+            plans.append(read_plan(Plan, {"warmup": WARMUP, **options, "url": url, "duration": round_time}))
+        except PlanError as error:
+            mine = {"--duration"} if problems else set()
+            problems += [one for one in error.problems if one not in problems and one.option not in mine]
+    if problems:
+        raise PlanError(tuple(problems))
+    series = Series(plans[0], plans[1], rounds=values["rounds"], output=output)
+    if "seed" in values:
+        series.seed = values["seed"]
+    _prepare(series)
+    return series
+
+
+def _prepare(series: Series) -> None:
+    """Makes the directories of the recordings, in which other recordings would be taken for rounds of this series."""
+    for letter in ("a", "b"):
+        folder = series.folder(letter)
+        if folder is None:
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            taken = any(folder.glob("*.jsonl"))
+        except OSError as error:
+            raise OutputError(f"--output: cannot make the directory {folder}: {error.strerror}") from error
+        if taken:
+            raise UsageError(f"--output: {folder} holds recordings already; name another directory, or remove them")
+
+
+class _Going:
+    """The turns as they are carried out, and how it ended."""
+
+    def __init__(self, series: Series, *, shows: bool) -> None:
+        self.series = series
+        self.shows = shows
+        self.opened = {"a": 0, "b": 0}
+        """Turns in which a connection opened."""
+        self.done = {"a": 0, "b": 0}
+        self.lost_workers = 0
+        self.bound = False
+        self.output_errors: list[OutputError] = []
+
+    def run(self) -> ExitCode:
+        """Carries out the turns; returns the exit code that they make for by themselves."""
+        interrupted = False
+        try:
+            for turn in self.series.turns():
+                result = asyncio.run(attend(turn.run()))
+                self._take(turn, result)
+                if result.summary["interrupted"]:
+                    interrupted = True
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+        if interrupted:
+            return ExitCode.INTERRUPTED
+        if self.lost_workers:
+            return ExitCode.WORKER_LOST
+        if not all(self.opened.values()):
+            return ExitCode.NOTHING_OPENED
+        return ExitCode.OUTPUT_FAILED if self.output_errors else ExitCode.PASSED
+
+    def _take(self, turn: Turn, result: Result) -> None:
+        self.series.take(turn, result)
+        summary = result.summary
+        self.done[turn.letter] += 1
+        self.opened[turn.letter] += summary["connections"]["opened"] > 0
+        self.bound = self.bound or summary["generator"]["bound"]
+        self.lost_workers += len(result.recording.trailer.lost_workers) if result.recording.trailer else 0
+        if result.output_error is not None:
+            self.output_errors.append(result.output_error)
+            _log.error("%s", result.output_error)
+        if self.shows:
+            sys.stderr.write(f"{_line(turn, self.series.rounds, summary)}\n")
+            sys.stderr.flush()
+
+    def facts(self) -> list[str]:
+        """Returns sentences about how it was measured."""
+        series = self.series
+        ran = max(self.done.values())
+        order = " ".join(series.order[:ran])
+        length, warmup = show_duration(series.a.duration_ns), show_duration(series.a.warmup_ns)
+        count = f"{show_count(ran)} rounds of {length} for each target"
+        facts = [f"{count}, each after a warm-up of {warmup}; the order was {order} (--seed {series.seed})"]
+        for letter, opened in self.opened.items():
+            shut = self.done[letter] - opened
+            if shut and opened:
+                of = show_count(self.done[letter])
+                facts.append(f"{letter} could not open a single connection in {show_count(shut)} of {of} rounds")
+        return facts
+
+
+def _line(turn: Turn, rounds: int, summary: dict[str, Any]) -> str:
+    times = summary["response_time_ns"]
+    words = (
+        "nothing answered"
+        if times is None
+        else f"50 % {show_duration(times['p50'])}, 99 % {show_duration(times['p99'])}"
+    )
+    if not summary["connections"]["opened"]:
+        words = "could not open a single connection"
+    return f"round {turn.number} of {rounds}, {turn.letter}: {words}"

@@ -1,0 +1,78 @@
+"""``ws-load-test compare``: recordings, or directories of repeats, against a base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ws_load_test.cli.compared import read_terms, tell_outcome
+from ws_load_test.cli.output import tell, warn_of
+from ws_load_test.errors import RecordingError, UsageError
+from ws_load_test.measure.comparable import obstacle
+from ws_load_test.measure.comparison import Comparison, compare
+from ws_load_test.measure.recording import Recording, read_recording
+from ws_load_test.measure.sides import Side, paired_sides
+from ws_load_test.report.compare import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_PATTERN = "*.jsonl"
+
+
+def compare_recordings(
+    paths: Sequence[str],
+    *,
+    confidence: str | None,
+    fail_on_regression: str | None,
+    as_json: bool,
+    wanted: Mapping[str, str],
+) -> int:
+    """``ws-load-test compare BASE NEW...``."""
+    if len(paths) < 2:
+        raise UsageError(
+            "compare: name two sides at least, each a recording or a directory of repeats; write for example:"
+            " ws-load-test compare base.jsonl new.jsonl"
+        )
+    files = [_files(path) for path in paths]
+    kept = {"a recording that is read": [file for side in files for file in side]}
+    sure, limit = read_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
+    tell()
+    warn_of(wanted)
+    seen: list[Recording] = []
+    sides: list[list[Recording]] = []
+    for side in files:
+        recordings = [read_recording(file) for file in side]
+        for file, recording in zip(side, recordings, strict=True):
+            if any(recording.header == other.header for other in seen):
+                raise UsageError(f'compare: "{file}" is a recording that is named twice; it cannot stand on two sides')
+            seen.append(recording)
+        sides.append(recordings)
+    comparisons = [
+        _compared((paths[0], path), sides[0], recordings, sure)
+        for path, recordings in zip(paths[1:], sides[1:], strict=True)
+    ]
+    return tell_outcome(Outcome(comparisons=comparisons, limit=limit), wanted, as_json=as_json)
+
+
+def _files(path: str) -> list[str]:
+    place = Path(path)
+    if not place.is_dir():
+        return [path]
+    found = sorted(str(file) for file in place.glob(_PATTERN) if file.is_file())
+    if not found:
+        inner = sorted(child for child in place.iterdir() if child.is_dir() and any(child.glob(_PATTERN)))
+        hint = f"; did you mean {' '.join(map(str, inner))}?" if inner else ""
+        raise RecordingError(f'compare: the directory "{path}" holds no recordings ({_PATTERN}){hint}')
+    return found
+
+
+def _compared(
+    names: tuple[str, str], base: Sequence[Recording], new: Sequence[Recording], confidence: float
+) -> Comparison:
+    pair = paired_sides(names, base, new)
+    one, other = pair or (Side.of(names[0], base), Side.of(names[1], new))
+    why = obstacle(one, other)
+    if why is not None:
+        raise UsageError(f"compare: {why}")
+    return compare(one, other, confidence=confidence, paired=pair is not None)

@@ -1,0 +1,104 @@
+"""What becomes of a comparison, of recordings or of an A/B run: the report, data, files, and the exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ws_load_test.cli.output import console, export_problems, print_json
+from ws_load_test.errors import ExitCode, OutputError, PlanError, Problem, option_name
+from ws_load_test.units import parse_percent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ws_load_test.report.compare import Outcome
+
+FILES = ("markdown", "html")
+"""The formats that a comparison is written in."""
+_LEAST_CONFIDENCE, _MOST_CONFIDENCE = 0.5, 0.9999
+_log = logging.getLogger("ws_load_test")
+
+
+def read_terms(
+    confidence: str | None,
+    fail_on_regression: str | None,
+    wanted: Mapping[str, str],
+    *,
+    as_json: bool,
+    kept: Mapping[str, Sequence[str]],
+) -> tuple[float, float | None]:
+    """Returns the confidence and the limit of regressions, both as shares; None without a limit.
+
+    Raises:
+        PlanError: with what is wrong with them, or with the files that are wanted.
+    """
+    problems: list[Problem] = []
+    sure, limit = 0.95, None
+    if confidence is not None:
+        try:
+            sure = parse_percent(confidence)
+        except ValueError as error:
+            problems.append(Problem("--confidence", str(error)))
+        if not _LEAST_CONFIDENCE <= sure <= _MOST_CONFIDENCE:
+            problems.append(Problem("--confidence", f'"{confidence}" is not within 50% to 99.99%'))
+    if fail_on_regression is not None:
+        try:
+            limit = parse_percent(fail_on_regression)
+        except ValueError as error:
+            problems.append(Problem("--fail-on-regression", str(error)))
+    problems += export_problems(wanted, as_json=as_json, kept=kept)
+    if problems:
+        raise PlanError(tuple(problems))
+    return sure, limit
+
+
+def tell_outcome(
+    outcome: Outcome,
+    wanted: Mapping[str, str],
+    *,
+    as_json: bool,
+    quiet: bool = False,
+    code: ExitCode = ExitCode.PASSED,
+) -> ExitCode:
+    """Writes the files that are wanted, prints the report or the data; returns the exit code, `code` if it is worse."""
+    from ws_load_test.report.compare import data, print_outcome
+
+    if code == ExitCode.PASSED and outcome.failing:
+        code = ExitCode.THRESHOLD_FAILED
+    errors = _write(outcome, wanted)
+    for error in errors:
+        _log.error("%s", error)
+    if errors and code == ExitCode.PASSED:
+        code = ExitCode.OUTPUT_FAILED
+    if as_json:
+        print_json(data(outcome))
+    elif not quiet and "-" not in wanted.values():
+        print_outcome(outcome, console=console())
+    return code
+
+
+def _write(outcome: Outcome, wanted: Mapping[str, str]) -> list[OutputError]:
+    from ws_load_test.report.compare import markdown
+    from ws_load_test.report.exports.files import append_whole, same_file, write_whole
+    from ws_load_test.report.page.comparison import page
+
+    formats: dict[str, Callable[[Outcome], Iterable[str]]] = {"markdown": markdown, "html": page}
+    appended = os.environ.get("GITHUB_STEP_SUMMARY")
+    errors: list[OutputError] = []
+    for name, path in wanted.items():
+        try:
+            text = formats[name](outcome)
+            if path == "-":
+                sys.stdout.flush()
+                sys.stdout.buffer.write("".join(text).encode("utf-8", "replace"))
+                sys.stdout.buffer.flush()
+            elif appended and same_file(path, appended):
+                append_whole(path, text)
+            else:
+                write_whole(path, text)
+        except OutputError as error:
+            errors.append(OutputError(f"{option_name(name)}: {error}"))
+    return errors

@@ -1,0 +1,200 @@
+"""``ws-load-test ab``: two targets in turn, and what is made of their rounds."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "measure"))
+from comparison_made import drawn, interval, recording
+
+from ws_load_test import Plan
+from ws_load_test.ab import Series
+from ws_load_test.api import Result
+from ws_load_test.cli import ab, main
+from ws_load_test.errors import ExitCode
+from ws_load_test.measure.recording import read_recording
+from ws_load_test.measure.summary import summarise
+
+A, B = "ws://127.0.0.1:1/a", "ws://127.0.0.1:1/b"
+
+
+def test_both_targets_take_turns_and_the_slower_is_found(echo_url, program, tmp_path, capsys):
+    slow = f"{echo_url}?delay=20ms"
+    options = ("-c", 3, "-r", 300, "-w", 1, "--rounds", 4, "--round", "200ms", "--warmup", "50ms", "--seed", 3)
+    files = ("-o", tmp_path / "kept", "--markdown", tmp_path / "ab.md", "--json", "--fail-on-regression", "5%")
+    done = program("ab", echo_url, slow, *options, *files)
+    assert (done.returncode, done.stderr) == (ExitCode.THRESHOLD_FAILED, "")
+    told = json.loads(done.stdout)
+    (one,) = told["comparisons"]
+    assert one["units"] == {"kind": "rounds", "base": 4, "new": 4, "paired": True}
+    metrics = {metric["metric"]: metric for metric in one["metrics"]}
+    assert metrics["p50"]["verdict"] == "worse"
+    assert metrics["p50"]["low"] > 1
+    assert metrics["p50"]["new"] - metrics["p50"]["base"] > 10_000_000
+    assert told["ab"]["opened"] == {"a": 4, "b": 4}
+    assert "Worse: p50" in (tmp_path / "ab.md").read_text()
+
+    # What was kept says the same again, and in which order it was made.
+    kept = {letter: sorted((tmp_path / "kept" / letter).iterdir()) for letter in "ab"}
+    assert [path.name for path in kept["a"]] == [path.name for path in kept["b"]]
+    recordings = {letter: [read_recording(path) for path in paths] for letter, paths in kept.items()}
+    marks = {letter: [one.header.round.number for one in made] for letter, made in recordings.items()}
+    assert marks == {"a": [1, 2, 3, 4], "b": [1, 2, 3, 4]}
+    starts = [
+        "ab" if one.header.started_ns < other.header.started_ns else "ba"
+        for one, other in zip(recordings["a"], recordings["b"], strict=True)
+    ]
+    assert starts == told["ab"]["order"]
+    assert main(["compare", str(tmp_path / "kept" / "a"), str(tmp_path / "kept" / "b"), "--json"]) == ExitCode.PASSED
+    (again,) = json.loads(capsys.readouterr().out)["comparisons"]
+    strip = [{**metric, "regression": None} for metric in one["metrics"]]
+    assert again["metrics"] == strip
+    # Rounds of another series would be mixed with these.
+    assert main(["ab", A, B, "-o", str(tmp_path / "kept")]) == ExitCode.USAGE
+    assert "holds recordings already" in capsys.readouterr().err
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """Puts what a round comes to in the place of a real one: of target `b` as `b` says, if that is not None."""
+
+    def play(b=None, *, interrupted_at=None):
+        asked = []
+
+        async def attend(run):
+            asked.append(run)
+            ours = run._round
+            slow = run.plan.target.url.endswith("b")
+            rng = np.random.default_rng([ours.number, slow])
+            mark = (ours.series, ours.number)
+            last = len(asked) == interrupted_at
+            if slow and b is not None:
+                made = b(rng, ours.number, mark)
+            else:
+                made = drawn(rng, 2, 100, mark=mark, interrupted=last, name=f"{slow}{ours.number}")
+            return Result(made, summarise([made]), ExitCode.PASSED)
+
+        monkeypatch.setattr(ab, "attend", attend)
+        return asked
+
+    return play
+
+
+def _shut(rng, number, mark):
+    return recording(interval([], 0, phase="opening", attempted=5, failed=5), mark=mark)
+
+
+def test_a_target_that_never_opens_has_an_exit_code(played, capsys):
+    played(_shut)
+    assert main(["ab", A, B, "--rounds", "4", "--round", "50ms"]) == ExitCode.NOTHING_OPENED
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.startswith("doubt b could not open a single connection Worse: b got no answer")
+
+
+def test_rounds_in_which_nothing_opened_are_counted(played, capsys):
+    def dies(rng, number, mark):
+        return _shut(rng, number, mark) if number > 5 else drawn(rng, 2, 100, mark=mark)
+
+    played(dies)
+    assert main(["ab", A, B, "--rounds", "8", "--fail-on-regression", "5%"]) == ExitCode.THRESHOLD_FAILED
+    told = " ".join(capsys.readouterr().out.split())
+    assert "b could not open a single connection in 3 of 8 rounds" in told
+    assert "failed --fail-on-regression 5 %: b: it got no answer at all in 3 of 8 rounds" in told
+
+
+def test_an_interrupted_series_is_reported_as_far_as_it_went(played, capsys):
+    assert len(played(interrupted_at=11)) == 0
+    assert main(["ab", A, B, "--json", "--seed", "5"]) == ExitCode.INTERRUPTED
+    told = json.loads(capsys.readouterr().out)
+    assert told["comparisons"][0]["units"]["base"] == 5
+    played(interrupted_at=1)
+    assert main(["ab", A, B]) == ExitCode.INTERRUPTED
+    shown = capsys.readouterr()
+    assert shown.out == ""
+
+
+def test_equal_targets_pass(played, capsys):
+    asked = played()
+    assert main(["ab", A, B, "--fail-on-regression", "0%", "--seed", "1"]) == ExitCode.PASSED
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.startswith("No difference")
+    assert "intervals from 10 pairs of rounds" in told
+    assert "10 rounds of 2 s for each target, each after a warm-up of 500 ms; the order was" in told
+    assert {run.plan.duration_ns for run in asked} == {2 * 10**9}
+    assert len(asked) == 20
+
+
+def test_ctrl_c_ends_the_round_and_keeps_the_others(echo_url, start, tmp_path):
+    options = ("-c", "1", "-w", "1", "--rounds", "40", "--round", "150ms", "--warmup", "0s", "-o", tmp_path)
+    process = start("ab", echo_url, echo_url, *options)
+    deadline = time.monotonic() + 20
+    while len(list((tmp_path / "b").glob("*.jsonl"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert "pairs of rounds" in out
+
+
+def test_the_order_is_chance_and_its_seed_repeats_it():
+    plans = (Plan.of(A, duration="1s"), Plan.of(B, duration="1s"))
+    orders = {seed: Series(*plans, rounds=40, seed=seed).order for seed in (1, 2)}
+    assert orders[1] == Series(*plans, rounds=40, seed=1).order
+    assert orders[1] != orders[2]
+    for order in orders.values():
+        assert 8 < order.count("ab") < 32
+    turns = list(Series(*plans, rounds=3, seed=1).turns())
+    assert [turn.number for turn in turns] == [1, 1, 2, 2, 3, 3]
+    assert {turn.letter for turn in turns[:2]} == {"a", "b"}
+    assert len({turn.mark.series for turn in turns}) == 1
+    assert turns[0].output is None
+
+
+def test_random_instants_are_those_of_the_pair():
+    plans = [Plan.of(url, rate=10, duration="1s", arrivals="poisson") for url in (A, B)]
+    seeds = {}
+    for turn in Series(*plans, rounds=3, seed=7).turns():
+        seeds.setdefault(turn.number, set()).add(turn.plan.load.seed)
+    assert seeds == {1: {8}, 2: {9}, 3: {10}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([A], "takes two URLs and not 1"),
+        ([A, B, A], "takes two URLs and not 3"),
+        ([A, B, "-d", "10s"], "--duration: has no place in ab: each round is as long as --round says"),
+        ([A, B, "-n", "10"], "--messages: has no place in ab"),
+        ([A, B, "--stages", "1s:5"], "--stages: has no place in ab"),
+        ([A, B, "--storm", "50%@1s"], "--storm: has no place in ab"),
+        ([A, B, "--fail-if", "p99 > 1s"], "take --fail-on-regression"),
+        ([A, B, "--csv", "x.csv"], "`report --csv` does it"),
+        ([A, B, "--dry-run"], "leave out ab"),
+        ([A, B, "--rounds", "2"], "too few to tell a difference from chance"),
+        ([A, B, "--rounds", "many"], '"many" is not a whole number'),
+        ([A, B, "--round", "soon"], '--round: "soon" is not a duration'),
+        ([A, B, "--seed", "x"], "--seed"),
+        ([A, B, "-c", "0"], "--connections"),
+        ([A, "http://x"], "URL"),
+        ([A, B, "--confidence", "1%"], "is not within 50% to 99.99%"),
+    ],
+)
+def test_what_has_no_place_is_one_sentence(arguments, words, capsys):
+    assert main(["ab", *arguments]) == ExitCode.USAGE
+    shown = capsys.readouterr()
+    assert words in shown.err
+    assert (shown.err.count("\n"), shown.out) == (1, "")
+
+
+def test_a_plan_file_is_read_without_its_own_target_and_length(tmp_path, capsys):
+    plan = tmp_path / "plan.toml"
+    plan.write_text('url = "ws://elsewhere"\nduration = "1h"\nconnections = 0\n')
+    assert main(["ab", A, B, "--plan", str(plan)]) == ExitCode.USAGE
+    assert capsys.readouterr().err.count("--connections") == 1

@@ -1,0 +1,291 @@
+import math
+
+import numpy as np
+import pytest
+from comparison_made import MILLI, cliff, drawn, heavy, interval, joined, lognormal, recording, side
+
+from ws_load_test import Plan
+from ws_load_test.measure import comparable
+from ws_load_test.measure.comparison import compare
+from ws_load_test.measure.differences import METRICS, Verdict
+from ws_load_test.measure.sides import Side, paired_sides
+
+DIFFERENT = (Verdict.BETTER, Verdict.WORSE)
+
+
+def by_name(comparison):
+    return {one.metric.name: one for one in comparison.differences}
+
+
+# What is simulated, how often, and in how many of these at most any metric may be called different: at 5 % a true rate
+# goes beyond that once in a hundred times. benchmarks/false_alarms.py looks longer, and at more.
+SCENARIOS = {
+    "lognormal": ({"per_s": 200}, {}, 200, 17),
+    "seconds that drift": ({"seconds": 48, "drift": 0.05, "memory": 0.5, "per_s": 50}, {}, 60, 8),
+    "heavy tail": ({"shape": heavy}, {}, 50, 7),
+    "a cliff at p99": ({"shape": cliff}, {}, 50, 7),
+    "unequal lengths": ({"seconds": 6, "per_s": 150}, {"seconds": 36}, 50, 7),
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_false_alarms_are_as_rare_as_stated(name):
+    one, other, pairs, most = SCENARIOS[name]
+    rng = np.random.default_rng(20_260_301)
+    one = {"per_s": 300} | one
+    alarms = 0
+    for _ in range(pairs):
+        comparison = compare(side(rng, **one), side(rng, **(one | other)))
+        assert comparison.cannot is None
+        alarms += any(difference.verdict in DIFFERENT for difference in comparison.differences)
+    assert alarms <= most
+
+
+def test_a_tenth_more_is_found_in_twenty_thousand_samples():
+    rng, found = np.random.default_rng(7), 0
+    for _ in range(20):
+        comparison = compare(side(rng, 10, 2000), side(rng, 10, 2000, slower=1.1))
+        found += by_name(comparison)["p99"].verdict is Verdict.WORSE
+    assert found >= 19
+
+
+def test_a_slower_tail_is_found_where_the_rest_is_the_same():
+    rng = np.random.default_rng(8)
+
+    def slow_tail(rng, count):
+        times = lognormal(rng, count)
+        return np.where(times > 2.2, times * 1.3, times)
+
+    found = by_name(compare(side(rng, 20, 2000), side(rng, 20, 2000, slow_tail)))
+    assert found["p99"].verdict is Verdict.WORSE
+    assert found["p50"].verdict is Verdict.NO_DIFFERENCE
+
+
+def test_both_directions_have_their_words():
+    rng = np.random.default_rng(3)
+    slow, fast = side(rng, slower=1.3), side(rng)
+    for base, new, word in ((fast, slow, Verdict.WORSE), (slow, fast, Verdict.BETTER)):
+        comparison = compare(base, new)
+        found = by_name(comparison)
+        assert found["p50"].verdict is found["mean"].verdict is word
+        assert comparison.notable is word
+        assert found["p50"].low < found["p50"].change < found["p50"].high
+    # More of it is better.
+    busy, idle = side(rng, per_s=2000), side(rng, per_s=1500)
+    assert by_name(compare(idle, busy))["rate"].verdict is Verdict.BETTER
+    assert by_name(compare(busy, idle))["rate"].verdict is Verdict.WORSE
+
+
+def test_the_estimates_are_those_of_the_reports():
+    rng = np.random.default_rng(4)
+    base, new = side(rng), side(rng, slower=2)
+    found = by_name(compare(base, new))
+    p99 = [one.total.response.percentile(99) for one in (base, new)]
+    assert (found["p99"].base, found["p99"].new) == tuple(p99)
+    assert found["p99"].change == pytest.approx(p99[1] / p99[0] - 1)
+    assert found["rate"].base == pytest.approx(base.total.in_time / 10)
+
+
+def test_the_same_recordings_give_the_same_intervals():
+    rng = np.random.default_rng(5)
+    base, new = side(rng), side(rng)
+    assert compare(base, new).differences == compare(base, new).differences
+
+
+def test_more_confidence_has_longer_intervals():
+    rng = np.random.default_rng(6)
+    base, new = side(rng), side(rng)
+    lengths = [by_name(compare(base, new, confidence=sure))["p50"] for sure in (0.8, 0.95, 0.999)]
+    assert lengths[0].high < lengths[1].high < lengths[2].high
+
+
+def test_errors_are_compared_as_a_difference_and_may_come_of_nothing():
+    rng = np.random.default_rng(9)
+    none, some = side(rng, failing=0), side(rng, failing=0.02)
+    errors = by_name(compare(none, some))["errors"]
+    assert errors.verdict is Verdict.WORSE
+    assert errors.change == errors.new == pytest.approx(0.02, rel=0.2)
+    assert errors.is_regression(1000)
+    assert by_name(compare(some, none))["errors"].verdict is Verdict.BETTER
+    one = side(rng, failing=0)
+    one.total.errors = one.units[3].errors = 1
+    assert by_name(compare(none, one))["errors"].verdict is Verdict.NO_DIFFERENCE
+
+
+def test_a_single_burst_of_errors_may_be_chance_where_steady_ones_are_none():
+    rng = np.random.default_rng(21)
+    none, burst, steady = (side(rng, failing=0) for _ in range(3))
+    burst.total.errors = burst.units[3].errors = 200
+    for unit in steady.units:
+        unit.errors = 20 + int(rng.integers(3))
+    steady.total.errors = sum(unit.errors for unit in steady.units)
+    assert by_name(compare(none, burst))["errors"].verdict is Verdict.NO_DIFFERENCE
+    assert by_name(compare(none, steady))["errors"].verdict is Verdict.WORSE
+
+
+def test_what_is_too_small_for_a_histogram_is_no_difference():
+    # Every second the same, so that nothing varies at all.
+    base, new = (
+        Side.of("x", [recording(*(interval([value] * 1000, index) for index in range(6)))])
+        for value in (1_000_000, 1_000_600)
+    )
+    found = by_name(compare(base, new))
+    assert {found[name].verdict for name in ("p50", "mean", "rate")} == {Verdict.NO_DIFFERENCE}
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_too_short_a_look_says_nothing_and_why(count):
+    rng = np.random.default_rng(10)
+    short, long = side(rng, seconds=count), side(rng, slower=5)
+    comparison = compare(short, long)
+    assert {one.verdict for one in comparison.differences} == {Verdict.UNKNOWN}
+    assert {one.low for one in comparison.differences} == {None}
+    assert comparison.notable is Verdict.UNKNOWN
+    assert "run longer" in comparison.cannot
+    # Nothing was found, and nothing is all right either.
+    assert "nothing can be concluded" in comparison.failing(0.05)
+
+
+def test_percentiles_that_chance_decides_are_left_out():
+    rng = np.random.default_rng(11)
+    comparison = compare(side(rng, per_s=50), side(rng, per_s=50))
+    assert "p90" in by_name(comparison)
+    left = {metric.name for metric, _ in comparison.left_out}
+    assert left == {"p99", "p99.9"}
+    sides = (Side.of("a", [drawn(rng, per_s=50)]), Side.of("b", [drawn(rng, per_s=50)]))
+    (note,) = [one for one in comparable.remarks(compare(*sides)) if "not compared" in one]
+    assert note == "not compared: p99 and p99.9, because too few answers lie beyond it"
+
+
+def test_a_side_that_answers_nothing_has_regressed():
+    answered = Side.of("base", [drawn(np.random.default_rng(12))])
+    nothing = Side.of("new", [recording(*(interval([], index, failed=20) for index in range(10)))])
+    comparison = compare(answered, nothing)
+    assert comparison.silent is nothing
+    assert comparison.notable is Verdict.WORSE
+    assert comparison.failing(0.05) == "it got no answer at all"
+    assert by_name(comparison)["errors"].verdict is Verdict.WORSE
+    assert compare(nothing, answered).notable is Verdict.BETTER
+    assert compare(nothing, nothing).cannot == "nothing came about on either side"
+
+
+# --- Repeats and pairs ------------------------------------------------------------------------------------------------
+
+
+def _repeats(rng, name, slower, spread, count=6):
+    """Runs that differ from each other by more than their seconds do."""
+    factors = slower * np.exp(spread * rng.standard_normal(count))
+    return Side.of(name, [drawn(rng, 5, 200, slower=factor) for factor in factors])
+
+
+def test_repeats_see_what_seconds_cannot():
+    rng = np.random.default_rng(13)
+    # One run of each differs by 20 % as runs here do, and its own seconds say that this is certain.
+    one, other = drawn(rng, 10, 500), drawn(rng, 10, 500, slower=1.2)
+    single = compare(Side.of("a", [one]), Side.of("b", [other]))
+    assert by_name(single)["p50"].verdict is Verdict.WORSE
+    repeated = compare(_repeats(rng, "a", 1.0, 0.2), _repeats(rng, "b", 1.2, 0.2))
+    assert by_name(repeated)["p50"].verdict is Verdict.NO_DIFFERENCE
+    assert not any("only the variation within runs" in one for one in comparable.remarks(repeated))
+    assert any("only the variation within runs" in one for one in comparable.remarks(single))
+
+
+def test_connect_times_are_compared_where_runs_were_repeated():
+    rng = np.random.default_rng(14)
+    assert "connect.p50" not in by_name(compare(Side.of("a", [drawn(rng)]), Side.of("b", [drawn(rng)])))
+    found = by_name(compare(_repeats(rng, "a", 1, 0.01), _repeats(rng, "b", 1, 0.01)))
+    assert found["connect.p50"].verdict is Verdict.NO_DIFFERENCE
+
+
+def test_pairs_take_out_what_both_of_them_share():
+    rng = np.random.default_rng(15)
+    drifts = np.exp(0.3 * rng.standard_normal(8))
+    base, new = (
+        [drawn(rng, 2, 500, slower=slower * drift, mark=("s", k)) for k, drift in enumerate(drifts, 1)]
+        for slower in (1.0, 1.1)
+    )
+    one, other = paired_sides(("a", "b"), base, new)
+    paired = compare(one, other, paired=True)
+    assert by_name(paired)["p50"].verdict is Verdict.WORSE
+    assert by_name(compare(one, other))["p50"].verdict is Verdict.NO_DIFFERENCE
+    assert 1 + by_name(paired)["p50"].low < 1.1 < 1 + by_name(paired)["p50"].high
+
+
+def test_false_alarms_of_pairs_are_as_rare_as_stated():
+    rng, alarms = np.random.default_rng(16), 0
+    for _ in range(50):
+        # Both of a pair are slower or faster by the same.
+        seeds = rng.integers(1 << 30, size=2)
+        drifts = np.exp(0.3 * rng.standard_normal(8))
+
+        def rounds(seed, drifts=drifts):
+            chance = np.random.default_rng(seed)
+            return joined([side(chance, 1, 300, slower=drift) for drift in drifts])
+
+        comparison = compare(*map(rounds, seeds), paired=True)
+        alarms += any(difference.verdict in DIFFERENT for difference in comparison.differences)
+    assert alarms <= 7
+
+
+# --- Regressions and remarks ------------------------------------------------------------------------------------------
+
+
+def test_a_regression_is_worse_and_by_more_than_the_limit():
+    rng = np.random.default_rng(17)
+    comparison = compare(side(rng, 20, 2000), side(rng, 20, 2000, slower=1.08))
+    p50 = by_name(comparison)["p50"]
+    assert p50.verdict is Verdict.WORSE
+    assert p50.is_regression(0.05)
+    assert not p50.is_regression(0.2)
+    assert comparison.failing(0.05).startswith("p50, p90, p99")
+    assert comparison.failing(0.2) is None
+    assert compare(comparison.new, comparison.base).failing(0) is None
+    slower = by_name(compare(side(rng, per_s=2000), side(rng, per_s=1600)))["rate"]
+    assert slower.is_regression(0.1)
+    assert not slower.is_regression(0.3)
+
+
+def _planned(name="x", **options):
+    plan = Plan.of("ws://h/", **options)
+    import msgspec
+
+    return Side.of(name, [drawn(np.random.default_rng(18), plan=msgspec.to_builtins(plan.public()))])
+
+
+def test_other_plans_are_told_and_other_kinds_of_load_refused():
+    base, new = _planned(rate=100, connections=5), _planned(rate=200, connections=5)
+    (note,) = [one for one in comparable.remarks(compare(base, new)) if "plans differ" in one]
+    assert "load: open: 100/s / open: 200/s" in note
+    assert "connections" not in note
+    assert comparable.obstacle(base, new) is None
+    assert not any("plans differ" in one for one in comparable.remarks(compare(base, base)))
+    assert "was a flood" in comparable.obstacle(base, _planned(connections=5))
+
+
+def test_doubts_of_a_side_are_told():
+    rng = np.random.default_rng(19)
+    cut = Side.of("new", [drawn(rng, ended=False), drawn(rng, interrupted=True)])
+    told = list(comparable.doubts(cut))
+    assert "new was killed before the end, in 1 of 2 recordings" in told
+    assert "new was interrupted, in 1 of 2 recordings" in told
+    lacking = Side.of("new", [drawn(rng, failed=3)])
+    assert any("read the highest ones as lower bounds" in doubt for doubt in comparable.doubts(lacking))
+    assert list(comparable.doubts(Side.of("new", [drawn(rng, per_s=2000)]))) == []
+
+
+def test_the_names_of_metrics_are_those_of_thresholds():
+    from ws_load_test.verdict_options import parse_condition
+
+    limits = {"ns": "1ms", "per_s": "1", "share": "1%"}
+    for metric in METRICS:
+        assert parse_condition(f"{metric.name} > {limits[metric.unit]}")
+
+
+def test_no_number_is_ever_not_one():
+    rng = np.random.default_rng(20)
+    # Half of the seconds are silent.
+    gaps = [interval(rng.integers(MILLI, 2 * MILLI, 300 * (index % 2)), index) for index in range(10)]
+    comparison = compare(Side.of("a", [recording(*gaps)]), Side.of("b", [drawn(rng)]))
+    for one in comparison.differences:
+        assert all(math.isfinite(value) for value in (one.base, one.new, one.change))
+        assert (one.low is None) == (one.high is None)

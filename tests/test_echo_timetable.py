@@ -1,0 +1,65 @@
+"""Delays of the echo server that timers of milliseconds could not keep."""
+
+import asyncio
+import sys
+
+import pytest
+
+from ws_load_test.clock import monotonic_ns
+from ws_load_test.echo.timetable import Timetable
+
+MICRO = 1_000
+
+
+def test_calls_come_in_their_order_and_never_too_early():
+    async def keep():
+        table, came = Timetable.join(), []
+        start, done = monotonic_ns(), asyncio.Event()
+
+        def note(name, at_ns):
+            came.append((name, monotonic_ns() - at_ns))
+            if len(came) == 4:
+                done.set()
+
+        for name, after_us in (("last", 3000), ("first", 200), ("second", 400), ("second again", 400)):
+            at_ns = start + after_us * MICRO
+            table.at(at_ns, lambda name=name, at_ns=at_ns: note(name, at_ns))
+        await asyncio.wait_for(done.wait(), 5)
+        table.leave()
+        return came
+
+    came = asyncio.run(keep())
+    assert [name for name, _ in came] == ["first", "second", "second again", "last"]
+    assert min(late for _, late in came) >= 0
+
+
+def test_one_alarm_serves_a_loop_until_the_last_has_left():
+    async def share():
+        one, other = Timetable.join(), Timetable.join()
+        assert one is other
+        one.leave()
+        called = asyncio.Event()
+        other.at(monotonic_ns(), called.set)
+        await asyncio.wait_for(called.wait(), 5)
+        other.leave()
+        assert Timetable.join() is not other
+        Timetable._of_loops.pop(asyncio.get_running_loop())._alarm.close()
+
+    asyncio.run(share())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere timers count milliseconds")
+def test_a_delay_of_a_fraction_of_a_millisecond_is_that_typically():
+    async def lateness():
+        table, late = Timetable.join(), []
+        for _ in range(60):
+            rung = asyncio.Event()
+            at_ns = monotonic_ns() + 200 * MICRO
+            table.at(at_ns, rung.set)
+            await rung.wait()
+            late.append(monotonic_ns() - at_ns)
+        table.leave()
+        return sorted(late)
+
+    # Timers of milliseconds would be 800 µs late; the least of many is not a matter of how busy the machine is.
+    assert asyncio.run(lateness())[5] < 500 * MICRO
