@@ -3,16 +3,12 @@
 import json
 import os
 import signal
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "measure"))
 from comparison_made import drawn, interval, recording
-
 from ws_load_test import Plan
 from ws_load_test.ab import Series
 from ws_load_test.api import Result

@@ -17,6 +17,7 @@ URL = "ws://h:1/"
 QUICK = ("--step", "0.5s", "--longest-step", "0.5s", "--warmup", "0.1s", "--rest", "0s", "-w", "1", "-c", "20")
 
 
+@pytest.mark.alone
 def test_a_limit_is_found_and_everything_kept(echo_url, program, tmp_path):
     began = time.monotonic()
     done = program(

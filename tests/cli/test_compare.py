@@ -1,15 +1,11 @@
 """``ws-load-test compare``: what it reads, what it refuses, and its exit codes."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "measure"))
 from comparison_made import drawn
-
 from ws_load_test.cli import main
 from ws_load_test.errors import ExitCode
 from ws_load_test.measure.histogram import Histogram

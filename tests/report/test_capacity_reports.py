@@ -1,17 +1,12 @@
 """What a search found, for people: at a terminal, in Markdown, as a page."""
 
-import sys
-from pathlib import Path
-
 import pytest
 from markdown_it import MarkdownIt
 
+from capacity_made import found, served
 from ws_load_test.report.capacity import capacity_lines, failures, sentence, step_line
 from ws_load_test.report.exports import capacity as markdown
 from ws_load_test.report.page import capacity as page
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "capacity"))
-from capacity_made import found, served
 
 SLO = ["p99 < 50ms", "errors < 0.1%"]
 NASTY = "ws://h/<b>|*_`\x1b[31m"

@@ -2,17 +2,13 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from exports_made import NASTY
 from markdown_it import MarkdownIt
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "measure"))
 from comparison_made import drawn, interval, recording
-
 from ws_load_test.measure.comparison import compare
 from ws_load_test.measure.differences import Verdict
 from ws_load_test.measure.sides import Side
