@@ -27,13 +27,18 @@ class Assignment(msgspec.Struct, frozen=True):
     share: Share
     interval_ns: int = 10**9
     """How often it reports."""
+    lease_ns: int = 0
+    """A worker that hears nothing for so long ends at once; 0: only the end of its input tells that nobody is there."""
+    apart: bool = False
+    """Whether machines other than its own have workers of this run."""
 
 
 class Command(msgspec.Struct, frozen=True):
     """Any later line to a worker."""
 
-    do: Literal["start", "stop"]
-    """``start``: the load begins at `at_ns`. ``stop``: send nothing more, wait for replies, report, end."""
+    do: Literal["start", "stop", "renew"]
+    """``start``: the load begins at `at_ns`. ``stop``: send nothing more, wait for replies, report, end. ``renew``:
+    nothing, but as any line it renews the lease."""
     at_ns: int = 0
     """A monotonic instant of the worker's machine."""
 

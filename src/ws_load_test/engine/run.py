@@ -50,7 +50,7 @@ class Worker:
         plan = self.plan = assignment.plan
         self.share = assignment.share
         self.interval_ns = assignment.interval_ns
-        self.crew = Crew(plan, assignment.share)
+        self.crew = Crew(plan, assignment.share, apart=assignment.apart)
         self._report = report
         self._vitals = Vitals()
         self._phase: Phase = "opening"
