@@ -114,6 +114,14 @@ class Options(Exports):
     connect_timeout: Text = None
     workers: Annotated[Text, Parameter(name=["--workers", "-w"])] = None
 
+    cluster: Text = None
+    hosts: Text = None
+    on_worker_lost: Text = None
+    insecure_cluster: Flag = None
+    cluster_ca: Text = None
+    cluster_cert: Text = None
+    cluster_key: Text = None
+
     output: Annotated[Text, Parameter(name=["--output", "-o"])] = None
     json: Flag = None
     quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"])] = None

@@ -103,6 +103,14 @@ Limits
       --connect-timeout TIME          how long opening a connection may take (10s)
   -w, --workers N                     worker processes (one for each core)
 
+Other machines
+      --cluster ADDRESS               have the hosts of a Dask cluster do it: tls://scheduler:8786, or a scheduler file
+      --hosts N                       wait for N hosts, and take no more (those that there are); -w is for each host
+      --on-worker-lost ACTION         what the others do: continue, or stop (continue)
+      --cluster-ca FILE, --cluster-cert FILE, --cluster-key FILE
+                                      for TLS with the cluster: its authority, our certificate, its key
+      --insecure-cluster              allow a scheduler without TLS on another machine than this
+
 Results
   -o, --output FILE                   write a recording, which `report` reads
       --hdr FILE, --hgrm FILE         write an interval log, or the percentiles, as HdrHistogram's tools read them

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test.api import Run
 from ws_load_test.cli.attend import attend, on_signals
+from ws_load_test.cli.cluster import describe, take_cluster
 from ws_load_test.cli.output import (
     EXPORTS,
     LEVELS,
@@ -21,6 +22,7 @@ from ws_load_test.cli.output import (
 )
 from ws_load_test.cli.watchers import watchers
 from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError, option_name
+from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.measure.digest import digest
 from ws_load_test.options import RIVALS, read_plan, read_plan_file
 from ws_load_test.plan import Plan
@@ -28,6 +30,7 @@ from ws_load_test.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ws_load_test.fleet.cluster import Cluster
     from ws_load_test.measure.recording import Interval
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
@@ -53,15 +56,18 @@ def flood(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     if path is not None:
         options = _with_plan_file(path, options)
     ours = _take_ours(options)
+    cluster = take_cluster(options)
+    if ours.get("dry_run") and cluster is not None:
+        raise UsageError("--cluster: a dry run opens its one connection from this machine; leave one of them out")
     if ours.get("dry_run") and (files := [name for name in ("output", *EXPORTS) if name in ours]):
         raise UsageError(
             f"{option_name(files[0])}: a dry run records nothing; leave it out, or take --json and a file of your own"
         )
     plan = read_plan(Plan, options)
     if ours.get("explain"):
-        _explain(plan)
+        _explain(plan, cluster)
         return ExitCode.PASSED
-    return _run(plan, ours)
+    return _run(plan, ours, cluster)
 
 
 def demo(options: dict[str, Any]) -> int:
@@ -103,8 +109,8 @@ def _exports_of(ours: Mapping[str, Any]) -> dict[str, str]:
     return {name: ours[name] for name in EXPORTS if name in ours}
 
 
-def _explain(plan: Plan) -> None:
-    lines = plan.describe()
+def _explain(plan: Plan, cluster: Cluster | None = None) -> None:
+    lines = describe(plan, cluster)
     width = max(len(label) for label, _ in lines)
     for label, words in [*lines, *(("perhaps", doubt) for doubt in plan.doubts)]:
         print(f"{label:<{width}}  {words}")
@@ -136,10 +142,10 @@ def _rehearse(plan: Plan, ours: Mapping[str, Any]) -> int:
     return int(facts["exit_code"])
 
 
-def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
+def _run(plan: Plan, ours: Mapping[str, Any], cluster: Cluster | None = None) -> int:
     quiet = bool(ours.get("quiet"))
     tell(ours.get("verbosity", "warn"))
-    for label, words in plan.describe():
+    for label, words in describe(plan, cluster):
         _log.info("%s: %s", label, words)
     for doubt in plan.doubts:
         _log.warning("%s", doubt)
@@ -154,7 +160,13 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
         for watcher in watching:
             watcher(interval)
 
-    run = Run(plan, output=ours.get("output"), on_interval=each, strict=bool(ours.get("strict")))
+    run = Run(
+        plan,
+        output=ours.get("output"),
+        on_interval=each,
+        strict=bool(ours.get("strict")),
+        make_fleet=LocalFleet if cluster is None else cluster.fleet,
+    )
     try:
         result = asyncio.run(attend(run))
     finally:

@@ -1,0 +1,64 @@
+"""Options that say where a run is carried out: on the hosts of a cluster, and not on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.errors import PlanError, Problem, option_name
+from ws_load_test.fleet.cluster import ON_WORKER_LOST, Cluster
+from ws_load_test.readers import at_least_one
+
+if TYPE_CHECKING:
+    from ws_load_test.plan import Plan
+
+_FILES = ("cluster_ca", "cluster_cert", "cluster_key")
+_OF_CLUSTERS = ("hosts", "on_worker_lost", "insecure_cluster", *_FILES)
+
+
+def take_cluster(options: dict[str, Any]) -> Cluster | None:
+    """Takes what is a cluster's out of the options; None where none is named.
+
+    Raises:
+        PlanError: with every problem that these options have.
+    """
+    found = {name: value for name in _OF_CLUSTERS if (value := options.pop(name, None)) is not None}
+    place = options.pop("cluster", None)
+    if place is None:
+        problems = [Problem(option_name(name), "needs a cluster; add --cluster ADDRESS") for name in found]
+        if problems:
+            raise PlanError(tuple(problems))
+        return None
+    # Of each host there, and of the whole plan where it is run here.
+    found["workers"] = options.pop("workers", None)
+    problems = [Problem("--cluster", f'"{place}" is not text')] if not isinstance(place, str) else []
+    values: dict[str, Any] = {}
+    for name in ("hosts", "workers"):
+        try:
+            values[name] = None if found.get(name) is None else at_least_one(found[name])
+        except (ValueError, TypeError) as error:
+            problems.append(Problem(option_name(name), str(error)))
+    lost = found.get("on_worker_lost", "continue")
+    if lost not in ON_WORKER_LOST:
+        problems.append(Problem("--on-worker-lost", f'"{lost}" is neither {" nor ".join(ON_WORKER_LOST)}'))
+    if not isinstance(found.get("insecure_cluster", False), bool):
+        problems.append(Problem("--insecure-cluster", f'"{found["insecure_cluster"]}" is not true or false'))
+    problems += [
+        Problem(option_name(name), f'"{found[name]}" is not text')
+        for name in _FILES
+        if name in found and not isinstance(found[name], str)
+    ]
+    if problems:
+        raise PlanError(tuple(problems))
+    files = {name.removeprefix("cluster_"): found.get(name) for name in _FILES}
+    cluster = Cluster(str(place), on_worker_lost=lost, insecure=bool(found.get("insecure_cluster")), **values, **files)
+    cluster.address()
+    return cluster
+
+
+def describe(plan: Plan, cluster: Cluster | None) -> list[tuple[str, str]]:
+    """The plan in words, and where it is carried out."""
+    lines = plan.describe()
+    if cluster is None:
+        return lines
+    theirs = cluster.describe()
+    return [line for line in lines if line[0] not in dict(theirs)] + theirs
