@@ -151,6 +151,7 @@ class Run:
             workers=plan.workers,
             hosts=fleet.hosts or msgspec.UNSET,
         )
+        self._gathering = Gathering(fleet.hosts)
         self._watch = Watch.of(plan, Recording(header, ()))
         with contextlib.ExitStack() as closing:
             if self._writer is not None:

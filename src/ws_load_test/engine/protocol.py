@@ -60,3 +60,5 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last report: all sessions have ended."""
     examples: dict[str, str] = {}
     """A sentence for each kind of fault, the first time that it happens."""
+    began_ns: int = 0
+    """Monotonic instant at which the load really began, told once; a schedule counts from when it should have."""

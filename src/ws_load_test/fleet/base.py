@@ -90,7 +90,8 @@ class Fleet(ABC):
             report = _decoder.decode(line)
             if ahead_ns:
                 from_ns, to_ns = report.from_ns - ahead_ns, report.to_ns - ahead_ns
-                report = msgspec.structs.replace(report, from_ns=from_ns, to_ns=to_ns)
+                began_ns = report.began_ns and report.began_ns - ahead_ns
+                report = msgspec.structs.replace(report, from_ns=from_ns, to_ns=to_ns, began_ns=began_ns)
             intervals = self.conductor.report(worker, report)
         except (msgspec.DecodeError, ValueError) as error:
             raise WorkerError(f"worker {worker} wrote something that is not a report: {error}") from None

@@ -10,6 +10,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ws_load_test.engine.protocol import PHASES, Phase, Report
 from ws_load_test.measure.recording import HostPart, Interval, LostWorker, WorkerLoad
 from ws_load_test.measure.tally import Tally
@@ -44,8 +46,9 @@ class _Part:
     """One machine's part of an interval while its reports come in."""
 
     tally: Tally = field(default_factory=Tally)
-    first_ns: int = 2**63
-    last_ns: int = 0
+    from_ns: int = 2**63
+    began_ns: list[int] = field(default_factory=list)
+    """When its workers began the load, if this is when they tell."""
 
 
 @dataclass(slots=True)
@@ -121,8 +124,9 @@ class Conductor:
         if self._hosts:
             part = gathering.parts[self._hosts[worker]]
             part.tally.merge(tally.part(TOLD_OF_HOSTS))
-            part.first_ns = min(part.first_ns, report.from_ns)
-            part.last_ns = max(part.last_ns, report.from_ns)
+            part.from_ns = min(part.from_ns, report.from_ns)
+            if report.began_ns:
+                part.began_ns.append(report.began_ns)
         self.opened += tally.opened
         unkind = tally.unkind.closed.total() if tally.unkind is not None else 0
         self._open[worker] += tally.opened - tally.closed.total() - unkind
@@ -168,8 +172,13 @@ class Conductor:
             )
 
     def _part(self, host: int, part: _Part) -> HostPart:
-        first_ns, last_ns = part.first_ns - self.started_ns, part.last_ns - self.started_ns
-        return HostPart(host, first_ns, last_ns, part.tally.to_record())
+        began_ns = [at_ns - self.started_ns for at_ns in part.began_ns]
+        return HostPart(
+            host=host,
+            from_ns=part.from_ns - self.started_ns,
+            record=part.tally.to_record(),
+            began_ns=(min(began_ns), max(began_ns)) if began_ns else msgspec.UNSET,
+        )
 
     def _measure(self, loads: list[WorkerLoad]) -> int:
         """What an interval adds to the run's measured time, which is that of the worker that has measured longest.

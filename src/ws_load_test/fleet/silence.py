@@ -30,7 +30,7 @@ class Silence(Generic[K]):
     def heard(self, key: K, now_ns: int) -> None:
         """Somebody was heard; nothing is made of one who is not expected."""
         if key in self._until_ns:
-            self._until_ns[key] = max(self._until_ns[key], now_ns + self._patience_ns[key])
+            self._until_ns[key] = now_ns + self._patience_ns[key]
 
     def forget(self, key: K) -> None:
         """Somebody need not be heard any more."""

@@ -67,12 +67,12 @@ class HostPart(msgspec.Struct, frozen=True):
 
     host: int
     """Its place among the header's hosts."""
-    first_ns: int
-    """When the first of its workers began the interval, from the start of the run."""
-    last_ns: int
-    """When the last of them did."""
+    from_ns: int
+    """Its start there, from the start of the run."""
     record: dict[str, Any] = msgspec.field(name="tally")
     """What tells machines apart, in the form of `Interval.record`: some of the tally's counts and times."""
+    began_ns: tuple[int, int] | msgspec.UnsetType = msgspec.UNSET
+    """Where the load began in it: when the first and the last of the machine's workers did, from the run's start."""
 
 
 class LostWorker(msgspec.Struct, frozen=True):

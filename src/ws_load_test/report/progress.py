@@ -32,7 +32,7 @@ class ProgressLine:
         self._plan = plan
         self._stream = sys.stderr if stream is None else stream
         self._drawn = 0
-        self._opened = self._attempted = self._ended = self._answered = self._faults = 0
+        self._opened = self._attempted = self._ended = self._answered = self._faults = self._lost = 0
         self._phase = ""
         self._phase_from_ns = 0
         self._live = _is_terminal(self._stream)
@@ -66,12 +66,15 @@ class ProgressLine:
         self._ended += tally.closed.total() + (tally.unkind.closed.total() if tally.unkind is not None else 0)
         self._answered += tally.answered
         self._faults += tally.faults.total() + tally.host_errors.total()
+        self._lost += len(interval.lost_workers or ())
         if interval.phase != self._phase:
             self._phase, self._phase_from_ns = interval.phase, interval.from_ns
         parts = [self._where(interval), f"{show_count(self._opened - self._ended)} open"]
         parts += _speed(interval, tally, awaited=self._plan.matching.rule != "none")
         if self._faults:
             parts.append(f"{show_count(self._faults)} {'fault' if self._faults == 1 else 'faults'}")
+        if self._lost:
+            parts.append(f"{show_count(self._lost)} {'worker' if self._lost == 1 else 'workers'} lost")
         return " · ".join(parts)
 
     def _where(self, interval: Interval) -> str:

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from ws_load_test.measure.digest import Digest, digest
+from ws_load_test.measure.digest import Digest, digest, lost_workers
 from ws_load_test.measure.evidence import Reason, ReasonKind, awaits_nothing
 from ws_load_test.measure.health import judge
+from ws_load_test.measure.hosts import host_of
 from ws_load_test.measure.lacks import FEW, PERCENTILES, few_beyond
 from ws_load_test.report.asked import asked_and_achieved
 from ws_load_test.report.checks import checks, stopped_by
 from ws_load_test.report.generator import generator
+from ws_load_test.report.hosts import host_rows
 from ws_load_test.report.letters import clean, writable
 from ws_load_test.report.lines import NOTHING, WIDTH, beside, count_of, hanging, pairs, sentence, spread_of, wrapped
 from ws_load_test.report.seconds import opened_over_time, over_time
 from ws_load_test.report.sessions import comings, endings, phases, unkind
 from ws_load_test.report.spread import drawing, figures
 from ws_load_test.report.words import fault_phrase
-from ws_load_test.units import show_bytes, show_count, show_duration
+from ws_load_test.units import show_bytes, show_count, show_duration, show_share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +79,7 @@ def report_lines(
         _response_times(summary, digested, encoding) if awaited else _send_lag(summary),
         over_time(digested, encoding, awaited=awaited),
         unkind(summary),
+        host_rows(summary),
         _wire(recordings, summary) + last,
     ]
     lines: list[Text] = []
@@ -146,9 +149,13 @@ def _doubts(summary: dict[str, Any], doubted: Sequence[Reason], *, awaited: bool
 def _lost_workers(recordings: Sequence[Recording]) -> list[Text]:
     lines: list[Text] = []
     for number, recording in enumerate(recordings, 1):
-        for lost in recording.trailer.lost_workers if recording.trailer else ():
+        hosts = recording.header.hosts or ()
+        for lost in lost_workers(recording):
             where = f"recording {number}, " if len(recordings) > 1 else ""
-            when = f"worker {lost.worker}, {show_duration(lost.at_ns)} after the start"
+            host = host_of(lost, hosts)
+            part = show_share(1 / recording.header.workers)
+            who = f"worker {lost.worker}" if host is None else f"worker {lost.worker} on {clean(host)} with {part}"
+            when = f"{who}, {show_duration(lost.at_ns)} after the start"
             lines += wrapped("lost worker", f"{where}{when}: {sentence(lost.reason)}", style="red")
     return lines
 

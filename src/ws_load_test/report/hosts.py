@@ -1,0 +1,76 @@
+"""The machines of a run on several: a row for each, and how well they kept together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from ws_load_test.measure.evidence import percent
+from ws_load_test.report.letters import clean
+from ws_load_test.report.lines import NOTHING, WIDTH
+from ws_load_test.units import show_count, show_duration, show_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HEADINGS = ("hosts", "workers", "rate", "core", "send lag", "50 %", "path", "clock")
+_GAP = 2
+
+
+def host_rows(summary: dict[str, Any]) -> list[Text]:
+    """Returns a table of the machines; nothing where there was one.
+
+    The columns: answers a second, or where there are none messages sent; the share of a core of the busiest worker;
+    the 99th percentile of the send lag; the median response time; the fastest TCP handshake with the target; how far
+    the clock was before that of the machine that led.
+    """
+    hosts: Sequence[dict[str, Any]] = summary["hosts"]
+    if not hosts:
+        return []
+    table = [_HEADINGS, *map(_cells, hosts)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(_HEADINGS))]
+    # Names give way: all the rest are figures.
+    widths[0] = max(10, min(widths[0], WIDTH - sum(width + _GAP for width in widths[1:])))
+    lines = [_line(table[0], widths, "bold")]
+    for row, host in zip(table[1:], hosts, strict=True):
+        lines.append(_line(row, widths, "red" if host["lost_workers"] or host["bound"] else ""))
+    return [*lines, *_together(summary)]
+
+
+def _cells(host: dict[str, Any]) -> tuple[str, ...]:
+    times, lag, path = host["response_time_ns"], host["send_lag_ns"], host["path_time_ns"]
+    left = host["workers"] - host["lost_workers"]
+    ahead = show_duration(abs(host["clock_ahead_ns"]))
+    return (
+        f"  {clean(host['name'])}",
+        f"{left} of {host['workers']}" if host["lost_workers"] else show_count(host["workers"]),
+        show_rate(host["throughput_per_s"] or host["sent_per_s"]),
+        NOTHING if host["cpu_share"] is None else percent(host["cpu_share"]),
+        NOTHING if lag is None else show_duration(lag["p99"]),
+        NOTHING if times is None else show_duration(times["p50"]),
+        NOTHING if path is None else show_duration(path),
+        f"{'-' if host['clock_ahead_ns'] < 0 else '+'}{ahead} ±{show_duration(host['clock_error_ns'])}",
+    )
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:
+    name, *figures = cells
+    if len(name) > widths[0]:
+        # Of a long name it is the end that tells it from others.
+        name = f"  …{name[len(name) - widths[0] + 3 :]}"
+    text = f"{name:{widths[0]}}" + "".join(
+        f"{figure:>{width + _GAP}}" for figure, width in zip(figures, widths[1:], strict=True)
+    )
+    return Text(text, style=style)
+
+
+def _together(summary: dict[str, Any]) -> list[Text]:
+    spread_ns = summary["generator"]["start_spread_ns"]
+    if spread_ns is None:
+        return []
+    error_ns = max(host["clock_error_ns"] for host in summary["hosts"])
+    words = (
+        f"  all workers began within {show_duration(spread_ns)}, as clocks that agree to ±{show_duration(error_ns)} say"
+    )
+    return [Text(words, style="dim")]
