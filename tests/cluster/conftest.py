@@ -5,6 +5,7 @@ import pytest
 from daskcluster import DaskCluster
 
 from ws_load_test.echo import EchoProcess
+from ws_load_test.testing import leaks
 
 PROGRAM = (sys.executable, "-m", "ws_load_test")
 
@@ -23,10 +24,18 @@ def four_hosts(tmp_path_factory):
     cluster.stop()
 
 
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request):
+    """As everywhere; but the hosts that a test before has killed are replaced first, for good."""
+    if "cluster" in request.fixturenames:
+        request.getfixturevalue("four_hosts").heal(4)
+    with leaks():
+        yield
+
+
 @pytest.fixture
 def cluster(four_hosts):
     """Four hosts that are well."""
-    four_hosts.heal(4)
     return four_hosts
 
 

@@ -26,6 +26,7 @@ from ws_load_test.fleet.shares import firsts, spread
 from ws_load_test.fleet.silence import Silence
 from ws_load_test.measure.recording import Host
 from ws_load_test.pace import Share
+from ws_load_test.units import show_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -285,7 +286,7 @@ class DaskFleet(Fleet):
         for worker in lost:
             self._silence.forget(("worker", worker))
         goes_on = self.cluster.on_worker_lost == "continue"
-        share = f"{len(lost) / self.plan.workers:.0%} of the load"
+        share = f"{show_share(len(lost) / self.plan.workers)} of the load"
         what = f"worker {lost[0]}" if len(lost) == 1 else f"workers {lost[0]} to {lost[-1]}"
         _log.warning(
             "%s on host %s, %s, lost: %s; the others %s",
