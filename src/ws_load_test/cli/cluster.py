@@ -15,8 +15,8 @@ _FILES = ("cluster_ca", "cluster_cert", "cluster_key")
 _OF_CLUSTERS = ("hosts", "on_worker_lost", "insecure_cluster", *_FILES)
 
 
-def take_cluster(options: dict[str, Any]) -> Cluster | None:
-    """Takes what is a cluster's out of the options; None where none is named.
+def take_cluster(options: dict[str, Any]) -> dict[str, Cluster]:
+    """Takes what is a cluster's out of the options, and returns it as ``cluster``; nothing where none is named.
 
     Raises:
         PlanError: with every problem that these options have.
@@ -27,7 +27,7 @@ def take_cluster(options: dict[str, Any]) -> Cluster | None:
         problems = [Problem(option_name(name), "needs a cluster; add --cluster ADDRESS") for name in found]
         if problems:
             raise PlanError(tuple(problems))
-        return None
+        return {}
     # Of each host there, and of the whole plan where it is run here.
     found["workers"] = options.pop("workers", None)
     problems = [Problem("--cluster", f'"{place}" is not text')] if not isinstance(place, str) else []
@@ -52,7 +52,7 @@ def take_cluster(options: dict[str, Any]) -> Cluster | None:
     files = {name.removeprefix("cluster_"): found.get(name) for name in _FILES}
     cluster = Cluster(str(place), on_worker_lost=lost, insecure=bool(found.get("insecure_cluster")), **values, **files)
     cluster.address()
-    return cluster
+    return {"cluster": cluster}
 
 
 def describe(plan: Plan, cluster: Cluster | None) -> list[tuple[str, str]]:

@@ -30,7 +30,6 @@ from ws_load_test.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ws_load_test.fleet.cluster import Cluster
     from ws_load_test.measure.recording import Interval
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
@@ -56,8 +55,8 @@ def flood(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     if path is not None:
         options = _with_plan_file(path, options)
     ours = _take_ours(options)
-    cluster = take_cluster(options)
-    if ours.get("dry_run") and cluster is not None:
+    ours |= take_cluster(options)
+    if ours.get("dry_run") and "cluster" in ours:
         raise UsageError("--cluster: a dry run opens its one connection from this machine; leave one of them out")
     if ours.get("dry_run") and (files := [name for name in ("output", *EXPORTS) if name in ours]):
         raise UsageError(
@@ -65,9 +64,9 @@ def flood(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
         )
     plan = read_plan(Plan, options)
     if ours.get("explain"):
-        _explain(plan, cluster)
+        _explain(plan, ours)
         return ExitCode.PASSED
-    return _run(plan, ours, cluster)
+    return _run(plan, ours)
 
 
 def demo(options: dict[str, Any]) -> int:
@@ -109,8 +108,8 @@ def _exports_of(ours: Mapping[str, Any]) -> dict[str, str]:
     return {name: ours[name] for name in EXPORTS if name in ours}
 
 
-def _explain(plan: Plan, cluster: Cluster | None = None) -> None:
-    lines = describe(plan, cluster)
+def _explain(plan: Plan, ours: Mapping[str, Any]) -> None:
+    lines = describe(plan, ours.get("cluster"))
     width = max(len(label) for label, _ in lines)
     for label, words in [*lines, *(("perhaps", doubt) for doubt in plan.doubts)]:
         print(f"{label:<{width}}  {words}")
@@ -142,10 +141,10 @@ def _rehearse(plan: Plan, ours: Mapping[str, Any]) -> int:
     return int(facts["exit_code"])
 
 
-def _run(plan: Plan, ours: Mapping[str, Any], cluster: Cluster | None = None) -> int:
+def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
     quiet = bool(ours.get("quiet"))
     tell(ours.get("verbosity", "warn"))
-    for label, words in describe(plan, cluster):
+    for label, words in describe(plan, ours.get("cluster")):
         _log.info("%s: %s", label, words)
     for doubt in plan.doubts:
         _log.warning("%s", doubt)
@@ -165,7 +164,7 @@ def _run(plan: Plan, ours: Mapping[str, Any], cluster: Cluster | None = None) ->
         output=ours.get("output"),
         on_interval=each,
         strict=bool(ours.get("strict")),
-        make_fleet=LocalFleet if cluster is None else cluster.fleet,
+        make_fleet=ours["cluster"].fleet if "cluster" in ours else LocalFleet,
     )
     try:
         result = asyncio.run(attend(run))
