@@ -31,7 +31,7 @@ def host_rows(summary: dict[str, Any]) -> list[Text]:
     table = [_HEADINGS, *map(_cells, hosts)]
     widths = [max(len(row[column]) for row in table) for column in range(len(_HEADINGS))]
     # Names give way: all the rest are figures.
-    widths[0] = max(10, min(widths[0], WIDTH - sum(width + _GAP for width in widths[1:])))
+    widths[0] = max(7, min(widths[0], WIDTH - sum(width + _GAP for width in widths[1:])))
     lines = [_line(table[0], widths, "bold")]
     for row, host in zip(table[1:], hosts, strict=True):
         lines.append(_line(row, widths, "red" if host["lost_workers"] or host["bound"] else ""))
@@ -41,7 +41,6 @@ def host_rows(summary: dict[str, Any]) -> list[Text]:
 def _cells(host: dict[str, Any]) -> tuple[str, ...]:
     times, lag, path = host["response_time_ns"], host["send_lag_ns"], host["path_time_ns"]
     left = host["workers"] - host["lost_workers"]
-    ahead = show_duration(abs(host["clock_ahead_ns"]))
     return (
         f"  {clean(host['name'])}",
         f"{left} of {host['workers']}" if host["lost_workers"] else show_count(host["workers"]),
@@ -50,8 +49,16 @@ def _cells(host: dict[str, Any]) -> tuple[str, ...]:
         NOTHING if lag is None else show_duration(lag["p99"]),
         NOTHING if times is None else show_duration(times["p50"]),
         NOTHING if path is None else show_duration(path),
-        f"{'-' if host['clock_ahead_ns'] < 0 else '+'}{ahead} ±{show_duration(host['clock_error_ns'])}",
+        f"{_ahead(host['clock_ahead_ns'])} ±{show_duration(host['clock_error_ns'])}",
     )
+
+
+def _ahead(ns: int) -> str:
+    """How far a clock is before another one: monotonic clocks begin when a machine does, which may be long ago."""
+    sign, minutes = "-" if ns < 0 else "+", abs(ns) / 60e9
+    if minutes < 2:
+        return f"{sign}{show_duration(abs(ns))}"
+    return f"{sign}{minutes:.0f} min" if minutes < 120 else f"{sign}{minutes / 60:.0f} h"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:
