@@ -182,6 +182,23 @@ def echo(
 
 
 @app.command
+def cluster(
+    action: Literal["up"],
+    *,
+    ssh: Annotated[list[str], Parameter(consume_multiple=False, negative=())],
+    remote_python: Text = None,
+    ssh_config: Text = None,
+    port: int = 8786,
+    idle_timeout: str = "1 h",
+) -> int:
+    """Starts a cluster by SSH."""
+    from ws_load_test.cli.cluster import cluster_up
+
+    assert action == "up"
+    return cluster_up(ssh, python=remote_python, config=ssh_config, port=port, idle=idle_timeout)
+
+
+@app.command
 def report(
     *recordings: str,
     json: bool = False,

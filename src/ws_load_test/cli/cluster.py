@@ -1,14 +1,18 @@
-"""Options that say where a run is carried out: on the hosts of a cluster, and not on this machine."""
+"""Clusters on the command line: the options that have a run carried out there, and `cluster up`, which starts one."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.errors import PlanError, Problem, option_name
+from ws_load_test.cli.attend import on_signals
+from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError, option_name
 from ws_load_test.fleet.cluster import ON_WORKER_LOST, Cluster
 from ws_load_test.readers import at_least_one
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ws_load_test.plan import Plan
 
 _FILES = ("cluster_ca", "cluster_cert", "cluster_key")
@@ -62,3 +66,36 @@ def describe(plan: Plan, cluster: Cluster | None) -> list[tuple[str, str]]:
         return lines
     theirs = cluster.describe()
     return [line for line in lines if line[0] not in dict(theirs)] + theirs
+
+
+def cluster_up(
+    ssh: Sequence[str], python: str | None = None, config: str | None = None, port: int = 8786, idle: str = "1 h"
+) -> int:
+    """``ws-load-test cluster up``: until Ctrl-C."""
+    try:
+        from ws_load_test.fleet.ssh import SshHosts, Up, hold, read_names
+    except ImportError as error:
+        raise UsageError(
+            f"cluster: {error.name} is not installed; install it with `pip install 'ws-load-test[cluster]'`"
+        ) from None
+    hosts = SshHosts(read_names(ssh), python=python, config=config, port=port, idle_timeout=idle)
+
+    def ready(up: Up) -> None:
+        print(f"the cluster is up; Ctrl-C ends it, and so does {hosts.idle_timeout} without a run. Run on it with")
+        print(f"  ws-load-test URL {up.options}", flush=True)
+
+    async def main() -> None:
+        over = asyncio.Event()
+        holding = asyncio.create_task(hold(hosts, ready, over))
+
+        def end() -> None:
+            # The second time, or while it is still starting, as well.
+            if over.is_set():
+                holding.cancel()
+            over.set()
+
+        on_signals(end)
+        await holding
+
+    asyncio.run(main())
+    return ExitCode.PASSED

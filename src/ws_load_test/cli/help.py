@@ -6,6 +6,7 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test URL [options]          flood URL with messages and report the response times
   ws-load-test demo [options]         the same against the built-in echo server
   ws-load-test echo [options]         run that server by itself
+  ws-load-test cluster up             start a cluster of other machines, for --cluster
   ws-load-test report RECORDING...    the report of a recording, or of several as one
   ws-load-test COMMAND --help         more about one of them
 
@@ -192,6 +193,24 @@ Examples
   ws-load-test "ws://127.0.0.1:3001/?delay=20ms" -c 10 -d 5s
 """
 
+CLUSTER = """\
+ws-load-test cluster: start a cluster on other machines, for --cluster of a run
+
+  ws-load-test cluster up --ssh HOST,HOST... [options]
+
+      --ssh HOST,HOST...       machines to start it on; the first has the scheduler as well
+      --remote-python PATH     the Python there that has ws-load-test[cluster] (the path of the one that runs this)
+      --ssh-config FILE        where users, ports and keys of SSH are read, instead of ~/.ssh/config
+      --port PORT              the scheduler's port (8786)
+      --idle-timeout TIME      end it after so long without a run, should nobody else (1 h)
+
+Certificates are made on the spot, and only who has them can use the cluster. It is up until Ctrl-C, and prints
+the options that lead a run to it. docs/distributed.md tells of Kubernetes and of clouds.
+
+Examples
+  ws-load-test cluster up --ssh generator1,generator2
+"""
+
 REPORT = """\
 ws-load-test report: the report of one recording, or of several merged
 
@@ -216,4 +235,4 @@ Examples
   ws-load-test report run.jsonl --fail-if "p99 > 50ms" --fail-if "errors > 0.1%"
 """
 
-PAGES = {"": MAIN, "demo": DEMO, "echo": ECHO, "report": REPORT}
+PAGES = {"": MAIN, "demo": DEMO, "echo": ECHO, "cluster": CLUSTER, "report": REPORT}
