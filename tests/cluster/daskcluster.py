@@ -8,6 +8,20 @@ import sys
 import time
 from pathlib import Path
 
+AHEAD_S = 86_400
+
+
+def _shift():
+    """What starts a program with another monotonic clock: a time namespace of Linux."""
+    words = ("unshare", "--time", "--monotonic", str(AHEAD_S))
+    try:
+        tried = subprocess.run([*words, "true"], capture_output=True, check=False)
+    except FileNotFoundError:
+        return None
+    return None if tried.returncode else words
+
+
+SHIFT = _shift()
 QUIET = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error"}
 
 
@@ -48,17 +62,21 @@ class DaskCluster:
         self.scheduler = self._start("dask_scheduler", *arguments, *options)
         until(self.file.exists, what="a scheduler")
         self.address = until(self._address, what="a scheduler file")
-        self.heal(hosts)
+        self.heal(max(0, hosts - 1))
+        # One whose clock is that of a machine which has been up for a day longer, where the system allows it.
+        self.shifted = hosts > 0 and SHIFT is not None
+        if hosts:
+            self.heal(hosts, *(SHIFT or ()))
 
-    def heal(self, hosts):
-        """As many workers as that, and all of them alive."""
+    def heal(self, hosts, *prefix):
+        """As many workers as that, and all of them alive; a prefix is what starts the new ones."""
         for host in [host for host in self.hosts if host.poll() is not None]:
             self.hosts.remove(host)
             host.wait()
         wanted = hosts - len(self.hosts)
         arguments = (self.address, *self._host, "--nthreads", "1", "--no-nanny", "--no-dashboard")
         where = ("--local-directory", self.directory, "--memory-limit", "0")
-        started = [self._start("dask_worker", *arguments, *where) for _ in range(wanted)]
+        started = [self._start("dask_worker", *arguments, *where, prefix=prefix) for _ in range(wanted)]
         self.hosts += started
 
     def parties(self):
@@ -79,8 +97,8 @@ class DaskCluster:
         except ValueError:
             return None
 
-    def _start(self, module, *arguments):
-        words = [sys.executable, "-m", f"distributed.cli.{module}", *map(str, arguments), *map(str, self.tls)]
+    def _start(self, module, *arguments, prefix=()):
+        words = [*prefix, sys.executable, "-m", f"distributed.cli.{module}", *map(str, arguments), *map(str, self.tls)]
         log = (self.directory / "log.txt").open("ab")
         with log:
             # Where no file of the driver's is.

@@ -8,7 +8,7 @@ import time
 
 import msgspec
 import pytest
-from daskcluster import DaskCluster, children_of, is_running, until
+from daskcluster import AHEAD_S, DaskCluster, children_of, is_running, until
 
 from ws_load_test.engine.protocol import Report
 from ws_load_test.errors import ExitCode
@@ -19,7 +19,7 @@ from ws_load_test.measure.tally import Tally
 distributed = pytest.importorskip("distributed")
 
 
-def finish(process, timeout_s=20):
+def finish(process, timeout_s=45):
     out, err = process.communicate(timeout=timeout_s)
     return process.returncode, out, err
 
@@ -68,8 +68,13 @@ def test_exactly_as_many_messages_as_asked_and_every_report_in_the_recording(clu
     hosts = recording.header.hosts
     assert [(host.first_worker, host.workers) for host in hosts] == [(0, 1), (1, 1), (2, 1), (3, 1)]
     assert len({host.name for host in hosts}) == 4
-    # One machine, so the clocks are the same one, and the error of comparing them is known.
-    assert all(abs(host.clock_ahead_ns) <= host.clock_error_ns < 10**9 for host in hosts)
+    # One machine, so the clocks are the same one, but for one that is a day ahead; by how much that is wrong is known.
+    truth_ns = sorted([0, 0, 0, AHEAD_S * 10**9 if cluster.shifted else 0])
+    for host, ahead_ns in zip(sorted(hosts, key=lambda host: host.clock_ahead_ns), truth_ns, strict=True):
+        assert abs(host.clock_ahead_ns - ahead_ns) <= host.clock_error_ns < 10**9
+    # All the same they began together, and their seconds are the same ones.
+    assert 0 <= summary["generator"]["start_spread_ns"] < 10**9
+    assert all(0 <= interval.to_ns - interval.from_ns < 5 * 10**9 for interval in recording.intervals)
     until(lambda: not load_processes(cluster), what="the end of the load's processes")
 
 
@@ -93,7 +98,7 @@ def test_a_process_killed_a_host_killed_and_a_host_stopped_are_each_told_and_the
     at_s = time.monotonic()
     # Their dead host cannot hold them, and their stopped one cannot end them.
     until(lambda: not is_running(parties[1][0]), 3, what="the end of the dead host's process")
-    until(lambda: not is_running(parties[2][0]), 7, what="the end of the stopped host's process")
+    until(lambda: not is_running(parties[2][0]), 10, what="the end of the stopped host's process")
     stopped_s = time.monotonic() - at_s
     assert is_running(parties[3][0])
     try:
@@ -101,7 +106,7 @@ def test_a_process_killed_a_host_killed_and_a_host_stopped_are_each_told_and_the
     finally:
         stopped.send_signal(signal.SIGCONT)
     assert code == ExitCode.WORKER_LOST
-    assert 3 < stopped_s < 7, "its lease ended it"
+    assert stopped_s > 3, "its lease ended it"
     summary, recording = json.loads(out), read_recording(path)
     lost = {one["host"]: one for one in summary["generator"]["lost"]}
     reasons = {one["reason"] for one in lost.values()}
