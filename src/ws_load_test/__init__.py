@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ws_load_test.api import Result, run
     from ws_load_test.errors import LoadTestError, PlanError
+    from ws_load_test.fleet.cluster import Cluster
     from ws_load_test.plan import Plan
 
 __version__ = "0.1.0"
-__all__ = ["LoadTestError", "Plan", "PlanError", "Result", "__version__", "run"]
+__all__ = ["Cluster", "LoadTestError", "Plan", "PlanError", "Result", "__version__", "run"]
 
 _HOMES = {
+    "Cluster": "ws_load_test.fleet.cluster",
     "LoadTestError": "ws_load_test.errors",
     "Plan": "ws_load_test.plan",
     "PlanError": "ws_load_test.errors",
