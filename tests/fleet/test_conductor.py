@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ws_load_test.engine.protocol import Lap, Report
@@ -69,6 +69,7 @@ def play(logs, order):
     return conductor, intervals
 
 
+@settings(deadline=None)
 @given(lives())
 def test_any_interleaving_gives_the_same(life):
     logs, order = life
