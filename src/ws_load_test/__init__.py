@@ -16,13 +16,25 @@ if TYPE_CHECKING:
     from ws_load_test.api import Result, run
     from ws_load_test.capacity.find import Capacity, find_capacity
     from ws_load_test.errors import LoadTestError, PlanError
+    from ws_load_test.fleet.cluster import Cluster
     from ws_load_test.plan import Plan
 
 __version__ = "0.1.0"
-__all__ = ["Capacity", "LoadTestError", "Plan", "PlanError", "Result", "__version__", "find_capacity", "run"]
+__all__ = [
+    "Capacity",
+    "Cluster",
+    "LoadTestError",
+    "Plan",
+    "PlanError",
+    "Result",
+    "__version__",
+    "find_capacity",
+    "run",
+]
 
 _HOMES = {
     "Capacity": "ws_load_test.capacity.find",
+    "Cluster": "ws_load_test.fleet.cluster",
     "LoadTestError": "ws_load_test.errors",
     "Plan": "ws_load_test.plan",
     "PlanError": "ws_load_test.errors",

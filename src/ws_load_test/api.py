@@ -19,7 +19,7 @@ import msgspec
 
 from ws_load_test import __version__
 from ws_load_test.errors import ExitCode, OutputError
-from ws_load_test.fleet.host import facts, prepare
+from ws_load_test.fleet.host import facts
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.measure.digest import Digest, Gathering, digest
 from ws_load_test.measure.recording import (
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
+    from ws_load_test.fleet.base import Fleet, MakeFleet
+    from ws_load_test.fleet.cluster import Cluster
     from ws_load_test.plan import Plan
 
 
@@ -63,6 +65,7 @@ def run(
     on_interval: Callable[[Interval], None] | None = None,
     interval_s: float = 1.0,
     strict: bool = False,
+    cluster: Cluster | None = None,
 ) -> Result:
     """Runs a plan to its end, in a script or in a notebook's cell.
 
@@ -72,13 +75,21 @@ def run(
         on_interval: Called with each interval of the run as it ends, in the thread that runs the fleet.
         interval_s: How long an interval is.
         strict: Whether a run in which the generator was the bottleneck has failed, with exit code 5.
+        cluster: Other machines that do it, in the place of this one.
 
     Raises:
-        HostError: This machine cannot carry the plan.
-        UsageError: The plan's certificates cannot be used.
+        HostError: This machine, or one of the cluster, cannot carry the plan.
+        UsageError: The plan's certificates cannot be used, or the cluster cannot.
         OutputError: `output` cannot be opened for writing.
     """
-    running = Run(plan, output=output, on_interval=on_interval, interval_s=interval_s, strict=strict)
+    running = Run(
+        plan,
+        output=output,
+        on_interval=on_interval,
+        interval_s=interval_s,
+        strict=strict,
+        make_fleet=LocalFleet if cluster is None else cluster.fleet,
+    )
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -105,14 +116,15 @@ class Run:
         interval_s: float = 1.0,
         strict: bool = False,
         of_series: Round | None = None,
+        make_fleet: MakeFleet = LocalFleet,
     ) -> None:
-        """Checks the machine and opens the recording; see `run` for what is raised."""
-        prepare(plan)
+        """Takes what makes the fleet that carries the plan out; see `run` for the rest."""
         self.plan = plan
-        self.fleet: LocalFleet | None = None
+        self.fleet: Fleet | None = None
         """What runs the plan, once it runs."""
         self.digest: Digest | None = None
         """What its intervals come to, once it has ended."""
+        self._make_fleet = make_fleet
         self._strict = strict
         self._round = of_series
         self._interval_ns = round(interval_s * 1e9)
@@ -123,29 +135,43 @@ class Run:
         self._aborted: tuple[Aborted, ...] = ()
         self._output_error: OutputError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._writer = None if output is None else RecordingWriter(output)
+        self._output = output
+        self._writer: RecordingWriter | None = None
 
     async def execute(self) -> Result:
-        """Runs the plan; cancelling it stops the workers at once."""
+        """Runs the plan; cancelling it stops the workers at once. See `run` for what is raised."""
         self._loop = asyncio.get_running_loop()
-        public = self.plan.public()
+        async with contextlib.AsyncExitStack() as leaving:
+            fleet = self._make_fleet(self.plan, self._take, self._interval_ns)
+            leaving.push_async_callback(fleet.disband)
+            await fleet.muster()
+            # Not before it is known that there will be something to write over an older file.
+            self._writer = None if self._output is None else RecordingWriter(self._output)
+            return await self._record(fleet)
+
+    async def _record(self, fleet: Fleet) -> Result:
+        """Runs a mustered fleet, and keeps what it reports."""
+        plan = self.plan = fleet.plan
+        public = plan.public()
         header = Header(
             tool=f"ws-load-test {__version__}",
             started_at=_now(),
             plan=msgspec.to_builtins(public),
             target=public.target.url,
             host=facts(),
-            workers=self.plan.workers,
             round=self._round or msgspec.UNSET,
+            workers=plan.workers,
+            hosts=fleet.hosts or msgspec.UNSET,
         )
-        self._watch = Watch.of(self.plan, Recording(header, ()))
+        self._gathering = Gathering(fleet.hosts)
+        self._watch = Watch.of(plan, Recording(header, ()))
         with contextlib.ExitStack() as closing:
             if self._writer is not None:
                 closing.callback(self._keep_writing, self._writer.close)
                 self._keep_writing(self._writer.write_header, header)
-            self.fleet = LocalFleet(self.plan, self._take, self._interval_ns)
-            await self.fleet.run()
-            return self._finish(header, self.fleet)
+            self.fleet = fleet
+            await fleet.run()
+            return self._finish(header, fleet)
 
     @property
     def lost(self) -> tuple[LostWorker, ...]:
@@ -167,7 +193,7 @@ class Run:
         fleet.interrupted = False
         return True
 
-    def _finish(self, header: Header, fleet: LocalFleet) -> Result:
+    def _finish(self, header: Header, fleet: Fleet) -> Result:
         intervals, lost = tuple(self._intervals), tuple(fleet.conductor.lost)
 
         def trailer(summary: dict[str, Any]) -> Trailer:

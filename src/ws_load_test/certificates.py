@@ -60,14 +60,17 @@ class Authority:
         certificate = _sign(_as_authority(builder), self._key)
         self.certificate_pem = _pem(certificate)
 
-    def issue(self, *hosts: str, expired: bool = False) -> Certificate:
-        """Sign a certificate for `hosts` (names and addresses), expired yesterday if asked."""
+    def issue(self, *hosts: str, expired: bool = False, mutual: bool = False) -> Certificate:
+        """Sign a certificate for `hosts` (names and addresses), expired yesterday if asked.
+
+        One that is `mutual` serves a client as well as a server.
+        """
         from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
 
         key = ec.generate_private_key(ec.SECP256R1())
         starts, ends = _validity(days_ago=30 if expired else 0)
         builder = _builder(_name(hosts[0]), self._name, key, starts, ends)
-        certificate = _sign(_for_hosts(builder, hosts), self._key)
+        certificate = _sign(_for_hosts(builder, hosts, mutual=mutual), self._key)
         return Certificate(_pem(certificate), _key_pem(key))
 
 
@@ -129,7 +132,9 @@ def _as_authority(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
     )
 
 
-def _for_hosts(builder: x509.CertificateBuilder, hosts: tuple[str, ...]) -> x509.CertificateBuilder:
+def _for_hosts(
+    builder: x509.CertificateBuilder, hosts: tuple[str, ...], *, mutual: bool = False
+) -> x509.CertificateBuilder:
     from cryptography import x509  # noqa: PLC0415
     from cryptography.x509.oid import ExtendedKeyUsageOID  # noqa: PLC0415
 
@@ -140,7 +145,10 @@ def _for_hosts(builder: x509.CertificateBuilder, hosts: tuple[str, ...]) -> x509
         except ValueError:
             names.append(x509.DNSName(host))
     return builder.add_extension(x509.SubjectAlternativeName(names), critical=False).add_extension(
-        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
+        x509.ExtendedKeyUsage(
+            [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if mutual else [])]
+        ),
+        critical=False,
     )
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ws_load_test.engine.protocol import Lap, Report
@@ -71,6 +71,7 @@ def play(logs, order):
     return conductor, intervals
 
 
+@settings(deadline=None)
 @given(lives())
 def test_any_interleaving_gives_the_same(life):
     logs, order = life
@@ -182,3 +183,24 @@ def test_refuses_what_is_no_tally():
     damaged = Report(phase="opening", index=0, from_ns=0, to_ns=1, lap=Lap(cpu_ns=1), tally={"nonsense": 1})
     with pytest.raises(ValueError, match="nonsense"):
         Conductor(1, 0).report(0, damaged)
+
+
+def test_keeps_what_each_host_had_of_an_interval():
+    conductor = Conductor(3, START_NS, hosts=(0, 0, 2))
+    for worker, sent in enumerate((1, 2)):
+        conductor.report(worker, report(tally=Tally(sent=sent, answered=1), began_ns=START_NS + 5 + worker))
+    [interval] = conductor.report(2, report(from_ns=START_NS + 9, tally=Tally(sent=4, due=4), began_ns=START_NS + 30))
+    assert interval.tally.sent == 7
+    first, second = interval.hosts
+    assert (first.host, first.from_ns, first.began_ns, first.record) == (0, 0, (5, 6), {"sent": 3, "answered": 2})
+    # Not all of a tally: what tells hosts apart.
+    assert (second.host, second.from_ns, second.began_ns, second.record) == (2, 9, (30, 30), {"sent": 4})
+
+
+def test_the_next_interval_tells_of_those_who_were_lost():
+    conductor = Conductor(2, START_NS)
+    conductor.lose(1, "gone", START_NS + 3)
+    [interval] = conductor.report(0, report("opening"))
+    assert list(interval.lost_workers) == conductor.lost
+    [interval] = conductor.report(0, report("opening", 1))
+    assert interval.lost_workers is msgspec.UNSET

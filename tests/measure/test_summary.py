@@ -154,7 +154,16 @@ class TestOneRecording:
                 "the percentiles lack 1 unanswered message: read the highest ones as lower bounds",
                 "all percentiles rest on fewer than 10 of 3 answers, so chance decides: run longer",
             ],
-            "generator": {"workers": 2, "cpu_share": 0.5, "send_lag_ns": None, "bound": False, "reasons": []},
+            "generator": {
+                "workers": 2,
+                "cpu_share": 0.5,
+                "send_lag_ns": None,
+                "bound": False,
+                "reasons": [],
+                "lost": [],
+                "start_spread_ns": None,
+            },
+            "hosts": [],
             "verdict": {"passed": True, "checks": []},
         }
         # As text, so that the order of the keys is compared too.

@@ -14,6 +14,7 @@ from exports_made import NASTY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages_made import EVIL, KINDS
+from test_host_rows import host
 
 from ws_load_test.cli import main
 from ws_load_test.errors import ExitCode, OutputError
@@ -114,6 +115,16 @@ def test_every_kind_of_run_is_a_page_without_an_empty_chart(name):
     # A person reads how it ended, and that every message is in one count.
     assert page.text.count("due ") >= 1
     assert re.search(r"due ([\d,]+) = sent ([\d,]+) \+ dropped", page.text)
+
+
+def test_the_machines_of_a_run_on_several_have_a_row_each():
+    made = KINDS["usual"]()
+    made.summary["hosts"] = [host("alpha"), host(EVIL, lost_workers=1)]
+    made.summary["generator"]["start_spread_ns"] = 300_000
+    page = Page("".join(lines(made)))
+    assert "all workers began within 300 µs" in page.text
+    assert "3 of 4" in page.text
+    assert clean(EVIL) in page.text
 
 
 @settings(deadline=None)

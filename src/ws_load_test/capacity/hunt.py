@@ -175,15 +175,14 @@ class Hunt:
             if not ended_early and foregone.take(interval):
                 ended_early = run.finish()
 
+        run = self._running = Run(plan, output=recording, interval_s=interval_s, on_interval=watch)
         try:
-            run = Run(plan, output=recording, interval_s=interval_s, on_interval=watch)
+            result = await attend(run)
         except HostError as error:
             # That the first step cannot be done is the user's to mend; later on it is the end of this machine.
             if not self.steps:
                 raise
             return refused_by_host(number, move, str(error))
-        self._running = run
-        result = await attend(run)
         if result.output_error is not None:
             self.output_errors.append(result.output_error)
         assert run.digest is not None

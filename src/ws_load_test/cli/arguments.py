@@ -115,6 +115,14 @@ class Options(Exports):
     connect_timeout: Text = None
     workers: Annotated[Text, Parameter(name=["--workers", "-w"])] = None
 
+    cluster: Text = None
+    hosts: Text = None
+    on_worker_lost: Text = None
+    insecure_cluster: Flag = None
+    cluster_ca: Text = None
+    cluster_cert: Text = None
+    cluster_key: Text = None
+
     output: Annotated[Text, Parameter(name=["--output", "-o"])] = None
     json: Flag = None
     quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"])] = None
@@ -206,6 +214,23 @@ def echo(
 
     run_echo(host, port, tls, processes=processes, ready=lambda line: print(line, flush=True), write_ca=write_ca)
     return ExitCode.PASSED
+
+
+@app.command
+def cluster(
+    action: Literal["up"],
+    *,
+    ssh: Annotated[list[str], Parameter(consume_multiple=False, negative=())],
+    remote_python: Text = None,
+    ssh_config: Text = None,
+    port: int = 8786,
+    idle_timeout: str = "1 h",
+) -> int:
+    """Starts a cluster by SSH."""
+    from ws_load_test.cli.cluster import cluster_up
+
+    assert action == "up"
+    return cluster_up(ssh, python=remote_python, config=ssh_config, port=port, idle=idle_timeout)
 
 
 @app.command

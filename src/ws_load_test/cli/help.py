@@ -7,6 +7,7 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test capacity URL [options] find the highest rate, or number of connections, that meets objectives
   ws-load-test demo [options]         the same against the built-in echo server
   ws-load-test echo [options]         run that server by itself
+  ws-load-test cluster up             start a cluster of other machines, for --cluster
   ws-load-test report RECORDING...    the report of a recording, or of several as one
   ws-load-test compare BASE NEW...    what is better or worse in other recordings, as far as the data say
   ws-load-test ab URL_A URL_B         measure two targets in turn, and compare them
@@ -106,6 +107,14 @@ Limits
       --connect-timeout TIME          how long opening a connection may take (10s)
   -w, --workers N                     worker processes (one for each core)
 
+Other machines
+      --cluster ADDRESS               have the hosts of a Dask cluster do it: tls://scheduler:8786, or a scheduler file
+      --hosts N                       wait for N hosts, and take no more (those that there are); -w is for each host
+      --on-worker-lost ACTION         what the others do: continue, or stop (continue)
+      --cluster-ca FILE, --cluster-cert FILE, --cluster-key FILE
+                                      for TLS with the cluster: its authority, our certificate, its key
+      --insecure-cluster              allow a scheduler without TLS on another machine than this
+
 Results
   -o, --output FILE                   write a recording, which `report` reads
       --hdr FILE, --hgrm FILE         write an interval log, or the percentiles, as HdrHistogram's tools read them
@@ -197,6 +206,24 @@ Examples
   ws-load-test echo --port 3001
   ws-load-test echo --processes 3
   ws-load-test "ws://127.0.0.1:3001/?delay=20ms" -c 10 -d 5s
+"""
+
+CLUSTER = """\
+ws-load-test cluster: start a cluster on other machines, for --cluster of a run
+
+  ws-load-test cluster up --ssh HOST,HOST... [options]
+
+      --ssh HOST,HOST...       machines to start it on; the first has the scheduler as well
+      --remote-python PATH     the Python there that has ws-load-test[cluster] (the path of the one that runs this)
+      --ssh-config FILE        where users, ports and keys of SSH are read, instead of ~/.ssh/config
+      --port PORT              the scheduler's port (8786)
+      --idle-timeout TIME      end it after so long without a run, should nobody else (1 h)
+
+Certificates are made on the spot, and only who has them can use the cluster. It is up until Ctrl-C, and prints
+the options that lead a run to it. docs/distributed.md tells of Kubernetes and of clouds.
+
+Examples
+  ws-load-test cluster up --ssh generator1,generator2
 """
 
 REPORT = """\
@@ -329,6 +356,7 @@ PAGES = {
     "": MAIN,
     "demo": DEMO,
     "echo": ECHO,
+    "cluster": CLUSTER,
     "report": REPORT,
     "compare": COMPARE,
     "ab": AB,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test.api import Run
 from ws_load_test.cli.attend import attend, on_signals
+from ws_load_test.cli.cluster import describe, take_cluster
 from ws_load_test.cli.output import (
     EXPORTS,
     LEVELS,
@@ -22,6 +23,7 @@ from ws_load_test.cli.output import (
 )
 from ws_load_test.cli.watchers import linger, watchers
 from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError, option_name
+from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.measure.digest import digest
 from ws_load_test.options import RIVALS, read_plan, read_plan_file
 from ws_load_test.plan import Plan
@@ -59,13 +61,16 @@ def flood(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     if path is not None:
         options = with_plan_file(path, options)
     ours = _take_ours(options)
+    ours |= take_cluster(options)
+    if ours.get("dry_run") and "cluster" in ours:
+        raise UsageError("--cluster: a dry run opens its one connection from this machine; leave one of them out")
     if ours.get("dry_run") and (files := [name for name in ("output", *EXPORTS, *METRICS) if name in ours]):
         raise UsageError(
             f"{option_name(files[0])}: a dry run records nothing; leave it out, or take --json and a file of your own"
         )
     plan = read_plan(Plan, options)
     if ours.get("explain"):
-        _explain(plan)
+        _explain(plan, ours)
         return ExitCode.PASSED
     return _run(plan, ours)
 
@@ -111,8 +116,8 @@ def _exports_of(ours: Mapping[str, Any]) -> dict[str, str]:
     return {name: ours[name] for name in EXPORTS if name in ours}
 
 
-def _explain(plan: Plan) -> None:
-    lines = plan.describe()
+def _explain(plan: Plan, ours: Mapping[str, Any]) -> None:
+    lines = describe(plan, ours.get("cluster"))
     width = max(len(label) for label, _ in lines)
     for label, words in [*lines, *(("perhaps", doubt) for doubt in plan.doubts)]:
         print(f"{label:<{width}}  {words}")
@@ -146,7 +151,7 @@ def _rehearse(plan: Plan, ours: Mapping[str, Any]) -> int:
 
 def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
     tell(ours.get("verbosity", "warn"))
-    for label, words in plan.describe():
+    for label, words in describe(plan, ours.get("cluster")):
         _log.info("%s: %s", label, words)
     for doubt in plan.doubts:
         _log.warning("%s", doubt)
@@ -169,7 +174,13 @@ def _carry_out(plan: Plan, ours: Mapping[str, Any], wanted: Mapping[str, str], w
         for watcher in watching:
             watcher(interval)
 
-    run = Run(plan, output=ours.get("output"), on_interval=each, strict=bool(ours.get("strict")))
+    run = Run(
+        plan,
+        output=ours.get("output"),
+        on_interval=each,
+        strict=bool(ours.get("strict")),
+        make_fleet=ours["cluster"].fleet if "cluster" in ours else LocalFleet,
+    )
     try:
         watching += watchers(plan, ours, taken=taken, lost=lambda: run.lost)
         result = asyncio.run(attend(run))

@@ -43,8 +43,12 @@ MOST_REASONS = 16
 class Crew:
     """The connections of one share of a plan, and what they have amounted to since the last report."""
 
-    def __init__(self, plan: Plan, share: Share) -> None:
-        """Raises UsageError when the plan's certificates or its feed cannot be used."""
+    def __init__(self, plan: Plan, share: Share, *, apart: bool = False) -> None:
+        """Takes whether other machines have shares as well.
+
+        Raises:
+            UsageError: the plan's certificates or its feed cannot be used.
+        """
         self.plan = plan
         self.share = share
         self.tally = Tally()
@@ -64,7 +68,7 @@ class Crew:
         self.aside = Aside(self, on_schedule=on_schedule) if plan.unkind is not None else None
         """The owner of the unkind connections, where there are any."""
         self._manners = plan.unkind.among(plan.connections) if plan.unkind is not None else {}
-        self._dialler = Dialler(plan)
+        self._dialler = Dialler(plan, share if apart else None)
         self._dials = asyncio.Semaphore(DIALS_AT_ONCE)
         self._resolved: set[str] = set()
         self._dialled = 0

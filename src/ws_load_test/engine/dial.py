@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from dataclasses import dataclass
+from math import gcd
 from typing import TYPE_CHECKING, Any, cast
 
 from ws_load_test.clock import monotonic_ns
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.session import Session
     from ws_load_test.engine.upgrade import TakeOver
     from ws_load_test.measure.tally import Tally
+    from ws_load_test.pace import Share
     from ws_load_test.plan import Plan
 
 _TIMED_OUT = {
@@ -69,15 +71,32 @@ class Timings:
 class Dialler:
     """Opens sessions with one target."""
 
-    def __init__(self, plan: Plan) -> None:
-        """Raises UsageError when the plan's certificates cannot be used."""
+    def __init__(self, plan: Plan, share: Share | None = None) -> None:
+        """Takes whose connections are dialled, where this machine does not dial them all.
+
+        Raises:
+            UsageError: the plan's certificates cannot be used.
+        """
         self.plan = plan
+        self._share = share
         self.target = plan.target
         self.timeout_ns = plan.connect_timeout_ns
         self.names = Names(plan)
         self.proxy = Proxy.of(plan.target)
         self.requests = Requests(plan.target)
         self._tls = tls_context(plan.target)
+
+    def turn(self, number: int) -> int:
+        """A connection's place among those that go the same way; it chooses the source address.
+
+        Of connections dialled by several machines, this one has not every number: its worker counts its own, beginning
+        with another address than the worker before it.
+        """
+        ways = len(self.target.urls) * max(1, len(self.target.addresses))
+        if self._share is None:
+            return number // ways
+        of = self._share.of
+        return number // of // (ways // gcd(ways, of)) + self._share.index
 
     @property
     def resolved_ns(self) -> dict[str, int]:
@@ -296,9 +315,8 @@ class _Opening:
         self._dialler.passed("resolve", (host, routes))
         self.phase = "connect"
         self._dialling_ns = monotonic_ns()
-        target = self._dialler.target
         # Among those that go the same way, source addresses take turns.
-        turn = self._number // (len(target.urls) * max(1, len(target.addresses)))
+        turn = self._dialler.turn(self._number)
         failure: OSError | None = None
         for family, address, sources in routes:
             try:

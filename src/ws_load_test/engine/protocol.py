@@ -27,13 +27,18 @@ class Assignment(msgspec.Struct, frozen=True):
     share: Share
     interval_ns: int = 10**9
     """How often it reports."""
+    lease_ns: int = 0
+    """A worker that hears nothing for so long ends at once; 0: only the end of its input tells that nobody is there."""
+    apart: bool = False
+    """Whether machines other than its own have workers of this run."""
 
 
 class Command(msgspec.Struct, frozen=True):
     """Any later line to a worker."""
 
-    do: Literal["start", "stop"]
-    """``start``: the load begins at `at_ns`. ``stop``: send nothing more, wait for replies, report, end."""
+    do: Literal["start", "stop", "renew"]
+    """``start``: the load begins at `at_ns`. ``stop``: send nothing more, wait for replies, report, end. ``renew``:
+    nothing, but as any line it renews the lease."""
     at_ns: int = 0
     """A monotonic instant of the worker's machine."""
 
@@ -55,3 +60,5 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last report: all sessions have ended."""
     examples: dict[str, str] = {}
     """A sentence for each kind of fault, the first time that it happens."""
+    began_ns: int = 0
+    """Monotonic instant at which the load really began, told once; a schedule counts from when it should have."""

@@ -50,7 +50,7 @@ class Worker:
         plan = self.plan = assignment.plan
         self.share = assignment.share
         self.interval_ns = assignment.interval_ns
-        self.crew = Crew(plan, assignment.share)
+        self.crew = Crew(plan, assignment.share, apart=assignment.apart)
         self._report = report
         self._vitals = Vitals()
         self._phase: Phase = "opening"
@@ -58,7 +58,7 @@ class Worker:
         self._from_ns = monotonic_ns()
         self._started = asyncio.Event()
         self._stopping = False
-        self._start_ns = 0
+        self._start_ns = self._began_ns = 0
 
     # --- What the fleet says ----------------------------------------------------------------------------------------
 
@@ -109,6 +109,7 @@ class Worker:
             # A session that ends leaves cycles behind, and where others follow it these would pile up.
             gc.disable()
         await _sleep_until(self._start_ns)
+        self._began_ns = monotonic_ns()
         crew = self.crew
         crew.loading = True
         async with _background(
@@ -242,8 +243,10 @@ class Worker:
                 ready=ready,
                 done=done,
                 examples=examples,
+                began_ns=self._began_ns,
             )
         )
+        self._began_ns = 0
         self._index += 1
         self._from_ns = now_ns
 

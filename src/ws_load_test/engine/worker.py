@@ -13,14 +13,18 @@ from typing import Any
 
 import msgspec
 
+from ws_load_test.clock import NS_PER_S
 from ws_load_test.engine.loop import run_loop
 from ws_load_test.engine.protocol import LONGEST_LINE_BYTES, Assignment, Command
 from ws_load_test.engine.run import Worker
 from ws_load_test.errors import ExitCode, UsageError, WorkerError
 
 
-async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asyncio.WriteTransport) -> None:
-    """Runs a worker that hears commands on `lines` and reports to `out`; `lines` ending ends it at once."""
+async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asyncio.WriteTransport) -> bool:
+    """Runs a worker that hears commands on `lines` and reports to `out`; `lines` ending ends it at once.
+
+    Returns whether it came to its own end, so that somebody waits for its last report.
+    """
     encoder = msgspec.json.Encoder()
     worker = Worker(assignment, lambda report: out.write(encoder.encode(report) + b"\n"))
     running = asyncio.create_task(worker.run())
@@ -38,25 +42,36 @@ async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asynci
         running.cancel(context["message"])
 
     asyncio.get_running_loop().set_exception_handler(broken)
-    obeying = asyncio.create_task(_obey(worker, lines))
+    obeying = asyncio.create_task(_obey(worker, lines, assignment.lease_ns))
     await asyncio.wait((running, obeying), return_when=asyncio.FIRST_COMPLETED)
     for task in (running, obeying):
         task.cancel()
     await asyncio.wait((running, obeying))
     if not running.cancelled():
         running.result()
-    elif causes:
+        return True
+    if causes:
         raise causes[0]
-    elif not obeying.done() or not obeying.cancelled():
+    if obeying.cancelled():
         raise WorkerError("a callback of the engine failed")
+    obeying.result()
+    return False
 
 
-async def _obey(worker: Worker, lines: asyncio.StreamReader) -> None:
-    while line := await lines.readline():
+async def _obey(worker: Worker, lines: asyncio.StreamReader, lease_ns: int) -> None:
+    """Does as it is told, until nobody is there to tell."""
+    while True:
+        try:
+            async with asyncio.timeout(lease_ns / NS_PER_S or None):
+                line = await lines.readline()
+        except TimeoutError:
+            return
+        if not line:
+            return
         command = msgspec.json.decode(line, type=Command)
         if command.do == "start":
             worker.start_at(command.at_ns)
-        else:
+        elif command.do == "stop":
             worker.stop()
 
 
@@ -79,7 +94,10 @@ async def _main() -> None:
     line = await lines.readline()
     if not line:
         return
-    await serve(msgspec.json.decode(line, type=Assignment), lines, out)
+    if not await serve(msgspec.json.decode(line, type=Assignment), lines, out):
+        # Whoever held the pipes is gone or stands still, and might never read what is left.
+        out.abort()
+        return
     out.close()
     # The last report is the longest, and the process must not end before it has left.
     await pipe.closed.wait()

@@ -10,17 +10,45 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ws_load_test.engine.protocol import PHASES, Phase, Report
-from ws_load_test.measure.recording import Interval, LostWorker, WorkerLoad
+from ws_load_test.measure.recording import HostPart, Interval, LostWorker, WorkerLoad
 from ws_load_test.measure.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Place = tuple[int, int]
 """A phase's number and an interval's index in it: where a worker is in its run."""
 BEFORE: Place = (-1, -1)
 BEHIND: Place = (len(PHASES), 0)
+TOLD_OF_HOSTS = (
+    "opened",
+    "failed",
+    "lost",
+    "sent",
+    "answered",
+    "answered_in_time",
+    "unanswered",
+    "dropped",
+    "host_errors",
+    "response_time_ns",
+    "send_lag_ns",
+    "loop_lag_ns",
+    "tcp_time_ns",
+)
+"""What of a tally is kept for each machine: what its rate, its own troubles and its way to the target show in."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """One machine's part of an interval while its reports come in."""
+
+    tally: Tally = field(default_factory=Tally)
+    from_ns: int = 2**63
+    began_ns: list[int] = field(default_factory=list)
+    """When its workers began the load, if this is when they tell."""
 
 
 @dataclass(slots=True)
@@ -32,14 +60,21 @@ class _Gathering:
     to_ns: int = 0
     workers: list[WorkerLoad] = field(default_factory=list)
     examples: dict[str, str] = field(default_factory=dict)
+    parts: dict[int, _Part] = field(default_factory=lambda: defaultdict(_Part))
 
 
 class Conductor:
     """Follows the workers of one run."""
 
-    def __init__(self, workers: int, started_ns: int) -> None:
-        """Takes the monotonic instant from which the recording counts."""
+    def __init__(self, workers: int, started_ns: int, hosts: Sequence[int] = ()) -> None:
+        """Takes the monotonic instant from which the recording counts, and of each worker the number of its machine.
+
+        Without numbers all are on one machine, and nobody asks which.
+        """
         self.started_ns = started_ns
+        self._hosts = hosts
+        self._untold: list[LostWorker] = []
+        """Lost workers that no interval has told of yet."""
         self.lost: list[LostWorker] = []
         self.opened = 0
         """Sessions that have opened so far."""
@@ -86,6 +121,12 @@ class Conductor:
         )
         for key, text in report.examples.items():
             gathering.examples.setdefault(key, text)
+        if self._hosts:
+            part = gathering.parts[self._hosts[worker]]
+            part.tally.merge(tally.part(TOLD_OF_HOSTS))
+            part.from_ns = min(part.from_ns, report.from_ns)
+            if report.began_ns:
+                part.began_ns.append(report.began_ns)
         self.opened += tally.opened
         self._open[worker] += tally.opened - tally.ended
         if report.ready:
@@ -98,6 +139,7 @@ class Conductor:
         if self.is_done(worker):
             return []
         self.lost.append(LostWorker(worker, reason, at_ns - self.started_ns, self._open.pop(worker, 0)))
+        self._untold.append(self.lost[-1])
         self._unready.discard(worker)
         self._places[worker] = BEHIND
         return list(self._complete())
@@ -113,6 +155,7 @@ class Conductor:
         for place in sorted(place for place in self._gathering if place <= passed):
             gathering = self._gathering.pop(place)
             phase: Phase = PHASES[place[0]]
+            lost, self._untold = self._untold, []
             yield Interval.of(
                 gathering.tally,
                 index=place[1],
@@ -122,7 +165,18 @@ class Conductor:
                 measured_ns=self._measure(gathering.workers) if phase == "measured" else 0,
                 workers=sorted(gathering.workers, key=lambda load: load.worker),
                 examples=gathering.examples,
+                hosts=[self._part(host, part) for host, part in sorted(gathering.parts.items())],
+                lost_workers=lost,
             )
+
+    def _part(self, host: int, part: _Part) -> HostPart:
+        began_ns = [at_ns - self.started_ns for at_ns in part.began_ns]
+        return HostPart(
+            host=host,
+            from_ns=part.from_ns - self.started_ns,
+            record=part.tally.to_record(),
+            began_ns=(min(began_ns), max(began_ns)) if began_ns else msgspec.UNSET,
+        )
 
     def _measure(self, loads: list[WorkerLoad]) -> int:
         """What an interval adds to the run's measured time, which is that of the worker that has measured longest.

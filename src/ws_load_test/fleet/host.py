@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ws_load_test.engine.sources import bind, family_of
 from ws_load_test.engine.tls import tls_context
 from ws_load_test.errors import HostError
 from ws_load_test.fleet.memory import shortage_of_memory
@@ -16,6 +19,8 @@ from ws_load_test.plan import FILES_OF_A_WORKER, UNLIMITED_FILES, default_worker
 from ws_load_test.units import show_count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ws_load_test.plan import Plan
 
 _NR_OPEN = Path("/proc/sys/fs/nr_open")
@@ -93,6 +98,16 @@ def _highest_limit() -> int:
 def _open_files(plan: Plan) -> int:
     """What the worker with the largest share opens."""
     return plan.connections_of(Share(0, plan.workers)) + FILES_OF_A_WORKER
+
+
+def own_sources(sources: Sequence[str]) -> tuple[str, ...]:
+    """Returns those of some source addresses that this machine has."""
+    found = []
+    for source in sources:
+        with contextlib.suppress(OSError), socket.socket(family_of(source), socket.SOCK_STREAM) as sock:
+            bind(sock, source)
+            found.append(source)
+    return tuple(found)
 
 
 def facts() -> dict[str, Any]:

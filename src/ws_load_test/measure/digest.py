@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from ws_load_test.measure.recording import Recording
 from ws_load_test.measure.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ws_load_test.measure.recording import Interval, Recording, WorkerLoad
+    from ws_load_test.measure.recording import Host, HostPart, Interval, LostWorker, WorkerLoad
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,17 @@ class Opening:
 class Gathering:
     """What the intervals of one recording come to."""
 
+    hosts: tuple[Host, ...] = ()
+    """The machines of the header, of a run on several."""
     tally: Tally = field(default_factory=Tally)
     stretches: list[Stretch] = field(default_factory=list)
     openings: list[Opening] = field(default_factory=list)
     storm_connect_ns: int | None = None
     """The slowest dial of the intervals in which sessions came back from a storm."""
+    parts: dict[int, Gathering] = field(default_factory=dict)
+    """What each machine had of them, by its place among the hosts."""
+    began_ns: tuple[int, int] | None = None
+    """Of a part: when the first and the last of the machine's workers began the load."""
 
     def take(self, interval: Interval) -> Tally:
         """Adds an interval; returns its tally, which need not be decoded again.
@@ -75,6 +84,8 @@ class Gathering:
         tally = interval.tally
         self.tally.merge(tally)
         self._note_opening(interval, tally)
+        for part in interval.hosts or ():
+            self._take_part(interval, part)
         if interval.phase != "measured":
             return tally
         response = tally.response_time_ns.percentiles((50, 90, 99))
@@ -98,6 +109,25 @@ class Gathering:
         )
         return tally
 
+    def _take_part(self, interval: Interval, part: HostPart) -> None:
+        """Adds to a machine what it had of an interval, as if that were all."""
+        if part.host >= len(self.hosts):
+            raise ValueError(f"there is no host {part.host}")
+        host, mine = self.hosts[part.host], self.parts.setdefault(part.host, Gathering())
+        numbers = range(host.first_worker, host.first_worker + host.workers)
+        if (began_ns := part.began_ns) is not msgspec.UNSET:
+            first_ns, last_ns = mine.began_ns or began_ns
+            mine.began_ns = min(first_ns, began_ns[0]), max(last_ns, began_ns[1])
+        mine.take(
+            msgspec.structs.replace(
+                interval,
+                from_ns=part.from_ns,
+                record=part.record,
+                workers=tuple(load for load in interval.workers if load.worker in numbers),
+                hosts=msgspec.UNSET,
+            )
+        )
+
     def _note_opening(self, interval: Interval, tally: Tally) -> None:
         connect = tally.connect_time_ns
         if tally.opened:
@@ -105,6 +135,20 @@ class Gathering:
             self.openings.append(Opening(interval.from_ns, interval.to_ns, tally.opened, middle, late))
         if tally.storm_back_time_ns.count:
             self.storm_connect_ns = slowest(self.storm_connect_ns, connect.max)
+
+
+@dataclass(frozen=True, slots=True)
+class OfHost:
+    """What one machine had of a run on several."""
+
+    host: Host
+    recording: Recording
+    """The run's, with a header as if this machine had been alone, and without intervals."""
+    digest: Digest
+    """Of what is recorded for each machine, which is not everything."""
+    began_ns: tuple[int, int] | None
+    """When the first and the last of its workers began the load, from the start of the run."""
+    lost_workers: tuple[LostWorker, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +163,8 @@ class Digest:
     """Of each recording: when sessions opened."""
     storm_connect_ns: int | None = None
     """The slowest dial of the intervals in which sessions came back from a storm."""
+    hosts: tuple[OfHost, ...] = ()
+    """Of all recordings of runs on several machines."""
 
     def worker_loads(self) -> list[list[WorkerLoad]]:
         """The measured intervals of each worker that measured at all, by recording and number."""
@@ -144,14 +190,23 @@ def digest(recordings: Sequence[Recording], gathered: Iterable[Gathering] | None
     """
     total = Tally()
     parts, openings, storm_connect_ns = [], [], None
+    hosts: list[OfHost] = []
     if gathered is None:
         gathered = map(_gather, recordings)
     for recording, gathering in zip(recordings, gathered, strict=True):
         total.merge(_balanced(recording, gathering.tally))
         parts.append(tuple(gathering.stretches))
         openings.append(tuple(gathering.openings))
+        hosts += _of_hosts(recording, gathering)
         storm_connect_ns = slowest(storm_connect_ns, gathering.storm_connect_ns)
-    return Digest(total, tuple(parts), tuple(openings), storm_connect_ns)
+    return Digest(total, tuple(parts), tuple(openings), storm_connect_ns, tuple(hosts))
+
+
+def lost_workers(recording: Recording) -> tuple[LostWorker, ...]:
+    """Returns all whose loss is known; of a run that was killed, those that its intervals tell of."""
+    if recording.trailer is not None:
+        return recording.trailer.lost_workers
+    return tuple(lost for interval in recording.intervals for lost in interval.lost_workers or ())
 
 
 def slowest(*times_ns: int | None) -> int | None:
@@ -165,8 +220,28 @@ def load_of(recording: Recording) -> dict[str, Any]:
     return load if isinstance(load, dict) else {}
 
 
+def _of_hosts(recording: Recording, gathering: Gathering) -> list[OfHost]:
+    """Returns what each machine had, those included that had nothing."""
+    found, lost = [], lost_workers(recording)
+    for place, host in enumerate(recording.header.hosts or ()):
+        mine = gathering.parts.get(place, Gathering())
+        header = msgspec.structs.replace(recording.header, host=host.facts, workers=host.workers, hosts=msgspec.UNSET)
+        alone = Recording(header, ())
+        numbers = range(host.first_worker, host.first_worker + host.workers)
+        found.append(
+            OfHost(
+                host=host,
+                recording=alone,
+                digest=Digest(_balanced(alone, mine.tally), (tuple(mine.stretches),)),
+                began_ns=mine.began_ns,
+                lost_workers=tuple(one for one in lost if one.worker in numbers),
+            )
+        )
+    return found
+
+
 def _gather(recording: Recording) -> Gathering:
-    gathering = Gathering()
+    gathering = Gathering(recording.header.hosts or ())
     for interval in recording.intervals:
         gathering.take(interval)
     return gathering

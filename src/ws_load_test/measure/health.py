@@ -18,7 +18,7 @@ from ws_load_test.units import show_count, show_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ws_load_test.measure.digest import Digest
+    from ws_load_test.measure.digest import Digest, OfHost
     from ws_load_test.measure.histogram import Histogram
     from ws_load_test.measure.recording import Recording, WorkerLoad
 
@@ -48,14 +48,43 @@ HELD_UP = 0.01
 def judge(recordings: Sequence[Recording], digest: Digest) -> list[Reason]:
     """Returns all reasons to doubt the numbers of recordings, those that bind first."""
     evidence = Evidence(recordings, digest, tuple(map(load_of, recordings)))
+    if digest.hosts and all(recording.header.hosts for recording in recordings):
+        # A machine that is late among others that are not would hide in their percentiles.
+        reasons = _together([(of.host.name, judge_host(of)) for of in digest.hosts])
+    else:
+        reasons = _of_generator(evidence)
+    late = any(reason.binding and reason.kind is not ReasonKind.HOST for reason in reasons)
+    reasons += lacks(evidence, late=late)
+    # Times that may be wrong altogether come before those that are late.
+    return sorted(reasons, key=lambda reason: (not reason.binding, reason.kind is not ReasonKind.PAIRING))
+
+
+def judge_host(of: OfHost) -> list[Reason]:
+    """Returns the reasons to doubt what one machine of several did, as if it had been alone."""
+    return _of_generator(Evidence((of.recording,), of.digest, (load_of(of.recording),)))
+
+
+def _of_generator(evidence: Evidence) -> list[Reason]:
+    """What there is to say of the machines and processes that made the load."""
     reasons = [reason for look in (_processor, _throttled, _garbage, _send_lag) for reason in look(evidence)]
     # A loop that is late because its worker has no time to spare has been explained.
     if not any(reason.binding for reason in reasons):
         reasons += _loop_lag(evidence)
-    late = any(reason.binding for reason in reasons)
-    reasons = [*_host(evidence), *reasons, *lacks(evidence, late=late)]
-    # Times that may be wrong altogether come before those that are late.
-    return sorted(reasons, key=lambda reason: (not reason.binding, reason.kind is not ReasonKind.PAIRING))
+    return [*_host(evidence), *reasons]
+
+
+def _together(judged: Sequence[tuple[str, Sequence[Reason]]]) -> list[Reason]:
+    """Returns the reasons of several machines; what is the case on more than one is told of the first."""
+    found: dict[tuple[ReasonKind, bool], list[tuple[str, str]]] = {}
+    for name, reasons in judged:
+        for reason in reasons:
+            found.setdefault((reason.kind, reason.binding), []).append((name, reason.text))
+    together = []
+    for (kind, binding), told in found.items():
+        (name, text), more = told[0], len({name for name, _ in told}) - 1
+        who = f"host {name}" if not more else f"host {name} and {show_count(more)} more of {show_count(len(judged))}"
+        together.append(Reason(kind, f"{who}: {text}", binding))
+    return together
 
 
 # --- What binds -------------------------------------------------------------------------------------------------------

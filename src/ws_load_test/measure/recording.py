@@ -45,6 +45,36 @@ class WorkerLoad(msgspec.Struct, frozen=True):
     """Time in which the garbage collector held it up."""
 
 
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine of a run on several, and how its monotonic clock compares with that of the machine that led."""
+
+    name: str
+    address: str = ""
+    """Where it was reached."""
+    first_worker: int
+    workers: int
+    """How many of the run's workers it had, numbered from `first_worker` on."""
+    facts: dict[str, Any] = {}
+    """As `Header.host`."""
+    clock_ahead_ns: int = 0
+    """How far its clock is before the leader's. All ``_ns`` instants of the recording are the leader's."""
+    clock_error_ns: Amount = 0
+    """By how much that may be wrong at most: half of the shortest round trip."""
+
+
+class HostPart(msgspec.Struct, frozen=True):
+    """What one machine had of an interval, of a run on several."""
+
+    host: int
+    """Its place among the header's hosts."""
+    from_ns: int
+    """Its start there, from the start of the run."""
+    record: dict[str, Any] = msgspec.field(name="tally")
+    """What tells machines apart, in the form of `Interval.record`: some of the tally's counts and times."""
+    began_ns: tuple[int, int] | msgspec.UnsetType = msgspec.UNSET
+    """Where the load began in it: when the first and the last of the machine's workers did, from the run's start."""
+
+
 class LostWorker(msgspec.Struct, frozen=True):
     """A worker that ended before the run did."""
 
@@ -79,6 +109,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="h
     workers: int
     round: Round | msgspec.UnsetType = msgspec.UNSET
     """Not there where the run is not one of a series."""
+    hosts: tuple[Host, ...] | msgspec.UnsetType = msgspec.UNSET
+    """The machines of a run on several."""
 
     @property
     def started_ns(self) -> int:
@@ -112,6 +144,10 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     workers: tuple[WorkerLoad, ...] = ()
     examples: dict[str, str] = {}
     """A sentence for each kind of fault that happened for the first time, under the fault's name."""
+    hosts: tuple[HostPart, ...] | msgspec.UnsetType = msgspec.UNSET
+    """What each machine had of it, of a run on several."""
+    lost_workers: tuple[LostWorker, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Those whose loss was noticed since the interval before; the trailer has them all."""
 
     @classmethod
     def of(
@@ -125,6 +161,8 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         measured_ns: int,
         workers: Sequence[WorkerLoad] = (),
         examples: Mapping[str, str] | None = None,
+        hosts: Sequence[HostPart] = (),
+        lost_workers: Sequence[LostWorker] = (),
     ) -> Self:
         """Returns the interval of a merged tally as it is now; later changes to the tally do not show."""
         return cls(
@@ -136,6 +174,8 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             record=tally.to_record(),
             workers=tuple(workers),
             examples=dict(examples or {}),
+            hosts=tuple(hosts) or msgspec.UNSET,
+            lost_workers=tuple(lost_workers) or msgspec.UNSET,
         )
 
     @property

@@ -8,6 +8,7 @@ from ws_load_test.errors import ExitCode
 from ws_load_test.measure.digest import digest
 from ws_load_test.measure.evidence import MANNERS, unkind_kinds
 from ws_load_test.measure.health import judge
+from ws_load_test.measure.hosts import lost, rows, start_spread_ns
 from ws_load_test.measure.verdict import check_all
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def summarise(
     reasons = judge(recordings, digested)
     duration_ns = _union_ns(_measured_span(recording) for recording in recordings)
     interrupted = any(recording.trailer is None or recording.trailer.interrupted for recording in recordings)
-    lost = any(recording.trailer is not None and recording.trailer.lost_workers for recording in recordings)
+    any_lost = any(recording.trailer is not None and recording.trailer.lost_workers for recording in recordings)
     headers = [recording.header for recording in recordings]
     checks = check_all(recordings, digested, duration_ns, fail_if)
     passed = all(check["passed"] for check in checks)
@@ -72,8 +73,9 @@ def summarise(
         "faults": _ranked(tally.faults),
         "warnings": [reason.text for reason in reasons if not reason.binding],
         "generator": _generator(recordings, digested, reasons),
+        "hosts": rows(recordings, digested),
         # Not when interrupted: half a run proves nothing, and so `passed` says the same as exit code 0.
-        "verdict": {"passed": passed and tally.opened > 0 and not lost and not interrupted, "checks": checks},
+        "verdict": {"passed": passed and tally.opened > 0 and not any_lost and not interrupted, "checks": checks},
     }
 
 
@@ -221,6 +223,8 @@ def _generator(recordings: Sequence[Recording], digested: Digest, reasons: Seque
         "send_lag_ns": digested.tally.send_lag_ns.stats(),
         "bound": bool(binding),
         "reasons": binding,
+        "lost": lost(recordings),
+        "start_spread_ns": start_spread_ns(digested),
     }
 
 

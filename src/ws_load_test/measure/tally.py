@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ws_load_test.measure.histogram import Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 @dataclass(slots=True)
@@ -164,6 +164,10 @@ class Tally:
     def to_wire(self) -> dict[str, Any]:
         """Returns what a worker hands out: as little work as possible, histograms as raw buckets."""
         return self._rooms(Histogram.to_wire)
+
+    def part(self, rooms: Iterable[str]) -> Tally:
+        """Returns a tally with some of the rooms alone; it shares their histograms."""
+        return Tally(**{room: getattr(self, room) for room in rooms})
 
     def to_record(self) -> dict[str, Any]:
         """Returns what a recording keeps: histograms in the standard HdrHistogram encoding."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ws_load_test.measure.digest import lost_workers as known_lost
 from ws_load_test.measure.evidence import Reason, ReasonKind
+from ws_load_test.measure.hosts import host_of
 from ws_load_test.report.checks import stopped_by
 from ws_load_test.report.letters import clean
 from ws_load_test.report.lines import Labelled, count_of, sentence, spread_of
 from ws_load_test.report.sessions import endings
 from ws_load_test.report.words import fault_phrase
-from ws_load_test.units import show_bytes, show_count, show_duration
+from ws_load_test.units import show_bytes, show_count, show_duration, show_share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,9 +70,13 @@ def lost_workers(recordings: Sequence[Recording]) -> list[Labelled]:
     """Returns when workers were lost, and why."""
     said: list[Labelled] = []
     for number, recording in enumerate(recordings, 1):
-        for lost in recording.trailer.lost_workers if recording.trailer else ():
+        hosts = recording.header.hosts or ()
+        for lost in known_lost(recording):
             where = f"recording {number}, " if len(recordings) > 1 else ""
-            when = f"worker {lost.worker}, {show_duration(lost.at_ns)} after the start"
+            host = host_of(lost, hosts)
+            part = show_share(1 / recording.header.workers)
+            who = f"worker {lost.worker}" if host is None else f"worker {lost.worker} on {clean(host)} with {part}"
+            when = f"{who}, {show_duration(lost.at_ns)} after the start"
             said.append(Labelled("lost worker", f"{where}{when}: {sentence(lost.reason)}", "red"))
     return said
 

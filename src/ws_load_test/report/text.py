@@ -15,6 +15,7 @@ from ws_load_test.measure.lacks import FEW, PERCENTILES, few_beyond
 from ws_load_test.report.asked import asked_and_achieved
 from ws_load_test.report.checks import checks
 from ws_load_test.report.generator import generator
+from ws_load_test.report.hosts import host_rows
 from ws_load_test.report.letters import clean, writable
 from ws_load_test.report.lines import NOTHING, WIDTH, all_wrapped, beside, hanging, pairs, spread_of, wrapped
 from ws_load_test.report.outcome import faults, lost_workers, pairing_doubts, requests, unanswered, verdict, wire
@@ -77,6 +78,7 @@ def report_lines(
         _response_times(summary, digested, encoding) if awaited else _send_lag(summary),
         over_time(digested, encoding, awaited=awaited),
         all_wrapped(unkind(summary)),
+        host_rows(summary),
         all_wrapped(wire(recordings, summary)) + last,
     ]
     lines: list[Text] = []

@@ -11,6 +11,7 @@ from ws_load_test.measure.histogram import Histogram
 from ws_load_test.report.asked import asked_rows, plans_of
 from ws_load_test.report.checks import asked_of, found_of
 from ws_load_test.report.generator import generator
+from ws_load_test.report.hosts import HEADINGS, cells, together
 from ws_load_test.report.lines import Labelled, sentence
 from ws_load_test.report.outcome import faults, lost_workers, pairing_doubts, requests, unanswered, verdict, wire
 from ws_load_test.report.page import over_time
@@ -249,7 +250,10 @@ class _Page:
             facts = ", ".join(f"{label} {value}" for label, value in header.host.items())
             label = f"recording {number}" if len(self.recordings) > 1 else "generator"
             rows.append([label, header.started_at, show_count(header.workers), facts])
-        return [Table(["", "started", "workers", "host"], rows)]
+        parts: list[Part] = [Table(["", "started", "workers", "host"], rows)]
+        if self.summary["hosts"]:
+            parts.append(Table(HEADINGS, [cells(host) for host in self.summary["hosts"]], together(self.summary)))
+        return parts
 
 
 def _too_short() -> str:

@@ -1,0 +1,191 @@
+"""The way to a cluster: TLS and who may use it, versions, files, source addresses, and a scheduler that is idle."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+from daskcluster import DaskCluster, until
+
+from ws_load_test import Plan, run
+from ws_load_test.api import Run
+from ws_load_test.certificates import Authority
+from ws_load_test.echo import EchoProcess
+from ws_load_test.errors import HostError, UsageError
+from ws_load_test.fleet.cluster import Cluster
+
+distributed = pytest.importorskip("distributed")
+mustering = pytest.importorskip("ws_load_test.fleet.mustering")
+
+
+def identity(directory, name, authority):
+    certificate = authority.issue("localhost", "127.0.0.1", mutual=True)
+    for suffix, pem in (("pem", certificate.certificate_pem), ("key", certificate.key_pem)):
+        (directory / f"{name}.{suffix}").write_bytes(pem)
+    (directory / f"{name}-ca.pem").write_bytes(authority.certificate_pem)
+    return {"ca": f"{directory}/{name}-ca.pem", "cert": f"{directory}/{name}.pem", "key": f"{directory}/{name}.key"}
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory):
+    return identity(tmp_path_factory.mktemp("ours"), "ours", Authority())
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory, ours):
+    tls = ("--tls-ca-file", ours["ca"], "--tls-cert", ours["cert"], "--tls-key", ours["key"])
+    cluster = DaskCluster(tmp_path_factory.mktemp("tls"), 2, "--idle-timeout", "3 s", tls=tls)
+    yield cluster
+    cluster.stop()
+
+
+def test_over_tls_with_files_of_the_driver_longer_than_the_scheduler_may_be_idle(secure, ours, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with EchoProcess(tls=True) as echo:
+        (tmp_path / "ca.pem").write_bytes(echo.ca_path.read_bytes())
+        (tmp_path / "users.csv").write_text("name\nann\nbob\n")
+        plan = Plan.of(
+            echo.url,
+            connections=4,
+            rate=30,
+            duration=4,
+            cacert="ca.pem",
+            feed="users.csv",
+            message="{feed.name}",
+        )
+        summary = run(plan, cluster=Cluster(secure.address, hosts=2, **ours)).summary
+        counts = echo.counts()
+    assert summary["verdict"]["passed"]
+    assert summary["messages"]["answered"] == counts.messages == 120
+    assert counts.bytes == 3 * 120
+    assert [host["answered"] for host in summary["hosts"]] == [60, 60]
+    # Now that nobody keeps it awake it goes, as it was told to, so the run was what kept it.
+    until(lambda: secure.scheduler.poll() is not None, 6, what="the scheduler's idle time-out")
+    assert not list(Path(secure.directory).glob("dask-scratch-space/*/ws-load-test-*"))
+
+
+def refusal(cluster):
+    with pytest.raises((HostError, UsageError)) as caught:
+        run(Plan.of("ws://127.0.0.1:1", connect_timeout=1), cluster=cluster)
+    return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def shut(tmp_path_factory, ours):
+    """A scheduler alone that speaks TLS."""
+    tls = ("--tls-ca-file", ours["ca"], "--tls-cert", ours["cert"], "--tls-key", ours["key"])
+    cluster = DaskCluster(tmp_path_factory.mktemp("shut"), 0, tls=tls)
+    yield cluster
+    cluster.stop()
+
+
+def test_foreign_certificates_are_refused_on_both_sides(shut, ours, tmp_path):
+    theirs = identity(tmp_path, "theirs", Authority())
+    at_s = time.monotonic()
+    assert "do not accept each other's certificates" in refusal(Cluster(shut.address, **theirs))
+    # One who trusts the scheduler, and whom the scheduler does not know.
+    assert "do not accept each other's certificates" in refusal(Cluster(shut.address, **{**theirs, "ca": ours["ca"]}))
+    assert time.monotonic() - at_s < 8
+    torn = {**ours, "key": theirs["key"]}
+    assert "--cluster-cert: cannot use the files" in refusal(Cluster(shut.address, **torn))
+    (tmp_path / "empty.pem").write_text("")
+    assert "--cluster-cert: cannot use the files" in refusal(
+        Cluster(shut.address, **{**ours, "ca": f"{tmp_path}/empty.pem"})
+    )
+
+
+def test_a_cluster_without_hosts_is_waited_for_and_told(shut, ours, monkeypatch):
+    monkeypatch.setattr(mustering, "HOST_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(mustering, "HOSTS_TIMEOUT_S", 0.3)
+    assert "no host has joined" in refusal(Cluster(shut.address, **ours))
+    assert "0 of 3 hosts have joined" in refusal(Cluster(shut.address, hosts=3, **ours))
+
+
+def test_another_version_is_one_sentence_before_anything_is_sent(cluster, monkeypatch):
+    original = mustering.version
+    monkeypatch.setattr(mustering, "version", lambda name: "9.9" if name == "ws-load-test" else original(name))
+    text = refusal(Cluster(str(cluster.file), hosts=4))
+    assert "has ws-load-test 0." in text
+    assert "this machine 9.9 (and 3 more such differences)" in text
+    assert "pip install 'ws-load-test[cluster]==9.9'" in text
+    assert not any(cluster.parties())
+
+
+def test_differences_in_words():
+    system = {"packages": {"python": "3.9.1.final.0", "ws-load-test": None, "distributed": "1"}}
+    differ = mustering._differences({"the host h:1": system}, ("ws-load-test", "distributed"))
+    assert differ[0].startswith("the host h:1 has Python 3.9, this machine 3.1")
+    assert differ[1].startswith("the host h:1 has no ws-load-test, this machine ")
+    assert differ[2].startswith("the host h:1 has distributed 1, this machine 20")
+
+
+def test_source_addresses_are_each_hosts_own(cluster, echo):
+    where = Cluster(str(cluster.file), hosts=2, workers=2)
+    text = refusal_of(where, Plan.of(echo.url, connections=4, messages=4, bind=["127.0.0.1", "192.0.2.9"]))
+    assert text == "--bind: 192.0.2.9 is not an address of any host of the cluster"
+    text = refusal_of(where, Plan.of(echo.url, connections=4, messages=4, bind=["192.0.2.9"]))
+    assert text.count("none of the 1 addresses named is one of this host") == 2
+    assert text.startswith("the cluster cannot carry the plan:\n  host ")
+    result = run(Plan.of(echo.url, connections=8, messages=80, bind=["127.0.0.1", "127.0.0.2"]), cluster=where)
+    assert result.summary["messages"]["answered"] == 80
+    assert result.summary["generator"]["workers"] == 4
+
+
+def refusal_of(where, plan):
+    with pytest.raises((HostError, UsageError)) as caught:
+        run(plan, cluster=where)
+    return str(caught.value)
+
+
+def test_a_recording_is_not_overwritten_where_no_cluster_is(tmp_path, cluster):
+    path = tmp_path / "run.jsonl"
+    path.write_text("kept")
+    with pytest.raises(HostError):
+        run(Plan.of("ws://127.0.0.1:1", bind="192.0.2.9"), output=path, cluster=Cluster(str(cluster.file)))
+    assert path.read_text() == "kept"
+    until(lambda: not any(cluster.parties()))
+
+
+def test_a_caller_that_fails_gets_its_own_error_and_no_load_is_left(cluster, echo):
+    def fail(interval):
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        run(Plan.of(echo.url, connections=4, duration=60), on_interval=fail, cluster=Cluster(str(cluster.file)))
+    until(lambda: not any(cluster.parties()))
+
+
+def test_a_run_that_is_cancelled_leaves_no_load(cluster, echo):
+    before = echo.counts()
+
+    async def go():
+        running = Run(Plan.of(echo.url, connections=4, duration=60), make_fleet=Cluster(str(cluster.file)).fleet)
+        task = asyncio.create_task(running.execute())
+        while echo.counts().messages < before.messages + 100:  # noqa: ASYNC110 - another process sets no event
+            await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(go())
+    until(lambda: not any(cluster.parties()) and echo.counts().open == 0, 3)
+
+
+def test_no_secret_is_in_what_the_cluster_keeps_or_logs(cluster, echo):
+    secret = "s3cr3t-t0k3n-8f7a6b5c"
+    log = Path(cluster.directory, "log.txt")
+    plan = Plan.of(f"{echo.url}?close=1011&after=3", connections=4, messages=40, bearer=secret, message=f"{secret}-m")
+    run(plan, cluster=Cluster(str(cluster.file)))
+
+    async def events():
+        async with distributed.Client(cluster.address, asynchronous=True, set_as_default=False) as client:
+            return await client.get_events()
+
+    kept = repr(asyncio.run(events()))
+    assert "ws-load-test" in kept
+    assert secret not in kept
+    assert secret not in log.read_text()
+    for host in cluster.hosts:
+        assert secret not in Path(f"/proc/{host.pid}/cmdline").read_text()
+    assert os.getpid() not in [host.pid for host in cluster.hosts]

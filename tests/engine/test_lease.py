@@ -1,0 +1,64 @@
+"""A worker whose lease ends, and one whose pipes nobody reads any more."""
+
+import subprocess
+import sys
+import time
+
+import msgspec
+
+from ws_load_test import Plan
+from ws_load_test.engine.protocol import Assignment, Command
+from ws_load_test.pace import Share
+from ws_load_test.testing import FaultyServer, behaviours
+
+LEASE_NS = 1_000_000_000
+
+
+def start(url, lease_ns=LEASE_NS, interval_ns=10**8):
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "ws_load_test.engine.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    plan = Plan.of(url, duration=60, connections=2, workers=1)
+    say(worker, Assignment(plan, Share(0, 1), interval_ns, lease_ns))
+    return worker
+
+
+def say(worker, words):
+    worker.stdin.write(msgspec.json.encode(words) + b"\n")
+    worker.stdin.flush()
+
+
+def end(worker):
+    worker.kill()
+    worker.communicate()
+
+
+def test_any_line_renews_it_and_silence_ends_the_worker_with_its_load():
+    with FaultyServer(behaviours.echoes) as server:
+        worker = start(server.url)
+        try:
+            server.wait_for(lambda seen: seen.open == 2)
+            say(worker, Command("start", time.monotonic_ns()))
+            for _ in range(5):
+                time.sleep(0.3)
+                say(worker, Command("renew"))
+            server.wait_for(lambda seen: seen.replies > 10)
+            assert worker.poll() is None, "1.5 s after a lease of 1 s began"
+            at_s = time.monotonic()
+            server.wait_for(lambda seen: seen.open == 0, 3)
+            assert worker.wait(1) == 0
+            assert 0.8 < time.monotonic() - at_s < 2
+        finally:
+            end(worker)
+
+
+def test_a_worker_that_nobody_reads_ends_all_the_same():
+    """Its pipe is full, as it is when the process that reads it has been stopped."""
+    with FaultyServer(behaviours.echoes) as server:
+        worker = start(server.url, interval_ns=10**6)
+        try:
+            server.wait_for(lambda seen: seen.open == 2)
+            say(worker, Command("start", time.monotonic_ns()))
+            assert worker.wait(5) == 0
+        finally:
+            end(worker)
