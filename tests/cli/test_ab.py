@@ -34,7 +34,7 @@ def test_both_targets_take_turns_and_the_slower_is_found(echo_url, program, tmp_
     assert metrics["p50"]["low"] > 1
     assert metrics["p50"]["new"] - metrics["p50"]["base"] > 10_000_000
     assert told["ab"]["opened"] == {"a": 4, "b": 4}
-    assert "Worse: p50" in (tmp_path / "ab.md").read_text()
+    assert "Worse: p10, p50" in (tmp_path / "ab.md").read_text()
 
     # What was kept says the same again, and in which order it was made.
     kept = {letter: sorted((tmp_path / "kept" / letter).iterdir()) for letter in "ab"}

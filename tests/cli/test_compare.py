@@ -37,7 +37,7 @@ def files(tmp_path_factory):
 
 def test_without_a_limit_the_exit_code_is_0_whatever_comes_out(files, capsys):
     assert main(["compare", files["base"], files["slow"]]) == ExitCode.PASSED
-    assert "Worse: p50" in capsys.readouterr().out
+    assert "Worse: p10, p50" in capsys.readouterr().out
 
 
 def test_a_regression_is_an_exit_code(files, capsys):

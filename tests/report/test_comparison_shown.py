@@ -35,7 +35,7 @@ def test_the_report_says_what_is_worse_and_by_how_much(outcome):
     text = text_of(outcome)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
-    assert re.search(r"^Worse: p50, p90, p99, p99.9, mean, errors$", text, re.MULTILINE), text
+    assert re.search(r"^Worse: p10, p50, p90, p99, p99.9, mean, errors$", text, re.MULTILINE), text
     assert re.search(r"^No difference$", text, re.MULTILINE)
     change = r"\+\d\d\.\d"
     row = rf"^  50 % +\d+\.?\d* [mµ]s +1.\d\d ms +{change} % +{change} to {change} % +worse$"
@@ -43,7 +43,7 @@ def test_the_report_says_what_is_worse_and_by_how_much(outcome):
     assert re.search(r"^  errors +0 % +0\.1\d+ % +\+0\.1 pt +\+0\.0\d to \+0\.\d pt +worse$", text, re.MULTILINE)
     assert "at most 5 %" in text
     assert "only the variation within runs is seen here" in text
-    assert text.count("failed  --fail-on-regression 5 %: new.jsonl: p50, p90") == 1
+    assert text.count("failed  --fail-on-regression 5 %: new.jsonl: p10, p50, p90") == 1
     assert "it was quiet" in text
 
 
@@ -109,7 +109,7 @@ def test_data_are_json_with_ratios_and_intervals(outcome):
     assert (p50["unit"], p50["verdict"], p50["regression"]) == ("ns", "worse", True)
     errors = next(one for one in worse["metrics"] if one["metric"] == "errors")
     assert errors["difference"] == errors["new"] - errors["base"]
-    assert worse["failing"].startswith("p50, ")
+    assert worse["failing"].startswith("p10, p50, ")
     assert same["failing"] is None
 
 

@@ -47,7 +47,7 @@ class Metric:
 
 
 METRICS = (
-    *(Metric(f"p{p}", f"{p} %", "ns", p) for p in ("50", "90", "99", "99.9")),
+    *(Metric(f"p{p}", f"{p} %", "ns", p) for p in ("10", "50", "90", "99", "99.9")),
     Metric("mean", "mean", "ns"),
     *(Metric(f"connect.p{p}", f"connect {p} %", "ns", p, connect=True) for p in ("50", "99")),
     Metric("rate", "throughput", "per_s", more_is_better=True),

@@ -33,6 +33,8 @@ MOST_CORRELATION = 0.8
 """Of neighbouring blocks: beyond it there is hardly more than one value to look at."""
 MOST_WITH_VALUE = 0.95
 """Of the replicates; the others drew nothing but units without a single reply."""
+_NEAR = 1e-12
+"""Radians."""
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
@@ -141,12 +143,12 @@ def student_t(p: float, df: float) -> float:
     B(1/2, df/2): the density (Abramowitz and Stegun 26.7.1) under t = sqrt(df) tan(a), which is smooth enough for 64
     nodes of Gauss and Legendre.
     """
-    log_beta = math.lgamma(0.5) + math.lgamma(df / 2) - math.lgamma((df + 1) / 2)
-    low, high = 0.0, math.pi / 2
-    # Over the angle, so that no tail is too long to look in.
-    for _ in range(48):
-        middle = (low + high) / 2
-        inside = np.cos(middle * (_NODES + 1) / 2) ** (df - 1)
-        area = middle / 2 * float(_NODE_WEIGHTS @ inside) / math.exp(log_beta)
-        low, high = (middle, high) if area < p - 0.5 else (low, middle)
-    return math.sqrt(df) * math.tan((low + high) / 2)
+    beta = math.exp(math.lgamma(0.5) + math.lgamma(df / 2) - math.lgamma((df + 1) / 2))
+    angle, step = 0.0, 1.0
+    # Newton's method, over the angle, so that no tail is too long. F bends downwards, so it never steps too far.
+    while step > _NEAR:
+        inside = np.cos(angle * (_NODES + 1) / 2) ** (df - 1)
+        area = angle / 2 * float(_NODE_WEIGHTS @ inside) / beta
+        step = (p - 0.5 - area) * beta / math.cos(angle) ** (df - 1)
+        angle += step
+    return math.sqrt(df) * math.tan(angle)
