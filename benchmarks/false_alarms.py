@@ -21,7 +21,7 @@ import numpy as np
 from ws_load_test.measure.comparison import compare
 from ws_load_test.measure.differences import Verdict
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "measure"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from comparison_made import cliff, heavy, joined, lognormal, side
 
 SCENARIOS: dict[str, tuple[dict[str, Any], bool]] = {

@@ -2,8 +2,8 @@ import math
 
 import numpy as np
 import pytest
-from comparison_made import MILLI, cliff, drawn, heavy, interval, joined, lognormal, recording, side
 
+from comparison_made import MILLI, cliff, drawn, heavy, interval, joined, lognormal, recording, side
 from ws_load_test import Plan
 from ws_load_test.measure import comparable
 from ws_load_test.measure.comparison import compare
