@@ -1,7 +1,6 @@
-"""What the live view and a recording cost a run: its throughput with both as a ratio to that with neither.
+"""What the live view and a recording cost a run: processor time and throughput with both as a ratio to neither.
 
     python benchmarks/live.py                                       # against the built-in server
-    python benchmarks/live.py --url ws://127.0.0.1:3001             # or another one
     python benchmarks/live.py --loop                                # what drawing costs the fleet's thread
 
 The rounds take turns, and in each the order changes. The program runs on a pseudo-terminal of 80 columns and 24 rows
@@ -19,6 +18,7 @@ import fcntl
 import json
 import os
 import random
+import resource
 import statistics
 import struct
 import subprocess
@@ -27,7 +27,8 @@ import tempfile
 import termios
 import threading
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ from ws_load_test.measure.tally import Tally
 from ws_load_test.report.live import LiveView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PROGRAM = (sys.executable, "-m", "ws_load_test")
 SECOND = 10**9
@@ -47,9 +48,10 @@ SECOND = 10**9
 def main() -> None:
     """Prints a table of what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", help="an echo server; the built-in one by default")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--duration", default="5s", help="of each run")
+    parser.add_argument(
+        "--duration", type=float, default=8, help="seconds of each run, beside one of a quarter of that"
+    )
     parser.add_argument("--connections", "-c", default="100")
     parser.add_argument("--in-flight", default="1")
     parser.add_argument("--workers", "-w", default="1")
@@ -59,66 +61,87 @@ def main() -> None:
         lateness()
         return
     load = ["-c", arguments.connections, "--in-flight", arguments.in_flight, "-w", arguments.workers]
-    load += ["-d", arguments.duration]
-    with EchoProcess() if arguments.url is None else nullcontext() as server:
-        throughputs(server.url if server is not None else arguments.url, load, arguments.rounds)
+    with EchoProcess() as server:
+        throughputs(server, load, arguments.rounds, arguments.duration)
 
 
 # --- The throughput ---------------------------------------------------------------------------------------------------
 
 
-def throughputs(url: str, load: list[str], rounds: int) -> None:
-    """Prints messages a second of each round, and the ratio of the medians."""
-    found: dict[str, list[tuple[float, float]]] = {"without": [], "with": []}
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run took."""
+
+    messages: int
+    per_s: float
+    """Its throughput."""
+    cpu_s: float
+    """Processor time of the program, its workers and the built-in server."""
+
+    def since(self, shorter: Spent) -> float:
+        """Returns the processor time of a message in µs, without what both runs spent to begin and to end."""
+        return (self.cpu_s - shorter.cpu_s) * 1e6 / (self.messages - shorter.messages)
+
+
+def throughputs(server: EchoProcess, load: list[str], rounds: int, duration_s: float) -> None:
+    """Prints what a message costs in each round, and the ratio of the medians; and the same of throughput.
+
+    Where generator and server fill the machine, throughput is its cores over that cost; but what else the machine does
+    shows in the throughput at once, and in the cost hardly.
+    """
+    costs: dict[str, list[float]] = {"without": [], "with": []}
+    rates: dict[str, list[float]] = {"without": [], "with": []}
     ways = {"without": without, "with": with_both}
     for number in range(rounds):
         for name in [*ways][:: 1 if number % 2 else -1]:
-            found[name].append(ways[name](url, load))
-        last = {name: values[-1][0] for name, values in found.items()}
-        print(f"round {number + 1}: without {last['without']:>10,.0f}/s, with {last['with']:>10,.0f}/s", flush=True)
-    middle, cores = (
-        {name: statistics.median(v[at] for v in values) for name, values in found.items()} for at in (0, 1)
-    )
-    pairs = sorted(one[0] / other[0] for one, other in zip(found["with"], found["without"], strict=True))
-    print(f"medians: without {middle['without']:,.0f}/s, with {middle['with']:,.0f}/s")
-    print(f"ratio of the medians {middle['with'] / middle['without']:.3f}")
-    print(f"ratios of rounds: median {statistics.median(pairs):.3f}, from {pairs[0]:.3f} to {pairs[-1]:.3f}")
-    print(f"the fleet's process, of a core: without {cores['without']:.1%}, with {cores['with']:.1%}")
+            longer, shorter = (
+                spent(server, ways[name], [*load, "-d", f"{seconds}s"]) for seconds in (duration_s, duration_s / 4)
+            )
+            costs[name].append(longer.since(shorter))
+            rates[name].append(longer.per_s)
+        last = ", ".join(f"{name} {costs[name][-1]:.2f} µs at {rates[name][-1]:,.0f}/s" for name in ways)
+        print(f"round {number + 1}: {last}", flush=True)
+    for what, found, of in (("processor time of a message", costs, "without"), ("throughput", rates, "with")):
+        middle = {name: statistics.median(values) for name, values in found.items()}
+        other = next(name for name in ways if name != of)
+        pairs = sorted(one / two for one, two in zip(found[of], found[other], strict=True))
+        print(
+            f"{what}: without {middle['without']:,.2f}, with {middle['with']:,.2f}; {of}/{other}: of the medians"
+            f" {middle[of] / middle[other]:.3f}, median of the rounds {statistics.median(pairs):.3f}"
+            f" ({pairs[0]:.3f} to {pairs[-1]:.3f})"
+        )
 
 
-def without(url: str, load: list[str]) -> tuple[float, float]:
+def spent(server: EchoProcess, way: Callable[[str, list[str]], tuple[int, float]], load: list[str]) -> Spent:
+    """Runs one way, and returns what it took."""
+
+    def cpu_s() -> float:
+        ours = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return ours.ru_utime + ours.ru_stime + server.counts().cpu_s
+
+    before_s = cpu_s()
+    messages, per_s = way(server.url, load)
+    return Spent(messages, per_s, cpu_s() - before_s)
+
+
+def without(url: str, load: list[str]) -> tuple[int, float]:
     """Neither a view nor a recording."""
-    with tempfile.TemporaryFile() as out:
-        cpu_s = processor_s([*PROGRAM, url, *load, "--json", "--no-live"], stdout=out)
-        out.seek(0)
-        summary = json.load(out)
-    return summary["throughput_per_s"], cpu_s / summary["duration_s"]
+    done = subprocess.run([*PROGRAM, url, *load, "--json", "--no-live"], capture_output=True, check=True)
+    summary = json.loads(done.stdout)
+    return summary["messages"]["answered"], summary["throughput_per_s"]
 
 
-def with_both(url: str, load: list[str]) -> tuple[float, float]:
+def with_both(url: str, load: list[str]) -> tuple[int, float]:
     """A view on a terminal and a recording."""
     with tempfile.TemporaryDirectory() as folder, terminal() as (end, seen):
         path = Path(folder) / "run.jsonl"
-        cpu_s = processor_s([*PROGRAM, url, *load, "--live", "-o", str(path)], stdout=end, env=_environment())
+        subprocess.run([*PROGRAM, url, *load, "--live", "-o", str(path)], stdout=end, env=_environment(), check=True)
         trailer = read_recording(path).trailer
         assert trailer is not None
         while "99 %" not in "".join(seen):
             time.sleep(0.01)
     assert "\x1b[?1049h" in "".join(seen), "there was no live view"
-    return trailer.summary["throughput_per_s"], cpu_s / trailer.summary["duration_s"]
-
-
-def processor_s(command: list[str], **options: Any) -> float:
-    """Runs a program to its end; returns the processor time of its own process, workers not included."""
-    process = subprocess.Popen(command, **options)
-    ticks = 0
-    while process.poll() is None:
-        words = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        # A process that has ended and was not waited for still tells all of it.
-        ticks = int(words[11]) + int(words[12]) or ticks
-        time.sleep(0.02)
-    assert not process.returncode, f"the run ended with exit code {process.returncode}"
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return trailer.summary["messages"]["answered"], trailer.summary["throughput_per_s"]
 
 
 def _environment() -> dict[str, str]:
