@@ -38,7 +38,6 @@ TOPIC = "ws-load-test"
 _LOOK_S = 0.25
 _END_TIMEOUT_S = 2.0
 _encoder = msgspec.json.Encoder()
-_RENEWAL = _encoder.encode(Command("renew")) + b"\n"
 
 
 class Sealed:
@@ -95,6 +94,7 @@ class Party:
         self._directory: Path | None = None
         self._until_ns = monotonic_ns() + order.lease_ns
         self._processes: dict[int, Process] = {}
+        self._stopping = False
         self._told = 0
         """Events so far: the driver would notice if one were missing."""
         self._jobs: set[asyncio.Task[None]] = set()
@@ -139,15 +139,25 @@ class Party:
             except OSError as error:
                 return Answer(f"cannot start a worker: {error.strerror}")
             self._processes[number] = process
+            if self._ending is not None:
+                # Nobody else would end one that has just come into being.
+                self.drop(number)
+                await process.wait()
+                return Answer("its lease has expired")
             share = Share(number, order.plan.workers)
             assignment = Assignment(self._plan, share, order.interval_ns, order.lease_ns, apart=True)
             self._write(process, _encoder.encode(assignment) + b"\n")
+            if self._stopping:
+                self._write(process, _encoder.encode(Command("stop")) + b"\n")
             self._begin(self._follow(number, process))
         return Answer()
 
-    def tell(self, line: bytes) -> None:
+    def tell(self, command: Command) -> None:
         """Passes a command on to every worker; that renews the lease."""
         self._until_ns = monotonic_ns() + self.order.lease_ns
+        # Whoever is still to be started is to hear of that as well.
+        self._stopping = self._stopping or command.do == "stop"
+        line = _encoder.encode(command) + b"\n"
         for process in self._processes.values():
             self._write(process, line)
 
@@ -166,7 +176,7 @@ class Party:
 
     async def _end(self) -> None:
         _parties.pop(self.order.run, None)
-        for number, process in self._processes.items():
+        for number, process in list(self._processes.items()):
             self.drop(number)
             await process.wait()
         for job in self._jobs - {asyncio.current_task()}:
@@ -263,8 +273,7 @@ async def tell(run: str, command: str, at_ns: int) -> bool:
     party = _parties.get(run)
     if party is None:
         return False
-    words = Command(command, at_ns)  # type: ignore[arg-type]
-    party.tell(_RENEWAL if command == "renew" else _encoder.encode(words) + b"\n")
+    party.tell(msgspec.convert({"do": command, "at_ns": at_ns}, Command))
     return True
 
 
