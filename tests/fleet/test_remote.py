@@ -3,6 +3,7 @@
 import asyncio
 import os
 import stat
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -22,6 +23,10 @@ class Host:
     def __init__(self, directory):
         self.local_directory = str(directory)
         self.events = []
+        self.periodic_callbacks = {name: SimpleNamespace(callback_time=20.0) for name in ("profile", "tick", "other")}
+
+    def intervals(self):
+        return [callback.callback_time for callback in self.periodic_callbacks.values()]
 
     def log_event(self, topic, message):
         assert topic == remote.TOPIC
@@ -57,12 +62,14 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
         assert answer == {"problem": "", "sources": ()}
         [directory] = tmp_path.iterdir()
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        assert host.intervals() == [1000, 1000, 20], "Dask is calm"
         assert await remote.launch("r") == {"problem": "", "sources": ()}
         decode = msgspec.json.Decoder(Report).decode
         await until(lambda: sum(decode(event["line"]).ready for event in host.events if "line" in event) == 2)
         assert await remote.tell("r", "start", remote.now_ns() + 10**7)
         await until(lambda: sum("ended" in event for event in host.events) == 2)
         await remote.end("r")
+        assert host.intervals() == [20, 20, 20]
         assert not await remote.tell("r", "renew", 0), "there is no such party any more"
         return host.events
 

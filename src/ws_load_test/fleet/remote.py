@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 TOPIC = "ws-load-test"
 """Of all events: the scheduler keeps the last thousand of a topic, so that one for each run would fill its memory."""
+CALM_MS = 1000.0
 _LOOK_S = 0.25
 _END_TIMEOUT_S = 2.0
 _encoder = msgspec.json.Encoder()
@@ -104,6 +105,7 @@ class Party:
         """Brings the plan's files here, and looks whether this machine can carry its part."""
         order = self.order
         self._begin(self._guard())
+        _calm(self._dask_worker)
         try:
             directory = Path(tempfile.mkdtemp(prefix="ws-load-test-", dir=self._dask_worker.local_directory))
             self._directory = directory
@@ -176,6 +178,7 @@ class Party:
 
     async def _end(self) -> None:
         _parties.pop(self.order.run, None)
+        _hurry(self._dask_worker)
         for number, process in list(self._processes.items()):
             self.drop(number)
             await process.wait()
@@ -227,6 +230,28 @@ class Party:
 
 
 _parties: dict[str, Party] = {}
+_hurried: dict[str, float] = {}
+"""How often Dask looks at itself when it is not kept from it, in ms."""
+
+
+def _calm(dask_worker: Any) -> None:
+    """Has Dask look at its own threads and loop once a second, and not 150 times.
+
+    That takes 4 % of a core, of which load is made here; what it is for, diagnosing tasks, there is none of.
+    """
+    callbacks = getattr(dask_worker, "periodic_callbacks", {})
+    for name in ("profile", "tick"):
+        if name in callbacks and name not in _hurried:
+            _hurried[name] = callbacks[name].callback_time
+            callbacks[name].callback_time = CALM_MS
+
+
+def _hurry(dask_worker: Any) -> None:
+    """Has it do as before, when the last party is over."""
+    callbacks = getattr(dask_worker, "periodic_callbacks", {})
+    while not _parties and _hurried:
+        name, interval_ms = _hurried.popitem()
+        callbacks[name].callback_time = interval_ms
 
 
 async def _listen(process: Process, words: deque[str]) -> None:
