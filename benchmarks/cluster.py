@@ -4,8 +4,8 @@
 
 A Dask scheduler and as many Dask workers as processes of load, all on loopback; the built-in echo server answers.
 Prints the throughput of each run and the processor time of the load for each message, which other programs on the
-machine disturb less, and of both the median of the ratios of runs that followed each other.
-Needs the extra ``cluster``.
+machine disturb less, and of both the median of the ratios of runs that followed each other. Needs the extra
+``cluster``.
 """
 
 from __future__ import annotations

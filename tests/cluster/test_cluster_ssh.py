@@ -60,9 +60,16 @@ def sessions():
     return [int(pid) for pid in found.stdout.split() if is_running(int(pid))]
 
 
+def keys():
+    """Directories with the keys of such clusters, here and on their hosts."""
+    return {
+        path for path in Path("/tmp").iterdir() if re.fullmatch(r"ws-load-test-(cluster-.*|[0-9a-f]{16})", path.name)
+    }
+
+
 def test_up_run_and_down(ssh, echo, driver):
     before = sessions()
-    left = set(Path("/tmp").glob("ws-load-test-*"))
+    left = keys()
     cluster = up(driver, "--ssh", "one,two", "--ssh-config", ssh, "--port", free_port())
     first, second = cluster.stdout.readline(), cluster.stdout.readline()
     assert "the cluster is up" in first, cluster.communicate(timeout=5)
@@ -76,11 +83,12 @@ def test_up_run_and_down(ssh, echo, driver):
     assert (process.returncode, err) == (ExitCode.PASSED, "")
     assert [host["answered"] for host in json.loads(out)["hosts"]] == [500, 500]
     assert echo.counts().messages - counted == 1000
+    assert len(keys() - left) == 2
     cluster.send_signal(signal.SIGINT)
     out, err = cluster.communicate(timeout=10)
     assert (cluster.returncode, err) == (ExitCode.PASSED, "")
     until(lambda: set(sessions()) <= set(before), 5, what="the end of the cluster's processes")
-    assert set(Path("/tmp").glob("ws-load-test-*")) <= left, "keys are gone, here and there"
+    assert keys() <= left, "keys are gone, here and there"
 
 
 @pytest.mark.parametrize(

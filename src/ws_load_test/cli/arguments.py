@@ -218,9 +218,10 @@ def echo(
 
 @app.command
 def cluster(
-    action: Literal["up"],
+    action: str = "",
+    /,
     *,
-    ssh: Annotated[list[str], Parameter(consume_multiple=False, negative=())],
+    ssh: Annotated[list[str] | None, Parameter(consume_multiple=False, negative=())] = None,
     remote_python: Text = None,
     ssh_config: Text = None,
     port: int = 8786,
@@ -229,8 +230,9 @@ def cluster(
     """Starts a cluster by SSH."""
     from ws_load_test.cli.cluster import cluster_up
 
-    assert action == "up"
-    return cluster_up(ssh, python=remote_python, config=ssh_config, port=port, idle=idle_timeout)
+    if action != "up":
+        raise UsageError(f"cluster: there is one thing to do, for example {PROGRAM} cluster up --ssh host1,host2")
+    return cluster_up(ssh or (), python=remote_python, config=ssh_config, port=port, idle=idle_timeout)
 
 
 @app.command

@@ -83,6 +83,8 @@ class DaskFleet(Fleet):
         for link, first, count in zip(links, firsts(counts), counts, strict=True):
             link.workers = range(first, first + count)
         self.links = [link for link in links if link.workers]
+        for number, link in enumerate(self.links):
+            link.number = number
         self.plan = msgspec.structs.replace(self.plan, workers=sum(counts))
         of_worker = [link.number for link in self.links for _ in link.workers]
         self.conductor = Conductor(self.plan.workers, monotonic_ns(), of_worker)
@@ -100,9 +102,9 @@ class DaskFleet(Fleet):
             link.call(remote.settle, order.sealed(), timeout_s=SETTLE_TIMEOUT_S)
             for link, order in zip(self.links, orders, strict=True)
         )
-        found = await asyncio.gather(*calls, return_exceptions=True)
-        # Before anything is raised, so that those who did settle hear of it when they are dismissed.
+        # One who has settled may have to wait for another longer than its lease.
         self._keepers = [asyncio.create_task(self._keep(link)) for link in self.links]
+        found = await asyncio.gather(*calls, return_exceptions=True)
         problems, sources = [], set()
         for link, answer in zip(self.links, found, strict=True):
             if isinstance(answer, BaseException):
@@ -110,6 +112,7 @@ class DaskFleet(Fleet):
             elif answer["problem"]:
                 problems.append(f"host {link.name}: {answer['problem']}")
             else:
+                link.settled = True
                 sources |= set(answer["sources"])
         if problems:
             raise HostError(
@@ -159,17 +162,7 @@ class DaskFleet(Fleet):
     async def run(self) -> None:
         """From the first worker's start to the last one's end; see `Fleet`."""
         try:
-            found = await asyncio.gather(
-                *(link.call(remote.launch, self._name, timeout_s=SETTLE_TIMEOUT_S) for link in self.links),
-                return_exceptions=True,
-            )
-            for link, answer in zip(self.links, found, strict=True):
-                if isinstance(answer, BaseException):
-                    self._lose_host(link, f"its host did not answer ({type(answer).__name__})")
-                elif answer["problem"]:
-                    raise HostError(f"host {link.name}: {answer['problem']}")
-                else:
-                    self._expect(link)
+            self._keepers += [asyncio.create_task(self._launch(link)) for link in self.links]
             while not self._over.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_S):
@@ -179,6 +172,19 @@ class DaskFleet(Fleet):
                 raise self._failure
         finally:
             await self.disband()
+
+    async def _launch(self, link: Link) -> None:
+        """Has a host start its workers."""
+        for worker in link.workers:
+            patience_ns = self._interval_ns + LOST_AFTER_NS
+            self._silence.expect(("worker", worker), patience_ns, monotonic_ns(), FIRST_REPORT_NS)
+        try:
+            answer = await link.call(remote.launch, self._name, timeout_s=SETTLE_TIMEOUT_S)
+        except FAILURES as error:
+            self._lose_host(link, f"its host did not answer ({type(error).__name__})")
+        else:
+            if answer["problem"]:
+                self._fail(HostError(f"host {link.name}: {answer['problem']}"))
 
     def kill(self) -> None:
         """Ends every worker at once; what they had not reported is gone."""
@@ -196,11 +202,6 @@ class DaskFleet(Fleet):
     def _start_after_ns(self) -> int:
         slowest_ns = max((link.clock.error_ns for link in self.links), default=0)
         return START_AFTER_NS + ON_ITS_WAY_NS + 6 * slowest_ns
-
-    def _expect(self, link: Link) -> None:
-        for worker in link.workers:
-            patience_ns = self._interval_ns + LOST_AFTER_NS
-            self._silence.expect(("worker", worker), patience_ns, monotonic_ns(), FIRST_REPORT_NS)
 
     # --- What is heard ----------------------------------------------------------------------------------------------
 

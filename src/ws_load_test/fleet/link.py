@@ -39,6 +39,8 @@ class Link:
         self.number = 0
         """Its place among the hosts of the run."""
         self.workers = range(0)
+        self.settled = False
+        """Whether it has taken its order."""
         self.gone = False
         """Whether nothing is expected of it any more."""
         self.events = 0
@@ -89,6 +91,6 @@ class Link:
                     # A second try might be the second time that it is heard.
                     return f"its host could not be told to {command.do} ({type(error).__name__})"
                 continue
-            if not known:
+            if not known and self.settled:
                 return "its host had heard nothing of the driver for so long that it gave up"
             heard(self)

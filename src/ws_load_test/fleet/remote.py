@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 TOPIC = "ws-load-test"
 """Of all events: the scheduler keeps the last thousand of a topic, so that one for each run would fill its memory."""
+CALM_MS = 1000.0
 _LOOK_S = 0.25
 _END_TIMEOUT_S = 2.0
 _encoder = msgspec.json.Encoder()
-_RENEWAL = _encoder.encode(Command("renew")) + b"\n"
 
 
 class Sealed:
@@ -95,6 +95,7 @@ class Party:
         self._directory: Path | None = None
         self._until_ns = monotonic_ns() + order.lease_ns
         self._processes: dict[int, Process] = {}
+        self._stopping = False
         self._told = 0
         """Events so far: the driver would notice if one were missing."""
         self._jobs: set[asyncio.Task[None]] = set()
@@ -104,6 +105,7 @@ class Party:
         """Brings the plan's files here, and looks whether this machine can carry its part."""
         order = self.order
         self._begin(self._guard())
+        _calm(self._dask_worker)
         try:
             directory = Path(tempfile.mkdtemp(prefix="ws-load-test-", dir=self._dask_worker.local_directory))
             self._directory = directory
@@ -139,15 +141,25 @@ class Party:
             except OSError as error:
                 return Answer(f"cannot start a worker: {error.strerror}")
             self._processes[number] = process
+            if self._ending is not None:
+                # Nobody else would end one that has just come into being.
+                self.drop(number)
+                await process.wait()
+                return Answer("its lease has expired")
             share = Share(number, order.plan.workers)
             assignment = Assignment(self._plan, share, order.interval_ns, order.lease_ns, apart=True)
             self._write(process, _encoder.encode(assignment) + b"\n")
+            if self._stopping:
+                self._write(process, _encoder.encode(Command("stop")) + b"\n")
             self._begin(self._follow(number, process))
         return Answer()
 
-    def tell(self, line: bytes) -> None:
+    def tell(self, command: Command) -> None:
         """Passes a command on to every worker; that renews the lease."""
         self._until_ns = monotonic_ns() + self.order.lease_ns
+        # Whoever is still to be started is to hear of that as well.
+        self._stopping = self._stopping or command.do == "stop"
+        line = _encoder.encode(command) + b"\n"
         for process in self._processes.values():
             self._write(process, line)
 
@@ -166,7 +178,8 @@ class Party:
 
     async def _end(self) -> None:
         _parties.pop(self.order.run, None)
-        for number, process in self._processes.items():
+        _hurry(self._dask_worker)
+        for number, process in list(self._processes.items()):
             self.drop(number)
             await process.wait()
         for job in self._jobs - {asyncio.current_task()}:
@@ -217,6 +230,28 @@ class Party:
 
 
 _parties: dict[str, Party] = {}
+_hurried: dict[str, float] = {}
+"""How often Dask looks at itself when it is not kept from it, in ms."""
+
+
+def _calm(dask_worker: Any) -> None:
+    """Has Dask look at its own threads and loop once a second, and not 150 times.
+
+    That takes 4 % of a core, of which load is made here; what it is for, diagnosing tasks, there is none of.
+    """
+    callbacks = getattr(dask_worker, "periodic_callbacks", {})
+    for name in ("profile", "tick"):
+        if name in callbacks and name not in _hurried:
+            _hurried[name] = callbacks[name].callback_time
+            callbacks[name].callback_time = CALM_MS
+
+
+def _hurry(dask_worker: Any) -> None:
+    """Has it do as before, when the last party is over."""
+    callbacks = getattr(dask_worker, "periodic_callbacks", {})
+    while not _parties and _hurried:
+        name, interval_ms = _hurried.popitem()
+        callbacks[name].callback_time = interval_ms
 
 
 async def _listen(process: Process, words: deque[str]) -> None:
@@ -263,8 +298,7 @@ async def tell(run: str, command: str, at_ns: int) -> bool:
     party = _parties.get(run)
     if party is None:
         return False
-    words = Command(command, at_ns)  # type: ignore[arg-type]
-    party.tell(_RENEWAL if command == "renew" else _encoder.encode(words) + b"\n")
+    party.tell(msgspec.convert({"do": command, "at_ns": at_ns}, Command))
     return True
 
 

@@ -1,0 +1,173 @@
+"""A party on a host, without Dask: what it says of itself, and what becomes of it when nobody speaks to it."""
+
+import asyncio
+import os
+import stat
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from ws_load_test import Plan
+from ws_load_test.engine.protocol import Report
+from ws_load_test.errors import ExitCode
+from ws_load_test.fleet import files, remote
+from ws_load_test.testing import FaultyServer, behaviours
+
+SECRET = "s3cr3t"
+
+
+class Host:
+    """What a party needs of a Dask worker."""
+
+    def __init__(self, directory):
+        self.local_directory = str(directory)
+        self.events = []
+        self.periodic_callbacks = {name: SimpleNamespace(callback_time=20.0) for name in ("profile", "tick", "other")}
+
+    def intervals(self):
+        return [callback.callback_time for callback in self.periodic_callbacks.values()]
+
+    def log_event(self, topic, message):
+        assert topic == remote.TOPIC
+        self.events.append(message)
+
+
+def order(plan, *, workers=2, lease_ns=10**9, connections=None, contents=None):
+    return remote.Order(
+        run="r",
+        host=3,
+        plan=msgspec.structs.replace(plan, workers=4),
+        first_worker=1,
+        workers=workers,
+        interval_ns=10**8,
+        lease_ns=lease_ns,
+        machine_connections=connections or plan.connections,
+        machine_workers=workers,
+        files=files.read(plan) if contents is None else contents,
+    )
+
+
+async def until(condition, timeout_s=10.0):
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - another process sets no event
+            await asyncio.sleep(0.01)
+
+
+def test_a_party_from_its_order_to_its_end(tmp_path):
+    async def go(server):
+        host = Host(tmp_path)
+        plan = Plan.of(server.url, connections=8, messages=80, workers=1)
+        answer = await remote.settle(order(plan).sealed(), dask_worker=host)
+        assert answer == {"problem": "", "sources": ()}
+        [directory] = tmp_path.iterdir()
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        assert host.intervals() == [1000, 1000, 20], "Dask is calm"
+        assert await remote.launch("r") == {"problem": "", "sources": ()}
+        decode = msgspec.json.Decoder(Report).decode
+        await until(lambda: sum(decode(event["line"]).ready for event in host.events if "line" in event) == 2)
+        assert await remote.tell("r", "start", remote.now_ns() + 10**7)
+        await until(lambda: sum("ended" in event for event in host.events) == 2)
+        await remote.end("r")
+        assert host.intervals() == [20, 20, 20]
+        assert not await remote.tell("r", "renew", 0), "there is no such party any more"
+        return host.events
+
+    with FaultyServer(behaviours.echoes) as server:
+        events = asyncio.run(go(server))
+        assert server.seen.messages == 40, "workers 1 and 2 of 4"
+    assert [event["number"] for event in events] == list(range(len(events)))
+    assert {(event["run"], event["host"]) for event in events} == {("r", 3)}
+    assert {event["of"] for event in events} == {1, 2}
+    assert {event["ended"] for event in events if "ended" in event} == {"its process ended with code 0"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_word_it_ends_itself_and_leaves_nothing(tmp_path):
+    async def go(server):
+        plan = Plan.of(server.url, connections=8, duration=60, workers=1)
+        await remote.settle(order(plan).sealed(), dask_worker=Host(tmp_path))
+        await remote.launch("r")
+        pids = [process.pid for process in remote._parties["r"]._processes.values()]
+        await until(lambda: "r" not in remote._parties, 3)
+        await until(lambda: not list(tmp_path.iterdir()), 3)
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+        assert await remote.launch("r") == {"problem": "its lease has expired", "sources": ()}
+        # Nobody minds what is said to it now.
+        await remote.end("r")
+        await remote.drop("r", 1)
+
+    with FaultyServer(behaviours.echoes) as server:
+        asyncio.run(go(server))
+
+
+def test_one_told_to_stop_before_it_starts_its_workers_stops_them(tmp_path):
+    async def go(server):
+        host = Host(tmp_path)
+        plan = Plan.of(server.url, connections=8, duration=60, workers=1)
+        await remote.settle(order(plan, lease_ns=10**10).sealed(), dask_worker=host)
+        await remote.tell("r", "stop", 0)
+        await remote.launch("r")
+        await until(lambda: sum("ended" in event for event in host.events) == 2)
+        await remote.end("r")
+
+    with FaultyServer(behaviours.echoes) as server:
+        asyncio.run(go(server))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"bind": ["192.0.2.1"]}, "--bind: none of the 1 addresses named is one of this host"),
+        ({"cacert": "ca.pem"}, '--cacert: cannot use "{directory}/cacert-ca.pem": it holds no PEM certificates'),
+    ],
+)
+def test_what_it_cannot_do_it_says_and_is_gone(options, said, tmp_path, monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    (here / "ca.pem").write_text(SECRET)
+    plan = Plan.of("wss://127.0.0.1:1", workers=1, **options)
+    answer = asyncio.run(remote.settle(order(plan).sealed(), dask_worker=Host(there)))
+    directory = answer["problem"].partition('"')[2].partition("/cacert")[0]
+    assert answer["problem"].startswith(said.replace("{directory}", directory))
+    assert SECRET not in answer["problem"]
+    assert remote._parties == {}
+    assert not list(there.iterdir())
+
+
+def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
+    plan = Plan.of("ws://127.0.0.1:1", workers=1)
+    answer = asyncio.run(remote.settle(order(plan).sealed(), dask_worker=Host(tmp_path / "missing")))
+    assert answer["problem"].startswith("cannot write the plan's files to ")
+    assert answer["problem"].endswith(": No such file or directory")
+
+
+def test_an_order_shows_nothing_of_itself():
+    plan = Plan.of("ws://h", bearer=SECRET, workers=1)
+    sealed = order(plan).sealed()
+    assert SECRET.encode() in sealed.data
+    assert SECRET not in f"{sealed} {sealed!r} {(sealed,)} {vars(type(sealed))}"
+
+
+def test_a_crash_tells_its_kind_and_no_more(tmp_path, monkeypatch):
+    program = tmp_path / "worker"
+    program.write_text(
+        f"#!/bin/sh\nread line\necho 'ValueError: {SECRET}' >&2\nexit {int(ExitCode.THRESHOLD_FAILED)}\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(remote.sys, "executable", str(program))
+
+    async def go():
+        host = Host(tmp_path)
+        await remote.settle(order(Plan.of("ws://127.0.0.1:1", workers=1), workers=1).sealed(), dask_worker=host)
+        await remote.launch("r")
+        await until(lambda: host.events)
+        await remote.end("r")
+        return host.events
+
+    [event] = asyncio.run(go())
+    assert event["ended"] == "its process ended with code 1: ValueError"
