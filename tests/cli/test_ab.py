@@ -1,9 +1,11 @@
 """``ws-load-test ab``: two targets in turn, and what is made of their rounds."""
 
+import asyncio
 import json
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from ws_load_test import Plan
 from ws_load_test.ab import Series
 from ws_load_test.api import Result
 from ws_load_test.cli import ab, main
-from ws_load_test.errors import ExitCode
+from ws_load_test.errors import ExitCode, HostError, OutputError, UsageError, WorkerError
 from ws_load_test.measure.recording import read_recording
 from ws_load_test.measure.summary import summarise
 
@@ -60,7 +62,7 @@ def test_both_targets_take_turns_and_the_slower_is_found(echo_url, program, tmp_
 def played(monkeypatch):
     """Puts what a round comes to in the place of a real one: of target `b` as `b` says, if that is not None."""
 
-    def play(b=None, *, interrupted_at=None):
+    def play(b=None, *, interrupted_at=None, late_at=None, raises=None, bound=False, **more):
         asked = []
 
         async def attend(run):
@@ -70,11 +72,17 @@ def played(monkeypatch):
             rng = np.random.default_rng([ours.number, slow])
             mark = (ours.series, ours.number)
             last = len(asked) == interrupted_at
+            if raises is not None and len(asked) == raises[0]:
+                raise raises[1]
+            if len(asked) == late_at:
+                run.fleet = SimpleNamespace(interrupted=True)
             if slow and b is not None:
                 made = b(rng, ours.number, mark)
             else:
                 made = drawn(rng, 2, 100, mark=mark, interrupted=last, name=f"{slow}{ours.number}")
-            return Result(made, summarise([made]), ExitCode.PASSED)
+            summary = summarise([made])
+            summary["generator"]["bound"] = bound
+            return Result(made, summary, ExitCode.PASSED, **more)
 
         monkeypatch.setattr(ab, "attend", attend)
         return asked
@@ -115,6 +123,110 @@ def test_an_interrupted_series_is_reported_as_far_as_it_went(played, capsys):
     assert shown.out == ""
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (HostError("too few ports"), ExitCode.USAGE),
+        (UsageError("the certificate has gone"), ExitCode.USAGE),
+        (WorkerError("worker 1 wrote something that is not a report"), ExitCode.BUG),
+        (OutputError("cannot write rounds/b/06.jsonl"), ExitCode.OUTPUT_FAILED),
+        (BlockingIOError(11, "Resource temporarily unavailable"), ExitCode.USAGE),
+        (OSError(12, "Cannot allocate memory"), ExitCode.USAGE),
+    ],
+)
+def test_an_error_in_a_later_round_does_not_lose_those_before_it(error, code, played, capsys, caplog):
+    played(raises=(12, error))
+    assert main(["ab", A, B, "--seed", "5"]) == code
+    shown = capsys.readouterr()
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    for told in (shown.out, caplog.text):
+        assert "the series ended after 5 of 10 rounds: " in " ".join(told.split())
+        assert why in " ".join(told.split())
+    assert shown.out.startswith("doubt  the series ended")
+    assert "intervals from 5 pairs of rounds" in shown.out
+    played(raises=(12, error))
+    main(["ab", A, B, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert why in told["doubts"][0]
+    assert told["comparisons"][0]["units"]["base"] == 5
+
+
+def test_an_error_in_the_first_round_is_told_and_nothing_else(played, capsys):
+    for turn in (1, 2):
+        played(raises=(turn, HostError("too few ports")))
+        assert main(["ab", A, B]) == ExitCode.USAGE
+        assert capsys.readouterr() == ("", "ws-load-test: too few ports\n")
+
+
+def test_a_folder_that_vanished_is_told_in_a_sentence(played, tmp_path, capsys, caplog):
+    def clears(rng, number, mark):
+        if number == 6:
+            for folder in (tmp_path / "kept").iterdir():
+                folder.rmdir()
+            (tmp_path / "kept").rmdir()
+            (tmp_path / "kept").write_text("")
+        return drawn(rng, 2, 100, mark=mark)
+
+    played(clears)
+    assert main(["ab", A, B, "-o", str(tmp_path / "kept")]) == ExitCode.OUTPUT_FAILED
+    shown = capsys.readouterr()
+    assert f"cannot make the directory {tmp_path / 'kept'}" in caplog.text
+    assert "standard output" not in shown.err
+    assert "pairs of rounds" in shown.out
+
+
+def test_what_could_not_be_written_hides_nothing_worse(played, capsys):
+    lost = {"output_error": OutputError("cannot go on writing")}
+    limit = ["--fail-on-regression", "5%"]
+
+    def slow(rng, number, mark):
+        return drawn(rng, 2, 100, mark=mark, slower=2)
+
+    played(**lost)
+    assert main(["ab", A, B, *limit]) == ExitCode.OUTPUT_FAILED
+    played(slow, **lost)
+    assert main(["ab", A, B, *limit]) == ExitCode.THRESHOLD_FAILED
+    played(bound=True, **lost)
+    assert main(["ab", A, B, "--strict"]) == ExitCode.GENERATOR_BOUND
+    assert main(["ab", A, B]) == ExitCode.OUTPUT_FAILED
+    capsys.readouterr()
+
+
+def test_a_signal_while_a_round_is_summed_up_ends_the_series(played, capsys):
+    asked = played(late_at=12)
+    assert main(["ab", A, B]) == ExitCode.INTERRUPTED
+    assert len(asked) == 12
+    assert "intervals from 6 pairs of rounds" in capsys.readouterr().out
+
+
+def test_all_rounds_have_one_loop_so_that_signals_are_heard_between_them(played, monkeypatch, capsys):
+    played()
+    loops, play = set(), ab.attend
+
+    async def attend(run):
+        loops.add(asyncio.get_running_loop())
+        return await play(run)
+
+    monkeypatch.setattr(ab, "attend", attend)
+    assert main(["ab", A, B]) == ExitCode.PASSED
+    assert len(loops) == 1
+    capsys.readouterr()
+
+
+def test_what_is_said_of_the_rounds_is_of_those_that_are_compared(played, capsys):
+    for turn in (7, 8):
+        played(interrupted_at=turn)
+        assert main(["ab", A, B, "--seed", "5"]) == ExitCode.INTERRUPTED
+        told = " ".join(capsys.readouterr().out.split())
+        order = " ".join(Series(Plan.of(A, duration="1s"), Plan.of(B, duration="1s"), seed=5).order[:3])
+        assert f"3 rounds of 2 s for each target, each after a warm-up of 500 ms; the order was {order} (--seed" in told
+    played(interrupted_at=3)
+    assert main(["ab", A, B]) == ExitCode.INTERRUPTED
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1 round of 2 s" in told
+    assert "there is 1 pair of rounds, and it takes 4" in told
+
+
 def test_equal_targets_pass(played, capsys):
     asked = played()
     assert main(["ab", A, B, "--fail-on-regression", "0%", "--seed", "1"]) == ExitCode.PASSED
@@ -136,7 +248,8 @@ def test_ctrl_c_ends_the_round_and_keeps_the_others(echo_url, start, tmp_path):
     os.kill(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=20)
     assert process.returncode == ExitCode.INTERRUPTED
-    assert "pairs of rounds" in out
+    # As many as there was time for: one pair, or more.
+    assert " of rounds" in " ".join(out.split())
 
 
 def test_the_order_is_chance_and_its_seed_repeats_it():

@@ -62,12 +62,19 @@ def tell_outcome(
     as_json: bool,
     quiet: bool = False,
     code: ExitCode = ExitCode.PASSED,
+    lesser: ExitCode = ExitCode.PASSED,
 ) -> ExitCode:
-    """Writes the files that are wanted, prints the report or the data; returns the exit code, `code` if it is worse."""
+    """Writes the files that are wanted, prints the report or the data.
+
+    Returns:
+        The exit code: `code` if that is an error, and `lesser` only where there is no regression.
+    """
     from ws_load_test.report.compare import data, print_outcome
 
     if code == ExitCode.PASSED and outcome.failing:
         code = ExitCode.THRESHOLD_FAILED
+    if code == ExitCode.PASSED:
+        code = lesser
     errors = _write(outcome, wanted)
     for error in errors:
         _log.error("%s", error)
