@@ -79,20 +79,30 @@ class Series:
         """Returns where a target's recordings are written."""
         return None if self.output is None else Path(self.output) / letter
 
+    def path(self, letter: str, number: int) -> Path | None:
+        """Returns where the recording of a round is written; None for nowhere."""
+        folder = self.folder(letter)
+        return None if folder is None else folder / f"{number:0{max(2, len(str(self.rounds)))}}.jsonl"
+
+    def paths(self) -> Iterator[Path]:
+        """Yields where recordings are written."""
+        for number in range(1, self.rounds + 1):
+            yield from (path for letter in "ab" if (path := self.path(letter, number)) is not None)
+
     def turns(self) -> Iterator[Turn]:
         """Yields the turns in their order.
 
         Raises:
             OutputError: The directories for the recordings cannot be made.
         """
-        digits = max(2, len(str(self.rounds)))
         for number, pair in enumerate(self.order, 1):
             for letter in pair:
                 folder = self.folder(letter)
                 if folder is not None:
                     _make(folder)
-                path = None if folder is None else folder / f"{number:0{digits}}.jsonl"
-                yield Turn(letter, number, self._plan(letter, number), path, Round(self._id, number))
+                yield Turn(
+                    letter, number, self._plan(letter, number), self.path(letter, number), Round(self._id, number)
+                )
 
     def take(self, turn: Turn, result: Result) -> None:
         """Takes in what a turn came to."""

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,9 +16,11 @@ from ws_load_test import Plan
 from ws_load_test.ab import Series
 from ws_load_test.api import Result
 from ws_load_test.cli import ab, main
+from ws_load_test.cli.arguments import Options
 from ws_load_test.errors import ExitCode, HostError, OutputError, UsageError, WorkerError
 from ws_load_test.measure.recording import read_recording
 from ws_load_test.measure.summary import summarise
+from ws_load_test.options import READERS
 
 A, B = "ws://127.0.0.1:1/a", "ws://127.0.0.1:1/b"
 
@@ -285,6 +288,15 @@ def test_random_instants_are_those_of_the_pair():
         ([A, B, "--storm", "50%@1s"], "--storm: has no place in ab"),
         ([A, B, "--fail-if", "p99 > 1s"], "take --fail-on-regression"),
         ([A, B, "--csv", "x.csv"], "`report --csv` does it"),
+        (
+            [A, B, "--cluster", "tls://x:8786"],
+            "--cluster: has no place in ab: ab carries out its rounds on this machine",
+        ),
+        ([A, B, "--hosts", "2"], "--hosts: has no place in ab: ab carries out its rounds on this machine"),
+        ([A, B, "--cluster-ca", "x.pem"], "--cluster-ca: has no place in ab"),
+        ([A, B, "--live"], "--live: has no place in ab: it shows one run"),
+        ([A, B, "--metrics-port", "0"], "--metrics-port: has no place in ab: it shows one run while it goes on"),
+        ([A, B, "--otlp", "http://x:4317"], "--otlp: has no place in ab"),
         ([A, B, "--dry-run"], "leave out ab"),
         ([A, B, "--rounds", "2"], "too few to tell a difference from chance"),
         ([A, B, "--rounds", "many"], '"many" is not a whole number'),
@@ -307,3 +319,52 @@ def test_a_plan_file_is_read_without_its_own_target_and_length(tmp_path, capsys)
     plan.write_text('url = "ws://elsewhere"\nduration = "1h"\nconnections = 0\n')
     assert main(["ab", A, B, "--plan", str(plan)]) == ExitCode.USAGE
     assert capsys.readouterr().err.count("--connections") == 1
+
+
+def test_a_plan_file_is_under_the_command_line_as_that_of_a_run_is(tmp_path, played, capsys, caplog):
+    plan = tmp_path / "plan.toml"
+    written = 'url = "ws://elsewhere"\nmessages = 5\nstages = "1s:5"\nfail-if = ["p99 > 1s"]\noutput = "run.jsonl"\n'
+    plan.write_text(written + "rate-per-connection = 7\nconnections = 3\nmetrics-port = 1\nlive = true\n")
+    asked = played()
+    assert main(["ab", A, B, "--rate", "30", "--rounds", "4", "--plan", str(plan)]) == ExitCode.PASSED
+    assert {(run.plan.connections, run.plan.load.rate.peak) for run in asked} == {(3, 30)}
+    assert {run.plan.fail_if for run in asked} == {()}
+    (warning,) = [one.getMessage() for one in caplog.records if "left out" in one.getMessage()]
+    # What the command line rules out needs no word.
+    names = "--fail-if, --live, --messages, --metrics-port, --output, URL"
+    assert warning.startswith(f"--plan: {names}: left out, because")
+    assert not (tmp_path / "run.jsonl").exists()
+    capsys.readouterr()
+
+
+def test_every_option_of_a_run_is_read_or_refused_by_its_name():
+    known = {*READERS, *ab._OURS, *ab._OF_ONE_RUN, "plan"}
+    assert {field.name for field in fields(Options)} <= known
+
+
+def test_what_says_no_to_what_ab_does_not_have_is_no_mistake(played, capsys):
+    asked = played()
+    no = ["--no-live", "--no-dry-run", "--no-explain", "--no-insecure-cluster"]
+    assert main(["ab", A, B, "--rounds", "4", *no]) == ExitCode.PASSED
+    assert len(asked) == 8
+    capsys.readouterr()
+
+
+def test_files_are_no_recordings_of_the_series(played, tmp_path, capsys):
+    asked = played()
+    taken = tmp_path / "kept" / "b" / "04.jsonl"
+    options = ["--rounds", "4", "-o", str(tmp_path / "kept"), "--markdown", str(taken)]
+    assert main(["ab", A, B, *options]) == ExitCode.USAGE
+    assert f"--markdown: {taken} is a recording of --output, which it would overwrite" in capsys.readouterr().err
+    assert asked == []
+    assert not (tmp_path / "kept").exists()
+
+
+def test_the_plan_is_told_once_and_so_are_its_doubts(played, caplog, capsys):
+    caplog.set_level("INFO", "ws_load_test")
+    played()
+    assert main(["ab", A, B, "--rounds", "4", "-m", "{sequence}", "-v", "info"]) == ExitCode.PASSED
+    told = [one.getMessage() for one in caplog.records]
+    assert sum(one.startswith("connections: 1,") for one in told) == 1
+    assert sum("is sent as it is" in one for one in told) == 1
+    capsys.readouterr()

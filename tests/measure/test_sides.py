@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from comparison_made import SECOND, drawn, interval, recording
 
+from comparison_made import SECOND, drawn, interval, recording
 from ws_load_test.measure.sides import Side, paired_sides
 from ws_load_test.measure.summary import summarise
 

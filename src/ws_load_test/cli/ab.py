@@ -11,9 +11,10 @@ from ws_load_test.ab import Series
 from ws_load_test.cli.attend import attend
 from ws_load_test.cli.compared import FILES, read_terms, tell_outcome
 from ws_load_test.cli.output import LEVELS, tell, warn_of
+from ws_load_test.cli.run import with_usable
 from ws_load_test.errors import ExitCode, LoadTestError, OutputError, PlanError, Problem, UsageError, option_name
 from ws_load_test.measure.sides import FEWEST_REPEATS
-from ws_load_test.options import read_plan, read_plan_file
+from ws_load_test.options import read_plan
 from ws_load_test.plan import Plan
 from ws_load_test.readers import at_least_one, number, some_duration
 from ws_load_test.report.compare import Outcome
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from ws_load_test.measure.comparison import Comparison
 
 ROUNDS, ROUND, WARMUP = "10", "2s", "500ms"
+_HERE = "ab carries out its rounds on this machine, and on no cluster"
+_WHILE_IT_RUNS = "it shows one run while it goes on, and ab makes many short ones"
 _OF_ONE_RUN = {
     "duration": "each round is as long as --round says",
     "messages": "each round is as long as --round says",
@@ -39,6 +42,10 @@ _OF_ONE_RUN = {
     "abort_after": "it belongs to --abort-if, which judges one run",
     "dry_run": "it opens one connection to one target; leave out ab",
     "explain": "it explains one plan; leave out ab, and give one URL",
+    **dict.fromkeys(("cluster", "hosts", "on_worker_lost", "insecure_cluster"), _HERE),
+    **dict.fromkeys(("cluster_ca", "cluster_cert", "cluster_key"), _HERE),
+    "live": "it shows one run; ab shows a line for each round, where there is a terminal",
+    **dict.fromkeys(("metrics_port", "metrics_host", "metrics_linger", "otlp"), _WHILE_IT_RUNS),
     "hdr": "it writes one run; `report --hdr` does it from the recordings of -o",
     "hgrm": "it writes one run; `report --hgrm` does it from the recordings of -o",
     "csv": "it writes one run; `report --csv` does it from the recordings of -o",
@@ -46,6 +53,8 @@ _OF_ONE_RUN = {
     "openmetrics": "it writes one run; `report --openmetrics` does it from the recordings of -o",
 }
 """Options of a run that have no meaning for two targets in turn, and what to do instead."""
+_OF_FILES = (*_OF_ONE_RUN, "url", "output")
+"""What a plan file may say, for runs, that a series has no use for."""
 _OURS = {"output": str, "json": bool, "quiet": bool, "verbosity": str, "strict": bool, "markdown": str, "html": str}
 _log = logging.getLogger("ws_load_test")
 
@@ -64,14 +73,18 @@ def measure_in_turn(
         raise UsageError(
             f"ab: takes two URLs and not {len(urls)}; write for example: ws-load-test ab ws://one:3001 ws://other:3001"
         )
-    options = _with_file(options)
+    options, left_out = _with_file(options)
     _refuse(options)
+    options = {name: value for name, value in options.items() if name not in _OF_ONE_RUN}
     ours = {name: options.pop(name) for name in _OURS if name in options}
     wanted = {name: ours[name] for name in FILES if name in ours}
     as_json, quiet = bool(ours.get("json")), bool(ours.get("quiet"))
-    sure, limit = read_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept={})
     series = _series(urls, options, rounds or ROUNDS, round_time or ROUND, ours.get("output"))
+    kept = {"a recording of --output": [str(path) for path in series.paths()]} if wanted else {}
+    sure, limit = read_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
+    _prepare(series)
     tell(ours.get("verbosity", "warn"))
+    _tell_plan(series.a, left_out)
     warn_of(wanted)
     shows = not quiet and sys.stderr.isatty()
     going = _Going(series, shows=shows)
@@ -94,15 +107,21 @@ def measure_in_turn(
     return tell_outcome(outcome, wanted, as_json=as_json, quiet=quiet, code=code, lesser=lesser)
 
 
-def _with_file(options: dict[str, Any]) -> dict[str, Any]:
-    """Returns the options over those of the plan file, whose target and length belong to a run of its own."""
+def _with_file(options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Returns the options over those of the plan file, and what of the file a series cannot use."""
     path = options.pop("plan", None)
-    if path is None:
-        return options
-    written = read_plan_file(path)
-    for name in ("url", "duration", "messages", "output"):
-        written.pop(name, None)
-    return {**written, **options}
+    return (options, []) if path is None else with_usable(path, options, _OF_FILES)
+
+
+def _tell_plan(plan: Plan, left_out: Sequence[str]) -> None:
+    """Logs what is run, and what is perhaps not meant; of both targets it is the same."""
+    for label, words in plan.describe():
+        _log.info("%s: %s", label, words)
+    if left_out:
+        names = ", ".join(map(option_name, left_out))
+        _log.warning("--plan: %s: left out, because ab has its own targets and lengths, and makes many runs", names)
+    for doubt in plan.doubts:
+        _log.warning("%s", doubt)
 
 
 def _refuse(options: dict[str, Any]) -> None:
@@ -150,7 +169,6 @@ def _series(urls: Sequence[str], options: dict[str, Any], rounds: str, round_tim
     series = Series(plans[0], plans[1], rounds=values["rounds"], output=output)
     if "seed" in values:
         series.seed = values["seed"]
-    _prepare(series)
     return series
 
 

@@ -75,7 +75,7 @@ def remarks(comparison: Comparison) -> Iterator[str]:
     if cut:
         seen = "here" if len(cut) > 1 else f"of {cut[0]}"
         yield (
-            f"only the variation within runs is seen {seen}, and two runs minutes apart differ by the machine's drift as"
+            f"only the variation within runs is seen {seen}, and runs minutes apart differ by the machine's drift as"
             " well: to be sure of a small difference, compare directories of repeats, or use ws-load-test ab"
         )
 
