@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ws_load_test.api import Run
+from ws_load_test.errors import OutputError
 from ws_load_test.measure.comparison import CONFIDENCE, compare
 from ws_load_test.measure.recording import Round
 from ws_load_test.measure.sides import Side, paired_sides
@@ -78,32 +79,38 @@ class Series:
         """Returns where a target's recordings are written."""
         return None if self.output is None else Path(self.output) / letter
 
+    def path(self, letter: str, number: int) -> Path | None:
+        """Returns where the recording of a round is written; None for nowhere."""
+        folder = self.folder(letter)
+        return None if folder is None else folder / f"{number:0{max(2, len(str(self.rounds)))}}.jsonl"
+
+    def paths(self) -> Iterator[Path]:
+        """Yields where recordings are written."""
+        for number in range(1, self.rounds + 1):
+            yield from (path for letter in "ab" if (path := self.path(letter, number)) is not None)
+
     def turns(self) -> Iterator[Turn]:
         """Yields the turns in their order.
 
         Raises:
-            OSError: The directories for the recordings cannot be made.
+            OutputError: The directories for the recordings cannot be made.
         """
-        digits = max(2, len(str(self.rounds)))
         for number, pair in enumerate(self.order, 1):
             for letter in pair:
                 folder = self.folder(letter)
                 if folder is not None:
-                    folder.mkdir(parents=True, exist_ok=True)
-                path = None if folder is None else folder / f"{number:0{digits}}.jsonl"
-                yield Turn(letter, number, self._plan(letter, number), path, Round(self._id, number))
+                    _make(folder)
+                yield Turn(
+                    letter, number, self._plan(letter, number), self.path(letter, number), Round(self._id, number)
+                )
 
     def take(self, turn: Turn, result: Result) -> None:
         """Takes in what a turn came to."""
         self.taken[turn.letter].append(result.recording)
 
     def comparison(self, *, confidence: float = CONFIDENCE) -> Comparison | None:
-        """Compares b with a over the rounds that both have had; None before there is one."""
-        ended = {
-            letter: [one for one in recordings if one.trailer is not None and not one.trailer.interrupted]
-            for letter, recordings in self.taken.items()
-        }
-        pair: tuple[Side, Side] | None = paired_sides(("a", "b"), ended["a"], ended["b"])
+        """Compares b with a over the rounds that both have ended; None before there is one."""
+        pair: tuple[Side, Side] | None = paired_sides(("a", "b"), self.taken["a"], self.taken["b"])
         return None if pair is None else compare(*pair, confidence=confidence, paired=True)
 
     def _plan(self, letter: str, number: int) -> Plan:
@@ -113,3 +120,10 @@ class Series:
         # Other instants in every pair, and the same ones for both of a pair: they differ by the targets alone.
         load = msgspec.structs.replace(plan.load, seed=self.seed + number)
         return msgspec.structs.replace(plan, load=load)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the directory {folder}: {error.strerror}") from None

@@ -1,9 +1,12 @@
 """``ws-load-test ab``: two targets in turn, and what is made of their rounds."""
 
+import asyncio
 import json
 import os
 import signal
 import time
+from dataclasses import fields
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +16,11 @@ from ws_load_test import Plan
 from ws_load_test.ab import Series
 from ws_load_test.api import Result
 from ws_load_test.cli import ab, main
-from ws_load_test.errors import ExitCode
+from ws_load_test.cli.arguments import Options
+from ws_load_test.errors import ExitCode, HostError, OutputError, UsageError, WorkerError
 from ws_load_test.measure.recording import read_recording
 from ws_load_test.measure.summary import summarise
+from ws_load_test.options import READERS
 
 A, B = "ws://127.0.0.1:1/a", "ws://127.0.0.1:1/b"
 
@@ -60,7 +65,7 @@ def test_both_targets_take_turns_and_the_slower_is_found(echo_url, program, tmp_
 def played(monkeypatch):
     """Puts what a round comes to in the place of a real one: of target `b` as `b` says, if that is not None."""
 
-    def play(b=None, *, interrupted_at=None):
+    def play(b=None, *, interrupted_at=None, late_at=None, raises=None, bound=False, **more):
         asked = []
 
         async def attend(run):
@@ -70,11 +75,17 @@ def played(monkeypatch):
             rng = np.random.default_rng([ours.number, slow])
             mark = (ours.series, ours.number)
             last = len(asked) == interrupted_at
+            if raises is not None and len(asked) == raises[0]:
+                raise raises[1]
+            if len(asked) == late_at:
+                run.fleet = SimpleNamespace(interrupted=True)
             if slow and b is not None:
                 made = b(rng, ours.number, mark)
             else:
                 made = drawn(rng, 2, 100, mark=mark, interrupted=last, name=f"{slow}{ours.number}")
-            return Result(made, summarise([made]), ExitCode.PASSED)
+            summary = summarise([made])
+            summary["generator"]["bound"] = bound
+            return Result(made, summary, ExitCode.PASSED, **more)
 
         monkeypatch.setattr(ab, "attend", attend)
         return asked
@@ -115,6 +126,110 @@ def test_an_interrupted_series_is_reported_as_far_as_it_went(played, capsys):
     assert shown.out == ""
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (HostError("too few ports"), ExitCode.USAGE),
+        (UsageError("the certificate has gone"), ExitCode.USAGE),
+        (WorkerError("worker 1 wrote something that is not a report"), ExitCode.BUG),
+        (OutputError("cannot write rounds/b/06.jsonl"), ExitCode.OUTPUT_FAILED),
+        (BlockingIOError(11, "Resource temporarily unavailable"), ExitCode.USAGE),
+        (OSError(12, "Cannot allocate memory"), ExitCode.USAGE),
+    ],
+)
+def test_an_error_in_a_later_round_does_not_lose_those_before_it(error, code, played, capsys, caplog):
+    played(raises=(12, error))
+    assert main(["ab", A, B, "--seed", "5"]) == code
+    shown = capsys.readouterr()
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    for told in (shown.out, caplog.text):
+        assert "the series ended after 5 of 10 rounds: " in " ".join(told.split())
+        assert why in " ".join(told.split())
+    assert shown.out.startswith("doubt  the series ended")
+    assert "intervals from 5 pairs of rounds" in shown.out
+    played(raises=(12, error))
+    main(["ab", A, B, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert why in told["doubts"][0]
+    assert told["comparisons"][0]["units"]["base"] == 5
+
+
+def test_an_error_in_the_first_round_is_told_and_nothing_else(played, capsys):
+    for turn in (1, 2):
+        played(raises=(turn, HostError("too few ports")))
+        assert main(["ab", A, B]) == ExitCode.USAGE
+        assert capsys.readouterr() == ("", "ws-load-test: too few ports\n")
+
+
+def test_a_folder_that_vanished_is_told_in_a_sentence(played, tmp_path, capsys, caplog):
+    def clears(rng, number, mark):
+        if number == 6:
+            for folder in (tmp_path / "kept").iterdir():
+                folder.rmdir()
+            (tmp_path / "kept").rmdir()
+            (tmp_path / "kept").write_text("")
+        return drawn(rng, 2, 100, mark=mark)
+
+    played(clears)
+    assert main(["ab", A, B, "-o", str(tmp_path / "kept")]) == ExitCode.OUTPUT_FAILED
+    shown = capsys.readouterr()
+    assert f"cannot make the directory {tmp_path / 'kept'}" in caplog.text
+    assert "standard output" not in shown.err
+    assert "pairs of rounds" in shown.out
+
+
+def test_what_could_not_be_written_hides_nothing_worse(played, capsys):
+    lost = {"output_error": OutputError("cannot go on writing")}
+    limit = ["--fail-on-regression", "5%"]
+
+    def slow(rng, number, mark):
+        return drawn(rng, 2, 100, mark=mark, slower=2)
+
+    played(**lost)
+    assert main(["ab", A, B, *limit]) == ExitCode.OUTPUT_FAILED
+    played(slow, **lost)
+    assert main(["ab", A, B, *limit]) == ExitCode.THRESHOLD_FAILED
+    played(bound=True, **lost)
+    assert main(["ab", A, B, "--strict"]) == ExitCode.GENERATOR_BOUND
+    assert main(["ab", A, B]) == ExitCode.OUTPUT_FAILED
+    capsys.readouterr()
+
+
+def test_a_signal_while_a_round_is_summed_up_ends_the_series(played, capsys):
+    asked = played(late_at=12)
+    assert main(["ab", A, B]) == ExitCode.INTERRUPTED
+    assert len(asked) == 12
+    assert "intervals from 6 pairs of rounds" in capsys.readouterr().out
+
+
+def test_all_rounds_have_one_loop_so_that_signals_are_heard_between_them(played, monkeypatch, capsys):
+    played()
+    loops, play = set(), ab.attend
+
+    async def attend(run):
+        loops.add(asyncio.get_running_loop())
+        return await play(run)
+
+    monkeypatch.setattr(ab, "attend", attend)
+    assert main(["ab", A, B]) == ExitCode.PASSED
+    assert len(loops) == 1
+    capsys.readouterr()
+
+
+def test_what_is_said_of_the_rounds_is_of_those_that_are_compared(played, capsys):
+    for turn in (7, 8):
+        played(interrupted_at=turn)
+        assert main(["ab", A, B, "--seed", "5"]) == ExitCode.INTERRUPTED
+        told = " ".join(capsys.readouterr().out.split())
+        order = " ".join(Series(Plan.of(A, duration="1s"), Plan.of(B, duration="1s"), seed=5).order[:3])
+        assert f"3 rounds of 2 s for each target, each after a warm-up of 500 ms; the order was {order} (--seed" in told
+    played(interrupted_at=3)
+    assert main(["ab", A, B]) == ExitCode.INTERRUPTED
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1 round of 2 s" in told
+    assert "there is 1 pair of rounds, and it takes 4" in told
+
+
 def test_equal_targets_pass(played, capsys):
     asked = played()
     assert main(["ab", A, B, "--fail-on-regression", "0%", "--seed", "1"]) == ExitCode.PASSED
@@ -136,7 +251,8 @@ def test_ctrl_c_ends_the_round_and_keeps_the_others(echo_url, start, tmp_path):
     os.kill(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=20)
     assert process.returncode == ExitCode.INTERRUPTED
-    assert "pairs of rounds" in out
+    # As many as there was time for: one pair, or more.
+    assert " of rounds" in " ".join(out.split())
 
 
 def test_the_order_is_chance_and_its_seed_repeats_it():
@@ -172,6 +288,15 @@ def test_random_instants_are_those_of_the_pair():
         ([A, B, "--storm", "50%@1s"], "--storm: has no place in ab"),
         ([A, B, "--fail-if", "p99 > 1s"], "take --fail-on-regression"),
         ([A, B, "--csv", "x.csv"], "`report --csv` does it"),
+        (
+            [A, B, "--cluster", "tls://x:8786"],
+            "--cluster: has no place in ab: ab carries out its rounds on this machine",
+        ),
+        ([A, B, "--hosts", "2"], "--hosts: has no place in ab: ab carries out its rounds on this machine"),
+        ([A, B, "--cluster-ca", "x.pem"], "--cluster-ca: has no place in ab"),
+        ([A, B, "--live"], "--live: has no place in ab: it shows one run"),
+        ([A, B, "--metrics-port", "0"], "--metrics-port: has no place in ab: it shows one run while it goes on"),
+        ([A, B, "--otlp", "http://x:4317"], "--otlp: has no place in ab"),
         ([A, B, "--dry-run"], "leave out ab"),
         ([A, B, "--rounds", "2"], "too few to tell a difference from chance"),
         ([A, B, "--rounds", "many"], '"many" is not a whole number'),
@@ -194,3 +319,52 @@ def test_a_plan_file_is_read_without_its_own_target_and_length(tmp_path, capsys)
     plan.write_text('url = "ws://elsewhere"\nduration = "1h"\nconnections = 0\n')
     assert main(["ab", A, B, "--plan", str(plan)]) == ExitCode.USAGE
     assert capsys.readouterr().err.count("--connections") == 1
+
+
+def test_a_plan_file_is_under_the_command_line_as_that_of_a_run_is(tmp_path, played, capsys, caplog):
+    plan = tmp_path / "plan.toml"
+    written = 'url = "ws://elsewhere"\nmessages = 5\nstages = "1s:5"\nfail-if = ["p99 > 1s"]\noutput = "run.jsonl"\n'
+    plan.write_text(written + "rate-per-connection = 7\nconnections = 3\nmetrics-port = 1\nlive = true\n")
+    asked = played()
+    assert main(["ab", A, B, "--rate", "30", "--rounds", "4", "--plan", str(plan)]) == ExitCode.PASSED
+    assert {(run.plan.connections, run.plan.load.rate.peak) for run in asked} == {(3, 30)}
+    assert {run.plan.fail_if for run in asked} == {()}
+    (warning,) = [one.getMessage() for one in caplog.records if "left out" in one.getMessage()]
+    # What the command line rules out needs no word.
+    names = "--fail-if, --live, --messages, --metrics-port, --output, URL"
+    assert warning.startswith(f"--plan: {names}: left out, because")
+    assert not (tmp_path / "run.jsonl").exists()
+    capsys.readouterr()
+
+
+def test_every_option_of_a_run_is_read_or_refused_by_its_name():
+    known = {*READERS, *ab._OURS, *ab._OF_ONE_RUN, "plan"}
+    assert {field.name for field in fields(Options)} <= known
+
+
+def test_what_says_no_to_what_ab_does_not_have_is_no_mistake(played, capsys):
+    asked = played()
+    no = ["--no-live", "--no-dry-run", "--no-explain", "--no-insecure-cluster"]
+    assert main(["ab", A, B, "--rounds", "4", *no]) == ExitCode.PASSED
+    assert len(asked) == 8
+    capsys.readouterr()
+
+
+def test_files_are_no_recordings_of_the_series(played, tmp_path, capsys):
+    asked = played()
+    taken = tmp_path / "kept" / "b" / "04.jsonl"
+    options = ["--rounds", "4", "-o", str(tmp_path / "kept"), "--markdown", str(taken)]
+    assert main(["ab", A, B, *options]) == ExitCode.USAGE
+    assert f"--markdown: {taken} is a recording of --output, which it would overwrite" in capsys.readouterr().err
+    assert asked == []
+    assert not (tmp_path / "kept").exists()
+
+
+def test_the_plan_is_told_once_and_so_are_its_doubts(played, caplog, capsys):
+    caplog.set_level("INFO", "ws_load_test")
+    played()
+    assert main(["ab", A, B, "--rounds", "4", "-m", "{sequence}", "-v", "info"]) == ExitCode.PASSED
+    told = [one.getMessage() for one in caplog.records]
+    assert sum(one.startswith("connections: 1,") for one in told) == 1
+    assert sum("is sent as it is" in one for one in told) == 1
+    capsys.readouterr()

@@ -1,6 +1,8 @@
 """``ws-load-test compare``: what it reads, what it refuses, and its exit codes."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +64,36 @@ def test_data_and_files(files, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("### ws-load-test: Worse")
     lost = ["--markdown", str(tmp_path / "no" / "c.md")]
     assert main(["compare", files["base"], files["slow"], *lost]) == ExitCode.OUTPUT_FAILED
+
+
+def test_standard_output_comes_last_so_that_a_reader_who_leaves_spoils_no_file(files, program, tmp_path):
+    gone, end = os.pipe()
+    os.close(gone)
+    wanted = ("--markdown", "-", "--html", tmp_path / "c.html")
+    try:
+        done = program("compare", files["base"], files["slow"], *wanted, capture_output=False, stdout=end)
+    finally:
+        os.close(end)
+    assert done.returncode == ExitCode.OUTPUT_FAILED
+    assert "</html>" in (tmp_path / "c.html").read_text()
+
+
+def test_a_directory_that_may_not_be_looked_into_is_told(files, tmp_path, monkeypatch, capsys):
+    def shut(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", shut)
+    assert main(["compare", str(tmp_path), files["base"]]) == ExitCode.USAGE
+    told = f'ws-load-test: compare: cannot look into the directory "{tmp_path}": Permission denied\n'
+    assert capsys.readouterr() == ("", told)
+
+
+def test_what_will_not_be_written_is_told_in_words_for_a_comparison(files, tmp_path, capsys, caplog):
+    lost = ["--markdown", str(tmp_path / "no" / "c.md")]
+    assert main(["compare", files["base"], files["slow"], *lost]) == ExitCode.OUTPUT_FAILED
+    assert "all the rest is done without it" in caplog.text
+    assert "run goes on" not in caplog.text
+    capsys.readouterr()
 
 
 def test_directories_are_repeats(tmp_path, capsys):

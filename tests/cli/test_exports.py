@@ -108,7 +108,7 @@ def test_74_when_a_file_cannot_be_written_and_all_else_is_done(echo_url, program
     early, late = done.stderr.splitlines()
     folder = tmp_path / "no"
     assert early == (
-        f"WARNING: --csv: {missing} cannot be written: there is no directory {folder}; the run goes on without it"
+        f"WARNING: --csv: {missing} cannot be written: there is no directory {folder}; all the rest is done without it"
     )
     assert late == f"ERROR: --csv: cannot write {missing}: no such file or directory; name another file"
     assert "99 %" in done.stdout

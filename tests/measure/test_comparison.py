@@ -8,7 +8,7 @@ from ws_load_test import Plan
 from ws_load_test.measure import comparable
 from ws_load_test.measure.comparison import compare
 from ws_load_test.measure.differences import METRICS, Verdict
-from ws_load_test.measure.sides import Side, paired_sides
+from ws_load_test.measure.sides import Side, Unit, _merged, paired_sides
 
 DIFFERENT = (Verdict.BETTER, Verdict.WORSE)
 
@@ -166,6 +166,8 @@ def test_a_side_that_answers_nothing_has_regressed():
     assert comparison.failing(0.05) == "it got no answer at all"
     assert by_name(comparison)["errors"].verdict is Verdict.WORSE
     assert compare(nothing, answered).notable is Verdict.BETTER
+    # A base that was down says nothing, and so no check passes by it.
+    assert compare(nothing, answered).failing(0.05) == "nothing can be concluded: new got no answer at all"
     assert compare(nothing, nothing).cannot == "nothing came about on either side"
 
 
@@ -260,6 +262,41 @@ def test_other_plans_are_told_and_other_kinds_of_load_refused():
     assert comparable.obstacle(base, new) is None
     assert not any("plans differ" in one for one in comparable.remarks(compare(base, base)))
     assert "was a flood" in comparable.obstacle(base, _planned(connections=5))
+
+
+def test_the_seed_of_random_instants_makes_no_other_plan():
+    one, other = (_planned(rate=100, arrivals="poisson", seed=seed) for seed in (1, 2))
+    assert not any("plan" in note for note in comparable.remarks(compare(one, other)))
+    mixed = Side.of("x", [*one.recordings, *other.recordings])
+    assert not any("same plan" in note for note in comparable.remarks(compare(mixed, mixed)))
+    faster = _planned(rate=200, arrivals="poisson", seed=3)
+    (note,) = [note for note in comparable.remarks(compare(one, faster)) if "plans differ" in note]
+    assert "100/s, Poisson arrivals of seed 1" in note
+    assert "200/s, Poisson arrivals of seed 3" in note
+
+
+@pytest.mark.parametrize("whole", [0, 1])
+def test_blocks_that_resemble_their_neighbours_count_for_less_against_repeats_too(whole):
+    rng = np.random.default_rng(22)
+    repeats = joined([side(rng, 2, 300) for _ in range(6)])
+    slower = np.linspace(1, 1.4, 12)
+    lengths = {}
+    for name, order in (("rising", range(12)), ("mixed", [0, 11, 1, 10, 2, 9, 3, 8, 4, 7, 5, 6])):
+        units = [side(np.random.default_rng(place), 1, 300, slower=slower[place]).units[0] for place in order]
+        cut = Side("cut", (), tuple(units), False, Unit(), _merged(units))
+        sides = (repeats, cut) if whole == 0 else (cut, repeats)
+        p50 = by_name(compare(*sides))["p50"]
+        lengths[name] = math.log((1 + p50.high) / (1 + p50.low))
+    # Three times as long is what the most correlation that is allowed for comes to.
+    assert lengths["rising"] > 1.8 * lengths["mixed"]
+
+
+def test_what_is_not_seen_is_said_of_the_side_that_was_not_repeated():
+    rng = np.random.default_rng(23)
+    repeats, single = _repeats(rng, "many", 1, 0.01), Side.of("single", [drawn(rng)])
+    for sides in ((repeats, single), (single, repeats)):
+        (note,) = [one for one in comparable.remarks(compare(*sides)) if "only the variation" in one]
+        assert note.startswith("only the variation within runs is seen of single, and")
 
 
 def test_doubts_of_a_side_are_told():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from comparison_made import SECOND, drawn, interval, recording
 
+from comparison_made import SECOND, drawn, interval, recording
 from ws_load_test.measure.sides import Side, paired_sides
 from ws_load_test.measure.summary import summarise
 
@@ -71,6 +71,14 @@ def test_rounds_of_one_series_are_paired_by_their_numbers():
     assert [side.recordings[0].header.round.number for side in (one, other)] == [2, 2]
     assert len(one.units) == len(other.units) == 2
     assert (one.name, other.name) == ("a", "b")
+
+
+def test_a_round_that_was_cut_short_is_left_out_with_its_partner():
+    cut = drawn(rng(2), seconds=1, per_s=5, mark=("s", 2), interrupted=True)
+    killed = drawn(rng(3), seconds=1, per_s=5, mark=("s", 3), ended=False)
+    one, other = paired_sides(("a", "b"), [*_rounds("s", 1), cut, *_rounds("s", 3)], [*_rounds("s", 1, 2), killed])
+    assert [[made.header.round.number for made in side.recordings] for side in (one, other)] == [[1], [1]]
+    assert paired_sides(("a", "b"), [cut], _rounds("s", 2)) is None
 
 
 def test_rounds_of_several_series_and_runs_of_none_are_no_pairs():

@@ -11,12 +11,14 @@ from ws_load_test.ab import Series
 from ws_load_test.cli.attend import attend
 from ws_load_test.cli.compared import FILES, read_terms, tell_outcome
 from ws_load_test.cli.output import LEVELS, tell, warn_of
-from ws_load_test.errors import ExitCode, OutputError, PlanError, Problem, UsageError, option_name
+from ws_load_test.cli.run import with_usable
+from ws_load_test.errors import ExitCode, LoadTestError, OutputError, PlanError, Problem, UsageError, option_name
 from ws_load_test.measure.sides import FEWEST_REPEATS
-from ws_load_test.options import read_plan, read_plan_file
+from ws_load_test.options import read_plan
 from ws_load_test.plan import Plan
 from ws_load_test.readers import at_least_one, number, some_duration
 from ws_load_test.report.compare import Outcome
+from ws_load_test.report.lines import count_of
 from ws_load_test.units import show_count, show_duration
 
 if TYPE_CHECKING:
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 
     from ws_load_test.ab import Turn
     from ws_load_test.api import Result
+    from ws_load_test.measure.comparison import Comparison
 
 ROUNDS, ROUND, WARMUP = "10", "2s", "500ms"
+_HERE = "ab carries out its rounds on this machine, and on no cluster"
+_WHILE_IT_RUNS = "it shows one run while it goes on, and ab makes many short ones"
 _OF_ONE_RUN = {
     "duration": "each round is as long as --round says",
     "messages": "each round is as long as --round says",
@@ -37,6 +42,10 @@ _OF_ONE_RUN = {
     "abort_after": "it belongs to --abort-if, which judges one run",
     "dry_run": "it opens one connection to one target; leave out ab",
     "explain": "it explains one plan; leave out ab, and give one URL",
+    **dict.fromkeys(("cluster", "hosts", "on_worker_lost", "insecure_cluster"), _HERE),
+    **dict.fromkeys(("cluster_ca", "cluster_cert", "cluster_key"), _HERE),
+    "live": "it shows one run; ab shows a line for each round, where there is a terminal",
+    **dict.fromkeys(("metrics_port", "metrics_host", "metrics_linger", "otlp"), _WHILE_IT_RUNS),
     "hdr": "it writes one run; `report --hdr` does it from the recordings of -o",
     "hgrm": "it writes one run; `report --hgrm` does it from the recordings of -o",
     "csv": "it writes one run; `report --csv` does it from the recordings of -o",
@@ -44,6 +53,8 @@ _OF_ONE_RUN = {
     "openmetrics": "it writes one run; `report --openmetrics` does it from the recordings of -o",
 }
 """Options of a run that have no meaning for two targets in turn, and what to do instead."""
+_OF_FILES = (*_OF_ONE_RUN, "url", "output")
+"""What a plan file may say, for runs, that a series has no use for."""
 _OURS = {"output": str, "json": bool, "quiet": bool, "verbosity": str, "strict": bool, "markdown": str, "html": str}
 _log = logging.getLogger("ws_load_test")
 
@@ -62,14 +73,18 @@ def measure_in_turn(
         raise UsageError(
             f"ab: takes two URLs and not {len(urls)}; write for example: ws-load-test ab ws://one:3001 ws://other:3001"
         )
-    options = _with_file(options)
+    options, left_out = _with_file(options)
     _refuse(options)
+    options = {name: value for name, value in options.items() if name not in _OF_ONE_RUN}
     ours = {name: options.pop(name) for name in _OURS if name in options}
     wanted = {name: ours[name] for name in FILES if name in ours}
     as_json, quiet = bool(ours.get("json")), bool(ours.get("quiet"))
-    sure, limit = read_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept={})
     series = _series(urls, options, rounds or ROUNDS, round_time or ROUND, ours.get("output"))
+    kept = {"a recording of --output": [str(path) for path in series.paths()]} if wanted else {}
+    sure, limit = read_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
+    _prepare(series)
     tell(ours.get("verbosity", "warn"))
+    _tell_plan(series.a, left_out)
     warn_of(wanted)
     shows = not quiet and sys.stderr.isatty()
     going = _Going(series, shows=shows)
@@ -78,23 +93,35 @@ def measure_in_turn(
     if comparison is None:
         _log.error("there is no pair of rounds to compare: it was stopped before the first was over")
         return code
-    more = {"ab": {"rounds": series.rounds, "order": series.order, "seed": series.seed, "opened": going.opened}}
-    outcome = Outcome(comparisons=[comparison], limit=limit, facts=going.facts(), more=more)
-    code = tell_outcome(outcome, wanted, as_json=as_json, quiet=quiet, code=code)
-    if code == ExitCode.PASSED and going.bound and ours.get("strict"):
-        return ExitCode.GENERATOR_BOUND
-    return code
+    order = going.order(comparison)
+    outcome = Outcome(
+        comparisons=[comparison],
+        limit=limit,
+        doubts=going.doubts,
+        facts=going.facts(comparison),
+        more={"ab": {"rounds": series.rounds, "order": order, "seed": series.seed, "opened": going.opened}},
+    )
+    lesser = ExitCode.OUTPUT_FAILED if going.output_failed else ExitCode.PASSED
+    if going.bound and ours.get("strict"):
+        lesser = ExitCode.GENERATOR_BOUND
+    return tell_outcome(outcome, wanted, as_json=as_json, quiet=quiet, code=code, lesser=lesser)
 
 
-def _with_file(options: dict[str, Any]) -> dict[str, Any]:
-    """Returns the options over those of the plan file, whose target and length belong to a run of its own."""
+def _with_file(options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Returns the options over those of the plan file, and what of the file a series cannot use."""
     path = options.pop("plan", None)
-    if path is None:
-        return options
-    written = read_plan_file(path)
-    for name in ("url", "duration", "messages", "output"):
-        written.pop(name, None)
-    return {**written, **options}
+    return (options, []) if path is None else with_usable(path, options, _OF_FILES)
+
+
+def _tell_plan(plan: Plan, left_out: Sequence[str]) -> None:
+    """Logs what is run, and what is perhaps not meant; of both targets it is the same."""
+    for label, words in plan.describe():
+        _log.info("%s: %s", label, words)
+    if left_out:
+        names = ", ".join(map(option_name, left_out))
+        _log.warning("--plan: %s: left out, because ab has its own targets and lengths, and makes many runs", names)
+    for doubt in plan.doubts:
+        _log.warning("%s", doubt)
 
 
 def _refuse(options: dict[str, Any]) -> None:
@@ -142,7 +169,6 @@ def _series(urls: Sequence[str], options: dict[str, Any], rounds: str, round_tim
     series = Series(plans[0], plans[1], rounds=values["rounds"], output=output)
     if "seed" in values:
         series.seed = values["seed"]
-    _prepare(series)
     return series
 
 
@@ -170,51 +196,91 @@ class _Going:
         self.opened = {"a": 0, "b": 0}
         """Turns in which a connection opened."""
         self.done = {"a": 0, "b": 0}
+        """Turns that came to their end."""
         self.lost_workers = 0
         self.bound = False
-        self.output_errors: list[OutputError] = []
+        self.interrupted = False
+        self.output_failed = False
+        self.ended: ExitCode | None = None
+        """What the error that ended the series stands for; None without one."""
+        self.doubts: list[str] = []
 
     def run(self) -> ExitCode:
-        """Carries out the turns; returns the exit code that they make for by themselves."""
-        interrupted = False
+        """Carries out the turns; returns the exit code that they make for by themselves.
+
+        Raises:
+            LoadTestError: The first pair of rounds could not be carried out.
+            OSError: The same, for want of processes or memory.
+        """
         try:
-            for turn in self.series.turns():
-                result = asyncio.run(attend(turn.run()))
-                self._take(turn, result)
-                if result.summary["interrupted"]:
-                    interrupted = True
-                    break
+            asyncio.run(self._carry_out())
         except KeyboardInterrupt:
-            interrupted = True
-        if interrupted:
+            self.interrupted = True
+        except (LoadTestError, OSError) as error:
+            if not all(self.done.values()):
+                raise
+            self._end(error)
+        if self.interrupted:
             return ExitCode.INTERRUPTED
+        if self.ended is not None:
+            return self.ended
         if self.lost_workers:
             return ExitCode.WORKER_LOST
-        if not all(self.opened.values()):
-            return ExitCode.NOTHING_OPENED
-        return ExitCode.OUTPUT_FAILED if self.output_errors else ExitCode.PASSED
+        return ExitCode.PASSED if all(self.opened.values()) else ExitCode.NOTHING_OPENED
 
-    def _take(self, turn: Turn, result: Result) -> None:
+    async def _carry_out(self) -> None:
+        """Carries out the turns in one loop, so that signals are heard between them as well."""
+        for turn in self.series.turns():
+            run = turn.run()
+            result = await attend(run)
+            interrupted: bool = result.summary["interrupted"]
+            self._take(turn, result, interrupted=interrupted)
+            # Of a signal that came while the round was summed up its summary does not know.
+            if interrupted or (run.fleet is not None and run.fleet.interrupted):
+                self.interrupted = True
+                return
+
+    def _take(self, turn: Turn, result: Result, *, interrupted: bool) -> None:
         self.series.take(turn, result)
         summary = result.summary
-        self.done[turn.letter] += 1
-        self.opened[turn.letter] += summary["connections"]["opened"] > 0
+        if not interrupted:
+            self.done[turn.letter] += 1
+            self.opened[turn.letter] += summary["connections"]["opened"] > 0
         self.bound = self.bound or summary["generator"]["bound"]
         self.lost_workers += len(result.recording.trailer.lost_workers) if result.recording.trailer else 0
         if result.output_error is not None:
-            self.output_errors.append(result.output_error)
+            self.output_failed = True
             _log.error("%s", result.output_error)
         if self.shows:
             sys.stderr.write(f"{_line(turn, self.series.rounds, summary)}\n")
             sys.stderr.flush()
 
-    def facts(self) -> list[str]:
+    def _end(self, error: LoadTestError | OSError) -> None:
+        """Takes in what ended the series: the rounds before it are worth their time all the same."""
+        why = str(error)
+        if isinstance(error, OutputError):
+            self.output_failed = True
+        elif isinstance(error, LoadTestError):
+            self.ended = error.exit_code
+        else:
+            why, self.ended = f"this machine cannot carry the run: {error.strerror or error}", ExitCode.USAGE
+        pairs = min(self.done.values())
+        self.doubts.append(
+            f"the series ended after {show_count(pairs)} of {show_count(self.series.rounds)} rounds: {why}"
+        )
+        _log.error("%s", self.doubts[-1])
+
+    def order(self, comparison: Comparison) -> list[str]:
+        """Returns the order of the pairs that are compared."""
+        marks = [recording.header.round for recording in comparison.base.recordings]
+        return [self.series.order[mark.number - 1] for mark in marks if mark]
+
+    def facts(self, comparison: Comparison) -> list[str]:
         """Returns sentences about how it was measured."""
         series = self.series
-        ran = max(self.done.values())
-        order = " ".join(series.order[:ran])
+        order = " ".join(self.order(comparison))
         length, warmup = show_duration(series.a.duration_ns), show_duration(series.a.warmup_ns)
-        count = f"{show_count(ran)} rounds of {length} for each target"
+        count = f"{count_of(len(comparison.base.units), 'round')} of {length} for each target"
         facts = [f"{count}, each after a warm-up of {warmup}; the order was {order} (--seed {series.seed})"]
         for letter, opened in self.opened.items():
             shut = self.done[letter] - opened

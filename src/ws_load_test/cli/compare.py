@@ -57,11 +57,16 @@ def compare_recordings(
 
 def _files(path: str) -> list[str]:
     place = Path(path)
-    if not place.is_dir():
-        return [path]
-    found = sorted(str(file) for file in place.glob(_PATTERN) if file.is_file())
+    try:
+        if not place.is_dir():
+            return [path]
+        # Of a directory that may not be looked into, a pattern would find nothing.
+        inside = sorted(place.iterdir())
+        found = [str(file) for file in inside if file.match(_PATTERN) and file.is_file()]
+        inner = [] if found else [child for child in inside if child.is_dir() and any(child.glob(_PATTERN))]
+    except OSError as error:
+        raise RecordingError(f'compare: cannot look into the directory "{path}": {error.strerror}') from None
     if not found:
-        inner = sorted(child for child in place.iterdir() if child.is_dir() and any(child.glob(_PATTERN)))
         hint = f"; did you mean {' '.join(map(str, inner))}?" if inner else ""
         raise RecordingError(f'compare: the directory "{path}" holds no recordings ({_PATTERN}){hint}')
     return found

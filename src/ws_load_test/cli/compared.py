@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ws_load_test.cli.output import console, export_problems, print_json
-from ws_load_test.errors import ExitCode, OutputError, PlanError, Problem, option_name
+from ws_load_test.errors import ExitCode, PlanError, Problem
 from ws_load_test.units import parse_percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from ws_load_test.errors import OutputError
     from ws_load_test.report.compare import Outcome
 
 FILES = ("markdown", "html")
@@ -62,12 +63,19 @@ def tell_outcome(
     as_json: bool,
     quiet: bool = False,
     code: ExitCode = ExitCode.PASSED,
+    lesser: ExitCode = ExitCode.PASSED,
 ) -> ExitCode:
-    """Writes the files that are wanted, prints the report or the data; returns the exit code, `code` if it is worse."""
+    """Writes the files that are wanted, prints the report or the data.
+
+    Returns:
+        The exit code: `code` if that is an error, and `lesser` only where there is no regression.
+    """
     from ws_load_test.report.compare import data, print_outcome
 
     if code == ExitCode.PASSED and outcome.failing:
         code = ExitCode.THRESHOLD_FAILED
+    if code == ExitCode.PASSED:
+        code = lesser
     errors = _write(outcome, wanted)
     for error in errors:
         _log.error("%s", error)
@@ -80,25 +88,12 @@ def tell_outcome(
     return code
 
 
-def _write(outcome: Outcome, wanted: Mapping[str, str]) -> list[OutputError]:
+def _write(outcome: Outcome, wanted: Mapping[str, str]) -> Sequence[OutputError]:
+    if not wanted:
+        return ()
     from ws_load_test.report.compare import markdown
-    from ws_load_test.report.exports.files import append_whole, same_file, write_whole
+    from ws_load_test.report.exports import write_texts
     from ws_load_test.report.page.comparison import page
 
-    formats: dict[str, Callable[[Outcome], Iterable[str]]] = {"markdown": markdown, "html": page}
-    appended = os.environ.get("GITHUB_STEP_SUMMARY")
-    errors: list[OutputError] = []
-    for name, path in wanted.items():
-        try:
-            text = formats[name](outcome)
-            if path == "-":
-                sys.stdout.flush()
-                sys.stdout.buffer.write("".join(text).encode("utf-8", "replace"))
-                sys.stdout.buffer.flush()
-            elif appended and same_file(path, appended):
-                append_whole(path, text)
-            else:
-                write_whole(path, text)
-        except OutputError as error:
-            errors.append(OutputError(f"{option_name(name)}: {error}"))
-    return errors
+    texts = {"markdown": partial(markdown, outcome), "html": partial(page, outcome)}
+    return write_texts(texts, wanted, appended=os.environ.get("GITHUB_STEP_SUMMARY"))

@@ -275,6 +275,10 @@ Examples
   ws-load-test compare monday.jsonl tuesday.jsonl
   ws-load-test compare base/ new/ --fail-on-regression 5%
   ws-load-test compare base.jsonl one.jsonl other.jsonl --html compared.html
+
+Exit codes
+  0 compared, whatever came out        1 a regression, or nothing to conclude from, with --fail-on-regression
+  2 wrong usage, or no recording       70 a bug of ours        74 a file could not be written
 """
 
 AB = """\
@@ -298,12 +302,19 @@ of b against a what `ws-load-test compare` says, from pairs of rounds.
                                      as in `ws-load-test compare --help` and `ws-load-test --help`
 
 All other options of a run are those of both targets: -c, -r, -m, -H and so on. It takes 2 x N x (TIME + warm-up), and
-some tenths of a second for each round. Ctrl-C once ends the round, and the rounds so far are reported.
+some tenths of a second for each round. Ctrl-C once ends the round, and the rounds so far are reported. Of a plan file,
+what says how long and what is made of one run is left out, and told.
 
 Examples
   ws-load-test ab ws://localhost:3001 ws://localhost:3002 -c 10
   ws-load-test ab wss://old.example wss://new.example -c 100 -r 2000 --rounds 20 --round 5s -o rounds
   ws-load-test ab ws://localhost:3001 ws://localhost:3002 --fail-on-regression 5% --markdown ab.md
+
+Exit codes
+  0 compared, whatever came out        1 a regression, or nothing to conclude from, with --fail-on-regression
+  2 wrong usage or plan, or this machine could not go on; the rounds before that are reported
+  3 one of them never opened a connection      4 a worker was lost      5 generator-bound, with --strict
+  70 a bug of ours        74 a file could not be written        130 interrupted; the rounds so far are reported
 """
 
 CAPACITY = """\

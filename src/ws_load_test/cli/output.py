@@ -49,7 +49,7 @@ def warn_of(wanted: Mapping[str, str]) -> None:
         from ws_load_test.report.exports import foreseen
 
         for warning in foreseen(wanted):
-            _log.warning("%s; the run goes on without it", warning)
+            _log.warning("%s; all the rest is done without it", warning)
 
 
 def export(

@@ -31,7 +31,7 @@ from ws_load_test.report.metrics.settings import OPTIONS as METRICS
 from ws_load_test.report.metrics.settings import read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from ws_load_test.cli.watchers import Watcher
     from ws_load_test.measure.recording import Interval
@@ -91,6 +91,13 @@ def with_plan_file(path: str, options: dict[str, Any]) -> dict[str, Any]:
         if {one, other} & options.keys():
             written = {name: value for name, value in written.items() if name not in {one, other}}
     return {**written, **options}
+
+
+def with_usable(path: str, options: dict[str, Any], useless: Container[str]) -> tuple[dict[str, Any], list[str]]:
+    """The same without what a command has no use for, whose names are told; what the command line says stays."""
+    together = with_plan_file(path, options)
+    left_out = [name for name in together if name in useless and name not in options]
+    return {name: value for name, value in together.items() if name not in left_out}, sorted(left_out)
 
 
 def _take_ours(options: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import msgspec
 from ws_load_test.measure.digest import digest
 from ws_load_test.measure.evidence import ReasonKind, both
 from ws_load_test.measure.health import judge
-from ws_load_test.plan import Plan
+from ws_load_test.plan import OpenLoad, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,9 +71,11 @@ def remarks(comparison: Comparison) -> Iterator[str]:
             yield f"not compared: {both(labels)}, because {why}"
     if comparison.cannot is not None or comparison.paired:
         return
-    if not (base.whole and new.whole):
+    cut = [side.name for side in (base, new) if not side.whole]
+    if cut:
+        seen = "here" if len(cut) > 1 else f"of {cut[0]}"
         yield (
-            "only the variation within runs is seen here, and two runs minutes apart differ by the machine's drift as"
+            f"only the variation within runs is seen {seen}, and runs minutes apart differ by the machine's drift as"
             " well: to be sure of a small difference, compare directories of repeats, or use ws-load-test ab"
         )
 
@@ -81,21 +83,27 @@ def remarks(comparison: Comparison) -> Iterator[str]:
 def _plans_apart(base: Side, new: Side) -> Iterator[str]:
     for side in (base, new):
         if any(one.header.plan.keys() != side.recordings[0].header.plan.keys() for one in side.recordings) or any(
-            _described(one) != _described(side.recordings[0]) for one in side.recordings
+            _told(one) != _told(side.recordings[0]) for one in side.recordings
         ):
             yield f"the recordings of {side.name} were not all made with the same plan"
-    one, other = _described(base.recordings[0]), _described(new.recordings[0])
-    apart = [label for label in dict.fromkeys([*one, *other]) if one.get(label) != other.get(label)]
+    alike, unlike = _told(base.recordings[0]), _told(new.recordings[0])
+    apart = [label for label in dict.fromkeys([*alike, *unlike]) if alike.get(label) != unlike.get(label)]
+    one, other = (_told(side.recordings[0], seeds=True) for side in (base, new))
     if apart:
         words = "; ".join(f"{label}: {one.get(label, 'none')} / {other.get(label, 'none')}" for label in apart)
         yield f"the plans differ, and so may the numbers for that reason alone: {words}"
 
 
-def _described(recording: Recording) -> dict[str, str]:
-    """Returns a plan in words, the target and its conditions apart; as it is where another version wrote it."""
+def _told(recording: Recording, *, seeds: bool = False) -> dict[str, str]:
+    """Returns a plan in words, the target and its conditions apart; as it is where another version wrote it.
+
+    Without its seed: that of random instants is another in each run, and makes no other load of it.
+    """
     try:
         plan = msgspec.convert(recording.header.plan, Plan)
     except (msgspec.ValidationError, ValueError):
         return {label: str(value) for label, value in recording.header.plan.items() if label != "target"}
+    if isinstance(plan.load, OpenLoad) and not seeds:
+        plan = msgspec.structs.replace(plan, load=msgspec.structs.replace(plan.load, seed=0))
     left = {label for label, _ in plan.target.describe()} | _OF_NO_MATTER
     return {label: words for label, words in plan.describe() if label not in left}

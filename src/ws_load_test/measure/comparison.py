@@ -67,8 +67,8 @@ class Comparison:
 
     @property
     def unit(self) -> str:
-        """What the new side's units are: rounds, recordings, or blocks of seconds."""
-        return "rounds" if self.paired else "recordings" if self.new.whole else "blocks of seconds"
+        """What the new side's units are: rounds, recordings, or blocks of intervals."""
+        return "rounds" if self.paired else "recordings" if self.new.whole else "blocks of intervals"
 
     @property
     def dead(self) -> int:
@@ -92,6 +92,8 @@ class Comparison:
         """
         if self.silent is self.new:
             return "it got no answer at all"
+        if self.silent is self.base:
+            return f"nothing can be concluded: {self.base.name} got no answer at all"
         if self.dead:
             return f"it got no answer at all in {self.dead} of {len(self.new.units)} {self.unit}"
         worse = [difference.metric.word for difference in self.regressions(limit)]
@@ -165,11 +167,16 @@ def _cannot(base: Side, new: Side, *, paired: bool) -> str | None:
         if units >= fewest:
             continue
         if paired:
-            return f"there are {units} pairs of rounds, and it takes {fewest} to tell a difference from chance"
+            pairs = "is 1 pair" if units == 1 else f"are {units} pairs"
+            return f"there {pairs} of rounds, and it takes {fewest} to tell a difference from chance"
+        plural = "s" * (units != 1)
         if side.whole:
-            return f"{side.name} has {units} recordings, and it takes {fewest} repeats to tell a difference from chance"
+            return (
+                f"{side.name} has {units} recording{plural}, and it takes {fewest} repeats to tell a difference from"
+                " chance"
+            )
         return (
-            f"{side.name} was measured for {units} interval{'s' * (units != 1)}, and it takes {fewest} to tell a"
+            f"{side.name} was measured for {units} interval{plural}, and it takes {fewest} to tell a"
             " difference from chance: run longer, or compare directories of repeats"
         )
     return None
@@ -233,9 +240,11 @@ class _Judge:
         self.paired = paired
         self._counts: dict[bool, list[Counts]] = {}
         self._correlations: dict[str, Correlation] = {}
-        if not any(side.whole for side in self.sides):
+        self._cut = [place for place, side in enumerate(self.sides) if not side.whole]
+        """The sides that are made of blocks: only these have neighbours that resemble each other."""
+        if self._cut:
             for metric in metrics:
-                correlation = Correlation.of([self._deviations(metric, place) for place in (0, 1)])
+                correlation = Correlation.of([self._deviations(metric, place) for place in self._cut])
                 if correlation is not None:
                     self._correlations[metric.name] = correlation
         found = self._correlations
@@ -258,10 +267,11 @@ class _Judge:
             squared, df = variance(replicates[1] - replicates[0], sizes[0]), sizes[0] - 1.0
         else:
             parts = [variance(one, size) for one, size in zip(replicates, sizes, strict=True)]
+            if metric.name in self._correlations:
+                for place in self._cut:
+                    parts[place] *= self._correlations[metric.name].inflation(self._usual)
             df = welch_df(parts, [size - 1.0 for size in sizes])
             squared = sum(parts)
-            if metric.name in self._correlations:
-                squared *= self._correlations[metric.name].inflation(self._usual)
         return squared + sum(_least(metric, side) for side in self.sides), df
 
     def _replicates(self, metric: Metric, place: int, weights: Floats) -> Floats:

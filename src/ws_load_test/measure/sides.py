@@ -107,16 +107,24 @@ class Side:
 
 
 def paired_sides(names: Sequence[str], base: Sequence[Recording], new: Sequence[Recording]) -> tuple[Side, Side] | None:
-    """Returns two sides whose units are the rounds that both have, in order; None where they are not of one series."""
-    rounds = [{recording.header.round: recording for recording in side} for side in (base, new)]
-    marks = {mark for side in rounds for mark in side}
+    """Returns two sides whose units are the rounds that both have ended, in order.
+
+    None where they are not of one series, or have no such round.
+    """
+    marks = {recording.header.round for recording in (*base, *new)}
     if len({mark.series for mark in marks if mark}) != 1 or not all(marks):
         return None
+    rounds = [{recording.header.round: recording for recording in side if _ended(recording)} for side in (base, new)]
     both = sorted((mark for mark in rounds[0].keys() & rounds[1].keys() if mark), key=lambda mark: mark.number)
     if not both:
         return None
     first, second = ([side[mark] for mark in both] for side in rounds)
     return Side.of(names[0], first, whole=True), Side.of(names[1], second, whole=True)
+
+
+def _ended(recording: Recording) -> bool:
+    """Returns whether a round came to its end: what is left of another is no match for its partner."""
+    return recording.trailer is not None and not recording.trailer.interrupted
 
 
 def _read(recording: Recording) -> tuple[Unit, list[Unit]]:

@@ -42,6 +42,8 @@ class Outcome:
     comparisons: Sequence[Comparison]
     limit: float | None = None
     """Of ``--fail-on-regression``."""
+    doubts: Sequence[str] = ()
+    """Sentences about what makes all of it doubtful."""
     facts: Sequence[str] = ()
     """Sentences about how it was measured."""
     more: dict[str, Any] = field(default_factory=dict)
@@ -87,7 +89,7 @@ def method(comparison: Comparison) -> str:
     base, new = len(comparison.base.units), len(comparison.new.units)
     if comparison.paired:
         return f"intervals from {base} pairs of rounds; {promise}"
-    kinds = {True: "recordings", False: "blocks of seconds"}
+    kinds = {True: "recordings", False: "blocks of intervals"}
     one, other = (kinds[side.whole] for side in (comparison.base, comparison.new))
     units = f"{base} and {new} {one}" if one == other else f"{base} {one} and {new} {other}"
     return f"intervals from {units}; {promise}"
@@ -136,7 +138,7 @@ def print_outcome(outcome: Outcome, *, console: Console) -> None:
 def outcome_lines(outcome: Outcome, *, encoding: str = "utf-8") -> list[Text]:
     """Returns the lines: what was found, what is to be doubted, the table, what is to be borne in mind."""
     lines: list[Text] = []
-    doubted = [doubt for side in outcome.sides for doubt in doubts(side)]
+    doubted = [*outcome.doubts, *(doubt for side in outcome.sides for doubt in doubts(side))]
     for doubt in doubted:
         lines += hanging("doubt  ", clean(doubt), "bold yellow")
     if doubted:
@@ -201,6 +203,8 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def markdown(outcome: Outcome) -> Iterator[str]:
     """Yields the comparisons as GitHub Flavored Markdown."""
+    yield from (f"- {prose(doubt)}\n" for doubt in outcome.doubts)
+    yield "\n" if outcome.doubts else ""
     for comparison in outcome.comparisons:
         yield f"### ws-load-test: {prose(heading(comparison))}\n\n"
         for role, side in (("base", comparison.base), ("new", comparison.new)):
@@ -227,6 +231,7 @@ def data(outcome: Outcome) -> dict[str, Any]:
         "confidence": first.confidence,
         "base": _side_data(first.base),
         "comparisons": [_comparison_data(comparison, outcome.limit) for comparison in outcome.comparisons],
+        "doubts": list(outcome.doubts),
         **outcome.more,
         "failed": bool(outcome.failing),
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ws_load_test.errors import OutputError, Problem, option_name
@@ -19,7 +20,7 @@ from ws_load_test.report.page import run as page
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["FORMATS", "STDOUT", "Results", "export", "foreseen", "problems"]
+__all__ = ["FORMATS", "STDOUT", "Results", "export", "foreseen", "problems", "write_texts"]
 
 FORMATS: dict[str, Callable[[Results], Iterable[str]]] = {
     "hdr": interval_log.lines,
@@ -80,9 +81,20 @@ def foreseen(wanted: Mapping[str, str]) -> list[str]:
 def export(wanted: Mapping[str, str], results: Results, *, appended: str | None = None) -> list[OutputError]:
     """Writes results to files; returns an error for each that cannot be written, and the others are.
 
+    See `write_texts` for the arguments and for what is raised.
+    """
+    texts = {name: partial(FORMATS[name], results) for name in wanted}
+    return write_texts(texts, wanted, appended=appended)
+
+
+def write_texts(
+    texts: Mapping[str, Callable[[], Iterable[str]]], wanted: Mapping[str, str], *, appended: str | None = None
+) -> list[OutputError]:
+    """Writes texts to files; returns an error for each that cannot be written, and the others are.
+
     Args:
+        texts: What makes each text, by the name of its option.
         wanted: A path for each format, or `STDOUT`; that comes last, so that a reader who leaves spoils no file.
-        results: What is written.
         appended: A file that others write to as well (``$GITHUB_STEP_SUMMARY``), whose contents stay.
 
     Raises:
@@ -90,13 +102,14 @@ def export(wanted: Mapping[str, str], results: Results, *, appended: str | None 
     """
     errors: list[OutputError] = []
     for name, path in sorted(wanted.items(), key=lambda entry: entry[1] == STDOUT):
-        text = FORMATS[name](results)
-        if path == STDOUT:
-            _print(text)
-            continue
-        write = append_whole if appended and same_file(path, appended) else write_whole
         try:
-            write(path, text)
+            text = texts[name]()
+            if path == STDOUT:
+                _print(text)
+            elif appended and same_file(path, appended):
+                append_whole(path, text)
+            else:
+                write_whole(path, text)
         except OutputError as error:
             errors.append(OutputError(f"{option_name(name)}: {error}"))
     return errors

@@ -61,6 +61,7 @@ def page(outcome: Outcome) -> Iterator[str]:
     )
     sides = [("base", first.base), *(("new", comparison.new) for comparison in outcome.comparisons)]
     told: list[Part] = [Facts([(role, f"{side.name}: {about(side)}") for role, side in sides])]
+    told += [Text(doubt, "doubt") for doubt in outcome.doubts]
     told += [Text(doubt, "doubt") for _, side in sides for doubt in doubts(side)]
     told += [
         Text(f"Failed (--fail-on-regression {show_share(outcome.limit or 0)}): {why}", "bad") for why in outcome.failing
