@@ -27,7 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families as older_fam
 from ws_load_test import Plan
 from ws_load_test.errors import UsageError
 from ws_load_test.measure.buckets import LARGEST
-from ws_load_test.measure.recording import WorkerLoad
+from ws_load_test.measure.recording import LostWorker, WorkerLoad
 from ws_load_test.measure.tally import Tally
 from ws_load_test.report.exports.openmetrics import _families
 from ws_load_test.report.metrics import push
@@ -113,6 +113,18 @@ def test_what_is_shown_beside():
     assert found["run_info"].points[0].labels == {"tool": "ws-load-test 1.2.3", "target": "ws://h/?token=***"}
     live.take(interval(answers(MILLI), index=3))
     assert by_name(snapshot.families)["response_time_seconds"].times.count == 1, "what was handed out stays"
+
+
+def test_sessions_of_a_lost_worker_are_not_open_any_more():
+    live = LiveRun(OPEN, "1")
+    live.take(interval(Tally(opened=10), index=0, phase="opening"))
+    # What a worker told of later intervals ends with it at once.
+    shown = []
+    for open_sessions in (4, 7):
+        lost = [LostWorker(1, "killed by SIGKILL", SECOND, open_sessions)]
+        live.take(interval(answers(MILLI), lost=lost))
+        shown.append(only(by_name(live.latest.families)["connections_open"]))
+    assert shown == [6, 0]
 
 
 # --- The endpoint ---

@@ -16,7 +16,7 @@ from pages_made import KINDS, minute, planned
 from ws_load_test.measure.digest import digest
 from ws_load_test.measure.histogram import Histogram
 from ws_load_test.measure.lacks import FEW
-from ws_load_test.measure.recording import WorkerLoad
+from ws_load_test.measure.recording import LostWorker, WorkerLoad
 from ws_load_test.measure.tally import Tally
 from ws_load_test.pace import Shape, Stage
 from ws_load_test.report.page import over_time
@@ -257,6 +257,14 @@ def test_connections_are_counted_from_the_opening_on():
     assert traces["open"]["y"] == [*[10] * 22, None]
     assert sum(traces["opened"]["y"]) == 14
     assert sum(traces["lost"]["y"]) == 4
+
+
+def test_sessions_of_a_lost_worker_are_not_open_any_more():
+    lost = [LostWorker(1, "killed by SIGKILL", 2 * SECOND, 4)]
+    seconds = [interval(answers(MILLI), index=index, lost=lost if index == 2 else ()) for index in range(1, 4)]
+    made = recording(interval(Tally(attempted=10, opened=10), index=0, phase="opening"), *seconds)
+    traces = {trace["name"]: trace for trace in charts(results(made))["connections"].figure["data"]}
+    assert traces["open"]["y"] == [10, 10, 6, 6]
 
 
 def test_faults_of_many_kinds_are_all_there():
