@@ -232,6 +232,13 @@ def test_a_host_that_is_not_ours():
         Endpoint(LiveRun(OPEN, "1"), "nowhere.invalid", 0)
 
 
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.b", "\ud800"])
+def test_a_host_that_is_no_name(host):
+    with pytest.raises(UsageError) as caught:
+        Endpoint(LiveRun(OPEN, "1"), host, 0)
+    assert f"cannot listen on {host}:0: no machine can have such a name; name another port" in str(caught.value)
+
+
 def test_it_stays_until_the_last_metrics_are_read():
     live = live_after(usual())
     endpoint = Endpoint(live, "127.0.0.1", 0, linger_s=30)

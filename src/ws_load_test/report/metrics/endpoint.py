@@ -44,7 +44,7 @@ class Endpoint:
         try:
             family, address = _resolved(host, port)
             self._server = _Server(family, (address, port), self._last.answered)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise UsageError(
                 f"--metrics-port: cannot listen on {_bracketed(host)}:{port}: {_why(error)}; "
                 "name another port, 0 for any that is free, or another --metrics-host"
@@ -214,6 +214,9 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError | ValueError) -> str:
+    if not isinstance(error, OSError):
+        # What nobody is asked for: an empty part, one of more than 63 letters, a letter that no name has.
+        return "no machine can have such a name"
     text = error.strerror or str(error)
     return text[:1].lower() + text[1:]
