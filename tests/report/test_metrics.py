@@ -4,6 +4,7 @@ import http.client
 import json
 import logging
 import math
+import os
 import shutil
 import socket
 import subprocess
@@ -621,6 +622,13 @@ def test_an_environment_that_cannot_be_used(protocol, name, value, monkeypatch, 
     assert logging.getLogger("opentelemetry").propagate
 
 
+def test_a_variable_that_is_empty_is_unset(monkeypatch):
+    variable = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+    monkeypatch.setenv(variable, "")
+    ended(Pusher(Collector("http://127.0.0.1:9/", "http/protobuf"), ABOUT))
+    assert os.environ[variable] == "", "it is left to whom we start"
+
+
 # --- Options ---
 
 
@@ -634,6 +642,18 @@ def test_an_environment_that_cannot_be_used(protocol, name, value, monkeypatch, 
         ("http://h/api/v1/otlp/v1/metrics", {}, "http/protobuf", "http://h/api/v1/otlp/v1/metrics"),
         ("http://h:1", {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "http/protobuf", "http://h:1/v1/metrics"),
         ("http://h:4318/x", {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "grpc", "http://h:4318/x"),
+        (
+            "http://h:1",
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": " "},
+            "grpc",
+            "http://h:1",
+        ),
+        (
+            "http://h:1",
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": ""},
+            "grpc",
+            "http://h:1",
+        ),
         (
             "http://h:1",
             {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/protobuf"},
@@ -672,9 +692,11 @@ def test_what_cannot_be_meant(options, words):
     assert "geheim" not in str(problem)
 
 
-def test_a_protocol_that_is_not_spoken():
-    (problem,) = read_settings({"otlp": "http://h"}, {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"})[1]
-    assert "neither grpc nor http/protobuf" in str(problem)
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"])
+def test_a_protocol_that_is_not_spoken(name):
+    environ = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", name: "http/json"}
+    (problem,) = read_settings({"otlp": "http://h"}, environ)[1]
+    assert str(problem) == f"--otlp: {name} is neither grpc nor http/protobuf, which are spoken here"
 
 
 def test_options_of_a_plan_file_may_be_numbers():

@@ -17,7 +17,7 @@ from ws_load_test.clock import NS_PER_MS, NS_PER_S
 from ws_load_test.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping
 
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
 
@@ -188,7 +188,7 @@ def _exporter(collector: Collector, libraries: _Libraries) -> MetricExporter:
         raise UsageError("--otlp: needs OpenTelemetry; install it with pip install 'ws-load-test[otlp]'") from None
     exporter: MetricExporter | None = None
     # Whatever it makes of the environment: of some things it complains in its log, of others by an exception.
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception), _without_empty(os.environ):
         exporter = OTLPMetricExporter(endpoint=collector.url)
     if exporter is None or libraries.complaints:
         if exporter is not None:
@@ -199,6 +199,22 @@ def _exporter(collector: Collector, libraries: _Libraries) -> MetricExporter:
             "look at its headers (name=value,name=value), files, timeout and compression"
         )
     return exporter
+
+
+@contextlib.contextmanager
+def _without_empty(environ: MutableMapping[str, str]) -> Iterator[None]:
+    """Takes OpenTelemetry's empty variables away for a moment.
+
+    They are to mean the same as unset ones (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables),
+    and its library does not always have it so.
+    """
+    empty = {name: value for name, value in environ.items() if name.startswith("OTEL_") and not value.strip()}
+    for name in empty:
+        del environ[name]
+    try:
+        yield
+    finally:
+        environ.update(empty)
 
 
 def _translator(about: About) -> Callable[[Snapshot], MetricsData]:
