@@ -629,6 +629,18 @@ def test_a_variable_that_is_empty_is_unset(monkeypatch):
     assert os.environ[variable] == "", "it is left to whom we start"
 
 
+@pytest.mark.parametrize(("url", "insecure"), [("http://h:1", True), ("HTTP://h:1", True), ("https://h:1", False)])
+def test_whether_grpc_has_tls_is_the_urls_to_say(url, insecure, monkeypatch):
+    from opentelemetry.exporter.otlp.proto.grpc import metric_exporter
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_INSECURE", str(not insecure))
+    made = []
+    # Not the real one, which keeps descriptors for as long as its process lives.
+    monkeypatch.setattr(metric_exporter, "OTLPMetricExporter", lambda **options: made.append(options) or Exporter())
+    ended(Pusher(Collector(url, "grpc"), ABOUT))
+    assert made == [{"endpoint": url, "insecure": insecure}]
+
+
 # --- Options ---
 
 

@@ -11,7 +11,7 @@ import logging
 import os
 from enum import Enum
 from threading import Condition, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ws_load_test.clock import NS_PER_MS, NS_PER_S
 from ws_load_test.errors import UsageError
@@ -177,9 +177,13 @@ def _in_brackets(why: str) -> str:
 
 
 def _exporter(collector: Collector, libraries: _Libraries) -> MetricExporter:
+    more: dict[str, Any] = {}
     try:
         if collector.protocol == "grpc":
             from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
+
+            # By the URL alone: the library would ask OTEL_EXPORTER_OTLP_INSECURE before it.
+            more["insecure"] = collector.url.lower().startswith("http:")
         else:
             from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # type: ignore[assignment] # noqa: PLC0415
                 OTLPMetricExporter,
@@ -189,7 +193,7 @@ def _exporter(collector: Collector, libraries: _Libraries) -> MetricExporter:
     exporter: MetricExporter | None = None
     # Whatever it makes of the environment: of some things it complains in its log, of others by an exception.
     with contextlib.suppress(Exception), _without_empty(os.environ):
-        exporter = OTLPMetricExporter(endpoint=collector.url)
+        exporter = OTLPMetricExporter(endpoint=collector.url, **more)
     if exporter is None or libraries.complaints:
         if exporter is not None:
             exporter.shutdown()
