@@ -96,7 +96,8 @@ class Pusher:
 
     def _offer(self, snapshot: Snapshot | None) -> None:
         with self._changed:
-            self._offered += 1
+            # One that is replaced while it waits is never pushed, and has not failed.
+            self._offered += self._waiting is None
             self._waiting = snapshot
             self._changed.notify()
 
