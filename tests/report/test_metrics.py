@@ -248,13 +248,53 @@ def test_it_stays_until_the_last_metrics_are_read():
     waiting = threading.Thread(target=endpoint.linger)
     waiting.start()
     assert ask(endpoint.url, "HEAD")[0] == 200
+    assert ask(f"{endpoint.url}?name[]={PREFIX}messages_sent_total")[0] == 200
     waiting.join(0.1)
-    assert waiting.is_alive(), "neither what was read before nor a bare head is the last metrics"
+    assert waiting.is_alive(), "neither what was read before, a bare head nor some of them are the last metrics"
     assert f"{PREFIX}messages_sent_total 1006.0" in ask(endpoint.url)[2]
     waiting.join(5)
     assert not waiting.is_alive()
     with pytest.raises(ConnectionRefusedError):
         ask(endpoint.url)
+
+
+class Held:
+    """A run whose metrics are drawn when a test lets them."""
+
+    def __init__(self, live):
+        self.asked, self.gate = threading.Event(), threading.Event()
+        self._live, self._first = live, True
+
+    @property
+    def latest(self):
+        if threading.current_thread() is not threading.main_thread() and self._first:
+            self._first = False
+            self.asked.set()
+            assert self.gate.wait(10)
+        return self._live.latest
+
+
+def test_a_scrape_that_failed_is_not_the_last_one(caplog):
+    live = Held(live_after(usual()))
+    endpoint = Endpoint(live, "127.0.0.1", 0, linger_s=0.5)
+    endpoint.close()
+    where = urlsplit(endpoint.url)
+    impatient = socket.create_connection((where.hostname, where.port))
+    impatient.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert live.asked.wait(5)
+    impatient.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    impatient.close()
+    live.gate.set()
+    endpoint.linger()
+    assert caplog.messages == [f"--metrics-linger: nobody has read the last metrics at {endpoint.url}"]
+
+
+def test_the_last_answer_says_how_long_it_is():
+    endpoint = Endpoint(live_after(usual()), "127.0.0.1", 0, linger_s=30)
+    endpoint.close()
+    _, headers, text = ask(endpoint.url)
+    endpoint.linger()
+    assert headers["Content-Length"] == str(len(text))
 
 
 def test_nobody_came_for_the_last_metrics(caplog):
