@@ -267,6 +267,26 @@ def test_sessions_of_a_lost_worker_are_not_open_any_more():
     assert traces["open"]["y"] == [10, 10, 6, 6]
 
 
+@pytest.mark.parametrize("word", ["failed", "lost", "opened"])
+def test_the_axis_of_connections_has_room_for_every_line(word):
+    busy = [Tally(**{"attempted": 400, "failed": 1, word: 400}, closed=Counter({"1011": 400})) for _ in range(4)]
+    made = recording(*(interval(tally, index=index) for index, tally in enumerate(busy)))
+    layout = charts(results(made))["connections"].figure["layout"]
+    assert "dtick" not in layout["yaxis"]
+
+
+def test_the_axis_of_connections_has_room_for_those_that_were_asked():
+    seconds = (interval(Tally(attempted=1, failed=1), index=index) for index in range(4))
+    found = charts(results(planned(*seconds, rate=1, connection_stages="4s:900")))["connections"].figure
+    assert found["data"][0]["name"] == "asked"
+    assert "dtick" not in found["layout"]["yaxis"]
+
+
+def test_few_connections_have_no_tick_between_two():
+    made = recording(*(interval(Tally(attempted=1, opened=1), index=index) for index in range(4)))
+    assert charts(results(made))["connections"].figure["layout"]["yaxis"]["dtick"] == 1
+
+
 def test_faults_of_many_kinds_are_all_there():
     made = KINDS["many kinds"]()
     traces = charts(made)["faults"].figure["data"]

@@ -239,9 +239,9 @@ def connections(course: Course, plan: Plan | None) -> list[Chart]:
     ]
     each = show_duration(course.width_ns)
     text = f"Open at the end of each column; the other lines count what happened within it ({each}).{_shade(course)}"
-    layout = figure(
-        traces, x, amount_axis("connections", max(column.open for column in columns)), **_marked(course, unit_ns)
-    )
+    # Of all lines: where few are open, many may have failed.
+    most = max(height for trace in traces for height in trace["y"] if height is not None)
+    layout = figure(traces, x, amount_axis("connections", most), **_marked(course, unit_ns))
     return [Chart("connections", "Connections over time", text, layout, Table(["from the start", "open", *told], rows))]
 
 
