@@ -301,6 +301,16 @@ def test_an_interval_cut_short_has_no_rate():
     assert charts(made)["rates"].figure["data"][0]["y"] == [1.0] * 4
 
 
+@pytest.mark.parametrize(("closing_ns", "drawn"), [(SECOND, True), (SECOND // 20, False)])
+def test_the_table_of_the_heat_map_names_one_that_is_there(closing_ns, drawn):
+    closing = interval(answers(MILLI), index=4, phase="closing", length_ns=closing_ns)
+    made = recording(*(interval(answers(MILLI), index=index) for index in (2, 3)), closing)
+    _, sections = page(results(made))
+    assert ("heat-map" in charts_of(sections)) == ("response-over-time" in charts_of(sections)) == drawn
+    told = [getattr(part, "text", "") for section in sections for part in section.parts]
+    assert any(text.startswith("There are no charts over time") for text in told) == (not drawn)
+
+
 def test_several_recordings_have_a_curve_each_and_no_course():
     found = charts(KINDS["two recordings"]())
     assert list(found) == ["percentiles", "recordings", "opening"]
