@@ -48,6 +48,10 @@ def watched(echo_url, tmp_path_factory):
             "OTEL_EXPORTER_OTLP_HEADERS": f"x-token={TOKEN}",
             "OTEL_METRIC_EXPORT_INTERVAL": "500",
             "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=ci",
+            # Unset, by the standard; the library takes an empty one for no number.
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "",
+            # The URL is http://, whatever this says.
+            "OTEL_EXPORTER_OTLP_INSECURE": "false",
         }
         files = ["--openmetrics", folder / "run.om", "-o", folder / "run.jsonl"]
         shown = ["--metrics-port", 0, "--metrics-linger", "20s", "--otlp", collector, "-v", "debug"]

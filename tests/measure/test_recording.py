@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -277,6 +278,15 @@ class TestReading:
         self.refused(both, "line 5", "second recording")
         both.write_bytes(whole.read_bytes() + killed.read_bytes())
         self.refused(both, "line 6", "follows the end")
+
+
+def test_sessions_of_a_lost_worker_are_not_open_any_more():
+    unkind = Tally(closed=Counter({"1006": 2}))
+    lost = [LostWorker(1, "killed by SIGKILL", 5, 4), LostWorker(2, "killed by SIGKILL", 6, 3)]
+    facts = {"index": 0, "phase": "measured", "from_ns": 0, "to_ns": 9, "measured_ns": 9}
+    tally = Tally(opened=20, closed=Counter({"1000": 1, "1011": 4}), unkind=unkind)
+    assert Interval.of(tally, **facts).more_open == 13
+    assert Interval.of(tally, **facts, lost_workers=lost).more_open == 6
 
 
 def test_the_start_is_an_instant_in_any_time_zone():

@@ -24,7 +24,7 @@ def histogram(*values):
     return made
 
 
-def interval(tally, *, index=1, phase="measured", length_ns=SECOND, workers=(), examples=None):
+def interval(tally, *, index=1, phase="measured", length_ns=SECOND, workers=(), examples=None, lost=()):
     return Interval.of(
         tally,
         index=index,
@@ -34,6 +34,7 @@ def interval(tally, *, index=1, phase="measured", length_ns=SECOND, workers=(), 
         measured_ns=length_ns if phase == "measured" else 0,
         workers=workers,
         examples=examples,
+        lost_workers=lost,
     )
 
 

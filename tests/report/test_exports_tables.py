@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from ws_load_test.measure.recording import LostWorker
 from ws_load_test.measure.tally import Tally
 from ws_load_test.report.exports.intervals import COLUMNS
 from ws_load_test.report.exports.markdown import code, prose
@@ -153,6 +154,11 @@ class TestRows:
         flood = recording(interval(answers(1, 2, 3)), load="closed")
         scheduled = recording(interval(answers(1, 2, 3)), load="open")
         assert [row["service_max_ns"] for row in read_rows(flood, scheduled)] == ["3", ""]
+
+    def test_sessions_of_a_lost_worker_are_not_open_any_more(self):
+        lost = [LostWorker(1, "killed by SIGKILL", SECOND, 4)]
+        made = recording(interval(Tally(opened=10), index=0), interval(answers(MILLI), index=1, lost=lost))
+        assert [row["connections_open"] for row in read_rows(made)] == ["10", "6"]
 
     def test_sessions_that_open_in_between_are_counted(self):
         times = histogram(MILLI, 3 * MILLI)

@@ -4,6 +4,7 @@ import http.client
 import json
 import logging
 import math
+import os
 import shutil
 import socket
 import subprocess
@@ -27,7 +28,7 @@ from prometheus_client.parser import text_string_to_metric_families as older_fam
 from ws_load_test import Plan
 from ws_load_test.errors import UsageError
 from ws_load_test.measure.buckets import LARGEST
-from ws_load_test.measure.recording import WorkerLoad
+from ws_load_test.measure.recording import LostWorker, WorkerLoad
 from ws_load_test.measure.tally import Tally
 from ws_load_test.report.exports.openmetrics import _families
 from ws_load_test.report.metrics import push
@@ -113,6 +114,18 @@ def test_what_is_shown_beside():
     assert found["run_info"].points[0].labels == {"tool": "ws-load-test 1.2.3", "target": "ws://h/?token=***"}
     live.take(interval(answers(MILLI), index=3))
     assert by_name(snapshot.families)["response_time_seconds"].times.count == 1, "what was handed out stays"
+
+
+def test_sessions_of_a_lost_worker_are_not_open_any_more():
+    live = LiveRun(OPEN, "1")
+    live.take(interval(Tally(opened=10), index=0, phase="opening"))
+    # What a worker told of later intervals ends with it at once.
+    shown = []
+    for open_sessions in (4, 7):
+        lost = [LostWorker(1, "killed by SIGKILL", SECOND, open_sessions)]
+        live.take(interval(answers(MILLI), lost=lost))
+        shown.append(only(by_name(live.latest.families)["connections_open"]))
+    assert shown == [6, 0]
 
 
 # --- The endpoint ---
@@ -220,6 +233,13 @@ def test_a_host_that_is_not_ours():
         Endpoint(LiveRun(OPEN, "1"), "nowhere.invalid", 0)
 
 
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.b", "\ud800"])
+def test_a_host_that_is_no_name(host):
+    with pytest.raises(UsageError) as caught:
+        Endpoint(LiveRun(OPEN, "1"), host, 0)
+    assert f"cannot listen on {host}:0: no machine can have such a name; name another port" in str(caught.value)
+
+
 def test_it_stays_until_the_last_metrics_are_read():
     live = live_after(usual())
     endpoint = Endpoint(live, "127.0.0.1", 0, linger_s=30)
@@ -228,13 +248,53 @@ def test_it_stays_until_the_last_metrics_are_read():
     waiting = threading.Thread(target=endpoint.linger)
     waiting.start()
     assert ask(endpoint.url, "HEAD")[0] == 200
+    assert ask(f"{endpoint.url}?name[]={PREFIX}messages_sent_total")[0] == 200
     waiting.join(0.1)
-    assert waiting.is_alive(), "neither what was read before nor a bare head is the last metrics"
+    assert waiting.is_alive(), "neither what was read before, a bare head nor some of them are the last metrics"
     assert f"{PREFIX}messages_sent_total 1006.0" in ask(endpoint.url)[2]
     waiting.join(5)
     assert not waiting.is_alive()
     with pytest.raises(ConnectionRefusedError):
         ask(endpoint.url)
+
+
+class Held:
+    """A run whose metrics are drawn when a test lets them."""
+
+    def __init__(self, live):
+        self.asked, self.gate = threading.Event(), threading.Event()
+        self._live, self._first = live, True
+
+    @property
+    def latest(self):
+        if threading.current_thread() is not threading.main_thread() and self._first:
+            self._first = False
+            self.asked.set()
+            assert self.gate.wait(10)
+        return self._live.latest
+
+
+def test_a_scrape_that_failed_is_not_the_last_one(caplog):
+    live = Held(live_after(usual()))
+    endpoint = Endpoint(live, "127.0.0.1", 0, linger_s=0.5)
+    endpoint.close()
+    where = urlsplit(endpoint.url)
+    impatient = socket.create_connection((where.hostname, where.port))
+    impatient.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert live.asked.wait(5)
+    impatient.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    impatient.close()
+    live.gate.set()
+    endpoint.linger()
+    assert caplog.messages == [f"--metrics-linger: nobody has read the last metrics at {endpoint.url}"]
+
+
+def test_the_last_answer_says_how_long_it_is():
+    endpoint = Endpoint(live_after(usual()), "127.0.0.1", 0, linger_s=30)
+    endpoint.close()
+    _, headers, text = ask(endpoint.url)
+    endpoint.linger()
+    assert headers["Content-Length"] == str(len(text))
 
 
 def test_nobody_came_for_the_last_metrics(caplog):
@@ -533,9 +593,18 @@ def test_a_slow_collector_holds_nobody_up_and_gets_the_newest(pusher, caplog):
     gate.set()
     ended(made)
     assert exporter.taken == [1, 30]
-    assert caplog.messages == [
-        "--otlp: 2 of 4 pushes did not reach the collector at http://c:4317/; the last one did, and it has all counts"
-    ]
+    assert caplog.messages == [], "what was replaced has not failed"
+
+
+def test_only_what_was_pushed_or_still_waits_can_fail(pusher, caplog):
+    exporter = Exporter(LOST, LOST, gate=threading.Event())
+    made = pusher(exporter)
+    for reached_s in (1, 10, 20, 30):
+        made.take(snapshot(reached_s))
+        assert exporter.begun.wait(5)
+    ended(made)
+    (message,) = caplog.messages
+    assert message.startswith("--otlp: 2 of 2 pushes did not reach the collector")
 
 
 def test_a_collector_that_hangs_is_left_in_the_end(pusher, caplog):
@@ -602,6 +671,25 @@ def test_an_environment_that_cannot_be_used(protocol, name, value, monkeypatch, 
     assert logging.getLogger("opentelemetry").propagate
 
 
+def test_a_variable_that_is_empty_is_unset(monkeypatch):
+    variable = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+    monkeypatch.setenv(variable, "")
+    ended(Pusher(Collector("http://127.0.0.1:9/", "http/protobuf"), ABOUT))
+    assert os.environ[variable] == "", "it is left to whom we start"
+
+
+@pytest.mark.parametrize(("url", "insecure"), [("http://h:1", True), ("HTTP://h:1", True), ("https://h:1", False)])
+def test_whether_grpc_has_tls_is_the_urls_to_say(url, insecure, monkeypatch):
+    from opentelemetry.exporter.otlp.proto.grpc import metric_exporter
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_INSECURE", str(not insecure))
+    made = []
+    # Not the real one, which keeps descriptors for as long as its process lives.
+    monkeypatch.setattr(metric_exporter, "OTLPMetricExporter", lambda **options: made.append(options) or Exporter())
+    ended(Pusher(Collector(url, "grpc"), ABOUT))
+    assert made == [{"endpoint": url, "insecure": insecure}]
+
+
 # --- Options ---
 
 
@@ -615,6 +703,18 @@ def test_an_environment_that_cannot_be_used(protocol, name, value, monkeypatch, 
         ("http://h/api/v1/otlp/v1/metrics", {}, "http/protobuf", "http://h/api/v1/otlp/v1/metrics"),
         ("http://h:1", {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "http/protobuf", "http://h:1/v1/metrics"),
         ("http://h:4318/x", {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "grpc", "http://h:4318/x"),
+        (
+            "http://h:1",
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": " "},
+            "grpc",
+            "http://h:1",
+        ),
+        (
+            "http://h:1",
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": ""},
+            "grpc",
+            "http://h:1",
+        ),
         (
             "http://h:1",
             {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/protobuf"},
@@ -653,9 +753,11 @@ def test_what_cannot_be_meant(options, words):
     assert "geheim" not in str(problem)
 
 
-def test_a_protocol_that_is_not_spoken():
-    (problem,) = read_settings({"otlp": "http://h"}, {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"})[1]
-    assert "neither grpc nor http/protobuf" in str(problem)
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"])
+def test_a_protocol_that_is_not_spoken(name):
+    environ = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", name: "http/json"}
+    (problem,) = read_settings({"otlp": "http://h"}, environ)[1]
+    assert str(problem) == f"--otlp: {name} is neither grpc nor http/protobuf, which are spoken here"
 
 
 def test_options_of_a_plan_file_may_be_numbers():

@@ -16,7 +16,7 @@ from pages_made import KINDS, minute, planned
 from ws_load_test.measure.digest import digest
 from ws_load_test.measure.histogram import Histogram
 from ws_load_test.measure.lacks import FEW
-from ws_load_test.measure.recording import WorkerLoad
+from ws_load_test.measure.recording import LostWorker, WorkerLoad
 from ws_load_test.measure.tally import Tally
 from ws_load_test.pace import Shape, Stage
 from ws_load_test.report.page import over_time
@@ -259,6 +259,34 @@ def test_connections_are_counted_from_the_opening_on():
     assert sum(traces["lost"]["y"]) == 4
 
 
+def test_sessions_of_a_lost_worker_are_not_open_any_more():
+    lost = [LostWorker(1, "killed by SIGKILL", 2 * SECOND, 4)]
+    seconds = [interval(answers(MILLI), index=index, lost=lost if index == 2 else ()) for index in range(1, 4)]
+    made = recording(interval(Tally(attempted=10, opened=10), index=0, phase="opening"), *seconds)
+    traces = {trace["name"]: trace for trace in charts(results(made))["connections"].figure["data"]}
+    assert traces["open"]["y"] == [10, 10, 6, 6]
+
+
+@pytest.mark.parametrize("word", ["failed", "lost", "opened"])
+def test_the_axis_of_connections_has_room_for_every_line(word):
+    busy = [Tally(**{"attempted": 400, "failed": 1, word: 400}, closed=Counter({"1011": 400})) for _ in range(4)]
+    made = recording(*(interval(tally, index=index) for index, tally in enumerate(busy)))
+    layout = charts(results(made))["connections"].figure["layout"]
+    assert "dtick" not in layout["yaxis"]
+
+
+def test_the_axis_of_connections_has_room_for_those_that_were_asked():
+    seconds = (interval(Tally(attempted=1, failed=1), index=index) for index in range(4))
+    found = charts(results(planned(*seconds, rate=1, connection_stages="4s:900")))["connections"].figure
+    assert found["data"][0]["name"] == "asked"
+    assert "dtick" not in found["layout"]["yaxis"]
+
+
+def test_few_connections_have_no_tick_between_two():
+    made = recording(*(interval(Tally(attempted=1, opened=1), index=index) for index in range(4)))
+    assert charts(results(made))["connections"].figure["layout"]["yaxis"]["dtick"] == 1
+
+
 def test_faults_of_many_kinds_are_all_there():
     made = KINDS["many kinds"]()
     traces = charts(made)["faults"].figure["data"]
@@ -271,6 +299,16 @@ def test_an_interval_cut_short_has_no_rate():
     short = interval(answers(MILLI), index=4, length_ns=SECOND // 20)
     made = results(recording(*(interval(answers(MILLI), index=index) for index in range(4)), short))
     assert charts(made)["rates"].figure["data"][0]["y"] == [1.0] * 4
+
+
+@pytest.mark.parametrize(("closing_ns", "drawn"), [(SECOND, True), (SECOND // 20, False)])
+def test_the_table_of_the_heat_map_names_one_that_is_there(closing_ns, drawn):
+    closing = interval(answers(MILLI), index=4, phase="closing", length_ns=closing_ns)
+    made = recording(*(interval(answers(MILLI), index=index) for index in (2, 3)), closing)
+    _, sections = page(results(made))
+    assert ("heat-map" in charts_of(sections)) == ("response-over-time" in charts_of(sections)) == drawn
+    told = [getattr(part, "text", "") for section in sections for part in section.parts]
+    assert any(text.startswith("There are no charts over time") for text in told) == (not drawn)
 
 
 def test_several_recordings_have_a_curve_each_and_no_course():

@@ -180,9 +180,14 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
     @property
     def more_open(self) -> int:
-        """How many more sessions were open at its end than at its start, unkind ones included; nothing is decoded."""
+        """How many more sessions were open at its end than at its start, unkind ones included; nothing is decoded.
+
+        Those of a worker that was lost ended with it, and no tally has them.
+        """
         parts = (self.record, self.record.get("unkind", {}))
-        return int(self.record.get("opened", 0)) - sum(sum(part.get("closed", {}).values()) for part in parts)
+        ended = sum(sum(part.get("closed", {}).values()) for part in parts)
+        gone = sum(lost.open_sessions for lost in self.lost_workers or ())
+        return int(self.record.get("opened", 0)) - ended - gone
 
     @property
     def tally(self) -> Tally:

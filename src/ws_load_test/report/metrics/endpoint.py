@@ -10,6 +10,7 @@ import socket
 from socketserver import TCPServer, ThreadingMixIn
 from threading import Event, Thread, get_ident
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from ws_load_test.errors import UsageError
@@ -43,8 +44,8 @@ class Endpoint:
         self._last = _LastRequest()
         try:
             family, address = _resolved(host, port)
-            self._server = _Server(family, (address, port), self._last.answered)
-        except OSError as error:
+            self._server = _Server(family, (address, port), self._last.ended)
+        except (OSError, ValueError) as error:
             raise UsageError(
                 f"--metrics-port: cannot listen on {_bracketed(host)}:{port}: {_why(error)}; "
                 "name another port, 0 for any that is free, or another --metrics-host"
@@ -80,12 +81,13 @@ class Endpoint:
 
 
 class _LastRequest:
-    """Notices when a request was answered with the metrics after `begin`."""
+    """Notices when a request that came after `begin` was answered with all metrics."""
 
     def __init__(self) -> None:
         self.seen = Event()
         self._begun = False
-        self._answering: set[int] = set()
+        self._whole: set[int] = set()
+        """Threads that have sent an answer to its end."""
 
     def begin(self) -> None:
         """From now on, what is read is the last that is known."""
@@ -95,17 +97,36 @@ class _LastRequest:
         """Returns the same application, whose answers are noticed."""
 
         def noted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            if self._begun and environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"] == PATH:
-                self._answering.add(get_ident())
+            # Some families by name (?name[]=...) are not what is known at the end.
+            all_of_it = environ["PATH_INFO"] == PATH and "name[]" not in parse_qs(environ["QUERY_STRING"])
+            if self._begun and environ["REQUEST_METHOD"] == "GET" and all_of_it:
+                return _Answer(app(environ, start_response), lambda: self._whole.add(get_ident()))
             return app(environ, start_response)
 
         return noted
 
-    def answered(self) -> None:
-        """Called in the thread of a request whose answer has been sent."""
-        if get_ident() in self._answering:
-            self._answering.discard(get_ident())
+    def ended(self) -> None:
+        """Called in the thread of a request that is over, whether or not its answer was sent."""
+        if get_ident() in self._whole:
+            self._whole.discard(get_ident())
             self.seen.set()
+
+
+class _Answer:
+    """An answer that tells when all of it has been sent; a client that hangs up before is sent no more."""
+
+    def __init__(self, parts: Iterable[bytes], sent: Callable[[], None]) -> None:
+        self._parts = list(parts)
+        self._sent = sent
+
+    def __len__(self) -> int:
+        # The server takes the length of an answer's only part for its Content-Length.
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._parts
+        # Asked for more, so the kernel has what was yielded.
+        self._sent()
 
 
 class _Collector:
@@ -175,9 +196,9 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
 
-    def __init__(self, family: int, address: tuple[str, int], answered: Callable[[], None]) -> None:
+    def __init__(self, family: int, address: tuple[str, int], ended: Callable[[], None]) -> None:
         self.address_family = family
-        self._answered = answered
+        self._ended = ended
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -189,7 +210,7 @@ class _Server(ThreadingMixIn, WSGIServer):
     def shutdown_request(self, request: Any) -> None:
         """Called when a request has been answered, or has failed."""
         super().shutdown_request(request)
-        self._answered()
+        self._ended()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - as it is called
         """A client that leaves too early must not fill the terminal."""
@@ -214,6 +235,9 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError | ValueError) -> str:
+    if not isinstance(error, OSError):
+        # What nobody is asked for: an empty part, one of more than 63 letters, a letter that no name has.
+        return "no machine can have such a name"
     text = error.strerror or str(error)
     return text[:1].lower() + text[1:]

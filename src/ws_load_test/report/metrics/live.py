@@ -75,7 +75,7 @@ class LiveRun:
         self._workers = plan.workers
         self._floods = isinstance(plan.load, ClosedLoad)
         self._tally = Tally()
-        self._measured_ns = 0
+        self._measured_ns = self._open = 0
         self.latest = Snapshot(tuple(self._draw(None, Tally())), self.about.started_ns)
         """What is known now; replaced as a whole, so that any thread may read it."""
 
@@ -88,6 +88,7 @@ class LiveRun:
         tally = interval.tally
         self._tally.merge(tally)
         self._measured_ns += interval.measured_ns
+        self._open += interval.more_open
         self.latest = Snapshot(tuple(self._draw(interval, tally)), time.time_ns(), interval.to_ns)
         return self.latest
 
@@ -97,7 +98,7 @@ class LiveRun:
         yield families.Family("run_info", "gauge", "What is run.", (families.Point(about, 1),))
         yield _phase(None if interval is None else interval.phase)
         text = "Sessions that are open now."
-        yield families.gauge("connections_open", text, total.opened - total.ended)
+        yield families.gauge("connections_open", text, max(0, self._open))
         yield from families.counted(total)
         yield families.duration(measured_ns / 1e9)
         yield from families.throughput(total.answered_in_time * 1e9 / measured_ns if measured_ns else None)

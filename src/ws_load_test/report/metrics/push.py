@@ -11,13 +11,13 @@ import logging
 import os
 from enum import Enum
 from threading import Condition, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ws_load_test.clock import NS_PER_MS, NS_PER_S
 from ws_load_test.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping
 
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
 
@@ -96,7 +96,8 @@ class Pusher:
 
     def _offer(self, snapshot: Snapshot | None) -> None:
         with self._changed:
-            self._offered += 1
+            # One that is replaced while it waits is never pushed, and has not failed.
+            self._offered += self._waiting is None
             self._waiting = snapshot
             self._changed.notify()
 
@@ -177,9 +178,13 @@ def _in_brackets(why: str) -> str:
 
 
 def _exporter(collector: Collector, libraries: _Libraries) -> MetricExporter:
+    more: dict[str, Any] = {}
     try:
         if collector.protocol == "grpc":
             from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
+
+            # By the URL alone: the library would ask OTEL_EXPORTER_OTLP_INSECURE before it.
+            more["insecure"] = collector.url.lower().startswith("http:")
         else:
             from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # type: ignore[assignment] # noqa: PLC0415
                 OTLPMetricExporter,
@@ -188,8 +193,8 @@ def _exporter(collector: Collector, libraries: _Libraries) -> MetricExporter:
         raise UsageError("--otlp: needs OpenTelemetry; install it with pip install 'ws-load-test[otlp]'") from None
     exporter: MetricExporter | None = None
     # Whatever it makes of the environment: of some things it complains in its log, of others by an exception.
-    with contextlib.suppress(Exception):
-        exporter = OTLPMetricExporter(endpoint=collector.url)
+    with contextlib.suppress(Exception), _without_empty(os.environ):
+        exporter = OTLPMetricExporter(endpoint=collector.url, **more)
     if exporter is None or libraries.complaints:
         if exporter is not None:
             exporter.shutdown()
@@ -199,6 +204,22 @@ def _exporter(collector: Collector, libraries: _Libraries) -> MetricExporter:
             "look at its headers (name=value,name=value), files, timeout and compression"
         )
     return exporter
+
+
+@contextlib.contextmanager
+def _without_empty(environ: MutableMapping[str, str]) -> Iterator[None]:
+    """Takes OpenTelemetry's empty variables away for a moment.
+
+    They are to mean the same as unset ones (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables),
+    and its library does not always have it so.
+    """
+    empty = {name: value for name, value in environ.items() if name.startswith("OTEL_") and not value.strip()}
+    for name in empty:
+        del environ[name]
+    try:
+        yield
+    finally:
+        environ.update(empty)
 
 
 def _translator(about: About) -> Callable[[Snapshot], MetricsData]:

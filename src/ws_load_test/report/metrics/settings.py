@@ -21,6 +21,8 @@ HTTP_PORT = 4318
 """Of OTLP over HTTP; 4317 is gRPC's (https://opentelemetry.io/docs/specs/otlp)."""
 HTTP_PATH = "/v1/metrics"
 LARGEST_PORT = 65_535
+_PROTOCOL_NAMES = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+"""The variables of the environment that name the protocol; the first that is set decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,9 @@ def _host(value: Any) -> str:
 
 def _collector(value: Any, environ: Mapping[str, str]) -> Collector:
     written = text(value)
-    wanted = environ.get("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    # Empty is unset, by the standard of these variables.
+    said = ((name, environ.get(name, "").strip()) for name in _PROTOCOL_NAMES)
+    variable, wanted = next(((name, value) for name, value in said if value), ("", ""))
     hint = "write for example http://localhost:4317 (gRPC) or http://localhost:4318/v1/metrics (HTTP)"
     try:
         parts = urlsplit(written)
@@ -111,10 +115,10 @@ def _collector(value: Any, environ: Mapping[str, str]) -> Collector:
         raise ValueError(f"is no http:// or https:// URL; {hint}")
     if parts.username is not None:
         raise ValueError("has user info in its URL; put credentials into OTEL_EXPORTER_OTLP_HEADERS instead")
-    if wanted not in {None, "grpc", "http/protobuf"}:
-        raise ValueError("OTEL_EXPORTER_OTLP_PROTOCOL is neither grpc nor http/protobuf, which are spoken here")
+    if wanted not in {"", "grpc", "http/protobuf"}:
+        raise ValueError(f"{variable} is neither grpc nor http/protobuf, which are spoken here")
     bare = parts.path in {"", "/"}
-    if wanted == "grpc" or (wanted is None and bare and port != HTTP_PORT):
+    if wanted == "grpc" or (not wanted and bare and port != HTTP_PORT):
         return Collector(written, "grpc")
     # The standard says so of an address without a path.
     return Collector(parts._replace(path=HTTP_PATH).geturl() if bare else written, "http/protobuf")

@@ -307,7 +307,7 @@ def tick_step(length: float) -> float:
     return next(step for step in (decade / 10, decade / 5, decade / 2, decade) if length <= 10 * step)
 
 
-def amount_axis(title: str = "", most: int | None = None) -> Axis:
+def amount_axis(title: str = "", most: float | None = None) -> Axis:
     """Returns an axis of rates, or of counts of at most `most`, from 0; there is no half of a count."""
     axis: Axis = {"title": {"text": title}, "rangemode": "tozero", "tickformat": ",~r", "hoverformat": ",.6~g"}
     return axis if most is None or most > _FEW_COUNTS else axis | {"dtick": 1}

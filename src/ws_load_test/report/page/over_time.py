@@ -80,7 +80,8 @@ def heat_map(course: Course) -> list[Chart]:
     """Returns the heat map of response times, if there are enough columns."""
     columns = [column for column in course.columns if column.phase in ("measured", "closing") and column.length_ns]
     total = all_of(columns, "response_time_ns")
-    if sum(1 for column in columns if column.response_time_ns.count) < FEWEST or total.min is None:
+    # Where it is drawn, so are the percentiles: its table names theirs.
+    if len(_telling(columns, course, "response_time_ns")) < FEWEST or total.min is None:
         return []
     edges = _edges(total)
     labels = [f"{show_duration(low)} to {show_duration(high)}" for low, high in itertools.pairwise(edges)]
@@ -124,11 +125,15 @@ def _edges(total: Histogram) -> list[int]:
     return [*found, max(total.max, found[-1] + 1)]
 
 
+def _telling(columns: Sequence[Column], course: Course, room: str) -> list[Column]:
+    """Returns the columns whose percentiles say something: the last moments of a run hold a handful of values."""
+    long = [one for one in columns if one.phase != "closing" or one.length_ns * 2 >= course.width_ns]
+    return [column for column in long if getattr(column, room).count]
+
+
 def percentiles(course: Course, room: str, key: str, title: str, what: str) -> list[Chart]:
     """Returns the percentiles of one room over time, if there are enough columns with a value."""
-    # The last moments of a run hold a handful of values, whose percentiles are chance.
-    columns = [one for one in course.columns if one.phase != "closing" or one.length_ns * 2 >= course.width_ns]
-    columns = [column for column in columns if getattr(column, room).count]
+    columns = _telling(course.columns, course, room)
     if len(columns) < FEWEST:
         return []
     unit_ns, x = time_axis(course.end_ns)
@@ -239,9 +244,9 @@ def connections(course: Course, plan: Plan | None) -> list[Chart]:
     ]
     each = show_duration(course.width_ns)
     text = f"Open at the end of each column; the other lines count what happened within it ({each}).{_shade(course)}"
-    layout = figure(
-        traces, x, amount_axis("connections", max(column.open for column in columns)), **_marked(course, unit_ns)
-    )
+    # Of all lines: where few are open, many may have failed.
+    most = max(height for trace in traces for height in trace["y"] if height is not None)
+    layout = figure(traces, x, amount_axis("connections", most), **_marked(course, unit_ns))
     return [Chart("connections", "Connections over time", text, layout, Table(["from the start", "open", *told], rows))]
 
 
