@@ -289,6 +289,13 @@ def test_sessions_of_a_lost_worker_are_not_open_any_more():
     assert Interval.of(tally, **facts, lost_workers=lost).more_open == 6
 
 
+def test_the_busiest_worker_s_share_of_a_core():
+    facts = {"index": 0, "phase": "measured", "from_ns": 0, "to_ns": 9, "measured_ns": 9}
+    loads = [WorkerLoad(0, 2, 8), WorkerLoad(1, 6, 8), WorkerLoad(2, 9, 0)]
+    assert Interval.of(Tally(), **facts, workers=loads).cpu_share == 0.75
+    assert Interval.of(Tally(), **facts, workers=loads[2:]).cpu_share is None
+
+
 def test_the_start_is_an_instant_in_any_time_zone():
     east = msgspec.structs.replace(HEADER, started_at="2026-03-01T14:00:00.250+02:00")
     assert HEADER.started_ns == east.started_ns == 1_772_366_400_250_000_000

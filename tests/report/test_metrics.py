@@ -87,6 +87,15 @@ def test_what_is_known_at_the_end_is_what_the_file_says(load):
     assert live["service_time_seconds"].times.count == (1003 if load == "open" else 2)
 
 
+def test_only_the_file_balances_what_nobody_could_tell_of():
+    made = recording(interval(answers(MILLI, due=9, sent=5)), lost=[1])
+    file, live = by_name(_families(results(made))), by_name(live_after(made).latest.families)
+    differing = {name for name in file.keys() & live.keys() if name[:3] != "run" and file[name] != live[name]}
+    assert differing == {"messages_unanswered", "messages_dropped", "generator_workers"}
+    assert [only(file[f"messages_{word}"]) for word in ("unanswered", "dropped")] == [4, 4]
+    assert [only(live[f"messages_{word}"]) for word in ("unanswered", "dropped")] == [0, 0]
+
+
 def test_what_is_shown_beside():
     live = LiveRun(OPEN, "1.2.3")
     empty = by_name(live.latest.families)

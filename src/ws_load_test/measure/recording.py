@@ -190,6 +190,11 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         return int(self.record.get("opened", 0)) - ended - gone
 
     @property
+    def cpu_share(self) -> float | None:
+        """The part of a core that its busiest worker used; None where no time passed for any."""
+        return max((load.cpu_ns / load.wall_ns for load in self.workers if load.wall_ns), default=None)
+
+    @property
     def tally(self) -> Tally:
         """A new tally at every use, decoded in about a millisecond.
 

@@ -36,12 +36,6 @@ class Row:
     open: int
     """Sessions that were open at the interval's end."""
 
-    @property
-    def cpu_share(self) -> float | None:
-        """The part of a core that the busiest worker used."""
-        shares = [load.cpu_ns / load.wall_ns for load in self.interval.workers if load.wall_ns]
-        return max(shares, default=None)
-
 
 Cell = int | str | None
 
@@ -59,7 +53,8 @@ def _count(room: str) -> Callable[[Row], Cell]:
 
 
 def _share(row: Row) -> Cell:
-    return None if row.cpu_share is None else f"{row.cpu_share:.4f}"
+    share = row.interval.cpu_share
+    return None if share is None else f"{share:.4f}"
 
 
 COLUMNS: dict[str, Callable[[Row], Cell]] = {

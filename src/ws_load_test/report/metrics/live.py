@@ -122,10 +122,9 @@ def _speed(interval: Interval | None, tally: Tally) -> Iterator[families.Family]
         count = getattr(tally, word) + getattr(tally, f"warmup_{word}")
         text = f"Messages {word} in the last interval, for each second of it."
         yield families.gauge(f"interval_{word}_per_second", text, count * 1e9 / length_ns if length_ns > 0 else 0.0)
-    loads = () if interval is None else interval.workers
-    shares = [load.cpu_ns / load.wall_ns for load in loads if load.wall_ns]
+    share = None if interval is None else interval.cpu_share
     text = "The part of a core that the busiest worker used in the last interval."
-    yield families.gauge("interval_generator_cpu_ratio", text, max(shares, default=0.0), "ratio")
+    yield families.gauge("interval_generator_cpu_ratio", text, share or 0.0, "ratio")
 
 
 def watch(plan: Plan, settings: Settings, version: str) -> LiveMetrics:
