@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ws_load_test import __version__
+from ws_load_test.clock import monotonic_ns
 from ws_load_test.errors import ExitCode, OutputError
 from ws_load_test.fleet.host import facts
 from ws_load_test.fleet.local import LocalFleet
@@ -117,8 +118,13 @@ class Run:
         strict: bool = False,
         of_series: Round | None = None,
         make_fleet: MakeFleet = LocalFleet,
+        on_start: Callable[[Header, Plan], None] | None = None,
     ) -> None:
-        """Takes what makes the fleet that carries the plan out; see `run` for the rest."""
+        """Takes what makes the fleet that carries the plan out; see `run` for the rest.
+
+        `on_start` is called once, before the first worker starts and before a file is written over, with what is known
+        then: the header, and the plan as it has been settled with the machines. What it raises ends the run.
+        """
         self.plan = plan
         self.fleet: Fleet | None = None
         """What runs the plan, once it runs."""
@@ -129,6 +135,7 @@ class Run:
         self._round = of_series
         self._interval_ns = round(interval_s * 1e9)
         self._on_interval = on_interval
+        self._on_start = on_start
         self._intervals: list[Interval] = []
         self._gathering = Gathering()
         self._watch: Watch | None = None
@@ -145,8 +152,6 @@ class Run:
             fleet = self._make_fleet(self.plan, self._take, self._interval_ns)
             leaving.push_async_callback(fleet.disband)
             await fleet.muster()
-            # Not before it is known that there will be something to write over an older file.
-            self._writer = None if self._output is None else RecordingWriter(self._output)
             return await self._record(fleet)
 
     async def _record(self, fleet: Fleet) -> Result:
@@ -165,6 +170,13 @@ class Run:
         )
         self._gathering = Gathering(fleet.hosts)
         self._watch = Watch.of(plan, Recording(header, ()))
+        if self._on_start is not None:
+            self._on_start(header, plan)
+            # The run has not begun while others got ready for it.
+            header = msgspec.structs.replace(header, started_at=_now())
+            fleet.conductor.started_ns = monotonic_ns()
+        # Not before it is known that there will be something to write over an older file.
+        self._writer = None if self._output is None else RecordingWriter(self._output)
         with contextlib.ExitStack() as closing:
             if self._writer is not None:
                 closing.callback(self._keep_writing, self._writer.close)

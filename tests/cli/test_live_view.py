@@ -95,7 +95,7 @@ def kind(monkeypatch, tmp_path):
                 monkeypatch.setenv(name, value)
             monkeypatch.setattr(sys, "stdout", Fake(file, stdout))
             monkeypatch.setattr(sys, "stderr", Fake(file, stderr))
-            found = watchers(Plan.of("ws://h"), dict(ours), taken=taken)
+            found = list(watchers(Plan.of("ws://h"), dict(ours), taken=taken))
             for one in found:
                 one.close()
             return type(found[0]) if found else None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TextIO
 
-    from ws_load_test.measure.recording import Interval, LostWorker
+    from ws_load_test.measure.recording import Header, Interval, LostWorker
     from ws_load_test.plan import Plan
 
 AFTER_S = 0.7
@@ -45,6 +45,7 @@ class LiveView:
     Args:
         plan: What was asked.
         stream: The terminal; it must have a descriptor.
+        header: What the recording says of the machines; None: the run is on this one alone.
         lost: Asked for the workers that have died so far, from the thread that draws.
         after_s: How long the run must have gone on for the view to appear.
         diverts: Whether what is logged meanwhile is shown on the page, and handed to its handlers only when the
@@ -56,12 +57,13 @@ class LiveView:
         plan: Plan,
         stream: TextIO,
         *,
+        header: Header | None = None,
         lost: Callable[[], Sequence[LostWorker]] = tuple,
         after_s: float = AFTER_S,
         diverts: bool = True,
     ) -> None:
         """Begins to watch for what it is called with."""
-        self._scene = Scene(plan)
+        self._scene = Scene(plan, header=header)
         self._lost = lost
         self._after_s = after_s
         # Not the stream itself: who is stopped while writing to it holds a lock that the run may need.
