@@ -30,12 +30,7 @@ class TestSessions:
             interval(Tally(attempted=20, opened=20, reopened=20), at_s=1),
         )
         assert made.open == 90 - 30 - 5 + 20
-        assert made.opening == 0
         assert list(made.opens) == [90, 55, 75]
-
-    def test_opening_is_what_was_dialled_and_is_neither_open_nor_failed(self):
-        made = scene(interval(Tally(attempted=50, opened=20, failed=5, called_off=3), "opening"))
-        assert made.opening == 22
 
     def test_sessions_of_a_lost_worker_are_not_open(self):
         made = scene(opening(100))

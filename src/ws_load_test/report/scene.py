@@ -153,12 +153,6 @@ class Scene:
         gone = sum(lost.open_sessions for lost in self.lost_workers)
         return max(0, tally.opened - tally.ended - gone)
 
-    @property
-    def opening(self) -> int:
-        """Sessions that are being dialled."""
-        tally = self.tally
-        return max(0, tally.attempted - tally.opened - tally.failed - tally.called_off)
-
     def asked_open(self, at_ns: int) -> int:
         """How many sessions the plan wants open at an instant."""
         shape = self.plan.connection_shape
