@@ -6,6 +6,7 @@ Another one is a class with the two methods of `Watcher`, and a line in `watcher
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 STOP_S = 1.0
 """How long those that linger have for stopping, where nobody is to wait for them."""
+_log = logging.getLogger("ws_load_test")
 
 
 class Watcher(Protocol):
@@ -62,17 +64,33 @@ def watchers(
     if ours.get("quiet"):
         return
     # Last, so that it is the first to be closed: nobody else's end may keep the terminal.
-    if _shows_page(ours, taken=taken):
+    yield _shown(plan, ours, taken=taken, lost=lost, header=header)
+
+
+def _shown(
+    plan: Plan,
+    ours: Mapping[str, Any],
+    *,
+    taken: bool,
+    lost: Callable[[], Sequence[LostWorker]],
+    header: Header | None,
+) -> Watcher:
+    """Makes what the user sees: the live view where there can be one, else a line now and then."""
+    if not taken and _is_live(ours.get("live")):
         from ws_load_test.report.live import LiveView
 
-        # What goes to another place than the terminal needs no waiting.
-        view = LiveView(plan, sys.stdout, header=header, lost=lost, diverts=_is_terminal(sys.stderr))
-        _step_aside(view)
-        yield view
-    else:
-        from ws_load_test.report.plain import PlainLines
+        try:
+            # What goes to another place than the terminal needs no waiting.
+            view = LiveView(plan, sys.stdout, header=header, lost=lost, diverts=_is_terminal(sys.stderr))
+        # Too few descriptors or threads are no reason not to run.
+        except (OSError, RuntimeError, ValueError) as error:
+            _log.warning("there can be no live view: %s; lines stand in its place", error)
+        else:
+            _step_aside(view)
+            return view
+    from ws_load_test.report.plain import PlainLines
 
-        yield PlainLines(plan, lost=lost)
+    return PlainLines(plan, lost=lost)
 
 
 def linger(watching: Sequence[Watcher], *, stops: bool = False) -> None:
@@ -102,19 +120,31 @@ def _step_aside(view: LiveView) -> None:
     if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
         return
 
+    before = signal.getsignal(signal.SIGTSTP)
+    # Whoever started us with Ctrl-Z out of force meant it.
+    if before is signal.SIG_IGN:
+        return
+    is_stopping = False
+
     def stop(*_: object) -> None:
-        view.pause()
-        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTSTP)
-        # It goes on here when the shell says so.
-        signal.signal(signal.SIGTSTP, stop)
-        view.resume()
+        nonlocal is_stopping
+        # A second Ctrl-Z before the first one has stopped anything.
+        if is_stopping:
+            return
+        is_stopping = True
+        try:
+            view.pause()
+            _log.warning("the load goes on, only its display stops; fg brings it back")
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTSTP)
+            # It goes on here when the shell says so.
+            signal.signal(signal.SIGTSTP, stop)
+            view.resume()
+        finally:
+            is_stopping = False
 
     signal.signal(signal.SIGTSTP, stop)
-
-
-def _shows_page(ours: Mapping[str, Any], *, taken: bool) -> bool:
-    return not taken and _is_live(ours.get("live"))
+    view.leaving.callback(signal.signal, signal.SIGTSTP, before)
 
 
 def _is_live(asked: bool | None) -> bool:  # noqa: FBT001 - an option's value

@@ -29,9 +29,10 @@ _FEWEST_COLUMNS = 20
 """Lines are made for so many at least; narrower terminals see their beginnings."""
 NARROW = 60
 """Columns below which labels and gaps are short."""
+MOST_NOTES = 5
+"""Of what was logged, the last so many are shown."""
 _MOST_KINDS = 12
 _MOST_REASONS = 3
-_MOST_NOTES = 5
 _MOST_LINES = 3
 _NS_PER_S = 10**9
 _TIMES = {"50 %": 50, "90 %": 90, "99 %": 99}
@@ -323,7 +324,7 @@ def _generator(scene: Scene, paper: Paper) -> list[_Line]:
 
 def _notes(notes: Sequence[_Part]) -> list[_Line]:
     lines = [_Line(1 if not age else 5, Text(clean(words), style)) for age, (words, style) in enumerate(notes[::-1])]
-    return lines[:_MOST_NOTES][::-1]
+    return lines[:MOST_NOTES][::-1]
 
 
 # --- Lines ------------------------------------------------------------------------------------------------------------
