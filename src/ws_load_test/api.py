@@ -142,12 +142,16 @@ class Run:
         self._aborted: tuple[Aborted, ...] = ()
         self._output_error: OutputError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._given_up = False
         self._output = output
         self._writer: RecordingWriter | None = None
 
     async def execute(self) -> Result:
         """Runs the plan; cancelling it stops the workers at once. See `run` for what is raised."""
-        self._loop = asyncio.get_running_loop()
+        self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
+        if self._given_up:
+            raise asyncio.CancelledError
         async with contextlib.AsyncExitStack() as leaving:
             fleet = self._make_fleet(self.plan, self._take, self._interval_ns)
             leaving.push_async_callback(fleet.disband)
@@ -192,8 +196,18 @@ class Run:
 
     def interrupt(self) -> None:
         """Ends the run at once, from another thread than that which executes it."""
-        if self._loop is not None and self.fleet is not None:
-            self._loop.call_soon_threadsafe(self.fleet.kill)
+        self._given_up = True
+        if self._loop is not None:
+            # A loop that is closed has nothing left to end.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._end_at_once)
+
+    def _end_at_once(self) -> None:
+        if self.fleet is not None:
+            self.fleet.kill()
+        elif self._task is not None:
+            # Machines of a cluster may be waited for.
+            self._task.cancel()
 
     def finish(self) -> bool:
         """Ends the run in order before its time: it is not called interrupted; returns False where it is already."""
