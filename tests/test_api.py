@@ -1,13 +1,17 @@
 """Runs from Python: a script, a notebook, a test of somebody's own."""
 
 import asyncio
+import threading
 import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 
 import ws_load_test
 from ws_load_test import Plan, PlanError, run
+from ws_load_test.api import Run
 from ws_load_test.errors import ExitCode, OutputError, UsageError
+from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.measure.recording import read_recording
 from ws_load_test.measure.summary import summarise
 from ws_load_test.testing import FaultyServer, behaviours
@@ -57,6 +61,32 @@ def test_a_notebook_runs_a_plan_inside_its_own_loop():
 
     with FaultyServer(behaviours.echoes) as server:
         assert asyncio.run(cell(server.url)).summary["messages"]["answered"] == 5
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_run_is_interrupted_while_its_machines_are_waited_for(begun):
+    mustering, disbanded = threading.Event(), []
+
+    class Waiting(LocalFleet):
+        async def muster(self):
+            mustering.set()
+            await asyncio.sleep(60)
+
+        async def disband(self):
+            disbanded.append(self)
+
+    running = Run(Plan.of("ws://h.invalid/"), make_fleet=Waiting)
+    if not begun:
+        running.interrupt()
+    with ThreadPoolExecutor(1) as thread:
+        result = thread.submit(asyncio.run, running.execute())
+        if begun:
+            assert mustering.wait(5)
+            running.interrupt()
+        with pytest.raises((asyncio.CancelledError, CancelledError)):
+            result.result(5)
+    assert len(disbanded) == begun
+    running.interrupt()
 
 
 def test_one_plan_runs_twice():

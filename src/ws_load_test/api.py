@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ws_load_test import __version__
+from ws_load_test.clock import monotonic_ns
 from ws_load_test.errors import ExitCode, OutputError
 from ws_load_test.fleet.host import facts
 from ws_load_test.fleet.local import LocalFleet
@@ -117,8 +118,13 @@ class Run:
         strict: bool = False,
         of_series: Round | None = None,
         make_fleet: MakeFleet = LocalFleet,
+        on_start: Callable[[Header, Plan], None] | None = None,
     ) -> None:
-        """Takes what makes the fleet that carries the plan out; see `run` for the rest."""
+        """Takes what makes the fleet that carries the plan out; see `run` for the rest.
+
+        `on_start` is called once, before the first worker starts and before a file is written over, with what is known
+        then: the header, and the plan as it has been settled with the machines. What it raises ends the run.
+        """
         self.plan = plan
         self.fleet: Fleet | None = None
         """What runs the plan, once it runs."""
@@ -129,24 +135,27 @@ class Run:
         self._round = of_series
         self._interval_ns = round(interval_s * 1e9)
         self._on_interval = on_interval
+        self._on_start = on_start
         self._intervals: list[Interval] = []
         self._gathering = Gathering()
         self._watch: Watch | None = None
         self._aborted: tuple[Aborted, ...] = ()
         self._output_error: OutputError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._given_up = False
         self._output = output
         self._writer: RecordingWriter | None = None
 
     async def execute(self) -> Result:
         """Runs the plan; cancelling it stops the workers at once. See `run` for what is raised."""
-        self._loop = asyncio.get_running_loop()
+        self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
+        if self._given_up:
+            raise asyncio.CancelledError
         async with contextlib.AsyncExitStack() as leaving:
             fleet = self._make_fleet(self.plan, self._take, self._interval_ns)
             leaving.push_async_callback(fleet.disband)
             await fleet.muster()
-            # Not before it is known that there will be something to write over an older file.
-            self._writer = None if self._output is None else RecordingWriter(self._output)
             return await self._record(fleet)
 
     async def _record(self, fleet: Fleet) -> Result:
@@ -165,6 +174,13 @@ class Run:
         )
         self._gathering = Gathering(fleet.hosts)
         self._watch = Watch.of(plan, Recording(header, ()))
+        if self._on_start is not None:
+            self._on_start(header, plan)
+            # The run has not begun while others got ready for it.
+            header = msgspec.structs.replace(header, started_at=_now())
+            fleet.conductor.started_ns = monotonic_ns()
+        # Not before it is known that there will be something to write over an older file.
+        self._writer = None if self._output is None else RecordingWriter(self._output)
         with contextlib.ExitStack() as closing:
             if self._writer is not None:
                 closing.callback(self._keep_writing, self._writer.close)
@@ -180,8 +196,18 @@ class Run:
 
     def interrupt(self) -> None:
         """Ends the run at once, from another thread than that which executes it."""
-        if self._loop is not None and self.fleet is not None:
-            self._loop.call_soon_threadsafe(self.fleet.kill)
+        self._given_up = True
+        if self._loop is not None:
+            # A loop that is closed has nothing left to end.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._end_at_once)
+
+    def _end_at_once(self) -> None:
+        if self.fleet is not None:
+            self.fleet.kill()
+        elif self._task is not None:
+            # Machines of a cluster may be waited for.
+            self._task.cancel()
 
     def finish(self) -> bool:
         """Ends the run in order before its time: it is not called interrupted; returns False where it is already."""

@@ -1,14 +1,17 @@
 """The program on a terminal, as its user sees it, and where there is none."""
 
+import contextlib
+import logging
 import os
 import re
 import signal
 import sys
+import threading
 
 import pytest
 
 from terminals import Terminal
-from ws_load_test.cli.watchers import watchers
+from ws_load_test.cli.watchers import _step_aside, watchers
 from ws_load_test.plan import Plan
 from ws_load_test.report.live import LiveView
 from ws_load_test.report.plain import PlainLines
@@ -50,7 +53,10 @@ def test_an_interrupted_run_leaves_the_terminal_as_it_was(way, echo_url):
         assert not terminal.screen.cursor.hidden
         assert terminal.screen.turns == (2 if way == "Ctrl-C" else 1)
         assert (terminal.scrolled_off, terminal.screen.slips) == ([], 0)
-        told, heading = terminal.text.splitlines()[0], terminal.text.splitlines()[2]
+        lines = terminal.text.splitlines()
+        if way == "Ctrl-C":
+            assert lines.pop(0) == "WARNING: the load goes on, only its display stops; fg brings it back"
+        told, heading = lines[0], lines[2]
         assert told.startswith("WARNING: stopping: waiting for replies")
         assert heading == "Partial: interrupted"
 
@@ -85,7 +91,6 @@ class Fake:
 @pytest.fixture
 def kind(monkeypatch, tmp_path):
     """Returns which watcher a run has, by its options, its surroundings, and whether its output is a terminal."""
-    before = signal.getsignal(signal.SIGTSTP)
     with (tmp_path / "terminal").open("w") as file:
 
         def find(ours=(), *, taken=False, stdout=True, stderr=True, **surroundings):
@@ -95,13 +100,63 @@ def kind(monkeypatch, tmp_path):
                 monkeypatch.setenv(name, value)
             monkeypatch.setattr(sys, "stdout", Fake(file, stdout))
             monkeypatch.setattr(sys, "stderr", Fake(file, stderr))
-            found = watchers(Plan.of("ws://h"), dict(ours), taken=taken)
+            found = list(watchers(Plan.of("ws://h"), dict(ours), taken=taken))
             for one in found:
                 one.close()
             return type(found[0]) if found else None
 
         yield find
-    signal.signal(signal.SIGTSTP, before)
+
+
+def test_ctrl_z_means_what_it_meant_when_the_view_has_closed(kind):
+    assert kind() is LiveView
+    assert signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL
+
+
+def test_ctrl_z_out_of_force_stays_so(kind, monkeypatch):
+    set_to = []
+    before = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(signal, "signal", lambda *what: set_to.append(what))
+            assert kind() is LiveView
+    finally:
+        signal.signal(signal.SIGTSTP, before)
+    assert set_to == []
+
+
+def test_a_second_ctrl_z_does_not_nest(monkeypatch):
+    told = []
+
+    class View:
+        leaving = contextlib.ExitStack()
+
+        def pause(self):
+            told.append("pause")
+            signal.raise_signal(signal.SIGTSTP)
+
+        def resume(self):
+            told.append("resume")
+
+    monkeypatch.setattr(os, "kill", lambda *_: told.append("stopped"))
+    with View.leaving:
+        _step_aside(View())
+        signal.raise_signal(signal.SIGTSTP)
+        signal.raise_signal(signal.SIGTSTP)
+    assert told == ["pause", "stopped", "resume"] * 2
+
+
+@pytest.mark.parametrize("what", ["descriptor", "thread"])
+def test_where_there_can_be_no_view_there_are_lines(what, kind, monkeypatch, caplog):
+    def fail(*_):
+        raise OSError(24, "Too many open files") if what == "descriptor" else RuntimeError("can't start new thread")
+
+    handlers = logging.root.handlers
+    with monkeypatch.context() as patch:
+        patch.setattr(*((os, "dup", fail) if what == "descriptor" else (threading.Thread, "start", fail)))
+        assert kind() is PlainLines
+    assert logging.root.handlers is handlers
+    assert "there can be no live view" in caplog.text
 
 
 def test_who_watches(kind):

@@ -10,6 +10,7 @@ from scenes_made import MILLI, SECOND, answers, interval, opening, plan
 
 from terminals import Terminal
 from ws_load_test.measure.recording import Interval, LostWorker
+from ws_load_test.report import live
 from ws_load_test.report.live import LiveView
 
 
@@ -125,6 +126,54 @@ def test_what_is_logged_is_on_the_page_and_later_where_it_belongs(terminal, view
     shown.close()
     assert caplog.messages == ["stopping: waiting"]
     assert logging.root.handlers is kept
+
+
+def test_what_is_logged_while_it_is_aside_is_told_at_once(terminal, view, caplog):
+    shown = view(diverts=True)
+    terminal.until(lambda now: now.is_on_second_screen)
+    shown.pause()
+    logging.getLogger("ws_load_test").warning("the load goes on")
+    assert caplog.messages == ["the load goes on"]
+    shown.resume()
+    logging.getLogger("ws_load_test").warning("later")
+    assert caplog.messages == ["the load goes on"]
+    shown.close()
+    assert caplog.messages == ["the load goes on", "later"]
+
+
+def test_a_pause_does_not_wait_for_the_next_look(terminal, view, monkeypatch):
+    monkeypatch.setattr(live, "TICK_S", 5.0)
+    shown = view()
+    terminal.until(lambda now: "starting" in now.text)
+    begun = time.monotonic()
+    shown.pause()
+    assert time.monotonic() - begun < 0.5
+    assert shown._left.is_set()
+
+
+def test_what_is_logged_without_end_is_not_kept_without_end(caplog, monkeypatch):
+    monkeypatch.setattr(live, "MOST_KEPT", 10)
+    rung = []
+    notes = live.Notes(lambda: rung.append(1))
+    try:
+        for number in range(25):
+            logging.getLogger("ws_load_test").warning("line %d", number)
+        assert [words for words, _ in notes.lines()] == [f"line {number}" for number in range(20, 25)]
+        assert (notes.count, len(rung)) == (25, 25)
+    finally:
+        notes.close()
+    assert caplog.messages[0] == "of what was logged during the run the first 15 lines are left out"
+    assert caplog.messages[1:] == [f"line {number}" for number in range(15, 25)]
+
+
+def test_arguments_that_do_not_fit_are_no_end_of_the_view(monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    notes = live.Notes(lambda: None)
+    try:
+        logging.getLogger("ws_load_test").warning("%d of %d", *["one"])
+        assert notes.lines() == [("%d of %d", "yellow")]
+    finally:
+        notes.close()
 
 
 def test_a_terminal_that_takes_nothing_holds_up_nobody(terminal, view, caplog):

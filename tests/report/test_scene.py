@@ -1,5 +1,6 @@
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,8 +8,10 @@ from scenes_made import MILLI, SECOND, answers, histogram, interval, load, openi
 
 from ws_load_test.conduct import Storm
 from ws_load_test.match import Matching
+from ws_load_test.measure.digest import digest
 from ws_load_test.measure.evidence import ReasonKind
-from ws_load_test.measure.recording import Interval, LostWorker
+from ws_load_test.measure.health import judge
+from ws_load_test.measure.recording import Header, Host, HostPart, Interval, LostWorker, Recording
 from ws_load_test.measure.tally import Tally
 from ws_load_test.pace import Shape, Stage
 from ws_load_test.plan import OpenLoad
@@ -27,12 +30,7 @@ class TestSessions:
             interval(Tally(attempted=20, opened=20, reopened=20), at_s=1),
         )
         assert made.open == 90 - 30 - 5 + 20
-        assert made.opening == 0
         assert list(made.opens) == [90, 55, 75]
-
-    def test_opening_is_what_was_dialled_and_is_neither_open_nor_failed(self):
-        made = scene(interval(Tally(attempted=50, opened=20, failed=5, called_off=3), "opening"))
-        assert made.opening == 22
 
     def test_sessions_of_a_lost_worker_are_not_open(self):
         made = scene(opening(100))
@@ -164,6 +162,27 @@ class TestReasons:
     def test_replies_that_are_left_over_under_load_are_told(self):
         made = scene(opening(10), interval(answers(MILLI, surplus=25)))
         assert [one.kind for one in made.reasons()] == [ReasonKind.PAIRING]
+
+    def test_of_a_cluster_each_machine_is_judged_by_itself_as_in_the_report(self):
+        hosts = tuple(
+            Host(name=name, first_worker=2 * place, workers=2, facts={"cores": cores})
+            for place, (name, cores) in enumerate([("a", 8), ("b", 2)])
+        )
+        header = Header(tool="", started_at="", plan={}, target="", host={"cores": 2}, workers=4, hosts=hosts)
+        seconds = [
+            msgspec.structs.replace(
+                interval(answers(MILLI), at_s=k, workers=[load(0), load(1), load(2), load(3, cpu=0.99)]),
+                hosts=tuple(HostPart(place, k * SECOND, answers(MILLI).to_record()) for place in range(2)),
+            )
+            for k in range(5)
+        ]
+        made = scene(*seconds, asked=plan(workers=4), header=header)
+        (reason,) = made.reasons()
+        assert (reason.kind, reason.binding) == (ReasonKind.PROCESSOR, True)
+        assert reason.text.startswith("host b: worker 3 used 99 % of a core")
+        assert "with more cores" in reason.text
+        recordings = [Recording(header, tuple(seconds))]
+        assert reason in judge(recordings, digest(recordings))
 
     def test_what_only_the_end_can_tell_is_not_told(self):
         asked = plan(load=OpenLoad(Shape.constant(100, 60 * SECOND)))

@@ -123,6 +123,31 @@ def test_where_no_reply_is_awaited_there_are_no_response_times():
     assert row(made, "last 5 s").endswith("50 µs")
 
 
+def test_what_is_pushed_was_asked_by_nobody():
+    made = schedule(matching=Matching("none"))
+    spans = {line.plain[span.start : span.end]: span.style for line in page(made, Paper()) for span in line.spans}
+    assert (spans["sent 100/s"], spans["pushed 0/s"]) == ("bold", "bold")
+    closing = scene(interval(phase="closing"), asked=plan(matching=Matching("none")))
+    assert lines_of(closing)[1].endswith("  closing the connections")
+
+
+def test_the_number_beside_a_chart_is_its_highest_column():
+    rates = [9000] + [10] * 100
+    made = scene(
+        opening(5000, faults=Counter()),
+        interval(answers(*[10**9] * 9, sent=9000, answered=9000, lost=4900, closed=Counter({"1006": 4900}))),
+        *(interval(answers(*[MILLI] * 10), at_s=1 + k) for k in range(100)),
+        asked=plan(connections=5000),
+    )
+    assert [one.answered_per_s for one in made.moments] == rates
+    lines = lines_of(made)
+    charts = [line for line in lines if "  to " in line and "█" in line]
+    assert [line.rpartition("  to ")[2] for line in charts] == ["100", "10/s", "1 ms"]
+    assert all(len(line) == 80 and line.count("█") > 50 for line in charts)
+    # Where there is room for it the high column is one of them, and the others are low.
+    assert any(line.endswith("  to 9,000/s") and line.count("█") == 1 for line in lines_of(made, width=140))
+
+
 def test_before_anything_is_known():
     lines = lines_of(scene(asked=plan(workers=2)))
     assert lines[0].endswith("starting")

@@ -125,7 +125,7 @@ Results
       --openmetrics FILE              write counters and histograms; - as FILE is standard output, here and above
       --json                          print the summary as JSON instead of the report
   -q, --quiet                         print neither report nor progress
-      --live, --no-live               show the run on a page of its own even in CI, or never: then, and where there is
+      --live, --no-live               show the run on a screen of its own even in CI, or never: then, and where there is
                                       no terminal, a line on standard error every 10 s
   -v, --verbosity LEVEL               what to tell on standard error: debug, info, warn, error (warn)
 

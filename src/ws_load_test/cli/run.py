@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from ws_load_test.cli.watchers import Watcher
-    from ws_load_test.measure.recording import Interval
+    from ws_load_test.measure.recording import Header, Interval
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
 OURS = {
@@ -167,15 +168,29 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
     wanted = _exports_of(ours)
     warn_of(wanted)
     watching: list[Watcher] = []
+    stops = True
     try:
-        return _carry_out(plan, ours, wanted, watching)
+        code, interrupted = _carry_out(plan, ours, wanted, watching)
+        stops = interrupted
     finally:
-        linger(watching)
+        linger(watching, stops=stops)
+    return code
 
 
-def _carry_out(plan: Plan, ours: Mapping[str, Any], wanted: Mapping[str, str], watching: list[Watcher]) -> int:
-    """Runs the plan and tells its results; leaves in `watching` who was told of it meanwhile."""
+def _carry_out(
+    plan: Plan, ours: Mapping[str, Any], wanted: Mapping[str, str], watching: list[Watcher]
+) -> tuple[int, bool]:
+    """Runs the plan and tells its results; leaves in `watching` who was told of it meanwhile.
+
+    Returns the exit code, and whether the run was interrupted.
+    """
     taken = "-" in wanted.values()
+
+    def start(header: Header, settled: Plan) -> None:
+        for watcher in watchers(settled, ours, taken=taken, lost=lambda: run.lost, header=header):
+            # The last one is closed first, and each of them however the others end.
+            closing.callback(watcher.close)
+            watching.append(watcher)
 
     def each(interval: Interval) -> None:
         for watcher in watching:
@@ -187,13 +202,10 @@ def _carry_out(plan: Plan, ours: Mapping[str, Any], wanted: Mapping[str, str], w
         on_interval=each,
         strict=bool(ours.get("strict")),
         make_fleet=ours["cluster"].fleet if "cluster" in ours else LocalFleet,
+        on_start=start,
     )
-    try:
-        watching += watchers(plan, ours, taken=taken, lost=lambda: run.lost)
+    with contextlib.ExitStack() as closing:
         result = asyncio.run(attend(run))
-    finally:
-        for watcher in watching:
-            watcher.close()
     if result.output_error is not None:
         _log.error("%s", result.output_error)
     recordings = [result.recording]
@@ -201,4 +213,4 @@ def _carry_out(plan: Plan, ours: Mapping[str, Any], wanted: Mapping[str, str], w
     if ours.get("json") or not (ours.get("quiet") or taken):
         show(recordings, result.summary, run.digest, as_json=bool(ours.get("json")))
     sys.stdout.flush()
-    return code
+    return code, result.recording.trailer is not None and result.recording.trailer.interrupted

@@ -6,6 +6,7 @@ Another one is a class with the two methods of `Watcher`, and a line in `watcher
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -16,11 +17,16 @@ from ws_load_test import __version__
 from ws_load_test.report.metrics.settings import read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ws_load_test.measure.recording import Interval, LostWorker
+    from ws_load_test.measure.recording import Header, Interval, LostWorker
     from ws_load_test.plan import Plan
     from ws_load_test.report.live import LiveView
+
+
+STOP_S = 1.0
+"""How long those that linger have for stopping, where nobody is to wait for them."""
+_log = logging.getLogger("ws_load_test")
 
 
 class Watcher(Protocol):
@@ -34,48 +40,78 @@ class Watcher(Protocol):
 
 
 def watchers(
-    plan: Plan, ours: Mapping[str, Any], *, taken: bool, lost: Callable[[], Sequence[LostWorker]] = tuple
-) -> list[Watcher]:
-    """Returns those that a run with these options has.
+    plan: Plan,
+    ours: Mapping[str, Any],
+    *,
+    taken: bool,
+    lost: Callable[[], Sequence[LostWorker]] = tuple,
+    header: Header | None = None,
+) -> Iterator[Watcher]:
+    """Makes those that a run with these options has, one by one, so that what was made is closed when the next fails.
 
     Args:
         plan: What is run.
         ours: The options of a run that are not the plan's.
         taken: Whether standard output belongs to an export.
         lost: Tells which workers have died so far, from any thread.
+        header: What the recording says of the machines; None: the run is on this one alone.
     """
-    found: list[Watcher] = []
-    # First, because it can find its port taken, and nobody would close what had begun before.
     settings, _ = read_settings(ours)
     if settings:
         from ws_load_test.report.metrics.live import watch
 
-        found.append(watch(plan, settings, __version__))
+        yield watch(plan, settings, __version__)
     if ours.get("quiet"):
-        return found
+        return
+    # Last, so that it is the first to be closed: nobody else's end may keep the terminal.
+    yield _shown(plan, ours, taken=taken, lost=lost, header=header)
+
+
+def _shown(
+    plan: Plan,
+    ours: Mapping[str, Any],
+    *,
+    taken: bool,
+    lost: Callable[[], Sequence[LostWorker]],
+    header: Header | None,
+) -> Watcher:
+    """Makes what the user sees: the live view where there can be one, else a line now and then."""
     if not taken and _is_live(ours.get("live")):
         from ws_load_test.report.live import LiveView
 
-        # What goes to another place than the terminal needs no waiting.
-        view = LiveView(plan, sys.stdout, lost=lost, diverts=_is_terminal(sys.stderr))
-        found.append(view)
-        _step_aside(view)
-    else:
-        from ws_load_test.report.plain import PlainLines
+        try:
+            # What goes to another place than the terminal needs no waiting.
+            view = LiveView(plan, sys.stdout, header=header, lost=lost, diverts=_is_terminal(sys.stderr))
+        # Too few descriptors or threads are no reason not to run.
+        except (OSError, RuntimeError, ValueError) as error:
+            _log.warning("there can be no live view: %s; lines stand in its place", error)
+        else:
+            _step_aside(view)
+            return view
+    from ws_load_test.report.plain import PlainLines
 
-        found.append(PlainLines(plan, lost=lost))
-    return found
+    return PlainLines(plan, lost=lost)
 
 
-def linger(watching: Sequence[Watcher]) -> None:
-    """Called when the results of a run have been told: some watchers have a method `linger`, and wait for others there.
+def linger(watching: Sequence[Watcher], *, stops: bool = False) -> None:
+    """Called when a run is over and told: some watchers have a method `linger`, and wait for others there.
 
-    Ctrl-C ends that, and changes nothing of what has been told.
+    Ctrl-C ends that, and changes nothing of what has been told. With `stops` there is something to tell, or somebody
+    who wants to leave: they are waited for no longer than it takes to stop, `STOP_S` in all.
     """
-    for watcher in watching:
-        if (wait := getattr(watcher, "linger", None)) is not None:
-            with contextlib.suppress(KeyboardInterrupt):
-                wait()
+    waits = [wait for watcher in watching if (wait := getattr(watcher, "linger", None)) is not None]
+    with contextlib.suppress(KeyboardInterrupt):
+        if not stops:
+            for wait in waits:
+                with contextlib.suppress(KeyboardInterrupt):
+                    wait()
+            return
+        # Daemons: whoever still waits then goes with the program.
+        threads = [threading.Thread(target=wait, name="lingering", daemon=True) for wait in waits]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(STOP_S / len(threads))
 
 
 def _step_aside(view: LiveView) -> None:
@@ -84,15 +120,31 @@ def _step_aside(view: LiveView) -> None:
     if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
         return
 
+    before = signal.getsignal(signal.SIGTSTP)
+    # Whoever started us with Ctrl-Z out of force meant it.
+    if before is signal.SIG_IGN:
+        return
+    is_stopping = False
+
     def stop(*_: object) -> None:
-        view.pause()
-        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTSTP)
-        # It goes on here when the shell says so.
-        signal.signal(signal.SIGTSTP, stop)
-        view.resume()
+        nonlocal is_stopping
+        # A second Ctrl-Z before the first one has stopped anything.
+        if is_stopping:
+            return
+        is_stopping = True
+        try:
+            view.pause()
+            _log.warning("the load goes on, only its display stops; fg brings it back")
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTSTP)
+            # It goes on here when the shell says so.
+            signal.signal(signal.SIGTSTP, stop)
+            view.resume()
+        finally:
+            is_stopping = False
 
     signal.signal(signal.SIGTSTP, stop)
+    view.leaving.callback(signal.signal, signal.SIGTSTP, before)
 
 
 def _is_live(asked: bool | None) -> bool:  # noqa: FBT001 - an option's value

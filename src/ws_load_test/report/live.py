@@ -7,10 +7,12 @@ are not drawn in time are never drawn.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
 from collections import deque
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -19,13 +21,13 @@ from rich.live import Live
 
 from ws_load_test.clock import NS_PER_S, monotonic_ns
 from ws_load_test.report.scene import Scene
-from ws_load_test.report.screen import Paper, page
+from ws_load_test.report.screen import MOST_NOTES, Paper, page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TextIO
 
-    from ws_load_test.measure.recording import Interval, LostWorker
+    from ws_load_test.measure.recording import Header, Interval, LostWorker
     from ws_load_test.plan import Plan
 
 AFTER_S = 0.7
@@ -36,19 +38,26 @@ PATIENCE_S = 1.0
 """How long a pause is waited for: a terminal that takes nothing cannot be given back."""
 USUAL = (80, 24)
 """Columns and rows of a terminal that does not say."""
+MOST_KEPT = 1000
+"""Log records that wait for the end of the view: a program that logs without end must not grow without end."""
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "bold red", logging.CRITICAL: "bold red"}
+_log = logging.getLogger("ws_load_test")
 
 
 class LiveView:
-    """Shows a run on a terminal; call it with each interval, and close it at the end. It never raises.
+    """Shows a run on a terminal; call it with each interval, and close it at the end; once made it never raises.
 
     Args:
         plan: What was asked.
         stream: The terminal; it must have a descriptor.
+        header: What the recording says of the machines; None: the run is on this one alone.
         lost: Asked for the workers that have died so far, from the thread that draws.
         after_s: How long the run must have gone on for the view to appear.
         diverts: Whether what is logged meanwhile is shown on the page, and handed to its handlers only when the
             terminal is as it was: for logs that go to the same terminal.
+
+    Raises:
+        OSError, RuntimeError, ValueError: There is no descriptor or no thread left for it, or `stream` is closed.
     """
 
     def __init__(
@@ -56,51 +65,66 @@ class LiveView:
         plan: Plan,
         stream: TextIO,
         *,
+        header: Header | None = None,
         lost: Callable[[], Sequence[LostWorker]] = tuple,
         after_s: float = AFTER_S,
         diverts: bool = True,
     ) -> None:
         """Begins to watch for what it is called with."""
-        self._scene = Scene(plan)
+        self._scene = Scene(plan, header=header)
         self._lost = lost
         self._after_s = after_s
         # Not the stream itself: who is stopped while writing to it holds a lock that the run may need.
         self._stream = os.fdopen(os.dup(stream.fileno()), "w", encoding=stream.encoding, errors="replace")
         self._arrived: deque[tuple[int, Interval]] = deque()
         self._arrived_ns = monotonic_ns()
-        self._wake, self._over = threading.Event(), threading.Event()
+        self._wake, self._over = _Bell(), threading.Event()
         self._drawn: object = None
         # A plain boolean, because a signal's handler sets it: it could meet an event's lock in its own thread.
         self._paused = False
         self._left = threading.Event()
         self._left.set()
-        self._notes = Notes(self._wake) if diverts else None
+        self.leaving = contextlib.ExitStack()
+        """What is undone when the view has been closed."""
+        self._notes: Notes | None = None
         self._thread = threading.Thread(target=self._watch, name="live view")
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._stream.close()
+            raise
+        # Not before: without a thread nobody would show what is kept.
+        if diverts:
+            self._notes = Notes(self._wake.ring)
 
     def __call__(self, interval: Interval) -> None:
         """Leaves an interval for the thread that draws, which takes microseconds."""
         self._arrived.append((monotonic_ns(), interval))
-        self._wake.set()
+        self._wake.ring()
 
     def pause(self) -> None:
         """Gives the terminal back for a while; waits for that, but not longer than `PATIENCE_S`."""
         self._paused = True
-        self._left.wait(PATIENCE_S)
+        self._wake.ring()
+        if self._left.wait(PATIENCE_S) and self._notes is not None:
+            self._notes.aside = True
 
     def resume(self) -> None:
         """Shows the page again, within `TICK_S`."""
+        if self._notes is not None:
+            self._notes.aside = False
         self._paused = False
 
     def close(self) -> None:
         """Gives the terminal back as it was; harmless when that has been done."""
         self._over.set()
-        self._wake.set()
-        try:
-            self._thread.join()
-        finally:
-            if self._notes is not None:
-                self._notes.close()
+        self._wake.ring()
+        with self.leaving:
+            try:
+                self._thread.join()
+            finally:
+                if self._notes is not None:
+                    self._notes.close()
 
     # --- The thread that draws --------------------------------------------------------------------------------------
 
@@ -128,7 +152,6 @@ class LiveView:
             console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
         ) as live:
             while not self._has_ended() and not self._paused:
-                self._wake.clear()
                 self._draw(console, live)
                 self._wake.wait(TICK_S)
 
@@ -147,11 +170,12 @@ class LiveView:
                 # Damaged: the report will say so.
                 continue
         scene.lost_workers = self._lost()
-        notes = self._notes.lines() if self._notes is not None else []
+        kept = self._notes
+        count, notes = (0, []) if kept is None else (kept.count, kept.lines())
         size = self._size()
         since_ns = monotonic_ns() - self._arrived_ns
         seconds = (scene.to_ns - scene.phase_from_ns + since_ns) // NS_PER_S
-        shown = (size, scene.intervals, len(scene.lost_workers), len(notes), seconds)
+        shown = (size, scene.intervals, len(scene.lost_workers), count, seconds)
         if shown == self._drawn:
             return
         self._drawn = shown
@@ -170,31 +194,74 @@ class LiveView:
         return os.terminal_size((columns or USUAL[0], rows or USUAL[1]))
 
 
-class Notes(logging.Handler):
-    """Keeps what is logged, in the place of the root logger's handlers, until it is closed and they get it."""
+class _Bell:
+    """Wakes the thread that waits for it.
 
-    def __init__(self, wake: threading.Event) -> None:
-        """Takes what is set whenever there is something new."""
+    An event would do, but for a signal's handler: it could find the event's lock taken by the very code it interrupts.
+    """
+
+    def __init__(self) -> None:
+        self._rung: SimpleQueue[None] = SimpleQueue()
+
+    def ring(self) -> None:
+        """Ends a wait, or the next one."""
+        self._rung.put(None)
+
+    def wait(self, timeout_s: float) -> None:
+        """Returns when it has been rung since the last wait, or after that time."""
+        with contextlib.suppress(Empty):
+            self._rung.get(timeout=timeout_s)
+            while True:
+                self._rung.get_nowait()
+
+
+class Notes(logging.Handler):
+    """Keeps what is logged, in the place of the root logger's handlers, until it is closed and they get it.
+
+    Of more than `MOST_KEPT` records the oldest are gone then, and their number is told.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        """Takes what is called whenever there is something new."""
         super().__init__()
+        self.count = 0
+        """How many have been kept so far."""
+        self.aside = False
+        """Whether the terminal is as it was for now, so that the handlers may have what comes."""
         self._wake = wake
-        self._kept: list[logging.LogRecord] = []
+        self._kept: deque[logging.LogRecord] = deque(maxlen=MOST_KEPT)
         self._instead = logging.root.handlers
         mine: list[logging.Handler] = [self]
         logging.root.handlers = mine
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keeps a record."""
+        if self.aside:
+            for handler in self._instead:
+                if record.levelno >= handler.level:
+                    handler.handle(record)
+            return
         self._kept.append(record)
-        self._wake.set()
+        self.count += 1
+        self._wake()
 
     def lines(self) -> list[tuple[str, str]]:
-        """Returns what has been logged, each with its style."""
-        return [(record.getMessage(), _STYLES.get(record.levelno, "dim")) for record in tuple(self._kept)]
+        """Returns the last that were logged, each with its style."""
+        return [(_words(record), _STYLES.get(record.levelno, "dim")) for record in tuple(self._kept)[-MOST_NOTES:]]
 
     def close(self) -> None:
         """Puts the handlers back, and lets them have what was kept."""
         if self in logging.root.handlers:
             logging.root.handlers = self._instead
+            if gone := self.count - len(self._kept):
+                _log.warning("of what was logged during the run the first %d lines are left out", gone)
             for record in self._kept:
                 logging.root.handle(record)
         super().close()
+
+
+def _words(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - whoever logs may give arguments that do not fit, and the handlers say so
+        return str(record.msg)

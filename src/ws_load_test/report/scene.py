@@ -6,7 +6,6 @@ interval than one of a minute.
 
 from __future__ import annotations
 
-import os
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from ws_load_test.measure.health import judge
 from ws_load_test.measure.histogram import Histogram
 from ws_load_test.measure.recording import Header, Interval, Recording
 from ws_load_test.measure.tally import Tally
-from ws_load_test.plan import OpenLoad
+from ws_load_test.plan import OpenLoad, default_workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,9 +61,10 @@ class Scene:
     Args:
         plan: What was asked.
         recent_ns: How long *the last seconds* are.
+        header: What the recording says of the machines; None: the run is on this one alone.
     """
 
-    def __init__(self, plan: Plan, recent_ns: int = RECENT_NS) -> None:
+    def __init__(self, plan: Plan, recent_ns: int = RECENT_NS, header: Header | None = None) -> None:
         self.plan = plan
         self.tally = Tally()
         """Everything so far."""
@@ -93,7 +93,9 @@ class Scene:
         self._recent_ns = recent_ns
         self._recent: deque[tuple[int, Tally]] = deque()
         self._usual_ns = 0
-        self._judged = [Gathering(), Gathering()]
+        self._header = header or _of_this_machine(plan)
+        self._judged = [self._gathering(), self._gathering()]
+        self._reasons: list[Reason] | None = None
         self._surplus_under_load: tuple[Interval, ...] = ()
 
     def take(self, interval: Interval) -> None:
@@ -103,7 +105,8 @@ class Scene:
             ValueError: Its tally cannot be read.
         """
         if len(self._judged[-1].stretches) >= JUDGED_TOGETHER:
-            self._judged = [self._judged[-1], Gathering()]
+            self._judged = [self._judged[-1], self._gathering()]
+        self._reasons = None
         tally = self._judged[-1].take(interval)
         self.tally.merge(tally)
         self.last = tally
@@ -149,12 +152,6 @@ class Scene:
         tally = self.tally
         gone = sum(lost.open_sessions for lost in self.lost_workers)
         return max(0, tally.opened - tally.ended - gone)
-
-    @property
-    def opening(self) -> int:
-        """Sessions that are being dialled."""
-        tally = self.tally
-        return max(0, tally.attempted - tally.opened - tally.failed - tally.called_off)
 
     def asked_open(self, at_ns: int) -> int:
         """How many sessions the plan wants open at an instant."""
@@ -254,19 +251,35 @@ class Scene:
 
     def reasons(self) -> list[Reason]:
         """Why the generator's numbers are to be doubted, by the last minute or two; those that bind first."""
-        plan = self.plan.public()
-        header = Header(
-            tool="",
-            started_at="",
-            plan=msgspec.to_builtins(plan),
-            target=plan.target.url,
-            host={"cores": os.cpu_count()},
-            workers=plan.workers,
-        )
-        together = Gathering()
-        for one in self._judged:
-            together.tally.merge(one.tally)
-            together.stretches += one.stretches
-        recordings = [Recording(header, self._surplus_under_load)]
-        found = judge(recordings, digest(recordings, [together]))
-        return [reason for reason in found if reason.binding or reason.kind not in _OF_THE_END]
+        # A page may be drawn several times between two intervals, and each machine of a cluster takes milliseconds.
+        if self._reasons is None:
+            together = self._gathering()
+            for one in self._judged:
+                _add(together, one)
+            recordings = [Recording(self._header, self._surplus_under_load)]
+            found = judge(recordings, digest(recordings, [together]))
+            self._reasons = [reason for reason in found if reason.binding or reason.kind not in _OF_THE_END]
+        return self._reasons
+
+    def _gathering(self) -> Gathering:
+        return Gathering(self._header.hosts or ())
+
+
+def _of_this_machine(plan: Plan) -> Header:
+    public = plan.public()
+    return Header(
+        tool="",
+        started_at="",
+        plan=msgspec.to_builtins(public),
+        target=public.target.url,
+        host={"cores": default_workers()},
+        workers=plan.workers,
+    )
+
+
+def _add(together: Gathering, one: Gathering) -> None:
+    """Adds what a judgement needs, of each machine as well."""
+    together.tally.merge(one.tally)
+    together.stretches += one.stretches
+    for host, part in one.parts.items():
+        _add(together.parts.setdefault(host, Gathering()), part)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -20,7 +20,7 @@ from ws_load_test.report.words import fault_phrase
 from ws_load_test.units import show_count, show_duration, show_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ws_load_test.measure.histogram import Histogram
     from ws_load_test.report.scene import Scene
@@ -29,9 +29,10 @@ _FEWEST_COLUMNS = 20
 """Lines are made for so many at least; narrower terminals see their beginnings."""
 NARROW = 60
 """Columns below which labels and gaps are short."""
+MOST_NOTES = 5
+"""Of what was logged, the last so many are shown."""
 _MOST_KINDS = 12
 _MOST_REASONS = 3
-_MOST_NOTES = 5
 _MOST_LINES = 3
 _NS_PER_S = 10**9
 _TIMES = {"50 %": 50, "90 %": 90, "99 %": 99}
@@ -142,6 +143,8 @@ def _left(scene: Scene, now_ns: int) -> str:
     if scene.phase == "opening":
         return f"{show_count(scene.tally.opened + scene.tally.failed)} of {show_count(plan.connections)}"
     if scene.phase == "closing":
+        if not scene.awaits:
+            return "closing the connections"
         return f"waiting for the last replies, {show_duration(plan.timeout_ns)} at most"
     if left_ns is None:
         return NOTHING
@@ -161,7 +164,6 @@ def _connections(scene: Scene, paper: Paper, now_ns: int) -> list[_Line]:
     tally = scene.tally
     parts = [(f"{show_count(scene.open)} open of {show_count(scene.asked_open(now_ns))}", "bold")]
     counts = [
-        ("opening", scene.opening, ""),
         ("failed", tally.failed, "yellow"),
         ("lost", tally.lost, "yellow"),
         ("cut off", tally.storm_dropped, "yellow"),
@@ -169,8 +171,7 @@ def _connections(scene: Scene, paper: Paper, now_ns: int) -> list[_Line]:
         ("renewed", tally.renewed, ""),
     ]
     parts += [(f"{show_count(count)} {word}", style) for word, count, style in counts if count]
-    highest = max(scene.opens, default=0)
-    chart = _chart("", scene.opens, f"to {show_count(highest)}", paper)
+    chart = _chart("", scene.opens, show_count, paper)
     return [_Line(0, _row("connections", parts, paper)), _Line(6, chart)]
 
 
@@ -181,11 +182,12 @@ def _messages(scene: Scene, paper: Paper) -> list[_Line]:
     if last is not None and last.asked_per_s is not None:
         parts.append((f"asked {show_rate(last.asked_per_s)}", ""))
     for word, rate in _achieved(scene):
-        short = last is not None and last.asked_per_s is not None and rate < 0.95 * last.asked_per_s
+        asked = None if last is None or word == "pushed" else last.asked_per_s
+        short = asked is not None and rate < 0.95 * asked
         parts.append((f"{word} {show_rate(rate)}", "bold yellow" if short else "bold"))
     if scene.schedule is None and parts:
         parts.append(("as fast as answered", "dim"))
-    chart = _chart("", counted, f"to {show_rate(max(counted, default=0))}", paper)
+    chart = _chart("", counted, show_rate, paper)
     return [
         _Line(0, _row("messages", parts or [("none yet", "dim")], paper)),
         _Line(4, chart),
@@ -225,12 +227,11 @@ def _times(scene: Scene, paper: Paper) -> list[_Line]:
     lines = []
     if scene.awaits:
         late = [one.response_p99_ns for one in scene.moments]
-        highest = show_duration(max((value for value in late if value is not None), default=None))
         lines = [
             _Line(1, _heads("response", keys, "slowest", paper)),
             _Line(0, _figures("  last 5 s", recent, keys, paper, "bold")),
             _Line(1, _figures("  whole run", whole, keys, paper)),
-            _Line(5, _chart("  99 %", late, f"to {highest}", paper)),
+            _Line(5, _chart("  99 %", late, show_duration, paper)),
         ]
     if scene.schedule is not None and scene.schedule.peak:
         # Alone it needs the heads of the columns that are otherwise above it.
@@ -323,7 +324,7 @@ def _generator(scene: Scene, paper: Paper) -> list[_Line]:
 
 def _notes(notes: Sequence[_Part]) -> list[_Line]:
     lines = [_Line(1 if not age else 5, Text(clean(words), style)) for age, (words, style) in enumerate(notes[::-1])]
-    return lines[:_MOST_NOTES][::-1]
+    return lines[:MOST_NOTES][::-1]
 
 
 # --- Lines ------------------------------------------------------------------------------------------------------------
@@ -354,15 +355,21 @@ def _told(rank: int, label: str, words: str, style: str, paper: Paper) -> list[_
     ]
 
 
-def _chart(label: str, values: Iterable[float | None], note: str, paper: Paper) -> Text:
-    """Returns the last values as columns, as high as they are beside the highest, and a note behind them."""
-    room = max(0, paper.room - len(note) - 2)
-    shown = [*values][-room:] if room else []
-    highest = max((value for value in shown if value is not None), default=0)
+def _chart(label: str, values: Iterable[float | None], show: Callable[[Any], str], paper: Paper) -> Text:
+    """Returns the last values as columns, as high as they are beside the highest of these, which is told behind."""
+    known = [*values]
+    note, shown = "", known
+    # A shorter note leaves room for more columns, whose highest may need a longer one again: the first that fits.
+    for start in range(max(0, len(known) - paper.room), len(known) + 1):
+        shown = known[start:]
+        highest = max((value for value in shown if value is not None), default=None)
+        note = f"  to {NOTHING if highest is None else show(highest)}"
+        if len(shown) + len(note) <= paper.room:
+            break
     text = _label(label, paper)
     for value in shown:
         text.append(column(value / highest if value and highest else None, paper.encoding), style="cyan")
-    return text.append(f"  {note}", style="dim") if shown else text
+    return text.append(note, style="dim") if shown else text
 
 
 def _cut(text: Text, paper: Paper) -> Text:
