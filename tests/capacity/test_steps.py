@@ -3,10 +3,10 @@
 import random
 
 import pytest
-from capacity_made import MILLI, SECOND, recorded, result_of, served, waits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from capacity_made import MILLI, SECOND, recorded, result_of, served, waits
 from ws_load_test.capacity.aim import read_aim
 from ws_load_test.capacity.foregone import Foregone
 from ws_load_test.capacity.keeping import growth
