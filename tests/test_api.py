@@ -7,6 +7,7 @@ import pytest
 
 import ws_load_test
 from ws_load_test import Plan, PlanError, run
+from ws_load_test.api import Run
 from ws_load_test.errors import ExitCode, OutputError, UsageError
 from ws_load_test.measure.recording import read_recording
 from ws_load_test.measure.summary import summarise
@@ -83,6 +84,16 @@ def test_what_cannot_be_run_is_told_before_anything_is_opened(tmp_path):
         assert server.seen.accepted == 0
     with pytest.raises(PlanError, match="--connections"):
         Plan.of(server.url, connections=0)
+
+
+def test_a_run_that_is_interrupted_before_it_has_workers_sends_nothing():
+    with FaultyServer(behaviours.echoes) as server:
+        running = Run(Plan.of(server.url, duration="60s", workers=1))
+        running.interrupt()
+        start = time.monotonic()
+        result = asyncio.run(running.execute())
+    assert (result.exit_code, server.seen.messages) == (ExitCode.INTERRUPTED, 0)
+    assert time.monotonic() - start < 10
 
 
 def test_a_failed_recording_is_told_and_the_result_kept():

@@ -135,6 +135,7 @@ class Run:
         self._aborted: tuple[Aborted, ...] = ()
         self._output_error: OutputError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._called_off = False
         self._output = output
         self._writer: RecordingWriter | None = None
 
@@ -170,6 +171,8 @@ class Run:
                 closing.callback(self._keep_writing, self._writer.close)
                 self._keep_writing(self._writer.write_header, header)
             self.fleet = fleet
+            # Whoever interrupted it before could not reach a fleet.
+            fleet.interrupted |= self._called_off
             await fleet.run()
             return self._finish(header, fleet)
 
@@ -179,7 +182,8 @@ class Run:
         return () if self.fleet is None else tuple(self.fleet.conductor.lost)
 
     def interrupt(self) -> None:
-        """Ends the run at once, from another thread than that which executes it."""
+        """Ends the run at once, from another thread than that which executes it; before it began as well."""
+        self._called_off = True
         if self._loop is not None and self.fleet is not None:
             self._loop.call_soon_threadsafe(self.fleet.kill)
 

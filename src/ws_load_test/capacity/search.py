@@ -71,6 +71,8 @@ class Ending(StrEnum):
     UNSETTLED = "unsettled"
     """Steps contradicted each other until there had been too many."""
     INTERRUPTED = "interrupted"
+    BROKEN_OFF = "broken-off"
+    """By an error: a file that cannot be written, a process that cannot be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,11 @@ def decide(where: Range, tried: Sequence[Tried]) -> Try | Answer:
     if move is None:
         return sight.answer(sight.ending())
     return move if len(tried) < MOST_STEPS else sight.answer(Ending.UNSETTLED)
+
+
+def known(where: Range, tried: Sequence[Tried], ending: Ending) -> Answer:
+    """Returns what is known when something other than the tries ends the search."""
+    return _Sight(where, tried).answer(ending)
 
 
 def _early_end(tried: Sequence[Tried]) -> Ending | None:

@@ -135,6 +135,8 @@ class _Shown:
 def _report(hunt: Hunt, ours: Mapping[str, Any]) -> int:
     facts, code = hunt.facts(), hunt.exit_code
     errors = list(hunt.output_errors)
+    if hunt.error is not None:
+        _log.error("the search was broken off: %s", hunt.error)
     for name in FILES:
         if name in ours:
             errors += _write(name, ours[name], facts)

@@ -91,6 +91,7 @@ def sentence(facts: dict[str, Any]) -> str:
         "target-gone": lambda facts: f"the target let nobody in any more; {_so_far(facts)}",
         "unsettled": lambda facts: f"the steps contradict each other, so there is no answer; {_so_far(facts)}",
         "interrupted": lambda facts: f"interrupted; {_so_far(facts)}",
+        "broken-off": lambda facts: f"broken off, because of an error: {clean(answer['error'])}; {_so_far(facts)}",
     }
     words = ways[answer["ending"]](facts)
     ways_of = {True: "met the objectives and missed them", False: "cannot be judged, because the generator was late"}
