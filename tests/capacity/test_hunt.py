@@ -54,6 +54,20 @@ def test_everything_up_to_the_most():
     assert (facts["answer"]["ending"], facts["answer"]["lower"], code) == ("all-met", 300, ExitCode.PASSED)
 
 
+def test_a_most_that_is_met_and_missed_is_unsure():
+    tried = []
+
+    def serve(plan):
+        tried.append(plan.load.rate.peak)
+        bad = tried[-1] == 400 and tried.count(400) == 2
+        return served(plan, limit=300 if bad else 5000)
+
+    facts, code = found(serve, slo=SLO, max=400)
+    assert (facts["answer"]["ending"], code) == ("unsettled", ExitCode.THRESHOLD_FAILED)
+    assert "whether 400/s, the most that was to be tried, does as well is not settled" in facts["answer"]["sentence"]
+    assert "400/s met the objectives and missed them" in facts["answer"]["sentence"]
+
+
 def test_nothing_opened():
     facts, code = found(lambda plan: served(plan, limit=5000, opened=0), slo=SLO)
     assert (facts["answer"]["ending"], code) == ("nothing-opened", ExitCode.NOTHING_OPENED)

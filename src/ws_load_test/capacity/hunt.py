@@ -99,7 +99,7 @@ class Hunt:
         """
         self._loop = asyncio.get_running_loop()
         try:
-            self.answer = await self._search(attend, rest or self._rest, on_try, on_step)
+            self.answer = answer = await self._search(attend, rest or self._rest, on_try, on_step)
         except BaseException as error:
             # It is somebody else's to handle, and no reason to lose what the steps have shown.
             if self.steps:
@@ -109,7 +109,7 @@ class Hunt:
             self._ended_at = _now()
             if self.answer is not None:
                 self._keep()
-        return self.answer
+        return answer
 
     def interrupt(self) -> None:
         """Ends the search at once, from another thread than that in which it goes."""

@@ -21,6 +21,7 @@ class Waiting(Protocol):
     @property
     def gone(self) -> bool:
         """Whether it is closed, so that nobody waits for a reply any more."""
+        raise NotImplementedError
 
     def answer_now(self, opcode: int, payload: bytes) -> None:
         """Called when a message's turn has come."""
