@@ -1,8 +1,8 @@
 """Steps that are lost before they are over: nothing that is still to come can let them meet an objective.
 
 Ending them early leaves the target a shorter queue, and changes no verdict: what counts against an objective is
-compared with all that the step could still have, where that is known, and never looked at before half of its time, so that the doubts of the
-generator about itself have as much to go by.
+compared with all that the step could still have, where that is known, and never looked at before half of its time, so
+that the doubts of the generator about itself have as much to go by.
 """
 
 from __future__ import annotations
