@@ -115,6 +115,15 @@ def test_what_cannot_be_run_is_told_before_anything_is_opened(tmp_path):
         Plan.of(server.url, connections=0)
 
 
+def test_a_run_that_is_interrupted_before_it_has_begun_sends_nothing():
+    with FaultyServer(behaviours.echoes) as server:
+        running = Run(Plan.of(server.url, duration="60s", workers=1))
+        running.interrupt()
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(running.execute())
+    assert (server.seen.messages, server.seen.accepted) == (0, 0)
+
+
 def test_a_failed_recording_is_told_and_the_result_kept():
     with FaultyServer(behaviours.echoes) as server:
         result = run(Plan.of(server.url, messages=5), output="/dev/full")

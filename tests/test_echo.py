@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ws_load_test import wire
 from ws_load_test.echo import EchoProcess, EchoServer
+from ws_load_test.echo.limit import Limit
 from ws_load_test.errors import UsageError
 
 
@@ -268,6 +269,77 @@ def test_a_limit_is_shared_by_connections_and_first_in_is_first_out(more):
             assert await free.recv() == "not in that queue"
 
     with_server(client)
+
+
+@pytest.mark.parametrize("query", ["?limit=20&reset&after=3", "?limit=20"])
+def test_whoever_leaves_frees_the_places_and_the_limit_goes_on(query):
+    async def client(server):
+        async with connect(server.url + query) as leaving:
+            for number in range(100):
+                await leaving.send(str(number))
+        start = time.monotonic()
+        # Not behind what was sent by who has left, which would take five seconds.
+        async with connect(f"{server.url}?limit=20") as staying, asyncio.timeout(2):
+            for text in ("1", "2", "3"):
+                await staying.send(text)
+                assert await staying.recv() == text
+        return time.monotonic() - start
+
+    assert with_server(client) < 1
+
+
+@pytest.mark.parametrize("query", ["?delay=50ms&reset&after=1", "?limit=20&delay=50ms&reset&after=1"])
+def test_a_reset_that_is_due_after_the_client_has_left_is_none(query):
+    async def client(server):
+        failed = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failed.append(context))
+        async with connect(server.url + query) as leaving, connect(f"{server.url}?delay=60ms") as staying:
+            await leaving.send("x")
+            await leaving.close()
+            await staying.send("y")
+            assert await staying.recv() == "y"
+        return failed
+
+    assert with_server(client) == []
+
+
+def test_a_connection_that_fails_at_its_turn_takes_no_other_with_it():
+    class Connection:
+        gone = False
+
+        def __init__(self, error=None):
+            self.error, self.answered, self.flushed = error, [], asyncio.Event()
+
+        def answer_now(self, _opcode, payload):
+            if self.error is not None:
+                raise self.error
+            self.answered.append(payload)
+
+        def answered_all(self):
+            self.flushed.set()
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        limit, bad, good = Limit(100), Connection(OSError(9, "closed")), Connection()
+        for connection, payload in ((good, b"1"), (bad, b"2"), (good, b"3")):
+            limit.take(connection, wire.TEXT, payload)
+        await asyncio.wait_for(good.flushed.wait(), 2)
+        return good.answered
+
+    assert asyncio.run(main()) == [b"1", b"3"]
+
+
+def test_a_server_that_stops_leaves_no_timer_of_its_limits():
+    async def main():
+        async with EchoServer() as server, connect(f"{server.url}?limit=0.1") as connection:
+            for _ in range(3):
+                await connection.send("x")
+            await connection.recv()
+            await (await connection.ping())  # the others have come by then
+            timer = server.limits[0.1]._timer
+        return timer.cancelled(), server.limits
+
+    assert asyncio.run(main()) == (True, {})
 
 
 def test_a_limit_that_is_not_reached_delays_nobody():

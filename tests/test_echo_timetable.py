@@ -6,7 +6,9 @@ import sys
 import pytest
 
 from ws_load_test.clock import monotonic_ns
+from ws_load_test.echo import timetable
 from ws_load_test.echo.timetable import Timetable
+from ws_load_test.engine.alarm import LoopAlarm, new_alarm
 
 MICRO = 1_000
 
@@ -46,6 +48,20 @@ def test_one_alarm_serves_a_loop_until_the_last_has_left():
         Timetable._of_loops.pop(asyncio.get_running_loop())._alarm.close()
 
     asyncio.run(share())
+
+
+@pytest.mark.parametrize("alarm", [new_alarm, LoopAlarm])
+def test_a_call_that_fails_takes_no_later_one_with_it(alarm, monkeypatch):
+    async def fail():
+        monkeypatch.setattr(timetable, "new_alarm", alarm)
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        table, called, at_ns = Timetable.join(), asyncio.Event(), monotonic_ns()
+        table.at(at_ns, [].pop)
+        table.at(at_ns + 20_000 * MICRO, called.set)
+        await asyncio.wait_for(called.wait(), 2)
+        table.leave()
+
+    asyncio.run(fail())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere timers count milliseconds")

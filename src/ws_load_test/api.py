@@ -143,14 +143,14 @@ class Run:
         self._output_error: OutputError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._given_up = False
+        self._called_off = False
         self._output = output
         self._writer: RecordingWriter | None = None
 
     async def execute(self) -> Result:
         """Runs the plan; cancelling it stops the workers at once. See `run` for what is raised."""
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
-        if self._given_up:
+        if self._called_off:
             raise asyncio.CancelledError
         async with contextlib.AsyncExitStack() as leaving:
             fleet = self._make_fleet(self.plan, self._take, self._interval_ns)
@@ -186,6 +186,8 @@ class Run:
                 closing.callback(self._keep_writing, self._writer.close)
                 self._keep_writing(self._writer.write_header, header)
             self.fleet = fleet
+            # Whoever interrupted it before could not reach a fleet.
+            fleet.interrupted |= self._called_off
             await fleet.run()
             return self._finish(header, fleet)
 
@@ -195,8 +197,8 @@ class Run:
         return () if self.fleet is None else tuple(self.fleet.conductor.lost)
 
     def interrupt(self) -> None:
-        """Ends the run at once, from another thread than that which executes it."""
-        self._given_up = True
+        """Ends the run at once, from another thread than that which executes it; before it began as well."""
+        self._called_off = True
         if self._loop is not None:
             # A loop that is closed has nothing left to end.
             with contextlib.suppress(RuntimeError):

@@ -98,7 +98,15 @@ def test_what_a_search_decides_itself_is_refused_with_why(name):
     assert problems(**{name: VALUES.get(name, "5s")}) == {option: {**REFUSED, **REFUSED_BY["rate"]}[name]}
 
 
+def test_random_arrivals_have_one_seed_in_all_steps():
+    asked = aim(arrivals="poisson")
+    assert len({asked.plan(rate).load.seed for rate in (100, 200, 200, 400)}) == 1
+    assert asked.plan(100).load.seed != aim(arrivals="poisson").plan(100).load.seed
+    assert aim(arrivals="poisson", seed=7).plan(300).load.seed == 7
+
+
 def test_flags_that_are_off_are_no_options():
+    assert aim(live=False, insecure_cluster=False)
     assert aim(explain=False, strict=False, dry_run=None)
 
 

@@ -1,12 +1,18 @@
 """Whole searches, against targets and generators whose limits are known: nothing is opened, everything is judged."""
 
+import asyncio
+import errno
 import json
+import threading
+import time
 
 import pytest
 
-from capacity_made import found, hunt, recorded, served
+from capacity_made import found, hunt, recorded, result_of, served
+from ws_load_test.capacity.aim import read_aim
+from ws_load_test.capacity.hunt import Hunt
 from ws_load_test.capacity.search import Outcome
-from ws_load_test.errors import ExitCode, HostError, OutputError, UsageError
+from ws_load_test.errors import ExitCode, HostError, OutputError, UsageError, WorkerError
 
 SLO = ["p99 < 50ms", "errors < 0.1%"]
 
@@ -46,6 +52,20 @@ def test_not_even_the_lowest():
 def test_everything_up_to_the_most():
     facts, code = found(lambda plan: served(plan, limit=5000), slo=SLO, max=300)
     assert (facts["answer"]["ending"], facts["answer"]["lower"], code) == ("all-met", 300, ExitCode.PASSED)
+
+
+def test_a_most_that_is_met_and_missed_is_unsure():
+    tried = []
+
+    def serve(plan):
+        tried.append(plan.load.rate.peak)
+        bad = tried[-1] == 400 and tried.count(400) == 2
+        return served(plan, limit=300 if bad else 5000)
+
+    facts, code = found(serve, slo=SLO, max=400)
+    assert (facts["answer"]["ending"], code) == ("unsettled", ExitCode.THRESHOLD_FAILED)
+    assert "whether 400/s, the most that was to be tried, does as well is not settled" in facts["answer"]["sentence"]
+    assert "400/s met the objectives and missed them" in facts["answer"]["sentence"]
 
 
 def test_nothing_opened():
@@ -137,3 +157,91 @@ def test_an_answer_that_cannot_be_kept_is_told(tmp_path):
     searching = hunt(serve, slo=SLO, output=folder)
     assert searching.exit_code == ExitCode.OUTPUT_FAILED
     assert "capacity.json" in str(searching.output_errors[0])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (WorkerError("worker 0 wrote something that is not a report"), ExitCode.BUG, "not a report"),
+        (OutputError("cannot open 03-400.jsonl"), ExitCode.OUTPUT_FAILED, "cannot open 03-400.jsonl"),
+        (UsageError("--cert: cannot read x.pem"), ExitCode.USAGE, "cannot read x.pem"),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), ExitCode.USAGE, "temporarily unavailable"),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED, ""),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_after_the_first_step_loses_none_of_them(error, code, words, tmp_path):
+    def serve(plan):
+        if plan.load.rate.peak == 400:
+            raise error
+        return served(plan, limit=1000)
+
+    searching = hunt(serve, slo=SLO, output=tmp_path / "steps")
+    facts = searching.facts()
+    assert (searching.exit_code, facts["exit_code"]) == (code, code)
+    ending = "broken-off" if words else "interrupted"
+    assert (facts["answer"]["ending"], facts["answer"]["lower"], len(facts["steps"])) == (ending, 200, 2)
+    assert words in facts["answer"]["sentence"]
+    assert facts["answer"]["sentence"].endswith("; 200/s met all objectives once")
+    assert json.loads((tmp_path / "steps" / "capacity.json").read_text()) == facts
+    with pytest.raises(type(error)):
+        hunt(serve, slo=SLO, **{"from": 400})
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), asyncio.CancelledError()], ids=repr)
+def test_whatever_else_ends_a_search_leaves_what_it_found_in_the_folder(error, tmp_path):
+    def serve(plan):
+        if plan.load.rate.peak == 400:
+            raise error
+        return served(plan, limit=1000)
+
+    with pytest.raises(type(error)):
+        hunt(serve, slo=SLO, output=tmp_path / "steps")
+    kept = json.loads((tmp_path / "steps" / "capacity.json").read_text())
+    bug = isinstance(error, ZeroDivisionError)
+    assert kept["exit_code"] == (ExitCode.BUG if bug else ExitCode.INTERRUPTED)
+    assert kept["answer"]["error"] == ("ZeroDivisionError, which is a bug of ws-load-test" if bug else None)
+    assert len(kept["steps"]) == 2
+
+
+def test_an_interrupt_ends_a_rest_at_once():
+    searching = Hunt(read_aim({"url": "ws://h:1/", "workers": 1, "slo": SLO, "rest": "5m"}))
+
+    async def attend(run):
+        result, run.digest = result_of(served(run.plan, limit=1000))
+        return result
+
+    timers = []
+
+    def begin(_step):
+        timers.append(threading.Timer(0.05, searching.interrupt))
+        timers[0].start()
+
+    start = time.monotonic()
+    asyncio.run(asyncio.wait_for(searching.run(attend, on_step=begin), 5))
+    timers[0].join()
+    assert time.monotonic() - start < 4
+    assert (searching.exit_code, len(searching.steps)) == (ExitCode.INTERRUPTED, 1)
+
+
+def test_an_interrupt_before_a_step_has_a_fleet_is_heard():
+    def heard(**when):
+        tried = []
+
+        async def attend(run):
+            tried.append(run.plan.load.rate.peak)
+            if "in_step" in when:
+                searching.interrupt()
+            result, run.digest = result_of(recorded(run.plan, [], interrupted=run._called_off))
+            return result
+
+        searching = Hunt(read_aim({"url": "ws://h:1/", "workers": 1, "slo": SLO}))
+        if "before" in when:
+            searching.interrupt()
+        asyncio.run(searching.run(attend, on_try=lambda _plan: "in_try" in when and searching.interrupt()))
+        assert searching.exit_code == ExitCode.INTERRUPTED
+        return tried
+
+    assert heard(before=True) == []
+    assert heard(in_try=True) == [100]
+    assert heard(in_step=True) == [100]

@@ -117,6 +117,8 @@ def test_a_limit_of_the_generator_is_never_the_targets(limit, ratio, precision):
 def test_whatever_happens_it_ends(data, most, whole):
     outcomes = st.sampled_from([MET, MET, MISSED, BOUND, Outcome.NOTHING_OPENED])
     answer, tried, _ = search(Range(100, most, whole=whole), lambda *_: data.draw(outcomes))
+    if answer.ending is Ending.ALL_MET:
+        assert (answer.lower, answer.unsure) == (most, ())
     assert all(100 <= amount <= (most or math.inf) for amount, _ in tried)
     if answer.lower is not None and answer.upper is not None:
         assert answer.lower < answer.upper
@@ -140,6 +142,17 @@ def test_all_met_up_to_the_most():
     answer, tried, _ = search(Range(100, 350), lambda *_: MET)
     assert [one.amount for one in tried] == [100, 200, 350, 350]
     assert answer == Answer(Ending.ALL_MET, 350, 2)
+
+
+@pytest.mark.parametrize(("turns", "contradicted"), [([MET, MISSED], (400,)), ([MET, BOUND, BOUND], ())])
+def test_a_most_that_did_not_hold_is_not_called_met(turns, contradicted):
+    """400 met the objectives once, and then the target missed them, or the generator was late twice."""
+    steps = [(100, MET), (200, MET), *((400, outcome) for outcome in turns)]
+    while isinstance(move := replay(*steps, most=400), Try):
+        steps.append((move.amount, MET))
+    assert (move.ending, move.upper) == (Ending.UNSETTLED, None)
+    assert 380 < move.lower < 400
+    assert (move.lower_times, move.unsure, move.contradicted) == (2, (400,), contradicted)
 
 
 def test_not_even_the_lowest():

@@ -223,6 +223,15 @@ def test_a_step_that_is_ended_early_would_have_missed_in_any_case(seed, bad, slo
         assert not step_of(recorded(plan, tallies[: lost_at + 2]), slo=slo).facts["objectives"][0]["met"]
 
 
+@pytest.mark.parametrize(("options", "lost"), [({}, True), ({"lifetime": "1s"}, False), ({"reconnect": "now"}, False)])
+def test_errors_are_judged_early_only_where_nothing_is_dialled_again(options, lost):
+    plan = plan_of(rate=100, slo="errors < 1%", **options)
+    foregone = Foregone(plan, read_aim({"url": "ws://h/", "slo": "errors < 1%"}).objectives)
+    made = Tally(attempted=100, opened=100, due=600, sent=600, answered=550, unanswered=50)
+    half = Interval.of(made, index=0, phase="measured", from_ns=0, to_ns=6 * SECOND, measured_ns=plan.duration_ns)
+    assert foregone.take(half) is lost
+
+
 def test_a_hopeless_step_is_ended_at_half_of_its_time():
     plan = plan_of(rate=4000)
     foregone = Foregone(plan, read_aim({"url": "ws://h/", "slo": "p99 < 50ms"}).objectives)

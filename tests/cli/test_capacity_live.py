@@ -4,9 +4,12 @@ import json
 import signal
 import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from capacity_made import hunt, served
+from ws_load_test.capacity.aim import REFUSED, REFUSED_BY
 from ws_load_test.cli import PROGRAM, main
 from ws_load_test.cli import help as pages
 from ws_load_test.errors import ExitCode, UsageError
@@ -85,6 +88,11 @@ def test_nobody_is_there(capsys):
         ([URL, "--json", "--markdown", "-"], "--markdown: standard output is taken by --json"),
         ([URL, "--markdown", "x", "--html", "x"], "--html: x is the file of --markdown as well"),
         ([URL, "--plan", "/nowhere.toml"], "--plan: cannot read"),
+        ([URL, "-o", "new", "--html", "new/capacity.json"], "--html: new/capacity.json is the answer in the folder"),
+        ([URL, "-o", "./new", "--markdown", "new/01-100.jsonl"], "--markdown: new/01-100.jsonl is a step's recording"),
+        ([URL, "-o", "new", "--markdown", "new/03-1.5e+06.jsonl"], "is a step's recording, which it would overwrite"),
+        ([URL, "--cluster", "h:1"], "--cluster: a search runs its steps on this machine alone"),
+        ([URL, "--live"], "--live: shows one run"),
         ([URL, "-o", __file__], "--output: cannot make the folder"),
         ([URL, "-o", "."], "not empty"),
     ],
@@ -115,17 +123,58 @@ def test_a_plan_file_says_what_is_tested_and_not_how_much(tmp_path, monkeypatch)
     from ws_load_test.cli import capacity as room
 
     path, asked, logged = tmp_path / "plan.toml", [], []
-    path.write_text('url = "ws://h:1/"\nmessage = ["hello"]\nduration = "1m"\nrate = 5\nconnections = 7\njson = true\n')
+    path.write_text(
+        'url = "ws://h:1/"\nmessage = ["hello"]\nduration = "1m"\nrate = 5\nconnections = 7\n'
+        "json = true\nlive = false\n"
+    )
     monkeypatch.setattr(room, "Hunt", lambda aim, output: asked.append(aim) or stop())
     monkeypatch.setattr(room._log, "warning", lambda text, *values: logged.append(text % values))
     assert main(["capacity", "--plan", str(path), "--slo", "p99 < 1s"]) == ExitCode.USAGE
     plan = asked[0].plan(300)
     assert (plan.connections, plan.load.rate.peak, plan.message.payload) == (7, 300, b"hello")
-    assert logged == ["--plan: duration, rate: left out, because the search says how much and for how long"]
+    assert logged == [
+        f"--plan: duration is left out (--duration: {REFUSED['duration']})",
+        f"--plan: rate is left out (--rate: {REFUSED_BY['rate']['rate']})",
+    ]
+    # What is to be found may stand in the file as well.
+    path.write_text('url = "ws://h:1/"\nfind = "connections"\nrate = 5\nconnections = 7\n')
+    assert main(["capacity", "--plan", str(path), "--slo", "p99 < 1s"]) == ExitCode.USAGE
+    plan = asked[1].plan(300)
+    assert (asked[1].finds, plan.connections, plan.load.rate.peak) == ("connections", 300, 5)
+    assert [line.partition(" is left out")[0] for line in logged[2:]] == ["--plan: connections"]
+
+
+def test_every_option_of_a_run_is_read_or_refused_by_its_name():
+    from ws_load_test.cli.arguments import Options
+    from ws_load_test.cli.capacity import OURS
+    from ws_load_test.options import READERS
+
+    assert set(Options().__dataclass_fields__) <= {*READERS, *OURS, *REFUSED, "plan"}
+
+
+def test_a_file_that_cannot_be_written_is_in_the_json_as_well(monkeypatch, tmp_path, capsys):
+    from ws_load_test.cli import capacity as room
+
+    searching = hunt(lambda plan: served(plan, limit=1000), slo="p99 < 50ms", output=tmp_path / "steps")
+    code = room._report(searching, {"json": True, "markdown": str(tmp_path / "nowhere" / "x.md")})
+    told = json.loads(capsys.readouterr().out)
+    assert code == told["exit_code"] == ExitCode.OUTPUT_FAILED
+    kept = json.loads((tmp_path / "steps" / "capacity.json").read_text())
+    assert {**kept, "exit_code": code} == told
+    assert kept["exit_code"] == searching.exit_code == ExitCode.PASSED
+
+
+def test_files_may_go_where_the_recordings_go(monkeypatch, tmp_path, caplog):
+    from ws_load_test.cli import capacity as room
+
+    monkeypatch.setattr(room, "asyncio", SimpleNamespace(run=lambda search: (search.close(), stop())))
+    steps = tmp_path / "steps"
+    assert main(["capacity", URL, "-o", str(steps), "--markdown", str(steps / "page.md")]) == ExitCode.USAGE
+    assert steps.is_dir()
+    assert caplog.messages == []
 
 
 def test_the_page_lists_the_options_of_a_search():
-    from ws_load_test.capacity.aim import REFUSED
     from ws_load_test.cli.arguments import Options, SearchOptions
 
     own = {

@@ -79,6 +79,14 @@ SENTENCES = {
     "nothing that was to be tried met the objectives each time": answer("none-met"),
     "the target let nobody in any more; 100/s met all objectives once": answer("target-gone", lower=100, lower_times=1),
     "the steps contradict each other, so there is no answer; nothing is known": answer("unsettled"),
+    "the steps contradict each other, so there is no answer; 100/s met all objectives once; 104/s met the objectives"
+    " and missed them, so the limit is no sharper than that": answer(
+        "unsettled", lower=100, lower_times=1, unsure=[104], contradicted=[104]
+    ),
+    "at least 391/s: 391/s met all objectives twice; whether 400/s, the most that was to be tried, does as well is not"
+    " settled; 400/s cannot be judged, because the generator was late, so the limit is no sharper than that": answer(
+        "unsettled", lower=391, lower_times=2, unsure=[400]
+    ),
     "no answer: at 100/s the generator itself was the limit, and not the target: "
     "for reasons that are not known": answer("generator-bound", generator_bound_at=100),
 }
@@ -86,7 +94,7 @@ SENTENCES = {
 
 @pytest.mark.parametrize(("words", "found"), SENTENCES.items(), ids=range(len(SENTENCES)))
 def test_other_ends_have_their_sentence(words, found):
-    assert sentence({"answer": found, "find": "rate", "steps": []}) == words
+    assert sentence({"answer": found, "find": "rate", "steps": [], "range": {"max": 400}}) == words
 
 
 def test_nothing_but_an_answer_is_a_report(facts):

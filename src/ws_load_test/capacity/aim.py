@@ -7,6 +7,7 @@ and for how long are the search's own, and refused.
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -51,6 +52,8 @@ _LENGTH = "each step is as long as its objectives need; say how long at least wi
 _OWN_STEPS = "the search makes its own steps"
 _OBJECTIVES = 'say with --slo what must hold, for example --slo "p99 < 50ms"'
 _ONE_RUN = "it is made of one run; keep the recordings with -o DIR, and make it of one of them with `report`"
+_HERE = "a search runs its steps on this machine alone; of a cluster, try single loads with -r or -c and --fail-if"
+_SCRAPED = "a search is many short runs, and gives no metrics while they go; -o DIR keeps the recording of each"
 REFUSED: dict[str, str] = {
     "duration": _LENGTH,
     "messages": _LENGTH,
@@ -61,6 +64,10 @@ REFUSED: dict[str, str] = {
     "abort_after": _OBJECTIVES,
     "storm": "would be most of what each step measures; a run without `capacity` shows how all come back",
     **dict.fromkeys(("hdr", "hgrm", "csv", "junit", "openmetrics"), _ONE_RUN),
+    **dict.fromkeys(("cluster", "hosts", "on_worker_lost", "insecure_cluster"), _HERE),
+    **dict.fromkeys(("cluster_ca", "cluster_cert", "cluster_key"), _HERE),
+    **dict.fromkeys(("metrics_port", "metrics_host", "metrics_linger", "otlp"), _SCRAPED),
+    "live": "shows one run; a search has a line for each step on a terminal, and needs not be asked for it",
     "explain": "a search has no plan before its end; --max shows how far it may go",
     "dry_run": "a dry run sends one message and finds no limit; leave `capacity` out",
     "strict": "needs not be said: where the generator is the limit, no number is given, and the exit code is 5",
@@ -250,6 +257,9 @@ def _with_defaults(options: Mapping[str, Any], finds: Finds) -> dict[str, Any]:
         defaults["connections"] = CONNECTIONS
     elif not {"rate", "rate_per_connection", "in_flight"} & options.keys():
         defaults["rate_per_connection"] = PER_CONNECTION
+    if options.get("arrivals") == "poisson" and "in_flight" not in options:
+        # Chosen once, so that the number that is told with the plan is that of every step.
+        defaults["seed"] = secrets.randbelow(1 << 32)
     return {**defaults, **options}
 
 

@@ -70,7 +70,7 @@ def find_capacity(
         PlanError: with every problem that the options have, each naming its option.
         HostError: This machine cannot carry even the first step.
         UsageError: The plan's certificates cannot be used, or `output` is not empty.
-        OutputError: `output` cannot be made.
+        OutputError: `output` cannot be made, or the first step's recording not be opened.
     """
     given = {"url": url, **{name.removesuffix("_"): value for name, value in options.items()}}
     hunt = Hunt(read_aim(given), output)

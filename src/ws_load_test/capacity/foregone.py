@@ -1,8 +1,8 @@
 """Steps that are lost before they are over: nothing that is still to come can let them meet an objective.
 
 Ending them early leaves the target a shorter queue, and changes no verdict: what counts against an objective is
-compared with all that the step could still have, and never looked at before half of its time, so that the doubts of the
-generator about itself have as much to go by.
+compared with all that the step could still have, where that is known, and never looked at before half of its time, so
+that the doubts of the generator about itself have as much to go by.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class Foregone:
         if metric.kind == "time" and metric.name == "response" and metric.part[0].isdigit():
             slower = self._tally.response_time_ns.count_between(int(objective.limit * CLEARLY) + 1, LARGEST)
             return slower > (1 - Fraction(metric.part) / 100) * most
-        if metric.name == "errors" and objective.unit == "share":
+        # Where sessions come back, nobody knows how many more will be dialled, each of them a part of the whole.
+        if metric.name == "errors" and objective.unit == "share" and not self._plan.refills:
             errors = Sight(self._tally, 0, awaited=self._plan.matching.rule != "none").count(ERRORS.metric)
             return errors > objective.limit * (most + self._tally.attempted)
         return False

@@ -59,7 +59,7 @@ class Ending(StrEnum):
     FOUND = "found"
     """The limit lies between two amounts."""
     ALL_MET = "all-met"
-    """Every amount up to the highest that was to be tried."""
+    """Every amount that was tried, up to the highest that was to be."""
     NONE_MET = "none-met"
     """Not even the lowest that was to be tried."""
     GENERATOR = "generator-bound"
@@ -69,8 +69,10 @@ class Ending(StrEnum):
     GONE = "target-gone"
     """It let somebody in once, and then nobody, twice in a row."""
     UNSETTLED = "unsettled"
-    """Steps contradicted each other until there had been too many."""
+    """Steps contradicted each other until there had been too many, or whether the most is met did not turn out."""
     INTERRUPTED = "interrupted"
+    BROKEN_OFF = "broken-off"
+    """By an error: a file that cannot be written, a process that cannot be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,11 @@ def decide(where: Range, tried: Sequence[Tried]) -> Try | Answer:
     return move if len(tried) < MOST_STEPS else sight.answer(Ending.UNSETTLED)
 
 
+def known(where: Range, tried: Sequence[Tried], ending: Ending) -> Answer:
+    """Returns what is known when something other than the tries ends the search."""
+    return _Sight(where, tried).answer(ending)
+
+
 def _early_end(tried: Sequence[Tried]) -> Ending | None:
     outcomes = [one.outcome for one in tried]
     if outcomes[-1:] == [Outcome.INTERRUPTED]:
@@ -169,6 +176,11 @@ class _Seen:
     @property
     def contradicts(self) -> bool:
         """It did, and did not."""
+        return self.met > 0 and self.missed > 0
+
+    @property
+    def wavers(self) -> bool:
+        """It met them, and the target or the generator speaks against that."""
         return self.met > 0 and not self.holds
 
     @property
@@ -193,7 +205,7 @@ class _Sight:
         self.upper = min(missed or failing, default=None)
         ceiling = math.inf if self.upper is None else self.upper
         self.contradicted = tuple(amount for amount, seen in self._seen.items() if seen.contradicts)
-        unsure = {*self.contradicted, *failing}
+        unsure = {*failing, *(amount for amount, seen in self._seen.items() if seen.wavers)}
         self.unsure = tuple(amount for amount in self._seen if amount in unsure and floor < amount < ceiling)
 
     def next_try(self) -> Try | None:
@@ -226,7 +238,9 @@ class _Sight:
     def ending(self) -> Ending:
         """Returns what a search has come to that has nothing left to try."""
         if self.upper is None:
-            return Ending.NONE_MET if self.lower is None else Ending.ALL_MET
+            if self.lower is None:
+                return Ending.NONE_MET
+            return Ending.ALL_MET if self.lower == self._where.most else Ending.UNSETTLED
         if not self._by_target(self.upper):
             return Ending.GENERATOR
         return Ending.NONE_MET if self.lower is None else Ending.FOUND

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.capacity.aim import REFUSED, REFUSED_BY, read_aim
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 FILES = ("markdown", "html")
 OURS = ("output", "json", "quiet", "verbosity", *FILES)
+_RECORDING = r"[0-9]{2,}-[0-9.e+]+\.jsonl"
+"""The name that `hunt` gives the recording of a step, whose amount nobody knows beforehand."""
 _log = logging.getLogger("ws_load_test")
 
 
@@ -36,7 +40,7 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     if "first" in options:
         options["from"] = options.pop("first")
     path = options.pop("plan", None)
-    left_out: list[str] = []
+    left_out: dict[str, str] = {}
     if path is not None:
         options, left_out = _with_plan_file(path, options)
     ours = {name: options.pop(name) for name in OURS if name in options}
@@ -51,12 +55,13 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     plan = aim.plan(aim.where.first)
     for label, words in [*plan.describe(), *aim.describe()]:
         _log.info("%s: %s", label, words)
-    if left_out:
-        _log.warning("--plan: %s: left out, because the search says how much and for how long", ", ".join(left_out))
+    for name, why in left_out.items():
+        _log.warning("--plan: %s is left out (%s: %s)", name.replace("_", "-"), option_name(name), why)
     for doubt in plan.doubts:
         _log.warning("%s", doubt)
-    warn_of({name: ours[name] for name in FILES if name in ours})
     hunt = Hunt(aim, ours.get("output"))
+    # Not before there is the folder of the recordings, where files may be meant to go as well.
+    warn_of({name: ours[name] for name in FILES if name in ours})
     shown = _Shown(aim.finds, quiet=bool(ours.get("quiet")))
     try:
         asyncio.run(hunt.run(attend, _rest, on_try=shown.begin, on_step=shown.end))
@@ -65,12 +70,13 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     return _report(hunt, ours)
 
 
-def _with_plan_file(path: str, options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Returns the file's options under those of the command line, and what of the file a search cannot use."""
-    refused = {**REFUSED, **REFUSED_BY["connections" if options.get("find") == "connections" else "rate"]}
+def _with_plan_file(path: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns the file's options under those of the command line, and why a search cannot use which of the file."""
     together = with_plan_file(path, options)
-    left_out = [name for name in together if name in refused and name not in options]
-    return {name: value for name, value in together.items() if name not in left_out}, sorted(left_out)
+    refused = {**REFUSED, **REFUSED_BY["connections" if together.get("find") == "connections" else "rate"]}
+    beside = {name for name in refused.keys() & together.keys() if name not in options}
+    left_out = {name: refused[name] for name in sorted(beside) if together[name] is not False}
+    return {name: value for name, value in together.items() if name not in beside}, left_out
 
 
 def _problems(ours: Mapping[str, Any]) -> list[Problem]:
@@ -84,8 +90,22 @@ def _problems(ours: Mapping[str, Any]) -> list[Problem]:
         problems.append(Problem("--verbosity", f'"{ours["verbosity"]}" is not one of {", ".join(LEVELS)}'))
     if not problems:
         files = {name: ours[name] for name in FILES if name in ours}
-        problems += export_problems(files, as_json=bool(ours.get("json")), kept={})
+        problems += export_problems(files, as_json=bool(ours.get("json")), kept=_kept(ours))
     return problems
+
+
+def _kept(ours: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Returns the files of the folder that no other may be written over, as `export_problems` takes them."""
+    from ws_load_test.report.exports.files import same_file
+
+    if "output" not in ours:
+        return {}
+    folder = Path(ours["output"])
+    wanted = [Path(ours[name]) for name in FILES if name in ours]
+    recordings = [
+        str(path) for path in wanted if re.fullmatch(_RECORDING, path.name) and same_file(str(path.parent), str(folder))
+    ]
+    return {"the answer in the folder of --output": [str(folder / "capacity.json")], "a step's recording": recordings}
 
 
 async def _rest(seconds: float) -> bool:
@@ -135,16 +155,20 @@ class _Shown:
 def _report(hunt: Hunt, ours: Mapping[str, Any]) -> int:
     facts, code = hunt.facts(), hunt.exit_code
     errors = list(hunt.output_errors)
+    if hunt.error is not None:
+        _log.error("the search was broken off: %s", hunt.error)
     for name in FILES:
         if name in ours:
             errors += _write(name, ours[name], facts)
     for error in errors:
         _log.error("%s", error)
+    if errors and code == ExitCode.PASSED:
+        code = ExitCode.OUTPUT_FAILED
     if ours.get("json"):
-        print_json(facts)
+        print_json({**facts, "exit_code": int(code)})
     elif not ours.get("quiet") and "-" not in [ours.get(name) for name in FILES]:
         print_capacity(facts, console=console())
-    return ExitCode.OUTPUT_FAILED if errors and code == ExitCode.PASSED else code
+    return code
 
 
 def _write(name: str, path: str, facts: dict[str, Any]) -> list[OutputError]:

@@ -4,7 +4,7 @@
 `delay=20ms`        every reply leaves that long after its message came; the order is kept, and on Linux `200us`
                     is that long to within some ten microseconds
 `limit=1000`        at most that many messages a second over all connections of the process that ask for the same;
-                    the others wait in one queue, as before a saturated server
+                    the others wait in one queue, as before a saturated server; who leaves frees his places
 `silent=0.01`       this share of the messages gets no reply, evenly spread
 `push=100`          that many messages a second which nobody asked for, `push 0`, `push 1`, ...
 `fragment=3`        every reply leaves in that many fragments
@@ -264,8 +264,9 @@ class FaultyEcho(PlainEcho):
         self._break_if_due()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """Stop the timers."""
+        """Stop the timers, and forget the replies that are delayed."""
         super().on_ws_disconnected(transport)
+        self._delayed.clear()
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

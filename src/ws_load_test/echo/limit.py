@@ -18,6 +18,11 @@ _GRAIN_S = 0.001
 class Waiting(Protocol):
     """A connection with messages in the queue."""
 
+    @property
+    def gone(self) -> bool:
+        """Whether it is closed, so that nobody waits for a reply any more."""
+        raise NotImplementedError
+
     def answer_now(self, opcode: int, payload: bytes) -> None:
         """Called when a message's turn has come."""
 
@@ -26,7 +31,11 @@ class Waiting(Protocol):
 
 
 class Limit:
-    """The queue of all connections that share a limit."""
+    """The queue of all connections that share a limit.
+
+    A client that has left frees its places: its messages take no turn, so that who comes after it does not wait
+    behind them.
+    """
 
     def __init__(self, per_s: float) -> None:
         """Takes the most messages a second."""
@@ -36,30 +45,51 @@ class Limit:
         self._start_ns = time.monotonic_ns()
         self._free_ns = 0.0
         self._queue: deque[tuple[float, Waiting, int, bytes]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     def take(self, connection: Waiting, opcode: int, payload: bytes) -> None:
         """Takes a message in; its reply is asked for at once where nothing is before it."""
-        now_ns = float(time.monotonic_ns() - self._start_ns)
-        turn_ns = max(now_ns, self._free_ns)
-        self._free_ns = turn_ns + self._gap_ns
-        if turn_ns <= now_ns and not self._queue:
+        now_ns = self._now_ns()
+        if self._free_ns <= now_ns and not self._queue:
+            self._free_ns = now_ns + self._gap_ns
             connection.answer_now(opcode, payload)
             return
-        self._queue.append((turn_ns, connection, opcode, payload))
-        if len(self._queue) == 1:
-            self._wake_at(turn_ns, now_ns)
+        self._queue.append((now_ns, connection, opcode, payload))
+        if self._timer is None:
+            self._wake_at(self._free_ns, now_ns)
+
+    def close(self) -> None:
+        """Forgets whatever waits, and wakes up no more."""
+        self._queue.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _wake(self) -> None:
-        now_ns = float(time.monotonic_ns() - self._start_ns)
+        self._timer = None
+        now_ns = self._now_ns()
         queue, answered = self._queue, {}
-        while queue and queue[0][0] <= now_ns:
-            _, connection, opcode, payload = queue.popleft()
-            connection.answer_now(opcode, payload)
-            answered[id(connection)] = connection
-        for connection in answered.values():
-            connection.answered_all()
-        if queue:
-            self._wake_at(queue[0][0], now_ns)
+        try:
+            while queue:
+                came_ns, connection, opcode, payload = queue[0]
+                turn_ns = max(came_ns, self._free_ns)
+                if not connection.gone and turn_ns > now_ns:
+                    break
+                queue.popleft()
+                if connection.gone:
+                    continue
+                self._free_ns = turn_ns + self._gap_ns
+                answered[id(connection)] = connection
+                connection.answer_now(opcode, payload)
+        finally:
+            # What fails in one connection is no reason to leave the others without an answer.
+            if queue:
+                self._wake_at(self._free_ns, now_ns)
+            for connection in answered.values():
+                connection.answered_all()
 
     def _wake_at(self, turn_ns: float, now_ns: float) -> None:
-        self._loop.call_later(max(_GRAIN_S, (turn_ns - now_ns) / 1e9), self._wake)
+        self._timer = self._loop.call_later(max(_GRAIN_S, (turn_ns - now_ns) / 1e9), self._wake)
+
+    def _now_ns(self) -> float:
+        return float(time.monotonic_ns() - self._start_ns)

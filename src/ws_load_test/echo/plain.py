@@ -86,10 +86,16 @@ class PlainEcho(WSListener):
         self._tally.transports.add(self._transport)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """Count the connection out."""
+        """Count the connection out, and let go of its transport: what is still to be done for it is left undone."""
         self._write = discard
+        self._transport = None
         self._tally.open -= 1
         self._tally.transports.discard(transport.underlying_transport)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection is closed."""
+        return self._transport is None
 
     def pause_writing(self) -> None:
         """Stop reading from a client that does not read, so that its replies cannot fill the memory."""

@@ -131,6 +131,9 @@ class EchoServer:
             transport.abort()
         await self._server.wait_closed()
         self._server = None
+        for limit in self.limits.values():
+            limit.close()
+        self.limits.clear()
 
     def _listener(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         """Choose at the upgrade, so that plain echoes pay nothing for the faults others ask for."""

@@ -52,7 +52,10 @@ class Timetable:
             self._alarm.arm(at_ns)
 
     def _ring(self) -> None:
-        while self._calls and self._calls[0][0] <= monotonic_ns():
-            heapq.heappop(self._calls)[2]()
-        if self._calls and self._users:
-            self._alarm.arm(self._calls[0][0])
+        try:
+            while self._calls and self._calls[0][0] <= monotonic_ns():
+                heapq.heappop(self._calls)[2]()
+        finally:
+            # A call that fails must not take the later ones with it.
+            if self._calls and self._users:
+                self._alarm.arm(self._calls[0][0])

@@ -89,8 +89,9 @@ def sentence(facts: dict[str, Any]) -> str:
         "generator-bound": _generator_bound,
         "nothing-opened": _nothing_opened,
         "target-gone": lambda facts: f"the target let nobody in any more; {_so_far(facts)}",
-        "unsettled": lambda facts: f"the steps contradict each other, so there is no answer; {_so_far(facts)}",
+        "unsettled": _unsettled,
         "interrupted": lambda facts: f"interrupted; {_so_far(facts)}",
+        "broken-off": lambda facts: f"broken off, because of an error: {clean(answer['error'])}; {_so_far(facts)}",
     }
     words = ways[answer["ending"]](facts)
     ways_of = {True: "met the objectives and missed them", False: "cannot be judged, because the generator was late"}
@@ -133,6 +134,16 @@ def _nothing_opened(facts: dict[str, Any]) -> str:
     faults = facts["steps"][0]["faults"]
     why = f" ({', '.join(faults)})" if faults else ""
     return f"no answer: not a single connection could be opened{clean(why)}"
+
+
+def _unsettled(facts: dict[str, Any]) -> str:
+    answer, most = facts["answer"], facts["range"]["max"]
+    if answer["lower"] is None or most not in answer["unsure"]:
+        return f"the steps contradict each other, so there is no answer; {_so_far(facts)}"
+    return (
+        f"at least {_amount(answer['lower'], facts)}: {_met(facts)}; whether {_amount(most, facts)}, the most that was"
+        " to be tried, does as well is not settled"
+    )
 
 
 def _so_far(facts: dict[str, Any]) -> str:
