@@ -358,7 +358,7 @@ def _told(rank: int, label: str, words: str, style: str, paper: Paper) -> list[_
 def _chart(label: str, values: Iterable[float | None], show: Callable[[Any], str], paper: Paper) -> Text:
     """Returns the last values as columns, as high as they are beside the highest of these, which is told behind."""
     known = [*values]
-    note, shown = "", known
+    note, shown, highest = "", known, None
     # A shorter note leaves room for more columns, whose highest may need a longer one again: the first that fits.
     for start in range(max(0, len(known) - paper.room), len(known) + 1):
         shown = known[start:]
