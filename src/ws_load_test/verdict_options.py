@@ -120,8 +120,8 @@ class Condition:
         return OPERATORS[self.operator](value, self.limit)
 
 
-def parse_condition(text: str) -> Condition:
-    """Reads a condition.
+def parse_condition(text: str, examples: str = EXAMPLES) -> Condition:
+    """Reads a condition; `examples` are shown to whoever wrote none.
 
     Raises:
         ValueError: What is wrong with it, and what to write instead.
@@ -129,14 +129,14 @@ def parse_condition(text: str) -> Condition:
     found = _CONDITION.fullmatch(text.strip())
     if found is None:
         wrong = "one = compares nothing here; write ==" if re.fullmatch(r"[^<>=!]+=[^<>=!]+", text) else ""
-        raise ValueError(f'"{text}" is not a condition; ' + (wrong or f"write for example {EXAMPLES}"))
+        raise ValueError(f'"{text}" is not a condition; ' + (wrong or f"write for example {examples}"))
     written, sign, amount = found["metric"].lower().split(), found["operator"], _SPACE.sub("", found["limit"].strip())
     anywhere = written[:1] == ["any"]
     label = " ".join(written[anywhere:])
     if not label:
-        raise ValueError(f'"{text}" names nothing to compare; write for example {EXAMPLES}')
+        raise ValueError(f'"{text}" names nothing to compare; write for example {examples}')
     if not amount:
-        raise ValueError(f'"{text}" has no limit; write for example {EXAMPLES}')
+        raise ValueError(f'"{text}" has no limit; write for example {examples}')
     try:
         metric, label = _read_metric(label)
         limit, unit = _read_limit(metric, label, amount)

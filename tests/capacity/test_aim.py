@@ -116,6 +116,7 @@ def test_flags_that_are_off_are_no_options():
         ({"find": "both"}, "--find", "neither rate nor connections"),
         ({"find": "connections", "connections": 3}, "--connections", "what the search varies"),
         ({"slo": "p99 < 50"}, "--slo", "no unit"),
+        ({"slo": "p99"}, "--slo", 'write for example "p99 < 50ms"'),
         ({"slo": "any p99 < 50ms"}, "--slo", "leave out any"),
         ({"slo": "tls.p99 < 50ms"}, "--slo", "never be met, because the target is ws://"),
         ({"slo": "p99 < 1s", "find": "connections", "rate": 0}, "--slo", "no message is sent"),

@@ -25,6 +25,7 @@ from ws_load_test.verdict_options import WHOLES, Condition, lack_of, parse_condi
 Finds = Literal["rate", "connections"]
 
 DEFAULT_SLO = ("errors < 0.1%",)
+EXAMPLES = '"p99 < 50ms", "errors < 0.1%" or "rate > 9500"'
 FIRST = {"rate": "100", "connections": "100"}
 CONNECTIONS = 100
 """Over which a rate is searched for, where nobody says otherwise."""
@@ -241,7 +242,7 @@ def _read_objectives(texts: tuple[str, ...], problems: list[Problem]) -> tuple[C
     found: dict[str, Condition] = {}
     for text in texts:
         try:
-            condition = parse_condition(text)
+            condition = parse_condition(text, EXAMPLES)
         except ValueError as error:
             problems.append(Problem("--slo", str(error)))
             continue
