@@ -159,7 +159,7 @@ def test_a_message_may_be_text_a_file_or_generated(tmp_path):
         ({"connect_timeout": -1}, "--connect-timeout", "not a duration"),
         ({"warmup": "x"}, "--warmup", "not a duration"),
         ({"ramp": []}, "--ramp", "not a duration"),
-        ({"connect_rate": 0}, "--connect-rate", "0 opens nothing"),
+        ({"connect_rate": 0}, "--connect-rate", "0 is no rate"),
         ({"connect_rate": "fast"}, "--connect-rate", "not a rate"),
         ({"connect_rate": "1e400"}, "--connect-rate", "not a rate"),
         ({"connect_rate": "1e-320"}, "--connect-rate", "not a rate"),

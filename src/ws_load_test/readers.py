@@ -54,7 +54,7 @@ def rate(value: Any) -> float:
     """Events a second, more than 0."""
     per_s = parse_rate_per_s(str(value))
     if not per_s:
-        raise ValueError("0 opens nothing; write for example 500, 2k/s or 90/m")
+        raise ValueError("0 is no rate; write for example 500, 2k/s or 90/m")
     return per_s
 
 

@@ -121,7 +121,7 @@ def test_flags_that_are_off_are_no_options():
         ({"slo": "tls.p99 < 50ms"}, "--slo", "never be met, because the target is ws://"),
         ({"slo": "p99 < 1s", "find": "connections", "rate": 0}, "--slo", "no message is sent"),
         ({"match": "none"}, "--match", "nothing is awaited"),
-        ({"from": 0}, "--from", "0 opens nothing"),
+        ({"from": 0}, "--from", "0 is no rate"),
         ({"from": 10, "max": 5}, "--max", "less than --from"),
         ({"max": 5}, "--max", "which is 100"),
         ({"precision": "0.1%"}, "--precision", "between 1 % and 50 %"),

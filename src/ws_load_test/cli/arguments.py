@@ -152,7 +152,6 @@ class SearchOptions(Options):
     step: Text = None
     longest_step: Text = None
     rest: Text = None
-    html: _File = None
 
 
 _SearchOptions = Annotated[SearchOptions | None, Parameter(name="*")]

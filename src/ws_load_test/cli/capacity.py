@@ -18,11 +18,12 @@ from ws_load_test.cli.run import with_plan_file
 from ws_load_test.errors import ExitCode, OutputError, PlanError, Problem, option_name
 from ws_load_test.plan import OpenLoad
 from ws_load_test.report.capacity import print_capacity, step_line
-from ws_load_test.units import show_count, show_duration, show_rate
+from ws_load_test.units import show_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from ws_load_test.capacity.aim import Aim
     from ws_load_test.capacity.step import Step
     from ws_load_test.plan import Plan
 
@@ -62,7 +63,7 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     hunt = Hunt(aim, ours.get("output"))
     # Not before there is the folder of the recordings, where files may be meant to go as well.
     warn_of({name: ours[name] for name in FILES if name in ours})
-    shown = _Shown(aim.finds, quiet=bool(ours.get("quiet")))
+    shown = _Shown(aim, quiet=bool(ours.get("quiet")))
     try:
         asyncio.run(hunt.run(attend, _rest, on_try=shown.begin, on_step=shown.end))
     finally:
@@ -123,8 +124,8 @@ async def _rest(seconds: float) -> bool:
 class _Shown:
     """A line for each step on standard error, and one that says what is tried; nothing where nobody is watching."""
 
-    def __init__(self, finds: str, *, quiet: bool) -> None:
-        self._finds = finds
+    def __init__(self, aim: Aim, *, quiet: bool) -> None:
+        self._aim = aim
         self._watched = not quiet and sys.stderr.isatty()
         self._drawn = 0
 
@@ -132,10 +133,10 @@ class _Shown:
         """A step begins."""
         if not self._watched:
             return
-        amount = f"{show_count(plan.connections)} connections"
-        if self._finds == "rate" and isinstance(plan.load, OpenLoad):
-            amount = show_rate(plan.load.rate.peak)
-        line = f"trying {amount} for {show_duration(plan.duration_ns)}"
+        amount: float = plan.connections
+        if self._aim.finds == "rate" and isinstance(plan.load, OpenLoad):
+            amount = plan.load.rate.peak
+        line = f"trying {self._aim.show(amount)} for {show_duration(plan.duration_ns)}"
         print(line, end="\r", file=sys.stderr, flush=True)
         self._drawn = len(line)
 
@@ -143,7 +144,7 @@ class _Shown:
         """A step has ended."""
         self.close()
         if self._watched:
-            print(step_line(step.facts, self._finds), file=sys.stderr, flush=True)
+            print(step_line(step.facts, self._aim.finds), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Clears the line of what is tried."""

@@ -358,8 +358,10 @@ Examples
 
 Exit codes
   0 the limit was found, or everything up to --max met the objectives
-  1 not even --from met them, or the steps contradict each other
-  2 wrong usage or plan       3 no connection could be opened       5 the generator was at its limit first
+  1 not even --from met them; or the steps contradict each other, or leave open whether --max does; or the target
+    let nobody in any more
+  2 wrong usage or plan, or this machine cannot carry the first step
+  3 no connection could be opened                5 the generator was at its limit first
   70 a bug of ours            74 a file could not be written        130 interrupted; what is known is told
 """
 
