@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from ws_load_test.report.capacity import print_capacity, step_line
 from ws_load_test.units import show_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ws_load_test.capacity.aim import Aim
     from ws_load_test.capacity.step import Step
@@ -155,47 +156,28 @@ class _Shown:
 
 def _report(hunt: Hunt, ours: Mapping[str, Any]) -> int:
     facts, code = hunt.facts(), hunt.exit_code
-    errors = list(hunt.output_errors)
+    wanted = {name: ours[name] for name in FILES if name in ours}
     if hunt.error is not None:
         _log.error("the search was broken off: %s", hunt.error)
-    for name in FILES:
-        if name in ours:
-            errors += _write(name, ours[name], facts)
+    errors = [*hunt.output_errors, *_write(wanted, facts)]
     for error in errors:
         _log.error("%s", error)
     if errors and code == ExitCode.PASSED:
         code = ExitCode.OUTPUT_FAILED
     if ours.get("json"):
         print_json({**facts, "exit_code": int(code)})
-    elif not ours.get("quiet") and "-" not in [ours.get(name) for name in FILES]:
+    elif not ours.get("quiet") and "-" not in wanted.values():
         print_capacity(facts, console=console())
     return code
 
 
-def _write(name: str, path: str, facts: dict[str, Any]) -> list[OutputError]:
-    """Writes a file that was asked for; returns why it could not be."""
-    from ws_load_test.report.exports import STDOUT
-    from ws_load_test.report.exports.files import append_whole, same_file, write_whole
+def _write(wanted: Mapping[str, str], facts: dict[str, Any]) -> list[OutputError]:
+    """Writes the files that were asked for; returns why some could not be."""
+    if not wanted:
+        return []
+    from ws_load_test.report.exports import capacity as exported
+    from ws_load_test.report.exports import write_texts
+    from ws_load_test.report.page import capacity as paged
 
-    appended = os.environ.get("GITHUB_STEP_SUMMARY")
-    try:
-        text = _text_of(name, facts)
-        if path == STDOUT:
-            sys.stdout.flush()
-            sys.stdout.buffer.write("".join(text).encode("utf-8", "replace"))
-            sys.stdout.buffer.flush()
-        else:
-            (append_whole if appended and same_file(path, appended) else write_whole)(path, text)
-    except OutputError as error:
-        return [OutputError(f"{option_name(name)}: {error}")]
-    return []
-
-
-def _text_of(name: str, facts: dict[str, Any]) -> Iterable[str]:
-    if name == "markdown":
-        from ws_load_test.report.exports.capacity import lines
-
-        return lines(facts)
-    from ws_load_test.report.page import capacity
-
-    return capacity.lines(facts)
+    texts = {"markdown": partial(exported.lines, facts), "html": partial(paged.lines, facts)}
+    return write_texts(texts, wanted, appended=os.environ.get("GITHUB_STEP_SUMMARY"))
