@@ -11,7 +11,7 @@ from ws_load_test.testing import leaks
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-ALONE = {"engine", "fleet"}
+ALONE = {"engine"}
 """Folders of tests that look at times of microseconds, or fill the machine."""
 
 
