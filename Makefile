@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One more than there are cores: a test waits for programs as often as it works.
+TESTS_AT_ONCE := $(shell $(PYTHON) -c "import os; print(min(8, 1 + (os.cpu_count() or 1)))")
 
 .PHONY: demo test coverage lint check clean
 
@@ -9,7 +11,7 @@ demo: $(VENV)/installed
 	$(BIN)/ws-load-test demo
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadfile -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/installed-dev

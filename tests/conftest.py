@@ -1,23 +1,21 @@
 """No test may leave anything behind, and those that measure time have the machine to themselves."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import settings
 
 from ws_load_test.testing import leaks
 
 # How long an example takes says more about what else runs on the machine.
-settings.register_profile("patient", deadline=None)
+settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
 
-ALONE = {"engine"}
-"""Folders of tests that look at times of microseconds, or fill the machine."""
+ALONE = {"test_alarm", "test_health_live", "test_schedule_live", "test_truth", "test_vitals"}
+"""Modules of tests that look at times of microseconds."""
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] in ALONE:
+        if item.path.stem in ALONE:
             item.add_marker(pytest.mark.alone)
 
 

@@ -350,7 +350,7 @@ def excess_over_known_delays(delay_s):
 def test_known_delays_are_found_again_up_to_the_tail(delay_s):
     """Other work on the machine can only add to what is measured, so the least of several tries is the tool's own."""
     least = excess_over_known_delays(delay_s)
-    for _ in range(4):
+    for _ in range(9):
         if max(least.values()) <= 0.3 * MS:
             break
         again = excess_over_known_delays(delay_s)

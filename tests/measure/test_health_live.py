@@ -6,8 +6,6 @@ from ws_load_test import Plan, run
 from ws_load_test.echo import EchoProcess
 from ws_load_test.errors import ExitCode
 
-pytestmark = pytest.mark.alone
-
 BEYOND = 1_000_000
 """Messages a second that no worker of this tool can send one by one."""
 WITHIN = 500
