@@ -20,7 +20,6 @@ URL = "ws://h:1/"
 QUICK = ("--step", "0.5s", "--longest-step", "0.5s", "--warmup", "0.1s", "--rest", "0s", "-w", "1", "-c", "20")
 
 
-@pytest.mark.alone
 def test_a_limit_is_found_and_everything_kept(echo_url, program, tmp_path):
     # A machine that is busy with other things makes the generator late, which it says: then it is asked again.
     for attempt in range(3):
