@@ -9,13 +9,13 @@ from ws_load_test.testing import leaks
 settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
 
-ALONE = {"test_alarm", "test_health_live", "test_schedule_live", "test_truth", "test_vitals"}
-"""Modules of tests that look at times of microseconds."""
+ALONE = {"engine", "test_health_live"}
+"""Folders and modules of tests that look at times of microseconds, or at who comes first."""
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.stem in ALONE:
+        if {item.path.stem, item.path.parent.name} & ALONE:
             item.add_marker(pytest.mark.alone)
 
 
