@@ -15,11 +15,11 @@ import sys
 from collections import Counter
 
 from ws_load_test import Plan
-from ws_load_test.ab import Series
+from ws_load_test.analysis.comparison.compare import Comparison
+from ws_load_test.analysis.comparison.metrics import Difference, Verdict
+from ws_load_test.common.units import show_duration
 from ws_load_test.echo import EchoProcess
-from ws_load_test.measure.comparison import Comparison
-from ws_load_test.measure.differences import Difference, Verdict
-from ws_load_test.units import show_duration
+from ws_load_test.experiments.ab import Series
 
 
 def holds_one(difference: Difference) -> bool:

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test import find_capacity
+from ws_load_test.common.units import show_duration
 from ws_load_test.echo import EchoProcess
-from ws_load_test.report.capacity import step_line
-from ws_load_test.units import show_duration
+from ws_load_test.report.terminal.capacity import step_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

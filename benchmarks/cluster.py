@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test import Plan, run
 from ws_load_test.echo import EchoProcess
-from ws_load_test.fleet.cluster import Cluster
+from ws_load_test.fleet.cluster.spec import Cluster
 
 if TYPE_CHECKING:
     from ws_load_test.api import Result

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ws_load_test.measure.comparison import compare
-from ws_load_test.measure.differences import Verdict
+from ws_load_test.analysis.comparison.compare import compare
+from ws_load_test.analysis.comparison.metrics import Verdict
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from comparison_made import cliff, heavy, joined, lognormal, side

@@ -18,11 +18,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test import Plan, run
+from ws_load_test.common.units import show_count, show_duration
 from ws_load_test.echo import EchoProcess
-from ws_load_test.units import show_count, show_duration
 
 if TYPE_CHECKING:
-    from ws_load_test.measure.recording import Interval
+    from ws_load_test.metrics.recording import Interval
 
 LEAST, MOST = 0.85, 1.05
 """The 99th percentile as a part of a freeze that takes a tenth of the run."""

@@ -34,9 +34,9 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test import Plan
 from ws_load_test.echo import EchoProcess
-from ws_load_test.measure.recording import Interval, WorkerLoad, read_recording
-from ws_load_test.measure.tally import Tally
-from ws_load_test.report.live import LiveView
+from ws_load_test.live.view import LiveView
+from ws_load_test.metrics.recording import Interval, WorkerLoad, read_recording
+from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

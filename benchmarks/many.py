@@ -19,8 +19,8 @@ from typing import Any
 
 from ws_load_test import Plan
 from ws_load_test.api import Run
+from ws_load_test.common.units import show_duration
 from ws_load_test.echo import EchoCounts, EchoProcess
-from ws_load_test.units import show_duration
 
 SPARE_FILES = 1000
 """Open files that a server process keeps free: the kernel spreads connections evenly, but not exactly."""

@@ -28,10 +28,10 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from ws_load_test import Plan
 from ws_load_test.echo import EchoProcess
-from ws_load_test.measure.recording import read_recording
-from ws_load_test.report.metrics.endpoint import _Collector
-from ws_load_test.report.metrics.live import LiveMetrics, LiveRun
-from ws_load_test.report.metrics.otlp import Translator
+from ws_load_test.live.telemetry.otlp_encoding import Translator
+from ws_load_test.live.telemetry.prometheus import _Collector
+from ws_load_test.live.telemetry.publisher import LiveMetrics, LiveRun
+from ws_load_test.metrics.recording import read_recording
 
 COLLECTOR = Path(__file__).parent.parent / "tests" / "otlp_collector.py"
 

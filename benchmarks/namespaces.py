@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test import Plan
 from ws_load_test.api import Run
-from ws_load_test.certificates import Authority
+from ws_load_test.common.certificates import Authority
+from ws_load_test.common.units import show_duration
 from ws_load_test.echo import EchoProcess
-from ws_load_test.fleet.cluster import Cluster
-from ws_load_test.units import show_duration
+from ws_load_test.fleet.cluster.spec import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

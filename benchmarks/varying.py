@@ -15,11 +15,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ws_load_test.errors import Problem
-from ws_load_test.message import Batches, Message, Source
-from ws_load_test.message_options import READERS, read_message
-from ws_load_test.pace import Share
-from ws_load_test.wire import Encoder
+from ws_load_test.common.errors import Problem
+from ws_load_test.messages import Batches, Message, Source
+from ws_load_test.plan.options.messages import READERS, read_message
+from ws_load_test.plan.schedule import Share
+from ws_load_test.websocket.frames import Encoder
 
 ROUNDS, CALLS = 7, 20_000
 TEMPLATE = '{"id": {seq}, "user": "{random:8}"}'

@@ -10,16 +10,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ws_load_test import Plan
+from ws_load_test.common.event_loop import run_loop
+from ws_load_test.engine.connect.dialer import Dialler
 from ws_load_test.engine.connection import Connection
-from ws_load_test.engine.dial import Dialler
-from ws_load_test.engine.loop import run_loop
-from ws_load_test.engine.reading import Reading
-from ws_load_test.measure.samples import Samples
-from ws_load_test.measure.tally import Tally
+from ws_load_test.engine.read_policy import Reading
+from ws_load_test.metrics.sample_buffer import Samples
+from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
+    from ws_load_test.common.errors import Fault
     from ws_load_test.engine.session import Session
-    from ws_load_test.errors import Fault
 
 __all__ = ["run_loop", "talk"]
 

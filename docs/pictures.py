@@ -16,14 +16,14 @@ from rich.console import Console, Group
 
 from ws_load_test import Plan, run
 from ws_load_test.echo import EchoProcess
-from ws_load_test.report.scene import Scene
-from ws_load_test.report.screen import Paper, page
-from ws_load_test.report.text import print_report
+from ws_load_test.live.layout import Paper, page
+from ws_load_test.live.run_state import Scene
+from ws_load_test.report.terminal.run import print_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ws_load_test.measure.recording import Interval
+    from ws_load_test.metrics.recording import Interval
 
 IMAGES = Path(__file__).parent / "images"
 PAPER = Paper(80, 24)

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 from ws_load_test import Plan
+from ws_load_test.analysis.aggregate import digest
 from ws_load_test.api import run
 from ws_load_test.echo import EchoProcess
-from ws_load_test.measure.digest import digest
 from ws_load_test.report.exports import Results, export
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "report"))

@@ -4,16 +4,23 @@ import asyncio
 
 import msgspec
 
+from ws_load_test.analysis.aggregate import digest
+from ws_load_test.analysis.summary import exit_code, summarise
 from ws_load_test.api import Result
-from ws_load_test.capacity.aim import read_aim
-from ws_load_test.capacity.hunt import Hunt
-from ws_load_test.errors import ExitCode
-from ws_load_test.measure.digest import digest
-from ws_load_test.measure.histogram import Histogram
-from ws_load_test.measure.recording import Header, Interval, LostWorker, Recording, Trailer, WorkerLoad
-from ws_load_test.measure.summary import exit_code, summarise
-from ws_load_test.measure.tally import Tally
-from ws_load_test.plan import ClosedLoad
+from ws_load_test.common.errors import ExitCode
+from ws_load_test.experiments.capacity.search_options import read_aim
+from ws_load_test.experiments.capacity.search_runner import Hunt
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.recording import (
+    Header,
+    Interval,
+    LostWorker,
+    Recording,
+    Trailer,
+    WorkerLoad,
+)
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.plan import ClosedLoad
 
 SECOND, MILLI = 10**9, 10**6
 INTERVALS = 5

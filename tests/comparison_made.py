@@ -2,11 +2,22 @@
 
 import numpy as np
 
-from ws_load_test.measure.histogram import Histogram
-from ws_load_test.measure.recording import Header, Interval, Recording, Round, Trailer
-from ws_load_test.measure.resampling import MOST_BLOCKS
-from ws_load_test.measure.sides import Side, Unit, _blocks, _merged
-from ws_load_test.measure.tally import Tally
+from ws_load_test.analysis.comparison.bootstrap import MOST_BLOCKS
+from ws_load_test.analysis.comparison.samples import (
+    Side,
+    Unit,
+    _blocks,
+    _merged,
+)
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.recording import (
+    Header,
+    Interval,
+    Recording,
+    Round,
+    Trailer,
+)
+from ws_load_test.metrics.tally import Tally
 
 SECOND = 10**9
 MILLI = 10**6

@@ -9,11 +9,11 @@ import pytest
 
 import ws_load_test
 from ws_load_test import Plan, PlanError, run
+from ws_load_test.analysis.summary import summarise
 from ws_load_test.api import Run
-from ws_load_test.errors import ExitCode, OutputError, UsageError
+from ws_load_test.common.errors import ExitCode, OutputError, UsageError
 from ws_load_test.fleet.local import LocalFleet
-from ws_load_test.measure.recording import read_recording
-from ws_load_test.measure.summary import summarise
+from ws_load_test.metrics.recording import read_recording
 from ws_load_test.testing import FaultyServer, behaviours
 
 

@@ -8,10 +8,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test import conduct_options
-from ws_load_test.conduct import Reconnect, Storm, Unkind, picked, spread
-from ws_load_test.errors import PlanError
-from ws_load_test.plan import Plan
+from ws_load_test.common.errors import PlanError
+from ws_load_test.plan.options import session_policy
+from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.session_policy import (
+    Reconnect,
+    Storm,
+    Unkind,
+    picked,
+    spread,
+)
 
 MS, S = 10**6, 10**9
 
@@ -165,7 +171,7 @@ def test_the_other_policies_leave_nothing_to_chance():
     ],
 )
 def test_a_policy_is_read_and_told(text, policy, words):
-    assert conduct_options.reconnect(text) == policy
+    assert session_policy.reconnect(text) == policy
     assert policy.describe() == words
 
 
@@ -187,7 +193,7 @@ def test_a_policy_is_read_and_told(text, policy, words):
 )
 def test_what_is_no_policy_is_refused(text, words):
     with pytest.raises(ValueError, match=re.escape(words)):
-        conduct_options.reconnect(text)
+        session_policy.reconnect(text)
 
 
 # --- options ---------------------------------------------------------------------------------------------------------
@@ -207,7 +213,7 @@ def test_what_is_no_policy_is_refused(text, words):
     ],
 )
 def test_a_share_is_a_percentage_or_a_part(text, part):
-    assert conduct_options.share(text) == pytest.approx(part, rel=1e-12)
+    assert session_policy.share(text) == pytest.approx(part, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +221,7 @@ def test_a_share_is_a_percentage_or_a_part(text, part):
 )
 def test_what_is_no_share_is_refused(text):
     with pytest.raises(ValueError, match=r"is not a share; write for example 5% or 0\.05") as raised:
-        conduct_options.share(text)
+        session_policy.share(text)
     assert f'"{text}"' in str(raised.value)
 
 
@@ -224,7 +230,7 @@ def test_what_is_no_share_is_refused(text):
     [("5%:1kB/s", (0.05, 1000.0)), ("0.5:64KiB", (0.5, 65536.0)), ("1%: 10 / s", (0.01, 10.0))],
 )
 def test_who_is_slow_and_how_slow(text, pair):
-    assert conduct_options.slow(text) == pair
+    assert session_policy.slow(text) == pair
 
 
 @pytest.mark.parametrize(
@@ -242,12 +248,12 @@ def test_who_is_slow_and_how_slow(text, pair):
 )
 def test_what_names_no_speed_is_refused(text, words):
     with pytest.raises(ValueError, match=re.escape(words)):
-        conduct_options.slow(text)
+        session_policy.slow(text)
 
 
 def test_a_storm_is_a_share_and_a_moment():
-    assert conduct_options.storm("30%@10s") == Storm(0.3, 10 * S)
-    assert conduct_options.storm("0.5@0s") == Storm(0.5, 0)
+    assert session_policy.storm("30%@10s") == Storm(0.3, 10 * S)
+    assert session_policy.storm("0.5@0s") == Storm(0.5, 0)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +267,7 @@ def test_a_storm_is_a_share_and_a_moment():
 )
 def test_what_names_no_moment_is_refused(text, words):
     with pytest.raises(ValueError, match=re.escape(words)):
-        conduct_options.storm(text)
+        session_policy.storm(text)
 
 
 def plan(**options):

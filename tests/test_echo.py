@@ -16,10 +16,10 @@ import websockets
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ws_load_test import wire
+from ws_load_test.common.errors import UsageError
 from ws_load_test.echo import EchoProcess, EchoServer
-from ws_load_test.echo.limit import Limit
-from ws_load_test.errors import UsageError
+from ws_load_test.echo.service_limit import Limit
+from ws_load_test.websocket import frames as ws_frames
 
 
 def with_server(client, **options):
@@ -49,7 +49,7 @@ async def upgraded(server, target="/", headers="Connection: Upgrade\r\n"):
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
         f"GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n{headers}"
-        f"Sec-WebSocket-Key: {wire.new_key()}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        f"Sec-WebSocket-Key: {ws_frames.new_key()}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
     )
     response = await reader.readuntil(b"\r\n\r\n")
     assert response.startswith(b"HTTP/1.1 101 "), response
@@ -69,7 +69,7 @@ async def raw(server, frames, **options):
 
 
 def client_frame(opcode, payload=b"", **options):
-    return wire.frame(opcode, payload, mask=b"\x01\x02\x03\x04", **options)
+    return ws_frames.frame(opcode, payload, mask=b"\x01\x02\x03\x04", **options)
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 1_000_000])
@@ -85,14 +85,14 @@ def test_echoes_text_and_binary_of_every_length_encoding(size):
 
 def test_puts_fragments_together_with_a_ping_answered_in_between():
     async def client(server):
-        sent = client_frame(wire.TEXT, b"on", fin=False) + client_frame(wire.PING, b"?")
-        sent += client_frame(wire.CONTINUATION, b"e", fin=False) + client_frame(wire.CONTINUATION, b"")
-        sent += client_frame(wire.BINARY, b"two") + client_frame(wire.CLOSE, wire.close_payload(1000))
+        sent = client_frame(ws_frames.TEXT, b"on", fin=False) + client_frame(ws_frames.PING, b"?")
+        sent += client_frame(ws_frames.CONTINUATION, b"e", fin=False) + client_frame(ws_frames.CONTINUATION, b"")
+        sent += client_frame(ws_frames.BINARY, b"two") + client_frame(ws_frames.CLOSE, ws_frames.close_payload(1000))
         assert await raw(server, sent) == (
-            wire.frame(wire.PONG, b"?")
-            + wire.frame(wire.TEXT, b"one")
-            + wire.frame(wire.BINARY, b"two")
-            + wire.frame(wire.CLOSE, wire.close_payload(1000))
+            ws_frames.frame(ws_frames.PONG, b"?")
+            + ws_frames.frame(ws_frames.TEXT, b"one")
+            + ws_frames.frame(ws_frames.BINARY, b"two")
+            + ws_frames.frame(ws_frames.CLOSE, ws_frames.close_payload(1000))
         )
         assert (server.messages, server.bytes) == (2, 6)
         assert (server.connections, server.open) == (1, 0)
@@ -100,13 +100,13 @@ def test_puts_fragments_together_with_a_ping_answered_in_between():
     with_server(client)
 
 
-@pytest.mark.parametrize(("sent", "answered"), [(wire.TEXT, wire.TEXT), (wire.PING, wire.PONG)])
+@pytest.mark.parametrize(("sent", "answered"), [(ws_frames.TEXT, ws_frames.TEXT), (ws_frames.PING, ws_frames.PONG)])
 def test_replies_of_one_read_leave_together(sent, answered):
     async def client(server):
         reader, writer = await upgraded(server)
         for payload in (b"first", b"second"):
             writer.write(client_frame(sent, payload) * 50)
-            assert await reader.read(1 << 16) == wire.frame(answered, payload) * 50  # one read gets them all
+            assert await reader.read(1 << 16) == ws_frames.frame(answered, payload) * 50  # one read gets them all
         writer.close()
         await writer.wait_closed()
 
@@ -123,17 +123,19 @@ def test_answers_pings():
 @pytest.mark.parametrize(
     ("sent", "answered"),
     [
-        (wire.close_payload(1000), wire.close_payload(1000)),
-        (wire.close_payload(1011, "why"), wire.close_payload(1011)),
-        (wire.close_payload(4321), wire.close_payload(4321)),
+        (ws_frames.close_payload(1000), ws_frames.close_payload(1000)),
+        (ws_frames.close_payload(1011, "why"), ws_frames.close_payload(1011)),
+        (ws_frames.close_payload(4321), ws_frames.close_payload(4321)),
         (b"", b""),
-        (wire.close_payload(1006), wire.close_payload(1002)),
+        (ws_frames.close_payload(1006), ws_frames.close_payload(1002)),
     ],
 )
 def test_answers_close_with_the_same_code_and_closes(sent, answered):
     async def client(server):
-        after = client_frame(wire.TEXT, b"too late")
-        assert await raw(server, client_frame(wire.CLOSE, sent) + after) == wire.frame(wire.CLOSE, answered)
+        after = client_frame(ws_frames.TEXT, b"too late")
+        assert await raw(server, client_frame(ws_frames.CLOSE, sent) + after) == ws_frames.frame(
+            ws_frames.CLOSE, answered
+        )
 
     with_server(client)
 
@@ -141,17 +143,17 @@ def test_answers_close_with_the_same_code_and_closes(sent, answered):
 @pytest.mark.parametrize(
     ("frames", "code"),
     [
-        (client_frame(wire.TEXT, b"x", rsv=0x40), 1002),
-        (client_frame(wire.CONTINUATION, b"x"), 1002),
-        (client_frame(wire.TEXT, b"x", fin=False) + client_frame(wire.TEXT, b"y"), 1002),
-        (wire.frame(wire.TEXT, b"no mask"), 1002),
+        (client_frame(ws_frames.TEXT, b"x", rsv=0x40), 1002),
+        (client_frame(ws_frames.CONTINUATION, b"x"), 1002),
+        (client_frame(ws_frames.TEXT, b"x", fin=False) + client_frame(ws_frames.TEXT, b"y"), 1002),
+        (ws_frames.frame(ws_frames.TEXT, b"no mask"), 1002),
         (client_frame(0x3, b"x"), 1002),
     ],
 )
 def test_closes_on_broken_frames(frames, code):
     async def client(server):
         answer = await raw(server, frames)
-        assert answer[0] == wire.FIN | wire.CLOSE
+        assert answer[0] == ws_frames.FIN | ws_frames.CLOSE
         assert int.from_bytes(answer[2:4]) == code
         assert server.messages == 0
 
@@ -160,8 +162,8 @@ def test_closes_on_broken_frames(frames, code):
 
 def test_accepts_the_connection_header_as_a_list():
     async def client(server):
-        answer = await raw(server, client_frame(wire.CLOSE), headers="Connection: keep-alive, Upgrade\r\n")
-        assert answer == wire.frame(wire.CLOSE)
+        answer = await raw(server, client_frame(ws_frames.CLOSE), headers="Connection: keep-alive, Upgrade\r\n")
+        assert answer == ws_frames.frame(ws_frames.CLOSE)
 
     with_server(client)
 
@@ -169,7 +171,7 @@ def test_accepts_the_connection_header_as_a_list():
 def test_a_client_that_does_not_read_cannot_fill_the_memory():
     async def client(server):
         _, writer = await upgraded(server)
-        one = client_frame(wire.BINARY, bytes(1 << 20))
+        one = client_frame(ws_frames.BINARY, bytes(1 << 20))
         with pytest.raises(TimeoutError):  # noqa: PT012
             async with asyncio.timeout(0.3):
                 for _ in range(200):
@@ -322,7 +324,7 @@ def test_a_connection_that_fails_at_its_turn_takes_no_other_with_it():
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         limit, bad, good = Limit(100), Connection(OSError(9, "closed")), Connection()
         for connection, payload in ((good, b"1"), (bad, b"2"), (good, b"3")):
-            limit.take(connection, wire.TEXT, payload)
+            limit.take(connection, ws_frames.TEXT, payload)
         await asyncio.wait_for(good.flushed.wait(), 2)
         return good.answered
 
@@ -386,12 +388,12 @@ def test_push_sends_what_nobody_asked_for():
 
 def test_fragment_splits_replies():
     async def client(server):
-        sent = client_frame(wire.TEXT, b"abcdefg") + client_frame(wire.CLOSE)
+        sent = client_frame(ws_frames.TEXT, b"abcdefg") + client_frame(ws_frames.CLOSE)
         assert await raw(server, sent, target="/?fragment=3") == (
-            wire.frame(wire.TEXT, b"abc", fin=False)
-            + wire.frame(wire.CONTINUATION, b"def", fin=False)
-            + wire.frame(wire.CONTINUATION, b"g")
-            + wire.frame(wire.CLOSE)
+            ws_frames.frame(ws_frames.TEXT, b"abc", fin=False)
+            + ws_frames.frame(ws_frames.CONTINUATION, b"def", fin=False)
+            + ws_frames.frame(ws_frames.CONTINUATION, b"g")
+            + ws_frames.frame(ws_frames.CLOSE)
         )
 
     with_server(client)
@@ -412,7 +414,7 @@ def test_close_after_replies(after):
 
 def test_reset_after_replies():
     async def client(server):
-        sent = client_frame(wire.TEXT, b"x")
+        sent = client_frame(ws_frames.TEXT, b"x")
         with pytest.raises(ConnectionResetError):
             await raw(server, sent, target="/?reset&after=1")
         assert server.messages == 1
@@ -450,7 +452,8 @@ def test_ping_counts_pongs():
 def test_ping_closes_with_1011_when_no_pong_comes():
     async def client(server):
         assert await raw(server, b"", target="/?ping=5ms") == (
-            wire.frame(wire.PING, b"0") + wire.frame(wire.CLOSE, wire.close_payload(1011, "no pong came"))
+            ws_frames.frame(ws_frames.PING, b"0")
+            + ws_frames.frame(ws_frames.CLOSE, ws_frames.close_payload(1011, "no pong came"))
         )
 
     with_server(client)

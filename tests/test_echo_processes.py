@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
+from ws_load_test.common.errors import UsageError
 from ws_load_test.echo import EchoProcess
-from ws_load_test.errors import UsageError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel must spread connections over listeners")
 PROGRAM = [sys.executable, "-m", "ws_load_test.echo"]

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from ws_load_test.clock import monotonic_ns
-from ws_load_test.echo import timetable
-from ws_load_test.echo.timetable import Timetable
-from ws_load_test.engine.alarm import LoopAlarm, new_alarm
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.timer import LoopAlarm, new_alarm
+from ws_load_test.echo import delay_scheduler
+from ws_load_test.echo.delay_scheduler import Timetable
 
 MICRO = 1_000
 
@@ -53,7 +53,7 @@ def test_one_alarm_serves_a_loop_until_the_last_has_left():
 @pytest.mark.parametrize("alarm", [new_alarm, LoopAlarm])
 def test_a_call_that_fails_takes_no_later_one_with_it(alarm, monkeypatch):
     async def fail():
-        monkeypatch.setattr(timetable, "new_alarm", alarm)
+        monkeypatch.setattr(delay_scheduler, "new_alarm", alarm)
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         table, called, at_ns = Timetable.join(), asyncio.Event(), monotonic_ns()
         table.at(at_ns, [].pop)

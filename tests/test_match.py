@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.errors import PlanError, Problem
-from ws_load_test.match import (
+from ws_load_test.common.errors import PlanError, Problem
+from ws_load_test.messages import Message
+from ws_load_test.plan.correlation import (
     Answer,
     Check,
     Matching,
@@ -18,9 +19,8 @@ from ws_load_test.match import (
     parse_rule,
     regex_reader,
 )
-from ws_load_test.match_options import READERS, read_matching
-from ws_load_test.message import Message
-from ws_load_test.plan import Plan
+from ws_load_test.plan.options.correlation import READERS, read_matching
+from ws_load_test.plan.plan import Plan
 
 # --- paths -----------------------------------------------------------------------------------------------------------
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from ws_load_test import Plan, PlanError
 from ws_load_test.cli import main
-from ws_load_test.pace import Shape, Stage
-from ws_load_test.plan import ClosedLoad, OpenLoad
-from ws_load_test.readers import connection_stages, rate_stages
+from ws_load_test.plan.plan import ClosedLoad, OpenLoad
+from ws_load_test.plan.schedule import Shape, Stage
+from ws_load_test.plan.values import connection_stages, rate_stages
 
 URL = "ws://h:1/"
 SECOND = 10**9

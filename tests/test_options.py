@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from ws_load_test import Plan, PlanError
 from ws_load_test.cli import main
-from ws_load_test.errors import ExitCode, UsageError
-from ws_load_test.options import READERS, option_name, read_plan_file
+from ws_load_test.common.errors import ExitCode, UsageError
+from ws_load_test.plan.options.read_plan import READERS, option_name, read_plan_file
 
 URL = "ws://h:1/"
 SECOND = 10**9

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.pace import Share
-from ws_load_test.plan import Plan, default_workers
-from ws_load_test.target import Target
+from ws_load_test.plan.plan import Plan, default_workers
+from ws_load_test.plan.schedule import Share
+from ws_load_test.plan.target import Target
 
 
 @pytest.mark.parametrize(

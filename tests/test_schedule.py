@@ -7,7 +7,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.pace import BLOCK, Pace, Shape, Share, Stage
+from ws_load_test.plan.schedule import (
+    BLOCK,
+    Pace,
+    Shape,
+    Share,
+    Stage,
+)
 
 SECOND = 10**9
 

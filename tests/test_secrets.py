@@ -10,8 +10,13 @@ import pytest
 
 from ws_load_test import Plan, PlanError
 from ws_load_test.cli import main
-from ws_load_test.hiding import HIDDEN, Hider, looks_like_token, public_url
-from ws_load_test.target import Target
+from ws_load_test.common.redaction import (
+    HIDDEN,
+    Hider,
+    looks_like_token,
+    public_url,
+)
+from ws_load_test.plan.target import Target
 from ws_load_test.testing import FaultyServer, behaviours
 
 SECRETS = ("pa55word", "t0ken", "k3y", "b3arer", "c00kie", "h3ader", "pa%35word")

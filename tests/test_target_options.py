@@ -3,8 +3,13 @@
 import msgspec
 import pytest
 
-from ws_load_test.target import Endpoint, Target, filled_url, host_and_port
-from ws_load_test.target_options import READERS, read_target
+from ws_load_test.plan.options.target import READERS, read_target
+from ws_load_test.plan.target import (
+    Endpoint,
+    Target,
+    filled_url,
+    host_and_port,
+)
 
 SECRET = "hush-hush"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test import units
+from ws_load_test.common import units
 
 SECOND, MINUTE = 10**9, 60 * 10**9
 

@@ -8,9 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.errors import FaultKind, PlanError
-from ws_load_test.plan import Plan
-from ws_load_test.verdict_options import OPERATORS, RATES, SIZES, STATISTICS, TIMES, WHOLES, Metric, parse_condition
+from ws_load_test.common.errors import FaultKind, PlanError
+from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.thresholds import (
+    OPERATORS,
+    RATES,
+    SIZES,
+    STATISTICS,
+    TIMES,
+    WHOLES,
+    Metric,
+    parse_condition,
+)
 
 URL = "ws://h:1/"
 MS = 10**6

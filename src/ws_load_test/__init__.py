@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ws_load_test.api import Result, run
-    from ws_load_test.capacity.find import Capacity, find_capacity
-    from ws_load_test.errors import LoadTestError, PlanError
-    from ws_load_test.fleet.cluster import Cluster
-    from ws_load_test.plan import Plan
+    from ws_load_test.common.errors import LoadTestError, PlanError
+    from ws_load_test.experiments.capacity.api import Capacity, find_capacity
+    from ws_load_test.fleet.cluster.spec import Cluster
+    from ws_load_test.plan.plan import Plan
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,13 +33,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Capacity": "ws_load_test.capacity.find",
-    "Cluster": "ws_load_test.fleet.cluster",
-    "LoadTestError": "ws_load_test.errors",
-    "Plan": "ws_load_test.plan",
-    "PlanError": "ws_load_test.errors",
+    "Capacity": "ws_load_test.experiments.capacity.api",
+    "Cluster": "ws_load_test.fleet.cluster.spec",
+    "LoadTestError": "ws_load_test.common.errors",
+    "Plan": "ws_load_test.plan.plan",
+    "PlanError": "ws_load_test.common.errors",
     "Result": "ws_load_test.api",
-    "find_capacity": "ws_load_test.capacity.find",
+    "find_capacity": "ws_load_test.experiments.capacity.api",
     "run": "ws_load_test.api",
 }
 

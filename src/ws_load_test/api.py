@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ws_load_test import __version__
-from ws_load_test.clock import monotonic_ns
-from ws_load_test.errors import ExitCode, OutputError
-from ws_load_test.fleet.host import facts
+from ws_load_test.analysis.aggregate import Digest, Gathering, digest
+from ws_load_test.analysis.summary import exit_code, summarise
+from ws_load_test.analysis.thresholds import Watch
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.errors import ExitCode, OutputError
 from ws_load_test.fleet.local import LocalFleet
-from ws_load_test.measure.digest import Digest, Gathering, digest
-from ws_load_test.measure.recording import (
+from ws_load_test.fleet.preflight.host_check import facts
+from ws_load_test.metrics.recording import (
     Aborted,
     Header,
     Interval,
@@ -33,16 +35,14 @@ from ws_load_test.measure.recording import (
     Round,
     Trailer,
 )
-from ws_load_test.measure.summary import exit_code, summarise
-from ws_load_test.measure.verdict import Watch
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
     from ws_load_test.fleet.base import Fleet, MakeFleet
-    from ws_load_test.fleet.cluster import Cluster
-    from ws_load_test.plan import Plan
+    from ws_load_test.fleet.cluster.spec import Cluster
+    from ws_load_test.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,15 @@
 
 import pytest
 
-from ws_load_test.capacity.aim import REFUSED, REFUSED_BY, negated, read_aim
-from ws_load_test.errors import PlanError
-from ws_load_test.plan import ClosedLoad, OpenLoad
-from ws_load_test.verdict_options import parse_condition
+from ws_load_test.common.errors import PlanError
+from ws_load_test.experiments.capacity.search_options import (
+    REFUSED,
+    REFUSED_BY,
+    negated,
+    read_aim,
+)
+from ws_load_test.plan.plan import ClosedLoad, OpenLoad
+from ws_load_test.plan.thresholds import parse_condition
 
 SECOND = 10**9
 URL = "ws://h:1/"

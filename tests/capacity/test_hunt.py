@@ -9,10 +9,16 @@ import time
 import pytest
 
 from capacity_made import found, hunt, recorded, result_of, served
-from ws_load_test.capacity.aim import read_aim
-from ws_load_test.capacity.hunt import Hunt
-from ws_load_test.capacity.search import Outcome
-from ws_load_test.errors import ExitCode, HostError, OutputError, UsageError, WorkerError
+from ws_load_test.common.errors import (
+    ExitCode,
+    HostError,
+    OutputError,
+    UsageError,
+    WorkerError,
+)
+from ws_load_test.experiments.capacity.bracketing import Outcome
+from ws_load_test.experiments.capacity.search_options import read_aim
+from ws_load_test.experiments.capacity.search_runner import Hunt
 
 SLO = ["p99 < 50ms", "errors < 0.1%"]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.capacity.search import (
+from ws_load_test.experiments.capacity.bracketing import (
     GROWTH,
     MOST_STEPS,
     TWICE,

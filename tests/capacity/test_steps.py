@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity_made import MILLI, SECOND, recorded, result_of, served, waits
-from ws_load_test.capacity.aim import read_aim
-from ws_load_test.capacity.foregone import Foregone
-from ws_load_test.capacity.keeping import growth
-from ws_load_test.capacity.search import Outcome, Purpose, Try
-from ws_load_test.capacity.step import judged
-from ws_load_test.measure.recording import Interval
-from ws_load_test.measure.tally import Tally
+from ws_load_test.experiments.capacity.backlog import growth
+from ws_load_test.experiments.capacity.bracketing import Outcome, Purpose, Try
+from ws_load_test.experiments.capacity.early_stop import Foregone
+from ws_load_test.experiments.capacity.search_options import read_aim
+from ws_load_test.experiments.capacity.step import judged
+from ws_load_test.metrics.recording import Interval
+from ws_load_test.metrics.tally import Tally
 
 
 def step_of(recording, *, slo="p99 < 50ms"):
@@ -143,7 +143,7 @@ def test_percentiles_that_rest_on_few_values_are_told():
 
 def stretches(queue):
     """Intervals of 100 messages each at whose ends so many wait."""
-    from ws_load_test.measure.digest import Stretch
+    from ws_load_test.analysis.aggregate import Stretch
 
     made, before = [], 0
     for waiting in queue:

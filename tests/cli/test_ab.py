@@ -13,14 +13,20 @@ import pytest
 
 from comparison_made import drawn, interval, recording
 from ws_load_test import Plan
-from ws_load_test.ab import Series
+from ws_load_test.analysis.summary import summarise
 from ws_load_test.api import Result
 from ws_load_test.cli import ab, main
 from ws_load_test.cli.arguments import Options
-from ws_load_test.errors import ExitCode, HostError, OutputError, UsageError, WorkerError
-from ws_load_test.measure.recording import read_recording
-from ws_load_test.measure.summary import summarise
-from ws_load_test.options import READERS
+from ws_load_test.common.errors import (
+    ExitCode,
+    HostError,
+    OutputError,
+    UsageError,
+    WorkerError,
+)
+from ws_load_test.experiments.ab import Series
+from ws_load_test.metrics.recording import read_recording
+from ws_load_test.plan.options.read_plan import READERS
 
 A, B = "ws://127.0.0.1:1/a", "ws://127.0.0.1:1/b"
 

@@ -11,8 +11,8 @@ import pytest
 from ws_load_test import __version__
 from ws_load_test.cli import PROGRAM, main
 from ws_load_test.cli import help as pages
-from ws_load_test.errors import ExitCode
-from ws_load_test.options import READERS
+from ws_load_test.common.errors import ExitCode
+from ws_load_test.plan.options.read_plan import READERS
 
 URL = "ws://h:1/"
 

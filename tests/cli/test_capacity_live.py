@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from capacity_made import hunt, served
-from ws_load_test.capacity.aim import REFUSED, REFUSED_BY
 from ws_load_test.cli import PROGRAM, main
 from ws_load_test.cli import help as pages
-from ws_load_test.errors import ExitCode, UsageError
-from ws_load_test.measure.recording import read_recording
+from ws_load_test.common.errors import ExitCode, UsageError
+from ws_load_test.experiments.capacity.search_options import REFUSED, REFUSED_BY
+from ws_load_test.metrics.recording import read_recording
 
 LIMIT = 2060
 URL = "ws://h:1/"
@@ -146,7 +146,7 @@ def test_a_plan_file_says_what_is_tested_and_not_how_much(tmp_path, monkeypatch)
 def test_every_option_of_a_run_is_read_or_refused_by_its_name():
     from ws_load_test.cli.arguments import Options
     from ws_load_test.cli.capacity import OURS
-    from ws_load_test.options import READERS
+    from ws_load_test.plan.options.read_plan import READERS
 
     assert set(Options().__dataclass_fields__) <= {*READERS, *OURS, *REFUSED, "plan"}
 

@@ -3,8 +3,8 @@
 import pytest
 
 from ws_load_test.cli import main
-from ws_load_test.errors import ExitCode
-from ws_load_test.fleet.cluster import Cluster
+from ws_load_test.common.errors import ExitCode
+from ws_load_test.fleet.cluster.spec import Cluster
 
 HERE = "tcp://127.0.0.1:8786"
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from comparison_made import drawn
+from ws_load_test.analysis.summary import summarise
 from ws_load_test.cli import main
-from ws_load_test.errors import ExitCode
-from ws_load_test.measure.histogram import Histogram
-from ws_load_test.measure.recording import RecordingWriter, read_recording
-from ws_load_test.measure.summary import summarise
+from ws_load_test.common.errors import ExitCode
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.recording import RecordingWriter, read_recording
 
 
 def write(path, seed, **options):

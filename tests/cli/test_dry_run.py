@@ -11,12 +11,18 @@ import time
 import pytest
 from websockets.sync.server import serve
 
-from ws_load_test import wire
 from ws_load_test.cli import main
+from ws_load_test.common.errors import ExitCode
+from ws_load_test.common.event_loop import run_loop
 from ws_load_test.echo import EchoProcess
-from ws_load_test.engine.loop import run_loop
-from ws_load_test.errors import ExitCode
-from ws_load_test.testing import Certificates, FaultyServer, behaviours, broken, unused_port
+from ws_load_test.testing import (
+    Certificates,
+    FaultyServer,
+    behaviours,
+    protocol_violations,
+    unused_port,
+)
+from ws_load_test.websocket import frames as ws_frames
 
 certificates = Certificates()
 
@@ -74,7 +80,7 @@ def answering(*rounds):
         async for message in peer.messages():
             for make in next(turn, ()):
                 payload = make(message.payload) if callable(make) else make
-                await peer.send_frame(wire.TEXT, payload)
+                await peer.send_frame(ws_frames.TEXT, payload)
 
     return behave
 
@@ -253,10 +259,10 @@ def test_rate_zero_sends_nothing(facts):
 def test_greetings_first_messages_and_answers(facts):
     async def behave(peer):
         await peer.upgrade()
-        await peer.send_frame(wire.TEXT, b"welcome")
+        await peer.send_frame(ws_frames.TEXT, b"welcome")
         async for message in peer.messages():
             if message.payload == b"load":
-                await peer.send_frame(wire.TEXT, b"2")
+                await peer.send_frame(ws_frames.TEXT, b"2")
             if message.payload != b"3":
                 await peer.reply(message)
 
@@ -340,7 +346,7 @@ def test_pairing_in_order_that_takes_a_push_for_the_reply(facts):
         async with asyncio.TaskGroup() as answers:
             # A close is answered at once, whatever else is still to come.
             async for message in peer.messages():
-                await peer.send_frame(wire.TEXT, b'{"event": "tick", "price": 0}')
+                await peer.send_frame(ws_frames.TEXT, b'{"event": "tick", "price": 0}')
                 answering = answers.create_task(answer(message))
             answering.cancel()
 
@@ -502,11 +508,11 @@ def test_a_session_that_ends_too_soon(facts, behaviour, text):
 @pytest.mark.parametrize(
     ("behaviour", "text"),
     [
-        (broken.masked_frame(), "a masked frame (RFC 6455, section 5.1"),
-        (broken.reserved_bits(), "reserved bits set without an extension"),
-        (broken.oversized_frame(), "a frame of 1099511627776 bytes"),
-        (broken.stray_continuation(), "a message's fragments out of order"),
-        (broken.reserved_opcode(), "reserved opcode 0x3"),
+        (protocol_violations.masked_frame(), "a masked frame (RFC 6455, section 5.1"),
+        (protocol_violations.reserved_bits(), "reserved bits set without an extension"),
+        (protocol_violations.oversized_frame(), "a frame of 1099511627776 bytes"),
+        (protocol_violations.stray_continuation(), "a message's fragments out of order"),
+        (protocol_violations.reserved_opcode(), "reserved opcode 0x3"),
     ],
 )
 def test_a_breach_of_the_protocol(facts, dry, behaviour, text):
@@ -518,7 +524,7 @@ def test_a_breach_of_the_protocol(facts, dry, behaviour, text):
 
 
 def test_a_close_that_is_not_answered(facts, monkeypatch):
-    monkeypatch.setattr("ws_load_test.engine.rehearsal.CLOSE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("ws_load_test.probe.probe.CLOSE_TIMEOUT_S", 0.1)
     with FaultyServer(behaviours.ignores_close) as server:
         found = facts(server.url)
     assert found["exit_code"] == 0

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from ws_load_test import Plan
+from ws_load_test.analysis.aggregate import digest
+from ws_load_test.analysis.summary import summarise
 from ws_load_test.api import run
 from ws_load_test.cli import main
 from ws_load_test.cli import output as command
-from ws_load_test.errors import ExitCode
-from ws_load_test.measure.digest import digest
-from ws_load_test.measure.recording import read_recording
-from ws_load_test.measure.summary import summarise
+from ws_load_test.common.errors import ExitCode
+from ws_load_test.metrics.recording import read_recording
 from ws_load_test.report.exports import FORMATS, Results
 
 FIRST_WORDS = {

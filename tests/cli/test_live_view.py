@@ -11,10 +11,10 @@ import threading
 import pytest
 
 from terminals import Terminal
-from ws_load_test.cli.watchers import _step_aside, watchers
-from ws_load_test.plan import Plan
-from ws_load_test.report.live import LiveView
-from ws_load_test.report.plain import PlainLines
+from ws_load_test.cli.observers import _step_aside, watchers
+from ws_load_test.live.progress_lines import PlainLines
+from ws_load_test.live.view import LiveView
+from ws_load_test.plan.plan import Plan
 
 ESCAPE = "\x1b"
 

@@ -20,7 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as older_families
 
 from ws_load_test.cli import main
-from ws_load_test.errors import ExitCode
+from ws_load_test.common.errors import ExitCode
 
 COLLECTOR = Path(__file__).parent.parent / "otlp_collector.py"
 TOKEN = "geheim1234"
@@ -175,7 +175,7 @@ def test_pushes_count_upwards_from_one_start(watched):
     assert len(set(resources)) == 1
     said = {one.key: one.value.string_value for one in watched["pushes"][0].resource_metrics[0].resource.attributes}
     assert said["deployment.environment"] == "ci"
-    assert said["ws_load_test.target"].endswith("/?token=***")
+    assert said["ws_load_test.plan.plan.target"].endswith("/?token=***")
 
 
 def test_a_secret_goes_where_it_belongs_and_nowhere_else(watched):

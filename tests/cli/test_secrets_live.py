@@ -15,11 +15,12 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from ws_load_test import PlanError, wire
+from ws_load_test import PlanError
 from ws_load_test.cli import main
-from ws_load_test.options import read_plan, read_plan_file
-from ws_load_test.plan import Plan
+from ws_load_test.plan.options.read_plan import read_plan, read_plan_file
+from ws_load_test.plan.plan import Plan
 from ws_load_test.testing import Certificates, FaultyServer, behaviours
+from ws_load_test.websocket import frames
 
 chance = random.Random(2)
 certificates = Certificates()
@@ -124,7 +125,7 @@ def closes_and_tells():
         async for message in peer.messages():
             told = [*overheard(peer), message.payload.decode()]
             reason = told[next(turn) % len(told)]
-            await peer.send_frame(wire.CLOSE, wire.close_payload(4001, f"no {reason}"[:123]))
+            await peer.send_frame(frames.CLOSE, frames.close_payload(4001, f"no {reason}"[:123]))
             await peer.until_gone()
 
     return behave
@@ -134,7 +135,7 @@ async def repeats(peer):
     """Answers everything with all that it knows."""
     await peer.upgrade()
     async for _ in peer.messages():
-        await peer.send_frame(wire.TEXT, " ".join(["login", *overheard(peer)]).encode())
+        await peer.send_frame(frames.TEXT, " ".join(["login", *overheard(peer)]).encode())
 
 
 CHANNELS = {
@@ -407,7 +408,7 @@ def closes_with(words):
         await peer.upgrade()
         messages = [message.payload.decode() async for message in first(peer, 3)]
         reason = words(peer.request.headers, messages).encode()[:123].decode(errors="ignore")
-        await peer.send_frame(wire.CLOSE, wire.close_payload(4003, reason))
+        await peer.send_frame(frames.CLOSE, frames.close_payload(4003, reason))
         await peer.until_gone()
 
     return behave

@@ -7,8 +7,8 @@ import pytest
 
 from ws_load_test import Plan, run
 from ws_load_test.cli import main
-from ws_load_test.errors import ExitCode
-from ws_load_test.measure.recording import read_recording
+from ws_load_test.common.errors import ExitCode
+from ws_load_test.metrics.recording import read_recording
 
 
 def checks_of(text):

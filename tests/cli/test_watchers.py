@@ -10,11 +10,11 @@ import pytest
 from ws_load_test import Plan
 from ws_load_test.api import Run
 from ws_load_test.cli import main
+from ws_load_test.cli import observers as room
 from ws_load_test.cli import run as command
-from ws_load_test.cli import watchers as room
-from ws_load_test.errors import ExitCode
+from ws_load_test.common.errors import ExitCode
 from ws_load_test.fleet.local import LocalFleet
-from ws_load_test.measure.recording import Host
+from ws_load_test.metrics.recording import Host
 
 URL = "ws://h.invalid/"
 

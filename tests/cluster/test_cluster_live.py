@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from daskcluster import AHEAD_S, DaskCluster, is_running, until
 
-from ws_load_test.engine.protocol import Report
-from ws_load_test.errors import ExitCode
-from ws_load_test.fleet import remote
-from ws_load_test.measure.recording import read_recording
-from ws_load_test.measure.tally import Tally
+from ws_load_test.common.errors import ExitCode
+from ws_load_test.fleet.cluster import host_agent
+from ws_load_test.metrics.recording import read_recording
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.worker.ipc import Report
 
 distributed = pytest.importorskip("distributed")
 
@@ -30,7 +30,7 @@ def told(cluster):
 
     async def ask():
         async with distributed.Client(cluster.address, asynchronous=True, set_as_default=False) as client:
-            return [event for _, event in await client.get_events(remote.TOPIC)]
+            return [event for _, event in await client.get_events(host_agent.TOPIC)]
 
     return asyncio.run(ask())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from daskcluster import children_of, is_running, until
 
-from ws_load_test.errors import ExitCode, UsageError
+from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.testing import free_port
 
 pytest.importorskip("distributed")
@@ -115,7 +115,7 @@ def test_a_configuration_that_is_not_there(driver):
 
 
 def test_names_of_hosts():
-    from ws_load_test.fleet.ssh import read_names
+    from ws_load_test.fleet.cluster.ssh import read_names
 
     assert read_names(["one,two", " three "]) == ("one", "two", "three")
     with pytest.raises(UsageError, match="--ssh: one is named twice"):

@@ -10,13 +10,13 @@ from daskcluster import DaskCluster, until
 
 from ws_load_test import Plan, run
 from ws_load_test.api import Run
-from ws_load_test.certificates import Authority
+from ws_load_test.common.certificates import Authority
+from ws_load_test.common.errors import HostError, UsageError
 from ws_load_test.echo import EchoProcess
-from ws_load_test.errors import HostError, UsageError
-from ws_load_test.fleet.cluster import Cluster
+from ws_load_test.fleet.cluster.spec import Cluster
 
 distributed = pytest.importorskip("distributed")
-mustering = pytest.importorskip("ws_load_test.fleet.mustering")
+mustering = pytest.importorskip("ws_load_test.fleet.cluster.spec.discovery")
 
 
 def identity(directory, name, authority):

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from ws_load_test.clock import monotonic_ns
-from ws_load_test.engine import alarm as alarm_module
-from ws_load_test.engine.alarm import LoopAlarm, TimerfdAlarm, new_alarm
-from ws_load_test.engine.loop import run_loop
+from ws_load_test.common import timer as alarm_module
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.event_loop import run_loop
+from ws_load_test.common.timer import LoopAlarm, TimerfdAlarm, new_alarm
 
 MS = 1_000_000
 linux = pytest.mark.skipif(sys.platform != "linux", reason="timerfd is Linux's")

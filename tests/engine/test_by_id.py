@@ -8,22 +8,28 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test import wire
-from ws_load_test.engine import by_id, connection, flood, paced, session
-from ws_load_test.engine.by_id import FloodById, FramesWithIds, PacedById
-from ws_load_test.engine.flood import Flood
-from ws_load_test.engine.ledger import Memory
-from ws_load_test.engine.paced import Paced
-from ws_load_test.engine.reading import Reading
-from ws_load_test.measure.samples import BLOCK, Samples
-from ws_load_test.measure.tally import Tally
-from ws_load_test.message.source import Payloads
+from ws_load_test.engine import (
+    closed_loop,
+    connection,
+    correlated,
+    open_loop,
+    session,
+)
+from ws_load_test.engine.closed_loop import Flood
+from ws_load_test.engine.correlated import FloodById, FramesWithIds, PacedById
+from ws_load_test.engine.in_flight import Memory
+from ws_load_test.engine.open_loop import Paced
+from ws_load_test.engine.read_policy import Reading
+from ws_load_test.messages.generator import Payloads
+from ws_load_test.metrics.sample_buffer import BLOCK, Samples
+from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import ManualClock
+from ws_load_test.websocket import frames
 
 MS = 1_000_000
 START_NS = 10**12
 TIMEOUT_NS = 100 * MS
-MODULES = (by_id, connection, flood, paced, session)
+MODULES = (correlated, connection, closed_loop, open_loop, session)
 LOADS = pytest.mark.parametrize("load", ["flood", "paced"])
 
 
@@ -36,7 +42,7 @@ def messages(stream):
     """The payloads of whole, masked text frames."""
     found = []
     while stream:
-        assert stream[0] == wire.FIN | wire.TEXT
+        assert stream[0] == frames.FIN | frames.TEXT
         size, mask = stream[1] & 0x7F, stream[2:6]
         assert len(stream) >= 6 + size
         found.append(bytes(byte ^ mask[place % 4] for place, byte in enumerate(stream[6 : 6 + size])))
@@ -44,8 +50,8 @@ def messages(stream):
     return found
 
 
-def text(payload, opcode=wire.TEXT):
-    return bytes([wire.FIN | opcode, len(payload)]) + payload
+def text(payload, opcode=frames.TEXT):
+    return bytes([frames.FIN | opcode, len(payload)]) + payload
 
 
 class Kernel:
@@ -103,7 +109,7 @@ class World:
 
     def connection_opened(self, one):
         one.batches = FramesWithIds(
-            Payloads(self.make, wire.TEXT), wire.Encoder(wire.TEXT), self.reading.key, one.pending
+            Payloads(self.make, frames.TEXT), frames.Encoder(frames.TEXT), self.reading.key, one.pending
         )
 
     def connection_ended(self, one, fault):
@@ -728,7 +734,7 @@ def test_pongs_are_paired_by_what_they_say(load):
     with world(load, in_flight=3, left=3, pongs=True, echoes=True) as run:
         run.begin()
         one = run.connections[0]
-        one.data_received(text(b"#2", wire.PONG) + text(b"#0", wire.PONG) + text(b"#0", wire.PONG) + text(b"#1"))
+        one.data_received(text(b"#2", frames.PONG) + text(b"#0", frames.PONG) + text(b"#0", frames.PONG) + text(b"#1"))
         assert len(run.rows()) == 2
         assert run.tally.out_of_order == run.tally.duplicates == 1
         assert run.tally.pushed == 1, "the text"

@@ -17,18 +17,25 @@ import msgspec
 import pytest
 import test_faults
 
-from ws_load_test import Plan, run, wire
-from ws_load_test.clock import monotonic_ns
+from ws_load_test import Plan, run
+from ws_load_test.analysis.summary import summarise
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.errors import FaultKind
 from ws_load_test.engine import connection, session
-from ws_load_test.engine.protocol import Assignment, Report
-from ws_load_test.engine.run import Worker
-from ws_load_test.errors import FaultKind
-from ws_load_test.fleet.conductor import Conductor
-from ws_load_test.measure.recording import Header, Recording, Trailer
-from ws_load_test.measure.summary import summarise
-from ws_load_test.measure.tally import Tally
-from ws_load_test.pace import Share
-from ws_load_test.testing import Certificates, FaultyServer, behaviours, broken, unused_port
+from ws_load_test.fleet.coordinator import Conductor
+from ws_load_test.metrics.recording import Header, Recording, Trailer
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.schedule import Share
+from ws_load_test.testing import (
+    Certificates,
+    FaultyServer,
+    behaviours,
+    protocol_violations,
+    unused_port,
+)
+from ws_load_test.websocket import frames
+from ws_load_test.worker.ipc import Assignment, Report
+from ws_load_test.worker.phases import Worker
 
 try:
     from uvloop import new_event_loop as new_loop
@@ -162,11 +169,11 @@ def breach(data, clause, words="", code=1002, **more):
 
 
 def close(body):
-    return wire.frame(wire.CLOSE, body)
+    return frames.frame(frames.CLOSE, body)
 
 
-def compressed(payload, *, opcode=wire.TEXT, whole=True):
-    return wire.frame(opcode, payload, rsv=wire.RSV1, fin=whole)
+def compressed(payload, *, opcode=frames.TEXT, whole=True):
+    return frames.frame(opcode, payload, rsv=frames.RSV1, fin=whole)
 
 
 def deflated(text):
@@ -183,7 +190,7 @@ def bomb():
 
 AGREED = {"Sec-WebSocket-Extensions": "permessage-deflate"}
 LONG_REASON = "\N{SNOWMAN}" * 41
-SHORT_BINARY = bytes((wire.FIN | wire.BINARY,))
+SHORT_BINARY = bytes((frames.FIN | frames.BINARY,))
 
 
 def inflated(data, clause, words, code=1002, *, strict=False):
@@ -202,7 +209,7 @@ def login_that(behaviour, key, closed, words, **more):
 ENDINGS = {
     "a close without a code": Ending(says(close(b"")), "closed:1005", "1005", "closed with 1005", 1),
     "a close with the longest reason": Ending(
-        says(close(wire.close_payload(3000, LONG_REASON))),
+        says(close(frames.close_payload(3000, LONG_REASON))),
         "closed:3000",
         "3000",
         f'closed with 3000 "{LONG_REASON}"',
@@ -210,19 +217,27 @@ ENDINGS = {
         reasons={f"3000 {LONG_REASON}": 1},
     ),
     "a close in mid-message": Ending(
-        says(wire.frame(wire.TEXT, b"begun", fin=False) + close(wire.close_payload(1001))), "closed:1001", "1001", "", 1
+        says(frames.frame(frames.TEXT, b"begun", fin=False) + close(frames.close_payload(1001))),
+        "closed:1001",
+        "1001",
+        "",
+        1,
     ),
     "a close, cut, and no more": Ending(
-        says(close(wire.close_payload(1001))[:3], leave=True), "closed:1006", "1006", "without a close frame", 1
+        says(close(frames.close_payload(1001))[:3], leave=True), "closed:1006", "1006", "without a close frame", 1
     ),
     "replies, then a close in one segment": Ending(
-        says(wire.frame(wire.TEXT, b"PING") + close(wire.close_payload(1012)), after=0), "closed:1012", "1012", "", 1
+        says(frames.frame(frames.TEXT, b"PING") + close(frames.close_payload(1012)), after=0),
+        "closed:1012",
+        "1012",
+        "",
+        1,
     ),
     "a close, then more": Ending(
-        says(close(wire.close_payload(1012)) + wire.frame(wire.TEXT, b"PING")), "closed:1012", "1012", "", 1
+        says(close(frames.close_payload(1012)) + frames.frame(frames.TEXT, b"PING")), "closed:1012", "1012", "", 1
     ),
     "a close with its 101": Ending(
-        at_once(close(wire.close_payload(1013, "later"))),
+        at_once(close(frames.close_payload(1013, "later"))),
         "closed:1013",
         "1013",
         'closed with 1013 "later"',
@@ -231,7 +246,7 @@ ENDINGS = {
     ),
     "gone with its 101": Ending(at_once(b"", then="leave"), "closed:1006", "1006", "without a close frame", 0),
     "a breach with its 101": Ending(
-        at_once(wire.frame(wire.TEXT, b"x", mask=b"1234")), "protocol-error:5.1", "1002", "section 5.1", 0
+        at_once(frames.frame(frames.TEXT, b"x", mask=b"1234")), "protocol-error:5.1", "1002", "section 5.1", 0
     ),
     "half a header, then a reset": Ending(at_once(b"\x81", then="reset"), "reset", "1006", "reset the connection", 0),
     "a masked frame, cut in its header": breach(bytes((0x81, 0xFE)), "5.1"),
@@ -240,34 +255,34 @@ ENDINGS = {
     "a length with its highest bit": breach(
         SHORT_BINARY + b"\x7f" + (1 << 63 | 5).to_bytes(8), "7.4.1", "more than the 67108864 taken", 1009
     ),
-    "a reserved control opcode": breach(wire.frame(0xB, b""), "5.2", "reserved opcode 0xb"),
-    "a reserved bit on a ping": breach(wire.frame(wire.PING, b"", rsv=0x10), "5.2"),
+    "a reserved control opcode": breach(frames.frame(0xB, b""), "5.2", "reserved opcode 0xb"),
+    "a reserved bit on a ping": breach(frames.frame(frames.PING, b"", rsv=0x10), "5.2"),
     "compressed, but nobody agreed to it": breach(compressed(deflated(b"PING")), "5.2"),
     "a continuation of what is whole": Ending(
-        says(wire.frame(wire.TEXT, b"a", fin=False) + wire.frame(0, b"b") + wire.frame(0, b"c")),
+        says(frames.frame(frames.TEXT, b"a", fin=False) + frames.frame(0, b"b") + frames.frame(0, b"c")),
         "protocol-error:5.4",
         "1002",
         "section 5.4",
         2,
     ),
     "fragments within fragments": breach(
-        wire.frame(wire.TEXT, b"a", fin=False) + wire.frame(wire.BINARY, b"b", fin=False), "5.4"
+        frames.frame(frames.TEXT, b"a", fin=False) + frames.frame(frames.BINARY, b"b", fin=False), "5.4"
     ),
-    "a fragmented close": breach(wire.frame(wire.CLOSE, wire.close_payload(1000), fin=False), "5.5"),
+    "a fragmented close": breach(frames.frame(frames.CLOSE, frames.close_payload(1000), fin=False), "5.5"),
     "a long close": breach(close((1000).to_bytes(2) + b"x" * 124), "5.5"),
     "a close of one byte": breach(close(b"\x03"), "7.4"),
     **{f"a close with {code}": breach(close(code.to_bytes(2)), "7.4") for code in (0, 999, 1004, 1006, 1015, 5000)},
     "a close reason that is not UTF-8": breach(close(b"\x03\xe8caf\xe9"), "8.1", code=1007),
     "a text cut in a character": breach(
-        wire.frame(wire.TEXT, b"caf\xc3"), "8.1", code=1007, options={"strict_protocol": True}
+        frames.frame(frames.TEXT, b"caf\xc3"), "8.1", code=1007, options={"strict_protocol": True}
     ),
     "what cannot be inflated": inflated(compressed(b"\xff" * 9), "RFC 7692 7.2.2", "RFC 7692, section 7.2.2", 1007),
     "what inflates to too much": inflated(
-        compressed(bomb(), opcode=wire.BINARY), "7.4.1", "more than 67108864 bytes when inflated", 1009
+        compressed(bomb(), opcode=frames.BINARY), "7.4.1", "more than 67108864 bytes when inflated", 1009
     ),
-    "a compressed ping": inflated(compressed(b"", opcode=wire.PING), "5.2", "reserved bits"),
+    "a compressed ping": inflated(compressed(b"", opcode=frames.PING), "5.2", "reserved bits"),
     "a compressed continuation": inflated(
-        compressed(b"a", whole=False) + compressed(b"b", opcode=wire.CONTINUATION), "5.2", "reserved bits"
+        compressed(b"a", whole=False) + compressed(b"b", opcode=frames.CONTINUATION), "5.2", "reserved bits"
     ),
     "compressed text that is not UTF-8": inflated(
         compressed(deflated(b"caf\xe9")), "8.1", "not UTF-8", 1007, strict=True
@@ -289,7 +304,7 @@ ENDINGS = {
         options={"expect_first": "contains:welcome"},
     ),
     "a login that is answered with a close": login_that(
-        says(close(wire.close_payload(4401, "who are you")), after=0),
+        says(close(frames.close_payload(4401, "who are you")), after=0),
         "closed:4401",
         "4401",
         "who are you",
@@ -301,7 +316,7 @@ ENDINGS = {
     ),
     "a reset under TLS": Ending(behaviours.resets_after(2), "reset", "1006", "", None, {"insecure": True}, tls=True),
     "a breach under TLS": Ending(
-        broken.reserved_bits(after=2),
+        protocol_violations.reserved_bits(after=2),
         "protocol-error:5.2",
         "1002",
         "reserved bits",
@@ -315,7 +330,7 @@ ENDINGS = {
 @both_loads
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
 def test_a_session_ends(ending, load, monkeypatch):
-    monkeypatch.setattr("ws_load_test.engine.crew.CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("ws_load_test.engine.connection_pool.CLOSE_TIMEOUT_S", 0.2)
     with FaultyServer(ending.behaviour, tls=certificates.trusted() if ending.tls else None) as server:
         check_ended(ending, *judged(server.url, **ending.options, **load))
         server.wait_for(lambda seen: seen.upgraded == 1)
@@ -350,9 +365,9 @@ def test_a_session_on_a_schedule_ends_as_that_of_a_flood(case):
 
 
 AFTER_THE_END = {
-    "a close, then a masked frame": (close(wire.close_payload(1012, "bye")), b"\x81\x85", "closed:1012", "1012"),
-    "a close, then a long length": (close(wire.close_payload(1012, "bye")), b"\x82\x7e\0\x05", "closed:1012", "1012"),
-    "two breaches": (wire.frame(wire.TEXT, b"", rsv=0x40), b"\x81\x85", "protocol-error:5.2", "1002"),
+    "a close, then a masked frame": (close(frames.close_payload(1012, "bye")), b"\x81\x85", "closed:1012", "1012"),
+    "a close, then a long length": (close(frames.close_payload(1012, "bye")), b"\x82\x7e\0\x05", "closed:1012", "1012"),
+    "two breaches": (frames.frame(frames.TEXT, b"", rsv=0x40), b"\x81\x85", "protocol-error:5.2", "1002"),
 }
 
 
@@ -716,7 +731,7 @@ def test_a_session_that_cannot_come_back_has_a_fault_for_each_attempt(then, key,
 
 @both_loads
 def test_a_session_that_ends_before_the_load_begins_comes_back(load):
-    with FaultyServer(at_once(close(wire.close_payload(1012))), behaviours.echoes) as server:
+    with FaultyServer(at_once(close(frames.close_payload(1012))), behaviours.echoes) as server:
         summary, _ = judged(server.url, connections=2, connect_rate=500, reconnect="10ms", **load)
     assert summary["faults"] == {"closed:1012": 1}
     assert summary["connections"]["reopened"] == 1
@@ -733,12 +748,12 @@ def test_the_numbers_of_healthy_sessions_stay_right_while_others_end(load):
         behaviours.leaves_at_once,
         behaviours.closes_after(0, 1013, "full"),
         says(close(b""), after=0),
-        broken.masked_frame(),
-        broken.reserved_bits(),
-        broken.stray_continuation(),
-        broken.bad_close(),
-        broken.fragmented_ping(),
-        broken.oversized_frame(),
+        protocol_violations.masked_frame(),
+        protocol_violations.reserved_bits(),
+        protocol_violations.stray_continuation(),
+        protocol_violations.bad_close(),
+        protocol_violations.fragmented_ping(),
+        protocol_violations.oversized_frame(),
         says(close(b"\x03\xe8\xff"), after=0),
         behaviours.never_answers,
     ]

@@ -14,10 +14,16 @@ import pytest
 
 from ws_load_test import Plan
 from ws_load_test.api import run
+from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.echo import EchoProcess
-from ws_load_test.errors import ExitCode, UsageError
-from ws_load_test.measure.tally import Tally
-from ws_load_test.testing import Certificates, FaultyServer, behaviours, broken, unused_port
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.testing import (
+    Certificates,
+    FaultyServer,
+    behaviours,
+    protocol_violations,
+    unused_port,
+)
 
 SECRET = "hush-hush"
 QUICK = {"workers": 1, "duration": "150ms", "timeout": "400ms", "connect_timeout": "1s"}
@@ -266,7 +272,9 @@ SESSIONS = {
     ),
     "resets before any message": Bad(behaviours.resets_after(0), {"reset": 1}, {"1006": 1}, "reset", 0),
     "resets": Bad(behaviours.resets_after(3), {"reset": 1}, {"1006": 1}, "reset the connection"),
-    "leaves in mid-frame": Bad(broken.half_frame(after=2), {"closed:1006": 1}, {"1006": 1}, "without a close frame", 2),
+    "leaves in mid-frame": Bad(
+        protocol_violations.half_frame(after=2), {"closed:1006": 1}, {"1006": 1}, "without a close frame", 2
+    ),
     "never answers": Bad(
         behaviours.never_answers,
         {"reply-timeout": 1},
@@ -292,16 +300,16 @@ SESSIONS = {
         0,
         {"size": "1MiB", "in_flight": 8},
     ),
-    "reserved opcode": breach(broken.reserved_opcode, "5.2"),
-    "reserved bits": breach(broken.reserved_bits, "5.2"),
-    "masked": breach(broken.masked_frame, "5.1"),
-    "oversized": breach(broken.oversized_frame, "7.4.1", 1009, "a frame of 1099511627776 bytes"),
-    "stray continuation": breach(broken.stray_continuation, "5.4"),
-    "interrupted fragments": breach(broken.interrupted_fragments, "5.4"),
-    "fragmented ping": breach(broken.fragmented_ping, "5.5"),
-    "long ping": breach(broken.long_ping, "5.5"),
-    "bad close": breach(broken.bad_close, "7.4"),
-    "text that is not UTF-8": breach(broken.invalid_text, "8.1", 1007, strict_protocol=True),
+    "reserved opcode": breach(protocol_violations.reserved_opcode, "5.2"),
+    "reserved bits": breach(protocol_violations.reserved_bits, "5.2"),
+    "masked": breach(protocol_violations.masked_frame, "5.1"),
+    "oversized": breach(protocol_violations.oversized_frame, "7.4.1", 1009, "a frame of 1099511627776 bytes"),
+    "stray continuation": breach(protocol_violations.stray_continuation, "5.4"),
+    "interrupted fragments": breach(protocol_violations.interrupted_fragments, "5.4"),
+    "fragmented ping": breach(protocol_violations.fragmented_ping, "5.5"),
+    "long ping": breach(protocol_violations.long_ping, "5.5"),
+    "bad close": breach(protocol_violations.bad_close, "7.4"),
+    "text that is not UTF-8": breach(protocol_violations.invalid_text, "8.1", 1007, strict_protocol=True),
 }
 
 
@@ -436,7 +444,7 @@ HARMLESS = {
     "fragments and pings": (behaviours.fragments(), {}),
     "a ping to be answered": (behaviours.pings(b"are you there"), {}),
     "replies in one segment": (behaviours.several_in_one_segment(4), {"in_flight": 4}),
-    "text that is not UTF-8": (broken.invalid_text(after=1), {}),
+    "text that is not UTF-8": (protocol_violations.invalid_text(after=1), {}),
 }
 
 

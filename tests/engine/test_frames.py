@@ -9,14 +9,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test import wire
+from ws_load_test.engine import closed_loop as flood_module
 from ws_load_test.engine import connection as connection_module
-from ws_load_test.engine import flood as flood_module
+from ws_load_test.engine.closed_loop import (
+    UNLIMITED,
+    Flood,
+    FloodConnection,
+    VaryingFloodConnection,
+)
 from ws_load_test.engine.connection import LARGEST_MESSAGE_BYTES
-from ws_load_test.engine.flood import UNLIMITED, Flood, FloodConnection, VaryingFloodConnection
-from ws_load_test.engine.reading import Reading
-from ws_load_test.measure.samples import BLOCK, Samples
-from ws_load_test.measure.tally import Tally
+from ws_load_test.engine.read_policy import Reading
+from ws_load_test.metrics.sample_buffer import BLOCK, Samples
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.websocket import frames as ws_frames
 
 TEXT, BINARY, MORE, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 NORMAL = struct.pack(">H", 1000)
@@ -137,7 +142,9 @@ class Session:
     def __init__(self, in_flight=1, *, left=None, pong=None, room=UNLIMITED, size=4, secure=False, **reading):
         self.owner, self.kernel = Owner(), Kernel(room)
         opcode = TEXT if pong is None else PING
-        frames = b"".join(wire.client_frame(opcode, b"m" * size if pong is None else pong) for _ in range(in_flight))
+        frames = b"".join(
+            ws_frames.client_frame(opcode, b"m" * size if pong is None else pong) for _ in range(in_flight)
+        )
         self.flood = Flood(memoryview(frames), in_flight, self.owner.is_idle)
         self.flood.left = in_flight if left is None else left
         self.connection = FloodConnection(
@@ -381,7 +388,9 @@ def test_messages_that_differ_are_due_once_they_have_been_made(monkeypatch):
             nonlocal now_ns
             now_ns += 7 * count
             self.made += count
-            return b"".join(wire.client_frame(TEXT, b"%d" % number) for number in range(self.made - count, self.made))
+            return b"".join(
+                ws_frames.client_frame(TEXT, b"%d" % number) for number in range(self.made - count, self.made)
+            )
 
     owner, kernel = Owner(), Kernel()
     connection = VaryingFloodConnection(owner, Flood(memoryview(b""), 2, owner.is_idle))

@@ -7,16 +7,16 @@ import time
 import msgspec
 
 from ws_load_test import Plan
-from ws_load_test.engine.protocol import Assignment, Command
-from ws_load_test.pace import Share
+from ws_load_test.plan.schedule import Share
 from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.worker.ipc import Assignment, Command
 
 LEASE_NS = 1_000_000_000
 
 
 def start(url, lease_ns=LEASE_NS, interval_ns=10**8):
     worker = subprocess.Popen(
-        [sys.executable, "-m", "ws_load_test.engine.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "ws_load_test.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     plan = Plan.of(url, duration=60, connections=2, workers=1)
     say(worker, Assignment(plan, Share(0, 1), interval_ns, lease_ns))

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.engine import ledger as ledger_module
-from ws_load_test.engine.ledger import Ledger, Memory
-from ws_load_test.measure.tally import Tally
+from ws_load_test.engine import in_flight as ledger_module
+from ws_load_test.engine.in_flight import Ledger, Memory
+from ws_load_test.metrics.tally import Tally
 
 
 def ledger_with(*messages, memory=None, connection=0):

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from ws_load_test import Plan, wire
+from ws_load_test import Plan
 from ws_load_test.api import run
 from ws_load_test.testing import FaultyServer
+from ws_load_test.websocket import frames
 
 MS = 1_000_000
 
@@ -26,7 +27,7 @@ class Difficult:
 
     async def __call__(self, peer):
         await peer.upgrade()
-        await peer.send_frame(wire.TEXT, b'{"hello": true}')
+        await peer.send_frame(frames.TEXT, b'{"hello": true}')
         pushing = asyncio.create_task(self.push(peer))
         answers = set()
         try:
@@ -42,7 +43,7 @@ class Difficult:
         while True:
             await asyncio.sleep(self.push_every_s)
             news = json.dumps({"event": "tick", "filler": "x" * self.chance.randrange(300)}).encode()
-            await peer.send_frame(wire.TEXT, news)
+            await peer.send_frame(frames.TEXT, news)
             self.pushed += 1
             self.pushed_bytes += len(news)
 
@@ -53,15 +54,15 @@ class Difficult:
             return
         if self.chance.random() < self.strange:
             self.strangers += 1
-            await peer.send_frame(wire.TEXT, b'{"id": "nobody knows"}')
+            await peer.send_frame(frames.TEXT, b'{"id": "nobody knows"}')
         await asyncio.sleep(self.chance.random() * self.longest_s)
         self.delays_ns[number] = time.monotonic_ns() - message.read_ns
         reply = json.dumps({"ok": True, "id": number}).encode()
-        await peer.send_frame(wire.TEXT, reply)
+        await peer.send_frame(frames.TEXT, reply)
         peer.replied()
         if self.chance.random() < self.repeats:
             self.repeated += 1
-            await peer.send_frame(wire.TEXT, reply)
+            await peer.send_frame(frames.TEXT, reply)
 
 
 @pytest.mark.parametrize("load", [{"rate": 400}, {"in_flight": 4}], ids=["on a schedule", "flood"])
@@ -134,7 +135,7 @@ def test_a_failed_check_is_a_fault_and_still_a_reply():
 async def _chat(peer):
     """A protocol of its own: a hello, a login that must follow it, heartbeats that must be answered, then echoes."""
     await peer.upgrade()
-    await peer.send_frame(wire.TEXT, b"hello")
+    await peer.send_frame(frames.TEXT, b"hello")
     beats = 0
     logged_in = False
     async for message in peer.messages():
@@ -143,10 +144,10 @@ async def _chat(peer):
         elif message.payload.startswith(b"login "):
             logged_in = True
             await asyncio.sleep(0.02)
-            await peer.send_frame(wire.TEXT, b"welcome " + message.payload[6:])
-            await peer.send_frame(wire.TEXT, b"beat")
+            await peer.send_frame(frames.TEXT, b"welcome " + message.payload[6:])
+            await peer.send_frame(frames.TEXT, b"beat")
         elif logged_in and beats:
-            await peer.send_frame(wire.TEXT, b"beat")
+            await peer.send_frame(frames.TEXT, b"beat")
             await peer.reply(message)
 
 
@@ -211,7 +212,7 @@ def test_to_send_only_awaits_nothing():
     async def talks(peer):
         await peer.upgrade()
         async for message in peer.messages():
-            await peer.send_frame(wire.TEXT, b"news")
+            await peer.send_frame(frames.TEXT, b"news")
             assert message.payload == b"PING"
 
     with FaultyServer(talks) as server:

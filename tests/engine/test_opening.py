@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
-from ws_load_test.engine.dial import Dialler
-from ws_load_test.engine.request import DialError
-from ws_load_test.errors import UsageError
-from ws_load_test.plan import Plan
-from ws_load_test.target_options import READERS, read_target
+from ws_load_test.common.errors import UsageError
+from ws_load_test.engine.connect.dialer import Dialler
+from ws_load_test.engine.connect.upgrade_request import DialError
+from ws_load_test.plan.options.target import READERS, read_target
+from ws_load_test.plan.plan import Plan
 from ws_load_test.testing import FaultyServer, Peer, Seen, behaviours, unused_port
 
 try:

@@ -15,11 +15,11 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPe
 from websockets.frames import Frame, Opcode
 from websockets.sync.server import serve
 
-from ws_load_test import wire
-from ws_load_test.engine.deflate import TAIL, Deflate, DeflateTooLargeError
-from ws_load_test.engine.dial import Dialler
-from ws_load_test.extension import DEFAULT_OFFER, Agreement, DeflateError
+from ws_load_test.engine.connect.dialer import Dialler
 from ws_load_test.testing import FaultyServer
+from ws_load_test.websocket import frames
+from ws_load_test.websocket.deflate import TAIL, Deflate, DeflateTooLargeError
+from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER, Agreement, DeflateError
 
 EVERYTHING = (
     "server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10; client_max_window_bits=11"
@@ -145,7 +145,7 @@ class Talking(Opened):
             self.done.set_result(self.received)
             return
         payload = self.deflate.compress(self.messages[len(self.received)])
-        self.transport.write(wire.frame(wire.BINARY, payload, mask=os.urandom(4), rsv=0x40))
+        self.transport.write(frames.frame(frames.BINARY, payload, mask=os.urandom(4), rsv=0x40))
 
     def data_received(self, data):
         self.data += data
@@ -156,7 +156,7 @@ class Talking(Opened):
             start = 4 if length == 126 else 10
             length = int.from_bytes(self.data[2:start])
         if len(self.data) >= start + length:
-            assert self.data[0] == wire.FIN | 0x40 | wire.BINARY
+            assert self.data[0] == frames.FIN | 0x40 | frames.BINARY
             self.received.append(self.deflate.decompress(self.data[start : start + length], MUCH))
             self.data = self.data[start + length :]
             self.send()

@@ -5,10 +5,10 @@ import socket
 import pytest
 from test_opening import plan_of
 
-from ws_load_test.engine import sources
-from ws_load_test.errors import UsageError
-from ws_load_test.fleet import ports
-from ws_load_test.fleet.ports import shortage_of_ports
+from ws_load_test.common.errors import UsageError
+from ws_load_test.engine.connect import source_addresses
+from ws_load_test.fleet.preflight import ports
+from ws_load_test.fleet.preflight.ports import shortage_of_ports
 
 PORTS = 10
 
@@ -18,8 +18,8 @@ def names(monkeypatch, tmp_path):
     """Ten ephemeral ports, and a name for each of these addresses."""
     (tmp_path / "range").write_text(f"1024\t{1024 + PORTS - 1}\n")
     (tmp_path / "reserved").write_text("\n")
-    monkeypatch.setattr(sources, "_PORT_RANGE", tmp_path / "range")
-    monkeypatch.setattr(sources, "_RESERVED_PORTS", tmp_path / "reserved")
+    monkeypatch.setattr(source_addresses, "_PORT_RANGE", tmp_path / "range")
+    monkeypatch.setattr(source_addresses, "_RESERVED_PORTS", tmp_path / "reserved")
     known = {"a": ["198.51.100.1"], "b": ["198.51.100.2", "198.51.100.3"], "p": ["198.51.100.4"], "v6": ["2001:db8::1"]}
 
     def resolve(host, port, **_):

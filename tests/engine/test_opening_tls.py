@@ -10,8 +10,8 @@ import trustme
 from test_opening import SECRET, dialled, fault_of, new_loop, plan_of
 from websockets.sync.server import serve
 
-from ws_load_test.engine.tls import tls_context
-from ws_load_test.errors import UsageError
+from ws_load_test.common.errors import UsageError
+from ws_load_test.engine.connect.tls import tls_context
 from ws_load_test.testing import Certificates, FaultyServer, behaviours
 
 certificates = Certificates()

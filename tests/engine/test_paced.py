@@ -8,21 +8,27 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test import wire
 from ws_load_test.engine import connection as connection_module
-from ws_load_test.engine import paced as paced_module
+from ws_load_test.engine import open_loop as paced_module
 from ws_load_test.engine import session as session_module
-from ws_load_test.engine.paced import CATCH_UP_NS, SENDS_AT_ONCE, Paced, PacedConnection, SilentConnection
-from ws_load_test.engine.reading import Reading
-from ws_load_test.measure.samples import BLOCK, Samples
-from ws_load_test.measure.tally import Tally
+from ws_load_test.engine.open_loop import (
+    CATCH_UP_NS,
+    SENDS_AT_ONCE,
+    Paced,
+    PacedConnection,
+    SilentConnection,
+)
+from ws_load_test.engine.read_policy import Reading
+from ws_load_test.metrics.sample_buffer import BLOCK, Samples
+from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import ManualClock
+from ws_load_test.websocket import frames
 
 MS = 1_000_000
 START_NS = 10**12
 TIMEOUT_NS = 100 * MS
-FRAME = wire.client_frame(wire.TEXT, b"PING")
-REPLY = wire.frame(wire.TEXT, b"PING")
+FRAME = frames.client_frame(frames.TEXT, b"PING")
+REPLY = frames.frame(frames.TEXT, b"PING")
 PLENTY = 1 << 40
 
 
@@ -241,10 +247,10 @@ def messages_in(stream):
     """How many messages a server would read, of frames that must all be whole."""
     messages = 0
     while stream:
-        assert stream[0] in (wire.FIN | wire.TEXT, wire.FIN | wire.CLOSE)
+        assert stream[0] in (frames.FIN | frames.TEXT, frames.FIN | frames.CLOSE)
         size = 2 + 4 + (stream[1] & 0x7F)
         assert len(stream) >= size
-        if stream[0] == wire.FIN | wire.TEXT:
+        if stream[0] == frames.FIN | frames.TEXT:
             assert stream[:size] == FRAME
             messages += 1
         stream = stream[size:]
@@ -276,7 +282,7 @@ def take(open_load, step):
     elif kind == "leave":
         open_load.paced.leave(connection)
     elif not connection.ended:
-        connection.data_received(wire.frame(wire.CLOSE, wire.close_payload(1001, "")))
+        connection.data_received(frames.frame(frames.CLOSE, frames.close_payload(1001, "")))
 
 
 @settings(deadline=None, max_examples=250)

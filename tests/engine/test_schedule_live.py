@@ -14,13 +14,14 @@ import time
 import numpy as np
 import pytest
 
-from ws_load_test import Plan, wire
+from ws_load_test import Plan
 from ws_load_test.api import run
 from ws_load_test.cli import main
 from ws_load_test.echo import EchoProcess
-from ws_load_test.measure.tally import Tally
-from ws_load_test.pace import Pace, Shape, Share
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.schedule import Pace, Shape, Share
 from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.websocket import frames
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -267,22 +268,22 @@ class KnownDelays:
             key = re.search(rb"Sec-WebSocket-Key: (\S+)", request, re.IGNORECASE)[1]
             stream.sendall(
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Accept: " + wire.accept_key(key.decode()).encode() + b"\r\n\r\n"
+                b"Sec-WebSocket-Accept: " + frames.accept_key(key.decode()).encode() + b"\r\n\r\n"
             )
-            reply = wire.frame(wire.TEXT, b"PING")
+            reply = frames.frame(frames.TEXT, b"PING")
             queue, read_ns = b"", 0
             while True:
                 if len(queue) < size:
                     queue += stream.recv(4096)
                     read_ns = time.monotonic_ns()
-                if queue[0] == wire.FIN | wire.CLOSE:
+                if queue[0] == frames.FIN | frames.CLOSE:
                     break
                 # What came with the message before has waited since then.
                 queue = queue[size:]
                 time.sleep(self._delay_s())
                 self.kept_ns.append(time.monotonic_ns() - read_ns)
                 stream.sendall(reply)
-            stream.sendall(wire.frame(wire.CLOSE, wire.close_payload(wire.NORMAL)))
+            stream.sendall(frames.frame(frames.CLOSE, frames.close_payload(frames.NORMAL)))
 
 
 @contextlib.contextmanager
@@ -457,7 +458,7 @@ def test_what_happens_to_idle_connections_is_counted():
     async def leaves(peer):
         await peer.upgrade()
         await asyncio.sleep(0.1)
-        await peer.send_frame(wire.CLOSE, wire.close_payload(1012, "restart"))
+        await peer.send_frame(frames.CLOSE, frames.close_payload(1012, "restart"))
         await peer.read_frame()
 
     with FaultyServer(leaves, behaviours.pushes(at_start=2)) as server:

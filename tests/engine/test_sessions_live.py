@@ -5,10 +5,11 @@ import csv
 
 import pytest
 
-from ws_load_test import Plan, wire
+from ws_load_test import Plan
 from ws_load_test.api import run
-from ws_load_test.measure.tally import Tally
+from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.websocket import frames
 
 MS = 1_000_000
 
@@ -144,8 +145,8 @@ def test_unkind_clients_are_in_no_number_but_their_own():
         async def push():
             while True:
                 await asyncio.sleep(0.02)
-                await peer.send_frame(wire.PING, b"are you there")
-                await peer.send_frame(wire.TEXT, b"n" * 2000)
+                await peer.send_frame(frames.PING, b"are you there")
+                await peer.send_frame(frames.TEXT, b"n" * 2000)
 
         pushing = asyncio.create_task(push())
         try:
@@ -219,7 +220,7 @@ def test_a_secret_that_the_server_repeats_stays_one(tmp_path):
 
     async def blabs(peer):
         await peer.upgrade()
-        await peer.send_frame(wire.CLOSE, wire.close_payload(4001, "no such token: t0psecret, h3ader"))
+        await peer.send_frame(frames.CLOSE, frames.close_payload(4001, "no such token: t0psecret, h3ader"))
         await peer.until_gone()
 
     with FaultyServer(blabs) as server:

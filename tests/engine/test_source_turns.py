@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ws_load_test import Plan
-from ws_load_test.engine.dial import Dialler
-from ws_load_test.pace import Share
+from ws_load_test.engine.connect.dialer import Dialler
+from ws_load_test.plan.schedule import Share
 
 
 def dialler(share, urls=1):

@@ -9,11 +9,12 @@ import time
 
 import pytest
 
-from ws_load_test import Plan, wire
+from ws_load_test import Plan
 from ws_load_test.api import run
 from ws_load_test.echo import EchoProcess
-from ws_load_test.measure.tally import Tally
+from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.websocket import frames
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -149,7 +150,7 @@ def test_text_is_text_and_binary_is_binary():
         flooded(server.url, messages=2, message="grüß dich", binary=True)
         flooded(server.url, messages=1)
     text = "grüß dich".encode()
-    assert opcodes == [(wire.TEXT, text)] * 2 + [(wire.BINARY, text)] * 2 + [(wire.TEXT, b"PING")]
+    assert opcodes == [(frames.TEXT, text)] * 2 + [(frames.BINARY, text)] * 2 + [(frames.TEXT, b"PING")]
 
 
 def test_large_messages_that_fill_the_buffers_both_ways_arrive_whole(echo):
@@ -186,11 +187,11 @@ def test_pongs_that_answer_nothing_are_no_replies():
     async def pongs_unasked(peer):
         await peer.upgrade()
         peer.answers_pings = False
-        await peer.send_frame(wire.PONG, b"")
-        while (frame := await peer.read_frame()).opcode == wire.PING:
-            await peer.send_frame(wire.PONG, b"not yours")
-            await peer.send_frame(wire.TEXT, frame.payload)
-        await peer.send_frame(wire.CLOSE, frame.payload)
+        await peer.send_frame(frames.PONG, b"")
+        while (frame := await peer.read_frame()).opcode == frames.PING:
+            await peer.send_frame(frames.PONG, b"not yours")
+            await peer.send_frame(frames.TEXT, frame.payload)
+        await peer.send_frame(frames.CLOSE, frame.payload)
 
     with FaultyServer(pongs_unasked) as server:
         result = run(Plan.of(server.url, messages=2, ping=True, timeout="300ms", workers=1))
@@ -250,12 +251,12 @@ class KnownDelays:
             while not request.endswith(b"\r\n\r\n"):
                 request += stream.recv(4096)
             key = next(line for line in request.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key"))
-            accept = wire.accept_key(key.split()[1].decode())
+            accept = frames.accept_key(key.split()[1].decode())
             stream.sendall(
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
             )
-            reply = wire.frame(wire.TEXT, b"PING")
+            reply = frames.frame(frames.TEXT, b"PING")
             for delay_ns in self._delays_ns:
                 stream.recv(4096)
                 read_ns = time.monotonic_ns()
@@ -264,8 +265,8 @@ class KnownDelays:
                 stream.sendall(reply)
                 self.kept_ns.append(written_ns - read_ns)
             close = stream.recv(4096)
-            assert close[0] == wire.FIN | wire.CLOSE
-            stream.sendall(wire.frame(wire.CLOSE, wire.close_payload(wire.NORMAL)))
+            assert close[0] == frames.FIN | frames.CLOSE
+            stream.sendall(frames.frame(frames.CLOSE, frames.close_payload(frames.NORMAL)))
 
 
 def percentile(values, p):

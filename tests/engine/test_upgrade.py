@@ -10,14 +10,15 @@ import time
 import pytest
 from websockets.server import ServerProtocol
 
-from ws_load_test import Plan, wire
-from ws_load_test.engine.dial import Dialler
-from ws_load_test.engine.flood import Flood, FloodConnection
-from ws_load_test.engine.request import DialError, Redirected, Requests
-from ws_load_test.engine.upgrade import LARGEST_RESPONSE_HEAD_BYTES, Upgrade
-from ws_load_test.measure.samples import Samples
-from ws_load_test.measure.tally import Tally
+from ws_load_test import Plan
+from ws_load_test.engine.closed_loop import Flood, FloodConnection
+from ws_load_test.engine.connect.dialer import Dialler
+from ws_load_test.engine.connect.handshake import LARGEST_RESPONSE_HEAD_BYTES, Upgrade
+from ws_load_test.engine.connect.upgrade_request import DialError, Redirected, Requests
+from ws_load_test.metrics.sample_buffer import Samples
+from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import FaultyServer
+from ws_load_test.websocket import frames
 
 HIDDEN = "hush-hush"
 
@@ -61,7 +62,7 @@ class Exchange:
                 self.upgrade.data_received(piece)
 
     def granted(self, *, without=None, **others):
-        headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": wire.accept_key(self.key)}
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": frames.accept_key(self.key)}
         headers |= {name.replace("_", "-"): value for name, value in others.items()}
         headers.pop(without, None)
         return response(101, headers)
@@ -183,7 +184,7 @@ def test_headers_of_the_request(url, options, name, value):
 
 # --- what is granted ---------------------------------------------------------------------------------------------
 
-EARLY = wire.frame(wire.TEXT, b"welcome") + wire.frame(wire.PING, b"")
+EARLY = frames.frame(frames.TEXT, b"welcome") + frames.frame(frames.PING, b"")
 
 
 @in_loop
@@ -222,7 +223,7 @@ def test_informational_answers_come_before_the_one_that_counts():
 
 # --- what is refused ---------------------------------------------------------------------------------------------
 
-WRONG_KEY = wire.accept_key("somebody else's key")
+WRONG_KEY = frames.accept_key("somebody else's key")
 INVALID = {
     "wrong accept": ({"Sec_WebSocket_Accept": WRONG_KEY}, None, "wrong Sec-WebSocket-Accept"),
     "no accept": ({}, "Sec-WebSocket-Accept", "wrong Sec-WebSocket-Accept"),
@@ -247,7 +248,7 @@ def test_a_101_against_the_rules_is_refused_with_the_reason(headers, without, te
 @in_loop
 def test_an_accept_of_the_same_letters_in_another_case_is_wrong():
     exchange = Exchange()
-    exchange.receive(exchange.granted(Sec_WebSocket_Accept=wire.accept_key(exchange.key).swapcase()))
+    exchange.receive(exchange.granted(Sec_WebSocket_Accept=frames.accept_key(exchange.key).swapcase()))
     assert exchange.fault.key == "upgrade-invalid"
 
 
@@ -284,7 +285,7 @@ def test_a_redirect_is_told_without_its_secrets(location, told):
 NOT_HTTP = {
     "a greeting": (b"220 mail.example ESMTP\r\n\r\n",),
     "a TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n",),
-    "a bare frame": (wire.frame(wire.TEXT, b"hello\r\n\r\n"),),
+    "a bare frame": (frames.frame(frames.TEXT, b"hello\r\n\r\n"),),
     "a header without a colon": (b"HTTP/1.1 101 x\r\nUpgrade\r\n\r\n",),
     "a head without an end": (b"HTTP/1.1 101 x\r\nX: " + b"x" * LARGEST_RESPONSE_HEAD_BYTES,),
 }

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from ws_load_test.engine import vitals as vitals_module
-from ws_load_test.engine.vitals import Lap, Vitals
+from ws_load_test.worker import resource_usage as vitals_module
+from ws_load_test.worker.resource_usage import Lap, Vitals
 
 MS = 1_000_000
 

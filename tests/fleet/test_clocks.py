@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.fleet.clocks import Ahead, Ping, compare
+from ws_load_test.fleet.cluster.clock_offset import Ahead, Ping, compare
 
 DELAYS = st.integers(0, 10**9)
 

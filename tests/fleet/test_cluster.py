@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from ws_load_test import Plan
-from ws_load_test.errors import UsageError
-from ws_load_test.fleet.cluster import Cluster, is_loopback
+from ws_load_test.common.errors import UsageError
+from ws_load_test.fleet.cluster.spec import Cluster, is_loopback
 
 TLS = {"ca": "ca.pem", "cert": "c.pem", "key": "k.pem"}
 

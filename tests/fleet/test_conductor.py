@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.engine.protocol import Lap, Report
-from ws_load_test.fleet.conductor import Conductor
-from ws_load_test.measure.tally import Tally
+from ws_load_test.fleet.coordinator import Conductor
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.worker.ipc import Lap, Report
 
 START_NS = 1_000
 

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from ws_load_test import Plan
-from ws_load_test.errors import HostError, UsageError
-from ws_load_test.fleet import host
-from ws_load_test.fleet.host import facts, prepare
+from ws_load_test.common.errors import HostError, UsageError
+from ws_load_test.fleet.preflight import host_check
+from ws_load_test.fleet.preflight.host_check import facts, prepare
 from ws_load_test.testing import FaultyServer, behaviours
 
 PROGRAM = [sys.executable, "-m", "ws_load_test"]
@@ -71,13 +71,13 @@ def test_a_limit_that_suffices_is_left_alone(monkeypatch):
 
 def test_a_limit_that_root_may_not_set_either_has_two_settings(monkeypatch, tmp_path):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
-    monkeypatch.setattr(host, "_NR_OPEN", tmp_path / "nr_open")
+    monkeypatch.setattr(host_check, "_NR_OPEN", tmp_path / "nr_open")
     (tmp_path / "nr_open").write_text("1064\n")
     for connections, remedy in (
         (1000, "raise the limit with `ulimit -Hn 1064` as root"),
         (1001, "raise the limit with `sysctl -w fs.nr_open=1065` and `ulimit -Hn 1065` as root"),
     ):
-        shortage = host.shortage_of_files(Plan.of("ws://h", connections=connections, workers=1))
+        shortage = host_check.shortage_of_files(Plan.of("ws://h", connections=connections, workers=1))
         assert shortage.remedies == (remedy,)
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from ws_load_test import Plan
 from ws_load_test.api import Run
-from ws_load_test.engine.protocol import Lap, Report
-from ws_load_test.errors import ExitCode, WorkerError
+from ws_load_test.common.errors import ExitCode, WorkerError
 from ws_load_test.fleet.local import LocalFleet
-from ws_load_test.measure.recording import read_recording
+from ws_load_test.metrics.recording import read_recording
 from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.worker.ipc import Lap, Report
 
 
 async def until(condition, timeout_s=10.0):

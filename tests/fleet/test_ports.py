@@ -10,14 +10,19 @@ from pathlib import Path
 import pytest
 
 from ws_load_test import Plan
-from ws_load_test.engine import sources
-from ws_load_test.engine.sources import ephemeral_ports, loopback_sources, reserved_ports, routes
-from ws_load_test.errors import HostError, UsageError
-from ws_load_test.fleet import host, memory, ports
-from ws_load_test.fleet.host import prepare
-from ws_load_test.fleet.memory import Room, rooms, shortage_of_memory
-from ws_load_test.fleet.ports import shortage_of_ports
-from ws_load_test.fleet.shortage import Shortage
+from ws_load_test.common.errors import HostError, UsageError
+from ws_load_test.engine.connect import source_addresses
+from ws_load_test.engine.connect.source_addresses import (
+    ephemeral_ports,
+    loopback_sources,
+    reserved_ports,
+    routes,
+)
+from ws_load_test.fleet.preflight import host_check, memory, ports
+from ws_load_test.fleet.preflight.host_check import prepare
+from ws_load_test.fleet.preflight.memory import Room, rooms, shortage_of_memory
+from ws_load_test.fleet.preflight.ports import shortage_of_ports
+from ws_load_test.fleet.preflight.shortage import Shortage
 
 V4 = (socket.AF_INET, ("127.0.0.1", 80))
 V6 = (socket.AF_INET6, ("::1", 80, 0, 0))
@@ -33,8 +38,8 @@ def range_of_ports(monkeypatch, tmp_path):
     def set_to(first, last, reserved=""):
         (tmp_path / "range").write_text(f"{first}\t{last}\n")
         (tmp_path / "reserved").write_text(f"{reserved}\n")
-        monkeypatch.setattr(sources, "_PORT_RANGE", tmp_path / "range")
-        monkeypatch.setattr(sources, "_RESERVED_PORTS", tmp_path / "reserved")
+        monkeypatch.setattr(source_addresses, "_PORT_RANGE", tmp_path / "range")
+        monkeypatch.setattr(source_addresses, "_RESERVED_PORTS", tmp_path / "reserved")
 
     return set_to
 
@@ -81,7 +86,7 @@ def test_ephemeral_ports_are_counted_as_the_kernel_does(range_of_ports, first, l
 
 def test_what_cannot_be_read_is_not_checked(monkeypatch, addresses):
     asked = addresses(ELSEWHERE)
-    monkeypatch.setattr(sources, "_PORT_RANGE", Path("/nowhere"))
+    monkeypatch.setattr(source_addresses, "_PORT_RANGE", Path("/nowhere"))
     assert ephemeral_ports() is None
     assert shortage_of_ports(plan(10**6)) is None
     assert asked == []
@@ -105,7 +110,7 @@ def test_where_ports_are_few_loopback_takes_more_addresses(range_of_ports):
 
 
 def test_a_loopback_device_with_one_address_is_not_spread_over(monkeypatch):
-    monkeypatch.setattr(sources.sys, "platform", "darwin")
+    monkeypatch.setattr(source_addresses.sys, "platform", "darwin")
     assert routes(plan(60_000), [V4]) == [(*V4, ())]
 
 
@@ -269,8 +274,8 @@ def test_control_groups_limit_memory(monkeypatch, tmp_path, line, group, files):
 
 
 def test_several_shortages_are_told_at_once(monkeypatch):
-    monkeypatch.setattr(host, "shortage_of_ports", lambda _: Shortage("ports", ("add some",), 30))
-    monkeypatch.setattr(host, "shortage_of_memory", lambda _: Shortage("memory", (), 20))
+    monkeypatch.setattr(host_check, "shortage_of_ports", lambda _: Shortage("ports", ("add some",), 30))
+    monkeypatch.setattr(host_check, "shortage_of_memory", lambda _: Shortage("memory", (), 20))
     with pytest.raises(HostError) as caught:
         prepare(plan(100))
     assert str(caught.value) == (
@@ -279,7 +284,7 @@ def test_several_shortages_are_told_at_once(monkeypatch):
         "  memory; lower -c to 20"
     )
     shaped = Plan.of("ws://h", rate="1", connection_stages="1s:100")
-    monkeypatch.setattr(host, "shortage_of_ports", lambda _: None)
+    monkeypatch.setattr(host_check, "shortage_of_ports", lambda _: None)
     with pytest.raises(HostError, match=r"^--connection-stages: .*let it rise to no more than 20"):
         prepare(shaped)
 

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from ws_load_test import Plan
-from ws_load_test.engine.protocol import Report
-from ws_load_test.errors import ExitCode
-from ws_load_test.fleet import files, remote
+from ws_load_test.common.errors import ExitCode
+from ws_load_test.fleet.cluster import host_agent, shipped_files
 from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.worker.ipc import Report
 
 SECRET = "s3cr3t"
 
@@ -29,12 +29,12 @@ class Host:
         return [callback.callback_time for callback in self.periodic_callbacks.values()]
 
     def log_event(self, topic, message):
-        assert topic == remote.TOPIC
+        assert topic == host_agent.TOPIC
         self.events.append(message)
 
 
 def order(plan, *, workers=2, lease_ns=10**9, connections=None, contents=None):
-    return remote.Order(
+    return host_agent.Order(
         run="r",
         host=3,
         plan=msgspec.structs.replace(plan, workers=4),
@@ -44,7 +44,7 @@ def order(plan, *, workers=2, lease_ns=10**9, connections=None, contents=None):
         lease_ns=lease_ns,
         machine_connections=connections or plan.connections,
         machine_workers=workers,
-        files=files.read(plan) if contents is None else contents,
+        files=shipped_files.read(plan) if contents is None else contents,
     )
 
 
@@ -58,19 +58,19 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
     async def go(server):
         host = Host(tmp_path)
         plan = Plan.of(server.url, connections=8, messages=80, workers=1)
-        answer = await remote.settle(order(plan).sealed(), dask_worker=host)
+        answer = await host_agent.settle(order(plan).sealed(), dask_worker=host)
         assert answer == {"problem": "", "sources": ()}
         [directory] = tmp_path.iterdir()
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
         assert host.intervals() == [1000, 1000, 20], "Dask is calm"
-        assert await remote.launch("r") == {"problem": "", "sources": ()}
+        assert await host_agent.launch("r") == {"problem": "", "sources": ()}
         decode = msgspec.json.Decoder(Report).decode
         await until(lambda: sum(decode(event["line"]).ready for event in host.events if "line" in event) == 2)
-        assert await remote.tell("r", "start", remote.now_ns() + 10**7)
+        assert await host_agent.tell("r", "start", host_agent.now_ns() + 10**7)
         await until(lambda: sum("ended" in event for event in host.events) == 2)
-        await remote.end("r")
+        await host_agent.end("r")
         assert host.intervals() == [20, 20, 20]
-        assert not await remote.tell("r", "renew", 0), "there is no such party any more"
+        assert not await host_agent.tell("r", "renew", 0), "there is no such party any more"
         return host.events
 
     with FaultyServer(behaviours.echoes) as server:
@@ -86,18 +86,18 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
 def test_without_a_word_it_ends_itself_and_leaves_nothing(tmp_path):
     async def go(server):
         plan = Plan.of(server.url, connections=8, duration=60, workers=1)
-        await remote.settle(order(plan).sealed(), dask_worker=Host(tmp_path))
-        await remote.launch("r")
-        pids = [process.pid for process in remote._parties["r"]._processes.values()]
-        await until(lambda: "r" not in remote._parties, 3)
+        await host_agent.settle(order(plan).sealed(), dask_worker=Host(tmp_path))
+        await host_agent.launch("r")
+        pids = [process.pid for process in host_agent._parties["r"]._processes.values()]
+        await until(lambda: "r" not in host_agent._parties, 3)
         await until(lambda: not list(tmp_path.iterdir()), 3)
         for pid in pids:
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
-        assert await remote.launch("r") == {"problem": "its lease has expired", "sources": ()}
+        assert await host_agent.launch("r") == {"problem": "its lease has expired", "sources": ()}
         # Nobody minds what is said to it now.
-        await remote.end("r")
-        await remote.drop("r", 1)
+        await host_agent.end("r")
+        await host_agent.drop("r", 1)
 
     with FaultyServer(behaviours.echoes) as server:
         asyncio.run(go(server))
@@ -107,11 +107,11 @@ def test_one_told_to_stop_before_it_starts_its_workers_stops_them(tmp_path):
     async def go(server):
         host = Host(tmp_path)
         plan = Plan.of(server.url, connections=8, duration=60, workers=1)
-        await remote.settle(order(plan, lease_ns=10**10).sealed(), dask_worker=host)
-        await remote.tell("r", "stop", 0)
-        await remote.launch("r")
+        await host_agent.settle(order(plan, lease_ns=10**10).sealed(), dask_worker=host)
+        await host_agent.tell("r", "stop", 0)
+        await host_agent.launch("r")
         await until(lambda: sum("ended" in event for event in host.events) == 2)
-        await remote.end("r")
+        await host_agent.end("r")
 
     with FaultyServer(behaviours.echoes) as server:
         asyncio.run(go(server))
@@ -131,17 +131,17 @@ def test_what_it_cannot_do_it_says_and_is_gone(options, said, tmp_path, monkeypa
     monkeypatch.chdir(here)
     (here / "ca.pem").write_text(SECRET)
     plan = Plan.of("wss://127.0.0.1:1", workers=1, **options)
-    answer = asyncio.run(remote.settle(order(plan).sealed(), dask_worker=Host(there)))
+    answer = asyncio.run(host_agent.settle(order(plan).sealed(), dask_worker=Host(there)))
     directory = answer["problem"].partition('"')[2].partition("/cacert")[0]
     assert answer["problem"].startswith(said.replace("{directory}", directory))
     assert SECRET not in answer["problem"]
-    assert remote._parties == {}
+    assert host_agent._parties == {}
     assert not list(there.iterdir())
 
 
 def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
     plan = Plan.of("ws://127.0.0.1:1", workers=1)
-    answer = asyncio.run(remote.settle(order(plan).sealed(), dask_worker=Host(tmp_path / "missing")))
+    answer = asyncio.run(host_agent.settle(order(plan).sealed(), dask_worker=Host(tmp_path / "missing")))
     assert answer["problem"].startswith("cannot write the plan's files to ")
     assert answer["problem"].endswith(": No such file or directory")
 
@@ -159,14 +159,14 @@ def test_a_crash_tells_its_kind_and_no_more(tmp_path, monkeypatch):
         f"#!/bin/sh\nread line\necho 'ValueError: {SECRET}' >&2\nexit {int(ExitCode.THRESHOLD_FAILED)}\n"
     )
     program.chmod(0o755)
-    monkeypatch.setattr(remote.sys, "executable", str(program))
+    monkeypatch.setattr(host_agent.sys, "executable", str(program))
 
     async def go():
         host = Host(tmp_path)
-        await remote.settle(order(Plan.of("ws://127.0.0.1:1", workers=1), workers=1).sealed(), dask_worker=host)
-        await remote.launch("r")
+        await host_agent.settle(order(Plan.of("ws://127.0.0.1:1", workers=1), workers=1).sealed(), dask_worker=host)
+        await host_agent.launch("r")
         await until(lambda: host.events)
-        await remote.end("r")
+        await host_agent.end("r")
         return host.events
 
     [event] = asyncio.run(go())

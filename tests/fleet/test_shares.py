@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.fleet.shares import firsts, spread
+from ws_load_test.fleet.cluster.worker_counts import firsts, spread
 
 CORES = st.lists(st.integers(0, 70), min_size=1, max_size=20)
 

@@ -5,10 +5,15 @@ import pytest
 
 from comparison_made import MILLI, cliff, drawn, heavy, interval, joined, lognormal, recording, side
 from ws_load_test import Plan
-from ws_load_test.measure import comparable
-from ws_load_test.measure.comparison import compare
-from ws_load_test.measure.differences import METRICS, Verdict
-from ws_load_test.measure.sides import Side, Unit, _merged, paired_sides
+from ws_load_test.analysis.comparison import comparability
+from ws_load_test.analysis.comparison.compare import compare
+from ws_load_test.analysis.comparison.metrics import METRICS, Verdict
+from ws_load_test.analysis.comparison.samples import (
+    Side,
+    Unit,
+    _merged,
+    paired_sides,
+)
 
 DIFFERENT = (Verdict.BETTER, Verdict.WORSE)
 
@@ -153,7 +158,7 @@ def test_percentiles_that_chance_decides_are_left_out():
     left = {metric.name for metric, _ in comparison.left_out}
     assert left == {"p99", "p99.9"}
     sides = (Side.of("a", [drawn(rng, per_s=50)]), Side.of("b", [drawn(rng, per_s=50)]))
-    (note,) = [one for one in comparable.remarks(compare(*sides)) if "not compared" in one]
+    (note,) = [one for one in comparability.remarks(compare(*sides)) if "not compared" in one]
     assert note == "not compared: p99 and p99.9, because too few answers lie beyond it"
 
 
@@ -188,8 +193,8 @@ def test_repeats_see_what_seconds_cannot():
     assert by_name(single)["p50"].verdict is Verdict.WORSE
     repeated = compare(_repeats(rng, "a", 1.0, 0.2), _repeats(rng, "b", 1.2, 0.2))
     assert by_name(repeated)["p50"].verdict is Verdict.NO_DIFFERENCE
-    assert not any("only the variation within runs" in one for one in comparable.remarks(repeated))
-    assert any("only the variation within runs" in one for one in comparable.remarks(single))
+    assert not any("only the variation within runs" in one for one in comparability.remarks(repeated))
+    assert any("only the variation within runs" in one for one in comparability.remarks(single))
 
 
 def test_connect_times_are_compared_where_runs_were_repeated():
@@ -256,21 +261,21 @@ def _planned(name="x", **options):
 
 def test_other_plans_are_told_and_other_kinds_of_load_refused():
     base, new = _planned(rate=100, connections=5), _planned(rate=200, connections=5)
-    (note,) = [one for one in comparable.remarks(compare(base, new)) if "plans differ" in one]
+    (note,) = [one for one in comparability.remarks(compare(base, new)) if "plans differ" in one]
     assert "load: open: 100/s / open: 200/s" in note
     assert "connections" not in note
-    assert comparable.obstacle(base, new) is None
-    assert not any("plans differ" in one for one in comparable.remarks(compare(base, base)))
-    assert "was a flood" in comparable.obstacle(base, _planned(connections=5))
+    assert comparability.obstacle(base, new) is None
+    assert not any("plans differ" in one for one in comparability.remarks(compare(base, base)))
+    assert "was a flood" in comparability.obstacle(base, _planned(connections=5))
 
 
 def test_the_seed_of_random_instants_makes_no_other_plan():
     one, other = (_planned(rate=100, arrivals="poisson", seed=seed) for seed in (1, 2))
-    assert not any("plan" in note for note in comparable.remarks(compare(one, other)))
+    assert not any("plan" in note for note in comparability.remarks(compare(one, other)))
     mixed = Side.of("x", [*one.recordings, *other.recordings])
-    assert not any("same plan" in note for note in comparable.remarks(compare(mixed, mixed)))
+    assert not any("same plan" in note for note in comparability.remarks(compare(mixed, mixed)))
     faster = _planned(rate=200, arrivals="poisson", seed=3)
-    (note,) = [note for note in comparable.remarks(compare(one, faster)) if "plans differ" in note]
+    (note,) = [note for note in comparability.remarks(compare(one, faster)) if "plans differ" in note]
     assert "100/s, Poisson arrivals of seed 1" in note
     assert "200/s, Poisson arrivals of seed 3" in note
 
@@ -295,23 +300,23 @@ def test_what_is_not_seen_is_said_of_the_side_that_was_not_repeated():
     rng = np.random.default_rng(23)
     repeats, single = _repeats(rng, "many", 1, 0.01), Side.of("single", [drawn(rng)])
     for sides in ((repeats, single), (single, repeats)):
-        (note,) = [one for one in comparable.remarks(compare(*sides)) if "only the variation" in one]
+        (note,) = [one for one in comparability.remarks(compare(*sides)) if "only the variation" in one]
         assert note.startswith("only the variation within runs is seen of single, and")
 
 
 def test_doubts_of_a_side_are_told():
     rng = np.random.default_rng(19)
     cut = Side.of("new", [drawn(rng, ended=False), drawn(rng, interrupted=True)])
-    told = list(comparable.doubts(cut))
+    told = list(comparability.doubts(cut))
     assert "new was killed before the end, in 1 of 2 recordings" in told
     assert "new was interrupted, in 1 of 2 recordings" in told
     lacking = Side.of("new", [drawn(rng, failed=3)])
-    assert any("read the highest ones as lower bounds" in doubt for doubt in comparable.doubts(lacking))
-    assert list(comparable.doubts(Side.of("new", [drawn(rng, per_s=2000)]))) == []
+    assert any("read the highest ones as lower bounds" in doubt for doubt in comparability.doubts(lacking))
+    assert list(comparability.doubts(Side.of("new", [drawn(rng, per_s=2000)]))) == []
 
 
 def test_the_names_of_metrics_are_those_of_thresholds():
-    from ws_load_test.verdict_options import parse_condition
+    from ws_load_test.plan.thresholds import parse_condition
 
     limits = {"ns": "1ms", "per_s": "1", "share": "1%"}
     for metric in METRICS:

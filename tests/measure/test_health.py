@@ -5,15 +5,21 @@ from collections import Counter
 import msgspec
 import pytest
 
-from ws_load_test.measure.digest import digest
-from ws_load_test.measure.evidence import ReasonKind
-from ws_load_test.measure.evidence import ReasonKind as Kind
-from ws_load_test.measure.health import judge
-from ws_load_test.measure.recording import Header, Interval, Recording, Trailer, WorkerLoad
-from ws_load_test.measure.summary import summarise
-from ws_load_test.measure.tally import Tally
-from ws_load_test.pace import Shape, Stage
-from ws_load_test.plan import ClosedLoad, OpenLoad
+from ws_load_test.analysis.aggregate import digest
+from ws_load_test.analysis.findings import ReasonKind
+from ws_load_test.analysis.findings import ReasonKind as Kind
+from ws_load_test.analysis.generator_health import judge
+from ws_load_test.analysis.summary import summarise
+from ws_load_test.metrics.recording import (
+    Header,
+    Interval,
+    Recording,
+    Trailer,
+    WorkerLoad,
+)
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.plan import ClosedLoad, OpenLoad
+from ws_load_test.plan.schedule import Shape, Stage
 
 SECOND = 10**9
 MILLI = 10**6

@@ -3,8 +3,8 @@
 import pytest
 
 from ws_load_test import Plan, run
+from ws_load_test.common.errors import ExitCode
 from ws_load_test.echo import EchoProcess
-from ws_load_test.errors import ExitCode
 
 BEYOND = 1_000_000
 """Messages a second that no worker of this tool can send one by one."""

@@ -3,20 +3,26 @@
 import msgspec
 import pytest
 
-from ws_load_test.conduct import Unkind
-from ws_load_test.match import Answer, Check, Matching
-from ws_load_test.measure.digest import Gathering, digest
-from ws_load_test.measure.evidence import ReasonKind as Kind
-from ws_load_test.measure.evidence import awaits_nothing, matching_of, unkind_kinds
-from ws_load_test.measure.health import judge
-from ws_load_test.measure.histogram import Histogram
-from ws_load_test.measure.recording import Header, Interval, Recording, Trailer, WorkerLoad
-from ws_load_test.measure.summary import summarise
-from ws_load_test.measure.tally import Tally
-from ws_load_test.message import Message
-from ws_load_test.pace import Shape, Stage
-from ws_load_test.plan import OpenLoad, Plan
-from ws_load_test.target import Target
+from ws_load_test.analysis.aggregate import Gathering, digest
+from ws_load_test.analysis.findings import ReasonKind as Kind
+from ws_load_test.analysis.findings import awaits_nothing, matching_of, unkind_kinds
+from ws_load_test.analysis.generator_health import judge
+from ws_load_test.analysis.summary import summarise
+from ws_load_test.messages import Message
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.recording import (
+    Header,
+    Interval,
+    Recording,
+    Trailer,
+    WorkerLoad,
+)
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.correlation import Answer, Check, Matching
+from ws_load_test.plan.plan import OpenLoad, Plan
+from ws_load_test.plan.schedule import Shape, Stage
+from ws_load_test.plan.session_policy import Unkind
+from ws_load_test.plan.target import Target
 
 SECOND = 10**9
 MILLI = 10**6

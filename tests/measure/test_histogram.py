@@ -11,7 +11,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.measure.buckets import (
+from ws_load_test.metrics.hdr_buckets import (
     LARGEST,
     LARGEST_COUNT,
     SLOTS,
@@ -20,7 +20,7 @@ from ws_load_test.measure.buckets import (
     lowest_in,
     offsets_of,
 )
-from ws_load_test.measure.histogram import Histogram
+from ws_load_test.metrics.histogram import Histogram
 
 EDGES = sorted(
     {0, 1, 1023, 1024, 1025, 2047, 2048, 2049, 4095, 4096, 4097, LARGEST}

@@ -3,12 +3,12 @@
 import msgspec
 import pytest
 
-from ws_load_test.engine.protocol import Lap, Report
-from ws_load_test.fleet.conductor import Conductor
-from ws_load_test.measure.digest import Gathering, digest
-from ws_load_test.measure.health import judge
-from ws_load_test.measure.hosts import rows, start_spread_ns
-from ws_load_test.measure.recording import (
+from ws_load_test.analysis.aggregate import Gathering, digest
+from ws_load_test.analysis.generator_health import judge
+from ws_load_test.analysis.per_host import rows, start_spread_ns
+from ws_load_test.analysis.summary import exit_code, summarise
+from ws_load_test.fleet.coordinator import Conductor
+from ws_load_test.metrics.recording import (
     Header,
     Host,
     Recording,
@@ -16,8 +16,8 @@ from ws_load_test.measure.recording import (
     Trailer,
     read_recording,
 )
-from ws_load_test.measure.summary import exit_code, summarise
-from ws_load_test.measure.tally import Tally
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.worker.ipc import Lap, Report
 
 SECOND, MILLI = 10**9, 10**6
 NAMES = ("alpha", "beta")

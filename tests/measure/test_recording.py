@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ws_load_test.errors import OutputError, RecordingError
-from ws_load_test.measure.recording import (
+from ws_load_test.common.errors import OutputError, RecordingError
+from ws_load_test.metrics.recording import (
     Header,
     Interval,
     LostWorker,
@@ -19,7 +19,7 @@ from ws_load_test.measure.recording import (
     WorkerLoad,
     read_recording,
 )
-from ws_load_test.measure.tally import Tally
+from ws_load_test.metrics.tally import Tally
 
 STARTED = "2026-03-01T12:00:00.250000Z"
 HEADER = Header(

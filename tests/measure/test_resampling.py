@@ -5,8 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.measure.histogram import Histogram
-from ws_load_test.measure.resampling import Correlation, Counts, draw, student_t, variance, welch_df
+from ws_load_test.analysis.comparison.bootstrap import (
+    Correlation,
+    Counts,
+    draw,
+    student_t,
+    variance,
+    welch_df,
+)
+from ws_load_test.metrics.histogram import Histogram
 
 # From the tables of NIST's handbook, section 1.3.6.7.2, and of Abramowitz and Stegun, 26.10.
 TABLE = [

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from comparison_made import SECOND, drawn, interval, recording
-from ws_load_test.measure.sides import Side, paired_sides
-from ws_load_test.measure.summary import summarise
+from ws_load_test.analysis.comparison.samples import Side, paired_sides
+from ws_load_test.analysis.summary import summarise
 
 
 def rng(seed=1):

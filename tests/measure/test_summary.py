@@ -3,10 +3,11 @@ from collections import Counter
 import msgspec
 import pytest
 
-from ws_load_test.errors import ExitCode
-from ws_load_test.measure.digest import Gathering, digest
-from ws_load_test.measure.histogram import Histogram
-from ws_load_test.measure.recording import (
+from ws_load_test.analysis.aggregate import Gathering, digest
+from ws_load_test.analysis.summary import exit_code, summarise
+from ws_load_test.common.errors import ExitCode
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.recording import (
     Header,
     Interval,
     LostWorker,
@@ -14,8 +15,7 @@ from ws_load_test.measure.recording import (
     Trailer,
     WorkerLoad,
 )
-from ws_load_test.measure.summary import exit_code, summarise
-from ws_load_test.measure.tally import Tally
+from ws_load_test.metrics.tally import Tally
 
 SECOND = 10**9
 LOAD = {"kind": "closed", "in_flight": 4}

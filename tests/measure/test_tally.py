@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.measure.histogram import Histogram
-from ws_load_test.measure.tally import Tally
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.tally import Tally
 
 COUNTS = st.integers(0, 10**12)
 COUNTERS = st.dictionaries(st.sampled_from(["1000", "1006", "closed:1011", "reset"]), st.integers(1, 10**9)).map(

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.errors import ExitCode
-from ws_load_test.measure.recording import (
+from ws_load_test.analysis.summary import exit_code, summarise
+from ws_load_test.analysis.thresholds import Sight, Watch
+from ws_load_test.common.errors import ExitCode
+from ws_load_test.metrics.recording import (
     Aborted,
     Header,
     Interval,
@@ -18,11 +20,16 @@ from ws_load_test.measure.recording import (
     Trailer,
     read_recording,
 )
-from ws_load_test.measure.summary import exit_code, summarise
-from ws_load_test.measure.tally import Tally
-from ws_load_test.measure.verdict import Sight, Watch
-from ws_load_test.plan import Plan
-from ws_load_test.verdict_options import RATES, SIZES, STATISTICS, TIMES, WHOLES, parse_condition
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.thresholds import (
+    RATES,
+    SIZES,
+    STATISTICS,
+    TIMES,
+    WHOLES,
+    parse_condition,
+)
 
 SECOND, MS = 10**9, 10**6
 OPENING = Tally(attempted=10, opened=9, failed=1, faults=Counter({"connect-refused": 1}))

@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from ws_load_test.message import FirstMessage, Sizes
-from ws_load_test.message_options import READERS, doubts, read_first_messages, read_message
+from ws_load_test.messages import FirstMessage, Sizes
+from ws_load_test.plan.options.messages import (
+    READERS,
+    doubts,
+    read_first_messages,
+    read_message,
+)
 
 
 def read(**options):

@@ -12,13 +12,20 @@ from hypothesis import strategies as st
 from websockets.frames import Frame
 from websockets.streams import StreamReader
 
-from ws_load_test import wire
-from ws_load_test.errors import UsageError
-from ws_load_test.message import NO_ROW, Batches, Message, Sizes, Source, feed
-from ws_load_test.message.feed import look
-from ws_load_test.message.sizes import LARGEST_BYTES
-from ws_load_test.message.turns import turns
-from ws_load_test.pace import Share
+from ws_load_test.common.errors import UsageError
+from ws_load_test.messages import (
+    NO_ROW,
+    Batches,
+    Message,
+    Sizes,
+    Source,
+    feed,
+)
+from ws_load_test.messages.feed import look
+from ws_load_test.messages.sizes import LARGEST_BYTES
+from ws_load_test.messages.weighted_order import turns
+from ws_load_test.plan.schedule import Share
+from ws_load_test.websocket import frames
 
 
 def message(*texts, kind="text", templated=True, **more):
@@ -195,20 +202,20 @@ def parsed(data):
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 1023, 1024, 1025, 65_535, 65_536, 200_000])
 def test_frames_are_read_as_they_were_meant(size):
-    encoder = wire.Encoder(wire.BINARY)
+    encoder = frames.Encoder(frames.BINARY)
     payloads = [bytes((number + 3 * turn) % 251 for number in range(size)) for turn in range(3)]
     for payload in [payloads[0][: size // 2], *payloads, payloads[1][: size // 3]]:
         frame = encoder.frame(payload)
         assert type(frame) is bytes
-        assert [(one.opcode, bytes(one.data)) for one in parsed(frame)] == [(wire.BINARY, payload)]
-        assert frame[1] & wire.MASKED
+        assert [(one.opcode, bytes(one.data)) for one in parsed(frame)] == [(frames.BINARY, payload)]
+        assert frame[1] & frames.MASKED
         if size > 8:
             assert payload not in frame
 
 
 def test_reserved_bits_and_control_frames():
-    assert wire.Encoder(wire.TEXT, 0x40).frame(b"x")[0] == wire.FIN | 0x40 | wire.TEXT
-    encoder = wire.Encoder(wire.PING)
+    assert frames.Encoder(frames.TEXT, 0x40).frame(b"x")[0] == frames.FIN | 0x40 | frames.TEXT
+    encoder = frames.Encoder(frames.PING)
     assert len(encoder.frame(b"x" * 125)) == 131
     with pytest.raises(ValueError, match="at most 125 bytes, not 126"):
         encoder.frame(b"x" * 126)
@@ -217,7 +224,7 @@ def test_reserved_bits_and_control_frames():
 @pytest.mark.parametrize("count", [0, 1, 2, 16])
 def test_batches_are_the_next_messages_joined(count):
     payloads = Source(message('{"id": {seq}, "ö": 1}'), Share(0, 1)).payloads(0)
-    batches = Batches(payloads, wire.Encoder(payloads.opcode))
+    batches = Batches(payloads, frames.Encoder(payloads.opcode))
     for turn in range(2):
         found = [json.loads(bytes(frame.data))["id"] for frame in parsed(batches[count])]
         assert found == list(range(turn * count, (turn + 1) * count))

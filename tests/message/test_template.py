@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.message import Template
-from ws_load_test.message.values import LETTERS, Values
+from ws_load_test.messages import Template
+from ws_load_test.messages.field_values import LETTERS, Values
 
 COLUMNS = ("token", "größe", "user name", "odd:json")
 TEXTS = st.text(st.one_of(st.sampled_from("{}:\".%\\'$ \n"), st.characters(codec="utf-8")))

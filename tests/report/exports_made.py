@@ -4,12 +4,19 @@ from collections import Counter
 
 from hypothesis import strategies as st
 
-from ws_load_test.measure.buckets import LARGEST
-from ws_load_test.measure.digest import digest
-from ws_load_test.measure.histogram import Histogram
-from ws_load_test.measure.recording import Header, Interval, LostWorker, Recording, Trailer, WorkerLoad
-from ws_load_test.measure.summary import summarise
-from ws_load_test.measure.tally import Tally
+from ws_load_test.analysis.aggregate import digest
+from ws_load_test.analysis.summary import summarise
+from ws_load_test.metrics.hdr_buckets import LARGEST
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.recording import (
+    Header,
+    Interval,
+    LostWorker,
+    Recording,
+    Trailer,
+    WorkerLoad,
+)
+from ws_load_test.metrics.tally import Tally
 from ws_load_test.report.exports import FORMATS, Results
 
 SECOND, MILLI, MICRO = 10**9, 10**6, 10**3

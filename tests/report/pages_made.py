@@ -5,9 +5,14 @@ from collections import Counter
 import msgspec
 from exports_made import MICRO, MILLI, NASTY, SECOND, answers, histogram, interval, recording, results, usual
 
-from ws_load_test.measure.recording import Header, Recording, Trailer, WorkerLoad
-from ws_load_test.measure.tally import Tally
-from ws_load_test.plan import Plan
+from ws_load_test.metrics.recording import (
+    Header,
+    Recording,
+    Trailer,
+    WorkerLoad,
+)
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.plan import Plan
 
 EVIL = "</script><script>alert(1)</script><!--<b>x</b>\u2028%{text}"
 

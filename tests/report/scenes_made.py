@@ -1,11 +1,11 @@
 """Plans and intervals that the tests of the live view and of plain lines share."""
 
-from ws_load_test.measure.histogram import Histogram
-from ws_load_test.measure.recording import Interval, WorkerLoad
-from ws_load_test.measure.tally import Tally
-from ws_load_test.plan import Plan
-from ws_load_test.report.scene import Scene
-from ws_load_test.target import Target
+from ws_load_test.live.run_state import Scene
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.recording import Interval, WorkerLoad
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.target import Target
 
 SECOND, MILLI, MICRO = 10**9, 10**6, 10**3
 

@@ -4,9 +4,14 @@ import pytest
 from markdown_it import MarkdownIt
 
 from capacity_made import found, served
-from ws_load_test.report.capacity import capacity_lines, failures, sentence, step_line
 from ws_load_test.report.exports import capacity as markdown
-from ws_load_test.report.page import capacity as page
+from ws_load_test.report.html import capacity as page
+from ws_load_test.report.terminal.capacity import (
+    capacity_lines,
+    failures,
+    sentence,
+    step_line,
+)
 
 SLO = ["p99 < 50ms", "errors < 0.1%"]
 NASTY = "ws://h/<b>|*_`\x1b[31m"

@@ -3,7 +3,7 @@
 import pytest
 from rich.text import Text
 
-from ws_load_test.report.checks import checks, stopped_by
+from ws_load_test.report.content.thresholds import checks, stopped_by
 
 MS = 10**6
 

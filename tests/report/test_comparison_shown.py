@@ -9,11 +9,18 @@ from exports_made import NASTY
 from markdown_it import MarkdownIt
 
 from comparison_made import drawn, interval, recording
-from ws_load_test.measure.comparison import compare
-from ws_load_test.measure.differences import Verdict
-from ws_load_test.measure.sides import Side
-from ws_load_test.report.compare import Outcome, data, markdown, outcome_lines, rows, show_change
-from ws_load_test.report.page.comparison import page
+from ws_load_test.analysis.comparison.compare import compare
+from ws_load_test.analysis.comparison.metrics import Verdict
+from ws_load_test.analysis.comparison.samples import Side
+from ws_load_test.report.html.comparison import page
+from ws_load_test.report.terminal.comparison import (
+    Outcome,
+    data,
+    markdown,
+    outcome_lines,
+    rows,
+    show_change,
+)
 
 
 def made(name, seed, **options):

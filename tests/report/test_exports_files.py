@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from exports_made import results, usual
 
-from ws_load_test.errors import OutputError
+from ws_load_test.common.errors import OutputError
 from ws_load_test.report import exports
 from ws_load_test.report.exports import FORMATS, STDOUT, export, foreseen, problems
-from ws_load_test.report.exports.files import append_whole, same_file, write_whole
+from ws_load_test.report.exports.atomic_write import append_whole, same_file, write_whole
 
 
 @pytest.fixture

@@ -27,10 +27,10 @@ from hdrh.log import HistogramLogReader
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.measure.buckets import LARGEST
-from ws_load_test.measure.histogram import Histogram
-from ws_load_test.report.exports import interval_log
-from ws_load_test.report.percentiles import steps
+from ws_load_test.metrics.hdr_buckets import LARGEST
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.report.content.percentile_steps import steps
+from ws_load_test.report.exports import hdr_interval_log
 
 _kept = Path.home().glob(".m2/repository/org/hdrhistogram/HdrHistogram/*/HdrHistogram-*.jar")
 JAR = os.environ.get("HDRHISTOGRAM_JAR") or max(map(str, _kept), default=None)
@@ -144,9 +144,9 @@ class TestIntervalLog:
         one = interval(answers(5))
         text = one.record["response_time_ns"]["hdr"]
         # base64 decoders skip what is no letter of theirs, so a reader of recordings may have let it pass.
-        monkeypatch.setattr(interval_log.Histogram, "from_record", lambda _: histogram(5))
+        monkeypatch.setattr(hdr_interval_log.Histogram, "from_record", lambda _: histogram(5))
         one.record["response_time_ns"]["hdr"] = text[:10] + "\n" + text[10:]
-        line = next(interval_log._line("", 0, one, "response_time_ns"))
+        line = next(hdr_interval_log._line("", 0, one, "response_time_ns"))
         assert line.count("\n") == 1
 
     @pytest.mark.skipif(JAR is None or not shutil.which("java"), reason="needs java and the jar of HdrHistogram")

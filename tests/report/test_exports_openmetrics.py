@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as older_families
 
-from ws_load_test.measure.buckets import LARGEST
-from ws_load_test.measure.tally import Tally
-from ws_load_test.report.metrics.families import BOUNDS_NS, PREFIX, up_to
+from ws_load_test.metrics.hdr_buckets import LARGEST
+from ws_load_test.metrics.metric_families import BOUNDS_NS, PREFIX, up_to
+from ws_load_test.metrics.tally import Tally
 
 
 def families(made):

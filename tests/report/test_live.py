@@ -9,9 +9,9 @@ import pytest
 from scenes_made import MILLI, SECOND, answers, interval, opening, plan
 
 from terminals import Terminal
-from ws_load_test.measure.recording import Interval, LostWorker
-from ws_load_test.report import live
-from ws_load_test.report.live import LiveView
+from ws_load_test.live import view as live_view
+from ws_load_test.live.view import LiveView
+from ws_load_test.metrics.recording import Interval, LostWorker
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_what_is_logged_while_it_is_aside_is_told_at_once(terminal, view, caplog
 
 
 def test_a_pause_does_not_wait_for_the_next_look(terminal, view, monkeypatch):
-    monkeypatch.setattr(live, "TICK_S", 5.0)
+    monkeypatch.setattr(live_view, "TICK_S", 5.0)
     shown = view()
     terminal.until(lambda now: "starting" in now.text)
     begun = time.monotonic()
@@ -152,9 +152,9 @@ def test_a_pause_does_not_wait_for_the_next_look(terminal, view, monkeypatch):
 
 
 def test_what_is_logged_without_end_is_not_kept_without_end(caplog, monkeypatch):
-    monkeypatch.setattr(live, "MOST_KEPT", 10)
+    monkeypatch.setattr(live_view, "MOST_KEPT", 10)
     rung = []
-    notes = live.Notes(lambda: rung.append(1))
+    notes = live_view.Notes(lambda: rung.append(1))
     try:
         for number in range(25):
             logging.getLogger("ws_load_test").warning("line %d", number)
@@ -168,7 +168,7 @@ def test_what_is_logged_without_end_is_not_kept_without_end(caplog, monkeypatch)
 
 def test_arguments_that_do_not_fit_are_no_end_of_the_view(monkeypatch):
     monkeypatch.setattr(logging.root, "handlers", [])
-    notes = live.Notes(lambda: None)
+    notes = live_view.Notes(lambda: None)
     try:
         logging.getLogger("ws_load_test").warning("%d of %d", *["one"])
         assert notes.lines() == [("%d of %d", "yellow")]

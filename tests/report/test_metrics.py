@@ -26,18 +26,29 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as older_families
 
 from ws_load_test import Plan
-from ws_load_test.errors import UsageError
-from ws_load_test.measure.buckets import LARGEST
-from ws_load_test.measure.recording import LostWorker, WorkerLoad
-from ws_load_test.measure.tally import Tally
+from ws_load_test.common.errors import UsageError
+from ws_load_test.live.telemetry import otlp_exporter
+from ws_load_test.live.telemetry.otlp_encoding import (
+    FINEST_SCALE,
+    MOST_BUCKETS,
+    Translator,
+    _exponential,
+)
+from ws_load_test.live.telemetry.otlp_exporter import Pusher
+from ws_load_test.live.telemetry.prometheus import Endpoint
+from ws_load_test.live.telemetry.publisher import (
+    About,
+    LiveMetrics,
+    LiveRun,
+    Snapshot,
+    watch,
+)
+from ws_load_test.live.telemetry.settings import Collector, Settings, read_settings
+from ws_load_test.metrics.hdr_buckets import LARGEST
+from ws_load_test.metrics.metric_families import BOUNDS_NS, PREFIX, up_to
+from ws_load_test.metrics.recording import LostWorker, WorkerLoad
+from ws_load_test.metrics.tally import Tally
 from ws_load_test.report.exports.openmetrics import _families
-from ws_load_test.report.metrics import push
-from ws_load_test.report.metrics.endpoint import Endpoint
-from ws_load_test.report.metrics.families import BOUNDS_NS, PREFIX, up_to
-from ws_load_test.report.metrics.live import About, LiveMetrics, LiveRun, Snapshot, watch
-from ws_load_test.report.metrics.otlp import FINEST_SCALE, MOST_BUCKETS, Translator, _exponential
-from ws_load_test.report.metrics.push import Pusher
-from ws_load_test.report.metrics.settings import Collector, Settings, read_settings
 
 OPEN = Plan.of("ws://h/?token=geheim", rate=100, workers=1)
 CLOSED = Plan.of("ws://h/")
@@ -489,7 +500,7 @@ def test_the_resource_says_what_is_run_and_the_environment_has_the_last_word(mon
         "service.name": "ws-load-test",
         "service.version": "1.2.3",
         "host.name": socket.gethostname(),
-        "ws_load_test.target": "ws://h/?token=***",
+        "ws_load_test.plan.plan.target": "ws://h/?token=***",
     }
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=ci,host.name=box")
     monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
@@ -534,11 +545,11 @@ def snapshot(reached_s):
 
 @pytest.fixture
 def pusher(monkeypatch):
-    monkeypatch.setattr(push, "LAST_PUSH_S", 0.3)
+    monkeypatch.setattr(otlp_exporter, "LAST_PUSH_S", 0.3)
 
     def make(exporter):
-        monkeypatch.setattr(push, "_exporter", lambda *_: exporter)
-        monkeypatch.setattr(push, "_translator", lambda _: lambda one: one.reached_ns // SECOND)
+        monkeypatch.setattr(otlp_exporter, "_exporter", lambda *_: exporter)
+        monkeypatch.setattr(otlp_exporter, "_translator", lambda _: lambda one: one.reached_ns // SECOND)
         return Pusher(COLLECTOR, ABOUT)
 
     return make
@@ -642,7 +653,7 @@ def test_a_collector_that_fails_is_told_once_and_at_the_end(pusher, caplog):
 
 
 def test_what_the_libraries_log_stays_off_the_terminal_and_says_why(caplog):
-    libraries = push._Libraries()
+    libraries = otlp_exporter._Libraries()
     inner = logging.getLogger("opentelemetry.exporter.ours")
     cases = [
         (("metrics", "c:4317", LOST, "bad token geheim"), "FAILURE"),

@@ -8,8 +8,13 @@ import pytest
 from chromium import PROGRAM, browser
 from pages_made import KINDS
 
-from ws_load_test.report.page.document import Chart, Head, Section, document
-from ws_load_test.report.page.run import lines, page
+from ws_load_test.report.html.document import (
+    Chart,
+    Head,
+    Section,
+    document,
+)
+from ws_load_test.report.html.run import lines, page
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium, of Debian's package chromium")
 MARKS = """[...document.querySelectorAll('[data-figure]')].map((plot) =>

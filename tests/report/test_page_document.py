@@ -17,11 +17,19 @@ from pages_made import EVIL, KINDS
 from test_host_rows import host
 
 from ws_load_test.cli import main
-from ws_load_test.errors import ExitCode, OutputError
-from ws_load_test.report.letters import clean
-from ws_load_test.report.page import library
-from ws_load_test.report.page.document import Facts, Head, Section, Table, Text, as_json, document
-from ws_load_test.report.page.run import lines
+from ws_load_test.common.errors import ExitCode, OutputError
+from ws_load_test.report.html import plotly
+from ws_load_test.report.html.document import (
+    Facts,
+    Head,
+    Section,
+    Table,
+    Text,
+    as_json,
+    document,
+)
+from ws_load_test.report.html.run import lines
+from ws_load_test.report.terminal.glyphs import clean
 
 VOID = {"meta", "link", "br", "img"}
 
@@ -183,7 +191,7 @@ def test_sections_without_parts_and_tables_without_numbers():
 
 
 def test_without_the_library_a_page_is_refused_before_the_run(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(library.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(plotly.importlib.util, "find_spec", lambda name: None)
     # The address is nobody's: a run would say that it could not open a connection.
     assert main(["ws://127.0.0.1:9/", "-n", "1", "--html", str(tmp_path / "x.html")]) == ExitCode.USAGE
     told = capsys.readouterr().err
@@ -200,7 +208,7 @@ SCHEMES = {"light": r":root \{(.*?)\}", "dark": r":root:not\(\[data-print\]\) \{
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_colours_stand_out_from_the_paper(scheme):
-    style = (Path(library.__file__).parent / "page.css").read_text(encoding="utf-8")
+    style = (Path(plotly.__file__).parent / "page.css").read_text(encoding="utf-8")
     colours = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", re.search(SCHEMES[scheme], style, re.DOTALL)[1]))
     for name in ("ink", "soft", "link", "good", "doubt", "bad"):
         for under in ("paper", "panel"):

@@ -13,16 +13,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pages_made import KINDS, minute, planned
 
-from ws_load_test.measure.digest import digest
-from ws_load_test.measure.histogram import Histogram
-from ws_load_test.measure.lacks import FEW
-from ws_load_test.measure.recording import LostWorker, WorkerLoad
-from ws_load_test.measure.tally import Tally
-from ws_load_test.pace import Shape, Stage
-from ws_load_test.report.page import over_time
-from ws_load_test.report.page.course import MOST_COLUMNS, course
-from ws_load_test.report.page.document import Chart, as_json, document
-from ws_load_test.report.page.figures import (
+from ws_load_test.analysis.aggregate import digest
+from ws_load_test.analysis.data_quality import FEW
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.recording import LostWorker, WorkerLoad
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.schedule import Shape, Stage
+from ws_load_test.report.html import time_charts
+from ws_load_test.report.html.document import Chart, as_json, document
+from ws_load_test.report.html.figures import (
     amount_axis,
     band,
     bars,
@@ -35,8 +34,9 @@ from ws_load_test.report.page.figures import (
     tick_step,
     time_axis,
 )
-from ws_load_test.report.page.run import page
-from ws_load_test.report.text import report_lines
+from ws_load_test.report.html.run import page
+from ws_load_test.report.html.timeline import MOST_COLUMNS, course
+from ws_load_test.report.terminal.run import report_lines
 
 times = st.lists(st.integers(0, 10**12), min_size=1, max_size=300)
 
@@ -228,7 +228,7 @@ def test_a_heat_map_has_every_answer_in_one_cell():
 )
 def test_the_schedule_s_line_is_the_schedule(stages, start_ns, length_ns):
     shape = Shape(tuple(Stage(*stage) for stage in stages))
-    x, y = over_time.corners(shape, start_ns, start_ns + length_ns, 1.0)
+    x, y = time_charts.corners(shape, start_ns, start_ns + length_ns, 1.0)
     assert x[0] == start_ns
     assert x[-1] == start_ns + min(length_ns, shape.duration_ns)
     corners = list(zip(x, y, strict=True))

@@ -4,12 +4,12 @@ from collections import Counter
 import pytest
 from scenes_made import MILLI, SECOND, answers, interval, opening, plan
 
-from ws_load_test.match import Matching
-from ws_load_test.measure.recording import Interval, LostWorker
-from ws_load_test.measure.tally import Tally
-from ws_load_test.pace import Shape
-from ws_load_test.plan import OpenLoad
-from ws_load_test.report.plain import PlainLines
+from ws_load_test.live.progress_lines import PlainLines
+from ws_load_test.metrics.recording import Interval, LostWorker
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.correlation import Matching
+from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.plan.schedule import Shape
 
 
 class Stream(io.StringIO):

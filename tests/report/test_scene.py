@@ -6,16 +6,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes_made import MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
 
-from ws_load_test.conduct import Storm
-from ws_load_test.match import Matching
-from ws_load_test.measure.digest import digest
-from ws_load_test.measure.evidence import ReasonKind
-from ws_load_test.measure.health import judge
-from ws_load_test.measure.recording import Header, Host, HostPart, Interval, LostWorker, Recording
-from ws_load_test.measure.tally import Tally
-from ws_load_test.pace import Shape, Stage
-from ws_load_test.plan import OpenLoad
-from ws_load_test.report import scene as scenes
+from ws_load_test.analysis.aggregate import digest
+from ws_load_test.analysis.findings import ReasonKind
+from ws_load_test.analysis.generator_health import judge
+from ws_load_test.live import run_state as scenes
+from ws_load_test.metrics.recording import (
+    Header,
+    Host,
+    HostPart,
+    Interval,
+    LostWorker,
+    Recording,
+)
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.correlation import Matching
+from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.plan.schedule import Shape, Stage
+from ws_load_test.plan.session_policy import Storm
 
 
 def ramp(to=1000.0, seconds=10):

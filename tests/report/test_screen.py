@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from rich.console import Console, Group
 from scenes_made import MICRO, MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
 
-from ws_load_test.match import Matching
-from ws_load_test.measure.recording import LostWorker
-from ws_load_test.measure.tally import Tally
-from ws_load_test.pace import Shape
-from ws_load_test.plan import OpenLoad
-from ws_load_test.report.screen import Paper, page
-from ws_load_test.target import Target
+from ws_load_test.live.layout import Paper, page
+from ws_load_test.metrics.recording import LostWorker
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.correlation import Matching
+from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.plan.schedule import Shape
+from ws_load_test.plan.target import Target
 
 NASTY = "\x1b[31m\r\n\x00一二三四五六七八九十" * 9
 

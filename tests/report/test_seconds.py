@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.measure.digest import Digest, Stretch
-from ws_load_test.measure.tally import Tally
-from ws_load_test.report.letters import column
-from ws_load_test.report.seconds import MOST_COLUMNS, over_time
+from ws_load_test.analysis.aggregate import Digest, Stretch
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.report.terminal.glyphs import column
+from ws_load_test.report.terminal.sparklines import MOST_COLUMNS, over_time
 
 SECOND = 10**9
 

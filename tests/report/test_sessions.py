@@ -6,20 +6,25 @@ import msgspec
 import pytest
 from rich.text import Text
 
-from ws_load_test.conduct import Storm, Unkind
-from ws_load_test.match import Check, Matching
-from ws_load_test.measure.digest import Digest, Opening
-from ws_load_test.measure.histogram import Histogram
-from ws_load_test.measure.recording import Header, Interval, Recording, Trailer
-from ws_load_test.measure.summary import summarise
-from ws_load_test.measure.tally import Tally
-from ws_load_test.message import Message
-from ws_load_test.pace import Shape, Stage
-from ws_load_test.plan import OpenLoad, Plan
-from ws_load_test.report.lines import NOTHING, wrapped
-from ws_load_test.report.seconds import MOST_OPENINGS, opened_over_time
-from ws_load_test.report.text import report_lines
-from ws_load_test.target import Target
+from ws_load_test.analysis.aggregate import Digest, Opening
+from ws_load_test.analysis.summary import summarise
+from ws_load_test.messages import Message
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.recording import (
+    Header,
+    Interval,
+    Recording,
+    Trailer,
+)
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.correlation import Check, Matching
+from ws_load_test.plan.plan import OpenLoad, Plan
+from ws_load_test.plan.schedule import Shape, Stage
+from ws_load_test.plan.session_policy import Storm, Unkind
+from ws_load_test.plan.target import Target
+from ws_load_test.report.content.labelled import NOTHING, wrapped
+from ws_load_test.report.terminal.run import report_lines
+from ws_load_test.report.terminal.sparklines import MOST_OPENINGS, opened_over_time
 
 SECOND = 10**9
 MILLI = 10**6

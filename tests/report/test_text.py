@@ -8,10 +8,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from ws_load_test.measure.buckets import bucket_of
-from ws_load_test.measure.histogram import Histogram
-from ws_load_test.measure.lacks import few_beyond
-from ws_load_test.measure.recording import (
+from ws_load_test.analysis.data_quality import few_beyond
+from ws_load_test.analysis.summary import summarise
+from ws_load_test.common.units import show_count, show_duration
+from ws_load_test.messages import Message
+from ws_load_test.metrics.hdr_buckets import bucket_of
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.recording import (
     Header,
     Interval,
     LostWorker,
@@ -20,17 +23,14 @@ from ws_load_test.measure.recording import (
     WorkerLoad,
     read_recording,
 )
-from ws_load_test.measure.summary import summarise
-from ws_load_test.measure.tally import Tally
-from ws_load_test.message import Message
-from ws_load_test.pace import Shape, Stage
-from ws_load_test.plan import ClosedLoad, OpenLoad, Plan
-from ws_load_test.report.letters import bar, clean, writable
-from ws_load_test.report.spread import ROWS, drawn_edges
-from ws_load_test.report.text import print_report, report_lines
-from ws_load_test.report.words import close_code_name
-from ws_load_test.target import Target
-from ws_load_test.units import show_count, show_duration
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.plan import ClosedLoad, OpenLoad, Plan
+from ws_load_test.plan.schedule import Shape, Stage
+from ws_load_test.plan.target import Target
+from ws_load_test.report.content.fault_names import close_code_name
+from ws_load_test.report.terminal.glyphs import bar, clean, writable
+from ws_load_test.report.terminal.latency_histogram import ROWS, drawn_edges
+from ws_load_test.report.terminal.run import print_report, report_lines
 
 SECOND = 10**9
 MILLI = 10**6

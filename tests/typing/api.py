@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, assert_type
 
 from ws_load_test import Capacity, LoadTestError, Plan, PlanError, Result, __version__, find_capacity, run
-from ws_load_test.errors import ExitCode, OutputError, Problem
-from ws_load_test.measure.recording import Interval, Recording
+from ws_load_test.common.errors import ExitCode, OutputError, Problem
+from ws_load_test.metrics.recording import Interval, Recording
 
 
 def show(interval: Interval) -> None:

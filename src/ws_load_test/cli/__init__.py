@@ -12,7 +12,12 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from ws_load_test.errors import ExitCode, LoadTestError, PlanError, host_failing
+from ws_load_test.common.errors import (
+    ExitCode,
+    LoadTestError,
+    PlanError,
+    host_failing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,26 +7,34 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.ab import Series
-from ws_load_test.cli.attend import attend
-from ws_load_test.cli.compared import FILES, read_terms, tell_outcome
+from ws_load_test.analysis.comparison.samples import FEWEST_REPEATS
+from ws_load_test.cli.comparison_output import FILES, read_terms, tell_outcome
 from ws_load_test.cli.output import LEVELS, tell, warn_of
 from ws_load_test.cli.run import with_usable
-from ws_load_test.errors import ExitCode, LoadTestError, OutputError, PlanError, Problem, UsageError, option_name
-from ws_load_test.measure.sides import FEWEST_REPEATS
-from ws_load_test.options import read_plan
-from ws_load_test.plan import Plan
-from ws_load_test.readers import at_least_one, number, some_duration
-from ws_load_test.report.compare import Outcome
-from ws_load_test.report.lines import count_of
-from ws_load_test.units import show_count, show_duration
+from ws_load_test.cli.signals import attend
+from ws_load_test.common.errors import (
+    ExitCode,
+    LoadTestError,
+    OutputError,
+    PlanError,
+    Problem,
+    UsageError,
+    option_name,
+)
+from ws_load_test.common.units import show_count, show_duration
+from ws_load_test.experiments.ab import Series
+from ws_load_test.plan.options.read_plan import read_plan
+from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.values import at_least_one, number, some_duration
+from ws_load_test.report.content.labelled import count_of
+from ws_load_test.report.terminal.comparison import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.ab import Turn
+    from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.api import Result
-    from ws_load_test.measure.comparison import Comparison
+    from ws_load_test.experiments.ab import Turn
 
 ROUNDS, ROUND, WARMUP = "10", "2s", "500ms"
 _HERE = "ab carries out its rounds on this machine, and on no cluster"

@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from ws_load_test import __version__
 from ws_load_test.cli import PROGRAM
-from ws_load_test.errors import ExitCode, UsageError
+from ws_load_test.common.errors import ExitCode, UsageError
 
 Text = str | None
 Flag = bool | None

@@ -11,22 +11,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.capacity.aim import REFUSED, REFUSED_BY, read_aim
-from ws_load_test.capacity.hunt import Hunt
-from ws_load_test.cli.attend import attend, on_signals
 from ws_load_test.cli.output import LEVELS, console, export_problems, print_json, tell, warn_of
 from ws_load_test.cli.run import with_plan_file
-from ws_load_test.errors import ExitCode, OutputError, PlanError, Problem, option_name
-from ws_load_test.plan import OpenLoad
-from ws_load_test.report.capacity import print_capacity, step_line
-from ws_load_test.units import show_duration
+from ws_load_test.cli.signals import attend, on_signals
+from ws_load_test.common.errors import (
+    ExitCode,
+    OutputError,
+    PlanError,
+    Problem,
+    option_name,
+)
+from ws_load_test.common.units import show_duration
+from ws_load_test.experiments.capacity.search_options import REFUSED, REFUSED_BY, read_aim
+from ws_load_test.experiments.capacity.search_runner import Hunt
+from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.report.terminal.capacity import print_capacity, step_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ws_load_test.capacity.aim import Aim
-    from ws_load_test.capacity.step import Step
-    from ws_load_test.plan import Plan
+    from ws_load_test.experiments.capacity.search_options import Aim
+    from ws_load_test.experiments.capacity.step import Step
+    from ws_load_test.plan.plan import Plan
 
 FILES = ("markdown", "html")
 OURS = ("output", "json", "quiet", "verbosity", *FILES)
@@ -98,7 +104,7 @@ def _problems(ours: Mapping[str, Any]) -> list[Problem]:
 
 def _kept(ours: Mapping[str, Any]) -> dict[str, list[str]]:
     """Returns the files of the folder that no other may be written over, as `export_problems` takes them."""
-    from ws_load_test.report.exports.files import same_file
+    from ws_load_test.report.exports.atomic_write import same_file
 
     if "output" not in ours:
         return {}
@@ -177,7 +183,7 @@ def _write(wanted: Mapping[str, str], facts: dict[str, Any]) -> list[OutputError
         return []
     from ws_load_test.report.exports import capacity as exported
     from ws_load_test.report.exports import write_texts
-    from ws_load_test.report.page import capacity as paged
+    from ws_load_test.report.html import capacity as paged
 
     texts = {"markdown": partial(exported.lines, facts), "html": partial(paged.lines, facts)}
     return write_texts(texts, wanted, appended=os.environ.get("GITHUB_STEP_SUMMARY"))

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.cli.attend import on_signals
-from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError, option_name
-from ws_load_test.fleet.cluster import ON_WORKER_LOST, Cluster
-from ws_load_test.readers import at_least_one
+from ws_load_test.cli.signals import on_signals
+from ws_load_test.common.errors import (
+    ExitCode,
+    PlanError,
+    Problem,
+    UsageError,
+    option_name,
+)
+from ws_load_test.fleet.cluster.spec import ON_WORKER_LOST, Cluster
+from ws_load_test.plan.values import at_least_one
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.plan import Plan
+    from ws_load_test.plan.plan import Plan
 
 _FILES = ("cluster_ca", "cluster_cert", "cluster_key")
 _OF_CLUSTERS = ("hosts", "on_worker_lost", "insecure_cluster", *_FILES)
@@ -73,7 +79,12 @@ def cluster_up(
 ) -> int:
     """``ws-load-test cluster up``: until Ctrl-C."""
     try:
-        from ws_load_test.fleet.ssh import SshHosts, Up, hold, read_names
+        from ws_load_test.fleet.cluster.ssh import (
+            SshHosts,
+            Up,
+            hold,
+            read_names,
+        )
     except ImportError as error:
         raise UsageError(
             f"cluster: {error.name} is not installed; install it with `pip install 'ws-load-test[cluster]'`"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ws_load_test.cli.compared import read_terms, tell_outcome
+from ws_load_test.analysis.comparison.comparability import obstacle
+from ws_load_test.analysis.comparison.compare import Comparison, compare
+from ws_load_test.analysis.comparison.samples import Side, paired_sides
+from ws_load_test.cli.comparison_output import read_terms, tell_outcome
 from ws_load_test.cli.output import tell, warn_of
-from ws_load_test.errors import RecordingError, UsageError
-from ws_load_test.measure.comparable import obstacle
-from ws_load_test.measure.comparison import Comparison, compare
-from ws_load_test.measure.recording import Recording, read_recording
-from ws_load_test.measure.sides import Side, paired_sides
-from ws_load_test.report.compare import Outcome
+from ws_load_test.common.errors import RecordingError, UsageError
+from ws_load_test.metrics.recording import Recording, read_recording
+from ws_load_test.report.terminal.comparison import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ws_load_test.errors import ExitCode
+from ws_load_test.common.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
-    from ws_load_test.errors import Problem
-    from ws_load_test.measure.digest import Digest
-    from ws_load_test.measure.recording import Recording
+    from ws_load_test.analysis.aggregate import Digest
+    from ws_load_test.common.errors import Problem
+    from ws_load_test.metrics.recording import Recording
 
 EXPORTS = ("hdr", "hgrm", "csv", "junit", "markdown", "openmetrics", "html")
 """The formats of `report.exports`, which takes too long to import for asking it."""
@@ -76,7 +76,7 @@ def show(recordings: Sequence[Recording], summary: dict[str, Any], digested: Dig
     if as_json:
         print_json(summary)
         return
-    from ws_load_test.report.text import print_report
+    from ws_load_test.report.terminal.run import print_report
 
     print_report(recordings, summary, digested, console=console())
 

@@ -8,9 +8,10 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ws_load_test.analysis.aggregate import digest
 from ws_load_test.api import Run
-from ws_load_test.cli.attend import attend, on_signals
 from ws_load_test.cli.cluster import describe, take_cluster
+from ws_load_test.cli.observers import linger, watchers
 from ws_load_test.cli.output import (
     EXPORTS,
     LEVELS,
@@ -22,20 +23,25 @@ from ws_load_test.cli.output import (
     tell,
     warn_of,
 )
-from ws_load_test.cli.watchers import linger, watchers
-from ws_load_test.errors import ExitCode, PlanError, Problem, UsageError, option_name
+from ws_load_test.cli.signals import attend, on_signals
+from ws_load_test.common.errors import (
+    ExitCode,
+    PlanError,
+    Problem,
+    UsageError,
+    option_name,
+)
 from ws_load_test.fleet.local import LocalFleet
-from ws_load_test.measure.digest import digest
-from ws_load_test.options import RIVALS, read_plan, read_plan_file
-from ws_load_test.plan import Plan
-from ws_load_test.report.metrics.settings import OPTIONS as METRICS
-from ws_load_test.report.metrics.settings import read_settings
+from ws_load_test.live.telemetry.settings import OPTIONS as METRICS
+from ws_load_test.live.telemetry.settings import read_settings
+from ws_load_test.plan.options.read_plan import RIVALS, read_plan, read_plan_file
+from ws_load_test.plan.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from ws_load_test.cli.watchers import Watcher
-    from ws_load_test.measure.recording import Header, Interval
+    from ws_load_test.cli.observers import Watcher
+    from ws_load_test.metrics.recording import Header, Interval
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
 OURS = {
@@ -133,9 +139,9 @@ def _explain(plan: Plan, ours: Mapping[str, Any]) -> None:
 
 def _rehearse(plan: Plan, ours: Mapping[str, Any]) -> int:
     """One connection and one message, in this process; what is seen is shown while something is awaited."""
-    from ws_load_test.engine.loop import run_loop
-    from ws_load_test.engine.rehearsal import Rehearsal
-    from ws_load_test.report.rehearsal import print_end, print_steps
+    from ws_load_test.common.event_loop import run_loop
+    from ws_load_test.probe.probe import Rehearsal
+    from ws_load_test.probe.report import print_end, print_steps
 
     shows = not (ours.get("json") or ours.get("quiet"))
     terminal = console() if shows else None

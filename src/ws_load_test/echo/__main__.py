@@ -15,10 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ws_load_test.certificates import Certificate
+from ws_load_test.common.certificates import Certificate
+from ws_load_test.common.errors import HostError, UsageError
+from ws_load_test.echo.multi_process import run_echo, serve_several
 from ws_load_test.echo.server import run_until_stopped, serve
-from ws_load_test.echo.several import run_echo, serve_several
-from ws_load_test.errors import HostError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

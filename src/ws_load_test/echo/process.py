@@ -13,8 +13,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from ws_load_test.common.errors import UsageError
 from ws_load_test.echo.server import own_certificate, unused_port
-from ws_load_test.errors import UsageError
 
 if TYPE_CHECKING:
     from types import TracebackType

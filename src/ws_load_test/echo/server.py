@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Self
 
 from picows import WSUpgradeRequest, WSUpgradeResponseWithListener, ws_create_server
 
-from ws_load_test import wire
-from ws_load_test.echo.faults import faulty, problem, refused
-from ws_load_test.echo.plain import MAX_MESSAGE_BYTES, PlainEcho, close_frame
-from ws_load_test.errors import UsageError
+from ws_load_test.common.errors import UsageError
+from ws_load_test.echo.fault_injection import faulty, problem, refused
+from ws_load_test.echo.plain_echo import MAX_MESSAGE_BYTES, PlainEcho, close_frame
+from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     import ssl
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from picows import WSListener
 
-    from ws_load_test.certificates import Certificate
-    from ws_load_test.echo.limit import Limit
+    from ws_load_test.common.certificates import Certificate
+    from ws_load_test.echo.service_limit import Limit
 
 _BACKLOG = 8192
 _READ_BUFFER_BYTES = 2048  # the least picows takes; grows for connections that need more
@@ -121,7 +121,7 @@ class EchoServer:
             return
         self._server.close()
         for transport in tuple(self.transports):
-            transport.write(close_frame(wire.GOING_AWAY, "the server is stopping"))
+            transport.write(close_frame(frames.GOING_AWAY, "the server is stopping"))
             transport.close()
         for _ in range(5):  # closing takes a few turns of the loop when nothing is left to send
             await asyncio.sleep(0)
@@ -232,7 +232,7 @@ def raise_open_files_limit() -> None:
 
 def own_certificate() -> Certificate:
     """Make a certificate for whoever connects from this machine."""
-    from ws_load_test.certificates import self_signed  # noqa: PLC0415 - cryptography is slow to import
+    from ws_load_test.common.certificates import self_signed  # noqa: PLC0415 - cryptography is slow to import
 
     return self_signed("localhost", "127.0.0.1", "::1")
 

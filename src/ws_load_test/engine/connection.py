@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import codecs
 
-from ws_load_test import wire
-from ws_load_test.clock import monotonic_ns
-from ws_load_test.engine.deflate import Deflate, DeflateTooLargeError
-from ws_load_test.engine.reading import NO_HEAD, Reading
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.errors import Fault, FaultKind
+from ws_load_test.engine.read_policy import NO_HEAD, Reading
 from ws_load_test.engine.session import READ_COUNTED, Owner, Session
-from ws_load_test.errors import Fault, FaultKind
-from ws_load_test.extension import DeflateError
+from ws_load_test.websocket import frames
+from ws_load_test.websocket.deflate import Deflate, DeflateTooLargeError
+from ws_load_test.websocket.deflate_negotiation import DeflateError
 
 LARGEST_MESSAGE_BYTES = 64 * 1024 * 1024
 """A larger reply is answered with close code 1009 (RFC 6455, section 7.4.1)."""
@@ -92,7 +92,7 @@ class Connection(Session):
         if self.introduction is not None and not self.is_awaited(payload):
             self.introduction.take(payload, at_ns)
             return 0
-        if reading.silent or reading.pongs != (opcode == wire.PONG):
+        if reading.silent or reading.pongs != (opcode == frames.PONG):
             return self.push(payload)
         return self.reply(payload, at_ns)
 
@@ -125,14 +125,14 @@ class Connection(Session):
     def _end_of_long(self, data: bytes, at: int) -> int:
         """Where a frame with a long length ends (RFC 6455, section 5.2), `UNKNOWN` while its header is not whole."""
         length, start = data[at + 1], at + 2
-        if length == wire.LENGTH_IS_16_BIT:
+        if length == frames.LENGTH_IS_16_BIT:
             if start + 2 > len(data):
                 return UNKNOWN
             payload_bytes = int.from_bytes(data[start : start + 2])
-            if payload_bytes >= wire.LENGTH_IS_16_BIT:
+            if payload_bytes >= frames.LENGTH_IS_16_BIT:
                 return start + 2 + payload_bytes
             self._fail("a length that is not written in the fewest bytes (RFC 6455, section 5.2)", clause="5.2")
-        elif length != wire.LENGTH_IS_64_BIT:
+        elif length != frames.LENGTH_IS_64_BIT:
             self._fail("a masked frame (RFC 6455, section 5.1: a server never masks)", clause="5.1")
         elif start + 8 <= len(data):
             payload_bytes = int.from_bytes(data[start : start + 8])
@@ -142,7 +142,7 @@ class Connection(Session):
                 self._fail("a length that is not written in the fewest bytes (RFC 6455, section 5.2)", clause="5.2")
                 return UNKNOWN
             what = f"a frame of {payload_bytes} bytes, more than the {LARGEST_MESSAGE_BYTES} taken"
-            self._fail(what, wire.TOO_BIG, "7.4.1")
+            self._fail(what, frames.TOO_BIG, "7.4.1")
         return UNKNOWN
 
     def _keep(self, rest: bytes, frame_bytes: int) -> None:
@@ -166,37 +166,37 @@ class Connection(Session):
         if self._verdict is not None:
             return 0
         first = data[at]
-        opcode, reserved = first & wire.OPCODE_BITS, first & wire.RESERVED_BITS
-        if reserved and not (reserved == wire.RSV1 and self.deflate is not None and 0 < opcode < wire.CLOSE):
+        opcode, reserved = first & frames.OPCODE_BITS, first & frames.RESERVED_BITS
+        if reserved and not (reserved == frames.RSV1 and self.deflate is not None and 0 < opcode < frames.CLOSE):
             self._fail("reserved bits set without an extension (RFC 6455, section 5.2)", clause="5.2")
-        elif opcode >= wire.CLOSE:
-            if data[at + 1] > wire.LARGEST_CONTROL_PAYLOAD or not first & wire.FIN:
+        elif opcode >= frames.CLOSE:
+            if data[at + 1] > frames.LARGEST_CONTROL_PAYLOAD or not first & frames.FIN:
                 what = "a control frame that is fragmented or longer than 125 bytes (RFC 6455, section 5.5)"
                 self._fail(what, clause="5.5")
             else:
                 return self._control(opcode, data[at + 2 : end], at_ns)
-        elif opcode > wire.BINARY:
+        elif opcode > frames.BINARY:
             self._fail(f"reserved opcode {opcode:#x} (RFC 6455, section 5.2)", clause="5.2")
-        elif (opcode == wire.CONTINUATION) == (self._fragmented_bytes < 0):
+        elif (opcode == frames.CONTINUATION) == (self._fragmented_bytes < 0):
             self._fail("a message's fragments out of order (RFC 6455, section 5.4)", clause="5.4")
         elif self.reading.whole or self.deflate is not None or self.introduction is not None:
             length = data[at + 1]
-            start = at + (2 if length < wire.LENGTH_IS_16_BIT else 4 if length == wire.LENGTH_IS_16_BIT else 10)
+            start = at + (2 if length < frames.LENGTH_IS_16_BIT else 4 if length == frames.LENGTH_IS_16_BIT else 10)
             return self._part(first, data[start:end], at_ns)
-        elif not first & wire.FIN:
+        elif not first & frames.FIN:
             self._fragment(end - at)
-        elif opcode != wire.CONTINUATION or self._fits(end - at):
+        elif opcode != frames.CONTINUATION or self._fits(end - at):
             return self._message(opcode)
         return 0
 
     def _message(self, opcode: int) -> int:
         """The last, or only, frame of a message has come, where messages are counted."""
-        if opcode == wire.CONTINUATION:
+        if opcode == frames.CONTINUATION:
             self._fragmented_bytes = -1
             self.reply_head = self._head_after_fragments
         elif not self.reading.pongs:
             # Whichever of text and binary the target answers with is the ordinary reply from here on.
-            self.reply_head = wire.FIN | opcode
+            self.reply_head = frames.FIN | opcode
         if not self.reading.pongs:
             return 1
         self.owner.tally.pushed += 1
@@ -206,11 +206,11 @@ class Connection(Session):
         """A frame of a message has come, where messages are read whole."""
         if self._fragmented_bytes < 0:
             self._message_head = first
-        compressed = self._message_head & wire.RSV1
-        is_text = self._message_head & wire.OPCODE_BITS == wire.TEXT
-        if is_text and not compressed and not self._is_utf8(payload, last=bool(first & wire.FIN)):
+        compressed = self._message_head & frames.RSV1
+        is_text = self._message_head & frames.OPCODE_BITS == frames.TEXT
+        if is_text and not compressed and not self._is_utf8(payload, last=bool(first & frames.FIN)):
             return 0
-        if not first & wire.FIN:
+        if not first & frames.FIN:
             self._parts.append(payload)
             self._fragment(len(payload))
             return 0
@@ -226,16 +226,16 @@ class Connection(Session):
                 return 0
             payload = plain
             self.owner.tally.plain_bytes_received += len(payload)
-        return self.take(self._message_head & wire.OPCODE_BITS, payload, at_ns)
+        return self.take(self._message_head & frames.OPCODE_BITS, payload, at_ns)
 
     def _inflated(self, deflate: Deflate, payload: bytes, *, is_text: bool) -> bytes | None:
         """What a compressed message says; None where that was the end of the session."""
         try:
             plain = deflate.decompress(payload, LARGEST_MESSAGE_BYTES)
         except DeflateTooLargeError as error:
-            self._fail(str(error), wire.TOO_BIG, "7.4.1")
+            self._fail(str(error), frames.TOO_BIG, "7.4.1")
         except DeflateError as error:
-            self._fail(str(error), wire.INVALID_PAYLOAD, "RFC 7692 7.2.2")
+            self._fail(str(error), frames.INVALID_PAYLOAD, "RFC 7692 7.2.2")
         else:
             return plain if not is_text or self._is_utf8(plain, last=True) else None
         return None
@@ -247,7 +247,7 @@ class Connection(Session):
         try:
             self._utf8.decode(payload, last)
         except UnicodeDecodeError:
-            self._fail("a text that is not UTF-8 (RFC 6455, section 8.1)", wire.INVALID_PAYLOAD, "8.1")
+            self._fail("a text that is not UTF-8 (RFC 6455, section 8.1)", frames.INVALID_PAYLOAD, "8.1")
             return False
         return True
 
@@ -262,23 +262,23 @@ class Connection(Session):
         """Adds a frame to its message; returns whether that may still be as large."""
         self._fragmented_bytes += frame_bytes
         if self._fragmented_bytes > LARGEST_MESSAGE_BYTES:
-            self._fail(f"a message of more than {LARGEST_MESSAGE_BYTES} bytes", wire.TOO_BIG, "7.4.1")
+            self._fail(f"a message of more than {LARGEST_MESSAGE_BYTES} bytes", frames.TOO_BIG, "7.4.1")
             return False
         return True
 
     def _control(self, opcode: int, payload: bytes, at_ns: int) -> int:
         """A control frame (RFC 6455, section 5.5)."""
-        if opcode == wire.PING:
+        if opcode == frames.PING:
             if not self.closing and not self.reading.mute:
-                self.write_message(wire.PONG, payload)
-        elif opcode == wire.PONG:
+                self.write_message(frames.PONG, payload)
+        elif opcode == frames.PONG:
             if self._pinged_ns and payload == self._pinged_ns.to_bytes(8):
                 self.owner.tally.keepalive_time_ns.record(max(0, at_ns - self._pinged_ns))
                 self._pinged_ns = 0
             if self.reading.pongs and self.reading.key is not None:
                 return self.take(opcode, payload, at_ns)
             return int(payload == self.reading.expected_pong)
-        elif opcode == wire.CLOSE:
+        elif opcode == frames.CLOSE:
             self._close_frame(payload)
         else:
             self._fail(f"reserved opcode {opcode:#x} (RFC 6455, section 5.2)", clause="5.2")

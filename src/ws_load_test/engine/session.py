@@ -9,18 +9,18 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Protocol
 
-from ws_load_test import wire
-from ws_load_test.clock import monotonic_ns
-from ws_load_test.engine.reading import NO_HEAD, Reading
-from ws_load_test.errors import Fault, FaultKind
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.errors import Fault, FaultKind
+from ws_load_test.engine.read_policy import NO_HEAD, Reading
+from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ws_load_test.engine.deflate import Deflate
-    from ws_load_test.engine.introduction import Introduction
-    from ws_load_test.measure.samples import Samples
-    from ws_load_test.measure.tally import Tally
+    from ws_load_test.engine.session_setup import Introduction
+    from ws_load_test.metrics.sample_buffer import Samples
+    from ws_load_test.metrics.tally import Tally
+    from ws_load_test.websocket.deflate import Deflate
 
 READ_COUNTED = Reading()
 UNLIMITED = 1 << 62
@@ -131,8 +131,8 @@ class Session(asyncio.Protocol):
         """Sends a message, or a pong, that is none of the load's; nothing behind a close (RFC 6455, section 5.5.1)."""
         if self.closing:
             return
-        if self.deflate is not None and opcode < wire.CLOSE:
-            frame = wire.frame(opcode, self.deflate.compress(payload), mask=os.urandom(4), rsv=wire.RSV1)
+        if self.deflate is not None and opcode < frames.CLOSE:
+            frame = frames.frame(opcode, self.deflate.compress(payload), mask=os.urandom(4), rsv=frames.RSV1)
             self.owner.tally.plain_bytes_sent += len(payload)
             self.owner.tally.bytes_sent += len(frame)
             self._transport.write(frame)
@@ -142,7 +142,7 @@ class Session(asyncio.Protocol):
         self.write = self._write_queued
 
     def _write_control(self, opcode: int, payload: bytes) -> None:
-        frame = wire.client_frame(opcode, payload)
+        frame = frames.client_frame(opcode, payload)
         self.owner.tally.bytes_sent += len(frame)
         self._transport.write(frame)
 
@@ -167,7 +167,7 @@ class Session(asyncio.Protocol):
         """Sends a ping whose pong tells how long it took, unless one is still on its way."""
         if not self.closing and not self._pinged_ns:
             self._pinged_ns = monotonic_ns()
-            self.write_message(wire.PING, self._pinged_ns.to_bytes(8))
+            self.write_message(frames.PING, self._pinged_ns.to_bytes(8))
 
     def _write_queued(self, data: bytes | memoryview) -> int:
         queued_bytes = self._transport.get_write_buffer_size()
@@ -218,11 +218,11 @@ class Session(asyncio.Protocol):
         if self.closing or self.ended:
             return
         self.closing, self.given_up = True, given_up
-        self._write_control(wire.CLOSE, wire.close_payload(wire.NORMAL))
+        self._write_control(frames.CLOSE, frames.close_payload(frames.NORMAL))
 
     def abort(self) -> None:
         """Ends the session without waiting for anything."""
-        self._end(wire.ABNORMAL, self.given_up)
+        self._end(frames.ABNORMAL, self.given_up)
         if not self._transport.is_closing():
             self._transport.abort()
 
@@ -235,10 +235,10 @@ class Session(asyncio.Protocol):
         elif isinstance(exc, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
             fault = Fault(FaultKind.RESET, text="reset the connection")
         elif exc is None:
-            fault = Fault(FaultKind.CLOSED, str(wire.ABNORMAL), "closed the TCP connection without a close frame")
+            fault = Fault(FaultKind.CLOSED, str(frames.ABNORMAL), "closed the TCP connection without a close frame")
         else:
             fault = Fault(FaultKind.RESET, text=f"broke the connection: {_words(exc)}")
-        self._end(wire.ABNORMAL, fault)
+        self._end(frames.ABNORMAL, fault)
         self.owner.connection_gone(self)
 
     def _end(self, code: int, fault: Fault | None) -> None:
@@ -260,13 +260,13 @@ class Session(asyncio.Protocol):
 
     def _close_frame(self, payload: bytes) -> None:
         """The target closes, or answers our close (RFC 6455, section 5.5.1)."""
-        code = int.from_bytes(payload[:2]) if payload else wire.NO_CODE
+        code = int.from_bytes(payload[:2]) if payload else frames.NO_CODE
         try:
             reason = payload[2:].decode()
         except UnicodeDecodeError:
-            self._fail("a close reason that is not UTF-8 (RFC 6455, section 8.1)", wire.INVALID_PAYLOAD, "8.1")
+            self._fail("a close reason that is not UTF-8 (RFC 6455, section 8.1)", frames.INVALID_PAYLOAD, "8.1")
             return
-        if payload and not wire.close_code_is_valid(code):
+        if payload and not frames.close_code_is_valid(code):
             self._fail(f"close code {code} (RFC 6455, section 7.4)", clause="7.4")
             return
         text = f"closed with {code}" + (f' "{reason}"' if reason else "")
@@ -274,10 +274,10 @@ class Session(asyncio.Protocol):
             self.owner.close_reason(self, code, reason)
         self._condemn(code, Fault(FaultKind.CLOSED, str(code), text), payload[:2])
 
-    def _fail(self, what: str, code: int = wire.PROTOCOL_ERROR, clause: str = "") -> None:
+    def _fail(self, what: str, code: int = frames.PROTOCOL_ERROR, clause: str = "") -> None:
         """The target broke a clause of the protocol: says so to it (RFC 6455, section 7.1.7) and ends the session."""
         fault = Fault(FaultKind.PROTOCOL_ERROR, clause, f"sent {what}")
-        self._condemn(code, fault, wire.close_payload(code))
+        self._condemn(code, fault, frames.close_payload(code))
         self._transport.close()
 
     def _condemn(self, code: int, fault: Fault, answer: bytes) -> None:
@@ -293,7 +293,7 @@ class Session(asyncio.Protocol):
             return
         self.closing = True
         self._verdict = (code, fault)
-        self._write_control(wire.CLOSE, answer)
+        self._write_control(frames.CLOSE, answer)
         self._transport.close()
 
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ws_load_test.clock import NS_PER_MS, NS_PER_S, monotonic_ns
-from ws_load_test.engine.protocol import Command, Report
-from ws_load_test.errors import WorkerError
-from ws_load_test.fleet.conductor import Conductor
-from ws_load_test.pace import Share
+from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
+from ws_load_test.common.errors import WorkerError
+from ws_load_test.fleet.coordinator import Conductor
+from ws_load_test.plan.schedule import Share
+from ws_load_test.worker.ipc import Command, Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ws_load_test.measure.recording import Host, Interval
-    from ws_load_test.plan import Plan
+    from ws_load_test.metrics.recording import Host, Interval
+    from ws_load_test.plan.plan import Plan
 
 START_AFTER_NS = 50 * NS_PER_MS
 """Time for the word to reach every worker of this machine."""

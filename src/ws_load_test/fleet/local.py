@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ws_load_test.clock import NS_PER_S
-from ws_load_test.engine.protocol import LONGEST_LINE_BYTES, Assignment, Command
+from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.fleet.base import Fleet
-from ws_load_test.fleet.endings import LAST_WORDS, ending
-from ws_load_test.fleet.host import prepare
-from ws_load_test.pace import Share
+from ws_load_test.fleet.exit_reason import LAST_WORDS, ending
+from ws_load_test.fleet.preflight.host_check import prepare
+from ws_load_test.plan.schedule import Share
+from ws_load_test.worker.ipc import LONGEST_LINE_BYTES, Assignment, Command
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import Callable
 
-    from ws_load_test.measure.recording import Interval
-    from ws_load_test.plan import Plan
+    from ws_load_test.metrics.recording import Interval
+    from ws_load_test.plan.plan import Plan
 
 EXIT_TIMEOUT_S = 5.0
 """How long a worker may take to exit after its last report."""
@@ -68,7 +68,7 @@ class LocalFleet(Fleet):
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "ws_load_test.engine.worker",
+            "ws_load_test.worker",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

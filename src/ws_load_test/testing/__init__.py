@@ -7,7 +7,7 @@ with FaultyServer(behaviours.closes_after(3, 1011)) as server:
     server.wait_for(lambda seen: seen.messages == 3)
 """
 
-from ws_load_test.testing import behaviours, broken
+from ws_load_test.testing import behaviours, protocol_violations
 from ws_load_test.testing.peer import Frame, Gone, Message, Peer, Request, Seen
 from ws_load_test.testing.server import FaultyServer
 from ws_load_test.testing.tools import Certificates, ManualClock, free_port, leaks, unused_port
@@ -23,7 +23,7 @@ __all__ = [
     "Request",
     "Seen",
     "behaviours",
-    "broken",
+    "protocol_violations",
     "free_port",
     "leaks",
     "unused_port",

@@ -2,7 +2,7 @@
 
 A behaviour is a coroutine function over one `Peer`. It ends the connection by returning (FIN), by
 `peer.reset()` (RST), or never, when it waits for the client to leave. Times are in nanoseconds.
-Frames that break the protocol are in `ws_load_test.testing.broken`.
+Frames that break the protocol are in `ws_load_test.testing.protocol_violations`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 import time
 from typing import TYPE_CHECKING
 
-from ws_load_test import wire
+from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -94,7 +94,7 @@ def talks_something_else(garbage: bytes = b"220 mail.example ESMTP ready\r\n\r\n
 
 async def wrong_accept(peer: Peer) -> None:
     """Upgrade with the accept key of another request (RFC 6455 section 4.1 wants the client to fail)."""
-    await peer.upgrade(accept=wire.accept_key("somebody else's key"))
+    await peer.upgrade(accept=frames.accept_key("somebody else's key"))
     await _echo(peer)
 
 
@@ -118,11 +118,11 @@ async def dribbled_upgrade(peer: Peer) -> None:
     await _echo(peer)
 
 
-def early_message(payload: bytes = b"welcome", *, opcode: int = wire.TEXT) -> Behaviour:
+def early_message(payload: bytes = b"welcome", *, opcode: int = frames.TEXT) -> Behaviour:
     """Send a first message in the TCP segment of the upgrade response, then echo."""
 
     async def behave(peer: Peer) -> None:
-        await peer.upgrade(together_with=wire.frame(opcode, payload))
+        await peer.upgrade(together_with=frames.frame(opcode, payload))
         await _echo(peer)
 
     return behave
@@ -147,8 +147,8 @@ def closes_after(messages: int, code: int = 1000, reason: str = "") -> Behaviour
         await peer.upgrade()
         if await _echo(peer, messages):
             return
-        await peer.send_frame(wire.CLOSE, wire.close_payload(code, reason))
-        while (await peer.read_frame()).opcode != wire.CLOSE:
+        await peer.send_frame(frames.CLOSE, frames.close_payload(code, reason))
+        while (await peer.read_frame()).opcode != frames.CLOSE:
             pass
 
     return behave
@@ -180,10 +180,10 @@ async def ignores_close(peer: Peer) -> None:
     await peer.upgrade()
     while True:
         frame = await peer.read_frame()
-        if frame.opcode in (wire.TEXT, wire.BINARY):
+        if frame.opcode in (frames.TEXT, frames.BINARY):
             await peer.send_frame(frame.opcode, frame.payload)
-        elif frame.opcode == wire.PING:
-            await peer.send_frame(wire.PONG, frame.payload)
+        elif frame.opcode == frames.PING:
+            await peer.send_frame(frames.PONG, frame.payload)
 
 
 # --- slowness ---
@@ -252,12 +252,12 @@ def pushes(payload: bytes = b"news", *, every: int = 1, at_start: int = 0) -> Be
     async def behave(peer: Peer) -> None:
         await peer.upgrade()
         for _ in range(at_start):
-            await peer.send_frame(wire.TEXT, payload)
+            await peer.send_frame(frames.TEXT, payload)
         received = 0
         async for message in peer.messages():
             received += 1
             if received % every == 0:
-                await peer.send_frame(wire.TEXT, payload)
+                await peer.send_frame(frames.TEXT, payload)
             await peer.reply(message)
 
     return behave
@@ -272,9 +272,9 @@ def fragments(parts: int = 3, *, pings_between: bool = True) -> Behaviour:
             step = max(1, -(-len(message.payload) // parts))
             for part in range(parts):
                 if part and pings_between:
-                    await peer.send_frame(wire.PING, b"between")
+                    await peer.send_frame(frames.PING, b"between")
                 await peer.send_frame(
-                    wire.CONTINUATION if part else message.opcode,
+                    frames.CONTINUATION if part else message.opcode,
                     message.payload[part * step : (part + 1) * step],
                     fin=part == parts - 1,
                 )
@@ -290,7 +290,7 @@ def splits_frames(pause_ns: int = 1_000_000) -> Behaviour:
         await peer.upgrade()
         replies = 0
         async for message in peer.messages():
-            frame = wire.frame(message.opcode, message.payload)
+            frame = frames.frame(message.opcode, message.payload)
             at = 1 + replies % (len(frame) - 1)
             await peer.send_raw(frame[:at])
             await _wait_ns(pause_ns)
@@ -305,7 +305,7 @@ async def dribbled_frames(peer: Peer) -> None:
     """Echo with every byte of a reply in a write of its own."""
     await peer.upgrade()
     async for message in peer.messages():
-        for byte in wire.frame(message.opcode, message.payload):
+        for byte in frames.frame(message.opcode, message.payload):
             await peer.send_raw(bytes((byte,)))
             await asyncio.sleep(0)
         peer.replied()
@@ -319,7 +319,7 @@ def several_in_one_segment(count: int) -> Behaviour:
         waiting = b""
         held = 0
         async for message in peer.messages():
-            waiting += wire.frame(message.opcode, message.payload)
+            waiting += frames.frame(message.opcode, message.payload)
             held += 1
             if held == count:
                 await peer.send_raw(waiting)
@@ -335,15 +335,15 @@ def pings(payload: bytes = b"are you there", *, timeout_ns: int = 5 * _NS_PER_S)
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade()
-        await peer.send_frame(wire.PING, payload)
+        await peer.send_frame(frames.PING, payload)
         try:
             async with asyncio.timeout(timeout_ns / _NS_PER_S):
-                while (frame := await peer.read_frame()).opcode != wire.PONG:
+                while (frame := await peer.read_frame()).opcode != frames.PONG:
                     pass
         except TimeoutError:
             frame = None
         if frame is None or frame.payload != payload:
-            await peer.send_frame(wire.CLOSE, wire.close_payload(wire.INTERNAL_ERROR, "no pong"))
+            await peer.send_frame(frames.CLOSE, frames.close_payload(frames.INTERNAL_ERROR, "no pong"))
             return
         await _echo(peer)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from ws_load_test import wire
+from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -155,7 +155,7 @@ class Peer:
             fields = {
                 "Upgrade": "websocket",
                 "Connection": "Upgrade",
-                "Sec-WebSocket-Accept": wire.accept_key(key) if accept is None else accept,
+                "Sec-WebSocket-Accept": frames.accept_key(key) if accept is None else accept,
             }
         else:
             fields = {"Content-Length": str(len(body)), "Connection": "close"}
@@ -189,21 +189,21 @@ class Peer:
         """
         try:
             first, second = await self._reader.readexactly(2)
-            size = second & ~wire.MASKED
-            if size == wire.LENGTH_IS_16_BIT:
+            size = second & ~frames.MASKED
+            if size == frames.LENGTH_IS_16_BIT:
                 size = int.from_bytes(await self._reader.readexactly(2))
-            elif size == wire.LENGTH_IS_64_BIT:
+            elif size == frames.LENGTH_IS_64_BIT:
                 size = int.from_bytes(await self._reader.readexactly(8))
-            masked = bool(second & wire.MASKED)
+            masked = bool(second & frames.MASKED)
             mask = await self._reader.readexactly(4) if masked else b""
             payload = await self._reader.readexactly(size)
         except (asyncio.IncompleteReadError, OSError) as error:
             raise Gone from error
         read_ns = time.monotonic_ns()
         if masked:
-            payload = wire.apply_mask(payload, mask)
-        opcode, fin = first & wire.OPCODE_BITS, bool(first & wire.FIN)
-        frame = Frame(opcode, payload, fin, first & wire.RESERVED_BITS, masked, read_ns)
+            payload = frames.apply_mask(payload, mask)
+        opcode, fin = first & frames.OPCODE_BITS, bool(first & frames.FIN)
+        frame = Frame(opcode, payload, fin, first & frames.RESERVED_BITS, masked, read_ns)
         self._count(frame)
         return frame
 
@@ -213,13 +213,13 @@ class Peer:
             seen.violations.append("a frame without a mask (section 5.1)")
         if frame.rsv:
             seen.violations.append("reserved bits set (section 5.2)")
-        if frame.opcode & _CONTROL and (not frame.fin or len(frame.payload) > wire.LARGEST_CONTROL_PAYLOAD):
+        if frame.opcode & _CONTROL and (not frame.fin or len(frame.payload) > frames.LARGEST_CONTROL_PAYLOAD):
             seen.violations.append("a control frame fragmented or too long (section 5.5)")
-        if frame.opcode == wire.PING:
+        if frame.opcode == frames.PING:
             seen.pings.append(frame.payload)
-        elif frame.opcode == wire.PONG:
+        elif frame.opcode == frames.PONG:
             seen.pongs.append(frame.payload)
-        elif frame.opcode == wire.CLOSE:
+        elif frame.opcode == frames.CLOSE:
             seen.closes.append(int.from_bytes(frame.payload[:2]) if frame.payload else None)
         seen.note()
 
@@ -232,10 +232,10 @@ class Peer:
         opcode, fragments = 0, b""
         while True:
             frame = await self.read_frame()
-            if frame.opcode == wire.PING and self.answers_pings:
-                await self.send_frame(wire.PONG, frame.payload)
-            elif frame.opcode == wire.CLOSE:
-                await self.send_frame(wire.CLOSE, frame.payload[:2])
+            if frame.opcode == frames.PING and self.answers_pings:
+                await self.send_frame(frames.PONG, frame.payload)
+            elif frame.opcode == frames.CLOSE:
+                await self.send_frame(frames.CLOSE, frame.payload[:2])
                 return
             elif not frame.opcode & _CONTROL:
                 opcode = frame.opcode or opcode
@@ -263,7 +263,7 @@ class Peer:
     ) -> None:
         """Send one frame; `rsv` holds the reserved bits in their place (0x70)."""
         mask = b"\x11\x22\x33\x44" if masked else None
-        await self.send_raw(wire.frame(opcode, payload, fin=fin, mask=mask, rsv=rsv))
+        await self.send_raw(frames.frame(opcode, payload, fin=fin, mask=mask, rsv=rsv))
 
     async def send_raw(self, data: bytes) -> None:
         """Send bytes as they are.

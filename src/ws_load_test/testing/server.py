@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-    from ws_load_test.certificates import Certificate
+    from ws_load_test.common.certificates import Certificate
 
 _BACKLOG = 1024
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ws_load_test.certificates import Authority, Certificate, self_signed
+from ws_load_test.common.certificates import Authority, Certificate, self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,12 +10,24 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ws_load_test.errors import OutputError, Problem, option_name
-from ws_load_test.report.exports import distribution, interval_log, intervals, junit, markdown, openmetrics
-from ws_load_test.report.exports.files import append_whole, obstacle, same_file, write_whole
-from ws_load_test.report.exports.results import Results
-from ws_load_test.report.page import library
-from ws_load_test.report.page import run as page
+from ws_load_test.common.errors import OutputError, Problem, option_name
+from ws_load_test.report.exports import (
+    csv_intervals,
+    hdr_interval_log,
+    hdr_percentiles,
+    junit,
+    markdown,
+    openmetrics,
+)
+from ws_load_test.report.exports.atomic_write import (
+    append_whole,
+    obstacle,
+    same_file,
+    write_whole,
+)
+from ws_load_test.report.html import plotly
+from ws_load_test.report.html import run as page
+from ws_load_test.report.results import Results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,9 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "STDOUT", "Results", "export", "foreseen", "problems", "write_texts"]
 
 FORMATS: dict[str, Callable[[Results], Iterable[str]]] = {
-    "hdr": interval_log.lines,
-    "hgrm": distribution.lines,
-    "csv": intervals.lines,
+    "hdr": hdr_interval_log.lines,
+    "hgrm": hdr_percentiles.lines,
+    "csv": csv_intervals.lines,
     "junit": junit.lines,
     "markdown": markdown.lines,
     "openmetrics": openmetrics.lines,
@@ -55,7 +67,7 @@ def problems(wanted: Mapping[str, str], others: Mapping[str, Sequence[str]] | No
                 Problem(option, "is followed by what looks like an option; begin a file of such a name with ./")
             )
             continue
-        if name == "html" and (lacking := library.lacking()) is not None:
+        if name == "html" and (lacking := plotly.lacking()) is not None:
             found.append(Problem(option, lacking))
         for one, taken in earlier:
             if path == taken == STDOUT:

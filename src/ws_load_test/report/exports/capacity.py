@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.report.capacity import HEADS, notes_of, sentence, table_rows
 from ws_load_test.report.exports.markdown import code, prose, table
+from ws_load_test.report.terminal.capacity import (
+    HEADS,
+    notes_of,
+    sentence,
+    table_rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

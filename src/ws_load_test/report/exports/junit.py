@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from ws_load_test.report.exports.results import name_of, said_of
-from ws_load_test.report.letters import clean
-from ws_load_test.units import show_count, show_duration, show_rate
+from ws_load_test.common.units import show_count, show_duration, show_rate
+from ws_load_test.report.results import name_of, said_of
+from ws_load_test.report.terminal.glyphs import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ws_load_test.report.exports.results import Results
+    from ws_load_test.report.results import Results
 
 PACKAGE = "ws-load-test"
 RUN = "run"

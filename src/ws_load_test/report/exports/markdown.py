@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.measure.evidence import awaits_nothing
-from ws_load_test.report.checks import stopped_by
-from ws_load_test.report.exports.results import said_of
-from ws_load_test.report.letters import clean
-from ws_load_test.report.lines import count_of
-from ws_load_test.units import show_count, show_duration, show_rate
+from ws_load_test.analysis.findings import awaits_nothing
+from ws_load_test.common.units import show_count, show_duration, show_rate
+from ws_load_test.report.content.labelled import count_of
+from ws_load_test.report.content.thresholds import stopped_by
+from ws_load_test.report.results import said_of
+from ws_load_test.report.terminal.glyphs import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ws_load_test.report.exports.results import Results
+    from ws_load_test.report.results import Results
 
 MOST_FAULTS = 10
 _COUNTS = ("due", "sent", "answered", "unanswered", "dropped", "pushed")

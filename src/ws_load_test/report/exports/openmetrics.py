@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ws_load_test.report.exports.results import name_of
-from ws_load_test.report.letters import clean
-from ws_load_test.report.metrics.families import (
+from ws_load_test.metrics.metric_families import (
     PREFIX,
     Family,
     Point,
@@ -21,11 +19,13 @@ from ws_load_test.report.metrics.families import (
     timed,
     workers,
 )
+from ws_load_test.report.results import name_of
+from ws_load_test.report.terminal.glyphs import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ws_load_test.report.exports.results import Results
+    from ws_load_test.report.results import Results
 
 
 def lines(results: Results) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Comparison of recordings: resampling, differences, comparability."""

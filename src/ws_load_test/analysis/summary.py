@@ -1,0 +1,243 @@
+"""What a run, or several together, came to: the object that ``--json`` prints and that ends a recording."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.analysis.aggregate import digest
+from ws_load_test.analysis.findings import MANNERS, unkind_kinds
+from ws_load_test.analysis.generator_health import judge
+from ws_load_test.analysis.per_host import lost, rows, start_spread_ns
+from ws_load_test.analysis.thresholds import check_all
+from ws_load_test.common.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterable, Sequence
+
+    from ws_load_test.analysis.aggregate import Digest
+    from ws_load_test.analysis.findings import Reason
+    from ws_load_test.metrics.histogram import Histogram
+    from ws_load_test.metrics.recording import Recording
+    from ws_load_test.metrics.tally import Tally
+
+SCHEMA = 1
+"""The version of the summary's shape."""
+
+
+def summarise(
+    recordings: Sequence[Recording], digested: Digest | None = None, fail_if: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Returns the summary of one recording, or of several as if they were one run.
+
+    `digested` is the recordings' digest, where there is one already; `fail_if` are conditions to judge them by in the
+    place of their own.
+
+    Counts and histograms of several recordings add up. Their time is the union of their measured times:
+    recordings of machines that ran together share it, repeats add theirs.
+
+    Raises:
+        ValueError: No recording at all, or one whose tallies or start cannot be read.
+    """
+    if not recordings:
+        raise ValueError("a summary needs at least one recording")
+    if digested is None:
+        digested = digest(recordings)
+    tally = digested.tally
+    reasons = judge(recordings, digested)
+    duration_ns = _union_ns(_measured_span(recording) for recording in recordings)
+    interrupted = any(recording.trailer is None or recording.trailer.interrupted for recording in recordings)
+    any_lost = any(recording.trailer is not None and recording.trailer.lost_workers for recording in recordings)
+    headers = [recording.header for recording in recordings]
+    checks = check_all(recordings, digested, duration_ns, fail_if)
+    passed = all(check["passed"] for check in checks)
+    return {
+        "schema": SCHEMA,
+        "tool": _joined(header.tool for header in headers),
+        "target": _joined(header.target for header in headers),
+        "load": _load([header.plan.get("load", {}) for header in headers]),
+        "started_at": min(headers, key=lambda header: header.started_ns).started_at,
+        "duration_s": duration_ns / 1e9,
+        "interrupted": interrupted,
+        **_counts(tally),
+        "throughput_per_s": tally.answered_in_time * 1e9 / duration_ns if duration_ns else None,
+        "response_time_ns": tally.response_time_ns.stats(),
+        "service_time_ns": tally.service_time_ns.stats(),
+        "connect_time_ns": tally.connect_time_ns.stats(),
+        "opening": _opening(tally),
+        "reopen_time_ns": tally.reopen_time_ns.stats(),
+        "storm": _storm(digested),
+        "unkind": _unkind(recordings, tally.unkind),
+        "unanswered_wait_ns": tally.unanswered_wait_ns.stats(),
+        "keepalive_time_ns": tally.keepalive_time_ns.stats(),
+        "faults": _ranked(tally.faults),
+        "warnings": [reason.text for reason in reasons if not reason.binding],
+        "generator": _generator(recordings, digested, reasons),
+        "hosts": rows(recordings, digested),
+        # Not when interrupted: half a run proves nothing, and so `passed` says the same as exit code 0.
+        "verdict": {"passed": passed and tally.opened > 0 and not any_lost and not interrupted, "checks": checks},
+    }
+
+
+def exit_code(summary: dict[str, Any], lost_workers: int, *, strict: bool = False) -> ExitCode:
+    """Returns what the process tells the shell: of several reasons the one that spoils the run most.
+
+    Only a `strict` caller is told of a run that was generator-bound.
+    """
+    if summary["interrupted"]:
+        return ExitCode.INTERRUPTED
+    if lost_workers:
+        return ExitCode.WORKER_LOST
+    if not summary["connections"]["opened"]:
+        return ExitCode.NOTHING_OPENED
+    if not summary["verdict"]["passed"]:
+        return ExitCode.THRESHOLD_FAILED
+    if strict and summary["generator"]["bound"]:
+        return ExitCode.GENERATOR_BOUND
+    return ExitCode.PASSED
+
+
+def _measured_span(recording: Recording) -> tuple[int, int]:
+    """Returns the start and end of a recording's measured time, in ns since 1970."""
+    measured = [interval for interval in recording.intervals if interval.measured_ns]
+    if not measured:
+        return 0, 0
+    length = sum(interval.measured_ns for interval in measured)
+    # Of an interval that is measured in part, the measured part is its end when more follow.
+    first = measured[0]
+    offset = first.to_ns - first.measured_ns if len(measured) > 1 else first.from_ns
+    start = recording.header.started_ns + offset
+    return start, start + length
+
+
+def _union_ns(spans: Iterable[tuple[int, int]]) -> int:
+    """Returns the length in ns of what the spans cover together."""
+    covered, reached = 0, None
+    for start, end in sorted(span for span in spans if span[1] > span[0]):
+        if reached is None or start >= reached:
+            covered += end - start
+            reached = end
+        elif end > reached:
+            covered += end - reached
+            reached = end
+    return covered
+
+
+def _counts(tally: Tally) -> dict[str, Any]:
+    return {
+        "connections": {
+            "attempted": tally.attempted,
+            "opened": tally.opened,
+            "failed": tally.failed,
+            "called_off": tally.called_off,
+            "lost": tally.lost,
+            "reopened": tally.reopened,
+            "renewed": tally.renewed,
+            "tls_resumed": tally.tls_resumed,
+            "closed": _ranked(tally.closed),
+            "reasons": _ranked(tally.close_reasons),
+        },
+        "messages": _messages(tally),
+        "warmup": {"sent": tally.warmup_sent, "answered": tally.warmup_answered},
+        "bytes": {
+            "sent": tally.bytes_sent,
+            "received": tally.bytes_received,
+            # Where messages are merely counted, nobody knows how large the pushes among them were.
+            "pushed": None if tally.pushed and not tally.pushed_bytes else tally.pushed_bytes,
+            "plain_sent": tally.plain_bytes_sent,
+            "plain_received": tally.plain_bytes_received,
+        },
+    }
+
+
+def _messages(tally: Tally) -> dict[str, int]:
+    return {
+        "due": tally.due,
+        "sent": tally.sent,
+        "answered": tally.answered,
+        "unanswered": tally.unanswered,
+        "dropped": tally.dropped,
+        "pushed": tally.pushed,
+        "duplicates": tally.duplicates,
+        "late": tally.late,
+        "mismatched": tally.mismatched,
+        "out_of_order": tally.out_of_order,
+        "skipped": tally.skipped,
+    }
+
+
+def _opening(tally: Tally) -> dict[str, Any]:
+    phases: dict[str, Histogram] = {
+        "resolve_time_ns": tally.resolve_time_ns,
+        "tcp_time_ns": tally.tcp_time_ns,
+        "proxy_time_ns": tally.proxy_time_ns,
+        "tls_time_ns": tally.tls_time_ns,
+        "upgrade_time_ns": tally.upgrade_time_ns,
+        "first_reply_time_ns": tally.first_reply_time_ns,
+    }
+    return {**{name: times.stats() for name, times in phases.items()}, "first_replies": tally.first_replies}
+
+
+def _storm(digested: Digest) -> dict[str, Any] | None:
+    """Returns how sessions came back from a storm; None where none was cut off."""
+    tally = digested.tally
+    times = tally.storm_back_time_ns
+    if not tally.storm_dropped:
+        return None
+    not_back = max(0, tally.storm_dropped - times.count)
+    return {
+        "dropped": tally.storm_dropped,
+        "back": times.count,
+        "not_back": not_back,
+        "all_back_after_ns": None if not_back else times.max,
+        "worst_connect_ns": digested.storm_connect_ns,
+        "unanswered": tally.storm_unanswered,
+        "back_time_ns": times.stats(),
+    }
+
+
+def _unkind(recordings: Sequence[Recording], tally: Tally | None) -> dict[str, Any] | None:
+    """Returns what unkind connections came to, which no other number holds; None where there were none."""
+    if tally is None:
+        return None
+    kinds = [unkind_kinds(recording.header.plan) for recording in recordings]
+    return {
+        "connections": {
+            **{kind: sum(counts.get(kind, 0) for counts in kinds) for kind in MANNERS},
+            "lost": tally.lost,
+            "closed": _ranked(tally.closed),
+        },
+        "messages": _messages(tally),
+        "bytes": {"sent": tally.bytes_sent, "received": tally.bytes_received},
+        "faults": _ranked(tally.faults),
+        "response_time_ns": tally.response_time_ns.stats(),
+    }
+
+
+def _generator(recordings: Sequence[Recording], digested: Digest, reasons: Sequence[Reason]) -> dict[str, Any]:
+    binding = [reason.text for reason in reasons if reason.binding]
+    shares = digested.cpu_shares()
+    return {
+        "workers": sum(recording.header.workers for recording in recordings),
+        "cpu_share": round(max(shares), 4) if shares else None,
+        "send_lag_ns": digested.tally.send_lag_ns.stats(),
+        "bound": bool(binding),
+        "reasons": binding,
+        "lost": lost(recordings),
+        "start_spread_ns": start_spread_ns(digested),
+    }
+
+
+def _ranked(counts: Counter[str]) -> dict[str, int]:
+    """Returns the counts that are not zero, the highest first, equal ones by name."""
+    return {kind: count for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count}
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+def _load(loads: list[Any]) -> Any:
+    """Returns the load that all recordings share, or all distinct ones as a ``mixed`` load."""
+    distinct = [load for place, load in enumerate(loads) if load not in loads[:place]]
+    return distinct[0] if len(distinct) == 1 else {"kind": "mixed", "loads": distinct}

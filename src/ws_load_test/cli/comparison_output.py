@@ -1,0 +1,99 @@
+"""What becomes of a comparison, of recordings or of an A/B run: the report, data, files, and the exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ws_load_test.cli.output import console, export_problems, print_json
+from ws_load_test.common.errors import ExitCode, PlanError, Problem
+from ws_load_test.common.units import parse_percent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ws_load_test.common.errors import OutputError
+    from ws_load_test.report.terminal.comparison import Outcome
+
+FILES = ("markdown", "html")
+"""The formats that a comparison is written in."""
+_LEAST_CONFIDENCE, _MOST_CONFIDENCE = 0.5, 0.9999
+_log = logging.getLogger("ws_load_test")
+
+
+def read_terms(
+    confidence: str | None,
+    fail_on_regression: str | None,
+    wanted: Mapping[str, str],
+    *,
+    as_json: bool,
+    kept: Mapping[str, Sequence[str]],
+) -> tuple[float, float | None]:
+    """Returns the confidence and the limit of regressions, both as shares; None without a limit.
+
+    Raises:
+        PlanError: with what is wrong with them, or with the files that are wanted.
+    """
+    problems: list[Problem] = []
+    sure, limit = 0.95, None
+    if confidence is not None:
+        try:
+            sure = parse_percent(confidence)
+        except ValueError as error:
+            problems.append(Problem("--confidence", str(error)))
+        if not _LEAST_CONFIDENCE <= sure <= _MOST_CONFIDENCE:
+            problems.append(Problem("--confidence", f'"{confidence}" is not within 50% to 99.99%'))
+    if fail_on_regression is not None:
+        try:
+            limit = parse_percent(fail_on_regression)
+        except ValueError as error:
+            problems.append(Problem("--fail-on-regression", str(error)))
+    problems += export_problems(wanted, as_json=as_json, kept=kept)
+    if problems:
+        raise PlanError(tuple(problems))
+    return sure, limit
+
+
+def tell_outcome(
+    outcome: Outcome,
+    wanted: Mapping[str, str],
+    *,
+    as_json: bool,
+    quiet: bool = False,
+    code: ExitCode = ExitCode.PASSED,
+    lesser: ExitCode = ExitCode.PASSED,
+) -> ExitCode:
+    """Writes the files that are wanted, prints the report or the data.
+
+    Returns:
+        The exit code: `code` if that is an error, and `lesser` only where there is no regression.
+    """
+    from ws_load_test.report.terminal.comparison import data, print_outcome
+
+    if code == ExitCode.PASSED and outcome.failing:
+        code = ExitCode.THRESHOLD_FAILED
+    if code == ExitCode.PASSED:
+        code = lesser
+    errors = _write(outcome, wanted)
+    for error in errors:
+        _log.error("%s", error)
+    if errors and code == ExitCode.PASSED:
+        code = ExitCode.OUTPUT_FAILED
+    if as_json:
+        print_json(data(outcome))
+    elif not quiet and "-" not in wanted.values():
+        print_outcome(outcome, console=console())
+    return code
+
+
+def _write(outcome: Outcome, wanted: Mapping[str, str]) -> Sequence[OutputError]:
+    if not wanted:
+        return ()
+    from ws_load_test.report.exports import write_texts
+    from ws_load_test.report.html.comparison import page
+    from ws_load_test.report.terminal.comparison import markdown
+
+    texts = {"markdown": partial(markdown, outcome), "html": partial(page, outcome)}
+    return write_texts(texts, wanted, appended=os.environ.get("GITHUB_STEP_SUMMARY"))

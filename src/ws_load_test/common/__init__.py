@@ -1,0 +1,1 @@
+"""Helpers without a word of the domain: units, clock, timers, errors, redaction."""

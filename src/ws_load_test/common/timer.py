@@ -1,0 +1,100 @@
+"""Precise wake-ups: a timerfd where Linux has it, the loop's own timers elsewhere.
+
+The timers of uvloop and of asyncio's selectors count milliseconds. A timerfd that is armed at the absolute instant
+and watched like a socket wakes the loop some ten microseconds late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ws_load_test.common.clock import NS_PER_S, Alarm, monotonic_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CLOCK_MONOTONIC = 1
+_ABSOLUTE = 1
+_EXPIRIES_BYTES = 8
+_HAS_TIMERFD = sys.platform == "linux"
+
+
+class _TimeSpec(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+class _TimerSpec(ctypes.Structure):
+    _fields_ = (("interval", _TimeSpec), ("value", _TimeSpec))
+
+
+def new_alarm(callback: Callable[[], None]) -> Alarm:
+    """An alarm on the running loop, the most precise that this platform has."""
+    return TimerfdAlarm(callback) if _HAS_TIMERFD else LoopAlarm(callback)
+
+
+class TimerfdAlarm:
+    """An alarm of the kernel (timerfd_create(2))."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        """Raises OSError where the kernel refuses."""
+        # Python has os.timerfd_create from 3.13; one way for all versions is one way to test.
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = libc.timerfd_create(_CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create failed")
+        self._set_time = libc.timerfd_settime
+        self._spec = _TimerSpec()
+        self._reference = ctypes.byref(self._spec)
+        self._callback = callback
+        self._armed = False
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._fd, self._ring)
+
+    def arm(self, at_ns: int) -> None:
+        """Calls back once at this monotonic instant; arming takes back an expiry that has not been heard."""
+        self._armed = True
+        value = self._spec.value
+        # All zero would disarm it, so an instant that has passed is never written as 0.
+        value.seconds, value.nanoseconds = divmod(max(at_ns, 1), NS_PER_S)
+        if self._set_time(self._fd, _ABSOLUTE, self._reference, None):
+            raise OSError(ctypes.get_errno(), "timerfd_settime failed")
+
+    def _ring(self) -> None:
+        self._armed = False
+        self._callback()
+        if not self._armed and self._fd >= 0:
+            # Unread, an expiry stays readable, and the loop would turn around it without a rest.
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._fd, _EXPIRIES_BYTES)
+
+    def close(self) -> None:
+        """Gives the descriptor back."""
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+
+class LoopAlarm:
+    """An alarm of the event loop, a millisecond coarse."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+        self._handle: asyncio.TimerHandle | None = None
+
+    def arm(self, at_ns: int) -> None:
+        """Calls back at this monotonic instant or up to a millisecond later."""
+        self.close()
+        delay_s = max(0, at_ns - monotonic_ns()) / NS_PER_S
+        self._handle = asyncio.get_running_loop().call_later(delay_s, self._callback)
+
+    def close(self) -> None:
+        """Forgets the instant."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None

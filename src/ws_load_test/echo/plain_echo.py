@@ -1,0 +1,190 @@
+"""The plain echo: what a connection costs when nothing is asked of it but echoes.
+
+Everything here runs once per message, so replies are built by hand (a server's frames are not masked,
+RFC 6455 section 5.1: a header and the payload) and the replies of one read leave in one write.
+Text is handed back as it came, without a check that it is valid UTF-8.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+from ws_load_test.websocket import frames
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from ws_load_test.echo.service_limit import Limit
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""Longer messages are refused with close code 1009."""
+
+_TEXT = WSMsgType.TEXT
+_BINARY = WSMsgType.BINARY
+_CONTINUATION = WSMsgType.CONTINUATION
+_PING = WSMsgType.PING
+_CLOSE = WSMsgType.CLOSE
+
+_SHORT = frames.LENGTH_IS_16_BIT  # payloads below this length have it in the second byte of the header
+_TEXT_HEADS = [frames.frame(frames.TEXT, bytes(size))[:2] for size in range(_SHORT)]
+_BINARY_HEADS = [frames.frame(frames.BINARY, bytes(size))[:2] for size in range(_SHORT)]
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Build a close frame with a code."""
+    return frames.frame(frames.CLOSE, frames.close_payload(code, reason))
+
+
+def close_answer(body: bytes) -> bytes:
+    """Build the answer to a close frame: its own code, or 1002 where that code may not be sent."""
+    if not body:
+        return frames.frame(frames.CLOSE)
+    code = int.from_bytes(body[:2])
+    return close_frame(code if frames.close_code_is_valid(code) else frames.PROTOCOL_ERROR)
+
+
+class Tally(Protocol):
+    """What a connection counts into; an `EchoServer` is one."""
+
+    connections: int
+    open: int
+    messages: int
+    bytes: int
+    pongs: int
+    transports: set[asyncio.Transport]
+    limits: dict[float, Limit]
+    """The queues that connections share, by their messages a second."""
+
+
+def discard(_data: bytes) -> None:
+    """Stand in for a transport's write once the connection is closing."""
+
+
+class PlainEcho(WSListener):
+    """One connection that echoes and does nothing else."""
+
+    __slots__ = ("_fragments", "_fragments_bytes", "_opcode", "_pending", "_tally", "_transport", "_write")
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._pending: list[bytes] = []
+        self._fragments: list[bytes] = []
+        self._fragments_bytes = 0
+        self._opcode = 0  # of the message whose fragments are arriving, else 0
+        self._transport: asyncio.Transport | None = None
+        self._write: Callable[[bytes], None] = discard
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Count the connection and keep its write function at hand."""
+        self._transport = transport.underlying_transport
+        self._write = self._transport.write
+        self._tally.connections += 1
+        self._tally.open += 1
+        self._tally.transports.add(self._transport)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Count the connection out, and let go of its transport: what is still to be done for it is left undone."""
+        self._write = discard
+        self._transport = None
+        self._tally.open -= 1
+        self._tally.transports.discard(transport.underlying_transport)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection is closed."""
+        return self._transport is None
+
+    def pause_writing(self) -> None:
+        """Stop reading from a client that does not read, so that its replies cannot fill the memory."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read on once the client has taken its replies."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002
+        """Echo a whole message; leave everything rarer to `_on_rare`."""
+        kind = frame.msg_type
+        if kind is _TEXT:
+            heads, opcode = _TEXT_HEADS, frames.TEXT
+        elif kind is _BINARY:
+            heads, opcode = _BINARY_HEADS, frames.BINARY
+        else:
+            self._on_rare(frame, kind)
+            return
+        if self._opcode or not frame.fin or frame.rsv1:
+            self._on_rare(frame, kind)
+            return
+        payload = frame.get_payload_as_bytes()
+        size = len(payload)
+        tally = self._tally
+        tally.messages += 1
+        tally.bytes += size
+        reply = heads[size] + payload if size < _SHORT else frames.frame(opcode, payload)
+        pending = self._pending
+        if not frame.last_in_buffer:
+            pending.append(reply)
+        elif pending:
+            pending.append(reply)
+            self._write(b"".join(pending))
+            pending.clear()
+        else:
+            self._write(reply)
+
+    def _on_rare(self, frame: WSFrame, kind: WSMsgType) -> None:
+        """Handle control frames, fragments and frames that break the protocol."""
+        payload = frame.get_payload_as_bytes()
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._close(close_frame(frames.PROTOCOL_ERROR, "reserved bits set and no extension agreed on"))
+        elif kind is _PING:
+            self._pending.append(frames.frame(frames.PONG, payload))
+        elif kind is _CLOSE:
+            self._close(close_answer(payload))
+        elif kind in (_TEXT, _BINARY, _CONTINUATION):
+            self._on_fragment(kind, payload, fin=frame.fin)
+        else:
+            self._tally.pongs += 1
+        if frame.last_in_buffer:
+            self._flush()
+
+    def _on_fragment(self, kind: WSMsgType, payload: bytes, *, fin: bool) -> None:
+        """Put a fragmented message together and echo it as one (RFC 6455 section 5.4)."""
+        if (kind is _CONTINUATION) != bool(self._opcode):
+            self._close(close_frame(frames.PROTOCOL_ERROR, "fragments out of order"))
+            return
+        if not self._opcode:
+            self._opcode = frames.TEXT if kind is _TEXT else frames.BINARY
+        self._fragments.append(payload)
+        self._fragments_bytes += len(payload)
+        if self._fragments_bytes > MAX_MESSAGE_BYTES:
+            self._close(close_frame(frames.TOO_BIG, "message too big"))
+        elif fin:
+            self._tally.messages += 1
+            self._tally.bytes += self._fragments_bytes
+            opcode, message = self._opcode, b"".join(self._fragments)
+            self._fragments.clear()
+            self._fragments_bytes = 0
+            self._opcode = 0
+            self._answer(opcode, message)
+
+    def _answer(self, opcode: int, payload: bytes) -> None:
+        """Reply to a message that did not take the short way."""
+        self._pending.append(frames.frame(opcode, payload))
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._write(b"".join(self._pending))
+            self._pending.clear()
+
+    def _close(self, frame: bytes) -> None:
+        """Send what is pending and `frame`, then close; whatever else arrives is discarded."""
+        self._pending.append(frame)
+        self._flush()
+        self._write = discard
+        if self._transport is not None:
+            self._transport.close()

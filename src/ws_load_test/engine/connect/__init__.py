@@ -1,0 +1,1 @@
+"""Opens a connection: name, proxy, TCP, TLS, opening handshake."""

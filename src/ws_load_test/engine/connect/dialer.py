@@ -1,0 +1,403 @@
+"""From an address to an open session: resolve, connect, proxy, TLS, upgrade; each has its time and its failings."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from dataclasses import dataclass
+from math import gcd
+from typing import TYPE_CHECKING, Any, cast
+
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.errors import Fault, FaultKind, host_failing
+from ws_load_test.common.units import show_duration
+from ws_load_test.engine.connect.dns import Names, is_address
+from ws_load_test.engine.connect.handshake import Upgrade
+from ws_load_test.engine.connect.proxy import Proxy
+from ws_load_test.engine.connect.source_addresses import bind
+from ws_load_test.engine.connect.tls import (
+    Context,
+    new_context,
+    tls_context,
+    tls_fault,
+)
+from ws_load_test.engine.connect.upgrade_request import (
+    DialError,
+    Redirected,
+    Requests,
+    Trail,
+)
+from ws_load_test.plan.target import host_and_port
+
+if TYPE_CHECKING:
+    from ws_load_test.engine.connect.handshake import TakeOver
+    from ws_load_test.engine.connect.upgrade_request import Fill, Request
+    from ws_load_test.engine.session import Session
+    from ws_load_test.metrics.tally import Tally
+    from ws_load_test.plan.plan import Plan
+    from ws_load_test.plan.schedule import Share
+    from ws_load_test.websocket.deflate import Deflate
+
+_TIMED_OUT = {
+    "dns": (FaultKind.DNS_TIMEOUT, "has a name that did not resolve"),
+    "connect": (FaultKind.CONNECT_TIMEOUT, "did not take the TCP connection"),
+    "proxy": (FaultKind.PROXY, "is behind a proxy that did not open the way to it"),
+    "tls": (FaultKind.TLS_TIMEOUT, "did not finish the TLS handshake"),
+    "upgrade": (FaultKind.UPGRADE_TIMEOUT, "did not answer the upgrade"),
+}
+"""For each phase of a dial the fault that its timeout is, and what the target did not do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long the opening of a session and its phases took; where redirects led to it, those of the last request."""
+
+    tcp_ns: int
+    """The TCP connection: to the target, or to its proxy."""
+    proxy_ns: int | None
+    """From there until the proxy has opened the way; None without one."""
+    tls_ns: int | None
+    """From there to the end of the TLS handshake; None without TLS."""
+    upgrade_ns: int
+    """From the request to the answer that accepts it."""
+    total_ns: int
+    """All of it: the lookup of a name that no connection had needed before, waiting, and redirects included."""
+    tls_resumed: bool
+    """The handshake took up an earlier session (RFC 8446, section 2.2)."""
+
+    def record_in(self, tally: Tally) -> None:
+        """Records them in the histograms of a tally."""
+        tally.connect_time_ns.record(self.total_ns)
+        tally.tcp_time_ns.record(self.tcp_ns)
+        if self.proxy_ns is not None:
+            tally.proxy_time_ns.record(self.proxy_ns)
+        if self.tls_ns is not None:
+            tally.tls_time_ns.record(self.tls_ns)
+            tally.tls_resumed += self.tls_resumed
+        tally.upgrade_time_ns.record(self.upgrade_ns)
+
+
+class Dialler:
+    """Opens sessions with one target."""
+
+    def __init__(self, plan: Plan, share: Share | None = None) -> None:
+        """Takes whose connections are dialled, where this machine does not dial them all.
+
+        Raises:
+            UsageError: the plan's certificates cannot be used.
+        """
+        self.plan = plan
+        self._share = share
+        self.target = plan.target
+        self.timeout_ns = plan.connect_timeout_ns
+        self.names = Names(plan)
+        self.proxy = Proxy.of(plan.target)
+        self.requests = Requests(plan.target)
+        self._tls = tls_context(plan.target)
+
+    def turn(self, number: int) -> int:
+        """A connection's place among those that go the same way; it chooses the source address.
+
+        Of connections dialled by several machines, this one has not every number: its worker counts its own, beginning
+        with another address than the worker before it.
+        """
+        ways = len(self.target.urls) * max(1, len(self.target.addresses))
+        if self._share is None:
+            return number // ways
+        of = self._share.of
+        return number // of // (ways // gcd(ways, of)) + self._share.index
+
+    @property
+    def resolved_ns(self) -> dict[str, int]:
+        """What the lookup of each name took, in ns: one for each name and worker, addresses in numbers have none.
+
+        It grows with the names that fields and redirects bring, when a connection is the first to need one.
+        """
+        return self.names.took_ns
+
+    @property
+    def tls(self) -> Context:
+        """The context of every connection under TLS; made here where only a redirect leads to one."""
+        if self._tls is None:
+            self._tls = new_context(self.target)
+        return self._tls
+
+    async def resolve(self) -> None:
+        """Looks up the names that are known beforehand, once for all sessions.
+
+        Raises:
+            DialError: none of them resolves to what the plan's source addresses can reach. One of several that does
+                not is a fault of the sessions that need it.
+        """
+        names = self.target.dialled
+        if not names:
+            return
+        found = await asyncio.gather(*(self.names.routes(*name) for name in names), return_exceptions=True)
+        for result in found:
+            if isinstance(result, BaseException) and not isinstance(result, DialError):
+                raise result
+        if all(isinstance(result, DialError) for result in found):
+            raise cast("DialError", found[0])
+
+    def passed(self, phase: str, what: Any) -> None:
+        """A dial has passed a phase, with an address, a request or the like; a rehearsal is told."""
+
+    def new_upgrade(self, request: Request, take_over: TakeOver) -> Upgrade:
+        """What asks for a session on a transport."""
+        return Upgrade(request, take_over)
+
+    async def dial(self, connection: Session, number: int, fill: Fill | None = None) -> Timings:
+        """Opens session `number` of the run and hands it to `connection`.
+
+        Args:
+            connection: Takes the session over.
+            number: Chooses the URL, the address and the source address, each in turn.
+            fill: Fills a text's fields for this connection; not called where the target has none.
+
+        Raises:
+            DialError: through the target's fault.
+            UsageError: what a field gives cannot be a part of the request; the value is not told.
+            OSError: through ours, see `errors.host_failing`.
+        """
+        opening = _Opening(self, connection, number)
+        request = self.requests.of(number, fill)
+        try:
+            async with asyncio.timeout(self.timeout_ns / 1e9):
+                return await opening.open(request)
+        except BaseException as error:
+            if opening.granted:
+                # The session opened as its time ran out, or as the run was stopped: it is the connection's by now.
+                if isinstance(error, TimeoutError):
+                    return opening.timings()
+                raise
+            opening.give_up()
+            fault = self._fault(opening.phase, error)
+            if fault is None:
+                raise
+            raise DialError(fault) from None
+
+    def _fault(self, phase: str, error: BaseException) -> Fault | None:
+        """What of the target's doing an error stands for; None where it is not the target's."""
+        if isinstance(error, DialError):
+            fault = error.fault
+            if isinstance(error, Redirected) and not self.target.follow_redirects:
+                fault = Fault(fault.kind, fault.detail, f"{fault.text}; --follow-redirects goes there")
+            return fault
+        if isinstance(error, ssl.SSLError):
+            return tls_fault(error)
+        if isinstance(error, TimeoutError):
+            kind, what = _TIMED_OUT[phase]
+            detail = "timeout" if kind == FaultKind.PROXY else ""
+            return Fault(kind, detail, f"{what} within {show_duration(self.timeout_ns)}")
+        if not isinstance(error, OSError) or host_failing(error) is not None:
+            return None
+        if self.proxy is not None and phase in {"connect", "proxy"}:
+            return _proxy_fault(phase, error)
+        return _target_fault(phase, error)
+
+
+def _target_fault(phase: str, error: OSError) -> Fault:
+    if isinstance(error, ConnectionRefusedError):
+        return Fault(
+            FaultKind.CONNECT_REFUSED,
+            text="refuses connections: nothing listens there, or a firewall rejects them",
+        )
+    if isinstance(error, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
+        if phase == "tls":
+            return Fault(FaultKind.TLS, text="broke the connection in the TLS handshake")
+        return Fault(FaultKind.RESET, text="reset the connection while it opened")
+    return Fault(FaultKind.UNREACHABLE, text=f"cannot be reached: {error.strerror or error}")
+
+
+def _proxy_fault(phase: str, error: OSError) -> Fault:
+    if isinstance(error, ConnectionRefusedError):
+        return Fault(FaultKind.PROXY, "refused", "the proxy refuses TCP connections")
+    if phase == "proxy":
+        return Fault(FaultKind.PROXY, "reset", "the proxy broke the connection instead of opening the way")
+    return Fault(FaultKind.PROXY, "unreachable", f"the proxy cannot be reached: {error.strerror or error}")
+
+
+class _Opening:
+    """One session on its way: the phase that it is in, the instants it has passed, and what to close if it fails."""
+
+    __slots__ = (
+        "_connected_ns",
+        "_connection",
+        "_dialler",
+        "_dialling_ns",
+        "_from_ns",
+        "_number",
+        "_ready_ns",
+        "_sock",
+        "_tls_object",
+        "_transport",
+        "_upgrade",
+        "phase",
+    )
+
+    def __init__(self, dialler: Dialler, connection: Session, number: int) -> None:
+        self.phase = "dns"
+        self._dialler = dialler
+        self._connection = connection
+        self._number = number
+        self._from_ns = self._dialling_ns = self._connected_ns = self._ready_ns = monotonic_ns()
+        self._sock: socket.socket | None = None
+        self._transport: asyncio.WriteTransport | None = None
+        self._upgrade: Upgrade | None = None
+        self._tls_object: ssl.SSLObject | None = None
+
+    @property
+    def granted(self) -> bool:
+        """The connection has the session."""
+        return self._upgrade is not None and self._upgrade.granted
+
+    def give_up(self) -> None:
+        """Closes what is open."""
+        if self._transport is not None:
+            self._transport.abort()
+        elif self._sock is not None:
+            self._sock.close()
+        self._transport = self._sock = self._upgrade = None
+
+    def timings(self) -> Timings:
+        """What it took; the session is open."""
+        upgrade = self._upgrade
+        assert upgrade is not None
+        done_ns = upgrade.done.result()
+        tls = self._tls_object
+        return Timings(
+            tcp_ns=self._connected_ns - self._dialling_ns,
+            proxy_ns=None if self._dialler.proxy is None else self._ready_ns - self._connected_ns,
+            tls_ns=None if tls is None else upgrade.asked_ns - self._ready_ns,
+            upgrade_ns=done_ns - upgrade.asked_ns,
+            total_ns=done_ns - self._from_ns,
+            tls_resumed=bool(tls is not None and tls.session_reused),
+        )
+
+    async def open(self, request: Request) -> Timings:
+        """Follows the redirects, if it is to."""
+        trail = Trail(request) if self._dialler.target.follow_redirects else None
+        while True:
+            try:
+                return await self._try(request)
+            except Redirected as moved:
+                if trail is None:
+                    raise
+                self.give_up()
+                request = trail.follow(moved)
+                self._dialler.passed("redirect", request)
+
+    async def _try(self, request: Request) -> Timings:
+        """One request: to its answer."""
+        dialler, endpoint = self._dialler, request.endpoint
+        self.phase = "dns"
+        if dialler.target.unix_socket is not None and not request.moved:
+            self._dialling_ns = monotonic_ns()
+            await self._connect(socket.AF_UNIX, dialler.target.unix_socket)
+        else:
+            host, port = self._goal(request)
+            if dialler.proxy is None:
+                await self._connect_to(host, port)
+            else:
+                await self._connect_to(dialler.proxy.host, dialler.proxy.port)
+                await self._tunnel(dialler.proxy, host, port)
+        self._ready_ns = monotonic_ns()
+        self.phase = "tls" if endpoint.secure else "upgrade"
+        upgrade = await self._begin(request)
+        self.phase = "upgrade"
+        await upgrade.done
+        return self.timings()
+
+    def _goal(self, request: Request) -> tuple[str, int]:
+        """The host and port that the session is to reach."""
+        addresses = self._dialler.target.addresses
+        if not addresses or request.moved:
+            return request.endpoint.host, request.endpoint.port
+        # Each URL in turn with each address.
+        turn = self._number // len(self._dialler.target.urls)
+        host, port = host_and_port(addresses[turn % len(addresses)])
+        return host, port or request.endpoint.port
+
+    async def _connect_to(self, host: str, port: int) -> None:
+        """A TCP connection to the first of a host's addresses that takes one."""
+        routes = await self._dialler.names.routes(host, port)
+        self._dialler.passed("resolve", (host, routes))
+        self.phase = "connect"
+        self._dialling_ns = monotonic_ns()
+        # Among those that go the same way, source addresses take turns.
+        turn = self._dialler.turn(self._number)
+        failure: OSError | None = None
+        for family, address, sources in routes:
+            try:
+                await self._connect(family, address, sources[turn % len(sources)] if sources else None)
+            except OSError as error:
+                failure = error
+                self._dialler.passed("try", (address, error))
+            else:
+                return
+        assert failure is not None
+        raise failure
+
+    async def _connect(self, family: int, address: tuple[Any, ...] | str, source: str | None = None) -> None:
+        self.phase = "connect"
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            if family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if source is not None:
+                bind(sock, source)
+            await asyncio.get_running_loop().sock_connect(sock, address)
+        except BaseException:
+            sock.close()
+            raise
+        self._sock, self._connected_ns = sock, monotonic_ns()
+        self._dialler.passed("connect", address)
+
+    async def _tunnel(self, proxy: Proxy, host: str, port: int) -> None:
+        """The way through the proxy."""
+        assert self._sock is not None
+        if not proxy.resolves and not is_address(host):
+            self.phase = "dns"
+            found = await self._dialler.names.addresses(host)
+            usable = [address[0] for family, address in found if family == socket.AF_INET or proxy.kind == "socks5"]
+            if not usable:
+                raise DialError(
+                    Fault(FaultKind.PROXY, text=f'the proxy takes IPv4 only, and "{host}" has no such address')
+                )
+            host = usable[0]
+        self.phase = "proxy"
+        await proxy.open(self._sock, host, port)
+        self._dialler.passed("proxy", (host, port))
+
+    async def _begin(self, request: Request) -> Upgrade:
+        """TLS, if the URL has it, and the upgrade request."""
+        sock, connection, secure = self._sock, self._connection, request.endpoint.secure
+        assert sock is not None
+        dialler = self._dialler
+
+        def take_over(transport: asyncio.Transport, early: bytes, deflate: Deflate | None) -> None:
+            if secure:
+                tls = self._tls_object = transport.get_extra_info("ssl_object")
+                dialler.tls.keep_session(tls)
+            transport.set_protocol(connection)
+            connection.opened(transport, sock, secure=secure, early=early, deflate=deflate)
+
+        def upgrade() -> Upgrade:
+            self._upgrade = dialler.new_upgrade(request, take_over)
+            return self._upgrade
+
+        loop = asyncio.get_running_loop()
+        create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
+        name = request.endpoint.host if request.moved else dialler.target.sni or request.endpoint.host
+        self._transport, _ = await create(
+            upgrade,
+            sock=sock,
+            ssl=dialler.tls if secure else None,
+            server_hostname=name if secure else None,
+            # Our own timeout comes first and names the phase; this one only must not be shorter.
+            ssl_handshake_timeout=2 * dialler.timeout_ns / 1e9 if secure else None,
+        )
+        assert self._upgrade is not None
+        return self._upgrade

@@ -1,0 +1,149 @@
+"""The opening handshake (RFC 6455, section 4): one HTTP exchange, read by h11; every refusal is a fault."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
+
+import h11
+
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.errors import Fault, FaultKind
+from ws_load_test.common.redaction import public_location
+from ws_load_test.engine.connect.tls import tls_fault
+from ws_load_test.engine.connect.upgrade_request import REDIRECTS, DialError, Redirected
+from ws_load_test.websocket import frames
+from ws_load_test.websocket.deflate import Deflate
+from ws_load_test.websocket.deflate_negotiation import DeflateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ws_load_test.engine.connect.upgrade_request import Request
+
+    TakeOver = Callable[[asyncio.Transport, bytes, Deflate | None], None]
+    """Gets the transport, the bytes behind the answer, and permessage-deflate if it was agreed."""
+
+LARGEST_RESPONSE_HEAD_BYTES = 64 * 1024
+_PRINTABLE = bytes(range(0x21, 0x7F)).decode()
+
+
+class Upgrade(asyncio.Protocol):
+    """Sends the request as soon as the transport is there, and hands the transport over when it is granted.
+
+    `take_over` is called before anything else can be read; `done` then has the monotonic instant, or a `DialError`.
+    """
+
+    def __init__(self, request: Request, take_over: TakeOver) -> None:
+        self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        # A refusal that comes when nobody waits any more is not news to anybody.
+        self.done.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self.asked_ns = 0
+        """The instant of the request, which under TLS is the end of its handshake."""
+        self._take_over = take_over
+        self._request = request
+        self._key = frames.new_key()
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_RESPONSE_HEAD_BYTES)
+
+    @property
+    def granted(self) -> bool:
+        """Whether the transport has been handed over."""
+        return self.done.done() and not self.done.cancelled() and self.done.exception() is None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Sends the request."""
+        # uvloop's transports have asyncio's methods without being its classes.
+        self._transport = cast("asyncio.Transport", transport)
+        self.asked_ns = monotonic_ns()
+        self._transport.write(self.ask())
+
+    def ask(self) -> bytes:
+        """The request as it travels."""
+        headers = [*self._request.headers, ("Sec-WebSocket-Key", self._key)]
+        request = h11.Request(method="GET", target=self._request.endpoint.resource, headers=headers)
+        return (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
+
+    def data_received(self, data: bytes) -> None:
+        """Reads on until the response's head is whole."""
+        if self.done.done():
+            return
+        self._http.receive_data(data)
+        try:
+            event = self._http.next_event()
+            while isinstance(event, h11.InformationalResponse) and event.status_code != 101:
+                event = self._http.next_event()
+        except h11.RemoteProtocolError:
+            self._refuse(FaultKind.UPGRADE_INVALID, "answered the upgrade with something that is not HTTP")
+            return
+        if isinstance(event, h11.InformationalResponse):
+            self._check(event)
+        elif isinstance(event, h11.Response):
+            self._turn_down(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer went away before the handshake was over."""
+        if isinstance(exc, ssl.SSLError) and not self.done.done():
+            # Under TLS 1.3 a server judges a client's certificate when the client's handshake is over.
+            self.done.set_exception(DialError(tls_fault(exc)))
+        elif isinstance(exc, (ConnectionResetError, BrokenPipeError)):
+            self._refuse(FaultKind.RESET, "reset the connection instead of answering the upgrade")
+        else:
+            self._refuse(FaultKind.UPGRADE_INVALID, "closed the connection instead of answering the upgrade")
+
+    def _turn_down(self, response: h11.Response) -> None:
+        """An answer that is no 101 refuses the upgrade, or leads elsewhere."""
+        if self.done.done():
+            return
+        status = response.status_code
+        text = f"answered the upgrade with {status} {response.reason.decode('latin-1')}".rstrip()
+        raw = next((value for name, value in response.headers if name == b"location"), b"")
+        # A Location in other characters than ASCII is malformed (RFC 3986), and common.
+        location = quote(raw, safe=_PRINTABLE)
+        if location:
+            text += f" to {public_location(location)}"
+        fault = Fault(FaultKind.UPGRADE_REJECTED, str(status), text)
+        error = DialError(fault)
+        if status in REDIRECTS:
+            cookies = tuple(value.decode("latin-1") for name, value in response.headers if name == b"set-cookie")
+            error = Redirected(fault, location, cookies)
+        self.done.set_exception(error)
+
+    def _check(self, response: h11.InformationalResponse) -> None:
+        """Whether a 101 is the one we asked for (RFC 6455, section 4.1, what the client validates)."""
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in response.headers:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        tokens = {token.strip().lower() for token in headers.get("connection", "").split(",")}
+        chosen = headers.get("sec-websocket-protocol")
+        if headers.get("upgrade", "").lower() != "websocket":
+            self._refuse(FaultKind.UPGRADE_INVALID, "answered 101 without Upgrade: websocket")
+        elif "upgrade" not in tokens:
+            self._refuse(FaultKind.UPGRADE_INVALID, "answered 101 without Connection: Upgrade")
+        elif headers.get("sec-websocket-accept") != frames.accept_key(self._key):
+            self._refuse(FaultKind.UPGRADE_INVALID, "answered 101 with a wrong Sec-WebSocket-Accept")
+        elif chosen is not None and chosen not in self._request.subprotocols:
+            self._refuse(FaultKind.UPGRADE_INVALID, "answered 101 with a subprotocol that was not offered")
+        else:
+            self._grant(headers.get("sec-websocket-extensions"))
+
+    def _grant(self, extensions: str | None) -> None:
+        """Hands the transport over, unless the extensions are not what was offered."""
+        offer, deflate = self._request.offer, None
+        if extensions is not None and offer is None:
+            self._refuse(FaultKind.UPGRADE_INVALID, "answered 101 with an extension that was not offered")
+            return
+        if extensions is not None and offer is not None:
+            try:
+                deflate = Deflate(offer.agreed(extensions))
+            except DeflateError as error:
+                self._refuse(FaultKind.UPGRADE_INVALID, f"answered 101 with {error}")
+                return
+        self.done.set_result(monotonic_ns())
+        self._take_over(self._transport, self._http.trailing_data[0], deflate)
+
+    def _refuse(self, kind: FaultKind, text: str, detail: str = "") -> None:
+        if not self.done.done():
+            self.done.set_exception(DialError(Fault(kind, detail, text)))

@@ -1,0 +1,166 @@
+"""TLS as a target asks for it: whom we trust, what we show, which versions, sessions resumed."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.common.errors import Fault, FaultKind, UsageError
+
+if TYPE_CHECKING:
+    from ws_load_test.plan.target import Target
+
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+_NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"}
+_NO_VERSION = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION"}
+_ABOUT_CERTIFICATES = (
+    "CERTIFICATE_REQUIRED",
+    "BAD_CERTIFICATE",
+    "UNKNOWN_CA",
+    "CERTIFICATE_UNKNOWN",
+    "CERTIFICATE_EXPIRED",
+    "UNSUPPORTED_CERTIFICATE",
+)
+
+
+class Context(ssl.SSLContext):
+    """A client's context that can resume sessions: event loops have no other place to hand one in."""
+
+    resumes = False
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002 - the signature of ssl.SSLContext
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """As `ssl.SSLContext.wrap_bio`, with the last session that this server gave us."""
+        if session is None:
+            session = self._sessions.get(server_hostname)
+        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+    @property
+    def _sessions(self) -> dict[Any, ssl.SSLSession]:
+        found: dict[Any, ssl.SSLSession] = self.__dict__.setdefault("sessions_by_server", {})
+        return found
+
+    def keep_session(self, tls: ssl.SSLObject) -> None:
+        """Keeps a connection's session for the next; call it when the connection has read something.
+
+        TLS 1.3 sends tickets after the handshake, before any other data (RFC 8446, section 4.6.1).
+        """
+        session = tls.session
+        if self.resumes and session is not None and session.has_ticket:
+            self._sessions[tls.server_hostname] = session
+
+
+def tls_context(target: Target) -> Context | None:
+    """How the target's TLS is judged: verified unless the plan says otherwise; None where no URL is ``wss://``.
+
+    Raises:
+        UsageError: a file of certificates or keys, or the list of ciphers, cannot be used.
+    """
+    return new_context(target) if target.secure else None
+
+
+def new_context(target: Target) -> Context:
+    """The context of a target's connections under TLS; a redirect may lead to one where no URL does.
+
+    Raises:
+        UsageError: as `tls_context`.
+    """
+    context = Context(ssl.PROTOCOL_TLS_CLIENT)
+    if sys.version_info >= (3, 13):
+        # What ssl.create_default_context sets; it makes no contexts of other classes.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+    _load_authorities(context, target)
+    _load_certificate(context, target)
+    context.set_alpn_protocols(["http/1.1"])
+    if target.tls_min is not None:
+        context.minimum_version = _VERSIONS[target.tls_min]
+    if target.ciphers is not None:
+        set_ciphers(context, target.ciphers)
+    if target.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.resumes = target.tls_resume
+    return context
+
+
+def set_ciphers(context: ssl.SSLContext, ciphers: str) -> None:
+    """Limits the suites up to TLS 1.2.
+
+    Raises:
+        UsageError: OpenSSL knows none of them.
+    """
+    try:
+        context.set_ciphers(ciphers)
+    except ssl.SSLError:
+        raise UsageError(f'--ciphers: OpenSSL knows no cipher of "{ciphers}"; `openssl ciphers` lists them') from None
+
+
+def _load_authorities(context: ssl.SSLContext, target: Target) -> None:
+    if target.cacert is None:
+        context.load_default_certs()
+        return
+    try:
+        context.load_verify_locations(target.cacert)
+    except ssl.SSLError:
+        raise UsageError(f'--cacert: cannot use "{target.cacert}": it holds no PEM certificates') from None
+    except OSError as error:
+        raise UsageError(f'--cacert: cannot use "{target.cacert}": {error.strerror}') from None
+
+
+class _Locked(Exception):  # noqa: N818 - never leaves this module
+    """A key asks for a password."""
+
+
+def _load_certificate(context: ssl.SSLContext, target: Target) -> None:
+    if target.cert is None:
+        return
+
+    def locked() -> str:
+        raise _Locked
+
+    option, path = ("--cert", target.cert) if target.key is None else ("--key", target.key)
+    try:
+        # Without a callback OpenSSL would ask at the terminal.
+        context.load_cert_chain(target.cert, target.key, password=locked)
+    except _Locked:
+        raise UsageError(
+            f'{option}: the key in "{path}" is protected by a password; `openssl pkey` writes one without'
+        ) from None
+    except ssl.SSLError as error:
+        if error.reason in {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}:
+            raise UsageError(f'{option}: the key in "{path}" does not belong to the certificate') from None
+        missing = (
+            "the file needs a PEM certificate and its key; --key names a file of the key alone"
+            if target.key is None
+            else "--cert takes a PEM file of the certificate, --key one of its key"
+        )
+        raise UsageError(f'--cert: cannot use "{target.cert}": {missing}') from None
+    except OSError as error:
+        raise UsageError(f'{option}: cannot use "{path}": {error.strerror}') from None
+
+
+def tls_fault(error: ssl.SSLError) -> Fault:
+    """What a TLS error says about the target."""
+    return Fault(FaultKind.TLS, text=_reason(error))
+
+
+def _reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        remedy = "--cacert names its authority, --insecure takes any"
+        return f"has a certificate that is not trusted: {error.verify_message} ({remedy})"
+    reason = error.reason or "connection closed"
+    words = reason.replace("_", " ").lower()
+    if reason in _NO_VERSION:
+        return "speaks no version of TLS that we take; --tls-min names the least"
+    if "ALERT" in reason and reason.endswith(_ABOUT_CERTIFICATES):
+        return f"does not take our certificate, or wants one (--cert): {words}"
+    if reason in _NOT_TLS:
+        return "does not speak TLS; is it ws:// instead of wss://?"
+    return f"failed the TLS handshake: {words}"

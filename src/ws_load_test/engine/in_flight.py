@@ -1,0 +1,129 @@
+"""Messages in flight, found by the id that their replies carry: what pairing in order does with a queue.
+
+What it costs: with reading messages whole and finding their ids, some 4 µs a message (benchmarks/matching.py).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ws_load_test.metrics.tally import Tally
+    from ws_load_test.plan.correlation import Key
+
+REMEMBERED = 1 << 16
+"""Ids of one worker that are known to have been answered or given up; older ones are forgotten."""
+LONGEST_KEPT = 64
+"""Characters or bytes of an id that is remembered as it is; of a longer one, an echo's message perhaps, its hash."""
+_ANSWERED, _GIVEN_UP = "duplicate", "late"
+
+
+class Memory:
+    """What became of the ids that are no longer in flight, over all connections of a worker."""
+
+    def __init__(self) -> None:
+        self._fates: OrderedDict[tuple[int, Key | int | None], str] = OrderedDict()
+
+    def note(self, connection: int, key: Key, fate: str) -> None:
+        """Remembers that a message was answered or given up."""
+        place = connection, _short(key)
+        self._fates[place] = fate
+        self._fates.move_to_end(place)
+        if len(self._fates) > REMEMBERED:
+            self._fates.popitem(last=False)
+
+    def fate(self, connection: int, key: Key) -> str | None:
+        """What another reply to a message would be; None if nothing is known of it."""
+        place = connection, _short(key)
+        fate = self._fates.get(place)
+        if fate == _GIVEN_UP:
+            # The one reply that it is due: the next is one too many.
+            self._fates[place] = _ANSWERED
+        return fate
+
+
+class Ledger:
+    """The messages in flight on one connection."""
+
+    def __init__(self, memory: Memory, connection: int) -> None:
+        self._memory = memory
+        self._connection = connection
+        self.leaving: list[Key | None] = []
+        """The ids of the messages that have been made and are about to leave."""
+        self._open: dict[Key | None, list[tuple[int, int, int]]] = {}
+        self._sent = 0
+        self._latest_answered = -1
+        self._count = 0
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._open
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, instants: tuple[int, int]) -> None:
+        """The messages that were leaving have left: when they were due and sent."""
+        for key in self.leaving:
+            self._note(key, *instants)
+
+    def _note(self, key: Key | None, due_ns: int, sent_ns: int) -> None:
+        # Nothing answers a message without an id.
+        row = (due_ns, sent_ns, self._sent)
+        self._sent += 1
+        self._count += 1
+        others = self._open.get(key)
+        if others is None:
+            self._open[key] = [row]
+        else:
+            others.append(row)
+
+    def pair(self, key: Key, tally: Tally) -> tuple[int, int] | None:
+        """When the oldest message with this id was due and sent; None where none in flight has it."""
+        rows = self._open.get(key)
+        if rows is None:
+            return None
+        due_ns, sent_ns, number = rows.pop(0)
+        if not rows:
+            del self._open[key]
+        self._count -= 1
+        if number < self._latest_answered:
+            tally.out_of_order += 1
+        else:
+            self._latest_answered = number
+        self._memory.note(self._connection, key, _ANSWERED)
+        return due_ns, sent_ns
+
+    def fate(self, key: Key) -> str | None:
+        """What another reply with this id would be: ``duplicate``, ``late``, or None where nothing is known of it."""
+        return self._memory.fate(self._connection, key)
+
+    def expire(self, before_ns: int) -> list[tuple[int, int]]:
+        """Takes out what was sent before an instant: when each was due and sent."""
+        expired: list[tuple[int, int]] = []
+        for key in [key for key, rows in self._open.items() if rows[0][1] < before_ns]:
+            rows = self._open[key]
+            while rows and rows[0][1] < before_ns:
+                expired.append(rows.pop(0)[:2])
+            if not rows:
+                del self._open[key]
+            if key is not None:
+                self._memory.note(self._connection, key, _GIVEN_UP)
+        self._count -= len(expired)
+        return expired
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        for rows in self._open.values():
+            for due_ns, sent_ns, _ in rows:
+                yield due_ns, sent_ns
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._open.clear()
+        self._count = 0
+
+
+def _short(key: Key | None) -> Key | int | None:
+    return key if key is None or len(key) <= LONGEST_KEPT else hash(key)

@@ -1,0 +1,73 @@
+"""Clients that behave badly on purpose: slow readers, deaf ones, and those that never answer a ping.
+
+What they amount to is kept apart, so that the others can be measured beside them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ws_load_test.engine.session import SMALL_BUFFER_BYTES
+from ws_load_test.metrics.sample_buffer import Samples
+from ws_load_test.metrics.tally import Tally
+
+if TYPE_CHECKING:
+    from ws_load_test.common.errors import Fault
+    from ws_load_test.engine.session import Owner, Session
+
+SHORTEST_STEP_S = 0.1
+
+
+class Aside:
+    """The owner of unkind connections: a tally of its own, and the crew's word in everything else."""
+
+    def __init__(self, crew: Owner, *, on_schedule: bool) -> None:
+        self._crew = crew
+        self.tally = Tally()
+        self.samples = Samples(self.tally, on_schedule=on_schedule)
+
+    def cut(self) -> Tally:
+        """What has come since the last cut."""
+        self.samples.flush()
+        tally, self.tally = self.tally, Tally()
+        self.samples.tally = self.tally
+        return tally
+
+    def connection_opened(self, session: Session) -> None:
+        """A session is open."""
+        self._crew.connection_opened(session)
+
+    def connection_ended(self, session: Session, fault: Fault | None) -> None:
+        """An open session is over."""
+        self._crew.connection_ended(session, fault)
+
+    def connection_gone(self, session: Session) -> None:
+        """The TCP connection of a session that was open is closed."""
+        self._crew.connection_gone(session)
+
+    def fault(self, fault: Fault) -> None:
+        """Such faults are what such clients ask for."""
+        self.tally.faults[fault.key] += 1
+
+    def close_reason(self, session: Session, code: int, reason: str) -> None:
+        """The target said why it closes."""
+        self._crew.close_reason(session, code, reason)
+
+
+class SlowReader:
+    """Reads a session no faster than so many bytes a second, in sips."""
+
+    def __init__(self, session: Session, bytes_per_s: float, *, secure: bool) -> None:
+        # Under TLS a sip is a buffer full, so that sips are as far apart as that takes.
+        sip_bytes = SMALL_BUFFER_BYTES if secure else max(1.0, bytes_per_s * SHORTEST_STEP_S)
+        self._session = session
+        self._sip_bytes = round(sip_bytes)
+        self._step_s = sip_bytes / bytes_per_s
+        session.stop_reading()
+        self._next()
+
+    def _next(self) -> None:
+        if not self._session.ended:
+            self._session.sip(self._sip_bytes)
+            asyncio.get_running_loop().call_later(self._step_s, self._next)

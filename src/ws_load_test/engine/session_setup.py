@@ -1,0 +1,85 @@
+"""What is said in a session before the load: greetings come; first messages are sent, each after a reply."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ws_load_test.common.clock import NS_PER_S, monotonic_ns
+from ws_load_test.common.errors import Fault, FaultKind
+from ws_load_test.common.units import show_duration
+from ws_load_test.engine.read_policy import NO_HEAD
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ws_load_test.engine.connection import Connection
+
+
+class Introduction:
+    """The beginning of a session; `done` is set when the load may begin on it."""
+
+    def __init__(self, connection: Connection, greetings: int, opcode: int, first_messages: Sequence[bytes]) -> None:
+        """Takes over what `connection` reads until it is done; sends the first message unless greetings come first."""
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waits = bool(first_messages)
+        """Whether the load must wait: greetings alone answer nothing, whenever they come."""
+        self._connection = connection
+        self._greetings = greetings
+        self._opcode = opcode
+        self._to_send = list(reversed(first_messages))
+        self._sent_ns = 0
+        connection.introduction = self
+        connection.reply_head = NO_HEAD
+        if not greetings:
+            self._go_on()
+
+    def take(self, payload: bytes, at_ns: int) -> None:
+        """A message has come: a greeting, or the reply to a first message."""
+        tally = self._connection.owner.tally
+        if self._greetings:
+            self._greetings -= 1
+            tally.skipped += 1
+            if self._greetings:
+                return
+        else:
+            tally.first_replies += 1
+            tally.first_reply_time_ns.record(at_ns - self._sent_ns)
+            for name, test in self._connection.reading.expect_first:
+                if not test(payload):
+                    # Whoever is not let in would load nothing but the door.
+                    text = f"answered a first message with what fails --expect-first {name}"
+                    self._connection.close(Fault(FaultKind.MISMATCH, "first-reply", text))
+                    self.break_off()
+                    return
+        self._go_on()
+
+    def break_off(self) -> None:
+        """The session has ended."""
+        self._connection.introduction = None
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def _go_on(self) -> None:
+        connection = self._connection
+        if self._to_send:
+            connection.write_message(self._opcode, self._to_send.pop())
+            self._sent_ns = monotonic_ns()
+            return
+        connection.introduction = None
+        connection.reply_head = connection.ordinary_head
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+async def introduced(connection: Connection, timeout_ns: int) -> None:
+    """Waits until what comes before the load has been said; closes a session that takes longer than a reply may."""
+    introduction = connection.introduction
+    if introduction is None or not introduction.waits:
+        return
+    try:
+        async with asyncio.timeout(timeout_ns / NS_PER_S):
+            await introduction.done
+    except TimeoutError:
+        what = f"did not greet or answer the first message within {show_duration(timeout_ns)}"
+        connection.close(Fault(FaultKind.FIRST_REPLY_TIMEOUT, text=what))

@@ -1,0 +1,293 @@
+"""What a search for a capacity is to find, from options: objectives, where to look, how long each step takes.
+
+The options of a run that say what is tested, and how it is talked to, are those of its plan; those that say how much
+and for how long are the search's own, and refused.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+from ws_load_test.common.errors import PlanError, Problem, option_name
+from ws_load_test.common.units import (
+    show_count,
+    show_duration,
+    show_rate,
+    show_share,
+)
+from ws_load_test.experiments.capacity.bracketing import Range
+from ws_load_test.plan import values as option_values
+from ws_load_test.plan.options.read_plan import read_plan
+from ws_load_test.plan.options.session_policy import share
+from ws_load_test.plan.plan import ClosedLoad, OpenLoad, Plan
+from ws_load_test.plan.thresholds import (
+    WHOLES,
+    Condition,
+    lack_of,
+    parse_condition,
+)
+
+Finds = Literal["rate", "connections"]
+
+DEFAULT_SLO = ("errors < 0.1%",)
+EXAMPLES = '"p99 < 50ms", "errors < 0.1%" or "rate > 9500"'
+FIRST = {"rate": "100", "connections": "100"}
+CONNECTIONS = 100
+"""Over which a rate is searched for, where nobody says otherwise."""
+WARMUP = "1s"
+PER_CONNECTION = "1"
+"""Messages a second on each connection, where nobody says otherwise."""
+STEP_NS = 5 * 10**9
+LONGEST_NS = 60 * 10**9
+REST_NS = 10**9
+PRECISION = 0.05
+FINEST, COARSEST = 0.01, 0.5
+BEYOND = 20
+"""Values on the far side of a percentile, so that it says more about the target than about chance."""
+LONE = 2
+"""Messages of a share: one alone must not decide."""
+QUEUE = 40
+"""Over the precision e, the messages n after which a queue shows that grows by no more than that: over the two thirds
+of a step that are compared it gains 2/3 e n, which is well above the 10 messages that may be chance."""
+OF_MESSAGES = ("response", "service", "send_lag")
+"""Times of which each message has one."""
+NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
+
+_CHOSEN = "is what the search varies; say where it begins with --from, and where it ends with --max"
+_LENGTH = "each step is as long as its objectives need; say how long at least with --step, at most with --longest-step"
+_OWN_STEPS = "the search makes its own steps"
+_OBJECTIVES = 'say with --slo what must hold, for example --slo "p99 < 50ms"'
+_ONE_RUN = "it is made of one run; keep the recordings with -o DIR, and make it of one of them with `report`"
+_HERE = "a search runs its steps on this machine alone; of a cluster, try single loads with -r or -c and --fail-if"
+_SCRAPED = "a search is many short runs, and gives no metrics while they go; -o DIR keeps the recording of each"
+REFUSED: dict[str, str] = {
+    "duration": _LENGTH,
+    "messages": _LENGTH,
+    "stages": _OWN_STEPS,
+    "connection_stages": _OWN_STEPS,
+    "fail_if": _OBJECTIVES,
+    "abort_if": _OBJECTIVES,
+    "abort_after": _OBJECTIVES,
+    "storm": "would be most of what each step measures; a run without `capacity` shows how all come back",
+    **dict.fromkeys(("hdr", "hgrm", "csv", "junit", "openmetrics"), _ONE_RUN),
+    **dict.fromkeys(("cluster", "hosts", "on_worker_lost", "insecure_cluster"), _HERE),
+    **dict.fromkeys(("cluster_ca", "cluster_cert", "cluster_key"), _HERE),
+    **dict.fromkeys(("metrics_port", "metrics_host", "metrics_linger", "otlp"), _SCRAPED),
+    "live": "shows one run; a search has a line for each step on a terminal, and needs not be asked for it",
+    "explain": "a search has no plan before its end; --max shows how far it may go",
+    "dry_run": "a dry run sends one message and finds no limit; leave `capacity` out",
+    "strict": "needs not be said: where the generator is the limit, no number is given, and the exit code is 5",
+}
+"""Options of a run that a search does not take, and why."""
+REFUSED_BY: dict[Finds, dict[str, str]] = {
+    "rate": {
+        "rate": _CHOSEN,
+        "rate_per_connection": _CHOSEN,
+        "in_flight": "is of a flood, which has no rate; take --find connections to find how many it may have",
+    },
+    "connections": {"connections": _CHOSEN},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What to find, and how."""
+
+    finds: Finds
+    objectives: tuple[Condition, ...]
+    """What must hold; read as conditions are."""
+    where: Range
+    options: Mapping[str, Any]
+    """The plan's, as they were given."""
+    step_ns: int = STEP_NS
+    longest_ns: int = LONGEST_NS
+    rest_ns: int = REST_NS
+
+    def plan(self, amount: float) -> Plan:
+        """Returns the plan of a step."""
+        plan = self._plan(amount, self.step_ns)
+        length_ns = self.length_ns(amount, plan)
+        return plan if length_ns == self.step_ns else self._plan(amount, length_ns)
+
+    def length_ns(self, amount: float, plan: Plan) -> int:
+        """Returns how long a step measures: as long as the objectives need, within what was asked."""
+        per_s = amount if self.finds == "rate" else _rate_per_s(plan)
+        needed_ns = int(self.messages_needed() * 10**9 / per_s) if per_s else 0
+        return min(max(self.step_ns, needed_ns), self.longest_ns)
+
+    def messages_needed(self) -> int:
+        """Returns how many messages a step should have."""
+        shares = [far for one in self.objectives if (far := _far_side(one))]
+        return math.ceil(max([QUEUE / Fraction(str(self.where.precision)), *shares]))
+
+    def show(self, amount: float) -> str:
+        """Returns an amount in words."""
+        return show_rate(amount) if self.finds == "rate" else f"{show_count(amount)} connections"
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The search in words, beside the plan's own: a label and a sentence part for each line."""
+        where = self.where
+        most = "" if where.most is None else f", up to {self.show(where.most)}"
+        lengths = f"{show_duration(self.step_ns)}, at most {show_duration(self.longest_ns)} where objectives need it"
+        precision = show_share(where.precision)
+        return [
+            ("finds", f"the highest {self.finds} from {self.show(where.first)} on{most}, to {precision}"),
+            ("objectives", " and ".join(one.text for one in self.objectives)),
+            ("steps", f"{lengths}, {show_duration(self.rest_ns)} of rest between them"),
+        ]
+
+    def _plan(self, amount: float, length_ns: int) -> Plan:
+        varied = {"rate": amount} if self.finds == "rate" else {"connections": int(amount)}
+        conditions = [negated(one) for one in self.objectives]
+        return read_plan(Plan, {**self.options, **varied, "duration": f"{length_ns}ns", "fail_if": conditions})
+
+
+def negated(objective: Condition) -> str:
+    """Returns the condition that must not hold, where this one must."""
+    label, _, limit = objective.text.rpartition(f" {objective.operator} ")
+    return f"{label} {NEGATED[objective.operator]} {limit}"
+
+
+def _far_side(objective: Condition) -> Fraction:
+    """Returns how many messages it takes until an objective is no matter of chance; 0 where no number of them helps."""
+    metric = objective.metric
+    if metric.kind == "time":
+        if metric.name not in OF_MESSAGES or not metric.part[0].isdigit():
+            return Fraction(0)
+        part = Fraction(metric.part) / 100
+        values = BEYOND
+    else:
+        if objective.unit != "share" or not {"due", "sent", "answered"} & set(WHOLES[metric.name]):
+            return Fraction(0)
+        part, values = objective.limit, LONE
+    far = min(part, 1 - part)
+    return values / far if far > 0 else Fraction(0)
+
+
+def _rate_per_s(plan: Plan) -> float:
+    return 0.0 if isinstance(plan.load, ClosedLoad) else plan.load.rate.peak
+
+
+# --- Options --------------------------------------------------------------------------------------------------------
+
+
+def _finds(value: Any) -> Finds:
+    if value not in {"rate", "connections"}:
+        raise ValueError(f'"{value}" is neither rate nor connections')
+    return "rate" if value == "rate" else "connections"
+
+
+def _precision(value: Any) -> float:
+    part = share(value)
+    if not FINEST <= part <= COARSEST:
+        raise ValueError(f'"{value}" is not between {show_share(FINEST)} and {show_share(COARSEST)}')
+    return part
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "find": _finds,
+    "slo": option_values.texts,
+    "precision": _precision,
+    "step": option_values.some_duration,
+    "longest_step": option_values.some_duration,
+    "rest": option_values.duration,
+}
+"""The options of a search alone, beside `from` and `max`, which are read as what is to be found."""
+
+
+def read_aim(options: Mapping[str, Any]) -> Aim:
+    """Returns what these options ask for; None stands for an option not given.
+
+    Raises:
+        PlanError: with every problem found.
+    """
+    given = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
+    problems: list[Problem] = []
+    values = {name: found for name in READERS if (found := _read(name, given, READERS[name], problems)) is not None}
+    finds: Finds = values.get("find", "rate")
+    where = _read_range(given, finds, values.get("precision", PRECISION), problems)
+    refused = {**REFUSED, **REFUSED_BY[finds]}
+    problems += [Problem(option_name(name), why) for name, why in refused.items() if _is_given(given, name)]
+    objectives = _read_objectives(values.get("slo", DEFAULT_SLO), problems)
+    rest = {name: value for name, value in given.items() if name not in {*READERS, "from", "max", *refused}}
+    step_ns = values.get("step", STEP_NS)
+    longest_ns = values.get("longest_step", max(step_ns, LONGEST_NS))
+    if longest_ns < step_ns:
+        problems.append(Problem("--longest-step", "is shorter than --step, which says how long a step takes at least"))
+    aim = Aim(finds, objectives, where, _with_defaults(rest, finds), step_ns, longest_ns, values.get("rest", REST_NS))
+    problems += _problems_of_plan(aim)
+    if problems:
+        raise PlanError(tuple(problems))
+    return aim
+
+
+def _is_given(given: Mapping[str, Any], name: str) -> bool:
+    return name in given and given[name] is not False
+
+
+def _read(name: str, given: Mapping[str, Any], reader: Callable[[Any], Any], problems: list[Problem]) -> Any:
+    try:
+        return reader(given[name]) if name in given else None
+    except ValueError as error:
+        problems.append(Problem(option_name(name), str(error)))
+        return None
+
+
+def _read_range(given: Mapping[str, Any], finds: Finds, precision: float, problems: list[Problem]) -> Range:
+    reader = option_values.rate if finds == "rate" else option_values.at_least_one
+    first = _read("from", {"from": FIRST[finds], **given}, reader, problems)
+    most = _read("max", given, reader, problems)
+    if first is not None and most is not None and most < first:
+        why = "" if "from" in given else f", which is {FIRST[finds]} where nobody says otherwise"
+        problems.append(Problem("--max", f"is less than --from{why}"))
+    return Range(first or 1.0, most, precision, whole=finds == "connections")
+
+
+def _read_objectives(texts: tuple[str, ...], problems: list[Problem]) -> tuple[Condition, ...]:
+    found: dict[str, Condition] = {}
+    for text in texts:
+        try:
+            condition = parse_condition(text, EXAMPLES)
+        except ValueError as error:
+            problems.append(Problem("--slo", str(error)))
+            continue
+        if condition.anywhere:
+            problems.append(Problem("--slo", f'"{condition.text}": an objective is of the whole step; leave out any'))
+        found[condition.text] = condition
+    return tuple(found.values())
+
+
+def _with_defaults(options: Mapping[str, Any], finds: Finds) -> dict[str, Any]:
+    defaults: dict[str, Any] = {"warmup": WARMUP}
+    if finds == "rate":
+        defaults["connections"] = CONNECTIONS
+    elif not {"rate", "rate_per_connection", "in_flight"} & options.keys():
+        defaults["rate_per_connection"] = PER_CONNECTION
+    if options.get("arrivals") == "poisson" and "in_flight" not in options:
+        # Chosen once, so that the number that is told with the plan is that of every step.
+        defaults["seed"] = secrets.randbelow(1 << 32)
+    return {**defaults, **options}
+
+
+def _problems_of_plan(aim: Aim) -> list[Problem]:
+    """Returns what is wrong with the options of the plan, or with objectives that such a plan can never meet."""
+    try:
+        plan = aim.plan(aim.where.first)
+    except PlanError as error:
+        return list(error.problems)
+    if plan.matching.rule == "none":
+        return [Problem("--match", "a target is judged by its replies, and with none nothing is awaited")]
+    lacks = [(one.text, lack_of(one.metric, plan)) for one in aim.objectives]
+    problems = [Problem("--slo", f'"{text}" can never be met, because {lack}') for text, lack in lacks if lack]
+    if isinstance(plan.load, OpenLoad) and not plan.load.rate.peak:
+        problems += [
+            Problem("--slo", f'"{one.text}" can never be met, because no message is sent at --rate 0')
+            for one in aim.objectives
+            if one.metric.kind == "time" and one.metric.name in OF_MESSAGES
+        ]
+    return problems

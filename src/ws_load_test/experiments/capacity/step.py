@@ -1,0 +1,185 @@
+"""One step of a search: a run with an amount of load, and how it turned out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.analysis.data_quality import few_beyond
+from ws_load_test.analysis.thresholds import Sight
+from ws_load_test.experiments.capacity.attribution import excuse, late_at
+from ws_load_test.experiments.capacity.backlog import (
+    LEFT_OUT,
+    growth,
+    left_out,
+    queued,
+)
+from ws_load_test.experiments.capacity.bracketing import Outcome
+from ws_load_test.experiments.capacity.search_options import negated
+from ws_load_test.plan.thresholds import parse_condition
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ws_load_test.analysis.aggregate import Digest
+    from ws_load_test.api import Result
+    from ws_load_test.experiments.capacity.bracketing import Try
+    from ws_load_test.metrics.histogram import Histogram
+    from ws_load_test.metrics.tally import Tally
+    from ws_load_test.plan.thresholds import Condition
+
+ERRORS = parse_condition("errors > 0%")
+_PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step amounted to."""
+
+    amount: float
+    purpose: str
+    outcome: Outcome
+    facts: dict[str, Any]
+    """The step as `--json` prints it."""
+
+
+def judged(
+    number: int,
+    move: Try,
+    objectives: Sequence[Condition],
+    result: Result,
+    *,
+    digest: Digest,
+    recording: str | None = None,
+    ended_early: bool = False,
+) -> Step:
+    """Returns the step that a run was.
+
+    Args:
+        number: Which step of the search it is, from 1.
+        move: What it was for.
+        objectives: What had to hold.
+        result: The run's.
+        digest: The run's.
+        recording: The file where it is kept.
+        ended_early: Whether it was ended when its objectives could not be met any more.
+    """
+    summary = result.summary
+    lost = result.recording.trailer.lost_workers if result.recording.trailer is not None else ()
+    checks = _checks(objectives, summary, digest.tally)
+    # Each message of a flood waits for a reply, so that no queue can grow.
+    grown = None if summary["load"].get("kind") == "closed" else growth(digest.parts[0])
+    missing = left_out(summary)
+    behind = [*missing, *([] if grown is None else [queued(grown)])]
+    limits = [*summary["generator"]["reasons"], *(f"a worker was lost: {one.reason}" for one in lost)]
+    met = not behind and all(one["met"] for one in checks)
+    unsent = _unsent_by_us(summary)
+    unsent_is_missing = unsent > LEFT_OUT * digest.tally.due
+    # What was left out may be the generator's doing only where it is nothing else than what never left.
+    nothing_else_is_missing = len(missing) == 1 if unsent_is_missing else not missing
+    if not met and not limits and nothing_else_is_missing:
+        grown_ns = None if grown is None else grown * summary["duration_s"] * 1e9 / max(1, summary["messages"]["sent"])
+        limits += filter(None, [excuse(objectives, checks, digest.tally, grown_ns=grown_ns, unsent=unsent)])
+    outcome = _outcome(summary, met=met, bound=bool(limits))
+    measures = {
+        "duration_s": summary["duration_s"],
+        "ended_early": ended_early,
+        "sent_per_s": summary["messages"]["sent"] / summary["duration_s"] if summary["duration_s"] else None,
+        "achieved_per_s": summary["throughput_per_s"],
+        "connections": {name: summary["connections"][name] for name in ("attempted", "opened", "failed", "lost")},
+        "messages": {name: summary["messages"][name] for name in ("due", "sent", "answered", "unanswered", "dropped")},
+        "errors": _errors(digest.tally),
+        "response_time_ns": _times(summary),
+        "faults": summary["faults"],
+        "objectives": checks,
+        "behind": behind,
+        "generator": {
+            "cpu_share": summary["generator"]["cpu_share"],
+            "late_p99_ns": late_at(digest.tally),
+            "bound": bool(limits),
+            "reasons": limits,
+        },
+    }
+    facts = {**_head(number, move, outcome), **measures, "recording": recording}
+    return Step(move.amount, move.purpose, outcome, facts)
+
+
+def _unsent_by_us(summary: dict[str, Any]) -> int:
+    """Returns how many messages were not sent though nothing of the target stood in their way."""
+    connections, load = summary["connections"], summary["load"]
+    hindered = connections["failed"] + connections["lost"] or load.get("max_in_flight") is not None
+    return 0 if hindered else int(summary["messages"]["dropped"])
+
+
+def refused_by_host(number: int, move: Try, why: str) -> Step:
+    """Returns the step that this machine could not carry, so that there was no run."""
+    facts = _head(number, move, Outcome.BOUND)
+    measures = dict.fromkeys(
+        ("duration_s", "sent_per_s", "achieved_per_s", "connections", "messages", "errors", "response_time_ns")
+    )
+    generator = {"cpu_share": None, "late_p99_ns": None, "bound": True, "reasons": [why]}
+    empty: dict[str, Any] = {
+        "ended_early": False,
+        "faults": {},
+        "objectives": [],
+        "behind": [],
+        "generator": generator,
+        "recording": None,
+    }
+    return Step(move.amount, move.purpose, Outcome.BOUND, {**facts, **measures, **empty})
+
+
+def _head(number: int, move: Try, outcome: Outcome) -> dict[str, Any]:
+    return {"number": number, "amount": move.amount, "purpose": str(move.purpose), "outcome": str(outcome)}
+
+
+def _outcome(summary: dict[str, Any], *, met: bool, bound: bool) -> Outcome:
+    """Returns how a step turned out.
+
+    What met the objectives did so whether the generator had room or not: its lateness makes times longer, and
+    messages that it cannot send are errors. What missed them while the generator was at its limit says nothing.
+    """
+    if summary["interrupted"]:
+        return Outcome.INTERRUPTED
+    if met and summary["connections"]["opened"]:
+        return Outcome.MET
+    if bound:
+        return Outcome.BOUND
+    return Outcome.MISSED if summary["connections"]["opened"] else Outcome.NOTHING_OPENED
+
+
+def _checks(objectives: Sequence[Condition], summary: dict[str, Any], tally: Tally) -> list[dict[str, Any]]:
+    """Returns what became of each objective, of which the run judged the contrary."""
+    contraries = {check["check"]: check for check in summary["verdict"]["checks"]}
+    checks = []
+    for objective in objectives:
+        check = contraries[negated(objective)]
+        found = {
+            "objective": objective.text,
+            "met": check["passed"],
+            **{name: check[name] for name in ("value", "limit", "unit", "why") if name in check},
+        }
+        metric = objective.metric
+        if metric.kind == "time" and metric.part[0].isdigit():
+            count = times_of(tally, metric.name).count
+            if count and 0 < float(metric.part) < 100 and few_beyond(metric.part, count):
+                found["few"] = count
+        checks.append(found)
+    return checks
+
+
+def times_of(tally: Tally, name: str) -> Histogram:
+    """Returns the histogram of a time that conditions name."""
+    times: Histogram = getattr(tally, f"{name}_ns" if name == "send_lag" else f"{name}_time_ns")
+    return times
+
+
+def _errors(tally: Tally) -> float | None:
+    """Returns the share of errors, as conditions count them."""
+    share = Sight(tally, 0).value(ERRORS)
+    return None if share is None else float(share)
+
+
+def _times(summary: dict[str, Any]) -> dict[str, Any] | None:
+    stats = summary["response_time_ns"]
+    return None if stats is None else {name: stats[name] for name in ("count", *_PERCENTILES)}

@@ -1,0 +1,72 @@
+"""The files that a plan names and its workers read: sent along to machines that do not have them.
+
+What a message says and the tokens of headers are read when the plan is made, and are in it. Feeds and what TLS needs
+are read by every worker for itself.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ws_load_test.common.errors import UsageError
+from ws_load_test.common.units import show_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ws_load_test.plan.plan import Plan
+
+LARGEST_BYTES = 64 << 20
+"""Each machine gets a copy over the cluster's own connections, and holds it in memory on the way."""
+_OF_TARGET = ("cacert", "cert", "key")
+
+
+def named(plan: Plan) -> dict[str, str]:
+    """Returns the paths that workers will open, by option."""
+    found = {name: path for name in _OF_TARGET if (path := getattr(plan.target, name)) is not None}
+    if plan.message.feed is not None:
+        found["feed"] = plan.message.feed.path
+    return found
+
+
+def read(plan: Plan) -> dict[str, bytes]:
+    """Returns the contents of these files, by option.
+
+    Raises:
+        UsageError: one cannot be read, or is too large to be sent along.
+    """
+    contents = {}
+    for option, path in named(plan).items():
+        try:
+            size_bytes = Path(path).stat().st_size
+            if size_bytes > LARGEST_BYTES:
+                raise UsageError(
+                    f'--{option}: "{path}" has {show_bytes(size_bytes)}, and files of up to {show_bytes(LARGEST_BYTES)}'
+                    " are sent along to the hosts of a cluster; take a smaller one"
+                )
+            contents[option] = Path(path).read_bytes()
+        except OSError as error:
+            raise UsageError(f'--{option}: cannot read "{path}": {error.strerror}') from None
+    return contents
+
+
+def write(plan: Plan, contents: Mapping[str, bytes], directory: Path) -> Plan:
+    """Writes the contents into a directory, for this user alone; returns the plan that names them there."""
+    paths = {}
+    for option, path in named(plan).items():
+        # Their own names, so that an error says which it is.
+        place = directory / f"{option}-{Path(path).name}"
+        with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(contents[option])
+        paths[option] = str(place)
+    feed = paths.pop("feed", None)
+    if paths:
+        plan = msgspec.structs.replace(plan, target=msgspec.structs.replace(plan.target, **paths))
+    if feed is not None and plan.message.feed is not None:
+        moved = msgspec.structs.replace(plan.message.feed, path=feed)
+        plan = msgspec.structs.replace(plan, message=msgspec.structs.replace(plan.message, feed=moved))
+    return plan

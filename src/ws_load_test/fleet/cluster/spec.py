@@ -1,0 +1,148 @@
+"""Where a run on other machines takes place: the address of a Dask cluster, and what protects the way to it.
+
+Nothing here connects; `dask` does, which needs the extra ``cluster``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from ws_load_test.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ws_load_test.fleet.base import Fleet
+    from ws_load_test.metrics.recording import Interval
+    from ws_load_test.plan.plan import Plan
+
+OnWorkerLost = Literal["continue", "stop"]
+ON_WORKER_LOST: tuple[OnWorkerLost, ...] = ("continue", "stop")
+_EXAMPLE = "for example --cluster tls://scheduler:8786"
+OPEN = (
+    "has no encryption and asks nobody who they are: whoever reaches a Dask scheduler runs programs on all of its"
+    " machines, and this run's secrets would travel in the clear; use tls:// with --cluster-ca, --cluster-cert and"
+    " --cluster-key, or say --insecure-cluster if nobody else can reach it"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Dask cluster, and how much of it a run takes.
+
+        run(plan, cluster=Cluster("tls://scheduler:8786", ca="ca.pem", cert="me.pem", key="me.key"))
+
+    Attributes:
+        place: The scheduler's address, ``tls://host:port`` or ``tcp://host:port``, or the path of a scheduler file.
+        hosts: How many of its hosts take part, which are waited for; None: those that there are.
+        workers: How many worker processes each host has; None: one for each thread that its Dask worker offers, which
+            is one for each core unless it was started otherwise.
+        on_worker_lost: Whether the others go on when a worker is lost, or stop as well.
+        insecure: Whether a scheduler without TLS may be on another machine than this.
+        ca: File with the authority that signed the cluster's certificates, PEM.
+        cert: File with our own certificate, PEM.
+        key: File with its key, PEM.
+    """
+
+    place: str
+    hosts: int | None = None
+    workers: int | None = None
+    on_worker_lost: OnWorkerLost = "continue"
+    insecure: bool = False
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    def fleet(self, plan: Plan, on_interval: Callable[[Interval], None], interval_ns: int) -> Fleet:
+        """Makes the fleet that runs a plan there.
+
+        Raises:
+            UsageError: the extra ``cluster`` is not installed, or this is no address that may be used.
+        """
+        try:
+            from ws_load_test.fleet.cluster.dask_fleet import DaskFleet  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise UsageError(
+                f"--cluster: needs Dask distributed ({error.name} is not installed); "
+                "install it with `pip install 'ws-load-test[cluster]'`"
+            ) from None
+        return DaskFleet(self, plan, on_interval, interval_ns)
+
+    def address(self) -> str:
+        """Returns the scheduler's address.
+
+        Raises:
+            UsageError: there is none, or it may not be used.
+        """
+        address = self.place
+        if "://" not in address:
+            address = _from_file(self.place)
+        self.check(address)
+        return address
+
+    def check(self, address: str, whose: str = "--cluster") -> None:
+        """Looks at an address of the cluster before anything is sent there.
+
+        Raises:
+            UsageError: it may not be used.
+        """
+        scheme, host = _parts(address)
+        if scheme not in ("tls", "tcp") or not host:
+            raise UsageError(f"{whose}: {address} is neither a tls:// nor a tcp:// address; {_EXAMPLE}")
+        given = [name for name in ("ca", "cert", "key") if getattr(self, name) is not None]
+        if scheme == "tls":
+            if len(given) in (1, 2):
+                missing = next(name for name in ("ca", "cert", "key") if name not in given)
+                raise UsageError(f"--cluster-{missing}: missing; TLS with a cluster takes all three files")
+            return
+        if given:
+            raise UsageError(f"--cluster-{given[0]}: {address} is not TLS; write tls:// if the scheduler speaks it")
+        if not self.insecure and not is_loopback(host):
+            raise UsageError(f"{whose}: {address} {OPEN}")
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The cluster in words: a label and a sentence part for each line."""
+        hosts = "all its hosts" if self.hosts is None else f"{self.hosts} of its hosts"
+        each = "for each core of a host" if self.workers is None else f"for each host: {self.workers}"
+        lost = "the others go on" if self.on_worker_lost == "continue" else "the others stop"
+        return [
+            ("cluster", f"{self.place}, {hosts}"),
+            ("workers", f"one process {each}" if self.workers is None else f"processes {each}"),
+            ("lost worker", lost),
+        ]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or a name is this machine's own, without looking it up."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _parts(address: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "", ""
+    return parts.scheme, parts.hostname or ""
+
+
+def _from_file(path: str) -> str:
+    """The address in a scheduler file, as ``dask scheduler --scheduler-file`` writes it."""
+    if not Path(path).is_file():
+        raise UsageError(f'--cluster: "{path}" is neither an address nor a scheduler file that exists; {_EXAMPLE}')
+    try:
+        address = json.loads(Path(path).read_text(encoding="utf-8"))["address"]
+    except OSError as error:
+        raise UsageError(f'--cluster: cannot read "{path}": {error.strerror}') from None
+    except (ValueError, KeyError, TypeError):
+        address = None
+    if not isinstance(address, str):
+        raise UsageError(f'--cluster: "{path}" is not a scheduler file, which `dask scheduler --scheduler-file` writes')
+    return address

@@ -1,0 +1,120 @@
+"""Whether this machine can carry a plan, asked before anything is opened."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.common.errors import HostError
+from ws_load_test.common.units import show_count
+from ws_load_test.engine.connect.source_addresses import bind, family_of
+from ws_load_test.engine.connect.tls import tls_context
+from ws_load_test.fleet.preflight.memory import shortage_of_memory
+from ws_load_test.fleet.preflight.ports import shortage_of_ports
+from ws_load_test.fleet.preflight.shortage import Shortage, explain
+from ws_load_test.plan.plan import FILES_OF_A_WORKER, UNLIMITED_FILES, default_workers
+from ws_load_test.plan.schedule import Share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ws_load_test.plan.plan import Plan
+
+_NR_OPEN = Path("/proc/sys/fs/nr_open")
+
+
+def prepare(plan: Plan) -> None:
+    """Raises this machine's soft limits as far as the plan needs; workers inherit them.
+
+    Open files, ephemeral ports and memory are looked at, as far as the system lets them be read. Only limits of this
+    process are changed: those of the whole machine are told to the user.
+
+    Raises:
+        HostError: the machine cannot carry the plan; says the most that it can, and what to change.
+        UsageError: the plan's certificates or source addresses cannot be used.
+    """
+    tls_context(plan.target)
+    found = (shortage_of_files(plan), shortage_of_ports(plan), shortage_of_memory(plan))
+    shortages = [shortage for shortage in found if shortage is not None]
+    if shortages:
+        raise HostError(explain(plan, shortages))
+    _allow_open_files(plan)
+
+
+def shortage_of_files(plan: Plan) -> Shortage | None:
+    """What is missing of open files, beyond what this process may allow itself."""
+    try:
+        import resource  # noqa: PLC0415 - Windows has no such limit, and no such module
+    except ImportError:
+        return None
+    needed = _open_files(plan)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard == resource.RLIM_INFINITY or hard >= needed:
+        return None
+    room = max(0, hard - FILES_OF_A_WORKER)
+    # Not even root may set a limit above this one (Linux, Documentation/admin-guide/sysctl/fs.rst).
+    first = f"`sysctl -w fs.nr_open={needed}` and " if needed > _highest_limit() else ""
+    remedies = [f"raise the limit with {first}`ulimit -Hn {needed}` as root"]
+    if room:
+        remedies.append(f"use -w {-(-plan.connections // room)} or more workers")
+    workers = "1 worker" if plan.workers == 1 else f"{plan.workers} workers"
+    text = (
+        f"{show_count(plan.connections)} connections on {workers} need {show_count(needed)} open files "
+        f"in each, and this machine's hard limit is {show_count(hard)}"
+    )
+    return Shortage(text, tuple(remedies), room * plan.workers)
+
+
+def _allow_open_files(plan: Plan) -> None:
+    """Raises the soft limit, where it is too low."""
+    try:
+        import resource  # noqa: PLC0415 - Windows has no such limit, and no such module
+    except ImportError:
+        return
+    needed = _open_files(plan)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    except (OSError, ValueError):
+        # macOS tells of no hard limit, and has one all the same.
+        raise HostError(
+            f"--connections: this system does not allow a process {show_count(needed)} open files; "
+            f"raise `sysctl -w kern.maxfilesperproc={needed}` as root, or use more workers with -w"
+        ) from None
+
+
+def _highest_limit() -> int:
+    try:
+        return int(_NR_OPEN.read_text())
+    except (OSError, ValueError):
+        return UNLIMITED_FILES
+
+
+def _open_files(plan: Plan) -> int:
+    """What the worker with the largest share opens."""
+    return plan.connections_of(Share(0, plan.workers)) + FILES_OF_A_WORKER
+
+
+def own_sources(sources: Sequence[str]) -> tuple[str, ...]:
+    """Returns those of some source addresses that this machine has."""
+    found = []
+    for source in sources:
+        with contextlib.suppress(OSError), socket.socket(family_of(source), socket.SOCK_STREAM) as sock:
+            bind(sock, source)
+            found.append(source)
+    return tuple(found)
+
+
+def facts() -> dict[str, Any]:
+    """What a recording says about the machine that made it."""
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cores": default_workers(),
+    }

@@ -1,0 +1,36 @@
+"""What a machine is short of for a plan, in words that say what to change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ws_load_test.common.units import show_count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ws_load_test.plan.plan import Plan
+
+
+class Shortage(NamedTuple):
+    """One thing of which there is too little."""
+
+    text: str
+    """What the plan needs, and what there is."""
+    remedies: tuple[str, ...]
+    """Settings that can be changed, each in words that follow an "or"."""
+    most: int
+    """How many connections there is enough for; 0 where there are none."""
+
+
+def explain(plan: Plan, shortages: Sequence[Shortage]) -> str:
+    """All shortages as an error's text: a line, or a line for each below a heading."""
+    most = min(shortage.most for shortage in shortages)
+    option = "--connections" if plan.connection_shape is None else "--connection-stages"
+    lower = "lower -c to" if plan.connection_shape is None else "let it rise to no more than"
+    last = (f"{lower} {show_count(most)}",) if most else ()
+    lines = [f"{shortage.text}; {', or '.join(shortage.remedies + last)}" for shortage in shortages]
+    if len(lines) == 1:
+        return f"{option}: {lines[0]}"
+    heading = f"{option}: this machine cannot carry {show_count(plan.connections)} connections as it is:"
+    return "\n  ".join([heading, *lines])

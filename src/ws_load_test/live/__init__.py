@@ -1,0 +1,1 @@
+"""Output while a run goes on: live view, progress lines, telemetry."""

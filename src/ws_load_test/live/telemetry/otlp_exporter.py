@@ -1,0 +1,238 @@
+"""``--otlp``: what is known of a run, pushed to an OpenTelemetry collector while it goes on.
+
+A collector that is down, slow or refuses costs the run nothing: pushes are made in a thread of their own, and one that
+waits is replaced by the next, which tells all that it told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from enum import Enum
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.common.clock import NS_PER_MS, NS_PER_S
+from ws_load_test.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping
+
+    from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
+
+    from ws_load_test.live.telemetry.publisher import About, Snapshot
+    from ws_load_test.live.telemetry.settings import Collector
+
+PUSH_EACH_NS = 5 * NS_PER_S
+"""Unless OTEL_METRIC_EXPORT_INTERVAL says otherwise."""
+LAST_PUSH_S = 5.0
+"""How long the end of a run may wait for the collector."""
+_LIBRARIES = ("opentelemetry", "urllib3")
+_log = logging.getLogger("ws_load_test")
+
+
+class Pusher:
+    """Pushes snapshots of one run, now and then and at its end."""
+
+    def __init__(self, collector: Collector, about: About) -> None:
+        """Connects to nobody yet.
+
+        Raises:
+            UsageError: OpenTelemetry is not installed, or its variables of the environment cannot be used.
+        """
+        self._collector = collector
+        self._each_ns = _each_ns(os.environ)
+        self._libraries = _Libraries()
+        try:
+            self._exporter = _exporter(collector, self._libraries)
+            self._translate = _translator(about)
+        except BaseException:
+            self._libraries.leave()
+            raise
+        self._changed = Condition()
+        self._waiting: Snapshot | None = None
+        self._taken: Snapshot | None = None
+        """The last one that the thread took up."""
+        self._arrived: Snapshot | None = None
+        """The last one that was delivered."""
+        self._latest: Snapshot | None = None
+        self._due_ns = 0
+        self._closing = self._told = False
+        self._offered = self._delivered = 0
+        self._thread = Thread(target=self._push_all, name="otlp", daemon=True)
+        self._thread.start()
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Lets the snapshot be pushed if it is time, in the place of one that still waits."""
+        self._latest = snapshot
+        if snapshot.reached_ns >= self._due_ns:
+            self._due_ns = snapshot.reached_ns + self._each_ns
+            self._offer(snapshot)
+
+    def close(self) -> None:
+        """Lets what is known at the end be pushed, and nothing after it."""
+        if self._latest not in (self._waiting, self._taken):
+            self._offer(self._latest)
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+
+    def linger(self) -> None:
+        """Waits for the last push, for some seconds at most, and tells what was not delivered."""
+        try:
+            self._thread.join(LAST_PUSH_S)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        # Before the exporter is shut down, which makes it give up, and say why.
+        why = self._libraries.why or (f"no answer for {LAST_PUSH_S:g} s" if self._thread.is_alive() else "")
+        self._exporter.shutdown()
+        self._thread.join(1)
+        self._libraries.leave()
+        if self._delivered < self._offered:
+            _log.warning("--otlp: %s", self._shortfall(why))
+
+    def _offer(self, snapshot: Snapshot | None) -> None:
+        with self._changed:
+            # One that is replaced while it waits is never pushed, and has not failed.
+            self._offered += self._waiting is None
+            self._waiting = snapshot
+            self._changed.notify()
+
+    def _push_all(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting is not None or self._closing)
+                snapshot, self._waiting = self._waiting, None
+                if snapshot is None:
+                    return
+                self._taken = snapshot
+            self._push(snapshot)
+
+    def _push(self, snapshot: Snapshot) -> None:
+        delivered = False
+        try:
+            delivered = self._exporter.export(self._translate(snapshot)).name == "SUCCESS"
+        except Exception:  # noqa: BLE001 - what a library raises must not end this thread, and all pushes with it
+            _log.debug("a push failed", exc_info=True)
+        if delivered:
+            self._delivered += 1
+            self._arrived = snapshot
+        elif not self._told and not self._closing:
+            self._told = True
+            why = _in_brackets(self._libraries.why)
+            _log.warning("--otlp: %s does not take the metrics%s; the run goes on", self._who(), why)
+
+    def _shortfall(self, why: str) -> str:
+        missing = self._offered - self._delivered
+        text = f"{missing} of {self._offered} pushes did not reach {self._who()}{_in_brackets(why)}; "
+        if self._arrived is self._latest:
+            return text + "the last one did, and it has all counts"
+        return text + "the last one is among them, so what is known there of this run is not all"
+
+    def _who(self) -> str:
+        return f"the collector at {self._collector.shown}"
+
+
+class _Libraries(logging.Handler):
+    """Keeps what the libraries log from the terminal, and remembers why a push failed.
+
+    Of what they say only codes and kinds are kept: a collector's own words may repeat a token that it was sent.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.why = ""
+        """Why the last push that failed did so, in a word."""
+        self.complaints = 0
+        self._before = [(logging.getLogger(name), logging.getLogger(name).propagate) for name in _LIBRARIES]
+        for logger, _ in self._before:
+            logger.addHandler(self)
+            logger.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Takes in what a library logs."""
+        self.complaints += 1
+        for argument in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(argument, Enum):
+                self.why = argument.name
+            elif type(argument) is int and 100 <= argument < 600:
+                self.why = f"HTTP {argument}"
+            elif isinstance(argument, BaseException):
+                self.why = type(argument).__name__
+            else:
+                continue
+            return
+
+    def leave(self) -> None:
+        """Lets the libraries log as before."""
+        for logger, propagate in self._before:
+            logger.removeHandler(self)
+            logger.propagate = propagate
+
+
+def _in_brackets(why: str) -> str:
+    return f" ({why})" if why else ""
+
+
+def _exporter(collector: Collector, libraries: _Libraries) -> MetricExporter:
+    more: dict[str, Any] = {}
+    try:
+        if collector.protocol == "grpc":
+            from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
+
+            # By the URL alone: the library would ask OTEL_EXPORTER_OTLP_INSECURE before it.
+            more["insecure"] = collector.url.lower().startswith("http:")
+        else:
+            from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # type: ignore[assignment] # noqa: PLC0415
+                OTLPMetricExporter,
+            )
+    except ImportError:
+        raise UsageError("--otlp: needs OpenTelemetry; install it with pip install 'ws-load-test[otlp]'") from None
+    exporter: MetricExporter | None = None
+    # Whatever it makes of the environment: of some things it complains in its log, of others by an exception.
+    with contextlib.suppress(Exception), _without_empty(os.environ):
+        exporter = OTLPMetricExporter(endpoint=collector.url, **more)
+    if exporter is None or libraries.complaints:
+        if exporter is not None:
+            exporter.shutdown()
+        # Not repeated: headers are among them.
+        raise UsageError(
+            "--otlp: OpenTelemetry cannot use a variable of the environment that begins with OTEL_EXPORTER_OTLP_; "
+            "look at its headers (name=value,name=value), files, timeout and compression"
+        )
+    return exporter
+
+
+@contextlib.contextmanager
+def _without_empty(environ: MutableMapping[str, str]) -> Iterator[None]:
+    """Takes OpenTelemetry's empty variables away for a moment.
+
+    They are to mean the same as unset ones (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables),
+    and its library does not always have it so.
+    """
+    empty = {name: value for name, value in environ.items() if name.startswith("OTEL_") and not value.strip()}
+    for name in empty:
+        del environ[name]
+    try:
+        yield
+    finally:
+        environ.update(empty)
+
+
+def _translator(about: About) -> Callable[[Snapshot], MetricsData]:
+    from ws_load_test.live.telemetry.otlp_encoding import Translator  # noqa: PLC0415 - imports OpenTelemetry
+
+    return Translator(about).translate
+
+
+def _each_ns(environ: Mapping[str, str]) -> int:
+    """Returns how often to push, in ns; the variable of the environment is in ms."""
+    text = environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip()
+    if not text:
+        return PUSH_EACH_NS
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise UsageError("--otlp: OTEL_METRIC_EXPORT_INTERVAL is no number of milliseconds")
+    return int(text) * NS_PER_MS

@@ -1,0 +1,124 @@
+"""The options of live metrics, read: where the endpoint listens, where the collector is and what it speaks."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from ws_load_test.common.errors import Problem, option_name
+from ws_load_test.common.redaction import public_url
+from ws_load_test.plan.values import duration, number, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Protocol = Literal["grpc", "http/protobuf"]
+OPTIONS = ("metrics_port", "metrics_host", "metrics_linger", "otlp")
+LOOPBACK = "127.0.0.1"
+HTTP_PORT = 4318
+"""Of OTLP over HTTP; 4317 is gRPC's (https://opentelemetry.io/docs/specs/otlp)."""
+HTTP_PATH = "/v1/metrics"
+LARGEST_PORT = 65_535
+_PROTOCOL_NAMES = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+"""The variables of the environment that name the protocol; the first that is set decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """An OpenTelemetry collector."""
+
+    url: str
+    protocol: Protocol
+
+    @property
+    def shown(self) -> str:
+        """Its address without secrets."""
+        return public_url(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a run is shown while it goes on."""
+
+    port: int | None = None
+    """Of the endpoint; 0 is any that is free, None is no endpoint."""
+    host: str = LOOPBACK
+    linger_ns: int = 0
+    """How long the endpoint stays up after the run to be read once more."""
+    collector: Collector | None = None
+
+    def __bool__(self) -> bool:
+        return self.port is not None or self.collector is not None
+
+
+def read_settings(
+    options: Mapping[str, Any], environ: Mapping[str, str] = os.environ
+) -> tuple[Settings, list[Problem]]:
+    """Returns the settings, and what is wrong with the options."""
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    readers: dict[str, Callable[[Any], Any]] = {
+        "metrics_port": _port,
+        "metrics_host": _host,
+        "metrics_linger": duration,
+        "otlp": lambda value: _collector(value, environ),
+    }
+    for name, read in readers.items():
+        if name in options:
+            try:
+                values[name] = read(options[name])
+            except ValueError as error:
+                problems.append(Problem(option_name(name), str(error)))
+    problems += [
+        Problem(option_name(name), "needs --metrics-port, the port to listen on")
+        for name in ("metrics_host", "metrics_linger")
+        if name in options and "metrics_port" not in options
+    ]
+    settings = Settings(
+        values.get("metrics_port"),
+        values.get("metrics_host", LOOPBACK),
+        values.get("metrics_linger", 0),
+        values.get("otlp"),
+    )
+    return settings, problems
+
+
+def _port(value: Any) -> int:
+    port = number(value)
+    if port > LARGEST_PORT:
+        raise ValueError(f"{port} is no port; write one up to {LARGEST_PORT}, or 0 for any that is free")
+    return port
+
+
+def _host(value: Any) -> str:
+    host = text(value).removeprefix("[").removesuffix("]")
+    if not host or any(letter.isspace() or letter in "/@" for letter in host):
+        raise ValueError("is no address; write for example 127.0.0.1, or 0.0.0.0 for all of this machine")
+    return host
+
+
+def _collector(value: Any, environ: Mapping[str, str]) -> Collector:
+    written = text(value)
+    # Empty is unset, by the standard of these variables.
+    said = ((name, environ.get(name, "").strip()) for name in _PROTOCOL_NAMES)
+    variable, wanted = next(((name, value) for name, value in said if value), ("", ""))
+    hint = "write for example http://localhost:4317 (gRPC) or http://localhost:4318/v1/metrics (HTTP)"
+    try:
+        parts = urlsplit(written)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        # Not repeated, here and below: it may hold a password.
+        raise ValueError(f"is no URL; {hint}") from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ValueError(f"is no http:// or https:// URL; {hint}")
+    if parts.username is not None:
+        raise ValueError("has user info in its URL; put credentials into OTEL_EXPORTER_OTLP_HEADERS instead")
+    if wanted not in {"", "grpc", "http/protobuf"}:
+        raise ValueError(f"{variable} is neither grpc nor http/protobuf, which are spoken here")
+    bare = parts.path in {"", "/"}
+    if wanted == "grpc" or (not wanted and bare and port != HTTP_PORT):
+        return Collector(written, "grpc")
+    # The standard says so of an address without a path.
+    return Collector(parts._replace(path=HTTP_PATH).geturl() if bare else written, "http/protobuf")

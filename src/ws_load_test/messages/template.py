@@ -1,0 +1,238 @@
+"""Texts with fields: read once, rendered for each message or each connection.
+
+============== ====================================================================================================
+``{seq}``        the number of the message, from 0, unique over the run; outside messages, that of the connection
+``{connection}`` the number of the connection in the run, from 0
+``{uuid}``       a random UUID (RFC 9562, version 4), another one in every run
+``{now_ms}``     wall clock: milliseconds since 1970
+``{random:8}``   8 random ASCII letters and digits; the same ones in every run with as many workers
+``{int:1..100}`` a whole number, both ends included, all equally likely; the same ones in every run
+``{feed.name}``  the value of the feed's column "name"
+``{feed.name:json}`` the same as a JSON string, quotes included, whatever it holds
+============== ====================================================================================================
+
+Only a known field's name in braces is a field. Every other brace is text, so that JSON needs no escaping:
+``{"id": {seq}}``. A space keeps a word in braces from being a field: ``{ uuid }``. A value is put in as it is: one
+with quotes breaks the JSON around it unless ``:json`` is asked for.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+if TYPE_CHECKING:
+    from ws_load_test.messages.field_values import Values
+
+Row: TypeAlias = Sequence[str]
+"""A row of a feed: one text for each of its columns."""
+Renderer: TypeAlias = Callable[[int, int, Row], str]
+"""Takes the number of the message, the number of the connection and a row."""
+Maker: TypeAlias = Callable[[int, int, Row], bytes]
+"""The same for a payload."""
+
+NAMES = ("seq", "connection", "uuid", "now_ms", "random", "int")
+_EXAMPLES = {"random": "random:8", "int": "int:1..100"}
+LONGEST_RANDOM = 1 << 20
+LARGEST_INT = 1 << 63
+_DIGITS_OF_A_NUMBER = 19
+"""Of the largest number that 63 bits hold."""
+_LENGTHS = {"seq": _DIGITS_OF_A_NUMBER, "connection": _DIGITS_OF_A_NUMBER, "uuid": 36, "now_ms": 13}
+_IN_BRACES = re.compile(r"\{(?:feed\.(?P<column>[^{}]+)|(?P<name>[A-Za-z_][\w.-]*)(?::(?P<argument>[^{}\s\"]*))?)\}")
+_NAME = re.compile(r"[^\W\d_]+(?:[ _:.-]?[^\W\d_]+)*\d{0,3}")
+"""What looks like the name of a column."""
+_RANGE = re.compile(r"([+-]?\d{1,20})\.\.([+-]?\d{1,20})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A place in a text that is filled anew each time."""
+
+    name: str
+    """One of `NAMES`, or ``feed``."""
+    size: int = 0
+    """Of ``random``: letters."""
+    low: int = 0
+    """Of ``int``: the smallest value."""
+    high: int = 0
+    """Of ``int``: the largest value."""
+    column: str = ""
+    """Of ``feed``."""
+    as_json: bool = False
+    """Of ``feed``: quoted as a JSON string."""
+
+    @property
+    def shown(self) -> str:
+        """The field's name as a plan tells it: ``seq``, ``feed.token``."""
+        return f"feed.{self.column}" if self.name == "feed" else self.name
+
+    @property
+    def longest_bytes(self) -> int | None:
+        """The most that it can become; None where a feed decides."""
+        if self.name == "random":
+            return self.size
+        if self.name == "int":
+            return max(len(str(self.low)), len(str(self.high)))
+        return _LENGTHS.get(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """Something that is sent as it is, although it looks as if a field had been meant."""
+
+    written: str
+    meant: str | None
+    """The field that it might be."""
+
+    def __str__(self) -> str:
+        return f"{self.written} is sent as it is" + (f"; did you mean {self.meant}?" if self.meant else "")
+
+
+class Template:
+    """A text and the fields in it."""
+
+    def __init__(self, text: str, columns: Collection[str] | None = None) -> None:
+        """Reads a text; `columns` are those of the feed, None where there is no feed."""
+        self.text = text
+        self._columns = columns
+        self.parts: list[str | Field] = []
+        """What is sent as it is, and what is filled, in order."""
+        problems: dict[str, None] = {}
+        suspicious: dict[Suspect, None] = {}
+        literal, at = "", 0
+        for found in _IN_BRACES.finditer(text):
+            literal += text[at : found.start()]
+            at = found.end()
+            try:
+                part: Field | Suspect | None = self._field(found)
+            except ValueError as error:
+                problems[str(error)] = None
+                part = None
+            if isinstance(part, Field):
+                self.parts += [literal, part] if literal else [part]
+                literal = ""
+                continue
+            literal += found[0]
+            if part is not None:
+                suspicious[part] = None
+        literal += text[at:]
+        if literal:
+            self.parts.append(literal)
+        self.problems = tuple(problems)
+        """What is wrong with its fields, one sentence each."""
+        self.suspicious = tuple(suspicious)
+        """What is sent as it is, although it looks like a field."""
+        self.fields = tuple(part for part in self.parts if isinstance(part, Field))
+
+    @property
+    def varies(self) -> bool:
+        """Whether it has fields at all."""
+        return bool(self.fields)
+
+    @property
+    def longest_bytes(self) -> int | None:
+        """The most that it can become in UTF-8; None where a feed decides."""
+        total = 0
+        for part in self.parts:
+            length = len(part.encode()) if isinstance(part, str) else part.longest_bytes
+            if length is None:
+                return None
+            total += length
+        return total
+
+    def compile(self, values: Values) -> Renderer:
+        """What renders it: a function made for this text, so that no loop over its parts is left."""
+        return cast("Renderer", self._made(values, "lambda number, connection, row: ''"))
+
+    def compile_bytes(self, values: Values) -> Maker:
+        """What renders it in UTF-8."""
+        return cast("Maker", self._made(values, "lambda number, connection, row: ''.encode()"))
+
+    def _made(self, values: Values, source: str) -> object:
+        """A function with the text in place of its ``''``.
+
+        The text never becomes source code: it is put into the syntax tree as constants.
+        """
+        pieces: list[ast.expr] = [
+            ast.Constant(part)
+            if isinstance(part, str)
+            else ast.FormattedValue(ast.parse(values.expression(part), mode="eval").body, -1)
+            for part in self.parts
+        ]
+        tree = _WithText(ast.JoinedStr(pieces)).visit(ast.parse(source, mode="eval"))
+        code = compile(ast.fix_missing_locations(tree), "<template>", "eval")
+        return eval(code, values.names)  # noqa: S307 - made of constants and of Values' expressions
+
+    def fill(self, values: Values, connection: int = 0, row: Row = ()) -> str:
+        """The text for one connection."""
+        return self.compile(values)(connection, connection, row)
+
+    def _field(self, found: re.Match[str]) -> Field | Suspect:
+        """What stands in a pair of braces; raises ValueError with what to write instead."""
+        written, name, argument, column = found[0], found["name"], found["argument"], found["column"]
+        if column is not None:
+            return self._feed_field(written, column)
+        if name in _EXAMPLES:
+            if argument is None:
+                return Suspect(written, f"{{{_EXAMPLES[name]}}}")
+            return _random_field(written, argument) if name == "random" else _int_field(written, argument)
+        if name in NAMES:
+            if argument is not None:
+                raise ValueError(f"{written}: {name} takes nothing behind a colon; write {{{name}}}")
+            return Field(name)
+        return Suspect(written, self._meant(name))
+
+    def _feed_field(self, written: str, column: str) -> Field:
+        if self._columns is None:
+            raise ValueError(f"{written} needs a feed; add --feed FILE")
+        if column in self._columns:
+            return Field("feed", column=column)
+        plain = column.removesuffix(":json")
+        if plain != column and plain in self._columns:
+            return Field("feed", column=plain, as_json=True)
+        near = difflib.get_close_matches(plain, self._columns, n=1)
+        hint = f"did you mean {{feed.{near[0]}}}?" if near else self._names()
+        raise ValueError(f"{written}: the feed has no such column; {hint}")
+
+    def _names(self) -> str:
+        # A file without a line of names has a row of values there, which may be secrets.
+        if all(_NAME.fullmatch(column) for column in self._columns or ()):
+            return f"it has {', '.join(self._columns or ())}"
+        return "its first line must name the columns"
+
+    def _meant(self, name: str) -> str | None:
+        known = [*NAMES, *(f"feed.{column}" for column in self._columns or ())]
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        return f"{{{_EXAMPLES.get(near[0], near[0])}}}" if near else None
+
+
+class _WithText(ast.NodeTransformer):
+    """Puts a text in place of the empty one."""
+
+    def __init__(self, text: ast.JoinedStr) -> None:
+        self._text = text
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:  # noqa: ARG002
+        return self._text
+
+
+def _random_field(written: str, argument: str) -> Field:
+    if not (argument.isascii() and argument.isdigit() and len(argument) < 9 and 1 <= int(argument) <= LONGEST_RANDOM):
+        raise ValueError(f"{written}: write a number of letters from 1 to {LONGEST_RANDOM}, for example {{random:8}}")
+    return Field("random", size=int(argument))
+
+
+def _int_field(written: str, argument: str) -> Field:
+    found = _RANGE.fullmatch(argument)
+    if not found:
+        raise ValueError(f"{written}: write the smallest and the largest number, for example {{int:1..100}}")
+    low, high = int(found[1]), int(found[2])
+    if low > high:
+        raise ValueError(f"{written}: the smaller number comes first; write {{int:{high}..{low}}}")
+    if low < -LARGEST_INT or high >= LARGEST_INT:
+        raise ValueError(f"{written}: numbers of more than 64 bits are not made")
+    return Field("int", low=low, high=high)

@@ -1,0 +1,391 @@
+"""The file a run writes as it goes: JSON lines that every report can be made from, elsewhere and later.
+
+The first line is a `Header`, then comes an `Interval` for each stretch of the run, the last is a `Trailer`.
+A run that is killed leaves all but the trailer, and at worst half a line at the end. Secrets are the caller's
+to hide: what is given here is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import msgspec
+
+from ws_load_test.common.errors import OutputError, RecordingError
+from ws_load_test.metrics.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from io import FileIO
+    from types import TracebackType
+
+FORMAT = 1
+"""The format version that is written; versions up to it can be read."""
+
+Phase = Literal["opening", "warmup", "measured", "closing"]
+Amount = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class WorkerLoad(msgspec.Struct, frozen=True):
+    """What one worker process used during an interval."""
+
+    worker: int
+    cpu_ns: Amount
+    """Processor time, user and system."""
+    wall_ns: Amount
+    """Time that passed."""
+    run_delay_ns: Amount = 0
+    """Time in which it could have run and other processes had the core."""
+    throttled_ns: Amount = 0
+    """Time in which its control group had used up its processor quota."""
+    gc_ns: Amount = 0
+    """Time in which the garbage collector held it up."""
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine of a run on several, and how its monotonic clock compares with that of the machine that led."""
+
+    name: str
+    address: str = ""
+    """Where it was reached."""
+    first_worker: int
+    workers: int
+    """How many of the run's workers it had, numbered from `first_worker` on."""
+    facts: dict[str, Any] = {}
+    """As `Header.host`."""
+    clock_ahead_ns: int = 0
+    """How far its clock is before the leader's. All ``_ns`` instants of the recording are the leader's."""
+    clock_error_ns: Amount = 0
+    """By how much that may be wrong at most: half of the shortest round trip."""
+
+
+class HostPart(msgspec.Struct, frozen=True):
+    """What one machine had of an interval, of a run on several."""
+
+    host: int
+    """Its place among the header's hosts."""
+    from_ns: int
+    """Its start there, from the start of the run."""
+    record: dict[str, Any] = msgspec.field(name="tally")
+    """What tells machines apart, in the form of `Interval.record`: some of the tally's counts and times."""
+    began_ns: tuple[int, int] | msgspec.UnsetType = msgspec.UNSET
+    """Where the load began in it: when the first and the last of the machine's workers did, from the run's start."""
+
+
+class LostWorker(msgspec.Struct, frozen=True):
+    """A worker that ended before the run did."""
+
+    worker: int
+    reason: str
+    at_ns: int
+    """When it was noticed, from the start of the run."""
+    open_sessions: Amount = 0
+    """Sessions that it had open, by its last report, and that ended with it."""
+
+
+class Round(msgspec.Struct, frozen=True):
+    """Which round of which series a run is, where two targets are measured in turn."""
+
+    series: str
+    """The same in all rounds that were made together, and in no others."""
+    number: int
+    """From 1; the rounds of both targets that have the same number are a pair."""
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="header"):
+    """What is known before the run."""
+
+    format: int = FORMAT
+    tool: str
+    """Name and version of the program that wrote it."""
+    started_at: str
+    """When the run started, ISO 8601 with a time zone: the zero of all ``_ns`` instants."""
+    plan: dict[str, Any]
+    target: str
+    host: dict[str, Any]
+    workers: int
+    round: Round | msgspec.UnsetType = msgspec.UNSET
+    """Not there where the run is not one of a series."""
+    hosts: tuple[Host, ...] | msgspec.UnsetType = msgspec.UNSET
+    """The machines of a run on several."""
+
+    @property
+    def started_ns(self) -> int:
+        """`started_at` in ns since 1970-01-01 UTC.
+
+        Raises:
+            ValueError: `started_at` is no date and time, or has no time zone.
+        """
+        started = datetime.fromisoformat(self.started_at)
+        if started.tzinfo is None:
+            raise ValueError(f"{self.started_at!r} has no time zone")
+        since = started - datetime.fromisoformat("1970-01-01T00:00:00Z")
+        return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+
+
+class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="interval"):
+    """One stretch of the run, all workers together.
+
+    It holds the tally as it is recorded, which takes a tenth of the memory that the histograms' arrays would.
+    """
+
+    index: int
+    phase: Phase
+    from_ns: int
+    """Its start, from the start of the run."""
+    to_ns: int
+    measured_ns: Amount
+    """How much of it counts for the throughput."""
+    record: dict[str, Any] = msgspec.field(name="tally")
+    """What `Tally.to_record` gave."""
+    workers: tuple[WorkerLoad, ...] = ()
+    examples: dict[str, str] = {}
+    """A sentence for each kind of fault that happened for the first time, under the fault's name."""
+    hosts: tuple[HostPart, ...] | msgspec.UnsetType = msgspec.UNSET
+    """What each machine had of it, of a run on several."""
+    lost_workers: tuple[LostWorker, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Those whose loss was noticed since the interval before; the trailer has them all."""
+
+    @classmethod
+    def of(
+        cls,
+        tally: Tally,
+        *,
+        index: int,
+        phase: Phase,
+        from_ns: int,
+        to_ns: int,
+        measured_ns: int,
+        workers: Sequence[WorkerLoad] = (),
+        examples: Mapping[str, str] | None = None,
+        hosts: Sequence[HostPart] = (),
+        lost_workers: Sequence[LostWorker] = (),
+    ) -> Self:
+        """Returns the interval of a merged tally as it is now; later changes to the tally do not show."""
+        return cls(
+            index=index,
+            phase=phase,
+            from_ns=from_ns,
+            to_ns=to_ns,
+            measured_ns=measured_ns,
+            record=tally.to_record(),
+            workers=tuple(workers),
+            examples=dict(examples or {}),
+            hosts=tuple(hosts) or msgspec.UNSET,
+            lost_workers=tuple(lost_workers) or msgspec.UNSET,
+        )
+
+    @property
+    def more_open(self) -> int:
+        """How many more sessions were open at its end than at its start, unkind ones included; nothing is decoded.
+
+        Those of a worker that was lost ended with it, and no tally has them.
+        """
+        parts = (self.record, self.record.get("unkind", {}))
+        ended = sum(sum(part.get("closed", {}).values()) for part in parts)
+        gone = sum(lost.open_sessions for lost in self.lost_workers or ())
+        return int(self.record.get("opened", 0)) - ended - gone
+
+    @property
+    def cpu_share(self) -> float | None:
+        """The part of a core that its busiest worker used; None where no time passed for any."""
+        return max((load.cpu_ns / load.wall_ns for load in self.workers if load.wall_ns), default=None)
+
+    @property
+    def tally(self) -> Tally:
+        """A new tally at every use, decoded in about a millisecond.
+
+        Raises:
+            ValueError: `record` is not a tally's; never for an interval that `read_recording` returned.
+        """
+        return Tally.from_record(self.record)
+
+
+class Aborted(msgspec.Struct, frozen=True):
+    """A condition that was met while the run went, and for which it was stopped."""
+
+    condition: str
+    value: float | int
+    """What was found: ns, bytes, a count, a share of 1 or events a second, as the condition has it."""
+    at_ns: int
+    """When it was found, from the start of the run."""
+
+
+class Trailer(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="trailer"):
+    """How the run ended."""
+
+    ended_at: str
+    """ISO 8601 with a time zone."""
+    interrupted: bool
+    """Whether somebody stopped it; a run that its own conditions stopped is not interrupted."""
+    lost_workers: tuple[LostWorker, ...] = ()
+    aborted: tuple[Aborted, ...] | msgspec.UnsetType = msgspec.UNSET
+    """The conditions that stopped it; not there where it went to its end."""
+    summary: dict[str, Any]
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """A whole recording; without a trailer it is one of a run that was killed."""
+
+    header: Header
+    intervals: tuple[Interval, ...]
+    trailer: Trailer | None = None
+
+
+class RecordingWriter:
+    """Writes a recording line by line; each line is with the operating system when its method returns.
+
+    A file that exists is overwritten. When a write fails (the disk is full), the writer takes back the
+    half-written line where the file allows it, closes, and raises once; all later calls do nothing, so that
+    the run can go on without its recording.
+
+    Raises:
+        OutputError: The file cannot be opened for writing (on construction), or a line cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        try:
+            # Unbuffered, so that no line waits in this process when it is killed.
+            self._file: FileIO | None = open(self.path, "wb", buffering=0)  # noqa: PTH123, SIM115
+        except (OSError, ValueError) as error:
+            raise OutputError(f"cannot write the recording {self.path}: {_why(error)}; name another file") from error
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will be written, by `close` or after a failure."""
+        return self._file is None
+
+    def write_header(self, header: Header) -> None:
+        """Writes the first line."""
+        self._write(header)
+
+    def write_interval(self, interval: Interval) -> None:
+        """Writes the line of one interval."""
+        self._write(interval)
+
+    def write_trailer(self, trailer: Trailer) -> None:
+        """Writes the last line."""
+        self._write(trailer)
+
+    def close(self) -> None:
+        """Closes the file; harmless when it is closed already."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+        try:
+            file.close()
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _write(self, line: Header | Interval | Trailer) -> None:
+        if self._file is None:
+            return
+        data = memoryview(msgspec.json.encode(line) + b"\n")
+        written = 0
+        try:
+            while written < len(data):
+                count = self._file.write(data[written:])
+                if not count:
+                    raise BlockingIOError("it takes no more data")
+                written += count
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._file.tell() - written)
+            with contextlib.suppress(OutputError):
+                self.close()
+            raise self._failure(error) from error
+
+    def _failure(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot go on writing the recording {self.path}: {_why(error)}; the run goes on without it")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Probe(msgspec.Struct):
+    """The part of a header that every format version has."""
+
+    kind: str
+    format: int
+
+
+_probe = msgspec.json.Decoder(_Probe)
+_line = msgspec.json.Decoder(Header | Interval | Trailer)
+
+
+def read_recording(path: str | os.PathLike[str]) -> Recording:
+    """Reads a recording; a missing trailer and a torn last line, as a killed run leaves them, are no errors.
+
+    Raises:
+        RecordingError: The file cannot be read or is not a recording, with the line where that shows.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:  # noqa: PTH123 - a path of any kind
+            if not (start := file.peek(1)[:1]):
+                raise RecordingError(f"{name} is empty, so it is not a recording; give a file that a run wrote")
+            if start != b"{":
+                raise RecordingError(_no_recording(name))
+            return _read_lines(name, file)
+    except (OSError, ValueError) as error:
+        raise RecordingError(f"cannot read the recording {name}: {_why(error)}") from error
+
+
+def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
+    first = next(lines)
+    header = _read_header(name, first)
+    intervals: list[Interval] = []
+    trailer: Trailer | None = None
+    for number, line in enumerate(lines, 2):
+        if trailer is not None:
+            raise RecordingError(f"{name}, line {number}: something follows the end of the recording")
+        try:
+            entry = _line.decode(line)
+            if isinstance(entry, Header):
+                raise RecordingError(f"{name}, line {number}: a second recording begins; keep each in its own file")
+            if isinstance(entry, Trailer):
+                trailer = entry
+            else:
+                # Decoded once and dropped, so that damage is found here and not in the middle of a report.
+                Tally.from_record(entry.record)
+                intervals.append(entry)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            if not line.endswith(b"\n"):
+                break
+            raise RecordingError(f"{name}, line {number}: not a line of a recording: {error}") from error
+    return Recording(header, tuple(intervals), trailer)
+
+
+def _read_header(name: str, line: bytes) -> Header:
+    try:
+        probe = _probe.decode(line)
+        if probe.kind == "header" and probe.format > FORMAT:
+            raise RecordingError(
+                f"{name}, line 1: written by a newer version (format {probe.format}, "
+                f"this one reads up to {FORMAT}); update ws-load-test"
+            )
+        header = _line.decode(line)
+        if isinstance(header, Header) and probe.format >= 1:
+            _ = header.started_ns
+            return header
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise RecordingError(f"{_no_recording(name)} ({error})") from error
+    raise RecordingError(_no_recording(name))
+
+
+def _no_recording(name: str) -> str:
+    return f"{name}, line 1: not the header of a recording; give a file that a run wrote"
+
+
+def _why(error: OSError | ValueError) -> str:
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return text[:1].lower() + text[1:]

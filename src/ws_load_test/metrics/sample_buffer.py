@@ -1,0 +1,71 @@
+"""Samples on their way into a tally: instants noted in preallocated columns, counted by the block.
+
+The hot path writes ``sent[used]``, ``done[used]``, ``count[used]`` and moves ``used``, some 0.1 µs in all; when the
+columns are full, or an interval ends, `flush` turns them into bucket counts with vector arithmetic, about 30 µs for a
+block of 4,096.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+
+from ws_load_test.metrics.tally import Tally
+
+BLOCK = 4096
+NEVER_NS = 2**63 - 1
+
+
+class Samples:
+    """Answered messages of one worker that have not been counted yet.
+
+    A row stands for `count` messages that were due, sent and answered together. Of rows due before `measured_from_ns`
+    only their number is kept: they belong to the warm-up.
+    """
+
+    __slots__ = (
+        "count",
+        "done",
+        "due",
+        "last_done_ns",
+        "measured_from_ns",
+        "measured_until_ns",
+        "sent",
+        "tally",
+        "used",
+    )
+
+    def __init__(self, tally: Tally, *, on_schedule: bool = False) -> None:
+        self.tally = tally
+        self.sent = array("q", bytes(8 * BLOCK))
+        self.done = array("q", bytes(8 * BLOCK))
+        self.count = array("q", bytes(8 * BLOCK))
+        # Under a closed load a message is due when it is sent, so one column serves for both.
+        self.due = array("q", bytes(8 * BLOCK)) if on_schedule else self.sent
+        self.used = 0
+        self.measured_from_ns = NEVER_NS
+        self.measured_until_ns = NEVER_NS
+        self.last_done_ns = 0
+
+    def flush(self) -> None:
+        """Counts what the columns hold into the tally, and empties them."""
+        used, self.used = self.used, 0
+        if not used:
+            return
+        due, sent, done, count = (
+            np.frombuffer(column, np.int64, used) for column in (self.due, self.sent, self.done, self.count)
+        )
+        tally = self.tally
+        self.last_done_ns = int(done[-1])
+        in_time = (done >= self.measured_from_ns) & (done <= self.measured_until_ns)
+        tally.answered_in_time += int(count[in_time].sum())
+        measured = due >= self.measured_from_ns
+        if not measured.all():
+            tally.warmup_answered += int(count[~measured].sum())
+            due, sent, done, count = due[measured], sent[measured], done[measured], count[measured]
+        tally.answered += int(count.sum())
+        tally.response_time_ns.record_block(done - due, count)
+        if self.due is not self.sent:
+            tally.service_time_ns.record_block(done - sent, count)
+            tally.send_lag_ns.record_block(sent - due, count)

@@ -1,0 +1,1 @@
+"""Options to plan: one parser for each group."""

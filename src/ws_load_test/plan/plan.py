@@ -1,0 +1,216 @@
+"""The whole intent of a run: what to open, what to send, for how long. Frozen, checked, printable, serialisable.
+
+`Plan.of` is the one way in: it takes options as the command line and a plan file name them, reads their values, and
+raises `PlanError` with every problem at once, each naming the option that caused it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Self
+
+import msgspec
+
+from ws_load_test.common.units import (
+    show_count,
+    show_duration,
+    show_rate,
+    show_share,
+)
+from ws_load_test.messages import FirstMessage, Message
+from ws_load_test.plan.correlation import Matching
+from ws_load_test.plan.schedule import Arrivals, Shape, Share
+from ws_load_test.plan.session_policy import Reconnect, Storm, Unkind
+from ws_load_test.plan.target import Target
+
+FILES_OF_A_WORKER = 64
+"""Descriptors that a worker needs beside its connections: pipes, the loop's own, libraries; rounded up."""
+UNLIMITED_FILES = 1 << 40
+
+
+class ClosedLoad(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
+    """Each connection keeps this many messages in flight, and sends the next when a reply comes: a flood."""
+
+    in_flight: int = 1
+
+
+class OpenLoad(msgspec.Struct, frozen=True, tag_field="kind", tag="open"):
+    """Messages fall due at a rate, whatever the target does, and are measured from when they were due."""
+
+    rate: Shape
+    """Messages a second over all connections; of constant 0, the connections are only held."""
+    arrivals: Arrivals = "constant"
+    seed: int = 0
+    """Of Poisson arrivals: the same seed gives the same instants, on any number of workers."""
+    max_in_flight: int | None = None
+    """How many messages may wait for replies on a connection before the next ones wait for their turn."""
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole intent of a run."""
+
+    target: Target
+    connections: int = 1
+    load: ClosedLoad | OpenLoad = ClosedLoad()
+    message: Message = Message()
+    first_messages: tuple[FirstMessage, ...] = ()
+    """Sent once in each session, before the load, each when the reply to the one before has come."""
+    matching: Matching = Matching()
+    duration_ns: int | None = None
+    """How long messages are sent and measured; None when `messages` says when to stop."""
+    messages: int | None = None
+    """How many messages are sent in all, the warm-up's apart; None when `duration_ns` says when to stop."""
+    warmup_ns: int = 0
+    """How long the load runs before anything counts."""
+    timeout_ns: int = 10 * 10**9
+    """How long a reply may take."""
+    connect_timeout_ns: int = 10 * 10**9
+    """How long opening a session may take, name resolution to upgrade."""
+    connect_rate_per_s: float | None = None
+    """How many sessions are dialled a second; None: as fast as they open."""
+    connection_shape: Shape | None = None
+    """How many connections are open over the run; None: `connections`, from start to end."""
+    keepalive_ns: int | None = None
+    """How often every connection is pinged; the pongs have a histogram of their own."""
+    reconnect: Reconnect = Reconnect()
+    lifetime_ns: int | None = None
+    """How long a session lives before it is closed and another opened in its place; None: to the end."""
+    storm: Storm | None = None
+    unkind: Unkind | None = None
+    bind: tuple[str, ...] = ()
+    """Source addresses, taken in turn; empty: what the system chooses."""
+    fail_if: tuple[str, ...] = ()
+    """Conditions that must not hold when the run is over; `verdict_options` has their grammar."""
+    abort_if: tuple[str, ...] = ()
+    """The same, and the run is stopped when one of them holds."""
+    abort_after_ns: int = 5 * 10**9
+    """How long must have been measured before `abort_if` is looked at."""
+    workers: int = 1
+    doubts: tuple[str, ...] = ()
+    """What is allowed and yet perhaps not meant, a sentence for each."""
+
+    @classmethod
+    def of(cls, url: str | None = None, **options: Any) -> Self:
+        """A plan from options as the command line names them, dashes as underscores.
+
+            Plan.of("ws://localhost:3001", connections=100, duration="30s", in_flight=4)
+
+        Values may be strings, as on a command line, or numbers, booleans and lists.
+
+        Raises:
+            PlanError: with every problem that the options have, each naming its option.
+        """
+        from ws_load_test.plan.options.read_plan import read_plan  # noqa: PLC0415 - options.py builds plans, so it imports this module
+
+        return read_plan(cls, {"url": url, **options})
+
+    def public(self) -> Plan:
+        """The same plan without secrets and without the payload: what may be written to a file or shown."""
+        return msgspec.structs.replace(
+            self,
+            target=self.target.public(),
+            message=self.message.bare(),
+            first_messages=(FirstMessage(),) * len(self.first_messages),
+            matching=self.matching.public(),
+        )
+
+    @property
+    def refills(self) -> bool:
+        """Whether new sessions may open during the load, so that one without any is not over."""
+        comes_back = self.reconnect.policy != "none" or self.lifetime_ns is not None
+        return comes_back or self.connection_shape is not None
+
+    def connections_of(self, share: Share) -> int:
+        """How many connections a worker's share has."""
+        return share.count(self.connections)
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The plan in words, secrets hidden: a label and a sentence part for each line."""
+        length = (
+            show_duration(self.duration_ns)
+            if self.duration_ns is not None
+            else f"{show_count(self.messages or 0)} messages in all"
+        )
+        if self.warmup_ns:
+            length += f", after a warm-up of {show_duration(self.warmup_ns)} that is not counted"
+        lines = [
+            ("connections", self._describe_connections()),
+            ("load", self._describe_load()),
+            ("message", self.message.describe()),
+            ("replies", self.matching.describe()),
+            ("length", length),
+            (
+                "timeouts",
+                f"{show_duration(self.timeout_ns)} for a reply, {show_duration(self.connect_timeout_ns)} to open",
+            ),
+            ("workers", f"{self.workers} {'process' if self.workers == 1 else 'processes'}"),
+        ]
+        if self.keepalive_ns is not None:
+            lines.append(("keep-alive", f"a ping on each connection every {show_duration(self.keepalive_ns)}"))
+        if self.bind:
+            lines.append(("bind", f"{self.bind[0]} and {len(self.bind) - 1} more" if self.bind[1:] else self.bind[0]))
+        return [*self.target.describe(), *lines, *self._describe_sessions(), *self._describe_verdict()]
+
+    def _describe_verdict(self) -> list[tuple[str, str]]:
+        lines = [("fails if", " or ".join(self.fail_if))] if self.fail_if else []
+        if self.abort_if:
+            lines.append(("aborts if", f"{' or '.join(self.abort_if)}, after {show_duration(self.abort_after_ns)}"))
+        return lines
+
+    def _describe_sessions(self) -> list[tuple[str, str]]:
+        lines = []
+        if self.first_messages:
+            words = "is sent and its reply awaited" if len(self.first_messages) == 1 else "are sent, each after a reply"
+            lines.append(("first", f"{show_count(len(self.first_messages))} {words} before the load"))
+        if self.message.feed is not None:
+            lines.append(("feed", self.message.feed.describe()))
+        if self.reconnect.policy != "none":
+            lines.append(("lost", self.reconnect.describe()))
+        if self.lifetime_ns is not None:
+            lines.append(("lifetime", f"{show_duration(self.lifetime_ns)}, then closed and another opened instead"))
+        if self.storm is not None:
+            moment = show_duration(self.storm.at_ns)
+            lines.append(("storm", f"{show_share(self.storm.share)} of the connections are cut off after {moment}"))
+        if self.unkind is not None:
+            lines.append(("unkind", self.unkind.describe()))
+        return lines
+
+    def _describe_load(self) -> str:
+        if isinstance(self.load, ClosedLoad):
+            return (
+                f"closed: {show_count(self.load.in_flight)} in flight on each connection, the next when a reply comes"
+            )
+        if not self.load.rate.peak:
+            return "none: the connections are held open"
+        words = f"open: {self.load.rate.describe(show_rate)}"
+        if self.load.arrivals == "poisson":
+            words += f", Poisson arrivals of seed {self.load.seed}"
+        if self.load.max_in_flight is not None:
+            words += f", at most {show_count(self.load.max_in_flight)} in flight on each connection"
+        return words
+
+    def _describe_connections(self) -> str:
+        if self.connection_shape is not None:
+            return self.connection_shape.describe(show_count)
+        if self.connect_rate_per_s is None:
+            return f"{show_count(self.connections)}, opened as fast as the target takes them"
+        last_ns = (self.connections - 1) * 1e9 / self.connect_rate_per_s
+        rate = show_rate(self.connect_rate_per_s)
+        return f"{show_count(self.connections)}, opened at {rate}, the last after {show_duration(last_ns)}"
+
+
+def default_workers(connections: int = 1) -> int:
+    """One worker per core that this process may use; more where one process may not have that many files open."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    room = most_open_files() - FILES_OF_A_WORKER
+    return max(cores, -(-connections // room)) if room > 0 else cores
+
+
+def most_open_files() -> int:
+    """The hard limit on a process's open files; where there is none, more than anyone needs."""
+    try:
+        import resource  # noqa: PLC0415 - Windows has no such limit, and no such module
+    except ImportError:
+        return UNLIMITED_FILES
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return UNLIMITED_FILES if hard == resource.RLIM_INFINITY else hard

@@ -1,0 +1,340 @@
+"""What is tested and how it is reached: addresses, headers, trust; and which parts of that are secrets."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+import msgspec
+
+from ws_load_test.common.redaction import (
+    FIELD,
+    HIDDEN,
+    LONGEST_NAME,
+    hidden,
+    looks_like_token,
+    pieces,
+    public_header,
+    public_url,
+    secrets_in_header,
+    secrets_in_url,
+)
+
+__all__ = ["DEFAULT_PORTS", "HIDDEN", "Endpoint", "Target", "filled_url", "host_and_port"]
+
+_URL_SAFE = "/%:@!$&'()*+,;=-._~?[]"
+DEFAULT_PORTS = {"ws": 80, "wss": 443}
+PROXY_PORTS = {"http": 8080, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
+"""What `--proxy` takes, and the port of each kind where none is written."""
+_BRACES = re.compile(r"\{[^{}]*\}")
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[^\]]*\]|(?:\{[^{}]*\}|[^:{}])*)(?::(?P<port>.*))?")
+_BARE_IPV6 = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%\w+)?")
+_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\{[^{}]*\}|[^/?#{}])*)")
+TlsVersion = Literal["1.2", "1.3"]
+Place = Literal["user", "host", "path"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A WebSocket URL taken apart (RFC 6455, section 3)."""
+
+    secure: bool
+    """Under TLS."""
+    host: str
+    """Without brackets, as IDNA where it is not ASCII."""
+    port: int
+    resource: str
+    """Path and query as the request line carries them."""
+    user_info: str | None
+    """``user:password``, percent-decoding left to the caller."""
+
+    @classmethod
+    def of(cls, url: str) -> Endpoint:
+        """Takes a URL apart that `target_options.url` has checked.
+
+        Raises:
+            ValueError: the host or the port is malformed.
+        """
+        parts = urlsplit(url)
+        scheme = parts.scheme.lower()
+        user_info, at, rest = parts.netloc.rpartition("@")
+        host, port = host_and_port(rest)
+        path = quote(parts.path or "/", safe=_URL_SAFE)
+        return cls(
+            secure=scheme == "wss",
+            host=host,
+            port=DEFAULT_PORTS[scheme] if port is None else port,
+            resource=f"{path}?{quote(parts.query, safe=_URL_SAFE)}" if parts.query else path,
+            user_info=user_info if at else None,
+        )
+
+    @property
+    def authority(self) -> str:
+        """What the Host header says (RFC 6455, section 4.1: the port only where it is not the default)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS["wss" if self.secure else "ws"] else f"{host}:{self.port}"
+
+
+def host_and_port(text: str) -> tuple[str, int | None]:
+    """``HOST``, ``HOST:PORT``, ``[::1]:PORT`` and a bare ``::1`` taken apart; None: no port is written.
+
+    A port that is a field stands for None until it is filled.
+
+    Raises:
+        ValueError: the port is no number from 1 to 65535, or the host cannot be one.
+    """
+    match = _HOST_AND_PORT.fullmatch(text)
+    if match is None:
+        raise ValueError("its host is malformed")
+    host, port = match["host"], match["port"]
+    if _BARE_IPV6.fullmatch(text):
+        host, port = text, None
+    host = host.removeprefix("[").removesuffix("]")
+    if "{" not in host:
+        # Of ASCII names too it tells empty and overlong labels.
+        as_idna = host.encode("idna").decode()
+        host = host.lower() if host.isascii() else as_idna
+    if not port or FIELD.fullmatch(port):
+        return host, None
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+        raise ValueError("its port is not a number from 1 to 65535")
+    return host, int(port)
+
+
+def filled_url(url: str, fill: Callable[[str], str]) -> str:
+    """A URL with its fields filled, each value written as its place in the URL needs it.
+
+    In path and query everything but letters, digits and ``-._~`` is percent-encoded (RFC 3986, section 2.3), so that
+    a value is one segment or one parameter, whatever it holds; a host may also be ``HOST:PORT``.
+
+    Raises:
+        ValueError: a value cannot be a host, or part of one; the text does not quote it.
+    """
+    match = _AUTHORITY.match(url)
+    start, end = match.span(1) if match else (0, 0)
+    at = url.rfind("@", start, end)
+
+    def one(found: re.Match[str]) -> str:
+        field = found.group()
+        value = fill(field)
+        if value == field and not FIELD.fullmatch(field):
+            return field
+        if found.start() >= end or found.start() < at:
+            return quote(value, safe="")
+        if not value or re.search(r"[\s/?#@\\{}]", value) or not value.isprintable():
+            raise ValueError(f"what {field} gives is no host")
+        return value
+
+    return _BRACES.sub(one, url)
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What is tested, and how it is reached."""
+
+    url: str
+    """The first URL, or the only one; it may hold fields."""
+    headers: tuple[tuple[str, str], ...] = ()
+    subprotocols: tuple[str, ...] = ()
+    insecure: bool = False
+    """Take any certificate."""
+    cacert: str | None = None
+    """A PEM file of the authorities to trust instead of the system's."""
+    more_urls: tuple[str, ...] = ()
+    """Connection k takes URL k mod n of them all."""
+    addresses: tuple[str, ...] = ()
+    """``HOST`` or ``HOST:PORT`` to connect to in turn, instead of to the URL's host."""
+    unix_socket: str | None = None
+    """The path of the socket to connect to, instead of to the URL's host."""
+    proxy: str | None = None
+    """The URL of a proxy through which all connections go."""
+    cert: str | None = None
+    """A PEM file of the client's certificate, and perhaps its key."""
+    key: str | None = None
+    """A PEM file of the key that belongs to it."""
+    sni: str | None = None
+    """The name that TLS asks for and that the certificate must have, instead of the URL's host."""
+    tls_min: TlsVersion | None = None
+    ciphers: str | None = None
+    """OpenSSL's list of cipher suites up to TLS 1.2."""
+    tls_resume: bool = False
+    """Resume TLS sessions where the target lets us."""
+    cookies: tuple[str, ...] = ()
+    """Each ``NAME=VALUE``."""
+    origin: str | None = None
+    user: str | None = None
+    """``NAME:PASSWORD`` for Basic authentication (RFC 7617)."""
+    bearer: str | None = None
+    """The token of a Bearer authentication (RFC 6750)."""
+    follow_redirects: bool = False
+    deflate: str | None = None
+    """What is offered of permessage-deflate (RFC 7692): its parameters; empty for none; None: it is not offered."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All URLs, in turn."""
+        return (self.url, *self.more_urls)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The first URL, taken apart."""
+        return Endpoint.of(self.url)
+
+    @property
+    def secure(self) -> bool:
+        """Whether any connection is under TLS."""
+        return any(url[:4].lower() == "wss:" for url in self.urls)
+
+    @property
+    def host(self) -> str:
+        """The first URL's host, without brackets, as IDNA where it is not ASCII."""
+        return self.endpoint.host
+
+    @property
+    def port(self) -> int:
+        """The first URL's port."""
+        return self.endpoint.port
+
+    @property
+    def authority(self) -> str:
+        """What the Host header says for the first URL."""
+        return self.endpoint.authority
+
+    @property
+    def resource(self) -> str:
+        """Path and query of the first URL as the request line carries them."""
+        return self.endpoint.resource
+
+    @property
+    def user_info(self) -> str | None:
+        """``user:password`` of the first URL, percent-decoding left to the caller."""
+        return self.endpoint.user_info
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """Every text in which fields may stand."""
+        texts = [*self.urls, *(value for _, value in self.headers), *self.subprotocols, *self.cookies]
+        return (*texts, *(text for text in (self.origin, self.user, self.bearer) if text is not None))
+
+    @property
+    def has_fields(self) -> bool:
+        """Whether something differs from connection to connection beside the URL's turn."""
+        return any(FIELD.search(text) for text in self.templates)
+
+    @property
+    def dialled(self) -> tuple[tuple[str, int], ...]:
+        """Host and port that connections are made to, in turn; empty for a Unix socket.
+
+        Of hosts with fields there is no telling, so they are left out.
+        """
+        if self.unix_socket is not None:
+            return ()
+        if self.proxy is not None:
+            return (self.proxy_address,)
+        endpoints = [Endpoint.of(url) for url in self.urls]
+        if not self.addresses:
+            return tuple((one.host, one.port) for one in endpoints if "{" not in one.host)
+        pairs = [host_and_port(address) for address in self.addresses]
+        return tuple((host, port or one.port) for host, port in pairs for one in endpoints)
+
+    @property
+    def proxy_address(self) -> tuple[str, int]:
+        """The proxy's host and port."""
+        parts = urlsplit(self.proxy or "")
+        host, port = host_and_port(parts.netloc.rpartition("@")[2])
+        return host, port or PROXY_PORTS[parts.scheme.lower()]
+
+    def secrets(self) -> frozenset[str]:
+        """Every text of this target that must not be said, for a `hiding.Hider`; the values of fields apart."""
+        found: set[str] = set()
+        for url in (*self.urls, *((self.proxy,) if self.proxy else ())):
+            found |= secrets_in_url(url)
+            user_info, at, _ = urlsplit(url).netloc.rpartition("@")
+            if at:
+                found.add(basic_credentials(unquote_to_bytes(user_info)))
+        for name, value in self.headers:
+            found |= secrets_in_header(name, value)
+        for cookie in self.cookies:
+            found |= pieces(cookie.partition("=")[2])
+        if self.user is not None:
+            found |= pieces(self.user.partition(":")[2]) | {self.user, basic_credentials(self.user.encode())}
+        if self.bearer is not None:
+            found |= pieces(self.bearer)
+        found |= {name for name in self.subprotocols if _is_secret_name(name)}
+        return frozenset(found)
+
+    def public(self) -> Target:
+        """The same target with its secrets hidden.
+
+        User info, cookies and credentials always; of headers, paths, queries and subprotocols what is named or looks
+        like a token. Fields stay: they are names.
+        """
+        return msgspec.structs.replace(
+            self,
+            url=public_url(self.url),
+            more_urls=tuple(map(public_url, self.more_urls)),
+            proxy=None if self.proxy is None else public_url(self.proxy),
+            subprotocols=tuple(hidden(name) if _is_secret_name(name) else name for name in self.subprotocols),
+            headers=tuple(public_header(name, value) for name, value in self.headers),
+            cookies=tuple(f"{name}={hidden(value)}" for name, _, value in map(_cut_cookie, self.cookies)),
+            origin=None if self.origin is None else public_header("Origin", self.origin)[1],
+            user=None if self.user is None else hidden(self.user),
+            bearer=None if self.bearer is None else hidden(self.bearer),
+        )
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The target in words, secrets hidden: a label and a sentence part for each line of a plan."""
+        shown = self.public()
+        turns = ", in turn" * (len(shown.addresses) > 1)
+        several = {
+            "target": f"{', '.join(shown.urls)}, in turn" if shown.more_urls else shown.url,
+            "connects to": ", ".join(shown.addresses) + turns,
+            "headers": "; ".join(f"{name}: {value}" for name, value in shown.headers),
+            "cookies": "; ".join(shown.cookies),
+            "subprotocols": ", ".join(shown.subprotocols),
+            "redirects": "followed, 5 at most" if shown.follow_redirects else "",
+            "TLS": self._describe_tls() if shown.secure else "",
+        }
+        single = {
+            "connects to": ("the Unix socket {}", shown.unix_socket),
+            "proxy": ("{}", shown.proxy),
+            "origin": ("{}", shown.origin),
+            "credentials": ("Basic, {}", shown.user),
+            "token": ("Bearer, {}", shown.bearer),
+            "compression": ("permessage-deflate, offered{}", shown.deflate and f" with {shown.deflate}"),
+        }
+        lines = [(label, words) for label, words in several.items() if words]
+        lines += [(label, words.format(text)) for label, (words, text) in single.items() if text is not None]
+        return lines
+
+    def _describe_tls(self) -> str:
+        if self.insecure:
+            words = "trusts any certificate"
+        else:
+            words = f"trusts authorities of {self.cacert}" if self.cacert else "trusts the system's authorities"
+        if self.sni is not None:
+            words += f", asks for {self.sni}"
+        if self.cert is not None:
+            words += f", shows the certificate of {self.cert}"
+        if self.tls_min is not None:
+            words += f", at least TLS {self.tls_min}"
+        if self.ciphers is not None:
+            words += f", ciphers {self.ciphers}"
+        return words + ", resumes sessions" * self.tls_resume
+
+
+def basic_credentials(user_info: bytes) -> str:
+    """``NAME:PASSWORD`` as Basic authentication carries it (RFC 7617, section 2)."""
+    return b64encode(user_info if b":" in user_info else user_info + b":").decode()
+
+
+def _is_secret_name(name: str) -> bool:
+    """Whether a subprotocol is a token, as APIs for browsers take it there for want of headers."""
+    return len(FIELD.sub("", name)) > LONGEST_NAME or looks_like_token(name)
+
+
+def _cut_cookie(cookie: str) -> tuple[str, str, str]:
+    return cookie.partition("=")

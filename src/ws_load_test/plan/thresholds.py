@@ -1,0 +1,335 @@
+"""From options to conditions: ``--fail-if``, ``--abort-if``, and the grammar that they share.
+
+    [any] METRIC OPERATOR LIMIT
+
+    p99 > 50ms        errors > 0.1%        rate < 9500        any connect.p95 > 1s
+
+A plan keeps conditions as text, in one spelling, so that a recording says them as people do; `parse_condition` reads
+both. What a condition says is what must not be: the check of it passes as long as it does not hold.
+"""
+
+from __future__ import annotations
+
+import difflib
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
+
+from ws_load_test.common.errors import FaultKind, Problem, option_name
+from ws_load_test.common.units import (
+    parse_bytes,
+    parse_duration_ns,
+    parse_rate_per_s,
+    show_duration,
+)
+from ws_load_test.plan import values as option_values
+
+if TYPE_CHECKING:
+    from ws_load_test.plan.correlation import Matching
+    from ws_load_test.plan.plan import Plan
+    from ws_load_test.plan.target import Target
+
+Kind = Literal["time", "count", "rate", "size"]
+Unit = Literal["ns", "count", "share", "per_s", "bytes"]
+
+TIMES = (
+    "response",
+    "service",
+    "send_lag",
+    "connect",
+    "resolve",
+    "tcp",
+    "proxy",
+    "tls",
+    "upgrade",
+    "first_reply",
+    "reopen",
+    "keepalive",
+)
+"""Times that have percentiles; the first is meant where none is named."""
+STATISTICS = ("mean", "min", "max", "stdev")
+WHOLES: dict[str, tuple[str, ...]] = {
+    "due": (),
+    "sent": ("due",),
+    "answered": ("sent",),
+    "unanswered": ("sent",),
+    "dropped": ("due",),
+    "pushed": (),
+    "duplicates": ("sent",),
+    "late": ("sent",),
+    "mismatched": ("sent",),
+    "out_of_order": ("answered",),
+    "skipped": (),
+    "attempted": (),
+    "opened": ("attempted",),
+    "failed": ("attempted",),
+    "lost": ("opened",),
+    "reopened": ("lost", "storm_dropped"),
+    "renewed": ("opened",),
+    "faults": ("due", "attempted"),
+    "errors": ("due", "attempted"),
+}
+"""Every count, and the counts that it is a share of, added up; none where there is no such whole."""
+RATES = ("rate", "sent_rate")
+SIZES = ("bytes_sent", "bytes_received")
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+EXAMPLES = '"p99 > 50ms", "errors > 0.1%" or "rate < 9500"'
+_CONDITION = re.compile(r"(?P<metric>[^<>=!]*)(?P<operator><=|>=|==|!=|<|>)(?P<limit>[^<>=!]*)", re.DOTALL)
+_SPACE = re.compile(r"(?<![\d.])\s+|\s+(?![\d.])")
+"""Between a number and its unit, or a unit and the next number, but not within a number."""
+_PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,9})?)", re.ASCII)
+_DECIMAL = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
+_DETAIL = re.compile(r"[a-z0-9.-]{1,40}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a condition looks at."""
+
+    kind: Kind
+    name: str
+    """One of `TIMES`, of the keys of `WHOLES`, of `RATES` or of `SIZES`."""
+    part: str = ""
+    """Of a time, a statistic or a percentile (``mean``, ``99.9``); of faults, a kind (``closed``, ``closed:1011``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must not be."""
+
+    text: str
+    """The condition in its one spelling."""
+    metric: Metric
+    label: str
+    """The metric as it was written."""
+    operator: str
+    limit: Fraction
+    """In `unit`."""
+    unit: Unit
+    anywhere: bool = False
+    """Whether it is judged on each measured interval by itself (``any``), and not on the whole run."""
+
+    def holds(self, value: Fraction) -> bool:
+        """Returns whether the condition is met, so that its check fails; exact."""
+        return OPERATORS[self.operator](value, self.limit)
+
+
+def parse_condition(text: str, examples: str = EXAMPLES) -> Condition:
+    """Reads a condition; `examples` are shown to whoever wrote none.
+
+    Raises:
+        ValueError: What is wrong with it, and what to write instead.
+    """
+    found = _CONDITION.fullmatch(text.strip())
+    if found is None:
+        wrong = "one = compares nothing here; write ==" if re.fullmatch(r"[^<>=!]+=[^<>=!]+", text) else ""
+        raise ValueError(f'"{text}" is not a condition; ' + (wrong or f"write for example {examples}"))
+    written, sign, amount = found["metric"].lower().split(), found["operator"], _SPACE.sub("", found["limit"].strip())
+    anywhere = written[:1] == ["any"]
+    label = " ".join(written[anywhere:])
+    if not label:
+        raise ValueError(f'"{text}" names nothing to compare; write for example {examples}')
+    if not amount:
+        raise ValueError(f'"{text}" has no limit; write for example {examples}')
+    try:
+        metric, label = _read_metric(label)
+        limit, unit = _read_limit(metric, label, amount)
+    except ValueError as error:
+        raise ValueError(f'"{text}": {error}') from None
+    return Condition(f"{'any ' * anywhere}{label} {sign} {amount}", metric, label, sign, limit, unit, anywhere=anywhere)
+
+
+# --- Metrics --------------------------------------------------------------------------------------------------------
+
+
+def _read_metric(label: str) -> tuple[Metric, str]:
+    """Returns the metric and its one spelling."""
+    if statistic := _statistic(label):
+        return Metric("time", TIMES[0], statistic), label
+    head, dot, part = label.partition(".")
+    name = head.replace("-", "_")
+    if name == "faults" and dot:
+        part = _read_fault(part)
+        return Metric("count", name, part), f"{name}.{part}"
+    if name in TIMES:
+        return Metric("time", name, _read_statistic(name, part)), f"{name}.{part}"
+    kinds: dict[Kind, tuple[str, ...]] = {"count": tuple(WHOLES), "rate": RATES, "size": SIZES}
+    for kind, names in kinds.items():
+        if name in names and not dot:
+            return Metric(kind, name), name
+    raise ValueError(_unknown(label, name, part))
+
+
+def _statistic(text: str) -> str:
+    """Returns ``mean``, or ``99.9`` for ``p99.9``; nothing where the text is neither."""
+    if text in STATISTICS:
+        return text
+    found = _PERCENTILE.fullmatch(text)
+    return found[1] if found is not None and Decimal(found[1]) <= 100 else ""
+
+
+def _read_statistic(name: str, part: str) -> str:
+    if statistic := _statistic(part):
+        return statistic
+    if not part:
+        raise ValueError(f"{name} is a time with a whole histogram; say what of it, for example {name}.p99")
+    raise ValueError(_no_statistic(part, f"{name}."))
+
+
+def _no_statistic(part: str, before: str) -> str:
+    if re.fullmatch(r"p\d+", part, re.ASCII):
+        # p999 is how some write p99.9.
+        meant = f"p{part[1:3]}.{part[3:]}"
+        return f"percentiles lie within p0 and p100; did you mean {before}{meant}?"
+    near = difflib.get_close_matches(part, [*STATISTICS, "p50", "p90", "p95", "p99", "p99.9"], n=1)
+    return f'there is no statistic "{part}"; ' + (
+        f"did you mean {before}{near[0]}?" if near else f"write for example {before}p99 or {before}max"
+    )
+
+
+def _read_fault(part: str) -> str:
+    kind, colon, detail = part.replace("_", "-").partition(":")
+    kinds = [str(one) for one in FaultKind]
+    if kind not in kinds:
+        near = difflib.get_close_matches(kind, kinds, n=1)
+        meant = f"did you mean faults.{near[0]}?" if near else f"there are {', '.join(kinds)}"
+        raise ValueError(f'there is no fault "{kind}"; {meant}')
+    if colon and not _DETAIL.fullmatch(detail):
+        raise ValueError(f'"{detail}" is no detail of a fault; write for example faults.closed:1011')
+    return f"{kind}{colon}{detail}"
+
+
+def _unknown(label: str, name: str, part: str) -> str:
+    if not part and re.fullmatch(r"p\d+", name, re.ASCII):
+        return _no_statistic(name, "")
+    plain = [*WHOLES, *RATES, *SIZES]
+    if part:
+        # The name of a time may be wrong, or what stands behind it does not belong there.
+        if name in plain:
+            return f"{name} is one number, of which there is no {part}; did you mean {name}?"
+        near = difflib.get_close_matches(name, [*TIMES, "faults"], n=1)
+        meant = f"{near[0]}.{part}" if near else ""
+    else:
+        near = difflib.get_close_matches(name, [*plain, *TIMES, *STATISTICS], n=1)
+        meant = f"{near[0]}.p99" if near and near[0] in TIMES else near[0] if near else ""
+    known = f"there are {', '.join([*TIMES, *plain])}; of times p50, max, mean and the like"
+    return f'there is no metric "{label}"; ' + (f"did you mean {meant}?" if meant else known)
+
+
+# --- Limits ---------------------------------------------------------------------------------------------------------
+
+
+def _read_limit(metric: Metric, label: str, amount: str) -> tuple[Fraction, Unit]:
+    bare = _DECIMAL.fullmatch(amount) is not None
+    if metric.kind == "time":
+        if bare or amount.endswith("%"):
+            why = "and its limit has no unit" if bare else "and no share of anything"
+            raise ValueError(f"{label} is a time, {why}; write for example {amount.rstrip('%')}ms")
+        return Fraction(parse_duration_ns(amount)), "ns"
+    if metric.kind == "rate":
+        return Fraction(str(parse_rate_per_s(amount))), "per_s"
+    if metric.kind == "size":
+        if bare or amount[-1:] not in {"b", "B"}:
+            raise ValueError(f"{label} is a size, and its limit has no unit; write for example 512B, 64kB or 1MiB")
+        return Fraction(parse_bytes(amount)), "bytes"
+    return _read_count(metric, label, amount, bare=bare)
+
+
+def _read_count(metric: Metric, label: str, amount: str, *, bare: bool) -> tuple[Fraction, Unit]:
+    whole = " and ".join(WHOLES[metric.name])
+    if amount.endswith("%"):
+        if not whole:
+            raise ValueError(f"{label} is a count and no share of anything; write a whole number")
+        if not _DECIMAL.fullmatch(amount[:-1]):
+            raise ValueError(f'"{amount}" is not a share; write for example 0.1%')
+        return Fraction(amount[:-1]) / 100, "share"
+    try:
+        return Fraction(option_values.number(amount)), "count"
+    except ValueError:
+        share = f", or a share such as {amount if bare else '0.1'}%" if whole else ""
+        raise ValueError(f'{label} is a count, and "{amount}" is none; write a whole number{share}') from None
+
+
+# --- Options --------------------------------------------------------------------------------------------------------
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "fail_if": option_values.texts,
+    "abort_if": option_values.texts,
+    "abort_after": option_values.duration,
+}
+
+
+def read_conditions(name: str, texts: tuple[str, ...], problems: list[Problem]) -> tuple[str, ...]:
+    """The conditions of an option, each once and in its one spelling; adds to `problems` what is wrong with each."""
+    found: dict[str, None] = {}
+    for text in texts:
+        try:
+            found[parse_condition(text).text] = None
+        except ValueError as error:
+            problems.append(Problem(option_name(name), str(error)))
+    return tuple(found)
+
+
+def read_verdict(values: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """The fields of the plan that say when a run has failed; adds to `problems` what is wrong with the options."""
+    if "abort_after" in values and "abort_if" not in values:
+        problems.append(Problem("--abort-after", "there is nothing to stop for; add --abort-if CONDITION"))
+    fields: dict[str, Any] = {
+        name: read_conditions(name, values[name], problems) for name in ("fail_if", "abort_if") if name in values
+    }
+    if "abort_after" in values:
+        fields["abort_after_ns"] = values["abort_after"]
+    return fields
+
+
+def verdict_doubts(plan: Plan) -> tuple[str, ...]:
+    """What a plan's conditions ask for that its run will hardly have, a sentence for each."""
+    found: dict[str, None] = {}
+    for name, texts in (("fail_if", plan.fail_if), ("abort_if", plan.abort_if)):
+        for text in texts:
+            lack = lack_of(parse_condition(text).metric, plan)
+            if lack:
+                found[f'{option_name(name)}: "{text}" fails, because {lack}'] = None
+    length_ns = plan.duration_ns
+    if plan.abort_if and length_ns is not None and plan.abort_after_ns >= length_ns:
+        grace, length = show_duration(plan.abort_after_ns), show_duration(length_ns)
+        found[f"--abort-if: stops nothing, because it looks only after {grace} and the run takes {length}"] = None
+    return tuple(found)
+
+
+def lack_of(metric: Metric, plan: Plan) -> str:
+    """Returns why a metric will have no value."""
+    return _lack_of_replies(metric, plan.matching) or _lack_of_phases(metric, plan, plan.target)
+
+
+def _lack_of_replies(metric: Metric, matching: Matching) -> str:
+    return "no reply is awaited with --match none" if matching.rule == "none" and needs_replies(metric) else ""
+
+
+def needs_replies(metric: Metric) -> bool:
+    """Returns whether a metric says nothing where no reply is awaited."""
+    return metric.name in {"response", "service", "answered", "unanswered", "duplicates", "late", "rate"}
+
+
+def _lack_of_phases(metric: Metric, plan: Plan, target: Target) -> str:
+    if metric.kind != "time":
+        return ""
+    lacks = {
+        "tls": "" if target.secure or target.follow_redirects else "the target is ws://, without TLS",
+        "proxy": "" if target.proxy else "there is no --proxy",
+        "first_reply": "" if plan.first_messages else "there is no --first-message",
+        "keepalive": "" if plan.keepalive_ns else "there is no --keepalive",
+        "reopen": "" if plan.reconnect.policy != "none" else "no session is dialled again without --reconnect",
+    }
+    return lacks.get(metric.name, "")

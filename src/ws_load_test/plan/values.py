@@ -1,0 +1,166 @@
+"""Single values of options, read: from a command line's text, from TOML, from Python.
+
+Each reader raises ValueError with what to write instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import ip_network
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+from ws_load_test.common.units import parse_bytes, parse_duration_ns, parse_rate_per_s
+from ws_load_test.plan.schedule import Arrivals, Shape, Stage
+
+LARGEST_PAYLOAD = 1 << 30
+LARGEST_BIND = 65_536
+
+
+def number(value: Any) -> int:
+    """A whole number, 0 or more."""
+    text = str(value).strip().replace("_", "").replace(",", "")
+    if isinstance(value, bool) or not text.isascii() or not text.isdigit():
+        raise ValueError(f'"{value}" is not a whole number')
+    return int(text)
+
+
+def at_least_one(value: Any) -> int:
+    """A whole number, 1 or more."""
+    amount = number(value)
+    if amount < 1:
+        raise ValueError(f"{amount} is too few; it takes at least 1")
+    return amount
+
+
+def duration(value: Any) -> int:
+    """Nanoseconds, 0 or more."""
+    if isinstance(value, bool):
+        raise ValueError(f'"{value}" is not a duration; write for example 10s, 500ms or 2m')  # noqa: TRY004 - collected as a problem
+    return parse_duration_ns(str(value))
+
+
+def some_duration(value: Any) -> int:
+    """Nanoseconds, more than 0."""
+    duration_ns = duration(value)
+    if not duration_ns:
+        raise ValueError("0 is too short; write for example 10s, 500ms or 2m")
+    return duration_ns
+
+
+def rate(value: Any) -> float:
+    """Events a second, more than 0."""
+    per_s = parse_rate_per_s(str(value))
+    if not per_s:
+        raise ValueError("0 is no rate; write for example 500, 2k/s or 90/m")
+    return per_s
+
+
+def size(value: Any) -> int:
+    """Bytes of one message."""
+    size_bytes = parse_bytes(str(value))
+    if size_bytes > LARGEST_PAYLOAD:
+        raise ValueError(f'"{value}" is larger than the 1 GiB that one message may have')
+    return size_bytes
+
+
+def flag(value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f'"{value}" is neither true nor false')  # noqa: TRY004 - collected as a problem
+    return value
+
+
+def _kind(value: Any) -> str:
+    """What a value is, for those who wrote it."""
+    kinds = {
+        dict: "a table",
+        list: "a list",
+        tuple: "a list",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
+    return kinds.get(type(value), f"a {type(value).__name__}")
+
+
+def text(value: Any) -> str:
+    """Text."""
+    if not isinstance(value, str):
+        # Not quoted: a table or a list may hold a secret.
+        raise ValueError(f"{_kind(value)} is not text")  # noqa: TRY004 - collected as a problem
+    return value
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """One text, or several."""
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, (list, tuple)):
+        # Not quoted: a table or a list may hold a secret.
+        raise ValueError(f"{_kind(value)} is not text")  # noqa: TRY004 - collected as a problem
+    return tuple(text(one) for one in value)
+
+
+def file(value: Any) -> str:
+    """A file that can be read."""
+    path = Path(text(value))
+    try:
+        with path.open("rb"):
+            return str(path)
+    except OSError as error:
+        raise ValueError(f'cannot read "{path}": {error.strerror}') from None
+
+
+def stages(value: Any, read_amount: Callable[[Any], float]) -> Shape:
+    """``30s:1000,2m:5000``: straight lines, from 0, to each amount; ``30s@1000`` steps to the amount and holds it."""
+    found: list[Stage] = []
+    amount = 0.0
+    for point in (part.strip() for one in texts(value) for part in one.split(",")):
+        length, mark, target = re.split(r"([:@])", point, maxsplit=1) if re.search("[:@]", point) else (point, "", "")
+        if not mark:
+            raise ValueError(f'"{point}" is not a stage; write for example 30s:1000 (a line) or 30s@1000 (a step)')
+        end = read_amount(target.strip())
+        found.append(Stage(some_duration(length), end if mark == "@" else amount, end))
+        amount = end
+    shape = Shape(tuple(found))
+    if not shape.peak:
+        raise ValueError("every stage is at 0, so nothing would happen")
+    return shape
+
+
+def rate_or_zero(value: Any) -> float:
+    """A rate of messages a second; 0 holds the connections open and sends nothing."""
+    return parse_rate_per_s(str(value))
+
+
+def rate_stages(value: Any) -> Shape:
+    """The stages of a rate."""
+    return stages(value, rate_or_zero)
+
+
+def connection_stages(value: Any) -> Shape:
+    """The stages of a number of connections."""
+    return stages(value, number)
+
+
+def arrivals(value: Any) -> Arrivals:
+    """How messages fall due."""
+    if value not in {"constant", "poisson"}:
+        raise ValueError(f'"{value}" is neither constant nor poisson')
+    return cast("Arrivals", value)
+
+
+def addresses(value: Any) -> tuple[str, ...]:
+    """Source addresses: single ones, or networks of which every host is one."""
+    found: list[str] = []
+    for written in (part.strip() for one in texts(value) for part in one.split(",")):
+        try:
+            network = ip_network(written, strict=False)
+        except ValueError:
+            hint = "write for example 10.0.0.5 or 10.0.0.0/28"
+            raise ValueError(f'"{written}" is neither an IP address nor a network; {hint}') from None
+        found.extend(str(address) for address in islice(network.hosts(), LARGEST_BIND - len(found)))
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""One session, one message, every step explained."""

@@ -1,0 +1,342 @@
+"""What a rehearsal came to, in a sentence that says what to do next; and where a reply hides that no rule found."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ws_load_test.common.errors import Fault, FaultKind
+from ws_load_test.common.units import show_duration
+from ws_load_test.plan.correlation import json_reader
+from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.websocket import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ws_load_test.engine.read_policy import Reading
+    from ws_load_test.plan.correlation import Matching
+    from ws_load_test.plan.plan import Plan
+
+MOST_LEAVES = 1000
+"""Values of a message that are looked at."""
+_IDS = re.compile(r"^(?:id|.*(?:_id|-id|Id|ID))$|ref|seq|nonce|correl|request|uuid|tag", re.IGNORECASE)
+_NAME = re.compile(r"[^.\[\]]+")
+_REMEDIES = {
+    "401": "give credentials: --bearer, --user, -H or --cookie",
+    "403": "give credentials (--bearer, --user, -H, --cookie) or the --origin that it expects",
+    "404": "look at the URL's path",
+    "400": "look at what it wants in headers: --origin, --subprotocol, -H",
+    "426": "look at what it wants in headers: --subprotocol, -H",
+    "429": "it limits the rate; wait, or ask for an exception",
+}
+"""What to do about an answer to the upgrade."""
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """A message that came, and what the engine made of it."""
+
+    verdict: str
+    """``reply``, ``first-reply``, ``greeting``, ``late``, ``duplicate``, ``ignored`` (or answered), ``push``; of those
+    that are paired in order, ``early`` (before the message) and ``surplus`` (behind its reply)."""
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What there is to conclude from."""
+
+    plan: Plan
+    fault: Fault | None = None
+    """Why the session did not open, or how it ended; its text without secrets."""
+    opened: bool = False
+    interrupted: bool = False
+    message: bytes | None = None
+    """What was sent."""
+    awaited: bool = True
+    reply_ns: int | None = None
+    pairing: str = ""
+    """The rule that paired the reply."""
+    failed: list[str] = field(default_factory=list)
+    """The checks that did not hold."""
+    came: list[Came] = field(default_factory=list)
+
+    def count(self, *verdicts: str) -> int:
+        """How many of the messages that came were judged so."""
+        return sum(one.verdict in verdicts for one in self.came)
+
+
+# --- Of each message -----------------------------------------------------------------------------------------------
+
+
+def pairing(matching: Matching, payload: bytes, hide: Callable[[str], str]) -> str:
+    """How a reply was paired, in words."""
+    if matching.rule in {"json", "regex"}:
+        return f"by {matching.rule}:{matching.where} ({_shown_id(matching, payload, hide)})"
+    return {"ping": "as its pong", "echo": "because it equals the message"}.get(matching.rule, "in order")
+
+
+def reason(
+    matching: Matching, reading: Reading, opcode: int, payload: bytes, hide: Callable[[str], str], *, awaited: bool
+) -> tuple[str, str]:
+    """Why a message answers nothing, asked in the order in which the engine asks: a verdict, and words."""
+    taken_out = _taken_out(matching, reading, payload) if reading.whole else None
+    if taken_out is not None:
+        return "ignored", taken_out
+    if reading.silent:
+        return "push", "no reply is awaited"
+    if reading.pongs and opcode != frames.PONG:
+        return "push", "it is no pong"
+    if reading.echoes:
+        return "push", "it does not equal the message"
+    if reading.key is not None:
+        if reading.key(payload) is None:
+            return "push", f"--match {matching.rule}:{matching.where} finds no id in it"
+        other = _shown_id(matching, payload, hide)
+        return "push", f"--match {matching.rule}:{matching.where} finds another id: {other}"
+    if not awaited:
+        return "early", "it came before the message"
+    return "surplus", "nothing awaits it: the reply had come"
+
+
+def _taken_out(matching: Matching, reading: Reading, payload: bytes) -> str | None:
+    """What takes a message for a push, whatever its id."""
+    for answer, (test, _) in zip(matching.answers, reading.answers, strict=True):
+        if test(payload):
+            return f"answered, as --answer {answer.check} says"
+    for check, test in zip(matching.ignore, reading.ignore, strict=True):
+        if test(payload):
+            return f"--ignore {check} takes it out"
+    return None
+
+
+def _shown_id(matching: Matching, payload: bytes, hide: Callable[[str], str]) -> str:
+    found = matching.reader()(payload)
+    return hide(found.decode(errors="replace") if isinstance(found, bytes) else str(found))[:100]
+
+
+# --- Of the whole --------------------------------------------------------------------------------------------------
+
+
+def conclude(seen: Evidence) -> str:
+    """What was found, and what to do next."""
+    if not seen.opened:
+        return _unopened(seen)
+    if seen.interrupted and seen.reply_ns is None:
+        return f"Interrupted {_whence(seen)}. {_clue(seen) or ''}".rstrip()
+    if seen.fault is not None and seen.fault.kind is FaultKind.PROTOCOL_ERROR:
+        return f"The target {seen.fault.text}: that is an error of the server."
+    if seen.message is None:
+        return _unsent(seen)
+    if not seen.awaited:
+        ended = f"; the target {seen.fault.text}" if seen.fault is not None else ""
+        return f"The message was sent, {_amount(seen.count('push', 'ignored'))} came{ended}. {_next(seen)}"
+    if seen.reply_ns is None:
+        return _unanswered(seen)
+    after = f"The reply came after {show_duration(seen.reply_ns)}, paired {seen.pairing}"
+    doubt = _doubt(seen)
+    if seen.failed:
+        also = f"; and {doubt}" if doubt is not None else "; look at the reply above."
+        return f"{after}, but it fails --expect {' and '.join(seen.failed)}{also}"
+    if doubt is not None:
+        return f"{after}, but {doubt}"
+    if seen.fault is not None:
+        return f"{after}; then the target {seen.fault.text}. Under load every session would end so."
+    pushes = seen.count("push", "ignored", "duplicate")
+    beside = f", and {_amount(pushes)} beside it" if pushes else ""
+    return f"{after}{beside}. {_next(seen)}"
+
+
+def _unopened(seen: Evidence) -> str:
+    if seen.interrupted or seen.fault is None:
+        return "Interrupted before the session had opened."
+    fault = seen.fault
+    remedy = _REMEDIES.get(fault.detail) if fault.kind is FaultKind.UPGRADE_REJECTED else None
+    if fault.kind is FaultKind.PROXY:
+        return f"The session did not open: {fault.text}."
+    text = fault.text if fault.text.startswith("the ") else f"the target {fault.text}"
+    return f"The session did not open: {text}" + (f"; {remedy}." if remedy else ".")
+
+
+def _whence(seen: Evidence) -> str:
+    """How far it got."""
+    if seen.message is None:
+        return f"after the session had opened, before the message; {_amount(len(seen.came))} had come"
+    return f"while the reply was awaited; {_amount(len(seen.came))} had come"
+
+
+def _unsent(seen: Evidence) -> str:
+    plan = seen.plan
+    if isinstance(plan.load, OpenLoad) and not plan.load.rate.peak and seen.fault is None:
+        return f"The session opened, and nothing is sent at --rate 0; {_amount(len(seen.came))} came. {_next(seen)}"
+    text = seen.fault.text if seen.fault is not None else "ended the session"
+    greeted = seen.count("greeting")
+    if (
+        seen.fault is not None
+        and seen.fault.kind is FaultKind.FIRST_REPLY_TIMEOUT
+        and greeted < plan.matching.skip_first
+    ):
+        return (
+            f"No message was sent: {greeted} of {_amount(plan.matching.skip_first, 'greeting')} came; "
+            "give --skip-first as many as come, or leave it out."
+        )
+    return f"No message was sent: the target {text}."
+
+
+def _unanswered(seen: Evidence) -> str:
+    plan, fault, clue = seen.plan, seen.fault, _clue(seen)
+    if clue is not None:
+        return clue
+    if fault is not None and fault.kind is not FaultKind.REPLY_TIMEOUT:
+        return f"No reply came: the target {fault.text}. Is the message what it expects?"
+    waited = show_duration(plan.timeout_ns)
+    unpaired = seen.count("push", "ignored", "late", "duplicate", "early")
+    if not unpaired and plan.message.kind == "ping":
+        return f"No pong came within {waited}: a target must answer pings (RFC 6455, section 5.5.2)."
+    if not unpaired:
+        return (
+            f"No reply came within {waited}, nor anything else behind the message. Is it what the API expects? "
+            "--timeout waits longer; --match none, with --rate, awaits nothing."
+        )
+    return (
+        f"{_amount(unpaired)} came within {waited}, and none is the reply by --match {_rule(plan)}; above stands why."
+    )
+
+
+def _next(seen: Evidence) -> str:
+    chosen = seen.plan.connections > 1 or isinstance(seen.plan.load, OpenLoad)
+    return "Now leave out --dry-run." if chosen else "Now add load: -c 10 -d 10s"
+
+
+def _amount(count: int, noun: str = "message") -> str:
+    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
+
+
+def _rule(plan: Plan) -> str:
+    return plan.matching.rule + (f":{plan.matching.where}" if plan.matching.where else "")
+
+
+# --- Where the reply may be ----------------------------------------------------------------------------------------
+
+
+def _clue(seen: Evidence) -> str | None:
+    """Where the reply seems to be, when the rule has found none."""
+    plan, message = seen.plan, seen.message
+    if message is None or seen.reply_ns is not None:
+        return None
+    if seen.count("greeting") and not plan.first_messages and len(seen.came) == seen.count("greeting"):
+        taken = seen.count("greeting")
+        return (
+            f"No reply: {_amount(taken)} came, taken for {'the greeting' if taken == 1 else 'greetings'} that "
+            f"--skip-first {plan.matching.skip_first} says; if the target does not greet, leave that out."
+        )
+    unpaired = [one for one in seen.came if one.verdict in {"push", "ignored", "early"}]
+    reader = plan.matching.reader() if plan.matching.by_id else None
+    if reader is not None:
+        ours = plan.matching.message_reader()(message)
+        if any(one.verdict == "ignored" and reader(one.payload) == ours for one in unpaired):
+            return "A message with our id came, but --ignore takes it out (or --answer answers it); narrow that check."
+    if plan.matching.rule not in {"json", "regex", "echo"}:
+        return None
+    given, _, _ = plan.matching.where.partition("=") if plan.matching.rule == "json" else ("", "", "")
+    found = propose(message, [one.payload for one in unpaired], given)
+    if found is None:
+        return None
+    rule, path = found
+    if plan.matching.rule == "json":
+        at = plan.matching.where.rpartition("=")[2]
+        where = f'that carry no id of ours at "{at}"'
+    elif plan.matching.rule == "regex":
+        where = "in which the pattern does not find our id"
+    else:
+        where = "that do not equal ours"
+    counted = _amount(len(unpaired))
+    if len(unpaired) == 1:
+        where = where.replace("carry", "carries").replace("do not", "does not")
+    return f'{counted} came {where}; one has it at "{path}": try --match {rule}'
+
+
+def _doubt(seen: Evidence) -> str | None:
+    """Why the pairing may be wrong, where it is in order."""
+    if seen.plan.matching.rule != "order" or seen.message is None:
+        return None
+    reply = next((one.payload for one in seen.came if one.verdict == "reply"), b"")
+    surplus = [one.payload for one in seen.came if one.verdict == "surplus"]
+    early = seen.count("early")
+    if early:
+        greeted = "the target greets" if early == 1 else f"the target greets {early} times"
+        return f"{greeted} before that; under load a greeting would be taken for a reply: add --skip-first {early}"
+    if not surplus:
+        return None
+    found = propose(seen.message, surplus)
+    if found is not None and propose(seen.message, [reply]) is None:
+        return f'it is a later message that has our id, at "{found[1]}": try --match {found[0]}'
+    more = "another came" if len(surplus) == 1 else f"{len(surplus)} others came"
+    hint = f" (or --match {found[0]})" if found is not None else ""
+    return (
+        f"{more} behind it that nobody asked for: was the first a greeting (--skip-first 1), "
+        f"or are some pushes (--ignore CHECK)?{hint}"
+    )
+
+
+def propose(message: bytes, others: Sequence[bytes], given: str = "") -> tuple[str, str] | None:
+    """A rule by which one of the others would be the reply to a message, and where in it the id is.
+
+    Every rule has been tried on both with the readers that the load uses; `given` is where the user says the id is.
+    """
+    ours = [(path, value) for path, value in _leaves(message) if path == given or _IDS.search(_last(path))]
+    for other in others:
+        pairs = [
+            (mine, path)
+            for path, found in _leaves(other)
+            for mine, value in ours
+            if value == found and (_last(path) == _last(mine) or _IDS.search(_last(path)))
+        ]
+        # What the user says, then the same place in both, then the same name, then the highest.
+        pairs.sort(
+            key=lambda pair: (pair[0] != given, pair[0] != pair[1], _last(pair[0]) != _last(pair[1]), len(pair[1]))
+        )
+        for mine, path in pairs:
+            rule = _tried(message, other, mine, path)
+            if rule is not None:
+                return rule, path
+    return None
+
+
+def _tried(message: bytes, other: bytes, mine: str, path: str) -> str | None:
+    wanted = json_reader(mine)(message)
+    if wanted is None or json_reader(path)(other) != wanted or "=" in mine:
+        return None
+    rule = f"json:{path}" if mine == path else f"json:{mine}={path}"
+    return rule if re.fullmatch(r"[\w.:=\[\]-]+", rule) else f"'{rule}'"
+
+
+def _last(path: str) -> str:
+    """The last name of a path."""
+    names = [name for name in _NAME.findall(path) if not name.isdigit()]
+    return names[-1] if names else ""
+
+
+def _leaves(payload: bytes) -> Iterator[tuple[str, str]]:
+    """The paths in a JSON text that could hold an id, as ``--match json`` writes them, and what stands there."""
+    try:
+        start: Any = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+    stack: list[tuple[str, Any]] = [("", start)]
+    seen = 0
+    while stack and seen < MOST_LEAVES:
+        path, value = stack.pop(0)
+        seen += 1
+        if isinstance(value, dict):
+            stack += [
+                (f"{path}.{name}" if path else name, inner) for name, inner in value.items() if _NAME.fullmatch(name)
+            ]
+        elif isinstance(value, list):
+            stack += [(f"{path}[{place}]", inner) for place, inner in enumerate(value[:MOST_LEAVES])]
+        elif path and (type(value) is int or (type(value) is str and value)):
+            yield path, str(value)

@@ -1,0 +1,214 @@
+"""A rehearsal for people at a terminal: each step on a line, its details under it, and what to do next at the end."""
+
+from __future__ import annotations
+
+import textwrap
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from ws_load_test.common.units import show_bytes, show_duration
+from ws_load_test.report.content.fault_names import close_code_name
+from ws_load_test.report.content.labelled import WIDTH
+from ws_load_test.report.terminal.glyphs import writable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from rich.console import Console
+
+    Step = Mapping[str, Any]
+
+_TIME, _NAME = 9, 11
+_INDENT = " " * (_TIME + 2 + _NAME)
+_WHAT = {"message": "the message", "first-message": "a first message", "answer": "--answer"}
+_VERDICTS = {
+    "reply": "the reply",
+    "first-reply": "answers the first message",
+    "greeting": "a greeting (--skip-first)",
+    "late": "a reply that came too late",
+    "duplicate": "a second reply to the same message",
+    "push": "a push",
+    "ignored": "a push",
+    "early": "a push",
+    "surplus": "a push",
+}
+_TIMES = {
+    "resolve": "name",
+    "tcp": "TCP",
+    "proxy": "proxy",
+    "tls": "TLS",
+    "upgrade": "upgrade",
+    "open": "open in all",
+    "greeting": "greeting",
+    "first_replies": "first messages",
+    "reply": "reply",
+}
+
+
+def print_steps(steps: Iterable[Step], *, console: Console) -> None:
+    """Prints steps of a rehearsal, as they were settled."""
+    for step in steps:
+        for line in step_lines(step):
+            _print(line, console)
+
+
+def print_end(facts: Mapping[str, Any], *, console: Console) -> None:
+    """Prints what a rehearsal came to: its times, and the conclusion."""
+    for line in end_lines(facts):
+        _print(line, console)
+
+
+def _print(line: Text, console: Console) -> None:
+    line.plain = writable(line.plain, console.encoding)
+    console.print(line, soft_wrap=True)
+
+
+def step_lines(step: Step) -> list[Text]:
+    """Returns a step's lines; payloads may be wider than the others' 80 columns."""
+    name, words, details = _WORDS[step["step"]](step)
+    style = "red" if step["step"] == "fault" else "bold"
+    head = Text(f"{show_duration(step['at_ns']):>{_TIME}}  ", style="dim").append(f"{name:{_NAME}}", style=style)
+    lines = [head.append(visible(words), style="default")]
+    return lines + [Text(_INDENT + visible(detail), style="dim") for detail in details]
+
+
+def end_lines(facts: Mapping[str, Any]) -> list[Text]:
+    """Returns the lines below the steps."""
+    times = []
+    for name, value in facts["times_ns"].items():
+        shown = ", ".join(map(show_duration, value)) if isinstance(value, list) else show_duration(value)
+        times.append(f"{_TIMES[name]} {shown}")
+    lines = [Text()]
+    if times:
+        lines += [Text(line, style="dim") for line in textwrap.wrap("Times: " + "; ".join(times), WIDTH)]
+    style = "bold green" if facts["exit_code"] == 0 else "bold red"
+    # One line, however long: what it proposes is there to be copied.
+    return [*lines, Text(visible(facts["conclusion"]), style=style)]
+
+
+def visible(text: str) -> str:
+    """Returns a text with escapes for what is not printable: a target's words must not steer the terminal."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+# --- Steps ---------------------------------------------------------------------------------------------------------
+
+Words = tuple[str, str, "Sequence[str]"]
+
+
+def _took(step: Step) -> str:
+    return f" ({show_duration(step['took_ns'])})" if "took_ns" in step else ""
+
+
+def _resolve(step: Step) -> Words:
+    return "name", f"{step['host']} is {', '.join(step['addresses'])}{_took(step)}", ()
+
+
+def _try(step: Step) -> Words:
+    return "TCP", f"not with {step['address']}: {step['text']}{_took(step)}", ()
+
+
+def _connect(step: Step) -> Words:
+    return "TCP", f"connected with {step['address']}{_took(step)}", ()
+
+
+def _proxy(step: Step) -> Words:
+    return "proxy", f"opened the way to {step['address']}{_took(step)}", ()
+
+
+def _redirect(step: Step) -> Words:
+    return "redirect", f"on to {step['url']}", ()
+
+
+def _tls(step: Step) -> Words:
+    session = "an earlier session resumed" if step["resumed"] else "a new session"
+    details = []
+    certificate = step.get("certificate")
+    if certificate is not None:
+        names = ", ".join(certificate["names"])
+        whose = certificate["subject"] or names or "nobody"
+        details.append(f"certificate of {whose}" + (f" for {names}" if names and certificate["subject"] else ""))
+        if certificate["expires"] is not None:
+            details.append(_expiry(datetime.fromisoformat(certificate["expires"])))
+    return "TLS", f"{step['version']}, {step['cipher']}, {session}{_took(step)}", details
+
+
+def _expiry(expires: datetime) -> str:
+    days = (expires - datetime.now(UTC)).days
+    when = f"{expires:%Y-%m-%d}"
+    return f"expired on {when}" if days < 0 else f"valid until {when}, {days} day{'' if days == 1 else 's'} from now"
+
+
+def _head(name: str) -> Callable[[Step], Words]:
+    def words(step: Step) -> Words:
+        return name, step["line"] + _took(step), [f"{header}: {value}" for header, value in step["headers"]]
+
+    return words
+
+
+def _body(step: Step) -> Words:
+    return "body", f"{show_bytes(step['size_bytes'])}  {_payload(step)}", ()
+
+
+def _noise(step: Step) -> Words:
+    return "no HTTP", f"{show_bytes(step['size_bytes'])}  {_payload(step)}", ()
+
+
+def _frame(step: Step) -> Words:
+    sent = step["direction"] == "sent"
+    opcode = "more" if step["opcode"] == "continuation" else step["opcode"]
+    name = f"{'>' if sent else '<'} {opcode}"
+    if step["opcode"] == "close":
+        code = step["code"]
+        words = "without a code" if code is None else f"{code} {close_code_name(str(code))}"
+        return name, words + (f': "{step["reason"]}"' if step["reason"] else ""), ()
+    size = show_bytes(step["size_bytes"])
+    if "plain_bytes" in step:
+        size = f"{show_bytes(step['plain_bytes'])}, compressed {size}"
+    size += ", a fragment" * bool(step.get("fragment"))
+    details = []
+    if "verdict" in step:
+        words = _VERDICTS[step["verdict"]]
+        if "took_ns" in step:
+            words += f", after {show_duration(step['took_ns'])}"
+        if "why" in step:
+            words += f", paired {step['why']}" if step["verdict"] == "reply" else f": {step['why']}"
+        details.append(words)
+    elif "what" in step:
+        details.append(_WHAT[step["what"]])
+    checks = step.get("checks", ())
+    details += [f"--expect {check['check']} {'holds' if check['passed'] else 'FAILS'}" for check in checks]
+    return name, f"{size}  {_payload(step)}", details
+
+
+def _payload(step: Step) -> str:
+    return str(step["payload"]) + (" …" if step["cut"] else "")
+
+
+def _fault(step: Step) -> Words:
+    text = step["text"]
+    return "fault", (text if text.startswith("the ") else f"the target {text}"), ()
+
+
+def _end(step: Step) -> Words:
+    code = step["code"]
+    return "end", f"closed with {code} {close_code_name(code)}" + ("" if step["ours"] else ", not by us"), ()
+
+
+_WORDS: dict[str, Callable[[Step], Words]] = {
+    "resolve": _resolve,
+    "try": _try,
+    "connect": _connect,
+    "proxy": _proxy,
+    "redirect": _redirect,
+    "tls": _tls,
+    "request": _head("request"),
+    "response": _head("response"),
+    "body": _body,
+    "noise": _noise,
+    "frame": _frame,
+    "fault": _fault,
+    "end": _end,
+}

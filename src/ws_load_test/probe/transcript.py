@@ -1,0 +1,277 @@
+"""What a rehearsal saw, step by step: noted as it happens, put into words and rid of secrets when there is time."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.redaction import (
+    FIELD,
+    HIDDEN,
+    public_header,
+    public_location,
+    public_url,
+)
+from ws_load_test.websocket import frames
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    import h11
+
+    from ws_load_test.engine.connect.dialer import Dialler
+    from ws_load_test.engine.connect.upgrade_request import Fill, Request
+    from ws_load_test.plan.target import Target
+    from ws_load_test.probe.tracing import Frame
+
+    Step = dict[str, Any]
+    """One thing that happened: ``step`` names it, ``at_ns`` is when, from the start."""
+
+LONGEST_PAYLOAD = 300
+"""Characters of a payload that are shown."""
+LOOKED_AT_BYTES = 1 << 16
+"""Of a payload, before it is cut: what is hidden must not be cut in two."""
+OPCODES = {
+    frames.CONTINUATION: "continuation",
+    frames.TEXT: "text",
+    frames.BINARY: "binary",
+    frames.CLOSE: "close",
+    frames.PING: "ping",
+    frames.PONG: "pong",
+}
+_new_utf8_decoder = codecs.getincrementaldecoder("utf-8")
+_OURS = {"sec-websocket-key", "sec-websocket-accept"}
+"""Random by design, and no secrets."""
+_SCHEME = re.compile(r"(Basic|Bearer|Digest) ", re.IGNORECASE)
+_BEFORE_PATH = re.compile(r"^[^:]*://[^/?#]*")
+
+
+class Journal:
+    """The steps of one session; a `Witness` of its opening."""
+
+    def __init__(self, target: Target, hide: Callable[[str], str]) -> None:
+        """Takes what hides the secrets in a text."""
+        self.steps: list[Step] = []
+        self.resolved_ns: dict[str, int] = {}
+        """What lookups took, as the dialler knows it."""
+        self._target = target
+        self._hide = hide
+        self._start_ns = self._mark_ns = monotonic_ns()
+        self._templates: dict[str, str] = {}
+        self._requests = 0
+        self._resolved: set[str] = set()
+        self._settled = 0
+
+    def now_ns(self) -> int:
+        """The time since the start."""
+        return monotonic_ns() - self._start_ns
+
+    def note(self, step: str, later: Callable[[], dict[str, Any]] | None = None, **facts: Any) -> Step:
+        """Notes that something happened now; `later` tells what takes longer to put into words."""
+        noted: Step = {"step": step, "at_ns": self.now_ns(), **facts}
+        if later is not None:
+            noted["later"] = later
+        self.steps.append(noted)
+        return noted
+
+    def settle(self) -> list[Step]:
+        """The steps that have come since the last time, as they may be shown."""
+        new, self._settled = self.steps[self._settled :], len(self.steps)
+        for step in new:
+            later = step.pop("later", None)
+            if later is not None:
+                step.update(later())
+        return new
+
+    def filler(self, fill: Fill | None) -> Fill | None:
+        """The same filler, whose values are known by the names of their fields from now on."""
+        if fill is None:
+            return None
+
+        def remembering(text: str) -> str:
+            filled = fill(text)
+            if filled != text:
+                self._templates[filled] = text
+            return filled
+
+        return remembering
+
+    # --- Opening ----------------------------------------------------------------------------------------------------
+
+    def follow(self, dialler: Dialler) -> None:
+        """Takes the times of lookups from a dialler."""
+        self.resolved_ns = dialler.resolved_ns
+
+    def passed(self, phase: str, what: Any) -> None:
+        """A dial has passed a phase."""
+        took_ns = self._lap()
+        if phase == "resolve":
+            host, routes = what
+            if host in self.resolved_ns and host not in self._resolved:
+                self._resolved.add(host)
+                shown = [route.address[0] for route in routes]
+                self.note("resolve", lambda: self._shown(host=host, addresses=shown), took_ns=self.resolved_ns[host])
+        elif phase == "try":
+            address, error = what
+            text = os.strerror(error.errno) if error.errno else str(error)
+            self.note("try", lambda: self._shown(address=_address(address), text=text), took_ns=took_ns)
+        elif phase in {"connect", "proxy"}:
+            self.note(phase, lambda: self._shown(address=_address(what)), took_ns=took_ns)
+        elif phase == "redirect":
+            endpoint = what.endpoint
+            url = f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{endpoint.resource}"
+            self.note("redirect", lambda: self._shown(url=public_location(url)))
+
+    def secured(self, tls: ssl.SSLObject) -> None:
+        """The TLS handshake is over."""
+        took_ns, cipher = self._lap(), tls.cipher()
+        facts = {"version": tls.version(), "cipher": cipher[0] if cipher else None, "resumed": tls.session_reused}
+        encoded = tls.getpeercert(binary_form=True)
+        later = None if encoded is None else lambda: {"certificate": _certificate(encoded)}
+        self.note("tls", later, took_ns=took_ns, **facts)
+        self._lap()
+
+    def asked(self, request: Request, data: bytes) -> None:
+        """The upgrade request is about to leave."""
+        first, self._requests = not self._requests, self._requests + 1
+
+        def words() -> dict[str, Any]:
+            lines = data.decode("latin-1").split("\r\n\r\n")[0].split("\r\n")
+            method, resource, version = lines[0].split(" ")
+            pairs = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
+            shown = self._resource(resource, first=first and not request.moved)
+            return {"line": f"{method} {shown} {version}", "headers": self._headers(pairs)}
+
+        self.note("request", words)
+        self._lap()
+
+    def answered(self, response: h11.Response | h11.InformationalResponse) -> None:
+        """The head of its answer has come."""
+        took_ns = self._lap()
+
+        def words() -> dict[str, Any]:
+            pairs = [(_text(name), _text(value)) for name, value in response.headers.raw_items()]
+            reason = self._hide(response.reason.decode("latin-1"))
+            line = f"HTTP/{response.http_version.decode()} {response.status_code} {reason}".rstrip()
+            return {"line": line, "headers": self._headers(pairs)}
+
+        self.note("response", words, status=response.status_code, took_ns=took_ns)
+
+    def said(self, data: bytes, *, is_body: bool) -> None:
+        """The body of a refusal has come, or what is no HTTP."""
+        self.note("body" if is_body else "noise", lambda: self.payload(data), size_bytes=len(data))
+
+    def _lap(self) -> int:
+        """The time since the last phase ended; the next begins."""
+        now_ns = monotonic_ns()
+        took_ns, self._mark_ns = now_ns - self._mark_ns, now_ns
+        return took_ns
+
+    def _shown(self, **facts: Any) -> dict[str, Any]:
+        """Facts without secrets."""
+        return {
+            name: [self._hide(one) for one in fact] if isinstance(fact, list) else self._hide(fact)
+            for name, fact in facts.items()
+        }
+
+    # --- Secrets ----------------------------------------------------------------------------------------------------
+
+    def payload(self, data: bytes) -> dict[str, Any]:
+        """A payload as it may be shown: text as it is, anything else with its other bytes escaped."""
+        part = data[:LOOKED_AT_BYTES]
+        try:
+            text = _new_utf8_decoder().decode(part, final=len(part) == len(data))
+        except UnicodeDecodeError:
+            text = self._hide(part.decode("latin-1")).encode("latin-1", "replace").decode("ascii", "backslashreplace")
+        else:
+            text = self._hide(text)
+        return {"payload": text[:LONGEST_PAYLOAD], "cut": len(text) > LONGEST_PAYLOAD or len(part) < len(data)}
+
+    def frame(self, direction: str, frame: Frame, plain: bytes | None = None) -> Step:
+        """Notes a frame; `plain` is what it carries uncompressed, and may become known later."""
+        step = self.note(
+            "frame",
+            direction=direction,
+            opcode=OPCODES.get(frame.opcode, f"reserved {frame.opcode:#x}"),
+            size_bytes=len(frame.payload),
+        )
+        if not frame.is_last:
+            step["fragment"] = True
+        if plain is not None:
+            step["plain_bytes"] = len(plain)
+
+        def words() -> dict[str, Any]:
+            if frame.opcode == frames.CLOSE:
+                return self._close(frame.payload)
+            return self.payload(frame.payload if plain is None else plain)
+
+        step["later"] = words
+        return step
+
+    def inflated(self, step: Step, plain: bytes) -> None:
+        """What a frame carried uncompressed has become known."""
+        step["plain_bytes"] = len(plain)
+        step["later"] = lambda: self.payload(plain)
+
+    def _close(self, payload: bytes) -> dict[str, Any]:
+        code = int.from_bytes(payload[:2]) if len(payload) >= 2 else None
+        return {"code": code, "reason": self._hide(payload[2:].decode(errors="replace"))}
+
+    def _resource(self, resource: str, *, first: bool) -> str:
+        if first and FIELD.search(self._target.url):
+            # Fields by their names, since what they stand for may be a secret.
+            return self._hide(_BEFORE_PATH.sub("", public_url(self._target.url)) or "/")
+        return self._hide(_BEFORE_PATH.sub("", public_url(f"ws://host{resource}")))
+
+    def _headers(self, pairs: list[tuple[str, str]]) -> list[list[str]]:
+        return [[name, self._header(name, value)] for name, value in pairs]
+
+    def _header(self, name: str, value: str) -> str:
+        if name.lower() in _OURS:
+            return value
+        if name.lower() == "location":
+            return self._hide(public_location(value))
+        template = self._templates.get(value)
+        if template is not None:
+            return public_header(name, template)[1]
+        shown = public_header(name, value)[1]
+        scheme = _SCHEME.match(value) if shown == HIDDEN else None
+        return f"{scheme[1]} {HIDDEN}" if scheme else self._hide(shown)
+
+
+def _address(address: Any) -> str:
+    if isinstance(address, str):
+        return address
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("latin-1")
+
+
+def _certificate(encoded: bytes) -> dict[str, Any]:
+    """Whom a certificate (DER) names, and until when."""
+    from cryptography import x509  # noqa: PLC0415 - few rehearsals need it
+
+    try:
+        certificate = x509.load_der_x509_certificate(encoded)
+        names: list[str] = []
+        try:
+            found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            names = [str(name.value) for name in found]
+        except x509.ExtensionNotFound:
+            pass
+        return {
+            "subject": certificate.subject.rfc4514_string(),
+            "issuer": certificate.issuer.rfc4514_string(),
+            "names": names,
+            "expires": certificate.not_valid_after_utc.isoformat(),
+        }
+    except ValueError:
+        # Trusted without being read (--insecure): no reason to stop.
+        return {"subject": "", "issuer": "", "names": [], "expires": None}

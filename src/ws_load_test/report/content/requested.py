@@ -1,0 +1,194 @@
+"""What was asked of a run, beside what it achieved."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.text import Text
+
+from ws_load_test.analysis.findings import awaits_nothing, unkind_kinds
+from ws_load_test.common.units import (
+    show_bytes,
+    show_count,
+    show_duration,
+    show_rate,
+)
+from ws_load_test.plan.plan import OpenLoad, Plan
+from ws_load_test.report.content.labelled import (
+    LABEL,
+    NOTHING,
+    WIDTH,
+    count_of,
+)
+from ws_load_test.report.terminal.glyphs import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ws_load_test.metrics.recording import Recording
+
+_NARROWEST, _WIDEST = 16, 34
+"""Columns of what was asked; a rate of many stages takes several lines."""
+_GAP = 3
+
+
+def asked_rows(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Returns rows of label, asked and achieved; what several recordings asked for differently is ``several``."""
+    plans = plans_of(recordings)
+    connections, messages, sizes = summary["connections"], summary["messages"], summary["bytes"]
+    nothing_sent = not (sizes["sent"] or sizes["received"])
+    rows = [("connections", _each(plans, _connections), _achieved_connections(connections))]
+    if any(plan.messages is not None for plan in plans):
+        asked = _each(plans, lambda plan: NOTHING if plan.messages is None else show_count(plan.messages))
+        rows.append(("requests", asked, f"{show_count(messages['answered'])} answered"))
+    rows += [
+        ("total time", _each(plans, _time), show_duration(summary["duration_s"] * 1e9 or None)),
+        ("load", _asked(plans, _load), ""),
+    ]
+    if any(isinstance(plan.load, OpenLoad) and plan.load.rate.peak for plan in plans):
+        rows.append(("rate", _each(plans, _rate), _achieved_rate(summary)))
+    rows.append(
+        (
+            "message",
+            _asked(plans, _message),
+            NOTHING if nothing_sent else f"{show_bytes(sizes['sent'])} sent, {show_bytes(sizes['received'])} received",
+        )
+    )
+    rows += [(label, _asked(plans, show), "") for label, show in _IF_ANY.items() if any(map(show, plans))]
+    throughput = None if awaits_nothing(recordings) else summary["throughput_per_s"]
+    rows.append(("throughput", _asked(plans, _throughput), show_rate(throughput)))
+    return rows
+
+
+def asked_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Text]:
+    """Returns these rows as a table."""
+    rows, connections = asked_rows(recordings, summary), summary["connections"]
+    room = WIDTH - LABEL - _GAP - max(len(achieved) for _, _, achieved in rows)
+    most = min(_WIDEST, max(_NARROWEST, room))
+    cells = [(label, textwrap.wrap(asked, most) or [""], achieved) for label, asked, achieved in rows]
+    width = max(len("asked"), *(len(line) for _, asked, _ in cells for line in asked)) + _GAP
+    lines = [Text(f"{'':{LABEL}}{'asked':{width}}achieved", style="bold")]
+    for label, asked_lines, achieved in cells:
+        missed = label == "connections" and (connections["failed"] or connections["lost"])
+        for one, beside_it in itertools.zip_longest(asked_lines, [achieved], fillvalue=""):
+            line = Text(f"{label:{LABEL}}{one:{width}}")
+            lines.append(line.append(beside_it, style="yellow" if missed else ""))
+            label = ""  # noqa: PLW2901 - on its first line only
+    return lines
+
+
+def plans_of(recordings: Sequence[Recording]) -> list[Plan]:
+    """Returns the plans, or none where one has options that this version does not know."""
+    plans = []
+    for recording in recordings:
+        try:
+            plans.append(msgspec.convert(recording.header.plan, Plan))
+        except msgspec.ValidationError:
+            return []
+    return plans
+
+
+def _asked(plans: Sequence[Plan], show: Callable[[Plan], str]) -> str:
+    shown = list(dict.fromkeys(show(plan) for plan in plans))
+    return shown[0] if len(shown) == 1 else "several" if shown else NOTHING
+
+
+def _each(plans: Sequence[Plan], show: Callable[[Plan], str]) -> str:
+    """Returns what was asked of each of several runs, where the achieved amounts are their sums."""
+    shown = _asked(plans, show)
+    return f"{shown} each" if len(plans) > 1 and shown not in ("several", NOTHING) else shown
+
+
+def _connections(plan: Plan) -> str:
+    if plan.connection_shape is not None:
+        return plan.connection_shape.describe(show_count)
+    words = show_count(plan.connections)
+    if plan.connect_rate_per_s is not None:
+        words += f", at {show_rate(plan.connect_rate_per_s)}"
+    kinds = unkind_kinds({"connections": plan.connections, "unkind": msgspec.to_builtins(plan.unkind)})
+    return f"{words}, of which {', '.join(f'{show_count(n)} {kind}' for kind, n in kinds.items())}" if kinds else words
+
+
+def _time(plan: Plan) -> str:
+    length = "until all are answered" if plan.duration_ns is None else show_duration(plan.duration_ns)
+    return f"{length}, warm-up {show_duration(plan.warmup_ns)}" if plan.warmup_ns else length
+
+
+def _load(plan: Plan) -> str:
+    if not isinstance(plan.load, OpenLoad):
+        return f"{show_count(plan.load.in_flight)} in flight each"
+    if not plan.load.rate.peak:
+        return "none, held open"
+    most = plan.load.max_in_flight
+    arrivals = plan.load.arrivals
+    return f"{arrivals} arrivals" if most is None else f"{arrivals}, at most {show_count(most)} in flight each"
+
+
+def _rate(plan: Plan) -> str:
+    if not isinstance(plan.load, OpenLoad) or not plan.load.rate.peak:
+        return NOTHING
+    return plan.load.rate.describe(show_rate)
+
+
+def _achieved_rate(summary: dict[str, Any]) -> str:
+    """Returns what was sent of the schedule: what fell to unkind connections was due like the rest."""
+    seconds, kind = summary["duration_s"], summary["messages"]["sent"]
+    if not seconds:
+        return NOTHING
+    unkind = summary["unkind"]["messages"]["sent"] if summary["unkind"] is not None else 0
+    words = f"{show_rate((kind + unkind) / seconds)} sent"
+    return f"{words}, {show_rate(unkind / seconds)} by unkind ones" if unkind else words
+
+
+def _message(plan: Plan) -> str:
+    message = plan.message
+    return message.describe() if message.varies else f"{message.kind}, {show_bytes(message.size_bytes)}"
+
+
+def _matching(plan: Plan) -> str:
+    """Returns how replies are found, where it is not just in order."""
+    matching = plan.matching
+    rule = f"{matching.rule}:{matching.where}" if matching.where else matching.rule
+    words = {"order": "", "ping": "", "none": "not awaited"}.get(rule, f"by {rule}")
+    parts = [words] if words else []
+    if matching.skip_first:
+        parts.append(f"skipping {count_of(matching.skip_first, 'greeting')}")
+    parts += [f"{word} {' or '.join(map(str, checks))}" for word, checks in _checks(plan).items() if checks]
+    return clean(", ".join(parts))
+
+
+def _checks(plan: Plan) -> dict[str, tuple[object, ...]]:
+    return {"must satisfy": plan.matching.expect, "ignored": plan.matching.ignore}
+
+
+_IF_ANY: dict[str, Callable[[Plan], str]] = {
+    "replies": _matching,
+    "address": lambda plan: clean(plan.target.unix_socket or ", ".join(plan.target.addresses)),
+    "proxy": lambda plan: clean(plan.target.proxy or ""),
+}
+"""Rows that only some plans have."""
+
+
+def _throughput(plan: Plan) -> str:
+    if not isinstance(plan.load, OpenLoad):
+        return "as fast as it answers"
+    if plan.matching.rule == "none":
+        return NOTHING
+    return "what is sent" if plan.load.rate.peak else NOTHING
+
+
+def _achieved_connections(connections: dict[str, Any]) -> str:
+    # A run that was killed while it dialled knows nothing of the rest.
+    known = sum(connections[word] for word in ("opened", "failed", "called_off"))
+    waiting = connections["attempted"] - known
+    parts = [f"{show_count(connections[word])} {word}" for word in ("opened", "failed", "lost")]
+    if connections["called_off"]:
+        parts.append(f"{show_count(connections['called_off'])} called off")
+    again = connections["reopened"] + connections["renewed"]
+    if again:
+        parts[0] += f" ({show_count(again)} again)"
+    return ", ".join([*parts, f"{show_count(waiting)} unknown"] if waiting > 0 else parts)

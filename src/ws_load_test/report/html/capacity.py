@@ -1,0 +1,170 @@
+"""``capacity --html``: the page of a search, response times against load with the limit marked, and every step."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.common.units import show_duration, show_rate
+from ws_load_test.report.html.document import (
+    Chart,
+    Facts,
+    Head,
+    Section,
+    Table,
+    Text,
+    Tone,
+    document,
+)
+from ws_load_test.report.html.figures import (
+    Axis,
+    Figure,
+    Trace,
+    amount_axis,
+    duration_axis,
+    figure,
+    line,
+)
+from ws_load_test.report.terminal.capacity import (
+    HEADS,
+    notes_of,
+    sentence,
+    show_amount,
+    table_rows,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TONES: dict[str, Tone] = {
+    "found": "good",
+    "all-met": "good",
+    "none-met": "bad",
+    "nothing-opened": "bad",
+    "target-gone": "bad",
+}
+_PERCENTILES = ("p50", "p90", "p99", "p99.9")
+_MOST_TICKS = 8
+
+
+def lines(facts: dict[str, Any]) -> Iterator[str]:
+    """Yields the page.
+
+    Raises:
+        OutputError: The library that draws the charts is not installed.
+    """
+    words = sentence(facts)
+    head = Head(
+        words[:1].upper() + words[1:],
+        _TONES.get(facts["answer"]["ending"], "doubt"),
+        [facts["target"], f"{facts['tool']}, started {facts['started_at']}"],
+    )
+    objectives = [("objective", one) for one in facts["objectives"]]
+    asked = Facts([*objectives, ("besides", "the target keeps up with the load")])
+    notes = [Text(f"Step {step['number']}: {'; '.join(found)}") for step in facts["steps"] if (found := notes_of(step))]
+    table = [Table(HEADS, table_rows(facts))] if facts["steps"] else []
+    sections = [
+        Section("What was asked", [asked]),
+        Section("Load and response", _charts(facts)),
+        Section("Steps", [*table, *notes]),
+    ]
+    return document(f"Capacity of {facts['target']}", head, sections)
+
+
+def _charts(facts: dict[str, Any]) -> list[Chart]:
+    steps = sorted((one for one in facts["steps"] if one["response_time_ns"]), key=lambda one: one["amount"])
+    if len(steps) < 2:
+        return []
+    what = "rate" if facts["find"] == "rate" else "number of connections"
+    return [
+        Chart(
+            "latency",
+            f"Response times by {what}",
+            f"Percentiles of each step against the {what} that was asked, both logarithmic. {_marked(facts)}",
+            _latency(facts, steps),
+        ),
+        Chart(
+            "throughput",
+            f"Achieved by {what}",
+            f"Replies a second within each step against the {what} that was asked. {_marked(facts)}",
+            _throughput(facts, steps),
+        ),
+    ]
+
+
+def _marked(facts: dict[str, Any]) -> str:
+    answer = facts["answer"]
+    if answer["lower"] is not None and answer["upper"] is not None:
+        return "The limit lies in the strip between the two upright lines."
+    return "The upright line is the end of what is known." if _marks(facts)["shapes"] else ""
+
+
+def _latency(facts: dict[str, Any], steps: list[dict[str, Any]]) -> Figure:
+    x = [step["amount"] for step in steps]
+    traces: list[Trace] = []
+    for number, name in enumerate(_PERCENTILES):
+        values = [max(1, step["response_time_ns"][name]) for step in steps]
+        texts = [f"{_shown(step, facts)}: {show_duration(value)}" for step, value in zip(steps, values, strict=True)]
+        traces.append(line(number, f"{name[1:]} %", x, values, text=texts))
+    times = [step["response_time_ns"][name] for step in steps for name in _PERCENTILES]
+    return figure(traces, _load_axis(facts, x), duration_axis(min(times), max(times), "response time"), **_marks(facts))
+
+
+def _throughput(facts: dict[str, Any], steps: list[dict[str, Any]]) -> Figure:
+    x = [step["amount"] for step in steps]
+    values = [step["achieved_per_s"] for step in steps]
+    texts = [f"{_shown(step, facts)}: {show_rate(step['achieved_per_s'])} answered" for step in steps]
+    traces = [line(0, "answered", x, values, text=texts)]
+    return figure(traces, _load_axis(facts, x), amount_axis("replies a second"), **_marks(facts))
+
+
+def _shown(step: dict[str, Any], facts: dict[str, Any]) -> str:
+    return f"step {step['number']}, {show_amount(step['amount'], facts['find'])}, {step['outcome']}"
+
+
+def _load_axis(facts: dict[str, Any], amounts: list[float]) -> Axis:
+    """Returns the axis of what was asked: logarithmic, with a tick at amounts that were tried."""
+    known = sorted(set(amounts))
+    # Where the search narrows, amounts are too near to each other for a tick each.
+    apart = math.log(known[-1] / known[0]) / _MOST_TICKS
+    ticks = [known[0]]
+    ticks += [amount for before, amount in _kept(known, apart)]
+    title = "messages a second" if facts["find"] == "rate" else "connections"
+    return {
+        "type": "log",
+        "title": {"text": title},
+        "tickvals": ticks,
+        "ticktext": [f"{tick:,.6g}" for tick in ticks],
+    }
+
+
+def _kept(known: list[float], apart: float) -> Iterator[tuple[float, float]]:
+    last = known[0]
+    for amount in known[1:]:
+        if math.log(amount / last) >= apart:
+            yield last, amount
+            last = amount
+
+
+def _marks(facts: dict[str, Any]) -> dict[str, Any]:
+    """Returns the ends of the bracket as upright lines, and the strip between them."""
+    answer = facts["answer"]
+    ends = [one for one in (answer["lower"], answer["upper"] or answer["generator_bound_at"]) if one is not None]
+    # Shapes and lines on a logarithmic axis: the former take amounts, not their logarithms.
+    shapes: list[dict[str, Any]] = [
+        {
+            "type": "line",
+            "xref": "x",
+            "yref": "paper",
+            "x0": end,
+            "x1": end,
+            "y0": 0,
+            "y1": 1,
+            "line": {"color": "var(--soft)", "width": 1, "dash": "dash"},
+        }
+        for end in ends
+    ]
+    if len(ends) == 2:
+        strip = {"type": "rect", "xref": "x", "yref": "paper", "x0": ends[0], "x1": ends[1], "y0": 0, "y1": 1}
+        shapes.append({**strip, "line": {"width": 0}, "fillcolor": "var(--band-1)"})
+    return {"shapes": shapes}

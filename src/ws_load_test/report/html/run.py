@@ -1,0 +1,300 @@
+"""``--html``: the page of a run, or of several recordings taken together."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ws_load_test.analysis.findings import Reason, awaits_nothing
+from ws_load_test.analysis.generator_health import judge
+from ws_load_test.common.units import show_count, show_duration
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.report.content.fault_names import close_code_name
+from ws_load_test.report.content.generator import generator
+from ws_load_test.report.content.hosts import HEADINGS, cells, together
+from ws_load_test.report.content.labelled import Labelled, sentence
+from ws_load_test.report.content.outcome import (
+    faults,
+    lost_workers,
+    pairing_doubts,
+    requests,
+    unanswered,
+    verdict,
+    wire,
+)
+from ws_load_test.report.content.requested import asked_rows, plans_of
+from ws_load_test.report.content.sessions import PHASES, comings, unkind
+from ws_load_test.report.content.thresholds import asked_of, found_of
+from ws_load_test.report.html import time_charts
+from ws_load_test.report.html.document import (
+    Chart,
+    Facts,
+    Head,
+    Part,
+    Section,
+    Table,
+    Text,
+    Tone,
+    document,
+)
+from ws_load_test.report.html.figures import percentile_curves, percentile_table
+from ws_load_test.report.html.timeline import (
+    FEWEST,
+    Course,
+    course,
+    histogram_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ws_load_test.plan.plan import Plan
+    from ws_load_test.report.results import Results
+
+_TONES: dict[str, Tone] = {"green": "good", "yellow": "doubt", "red": "bad"}
+_MOST_RECORDINGS = 8
+"""Curves of recordings side by side."""
+_MOST_REASONS = 20
+"""Close reasons: a target may give each session one of its own."""
+_SURE = "Thin with hollow marks is the part on fewer than ten values, where chance decides."
+
+
+def lines(results: Results) -> Iterator[str]:
+    """Yields the page.
+
+    Raises:
+        OutputError: The library that draws the charts is not installed.
+    """
+    head, sections = page(results)
+    return document(f"{head.verdict}: {results.summary['target']}", head, sections)
+
+
+def page(results: Results) -> tuple[Head, list[Section]]:
+    """Returns what the page says, from top to bottom."""
+    made = _Page(results)
+    return made.head(), made.sections()
+
+
+class _Page:
+    """The parts of one page, which all look at the same results."""
+
+    def __init__(self, results: Results) -> None:
+        self.results = results
+        self.recordings, self.summary = results.recordings, results.summary
+        self.awaited = not awaits_nothing(self.recordings)
+        self.reasons: list[Reason] = judge(self.recordings, results.digest)
+        self.plans: list[Plan] = plans_of(self.recordings)
+        # Several recordings have no course: their seconds may have been the same, or hours apart.
+        self.course: Course | None = course(self.recordings[0]) if len(self.recordings) == 1 else None
+        self.health = generator(self.recordings, results.digest, self.reasons)
+
+    def sections(self) -> list[Section]:
+        return [
+            Section(
+                "Asked and achieved", [Table(["", "asked", "achieved"], asked_rows(self.recordings, self.summary))]
+            ),
+            Section("Messages", self._messages()),
+            Section("Response time" if self.awaited else "Send lag", self._times()),
+            Section("Rate", self._rate()),
+            Section("Connections", self._connections()),
+            Section("Faults and endings", self._faults()),
+            Section("Opening and keeping sessions", self._sessions()),
+            Section("Generator", self._generator()),
+            Section("Plan", self._plan()),
+            Section("Host", self._host()),
+        ]
+
+    def head(self) -> Head:
+        words, style = verdict(self.recordings, self.summary, self.reasons, awaited=self.awaited)
+        started = datetime.fromisoformat(self.summary["started_at"])
+        measured = show_duration(self.summary["duration_s"] * 1e9)
+        facts = [self.summary["tool"], f"started {started:%Y-%m-%d %H:%M:%S %Z}", f"{measured} measured"]
+        if len(self.recordings) > 1:
+            facts.append(f"{len(self.recordings)} recordings together")
+        parts: list[Part] = []
+        checks = sorted(self.summary["verdict"]["checks"], key=lambda check: bool(check["passed"]))
+        if checks:
+            rows = [["✓ passed" if one["passed"] else "✗ failed", asked_of(one), found_of(one)] for one in checks]
+            parts.append(Table(["", "condition", "found"], rows))
+        parts += _spoken(lost_workers(self.recordings))
+        parts += [Text(f"pairing: {sentence(reason.text)}", "bad") for reason in pairing_doubts(self.reasons)]
+        parts += _spoken(self.health[1:])
+        return Head(words, _TONES[style], [self.summary["target"], ", ".join(facts)], parts)
+
+    # --- Messages and times ---------------------------------------------------------------------------------
+
+    def _messages(self) -> list[Part]:
+        messages = self.summary["messages"]
+        due, sent, answered, without, dropped = (
+            show_count(messages[word]) for word in ("due", "sent", "answered", "unanswered", "dropped")
+        )
+        rows = [(one.label, one.text) for one in requests(self.summary, awaited=self.awaited)]
+        parts: list[Part] = [
+            Table(["messages", "count"], rows),
+            Text(
+                f"due {due} = sent {sent} + dropped {dropped}; sent {sent} = answered {answered} + unanswered {without}"
+            ),
+        ]
+        return parts + _facts([*unanswered(self.summary), *_but(("closed", "reasons", "keep-alive"), self._wire())])
+
+    def _wire(self) -> list[Labelled]:
+        return wire(self.recordings, self.summary)
+
+    def _times(self) -> list[Part]:
+        tally = self.results.digest.tally
+        response, service = tally.response_time_ns, tally.service_time_ns
+        if not self.awaited:
+            words = "Replies were not awaited, so there are no response times: whatever came is a push."
+            lag = {"send lag": tally.send_lag_ns} if tally.send_lag_ns.count else {}
+            how = f"How late messages left, by percentile. {_SURE}"
+            return [Text(words), *_curves("send-lag-percentiles", "Send lag by percentile", how, lag, "send lag")]
+        if not response.count:
+            return [Text("No message was answered, so there are no response times.", "doubt")]
+        apart = service.count and service != response
+        shown = {"response time": response} | ({"service time": service} if apart else {})
+        words = "Response time is from when a message was due, service time from when it was sent. " if apart else ""
+        how = (
+            f"How long what part of the replies took at most: each step to the right is ten times rarer. {words}{_SURE}"
+        )
+        parts: list[Part] = [*_curves("percentiles", "Response time by percentile", how, shown, "time")]
+        parts += self._each_recording()
+        if self.course is not None:
+            title = "Percentiles of the response time over time"
+            heat = time_charts.heat_map(self.course)
+            course_of_it = time_charts.percentiles(
+                self.course, "response_time_ns", "response-over-time", title, "response time"
+            )
+            parts += [*heat, *course_of_it] or [Text(_too_short())]
+        return parts
+
+    def _each_recording(self) -> list[Part]:
+        if len(self.recordings) == 1:
+            return []
+        note = Text("Charts over time are of one recording: for them, make a page of each.")
+        if len(self.recordings) > _MOST_RECORDINGS:
+            return [note]
+        each = {
+            f"{number}: {recording.header.started_at}": histogram_of(recording, "response_time_ns")
+            for number, recording in enumerate(self.recordings, 1)
+        }
+        how = f"The same for each recording by itself, by when it started. {_SURE}"
+        return [*_curves("recordings", "Response time of each recording", how, each, "response time"), note]
+
+    def _rate(self) -> list[Part]:
+        if self.course is None:
+            return []
+        return [*time_charts.rates(self.course, self._only_plan(), awaited=self.awaited)]
+
+    def _only_plan(self) -> Plan | None:
+        return self.plans[0] if len(self.plans) == 1 else None
+
+    # --- Connections and faults -----------------------------------------------------------------------------
+
+    def _connections(self) -> list[Part]:
+        words = ("attempted", "opened", "failed", "called_off", "lost", "reopened", "renewed", "tls_resumed")
+        counts = self.summary["connections"]
+        always = {"attempted", "opened", "failed", "lost"}
+        rows = [(word.replace("_", " "), show_count(counts[word])) for word in words if counts[word] or word in always]
+        parts: list[Part] = [Table(["connections", "count"], rows)]
+        if self.course is not None:
+            parts += time_charts.connections(self.course, self._only_plan())
+        return parts
+
+    def _faults(self) -> list[Part]:
+        parts: list[Part] = []
+        if found := faults(self.recordings, self.summary):
+            rows = [[kind, show_count(count), example] for kind, count, example in found]
+            parts.append(Table(["fault", "count", "the first of them"], rows, "What the target did wrong"))
+        else:
+            parts.append(Text("The target did nothing wrong."))
+        if self.course is not None:
+            parts += time_charts.faults(self.course)
+        closed: dict[str, int] = self.summary["connections"]["closed"]
+        if closed:
+            rows = [[code, close_code_name(code), show_count(count)] for code, count in closed.items()]
+            parts.append(Table(["close code", "meaning", "sessions"], rows, "How sessions ended"))
+        reasons: dict[str, int] = self.summary["connections"]["reasons"]
+        if reasons:
+            rows = [[sentence(reason), show_count(count)] for reason, count in list(reasons.items())[:_MOST_REASONS]]
+            more = len(reasons) - len(rows)
+            rest = f"; {show_count(more)} more are left out" if more else ""
+            parts.append(Table(["close code and reason", "sessions"], rows, f"What the target said with it{rest}"))
+        return parts
+
+    def _sessions(self) -> list[Part]:
+        tally = self.results.digest.tally
+        opening = {"connect": tally.connect_time_ns}
+        opening |= {label: getattr(tally, room) for label, room in PHASES.items()}
+        how = f"Connect is from the start of a dial to the end of its upgrade; the others are its phases. {_SURE}"
+        parts: list[Part] = [*_curves("opening", "Time to open a session, by percentile", how, opening, "time")]
+        if not tally.connect_time_ns.count:
+            parts.append(Text("No session opened, so there are no times of opening."))
+        later = {
+            "reopened after": tally.reopen_time_ns,
+            "back from the storm after": tally.storm_back_time_ns,
+            "keep-alive pong after": tally.keepalive_time_ns,
+        }
+        later = {label: times for label, times in later.items() if times.count}
+        if later:
+            parts.append(percentile_table(later))
+        return parts + _facts([*comings(self.recordings, self.summary), *unkind(self.summary)])
+
+    # --- Generator, plan and host ---------------------------------------------------------------------------
+
+    def _generator(self) -> list[Part]:
+        parts = _facts(self.health[:1])
+        if self.course is None:
+            return parts
+        parts += time_charts.processor(self.course)
+        for room, key, title in (
+            ("send_lag_ns", "send-lag", "Send lag over time: how late messages left"),
+            ("loop_lag_ns", "loop-lag", "Loop lag over time: how late the workers turned to what was there"),
+        ):
+            parts += time_charts.percentiles(self.course, room, key, title, title.partition(" over")[0].lower())
+        return parts
+
+    def _plan(self) -> list[Part]:
+        if not self.plans:
+            return [Text("The plan is that of another version, which this one cannot put into words.")]
+        told: dict[tuple[tuple[str, str], ...], list[int]] = {}
+        for number, plan in enumerate(self.plans, 1):
+            told.setdefault(tuple(plan.describe()), []).append(number)
+        parts: list[Part] = []
+        for rows, numbers in told.items():
+            if len(told) > 1:
+                parts.append(Text(f"Of recording {', '.join(map(str, numbers))}:"))
+            parts.append(Facts(rows))
+        return parts
+
+    def _host(self) -> list[Part]:
+        rows = []
+        for number, recording in enumerate(self.recordings, 1):
+            header = recording.header
+            facts = ", ".join(f"{label} {value}" for label, value in header.host.items())
+            label = f"recording {number}" if len(self.recordings) > 1 else "generator"
+            rows.append([label, header.started_at, show_count(header.workers), facts])
+        parts: list[Part] = [Table(["", "started", "workers", "host"], rows)]
+        if self.summary["hosts"]:
+            parts.append(Table(HEADINGS, [cells(host) for host in self.summary["hosts"]], together(self.summary)))
+        return parts
+
+
+def _too_short() -> str:
+    return f"There are no charts over time: fewer than {FEWEST} intervals were measured."
+
+
+def _curves(key: str, title: str, how: str, histograms: dict[str, Histogram], what: str) -> list[Part]:
+    told = {name: one for name, one in histograms.items() if one.count}
+    return [Chart(key, title, how, percentile_curves(told, what), percentile_table(told))] if told else []
+
+
+def _spoken(said: Sequence[Labelled]) -> list[Part]:
+    return [Text(f"{one.label}: {one.text}" if one.label else one.text, _TONES.get(one.style, "plain")) for one in said]
+
+
+def _facts(said: Sequence[Labelled]) -> list[Part]:
+    return [Facts([(one.label, one.text) for one in said])] if said else []
+
+
+def _but(labels: Sequence[str], said: Sequence[Labelled]) -> list[Labelled]:
+    return [one for one in said if one.label not in labels]

@@ -1,0 +1,166 @@
+"""The course of one recording: its intervals put together to as many columns as a chart can show.
+
+What is put together is exact: counts are added and histograms merged, so that the percentiles of a column are those of
+all its replies. Each interval is read once, and only the histograms that are drawn are decoded.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.common.units import NS_PER_UNIT
+from ws_load_test.metrics.histogram import Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ws_load_test.metrics.recording import Interval, Recording
+
+MOST_COLUMNS = 300
+"""So that each has a few pixels, and the page of an hour stays small."""
+FEWEST = 3
+"""Columns below which there is no course over time to speak of."""
+_NICE_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600)
+_STEP_NS = 10_000_000
+_COUNTS = ("sent", "answered", "dropped", "unanswered", "pushed", "opened", "failed", "lost")
+
+
+@dataclass(slots=True)
+class Column:
+    """Some intervals of one phase that follow each other."""
+
+    from_ns: int
+    """Its start, from the start of the run."""
+    to_ns: int
+    phase: str
+    counts: Counter[str] = field(default_factory=Counter)
+    """Messages and sessions, by the names of a tally's rooms; warm-up and unkind connections included."""
+    open: int = 0
+    """Sessions that were open at its end."""
+    faults: Counter[str] = field(default_factory=Counter)
+    response_time_ns: Histogram = field(default_factory=Histogram)
+    send_lag_ns: Histogram = field(default_factory=Histogram)
+    loop_lag_ns: Histogram = field(default_factory=Histogram)
+    cpu_ns: Counter[int] = field(default_factory=Counter)
+    """Processor time, by worker."""
+    wall_ns: Counter[int] = field(default_factory=Counter)
+    """Time that passed, by worker."""
+
+    @property
+    def length_ns(self) -> int:
+        """How long it was."""
+        return self.to_ns - self.from_ns
+
+    def per_s(self, room: str) -> float:
+        """Returns a count as a rate, of a column that has a length."""
+        return self.counts[room] * 1e9 / self.length_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One recording from its start to its end."""
+
+    columns: tuple[Column, ...]
+    width_ns: int
+    """How long most columns are."""
+    together: bool
+    """Whether a column has several intervals."""
+
+    @property
+    def end_ns(self) -> int:
+        """The end of the last column, from the start of the run."""
+        return max((column.to_ns for column in self.columns), default=0)
+
+    @property
+    def load(self) -> list[Column]:
+        """The columns under load, warm-up included."""
+        return [column for column in self.columns if column.phase in ("warmup", "measured")]
+
+    @property
+    def whole(self) -> list[Column]:
+        """Those of them that are long enough for a rate: of a short one it would be chance."""
+        return [column for column in self.load if column.length_ns * 2 >= self.width_ns and column.length_ns]
+
+    def start_ns(self, *phases: str) -> int | None:
+        """Returns when the first column of these phases began; None where there was none."""
+        return min((column.from_ns for column in self.columns if column.phase in phases), default=None)
+
+
+def course(recording: Recording) -> Course:
+    """Returns the course of a recording.
+
+    Raises:
+        ValueError: A histogram cannot be read; never for a recording that `read_recording` returned.
+    """
+    intervals = [one for one in recording.intervals if one.to_ns > one.from_ns or one.record]
+    usual_ns = int(statistics.median(one.to_ns - one.from_ns for one in intervals)) if intervals else 0
+    if usual_ns > _STEP_NS:
+        # A second that took a little longer is a second.
+        usual_ns = round(usual_ns / _STEP_NS) * _STEP_NS
+    length_ns = max((one.to_ns for one in intervals), default=0)
+    width_ns = _width_ns(length_ns, usual_ns)
+    columns: list[Column] = []
+    is_open, last = 0, None
+    for interval in intervals:
+        # A boundary of the columns, or of the phases: what is measured is not mixed with what is not.
+        key = (interval.phase, (interval.from_ns + usual_ns // 2) // max(1, width_ns))
+        if key != last:
+            columns.append(Column(interval.from_ns, interval.to_ns, interval.phase))
+            last = key
+        _add(columns[-1], interval)
+        is_open += interval.more_open
+        columns[-1].open = max(0, is_open)
+    return Course(tuple(columns), width_ns, width_ns > usual_ns * 1.5)
+
+
+def _width_ns(length_ns: int, usual_ns: int) -> int:
+    """Returns the length of a column: of one interval, or a round number of seconds."""
+    least_ns = length_ns / MOST_COLUMNS
+    if usual_ns >= least_ns:
+        return usual_ns
+    days = (86_400 * day for day in range(1, 400))
+    seconds = next(s for s in (*_NICE_S, *days) if s * NS_PER_UNIT["s"] >= max(least_ns, usual_ns))
+    return seconds * NS_PER_UNIT["s"]
+
+
+def _add(column: Column, interval: Interval) -> None:
+    record = interval.record
+    column.to_ns = interval.to_ns
+    for part in (record, record.get("unkind", {})):
+        for room in _COUNTS:
+            column.counts[room] += part.get(room, 0)
+        column.faults.update(part.get("faults", {}))
+    for room in ("sent", "answered"):
+        column.counts[room] += record.get(f"warmup_{room}", 0)
+    for room in ("response_time_ns", "send_lag_ns", "loop_lag_ns"):
+        if room in record:
+            getattr(column, room).merge(Histogram.from_record(record[room]))
+    for load in interval.workers:
+        column.cpu_ns[load.worker] += load.cpu_ns
+        column.wall_ns[load.worker] += load.wall_ns
+
+
+def all_of(columns: Iterable[Column], room: str) -> Histogram:
+    """Returns the histograms of columns as one."""
+    total = Histogram()
+    for column in columns:
+        total.merge(getattr(column, room))
+    return total
+
+
+def edges_ns(columns: Sequence[Column]) -> list[int]:
+    """Returns where columns begin, and where the last one ends."""
+    return [*(column.from_ns for column in columns), columns[-1].to_ns] if columns else []
+
+
+def histogram_of(recording: Recording, room: str) -> Histogram:
+    """Returns one histogram of a whole recording."""
+    total = Histogram()
+    found: Iterable[Any] = (interval.record.get(room) for interval in recording.intervals)
+    for data in found:
+        if data is not None:
+            total.merge(Histogram.from_record(data))
+    return total

@@ -1,0 +1,289 @@
+"""The report of a search for a capacity, for people at a terminal: made from what `--json` prints, and nothing else."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from ws_load_test.analysis.findings import both, percent
+from ws_load_test.common.units import (
+    show_count,
+    show_duration,
+    show_rate,
+    show_share,
+)
+from ws_load_test.report.content.labelled import (
+    LABEL,
+    NOTHING,
+    WIDTH,
+    hanging,
+    wrapped,
+)
+from ws_load_test.report.content.labelled import sentence as one_line
+from ws_load_test.report.content.thresholds import found_of
+from ws_load_test.report.terminal.glyphs import bar, clean, writable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
+
+OUTCOMES = {
+    "met": "met",
+    "missed": "missed",
+    "generator-bound": "generator-bound",
+    "nothing-opened": "nothing opened",
+    "interrupted": "interrupted",
+}
+HEADS = ("step", "asked", "achieved", "50 %", "99 %", "errors", "generator", "objectives")
+_STYLES = {"met": "green", "missed": "red", "nothing-opened": "red"}
+_ENDINGS = {"found": "green", "all-met": "green", "none-met": "red", "nothing-opened": "red", "target-gone": "red"}
+_LONGEST_BAR = 34
+_SHORTEST_SHARE = 0.02
+"""Of the longest bar: the lowest value of a logarithmic scale is not nothing."""
+
+
+def print_capacity(facts: dict[str, Any], *, console: Console) -> None:
+    """Prints the report; `facts` are what `--json` prints."""
+    for line in capacity_lines(facts, encoding=console.encoding):
+        console.print(line, soft_wrap=True)
+
+
+def capacity_lines(facts: dict[str, Any], *, encoding: str = "utf-8") -> list[Text]:
+    """Returns the report's lines, no wider than 80 columns but for a long URL."""
+    sections = [_heading(facts), _table(facts), _why(facts), _chart(facts, encoding)]
+    lines: list[Text] = []
+    for section in filter(None, sections):
+        lines += [Text(), *section] if lines else section
+    for line in lines:
+        line.plain = writable(line.plain, encoding)
+        line.rstrip()
+    return lines
+
+
+def step_line(facts: dict[str, Any], find: str) -> str:
+    """Returns a line about one step, for whoever watches the search."""
+    times, what = facts["response_time_ns"], OUTCOMES[facts["outcome"]]
+    parts = [f"{facts['number']:>3}  {show_amount(facts['amount'], find):>10}  {what}"]
+    if times is not None:
+        parts.append(f"50 % {show_duration(times['p50'])}, 99 % {show_duration(times['p99'])}")
+    missed = failures(facts)
+    return "  ".join([*parts, *([one_line(missed[0])] if missed else [])])
+
+
+def show_amount(amount: float, find: str) -> str:
+    """Returns an amount of what is searched for: ``1,200/s``, or ``1,200`` connections."""
+    return show_rate(amount) if find == "rate" else show_count(amount)
+
+
+def failures(step: dict[str, Any]) -> list[str]:
+    """Returns why a step did not meet the objectives, a part of a sentence each; nothing where it did."""
+    if step["outcome"] == "met":
+        return []
+    reasons = [f"{check['objective']}: {found_of(check)}" for check in step["objectives"] if not check["met"]]
+    return [*reasons, *step["behind"], *step["generator"]["reasons"]]
+
+
+# --- The answer -----------------------------------------------------------------------------------------------------
+
+
+def sentence(facts: dict[str, Any]) -> str:
+    """Returns what was found and how sure it is, as a sentence without a full stop."""
+    answer = facts["answer"]
+    ways: dict[str, Callable[[dict[str, Any]], str]] = {
+        "found": _between,
+        "all-met": _all_met,
+        "none-met": _none_met,
+        "generator-bound": _generator_bound,
+        "nothing-opened": _nothing_opened,
+        "target-gone": lambda facts: f"the target let nobody in any more; {_so_far(facts)}",
+        "unsettled": _unsettled,
+        "interrupted": lambda facts: f"interrupted; {_so_far(facts)}",
+        "broken-off": lambda facts: f"broken off, because of an error: {clean(answer['error'])}; {_so_far(facts)}",
+    }
+    words = ways[answer["ending"]](facts)
+    ways_of = {True: "met the objectives and missed them", False: "cannot be judged, because the generator was late"}
+    for contradicted, why in ways_of.items():
+        unsure = [one for one in answer["unsure"] if (one in answer["contradicted"]) is contradicted]
+        if unsure:
+            words += f"; {both([_amount(one, facts) for one in unsure])} {why}"
+    return words + (", so the limit is no sharper than that" if answer["unsure"] else "")
+
+
+def _between(facts: dict[str, Any]) -> str:
+    answer = facts["answer"]
+    lower, upper = (_amount(answer[end], facts) for end in ("lower", "upper"))
+    return f"between {lower} and {upper}: {_met(facts)}, {_missed(facts)}"
+
+
+def _all_met(facts: dict[str, Any]) -> str:
+    return f"at least {_amount(facts['answer']['lower'], facts)}, the most that was to be tried: {_met(facts)}"
+
+
+def _none_met(facts: dict[str, Any]) -> str:
+    if facts["answer"]["upper"] is None:
+        return "nothing that was to be tried met the objectives each time"
+    return f"less than {_amount(facts['answer']['upper'], facts)}: {_missed(facts)}; begin lower with --from"
+
+
+def _generator_bound(facts: dict[str, Any]) -> str:
+    answer = facts["answer"]
+    bound = answer["generator_bound_at"]
+    why = _why_bound(facts, bound)
+    if answer["lower"] is None:
+        return f"no answer: at {_amount(bound, facts)} the generator itself was the limit, and not the target: {why}"
+    return (
+        f"at least {_amount(answer['lower'], facts)}: {_met(facts)}; the limit of the target is not known, because at"
+        f" {_amount(bound, facts)} the generator itself was the limit: {why}"
+    )
+
+
+def _nothing_opened(facts: dict[str, Any]) -> str:
+    faults = facts["steps"][0]["faults"]
+    why = f" ({', '.join(faults)})" if faults else ""
+    return f"no answer: not a single connection could be opened{clean(why)}"
+
+
+def _unsettled(facts: dict[str, Any]) -> str:
+    answer, most = facts["answer"], facts["range"]["max"]
+    if answer["lower"] is None or most not in answer["unsure"]:
+        return f"the steps contradict each other, so there is no answer; {_so_far(facts)}"
+    return (
+        f"at least {_amount(answer['lower'], facts)}: {_met(facts)}; whether {_amount(most, facts)}, the most that was"
+        " to be tried, does as well is not settled"
+    )
+
+
+def _so_far(facts: dict[str, Any]) -> str:
+    answer = facts["answer"]
+    known = [_met(facts)] if answer["lower"] is not None else []
+    known += [_missed(facts)] if answer["upper"] is not None else []
+    return both(known) if known else "nothing is known"
+
+
+def _met(facts: dict[str, Any]) -> str:
+    answer = facts["answer"]
+    return f"{_amount(answer['lower'], facts)} met all objectives {_times(answer['lower_times'])}"
+
+
+def _missed(facts: dict[str, Any]) -> str:
+    answer = facts["answer"]
+    steps = [step for step in facts["steps"] if step["amount"] == answer["upper"]]
+    failed = dict.fromkeys(check["objective"] for step in steps for check in step["objectives"] if not check["met"])
+    what = f"missed {both(list(failed))}" if failed else "was not kept up with"
+    return f"{_amount(answer['upper'], facts)} {what} {_times(answer['upper_times'])}"
+
+
+def _why_bound(facts: dict[str, Any], amount: float) -> str:
+    reasons = [
+        reason
+        for step in facts["steps"]
+        if step["amount"] == amount and step["outcome"] == "generator-bound"
+        for reason in step["generator"]["reasons"]
+    ]
+    return clean(reasons[0]) if reasons else "for reasons that are not known"
+
+
+def _amount(amount: float, facts: dict[str, Any]) -> str:
+    shown = show_amount(amount, facts["find"])
+    return shown if facts["find"] == "rate" else f"{shown} connections"
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+# --- Lines ----------------------------------------------------------------------------------------------------------
+
+
+def _heading(facts: dict[str, Any]) -> list[Text]:
+    words = sentence(facts)
+    style = _ENDINGS.get(facts["answer"]["ending"], "yellow")
+    lines = [Text(line, style=f"bold {style}") for line in textwrap.wrap(words[:1].upper() + words[1:] + ".", WIDTH)]
+    lines.append(Text(clean(facts["target"])))
+    objectives = [clean(one) for one in facts["objectives"]]
+    return [*lines, *wrapped("objectives", f"{', '.join(objectives)}, and the target keeps up")]
+
+
+def _table(facts: dict[str, Any]) -> list[Text]:
+    rows = table_rows(facts)
+    if not rows:
+        return []
+    widths = [max(map(len, cells)) for cells in zip(HEADS, *rows, strict=True)]
+    heads = [f"{head:>{width}}" for head, width in zip(HEADS[:-1], widths[:-1], strict=True)]
+    lines = [Text("  ".join([*heads, HEADS[-1]]), style="bold")]
+    for step, row in zip(facts["steps"], rows, strict=True):
+        *cells, outcome = row
+        line = Text("".join(f"{cell:>{width}}  " for cell, width in zip(cells, widths[:-1], strict=True)))
+        lines.append(line.append(outcome, style=_STYLES.get(step["outcome"], "yellow")))
+    return lines
+
+
+def table_rows(facts: dict[str, Any]) -> list[list[str]]:
+    """Returns a row of text for each step, under `HEADS`."""
+    return [
+        [
+            str(step["number"]),
+            show_amount(step["amount"], facts["find"]),
+            show_rate(step["achieved_per_s"]),
+            *(_time(step, name) for name in ("p50", "p99")),
+            NOTHING if step["errors"] is None else show_share(step["errors"]),
+            NOTHING if step["generator"]["cpu_share"] is None else percent(step["generator"]["cpu_share"]),
+            OUTCOMES[step["outcome"]],
+        ]
+        for step in facts["steps"]
+    ]
+
+
+def _time(step: dict[str, Any], name: str) -> str:
+    times = step["response_time_ns"]
+    return show_duration(None if times is None else times[name])
+
+
+def _why(facts: dict[str, Any]) -> list[Text]:
+    lines: list[Text] = []
+    for step in facts["steps"]:
+        if notes := notes_of(step):
+            head = f"step {step['number']}"
+            text = "; ".join(map(one_line, notes))
+            lines += hanging(f"{head:{LABEL}}", text, _STYLES.get(step["outcome"], "yellow"))
+    return lines
+
+
+def notes_of(step: dict[str, Any]) -> list[str]:
+    """Returns why a step failed, and where chance had a say in it, a part of a sentence each."""
+    few = [check for check in step["objectives"] if "few" in check]
+    chance = [f"{one['objective']} rests on {show_count(one['few'])} values, so chance decides" for one in few]
+    return [*failures(step), *chance]
+
+
+def _chart(facts: dict[str, Any], encoding: str) -> list[Text]:
+    """Returns the 99th percentile of each step, by amount: logarithmic, because it leaps where a queue begins."""
+    steps = sorted(
+        (step for step in facts["steps"] if step["response_time_ns"] is not None),
+        key=lambda step: (step["amount"], step["number"]),
+    )
+    if len(steps) < 2:
+        return []
+    values = [max(1, step["response_time_ns"]["p99"]) for step in steps]
+    low, high = min(values), max(values)
+    spread = math.log(high / low) or 1.0
+    labels = [show_amount(step["amount"], facts["find"]) for step in steps]
+    width = max(map(len, labels))
+    lines = [Text("99 %", style="bold").append(" of each step, on a logarithmic scale", style="not bold dim")]
+    for step, label, value in zip(steps, labels, values, strict=True):
+        share = _SHORTEST_SHARE + (1 - _SHORTEST_SHARE) * math.log(value / low) / spread
+        line = Text(f"{label:>{width}}  ")
+        style = _STYLES.get(step["outcome"], "yellow")
+        line.append(f"{bar(share, _LONGEST_BAR, encoding):{_LONGEST_BAR}}", style=style)
+        lines.append(line.append(f"  {show_duration(value):>8}  {_mark(step, facts['answer'])}"))
+    return lines
+
+
+def _mark(step: dict[str, Any], answer: dict[str, Any]) -> str:
+    ends: Sequence[tuple[str, str]] = (("lower", "highest met"), ("upper", "lowest missed"))
+    ends = (*ends, ("generator_bound_at", "generator's limit"))
+    return next((words for end, words in ends if step["amount"] == answer[end]), "")

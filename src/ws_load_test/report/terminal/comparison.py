@@ -1,0 +1,288 @@
+"""A comparison for people at a terminal, as Markdown, and as data: the same rows each time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from ws_load_test.analysis.comparison.comparability import doubts, remarks
+from ws_load_test.analysis.comparison.metrics import Verdict
+from ws_load_test.common.units import (
+    show_duration,
+    show_rate,
+    show_share,
+    three_digits,
+)
+from ws_load_test.report.content.labelled import NOTHING, count_of, hanging
+from ws_load_test.report.exports.markdown import code, prose
+from ws_load_test.report.terminal.glyphs import clean, writable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console
+
+    from ws_load_test.analysis.comparison.compare import Comparison
+    from ws_load_test.analysis.comparison.metrics import Difference
+    from ws_load_test.analysis.comparison.samples import Side
+
+SCHEMA = 1
+"""The version of the data's shape."""
+STYLES = {Verdict.WORSE: "red", Verdict.BETTER: "green", Verdict.NO_DIFFERENCE: "", Verdict.UNKNOWN: "yellow"}
+_HEADINGS = {
+    Verdict.WORSE: "Worse",
+    Verdict.BETTER: "Better",
+    Verdict.NO_DIFFERENCE: "No difference",
+    Verdict.UNKNOWN: "Nothing can be concluded",
+}
+_GAP = "  "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Comparisons with one base, and what is told of them."""
+
+    comparisons: Sequence[Comparison]
+    limit: float | None = None
+    """Of ``--fail-on-regression``."""
+    doubts: Sequence[str] = ()
+    """Sentences about what makes all of it doubtful."""
+    facts: Sequence[str] = ()
+    """Sentences about how it was measured."""
+    more: dict[str, Any] = field(default_factory=dict)
+    """What the data say besides."""
+
+    @property
+    def sides(self) -> list[Side]:
+        """All sides, the base first."""
+        return [self.comparisons[0].base, *(comparison.new for comparison in self.comparisons)]
+
+    @property
+    def failing(self) -> list[str]:
+        """Why it is a regression, a sentence for each side that has regressed."""
+        if self.limit is None:
+            return []
+        found = ((one.new.name, one.failing(self.limit)) for one in self.comparisons)
+        return [f"{name}: {why}" for name, why in found if why is not None]
+
+
+def heading(comparison: Comparison) -> str:
+    """Returns what became of a comparison: ``Worse: p99, mean``."""
+    words = _HEADINGS[comparison.notable]
+    if comparison.silent is not None:
+        return f"{words}: {comparison.silent.name} got no answer"
+    parts = []
+    for verdict in (Verdict.WORSE, Verdict.BETTER):
+        labels = [one.metric.word for one in comparison.differences if one.verdict is verdict]
+        if labels:
+            parts.append(f"{_HEADINGS[verdict]}: {', '.join(labels)}")
+    return "; ".join(parts) or words
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Returns what is to be borne in mind of a comparison, how its intervals were made first."""
+    made = [] if comparison.cannot is not None else [method(comparison)]
+    return [*made, *remarks(comparison)]
+
+
+def method(comparison: Comparison) -> str:
+    """Returns in a sentence what the intervals are made from and what they promise."""
+    error = show_share(1 - comparison.confidence)
+    promise = f"if nothing differs, the chance that any metric is called different is at most {error}"
+    base, new = len(comparison.base.units), len(comparison.new.units)
+    if comparison.paired:
+        return f"intervals from {base} pairs of rounds; {promise}"
+    kinds = {True: "recordings", False: "blocks of intervals"}
+    one, other = (kinds[side.whole] for side in (comparison.base, comparison.new))
+    units = f"{base} and {new} {one}" if one == other else f"{base} {one} and {new} {other}"
+    return f"intervals from {units}; {promise}"
+
+
+def rows(comparison: Comparison) -> Iterator[tuple[str, str, str, str, str, str]]:
+    """Yields label, base, new, change, interval and verdict of each metric, as they are shown."""
+    for one in comparison.differences:
+        share = one.metric.unit == "share"
+        unit = "pt" if share else "%"
+        interval = NOTHING
+        if one.low is not None and one.high is not None:
+            interval = f"{show_change(one.low, share=share)} to {show_change(one.high, share=share)} {unit}"
+        yield (
+            one.metric.label,
+            show_value(one, one.base),
+            show_value(one, one.new),
+            f"{show_change(one.change, share=share)} {unit}",
+            interval,
+            str(one.verdict),
+        )
+
+
+def show_value(difference: Difference, value: float) -> str:
+    """Returns a metric's value in its unit."""
+    shown = {"ns": show_duration, "per_s": show_rate, "share": show_share}
+    return shown[difference.metric.unit](value)
+
+
+def show_change(change: float, *, share: bool) -> str:
+    """Returns a change in per cent, or in percentage points of a share, with its sign and without its unit."""
+    value = 100 * change
+    size = abs(value)
+    if not value or (size < 0.05 and not share):
+        return "0" if share else "0.0"
+    digits = f"{size:,.0f}" if size >= 100 else three_digits(size) if share and size < 0.1 else f"{size:.1f}"
+    return f"{'-' if value < 0 else '+'}{digits}"
+
+
+def print_outcome(outcome: Outcome, *, console: Console) -> None:
+    """Prints comparisons for people; the console's encoding decides between letters, its colours are its affair."""
+    for line in outcome_lines(outcome, encoding=console.encoding):
+        console.print(line, soft_wrap=True)
+
+
+def outcome_lines(outcome: Outcome, *, encoding: str = "utf-8") -> list[Text]:
+    """Returns the lines: what was found, what is to be doubted, the table, what is to be borne in mind."""
+    lines: list[Text] = []
+    doubted = [*outcome.doubts, *(doubt for side in outcome.sides for doubt in doubts(side))]
+    for doubt in doubted:
+        lines += hanging("doubt  ", clean(doubt), "bold yellow")
+    if doubted:
+        lines.append(Text())
+    for comparison in outcome.comparisons:
+        lines += [*_about(comparison), Text(), *_table(comparison), Text()]
+        if comparison.cannot is not None:
+            lines += hanging("  ", clean(f"nothing can be concluded: {comparison.cannot}"), "yellow")
+        for note in notes(comparison):
+            lines += hanging("  - ", clean(note), "dim")
+        lines.append(Text())
+    for fact in outcome.facts:
+        lines += hanging("  - ", clean(fact), "dim")
+    for why in outcome.failing:
+        lines += hanging("failed  ", clean(f"--fail-on-regression {show_share(outcome.limit or 0)}: {why}"), "bold red")
+    while lines and not lines[-1].plain:
+        lines.pop()
+    for line in lines:
+        # Of the same length, so that the styles stay where they are.
+        line.plain = writable(line.plain, encoding)
+        line.rstrip()
+    return lines
+
+
+def _about(comparison: Comparison) -> list[Text]:
+    lines = [Text(clean(heading(comparison)), style=f"bold {STYLES[comparison.notable]}".strip())]
+    for role, side in (("base", comparison.base), ("new", comparison.new)):
+        lines += hanging(f"  {role:6}", clean(f"{side.name}: {about(side)}"), "dim")
+    return lines
+
+
+def about(side: Side) -> str:
+    """Returns where a side's numbers come from, in a few words."""
+    targets = ", ".join(dict.fromkeys(recording.header.target for recording in side.recordings))
+    many = len(side.recordings)
+    seconds = show_duration(side.total.measured_ns)
+    recordings = f"{many} recordings, " if many > 1 else ""
+    return f"{targets}, {recordings}{seconds} measured, {count_of(side.total.response.count, 'answer')}"
+
+
+def _table(comparison: Comparison) -> list[Text]:
+    heads = ("", "base", "new", "change", "interval", "")
+    body = list(rows(comparison))
+    widths = [max(map(len, column)) for column in zip(heads, *body, strict=True)]
+    lines = [Text("  " + _row(heads, widths), style="bold")]
+    for row, difference in zip(body, comparison.differences, strict=True):
+        line = Text("  " + _row(row[:-1], widths) + _GAP)
+        line.append(row[-1], style=STYLES[difference.verdict])
+        lines.append(line)
+    return lines
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return _GAP.join(
+        f"{cell:{width}}" if place == 0 else f"{cell:>{width}}"
+        for place, (cell, width) in enumerate(zip(cells, widths, strict=False))
+    )
+
+
+# --- For other programs -----------------------------------------------------------------------------------------------
+
+
+def markdown(outcome: Outcome) -> Iterator[str]:
+    """Yields the comparisons as GitHub Flavored Markdown."""
+    yield from (f"- {prose(doubt)}\n" for doubt in outcome.doubts)
+    yield "\n" if outcome.doubts else ""
+    for comparison in outcome.comparisons:
+        yield f"### ws-load-test: {prose(heading(comparison))}\n\n"
+        for role, side in (("base", comparison.base), ("new", comparison.new)):
+            yield f"- {role}: {code(side.name)}, {code(about(side))}\n"
+        yield "\n| | base | new | change | interval | |\n| :-- | --: | --: | --: | --: | :-- |\n"
+        for *cells, verdict in rows(comparison):
+            strong = f"**{verdict}**" if verdict in (Verdict.WORSE, Verdict.BETTER) else verdict
+            yield f"| {' | '.join([*map(prose, cells), strong])} |\n"
+        cannot = [] if comparison.cannot is None else [f"nothing can be concluded: {comparison.cannot}"]
+        told = [*cannot, *doubts(comparison.base), *doubts(comparison.new), *notes(comparison)]
+        yield "\n"
+        yield from (f"- {prose(note)}\n" for note in told)
+        yield "\n"
+    yield from (f"- {prose(fact)}\n" for fact in outcome.facts)
+    yield from (f"- **failed**: {prose(why)}\n" for why in outcome.failing)
+    yield "\n"
+
+
+def data(outcome: Outcome) -> dict[str, Any]:
+    """Returns the comparisons as an object for programs: times in ns, shares of 1, null where there is no number."""
+    first = outcome.comparisons[0]
+    return {
+        "schema": SCHEMA,
+        "confidence": first.confidence,
+        "base": _side_data(first.base),
+        "comparisons": [_comparison_data(comparison, outcome.limit) for comparison in outcome.comparisons],
+        "doubts": list(outcome.doubts),
+        **outcome.more,
+        "failed": bool(outcome.failing),
+    }
+
+
+def _side_data(side: Side) -> dict[str, Any]:
+    return {
+        "name": side.name,
+        "target": list(dict.fromkeys(recording.header.target for recording in side.recordings)),
+        "recordings": len(side.recordings),
+        "measured_s": side.total.measured_ns / 1e9,
+        "answers": side.total.response.count,
+        "doubts": list(doubts(side)),
+    }
+
+
+def _comparison_data(comparison: Comparison, limit: float | None) -> dict[str, Any]:
+    return {
+        "new": _side_data(comparison.new),
+        "verdict": str(comparison.notable),
+        "units": {
+            "kind": comparison.unit.partition(" ")[0],
+            "base": len(comparison.base.units),
+            "new": len(comparison.new.units),
+            "paired": comparison.paired,
+        },
+        "cannot": comparison.cannot,
+        "metrics": [_difference_data(one, limit) for one in comparison.differences],
+        "notes": notes(comparison),
+        "failing": None if limit is None else comparison.failing(limit),
+    }
+
+
+def _difference_data(one: Difference, limit: float | None) -> dict[str, Any]:
+    """Returns a metric; `ratio` and its ends are new over base, of a share `difference` and its ends new less base."""
+    share = one.metric.unit == "share"
+    kind, offset = ("difference", 0.0) if share else ("ratio", 1.0)
+    low, high = (None if end is None else end + offset for end in (one.low, one.high))
+    return {
+        "metric": one.metric.name,
+        "unit": one.metric.unit,
+        "base": one.base if one.metric.unit != "ns" else round(one.base),
+        "new": one.new if one.metric.unit != "ns" else round(one.new),
+        kind: one.change + offset,
+        "low": low,
+        "high": high,
+        "verdict": str(one.verdict),
+        "regression": None if limit is None else one.is_regression(limit),
+    }

@@ -1,0 +1,94 @@
+"""The spread of response times, in figures and as a drawing, side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from ws_load_test.analysis.data_quality import PERCENTILES, few_beyond
+from ws_load_test.common.units import show_count, show_duration
+from ws_load_test.metrics.hdr_buckets import bucket_of
+from ws_load_test.report.terminal.glyphs import bar
+
+if TYPE_CHECKING:
+    from ws_load_test.metrics.histogram import Histogram
+
+ROWS = 12
+"""How many bars are drawn where the values spread far enough."""
+_SHORTEST_BAR = 8
+
+
+def figures(response: dict[str, Any], service: dict[str, Any] | None) -> list[Text]:
+    """Returns the table of percentiles and moments; the service time has a column where it differs."""
+    columns = [response] if service is None or service == response else [response, service]
+    count = response["count"]
+    rows: list[tuple[str, str, bool]] = [("fastest", "min", False)]
+    rows += [(f"{p} %", f"p{p}", few_beyond(p, count)) for p in PERCENTILES]
+    rows += [("slowest", "max", False), ("average", "mean", False), ("stdev", "stdev", False)]
+    head = f"{'response time':<20}" if len(columns) == 1 else f"{'':9}{'response':>11}{'service':>11}"
+    lines = [Text(head, style="bold")]
+    for label, key, few in rows:
+        values = "".join(f"{_moment(column, key):>11}" for column in columns)
+        lines.append(Text(f"{label:>9}{values}{' *' if few else ''}", style="dim" if few else ""))
+    return lines
+
+
+def _moment(stats: dict[str, Any], key: str) -> str:
+    # One value has no spread, so its deviation is not 0 but unknown.
+    return show_duration(None if key == "stdev" and stats["count"] < 2 else stats[key])
+
+
+def drawn_edges(low_ns: int, high_ns: int) -> list[int]:
+    """Returns rising edges from `low_ns` to `high_ns` at equal ratios: at most `ROWS` spans, at least one.
+
+    Edges that would read the same, or cut a histogram's bucket, are left out, so no two rows look alike.
+    """
+    start = max(1, low_ns)
+    ratio = max(high_ns, 1) / start
+    edges = [low_ns]
+    shown = {show_duration(low_ns)}
+    for row in range(1, ROWS):
+        edge = round(start * ratio ** (row / ROWS))
+        # Of all before it: a round value has fewer digits, and those on both sides of it may read the same.
+        if bucket_of(edge) > bucket_of(edges[-1]) and show_duration(edge) not in shown:
+            edges.append(edge)
+            shown.add(show_duration(edge))
+    while len(edges) > 1 and bucket_of(edges[-1]) >= bucket_of(high_ns):
+        edges.pop()
+    return [*edges, high_ns]
+
+
+def drawing(histogram: Histogram, width: int, encoding: str) -> list[Text]:
+    """Returns the histogram of at least one value as rows of bars, `width` letters wide where that is enough.
+
+    A row ends where the next begins, the last one at the slowest.
+    """
+    assert histogram.min is not None
+    assert histogram.max is not None
+    edges = drawn_edges(histogram.min, histogram.max)
+    counts = histogram.merge_buckets(edges) if edges[-1] > edges[0] else [histogram.count]
+    labels = [show_duration(edge) for edge in edges[:-1]]
+    shown = [show_count(count) for count in counts]
+    shares = [_percent(count, histogram.count) for count in counts]
+    label_width = max(map(len, ["from", *labels]))
+    count_width = max(map(len, ["answers", *shown]))
+    share_width = max(map(len, ["share", *shares]))
+    bar_width = max(_SHORTEST_BAR, width - label_width - count_width - share_width - 6)
+    head = f"{'from':>{label_width}}  {'':{bar_width}}  {'answers':>{count_width}}  {'share':>{share_width}}"
+    lines = [Text(head, style="bold")]
+    most = max(counts)
+    for label, count, number, share in zip(labels, counts, shown, shares, strict=True):
+        drawn = bar(count / most, bar_width, encoding)
+        line = Text(f"{label:>{label_width}}  ")
+        line.append(f"{drawn:<{bar_width}}", style="cyan")
+        line.append(f"  {number:>{count_width}}  {share:>{share_width}}", style="" if count else "dim")
+        lines.append(line)
+    return lines
+
+
+def _percent(count: int, total: int) -> str:
+    share = 100 * count / total
+    if 0 < share < 0.05:
+        return "<0.1 %"
+    return ">99.9 %" if share >= 99.95 and count < total else f"{share:.1f} %"

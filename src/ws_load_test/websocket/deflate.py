@@ -1,0 +1,82 @@
+"""Permessage-deflate (RFC 7692): one session's messages compressed and inflated."""
+
+from __future__ import annotations
+
+import zlib
+
+from ws_load_test.websocket.deflate_negotiation import WIDEST, Agreement, DeflateError
+
+TAIL = b"\x00\x00\xff\xff"
+"""What a sync flush ends with, and a message on the wire does not (RFC 7692, section 7.2.1)."""
+
+
+class Deflate:
+    """One session's compression, as agreed; what it needs is made when the first message asks for it.
+
+    A compressor of the widest window takes some 260 kB, an inflater 40 kB: with many connections, offer smaller
+    windows.
+    """
+
+    def __init__(self, agreement: Agreement) -> None:
+        self.agreement = agreement
+        # zlib has no raw window of 8 bits; it looks back 262 bytes less than its window, so 9 bits reach 250 bytes.
+        self._client_bits = max(9, agreement.client_max_window_bits or WIDEST)
+        self._server_bits = max(9, agreement.server_max_window_bits or WIDEST)
+        self._deflater: zlib._Compress | None = None
+        self._inflater: zlib._Decompress | None = None
+        self._window: bytes | None = None
+        """What was inflated last, kept from the first final block on, behind which zlib must start anew."""
+
+    def compress(self, payload: bytes) -> bytes:
+        """A message as it travels (RFC 7692, section 7.2.1)."""
+        deflater = self._deflater
+        if deflater is None:
+            # More memory for its hash table than for its window would do nothing.
+            level = zlib.Z_DEFAULT_COMPRESSION
+            deflater = zlib.compressobj(level, zlib.DEFLATED, -self._client_bits, self._client_bits - 7)
+            self._deflater = deflater
+        data = deflater.compress(payload)
+        # A full flush forgets what came before, as a new compressor would, at a fraction of its cost.
+        mode = zlib.Z_FULL_FLUSH if self.agreement.client_no_context_takeover else zlib.Z_SYNC_FLUSH
+        return (data + deflater.flush(mode)).removesuffix(TAIL)
+
+    def decompress(self, payload: bytes, max_bytes: int) -> bytes:
+        """A message as it was meant (RFC 7692, section 7.2.2).
+
+        Raises:
+            DeflateError: it is no compressed data, or more than `max_bytes`, of which no more is inflated.
+        """
+        inflater = self._inflater
+        if inflater is None or self.agreement.server_no_context_takeover:
+            inflater, self._window = zlib.decompressobj(-self._server_bits), None
+        parts: list[bytes] = []
+        left, data = max_bytes, payload + TAIL
+        try:
+            while True:
+                parts.append(inflater.decompress(data, left + 1))
+                left -= len(parts[-1])
+                if left < 0:
+                    raise DeflateTooLargeError(
+                        f"compressed data of more than {max_bytes} bytes when inflated (RFC 7692, section 8.2)"
+                    )
+                if not inflater.eof:
+                    break
+                # A final block is allowed (RFC 7692, section 7.2.3.4); what follows may still refer to what was before.
+                data = inflater.unused_data
+                inflater = self._renewed(parts)
+        except zlib.error:
+            raise DeflateError("compressed data that cannot be inflated (RFC 7692, section 7.2.2)") from None
+        self._inflater = inflater
+        whole = parts[0] if len(parts) == 1 else b"".join(parts)
+        if self._window is not None:
+            self._window = (self._window + whole)[-(1 << self._server_bits) :]
+        return whole
+
+    def _renewed(self, parts: list[bytes]) -> zlib._Decompress:
+        self._window = self._window or b""
+        before = (self._window + b"".join(parts))[-(1 << self._server_bits) :]
+        return zlib.decompressobj(-self._server_bits, zdict=before)
+
+
+class DeflateTooLargeError(DeflateError):
+    """A message is larger than is taken; the close code for that is 1009 (RFC 6455, section 7.4.1)."""

@@ -1,0 +1,125 @@
+"""The program of one worker: ``python -m ws_load_test.engine.worker``.
+
+It reads an assignment and commands on standard input and writes reports to standard output (`protocol` has the
+words), so any fleet that can start a process and hold its pipes can run it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import Any
+
+import msgspec
+
+from ws_load_test.common.clock import NS_PER_S
+from ws_load_test.common.errors import ExitCode, UsageError, WorkerError
+from ws_load_test.common.event_loop import run_loop
+from ws_load_test.worker.ipc import LONGEST_LINE_BYTES, Assignment, Command
+from ws_load_test.worker.phases import Worker
+
+
+async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asyncio.WriteTransport) -> bool:
+    """Runs a worker that hears commands on `lines` and reports to `out`; `lines` ending ends it at once.
+
+    Returns whether it came to its own end, so that somebody waits for its last report.
+    """
+    encoder = msgspec.json.Encoder()
+    worker = Worker(assignment, lambda report: out.write(encoder.encode(report) + b"\n"))
+    running = asyncio.create_task(worker.run())
+
+    causes: list[BaseException] = []
+
+    def broken(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # A callback that fails is a bug, or a feed that cannot be read on; a worker that went on would report numbers
+        # that nobody should trust.
+        error = context.get("exception")
+        if isinstance(error, UsageError):
+            causes.append(error)
+        else:
+            loop.default_exception_handler(context)
+        running.cancel(context["message"])
+
+    asyncio.get_running_loop().set_exception_handler(broken)
+    obeying = asyncio.create_task(_obey(worker, lines, assignment.lease_ns))
+    await asyncio.wait((running, obeying), return_when=asyncio.FIRST_COMPLETED)
+    for task in (running, obeying):
+        task.cancel()
+    await asyncio.wait((running, obeying))
+    if not running.cancelled():
+        running.result()
+        return True
+    if causes:
+        raise causes[0]
+    if obeying.cancelled():
+        raise WorkerError("a callback of the engine failed")
+    obeying.result()
+    return False
+
+
+async def _obey(worker: Worker, lines: asyncio.StreamReader, lease_ns: int) -> None:
+    """Does as it is told, until nobody is there to tell."""
+    while True:
+        try:
+            async with asyncio.timeout(lease_ns / NS_PER_S or None):
+                line = await lines.readline()
+        except TimeoutError:
+            return
+        if not line:
+            return
+        command = msgspec.json.decode(line, type=Command)
+        if command.do == "start":
+            worker.start_at(command.at_ns)
+        elif command.do == "stop":
+            worker.stop()
+
+
+class _Out(asyncio.BaseProtocol):
+    """Tells when all that was written has left."""
+
+    def __init__(self) -> None:
+        self.closed = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Called by the loop."""
+        self.closed.set()
+
+
+async def _main() -> None:
+    loop = asyncio.get_running_loop()
+    lines = asyncio.StreamReader(limit=LONGEST_LINE_BYTES)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    out, pipe = await loop.connect_write_pipe(_Out, sys.stdout)
+    line = await lines.readline()
+    if not line:
+        return
+    if not await serve(msgspec.json.decode(line, type=Assignment), lines, out):
+        # Whoever held the pipes is gone or stands still, and might never read what is left.
+        out.abort()
+        return
+    out.close()
+    # The last report is the longest, and the process must not end before it has left.
+    await pipe.closed.wait()
+
+
+def _first(errors: BaseExceptionGroup[UsageError]) -> BaseException:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def main() -> None:
+    """The process of one worker."""
+    # The terminal's Ctrl-C goes to every process; what it means is the fleet's to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        run_loop(_main())
+    except* UsageError as errors:
+        sys.stderr.write(f"{_first(errors)}\n")
+        sys.exit(ExitCode.USAGE)
+
+
+if __name__ == "__main__":
+    main()

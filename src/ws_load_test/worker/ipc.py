@@ -1,0 +1,64 @@
+"""What a worker and its fleet say to each other: JSON, one line each.
+
+The worker reads an `Assignment`, then `Command`s, from standard input, and writes `Report`s to standard output.
+Standard input closing means: stop at once. Any program that keeps to this can run workers; they need not know where
+they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.schedule import Share
+from ws_load_test.worker.resource_usage import Lap
+
+Phase = Literal["opening", "warmup", "measured", "closing"]
+LONGEST_LINE_BYTES = 1 << 26
+PHASES: tuple[Phase, ...] = ("opening", "warmup", "measured", "closing")
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """The first line to a worker: what the whole run is, and which part is its own."""
+
+    plan: Plan
+    share: Share
+    interval_ns: int = 10**9
+    """How often it reports."""
+    lease_ns: int = 0
+    """A worker that hears nothing for so long ends at once; 0: only the end of its input tells that nobody is there."""
+    apart: bool = False
+    """Whether machines other than its own have workers of this run."""
+
+
+class Command(msgspec.Struct, frozen=True):
+    """Any later line to a worker."""
+
+    do: Literal["start", "stop", "renew"]
+    """``start``: the load begins at `at_ns`. ``stop``: send nothing more, wait for replies, report, end. ``renew``:
+    nothing, but as any line it renews the lease."""
+    at_ns: int = 0
+    """A monotonic instant of the worker's machine."""
+
+
+class Report(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One interval of one worker, or of its silence."""
+
+    phase: Phase
+    index: int
+    """Counts the intervals of a phase."""
+    from_ns: int
+    """Monotonic instant of the worker's machine."""
+    to_ns: int
+    lap: Lap
+    tally: dict[str, Any] = {}
+    ready: bool = False
+    """Every session that will open has opened."""
+    done: bool = False
+    """The last report: all sessions have ended."""
+    examples: dict[str, str] = {}
+    """A sentence for each kind of fault, the first time that it happens."""
+    began_ns: int = 0
+    """Monotonic instant at which the load really began, told once; a schedule counts from when it should have."""

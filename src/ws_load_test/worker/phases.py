@@ -1,0 +1,279 @@
+"""One worker's run of its share of a plan: a line of phases, and what goes on beside them.
+
+*opening* (dial the share's sessions), *warmup*, *measured*, *closing* (wait for the last replies, close the
+sessions). Policy stands here; what happens once a message stands in `flood`, `paced` and `connection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
+from ws_load_test.common.timer import new_alarm
+from ws_load_test.engine.closed_loop import Flood
+from ws_load_test.engine.connection_pool import Crew
+from ws_load_test.engine.open_loop import UNLIMITED, Paced
+from ws_load_test.worker.ipc import Assignment, Phase, Report
+from ws_load_test.worker.resource_usage import Vitals
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from ws_load_test.metrics.tally import Tally
+
+TIMER_GRAIN_NS = 2 * NS_PER_MS
+OF_MEASURED_TIME = (
+    "bytes_received",
+    "plain_bytes_sent",
+    "plain_bytes_received",
+    "pushed",
+    "pushed_bytes",
+    "surplus",
+    "duplicates",
+    "late",
+    "mismatched",
+    "out_of_order",
+)
+"""Counts that the warm-up has no part in."""
+LOOP_CHECK_NS = 20 * NS_PER_MS
+"""How often the loop's own lateness is looked at."""
+
+
+class Worker:
+    """Runs one share of a plan; `report` is called with each interval's numbers."""
+
+    def __init__(self, assignment: Assignment, report: Callable[[Report], None]) -> None:
+        """Raises UsageError when the plan's certificates cannot be used."""
+        plan = self.plan = assignment.plan
+        self.share = assignment.share
+        self.interval_ns = assignment.interval_ns
+        self.crew = Crew(plan, assignment.share, apart=assignment.apart)
+        self._report = report
+        self._vitals = Vitals()
+        self._phase: Phase = "opening"
+        self._index = 0
+        self._from_ns = monotonic_ns()
+        self._started = asyncio.Event()
+        self._stopping = False
+        self._start_ns = self._began_ns = 0
+
+    # --- What the fleet says ----------------------------------------------------------------------------------------
+
+    def start_at(self, at_ns: int) -> None:
+        """The load begins at this monotonic instant."""
+        self._start_ns = at_ns
+        self._started.set()
+
+    def stop(self) -> None:
+        """Sends nothing more; waits for the replies that are due, closes, reports."""
+        self._stopping = True
+        self._started.set()
+        self.crew.finished.set()
+
+    # --- The phases -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """From the first dial to the last report."""
+        async with _background(self._tick()):
+            await self._opening()
+            self._emit(ready=True)
+            await self._started.wait()
+            if not self._stopping:
+                await self._loading()
+            await self.crew.drain()
+            await self.crew.close_all()
+        self._emit(done=True)
+        self._vitals.close()
+
+    async def _opening(self) -> None:
+        """Dials what must be open before the load begins, unless we are told to stop."""
+        dialling = asyncio.create_task(self.crew.open_all())
+        stopped = asyncio.create_task(self.crew.finished.wait())
+        await asyncio.wait((dialling, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if self._stopping:
+            dialling.cancel()
+            await asyncio.wait((dialling,))
+        else:
+            dialling.result()
+
+    async def _loading(self) -> None:
+        """Warm-up and measured time."""
+        # What lives now lives to the end; looking through it again and again would stall the loop for milliseconds.
+        gc.collect()
+        gc.freeze()
+        if not self.crew.comeback.active:
+            # A session that ends leaves cycles behind, and where others follow it these would pile up.
+            gc.disable()
+        await _sleep_until(self._start_ns)
+        self._began_ns = monotonic_ns()
+        crew = self.crew
+        crew.loading = True
+        async with _background(
+            crew.watch_replies(),
+            crew.follow_shape(self._start_ns),
+            crew.keep_alive(),
+            crew.comeback.run(self._start_ns + self.plan.warmup_ns),
+            self._watch_loop(),
+        ):
+            until_ns = await (self._pace(crew.load) if isinstance(crew.load, Paced) else self._flood(crew.load))
+            crew.measure(until_ns=until_ns)
+            self._enter("closing", until_ns)
+
+    async def _flood(self, flood: Flood) -> int:
+        """The closed load, from its start to the instant that ends the measured time, which is returned."""
+        plan = self.plan
+        if plan.warmup_ns:
+            self._enter("warmup")
+            flood.start(self._connected())
+            await self._until(self._start_ns + plan.warmup_ns)
+        # A message belongs to the warm-up if it was sent before this very moment, not before a planned one.
+        self._enter("measured")
+        measured_from_ns = self._from_ns
+        self.crew.measure(from_ns=measured_from_ns)
+        if plan.messages is not None:
+            flood.left = self.share.count(plan.messages)
+        if not plan.warmup_ns:
+            flood.start(self._connected())
+        if self.crew.open or self.crew.goes_on_alone:
+            await self._until(None if plan.duration_ns is None else measured_from_ns + plan.duration_ns)
+        if plan.messages is None or self._stopping:
+            flood.end()
+            return monotonic_ns()
+        ended_ns = monotonic_ns()
+        await self.crew.drain()
+        self.crew.tally.dropped += flood.end()
+        self.crew.samples.flush()
+        # Without a reply it took at least until there was nothing left to send.
+        return self._last_reply_ns(measured_from_ns) if self.crew.samples.last_done_ns else ended_ns
+
+    async def _pace(self, paced: Paced) -> int:
+        """The open load, from its start to the instant that ends the measured time, which is returned."""
+        plan, start_ns = self.plan, self._start_ns
+        measured_from_ns = start_ns + plan.warmup_ns
+        self.crew.measure(from_ns=measured_from_ns)
+        until_ns = UNLIMITED if plan.duration_ns is None else measured_from_ns + plan.duration_ns
+        self._enter("warmup" if plan.warmup_ns else "measured", start_ns)
+        paced.start(self._connected(), start_ns, until_ns)
+        if plan.warmup_ns:
+            await self._until(measured_from_ns)
+            # Earlier than meant, where there was nothing left to warm up.
+            self._enter("measured", min(measured_from_ns, monotonic_ns()))
+        if self.crew.open or self.crew.goes_on_alone:
+            await self._until(None if plan.duration_ns is None else until_ns)
+        ended_ns = min(monotonic_ns(), until_ns)
+        paced.end(ended_ns)
+        if plan.messages is None or self._stopping:
+            return max(ended_ns, self._from_ns)
+        await self.crew.drain()
+        self.crew.samples.flush()
+        # The last message may have left behind the last reply, where one is missing or none is awaited.
+        return max(self._last_reply_ns(self._from_ns), ended_ns)
+
+    def _last_reply_ns(self, from_ns: int) -> int:
+        """When the last reply was read: a number of messages takes as long as that, not as its last send."""
+        return max(self.crew.samples.last_done_ns, from_ns)
+
+    def _connected(self) -> list[Any]:
+        return self.crew.ready()
+
+    async def _until(self, at_ns: int | None) -> None:
+        """Returns at the instant, or as soon as there is nothing left to do."""
+        try:
+            async with asyncio.timeout(None if at_ns is None else max(0, at_ns - monotonic_ns()) / NS_PER_S):
+                await self.crew.finished.wait()
+        except TimeoutError:
+            # The loop's timers count milliseconds and may be one early; the schedule's last messages would be missed.
+            while at_ns is not None and monotonic_ns() < at_ns:  # noqa: ASYNC110 - a moment, not a wait
+                await asyncio.sleep(0)
+
+    # --- What goes on beside the load -------------------------------------------------------------------------------
+
+    async def _watch_loop(self) -> None:
+        """Notes how late the loop turns to something that is due: what every reply may have waited."""
+        rung = asyncio.Event()
+        due_ns = 0
+
+        def ring() -> None:
+            self.crew.tally.loop_lag_ns.record(max(0, monotonic_ns() - due_ns))
+            rung.set()
+
+        alarm = new_alarm(ring)
+        try:
+            while True:
+                due_ns = monotonic_ns() + LOOP_CHECK_NS
+                alarm.arm(due_ns)
+                await rung.wait()
+                rung.clear()
+        finally:
+            alarm.close()
+
+    # --- What the fleet is told -------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        """Reports every interval; a change of phase begins a new one."""
+        while True:
+            due_ns = self._from_ns + self.interval_ns
+            await asyncio.sleep(max(0, due_ns - monotonic_ns()) / NS_PER_S)
+            if self._from_ns + self.interval_ns <= monotonic_ns():
+                self._emit()
+
+    def _enter(self, phase: Phase, at_ns: int | None = None) -> None:
+        """One phase ends and another begins, now or at an instant that has just been."""
+        self._emit(at_ns=at_ns)
+        self._phase, self._index = phase, 0
+
+    def _emit(self, *, at_ns: int | None = None, ready: bool = False, done: bool = False) -> None:
+        tally, examples = self.crew.cut()
+        for one in (tally, tally.unkind):
+            if one is not None:
+                self._settle(one)
+        now_ns = max(at_ns or monotonic_ns(), self._from_ns)
+        self._report(
+            Report(
+                phase=self._phase,
+                index=self._index,
+                from_ns=self._from_ns,
+                to_ns=now_ns,
+                lap=self._vitals.lap(),
+                tally=tally.to_wire(),
+                ready=ready,
+                done=done,
+                examples=examples,
+                began_ns=self._began_ns,
+            )
+        )
+        self._began_ns = 0
+        self._index += 1
+        self._from_ns = now_ns
+
+    def _settle(self, tally: Tally) -> None:
+        """What a flood is due is what it sends; of the warm-up, nothing counts but how much of it there was."""
+        if isinstance(self.crew.load, Flood):
+            if self._phase == "warmup":
+                tally.warmup_sent, tally.sent, tally.bytes_sent = tally.sent, 0, 0
+            tally.due = tally.sent + tally.dropped
+        if self._phase == "warmup":
+            for room in OF_MEASURED_TIME:
+                setattr(tally, room, 0)
+            tally.keepalive_time_ns.clear()
+
+
+async def _sleep_until(at_ns: int) -> None:
+    """Returns at the instant, not at the millisecond behind it that the loop's timers would make of it."""
+    await asyncio.sleep(max(0, at_ns - monotonic_ns() - TIMER_GRAIN_NS) / NS_PER_S)
+    while monotonic_ns() < at_ns:  # noqa: ASYNC110 - a moment, not a wait
+        await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def _background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs jobs beside the block, and ends them with it; one that fails ends the block."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(job) for job in jobs]
+        yield
+        for task in tasks:
+            task.cancel()
