@@ -14,7 +14,7 @@ import asyncio
 import sys
 from collections import Counter
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.analysis.comparison.compare import Comparison
 from ws_load_test.analysis.comparison.metrics import Difference, Verdict
 from ws_load_test.common.units import show_duration
@@ -31,7 +31,7 @@ def measure(one: str, other: str, options: argparse.Namespace, seed: int) -> Com
     """Runs one A/B."""
     shared = {"connections": options.connections, "rate": options.rate, "duration": options.round, "warmup": "200ms"}
     series = Series(
-        Plan.of(one, workers=1, **shared), Plan.of(other, workers=1, **shared), rounds=options.rounds, seed=seed
+        make_plan(one, workers=1, **shared), make_plan(other, workers=1, **shared), rounds=options.rounds, seed=seed
     )
     for turn in series.turns():
         series.take(turn, asyncio.run(turn.run().execute()))

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test import Plan, run
+from ws_load_test import make_plan, run
 from ws_load_test.echo import EchoProcess
 from ws_load_test.fleet.cluster.spec import Cluster
 
@@ -66,7 +66,7 @@ def main() -> int:
         processes, address = start(Path(name))
         try:
             load: dict[str, Any] = {"connections": 100, "duration": options.seconds, "in_flight": options.in_flight}
-            plan = Plan.of(server.url, workers=PROCESSES, **load)
+            plan = make_plan(server.url, workers=PROCESSES, **load)
             cluster = Cluster(address, hosts=PROCESSES, workers=1)
             for number in range(options.rounds):
                 order = ("local", "cluster") if number % 2 else ("cluster", "local")

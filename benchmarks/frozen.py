@@ -17,7 +17,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test import Plan, run
+from ws_load_test import Plan, make_plan, run
 from ws_load_test.common.units import show_count, show_duration
 from ws_load_test.echo import EchoProcess
 
@@ -87,11 +87,11 @@ def main() -> int:
     after_s = (options.duration - options.freeze) / 2
     with EchoProcess() as server:
         url = server.url
-        summary, freeze_ns = frozen_run(server, Plan.of(url, rate=options.rate, **shared), after_s, options.freeze)
+        summary, freeze_ns = frozen_run(server, make_plan(url, rate=options.rate, **shared), after_s, options.freeze)
         balanced = show("open load", summary, freeze_ns)
         seen = LEAST <= summary["response_time_ns"]["p99"] / freeze_ns <= MOST
         print()
-        summary, freeze_ns = frozen_run(server, Plan.of(url, **shared), after_s, options.freeze)
+        summary, freeze_ns = frozen_run(server, make_plan(url, **shared), after_s, options.freeze)
         balanced = show("closed load", summary, freeze_ns) and balanced
     print()
     print(f"accounts {'balance' if balanced else 'DO NOT BALANCE'}; the freeze {'shows' if seen else 'DOES NOT SHOW'}")

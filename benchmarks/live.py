@@ -32,10 +32,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.echo import EchoProcess
 from ws_load_test.live.view import LiveView
-from ws_load_test.metrics.recording import Interval, WorkerLoad, read_recording
+from ws_load_test.metrics.recording import Interval, WorkerLoad
+from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ async def _beside(*, shows: bool, blocked: bool, seconds: int = 8) -> tuple[list
     reads = threading.Event()
     if not blocked:
         reads.set()
-    plan = Plan.of("ws://127.0.0.1:3001", connections=1000, rate=50_000, duration="60s", workers=4)
+    plan = make_plan("ws://127.0.0.1:3001", connections=1000, rate=50_000, duration="60s", workers=4)
     made = [_interval(index) for index in range(seconds * 2)]
     late_ms: list[float] = []
     with terminal(reads) as (end, _):

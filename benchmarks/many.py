@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ws_load_test import Plan
+from ws_load_test import Plan, make_plan
 from ws_load_test.api import Run
 from ws_load_test.common.units import show_duration
 from ws_load_test.echo import EchoCounts, EchoProcess
@@ -112,7 +112,7 @@ def main() -> int:
     good = True
     with EchoProcess(processes=-(-options.connections // room)) as server:
         for _ in range(options.repeat):
-            plan = Plan.of(
+            plan = make_plan(
                 server.url,
                 connections=options.connections,
                 rate_per_connection=options.rate_per_connection,

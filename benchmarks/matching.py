@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from ws_load_test import Plan, run
+from ws_load_test import make_plan, run
 
 TEXT = '{"id": 123456, "user": "abcdefgh"}'
 FIELDS = '{"id": {seq}, "user": "{random:8}"}'
@@ -36,7 +36,7 @@ def main() -> None:
 
 def cost_us(url: str, duration: str, in_flight: int, options: dict[str, str]) -> float:
     """Processor time of the worker for each reply read in the measured time, in µs."""
-    plan = Plan.of(url, connections=100, in_flight=in_flight, duration=duration, workers=1, **options)
+    plan = make_plan(url, connections=100, in_flight=in_flight, duration=duration, workers=1, **options)
     measured = [interval for interval in run(plan).recording.intervals if interval.phase == "measured"]
     cpu_ns = sum(load.cpu_ns for interval in measured for load in interval.workers)
     return cpu_ns / 1000 / max(1, sum(interval.tally.answered_in_time for interval in measured))

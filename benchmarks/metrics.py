@@ -26,12 +26,13 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.echo import EchoProcess
 from ws_load_test.live.telemetry.otlp_encoding import Translator
 from ws_load_test.live.telemetry.prometheus import _Collector
-from ws_load_test.live.telemetry.publisher import LiveMetrics, LiveRun
-from ws_load_test.metrics.recording import read_recording
+from ws_load_test.live.telemetry.publisher import LiveMetrics
+from ws_load_test.live.telemetry.snapshot import LiveRun
+from ws_load_test.metrics.recording_file import read_recording
 
 COLLECTOR = Path(__file__).parent.parent / "tests" / "otlp_collector.py"
 
@@ -105,7 +106,7 @@ def _scrape(told: Any) -> None:
 
 def _steps(path: Path) -> None:
     recording = read_recording(path)
-    live = LiveRun(Plan.of("ws://localhost/"), "benchmark")
+    live = LiveRun(make_plan("ws://localhost/"), "benchmark")
     registry = CollectorRegistry()
     registry.register(_Collector(live))
     translator = Translator(live.about)
@@ -120,7 +121,7 @@ def _steps(path: Path) -> None:
         timed("drawing", lambda interval=interval: live.take(interval))
         timed("text", lambda: generate_latest(registry))
         timed("translation", lambda: translator.translate(live.latest))
-    watcher = LiveMetrics(LiveRun(Plan.of("ws://localhost/"), "benchmark"), ())
+    watcher = LiveMetrics(LiveRun(make_plan("ws://localhost/"), "benchmark"), ())
     for interval in recording.intervals:
         timed("the watcher's call", lambda interval=interval: watcher(interval))
         time.sleep(0.05)

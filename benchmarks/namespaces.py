@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test import Plan
+from ws_load_test import Plan, make_plan
 from ws_load_test.api import Run
 from ws_load_test.common.certificates import Authority
 from ws_load_test.common.units import show_duration
@@ -203,7 +203,7 @@ def experiments(server: EchoProcess, cluster: Cluster, near: Host, far: Host) ->
     print("exact counts over two hosts, source addresses of each its own")
     before = server.counts().messages
     sources = [*near.addresses, *far.addresses]
-    summary = run(Plan.of(url, connections=20, messages=20_000, bind=sources), cluster)
+    summary = run(make_plan(url, connections=20, messages=20_000, bind=sources), cluster)
     first, second = rows(summary)
     check("20,000 messages counted at the target", server.counts().messages - before == 20_000)
     check("10,000 of each host", first["answered"] == second["answered"] == 10_000)
@@ -214,7 +214,7 @@ def experiments(server: EchoProcess, cluster: Cluster, near: Host, far: Host) ->
 
     print("20 ms there and back on the far host's wire")
     far.say("10 10")
-    first, second = rows(summary := run(Plan.of(url, connections=20, rate=400, duration=3), cluster))
+    first, second = rows(summary := run(make_plan(url, connections=20, rate=400, duration=3), cluster))
     check(
         "the far path takes 20 ms, the near one does not",
         first["path_time_ns"] < 10 * MS < 19 * MS < second["path_time_ns"],
@@ -225,7 +225,7 @@ def experiments(server: EchoProcess, cluster: Cluster, near: Host, far: Host) ->
 
     print("60 ms there and none back: the worst that comparing clocks can meet")
     far.say("60 0")
-    first, second = rows(run(Plan.of(url, connections=4, rate=40, duration=1), cluster))
+    first, second = rows(run(make_plan(url, connections=4, rate=40, duration=1), cluster))
     error_ns = second["clock_ahead_ns"] - AHEAD_S * 10**9
     check(
         f"the comparison is wrong by {show_duration(abs(error_ns))}, and says that it may be",
@@ -242,7 +242,7 @@ def experiments(server: EchoProcess, cluster: Cluster, near: Host, far: Host) ->
         cut_s.append(time.monotonic())
         far.say("cut")
 
-    first, second = rows(summary := run(Plan.of(url, connections=20, rate=400, duration=8), cluster, cut, 2))
+    first, second = rows(summary := run(make_plan(url, connections=20, rate=400, duration=8), cluster, cut, 2))
     [lost] = summary["generator"]["lost"]
     print(f"    {lost['reason']}, {show_duration(lost['at_ns'])} after the start, with {lost['share']:.0%}")
     check("exit code 4", summary["exit_code"] == 4)

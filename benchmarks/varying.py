@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from ws_load_test.common.errors import Problem
+from ws_load_test.common.sharding import Share
 from ws_load_test.messages import Batches, Message, Source
 from ws_load_test.plan.options.messages import READERS, read_message
-from ws_load_test.plan.schedule import Share
 from ws_load_test.websocket.frames import Encoder
 
 ROUNDS, CALLS = 7, 20_000

@@ -18,7 +18,7 @@ from ws_load_test.metrics.sample_buffer import Samples
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
-    from ws_load_test.common.errors import Fault
+    from ws_load_test.common.faults import Fault
     from ws_load_test.engine.session import Session
 
 __all__ = ["run_loop", "talk"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 
-from ws_load_test import Plan, run
+from ws_load_test import make_plan, run
 from ws_load_test.echo import EchoProcess
 from ws_load_test.live.layout import Paper, page
 from ws_load_test.live.run_state import Scene
@@ -42,7 +42,7 @@ def main() -> None:
     """Runs the program once, and writes both pictures."""
     IMAGES.mkdir(exist_ok=True)
     with EchoProcess() as server:
-        plan = Plan.of(server.url, **OPTIONS)
+        plan = make_plan(server.url, **OPTIONS)
         scene = Scene(plan)
 
         def look(interval: Interval) -> None:

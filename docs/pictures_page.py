@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.analysis.aggregate import digest
 from ws_load_test.api import run
 from ws_load_test.echo import EchoProcess
@@ -45,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         page = Path(scratch, "run.html")
         with EchoProcess() as server:
-            result = run(Plan.of(f"{server.url}{FAULTS}", **LOAD))
+            result = run(make_plan(f"{server.url}{FAULTS}", **LOAD))
         recordings = [result.recording]
         for error in export({"html": str(page)}, Results(recordings, result.summary, digest(recordings))):
             sys.exit(str(error))

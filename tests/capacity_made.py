@@ -20,7 +20,7 @@ from ws_load_test.metrics.recording import (
     WorkerLoad,
 )
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.plan import ClosedLoad
+from ws_load_test.plan.load import ClosedLoad
 
 SECOND, MILLI = 10**9, 10**6
 INTERVALS = 5

@@ -8,12 +8,12 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 import pytest
 
 import ws_load_test
-from ws_load_test import Plan, PlanError, run
+from ws_load_test import PlanError, make_plan, run
 from ws_load_test.analysis.summary import summarise
 from ws_load_test.api import Run
 from ws_load_test.common.errors import ExitCode, OutputError, UsageError
 from ws_load_test.fleet.local import LocalFleet
-from ws_load_test.metrics.recording import read_recording
+from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.testing import FaultyServer, behaviours
 
 
@@ -27,7 +27,7 @@ def test_the_public_names_are_there():
 def test_a_script_runs_a_plan_and_reads_the_result(tmp_path):
     path, intervals = tmp_path / "run.jsonl", []
     with FaultyServer(behaviours.echoes) as server:
-        plan = Plan.of(server.url, connections=3, messages=99, workers=2)
+        plan = make_plan(server.url, connections=3, messages=99, workers=2)
         result = run(plan, output=path, on_interval=intervals.append)
         server.wait_for(lambda seen: seen.closes == [1000] * 3)
         assert server.seen.messages == 99
@@ -49,7 +49,7 @@ def test_intervals_come_as_the_run_goes():
         came.append((interval.phase, time.monotonic()))
 
     with FaultyServer(behaviours.echoes) as server:
-        run(Plan.of(server.url, duration=0.5, workers=1), on_interval=take, interval_s=0.1)
+        run(make_plan(server.url, duration=0.5, workers=1), on_interval=take, interval_s=0.1)
     measured = [at_s for phase, at_s in came if phase == "measured"]
     assert 4 <= len(measured) <= 7
     assert measured[-1] - measured[0] > 0.25
@@ -57,7 +57,7 @@ def test_intervals_come_as_the_run_goes():
 
 def test_a_notebook_runs_a_plan_inside_its_own_loop():
     async def cell(url):
-        return run(Plan.of(url, messages=5))
+        return run(make_plan(url, messages=5))
 
     with FaultyServer(behaviours.echoes) as server:
         assert asyncio.run(cell(server.url)).summary["messages"]["answered"] == 5
@@ -75,7 +75,7 @@ def test_a_run_is_interrupted_while_its_machines_are_waited_for(begun):
         async def disband(self):
             disbanded.append(self)
 
-    running = Run(Plan.of("ws://h.invalid/"), make_fleet=Waiting)
+    running = Run(make_plan("ws://h.invalid/"), make_fleet=Waiting)
     if not begun:
         running.interrupt()
     with ThreadPoolExecutor(1) as thread:
@@ -91,7 +91,7 @@ def test_a_run_is_interrupted_while_its_machines_are_waited_for(begun):
 
 def test_one_plan_runs_twice():
     with FaultyServer(behaviours.echoes) as server:
-        plan = Plan.of(server.url, messages=5, workers=1)
+        plan = make_plan(server.url, messages=5, workers=1)
         assert [run(plan).summary["messages"]["answered"] for _ in range(2)] == [5, 5]
 
 
@@ -100,24 +100,24 @@ def test_a_caller_that_fails_gets_its_own_error_and_no_processes_are_left():
         raise LookupError("mine")
 
     with FaultyServer(behaviours.echoes) as server, pytest.raises(LookupError, match="mine"):
-        run(Plan.of(server.url, connections=2, workers=2, duration=60), on_interval=fail)
+        run(make_plan(server.url, connections=2, workers=2, duration=60), on_interval=fail)
 
 
 def test_what_cannot_be_run_is_told_before_anything_is_opened(tmp_path):
     with FaultyServer(behaviours.echoes) as server:
         with pytest.raises(OutputError, match="cannot write the recording"):
-            run(Plan.of(server.url), output=tmp_path / "missing" / "run.jsonl")
+            run(make_plan(server.url), output=tmp_path / "missing" / "run.jsonl")
         (tmp_path / "ca.pem").write_text("none")
         with pytest.raises(UsageError, match="--cacert"):
-            run(Plan.of("wss" + server.url[2:], cacert=str(tmp_path / "ca.pem")))
+            run(make_plan("wss" + server.url[2:], cacert=str(tmp_path / "ca.pem")))
         assert server.seen.accepted == 0
     with pytest.raises(PlanError, match="--connections"):
-        Plan.of(server.url, connections=0)
+        make_plan(server.url, connections=0)
 
 
 def test_a_run_that_is_interrupted_before_it_has_begun_sends_nothing():
     with FaultyServer(behaviours.echoes) as server:
-        running = Run(Plan.of(server.url, duration="60s", workers=1))
+        running = Run(make_plan(server.url, duration="60s", workers=1))
         running.interrupt()
         with pytest.raises(asyncio.CancelledError):
             asyncio.run(running.execute())
@@ -126,7 +126,7 @@ def test_a_run_that_is_interrupted_before_it_has_begun_sends_nothing():
 
 def test_a_failed_recording_is_told_and_the_result_kept():
     with FaultyServer(behaviours.echoes) as server:
-        result = run(Plan.of(server.url, messages=5), output="/dev/full")
+        result = run(make_plan(server.url, messages=5), output="/dev/full")
     assert result.exit_code == ExitCode.OUTPUT_FAILED
     assert "go on writing" in str(result.output_error)
     assert result.summary["messages"]["answered"] == 5

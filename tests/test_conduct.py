@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ws_load_test.common.errors import PlanError
 from ws_load_test.plan.options import session_policy
-from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.session_policy import (
     Reconnect,
     Storm,
@@ -271,7 +271,7 @@ def test_what_names_no_moment_is_refused(text, words):
 
 
 def plan(**options):
-    return Plan.of("ws://127.0.0.1:1/", **{"connections": 20, "duration": "30s", **options})
+    return make_plan("ws://127.0.0.1:1/", **{"connections": 20, "duration": "30s", **options})
 
 
 def test_options_become_conduct():
@@ -319,7 +319,7 @@ STAGES = {"connection_stages": "10s:20", "connections": None, "rate": 10}
 def test_what_does_not_fit_is_a_problem(options, problems):
     options = {name: value for name, value in {"connections": 20, "duration": "30s", **options}.items() if value}
     with pytest.raises(PlanError) as raised:
-        Plan.of("ws://127.0.0.1:1/", **options)
+        make_plan("ws://127.0.0.1:1/", **options)
     found = [str(problem) for problem in raised.value.problems]
     assert len(found) == len(problems)
     for problem, words in zip(found, problems, strict=True):

@@ -20,7 +20,7 @@ from ws_load_test.plan.correlation import (
     regex_reader,
 )
 from ws_load_test.plan.options.correlation import READERS, read_matching
-from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.options.read_plan import make_plan
 
 # --- paths -----------------------------------------------------------------------------------------------------------
 
@@ -387,8 +387,8 @@ def test_what_fits_is_none(given):
 def test_every_one_of_several_messages_needs_an_id():
     target = {"url": "ws://127.0.0.1:1/", "match": "json:id"}
     with pytest.raises(PlanError, match=r"^--match: json:id finds no id"):
-        Plan.of(**target, message=['{"id": {seq}}', '{"no": {seq}}'])
-    assert Plan.of(**target, message=['{"id": {seq}}', '{"id": "b{seq}"}']).matching == Matching("json", "id")
+        make_plan(**target, message=['{"id": {seq}}', '{"no": {seq}}'])
+    assert make_plan(**target, message=['{"id": {seq}}', '{"id": "b{seq}"}']).matching == Matching("json", "id")
 
 
 def test_the_id_of_a_reply_may_be_elsewhere():

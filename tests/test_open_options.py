@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test import Plan, PlanError
+from ws_load_test import Plan, PlanError, make_plan
 from ws_load_test.cli import main
-from ws_load_test.plan.plan import ClosedLoad, OpenLoad
+from ws_load_test.plan.load import ClosedLoad, OpenLoad
 from ws_load_test.plan.schedule import Shape, Stage
 from ws_load_test.plan.values import connection_stages, rate_stages
 
@@ -18,7 +18,7 @@ LINES = Shape((Stage(30 * SECOND, 0, 1000), Stage(120 * SECOND, 1000, 5000), Sta
 
 def problems_of(**options):
     with pytest.raises(PlanError) as caught:
-        Plan.of(URL, **options)
+        make_plan(URL, **options)
     return {problem.option: problem.text for problem in caught.value.problems}
 
 
@@ -111,49 +111,49 @@ def test_an_option_does_the_same_from_everywhere(name, planned, tmp_path):
     assert isinstance(by_hand.load, OpenLoad)
     assert holds(by_hand)
     assert planned("--plan", str(tmp_path / "plan.toml"), URL) == by_hand
-    assert Plan.of(URL, **options) == by_hand
-    other = Plan.of(URL, rate=77)
+    assert make_plan(URL, **options) == by_hand
+    other = make_plan(URL, rate=77)
     assert not holds(other), "the option does nothing"
 
 
 def test_without_a_rate_the_load_is_a_flood():
-    assert isinstance(Plan.of(URL).load, ClosedLoad)
+    assert isinstance(make_plan(URL).load, ClosedLoad)
 
 
 def test_a_worker_reads_the_plan_that_was_meant():
     for _, _, options, _ in EVERY_OPTION.values():
-        plan = Plan.of(URL, **options)
+        plan = make_plan(URL, **options)
         assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
 
 
 def test_a_rate_lasts_as_long_as_the_run_warm_up_included():
-    plan = Plan.of(URL, rate=10, duration="4s", warmup="1s")
+    plan = make_plan(URL, rate=10, duration="4s", warmup="1s")
     assert (plan.duration_ns, plan.load.rate.duration_ns) == (4 * SECOND, 5 * SECOND)
 
 
 def test_stages_are_the_whole_run_warm_up_included():
-    plan = Plan.of(URL, stages="4s:10", warmup="1s")
+    plan = make_plan(URL, stages="4s:10", warmup="1s")
     assert (plan.duration_ns, plan.load.rate.duration_ns) == (3 * SECOND, 4 * SECOND)
 
 
 def test_a_number_of_messages_has_no_time():
-    plan = Plan.of(URL, rate=10, messages=5)
+    plan = make_plan(URL, rate=10, messages=5)
     assert (plan.messages, plan.duration_ns) == (5, None)
     assert plan.load.rate.duration_ns > 300 * 24 * 3600 * SECOND
 
 
 def test_connections_in_stages_may_have_another_length_than_the_run():
-    plan = Plan.of(URL, rate=10, connection_stages="4s:10", duration="9s")
+    plan = make_plan(URL, rate=10, connection_stages="4s:10", duration="9s")
     assert (plan.duration_ns, plan.connection_shape.duration_ns) == (9 * SECOND, 4 * SECOND)
-    plan = Plan.of(URL, stages="7s:10", connection_stages="4s:10")
+    plan = make_plan(URL, stages="7s:10", connection_stages="4s:10")
     assert plan.duration_ns == 7 * SECOND
 
 
 def test_a_seed_that_is_not_given_is_chosen_and_told():
-    first, second = (Plan.of(URL, rate=5, arrivals="poisson") for _ in range(2))
+    first, second = (make_plan(URL, rate=5, arrivals="poisson") for _ in range(2))
     assert first.load.seed != second.load.seed
     assert f"seed {first.load.seed}" in dict(first.describe())["load"]
-    assert Plan.of(URL, rate=5).load.seed == 0
+    assert make_plan(URL, rate=5).load.seed == 0
 
 
 @pytest.mark.parametrize(
@@ -167,11 +167,11 @@ def test_a_seed_that_is_not_given_is_chosen_and_told():
     ],
 )
 def test_the_load_in_words(options, words):
-    assert dict(Plan.of(URL, **options).describe())["load"] == words
+    assert dict(make_plan(URL, **options).describe())["load"] == words
 
 
 def test_connections_in_words():
-    lines = dict(Plan.of(URL, rate=0, connection_stages="10s:50,5s:0", keepalive="1s").describe())
+    lines = dict(make_plan(URL, rate=0, connection_stages="10s:50,5s:0", keepalive="1s").describe())
     assert lines["connections"] == "from 0 to 50 in 10 s, then to 0 in 5 s"
     assert lines["keep-alive"] == "a ping on each connection every 1 s"
 
@@ -199,7 +199,7 @@ def test_rivals_cannot_stand_beside_each_other(options):
     assert any({option, text.split()[3].rstrip(":")} == named for option, text in told), told
     kept = {name: value for name, value in options.items() if name != other}
     if other != "rate_per_connection":
-        Plan.of(URL, **kept)
+        make_plan(URL, **kept)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_rivals_cannot_stand_beside_each_other(options):
 def test_what_needs_a_schedule_says_so(options):
     (name,) = options
     with pytest.raises(PlanError) as caught:
-        Plan.of(URL, **options)
+        make_plan(URL, **options)
     first = caught.value.problems[0]
     assert first.option == "--" + name.replace("_", "-")
     assert "needs a schedule" in first.text

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test import Plan, PlanError
+from ws_load_test import PlanError, make_plan
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.plan.options.read_plan import READERS, option_name, read_plan_file
@@ -15,7 +15,7 @@ SECOND = 10**9
 
 def problems_of(url=URL, **options):
     with pytest.raises(PlanError) as caught:
-        Plan.of(url, **options)
+        make_plan(url, **options)
     return {problem.option: problem.text for problem in caught.value.problems}
 
 
@@ -95,20 +95,20 @@ def test_an_option_does_the_same_from_everywhere(name, planned, tmp_path):
     assert holds(by_hand)
     assert by_file == by_hand
     options = {"url": "wss://h" if name == "insecure" else URL, name: value}
-    by_script = Plan.of(**options, **({"connections": 9} if name == "workers" else {}))
+    by_script = make_plan(**options, **({"connections": 9} if name == "workers" else {}))
     assert by_script == by_hand
-    assert not holds(Plan.of("ws://unlike:9", workers=1, connections=5)), "the option does nothing"
+    assert not holds(make_plan("ws://unlike:9", workers=1, connections=5)), "the option does nothing"
 
 
 def test_a_certificate_file_is_an_option_as_well(planned, tmp_path):
     file = tmp_path / "ca.pem"
     file.write_text("")
     assert planned("wss://h", "--cacert", str(file)).target.cacert == str(file)
-    assert Plan.of("wss://h", cacert=str(file)).target.cacert == str(file)
+    assert make_plan("wss://h", cacert=str(file)).target.cacert == str(file)
 
 
 def test_the_plan_has_good_defaults():
-    plan = Plan.of(URL)
+    plan = make_plan(URL)
     assert (plan.connections, plan.load.in_flight, plan.messages) == (1, 1, None)
     assert (plan.message.kind, plan.message.payload) == ("text", b"PING")
     assert (plan.duration_ns, plan.timeout_ns, plan.connect_timeout_ns, plan.warmup_ns) == (*3 * [10 * SECOND], 0)
@@ -118,10 +118,10 @@ def test_the_plan_has_good_defaults():
 
 def test_a_message_may_be_text_a_file_or_generated(tmp_path):
     (tmp_path / "order.json").write_bytes(b'{"a": 1}')
-    assert Plan.of(URL, message=f"@{tmp_path / 'order.json'}").message.payload == b'{"a": 1}'
-    assert Plan.of(URL, message="").message.payload == b""
-    assert Plan.of(URL, message="äöü").message.size_bytes == 6
-    first, again = (Plan.of(URL, size="64kB").message for _ in range(2))
+    assert make_plan(URL, message=f"@{tmp_path / 'order.json'}").message.payload == b'{"a": 1}'
+    assert make_plan(URL, message="").message.payload == b""
+    assert make_plan(URL, message="äöü").message.size_bytes == 6
+    first, again = (make_plan(URL, size="64kB").message for _ in range(2))
     assert first == again
     assert first.payload.isalnum()
     assert len(first.payload) == 64_000
@@ -210,15 +210,15 @@ def test_all_problems_come_at_once():
 def test_a_file_that_is_not_text_needs_binary(tmp_path):
     (tmp_path / "raw").write_bytes(b"\xff\xfe")
     assert "add --binary" in problems_of(message=f"@{tmp_path / 'raw'}")["--message"]
-    assert Plan.of(URL, message=f"@{tmp_path / 'raw'}", binary=True).message.payload == b"\xff\xfe"
+    assert make_plan(URL, message=f"@{tmp_path / 'raw'}", binary=True).message.payload == b"\xff\xfe"
 
 
 def test_none_stands_for_an_option_not_given():
-    assert Plan.of(URL, **dict.fromkeys(READERS.keys() - {"url"})) == Plan.of(URL)
+    assert make_plan(URL, **dict.fromkeys(READERS.keys() - {"url"})) == make_plan(URL)
 
 
 def test_dashes_and_underscores_name_the_same_option():
-    assert Plan.of(URL, **{"in-flight": 3}) == Plan.of(URL, in_flight=3)
+    assert make_plan(URL, **{"in-flight": 3}) == make_plan(URL, in_flight=3)
 
 
 anything = st.recursive(
@@ -236,7 +236,7 @@ def test_whatever_is_given_makes_a_plan_or_problems(options, url):
     names = {option_name(name) for name in READERS}
     for where in (URL, url):
         try:
-            plan = Plan.of(where, **options)
+            plan = make_plan(where, **options)
         except PlanError as error:
             assert error.problems  # noqa: PT017 - either is right
             assert {problem.option for problem in error.problems} <= names  # noqa: PT017

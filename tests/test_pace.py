@@ -4,7 +4,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.plan.schedule import Share, spaced_ns
+from ws_load_test.common.sharding import Share
+from ws_load_test.plan.schedule import spaced_ns
 
 
 @st.composite

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.plan.plan import Plan, default_workers
-from ws_load_test.plan.schedule import Share
+from ws_load_test.common.machine import default_workers
+from ws_load_test.common.sharding import Share
+from ws_load_test.plan.options.read_plan import make_plan
+from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.target import Target
 
 
@@ -38,7 +40,7 @@ from ws_load_test.plan.target import Target
     ],
 )
 def test_reads_an_address(url, host, port, authority, resource):
-    target = Plan.of(url).target
+    target = make_plan(url).target
     assert (target.host, target.port, target.authority, target.resource) == (host, port, authority, resource)
     assert target.secure == url.lower().startswith("wss")
 
@@ -62,7 +64,7 @@ def test_user_info_is_kept_for_the_handshake():
 
 
 def test_a_plan_survives_the_way_to_a_worker():
-    plan = Plan.of(
+    plan = make_plan(
         "wss://h/x",
         connections=7,
         in_flight=3,
@@ -80,7 +82,7 @@ def test_a_plan_survives_the_way_to_a_worker():
 
 def test_a_binary_payload_survives_the_way_to_a_worker(tmp_path):
     (tmp_path / "payload").write_bytes(bytes(range(256)))
-    plan = Plan.of("ws://h", message=f"@{tmp_path / 'payload'}", binary=True)
+    plan = make_plan("ws://h", message=f"@{tmp_path / 'payload'}", binary=True)
     again = msgspec.json.decode(msgspec.json.encode(plan), type=Plan)
     assert again.message.payload == bytes(range(256))
     assert again.message.size_bytes == 256
@@ -88,12 +90,12 @@ def test_a_binary_payload_survives_the_way_to_a_worker(tmp_path):
 
 def test_a_plan_is_frozen():
     with pytest.raises(AttributeError):
-        Plan.of("ws://h").connections = 3
+        make_plan("ws://h").connections = 3
 
 
 def test_describes_itself_in_words():
     words = dict(
-        Plan.of(
+        make_plan(
             "wss://h/x",
             connections=1200,
             in_flight=4,
@@ -124,7 +126,7 @@ def test_describes_itself_in_words():
 
 
 def test_describes_a_ping_and_the_default_load():
-    words = dict(Plan.of("ws://h", ping=True, workers=2, connections=2).describe())
+    words = dict(make_plan("ws://h", ping=True, workers=2, connections=2).describe())
     assert "ping frame" in words["message"]
     assert words["length"] == "10 s"
     assert words["workers"] == "2 processes"
@@ -132,7 +134,7 @@ def test_describes_a_ping_and_the_default_load():
 
 
 def test_connections_of_shares_add_up():
-    plan = Plan.of("ws://h", connections=10, workers=3)
+    plan = make_plan("ws://h", connections=10, workers=3)
     assert [plan.connections_of(Share(index, 3)) for index in range(3)] == [4, 3, 3]
 
 
@@ -142,11 +144,11 @@ def test_one_worker_for_each_core_that_may_be_used():
     os.sched_setaffinity(0, {min(allowed)})
     try:
         assert default_workers() == 1
-        assert Plan.of("ws://h", connections=100).workers == 1
+        assert make_plan("ws://h", connections=100).workers == 1
     finally:
         os.sched_setaffinity(0, allowed)
     assert default_workers() == len(allowed)
 
 
 def test_no_more_workers_than_connections():
-    assert Plan.of("ws://h", connections=3, workers=8).workers == 3
+    assert make_plan("ws://h", connections=3, workers=8).workers == 3

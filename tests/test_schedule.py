@@ -7,13 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.plan.schedule import (
-    BLOCK,
-    Pace,
-    Shape,
-    Share,
-    Stage,
-)
+from ws_load_test.common.sharding import Share
+from ws_load_test.plan.schedule import BLOCK, Pace, Shape, Stage
 
 SECOND = 10**9
 

@@ -8,7 +8,7 @@ import sys
 import msgspec
 import pytest
 
-from ws_load_test import Plan, PlanError
+from ws_load_test import PlanError, make_plan
 from ws_load_test.cli import main
 from ws_load_test.common.redaction import (
     HIDDEN,
@@ -33,7 +33,7 @@ def assert_no_secret(text):
 
 
 def test_a_public_plan_has_no_secrets():
-    plan = Plan.of(url_with_secrets("ws://h/x"), header=HEADERS, message="payl0ad").public()
+    plan = make_plan(url_with_secrets("ws://h/x"), header=HEADERS, message="payl0ad").public()
     for text in (msgspec.json.encode(plan).decode(), repr(plan), str(plan.describe())):
         assert_no_secret(text)
         assert "payl0ad" not in text
@@ -211,7 +211,7 @@ def test_user_info_is_hidden(user_info):
 )
 def test_a_complaint_about_a_url_tells_no_secret(url, capsys):
     with pytest.raises(PlanError) as caught:
-        Plan.of(url)
+        make_plan(url)
     assert_no_secret(str(caught.value))
     assert_no_secret(repr(caught.value))
     assert main([url]) == 2
@@ -231,7 +231,7 @@ def test_a_complaint_about_a_url_tells_no_secret(url, capsys):
 )
 def test_a_complaint_about_a_header_tells_no_secret(header):
     try:
-        Plan.of("ws://h", header=header)
+        make_plan("ws://h", header=header)
     except PlanError as error:
         assert_no_secret(str(error))  # some are put right instead
 
@@ -288,6 +288,6 @@ def test_secrets_are_not_on_the_command_line_of_a_worker(monkeypatch):
     from ws_load_test import run
 
     with FaultyServer(behaviours.echoes) as server:
-        run(Plan.of(url_with_secrets(server.url), header=HEADERS, messages=1, workers=1))
+        run(make_plan(url_with_secrets(server.url), header=HEADERS, messages=1, workers=1))
     assert seen
     assert_no_secret(repr(seen))

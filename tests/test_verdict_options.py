@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.common.errors import FaultKind, PlanError
+from ws_load_test.common.errors import PlanError
+from ws_load_test.common.faults import FaultKind
+from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.thresholds import (
     OPERATORS,
@@ -160,7 +162,7 @@ def test_anything_else_is_a_mistake_and_never_a_bug(text):
 
 
 def test_a_plan_keeps_its_conditions():
-    plan = Plan.of(
+    plan = make_plan(
         URL, fail_if=["p99>50ms", "errors > 0.1 %", "p99 > 50ms"], abort_if="any rate<10", abort_after="2s", timeout=3
     )
     assert plan.fail_if == ("p99 > 50ms", "errors > 0.1%")
@@ -174,7 +176,7 @@ def test_a_plan_keeps_its_conditions():
 
 
 def test_without_conditions_a_plan_is_what_it_was():
-    plan = Plan.of(URL)
+    plan = make_plan(URL)
     assert (plan.fail_if, plan.abort_if, plan.abort_after_ns) == ((), (), 5 * 10**9)
     assert not {"fails if", "aborts if"} & dict(plan.describe()).keys()
     older = msgspec.to_builtins(plan)
@@ -185,17 +187,17 @@ def test_without_conditions_a_plan_is_what_it_was():
 
 def test_all_problems_are_told_at_once():
     with pytest.raises(PlanError) as caught:
-        Plan.of(URL, fail_if=["p99 > 50", "eror > 1", "p99 > 1s"], abort_if=["p98"], connections=0)
+        make_plan(URL, fail_if=["p99 > 50", "eror > 1", "p99 > 1s"], abort_if=["p98"], connections=0)
     told = [problem.option for problem in caught.value.problems]
     assert sorted(told) == ["--abort-if", "--connections", "--fail-if", "--fail-if"]
 
 
 def test_a_grace_without_a_condition_is_a_mistake():
     with pytest.raises(PlanError, match="--abort-after: there is nothing to stop for"):
-        Plan.of(URL, abort_after="2s")
-    assert Plan.of(URL, abort_if="p99 > 1s", abort_after=0).abort_after_ns == 0
+        make_plan(URL, abort_after="2s")
+    assert make_plan(URL, abort_if="p99 > 1s", abort_after=0).abort_after_ns == 0
     with pytest.raises(PlanError, match=r"--fail-if: .* is not text"):
-        Plan.of(URL, fail_if=3)
+        make_plan(URL, fail_if=3)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,7 @@ def test_a_grace_without_a_condition_is_a_mistake():
     ],
 )
 def test_what_will_have_no_value_is_told_before_the_run(condition, options, words):
-    (doubt,) = Plan.of(URL, fail_if=condition, **options).doubts
+    (doubt,) = make_plan(URL, fail_if=condition, **options).doubts
     assert doubt.startswith(f'--fail-if: "{condition}" fails, because {words}')
 
 
@@ -228,10 +230,10 @@ def test_what_will_have_no_value_is_told_before_the_run(condition, options, word
     ],
 )
 def test_what_may_have_a_value_is_not_doubted(condition, options):
-    assert Plan.of(URL, fail_if=condition, **options).doubts == ()
+    assert make_plan(URL, fail_if=condition, **options).doubts == ()
 
 
 def test_a_run_that_ends_before_it_can_be_stopped_is_doubted():
-    (doubt,) = Plan.of(URL, abort_if="p99 > 1s", duration="5s").doubts
+    (doubt,) = make_plan(URL, abort_if="p99 > 1s", duration="5s").doubts
     assert doubt == "--abort-if: stops nothing, because it looks only after 5 s and the run takes 5 s"
-    assert Plan.of(URL, abort_if="p99 > 1s", duration="6s").doubts == ()
+    assert make_plan(URL, abort_if="p99 > 1s", duration="6s").doubts == ()

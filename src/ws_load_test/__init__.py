@@ -1,8 +1,8 @@
 """A load generator for WebSocket APIs.
 
-    from ws_load_test import Plan, run
+    from ws_load_test import make_plan, run
 
-    result = run(Plan.of("ws://localhost:3001", connections=100, duration="10s"))
+    result = run(make_plan("ws://localhost:3001", connections=100, duration="10s"))
     print(result.summary["response_time_ns"]["p99"])
 
 The names below are the public API; everything else may change.
@@ -12,14 +12,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ws_load_test.common.version import __version__
+
 if TYPE_CHECKING:
     from ws_load_test.api import Result, run
     from ws_load_test.common.errors import LoadTestError, PlanError
     from ws_load_test.experiments.capacity.api import Capacity, find_capacity
     from ws_load_test.fleet.cluster.spec import Cluster
+    from ws_load_test.plan.options.read_plan import make_plan
     from ws_load_test.plan.plan import Plan
 
-__version__ = "0.1.0"
 __all__ = [
     "Capacity",
     "Cluster",
@@ -29,6 +31,7 @@ __all__ = [
     "Result",
     "__version__",
     "find_capacity",
+    "make_plan",
     "run",
 ]
 
@@ -39,6 +42,7 @@ _HOMES = {
     "Plan": "ws_load_test.plan.plan",
     "PlanError": "ws_load_test.common.errors",
     "Result": "ws_load_test.api",
+    "make_plan": "ws_load_test.plan.options.read_plan",
     "find_capacity": "ws_load_test.experiments.capacity.api",
     "run": "ws_load_test.api",
 }

@@ -1,8 +1,8 @@
 """Running a plan from Python: what the command line does, without a terminal.
 
-from ws_load_test import Plan, run
+from ws_load_test import Plan, make_plan, run
 
-result = run(Plan.of("ws://localhost:3001", connections=100, duration="10s"))
+result = run(make_plan("ws://localhost:3001", connections=100, duration="10s"))
 assert result.exit_code == 0, result.summary["faults"]
 """
 
@@ -17,24 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ws_load_test import __version__
 from ws_load_test.analysis.aggregate import Digest, Gathering, digest
 from ws_load_test.analysis.summary import exit_code, summarise
 from ws_load_test.analysis.thresholds import Watch
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.errors import ExitCode, OutputError
+from ws_load_test.common.version import __version__
+from ws_load_test.fleet.factory import fleet_factory
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.fleet.preflight.host_check import facts
-from ws_load_test.metrics.recording import (
-    Aborted,
-    Header,
-    Interval,
-    LostWorker,
-    Recording,
-    RecordingWriter,
-    Round,
-    Trailer,
-)
+from ws_load_test.metrics.recording import Aborted, Header, Interval, LostWorker, Recording, Round, Trailer
+from ws_load_test.metrics.recording_file import RecordingWriter
 
 if TYPE_CHECKING:
     import os
@@ -42,7 +35,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.fleet.base import Fleet, MakeFleet
     from ws_load_test.fleet.cluster.spec import Cluster
-    from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +82,7 @@ def run(
         on_interval=on_interval,
         interval_s=interval_s,
         strict=strict,
-        make_fleet=LocalFleet if cluster is None else cluster.fleet,
+        make_fleet=fleet_factory(cluster),
     )
     try:
         asyncio.get_running_loop()

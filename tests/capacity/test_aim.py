@@ -9,7 +9,7 @@ from ws_load_test.experiments.capacity.search_options import (
     negated,
     read_aim,
 )
-from ws_load_test.plan.plan import ClosedLoad, OpenLoad
+from ws_load_test.plan.load import ClosedLoad, OpenLoad
 from ws_load_test.plan.thresholds import parse_condition
 
 SECOND = 10**9

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from comparison_made import drawn, interval, recording
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.analysis.summary import summarise
 from ws_load_test.api import Result
 from ws_load_test.cli import ab, main
@@ -25,7 +25,7 @@ from ws_load_test.common.errors import (
     WorkerError,
 )
 from ws_load_test.experiments.ab import Series
-from ws_load_test.metrics.recording import read_recording
+from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.plan.options.read_plan import READERS
 
 A, B = "ws://127.0.0.1:1/a", "ws://127.0.0.1:1/b"
@@ -227,7 +227,7 @@ def test_what_is_said_of_the_rounds_is_of_those_that_are_compared(played, capsys
         played(interrupted_at=turn)
         assert main(["ab", A, B, "--seed", "5"]) == ExitCode.INTERRUPTED
         told = " ".join(capsys.readouterr().out.split())
-        order = " ".join(Series(Plan.of(A, duration="1s"), Plan.of(B, duration="1s"), seed=5).order[:3])
+        order = " ".join(Series(make_plan(A, duration="1s"), make_plan(B, duration="1s"), seed=5).order[:3])
         assert f"3 rounds of 2 s for each target, each after a warm-up of 500 ms; the order was {order} (--seed" in told
     played(interrupted_at=3)
     assert main(["ab", A, B]) == ExitCode.INTERRUPTED
@@ -262,7 +262,7 @@ def test_ctrl_c_ends_the_round_and_keeps_the_others(echo_url, start, tmp_path):
 
 
 def test_the_order_is_chance_and_its_seed_repeats_it():
-    plans = (Plan.of(A, duration="1s"), Plan.of(B, duration="1s"))
+    plans = (make_plan(A, duration="1s"), make_plan(B, duration="1s"))
     orders = {seed: Series(*plans, rounds=40, seed=seed).order for seed in (1, 2)}
     assert orders[1] == Series(*plans, rounds=40, seed=1).order
     assert orders[1] != orders[2]
@@ -276,7 +276,7 @@ def test_the_order_is_chance_and_its_seed_repeats_it():
 
 
 def test_random_instants_are_those_of_the_pair():
-    plans = [Plan.of(url, rate=10, duration="1s", arrivals="poisson") for url in (A, B)]
+    plans = [make_plan(url, rate=10, duration="1s", arrivals="poisson") for url in (A, B)]
     seeds = {}
     for turn in Series(*plans, rounds=3, seed=7).turns():
         seeds.setdefault(turn.number, set()).add(turn.plan.load.seed)

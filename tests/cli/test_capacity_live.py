@@ -13,7 +13,7 @@ from ws_load_test.cli import PROGRAM, main
 from ws_load_test.cli import help as pages
 from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.experiments.capacity.search_options import REFUSED, REFUSED_BY
-from ws_load_test.metrics.recording import read_recording
+from ws_load_test.metrics.recording_file import read_recording
 
 LIMIT = 2060
 URL = "ws://h:1/"

@@ -12,7 +12,7 @@ from ws_load_test.analysis.summary import summarise
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.histogram import Histogram
-from ws_load_test.metrics.recording import RecordingWriter, read_recording
+from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
 
 
 def write(path, seed, **options):

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.analysis.aggregate import digest
 from ws_load_test.analysis.summary import summarise
 from ws_load_test.api import run
 from ws_load_test.cli import main
 from ws_load_test.cli import output as command
 from ws_load_test.common.errors import ExitCode
-from ws_load_test.metrics.recording import read_recording
+from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.report.exports import FORMATS, Results
 
 FIRST_WORDS = {
@@ -41,7 +41,7 @@ def names(folder):
 @pytest.fixture(scope="module")
 def made(echo_url, tmp_path_factory):
     path = tmp_path_factory.mktemp("made") / "run.jsonl"
-    assert run(Plan.of(echo_url, messages=200), output=path).exit_code == 0
+    assert run(make_plan(echo_url, messages=200), output=path).exit_code == 0
     return path
 
 

@@ -14,7 +14,7 @@ from terminals import Terminal
 from ws_load_test.cli.observers import _step_aside, watchers
 from ws_load_test.live.progress_lines import PlainLines
 from ws_load_test.live.view import LiveView
-from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.options.read_plan import make_plan
 
 ESCAPE = "\x1b"
 
@@ -100,7 +100,7 @@ def kind(monkeypatch, tmp_path):
                 monkeypatch.setenv(name, value)
             monkeypatch.setattr(sys, "stdout", Fake(file, stdout))
             monkeypatch.setattr(sys, "stderr", Fake(file, stderr))
-            found = list(watchers(Plan.of("ws://h"), dict(ours), taken=taken))
+            found = list(watchers(make_plan("ws://h"), dict(ours), taken=taken))
             for one in found:
                 one.close()
             return type(found[0]) if found else None

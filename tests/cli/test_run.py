@@ -13,7 +13,7 @@ import pytest
 
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode
-from ws_load_test.metrics.recording import read_recording
+from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.testing import FaultyServer, behaviours, unused_port
 
 TIMES = {"count", "min", "mean", "stdev", "max", "p5", "p10", "p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99"}

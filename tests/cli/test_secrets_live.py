@@ -18,7 +18,6 @@ import pytest
 from ws_load_test import PlanError
 from ws_load_test.cli import main
 from ws_load_test.plan.options.read_plan import read_plan, read_plan_file
-from ws_load_test.plan.plan import Plan
 from ws_load_test.testing import Certificates, FaultyServer, behaviours
 from ws_load_test.websocket import frames
 
@@ -380,7 +379,7 @@ def test_a_value_of_another_kind_in_a_plan_file(line, tmp_path):
     tokens, path = Tokens("short"), tmp_path / "plan.toml"
     path.write_text(f'url = "ws://h/"\n{line.format(tokens.here)}\n')
     with pytest.raises(PlanError) as caught:
-        read_plan(Plan, read_plan_file(str(path)))
+        read_plan(read_plan_file(str(path)))
     tokens.assert_hidden_in(str(caught.value))
 
 

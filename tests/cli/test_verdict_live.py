@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from ws_load_test import Plan, run
+from ws_load_test import make_plan, run
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode
-from ws_load_test.metrics.recording import read_recording
+from ws_load_test.metrics.recording_file import read_recording
 
 
 def checks_of(text):
@@ -59,7 +59,7 @@ def test_a_run_that_breaks_its_word_is_stopped(echo_url, program, tmp_path, caps
 
 
 def test_a_script_hears_why_its_run_was_stopped(echo_url):
-    plan = Plan.of(echo_url, connections=2, duration="60s", workers=1, abort_if="rate > 1", abort_after="0.5s")
+    plan = make_plan(echo_url, connections=2, duration="60s", workers=1, abort_if="rate > 1", abort_after="0.5s")
     result = run(plan, interval_s=0.2)
     assert result.exit_code == ExitCode.THRESHOLD_FAILED
     assert not result.summary["interrupted"]

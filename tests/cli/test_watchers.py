@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.api import Run
 from ws_load_test.cli import main
 from ws_load_test.cli import observers as room
@@ -121,7 +121,7 @@ class Settled(LocalFleet):
 
     async def muster(self):
         await super().muster()
-        self.plan = Plan.of(URL, workers=6, connections=6)
+        self.plan = make_plan(URL, workers=6, connections=6)
         self.hosts = (Host(name="a", address="a", first_worker=0, workers=6, facts={"cores": 8}),)
 
     async def run(self):
@@ -130,7 +130,7 @@ class Settled(LocalFleet):
 
 def test_who_is_told_first_gets_the_plan_that_is_run():
     got = []
-    run = Run(Plan.of(URL, workers=1), make_fleet=Settled, on_start=lambda *told: got.append(told))
+    run = Run(make_plan(URL, workers=1), make_fleet=Settled, on_start=lambda *told: got.append(told))
     asyncio.run(run.execute())
     ((header, plan),) = got
     assert (plan.workers, header.workers, header.hosts[0].name) == (6, 6, "a")
@@ -144,5 +144,5 @@ def test_what_fails_before_the_start_leaves_an_older_recording(tmp_path):
         raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
-        asyncio.run(Run(Plan.of(URL), output=path, make_fleet=Settled, on_start=fail).execute())
+        asyncio.run(Run(make_plan(URL), output=path, make_fleet=Settled, on_start=fail).execute())
     assert path.read_text() == "older"

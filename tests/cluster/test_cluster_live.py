@@ -13,7 +13,7 @@ from daskcluster import AHEAD_S, DaskCluster, is_running, until
 
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.fleet.cluster import host_agent
-from ws_load_test.metrics.recording import read_recording
+from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.worker.ipc import Report
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from daskcluster import DaskCluster, until
 
-from ws_load_test import Plan, run
+from ws_load_test import make_plan, run
 from ws_load_test.api import Run
 from ws_load_test.common.certificates import Authority
 from ws_load_test.common.errors import HostError, UsageError
 from ws_load_test.echo import EchoProcess
 from ws_load_test.fleet.cluster.spec import Cluster
+from ws_load_test.fleet.factory import fleet_factory
 
 distributed = pytest.importorskip("distributed")
 mustering = pytest.importorskip("ws_load_test.fleet.cluster.spec.discovery")
@@ -45,7 +46,7 @@ def test_over_tls_with_files_of_the_driver_longer_than_the_scheduler_may_be_idle
     with EchoProcess(tls=True) as echo:
         (tmp_path / "ca.pem").write_bytes(echo.ca_path.read_bytes())
         (tmp_path / "users.csv").write_text("name\nann\nbob\n")
-        plan = Plan.of(
+        plan = make_plan(
             echo.url,
             connections=4,
             rate=30,
@@ -67,7 +68,7 @@ def test_over_tls_with_files_of_the_driver_longer_than_the_scheduler_may_be_idle
 
 def refusal(cluster):
     with pytest.raises((HostError, UsageError)) as caught:
-        run(Plan.of("ws://127.0.0.1:1", connect_timeout=1), cluster=cluster)
+        run(make_plan("ws://127.0.0.1:1", connect_timeout=1), cluster=cluster)
     return str(caught.value)
 
 
@@ -122,12 +123,12 @@ def test_differences_in_words():
 
 def test_source_addresses_are_each_hosts_own(cluster, echo):
     where = Cluster(str(cluster.file), hosts=2, workers=2)
-    text = refusal_of(where, Plan.of(echo.url, connections=4, messages=4, bind=["127.0.0.1", "192.0.2.9"]))
+    text = refusal_of(where, make_plan(echo.url, connections=4, messages=4, bind=["127.0.0.1", "192.0.2.9"]))
     assert text == "--bind: 192.0.2.9 is not an address of any host of the cluster"
-    text = refusal_of(where, Plan.of(echo.url, connections=4, messages=4, bind=["192.0.2.9"]))
+    text = refusal_of(where, make_plan(echo.url, connections=4, messages=4, bind=["192.0.2.9"]))
     assert text.count("none of the 1 addresses named is one of this host") == 2
     assert text.startswith("the cluster cannot carry the plan:\n  host ")
-    result = run(Plan.of(echo.url, connections=8, messages=80, bind=["127.0.0.1", "127.0.0.2"]), cluster=where)
+    result = run(make_plan(echo.url, connections=8, messages=80, bind=["127.0.0.1", "127.0.0.2"]), cluster=where)
     assert result.summary["messages"]["answered"] == 80
     assert result.summary["generator"]["workers"] == 4
 
@@ -142,7 +143,7 @@ def test_a_recording_is_not_overwritten_where_no_cluster_is(tmp_path, cluster):
     path = tmp_path / "run.jsonl"
     path.write_text("kept")
     with pytest.raises(HostError):
-        run(Plan.of("ws://127.0.0.1:1", bind="192.0.2.9"), output=path, cluster=Cluster(str(cluster.file)))
+        run(make_plan("ws://127.0.0.1:1", bind="192.0.2.9"), output=path, cluster=Cluster(str(cluster.file)))
     assert path.read_text() == "kept"
     until(lambda: not any(cluster.parties()))
 
@@ -152,7 +153,7 @@ def test_a_caller_that_fails_gets_its_own_error_and_no_load_is_left(cluster, ech
         raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
-        run(Plan.of(echo.url, connections=4, duration=60), on_interval=fail, cluster=Cluster(str(cluster.file)))
+        run(make_plan(echo.url, connections=4, duration=60), on_interval=fail, cluster=Cluster(str(cluster.file)))
     until(lambda: not any(cluster.parties()))
 
 
@@ -160,7 +161,9 @@ def test_a_run_that_is_cancelled_leaves_no_load(cluster, echo):
     before = echo.counts()
 
     async def go():
-        running = Run(Plan.of(echo.url, connections=4, duration=60), make_fleet=Cluster(str(cluster.file)).fleet)
+        running = Run(
+            make_plan(echo.url, connections=4, duration=60), make_fleet=fleet_factory(Cluster(str(cluster.file)))
+        )
         task = asyncio.create_task(running.execute())
         while echo.counts().messages < before.messages + 100:  # noqa: ASYNC110 - another process sets no event
             await asyncio.sleep(0.05)
@@ -175,7 +178,7 @@ def test_a_run_that_is_cancelled_leaves_no_load(cluster, echo):
 def test_no_secret_is_in_what_the_cluster_keeps_or_logs(cluster, echo):
     secret = "s3cr3t-t0k3n-8f7a6b5c"
     log = Path(cluster.directory, "log.txt")
-    plan = Plan.of(f"{echo.url}?close=1011&after=3", connections=4, messages=40, bearer=secret, message=f"{secret}-m")
+    plan = make_plan(f"{echo.url}?close=1011&after=3", connections=4, messages=40, bearer=secret, message=f"{secret}-m")
     run(plan, cluster=Cluster(str(cluster.file)))
 
     async def events():

@@ -17,15 +17,15 @@ import msgspec
 import pytest
 import test_faults
 
-from ws_load_test import Plan, run
+from ws_load_test import make_plan, run
 from ws_load_test.analysis.summary import summarise
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.errors import FaultKind
+from ws_load_test.common.faults import FaultKind
+from ws_load_test.common.sharding import Share
 from ws_load_test.engine import connection, session
 from ws_load_test.fleet.coordinator import Conductor
 from ws_load_test.metrics.recording import Header, Recording, Trailer
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.schedule import Share
 from ws_load_test.testing import (
     Certificates,
     FaultyServer,
@@ -53,7 +53,7 @@ certificates = Certificates()
 def judged(url, *, loop=new_loop, **options):
     """The summary of a run of one worker in this process, and a sentence for each kind of fault in it."""
     options = {"duration": "120ms", "timeout": "300ms", "connect_timeout": "300ms", **options}
-    plan = Plan.of(url, workers=1, **options)
+    plan = make_plan(url, workers=1, **options)
     conductor, intervals, problems = Conductor(1, monotonic_ns()), [], []
 
     async def main():
@@ -770,7 +770,7 @@ def test_the_numbers_of_healthy_sessions_stay_right_while_others_end(load):
     mixed = [one for pair in zip(hostile[::2], hostile[1::2], strict=True) for one in (*pair, healthy, healthy)]
     with FaultyServer(*mixed) as server:
         options = {"connections": 24, "workers": 2, "duration": "1s", "timeout": "300ms", "connect_rate": 500}
-        result = run(Plan.of(server.url, **options, **load), interval_s=0.2)
+        result = run(make_plan(server.url, **options, **load), interval_s=0.2)
         server.wait_for(lambda seen: seen.open == 0)
         seen = server.seen
     summary, told = checked(result.summary, result.recording)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.api import run
 from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.echo import EchoProcess
@@ -37,7 +37,7 @@ def flooded(url, *, on_interval=None, **options):
     options = {**QUICK, "header": [f"Authorization: Bearer {SECRET}", f"Cookie: id={SECRET}"], **options}
     if "messages" in options:
         del options["duration"]
-    result = run(Plan.of(address, **options), on_interval=on_interval, interval_s=0.1)
+    result = run(make_plan(address, **options), on_interval=on_interval, interval_s=0.1)
     summary, total = result.summary, Tally()
     for interval in result.recording.intervals:
         total.merge(Tally.from_record(interval.record))
@@ -199,7 +199,7 @@ def test_an_authority_that_is_no_certificate(tmp_path):
     path = tmp_path / "ca.pem"
     path.write_text("nothing of the kind")
     with pytest.raises(UsageError, match=r"--cacert: cannot use .*ca\.pem.*no PEM"):
-        run(Plan.of("wss://127.0.0.1:1/", cacert=str(path), **QUICK))
+        run(make_plan("wss://127.0.0.1:1/", cacert=str(path), **QUICK))
 
 
 PLAIN = {

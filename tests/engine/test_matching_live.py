@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.api import run
 from ws_load_test.testing import FaultyServer
 from ws_load_test.websocket import frames
@@ -69,7 +69,7 @@ class Difficult:
 def test_by_id_every_count_and_time_is_right(load):
     difficult = Difficult(loses=0.01, repeats=0.02, strange=0.01)
     with FaultyServer(difficult) as server:
-        plan = Plan.of(
+        plan = make_plan(
             server.url,
             connections=4,
             duration="2s",
@@ -107,7 +107,7 @@ def test_by_id_every_count_and_time_is_right(load):
 
 def test_in_order_the_report_says_not_to_trust_it():
     with FaultyServer(Difficult()) as server:
-        result = run(Plan.of(server.url, connections=2, rate=100, duration="1s", message='{"id": {seq}}', workers=1))
+        result = run(make_plan(server.url, connections=2, rate=100, duration="1s", message='{"id": {seq}}', workers=1))
     assert result.summary["messages"]["pushed"] > 0
     (warning,) = [text for text in result.summary["warnings"] if "trust" in text]
     assert "--match json:" in warning
@@ -115,7 +115,7 @@ def test_in_order_the_report_says_not_to_trust_it():
 
 def test_a_failed_check_is_a_fault_and_still_a_reply():
     with FaultyServer(Difficult(push_every_s=9)) as server:
-        plan = Plan.of(
+        plan = make_plan(
             server.url,
             rate=100,
             duration="500ms",
@@ -153,7 +153,7 @@ async def _chat(peer):
 
 def test_first_messages_wait_for_greetings_and_each_other_and_heartbeats_are_answered():
     with FaultyServer(_chat) as server:
-        plan = Plan.of(
+        plan = make_plan(
             server.url,
             connections=3,
             messages=60,
@@ -181,7 +181,7 @@ def test_a_first_message_without_a_reply_is_a_fault_of_its_own():
             pass
 
     with FaultyServer(mute) as server:
-        result = run(Plan.of(server.url, connections=2, duration="1s", first_message="login", timeout="200ms"))
+        result = run(make_plan(server.url, connections=2, duration="1s", first_message="login", timeout="200ms"))
     assert result.summary["faults"] == {"first-reply-timeout": 2}
     assert result.summary["connections"]["lost"] == 2
     assert result.summary["messages"]["sent"] == 0
@@ -189,7 +189,7 @@ def test_a_first_message_without_a_reply_is_a_fault_of_its_own():
 
 def test_a_first_message_that_is_refused_is_a_fault_and_ends_the_session():
     with FaultyServer(_chat) as server:
-        plan = Plan.of(
+        plan = make_plan(
             server.url,
             connections=2,
             duration="1s",
@@ -216,7 +216,7 @@ def test_to_send_only_awaits_nothing():
             assert message.payload == b"PING"
 
     with FaultyServer(talks) as server:
-        result = run(Plan.of(server.url, connections=2, rate=200, duration="1s", match="none", workers=1))
+        result = run(make_plan(server.url, connections=2, rate=200, duration="1s", match="none", workers=1))
     messages = result.summary["messages"]
     assert server.seen.messages == messages["sent"] == messages["unanswered"] == 200
     assert (messages["answered"], messages["pushed"], result.summary["bytes"]["pushed"]) == (0, 200, 800)
@@ -235,7 +235,7 @@ def test_an_echo_server_answers_in_any_order_by_echo():
                 held.clear()
 
     with FaultyServer(shuffled) as server:
-        plan = Plan.of(server.url, messages=30, in_flight=3, message="{uuid}", match="echo", workers=1)
+        plan = make_plan(server.url, messages=30, in_flight=3, message="{uuid}", match="echo", workers=1)
         summary = run(plan).summary
     assert summary["messages"]["answered"] == 30
     assert summary["messages"]["out_of_order"] == 20

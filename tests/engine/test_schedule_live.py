@@ -14,12 +14,13 @@ import time
 import numpy as np
 import pytest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.api import run
 from ws_load_test.cli import main
+from ws_load_test.common.sharding import Share
 from ws_load_test.echo import EchoProcess
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.schedule import Pace, Shape, Share
+from ws_load_test.plan.schedule import Pace, Shape
 from ws_load_test.testing import FaultyServer, behaviours
 from ws_load_test.websocket import frames
 
@@ -56,7 +57,7 @@ def total(result):
 def paced(url, *, interval_s=1.0, on_interval=None, **options):
     """Runs a plan; returns what it amounted to."""
     options = {"workers": 1, "timeout": "5s", **options}
-    result = run(Plan.of(url, **options), interval_s=interval_s, on_interval=on_interval)
+    result = run(make_plan(url, **options), interval_s=interval_s, on_interval=on_interval)
     assert result.exit_code == 0
     return result
 
@@ -115,7 +116,7 @@ def test_a_rate_may_be_that_of_each_connection(echo):
 
 def test_stages_are_followed_and_have_as_many_messages_as_their_integral():
     noted = Noted()
-    shape = Plan.of("ws://h", stages="400ms:500,200ms:500,200ms@50").load.rate
+    shape = make_plan("ws://h", stages="400ms:500,200ms:500,200ms@50").load.rate
     with FaultyServer(noted) as server:
         tally = total(paced(server.url, stages="400ms:500,200ms:500,200ms@50", connections=2, workers=2))
     count = 100 + 100 + 10

@@ -5,7 +5,7 @@ import csv
 
 import pytest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.api import run
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import FaultyServer, behaviours
@@ -40,7 +40,7 @@ def in_balance(summary):
 )
 def test_lost_sessions_are_dialled_again(policy, load):
     with FaultyServer(behaviours.closes_after(10, 4001, "that will do")) as server:
-        plan = Plan.of(server.url, connections=3, duration="600ms", reconnect=policy, workers=1, **load)
+        plan = make_plan(server.url, connections=3, duration="600ms", reconnect=policy, workers=1, **load)
         summary = run(plan).summary
     connections = summary["connections"]
     assert connections["reopened"] >= 3
@@ -57,7 +57,7 @@ def test_lost_sessions_are_dialled_again(policy, load):
 
 def test_lost_sessions_stay_lost_unless_a_policy_says_otherwise():
     with FaultyServer(behaviours.closes_after(10, 1012)) as server:
-        summary = run(Plan.of(server.url, connections=2, rate=100, duration="1s", workers=1)).summary
+        summary = run(make_plan(server.url, connections=2, rate=100, duration="1s", workers=1)).summary
     assert server.seen.upgraded == 2
     assert summary["connections"]["reopened"] == 0
     assert in_balance(summary)
@@ -74,7 +74,7 @@ def test_who_comes_back_to_a_dead_target_does_so_in_measure():
             await behaviours.resets_after(1)(peer)
 
     with FaultyServer(once) as server:
-        plan = Plan.of(server.url, rate=100, duration="600ms", reconnect="now", workers=1)
+        plan = make_plan(server.url, rate=100, duration="600ms", reconnect="now", workers=1)
         summary = run(plan).summary
     # At once means every ten milliseconds, not thousands of times a second.
     assert 5 < server.seen.accepted <= 62
@@ -93,7 +93,7 @@ def test_a_number_of_messages_ends_although_nobody_can_be_reached_any_more():
             await behaviours.resets_after(1)(peer)
 
     with FaultyServer(once) as server:
-        plan = Plan.of(server.url, messages=100, reconnect="now", connect_timeout="300ms", workers=1)
+        plan = make_plan(server.url, messages=100, reconnect="now", connect_timeout="300ms", workers=1)
         summary = run(plan).summary
     assert summary["messages"]["due"] == 100
     assert in_balance(summary)
@@ -102,7 +102,7 @@ def test_a_number_of_messages_ends_although_nobody_can_be_reached_any_more():
 @pytest.mark.parametrize("load", [{"rate": 200}, {"in_flight": 3}], ids=["on a schedule", "flood"])
 def test_a_lifetime_loses_nothing(load):
     with FaultyServer(behaviours.echoes) as server:
-        plan = Plan.of(server.url, connections=4, duration="800ms", lifetime="150ms", workers=1, **load)
+        plan = make_plan(server.url, connections=4, duration="800ms", lifetime="150ms", workers=1, **load)
         summary = run(plan).summary
     connections = summary["connections"]
     assert connections["renewed"] >= 12
@@ -125,7 +125,7 @@ def test_a_storm_is_told_from_its_moment_to_the_last_one_back():
         await behaviours.echoes(peer)
 
     with FaultyServer(slow_to_take_back) as server:
-        plan = Plan.of(server.url, connections=10, rate=200, duration="1500ms", storm="30%@500ms", workers=1)
+        plan = make_plan(server.url, connections=10, rate=200, duration="1500ms", storm="30%@500ms", workers=1)
         result = run(plan)
     summary = result.summary
     storm = summary["storm"]
@@ -157,7 +157,7 @@ def test_unkind_clients_are_in_no_number_but_their_own():
             await asyncio.gather(pushing, return_exceptions=True)
 
     with FaultyServer(pings_and_pushes) as server:
-        plan = Plan.of(
+        plan = make_plan(
             server.url,
             connections=8,
             rate=160,
@@ -192,7 +192,7 @@ def test_each_connection_has_its_own_row_and_keeps_it(tmp_path):
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([["token"], *([f"t0ken{number:05}"] for number in range(12))])
     with FaultyServer(behaviours.closes_after(5, 4000)) as server:
-        plan = Plan.of(
+        plan = make_plan(
             server.url + "{connection}?access={feed.token}",
             connections=12,
             rate=240,
@@ -224,7 +224,7 @@ def test_a_secret_that_the_server_repeats_stays_one(tmp_path):
         await peer.until_gone()
 
     with FaultyServer(blabs) as server:
-        plan = Plan.of(
+        plan = make_plan(
             server.url, duration="300ms", feed=str(path), bearer="{feed.token}", header="X-Api-Key: h3ader", workers=1
         )
         result = run(plan, output=tmp_path / "run.jsonl")
@@ -242,7 +242,7 @@ def test_who_cannot_be_opened_before_the_load_is_dialled_again_from_its_start():
         await (behaviours.rejects(503) if len(tried) <= 2 else behaviours.echoes)(peer)
 
     with FaultyServer(the_second_time) as server:
-        plan = Plan.of(server.url, connections=4, messages=400, reconnect="now", workers=2)
+        plan = make_plan(server.url, connections=4, messages=400, reconnect="now", workers=2)
         summary = run(plan).summary
     assert summary["faults"] == {"upgrade-rejected:503": 2}
     assert (summary["connections"]["opened"], summary["connections"]["reopened"]) == (4, 2)
@@ -252,7 +252,7 @@ def test_who_cannot_be_opened_before_the_load_is_dialled_again_from_its_start():
 
 def test_a_target_that_hangs_up_at_once_is_not_dialled_ever_faster():
     with FaultyServer(behaviours.closes_after(0, 1013)) as server:
-        plan = Plan.of(server.url, connections=2, rate=20, duration="1s", reconnect="100ms", workers=1)
+        plan = make_plan(server.url, connections=2, rate=20, duration="1s", reconnect="100ms", workers=1)
         summary = run(plan).summary
     assert server.seen.accepted <= 2 + 2 * 11
     assert in_balance(summary)
@@ -260,14 +260,14 @@ def test_a_target_that_hangs_up_at_once_is_not_dialled_ever_faster():
 
 def test_a_number_of_messages_ends_although_nobody_comes_back():
     with FaultyServer(behaviours.closes_after(3, 1001)) as server:
-        summary = run(Plan.of(server.url, messages=100, lifetime="10s", workers=1)).summary
+        summary = run(make_plan(server.url, messages=100, lifetime="10s", workers=1)).summary
     assert summary["messages"]["due"] == 100
     assert in_balance(summary)
 
 
 def test_the_end_of_a_connection_that_is_read_slowly_is_noticed():
     with FaultyServer(behaviours.vanishes_after(3)) as server:
-        plan = Plan.of(server.url, connections=2, rate=40, duration="1s", slow="50%:100kB/s", workers=1)
+        plan = make_plan(server.url, connections=2, rate=40, duration="1s", slow="50%:100kB/s", workers=1)
         result = run(plan)
     unkind = total(result).unkind
     assert unkind is not None
@@ -277,7 +277,7 @@ def test_the_end_of_a_connection_that_is_read_slowly_is_noticed():
 
 def test_a_target_that_reads_nothing_more_does_not_fill_the_memory():
     with FaultyServer(behaviours.deaf) as server:
-        plan = Plan.of(server.url, rate=400, duration="1s", size="60kB", match="echo", timeout="400ms", workers=1)
+        plan = make_plan(server.url, rate=400, duration="1s", size="60kB", match="echo", timeout="400ms", workers=1)
         summary = run(plan).summary
     assert summary["messages"]["dropped"] > 100
     assert summary["connections"]["lost"] == 1
@@ -287,7 +287,7 @@ def test_a_target_that_reads_nothing_more_does_not_fill_the_memory():
 
 def test_a_number_of_messages_ends_although_nobody_is_ever_let_in():
     with FaultyServer(behaviours.echoes) as server:
-        plan = Plan.of(
+        plan = make_plan(
             server.url,
             messages=10,
             reconnect="now",

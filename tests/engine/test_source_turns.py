@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
+from ws_load_test.common.sharding import Share
 from ws_load_test.engine.connect.dialer import Dialler
-from ws_load_test.plan.schedule import Share
 
 
 def dialler(share, urls=1):
-    return Dialler(Plan.of([f"ws://127.0.0.1:1/{number}" for number in range(urls)], workers=1), share)
+    return Dialler(make_plan([f"ws://127.0.0.1:1/{number}" for number in range(urls)], workers=1), share)
 
 
 def test_alone_a_machine_counts_all_connections():

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.api import run
 from ws_load_test.echo import EchoProcess
 from ws_load_test.metrics.tally import Tally
@@ -30,7 +30,7 @@ def echo():
 def flooded(url, **options):
     """Runs a flood that is to go well."""
     options = {"workers": 1, "timeout": "5s", **options}
-    result = run(Plan.of(url, **options))
+    result = run(make_plan(url, **options))
     assert not result.summary["faults"]
     assert result.exit_code == 0
     return result
@@ -107,7 +107,7 @@ def test_intervals_add_up_to_what_the_server_counted(echo):
     before = echo.counts()
     seen = []
     result = run(
-        Plan.of(echo.url, connections=4, duration="400ms", workers=2), interval_s=0.05, on_interval=seen.append
+        make_plan(echo.url, connections=4, duration="400ms", workers=2), interval_s=0.05, on_interval=seen.append
     )
     sent = echo.counts().messages - before.messages
     assert len([interval for interval in seen if interval.phase == "measured"]) >= 4
@@ -194,7 +194,7 @@ def test_pongs_that_answer_nothing_are_no_replies():
         await peer.send_frame(frames.CLOSE, frame.payload)
 
     with FaultyServer(pongs_unasked) as server:
-        result = run(Plan.of(server.url, messages=2, ping=True, timeout="300ms", workers=1))
+        result = run(make_plan(server.url, messages=2, ping=True, timeout="300ms", workers=1))
     assert result.summary["messages"] == {
         "due": 2,
         "sent": 1,

@@ -10,7 +10,7 @@ import time
 import pytest
 from websockets.server import ServerProtocol
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.engine.closed_loop import Flood, FloodConnection
 from ws_load_test.engine.connect.dialer import Dialler
 from ws_load_test.engine.connect.handshake import LARGEST_RESPONSE_HEAD_BYTES, Upgrade
@@ -37,7 +37,7 @@ class Exchange:
     """One handshake, its answer given by the test."""
 
     def __init__(self, url="ws://echo.example/", **options):
-        self.target = Plan.of(url, **options).target
+        self.target = make_plan(url, **options).target
         self.early = []
         self.wire = Wire()
         self.deflate = None
@@ -364,7 +364,7 @@ def test_a_session_granted_as_the_time_runs_out_is_open_and_not_also_failed():
 
     async def main(server):
         owner = Owner()
-        plan = Plan.of(server.url, workers=1, connect_timeout="400ms")
+        plan = make_plan(server.url, workers=1, connect_timeout="400ms")
         dialler = Dialler(plan)
         await dialler.resolve()
         connection = FloodConnection(owner, Flood(plan.message.frames(1), 1, lambda _: None))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.common.errors import UsageError
 from ws_load_test.fleet.cluster.spec import Cluster, is_loopback
 
@@ -80,7 +80,7 @@ def test_own_addresses_are_known_without_a_look_up():
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch):
-    original, plan = builtins.__import__, Plan.of("ws://h")
+    original, plan = builtins.__import__, make_plan("ws://h")
 
     def missing(name, *rest):
         if name.partition(".")[0] == "distributed":

@@ -5,7 +5,7 @@ import stat
 import msgspec
 import pytest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.common.errors import UsageError
 from ws_load_test.fleet.cluster import shipped_files
 from ws_load_test.messages.feed import rounds
@@ -19,7 +19,7 @@ def plan(tmp_path, monkeypatch):
     for name in ("ca.pem", "me.pem", "me.key"):
         (here / name).write_text(name)
     (here / "users.csv").write_text("name\nann\nbob\n")
-    return Plan.of(
+    return make_plan(
         "wss://h", message="{feed.name}", feed="users.csv", cacert="ca.pem", cert="me.pem", key="me.key", workers=1
     )
 
@@ -44,7 +44,7 @@ def test_what_workers_read_is_found_and_carried_over(plan, tmp_path, monkeypatch
 
 
 def test_a_plan_without_files_stays_as_it_is(tmp_path):
-    plan = Plan.of("ws://h")
+    plan = make_plan("ws://h")
     assert shipped_files.read(plan) == {}
     assert shipped_files.write(plan, {}, tmp_path) == plan
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.common.errors import HostError, UsageError
 from ws_load_test.fleet.preflight import host_check
 from ws_load_test.fleet.preflight.host_check import facts, prepare
@@ -60,13 +60,13 @@ def test_a_limit_that_suffices_is_left_alone(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1000, 2000))
     set_to = []
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: set_to.append(limits))
-    prepare(Plan.of("ws://h", connections=900, workers=1))
+    prepare(make_plan("ws://h", connections=900, workers=1))
     assert set_to == []
-    prepare(Plan.of("ws://h", connections=1900, workers=1))
+    prepare(make_plan("ws://h", connections=1900, workers=1))
     assert set_to == [(1964, 2000)]
     with pytest.raises(HostError):
-        prepare(Plan.of("ws://h", connections=1937, workers=1))
-    prepare(Plan.of("ws://h", connections=1937, workers=2))
+        prepare(make_plan("ws://h", connections=1937, workers=1))
+    prepare(make_plan("ws://h", connections=1937, workers=2))
 
 
 def test_a_limit_that_root_may_not_set_either_has_two_settings(monkeypatch, tmp_path):
@@ -77,7 +77,7 @@ def test_a_limit_that_root_may_not_set_either_has_two_settings(monkeypatch, tmp_
         (1000, "raise the limit with `ulimit -Hn 1064` as root"),
         (1001, "raise the limit with `sysctl -w fs.nr_open=1065` and `ulimit -Hn 1065` as root"),
     ):
-        shortage = host_check.shortage_of_files(Plan.of("ws://h", connections=connections, workers=1))
+        shortage = host_check.shortage_of_files(make_plan("ws://h", connections=connections, workers=1))
         assert shortage.remedies == (remedy,)
 
 
@@ -88,18 +88,18 @@ def test_what_a_system_refuses_in_spite_of_its_limits_is_told(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
     monkeypatch.setattr(resource, "setrlimit", refuse)
     with pytest.raises(HostError, match=r"1,064 open files; .*kern\.maxfilesperproc=1064.*-w"):
-        prepare(Plan.of("ws://h", connections=1000, workers=1))
+        prepare(make_plan("ws://h", connections=1000, workers=1))
 
 
 def test_no_limit_at_all_suffices(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    prepare(Plan.of("ws://h", connections=10**6, workers=1))
+    prepare(make_plan("ws://h", connections=10**6, workers=1))
 
 
 def test_a_file_without_certificates_is_refused(tmp_path):
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(UsageError, match=r"--cacert: cannot use .* it holds no PEM certificates"):
-        prepare(Plan.of("wss://h", cacert=str(tmp_path / "ca.pem")))
+        prepare(make_plan("wss://h", cacert=str(tmp_path / "ca.pem")))
 
 
 def test_says_what_machine_it_is():

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.api import Run
 from ws_load_test.common.errors import ExitCode, WorkerError
 from ws_load_test.fleet.local import LocalFleet
-from ws_load_test.metrics.recording import read_recording
+from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.testing import FaultyServer, behaviours
 from ws_load_test.worker.ipc import Lap, Report
 
@@ -29,7 +29,7 @@ def test_a_killed_worker_is_noticed_at_once_and_the_rest_reported(tmp_path):
     path = tmp_path / "run.jsonl"
 
     async def go(server):
-        run = Run(Plan.of(server.url, connections=4, workers=2, duration=1.0), output=path, interval_s=0.1)
+        run = Run(make_plan(server.url, connections=4, workers=2, duration=1.0), output=path, interval_s=0.1)
         running = asyncio.create_task(run.execute())
         await until(lambda: server.seen.replies > 100)
         killed_ns = time.monotonic_ns()
@@ -57,7 +57,7 @@ def test_a_killed_worker_is_noticed_at_once_and_the_rest_reported(tmp_path):
 
 def test_the_last_worker_killed_ends_the_run():
     async def go(server):
-        run = Run(Plan.of(server.url, workers=1, duration=60))
+        run = Run(make_plan(server.url, workers=1, duration=60))
         running = asyncio.create_task(run.execute())
         await until(lambda: server.seen.replies > 10)
         os.kill(run.fleet.pids[0], signal.SIGKILL)
@@ -70,7 +70,7 @@ def test_the_last_worker_killed_ends_the_run():
 
 def test_a_worker_killed_while_others_open_does_not_hold_them_up():
     async def go(server):
-        run = Run(Plan.of(server.url, connections=2, workers=2, messages=20))
+        run = Run(make_plan(server.url, connections=2, workers=2, messages=20))
         running = asyncio.create_task(run.execute())
         await until(lambda: run.fleet is not None and len(run.fleet.pids) == 2)
         os.kill(run.fleet.pids[0], signal.SIGKILL)
@@ -84,7 +84,7 @@ def test_a_worker_killed_while_others_open_does_not_hold_them_up():
 
 def test_stop_waits_for_replies_and_kill_does_not():
     async def go(server, end):
-        run = Run(Plan.of(server.url, duration=60, timeout=60, workers=1))
+        run = Run(make_plan(server.url, duration=60, timeout=60, workers=1))
         running = asyncio.create_task(run.execute())
         await until(lambda: server.seen.messages > 0)
         at_ns = time.monotonic_ns()
@@ -115,7 +115,7 @@ def test_stop_waits_for_replies_and_kill_does_not():
 
 def test_no_worker_outlives_a_run_that_is_cancelled():
     async def go(server):
-        run = Run(Plan.of(server.url, connections=2, workers=2, duration=60))
+        run = Run(make_plan(server.url, connections=2, workers=2, duration=60))
         running = asyncio.create_task(run.execute())
         await until(lambda: server.seen.replies > 10)
         running.cancel()
@@ -155,7 +155,7 @@ def test_a_worker_that_talks_nonsense_is_our_bug(line, monkeypatch, tmp_path):
         f"sys.stdout.buffer.write({line!r}.encode('latin-1').replace(b'\\\\xff', b'\\xff') + b'\\n')",
     )
     with pytest.raises(WorkerError, match="worker 0 wrote something that is not a report") as caught:
-        asyncio.run(LocalFleet(Plan.of("ws://h", workers=1), lambda interval: None).run())
+        asyncio.run(LocalFleet(make_plan("ws://h", workers=1), lambda interval: None).run())
     assert caught.value.exit_code == ExitCode.BUG
 
 
@@ -174,7 +174,7 @@ def test_a_worker_that_talks_nonsense_is_our_bug(line, monkeypatch, tmp_path):
 )
 def test_a_worker_that_ends_too_early_is_lost_with_its_last_words(text, reason, monkeypatch, tmp_path):
     pretend_worker(monkeypatch, tmp_path, text)
-    fleet = LocalFleet(Plan.of("ws://h", workers=1), lambda interval: None)
+    fleet = LocalFleet(make_plan("ws://h", workers=1), lambda interval: None)
     asyncio.run(fleet.run())
     [lost] = fleet.conductor.lost
     assert reason in lost.reason
@@ -188,7 +188,7 @@ def test_workers_end_when_whoever_started_them_is_gone():
         "from ws_load_test import Plan\n"
         "from ws_load_test.api import Run\n"
         "async def go():\n"
-        "    run = Run(Plan.of(sys.argv[1], connections=2, workers=2, duration=60))\n"
+        "    run = Run(make_plan(sys.argv[1], connections=2, workers=2, duration=60))\n"
         "    running = asyncio.create_task(run.execute())\n"
         "    while run.fleet is None or run.fleet.conductor.opened < 2:\n"
         "        await asyncio.sleep(0.01)\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.common.errors import HostError, UsageError
 from ws_load_test.engine.connect import source_addresses
 from ws_load_test.engine.connect.source_addresses import (
@@ -63,7 +63,7 @@ def addresses(monkeypatch):
 
 
 def plan(connections, **options):
-    return Plan.of("ws://host", connections=connections, workers=10, **options)
+    return make_plan("ws://host", connections=connections, workers=10, **options)
 
 
 # --- ports and addresses ---
@@ -220,7 +220,7 @@ def test_too_little_memory_says_what_to_change(monkeypatch):
 def test_tls_and_messages_take_memory_too(monkeypatch):
     monkeypatch.setattr(memory, "rooms", lambda: iter([Room(10**9, "")]))
     assert shortage_of_memory(plan(50_000)) is None
-    assert shortage_of_memory(Plan.of("wss://host", connections=50_000, workers=10)) is not None
+    assert shortage_of_memory(make_plan("wss://host", connections=50_000, workers=10)) is not None
     assert shortage_of_memory(plan(10, size="1MB", in_flight=100)).most == 0
 
 
@@ -283,7 +283,7 @@ def test_several_shortages_are_told_at_once(monkeypatch):
         "  ports; add some, or lower -c to 20\n"
         "  memory; lower -c to 20"
     )
-    shaped = Plan.of("ws://h", rate="1", connection_stages="1s:100")
+    shaped = make_plan("ws://h", rate="1", connection_stages="1s:100")
     monkeypatch.setattr(host_check, "shortage_of_ports", lambda _: None)
     with pytest.raises(HostError, match=r"^--connection-stages: .*let it rise to no more than 20"):
         prepare(shaped)

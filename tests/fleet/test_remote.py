@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.fleet.cluster import host_agent, shipped_files
 from ws_load_test.testing import FaultyServer, behaviours
@@ -57,7 +57,7 @@ async def until(condition, timeout_s=10.0):
 def test_a_party_from_its_order_to_its_end(tmp_path):
     async def go(server):
         host = Host(tmp_path)
-        plan = Plan.of(server.url, connections=8, messages=80, workers=1)
+        plan = make_plan(server.url, connections=8, messages=80, workers=1)
         answer = await host_agent.settle(order(plan).sealed(), dask_worker=host)
         assert answer == {"problem": "", "sources": ()}
         [directory] = tmp_path.iterdir()
@@ -85,7 +85,7 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
 
 def test_without_a_word_it_ends_itself_and_leaves_nothing(tmp_path):
     async def go(server):
-        plan = Plan.of(server.url, connections=8, duration=60, workers=1)
+        plan = make_plan(server.url, connections=8, duration=60, workers=1)
         await host_agent.settle(order(plan).sealed(), dask_worker=Host(tmp_path))
         await host_agent.launch("r")
         pids = [process.pid for process in host_agent._parties["r"]._processes.values()]
@@ -106,7 +106,7 @@ def test_without_a_word_it_ends_itself_and_leaves_nothing(tmp_path):
 def test_one_told_to_stop_before_it_starts_its_workers_stops_them(tmp_path):
     async def go(server):
         host = Host(tmp_path)
-        plan = Plan.of(server.url, connections=8, duration=60, workers=1)
+        plan = make_plan(server.url, connections=8, duration=60, workers=1)
         await host_agent.settle(order(plan, lease_ns=10**10).sealed(), dask_worker=host)
         await host_agent.tell("r", "stop", 0)
         await host_agent.launch("r")
@@ -130,7 +130,7 @@ def test_what_it_cannot_do_it_says_and_is_gone(options, said, tmp_path, monkeypa
     there.mkdir()
     monkeypatch.chdir(here)
     (here / "ca.pem").write_text(SECRET)
-    plan = Plan.of("wss://127.0.0.1:1", workers=1, **options)
+    plan = make_plan("wss://127.0.0.1:1", workers=1, **options)
     answer = asyncio.run(host_agent.settle(order(plan).sealed(), dask_worker=Host(there)))
     directory = answer["problem"].partition('"')[2].partition("/cacert")[0]
     assert answer["problem"].startswith(said.replace("{directory}", directory))
@@ -140,14 +140,14 @@ def test_what_it_cannot_do_it_says_and_is_gone(options, said, tmp_path, monkeypa
 
 
 def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
-    plan = Plan.of("ws://127.0.0.1:1", workers=1)
+    plan = make_plan("ws://127.0.0.1:1", workers=1)
     answer = asyncio.run(host_agent.settle(order(plan).sealed(), dask_worker=Host(tmp_path / "missing")))
     assert answer["problem"].startswith("cannot write the plan's files to ")
     assert answer["problem"].endswith(": No such file or directory")
 
 
 def test_an_order_shows_nothing_of_itself():
-    plan = Plan.of("ws://h", bearer=SECRET, workers=1)
+    plan = make_plan("ws://h", bearer=SECRET, workers=1)
     sealed = order(plan).sealed()
     assert SECRET.encode() in sealed.data
     assert SECRET not in f"{sealed} {sealed!r} {(sealed,)} {vars(type(sealed))}"
@@ -163,7 +163,7 @@ def test_a_crash_tells_its_kind_and_no_more(tmp_path, monkeypatch):
 
     async def go():
         host = Host(tmp_path)
-        await host_agent.settle(order(Plan.of("ws://127.0.0.1:1", workers=1), workers=1).sealed(), dask_worker=host)
+        await host_agent.settle(order(make_plan("ws://127.0.0.1:1", workers=1), workers=1).sealed(), dask_worker=host)
         await host_agent.launch("r")
         await until(lambda: host.events)
         await host_agent.end("r")

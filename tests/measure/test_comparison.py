@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from comparison_made import MILLI, cliff, drawn, heavy, interval, joined, lognormal, recording, side
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.analysis.comparison import comparability
 from ws_load_test.analysis.comparison.compare import compare
 from ws_load_test.analysis.comparison.metrics import METRICS, Verdict
@@ -253,7 +253,7 @@ def test_a_regression_is_worse_and_by_more_than_the_limit():
 
 
 def _planned(name="x", **options):
-    plan = Plan.of("ws://h/", **options)
+    plan = make_plan("ws://h/", **options)
     import msgspec
 
     return Side.of(name, [drawn(np.random.default_rng(18), plan=msgspec.to_builtins(plan.public()))])

@@ -18,7 +18,7 @@ from ws_load_test.metrics.recording import (
     WorkerLoad,
 )
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.plan import ClosedLoad, OpenLoad
+from ws_load_test.plan.load import ClosedLoad, OpenLoad
 from ws_load_test.plan.schedule import Shape, Stage
 
 SECOND = 10**9

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ws_load_test import Plan, run
+from ws_load_test import make_plan, run
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.echo import EchoProcess
 
@@ -24,7 +24,7 @@ def balance(messages):
 
 
 def test_a_rate_beyond_one_worker_is_told(echo_url):
-    result = run(Plan.of(echo_url, connections=20, rate=BEYOND, duration="1s", workers=1), strict=True)
+    result = run(make_plan(echo_url, connections=20, rate=BEYOND, duration="1s", workers=1), strict=True)
     summary = result.summary
     balance(summary["messages"])
     assert summary["messages"]["due"] == BEYOND
@@ -36,7 +36,7 @@ def test_a_rate_beyond_one_worker_is_told(echo_url):
 
 
 def test_a_rate_within_it_is_not(echo_url):
-    result = run(Plan.of(echo_url, connections=20, rate=WITHIN, duration="2s", workers=1), strict=True)
+    result = run(make_plan(echo_url, connections=20, rate=WITHIN, duration="2s", workers=1), strict=True)
     summary = result.summary
     balance(summary["messages"])
     assert summary["messages"]["due"] == summary["messages"]["sent"] == 2 * WITHIN

@@ -19,7 +19,8 @@ from ws_load_test.metrics.recording import (
 )
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.correlation import Answer, Check, Matching
-from ws_load_test.plan.plan import OpenLoad, Plan
+from ws_load_test.plan.load import OpenLoad
+from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.schedule import Shape, Stage
 from ws_load_test.plan.session_policy import Unkind
 from ws_load_test.plan.target import Target

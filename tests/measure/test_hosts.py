@@ -8,14 +8,8 @@ from ws_load_test.analysis.generator_health import judge
 from ws_load_test.analysis.per_host import rows, start_spread_ns
 from ws_load_test.analysis.summary import exit_code, summarise
 from ws_load_test.fleet.coordinator import Conductor
-from ws_load_test.metrics.recording import (
-    Header,
-    Host,
-    Recording,
-    RecordingWriter,
-    Trailer,
-    read_recording,
-)
+from ws_load_test.metrics.recording import Header, Host, Recording, Trailer
+from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.worker.ipc import Lap, Report
 

@@ -9,16 +9,8 @@ import msgspec
 import pytest
 
 from ws_load_test.common.errors import OutputError, RecordingError
-from ws_load_test.metrics.recording import (
-    Header,
-    Interval,
-    LostWorker,
-    Recording,
-    RecordingWriter,
-    Trailer,
-    WorkerLoad,
-    read_recording,
-)
+from ws_load_test.metrics.recording import Header, Interval, LostWorker, Recording, Trailer, WorkerLoad
+from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
 from ws_load_test.metrics.tally import Tally
 
 STARTED = "2026-03-01T12:00:00.250000Z"

@@ -10,18 +10,10 @@ from hypothesis import strategies as st
 from ws_load_test.analysis.summary import exit_code, summarise
 from ws_load_test.analysis.thresholds import Sight, Watch
 from ws_load_test.common.errors import ExitCode
-from ws_load_test.metrics.recording import (
-    Aborted,
-    Header,
-    Interval,
-    LostWorker,
-    Recording,
-    RecordingWriter,
-    Trailer,
-    read_recording,
-)
+from ws_load_test.metrics.recording import Aborted, Header, Interval, LostWorker, Recording, Trailer
+from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.thresholds import (
     RATES,
     SIZES,
@@ -37,7 +29,7 @@ OPEN_LOAD = {"rate": 100, "duration": 60}
 
 
 def plan_of(**options):
-    return Plan.of("ws://h:1/", workers=1, **{**OPEN_LOAD, **options})
+    return make_plan("ws://h:1/", workers=1, **{**OPEN_LOAD, **options})
 
 
 def header(plan=None, second=0):
@@ -271,7 +263,7 @@ def test_where_no_reply_was_awaited_nothing_is_said_of_replies(text):
 def test_a_flood_has_one_histogram_for_both_times():
     made = tally(5 * MS)
     made.service_time_ns.clear()
-    flood = Plan.of("ws://h:1/", workers=1)
+    flood = make_plan("ws://h:1/", workers=1)
     assert value("service.max > 1ms", recording(made, plan=flood)) == 5 * MS
     assert value("any service.max > 1ms", recording(made, plan=flood)) == 5 * MS
     assert value("service.max > 1ms", recording(made)) is None
@@ -466,7 +458,7 @@ def test_what_has_no_value_yet_stops_nothing():
 
 
 def test_a_flood_and_a_run_without_replies_are_watched_as_they_are():
-    flood = Plan.of("ws://h:1/", workers=1, abort_if=["service.max > 1ms", "any service.max > 1ms"], abort_after=0)
+    flood = make_plan("ws://h:1/", workers=1, abort_if=["service.max > 1ms", "any service.max > 1ms"], abort_after=0)
     made = tally(5 * MS)
     made.service_time_ns.clear()
     assert watched(recording(made, plan=flood), flood) == [["service.max > 1ms", "any service.max > 1ms"]]

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ws_load_test.common.sharding import Share
 from ws_load_test.messages import FeedError, feed
 from ws_load_test.messages.feed import anywhere, look, rounds
-from ws_load_test.plan.schedule import Share
 
 
 @pytest.fixture(params=[True, False], ids=["kept", "streamed"])

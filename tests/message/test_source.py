@@ -13,6 +13,7 @@ from websockets.frames import Frame
 from websockets.streams import StreamReader
 
 from ws_load_test.common.errors import UsageError
+from ws_load_test.common.sharding import Share
 from ws_load_test.messages import (
     NO_ROW,
     Batches,
@@ -24,7 +25,6 @@ from ws_load_test.messages import (
 from ws_load_test.messages.feed import look
 from ws_load_test.messages.sizes import LARGEST_BYTES
 from ws_load_test.messages.weighted_order import turns
-from ws_load_test.plan.schedule import Share
 from ws_load_test.websocket import frames
 
 

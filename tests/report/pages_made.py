@@ -12,14 +12,14 @@ from ws_load_test.metrics.recording import (
     WorkerLoad,
 )
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.options.read_plan import make_plan
 
 EVIL = "</script><script>alert(1)</script><!--<b>x</b>\u2028%{text}"
 
 
 def planned(*intervals, host=None, started="2026-03-01T12:00:07.25Z", **options):
     """A recording with a whole plan, as a run writes it."""
-    plan = Plan.of("ws://h:1/", **options).public()
+    plan = make_plan("ws://h:1/", **options).public()
     header = Header(
         tool="ws-load-test 0.1.0",
         started_at=started,

@@ -3,7 +3,8 @@
 import pytest
 from rich.text import Text
 
-from ws_load_test.report.content.thresholds import checks, stopped_by
+from ws_load_test.report.content.thresholds import stopped_by
+from ws_load_test.report.terminal.tables import checks
 
 MS = 10**6
 

@@ -12,15 +12,9 @@ from comparison_made import drawn, interval, recording
 from ws_load_test.analysis.comparison.compare import compare
 from ws_load_test.analysis.comparison.metrics import Verdict
 from ws_load_test.analysis.comparison.samples import Side
+from ws_load_test.report.exports.comparison import data, markdown
 from ws_load_test.report.html.comparison import page
-from ws_load_test.report.terminal.comparison import (
-    Outcome,
-    data,
-    markdown,
-    outcome_lines,
-    rows,
-    show_change,
-)
+from ws_load_test.report.terminal.comparison import Outcome, outcome_lines, rows, show_change
 
 
 def made(name, seed, **options):

@@ -25,11 +25,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from ws_load_test.common.sanitize import clean
 from ws_load_test.metrics.recording import LostWorker
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.report.exports.csv_intervals import COLUMNS
 from ws_load_test.report.exports.markdown import code, prose
-from ws_load_test.report.terminal.glyphs import clean
 
 DOCS = Path(__file__).parents[2] / "docs" / "exports.md"
 

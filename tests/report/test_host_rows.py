@@ -2,7 +2,7 @@
 
 import pytest
 
-from ws_load_test.report.content.hosts import host_rows
+from ws_load_test.report.terminal.tables import host_rows
 
 MILLI = 10**6
 

@@ -25,7 +25,7 @@ from opentelemetry.sdk.metrics.export import MetricExportResult
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as older_families
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.common.errors import UsageError
 from ws_load_test.live.telemetry import otlp_exporter
 from ws_load_test.live.telemetry.otlp_encoding import (
@@ -36,22 +36,17 @@ from ws_load_test.live.telemetry.otlp_encoding import (
 )
 from ws_load_test.live.telemetry.otlp_exporter import Pusher
 from ws_load_test.live.telemetry.prometheus import Endpoint
-from ws_load_test.live.telemetry.publisher import (
-    About,
-    LiveMetrics,
-    LiveRun,
-    Snapshot,
-    watch,
-)
+from ws_load_test.live.telemetry.publisher import LiveMetrics, watch
 from ws_load_test.live.telemetry.settings import Collector, Settings, read_settings
+from ws_load_test.live.telemetry.snapshot import About, LiveRun, Snapshot
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.metric_families import BOUNDS_NS, PREFIX, up_to
 from ws_load_test.metrics.recording import LostWorker, WorkerLoad
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.report.exports.openmetrics import _families
 
-OPEN = Plan.of("ws://h/?token=geheim", rate=100, workers=1)
-CLOSED = Plan.of("ws://h/")
+OPEN = make_plan("ws://h/?token=geheim", rate=100, workers=1)
+CLOSED = make_plan("ws://h/")
 ABOUT = About("1.2.3", "ws://h/", 7)
 near_bounds = st.builds(lambda bound, off: bound + off, st.sampled_from(BOUNDS_NS), st.integers(-2, 2))
 times = st.lists(st.integers(0, LARGEST) | st.integers(0, 10**11) | near_bounds, max_size=60)

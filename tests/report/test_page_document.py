@@ -18,6 +18,7 @@ from test_host_rows import host
 
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode, OutputError
+from ws_load_test.common.sanitize import clean
 from ws_load_test.report.html import plotly
 from ws_load_test.report.html.document import (
     Facts,
@@ -29,7 +30,6 @@ from ws_load_test.report.html.document import (
     document,
 )
 from ws_load_test.report.html.run import lines
-from ws_load_test.report.terminal.glyphs import clean
 
 VOID = {"meta", "link", "br", "img"}
 

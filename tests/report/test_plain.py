@@ -8,7 +8,7 @@ from ws_load_test.live.progress_lines import PlainLines
 from ws_load_test.metrics.recording import Interval, LostWorker
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.correlation import Matching
-from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.plan.load import OpenLoad
 from ws_load_test.plan.schedule import Shape
 
 

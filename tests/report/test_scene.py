@@ -20,7 +20,7 @@ from ws_load_test.metrics.recording import (
 )
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.correlation import Matching
-from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.plan.load import OpenLoad
 from ws_load_test.plan.schedule import Shape, Stage
 from ws_load_test.plan.session_policy import Storm
 

@@ -11,7 +11,7 @@ from ws_load_test.live.layout import Paper, page
 from ws_load_test.metrics.recording import LostWorker
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.correlation import Matching
-from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.plan.load import OpenLoad
 from ws_load_test.plan.schedule import Shape
 from ws_load_test.plan.target import Target
 

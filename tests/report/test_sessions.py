@@ -18,11 +18,13 @@ from ws_load_test.metrics.recording import (
 )
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.correlation import Check, Matching
-from ws_load_test.plan.plan import OpenLoad, Plan
+from ws_load_test.plan.load import OpenLoad
+from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.schedule import Shape, Stage
 from ws_load_test.plan.session_policy import Storm, Unkind
 from ws_load_test.plan.target import Target
-from ws_load_test.report.content.labelled import NOTHING, wrapped
+from ws_load_test.report.content.labelled import NOTHING
+from ws_load_test.report.terminal.layout import wrapped
 from ws_load_test.report.terminal.run import report_lines
 from ws_load_test.report.terminal.sparklines import MOST_OPENINGS, opened_over_time
 

@@ -10,25 +10,20 @@ from rich.console import Console
 
 from ws_load_test.analysis.data_quality import few_beyond
 from ws_load_test.analysis.summary import summarise
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import show_count, show_duration
 from ws_load_test.messages import Message
 from ws_load_test.metrics.hdr_buckets import bucket_of
 from ws_load_test.metrics.histogram import Histogram
-from ws_load_test.metrics.recording import (
-    Header,
-    Interval,
-    LostWorker,
-    Recording,
-    Trailer,
-    WorkerLoad,
-    read_recording,
-)
+from ws_load_test.metrics.recording import Header, Interval, LostWorker, Recording, Trailer, WorkerLoad
+from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.plan import ClosedLoad, OpenLoad, Plan
+from ws_load_test.plan.load import ClosedLoad, OpenLoad
+from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.schedule import Shape, Stage
 from ws_load_test.plan.target import Target
 from ws_load_test.report.content.fault_names import close_code_name
-from ws_load_test.report.terminal.glyphs import bar, clean, writable
+from ws_load_test.report.terminal.glyphs import bar, writable
 from ws_load_test.report.terminal.latency_histogram import ROWS, drawn_edges
 from ws_load_test.report.terminal.run import print_report, report_lines
 

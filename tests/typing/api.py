@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, assert_type
 
-from ws_load_test import Capacity, LoadTestError, Plan, PlanError, Result, __version__, find_capacity, run
+from ws_load_test import Capacity, LoadTestError, Plan, PlanError, Result, __version__, find_capacity, make_plan, run
 from ws_load_test.common.errors import ExitCode, OutputError, Problem
 from ws_load_test.metrics.recording import Interval, Recording
 
@@ -19,7 +19,7 @@ def show(interval: Interval) -> None:
 def script() -> int:
     """What a script does."""
     assert __version__.split(".")
-    plan = Plan.of("ws://localhost:3001", connections=100, duration="10s", header=["A: b"], binary=True)
+    plan = make_plan("ws://localhost:3001", connections=100, duration="10s", header=["A: b"], binary=True)
     assert_type(plan, Plan)
     assert_type(plan.connections, int)
     assert_type(plan.messages, int | None)
@@ -51,7 +51,7 @@ def search() -> float:
 def mistakes() -> None:
     """How a caller hears of them."""
     try:
-        Plan.of()
+        make_plan()
     except PlanError as error:
         assert_type(error.problems, tuple[Problem, ...])
         assert_type(error.problems[0].option, str)

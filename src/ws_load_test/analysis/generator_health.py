@@ -18,7 +18,7 @@ from ws_load_test.analysis.findings import (
     ReasonKind,
     percent,
 )
-from ws_load_test.common.errors import REMEDIES
+from ws_load_test.common.faults import REMEDIES
 from ws_load_test.common.units import show_count, show_duration
 
 if TYPE_CHECKING:

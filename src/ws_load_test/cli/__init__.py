@@ -12,17 +12,12 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from ws_load_test.common.errors import (
-    ExitCode,
-    LoadTestError,
-    PlanError,
-    host_failing,
-)
+from ws_load_test.common.errors import ExitCode, LoadTestError, PlanError
+from ws_load_test.common.faults import host_failing
+from ws_load_test.common.version import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PROGRAM = "ws-load-test"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

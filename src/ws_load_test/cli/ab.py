@@ -168,7 +168,7 @@ def _series(urls: Sequence[str], options: dict[str, Any], rounds: str, round_tim
     plans: list[Plan] = []
     for url in urls:
         try:
-            plans.append(read_plan(Plan, {"warmup": WARMUP, **options, "url": url, "duration": round_time}))
+            plans.append(read_plan({"warmup": WARMUP, **options, "url": url, "duration": round_time}))
         except PlanError as error:
             mine = {"--duration"} if problems else set()
             problems += [one for one in error.problems if one not in problems and one.option not in mine]

@@ -12,9 +12,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
-from ws_load_test import __version__
-from ws_load_test.cli import PROGRAM
 from ws_load_test.common.errors import ExitCode, UsageError
+from ws_load_test.common.version import PROGRAM, __version__
 
 Text = str | None
 Flag = bool | None

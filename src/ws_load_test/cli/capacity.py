@@ -24,7 +24,7 @@ from ws_load_test.common.errors import (
 from ws_load_test.common.units import show_duration
 from ws_load_test.experiments.capacity.search_options import REFUSED, REFUSED_BY, read_aim
 from ws_load_test.experiments.capacity.search_runner import Hunt
-from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.plan.load import OpenLoad
 from ws_load_test.report.terminal.capacity import print_capacity, step_line
 
 if TYPE_CHECKING:

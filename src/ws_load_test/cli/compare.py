@@ -11,7 +11,8 @@ from ws_load_test.analysis.comparison.samples import Side, paired_sides
 from ws_load_test.cli.comparison_output import read_terms, tell_outcome
 from ws_load_test.cli.output import tell, warn_of
 from ws_load_test.common.errors import RecordingError, UsageError
-from ws_load_test.metrics.recording import Recording, read_recording
+from ws_load_test.metrics.recording import Recording
+from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.report.terminal.comparison import Outcome
 
 if TYPE_CHECKING:

@@ -70,7 +70,8 @@ def tell_outcome(
     Returns:
         The exit code: `code` if that is an error, and `lesser` only where there is no regression.
     """
-    from ws_load_test.report.terminal.comparison import data, print_outcome
+    from ws_load_test.report.exports.comparison import data
+    from ws_load_test.report.terminal.comparison import print_outcome
 
     if code == ExitCode.PASSED and outcome.failing:
         code = ExitCode.THRESHOLD_FAILED
@@ -92,8 +93,8 @@ def _write(outcome: Outcome, wanted: Mapping[str, str]) -> Sequence[OutputError]
     if not wanted:
         return ()
     from ws_load_test.report.exports import write_texts
+    from ws_load_test.report.exports.comparison import markdown
     from ws_load_test.report.html.comparison import page
-    from ws_load_test.report.terminal.comparison import markdown
 
     texts = {"markdown": partial(markdown, outcome), "html": partial(page, outcome)}
     return write_texts(texts, wanted, appended=os.environ.get("GITHUB_STEP_SUMMARY"))

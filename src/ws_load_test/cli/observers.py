@@ -11,32 +11,23 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ws_load_test import __version__
+from ws_load_test.common.version import __version__
+from ws_load_test.live.observer import Watcher
 from ws_load_test.live.telemetry.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ws_load_test.live.view import LiveView
-    from ws_load_test.metrics.recording import Header, Interval, LostWorker
+    from ws_load_test.metrics.recording import Header, LostWorker
     from ws_load_test.plan.plan import Plan
 
 
 STOP_S = 1.0
 """How long those that linger have for stopping, where nobody is to wait for them."""
 _log = logging.getLogger("ws_load_test")
-
-
-class Watcher(Protocol):
-    """Takes the intervals of one run in; it never raises, because a run must not end for who watches it."""
-
-    def __call__(self, interval: Interval) -> None:
-        """Called with each interval, in the thread of the fleet, which waits for it."""
-
-    def close(self) -> None:
-        """Called once when the run is over."""
 
 
 def watchers(

@@ -8,8 +8,8 @@ from ws_load_test.analysis.aggregate import digest
 from ws_load_test.analysis.summary import exit_code, summarise
 from ws_load_test.cli.output import export, export_problems, show, tell
 from ws_load_test.common.errors import PlanError, Problem, UsageError
-from ws_load_test.metrics.recording import read_recording
-from ws_load_test.plan.thresholds import read_conditions
+from ws_load_test.metrics.recording_file import read_recording
+from ws_load_test.plan.options.thresholds import read_conditions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

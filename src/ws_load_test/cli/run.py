@@ -31,7 +31,7 @@ from ws_load_test.common.errors import (
     UsageError,
     option_name,
 )
-from ws_load_test.fleet.local import LocalFleet
+from ws_load_test.fleet.factory import fleet_factory
 from ws_load_test.live.telemetry.settings import OPTIONS as METRICS
 from ws_load_test.live.telemetry.settings import read_settings
 from ws_load_test.plan.options.read_plan import RIVALS, read_plan, read_plan_file
@@ -40,7 +40,7 @@ from ws_load_test.plan.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from ws_load_test.cli.observers import Watcher
+    from ws_load_test.live.observer import Watcher
     from ws_load_test.metrics.recording import Header, Interval
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
@@ -75,7 +75,7 @@ def flood(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
         raise UsageError(
             f"{option_name(files[0])}: a dry run records nothing; leave it out, or take --json and a file of your own"
         )
-    plan = read_plan(Plan, options)
+    plan = read_plan(options)
     if ours.get("explain"):
         _explain(plan, ours)
         return ExitCode.PASSED
@@ -207,7 +207,7 @@ def _carry_out(
         output=ours.get("output"),
         on_interval=each,
         strict=bool(ours.get("strict")),
-        make_fleet=ours["cluster"].fleet if "cluster" in ours else LocalFleet,
+        make_fleet=fleet_factory(ours.get("cluster")),
         on_start=start,
     )
     with contextlib.ExitStack() as closing:

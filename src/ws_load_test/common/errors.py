@@ -13,9 +13,8 @@ The target's failings are *faults*: data, counted, never raised out of a run. Ou
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 
 
 class ExitCode(IntEnum):
@@ -93,73 +92,3 @@ class OutputError(LoadTestError):
 
 class WorkerError(LoadTestError):
     """A worker said something that it never should."""
-
-
-class FaultKind(StrEnum):
-    """The ways in which a target fails. Counted, never raised out of a run."""
-
-    DNS = "dns"
-    DNS_TIMEOUT = "dns-timeout"
-    CONNECT_REFUSED = "connect-refused"
-    CONNECT_TIMEOUT = "connect-timeout"
-    UNREACHABLE = "unreachable"
-    PROXY = "proxy"
-    TLS = "tls"
-    TLS_TIMEOUT = "tls-timeout"
-    UPGRADE_REJECTED = "upgrade-rejected"
-    UPGRADE_INVALID = "upgrade-invalid"
-    UPGRADE_TIMEOUT = "upgrade-timeout"
-    FIRST_REPLY_TIMEOUT = "first-reply-timeout"
-    CLOSED = "closed"
-    RESET = "reset"
-    PROTOCOL_ERROR = "protocol-error"
-    REPLY_TIMEOUT = "reply-timeout"
-    MISMATCH = "mismatch"
-
-
-class HostFailing(StrEnum):
-    """What the generator's own machine could not do; never the target's fault."""
-
-    TOO_MANY_OPEN_FILES = "too-many-open-files"
-    OUT_OF_PORTS = "out-of-ports"
-    OUT_OF_MEMORY = "out-of-memory"
-
-
-REMEDIES = {
-    HostFailing.TOO_MANY_OPEN_FILES: "raise the limit on open files with `ulimit -n`, or lower -c",
-    HostFailing.OUT_OF_PORTS: "widen net.ipv4.ip_local_port_range, add source or target addresses, or lower -c",
-    HostFailing.OUT_OF_MEMORY: "free memory on this machine, raise net.ipv4.tcp_mem, or lower -c",
-}
-
-_HOST_ERRNOS = {
-    errno.EMFILE: HostFailing.TOO_MANY_OPEN_FILES,
-    errno.ENFILE: HostFailing.TOO_MANY_OPEN_FILES,
-    errno.EADDRNOTAVAIL: HostFailing.OUT_OF_PORTS,
-    errno.ENOMEM: HostFailing.OUT_OF_MEMORY,
-    errno.ENOBUFS: HostFailing.OUT_OF_MEMORY,
-}
-
-
-def host_failing(error: BaseException) -> HostFailing | None:
-    """The failing of this machine that an operating system error stands for, or None when it is not ours."""
-    if isinstance(error, MemoryError):
-        return HostFailing.OUT_OF_MEMORY
-    if isinstance(error, OSError) and error.errno is not None:
-        return _HOST_ERRNOS.get(error.errno)
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One failing of the target."""
-
-    kind: FaultKind
-    detail: str = ""
-    """A short value that belongs to the kind: an HTTP status, a close code."""
-    text: str = ""
-    """What happened, in words, without secrets."""
-
-    @property
-    def key(self) -> str:
-        """The name under which it is counted: ``upgrade-rejected:503``, ``reset``."""
-        return f"{self.kind}:{self.detail}" if self.detail else str(self.kind)

@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.errors import Fault, FaultKind
+from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import show_duration
 from ws_load_test.engine.connection import Connection
 from ws_load_test.engine.session import READ_COUNTED, Owner

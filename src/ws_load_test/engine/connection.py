@@ -16,7 +16,7 @@ from __future__ import annotations
 import codecs
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.errors import Fault, FaultKind
+from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.engine.read_policy import NO_HEAD, Reading
 from ws_load_test.engine.session import READ_COUNTED, Owner, Session
 from ws_load_test.websocket import frames

@@ -11,7 +11,7 @@ from ws_load_test.engine.in_flight import Memory
 from ws_load_test.engine.open_loop import Paced, PacedConnection, SilentConnection
 from ws_load_test.engine.read_policy import Reading
 from ws_load_test.messages.generator import NO_ROW, Batches, Source
-from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.plan.load import OpenLoad
 from ws_load_test.plan.schedule import Pace
 from ws_load_test.plan.target import basic_credentials
 from ws_load_test.websocket import frames as ws_frames
@@ -19,11 +19,11 @@ from ws_load_test.websocket import frames as ws_frames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ws_load_test.common.sharding import Share
     from ws_load_test.engine.session import Frames, Owner
+    from ws_load_test.messages.fields import Row
     from ws_load_test.messages.generator import Encodes
-    from ws_load_test.messages.template import Row
     from ws_load_test.plan.plan import Plan
-    from ws_load_test.plan.schedule import Share
 
 LoadConnection = FloodConnection | PacedConnection
 

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
-from ws_load_test.common.errors import Fault, host_failing
+from ws_load_test.common.faults import Fault, host_failing
 from ws_load_test.engine.connect.dialer import Dialler
 from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.engine.connection_factory import Outfitter
@@ -20,14 +20,14 @@ from ws_load_test.engine.reconnect import Comeback
 from ws_load_test.engine.session_setup import Introduction, introduced
 from ws_load_test.metrics.sample_buffer import Samples
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.plan.load import OpenLoad
 from ws_load_test.plan.schedule import spaced_ns
 
 if TYPE_CHECKING:
+    from ws_load_test.common.sharding import Share
     from ws_load_test.engine.connection_factory import LoadConnection
     from ws_load_test.engine.session import Session
     from ws_load_test.plan.plan import Plan
-    from ws_load_test.plan.schedule import Share
 
 DIALS_AT_ONCE = 128
 """More would overrun the accept queues of most servers, and lost SYNs come back a second later."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.errors import Fault, FaultKind
+from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import show_duration
 from ws_load_test.engine.closed_loop import VaryingFloodConnection
 from ws_load_test.engine.in_flight import Ledger

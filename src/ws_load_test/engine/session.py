@@ -10,7 +10,7 @@ import ssl
 from typing import TYPE_CHECKING, Protocol
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.errors import Fault, FaultKind
+from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.engine.read_policy import NO_HEAD, Reading
 from ws_load_test.websocket import frames
 

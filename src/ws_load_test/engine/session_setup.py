@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
-from ws_load_test.common.errors import Fault, FaultKind
+from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import show_duration
 from ws_load_test.engine.read_policy import NO_HEAD
 

@@ -1,9 +1,9 @@
 """Two targets measured in turn, in short rounds: what drifts on a machine drifts for both.
 
-from ws_load_test import Plan
+from ws_load_test import Plan, make_plan
 from ws_load_test.experiments.ab import Series
 
-series = Series(Plan.of(url_a, duration="2s"), Plan.of(url_b, duration="2s"), rounds=10)
+series = Series(make_plan(url_a, duration="2s"), make_plan(url_b, duration="2s"), rounds=10)
 for turn in series.turns():
     series.take(turn, asyncio.run(turn.run().execute()))
 print(series.comparison())
@@ -24,7 +24,7 @@ from ws_load_test.analysis.comparison.samples import Side, paired_sides
 from ws_load_test.api import Run
 from ws_load_test.common.errors import OutputError
 from ws_load_test.metrics.recording import Round
-from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.plan.load import OpenLoad
 
 if TYPE_CHECKING:
     import os
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.api import Result
     from ws_load_test.metrics.recording import Recording
-    from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import msgspec
 
 from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import WorkerError
+from ws_load_test.common.sharding import Share
 from ws_load_test.fleet.coordinator import Conductor
-from ws_load_test.plan.schedule import Share
 from ws_load_test.worker.ipc import Command, Report
 
 if TYPE_CHECKING:

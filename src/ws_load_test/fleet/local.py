@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ws_load_test.common.clock import NS_PER_S
+from ws_load_test.common.sharding import Share
 from ws_load_test.fleet.base import Fleet
 from ws_load_test.fleet.exit_reason import LAST_WORDS, ending
 from ws_load_test.fleet.preflight.host_check import prepare
-from ws_load_test.plan.schedule import Share
 from ws_load_test.worker.ipc import LONGEST_LINE_BYTES, Assignment, Command
 
 if TYPE_CHECKING:

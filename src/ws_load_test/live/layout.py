@@ -13,21 +13,13 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ws_load_test.analysis.findings import percent
-from ws_load_test.common.errors import REMEDIES
+from ws_load_test.common.faults import REMEDIES
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import show_count, show_duration, show_rate
 from ws_load_test.report.content.fault_names import fault_phrase
-from ws_load_test.report.content.labelled import (
-    LABEL,
-    NOTHING,
-    count_of,
-    sentence,
-)
-from ws_load_test.report.terminal.glyphs import (
-    bar,
-    clean,
-    column,
-    writable,
-)
+from ws_load_test.report.content.labelled import NOTHING, count_of, sentence
+from ws_load_test.report.terminal.glyphs import bar, column, writable
+from ws_load_test.report.terminal.layout import LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

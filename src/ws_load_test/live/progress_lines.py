@@ -6,10 +6,11 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import show_count, show_duration, show_rate
 from ws_load_test.live.run_state import Scene
 from ws_load_test.report.content.labelled import count_of
-from ws_load_test.report.terminal.glyphs import clean, writable
+from ws_load_test.report.terminal.glyphs import writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,10 +15,11 @@ import msgspec
 from ws_load_test.analysis.aggregate import Gathering, digest
 from ws_load_test.analysis.findings import Reason, ReasonKind
 from ws_load_test.analysis.generator_health import judge
+from ws_load_test.common.machine import default_workers
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import Header, Interval, Recording
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.plan import OpenLoad, default_workers
+from ws_load_test.plan.load import OpenLoad
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

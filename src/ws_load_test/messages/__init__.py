@@ -1,6 +1,7 @@
 """What is sent: messages fixed and varying; their fields, feeds, sizes and turns."""
 
 from ws_load_test.messages.feed import Feed, FeedError, Order
+from ws_load_test.messages.fields import Row
 from ws_load_test.messages.generator import (
     NO_ROW,
     Batches,
@@ -15,7 +16,7 @@ from ws_load_test.messages.message import (
     generated_text,
 )
 from ws_load_test.messages.sizes import Sizes
-from ws_load_test.messages.template import Row, Suspect, Template
+from ws_load_test.messages.template import Suspect, Template
 
 __all__ = [
     "DEFAULT_PAYLOAD",

@@ -21,8 +21,8 @@ from typing import BinaryIO, Literal, Self
 import msgspec
 
 from ws_load_test.common.errors import UsageError
-from ws_load_test.messages.template import Row
-from ws_load_test.plan.schedule import Share
+from ws_load_test.common.sharding import Share
+from ws_load_test.messages.fields import Row
 
 Order = Literal["round-robin", "random", "connection"]
 ORDERS: tuple[Order, ...] = ("round-robin", "random", "connection")

@@ -11,7 +11,7 @@ from itertools import chain
 from random import Random
 from typing import Any
 
-from ws_load_test.messages.template import Field
+from ws_load_test.messages.fields import Field
 
 LETTERS = string.ascii_letters + string.digits
 _REPEATS = 256 // len(LETTERS)

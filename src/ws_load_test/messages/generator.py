@@ -14,18 +14,14 @@ from random import Random
 from typing import Protocol
 
 from ws_load_test.common.errors import UsageError
+from ws_load_test.common.sharding import Share
 from ws_load_test.messages.feed import Order, anywhere, rounds
 from ws_load_test.messages.field_values import Values
+from ws_load_test.messages.fields import Row
 from ws_load_test.messages.message import Message
 from ws_load_test.messages.sizes import contents
-from ws_load_test.messages.template import (
-    Maker,
-    Renderer,
-    Row,
-    Template,
-)
+from ws_load_test.messages.template import Maker, Renderer, Template
 from ws_load_test.messages.weighted_order import turns
-from ws_load_test.plan.schedule import Share
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
 NO_ROW: Row = ()

@@ -6,7 +6,8 @@ from random import Random
 
 from ws_load_test.messages.feed import Feed, sample
 from ws_load_test.messages.field_values import Values
-from ws_load_test.messages.template import Row, Template
+from ws_load_test.messages.fields import Row
+from ws_load_test.messages.template import Template
 
 _MESSAGES = 100
 _FAR_APART = 997

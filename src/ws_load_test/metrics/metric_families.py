@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ws_load_test.common.sanitize import clean
 from ws_load_test.metrics.hdr_buckets import bucket_of, lowest_in
-from ws_load_test.report.terminal.glyphs import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -7,20 +7,15 @@ to hide: what is given here is written.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import msgspec
 
-from ws_load_test.common.errors import OutputError, RecordingError
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from io import FileIO
-    from types import TracebackType
+    from collections.abc import Mapping, Sequence
 
 FORMAT = 1
 """The format version that is written; versions up to it can be read."""
@@ -233,159 +228,3 @@ class Recording(msgspec.Struct, frozen=True):
     header: Header
     intervals: tuple[Interval, ...]
     trailer: Trailer | None = None
-
-
-class RecordingWriter:
-    """Writes a recording line by line; each line is with the operating system when its method returns.
-
-    A file that exists is overwritten. When a write fails (the disk is full), the writer takes back the
-    half-written line where the file allows it, closes, and raises once; all later calls do nothing, so that
-    the run can go on without its recording.
-
-    Raises:
-        OutputError: The file cannot be opened for writing (on construction), or a line cannot be written.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
-        try:
-            # Unbuffered, so that no line waits in this process when it is killed.
-            self._file: FileIO | None = open(self.path, "wb", buffering=0)  # noqa: PTH123, SIM115
-        except (OSError, ValueError) as error:
-            raise OutputError(f"cannot write the recording {self.path}: {_why(error)}; name another file") from error
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing more will be written, by `close` or after a failure."""
-        return self._file is None
-
-    def write_header(self, header: Header) -> None:
-        """Writes the first line."""
-        self._write(header)
-
-    def write_interval(self, interval: Interval) -> None:
-        """Writes the line of one interval."""
-        self._write(interval)
-
-    def write_trailer(self, trailer: Trailer) -> None:
-        """Writes the last line."""
-        self._write(trailer)
-
-    def close(self) -> None:
-        """Closes the file; harmless when it is closed already."""
-        file, self._file = self._file, None
-        if file is None:
-            return
-        try:
-            file.close()
-        except OSError as error:
-            raise self._failure(error) from error
-
-    def _write(self, line: Header | Interval | Trailer) -> None:
-        if self._file is None:
-            return
-        data = memoryview(msgspec.json.encode(line) + b"\n")
-        written = 0
-        try:
-            while written < len(data):
-                count = self._file.write(data[written:])
-                if not count:
-                    raise BlockingIOError("it takes no more data")
-                written += count
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                self._file.truncate(self._file.tell() - written)
-            with contextlib.suppress(OutputError):
-                self.close()
-            raise self._failure(error) from error
-
-    def _failure(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot go on writing the recording {self.path}: {_why(error)}; the run goes on without it")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class _Probe(msgspec.Struct):
-    """The part of a header that every format version has."""
-
-    kind: str
-    format: int
-
-
-_probe = msgspec.json.Decoder(_Probe)
-_line = msgspec.json.Decoder(Header | Interval | Trailer)
-
-
-def read_recording(path: str | os.PathLike[str]) -> Recording:
-    """Reads a recording; a missing trailer and a torn last line, as a killed run leaves them, are no errors.
-
-    Raises:
-        RecordingError: The file cannot be read or is not a recording, with the line where that shows.
-    """
-    name = os.fspath(path)
-    try:
-        with open(name, "rb") as file:  # noqa: PTH123 - a path of any kind
-            if not (start := file.peek(1)[:1]):
-                raise RecordingError(f"{name} is empty, so it is not a recording; give a file that a run wrote")
-            if start != b"{":
-                raise RecordingError(_no_recording(name))
-            return _read_lines(name, file)
-    except (OSError, ValueError) as error:
-        raise RecordingError(f"cannot read the recording {name}: {_why(error)}") from error
-
-
-def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
-    first = next(lines)
-    header = _read_header(name, first)
-    intervals: list[Interval] = []
-    trailer: Trailer | None = None
-    for number, line in enumerate(lines, 2):
-        if trailer is not None:
-            raise RecordingError(f"{name}, line {number}: something follows the end of the recording")
-        try:
-            entry = _line.decode(line)
-            if isinstance(entry, Header):
-                raise RecordingError(f"{name}, line {number}: a second recording begins; keep each in its own file")
-            if isinstance(entry, Trailer):
-                trailer = entry
-            else:
-                # Decoded once and dropped, so that damage is found here and not in the middle of a report.
-                Tally.from_record(entry.record)
-                intervals.append(entry)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            if not line.endswith(b"\n"):
-                break
-            raise RecordingError(f"{name}, line {number}: not a line of a recording: {error}") from error
-    return Recording(header, tuple(intervals), trailer)
-
-
-def _read_header(name: str, line: bytes) -> Header:
-    try:
-        probe = _probe.decode(line)
-        if probe.kind == "header" and probe.format > FORMAT:
-            raise RecordingError(
-                f"{name}, line 1: written by a newer version (format {probe.format}, "
-                f"this one reads up to {FORMAT}); update ws-load-test"
-            )
-        header = _line.decode(line)
-        if isinstance(header, Header) and probe.format >= 1:
-            _ = header.started_ns
-            return header
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise RecordingError(f"{_no_recording(name)} ({error})") from error
-    raise RecordingError(_no_recording(name))
-
-
-def _no_recording(name: str) -> str:
-    return f"{name}, line 1: not the header of a recording; give a file that a run wrote"
-
-
-def _why(error: OSError | ValueError) -> str:
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return text[:1].lower() + text[1:]

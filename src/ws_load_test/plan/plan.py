@@ -1,16 +1,14 @@
 """The whole intent of a run: what to open, what to send, for how long. Frozen, checked, printable, serialisable.
 
-`Plan.of` is the one way in: it takes options as the command line and a plan file name them, reads their values, and
+`make_plan` is the one way in: it takes options as the command line and a plan file name them, reads their values, and
 raises `PlanError` with every problem at once, each naming the option that caused it.
 """
 
 from __future__ import annotations
 
-import os
-from typing import Any, Self
-
 import msgspec
 
+from ws_load_test.common.sharding import Share
 from ws_load_test.common.units import (
     show_count,
     show_duration,
@@ -19,31 +17,10 @@ from ws_load_test.common.units import (
 )
 from ws_load_test.messages import FirstMessage, Message
 from ws_load_test.plan.correlation import Matching
-from ws_load_test.plan.schedule import Arrivals, Shape, Share
+from ws_load_test.plan.load import ClosedLoad, OpenLoad
+from ws_load_test.plan.schedule import Shape
 from ws_load_test.plan.session_policy import Reconnect, Storm, Unkind
 from ws_load_test.plan.target import Target
-
-FILES_OF_A_WORKER = 64
-"""Descriptors that a worker needs beside its connections: pipes, the loop's own, libraries; rounded up."""
-UNLIMITED_FILES = 1 << 40
-
-
-class ClosedLoad(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
-    """Each connection keeps this many messages in flight, and sends the next when a reply comes: a flood."""
-
-    in_flight: int = 1
-
-
-class OpenLoad(msgspec.Struct, frozen=True, tag_field="kind", tag="open"):
-    """Messages fall due at a rate, whatever the target does, and are measured from when they were due."""
-
-    rate: Shape
-    """Messages a second over all connections; of constant 0, the connections are only held."""
-    arrivals: Arrivals = "constant"
-    seed: int = 0
-    """Of Poisson arrivals: the same seed gives the same instants, on any number of workers."""
-    max_in_flight: int | None = None
-    """How many messages may wait for replies on a connection before the next ones wait for their turn."""
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,21 +65,6 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: int = 1
     doubts: tuple[str, ...] = ()
     """What is allowed and yet perhaps not meant, a sentence for each."""
-
-    @classmethod
-    def of(cls, url: str | None = None, **options: Any) -> Self:
-        """A plan from options as the command line names them, dashes as underscores.
-
-            Plan.of("ws://localhost:3001", connections=100, duration="30s", in_flight=4)
-
-        Values may be strings, as on a command line, or numbers, booleans and lists.
-
-        Raises:
-            PlanError: with every problem that the options have, each naming its option.
-        """
-        from ws_load_test.plan.options.read_plan import read_plan  # noqa: PLC0415 - options.py builds plans, so it imports this module
-
-        return read_plan(cls, {"url": url, **options})
 
     def public(self) -> Plan:
         """The same plan without secrets and without the payload: what may be written to a file or shown."""
@@ -197,20 +159,3 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         last_ns = (self.connections - 1) * 1e9 / self.connect_rate_per_s
         rate = show_rate(self.connect_rate_per_s)
         return f"{show_count(self.connections)}, opened at {rate}, the last after {show_duration(last_ns)}"
-
-
-def default_workers(connections: int = 1) -> int:
-    """One worker per core that this process may use; more where one process may not have that many files open."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    room = most_open_files() - FILES_OF_A_WORKER
-    return max(cores, -(-connections // room)) if room > 0 else cores
-
-
-def most_open_files() -> int:
-    """The hard limit on a process's open files; where there is none, more than anyone needs."""
-    try:
-        import resource  # noqa: PLC0415 - Windows has no such limit, and no such module
-    except ImportError:
-        return UNLIMITED_FILES
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return UNLIMITED_FILES if hard == resource.RLIM_INFINITY else hard

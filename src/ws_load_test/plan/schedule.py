@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from ws_load_test.common.sharding import Share
 from ws_load_test.common.units import show_duration
 
 if TYPE_CHECKING:
@@ -26,21 +27,6 @@ NS_PER_S = 1_000_000_000
 BLOCK = 1024
 """Messages of the whole run whose instants are computed together."""
 Arrivals = Literal["constant", "poisson"]
-
-
-class Share(msgspec.Struct, frozen=True):
-    """One worker's part of everything: each `of`-th, beginning with number `index`."""
-
-    index: int
-    of: int
-
-    def count(self, total: int) -> int:
-        """How many of `total` things numbered from 0 are in this share."""
-        return max(0, (total - self.index + self.of - 1) // self.of)
-
-    def number(self, position: int) -> int:
-        """The number among all things of this share's `position`-th."""
-        return self.index + position * self.of
 
 
 def spaced_ns(number: int, per_s: float) -> int:

@@ -13,25 +13,22 @@ from __future__ import annotations
 import difflib
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
-from ws_load_test.common.errors import FaultKind, Problem, option_name
+from ws_load_test.common.faults import FaultKind
 from ws_load_test.common.units import (
     parse_bytes,
     parse_duration_ns,
     parse_rate_per_s,
-    show_duration,
 )
 from ws_load_test.plan import values as option_values
 
 if TYPE_CHECKING:
     from ws_load_test.plan.correlation import Matching
-    from ws_load_test.plan.plan import Plan
-    from ws_load_test.plan.target import Target
 
 Kind = Literal["time", "count", "rate", "size"]
 Unit = Literal["ns", "count", "share", "per_s", "bytes"]
@@ -263,55 +260,6 @@ def _read_count(metric: Metric, label: str, amount: str, *, bare: bool) -> tuple
 
 # --- Options --------------------------------------------------------------------------------------------------------
 
-READERS: dict[str, Callable[[Any], Any]] = {
-    "fail_if": option_values.texts,
-    "abort_if": option_values.texts,
-    "abort_after": option_values.duration,
-}
-
-
-def read_conditions(name: str, texts: tuple[str, ...], problems: list[Problem]) -> tuple[str, ...]:
-    """The conditions of an option, each once and in its one spelling; adds to `problems` what is wrong with each."""
-    found: dict[str, None] = {}
-    for text in texts:
-        try:
-            found[parse_condition(text).text] = None
-        except ValueError as error:
-            problems.append(Problem(option_name(name), str(error)))
-    return tuple(found)
-
-
-def read_verdict(values: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
-    """The fields of the plan that say when a run has failed; adds to `problems` what is wrong with the options."""
-    if "abort_after" in values and "abort_if" not in values:
-        problems.append(Problem("--abort-after", "there is nothing to stop for; add --abort-if CONDITION"))
-    fields: dict[str, Any] = {
-        name: read_conditions(name, values[name], problems) for name in ("fail_if", "abort_if") if name in values
-    }
-    if "abort_after" in values:
-        fields["abort_after_ns"] = values["abort_after"]
-    return fields
-
-
-def verdict_doubts(plan: Plan) -> tuple[str, ...]:
-    """What a plan's conditions ask for that its run will hardly have, a sentence for each."""
-    found: dict[str, None] = {}
-    for name, texts in (("fail_if", plan.fail_if), ("abort_if", plan.abort_if)):
-        for text in texts:
-            lack = lack_of(parse_condition(text).metric, plan)
-            if lack:
-                found[f'{option_name(name)}: "{text}" fails, because {lack}'] = None
-    length_ns = plan.duration_ns
-    if plan.abort_if and length_ns is not None and plan.abort_after_ns >= length_ns:
-        grace, length = show_duration(plan.abort_after_ns), show_duration(length_ns)
-        found[f"--abort-if: stops nothing, because it looks only after {grace} and the run takes {length}"] = None
-    return tuple(found)
-
-
-def lack_of(metric: Metric, plan: Plan) -> str:
-    """Returns why a metric will have no value."""
-    return _lack_of_replies(metric, plan.matching) or _lack_of_phases(metric, plan, plan.target)
-
 
 def _lack_of_replies(metric: Metric, matching: Matching) -> str:
     return "no reply is awaited with --match none" if matching.rule == "none" and needs_replies(metric) else ""
@@ -320,16 +268,3 @@ def _lack_of_replies(metric: Metric, matching: Matching) -> str:
 def needs_replies(metric: Metric) -> bool:
     """Returns whether a metric says nothing where no reply is awaited."""
     return metric.name in {"response", "service", "answered", "unanswered", "duplicates", "late", "rate"}
-
-
-def _lack_of_phases(metric: Metric, plan: Plan, target: Target) -> str:
-    if metric.kind != "time":
-        return ""
-    lacks = {
-        "tls": "" if target.secure or target.follow_redirects else "the target is ws://, without TLS",
-        "proxy": "" if target.proxy else "there is no --proxy",
-        "first_reply": "" if plan.first_messages else "there is no --first-message",
-        "keepalive": "" if plan.keepalive_ns else "there is no --keepalive",
-        "reopen": "" if plan.reconnect.policy != "none" else "no session is dialled again without --reconnect",
-    }
-    return lacks.get(metric.name, "")

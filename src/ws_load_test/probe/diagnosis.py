@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ws_load_test.common.errors import Fault, FaultKind
+from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import show_duration
 from ws_load_test.plan.correlation import json_reader
-from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.plan.load import OpenLoad
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:

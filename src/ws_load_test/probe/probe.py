@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
-from ws_load_test.common.errors import ExitCode, Fault, FaultKind
+from ws_load_test.common.errors import ExitCode
+from ws_load_test.common.faults import Fault, FaultKind
+from ws_load_test.common.sharding import Share
 from ws_load_test.engine.closed_loop import Flood
 from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.engine.connection_factory import Outfitter
@@ -21,8 +23,7 @@ from ws_load_test.engine.connection_pool import CLOSE_TIMEOUT_S
 from ws_load_test.engine.session_setup import Introduction, introduced
 from ws_load_test.metrics.sample_buffer import Samples
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.plan import ClosedLoad, OpenLoad
-from ws_load_test.plan.schedule import Share
+from ws_load_test.plan.load import ClosedLoad, OpenLoad
 from ws_load_test.probe.diagnosis import (
     Came,
     Evidence,

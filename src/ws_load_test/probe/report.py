@@ -10,8 +10,8 @@ from rich.text import Text
 
 from ws_load_test.common.units import show_bytes, show_duration
 from ws_load_test.report.content.fault_names import close_code_name
-from ws_load_test.report.content.labelled import WIDTH
 from ws_load_test.report.terminal.glyphs import writable
+from ws_load_test.report.terminal.layout import WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

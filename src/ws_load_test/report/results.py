@@ -9,8 +9,6 @@ from ws_load_test.analysis.aggregate import load_of
 from ws_load_test.common.units import show_count
 from ws_load_test.report.content.fault_names import fault_phrase
 from ws_load_test.report.content.labelled import sentence
-from ws_load_test.report.content.thresholds import checks
-from ws_load_test.report.terminal.glyphs import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,16 +90,3 @@ class Results:
                 if example := interval.examples.get(fault):
                     return sentence(example)
         return sentence(fault_phrase(fault))
-
-
-def name_of(check: dict[str, Any]) -> str:
-    """Returns what was asked: ``fail if p99 > 50ms``."""
-    option = str(check.get("option", "")).replace("-", " ")
-    return clean(f"{option} {check['check']}".strip())
-
-
-def said_of(check: dict[str, Any]) -> str:
-    """Returns what was asked and what was found, in the words of the report at a terminal."""
-    lines = checks({"verdict": {"checks": [check]}})
-    verdict = "passed" if check["passed"] else "failed"
-    return " ".join(line.plain.strip() for line in lines).removeprefix(verdict).strip()

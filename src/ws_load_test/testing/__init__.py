@@ -23,8 +23,8 @@ __all__ = [
     "Request",
     "Seen",
     "behaviours",
-    "protocol_violations",
     "free_port",
     "leaks",
+    "protocol_violations",
     "unused_port",
 ]

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from ws_load_test.common.sharding import Share
 from ws_load_test.plan.plan import Plan
-from ws_load_test.plan.schedule import Share
 from ws_load_test.worker.resource_usage import Lap
 
 Phase = Literal["opening", "warmup", "measured", "closing"]

@@ -9,7 +9,8 @@ import msgspec
 from ws_load_test.analysis.aggregate import digest
 from ws_load_test.analysis.findings import ReasonKind, both
 from ws_load_test.analysis.generator_health import judge
-from ws_load_test.plan.plan import OpenLoad, Plan
+from ws_load_test.plan.load import OpenLoad
+from ws_load_test.plan.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from math import gcd
 from typing import TYPE_CHECKING, Any, cast
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.errors import Fault, FaultKind, host_failing
+from ws_load_test.common.faults import Fault, FaultKind, host_failing
 from ws_load_test.common.units import show_duration
 from ws_load_test.engine.connect.dns import Names, is_address
 from ws_load_test.engine.connect.handshake import Upgrade
@@ -31,12 +31,12 @@ from ws_load_test.engine.connect.upgrade_request import (
 from ws_load_test.plan.target import host_and_port
 
 if TYPE_CHECKING:
+    from ws_load_test.common.sharding import Share
     from ws_load_test.engine.connect.handshake import TakeOver
     from ws_load_test.engine.connect.upgrade_request import Fill, Request
     from ws_load_test.engine.session import Session
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
-    from ws_load_test.plan.schedule import Share
     from ws_load_test.websocket.deflate import Deflate
 
 _TIMED_OUT = {

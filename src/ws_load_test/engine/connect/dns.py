@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.errors import Fault, FaultKind
+from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import show_duration
 from ws_load_test.engine.connect.source_addresses import Route, routes
 from ws_load_test.engine.connect.upgrade_request import DialError

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import h11
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.errors import Fault, FaultKind
+from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.redaction import public_location
 from ws_load_test.engine.connect.tls import tls_fault
 from ws_load_test.engine.connect.upgrade_request import REDIRECTS, DialError, Redirected

@@ -6,7 +6,8 @@ import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.common.errors import Fault, FaultKind, UsageError
+from ws_load_test.common.errors import UsageError
+from ws_load_test.common.faults import Fault, FaultKind
 
 if TYPE_CHECKING:
     from ws_load_test.plan.target import Target

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
-from ws_load_test.common.errors import Fault, FaultKind, UsageError
+from ws_load_test.common.errors import UsageError
+from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.redaction import is_secret_header
 from ws_load_test.plan.target import Endpoint, basic_credentials, filled_url
 from ws_load_test.websocket.deflate_negotiation import EXTENSION, Agreement

@@ -15,7 +15,7 @@ from ws_load_test.analysis.thresholds import Sight
 from ws_load_test.experiments.capacity.step import ERRORS
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.plan.load import OpenLoad
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,15 +22,12 @@ from ws_load_test.common.units import (
 )
 from ws_load_test.experiments.capacity.bracketing import Range
 from ws_load_test.plan import values as option_values
+from ws_load_test.plan.load import ClosedLoad, OpenLoad
 from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.options.session_policy import share
-from ws_load_test.plan.plan import ClosedLoad, OpenLoad, Plan
-from ws_load_test.plan.thresholds import (
-    WHOLES,
-    Condition,
-    lack_of,
-    parse_condition,
-)
+from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.plan_warnings import lack_of
+from ws_load_test.plan.thresholds import WHOLES, Condition, parse_condition
 
 Finds = Literal["rate", "connections"]
 
@@ -144,7 +141,7 @@ class Aim:
     def _plan(self, amount: float, length_ns: int) -> Plan:
         varied = {"rate": amount} if self.finds == "rate" else {"connections": int(amount)}
         conditions = [negated(one) for one in self.objectives]
-        return read_plan(Plan, {**self.options, **varied, "duration": f"{length_ns}ns", "fail_if": conditions})
+        return read_plan({**self.options, **varied, "duration": f"{length_ns}ns", "fail_if": conditions})
 
 
 def negated(objective: Condition) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ws_load_test import __version__
 from ws_load_test.api import Run
 from ws_load_test.common.errors import (
     ExitCode,
@@ -20,6 +19,7 @@ from ws_load_test.common.errors import (
     PlanError,
     UsageError,
 )
+from ws_load_test.common.version import __version__
 from ws_load_test.experiments.capacity.bracketing import (
     Answer,
     Ending,

@@ -16,6 +16,7 @@ import msgspec
 
 from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import HostError, UsageError
+from ws_load_test.common.sharding import Share
 from ws_load_test.common.units import show_share
 from ws_load_test.fleet.base import START_AFTER_NS, Fleet
 from ws_load_test.fleet.cluster import host_agent, shipped_files
@@ -25,7 +26,6 @@ from ws_load_test.fleet.cluster.host_link import FAILURES, LEASE_NS, Link
 from ws_load_test.fleet.cluster.worker_counts import firsts, spread
 from ws_load_test.fleet.coordinator import Conductor
 from ws_load_test.metrics.recording import Host
-from ws_load_test.plan.schedule import Share
 from ws_load_test.worker.ipc import Command
 
 if TYPE_CHECKING:

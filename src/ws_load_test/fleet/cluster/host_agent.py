@@ -23,11 +23,11 @@ import msgspec
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.errors import LoadTestError
+from ws_load_test.common.sharding import Share
 from ws_load_test.fleet.cluster import shipped_files
 from ws_load_test.fleet.exit_reason import LAST_WORDS, ending
 from ws_load_test.fleet.preflight.host_check import facts, own_sources, prepare
 from ws_load_test.plan.plan import Plan
-from ws_load_test.plan.schedule import Share
 from ws_load_test.worker.ipc import LONGEST_LINE_BYTES, Assignment, Command
 
 if TYPE_CHECKING:

@@ -9,17 +9,10 @@ import json
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from ws_load_test.common.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ws_load_test.fleet.base import Fleet
-    from ws_load_test.metrics.recording import Interval
-    from ws_load_test.plan.plan import Plan
 
 OnWorkerLost = Literal["continue", "stop"]
 ON_WORKER_LOST: tuple[OnWorkerLost, ...] = ("continue", "stop")
@@ -57,21 +50,6 @@ class Cluster:
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
-
-    def fleet(self, plan: Plan, on_interval: Callable[[Interval], None], interval_ns: int) -> Fleet:
-        """Makes the fleet that runs a plan there.
-
-        Raises:
-            UsageError: the extra ``cluster`` is not installed, or this is no address that may be used.
-        """
-        try:
-            from ws_load_test.fleet.cluster.dask_fleet import DaskFleet  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise UsageError(
-                f"--cluster: needs Dask distributed ({error.name} is not installed); "
-                "install it with `pip install 'ws-load-test[cluster]'`"
-            ) from None
-        return DaskFleet(self, plan, on_interval, interval_ns)
 
     def address(self) -> str:
         """Returns the scheduler's address.

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.errors import HostError
+from ws_load_test.common.machine import FILES_OF_A_WORKER, UNLIMITED_FILES, default_workers
+from ws_load_test.common.sharding import Share
 from ws_load_test.common.units import show_count
 from ws_load_test.engine.connect.source_addresses import bind, family_of
 from ws_load_test.engine.connect.tls import tls_context
 from ws_load_test.fleet.preflight.memory import shortage_of_memory
 from ws_load_test.fleet.preflight.ports import shortage_of_ports
 from ws_load_test.fleet.preflight.shortage import Shortage, explain
-from ws_load_test.plan.plan import FILES_OF_A_WORKER, UNLIMITED_FILES, default_workers
-from ws_load_test.plan.schedule import Share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

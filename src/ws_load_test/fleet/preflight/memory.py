@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ws_load_test.common.units import show_bytes, show_count
 from ws_load_test.fleet.preflight.shortage import Shortage
-from ws_load_test.plan.plan import ClosedLoad
+from ws_load_test.plan.load import ClosedLoad
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

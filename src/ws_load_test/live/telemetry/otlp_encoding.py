@@ -36,7 +36,7 @@ from ws_load_test.metrics.metric_families import BOUNDS_NS, up_to
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ws_load_test.live.telemetry.publisher import About, Snapshot
+    from ws_load_test.live.telemetry.snapshot import About, Snapshot
     from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.metric_families import Family
 

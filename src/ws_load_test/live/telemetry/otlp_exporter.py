@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
 
-    from ws_load_test.live.telemetry.publisher import About, Snapshot
     from ws_load_test.live.telemetry.settings import Collector
+    from ws_load_test.live.telemetry.snapshot import About, Snapshot
 
 PUSH_EACH_NS = 5 * NS_PER_S
 """Unless OTEL_METRIC_EXPORT_INTERVAL says otherwise."""

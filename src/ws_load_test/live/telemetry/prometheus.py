@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from ws_load_test.live.telemetry.publisher import LiveRun
+    from ws_load_test.live.telemetry.snapshot import LiveRun
 
 PATH = "/metrics"
 SLOWEST_REQUEST_S = 10.0

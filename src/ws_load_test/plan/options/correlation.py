@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ws_load_test.common.errors import Problem, UsageError
+from ws_load_test.common.sharding import Share
 from ws_load_test.messages import Message
 from ws_load_test.messages.generator import Source
 from ws_load_test.plan import values as option_values
@@ -18,7 +19,6 @@ from ws_load_test.plan.correlation import (
     parse_check,
     parse_rule,
 )
-from ws_load_test.plan.schedule import Share
 
 
 def _rule(value: Any) -> tuple[Rule, str]:

@@ -11,7 +11,7 @@ import difflib
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -21,13 +21,15 @@ from ws_load_test.common.errors import (
     UsageError,
     option_name,
 )
+from ws_load_test.common.machine import default_workers
 from ws_load_test.common.units import LONGEST_NS
-from ws_load_test.plan import thresholds
 from ws_load_test.plan import values as option_values
+from ws_load_test.plan.load import ClosedLoad, OpenLoad
 from ws_load_test.plan.options import (
     correlation,
     messages,
     session_policy,
+    thresholds,
 )
 from ws_load_test.plan.options import (
     target as target_options,
@@ -36,14 +38,11 @@ from ws_load_test.plan.options.correlation import read_matching
 from ws_load_test.plan.options.messages import doubts, read_first_messages, read_message
 from ws_load_test.plan.options.session_policy import read_reconnect, read_unkind
 from ws_load_test.plan.options.target import read_target
-from ws_load_test.plan.plan import ClosedLoad, OpenLoad, default_workers
+from ws_load_test.plan.options.thresholds import read_verdict
+from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.plan_warnings import verdict_doubts
 from ws_load_test.plan.schedule import Shape
-from ws_load_test.plan.thresholds import read_verdict, verdict_doubts
 
-if TYPE_CHECKING:
-    from ws_load_test.plan.plan import Plan
-
-P = TypeVar("P", bound="Plan")
 DEFAULT_DURATION_NS = 10 * 10**9
 LARGEST_IN_FLIGHT_BYTES = 1 << 30
 """Of one connection: a worker encodes that many messages ahead."""
@@ -103,7 +102,20 @@ OF_OPEN_LOADS = ("arrivals", "seed", "max_in_flight", "keepalive", "connection_s
 """Options that have a meaning only where messages fall due on a schedule."""
 
 
-def read_plan(plan_type: type[P], options: Mapping[str, Any]) -> P:
+def make_plan(url: str | None = None, **options: Any) -> Plan:
+    """Returns a plan from options as the command line names them, dashes as underscores.
+
+        make_plan("ws://localhost:3001", connections=100, duration="30s", in_flight=4)
+
+    Values may be strings, as on a command line, or numbers, booleans and lists.
+
+    Raises:
+        PlanError: with every problem that the options have, each naming its option.
+    """
+    return read_plan({"url": url, **options})
+
+
+def read_plan(options: Mapping[str, Any]) -> Plan:
     """The plan that these options describe; None stands for an option not given.
 
     Raises:
@@ -146,7 +158,7 @@ def read_plan(plan_type: type[P], options: Mapping[str, Any]) -> P:
         if name in values
     }
     duration_ns = _duration_ns(values)
-    plan = plan_type(
+    plan = Plan(
         target=target,
         connections=connections,
         load=_read_load(values, connections, duration_ns),

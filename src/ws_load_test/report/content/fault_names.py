@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ws_load_test.common.errors import FaultKind
+from ws_load_test.common.faults import FaultKind
 
 _PHRASES: dict[str, str] = {
     FaultKind.DNS: "its name does not resolve",

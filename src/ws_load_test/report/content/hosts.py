@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from rich.text import Text
+from typing import Any
 
 from ws_load_test.analysis.findings import percent
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import show_count, show_duration, show_rate
-from ws_load_test.report.content.labelled import NOTHING, WIDTH
-from ws_load_test.report.terminal.glyphs import clean
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from ws_load_test.report.content.labelled import NOTHING
 
 HEADINGS = ("hosts", "workers", "rate", "core", "send lag", "50 %", "path", "clock")
 _GAP = 2
-
-
-def host_rows(summary: dict[str, Any]) -> list[Text]:
-    """Returns a table of the machines; nothing where there was one.
-
-    The columns: answers a second, or where there are none messages sent; the share of a core of the busiest worker;
-    the 99th percentile of the send lag; the median response time; the fastest TCP handshake with the target; how far
-    the clock was before that of the machine that led.
-    """
-    hosts: Sequence[dict[str, Any]] = summary["hosts"]
-    if not hosts:
-        return []
-    table = [HEADINGS, *([f"  {name}", *figures] for name, *figures in map(cells, hosts))]
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
-    # Names give way: all the rest are figures.
-    widths[0] = max(7, min(widths[0], WIDTH - sum(width + _GAP for width in widths[1:])))
-    lines = [_line(table[0], widths, "bold")]
-    for row, host in zip(table[1:], hosts, strict=True):
-        lines.append(_line(row, widths, "red" if host["lost_workers"] or host["bound"] else ""))
-    words = together(summary)
-    return [*lines, Text(f"  {words}", style="dim")] if words else lines
 
 
 def cells(host: dict[str, Any]) -> tuple[str, ...]:
@@ -61,17 +35,6 @@ def _ahead(ns: int) -> str:
     if minutes < 2:
         return f"{sign}{show_duration(abs(ns))}"
     return f"{sign}{minutes:.0f} min" if minutes < 120 else f"{sign}{minutes / 60:.0f} h"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:
-    name, *figures = cells
-    if len(name) > widths[0]:
-        # Of a long name it is the end that tells it from others.
-        name = f"  …{name[len(name) - widths[0] + 3 :]}"
-    text = f"{name:{widths[0]}}" + "".join(
-        f"{figure:>{width + _GAP}}" for figure, width in zip(figures, widths[1:], strict=True)
-    )
-    return Text(text, style=style)
 
 
 def together(summary: dict[str, Any]) -> str:

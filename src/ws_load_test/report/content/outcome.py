@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ws_load_test.analysis.aggregate import lost_workers as known_lost
 from ws_load_test.analysis.findings import Reason, ReasonKind
 from ws_load_test.analysis.per_host import host_of
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import (
     show_bytes,
     show_count,
@@ -22,7 +23,6 @@ from ws_load_test.report.content.labelled import (
 )
 from ws_load_test.report.content.sessions import endings
 from ws_load_test.report.content.thresholds import stopped_by
-from ws_load_test.report.terminal.glyphs import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

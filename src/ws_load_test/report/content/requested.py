@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
-import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.text import Text
 
 from ws_load_test.analysis.findings import awaits_nothing, unkind_kinds
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import (
     show_bytes,
     show_count,
     show_duration,
     show_rate,
 )
-from ws_load_test.plan.plan import OpenLoad, Plan
-from ws_load_test.report.content.labelled import (
-    LABEL,
-    NOTHING,
-    WIDTH,
-    count_of,
-)
-from ws_load_test.report.terminal.glyphs import clean
+from ws_load_test.plan.load import OpenLoad
+from ws_load_test.plan.plan import Plan
+from ws_load_test.report.content.labelled import NOTHING, count_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ws_load_test.metrics.recording import Recording
-
-_NARROWEST, _WIDEST = 16, 34
-"""Columns of what was asked; a rate of many stages takes several lines."""
-_GAP = 3
 
 
 def asked_rows(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -62,23 +51,6 @@ def asked_rows(recordings: Sequence[Recording], summary: dict[str, Any]) -> list
     throughput = None if awaits_nothing(recordings) else summary["throughput_per_s"]
     rows.append(("throughput", _asked(plans, _throughput), show_rate(throughput)))
     return rows
-
-
-def asked_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Text]:
-    """Returns these rows as a table."""
-    rows, connections = asked_rows(recordings, summary), summary["connections"]
-    room = WIDTH - LABEL - _GAP - max(len(achieved) for _, _, achieved in rows)
-    most = min(_WIDEST, max(_NARROWEST, room))
-    cells = [(label, textwrap.wrap(asked, most) or [""], achieved) for label, asked, achieved in rows]
-    width = max(len("asked"), *(len(line) for _, asked, _ in cells for line in asked)) + _GAP
-    lines = [Text(f"{'':{LABEL}}{'asked':{width}}achieved", style="bold")]
-    for label, asked_lines, achieved in cells:
-        missed = label == "connections" and (connections["failed"] or connections["lost"])
-        for one, beside_it in itertools.zip_longest(asked_lines, [achieved], fillvalue=""):
-            line = Text(f"{label:{LABEL}}{one:{width}}")
-            lines.append(line.append(beside_it, style="yellow" if missed else ""))
-            label = ""  # noqa: PLW2901 - on its first line only
-    return lines
 
 
 def plans_of(recordings: Sequence[Recording]) -> list[Plan]:

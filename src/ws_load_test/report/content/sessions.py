@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
-
 from ws_load_test.analysis.findings import MANNERS, both
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import show_count, show_duration
 from ws_load_test.report.content.fault_names import close_code_name, fault_phrase
-from ws_load_test.report.content.labelled import (
-    LABEL,
-    Labelled,
-    count_of,
-    sentence,
-    spread_of,
-)
-from ws_load_test.report.terminal.glyphs import clean
+from ws_load_test.report.content.labelled import Labelled, count_of, sentence, spread_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,26 +24,8 @@ PHASES = {
     "first reply": "first_reply_time_ns",
 }
 """What opening a session is made of, and where its times are."""
-_EVERYWHERE = {"TCP", "upgrade"}
-"""Phases that every opening has; of these alone the connect time tells enough."""
-_COLUMNS = {"50 %": "p50", "99 %": "p99", "slowest": "max"}
 _ENDINGS = ("closed:", "reset", "protocol-error")
 """Faults that end a session."""
-
-
-def phases(summary: dict[str, Any]) -> list[Text]:
-    """Returns the table of the phases of opening, where there is more to it than a TCP connection and an upgrade."""
-    found = {label: summary["opening"][key] for label, key in PHASES.items() if summary["opening"][key] is not None}
-    if found.keys() <= _EVERYWHERE:
-        return []
-    head = f"{'opening':{LABEL}}{'count':>9}" + "".join(f"{label:>12}" for label in _COLUMNS)
-    lines = [Text(head, style="bold")]
-    resumed = summary["connections"]["tls_resumed"]
-    for label, stats in found.items():
-        times = "".join(f"{show_duration(stats[key]):>12}" for key in _COLUMNS.values())
-        note = f"   {show_count(resumed)} resumed" if label == "TLS" and resumed else ""
-        lines.append(Text(f"  {label:{LABEL - 2}}{show_count(stats['count']):>9}{times}{note}"))
-    return lines
 
 
 def comings(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Labelled]:

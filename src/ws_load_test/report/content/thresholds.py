@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import (
     show_bytes,
     show_count,
@@ -12,13 +13,10 @@ from ws_load_test.common.units import (
     show_rate,
     show_share,
 )
-from ws_load_test.report.content.labelled import hanging
-from ws_load_test.report.terminal.glyphs import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.text import Text
 
 CLOSE = 0.01
 """Of the limit: values nearer to it are shown with all their digits, or they would look like it."""
@@ -35,18 +33,6 @@ _EXACT: dict[str, Callable[[float], str]] = {
     "per_s": lambda value: f"{value:,.3f}/s",
     "bytes": lambda value: f"{value:,} B",
 }
-
-
-def checks(summary: dict[str, Any]) -> list[Text]:
-    """Returns the lines: whether each check passed, its condition, and the value that was found."""
-    lines: list[Text] = []
-    for check in summary["verdict"]["checks"]:
-        passed = check["passed"]
-        asked, found = asked_of(check), found_of(check)
-        words = f"{asked}: {found}" if found else asked
-        head = f"  {'passed' if passed else 'failed'}  "
-        lines += hanging(head, words, style="green" if passed else "red")
-    return lines
 
 
 def stopped_by(summary: dict[str, Any]) -> Sequence[str]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ws_load_test.common.sanitize import clean
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.report.results import RESPONSE
-from ws_load_test.report.terminal.glyphs import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

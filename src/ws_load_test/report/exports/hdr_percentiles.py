@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ws_load_test.common.sanitize import clean
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.report.content.percentile_steps import steps
-from ws_load_test.report.terminal.glyphs import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,14 +11,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import show_count, show_duration, show_rate
-from ws_load_test.report.results import name_of, said_of
-from ws_load_test.report.terminal.glyphs import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ws_load_test.report.results import Results
+
+
+from typing import TYPE_CHECKING
+
+from ws_load_test.report.terminal.tables import checks
 
 PACKAGE = "ws-load-test"
 RUN = "run"
@@ -83,3 +87,16 @@ def _add(parent: ET.Element, tag: str, text: str | None = None, /, **attributes:
         # Lines were cleaned one by one.
         element.text = text if tag.startswith("system-") else clean(text)
     return element
+
+
+def name_of(check: dict[str, Any]) -> str:
+    """Returns what was asked: ``fail if p99 > 50ms``."""
+    option = str(check.get("option", "")).replace("-", " ")
+    return clean(f"{option} {check['check']}".strip())
+
+
+def said_of(check: dict[str, Any]) -> str:
+    """Returns what was asked and what was found, in the words of the report at a terminal."""
+    lines = checks({"verdict": {"checks": [check]}})
+    verdict = "passed" if check["passed"] else "failed"
+    return " ".join(line.plain.strip() for line in lines).removeprefix(verdict).strip()

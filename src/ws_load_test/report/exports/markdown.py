@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.analysis.findings import awaits_nothing
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import show_count, show_duration, show_rate
 from ws_load_test.report.content.labelled import count_of
 from ws_load_test.report.content.thresholds import stopped_by
-from ws_load_test.report.results import said_of
-from ws_load_test.report.terminal.glyphs import clean
+from ws_load_test.report.exports.junit import said_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ws_load_test.common.sanitize import clean
 from ws_load_test.metrics.metric_families import (
     PREFIX,
     Family,
@@ -19,8 +20,7 @@ from ws_load_test.metrics.metric_families import (
     timed,
     workers,
 )
-from ws_load_test.report.results import name_of
-from ws_load_test.report.terminal.glyphs import clean
+from ws_load_test.report.exports.junit import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

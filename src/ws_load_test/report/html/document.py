@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
+from ws_load_test.common.sanitize import clean
 from ws_load_test.report.content.labelled import unbroken
 from ws_load_test.report.html.plotly import script
-from ws_load_test.report.terminal.glyphs import clean
 
 Tone = Literal["good", "doubt", "bad", "plain"]
 _SIGNS: dict[Tone, str] = {"good": "✓", "doubt": "!", "bad": "✗", "plain": ""}

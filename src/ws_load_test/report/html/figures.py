@@ -13,10 +13,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.analysis.data_quality import FEW
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import NS_PER_UNIT, show_count, show_duration
 from ws_load_test.report.content.percentile_steps import steps
 from ws_load_test.report.html.document import Table
-from ws_load_test.report.terminal.glyphs import clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ws_load_test.analysis.findings import percent
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import show_count, show_duration, show_rate
 from ws_load_test.metrics.hdr_buckets import bucket_of
-from ws_load_test.plan.plan import OpenLoad
+from ws_load_test.plan.load import OpenLoad
 from ws_load_test.report.html.document import Chart, Table
 from ws_load_test.report.html.figures import (
     Trace,
@@ -32,7 +33,6 @@ from ws_load_test.report.html.timeline import (
     Course,
     all_of,
 )
-from ws_load_test.report.terminal.glyphs import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,22 +9,18 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ws_load_test.analysis.findings import both, percent
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import (
     show_count,
     show_duration,
     show_rate,
     show_share,
 )
-from ws_load_test.report.content.labelled import (
-    LABEL,
-    NOTHING,
-    WIDTH,
-    hanging,
-    wrapped,
-)
+from ws_load_test.report.content.labelled import NOTHING
 from ws_load_test.report.content.labelled import sentence as one_line
 from ws_load_test.report.content.thresholds import found_of
-from ws_load_test.report.terminal.glyphs import bar, clean, writable
+from ws_load_test.report.terminal.glyphs import bar, writable
+from ws_load_test.report.terminal.layout import LABEL, WIDTH, hanging, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,15 +9,16 @@ from rich.text import Text
 
 from ws_load_test.analysis.comparison.comparability import doubts, remarks
 from ws_load_test.analysis.comparison.metrics import Verdict
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import (
     show_duration,
     show_rate,
     show_share,
     three_digits,
 )
-from ws_load_test.report.content.labelled import NOTHING, count_of, hanging
-from ws_load_test.report.exports.markdown import code, prose
-from ws_load_test.report.terminal.glyphs import clean, writable
+from ws_load_test.report.content.labelled import NOTHING, count_of
+from ws_load_test.report.terminal.glyphs import writable
+from ws_load_test.report.terminal.layout import hanging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.comparison.metrics import Difference
     from ws_load_test.analysis.comparison.samples import Side
 
-SCHEMA = 1
-"""The version of the data's shape."""
 STYLES = {Verdict.WORSE: "red", Verdict.BETTER: "green", Verdict.NO_DIFFERENCE: "", Verdict.UNKNOWN: "yellow"}
 _HEADINGS = {
     Verdict.WORSE: "Worse",
@@ -204,85 +203,3 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 # --- For other programs -----------------------------------------------------------------------------------------------
-
-
-def markdown(outcome: Outcome) -> Iterator[str]:
-    """Yields the comparisons as GitHub Flavored Markdown."""
-    yield from (f"- {prose(doubt)}\n" for doubt in outcome.doubts)
-    yield "\n" if outcome.doubts else ""
-    for comparison in outcome.comparisons:
-        yield f"### ws-load-test: {prose(heading(comparison))}\n\n"
-        for role, side in (("base", comparison.base), ("new", comparison.new)):
-            yield f"- {role}: {code(side.name)}, {code(about(side))}\n"
-        yield "\n| | base | new | change | interval | |\n| :-- | --: | --: | --: | --: | :-- |\n"
-        for *cells, verdict in rows(comparison):
-            strong = f"**{verdict}**" if verdict in (Verdict.WORSE, Verdict.BETTER) else verdict
-            yield f"| {' | '.join([*map(prose, cells), strong])} |\n"
-        cannot = [] if comparison.cannot is None else [f"nothing can be concluded: {comparison.cannot}"]
-        told = [*cannot, *doubts(comparison.base), *doubts(comparison.new), *notes(comparison)]
-        yield "\n"
-        yield from (f"- {prose(note)}\n" for note in told)
-        yield "\n"
-    yield from (f"- {prose(fact)}\n" for fact in outcome.facts)
-    yield from (f"- **failed**: {prose(why)}\n" for why in outcome.failing)
-    yield "\n"
-
-
-def data(outcome: Outcome) -> dict[str, Any]:
-    """Returns the comparisons as an object for programs: times in ns, shares of 1, null where there is no number."""
-    first = outcome.comparisons[0]
-    return {
-        "schema": SCHEMA,
-        "confidence": first.confidence,
-        "base": _side_data(first.base),
-        "comparisons": [_comparison_data(comparison, outcome.limit) for comparison in outcome.comparisons],
-        "doubts": list(outcome.doubts),
-        **outcome.more,
-        "failed": bool(outcome.failing),
-    }
-
-
-def _side_data(side: Side) -> dict[str, Any]:
-    return {
-        "name": side.name,
-        "target": list(dict.fromkeys(recording.header.target for recording in side.recordings)),
-        "recordings": len(side.recordings),
-        "measured_s": side.total.measured_ns / 1e9,
-        "answers": side.total.response.count,
-        "doubts": list(doubts(side)),
-    }
-
-
-def _comparison_data(comparison: Comparison, limit: float | None) -> dict[str, Any]:
-    return {
-        "new": _side_data(comparison.new),
-        "verdict": str(comparison.notable),
-        "units": {
-            "kind": comparison.unit.partition(" ")[0],
-            "base": len(comparison.base.units),
-            "new": len(comparison.new.units),
-            "paired": comparison.paired,
-        },
-        "cannot": comparison.cannot,
-        "metrics": [_difference_data(one, limit) for one in comparison.differences],
-        "notes": notes(comparison),
-        "failing": None if limit is None else comparison.failing(limit),
-    }
-
-
-def _difference_data(one: Difference, limit: float | None) -> dict[str, Any]:
-    """Returns a metric; `ratio` and its ends are new over base, of a share `difference` and its ends new less base."""
-    share = one.metric.unit == "share"
-    kind, offset = ("difference", 0.0) if share else ("ratio", 1.0)
-    low, high = (None if end is None else end + offset for end in (one.low, one.high))
-    return {
-        "metric": one.metric.name,
-        "unit": one.metric.unit,
-        "base": one.base if one.metric.unit != "ns" else round(one.base),
-        "new": one.new if one.metric.unit != "ns" else round(one.new),
-        kind: one.change + offset,
-        "low": low,
-        "high": high,
-        "verdict": str(one.verdict),
-        "regression": None if limit is None else one.is_regression(limit),
-    }

@@ -8,11 +8,6 @@ _PLAIN_COLUMNS = "_.-~=+*#"
 _PLAINER = str.maketrans({"µ": "u", "\N{EN DASH}": "-", "·": "-", "…": "~"})
 
 
-def clean(text: str) -> str:
-    """Returns the text with ``?`` for what is not printable: a target's words must not steer the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def encodable(text: str, encoding: str) -> bool:
     """Returns whether an encoding can show all of a text; an unknown one can show nothing."""
     try:

@@ -12,19 +12,10 @@ from ws_load_test.analysis.aggregate import Digest, digest
 from ws_load_test.analysis.data_quality import FEW, PERCENTILES, few_beyond
 from ws_load_test.analysis.findings import Reason, awaits_nothing
 from ws_load_test.analysis.generator_health import judge
+from ws_load_test.common.sanitize import clean
 from ws_load_test.common.units import show_count, show_duration
 from ws_load_test.report.content.generator import generator
-from ws_load_test.report.content.hosts import host_rows
-from ws_load_test.report.content.labelled import (
-    NOTHING,
-    WIDTH,
-    all_wrapped,
-    beside,
-    hanging,
-    pairs,
-    spread_of,
-    wrapped,
-)
+from ws_load_test.report.content.labelled import NOTHING, spread_of
 from ws_load_test.report.content.outcome import (
     faults,
     lost_workers,
@@ -34,12 +25,12 @@ from ws_load_test.report.content.outcome import (
     verdict,
     wire,
 )
-from ws_load_test.report.content.requested import asked_and_achieved
-from ws_load_test.report.content.sessions import comings, phases, unkind
-from ws_load_test.report.content.thresholds import checks
-from ws_load_test.report.terminal.glyphs import clean, writable
+from ws_load_test.report.content.sessions import comings, unkind
+from ws_load_test.report.terminal.glyphs import writable
 from ws_load_test.report.terminal.latency_histogram import drawing, figures
+from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, beside, hanging, pairs, wrapped
 from ws_load_test.report.terminal.sparklines import opened_over_time, over_time
+from ws_load_test.report.terminal.tables import asked_and_achieved, checks, host_rows, phases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

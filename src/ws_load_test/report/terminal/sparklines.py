@@ -10,8 +10,9 @@ from rich.text import Text
 
 from ws_load_test.analysis.aggregate import slowest
 from ws_load_test.common.units import show_count, show_duration, show_rate
-from ws_load_test.report.content.labelled import LABEL, NOTHING, WIDTH
+from ws_load_test.report.content.labelled import NOTHING
 from ws_load_test.report.terminal.glyphs import column
+from ws_load_test.report.terminal.layout import LABEL, WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

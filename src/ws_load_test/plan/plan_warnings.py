@@ -1,0 +1,48 @@
+"""Warnings about a plan: conditions that its run can hardly satisfy or have a value for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ws_load_test.common.errors import option_name
+from ws_load_test.common.units import (
+    show_duration,
+)
+from ws_load_test.plan.thresholds import Metric, _lack_of_replies, parse_condition
+
+if TYPE_CHECKING:
+    from ws_load_test.plan.plan import Plan
+    from ws_load_test.plan.target import Target
+
+
+def verdict_doubts(plan: Plan) -> tuple[str, ...]:
+    """What a plan's conditions ask for that its run will hardly have, a sentence for each."""
+    found: dict[str, None] = {}
+    for name, texts in (("fail_if", plan.fail_if), ("abort_if", plan.abort_if)):
+        for text in texts:
+            lack = lack_of(parse_condition(text).metric, plan)
+            if lack:
+                found[f'{option_name(name)}: "{text}" fails, because {lack}'] = None
+    length_ns = plan.duration_ns
+    if plan.abort_if and length_ns is not None and plan.abort_after_ns >= length_ns:
+        grace, length = show_duration(plan.abort_after_ns), show_duration(length_ns)
+        found[f"--abort-if: stops nothing, because it looks only after {grace} and the run takes {length}"] = None
+    return tuple(found)
+
+
+def lack_of(metric: Metric, plan: Plan) -> str:
+    """Returns why a metric will have no value."""
+    return _lack_of_replies(metric, plan.matching) or _lack_of_phases(metric, plan, plan.target)
+
+
+def _lack_of_phases(metric: Metric, plan: Plan, target: Target) -> str:
+    if metric.kind != "time":
+        return ""
+    lacks = {
+        "tls": "" if target.secure or target.follow_redirects else "the target is ws://, without TLS",
+        "proxy": "" if target.proxy else "there is no --proxy",
+        "first_reply": "" if plan.first_messages else "there is no --first-message",
+        "keepalive": "" if plan.keepalive_ns else "there is no --keepalive",
+        "reopen": "" if plan.reconnect.policy != "none" else "no session is dialled again without --reconnect",
+    }
+    return lacks.get(metric.name, "")
