@@ -1,6 +1,6 @@
 """A/B of a server against itself, and against one that answers 200 µs later: how often is a difference found?
 
-    python benchmarks/ab.py [--runs 10] [--rounds 10] [--round 0.5] [--delay 200us] [--connections 5] [--rate 1000]
+    python benchmarks/ab.py [--runs 10] [--rounds 10] [--round-duration 0.5] [--delay 200us] [--connections 5] [--rate 1000]
 
 Each run is what `ws-load-test ab` does. Of the server against itself the interval of the ratio should hold 1 in at
 least 9 of 10 runs, for each metric; of the slower one the interval of the fast replies' time (10 %) and, where the
@@ -17,9 +17,9 @@ from collections import Counter
 from ws_load_test import make_plan
 from ws_load_test.analysis.comparison.compare import Comparison
 from ws_load_test.analysis.comparison.metrics import Difference, Verdict
-from ws_load_test.common.units import show_duration
+from ws_load_test.common.units import format_duration
 from ws_load_test.echo import EchoProcess
-from ws_load_test.experiments.ab import Series
+from ws_load_test.experiments.ab import PairedExperiment
 
 
 def holds_one(difference: Difference) -> bool:
@@ -30,11 +30,11 @@ def holds_one(difference: Difference) -> bool:
 def measure(one: str, other: str, options: argparse.Namespace, seed: int) -> Comparison:
     """Runs one A/B."""
     shared = {"connections": options.connections, "rate": options.rate, "duration": options.round, "warmup": "200ms"}
-    series = Series(
+    series = PairedExperiment(
         make_plan(one, workers=1, **shared), make_plan(other, workers=1, **shared), rounds=options.rounds, seed=seed
     )
     for turn in series.turns():
-        series.take(turn, asyncio.run(turn.run().execute()))
+        series.add_result(turn, asyncio.run(turn.run().execute()))
     comparison = series.comparison()
     assert comparison is not None
     return comparison
@@ -49,7 +49,7 @@ def repeat(name: str, one: str, other: str, options: argparse.Namespace) -> Coun
         held["everything"] += all(map(holds_one, comparison.differences))
         for one_metric in comparison.differences[:3]:
             low, high = one_metric.low or 0.0, one_metric.high or 0.0
-            was, now = show_duration(one_metric.base), show_duration(one_metric.new)
+            was, now = format_duration(one_metric.base), format_duration(one_metric.new)
             print(
                 f"{name} {run:>2}  {one_metric.metric.label:6} {was:>8} {now:>8}  ratio {1 + one_metric.change:.3f},"
                 f" {1 + low:.3f} to {1 + high:.3f}: {one_metric.verdict}",
@@ -64,7 +64,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--round", type=float, default=0.5)
+    parser.add_argument("--round-duration", type=float, default=0.5)
     parser.add_argument("--delay", default="200us")
     parser.add_argument("--connections", type=int, default=5)
     parser.add_argument("--rate", default="1000")

@@ -1,6 +1,6 @@
 """What a search finds where the answer is known: servers with a hard limit, and a generator that is the slower side.
 
-    python benchmarks/capacity.py [--limits 1000 5000 20000] [--step 5s] [--skip-generator]
+    python benchmarks/capacity.py [--limits 1000 5000 20000] [--step-duration 5s] [--skip-generator]
 
 The built-in server answers no more than `?limit=R` messages a second; the search must find R within 5 %. Then a server
 without a limit, on two processes, against one worker that shares its core with busy processes: the search must say that
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test import find_capacity
-from ws_load_test.common.units import show_duration
+from ws_load_test.common.units import format_duration
 from ws_load_test.echo import EchoProcess
 from ws_load_test.report.terminal.capacity import step_line
 
@@ -40,7 +40,7 @@ def told(facts: dict[str, Any], began: float) -> str:
 
 def show(step: dict[str, Any]) -> None:
     """Shows that something happens."""
-    late = show_duration(step["generator"]["late_p99_ns"])
+    late = format_duration(step["generator"]["late_p99_ns"])
     print(f"    {step_line(step, 'rate')}; generator late at p99: {late}", file=sys.stderr, flush=True)
 
 
@@ -96,7 +96,7 @@ def main() -> int:
     """Measures, prints and judges."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limits", type=int, nargs="*", default=[1000, 5000, 20_000])
-    parser.add_argument("--step", default="5s")
+    parser.add_argument("--step-duration", default="5s")
     parser.add_argument("--skip-generator", action="store_true")
     options = parser.parse_args()
     right = [limited(limit, options.step) for limit in options.limits]

@@ -51,7 +51,7 @@ def cpu_us(result: Result) -> float:
     """Processor time of the processes of load for each message of the measured time, in µs."""
     measured = [interval for interval in result.recording.intervals if interval.phase == "measured"]
     used_ns = sum(load.cpu_ns for interval in measured for load in interval.workers)
-    return used_ns / sum(interval.record["answered"] for interval in measured) / 1000
+    return used_ns / sum(interval.encoded_tally["answered"] for interval in measured) / 1000
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test import Plan, make_plan, run
-from ws_load_test.common.units import show_count, show_duration
+from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.echo import EchoProcess
 
 if TYPE_CHECKING:
@@ -64,13 +64,13 @@ def balances(messages: dict[str, int]) -> bool:
 def show(name: str, summary: dict[str, Any], freeze_ns: int) -> bool:
     """Prints a run; returns whether its accounts balance."""
     times, messages = summary["response_time_ns"], summary["messages"]
-    print(f"{name}, frozen for {show_duration(freeze_ns)}")
-    print("  response time  " + "   ".join(f"{name} {show_duration(times[name])}" for name in PERCENTILES))
+    print(f"{name}, frozen for {format_duration(freeze_ns)}")
+    print("  response time  " + "   ".join(f"{name} {format_duration(times[name])}" for name in PERCENTILES))
     kinds = ("due", "sent", "answered", "unanswered", "dropped")
-    print("  messages       " + "   ".join(f"{kind} {show_count(messages[kind])}" for kind in kinds))
+    print("  messages       " + "   ".join(f"{kind} {format_count(messages[kind])}" for kind in kinds))
     lag = summary["generator"]["send_lag_ns"]
     if lag:
-        print(f"  send lag       p50 {show_duration(lag['p50'])}   p99 {show_duration(lag['p99'])}")
+        print(f"  send lag       p50 {format_duration(lag['p50'])}   p99 {format_duration(lag['p99'])}")
     print(f"  99 % is {times['p99'] / freeze_ns:.3f} of the freeze")
     return balances(messages)
 

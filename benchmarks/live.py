@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 from ws_load_test import make_plan
 from ws_load_test.echo import EchoProcess
 from ws_load_test.live.view import LiveView
-from ws_load_test.metrics.recording import Interval, WorkerLoad
+from ws_load_test.metrics.recording import Interval, WorkerUsage
 from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.metrics.tally import Tally
 
@@ -224,12 +224,12 @@ def _interval(index: int) -> Interval:
     """Returns a second of 50,000 messages on four workers."""
     chance = random.Random(index)  # noqa: S311 - nothing secret
     tally = Tally(attempted=1000 * (not index), opened=1000 * (not index), sent=50_000, answered=50_000, due=50_000)
-    tally.answered_in_time = 50_000
+    tally.answered_in_window = 50_000
     for times in (tally.response_time_ns, tally.service_time_ns, tally.send_lag_ns, tally.loop_lag_ns):
         for _ in range(2_000):
             times.record(round(chance.lognormvariate(13, 1)), 25)
     tally.faults["closed:1011"] = index
-    loads: list[Any] = [WorkerLoad(worker, SECOND // 2, SECOND) for worker in range(4)]
+    loads: list[Any] = [WorkerUsage(worker, SECOND // 2, SECOND) for worker in range(4)]
     return Interval.of(
         tally,
         index=index,

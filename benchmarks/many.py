@@ -19,7 +19,7 @@ from typing import Any
 
 from ws_load_test import Plan, make_plan
 from ws_load_test.api import Run
-from ws_load_test.common.units import show_duration
+from ws_load_test.common.units import format_duration
 from ws_load_test.echo import EchoCounts, EchoProcess
 
 SPARE_FILES = 1000
@@ -51,7 +51,7 @@ async def hold(server: EchoProcess, plan: Plan) -> tuple[dict[str, Any], EchoCou
     from_s = time.monotonic()
     run = Run(plan)
     executing = asyncio.create_task(run.execute())
-    while not executing.done() and (run.fleet is None or not run.fleet.conductor.ready):  # noqa: ASYNC110 - no event
+    while not executing.done() and (run.fleet is None or not run.fleet.coordinator.ready):  # noqa: ASYNC110 - no event
         await asyncio.sleep(0.1)
     opened_s = time.monotonic() - from_s
     if not executing.done():
@@ -79,10 +79,10 @@ def account(plan: Plan, summary: dict[str, Any], counted: EchoCounts) -> bool:
     for name in ("connect_time_ns", "response_time_ns", "service_time_ns"):
         times = summary[name]
         if times:
-            shown = ", ".join(f"{key} {show_duration(times[key])}" for key in ("p50", "p99", "p99.9", "max"))
+            shown = ", ".join(f"{key} {format_duration(times[key])}" for key in ("p50", "p99", "p99.9", "max"))
             print(f"{name.removesuffix('_ns').replace('_', ' ')}: {shown}")
     busiest, lag = summary["generator"]["cpu_share"], summary["generator"]["send_lag_ns"]
-    print(f"send lag: p99 {show_duration(lag['p99'])}; busiest worker: {busiest:.0%} of a core")
+    print(f"send lag: p99 {format_duration(lag['p99'])}; busiest worker: {busiest:.0%} of a core")
     print(f"server: {counted.cpu_s:.1f} s of processor time, opening and closing included")
     checks = {
         "every connection opened": connections["opened"] == plan.connections and not connections["failed"],

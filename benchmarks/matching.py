@@ -39,7 +39,7 @@ def cost_us(url: str, duration: str, in_flight: int, options: dict[str, str]) ->
     plan = make_plan(url, connections=100, in_flight=in_flight, duration=duration, workers=1, **options)
     measured = [interval for interval in run(plan).recording.intervals if interval.phase == "measured"]
     cpu_ns = sum(load.cpu_ns for interval in measured for load in interval.workers)
-    return cpu_ns / 1000 / max(1, sum(interval.tally.answered_in_time for interval in measured))
+    return cpu_ns / 1000 / max(1, sum(interval.tally.answered_in_window for interval in measured))
 
 
 if __name__ == "__main__":

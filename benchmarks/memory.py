@@ -32,7 +32,7 @@ async def worker_bytes(url: str, connections: int) -> int:
     """The worker's memory while its connections are open and idle."""
     run = Run(make_plan(f"{url}?silent=1", connections=connections, duration="3s", timeout="1m", workers=1))
     executing = asyncio.create_task(run.execute())
-    while run.fleet is None or run.fleet.conductor.opened < connections:  # noqa: ASYNC110
+    while run.fleet is None or run.fleet.coordinator.opened < connections:  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     await asyncio.sleep(1)
     size_bytes = set_size_bytes(run.fleet.pids[0])

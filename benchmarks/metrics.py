@@ -28,10 +28,10 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from ws_load_test import make_plan
 from ws_load_test.echo import EchoProcess
-from ws_load_test.live.telemetry.otlp_encoding import Translator
+from ws_load_test.live.telemetry.otlp_encoding import OtlpEncoder
 from ws_load_test.live.telemetry.prometheus import _Collector
-from ws_load_test.live.telemetry.publisher import LiveMetrics
-from ws_load_test.live.telemetry.snapshot import LiveRun
+from ws_load_test.live.telemetry.publisher import MetricsPublisher
+from ws_load_test.live.telemetry.snapshot import RunMetrics
 from ws_load_test.metrics.recording_file import read_recording
 
 COLLECTOR = Path(__file__).parent.parent / "tests" / "otlp_collector.py"
@@ -106,10 +106,10 @@ def _scrape(told: Any) -> None:
 
 def _steps(path: Path) -> None:
     recording = read_recording(path)
-    live = LiveRun(make_plan("ws://localhost/"), "benchmark")
+    live = RunMetrics(make_plan("ws://localhost/"), "benchmark")
     registry = CollectorRegistry()
     registry.register(_Collector(live))
-    translator = Translator(live.about)
+    translator = OtlpEncoder(live.about)
     took: dict[str, list[float]] = {"drawing": [], "text": [], "translation": [], "the watcher's call": []}
 
     def timed(step: str, work: Any) -> None:
@@ -118,10 +118,10 @@ def _steps(path: Path) -> None:
         took[step].append((time.perf_counter() - began) * 1e3)
 
     for interval in recording.intervals:
-        timed("drawing", lambda interval=interval: live.take(interval))
+        timed("drawing", lambda interval=interval: live.add_interval(interval))
         timed("text", lambda: generate_latest(registry))
         timed("translation", lambda: translator.translate(live.latest))
-    watcher = LiveMetrics(LiveRun(make_plan("ws://localhost/"), "benchmark"), ())
+    watcher = MetricsPublisher(RunMetrics(make_plan("ws://localhost/"), "benchmark"), ())
     for interval in recording.intervals:
         timed("the watcher's call", lambda interval=interval: watcher(interval))
         time.sleep(0.05)

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test import Plan, make_plan
 from ws_load_test.api import Run
-from ws_load_test.common.certificates import Authority
-from ws_load_test.common.units import show_duration
+from ws_load_test.common.certificates import CertificateAuthority
+from ws_load_test.common.units import format_duration
 from ws_load_test.echo import EchoProcess
 from ws_load_test.fleet.cluster.spec import Cluster
 
@@ -169,10 +169,10 @@ def check(what: str, passed: bool) -> None:  # noqa: FBT001 - reads like an asse
 def rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Prints the rows of hosts, and returns them."""
     for host in summary["hosts"]:
-        ahead, error = show_duration(host["clock_ahead_ns"]), show_duration(host["clock_error_ns"])
-        path, half = show_duration(host["path_time_ns"]), show_duration((host["response_time_ns"] or {}).get("p50"))
+        ahead, error = format_duration(host["clock_ahead_ns"]), format_duration(host["clock_error_ns"])
+        path, half = format_duration(host["path_time_ns"]), format_duration((host["response_time_ns"] or {}).get("p50"))
         print(f"    {host['address']}: clock {ahead} ±{error}, path {path}, response p50 {half}, {host['sent']} sent")
-    spread = show_duration(summary["generator"]["start_spread_ns"])
+    spread = format_duration(summary["generator"]["start_spread_ns"])
     print(f"    began within {spread}")
     found: list[dict[str, Any]] = sorted(summary["hosts"], key=lambda host: host["address"])
     return found
@@ -186,7 +186,7 @@ def run(
     async def both() -> dict[str, Any]:
         running = Run(plan, make_fleet=cluster.fleet)
         task = asyncio.create_task(running.execute())
-        while meanwhile and (running.fleet is None or not running.fleet.conductor.ready):  # noqa: ASYNC110 - no event
+        while meanwhile and (running.fleet is None or not running.fleet.coordinator.ready):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.05)
         if meanwhile:
             await asyncio.sleep(after_s)
@@ -228,7 +228,7 @@ def experiments(server: EchoProcess, cluster: Cluster, near: Host, far: Host) ->
     first, second = rows(run(make_plan(url, connections=4, rate=40, duration=1), cluster))
     error_ns = second["clock_ahead_ns"] - AHEAD_S * 10**9
     check(
-        f"the comparison is wrong by {show_duration(abs(error_ns))}, and says that it may be",
+        f"the comparison is wrong by {format_duration(abs(error_ns))}, and says that it may be",
         abs(error_ns) <= second["clock_error_ns"],
     )
     far.say("0 0")
@@ -244,7 +244,7 @@ def experiments(server: EchoProcess, cluster: Cluster, near: Host, far: Host) ->
 
     first, second = rows(summary := run(make_plan(url, connections=20, rate=400, duration=8), cluster, cut, 2))
     [lost] = summary["generator"]["lost"]
-    print(f"    {lost['reason']}, {show_duration(lost['at_ns'])} after the start, with {lost['share']:.0%}")
+    print(f"    {lost['reason']}, {format_duration(lost['at_ns'])} after the start, with {lost['share']:.0%}")
     check("exit code 4", summary["exit_code"] == 4)
     check("the near host went on to the end", first["sent"] == 1600)
     check("its duration is what was asked", abs(summary["duration_s"] - 8) < 0.5)
@@ -283,7 +283,7 @@ def inside() -> int:
     ip("address", "add", HUB, "dev", "lo")
     with contextlib.ExitStack() as leaving:
         directory = Path(leaving.enter_context(tempfile.TemporaryDirectory()))
-        certificate = (authority := Authority()).issue(HUB, mutual=True)
+        certificate = (authority := CertificateAuthority()).issue(HUB, mutual=True)
         files = {"ca": authority.certificate_pem, "cert": certificate.certificate_pem, "key": certificate.key_pem}
         for name, content in files.items():
             (directory / name).write_bytes(content)

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ws_load_test.common.errors import Problem
-from ws_load_test.common.sharding import Share
-from ws_load_test.messages import Batches, Message, Source
-from ws_load_test.plan.options.messages import READERS, read_message
-from ws_load_test.websocket.frames import Encoder
+from ws_load_test.common.errors import OptionProblem
+from ws_load_test.common.sharding import Shard
+from ws_load_test.messages import FrameBatches, Message, MessageGenerator
+from ws_load_test.plan.options.messages import PARSERS, read_message
+from ws_load_test.websocket.frames import FrameEncoder
 
 ROUNDS, CALLS = 7, 20_000
 TEMPLATE = '{"id": {seq}, "user": "{random:8}"}'
@@ -28,8 +28,8 @@ IN_FLIGHT = (1, 16)
 
 def message(**options: object) -> Message:
     """The message that options describe."""
-    problems: list[Problem] = []
-    found = read_message({name: READERS[name](value) for name, value in options.items()}, problems)
+    problems: list[OptionProblem] = []
+    found = read_message({name: PARSERS[name](value) for name, value in options.items()}, problems)
     assert not problems, problems
     return found
 
@@ -53,26 +53,26 @@ def main() -> None:
         small = Path(folder, "few.csv")
         small.write_text("token,name\n" + "".join(f"{number:020},name-{number}\n" for number in range(1000)))
         cases = {
-            "fixed text, through the same path": (message(message="x" * 35), Share(0, 1)),
-            TEMPLATE: (message(message=TEMPLATE), Share(0, 1)),
-            "{uuid}": (message(message="{uuid}"), Share(0, 1)),
-            "{now_ms} {int:1..100}": (message(message="{now_ms} {int:1..100}"), Share(0, 1)),
-            "two templates, weights 3:1": (message(message=[TEMPLATE, "{seq}"], weights="3,1"), Share(0, 1)),
-            "100 to 1000 bytes": (message(size="100..1000"), Share(0, 1)),
-            "64 kB on average": (message(size="exp:64kB"), Share(0, 1)),
-            "feed in memory": (message(message="{feed.token}", feed=str(small)), Share(0, 2)),
-            "large feed, round-robin, 1 worker": (message(message="{feed.token}", feed=str(feed)), Share(0, 1)),
-            "large feed, round-robin, 2 workers": (message(message="{feed.token}", feed=str(feed)), Share(0, 2)),
-            "large feed, random": (message(message="{feed.token}", feed=str(feed), feed_order="random"), Share(0, 1)),
+            "fixed text, through the same path": (message(message="x" * 35), Shard(0, 1)),
+            TEMPLATE: (message(message=TEMPLATE), Shard(0, 1)),
+            "{uuid}": (message(message="{uuid}"), Shard(0, 1)),
+            "{now_ms} {int:1..100}": (message(message="{now_ms} {int:1..100}"), Shard(0, 1)),
+            "two templates, weights 3:1": (message(message=[TEMPLATE, "{seq}"], weights="3,1"), Shard(0, 1)),
+            "100 to 1000 bytes": (message(size="100..1000"), Shard(0, 1)),
+            "64 kB on average": (message(size="exp:64kB"), Shard(0, 1)),
+            "feed in memory": (message(message="{feed.token}", feed=str(small)), Shard(0, 2)),
+            "large feed, round-robin, 1 worker": (message(message="{feed.token}", feed=str(feed)), Shard(0, 1)),
+            "large feed, round-robin, 2 workers": (message(message="{feed.token}", feed=str(feed)), Shard(0, 2)),
+            "large feed, random": (message(message="{feed.token}", feed=str(feed), feed_order="random"), Shard(0, 1)),
         }
         print(f"{'µs of processor time a message':<40}" + "".join(f"{f'{count} at once':>12}" for count in IN_FLIGHT))
         ready = [bytes(message().frames(count)) for count in range(max(IN_FLIGHT) + 1)]
         figures = [cost_us(partial(ready.__getitem__, count), count) for count in IN_FLIGHT]
         print(f"{'encoded ahead':<40}" + "".join(f"{figure:>12.3f}" for figure in figures))
         for name, (varying, share) in cases.items():
-            source = Source(varying, share)
+            source = MessageGenerator(varying, share)
             payloads = source.payloads(0)
-            next_frames = Batches(payloads, Encoder(payloads.opcode)).__getitem__
+            next_frames = FrameBatches(payloads, FrameEncoder(payloads.opcode)).__getitem__
             figures = [cost_us(partial(next_frames, count), count) for count in IN_FLIGHT]
             print(f"{name:<40}" + "".join(f"{figure:>12.3f}" for figure in figures))
             source.close()

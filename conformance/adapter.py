@@ -10,18 +10,18 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ws_load_test import Plan
-from ws_load_test.common.event_loop import run_loop
-from ws_load_test.engine.connect.dialer import Dialler
+from ws_load_test.common.event_loop import run
+from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connection import Connection
-from ws_load_test.engine.read_policy import Reading
-from ws_load_test.metrics.sample_buffer import Samples
+from ws_load_test.engine.read_policy import ReadPolicy
+from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
     from ws_load_test.common.faults import Fault
     from ws_load_test.engine.session import Session
 
-__all__ = ["run_loop", "talk"]
+__all__ = ["run", "talk"]
 
 
 class Ear:
@@ -29,19 +29,19 @@ class Ear:
 
     def __init__(self) -> None:
         self.tally = Tally()
-        self.samples = Samples(self.tally)
+        self.samples = SampleBuffer(self.tally)
         self.gone = asyncio.Event()
         self.why: Fault | None = None
         """What the suite did wrong, in the connection's view."""
 
-    def connection_opened(self, session: Session) -> None:
+    def session_opened(self, session: Session) -> None:
         """A session is open."""
 
-    def connection_ended(self, session: Session, fault: Fault | None) -> None:  # noqa: ARG002 - there is but one
+    def session_ended(self, session: Session, fault: Fault | None) -> None:  # noqa: ARG002 - there is but one
         """An open session is over."""
         self.why = fault
 
-    def connection_gone(self, session: Session) -> None:  # noqa: ARG002 - there is but one
+    def transport_closed(self, session: Session) -> None:  # noqa: ARG002 - there is but one
         """Its TCP connection is closed."""
         self.gone.set()
 
@@ -56,12 +56,12 @@ class Echo(Connection):
     """A session that sends back what it is sent."""
 
     def __init__(self, owner: Ear, *, echoes: bool) -> None:
-        super().__init__(owner, Reading(whole=True, strict=True))
+        super().__init__(owner, ReadPolicy(needs_payload=True, strict=True))
         self._echoes = echoes
         self.first: bytes | None = None
         """The first message that came."""
 
-    def take(self, opcode: int, payload: bytes, at_ns: int) -> int:  # noqa: ARG002 - the instant is the engine's
+    def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:  # noqa: ARG002 - the instant is the engine's
         """A message was read whole; nothing is counted as a reply."""
         if self.first is None:
             self.first = payload
@@ -69,14 +69,14 @@ class Echo(Connection):
             self.write_message(opcode, payload)
         return 0
 
-    def abandoned(self) -> None:
+    def on_ended(self) -> None:
         """The session has ended; nothing was in flight."""
 
 
 async def talk(url: str, offer: str | None, echoes: bool) -> bytes:  # noqa: FBT001 - a callback of the runner's
     """Opens a session, lets it run until its TCP connection is closed, and returns the first message that came."""
     options = {} if offer is None else {"deflate": offer}
-    dialler = Dialler(Plan.of(url, messages=1, **options))
+    dialler = Dialer(Plan.of(url, messages=1, **options))
     await dialler.resolve()
     owner = Ear()
     connection = Echo(owner, echoes=echoes)

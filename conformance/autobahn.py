@@ -283,7 +283,7 @@ def main(talk: Talk | None = None, run_loop: Callable[[Coroutine[Any, Any, Any]]
         # Only now, because a broken engine must not keep the runner from being tested with another client.
         import adapter  # noqa: PLC0415
 
-        talk, run_loop = adapter.talk, adapter.run_loop
+        talk, run_loop = adapter.talk, adapter.run
     try:
         return run(arguments, talk, run_loop)
     except NoPython27Error as error:

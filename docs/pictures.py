@@ -16,8 +16,8 @@ from rich.console import Console, Group
 
 from ws_load_test import make_plan, run
 from ws_load_test.echo import EchoProcess
-from ws_load_test.live.layout import Paper, page
-from ws_load_test.live.run_state import Scene
+from ws_load_test.live.layout import Viewport, render
+from ws_load_test.live.run_state import RunState
 from ws_load_test.report.terminal.run import print_report
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.recording import Interval
 
 IMAGES = Path(__file__).parent / "images"
-PAPER = Paper(80, 24)
+PAPER = Viewport(80, 24)
 SHOWN_AFTER_NS = 14 * 10**9
 OPTIONS = {
     "connections": 200,
@@ -43,12 +43,12 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with EchoProcess() as server:
         plan = make_plan(server.url, **OPTIONS)
-        scene = Scene(plan)
+        scene = RunState(plan)
 
         def look(interval: Interval) -> None:
-            scene.take(interval)
+            scene.on_interval(interval)
             if interval.phase == "measured" and interval.to_ns >= SHOWN_AFTER_NS and not (IMAGES / "live.svg").exists():
-                lines = page(scene, PAPER)
+                lines = render(scene, PAPER)
                 draw("live.svg", "ws-load-test", lambda console: console.print(Group(*lines)))
 
         (IMAGES / "live.svg").unlink(missing_ok=True)

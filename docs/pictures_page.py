@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from ws_load_test import make_plan
-from ws_load_test.analysis.aggregate import digest
+from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import run
 from ws_load_test.echo import EchoProcess
 from ws_load_test.report.exports import Results, export
@@ -47,7 +47,7 @@ def main() -> None:
         with EchoProcess() as server:
             result = run(make_plan(f"{server.url}{FAULTS}", **LOAD))
         recordings = [result.recording]
-        for error in export({"html": str(page)}, Results(recordings, result.summary, digest(recordings))):
+        for error in export({"html": str(page)}, Results(recordings, result.summary, aggregate(recordings))):
             sys.exit(str(error))
         with browser(Path(scratch, "profile")) as chromium:
             chromium.open(page)

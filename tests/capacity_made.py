@@ -4,12 +4,12 @@ import asyncio
 
 import msgspec
 
-from ws_load_test.analysis.aggregate import digest
-from ws_load_test.analysis.summary import exit_code, summarise
+from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.analysis.summary import exit_code, summarize
 from ws_load_test.api import Result
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.experiments.capacity.search_options import read_aim
-from ws_load_test.experiments.capacity.search_runner import Hunt
+from ws_load_test.experiments.capacity.search_runner import CapacitySearch
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import (
     Header,
@@ -17,10 +17,10 @@ from ws_load_test.metrics.recording import (
     LostWorker,
     Recording,
     Trailer,
-    WorkerLoad,
+    WorkerUsage,
 )
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import ClosedLoad
+from ws_load_test.plan.load import ClosedLoop
 
 SECOND, MILLI = 10**9, 10**6
 INTERVALS = 5
@@ -56,7 +56,7 @@ def recorded(plan, tallies, *, cpu=0.1, interrupted=False, lost=()):
             from_ns=index * length_ns,
             to_ns=(index + 1) * length_ns,
             measured_ns=length_ns if index else 0,
-            workers=[WorkerLoad(0, int(cpu * length_ns), length_ns)],
+            workers=[WorkerUsage(0, int(cpu * length_ns), length_ns)],
         )
         for index, tally in enumerate(tallies)
     ]
@@ -67,8 +67,8 @@ def recorded(plan, tallies, *, cpu=0.1, interrupted=False, lost=()):
 
 def result_of(recording):
     """The result of a run, and its digest."""
-    digested = digest([recording])
-    summary = summarise([recording], digested)
+    digested = aggregate([recording])
+    summary = summarize([recording], digested)
     return Result(recording, summary, exit_code(summary, 0)), digested
 
 
@@ -77,7 +77,7 @@ def served(plan, *, limit, generator=float("inf"), opened=None):
     connections = plan.connections
     opened = connections if opened is None else opened
     opening = Tally(attempted=connections, opened=opened, failed=connections - opened)
-    per_s = 0 if isinstance(plan.load, ClosedLoad) else plan.load.rate.peak
+    per_s = 0 if isinstance(plan.load, ClosedLoop) else plan.load.rate.peak
     length_ns = plan.duration_ns // INTERVALS
     count = round(per_s * length_ns / 1e9)
     measured, queue = [], 0.0
@@ -86,14 +86,14 @@ def served(plan, *, limit, generator=float("inf"), opened=None):
         wait_ns = queue / limit * 1e9
         queue += count - answered
         times = waits(count, wait_ns + MILLI, queue / limit * 1e9 + MILLI)
-        numbers = {"due": count, "sent": count, "answered": count, "answered_in_time": answered}
+        numbers = {"due": count, "sent": count, "answered": count, "answered_in_window": answered}
         measured.append(Tally(**numbers, response_time_ns=times))
     return recorded(plan, [opening, *measured], cpu=1.0 if per_s > generator else 0.1)
 
 
 def hunt(serve, *, output=None, rest=None, begun=None, **options):
     """A search that is over, against `serve(plan)`, which makes recordings."""
-    searching = Hunt(read_aim({"url": URL, "workers": 1, **options}), output)
+    searching = CapacitySearch(read_aim({"url": URL, "workers": 1, **options}), output)
     if begun is not None:
         begun(searching)
 
@@ -113,4 +113,4 @@ def hunt(serve, *, output=None, rest=None, begun=None, **options):
 def found(serve, **options):
     """What such a search found."""
     searching = hunt(serve, **options)
-    return searching.facts(), ExitCode(searching.exit_code)
+    return searching.to_json(), ExitCode(searching.exit_code)

@@ -4,8 +4,8 @@ import numpy as np
 
 from ws_load_test.analysis.comparison.bootstrap import MOST_BLOCKS
 from ws_load_test.analysis.comparison.samples import (
-    Side,
-    Unit,
+    ResamplingUnit,
+    Variant,
     _blocks,
     _merged,
 )
@@ -45,7 +45,7 @@ def interval(times_ns, index, *, failed=0, phase="measured", connect=(), **count
     numbers = {"due": count + failed, "sent": count + failed, "answered": count, "unanswered": failed} | counts
     tally = Tally(response_time_ns=times, connect_time_ns=opening, **numbers)
     if phase == "measured":
-        tally.answered_in_time = count
+        tally.answered_in_window = count
     measured = {"measured_ns": SECOND if phase == "measured" else 0}
     return Interval.of(tally, index=index, phase=phase, from_ns=index * SECOND, to_ns=(index + 1) * SECOND, **measured)
 
@@ -81,15 +81,15 @@ def side(rng, seconds=10, per_s=2000, shape=lognormal, *, slower=1.0, drift=0.0,
     for times in seconds_of(rng, seconds, per_s, shape, slower=slower, drift=drift, memory=memory):
         response, count = Histogram(), len(times)
         response.record_block(times)
-        units.append(Unit(response, Histogram(), count, SECOND, int(rng.binomial(count, failing)), count))
+        units.append(ResamplingUnit(response, Histogram(), count, SECOND, int(rng.binomial(count, failing)), count))
     blocks = _blocks(units, MOST_BLOCKS)
-    return Side("side", (), tuple(blocks), False, Unit(), _merged(blocks))
+    return Variant("side", (), tuple(blocks), False, ResamplingUnit(), _merged(blocks))
 
 
 def joined(sides):
     """A side of repeats, of which each is what one side was."""
     units = tuple(one.total for one in sides)
-    return Side("side", (), units, True, Unit(), _merged(units))
+    return Variant("side", (), units, True, ResamplingUnit(), _merged(units))
 
 
 def drawn(rng, seconds=10, per_s=200, *, slower=1.0, failed=0, **more):

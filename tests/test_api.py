@@ -9,7 +9,7 @@ import pytest
 
 import ws_load_test
 from ws_load_test import PlanError, make_plan, run
-from ws_load_test.analysis.summary import summarise
+from ws_load_test.analysis.summary import summarize
 from ws_load_test.api import Run
 from ws_load_test.common.errors import ExitCode, OutputError, UsageError
 from ws_load_test.fleet.local import LocalFleet
@@ -38,7 +38,7 @@ def test_a_script_runs_a_plan_and_reads_the_result(tmp_path):
     assert tuple(intervals) == result.recording.intervals
     assert {interval.phase for interval in intervals} >= {"opening", "measured", "closing"}
     recording = read_recording(path)
-    assert recording.trailer.summary == result.summary == summarise([recording])
+    assert recording.trailer.summary == result.summary == summarize([recording])
     assert recording.header.started_at == result.recording.header.started_at
 
 

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.echo import EchoProcess, EchoServer
-from ws_load_test.echo.service_limit import Limit
+from ws_load_test.echo.service_limit import ServiceLimit
 from ws_load_test.websocket import frames as ws_frames
 
 
@@ -69,7 +69,7 @@ async def raw(server, frames, **options):
 
 
 def client_frame(opcode, payload=b"", **options):
-    return ws_frames.frame(opcode, payload, mask=b"\x01\x02\x03\x04", **options)
+    return ws_frames.encode_frame(opcode, payload, mask=b"\x01\x02\x03\x04", **options)
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 1_000_000])
@@ -89,10 +89,10 @@ def test_puts_fragments_together_with_a_ping_answered_in_between():
         sent += client_frame(ws_frames.CONTINUATION, b"e", fin=False) + client_frame(ws_frames.CONTINUATION, b"")
         sent += client_frame(ws_frames.BINARY, b"two") + client_frame(ws_frames.CLOSE, ws_frames.close_payload(1000))
         assert await raw(server, sent) == (
-            ws_frames.frame(ws_frames.PONG, b"?")
-            + ws_frames.frame(ws_frames.TEXT, b"one")
-            + ws_frames.frame(ws_frames.BINARY, b"two")
-            + ws_frames.frame(ws_frames.CLOSE, ws_frames.close_payload(1000))
+            ws_frames.encode_frame(ws_frames.PONG, b"?")
+            + ws_frames.encode_frame(ws_frames.TEXT, b"one")
+            + ws_frames.encode_frame(ws_frames.BINARY, b"two")
+            + ws_frames.encode_frame(ws_frames.CLOSE, ws_frames.close_payload(1000))
         )
         assert (server.messages, server.bytes) == (2, 6)
         assert (server.connections, server.open) == (1, 0)
@@ -106,7 +106,9 @@ def test_replies_of_one_read_leave_together(sent, answered):
         reader, writer = await upgraded(server)
         for payload in (b"first", b"second"):
             writer.write(client_frame(sent, payload) * 50)
-            assert await reader.read(1 << 16) == ws_frames.frame(answered, payload) * 50  # one read gets them all
+            assert (
+                await reader.read(1 << 16) == ws_frames.encode_frame(answered, payload) * 50
+            )  # one read gets them all
         writer.close()
         await writer.wait_closed()
 
@@ -133,7 +135,7 @@ def test_answers_pings():
 def test_answers_close_with_the_same_code_and_closes(sent, answered):
     async def client(server):
         after = client_frame(ws_frames.TEXT, b"too late")
-        assert await raw(server, client_frame(ws_frames.CLOSE, sent) + after) == ws_frames.frame(
+        assert await raw(server, client_frame(ws_frames.CLOSE, sent) + after) == ws_frames.encode_frame(
             ws_frames.CLOSE, answered
         )
 
@@ -146,7 +148,7 @@ def test_answers_close_with_the_same_code_and_closes(sent, answered):
         (client_frame(ws_frames.TEXT, b"x", rsv=0x40), 1002),
         (client_frame(ws_frames.CONTINUATION, b"x"), 1002),
         (client_frame(ws_frames.TEXT, b"x", fin=False) + client_frame(ws_frames.TEXT, b"y"), 1002),
-        (ws_frames.frame(ws_frames.TEXT, b"no mask"), 1002),
+        (ws_frames.encode_frame(ws_frames.TEXT, b"no mask"), 1002),
         (client_frame(0x3, b"x"), 1002),
     ],
 )
@@ -163,7 +165,7 @@ def test_closes_on_broken_frames(frames, code):
 def test_accepts_the_connection_header_as_a_list():
     async def client(server):
         answer = await raw(server, client_frame(ws_frames.CLOSE), headers="Connection: keep-alive, Upgrade\r\n")
-        assert answer == ws_frames.frame(ws_frames.CLOSE)
+        assert answer == ws_frames.encode_frame(ws_frames.CLOSE)
 
     with_server(client)
 
@@ -322,9 +324,9 @@ def test_a_connection_that_fails_at_its_turn_takes_no_other_with_it():
 
     async def main():
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-        limit, bad, good = Limit(100), Connection(OSError(9, "closed")), Connection()
+        limit, bad, good = ServiceLimit(100), Connection(OSError(9, "closed")), Connection()
         for connection, payload in ((good, b"1"), (bad, b"2"), (good, b"3")):
-            limit.take(connection, ws_frames.TEXT, payload)
+            limit.enqueue(connection, ws_frames.TEXT, payload)
         await asyncio.wait_for(good.flushed.wait(), 2)
         return good.answered
 
@@ -390,10 +392,10 @@ def test_fragment_splits_replies():
     async def client(server):
         sent = client_frame(ws_frames.TEXT, b"abcdefg") + client_frame(ws_frames.CLOSE)
         assert await raw(server, sent, target="/?fragment=3") == (
-            ws_frames.frame(ws_frames.TEXT, b"abc", fin=False)
-            + ws_frames.frame(ws_frames.CONTINUATION, b"def", fin=False)
-            + ws_frames.frame(ws_frames.CONTINUATION, b"g")
-            + ws_frames.frame(ws_frames.CLOSE)
+            ws_frames.encode_frame(ws_frames.TEXT, b"abc", fin=False)
+            + ws_frames.encode_frame(ws_frames.CONTINUATION, b"def", fin=False)
+            + ws_frames.encode_frame(ws_frames.CONTINUATION, b"g")
+            + ws_frames.encode_frame(ws_frames.CLOSE)
         )
 
     with_server(client)
@@ -452,8 +454,8 @@ def test_ping_counts_pongs():
 def test_ping_closes_with_1011_when_no_pong_comes():
     async def client(server):
         assert await raw(server, b"", target="/?ping=5ms") == (
-            ws_frames.frame(ws_frames.PING, b"0")
-            + ws_frames.frame(ws_frames.CLOSE, ws_frames.close_payload(1011, "no pong came"))
+            ws_frames.encode_frame(ws_frames.PING, b"0")
+            + ws_frames.encode_frame(ws_frames.CLOSE, ws_frames.close_payload(1011, "no pong came"))
         )
 
     with_server(client)

@@ -6,16 +6,16 @@ import sys
 import pytest
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.timer import LoopAlarm, new_alarm
+from ws_load_test.common.timer import LoopTimer, new_timer
 from ws_load_test.echo import delay_scheduler
-from ws_load_test.echo.delay_scheduler import Timetable
+from ws_load_test.echo.delay_scheduler import DelayScheduler
 
 MICRO = 1_000
 
 
 def test_calls_come_in_their_order_and_never_too_early():
     async def keep():
-        table, came = Timetable.join(), []
+        table, came = DelayScheduler.join(), []
         start, done = monotonic_ns(), asyncio.Event()
 
         def note(name, at_ns):
@@ -37,25 +37,25 @@ def test_calls_come_in_their_order_and_never_too_early():
 
 def test_one_alarm_serves_a_loop_until_the_last_has_left():
     async def share():
-        one, other = Timetable.join(), Timetable.join()
+        one, other = DelayScheduler.join(), DelayScheduler.join()
         assert one is other
         one.leave()
         called = asyncio.Event()
         other.at(monotonic_ns(), called.set)
         await asyncio.wait_for(called.wait(), 5)
         other.leave()
-        assert Timetable.join() is not other
-        Timetable._of_loops.pop(asyncio.get_running_loop())._alarm.close()
+        assert DelayScheduler.join() is not other
+        DelayScheduler._of_loops.pop(asyncio.get_running_loop())._alarm.close()
 
     asyncio.run(share())
 
 
-@pytest.mark.parametrize("alarm", [new_alarm, LoopAlarm])
+@pytest.mark.parametrize("alarm", [new_timer, LoopTimer])
 def test_a_call_that_fails_takes_no_later_one_with_it(alarm, monkeypatch):
     async def fail():
         monkeypatch.setattr(delay_scheduler, "new_alarm", alarm)
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-        table, called, at_ns = Timetable.join(), asyncio.Event(), monotonic_ns()
+        table, called, at_ns = DelayScheduler.join(), asyncio.Event(), monotonic_ns()
         table.at(at_ns, [].pop)
         table.at(at_ns + 20_000 * MICRO, called.set)
         await asyncio.wait_for(called.wait(), 2)
@@ -67,7 +67,7 @@ def test_a_call_that_fails_takes_no_later_one_with_it(alarm, monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere timers count milliseconds")
 def test_a_delay_of_a_fraction_of_a_millisecond_is_that_typically():
     async def lateness():
-        table, late = Timetable.join(), []
+        table, late = DelayScheduler.join(), []
         for _ in range(60):
             rung = asyncio.Event()
             at_ns = monotonic_ns() + 200 * MICRO

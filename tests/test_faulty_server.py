@@ -56,7 +56,7 @@ def read_to_end(stream):
 def frames_after(behaviour, sent=b"x"):
     """The bytes a behaviour answers one message with, when the client then closes its end."""
     with FaultyServer(behaviour) as server, raw_request(server) as stream:
-        stream.sendall(frames.frame(frames.TEXT, sent, mask=b"abcd"))
+        stream.sendall(frames.encode_frame(frames.TEXT, sent, mask=b"abcd"))
         stream.shutdown(socket.SHUT_WR)
         return read_to_end(stream).partition(b"\r\n\r\n")[2]
 
@@ -131,7 +131,7 @@ def test_dribbled_upgrade_and_early_message():
         client.send("x")
         assert client.recv() == "x"
     with FaultyServer(behaviours.early_message(b"hello")) as server, raw_request(server) as stream:
-        assert stream.recv(4096).endswith(b"\r\n\r\n" + frames.frame(frames.TEXT, b"hello"))
+        assert stream.recv(4096).endswith(b"\r\n\r\n" + frames.encode_frame(frames.TEXT, b"hello"))
 
 
 @pytest.mark.parametrize("messages", [0, 2])
@@ -148,8 +148,8 @@ def test_closes_after_messages_with_code_and_reason(messages):
 
 def test_vanishing_is_an_end():
     with FaultyServer(behaviours.vanishes_after(1)) as server, raw_request(server) as stream:
-        stream.sendall(frames.frame(frames.TEXT, b"x", mask=b"abcd"))
-        assert read_to_end(stream).endswith(b"\r\n\r\n" + frames.frame(frames.TEXT, b"x"))
+        stream.sendall(frames.encode_frame(frames.TEXT, b"x", mask=b"abcd"))
+        assert read_to_end(stream).endswith(b"\r\n\r\n" + frames.encode_frame(frames.TEXT, b"x"))
 
 
 @pytest.mark.parametrize("behaviour", [behaviours.resets_at_once, behaviours.resets_after(0)])
@@ -244,16 +244,16 @@ def test_broken_frames_come_after_good_ones():
 
 
 def test_pushes_between_replies():
-    text = frames.frame
+    text = frames.encode_frame
     answer = frames_after(behaviours.pushes(b"news", at_start=1))
     assert answer == text(1, b"news") + text(1, b"news") + text(1, b"x")
 
 
 def test_fragments_with_pings_between():
     assert frames_after(behaviours.fragments(2), b"abc") == (
-        frames.frame(frames.TEXT, b"ab", fin=False)
-        + frames.frame(frames.PING, b"between")
-        + frames.frame(frames.CONTINUATION, b"c")
+        frames.encode_frame(frames.TEXT, b"ab", fin=False)
+        + frames.encode_frame(frames.PING, b"between")
+        + frames.encode_frame(frames.CONTINUATION, b"c")
     )
 
 
@@ -263,10 +263,10 @@ def test_frames_cut_at_every_byte():
     with FaultyServer(behaviours.splits_frames(5_000_000)) as server, raw_request(server) as stream:
         assert stream.recv(4096).endswith(b"\r\n\r\n")
         for _ in range(4):
-            stream.sendall(frames.frame(frames.TEXT, message.encode(), mask=b"abcd"))
+            stream.sendall(frames.encode_frame(frames.TEXT, message.encode(), mask=b"abcd"))
             first = stream.recv(64)
             rest = b"" if len(first) == 5 else stream.recv(64)
-            assert first + rest == frames.frame(frames.TEXT, b"abc")
+            assert first + rest == frames.encode_frame(frames.TEXT, b"abc")
             cuts.add(len(first))
     assert cuts == {1, 2, 3, 4}
 
@@ -286,12 +286,12 @@ def test_pings_require_the_pong():
         client.send("lost while it waits for the pong")
         server.wait_for(lambda seen: seen.pongs == [b"there?"])
     with FaultyServer(behaviours.pings(timeout_ns=20_000_000)) as server, raw_request(server) as stream:
-        assert read_to_end(stream).endswith(frames.frame(frames.CLOSE, frames.close_payload(1011, "no pong")))
+        assert read_to_end(stream).endswith(frames.encode_frame(frames.CLOSE, frames.close_payload(1011, "no pong")))
 
 
 def test_ignores_the_closing_handshake():
     with FaultyServer(behaviours.ignores_close) as server, raw_request(server) as stream:
-        stream.sendall(frames.frame(frames.CLOSE, frames.close_payload(1000), mask=b"abcd"))
+        stream.sendall(frames.encode_frame(frames.CLOSE, frames.close_payload(1000), mask=b"abcd"))
         server.wait_for(lambda seen: seen.closes == [1000])
         assert stream.recv(4096).endswith(b"\r\n\r\n")
         stream.settimeout(0.05)
@@ -301,8 +301,10 @@ def test_ignores_the_closing_handshake():
 
 def test_notes_what_the_client_breaks():
     with FaultyServer(behaviours.echoes) as server, raw_request(server) as stream:
-        stream.sendall(frames.frame(frames.TEXT, b"no mask") + frames.frame(frames.PING, b"x" * 126, mask=b"abcd"))
-        stream.sendall(frames.frame(frames.TEXT, b"bits", mask=b"abcd", rsv=0x20))
+        stream.sendall(
+            frames.encode_frame(frames.TEXT, b"no mask") + frames.encode_frame(frames.PING, b"x" * 126, mask=b"abcd")
+        )
+        stream.sendall(frames.encode_frame(frames.TEXT, b"bits", mask=b"abcd", rsv=0x20))
         server.wait_for(lambda seen: len(seen.violations) == 3)
         assert [text.split()[-1] for text in server.seen.violations] == ["5.1)", "5.5)", "5.2)"]
 

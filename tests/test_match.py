@@ -7,19 +7,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.common.errors import PlanError, Problem
+from ws_load_test.common.errors import OptionProblem, PlanError
 from ws_load_test.messages import Message
 from ws_load_test.plan.correlation import (
-    Answer,
+    AutoReply,
     Check,
-    Matching,
-    json_reader,
+    Correlation,
+    json_extractor,
     parse_answer,
     parse_check,
     parse_rule,
-    regex_reader,
+    regex_extractor,
 )
-from ws_load_test.plan.options.correlation import READERS, read_matching
+from ws_load_test.plan.options.correlation import PARSERS, read_correlation
 from ws_load_test.plan.options.read_plan import make_plan
 
 # --- paths -----------------------------------------------------------------------------------------------------------
@@ -84,13 +84,13 @@ def ways(draw):
 def test_a_path_leads_where_python_finds_it(way, ascii_only, indent):
     document, steps = way
     payload = json.dumps(document, ensure_ascii=ascii_only, indent=indent).encode()
-    assert json_reader(path_of(steps))(payload) == written(walk(document, steps))
+    assert json_extractor(path_of(steps))(payload) == written(walk(document, steps))
 
 
 @given(st.one_of(st.binary(max_size=30), documents.map(lambda one: json.dumps(one).encode()[:-1] + b"?")))
 @settings(deadline=None, max_examples=100)
 def test_what_is_not_json_has_no_id(payload):
-    reader = json_reader("a")
+    reader = json_extractor("a")
     try:
         document = json.loads(payload)
     except ValueError:
@@ -135,7 +135,7 @@ DOCUMENTS = {
 
 @pytest.mark.parametrize(("path", "payload", "found"), DOCUMENTS.values(), ids=DOCUMENTS)
 def test_what_a_path_finds(path, payload, found):
-    assert json_reader(path)(payload) == found
+    assert json_extractor(path)(payload) == found
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_what_a_path_finds(path, payload, found):
 )
 def test_what_is_no_path_is_refused(path):
     with pytest.raises(ValueError, match="is no path; write for example json:id") as raised:
-        json_reader(path)
+        json_extractor(path)
     assert f'"{path}"' in str(raised.value)
 
 
@@ -164,7 +164,7 @@ def test_what_is_no_path_is_refused(path):
     ],
 )
 def test_what_a_pattern_finds(pattern, payload, found):
-    assert regex_reader(pattern)(payload) == found
+    assert regex_extractor(pattern)(payload) == found
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------
@@ -219,10 +219,12 @@ def test_a_check_that_looks_nowhere_is_refused():
 
 
 def test_an_answer_is_a_check_and_a_text():
-    assert parse_answer("regex:^2$=>3") == Answer(Check("regex", "^2$"), "3")
-    assert parse_answer('json:type=ping=>{"type":"pong"}') == Answer(Check("json", "type", "ping"), '{"type":"pong"}')
-    assert parse_answer("contains:a=>b=>c") == Answer(Check("contains", "a"), "b=>c")
-    assert parse_answer("contains:a=>") == Answer(Check("contains", "a"), "")
+    assert parse_answer("regex:^2$=>3") == AutoReply(Check("regex", "^2$"), "3")
+    assert parse_answer('json:type=ping=>{"type":"pong"}') == AutoReply(
+        Check("json", "type", "ping"), '{"type":"pong"}'
+    )
+    assert parse_answer("contains:a=>b=>c") == AutoReply(Check("contains", "a"), "b=>c")
+    assert parse_answer("contains:a=>") == AutoReply(Check("contains", "a"), "")
 
 
 def test_what_is_no_answer_is_refused():
@@ -272,37 +274,37 @@ def test_what_is_no_rule_is_refused(text, words):
 
 def test_what_is_read_whole_and_what_is_paired_by_id():
     check = parse_check("contains:x")
-    assert not Matching().reads_whole
-    assert not Matching(rule="ping").reads_whole
+    assert not Correlation().needs_payload
+    assert not Correlation(rule="ping").needs_payload
     for matching in (
-        Matching(rule="none"),
-        Matching(expect=(check,)),
-        Matching(ignore=(check,)),
-        Matching(answers=(Answer(check, "y"),)),
-        Matching(strict=True),
+        Correlation(rule="none"),
+        Correlation(expect=(check,)),
+        Correlation(ignore=(check,)),
+        Correlation(auto_replies=(AutoReply(check, "y"),)),
+        Correlation(check_utf8=True),
     ):
-        assert matching.reads_whole
+        assert matching.needs_payload
         assert not matching.by_id
-    for matching in (Matching(rule="echo"), Matching("json", "id"), Matching("regex", "(.)")):
-        assert matching.reads_whole
+    for matching in (Correlation(rule="echo"), Correlation("json", "id"), Correlation("regex", "(.)")):
+        assert matching.needs_payload
         assert matching.by_id
 
 
 def test_the_id_is_found_by_the_rule():
     payload = b'{"id": 7}'
-    assert Matching("echo").reader()(payload) == payload
-    assert Matching("json", "id").reader()(payload) == "7"
-    assert Matching("regex", r"\d").reader()(payload) == b"7"
+    assert Correlation("echo").reply_id_extractor()(payload) == payload
+    assert Correlation("json", "id").reply_id_extractor()(payload) == "7"
+    assert Correlation("regex", r"\d").reply_id_extractor()(payload) == b"7"
 
 
 def test_a_matching_in_words():
-    assert Matching().describe() == "in order"
-    assert Matching("json", "a.id").describe() == 'the id at "a.id" of a reply is that of its message'
-    words = Matching(
+    assert Correlation().describe() == "in order"
+    assert Correlation("json", "a.id").describe() == 'the id at "a.id" of a reply is that of its message'
+    words = Correlation(
         "echo",
         expect=(parse_check("contains:a"), parse_check("json:b")),
         ignore=(parse_check("regex:c"),),
-        skip_first=2,
+        greetings=2,
     ).describe()
     assert words == (
         "a reply equals its message; the first 2 of a session answer nothing;"
@@ -314,9 +316,9 @@ def test_a_matching_in_words():
 
 
 def matching_of(kind="text", text="{}", **given):
-    problems: list[Problem] = []
-    values = {name: READERS[name](value) if name in READERS else value for name, value in given.items()}
-    return read_matching(values, Message(kind, len(text), text.encode()), problems), [
+    problems: list[OptionProblem] = []
+    values = {name: PARSERS[name](value) if name in PARSERS else value for name, value in given.items()}
+    return read_correlation(values, Message(kind, len(text), text.encode()), problems), [
         str(problem) for problem in problems
     ]
 
@@ -327,25 +329,25 @@ def test_options_become_a_matching():
         match="json:id",
         expect="contains:a",
         ignore=["contains:b", "regex:c"],
-        answer="contains:d=>e",
+        auto_reply="contains:d=>e",
         skip_first=1,
-        strict_protocol=True,
+        check_utf8=True,
     )
     assert problems == []
-    assert matching == Matching(
+    assert matching == Correlation(
         "json",
         "id",
         expect=(Check("contains", "a"),),
         ignore=(Check("contains", "b"), Check("regex", "c")),
-        answers=(Answer(Check("contains", "d"), "e"),),
-        skip_first=1,
-        strict=True,
+        auto_replies=(AutoReply(Check("contains", "d"), "e"),),
+        greetings=1,
+        check_utf8=True,
     )
 
 
 def test_without_options_replies_come_in_order_and_pongs_are_those_of_pings():
-    assert matching_of() == (Matching(), [])
-    assert matching_of("ping") == (Matching("ping"), [])
+    assert matching_of() == (Correlation(), [])
+    assert matching_of("ping") == (Correlation("ping"), [])
 
 
 @pytest.mark.parametrize(
@@ -388,14 +390,14 @@ def test_every_one_of_several_messages_needs_an_id():
     target = {"url": "ws://127.0.0.1:1/", "match": "json:id"}
     with pytest.raises(PlanError, match=r"^--match: json:id finds no id"):
         make_plan(**target, message=['{"id": {seq}}', '{"no": {seq}}'])
-    assert make_plan(**target, message=['{"id": {seq}}', '{"id": "b{seq}"}']).matching == Matching("json", "id")
+    assert make_plan(**target, message=['{"id": {seq}}', '{"id": "b{seq}"}']).correlation == Correlation("json", "id")
 
 
 def test_the_id_of_a_reply_may_be_elsewhere():
     rule, where = parse_rule("json:id=data.items[0].id")
-    matching = Matching(rule=rule, where=where)
-    assert matching.message_reader()(b'{"id": 7}') == "7"
-    assert matching.reader()(b'{"id": 8, "data": {"items": [{"id": 7}]}}') == "7"
+    matching = Correlation(rule=rule, selector=where)
+    assert matching.message_id_extractor()(b'{"id": 7}') == "7"
+    assert matching.reply_id_extractor()(b'{"id": 8, "data": {"items": [{"id": 7}]}}') == "7"
     assert matching.describe() == 'the id at "data.items[0].id" of a reply is that at "id" of its message'
     with pytest.raises(ValueError, match="no path"):
         parse_rule("json:id=")

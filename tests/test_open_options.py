@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from ws_load_test import Plan, PlanError, make_plan
 from ws_load_test.cli import main
-from ws_load_test.plan.load import ClosedLoad, OpenLoad
-from ws_load_test.plan.schedule import Shape, Stage
+from ws_load_test.plan.load import ClosedLoop, OpenLoop
+from ws_load_test.plan.schedule import LoadProfile, Stage
 from ws_load_test.plan.values import connection_stages, rate_stages
 
 URL = "ws://h:1/"
 SECOND = 10**9
-LINES = Shape((Stage(30 * SECOND, 0, 1000), Stage(120 * SECOND, 1000, 5000), Stage(10 * SECOND, 5000, 0)))
+LINES = LoadProfile((Stage(30 * SECOND, 0, 1000), Stage(120 * SECOND, 1000, 5000), Stage(10 * SECOND, 5000, 0)))
 
 
 def problems_of(**options):
@@ -64,7 +64,7 @@ EVERY_OPTION = {
         {"stages": "30s@1000, 5s@0, 1m@2k/s"},
         lambda plan: (
             plan.load.rate
-            == Shape((Stage(30 * SECOND, 1000, 1000), Stage(5 * SECOND, 0, 0), Stage(60 * SECOND, 2000, 2000)))
+            == LoadProfile((Stage(30 * SECOND, 1000, 1000), Stage(5 * SECOND, 0, 0), Stage(60 * SECOND, 2000, 2000)))
         ),
     ),
     "a line behind a step": (
@@ -78,7 +78,7 @@ EVERY_OPTION = {
         'connection-stages = "10s:50,5s:20"\nrate = 5',
         {"connection_stages": "10s:50,5s:20", "rate": 5},
         lambda plan: (
-            plan.connection_shape == Shape((Stage(10 * SECOND, 0, 50), Stage(5 * SECOND, 50, 20)))
+            plan.connection_shape == LoadProfile((Stage(10 * SECOND, 0, 50), Stage(5 * SECOND, 50, 20)))
             and (plan.connections, plan.duration_ns) == (50, 15 * SECOND)
         ),
     ),
@@ -94,10 +94,10 @@ EVERY_OPTION = {
         {"rate": 5, "max_in_flight": 3},
         lambda plan: plan.load.max_in_flight == 3,
     ),
-    "keepalive": (
-        "-r 0 --keepalive 20s",
+    "ping_interval": (
+        "-r 0 --ping-interval 20s",
         'rate = 0\nkeepalive = "20s"',
-        {"rate": 0, "keepalive": 20},
+        {"rate": 0, "ping_interval": 20},
         lambda plan: plan.keepalive_ns == 20 * SECOND,
     ),
 }
@@ -108,7 +108,7 @@ def test_an_option_does_the_same_from_everywhere(name, planned, tmp_path):
     words, lines, options, holds = EVERY_OPTION[name]
     (tmp_path / "plan.toml").write_text(lines)
     by_hand = planned(*words.split(), URL)
-    assert isinstance(by_hand.load, OpenLoad)
+    assert isinstance(by_hand.load, OpenLoop)
     assert holds(by_hand)
     assert planned("--plan", str(tmp_path / "plan.toml"), URL) == by_hand
     assert make_plan(URL, **options) == by_hand
@@ -117,7 +117,7 @@ def test_an_option_does_the_same_from_everywhere(name, planned, tmp_path):
 
 
 def test_without_a_rate_the_load_is_a_flood():
-    assert isinstance(make_plan(URL).load, ClosedLoad)
+    assert isinstance(make_plan(URL).load, ClosedLoop)
 
 
 def test_a_worker_reads_the_plan_that_was_meant():
@@ -144,7 +144,7 @@ def test_a_number_of_messages_has_no_time():
 
 def test_connections_in_stages_may_have_another_length_than_the_run():
     plan = make_plan(URL, rate=10, connection_stages="4s:10", duration="9s")
-    assert (plan.duration_ns, plan.connection_shape.duration_ns) == (9 * SECOND, 4 * SECOND)
+    assert (plan.duration_ns, plan.connection_profile.duration_ns) == (9 * SECOND, 4 * SECOND)
     plan = make_plan(URL, stages="7s:10", connection_stages="4s:10")
     assert plan.duration_ns == 7 * SECOND
 
@@ -171,7 +171,7 @@ def test_the_load_in_words(options, words):
 
 
 def test_connections_in_words():
-    lines = dict(make_plan(URL, rate=0, connection_stages="10s:50,5s:0", keepalive="1s").describe())
+    lines = dict(make_plan(URL, rate=0, connection_stages="10s:50,5s:0", ping_interval="1s").describe())
     assert lines["connections"] == "from 0 to 50 in 10 s, then to 0 in 5 s"
     assert lines["keep-alive"] == "a ping on each connection every 1 s"
 
@@ -187,7 +187,7 @@ RIVALS = [
     {"connection_stages": "1s:5", "connect_rate": 5, "rate": 1},
     {"connection_stages": "1s:5", "rate_per_connection": 5},
     {"connection_stages": "5s:5", "warmup": "1s", "rate": 1},
-    {"keepalive": "1s", "ping": True, "rate": 1},
+    {"ping_interval": "1s", "ping": True, "rate": 1},
 ]
 
 
@@ -208,7 +208,7 @@ def test_rivals_cannot_stand_beside_each_other(options):
         {"arrivals": "poisson"},
         {"seed": 3},
         {"max_in_flight": 3},
-        {"keepalive": "1s"},
+        {"ping_interval": "1s"},
         {"connection_stages": "1s:5"},
     ],
     ids=lambda options: next(iter(options)),
@@ -239,7 +239,7 @@ def test_what_needs_a_schedule_says_so(options):
         ({"rate": 5, "arrivals": "random"}, "--arrivals", "poisson"),
         ({"rate": 5, "arrivals": "poisson", "seed": -1}, "--seed", "whole number"),
         ({"rate": 5, "max_in_flight": 0}, "--max-in-flight", "at least 1"),
-        ({"rate": 5, "keepalive": 0}, "--keepalive", "too short"),
+        ({"rate": 5, "ping_interval": 0}, "--ping-interval", "too short"),
         ({"stages": ""}, "--stages", "30s:1000"),
         ({"stages": "30s"}, "--stages", "30s:1000"),
         ({"stages": "30s:"}, "--stages", "not a rate"),
@@ -273,8 +273,8 @@ def test_stages_are_read_as_they_are_written(found):
     assert shape.peak == max(amount for _, _, amount in found)
     at_ns, before = 0, 0
     for length, mark, amount in found:
-        assert shape.at(at_ns) == (before if mark == ":" else amount)
+        assert shape.value_at(at_ns) == (before if mark == ":" else amount)
         at_ns += length * 10**6
         before = amount
-    assert shape.at(at_ns) == before
+    assert shape.value_at(at_ns) == before
     assert connection_stages([f"{length}ms{mark}{amount}" for length, mark, amount in found]) == shape

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ws_load_test import PlanError, make_plan
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode, UsageError
-from ws_load_test.plan.options.read_plan import READERS, option_name, read_plan_file
+from ws_load_test.plan.options.read_plan import PARSERS, option_name, read_plan_file
 
 URL = "ws://h:1/"
 SECOND = 10**9
@@ -214,7 +214,7 @@ def test_a_file_that_is_not_text_needs_binary(tmp_path):
 
 
 def test_none_stands_for_an_option_not_given():
-    assert make_plan(URL, **dict.fromkeys(READERS.keys() - {"url"})) == make_plan(URL)
+    assert make_plan(URL, **dict.fromkeys(PARSERS.keys() - {"url"})) == make_plan(URL)
 
 
 def test_dashes_and_underscores_name_the_same_option():
@@ -229,11 +229,11 @@ anything = st.recursive(
 
 
 @given(
-    st.dictionaries(st.sampled_from(sorted(READERS.keys() - {"url", "size", "bind"})), anything, max_size=4),
+    st.dictionaries(st.sampled_from(sorted(PARSERS.keys() - {"url", "size", "bind"})), anything, max_size=4),
     anything,
 )
 def test_whatever_is_given_makes_a_plan_or_problems(options, url):
-    names = {option_name(name) for name in READERS}
+    names = {option_name(name) for name in PARSERS}
     for where in (URL, url):
         try:
             plan = make_plan(where, **options)
@@ -289,7 +289,7 @@ def test_problems_of_a_plan_file_name_their_options(tmp_path, capsys):
     [
         ("json = 3", '--json: "3" is not true or false'),
         ("output = 1", "--output"),
-        ('verbosity = "loud"', "--verbosity"),
+        ('verbosity = "loud"', "--log-level"),
     ],
 )
 def test_a_plan_file_may_say_what_becomes_of_the_results(line, words, tmp_path, capsys):

@@ -4,14 +4,14 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.common.sharding import Share
-from ws_load_test.plan.schedule import spaced_ns
+from ws_load_test.common.sharding import Shard
+from ws_load_test.plan.schedule import evenly_spaced_ns
 
 
 @st.composite
 def shares_of(draw):
     of = draw(st.integers(1, 40))
-    return [Share(index, of) for index in range(of)]
+    return [Shard(index, of) for index in range(of)]
 
 
 @given(shares_of(), st.integers(0, 500))
@@ -37,14 +37,14 @@ def test_a_share_never_shrinks_when_there_is_more(shares, total, more):
 
 
 def test_a_share_travels_as_json():
-    share = Share(3, 8)
-    assert msgspec.json.decode(msgspec.json.encode(share), type=Share) == share
+    share = Shard(3, 8)
+    assert msgspec.json.decode(msgspec.json.encode(share), type=Shard) == share
 
 
 def test_evenly_spaced_things_begin_at_once():
-    assert [spaced_ns(number, 4) for number in range(4)] == [0, 250_000_000, 500_000_000, 750_000_000]
+    assert [evenly_spaced_ns(number, 4) for number in range(4)] == [0, 250_000_000, 500_000_000, 750_000_000]
 
 
 @given(st.integers(0, 10**6), st.integers(1, 1000))
 def test_spacing_does_not_drift(number, per_s):
-    assert abs(spaced_ns(number, per_s) * per_s - number * 10**9) <= per_s
+    assert abs(evenly_spaced_ns(number, per_s) * per_s - number * 10**9) <= per_s

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ws_load_test.common.machine import default_workers
-from ws_load_test.common.sharding import Share
+from ws_load_test.common.sharding import Shard
 from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.target import Target
@@ -135,7 +135,7 @@ def test_describes_a_ping_and_the_default_load():
 
 def test_connections_of_shares_add_up():
     plan = make_plan("ws://h", connections=10, workers=3)
-    assert [plan.connections_of(Share(index, 3)) for index in range(3)] == [4, 3, 3]
+    assert [plan.connections_in(Shard(index, 3)) for index in range(3)] == [4, 3, 3]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin a process to a core")

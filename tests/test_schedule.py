@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.common.sharding import Share
-from ws_load_test.plan.schedule import BLOCK, Pace, Shape, Stage
+from ws_load_test.common.sharding import Shard
+from ws_load_test.plan.schedule import BLOCK_SIZE, ArrivalSchedule, LoadProfile, Stage
 
 SECOND = 10**9
 
@@ -18,22 +18,22 @@ stages = st.builds(
     start=st.one_of(st.just(0.0), st.floats(0.001, 2000)),
     end=st.one_of(st.just(0.0), st.floats(0.001, 2000)),
 )
-shapes = st.lists(stages, min_size=1, max_size=5).map(lambda found: Shape(tuple(found)))
+shapes = st.lists(stages, min_size=1, max_size=5).map(lambda found: LoadProfile(tuple(found)))
 
 
-WHOLE = Share(0, 1)
+WHOLE = Shard(0, 1)
 
 
-def instants(pace: Pace, share: Share = WHOLE, messages: int | None = None) -> np.ndarray:
+def instants(pace: ArrivalSchedule, share: Shard = WHOLE, messages: int | None = None) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int64), *pace.blocks(share, messages)])
 
 
 @settings(deadline=None, max_examples=60)
 @given(shapes)
-@example(Shape((Stage(10 * SECOND, 1000, 1000),)))
-@example(Shape((Stage(3 * SECOND, 0, 1000), Stage(2 * SECOND, 1000, 0))))
+@example(LoadProfile((Stage(10 * SECOND, 1000, 1000),)))
+@example(LoadProfile((Stage(3 * SECOND, 0, 1000), Stage(2 * SECOND, 1000, 0))))
 def test_as_many_are_due_as_the_integral_says(shape):
-    due = instants(Pace(shape))
+    due = instants(ArrivalSchedule(shape))
     assert abs(len(due) - shape.integral(shape.duration_ns)) <= 0.5 + 1e-6
     assert (np.diff(due) >= 0).all()
     assert not len(due) or (due[0] >= 0 and due[-1] < shape.duration_ns)
@@ -43,31 +43,31 @@ def test_as_many_are_due_as_the_integral_says(shape):
 @given(shapes, st.floats(0, 1))
 def test_by_any_instant_as_many_are_due_as_the_integral_until_then(shape, part):
     until_ns = int(shape.duration_ns * part)
-    due = int((instants(Pace(shape)) < until_ns).sum())
+    due = int((instants(ArrivalSchedule(shape)) < until_ns).sum())
     assert abs(due - shape.integral(until_ns)) <= 0.5 + 1e-3
 
 
 @settings(deadline=None, max_examples=60)
 @given(shapes, st.integers(1, 7), st.sampled_from(["constant", "poisson"]))
 def test_shares_are_disjoint_complete_and_in_order(shape, workers, arrivals):
-    pace = Pace(shape, arrivals, seed=11)
+    pace = ArrivalSchedule(shape, arrivals, seed=11)
     whole = instants(pace)
-    parts = [instants(pace, Share(index, workers)) for index in range(workers)]
+    parts = [instants(pace, Shard(index, workers)) for index in range(workers)]
     for index, part in enumerate(parts):
         assert part.tolist() == whole[index::workers].tolist()
 
 
 @settings(deadline=None, max_examples=40)
-@given(shapes, st.integers(0, 3 * BLOCK), st.integers(1, 3), st.sampled_from(["constant", "poisson"]))
+@given(shapes, st.integers(0, 3 * BLOCK_SIZE), st.integers(1, 3), st.sampled_from(["constant", "poisson"]))
 def test_a_number_of_messages_is_kept_to_exactly(shape, messages, workers, arrivals):
-    pace = Pace(Shape((*shape.stages, Stage(3600 * SECOND, 50, 50))), arrivals, seed=3)
-    parts = [instants(pace, Share(index, workers), messages) for index in range(workers)]
+    pace = ArrivalSchedule(LoadProfile((*shape.stages, Stage(3600 * SECOND, 50, 50))), arrivals, seed=3)
+    parts = [instants(pace, Shard(index, workers), messages) for index in range(workers)]
     assert sum(map(len, parts)) == messages
-    assert [len(part) for part in parts] == [Share(index, workers).count(messages) for index in range(workers)]
+    assert [len(part) for part in parts] == [Shard(index, workers).size(messages) for index in range(workers)]
 
 
 def test_a_constant_rate_is_evenly_spaced_and_has_no_burst_at_the_start():
-    due = instants(Pace(Shape.constant(1000, 10 * SECOND)))
+    due = instants(ArrivalSchedule(LoadProfile.constant(1000, 10 * SECOND)))
     assert len(due) == 10_000
     assert due[0] == 500_000
     assert set(np.diff(due).tolist()) == {1_000_000}
@@ -75,15 +75,15 @@ def test_a_constant_rate_is_evenly_spaced_and_has_no_burst_at_the_start():
 
 
 def test_a_ramp_is_the_square_root_that_it_should_be():
-    due = instants(Pace(Shape((Stage(4 * SECOND, 0, 1000),))))
+    due = instants(ArrivalSchedule(LoadProfile((Stage(4 * SECOND, 0, 1000),))))
     # N(t) = 125 t², so message k is due at sqrt((k + 1/2) / 125).
     expected = [math.sqrt((k + 0.5) / 125) * 1e9 for k in range(2000)]
     assert np.abs(due - np.array(expected)).max() <= 1
 
 
 def test_a_shape_is_read_where_stages_meet():
-    shape = Shape((Stage(SECOND, 0, 10), Stage(SECOND, 4, 4), Stage(SECOND, 4, 0)))
-    assert [shape.at(ns) for ns in (0, SECOND // 2, SECOND, SECOND + 1, 5 * SECOND // 2, 9 * SECOND)] == [
+    shape = LoadProfile((Stage(SECOND, 0, 10), Stage(SECOND, 4, 4), Stage(SECOND, 4, 0)))
+    assert [shape.value_at(ns) for ns in (0, SECOND // 2, SECOND, SECOND + 1, 5 * SECOND // 2, 9 * SECOND)] == [
         0,
         5,
         4,
@@ -92,8 +92,8 @@ def test_a_shape_is_read_where_stages_meet():
         0,
     ]
     assert shape.peak == 10
-    assert shape.integral(3 * SECOND) == 5 + 4 + 2
-    assert shape.integral(10 * SECOND) == 11
+    assert shape.cumulative(3 * SECOND) == 5 + 4 + 2
+    assert shape.cumulative(10 * SECOND) == 11
 
 
 def kolmogorov_smirnov(values: np.ndarray) -> float:
@@ -107,7 +107,7 @@ def kolmogorov_smirnov(values: np.ndarray) -> float:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_poisson_arrivals_are_exponential_apart(seed):
-    due = instants(Pace(Shape.constant(2000, 10 * SECOND), "poisson", seed))
+    due = instants(ArrivalSchedule(LoadProfile.constant(2000, 10 * SECOND), "poisson", seed))
     gaps = np.diff(due) / (SECOND / 2000)
     # 1.628 / sqrt(n) is the asymptotic critical value at 1 % (Kolmogorov's distribution).
     assert kolmogorov_smirnov(gaps) < 1.628 / math.sqrt(len(gaps))
@@ -115,21 +115,21 @@ def test_poisson_arrivals_are_exponential_apart(seed):
 
 
 def test_poisson_arrivals_follow_the_shape():
-    shape = Shape((Stage(10 * SECOND, 0, 2000),))
-    due = instants(Pace(shape, "poisson", 5))
+    shape = LoadProfile((Stage(10 * SECOND, 0, 2000),))
+    due = instants(ArrivalSchedule(shape, "poisson", 5))
     # The time change: integrals between arrivals are exponential of mean 1 whatever the rate does.
-    integrals = np.array([shape.integral(int(one)) for one in due])
+    integrals = np.array([shape.cumulative(int(one)) for one in due])
     assert kolmogorov_smirnov(np.diff(integrals)) < 1.628 / math.sqrt(len(due) - 1)
 
 
 def test_seeds_differ_and_repeat():
-    shape = Shape.constant(100, SECOND)
-    first, again, other = (instants(Pace(shape, "poisson", seed)).tolist() for seed in (7, 7, 8))
+    shape = LoadProfile.constant(100, SECOND)
+    first, again, other = (instants(ArrivalSchedule(shape, "poisson", seed)).tolist() for seed in (7, 7, 8))
     assert first == again != other
 
 
 def test_a_shape_says_what_it_is():
-    words = Shape((Stage(SECOND, 0, 10), Stage(SECOND, 10, 10), Stage(SECOND, 2, 4))).describe(
+    words = LoadProfile((Stage(SECOND, 0, 10), Stage(SECOND, 10, 10), Stage(SECOND, 2, 4))).describe(
         lambda amount: f"{amount:g}"
     )
     assert words == "from 0 to 10 in 1 s, then 10 for 1 s, then from 2 to 4 in 1 s"

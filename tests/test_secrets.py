@@ -11,8 +11,8 @@ import pytest
 from ws_load_test import PlanError, make_plan
 from ws_load_test.cli import main
 from ws_load_test.common.redaction import (
-    HIDDEN,
-    Hider,
+    REDACTED,
+    Redactor,
     looks_like_token,
     public_url,
 )
@@ -33,13 +33,13 @@ def assert_no_secret(text):
 
 
 def test_a_public_plan_has_no_secrets():
-    plan = make_plan(url_with_secrets("ws://h/x"), header=HEADERS, message="payl0ad").public()
+    plan = make_plan(url_with_secrets("ws://h/x"), header=HEADERS, message="payl0ad").redacted()
     for text in (msgspec.json.encode(plan).decode(), repr(plan), str(plan.describe())):
         assert_no_secret(text)
         assert "payl0ad" not in text
         assert "room=7" in text
-    assert plan.target.url == f"ws://{HIDDEN}@h/x?room=7&access_token={HIDDEN}&Api-Key={HIDDEN}"
-    hidden = tuple((name, HIDDEN) for name in ("Authorization", "Cookie", "X-Api-Key"))
+    assert plan.target.url == f"ws://{REDACTED}@h/x?room=7&access_token={REDACTED}&Api-Key={REDACTED}"
+    hidden = tuple((name, REDACTED) for name in ("Authorization", "Cookie", "X-Api-Key"))
     assert plan.target.headers == (*hidden, ("X-Colour", "red"))
     assert plan.message.size_bytes == 7
 
@@ -57,7 +57,7 @@ def test_a_public_plan_has_no_secrets():
     ],
 )
 def test_tokens_in_a_query_are_hidden(query):
-    assert_no_secret(Target(url=f"wss://h/?{query}").public().url)
+    assert_no_secret(Target(url=f"wss://h/?{query}").redacted().url)
 
 
 @pytest.mark.parametrize(
@@ -65,12 +65,12 @@ def test_tokens_in_a_query_are_hidden(query):
     ["Authorization", "PROXY-AUTHORIZATION", "cookie", "X-Auth", "X-CSRF-Token", "Api-Key", "ApiKey", "X-Secret"],
 )
 def test_headers_that_carry_credentials_are_hidden(name):
-    assert Target(url="ws://h", headers=((name, "h3ader"),)).public().headers == ((name, HIDDEN),)
+    assert Target(url="ws://h", headers=((name, "h3ader"),)).redacted().headers == ((name, REDACTED),)
 
 
 def test_what_is_no_secret_stays_as_it_was():
     target = Target(url="wss://h:8/a/b?room=7&q=a%20b", headers=(("Origin", "http://x"),), subprotocols=("p",))
-    assert target.public() == target
+    assert target.redacted() == target
 
 
 TOKENS = [
@@ -114,16 +114,16 @@ def test_what_looks_like_a_token_is_hidden_wherever_it_stands(token):
         headers=(("X-Anything", token), ("X-Other", f"v1 {token}"), ("Origin", f"https://h/{token}")),
         subprotocols=("v1", token),
     )
-    text = repr(target.public()) + str(target.describe())
+    text = repr(target.redacted()) + str(target.describe())
     assert token not in text
     assert "/live/***/x?room=7&q=***" in text
-    assert Hider(target.secrets()).hide(f"bad token {token}!") == "bad token ***!"
+    assert Redactor(target.secrets()).redact(f"bad token {token}!") == "bad token ***!"
 
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_is_short_or_made_of_words_is_shown(text):
     target = Target(url=f"wss://h/a/{text}?q={text}", headers=(("X-Colour", text), ("Origin", "http://x")))
-    assert target.public() == target
+    assert target.redacted() == target
     assert not target.secrets()
 
 
@@ -136,10 +136,10 @@ def test_credentials_are_hidden_however_short():
     target = Target(
         url="ws://h/", cookies=("a=c00kie", "b={feed.id}"), user="joe:k3y", bearer="t0ken", proxy="http://joe:k3y@p:1"
     )
-    assert_no_secret(repr(target.public()))
+    assert_no_secret(repr(target.redacted()))
     assert_no_secret(str(target.describe()))
-    assert target.public().cookies == ("a=***", "b={feed.id}")
-    assert target.public().proxy == "http://***@p:1"
+    assert target.redacted().cookies == ("a=***", "b={feed.id}")
+    assert target.redacted().proxy == "http://***@p:1"
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_credentials_are_hidden_however_short():
 )
 def test_fields_are_names_and_shown(field, shown):
     target = Target(url="ws://h/", headers=(("Authorization", field),), bearer=field)
-    assert target.public().headers == (("Authorization", field if shown else HIDDEN),)
-    assert target.public().bearer == (field if shown else HIDDEN)
+    assert target.redacted().headers == (("Authorization", field if shown else REDACTED),)
+    assert target.redacted().bearer == (field if shown else REDACTED)
 
 
 # --- what others say ---------------------------------------------------------------------------------------------
@@ -163,33 +163,33 @@ def test_secrets_that_a_target_echoes_are_taken_out():
         user="ann:h3ader",
         proxy="http://prox:pr0xy@p",
     )
-    hider = Hider(target.secrets())
+    hider = Redactor(target.secrets())
     credentials = base64.b64encode(b"joe:pa5word").decode()
     for secret in ("pa%35word", "pa5word", "p4th", "t0ken%2F1", "t0ken/1", "b3arer", "c00kie", "c00kie2", "h3ader"):
-        assert hider.hide(f"said {secret}.") == "said ***.", secret
+        assert hider.redact(f"said {secret}.") == "said ***.", secret
     for secret in ("B3ARER", credentials, "pr0xy", base64.b64encode(b"ann:h3ader").decode()):
-        assert hider.hide(f"said {secret}.") == "said ***.", secret
-    assert hider.hide("mauve Bearer id y") == "mauve Bearer id y"
+        assert hider.redact(f"said {secret}.") == "said ***.", secret
+    assert hider.redact("mauve Bearer id y") == "mauve Bearer id y"
 
 
 def test_values_of_a_feed_are_taken_out_and_short_ones_left():
-    hider = Hider()
-    assert hider.hide("closed with 1008 t0ken-9 7", ["t0ken-9", "7", "", "close"]) == "***d with 1008 *** 7"
-    assert hider.hide("nothing known") == "nothing known"
-    assert hider.hide("GET /a%20b%2fc", ["a b/c"]) == "GET /***", "as it stands in a URL"
-    assert Hider(["a.c+", "aXc"]).hide("abc a.c+") == "abc ***", "no secret is a pattern"
-    assert Hider(["long-secret", "long-secret-and-more"]).hide("long-secret-and-more") == "***"
+    hider = Redactor()
+    assert hider.redact("closed with 1008 t0ken-9 7", ["t0ken-9", "7", "", "close"]) == "***d with 1008 *** 7"
+    assert hider.redact("nothing known") == "nothing known"
+    assert hider.redact("GET /a%20b%2fc", ["a b/c"]) == "GET /***", "as it stands in a URL"
+    assert Redactor(["a.c+", "aXc"]).redact("abc a.c+") == "abc ***", "no secret is a pattern"
+    assert Redactor(["long-secret", "long-secret-and-more"]).redact("long-secret-and-more") == "***"
 
 
 def test_the_text_around_a_field_is_a_secret_too():
     target = Target(url="ws://h", headers=(("Authorization", "Bearer pre-{feed.token}-p0st"),))
-    assert Hider(target.secrets()).hide("pre-1234-p0st", ["1234"]) == "*********"
+    assert Redactor(target.secrets()).redact("pre-1234-p0st", ["1234"]) == "*********"
 
 
 @pytest.mark.parametrize("user_info", ["pa55word", "joe:pa55word", "joe:pa55word@x", ":pa55word"])
 def test_user_info_is_hidden(user_info):
-    public = Target(url=f"ws://{user_info}@h:81/x").public()
-    assert public.url == f"ws://{HIDDEN}@h:81/x"
+    public = Target(url=f"ws://{user_info}@h:81/x").redacted()
+    assert public.url == f"ws://{REDACTED}@h:81/x"
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 import msgspec
 import pytest
 
-from ws_load_test.plan.options.target import READERS, read_target
+from ws_load_test.plan.options.target import PARSERS, read_target
 from ws_load_test.plan.target import (
     Endpoint,
     Target,
-    filled_url,
     host_and_port,
+    render_url,
 )
 
 SECRET = "hush-hush"
@@ -18,7 +18,7 @@ def read(url="wss://h/", **options):
     """The target and the problems, by option."""
     values, problems = {}, []
     for name, value in {"url": url, **options}.items():
-        values[name] = READERS[name](value)
+        values[name] = PARSERS[name](value)
     return read_target(values, problems), {problem.option: problem.text for problem in problems}
 
 
@@ -67,9 +67,9 @@ def test_reads(option, value, field, read_as):
 
 def test_several_urls():
     target = good(["ws://a/", "wss://b:9/"])
-    assert (target.url, target.more_urls, target.urls) == ("ws://a/", ("wss://b:9/",), ("ws://a/", "wss://b:9/"))
+    assert (target.url, target.extra_urls, target.urls) == ("ws://a/", ("wss://b:9/",), ("ws://a/", "wss://b:9/"))
     assert target.secure, "one of them is"
-    assert target.dialled == (("a", 80), ("b", 9))
+    assert target.connect_addresses == (("a", 80), ("b", 9))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_several_urls():
     ],
 )
 def test_whom_connections_are_made_to(options, dialled):
-    assert good(**options).dialled == dialled
+    assert good(**options).connect_addresses == dialled
 
 
 @pytest.mark.parametrize(
@@ -107,15 +107,15 @@ def test_a_url_with_fields_can_be_shown_and_asked_for_its_parts():
     target = good("wss://{feed.Region}.example:81/{feed.room}")
     assert (target.host, target.port, target.secure) == ("{feed.Region}.example", 81, True)
     assert good("ws://{feed.host}:{feed.port}/").port == 80
-    assert target.has_fields
-    assert not good("wss://h/{x}").has_fields
+    assert target.is_templated
+    assert not good("wss://h/{x}").is_templated
 
 
 def test_filling_keeps_what_is_no_field():
-    assert filled_url("ws://h/{x}/{seq}?a={seq}", lambda text: "1/2" if text == "{seq}" else text) == (
+    assert render_url("ws://h/{x}/{seq}?a={seq}", lambda text: "1/2" if text == "{seq}" else text) == (
         "ws://h/{x}/1%2F2?a=1%2F2"
     )
-    assert filled_url("ws://{feed.h}/", lambda _: "h:81") == "ws://h:81/"
+    assert render_url("ws://{feed.h}/", lambda _: "h:81") == "ws://h:81/"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ MISTAKES = {
 )
 def test_mistakes(option, value):
     with pytest.raises(ValueError) as caught:
-        READERS[option](value)
+        PARSERS[option](value)
     told = str(caught.value)
     assert told
     assert told.isprintable()
@@ -204,13 +204,13 @@ def test_a_token_from_a_file(tmp_path):
     assert good(bearer=f"@{tmp_path / 'good'}").bearer == "abc.{feed.x}"
     for name in ("empty", "binary"):
         with pytest.raises(ValueError, match=name):
-            READERS["bearer"](f"@{tmp_path / name}")
+            PARSERS["bearer"](f"@{tmp_path / name}")
 
 
 @pytest.mark.parametrize(
     ("url", "options", "option", "words"),
     [
-        ("wss://h/", {"unix_socket": "/x", "address": "a"}, "--unix-socket", "beside --address"),
+        ("wss://h/", {"unix_socket": "/x", "address": "a"}, "--unix-socket", "beside --connect-to"),
         ("wss://h/", {"unix_socket": "/x", "proxy": "http://p"}, "--unix-socket", "beside --proxy"),
         ("wss://h/", {"user": "a:b", "bearer": "x"}, "--user", "one Authorization header"),
         ("wss://h/", {"user": "a:b", "header": "authorization: x"}, "--user", "both set the same header"),

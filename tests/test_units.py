@@ -123,14 +123,14 @@ def test_says_what_a_rate_looks_like(text):
     ],
 )
 def test_shows_a_duration_in_the_unit_that_fits(ns, text):
-    assert units.show_duration(ns) == text
+    assert units.format_duration(ns) == text
 
 
 def test_shows_no_four_digits_where_rounding_reaches_the_next_unit():
-    assert units.show_duration(999_499) == "999 µs"
-    assert units.show_duration(999_600) == "1.00 ms"
-    assert units.show_duration(9_996_000) == "10.0 ms"
-    assert units.show_duration(99_960_000) == "100 ms"
+    assert units.format_duration(999_499) == "999 µs"
+    assert units.format_duration(999_600) == "1.00 ms"
+    assert units.format_duration(9_996_000) == "10.0 ms"
+    assert units.format_duration(99_960_000) == "100 ms"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_shows_no_four_digits_where_rounding_reaches_the_next_unit():
     [(0, "0 B"), (96, "96 B"), (1_200_000, "1.20 MB"), (5e9, "5 GB"), (3.25e12, "3.25 TB"), (1000, "1 kB")],
 )
 def test_shows_a_size(size, text):
-    assert units.show_bytes(size) == text
+    assert units.format_bytes(size) == text
 
 
 @pytest.mark.parametrize(
@@ -146,11 +146,11 @@ def test_shows_a_size(size, text):
     [(None, "–"), (98_300, "98,300/s"), (0.5, "0.50/s"), (12.34, "12.3/s"), (3, "3/s")],
 )
 def test_shows_a_rate(per_s, text):
-    assert units.show_rate(per_s) == text
+    assert units.format_rate(per_s) == text
 
 
 def test_shows_a_count_with_its_thousands_apart():
-    assert units.show_count(1_234_567) == "1,234,567"
+    assert units.format_count(1_234_567) == "1,234,567"
 
 
 @given(st.integers(0, units.LONGEST_NS))
@@ -166,7 +166,7 @@ def test_any_duration_comes_back_from_its_parts(ns):
 
 @given(st.integers(1, 2 * MINUTE - SECOND))
 def test_a_shown_duration_reads_back_within_its_three_digits(ns):
-    assert units.parse_duration_ns(units.show_duration(ns)) == pytest.approx(ns, rel=0.0051)
+    assert units.parse_duration_ns(units.format_duration(ns)) == pytest.approx(ns, rel=0.0051)
 
 
 @given(st.integers(0, 10**9))

@@ -13,13 +13,13 @@ from ws_load_test.common.faults import FaultKind
 from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.thresholds import (
+    DENOMINATORS,
     OPERATORS,
     RATES,
     SIZES,
     STATISTICS,
-    TIMES,
-    WHOLES,
-    Metric,
+    TIME_METRICS,
+    ConditionMetric,
     parse_condition,
 )
 
@@ -58,12 +58,17 @@ MS = 10**6
 )
 def test_a_condition_is_read(written, text, metric, limit, unit):
     found = parse_condition(written)
-    assert (found.text, found.metric) == (text, Metric(*metric))
+    assert (found.text, found.metric) == (text, ConditionMetric(*metric))
     assert float(found.limit) == float(limit)
     assert unit in ("", found.unit)
-    assert not found.anywhere
+    assert not found.per_interval
     again = parse_condition(f"any {written}")
-    assert (again.text, again.metric, again.limit, again.anywhere) == (f"any {text}", found.metric, found.limit, True)
+    assert (again.text, again.metric, again.limit, again.per_interval) == (
+        f"any {text}",
+        found.metric,
+        found.limit,
+        True,
+    )
 
 
 def test_shares_are_exact():
@@ -125,13 +130,15 @@ def test_what_is_wrong_is_said_with_what_to_write_instead(text, words):
 AMOUNTS = st.decimals(0, 1000, places=2).map(str)
 METRICS = st.one_of(
     st.tuples(
-        st.sampled_from(["", *(f"{name}." for name in TIMES)]),
+        st.sampled_from(["", *(f"{name}." for name in TIME_METRICS)]),
         st.one_of(st.sampled_from(STATISTICS), st.decimals(0, 100, places=3).map("p{}".format)),
     )
     .map("".join)
     .flatmap(lambda name: st.tuples(st.just(name), st.tuples(AMOUNTS, st.sampled_from(["us", "ms", "s"])))),
-    st.tuples(st.sampled_from(sorted(WHOLES)), st.tuples(st.integers(0, 10**12).map(str), st.just(""))),
-    st.tuples(st.sampled_from(sorted(name for name in WHOLES if WHOLES[name])), st.tuples(AMOUNTS, st.just("%"))),
+    st.tuples(st.sampled_from(sorted(DENOMINATORS)), st.tuples(st.integers(0, 10**12).map(str), st.just(""))),
+    st.tuples(
+        st.sampled_from(sorted(name for name in DENOMINATORS if DENOMINATORS[name])), st.tuples(AMOUNTS, st.just("%"))
+    ),
     st.tuples(st.sampled_from([f"faults.{kind}" for kind in FaultKind]), st.tuples(AMOUNTS, st.just("%"))),
     st.tuples(st.sampled_from(RATES), st.tuples(AMOUNTS, st.sampled_from(["", "/s", "k", "k/m"]))),
     st.tuples(st.sampled_from(SIZES), st.tuples(AMOUNTS, st.sampled_from(["B", "kB", "MiB"]))),
@@ -163,24 +170,24 @@ def test_anything_else_is_a_mistake_and_never_a_bug(text):
 
 def test_a_plan_keeps_its_conditions():
     plan = make_plan(
-        URL, fail_if=["p99>50ms", "errors > 0.1 %", "p99 > 50ms"], abort_if="any rate<10", abort_after="2s", timeout=3
+        URL, fail_if=["p99>50ms", "errors > 0.1 %", "p99 > 50ms"], abort_if="any rate<10", abort_grace="2s", timeout=3
     )
     assert plan.fail_if == ("p99 > 50ms", "errors > 0.1%")
-    assert (plan.abort_if, plan.abort_after_ns) == (("any rate < 10",), 2 * 10**9)
+    assert (plan.abort_if, plan.abort_grace_ns) == (("any rate < 10",), 2 * 10**9)
     assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
-    assert plan.public().fail_if == plan.fail_if
+    assert plan.redacted().fail_if == plan.fail_if
     words = dict(plan.describe())
     assert words["fails if"] == "p99 > 50ms or errors > 0.1%"
     assert words["aborts if"] == "any rate < 10, after 2 s"
-    assert plan.doubts == ()
+    assert plan.warnings == ()
 
 
 def test_without_conditions_a_plan_is_what_it_was():
     plan = make_plan(URL)
-    assert (plan.fail_if, plan.abort_if, plan.abort_after_ns) == ((), (), 5 * 10**9)
+    assert (plan.fail_if, plan.abort_if, plan.abort_grace_ns) == ((), (), 5 * 10**9)
     assert not {"fails if", "aborts if"} & dict(plan.describe()).keys()
     older = msgspec.to_builtins(plan)
-    for name in ("fail_if", "abort_if", "abort_after_ns"):
+    for name in ("fail_if", "abort_if", "abort_grace_ns"):
         del older[name]
     assert msgspec.convert(older, Plan) == plan
 
@@ -193,9 +200,9 @@ def test_all_problems_are_told_at_once():
 
 
 def test_a_grace_without_a_condition_is_a_mistake():
-    with pytest.raises(PlanError, match="--abort-after: there is nothing to stop for"):
-        make_plan(URL, abort_after="2s")
-    assert make_plan(URL, abort_if="p99 > 1s", abort_after=0).abort_after_ns == 0
+    with pytest.raises(PlanError, match="--abort-grace: there is nothing to stop for"):
+        make_plan(URL, abort_grace="2s")
+    assert make_plan(URL, abort_if="p99 > 1s", abort_grace=0).abort_grace_ns == 0
     with pytest.raises(PlanError, match=r"--fail-if: .* is not text"):
         make_plan(URL, fail_if=3)
 
@@ -206,7 +213,7 @@ def test_a_grace_without_a_condition_is_a_mistake():
         ("tls.p99 > 1s", {}, "the target is ws://"),
         ("proxy.max > 1s", {}, "there is no --proxy"),
         ("first_reply.max > 1s", {}, "there is no --first-message"),
-        ("keepalive.max > 1s", {}, "there is no --keepalive"),
+        ("keepalive.max > 1s", {}, "there is no --ping-interval"),
         ("reopen.max > 1s", {}, "no session is dialled again"),
         ("p99 > 1s", {"match": "none", "rate": 5}, "no reply is awaited"),
         ("any rate < 5", {"match": "none", "rate": 5}, "no reply is awaited"),
@@ -214,7 +221,7 @@ def test_a_grace_without_a_condition_is_a_mistake():
     ],
 )
 def test_what_will_have_no_value_is_told_before_the_run(condition, options, words):
-    (doubt,) = make_plan(URL, fail_if=condition, **options).doubts
+    (doubt,) = make_plan(URL, fail_if=condition, **options).warnings
     assert doubt.startswith(f'--fail-if: "{condition}" fails, because {words}')
 
 
@@ -223,17 +230,17 @@ def test_what_will_have_no_value_is_told_before_the_run(condition, options, word
     [
         ("tls.p99 > 1s", {"follow_redirects": True}),
         ("first_reply.max > 1s", {"first_message": "x"}),
-        ("keepalive.max > 1s", {"keepalive": "1s", "rate": 0}),
+        ("keepalive.max > 1s", {"ping_interval": "1s", "rate": 0}),
         ("reopen.max > 1s", {"reconnect": "now"}),
         ("errors > 0", {"match": "none", "rate": 5}),
         ("sent_rate < 5", {"match": "none", "rate": 5}),
     ],
 )
 def test_what_may_have_a_value_is_not_doubted(condition, options):
-    assert make_plan(URL, fail_if=condition, **options).doubts == ()
+    assert make_plan(URL, fail_if=condition, **options).warnings == ()
 
 
 def test_a_run_that_ends_before_it_can_be_stopped_is_doubted():
-    (doubt,) = make_plan(URL, abort_if="p99 > 1s", duration="5s").doubts
+    (doubt,) = make_plan(URL, abort_if="p99 > 1s", duration="5s").warnings
     assert doubt == "--abort-if: stops nothing, because it looks only after 5 s and the run takes 5 s"
-    assert make_plan(URL, abort_if="p99 > 1s", duration="6s").doubts == ()
+    assert make_plan(URL, abort_if="p99 > 1s", duration="6s").warnings == ()

@@ -17,13 +17,13 @@ from ws_load_test.common.version import __version__
 if TYPE_CHECKING:
     from ws_load_test.api import Result, run
     from ws_load_test.common.errors import LoadTestError, PlanError
-    from ws_load_test.experiments.capacity.api import Capacity, find_capacity
+    from ws_load_test.experiments.capacity.api import CapacityResult, find_capacity
     from ws_load_test.fleet.cluster.spec import Cluster
     from ws_load_test.plan.options.read_plan import make_plan
     from ws_load_test.plan.plan import Plan
 
 __all__ = [
-    "Capacity",
+    "CapacityResult",
     "Cluster",
     "LoadTestError",
     "Plan",

@@ -17,23 +17,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ws_load_test.analysis.aggregate import Digest, Gathering, digest
-from ws_load_test.analysis.summary import exit_code, summarise
-from ws_load_test.analysis.thresholds import Watch
+from ws_load_test.analysis.aggregate import Aggregate, RunAggregator, aggregate
+from ws_load_test.analysis.summary import exit_code, summarize
+from ws_load_test.analysis.thresholds import AbortMonitor
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.errors import ExitCode, OutputError
 from ws_load_test.common.version import __version__
 from ws_load_test.fleet.factory import fleet_factory
 from ws_load_test.fleet.local import LocalFleet
-from ws_load_test.fleet.preflight.host_check import facts
-from ws_load_test.metrics.recording import Aborted, Header, Interval, LostWorker, Recording, Round, Trailer
+from ws_load_test.fleet.preflight.host_check import machine_info
+from ws_load_test.metrics.recording import AbortEvent, Header, Interval, LostWorker, Recording, Round, Trailer
 from ws_load_test.metrics.recording_file import RecordingWriter
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from ws_load_test.fleet.base import Fleet, MakeFleet
+    from ws_load_test.fleet.base import Fleet, FleetFactory
     from ws_load_test.fleet.cluster.spec import Cluster
 from ws_load_test.plan.plan import Plan
 
@@ -110,7 +110,7 @@ class Run:
         interval_s: float = 1.0,
         strict: bool = False,
         of_series: Round | None = None,
-        make_fleet: MakeFleet = LocalFleet,
+        make_fleet: FleetFactory = LocalFleet,
         on_start: Callable[[Header, Plan], None] | None = None,
     ) -> None:
         """Takes what makes the fleet that carries the plan out; see `run` for the rest.
@@ -121,57 +121,57 @@ class Run:
         self.plan = plan
         self.fleet: Fleet | None = None
         """What runs the plan, once it runs."""
-        self.digest: Digest | None = None
+        self.digest: Aggregate | None = None
         """What its intervals come to, once it has ended."""
         self._make_fleet = make_fleet
         self._strict = strict
         self._round = of_series
         self._interval_ns = round(interval_s * 1e9)
-        self._on_interval = on_interval
+        self._observer = on_interval
         self._on_start = on_start
         self._intervals: list[Interval] = []
-        self._gathering = Gathering()
-        self._watch: Watch | None = None
-        self._aborted: tuple[Aborted, ...] = ()
+        self._gathering = RunAggregator()
+        self._watch: AbortMonitor | None = None
+        self._aborted: tuple[AbortEvent, ...] = ()
         self._output_error: OutputError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._called_off = False
+        self._cancelled = False
         self._output = output
         self._writer: RecordingWriter | None = None
 
     async def execute(self) -> Result:
         """Runs the plan; cancelling it stops the workers at once. See `run` for what is raised."""
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
-        if self._called_off:
+        if self._cancelled:
             raise asyncio.CancelledError
         async with contextlib.AsyncExitStack() as leaving:
-            fleet = self._make_fleet(self.plan, self._take, self._interval_ns)
-            leaving.push_async_callback(fleet.disband)
-            await fleet.muster()
+            fleet = self._make_fleet(self.plan, self._on_interval, self._interval_ns)
+            leaving.push_async_callback(fleet.shutdown)
+            await fleet.prepare()
             return await self._record(fleet)
 
     async def _record(self, fleet: Fleet) -> Result:
         """Runs a mustered fleet, and keeps what it reports."""
         plan = self.plan = fleet.plan
-        public = plan.public()
+        public = plan.redacted()
         header = Header(
             tool=f"ws-load-test {__version__}",
             started_at=_now(),
             plan=msgspec.to_builtins(public),
             target=public.target.url,
-            host=facts(),
+            host=machine_info(),
             round=self._round or msgspec.UNSET,
             workers=plan.workers,
             hosts=fleet.hosts or msgspec.UNSET,
         )
-        self._gathering = Gathering(fleet.hosts)
-        self._watch = Watch.of(plan, Recording(header, ()))
+        self._gathering = RunAggregator(fleet.hosts)
+        self._watch = AbortMonitor.of(plan, Recording(header, ()))
         if self._on_start is not None:
             self._on_start(header, plan)
             # The run has not begun while others got ready for it.
             header = msgspec.structs.replace(header, started_at=_now())
-            fleet.conductor.started_ns = monotonic_ns()
+            fleet.coordinator.started_ns = monotonic_ns()
         # Not before it is known that there will be something to write over an older file.
         self._writer = None if self._output is None else RecordingWriter(self._output)
         with contextlib.ExitStack() as closing:
@@ -180,18 +180,18 @@ class Run:
                 self._keep_writing(self._writer.write_header, header)
             self.fleet = fleet
             # Whoever interrupted it before could not reach a fleet.
-            fleet.interrupted |= self._called_off
+            fleet.interrupted |= self._cancelled
             await fleet.run()
             return self._finish(header, fleet)
 
     @property
     def lost(self) -> tuple[LostWorker, ...]:
         """The workers that have died so far; may be asked from any thread."""
-        return () if self.fleet is None else tuple(self.fleet.conductor.lost)
+        return () if self.fleet is None else tuple(self.fleet.coordinator.lost)
 
     def interrupt(self) -> None:
         """Ends the run at once, from another thread than that which executes it; before it began as well."""
-        self._called_off = True
+        self._cancelled = True
         if self._loop is not None:
             # A loop that is closed has nothing left to end.
             with contextlib.suppress(RuntimeError):
@@ -204,7 +204,7 @@ class Run:
             # Machines of a cluster may be waited for.
             self._task.cancel()
 
-    def finish(self) -> bool:
+    def stop_gracefully(self) -> bool:
         """Ends the run in order before its time: it is not called interrupted; returns False where it is already."""
         fleet = self.fleet
         if fleet is None or fleet.interrupted:
@@ -215,7 +215,7 @@ class Run:
         return True
 
     def _finish(self, header: Header, fleet: Fleet) -> Result:
-        intervals, lost = tuple(self._intervals), tuple(fleet.conductor.lost)
+        intervals, lost = tuple(self._intervals), tuple(fleet.coordinator.lost)
 
         def trailer(summary: dict[str, Any]) -> Trailer:
             return Trailer(
@@ -227,8 +227,8 @@ class Run:
             )
 
         unfinished = [Recording(header, intervals, trailer({}))]
-        self.digest = digest(unfinished, [self._gathering])
-        summary = summarise(unfinished, self.digest)
+        self.digest = aggregate(unfinished, [self._gathering])
+        summary = summarize(unfinished, self.digest)
         last = trailer(summary)
         if self._writer is not None:
             self._keep_writing(self._writer.write_trailer, last)
@@ -237,13 +237,13 @@ class Run:
             code = ExitCode.OUTPUT_FAILED
         return Result(Recording(header, intervals, last), summary, code, self._output_error)
 
-    def _take(self, interval: Interval) -> None:
+    def _on_interval(self, interval: Interval) -> None:
         self._intervals.append(interval)
-        self._gathering.take(interval)
+        self._gathering.add_interval(interval)
         if self._writer is not None:
             self._keep_writing(self._writer.write_interval, interval)
-        if self._on_interval is not None:
-            self._on_interval(interval)
+        if self._observer is not None:
+            self._observer(interval)
         self._abort_if(interval)
 
     def _abort_if(self, interval: Interval) -> None:
@@ -251,9 +251,9 @@ class Run:
         fleet = self.fleet
         if self._watch is None or fleet is None or self._aborted or fleet.interrupted:
             return
-        self._aborted = self._watch.take(interval, self._gathering.tally)
+        self._aborted = self._watch.add_interval(interval, self._gathering.tally)
         if self._aborted:
-            self.finish()
+            self.stop_gracefully()
 
     def _keep_writing(self, write: Callable[..., None], *arguments: Any) -> None:
         """A recording that fails must not end the run that it records."""

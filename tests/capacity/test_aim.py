@@ -4,12 +4,12 @@ import pytest
 
 from ws_load_test.common.errors import PlanError
 from ws_load_test.experiments.capacity.search_options import (
-    REFUSED,
     REFUSED_BY,
-    negated,
+    UNSUPPORTED_OPTIONS,
+    negate,
     read_aim,
 )
-from ws_load_test.plan.load import ClosedLoad, OpenLoad
+from ws_load_test.plan.load import ClosedLoop, OpenLoop
 from ws_load_test.plan.thresholds import parse_condition
 
 SECOND = 10**9
@@ -28,7 +28,7 @@ def problems(**options):
 
 def test_defaults():
     asked = aim()
-    assert (asked.finds, asked.where.first, asked.where.most, asked.where.precision) == ("rate", 100, None, 0.05)
+    assert (asked.dimension, asked.range.first, asked.range.most, asked.range.precision) == ("rate", 100, None, 0.05)
     assert [one.text for one in asked.objectives] == ["errors < 0.1%"]
     plan = asked.plan(250)
     assert (plan.connections, plan.warmup_ns, plan.load.rate.peak) == (100, SECOND, 250)
@@ -47,7 +47,7 @@ def test_defaults():
         ("p1 < 50ms", 100, {}, 20),
         ("p99.9 < 50ms", 1000, {}, 20),
         ("p99.99 < 50ms", 1000, {}, 60),
-        ("p99.99 < 50ms", 1000, {"longest_step": "5m"}, 200),
+        ("p99.99 < 50ms", 1000, {"max_step_duration": "5m"}, 200),
         ("p99.99 < 50ms", 1000, {"step": "2m"}, 120),
         ("errors < 0.1%", 200, {}, 10),
         # Of a queue that grows by 5 %, 800 messages show enough.
@@ -74,8 +74,8 @@ def test_connections_send_each_or_together_or_flood_or_are_held():
     assert load(rate_per_connection="0.5")[1].rate.peak == 150
     assert load(rate="40")[1].rate.peak == 40
     assert load(rate="0", slo="errors < 1%")[1].rate.peak == 0
-    assert load(in_flight=3)[1] == ClosedLoad(3)
-    assert isinstance(load(arrivals="poisson")[1], OpenLoad)
+    assert load(in_flight=3)[1] == ClosedLoop(3)
+    assert isinstance(load(arrivals="poisson")[1], OpenLoop)
     assert aim(find="connections", rate_per_connection="2", slo="p99 < 1s").plan(100).duration_ns == 10 * SECOND
 
 
@@ -88,19 +88,19 @@ def test_objectives_are_conditions_that_must_hold():
         ("unanswered != 3", "unanswered == 3"),
         ("opened >= 99%", "opened < 99%"),
     ]:
-        assert negated(parse_condition(text)) == contrary
+        assert negate(parse_condition(text)) == contrary
         assert parse_condition(contrary).text == contrary
 
 
-VALUES = {"messages": 5, "stages": "1s:5", "connection_stages": "1s:5", "storm": "5%@1s", "explain": True,
-          "dry_run": True, "strict": True, "rate": 5, "rate_per_connection": 5, "in_flight": 2,
+VALUES = {"messages": 5, "stages": "1s:5", "connection_stages": "1s:5", "disconnect": "5%@1s", "explain": True,
+          "probe": True, "strict": True, "rate": 5, "rate_per_connection": 5, "in_flight": 2,
           "connections": 5}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*REFUSED, *REFUSED_BY["rate"]])
+@pytest.mark.parametrize("name", [*UNSUPPORTED_OPTIONS, *REFUSED_BY["rate"]])
 def test_what_a_search_decides_itself_is_refused_with_why(name):
     option = "--" + name.replace("_", "-")
-    assert problems(**{name: VALUES.get(name, "5s")}) == {option: {**REFUSED, **REFUSED_BY["rate"]}[name]}
+    assert problems(**{name: VALUES.get(name, "5s")}) == {option: {**UNSUPPORTED_OPTIONS, **REFUSED_BY["rate"]}[name]}
 
 
 def test_random_arrivals_have_one_seed_in_all_steps():
@@ -112,7 +112,7 @@ def test_random_arrivals_have_one_seed_in_all_steps():
 
 def test_flags_that_are_off_are_no_options():
     assert aim(live=False, insecure_cluster=False)
-    assert aim(explain=False, strict=False, dry_run=None)
+    assert aim(explain=False, strict=False, probe=None)
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ def test_flags_that_are_off_are_no_options():
         ({"max": 5}, "--max", "which is 100"),
         ({"precision": "0.1%"}, "--precision", "between 1 % and 50 %"),
         ({"precision": "close"}, "--precision", "not a share"),
-        ({"step": "0s"}, "--step", "too short"),
-        ({"longest_step": "1s"}, "--longest-step", "shorter than --step"),
-        ({"rest": "long"}, "--rest", "not a duration"),
+        ({"step": "0s"}, "--step-duration", "too short"),
+        ({"max_step_duration": "1s"}, "--max-step-duration", "shorter than --step-duration"),
+        ({"rest": "long"}, "--cooldown", "not a duration"),
         ({"conections": 3}, "conections", "did you mean connections"),
         ({"url": None}, "URL", "missing"),
     ],

@@ -18,7 +18,7 @@ from ws_load_test.common.errors import (
 )
 from ws_load_test.experiments.capacity.bracketing import Outcome
 from ws_load_test.experiments.capacity.search_options import read_aim
-from ws_load_test.experiments.capacity.search_runner import Hunt
+from ws_load_test.experiments.capacity.search_runner import CapacitySearch
 
 SLO = ["p99 < 50ms", "errors < 0.1%"]
 
@@ -35,14 +35,14 @@ def test_a_hard_limit_is_found_within_5_percent(limit, slo):
     assert "secret" not in json.dumps(facts)
 
 
-def test_a_generator_bound_set_up_gives_no_number_but_a_lower_bound():
+def test_a_generator_saturated_set_up_gives_no_number_but_a_lower_bound():
     facts, code = found(lambda plan: served(plan, limit=3000, generator=6000), slo=SLO)
     assert (facts["answer"]["ending"], code) == ("found", ExitCode.PASSED)
     facts, code = found(lambda plan: served(plan, limit=8000, generator=6000), slo=SLO)
     answer = facts["answer"]
     assert (answer["ending"], code) == ("generator-bound", ExitCode.GENERATOR_BOUND)
     assert answer["upper"] is None
-    assert 7600 <= answer["lower"] <= 8000 < answer["generator_bound_at"] <= 8400
+    assert 7600 <= answer["lower"] <= 8000 < answer["generator_saturated_at"] <= 8400
     assert "the limit of the target is not known" in answer["sentence"]
     assert "of a core" in answer["sentence"]
     assert not any(step["outcome"] == Outcome.MISSED for step in facts["steps"])
@@ -146,7 +146,7 @@ def test_recordings_and_answer_are_kept_in_a_new_folder(tmp_path):
     searching = hunt(lambda plan: served(plan, limit=300), slo=SLO, output=folder)
     names = [step.facts["recording"] for step in searching.steps]
     assert names[:3] == [str(folder / name) for name in ("01-100.jsonl", "02-200.jsonl", "03-400.jsonl")]
-    assert json.loads((folder / "capacity.json").read_text())["answer"] == searching.facts()["answer"]
+    assert json.loads((folder / "capacity.json").read_text())["answer"] == searching.to_json()["answer"]
     with pytest.raises(UsageError, match="not empty"):
         hunt(None, output=folder)
     with pytest.raises(OutputError, match="cannot make the folder"):
@@ -183,7 +183,7 @@ def test_an_error_after_the_first_step_loses_none_of_them(error, code, words, tm
         return served(plan, limit=1000)
 
     searching = hunt(serve, slo=SLO, output=tmp_path / "steps")
-    facts = searching.facts()
+    facts = searching.to_json()
     assert (searching.exit_code, facts["exit_code"]) == (code, code)
     ending = "broken-off" if words else "interrupted"
     assert (facts["answer"]["ending"], facts["answer"]["lower"], len(facts["steps"])) == (ending, 200, 2)
@@ -211,7 +211,7 @@ def test_whatever_else_ends_a_search_leaves_what_it_found_in_the_folder(error, t
 
 
 def test_an_interrupt_ends_a_rest_at_once():
-    searching = Hunt(read_aim({"url": "ws://h:1/", "workers": 1, "slo": SLO, "rest": "5m"}))
+    searching = CapacitySearch(read_aim({"url": "ws://h:1/", "workers": 1, "slo": SLO, "rest": "5m"}))
 
     async def attend(run):
         result, run.digest = result_of(served(run.plan, limit=1000))
@@ -241,7 +241,7 @@ def test_an_interrupt_before_a_step_has_a_fleet_is_heard():
             result, run.digest = result_of(recorded(run.plan, [], interrupted=run._called_off))
             return result
 
-        searching = Hunt(read_aim({"url": "ws://h:1/", "workers": 1, "slo": SLO}))
+        searching = CapacitySearch(read_aim({"url": "ws://h:1/", "workers": 1, "slo": SLO}))
         if "before" in when:
             searching.interrupt()
         asyncio.run(searching.run(attend, on_try=lambda _plan: "in_try" in when and searching.interrupt()))

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity_made import MILLI, SECOND, recorded, result_of, served, waits
-from ws_load_test.experiments.capacity.backlog import growth
-from ws_load_test.experiments.capacity.bracketing import Outcome, Purpose, Try
-from ws_load_test.experiments.capacity.early_stop import Foregone
+from ws_load_test.experiments.capacity.backlog import backlog_growth
+from ws_load_test.experiments.capacity.bracketing import NextStep, Outcome, Purpose
+from ws_load_test.experiments.capacity.early_stop import EarlyStop
 from ws_load_test.experiments.capacity.search_options import read_aim
-from ws_load_test.experiments.capacity.step import judged
+from ws_load_test.experiments.capacity.step import evaluate_step
 from ws_load_test.metrics.recording import Interval
 from ws_load_test.metrics.tally import Tally
 
@@ -19,7 +19,7 @@ from ws_load_test.metrics.tally import Tally
 def step_of(recording, *, slo="p99 < 50ms"):
     result, digested = result_of(recording)
     objectives = read_aim({"url": "ws://h/", "slo": slo}).objectives
-    return judged(1, Try(1000, Purpose.GROW), objectives, result, digest=digested)
+    return evaluate_step(1, NextStep(1000, Purpose.GROW), objectives, result, digest=digested)
 
 
 def plan_of(rate=1000, slo="p99 < 50ms", **options):
@@ -47,7 +47,7 @@ def test_a_queue_that_grows_meets_nothing_for_long():
 
 def test_what_a_bound_generator_missed_says_nothing_and_what_it_met_counts():
     missed = step_of(served(plan_of(), limit=900, generator=500))
-    assert missed.outcome is Outcome.BOUND
+    assert missed.outcome is Outcome.GENERATOR_BOUND
     assert "of a core" in missed.facts["generator"]["reasons"][0]
     assert step_of(served(plan_of(), limit=2000, generator=500)).outcome is Outcome.MET
 
@@ -67,12 +67,12 @@ def late(recording, plan, *, send_ns=0, loop_ns=0):
     ("limit", "slo", "lag", "outcome"),
     [
         # 9 ms of its own lateness explain 51 ms in the place of 50, but not the seconds that a queue takes.
-        (990, "p99 < 50ms", {"send_ns": 9 * MILLI}, Outcome.BOUND),
-        (990, "p99 < 50ms", {"loop_ns": 9 * MILLI}, Outcome.BOUND),
-        (990, "max < 50ms", {"send_ns": 5 * MILLI, "loop_ns": 5 * MILLI}, Outcome.BOUND),
+        (990, "p99 < 50ms", {"send_ns": 9 * MILLI}, Outcome.GENERATOR_BOUND),
+        (990, "p99 < 50ms", {"loop_ns": 9 * MILLI}, Outcome.GENERATOR_BOUND),
+        (990, "max < 50ms", {"send_ns": 5 * MILLI, "loop_ns": 5 * MILLI}, Outcome.GENERATOR_BOUND),
         (990, "p99 < 50ms", {"send_ns": MILLI // 10}, Outcome.MISSED),
         # More than half of 16 ms, though the rest is too long as well.
-        (997, "p99 < 5ms", {"send_ns": 9 * MILLI}, Outcome.BOUND),
+        (997, "p99 < 5ms", {"send_ns": 9 * MILLI}, Outcome.GENERATOR_BOUND),
         (997, "p99 < 5ms", {"send_ns": 6 * MILLI}, Outcome.MISSED),
         (990, "p50 < 20ms", {"send_ns": 9 * MILLI}, Outcome.MISSED),
         (990, ["p99 < 50ms", "rate > 995"], {"send_ns": 9 * MILLI}, Outcome.MISSED),
@@ -86,14 +86,14 @@ def test_what_the_generators_own_lateness_explains_is_not_held_against_the_targe
     plan = plan_of(slo=slo)
     step = step_of(late(served(plan, limit=limit), plan, **lag), slo=slo)
     assert step.outcome is outcome
-    assert bool(step.facts["generator"]["reasons"]) == (outcome is Outcome.BOUND)
+    assert bool(step.facts["generator"]["reasons"]) == (outcome is Outcome.GENERATOR_BOUND)
 
 
 def test_a_lost_worker_is_the_generators_failing():
     plan = plan_of()
     tallies = [one.tally for one in served(plan, limit=900).intervals]
     step = step_of(recorded(plan, tallies, lost=["its process was killed (SIGKILL)"]))
-    assert step.outcome is Outcome.BOUND
+    assert step.outcome is Outcome.GENERATOR_BOUND
     assert step.facts["generator"]["reasons"] == ["a worker was lost: its process was killed (SIGKILL)"]
 
 
@@ -117,7 +117,7 @@ def test_nothing_opened_and_interrupted():
 )
 def test_what_was_left_out_was_not_kept_up_with(parts, words):
     opening = Tally(attempted=100, opened=100)
-    made = Tally(**{"due": 5000, "sent": 5000, "answered": 5000, "answered_in_time": 5000, **parts})
+    made = Tally(**{"due": 5000, "sent": 5000, "answered": 5000, "answered_in_window": 5000, **parts})
     made.response_time_ns = waits(5000, MILLI, 2 * MILLI)
     step = step_of(recorded(plan_of(), [opening, made]))
     assert step.outcome is Outcome.MISSED
@@ -127,14 +127,14 @@ def test_what_was_left_out_was_not_kept_up_with(parts, words):
 @pytest.mark.parametrize(("slo", "wrong"), [("errors < 0.1%", 0), ("p99 < 1s", 0), ("errors < 0.1%", 30)])
 def test_what_was_not_sent_though_nothing_was_in_the_way_is_the_generators_failing(slo, wrong):
     numbers = {"due": 5000, "dropped": 60, "sent": 4940, "answered": 4940 - wrong, "unanswered": wrong}
-    made = Tally(**numbers, answered_in_time=4940, response_time_ns=waits(4940 - wrong, MILLI, 2 * MILLI))
+    made = Tally(**numbers, answered_in_window=4940, response_time_ns=waits(4940 - wrong, MILLI, 2 * MILLI))
     step = step_of(recorded(plan_of(slo=slo), [Tally(attempted=100, opened=100), made]), slo=slo)
-    assert step.outcome is (Outcome.MISSED if wrong else Outcome.BOUND)
+    assert step.outcome is (Outcome.MISSED if wrong else Outcome.GENERATOR_BOUND)
     assert ("60 messages never left" in " ".join(step.facts["generator"]["reasons"])) == (not wrong)
 
 
 def test_percentiles_that_rest_on_few_values_are_told():
-    step = step_of(served(plan_of(rate=100, slo="p99 < 50ms", longest_step="5s"), limit=200))
+    step = step_of(served(plan_of(rate=100, slo="p99 < 50ms", max_step_duration="5s"), limit=200))
     assert step.facts["objectives"][0]["few"] == 500
 
 
@@ -143,12 +143,12 @@ def test_percentiles_that_rest_on_few_values_are_told():
 
 def stretches(queue):
     """Intervals of 100 messages each at whose ends so many wait."""
-    from ws_load_test.analysis.aggregate import Stretch
+    from ws_load_test.analysis.aggregate import IntervalStats
 
     made, before = [], 0
     for waiting in queue:
         answered = 100 - (waiting - before)
-        made.append(Stretch(0, SECOND, answered, 0, *[None] * 6, workers=(), sent=100))
+        made.append(IntervalStats(0, SECOND, answered, 0, *[None] * 6, workers=(), sent=100))
         before = waiting
     return made
 
@@ -169,7 +169,7 @@ def stretches(queue):
     ],
 )
 def test_growth(queue, grown):
-    assert growth(stretches(queue)) == grown
+    assert backlog_growth(stretches(queue)) == grown
 
 
 @given(st.floats(0.02, 3), st.integers(800, 20_000), st.floats(0, 1))
@@ -182,7 +182,7 @@ def test_a_queue_that_grows_by_the_precision_shows_however_long_the_warm_up_was(
         one.__class__(0, SECOND, round(count / 10) - (there - gone), 0, *[None] * 6, workers=(), sent=round(count / 10))
         for one, there, gone in zip(stretches(range(10)), queue, [int(before * count), *queue], strict=False)
     ]
-    assert (growth(made) or 0) > 0 or gained * 7 <= max(11, 0.011 * count)
+    assert (backlog_growth(made) or 0) > 0 or gained * 7 <= max(11, 0.011 * count)
 
 
 # --- early ends ---
@@ -194,13 +194,13 @@ def test_a_queue_that_grows_by_the_precision_shows_however_long_the_warm_up_was(
 @settings(max_examples=40, deadline=None)
 def test_a_step_that_is_ended_early_would_have_missed_in_any_case(seed, bad, slo):
     chance = random.Random(seed)
-    plan = plan_of(rate=1000, slo=slo, step="2s", longest_step="2s")
-    foregone = Foregone(plan, read_aim({"url": "ws://h/", "slo": slo}).objectives)
+    plan = plan_of(rate=1000, slo=slo, step="2s", max_step_duration="2s")
+    foregone = EarlyStop(plan, read_aim({"url": "ws://h/", "slo": slo}).objectives)
     tallies = [Tally(attempted=100, opened=100)]
     lost_at = None
     for number in range(10):
         wrong = chance.randrange(bad) if number < 6 else 0
-        made = Tally(due=200, sent=200, answered=200, answered_in_time=200)
+        made = Tally(due=200, sent=200, answered=200, answered_in_window=200)
         if slo.startswith("errors"):
             wrong = min(wrong, 200)
             made.answered, made.unanswered = 200 - wrong, wrong
@@ -213,7 +213,7 @@ def test_a_step_that_is_ended_early_would_have_missed_in_any_case(seed, bad, slo
         tallies.append(made)
         interval = Interval.of(made, index=number, phase="measured", from_ns=number * SECOND // 5,
                                to_ns=(number + 1) * SECOND // 5, measured_ns=SECOND // 5)  # fmt: skip
-        if foregone.take(interval) and lost_at is None:
+        if foregone.add_interval(interval) and lost_at is None:
             lost_at = number
     whole = step_of(recorded(plan, tallies), slo=slo)
     if lost_at is not None:
@@ -226,16 +226,16 @@ def test_a_step_that_is_ended_early_would_have_missed_in_any_case(seed, bad, slo
 @pytest.mark.parametrize(("options", "lost"), [({}, True), ({"lifetime": "1s"}, False), ({"reconnect": "now"}, False)])
 def test_errors_are_judged_early_only_where_nothing_is_dialled_again(options, lost):
     plan = plan_of(rate=100, slo="errors < 1%", **options)
-    foregone = Foregone(plan, read_aim({"url": "ws://h/", "slo": "errors < 1%"}).objectives)
+    foregone = EarlyStop(plan, read_aim({"url": "ws://h/", "slo": "errors < 1%"}).objectives)
     made = Tally(attempted=100, opened=100, due=600, sent=600, answered=550, unanswered=50)
     half = Interval.of(made, index=0, phase="measured", from_ns=0, to_ns=6 * SECOND, measured_ns=plan.duration_ns)
-    assert foregone.take(half) is lost
+    assert foregone.add_interval(half) is lost
 
 
 def test_a_hopeless_step_is_ended_at_half_of_its_time():
     plan = plan_of(rate=4000)
-    foregone = Foregone(plan, read_aim({"url": "ws://h/", "slo": "p99 < 50ms"}).objectives)
-    verdicts = [foregone.take(interval) for interval in served(plan, limit=1000).intervals]
+    foregone = EarlyStop(plan, read_aim({"url": "ws://h/", "slo": "p99 < 50ms"}).objectives)
+    verdicts = [foregone.add_interval(interval) for interval in served(plan, limit=1000).intervals]
     assert verdicts.index(True) == 3
-    calm = Foregone(plan, read_aim({"url": "ws://h/", "slo": ["p99 > 50ms", "rate > 1", "max < 1s"]}).objectives)
-    assert not any(calm.take(interval) for interval in served(plan, limit=1000).intervals)
+    calm = EarlyStop(plan, read_aim({"url": "ws://h/", "slo": ["p99 > 50ms", "rate > 1", "max < 1s"]}).objectives)
+    assert not any(calm.add_interval(interval) for interval in served(plan, limit=1000).intervals)

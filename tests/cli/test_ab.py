@@ -13,7 +13,7 @@ import pytest
 
 from comparison_made import drawn, interval, recording
 from ws_load_test import make_plan
-from ws_load_test.analysis.summary import summarise
+from ws_load_test.analysis.summary import summarize
 from ws_load_test.api import Result
 from ws_load_test.cli import ab, main
 from ws_load_test.cli.arguments import Options
@@ -24,16 +24,16 @@ from ws_load_test.common.errors import (
     UsageError,
     WorkerError,
 )
-from ws_load_test.experiments.ab import Series
+from ws_load_test.experiments.ab import PairedExperiment
 from ws_load_test.metrics.recording_file import read_recording
-from ws_load_test.plan.options.read_plan import READERS
+from ws_load_test.plan.options.read_plan import PARSERS
 
 A, B = "ws://127.0.0.1:1/a", "ws://127.0.0.1:1/b"
 
 
 def test_both_targets_take_turns_and_the_slower_is_found(echo_url, program, tmp_path, capsys):
     slow = f"{echo_url}?delay=20ms"
-    options = ("-c", 3, "-r", 300, "-w", 1, "--rounds", 4, "--round", "200ms", "--warmup", "50ms", "--seed", 3)
+    options = ("-c", 3, "-r", 300, "-w", 1, "--rounds", 4, "--round-duration", "200ms", "--warmup", "50ms", "--seed", 3)
     files = ("-o", tmp_path / "kept", "--markdown", tmp_path / "ab.md", "--json", "--fail-on-regression", "5%")
     done = program("ab", echo_url, slow, *options, *files)
     assert (done.returncode, done.stderr) == (ExitCode.THRESHOLD_FAILED, "")
@@ -89,8 +89,8 @@ def played(monkeypatch):
                 made = b(rng, ours.number, mark)
             else:
                 made = drawn(rng, 2, 100, mark=mark, interrupted=last, name=f"{slow}{ours.number}")
-            summary = summarise([made])
-            summary["generator"]["bound"] = bound
+            summary = summarize([made])
+            summary["generator"]["saturated"] = bound
             return Result(made, summary, ExitCode.PASSED, **more)
 
         monkeypatch.setattr(ab, "attend", attend)
@@ -105,7 +105,7 @@ def _shut(rng, number, mark):
 
 def test_a_target_that_never_opens_has_an_exit_code(played, capsys):
     played(_shut)
-    assert main(["ab", A, B, "--rounds", "4", "--round", "50ms"]) == ExitCode.NOTHING_OPENED
+    assert main(["ab", A, B, "--rounds", "4", "--round-duration", "50ms"]) == ExitCode.NOTHING_OPENED
     told = " ".join(capsys.readouterr().out.split())
     assert told.startswith("doubt b could not open a single connection Worse: b got no answer")
 
@@ -196,7 +196,7 @@ def test_what_could_not_be_written_hides_nothing_worse(played, capsys):
     played(slow, **lost)
     assert main(["ab", A, B, *limit]) == ExitCode.THRESHOLD_FAILED
     played(bound=True, **lost)
-    assert main(["ab", A, B, "--strict"]) == ExitCode.GENERATOR_BOUND
+    assert main(["ab", A, B, "--fail-if-saturated"]) == ExitCode.GENERATOR_BOUND
     assert main(["ab", A, B]) == ExitCode.OUTPUT_FAILED
     capsys.readouterr()
 
@@ -210,7 +210,7 @@ def test_a_signal_while_a_round_is_summed_up_ends_the_series(played, capsys):
 
 def test_all_rounds_have_one_loop_so_that_signals_are_heard_between_them(played, monkeypatch, capsys):
     played()
-    loops, play = set(), ab.attend
+    loops, play = set(), ab.run_with_signals
 
     async def attend(run):
         loops.add(asyncio.get_running_loop())
@@ -227,7 +227,7 @@ def test_what_is_said_of_the_rounds_is_of_those_that_are_compared(played, capsys
         played(interrupted_at=turn)
         assert main(["ab", A, B, "--seed", "5"]) == ExitCode.INTERRUPTED
         told = " ".join(capsys.readouterr().out.split())
-        order = " ".join(Series(make_plan(A, duration="1s"), make_plan(B, duration="1s"), seed=5).order[:3])
+        order = " ".join(PairedExperiment(make_plan(A, duration="1s"), make_plan(B, duration="1s"), seed=5).order[:3])
         assert f"3 rounds of 2 s for each target, each after a warm-up of 500 ms; the order was {order} (--seed" in told
     played(interrupted_at=3)
     assert main(["ab", A, B]) == ExitCode.INTERRUPTED
@@ -248,7 +248,7 @@ def test_equal_targets_pass(played, capsys):
 
 
 def test_ctrl_c_ends_the_round_and_keeps_the_others(echo_url, start, tmp_path):
-    options = ("-c", "1", "-w", "1", "--rounds", "40", "--round", "150ms", "--warmup", "0s", "-o", tmp_path)
+    options = ("-c", "1", "-w", "1", "--rounds", "40", "--round-duration", "150ms", "--warmup", "0s", "-o", tmp_path)
     process = start("ab", echo_url, echo_url, *options)
     deadline = time.monotonic() + 20
     while len(list((tmp_path / "b").glob("*.jsonl"))) < 2:
@@ -263,22 +263,22 @@ def test_ctrl_c_ends_the_round_and_keeps_the_others(echo_url, start, tmp_path):
 
 def test_the_order_is_chance_and_its_seed_repeats_it():
     plans = (make_plan(A, duration="1s"), make_plan(B, duration="1s"))
-    orders = {seed: Series(*plans, rounds=40, seed=seed).order for seed in (1, 2)}
-    assert orders[1] == Series(*plans, rounds=40, seed=1).order
+    orders = {seed: PairedExperiment(*plans, rounds=40, seed=seed).order for seed in (1, 2)}
+    assert orders[1] == PairedExperiment(*plans, rounds=40, seed=1).order
     assert orders[1] != orders[2]
     for order in orders.values():
         assert 8 < order.count("ab") < 32
-    turns = list(Series(*plans, rounds=3, seed=1).turns())
+    turns = list(PairedExperiment(*plans, rounds=3, seed=1).turns())
     assert [turn.number for turn in turns] == [1, 1, 2, 2, 3, 3]
-    assert {turn.letter for turn in turns[:2]} == {"a", "b"}
-    assert len({turn.mark.series for turn in turns}) == 1
+    assert {turn.variant for turn in turns[:2]} == {"a", "b"}
+    assert len({turn.round_id.series for turn in turns}) == 1
     assert turns[0].output is None
 
 
 def test_random_instants_are_those_of_the_pair():
     plans = [make_plan(url, rate=10, duration="1s", arrivals="poisson") for url in (A, B)]
     seeds = {}
-    for turn in Series(*plans, rounds=3, seed=7).turns():
+    for turn in PairedExperiment(*plans, rounds=3, seed=7).turns():
         seeds.setdefault(turn.number, set()).add(turn.plan.load.seed)
     assert seeds == {1: {8}, 2: {9}, 3: {10}}
 
@@ -288,10 +288,10 @@ def test_random_instants_are_those_of_the_pair():
     [
         ([A], "takes two URLs and not 1"),
         ([A, B, A], "takes two URLs and not 3"),
-        ([A, B, "-d", "10s"], "--duration: has no place in ab: each round is as long as --round says"),
+        ([A, B, "-d", "10s"], "--duration: has no place in ab: each round is as long as --round-duration says"),
         ([A, B, "-n", "10"], "--messages: has no place in ab"),
         ([A, B, "--stages", "1s:5"], "--stages: has no place in ab"),
-        ([A, B, "--storm", "50%@1s"], "--storm: has no place in ab"),
+        ([A, B, "--disconnect", "50%@1s"], "--disconnect: has no place in ab"),
         ([A, B, "--fail-if", "p99 > 1s"], "take --fail-on-regression"),
         ([A, B, "--csv", "x.csv"], "`report --csv` does it"),
         (
@@ -303,10 +303,10 @@ def test_random_instants_are_those_of_the_pair():
         ([A, B, "--live"], "--live: has no place in ab: it shows one run"),
         ([A, B, "--metrics-port", "0"], "--metrics-port: has no place in ab: it shows one run while it goes on"),
         ([A, B, "--otlp", "http://x:4317"], "--otlp: has no place in ab"),
-        ([A, B, "--dry-run"], "leave out ab"),
+        ([A, B, "--probe"], "leave out ab"),
         ([A, B, "--rounds", "2"], "too few to tell a difference from chance"),
         ([A, B, "--rounds", "many"], '"many" is not a whole number'),
-        ([A, B, "--round", "soon"], '--round: "soon" is not a duration'),
+        ([A, B, "--round-duration", "soon"], '--round-duration: "soon" is not a duration'),
         ([A, B, "--seed", "x"], "--seed"),
         ([A, B, "-c", "0"], "--connections"),
         ([A, "http://x"], "URL"),
@@ -344,7 +344,7 @@ def test_a_plan_file_is_under_the_command_line_as_that_of_a_run_is(tmp_path, pla
 
 
 def test_every_option_of_a_run_is_read_or_refused_by_its_name():
-    known = {*READERS, *ab._OURS, *ab._OF_ONE_RUN, "plan"}
+    known = {*PARSERS, *ab._OURS, *ab._OF_ONE_RUN, "plan"}
     assert {field.name for field in fields(Options)} <= known
 
 

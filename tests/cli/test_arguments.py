@@ -12,7 +12,7 @@ from ws_load_test import __version__
 from ws_load_test.cli import PROGRAM, main
 from ws_load_test.cli import help as pages
 from ws_load_test.common.errors import ExitCode
-from ws_load_test.plan.options.read_plan import READERS
+from ws_load_test.plan.options.read_plan import PARSERS
 
 URL = "ws://h:1/"
 
@@ -38,7 +38,7 @@ def test_command_lines_of_the_original_work_unchanged(planned):
     plan, ours = planned("-c", "3", "-g", "ws://echo.example")
     assert (plan.connections, plan.target.url, ours) == (3, "ws://echo.example", {})
     plan, ours = planned("--url", "ws://localhost:3001", "-c", "1000", "-v", "info")
-    assert (plan.connections, plan.target.url, ours) == (1000, "ws://localhost:3001", {"verbosity": "info"})
+    assert (plan.connections, plan.target.url, ours) == (1000, "ws://localhost:3001", {"log_level": "info"})
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_the_pages_of_commands_list_their_options(command, page):
 
 
 def test_every_option_of_a_plan_stands_on_the_command_line():
-    missing = {"--" + name.replace("_", "-") for name in READERS} - options_of("")
+    missing = {"--" + name.replace("_", "-") for name in PARSERS} - options_of("")
     assert missing == set()
 
 
@@ -157,7 +157,7 @@ def test_examples_of_the_help_pages_are_right(planned, tmp_path, monkeypatch):
     assert len(lines) >= 3
     for line in lines:
         # A dry run would go there.
-        planned(*(word for word in shlex.split(line) if word != "--dry-run"))
+        planned(*(word for word in shlex.split(line) if word != "--probe"))
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], [URL, "--help"], ["--nonsense", "-h"]])

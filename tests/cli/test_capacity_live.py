@@ -12,12 +12,25 @@ from capacity_made import hunt, served
 from ws_load_test.cli import PROGRAM, main
 from ws_load_test.cli import help as pages
 from ws_load_test.common.errors import ExitCode, UsageError
-from ws_load_test.experiments.capacity.search_options import REFUSED, REFUSED_BY
+from ws_load_test.experiments.capacity.search_options import REFUSED_BY, UNSUPPORTED_OPTIONS
 from ws_load_test.metrics.recording_file import read_recording
 
 LIMIT = 2060
 URL = "ws://h:1/"
-QUICK = ("--step", "0.5s", "--longest-step", "0.5s", "--warmup", "0.1s", "--rest", "0s", "-w", "1", "-c", "20")
+QUICK = (
+    "--step-duration",
+    "0.5s",
+    "--max-step-duration",
+    "0.5s",
+    "--warmup",
+    "0.1s",
+    "--cooldown",
+    "0s",
+    "-w",
+    "1",
+    "-c",
+    "20",
+)
 
 
 def test_a_limit_is_found_and_everything_kept(echo_url, program, tmp_path):
@@ -81,7 +94,7 @@ def test_nobody_is_there(capsys):
         ([URL, "-r", "100"], "--rate: is what the search varies"),
         ([URL, "--find", "connections", "-c", "5"], "--connections: is what the search varies"),
         ([URL, "--slo", "p99 < 50"], "--slo: "),
-        ([URL, "--slow", "p99 < 50ms"], "--slow: "),
+        ([URL, "--slow-readers", "p99 < 50ms"], "--slow-readers: "),
         ([URL, "--hdr", "x"], "--hdr: it is made of one run"),
         ([URL, "--precison", "5%"], "Did you mean --precision?"),
         ([URL, "--json", "--markdown", "-"], "--markdown: standard output is taken by --json"),
@@ -132,7 +145,7 @@ def test_a_plan_file_says_what_is_tested_and_not_how_much(tmp_path, monkeypatch)
     plan = asked[0].plan(300)
     assert (plan.connections, plan.load.rate.peak, plan.message.payload) == (7, 300, b"hello")
     assert logged == [
-        f"--plan: duration is left out (--duration: {REFUSED['duration']})",
+        f"--plan: duration is left out (--duration: {UNSUPPORTED_OPTIONS['duration']})",
         f"--plan: rate is left out (--rate: {REFUSED_BY['rate']['rate']})",
     ]
     # What is to be found may stand in the file as well.
@@ -146,9 +159,9 @@ def test_a_plan_file_says_what_is_tested_and_not_how_much(tmp_path, monkeypatch)
 def test_every_option_of_a_run_is_read_or_refused_by_its_name():
     from ws_load_test.cli.arguments import Options
     from ws_load_test.cli.capacity import OURS
-    from ws_load_test.plan.options.read_plan import READERS
+    from ws_load_test.plan.options.read_plan import PARSERS
 
-    assert set(Options().__dataclass_fields__) <= {*READERS, *OURS, *REFUSED, "plan"}
+    assert set(Options().__dataclass_fields__) <= {*PARSERS, *OURS, *UNSUPPORTED_OPTIONS, "plan"}
 
 
 def test_a_file_that_cannot_be_written_is_in_the_json_as_well(monkeypatch, tmp_path, capsys):
@@ -174,15 +187,15 @@ def test_files_may_go_where_the_recordings_go(monkeypatch, tmp_path, caplog):
 
 
 def test_the_page_lists_the_options_of_a_search():
-    from ws_load_test.cli.arguments import Options, SearchOptions
+    from ws_load_test.cli.arguments import CapacityOptions, Options
 
     own = {
         name.replace("_", "-")
-        for name in set(SearchOptions().__dataclass_fields__) - set(Options().__dataclass_fields__)
+        for name in set(CapacityOptions().__dataclass_fields__) - set(Options().__dataclass_fields__)
     }
     for name in (own - {"first"}) | {"from"}:
         assert f"--{name}" in pages.CAPACITY
-    assert set(REFUSED) <= set(Options().__dataclass_fields__)
+    assert set(UNSUPPORTED_OPTIONS) <= set(Options().__dataclass_fields__)
 
 
 def test_examples_of_the_page_are_right(monkeypatch):

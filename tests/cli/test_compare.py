@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from comparison_made import drawn
-from ws_load_test.analysis.summary import summarise
+from ws_load_test.analysis.summary import summarize
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.histogram import Histogram
@@ -32,7 +32,7 @@ def files(tmp_path_factory):
     return {
         "base": write(folder / "base.jsonl", 1),
         "same": write(folder / "same.jsonl", 2),
-        "slow": write(folder / "slow.jsonl", 3, slower=1.5),
+        "slow_readers": write(folder / "slow.jsonl", 3, slower=1.5),
         "flood": write(folder / "flood.jsonl", 4, kind="closed"),
     }
 
@@ -152,9 +152,9 @@ def test_four_recordings_together_are_one_run_of_the_same_samples_bucket_for_buc
     for path in paths:
         for interval in read_recording(path).intervals:
             merged.merge(interval.tally.response_time_ns)
-    assert list(merged.spans()) == list(one.spans())
+    assert list(merged.iter_buckets()) == list(one.iter_buckets())
     assert (merged.min, merged.max, merged.sum) == (one.min, one.max, one.sum)
     assert main(["report", *paths, "--json"]) == ExitCode.PASSED
     told = json.loads(capsys.readouterr().out)
     assert told["response_time_ns"] == one.stats()
-    assert told["response_time_ns"] == summarise([read_recording(path) for path in paths])["response_time_ns"]
+    assert told["response_time_ns"] == summarize([read_recording(path) for path in paths])["response_time_ns"]

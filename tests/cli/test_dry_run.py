@@ -13,7 +13,7 @@ from websockets.sync.server import serve
 
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode
-from ws_load_test.common.event_loop import run_loop
+from ws_load_test.common.event_loop import run
 from ws_load_test.echo import EchoProcess
 from ws_load_test.testing import (
     Certificates,
@@ -34,7 +34,7 @@ def _first_loop():
     async def nothing():
         pass
 
-    run_loop(nothing())
+    run(nothing())
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def dry(capsys):
     """Rehearses in this process; returns the exit code, the facts and what is printed for people."""
 
     def run(url, *arguments):
-        code = main([url, "--dry-run", *map(str, arguments)])
+        code = main([url, "--probe", *map(str, arguments)])
         told = capsys.readouterr()
         return code, told.out, told.err
 
@@ -93,7 +93,7 @@ def nested(payload):
 
 
 def test_the_obvious_call_shows_every_step(echo_url, program):
-    done = program(echo_url, "--dry-run", "-m", "hello")
+    done = program(echo_url, "--probe", "-m", "hello")
     assert (done.returncode, done.stderr) == (0, "")
     order = ["TCP ", "GET / HTTP/1.1", "101 Switching", "> text", "the message", "< text", "the reply", "> close"]
     order += ["< close", "closed with 1000", "Times: TCP", "The reply came after"]
@@ -111,7 +111,7 @@ def test_it_opens_one_connection_and_sends_one_message_whatever_the_load(facts):
         server.wait_for(lambda seen: seen.closes == [1000])
         assert (server.seen.accepted, server.seen.messages) == (1, 1)
     assert found["exit_code"] == 0
-    assert found["conclusion"].endswith("Now leave out --dry-run.")
+    assert found["conclusion"].endswith("Now leave out --probe.")
 
 
 def test_on_a_schedule_too(facts):
@@ -158,7 +158,7 @@ def test_quiet_says_nothing(echo_url, dry):
 
 
 def test_demo_can_be_rehearsed(program):
-    done = program("demo", "--dry-run")
+    done = program("demo", "--probe")
     assert (done.returncode, done.stderr) == (0, "")
     assert "The reply came" in done.stdout
 
@@ -268,7 +268,7 @@ def test_greetings_first_messages_and_answers(facts):
 
     options = ["--skip-first", 1, "--first-message", "auth", "--first-message", "join {connection}", "-m", "load"]
     with FaultyServer(behave) as server:
-        found = facts(server.url, *options, "--answer", "regex:^2$=>3", "--match", "echo")
+        found = facts(server.url, *options, "--auto-reply", "regex:^2$=>3", "--match", "echo")
         server.wait_for(lambda seen: seen.closes == [1000])
         assert server.seen.payloads == [b"auth", b"join 0", b"load", b"3"]
     told = [(one["payload"], one.get("what") or one["verdict"]) for one in frames(found) if one["opcode"] == "text"]
@@ -641,7 +641,7 @@ def test_no_secret_is_shown_and_every_one_is_sent(facts, dry, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_while_it_waits(start, number):
     with FaultyServer(answering((nested,))) as server:
-        program = start(server.url, "--dry-run", "-m", '{"id": {seq}}', "--match", "json:id", "--timeout", "1m")
+        program = start(server.url, "--probe", "-m", '{"id": {seq}}', "--match", "json:id", "--timeout", "1m")
         server.wait_for(lambda seen: seen.messages == 1, timeout_s=20)
         shown = ""
         while "data" not in shown:  # what came is shown while the reply is awaited
@@ -657,7 +657,7 @@ def test_interrupted_while_it_waits(start, number):
 
 def test_interrupted_before_it_has_opened(start):
     with FaultyServer(behaviours.silent_after_request) as server:
-        program = start(server.url, "--dry-run", "--connect-timeout", "1m")
+        program = start(server.url, "--probe", "--connect-timeout", "1m")
         server.wait_for(lambda seen: seen.requests, timeout_s=20)
         program.send_signal(signal.SIGINT)
         out, err = program.communicate(timeout=10)
@@ -667,7 +667,7 @@ def test_interrupted_before_it_has_opened(start):
 
 def test_a_reader_that_leaves_ends_it(start):
     with FaultyServer(behaviours.never_answers) as server:
-        program = start(server.url, "--dry-run", "--timeout", "1m")
+        program = start(server.url, "--probe", "--timeout", "1m")
         server.wait_for(lambda seen: seen.messages == 1, timeout_s=20)
         program.stdout.close()
         program.stdout = None

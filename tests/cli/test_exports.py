@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ws_load_test import make_plan
-from ws_load_test.analysis.aggregate import digest
-from ws_load_test.analysis.summary import summarise
+from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.analysis.summary import summarize
 from ws_load_test.api import run
 from ws_load_test.cli import main
 from ws_load_test.cli import output as command
@@ -67,8 +67,8 @@ def test_a_run_writes_what_report_writes_of_its_recording(echo_url, program, tmp
     assert told.stdout == done.stdout
     assert names(first) == names(second) == sorted(FORMATS)
     recording = read_recording(path)
-    digested = digest([recording])
-    results = Results([recording], summarise([recording], digested), digested)
+    digested = aggregate([recording])
+    results = Results([recording], summarize([recording], digested), digested)
     for name, made in FORMATS.items():
         text = (first / name).read_bytes().decode()
         assert text.startswith(FIRST_WORDS[name])
@@ -80,8 +80,8 @@ def test_a_dash_is_standard_output_and_there_is_no_report(name, recorded, progra
     done = program("report", recorded, f"--{name}", "-", text=False)
     assert (done.returncode, done.stderr) == (0, b"")
     recording = read_recording(recorded)
-    digested = digest([recording])
-    results = Results([recording], summarise([recording], digested), digested)
+    digested = aggregate([recording])
+    results = Results([recording], summarize([recording], digested), digested)
     assert done.stdout.decode() == "".join(FORMATS[name](results))
 
 
@@ -158,7 +158,7 @@ def test_the_summary_of_a_job_is_added_to(recorded, program, tmp_path):
         (["--json", "--csv", "-"], "--csv: standard output is taken by --json"),
         (["--csv", "x", "--hdr", "./x"], "--csv: x is the file of --hdr as well"),
         (["-o", "x", "--hdr", "x"], "--hdr: x is the recording, which it would overwrite"),
-        (["--dry-run", "--csv", "x"], "--csv: a dry run records nothing"),
+        (["--probe", "--csv", "x"], "--csv: a dry run records nothing"),
     ],
     ids=str,
 )

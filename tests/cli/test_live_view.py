@@ -11,8 +11,8 @@ import threading
 import pytest
 
 from terminals import Terminal
-from ws_load_test.cli.observers import _step_aside, watchers
-from ws_load_test.live.progress_lines import PlainLines
+from ws_load_test.cli.observers import _handle_sigtstp, watchers
+from ws_load_test.live.progress_lines import ProgressLogger
 from ws_load_test.live.view import LiveView
 from ws_load_test.plan.options.read_plan import make_plan
 
@@ -140,7 +140,7 @@ def test_a_second_ctrl_z_does_not_nest(monkeypatch):
 
     monkeypatch.setattr(os, "kill", lambda *_: told.append("stopped"))
     with View.leaving:
-        _step_aside(View())
+        _handle_sigtstp(View())
         signal.raise_signal(signal.SIGTSTP)
         signal.raise_signal(signal.SIGTSTP)
     assert told == ["pause", "stopped", "resume"] * 2
@@ -154,7 +154,7 @@ def test_where_there_can_be_no_view_there_are_lines(what, kind, monkeypatch, cap
     handlers = logging.root.handlers
     with monkeypatch.context() as patch:
         patch.setattr(*((os, "dup", fail) if what == "descriptor" else (threading.Thread, "start", fail)))
-        assert kind() is PlainLines
+        assert kind() is ProgressLogger
     assert logging.root.handlers is handlers
     assert "there can be no live view" in caplog.text
 
@@ -167,11 +167,11 @@ def test_who_watches(kind):
     assert kind({"live": True}, CI="1") is LiveView
     assert kind({"quiet": True}) is None
     assert kind({"quiet": True, "live": True}) is None
-    assert kind({"live": False}) is PlainLines
-    assert kind(stdout=False) is PlainLines
-    assert kind({"live": True}, stdout=False) is PlainLines
-    assert kind(taken=True) is PlainLines
-    assert kind(CI="true") is PlainLines
-    assert kind(TERM="dumb") is PlainLines
-    assert kind({"live": True}, TERM="dumb") is PlainLines
-    assert kind(TERM="") is PlainLines
+    assert kind({"live": False}) is ProgressLogger
+    assert kind(stdout=False) is ProgressLogger
+    assert kind({"live": True}, stdout=False) is ProgressLogger
+    assert kind(taken=True) is ProgressLogger
+    assert kind(CI="true") is ProgressLogger
+    assert kind(TERM="dumb") is ProgressLogger
+    assert kind({"live": True}, TERM="dumb") is ProgressLogger
+    assert kind(TERM="") is ProgressLogger

@@ -175,7 +175,7 @@ def test_pushes_count_upwards_from_one_start(watched):
     assert len(set(resources)) == 1
     said = {one.key: one.value.string_value for one in watched["pushes"][0].resource_metrics[0].resource.attributes}
     assert said["deployment.environment"] == "ci"
-    assert said["ws_load_test.plan.plan.target"].endswith("/?token=***")
+    assert said["ws_load_test.target"].endswith("/?token=***")
 
 
 def test_a_secret_goes_where_it_belongs_and_nowhere_else(watched):
@@ -272,5 +272,5 @@ def test_nothing_is_left_where_the_run_cannot_begin(capsys, tmp_path):
 
 
 def test_a_dry_run_has_no_metrics(capsys):
-    assert main(["ws://h.invalid/", "--dry-run", "--metrics-port", "0"]) == ExitCode.USAGE
+    assert main(["ws://h.invalid/", "--probe", "--metrics-port", "0"]) == ExitCode.USAGE
     assert "--metrics-port: a dry run" in capsys.readouterr().err

@@ -61,10 +61,10 @@ def test_json_is_one_object_with_exactly_the_keys_of_the_design(echo_url, progra
     assert summary["messages"].keys() >= MESSAGES
     assert summary["bytes"].keys() >= {"sent", "received"}
     assert summary["response_time_ns"].keys() == summary["connect_time_ns"].keys() == TIMES
-    assert summary["generator"].keys() >= {"workers", "cpu_share", "send_lag_ns", "bound", "reasons"}
+    assert summary["generator"].keys() >= {"workers", "cpu_share", "send_lag_ns", "saturated", "reasons"}
     assert summary["verdict"].keys() == {"passed", "checks"}
-    asked = {"attempted": 3, "opened": 3, "failed": 0, "called_off": 0, "lost": 0, "closed": {"1000": 3}}
-    assert summary["connections"] == {**asked, "reopened": 0, "renewed": 0, "tls_resumed": 0, "reasons": {}}
+    asked = {"attempted": 3, "opened": 3, "failed": 0, "cancelled": 0, "lost": 0, "closed": {"1000": 3}}
+    assert summary["connections"] == {**asked, "reconnected": 0, "recycled": 0, "tls_resumed": 0, "reasons": {}}
     assert {name: summary["messages"][name] for name in ("due", "sent", "answered")} == dict.fromkeys(
         ("due", "sent", "answered"), 300
     )
@@ -248,7 +248,7 @@ def test_ctrl_c_while_connections_open(start):
         out, _ = process.communicate(timeout=5)
     assert process.returncode == ExitCode.INTERRUPTED
     connections = json.loads(out)["connections"]
-    assert (connections["attempted"], connections["opened"], connections["called_off"]) == (3, 0, 3)
+    assert (connections["attempted"], connections["opened"], connections["cancelled"]) == (3, 0, 3)
 
 
 def test_a_killed_program_leaves_a_readable_recording_and_no_workers(start, tmp_path, capsys):

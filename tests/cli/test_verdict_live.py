@@ -42,7 +42,7 @@ def test_a_run_is_judged_at_its_end_and_again_from_its_recording(echo_url, progr
 
 def test_a_run_that_breaks_its_word_is_stopped(echo_url, program, tmp_path, capsys):
     path, began = tmp_path / "run.jsonl", time.monotonic()
-    options = ("--abort-if", "any p50 > 1ns", "--abort-if", "p99 > 1h", "--abort-after", "0s")
+    options = ("--abort-if", "any p50 > 1ns", "--abort-if", "p99 > 1h", "--abort-grace", "0s")
     done = program(echo_url, "-c", 3, "-d", "60s", "-w", 2, "-o", path, *options)
     assert time.monotonic() - began < 20
     assert (done.returncode, done.stderr) == (ExitCode.THRESHOLD_FAILED, "")
@@ -59,7 +59,7 @@ def test_a_run_that_breaks_its_word_is_stopped(echo_url, program, tmp_path, caps
 
 
 def test_a_script_hears_why_its_run_was_stopped(echo_url):
-    plan = make_plan(echo_url, connections=2, duration="60s", workers=1, abort_if="rate > 1", abort_after="0.5s")
+    plan = make_plan(echo_url, connections=2, duration="60s", workers=1, abort_if="rate > 1", abort_grace="0.5s")
     result = run(plan, interval_s=0.2)
     assert result.exit_code == ExitCode.THRESHOLD_FAILED
     assert not result.summary["interrupted"]

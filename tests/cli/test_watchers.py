@@ -75,7 +75,7 @@ def test_the_end_of_one_watcher_does_not_depend_on_another(error, watch, fails):
     watch(Watching("metrics", told, error), Watching("view", told, error))
     fails(LookupError("the run's"))
     with contextlib.suppress(KeyboardInterrupt, RuntimeError):
-        command.flood(URL, {})
+        command.run(URL, {})
     assert told[:2] == ["view closed", "metrics closed"]
 
 
@@ -86,7 +86,7 @@ def test_an_error_is_not_withheld_while_others_are_waited_for(watch, fails, monk
     fails(LookupError("the run's"))
     begun = time.monotonic()
     with pytest.raises(LookupError, match="the run's"):
-        command.flood(URL, {})
+        command.run(URL, {})
     assert time.monotonic() - begun < 5
     assert told == ["metrics closed", "metrics lingers"]
 
@@ -112,15 +112,15 @@ def test_what_was_made_is_closed_when_the_next_cannot_be(monkeypatch, fails):
     monkeypatch.setattr(command, "watchers", make)
     fails(AssertionError("it must not begin"))
     with pytest.raises(ReferenceError, match="no room"):
-        command.flood(URL, {})
+        command.run(URL, {})
     assert told == ["metrics closed", "metrics lingers"]
 
 
 class Settled(LocalFleet):
     """A fleet that is another than was asked for, as one of a cluster is."""
 
-    async def muster(self):
-        await super().muster()
+    async def prepare(self):
+        await super().prepare()
         self.plan = make_plan(URL, workers=6, connections=6)
         self.hosts = (Host(name="a", address="a", first_worker=0, workers=6, facts={"cores": 8}),)
 

@@ -15,7 +15,7 @@ from ws_load_test.common.errors import ExitCode
 from ws_load_test.fleet.cluster import host_agent
 from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.worker.ipc import Report
+from ws_load_test.worker.ipc import IntervalReport
 
 distributed = pytest.importorskip("distributed")
 
@@ -60,7 +60,7 @@ def test_exactly_as_many_messages_as_asked_and_every_report_in_the_recording(clu
             parts.merge(Tally.from_record(part.record))
     reports = [event["line"] for event in told(cluster)[known:] if "line" in event]
     for line in reports:
-        own.merge(Tally.from_wire(msgspec.json.decode(line, type=Report).tally))
+        own.merge(Tally.from_wire(msgspec.json.decode(line, type=IntervalReport).tally))
     assert len(reports) >= 12
     assert merged.to_record() == own.to_record(), "the recording is the sum of what the workers said"
     assert (parts.sent, parts.answered) == (100_000, 100_000)

@@ -10,14 +10,14 @@ from daskcluster import DaskCluster, until
 
 from ws_load_test import make_plan, run
 from ws_load_test.api import Run
-from ws_load_test.common.certificates import Authority
+from ws_load_test.common.certificates import CertificateAuthority
 from ws_load_test.common.errors import HostError, UsageError
 from ws_load_test.echo import EchoProcess
 from ws_load_test.fleet.cluster.spec import Cluster
 from ws_load_test.fleet.factory import fleet_factory
 
 distributed = pytest.importorskip("distributed")
-mustering = pytest.importorskip("ws_load_test.fleet.cluster.spec.discovery")
+mustering = pytest.importorskip("ws_load_test.fleet.cluster.discovery")
 
 
 def identity(directory, name, authority):
@@ -30,7 +30,7 @@ def identity(directory, name, authority):
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory):
-    return identity(tmp_path_factory.mktemp("ours"), "ours", Authority())
+    return identity(tmp_path_factory.mktemp("ours"), "ours", CertificateAuthority())
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def shut(tmp_path_factory, ours):
 
 
 def test_foreign_certificates_are_refused_on_both_sides(shut, ours, tmp_path):
-    theirs = identity(tmp_path, "theirs", Authority())
+    theirs = identity(tmp_path, "theirs", CertificateAuthority())
     at_s = time.monotonic()
     assert "do not accept each other's certificates" in refusal(Cluster(shut.address, **theirs))
     # One who trusts the scheduler, and whom the scheduler does not know.

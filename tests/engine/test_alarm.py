@@ -10,19 +10,19 @@ import pytest
 
 from ws_load_test.common import timer as alarm_module
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.event_loop import run_loop
-from ws_load_test.common.timer import LoopAlarm, TimerfdAlarm, new_alarm
+from ws_load_test.common.event_loop import run
+from ws_load_test.common.timer import LoopTimer, TimerfdTimer, new_timer
 
 MS = 1_000_000
 linux = pytest.mark.skipif(sys.platform != "linux", reason="timerfd is Linux's")
-on_every_loop = pytest.mark.parametrize("run", [asyncio.run, run_loop], ids=["asyncio", "fastest"])
-of_each_kind = pytest.mark.parametrize("kind", [pytest.param(TimerfdAlarm, marks=linux), LoopAlarm])
+on_every_loop = pytest.mark.parametrize("run", [asyncio.run, run], ids=["asyncio", "fastest"])
+of_each_kind = pytest.mark.parametrize("kind", [pytest.param(TimerfdTimer, marks=linux), LoopTimer])
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _loops_have_run():
     """The first loop of a process keeps a pipe for the process's life, which is no test's leak."""
-    run_loop(asyncio.sleep(0))
+    run(asyncio.sleep(0))
 
 
 class Bell:
@@ -61,7 +61,7 @@ def test_it_rings_once_and_not_too_early(run, kind):
             heard.alarm.arm(due_ns)
             await heard.wait()
             # A loop's timer counts milliseconds, and may be one early.
-            assert heard.rung_ns[0] >= due_ns - (0 if kind is TimerfdAlarm else 1.5 * MS)
+            assert heard.rung_ns[0] >= due_ns - (0 if kind is TimerfdTimer else 1.5 * MS)
             await asyncio.sleep(0.02)
             assert len(heard.rung_ns) == 1
 
@@ -149,7 +149,7 @@ def test_one_that_has_rung_lets_the_loop_rest(run):
     """An expiry that nobody reads would keep the loop turning, at the cost of a whole core."""
 
     async def main():
-        with bell(TimerfdAlarm) as heard:
+        with bell(TimerfdTimer) as heard:
             heard.alarm.arm(monotonic_ns())
             await heard.wait()
             before_s = time.process_time()
@@ -176,19 +176,19 @@ def test_it_is_much_more_precise_than_the_loops_own_timers():
         return statistics.median(late)
 
     for _ in range(5):
-        precise = run_loop(lateness_ns(new_alarm))
+        precise = run(lateness_ns(new_timer))
         if precise < 0.15 * MS:
             break
     assert precise < 0.15 * MS
-    assert run_loop(lateness_ns(LoopAlarm)) > 0.2 * MS, "the test could not fail"
+    assert run(lateness_ns(LoopTimer)) > 0.2 * MS, "the test could not fail"
 
 
 def test_where_there_is_no_timerfd_the_loop_must_do(monkeypatch):
     monkeypatch.setattr(alarm_module, "_HAS_TIMERFD", False)
 
     async def main():
-        with bell(new_alarm) as heard:
-            assert isinstance(heard.alarm, LoopAlarm)
+        with bell(new_timer) as heard:
+            assert isinstance(heard.alarm, LoopTimer)
 
     asyncio.run(main())
 
@@ -196,7 +196,7 @@ def test_where_there_is_no_timerfd_the_loop_must_do(monkeypatch):
 @linux
 def test_a_kernel_that_refuses_is_an_error_with_a_reason(monkeypatch):
     async def main():
-        with bell(TimerfdAlarm) as heard:
+        with bell(TimerfdTimer) as heard:
             fd, heard.alarm._fd = heard.alarm._fd, 10**6
             with pytest.raises(OSError, match="timerfd_settime"):
                 heard.alarm.arm(1)
@@ -207,6 +207,6 @@ def test_a_kernel_that_refuses_is_an_error_with_a_reason(monkeypatch):
 
     async def refused():
         with pytest.raises(OSError, match="timerfd_create"):
-            TimerfdAlarm(print)
+            TimerfdTimer(print)
 
     asyncio.run(refused())

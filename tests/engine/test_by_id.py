@@ -15,13 +15,17 @@ from ws_load_test.engine import (
     open_loop,
     session,
 )
-from ws_load_test.engine.closed_loop import Flood
-from ws_load_test.engine.correlated import FloodById, FramesWithIds, PacedById
-from ws_load_test.engine.in_flight import Memory
-from ws_load_test.engine.open_loop import Paced
-from ws_load_test.engine.read_policy import Reading
-from ws_load_test.messages.generator import Payloads
-from ws_load_test.metrics.sample_buffer import BLOCK, Samples
+from ws_load_test.engine.closed_loop import ClosedLoopRunner
+from ws_load_test.engine.correlated import (
+    CorrelatedClosedLoopConnection,
+    CorrelatedFrames,
+    CorrelatedOpenLoopConnection,
+)
+from ws_load_test.engine.in_flight import RecentIds
+from ws_load_test.engine.open_loop import OpenLoopRunner
+from ws_load_test.engine.read_policy import ReadPolicy
+from ws_load_test.messages.generator import PayloadStream
+from ws_load_test.metrics.sample_buffer import CAPACITY, SampleBuffer
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import ManualClock
 from ws_load_test.websocket import frames
@@ -88,17 +92,17 @@ class World:
     def __init__(self, load, *, connections=1, in_flight=4, left=None, supply=None, **reading):
         self.clock = ManualClock(START_NS)
         self.tally = Tally()
-        self.samples = Samples(self.tally, on_schedule=load == "paced")
+        self.samples = SampleBuffer(self.tally, on_schedule=load == "paced")
         self.samples.measured_from_ns = 0
         self.load = load
         self.supply = iter(supply) if supply is not None else (b"#%d" % number for number in itertools.count())
-        self.reading = Reading(whole=True, key=id_of, **reading)
-        self.memory = Memory()
+        self.reading = ReadPolicy(needs_payload=True, extract_id=id_of, **reading)
+        self.memory = RecentIds()
         self.faults, self.ended, self.idle = [], [], []
-        self.flood = Flood(memoryview(b""), in_flight, self.idle.append)
+        self.flood = ClosedLoopRunner(memoryview(b""), in_flight, self.idle.append)
         if left is not None:
-            self.flood.left = left
-        self.paced = Paced(
+            self.flood.remaining = left
+        self.paced = OpenLoopRunner(
             self, [b""], iter(()), max_in_flight=in_flight, on_spent=lambda: None, on_idle=self.idle.append
         )
         self.connections, self.kernels, self.heard = [], [], []
@@ -107,15 +111,18 @@ class World:
 
     # The owner's part.
 
-    def connection_opened(self, one):
-        one.batches = FramesWithIds(
-            Payloads(self.make, frames.TEXT), frames.Encoder(frames.TEXT), self.reading.key, one.pending
+    def session_opened(self, one):
+        one.batches = CorrelatedFrames(
+            PayloadStream(self.make, frames.TEXT),
+            frames.FrameEncoder(frames.TEXT),
+            self.reading.extract_id,
+            one.pending,
         )
 
-    def connection_ended(self, one, fault):
+    def session_ended(self, one, fault):
         self.ended.append(fault)
 
-    def connection_gone(self, one):
+    def transport_closed(self, one):
         pass
 
     def fault(self, fault):
@@ -134,14 +141,14 @@ class World:
 
     def open(self, number):
         if self.load == "flood":
-            one = FloodById(self, self.flood, self.reading, self.memory, number)
+            one = CorrelatedClosedLoopConnection(self, self.flood, self.reading, self.memory, number)
         else:
-            one = PacedById(self, self.paced, self.reading, self.memory, number)
+            one = CorrelatedOpenLoopConnection(self, self.paced, self.reading, self.memory, number)
         kernel = Kernel()
         self.connections.append(one)
         self.kernels.append(kernel)
         self.heard.append(0)
-        one.opened(kernel, kernel, secure=False, early=b"")
+        one.attach(kernel, kernel, secure=False, early=b"")
         return one
 
     def begin(self, which=0, count=None, due_ns=0):
@@ -172,8 +179,8 @@ class World:
     def rows(self):
         """What has been noted and not been seen before: when each message was due, sent and answered."""
         samples = self.samples
-        rows = [(samples.due[row], samples.sent[row], samples.done[row]) for row in range(samples.used)]
-        assert all(samples.count[row] == 1 for row in range(samples.used))
+        rows = [(samples.due[row], samples.sent[row], samples.done[row]) for row in range(samples.length)]
+        assert all(samples.count[row] == 1 for row in range(samples.length))
         samples.flush()
         return rows
 
@@ -181,7 +188,7 @@ class World:
         tally = self.tally
         return {
             name: getattr(tally, name)
-            for name in ("pushed", "pushed_bytes", "duplicates", "late", "mismatched")
+            for name in ("pushed", "pushed_bytes", "duplicate_replies", "late", "unknown_id")
             if getattr(tally, name)
         }
 
@@ -211,7 +218,17 @@ class Model:
         self.fates = {}
         self.rows = []
         self.counts = dict.fromkeys(
-            ("answered", "unanswered", "pushed", "pushed_bytes", "duplicates", "late", "mismatched", "out_of_order"), 0
+            (
+                "answered",
+                "unanswered",
+                "pushed",
+                "pushed_bytes",
+                "duplicate_replies",
+                "late",
+                "unknown_id",
+                "out_of_order",
+            ),
+            0,
         )
         self.waits_ns = []
         self.timed_out = 0
@@ -228,7 +245,7 @@ class Model:
             number, _, _, due_ns, sent_ns = found
             self.flying.remove(found)
             self.rows.append((due_ns, sent_ns, at_ns))
-            self.fates[which, key] = "duplicates"
+            self.fates[which, key] = "duplicate_replies"
             self.counts["answered"] += due_ns >= self.measured_from_ns
             self.counts["out_of_order"] += number < self.latest.get(which, -1)
             self.latest[which] = max(number, self.latest.get(which, -1))
@@ -236,9 +253,9 @@ class Model:
         fate = self.fates.get((which, key)) if key is not None else None
         if fate is not None:
             self.counts[fate] += 1
-            self.fates[which, key] = "duplicates"
+            self.fates[which, key] = "duplicate_replies"
             return
-        self.counts["mismatched"] += key is not None and not self.echoes
+        self.counts["unknown_id"] += key is not None and not self.echoes
         self.counts["pushed"] += 1
         self.counts["pushed_bytes"] += len(payload)
 
@@ -451,8 +468,8 @@ def test_a_second_reply_is_a_duplicate_and_nothing_else(load):
         run.begin()
         run.read(b"#0", b"#0", which=0)
         run.read(b"#0")
-        assert run.tally.duplicates == 2
-        assert run.pushed() == {"duplicates": 2}
+        assert run.tally.duplicate_replies == 2
+        assert run.pushed() == {"duplicate_replies": 2}
         assert len(run.rows()) == run.tally.answered == 1
         assert len(run.received()) == (3 if load == "flood" else 2), "only an answer makes room"
 
@@ -465,7 +482,7 @@ def test_a_reply_to_what_was_given_up_is_late_and_the_next_one_a_duplicate(load)
         run.expire()
         for _ in range(3):
             run.read(b"#1")
-        assert run.pushed() == {"late": 1, "duplicates": 2}
+        assert run.pushed() == {"late": 1, "duplicate_replies": 2}
         assert run.tally.answered == 0
         assert run.tally.unanswered == 2
 
@@ -479,8 +496,8 @@ def test_a_push_is_counted_and_sized_and_an_id_that_nobody_gave_is_a_mismatch(lo
         run.read(b"news", b"#77 of another")
         run.read(b"")
         sized = {"pushed": 3, "pushed_bytes": 18}
-        assert run.pushed() == (sized if echoes else {**sized, "mismatched": 1})
-        assert run.tally.answered == run.tally.duplicates == 0
+        assert run.pushed() == (sized if echoes else {**sized, "unknown_id": 1})
+        assert run.tally.answered == run.tally.duplicate_replies == 0
         assert len(run.connections[0].pending) == 2
 
 
@@ -503,7 +520,7 @@ def test_an_id_that_is_in_flight_twice_is_answered_oldest_first(load):
             (0, 2 * MS),
             (MS, 3 * MS),
         ]
-        assert run.pushed() == {"duplicates": 1}
+        assert run.pushed() == {"duplicate_replies": 1}
 
 
 @LOADS
@@ -629,18 +646,18 @@ def test_connections_do_not_answer_for_each_other(load):
         run.lose(0)
         run.open(0)
         run.read(b"#0", which=2)
-        assert run.tally.duplicates == 1
+        assert run.tally.duplicate_replies == 1
         assert len(run.rows()) == 1
 
 
 @LOADS
 def test_more_replies_than_the_columns_hold_are_all_counted(load):
-    count = BLOCK * 2 + 5
+    count = CAPACITY * 2 + 5
     with world(load, in_flight=count, left=count) as run:
         run.begin()
         run.clock.advance(MS)
         run.read(*(b"#%d" % number for number in reversed(range(count))))
-        assert run.samples.used == 5
+        assert run.samples.length == 5
         run.samples.flush()
         assert run.tally.answered == run.tally.response_time_ns.count == count
         assert run.tally.response_time_ns.min == run.tally.response_time_ns.max == MS
@@ -671,7 +688,7 @@ def test_a_reply_that_says_the_wrong_thing_is_a_reply_and_a_fault(load):
         run.begin()
         run.read(b"#0 ok", b"#1 no", b"news", b"#0 no")
         assert len(run.rows()) == 2
-        assert [fault.key for fault in run.faults] == ["mismatch"], "a push or a duplicate need not say it"
+        assert [fault.key for fault in run.faults] == ["check-failed"], "a push or a duplicate need not say it"
 
 
 @LOADS
@@ -711,7 +728,7 @@ def test_a_flood_that_is_spent_sends_no_more():
         run.read(b"#2")
         assert run.received() == []
         assert run.idle == run.connections
-        assert run.flood.spent
+        assert run.flood.exhausted
 
 
 def test_one_that_rests_gives_up_and_sends_no_more():
@@ -736,6 +753,6 @@ def test_pongs_are_paired_by_what_they_say(load):
         one = run.connections[0]
         one.data_received(text(b"#2", frames.PONG) + text(b"#0", frames.PONG) + text(b"#0", frames.PONG) + text(b"#1"))
         assert len(run.rows()) == 2
-        assert run.tally.out_of_order == run.tally.duplicates == 1
+        assert run.tally.out_of_order == run.tally.duplicate_replies == 1
         assert run.tally.pushed == 1, "the text"
         assert len(one.pending) == 1

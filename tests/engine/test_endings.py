@@ -18,12 +18,12 @@ import pytest
 import test_faults
 
 from ws_load_test import make_plan, run
-from ws_load_test.analysis.summary import summarise
+from ws_load_test.analysis.summary import summarize
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import FaultKind
-from ws_load_test.common.sharding import Share
+from ws_load_test.common.sharding import Shard
 from ws_load_test.engine import connection, session
-from ws_load_test.fleet.coordinator import Conductor
+from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.metrics.recording import Header, Recording, Trailer
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import (
@@ -34,8 +34,8 @@ from ws_load_test.testing import (
     unused_port,
 )
 from ws_load_test.websocket import frames
-from ws_load_test.worker.ipc import Assignment, Report
-from ws_load_test.worker.phases import Worker
+from ws_load_test.worker.ipc import Assignment, IntervalReport
+from ws_load_test.worker.phases import WorkerRun
 
 try:
     from uvloop import new_event_loop as new_loop
@@ -54,18 +54,18 @@ def judged(url, *, loop=new_loop, **options):
     """The summary of a run of one worker in this process, and a sentence for each kind of fault in it."""
     options = {"duration": "120ms", "timeout": "300ms", "connect_timeout": "300ms", **options}
     plan = make_plan(url, workers=1, **options)
-    conductor, intervals, problems = Conductor(1, monotonic_ns()), [], []
+    conductor, intervals, problems = Coordinator(1, monotonic_ns()), [], []
 
     async def main():
         asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
 
         def take(report):
             written = msgspec.json.encode(report)
-            intervals.extend(conductor.report(0, msgspec.json.decode(written, type=Report)))
+            intervals.extend(conductor.report(0, msgspec.json.decode(written, type=IntervalReport)))
             if report.ready:
                 worker.start_at(monotonic_ns() + 5 * MS) if conductor.opened else worker.stop()
 
-        worker = Worker(Assignment(plan, Share(0, 1), 50 * MS), take)
+        worker = WorkerRun(Assignment(plan, Shard(0, 1), 50 * MS), take)
         await worker.run()
 
     # A worker has its process for itself, looks through its memory once, and does without the collector then.
@@ -80,14 +80,14 @@ def judged(url, *, loop=new_loop, **options):
     header = Header(
         tool="ws-load-test",
         started_at="2024-01-31T10:00:00Z",
-        plan=msgspec.to_builtins(plan.public()),
-        target=plan.public().target.url,
+        plan=msgspec.to_builtins(plan.redacted()),
+        target=plan.redacted().target.url,
         host={},
         workers=1,
     )
     trailer = Trailer(ended_at="2024-01-31T10:00:01Z", interrupted=False, lost_workers=(), summary={})
     recording = Recording(header, tuple(intervals), trailer)
-    return checked(summarise([recording]), recording)
+    return checked(summarize([recording]), recording)
 
 
 def checked(summary, recording):
@@ -96,7 +96,7 @@ def checked(summary, recording):
     for interval in recording.intervals:
         total.merge(Tally.from_record(interval.record))
         told |= interval.examples
-    assert connections["attempted"] == connections["opened"] + connections["failed"] + connections["called_off"]
+    assert connections["attempted"] == connections["opened"] + connections["failed"] + connections["cancelled"]
     assert connections["opened"] == sum(connections["closed"].values()), "every session's end is counted, and once"
     assert messages["due"] == messages["sent"] + messages["dropped"]
     assert messages["sent"] == messages["answered"] + messages["unanswered"]
@@ -109,7 +109,7 @@ def checked(summary, recording):
         assert text
         assert text.isprintable()
         assert not re.search(r"Traceback|\wError|Errno|\.c:\d|\.py", text), text
-    of_sessions = sum(count for key, count in summary["faults"].items() if key != "mismatch")
+    of_sessions = sum(count for key, count in summary["faults"].items() if key != "check-failed")
     if recording.header.plan["matching"]["rule"] != "json":
         assert of_sessions == connections["failed"] + connections["lost"], "a session has one fault, or none"
     return summary, told
@@ -169,11 +169,11 @@ def breach(data, clause, words="", code=1002, **more):
 
 
 def close(body):
-    return frames.frame(frames.CLOSE, body)
+    return frames.encode_frame(frames.CLOSE, body)
 
 
 def compressed(payload, *, opcode=frames.TEXT, whole=True):
-    return frames.frame(opcode, payload, rsv=frames.RSV1, fin=whole)
+    return frames.encode_frame(opcode, payload, rsv=frames.RSV1, fin=whole)
 
 
 def deflated(text):
@@ -195,7 +195,7 @@ SHORT_BINARY = bytes((frames.FIN | frames.BINARY,))
 
 def inflated(data, clause, words, code=1002, *, strict=False):
     """Bytes that break a clause where compression was agreed."""
-    options = {"deflate": True, "strict_protocol": strict}
+    options = {"deflate": True, "check_utf8": strict}
     behaviour = says(data, after=0, headers=AGREED)
     return Ending(behaviour, f"protocol-error:{clause}", str(code), words, 0, options)
 
@@ -217,7 +217,7 @@ ENDINGS = {
         reasons={f"3000 {LONG_REASON}": 1},
     ),
     "a close in mid-message": Ending(
-        says(frames.frame(frames.TEXT, b"begun", fin=False) + close(frames.close_payload(1001))),
+        says(frames.encode_frame(frames.TEXT, b"begun", fin=False) + close(frames.close_payload(1001))),
         "closed:1001",
         "1001",
         "",
@@ -227,14 +227,18 @@ ENDINGS = {
         says(close(frames.close_payload(1001))[:3], leave=True), "closed:1006", "1006", "without a close frame", 1
     ),
     "replies, then a close in one segment": Ending(
-        says(frames.frame(frames.TEXT, b"PING") + close(frames.close_payload(1012)), after=0),
+        says(frames.encode_frame(frames.TEXT, b"PING") + close(frames.close_payload(1012)), after=0),
         "closed:1012",
         "1012",
         "",
         1,
     ),
     "a close, then more": Ending(
-        says(close(frames.close_payload(1012)) + frames.frame(frames.TEXT, b"PING")), "closed:1012", "1012", "", 1
+        says(close(frames.close_payload(1012)) + frames.encode_frame(frames.TEXT, b"PING")),
+        "closed:1012",
+        "1012",
+        "",
+        1,
     ),
     "a close with its 101": Ending(
         at_once(close(frames.close_payload(1013, "later"))),
@@ -246,7 +250,7 @@ ENDINGS = {
     ),
     "gone with its 101": Ending(at_once(b"", then="leave"), "closed:1006", "1006", "without a close frame", 0),
     "a breach with its 101": Ending(
-        at_once(frames.frame(frames.TEXT, b"x", mask=b"1234")), "protocol-error:5.1", "1002", "section 5.1", 0
+        at_once(frames.encode_frame(frames.TEXT, b"x", mask=b"1234")), "protocol-error:5.1", "1002", "section 5.1", 0
     ),
     "half a header, then a reset": Ending(at_once(b"\x81", then="reset"), "reset", "1006", "reset the connection", 0),
     "a masked frame, cut in its header": breach(bytes((0x81, 0xFE)), "5.1"),
@@ -255,26 +259,30 @@ ENDINGS = {
     "a length with its highest bit": breach(
         SHORT_BINARY + b"\x7f" + (1 << 63 | 5).to_bytes(8), "7.4.1", "more than the 67108864 taken", 1009
     ),
-    "a reserved control opcode": breach(frames.frame(0xB, b""), "5.2", "reserved opcode 0xb"),
-    "a reserved bit on a ping": breach(frames.frame(frames.PING, b"", rsv=0x10), "5.2"),
+    "a reserved control opcode": breach(frames.encode_frame(0xB, b""), "5.2", "reserved opcode 0xb"),
+    "a reserved bit on a ping": breach(frames.encode_frame(frames.PING, b"", rsv=0x10), "5.2"),
     "compressed, but nobody agreed to it": breach(compressed(deflated(b"PING")), "5.2"),
     "a continuation of what is whole": Ending(
-        says(frames.frame(frames.TEXT, b"a", fin=False) + frames.frame(0, b"b") + frames.frame(0, b"c")),
+        says(
+            frames.encode_frame(frames.TEXT, b"a", fin=False)
+            + frames.encode_frame(0, b"b")
+            + frames.encode_frame(0, b"c")
+        ),
         "protocol-error:5.4",
         "1002",
         "section 5.4",
         2,
     ),
     "fragments within fragments": breach(
-        frames.frame(frames.TEXT, b"a", fin=False) + frames.frame(frames.BINARY, b"b", fin=False), "5.4"
+        frames.encode_frame(frames.TEXT, b"a", fin=False) + frames.encode_frame(frames.BINARY, b"b", fin=False), "5.4"
     ),
-    "a fragmented close": breach(frames.frame(frames.CLOSE, frames.close_payload(1000), fin=False), "5.5"),
+    "a fragmented close": breach(frames.encode_frame(frames.CLOSE, frames.close_payload(1000), fin=False), "5.5"),
     "a long close": breach(close((1000).to_bytes(2) + b"x" * 124), "5.5"),
     "a close of one byte": breach(close(b"\x03"), "7.4"),
     **{f"a close with {code}": breach(close(code.to_bytes(2)), "7.4") for code in (0, 999, 1004, 1006, 1015, 5000)},
     "a close reason that is not UTF-8": breach(close(b"\x03\xe8caf\xe9"), "8.1", code=1007),
     "a text cut in a character": breach(
-        frames.frame(frames.TEXT, b"caf\xc3"), "8.1", code=1007, options={"strict_protocol": True}
+        frames.encode_frame(frames.TEXT, b"caf\xc3"), "8.1", code=1007, options={"check_utf8": True}
     ),
     "what cannot be inflated": inflated(compressed(b"\xff" * 9), "RFC 7692 7.2.2", "RFC 7692, section 7.2.2", 1007),
     "what inflates to too much": inflated(
@@ -343,7 +351,7 @@ def check_ended(ending, summary, told):
     assert summary["faults"] == {ending.key: 1}
     assert (connections["opened"], connections["failed"], connections["lost"]) == (1, 0, 1)
     assert connections["closed"] == {ending.closed: 1}
-    assert connections["reasons"] == ending.reasons
+    assert connections["close_reasons"] == ending.reasons
     assert ending.words in told[ending.key]
     if ending.answered is not None:
         assert summary["messages"]["answered"] == ending.answered
@@ -358,7 +366,7 @@ def test_a_session_on_a_schedule_ends_as_that_of_a_flood(case):
         summary, told = judged(server.url, **LOADS["on a schedule"], **case.options)
     assert summary["faults"] == case.faults
     connections = summary["connections"]
-    assert (connections["lost"], connections["closed"], connections["reasons"]) == (1, case.closed, case.reasons)
+    assert (connections["lost"], connections["closed"], connections["close_reasons"]) == (1, case.closed, case.reasons)
     assert case.words.replace("400 ms", "300 ms") in told[next(iter(case.faults))]
     if case.answered is not None:
         assert summary["messages"]["answered"] == case.answered
@@ -367,7 +375,7 @@ def test_a_session_on_a_schedule_ends_as_that_of_a_flood(case):
 AFTER_THE_END = {
     "a close, then a masked frame": (close(frames.close_payload(1012, "bye")), b"\x81\x85", "closed:1012", "1012"),
     "a close, then a long length": (close(frames.close_payload(1012, "bye")), b"\x82\x7e\0\x05", "closed:1012", "1012"),
-    "two breaches": (frames.frame(frames.TEXT, b"", rsv=0x40), b"\x81\x85", "protocol-error:5.2", "1002"),
+    "two breaches": (frames.encode_frame(frames.TEXT, b"", rsv=0x40), b"\x81\x85", "protocol-error:5.2", "1002"),
 }
 
 
@@ -389,7 +397,7 @@ def test_more_reasons_than_are_told_apart(load):
 
     with FaultyServer(has_many_reasons) as server:
         summary, told = judged(server.url, connections=20, duration="300ms", **load)
-    reasons = summary["connections"]["reasons"]
+    reasons = summary["connections"]["close_reasons"]
     assert summary["faults"] == {"closed:4000": 20}
     assert len(reasons) == 17
     assert reasons["4000 (other reasons)"] == 4
@@ -462,9 +470,9 @@ def test_a_reply_that_says_the_wrong_thing_ends_no_session(load, matching):
     with FaultyServer(behaviours.echoes) as server:
         summary, told = judged(server.url, message='{"id": {seq}}', expect="contains:ok", **matching, **load)
         assert summary["messages"]["answered"] == server.seen.messages > 5
-    assert summary["faults"] == {"mismatch": summary["messages"]["answered"]}
+    assert summary["faults"] == {"check-failed": summary["messages"]["answered"]}
     assert (summary["connections"]["lost"], summary["connections"]["closed"]) == (0, {"1000": 1})
-    assert told["mismatch"] == "sent a reply that fails --expect contains:ok"
+    assert told["check-failed"] == "sent a reply that fails --expect contains:ok"
 
 
 # --- sessions that do not open -----------------------------------------------------------------------------------
@@ -725,8 +733,8 @@ def test_a_session_that_cannot_come_back_has_a_fault_for_each_attempt(then, key,
     connections = summary["connections"]
     assert connections["failed"] >= 2
     assert summary["faults"] == {"closed:1012": 1, key: connections["failed"]}
-    assert (connections["opened"], connections["lost"], connections["reopened"]) == (1, 1, 0)
-    assert connections["reasons"] == {"1012 deploying": 1}
+    assert (connections["opened"], connections["lost"], connections["reconnected"]) == (1, 1, 0)
+    assert connections["close_reasons"] == {"1012 deploying": 1}
 
 
 @both_loads
@@ -734,7 +742,7 @@ def test_a_session_that_ends_before_the_load_begins_comes_back(load):
     with FaultyServer(at_once(close(frames.close_payload(1012))), behaviours.echoes) as server:
         summary, _ = judged(server.url, connections=2, connect_rate=500, reconnect="10ms", **load)
     assert summary["faults"] == {"closed:1012": 1}
-    assert summary["connections"]["reopened"] == 1
+    assert summary["connections"]["reconnected"] == 1
 
 
 # --- all at once -------------------------------------------------------------------------------------------------
@@ -779,7 +787,7 @@ def test_the_numbers_of_healthy_sessions_stay_right_while_others_end(load):
     assert (connections["opened"], connections["failed"], connections["lost"]) == (22, 2, 10)
     assert connections["closed"].pop("1000") == 13, "twelve healthy ones, and the one that never answers"
     assert sum(connections["closed"].values()) == 9
-    assert connections["reasons"] == {"1013 full": 1}
+    assert connections["close_reasons"] == {"1013 full": 1}
     assert not result.recording.trailer.lost_workers
     assert messages["answered"] == seen.replies > 100, "none but the healthy ones answered anything"
     assert messages["pushed"] == 0
@@ -824,7 +832,7 @@ def keys_of_this():
         yield from (row[-1] for row in table)
     yield from (key for _, key, _ in NOWHERE.values())
     # Those that end no session have tests of their own.
-    yield from ("reply-timeout", "mismatch")
+    yield from ("reply-timeout", "check-failed")
 
 
 def test_every_kind_of_fault_and_every_clause_is_provoked():

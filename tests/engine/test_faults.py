@@ -40,7 +40,7 @@ def flooded(url, *, on_interval=None, **options):
     result = run(make_plan(address, **options), on_interval=on_interval, interval_s=0.1)
     summary, total = result.summary, Tally()
     for interval in result.recording.intervals:
-        total.merge(Tally.from_record(interval.record))
+        total.merge(Tally.from_record(interval.encoded_tally))
     connections, messages = summary["connections"], summary["messages"]
     assert connections["attempted"] == connections["opened"] + connections["failed"] == options.get("connections", 1)
     assert connections["opened"] == sum(connections["closed"].values()), "every session's end is counted"
@@ -74,7 +74,7 @@ def sentences(result):
 # --- sessions that never open ------------------------------------------------------------------------------------
 
 
-NEVER_AGAIN = {"called_off": 0, "reopened": 0, "renewed": 0, "tls_resumed": 0, "reasons": {}}
+NEVER_AGAIN = {"cancelled": 0, "reconnected": 0, "recycled": 0, "tls_resumed": 0, "reasons": {}}
 """What is told of connections where none is dialled again, and no target says why it closes."""
 
 
@@ -309,7 +309,7 @@ SESSIONS = {
     "fragmented ping": breach(protocol_violations.fragmented_ping, "5.5"),
     "long ping": breach(protocol_violations.long_ping, "5.5"),
     "bad close": breach(protocol_violations.bad_close, "7.4"),
-    "text that is not UTF-8": breach(protocol_violations.invalid_text, "8.1", 1007, strict_protocol=True),
+    "text that is not UTF-8": breach(protocol_violations.invalid_text, "8.1", 1007, check_utf8=True),
 }
 
 
@@ -395,7 +395,7 @@ def test_with_a_number_of_messages_a_silent_target_ends_the_run_after_the_timeou
         "unanswered": 2,
         "dropped": 3,
         "pushed": 0,
-        **dict.fromkeys(("duplicates", "late", "mismatched", "out_of_order", "skipped"), 0),
+        **dict.fromkeys(("duplicate_replies", "late", "unknown_id", "out_of_order", "greetings"), 0),
     }
     assert result.summary["faults"] == {"reply-timeout": 2}
 

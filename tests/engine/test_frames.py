@@ -13,13 +13,13 @@ from ws_load_test.engine import closed_loop as flood_module
 from ws_load_test.engine import connection as connection_module
 from ws_load_test.engine.closed_loop import (
     UNLIMITED,
-    Flood,
-    FloodConnection,
-    VaryingFloodConnection,
+    ClosedLoopConnection,
+    ClosedLoopRunner,
+    DynamicClosedLoopConnection,
 )
 from ws_load_test.engine.connection import LARGEST_MESSAGE_BYTES
-from ws_load_test.engine.read_policy import Reading
-from ws_load_test.metrics.sample_buffer import BLOCK, Samples
+from ws_load_test.engine.read_policy import ReadPolicy
+from ws_load_test.metrics.sample_buffer import CAPACITY, SampleBuffer
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.websocket import frames as ws_frames
 
@@ -105,7 +105,7 @@ class Owner:
     """A worker's part in it."""
 
     tally: Tally = field(default_factory=Tally)
-    samples: Samples = field(init=False)
+    samples: SampleBuffer = field(init=False)
     opened: int = 0
     ended: list = field(default_factory=list)
     faults: list = field(default_factory=list)
@@ -114,16 +114,16 @@ class Owner:
     idle: int = 0
 
     def __post_init__(self):
-        self.samples = Samples(self.tally)
+        self.samples = SampleBuffer(self.tally)
         self.samples.measured_from_ns = 0
 
-    def connection_opened(self, connection):
+    def session_opened(self, connection):
         self.opened += 1
 
-    def connection_ended(self, connection, fault):
+    def session_ended(self, connection, fault):
         self.ended.append(fault)
 
-    def connection_gone(self, connection):
+    def transport_closed(self, connection):
         self.gone += 1
 
     def fault(self, fault):
@@ -143,14 +143,14 @@ class Session:
         self.owner, self.kernel = Owner(), Kernel(room)
         opcode = TEXT if pong is None else PING
         frames = b"".join(
-            ws_frames.client_frame(opcode, b"m" * size if pong is None else pong) for _ in range(in_flight)
+            ws_frames.encode_client_frame(opcode, b"m" * size if pong is None else pong) for _ in range(in_flight)
         )
-        self.flood = Flood(memoryview(frames), in_flight, self.owner.is_idle)
-        self.flood.left = in_flight if left is None else left
-        self.connection = FloodConnection(
-            self.owner, self.flood, Reading(pongs=pong is not None, expected_pong=pong, **reading)
+        self.flood = ClosedLoopRunner(memoryview(frames), in_flight, self.owner.is_idle)
+        self.flood.remaining = in_flight if left is None else left
+        self.connection = ClosedLoopConnection(
+            self.owner, self.flood, ReadPolicy(pongs=pong is not None, expected_pong=pong, **reading)
         )
-        self.connection.opened(self.kernel, self.kernel, secure=secure, early=b"")
+        self.connection.attach(self.kernel, self.kernel, secure=secure, early=b"")
         self.connection.send(in_flight, connection_module.monotonic_ns())
 
     def read(self, *pieces):
@@ -356,7 +356,7 @@ def test_ordinary_replies_take_the_short_way_whatever_came_before(before, opcode
     session = Session(1, left=UNLIMITED)
     session.read(frame(opcode, b"x"), before, frame(opcode, b"x"))
     answered = session.owner.tally.answered
-    session.connection._other = None
+    session.connection._read_frame_slow = None
     session.read(frame(opcode, b"x"), frame(opcode, b"x" * 70_000))
     assert session.owner.tally.answered == answered + 2
 
@@ -368,9 +368,9 @@ def test_replies_are_paired_in_order_with_their_own_sends(monkeypatch):
     samples = session.owner.samples
     for replies in (2, 2, 3):
         session.connection.data_received(frame(TEXT, b"x") * replies)
-    rows = [(samples.sent[row], samples.done[row], samples.count[row]) for row in range(samples.used)]
+    rows = [(samples.sent[row], samples.done[row], samples.count[row]) for row in range(samples.length)]
     assert rows == [(1000, 1010, 2), (1000, 1500, 1), (1010, 1500, 1), (1010, 1900, 1), (1500, 1900, 2)]
-    assert session.flood.left == 0
+    assert session.flood.remaining == 0
     assert session.connection.in_flight == 0
     assert session.owner.idle == 1
 
@@ -389,12 +389,12 @@ def test_messages_that_differ_are_due_once_they_have_been_made(monkeypatch):
             now_ns += 7 * count
             self.made += count
             return b"".join(
-                ws_frames.client_frame(TEXT, b"%d" % number) for number in range(self.made - count, self.made)
+                ws_frames.encode_client_frame(TEXT, b"%d" % number) for number in range(self.made - count, self.made)
             )
 
     owner, kernel = Owner(), Kernel()
-    connection = VaryingFloodConnection(owner, Flood(memoryview(b""), 2, owner.is_idle))
-    connection.opened(kernel, kernel, secure=False, early=b"")
+    connection = DynamicClosedLoopConnection(owner, ClosedLoopRunner(memoryview(b""), 2, owner.is_idle))
+    connection.attach(kernel, kernel, secure=False, early=b"")
     connection.batches = Maker()
     connection.send(2)
     now_ns = 2000
@@ -402,7 +402,7 @@ def test_messages_that_differ_are_due_once_they_have_been_made(monkeypatch):
     now_ns = 3000
     connection.data_received(frame(TEXT, b"x") * 3)
     samples = owner.samples
-    rows = [(samples.sent[row], samples.done[row], samples.count[row]) for row in range(samples.used)]
+    rows = [(samples.sent[row], samples.done[row], samples.count[row]) for row in range(samples.length)]
     assert rows == [(1014, 2000, 2), (2014, 3000, 2)]
     assert owner.tally.pushed == 1
     assert owner.tally.bytes_sent == len(kernel.stream)
@@ -412,11 +412,11 @@ def test_messages_that_differ_are_due_once_they_have_been_made(monkeypatch):
 def test_more_samples_than_a_block_holds_lose_nothing():
     session = Session(1, left=UNLIMITED)
     reply = frame(TEXT, b"x")
-    for _ in range(BLOCK + 3):
+    for _ in range(CAPACITY + 3):
         session.connection.data_received(reply)
-    assert session.owner.samples.used == 3
+    assert session.owner.samples.length == 3
     session.check()
-    assert session.owner.tally.answered == BLOCK + 3
+    assert session.owner.tally.answered == CAPACITY + 3
 
 
 def test_the_largest_message_is_taken_and_one_byte_more_is_not():
@@ -479,7 +479,7 @@ def test_a_text_may_be_cut_within_a_character_and_what_is_binary_says_anything()
 def test_a_message_in_fragments_is_taken_as_one():
     session = Session(4, whole=True)
     taken = []
-    session.connection.take = lambda *what: taken.append(what[:2]) or 1
+    session.connection.on_message = lambda *what: taken.append(what[:2]) or 1
     session.read(frame(BINARY, b"be", fin=False) + frame(PING, b"?") + frame(MORE, b"gi", fin=False), frame(MORE, b"n"))
     session.read(frame(TEXT, b"x" * 126), frame(BINARY, b"y" * 65536))
     assert taken == [(BINARY, b"begin"), (TEXT, b"x" * 126), (BINARY, b"y" * 65536)]
@@ -489,7 +489,7 @@ def test_replies_that_say_the_wrong_thing_are_replies_and_faults():
     session = Session(4, whole=True, expect=(("contains:yes", lambda payload: b"yes" in payload),))
     session.read(frame(TEXT, b"yes") + frame(TEXT, b"no") + frame(TEXT, b"o yes"))
     assert session.facts()["answered"] == 3
-    assert [fault.key for fault in session.owner.faults] == ["mismatch"]
+    assert [fault.key for fault in session.owner.faults] == ["check-failed"]
     assert session.facts()["others"] == ["sent a reply that fails --expect contains:yes"]
 
 
@@ -513,7 +513,7 @@ def test_where_no_reply_is_awaited_all_are_pushes():
 
 
 def test_the_mute_answer_no_ping():
-    session = Session(2, mute=True)
+    session = Session(2, no_pong_clients=True)
     session.read(frame(PING, b"?"), frame(TEXT, b"x"))
     assert session.facts()["written"] == []
     assert session.facts()["answered"] == 1

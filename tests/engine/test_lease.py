@@ -7,7 +7,7 @@ import time
 import msgspec
 
 from ws_load_test import make_plan
-from ws_load_test.common.sharding import Share
+from ws_load_test.common.sharding import Shard
 from ws_load_test.testing import FaultyServer, behaviours
 from ws_load_test.worker.ipc import Assignment, Command
 
@@ -19,7 +19,7 @@ def start(url, lease_ns=LEASE_NS, interval_ns=10**8):
         [sys.executable, "-m", "ws_load_test.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     plan = make_plan(url, duration=60, connections=2, workers=1)
-    say(worker, Assignment(plan, Share(0, 1), interval_ns, lease_ns))
+    say(worker, Assignment(plan, Shard(0, 1), interval_ns, lease_ns))
     return worker
 
 

@@ -5,15 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ws_load_test.engine import in_flight as ledger_module
-from ws_load_test.engine.in_flight import Ledger, Memory
+from ws_load_test.engine.in_flight import InFlightTable, RecentIds
 from ws_load_test.metrics.tally import Tally
 
 
 def ledger_with(*messages, memory=None, connection=0):
     """A ledger of (id, due, sent), which left one by one."""
-    ledger = Ledger(memory or Memory(), connection)
+    ledger = InFlightTable(memory or RecentIds(), connection)
     for key, due_ns, sent_ns in messages:
-        ledger.leaving = [key]
+        ledger.about_to_send = [key]
         ledger.append((due_ns, sent_ns))
     return ledger
 
@@ -22,46 +22,46 @@ def ledger_with(*messages, memory=None, connection=0):
 
 
 def test_of_what_was_never_noted_nothing_is_known():
-    memory = Memory()
+    memory = RecentIds()
     memory.note(1, b"7", "duplicate")
-    assert memory.fate(1, b"8") is None
-    assert memory.fate(2, b"7") is None, "another connection's"
-    assert memory.fate(1, "7") is None, "a text is not its bytes"
+    assert memory.classify(1, b"8") is None
+    assert memory.classify(2, b"7") is None, "another connection's"
+    assert memory.classify(1, "7") is None, "a text is not its bytes"
 
 
 def test_another_reply_to_what_was_answered_is_always_a_duplicate():
-    memory = Memory()
+    memory = RecentIds()
     memory.note(1, b"7", "duplicate")
-    assert [memory.fate(1, b"7") for _ in range(3)] == ["duplicate"] * 3
+    assert [memory.classify(1, b"7") for _ in range(3)] == ["duplicate"] * 3
 
 
 def test_one_reply_to_what_was_given_up_is_late_and_the_next_are_duplicates():
-    memory = Memory()
+    memory = RecentIds()
     memory.note(1, b"7", "late")
-    assert [memory.fate(1, b"7") for _ in range(3)] == ["late", "duplicate", "duplicate"]
+    assert [memory.classify(1, b"7") for _ in range(3)] == ["late", "duplicate", "duplicate"]
     memory.note(1, b"7", "late")
-    assert memory.fate(1, b"7") == "late", "the id was used again, and given up again"
+    assert memory.classify(1, b"7") == "late", "the id was used again, and given up again"
 
 
 def test_only_the_oldest_are_forgotten(monkeypatch):
     monkeypatch.setattr(ledger_module, "REMEMBERED", 3)
-    memory = Memory()
+    memory = RecentIds()
     for key in "abcde":
         memory.note(0, key, "duplicate")
-    assert [key for key in "abcde" if memory.fate(0, key)] == ["c", "d", "e"]
+    assert [key for key in "abcde" if memory.classify(0, key)] == ["c", "d", "e"]
 
 
 # --- what is in flight -----------------------------------------------------------------------------------------------
 
 
 def test_a_batch_leaves_together():
-    ledger = Ledger(Memory(), 0)
-    ledger.leaving = ["a", "b", None]
+    ledger = InFlightTable(RecentIds(), 0)
+    ledger.about_to_send = ["a", "b", None]
     assert len(ledger) == 0, "they have been made, and may still be refused"
     ledger.append((5, 6))
     assert len(ledger) == 3
     tally = Tally()
-    assert ledger.pair("b", tally) == ledger.pair("a", tally) == (5, 6)
+    assert ledger.match("b", tally) == ledger.match("a", tally) == (5, 6)
     assert tally.out_of_order == 1
     assert len(ledger) == 1
 
@@ -69,46 +69,46 @@ def test_a_batch_leaves_together():
 def test_nothing_answers_what_is_not_in_flight():
     ledger = ledger_with(("a", 1, 2))
     tally = Tally()
-    assert ledger.pair("b", tally) is None
-    assert ledger.pair("a", tally) == (1, 2)
-    assert ledger.pair("a", tally) is None
-    assert (len(ledger), ledger.fate("a"), ledger.fate("b")) == (0, "duplicate", None)
+    assert ledger.match("b", tally) is None
+    assert ledger.match("a", tally) == (1, 2)
+    assert ledger.match("a", tally) is None
+    assert (len(ledger), ledger.classify("a"), ledger.classify("b")) == (0, "duplicate", None)
     assert tally == Tally()
 
 
 def test_the_oldest_of_the_same_id_is_answered_first():
     ledger = ledger_with(("a", 1, 2), ("b", 3, 4), ("a", 5, 6))
     tally = Tally()
-    assert [ledger.pair(key, tally) for key in "aab"] == [(1, 2), (5, 6), (3, 4)]
+    assert [ledger.match(key, tally) for key in "aab"] == [(1, 2), (5, 6), (3, 4)]
     assert tally.out_of_order == 1
 
 
 def test_what_was_sent_before_an_instant_expires():
     ledger = ledger_with(("a", 0, 10), ("b", 0, 20), ("a", 0, 30), (None, 7, 10), (None, 8, 40))
     assert ledger.expire(10) == []
-    assert ledger.fate("a") is None, "exactly then is not before, so it is not given up"
+    assert ledger.classify("a") is None, "exactly then is not before, so it is not given up"
     assert sorted(ledger.expire(20)) == [(0, 10), (7, 10)]
     assert len(ledger) == 3
     tally = Tally()
-    assert ledger.pair("a", tally) == (0, 30), "the younger of the same id is still in flight"
-    assert ledger.pair("b", tally) == (0, 20)
+    assert ledger.match("a", tally) == (0, 30), "the younger of the same id is still in flight"
+    assert ledger.match("b", tally) == (0, 20)
     assert ledger.expire(41) == [(8, 40)]
     assert ledger.expire(10**18) == []
     assert len(ledger) == 0
-    assert ledger.fate(None) is None, "nothing answers a message without an id, so nothing is late"
+    assert ledger.classify(None) is None, "nothing answers a message without an id, so nothing is late"
     twice = ledger_with(("a", 0, 10), ("a", 0, 20))
     assert twice.expire(20) == [(0, 10)]
-    assert twice.pair("a", tally) == (0, 20)
+    assert twice.match("a", tally) == (0, 20)
 
 
 def test_the_fate_of_the_expired_is_known_to_the_session_in_their_place():
-    memory = Memory()
+    memory = RecentIds()
     ledger = ledger_with(("a", 0, 10), ("b", 0, 10), memory=memory, connection=4)
-    ledger.pair("b", Tally())
+    ledger.match("b", Tally())
     ledger.expire(11)
-    assert (ledger.fate("a"), ledger.fate("b")) == ("late", "duplicate")
-    assert Ledger(memory, 4).fate("a") == "duplicate"
-    assert Ledger(memory, 5).fate("a") is None
+    assert (ledger.classify("a"), ledger.classify("b")) == ("late", "duplicate")
+    assert InFlightTable(memory, 4).classify("a") == "duplicate"
+    assert InFlightTable(memory, 5).classify("a") is None
 
 
 def test_all_that_is_in_flight_can_be_looked_at_and_taken_out():
@@ -116,8 +116,8 @@ def test_all_that_is_in_flight_can_be_looked_at_and_taken_out():
     assert sorted(ledger) == [(1, 2), (3, 4), (5, 6)]
     assert len(ledger) == 3
     ledger.clear()
-    assert (len(ledger), list(ledger), ledger.pair("a", Tally())) == (0, [], None)
-    assert ledger.fate("a") is None, "what is lost with its session was neither answered nor given up"
+    assert (len(ledger), list(ledger), ledger.match("a", Tally())) == (0, [], None)
+    assert ledger.classify("a") is None, "what is lost with its session was neither answered nor given up"
 
 
 @pytest.mark.parametrize("count", [1, 5])
@@ -126,7 +126,7 @@ def test_a_message_that_expired_does_not_overtake(count):
     ledger = ledger_with(*((str(number), 0, number) for number in range(count + 1)))
     ledger.expire(count)
     tally = Tally()
-    assert ledger.pair(str(count), tally) is not None
+    assert ledger.match(str(count), tally) is not None
     assert tally.out_of_order == 0
 
 
@@ -136,7 +136,7 @@ def test_whoever_is_overtaken_is_out_of_order(order, answered):
     ledger = ledger_with(*((str(number), number, number) for number in range(12)))
     tally = Tally()
     for number in order[:answered]:
-        assert ledger.pair(str(number), tally) == (number, number)
+        assert ledger.match(str(number), tally) == (number, number)
     overtaken = sum(any(later > number for later in order[:place]) for place, number in enumerate(order[:answered]))
     assert tally.out_of_order == overtaken
     assert sorted(ledger) == [(number, number) for number in sorted(order[answered:])]

@@ -86,9 +86,9 @@ def test_by_id_every_count_and_time_is_right(load):
     assert server.seen.messages == messages["sent"] == messages["answered"] + messages["unanswered"]
     assert messages["unanswered"] == summary["faults"].pop("reply-timeout", 0) == difficult.lost > 0
     assert messages["answered"] == server.seen.replies > 200
-    assert messages["duplicates"] == difficult.repeated > 0
-    assert messages["mismatched"] == difficult.strangers > 0
-    assert messages["skipped"] == 4
+    assert messages["duplicate_replies"] == difficult.repeated > 0
+    assert messages["unknown_id"] == difficult.strangers > 0
+    assert messages["greetings"] == 4
     assert messages["out_of_order"] > 0
     # What was pushed while the sessions closed may have come too late.
     strange_bytes = difficult.strangers * len('{"id": "nobody knows"}')
@@ -127,8 +127,8 @@ def test_a_failed_check_is_a_fault_and_still_a_reply():
         )
         result = run(plan)
     assert result.summary["messages"]["answered"] == 50
-    assert result.summary["faults"] == {"mismatch": 50}
-    examples = [text for interval in result.recording.intervals for text in interval.examples.values()]
+    assert result.summary["faults"] == {"check-failed": 50}
+    examples = [text for interval in result.recording.intervals for text in interval.fault_examples.values()]
     assert examples == ["sent a reply that fails --expect contains:secret of the house"]
 
 
@@ -159,14 +159,14 @@ def test_first_messages_wait_for_greetings_and_each_other_and_heartbeats_are_ans
             messages=60,
             first_message="login {connection}",
             skip_first=1,
-            answer="regex:^beat$=>beat back",
+            auto_reply="regex:^beat$=>beat back",
             timeout="3s",
             workers=1,
         )
         summary = run(plan).summary
     assert summary["messages"]["answered"] == 60
     assert not summary["faults"]
-    assert summary["messages"]["skipped"] == 3
+    assert summary["messages"]["greetings"] == 3
     assert summary["messages"]["pushed"] == 3 + 60
     assert summary["opening"]["first_replies"] == 3
     assert summary["opening"]["first_reply_time_ns"]["min"] >= 19 * MS
@@ -196,7 +196,7 @@ def test_a_first_message_that_is_refused_is_a_fault_and_ends_the_session():
             first_message="login {connection}",
             skip_first=1,
             expect_first="contains:welcome 1",
-            answer="regex:^beat$=>beat back",
+            auto_reply="regex:^beat$=>beat back",
             workers=1,
         )
         result = run(plan)

@@ -9,11 +9,11 @@ import threading
 import pytest
 
 from ws_load_test.common.errors import UsageError
-from ws_load_test.engine.connect.dialer import Dialler
+from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.upgrade_request import DialError
-from ws_load_test.plan.options.target import READERS, read_target
+from ws_load_test.plan.options.target import PARSERS, read_target
 from ws_load_test.plan.plan import Plan
-from ws_load_test.testing import FaultyServer, Peer, Seen, behaviours, unused_port
+from ws_load_test.testing import FaultyServer, Peer, ServerObservations, behaviours, unused_port
 
 try:
     from uvloop import new_event_loop as new_loop
@@ -26,7 +26,7 @@ SECRET = "hush-hush"
 
 
 def plan_of(*urls, connect_timeout_ns=2 * 10**9, bind=(), **options):
-    values = {name: READERS[name](value) for name, value in {"url": list(urls), **options}.items()}
+    values = {name: PARSERS[name](value) for name, value in {"url": list(urls), **options}.items()}
     problems = []
     target = read_target(values, problems)
     assert not problems
@@ -64,7 +64,7 @@ def dialled(plan, count=1, fill=None, loop=new_loop):
     """Dials so many sessions, one after another."""
 
     async def main():
-        dialler = Dialler(plan)
+        dialler = Dialer(plan)
         await dialler.resolve()
         return [await dial(dialler, number, fill and fill(number)) for number in range(count)]
 
@@ -149,7 +149,7 @@ def test_what_it_took_is_told_by_phases(loop):
 
 def test_a_name_is_looked_up_once_and_its_time_kept():
     async def main(plan):
-        dialler = Dialler(plan)
+        dialler = Dialer(plan)
         await dialler.resolve()
         before = dict(dialler.resolved_ns)
         for number in range(3):
@@ -214,7 +214,7 @@ def test_the_next_address_of_a_name_is_tried(monkeypatch):
 
 def test_one_name_of_several_that_does_not_resolve_is_a_fault_of_its_own_sessions():
     async def main(plan):
-        dialler = Dialler(plan)
+        dialler = Dialer(plan)
         await dialler.resolve()
         await dial(dialler, 0)
         with pytest.raises(DialError, match=r"nobody\.invalid"):
@@ -234,7 +234,7 @@ def test_a_lookup_that_takes_too_long(monkeypatch):
     monkeypatch.setattr(asyncio.SelectorEventLoop, "getaddrinfo", never)
 
     async def main(plan):
-        dialler = Dialler(plan)
+        dialler = Dialer(plan)
         with pytest.raises(DialError) as known:
             await dialler.resolve()
         return known.value.fault
@@ -247,7 +247,7 @@ def test_a_lookup_that_takes_too_long(monkeypatch):
 
 @pytest.mark.parametrize("loop", [new_loop, asyncio.new_event_loop], ids=["ours", "asyncio"])
 def test_a_unix_socket(tmp_path, loop):
-    seen = Seen()
+    seen = ServerObservations()
 
     async def handle(reader, writer):
         peer = Peer(reader, writer, seen)

@@ -15,11 +15,11 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPe
 from websockets.frames import Frame, Opcode
 from websockets.sync.server import serve
 
-from ws_load_test.engine.connect.dialer import Dialler
+from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.testing import FaultyServer
 from ws_load_test.websocket import frames
-from ws_load_test.websocket.deflate import TAIL, Deflate, DeflateTooLargeError
-from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER, Agreement, DeflateError
+from ws_load_test.websocket.deflate import TAIL, DeflateTooLargeError, PerMessageDeflate
+from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER, DeflateError, DeflateParams
 
 EVERYTHING = (
     "server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10; client_max_window_bits=11"
@@ -32,19 +32,19 @@ MUCH = 1 << 20
 @pytest.mark.parametrize(
     ("offer", "answer", "agreed"),
     [
-        ("", "permessage-deflate", Agreement()),
-        (DEFAULT_OFFER, "permessage-deflate", Agreement()),
-        (DEFAULT_OFFER, "Permessage-Deflate ; client_max_window_bits = 9", Agreement(client_max_window_bits=9)),
-        (DEFAULT_OFFER, 'permessage-deflate; client_max_window_bits="8"', Agreement(client_max_window_bits=8)),
-        ("", "permessage-deflate;server_max_window_bits=8", Agreement(server_max_window_bits=8)),
-        ("", "permessage-deflate; server_no_context_takeover", Agreement(server_no_context_takeover=True)),
-        ("", "permessage-deflate; client_no_context_takeover", Agreement(client_no_context_takeover=True)),
-        ("client_no_context_takeover", "permessage-deflate", Agreement(client_no_context_takeover=True)),
-        ("client_max_window_bits=11", "permessage-deflate", Agreement(client_max_window_bits=11)),
+        ("", "permessage-deflate", DeflateParams()),
+        (DEFAULT_OFFER, "permessage-deflate", DeflateParams()),
+        (DEFAULT_OFFER, "Permessage-Deflate ; client_max_window_bits = 9", DeflateParams(client_max_window_bits=9)),
+        (DEFAULT_OFFER, 'permessage-deflate; client_max_window_bits="8"', DeflateParams(client_max_window_bits=8)),
+        ("", "permessage-deflate;server_max_window_bits=8", DeflateParams(server_max_window_bits=8)),
+        ("", "permessage-deflate; server_no_context_takeover", DeflateParams(server_no_context_takeover=True)),
+        ("", "permessage-deflate; client_no_context_takeover", DeflateParams(client_no_context_takeover=True)),
+        ("client_no_context_takeover", "permessage-deflate", DeflateParams(client_no_context_takeover=True)),
+        ("client_max_window_bits=11", "permessage-deflate", DeflateParams(client_max_window_bits=11)),
         (
             EVERYTHING,
             "permessage-deflate; client_max_window_bits=9; server_max_window_bits=9; server_no_context_takeover",
-            Agreement(
+            DeflateParams(
                 server_no_context_takeover=True,
                 client_no_context_takeover=True,
                 server_max_window_bits=9,
@@ -54,7 +54,7 @@ MUCH = 1 << 20
     ],
 )
 def test_what_is_agreed(offer, answer, agreed):
-    assert Agreement.offered(offer).agreed(answer) == agreed
+    assert DeflateParams.from_offer(offer).negotiate(answer) == agreed
 
 
 REFUSED = {
@@ -82,7 +82,7 @@ REFUSED = {
 @pytest.mark.parametrize(("offer", "answer", "words"), REFUSED.values(), ids=REFUSED)
 def test_what_is_not_what_was_offered_fails_the_upgrade_with_its_clause(offer, answer, words):
     with pytest.raises(DeflateError) as caught:
-        Agreement.offered(offer).agreed(answer)
+        DeflateParams.from_offer(offer).negotiate(answer)
     assert words in str(caught.value)
 
 
@@ -145,7 +145,7 @@ class Talking(Opened):
             self.done.set_result(self.received)
             return
         payload = self.deflate.compress(self.messages[len(self.received)])
-        self.transport.write(frames.frame(frames.BINARY, payload, mask=os.urandom(4), rsv=0x40))
+        self.transport.write(frames.encode_frame(frames.BINARY, payload, mask=os.urandom(4), rsv=0x40))
 
     def data_received(self, data):
         self.data += data
@@ -189,7 +189,7 @@ MESSAGES = [
 )
 def test_an_independent_server_understands_and_is_understood(offer, settings):
     async def main(plan):
-        dialler = Dialler(plan)
+        dialler = Dialer(plan)
         await dialler.resolve()
         session = Talking(MESSAGES)
         await dialler.dial(session, 0)
@@ -203,7 +203,7 @@ def test_an_independent_server_understands_and_is_understood(offer, settings):
 
 def test_a_server_that_declines_gets_plain_messages():
     async def main(plan):
-        dialler = Dialler(plan)
+        dialler = Dialer(plan)
         await dialler.resolve()
         session = Opened()
         await dialler.dial(session, 0)
@@ -221,7 +221,7 @@ def test_a_server_that_declines_gets_plain_messages():
 # --- what travels ------------------------------------------------------------------------------------------------
 
 agreements = st.builds(
-    Agreement,
+    DeflateParams,
     st.booleans(),
     st.booleans(),
     st.none() | st.integers(8, 15),
@@ -247,7 +247,7 @@ def peer_of(agreement):
 @settings(deadline=None)
 @given(agreements, payloads)
 def test_both_ways_whatever_is_agreed(agreement, messages):
-    ours, theirs = Deflate(agreement), peer_of(agreement)
+    ours, theirs = PerMessageDeflate(agreement), peer_of(agreement)
     for message in messages:
         sent = ours.compress(message)
         assert not sent.endswith(TAIL)
@@ -258,7 +258,7 @@ def test_both_ways_whatever_is_agreed(agreement, messages):
 
 def test_a_window_of_eight_bits_is_never_left():
     text = random.Random(7).randbytes(251)
-    ours = Deflate(Agreement(client_max_window_bits=8))
+    ours = PerMessageDeflate(DeflateParams(client_max_window_bits=8))
     strict = zlib.decompressobj(-8)
     for _ in range(20):
         assert strict.decompress(ours.compress(text + text) + TAIL) == text + text
@@ -266,14 +266,14 @@ def test_a_window_of_eight_bits_is_never_left():
 
 def test_takeover_is_taken_and_left_as_agreed():
     text = random.Random(8).randbytes(500)
-    taken, left = Deflate(Agreement()), Deflate(Agreement(client_no_context_takeover=True))
+    taken, left = PerMessageDeflate(DeflateParams()), PerMessageDeflate(DeflateParams(client_no_context_takeover=True))
     sizes = [[len(deflate.compress(text)) for _ in range(3)] for deflate in (taken, left)]
     assert sizes[0][1] < 50
     assert min(sizes[1]) > 500
 
 
 def test_a_message_may_end_with_a_final_block():
-    ours = Deflate(Agreement())
+    ours = PerMessageDeflate(DeflateParams())
     text = random.Random(9).randbytes(400)
     window = b""
     for number in range(4):
@@ -290,17 +290,19 @@ def test_a_message_may_end_with_a_final_block():
 @pytest.mark.parametrize("data", [b"\xff\xff\xff", b"\x06", b"PING", bytes(range(200))])
 def test_what_is_not_compressed_is_told_so(data):
     with pytest.raises(DeflateError, match=r"cannot be inflated \(RFC 7692, section 7\.2\.2\)"):
-        Deflate(Agreement()).decompress(data, MUCH)
+        PerMessageDeflate(DeflateParams()).decompress(data, MUCH)
 
 
 @pytest.mark.parametrize(
-    "agreement", [Agreement(server_max_window_bits=9), Agreement(server_no_context_takeover=True)], ids=["9", "none"]
+    "agreement",
+    [DeflateParams(server_max_window_bits=9), DeflateParams(server_no_context_takeover=True)],
+    ids=["9", "none"],
 )
 def test_references_to_messages_that_were_to_be_forgotten_are_told(agreement):
     far = zlib.compressobj(wbits=-15)
     text = random.Random(10).randbytes(3000)
     first, second = (far.compress(text) + far.flush(zlib.Z_SYNC_FLUSH) for _ in range(2))
-    ours = Deflate(agreement)
+    ours = PerMessageDeflate(agreement)
     assert ours.decompress(first.removesuffix(TAIL), MUCH) == text
     with pytest.raises(DeflateError):
         ours.decompress(second.removesuffix(TAIL), MUCH)
@@ -309,8 +311,8 @@ def test_references_to_messages_that_were_to_be_forgotten_are_told(agreement):
 def test_a_bomb_is_not_inflated():
     import tracemalloc
 
-    bomb = Deflate(Agreement()).compress(bytes(1 << 26))
-    ours = Deflate(Agreement())
+    bomb = PerMessageDeflate(DeflateParams()).compress(bytes(1 << 26))
+    ours = PerMessageDeflate(DeflateParams())
     tracemalloc.start()
     try:
         with pytest.raises(DeflateTooLargeError, match="more than 1000 bytes"):
@@ -322,8 +324,8 @@ def test_a_bomb_is_not_inflated():
 
 @pytest.mark.parametrize("size", [0, 1, 999, 1000])
 def test_a_message_of_just_the_size_is_taken(size):
-    data = Deflate(Agreement()).compress(bytes(size))
-    assert Deflate(Agreement()).decompress(data, size) == bytes(size)
+    data = PerMessageDeflate(DeflateParams()).compress(bytes(size))
+    assert PerMessageDeflate(DeflateParams()).decompress(data, size) == bytes(size)
     if size:
         with pytest.raises(DeflateTooLargeError):
-            Deflate(Agreement()).decompress(data, size - 1)
+            PerMessageDeflate(DeflateParams()).decompress(data, size - 1)

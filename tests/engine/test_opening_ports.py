@@ -8,7 +8,7 @@ from test_opening import plan_of
 from ws_load_test.common.errors import UsageError
 from ws_load_test.engine.connect import source_addresses
 from ws_load_test.fleet.preflight import ports
-from ws_load_test.fleet.preflight.ports import shortage_of_ports
+from ws_load_test.fleet.preflight.ports import check_ports
 
 PORTS = 10
 
@@ -49,10 +49,10 @@ def names(monkeypatch, tmp_path):
 )
 def test_the_host_with_the_least_room_for_its_turns_decides(urls, options, most):
     enough = most or 10 * PORTS
-    assert shortage_of_ports(with_connections(plan_of(*urls, **options), enough)) is None
+    assert check_ports(with_connections(plan_of(*urls, **options), enough)) is None
     if most is not None:
-        shortage = shortage_of_ports(with_connections(plan_of(*urls, **options), most + 1))
-        assert shortage.most == most
+        shortage = check_ports(with_connections(plan_of(*urls, **options), most + 1))
+        assert shortage.max_connections == most
 
 
 def with_connections(plan, connections):
@@ -64,4 +64,4 @@ def with_connections(plan, connections):
 def test_the_host_that_no_source_reaches_is_named(monkeypatch):
     monkeypatch.setattr(ports, "_check_sources", lambda plan: None)
     with pytest.raises(UsageError, match="v6 has only IPv6 ones"):
-        shortage_of_ports(plan_of("ws://a/", "ws://v6/", bind=("198.51.100.9",)))
+        check_ports(plan_of("ws://a/", "ws://v6/", bind=("198.51.100.9",)))

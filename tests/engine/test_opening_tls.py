@@ -178,9 +178,9 @@ def test_sessions_of_one_server_are_not_shown_to_another(cacert):
 def test_tls_over_a_unix_socket(tmp_path, cacert):
     from test_opening import listener
 
-    from ws_load_test.testing import Peer, Seen
+    from ws_load_test.testing import Peer, ServerObservations
 
-    seen = Seen()
+    seen = ServerObservations()
 
     async def handle(reader, writer):
         peer = Peer(reader, writer, seen)

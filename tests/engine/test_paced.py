@@ -12,14 +12,14 @@ from ws_load_test.engine import connection as connection_module
 from ws_load_test.engine import open_loop as paced_module
 from ws_load_test.engine import session as session_module
 from ws_load_test.engine.open_loop import (
-    CATCH_UP_NS,
-    SENDS_AT_ONCE,
-    Paced,
-    PacedConnection,
-    SilentConnection,
+    MAX_LATE_SEND_NS,
+    MAX_SENDS_PER_WAKEUP,
+    OpenLoopConnection,
+    OpenLoopRunner,
+    SendOnlyConnection,
 )
-from ws_load_test.engine.read_policy import Reading
-from ws_load_test.metrics.sample_buffer import BLOCK, Samples
+from ws_load_test.engine.read_policy import ReadPolicy
+from ws_load_test.metrics.sample_buffer import CAPACITY, SampleBuffer
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import ManualClock
 from ws_load_test.websocket import frames
@@ -27,8 +27,8 @@ from ws_load_test.websocket import frames
 MS = 1_000_000
 START_NS = 10**12
 TIMEOUT_NS = 100 * MS
-FRAME = frames.client_frame(frames.TEXT, b"PING")
-REPLY = frames.frame(frames.TEXT, b"PING")
+FRAME = frames.encode_client_frame(frames.TEXT, b"PING")
+REPLY = frames.encode_frame(frames.TEXT, b"PING")
 PLENTY = 1 << 40
 
 
@@ -78,13 +78,13 @@ class Kernel:
 class World:
     """A worker's open load, with time and sockets moved by hand; it is its connections' owner and its own alarm."""
 
-    kind = PacedConnection
-    reading = Reading()
+    kind = OpenLoopConnection
+    reading = ReadPolicy()
 
     def __init__(self, dues, connections=1, *, max_in_flight=None, warmup_ns=0, end_ns=None, room=PLENTY):
         self.clock = ManualClock(START_NS)
         self.tally = Tally()
-        self.samples = Samples(self.tally, on_schedule=True)
+        self.samples = SampleBuffer(self.tally, on_schedule=True)
         self.samples.measured_from_ns = START_NS + warmup_ns
         self.faults = []
         self.spent = 0
@@ -94,7 +94,7 @@ class World:
         self.wakes = 0
         self.room = room
         blocks = (np.array(dues[at : at + 7], dtype=np.int64) for at in range(0, len(dues), 7))
-        self.paced = Paced(
+        self.paced = OpenLoopRunner(
             self,
             [b"", FRAME],
             blocks,
@@ -110,13 +110,13 @@ class World:
 
     # The owner's part.
 
-    def connection_opened(self, connection):
+    def session_opened(self, connection):
         pass
 
-    def connection_ended(self, connection, fault):
+    def session_ended(self, connection, fault):
         self.faults.append(fault)
 
-    def connection_gone(self, connection):
+    def transport_closed(self, connection):
         pass
 
     def fault(self, fault):
@@ -145,7 +145,7 @@ class World:
     def open(self):
         kernel = Kernel(self.room)
         connection = self.kind(self, self.paced, self.reading)
-        connection.opened(kernel, kernel, secure=False, early=b"")
+        connection.attach(kernel, kernel, secure=False, early=b"")
         self.connections.append(connection)
         self.kernels.append(kernel)
         return connection
@@ -282,7 +282,7 @@ def take(open_load, step):
     elif kind == "leave":
         open_load.paced.leave(connection)
     elif not connection.ended:
-        connection.data_received(frames.frame(frames.CLOSE, frames.close_payload(1001, "")))
+        connection.data_received(frames.encode_frame(frames.CLOSE, frames.close_payload(1001, "")))
 
 
 @settings(deadline=None, max_examples=250)
@@ -362,20 +362,20 @@ def test_one_that_leaves_costs_nobody_a_turn():
 def test_one_that_joins_takes_its_turns():
     with world([MS * k for k in range(40)], 2) as load:
         load.now(3 * MS)
-        load.paced.join(load.open())
+        load.paced.add(load.open())
         load.now(39 * MS)
         assert [len(one.pending) for one in load.connections] == [14, 14, 12]
 
 
 def test_a_wake_up_leaves_time_for_reading():
     with world([0] * 300, 2) as load:
-        assert load.tally.sent == SENDS_AT_ONCE, "the start is a wake-up as well"
+        assert load.tally.sent == MAX_SENDS_PER_WAKEUP, "the start is a wake-up as well"
         assert load.armed_ns is not None
         assert load.armed_ns < START_NS, "the rest follows at once"
         load.armed_ns = None
         load.wakes += 1
         load.wake()
-        assert load.tally.sent == 2 * SENDS_AT_ONCE
+        assert load.tally.sent == 2 * MAX_SENDS_PER_WAKEUP
         load.ring()
         assert load.tally.sent == 300
         assert load.spent == 1
@@ -410,7 +410,7 @@ def test_a_message_belongs_to_the_warm_up_by_its_due_instant_alone():
 
 
 def test_more_replies_than_the_columns_hold_are_all_counted():
-    count = BLOCK * 2 + 5
+    count = CAPACITY * 2 + 5
     with world(list(range(count))) as load:
         load.now(MS)
         load.reply(count=count)
@@ -508,10 +508,10 @@ def test_at_the_end_what_is_a_little_late_leaves_and_what_is_very_late_is_droppe
         load.clock.advance(80 * MS)
         load.end()
         load.balance()
-        late = 80 - CATCH_UP_NS // MS
+        late = 80 - MAX_LATE_SEND_NS // MS
         assert (load.tally.due, load.tally.dropped) == (80, late - 1)
         assert load.tally.sent == 80 - late + 1
-        assert load.paced.spent
+        assert load.paced.exhausted
         assert load.armed_ns is None
 
 
@@ -567,8 +567,8 @@ def test_a_full_socket_leaves_whole_frames_in_order():
 
 
 class Unanswered(World):
-    kind = SilentConnection
-    reading = Reading(whole=True, silent=True)
+    kind = SendOnlyConnection
+    reading = ReadPolicy(needs_payload=True, send_only=True)
 
 
 def test_messages_that_nobody_answers_are_unanswered_as_soon_as_they_leave():

@@ -17,10 +17,10 @@ import pytest
 from ws_load_test import make_plan
 from ws_load_test.api import run
 from ws_load_test.cli import main
-from ws_load_test.common.sharding import Share
+from ws_load_test.common.sharding import Shard
 from ws_load_test.echo import EchoProcess
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.schedule import Pace, Shape
+from ws_load_test.plan.schedule import ArrivalSchedule, LoadProfile
 from ws_load_test.testing import FaultyServer, behaviours
 from ws_load_test.websocket import frames
 
@@ -120,10 +120,10 @@ def test_stages_are_followed_and_have_as_many_messages_as_their_integral():
     with FaultyServer(noted) as server:
         tally = total(paced(server.url, stages="400ms:500,200ms:500,200ms@50", connections=2, workers=2))
     count = 100 + 100 + 10
-    assert shape.integral(shape.duration_ns) == count
+    assert shape.cumulative(shape.duration_ns) == count
     assert all_answered(tally, count)
     came_ns = np.sort(np.concatenate(noted.came_ns))
-    due_ns = np.concatenate(list(Pace(shape).blocks(Share(0, 1))))
+    due_ns = np.concatenate(list(ArrivalSchedule(shape).blocks(Shard(0, 1))))
     late_ns = (came_ns - came_ns[0]) - (due_ns - due_ns[0])
     assert np.median(np.abs(late_ns - np.median(late_ns))) < 10 * MS
 
@@ -176,8 +176,8 @@ def test_the_seed_that_is_printed_repeats_the_run_on_any_number_of_workers(echo,
     assert str(seed) not in capsys.readouterr().out, "each run has its own, unless it is given"
     options = {"rate": 800, "duration": "300ms", "connections": 4, "arrivals": "poisson", "seed": seed}
     counts = [total(paced(echo.url, workers=workers, **options)).due for workers in (1, 4)]
-    pace = Pace(Shape.constant(800, 300 * MS), "poisson", seed)
-    assert counts == [sum(map(len, pace.blocks(Share(0, 1))))] * 2
+    pace = ArrivalSchedule(LoadProfile.constant(800, 300 * MS), "poisson", seed)
+    assert counts == [sum(map(len, pace.blocks(Shard(0, 1))))] * 2
 
 
 # --- the times are true ----------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ class KnownDelays:
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Accept: " + frames.accept_key(key.decode()).encode() + b"\r\n\r\n"
             )
-            reply = frames.frame(frames.TEXT, b"PING")
+            reply = frames.encode_frame(frames.TEXT, b"PING")
             queue, read_ns = b"", 0
             while True:
                 if len(queue) < size:
@@ -284,7 +284,7 @@ class KnownDelays:
                 time.sleep(self._delay_s())
                 self.kept_ns.append(time.monotonic_ns() - read_ns)
                 stream.sendall(reply)
-            stream.sendall(frames.frame(frames.CLOSE, frames.close_payload(frames.NORMAL)))
+            stream.sendall(frames.encode_frame(frames.CLOSE, frames.close_payload(frames.NORMAL_CLOSURE)))
 
 
 @contextlib.contextmanager
@@ -441,7 +441,7 @@ def test_lost_in_the_warm_up_the_run_is_over_as_well():
 
 def test_idle_connections_are_held_and_pinged_and_nothing_is_sent():
     with FaultyServer(behaviours.echoes) as server:
-        result = paced(server.url, rate=0, connections=3, duration="500ms", keepalive="100ms", workers=2)
+        result = paced(server.url, rate=0, connections=3, duration="500ms", ping_interval="100ms", workers=2)
         assert server.seen.messages == 0
         pings = len(server.seen.pings)
     tally = total(result)
@@ -473,7 +473,7 @@ def test_what_happens_to_idle_connections_is_counted():
 
 def test_pings_beside_a_load_answer_no_message():
     with FaultyServer(behaviours.echoes) as server:
-        result = paced(server.url, rate=200, connections=2, duration="500ms", keepalive="50ms", warmup="200ms")
+        result = paced(server.url, rate=200, connections=2, duration="500ms", ping_interval="50ms", warmup="200ms")
         assert server.seen.messages == 140
         assert not server.seen.violations
         assert 26 <= len(server.seen.pings) <= 30

@@ -28,7 +28,7 @@ def in_balance(summary):
     return (
         messages["due"] == messages["sent"] + messages["dropped"]
         and messages["sent"] == messages["answered"] + messages["unanswered"]
-        and connections["attempted"] == connections["opened"] + connections["failed"] + connections["called_off"]
+        and connections["attempted"] == connections["opened"] + connections["failed"] + connections["cancelled"]
         and connections["opened"] == sum(connections["closed"].values())
     )
 
@@ -43,23 +43,23 @@ def test_lost_sessions_are_dialled_again(policy, load):
         plan = make_plan(server.url, connections=3, duration="600ms", reconnect=policy, workers=1, **load)
         summary = run(plan).summary
     connections = summary["connections"]
-    assert connections["reopened"] >= 3
+    assert connections["reconnected"] >= 3
     # What was being dialled at the end may have opened, or been called off, too late for either side to notice.
-    assert 0 <= connections["opened"] - connections["reopened"] - 3 <= 3
+    assert 0 <= connections["opened"] - connections["reconnected"] - 3 <= 3
     assert 0 <= server.seen.upgraded - connections["opened"] <= 3
     assert summary["faults"] == {"closed:4001": connections["lost"]}
-    assert connections["reasons"] == {"4001 that will do": connections["lost"]}
-    assert 0 <= connections["lost"] - connections["reopened"] <= 3
+    assert connections["close_reasons"] == {"4001 that will do": connections["lost"]}
+    assert 0 <= connections["lost"] - connections["reconnected"] <= 3
     assert in_balance(summary)
     if policy == "50ms":
-        assert summary["reopen_time_ns"]["min"] >= 50 * MS
+        assert summary["reconnect_time_ns"]["min"] >= 50 * MS
 
 
 def test_lost_sessions_stay_lost_unless_a_policy_says_otherwise():
     with FaultyServer(behaviours.closes_after(10, 1012)) as server:
         summary = run(make_plan(server.url, connections=2, rate=100, duration="1s", workers=1)).summary
     assert server.seen.upgraded == 2
-    assert summary["connections"]["reopened"] == 0
+    assert summary["connections"]["reconnected"] == 0
     assert in_balance(summary)
 
 
@@ -105,10 +105,10 @@ def test_a_lifetime_loses_nothing(load):
         plan = make_plan(server.url, connections=4, duration="800ms", lifetime="150ms", workers=1, **load)
         summary = run(plan).summary
     connections = summary["connections"]
-    assert connections["renewed"] >= 12
+    assert connections["recycled"] >= 12
     # What was being dialled at the end may have opened, or been called off, too late for either side to notice.
-    assert 0 <= connections["opened"] - connections["renewed"] - 4 <= 4
-    assert connections["opened"] <= server.seen.upgraded <= connections["opened"] + connections["called_off"]
+    assert 0 <= connections["opened"] - connections["recycled"] - 4 <= 4
+    assert connections["opened"] <= server.seen.upgraded <= connections["opened"] + connections["cancelled"]
     assert connections["closed"] == {"1000": connections["opened"]}
     assert (connections["lost"], summary["messages"]["unanswered"], summary["faults"]) == (0, 0, {})
     assert summary["messages"]["answered"] == server.seen.messages
@@ -125,10 +125,10 @@ def test_a_storm_is_told_from_its_moment_to_the_last_one_back():
         await behaviours.echoes(peer)
 
     with FaultyServer(slow_to_take_back) as server:
-        plan = make_plan(server.url, connections=10, rate=200, duration="1500ms", storm="30%@500ms", workers=1)
+        plan = make_plan(server.url, connections=10, rate=200, duration="1500ms", disconnect="30%@500ms", workers=1)
         result = run(plan)
     summary = result.summary
-    storm = summary["storm"]
+    storm = summary["reconnect_storm"]
     assert (storm["dropped"], storm["not_back"]) == (3, 0)
     assert 200 * MS <= storm["back_time_ns"]["min"] <= storm["all_back_after_ns"] < 900 * MS
     assert storm["unanswered"] == summary["messages"]["unanswered"]
@@ -164,16 +164,16 @@ def test_unkind_clients_are_in_no_number_but_their_own():
             duration="1500ms",
             message="{uuid}",
             match="echo",
-            slow="12%:1kB/s",
-            deaf="12%",
-            mute="12%",
+            slow_readers="12%:1kB/s",
+            stalled_readers="12%",
+            no_pong_clients="12%",
             timeout="300ms",
             workers=1,
         )
         result = run(plan)
     summary = result.summary
     tally = total(result)
-    unkind = tally.unkind
+    unkind = tally.misbehaving
     assert unkind is not None
     # Five healthy ones had every reply in time; what the three others lack is theirs.
     assert summary["messages"]["sent"] == summary["messages"]["answered"] == 150
@@ -182,7 +182,7 @@ def test_unkind_clients_are_in_no_number_but_their_own():
     assert unkind.unanswered >= 30
     # 1 kB/s: of 150 kB that were meant for the slow one, little more than what it asked for.
     assert summary["connections"]["opened"] == 8
-    assert summary["unkind"]["messages"]["sent"] == 90
+    assert summary["misbehaving"]["messages"]["sent"] == 90
     # Those that hear and speak answered the pings: five of eight, the slow one now and then.
     assert len(server.seen.pongs) > 5 * 40
 
@@ -245,7 +245,7 @@ def test_who_cannot_be_opened_before_the_load_is_dialled_again_from_its_start():
         plan = make_plan(server.url, connections=4, messages=400, reconnect="now", workers=2)
         summary = run(plan).summary
     assert summary["faults"] == {"upgrade-rejected:503": 2}
-    assert (summary["connections"]["opened"], summary["connections"]["reopened"]) == (4, 2)
+    assert (summary["connections"]["opened"], summary["connections"]["reconnected"]) == (4, 2)
     assert summary["messages"]["answered"] == 400
     assert in_balance(summary)
 
@@ -267,9 +267,9 @@ def test_a_number_of_messages_ends_although_nobody_comes_back():
 
 def test_the_end_of_a_connection_that_is_read_slowly_is_noticed():
     with FaultyServer(behaviours.vanishes_after(3)) as server:
-        plan = make_plan(server.url, connections=2, rate=40, duration="1s", slow="50%:100kB/s", workers=1)
+        plan = make_plan(server.url, connections=2, rate=40, duration="1s", slow_readers="50%:100kB/s", workers=1)
         result = run(plan)
-    unkind = total(result).unkind
+    unkind = total(result).misbehaving
     assert unkind is not None
     assert unkind.lost == 1
     assert result.summary["connections"]["lost"] == 1

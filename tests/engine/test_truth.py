@@ -46,7 +46,9 @@ def total(result):
 
 def messages(sent, *, pushed=0):
     """What the summary says when all that was sent was answered."""
-    nothing = dict.fromkeys(("unanswered", "dropped", "duplicates", "late", "mismatched", "out_of_order", "skipped"), 0)
+    nothing = dict.fromkeys(
+        ("unanswered", "dropped", "duplicate_replies", "late", "unknown_id", "out_of_order", "greetings"), 0
+    )
     return {"due": sent, "sent": sent, "answered": sent, "pushed": pushed, **nothing}
 
 
@@ -61,8 +63,8 @@ def frame_bytes(size, count, sessions):
         "sent": count * (head_bytes + 4 + size) + sessions * (CLOSE_BYTES + 4),
         "received": count * (head_bytes + size) + sessions * CLOSE_BYTES,
         "pushed": 0,
-        "plain_sent": 0,
-        "plain_received": 0,
+        "uncompressed_sent": 0,
+        "uncompressed_received": 0,
     }
 
 
@@ -98,7 +100,7 @@ def test_a_time_of_messages_is_what_the_server_counted(echo, in_flight):
     assert sent > 100
     assert result.summary["response_time_ns"]["count"] == sent
     assert 0.29 < result.summary["duration_s"] < 0.6
-    in_time = total(result).answered_in_time
+    in_time = total(result).answered_in_window
     assert sent - 10 * in_flight <= in_time <= sent
     assert result.summary["throughput_per_s"] == pytest.approx(in_time / result.summary["duration_s"])
 
@@ -202,7 +204,7 @@ def test_pongs_that_answer_nothing_are_no_replies():
         "unanswered": 1,
         "dropped": 1,
         "pushed": 1,
-        **dict.fromkeys(("duplicates", "late", "mismatched", "out_of_order", "skipped"), 0),
+        **dict.fromkeys(("duplicate_replies", "late", "unknown_id", "out_of_order", "greetings"), 0),
     }
     assert result.summary["faults"] == {"reply-timeout": 1}
 
@@ -256,7 +258,7 @@ class KnownDelays:
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
             )
-            reply = frames.frame(frames.TEXT, b"PING")
+            reply = frames.encode_frame(frames.TEXT, b"PING")
             for delay_ns in self._delays_ns:
                 stream.recv(4096)
                 read_ns = time.monotonic_ns()
@@ -266,7 +268,7 @@ class KnownDelays:
                 self.kept_ns.append(written_ns - read_ns)
             close = stream.recv(4096)
             assert close[0] == frames.FIN | frames.CLOSE
-            stream.sendall(frames.frame(frames.CLOSE, frames.close_payload(frames.NORMAL)))
+            stream.sendall(frames.encode_frame(frames.CLOSE, frames.close_payload(frames.NORMAL_CLOSURE)))
 
 
 def percentile(values, p):
@@ -319,7 +321,7 @@ def test_a_stall_that_outlasts_the_run_is_in_its_maximum():
         assert server.seen.messages == 21
     assert result.summary["messages"] == messages(21)
     assert 590 * MS <= result.summary["response_time_ns"]["max"] <= 900 * MS
-    assert total(result).answered_in_time == 20
+    assert total(result).answered_in_window == 20
     assert result.summary["duration_s"] < 0.5
 
 
@@ -332,7 +334,7 @@ def test_the_warm_up_is_in_no_number_but_its_own():
     assert (tally.warmup_sent, tally.warmup_answered) == (2, 2)
     assert result.summary["messages"] == messages(2)
     assert result.summary["response_time_ns"]["count"] == 2
-    assert tally.answered_in_time == 2, "the replies at 400 and 600 ms"
+    assert tally.answered_in_window == 2, "the replies at 400 and 600 ms"
     expected = frame_bytes(4, 2, 1)
     expected["received"] += 6
     assert result.summary["bytes"] == expected, "the reply at 400 ms was read then"

@@ -11,11 +11,11 @@ import pytest
 from websockets.server import ServerProtocol
 
 from ws_load_test import make_plan
-from ws_load_test.engine.closed_loop import Flood, FloodConnection
-from ws_load_test.engine.connect.dialer import Dialler
-from ws_load_test.engine.connect.handshake import LARGEST_RESPONSE_HEAD_BYTES, Upgrade
-from ws_load_test.engine.connect.upgrade_request import DialError, Redirected, Requests
-from ws_load_test.metrics.sample_buffer import Samples
+from ws_load_test.engine.closed_loop import ClosedLoopConnection, ClosedLoopRunner
+from ws_load_test.engine.connect.dialer import Dialer
+from ws_load_test.engine.connect.handshake import LARGEST_RESPONSE_HEAD_BYTES, OpeningHandshake
+from ws_load_test.engine.connect.upgrade_request import DialError, RedirectError, UpgradeRequestFactory
+from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import FaultyServer
 from ws_load_test.websocket import frames
@@ -41,7 +41,7 @@ class Exchange:
         self.early = []
         self.wire = Wire()
         self.deflate = None
-        self.upgrade = Upgrade(Requests(self.target).of(0), self._take_over)
+        self.upgrade = OpeningHandshake(UpgradeRequestFactory(self.target).of(0), self._take_over)
         self.upgrade.connection_made(self.wire)
         self.request = self.wire.written
         lines = self.request.split(b"\r\n")
@@ -184,7 +184,7 @@ def test_headers_of_the_request(url, options, name, value):
 
 # --- what is granted ---------------------------------------------------------------------------------------------
 
-EARLY = frames.frame(frames.TEXT, b"welcome") + frames.frame(frames.PING, b"")
+EARLY = frames.encode_frame(frames.TEXT, b"welcome") + frames.encode_frame(frames.PING, b"")
 
 
 @in_loop
@@ -279,13 +279,13 @@ def test_a_redirect_is_told_without_its_secrets(location, told):
     exchange.receive(response(302, {"Location": location}, "Found"))
     assert exchange.fault.key == "upgrade-rejected:302"
     assert exchange.fault.text == f"answered the upgrade with 302 Found to {told}"
-    assert isinstance(exchange.upgrade.done.exception(), Redirected)
+    assert isinstance(exchange.upgrade.done.exception(), RedirectError)
 
 
 NOT_HTTP = {
     "a greeting": (b"220 mail.example ESMTP\r\n\r\n",),
     "a TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n",),
-    "a bare frame": (frames.frame(frames.TEXT, b"hello\r\n\r\n"),),
+    "a bare frame": (frames.encode_frame(frames.TEXT, b"hello\r\n\r\n"),),
     "a header without a colon": (b"HTTP/1.1 101 x\r\nUpgrade\r\n\r\n",),
     "a head without an end": (b"HTTP/1.1 101 x\r\nX: " + b"x" * LARGEST_RESPONSE_HEAD_BYTES,),
 }
@@ -338,17 +338,17 @@ class Owner:
 
     def __init__(self):
         self.tally = Tally()
-        self.samples = Samples(self.tally)
+        self.samples = SampleBuffer(self.tally)
         self.opened = []
         self.gone = asyncio.Event()
 
-    def connection_opened(self, connection):
+    def session_opened(self, connection):
         self.opened.append(connection)
 
-    def connection_ended(self, connection, fault):
+    def session_ended(self, connection, fault):
         pass
 
-    def connection_gone(self, connection):
+    def transport_closed(self, connection):
         self.gone.set()
 
 
@@ -365,9 +365,9 @@ def test_a_session_granted_as_the_time_runs_out_is_open_and_not_also_failed():
     async def main(server):
         owner = Owner()
         plan = make_plan(server.url, workers=1, connect_timeout="400ms")
-        dialler = Dialler(plan)
+        dialler = Dialer(plan)
         await dialler.resolve()
-        connection = FloodConnection(owner, Flood(plan.message.frames(1), 1, lambda _: None))
+        connection = ClosedLoopConnection(owner, ClosedLoopRunner(plan.message.frames(1), 1, lambda _: None))
         deadline = time.monotonic() + 0.45
         dialling = asyncio.create_task(dialler.dial(connection, 0))
         await asyncio.to_thread(server.wait_for, lambda seen: seen.requests)

@@ -7,14 +7,14 @@ import time
 import pytest
 
 from ws_load_test.worker import resource_usage as vitals_module
-from ws_load_test.worker.resource_usage import Lap, Vitals
+from ws_load_test.worker.resource_usage import ResourceMonitor, ResourceUsage
 
 MS = 1_000_000
 
 
 @pytest.fixture
 def vitals():
-    made = Vitals()
+    made = ResourceMonitor()
     yield made
     made.close()
 
@@ -56,7 +56,7 @@ def test_a_lap_has_the_pauses_of_the_garbage_collector(vitals):
 
 def test_closed_it_hears_of_collections_no_more():
     before = list(gc.callbacks)
-    made = Vitals()
+    made = ResourceMonitor()
     assert gc.callbacks != before
     made.close()
     assert gc.callbacks == before
@@ -115,4 +115,4 @@ def test_the_real_files_never_count_backwards(vitals):
         burn(0.002)
         lap = vitals.lap()
         assert min(lap.cpu_ns, lap.run_delay_ns, lap.throttled_ns, lap.gc_ns) >= 0
-        assert lap != Lap()
+        assert lap != ResourceUsage()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.streams import StreamReader
 
-from ws_load_test.messages import Message, generated_text
+from ws_load_test.messages import Message, filler_text
 from ws_load_test.websocket import frames as ws_frames
 
 SIZES = [0, 1, 124, 125, 126, 127, 128, 65535, 65536, 70_000]
@@ -36,14 +36,14 @@ def read(data, *, mask):
 def test_the_examples_of_the_rfc():
     """RFC 6455, section 5.7, and section 1.3 for the key."""
     mask = bytes.fromhex("37fa213d")
-    assert ws_frames.frame(ws_frames.TEXT, b"Hello") == bytes.fromhex("810548656c6c6f")
-    assert ws_frames.frame(ws_frames.TEXT, b"Hello", mask=mask) == bytes.fromhex("818537fa213d7f9f4d5158")
-    assert ws_frames.frame(ws_frames.TEXT, b"Hel", fin=False) == bytes.fromhex("010348656c")
-    assert ws_frames.frame(ws_frames.CONTINUATION, b"lo") == bytes.fromhex("80026c6f")
-    assert ws_frames.frame(ws_frames.PING, b"Hello") == bytes.fromhex("890548656c6c6f")
-    assert ws_frames.frame(ws_frames.PONG, b"Hello", mask=mask) == bytes.fromhex("8a8537fa213d7f9f4d5158")
-    assert ws_frames.frame(ws_frames.BINARY, bytes(256))[:4] == bytes.fromhex("827e0100")
-    assert ws_frames.frame(ws_frames.BINARY, bytes(65536))[:10] == bytes.fromhex("827f0000000000010000")
+    assert ws_frames.encode_frame(ws_frames.TEXT, b"Hello") == bytes.fromhex("810548656c6c6f")
+    assert ws_frames.encode_frame(ws_frames.TEXT, b"Hello", mask=mask) == bytes.fromhex("818537fa213d7f9f4d5158")
+    assert ws_frames.encode_frame(ws_frames.TEXT, b"Hel", fin=False) == bytes.fromhex("010348656c")
+    assert ws_frames.encode_frame(ws_frames.CONTINUATION, b"lo") == bytes.fromhex("80026c6f")
+    assert ws_frames.encode_frame(ws_frames.PING, b"Hello") == bytes.fromhex("890548656c6c6f")
+    assert ws_frames.encode_frame(ws_frames.PONG, b"Hello", mask=mask) == bytes.fromhex("8a8537fa213d7f9f4d5158")
+    assert ws_frames.encode_frame(ws_frames.BINARY, bytes(256))[:4] == bytes.fromhex("827e0100")
+    assert ws_frames.encode_frame(ws_frames.BINARY, bytes(65536))[:10] == bytes.fromhex("827f0000000000010000")
     assert ws_frames.accept_key("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
@@ -52,8 +52,8 @@ def test_the_examples_of_the_rfc():
 def test_an_independent_server_reads_what_a_client_writes(opcode, size):
     if opcode == ws_frames.PING and size > ws_frames.LARGEST_CONTROL_PAYLOAD:
         return
-    payload = generated_text(size)
-    (found,) = read(ws_frames.client_frame(opcode, payload), mask=True)
+    payload = filler_text(size)
+    (found,) = read(ws_frames.encode_client_frame(opcode, payload), mask=True)
     assert (found.opcode, bytes(found.data), found.fin) == (Opcode(opcode), payload, True)
 
 
@@ -69,7 +69,7 @@ def test_masking_is_byte_by_byte_and_its_own_reverse(payload, mask):
 @settings(deadline=None, max_examples=40)
 def test_frames_made_ahead_are_so_many_times_the_message(count, size, kind):
     size = min(size, 125) if kind == "ping" else size
-    payload = generated_text(size)
+    payload = filler_text(size)
     message = Message(kind, size, payload)
     frames = message.frames(count)
     found = read(bytes(frames), mask=True)
@@ -81,7 +81,7 @@ def test_frames_made_ahead_are_so_many_times_the_message(count, size, kind):
 
 
 def test_masks_and_keys_are_not_repeated():
-    frames = {ws_frames.client_frame(ws_frames.TEXT, b"")[2:6] for _ in range(50)}
+    frames = {ws_frames.encode_client_frame(ws_frames.TEXT, b"")[2:6] for _ in range(50)}
     assert len(frames) > 45
     keys = {ws_frames.new_key() for _ in range(50)}
     assert len(keys) == 50

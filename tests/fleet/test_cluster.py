@@ -15,8 +15,8 @@ TLS = {"ca": "ca.pem", "cert": "c.pem", "key": "k.pem"}
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "tcp://[::1]:8786", "tcp://localhost:1", "tls://far:8786"])
 def test_what_nobody_else_reaches_or_reads_is_taken(address):
-    assert Cluster(address).address() == address
-    assert Cluster("tls://far:8786", **TLS).address() == "tls://far:8786"
+    assert Cluster(address).resolve_address() == address
+    assert Cluster("tls://far:8786", **TLS).resolve_address() == "tls://far:8786"
 
 
 @pytest.mark.parametrize(
@@ -31,35 +31,35 @@ def test_what_nobody_else_reaches_or_reads_is_taken(address):
 )
 def test_a_scheduler_without_tls_elsewhere_is_refused_unless_told_otherwise(address):
     with pytest.raises(UsageError, match="no encryption") as caught:
-        Cluster(address).address()
+        Cluster(address).resolve_address()
     assert "--insecure-cluster" in str(caught.value)
-    assert Cluster(address, insecure=True).address() == address
+    assert Cluster(address, insecure=True).resolve_address() == address
 
 
 @pytest.mark.parametrize("address", ["ws://h:1", "inproc://1", "ucx://h:1", "tls://", "http://h", "tcp://[1"])
 def test_what_is_no_address_of_a_scheduler(address):
     with pytest.raises(UsageError, match="neither a tls:// nor a tcp:// address"):
-        Cluster(address, insecure=True).address()
+        Cluster(address, insecure=True).resolve_address()
 
 
 @pytest.mark.parametrize("missing", ["ca", "cert", "key"])
 def test_tls_takes_all_three_files(missing):
     with pytest.raises(UsageError, match=f"--cluster-{missing}: missing"):
-        Cluster("tls://h:1", **{name: path for name, path in TLS.items() if name != missing}).address()
+        Cluster("tls://h:1", **{name: path for name, path in TLS.items() if name != missing}).resolve_address()
 
 
 def test_certificates_for_what_is_no_tls_are_not_ignored():
     with pytest.raises(UsageError, match=r"--cluster-ca: tcp://127.0.0.1:1 is not TLS"):
-        Cluster("tcp://127.0.0.1:1", **TLS).address()
+        Cluster("tcp://127.0.0.1:1", **TLS).resolve_address()
 
 
 def test_a_scheduler_file_is_read_and_its_address_judged(tmp_path):
     path = tmp_path / "scheduler.json"
     path.write_text(json.dumps({"address": "tls://10.0.0.5:8786"}))
-    assert Cluster(str(path)).address() == "tls://10.0.0.5:8786"
+    assert Cluster(str(path)).resolve_address() == "tls://10.0.0.5:8786"
     path.write_text(json.dumps({"address": "tcp://10.0.0.5:8786"}))
     with pytest.raises(UsageError, match="no encryption"):
-        Cluster(str(path)).address()
+        Cluster(str(path)).resolve_address()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"address": 3}', "\xff"])
@@ -67,12 +67,12 @@ def test_what_is_no_scheduler_file(text, tmp_path):
     path = tmp_path / "scheduler.json"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(UsageError, match="is not a scheduler file"):
-        Cluster(str(path)).address()
+        Cluster(str(path)).resolve_address()
 
 
 def test_neither_address_nor_file():
     with pytest.raises(UsageError, match='"nowhere" is neither an address nor a scheduler file'):
-        Cluster("nowhere").address()
+        Cluster("nowhere").resolve_address()
 
 
 def test_own_addresses_are_known_without_a_look_up():

@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.fleet.coordinator import Conductor
+from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.worker.ipc import Lap, Report
+from ws_load_test.worker.ipc import IntervalReport, ResourceUsage
 
 START_NS = 1_000
 
 
 def report(phase="measured", index=0, from_ns=START_NS, to_ns=START_NS + 100, **more):
     tally = more.pop("tally", None) or Tally(sent=1, answered=1)
-    return Report(
+    return IntervalReport(
         phase=phase,
         index=index,
         from_ns=from_ns,
         to_ns=to_ns,
-        lap=Lap(cpu_ns=more.pop("cpu_ns", 10)),
+        lap=ResourceUsage(cpu_ns=more.pop("cpu_ns", 10)),
         tally=tally.to_wire(),
         **more,
     )
@@ -62,7 +62,7 @@ def lives(draw):
 
 
 def play(logs, order):
-    conductor, intervals = Conductor(len(logs), START_NS), []
+    conductor, intervals = Coordinator(len(logs), START_NS), []
     at = [0] * len(logs)
     for worker in order:
         word = logs[worker][at[worker]]
@@ -110,7 +110,7 @@ def bare(interval):
 
 
 def test_an_interval_waits_for_every_worker():
-    conductor = Conductor(2, START_NS)
+    conductor = Coordinator(2, START_NS)
     assert conductor.report(0, report("opening", tally=Tally(opened=2), cpu_ns=7)) == []
     [interval] = conductor.report(
         1, report("opening", tally=Tally(opened=3), from_ns=START_NS + 20, to_ns=START_NS + 150, cpu_ns=9)
@@ -121,14 +121,14 @@ def test_an_interval_waits_for_every_worker():
 
 
 def test_a_measured_interval_counts_once_however_many_workers():
-    conductor = Conductor(2, START_NS)
+    conductor = Coordinator(2, START_NS)
     conductor.report(0, report())
     [interval] = conductor.report(1, report(to_ns=START_NS + 90))
     assert interval.measured_ns == 100
 
 
 def test_is_ready_when_all_are():
-    conductor = Conductor(3, START_NS)
+    conductor = Coordinator(3, START_NS)
     conductor.report(0, report("opening", ready=True))
     conductor.report(1, report("opening"))
     assert not conductor.ready
@@ -139,7 +139,7 @@ def test_is_ready_when_all_are():
 
 
 def test_a_lost_worker_is_told_once_and_holds_nothing_up():
-    conductor = Conductor(2, START_NS)
+    conductor = Coordinator(2, START_NS)
     conductor.report(0, report("opening"))
     [interval] = conductor.lose(1, "killed", START_NS + 77)
     assert interval.phase == "opening"
@@ -152,20 +152,20 @@ def test_a_lost_worker_is_told_once_and_holds_nothing_up():
 
 
 def test_the_sessions_of_a_lost_worker_are_lost_with_it():
-    conductor = Conductor(2, START_NS)
+    conductor = Coordinator(2, START_NS)
     for worker in range(2):
         conductor.report(worker, report("opening", tally=Tally(opened=5)))
     conductor.report(1, report("measured", tally=Tally(opened=2, closed=Counter({"1006": 3}))))
     conductor.lose(1, "killed", START_NS)
     assert conductor.lost[0].open_sessions == 4
-    assert not conductor.deserted
+    assert not conductor.no_sessions_left
     conductor.lose(0, "killed", START_NS)
     assert conductor.lost[1].open_sessions == 5
-    assert conductor.deserted
+    assert conductor.no_sessions_left
 
 
 def test_a_worker_that_is_done_cannot_be_lost():
-    conductor = Conductor(1, START_NS)
+    conductor = Coordinator(1, START_NS)
     conductor.report(0, report("closing", done=True))
     assert conductor.lose(0, "its process ended", START_NS) == []
     assert conductor.lost == []
@@ -173,20 +173,22 @@ def test_a_worker_that_is_done_cannot_be_lost():
 
 
 def test_keeps_the_first_example_of_each_fault():
-    conductor = Conductor(2, START_NS)
+    conductor = Coordinator(2, START_NS)
     conductor.report(0, report(examples={"reset": "first"}))
     [interval] = conductor.report(1, report(examples={"reset": "second", "dns": "other"}))
-    assert interval.examples == {"reset": "first", "dns": "other"}
+    assert interval.fault_examples == {"reset": "first", "dns": "other"}
 
 
 def test_refuses_what_is_no_tally():
-    damaged = Report(phase="opening", index=0, from_ns=0, to_ns=1, lap=Lap(cpu_ns=1), tally={"nonsense": 1})
+    damaged = IntervalReport(
+        phase="opening", index=0, from_ns=0, to_ns=1, lap=ResourceUsage(cpu_ns=1), tally={"nonsense": 1}
+    )
     with pytest.raises(ValueError, match="nonsense"):
-        Conductor(1, 0).report(0, damaged)
+        Coordinator(1, 0).report(0, damaged)
 
 
 def test_keeps_what_each_host_had_of_an_interval():
-    conductor = Conductor(3, START_NS, hosts=(0, 0, 2))
+    conductor = Coordinator(3, START_NS, hosts=(0, 0, 2))
     for worker, sent in enumerate((1, 2)):
         conductor.report(worker, report(tally=Tally(sent=sent, answered=1), began_ns=START_NS + 5 + worker))
     [interval] = conductor.report(2, report(from_ns=START_NS + 9, tally=Tally(sent=4, due=4), began_ns=START_NS + 30))
@@ -198,7 +200,7 @@ def test_keeps_what_each_host_had_of_an_interval():
 
 
 def test_the_next_interval_tells_of_those_who_were_lost():
-    conductor = Conductor(2, START_NS)
+    conductor = Coordinator(2, START_NS)
     conductor.lose(1, "gone", START_NS + 3)
     [interval] = conductor.report(0, report("opening"))
     assert list(interval.lost_workers) == conductor.lost

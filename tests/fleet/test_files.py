@@ -8,7 +8,7 @@ import pytest
 from ws_load_test import make_plan
 from ws_load_test.common.errors import UsageError
 from ws_load_test.fleet.cluster import shipped_files
-from ws_load_test.messages.feed import rounds
+from ws_load_test.messages.feed import cycle_rows
 
 
 @pytest.fixture
@@ -25,17 +25,17 @@ def plan(tmp_path, monkeypatch):
 
 
 def test_what_workers_read_is_found_and_carried_over(plan, tmp_path, monkeypatch):
-    contents = shipped_files.read(plan)
+    contents = shipped_files.read_all(plan)
     assert contents == {"cacert": b"ca.pem", "cert": b"me.pem", "key": b"me.key", "feed": b"name\nann\nbob\n"}
     there = tmp_path / "there"
     there.mkdir()
     monkeypatch.chdir(there)
-    moved = shipped_files.write(plan, contents, there)
+    moved = shipped_files.write_all(plan, contents, there)
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in there.iterdir()} == dict.fromkeys(
         ("cacert-ca.pem", "cert-me.pem", "key-me.key", "feed-users.csv"), 0o600
     )
     assert moved.target.key == str(there / "key-me.key")
-    rows = rounds(moved.message.feed)
+    rows = cycle_rows(moved.message.feed)
     assert [list(next(rows)) for _ in range(3)] == [["ann"], ["bob"], ["ann"]]
     # All else is as it was.
     paths = {"cacert": plan.target.cacert, "cert": plan.target.cert, "key": plan.target.key}
@@ -45,14 +45,14 @@ def test_what_workers_read_is_found_and_carried_over(plan, tmp_path, monkeypatch
 
 def test_a_plan_without_files_stays_as_it_is(tmp_path):
     plan = make_plan("ws://h")
-    assert shipped_files.read(plan) == {}
-    assert shipped_files.write(plan, {}, tmp_path) == plan
+    assert shipped_files.read_all(plan) == {}
+    assert shipped_files.write_all(plan, {}, tmp_path) == plan
 
 
 def test_a_file_that_is_too_large_or_gone_is_told(plan, monkeypatch, tmp_path):
     monkeypatch.setattr(shipped_files, "LARGEST_BYTES", 10)
     with pytest.raises(UsageError, match=r'--feed: "users.csv" has 13 B, and files of up to 10 B are sent along'):
-        shipped_files.read(plan)
+        shipped_files.read_all(plan)
     (tmp_path / "here" / "ca.pem").unlink()
     with pytest.raises(UsageError, match=r'--cacert: cannot read "ca.pem": No such file'):
-        shipped_files.read(plan)
+        shipped_files.read_all(plan)

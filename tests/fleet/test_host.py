@@ -10,7 +10,7 @@ import pytest
 from ws_load_test import make_plan
 from ws_load_test.common.errors import HostError, UsageError
 from ws_load_test.fleet.preflight import host_check
-from ws_load_test.fleet.preflight.host_check import facts, prepare
+from ws_load_test.fleet.preflight.host_check import check_and_raise_limits, machine_info
 from ws_load_test.testing import FaultyServer, behaviours
 
 PROGRAM = [sys.executable, "-m", "ws_load_test"]
@@ -60,13 +60,13 @@ def test_a_limit_that_suffices_is_left_alone(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1000, 2000))
     set_to = []
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: set_to.append(limits))
-    prepare(make_plan("ws://h", connections=900, workers=1))
+    check_and_raise_limits(make_plan("ws://h", connections=900, workers=1))
     assert set_to == []
-    prepare(make_plan("ws://h", connections=1900, workers=1))
+    check_and_raise_limits(make_plan("ws://h", connections=1900, workers=1))
     assert set_to == [(1964, 2000)]
     with pytest.raises(HostError):
-        prepare(make_plan("ws://h", connections=1937, workers=1))
-    prepare(make_plan("ws://h", connections=1937, workers=2))
+        check_and_raise_limits(make_plan("ws://h", connections=1937, workers=1))
+    check_and_raise_limits(make_plan("ws://h", connections=1937, workers=2))
 
 
 def test_a_limit_that_root_may_not_set_either_has_two_settings(monkeypatch, tmp_path):
@@ -88,20 +88,20 @@ def test_what_a_system_refuses_in_spite_of_its_limits_is_told(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
     monkeypatch.setattr(resource, "setrlimit", refuse)
     with pytest.raises(HostError, match=r"1,064 open files; .*kern\.maxfilesperproc=1064.*-w"):
-        prepare(make_plan("ws://h", connections=1000, workers=1))
+        check_and_raise_limits(make_plan("ws://h", connections=1000, workers=1))
 
 
 def test_no_limit_at_all_suffices(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    prepare(make_plan("ws://h", connections=10**6, workers=1))
+    check_and_raise_limits(make_plan("ws://h", connections=10**6, workers=1))
 
 
 def test_a_file_without_certificates_is_refused(tmp_path):
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(UsageError, match=r"--cacert: cannot use .* it holds no PEM certificates"):
-        prepare(make_plan("wss://h", cacert=str(tmp_path / "ca.pem")))
+        check_and_raise_limits(make_plan("wss://h", cacert=str(tmp_path / "ca.pem")))
 
 
 def test_says_what_machine_it_is():
-    assert facts().keys() >= {"system", "machine", "python", "cores"}
-    assert facts()["cores"] >= 1
+    assert machine_info().keys() >= {"system", "machine", "python", "cores"}
+    assert machine_info()["cores"] >= 1

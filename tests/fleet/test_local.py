@@ -16,7 +16,7 @@ from ws_load_test.common.errors import ExitCode, WorkerError
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.testing import FaultyServer, behaviours
-from ws_load_test.worker.ipc import Lap, Report
+from ws_load_test.worker.ipc import IntervalReport, ResourceUsage
 
 
 async def until(condition, timeout_s=10.0):
@@ -104,7 +104,7 @@ def test_stop_waits_for_replies_and_kill_does_not():
         "unanswered": 0,
         "dropped": 0,
         "pushed": 0,
-        **dict.fromkeys(("duplicates", "late", "mismatched", "out_of_order", "skipped"), 0),
+        **dict.fromkeys(("duplicate_replies", "late", "unknown_id", "out_of_order", "greetings"), 0),
     }
     assert took_s > 0.3
     with FaultyServer(behaviours.never_answers) as server:
@@ -144,7 +144,7 @@ def pretend_worker(monkeypatch, tmp_path, text):
         "hello",
         "{}",
         '{"phase": "opening"}',
-        msgspec.json.encode(Report("opening", 0, 1, 2, Lap(cpu_ns=1), tally={"sent": -1})).decode(),
+        msgspec.json.encode(IntervalReport("opening", 0, 1, 2, ResourceUsage(cpu_ns=1), tally={"sent": -1})).decode(),
         "\\xff",
     ],
 )
@@ -176,7 +176,7 @@ def test_a_worker_that_ends_too_early_is_lost_with_its_last_words(text, reason, 
     pretend_worker(monkeypatch, tmp_path, text)
     fleet = LocalFleet(make_plan("ws://h", workers=1), lambda interval: None)
     asyncio.run(fleet.run())
-    [lost] = fleet.conductor.lost
+    [lost] = fleet.coordinator.lost
     assert reason in lost.reason
     assert "secret" not in lost.reason
 

@@ -19,9 +19,9 @@ from ws_load_test.engine.connect.source_addresses import (
     routes,
 )
 from ws_load_test.fleet.preflight import host_check, memory, ports
-from ws_load_test.fleet.preflight.host_check import prepare
-from ws_load_test.fleet.preflight.memory import Room, rooms, shortage_of_memory
-from ws_load_test.fleet.preflight.ports import shortage_of_ports
+from ws_load_test.fleet.preflight.host_check import check_and_raise_limits
+from ws_load_test.fleet.preflight.memory import MemoryHeadroom, check_memory, headrooms
+from ws_load_test.fleet.preflight.ports import check_ports
 from ws_load_test.fleet.preflight.shortage import Shortage
 
 V4 = (socket.AF_INET, ("127.0.0.1", 80))
@@ -88,7 +88,7 @@ def test_what_cannot_be_read_is_not_checked(monkeypatch, addresses):
     asked = addresses(ELSEWHERE)
     monkeypatch.setattr(source_addresses, "_PORT_RANGE", Path("/nowhere"))
     assert ephemeral_ports() is None
-    assert shortage_of_ports(plan(10**6)) is None
+    assert check_ports(plan(10**6)) is None
     assert asked == []
 
 
@@ -128,9 +128,9 @@ def test_sources_of_another_family_are_skipped():
 def test_too_few_ports_say_what_to_change(range_of_ports, addresses):
     range_of_ports(32768, 60999, "8000-8099")
     addresses(ELSEWHERE)
-    assert shortage_of_ports(plan(28_232)) is None
+    assert check_ports(plan(28_232)) is None
     with pytest.raises(HostError) as caught:
-        prepare(plan(50_000))
+        check_and_raise_limits(plan(50_000))
     assert str(caught.value) == (
         "--connections: 50,000 connections need a port each, and 1 source address, 1 target address and 28,232 "
         'ephemeral ports make 28,232; widen the range with `sysctl -w net.ipv4.ip_local_port_range="1024 65535"` as '
@@ -141,8 +141,8 @@ def test_too_few_ports_say_what_to_change(range_of_ports, addresses):
 def test_a_range_that_is_as_wide_as_it_can_be_is_not_to_be_widened(range_of_ports, addresses):
     range_of_ports(1024, 65535)
     addresses(ELSEWHERE)
-    shortage = shortage_of_ports(plan(65_000))
-    assert shortage.most == 64512
+    shortage = check_ports(plan(65_000))
+    assert shortage.max_connections == 64512
     assert shortage.remedies == ("name 2 source addresses of this machine with --bind",)
 
 
@@ -150,53 +150,53 @@ def test_source_and_target_addresses_multiply(range_of_ports, addresses):
     range_of_ports(1000, 1099)
     addresses(ELSEWHERE, (socket.AF_INET, ("198.51.100.2", 80)))
     bound = {"bind": "127.0.0.2,127.0.0.3,127.0.0.4"}
-    assert shortage_of_ports(plan(600, **bound)) is None
-    shortage = shortage_of_ports(plan(601, **bound))
-    assert shortage.most == 600
+    assert check_ports(plan(600, **bound)) is None
+    shortage = check_ports(plan(601, **bound))
+    assert shortage.max_connections == 600
     assert "3 source addresses, 2 target addresses and 100 ephemeral ports make 600" in shortage.text
     assert "name 4 source addresses" in shortage.remedies[1]
-    assert shortage_of_ports(plan(200)) is None
-    assert shortage_of_ports(plan(201)).most == 200
+    assert check_ports(plan(200)) is None
+    assert check_ports(plan(201)).max_connections == 200
 
 
 @linux
 def test_loopback_takes_as_many_addresses_as_it_needs(range_of_ports, addresses):
     range_of_ports(32768, 60999)
     addresses(V4)
-    assert shortage_of_ports(plan(10**6)) is None
+    assert check_ports(plan(10**6)) is None
     addresses(V6)
-    assert shortage_of_ports(plan(10**6)).most == 28_232
+    assert check_ports(plan(10**6)).max_connections == 28_232
 
 
 def test_a_name_is_looked_up_only_where_it_matters(range_of_ports, addresses):
     range_of_ports(1000, 1099)
     asked = addresses(ELSEWHERE)
-    shortage_of_ports(plan(100))
+    check_ports(plan(100))
     assert asked == []
-    shortage_of_ports(plan(101))
+    check_ports(plan(101))
     assert len(asked) == 1
 
 
 def test_a_name_that_does_not_resolve_is_left_to_the_run(range_of_ports, addresses):
     range_of_ports(1000, 1099)
     addresses()
-    assert shortage_of_ports(plan(1000)) is None
-    assert shortage_of_ports(plan(1000, bind="127.0.0.1")) is None
+    assert check_ports(plan(1000)) is None
+    assert check_ports(plan(1000, bind="127.0.0.1")) is None
 
 
 def test_an_address_that_is_not_ours_is_named(addresses):
     addresses(V4)
     with pytest.raises(UsageError, match=r"--bind: 198\.51\.100\.7 is not an address of this machine"):
-        prepare(plan(5, bind="127.0.0.1,198.51.100.7"))
+        check_and_raise_limits(plan(5, bind="127.0.0.1,198.51.100.7"))
     with pytest.raises(UsageError, match=r"--bind: 198\.51\.100\.1 is not .*, nor are 4 more of those named"):
-        prepare(plan(5, bind="198.51.100.0/28"))
-    prepare(plan(1, bind="127.0.0.1,198.51.100.7"))  # no connection would take the second
+        check_and_raise_limits(plan(5, bind="198.51.100.0/28"))
+    check_and_raise_limits(plan(1, bind="127.0.0.1,198.51.100.7"))  # no connection would take the second
 
 
 def test_addresses_of_the_wrong_family_are_refused(addresses):
     addresses(V6)
     with pytest.raises(UsageError) as caught:
-        prepare(plan(5, bind="127.0.0.1"))
+        check_and_raise_limits(plan(5, bind="127.0.0.1"))
     assert str(caught.value) == (
         "--bind: 127.0.0.1 is an IPv4 address, and host has only IPv6 ones (::1); name source addresses of that kind"
     )
@@ -206,27 +206,31 @@ def test_addresses_of_the_wrong_family_are_refused(addresses):
 
 
 def test_too_little_memory_says_what_to_change(monkeypatch):
-    monkeypatch.setattr(memory, "rooms", lambda: iter([Room(10**9, "free some"), Room(5 * 10**8, "raise the limit")]))
+    monkeypatch.setattr(
+        memory,
+        "rooms",
+        lambda: iter([MemoryHeadroom(10**9, "free some"), MemoryHeadroom(5 * 10**8, "raise the limit")]),
+    )
     one_each = memory.CONNECTION_BYTES + memory.SOCKET_BYTES
     most = (5 * 10**8 - 10 * (memory.WORKER_BYTES + 4)) // one_each
-    assert shortage_of_memory(plan(most)) is None
-    shortage = shortage_of_memory(plan(most + 1))
-    assert shortage.most == most
+    assert check_memory(plan(most)) is None
+    shortage = check_memory(plan(most + 1))
+    assert shortage.max_connections == most
     assert shortage.remedies == ("raise the limit",)
     assert "need about 500 MB of memory" in shortage.text
     assert "500 MB are available" in shortage.text
 
 
 def test_tls_and_messages_take_memory_too(monkeypatch):
-    monkeypatch.setattr(memory, "rooms", lambda: iter([Room(10**9, "")]))
-    assert shortage_of_memory(plan(50_000)) is None
-    assert shortage_of_memory(make_plan("wss://host", connections=50_000, workers=10)) is not None
-    assert shortage_of_memory(plan(10, size="1MB", in_flight=100)).most == 0
+    monkeypatch.setattr(memory, "rooms", lambda: iter([MemoryHeadroom(10**9, "")]))
+    assert check_memory(plan(50_000)) is None
+    assert check_memory(make_plan("wss://host", connections=50_000, workers=10)) is not None
+    assert check_memory(plan(10, size="1MB", in_flight=100)).max_connections == 0
 
 
 @linux
 def test_memory_is_read_from_the_system():
-    found = list(rooms())
+    found = list(headrooms())
     assert found
     assert all(room.free_bytes > 0 for room in found)
 
@@ -265,7 +269,7 @@ def test_control_groups_limit_memory(monkeypatch, tmp_path, line, group, files):
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
     monkeypatch.setattr(memory, "_CGROUP", tmp_path / "cgroup")
     monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
-    [room] = rooms()
+    [room] = headrooms()
     assert room.free_bytes == 250
     assert str(tmp_path / group / "memory.") in room.remedy
 
@@ -277,7 +281,7 @@ def test_several_shortages_are_told_at_once(monkeypatch):
     monkeypatch.setattr(host_check, "shortage_of_ports", lambda _: Shortage("ports", ("add some",), 30))
     monkeypatch.setattr(host_check, "shortage_of_memory", lambda _: Shortage("memory", (), 20))
     with pytest.raises(HostError) as caught:
-        prepare(plan(100))
+        check_and_raise_limits(plan(100))
     assert str(caught.value) == (
         "--connections: this machine cannot carry 100 connections as it is:\n"
         "  ports; add some, or lower -c to 20\n"
@@ -286,7 +290,7 @@ def test_several_shortages_are_told_at_once(monkeypatch):
     shaped = make_plan("ws://h", rate="1", connection_stages="1s:100")
     monkeypatch.setattr(host_check, "shortage_of_ports", lambda _: None)
     with pytest.raises(HostError, match=r"^--connection-stages: .*let it rise to no more than 20"):
-        prepare(shaped)
+        check_and_raise_limits(shaped)
 
 
 PORTS = 12
@@ -357,7 +361,7 @@ def test_no_ports_left_is_this_machines_trouble():
     assert summary["faults"] == {}
     assert (connections["attempted"], connections["opened"], connections["failed"]) == (PORTS, PORTS - taken, taken)
     assert summary["messages"]["answered"] == 100
-    assert summary["generator"]["bound"]
+    assert summary["generator"]["saturated"]
     assert any(
         f"out-of-ports {taken} times" in reason and "ip_local_port_range" in reason
         for reason in summary["generator"]["reasons"]

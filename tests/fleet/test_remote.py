@@ -12,7 +12,7 @@ from ws_load_test import make_plan
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.fleet.cluster import host_agent, shipped_files
 from ws_load_test.testing import FaultyServer, behaviours
-from ws_load_test.worker.ipc import Report
+from ws_load_test.worker.ipc import IntervalReport
 
 SECRET = "s3cr3t"
 
@@ -34,7 +34,7 @@ class Host:
 
 
 def order(plan, *, workers=2, lease_ns=10**9, connections=None, contents=None):
-    return host_agent.Order(
+    return host_agent.HostAssignment(
         run="r",
         host=3,
         plan=msgspec.structs.replace(plan, workers=4),
@@ -44,7 +44,7 @@ def order(plan, *, workers=2, lease_ns=10**9, connections=None, contents=None):
         lease_ns=lease_ns,
         machine_connections=connections or plan.connections,
         machine_workers=workers,
-        files=shipped_files.read(plan) if contents is None else contents,
+        files=shipped_files.read_all(plan) if contents is None else contents,
     )
 
 
@@ -64,7 +64,7 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
         assert host.intervals() == [1000, 1000, 20], "Dask is calm"
         assert await host_agent.launch("r") == {"problem": "", "sources": ()}
-        decode = msgspec.json.Decoder(Report).decode
+        decode = msgspec.json.Decoder(IntervalReport).decode
         await until(lambda: sum(decode(event["line"]).ready for event in host.events if "line" in event) == 2)
         assert await host_agent.tell("r", "start", host_agent.now_ns() + 10**7)
         await until(lambda: sum("ended" in event for event in host.events) == 2)
@@ -88,8 +88,8 @@ def test_without_a_word_it_ends_itself_and_leaves_nothing(tmp_path):
         plan = make_plan(server.url, connections=8, duration=60, workers=1)
         await host_agent.settle(order(plan).sealed(), dask_worker=Host(tmp_path))
         await host_agent.launch("r")
-        pids = [process.pid for process in host_agent._parties["r"]._processes.values()]
-        await until(lambda: "r" not in host_agent._parties, 3)
+        pids = [process.pid for process in host_agent._runs["r"]._processes.values()]
+        await until(lambda: "r" not in host_agent._runs, 3)
         await until(lambda: not list(tmp_path.iterdir()), 3)
         for pid in pids:
             with pytest.raises(ProcessLookupError):
@@ -135,7 +135,7 @@ def test_what_it_cannot_do_it_says_and_is_gone(options, said, tmp_path, monkeypa
     directory = answer["problem"].partition('"')[2].partition("/cacert")[0]
     assert answer["problem"].startswith(said.replace("{directory}", directory))
     assert SECRET not in answer["problem"]
-    assert host_agent._parties == {}
+    assert host_agent._runs == {}
     assert not list(there.iterdir())
 
 

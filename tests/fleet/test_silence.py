@@ -1,7 +1,7 @@
 """Who was not heard of for too long, by a clock that is moved by hand."""
 
 from ws_load_test.common.clock import NS_PER_S
-from ws_load_test.fleet.cluster.heartbeats import Silence
+from ws_load_test.fleet.cluster.heartbeats import HeartbeatMonitor
 from ws_load_test.testing import ManualClock
 
 
@@ -15,7 +15,7 @@ def watch(silence, clock, seconds, step_s=0.1):
 
 
 def test_who_speaks_is_not_overdue_and_who_stops_is_told_once():
-    clock, silence = ManualClock(), Silence()
+    clock, silence = ManualClock(), HeartbeatMonitor()
     for key in "ab":
         silence.expect(key, 3 * NS_PER_S, clock.now_ns())
     for _ in range(10):
@@ -34,7 +34,7 @@ def test_who_speaks_is_not_overdue_and_who_stops_is_told_once():
 
 
 def test_a_late_beginning_is_allowed_once():
-    clock, silence = ManualClock(), Silence()
+    clock, silence = ManualClock(), HeartbeatMonitor()
     silence.expect("a", 3 * NS_PER_S, clock.now_ns(), grace_ns=30 * NS_PER_S)
     assert watch(silence, clock, 20) == []
     silence.heard("a", clock.now_ns())
@@ -43,7 +43,7 @@ def test_a_late_beginning_is_allowed_once():
 
 
 def test_who_need_not_be_heard_and_who_was_never_expected():
-    clock, silence = ManualClock(), Silence()
+    clock, silence = ManualClock(), HeartbeatMonitor()
     silence.expect("a", NS_PER_S, clock.now_ns())
     silence.forget("a")
     silence.forget("b")
@@ -52,7 +52,7 @@ def test_who_need_not_be_heard_and_who_was_never_expected():
 
 
 def test_a_listener_that_was_asleep_blames_nobody():
-    clock, silence = ManualClock(), Silence()
+    clock, silence = ManualClock(), HeartbeatMonitor()
     silence.expect("a", 3 * NS_PER_S, clock.now_ns())
     assert watch(silence, clock, 2) == []
     clock.advance(3600 * NS_PER_S)

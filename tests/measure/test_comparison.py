@@ -9,10 +9,10 @@ from ws_load_test.analysis.comparison import comparability
 from ws_load_test.analysis.comparison.compare import compare
 from ws_load_test.analysis.comparison.metrics import METRICS, Verdict
 from ws_load_test.analysis.comparison.samples import (
-    Side,
-    Unit,
+    ResamplingUnit,
+    Variant,
     _merged,
-    paired_sides,
+    pair_variants,
 )
 
 DIFFERENT = (Verdict.BETTER, Verdict.WORSE)
@@ -41,7 +41,7 @@ def test_false_alarms_are_as_rare_as_stated(name):
     alarms = 0
     for _ in range(pairs):
         comparison = compare(side(rng, **one), side(rng, **(one | other)))
-        assert comparison.cannot is None
+        assert comparison.inconclusive_reason is None
         alarms += any(difference.verdict in DIFFERENT for difference in comparison.differences)
     assert alarms <= most
 
@@ -73,7 +73,7 @@ def test_both_directions_have_their_words():
         comparison = compare(base, new)
         found = by_name(comparison)
         assert found["p50"].verdict is found["mean"].verdict is word
-        assert comparison.notable is word
+        assert comparison.overall is word
         assert found["p50"].low < found["p50"].change < found["p50"].high
     # More of it is better.
     busy, idle = side(rng, per_s=2000), side(rng, per_s=1500)
@@ -131,7 +131,7 @@ def test_a_single_burst_of_errors_may_be_chance_where_steady_ones_are_none():
 def test_what_is_too_small_for_a_histogram_is_no_difference():
     # Every second the same, so that nothing varies at all.
     base, new = (
-        Side.of("x", [recording(*(interval([value] * 1000, index) for index in range(6)))])
+        Variant.of("x", [recording(*(interval([value] * 1000, index) for index in range(6)))])
         for value in (1_000_000, 1_000_600)
     )
     found = by_name(compare(base, new))
@@ -145,8 +145,8 @@ def test_too_short_a_look_says_nothing_and_why(count):
     comparison = compare(short, long)
     assert {one.verdict for one in comparison.differences} == {Verdict.UNKNOWN}
     assert {one.low for one in comparison.differences} == {None}
-    assert comparison.notable is Verdict.UNKNOWN
-    assert "run longer" in comparison.cannot
+    assert comparison.overall is Verdict.UNKNOWN
+    assert "run longer" in comparison.inconclusive_reason
     # Nothing was found, and nothing is all right either.
     assert "nothing can be concluded" in comparison.failing(0.05)
 
@@ -157,23 +157,23 @@ def test_percentiles_that_chance_decides_are_left_out():
     assert "p90" in by_name(comparison)
     left = {metric.name for metric, _ in comparison.left_out}
     assert left == {"p99", "p99.9"}
-    sides = (Side.of("a", [drawn(rng, per_s=50)]), Side.of("b", [drawn(rng, per_s=50)]))
-    (note,) = [one for one in comparability.remarks(compare(*sides)) if "not compared" in one]
+    sides = (Variant.of("a", [drawn(rng, per_s=50)]), Variant.of("b", [drawn(rng, per_s=50)]))
+    (note,) = [one for one in comparability.notes(compare(*sides)) if "not compared" in one]
     assert note == "not compared: p99 and p99.9, because too few answers lie beyond it"
 
 
 def test_a_side_that_answers_nothing_has_regressed():
-    answered = Side.of("base", [drawn(np.random.default_rng(12))])
-    nothing = Side.of("new", [recording(*(interval([], index, failed=20) for index in range(10)))])
+    answered = Variant.of("base", [drawn(np.random.default_rng(12))])
+    nothing = Variant.of("new", [recording(*(interval([], index, failed=20) for index in range(10)))])
     comparison = compare(answered, nothing)
-    assert comparison.silent is nothing
-    assert comparison.notable is Verdict.WORSE
+    assert comparison.unanswered_variant is nothing
+    assert comparison.overall is Verdict.WORSE
     assert comparison.failing(0.05) == "it got no answer at all"
     assert by_name(comparison)["errors"].verdict is Verdict.WORSE
-    assert compare(nothing, answered).notable is Verdict.BETTER
+    assert compare(nothing, answered).overall is Verdict.BETTER
     # A base that was down says nothing, and so no check passes by it.
     assert compare(nothing, answered).failing(0.05) == "nothing can be concluded: new got no answer at all"
-    assert compare(nothing, nothing).cannot == "nothing came about on either side"
+    assert compare(nothing, nothing).inconclusive_reason == "nothing came about on either side"
 
 
 # --- Repeats and pairs ------------------------------------------------------------------------------------------------
@@ -182,24 +182,24 @@ def test_a_side_that_answers_nothing_has_regressed():
 def _repeats(rng, name, slower, spread, count=6):
     """Runs that differ from each other by more than their seconds do."""
     factors = slower * np.exp(spread * rng.standard_normal(count))
-    return Side.of(name, [drawn(rng, 5, 200, slower=factor) for factor in factors])
+    return Variant.of(name, [drawn(rng, 5, 200, slower=factor) for factor in factors])
 
 
 def test_repeats_see_what_seconds_cannot():
     rng = np.random.default_rng(13)
     # One run of each differs by 20 % as runs here do, and its own seconds say that this is certain.
     one, other = drawn(rng, 10, 500), drawn(rng, 10, 500, slower=1.2)
-    single = compare(Side.of("a", [one]), Side.of("b", [other]))
+    single = compare(Variant.of("a", [one]), Variant.of("b", [other]))
     assert by_name(single)["p50"].verdict is Verdict.WORSE
     repeated = compare(_repeats(rng, "a", 1.0, 0.2), _repeats(rng, "b", 1.2, 0.2))
     assert by_name(repeated)["p50"].verdict is Verdict.NO_DIFFERENCE
-    assert not any("only the variation within runs" in one for one in comparability.remarks(repeated))
-    assert any("only the variation within runs" in one for one in comparability.remarks(single))
+    assert not any("only the variation within runs" in one for one in comparability.notes(repeated))
+    assert any("only the variation within runs" in one for one in comparability.notes(single))
 
 
 def test_connect_times_are_compared_where_runs_were_repeated():
     rng = np.random.default_rng(14)
-    assert "connect.p50" not in by_name(compare(Side.of("a", [drawn(rng)]), Side.of("b", [drawn(rng)])))
+    assert "connect.p50" not in by_name(compare(Variant.of("a", [drawn(rng)]), Variant.of("b", [drawn(rng)])))
     found = by_name(compare(_repeats(rng, "a", 1, 0.01), _repeats(rng, "b", 1, 0.01)))
     assert found["connect.p50"].verdict is Verdict.NO_DIFFERENCE
 
@@ -211,7 +211,7 @@ def test_pairs_take_out_what_both_of_them_share():
         [drawn(rng, 2, 500, slower=slower * drift, mark=("s", k)) for k, drift in enumerate(drifts, 1)]
         for slower in (1.0, 1.1)
     )
-    one, other = paired_sides(("a", "b"), base, new)
+    one, other = pair_variants(("a", "b"), base, new)
     paired = compare(one, other, paired=True)
     assert by_name(paired)["p50"].verdict is Verdict.WORSE
     assert by_name(compare(one, other))["p50"].verdict is Verdict.NO_DIFFERENCE
@@ -256,26 +256,26 @@ def _planned(name="x", **options):
     plan = make_plan("ws://h/", **options)
     import msgspec
 
-    return Side.of(name, [drawn(np.random.default_rng(18), plan=msgspec.to_builtins(plan.public()))])
+    return Variant.of(name, [drawn(np.random.default_rng(18), plan=msgspec.to_builtins(plan.redacted()))])
 
 
 def test_other_plans_are_told_and_other_kinds_of_load_refused():
     base, new = _planned(rate=100, connections=5), _planned(rate=200, connections=5)
-    (note,) = [one for one in comparability.remarks(compare(base, new)) if "plans differ" in one]
+    (note,) = [one for one in comparability.notes(compare(base, new)) if "plans differ" in one]
     assert "load: open: 100/s / open: 200/s" in note
     assert "connections" not in note
-    assert comparability.obstacle(base, new) is None
-    assert not any("plans differ" in one for one in comparability.remarks(compare(base, base)))
-    assert "was a flood" in comparability.obstacle(base, _planned(connections=5))
+    assert comparability.blocker(base, new) is None
+    assert not any("plans differ" in one for one in comparability.notes(compare(base, base)))
+    assert "was a flood" in comparability.blocker(base, _planned(connections=5))
 
 
 def test_the_seed_of_random_instants_makes_no_other_plan():
     one, other = (_planned(rate=100, arrivals="poisson", seed=seed) for seed in (1, 2))
-    assert not any("plan" in note for note in comparability.remarks(compare(one, other)))
-    mixed = Side.of("x", [*one.recordings, *other.recordings])
-    assert not any("same plan" in note for note in comparability.remarks(compare(mixed, mixed)))
+    assert not any("plan" in note for note in comparability.notes(compare(one, other)))
+    mixed = Variant.of("x", [*one.recordings, *other.recordings])
+    assert not any("same plan" in note for note in comparability.notes(compare(mixed, mixed)))
     faster = _planned(rate=200, arrivals="poisson", seed=3)
-    (note,) = [note for note in comparability.remarks(compare(one, faster)) if "plans differ" in note]
+    (note,) = [note for note in comparability.notes(compare(one, faster)) if "plans differ" in note]
     assert "100/s, Poisson arrivals of seed 1" in note
     assert "200/s, Poisson arrivals of seed 3" in note
 
@@ -288,7 +288,7 @@ def test_blocks_that_resemble_their_neighbours_count_for_less_against_repeats_to
     lengths = {}
     for name, order in (("rising", range(12)), ("mixed", [0, 11, 1, 10, 2, 9, 3, 8, 4, 7, 5, 6])):
         units = [side(np.random.default_rng(place), 1, 300, slower=slower[place]).units[0] for place in order]
-        cut = Side("cut", (), tuple(units), False, Unit(), _merged(units))
+        cut = Variant("cut", (), tuple(units), False, ResamplingUnit(), _merged(units))
         sides = (repeats, cut) if whole == 0 else (cut, repeats)
         p50 = by_name(compare(*sides))["p50"]
         lengths[name] = math.log((1 + p50.high) / (1 + p50.low))
@@ -298,21 +298,21 @@ def test_blocks_that_resemble_their_neighbours_count_for_less_against_repeats_to
 
 def test_what_is_not_seen_is_said_of_the_side_that_was_not_repeated():
     rng = np.random.default_rng(23)
-    repeats, single = _repeats(rng, "many", 1, 0.01), Side.of("single", [drawn(rng)])
+    repeats, single = _repeats(rng, "many", 1, 0.01), Variant.of("single", [drawn(rng)])
     for sides in ((repeats, single), (single, repeats)):
-        (note,) = [one for one in comparability.remarks(compare(*sides)) if "only the variation" in one]
+        (note,) = [one for one in comparability.notes(compare(*sides)) if "only the variation" in one]
         assert note.startswith("only the variation within runs is seen of single, and")
 
 
 def test_doubts_of_a_side_are_told():
     rng = np.random.default_rng(19)
-    cut = Side.of("new", [drawn(rng, ended=False), drawn(rng, interrupted=True)])
-    told = list(comparability.doubts(cut))
+    cut = Variant.of("new", [drawn(rng, ended=False), drawn(rng, interrupted=True)])
+    told = list(comparability.caveats(cut))
     assert "new was killed before the end, in 1 of 2 recordings" in told
     assert "new was interrupted, in 1 of 2 recordings" in told
-    lacking = Side.of("new", [drawn(rng, failed=3)])
-    assert any("read the highest ones as lower bounds" in doubt for doubt in comparability.doubts(lacking))
-    assert list(comparability.doubts(Side.of("new", [drawn(rng, per_s=2000)]))) == []
+    lacking = Variant.of("new", [drawn(rng, failed=3)])
+    assert any("read the highest ones as lower bounds" in doubt for doubt in comparability.caveats(lacking))
+    assert list(comparability.caveats(Variant.of("new", [drawn(rng, per_s=2000)]))) == []
 
 
 def test_the_names_of_metrics_are_those_of_thresholds():
@@ -327,7 +327,7 @@ def test_no_number_is_ever_not_one():
     rng = np.random.default_rng(20)
     # Half of the seconds are silent.
     gaps = [interval(rng.integers(MILLI, 2 * MILLI, 300 * (index % 2)), index) for index in range(10)]
-    comparison = compare(Side.of("a", [recording(*gaps)]), Side.of("b", [drawn(rng)]))
+    comparison = compare(Variant.of("a", [recording(*gaps)]), Variant.of("b", [drawn(rng)]))
     for one in comparison.differences:
         assert all(math.isfinite(value) for value in (one.base, one.new, one.change))
         assert (one.low is None) == (one.high is None)

@@ -5,36 +5,36 @@ from collections import Counter
 import msgspec
 import pytest
 
-from ws_load_test.analysis.aggregate import digest
-from ws_load_test.analysis.findings import ReasonKind
-from ws_load_test.analysis.findings import ReasonKind as Kind
-from ws_load_test.analysis.generator_health import judge
-from ws_load_test.analysis.summary import summarise
+from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.analysis.findings import FindingKind
+from ws_load_test.analysis.findings import FindingKind as Kind
+from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.analysis.summary import summarize
 from ws_load_test.metrics.recording import (
     Header,
     Interval,
     Recording,
     Trailer,
-    WorkerLoad,
+    WorkerUsage,
 )
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import ClosedLoad, OpenLoad
-from ws_load_test.plan.schedule import Shape, Stage
+from ws_load_test.plan.load import ClosedLoop, OpenLoop
+from ws_load_test.plan.schedule import LoadProfile, Stage
 
 SECOND = 10**9
 MILLI = 10**6
 RATE = 10_000
-CLOSED = ClosedLoad(4)
+CLOSED = ClosedLoop(4)
 MANY = 100_000
 
 
 def open_load(rate=RATE, **options):
-    return OpenLoad(Shape((Stage(60 * SECOND, rate, rate),)), **options)
+    return OpenLoop(LoadProfile((Stage(60 * SECOND, rate, rate),)), **options)
 
 
 def tally(*, response=MILLI, count=MANY, lag=None, loop=None, **counts):
     """Answers that all took `response`; lags are {ns: how many}."""
-    numbers = {"due": count, "sent": count, "answered": count, "answered_in_time": count, "opened": 10}
+    numbers = {"due": count, "sent": count, "answered": count, "answered_in_window": count, "opened": 10}
     made = Tally(**{**numbers, **counts})
     made.response_time_ns.record(response, count)
     made.service_time_ns.record(response, count)
@@ -72,11 +72,11 @@ def recording(*seconds, load=None, host=None, workers=1):
 
 
 def load(cpu=0.1, *, delay=0.0, throttled=0.0, gc=0.0, worker=0):
-    return WorkerLoad(worker, *(round(part * SECOND) for part in (cpu, 1, delay, throttled, gc)))
+    return WorkerUsage(worker, *(round(part * SECOND) for part in (cpu, 1, delay, throttled, gc)))
 
 
 def reasons(*recordings):
-    return judge(recordings, digest(recordings))
+    return diagnose(recordings, aggregate(recordings))
 
 
 def found(*recordings, kind):
@@ -101,14 +101,14 @@ def test_nothing_is_to_be_said_of_a_healthy_run():
 
 def test_an_empty_recording_has_no_reasons():
     assert reasons(recording()) == []
-    assert reasons(recording((Tally(), [WorkerLoad(0, 0, 0)]))) == []
+    assert reasons(recording((Tally(), [WorkerUsage(0, 0, 0)]))) == []
 
 
 class TestProcessor:
     def test_a_run_that_is_over_at_once_tells_nothing(self):
         def used(length_ns):
-            busy = WorkerLoad(0, length_ns, length_ns)
-            return found(recording((tally(), [busy])), kind=ReasonKind.PROCESSOR)
+            busy = WorkerUsage(0, length_ns, length_ns)
+            return found(recording((tally(), [busy])), kind=FindingKind.PROCESSOR)
 
         assert used(499_999_999) is None
         assert used(500_000_000) is not None
@@ -116,13 +116,13 @@ class TestProcessor:
     @pytest.mark.parametrize(("cpu", "delay"), [(0.95, 0), (1.02, 0), (0.85, 0.10), (0.75, 0.20)])
     def test_a_worker_that_needs_its_whole_core_binds(self, cpu, delay):
         reason = found(working(load(cpu, delay=delay), made=LATE), kind=Kind.PROCESSOR)
-        assert reason.binding
+        assert reason.saturates
         assert reason.text.startswith(f"the worker used {min(cpu, 1):.0%} of a core: ".replace("%", " %"))
         assert reason.text.endswith("add workers with -w, lower the rate, or use another machine")
 
     @pytest.mark.parametrize(("cpu", "delay"), [(0.94, 0), (0.75, 0.25), (0.9, 0.1), (0.5, 0.5)])
     def test_one_that_has_time_to_spare_does_not(self, cpu, delay):
-        assert not any(reason.binding for reason in reasons(working(load(cpu, delay=delay))))
+        assert not any(reason.saturates for reason in reasons(working(load(cpu, delay=delay))))
 
     def test_a_flood_says_whose_limit_the_throughput_is(self):
         reason = found(working(load(0.99), load=CLOSED), kind=Kind.PROCESSOR)
@@ -148,7 +148,7 @@ class TestProcessor:
     def test_a_load_that_reaches_the_limit_near_its_end(self):
         rising = [(tally(), [load(cpu)]) for cpu in (0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.97, 0.98)]
         reason = found(recording(*rising), kind=Kind.PROCESSOR)
-        assert reason.binding
+        assert reason.saturates
         assert "98 %" in reason.text
         assert found(recording(*rising[:6]), kind=Kind.PROCESSOR) is None
 
@@ -159,28 +159,28 @@ class TestProcessor:
 class TestStarved:
     def test_wanting_all_of_a_core_that_others_have_binds(self):
         reason = found(working(load(0.6, delay=0.36), made=LATE), kind=Kind.STARVED)
-        assert reason.binding
+        assert reason.saturates
         assert "wanted a whole core and waited for it 36 % of the time" in reason.text
 
     def test_a_schedule_that_is_kept_has_enough(self):
         reason = found(working(load(0.5, delay=0.5), made=tally(lag={MILLI: 50}, loop={MILLI: 50})), kind=Kind.STARVED)
-        assert not reason.binding
+        assert not reason.saturates
 
     def test_a_schedule_that_waits_for_room_is_judged_by_the_loop(self):
         held = open_load(max_in_flight=1)
         for made, binding in ((tally(lag={SECOND: 50}), False), (tally(loop={2 * MILLI: 50}), True)):
-            assert found(working(load(0.5, delay=0.5), made=made, load=held), kind=Kind.STARVED).binding == binding
+            assert found(working(load(0.5, delay=0.5), made=made, load=held), kind=Kind.STARVED).saturates == binding
 
     def test_waiting_with_time_to_spare_is_told(self):
         reason = found(working(load(0.3, delay=0.21)), kind=Kind.STARVED)
-        assert not reason.binding
+        assert not reason.saturates
         assert "waited for a core 21 % of the time" in reason.text
         assert found(working(load(0.3, delay=0.2)), kind=Kind.STARVED) is None
 
     def test_a_flood_wants_all_it_can_get(self):
-        assert found(working(load(0.5, delay=0.41), load=CLOSED), kind=Kind.STARVED).binding
-        assert not found(working(load(0.5, delay=0.41)), kind=Kind.STARVED).binding
-        assert not found(working(load(0.5, delay=0.39), load=CLOSED), kind=Kind.STARVED).binding
+        assert found(working(load(0.5, delay=0.41), load=CLOSED), kind=Kind.STARVED).saturates
+        assert not found(working(load(0.5, delay=0.41)), kind=Kind.STARVED).saturates
+        assert not found(working(load(0.5, delay=0.39), load=CLOSED), kind=Kind.STARVED).saturates
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ class TestStarved:
 )
 def test_pauses_bind_from_one_per_cent(held, kind, words):
     reason = found(working(load(**{held: 0.03})), kind=kind)
-    assert reason.binding
+    assert reason.saturates
     assert words in reason.text
     assert found(working(load(**{held: 0.01})), kind=kind) is None
 
@@ -200,7 +200,7 @@ def test_pauses_bind_from_one_per_cent(held, kind, words):
 def test_what_the_machine_refuses_binds_the_most_frequent_first():
     failing = tally(host_errors=Counter({"gremlins": 1, "too-many-open-files": 1200, "none": 0}))
     made = reasons(recording(failing))
-    assert [(reason.kind, reason.binding) for reason in made] == [(Kind.HOST, True)] * 2
+    assert [(reason.kind, reason.saturates) for reason in made] == [(Kind.HOST, True)] * 2
     assert "too-many-open-files 1,200 times: raise the limit" in made[0].text
     assert made[1].text.endswith("gremlins once")
 
@@ -208,7 +208,7 @@ def test_what_the_machine_refuses_binds_the_most_frequent_first():
 class TestSendLag:
     def test_half_of_the_messages_late_binds(self):
         reason = found(recording(tally(lag={1_100_000: 51, 0: 49})), kind=Kind.SEND_LAG)
-        assert reason.binding
+        assert reason.saturates
         assert reason.text.startswith("half of the messages left more than 1.10 ms late")
         assert found(recording(tally(lag={MILLI: 51, 0: 49})), kind=Kind.SEND_LAG) is None
         assert found(recording(tally(lag={1_100_000: 49, 0: 51})), kind=Kind.SEND_LAG) is None
@@ -216,7 +216,7 @@ class TestSendLag:
     def test_a_quarter_of_the_seconds_late_binds(self):
         calm, late = tally(lag={0: 1000}), tally(lag={2 * MILLI: 100})
         reason = found(recording(calm, calm, late, calm), kind=Kind.SEND_LAG)
-        assert reason.binding
+        assert reason.saturates
         assert reason.text.startswith("in 25 % of the seconds half of the messages left more than 1 ms late")
         assert found(recording(calm, calm, calm, late, calm), kind=Kind.SEND_LAG) is None
         assert found(recording(calm, late), kind=Kind.SEND_LAG) is None
@@ -225,11 +225,11 @@ class TestSendLag:
         calm = tally(lag={0: 1000}, response=15 * MILLI)
         tail = tally(lag={0: 900, 11 * MILLI: 100}, response=15 * MILLI)
         lasting = found(recording(calm, tail, tail, calm), kind=Kind.SEND_LAG)
-        assert lasting.binding
+        assert lasting.saturates
         assert lasting.text.startswith("one message in a hundred left more than 11 ms late")
         for once in ([calm, calm, tail, calm], [tail, calm, tail]):
             told = found(recording(*once), kind=Kind.SEND_LAG)
-            assert not told.binding
+            assert not told.saturates
             assert "read the service times" in told.text
 
     @pytest.mark.parametrize(("lag", "response"), [(10, 15), (11, 23), (100, 201)])
@@ -240,14 +240,14 @@ class TestSendLag:
     def test_what_waits_for_room_waits_for_the_target(self):
         late = tally(lag={900 * MILLI: 100})
         assert found(recording(*[late] * 5, load=open_load(max_in_flight=1)), kind=Kind.SEND_LAG) is None
-        assert found(recording(*[late] * 5), kind=Kind.SEND_LAG).binding
+        assert found(recording(*[late] * 5), kind=Kind.SEND_LAG).saturates
 
 
 class TestLoopLag:
     def test_half_of_the_time_late_binds_where_it_is_most_of_what_is_measured(self):
         late = {1_200_000: 26, 0: 24}
         reason = found(recording(tally(loop=late, response=2 * MILLI), load=CLOSED), kind=Kind.LOOP_LAG)
-        assert reason.binding
+        assert reason.saturates
         assert "late, at a median of 2 ms" in reason.text
         for made in (tally(loop=late, response=3 * MILLI), tally(loop={MILLI: 50}), tally(loop={1_200_000: 24, 0: 26})):
             assert found(recording(made, load=CLOSED), kind=Kind.LOOP_LAG) is None
@@ -255,7 +255,7 @@ class TestLoopLag:
     def test_one_in_ten_late_binds_where_it_lasts(self):
         late, calm = tally(loop={0: 44, 12 * MILLI: 6}), tally(loop={0: 50})
         reason = found(recording(calm, late, late, calm), kind=Kind.LOOP_LAG)
-        assert reason.binding
+        assert reason.saturates
         assert reason.text.startswith("in 50 % of the seconds the event loop turned to replies more than 10 ms late")
         hiccup = tally(loop={0: 49, 12 * MILLI: 1})
         for seconds in ([calm, calm, late, calm], [late] * 3, [hiccup] * 10):
@@ -264,20 +264,20 @@ class TestLoopLag:
     def test_a_tail_is_told_where_it_has_the_samples(self):
         hiccup = tally(loop={0: 49, 12 * MILLI: 1})
         reason = found(recording(*[hiccup] * 20), kind=Kind.LOOP_LAG)
-        assert not reason.binding
+        assert not reason.saturates
         assert "more than 12 ms late one time in a hundred" in reason.text
         assert found(recording(*[tally(loop={0: 49, 12 * MILLI: 1}, response=SECOND)] * 20), kind=Kind.LOOP_LAG) is None
 
     def test_a_loop_that_is_late_for_a_known_reason_is_not_told_twice(self):
         late = tally(loop={5 * MILLI: 50})
-        assert found(working(load(0.2), made=late), kind=Kind.LOOP_LAG).binding
+        assert found(working(load(0.2), made=late), kind=Kind.LOOP_LAG).saturates
         assert found(working(load(0.99), made=late), kind=Kind.LOOP_LAG) is None
 
 
 class TestRate:
     def test_messages_that_were_never_sent_are_told(self):
         reason = found(recording(tally(due=MANY * 2, dropped=MANY)), kind=Kind.RATE)
-        assert not reason.binding
+        assert not reason.saturates
         assert "100,000 of the 200,000 messages that were due, 50 %, were dropped" in reason.text
         assert "the run ended before they had left" in reason.text
 
@@ -307,7 +307,7 @@ class TestQueue:
     def test_a_target_that_falls_behind_is_told(self):
         growing = tally(response=2 * SECOND, sent=MANY, answered_in_time=MANY - 40_000)
         reason = found(recording(growing), kind=Kind.QUEUE)
-        assert not reason.binding
+        assert not reason.saturates
         assert "40,000 of the 100,000 messages sent, 40 %, were answered only after the measured time" in reason.text
         assert "growing: the target did not keep up" in reason.text
 
@@ -338,7 +338,7 @@ class TestUnanswered:
         made = tally(unanswered=1200)
         made.unanswered_wait_ns.record(3 * SECOND, 1200)
         reason = found(recording(made), kind=Kind.UNANSWERED)
-        assert not reason.binding
+        assert not reason.saturates
         assert "lack 1,200 unanswered messages, which had waited at least 3 s" in reason.text
         assert "lack 1 unanswered message:" in found(recording(tally(unanswered=1)), kind=Kind.UNANSWERED).text
 
@@ -361,7 +361,7 @@ def test_percentiles_of_too_few_samples(count, which):
     assert (reason is None) == (which is None)
     if reason is not None:
         assert reason.text.startswith(which)
-        assert not reason.binding
+        assert not reason.saturates
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_times_that_cannot_be(fastest, words):
     assert (reason is None) == (words is None)
     if reason is not None:
         assert words in reason.text
-        assert not reason.binding
+        assert not reason.saturates
 
 
 def test_full_send_buffers_are_told_from_one_per_cent_of_the_connections_time():
@@ -383,24 +383,24 @@ def test_full_send_buffers_are_told_from_one_per_cent_of_the_connections_time():
     for blocked_ns, told in ((SECOND // 5, False), (SECOND // 4, True)):
         reason = found(recording(tally(write_blocked_ns=blocked_ns), tally(opened=0)), kind=Kind.WRITE_BLOCKED)
         assert (reason is not None) == told
-    assert not reason.binding
+    assert not reason.saturates
     assert "full 1 % of the time" in reason.text
 
 
 def test_the_summary_has_them_all():
-    summary = summarise([working(load(0.99), made=tally(unanswered=1, sent=MANY + 1, due=MANY + 1))])
+    summary = summarize([working(load(0.99), made=tally(unanswered=1, sent=MANY + 1, due=MANY + 1))])
     generator = summary["generator"]
-    assert generator["bound"] is True
+    assert generator["saturated"] is True
     assert generator["cpu_share"] == 0.99
     assert [text.split()[1] for text in generator["reasons"]] == ["worker"]
     assert [text.split()[1] for text in summary["warnings"]] == ["percentiles"]
-    calm = summarise([working(load(0.2))])
-    assert (calm["generator"]["bound"], calm["generator"]["reasons"], calm["warnings"]) == (False, [], [])
+    calm = summarize([working(load(0.2))])
+    assert (calm["generator"]["saturated"], calm["generator"]["reasons"], calm["warnings"]) == (False, [], [])
 
 
 def test_what_binds_comes_first():
     made = reasons(working(load(0.3, delay=0.3), made=tally(lag={SECOND: 9}, host_errors=Counter({"out-of-ports": 1}))))
-    assert [(reason.kind, reason.binding) for reason in made] == [
+    assert [(reason.kind, reason.saturates) for reason in made] == [
         (Kind.HOST, True),
         (Kind.SEND_LAG, True),
         (Kind.STARVED, False),
@@ -411,7 +411,7 @@ def test_a_stretch_is_what_the_measured_second_was_like():
     made = tally(response=3 * MILLI, count=100, answered_in_time=90, lag={5: 98, 7: 2}, loop={1: 94, 9: 6})
     made.faults["reset"] = 4
     run = recording((made, [load(0.5)]))
-    (only,) = digest([run]).parts[0]
+    (only,) = aggregate([run]).recordings[0]
     assert (only.from_ns, only.to_ns, only.length_ns, only.answered, only.faults) == (0, SECOND, SECOND, 90, 4)
     assert (only.response_p50_ns, only.response_p90_ns, only.response_p99_ns) == (3 * MILLI,) * 3
     assert (only.send_lag_p50_ns, only.send_lag_p99_ns, only.loop_lag_p90_ns) == (5, 7, 1)
@@ -433,4 +433,4 @@ def test_every_sentence_can_stand_in_a_list():
         assert not reason.text.endswith(".")
         assert "  " not in reason.text
         assert not reason.text[:1].isupper()
-    assert [reason.binding for reason in told] == sorted((reason.binding for reason in told), reverse=True)
+    assert [reason.saturates for reason in told] == sorted((reason.saturates for reason in told), reverse=True)

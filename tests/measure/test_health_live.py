@@ -29,7 +29,7 @@ def test_a_rate_beyond_one_worker_is_told(echo_url):
     balance(summary["messages"])
     assert summary["messages"]["due"] == BEYOND
     assert summary["messages"]["dropped"] > 0
-    assert summary["generator"]["bound"], summary
+    assert summary["generator"]["saturated"], summary
     assert any("late, and the response times include that" in text for text in summary["generator"]["reasons"])
     assert any("because the generator could not send them in time" in text for text in summary["warnings"])
     assert result.exit_code == ExitCode.GENERATOR_BOUND
@@ -40,5 +40,5 @@ def test_a_rate_within_it_is_not(echo_url):
     summary = result.summary
     balance(summary["messages"])
     assert summary["messages"]["due"] == summary["messages"]["sent"] == 2 * WITHIN
-    assert not summary["generator"]["bound"], summary["generator"]
+    assert not summary["generator"]["saturated"], summary["generator"]
     assert result.exit_code == ExitCode.PASSED

@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 
-from ws_load_test.analysis.aggregate import Gathering, digest
-from ws_load_test.analysis.findings import ReasonKind as Kind
-from ws_load_test.analysis.findings import awaits_nothing, matching_of, unkind_kinds
-from ws_load_test.analysis.generator_health import judge
-from ws_load_test.analysis.summary import summarise
+from ws_load_test.analysis.aggregate import RunAggregator, aggregate
+from ws_load_test.analysis.findings import FindingKind as Kind
+from ws_load_test.analysis.findings import awaits_nothing, correlation_of, misbehaving_counts
+from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.analysis.summary import summarize
 from ws_load_test.messages import Message
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import (
@@ -15,27 +15,27 @@ from ws_load_test.metrics.recording import (
     Interval,
     Recording,
     Trailer,
-    WorkerLoad,
+    WorkerUsage,
 )
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.correlation import Answer, Check, Matching
-from ws_load_test.plan.load import OpenLoad
+from ws_load_test.plan.correlation import AutoReply, Check, Correlation
+from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.plan import Plan
-from ws_load_test.plan.schedule import Shape, Stage
-from ws_load_test.plan.session_policy import Unkind
+from ws_load_test.plan.schedule import LoadProfile, Stage
+from ws_load_test.plan.session_policy import MisbehavingClients
 from ws_load_test.plan.target import Target
 
 SECOND = 10**9
 MILLI = 10**6
 MANY = 100_000
-LOAD = OpenLoad(Shape((Stage(60 * SECOND, 100, 100),)))
+LOAD = OpenLoop(LoadProfile((Stage(60 * SECOND, 100, 100),)))
 CHECK = Check("contains", "tick")
 
 
 def recording(*tallies, rule="order", plan=None, phases=(), workers=(), **matching):
     if plan is None:
-        asked = Plan(Target("ws://a"), load=LOAD, matching=Matching(rule, **matching))
-        plan = msgspec.to_builtins(asked.public())
+        asked = Plan(Target("ws://a"), load=LOAD, correlation=Correlation(rule, **matching))
+        plan = msgspec.to_builtins(asked.redacted())
     phases = phases or ["measured"] * len(tallies)
     intervals = [
         Interval.of(
@@ -61,7 +61,7 @@ def recording(*tallies, rule="order", plan=None, phases=(), workers=(), **matchi
 
 
 def answered(count=MANY, **counts):
-    made = Tally(**{"opened": 7, "due": count, "sent": count, "answered": count, "answered_in_time": count} | counts)
+    made = Tally(**{"opened": 7, "due": count, "sent": count, "answered": count, "answered_in_window": count} | counts)
     made.response_time_ns.record(MILLI, count)
     made.service_time_ns.record(MILLI, count)
     return made
@@ -72,7 +72,7 @@ def silence(sent=300, **counts):
 
 
 def reasons(*recordings):
-    return judge(recordings, digest(recordings))
+    return diagnose(recordings, aggregate(recordings))
 
 
 def found(*recordings, kind=Kind.PAIRING):
@@ -101,25 +101,27 @@ class TestInOrder:
         assert "greetings" not in found(recording(answered(surplus=pushed)))
 
     def test_what_came_before_the_load_has_spoilt_nothing(self):
-        greeted = recording(Tally(opened=7, surplus=7), answered(opened=0), phases=["opening", "measured"])
+        greeted = recording(Tally(opened=7, surplus_replies=7), answered(opened=0), phases=["opening", "measured"])
         assert found(greeted) is None
         text = found(greeted, kind=Kind.GREETINGS)
         assert text.startswith("7 messages came before the load began, and no time is wrong for it")
         assert "with --skip-first 1, because" in text
-        odd = recording(Tally(opened=7, surplus=8), answered(opened=0), phases=["opening", "measured"])
+        odd = recording(Tally(opened=7, surplus_replies=8), answered(opened=0), phases=["opening", "measured"])
         assert "with --skip-first N, because" in found(odd, kind=Kind.GREETINGS)
 
     @pytest.mark.parametrize("phase", ["warmup", "measured", "closing"])
     def test_a_flood_finds_out_at_its_end(self, phase):
-        made = recording(Tally(opened=7), answered(opened=0), Tally(surplus=3), phases=["opening", "measured", phase])
+        made = recording(
+            Tally(opened=7), answered(opened=0), Tally(surplus_replies=3), phases=["opening", "measured", phase]
+        )
         assert found(made).startswith("3 messages came too many")
         assert found(made, kind=Kind.GREETINGS) is None
 
     def test_it_comes_first_of_what_does_not_bind(self):
-        slow = [WorkerLoad(0, SECOND // 2, SECOND, run_delay_ns=SECOND // 4)]
+        slow = [WorkerUsage(0, SECOND // 2, SECOND, run_delay_ns=SECOND // 4)]
         kinds = [reason.kind for reason in reasons(recording(answered(surplus=9), workers=slow))]
         assert kinds == [Kind.PAIRING, Kind.STARVED]
-        busy = [WorkerLoad(0, SECOND, SECOND)]
+        busy = [WorkerUsage(0, SECOND, SECOND)]
         kinds = [reason.kind for reason in reasons(recording(answered(surplus=9), workers=busy))]
         assert kinds == [Kind.PROCESSOR, Kind.PAIRING]
 
@@ -128,19 +130,19 @@ class TestInOrder:
 
     def test_known_pushes_are_no_sign(self):
         assert found(recording(answered(pushed=1260), ignore=(CHECK,))) is None
-        assert found(recording(answered(pushed=1260), answers=(Answer(CHECK, "x"),))) is None
+        assert found(recording(answered(pushed=1260), answers=(AutoReply(CHECK, "x"),))) is None
         assert found(recording(answered(surplus=1260), rule="none")) is None
 
     def test_recordings_of_versions_that_knew_no_rules_are_in_order(self):
         old = {"load": msgspec.to_builtins(LOAD), "message": {"kind": "text"}}
         assert found(recording(answered(surplus=9), plan=old)) is not None
         pings = {"load": msgspec.to_builtins(LOAD), "message": {"kind": "ping"}}
-        assert matching_of(recording(plan=pings)).rule == "ping"
+        assert correlation_of(recording(plan=pings)).rule == "ping"
         assert found(recording(answered(surplus=9), plan=pings)) is None
 
     def test_of_a_rule_of_another_version_nothing_is_said(self):
         plan = {"load": msgspec.to_builtins(LOAD), "matching": {"rule": "telepathy"}}
-        assert matching_of(recording(plan=plan)) is None
+        assert correlation_of(recording(plan=plan)) is None
         assert found(recording(answered(surplus=9), plan=plan)) is None
         assert not awaits_nothing([recording(plan=plan)])
 
@@ -174,11 +176,11 @@ class TestById:
 
     def test_a_rule_that_finds_replies_is_not_doubted(self):
         for rule in ("echo", "json", "regex"):
-            counts = {"pushed": 50, "mismatched": 9, "out_of_order": 80, "duplicates": 4, "late": 3}
+            counts = {"pushed": 50, "unknown_id": 9, "out_of_order": 80, "duplicate_replies": 4, "late": 3}
             assert reasons(recording(answered(**counts), rule=rule, where="id")) == []
 
     def test_nor_is_one_that_had_nothing_to_find(self):
-        assert found(recording(Tally(opened=1, surplus=9), rule="echo")) is None
+        assert found(recording(Tally(opened=1, surplus_replies=9), rule="echo")) is None
 
 
 class TestNone:
@@ -187,7 +189,7 @@ class TestNone:
         assert reasons(made) == []
         assert awaits_nothing([made, made])
         assert not awaits_nothing([made, recording(silence())])
-        assert summarise([made])["warnings"] == []
+        assert summarize([made])["warnings"] == []
 
     def test_sending_late_is_told_without_response_times(self):
         lag = Histogram()
@@ -211,10 +213,19 @@ class TestUnkind:
         assert reasons(*[recording(answered(unkind=aside))] * 2) == []
 
     def test_how_many_there_are_is_the_plans_to_say(self):
-        plan = Plan(Target("ws://a"), connections=40, unkind=Unkind(slow=0.1, slow_bytes_per_s=10.0, mute=0.01))
-        counts = unkind_kinds(msgspec.to_builtins(plan))
+        plan = Plan(
+            Target("ws://a"),
+            connections=40,
+            misbehaving=MisbehavingClients(slow_reader=0.1, slow_reader_bytes_per_s=10.0, no_pong=0.01),
+        )
+        counts = misbehaving_counts(msgspec.to_builtins(plan))
         assert list(counts.items()) == [("slow", 4), ("mute", 1)]
-        assert unkind_kinds({}) == unkind_kinds({"unkind": 5}) == unkind_kinds({"unkind": None}) == {}
+        assert (
+            misbehaving_counts({})
+            == misbehaving_counts({"misbehaving": 5})
+            == misbehaving_counts({"misbehaving": None})
+            == {}
+        )
 
 
 class TestChurn:
@@ -228,7 +239,7 @@ class TestChurn:
         assert blocked(reopened=100) is None
 
     def test_garbage_is_judged_all_the_same(self):
-        held = [WorkerLoad(0, SECOND // 2, SECOND, gc_ns=SECOND // 50)]
+        held = [WorkerUsage(0, SECOND // 2, SECOND, gc_ns=SECOND // 50)]
         made = recording(answered(renewed=50, opened=57), workers=held)
         assert "2 % of the time in garbage collections" in found(made, kind=Kind.GARBAGE)
 
@@ -239,16 +250,16 @@ def test_openings_of_all_phases_are_kept_as_percentiles():
         first.connect_time_ns.record(value)
     second.connect_time_ns.record(5000)
     run = recording(first, answered(opened=0), second, Tally(), phases=["opening", "measured", "measured", "closing"])
-    gathered = Gathering()
+    gathered = RunAggregator()
     for one in run.intervals:
-        gathered.take(one)
-    assert digest([run], [gathered]) == digest([run])
-    (openings,) = digest([run, run]).openings[:1]
+        gathered.add_interval(one)
+    assert aggregate([run], [gathered]) == aggregate([run])
+    (openings,) = aggregate([run, run]).openings[:1]
     assert [(one.from_ns, one.to_ns, one.opened) for one in openings] == [(0, SECOND, 3), (2 * SECOND, 3 * SECOND, 1)]
     assert [(one.connect_p50_ns, one.connect_p99_ns) for one in openings] == [(2000, 9000), (5000, 5000)]
-    assert [one.sent for one in digest([run]).parts[0]] == [MANY, 0]
+    assert [one.sent for one in aggregate([run]).recordings[0]] == [MANY, 0]
 
 
 def test_a_message_that_varies_has_a_rule_too():
-    plan = Plan(Target("ws://a"), message=Message(fields=("seq",)), matching=Matching("json", "id"))
-    assert matching_of(recording(plan=msgspec.to_builtins(plan.public()))) == Matching("json", "id")
+    plan = Plan(Target("ws://a"), message=Message(fields=("seq",)), correlation=Correlation("json", "id"))
+    assert correlation_of(recording(plan=msgspec.to_builtins(plan.redacted()))) == Correlation("json", "id")

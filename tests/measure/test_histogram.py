@@ -73,7 +73,7 @@ class TestRecording:
         empty = Histogram()
         assert (empty.count, empty.min, empty.max, empty.sum) == (0, None, None, 0)
         assert empty.mean() is empty.stdev() is empty.percentile(50) is empty.stats() is None
-        assert list(empty.spans()) == []
+        assert list(empty.iter_buckets()) == []
         assert empty.count_between(0, LARGEST) == 0
 
     @given(SAMPLES)
@@ -205,7 +205,7 @@ class TestQueries:
     @given(SAMPLES, VALUES, VALUES)
     def test_spans_and_counts_between_add_up(self, values, low, high):
         histogram = filled(values)
-        spans = list(histogram.spans())
+        spans = list(histogram.iter_buckets())
         assert sum(count for _, _, count in spans) == len(values)
         assert [span[0] for span in spans] == sorted({lowest_in(bucket_of(value)) for value in values})
         expected = sum(1 for value in values if bucket_of(low) <= bucket_of(value) <= bucket_of(high))
@@ -285,7 +285,7 @@ class TestForms:
         for value in values:
             standard.record_value(value)
         ours = Histogram.decode(standard.encode().decode())
-        assert [span[0] for span in ours.spans()] == sorted({lowest_in(bucket_of(value)) for value in values})
+        assert [span[0] for span in ours.iter_buckets()] == sorted({lowest_in(bucket_of(value)) for value in values})
         assert ours.count == len(values)
         for p in (5, 50, 99, 99.9, 100) if values else ():
             assert ours.percentile(p) == highest_in(bucket_of(filled(values).percentile(p)))

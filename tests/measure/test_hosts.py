@@ -3,33 +3,33 @@
 import msgspec
 import pytest
 
-from ws_load_test.analysis.aggregate import Gathering, digest
-from ws_load_test.analysis.generator_health import judge
-from ws_load_test.analysis.per_host import rows, start_spread_ns
-from ws_load_test.analysis.summary import exit_code, summarise
-from ws_load_test.fleet.coordinator import Conductor
+from ws_load_test.analysis.aggregate import RunAggregator, aggregate
+from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.analysis.per_host import host_rows, start_skew_ns
+from ws_load_test.analysis.summary import exit_code, summarize
+from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.metrics.recording import Header, Host, Recording, Trailer
 from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.worker.ipc import Lap, Report
+from ws_load_test.worker.ipc import IntervalReport, ResourceUsage
 
 SECOND, MILLI = 10**9, 10**6
 NAMES = ("alpha", "beta")
 
 
 def report(second, *, answers=100, lag_ns=50_000, cpu=0.3, late_ns=0, **more):
-    tally = Tally(due=answers, sent=answers, answered=answers, answered_in_time=answers)
+    tally = Tally(due=answers, sent=answers, answered=answers, answered_in_window=answers)
     for _ in range(answers):
         tally.response_time_ns.record(MILLI)
         tally.service_time_ns.record(MILLI)
         tally.send_lag_ns.record(lag_ns)
     from_ns = (1 + second) * SECOND + late_ns
-    return Report(
+    return IntervalReport(
         phase="measured",
         index=second,
         from_ns=from_ns,
         to_ns=from_ns + SECOND,
-        lap=Lap(cpu_ns=round(cpu * SECOND)),
+        lap=ResourceUsage(cpu_ns=round(cpu * SECOND)),
         tally=tally.to_wire(),
         began_ns=0 if second else from_ns,
         **more,
@@ -40,12 +40,12 @@ def opening(tcp_ns):
     tally = Tally(attempted=1, opened=1)
     tally.tcp_time_ns.record(tcp_ns)
     tally.connect_time_ns.record(tcp_ns)
-    return Report("opening", 0, 0, SECOND, Lap(), tally.to_wire(), ready=True)
+    return IntervalReport("opening", 0, 0, SECOND, ResourceUsage(), tally.to_wire(), ready=True)
 
 
 def run_of(alpha, beta, *, seconds=6, lose_at=None, ended=True):
     """Two hosts with a worker each; `alpha` and `beta` say how their reports differ."""
-    conductor = Conductor(2, 0, hosts=(0, 1))
+    conductor = Coordinator(2, 0, hosts=(0, 1))
     intervals = conductor.report(0, opening(2 * MILLI)) + conductor.report(1, opening(40 * MILLI))
     for second in range(seconds):
         intervals += conductor.report(0, report(second, done=second == seconds - 1, **alpha))
@@ -81,7 +81,7 @@ def run_of(alpha, beta, *, seconds=6, lose_at=None, ended=True):
 
 def test_a_row_for_each_host_with_what_was_its_own():
     recording = run_of({}, {"answers": 50, "lag_ns": 90_000, "cpu": 0.6, "late_ns": 5 * MILLI})
-    summary = summarise([recording])
+    summary = summarize([recording])
     alpha, beta = summary["hosts"]
     assert [alpha[name] for name in ("name", "workers", "first_worker", "answered")] == ["alpha", 1, 0, 600]
     assert [beta[name] for name in ("name", "workers", "first_worker", "answered")] == ["beta", 1, 1, 300]
@@ -93,33 +93,33 @@ def test_a_row_for_each_host_with_what_was_its_own():
     assert (alpha["began_after_ns"], beta["began_after_ns"]) == (0, 5 * MILLI)
     assert summary["generator"]["start_spread_ns"] == 5 * MILLI
     assert summary["messages"]["answered"] == alpha["answered"] + beta["answered"]
-    assert not alpha["bound"]
+    assert not alpha["saturated"]
     assert summary["verdict"]["passed"]
 
 
 def test_a_host_that_is_late_does_not_hide_behind_others_that_are_not():
     recording = run_of({"answers": 1000}, {"answers": 100, "lag_ns": 30 * MILLI})
-    digested = digest([recording])
+    digested = aggregate([recording])
     assert digested.tally.send_lag_ns.percentiles((50,))[0] < MILLI, "all together look well"
-    [reason] = [reason for reason in judge([recording], digested) if reason.binding]
+    [reason] = [reason for reason in diagnose([recording], digested) if reason.saturates]
     assert reason.text.startswith("host beta: half of the messages left more than 30 ms late")
     # The machine that led has 8 cores, and the one that is late has one.
     assert "use a machine with more cores" in reason.text
-    alpha, beta = rows([recording], digested)
-    assert (alpha["bound"], beta["bound"]) == (False, True)
+    alpha, beta = host_rows([recording], digested)
+    assert (alpha["saturated"], beta["saturated"]) == (False, True)
 
 
 def test_what_all_hosts_suffer_is_told_once():
     busy = {"cpu": 0.99}
-    summary = summarise([run_of(busy, busy)])
+    summary = summarize([run_of(busy, busy)])
     [reason] = summary["generator"]["reasons"]
     assert reason.startswith("host alpha and 1 more of 2: the worker used 99 % of a core")
-    assert summary["generator"]["bound"]
+    assert summary["generator"]["saturated"]
 
 
 def test_a_lost_host_is_told_with_its_share_and_since_when():
     recording = run_of({}, {}, lose_at=3)
-    summary = summarise([recording])
+    summary = summarize([recording])
     [lost] = summary["generator"]["lost"]
     assert lost == {
         "worker": 1,
@@ -138,7 +138,7 @@ def test_a_lost_host_is_told_with_its_share_and_since_when():
 
 
 def test_a_recording_without_its_end_still_tells_who_was_lost():
-    assert [one["host"] for one in summarise([run_of({}, {}, lose_at=2, ended=False)])["generator"]["lost"]] == ["beta"]
+    assert [one["host"] for one in summarize([run_of({}, {}, lose_at=2, ended=False)])["generator"]["lost"]] == ["beta"]
 
 
 def test_a_recording_on_disk_says_the_same(tmp_path):
@@ -150,17 +150,17 @@ def test_a_recording_on_disk_says_the_same(tmp_path):
         writer.write_trailer(recording.trailer)
     again = read_recording(tmp_path / "run.jsonl")
     assert again == recording
-    assert summarise([again]) == summarise([recording])
+    assert summarize([again]) == summarize([recording])
 
 
 def test_a_run_of_this_machine_alone_writes_nothing_of_hosts(tmp_path):
-    conductor = Conductor(1, 0)
+    conductor = Coordinator(1, 0)
     [first] = conductor.report(0, opening(1))
     header = Header(tool="t", started_at="2026-03-01T12:00:00Z", plan={}, target="ws://h", host={}, workers=1)
     assert b"host" not in msgspec.json.encode(first)
     assert b"lost" not in msgspec.json.encode(first)
     assert b"hosts" not in msgspec.json.encode(header)
-    summary = summarise([Recording(header, (first,))])
+    summary = summarize([Recording(header, (first,))])
     assert summary["hosts"] == summary["generator"]["lost"] == []
     assert summary["generator"]["start_spread_ns"] is None
 
@@ -171,13 +171,13 @@ def test_recordings_of_two_runs_have_a_row_for_each_host_of_each():
         run_of({}, {"late_ns": 9 * MILLI}),
         header=msgspec.structs.replace(one.header, started_at="2026-03-01T13:00:00Z"),
     )
-    digested = digest([one, other])
-    assert [row["name"] for row in rows([one, other], digested)] == ["alpha", "beta"] * 2
-    assert {row["first_worker"] for row in rows([one, other], digested)} == {None}
-    assert start_spread_ns(digested) == 9 * MILLI
+    digested = aggregate([one, other])
+    assert [row["name"] for row in host_rows([one, other], digested)] == ["alpha", "beta"] * 2
+    assert {row["first_worker"] for row in host_rows([one, other], digested)} == {None}
+    assert start_skew_ns(digested) == 9 * MILLI
 
 
 def test_a_part_of_a_host_that_there_is_not_is_damage():
     recording = run_of({}, {})
     with pytest.raises(ValueError, match="there is no host 1"):
-        Gathering(recording.header.hosts[:1]).take(recording.intervals[0])
+        RunAggregator(recording.header.hosts[:1]).add_interval(recording.intervals[0])

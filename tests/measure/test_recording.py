@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from ws_load_test.common.errors import OutputError, RecordingError
-from ws_load_test.metrics.recording import Header, Interval, LostWorker, Recording, Trailer, WorkerLoad
+from ws_load_test.metrics.recording import Header, Interval, LostWorker, Recording, Trailer, WorkerUsage
 from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
 from ws_load_test.metrics.tally import Tally
 
@@ -41,7 +41,7 @@ def interval(index, values=(5, 10**9)):
         from_ns=index * 10**9,
         to_ns=(index + 1) * 10**9,
         measured_ns=10**9,
-        workers=[WorkerLoad(0, 7, 9), WorkerLoad(1, 8, 9)],
+        workers=[WorkerUsage(0, 7, 9), WorkerUsage(1, 8, 9)],
         examples={"reset": "the peer reset the connection"} if index == 1 else None,
     )
 
@@ -276,14 +276,14 @@ def test_sessions_of_a_lost_worker_are_not_open_any_more():
     unkind = Tally(closed=Counter({"1006": 2}))
     lost = [LostWorker(1, "killed by SIGKILL", 5, 4), LostWorker(2, "killed by SIGKILL", 6, 3)]
     facts = {"index": 0, "phase": "measured", "from_ns": 0, "to_ns": 9, "measured_ns": 9}
-    tally = Tally(opened=20, closed=Counter({"1000": 1, "1011": 4}), unkind=unkind)
-    assert Interval.of(tally, **facts).more_open == 13
-    assert Interval.of(tally, **facts, lost_workers=lost).more_open == 6
+    tally = Tally(opened=20, closed=Counter({"1000": 1, "1011": 4}), misbehaving=unkind)
+    assert Interval.of(tally, **facts).open_delta == 13
+    assert Interval.of(tally, **facts, lost_workers=lost).open_delta == 6
 
 
 def test_the_busiest_worker_s_share_of_a_core():
     facts = {"index": 0, "phase": "measured", "from_ns": 0, "to_ns": 9, "measured_ns": 9}
-    loads = [WorkerLoad(0, 2, 8), WorkerLoad(1, 6, 8), WorkerLoad(2, 9, 0)]
+    loads = [WorkerUsage(0, 2, 8), WorkerUsage(1, 6, 8), WorkerUsage(2, 9, 0)]
     assert Interval.of(Tally(), **facts, workers=loads).cpu_share == 0.75
     assert Interval.of(Tally(), **facts, workers=loads[2:]).cpu_share is None
 

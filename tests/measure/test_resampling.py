@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ws_load_test.analysis.comparison.bootstrap import (
-    Correlation,
-    Counts,
-    draw,
+    Autocorrelation,
+    BucketMatrix,
+    resample,
     student_t,
     variance,
     welch_df,
@@ -57,7 +57,7 @@ def test_a_replicate_has_the_quantiles_of_its_units_merged(units, percentile):
     weights = np.array([[float(times) for _, times in units]])
     if not any(one.count for one in histograms):
         return
-    (found,) = Counts(histograms).log_quantiles(weights, float(percentile) / 100)
+    (found,) = BucketMatrix(histograms).log_quantiles(weights, float(percentile) / 100)
     if not merged.count:
         assert math.isnan(found)
         return
@@ -67,16 +67,16 @@ def test_a_replicate_has_the_quantiles_of_its_units_merged(units, percentile):
 
 
 def test_draws_have_as_many_units_as_there_are_and_are_the_same_every_time():
-    weights = draw(7, 5)
+    weights = resample(7, 5)
     assert (weights.sum(axis=1) == 7).all()
     assert (weights.mean(axis=0) == pytest.approx(np.ones(7), abs=0.15)) is True
-    assert (weights == draw(7, 5)).all()
-    assert (weights != draw(7, 6)).any()
+    assert (weights == resample(7, 5)).all()
+    assert (weights != resample(7, 6)).any()
 
 
 def test_the_variance_of_a_mean_is_that_of_its_units():
     values = np.random.default_rng(1).normal(10, 2, 8)
-    replicates = draw(8, 3) @ values / 8
+    replicates = resample(8, 3) @ values / 8
     assert variance(replicates, 8) == pytest.approx(values.var(ddof=1) / 8, rel=0.1)
 
 
@@ -105,7 +105,7 @@ def test_units_that_resemble_their_neighbours_widen_an_interval():
 
     def inflations(phi):
         for _ in range(200):
-            correlation = Correlation.of([_ar(rng, phi, 12), _ar(rng, phi, 12)])
+            correlation = Autocorrelation.of([_ar(rng, phi, 12), _ar(rng, phi, 12)])
             yield correlation.inflation(correlation.raw)
 
     assert 1 <= np.median(list(inflations(0.0))) < 1.2
@@ -115,4 +115,4 @@ def test_units_that_resemble_their_neighbours_widen_an_interval():
 
 
 def test_nothing_that_varies_has_no_correlation():
-    assert Correlation.of([np.zeros(5), np.zeros(5)]) is None
+    assert Autocorrelation.of([np.zeros(5), np.zeros(5)]) is None

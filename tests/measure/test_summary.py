@@ -3,8 +3,8 @@ from collections import Counter
 import msgspec
 import pytest
 
-from ws_load_test.analysis.aggregate import Gathering, digest
-from ws_load_test.analysis.summary import exit_code, summarise
+from ws_load_test.analysis.aggregate import RunAggregator, aggregate
+from ws_load_test.analysis.summary import exit_code, summarize
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import (
@@ -13,7 +13,7 @@ from ws_load_test.metrics.recording import (
     LostWorker,
     Recording,
     Trailer,
-    WorkerLoad,
+    WorkerUsage,
 )
 from ws_load_test.metrics.tally import Tally
 
@@ -64,7 +64,7 @@ GOOD = recording(
     interval(
         tally(5000, 7000, due=3, sent=3, answered=2, answered_in_time=2, bytes_sent=30, bytes_received=20),
         1,
-        workers=[WorkerLoad(0, 900_000_000, SECOND), WorkerLoad(1, 100_000_000, SECOND)],
+        workers=[WorkerUsage(0, 900_000_000, SECOND), WorkerUsage(1, 100_000_000, SECOND)],
     ),
     interval(
         tally(
@@ -78,26 +78,26 @@ GOOD = recording(
             lost=1,
         ),
         2,
-        workers=[WorkerLoad(0, 100_000_000, SECOND), WorkerLoad(1, 200_000_001, SECOND)],
+        workers=[WorkerUsage(0, 100_000_000, SECOND), WorkerUsage(1, 200_000_001, SECOND)],
     ),
     interval(
         tally(unanswered=1, pushed=4, surplus=4, closed=Counter({"1000": 1})),
         3,
         phase="closing",
-        workers=[WorkerLoad(1, 9 * SECOND, 9 * SECOND)],
+        workers=[WorkerUsage(1, 9 * SECOND, 9 * SECOND)],
     ),
 )
 
 
 def messages(**counts):
     words = ("due", "sent", "answered", "unanswered", "dropped", "pushed")
-    words += ("duplicates", "late", "mismatched", "out_of_order", "skipped")
+    words += ("duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings")
     return {word: counts.get(word, 0) for word in words}
 
 
 class TestOneRecording:
     def test_is_exactly_the_documented_object(self):
-        summary = summarise([GOOD])
+        summary = summarize([GOOD])
         times = summary["response_time_ns"]
         assert list(times)[:5] == ["count", "min", "mean", "stdev", "max"]
         assert (times["count"], times["min"], times["mean"], times["max"]) == (3, 5000, 7000, 9000)
@@ -113,17 +113,17 @@ class TestOneRecording:
                 "attempted": 3,
                 "opened": 2,
                 "failed": 1,
-                "called_off": 0,
+                "cancelled": 0,
                 "lost": 1,
-                "reopened": 0,
-                "renewed": 0,
+                "reconnected": 0,
+                "recycled": 0,
                 "tls_resumed": 0,
                 "closed": {"1000": 1, "1006": 1},
                 "reasons": {},
             },
             "messages": messages(due=5, sent=4, answered=3, unanswered=1, dropped=1, pushed=4),
             "warmup": {"sent": 0, "answered": 0},
-            "bytes": {"sent": 30, "received": 20, "pushed": None, "plain_sent": 0, "plain_received": 0},
+            "bytes": {"sent": 30, "received": 20, "pushed": None, "uncompressed_sent": 0, "uncompressed_received": 0},
             "throughput_per_s": 1.5,
             "response_time_ns": times,
             "service_time_ns": times,
@@ -137,9 +137,9 @@ class TestOneRecording:
                 "first_reply_time_ns": None,
                 "first_replies": 0,
             },
-            "reopen_time_ns": None,
-            "storm": None,
-            "unkind": None,
+            "reconnect_time_ns": None,
+            "disconnect": None,
+            "misbehaving": None,
             "unanswered_wait_ns": None,
             "keepalive_time_ns": None,
             "faults": {"reset": 1},
@@ -158,7 +158,7 @@ class TestOneRecording:
                 "workers": 2,
                 "cpu_share": 0.5,
                 "send_lag_ns": None,
-                "bound": False,
+                "saturated": False,
                 "reasons": [],
                 "lost": [],
                 "start_spread_ns": None,
@@ -170,10 +170,10 @@ class TestOneRecording:
         assert msgspec.json.encode(summary) == msgspec.json.encode(expected)
 
     def test_leaves_the_recording_as_it_was(self):
-        assert summarise([GOOD]) == summarise([GOOD])
+        assert summarize([GOOD]) == summarize([GOOD])
 
     def test_a_run_that_measured_nothing_has_no_throughput(self):
-        summary = summarise([recording(interval(tally(attempted=1, failed=1), 0, phase="opening"))])
+        summary = summarize([recording(interval(tally(attempted=1, failed=1), 0, phase="opening"))])
         assert summary["throughput_per_s"] is None
         assert summary["duration_s"] == 0
         assert summary["generator"]["cpu_share"] is None
@@ -182,33 +182,33 @@ class TestOneRecording:
 
     def test_messages_of_a_killed_run_are_unanswered_or_dropped(self):
         killed = recording(interval(tally(opened=1, due=10, sent=8, answered=5, dropped=1)), killed=True)
-        summary = summarise([killed])
+        summary = summarize([killed])
         assert summary["messages"] == messages(due=10, sent=8, answered=5, unanswered=3, dropped=2)
         assert summary["interrupted"] is True
         assert summary["verdict"]["passed"] is False
 
     def test_failings_of_this_machine_are_reasons_with_their_remedy(self):
         failing = tally(opened=1, host_errors=Counter({"too-many-open-files": 12, "gremlins": 1}))
-        generator = summarise([recording(interval(failing))])["generator"]
-        assert generator["bound"] is True
+        generator = summarize([recording(interval(failing))])["generator"]
+        assert generator["saturated"] is True
         assert len(generator["reasons"]) == 2
         assert "too-many-open-files 12 times: raise the limit" in generator["reasons"][0]
         assert generator["reasons"][1].endswith("gremlins once")
 
     def test_what_the_digest_knows_need_not_be_read_again(self, monkeypatch):
-        gathered = Gathering()
+        gathered = RunAggregator()
         for one in GOOD.intervals:
-            gathered.take(one)
-        expected = summarise([GOOD])
+            gathered.add_interval(one)
+        expected = summarize([GOOD])
         monkeypatch.setattr(Interval, "tally", property(lambda self: pytest.fail("decoded again")))
-        assert summarise([GOOD], digest([GOOD], [gathered])) == expected
+        assert summarize([GOOD], aggregate([GOOD], [gathered])) == expected
 
     def test_reading_a_digest_changes_nothing(self):
         killed = recording(interval(tally(due=10, sent=8, answered=5)), killed=True)
-        gathered = Gathering()
-        gathered.take(killed.intervals[0])
+        gathered = RunAggregator()
+        gathered.add_interval(killed.intervals[0])
         for _ in range(2):
-            summary = summarise([killed], digest([killed], [gathered]))
+            summary = summarize([killed], aggregate([killed], [gathered]))
             assert (summary["messages"]["unanswered"], summary["messages"]["dropped"]) == (3, 2)
         assert gathered.tally == killed.intervals[0].tally
 
@@ -216,18 +216,18 @@ class TestOneRecording:
         made = tally(5000, sent=3, answered=1, unanswered=2, warmup_sent=7, warmup_answered=6)
         made.unanswered_wait_ns.record(9000, 2)
         made.keepalive_time_ns.record(300)
-        summary = summarise([recording(interval(made))])
+        summary = summarize([recording(interval(made))])
         assert summary["warmup"] == {"sent": 7, "answered": 6}
         assert summary["unanswered_wait_ns"]["min"] == 9000
         assert summary["keepalive_time_ns"]["count"] == 1
 
     def test_an_open_load_stands_there_as_the_plan_has_it(self):
         load = {"kind": "open", "rate": {"stages": [{"duration_ns": SECOND, "start": 5.0, "end": 5.0}]}}
-        assert summarise([recording(head=header(load=load))])["load"] == load
+        assert summarize([recording(head=header(load=load))])["load"] == load
 
     def test_faults_come_most_frequent_first(self):
         faults = Counter({"b": 1, "c": 2, "a": 1})
-        assert list(summarise([recording(interval(tally(faults=faults)))])["faults"]) == ["c", "a", "b"]
+        assert list(summarize([recording(interval(tally(faults=faults)))])["faults"]) == ["c", "a", "b"]
 
 
 def times(*values):
@@ -243,7 +243,7 @@ class TestSessions:
         made = tally(first_replies=7)
         for number, room in enumerate(rooms, 1):
             setattr(made, f"{room}_time_ns", times(*[1000 * number] * number))
-        opening = summarise([recording(interval(made, 0, phase="opening"))])["opening"]
+        opening = summarize([recording(interval(made, 0, phase="opening"))])["opening"]
         assert list(opening) == [*(f"{room}_time_ns" for room in rooms), "first_replies"]
         assert [opening[f"{room}_time_ns"]["count"] for room in rooms] == [1, 2, 3, 4, 5, 6]
         assert [opening[f"{room}_time_ns"]["max"] for room in rooms] == [1000, 2000, 3000, 4000, 5000, 6000]
@@ -251,23 +251,29 @@ class TestSessions:
 
     def test_sessions_that_follow_others_and_what_targets_say(self):
         made = tally(opened=9, reopened=4, renewed=3, tls_resumed=2, close_reasons=Counter({"1011 b": 1, "1013 a": 5}))
-        made.reopen_time_ns = times(700, 900)
-        summary = summarise([recording(interval(made))])
+        made.reconnect_time_ns = times(700, 900)
+        summary = summarize([recording(interval(made))])
         connections = summary["connections"]
-        assert [connections[word] for word in ("opened", "reopened", "renewed", "tls_resumed")] == [9, 4, 3, 2]
-        assert list(connections["reasons"].items()) == [("1013 a", 5), ("1011 b", 1)]
-        assert summary["reopen_time_ns"]["max"] == 900
+        assert [connections[word] for word in ("opened", "reconnected", "recycled", "tls_resumed")] == [9, 4, 3, 2]
+        assert list(connections["close_reasons"].items()) == [("1013 a", 5), ("1011 b", 1)]
+        assert summary["reconnect_time_ns"]["max"] == 900
 
     def test_every_count_of_messages_and_bytes(self):
         made = tally(duplicates=1, late=2, mismatched=3, out_of_order=4, skipped=5, pushed=6, pushed_bytes=60)
-        made.plain_bytes_sent, made.plain_bytes_received = 70, 80
-        summary = summarise([recording(interval(made))])
+        made.uncompressed_bytes_sent, made.uncompressed_bytes_received = 70, 80
+        summary = summarize([recording(interval(made))])
         assert summary["messages"] == messages(duplicates=1, late=2, mismatched=3, out_of_order=4, skipped=5, pushed=6)
-        assert summary["bytes"] == {"sent": 0, "received": 0, "pushed": 60, "plain_sent": 70, "plain_received": 80}
+        assert summary["bytes"] == {
+            "sent": 0,
+            "received": 0,
+            "pushed": 60,
+            "uncompressed_sent": 70,
+            "uncompressed_received": 80,
+        }
 
     def test_pushes_that_were_merely_counted_have_no_known_size(self):
-        assert summarise([recording(interval(tally(pushed=3)))])["bytes"]["pushed"] is None
-        assert summarise([recording(interval(tally()))])["bytes"]["pushed"] == 0
+        assert summarize([recording(interval(tally(pushed=3)))])["bytes"]["pushed"] is None
+        assert summarize([recording(interval(tally()))])["bytes"]["pushed"] == 0
 
 
 def storm(*back, dropped=3, connect=()):
@@ -284,7 +290,7 @@ class TestStorm:
             interval(storm(400, 300, dropped=0, connect=[80]), 2),
             interval(tally(connect_time_ns=times(8_000_000)), 3),
         )
-        found = summarise([made])["storm"]
+        found = summarize([made])["reconnect_storm"]
         stats = found.pop("back_time_ns")
         assert found == {
             "dropped": 3,
@@ -298,34 +304,44 @@ class TestStorm:
         assert (stats["count"], stats["p50"]) == (3, 300)
 
     def test_as_long_as_one_is_missing_not_all_are_back(self):
-        found = summarise([recording(interval(storm(100, 200)))])["storm"]
+        found = summarize([recording(interval(storm(100, 200)))])["reconnect_storm"]
         assert (found["back"], found["not_back"], found["all_back_after_ns"]) == (2, 1, None)
-        nobody = summarise([recording(interval(storm()))])["storm"]
+        nobody = summarize([recording(interval(storm()))])["reconnect_storm"]
         assert (nobody["not_back"], nobody["back_time_ns"], nobody["worst_connect_ns"]) == (3, None, None)
 
     def test_storms_of_several_recordings_add_up(self):
         one, two = (recording(interval(storm(*back, connect=back))) for back in ((1, 2, 900), (3, 4, 5)))
         for order in ([one, two], [two, one]):
-            found = summarise(order)["storm"]
+            found = summarize(order)["reconnect_storm"]
             assert (found["dropped"], found["all_back_after_ns"], found["worst_connect_ns"]) == (6, 900, 900)
 
 
 class TestUnkind:
     def plan(self):
-        return {"load": LOAD, "connections": 40, "unkind": {"slow": 0.1, "slow_bytes_per_s": 9.0, "mute": 0.02}}
+        return {
+            "load": LOAD,
+            "connections": 40,
+            "misbehaving": {"slow_readers": 0.1, "slow_bytes_per_s": 9.0, "no_pong_clients": 0.02},
+        }
 
     def test_they_are_in_no_other_number(self):
         aside = tally(70_000, due=5, sent=5, answered=1, answered_in_time=1, lost=2, bytes_sent=50, pushed=1)
         aside.faults["closed:1008"] += 2
         aside.closed["1008"] += 2
         made = tally(5000, due=3, sent=3, answered=3, answered_in_time=3, unkind=aside)
-        summary = summarise([recording(interval(made), head=header(plan=self.plan()))])
+        summary = summarize([recording(interval(made), head=header(plan=self.plan()))])
         assert summary["messages"] == messages(due=3, sent=3, answered=3)
         assert (summary["throughput_per_s"], summary["faults"], summary["response_time_ns"]["max"]) == (3.0, {}, 5000)
-        found = summary["unkind"]
+        found = summary["misbehaving"]
         assert found.pop("response_time_ns")["max"] == 70_000
         assert found == {
-            "connections": {"slow": 4, "deaf": 0, "mute": 1, "lost": 2, "closed": {"1008": 2}},
+            "connections": {
+                "slow_readers": 4,
+                "stalled_readers": 0,
+                "no_pong_clients": 1,
+                "lost": 2,
+                "closed": {"1008": 2},
+            },
             # What was in flight when the last word came is unanswered here, too.
             "messages": messages(due=5, sent=5, answered=1, unanswered=4, pushed=1),
             "bytes": {"sent": 50, "received": 0},
@@ -333,8 +349,11 @@ class TestUnkind:
         }
 
     def test_a_plan_that_cannot_be_read_has_no_numbers(self):
-        head = header(plan={"load": LOAD, "unkind": {"slow": "much"}})
-        assert summarise([recording(interval(tally(unkind=tally())), head=head)])["unkind"]["connections"]["slow"] == 0
+        head = header(plan={"load": LOAD, "misbehaving": {"slow_readers": "much"}})
+        assert (
+            summarize([recording(interval(tally(unkind=tally())), head=head)])["misbehaving"]["connections"]["slow"]
+            == 0
+        )
 
 
 def run_of(second, *, seconds=4, first=1, **options):
@@ -344,67 +363,67 @@ def run_of(second, *, seconds=4, first=1, **options):
 
 class TestSeveralRecordings:
     def test_machines_that_ran_together_share_their_time(self):
-        summary = summarise([run_of(10), run_of(10)])
+        summary = summarize([run_of(10), run_of(10)])
         assert (summary["duration_s"], summary["throughput_per_s"]) == (4.0, 16.0)
-        assert summarise([run_of(10), run_of(12)])["duration_s"] == 6.0
+        assert summarize([run_of(10), run_of(12)])["duration_s"] == 6.0
         # One inside the other, given in either order.
-        assert summarise([run_of(10, seconds=8), run_of(12)])["duration_s"] == 8.0
-        assert summarise([run_of(12), run_of(10, seconds=8)])["duration_s"] == 8.0
+        assert summarize([run_of(10, seconds=8), run_of(12)])["duration_s"] == 8.0
+        assert summarize([run_of(12), run_of(10, seconds=8)])["duration_s"] == 8.0
 
     def test_repeats_add_their_times(self):
-        summary = summarise([run_of(30), run_of(10)])
+        summary = summarize([run_of(30), run_of(10)])
         assert (summary["duration_s"], summary["throughput_per_s"]) == (8.0, 8.0)
         assert summary["started_at"] == "2026-03-01T12:00:10Z"
 
     def test_times_count_from_where_the_measuring_began(self):
-        assert summarise([run_of(10, first=5), run_of(14, first=1)])["duration_s"] == 4.0
+        assert summarize([run_of(10, first=5), run_of(14, first=1)])["duration_s"] == 4.0
 
     def test_an_interval_measured_in_part_is_measured_at_its_end(self):
         late = recording(interval(tally(), 1, measured_ns=SECOND // 2), interval(tally(), 2), head=header(second=0))
         other = recording(interval(tally(), 2, measured_ns=SECOND), head=header(second=0))
-        assert summarise([late])["duration_s"] == 1.5
-        assert summarise([late, other])["duration_s"] == 1.5
+        assert summarize([late])["duration_s"] == 1.5
+        assert summarize([late, other])["duration_s"] == 1.5
 
     def test_everything_else_adds_up(self):
-        one, two = summarise([GOOD]), summarise([GOOD, GOOD])
+        one, two = summarize([GOOD]), summarize([GOOD, GOOD])
         assert two["messages"] == {name: 2 * count for name, count in one["messages"].items()}
         assert two["response_time_ns"]["count"] == 6
         assert two["generator"]["workers"] == 4
 
     def test_workers_of_two_machines_are_different_ones_though_they_have_the_same_numbers(self):
         idle, busy = (
-            recording(interval(tally(), workers=[WorkerLoad(0, cpu_ns, SECOND)])) for cpu_ns in (0, SECOND // 2)
+            recording(interval(tally(), workers=[WorkerUsage(0, cpu_ns, SECOND)])) for cpu_ns in (0, SECOND // 2)
         )
         for order in ([idle, busy], [busy, idle]):
-            assert summarise(order)["generator"]["cpu_share"] == 0.5
+            assert summarize(order)["generator"]["cpu_share"] == 0.5
 
     def test_differences_are_all_named(self):
         other = {"kind": "closed", "in_flight": 1}
-        summary = summarise([run_of(10), run_of(20, target="ws://b.example", load=other), run_of(30)])
+        summary = summarize([run_of(10), run_of(20, target="ws://b.example", load=other), run_of(30)])
         assert summary["target"] == "ws://a.example, ws://b.example"
         assert summary["load"] == {"kind": "mixed", "loads": [LOAD, other]}
 
     def test_one_bad_recording_spoils_the_verdict(self):
         lost = recording(interval(tally(opened=1)), lost=[LostWorker(0, "gone", 1)])
         for bad in (lost, recording(interrupted=True), recording(killed=True)):
-            assert summarise([GOOD, bad])["verdict"]["passed"] is False
-        assert summarise([GOOD, lost])["interrupted"] is False
-        assert summarise([GOOD, recording(killed=True)])["interrupted"] is True
+            assert summarize([GOOD, bad])["verdict"]["passed"] is False
+        assert summarize([GOOD, lost])["interrupted"] is False
+        assert summarize([GOOD, recording(killed=True)])["interrupted"] is True
 
     def test_one_killed_recording_does_not_hide_in_the_sum(self):
         killed = recording(interval(tally(due=4, sent=4)), killed=True)
         odd = recording(interval(tally(sent=0, unanswered=4)))
-        assert summarise([killed, odd])["messages"]["unanswered"] == 8
+        assert summarize([killed, odd])["messages"]["unanswered"] == 8
 
     def test_none_is_refused(self):
         with pytest.raises(ValueError, match="at least one"):
-            summarise([])
+            summarize([])
 
 
 class TestExitCode:
     def summary(self, *, opened=1, passed=True, interrupted=False, bound=True):
         return {
-            "generator": {"bound": bound},
+            "generator": {"saturated": bound},
             "interrupted": interrupted,
             "connections": {"opened": opened},
             "verdict": {"passed": passed, "checks": []},
@@ -427,7 +446,7 @@ class TestExitCode:
         ("facts", "lost", "expected"),
         [
             ({}, 0, ExitCode.GENERATOR_BOUND),
-            ({"bound": False}, 0, ExitCode.PASSED),
+            ({"saturated": False}, 0, ExitCode.PASSED),
             ({"passed": False}, 0, ExitCode.THRESHOLD_FAILED),
             ({"opened": 0}, 0, ExitCode.NOTHING_OPENED),
             ({}, 1, ExitCode.WORKER_LOST),
@@ -440,6 +459,6 @@ class TestExitCode:
     def test_passed_is_what_zero_means(self):
         lost = recording(interval(tally(opened=1)), lost=[LostWorker(0, "gone", 1)])
         for made in (GOOD, lost, recording(), recording(interrupted=True), recording(killed=True)):
-            summary = summarise([made])
+            summary = summarize([made])
             lost_workers = len(made.trailer.lost_workers) if made.trailer else 0
             assert summary["verdict"]["passed"] == (exit_code(summary, lost_workers) == 0)

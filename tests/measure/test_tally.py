@@ -29,7 +29,7 @@ def strategy_of(room):
     return {Counter: COUNTERS, Histogram: histograms()}[room.default_factory]
 
 
-FLAT = {room.name: strategy_of(room) for room in dataclasses.fields(Tally) if room.name != "unkind"}
+FLAT = {room.name: strategy_of(room) for room in dataclasses.fields(Tally) if room.name != "misbehaving"}
 # One within another, as those of unkind connections are; half of them empty or none.
 TALLIES = st.builds(Tally, **FLAT, unkind=st.one_of(st.none(), st.just(Tally()), st.builds(Tally, **FLAT)))
 
@@ -61,7 +61,7 @@ def check_sum(one, two, both):
         mine, theirs, sum_of_both = (getattr(tally, room.name) for tally in (one, two, both))
         if isinstance(mine, Histogram):
             assert (sum_of_both.count, sum_of_both.sum) == (mine.count + theirs.count, mine.sum + theirs.sum)
-        elif room.name != "unkind":
+        elif room.name != "misbehaving":
             assert sum_of_both == mine + theirs
         elif mine is None or theirs is None:
             assert sum_of_both == (theirs if mine is None else mine)
@@ -80,18 +80,18 @@ def test_merging_leaves_the_other_alone():
 
 def test_merging_leaves_the_unkind_of_the_other_alone():
     """Also where there were none before: what comes later must not be counted into the other as well."""
-    other = Tally(unkind=Tally(sent=2, faults=Counter(reset=1)))
-    other.unkind.response_time_ns.record(5)
+    other = Tally(misbehaving=Tally(sent=2, faults=Counter(reset=1)))
+    other.misbehaving.response_time_ns.record(5)
     total = merged(Tally(sent=1), other, other, Tally(sent=1))
-    assert (total.sent, total.unkind.sent, total.unkind.faults) == (2, 4, {"reset": 2})
-    assert (total.unkind.response_time_ns.count, total.unkind.response_time_ns.sum) == (2, 10)
-    assert (other.sent, other.unkind.sent, other.unkind.faults) == (0, 2, {"reset": 1})
-    assert other.unkind.response_time_ns.count == 1
+    assert (total.sent, total.misbehaving.sent, total.misbehaving.faults) == (2, 4, {"reset": 2})
+    assert (total.misbehaving.response_time_ns.count, total.misbehaving.response_time_ns.sum) == (2, 10)
+    assert (other.sent, other.misbehaving.sent, other.misbehaving.faults) == (0, 2, {"reset": 1})
+    assert other.misbehaving.response_time_ns.count == 1
 
 
 def test_none_unkind_are_none_until_there_are_some():
-    assert merged(Tally(sent=1), Tally(sent=2)).unkind is None
-    assert merged(Tally(), Tally(unkind=Tally())).unkind == Tally()
+    assert merged(Tally(sent=1), Tally(sent=2)).misbehaving is None
+    assert merged(Tally(), Tally(misbehaving=Tally())).misbehaving == Tally()
 
 
 def test_what_is_empty_is_not_written():
@@ -101,13 +101,15 @@ def test_what_is_empty_is_not_written():
 
 
 def test_the_unkind_are_written_as_a_tally_of_their_own():
-    tally = Tally(sent=3, unkind=Tally(sent=1, closed=Counter({"1006": 2})))
-    assert tally.to_wire() == tally.to_record() == {"sent": 3, "unkind": {"sent": 1, "closed": {"1006": 2}}}
-    assert Tally(unkind=Tally()).to_wire() == {"unkind": {}}, "there are some, and nothing has come of them yet"
-    tally.unkind.response_time_ns.record(7)
+    tally = Tally(sent=3, misbehaving=Tally(sent=1, closed=Counter({"1006": 2})))
+    assert tally.to_wire() == tally.to_record() == {"sent": 3, "misbehaving": {"sent": 1, "closed": {"1006": 2}}}
+    assert Tally(misbehaving=Tally()).to_wire() == {"misbehaving": {}}, (
+        "there are some, and nothing has come of them yet"
+    )
+    tally.misbehaving.response_time_ns.record(7)
     for write, read in ((Tally.to_wire, Tally.from_wire), (Tally.to_record, Tally.from_record)):
         again = read(write(tally))
-        assert isinstance(again.unkind, Tally)
+        assert isinstance(again.misbehaving, Tally)
         assert again == tally
 
 
@@ -127,10 +129,10 @@ def test_the_unkind_are_written_as_a_tally_of_their_own():
         {"faults": {"reset": -1}},
         {"response_time_ns": 5},
         {"response_time_ns": {}},
-        {"unkind": None},
-        {"unkind": 3},
-        {"unkind": {"sent": "3"}},
-        {"unkind": {"seen": 1}},
+        {"misbehaving": None},
+        {"misbehaving": 3},
+        {"misbehaving": {"sent": "3"}},
+        {"misbehaving": {"seen": 1}},
         {"seen": 1},
         {"merge": 1},
     ],

@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.analysis.summary import exit_code, summarise
-from ws_load_test.analysis.thresholds import Sight, Watch
+from ws_load_test.analysis.summary import exit_code, summarize
+from ws_load_test.analysis.thresholds import AbortMonitor, ConditionScope
 from ws_load_test.common.errors import ExitCode
-from ws_load_test.metrics.recording import Aborted, Header, Interval, LostWorker, Recording, Trailer
+from ws_load_test.metrics.recording import AbortEvent, Header, Interval, LostWorker, Recording, Trailer
 from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.thresholds import (
+    DENOMINATORS,
     RATES,
     SIZES,
     STATISTICS,
-    TIMES,
-    WHOLES,
+    TIME_METRICS,
     parse_condition,
 )
 
@@ -36,7 +36,7 @@ def header(plan=None, second=0):
     return Header(
         tool="ws-load-test 0.1.0",
         started_at=f"2026-03-01T12:00:{second:02}Z",
-        plan=msgspec.to_builtins((plan or plan_of()).public()),
+        plan=msgspec.to_builtins((plan or plan_of()).redacted()),
         target="ws://h:1/",
         host={},
         workers=1,
@@ -45,7 +45,7 @@ def header(plan=None, second=0):
 
 def tally(*times, **counts):
     many = len(times)
-    made = Tally(**{"due": many, "sent": many, "answered": many, "answered_in_time": many, **counts})
+    made = Tally(**{"due": many, "sent": many, "answered": many, "answered_in_window": many, **counts})
     for time in times:
         made.response_time_ns.record(time)
         made.service_time_ns.record(time // 2)
@@ -75,7 +75,7 @@ def recording(
 
 
 def check(text, *recordings):
-    (one,) = summarise(recordings, fail_if=[text])["verdict"]["checks"]
+    (one,) = summarize(recordings, fail_if=[text])["verdict"]["checks"]
     return one
 
 
@@ -94,7 +94,7 @@ RUN = recording(
         unanswered=4,
         dropped=2,
         lost=3,
-        faults=Counter({"closed:1011": 2, "closed:1006": 1, "mismatch": 1, "closed-not": 5}),
+        faults=Counter({"closed:1011": 2, "closed:1006": 1, "check-failed": 1, "closed-not": 5}),
     ),
 )
 
@@ -120,7 +120,7 @@ RUN = recording(
         ("opened", "1%", 9 / 10),
         ("failed", "1%", 1 / 10),
         ("lost", "1%", 3 / 9),
-        ("reopened", "1%", 0.0),
+        ("reconnected", "1%", 0.0),
         ("faults", "1", 10),
         ("faults", "1%", 10 / 117),
         ("faults.closed", "1", 3),
@@ -174,7 +174,7 @@ def test_values_are_those_of_the_summary(statistic, times):
     if statistic == "count":
         assert value("answered > 0", run) == len(times)
     else:
-        assert value(f"{statistic} > 0ms", run) == summarise([run])["response_time_ns"][statistic]
+        assert value(f"{statistic} > 0ms", run) == summarize([run])["response_time_ns"][statistic]
 
 
 @given(
@@ -217,9 +217,9 @@ def test_errors_count_each_message_and_each_session_once(messages, sessions, dat
         due=due,
         lost=lost,
         attempted=attempted,
-        faults=Counter({"mismatch": wrong, "reset": lost, "reply-timeout": messages["unanswered"]}),
+        faults=Counter({"check-failed": wrong, "reset": lost, "reply-timeout": messages["unanswered"]}),
     )
-    found = Sight(made, SECOND).value(parse_condition("errors > 1%"))
+    found = ConditionScope(made, SECOND).value(parse_condition("errors > 1%"))
     right = messages["answered"] - wrong + sessions["opened"] - lost
     if due + attempted:
         assert found == 1 - right / (due + attempted) or abs(float(found) - 1 + right / (due + attempted)) < 1e-12
@@ -231,8 +231,8 @@ def test_errors_count_each_message_and_each_session_once(messages, sessions, dat
 # --- Nothing to judge ---
 
 EVERY = [
-    *(f"{name}.p99 > 1ms" for name in TIMES),
-    *(f"{name} > 1%" for name, whole in WHOLES.items() if whole),
+    *(f"{name}.p99 > 1ms" for name in TIME_METRICS),
+    *(f"{name} > 1%" for name, whole in DENOMINATORS.items() if whole),
     *(f"{name} > 1" for name in RATES),
 ]
 
@@ -246,7 +246,7 @@ def test_what_has_no_value_fails_and_says_why(text, anywhere):
     assert " no " in f" {one['why']}" or "nothing" in one["why"]
 
 
-@pytest.mark.parametrize("text", [f"{name} > 0" for name in WHOLES] + [f"{name} > 0B" for name in SIZES])
+@pytest.mark.parametrize("text", [f"{name} > 0" for name in DENOMINATORS] + [f"{name} > 0B" for name in SIZES])
 def test_counts_of_nothing_are_nought(text):
     assert check(text, Recording(header(), (), recording().trailer))["value"] == 0
 
@@ -271,7 +271,7 @@ def test_a_flood_has_one_histogram_for_both_times():
 
 def test_what_this_version_cannot_read_fails():
     plan = msgspec.structs.replace(plan_of(), fail_if=("p99 is fine",))
-    (one,) = summarise([recording(tally(5), plan=plan)])["verdict"]["checks"]
+    (one,) = summarize([recording(tally(5), plan=plan)])["verdict"]["checks"]
     assert (one["check"], one["passed"]) == ("p99 is fine", False)
     assert "cannot read" in one["why"]
 
@@ -336,7 +336,7 @@ def test_any_of_several_recordings_is_any_of_each():
 
 def test_the_conditions_of_the_plan_are_judged():
     plan = plan_of(fail_if=["p99 > 50ms", "errors > 0"], abort_if=["due > 9"])
-    summary = summarise([recording(tally(60 * MS), plan=plan)])
+    summary = summarize([recording(tally(60 * MS), plan=plan)])
     told = [(one["check"], one["option"], one["passed"]) for one in summary["verdict"]["checks"]]
     assert told == [
         ("p99 > 50ms", "fail-if", False),
@@ -348,14 +348,14 @@ def test_the_conditions_of_the_plan_are_judged():
 
 
 def test_a_run_that_meets_none_of_them_has_passed():
-    summary = summarise([recording(tally(5 * MS), plan=plan_of(fail_if=["p99 > 50ms"]))])
+    summary = summarize([recording(tally(5 * MS), plan=plan_of(fail_if=["p99 > 50ms"]))])
     assert summary["verdict"]["passed"]
     assert exit_code(summary, 0) == ExitCode.PASSED
 
 
 def test_other_conditions_take_their_place():
     run = recording(tally(60 * MS), plan=plan_of(fail_if=["p99 > 50ms"], abort_if=["p99 > 1ms"]))
-    summary = summarise([run], fail_if=["p99 > 80ms", "p99 > 80ms"])
+    summary = summarize([run], fail_if=["p99 > 80ms", "p99 > 80ms"])
     assert [one["check"] for one in summary["verdict"]["checks"]] == ["p99 > 80ms"]
     assert summary["verdict"]["passed"]
 
@@ -363,10 +363,10 @@ def test_other_conditions_take_their_place():
 def test_conditions_of_several_recordings_are_judged_on_all_together():
     one = recording(tally(*[5 * MS] * 9), plan=plan_of(fail_if=["p50 > 50ms", "p99 > 1s"]))
     other = recording(tally(60 * MS), plan=plan_of(fail_if=["p50 > 50ms", "max > 1s"]), second=9)
-    checks = summarise([one, other])["verdict"]["checks"]
+    checks = summarize([one, other])["verdict"]["checks"]
     assert [check["check"] for check in checks] == ["p50 > 50ms", "p99 > 1s", "max > 1s"]
     assert checks[0]["value"] < 6 * MS
-    assert not summarise([other])["verdict"]["passed"]
+    assert not summarize([other])["verdict"]["passed"]
 
 
 @pytest.mark.parametrize(
@@ -378,15 +378,15 @@ def test_conditions_of_several_recordings_are_judged_on_all_together():
 )
 def test_what_spoils_a_run_more_is_told_first(spoilt, lost, code):
     run = recording(tally(60 * MS), plan=plan_of(fail_if=["p99 > 50ms"]), **spoilt)
-    assert exit_code(summarise([run]), lost) == code
+    assert exit_code(summarize([run]), lost) == code
 
 
 # --- Stopped early ---
 
 
 def test_a_stopped_run_has_failed_with_what_was_found_then(tmp_path):
-    plan = plan_of(abort_if=["p99 > 50ms", "errors > 50%"], abort_after="0s")
-    stopped = Aborted("p99 > 50ms", 60 * MS, 2 * SECOND)
+    plan = plan_of(abort_if=["p99 > 50ms", "errors > 50%"], abort_grace="0s")
+    stopped = AbortEvent("p99 > 50ms", 60 * MS, 2 * SECOND)
     # What came afterwards was faster, and does not change why the run was stopped.
     run = recording(tally(*[5 * MS] * 999), plan=plan, aborted=(stopped,))
     with RecordingWriter(tmp_path / "run.jsonl") as writer:
@@ -394,35 +394,35 @@ def test_a_stopped_run_has_failed_with_what_was_found_then(tmp_path):
         for interval in run.intervals:
             writer.write_interval(interval)
         writer.write_trailer(run.trailer)
-    summary = summarise([read_recording(tmp_path / "run.jsonl")])
+    summary = summarize([read_recording(tmp_path / "run.jsonl")])
     first, second = summary["verdict"]["checks"]
     assert (first["check"], first["value"], first["passed"]) == ("p99 > 50ms", 60 * MS, False)
     assert (first["aborted_at_ns"], first["limit"], first["unit"]) == (2 * SECOND, 50 * MS, "ns")
     assert (second["check"], second["passed"]) == ("errors > 50%", True)
     assert not summary["interrupted"]
     assert exit_code(summary, 0) == ExitCode.THRESHOLD_FAILED
-    again = summarise([run], fail_if=["p99 > 1s"])["verdict"]
+    again = summarize([run], fail_if=["p99 > 1s"])["verdict"]
     assert [one["passed"] for one in again["checks"]] == [False, True]
 
 
 def test_a_condition_that_stops_is_judged_at_the_end_as_well():
-    plan = plan_of(abort_if=["p99 > 50ms"], abort_after="30s")
-    assert not summarise([recording(tally(60 * MS), plan=plan)])["verdict"]["passed"]
+    plan = plan_of(abort_if=["p99 > 50ms"], abort_grace="30s")
+    assert not summarize([recording(tally(60 * MS), plan=plan)])["verdict"]["passed"]
 
 
 def test_the_grace_is_left_out_of_any_at_the_end():
-    plan = plan_of(abort_if=["any p99 > 50ms"], abort_after="2s")
+    plan = plan_of(abort_if=["any p99 > 50ms"], abort_grace="2s")
     slow_start = [tally(90 * MS), tally(90 * MS), tally(5 * MS)]
-    (one,) = summarise([recording(*slow_start, plan=plan)])["verdict"]["checks"]
+    (one,) = summarize([recording(*slow_start, plan=plan)])["verdict"]["checks"]
     assert (one["passed"], one["intervals"]) == (True, 1)
 
 
 def watched(run, plan):
     """What the run's watch says at the end of each measured interval."""
-    watch, so_far, told = Watch.of(plan, Recording(run.header, ())), Tally(), []
+    watch, so_far, told = AbortMonitor.of(plan, Recording(run.header, ())), Tally(), []
     for interval in run.intervals:
         so_far.merge(interval.tally)
-        found = watch.take(interval, so_far)
+        found = watch.add_interval(interval, so_far)
         if interval.phase == "measured":
             told.append([one.condition for one in found])
         else:
@@ -431,38 +431,38 @@ def watched(run, plan):
 
 
 def test_a_run_is_watched_after_its_grace():
-    plan = plan_of(abort_if=["p50 > 50ms", "any max > 80ms", "due > 99"], abort_after="2s")
+    plan = plan_of(abort_if=["p50 > 50ms", "any max > 80ms", "due > 99"], abort_grace="2s")
     run = recording(tally(60 * MS), tally(90 * MS), tally(*[MS] * 9), tally(90 * MS), plan=plan)
     assert watched(run, plan) == [[], ["p50 > 50ms"], [], ["any max > 80ms"]]
 
 
 def test_what_was_found_is_kept_with_its_moment():
-    plan = plan_of(abort_if=["errors > 5%"], abort_after="0s")
+    plan = plan_of(abort_if=["errors > 5%"], abort_grace="0s")
     run = recording(tally(5, due=9), plan=plan)
-    watch, so_far = Watch.of(plan, Recording(run.header, ())), Tally()
+    watch, so_far = AbortMonitor.of(plan, Recording(run.header, ())), Tally()
     for interval in run.intervals:
         so_far.merge(interval.tally)
-        found = watch.take(interval, so_far)
-    assert found == (Aborted("errors > 5%", 1 / 19, 2 * SECOND),)
+        found = watch.add_interval(interval, so_far)
+    assert found == (AbortEvent("errors > 5%", 1 / 19, 2 * SECOND),)
 
 
 def test_a_run_that_is_over_is_not_stopped():
-    plan = plan_of(abort_if=["p50 > 1ms"], abort_after="0s", duration="2s")
+    plan = plan_of(abort_if=["p50 > 1ms"], abort_grace="0s", duration="2s")
     run = recording(tally(5 * MS), tally(5 * MS), plan=plan)
     assert watched(run, plan) == [["p50 > 1ms"], []]
 
 
 def test_what_has_no_value_yet_stops_nothing():
-    plan = plan_of(abort_if=["p50 > 1ms", "any p50 > 1ms"], abort_after="0s")
+    plan = plan_of(abort_if=["p50 > 1ms", "any p50 > 1ms"], abort_grace="0s")
     assert watched(recording(tally(), tally(), plan=plan), plan) == [[], []]
 
 
 def test_a_flood_and_a_run_without_replies_are_watched_as_they_are():
-    flood = make_plan("ws://h:1/", workers=1, abort_if=["service.max > 1ms", "any service.max > 1ms"], abort_after=0)
+    flood = make_plan("ws://h:1/", workers=1, abort_if=["service.max > 1ms", "any service.max > 1ms"], abort_grace=0)
     made = tally(5 * MS)
     made.service_time_ns.clear()
     assert watched(recording(made, plan=flood), flood) == [["service.max > 1ms", "any service.max > 1ms"]]
-    sends = plan_of(match="none", abort_if=["unanswered > 0", "any unanswered > 0", "due > 4"], abort_after=0)
+    sends = plan_of(match="none", abort_if=["unanswered > 0", "any unanswered > 0", "due > 4"], abort_grace=0)
     assert watched(recording(tally(due=5, unanswered=5), plan=sends), sends) == [["due > 4"]]
 
 
@@ -473,17 +473,17 @@ def test_a_flood_and_a_run_without_replies_are_watched_as_they_are():
 )
 @settings(max_examples=80, deadline=None)
 def test_a_watch_says_what_a_report_of_the_run_so_far_would(seconds, grace_s, text):
-    plan = plan_of(abort_if=[text], abort_after=grace_s)
+    plan = plan_of(abort_if=[text], abort_grace=grace_s)
     tallies = [tally(*times) for times in seconds]
     told = watched(recording(*tallies, plan=plan), plan)
     condition = parse_condition(text)
     for number, found in enumerate(told, 1):
         so_far = recording(*tallies[:number], plan=plan)
-        (one,) = summarise([so_far])["verdict"]["checks"]
-        judged = one["value"] is not None and number >= grace_s + condition.anywhere
-        if condition.anywhere:
+        (one,) = summarize([so_far])["verdict"]["checks"]
+        judged = one["value"] is not None and number >= grace_s + condition.per_interval
+        if condition.per_interval:
             before = recording(*tallies[: number - 1], plan=plan)
-            (earlier,) = summarise([before])["verdict"]["checks"]
+            (earlier,) = summarize([before])["verdict"]["checks"]
             failed = one["failed_intervals"] - earlier["failed_intervals"]
             assert bool(found) == bool(failed)
         else:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.common.sharding import Share
+from ws_load_test.common.sharding import Shard
 from ws_load_test.messages import FeedError, feed
-from ws_load_test.messages.feed import anywhere, look, rounds
+from ws_load_test.messages.feed import cycle_rows, inspect, random_rows
 
 
 @pytest.fixture(params=[True, False], ids=["kept", "streamed"])
@@ -32,7 +32,7 @@ def written(tmp_path, content, name="feed.csv"):
 
 
 def taken(found, count, share=None):
-    rows = rounds(found, share or Share(0, 1))
+    rows = cycle_rows(found, share or Shard(0, 1))
     try:
         return [tuple(row) for row in islice(rows, count)]
     finally:
@@ -45,9 +45,9 @@ def taken(found, count, share=None):
 def test_thing_k_takes_row_k_modulo_the_rows(tmp_path, kept, name, total, of):
     lines = ["n"] if name.endswith("csv") else []
     lines += [str(number) if lines else json.dumps({"n": number}) for number in range(total)]
-    found = look(written(tmp_path, "\n".join(lines), name))
+    found = inspect(written(tmp_path, "\n".join(lines), name))
     for index in range(of):
-        numbers = [int(row[0]) for row in taken(found, 30, Share(index, of))]
+        numbers = [int(row[0]) for row in taken(found, 30, Shard(index, of))]
         assert numbers == [(index + position * of) % total for position in range(30)]
 
 
@@ -61,7 +61,7 @@ def test_what_csv_holds_comes_back(tmp_path_factory, rows, ending, marked):
     with path.open("w", newline="", encoding="utf-8-sig" if marked else "utf-8") as file:
         writer = csv.writer(file, lineterminator=ending, quoting=csv.QUOTE_ALL)
         writer.writerows([("token", "größe"), *rows])
-    found = look(str(path))
+    found = inspect(str(path))
     assert (found.format, found.columns) == ("csv", ("token", "größe"))
     assert taken(found, len(rows)) == rows
 
@@ -74,23 +74,23 @@ def test_what_json_lines_hold_comes_back(tmp_path_factory, rows, marked, ascii_o
         json.dumps(row, ensure_ascii=ascii_only) for row in ({"a": r["a"], "ß": r["ß"]} for r in rows)
     )
     path.write_text(lines, encoding="utf-8-sig" if marked else "utf-8")
-    found = look(str(path))
+    found = inspect(str(path))
     assert (found.format, found.columns) == ("json", ("a", "ß"))
     assert taken(found, len(rows)) == [(row["a"], row["ß"]) for row in rows]
 
 
 def test_what_is_not_text_in_json_is_sent_as_it_is_written(tmp_path, kept):
-    found = look(written(tmp_path, '{"a": 1.10, "b": {"c": [1, "x"]}, "d": null, "e": true, "f": "1"}', "one.json"))
+    found = inspect(written(tmp_path, '{"a": 1.10, "b": {"c": [1, "x"]}, "d": null, "e": true, "f": "1"}', "one.json"))
     assert taken(found, 1) == [("1.10", '{"c": [1, "x"]}', "null", "true", "1")]
 
 
 def test_blank_lines_are_no_rows(tmp_path, kept):
-    assert taken(look(written(tmp_path, "\n\na,b\n\n1,2\n\r\n3,4\n\n")), 3) == [("1", "2"), ("3", "4"), ("1", "2")]
-    assert taken(look(written(tmp_path, '\n{"a": 1}\n \n{"a": 2}\n\n', "a.jsonl")), 3) == [("1",), ("2",), ("1",)]
+    assert taken(inspect(written(tmp_path, "\n\na,b\n\n1,2\n\r\n3,4\n\n")), 3) == [("1", "2"), ("3", "4"), ("1", "2")]
+    assert taken(inspect(written(tmp_path, '\n{"a": 1}\n \n{"a": 2}\n\n', "a.jsonl")), 3) == [("1",), ("2",), ("1",)]
 
 
 def test_names_of_columns_are_trimmed(tmp_path):
-    assert look(written(tmp_path, "id, user name ,\n1,2,\n")).columns == ("id", "user name", "")
+    assert inspect(written(tmp_path, "id, user name ,\n1,2,\n")).columns == ("id", "user name", "")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_names_of_columns_are_trimmed(tmp_path):
 def test_a_broken_feed_is_one_sentence_without_its_contents(tmp_path, name, content, says):
     path = written(tmp_path, content, name)
     with pytest.raises(FeedError) as caught:
-        look(path)
+        inspect(path)
     assert says in str(caught.value)
     assert str(caught.value).startswith(f'--feed: "{path}"')
     assert "sesame" not in str(caught.value)
@@ -128,16 +128,16 @@ def test_a_broken_feed_is_one_sentence_without_its_contents(tmp_path, name, cont
 
 def test_a_file_must_be_a_file(tmp_path):
     with pytest.raises(FeedError, match="is not a file"):
-        look(str(tmp_path))
+        inspect(str(tmp_path))
     with pytest.raises(FeedError, match="there is no such file"):
-        look(str(tmp_path / "none"))
+        inspect(str(tmp_path / "none"))
 
 
 def test_a_broken_row_deep_in_a_large_feed_is_found_on_the_way(tmp_path, monkeypatch):
     monkeypatch.setattr(feed, "SMALL_BYTES", -1)
     for name, head, row, broken in (("a.csv", "a,b\n", "1,2\n", "sesame\n"), ("a.jsonl", "", '{"a": 1}\n', "sesame\n")):
-        found = look(written(tmp_path, head + row * 500 + broken + row, name))
-        rows = rounds(found)
+        found = inspect(written(tmp_path, head + row * 500 + broken + row, name))
+        rows = cycle_rows(found)
         assert len(list(islice(rows, 500))) == 500
         with pytest.raises(FeedError, match=f"line {501 + bool(head)} ") as caught:
             next(rows)
@@ -145,7 +145,7 @@ def test_a_broken_row_deep_in_a_large_feed_is_found_on_the_way(tmp_path, monkeyp
 
 
 def test_only_columns_that_fields_name_must_be_in_every_json_line(tmp_path, kept):
-    found = look(written(tmp_path, '{"a": 1, "b": 2}\n{"a": 3}\n', "a.jsonl"))
+    found = inspect(written(tmp_path, '{"a": 1, "b": 2}\n{"a": 3}\n', "a.jsonl"))
     assert taken(found, 2) == [("1", "2"), ("3", "")]
     with pytest.raises(FeedError, match='line 2 lacks "b"'):
         taken(msgspec.structs.replace(found, used=("b",)), 2)
@@ -154,8 +154,10 @@ def test_only_columns_that_fields_name_must_be_in_every_json_line(tmp_path, kept
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
 def test_random_rows(tmp_path, kept, name):
     lines = [f"{number:03}" if name.endswith("csv") else json.dumps({"n": f"{number:03}"}) for number in range(50)]
-    found = look(written(tmp_path, "\n".join([*(["n"] if name.endswith("csv") else []), *lines, ""]), name), "random")
-    rows = anywhere(found, random.Random(3))
+    found = inspect(
+        written(tmp_path, "\n".join([*(["n"] if name.endswith("csv") else []), *lines, ""]), name), "random"
+    )
+    rows = random_rows(found, random.Random(3))
     counts = collections.Counter(next(rows)[0] for _ in range(20_000))
     rows.close()
     assert sorted(counts) == [f"{number:03}" for number in range(50)]
@@ -165,8 +167,8 @@ def test_random_rows(tmp_path, kept, name):
 
 def test_a_random_row_of_a_large_feed_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(feed, "SMALL_BYTES", -1)
-    found = look(written(tmp_path, 'a,b\n1,2\n"x\n', "f.csv"), "random")
-    rows = anywhere(found, random.Random(3))
+    found = inspect(written(tmp_path, 'a,b\n1,2\n"x\n', "f.csv"), "random")
+    rows = random_rows(found, random.Random(3))
     with pytest.raises(
         FeedError, match="line 3 is no whole row of 2 values; a random order needs each row on one line"
     ):
@@ -176,10 +178,10 @@ def test_a_random_row_of_a_large_feed_is_one_line(tmp_path, monkeypatch):
 def test_blank_lines_end_a_search_at_some_time(tmp_path, monkeypatch):
     monkeypatch.setattr(feed, "SMALL_BYTES", -1)
     path = written(tmp_path, "a\n1\n")
-    found = look(path, "random")
+    found = inspect(path, "random")
     written(tmp_path, "a\n" + "\n" * 1000)
     with pytest.raises(FeedError, match="next to nothing but blank lines"):
-        next(anywhere(found, random.Random(3)))
+        next(random_rows(found, random.Random(3)))
 
 
 @pytest.mark.parametrize("order", ["round-robin", "random"])
@@ -190,8 +192,8 @@ def test_a_large_feed_takes_little_memory(tmp_path, order):
         file.writelines(f"{number:020},{'x' * 60}\n" for number in range(60_000))
     assert path.stat().st_size > 4 * feed.SMALL_BYTES
     tracemalloc.start()
-    found = look(str(path), order)
-    rows = rounds(found) if order == "round-robin" else anywhere(found, random.Random(1))
+    found = inspect(str(path), order)
+    rows = cycle_rows(found) if order == "round-robin" else random_rows(found, random.Random(1))
     seen = sum(1 for _ in islice(rows, 61_000 if order == "round-robin" else 5000))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from ws_load_test.messages import FirstMessage, Sizes
+from ws_load_test.messages import SetupMessage, SizeDistribution
 from ws_load_test.plan.options.messages import (
-    READERS,
-    doubts,
+    PARSERS,
+    message_warnings,
     read_first_messages,
     read_message,
 )
@@ -16,7 +16,7 @@ from ws_load_test.plan.options.messages import (
 def read(**options):
     """The message, and its problems as text; options as the command line gives them."""
     problems = []
-    values = {name: READERS[name](value) if name in READERS else value for name, value in options.items()}
+    values = {name: PARSERS[name](value) if name in PARSERS else value for name, value in options.items()}
     return read_message(values, problems), [str(problem) for problem in problems]
 
 
@@ -61,19 +61,19 @@ def users(tmp_path):
 def test_messages_in_words(options, words, users):
     found = right(**{**options, **({"feed": users} if "feed" in options else {})})
     assert found.describe() == words
-    assert found.varies == ("field" in words or "turn" in words or words.endswith(("uniform", "tial", "200 B")))
+    assert found.is_dynamic == ("field" in words or "turn" in words or words.endswith(("uniform", "tial", "200 B")))
 
 
 def test_sizes_are_known_or_estimated(users):
     fixed = right(message=["abc", "abcdefghi"], weights="2,1")
-    assert (fixed.size_bytes, fixed.most_bytes) == (5, 9)
+    assert (fixed.size_bytes, fixed.max_bytes) == (5, 9)
     filled = right(message="{uuid}{random:4}")
-    assert (filled.size_bytes, filled.most_bytes) == (40, 40)
+    assert (filled.size_bytes, filled.max_bytes) == (40, 40)
     fed = right(message="{feed.token}", feed=users)
-    assert (fed.size_bytes, fed.most_bytes) == (4, 12)
+    assert (fed.size_bytes, fed.max_bytes) == (4, 12)
     drawn = right(size="100..1000")
-    assert (drawn.size_bytes, drawn.most_bytes, drawn.payload) == (550, 1000, b"")
-    assert right(message="äöü").most_bytes == 6
+    assert (drawn.size_bytes, drawn.max_bytes, drawn.payload) == (550, 1000, b"")
+    assert right(message="äöü").max_bytes == 6
 
 
 def test_files_and_directories(tmp_path):
@@ -82,10 +82,10 @@ def test_files_and_directories(tmp_path):
     (folder / "b.json").write_text('{"id": {seq}}')
     (folder / "a.json").write_text("first")
     found = right(message=[f"@{folder}", "last {", f"@{folder / 'b.json'}"])
-    assert (found.payload, *found.others) == (b"first", b'{"id": {seq}}', b"last {", b'{"id": {seq}}')
-    assert found.templated == (False, True, False, True)
+    assert (found.payload, *found.alternatives) == (b"first", b'{"id": {seq}}', b"last {", b'{"id": {seq}}')
+    assert found.is_template == (False, True, False, True)
     raw = right(message=[f"@{folder}", "{seq}"], binary=True)
-    assert raw.templated == (False, False, True)
+    assert raw.is_template == (False, False, True)
 
 
 def test_what_is_given_as_text_may_have_fields_in_a_binary_run():
@@ -144,7 +144,7 @@ def test_a_feed_is_checked_with_the_columns_that_are_used(tmp_path):
 def test_a_ping_from_a_feed_may_fit(users):
     with Path(users).open("a") as file:
         file.write("x" * 100 + ",3\n")
-    assert right(message="{feed.token}", ping=True, feed=users).most_bytes <= 125
+    assert right(message="{feed.token}", ping=True, feed=users).max_bytes <= 125
 
 
 def test_first_messages(tmp_path):
@@ -152,26 +152,26 @@ def test_first_messages(tmp_path):
     problems = []
     values = {"first_message": ("hello {seq}", f"@{tmp_path / 'login'}")}
     assert read_first_messages(values, problems) == (
-        FirstMessage(b"hello {seq}", templated=True),
-        FirstMessage(b'{"token": "{feed.token}"}', templated=True),
+        SetupMessage(b"hello {seq}", is_template=True),
+        SetupMessage(b'{"token": "{feed.token}"}', is_template=True),
     )
     (tmp_path / "raw").write_bytes(b"\xff")
     assert read_first_messages({"first_message": (f"@{tmp_path / 'raw'}", "@/nowhere")}, problems) == ()
     assert [problem.option for problem in problems] == ["--first-message"] * 2
     raw = {"first_message": (f"@{tmp_path / 'raw'}", "hello {seq}"), "binary": True}
-    assert read_first_messages(raw, []) == (FirstMessage(b"\xff"), FirstMessage(b"hello {seq}", templated=True))
+    assert read_first_messages(raw, []) == (SetupMessage(b"\xff"), SetupMessage(b"hello {seq}", is_template=True))
     assert "--first-message: {feed.token} needs a feed; add --feed FILE" in read(**values)[1]
 
 
 def test_what_is_doubtful(users):
     values = {"message": ("{sequence}", "{seq}"), "feed": users, "header": (("X", "{tokn}"),)}
-    assert doubts(right(**values), values) == (
+    assert message_warnings(right(**values), values) == (
         "--message: {sequence} is sent as it is; did you mean {seq}?",
         "--header: {tokn} is sent as it is; did you mean {feed.token}?",
         "--feed: no field uses it; write {feed.token} where a value belongs",
     )
-    assert doubts(right(message="{seq}"), {}) == ()
-    assert doubts(right(message="{zap}", binary=True), {}) == ()
+    assert message_warnings(right(message="{seq}"), {}) == ()
+    assert message_warnings(right(message="{zap}", binary=True), {}) == ()
 
 
 @pytest.mark.parametrize(
@@ -182,16 +182,16 @@ def test_what_is_doubtful(users):
         ("weights", 2, (2,)),
         ("size", "1kB", 1000),
         ("size", 64, 64),
-        ("size", "1kB..2kB", Sizes("uniform", 1000, 2000)),
-        ("size", "normal: 1kB, 200B", Sizes("normal", 1000, 200)),
-        ("size", "exp:1kB", Sizes("exponential", 1000)),
+        ("size", "1kB..2kB", SizeDistribution("uniform", 1000, 2000)),
+        ("size", "normal: 1kB, 200B", SizeDistribution("normal", 1000, 200)),
+        ("size", "exp:1kB", SizeDistribution("exponential", 1000)),
         ("message", "a", ("a",)),
         ("message", ["a", "b"], ("a", "b")),
         ("feed_order", "random", "random"),
     ],
 )
 def test_values(name, given, value):
-    assert READERS[name](given) == value
+    assert PARSERS[name](given) == value
 
 
 @pytest.mark.parametrize(
@@ -214,4 +214,4 @@ def test_values(name, given, value):
 )
 def test_values_that_are_refused(name, given, says):
     with pytest.raises((ValueError, TypeError), match=says):
-        READERS[name](given)
+        PARSERS[name](given)

@@ -13,18 +13,18 @@ from websockets.frames import Frame
 from websockets.streams import StreamReader
 
 from ws_load_test.common.errors import UsageError
-from ws_load_test.common.sharding import Share
+from ws_load_test.common.sharding import Shard
 from ws_load_test.messages import (
-    NO_ROW,
-    Batches,
+    EMPTY_ROW,
+    FrameBatches,
     Message,
-    Sizes,
-    Source,
+    MessageGenerator,
+    SizeDistribution,
     feed,
 )
-from ws_load_test.messages.feed import look
+from ws_load_test.messages.feed import inspect
 from ws_load_test.messages.sizes import LARGEST_BYTES
-from ws_load_test.messages.weighted_order import turns
+from ws_load_test.messages.weighted_order import weighted_round_robin
 from ws_load_test.websocket import frames
 
 
@@ -35,14 +35,14 @@ def message(*texts, kind="text", templated=True, **more):
     return Message(
         kind,
         payload=payloads[0],
-        others=tuple(payloads[1:]),
-        templated=(True,) * len(texts) if templated else (),
+        alternatives=tuple(payloads[1:]),
+        is_template=(True,) * len(texts) if templated else (),
         fields=fields,
         **more,
     )
 
 
-def sent(source, count, connection=0, row=NO_ROW):
+def sent(source, count, connection=0, row=EMPTY_ROW):
     payloads = source.payloads(connection, row)
     return [payloads.next().decode() for _ in range(count)]
 
@@ -51,7 +51,7 @@ def sent(source, count, connection=0, row=NO_ROW):
 def test_numbers_are_unique_and_complete_over_shares(of, counts):
     seen = []
     for index in range(of):
-        source = Source(message("{seq}", "-{seq}"), Share(index, of))
+        source = MessageGenerator(message("{seq}", "-{seq}"), Shard(index, of))
         found = [abs(int(number)) for number in sent(source, counts[index])]
         assert found == [index + position * of for position in range(counts[index])]
         seen += found
@@ -59,14 +59,14 @@ def test_numbers_are_unique_and_complete_over_shares(of, counts):
 
 
 def test_connections_of_a_worker_share_numbers_and_turns():
-    source = Source(message("a{seq}", "b{seq} of {connection}"), Share(0, 1))
+    source = MessageGenerator(message("a{seq}", "b{seq} of {connection}"), Shard(0, 1))
     one, other = source.payloads(4), source.payloads(5)
     assert [payloads.next() for payloads in (one, other, other, one)] == [b"a0", b"b1 of 5", b"a2", b"b3 of 4"]
     assert one is not other
 
 
 def test_what_does_not_depend_on_the_connection_is_one_object():
-    source = Source(message("{seq}"), Share(0, 1))
+    source = MessageGenerator(message("{seq}"), Shard(0, 1))
     assert source.payloads(1) is source.payloads(2)
 
 
@@ -76,7 +76,7 @@ WEIGHTS = st.lists(st.integers(1, 40), min_size=1, max_size=14)
 @settings(deadline=None)
 @given(WEIGHTS)
 def test_weights_are_exact_in_every_beginning_to_within_one(weights):
-    cycle, total = turns(weights), sum(weights)
+    cycle, total = weighted_round_robin(weights), sum(weights)
     counts = [0] * len(weights)
     for position, number in enumerate(cycle, 1):
         counts[number] += 1
@@ -86,13 +86,15 @@ def test_weights_are_exact_in_every_beginning_to_within_one(weights):
 
 
 def test_turns_are_spread():
-    assert turns((3, 1)) == [0, 0, 1, 0]
-    assert turns((50, 50)) == [0, 1]
-    assert turns([26, 13, 3, 1, 3, 8, 13, 18, 1, 3, 8]) == turns([26, 13, 3, 1, 3, 8, 13, 18, 1, 3, 8])
+    assert weighted_round_robin((3, 1)) == [0, 0, 1, 0]
+    assert weighted_round_robin((50, 50)) == [0, 1]
+    assert weighted_round_robin([26, 13, 3, 1, 3, 8, 13, 18, 1, 3, 8]) == weighted_round_robin(
+        [26, 13, 3, 1, 3, 8, 13, 18, 1, 3, 8]
+    )
 
 
 def test_weighted_messages_and_fixed_ones_among_them():
-    source = Source(message("A", "{seq}", weights=(3, 1)), Share(1, 2))
+    source = MessageGenerator(message("A", "{seq}", weights=(3, 1)), Shard(1, 2))
     assert sent(source, 8) == ["A", "A", "5", "A", "A", "A", "13", "A"]
 
 
@@ -107,7 +109,7 @@ def users(tmp_path):
 def test_round_robin_takes_every_row_once_a_round_over_all_shares(users, of):
     counts = collections.Counter()
     for index in range(of):
-        source = Source(message("{feed.token}", "no", "{feed.token}!", feed=look(users)), Share(index, of))
+        source = MessageGenerator(message("{feed.token}", "no", "{feed.token}!", feed=inspect(users)), Shard(index, of))
         counts.update(text.rstrip("!") for text in islice((t for t in sent(source, 63) if t != "no"), 14))
         source.close()
     assert set(counts.values()) == {2 * of}
@@ -118,17 +120,17 @@ def test_round_robin_takes_every_row_once_a_round_over_all_shares(users, of):
 def test_each_connection_has_a_row_of_its_own(users, order):
     rows = {}
     for index in range(2):
-        source = Source(message("{feed.token}", feed=look(users, order)), Share(index, 2))
+        source = MessageGenerator(message("{feed.token}", feed=inspect(users, order)), Shard(index, 2))
         sent(source, 5, index, ("t0",))
         for position in range(7):
-            number = Share(index, 2).number(position)
-            rows[number] = source.fill("Bearer {feed.token}", number, next(source.rows))
+            number = Shard(index, 2).global_index(position)
+            rows[number] = source.render("Bearer {feed.token}", number, next(source.rows))
         source.close()
     assert rows == {number: f"Bearer t{number % 7}" for number in range(14)}
 
 
 def test_by_connection_every_message_takes_the_connections_row(users):
-    source = Source(message("{feed.token} {seq}", feed=look(users, "connection")), Share(0, 1))
+    source = MessageGenerator(message("{feed.token} {seq}", feed=inspect(users, "connection")), Shard(0, 1))
     first, second = next(source.rows), next(source.rows)
     one, other = source.payloads(0, first), source.payloads(1, second)
     assert [payloads.next() for payloads in (one, other, one)] == [b"t0 0", b"t1 1", b"t0 2"]
@@ -136,37 +138,42 @@ def test_by_connection_every_message_takes_the_connections_row(users):
 
 
 def test_outside_messages_the_number_is_the_connections():
-    source = Source(Message(), Share(0, 1))
-    assert source.fill("ws://host/{seq}/{connection}?{a}", 12) == "ws://host/12/12?{a}"
-    assert next(source.rows) == NO_ROW
+    source = MessageGenerator(Message(), Shard(0, 1))
+    assert source.render("ws://host/{seq}/{connection}?{a}", 12) == "ws://host/12/12?{a}"
+    assert next(source.rows) == EMPTY_ROW
     assert sent(source, 2) == ["PING", "PING"]
     with pytest.raises(ValueError, match="needs a feed"):
-        source.fill("{feed.x}", 1)
+        source.render("{feed.x}", 1)
 
 
 def test_runs_compare_and_workers_differ():
-    kinds = [message("{random:8}{int:1..1000}"), Message(payload=b"", sizes=Sizes("uniform", 10, 90), largest_bytes=90)]
+    kinds = [
+        message("{random:8}{int:1..1000}"),
+        Message(payload=b"", sizes=SizeDistribution("uniform", 10, 90), largest_bytes=90),
+    ]
     for kind in kinds:
-        first, again, other = (sent(Source(kind, Share(index, 2)), 20) for index in (0, 0, 1))
+        first, again, other = (sent(MessageGenerator(kind, Shard(index, 2)), 20) for index in (0, 0, 1))
         assert first == again != other
-    assert sent(Source(message("{uuid}"), Share(0, 1)), 1) != sent(Source(message("{uuid}"), Share(0, 1)), 1)
+    assert sent(MessageGenerator(message("{uuid}"), Shard(0, 1)), 1) != sent(
+        MessageGenerator(message("{uuid}"), Shard(0, 1)), 1
+    )
 
 
 @pytest.mark.parametrize("kind", ["text", "binary"])
 @pytest.mark.parametrize(
     ("sizes", "low", "high"),
     [
-        (Sizes("uniform", 100, 1000), 100, 1000),
-        (Sizes("uniform", 0, 1), 0, 1),
-        (Sizes("uniform", 700_000, 1_500_000), 700_000, 1_500_000),
-        (Sizes("normal", 1000, 200), 0, LARGEST_BYTES),
-        (Sizes("normal", 100, 200), 0, LARGEST_BYTES),
-        (Sizes("normal", 50, 0), 50, 50),
-        (Sizes("exponential", 1000), 0, LARGEST_BYTES),
+        (SizeDistribution("uniform", 100, 1000), 100, 1000),
+        (SizeDistribution("uniform", 0, 1), 0, 1),
+        (SizeDistribution("uniform", 700_000, 1_500_000), 700_000, 1_500_000),
+        (SizeDistribution("normal", 1000, 200), 0, LARGEST_BYTES),
+        (SizeDistribution("normal", 100, 200), 0, LARGEST_BYTES),
+        (SizeDistribution("normal", 50, 0), 50, 50),
+        (SizeDistribution("exponential", 1000), 0, LARGEST_BYTES),
     ],
 )
 def test_sizes_stay_in_bounds_and_have_their_mean(kind, sizes, low, high):
-    payloads = Source(Message(kind, payload=b"", sizes=sizes), Share(0, 1)).payloads(0)
+    payloads = MessageGenerator(Message(kind, payload=b"", sizes=sizes), Shard(0, 1)).payloads(0)
     count = 100 if sizes.first_bytes > 10**5 else 5000
     made = [payloads.next() for _ in range(count)]
     found = [len(payload) for payload in made]
@@ -182,9 +189,11 @@ def test_sizes_stay_in_bounds_and_have_their_mean(kind, sizes, low, high):
 
 
 def test_a_mean_that_is_cut():
-    assert Sizes("normal", 0, 100).mean_bytes == pytest.approx(39.894, rel=1e-4)
-    assert Sizes("normal", LARGEST_BYTES, 1000).mean_bytes == pytest.approx(LARGEST_BYTES - 398.94, abs=1)
-    assert Sizes("exponential", LARGEST_BYTES).mean_bytes == pytest.approx(LARGEST_BYTES * 0.632121, rel=1e-5)
+    assert SizeDistribution("normal", 0, 100).mean_bytes == pytest.approx(39.894, rel=1e-4)
+    assert SizeDistribution("normal", LARGEST_BYTES, 1000).mean_bytes == pytest.approx(LARGEST_BYTES - 398.94, abs=1)
+    assert SizeDistribution("exponential", LARGEST_BYTES).mean_bytes == pytest.approx(
+        LARGEST_BYTES * 0.632121, rel=1e-5
+    )
 
 
 def parsed(data):
@@ -202,7 +211,7 @@ def parsed(data):
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 1023, 1024, 1025, 65_535, 65_536, 200_000])
 def test_frames_are_read_as_they_were_meant(size):
-    encoder = frames.Encoder(frames.BINARY)
+    encoder = frames.FrameEncoder(frames.BINARY)
     payloads = [bytes((number + 3 * turn) % 251 for number in range(size)) for turn in range(3)]
     for payload in [payloads[0][: size // 2], *payloads, payloads[1][: size // 3]]:
         frame = encoder.frame(payload)
@@ -214,8 +223,8 @@ def test_frames_are_read_as_they_were_meant(size):
 
 
 def test_reserved_bits_and_control_frames():
-    assert frames.Encoder(frames.TEXT, 0x40).frame(b"x")[0] == frames.FIN | 0x40 | frames.TEXT
-    encoder = frames.Encoder(frames.PING)
+    assert frames.FrameEncoder(frames.TEXT, 0x40).frame(b"x")[0] == frames.FIN | 0x40 | frames.TEXT
+    encoder = frames.FrameEncoder(frames.PING)
     assert len(encoder.frame(b"x" * 125)) == 131
     with pytest.raises(ValueError, match="at most 125 bytes, not 126"):
         encoder.frame(b"x" * 126)
@@ -223,8 +232,8 @@ def test_reserved_bits_and_control_frames():
 
 @pytest.mark.parametrize("count", [0, 1, 2, 16])
 def test_batches_are_the_next_messages_joined(count):
-    payloads = Source(message('{"id": {seq}, "ö": 1}'), Share(0, 1)).payloads(0)
-    batches = Batches(payloads, frames.Encoder(payloads.opcode))
+    payloads = MessageGenerator(message('{"id": {seq}, "ö": 1}'), Shard(0, 1)).payloads(0)
+    batches = FrameBatches(payloads, frames.FrameEncoder(payloads.opcode))
     for turn in range(2):
         found = [json.loads(bytes(frame.data))["id"] for frame in parsed(batches[count])]
         assert found == list(range(turn * count, (turn + 1) * count))
@@ -233,7 +242,7 @@ def test_batches_are_the_next_messages_joined(count):
 def test_a_ping_that_grows_too_long_is_an_error(tmp_path):
     path = tmp_path / "f.csv"
     path.write_text("a\n" + "x" * 125 + "\n" + "sesame" * 21 + "\n")
-    source = Source(message("{feed.a}", kind="ping", feed=look(str(path))), Share(0, 1))
+    source = MessageGenerator(message("{feed.a}", kind="ping", feed=inspect(str(path))), Shard(0, 1))
     payloads = source.payloads(0)
     assert len(payloads.next()) == 125
     with pytest.raises(UsageError, match=r"at most 125 bytes .* has 126") as caught:
@@ -244,7 +253,7 @@ def test_a_ping_that_grows_too_long_is_an_error(tmp_path):
 
 def test_files_are_closed(users, monkeypatch):
     monkeypatch.setattr(feed, "SMALL_BYTES", -1)
-    source = Source(message("{feed.token}", feed=look(users)), Share(0, 1))
+    source = MessageGenerator(message("{feed.token}", feed=inspect(users)), Shard(0, 1))
     assert sent(source, 2) == ["t0", "t1"]
     assert tuple(next(source.rows)) == ("t0",)
     source.close()
@@ -254,11 +263,11 @@ def test_files_are_closed(users, monkeypatch):
 
 def test_a_message_survives_its_journey_to_a_worker(users):
     for one in (
-        message("{seq}", "b", weights=(2, 1), feed=look(users)),
+        message("{seq}", "b", weights=(2, 1), feed=inspect(users)),
         Message("binary", payload=b"\xff\x00"),
-        Message(sizes=Sizes("normal", 1, 2)),
+        Message(sizes=SizeDistribution("normal", 1, 2)),
     ):
         assert msgspec.json.decode(msgspec.json.encode(one), type=Message) == one
-        bare = one.bare()
-        assert (bare.payload, bare.others) == (b"", ())
-        assert (bare.varies, bare.describe(), bare.most_bytes) == (one.varies, one.describe(), one.most_bytes)
+        bare = one.without_payload()
+        assert (bare.payload, bare.alternatives) == (b"", ())
+        assert (bare.is_dynamic, bare.describe(), bare.max_bytes) == (one.is_dynamic, one.describe(), one.max_bytes)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ws_load_test.messages import Template
-from ws_load_test.messages.field_values import LETTERS, Values
+from ws_load_test.messages.field_values import LETTERS, FieldValues
 
 COLUMNS = ("token", "größe", "user name", "odd:json")
 TEXTS = st.text(st.one_of(st.sampled_from("{}:\".%\\'$ \n"), st.characters(codec="utf-8")))
@@ -30,7 +30,7 @@ FIELDS = [
 def rendered(text, number=7, connection=3, row=("t", "g", "u", "o"), seed=1):
     template = Template(text, COLUMNS)
     assert not template.problems
-    return template.compile(Values(random.Random(seed), COLUMNS))(number, connection, row)
+    return template.compile(FieldValues(random.Random(seed), COLUMNS))(number, connection, row)
 
 
 @given(TEXTS)
@@ -68,14 +68,14 @@ def test_fields_become_what_they_promise():
 
 
 def test_letters_are_fresh_each_time_and_equally_likely():
-    values = Values(random.Random(5))
+    values = FieldValues(random.Random(5))
     render = Template("{random:9}").compile(values)
     made = [render(0, 0, ()) for _ in range(20_000)]
     assert len(set(made)) == len(made)
     counts = [sum(text.count(letter) for text in made) for letter in LETTERS]
     assert max(counts) < 1.1 * 180_000 / 62
     assert min(counts) > 0.9 * 180_000 / 62
-    assert [len(Template(f"{{random:{size}}}").fill(values)) for size in (1, 8192, 9001, 100_000)] == [
+    assert [len(Template(f"{{random:{size}}}").render(values)) for size in (1, 8192, 9001, 100_000)] == [
         1,
         8192,
         9001,

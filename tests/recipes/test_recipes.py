@@ -28,9 +28,11 @@ def all_went_well(result, *, greetings=0, first_messages=0):
     assert not result["faults"], result["faults"]
     assert result["verdict"]["passed"], result["verdict"]
     assert messages["due"] == messages["sent"] == messages["answered"], messages
-    assert messages["unanswered"] == messages["dropped"] == messages["duplicates"] == messages["late"] == 0, messages
+    assert messages["unanswered"] == messages["dropped"] == messages["duplicate_replies"] == messages["late"] == 0, (
+        messages
+    )
     assert connections["failed"] == connections["lost"] == 0, connections
-    assert messages["skipped"] == greetings * connections["opened"]
+    assert messages["greetings"] == greetings * connections["opened"]
     assert result["opening"]["first_replies"] == first_messages * connections["opened"]
     return messages
 
@@ -100,7 +102,7 @@ def test_socketio_hangs_up_on_whoever_does_not_answer_its_pings(recipe, play, se
     line.set("-c", 2)
     line.set("-n", 60)
     line.set("--rate", 40)
-    line.set("--answer", None)
+    line.set("--auto-reply", None)
     assert play(line, server)["connections"]["lost"] == 2
     assert server.seen()["left: ping timeout"] == 2
 
@@ -208,4 +210,4 @@ def test_a_reply_that_tells_of_a_failure_is_a_mismatch(recipe, play, server, cha
     line.set("-c", 1)
     line.set("-n", 5)
     line.replace(right, wrong)
-    assert play(line, server)["faults"].keys() == {"mismatch"}
+    assert play(line, server)["faults"].keys() == {"check-failed"}

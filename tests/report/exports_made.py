@@ -4,8 +4,8 @@ from collections import Counter
 
 from hypothesis import strategies as st
 
-from ws_load_test.analysis.aggregate import digest
-from ws_load_test.analysis.summary import summarise
+from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.analysis.summary import summarize
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import (
@@ -14,7 +14,7 @@ from ws_load_test.metrics.recording import (
     LostWorker,
     Recording,
     Trailer,
-    WorkerLoad,
+    WorkerUsage,
 )
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.report.exports import FORMATS, Results
@@ -60,8 +60,8 @@ def recording(*intervals, load="open", started="2026-03-01T12:00:07.25Z", target
 
 
 def results(*recordings, checks=(), passed=None):
-    digested = digest(recordings)
-    summary = summarise(recordings, digested)
+    digested = aggregate(recordings)
+    summary = summarize(recordings, digested)
     if checks:
         summary["verdict"] = {"passed": all(check["passed"] for check in checks), "checks": list(checks)}
     if passed is not None:
@@ -75,7 +75,7 @@ def text_of(name, made):
 
 def answers(*values, service=(), **parts):
     count = len(values)
-    numbers = {"due": count, "sent": count, "answered": count, "answered_in_time": count} | parts
+    numbers = {"due": count, "sent": count, "answered": count, "answered_in_window": count} | parts
     return Tally(response_time_ns=histogram(*values), service_time_ns=histogram(*service), **numbers)
 
 
@@ -87,7 +87,7 @@ def usual():
     first.bytes_sent, first.bytes_received = 11_000, 6_000
     second = answers(2 * MILLI, 3 * MILLI, service=[MILLI, MILLI], sent=5, due=6, unanswered=3, dropped=1, pushed=4)
     second.lost, second.closed, second.faults = 3, Counter({"1011": 3}), Counter({"closed:1011": 3})
-    loads = [WorkerLoad(0, 250 * MILLI, SECOND), WorkerLoad(1, 500 * MILLI, SECOND)]
+    loads = [WorkerUsage(0, 250 * MILLI, SECOND), WorkerUsage(1, 500 * MILLI, SECOND)]
     return recording(
         interval(opening, index=0, phase="opening", examples={"connect-refused": "refuses TCP connections"}),
         interval(first, index=1, workers=loads),

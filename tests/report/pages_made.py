@@ -9,7 +9,7 @@ from ws_load_test.metrics.recording import (
     Header,
     Recording,
     Trailer,
-    WorkerLoad,
+    WorkerUsage,
 )
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.options.read_plan import make_plan
@@ -19,7 +19,7 @@ EVIL = "</script><script>alert(1)</script><!--<b>x</b>\u2028%{text}"
 
 def planned(*intervals, host=None, started="2026-03-01T12:00:07.25Z", **options):
     """A recording with a whole plan, as a run writes it."""
-    plan = make_plan("ws://h:1/", **options).public()
+    plan = make_plan("ws://h:1/", **options).redacted()
     header = Header(
         tool="ws-load-test 0.1.0",
         started_at=started,
@@ -46,9 +46,9 @@ def minute(seconds=20, *, load=None):
         if index % 5 == 0:
             tally.lost, tally.closed = 1, Counter({"1011": 1})
             tally.faults, tally.close_reasons = Counter({"closed:1011": 1, EVIL: 1}), Counter({f"1011 {EVIL}": 1})
-            tally.opened = tally.attempted = tally.reopened = 1
-            tally.reopen_time_ns = tally.connect_time_ns = histogram(3 * MILLI)
-        loads = [WorkerLoad(worker, (200 + 100 * worker) * MILLI, SECOND) for worker in range(2)]
+            tally.opened = tally.attempted = tally.reconnected = 1
+            tally.reconnect_time_ns = tally.connect_time_ns = histogram(3 * MILLI)
+        loads = [WorkerUsage(worker, (200 + 100 * worker) * MILLI, SECOND) for worker in range(2)]
         intervals.append(interval(tally, index=index, workers=loads, examples={EVIL: EVIL} if index == 5 else None))
     closing = answers(7 * MILLI, service=[6 * MILLI], closed=Counter({"1000": 10}))
     intervals.append(interval(closing, index=2 + seconds, phase="closing"))
@@ -70,7 +70,7 @@ def unanswered():
 
 def many():
     """Faults and workers of more kinds than have a series of their own."""
-    loads = [WorkerLoad(worker, worker * 10 * MILLI, SECOND) for worker in range(12)]
+    loads = [WorkerUsage(worker, worker * 10 * MILLI, SECOND) for worker in range(12)]
     found = Counter({f"closed:40{kind:02}": kind + 1 for kind in range(12)})
     opened = {"attempted": 1, "opened": 1}
     return recording(

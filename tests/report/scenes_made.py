@@ -1,8 +1,8 @@
 """Plans and intervals that the tests of the live view and of plain lines share."""
 
-from ws_load_test.live.run_state import Scene
+from ws_load_test.live.run_state import RunState
 from ws_load_test.metrics.histogram import Histogram
-from ws_load_test.metrics.recording import Interval, WorkerLoad
+from ws_load_test.metrics.recording import Interval, WorkerUsage
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.target import Target
@@ -37,7 +37,7 @@ def interval(tally=None, phase="measured", *, at_s=0.0, length_s=1.0, workers=()
 
 def answers(*values, **parts):
     count = len(values)
-    numbers = {"due": count, "sent": count, "answered": count, "answered_in_time": count} | parts
+    numbers = {"due": count, "sent": count, "answered": count, "answered_in_window": count} | parts
     return Tally(response_time_ns=histogram(*values), **numbers)
 
 
@@ -46,11 +46,11 @@ def opening(opened=100, failed=0, at_s=0.0, **parts):
 
 
 def load(worker=0, cpu=0.25):
-    return WorkerLoad(worker, round(cpu * SECOND), SECOND)
+    return WorkerUsage(worker, round(cpu * SECOND), SECOND)
 
 
 def scene(*intervals, asked=None, **options):
-    made = Scene(asked or plan(), **options)
+    made = RunState(asked or plan(), **options)
     for one in intervals:
-        made.take(one)
+        made.on_interval(one)
     return made

@@ -71,7 +71,7 @@ def test_terminals_without_blocks_get_letters(facts):
 
 
 def answer(ending, **parts):
-    empty = {"lower": None, "lower_times": 0, "upper": None, "upper_times": 0, "generator_bound_at": None}
+    empty = {"lower": None, "lower_times": 0, "upper": None, "upper_times": 0, "generator_saturated_at": None}
     return {"ending": ending, "unsure": [], "contradicted": [], **empty, **parts}
 
 
@@ -93,17 +93,17 @@ SENTENCES = {
         "unsettled", lower=391, lower_times=2, unsure=[400]
     ),
     "no answer: at 100/s the generator itself was the limit, and not the target: "
-    "for reasons that are not known": answer("generator-bound", generator_bound_at=100),
+    "for reasons that are not known": answer("generator-bound", generator_saturated_at=100),
 }
 
 
 @pytest.mark.parametrize(("words", "found"), SENTENCES.items(), ids=range(len(SENTENCES)))
 def test_other_ends_have_their_sentence(words, found):
-    assert sentence({"answer": found, "find": "rate", "steps": [], "range": {"max": 400}}) == words
+    assert sentence({"auto_reply": found, "find": "rate", "steps": [], "range": {"max": 400}}) == words
 
 
 def test_nothing_but_an_answer_is_a_report(facts):
-    empty = {**facts, "steps": [], "answer": answer("interrupted")}
+    empty = {**facts, "steps": [], "auto_reply": answer("interrupted")}
     assert text_of(empty)[0] == "Interrupted; nothing is known."
     assert "".join(markdown.lines(empty)).startswith("### ws-load-test capacity: interrupted")
     assert "Interrupted; nothing is known" in "".join(page.lines(empty))

@@ -4,13 +4,13 @@ import pytest
 from rich.text import Text
 
 from ws_load_test.report.content.thresholds import stopped_by
-from ws_load_test.report.terminal.tables import checks
+from ws_load_test.report.terminal.tables import threshold_lines
 
 MS = 10**6
 
 
 def lines(*found):
-    shown = checks({"verdict": {"passed": False, "checks": list(found)}})
+    shown = threshold_lines({"verdict": {"passed": False, "checks": list(found)}})
     assert all(isinstance(line, Text) and line.cell_len <= 80 for line in shown)
     return [line.plain for line in shown]
 

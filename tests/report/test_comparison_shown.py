@@ -11,21 +11,21 @@ from markdown_it import MarkdownIt
 from comparison_made import drawn, interval, recording
 from ws_load_test.analysis.comparison.compare import compare
 from ws_load_test.analysis.comparison.metrics import Verdict
-from ws_load_test.analysis.comparison.samples import Side
+from ws_load_test.analysis.comparison.samples import Variant
 from ws_load_test.report.exports.comparison import data, markdown
 from ws_load_test.report.html.comparison import page
-from ws_load_test.report.terminal.comparison import Outcome, outcome_lines, rows, show_change
+from ws_load_test.report.terminal.comparison import ComparisonReport, outcome_lines, rows, show_change
 
 
 def made(name, seed, **options):
-    return Side.of(name, [drawn(np.random.default_rng(seed), **options)])
+    return Variant.of(name, [drawn(np.random.default_rng(seed), **options)])
 
 
 @pytest.fixture(scope="module")
 def outcome():
     base = made("base.jsonl", 1, per_s=1500)
     worse, same = made("new.jsonl", 22, per_s=1500, slower=1.5, failed=2), made("same.jsonl", 3, per_s=1500)
-    return Outcome(comparisons=[compare(base, worse), compare(base, same)], limit=0.05, facts=["it was quiet"])
+    return ComparisonReport(comparisons=[compare(base, worse), compare(base, same)], limit=0.05, facts=["it was quiet"])
 
 
 def text_of(outcome, **options):
@@ -49,13 +49,13 @@ def test_the_report_says_what_is_worse_and_by_how_much(outcome):
 
 
 def test_doubts_stand_before_all_numbers(outcome):
-    base = Side.of("cut.jsonl", [drawn(np.random.default_rng(1), ended=False)])
-    text = text_of(Outcome(comparisons=[compare(base, outcome.sides[1])]))
+    base = Variant.of("cut.jsonl", [drawn(np.random.default_rng(1), ended=False)])
+    text = text_of(ComparisonReport(comparisons=[compare(base, outcome.sides[1])]))
     assert text.startswith("doubt  cut.jsonl was killed before the end\n")
 
 
 def test_what_cannot_be_told_is_not_called_the_same():
-    short = Outcome(comparisons=[compare(made("a", 1, seconds=2), made("b", 2, seconds=2))], limit=0.05)
+    short = ComparisonReport(comparisons=[compare(made("a", 1, seconds=2), made("b", 2, seconds=2))], limit=0.05)
     text = text_of(short)
     assert text.startswith("Nothing can be concluded\n")
     assert "cannot tell" in text
@@ -86,8 +86,8 @@ def test_changes_have_the_digits_that_they_need(change, share, text):
 
 
 def test_markdown_is_a_table_and_names_are_no_markup(outcome):
-    nasty = Side.of(NASTY, [recording(*(interval([5] * 300, index) for index in range(6)), name=NASTY)])
-    told = Outcome(comparisons=[*outcome.comparisons, compare(outcome.sides[0], nasty)], limit=0.05)
+    nasty = Variant.of(NASTY, [recording(*(interval([5] * 300, index) for index in range(6)), name=NASTY)])
+    told = ComparisonReport(comparisons=[*outcome.comparisons, compare(outcome.sides[0], nasty)], limit=0.05)
     text = "".join(markdown(told))
     html = MarkdownIt("gfm-like", {"linkify": False}).render(text)
     assert html.count("<table>") == 3
@@ -134,7 +134,7 @@ def test_the_page_overlays_all_sides_and_has_an_interval_for_each_metric(outcome
 
 
 def test_a_page_without_an_answer_says_so():
-    nothing = [Side.of(name, [recording(interval([], 0, failed=3))]) for name in ("a", "b")]
-    text = "".join(page(Outcome(comparisons=[compare(*nothing)])))
+    nothing = [Variant.of(name, [recording(interval([], 0, failed=3))]) for name in ("a", "b")]
+    text = "".join(page(ComparisonReport(comparisons=[compare(*nothing)])))
     assert "No message was answered." in text
     assert "Nothing can be concluded" in text

@@ -10,8 +10,8 @@ from exports_made import results, usual
 
 from ws_load_test.common.errors import OutputError
 from ws_load_test.report import exports
-from ws_load_test.report.exports import FORMATS, STDOUT, export, foreseen, problems
-from ws_load_test.report.exports.atomic_write import append_whole, same_file, write_whole
+from ws_load_test.report.exports import FORMATS, STDOUT, export, predict_failures, validate
+from ws_load_test.report.exports.atomic_write import append_atomic, same_file, write_atomic
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def names(folder):
 
 class TestWhole:
     def test_a_text_is_written_in_utf_8_and_nothing_is_left_beside_it(self, tmp_path):
-        write_whole(str(tmp_path / "a.txt"), ["5 µs", "\r\n", "\ud800"])
+        write_atomic(str(tmp_path / "a.txt"), ["5 µs", "\r\n", "\ud800"])
         assert (tmp_path / "a.txt").read_bytes() == "5 µs\r\n?".encode()
         assert names(tmp_path) == ["a.txt"]
 
@@ -37,14 +37,14 @@ class TestWhole:
         old.write_text("before")
         old.chmod(0o640)
         for path in (new, old):
-            write_whole(str(path), ["x"])
+            write_atomic(str(path), ["x"])
         assert stat.S_IMODE(new.stat().st_mode) == 0o644
         assert stat.S_IMODE(old.stat().st_mode) == 0o640
 
     def test_a_link_stays_a_link(self, tmp_path):
         (tmp_path / "real").write_text("before")
         (tmp_path / "link").symlink_to(tmp_path / "real")
-        write_whole(str(tmp_path / "link"), ["after"])
+        write_atomic(str(tmp_path / "link"), ["after"])
         assert (tmp_path / "link").is_symlink()
         assert (tmp_path / "real").read_text() == "after"
 
@@ -56,7 +56,7 @@ class TestWhole:
             raise LookupError
 
         with pytest.raises(LookupError):
-            write_whole(str(tmp_path / "a"), torn())
+            write_atomic(str(tmp_path / "a"), torn())
         assert (tmp_path / "a").read_text() == "before"
         assert names(tmp_path) == ["a"]
 
@@ -67,7 +67,7 @@ class TestWhole:
             yield "x" * 10**6
             assert (tmp_path / "a").read_text() == "before"
 
-        write_whole(str(tmp_path / "a"), watched())
+        write_atomic(str(tmp_path / "a"), watched())
         assert (tmp_path / "a").stat().st_size == 10**6
 
     @pytest.mark.parametrize("place", ["missing/a.txt", "", "a\0b", "folder"])
@@ -75,15 +75,15 @@ class TestWhole:
         (tmp_path / "folder").mkdir()
         path = f"{tmp_path}/{place}"
         with pytest.raises(OutputError, match=r"^cannot write .*; name another file$"):
-            write_whole(path, ["x"])
+            write_atomic(path, ["x"])
         assert names(tmp_path) == ["folder"]
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
     def test_a_device_is_written_to_and_not_replaced(self):
         with pytest.raises(OutputError, match="/dev/full: no space left on device"):
-            write_whole("/dev/full", ["x"])
+            write_atomic("/dev/full", ["x"])
         assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
-        write_whole("/dev/null", ["x"])
+        write_atomic("/dev/null", ["x"])
         assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -93,7 +93,7 @@ class TestWhole:
         heard = []
         reader = threading.Thread(target=lambda: heard.append(path.read_text()))
         reader.start()
-        write_whole(str(path), ["a", "b"])
+        write_atomic(str(path), ["a", "b"])
         reader.join(5)
         assert heard == ["ab"]
         assert stat.S_ISFIFO(path.stat().st_mode)
@@ -103,12 +103,12 @@ class TestAppended:
     def test_what_others_wrote_stays(self, tmp_path):
         path = tmp_path / "summary.md"
         path.write_text("theirs\n")
-        append_whole(str(path), ["ours", "\n"])
-        append_whole(str(path), ["again\n"])
+        append_atomic(str(path), ["ours", "\n"])
+        append_atomic(str(path), ["again\n"])
         assert path.read_text() == "theirs\nours\nagain\n"
 
     def test_a_file_that_is_not_there_yet_is_made(self, tmp_path):
-        append_whole(str(tmp_path / "new"), ["ours"])
+        append_atomic(str(tmp_path / "new"), ["ours"])
         assert (tmp_path / "new").read_text() == "ours"
 
     def test_what_cannot_be_written_in_full_is_taken_back(self, tmp_path):
@@ -148,8 +148,8 @@ class TestSame:
 
 class TestProblems:
     def test_of_nothing_there_are_none(self):
-        assert problems({}) == []
-        assert problems({"csv": "a", "hdr": "b", "markdown": STDOUT}, {"the recording": ["c"]}) == []
+        assert validate({}) == []
+        assert validate({"csv": "a", "hdr": "b", "markdown": STDOUT}, {"the recording": ["c"]}) == []
 
     @pytest.mark.parametrize(
         ("wanted", "words"),
@@ -165,15 +165,15 @@ class TestProblems:
         ],
     )
     def test_each_names_its_option(self, wanted, words):
-        (found,) = problems(wanted, {"the recording": ["other", "./run.jsonl"]})
+        (found,) = validate(wanted, {"the recording": ["other", "./run.jsonl"]})
         assert words in str(found)
 
     def test_what_will_fail_is_foreseen(self, tmp_path):
         wanted = {"csv": str(tmp_path / "no" / "a"), "hdr": str(tmp_path), "junit": str(tmp_path / "a"), "hgrm": "-"}
-        first, second = foreseen(wanted)
+        first, second = predict_failures(wanted)
         assert first == f"--csv: {tmp_path}/no/a cannot be written: there is no directory {tmp_path}/no"
         assert second == f"--hdr: {tmp_path} cannot be written: is a directory"
-        assert foreseen({"csv": "/dev/null"}) == []
+        assert predict_failures({"csv": "/dev/null"}) == []
 
 
 class TestExport:

@@ -142,10 +142,10 @@ class TestIntervalLog:
 
     def test_what_a_recording_holds_is_encoded_anew(self, monkeypatch):
         one = interval(answers(5))
-        text = one.record["response_time_ns"]["hdr"]
+        text = one.encoded_tally["response_time_ns"]["hdr"]
         # base64 decoders skip what is no letter of theirs, so a reader of recordings may have let it pass.
         monkeypatch.setattr(hdr_interval_log.Histogram, "from_record", lambda _: histogram(5))
-        one.record["response_time_ns"]["hdr"] = text[:10] + "\n" + text[10:]
+        one.encoded_tally["response_time_ns"]["hdr"] = text[:10] + "\n" + text[10:]
         line = next(hdr_interval_log._line("", 0, one, "response_time_ns"))
         assert line.count("\n") == 1
 

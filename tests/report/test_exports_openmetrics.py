@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as older_families
 
 from ws_load_test.metrics.hdr_buckets import LARGEST
-from ws_load_test.metrics.metric_families import BOUNDS_NS, PREFIX, up_to
+from ws_load_test.metrics.metric_families import BOUNDS_NS, PREFIX, cumulative_counts
 from ws_load_test.metrics.tally import Tally
 
 
@@ -36,7 +36,7 @@ def test_counts_are_the_summarys():
     for word in ("due", "sent", "answered", "unanswered", "dropped", "pushed"):
         assert found[f"messages_{word}"].type == "counter"
         assert value(found, f"messages_{word}") == made.summary["messages"][word]
-    for word in ("attempted", "opened", "failed", "lost", "reopened", "renewed"):
+    for word in ("attempted", "opened", "failed", "lost", "reconnected", "recycled"):
         assert value(found, f"connections_{word}") == made.summary["connections"][word]
     assert {one.labels["code"]: one.value for one in found["connections_closed"].samples} == {"1000": 7, "1011": 3}
     assert {one.labels["kind"]: one.value for one in found["faults"].samples} == {
@@ -47,7 +47,7 @@ def test_counts_are_the_summarys():
     assert value(found, "duration_seconds") == made.summary["duration_s"] == 1.5
     assert value(found, "answered_per_second") == made.summary["throughput_per_s"]
     assert value(found, "generator_cpu_ratio") == 0.5
-    assert (value(found, "passed"), value(found, "generator_bound")) == (1, 0)
+    assert (value(found, "passed"), value(found, "generator_saturated")) == (1, 0)
     (about,) = found["run_info"].samples
     assert about.labels == {
         "tool": "ws-load-test 0.1.0",
@@ -103,7 +103,7 @@ def test_of_a_run_without_anything_all_is_zero():
 @given(st.lists(st.integers(0, LARGEST) | st.integers(0, 10**11), max_size=50))
 def test_a_bucket_holds_the_times_up_to_its_bound(values):
     made = histogram(*values)
-    counts = list(up_to(made))
+    counts = list(cumulative_counts(made))
     assert [bound for bound, _ in counts] == list(BOUNDS_NS)
     for bound, count in counts:
         # A time counts as the highest of its bucket, which is less than a thousandth above it.

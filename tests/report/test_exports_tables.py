@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from ws_load_test.common.sanitize import clean
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.metrics.recording import LostWorker
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.report.exports.csv_intervals import COLUMNS
@@ -175,7 +175,7 @@ class TestRows:
     def test_the_end_of_an_unkind_session_is_an_end(self):
         made = recording(
             interval(Tally(opened=5), index=0, phase="opening"),
-            interval(Tally(closed=Counter({"1000": 1}), unkind=Tally(closed=Counter({"1006": 2}))), index=1),
+            interval(Tally(closed=Counter({"1000": 1}), misbehaving=Tally(closed=Counter({"1006": 2}))), index=1),
         )
         assert [row["connections_open"] for row in read_rows(made)] == ["2"]
 
@@ -348,7 +348,9 @@ class TestPage:
         assert "<a " not in rendered
         # An at sign outside of code notifies somebody.
         assert "@" not in re.sub("(?s)<code>.*?</code>", "", rendered)
-        assert rendered.count("<li>") == 3 + len(results(nasty()).doubts), "the check, two kinds of faults, the doubts"
+        assert rendered.count("<li>") == 3 + len(results(nasty()).warnings), (
+            "the check, two kinds of faults, the doubts"
+        )
 
     @settings(max_examples=100, deadline=None)
     @given(st.text())
@@ -358,7 +360,7 @@ class TestPage:
         rendered = html(f"a {code(words)} b")
         found = re.fullmatch("(?s)<p>a <code>(.*)</code> b</p>\n", rendered)
         assert found
-        assert entities.unescape(found[1]).strip() == clean(words).strip()
+        assert entities.unescape(found[1]).strip() == sanitize(words).strip()
 
     @given(st.text(alphabet="`*_[]()<>#&|\\~@!$ab ", min_size=1))
     def test_prose_is_never_markup(self, words):

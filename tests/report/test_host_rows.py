@@ -2,7 +2,7 @@
 
 import pytest
 
-from ws_load_test.report.terminal.tables import host_rows
+from ws_load_test.report.terminal.tables import host_table
 
 MILLI = 10**6
 
@@ -20,14 +20,14 @@ def host(name="alpha", **more):
         "path_time_ns": 456_789,
         "clock_ahead_ns": 3_210_000,
         "clock_error_ns": 210_000,
-        "bound": False,
+        "saturated": False,
     }
     return {**row, **more}
 
 
 def lines_of(*hosts, spread_ns=300_000):
     summary = {"hosts": list(hosts), "generator": {"start_spread_ns": spread_ns}}
-    return [line.plain for line in host_rows(summary)]
+    return [line.plain for line in host_table(summary)]
 
 
 def test_a_row_for_each_host():

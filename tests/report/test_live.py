@@ -154,7 +154,7 @@ def test_a_pause_does_not_wait_for_the_next_look(terminal, view, monkeypatch):
 def test_what_is_logged_without_end_is_not_kept_without_end(caplog, monkeypatch):
     monkeypatch.setattr(live_view, "MOST_KEPT", 10)
     rung = []
-    notes = live_view.Notes(lambda: rung.append(1))
+    notes = live_view.BufferedLogHandler(lambda: rung.append(1))
     try:
         for number in range(25):
             logging.getLogger("ws_load_test").warning("line %d", number)
@@ -168,7 +168,7 @@ def test_what_is_logged_without_end_is_not_kept_without_end(caplog, monkeypatch)
 
 def test_arguments_that_do_not_fit_are_no_end_of_the_view(monkeypatch):
     monkeypatch.setattr(logging.root, "handlers", [])
-    notes = live_view.Notes(lambda: None)
+    notes = live_view.BufferedLogHandler(lambda: None)
     try:
         logging.getLogger("ws_load_test").warning("%d of %d", *["one"])
         assert notes.lines() == [("%d of %d", "yellow")]
@@ -199,7 +199,7 @@ def test_a_terminal_that_takes_nothing_holds_up_nobody(terminal, view, caplog):
 
 def test_a_damaged_interval_is_ignored(terminal, view):
     shown = view()
-    shown(Interval(index=0, phase="measured", from_ns=0, to_ns=1, measured_ns=0, record={"nonsense": 1}))
+    shown(Interval(index=0, phase="measured", from_ns=0, to_ns=1, measured_ns=0, encoded_tally={"nonsense": 1}))
     shown(opening(77))
     terminal.until(lambda now: "77 open" in now.text)
 

@@ -31,31 +31,31 @@ from ws_load_test.live.telemetry import otlp_exporter
 from ws_load_test.live.telemetry.otlp_encoding import (
     FINEST_SCALE,
     MOST_BUCKETS,
-    Translator,
+    OtlpEncoder,
     _exponential,
 )
-from ws_load_test.live.telemetry.otlp_exporter import Pusher
-from ws_load_test.live.telemetry.prometheus import Endpoint
-from ws_load_test.live.telemetry.publisher import LiveMetrics, watch
-from ws_load_test.live.telemetry.settings import Collector, Settings, read_settings
-from ws_load_test.live.telemetry.snapshot import About, LiveRun, Snapshot
+from ws_load_test.live.telemetry.otlp_exporter import OtlpExporter
+from ws_load_test.live.telemetry.prometheus import PrometheusEndpoint
+from ws_load_test.live.telemetry.publisher import MetricsPublisher, start_publishing
+from ws_load_test.live.telemetry.settings import OtlpTarget, TelemetrySettings, read_settings
+from ws_load_test.live.telemetry.snapshot import RunInfo, RunMetrics, Snapshot
 from ws_load_test.metrics.hdr_buckets import LARGEST
-from ws_load_test.metrics.metric_families import BOUNDS_NS, PREFIX, up_to
-from ws_load_test.metrics.recording import LostWorker, WorkerLoad
+from ws_load_test.metrics.metric_families import BOUNDS_NS, PREFIX, cumulative_counts
+from ws_load_test.metrics.recording import LostWorker, WorkerUsage
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.report.exports.openmetrics import _families
 
 OPEN = make_plan("ws://h/?token=geheim", rate=100, workers=1)
 CLOSED = make_plan("ws://h/")
-ABOUT = About("1.2.3", "ws://h/", 7)
+ABOUT = RunInfo("1.2.3", "ws://h/", 7)
 near_bounds = st.builds(lambda bound, off: bound + off, st.sampled_from(BOUNDS_NS), st.integers(-2, 2))
 times = st.lists(st.integers(0, LARGEST) | st.integers(0, 10**11) | near_bounds, max_size=60)
 
 
 def live_after(made, plan=OPEN):
-    live = LiveRun(plan, "1.2.3")
+    live = RunMetrics(plan, "1.2.3")
     for one in made.intervals:
-        live.take(one)
+        live.add_interval(one)
     return live
 
 
@@ -76,8 +76,8 @@ def only(family):
 @example([BOUNDS_NS[3] - 1, BOUNDS_NS[3]])
 def test_a_bound_has_as_many_times_as_a_walk_over_the_buckets_finds(values):
     made = histogram(*values)
-    walked = [sum(n for _, high, n in made.spans() if min(high, made.max) <= bound) for bound in BOUNDS_NS]
-    assert [count for _, count in up_to(made)] == walked
+    walked = [sum(n for _, high, n in made.iter_buckets() if min(high, made.max) <= bound) for bound in BOUNDS_NS]
+    assert [count for _, count in cumulative_counts(made)] == walked
 
 
 @pytest.mark.parametrize("load", ["open", "closed"])
@@ -86,7 +86,7 @@ def test_what_is_known_at_the_end_is_what_the_file_says(load):
     taken = results(made)
     file = by_name(_families(taken))
     live = by_name(live_after(made, OPEN if load == "open" else CLOSED).latest.families)
-    own = {"run_info", "passed", "threshold_passed", "generator_bound", "generator_cpu_ratio", "generator_workers"}
+    own = {"run_info", "passed", "threshold_passed", "generator_saturated", "generator_cpu_ratio", "generator_workers"}
     assert file.keys() - live.keys() == own - {"run_info", "threshold_passed", "generator_workers"} & file.keys()
     for name in file.keys() & live.keys() - own:
         assert file[name] == live[name], name
@@ -103,20 +103,20 @@ def test_only_the_file_balances_what_nobody_could_tell_of():
 
 
 def test_what_is_shown_beside():
-    live = LiveRun(OPEN, "1.2.3")
+    live = RunMetrics(OPEN, "1.2.3")
     empty = by_name(live.latest.families)
     assert [point.value for point in empty["phase"].points] == [0, 0, 0, 0]
     assert only(empty["interval_sent_per_second"]) == only(empty["connections_open"]) == 0
     assert "answered_per_second" not in empty
     unkind = Tally(closed=Counter({"1006": 2}))
-    live.take(interval(Tally(attempted=9, opened=9, unkind=unkind), index=0, phase="opening"))
+    live.add_interval(interval(Tally(attempted=9, opened=9, misbehaving=unkind), index=0, phase="opening"))
     warm = Tally(warmup_sent=30, warmup_answered=20, closed=Counter({"1011": 3}))
-    live.take(interval(warm, phase="warmup", length_ns=SECOND // 2))
+    live.add_interval(interval(warm, phase="warmup", length_ns=SECOND // 2))
     found = by_name(live.latest.families)
     assert only(found["connections_open"]) == 4
     assert (only(found["interval_sent_per_second"]), only(found["interval_answered_per_second"])) == (60, 40)
-    loads = [WorkerLoad(0, 250 * MILLI, SECOND), WorkerLoad(1, 500 * MILLI, SECOND)]
-    snapshot = live.take(interval(answers(MILLI, sent=7), index=2, workers=loads))
+    loads = [WorkerUsage(0, 250 * MILLI, SECOND), WorkerUsage(1, 500 * MILLI, SECOND)]
+    snapshot = live.add_interval(interval(answers(MILLI, sent=7), index=2, workers=loads))
     found = by_name(snapshot.families)
     assert {point.labels["phase"]: point.value for point in found["phase"].points} == {
         "opening": 0,
@@ -127,18 +127,18 @@ def test_what_is_shown_beside():
     assert (only(found["interval_sent_per_second"]), only(found["interval_generator_cpu_ratio"])) == (7, 0.5)
     assert (only(found["messages_sent"]), only(found["duration_seconds"])) == (7, 1)
     assert found["run_info"].points[0].labels == {"tool": "ws-load-test 1.2.3", "target": "ws://h/?token=***"}
-    live.take(interval(answers(MILLI), index=3))
+    live.add_interval(interval(answers(MILLI), index=3))
     assert by_name(snapshot.families)["response_time_seconds"].times.count == 1, "what was handed out stays"
 
 
 def test_sessions_of_a_lost_worker_are_not_open_any_more():
-    live = LiveRun(OPEN, "1")
-    live.take(interval(Tally(opened=10), index=0, phase="opening"))
+    live = RunMetrics(OPEN, "1")
+    live.add_interval(interval(Tally(opened=10), index=0, phase="opening"))
     # What a worker told of later intervals ends with it at once.
     shown = []
     for open_sessions in (4, 7):
         lost = [LostWorker(1, "killed by SIGKILL", SECOND, open_sessions)]
-        live.take(interval(answers(MILLI), lost=lost))
+        live.add_interval(interval(answers(MILLI), lost=lost))
         shown.append(only(by_name(live.latest.families)["connections_open"]))
     assert shown == [6, 0]
 
@@ -148,12 +148,12 @@ def test_sessions_of_a_lost_worker_are_not_open_any_more():
 
 @contextmanager
 def serving(live, **options):
-    endpoint = Endpoint(live, options.pop("host", "127.0.0.1"), 0, **options)
+    endpoint = PrometheusEndpoint(live, options.pop("host", "127.0.0.1"), 0, **options)
     try:
         yield endpoint
     finally:
         endpoint.close()
-        endpoint.linger()
+        endpoint.wait_for_last_scrape()
 
 
 def ask(url, method="GET", **headers):
@@ -234,9 +234,9 @@ def test_a_client_that_leaves_or_says_nothing_disturbs_nobody(capfd):
 def test_a_port_in_use_is_told_and_nothing_is_left():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        collector = Collector("http://127.0.0.1:9/", "http/protobuf")
+        collector = OtlpTarget("http://127.0.0.1:9/", "http/protobuf")
         with pytest.raises(UsageError) as caught:
-            watch(OPEN, Settings(port=port, collector=collector), "1")
+            start_publishing(OPEN, TelemetrySettings(port=port, collector=collector), "1")
     assert str(caught.value) == (
         f"--metrics-port: cannot listen on 127.0.0.1:{port}: address already in use; "
         "name another port, 0 for any that is free, or another --metrics-host"
@@ -245,19 +245,19 @@ def test_a_port_in_use_is_told_and_nothing_is_left():
 
 def test_a_host_that_is_not_ours():
     with pytest.raises(UsageError, match=r"--metrics-port: cannot listen on nowhere\.invalid:0: "):
-        Endpoint(LiveRun(OPEN, "1"), "nowhere.invalid", 0)
+        PrometheusEndpoint(RunMetrics(OPEN, "1"), "nowhere.invalid", 0)
 
 
 @pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.b", "\ud800"])
 def test_a_host_that_is_no_name(host):
     with pytest.raises(UsageError) as caught:
-        Endpoint(LiveRun(OPEN, "1"), host, 0)
+        PrometheusEndpoint(RunMetrics(OPEN, "1"), host, 0)
     assert f"cannot listen on {host}:0: no machine can have such a name; name another port" in str(caught.value)
 
 
 def test_it_stays_until_the_last_metrics_are_read():
     live = live_after(usual())
-    endpoint = Endpoint(live, "127.0.0.1", 0, linger_s=30)
+    endpoint = PrometheusEndpoint(live, "127.0.0.1", 0, linger_s=30)
     ask(endpoint.url)
     endpoint.close()
     waiting = threading.Thread(target=endpoint.linger)
@@ -291,7 +291,7 @@ class Held:
 
 def test_a_scrape_that_failed_is_not_the_last_one(caplog):
     live = Held(live_after(usual()))
-    endpoint = Endpoint(live, "127.0.0.1", 0, linger_s=0.5)
+    endpoint = PrometheusEndpoint(live, "127.0.0.1", 0, linger_s=0.5)
     endpoint.close()
     where = urlsplit(endpoint.url)
     impatient = socket.create_connection((where.hostname, where.port))
@@ -300,29 +300,29 @@ def test_a_scrape_that_failed_is_not_the_last_one(caplog):
     impatient.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     impatient.close()
     live.gate.set()
-    endpoint.linger()
+    endpoint.wait_for_last_scrape()
     assert caplog.messages == [f"--metrics-linger: nobody has read the last metrics at {endpoint.url}"]
 
 
 def test_the_last_answer_says_how_long_it_is():
-    endpoint = Endpoint(live_after(usual()), "127.0.0.1", 0, linger_s=30)
+    endpoint = PrometheusEndpoint(live_after(usual()), "127.0.0.1", 0, linger_s=30)
     endpoint.close()
     _, headers, text = ask(endpoint.url)
-    endpoint.linger()
+    endpoint.wait_for_last_scrape()
     assert headers["Content-Length"] == str(len(text))
 
 
 def test_nobody_came_for_the_last_metrics(caplog):
-    endpoint = Endpoint(live_after(usual()), "127.0.0.1", 0, linger_s=0.05)
+    endpoint = PrometheusEndpoint(live_after(usual()), "127.0.0.1", 0, linger_s=0.05)
     endpoint.close()
-    endpoint.linger()
+    endpoint.wait_for_last_scrape()
     assert caplog.messages == [f"--metrics-linger: nobody has read the last metrics at {endpoint.url}"]
 
 
 def test_a_run_that_never_began_is_not_waited_for():
-    endpoint = Endpoint(LiveRun(OPEN, "1"), "127.0.0.1", 0, linger_s=30)
+    endpoint = PrometheusEndpoint(RunMetrics(OPEN, "1"), "127.0.0.1", 0, linger_s=30)
     endpoint.close()
-    endpoint.linger()
+    endpoint.wait_for_last_scrape()
 
 
 @pytest.mark.parametrize(
@@ -334,9 +334,13 @@ def test_a_run_that_never_began_is_not_waited_for():
 )
 def test_an_extra_that_is_not_installed_is_named(option, extra, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    wanted = Settings(port=0) if extra == "prometheus" else Settings(collector=Collector("http://h", "grpc"))
+    wanted = (
+        TelemetrySettings(port=0)
+        if extra == "prometheus"
+        else TelemetrySettings(collector=OtlpTarget("http://h", "grpc"))
+    )
     with pytest.raises(UsageError) as caught:
-        watch(OPEN, wanted, "1")
+        start_publishing(OPEN, wanted, "1")
     assert str(caught.value).startswith(f"{option}: needs ")
     assert str(caught.value).endswith(f"; install it with pip install 'ws-load-test[{extra}]'")
 
@@ -361,19 +365,19 @@ class Taking:
 
 def test_the_watcher_hands_over_all_before_it_is_closed():
     consumer = Taking()
-    watcher = LiveMetrics(LiveRun(OPEN, "1"), [consumer])
+    watcher = MetricsPublisher(RunMetrics(OPEN, "1"), [consumer])
     for one in usual().intervals:
         watcher(one)
     watcher.close()
     assert [only(by_name(one.families)["messages_due"]) for one in consumer.taken] == [0, 1000, 1006, 1007]
     assert [one.reached_ns for one in consumer.taken] == [SECOND, 2 * SECOND, 5 * SECOND // 2, 4 * SECOND]
-    watcher.linger()
+    watcher.wait_for_last_scrape()
     assert consumer.ends == ["close", "linger"]
 
 
 def test_an_interval_that_cannot_be_read_is_left_out():
     consumer = Taking()
-    watcher = LiveMetrics(LiveRun(OPEN, "1"), [consumer])
+    watcher = MetricsPublisher(RunMetrics(OPEN, "1"), [consumer])
     broken = msgspec.structs.replace(interval(answers(MILLI)), record={"nonsense": 1})
     for one in (broken, interval(answers(MICRO))):
         watcher(one)
@@ -386,7 +390,7 @@ def test_an_interval_that_cannot_be_read_is_left_out():
 
 
 def translated(live, about=ABOUT):
-    return encode_metrics(Translator(about).translate(live.latest)).resource_metrics[0]
+    return encode_metrics(OtlpEncoder(about).translate(live.latest)).resource_metrics[0]
 
 
 def metrics_of(live):
@@ -437,12 +441,12 @@ def test_a_histogram_has_the_buckets_of_the_other_formats_and_exact_extremes():
     assert (point.min, point.max) == (1e-5, 1e-2)
     assert list(point.explicit_bounds) == [bound / 1e9 for bound in BOUNDS_NS]
     reached = [sum(point.bucket_counts[: place + 1]) for place in range(len(BOUNDS_NS))]
-    assert reached == [count for _, count in up_to(taken)]
+    assert reached == [count for _, count in cumulative_counts(taken)]
     assert sum(point.bucket_counts) == 1003
 
 
 def test_of_no_times_there_are_no_extremes():
-    (point,) = metrics_of(LiveRun(OPEN, "1"))["ws_load_test.response_time"].histogram.data_points
+    (point,) = metrics_of(RunMetrics(OPEN, "1"))["ws_load_test.response_time"].histogram.data_points
     assert (point.count, point.sum, sum(point.bucket_counts)) == (0, 0, 0)
     assert not point.HasField("min")
     assert not point.HasField("max")
@@ -488,14 +492,14 @@ def attributes(live, about=ABOUT):
 
 
 def test_the_resource_says_what_is_run_and_the_environment_has_the_last_word(monkeypatch):
-    live = LiveRun(OPEN, "1.2.3")
+    live = RunMetrics(OPEN, "1.2.3")
     found = attributes(live, live.about)
     assert found.pop("service.instance.id") != attributes(live)["service.instance.id"]
     assert found == {
         "service.name": "ws-load-test",
         "service.version": "1.2.3",
         "host.name": socket.gethostname(),
-        "ws_load_test.plan.plan.target": "ws://h/?token=***",
+        "ws_load_test.target": "ws://h/?token=***",
     }
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=ci,host.name=box")
     monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
@@ -530,7 +534,7 @@ class Exporter:
             self.gate.set()
 
 
-COLLECTOR = Collector("http://c:4317/", "grpc")
+COLLECTOR = OtlpTarget("http://c:4317/", "grpc")
 LOST = MetricExportResult.FAILURE
 
 
@@ -545,7 +549,7 @@ def pusher(monkeypatch):
     def make(exporter):
         monkeypatch.setattr(otlp_exporter, "_exporter", lambda *_: exporter)
         monkeypatch.setattr(otlp_exporter, "_translator", lambda _: lambda one: one.reached_ns // SECOND)
-        return Pusher(COLLECTOR, ABOUT)
+        return OtlpExporter(COLLECTOR, ABOUT)
 
     return make
 
@@ -559,7 +563,7 @@ def settled(condition):
 
 def ended(made):
     made.close()
-    made.linger()
+    made.wait_for_last_scrape()
 
 
 def test_it_pushes_each_few_seconds_and_at_the_end(pusher, caplog):
@@ -648,7 +652,7 @@ def test_a_collector_that_fails_is_told_once_and_at_the_end(pusher, caplog):
 
 
 def test_what_the_libraries_log_stays_off_the_terminal_and_says_why(caplog):
-    libraries = otlp_exporter._Libraries()
+    libraries = otlp_exporter._OtelLogFilter()
     inner = logging.getLogger("opentelemetry.exporter.ours")
     cases = [
         (("metrics", "c:4317", LOST, "bad token geheim"), "FAILURE"),
@@ -680,7 +684,7 @@ def test_what_the_libraries_log_stays_off_the_terminal_and_says_why(caplog):
 def test_an_environment_that_cannot_be_used(protocol, name, value, monkeypatch, caplog):
     monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
     with pytest.raises(UsageError, match="a variable of the environment that begins with OTEL_EXPORTER") as caught:
-        Pusher(Collector("http://127.0.0.1:9/", protocol), ABOUT)
+        OtlpExporter(OtlpTarget("http://127.0.0.1:9/", protocol), ABOUT)
     assert value not in str(caught.value)
     assert caplog.messages == []
     assert logging.getLogger("opentelemetry").propagate
@@ -689,7 +693,7 @@ def test_an_environment_that_cannot_be_used(protocol, name, value, monkeypatch, 
 def test_a_variable_that_is_empty_is_unset(monkeypatch):
     variable = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
     monkeypatch.setenv(variable, "")
-    ended(Pusher(Collector("http://127.0.0.1:9/", "http/protobuf"), ABOUT))
+    ended(OtlpExporter(OtlpTarget("http://127.0.0.1:9/", "http/protobuf"), ABOUT))
     assert os.environ[variable] == "", "it is left to whom we start"
 
 
@@ -701,7 +705,7 @@ def test_whether_grpc_has_tls_is_the_urls_to_say(url, insecure, monkeypatch):
     made = []
     # Not the real one, which keeps descriptors for as long as its process lives.
     monkeypatch.setattr(metric_exporter, "OTLPMetricExporter", lambda **options: made.append(options) or Exporter())
-    ended(Pusher(Collector(url, "grpc"), ABOUT))
+    ended(OtlpExporter(OtlpTarget(url, "grpc"), ABOUT))
     assert made == [{"endpoint": url, "insecure": insecure}]
 
 
@@ -741,7 +745,7 @@ def test_whether_grpc_has_tls_is_the_urls_to_say(url, insecure, monkeypatch):
 def test_what_a_collector_speaks(url, environ, protocol, full):
     found, problems = read_settings({"otlp": url}, environ)
     assert problems == []
-    assert found.collector == Collector(full, protocol)
+    assert found.collector == OtlpTarget(full, protocol)
 
 
 @pytest.mark.parametrize(
@@ -777,10 +781,10 @@ def test_a_protocol_that_is_not_spoken(name):
 
 def test_options_of_a_plan_file_may_be_numbers():
     found, problems = read_settings({"metrics_port": 9100, "metrics_linger": 20, "metrics_host": "[::1]"}, {})
-    assert (found, problems) == (Settings(9100, "::1", 20 * SECOND), [])
+    assert (found, problems) == (TelemetrySettings(9100, "::1", 20 * SECOND), [])
     assert not read_settings({}, {})[0]
 
 
 def test_an_address_is_shown_without_its_secrets():
-    assert Collector("http://h/v1/metrics?api-key=geheim", "http/protobuf").shown == "http://h/v1/metrics?api-key=***"
-    assert json.dumps(Collector("http://h/x", "grpc").shown) == '"http://h/x"'
+    assert OtlpTarget("http://h/v1/metrics?api-key=geheim", "http/protobuf").label == "http://h/v1/metrics?api-key=***"
+    assert json.dumps(OtlpTarget("http://h/x", "grpc").label) == '"http://h/x"'

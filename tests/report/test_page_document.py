@@ -18,11 +18,11 @@ from test_host_rows import host
 
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode, OutputError
-from ws_load_test.common.sanitize import clean
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.report.html import plotly
 from ws_load_test.report.html.document import (
-    Facts,
     Head,
+    KeyValueRows,
     Section,
     Table,
     Text,
@@ -132,17 +132,17 @@ def test_the_machines_of_a_run_on_several_have_a_row_each():
     page = Page("".join(lines(made)))
     assert "all workers began within 300 µs" in page.text
     assert "3 of 4" in page.text
-    assert clean(EVIL) in page.text
+    assert sanitize(EVIL) in page.text
 
 
 @settings(deadline=None)
 @given(st.text() | st.just(NASTY) | st.just(EVIL))
 def test_a_text_is_shown_as_it_is_wherever_it_stands(words):
-    parts = [Text(words), Facts([(words, words)]), Table([words, words], [[words, words]], words)]
+    parts = [Text(words), KeyValueRows([(words, words)]), Table([words, words], [[words, words]], words)]
     page = Page("".join(document(words, Head(words, "bad", [words], [Text(words)]), [Section(words, parts)])))
     assert page.scripts == []
     shown = "".join(page.texts).replace("\N{NO-BREAK SPACE}", " ")
-    assert shown.count(clean(words)) >= 14 or not words.strip()
+    assert shown.count(sanitize(words)) >= 14 or not words.strip()
     assert Counter(tag for tag, _ in page.elements)["section"] == 1
 
 
@@ -169,7 +169,7 @@ def test_a_number_that_json_has_not_is_refused():
 def test_what_a_target_said_is_in_the_page_and_is_not_markup():
     text = "".join(lines(KINDS["usual"]()))
     page = Page(text)
-    assert clean(EVIL) in "".join(page.texts)
+    assert sanitize(EVIL) in "".join(page.texts)
     assert "alert(1)</script>" not in text
     # Plotly would take tags for its own, and shows character references as what they stand for.
     names = [trace["name"] for trace in json.loads(page.scripts[0])["faults"]["data"]]

@@ -13,16 +13,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pages_made import KINDS, minute, planned
 
-from ws_load_test.analysis.aggregate import digest
-from ws_load_test.analysis.data_quality import FEW
+from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.analysis.data_quality import MIN_TAIL_SAMPLES
 from ws_load_test.metrics.histogram import Histogram
-from ws_load_test.metrics.recording import LostWorker, WorkerLoad
+from ws_load_test.metrics.recording import LostWorker, WorkerUsage
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.schedule import Shape, Stage
+from ws_load_test.plan.schedule import LoadProfile, Stage
 from ws_load_test.report.html import time_charts
 from ws_load_test.report.html.document import Chart, as_json, document
 from ws_load_test.report.html.figures import (
     amount_axis,
+    axis_position,
     band,
     bars,
     duration_axis,
@@ -30,7 +31,6 @@ from ws_load_test.report.html.figures import (
     percentile_axis,
     percentile_curves,
     percentile_table,
-    place,
     tick_step,
     time_axis,
 )
@@ -53,7 +53,7 @@ def charts_of(sections):
 
 
 def test_percentiles_stand_where_hdrhistogram_has_them():
-    assert [round(place(p), 6) for p in (0, 50, 90, 99, 99.9)] == [1, 2, 10, 100, 1000]
+    assert [round(axis_position(p), 6) for p in (0, 50, 90, 99, 99.9)] == [1, 2, 10, 100, 1000]
     axis = percentile_axis(100_000)
     assert axis["ticktext"] == ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %"]
     assert axis["tickvals"] == [1, 2, 10, 100, 1_000, 10_000, 100_000]
@@ -118,7 +118,7 @@ def test_a_curve_is_what_the_histogram_says_and_its_unsure_end_is_marked(values)
         few = trace["marker"]["symbol"].endswith("-open")
         assert trace["x"] == sorted(trace["x"])
         for x, y in list(zip(trace["x"], trace["y"], strict=True))[few:]:
-            assert (x * FEW > one.count) == few or x == 2.0
+            assert (x * MIN_TAIL_SAMPLES > one.count) == few or x == 2.0
             # The place of a step is rounded to six digits, so the percentile is one next to it.
             assert max(1, one.percentile(max(0, 100 - 100 / x * 1.001))) <= y
             assert y <= max(1, one.percentile(min(100, 100 - 100 / x / 1.001)))
@@ -140,7 +140,7 @@ def test_a_table_of_percentiles_stars_what_few_values_say():
 @given(recordings())
 def test_columns_hold_everything_and_keep_the_phases_apart(made):
     found = course(made)
-    total = digest([made]).tally
+    total = aggregate([made]).tally
     response = Histogram()
     for column in found.columns:
         response.merge(column.response_time_ns)
@@ -164,7 +164,7 @@ def test_a_column_of_several_intervals_ends_where_a_phase_does():
     phases = ["opening"] * 3 + ["warmup"] * 9 + ["measured"] * 640
     made = recording(*(interval(Tally(sent=1), index=at, phase=phase) for at, phase in enumerate(phases)))
     found = course(made)
-    assert found.together
+    assert found.downsampled
     assert [(one.phase, one.from_ns // SECOND, one.counts["sent"]) for one in found.columns[:6]] == [
         ("opening", 0, 3),
         ("warmup", 3, 2),
@@ -183,7 +183,7 @@ def hour(seconds=3_600):
         if kind % 4 == 0:
             tally.send_lag_ns, tally.loop_lag_ns = histogram(*range(1, 900, 3)), histogram(*range(1, 50_000, 1_000))
         tally.faults = Counter({f"closed:40{k:02}": kind for k in range(9)})
-        loads = [WorkerLoad(worker, (10 * kind + worker) * MILLI, SECOND) for worker in range(7)]
+        loads = [WorkerUsage(worker, (10 * kind + worker) * MILLI, SECOND) for worker in range(7)]
         kinds.append(interval(tally, index=kind, workers=loads))
     spread = [
         msgspec.structs.replace(kinds[at % 12], index=at, from_ns=at * SECOND, to_ns=(at + 1) * SECOND)
@@ -227,17 +227,17 @@ def test_a_heat_map_has_every_answer_in_one_cell():
     st.integers(1, 5 * 10**10),
 )
 def test_the_schedule_s_line_is_the_schedule(stages, start_ns, length_ns):
-    shape = Shape(tuple(Stage(*stage) for stage in stages))
+    shape = LoadProfile(tuple(Stage(*stage) for stage in stages))
     x, y = time_charts.corners(shape, start_ns, start_ns + length_ns, 1.0)
     assert x[0] == start_ns
     assert x[-1] == start_ns + min(length_ns, shape.duration_ns)
     corners = list(zip(x, y, strict=True))
     for (low, begin), (high, end) in zip(corners[::2], corners[1::2], strict=True):
         assume(high > low)
-        assert math.isclose(shape.at(int(low) - start_ns), begin, abs_tol=1e-6, rel_tol=1e-9)
+        assert math.isclose(shape.value_at(int(low) - start_ns), begin, abs_tol=1e-6, rel_tol=1e-9)
         middle = (int(low) + int(high)) // 2
         expected = begin + (end - begin) * (middle - low) / (high - low)
-        assert math.isclose(shape.at(middle - start_ns), expected, abs_tol=1e-6, rel_tol=1e-6)
+        assert math.isclose(shape.value_at(middle - start_ns), expected, abs_tol=1e-6, rel_tol=1e-6)
 
 
 def test_rates_are_those_of_their_second_and_what_was_asked_is_beside_them():
@@ -333,7 +333,7 @@ def test_failed_checks_come_first_and_doubts_are_at_the_top():
     head, _ = page(KINDS["checks"]())
     assert [row[0] for row in head.parts[0].rows] == ["✗ failed", "✓ passed"]
     surplus = Tally(
-        due=9, sent=9, answered=9, surplus=4, opened=2, attempted=2, response_time_ns=histogram(*[MILLI] * 9)
+        due=9, sent=9, answered=9, surplus_replies=4, opened=2, attempted=2, response_time_ns=histogram(*[MILLI] * 9)
     )
     head, _ = page(results(planned(interval(surplus), connections=2)))
     doubts = [part.text for part in head.parts if part.tone == "bad"]
@@ -342,7 +342,7 @@ def test_failed_checks_come_first_and_doubts_are_at_the_top():
 
 
 def test_what_the_generator_s_limit_is_stands_on_top():
-    loads = [WorkerLoad(0, SECOND, SECOND)]
+    loads = [WorkerUsage(0, SECOND, SECOND)]
     made = results(minute())
     busy = planned(*(interval(answers(*[MILLI] * 50, opened=1), index=at, workers=loads) for at in range(5)))
     head, _ = page(results(busy))

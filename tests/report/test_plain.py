@@ -4,12 +4,12 @@ from collections import Counter
 import pytest
 from scenes_made import MILLI, SECOND, answers, interval, opening, plan
 
-from ws_load_test.live.progress_lines import PlainLines
+from ws_load_test.live.progress_lines import ProgressLogger
 from ws_load_test.metrics.recording import Interval, LostWorker
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.correlation import Matching
-from ws_load_test.plan.load import OpenLoad
-from ws_load_test.plan.schedule import Shape
+from ws_load_test.plan.correlation import Correlation
+from ws_load_test.plan.load import OpenLoop
+from ws_load_test.plan.schedule import LoadProfile
 
 
 class Stream(io.StringIO):
@@ -19,7 +19,7 @@ class Stream(io.StringIO):
 def told(*intervals, asked=None, encoding="utf-8", **options):
     stream = Stream()
     stream.encoding = encoding
-    lines = PlainLines(asked or plan(), stream, **options)
+    lines = ProgressLogger(asked or plan(), stream, **options)
     for one in intervals:
         lines(one)
     lines.close()
@@ -51,14 +51,14 @@ def test_times_are_those_since_the_line_before():
 
 
 def test_a_schedule_shows_what_was_asked():
-    asked = plan(load=OpenLoad(Shape.constant(100, 60 * SECOND)))
+    asked = plan(load=OpenLoop(LoadProfile.constant(100, 60 * SECOND)))
     (line,) = told(*seconds(10, answers(MILLI, due=3, dropped=2, unanswered=1)), asked=asked)
     assert " · asked 100/s · answered 1/s · " in line
     assert line.endswith(" · 10 unanswered · 20 dropped")
 
 
 def test_where_no_reply_is_awaited_it_is_what_was_sent():
-    (line,) = told(*seconds(10, Tally(sent=7, unanswered=7)), asked=plan(matching=Matching("none")))
+    (line,) = told(*seconds(10, Tally(sent=7, unanswered=7)), asked=plan(matching=Correlation("none")))
     assert line == "measured 10 s of 60 s · 0 open · sent 7/s"
 
 
@@ -110,26 +110,28 @@ class Failing(Stream):
 
 def test_a_stream_that_fails_is_left_alone(monkeypatch):
     stream = Failing()
-    lines = PlainLines(plan(), stream)
+    lines = ProgressLogger(plan(), stream)
     for one in seconds(30):
         lines(one)
     assert stream.tries == 1
     closed = Stream()
     closed.close()
-    lines = PlainLines(plan(), closed)
+    lines = ProgressLogger(plan(), closed)
     for one in seconds(30):
         lines(one)
     monkeypatch.setattr("sys.stderr", None)
-    PlainLines(plan())(opening())
+    ProgressLogger(plan())(opening())
 
 
 def test_a_damaged_interval_is_ignored():
-    damaged = Interval(index=0, phase="measured", from_ns=0, to_ns=20 * SECOND, measured_ns=0, record={"nonsense": 1})
+    damaged = Interval(
+        index=0, phase="measured", from_ns=0, to_ns=20 * SECOND, measured_ns=0, encoded_tally={"nonsense": 1}
+    )
     assert told(damaged) == []
 
 
 def test_standard_error_is_where_it_goes(capsys):
-    lines = PlainLines(plan())
+    lines = ProgressLogger(plan())
     for one in seconds(10):
         lines(one)
     out, err = capsys.readouterr()

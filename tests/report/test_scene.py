@@ -6,38 +6,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes_made import MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
 
-from ws_load_test.analysis.aggregate import digest
-from ws_load_test.analysis.findings import ReasonKind
-from ws_load_test.analysis.generator_health import judge
+from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.analysis.findings import FindingKind
+from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.live import run_state as scenes
 from ws_load_test.metrics.recording import (
     Header,
     Host,
-    HostPart,
+    HostInterval,
     Interval,
     LostWorker,
     Recording,
 )
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.correlation import Matching
-from ws_load_test.plan.load import OpenLoad
-from ws_load_test.plan.schedule import Shape, Stage
-from ws_load_test.plan.session_policy import Storm
+from ws_load_test.plan.correlation import Correlation
+from ws_load_test.plan.load import OpenLoop
+from ws_load_test.plan.schedule import LoadProfile, Stage
+from ws_load_test.plan.session_policy import DisconnectStorm
 
 
 def ramp(to=1000.0, seconds=10):
-    return OpenLoad(Shape((Stage(seconds * SECOND, 0.0, to),)))
+    return OpenLoop(LoadProfile((Stage(seconds * SECOND, 0.0, to),)))
 
 
 class TestSessions:
     def test_open_is_what_opened_and_has_not_ended(self):
         made = scene(
             opening(90, failed=4),
-            interval(Tally(closed=Counter({"1006": 30}), lost=30, unkind=Tally(closed=Counter({"1008": 5})))),
-            interval(Tally(attempted=20, opened=20, reopened=20), at_s=1),
+            interval(Tally(closed=Counter({"1006": 30}), lost=30, misbehaving=Tally(closed=Counter({"1008": 5})))),
+            interval(Tally(attempted=20, opened=20, reconnected=20), at_s=1),
         )
         assert made.open == 90 - 30 - 5 + 20
-        assert list(made.opens) == [90, 55, 75]
+        assert list(made.open_history) == [90, 55, 75]
 
     def test_sessions_of_a_lost_worker_are_not_open(self):
         made = scene(opening(100))
@@ -45,10 +45,10 @@ class TestSessions:
         assert made.open == 50
 
     def test_what_is_asked_follows_the_shape_from_the_start_of_the_load(self):
-        shape = Shape((Stage(10 * SECOND, 0, 100), Stage(10 * SECOND, 100, 100)))
+        shape = LoadProfile((Stage(10 * SECOND, 0, 100), Stage(10 * SECOND, 100, 100)))
         made = scene(opening(0), asked=plan(connection_shape=shape))
         assert made.asked_open(9 * SECOND) == 0
-        made.take(interval(at_s=2))
+        made.on_interval(interval(at_s=2))
         assert made.asked_open(7 * SECOND) == 50
         assert made.asked_open(40 * SECOND) == 100
         assert scene().asked_open(SECOND) == 100
@@ -56,11 +56,11 @@ class TestSessions:
     def test_a_storm_goes_down_and_up(self):
         made = scene(
             opening(100),
-            interval(Tally(closed=Counter({"1006": 50}), storm_dropped=50)),
-            interval(Tally(attempted=50, opened=50, reopened=50), at_s=1),
-            asked=plan(storm=Storm(0.5, SECOND)),
+            interval(Tally(closed=Counter({"1006": 50}), storm_disconnected=50)),
+            interval(Tally(attempted=50, opened=50, reconnected=50), at_s=1),
+            asked=plan(disconnect=DisconnectStorm(0.5, SECOND)),
         )
-        assert list(made.opens) == [100, 50, 100]
+        assert list(made.open_history) == [100, 50, 100]
 
 
 class TestMessages:
@@ -95,7 +95,7 @@ class TestMessages:
 
     def test_a_history_has_an_end(self):
         made = scene(*(interval(at_s=k) for k in range(scenes.LONGEST_HISTORY + 5)))
-        assert len(made.moments) == len(made.opens) == scenes.LONGEST_HISTORY
+        assert len(made.moments) == len(made.open_history) == scenes.LONGEST_HISTORY
         assert sum(len(one.stretches) for one in made._judged) <= 2 * scenes.JUDGED_TOGETHER
 
     @settings(max_examples=30, deadline=None)
@@ -109,7 +109,7 @@ class TestMessages:
         assert scene(interval(answers(MILLI), length_s=20)).recent_response_ns.count == 1
 
     def test_waiting_is_neither_answered_nor_given_up(self):
-        assert scene(interval(Tally(sent=10, answered=6, unanswered=1))).waiting == 3
+        assert scene(interval(Tally(sent=10, answered=6, unanswered=1))).in_flight == 3
 
 
 class TestHowFar:
@@ -144,7 +144,7 @@ class TestHowFar:
         assert scene(interval(), asked=asked).left_ns(SECOND) is None
 
     def test_a_number_of_messages_that_nobody_answers(self):
-        asked = plan(duration_ns=None, messages=100, matching=Matching("none"))
+        asked = plan(duration_ns=None, messages=100, matching=Correlation("none"))
         made = scene(interval(Tally(sent=20)), asked=asked)
         assert (made.done(SECOND), made.left_ns(SECOND)) == (0.2, 4 * SECOND)
 
@@ -159,7 +159,7 @@ class TestReasons:
 
     def test_a_worker_that_needs_its_core_binds(self):
         made = scene(*(interval(answers(MILLI), at_s=k, workers=[load(cpu=0.99)]) for k in range(5)))
-        assert [(one.kind, one.binding) for one in made.reasons()] == [(ReasonKind.PROCESSOR, True)]
+        assert [(one.kind, one.saturates) for one in made.reasons()] == [(FindingKind.PROCESSOR, True)]
 
     def test_what_is_long_ago_is_forgotten(self):
         busy = [interval(answers(MILLI), at_s=k, workers=[load(cpu=0.99)]) for k in range(5)]
@@ -168,7 +168,7 @@ class TestReasons:
 
     def test_replies_that_are_left_over_under_load_are_told(self):
         made = scene(opening(10), interval(answers(MILLI, surplus=25)))
-        assert [one.kind for one in made.reasons()] == [ReasonKind.PAIRING]
+        assert [one.kind for one in made.reasons()] == [FindingKind.PAIRING]
 
     def test_of_a_cluster_each_machine_is_judged_by_itself_as_in_the_report(self):
         hosts = tuple(
@@ -179,20 +179,20 @@ class TestReasons:
         seconds = [
             msgspec.structs.replace(
                 interval(answers(MILLI), at_s=k, workers=[load(0), load(1), load(2), load(3, cpu=0.99)]),
-                hosts=tuple(HostPart(place, k * SECOND, answers(MILLI).to_record()) for place in range(2)),
+                hosts=tuple(HostInterval(place, k * SECOND, answers(MILLI).to_record()) for place in range(2)),
             )
             for k in range(5)
         ]
         made = scene(*seconds, asked=plan(workers=4), header=header)
         (reason,) = made.reasons()
-        assert (reason.kind, reason.binding) == (ReasonKind.PROCESSOR, True)
+        assert (reason.kind, reason.saturates) == (FindingKind.PROCESSOR, True)
         assert reason.text.startswith("host b: worker 3 used 99 % of a core")
         assert "with more cores" in reason.text
         recordings = [Recording(header, tuple(seconds))]
-        assert reason in judge(recordings, digest(recordings))
+        assert reason in diagnose(recordings, aggregate(recordings))
 
     def test_what_only_the_end_can_tell_is_not_told(self):
-        asked = plan(load=OpenLoad(Shape.constant(100, 60 * SECOND)))
+        asked = plan(load=OpenLoop(LoadProfile.constant(100, 60 * SECOND)))
         made = scene(*(interval(answers(MILLI, due=100, sent=90, unanswered=5), at_s=k) for k in range(5)), asked=asked)
         assert made.reasons() == []
 
@@ -204,7 +204,7 @@ def test_examples_are_the_first_of_each_kind():
 
 def test_a_damaged_interval_changes_nothing():
     made = scene(opening())
-    damaged = Interval(index=0, phase="measured", from_ns=0, to_ns=1, measured_ns=0, record={"nonsense": 1})
+    damaged = Interval(index=0, phase="measured", from_ns=0, to_ns=1, measured_ns=0, encoded_tally={"nonsense": 1})
     with pytest.raises(ValueError, match="nonsense"):
-        made.take(damaged)
+        made.on_interval(damaged)
     assert (made.phase, made.intervals, made.open) == ("opening", 1, 100)

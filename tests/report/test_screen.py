@@ -7,19 +7,19 @@ from hypothesis import strategies as st
 from rich.console import Console, Group
 from scenes_made import MICRO, MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
 
-from ws_load_test.live.layout import Paper, page
+from ws_load_test.live.layout import Viewport, render
 from ws_load_test.metrics.recording import LostWorker
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.correlation import Matching
-from ws_load_test.plan.load import OpenLoad
-from ws_load_test.plan.schedule import Shape
+from ws_load_test.plan.correlation import Correlation
+from ws_load_test.plan.load import OpenLoop
+from ws_load_test.plan.schedule import LoadProfile
 from ws_load_test.plan.target import Target
 
 NASTY = "\x1b[31m\r\n\x00一二三四五六七八九十" * 9
 
 
 def lines_of(made, width=80, height=24, **options):
-    return [line.plain for line in page(made, Paper(width, height), **options)]
+    return [line.plain for line in render(made, Viewport(width, height), **options)]
 
 
 def row(made, label, **options):
@@ -37,7 +37,7 @@ def flood():
 
 
 def schedule(**parts):
-    shape = Shape.constant(100, 60 * SECOND)
+    shape = LoadProfile.constant(100, 60 * SECOND)
     seconds = (
         interval(
             answers(*[MILLI] * 90, due=100, sent=100, send_lag_ns=histogram(*[50 * MICRO] * 9)),
@@ -46,14 +46,14 @@ def schedule(**parts):
         )
         for k in range(3)
     )
-    return scene(opening(), *seconds, asked=plan(load=OpenLoad(shape), **parts))
+    return scene(opening(), *seconds, asked=plan(load=OpenLoop(shape), **parts))
 
 
 def everything():
     """More than any page can hold."""
     faults = Counter({f"closed:{4000 + k}": 10**k for k in range(15)})
     asked = plan(
-        target=Target("ws://h/" + "long" * 40), load=OpenLoad(Shape.constant(1e9, 60 * SECOND)), connections=10**6
+        target=Target("ws://h/" + "long" * 40), load=OpenLoop(LoadProfile.constant(1e9, 60 * SECOND)), connections=10**6
     )
     made = scene(
         opening(10**6, failed=10**5, faults=faults),
@@ -108,13 +108,13 @@ def test_a_schedule_shows_what_was_asked_beside_what_was_achieved():
     made = schedule()
     assert row(made, "messages") == "messages      asked 100/s   answered 90/s   sent 100/s"
     assert row(made, "sent late").split()[2:] == ["50", "µs", "50", "µs", "50", "µs", "50", "µs"]
-    spans = {line.plain[span.start : span.end]: span.style for line in page(made, Paper()) for span in line.spans}
+    spans = {line.plain[span.start : span.end]: span.style for line in render(made, Viewport()) for span in line.spans}
     assert spans["answered 90/s"] == "bold yellow"
     assert spans["sent 100/s"] == "bold"
 
 
 def test_where_no_reply_is_awaited_there_are_no_response_times():
-    made = schedule(matching=Matching("none"))
+    made = schedule(matching=Correlation("none"))
     text = "\n".join(lines_of(made))
     assert "response" not in text
     assert "answered" not in text
@@ -124,10 +124,10 @@ def test_where_no_reply_is_awaited_there_are_no_response_times():
 
 
 def test_what_is_pushed_was_asked_by_nobody():
-    made = schedule(matching=Matching("none"))
-    spans = {line.plain[span.start : span.end]: span.style for line in page(made, Paper()) for span in line.spans}
+    made = schedule(matching=Correlation("none"))
+    spans = {line.plain[span.start : span.end]: span.style for line in render(made, Viewport()) for span in line.spans}
     assert (spans["sent 100/s"], spans["pushed 0/s"]) == ("bold", "bold")
-    closing = scene(interval(phase="closing"), asked=plan(matching=Matching("none")))
+    closing = scene(interval(phase="closing"), asked=plan(matching=Correlation("none")))
     assert lines_of(closing)[1].endswith("  closing the connections")
 
 
@@ -174,7 +174,9 @@ def test_phases():
 
 
 def test_what_happens_to_sessions():
-    made = scene(opening(100), interval(Tally(lost=3, storm_dropped=40, reopened=20, closed=Counter({"1006": 43}))))
+    made = scene(
+        opening(100), interval(Tally(lost=3, storm_disconnected=40, reconnected=20, closed=Counter({"1006": 43})))
+    )
     assert row(made, "connections") == "connections   57 open of 100   3 lost   40 cut off   20 reopened"
 
 
@@ -188,7 +190,7 @@ def test_a_lost_worker_is_told_with_its_sessions():
 def test_a_generator_at_its_limit_is_told_with_the_reason():
     made = scene(*(interval(answers(MILLI), at_s=k, workers=[load(0, 0.99), load(1, 0.5)]) for k in range(5)))
     assert row(made, "generator") == "generator     99 % of a core by the busiest of 2 workers"
-    assert row(made, "bound").startswith("bound       worker 0 used 99 % of a core")
+    assert row(made, "saturated").startswith("bound       worker 0 used 99 % of a core")
 
 
 def test_faults_of_this_machine_come_with_the_remedy():
@@ -236,7 +238,7 @@ SIZES = [(80, 24), (40, 10), (20, 5), (5, 3), (1, 1), (60, 15), (133, 50), (250,
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_no_page_is_larger_than_its_terminal(name, width, height, encoding):
-    lines = page(SCENES[name](), Paper(width, height, encoding), notes=[(NASTY, "dim")] * 9)
+    lines = render(SCENES[name](), Viewport(width, height, encoding), notes=[(NASTY, "dim")] * 9)
     assert len(lines) <= height
     for line in lines:
         assert line.cell_len <= width, line.plain
@@ -252,7 +254,7 @@ def test_no_page_is_larger_than_its_terminal(name, width, height, encoding):
 @given(st.integers(1, 300), st.integers(1, 100))
 def test_nor_at_any_other_size(width, height):
     made = everything_once()
-    lines = page(made, Paper(width, height))
+    lines = render(made, Viewport(width, height))
     assert len(lines) <= height
     assert max(line.cell_len for line in lines) <= width
 
@@ -277,6 +279,6 @@ def test_eighty_columns_and_24_rows_hold_the_worst():
 def test_colours_are_no_more_than_an_addition():
     file = StringIO()
     console = Console(file=file, width=80, height=24, force_terminal=True, color_system="truecolor", no_color=True)
-    console.print(Group(*page(everything_once(), Paper())))
+    console.print(Group(*render(everything_once(), Viewport())))
     assert "\x1b[3" not in file.getvalue()
     assert "yellow" not in file.getvalue()

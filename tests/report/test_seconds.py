@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.analysis.aggregate import Digest, Stretch
+from ws_load_test.analysis.aggregate import Aggregate, IntervalStats
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.report.terminal.glyphs import column
+from ws_load_test.report.terminal.glyphs import spark
 from ws_load_test.report.terminal.sparklines import MOST_COLUMNS, over_time
 
 SECOND = 10**9
 
 
 def stretch(number, answered=1000, *, p50=10_000, p99=90_000, faults=0, length_ns=SECOND):
-    return Stretch(
+    return IntervalStats(
         from_ns=number * SECOND,
         to_ns=number * SECOND + length_ns,
         answered=answered,
@@ -31,7 +31,7 @@ def stretch(number, answered=1000, *, p50=10_000, p99=90_000, faults=0, length_n
 
 
 def chart(*stretches, encoding="utf-8"):
-    return [line.plain for line in over_time(Digest(Tally(), (tuple(stretches),)), encoding)]
+    return [line.plain for line in over_time(Aggregate(Tally(), (tuple(stretches),)), encoding)]
 
 
 def drawn(line):
@@ -73,7 +73,7 @@ def test_too_short_a_run_and_several_recordings_have_none():
     few = [stretch(number) for number in range(3)]
     assert chart(*few)
     assert not chart(*few[1:])
-    assert not over_time(Digest(Tally(), (tuple(few), tuple(few))), "utf-8")
+    assert not over_time(Aggregate(Tally(), (tuple(few), tuple(few))), "utf-8")
 
 
 @pytest.mark.parametrize("seconds", [59, 61, 3600, 100_000])
@@ -112,5 +112,5 @@ def test_ascii():
     ("share", "letter"), [(None, " "), (0, " "), (1e-9, "▁"), (0.5, "▄"), (0.99, "█"), (1, "█"), (1.1, "█")]
 )
 def test_a_column_is_as_high_as_its_share(share, letter):
-    assert column(share, "utf-8") == letter
-    assert column(share, "ascii").isascii()
+    assert spark(share, "utf-8") == letter
+    assert spark(share, "ascii").isascii()

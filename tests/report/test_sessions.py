@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from rich.text import Text
 
-from ws_load_test.analysis.aggregate import Digest, Opening
-from ws_load_test.analysis.summary import summarise
+from ws_load_test.analysis.aggregate import Aggregate, ConnectInterval
+from ws_load_test.analysis.summary import summarize
 from ws_load_test.messages import Message
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import (
@@ -17,13 +17,13 @@ from ws_load_test.metrics.recording import (
     Trailer,
 )
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.correlation import Check, Matching
-from ws_load_test.plan.load import OpenLoad
+from ws_load_test.plan.correlation import Check, Correlation
+from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.plan import Plan
-from ws_load_test.plan.schedule import Shape, Stage
-from ws_load_test.plan.session_policy import Storm, Unkind
+from ws_load_test.plan.schedule import LoadProfile, Stage
+from ws_load_test.plan.session_policy import DisconnectStorm, MisbehavingClients
 from ws_load_test.plan.target import Target
-from ws_load_test.report.content.labelled import NOTHING
+from ws_load_test.report.content.labelled import NO_VALUE
 from ws_load_test.report.terminal.layout import wrapped
 from ws_load_test.report.terminal.run import report_lines
 from ws_load_test.report.terminal.sparklines import MOST_OPENINGS, opened_over_time
@@ -31,7 +31,7 @@ from ws_load_test.report.terminal.sparklines import MOST_OPENINGS, opened_over_t
 SECOND = 10**9
 MILLI = 10**6
 MICRO = 10**3
-RATE = OpenLoad(Shape((Stage(10 * SECOND, 500, 500),)))
+RATE = OpenLoop(LoadProfile((Stage(10 * SECOND, 500, 500),)))
 
 
 def plan(**parts):
@@ -39,7 +39,7 @@ def plan(**parts):
 
 
 def recording(*tallies, asked=None, phases=()):
-    asked = (asked or plan()).public()
+    asked = (asked or plan()).redacted()
     header = Header(
         tool="t",
         started_at="2026-03-01T12:00:00Z",
@@ -71,14 +71,14 @@ def times(*values):
 
 
 def answered(count=300, **parts):
-    numbers = {"opened": 7, "due": count, "sent": count, "answered": count, "answered_in_time": count} | parts
+    numbers = {"opened": 7, "due": count, "sent": count, "answered": count, "answered_in_window": count} | parts
     made = Tally(**numbers)
     made.response_time_ns.record(5 * MILLI, count)
     return made
 
 
 def lines(*recordings):
-    made = [line.plain for line in report_lines(recordings, summarise(recordings))]
+    made = [line.plain for line in report_lines(recordings, summarize(recordings))]
     assert max(map(len, made)) <= 80
     assert all(line == line.rstrip() for line in made)
     return made
@@ -128,7 +128,7 @@ class TestPairing:
 
     def test_greetings_before_the_load_are_a_warning_below(self):
         text = lines(
-            recording(Tally(opened=7, pushed=7, surplus=7), answered(opened=0), phases=["opening", "measured"]),
+            recording(Tally(opened=7, pushed=7, surplus_replies=7), answered(opened=0), phases=["opening", "measured"]),
         )
         assert text[0] == "Passed"
         assert not entry(text, "pairing")
@@ -136,13 +136,13 @@ class TestPairing:
 
     def test_nothing_answered_is_said_once_in_the_heading(self):
         silent = Tally(opened=7, due=9, sent=9, unanswered=9)
-        text = lines(recording(silent, asked=plan(matching=Matching("echo"))))
+        text = lines(recording(silent, asked=plan(matching=Correlation("echo"))))
         assert text[0] == "Done, with no message answered"
         assert "is it an echo server?" in entry(text, "pairing")
 
     def test_a_pattern_cannot_steer_the_terminal(self):
         silent = Tally(opened=7, due=9, sent=9, unanswered=9, pushed=1)
-        text = lines(recording(silent, asked=plan(matching=Matching("regex", "\x1b[2J"))))
+        text = lines(recording(silent, asked=plan(matching=Correlation("regex", "\x1b[2J"))))
         assert all(line.isprintable() for line in text)
 
     def test_no_doubt_no_line(self):
@@ -153,15 +153,15 @@ class TestRequests:
     def test_what_is_seldom_has_a_row_where_there_was_any(self):
         made = answered(duplicates=11, late=12, mismatched=13, out_of_order=14, skipped=15, first_replies=16)
         made.pushed, made.pushed_bytes = 17, 1234
-        found = counts(lines(recording(made, asked=plan(matching=Matching("json", "id")))))
+        found = counts(lines(recording(made, asked=plan(matching=Correlation("json", "id")))))
         assert list(found.items())[5:] == [
             ("pushed", "17"),
             ("pushed payload", "1.23 kB"),
-            ("duplicates", "11"),
+            ("duplicate_replies", "11"),
             ("late", "12"),
-            ("mismatched", "13"),
+            ("unknown_id", "13"),
             ("out of order", "14"),
-            ("skipped", "15"),
+            ("greetings", "15"),
             ("first replies", "16"),
         ]
 
@@ -177,9 +177,9 @@ class TestRequests:
 
     def test_failings_are_coloured_and_order_is_none(self):
         made = recording(answered(duplicates=1, out_of_order=2, late=3, mismatched=4))
-        styled = report_lines([made], summarise([made]))
+        styled = report_lines([made], summarize([made]))
         yellow = [part for line in styled for part in _yellow(line)]
-        assert [part.split()[0] for part in yellow] == ["duplicates", "late", "mismatched"]
+        assert [part.split()[0] for part in yellow] == ["duplicate_replies", "late", "unknown_id"]
 
 
 def _yellow(line: Text):
@@ -189,7 +189,7 @@ def _yellow(line: Text):
 class TestNone:
     def made(self, **parts):
         silent = Tally(opened=7, due=300, sent=300, unanswered=300, pushed=50, pushed_bytes=100, **parts)
-        return recording(silent, silent, silent, asked=plan(load=RATE, matching=Matching("none")))
+        return recording(silent, silent, silent, asked=plan(load=RATE, matching=Correlation("none")))
 
     def test_it_passes_without_a_doubt(self):
         text = lines(self.made())
@@ -198,7 +198,7 @@ class TestNone:
         assert "  none: replies were not awaited, whatever came is a push" in text
         assert not any("fastest –" in line and "average" in line for line in text)
         made = self.made()
-        assert not [part for line in report_lines([made], summarise([made])) for part in _yellow(line)]
+        assert not [part for line in report_lines([made], summarize([made])) for part in _yellow(line)]
 
     def test_what_was_dropped_is_a_doubt_all_the_same(self):
         assert entry(lines(self.made()), "generator").startswith("keeps up: ")
@@ -253,11 +253,11 @@ class TestOpening:
 
 def opening(second, opened=10, *, p50=MILLI, p99=2 * MILLI, length_ns=SECOND):
     from_ns = round(second * SECOND)
-    return Opening(from_ns, from_ns + length_ns, opened, p50, p99)
+    return ConnectInterval(from_ns, from_ns + length_ns, opened, p50, p99)
 
 
 def chart(*openings, encoding="utf-8"):
-    return [line.plain for line in opened_over_time(Digest(Tally(), ((),), (tuple(openings),)), encoding)]
+    return [line.plain for line in opened_over_time(Aggregate(Tally(), ((),), (tuple(openings),)), encoding)]
 
 
 class TestOpenedOverTime:
@@ -281,8 +281,8 @@ class TestOpenedOverTime:
         assert not chart(opening(0))
         assert not chart(opening(0), opening(1, length_ns=SECOND // 4))
         both = ((opening(0), opening(1)), (opening(0), opening(1)))
-        assert not opened_over_time(Digest(Tally(), ((), ()), both), "utf-8")
-        assert not opened_over_time(Digest(Tally(), ((),)), "utf-8")
+        assert not opened_over_time(Aggregate(Tally(), ((), ()), both), "utf-8")
+        assert not opened_over_time(Aggregate(Tally(), ((),)), "utf-8")
 
     @pytest.mark.parametrize("seconds", [2, 39, 41, 3600])
     def test_a_long_churn_fits(self, seconds):
@@ -307,21 +307,21 @@ class TestComings:
     def test_sessions_that_came_back_and_their_times(self):
         made = answered(opened=20, reopened=9, renewed=4, reopen_time_ns=times(MILLI, 3 * MILLI))
         text = lines(recording(made))
-        assert entry(text, "reopened") == (
+        assert entry(text, "reconnected") == (
             "9 sessions came back after being lost or cut off: 50 % 1.00 ms, 99 % 3 ms, slowest 3 ms"
         )
-        assert entry(text, "renewed") == "4 sessions took the place of those whose lifetime was over"
+        assert entry(text, "recycled") == "4 sessions took the place of those whose lifetime was over"
         assert "20 opened (13 again), 0 failed, 0 lost" in entry(text, "connections")
-        assert not entry(lines(recording(answered())), "reopened")
+        assert not entry(lines(recording(answered())), "reconnected")
         one = lines(recording(answered(reopened=1, renewed=1)))
-        assert entry(one, "reopened") == "1 session came back after being lost or cut off"
-        assert entry(one, "renewed") == "1 session took the place of one whose lifetime was over"
+        assert entry(one, "reconnected") == "1 session came back after being lost or cut off"
+        assert entry(one, "recycled") == "1 session took the place of one whose lifetime was over"
 
     def storm(self, *back, dropped=30, unanswered=12, asked=True, dial=None):
         made = answered(storm_dropped=dropped, storm_unanswered=unanswered, storm_back_time_ns=times(*back))
         if dial is not None:
             made.connect_time_ns.record(dial)
-        stormy = plan(storm=Storm(0.3, 10 * SECOND)) if asked else plan()
+        stormy = plan(disconnect=DisconnectStorm(0.3, 10 * SECOND)) if asked else plan()
         return entry(lines(recording(made, asked=stormy)), "storm")
 
     def test_all_back(self):
@@ -351,7 +351,11 @@ class TestComings:
 
 
 class TestUnkind:
-    asked = plan(connections=100, load=RATE, unkind=Unkind(slow=0.05, slow_bytes_per_s=1000.0, deaf=0.01))
+    asked = plan(
+        connections=100,
+        load=RATE,
+        unkind=MisbehavingClients(slow_reader=0.05, slow_reader_bytes_per_s=1000.0, stalled_reader=0.01),
+    )
 
     def report(self, aside, **parts):
         return lines(recording(answered(sent=400, due=400, unanswered=100, unkind=aside, **parts), asked=self.asked))
@@ -359,16 +363,18 @@ class TestUnkind:
     def test_they_have_a_section_of_their_own(self):
         aside = Tally(due=130, sent=120, answered=90, unanswered=30, dropped=10, response_time_ns=times(2 * SECOND))
         text = self.report(aside)
-        assert entry(text, "unkind") == (
+        assert entry(text, "misbehaving") == (
             "5 slow and 1 deaf connections: their opening counts above like any other's, their messages and endings"
             " nowhere but here 120 messages sent, 90 answered, 30 unanswered, 10 dropped; response 50 % 2 s, 99 % 2 s,"
             " slowest 2 s the target dropped none of them"
         )
-        assert not entry(lines(recording(answered())), "unkind")
+        assert not entry(lines(recording(answered())), "misbehaving")
 
     def test_what_the_target_did_to_them(self):
-        aside = Tally(lost=6, faults=Counter({"closed:1008": 3, "reset": 2, "mismatch": 50, "protocol-error:5.2": 1}))
-        assert entry(self.report(aside), "unkind").endswith(
+        aside = Tally(
+            lost=6, faults=Counter({"closed:1008": 3, "reset": 2, "check-failed": 50, "protocol-error:5.2": 1})
+        )
+        assert entry(self.report(aside), "misbehaving").endswith(
             "the target dropped 6 of them: 3 with 1008 (policy violation), 2 reset a connection, 1 broke the WebSocket"
             " protocol"
         )
@@ -387,7 +393,7 @@ class TestUnkind:
 
 class TestAsked:
     def test_the_rule_and_the_proxy(self):
-        matching = Matching("json", "id", expect=(Check("json", "ok", "true"),), ignore=(Check("contains", "tick"),))
+        matching = Correlation("json", "id", expect=(Check("json", "ok", "true"),), ignore=(Check("contains", "tick"),))
         asked = plan(
             matching=msgspec.structs.replace(matching, skip_first=2),
             target={"proxy": "http://me:secret@proxy.example:8080"},
@@ -405,7 +411,7 @@ class TestAsked:
         text = lines(recording(answered()))
         assert not entry(text, "replies")
         assert not entry(text, "proxy")
-        assert entry(lines(recording(answered(), asked=plan(matching=Matching("echo")))), "replies") == "by echo"
+        assert entry(lines(recording(answered(), asked=plan(matching=Correlation("echo")))), "replies") == "by echo"
 
     def test_a_plan_of_the_previous_version_is_told_in_full(self):
         known = recording(answered())
@@ -422,8 +428,8 @@ class TestAsked:
             "timeout_ns": SECOND,
             "connect_timeout_ns": SECOND,
             "connect_rate_per_s": None,
-            "connection_shape": None,
-            "keepalive_ns": None,
+            "connection_profile": None,
+            "ping_interval_ns": None,
             "bind": [],
             "workers": 2,
         }
@@ -431,8 +437,8 @@ class TestAsked:
         text = lines(Recording(header, known.intervals, known.trailer))
         assert entry(text, "connections") == "5 7 opened, 0 failed, 0 lost"
         assert entry(text, "rate") == "100/s 300/s sent"
-        assert entry(text, "message") == f"text, 4 B {NOTHING}"
-        assert [label for label in ("replies", "proxy", "unkind", "storm") if entry(text, label)] == []
+        assert entry(text, "message") == f"text, 4 B {NO_VALUE}"
+        assert [label for label in ("replies", "proxy", "misbehaving", "storm") if entry(text, label)] == []
 
     def test_columns_stay_apart_where_nothing_is_known(self):
         known = recording(answered())
@@ -462,6 +468,6 @@ class TestWire:
     def test_what_compression_saved(self):
         made = answered(plain_bytes_sent=1_200_000, bytes_sent=300_000)
         assert entry(lines(recording(made)), "compression") == "1.20 MB of payload sent as 300 kB"
-        made.plain_bytes_received, made.bytes_received = 5000, 2000
+        made.uncompressed_bytes_received, made.bytes_received = 5000, 2000
         assert entry(lines(recording(made)), "compression").endswith(", 5 kB of payload received as 2 kB")
         assert not entry(lines(recording(answered())), "compression")

@@ -8,23 +8,23 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from ws_load_test.analysis.data_quality import few_beyond
-from ws_load_test.analysis.summary import summarise
-from ws_load_test.common.sanitize import clean
-from ws_load_test.common.units import show_count, show_duration
+from ws_load_test.analysis.data_quality import too_few_in_tail
+from ws_load_test.analysis.summary import summarize
+from ws_load_test.common.sanitize import sanitize
+from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.messages import Message
 from ws_load_test.metrics.hdr_buckets import bucket_of
 from ws_load_test.metrics.histogram import Histogram
-from ws_load_test.metrics.recording import Header, Interval, LostWorker, Recording, Trailer, WorkerLoad
+from ws_load_test.metrics.recording import Header, Interval, LostWorker, Recording, Trailer, WorkerUsage
 from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import ClosedLoad, OpenLoad
+from ws_load_test.plan.load import ClosedLoop, OpenLoop
 from ws_load_test.plan.plan import Plan
-from ws_load_test.plan.schedule import Shape, Stage
+from ws_load_test.plan.schedule import LoadProfile, Stage
 from ws_load_test.plan.target import Target
 from ws_load_test.report.content.fault_names import close_code_name
-from ws_load_test.report.terminal.glyphs import bar, writable
-from ws_load_test.report.terminal.latency_histogram import ROWS, drawn_edges
+from ws_load_test.report.terminal.glyphs import bar, to_encodable
+from ws_load_test.report.terminal.latency_histogram import ROWS, bar_edges
 from ws_load_test.report.terminal.run import print_report, report_lines
 
 SECOND = 10**9
@@ -39,7 +39,7 @@ def plan(**parts):
 
 
 def recording(*intervals, asked=None, lost=(), interrupted=False, killed=False, raw_plan=None):
-    asked = (asked or plan(connections=100)).public()
+    asked = (asked or plan(connections=100)).redacted()
     header = Header(
         tool="ws-load-test 0.1.0",
         started_at="2026-03-01T12:00:07.25+00:00",
@@ -78,12 +78,12 @@ def opening(opened=100, *, failed=0, **parts):
 
 def answers(*values, **parts):
     count = len(values)
-    numbers = {"due": count, "sent": count, "answered": count, "answered_in_time": count} | parts
+    numbers = {"due": count, "sent": count, "answered": count, "answered_in_window": count} | parts
     return Tally(response_time_ns=histogram(*values), **numbers)
 
 
 def report(*recordings, encoding="utf-8"):
-    lines = report_lines(recordings, summarise(recordings), encoding=encoding)
+    lines = report_lines(recordings, summarize(recordings), encoding=encoding)
     return "\n".join(line.plain for line in lines)
 
 
@@ -173,7 +173,7 @@ class TestVerdict:
         assert "recording 2, worker 0, 1.20 s after the start: gone" in text
 
     def test_thresholds_when_there_are_any(self):
-        summary = summarise([NORMAL])
+        summary = summarize([NORMAL])
         summary["verdict"] = {
             "passed": False,
             "checks": [
@@ -190,7 +190,7 @@ class TestAskedAndAchieved:
     def test_a_run_for_a_time(self):
         asked = plan(
             connections=1234,
-            load=ClosedLoad(16),
+            load=ClosedLoop(16),
             message=Message("binary", 32, b""),
             connect_rate_per_s=50.0,
             warmup_ns=2 * SECOND,
@@ -198,7 +198,7 @@ class TestAskedAndAchieved:
         text = report(
             recording(
                 opening(97, failed=3),
-                interval(Tally(lost=2, answered_in_time=9000), length_ns=1500 * MILLI),
+                interval(Tally(lost=2, answered_in_window=9000), length_ns=1500 * MILLI),
                 interval(Tally(bytes_sent=1200, bytes_received=3400), index=3, phase="closing"),
                 asked=asked,
             )
@@ -238,7 +238,7 @@ class TestAskedAndAchieved:
         assert "2 recordings together" in text
 
     def test_several_recordings_that_asked_for_different_things(self):
-        other = recording(opening(10), asked=plan(connections=10, load=ClosedLoad(4), url="ws://b.example/"))
+        other = recording(opening(10), asked=plan(connections=10, load=ClosedLoop(4), url="ws://b.example/"))
         text = report(NORMAL, other)
         assert row(text, "connections").startswith("several ")
         assert row(text, "load") == "several"
@@ -253,13 +253,13 @@ class TestAskedAndAchieved:
 
 
 def open_plan(*stages, **parts):
-    load = OpenLoad(Shape(stages or (Stage(10 * SECOND, 500, 500),)), **parts.pop("load", {}))
+    load = OpenLoop(LoadProfile(stages or (Stage(10 * SECOND, 500, 500),)), **parts.pop("load", {}))
     return plan(load=load, **parts)
 
 
 class TestOpenLoad:
     def test_the_asked_rate_stands_beside_the_achieved_one(self):
-        made = Tally(due=1000, sent=900, dropped=100, answered_in_time=800)
+        made = Tally(due=1000, sent=900, dropped=100, answered_in_window=800)
         text = report(recording(opening(), interval(made, length_ns=2 * SECOND), asked=open_plan()))
         assert row(text, "load") == "constant arrivals"
         assert cells(text, "rate") == ("500/s", "450/s sent")
@@ -283,7 +283,7 @@ class TestOpenLoad:
         assert widest(text) <= 80
 
     def test_connections_that_come_and_go(self):
-        shape = Shape((Stage(SECOND, 0, 50), Stage(SECOND, 50, 50)))
+        shape = LoadProfile((Stage(SECOND, 0, 50), Stage(SECOND, 50, 50)))
         text = report(recording(opening(), asked=open_plan(connection_shape=shape)))
         assert cells(text, "connections") == ("from 0 to 50 in 1 s, then 50 for 1", "100 opened, 0 failed, 0 lost")
 
@@ -322,14 +322,14 @@ class TestUnanswered:
 
 
 def busy(share, **parts):
-    return interval(answers(5 * MILLI, **parts), workers=[WorkerLoad(0, round(share * SECOND), SECOND)])
+    return interval(answers(5 * MILLI, **parts), workers=[WorkerUsage(0, round(share * SECOND), SECOND)])
 
 
 class TestGenerator:
     def test_one_calm_line_where_all_is_well(self):
         made = answers(5 * MILLI)
         made.loop_lag_ns, made.send_lag_ns = histogram(20 * MICRO, 90 * MICRO), histogram(30 * MICRO, 80 * MICRO)
-        run = recording(opening(), interval(made, workers=[WorkerLoad(0, SECOND // 10, SECOND)]))
+        run = recording(opening(), interval(made, workers=[WorkerUsage(0, SECOND // 10, SECOND)]))
         facts = "loop lag 50 % 20.0 µs, 99 % 90 µs; send lag 50 % 30.0 µs, 99 % 80 µs"
         assert flat(report(run)).endswith(f" generator keeps up: 10 % of a core, one worker; {facts}")
 
@@ -347,7 +347,7 @@ class TestGenerator:
         assert row(text, "warning").startswith("the kernel's send buffers were full 50 % of the time")
 
     def test_waiting_for_a_core_is_not_keeping_up(self):
-        loads = [WorkerLoad(0, SECOND // 2, SECOND, run_delay_ns=SECOND // 4)]
+        loads = [WorkerUsage(0, SECOND // 2, SECOND, run_delay_ns=SECOND // 4)]
         text = report(recording(opening(), interval(answers(5000), workers=loads)))
         assert "keeps up" not in text
         assert "warning" in text
@@ -439,8 +439,8 @@ class TestResponseTimes:
         [("5", 200), ("10", 100), ("50", 20), ("99", 1000), ("99.9", 10_000), ("99.99", 100_000)],
     )
     def test_few_samples_begin_exactly_where_ten_lie_beyond(self, percentile, enough):
-        assert not few_beyond(percentile, enough)
-        assert few_beyond(percentile, enough - 1)
+        assert not too_few_in_tail(percentile, enough)
+        assert too_few_in_tail(percentile, enough - 1)
 
     def test_one_answer_has_no_deviation(self):
         text = report(recording(opening(1), interval(answers(1_234_567))))
@@ -502,10 +502,10 @@ class TestResponseTimes:
     @example(22_753, 496)
     def test_edges_rise_and_read_differently(self, low, spread):
         high = low + spread
-        edges = drawn_edges(low, high)
+        edges = bar_edges(low, high)
         assert (edges[0], edges[-1]) == (low, high)
         assert 2 <= len(edges) <= ROWS + 1
-        assert len({show_duration(edge) for edge in edges[:-1]}) == len(edges) - 1
+        assert len({format_duration(edge) for edge in edges[:-1]}) == len(edges) - 1
         # Every row but a single one has a bucket of its own that could hold values.
         buckets = [bucket_of(edge) for edge in edges[:-1]]
         assert len(set(buckets)) == len(buckets)
@@ -615,8 +615,8 @@ class TestMachine:
         ],
     )
     def test_processor(self, shares, words):
-        loads = [WorkerLoad(n, share * 5 * MILLI, SECOND // 2) for n, share in enumerate(shares)]
-        idle = [WorkerLoad(n, 0, SECOND) for n, _ in enumerate(shares)]
+        loads = [WorkerUsage(n, share * 5 * MILLI, SECOND // 2) for n, share in enumerate(shares)]
+        idle = [WorkerUsage(n, 0, SECOND) for n, _ in enumerate(shares)]
         run = recording(
             interval(Tally(opened=1), index=0, phase="opening", workers=idle),
             interval(answers(5), workers=loads),
@@ -626,7 +626,7 @@ class TestMachine:
 
     def test_workers_of_several_recordings_are_several(self):
         runs = [
-            recording(opening(), interval(answers(5), workers=[WorkerLoad(0, share * MILLI * 10, SECOND)]))
+            recording(opening(), interval(answers(5), workers=[WorkerUsage(0, share * MILLI * 10, SECOND)]))
             for share in (20, 30)
         ]
         assert "30 % of a core by the busiest of 2 workers: 20 %, 30 %" in flat(report(*runs))
@@ -638,7 +638,7 @@ HUGE = Tally(
     dropped=10**9,
     answered=10**9,
     unanswered=10**9,
-    answered_in_time=10**9,
+    answered_in_window=10**9,
     bytes_sent=10**13,
     bytes_received=10**13,
     faults=Counter({"upgrade-rejected:503": 10**9, "reply-timeout": 3}),
@@ -699,7 +699,7 @@ class TestShape:
 def printed(*recordings, encoding="utf-8", **options):
     out = io.BytesIO()
     wrapper = io.TextIOWrapper(out, encoding=encoding, newline="\n")
-    print_report(recordings, summarise(recordings), console=Console(file=wrapper, width=80, **options))
+    print_report(recordings, summarize(recordings), console=Console(file=wrapper, width=80, **options))
     wrapper.flush()
     return out.getvalue().decode(encoding)
 
@@ -744,21 +744,21 @@ class TestPrinting:
 
     def test_a_narrow_terminal_loses_nothing(self):
         out = io.StringIO()
-        print_report([NORMAL], summarise([NORMAL]), console=Console(file=out, width=30))
+        print_report([NORMAL], summarize([NORMAL]), console=Console(file=out, width=30))
         assert out.getvalue() == report(NORMAL) + "\n"
 
 
 class TestLetters:
     @given(st.text(), st.sampled_from(["ascii", "latin-1", "cp1252", "cp437", "utf-8"]))
     def test_writable_keeps_the_length_and_can_be_written(self, text, encoding):
-        made = writable(text, encoding)
+        made = to_encodable(text, encoding)
         assert len(made) == len(text)
         made.encode(encoding)
 
     @given(st.text())
     def test_clean_text_is_printable(self, text):
-        assert clean(text).isprintable()
-        assert len(clean(text)) == len(text)
+        assert sanitize(text).isprintable()
+        assert len(sanitize(text)) == len(text)
 
     @pytest.mark.parametrize(
         ("share", "unicode", "ascii_"),
@@ -780,4 +780,4 @@ def test_counts_follow_the_input(sent, extra):
     made = Tally(due=sent + extra, sent=sent, dropped=extra, answered=sent)
     text = report(recording(opening(), interval(made)))
     for word, count in (("due", sent + extra), ("sent", sent), ("dropped", extra), ("answered", sent)):
-        assert re.search(rf"^  {word} +{show_count(count)}( |$)", text, re.MULTILINE)
+        assert re.search(rf"^  {word} +{format_count(count)}( |$)", text, re.MULTILINE)

@@ -5,8 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, assert_type
 
-from ws_load_test import Capacity, LoadTestError, Plan, PlanError, Result, __version__, find_capacity, make_plan, run
-from ws_load_test.common.errors import ExitCode, OutputError, Problem
+from ws_load_test import (
+    CapacityResult,
+    LoadTestError,
+    Plan,
+    PlanError,
+    Result,
+    __version__,
+    find_capacity,
+    make_plan,
+    run,
+)
+from ws_load_test.common.errors import ExitCode, OptionProblem, OutputError
 from ws_load_test.metrics.recording import Interval, Recording
 
 
@@ -24,7 +34,7 @@ def script() -> int:
     assert_type(plan.connections, int)
     assert_type(plan.messages, int | None)
     assert_type(plan.describe(), list[tuple[str, str]])
-    assert_type(plan.public(), Plan)
+    assert_type(plan.redacted(), Plan)
 
     result = run(plan, output=Path("run.jsonl"), on_interval=show, interval_s=0.5)
     assert_type(result, Result)
@@ -40,7 +50,7 @@ def script() -> int:
 def search() -> float:
     """Who looks for a limit."""
     found = find_capacity("ws://localhost:3001", slo=["p99 < 50ms"], output=Path("steps"), on_step=print, from_=500)
-    assert_type(found, Capacity)
+    assert_type(found, CapacityResult)
     assert_type(found.facts, dict[str, Any])
     assert_type(found.exit_code, ExitCode)
     assert_type(found.upper, float | None)
@@ -53,7 +63,7 @@ def mistakes() -> None:
     try:
         make_plan()
     except PlanError as error:
-        assert_type(error.problems, tuple[Problem, ...])
+        assert_type(error.problems, tuple[OptionProblem, ...])
         assert_type(error.problems[0].option, str)
     except LoadTestError as error:
         assert_type(error.exit_code, ExitCode)

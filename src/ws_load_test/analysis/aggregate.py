@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
     from ws_load_test.metrics.recording import (
         Host,
-        HostPart,
+        HostInterval,
         Interval,
         LostWorker,
-        WorkerLoad,
+        WorkerUsage,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class IntervalStats:
     """One interval of the measured time without its histograms; a percentile of nothing is None."""
 
     from_ns: int
@@ -42,7 +42,7 @@ class Stretch:
     send_lag_p50_ns: int | None
     send_lag_p99_ns: int | None
     loop_lag_p90_ns: int | None
-    workers: tuple[WorkerLoad, ...]
+    workers: tuple[WorkerUsage, ...]
     sent: int = 0
     """Messages that left in it."""
     pushed: int = 0
@@ -54,7 +54,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class ConnectInterval:
     """One interval of any phase in which sessions opened."""
 
     from_ns: int
@@ -66,22 +66,22 @@ class Opening:
 
 
 @dataclass(slots=True)
-class Gathering:
+class RunAggregator:
     """What the intervals of one recording come to."""
 
     hosts: tuple[Host, ...] = ()
     """The machines of the header, of a run on several."""
     tally: Tally = field(default_factory=Tally)
-    stretches: list[Stretch] = field(default_factory=list)
-    openings: list[Opening] = field(default_factory=list)
+    stretches: list[IntervalStats] = field(default_factory=list)
+    openings: list[ConnectInterval] = field(default_factory=list)
     storm_connect_ns: int | None = None
     """The slowest dial of the intervals in which sessions came back from a storm."""
-    parts: dict[int, Gathering] = field(default_factory=dict)
+    parts: dict[int, RunAggregator] = field(default_factory=dict)
     """What each machine had of them, by its place among the hosts."""
     began_ns: tuple[int, int] | None = None
     """Of a part: when the first and the last of the machine's workers began the load."""
 
-    def take(self, interval: Interval) -> Tally:
+    def add_interval(self, interval: Interval) -> Tally:
         """Adds an interval; returns its tally, which need not be decoded again.
 
         Raises:
@@ -97,10 +97,10 @@ class Gathering:
         response = tally.response_time_ns.percentiles((50, 90, 99))
         send_lag = tally.send_lag_ns.percentiles((50, 99))
         self.stretches.append(
-            Stretch(
+            IntervalStats(
                 from_ns=interval.from_ns,
                 to_ns=interval.to_ns,
-                answered=tally.answered_in_time,
+                answered=tally.answered_in_window,
                 faults=tally.faults.total(),
                 response_p50_ns=response[0],
                 response_p90_ns=response[1],
@@ -115,16 +115,16 @@ class Gathering:
         )
         return tally
 
-    def _take_part(self, interval: Interval, part: HostPart) -> None:
+    def _take_part(self, interval: Interval, part: HostInterval) -> None:
         """Adds to a machine what it had of an interval, as if that were all."""
         if part.host >= len(self.hosts):
             raise ValueError(f"there is no host {part.host}")
-        host, mine = self.hosts[part.host], self.parts.setdefault(part.host, Gathering())
+        host, mine = self.hosts[part.host], self.parts.setdefault(part.host, RunAggregator())
         numbers = range(host.first_worker, host.first_worker + host.workers)
         if (began_ns := part.began_ns) is not msgspec.UNSET:
             first_ns, last_ns = mine.began_ns or began_ns
             mine.began_ns = min(first_ns, began_ns[0]), max(last_ns, began_ns[1])
-        mine.take(
+        mine.add_interval(
             msgspec.structs.replace(
                 interval,
                 from_ns=part.from_ns,
@@ -138,19 +138,19 @@ class Gathering:
         connect = tally.connect_time_ns
         if tally.opened:
             middle, late = connect.percentiles((50, 99))
-            self.openings.append(Opening(interval.from_ns, interval.to_ns, tally.opened, middle, late))
-        if tally.storm_back_time_ns.count:
-            self.storm_connect_ns = slowest(self.storm_connect_ns, connect.max)
+            self.openings.append(ConnectInterval(interval.from_ns, interval.to_ns, tally.opened, middle, late))
+        if tally.storm_recovery_time_ns.count:
+            self.storm_connect_ns = max_known(self.storm_connect_ns, connect.max)
 
 
 @dataclass(frozen=True, slots=True)
-class OfHost:
+class HostAggregate:
     """What one machine had of a run on several."""
 
     host: Host
     recording: Recording
     """The run's, with a header as if this machine had been alone, and without intervals."""
-    digest: Digest
+    digest: Aggregate
     """Of what is recorded for each machine, which is not everything."""
     began_ns: tuple[int, int] | None
     """When the first and the last of its workers began the load, from the start of the run."""
@@ -158,24 +158,24 @@ class OfHost:
 
 
 @dataclass(frozen=True, slots=True)
-class Digest:
+class Aggregate:
     """Several recordings taken together."""
 
     tally: Tally
     """Everything, and no message forgotten."""
-    parts: tuple[tuple[Stretch, ...], ...]
+    recordings: tuple[tuple[IntervalStats, ...], ...]
     """The measured time of each recording."""
-    openings: tuple[tuple[Opening, ...], ...] = ()
+    openings: tuple[tuple[ConnectInterval, ...], ...] = ()
     """Of each recording: when sessions opened."""
     storm_connect_ns: int | None = None
     """The slowest dial of the intervals in which sessions came back from a storm."""
-    hosts: tuple[OfHost, ...] = ()
+    hosts: tuple[HostAggregate, ...] = ()
     """Of all recordings of runs on several machines."""
 
-    def worker_loads(self) -> list[list[WorkerLoad]]:
+    def worker_loads(self) -> list[list[WorkerUsage]]:
         """The measured intervals of each worker that measured at all, by recording and number."""
-        workers: dict[tuple[int, int], list[WorkerLoad]] = {}
-        for number, stretches in enumerate(self.parts):
+        workers: dict[tuple[int, int], list[WorkerUsage]] = {}
+        for number, stretches in enumerate(self.recordings):
             for stretch in stretches:
                 for load in stretch.workers:
                     workers.setdefault((number, load.worker), []).append(load)
@@ -188,7 +188,7 @@ class Digest:
         ]
 
 
-def digest(recordings: Sequence[Recording], gathered: Iterable[Gathering] | None = None) -> Digest:
+def aggregate(recordings: Sequence[Recording], gathered: Iterable[RunAggregator] | None = None) -> Aggregate:
     """Returns the digest of recordings; `gathered` are their gatherings, where there are any already.
 
     Raises:
@@ -196,16 +196,16 @@ def digest(recordings: Sequence[Recording], gathered: Iterable[Gathering] | None
     """
     total = Tally()
     parts, openings, storm_connect_ns = [], [], None
-    hosts: list[OfHost] = []
+    hosts: list[HostAggregate] = []
     if gathered is None:
         gathered = map(_gather, recordings)
     for recording, gathering in zip(recordings, gathered, strict=True):
-        total.merge(_balanced(recording, gathering.tally))
+        total.merge(_account_for_missing(recording, gathering.tally))
         parts.append(tuple(gathering.stretches))
         openings.append(tuple(gathering.openings))
         hosts += _of_hosts(recording, gathering)
-        storm_connect_ns = slowest(storm_connect_ns, gathering.storm_connect_ns)
-    return Digest(total, tuple(parts), tuple(openings), storm_connect_ns, tuple(hosts))
+        storm_connect_ns = max_known(storm_connect_ns, gathering.storm_connect_ns)
+    return Aggregate(total, tuple(parts), tuple(openings), storm_connect_ns, tuple(hosts))
 
 
 def lost_workers(recording: Recording) -> tuple[LostWorker, ...]:
@@ -215,7 +215,7 @@ def lost_workers(recording: Recording) -> tuple[LostWorker, ...]:
     return tuple(lost for interval in recording.intervals for lost in interval.lost_workers or ())
 
 
-def slowest(*times_ns: int | None) -> int | None:
+def max_known(*times_ns: int | None) -> int | None:
     """Returns the longest of times of which some may be unknown; None where all are."""
     return max((time_ns for time_ns in times_ns if time_ns is not None), default=None)
 
@@ -226,19 +226,19 @@ def load_of(recording: Recording) -> dict[str, Any]:
     return load if isinstance(load, dict) else {}
 
 
-def _of_hosts(recording: Recording, gathering: Gathering) -> list[OfHost]:
+def _of_hosts(recording: Recording, gathering: RunAggregator) -> list[HostAggregate]:
     """Returns what each machine had, those included that had nothing."""
     found, lost = [], lost_workers(recording)
     for place, host in enumerate(recording.header.hosts or ()):
-        mine = gathering.parts.get(place, Gathering())
+        mine = gathering.parts.get(place, RunAggregator())
         header = msgspec.structs.replace(recording.header, host=host.facts, workers=host.workers, hosts=msgspec.UNSET)
         alone = Recording(header, ())
         numbers = range(host.first_worker, host.first_worker + host.workers)
         found.append(
-            OfHost(
+            HostAggregate(
                 host=host,
                 recording=alone,
-                digest=Digest(_balanced(alone, mine.tally), (tuple(mine.stretches),)),
+                digest=Aggregate(_account_for_missing(alone, mine.tally), (tuple(mine.stretches),)),
                 began_ns=mine.began_ns,
                 lost_workers=tuple(one for one in lost if one.worker in numbers),
             )
@@ -246,19 +246,19 @@ def _of_hosts(recording: Recording, gathering: Gathering) -> list[OfHost]:
     return found
 
 
-def _gather(recording: Recording) -> Gathering:
-    gathering = Gathering(recording.header.hosts or ())
+def _gather(recording: Recording) -> RunAggregator:
+    gathering = RunAggregator(recording.header.hosts or ())
     for interval in recording.intervals:
-        gathering.take(interval)
+        gathering.add_interval(interval)
     return gathering
 
 
-def _balanced(recording: Recording, tally: Tally) -> Tally:
+def _account_for_missing(recording: Recording, tally: Tally) -> Tally:
     """Returns a recording's tally with what a killed run or a lost worker could not tell."""
     total = Tally()
     total.merge(tally)
     floods = load_of(recording).get("kind") == "closed"
-    for one in filter(None, (total, total.unkind)):
+    for one in filter(None, (total, total.misbehaving)):
         # What was in flight then got no answer, or was not sent.
         one.unanswered += max(0, one.sent - one.answered - one.unanswered)
         one.dropped += max(0, one.due - one.sent - one.dropped)

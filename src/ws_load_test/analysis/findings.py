@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ws_load_test.plan.correlation import Matching
-from ws_load_test.plan.session_policy import Unkind
+from ws_load_test.plan.correlation import Correlation
+from ws_load_test.plan.session_policy import MisbehavingClients
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ws_load_test.analysis.aggregate import Digest, Stretch
+    from ws_load_test.analysis.aggregate import Aggregate, IntervalStats
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.metrics.tally import Tally
-    from ws_load_test.plan.session_policy import Manner
+    from ws_load_test.plan.session_policy import Misbehavior
 
 FEWEST_STRETCHES = 4
 """Intervals it takes to tell what lasts from a hiccup."""
 
 
-MANNERS: tuple[Manner, ...] = ("slow", "deaf", "mute")
+MISBEHAVIORS: tuple[Misbehavior, ...] = ("slow_reader", "stalled_reader", "no_pong")
 """The kinds of unkind connections."""
 
 
-class ReasonKind(StrEnum):
+class FindingKind(StrEnum):
     """What there is to say about a run's numbers."""
 
     PAIRING = "pairing"
@@ -48,22 +48,22 @@ class ReasonKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class Finding:
     """One reason to doubt a run's numbers."""
 
-    kind: ReasonKind
+    kind: FindingKind
     text: str
     """What is the case and what to do about it, in one sentence without a full stop."""
-    binding: bool
+    saturates: bool
     """Whether it makes the run generator-bound."""
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class RunData:
     """Recordings, their digest and their loads."""
 
     recordings: Sequence[Recording]
-    digest: Digest
+    digest: Aggregate
     loads: tuple[dict[str, Any], ...]
     """The plans' loads."""
 
@@ -73,52 +73,52 @@ class Evidence:
         return self.digest.tally
 
     @property
-    def stretches(self) -> list[Stretch]:
+    def intervals(self) -> list[IntervalStats]:
         """The measured time of all recordings."""
-        return [stretch for part in self.digest.parts for stretch in part]
+        return [stretch for part in self.digest.recordings for stretch in part]
 
     @property
-    def floods(self) -> bool:
+    def is_closed_loop(self) -> bool:
         """Whether nothing but a flood was asked for."""
         return all(load.get("kind") == "closed" for load in self.loads)
 
     @property
-    def holds_back(self) -> bool:
+    def limits_in_flight(self) -> bool:
         """Whether messages may have to wait for the target before they are sent."""
         return any(load.get("max_in_flight") is not None for load in self.loads)
 
     @property
-    def matching(self) -> Matching | None:
+    def correlation(self) -> Correlation | None:
         """How replies were paired; None where that is not known, or not the same in all recordings."""
-        found = [matching_of(recording) for recording in self.recordings]
+        found = [correlation_of(recording) for recording in self.recordings]
         return found[0] if found and all(one == found[0] for one in found) else None
 
     @property
-    def overlaps(self) -> bool:
+    def pipelines(self) -> bool:
         """Whether a connection may have sent another message before the reply to the last one came."""
         return any(load.get("kind") != "closed" or load.get("in_flight", 1) > 1 for load in self.loads)
 
     @property
-    def reshapes(self) -> bool:
+    def connections_vary(self) -> bool:
         """Whether connections came and went as the plan asked."""
         return any(
             recording.header.plan.get(room)
             for recording in self.recordings
-            for room in ("connection_shape", "lifetime_ns", "storm")
+            for room in ("connection_profile", "lifetime_ns", "disconnect_storm")
         )
 
     @property
     def surplus_under_load(self) -> int:
         """Surplus replies since the load began: those before it can have been taken for no reply."""
         return sum(
-            interval.record.get("surplus", 0)
+            interval.encoded_tally.get("surplus_replies", 0)
             for recording in self.recordings
             for interval in recording.intervals
             if interval.phase != "opening"
         )
 
     @property
-    def relief(self) -> str:
+    def remedy(self) -> str:
         """What helps a worker that has too much to do."""
         hosts = [recording.header.host.get("cores") for recording in self.recordings]
         # More workers than cores would only take turns.
@@ -127,24 +127,24 @@ class Evidence:
             for cores, recording in zip(hosts, self.recordings, strict=True)
         )
         ways = [] if full else ["add workers with -w"]
-        ways += [] if self.floods else ["lower the rate"]
+        ways += [] if self.is_closed_loop else ["lower the rate"]
         ways.append("use a machine with more cores" if full else "use another machine")
-        return either(ways)
+        return join_or(ways)
 
-    def share(self, applies: Callable[[Stretch], bool]) -> float:
+    def share(self, applies: Callable[[IntervalStats], bool]) -> float:
         """Returns the part of the measured time to which something applies; 0 where it is too short to tell."""
-        stretches = self.stretches
+        stretches = self.intervals
         if len(stretches) < FEWEST_STRETCHES:
             return 0.0
         total = sum(stretch.length_ns for stretch in stretches)
         return sum(stretch.length_ns for stretch in stretches if applies(stretch)) / total if total > 0 else 0.0
 
 
-def matching_of(recording: Recording) -> Matching | None:
+def correlation_of(recording: Recording) -> Correlation | None:
     """Returns how replies were paired: in order, where a version wrote nothing of it; None for what is not known."""
     plan = recording.header.plan
     try:
-        matching = msgspec.convert(plan.get("matching", {}), Matching)
+        matching = msgspec.convert(plan.get("correlation", {}), Correlation)
     except msgspec.ValidationError:
         return None
     message = plan.get("message")
@@ -156,21 +156,21 @@ def matching_of(recording: Recording) -> Matching | None:
 
 def awaits_nothing(recordings: Sequence[Recording]) -> bool:
     """Returns whether no reply was awaited at all (``--match none``)."""
-    found = [matching_of(recording) for recording in recordings]
+    found = [correlation_of(recording) for recording in recordings]
     return all(one is not None and one.rule == "none" for one in found)
 
 
-def unkind_kinds(plan: Mapping[str, Any]) -> dict[Manner, int]:
+def misbehaving_counts(plan: Mapping[str, Any]) -> dict[Misbehavior, int]:
     """Returns how many connections of a plan behave badly, by kind; empty where none does, or nobody can tell."""
     connections = plan.get("connections", 1)
     try:
-        unkind = msgspec.convert(plan.get("unkind"), Unkind | None)
+        unkind = msgspec.convert(plan.get("misbehaving"), MisbehavingClients | None)
     except msgspec.ValidationError:
         return {}
     if unkind is None or not isinstance(connections, int):
         return {}
-    found = list(unkind.among(connections).values())
-    return {kind: found.count(kind) for kind in MANNERS if kind in found}
+    found = list(unkind.assign(connections).values())
+    return {kind: found.count(kind) for kind in MISBEHAVIORS if kind in found}
 
 
 def percent(part: float) -> str:
@@ -179,11 +179,11 @@ def percent(part: float) -> str:
     return f"{min(part, 1):.{0 if part >= 0.01 else 1}%}".replace("%", " %")
 
 
-def either(ways: Sequence[str]) -> str:
+def join_or(ways: Sequence[str]) -> str:
     """Returns ways as a choice: ``a, b, or c``."""
     return ways[0] if len(ways) == 1 else f"{', '.join(ways[:-1])}{',' * (len(ways) > 2)} or {ways[-1]}"
 
 
-def both(names: Sequence[str]) -> str:
+def join_and(names: Sequence[str]) -> str:
     """Returns names as a list: ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

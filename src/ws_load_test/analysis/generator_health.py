@@ -10,23 +10,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ws_load_test.analysis.aggregate import load_of
-from ws_load_test.analysis.data_quality import few_beyond, lacks
+from ws_load_test.analysis.data_quality import data_quality_findings, too_few_in_tail
 from ws_load_test.analysis.findings import (
     FEWEST_STRETCHES,
-    Evidence,
-    Reason,
-    ReasonKind,
+    Finding,
+    FindingKind,
+    RunData,
     percent,
 )
-from ws_load_test.common.faults import REMEDIES
-from ws_load_test.common.units import show_count, show_duration
+from ws_load_test.common.faults import HOST_ERROR_REMEDIES
+from ws_load_test.common.units import format_count, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ws_load_test.analysis.aggregate import Digest, OfHost
+    from ws_load_test.analysis.aggregate import Aggregate, HostAggregate
     from ws_load_test.metrics.histogram import Histogram
-    from ws_load_test.metrics.recording import Recording, WorkerLoad
+    from ws_load_test.metrics.recording import Recording, WorkerUsage
 
 BUSY = 0.95
 """Of a core: what is missing to a whole one goes to interrupts and to the reports a worker writes."""
@@ -51,63 +51,65 @@ HELD_UP = 0.01
 """Of the time in pauses: as much as p99 lets one see."""
 
 
-def judge(recordings: Sequence[Recording], digest: Digest) -> list[Reason]:
+def diagnose(recordings: Sequence[Recording], digest: Aggregate) -> list[Finding]:
     """Returns all reasons to doubt the numbers of recordings, those that bind first."""
-    evidence = Evidence(recordings, digest, tuple(map(load_of, recordings)))
+    evidence = RunData(recordings, digest, tuple(map(load_of, recordings)))
     if digest.hosts and all(recording.header.hosts for recording in recordings):
         # A machine that is late among others that are not would hide in their percentiles.
-        reasons = _together([(of.host.name, judge_host(of)) for of in digest.hosts])
+        reasons = _merge_hosts([(of.host.name, diagnose_host(of)) for of in digest.hosts])
     else:
         reasons = _of_generator(evidence)
-    late = any(reason.binding and reason.kind is not ReasonKind.HOST for reason in reasons)
-    reasons += lacks(evidence, late=late)
+    late = any(reason.saturates and reason.kind is not FindingKind.HOST for reason in reasons)
+    reasons += data_quality_findings(evidence, late=late)
     # Times that may be wrong altogether come before those that are late.
-    return sorted(reasons, key=lambda reason: (not reason.binding, reason.kind is not ReasonKind.PAIRING))
+    return sorted(reasons, key=lambda reason: (not reason.saturates, reason.kind is not FindingKind.PAIRING))
 
 
-def judge_host(of: OfHost) -> list[Reason]:
+def diagnose_host(of: HostAggregate) -> list[Finding]:
     """Returns the reasons to doubt what one machine of several did, as if it had been alone."""
-    return _of_generator(Evidence((of.recording,), of.digest, (load_of(of.recording),)))
+    return _of_generator(RunData((of.recording,), of.digest, (load_of(of.recording),)))
 
 
-def _of_generator(evidence: Evidence) -> list[Reason]:
+def _of_generator(evidence: RunData) -> list[Finding]:
     """What there is to say of the machines and processes that made the load."""
     reasons = [reason for look in (_processor, _throttled, _garbage, _send_lag) for reason in look(evidence)]
     # A loop that is late because its worker has no time to spare has been explained.
-    if not any(reason.binding for reason in reasons):
+    if not any(reason.saturates for reason in reasons):
         reasons += _loop_lag(evidence)
     return [*_host(evidence), *reasons]
 
 
-def _together(judged: Sequence[tuple[str, Sequence[Reason]]]) -> list[Reason]:
+def _merge_hosts(judged: Sequence[tuple[str, Sequence[Finding]]]) -> list[Finding]:
     """Returns the reasons of several machines; what is the case on more than one is told of the first."""
-    found: dict[tuple[ReasonKind, bool], list[tuple[str, str]]] = {}
+    found: dict[tuple[FindingKind, bool], list[tuple[str, str]]] = {}
     for name, reasons in judged:
         for reason in reasons:
-            found.setdefault((reason.kind, reason.binding), []).append((name, reason.text))
+            found.setdefault((reason.kind, reason.saturates), []).append((name, reason.text))
     together = []
     for (kind, binding), told in found.items():
         (name, text), more = told[0], len({name for name, _ in told}) - 1
-        who = f"host {name}" if not more else f"host {name} and {show_count(more)} more of {show_count(len(judged))}"
-        together.append(Reason(kind, f"{who}: {text}", binding))
+        who = (
+            f"host {name}" if not more else f"host {name} and {format_count(more)} more of {format_count(len(judged))}"
+        )
+        together.append(Finding(kind, f"{who}: {text}", binding))
     return together
 
 
 # --- What binds -------------------------------------------------------------------------------------------------------
 
 
-def _host(evidence: Evidence) -> Iterator[Reason]:
+def _host(evidence: RunData) -> Iterator[Finding]:
     """What the operating system refused."""
-    remedies: dict[str, str] = {str(failing): remedy for failing, remedy in REMEDIES.items()}
+    remedies: dict[str, str] = {str(failing): remedy for failing, remedy in HOST_ERROR_REMEDIES.items()}
     for kind, times in sorted(evidence.tally.host_errors.items(), key=lambda item: (-item[1], item[0])):
         if times:
-            often = "once" if times == 1 else f"{show_count(times)} times"
+            often = "once" if times == 1 else f"{format_count(times)} times"
             sentence = f"the generator's own machine reported {kind} {often}"
             text = f"{sentence}: {remedies[kind]}" if kind in remedies else sentence
-            yield Reason(ReasonKind.HOST, text, binding=True)
+            yield Finding(FindingKind.HOST, text, saturates=True)
 
 
-def _processor(evidence: Evidence) -> Iterator[Reason]:
+def _processor(evidence: RunData) -> Iterator[Finding]:
     """Workers that have a core to themselves and need it whole, and workers that do not get what they need."""
     busy: list[tuple[int, float]] = []
     starved: list[tuple[int, float]] = []
@@ -118,82 +120,82 @@ def _processor(evidence: Evidence) -> Iterator[Reason]:
         number = loads[0].worker
         cpu, delay = (_part(loads, room) for room in ("cpu_ns", "run_delay_ns"))
         # A flood takes what it gets; a schedule that is kept has enough, however long its worker waits in between.
-        wanted = cpu + delay if evidence.floods or _is_late(evidence) else cpu
+        wanted = cpu + delay if evidence.is_closed_loop or _is_late(evidence) else cpu
         if delay > STARVED:
-            limit = WANTED_BY_A_FLOOD if evidence.floods else BUSY
+            limit = WANTED_BY_A_FLOOD if evidence.is_closed_loop else BUSY
             (starved if wanted >= limit else waiting).append((number, delay))
         elif wanted >= BUSY or _busy_time(loads) >= BUSY_TIME:
             busy.append((number, max(cpu, _busiest(loads))))
     if busy:
-        meaning = ", so the throughput is the generator's limit and not the target's" if evidence.floods else ""
-        text = f"{_who(busy, evidence)} used {_most(busy)} of a core{meaning}: {evidence.relief}"
-        yield Reason(ReasonKind.PROCESSOR, text, binding=True)
+        meaning = ", so the throughput is the generator's limit and not the target's" if evidence.is_closed_loop else ""
+        text = f"{_who(busy, evidence)} used {_most(busy)} of a core{meaning}: {evidence.remedy}"
+        yield Finding(FindingKind.PROCESSOR, text, saturates=True)
     if starved:
         text = (
             f"{_who(starved, evidence)} wanted a whole core and waited for it {_most(starved)} of the time, because"
             " other processes had it: end them, move the target to another machine, or use another machine"
         )
-        yield Reason(ReasonKind.STARVED, text, binding=True)
+        yield Finding(FindingKind.STARVED, text, saturates=True)
     elif waiting:
         text = (
             f"{_who(waiting, evidence)} waited for a core {_most(waiting)} of the time, because other processes had it,"
             " and the slower times include that: end them, or use another machine"
         )
-        yield Reason(ReasonKind.STARVED, text, binding=False)
+        yield Finding(FindingKind.STARVED, text, saturates=False)
 
 
-def _throttled(evidence: Evidence) -> Iterator[Reason]:
-    held = _held_up(evidence, "throttled_ns")
+def _throttled(evidence: RunData) -> Iterator[Finding]:
+    held = _paused_share(evidence, "throttled_ns")
     if held:
         text = (
             f"{_who(held, evidence)} stood still {_most(held)} of the time, because the control group had used up its"
             " processor quota: raise the container's processor limit, or take it away"
         )
-        yield Reason(ReasonKind.THROTTLED, text, binding=True)
+        yield Finding(FindingKind.THROTTLED, text, saturates=True)
 
 
-def _garbage(evidence: Evidence) -> Iterator[Reason]:
-    held = _held_up(evidence, "gc_ns")
+def _garbage(evidence: RunData) -> Iterator[Finding]:
+    held = _paused_share(evidence, "gc_ns")
     if held:
         text = (
             f"{_who(held, evidence)} spent {_most(held)} of the time in garbage collections, which delay every reply:"
             " give each worker fewer connections, with a higher -w or a lower -c"
         )
-        yield Reason(ReasonKind.GARBAGE, text, binding=True)
+        yield Finding(FindingKind.GARBAGE, text, saturates=True)
 
 
-def _send_lag(evidence: Evidence) -> Iterator[Reason]:
+def _send_lag(evidence: RunData) -> Iterator[Finding]:
     """Messages that leave late through the generator's doing."""
     lag, response = evidence.tally.send_lag_ns, evidence.tally.response_time_ns
     # What waited for room on its connection waited for the target, and its lag tells nothing of the generator.
-    if not lag.count or evidence.holds_back:
+    if not lag.count or evidence.limits_in_flight:
         return
     typical, tail = _percentiles(lag, 50, 99)
     late_time = evidence.share(lambda one: (one.send_lag_p50_ns or 0) > LATE_NS)
     tail_time = evidence.share(lambda one: _matters(one.send_lag_p99_ns, one.response_p99_ns))
     if typical > LATE_NS:
-        how = f"half of the messages left more than {show_duration(typical)} late"
+        how = f"half of the messages left more than {format_duration(typical)} late"
     elif late_time >= BUSY_TIME:
-        late, when = show_duration(LATE_NS), percent(late_time)
+        late, when = format_duration(LATE_NS), percent(late_time)
         how = f"in {when} of the seconds half of the messages left more than {late} late"
     elif tail_time >= SUSTAINED:
-        how = f"one message in a hundred left more than {show_duration(tail)} late, and not just in a few seconds"
+        how = f"one message in a hundred left more than {format_duration(tail)} late, and not just in a few seconds"
     elif _matters(tail, _percentiles(response, 99)[0]):
-        text = f"one message in a hundred left more than {show_duration(tail)} late"
+        text = f"one message in a hundred left more than {format_duration(tail)} late"
         if response.count:
             text += ", which the response times from p99 on include: read the service times beside them, or"
         else:
             text += ":"
-        yield Reason(ReasonKind.SEND_LAG, f"{text} run longer on a quieter machine", binding=False)
+        yield Finding(FindingKind.SEND_LAG, f"{text} run longer on a quieter machine", saturates=False)
         return
     else:
         return
     # Where no reply is awaited there are no times to include it.
     included = ", and the response times include that" if response.count else ""
-    yield Reason(ReasonKind.SEND_LAG, f"{how}{included}: {evidence.relief}", binding=True)
+    yield Finding(FindingKind.SEND_LAG, f"{how}{included}: {evidence.remedy}", saturates=True)
 
 
-def _loop_lag(evidence: Evidence) -> Iterator[Reason]:
+def _loop_lag(evidence: RunData) -> Iterator[Finding]:
     """Replies that wait to be read: measured as the target's time, and spent in the generator."""
     lag, response = evidence.tally.loop_lag_ns, evidence.tally.response_time_ns
     if not lag.count or not response.count:
@@ -203,18 +205,18 @@ def _loop_lag(evidence: Evidence) -> Iterator[Reason]:
     tail_time = evidence.share(lambda one: _matters(one.loop_lag_p90_ns, one.response_p90_ns))
     what = "the event loop turned to replies"
     if typical > max(LATE_NS, PART * middle):
-        how = f"half of the time {what} more than {show_duration(typical)} late, at a median of {show_duration(middle)}"
-        yield Reason(ReasonKind.LOOP_LAG, f"{how}: {evidence.relief}", binding=True)
+        how = f"half of the time {what} more than {format_duration(typical)} late, at a median of {format_duration(middle)}"
+        yield Finding(FindingKind.LOOP_LAG, f"{how}: {evidence.remedy}", saturates=True)
     elif tail_time >= SUSTAINED:
-        late, when = show_duration(LATE_TAIL_NS), percent(tail_time)
+        late, when = format_duration(LATE_TAIL_NS), percent(tail_time)
         how = f"in {when} of the seconds {what} more than {late} late one time in ten"
-        yield Reason(ReasonKind.LOOP_LAG, f"{how}: {evidence.relief}", binding=True)
-    elif not few_beyond("99", lag.count) and _matters(tail, slow):
+        yield Finding(FindingKind.LOOP_LAG, f"{how}: {evidence.remedy}", saturates=True)
+    elif not too_few_in_tail("99", lag.count) and _matters(tail, slow):
         text = (
-            f"{what} more than {show_duration(tail)} late one time in a hundred, which the response times from p99 on"
+            f"{what} more than {format_duration(tail)} late one time in a hundred, which the response times from p99 on"
             " may include: run longer, or on a quieter machine"
         )
-        yield Reason(ReasonKind.LOOP_LAG, text, binding=False)
+        yield Finding(FindingKind.LOOP_LAG, text, saturates=False)
 
 
 # --- Arithmetic and words ---------------------------------------------------------------------------------------------
@@ -229,20 +231,20 @@ def _matters(lag_ns: int | None, response_ns: int | None) -> bool:
     return lag_ns is not None and lag_ns > LATE_TAIL_NS and lag_ns > PART * (response_ns or 0)
 
 
-def _part(loads: Sequence[WorkerLoad], room: str) -> float:
+def _part(loads: Sequence[WorkerUsage], room: str) -> float:
     wall_ns = sum(load.wall_ns for load in loads)
     return sum(getattr(load, room) for load in loads) / wall_ns if wall_ns else 0.0
 
 
-def _is_late(evidence: Evidence) -> bool:
+def _is_late(evidence: RunData) -> bool:
     """Returns whether half of what the workers do comes late."""
     lags = [evidence.tally.loop_lag_ns]
-    if not evidence.holds_back:
+    if not evidence.limits_in_flight:
         lags.append(evidence.tally.send_lag_ns)
     return any(_percentiles(lag, 50)[0] > LATE_NS for lag in lags)
 
 
-def _busy_time(loads: Sequence[WorkerLoad]) -> float:
+def _busy_time(loads: Sequence[WorkerUsage]) -> float:
     """Returns the part of the time in which a worker used all of a core; 0 where it is too short to tell."""
     wall_ns = sum(load.wall_ns for load in loads)
     if len(loads) < FEWEST_STRETCHES or not wall_ns:
@@ -250,24 +252,24 @@ def _busy_time(loads: Sequence[WorkerLoad]) -> float:
     return sum(load.wall_ns for load in loads if load.cpu_ns >= BUSY * load.wall_ns) / wall_ns
 
 
-def _busiest(loads: Sequence[WorkerLoad]) -> float:
+def _busiest(loads: Sequence[WorkerUsage]) -> float:
     """Returns the share of a core in the busy intervals alone."""
     busy = [load for load in loads if load.cpu_ns >= BUSY * load.wall_ns]
     return _part(busy, "cpu_ns")
 
 
-def _held_up(evidence: Evidence, room: str) -> list[tuple[int, float]]:
+def _paused_share(evidence: RunData, room: str) -> list[tuple[int, float]]:
     parts = [(loads[0].worker, _part(loads, room)) for loads in evidence.digest.worker_loads()]
     return [(number, part) for number, part in parts if part > HELD_UP]
 
 
-def _who(workers: Sequence[tuple[int, float]], evidence: Evidence) -> str:
+def _who(workers: Sequence[tuple[int, float]], evidence: RunData) -> str:
     of = len(evidence.digest.worker_loads())
     if of == 1:
         return "the worker"
     if len(workers) == 1:
-        return f"worker {workers[0][0]}" if len(evidence.recordings) == 1 else f"one of {show_count(of)} workers"
-    return f"{'all' if len(workers) == of else show_count(len(workers))} of {show_count(of)} workers"
+        return f"worker {workers[0][0]}" if len(evidence.recordings) == 1 else f"one of {format_count(of)} workers"
+    return f"{'all' if len(workers) == of else format_count(len(workers))} of {format_count(of)} workers"
 
 
 def _most(workers: Sequence[tuple[int, float]]) -> str:

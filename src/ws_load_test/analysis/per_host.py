@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.analysis.aggregate import lost_workers
-from ws_load_test.analysis.generator_health import judge_host
+from ws_load_test.analysis.generator_health import diagnose_host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.analysis.aggregate import Digest, OfHost
+    from ws_load_test.analysis.aggregate import Aggregate, HostAggregate
     from ws_load_test.metrics.recording import Host, LostWorker, Recording
 
 
-def rows(recordings: Sequence[Recording], digested: Digest) -> list[dict[str, Any]]:
+def host_rows(recordings: Sequence[Recording], digested: Aggregate) -> list[dict[str, Any]]:
     """Returns a row for each machine; none where the runs were on one machine each.
 
     ``path_time_ns`` is the shortest TCP handshake with the target, which is a round trip on the network and hardly
@@ -24,8 +24,8 @@ def rows(recordings: Sequence[Recording], digested: Digest) -> list[dict[str, An
     return [_row(of, min(began, default=0), alone=len(recordings) == 1) for of in digested.hosts]
 
 
-def _row(of: OfHost, first_ns: int, *, alone: bool) -> dict[str, Any]:
-    host, tally, reasons = of.host, of.digest.tally, [one for one in judge_host(of) if one.binding]
+def _row(of: HostAggregate, first_ns: int, *, alone: bool) -> dict[str, Any]:
+    host, tally, reasons = of.host, of.digest.tally, [one for one in diagnose_host(of) if one.saturates]
     measured_ns = max((sum(load.wall_ns for load in loads) for loads in of.digest.worker_loads()), default=0)
     shares = of.digest.cpu_shares()
     return {
@@ -36,7 +36,7 @@ def _row(of: OfHost, first_ns: int, *, alone: bool) -> dict[str, Any]:
         "first_worker": host.first_worker if alone else None,
         "sent": tally.sent,
         "answered": tally.answered,
-        "throughput_per_s": tally.answered_in_time * 1e9 / measured_ns if measured_ns else None,
+        "throughput_per_s": tally.answered_in_window * 1e9 / measured_ns if measured_ns else None,
         "sent_per_s": _sent_in_time(of) * 1e9 / measured_ns if measured_ns else None,
         "response_time_ns": tally.response_time_ns.stats(),
         "send_lag_ns": tally.send_lag_ns.stats(),
@@ -45,18 +45,18 @@ def _row(of: OfHost, first_ns: int, *, alone: bool) -> dict[str, Any]:
         "clock_ahead_ns": host.clock_ahead_ns,
         "clock_error_ns": host.clock_error_ns,
         "began_after_ns": None if of.began_ns is None else of.began_ns[0] - first_ns,
-        "bound": bool(reasons),
+        "saturated": bool(reasons),
         "reasons": [reason.text for reason in reasons],
         "lost_workers": len(of.lost_workers),
         "lost_since_ns": min((one.at_ns for one in of.lost_workers), default=None),
     }
 
 
-def _sent_in_time(of: OfHost) -> int:
-    return sum(stretch.sent for part in of.digest.parts for stretch in part)
+def _sent_in_time(of: HostAggregate) -> int:
+    return sum(stretch.sent for part in of.digest.recordings for stretch in part)
 
 
-def start_spread_ns(digested: Digest) -> int | None:
+def start_skew_ns(digested: Aggregate) -> int | None:
     """Returns the time between the first and the last worker's beginning of the load; None for one machine each.
 
     Of several runs the largest, since each had a start of its own.
@@ -70,7 +70,7 @@ def start_spread_ns(digested: Digest) -> int | None:
     return max((last - first for first, last in spreads.values()), default=None)
 
 
-def lost(recordings: Sequence[Recording]) -> list[dict[str, Any]]:
+def lost_worker_rows(recordings: Sequence[Recording]) -> list[dict[str, Any]]:
     """Returns the workers that were lost: which, where, since when, and which part of the whole load they had."""
     return [
         {

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.aggregate import digest
-from ws_load_test.analysis.findings import MANNERS, unkind_kinds
-from ws_load_test.analysis.generator_health import judge
-from ws_load_test.analysis.per_host import lost, rows, start_spread_ns
-from ws_load_test.analysis.thresholds import check_all
+from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.analysis.findings import MISBEHAVIORS, misbehaving_counts
+from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.analysis.per_host import host_rows, lost_worker_rows, start_skew_ns
+from ws_load_test.analysis.thresholds import evaluate
 from ws_load_test.common.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable, Sequence
 
-    from ws_load_test.analysis.aggregate import Digest
-    from ws_load_test.analysis.findings import Reason
+    from ws_load_test.analysis.aggregate import Aggregate
+    from ws_load_test.analysis.findings import Finding
     from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.metrics.tally import Tally
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of the summary's shape."""
 
 
-def summarise(
-    recordings: Sequence[Recording], digested: Digest | None = None, fail_if: Sequence[str] | None = None
+def summarize(
+    recordings: Sequence[Recording], digested: Aggregate | None = None, fail_if: Sequence[str] | None = None
 ) -> dict[str, Any]:
     """Returns the summary of one recording, or of several as if they were one run.
 
@@ -42,14 +42,14 @@ def summarise(
     if not recordings:
         raise ValueError("a summary needs at least one recording")
     if digested is None:
-        digested = digest(recordings)
+        digested = aggregate(recordings)
     tally = digested.tally
-    reasons = judge(recordings, digested)
+    reasons = diagnose(recordings, digested)
     duration_ns = _union_ns(_measured_span(recording) for recording in recordings)
     interrupted = any(recording.trailer is None or recording.trailer.interrupted for recording in recordings)
     any_lost = any(recording.trailer is not None and recording.trailer.lost_workers for recording in recordings)
     headers = [recording.header for recording in recordings]
-    checks = check_all(recordings, digested, duration_ns, fail_if)
+    checks = evaluate(recordings, digested, duration_ns, fail_if)
     passed = all(check["passed"] for check in checks)
     return {
         "schema": SCHEMA,
@@ -60,20 +60,20 @@ def summarise(
         "duration_s": duration_ns / 1e9,
         "interrupted": interrupted,
         **_counts(tally),
-        "throughput_per_s": tally.answered_in_time * 1e9 / duration_ns if duration_ns else None,
+        "throughput_per_s": tally.answered_in_window * 1e9 / duration_ns if duration_ns else None,
         "response_time_ns": tally.response_time_ns.stats(),
         "service_time_ns": tally.service_time_ns.stats(),
         "connect_time_ns": tally.connect_time_ns.stats(),
         "opening": _opening(tally),
-        "reopen_time_ns": tally.reopen_time_ns.stats(),
-        "storm": _storm(digested),
-        "unkind": _unkind(recordings, tally.unkind),
+        "reconnect_time_ns": tally.reconnect_time_ns.stats(),
+        "reconnect_storm": _storm(digested),
+        "misbehaving": _misbehaving(recordings, tally.misbehaving),
         "unanswered_wait_ns": tally.unanswered_wait_ns.stats(),
         "keepalive_time_ns": tally.keepalive_time_ns.stats(),
         "faults": _ranked(tally.faults),
-        "warnings": [reason.text for reason in reasons if not reason.binding],
+        "warnings": [reason.text for reason in reasons if not reason.saturates],
         "generator": _generator(recordings, digested, reasons),
-        "hosts": rows(recordings, digested),
+        "hosts": host_rows(recordings, digested),
         # Not when interrupted: half a run proves nothing, and so `passed` says the same as exit code 0.
         "verdict": {"passed": passed and tally.opened > 0 and not any_lost and not interrupted, "checks": checks},
     }
@@ -92,7 +92,7 @@ def exit_code(summary: dict[str, Any], lost_workers: int, *, strict: bool = Fals
         return ExitCode.NOTHING_OPENED
     if not summary["verdict"]["passed"]:
         return ExitCode.THRESHOLD_FAILED
-    if strict and summary["generator"]["bound"]:
+    if strict and summary["generator"]["saturated"]:
         return ExitCode.GENERATOR_BOUND
     return ExitCode.PASSED
 
@@ -129,13 +129,13 @@ def _counts(tally: Tally) -> dict[str, Any]:
             "attempted": tally.attempted,
             "opened": tally.opened,
             "failed": tally.failed,
-            "called_off": tally.called_off,
+            "cancelled": tally.cancelled,
             "lost": tally.lost,
-            "reopened": tally.reopened,
-            "renewed": tally.renewed,
+            "reconnected": tally.reconnected,
+            "recycled": tally.recycled,
             "tls_resumed": tally.tls_resumed,
             "closed": _ranked(tally.closed),
-            "reasons": _ranked(tally.close_reasons),
+            "close_reasons": _ranked(tally.close_reasons),
         },
         "messages": _messages(tally),
         "warmup": {"sent": tally.warmup_sent, "answered": tally.warmup_answered},
@@ -144,8 +144,8 @@ def _counts(tally: Tally) -> dict[str, Any]:
             "received": tally.bytes_received,
             # Where messages are merely counted, nobody knows how large the pushes among them were.
             "pushed": None if tally.pushed and not tally.pushed_bytes else tally.pushed_bytes,
-            "plain_sent": tally.plain_bytes_sent,
-            "plain_received": tally.plain_bytes_received,
+            "uncompressed_sent": tally.uncompressed_bytes_sent,
+            "uncompressed_received": tally.uncompressed_bytes_received,
         },
     }
 
@@ -158,11 +158,11 @@ def _messages(tally: Tally) -> dict[str, int]:
         "unanswered": tally.unanswered,
         "dropped": tally.dropped,
         "pushed": tally.pushed,
-        "duplicates": tally.duplicates,
-        "late": tally.late,
-        "mismatched": tally.mismatched,
+        "duplicate_replies": tally.duplicate_replies,
+        "late_replies": tally.late_replies,
+        "unknown_id": tally.unknown_id,
         "out_of_order": tally.out_of_order,
-        "skipped": tally.skipped,
+        "greetings": tally.greetings,
     }
 
 
@@ -178,15 +178,15 @@ def _opening(tally: Tally) -> dict[str, Any]:
     return {**{name: times.stats() for name, times in phases.items()}, "first_replies": tally.first_replies}
 
 
-def _storm(digested: Digest) -> dict[str, Any] | None:
+def _storm(digested: Aggregate) -> dict[str, Any] | None:
     """Returns how sessions came back from a storm; None where none was cut off."""
     tally = digested.tally
-    times = tally.storm_back_time_ns
-    if not tally.storm_dropped:
+    times = tally.storm_recovery_time_ns
+    if not tally.storm_disconnected:
         return None
-    not_back = max(0, tally.storm_dropped - times.count)
+    not_back = max(0, tally.storm_disconnected - times.count)
     return {
-        "dropped": tally.storm_dropped,
+        "disconnected": tally.storm_disconnected,
         "back": times.count,
         "not_back": not_back,
         "all_back_after_ns": None if not_back else times.max,
@@ -196,14 +196,14 @@ def _storm(digested: Digest) -> dict[str, Any] | None:
     }
 
 
-def _unkind(recordings: Sequence[Recording], tally: Tally | None) -> dict[str, Any] | None:
+def _misbehaving(recordings: Sequence[Recording], tally: Tally | None) -> dict[str, Any] | None:
     """Returns what unkind connections came to, which no other number holds; None where there were none."""
     if tally is None:
         return None
-    kinds = [unkind_kinds(recording.header.plan) for recording in recordings]
+    kinds = [misbehaving_counts(recording.header.plan) for recording in recordings]
     return {
         "connections": {
-            **{kind: sum(counts.get(kind, 0) for counts in kinds) for kind in MANNERS},
+            **{kind: sum(counts.get(kind, 0) for counts in kinds) for kind in MISBEHAVIORS},
             "lost": tally.lost,
             "closed": _ranked(tally.closed),
         },
@@ -214,17 +214,17 @@ def _unkind(recordings: Sequence[Recording], tally: Tally | None) -> dict[str, A
     }
 
 
-def _generator(recordings: Sequence[Recording], digested: Digest, reasons: Sequence[Reason]) -> dict[str, Any]:
-    binding = [reason.text for reason in reasons if reason.binding]
+def _generator(recordings: Sequence[Recording], digested: Aggregate, reasons: Sequence[Finding]) -> dict[str, Any]:
+    binding = [reason.text for reason in reasons if reason.saturates]
     shares = digested.cpu_shares()
     return {
         "workers": sum(recording.header.workers for recording in recordings),
         "cpu_share": round(max(shares), 4) if shares else None,
         "send_lag_ns": digested.tally.send_lag_ns.stats(),
-        "bound": bool(binding),
+        "saturated": bool(binding),
         "reasons": binding,
-        "lost": lost(recordings),
-        "start_spread_ns": start_spread_ns(digested),
+        "lost": lost_worker_rows(recordings),
+        "start_spread_ns": start_skew_ns(digested),
     }
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ws_load_test.analysis.aggregate import load_of
 from ws_load_test.analysis.findings import awaits_nothing
-from ws_load_test.metrics.recording import Aborted
+from ws_load_test.metrics.recording import AbortEvent
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.thresholds import (
+    DENOMINATORS,
     RATES,
-    WHOLES,
     Condition,
     needs_replies,
     parse_condition,
@@ -26,13 +26,13 @@ from ws_load_test.plan.thresholds import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ws_load_test.analysis.aggregate import Digest
+    from ws_load_test.analysis.aggregate import Aggregate
     from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.recording import Interval, Recording
     from ws_load_test.plan.plan import Plan
-    from ws_load_test.plan.thresholds import Metric
+    from ws_load_test.plan.thresholds import ConditionMetric
 
-NEARLY = 0.99
+TOLERANCE = 0.99
 """Of a time: intervals end when their workers get to it, and never quite then."""
 _NO_TIMES = {
     "response": "no message was answered",
@@ -45,7 +45,7 @@ _NO_TIMES = {
     "tls": "no session opened with TLS",
     "upgrade": "no session opened",
     "first_reply": "no first message was answered",
-    "reopen": "no session was reopened",
+    "reconnect": "no session was reopened",
     "keepalive": "no keep-alive ping was answered",
 }
 _NO_WHOLES = {
@@ -54,7 +54,7 @@ _NO_WHOLES = {
     ("answered",): "no message was answered",
     ("attempted",): "no session was dialled",
     ("opened",): "no session opened",
-    ("lost", "storm_dropped"): "no session was lost",
+    ("lost", "storm_disconnected"): "no session was lost",
     ("due", "attempted"): "no message was due and no session dialled",
 }
 _NOT_AWAITED = "no reply was awaited (--match none)"
@@ -62,7 +62,7 @@ _NOT_MEASURED = "nothing was measured"
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ConditionScope:
     """What conditions are judged on: a whole run, a run so far, or an interval of it."""
 
     tally: Tally
@@ -79,30 +79,30 @@ class Sight:
         if not self.awaited and needs_replies(metric):
             return None
         if metric.kind == "time":
-            return _statistic(self._times(metric.name), metric.part)
+            return _statistic(self._times(metric.name), metric.statistic)
         if metric.kind == "rate":
-            count = self.tally.sent if metric.name == "sent_rate" else self.tally.answered_in_time
+            count = self.tally.sent if metric.name == "sent_rate" else self.tally.answered_in_window
             return Fraction(count * 10**9, self.measured_ns) if self.measured_ns else None
         if metric.kind == "size":
             return Fraction(int(getattr(self.tally, metric.name)))
         count = self.count(metric)
         if condition.unit == "count":
             return Fraction(count)
-        whole = sum(int(getattr(self.tally, name)) for name in WHOLES[metric.name])
+        whole = sum(int(getattr(self.tally, name)) for name in DENOMINATORS[metric.name])
         if whole:
             return Fraction(count, whole)
         # Of an interval: what is given up in it may all have been sent before it.
         return Fraction(1) if count else None
 
-    def count(self, metric: Metric) -> int:
+    def count(self, metric: ConditionMetric) -> int:
         """Returns a count, by its name."""
         tally = self.tally
         if metric.name == "faults":
-            prefix = f"{metric.part}:"
+            prefix = f"{metric.statistic}:"
             return sum(
                 count
                 for key, count in tally.faults.items()
-                if not metric.part or key == metric.part or key.startswith(prefix)
+                if not metric.statistic or key == metric.statistic or key.startswith(prefix)
             )
         if metric.name == "errors":
             return errors_of(tally, awaited=self.awaited)
@@ -112,21 +112,21 @@ class Sight:
         times: Histogram = getattr(self.tally, f"{name}_time_ns" if name != "send_lag" else "send_lag_ns")
         return self.tally.response_time_ns if name == "service" and self.floods and not times.count else times
 
-    def lack(self, condition: Condition) -> str:
+    def why_no_value(self, condition: Condition) -> str:
         """Returns why a condition has no value here."""
         metric = condition.metric
         if not self.awaited and needs_replies(metric):
             return _NOT_AWAITED
         if metric.kind == "time":
             return _NO_TIMES[metric.name]
-        return _NOT_MEASURED if metric.kind == "rate" else _NO_WHOLES[WHOLES[metric.name]]
+        return _NOT_MEASURED if metric.kind == "rate" else _NO_WHOLES[DENOMINATORS[metric.name]]
 
 
 def errors_of(tally: Tally, *, awaited: bool) -> int:
     """Returns how many messages that were due and sessions that were dialled did not come about."""
     # Each message and each session once; faults would count those a second time that have ended a session.
     unanswered = tally.unanswered if awaited else 0
-    return unanswered + tally.dropped + tally.faults["mismatch"] + tally.failed + tally.lost
+    return unanswered + tally.dropped + tally.faults["check-failed"] + tally.failed + tally.lost
 
 
 def _statistic(times: Histogram, part: str) -> Fraction | None:
@@ -144,7 +144,7 @@ def _statistic(times: Histogram, part: str) -> Fraction | None:
     return None if value is None else Fraction(value)
 
 
-def plain(value: Fraction, unit: str) -> float | int:
+def to_json_number(value: Fraction, unit: str) -> float | int:
     """Returns a value as JSON has it: integers of ns, bytes and counts, else a double."""
     return float(value) if unit in ("share", "per_s") else round(value)
 
@@ -153,14 +153,14 @@ def plain(value: Fraction, unit: str) -> float | int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Requested:
     option: str
     """``fail-if`` or ``abort-if``."""
     text: str
 
 
-def check_all(
-    recordings: Sequence[Recording], digested: Digest, duration_ns: int, fail_if: Sequence[str] | None = None
+def evaluate(
+    recordings: Sequence[Recording], digested: Aggregate, duration_ns: int, fail_if: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
     """Returns a check for each condition of the recordings, or for each of `fail_if` instead.
 
@@ -173,53 +173,53 @@ def check_all(
         duration_ns: How long was measured.
         fail_if: Conditions that take the place of those that the recordings have.
     """
-    sight = Sight(digested.tally, duration_ns, awaited=not awaits_nothing(recordings))
+    sight = ConditionScope(digested.tally, duration_ns, awaited=not awaits_nothing(recordings))
     ends = [recording.trailer for recording in recordings if recording.trailer is not None]
     stopped = {one.condition: one for end in ends for one in end.aborted or ()}
     checks = [_stopping(one) for one in stopped.values()]
-    asked = _asked(recordings) if fail_if is None else [_Asked("fail-if", text) for text in dict.fromkeys(fail_if)]
+    asked = _asked(recordings) if fail_if is None else [_Requested("fail-if", text) for text in dict.fromkeys(fail_if)]
     unjudged = (one for one in asked if one.option == "fail-if" or one.text not in stopped)
     return checks + [_check(one, recordings, sight) for one in unjudged]
 
 
-def _asked(recordings: Sequence[Recording]) -> list[_Asked]:
+def _asked(recordings: Sequence[Recording]) -> list[_Requested]:
     """Returns the recordings' conditions, each once."""
-    found: dict[_Asked, None] = {}
+    found: dict[_Requested, None] = {}
     for option in ("fail-if", "abort-if"):
         for recording in recordings:
             texts = recording.header.plan.get(option.replace("-", "_"), ())
             for text in texts if isinstance(texts, (list, tuple)) else ():
-                found[_Asked(option, str(text))] = None
+                found[_Requested(option, str(text))] = None
     return list(found)
 
 
-def _check(asked: _Asked, recordings: Sequence[Recording], sight: Sight) -> dict[str, Any]:
+def _check(asked: _Requested, recordings: Sequence[Recording], sight: ConditionScope) -> dict[str, Any]:
     try:
         condition = parse_condition(asked.text)
     except ValueError:
         why = "this version of the tool cannot read the condition"
         return {"check": asked.text, "value": None, "passed": False, "option": asked.option, "why": why}
-    if condition.anywhere:
+    if condition.per_interval:
         return _check_anywhere(condition, asked, recordings, sight)
     value = sight.value(condition)
     check = _described(condition, value, asked.option, passed=value is not None and not condition.holds(value))
-    return check if value is not None else {**check, "why": sight.lack(condition)}
+    return check if value is not None else {**check, "why": sight.why_no_value(condition)}
 
 
 def _described(condition: Condition, value: Fraction | None, option: str, *, passed: bool) -> dict[str, Any]:
     return {
         "check": condition.text,
-        "value": None if value is None else plain(value, condition.unit),
+        "value": None if value is None else to_json_number(value, condition.unit),
         "passed": passed,
         "option": option,
         "metric": condition.label,
         "operator": condition.operator,
-        "limit": plain(condition.limit, condition.unit),
+        "limit": to_json_number(condition.limit, condition.unit),
         "unit": condition.unit,
     }
 
 
-def _stopping(aborted: Aborted) -> dict[str, Any]:
+def _stopping(aborted: AbortEvent) -> dict[str, Any]:
     """Returns the check of a condition that stopped a run: what was found then, not what it came to afterwards."""
     found = {"value": aborted.value, "passed": False, "option": "abort-if", "aborted_at_ns": aborted.at_ns}
     try:
@@ -233,7 +233,7 @@ def _stopping(aborted: Aborted) -> dict[str, Any]:
 
 
 def _check_anywhere(
-    condition: Condition, asked: _Asked, recordings: Sequence[Recording], sight: Sight
+    condition: Condition, asked: _Requested, recordings: Sequence[Recording], sight: ConditionScope
 ) -> dict[str, Any]:
     """Judges a condition on each interval; those in which there is nothing to judge say nothing."""
     judged = [
@@ -244,7 +244,12 @@ def _check_anywhere(
     ]
     if not judged:
         check = _described(condition, None, asked.option, passed=False)
-        return {**check, "intervals": 0, "failed_intervals": 0, "why": f"no interval has one: {sight.lack(condition)}"}
+        return {
+            **check,
+            "intervals": 0,
+            "failed_intervals": 0,
+            "why": f"no interval has one: {sight.why_no_value(condition)}",
+        }
     failed = [one for one in judged if condition.holds(one[0])]
     # The worst is what a condition against too much or too little would have met first.
     pick = min if condition.operator.startswith("<") else max
@@ -265,12 +270,12 @@ def _intervals(condition: Condition, recording: Recording, grace_ns: int) -> Ite
     for interval in measured:
         # Of a beginning or an end that is much shorter than the others, the rate is chance.
         whole = condition.metric.name not in RATES or interval.measured_ns * 2 >= usual_ns
-        if whole and before_ns >= grace_ns * NEARLY:
+        if whole and before_ns >= grace_ns * TOLERANCE:
             yield interval
         before_ns += interval.measured_ns
 
 
-def _sight_of(condition: Condition, interval: Interval, recording: Recording) -> Sight:
+def _sight_of(condition: Condition, interval: Interval, recording: Recording) -> ConditionScope:
     """Returns one interval as a condition sees it: only the histograms that it needs are decoded."""
     name = condition.metric.name
     wanted = {f"{name}_time_ns", f"{name}_ns"} if condition.metric.kind == "time" else set()
@@ -278,10 +283,10 @@ def _sight_of(condition: Condition, interval: Interval, recording: Recording) ->
         wanted.add("response_time_ns")
     record = {
         room: data
-        for room, data in interval.record.items()
+        for room, data in interval.encoded_tally.items()
         if room in wanted or room == "faults" or not isinstance(data, dict)
     }
-    return Sight(
+    return ConditionScope(
         Tally.from_record(record),
         interval.measured_ns,
         awaited=not awaits_nothing([recording]),
@@ -290,7 +295,7 @@ def _sight_of(condition: Condition, interval: Interval, recording: Recording) ->
 
 
 def _grace_ns(recording: Recording) -> int:
-    grace_ns = recording.header.plan.get("abort_after_ns", 0)
+    grace_ns = recording.header.plan.get("abort_grace_ns", 0)
     return grace_ns if isinstance(grace_ns, int) else 0
 
 
@@ -298,7 +303,7 @@ def _grace_ns(recording: Recording) -> int:
 
 
 @dataclass(slots=True)
-class Watch:
+class AbortMonitor:
     """Judges a plan's ``abort_if`` on the intervals of its run as they end."""
 
     conditions: tuple[Condition, ...]
@@ -314,27 +319,27 @@ class Watch:
     def of(cls, plan: Plan, start: Recording) -> Self:
         """Returns the watch over a plan's run."""
         conditions = tuple(map(parse_condition, plan.abort_if))
-        return cls(conditions, plan.abort_after_ns, plan.duration_ns, start)
+        return cls(conditions, plan.abort_grace_ns, plan.duration_ns, start)
 
-    def take(self, interval: Interval, so_far: Tally) -> tuple[Aborted, ...]:
+    def add_interval(self, interval: Interval, so_far: Tally) -> tuple[AbortEvent, ...]:
         """Returns the conditions that hold, now that an interval has ended; `so_far` is the run's tally with it."""
         if interval.phase != "measured" or not self.conditions:
             return ()
         before_ns = self.measured_ns
         self.measured_ns += interval.measured_ns
-        if self.length_ns is not None and self.measured_ns >= self.length_ns * NEARLY:
+        if self.length_ns is not None and self.measured_ns >= self.length_ns * TOLERANCE:
             return ()
         found = []
         for condition in self.conditions:
-            if (before_ns if condition.anywhere else self.measured_ns) < self.grace_ns * NEARLY:
+            if (before_ns if condition.per_interval else self.measured_ns) < self.grace_ns * TOLERANCE:
                 continue
             value = self._sight(condition, interval, so_far).value(condition)
             if value is not None and condition.holds(value):
-                found.append(Aborted(condition.text, plain(value, condition.unit), interval.to_ns))
+                found.append(AbortEvent(condition.text, to_json_number(value, condition.unit), interval.to_ns))
         return tuple(found)
 
-    def _sight(self, condition: Condition, interval: Interval, so_far: Tally) -> Sight:
-        if condition.anywhere:
+    def _sight(self, condition: Condition, interval: Interval, so_far: Tally) -> ConditionScope:
+        if condition.per_interval:
             return _sight_of(condition, interval, self.start)
         floods = load_of(self.start).get("kind") == "closed"
-        return Sight(so_far, self.measured_ns, awaited=not awaits_nothing([self.start]), floods=floods)
+        return ConditionScope(so_far, self.measured_ns, awaited=not awaits_nothing([self.start]), floods=floods)

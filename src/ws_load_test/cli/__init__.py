@@ -13,7 +13,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.errors import ExitCode, LoadTestError, PlanError
-from ws_load_test.common.faults import host_failing
+from ws_load_test.common.faults import classify_host_error
 from ws_load_test.common.version import PROGRAM
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OUTPUT_FAILED
     except OSError as error:
-        if host_failing(error) is not None or error.errno == errno.EAGAIN:
+        if classify_host_error(error) is not None or error.errno == errno.EAGAIN:
             return _complain(f"this machine cannot carry the run: {error.strerror}", ExitCode.USAGE)
         return _complain(f"standard output cannot be written: {error.strerror}", ExitCode.OUTPUT_FAILED)
     except Exception:  # noqa: BLE001 - the last line of defence: whatever comes here is a bug of ours

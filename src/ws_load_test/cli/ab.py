@@ -8,47 +8,47 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.analysis.comparison.samples import FEWEST_REPEATS
-from ws_load_test.cli.comparison_output import FILES, read_terms, tell_outcome
-from ws_load_test.cli.output import LEVELS, tell, warn_of
+from ws_load_test.cli.comparison_output import FILES, parse_terms, report_outcome
+from ws_load_test.cli.output import LEVELS, set_log_level, warn_unwritable
 from ws_load_test.cli.run import with_usable
-from ws_load_test.cli.signals import attend
+from ws_load_test.cli.signals import run_with_signals
 from ws_load_test.common.errors import (
     ExitCode,
     LoadTestError,
+    OptionProblem,
     OutputError,
     PlanError,
-    Problem,
     UsageError,
     option_name,
 )
-from ws_load_test.common.units import show_count, show_duration
-from ws_load_test.experiments.ab import Series
+from ws_load_test.common.units import format_count, format_duration
+from ws_load_test.experiments.ab import PairedExperiment
 from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.plan import Plan
-from ws_load_test.plan.values import at_least_one, number, some_duration
+from ws_load_test.plan.values import non_negative_int, positive_duration, positive_int
 from ws_load_test.report.content.labelled import count_of
-from ws_load_test.report.terminal.comparison import Outcome
+from ws_load_test.report.terminal.comparison import ComparisonReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.api import Result
-    from ws_load_test.experiments.ab import Turn
+    from ws_load_test.experiments.ab import ExperimentRound
 
 ROUNDS, ROUND, WARMUP = "10", "2s", "500ms"
 _HERE = "ab carries out its rounds on this machine, and on no cluster"
 _WHILE_IT_RUNS = "it shows one run while it goes on, and ab makes many short ones"
 _OF_ONE_RUN = {
-    "duration": "each round is as long as --round says",
-    "messages": "each round is as long as --round says",
+    "duration": "each round is as long as --round-duration says",
+    "messages": "each round is as long as --round-duration says",
     "stages": "a rate that changes would make each round another test; give --rate",
     "connection_stages": "connections that come and go would make each round another test; give --connections",
-    "storm": "a storm in each round would be most of it",
+    "disconnect": "a storm in each round would be most of it",
     "fail_if": "it judges one run; take --fail-on-regression, or `report --fail-if` on the recordings of -o",
     "abort_if": "it judges one run; take --fail-on-regression",
-    "abort_after": "it belongs to --abort-if, which judges one run",
-    "dry_run": "it opens one connection to one target; leave out ab",
+    "abort_grace": "it belongs to --abort-if, which judges one run",
+    "probe": "it opens one connection to one target; leave out ab",
     "explain": "it explains one plan; leave out ab, and give one URL",
     **dict.fromkeys(("cluster", "hosts", "on_worker_lost", "insecure_cluster"), _HERE),
     **dict.fromkeys(("cluster_ca", "cluster_cert", "cluster_key"), _HERE),
@@ -63,11 +63,19 @@ _OF_ONE_RUN = {
 """Options of a run that have no meaning for two targets in turn, and what to do instead."""
 _OF_FILES = (*_OF_ONE_RUN, "url", "output")
 """What a plan file may say, for runs, that a series has no use for."""
-_OURS = {"output": str, "json": bool, "quiet": bool, "verbosity": str, "strict": bool, "markdown": str, "html": str}
+_OURS = {
+    "output": str,
+    "json": bool,
+    "quiet": bool,
+    "log_level": str,
+    "fail_if_saturated": bool,
+    "markdown": str,
+    "html": str,
+}
 _log = logging.getLogger("ws_load_test")
 
 
-def measure_in_turn(
+def run_ab(
     urls: Sequence[str],
     options: dict[str, Any],
     *,
@@ -89,20 +97,20 @@ def measure_in_turn(
     as_json, quiet = bool(ours.get("json")), bool(ours.get("quiet"))
     series = _series(urls, options, rounds or ROUNDS, round_time or ROUND, ours.get("output"))
     kept = {"a recording of --output": [str(path) for path in series.paths()]} if wanted else {}
-    sure, limit = read_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
+    sure, limit = parse_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
     _prepare(series)
-    tell(ours.get("verbosity", "warn"))
+    set_log_level(ours.get("log_level", "warn"))
     _tell_plan(series.a, left_out)
-    warn_of(wanted)
+    warn_unwritable(wanted)
     shows = not quiet and sys.stderr.isatty()
-    going = _Going(series, shows=shows)
+    going = _ABRunner(series, shows=shows)
     code = going.run()
     comparison = series.comparison(confidence=sure)
     if comparison is None:
         _log.error("there is no pair of rounds to compare: it was stopped before the first was over")
         return code
     order = going.order(comparison)
-    outcome = Outcome(
+    outcome = ComparisonReport(
         comparisons=[comparison],
         limit=limit,
         doubts=going.doubts,
@@ -110,9 +118,9 @@ def measure_in_turn(
         more={"ab": {"rounds": series.rounds, "order": order, "seed": series.seed, "opened": going.opened}},
     )
     lesser = ExitCode.OUTPUT_FAILED if going.output_failed else ExitCode.PASSED
-    if going.bound and ours.get("strict"):
+    if going.bound and ours.get("fail_if_saturated"):
         lesser = ExitCode.GENERATOR_BOUND
-    return tell_outcome(outcome, wanted, as_json=as_json, quiet=quiet, code=code, lesser=lesser)
+    return report_outcome(outcome, wanted, as_json=as_json, quiet=quiet, code=code, lesser=lesser)
 
 
 def _with_file(options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -128,42 +136,46 @@ def _tell_plan(plan: Plan, left_out: Sequence[str]) -> None:
     if left_out:
         names = ", ".join(map(option_name, left_out))
         _log.warning("--plan: %s: left out, because ab has its own targets and lengths, and makes many runs", names)
-    for doubt in plan.doubts:
+    for doubt in plan.warnings:
         _log.warning("%s", doubt)
 
 
 def _refuse(options: dict[str, Any]) -> None:
     problems = [
-        Problem(option_name(name), f"has no place in ab: {why}")
+        OptionProblem(option_name(name), f"has no place in ab: {why}")
         for name, why in _OF_ONE_RUN.items()
         if options.get(name) not in (None, False)
     ]
     problems += [
-        Problem(option_name(name), f'"{options[name]}" is not {"true or false" if kind is bool else "text"}')
+        OptionProblem(option_name(name), f'"{options[name]}" is not {"true or false" if kind is bool else "text"}')
         for name, kind in _OURS.items()
         if name in options and not isinstance(options[name], kind)
     ]
-    if not problems and options.get("verbosity", "warn") not in LEVELS:
-        problems.append(Problem("--verbosity", f'"{options["verbosity"]}" is not one of {", ".join(LEVELS)}'))
+    if not problems and options.get("log_level", "warn") not in LEVELS:
+        problems.append(OptionProblem("--log-level", f'"{options["log_level"]}" is not one of {", ".join(LEVELS)}'))
     if problems:
         raise PlanError(tuple(problems))
 
 
-def _series(urls: Sequence[str], options: dict[str, Any], rounds: str, round_time: str, output: str | None) -> Series:
+def _series(
+    urls: Sequence[str], options: dict[str, Any], rounds: str, round_time: str, output: str | None
+) -> PairedExperiment:
     """Reads the options; both plans are the same but for the target."""
-    problems: list[Problem] = []
+    problems: list[OptionProblem] = []
     values: dict[str, int] = {}
-    asked = {"rounds": (rounds, at_least_one), "round": (round_time, some_duration)}
+    asked = {"rounds": (rounds, positive_int), "round": (round_time, positive_duration)}
     if "seed" in options:
-        asked["seed"] = (options.pop("seed"), number)
+        asked["seed"] = (options.pop("seed"), non_negative_int)
     for name, (value, read) in asked.items():
         try:
             values[name] = read(value)
         except ValueError as error:
-            problems.append(Problem(option_name(name), str(error)))
+            problems.append(OptionProblem(option_name(name), str(error)))
     if values.get("rounds", FEWEST_REPEATS) < FEWEST_REPEATS:
         problems.append(
-            Problem("--rounds", f"{values['rounds']} are too few to tell a difference from chance; take 10 or more")
+            OptionProblem(
+                "--rounds", f"{values['rounds']} are too few to tell a difference from chance; take 10 or more"
+            )
         )
     plans: list[Plan] = []
     for url in urls:
@@ -174,13 +186,13 @@ def _series(urls: Sequence[str], options: dict[str, Any], rounds: str, round_tim
             problems += [one for one in error.problems if one not in problems and one.option not in mine]
     if problems:
         raise PlanError(tuple(problems))
-    series = Series(plans[0], plans[1], rounds=values["rounds"], output=output)
+    series = PairedExperiment(plans[0], plans[1], rounds=values["rounds"], output=output)
     if "seed" in values:
         series.seed = values["seed"]
     return series
 
 
-def _prepare(series: Series) -> None:
+def _prepare(series: PairedExperiment) -> None:
     """Makes the directories of the recordings, in which other recordings would be taken for rounds of this series."""
     for letter in ("a", "b"):
         folder = series.folder(letter)
@@ -195,10 +207,10 @@ def _prepare(series: Series) -> None:
             raise UsageError(f"--output: {folder} holds recordings already; name another directory, or remove them")
 
 
-class _Going:
+class _ABRunner:
     """The turns as they are carried out, and how it ended."""
 
-    def __init__(self, series: Series, *, shows: bool) -> None:
+    def __init__(self, series: PairedExperiment, *, shows: bool) -> None:
         self.series = series
         self.shows = shows
         self.opened = {"a": 0, "b": 0}
@@ -240,7 +252,7 @@ class _Going:
         """Carries out the turns in one loop, so that signals are heard between them as well."""
         for turn in self.series.turns():
             run = turn.run()
-            result = await attend(run)
+            result = await run_with_signals(run)
             interrupted: bool = result.summary["interrupted"]
             self._take(turn, result, interrupted=interrupted)
             # Of a signal that came while the round was summed up its summary does not know.
@@ -248,13 +260,13 @@ class _Going:
                 self.interrupted = True
                 return
 
-    def _take(self, turn: Turn, result: Result, *, interrupted: bool) -> None:
-        self.series.take(turn, result)
+    def _take(self, turn: ExperimentRound, result: Result, *, interrupted: bool) -> None:
+        self.series.add_result(turn, result)
         summary = result.summary
         if not interrupted:
-            self.done[turn.letter] += 1
-            self.opened[turn.letter] += summary["connections"]["opened"] > 0
-        self.bound = self.bound or summary["generator"]["bound"]
+            self.done[turn.variant] += 1
+            self.opened[turn.variant] += summary["connections"]["opened"] > 0
+        self.bound = self.bound or summary["generator"]["saturated"]
         self.lost_workers += len(result.recording.trailer.lost_workers) if result.recording.trailer else 0
         if result.output_error is not None:
             self.output_failed = True
@@ -274,7 +286,7 @@ class _Going:
             why, self.ended = f"this machine cannot carry the run: {error.strerror or error}", ExitCode.USAGE
         pairs = min(self.done.values())
         self.doubts.append(
-            f"the series ended after {show_count(pairs)} of {show_count(self.series.rounds)} rounds: {why}"
+            f"the series ended after {format_count(pairs)} of {format_count(self.series.rounds)} rounds: {why}"
         )
         _log.error("%s", self.doubts[-1])
 
@@ -287,24 +299,24 @@ class _Going:
         """Returns sentences about how it was measured."""
         series = self.series
         order = " ".join(self.order(comparison))
-        length, warmup = show_duration(series.a.duration_ns), show_duration(series.a.warmup_ns)
+        length, warmup = format_duration(series.a.duration_ns), format_duration(series.a.warmup_ns)
         count = f"{count_of(len(comparison.base.units), 'round')} of {length} for each target"
         facts = [f"{count}, each after a warm-up of {warmup}; the order was {order} (--seed {series.seed})"]
         for letter, opened in self.opened.items():
             shut = self.done[letter] - opened
             if shut and opened:
-                of = show_count(self.done[letter])
-                facts.append(f"{letter} could not open a single connection in {show_count(shut)} of {of} rounds")
+                of = format_count(self.done[letter])
+                facts.append(f"{letter} could not open a single connection in {format_count(shut)} of {of} rounds")
         return facts
 
 
-def _line(turn: Turn, rounds: int, summary: dict[str, Any]) -> str:
+def _line(turn: ExperimentRound, rounds: int, summary: dict[str, Any]) -> str:
     times = summary["response_time_ns"]
     words = (
         "nothing answered"
         if times is None
-        else f"50 % {show_duration(times['p50'])}, 99 % {show_duration(times['p99'])}"
+        else f"50 % {format_duration(times['p50'])}, 99 % {format_duration(times['p99'])}"
     )
     if not summary["connections"]["opened"]:
         words = "could not open a single connection"
-    return f"round {turn.number} of {rounds}, {turn.letter}: {words}"
+    return f"round {turn.number} of {rounds}, {turn.variant}: {words}"

@@ -56,7 +56,7 @@ class Options(Exports):
     tls_min: Text = None
     ciphers: Text = None
     tls_resume: Flag = None
-    address: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    connect_to: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
     unix_socket: Text = None
     proxy: Text = None
     follow_redirects: Flag = None
@@ -78,7 +78,7 @@ class Options(Exports):
     arrivals: Text = None
     seed: Text = None
     max_in_flight: Text = None
-    keepalive: Text = None
+    ping_interval: Text = None
 
     message: Annotated[
         list[str] | None, Parameter(name=["--message", "-m"], allow_leading_hyphen=True, consume_multiple=False)
@@ -95,20 +95,20 @@ class Options(Exports):
     expect: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
     expect_first: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
     ignore: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
-    answer: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    auto_reply: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
     skip_first: Text = None
-    strict_protocol: Flag = None
+    check_utf8: Flag = None
 
     reconnect: Text = None
     lifetime: Text = None
-    storm: Text = None
-    slow: Text = None
-    deaf: Text = None
-    mute: Text = None
+    disconnect: Text = None
+    slow_readers: Text = None
+    stalled_readers: Text = None
+    no_pong_clients: Text = None
 
     fail_if: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
     abort_if: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
-    abort_after: Text = None
+    abort_grace: Text = None
 
     timeout: Text = None
     connect_timeout: Text = None
@@ -126,7 +126,7 @@ class Options(Exports):
     json: Flag = None
     quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"])] = None
     live: Flag = None
-    verbosity: Annotated[Literal["debug", "info", "warn", "error"] | None, Parameter(name=["--verbosity", "-v"])] = None
+    log_level: Annotated[Literal["debug", "info", "warn", "error"] | None, Parameter(name=["--log-level", "-v"])] = None
 
     metrics_port: Text = None
     metrics_host: Text = None
@@ -135,12 +135,12 @@ class Options(Exports):
 
     plan: Text = None
     explain: Flag = None
-    dry_run: Flag = None
-    strict: Flag = None
+    probe: Annotated[Flag, Parameter(name=["--probe", "--dry-run"])] = None
+    fail_if_saturated: Flag = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions(Options):
+class CapacityOptions(Options):
     """Every option of a search for a capacity: a run's, and its own."""
 
     find: Text = None
@@ -148,12 +148,12 @@ class SearchOptions(Options):
     first: Annotated[Text, Parameter(name="--from")] = None
     max: Text = None
     precision: Text = None
-    step: Text = None
-    longest_step: Text = None
-    rest: Text = None
+    step_duration: Text = None
+    max_step_duration: Text = None
+    cooldown: Text = None
 
 
-_SearchOptions = Annotated[SearchOptions | None, Parameter(name="*")]
+_SearchOptions = Annotated[CapacityOptions | None, Parameter(name="*")]
 _Options = Annotated[Options | None, Parameter(name="*")]
 _Exports = Annotated[Exports | None, Parameter(name="*")]
 
@@ -173,9 +173,9 @@ def flood(
     options: _Options = None,
 ) -> int:
     """Floods a target."""
-    from ws_load_test.cli.run import flood
+    from ws_load_test.cli.run import run
 
-    return flood(url, (options or Options()).given())
+    return run(url, (options or Options()).given())
 
 
 @app.command
@@ -195,7 +195,7 @@ def capacity(
     """Finds the highest load that meets objectives."""
     from ws_load_test.cli.capacity import capacity
 
-    return capacity(url, (options or SearchOptions()).given())
+    return capacity(url, (options or CapacityOptions()).given())
 
 
 @app.command
@@ -237,7 +237,7 @@ def cluster(
 def report(
     *recordings: str,
     json: bool = False,
-    strict: bool = False,
+    fail_if_saturated: bool = False,
     fail_if: Annotated[list[str] | None, Parameter(consume_multiple=False, negative=())] = None,
     exports: _Exports = None,
 ) -> int:
@@ -245,7 +245,7 @@ def report(
     from ws_load_test.cli.report import report
 
     wanted = (exports or Exports()).given()
-    return report(recordings, as_json=json, strict=strict, fail_if=fail_if or (), wanted=wanted)
+    return report(recordings, as_json=json, strict=fail_if_saturated, fail_if=fail_if or (), wanted=wanted)
 
 
 @app.command
@@ -273,19 +273,19 @@ def compare(
 def ab(
     *urls: str,
     rounds: Text = None,
-    round: Text = None,  # noqa: A002 - the option's name
+    round_duration: Text = None,
     confidence: Text = None,
     fail_on_regression: Text = None,
     options: _Options = None,
 ) -> int:
     """Measures two targets in turn, and compares them."""
-    from ws_load_test.cli.ab import measure_in_turn
+    from ws_load_test.cli.ab import run_ab
 
-    return measure_in_turn(
+    return run_ab(
         urls,
         (options or Options()).given(),
         rounds=rounds,
-        round_time=round,
+        round_time=round_duration,
         confidence=confidence,
         fail_on_regression=fail_on_regression,
     )

@@ -11,31 +11,31 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.cli.output import LEVELS, console, export_problems, print_json, tell, warn_of
+from ws_load_test.cli.output import LEVELS, console, export_problems, print_json, set_log_level, warn_unwritable
 from ws_load_test.cli.run import with_plan_file
-from ws_load_test.cli.signals import attend, on_signals
+from ws_load_test.cli.signals import on_signals, run_with_signals
 from ws_load_test.common.errors import (
     ExitCode,
+    OptionProblem,
     OutputError,
     PlanError,
-    Problem,
     option_name,
 )
-from ws_load_test.common.units import show_duration
-from ws_load_test.experiments.capacity.search_options import REFUSED, REFUSED_BY, read_aim
-from ws_load_test.experiments.capacity.search_runner import Hunt
-from ws_load_test.plan.load import OpenLoad
+from ws_load_test.common.units import format_duration
+from ws_load_test.experiments.capacity.search_options import REFUSED_BY, UNSUPPORTED_OPTIONS, read_aim
+from ws_load_test.experiments.capacity.search_runner import CapacitySearch
+from ws_load_test.plan.load import OpenLoop
 from ws_load_test.report.terminal.capacity import print_capacity, step_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ws_load_test.experiments.capacity.search_options import Aim
+    from ws_load_test.experiments.capacity.search_options import SearchSpec
     from ws_load_test.experiments.capacity.step import Step
     from ws_load_test.plan.plan import Plan
 
 FILES = ("markdown", "html")
-OURS = ("output", "json", "quiet", "verbosity", *FILES)
+OURS = ("output", "json", "quiet", "log_level", *FILES)
 _RECORDING = r"[0-9]{2,}-[0-9.e+]+\.jsonl"
 """The name that `hunt` gives the recording of a step, whose amount nobody knows beforehand."""
 _log = logging.getLogger("ws_load_test")
@@ -59,20 +59,20 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
         raise PlanError((*problems, *error.problems)) from None
     if problems:
         raise PlanError(tuple(problems))
-    tell(ours.get("verbosity", "warn"))
-    plan = aim.plan(aim.where.first)
+    set_log_level(ours.get("log_level", "warn"))
+    plan = aim.plan(aim.range.first)
     for label, words in [*plan.describe(), *aim.describe()]:
         _log.info("%s: %s", label, words)
     for name, why in left_out.items():
         _log.warning("--plan: %s is left out (%s: %s)", name.replace("_", "-"), option_name(name), why)
-    for doubt in plan.doubts:
+    for doubt in plan.warnings:
         _log.warning("%s", doubt)
-    hunt = Hunt(aim, ours.get("output"))
+    hunt = CapacitySearch(aim, ours.get("output"))
     # Not before there is the folder of the recordings, where files may be meant to go as well.
-    warn_of({name: ours[name] for name in FILES if name in ours})
-    shown = _Shown(aim, quiet=bool(ours.get("quiet")))
+    warn_unwritable({name: ours[name] for name in FILES if name in ours})
+    shown = StepProgress(aim, quiet=bool(ours.get("quiet")))
     try:
-        asyncio.run(hunt.run(attend, _rest, on_try=shown.begin, on_step=shown.end))
+        asyncio.run(hunt.run(run_with_signals, _rest, on_try=shown.begin, on_step=shown.end))
     finally:
         shown.close()
     return _report(hunt, ours)
@@ -81,21 +81,21 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
 def _with_plan_file(path: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Returns the file's options under those of the command line, and why a search cannot use which of the file."""
     together = with_plan_file(path, options)
-    refused = {**REFUSED, **REFUSED_BY["connections" if together.get("find") == "connections" else "rate"]}
+    refused = {**UNSUPPORTED_OPTIONS, **REFUSED_BY["connections" if together.get("find") == "connections" else "rate"]}
     beside = {name for name in refused.keys() & together.keys() if name not in options}
     left_out = {name: refused[name] for name in sorted(beside) if together[name] is not False}
     return {name: value for name, value in together.items() if name not in beside}, left_out
 
 
-def _problems(ours: Mapping[str, Any]) -> list[Problem]:
-    texts = ("output", "verbosity", *FILES)
+def _problems(ours: Mapping[str, Any]) -> list[OptionProblem]:
+    texts = ("output", "log_level", *FILES)
     problems = [
-        Problem(option_name(name), f'"{value}" is not {"text" if name in texts else "true or false"}')
+        OptionProblem(option_name(name), f'"{value}" is not {"text" if name in texts else "true or false"}')
         for name, value in ours.items()
         if not isinstance(value, str if name in texts else bool)
     ]
-    if not problems and ours.get("verbosity", "warn") not in LEVELS:
-        problems.append(Problem("--verbosity", f'"{ours["verbosity"]}" is not one of {", ".join(LEVELS)}'))
+    if not problems and ours.get("log_level", "warn") not in LEVELS:
+        problems.append(OptionProblem("--log-level", f'"{ours["log_level"]}" is not one of {", ".join(LEVELS)}'))
     if not problems:
         files = {name: ours[name] for name in FILES if name in ours}
         problems += export_problems(files, as_json=bool(ours.get("json")), kept=_kept(ours))
@@ -128,10 +128,10 @@ async def _rest(seconds: float) -> bool:
     return True
 
 
-class _Shown:
+class StepProgress:
     """A line for each step on standard error, and one that says what is tried; nothing where nobody is watching."""
 
-    def __init__(self, aim: Aim, *, quiet: bool) -> None:
+    def __init__(self, aim: SearchSpec, *, quiet: bool) -> None:
         self._aim = aim
         self._watched = not quiet and sys.stderr.isatty()
         self._drawn = 0
@@ -141,9 +141,9 @@ class _Shown:
         if not self._watched:
             return
         amount: float = plan.connections
-        if self._aim.finds == "rate" and isinstance(plan.load, OpenLoad):
+        if self._aim.dimension == "rate" and isinstance(plan.load, OpenLoop):
             amount = plan.load.rate.peak
-        line = f"trying {self._aim.show(amount)} for {show_duration(plan.duration_ns)}"
+        line = f"trying {self._aim.show(amount)} for {format_duration(plan.duration_ns)}"
         print(line, end="\r", file=sys.stderr, flush=True)
         self._drawn = len(line)
 
@@ -151,7 +151,7 @@ class _Shown:
         """A step has ended."""
         self.close()
         if self._watched:
-            print(step_line(step.facts, self._aim.finds), file=sys.stderr, flush=True)
+            print(step_line(step.facts, self._aim.dimension), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Clears the line of what is tried."""
@@ -160,8 +160,8 @@ class _Shown:
             self._drawn = 0
 
 
-def _report(hunt: Hunt, ours: Mapping[str, Any]) -> int:
-    facts, code = hunt.facts(), hunt.exit_code
+def _report(hunt: CapacitySearch, ours: Mapping[str, Any]) -> int:
+    facts, code = hunt.to_json(), hunt.exit_code
     wanted = {name: ours[name] for name in FILES if name in ours}
     if hunt.error is not None:
         _log.error("the search was broken off: %s", hunt.error)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ws_load_test.analysis.comparison.comparability import obstacle
+from ws_load_test.analysis.comparison.comparability import blocker
 from ws_load_test.analysis.comparison.compare import Comparison, compare
-from ws_load_test.analysis.comparison.samples import Side, paired_sides
-from ws_load_test.cli.comparison_output import read_terms, tell_outcome
-from ws_load_test.cli.output import tell, warn_of
+from ws_load_test.analysis.comparison.samples import Variant, pair_variants
+from ws_load_test.cli.comparison_output import parse_terms, report_outcome
+from ws_load_test.cli.output import set_log_level, warn_unwritable
 from ws_load_test.common.errors import RecordingError, UsageError
 from ws_load_test.metrics.recording import Recording
 from ws_load_test.metrics.recording_file import read_recording
-from ws_load_test.report.terminal.comparison import Outcome
+from ws_load_test.report.terminal.comparison import ComparisonReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,9 +37,9 @@ def compare_recordings(
         )
     files = [_files(path) for path in paths]
     kept = {"a recording that is read": [file for side in files for file in side]}
-    sure, limit = read_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
-    tell()
-    warn_of(wanted)
+    sure, limit = parse_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
+    set_log_level()
+    warn_unwritable(wanted)
     seen: list[Recording] = []
     sides: list[list[Recording]] = []
     for side in files:
@@ -53,7 +53,7 @@ def compare_recordings(
         _compared((paths[0], path), sides[0], recordings, sure)
         for path, recordings in zip(paths[1:], sides[1:], strict=True)
     ]
-    return tell_outcome(Outcome(comparisons=comparisons, limit=limit), wanted, as_json=as_json)
+    return report_outcome(ComparisonReport(comparisons=comparisons, limit=limit), wanted, as_json=as_json)
 
 
 def _files(path: str) -> list[str]:
@@ -76,9 +76,9 @@ def _files(path: str) -> list[str]:
 def _compared(
     names: tuple[str, str], base: Sequence[Recording], new: Sequence[Recording], confidence: float
 ) -> Comparison:
-    pair = paired_sides(names, base, new)
-    one, other = pair or (Side.of(names[0], base), Side.of(names[1], new))
-    why = obstacle(one, other)
+    pair = pair_variants(names, base, new)
+    one, other = pair or (Variant.of(names[0], base), Variant.of(names[1], new))
+    why = blocker(one, other)
     if why is not None:
         raise UsageError(f"compare: {why}")
     return compare(one, other, confidence=confidence, paired=pair is not None)

@@ -8,14 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ws_load_test.cli.output import console, export_problems, print_json
-from ws_load_test.common.errors import ExitCode, PlanError, Problem
+from ws_load_test.common.errors import ExitCode, OptionProblem, PlanError
 from ws_load_test.common.units import parse_percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ws_load_test.common.errors import OutputError
-    from ws_load_test.report.terminal.comparison import Outcome
+    from ws_load_test.report.terminal.comparison import ComparisonReport
 
 FILES = ("markdown", "html")
 """The formats that a comparison is written in."""
@@ -23,7 +23,7 @@ _LEAST_CONFIDENCE, _MOST_CONFIDENCE = 0.5, 0.9999
 _log = logging.getLogger("ws_load_test")
 
 
-def read_terms(
+def parse_terms(
     confidence: str | None,
     fail_on_regression: str | None,
     wanted: Mapping[str, str],
@@ -36,28 +36,28 @@ def read_terms(
     Raises:
         PlanError: with what is wrong with them, or with the files that are wanted.
     """
-    problems: list[Problem] = []
+    problems: list[OptionProblem] = []
     sure, limit = 0.95, None
     if confidence is not None:
         try:
             sure = parse_percent(confidence)
         except ValueError as error:
-            problems.append(Problem("--confidence", str(error)))
+            problems.append(OptionProblem("--confidence", str(error)))
         if not _LEAST_CONFIDENCE <= sure <= _MOST_CONFIDENCE:
-            problems.append(Problem("--confidence", f'"{confidence}" is not within 50% to 99.99%'))
+            problems.append(OptionProblem("--confidence", f'"{confidence}" is not within 50% to 99.99%'))
     if fail_on_regression is not None:
         try:
             limit = parse_percent(fail_on_regression)
         except ValueError as error:
-            problems.append(Problem("--fail-on-regression", str(error)))
+            problems.append(OptionProblem("--fail-on-regression", str(error)))
     problems += export_problems(wanted, as_json=as_json, kept=kept)
     if problems:
         raise PlanError(tuple(problems))
     return sure, limit
 
 
-def tell_outcome(
-    outcome: Outcome,
+def report_outcome(
+    outcome: ComparisonReport,
     wanted: Mapping[str, str],
     *,
     as_json: bool,
@@ -89,7 +89,7 @@ def tell_outcome(
     return code
 
 
-def _write(outcome: Outcome, wanted: Mapping[str, str]) -> Sequence[OutputError]:
+def _write(outcome: ComparisonReport, wanted: Mapping[str, str]) -> Sequence[OutputError]:
     if not wanted:
         return ()
     from ws_load_test.report.exports import write_texts

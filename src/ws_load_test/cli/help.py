@@ -24,7 +24,7 @@ Target
       --bearer TOKEN|@FILE            a bearer token
       --cookie NAME=VALUE             a cookie; repeatable
       --origin URL                    the Origin header, as a browser sends it
-      --address HOST[:PORT]           connect there instead of to the URL's host; several are taken in turn
+      --connect-to HOST[:PORT]           connect there instead of to the URL's host; several are taken in turn
       --unix-socket PATH              connect to a socket of this machine
       --proxy URL                     go through http://, socks4:// or socks5://[user:password@]host:port
       --bind ADDRESS                  source addresses to take in turn: one, several, or a network 10.0.0.0/28
@@ -58,7 +58,7 @@ Load
       --connect-rate RATE             open this many connections a second: 500, 2k/s, 90/m
       --ramp TIME                     or spread the opening of all of them over this time
       --connection-stages TIME:N,...  on a schedule: a number of connections that changes, up and down
-      --keepalive TIME                on a schedule: ping each connection this often, and time the pongs
+      --ping-interval TIME                on a schedule: ping each connection this often, and time the pongs
 
 Message
   -m, --message TEXT|@FILE|@DIR       what to send (PING); several are sent in turn, as all files of DIR are
@@ -80,25 +80,25 @@ Replies
                                       has it elsewhere), none (send only) (order)
       --skip-first N                  the first N messages of a session are greetings and answer nothing
       --ignore CHECK                  what satisfies this answers nothing; repeatable
-      --answer CHECK=>TEXT            what satisfies this is answered with TEXT; repeatable
+      --auto-reply CHECK=>TEXT            what satisfies this is answered with TEXT; repeatable
       --expect CHECK                  a reply that does not satisfy this is a fault; repeatable
       --expect-first CHECK            a first reply that does not satisfy this is a fault, and ends the session
-      --strict-protocol               check that texts are UTF-8, too
+      --check-utf8               check that texts are UTF-8, too
   A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is there). A PATH is made of names and
   places: id, data.items[0].id
 
 Sessions
       --reconnect POLICY              dial lost sessions again: none, now, a delay such as 1s, or exponential,
-                                      exponential:100ms..30s (none; with --storm, now)
+                                      exponential:100ms..30s (none; with --disconnect, now)
       --lifetime TIME                 close each session after this time, and open another in its place
-      --storm SHARE@TIME              cut off this share of the connections at once, and see how all come back
-      --slow SHARE:SPEED              let this share of the connections read slowly: 5%:1kB/s
-      --deaf SHARE, --mute SHARE      let them stop reading, or answer no ping; measured are the others
+      --disconnect SHARE@TIME              cut off this share of the connections at once, and see how all come back
+      --slow-readers SHARE:SPEED              let this share of the connections read slowly: 5%:1kB/s
+      --stalled-readers SHARE, --no-pong-clients SHARE      let them stop reading, or answer no ping; measured are the others
 
 Verdict
       --fail-if "CONDITION"           the run has failed (exit code 1) if this holds at its end; repeatable
       --abort-if "CONDITION"          the same, and the run is stopped as soon as it holds; repeatable
-      --abort-after TIME              measure this long before --abort-if is looked at (5s)
+      --abort-grace TIME              measure this long before --abort-if is looked at (5s)
   A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s", "errors > 0.1%", "unanswered > 0",
   "faults.reset > 0", "rate < 9500"; "any p99 > 80ms" is judged on each second by itself. docs/verdict.md has them all.
 
@@ -127,7 +127,7 @@ Results
   -q, --quiet                         print neither report nor progress
       --live, --no-live               show the run on a screen of its own even in CI, or never: then, and where there is
                                       no terminal, a line on standard error every 10 s
-  -v, --verbosity LEVEL               what to tell on standard error: debug, info, warn, error (warn)
+  -v, --log-level LEVEL               what to tell on standard error: debug, info, warn, error (warn)
 
 While it runs
       --metrics-port PORT             serve metrics to Prometheus at http://127.0.0.1:PORT/metrics; 0 is any free port
@@ -140,8 +140,8 @@ Plan
       --plan FILE.toml                read options from a file, under the same names; the command line wins
       --no-binary, --no-ping, ...     undo a flag of the plan file
       --explain                       print the plan in words, and stop
-      --dry-run                       open one connection, send one message, and show every step
-      --strict                        fail when the generator itself was the bottleneck
+      --probe                       open one connection, send one message, and show every step
+      --fail-if-saturated                        fail when the generator itself was the bottleneck
   -h, --help                          this page
       --version                       the version
 
@@ -155,7 +155,7 @@ Examples
   Exactly 100,000 messages read from a file, a token in a header, the recording kept:
       ws-load-test wss://api.example -c 50 -n 100000 -m @order.json -H "Authorization: Bearer ..." -o run.jsonl
   What an API does with one message, step by step; then replies told apart by their id, one token each:
-      ws-load-test wss://api.example --dry-run --bearer @token.txt -m '{"id": {seq}, "op": "time"}'
+      ws-load-test wss://api.example --probe --bearer @token.txt -m '{"id": {seq}, "op": "time"}'
       ws-load-test wss://api.example -c 100 -r 1000 --feed users.csv --bearer {feed.token} \\
           -m '{"id": {seq}, "op": "time"}' --match json:id --expect json:ok=true
   Two recordings, of two machines perhaps, as one report:
@@ -163,7 +163,7 @@ Examples
 
 Exit codes
   0 done and passed         1 a threshold, or a dry run, failed      2 wrong usage or plan
-  3 no connection could be opened      4 a worker was lost      5 generator-bound, with --strict
+  3 no connection could be opened      4 a worker was lost      5 generator-bound, with --fail-if-saturated
   70 a bug of ours          74 a file could not be written      130 interrupted
 """
 
@@ -232,7 +232,7 @@ ws-load-test report: the report of one recording, or of several merged
   ws-load-test report RECORDING... [options]
 
       --json                   print the summary as JSON instead
-      --strict                 fail when the generator itself was the bottleneck
+      --fail-if-saturated                 fail when the generator itself was the bottleneck
       --fail-if "CONDITION"    judge by this instead of the conditions that were recorded; repeatable
       --hdr FILE               write an interval log for HdrHistogram's tools; - is standard output, here and below
       --hgrm FILE              write the percentiles, as HdrHistogram's tools read them
@@ -291,14 +291,14 @@ pair of rounds at a time, in an order that chance decides, and each round opens 
 of b against a what `ws-load-test compare` says, from pairs of rounds.
 
       --rounds N                     how many rounds of each target (10)
-      --round TIME                   how long each is measured (2s); there is no -d here
+      --round-duration TIME                   how long each is measured (2s); there is no -d here
       --warmup TIME                  how long the load runs in each round before anything counts (500ms)
       --seed N                       of the order, and of --arrivals poisson; printed, so that it can be repeated
       --confidence SHARE             how sure to be that nothing is called different if nothing is (95%)
       --fail-on-regression SHARE     exit with 1 if something is worse in b, and by more than this: 5%
   -o, --output DIR                   keep the recordings: DIR/a/01.jsonl, DIR/b/01.jsonl, ...; `compare DIR/a DIR/b`
                                      says the same again
-      --json, --markdown FILE, --html FILE, -q, -v, --strict
+      --json, --markdown FILE, --html FILE, -q, -v, --fail-if-saturated
                                      as in `ws-load-test compare --help` and `ws-load-test --help`
 
 All other options of a run are those of both targets: -c, -r, -m, -H and so on. It takes 2 x N x (TIME + warm-up), and
@@ -307,13 +307,13 @@ what says how long and what is made of one run is left out, and told.
 
 Examples
   ws-load-test ab ws://localhost:3001 ws://localhost:3002 -c 10
-  ws-load-test ab wss://old.example wss://new.example -c 100 -r 2000 --rounds 20 --round 5s -o rounds
+  ws-load-test ab wss://old.example wss://new.example -c 100 -r 2000 --rounds 20 --round-duration 5s -o rounds
   ws-load-test ab ws://localhost:3001 ws://localhost:3002 --fail-on-regression 5% --markdown ab.md
 
 Exit codes
   0 compared, whatever came out        1 a regression, or nothing to conclude from, with --fail-on-regression
   2 wrong usage or plan, or this machine could not go on; the rounds before that are reported
-  3 one of them never opened a connection      4 a worker was lost      5 generator-bound, with --strict
+  3 one of them never opened a connection      4 a worker was lost      5 generator-bound, with --fail-if-saturated
   70 a bug of ours        74 a file could not be written        130 interrupted; the rounds so far are reported
 """
 
@@ -335,9 +335,9 @@ Search
       --from AMOUNT           the least amount of interest, where the search begins (100)
       --max AMOUNT            the most; without it, as far as it goes
       --precision SHARE       how far the ends of the answer may lie apart, 1% to 50% (5%)
-      --step TIME             how long each step measures at least (5s), after --warmup (1s)
-      --longest-step TIME     and at most; between them, as long as the objectives need (60s)
-      --rest TIME             wait between steps (1s)
+      --step-duration TIME             how long each step measures at least (5s), after --warmup (1s)
+      --max-step-duration TIME     and at most; between them, as long as the objectives need (60s)
+      --cooldown TIME             wait between steps (1s)
 
 Results
   -o, --output DIR            keep the recording of each step in this new folder, and the answer in capacity.json
@@ -345,15 +345,15 @@ Results
       --html FILE             write a page with the chart and the table
       --json                  print what was found as JSON
   -q, --quiet                 print nothing
-  -v, --verbosity LEVEL       what to tell on standard error: debug, info, warn, error (warn)
+  -v, --log-level LEVEL       what to tell on standard error: debug, info, warn, error (warn)
       --plan FILE.toml        read options from a file; what it says of how much and how long is left out
 
-Of the options of a run (ws-load-test --help) it takes those of target, TLS, message, replies, sessions (but --storm)
-and limits, --warmup, --connect-rate, --ramp, --arrivals, --seed, --max-in-flight and --keepalive.
+Of the options of a run (ws-load-test --help) it takes those of target, TLS, message, replies, sessions (but --disconnect)
+and limits, --warmup, --connect-rate, --ramp, --arrivals, --seed, --max-in-flight and --ping-interval.
 
 Examples
   ws-load-test capacity ws://localhost:3001 --slo "p99 < 50ms" --slo "errors < 0.1%"
-  ws-load-test capacity "ws://localhost:3001/?limit=1000" --slo "p99 < 50ms" --step 2s --from 500
+  ws-load-test capacity "ws://localhost:3001/?limit=1000" --slo "p99 < 50ms" --step-duration 2s --from 500
   ws-load-test capacity wss://api.example --find connections --rate-per-connection 0.5 --slo "p99 < 200ms" -o steps
 
 Exit codes

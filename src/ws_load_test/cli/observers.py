@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.version import __version__
-from ws_load_test.live.observer import Watcher
+from ws_load_test.live.observer import IntervalObserver
 from ws_load_test.live.telemetry.settings import read_settings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def watchers(
     taken: bool,
     lost: Callable[[], Sequence[LostWorker]] = tuple,
     header: Header | None = None,
-) -> Iterator[Watcher]:
+) -> Iterator[IntervalObserver]:
     """Makes those that a run with these options has, one by one, so that what was made is closed when the next fails.
 
     Args:
@@ -49,9 +49,9 @@ def watchers(
     """
     settings, _ = read_settings(ours)
     if settings:
-        from ws_load_test.live.telemetry.publisher import watch
+        from ws_load_test.live.telemetry.publisher import start_publishing
 
-        yield watch(plan, settings, __version__)
+        yield start_publishing(plan, settings, __version__)
     if ours.get("quiet"):
         return
     # Last, so that it is the first to be closed: nobody else's end may keep the terminal.
@@ -65,7 +65,7 @@ def _shown(
     taken: bool,
     lost: Callable[[], Sequence[LostWorker]],
     header: Header | None,
-) -> Watcher:
+) -> IntervalObserver:
     """Makes what the user sees: the live view where there can be one, else a line now and then."""
     if not taken and _is_live(ours.get("live")):
         from ws_load_test.live.view import LiveView
@@ -77,20 +77,20 @@ def _shown(
         except (OSError, RuntimeError, ValueError) as error:
             _log.warning("there can be no live view: %s; lines stand in its place", error)
         else:
-            _step_aside(view)
+            _handle_sigtstp(view)
             return view
-    from ws_load_test.live.progress_lines import PlainLines
+    from ws_load_test.live.progress_lines import ProgressLogger
 
-    return PlainLines(plan, lost=lost)
+    return ProgressLogger(plan, lost=lost)
 
 
-def linger(watching: Sequence[Watcher], *, stops: bool = False) -> None:
+def wait_for_observers(watching: Sequence[IntervalObserver], *, stops: bool = False) -> None:
     """Called when a run is over and told: some watchers have a method `linger`, and wait for others there.
 
     Ctrl-C ends that, and changes nothing of what has been told. With `stops` there is something to tell, or somebody
     who wants to leave: they are waited for no longer than it takes to stop, `STOP_S` in all.
     """
-    waits = [wait for watcher in watching if (wait := getattr(watcher, "linger", None)) is not None]
+    waits = [wait for watcher in watching if (wait := getattr(watcher, "wait_for_last_scrape", None)) is not None]
     with contextlib.suppress(KeyboardInterrupt):
         if not stops:
             for wait in waits:
@@ -105,7 +105,7 @@ def linger(watching: Sequence[Watcher], *, stops: bool = False) -> None:
             thread.join(STOP_S / len(threads))
 
 
-def _step_aside(view: LiveView) -> None:
+def _handle_sigtstp(view: LiveView) -> None:
     """Has Ctrl-Z find the terminal as it was before the view, and the view come back with the program."""
     # Windows has no such signal; and only the main thread may set handlers.
     if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():

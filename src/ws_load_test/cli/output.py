@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from ws_load_test.analysis.aggregate import Digest
-    from ws_load_test.common.errors import Problem
+    from ws_load_test.analysis.aggregate import Aggregate
+    from ws_load_test.common.errors import OptionProblem
     from ws_load_test.metrics.recording import Recording
 
 EXPORTS = ("hdr", "hgrm", "csv", "junit", "markdown", "openmetrics", "html")
@@ -27,28 +27,28 @@ _LOGGED = "%(levelname)s: %(message)s"
 _log = logging.getLogger("ws_load_test")
 
 
-def tell(level: str = "warn") -> None:
+def set_log_level(level: str = "warn") -> None:
     """Lets what is logged from this level on reach standard error."""
     logging.basicConfig(level=LEVELS[level], format=_LOGGED, stream=sys.stderr)
 
 
 def export_problems(
     wanted: Mapping[str, str], *, as_json: bool, kept: Mapping[str, Sequence[str]]
-) -> Sequence[Problem]:
+) -> Sequence[OptionProblem]:
     """Returns what is wrong with the files that are wanted, some of which may be `kept` from being written to."""
     if not wanted:
         return ()
-    from ws_load_test.report.exports import STDOUT, problems
+    from ws_load_test.report.exports import STDOUT, validate
 
-    return problems({**({"json": STDOUT} if as_json else {}), **wanted}, kept)
+    return validate({**({"json": STDOUT} if as_json else {}), **wanted}, kept)
 
 
-def warn_of(wanted: Mapping[str, str]) -> None:
+def warn_unwritable(wanted: Mapping[str, str]) -> None:
     """Tells before the run what will surely not be written after it."""
     if wanted:
-        from ws_load_test.report.exports import foreseen
+        from ws_load_test.report.exports import predict_failures
 
-        for warning in foreseen(wanted):
+        for warning in predict_failures(wanted):
             _log.warning("%s; all the rest is done without it", warning)
 
 
@@ -56,7 +56,7 @@ def export(
     wanted: Mapping[str, str],
     recordings: Sequence[Recording],
     summary: dict[str, Any],
-    digested: Digest,
+    digested: Aggregate,
     code: ExitCode,
 ) -> ExitCode:
     """Writes the files that are wanted; returns the exit code, which tells if one could not be."""
@@ -71,7 +71,9 @@ def export(
     return ExitCode.OUTPUT_FAILED if errors and code == ExitCode.PASSED else code
 
 
-def show(recordings: Sequence[Recording], summary: dict[str, Any], digested: Digest | None, *, as_json: bool) -> None:
+def print_results(
+    recordings: Sequence[Recording], summary: dict[str, Any], digested: Aggregate | None, *, as_json: bool
+) -> None:
     """Prints the report, or the summary as JSON."""
     if as_json:
         print_json(summary)

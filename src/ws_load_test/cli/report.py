@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ws_load_test.analysis.aggregate import digest
-from ws_load_test.analysis.summary import exit_code, summarise
-from ws_load_test.cli.output import export, export_problems, show, tell
-from ws_load_test.common.errors import PlanError, Problem, UsageError
+from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.analysis.summary import exit_code, summarize
+from ws_load_test.cli.output import export, export_problems, print_results, set_log_level
+from ws_load_test.common.errors import OptionProblem, PlanError, UsageError
 from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.plan.options.thresholds import read_conditions
 
@@ -26,7 +26,7 @@ def report(
     """``ws-load-test report``."""
     if not paths:
         raise UsageError("report: no recording named; write for example: ws-load-test report run.jsonl")
-    problems: list[Problem] = []
+    problems: list[OptionProblem] = []
     conditions = read_conditions("fail_if", tuple(fail_if), problems)
     wanted = wanted or {}
     problems += export_problems(wanted, as_json=as_json, kept={"a recording that is read": paths})
@@ -36,12 +36,12 @@ def report(
     for place, recording in enumerate(recordings):
         if recording.header in [other.header for other in recordings[:place]]:
             raise UsageError(f'report: "{paths[place]}" is a recording that is named twice; it would count double')
-    digested = digest(recordings)
-    summary = summarise(recordings, digested, conditions or None)
+    digested = aggregate(recordings)
+    summary = summarize(recordings, digested, conditions or None)
     lost_workers = sum(len(one.trailer.lost_workers) for one in recordings if one.trailer)
     code = exit_code(summary, lost_workers, strict=strict)
-    tell()
+    set_log_level()
     code = export(wanted, recordings, summary, digested, code)
     if "-" not in wanted.values():
-        show(recordings, summary, digested, as_json=as_json)
+        print_results(recordings, summary, digested, as_json=as_json)
     return code

@@ -8,10 +8,10 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.aggregate import digest
+from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import Run
-from ws_load_test.cli.cluster import describe, take_cluster
-from ws_load_test.cli.observers import linger, watchers
+from ws_load_test.cli.cluster import describe, pop_cluster_options
+from ws_load_test.cli.observers import wait_for_observers, watchers
 from ws_load_test.cli.output import (
     EXPORTS,
     LEVELS,
@@ -19,40 +19,40 @@ from ws_load_test.cli.output import (
     export,
     export_problems,
     print_json,
-    show,
-    tell,
-    warn_of,
+    print_results,
+    set_log_level,
+    warn_unwritable,
 )
-from ws_load_test.cli.signals import attend, on_signals
+from ws_load_test.cli.signals import on_signals, run_with_signals
 from ws_load_test.common.errors import (
     ExitCode,
+    OptionProblem,
     PlanError,
-    Problem,
     UsageError,
     option_name,
 )
 from ws_load_test.fleet.factory import fleet_factory
 from ws_load_test.live.telemetry.settings import OPTIONS as METRICS
 from ws_load_test.live.telemetry.settings import read_settings
-from ws_load_test.plan.options.read_plan import RIVALS, read_plan, read_plan_file
+from ws_load_test.plan.options.read_plan import MUTUALLY_EXCLUSIVE, read_plan, read_plan_file
 from ws_load_test.plan.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from ws_load_test.live.observer import Watcher
+    from ws_load_test.live.observer import IntervalObserver
     from ws_load_test.metrics.recording import Header, Interval
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
-OURS = {
+OUTPUT_OPTIONS = {
     "output": str,
     "json": bool,
     "quiet": bool,
     "live": bool,
-    "verbosity": str,
+    "log_level": str,
     "explain": bool,
-    "strict": bool,
-    "dry_run": bool,
+    "fail_if_saturated": bool,
+    "probe": bool,
     **dict.fromkeys(EXPORTS, str),
     **dict.fromkeys(METRICS, object),
 }
@@ -60,18 +60,18 @@ OURS = {
 _log = logging.getLogger("ws_load_test")
 
 
-def flood(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
+def run(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     """``ws-load-test URL``."""
     if url is not None:
         options["url"] = url
     path = options.pop("plan", None)
     if path is not None:
         options = with_plan_file(path, options)
-    ours = _take_ours(options)
-    ours |= take_cluster(options)
-    if ours.get("dry_run") and "cluster" in ours:
+    ours = _split_options(options)
+    ours |= pop_cluster_options(options)
+    if ours.get("probe") and "cluster" in ours:
         raise UsageError("--cluster: a dry run opens its one connection from this machine; leave one of them out")
-    if ours.get("dry_run") and (files := [name for name in ("output", *EXPORTS, *METRICS) if name in ours]):
+    if ours.get("probe") and (files := [name for name in ("output", *EXPORTS, *METRICS) if name in ours]):
         raise UsageError(
             f"{option_name(files[0])}: a dry run records nothing; leave it out, or take --json and a file of your own"
         )
@@ -88,13 +88,13 @@ def demo(options: dict[str, Any]) -> int:
 
     defaults = {name: value for name, value in DEMO_OPTIONS.items() if name != "duration" or "messages" not in options}
     with EchoProcess() as server:
-        return flood(server.url, {**defaults, **options})
+        return run(server.url, {**defaults, **options})
 
 
 def with_plan_file(path: str, options: dict[str, Any]) -> dict[str, Any]:
     """The file's options under those of the command line; what excludes an option of the file puts it out of force."""
     written = read_plan_file(path)
-    for one, other, _ in RIVALS:
+    for one, other, _ in MUTUALLY_EXCLUSIVE:
         if {one, other} & options.keys():
             written = {name: value for name, value in written.items() if name not in {one, other}}
     return {**written, **options}
@@ -107,15 +107,17 @@ def with_usable(path: str, options: dict[str, Any], useless: Container[str]) -> 
     return {name: value for name, value in together.items() if name not in left_out}, sorted(left_out)
 
 
-def _take_ours(options: dict[str, Any]) -> dict[str, Any]:
-    ours = {name: options.pop(name) for name in OURS if name in options}
+def _split_options(options: dict[str, Any]) -> dict[str, Any]:
+    ours = {name: options.pop(name) for name in OUTPUT_OPTIONS if name in options}
     problems = [
-        Problem(option_name(name), f'"{value}" is not {"true or false" if OURS[name] is bool else "text"}')
+        OptionProblem(
+            option_name(name), f'"{value}" is not {"true or false" if OUTPUT_OPTIONS[name] is bool else "text"}'
+        )
         for name, value in ours.items()
-        if not isinstance(value, OURS[name])
+        if not isinstance(value, OUTPUT_OPTIONS[name])
     ]
-    if not problems and ours.get("verbosity", "warn") not in LEVELS:
-        problems.append(Problem("--verbosity", f'"{ours["verbosity"]}" is not one of {", ".join(LEVELS)}'))
+    if not problems and ours.get("log_level", "warn") not in LEVELS:
+        problems.append(OptionProblem("--log-level", f'"{ours["log_level"]}" is not one of {", ".join(LEVELS)}'))
     if not problems:
         kept = {"the recording": [ours["output"]] if "output" in ours else []}
         problems += export_problems(_exports_of(ours), as_json=bool(ours.get("json")), kept=kept)
@@ -133,14 +135,14 @@ def _exports_of(ours: Mapping[str, Any]) -> dict[str, str]:
 def _explain(plan: Plan, ours: Mapping[str, Any]) -> None:
     lines = describe(plan, ours.get("cluster"))
     width = max(len(label) for label, _ in lines)
-    for label, words in [*lines, *(("perhaps", doubt) for doubt in plan.doubts)]:
+    for label, words in [*lines, *(("perhaps", doubt) for doubt in plan.warnings)]:
         print(f"{label:<{width}}  {words}")
 
 
-def _rehearse(plan: Plan, ours: Mapping[str, Any]) -> int:
+def _probe(plan: Plan, ours: Mapping[str, Any]) -> int:
     """One connection and one message, in this process; what is seen is shown while something is awaited."""
-    from ws_load_test.common.event_loop import run_loop
-    from ws_load_test.probe.probe import Rehearsal
+    from ws_load_test.common.event_loop import run
+    from ws_load_test.probe.probe import Probe
     from ws_load_test.probe.report import print_end, print_steps
 
     shows = not (ours.get("json") or ours.get("quiet"))
@@ -151,11 +153,11 @@ def _rehearse(plan: Plan, ours: Mapping[str, Any]) -> int:
             print_steps(steps, console=terminal)
 
     async def rehearse() -> dict[str, Any]:
-        rehearsal = Rehearsal(plan, show_steps)
+        rehearsal = Probe(plan, show_steps)
         on_signals(rehearsal.stop)
         return await rehearsal.run()
 
-    facts = run_loop(rehearse())
+    facts = run(rehearse())
     if terminal is not None:
         print_end(facts, console=terminal)
     elif ours.get("json"):
@@ -164,27 +166,27 @@ def _rehearse(plan: Plan, ours: Mapping[str, Any]) -> int:
 
 
 def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
-    tell(ours.get("verbosity", "warn"))
+    set_log_level(ours.get("log_level", "warn"))
     for label, words in describe(plan, ours.get("cluster")):
         _log.info("%s: %s", label, words)
-    for doubt in plan.doubts:
+    for doubt in plan.warnings:
         _log.warning("%s", doubt)
-    if ours.get("dry_run"):
-        return _rehearse(plan, ours)
+    if ours.get("probe"):
+        return _probe(plan, ours)
     wanted = _exports_of(ours)
-    warn_of(wanted)
-    watching: list[Watcher] = []
+    warn_unwritable(wanted)
+    watching: list[IntervalObserver] = []
     stops = True
     try:
-        code, interrupted = _carry_out(plan, ours, wanted, watching)
+        code, interrupted = _execute(plan, ours, wanted, watching)
         stops = interrupted
     finally:
-        linger(watching, stops=stops)
+        wait_for_observers(watching, stops=stops)
     return code
 
 
-def _carry_out(
-    plan: Plan, ours: Mapping[str, Any], wanted: Mapping[str, str], watching: list[Watcher]
+def _execute(
+    plan: Plan, ours: Mapping[str, Any], wanted: Mapping[str, str], watching: list[IntervalObserver]
 ) -> tuple[int, bool]:
     """Runs the plan and tells its results; leaves in `watching` who was told of it meanwhile.
 
@@ -206,17 +208,17 @@ def _carry_out(
         plan,
         output=ours.get("output"),
         on_interval=each,
-        strict=bool(ours.get("strict")),
+        strict=bool(ours.get("fail_if_saturated")),
         make_fleet=fleet_factory(ours.get("cluster")),
         on_start=start,
     )
     with contextlib.ExitStack() as closing:
-        result = asyncio.run(attend(run))
+        result = asyncio.run(run_with_signals(run))
     if result.output_error is not None:
         _log.error("%s", result.output_error)
     recordings = [result.recording]
-    code = export(wanted, recordings, result.summary, run.digest or digest(recordings), result.exit_code)
+    code = export(wanted, recordings, result.summary, run.digest or aggregate(recordings), result.exit_code)
     if ours.get("json") or not (ours.get("quiet") or taken):
-        show(recordings, result.summary, run.digest, as_json=bool(ours.get("json")))
+        print_results(recordings, result.summary, run.digest, as_json=bool(ours.get("json")))
     sys.stdout.flush()
     return code, result.recording.trailer is not None and result.recording.trailer.interrupted

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ws_load_test")
 
 
-async def attend(run: Run) -> Result:
+async def run_with_signals(run: Run) -> Result:
     """Runs to the end, and hears the signals: the first stops the run, the second ends it at once."""
     executing = asyncio.create_task(run.execute())
     asked = 0

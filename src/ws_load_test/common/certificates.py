@@ -44,7 +44,7 @@ class Certificate:
         return context
 
 
-class Authority:
+class CertificateAuthority:
     """A private certificate authority that lives in memory.
 
     Attributes:

@@ -12,7 +12,7 @@ monotonic_ns = time.monotonic_ns
 """Nanoseconds on CLOCK_MONOTONIC: the same for all processes of a machine, so workers can share a start."""
 
 
-class Alarm(Protocol):
+class Timer(Protocol):
     """Calls back at an instant; armed again, it forgets the one before."""
 
     def arm(self, at_ns: int) -> None:

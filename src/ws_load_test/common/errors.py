@@ -44,7 +44,7 @@ class UsageError(LoadTestError):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class OptionProblem:
     """One thing that is wrong with a plan."""
 
     option: str
@@ -64,7 +64,7 @@ def option_name(name: str) -> str:
 class PlanError(UsageError):
     """The plan cannot be carried out as written; holds every problem found."""
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[OptionProblem, ...]) -> None:
         super().__init__(problems)
         self.problems = problems
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def run_loop(main: Coroutine[Any, Any, T]) -> T:
+def run(main: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine to its end on the fastest loop of this platform."""
     try:
         import uvloop  # noqa: PLC0415 - it has no Windows wheels

@@ -26,10 +26,10 @@ class FaultKind(StrEnum):
     RESET = "reset"
     PROTOCOL_ERROR = "protocol-error"
     REPLY_TIMEOUT = "reply-timeout"
-    MISMATCH = "mismatch"
+    CHECK_FAILED = "check-failed"
 
 
-class HostFailing(StrEnum):
+class HostErrorKind(StrEnum):
     """What the generator's own machine could not do; never the target's fault."""
 
     TOO_MANY_OPEN_FILES = "too-many-open-files"
@@ -37,26 +37,26 @@ class HostFailing(StrEnum):
     OUT_OF_MEMORY = "out-of-memory"
 
 
-REMEDIES = {
-    HostFailing.TOO_MANY_OPEN_FILES: "raise the limit on open files with `ulimit -n`, or lower -c",
-    HostFailing.OUT_OF_PORTS: "widen net.ipv4.ip_local_port_range, add source or target addresses, or lower -c",
-    HostFailing.OUT_OF_MEMORY: "free memory on this machine, raise net.ipv4.tcp_mem, or lower -c",
+HOST_ERROR_REMEDIES = {
+    HostErrorKind.TOO_MANY_OPEN_FILES: "raise the limit on open files with `ulimit -n`, or lower -c",
+    HostErrorKind.OUT_OF_PORTS: "widen net.ipv4.ip_local_port_range, add source or target addresses, or lower -c",
+    HostErrorKind.OUT_OF_MEMORY: "free memory on this machine, raise net.ipv4.tcp_mem, or lower -c",
 }
 
 
 _HOST_ERRNOS = {
-    errno.EMFILE: HostFailing.TOO_MANY_OPEN_FILES,
-    errno.ENFILE: HostFailing.TOO_MANY_OPEN_FILES,
-    errno.EADDRNOTAVAIL: HostFailing.OUT_OF_PORTS,
-    errno.ENOMEM: HostFailing.OUT_OF_MEMORY,
-    errno.ENOBUFS: HostFailing.OUT_OF_MEMORY,
+    errno.EMFILE: HostErrorKind.TOO_MANY_OPEN_FILES,
+    errno.ENFILE: HostErrorKind.TOO_MANY_OPEN_FILES,
+    errno.EADDRNOTAVAIL: HostErrorKind.OUT_OF_PORTS,
+    errno.ENOMEM: HostErrorKind.OUT_OF_MEMORY,
+    errno.ENOBUFS: HostErrorKind.OUT_OF_MEMORY,
 }
 
 
-def host_failing(error: BaseException) -> HostFailing | None:
+def classify_host_error(error: BaseException) -> HostErrorKind | None:
     """The failing of this machine that an operating system error stands for, or None when it is not ours."""
     if isinstance(error, MemoryError):
-        return HostFailing.OUT_OF_MEMORY
+        return HostErrorKind.OUT_OF_MEMORY
     if isinstance(error, OSError) and error.errno is not None:
         return _HOST_ERRNOS.get(error.errno)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-FILES_OF_A_WORKER = 64
+BASE_FDS_PER_WORKER = 64
 """Descriptors that a worker needs beside its connections: pipes, the loop's own, libraries; rounded up."""
 
 
@@ -14,11 +14,11 @@ UNLIMITED_FILES = 1 << 40
 def default_workers(connections: int = 1) -> int:
     """One worker per core that this process may use; more where one process may not have that many files open."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    room = most_open_files() - FILES_OF_A_WORKER
+    room = max_open_files() - BASE_FDS_PER_WORKER
     return max(cores, -(-connections // room)) if room > 0 else cores
 
 
-def most_open_files() -> int:
+def max_open_files() -> int:
     """The hard limit on a process's open files; where there is none, more than anyone needs."""
     try:
         import resource  # noqa: PLC0415 - Windows has no such limit, and no such module

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote, unquote_plus
 
-HIDDEN = "***"
+REDACTED = "***"
 SHORTEST_BEGINNING = 12
 SHORTEST_SECRET = 4
 """Characters; a shorter one would be found inside ordinary words."""
@@ -33,7 +33,7 @@ def is_secret_header(name: str) -> bool:
     return _SECRET_HEADER.search(name) is not None
 
 
-def is_only_fields(text: str) -> bool:
+def is_pure_template(text: str) -> bool:
     """Whether a text has fields and beside them nothing that could be a secret."""
     rest, fields = FIELD.subn("", text)
     return fields > 0 and not re.search(r"\w", _SCHEMES.sub("", rest))
@@ -64,9 +64,9 @@ def _is_random(run: str, shortest: int) -> bool:
     return len(run) >= 16 and len(re.findall(r"[A-Z]{2}|[A-Z][^A-Z]?(?=[A-Z])", run)) >= 3
 
 
-def hidden(text: str) -> str:
+def redacted(text: str) -> str:
     """A secret text as it may be shown: not at all, unless it is a template of nothing but fields."""
-    return text if is_only_fields(text) else HIDDEN
+    return text if is_pure_template(text) else REDACTED
 
 
 def public_url(url: str) -> str:
@@ -80,7 +80,7 @@ def public_url(url: str) -> str:
     path, mark, query = rest.partition("?")
     user_info, at, host = authority.rpartition("@")
     if at:
-        host = f"{hidden(user_info)}@{host}"
+        host = f"{redacted(user_info)}@{host}"
     pairs = "&".join(_public_pair(pair) for pair in query.split("&")) if query else query
     return f"{before}://{host}{_public_path(path)}{mark}{pairs}"
 
@@ -94,7 +94,7 @@ def public_location(location: str) -> str:
 def _public_path(path: str) -> str:
     segments = path.split("/")
     shown = [
-        hidden(segment)
+        redacted(segment)
         if segment and (_SECRET_FOLLOWS.fullmatch(unquote(before)) or looks_like_token(segment))
         else segment
         for before, segment in zip(["", *segments], segments, strict=False)
@@ -105,8 +105,8 @@ def _public_path(path: str) -> str:
 def _public_pair(pair: str) -> str:
     name, value = _cut_pair(pair)
     if value and (_SECRET_PARAMETER.search(unquote_plus(name)) or looks_like_token(value)):
-        return f"{name}={hidden(value)}"
-    return hidden(pair) if not value and looks_like_token(name) else pair
+        return f"{name}={redacted(value)}"
+    return redacted(pair) if not value and looks_like_token(name) else pair
 
 
 def _cut_pair(pair: str) -> tuple[str, str]:
@@ -117,7 +117,7 @@ def _cut_pair(pair: str) -> tuple[str, str]:
 
 def public_header(name: str, value: str) -> tuple[str, str]:
     """A header as it may be shown."""
-    return (name, hidden(value) if is_secret_header(name) or _holds_token(value) else value)
+    return (name, redacted(value) if is_secret_header(name) or _holds_token(value) else value)
 
 
 def _holds_token(value: str) -> bool:
@@ -134,7 +134,7 @@ def _holds_token(value: str) -> bool:
 
 def secrets_in_header(name: str, value: str) -> set[str]:
     """What of a header must not be said: nothing, where it may be shown."""
-    return set() if public_header(name, value)[1] == value else pieces(value)
+    return set() if public_header(name, value)[1] == value else secret_parts(value)
 
 
 def secrets_in_url(url: str) -> set[str]:
@@ -155,10 +155,10 @@ def secrets_in_url(url: str) -> set[str]:
     path = "/" + rest.partition("?")[0]
     pairs = zip(path.split("/"), _public_path(path).split("/"), strict=True)
     found.update(segment for segment, public in pairs if segment != public)
-    return {piece for text in found for piece in pieces(text)}
+    return {piece for text in found for piece in secret_parts(text)}
 
 
-def pieces(value: str) -> set[str]:
+def secret_parts(value: str) -> set[str]:
     """A secret and the parts of it that are secrets for themselves: of several cookies each, of a template the text."""
     words = [value, *re.split(r"[\s;,]+", value)]
     words += [word.partition("=")[2].strip('"') for word in words]
@@ -166,7 +166,7 @@ def pieces(value: str) -> set[str]:
     return {text for text in texts if text and not _SCHEMES.fullmatch(text)}
 
 
-class Hider:
+class Redactor:
     """Takes known secrets out of texts that others had a hand in: reason phrases, close reasons, error messages."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -174,23 +174,23 @@ class Hider:
         self._secrets = frozenset(secrets)
         self._pattern: re.Pattern[str] | None = None
 
-    def hide(self, text: str, more: Iterable[str] = ()) -> str:
+    def redact(self, text: str, more: Iterable[str] = ()) -> str:
         """The text with each secret replaced by ``***``; `more` are those of one session, the values of its feed row.
 
         Costs nothing until a text is given; secrets of less than four characters are left, since words hold them.
         """
         if self._pattern is None:
             self._pattern = _pattern_of(self._secrets)
-        text = self._pattern.sub(HIDDEN, text)
+        text = self._pattern.sub(REDACTED, text)
         extra = tuple(more)
         if extra:
-            text = _pattern_of(extra).sub(HIDDEN, text)
+            text = _pattern_of(extra).sub(REDACTED, text)
         for secret in (*self._secrets, *extra):
-            text = _without_beginning(text, secret)
+            text = _redact_truncated(text, secret)
         return text
 
 
-def _without_beginning(text: str, secret: str) -> str:
+def _redact_truncated(text: str, secret: str) -> str:
     """The text without as much of a secret as it holds: a close reason has room for 123 bytes, and cuts long tokens."""
     start = text.find(secret[:SHORTEST_BEGINNING]) if len(secret) > SHORTEST_BEGINNING else -1
     if start < 0:
@@ -198,7 +198,7 @@ def _without_beginning(text: str, secret: str) -> str:
     end = start + SHORTEST_BEGINNING
     while end < len(text) and end - start < len(secret) and text[end] == secret[end - start]:
         end += 1
-    return f"{text[:start]}{HIDDEN}{text[end:]}"
+    return f"{text[:start]}{REDACTED}{text[end:]}"
 
 
 def _pattern_of(secrets: Iterable[str]) -> re.Pattern[str]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import msgspec
 
 
-class Share(msgspec.Struct, frozen=True):
+class Shard(msgspec.Struct, frozen=True):
     """One worker's part of everything: each `of`-th, beginning with number `index`."""
 
     index: int
-    of: int
+    count: int
 
-    def count(self, total: int) -> int:
+    def size(self, total: int) -> int:
         """How many of `total` things numbered from 0 are in this share."""
-        return max(0, (total - self.index + self.of - 1) // self.of)
+        return max(0, (total - self.index + self.count - 1) // self.count)
 
-    def number(self, position: int) -> int:
+    def global_index(self, position: int) -> int:
         """The number among all things of this share's `position`-th."""
-        return self.index + position * self.of
+        return self.index + position * self.count

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ws_load_test.common.clock import NS_PER_S, Alarm, monotonic_ns
+from ws_load_test.common.clock import NS_PER_S, Timer, monotonic_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +32,12 @@ class _TimerSpec(ctypes.Structure):
     _fields_ = (("interval", _TimeSpec), ("value", _TimeSpec))
 
 
-def new_alarm(callback: Callable[[], None]) -> Alarm:
+def new_timer(callback: Callable[[], None]) -> Timer:
     """An alarm on the running loop, the most precise that this platform has."""
-    return TimerfdAlarm(callback) if _HAS_TIMERFD else LoopAlarm(callback)
+    return TimerfdTimer(callback) if _HAS_TIMERFD else LoopTimer(callback)
 
 
-class TimerfdAlarm:
+class TimerfdTimer:
     """An alarm of the kernel (timerfd_create(2))."""
 
     def __init__(self, callback: Callable[[], None]) -> None:
@@ -53,7 +53,7 @@ class TimerfdAlarm:
         self._callback = callback
         self._armed = False
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._fd, self._ring)
+        self._loop.add_reader(self._fd, self._on_expiry)
 
     def arm(self, at_ns: int) -> None:
         """Calls back once at this monotonic instant; arming takes back an expiry that has not been heard."""
@@ -64,7 +64,7 @@ class TimerfdAlarm:
         if self._set_time(self._fd, _ABSOLUTE, self._reference, None):
             raise OSError(ctypes.get_errno(), "timerfd_settime failed")
 
-    def _ring(self) -> None:
+    def _on_expiry(self) -> None:
         self._armed = False
         self._callback()
         if not self._armed and self._fd >= 0:
@@ -80,7 +80,7 @@ class TimerfdAlarm:
             self._fd = -1
 
 
-class LoopAlarm:
+class LoopTimer:
     """An alarm of the event loop, a millisecond coarse."""
 
     def __init__(self, callback: Callable[[], None]) -> None:

@@ -69,19 +69,19 @@ def parse_percent(text: str) -> float:
     return float(Decimal(written) / 100)
 
 
-def show_duration(ns: float | None) -> str:
+def format_duration(ns: float | None) -> str:
     """A time in the unit that fits it, three significant digits: ``412 µs``, ``1.20 ms``, ``2 min 5 s``."""
     if ns is None:
         return "–"
     for limit, unit, size in ((999.5, "ns", 1), (999.5e3, "µs", 1e3), (999.5e6, "ms", 1e6), (120e9, "s", 1e9)):
         if abs(ns) < limit:
-            return f"{three_digits(ns / size)} {unit}"
+            return f"{format_3_significant(ns / size)} {unit}"
     minutes, seconds = divmod(round(ns / 1e9), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
 
 
-def three_digits(value: float) -> str:
+def format_3_significant(value: float) -> str:
     """A number with three significant digits, and none it does not have: ``1.20``, ``12.0``, ``120``."""
     magnitude = abs(value)
     if float(value).is_integer() and magnitude < 1000:
@@ -89,26 +89,26 @@ def three_digits(value: float) -> str:
     return f"{value:.2f}" if magnitude < 9.995 else f"{value:.1f}" if magnitude < 99.95 else f"{value:.0f}"
 
 
-def show_bytes(size: float) -> str:
+def format_bytes(size: float) -> str:
     """A size in the decimal unit that fits it: ``96 B``, ``1.20 MB``."""
     for limit, unit, step in ((1e3, "B", 1), (1e6, "kB", 1e3), (1e9, "MB", 1e6), (1e12, "GB", 1e9)):
         if abs(size) < limit:
-            return f"{three_digits(size / step)} {unit}"
-    return f"{three_digits(size / 1e12)} TB"
+            return f"{format_3_significant(size / step)} {unit}"
+    return f"{format_3_significant(size / 1e12)} TB"
 
 
-def show_share(share: float) -> str:
+def format_share(share: float) -> str:
     """A part of a whole: ``5 %``, ``0.5 %``."""
     return f"{100 * share:.3g} %"
 
 
-def show_count(count: float) -> str:
+def format_count(count: float) -> str:
     """A count with its thousands apart: ``1,234,567``."""
     return f"{count:,.0f}"
 
 
-def show_rate(per_s: float | None) -> str:
+def format_rate(per_s: float | None) -> str:
     """Events a second: ``98,300/s``, ``0.500/s``."""
     if per_s is None:
         return "–"
-    return f"{per_s:,.0f}/s" if per_s >= 1000 else f"{three_digits(per_s)}/s"
+    return f"{per_s:,.0f}/s" if per_s >= 1000 else f"{format_3_significant(per_s)}/s"

@@ -11,25 +11,25 @@ import itertools
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.timer import new_alarm
+from ws_load_test.common.timer import new_timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Timetable:
+class DelayScheduler:
     """Calls, each at its monotonic instant or some ten microseconds later."""
 
-    _of_loops: dict[asyncio.AbstractEventLoop, Timetable] = {}  # noqa: RUF012 - one for each loop that runs
+    _of_loops: dict[asyncio.AbstractEventLoop, DelayScheduler] = {}  # noqa: RUF012 - one for each loop that runs
 
     def __init__(self) -> None:
-        self._alarm = new_alarm(self._ring)
+        self._alarm = new_timer(self._ring)
         self._calls: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = itertools.count()  # calls of one instant keep their order
         self._users = 0
 
     @classmethod
-    def join(cls) -> Timetable:
+    def join(cls) -> DelayScheduler:
         """Return the timetable of the running loop, which lasts until as many have left as have joined."""
         loop = asyncio.get_running_loop()
         table = cls._of_loops.get(loop)

@@ -34,9 +34,9 @@ from urllib.parse import parse_qsl, urlsplit
 from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from ws_load_test.common.units import parse_duration_ns, parse_rate_per_s
-from ws_load_test.echo.delay_scheduler import Timetable
-from ws_load_test.echo.plain_echo import PlainEcho, Tally, close_frame
-from ws_load_test.echo.service_limit import Limit
+from ws_load_test.echo.delay_scheduler import DelayScheduler
+from ws_load_test.echo.plain_echo import EchoCounters, PlainEcho, close_frame
+from ws_load_test.echo.service_limit import ServiceLimit
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _LEAST_PUSH_INTERVAL_S = 0.005  # timers have a grain of a millisecond; faster p
 
 
 @dataclass(slots=True)
-class Faults:
+class InjectedFaults:
     """What a connection was asked to do wrong; the fields are the options of the query."""
 
     delay_ns: int = 0
@@ -62,20 +62,20 @@ class Faults:
     status: int = 0
     asked: set[str] = field(default_factory=set)
 
-    def listener(self, tally: Tally) -> PlainEcho:
+    def listener(self, tally: EchoCounters) -> PlainEcho:
         """Build the connection that behaves so."""
         if self.asked == {"limit"}:
             return LimitedEcho(tally, _limit_of(tally, self.limit_per_s))
         return FaultyEcho(tally, self)
 
 
-def faulty(path: bytes) -> Faults | None:
+def faulty(path: bytes) -> InjectedFaults | None:
     """Read the faults asked for in the path of an upgrade request; None when there are none.
 
     Raises:
         ValueError: An option's value cannot be used; the text says what to write.
     """
-    faults = Faults()
+    faults = InjectedFaults()
     for name, value in parse_qsl(urlsplit(path.decode("latin-1")).query, keep_blank_values=True):
         if name in _READERS:
             faults.asked.add(name)
@@ -110,17 +110,17 @@ def _integer(text: str, least: int, most: int) -> int:
     return int(text)
 
 
-def _read_delay(faults: Faults, text: str) -> None:
+def _read_delay(faults: InjectedFaults, text: str) -> None:
     faults.delay_ns = parse_duration_ns(text)
 
 
-def _read_limit(faults: Faults, text: str) -> None:
+def _read_limit(faults: InjectedFaults, text: str) -> None:
     faults.limit_per_s = parse_rate_per_s(text)
     if not faults.limit_per_s:
         raise ValueError("0 answers nothing; write silent=1 for that")
 
 
-def _read_silent(faults: Faults, text: str) -> None:
+def _read_silent(faults: InjectedFaults, text: str) -> None:
     try:
         faults.silent = float(text)
     except ValueError:
@@ -129,40 +129,40 @@ def _read_silent(faults: Faults, text: str) -> None:
         raise ValueError("write a share from 0 to 1, for example 0.01")
 
 
-def _read_push(faults: Faults, text: str) -> None:
+def _read_push(faults: InjectedFaults, text: str) -> None:
     faults.push_per_s = parse_rate_per_s(text)
 
 
-def _read_fragment(faults: Faults, text: str) -> None:
+def _read_fragment(faults: InjectedFaults, text: str) -> None:
     faults.fragment = _integer(text, 1, 1000)
 
 
-def _read_ping(faults: Faults, text: str) -> None:
+def _read_ping(faults: InjectedFaults, text: str) -> None:
     faults.ping_ns = parse_duration_ns(text)
     if faults.ping_ns < 1_000_000:
         raise ValueError("write 1ms or more")
 
 
-def _read_close(faults: Faults, text: str) -> None:
+def _read_close(faults: InjectedFaults, text: str) -> None:
     faults.close = _integer(text, 1000, 4999)
 
 
-def _read_reset(faults: Faults, text: str) -> None:
+def _read_reset(faults: InjectedFaults, text: str) -> None:
     if text:
         raise ValueError("reset takes no value")
     faults.reset = True
 
 
-def _read_after(faults: Faults, text: str) -> None:
+def _read_after(faults: InjectedFaults, text: str) -> None:
     faults.after = _integer(text, 0, 10**12)
 
 
-def _read_status(faults: Faults, text: str) -> None:
+def _read_status(faults: InjectedFaults, text: str) -> None:
     faults.status = _integer(text, 200, 599)
     HTTPStatus(faults.status)  # ValueError for numbers nobody registered
 
 
-_READERS: dict[str, Callable[[Faults, str], None]] = {
+_READERS: dict[str, Callable[[InjectedFaults, str], None]] = {
     "delay": _read_delay,
     "limit": _read_limit,
     "silent": _read_silent,
@@ -176,9 +176,9 @@ _READERS: dict[str, Callable[[Faults, str], None]] = {
 }
 
 
-def _limit_of(tally: Tally, per_s: float) -> Limit:
+def _limit_of(tally: EchoCounters, per_s: float) -> ServiceLimit:
     if per_s not in tally.limits:
-        tally.limits[per_s] = Limit(per_s)
+        tally.limits[per_s] = ServiceLimit(per_s)
     return tally.limits[per_s]
 
 
@@ -187,7 +187,7 @@ class LimitedEcho(PlainEcho):
 
     __slots__ = ("_limit",)
 
-    def __init__(self, tally: Tally, limit: Limit) -> None:
+    def __init__(self, tally: EchoCounters, limit: ServiceLimit) -> None:
         super().__init__(tally)
         self._limit = limit
 
@@ -200,16 +200,16 @@ class LimitedEcho(PlainEcho):
         payload = frame.get_payload_as_bytes()
         self._tally.messages += 1
         self._tally.bytes += len(payload)
-        self._limit.take(self, frames.TEXT if kind is WSMsgType.TEXT else frames.BINARY, payload)
+        self._limit.enqueue(self, frames.TEXT if kind is WSMsgType.TEXT else frames.BINARY, payload)
         if frame.last_in_buffer and self._pending:
             self._flush()
 
     def _answer(self, opcode: int, payload: bytes) -> None:
-        self._limit.take(self, opcode, payload)
+        self._limit.enqueue(self, opcode, payload)
 
     def answer_now(self, opcode: int, payload: bytes) -> None:
         """Reply; the turn has come."""
-        self._pending.append(frames.frame(opcode, payload))
+        self._pending.append(frames.encode_frame(opcode, payload))
 
     def answered_all(self) -> None:
         """Let the replies leave."""
@@ -234,10 +234,10 @@ class FaultyEcho(PlainEcho):
         "_timetable",
     )
 
-    def __init__(self, tally: Tally, faults: Faults) -> None:
+    def __init__(self, tally: EchoCounters, faults: InjectedFaults) -> None:
         super().__init__(tally)
         self._faults = faults
-        self._limit: Limit | None = None
+        self._limit: ServiceLimit | None = None
         if faults.limit_per_s:
             self._limit = _limit_of(tally, faults.limit_per_s)
         self._loop = asyncio.get_running_loop()
@@ -249,14 +249,14 @@ class FaultyEcho(PlainEcho):
         self._replies = 0
         self._silent_debt = 0.0
         self._started = 0
-        self._timetable: Timetable | None = None
+        self._timetable: DelayScheduler | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Start what does not wait for messages."""
         super().on_ws_connected(transport)
         self._started = time.monotonic_ns()
         if self._faults.delay_ns:
-            self._timetable = Timetable.join()
+            self._timetable = DelayScheduler.join()
         if self._faults.ping_ns:
             self._later("ping", self._faults.ping_ns / _NS_PER_S, self._ping)
         if self._faults.push_per_s:
@@ -285,7 +285,7 @@ class FaultyEcho(PlainEcho):
         if self._limit is None:
             self.answer_now(opcode, payload)
         else:
-            self._limit.take(self, opcode, payload)
+            self._limit.enqueue(self, opcode, payload)
 
     def answered_all(self) -> None:
         """Let the replies leave."""
@@ -317,7 +317,7 @@ class FaultyEcho(PlainEcho):
         step = max(1, -(-len(payload) // parts))
         for part in range(parts):
             self._pending.append(
-                frames.frame(
+                frames.encode_frame(
                     frames.CONTINUATION if part else opcode,
                     payload[part * step : (part + 1) * step],
                     fin=part == parts - 1,
@@ -343,7 +343,7 @@ class FaultyEcho(PlainEcho):
         if self._ping_open:
             self._close(close_frame(frames.INTERNAL_ERROR, "no pong came"))
             return
-        self._write(frames.frame(frames.PING, str(self._pings).encode()))
+        self._write(frames.encode_frame(frames.PING, str(self._pings).encode()))
         self._pings += 1
         self._ping_open = True
         self._later("ping", self._faults.ping_ns / _NS_PER_S, self._ping)
@@ -351,7 +351,7 @@ class FaultyEcho(PlainEcho):
     def _push(self) -> None:
         due = int((time.monotonic_ns() - self._started) / _NS_PER_S * self._faults.push_per_s)
         for number in range(self._pushed, due):
-            self._pending.append(frames.frame(frames.TEXT, f"push {number}".encode()))
+            self._pending.append(frames.encode_frame(frames.TEXT, f"push {number}".encode()))
         self._pushed = max(due, self._pushed)
         self._flush()
         self._later("push", max(_LEAST_PUSH_INTERVAL_S, 1 / self._faults.push_per_s), self._push)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from ws_load_test.echo.service_limit import Limit
+    from ws_load_test.echo.service_limit import ServiceLimit
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Longer messages are refused with close code 1009."""
@@ -29,24 +29,24 @@ _PING = WSMsgType.PING
 _CLOSE = WSMsgType.CLOSE
 
 _SHORT = frames.LENGTH_IS_16_BIT  # payloads below this length have it in the second byte of the header
-_TEXT_HEADS = [frames.frame(frames.TEXT, bytes(size))[:2] for size in range(_SHORT)]
-_BINARY_HEADS = [frames.frame(frames.BINARY, bytes(size))[:2] for size in range(_SHORT)]
+_TEXT_HEADS = [frames.encode_frame(frames.TEXT, bytes(size))[:2] for size in range(_SHORT)]
+_BINARY_HEADS = [frames.encode_frame(frames.BINARY, bytes(size))[:2] for size in range(_SHORT)]
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
     """Build a close frame with a code."""
-    return frames.frame(frames.CLOSE, frames.close_payload(code, reason))
+    return frames.encode_frame(frames.CLOSE, frames.close_payload(code, reason))
 
 
 def close_answer(body: bytes) -> bytes:
     """Build the answer to a close frame: its own code, or 1002 where that code may not be sent."""
     if not body:
-        return frames.frame(frames.CLOSE)
+        return frames.encode_frame(frames.CLOSE)
     code = int.from_bytes(body[:2])
     return close_frame(code if frames.close_code_is_valid(code) else frames.PROTOCOL_ERROR)
 
 
-class Tally(Protocol):
+class EchoCounters(Protocol):
     """What a connection counts into; an `EchoServer` is one."""
 
     connections: int
@@ -55,7 +55,7 @@ class Tally(Protocol):
     bytes: int
     pongs: int
     transports: set[asyncio.Transport]
-    limits: dict[float, Limit]
+    limits: dict[float, ServiceLimit]
     """The queues that connections share, by their messages a second."""
 
 
@@ -68,7 +68,7 @@ class PlainEcho(WSListener):
 
     __slots__ = ("_fragments", "_fragments_bytes", "_opcode", "_pending", "_tally", "_transport", "_write")
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: EchoCounters) -> None:
         self._tally = tally
         self._pending: list[bytes] = []
         self._fragments: list[bytes] = []
@@ -125,7 +125,7 @@ class PlainEcho(WSListener):
         tally = self._tally
         tally.messages += 1
         tally.bytes += size
-        reply = heads[size] + payload if size < _SHORT else frames.frame(opcode, payload)
+        reply = heads[size] + payload if size < _SHORT else frames.encode_frame(opcode, payload)
         pending = self._pending
         if not frame.last_in_buffer:
             pending.append(reply)
@@ -142,7 +142,7 @@ class PlainEcho(WSListener):
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._close(close_frame(frames.PROTOCOL_ERROR, "reserved bits set and no extension agreed on"))
         elif kind is _PING:
-            self._pending.append(frames.frame(frames.PONG, payload))
+            self._pending.append(frames.encode_frame(frames.PONG, payload))
         elif kind is _CLOSE:
             self._close(close_answer(payload))
         elif kind in (_TEXT, _BINARY, _CONTINUATION):
@@ -162,7 +162,7 @@ class PlainEcho(WSListener):
         self._fragments.append(payload)
         self._fragments_bytes += len(payload)
         if self._fragments_bytes > MAX_MESSAGE_BYTES:
-            self._close(close_frame(frames.TOO_BIG, "message too big"))
+            self._close(close_frame(frames.MESSAGE_TOO_BIG, "message too big"))
         elif fin:
             self._tally.messages += 1
             self._tally.bytes += self._fragments_bytes
@@ -174,7 +174,7 @@ class PlainEcho(WSListener):
 
     def _answer(self, opcode: int, payload: bytes) -> None:
         """Reply to a message that did not take the short way."""
-        self._pending.append(frames.frame(opcode, payload))
+        self._pending.append(frames.encode_frame(opcode, payload))
 
     def _flush(self) -> None:
         if self._pending:

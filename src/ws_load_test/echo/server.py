@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from picows import WSListener
 
     from ws_load_test.common.certificates import Certificate
-    from ws_load_test.echo.service_limit import Limit
+    from ws_load_test.echo.service_limit import ServiceLimit
 
 _BACKLOG = 8192
 _READ_BUFFER_BYTES = 2048  # the least picows takes; grows for connections that need more
@@ -88,7 +88,7 @@ class EchoServer:
         self.bytes = 0
         self.pongs = 0
         self.transports: set[asyncio.Transport] = set()
-        self.limits: dict[float, Limit] = {}
+        self.limits: dict[float, ServiceLimit] = {}
 
     async def __aenter__(self) -> Self:
         context = self._tls_context() if self._tls else None

@@ -15,7 +15,7 @@ from typing import Protocol
 _GRAIN_S = 0.001
 
 
-class Waiting(Protocol):
+class QueuedConnection(Protocol):
     """A connection with messages in the queue."""
 
     @property
@@ -30,7 +30,7 @@ class Waiting(Protocol):
         """Called when that is all for now, so that replies may leave together."""
 
 
-class Limit:
+class ServiceLimit:
     """The queue of all connections that share a limit.
 
     A client that has left frees its places: its messages take no turn, so that who comes after it does not wait
@@ -44,10 +44,10 @@ class Limit:
         # Small numbers, so that adding fractions of a nanosecond never loses them.
         self._start_ns = time.monotonic_ns()
         self._free_ns = 0.0
-        self._queue: deque[tuple[float, Waiting, int, bytes]] = deque()
+        self._queue: deque[tuple[float, QueuedConnection, int, bytes]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def take(self, connection: Waiting, opcode: int, payload: bytes) -> None:
+    def enqueue(self, connection: QueuedConnection, opcode: int, payload: bytes) -> None:
         """Takes a message in; its reply is asked for at once where nothing is before it."""
         now_ns = self._now_ns()
         if self._free_ns <= now_ns and not self._queue:

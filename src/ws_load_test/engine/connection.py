@@ -17,16 +17,16 @@ import codecs
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.engine.read_policy import NO_HEAD, Reading
-from ws_load_test.engine.session import READ_COUNTED, Owner, Session
+from ws_load_test.engine.read_policy import NO_FAST_PATH, ReadPolicy
+from ws_load_test.engine.session import READ_COUNTED, Session, SessionListener
 from ws_load_test.websocket import frames
-from ws_load_test.websocket.deflate import Deflate, DeflateTooLargeError
+from ws_load_test.websocket.deflate import DeflateTooLargeError, PerMessageDeflate
 from ws_load_test.websocket.deflate_negotiation import DeflateError
 
 LARGEST_MESSAGE_BYTES = 64 * 1024 * 1024
 """A larger reply is answered with close code 1009 (RFC 6455, section 7.4.1)."""
 _new_utf8_check = codecs.getincrementaldecoder("utf-8")
-UNKNOWN = 1 << 62
+INCOMPLETE = 1 << 62
 """The end of a frame whose header is cut off: behind any data."""
 
 
@@ -37,9 +37,9 @@ class Connection(Session):
     messages are read whole, `take` sees each of them first, and says whether it is a reply.
     """
 
-    def __init__(self, owner: Owner, reading: Reading = READ_COUNTED) -> None:
+    def __init__(self, owner: SessionListener, reading: ReadPolicy = READ_COUNTED) -> None:
         super().__init__(owner, reading)
-        self._kept: list[bytes] = []
+        self._partial: list[bytes] = []
         self._kept_bytes = 0
         self._wanted_bytes = 0
         self._fragmented_bytes = -1
@@ -52,8 +52,8 @@ class Connection(Session):
         """Counts the whole replies in what was read; the hot path."""
         at_ns = monotonic_ns()
         self.owner.tally.bytes_received += len(data)
-        if self._kept:
-            data = self._join(data)
+        if self._partial:
+            data = self._reassemble(data)
         size, at, end, replies, head = len(data), 0, 0, 0, self.reply_head
         last = size - 1
         while at < last:
@@ -64,56 +64,56 @@ class Connection(Session):
             if data[at] == head:
                 replies += 1
             else:
-                replies += self._other(data, at, end, at_ns)
+                replies += self._read_frame_slow(data, at, end, at_ns)
                 head = self.reply_head
             at = end
         if at != size:
-            self._keep(data[at:], end - at if end != UNKNOWN else 0)
+            self._stash(data[at:], end - at if end != INCOMPLETE else 0)
         if replies:
-            self.replied(replies, at_ns)
-        if self._verdict is not None:
+            self.on_replies(replies, at_ns)
+        if self._pending_end is not None:
             # Only now, because the replies that came before the end, perhaps in the same read, are replies.
-            self._end(*self._verdict)
+            self._end(*self._pending_end)
 
-    def replied(self, count: int, at_ns: int) -> None:
+    def on_replies(self, count: int, at_ns: int) -> None:
         """`count` replies were read at `at_ns`, together."""
         raise NotImplementedError
 
-    def take(self, opcode: int, payload: bytes, at_ns: int) -> int:
+    def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:
         """A whole message was read at `at_ns`, where messages are read whole; returns 1 if it is a reply, else 0."""
         reading = self.reading
         for test, answer in reading.answers:
             if test(payload):
                 self.write_message(opcode, answer)
-                return self.push(payload)
+                return self.count_unsolicited(payload)
         for test in reading.ignore:
             if test(payload):
-                return self.push(payload)
+                return self.count_unsolicited(payload)
         if self.introduction is not None and not self.is_awaited(payload):
-            self.introduction.take(payload, at_ns)
+            self.introduction.on_message(payload, at_ns)
             return 0
-        if reading.silent or reading.pongs != (opcode == frames.PONG):
-            return self.push(payload)
-        return self.reply(payload, at_ns)
+        if reading.send_only or reading.pongs != (opcode == frames.PONG):
+            return self.count_unsolicited(payload)
+        return self.match_reply(payload, at_ns)
 
     def is_awaited(self, payload: bytes) -> bool:  # noqa: ARG002 - in order, what a message says does not tell
         """Whether a message is surely a reply, and no greeting."""
         return False
 
-    def reply(self, payload: bytes, at_ns: int) -> int:
+    def match_reply(self, payload: bytes, at_ns: int) -> int:
         """A message was read at `at_ns` that may be a reply; returns 1 if it is, else 0."""
         if at_ns >= self.owner.samples.measured_from_ns:
-            self.check(payload)
+            self.check_reply(payload)
         return 1
 
-    def check(self, payload: bytes) -> None:
+    def check_reply(self, payload: bytes) -> None:
         """Counts a fault if a reply does not say all that it must."""
         for name, test in self.reading.expect:
             if not test(payload):
-                self.owner.fault(Fault(FaultKind.MISMATCH, text=f"sent a reply that fails --expect {name}"))
+                self.owner.fault(Fault(FaultKind.CHECK_FAILED, text=f"sent a reply that fails --expect {name}"))
                 return
 
-    def push(self, payload: bytes) -> int:
+    def count_unsolicited(self, payload: bytes) -> int:
         """Counts a message that answers nothing; returns the 0 replies that it is."""
         tally = self.owner.tally
         tally.pushed += 1
@@ -127,7 +127,7 @@ class Connection(Session):
         length, start = data[at + 1], at + 2
         if length == frames.LENGTH_IS_16_BIT:
             if start + 2 > len(data):
-                return UNKNOWN
+                return INCOMPLETE
             payload_bytes = int.from_bytes(data[start : start + 2])
             if payload_bytes >= frames.LENGTH_IS_16_BIT:
                 return start + 2 + payload_bytes
@@ -140,30 +140,30 @@ class Connection(Session):
                 return start + 8 + payload_bytes
             if payload_bytes < 1 << 16:
                 self._fail("a length that is not written in the fewest bytes (RFC 6455, section 5.2)", clause="5.2")
-                return UNKNOWN
+                return INCOMPLETE
             what = f"a frame of {payload_bytes} bytes, more than the {LARGEST_MESSAGE_BYTES} taken"
-            self._fail(what, frames.TOO_BIG, "7.4.1")
-        return UNKNOWN
+            self._fail(what, frames.MESSAGE_TOO_BIG, "7.4.1")
+        return INCOMPLETE
 
-    def _keep(self, rest: bytes, frame_bytes: int) -> None:
+    def _stash(self, rest: bytes, frame_bytes: int) -> None:
         """Puts a frame aside that the read cut off; `frame_bytes` is its whole size, 0 while that is not known."""
-        self._kept.append(rest)
+        self._partial.append(rest)
         self._kept_bytes = len(rest)
         self._wanted_bytes = max(frame_bytes, len(rest) + 1)
 
-    def _join(self, data: bytes) -> bytes:
+    def _reassemble(self, data: bytes) -> bytes:
         """What was put aside and what came now, as soon as the frame is whole; nothing before."""
-        self._kept.append(data)
+        self._partial.append(data)
         self._kept_bytes += len(data)
         if self._kept_bytes < self._wanted_bytes:
             return b""
-        data = b"".join(self._kept)
-        self._kept.clear()
+        data = b"".join(self._partial)
+        self._partial.clear()
         return data
 
-    def _other(self, data: bytes, at: int, end: int, at_ns: int) -> int:
+    def _read_frame_slow(self, data: bytes, at: int, end: int, at_ns: int) -> int:
         """Takes in a whole frame that is not an ordinary reply; returns how many replies it completes, 0 or 1."""
-        if self._verdict is not None:
+        if self._pending_end is not None:
             return 0
         first = data[at]
         opcode, reserved = first & frames.OPCODE_BITS, first & frames.RESERVED_BITS
@@ -179,13 +179,13 @@ class Connection(Session):
             self._fail(f"reserved opcode {opcode:#x} (RFC 6455, section 5.2)", clause="5.2")
         elif (opcode == frames.CONTINUATION) == (self._fragmented_bytes < 0):
             self._fail("a message's fragments out of order (RFC 6455, section 5.4)", clause="5.4")
-        elif self.reading.whole or self.deflate is not None or self.introduction is not None:
+        elif self.reading.needs_payload or self.deflate is not None or self.introduction is not None:
             length = data[at + 1]
             start = at + (2 if length < frames.LENGTH_IS_16_BIT else 4 if length == frames.LENGTH_IS_16_BIT else 10)
-            return self._part(first, data[start:end], at_ns)
+            return self._read_data_frame(first, data[start:end], at_ns)
         elif not first & frames.FIN:
             self._fragment(end - at)
-        elif opcode != frames.CONTINUATION or self._fits(end - at):
+        elif opcode != frames.CONTINUATION or self._within_size_limit(end - at):
             return self._message(opcode)
         return 0
 
@@ -202,7 +202,7 @@ class Connection(Session):
         self.owner.tally.pushed += 1
         return 0
 
-    def _part(self, first: int, payload: bytes, at_ns: int) -> int:
+    def _read_data_frame(self, first: int, payload: bytes, at_ns: int) -> int:
         """A frame of a message has come, where messages are read whole."""
         if self._fragmented_bytes < 0:
             self._message_head = first
@@ -215,7 +215,7 @@ class Connection(Session):
             self._fragment(len(payload))
             return 0
         if self._parts:
-            if not self._fits(len(payload)):
+            if not self._within_size_limit(len(payload)):
                 return 0
             payload = b"".join((*self._parts, payload))
             self._parts.clear()
@@ -225,17 +225,17 @@ class Connection(Session):
             if plain is None:
                 return 0
             payload = plain
-            self.owner.tally.plain_bytes_received += len(payload)
-        return self.take(self._message_head & frames.OPCODE_BITS, payload, at_ns)
+            self.owner.tally.uncompressed_bytes_received += len(payload)
+        return self.on_message(self._message_head & frames.OPCODE_BITS, payload, at_ns)
 
-    def _inflated(self, deflate: Deflate, payload: bytes, *, is_text: bool) -> bytes | None:
+    def _inflated(self, deflate: PerMessageDeflate, payload: bytes, *, is_text: bool) -> bytes | None:
         """What a compressed message says; None where that was the end of the session."""
         try:
             plain = deflate.decompress(payload, LARGEST_MESSAGE_BYTES)
         except DeflateTooLargeError as error:
-            self._fail(str(error), frames.TOO_BIG, "7.4.1")
+            self._fail(str(error), frames.MESSAGE_TOO_BIG, "7.4.1")
         except DeflateError as error:
-            self._fail(str(error), frames.INVALID_PAYLOAD, "RFC 7692 7.2.2")
+            self._fail(str(error), frames.INVALID_DATA, "RFC 7692 7.2.2")
         else:
             return plain if not is_text or self._is_utf8(plain, last=True) else None
         return None
@@ -247,7 +247,7 @@ class Connection(Session):
         try:
             self._utf8.decode(payload, last)
         except UnicodeDecodeError:
-            self._fail("a text that is not UTF-8 (RFC 6455, section 8.1)", frames.INVALID_PAYLOAD, "8.1")
+            self._fail("a text that is not UTF-8 (RFC 6455, section 8.1)", frames.INVALID_DATA, "8.1")
             return False
         return True
 
@@ -255,28 +255,28 @@ class Connection(Session):
         """A frame has come that more of the same message follow."""
         if self._fragmented_bytes < 0:
             self._fragmented_bytes = 0
-            self._head_after_fragments, self.reply_head = self.reply_head, NO_HEAD
-        self._fits(frame_bytes)
+            self._head_after_fragments, self.reply_head = self.reply_head, NO_FAST_PATH
+        self._within_size_limit(frame_bytes)
 
-    def _fits(self, frame_bytes: int) -> bool:
+    def _within_size_limit(self, frame_bytes: int) -> bool:
         """Adds a frame to its message; returns whether that may still be as large."""
         self._fragmented_bytes += frame_bytes
         if self._fragmented_bytes > LARGEST_MESSAGE_BYTES:
-            self._fail(f"a message of more than {LARGEST_MESSAGE_BYTES} bytes", frames.TOO_BIG, "7.4.1")
+            self._fail(f"a message of more than {LARGEST_MESSAGE_BYTES} bytes", frames.MESSAGE_TOO_BIG, "7.4.1")
             return False
         return True
 
     def _control(self, opcode: int, payload: bytes, at_ns: int) -> int:
         """A control frame (RFC 6455, section 5.5)."""
         if opcode == frames.PING:
-            if not self.closing and not self.reading.mute:
+            if not self.closing and not self.reading.no_pong:
                 self.write_message(frames.PONG, payload)
         elif opcode == frames.PONG:
             if self._pinged_ns and payload == self._pinged_ns.to_bytes(8):
                 self.owner.tally.keepalive_time_ns.record(max(0, at_ns - self._pinged_ns))
                 self._pinged_ns = 0
-            if self.reading.pongs and self.reading.key is not None:
-                return self.take(opcode, payload, at_ns)
+            if self.reading.pongs and self.reading.extract_id is not None:
+                return self.on_message(opcode, payload, at_ns)
             return int(payload == self.reading.expected_pong)
         elif opcode == frames.CLOSE:
             self._close_frame(payload)

@@ -10,21 +10,21 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
-from ws_load_test.common.faults import Fault, host_failing
-from ws_load_test.engine.connect.dialer import Dialler
+from ws_load_test.common.faults import Fault, classify_host_error
+from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.upgrade_request import DialError
-from ws_load_test.engine.connection_factory import Outfitter
-from ws_load_test.engine.misbehaving_clients import Aside, SlowReader
-from ws_load_test.engine.open_loop import Paced
-from ws_load_test.engine.reconnect import Comeback
-from ws_load_test.engine.session_setup import Introduction, introduced
-from ws_load_test.metrics.sample_buffer import Samples
+from ws_load_test.engine.connection_factory import ConnectionFactory
+from ws_load_test.engine.misbehaving_clients import SeparateStats, SlowReader
+from ws_load_test.engine.open_loop import OpenLoopRunner
+from ws_load_test.engine.reconnect import Reconnector
+from ws_load_test.engine.session_setup import SessionSetup, wait_until_ready
+from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import OpenLoad
-from ws_load_test.plan.schedule import spaced_ns
+from ws_load_test.plan.load import OpenLoop
+from ws_load_test.plan.schedule import evenly_spaced_ns
 
 if TYPE_CHECKING:
-    from ws_load_test.common.sharding import Share
+    from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.connection_factory import LoadConnection
     from ws_load_test.engine.session import Session
     from ws_load_test.plan.plan import Plan
@@ -36,14 +36,14 @@ CLOSE_TIMEOUT_S = 2.0
 LONGEST_SCAN_NS = NS_PER_S
 SHAPE_CHECK_S = 0.02
 """How often the number of connections is brought to what its shape asks."""
-MOST_REASONS = 16
+MAX_CLOSE_REASONS = 16
 """Different close reasons of one worker that are counted by themselves."""
 
 
-class Crew:
+class ConnectionPool:
     """The connections of one share of a plan, and what they have amounted to since the last report."""
 
-    def __init__(self, plan: Plan, share: Share, *, apart: bool = False) -> None:
+    def __init__(self, plan: Plan, share: Shard, *, multi_host: bool = False) -> None:
         """Takes whether other machines have shares as well.
 
         Raises:
@@ -52,8 +52,8 @@ class Crew:
         self.plan = plan
         self.share = share
         self.tally = Tally()
-        on_schedule = isinstance(plan.load, OpenLoad)
-        self.samples = Samples(self.tally, on_schedule=on_schedule)
+        on_schedule = isinstance(plan.load, OpenLoop)
+        self.samples = SampleBuffer(self.tally, on_schedule=on_schedule)
         self.connections: dict[LoadConnection, None] = {}
         """Those whose TCP connection is open, oldest first."""
         self.open = 0
@@ -62,13 +62,13 @@ class Crew:
         """There is nothing left to do: the messages are spent, nobody is connected, or we were told to stop."""
         self.loading = False
         """The load has begun."""
-        self.outfit = Outfitter(self, plan, share, on_spent=self._spent, on_idle=self._idle)
-        self.load = self.outfit.load
-        self.comeback = Comeback(self)
-        self.aside = Aside(self, on_schedule=on_schedule) if plan.unkind is not None else None
+        self.factory = ConnectionFactory(self, plan, share, on_spent=self._on_exhausted, on_idle=self._on_idle)
+        self.load = self.factory.load
+        self.comeback = Reconnector(self)
+        self.misbehaving = SeparateStats(self, on_schedule=on_schedule) if plan.misbehaving is not None else None
         """The owner of the unkind connections, where there are any."""
-        self._manners = plan.unkind.among(plan.connections) if plan.unkind is not None else {}
-        self._dialler = Dialler(plan, share if apart else None)
+        self._misbehavior = plan.misbehaving.assign(plan.connections) if plan.misbehaving is not None else {}
+        self._dialler = Dialer(plan, share if multi_host else None)
         self._dials = asyncio.Semaphore(DIALS_AT_ONCE)
         self._resolved: set[str] = set()
         self._dialled = 0
@@ -83,37 +83,39 @@ class Crew:
         self._gone = asyncio.Event()
 
     @property
-    def goes_on_alone(self) -> bool:
+    def continues_without_connections(self) -> bool:
         """Whether the load goes on although no connection is open.
 
         On a schedule messages fall due then, and are dropped: others may still be connected, which only the fleet can
         know. Where sessions come back, or connections follow a shape, there may be new ones.
         """
-        if self.comeback.pending:
+        if self.comeback.in_progress:
             return True
-        return isinstance(self.load, Paced) and (self.share.of > 1 or self.plan.connection_shape is not None)
+        return isinstance(self.load, OpenLoopRunner) and (
+            self.share.count > 1 or self.plan.connection_profile is not None
+        )
 
     @property
     def stopping(self) -> bool:
         """Whether the load is over."""
         return self._draining
 
-    def measure(self, *, from_ns: int | None = None, until_ns: int | None = None) -> None:
+    def set_window(self, *, from_ns: int | None = None, until_ns: int | None = None) -> None:
         """The measured time begins, or ends, at an instant."""
-        for samples in (self.samples, self.aside.samples) if self.aside is not None else (self.samples,):
+        for samples in (self.samples, self.misbehaving.samples) if self.misbehaving is not None else (self.samples,):
             if from_ns is not None:
                 samples.measured_from_ns = from_ns
             if until_ns is not None:
                 samples.measured_until_ns = until_ns
                 samples.flush()
 
-    def cut(self) -> tuple[Tally, dict[str, str]]:
+    def collect(self) -> tuple[Tally, dict[str, str]]:
         """What has come since the last cut: counts, and a sentence for each kind of fault that was new."""
         self.samples.flush()
         tally, self.tally = self.tally, Tally()
         self.samples.tally = self.tally
-        if self.aside is not None:
-            tally.unkind = self.aside.cut()
+        if self.misbehaving is not None:
+            tally.misbehaving = self.misbehaving.cut()
         for name in self._dialler.resolved_ns.keys() - self._resolved:
             self._resolved.add(name)
             tally.resolve_time_ns.record(self._dialler.resolved_ns[name])
@@ -133,7 +135,7 @@ class Crew:
 
     async def open_all(self) -> None:
         """Dials every session of the share, at the plan's rate or as fast as they open."""
-        plan, total = self.plan, self.plan.connections_of(self.share)
+        plan, total = self.plan, self.plan.connections_in(self.share)
         try:
             await self._dialler.resolve()
         except DialError as error:
@@ -142,13 +144,13 @@ class Crew:
             self.fault(error.fault, total)
             self.finished.set()
             return
-        if plan.connection_shape is not None:
+        if plan.connection_profile is not None:
             return
         from_ns = monotonic_ns()
         async with asyncio.TaskGroup() as dials:
             for position in range(total):
                 if plan.connect_rate_per_s is not None:
-                    due_ns = from_ns + spaced_ns(self.share.number(position), plan.connect_rate_per_s)
+                    due_ns = from_ns + evenly_spaced_ns(self.share.global_index(position), plan.connect_rate_per_s)
                     await asyncio.sleep(max(0, due_ns - monotonic_ns()) / NS_PER_S)
                 await self._dials.acquire()
                 dials.create_task(self._dial_next())
@@ -160,23 +162,25 @@ class Crew:
 
     async def _dial_next(self) -> None:
         position, self._dialled = self._dialled, self._dialled + 1
-        await self._dial(self.share.number(position))
+        await self._dial(self.share.global_index(position))
 
     async def _dial(self, number: int) -> bool:
         """Dials a session, which takes a place among the dials that may be under way; introduces it, and begins."""
-        manner = self._manners.get(number)
-        connection = self.outfit.connection(self.aside or self if manner else self, number, mute=manner == "mute")
+        manner = self._misbehavior.get(number)
+        connection = self.factory.connection(
+            self.misbehaving or self if manner else self, number, mute=manner == "no_pong"
+        )
         self._dialling += 1
         # What a run that is over calls off itself has neither opened nor failed.
         called_off = opened = False
         try:
-            timings = await self._dialler.dial(connection, number, self.outfit.filler(number))
+            timings = await self._dialler.dial(connection, number, self.factory.renderer(number))
             opened = True
         except DialError as error:
             self.fault(error.fault, number=number)
             return False
         except OSError as error:
-            failing = host_failing(error)
+            failing = classify_host_error(error)
             if failing is None:
                 raise
             self.tally.host_errors[str(failing)] += 1
@@ -189,10 +193,10 @@ class Crew:
             self._dialling -= 1
             self._dials.release()
             self.tally.attempted += 1
-            self.tally.called_off += called_off
+            self.tally.cancelled += called_off
             self.tally.failed += not (opened or called_off)
         timings.record_in(self.tally)
-        await introduced(connection, self.plan.timeout_ns)
+        await wait_until_ready(connection, self.plan.timeout_ns)
         return self._begin(connection)
 
     def _begin(self, connection: LoadConnection) -> bool:
@@ -200,26 +204,26 @@ class Crew:
         if connection.closing:
             self._close(connection)
             return False
-        manner, unkind = self._manners.get(connection.number), self.plan.unkind
-        if manner == "deaf":
-            connection.stop_reading()
-        elif manner == "slow" and unkind is not None:
-            SlowReader(connection, unkind.slow_bytes_per_s, secure=self.plan.target.secure)
+        manner, unkind = self._misbehavior.get(connection.number), self.plan.misbehaving
+        if manner == "stalled_reader":
+            connection.pause_reading()
+        elif manner == "slow_reader" and unkind is not None:
+            SlowReader(connection, unkind.slow_reader_bytes_per_s, secure=self.plan.target.secure)
         if self.loading:
-            self.load.join(cast("Any", connection))
-            self.comeback.begun(connection)
+            self.load.add(cast("Any", connection))
+            self.comeback.session_ready(connection)
         return True
 
-    async def follow_shape(self, start_ns: int) -> None:
+    async def follow_profile(self, start_ns: int) -> None:
         """Opens and closes connections as their shape over time asks; what failed or was lost is not replaced."""
-        shape = self.plan.connection_shape
+        shape = self.plan.connection_profile
         if shape is None:
             return
         given_up = 0
         """Of the connections dialled, those that the shape has taken back."""
         async with asyncio.TaskGroup() as dials:
             while not self.finished.is_set():
-                wanted = self.share.count(round(shape.at(monotonic_ns() - start_ns)))
+                wanted = self.share.size(round(shape.value_at(monotonic_ns() - start_ns)))
                 for _ in range(min(wanted + given_up - self._dialled, DIALS_AT_ONCE - self._dialling)):
                     await self._dials.acquire()
                     dials.create_task(self._dial_next())
@@ -228,19 +232,19 @@ class Crew:
                 if self.open - len(self._retiring) > wanted:
                     kept = [one for one in self.connections if not one.closing and one not in self._retiring]
                     for connection in reversed(kept[wanted:]):
-                        self.retire(connection)
+                        self.close_when_idle(connection)
                 await asyncio.sleep(SHAPE_CHECK_S)
 
-    def retire(self, connection: LoadConnection) -> None:
+    def close_when_idle(self, connection: LoadConnection) -> None:
         """Closes a session as soon as nothing is in flight on it."""
         self._retiring.add(connection)
-        connection.leave()
-        if not connection.in_flight or connection.owner is self.aside:
+        connection.stop_sending()
+        if not connection.in_flight or connection.owner is self.misbehaving:
             self._close(connection)
 
     # --- Keeping ----------------------------------------------------------------------------------------------------
 
-    async def watch_replies(self) -> None:
+    async def expire_replies(self) -> None:
         """Looks for replies that take too long, a part of the connections at a time."""
         timeout_ns = self.plan.timeout_ns
         while True:
@@ -250,7 +254,7 @@ class Crew:
                     self._give_up_on(connection, monotonic_ns() - timeout_ns)
                 else:
                     # An unkind one has itself to blame; but what it holds back must not pile up.
-                    connection.drop_waiting(monotonic_ns() - timeout_ns)
+                    connection.drop_overdue(monotonic_ns() - timeout_ns)
                 if number % 256 == 255:
                     await asyncio.sleep(0)
 
@@ -264,7 +268,7 @@ class Crew:
 
     async def keep_alive(self) -> None:
         """Pings every connection once in a period, spread over it."""
-        period_ns = self.plan.keepalive_ns
+        period_ns = self.plan.ping_interval_ns
         if period_ns is None:
             return
         round_ns = monotonic_ns()
@@ -284,7 +288,7 @@ class Crew:
         """Gives what is in flight its time to be answered."""
         self._in_flight = {one for one in self.connections if one.in_flight and one.owner is self}
         self._draining = True
-        self._check_quiet()
+        self._check_drained()
         try:
             async with asyncio.timeout(self.plan.timeout_ns / NS_PER_S):
                 await self._quiet.wait()
@@ -311,23 +315,23 @@ class Crew:
                 connection.abort()
             # The loop turns once more, so that aborted sockets are closed before the process says that it is done.
             await asyncio.sleep(0)
-        self.outfit.close()
+        self.factory.close()
 
     # --- What the connections say -----------------------------------------------------------------------------------
 
-    def connection_opened(self, session: Session) -> None:
+    def session_opened(self, session: Session) -> None:
         """A session is open."""
         connection = cast("LoadConnection", session)
         self.connections[connection] = None
         self.tally.opened += 1
         self.open += 1
-        self.outfit.equip(connection)
-        first_messages = self.outfit.first_messages(connection.number)
-        greetings = self.plan.matching.skip_first
+        self.factory.attach_frames(connection)
+        first_messages = self.factory.first_messages(connection.number)
+        greetings = self.plan.correlation.greetings
         if first_messages or greetings:
-            Introduction(connection, greetings, self.outfit.first_opcode, first_messages)
+            SessionSetup(connection, greetings, self.factory.first_opcode, first_messages)
 
-    def connection_ended(self, session: Session, fault: Fault | None) -> None:
+    def session_ended(self, session: Session, fault: Fault | None) -> None:
         """An open session is over, whoever ended it."""
         connection = cast("LoadConnection", session)
         self.open -= 1
@@ -336,15 +340,15 @@ class Crew:
         self._retiring.discard(connection)
         if fault is not None and connection.owner is self:
             self._example(fault, connection.number)
-        self.comeback.ended(connection, lost=fault is not None)
-        self.check_deserted()
+        self.comeback.session_ended(connection, lost=fault is not None)
+        self.finish_if_empty()
 
-    def check_deserted(self) -> None:
+    def finish_if_empty(self) -> None:
         """Ends the load where nobody is connected, and nobody will be."""
-        if not self.open and self.loading and not self.goes_on_alone:
+        if not self.open and self.loading and not self.continues_without_connections:
             self.finished.set()
 
-    def connection_gone(self, session: Session) -> None:
+    def transport_closed(self, session: Session) -> None:
         """The TCP connection of a session that was open is closed."""
         self.connections.pop(cast("LoadConnection", session), None)
         self._gone.set()
@@ -356,35 +360,35 @@ class Crew:
 
     def close_reason(self, session: Session, code: int, reason: str) -> None:
         """The target said why it closes."""
-        key = f"{code} {self.outfit.hide(reason, session.number)}"
-        if key not in self._reasons and len(self._reasons) >= MOST_REASONS:
+        key = f"{code} {self.factory.redact(reason, session.number)}"
+        if key not in self._reasons and len(self._reasons) >= MAX_CLOSE_REASONS:
             key = f"{code} (other reasons)"
         self._reasons.add(key)
         self.tally.close_reasons[key] += 1
 
-    def _spent(self) -> None:
+    def _on_exhausted(self) -> None:
         """No message will fall due any more; what ends the run is the plan's time, or the last reply."""
         if self.plan.messages is not None:
             self.finished.set()
 
-    def _idle(self, connection: LoadConnection) -> None:
+    def _on_idle(self, connection: LoadConnection) -> None:
         """A connection has nothing in flight, and nothing to send just now."""
-        if self.load.spent:
-            self._spent()
+        if self.load.exhausted:
+            self._on_exhausted()
         if connection in self._retiring:
             self._close(connection)
         self._in_flight.discard(connection)
-        self._check_quiet()
+        self._check_drained()
 
-    def _check_quiet(self) -> None:
+    def _check_drained(self) -> None:
         if self._draining and not self._in_flight:
             self._quiet.set()
 
     def _example(self, fault: Fault, number: int | None = None) -> None:
         if fault.key not in self._known_examples:
             self._known_examples.add(fault.key)
-            self._examples[fault.key] = self.outfit.hide(fault.text, number)
+            self._examples[fault.key] = self.factory.redact(fault.text, number)
 
 
 def _is_ready(connection: LoadConnection) -> bool:
-    return not connection.closing and (connection.introduction is None or not connection.introduction.waits)
+    return not connection.closing and (connection.introduction is None or not connection.introduction.blocks_load)

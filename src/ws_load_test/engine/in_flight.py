@@ -12,30 +12,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ws_load_test.metrics.tally import Tally
-    from ws_load_test.plan.correlation import Key
+    from ws_load_test.plan.correlation import CorrelationId
 
-REMEMBERED = 1 << 16
+MAX_RECENT_IDS = 1 << 16
 """Ids of one worker that are known to have been answered or given up; older ones are forgotten."""
 LONGEST_KEPT = 64
 """Characters or bytes of an id that is remembered as it is; of a longer one, an echo's message perhaps, its hash."""
 _ANSWERED, _GIVEN_UP = "duplicate", "late"
 
 
-class Memory:
+class RecentIds:
     """What became of the ids that are no longer in flight, over all connections of a worker."""
 
     def __init__(self) -> None:
-        self._fates: OrderedDict[tuple[int, Key | int | None], str] = OrderedDict()
+        self._fates: OrderedDict[tuple[int, CorrelationId | int | None], str] = OrderedDict()
 
-    def note(self, connection: int, key: Key, fate: str) -> None:
+    def note(self, connection: int, key: CorrelationId, fate: str) -> None:
         """Remembers that a message was answered or given up."""
         place = connection, _short(key)
         self._fates[place] = fate
         self._fates.move_to_end(place)
-        if len(self._fates) > REMEMBERED:
+        if len(self._fates) > MAX_RECENT_IDS:
             self._fates.popitem(last=False)
 
-    def fate(self, connection: int, key: Key) -> str | None:
+    def classify(self, connection: int, key: CorrelationId) -> str | None:
         """What another reply to a message would be; None if nothing is known of it."""
         place = connection, _short(key)
         fate = self._fates.get(place)
@@ -45,15 +45,15 @@ class Memory:
         return fate
 
 
-class Ledger:
+class InFlightTable:
     """The messages in flight on one connection."""
 
-    def __init__(self, memory: Memory, connection: int) -> None:
+    def __init__(self, memory: RecentIds, connection: int) -> None:
         self._memory = memory
         self._connection = connection
-        self.leaving: list[Key | None] = []
+        self.about_to_send: list[CorrelationId | None] = []
         """The ids of the messages that have been made and are about to leave."""
-        self._open: dict[Key | None, list[tuple[int, int, int]]] = {}
+        self._open: dict[CorrelationId | None, list[tuple[int, int, int]]] = {}
         self._sent = 0
         self._latest_answered = -1
         self._count = 0
@@ -66,10 +66,10 @@ class Ledger:
 
     def append(self, instants: tuple[int, int]) -> None:
         """The messages that were leaving have left: when they were due and sent."""
-        for key in self.leaving:
+        for key in self.about_to_send:
             self._note(key, *instants)
 
-    def _note(self, key: Key | None, due_ns: int, sent_ns: int) -> None:
+    def _note(self, key: CorrelationId | None, due_ns: int, sent_ns: int) -> None:
         # Nothing answers a message without an id.
         row = (due_ns, sent_ns, self._sent)
         self._sent += 1
@@ -80,7 +80,7 @@ class Ledger:
         else:
             others.append(row)
 
-    def pair(self, key: Key, tally: Tally) -> tuple[int, int] | None:
+    def match(self, key: CorrelationId, tally: Tally) -> tuple[int, int] | None:
         """When the oldest message with this id was due and sent; None where none in flight has it."""
         rows = self._open.get(key)
         if rows is None:
@@ -96,9 +96,9 @@ class Ledger:
         self._memory.note(self._connection, key, _ANSWERED)
         return due_ns, sent_ns
 
-    def fate(self, key: Key) -> str | None:
+    def classify(self, key: CorrelationId) -> str | None:
         """What another reply with this id would be: ``duplicate``, ``late``, or None where nothing is known of it."""
-        return self._memory.fate(self._connection, key)
+        return self._memory.classify(self._connection, key)
 
     def expire(self, before_ns: int) -> list[tuple[int, int]]:
         """Takes out what was sent before an instant: when each was due and sent."""
@@ -125,5 +125,5 @@ class Ledger:
         self._count = 0
 
 
-def _short(key: Key | None) -> Key | int | None:
+def _short(key: CorrelationId | None) -> CorrelationId | int | None:
     return key if key is None or len(key) <= LONGEST_KEPT else hash(key)

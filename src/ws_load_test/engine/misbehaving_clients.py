@@ -9,23 +9,23 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ws_load_test.engine.session import SMALL_BUFFER_BYTES
-from ws_load_test.metrics.sample_buffer import Samples
+from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
     from ws_load_test.common.faults import Fault
-    from ws_load_test.engine.session import Owner, Session
+    from ws_load_test.engine.session import Session, SessionListener
 
 SHORTEST_STEP_S = 0.1
 
 
-class Aside:
+class SeparateStats:
     """The owner of unkind connections: a tally of its own, and the crew's word in everything else."""
 
-    def __init__(self, crew: Owner, *, on_schedule: bool) -> None:
+    def __init__(self, crew: SessionListener, *, on_schedule: bool) -> None:
         self._crew = crew
         self.tally = Tally()
-        self.samples = Samples(self.tally, on_schedule=on_schedule)
+        self.samples = SampleBuffer(self.tally, on_schedule=on_schedule)
 
     def cut(self) -> Tally:
         """What has come since the last cut."""
@@ -34,17 +34,17 @@ class Aside:
         self.samples.tally = self.tally
         return tally
 
-    def connection_opened(self, session: Session) -> None:
+    def session_opened(self, session: Session) -> None:
         """A session is open."""
-        self._crew.connection_opened(session)
+        self._crew.session_opened(session)
 
-    def connection_ended(self, session: Session, fault: Fault | None) -> None:
+    def session_ended(self, session: Session, fault: Fault | None) -> None:
         """An open session is over."""
-        self._crew.connection_ended(session, fault)
+        self._crew.session_ended(session, fault)
 
-    def connection_gone(self, session: Session) -> None:
+    def transport_closed(self, session: Session) -> None:
         """The TCP connection of a session that was open is closed."""
-        self._crew.connection_gone(session)
+        self._crew.transport_closed(session)
 
     def fault(self, fault: Fault) -> None:
         """Such faults are what such clients ask for."""
@@ -64,10 +64,10 @@ class SlowReader:
         self._session = session
         self._sip_bytes = round(sip_bytes)
         self._step_s = sip_bytes / bytes_per_s
-        session.stop_reading()
+        session.pause_reading()
         self._next()
 
     def _next(self) -> None:
         if not self._session.ended:
-            self._session.sip(self._sip_bytes)
+            self._session.read_some(self._sip_bytes)
             asyncio.get_running_loop().call_later(self._step_s, self._next)

@@ -7,20 +7,20 @@ import random
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
-from ws_load_test.plan.session_policy import picked
+from ws_load_test.plan.session_policy import pick_share
 
 if TYPE_CHECKING:
     from ws_load_test.engine.connection_factory import LoadConnection
-    from ws_load_test.engine.connection_pool import Crew
+    from ws_load_test.engine.connection_pool import ConnectionPool
 
 BETWEEN_ATTEMPTS_NS = 10_000_000
 """Even who comes back at once does not dial a dead target thousands of times a second."""
 
 
-class Comeback:
+class Reconnector:
     """What becomes of the sessions of one crew that end."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: ConnectionPool) -> None:
         plan = crew.plan
         self.active = plan.reconnect.policy != "none" or plan.lifetime_ns is not None
         """Whether a session that ends may be followed by another."""
@@ -35,14 +35,14 @@ class Comeback:
         """When a session last carried the load."""
         self._starting = self.active
         """Whether those that are missing from the start are still to be called."""
-        self._coming: set[int] = set()
+        self._reconnecting: set[int] = set()
         """The numbers of the connections that are being brought back."""
         self._lifetimes: dict[LoadConnection, asyncio.TimerHandle] = {}
 
     @property
-    def pending(self) -> bool:
+    def in_progress(self) -> bool:
         """Whether a session is being brought back."""
-        return self._starting or bool(self._coming)
+        return self._starting or bool(self._reconnecting)
 
     async def run(self, measured_from_ns: int) -> None:
         """Brings sessions back until it is cancelled."""
@@ -52,20 +52,20 @@ class Comeback:
         try:
             async with asyncio.TaskGroup() as self._group:
                 for connection in self._crew.ready():
-                    self.begun(connection, first=True)
+                    self.session_ready(connection, first=True)
                 if self._plan.reconnect.policy != "none":
-                    self._call_the_missing()
+                    self._dial_missing()
                 self._starting = False
-                self._crew.check_deserted()
-                storm = self._plan.storm
+                self._crew.finish_if_empty()
+                storm = self._plan.disconnect_storm
                 if storm is not None:
                     await asyncio.sleep(max(0, measured_from_ns + storm.at_ns - monotonic_ns()) / NS_PER_S)
-                    self._break_loose(storm.share)
+                    self._disconnect_share(storm.share)
                 await asyncio.Event().wait()
         finally:
             self._group = None
 
-    def begun(self, connection: LoadConnection, *, first: bool = False) -> None:
+    def session_ready(self, connection: LoadConnection, *, first: bool = False) -> None:
         """The load has begun on a session: its lifetime counts from here."""
         lifetime_ns = self._plan.lifetime_ns
         if lifetime_ns is None or self._group is None:
@@ -73,10 +73,10 @@ class Comeback:
         if first:
             # Or all would leave at once, for ever.
             lifetime_ns = lifetime_ns * (connection.number + 1) // self._plan.connections
-        timer = asyncio.get_running_loop().call_later(lifetime_ns / NS_PER_S, self._renew, connection)
+        timer = asyncio.get_running_loop().call_later(lifetime_ns / NS_PER_S, self._expire, connection)
         self._lifetimes[connection] = timer
 
-    def ended(self, connection: LoadConnection, *, lost: bool) -> None:
+    def session_ended(self, connection: LoadConnection, *, lost: bool) -> None:
         """A session is over; `lost` says that nobody here wanted that."""
         cut = connection.number in self._storm_ns
         renewed = connection in self._renewing and not cut
@@ -84,71 +84,71 @@ class Comeback:
         timer = self._lifetimes.pop(connection, None)
         if timer is not None:
             timer.cancel()
-        if connection.number in self._coming:
+        if connection.number in self._reconnecting:
             # It ended before the load began on it: whoever dialled it dials on.
             return
         self._last_open_ns = monotonic_ns()
         if renewed or cut or (lost and self._plan.reconnect.policy != "none"):
-            self._bring_back(connection.number, renewed=renewed)
+            self._schedule(connection.number, renewed=renewed)
 
-    def _call_the_missing(self) -> None:
+    def _dial_missing(self) -> None:
         """Those that could not be opened, or were lost, before the load began."""
         share = self._crew.share
         here = {connection.number for connection in self._crew.connections if not connection.closing}
-        for position in range(self._plan.connections_of(share)):
-            if share.number(position) not in here:
-                self._bring_back(share.number(position), renewed=False)
+        for position in range(self._plan.connections_in(share)):
+            if share.global_index(position) not in here:
+                self._schedule(share.global_index(position), renewed=False)
 
-    def _bring_back(self, number: int, *, renewed: bool) -> None:
+    def _schedule(self, number: int, *, renewed: bool) -> None:
         if self._group is not None:
-            self._coming.add(number)
-            self._group.create_task(self._reopen(number, monotonic_ns(), renewed=renewed))
+            self._reconnecting.add(number)
+            self._group.create_task(self._reconnect(number, monotonic_ns(), renewed=renewed))
 
-    def _renew(self, connection: LoadConnection) -> None:
+    def _expire(self, connection: LoadConnection) -> None:
         if connection.closing or self._crew.stopping:
             return
         self._renewing.add(connection)
-        self._crew.retire(connection)
+        self._crew.close_when_idle(connection)
 
-    def _break_loose(self, share: float) -> None:
+    def _disconnect_share(self, share: float) -> None:
         crew = self._crew
-        numbers = picked(share, self._plan.connections)
+        numbers = pick_share(share, self._plan.connections)
         for connection in [one for one in crew.connections if one.number in numbers and not one.closing]:
             tally = crew.tally
             unanswered = tally.unanswered
             self._storm_ns[connection.number] = monotonic_ns()
             connection.abort()
-            tally.storm_dropped += 1
+            tally.storm_disconnected += 1
             tally.storm_unanswered += tally.unanswered - unanswered
 
-    async def _reopen(self, number: int, lost_ns: int, *, renewed: bool) -> None:
+    async def _reconnect(self, number: int, lost_ns: int, *, renewed: bool) -> None:
         crew, policy = self._crew, self._plan.reconnect
         attempt = 0
         while not crew.stopping:
-            wait_ns = 0 if renewed and not attempt else policy.wait_ns(attempt, self._chance)
+            wait_ns = 0 if renewed and not attempt else policy.backoff_ns(attempt, self._chance)
             if attempt:
                 wait_ns = max(wait_ns, BETWEEN_ATTEMPTS_NS)
             await asyncio.sleep(wait_ns / NS_PER_S)
             attempt += 1
             if await crew.dial(number):
-                self._coming.discard(number)
+                self._reconnecting.discard(number)
                 break
-            if self._is_hopeless():
+            if self._target_unreachable():
                 crew.finished.set()
                 return
         else:
             return
         now_ns = monotonic_ns()
         if renewed:
-            crew.tally.renewed += 1
+            crew.tally.recycled += 1
             return
-        crew.tally.reopened += 1
-        crew.tally.reopen_time_ns.record(now_ns - lost_ns)
+        crew.tally.reconnected += 1
+        crew.tally.reconnect_time_ns.record(now_ns - lost_ns)
         storm_ns = self._storm_ns.pop(number, None)
         if storm_ns is not None:
-            crew.tally.storm_back_time_ns.record(now_ns - storm_ns)
+            crew.tally.storm_recovery_time_ns.record(now_ns - storm_ns)
 
-    def _is_hopeless(self) -> bool:
+    def _target_unreachable(self) -> bool:
         """Whether a run that only its messages end would never end, because nobody can be reached any more."""
         waited_ns = monotonic_ns() - self._last_open_ns
         late = self._plan.messages is not None and waited_ns > self._plan.connect_timeout_ns

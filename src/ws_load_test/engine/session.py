@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Protocol
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.engine.read_policy import NO_HEAD, Reading
+from ws_load_test.engine.read_policy import NO_FAST_PATH, ReadPolicy
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ws_load_test.engine.session_setup import Introduction
-    from ws_load_test.metrics.sample_buffer import Samples
+    from ws_load_test.engine.session_setup import SessionSetup
+    from ws_load_test.metrics.sample_buffer import SampleBuffer
     from ws_load_test.metrics.tally import Tally
-    from ws_load_test.websocket.deflate import Deflate
+    from ws_load_test.websocket.deflate import PerMessageDeflate
 
-READ_COUNTED = Reading()
+READ_COUNTED = ReadPolicy()
 UNLIMITED = 1 << 62
 SMALL_BUFFER_BYTES = 4096
 
 
-class Frames(Protocol):
+class FrameSource(Protocol):
     """At each number, that many messages as frames in a row: a list made ahead of time, or what makes them."""
 
     def __getitem__(self, count: int, /) -> bytes | memoryview:
@@ -35,17 +35,17 @@ class Frames(Protocol):
         ...
 
 
-class Owner(Protocol):
+class SessionListener(Protocol):
     """What a session needs of the worker that owns it."""
 
     tally: Tally
-    samples: Samples
+    samples: SampleBuffer
 
-    def connection_opened(self, session: Session) -> None:
+    def session_opened(self, session: Session) -> None:
         """A session is open."""
         ...
 
-    def connection_ended(self, session: Session, fault: Fault | None) -> None:
+    def session_ended(self, session: Session, fault: Fault | None) -> None:
         """An open session is over; the fault is what the target did wrong, if that was the end of it."""
         ...
 
@@ -53,7 +53,7 @@ class Owner(Protocol):
         """The target said why it closes."""
         ...
 
-    def connection_gone(self, session: Session) -> None:
+    def transport_closed(self, session: Session) -> None:
         """The TCP connection of a session that was open is closed."""
         ...
 
@@ -68,60 +68,60 @@ class Session(asyncio.Protocol):
     write: Callable[[bytes | memoryview], int]
     """Hands bytes to the kernel and tells how many it took; raises BlockingIOError when its buffer is full."""
 
-    most_queued_bytes = UNLIMITED
+    max_buffered_bytes = UNLIMITED
     """What may wait for the kernel before a write is refused."""
 
-    def __init__(self, owner: Owner, reading: Reading = READ_COUNTED) -> None:
+    def __init__(self, owner: SessionListener, reading: ReadPolicy = READ_COUNTED) -> None:
         self.owner = owner
         self.reading = reading
         self.number = 0
         """Which of the run's connections it is; the session that takes the place of another has its number."""
-        self.reply_head = reading.head
-        self.introduction: Introduction | None = None
+        self.reply_head = reading.fast_path_byte
+        self.introduction: SessionSetup | None = None
         """What is said before the load, while it is being said."""
-        self.deflate: Deflate | None = None
+        self.deflate: PerMessageDeflate | None = None
         """Permessage-deflate (RFC 7692), where it was agreed."""
         self.closing = False
         """A close frame has been sent or received: no message follows."""
-        self.given_up: Fault | None = None
+        self.close_fault: Fault | None = None
         """Why we closed the session although the run was not over."""
         self.ended = False
         """The session's end has been counted."""
         self.reset_by: ConnectionResetError | None = None
         """What a write met: the kernel tells of a reset once, and the next read finds a mere end."""
-        self._verdict: tuple[int, Fault | None] | None = None
+        self._pending_end: tuple[int, Fault | None] | None = None
         self._pinged_ns = 0
         self._blocked_ns = 0
         self._transport: asyncio.Transport
         self._sock: socket.socket
         self._secure = False
 
-    def opened(
+    def attach(
         self,
         transport: asyncio.Transport,
         sock: socket.socket,
         *,
         secure: bool,
         early: bytes,
-        deflate: Deflate | None = None,
+        deflate: PerMessageDeflate | None = None,
     ) -> None:
         """Takes over from the upgrade; `early` is what the target sent behind its answer to it."""
         self._transport, self._sock, self._secure = transport, sock, secure
         if deflate is not None:
-            self.deflate, self.reply_head = deflate, NO_HEAD
+            self.deflate, self.reply_head = deflate, NO_FAST_PATH
         # Straight to the kernel, because a loop that keeps writes for its end would make every sent instant a lie.
         self._write_now = self._write_through if secure else sock.send
         self.write = self._write_now
-        self.owner.connection_opened(self)
+        self.owner.session_opened(self)
         if early:
             self.data_received(early)
 
     @property
     def ordinary_head(self) -> int:
         """The first byte of an ordinary reply's frame, once the session has been introduced."""
-        return NO_HEAD if self.deflate is not None else self.reading.head
+        return NO_FAST_PATH if self.deflate is not None else self.reading.fast_path_byte
 
-    def abandoned(self) -> None:
+    def on_ended(self) -> None:
         """The session has ended; what was in flight stays unanswered."""
         raise NotImplementedError
 
@@ -132,8 +132,8 @@ class Session(asyncio.Protocol):
         if self.closing:
             return
         if self.deflate is not None and opcode < frames.CLOSE:
-            frame = frames.frame(opcode, self.deflate.compress(payload), mask=os.urandom(4), rsv=frames.RSV1)
-            self.owner.tally.plain_bytes_sent += len(payload)
+            frame = frames.encode_frame(opcode, self.deflate.compress(payload), mask=os.urandom(4), rsv=frames.RSV1)
+            self.owner.tally.uncompressed_bytes_sent += len(payload)
             self.owner.tally.bytes_sent += len(frame)
             self._transport.write(frame)
         else:
@@ -142,11 +142,11 @@ class Session(asyncio.Protocol):
         self.write = self._write_queued
 
     def _write_control(self, opcode: int, payload: bytes) -> None:
-        frame = frames.client_frame(opcode, payload)
+        frame = frames.encode_client_frame(opcode, payload)
         self.owner.tally.bytes_sent += len(frame)
         self._transport.write(frame)
 
-    def write_behind(self, data: bytes | memoryview) -> None:
+    def write_buffered(self, data: bytes | memoryview) -> None:
         """Leaves to the transport what the kernel did not take, and all that follows until it has gone."""
         self.write = self._write_queued
         self._blocked_ns = self._blocked_ns or monotonic_ns()
@@ -171,7 +171,7 @@ class Session(asyncio.Protocol):
 
     def _write_queued(self, data: bytes | memoryview) -> int:
         queued_bytes = self._transport.get_write_buffer_size()
-        if queued_bytes > self.most_queued_bytes:
+        if queued_bytes > self.max_buffered_bytes:
             raise OSError(errno.ENOBUFS, "the target does not read")
         if queued_bytes:
             self._transport.write(data)
@@ -185,12 +185,12 @@ class Session(asyncio.Protocol):
 
     # --- Reading unkindly -------------------------------------------------------------------------------------------
 
-    def stop_reading(self) -> None:
+    def pause_reading(self) -> None:
         """Leaves unread what comes from here on, in a buffer that is full soon."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
         self._transport.pause_reading()
 
-    def sip(self, limit_bytes: int) -> None:
+    def read_some(self, limit_bytes: int) -> None:
         """Reads a little of what `stop_reading` leaves; under TLS, as much as the buffer holds."""
         data = b""
         if not self._secure:
@@ -217,12 +217,12 @@ class Session(asyncio.Protocol):
         """Begins the close handshake (RFC 6455, section 7.1.2); `given_up` says why, when the run is not over."""
         if self.closing or self.ended:
             return
-        self.closing, self.given_up = True, given_up
-        self._write_control(frames.CLOSE, frames.close_payload(frames.NORMAL))
+        self.closing, self.close_fault = True, given_up
+        self._write_control(frames.CLOSE, frames.close_payload(frames.NORMAL_CLOSURE))
 
     def abort(self) -> None:
         """Ends the session without waiting for anything."""
-        self._end(frames.ABNORMAL, self.given_up)
+        self._end(frames.ABNORMAL_CLOSURE, self.close_fault)
         if not self._transport.is_closing():
             self._transport.abort()
 
@@ -231,15 +231,17 @@ class Session(asyncio.Protocol):
         fault: Fault | None
         exc = exc or self.reset_by
         if self.closing:
-            fault = self.given_up
+            fault = self.close_fault
         elif isinstance(exc, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
             fault = Fault(FaultKind.RESET, text="reset the connection")
         elif exc is None:
-            fault = Fault(FaultKind.CLOSED, str(frames.ABNORMAL), "closed the TCP connection without a close frame")
+            fault = Fault(
+                FaultKind.CLOSED, str(frames.ABNORMAL_CLOSURE), "closed the TCP connection without a close frame"
+            )
         else:
             fault = Fault(FaultKind.RESET, text=f"broke the connection: {_words(exc)}")
-        self._end(frames.ABNORMAL, fault)
-        self.owner.connection_gone(self)
+        self._end(frames.ABNORMAL_CLOSURE, fault)
+        self.owner.transport_closed(self)
 
     def _end(self, code: int, fault: Fault | None) -> None:
         if self.ended:
@@ -252,19 +254,19 @@ class Session(asyncio.Protocol):
             tally.lost += 1
             tally.faults[fault.key] += 1
         if self.introduction is not None:
-            self.introduction.break_off()
-        self.abandoned()
-        self.owner.connection_ended(self, fault)
+            self.introduction.cancel()
+        self.on_ended()
+        self.owner.session_ended(self, fault)
 
     # --- What the target ends, or must be told to end-----------------------------------------------------------------
 
     def _close_frame(self, payload: bytes) -> None:
         """The target closes, or answers our close (RFC 6455, section 5.5.1)."""
-        code = int.from_bytes(payload[:2]) if payload else frames.NO_CODE
+        code = int.from_bytes(payload[:2]) if payload else frames.NO_STATUS_RCVD
         try:
             reason = payload[2:].decode()
         except UnicodeDecodeError:
-            self._fail("a close reason that is not UTF-8 (RFC 6455, section 8.1)", frames.INVALID_PAYLOAD, "8.1")
+            self._fail("a close reason that is not UTF-8 (RFC 6455, section 8.1)", frames.INVALID_DATA, "8.1")
             return
         if payload and not frames.close_code_is_valid(code):
             self._fail(f"close code {code} (RFC 6455, section 7.4)", clause="7.4")
@@ -272,27 +274,27 @@ class Session(asyncio.Protocol):
         text = f"closed with {code}" + (f' "{reason}"' if reason else "")
         if reason and not self.closing:
             self.owner.close_reason(self, code, reason)
-        self._condemn(code, Fault(FaultKind.CLOSED, str(code), text), payload[:2])
+        self._end_after_read(code, Fault(FaultKind.CLOSED, str(code), text), payload[:2])
 
     def _fail(self, what: str, code: int = frames.PROTOCOL_ERROR, clause: str = "") -> None:
         """The target broke a clause of the protocol: says so to it (RFC 6455, section 7.1.7) and ends the session."""
         fault = Fault(FaultKind.PROTOCOL_ERROR, clause, f"sent {what}")
-        self._condemn(code, fault, frames.close_payload(code))
+        self._end_after_read(code, fault, frames.close_payload(code))
         self._transport.close()
 
-    def _condemn(self, code: int, fault: Fault, answer: bytes) -> None:
+    def _end_after_read(self, code: int, fault: Fault, answer: bytes) -> None:
         """Nothing that the target sends from here on counts; the session ends when this read has been dealt with."""
-        if self._verdict is not None:
+        if self._pending_end is not None:
             # The first to end the session is what ended it.
             return
-        self.reply_head = NO_HEAD
+        self.reply_head = NO_FAST_PATH
         if self.closing:
             # After our close the target is the first to end the TCP connection (RFC 6455, section 7.1.1), which keeps
             # our port out of TIME_WAIT.
-            self._verdict = (code, self.given_up)
+            self._pending_end = (code, self.close_fault)
             return
         self.closing = True
-        self._verdict = (code, fault)
+        self._pending_end = (code, fault)
         self._write_control(frames.CLOSE, answer)
         self._transport.close()
 

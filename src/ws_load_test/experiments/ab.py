@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ws_load_test.analysis.comparison.compare import CONFIDENCE, compare
-from ws_load_test.analysis.comparison.samples import Side, paired_sides
+from ws_load_test.analysis.comparison.samples import Variant, pair_variants
 from ws_load_test.api import Run
 from ws_load_test.common.errors import OutputError
 from ws_load_test.metrics.recording import Round
-from ws_load_test.plan.load import OpenLoad
+from ws_load_test.plan.load import OpenLoop
 
 if TYPE_CHECKING:
     import os
@@ -37,25 +37,25 @@ from ws_load_test.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ExperimentRound:
     """One round of one target."""
 
-    letter: str
+    variant: str
     """``a`` or ``b``."""
     number: int
     """From 1; the turns of both targets that share it are a pair."""
     plan: Plan
     output: Path | None
     """Where its recording is written; None for nowhere."""
-    mark: Round
+    round_id: Round
 
     def run(self) -> Run:
         """Returns its run, which has not begun; see `ws_load_test.run` for what is raised."""
-        return Run(self.plan, output=self.output, of_series=self.mark)
+        return Run(self.plan, output=self.output, of_series=self.round_id)
 
 
 @dataclass(slots=True)
-class Series:
+class PairedExperiment:
     """Rounds of two plans, in an order that chance decides for each pair."""
 
     a: Plan
@@ -89,7 +89,7 @@ class Series:
         for number in range(1, self.rounds + 1):
             yield from (path for letter in "ab" if (path := self.path(letter, number)) is not None)
 
-    def turns(self) -> Iterator[Turn]:
+    def turns(self) -> Iterator[ExperimentRound]:
         """Yields the turns in their order.
 
         Raises:
@@ -100,22 +100,22 @@ class Series:
                 folder = self.folder(letter)
                 if folder is not None:
                     _make(folder)
-                yield Turn(
+                yield ExperimentRound(
                     letter, number, self._plan(letter, number), self.path(letter, number), Round(self._id, number)
                 )
 
-    def take(self, turn: Turn, result: Result) -> None:
+    def add_result(self, turn: ExperimentRound, result: Result) -> None:
         """Takes in what a turn came to."""
-        self.taken[turn.letter].append(result.recording)
+        self.taken[turn.variant].append(result.recording)
 
     def comparison(self, *, confidence: float = CONFIDENCE) -> Comparison | None:
         """Compares b with a over the rounds that both have ended; None before there is one."""
-        pair: tuple[Side, Side] | None = paired_sides(("a", "b"), self.taken["a"], self.taken["b"])
+        pair: tuple[Variant, Variant] | None = pair_variants(("a", "b"), self.taken["a"], self.taken["b"])
         return None if pair is None else compare(*pair, confidence=confidence, paired=True)
 
     def _plan(self, letter: str, number: int) -> Plan:
         plan = self.a if letter == "a" else self.b
-        if not isinstance(plan.load, OpenLoad) or plan.load.arrivals != "poisson":
+        if not isinstance(plan.load, OpenLoop) or plan.load.arrivals != "poisson":
             return plan
         # Other instants in every pair, and the same ones for both of a pair: they differ by the targets alone.
         load = msgspec.structs.replace(plan.load, seed=self.seed + number)

@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ws_load_test.metrics.recording import (
-    HostPart,
+    HostInterval,
     Interval,
     LostWorker,
-    WorkerLoad,
+    WorkerUsage,
 )
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.worker.ipc import PHASES, Phase, Report
+from ws_load_test.worker.ipc import PHASES, IntervalReport, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-Place = tuple[int, int]
+PhasePosition = tuple[int, int]
 """A phase's number and an interval's index in it: where a worker is in its run."""
-BEFORE: Place = (-1, -1)
-BEHIND: Place = (len(PHASES), 0)
-TOLD_OF_HOSTS = (
+NOT_STARTED: PhasePosition = (-1, -1)
+FINISHED: PhasePosition = (len(PHASES), 0)
+PER_HOST_METRICS = (
     "opened",
     "failed",
     "lost",
     "sent",
     "answered",
-    "answered_in_time",
+    "answered_in_window",
     "unanswered",
     "dropped",
     "host_errors",
@@ -47,7 +47,7 @@ TOLD_OF_HOSTS = (
 
 
 @dataclass(slots=True)
-class _Part:
+class _HostPart:
     """One machine's part of an interval while its reports come in."""
 
     tally: Tally = field(default_factory=Tally)
@@ -57,18 +57,18 @@ class _Part:
 
 
 @dataclass(slots=True)
-class _Gathering:
+class _PartialInterval:
     """One interval while its reports come in."""
 
     tally: Tally = field(default_factory=Tally)
     from_ns: int = 2**63
     to_ns: int = 0
-    workers: list[WorkerLoad] = field(default_factory=list)
+    workers: list[WorkerUsage] = field(default_factory=list)
     examples: dict[str, str] = field(default_factory=dict)
-    parts: dict[int, _Part] = field(default_factory=lambda: defaultdict(_Part))
+    parts: dict[int, _HostPart] = field(default_factory=lambda: defaultdict(_HostPart))
 
 
-class Conductor:
+class Coordinator:
     """Follows the workers of one run."""
 
     def __init__(self, workers: int, started_ns: int, hosts: Sequence[int] = ()) -> None:
@@ -85,9 +85,9 @@ class Conductor:
         """Sessions that have opened so far."""
         self._open: Counter[int] = Counter()
         """Sessions of each worker that are open."""
-        self._places: dict[int, Place] = dict.fromkeys(range(workers), BEFORE)
+        self._places: dict[int, PhasePosition] = dict.fromkeys(range(workers), NOT_STARTED)
         self._unready = set(range(workers))
-        self._gathering: dict[Place, _Gathering] = defaultdict(_Gathering)
+        self._gathering: dict[PhasePosition, _PartialInterval] = defaultdict(_PartialInterval)
         self._measured_ns: Counter[int] = Counter()
         """How long each worker has measured so far."""
 
@@ -97,20 +97,20 @@ class Conductor:
         return not self._unready
 
     @property
-    def deserted(self) -> bool:
+    def no_sessions_left(self) -> bool:
         """Whether sessions have opened, and none is open any more."""
         return self.opened > 0 and not any(self._open.values())
 
     @property
     def finished(self) -> bool:
         """Whether every worker has said its last word, or is lost."""
-        return all(place == BEHIND for place in self._places.values())
+        return all(place == FINISHED for place in self._places.values())
 
     def is_done(self, worker: int) -> bool:
         """Whether a worker has said its last word."""
-        return self._places[worker] == BEHIND
+        return self._places[worker] == FINISHED
 
-    def report(self, worker: int, report: Report) -> list[Interval]:
+    def report(self, worker: int, report: IntervalReport) -> list[Interval]:
         """Takes a worker's report in; returns the intervals that are complete by it."""
         place = (PHASES.index(report.phase), report.index)
         gathering = self._gathering[place]
@@ -120,7 +120,7 @@ class Conductor:
         gathering.to_ns = max(gathering.to_ns, report.to_ns)
         length_ns = report.to_ns - report.from_ns
         gathering.workers.append(
-            WorkerLoad(
+            WorkerUsage(
                 worker, report.lap.cpu_ns, length_ns, report.lap.run_delay_ns, report.lap.throttled_ns, report.lap.gc_ns
             )
         )
@@ -128,7 +128,7 @@ class Conductor:
             gathering.examples.setdefault(key, text)
         if self._hosts:
             part = gathering.parts[self._hosts[worker]]
-            part.tally.merge(tally.part(TOLD_OF_HOSTS))
+            part.tally.merge(tally.subset(PER_HOST_METRICS))
             part.from_ns = min(part.from_ns, report.from_ns)
             if report.began_ns:
                 part.began_ns.append(report.began_ns)
@@ -136,7 +136,7 @@ class Conductor:
         self._open[worker] += tally.opened - tally.ended
         if report.ready:
             self._unready.discard(worker)
-        self._places[worker] = BEHIND if report.done else place
+        self._places[worker] = FINISHED if report.done else place
         return list(self._complete())
 
     def lose(self, worker: int, reason: str, at_ns: int) -> list[Interval]:
@@ -146,13 +146,13 @@ class Conductor:
         self.lost.append(LostWorker(worker, reason, at_ns - self.started_ns, self._open.pop(worker, 0)))
         self._untold.append(self.lost[-1])
         self._unready.discard(worker)
-        self._places[worker] = BEHIND
+        self._places[worker] = FINISHED
         return list(self._complete())
 
-    def dismiss(self, worker: int) -> None:
+    def on_worker_stopped(self, worker: int) -> None:
         """A worker has ended because it was told to, without a last word."""
         self._unready.discard(worker)
-        self._places[worker] = BEHIND
+        self._places[worker] = FINISHED
 
     def _complete(self) -> Iterator[Interval]:
         """The intervals that every worker has passed, in order."""
@@ -174,16 +174,16 @@ class Conductor:
                 lost_workers=lost,
             )
 
-    def _part(self, host: int, part: _Part) -> HostPart:
+    def _part(self, host: int, part: _HostPart) -> HostInterval:
         began_ns = [at_ns - self.started_ns for at_ns in part.began_ns]
-        return HostPart(
+        return HostInterval(
             host=host,
             from_ns=part.from_ns - self.started_ns,
             record=part.tally.to_record(),
             began_ns=(min(began_ns), max(began_ns)) if began_ns else msgspec.UNSET,
         )
 
-    def _measure(self, loads: list[WorkerLoad]) -> int:
+    def _measure(self, loads: list[WorkerUsage]) -> int:
         """What an interval adds to the run's measured time, which is that of the worker that has measured longest.
 
         Intervals of several workers never have quite the same ends, so the longest of each would add up to too much.

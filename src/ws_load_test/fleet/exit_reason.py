@@ -11,12 +11,12 @@ from ws_load_test.common.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LAST_WORDS = 5
+STDERR_TAIL_LINES = 5
 """Lines of a worker's standard error that are kept."""
 _CRASH = re.compile(r"[\s|+-]*((?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt))\b")
 
 
-def ending(code: int, words: Sequence[str]) -> str:
+def exit_reason(code: int, words: Sequence[str]) -> str:
     """Tells of an exit code, and of the last words to standard error as much as may be told."""
     if code < 0:
         try:

@@ -9,11 +9,11 @@ from ws_load_test.common.errors import UsageError
 from ws_load_test.fleet.local import LocalFleet
 
 if TYPE_CHECKING:
-    from ws_load_test.fleet.base import MakeFleet
+    from ws_load_test.fleet.base import FleetFactory
     from ws_load_test.fleet.cluster.spec import Cluster
 
 
-def fleet_factory(cluster: Cluster | None) -> MakeFleet:
+def fleet_factory(cluster: Cluster | None) -> FleetFactory:
     """Returns what makes the fleet of a run: on a cluster, or with None on this machine.
 
     Raises:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ws_load_test.common.clock import NS_PER_S
-from ws_load_test.common.sharding import Share
+from ws_load_test.common.sharding import Shard
 from ws_load_test.fleet.base import Fleet
-from ws_load_test.fleet.exit_reason import LAST_WORDS, ending
-from ws_load_test.fleet.preflight.host_check import prepare
+from ws_load_test.fleet.exit_reason import STDERR_TAIL_LINES, exit_reason
+from ws_load_test.fleet.preflight.host_check import check_and_raise_limits
 from ws_load_test.worker.ipc import LONGEST_LINE_BYTES, Assignment, Command
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ class LocalFleet(Fleet):
         self.pids: dict[int, int] = {}
         """The process of each worker."""
         self._processes: dict[int, Process] = {}
-        self._last_words: dict[int, deque[str]] = {}
+        self._stderr_tail: dict[int, deque[str]] = {}
         self._killed = False
 
-    async def muster(self) -> None:
+    async def prepare(self) -> None:
         """Raises this machine's limits as far as the plan needs."""
-        prepare(self.plan)
+        check_and_raise_limits(self.plan)
 
     async def run(self) -> None:
         """From the first worker's start to the last one's end.
@@ -53,9 +53,9 @@ class LocalFleet(Fleet):
         try:
             for index in range(self.plan.workers):
                 await self._launch(index)
-            await asyncio.gather(*(self._follow(index) for index in self._processes))
+            await asyncio.gather(*(self._read_reports(index) for index in self._processes))
         finally:
-            await self.disband()
+            await self.shutdown()
 
     def kill(self) -> None:
         """Ends every worker at once; what they had not reported is gone."""
@@ -78,49 +78,49 @@ class LocalFleet(Fleet):
         )
         self._processes[index] = process
         self.pids[index] = process.pid
-        self._last_words[index] = deque(maxlen=LAST_WORDS)
-        self._say(index, Assignment(self.plan, Share(index, self.plan.workers), self._interval_ns))
+        self._stderr_tail[index] = deque(maxlen=STDERR_TAIL_LINES)
+        self._send(index, Assignment(self.plan, Shard(index, self.plan.workers), self._interval_ns))
         if self.interrupted:
-            self._say(index, Command("stop"))
+            self._send(index, Command("stop"))
 
-    async def _follow(self, index: int) -> None:
+    async def _read_reports(self, index: int) -> None:
         """Hears a worker out, and notices its death."""
         process = self._processes[index]
         assert process.stdout is not None
-        listening = asyncio.create_task(self._listen(index))
+        listening = asyncio.create_task(self._read_stderr(index))
         try:
             # A line without its end is the last of a worker that was killed while it wrote.
             while (line := await process.stdout.readline()).endswith(b"\n"):
-                self._hear(index, line)
+                self._on_report(index, line)
             code = await process.wait()
             await listening
             if self._killed:
-                self.conductor.dismiss(index)
-            elif not self.conductor.is_done(index):
-                self._lose(index, ending(code, self._last_words[index]))
+                self.coordinator.on_worker_stopped(index)
+            elif not self.coordinator.is_done(index):
+                self._on_worker_lost(index, exit_reason(code, self._stderr_tail[index]))
         finally:
             listening.cancel()
 
-    def _command(self, command: Command) -> None:
+    def _broadcast(self, command: Command) -> None:
         for index in self._processes:
-            self._say(index, command)
+            self._send(index, command)
 
-    def _say(self, index: int, words: Assignment | Command) -> None:
+    def _send(self, index: int, words: Assignment | Command) -> None:
         pipe = self._processes[index].stdin
         assert pipe is not None
         if not pipe.is_closing():
             pipe.write(_encoder.encode(words) + b"\n")
 
-    async def _listen(self, index: int) -> None:
+    async def _read_stderr(self, index: int) -> None:
         """Keeps the last lines that a worker wrote to standard error."""
         stream = self._processes[index].stderr
         assert stream is not None
         while line := await stream.readline():
             text = line.decode(errors="replace").strip()
             if text:
-                self._last_words[index].append(text)
+                self._stderr_tail[index].append(text)
 
-    async def disband(self) -> None:
+    async def shutdown(self) -> None:
         """Leaves no process behind."""
         for process in self._processes.values():
             if process.stdin is not None:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.recording import Interval
 
 
-class Watcher(Protocol):
+class IntervalObserver(Protocol):
     """Takes the intervals of one run in; it never raises, because a run must not end for who watches it."""
 
     def __call__(self, interval: Interval) -> None:

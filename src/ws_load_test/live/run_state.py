@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ws_load_test.analysis.aggregate import Gathering, digest
-from ws_load_test.analysis.findings import Reason, ReasonKind
-from ws_load_test.analysis.generator_health import judge
+from ws_load_test.analysis.aggregate import RunAggregator, aggregate
+from ws_load_test.analysis.findings import Finding, FindingKind
+from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.common.machine import default_workers
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import Header, Interval, Recording
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import OpenLoad
+from ws_load_test.plan.load import OpenLoop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.metrics.recording import LostWorker, Phase, WorkerLoad
+    from ws_load_test.metrics.recording import LostWorker, Phase, WorkerUsage
     from ws_load_test.plan.plan import Plan
-    from ws_load_test.plan.schedule import Shape
+    from ws_load_test.plan.schedule import LoadProfile
 
 RECENT_NS = 5 * 10**9
 """How much *the last seconds* are."""
@@ -34,18 +34,18 @@ LONGEST_HISTORY = 300
 """Intervals in a history: more columns than a terminal has."""
 JUDGED_TOGETHER = 60
 """The generator is judged by the last intervals: so many at least, as soon as there are, and twice that at most."""
-_OF_THE_END = {
-    ReasonKind.FEW_SAMPLES,
-    ReasonKind.UNANSWERED,
-    ReasonKind.RATE,
-    ReasonKind.QUEUE,
-    ReasonKind.WRITE_BLOCKED,
+FINAL_ONLY = {
+    FindingKind.FEW_SAMPLES,
+    FindingKind.UNANSWERED,
+    FindingKind.RATE,
+    FindingKind.QUEUE,
+    FindingKind.WRITE_BLOCKED,
 }
 """Reasons that can only be given when all is counted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class IntervalPoint:
     """One interval of a load, for the history; rates are messages a second."""
 
     asked_per_s: float | None
@@ -56,7 +56,7 @@ class Moment:
     response_p99_ns: int | None
 
 
-class Scene:
+class RunState:
     """What is known of a run while it goes on; `take` adds an interval.
 
     Args:
@@ -81,11 +81,11 @@ class Scene:
         """When the last interval ended."""
         self.load_from_ns: int | None = None
         """When the load began; None before."""
-        self.moments: deque[Moment] = deque(maxlen=LONGEST_HISTORY)
+        self.moments: deque[IntervalPoint] = deque(maxlen=LONGEST_HISTORY)
         """The intervals of the load, but no beginnings and ends that are too short to tell a rate."""
-        self.opens: deque[int] = deque(maxlen=LONGEST_HISTORY)
+        self.open_history: deque[int] = deque(maxlen=LONGEST_HISTORY)
         """How many sessions were open at the end of each interval of usual length, of any phase."""
-        self.loads: tuple[WorkerLoad, ...] = ()
+        self.loads: tuple[WorkerUsage, ...] = ()
         """What each worker used in the last interval of usual length."""
         self.examples: dict[str, str] = {}
         """A sentence for each kind of fault."""
@@ -96,10 +96,10 @@ class Scene:
         self._usual_ns = 0
         self._header = header or _of_this_machine(plan)
         self._judged = [self._gathering(), self._gathering()]
-        self._reasons: list[Reason] | None = None
+        self._reasons: list[Finding] | None = None
         self._surplus_under_load: tuple[Interval, ...] = ()
 
-    def take(self, interval: Interval) -> None:
+    def on_interval(self, interval: Interval) -> None:
         """Adds an interval.
 
         Raises:
@@ -108,7 +108,7 @@ class Scene:
         if len(self._judged[-1].stretches) >= JUDGED_TOGETHER:
             self._judged = [self._judged[-1], self._gathering()]
         self._reasons = None
-        tally = self._judged[-1].take(interval)
+        tally = self._judged[-1].add_interval(interval)
         self.tally.merge(tally)
         self.last = tally
         self.intervals += 1
@@ -117,8 +117,8 @@ class Scene:
         if self.load_from_ns is None and interval.phase in ("warmup", "measured"):
             self.load_from_ns = interval.from_ns
         self.to_ns = interval.to_ns
-        self.examples = interval.examples | self.examples
-        if interval.phase != "opening" and tally.surplus and not self._surplus_under_load:
+        self.examples = interval.fault_examples | self.examples
+        if interval.phase != "opening" and tally.surplus_replies and not self._surplus_under_load:
             self._surplus_under_load = (interval,)
         self._recent.append((interval.from_ns, tally))
         while len(self._recent) > 1 and self._recent[0][0] < interval.to_ns - self._recent_ns:
@@ -131,12 +131,12 @@ class Scene:
         self._usual_ns = max(self._usual_ns, length_ns)
         if length_ns <= 0 or length_ns * 2 < self._usual_ns:
             return
-        self.opens.append(self.open)
+        self.open_history.append(self.open)
         self.loads = interval.workers
         if self.load_from_ns is None or interval.phase not in ("warmup", "measured"):
             return
         self.moments.append(
-            Moment(
+            IntervalPoint(
                 asked_per_s=self._asked_per_s(interval, self.load_from_ns),
                 sent_per_s=(tally.sent + tally.warmup_sent) * 1e9 / length_ns,
                 answered_per_s=(tally.answered + tally.warmup_answered) * 1e9 / length_ns,
@@ -156,26 +156,26 @@ class Scene:
 
     def asked_open(self, at_ns: int) -> int:
         """How many sessions the plan wants open at an instant."""
-        shape = self.plan.connection_shape
+        shape = self.plan.connection_profile
         if shape is None:
             return self.plan.connections
-        return round(shape.at(0 if self.load_from_ns is None else max(0, at_ns - self.load_from_ns)))
+        return round(shape.value_at(0 if self.load_from_ns is None else max(0, at_ns - self.load_from_ns)))
 
     # --- Messages ---------------------------------------------------------------------------------------------------
 
     @property
-    def awaits(self) -> bool:
+    def awaits_replies(self) -> bool:
         """Whether messages are answered at all."""
-        return self.plan.matching.rule != "none"
+        return self.plan.correlation.rule != "none"
 
     @property
-    def schedule(self) -> Shape | None:
+    def schedule(self) -> LoadProfile | None:
         """The rate that was asked; None for a flood."""
         load = self.plan.load
-        return load.rate if isinstance(load, OpenLoad) else None
+        return load.rate if isinstance(load, OpenLoop) else None
 
     @property
-    def waiting(self) -> int:
+    def in_flight(self) -> int:
         """Messages that were sent and are neither answered nor given up."""
         return max(0, self.tally.sent - self.tally.answered - self.tally.unanswered)
 
@@ -200,7 +200,7 @@ class Scene:
         if schedule is None:
             return None
         from_ns, to_ns = interval.from_ns - load_from_ns, interval.to_ns - load_from_ns
-        return (schedule.integral(to_ns) - schedule.integral(from_ns)) * 1e9 / (to_ns - from_ns)
+        return (schedule.cumulative(to_ns) - schedule.cumulative(from_ns)) * 1e9 / (to_ns - from_ns)
 
     # --- How far it is ----------------------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class Scene:
         if plan.messages is None:
             measured_ns = (plan.duration_ns or 0) - (elapsed_ns if self.phase == "measured" else 0)
         else:
-            rates = [one.answered_per_s if self.awaits else one.sent_per_s for one in self.moments][-5:]
+            rates = [one.answered_per_s if self.awaits_replies else one.sent_per_s for one in self.moments][-5:]
             if not any(rates):
                 return None
             since_ns = at_ns - self.to_ns if self.phase == "measured" else 0
@@ -241,7 +241,7 @@ class Scene:
     @property
     def _messages_done(self) -> int:
         tally = self.tally
-        return tally.dropped + (tally.answered + tally.unanswered if self.awaits else tally.sent)
+        return tally.dropped + (tally.answered + tally.unanswered if self.awaits_replies else tally.sent)
 
     # --- What goes wrong --------------------------------------------------------------------------------------------
 
@@ -250,7 +250,7 @@ class Scene:
         """What the target did wrong so far, by kind."""
         return self.tally.faults
 
-    def reasons(self) -> list[Reason]:
+    def reasons(self) -> list[Finding]:
         """Why the generator's numbers are to be doubted, by the last minute or two; those that bind first."""
         # A page may be drawn several times between two intervals, and each machine of a cluster takes milliseconds.
         if self._reasons is None:
@@ -258,16 +258,16 @@ class Scene:
             for one in self._judged:
                 _add(together, one)
             recordings = [Recording(self._header, self._surplus_under_load)]
-            found = judge(recordings, digest(recordings, [together]))
-            self._reasons = [reason for reason in found if reason.binding or reason.kind not in _OF_THE_END]
+            found = diagnose(recordings, aggregate(recordings, [together]))
+            self._reasons = [reason for reason in found if reason.saturates or reason.kind not in FINAL_ONLY]
         return self._reasons
 
-    def _gathering(self) -> Gathering:
-        return Gathering(self._header.hosts or ())
+    def _gathering(self) -> RunAggregator:
+        return RunAggregator(self._header.hosts or ())
 
 
 def _of_this_machine(plan: Plan) -> Header:
-    public = plan.public()
+    public = plan.redacted()
     return Header(
         tool="",
         started_at="",
@@ -278,9 +278,9 @@ def _of_this_machine(plan: Plan) -> Header:
     )
 
 
-def _add(together: Gathering, one: Gathering) -> None:
+def _add(together: RunAggregator, one: RunAggregator) -> None:
     """Adds what a judgement needs, of each machine as well."""
     together.tally.merge(one.tally)
     together.stretches += one.stretches
     for host, part in one.parts.items():
-        _add(together.parts.setdefault(host, Gathering()), part)
+        _add(together.parts.setdefault(host, RunAggregator()), part)

@@ -20,8 +20,8 @@ from rich.control import Control
 from rich.live import Live
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
-from ws_load_test.live.layout import MOST_NOTES, Paper, page
-from ws_load_test.live.run_state import Scene
+from ws_load_test.live.layout import MOST_NOTES, Viewport, render
+from ws_load_test.live.run_state import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ AFTER_S = 0.7
 """A run that is over by then would only have made the terminal flash."""
 TICK_S = 0.25
 """How often is looked for something new: a resize, a second gone, a worker lost."""
-PATIENCE_S = 1.0
+PAUSE_TIMEOUT_S = 1.0
 """How long a pause is waited for: a terminal that takes nothing cannot be given back."""
 USUAL = (80, 24)
 """Columns and rows of a terminal that does not say."""
@@ -71,14 +71,14 @@ class LiveView:
         diverts: bool = True,
     ) -> None:
         """Begins to watch for what it is called with."""
-        self._scene = Scene(plan, header=header)
+        self._scene = RunState(plan, header=header)
         self._lost = lost
         self._after_s = after_s
         # Not the stream itself: who is stopped while writing to it holds a lock that the run may need.
         self._stream = os.fdopen(os.dup(stream.fileno()), "w", encoding=stream.encoding, errors="replace")
         self._arrived: deque[tuple[int, Interval]] = deque()
         self._arrived_ns = monotonic_ns()
-        self._wake, self._over = _Bell(), threading.Event()
+        self._wake, self._over = _WakeEvent(), threading.Event()
         self._drawn: object = None
         # A plain boolean, because a signal's handler sets it: it could meet an event's lock in its own thread.
         self._paused = False
@@ -86,7 +86,7 @@ class LiveView:
         self._left.set()
         self.leaving = contextlib.ExitStack()
         """What is undone when the view has been closed."""
-        self._notes: Notes | None = None
+        self._notes: BufferedLogHandler | None = None
         self._thread = threading.Thread(target=self._watch, name="live view")
         try:
             self._thread.start()
@@ -95,7 +95,7 @@ class LiveView:
             raise
         # Not before: without a thread nobody would show what is kept.
         if diverts:
-            self._notes = Notes(self._wake.ring)
+            self._notes = BufferedLogHandler(self._wake.ring)
 
     def __call__(self, interval: Interval) -> None:
         """Leaves an interval for the thread that draws, which takes microseconds."""
@@ -106,7 +106,7 @@ class LiveView:
         """Gives the terminal back for a while; waits for that, but not longer than `PATIENCE_S`."""
         self._paused = True
         self._wake.ring()
-        if self._left.wait(PATIENCE_S) and self._notes is not None:
+        if self._left.wait(PAUSE_TIMEOUT_S) and self._notes is not None:
             self._notes.aside = True
 
     def resume(self) -> None:
@@ -165,7 +165,7 @@ class LiveView:
         while self._arrived:
             self._arrived_ns, interval = self._arrived.popleft()
             try:
-                scene.take(interval)
+                scene.on_interval(interval)
             except ValueError:
                 # Damaged: the report will say so.
                 continue
@@ -180,8 +180,8 @@ class LiveView:
             return
         self._drawn = shown
         console.size = size
-        paper = Paper(*size, encoding=console.encoding)
-        live.update(Group(*page(scene, paper, since_ns=since_ns, notes=notes)), refresh=True)
+        paper = Viewport(*size, encoding=console.encoding)
+        live.update(Group(*render(scene, paper, since_ns=since_ns, notes=notes)), refresh=True)
         # What is typed is echoed where the cursor is; behind the last letter it would move the whole page up.
         console.control(Control.home())
 
@@ -194,7 +194,7 @@ class LiveView:
         return os.terminal_size((columns or USUAL[0], rows or USUAL[1]))
 
 
-class _Bell:
+class _WakeEvent:
     """Wakes the thread that waits for it.
 
     An event would do, but for a signal's handler: it could find the event's lock taken by the very code it interrupts.
@@ -215,7 +215,7 @@ class _Bell:
                 self._rung.get_nowait()
 
 
-class Notes(logging.Handler):
+class BufferedLogHandler(logging.Handler):
     """Keeps what is logged, in the place of the root logger's handlers, until it is closed and they get it.
 
     Of more than `MOST_KEPT` records the oldest are gone then, and their number is told.

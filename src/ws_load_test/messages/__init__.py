@@ -3,36 +3,36 @@
 from ws_load_test.messages.feed import Feed, FeedError, Order
 from ws_load_test.messages.fields import Row
 from ws_load_test.messages.generator import (
-    NO_ROW,
-    Batches,
-    Payloads,
-    Source,
+    EMPTY_ROW,
+    FrameBatches,
+    MessageGenerator,
+    PayloadStream,
 )
 from ws_load_test.messages.message import (
     DEFAULT_PAYLOAD,
-    FirstMessage,
     Kind,
     Message,
-    generated_text,
+    SetupMessage,
+    filler_text,
 )
-from ws_load_test.messages.sizes import Sizes
-from ws_load_test.messages.template import Suspect, Template
+from ws_load_test.messages.sizes import SizeDistribution
+from ws_load_test.messages.template import SuspectField, Template
 
 __all__ = [
     "DEFAULT_PAYLOAD",
-    "NO_ROW",
-    "Batches",
+    "EMPTY_ROW",
     "Feed",
     "FeedError",
-    "FirstMessage",
+    "FrameBatches",
     "Kind",
     "Message",
+    "MessageGenerator",
     "Order",
-    "Payloads",
+    "PayloadStream",
     "Row",
-    "Sizes",
-    "Source",
-    "Suspect",
+    "SetupMessage",
+    "SizeDistribution",
+    "SuspectField",
     "Template",
-    "generated_text",
+    "filler_text",
 ]

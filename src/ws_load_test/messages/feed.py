@@ -21,7 +21,7 @@ from typing import BinaryIO, Literal, Self
 import msgspec
 
 from ws_load_test.common.errors import UsageError
-from ws_load_test.common.sharding import Share
+from ws_load_test.common.sharding import Shard
 from ws_load_test.messages.fields import Row
 
 Order = Literal["round-robin", "random", "connection"]
@@ -32,7 +32,7 @@ SMALL_BYTES = 1 << 20
 LONGEST_LINE = 16 << 20
 _MARK = b"\xef\xbb\xbf"
 """The byte order mark that some programs put before UTF-8."""
-EVERYTHING = Share(0, 1)
+EVERYTHING = Shard(0, 1)
 _SAMPLES = 100
 _TRIES = 1000
 
@@ -69,7 +69,7 @@ class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.path}, {kind} of {columns}, {turns[self.order]}"
 
 
-def look(path: str, order: Order = "round-robin") -> Feed:
+def inspect(path: str, order: Order = "round-robin") -> Feed:
     """What the file is, from its beginning.
 
     Raises:
@@ -80,44 +80,44 @@ def look(path: str, order: Order = "round-robin") -> Feed:
             f'"{path}" is not a file' if Path(path).exists() else f'cannot read "{path}": there is no such file'
         )
     kind: Literal["csv", "json"] = "json" if Path(path).suffix.lower() in JSON_SUFFIXES else "csv"
-    with Reader(Feed(path, kind, ())) as reader:
+    with FeedReader(Feed(path, kind, ())) as reader:
         feed = Feed(path, kind, reader.columns(), order)
-    for _ in islice(rounds(feed), 1):
+    for _ in islice(cycle_rows(feed), 1):
         pass
     return feed
 
 
-def sample(feed: Feed) -> list[Row]:
+def peek(feed: Feed) -> list[Row]:
     """The first rows."""
-    with Reader(feed) as reader:
+    with FeedReader(feed) as reader:
         return list(islice(reader.rows(), _SAMPLES))
 
 
-def rounds(feed: Feed, share: Share = EVERYTHING) -> Generator[Row]:
+def cycle_rows(feed: Feed, share: Shard = EVERYTHING) -> Generator[Row]:
     """The rows of a share, over and over: thing k takes row k modulo the number of rows.
 
     Raises:
         FeedError: the file cannot be read, has no rows, or a row is broken.
     """
-    with Reader(feed) as reader:
+    with FeedReader(feed) as reader:
         if reader.size_bytes <= SMALL_BYTES:
             kept = reader.all_rows()
             at = share.index % len(kept)
             while True:
                 yield kept[at]
-                at = (at + share.of) % len(kept)
+                at = (at + share.count) % len(kept)
     at = share.index
     while True:
-        with Reader(feed) as reader:
-            yield from reader.rows(at, share.of)
+        with FeedReader(feed) as reader:
+            yield from reader.rows(at, share.count)
             total = reader.passed()
         # Of the numbers at, at + of, …, the first one that this round did not reach.
         if at < total:
-            at += -(-(total - at) // share.of) * share.of
+            at += -(-(total - at) // share.count) * share.count
         at -= total
 
 
-def anywhere(feed: Feed, random: Random) -> Generator[Row]:
+def random_rows(feed: Feed, random: Random) -> Generator[Row]:
     """Random rows: of a small feed, all equally likely; of a larger one, the next whole line behind a random place.
 
     In a larger file a row behind a long line therefore comes up more often than one behind a short line, and every
@@ -126,7 +126,7 @@ def anywhere(feed: Feed, random: Random) -> Generator[Row]:
     Raises:
         FeedError: the file cannot be read, has no rows, or a row is broken.
     """
-    with Reader(feed) as reader:
+    with FeedReader(feed) as reader:
         if reader.size_bytes <= SMALL_BYTES:
             kept = reader.all_rows()
             while True:
@@ -154,7 +154,7 @@ def _line_behind(memory: mmap, start: int, random: Random) -> tuple[int, bytes]:
     return start, b""
 
 
-class Reader:
+class FeedReader:
     """One reading of a feed's file, from its beginning."""
 
     def __init__(self, feed: Feed) -> None:

@@ -11,7 +11,7 @@ from itertools import chain
 from random import Random
 from typing import Any
 
-from ws_load_test.messages.fields import Field
+from ws_load_test.messages.fields import TemplateField
 
 LETTERS = string.ascii_letters + string.digits
 _REPEATS = 256 // len(LETTERS)
@@ -24,7 +24,7 @@ _FEW = 1 << 32
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in string.hexdigits}
 
 
-class Values:
+class FieldValues:
     """Gives each kind of field a Python expression, and the names that these use."""
 
     def __init__(self, random: Random, columns: Sequence[str] = ()) -> None:
@@ -39,7 +39,7 @@ class Values:
             "as_json": json.dumps,
         }
 
-    def expression(self, field: Field) -> str:
+    def expression(self, field: TemplateField) -> str:
         """What a field becomes, as Python that also knows ``number``, ``connection`` and ``row``."""
         if field.name == "feed":
             value = f"row[{self._columns.index(field.column)}]"
@@ -47,7 +47,7 @@ class Values:
         if field.name == "random":
             name = f"letters_{field.size}"
             if name not in self.names:
-                self.names[name] = self.letters(field.size)
+                self.names[name] = self.random_text(field.size)
             return f"{name}()"
         if field.name == "int":
             span = field.high - field.low + 1
@@ -56,7 +56,7 @@ class Values:
             field.name
         ]
 
-    def letters(self, size: int) -> Callable[[], str]:
+    def random_text(self, size: int) -> Callable[[], str]:
         """What gives `size` fresh letters at each call."""
         return chain.from_iterable(self._letters(size)).__next__
 

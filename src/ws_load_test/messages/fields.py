@@ -34,7 +34,7 @@ _RANGE = re.compile(r"([+-]?\d{1,20})\.\.([+-]?\d{1,20})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class TemplateField:
     """A place in a text that is filled anew each time."""
 
     name: str
@@ -51,7 +51,7 @@ class Field:
     """Of ``feed``: quoted as a JSON string."""
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """The field's name as a plan tells it: ``seq``, ``feed.token``."""
         return f"feed.{self.column}" if self.name == "feed" else self.name
 
@@ -65,13 +65,13 @@ class Field:
         return _LENGTHS.get(self.name)
 
 
-def _random_field(written: str, argument: str) -> Field:
+def _random_field(written: str, argument: str) -> TemplateField:
     if not (argument.isascii() and argument.isdigit() and len(argument) < 9 and 1 <= int(argument) <= LONGEST_RANDOM):
         raise ValueError(f"{written}: write a number of letters from 1 to {LONGEST_RANDOM}, for example {{random:8}}")
-    return Field("random", size=int(argument))
+    return TemplateField("random", size=int(argument))
 
 
-def _int_field(written: str, argument: str) -> Field:
+def _int_field(written: str, argument: str) -> TemplateField:
     found = _RANGE.fullmatch(argument)
     if not found:
         raise ValueError(f"{written}: write the smallest and the largest number, for example {{int:1..100}}")
@@ -80,4 +80,4 @@ def _int_field(written: str, argument: str) -> Field:
         raise ValueError(f"{written}: the smaller number comes first; write {{int:{high}..{low}}}")
     if low < -LARGEST_INT or high >= LARGEST_INT:
         raise ValueError(f"{written}: numbers of more than 64 bits are not made")
-    return Field("int", low=low, high=high)
+    return TemplateField("int", low=low, high=high)

@@ -14,22 +14,22 @@ from random import Random
 from typing import Protocol
 
 from ws_load_test.common.errors import UsageError
-from ws_load_test.common.sharding import Share
-from ws_load_test.messages.feed import Order, anywhere, rounds
-from ws_load_test.messages.field_values import Values
+from ws_load_test.common.sharding import Shard
+from ws_load_test.messages.feed import Order, cycle_rows, random_rows
+from ws_load_test.messages.field_values import FieldValues
 from ws_load_test.messages.fields import Row
 from ws_load_test.messages.message import Message
-from ws_load_test.messages.sizes import contents
-from ws_load_test.messages.template import Maker, Renderer, Template
-from ws_load_test.messages.weighted_order import turns
+from ws_load_test.messages.sizes import random_payloads
+from ws_load_test.messages.template import PayloadRenderer, Renderer, Template
+from ws_load_test.messages.weighted_order import weighted_round_robin
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
-NO_ROW: Row = ()
+EMPTY_ROW: Row = ()
 RECENT_ROWS = 1024
 _SEED = "ws-load-test"
 
 
-class Encodes(Protocol):
+class FrameEncoding(Protocol):
     """What makes frames of payloads."""
 
     def frame(self, payload: bytes) -> bytes:
@@ -37,7 +37,7 @@ class Encodes(Protocol):
         ...
 
 
-class Payloads:
+class PayloadStream:
     """The payloads of one session, or of all where none depends on its connection."""
 
     __slots__ = ("next", "opcode")
@@ -48,12 +48,12 @@ class Payloads:
         self.opcode = opcode
 
 
-class Batches:
+class FrameBatches:
     """Frames made when they are asked for; stands in for a list of batches made ahead of time."""
 
     __slots__ = ("_frame", "_next")
 
-    def __init__(self, payloads: Payloads, encoder: Encodes) -> None:
+    def __init__(self, payloads: PayloadStream, encoder: FrameEncoding) -> None:
         self._next = payloads.next
         self._frame = encoder.frame
 
@@ -65,10 +65,10 @@ class Batches:
         return b"".join([frame(make()) for _ in range(count)])
 
 
-class Source:
+class MessageGenerator:
     """What one worker sends: opened once, shared by its connections."""
 
-    def __init__(self, message: Message, share: Share) -> None:
+    def __init__(self, message: Message, share: Shard) -> None:
         """Opens the messages of a share.
 
         The same share draws the same random values in every run, so that runs compare; UUIDs alone are new each time.
@@ -76,25 +76,25 @@ class Source:
         self.message = message
         self.share = share
         self._columns = message.feed.columns if message.feed is not None else None
-        self._random = Random(f"{_SEED} {share.index} of {share.of}")  # noqa: S311 - load, not secrets
-        self._values = Values(self._random, self._columns or ())
+        self._random = Random(f"{_SEED} {share.index} of {share.count}")  # noqa: S311 - load, not secrets
+        self._values = FieldValues(self._random, self._columns or ())
         self._fillers: dict[str, Renderer] = {}
         self._open: list[Generator[Row]] = []
         self._message_rows: Generator[Row] | None = None
-        self._number = count(share.index, share.of).__next__
+        self._number = count(share.index, share.count).__next__
         self._by_connection = False
         self.recent_rows: deque[Row] = deque(maxlen=RECENT_ROWS)
         """What messages were last filled from: secrets perhaps, which a target may quote."""
         self._maker = self._all_in_turn()
-        self.rows: Iterator[Row] = self._feed_rows() if message.feed is not None else repeat(NO_ROW)
+        self.rows: Iterator[Row] = self._feed_rows() if message.feed is not None else repeat(EMPTY_ROW)
         """The rows of the share's connections, those with the numbers index, index + of, …, in order, without end."""
-        self._shared = None if self._by_connection else self._payloads(0, NO_ROW)
+        self._shared = None if self._by_connection else self._payloads(0, EMPTY_ROW)
 
-    def payloads(self, connection: int, row: Row = NO_ROW) -> Payloads:
+    def payloads(self, connection: int, row: Row = EMPTY_ROW) -> PayloadStream:
         """The payloads of a session of this connection, whose row was taken from `rows` when it was first dialled."""
         return self._shared or self._payloads(connection, row)
 
-    def fill(self, template: Template | str, connection: int, row: Row = NO_ROW) -> str:
+    def render(self, template: Template | str, connection: int, row: Row = EMPTY_ROW) -> str:
         """A text of the target or a first message, its fields filled for this connection.
 
         Raises:
@@ -114,14 +114,15 @@ class Source:
         for rows in self._open:
             rows.close()
 
-    def _payloads(self, connection: int, row: Row) -> Payloads:
+    def _payloads(self, connection: int, row: Row) -> PayloadStream:
         make, number = self._maker, self._number
         if self.message.sizes is not None:
-            return Payloads(
-                contents(self.message.sizes, self._random, letters=self.message.kind != "binary"), self.message.opcode
+            return PayloadStream(
+                random_payloads(self.message.sizes, self._random, letters=self.message.kind != "binary"),
+                self.message.opcode,
             )
         if self.message.kind != "ping":
-            return Payloads(lambda: make(number(), connection, row), self.message.opcode)
+            return PayloadStream(lambda: make(number(), connection, row), self.message.opcode)
 
         def ping() -> bytes:
             payload = make(number(), connection, row)
@@ -132,22 +133,22 @@ class Source:
                 )
             return payload
 
-        return Payloads(ping, self.message.opcode)
+        return PayloadStream(ping, self.message.opcode)
 
-    def _all_in_turn(self) -> Maker:
+    def _all_in_turn(self) -> PayloadRenderer:
         """What makes the payload of a message, given its number, its connection's and its connection's row."""
         message = self.message
-        templated = message.templated or (False,) * (1 + len(message.others))
+        templated = message.is_template or (False,) * (1 + len(message.alternatives))
         makers = [
             self._rendered(payload.decode()) if has_fields else _fixed(payload)
-            for payload, has_fields in zip((message.payload, *message.others), templated, strict=True)
+            for payload, has_fields in zip((message.payload, *message.alternatives), templated, strict=True)
         ]
         if len(makers) == 1:
             return makers[0]
-        turn = cycle([makers[number] for number in turns(message.weights)]).__next__
+        turn = cycle([makers[number] for number in weighted_round_robin(message.weights)]).__next__
         return lambda number, connection, row: turn()(number, connection, row)  # noqa: PLW0108 - turn() differs
 
-    def _rendered(self, text: str) -> Maker:
+    def _rendered(self, text: str) -> PayloadRenderer:
         feed = self.message.feed
         template = Template(text, self._columns)
         make = template.compile_bytes(self._values)
@@ -171,9 +172,9 @@ class Source:
         """The feed's rows: one of these for connections, another for messages, which all of them share."""
         feed = self.message.feed
         assert feed is not None
-        self._open.append(anywhere(feed, self._random) if order == "random" else rounds(feed, self.share))
+        self._open.append(random_rows(feed, self._random) if order == "random" else cycle_rows(feed, self.share))
         return self._open[-1]
 
 
-def _fixed(payload: bytes) -> Maker:
+def _fixed(payload: bytes) -> PayloadRenderer:
     return lambda _number, _connection, _row: payload

@@ -8,9 +8,9 @@ from typing import Literal
 
 import msgspec
 
-from ws_load_test.common.units import show_bytes
+from ws_load_test.common.units import format_bytes
 from ws_load_test.messages.feed import Feed
-from ws_load_test.messages.sizes import Sizes
+from ws_load_test.messages.sizes import SizeDistribution
 from ws_load_test.websocket import frames
 
 DEFAULT_PAYLOAD = b"PING"
@@ -28,15 +28,15 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bytes of payload; the mean where it varies, estimated where fields or feeds decide."""
     payload: bytes = DEFAULT_PAYLOAD
     """The payload itself, or the first of several; empty in a recording, which keeps only its size."""
-    others: tuple[bytes, ...] = ()
+    alternatives: tuple[bytes, ...] = ()
     """The payloads of further messages."""
     weights: tuple[int, ...] = ()
     """Of several messages: how often each is sent beside the others; empty where there is but one."""
-    templated: tuple[bool, ...] = ()
+    is_template: tuple[bool, ...] = ()
     """Which of the messages have fields; empty where none has."""
     fields: tuple[str, ...] = ()
     """The fields of all messages: ``seq``, ``feed.token``."""
-    sizes: Sizes | None = None
+    sizes: SizeDistribution | None = None
     """Of generated messages whose sizes vary."""
     feed: Feed | None = None
     """What fields are filled from, those of the target's URL and headers included."""
@@ -49,25 +49,25 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return _OPCODES[self.kind]
 
     @property
-    def varies(self) -> bool:
+    def is_dynamic(self) -> bool:
         """Whether one message may differ from the next."""
         return bool(self.weights or self.fields or self.sizes)
 
     @property
-    def most_bytes(self) -> int:
+    def max_bytes(self) -> int:
         """Bytes of the largest payload to reckon with; an estimate where a feed decides."""
         return self.size_bytes if self.largest_bytes is None else self.largest_bytes
 
-    def bare(self) -> Message:
+    def without_payload(self) -> Message:
         """The same without contents: what a recording may hold."""
-        return msgspec.structs.replace(self, payload=b"", others=())
+        return msgspec.structs.replace(self, payload=b"", alternatives=())
 
     def describe(self) -> str:
         """The messages in words."""
         if self.sizes is not None:
             kind = "ping frame" if self.kind == "ping" else self.kind
             return f"{kind} of {self.sizes.describe()}"
-        size = show_bytes(self.size_bytes)
+        size = format_bytes(self.size_bytes)
         if self.weights:
             words = f"{len(self.weights)} {_SEVERAL[self.kind]} in turn"
             if len(set(self.weights)) > 1:
@@ -88,19 +88,19 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rounds repeat the masks of the first, which RFC 6455, section 5.3 asks of browsers not to do, for the sake of
         proxies, and which no server can tell.
         """
-        return memoryview(b"".join(frames.client_frame(self.opcode, self.payload) for _ in range(count)))
+        return memoryview(b"".join(frames.encode_client_frame(self.opcode, self.payload) for _ in range(count)))
 
 
-class FirstMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SetupMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A message that is sent once in each session, before the load."""
 
     payload: bytes = b""
     """Empty in a recording."""
-    templated: bool = False
+    is_template: bool = False
     """Its fields are filled in for each connection."""
 
 
-def generated_text(size_bytes: int) -> bytes:
+def filler_text(size_bytes: int) -> bytes:
     """Text of `size_bytes` ASCII letters and digits, the same in every run so that runs compare."""
     letters = random.Random(size_bytes)  # noqa: S311 - filler, not a secret
     return "".join(letters.choices(string.ascii_letters + string.digits, k=size_bytes)).encode()

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from ws_load_test.common.units import show_bytes
+from ws_load_test.common.units import format_bytes
 from ws_load_test.messages.field_values import random_letters
 
 LARGEST_BYTES = 1 << 30
@@ -18,7 +18,7 @@ _DEVIATIONS, _MEANS = 6, 21
 """Where a distribution counts as ended: one message in a thousand million is larger."""
 
 
-class Sizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SizeDistribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How large messages are: drawn anew for each."""
 
     shape: Literal["uniform", "normal", "exponential"]
@@ -51,7 +51,7 @@ class Sizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         within = mean * (_below(high) - _below(low)) + deviation * (_density(low) - _density(high))
         return within + end * (1 - _below(high))
 
-    def draws(self, random: Random) -> Callable[[], int]:
+    def sampler(self, random: Random) -> Callable[[], int]:
         """What gives a size at each call."""
         first, second, fraction = self.first_bytes, self.second_bytes, random.random
         if self.shape == "uniform":
@@ -66,15 +66,13 @@ class Sizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def describe(self) -> str:
         """The sizes in words."""
         if self.shape == "uniform":
-            return f"{show_bytes(self.first_bytes)} to {show_bytes(self.second_bytes)}, uniform"
+            return f"{format_bytes(self.first_bytes)} to {format_bytes(self.second_bytes)}, uniform"
         if self.shape == "normal":
-            return (
-                f"{show_bytes(self.first_bytes)} on average, normal with a deviation of {show_bytes(self.second_bytes)}"
-            )
-        return f"{show_bytes(self.first_bytes)} on average, exponential"
+            return f"{format_bytes(self.first_bytes)} on average, normal with a deviation of {format_bytes(self.second_bytes)}"
+        return f"{format_bytes(self.first_bytes)} on average, exponential"
 
 
-def contents(sizes: Sizes, random: Random, *, letters: bool) -> Callable[[], bytes]:
+def random_payloads(sizes: SizeDistribution, random: Random, *, letters: bool) -> Callable[[], bytes]:
     """What gives a payload at each call: a stretch of a pool, of a size that is drawn, from a place that is drawn.
 
     Args:
@@ -88,7 +86,7 @@ def contents(sizes: Sizes, random: Random, *, letters: bool) -> Callable[[], byt
         while len(pool) < POOL_BYTES:
             pool += random_letters(random, POOL_BYTES)
         pool = pool[:POOL_BYTES]
-    draw, fraction, half = sizes.draws(random), random.random, POOL_BYTES // 2
+    draw, fraction, half = sizes.sampler(random), random.random, POOL_BYTES // 2
 
     def payload() -> bytes:
         size = draw()

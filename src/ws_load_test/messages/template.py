@@ -25,14 +25,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from ws_load_test.messages.fields import _EXAMPLES, NAMES, Field, Row, _int_field, _random_field
+from ws_load_test.messages.fields import _EXAMPLES, NAMES, Row, TemplateField, _int_field, _random_field
 
 if TYPE_CHECKING:
-    from ws_load_test.messages.field_values import Values
+    from ws_load_test.messages.field_values import FieldValues
 
 Renderer: TypeAlias = Callable[[int, int, Row], str]
 """Takes the number of the message, the number of the connection and a row."""
-Maker: TypeAlias = Callable[[int, int, Row], bytes]
+PayloadRenderer: TypeAlias = Callable[[int, int, Row], bytes]
 """The same for a payload."""
 
 _IN_BRACES = re.compile(r"\{(?:feed\.(?P<column>[^{}]+)|(?P<name>[A-Za-z_][\w.-]*)(?::(?P<argument>[^{}\s\"]*))?)\}")
@@ -41,7 +41,7 @@ _NAME = re.compile(r"[^\W\d_]+(?:[ _:.-]?[^\W\d_]+)*\d{0,3}")
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
+class SuspectField:
     """Something that is sent as it is, although it looks as if a field had been meant."""
 
     written: str
@@ -59,20 +59,20 @@ class Template:
         """Reads a text; `columns` are those of the feed, None where there is no feed."""
         self.text = text
         self._columns = columns
-        self.parts: list[str | Field] = []
+        self.parts: list[str | TemplateField] = []
         """What is sent as it is, and what is filled, in order."""
         problems: dict[str, None] = {}
-        suspicious: dict[Suspect, None] = {}
+        suspicious: dict[SuspectField, None] = {}
         literal, at = "", 0
         for found in _IN_BRACES.finditer(text):
             literal += text[at : found.start()]
             at = found.end()
             try:
-                part: Field | Suspect | None = self._field(found)
+                part: TemplateField | SuspectField | None = self._field(found)
             except ValueError as error:
                 problems[str(error)] = None
                 part = None
-            if isinstance(part, Field):
+            if isinstance(part, TemplateField):
                 self.parts += [literal, part] if literal else [part]
                 literal = ""
                 continue
@@ -86,7 +86,7 @@ class Template:
         """What is wrong with its fields, one sentence each."""
         self.suspicious = tuple(suspicious)
         """What is sent as it is, although it looks like a field."""
-        self.fields = tuple(part for part in self.parts if isinstance(part, Field))
+        self.fields = tuple(part for part in self.parts if isinstance(part, TemplateField))
 
     @property
     def varies(self) -> bool:
@@ -104,15 +104,15 @@ class Template:
             total += length
         return total
 
-    def compile(self, values: Values) -> Renderer:
+    def compile(self, values: FieldValues) -> Renderer:
         """What renders it: a function made for this text, so that no loop over its parts is left."""
-        return cast("Renderer", self._made(values, "lambda number, connection, row: ''"))
+        return cast("Renderer", self._compile(values, "lambda number, connection, row: ''"))
 
-    def compile_bytes(self, values: Values) -> Maker:
+    def compile_bytes(self, values: FieldValues) -> PayloadRenderer:
         """What renders it in UTF-8."""
-        return cast("Maker", self._made(values, "lambda number, connection, row: ''.encode()"))
+        return cast("PayloadRenderer", self._compile(values, "lambda number, connection, row: ''.encode()"))
 
-    def _made(self, values: Values, source: str) -> object:
+    def _compile(self, values: FieldValues, source: str) -> object:
         """A function with the text in place of its ``''``.
 
         The text never becomes source code: it is put into the syntax tree as constants.
@@ -127,33 +127,33 @@ class Template:
         code = compile(ast.fix_missing_locations(tree), "<template>", "eval")
         return eval(code, values.names)  # noqa: S307 - made of constants and of Values' expressions
 
-    def fill(self, values: Values, connection: int = 0, row: Row = ()) -> str:
+    def render(self, values: FieldValues, connection: int = 0, row: Row = ()) -> str:
         """The text for one connection."""
         return self.compile(values)(connection, connection, row)
 
-    def _field(self, found: re.Match[str]) -> Field | Suspect:
+    def _field(self, found: re.Match[str]) -> TemplateField | SuspectField:
         """What stands in a pair of braces; raises ValueError with what to write instead."""
         written, name, argument, column = found[0], found["name"], found["argument"], found["column"]
         if column is not None:
             return self._feed_field(written, column)
         if name in _EXAMPLES:
             if argument is None:
-                return Suspect(written, f"{{{_EXAMPLES[name]}}}")
+                return SuspectField(written, f"{{{_EXAMPLES[name]}}}")
             return _random_field(written, argument) if name == "random" else _int_field(written, argument)
         if name in NAMES:
             if argument is not None:
                 raise ValueError(f"{written}: {name} takes nothing behind a colon; write {{{name}}}")
-            return Field(name)
-        return Suspect(written, self._meant(name))
+            return TemplateField(name)
+        return SuspectField(written, self._meant(name))
 
-    def _feed_field(self, written: str, column: str) -> Field:
+    def _feed_field(self, written: str, column: str) -> TemplateField:
         if self._columns is None:
             raise ValueError(f"{written} needs a feed; add --feed FILE")
         if column in self._columns:
-            return Field("feed", column=column)
+            return TemplateField("feed", column=column)
         plain = column.removesuffix(":json")
         if plain != column and plain in self._columns:
-            return Field("feed", column=plain, as_json=True)
+            return TemplateField("feed", column=plain, as_json=True)
         near = difflib.get_close_matches(plain, self._columns, n=1)
         hint = f"did you mean {{feed.{near[0]}}}?" if near else self._names()
         raise ValueError(f"{written}: the feed has no such column; {hint}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import gcd
 
 
-def turns(weights: Sequence[int]) -> list[int]:
+def weighted_round_robin(weights: Sequence[int]) -> list[int]:
     """One cycle of turns, as numbers of messages: repeated, every beginning holds each to within one of its share.
 
     The j-th turn of a message with the part w of all turns belongs between floor(j / w) and ceil((j + 1) / w); of those

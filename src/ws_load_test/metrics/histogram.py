@@ -85,7 +85,7 @@ class Histogram:
         bucket = bucket_of(value_ns)
         self._make_room(bucket, count)
         self._counts[bucket] += count
-        self._note(value_ns, value_ns, count, value_ns * count)
+        self._update_extremes(value_ns, value_ns, count, value_ns * count)
 
     def record_block(self, values: NDArray[np.int64], counts: NDArray[np.int64] | None = None) -> None:
         """Records a block of values in ns, each once or as often as `counts` says.
@@ -121,13 +121,13 @@ class Histogram:
             total = len(values)
             self._make_room(last, total)
             self._counts[first : last + 1] += np.bincount(offsets, minlength=last - first + 1)
-            self._note(low, high, total, exact_sum(values, high))
+            self._update_extremes(low, high, total, exact_sum(values, high))
         else:
             total = exact_sum(counts, int(counts.max()))
             self._make_room(last, total)
             # Not bincount with weights: those are doubles and lose counts beyond 2**53.
             np.add.at(self._counts[first : last + 1], offsets, counts)
-            self._note(low, high, total, exact_dot(values, counts, high, total))
+            self._update_extremes(low, high, total, exact_dot(values, counts, high, total))
 
     def merge(self, other: Histogram) -> None:
         """Adds another histogram to this one: exact, and in any order.
@@ -140,7 +140,7 @@ class Histogram:
         used = other._used()
         self._make_room(used.stop - 1, other.count)
         self._counts[used] += other._counts[used]
-        self._note(other.min, other.max, other.count, other.sum)
+        self._update_extremes(other.min, other.max, other.count, other.sum)
 
     def copy(self) -> Histogram:
         """Returns a histogram of its own with the same contents."""
@@ -205,7 +205,7 @@ class Histogram:
         """Returns the indices of the buckets that hold values, upwards, and their counts."""
         return self._nonzero()
 
-    def spans(self) -> Iterator[tuple[int, int, int]]:
+    def iter_buckets(self) -> Iterator[tuple[int, int, int]]:
         """Yields (lowest ns, highest ns, count) of every bucket that holds values, upwards."""
         buckets, counts = self._nonzero()
         for bucket, count in zip(buckets.tolist(), counts.tolist(), strict=True):
@@ -363,7 +363,7 @@ class Histogram:
             raise ValueError("a histogram's sum or count is out of range")
         histogram._make_room(last, count)
         histogram._counts[buckets] = counts
-        histogram._note(low, high, count, total_ns)
+        histogram._update_extremes(low, high, count, total_ns)
         return histogram
 
     def _used(self) -> slice:
@@ -388,7 +388,7 @@ class Histogram:
             grown[: len(self._counts)] = self._counts
             self._counts = grown
 
-    def _note(self, low: int, high: int, count: int, total_ns: int) -> None:
+    def _update_extremes(self, low: int, high: int, count: int, total_ns: int) -> None:
         self.min = low if self.min is None else min(self.min, low)
         self.max = high if self.max is None else max(self.max, high)
         self.count += count

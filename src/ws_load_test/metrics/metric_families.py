@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ws_load_test.common.sanitize import clean
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.metrics.hdr_buckets import bucket_of, lowest_in
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ _CONNECTIONS = {
     "opened": "Sessions that opened.",
     "failed": "Sessions that were dialled and never opened.",
     "lost": "Sessions that ended before the run wanted them to.",
-    "reopened": "Sessions that took the place of a lost one.",
-    "renewed": "Sessions that took the place of one whose lifetime was over.",
+    "reconnected": "Sessions that took the place of a lost one.",
+    "recycled": "Sessions that took the place of one whose lifetime was over.",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class Sample:
     """One value of a family, told apart from the others by its labels."""
 
     labels: Mapping[str, str]
@@ -57,7 +57,7 @@ class Family:
     """``counter``, ``gauge`` or ``histogram``."""
     text: str
     """What it is, in a sentence."""
-    points: Sequence[Point] = ()
+    points: Sequence[Sample] = ()
     times: Histogram | None = None
     """In ns; where it is a histogram."""
     unit: str = ""
@@ -69,7 +69,7 @@ class Family:
         """Yields what Prometheus knows of it: a suffix of the name, labels, a value; times in seconds."""
         times = self.times
         if times is not None:
-            for bound, count in up_to(times):
+            for bound, count in cumulative_counts(times):
                 yield "_bucket", {"le": repr(bound / 1e9)}, count
             yield "_bucket", {"le": "+Inf"}, times.count
             yield "_count", {}, times.count
@@ -81,12 +81,12 @@ class Family:
 
 def gauge(name: str, text: str, value: float, unit: str = "") -> Family:
     """Returns a family of one value that goes up and down."""
-    return Family(name, "gauge", text, (Point({}, value),), unit=unit)
+    return Family(name, "gauge", text, (Sample({}, value),), unit=unit)
 
 
 def counter(name: str, text: str, value: int, *, unit: str = "", things: str = "") -> Family:
     """Returns a family of one count."""
-    return Family(name, "counter", text, (Point({}, value),), unit=unit, things=things)
+    return Family(name, "counter", text, (Sample({}, value),), unit=unit, things=things)
 
 
 def counters(name: str, text: str, label: str, counts: Mapping[str, int], things: str) -> Family:
@@ -94,11 +94,11 @@ def counters(name: str, text: str, label: str, counts: Mapping[str, int], things
     cleaned: dict[str, int] = {}
     for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         if count:
-            cleaned[clean(key)] = cleaned.get(clean(key), 0) + count
-    return Family(name, "counter", text, tuple(Point({label: key}, n) for key, n in cleaned.items()), things=things)
+            cleaned[sanitize(key)] = cleaned.get(sanitize(key), 0) + count
+    return Family(name, "counter", text, tuple(Sample({label: key}, n) for key, n in cleaned.items()), things=things)
 
 
-def counted(tally: Tally) -> Iterator[Family]:
+def counter_families(tally: Tally) -> Iterator[Family]:
     """Yields what a tally counted."""
     for word, text in _MESSAGES.items():
         yield counter(f"messages_{word}", text, getattr(tally, word), things="message")
@@ -122,7 +122,7 @@ def duration(measured_s: float) -> Family:
     return gauge("duration_seconds", "How long was measured.", measured_s, "seconds")
 
 
-def timed(tally: Tally, service_time_ns: Histogram) -> Iterator[Family]:
+def histogram_families(tally: Tally, service_time_ns: Histogram) -> Iterator[Family]:
     """Yields what a tally timed so far; `service_time_ns` is the response times where messages are due when sent.
 
     Later times of the tally do not show, so that another thread may read what is returned.
@@ -145,7 +145,7 @@ def _histogram(name: str, text: str, times: Histogram) -> Family:
     return Family(name, "histogram", text, times=times.copy(), unit="seconds")
 
 
-def up_to(times: Histogram) -> Iterator[tuple[int, int]]:
+def cumulative_counts(times: Histogram) -> Iterator[tuple[int, int]]:
     """Yields each bound in ns and how many times do not pass it.
 
     A time counts as the highest of its bucket, never above the exact maximum, as in the percentiles: so one within

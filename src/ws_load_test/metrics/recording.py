@@ -17,26 +17,26 @@ from ws_load_test.metrics.tally import Tally
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FORMAT = 1
+FORMAT = 2
 """The format version that is written; versions up to it can be read."""
 
 Phase = Literal["opening", "warmup", "measured", "closing"]
-Amount = Annotated[int, msgspec.Meta(ge=0)]
+NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class WorkerLoad(msgspec.Struct, frozen=True):
+class WorkerUsage(msgspec.Struct, frozen=True):
     """What one worker process used during an interval."""
 
     worker: int
-    cpu_ns: Amount
+    cpu_ns: NonNegative
     """Processor time, user and system."""
-    wall_ns: Amount
+    wall_ns: NonNegative
     """Time that passed."""
-    run_delay_ns: Amount = 0
+    run_delay_ns: NonNegative = 0
     """Time in which it could have run and other processes had the core."""
-    throttled_ns: Amount = 0
+    throttled_ns: NonNegative = 0
     """Time in which its control group had used up its processor quota."""
-    gc_ns: Amount = 0
+    gc_ns: NonNegative = 0
     """Time in which the garbage collector held it up."""
 
 
@@ -53,11 +53,11 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """As `Header.host`."""
     clock_ahead_ns: int = 0
     """How far its clock is before the leader's. All ``_ns`` instants of the recording are the leader's."""
-    clock_error_ns: Amount = 0
+    clock_error_ns: NonNegative = 0
     """By how much that may be wrong at most: half of the shortest round trip."""
 
 
-class HostPart(msgspec.Struct, frozen=True):
+class HostInterval(msgspec.Struct, frozen=True):
     """What one machine had of an interval, of a run on several."""
 
     host: int
@@ -77,7 +77,7 @@ class LostWorker(msgspec.Struct, frozen=True):
     reason: str
     at_ns: int
     """When it was noticed, from the start of the run."""
-    open_sessions: Amount = 0
+    open_sessions: NonNegative = 0
     """Sessions that it had open, by its last report, and that ended with it."""
 
 
@@ -132,14 +132,14 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     from_ns: int
     """Its start, from the start of the run."""
     to_ns: int
-    measured_ns: Amount
+    measured_ns: NonNegative
     """How much of it counts for the throughput."""
-    record: dict[str, Any] = msgspec.field(name="tally")
+    encoded_tally: dict[str, Any] = msgspec.field(name="tally")
     """What `Tally.to_record` gave."""
-    workers: tuple[WorkerLoad, ...] = ()
-    examples: dict[str, str] = {}
+    workers: tuple[WorkerUsage, ...] = ()
+    fault_examples: dict[str, str] = {}
     """A sentence for each kind of fault that happened for the first time, under the fault's name."""
-    hosts: tuple[HostPart, ...] | msgspec.UnsetType = msgspec.UNSET
+    hosts: tuple[HostInterval, ...] | msgspec.UnsetType = msgspec.UNSET
     """What each machine had of it, of a run on several."""
     lost_workers: tuple[LostWorker, ...] | msgspec.UnsetType = msgspec.UNSET
     """Those whose loss was noticed since the interval before; the trailer has them all."""
@@ -154,9 +154,9 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         from_ns: int,
         to_ns: int,
         measured_ns: int,
-        workers: Sequence[WorkerLoad] = (),
+        workers: Sequence[WorkerUsage] = (),
         examples: Mapping[str, str] | None = None,
-        hosts: Sequence[HostPart] = (),
+        hosts: Sequence[HostInterval] = (),
         lost_workers: Sequence[LostWorker] = (),
     ) -> Self:
         """Returns the interval of a merged tally as it is now; later changes to the tally do not show."""
@@ -166,23 +166,23 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             from_ns=from_ns,
             to_ns=to_ns,
             measured_ns=measured_ns,
-            record=tally.to_record(),
+            encoded_tally=tally.to_record(),
             workers=tuple(workers),
-            examples=dict(examples or {}),
+            fault_examples=dict(examples or {}),
             hosts=tuple(hosts) or msgspec.UNSET,
             lost_workers=tuple(lost_workers) or msgspec.UNSET,
         )
 
     @property
-    def more_open(self) -> int:
+    def open_delta(self) -> int:
         """How many more sessions were open at its end than at its start, unkind ones included; nothing is decoded.
 
         Those of a worker that was lost ended with it, and no tally has them.
         """
-        parts = (self.record, self.record.get("unkind", {}))
+        parts = (self.encoded_tally, self.encoded_tally.get("misbehaving", {}))
         ended = sum(sum(part.get("closed", {}).values()) for part in parts)
         gone = sum(lost.open_sessions for lost in self.lost_workers or ())
-        return int(self.record.get("opened", 0)) - ended - gone
+        return int(self.encoded_tally.get("opened", 0)) - ended - gone
 
     @property
     def cpu_share(self) -> float | None:
@@ -196,10 +196,10 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         Raises:
             ValueError: `record` is not a tally's; never for an interval that `read_recording` returned.
         """
-        return Tally.from_record(self.record)
+        return Tally.from_record(self.encoded_tally)
 
 
-class Aborted(msgspec.Struct, frozen=True):
+class AbortEvent(msgspec.Struct, frozen=True):
     """A condition that was met while the run went, and for which it was stopped."""
 
     condition: str
@@ -217,7 +217,7 @@ class Trailer(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     interrupted: bool
     """Whether somebody stopped it; a run that its own conditions stopped is not interrupted."""
     lost_workers: tuple[LostWorker, ...] = ()
-    aborted: tuple[Aborted, ...] | msgspec.UnsetType = msgspec.UNSET
+    aborted: tuple[AbortEvent, ...] | msgspec.UnsetType = msgspec.UNSET
     """The conditions that stopped it; not there where it went to its end."""
     summary: dict[str, Any]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import msgspec
 
 from ws_load_test.common.errors import OutputError, RecordingError
 from ws_load_test.metrics.recording import FORMAT, Header, Interval, Recording, Trailer
+from ws_load_test.metrics.recording_v1 import upgrade_header, upgrade_line
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
@@ -107,6 +108,16 @@ _probe = msgspec.json.Decoder(_Probe)
 _line = msgspec.json.Decoder(Header | Interval | Trailer)
 
 
+def _decode(line: bytes, version: int) -> Header | Interval | Trailer:
+    if version >= FORMAT:
+        return _line.decode(line)
+    data = msgspec.json.decode(line)
+    if not isinstance(data, dict):
+        raise msgspec.ValidationError("Expected `object`")
+    data = upgrade_header(data) if data.get("kind") == "header" else upgrade_line(data)
+    return cast("Header | Interval | Trailer", msgspec.convert(data, Header | Interval | Trailer))
+
+
 def read_recording(path: str | os.PathLike[str]) -> Recording:
     """Reads a recording; a missing trailer and a torn last line, as a killed run leaves them, are no errors.
 
@@ -127,21 +138,21 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
 
 def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
     first = next(lines)
-    header = _read_header(name, first)
+    header, version = _read_header(name, first)
     intervals: list[Interval] = []
     trailer: Trailer | None = None
     for number, line in enumerate(lines, 2):
         if trailer is not None:
             raise RecordingError(f"{name}, line {number}: something follows the end of the recording")
         try:
-            entry = _line.decode(line)
+            entry = _decode(line, version)
             if isinstance(entry, Header):
                 raise RecordingError(f"{name}, line {number}: a second recording begins; keep each in its own file")
             if isinstance(entry, Trailer):
                 trailer = entry
             else:
                 # Decoded once and dropped, so that damage is found here and not in the middle of a report.
-                Tally.from_record(entry.record)
+                Tally.from_record(entry.encoded_tally)
                 intervals.append(entry)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             if not line.endswith(b"\n"):
@@ -150,7 +161,7 @@ def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
     return Recording(header, tuple(intervals), trailer)
 
 
-def _read_header(name: str, line: bytes) -> Header:
+def _read_header(name: str, line: bytes) -> tuple[Header, int]:
     try:
         probe = _probe.decode(line)
         if probe.kind == "header" and probe.format > FORMAT:
@@ -158,10 +169,10 @@ def _read_header(name: str, line: bytes) -> Header:
                 f"{name}, line 1: written by a newer version (format {probe.format}, "
                 f"this one reads up to {FORMAT}); update ws-load-test"
             )
-        header = _line.decode(line)
+        header = _decode(line, probe.format)
         if isinstance(header, Header) and probe.format >= 1:
             _ = header.started_ns
-            return header
+            return header, probe.format
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise RecordingError(f"{_no_recording(name)} ({error})") from error
     raise RecordingError(_no_recording(name))

@@ -13,11 +13,11 @@ import numpy as np
 
 from ws_load_test.metrics.tally import Tally
 
-BLOCK = 4096
-NEVER_NS = 2**63 - 1
+CAPACITY = 4096
+FAR_FUTURE_NS = 2**63 - 1
 
 
-class Samples:
+class SampleBuffer:
     """Answered messages of one worker that have not been counted yet.
 
     A row stands for `count` messages that were due, sent and answered together. Of rows due before `measured_from_ns`
@@ -29,28 +29,28 @@ class Samples:
         "done",
         "due",
         "last_done_ns",
+        "length",
         "measured_from_ns",
         "measured_until_ns",
         "sent",
         "tally",
-        "used",
     )
 
     def __init__(self, tally: Tally, *, on_schedule: bool = False) -> None:
         self.tally = tally
-        self.sent = array("q", bytes(8 * BLOCK))
-        self.done = array("q", bytes(8 * BLOCK))
-        self.count = array("q", bytes(8 * BLOCK))
+        self.sent = array("q", bytes(8 * CAPACITY))
+        self.done = array("q", bytes(8 * CAPACITY))
+        self.count = array("q", bytes(8 * CAPACITY))
         # Under a closed load a message is due when it is sent, so one column serves for both.
-        self.due = array("q", bytes(8 * BLOCK)) if on_schedule else self.sent
-        self.used = 0
-        self.measured_from_ns = NEVER_NS
-        self.measured_until_ns = NEVER_NS
+        self.due = array("q", bytes(8 * CAPACITY)) if on_schedule else self.sent
+        self.length = 0
+        self.measured_from_ns = FAR_FUTURE_NS
+        self.measured_until_ns = FAR_FUTURE_NS
         self.last_done_ns = 0
 
     def flush(self) -> None:
         """Counts what the columns hold into the tally, and empties them."""
-        used, self.used = self.used, 0
+        used, self.length = self.length, 0
         if not used:
             return
         due, sent, done, count = (
@@ -59,7 +59,7 @@ class Samples:
         tally = self.tally
         self.last_done_ns = int(done[-1])
         in_time = (done >= self.measured_from_ns) & (done <= self.measured_until_ns)
-        tally.answered_in_time += int(count[in_time].sum())
+        tally.answered_in_window += int(count[in_time].sum())
         measured = due >= self.measured_from_ns
         if not measured.all():
             tally.warmup_answered += int(count[~measured].sum())

@@ -30,13 +30,13 @@ class Tally:
     """Sessions whose upgrade succeeded."""
     failed: int = 0
     """Sessions that were dialled and never opened."""
-    called_off: int = 0
+    cancelled: int = 0
     """Sessions that were being dialled when the run ended, or was interrupted."""
     lost: int = 0
     """Sessions that were open and ended before the run wanted them to."""
-    reopened: int = 0
+    reconnected: int = 0
     """Of the opened: those that took the place of a lost one."""
-    renewed: int = 0
+    recycled: int = 0
     """Of the opened: those that took the place of one whose lifetime was over."""
     tls_resumed: int = 0
     """Of the opened: those whose TLS handshake resumed an earlier session (RFC 8446, section 2.2)."""
@@ -58,21 +58,21 @@ class Tally:
     """Messages that were due and never sent."""
     pushed: int = 0
     """Messages that came and answered nothing."""
-    surplus: int = 0
+    surplus_replies: int = 0
     """Of the pushed: those that came as replies, paired in order, when no message was in flight."""
-    duplicates: int = 0
+    duplicate_replies: int = 0
     """Replies to a message that had been answered already."""
-    late: int = 0
+    late_replies: int = 0
     """Replies to a message that had been given up."""
-    mismatched: int = 0
+    unknown_id: int = 0
     """Messages with an id that no message of ours had; where replies are told by their id."""
     out_of_order: int = 0
     """Of the answered: those whose reply was overtaken by the reply to a later message."""
-    skipped: int = 0
+    greetings: int = 0
     """Greetings: the first messages of a session, which answer nothing."""
     first_replies: int = 0
     """Replies to first messages (authentication, subscription), which are in no other count."""
-    answered_in_time: int = 0
+    answered_in_window: int = 0
     """Replies read within the measured time: what the throughput counts."""
 
     bytes_sent: int = 0
@@ -82,9 +82,9 @@ class Tally:
 
     pushed_bytes: int = 0
     """Payload of the pushes, where messages are read whole."""
-    plain_bytes_sent: int = 0
+    uncompressed_bytes_sent: int = 0
     """Payload before compression, where permessage-deflate was agreed (RFC 7692)."""
-    plain_bytes_received: int = 0
+    uncompressed_bytes_received: int = 0
     """Payload after decompression, where permessage-deflate was agreed (RFC 7692)."""
 
     write_blocked_ns: int = 0
@@ -127,23 +127,23 @@ class Tally:
     """From the upgrade request to its answer."""
     first_reply_time_ns: Histogram = field(default_factory=Histogram)
     """From a first message to its reply."""
-    reopen_time_ns: Histogram = field(default_factory=Histogram)
+    reconnect_time_ns: Histogram = field(default_factory=Histogram)
     """From the loss of a session to the opening of the one in its place."""
 
-    storm_dropped: int = 0
+    storm_disconnected: int = 0
     """Sessions that a reconnect storm cut off."""
     storm_unanswered: int = 0
     """Messages in flight on them: of the unanswered."""
-    storm_back_time_ns: Histogram = field(default_factory=Histogram)
+    storm_recovery_time_ns: Histogram = field(default_factory=Histogram)
     """From the moment of the storm to the reopening of each session that it cut off."""
 
-    unkind: Tally | None = None
+    misbehaving: Tally | None = None
     """What the unkind connections (slow, deaf, mute) came to once they were open, which is in no other count."""
 
     @property
     def ended(self) -> int:
         """Sessions that ended, the unkind ones among them, whose opening counts like any other's."""
-        return self.closed.total() + (self.unkind.closed.total() if self.unkind is not None else 0)
+        return self.closed.total() + (self.misbehaving.closed.total() if self.misbehaving is not None else 0)
 
     def merge(self, other: Tally) -> None:
         """Adds another tally to this one, exactly."""
@@ -163,17 +163,17 @@ class Tally:
 
     def to_wire(self) -> dict[str, Any]:
         """Returns what a worker hands out: as little work as possible, histograms as raw buckets."""
-        return self._rooms(Histogram.to_wire)
+        return self._fields(Histogram.to_wire)
 
-    def part(self, rooms: Iterable[str]) -> Tally:
+    def subset(self, rooms: Iterable[str]) -> Tally:
         """Returns a tally with some of the rooms alone; it shares their histograms."""
         return Tally(**{room: getattr(self, room) for room in rooms})
 
     def to_record(self) -> dict[str, Any]:
         """Returns what a recording keeps: histograms in the standard HdrHistogram encoding."""
-        return self._rooms(Histogram.to_record)
+        return self._fields(Histogram.to_record)
 
-    def _rooms(self, write: Callable[[Histogram], dict[str, Any]]) -> dict[str, Any]:
+    def _fields(self, write: Callable[[Histogram], dict[str, Any]]) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for room in fields(self):
             value = getattr(self, room.name)
@@ -181,7 +181,7 @@ class Tally:
                 if value.count:
                     data[room.name] = write(value)
             elif isinstance(value, Tally):
-                data[room.name] = value._rooms(write)  # noqa: SLF001 - of its own kind
+                data[room.name] = value._fields(write)
             elif value:
                 data[room.name] = value if isinstance(value, int) else dict(value)
         return data

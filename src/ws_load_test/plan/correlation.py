@@ -15,11 +15,11 @@ import msgspec
 if TYPE_CHECKING:
     from re import Pattern
 
-Rule = Literal["order", "ping", "echo", "json", "regex", "none"]
-Key = bytes | str
-Reader = Callable[[bytes], Key | None]
+CorrelationRule = Literal["order", "ping", "echo", "json", "regex", "none"]
+CorrelationId = bytes | str
+IdExtractor = Callable[[bytes], CorrelationId | None]
 """From a payload to its id; None where it has none."""
-Test = Callable[[bytes], bool]
+Predicate = Callable[[bytes], bool]
 _FORMS = "write contains:TEXT, regex:PATTERN, json:PATH=VALUE or json:PATH"
 _STEP = re.compile(r"[^.\[\]\"\\\x00-\x1f]+|\[\d+\]")
 
@@ -28,40 +28,40 @@ class Check(msgspec.Struct, frozen=True):
     """Something that a message says or does not say."""
 
     kind: Literal["contains", "regex", "json"]
-    what: str
+    operand: str
     """A text, a pattern, a path."""
     value: str | None = None
     """What the path leads to; None: anything but null."""
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.what}" + ("" if self.value is None else f"={self.value}")
+        return f"{self.kind}:{self.operand}" + ("" if self.value is None else f"={self.value}")
 
-    def test(self) -> Test:
+    def test(self) -> Predicate:
         """Returns the check as a function of a payload."""
         if self.kind == "contains":
-            text = self.what.encode()
+            text = self.operand.encode()
             return lambda payload: text in payload
         if self.kind == "regex":
-            search = _pattern(self.what).search
+            search = _pattern(self.operand).search
             return lambda payload: search(payload) is not None
-        read, value = json_reader(self.what), self.value
+        read, value = json_extractor(self.operand), self.value
         if value is None:
             return lambda payload: read(payload) is not None
         return lambda payload: read(payload) == value
 
 
-class Answer(msgspec.Struct, frozen=True):
+class AutoReply(msgspec.Struct, frozen=True):
     """A message that is answered with another, as soon as it comes."""
 
     check: Check
     text: str
 
 
-class Matching(msgspec.Struct, frozen=True):
+class Correlation(msgspec.Struct, frozen=True):
     """How replies are told from pushes and paired with messages."""
 
-    rule: Rule = "order"
-    where: str = ""
+    rule: CorrelationRule = "order"
+    selector: str = ""
     """Of *json*, the path to the id, or the paths to it in a message and in its reply, with ``=`` between them; of
     *regex*, the pattern whose first group is the id."""
     expect: tuple[Check, ...] = ()
@@ -70,10 +70,10 @@ class Matching(msgspec.Struct, frozen=True):
     """What every reply to a first message must say."""
     ignore: tuple[Check, ...] = ()
     """What says one of these is a push, whatever its id."""
-    answers: tuple[Answer, ...] = ()
-    skip_first: int = 0
+    auto_replies: tuple[AutoReply, ...] = ()
+    greetings: int = 0
     """How many greetings begin a session."""
-    strict: bool = False
+    check_utf8: bool = False
     """Whether texts are checked to be UTF-8."""
 
     @property
@@ -82,45 +82,47 @@ class Matching(msgspec.Struct, frozen=True):
         return self.rule in {"echo", "json", "regex"}
 
     @property
-    def reads_whole(self) -> bool:
+    def needs_payload(self) -> bool:
         """Whether the contents of messages matter, not only their number."""
-        return bool(self.by_id or self.rule == "none" or self.expect or self.ignore or self.answers or self.strict)
+        return bool(
+            self.by_id or self.rule == "none" or self.expect or self.ignore or self.auto_replies or self.check_utf8
+        )
 
-    def reader(self) -> Reader:
+    def reply_id_extractor(self) -> IdExtractor:
         """Returns the function that finds the id in a reply; of use where replies are paired by id."""
-        return self._reader(of_reply=True)
+        return self._extractor(of_reply=True)
 
-    def message_reader(self) -> Reader:
+    def message_id_extractor(self) -> IdExtractor:
         """Returns the function that finds the id in a message of ours."""
-        return self._reader(of_reply=False)
+        return self._extractor(of_reply=False)
 
-    def _reader(self, *, of_reply: bool) -> Reader:
+    def _extractor(self, *, of_reply: bool) -> IdExtractor:
         if self.rule == "json":
-            in_message, differs, in_reply = self.where.partition("=")
-            return json_reader(in_reply if of_reply and differs else in_message)
+            in_message, differs, in_reply = self.selector.partition("=")
+            return json_extractor(in_reply if of_reply and differs else in_message)
         if self.rule == "regex":
-            return regex_reader(self.where)
-        return _itself
+            return regex_extractor(self.selector)
+        return _identity
 
-    def public(self) -> Matching:
+    def redacted(self) -> Correlation:
         """The same without the texts of answers, which are messages."""
-        bare = tuple(Answer(answer.check, "") for answer in self.answers)
-        return msgspec.structs.replace(self, answers=bare)
+        bare = tuple(AutoReply(answer.check, "") for answer in self.auto_replies)
+        return msgspec.structs.replace(self, auto_replies=bare)
 
     def describe(self) -> str:
         """The rule in words."""
-        in_message, differs, in_reply = self.where.partition("=")
+        in_message, differs, in_reply = self.selector.partition("=")
         elsewhere = f' at "{in_message}"' if differs else ""
         words = {
             "order": "in order",
             "ping": "pongs, in order",
             "echo": "a reply equals its message",
             "json": f'the id at "{in_reply or in_message}" of a reply is that{elsewhere} of its message',
-            "regex": f"the id that {self.where} finds in a reply is that of its message",
+            "regex": f"the id that {self.selector} finds in a reply is that of its message",
             "none": "none is awaited",
         }[self.rule]
-        if self.skip_first:
-            words += f"; the first {self.skip_first} of a session answer nothing"
+        if self.greetings:
+            words += f"; the first {self.greetings} of a session answer nothing"
         if self.expect:
             words += f"; each must satisfy {' and '.join(map(str, self.expect))}"
         if self.ignore:
@@ -128,22 +130,22 @@ class Matching(msgspec.Struct, frozen=True):
         return words
 
 
-def parse_rule(text: str) -> tuple[Rule, str]:
+def parse_rule(text: str) -> tuple[CorrelationRule, str]:
     r"""Reads ``order``, ``json:id``, ``regex:"id":(\d+)``: the rule and where it looks.
 
     Raises:
         ValueError: with what to write instead.
     """
     rule, colon, where = text.partition(":")
-    if rule not in get_args(Rule):
+    if rule not in get_args(CorrelationRule):
         raise ValueError(f'"{text}" is no rule; write order, ping, echo, json:PATH, regex:PATTERN or none')
     if rule == "json":
         for path in where.split("=", 1):
-            json_reader(path)
+            json_extractor(path)
     elif rule == "regex":
         if not where:
             raise ValueError('regex needs a pattern; write for example regex:"id":(\\d+)')
-        regex_reader(where)
+        regex_extractor(where)
     elif colon:
         raise ValueError(f'"{rule}" takes nothing behind it')
     return rule, where  # type: ignore[return-value]  # a member of Rule, as checked above
@@ -167,7 +169,7 @@ def parse_check(text: str) -> Check:
     return check
 
 
-def parse_answer(text: str) -> Answer:
+def parse_answer(text: str) -> AutoReply:
     """Reads ``CHECK=>TEXT``.
 
     Raises:
@@ -176,10 +178,10 @@ def parse_answer(text: str) -> Answer:
     check, arrow, answer = text.partition("=>")
     if not arrow:
         raise ValueError(f'"{text}" is no answer; write CHECK=>TEXT, for example "regex:^2$=>3"')
-    return Answer(parse_check(check), answer)
+    return AutoReply(parse_check(check), answer)
 
 
-def regex_reader(pattern: str) -> Reader:
+def regex_extractor(pattern: str) -> IdExtractor:
     """Returns what finds an id by a pattern: its first group, or all that it matches where it has none.
 
     Raises:
@@ -195,7 +197,7 @@ def regex_reader(pattern: str) -> Reader:
     return read
 
 
-def json_reader(path: str) -> Callable[[bytes], str | None]:
+def json_extractor(path: str) -> Callable[[bytes], str | None]:
     """Returns what finds the value at a path of names and places (``data.id``, ``items[0].id``), as text.
 
     Numbers are written as JSON writes them, so that 7 and "7" are the same id: servers turn one into the other. Null is
@@ -240,7 +242,7 @@ def _as_text(value: Any) -> str | None:
     return None if value is None or value is msgspec.UNSET else msgspec.json.encode(value).decode()
 
 
-def _itself(payload: bytes) -> bytes:
+def _identity(payload: bytes) -> bytes:
     return payload
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from ws_load_test.plan.schedule import Arrivals, Shape
+from ws_load_test.plan.schedule import Arrivals, LoadProfile
 
 
-class ClosedLoad(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
+class ClosedLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
     """Each connection keeps this many messages in flight, and sends the next when a reply comes: a flood."""
 
     in_flight: int = 1
 
 
-class OpenLoad(msgspec.Struct, frozen=True, tag_field="kind", tag="open"):
+class OpenLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="open"):
     """Messages fall due at a rate, whatever the target does, and are measured from when they were due."""
 
-    rate: Shape
+    rate: LoadProfile
     """Messages a second over all connections; of constant 0, the connections are only held."""
     arrivals: Arrivals = "constant"
     seed: int = 0

@@ -6,43 +6,43 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.common.errors import option_name
 from ws_load_test.common.units import (
-    show_duration,
+    format_duration,
 )
-from ws_load_test.plan.thresholds import Metric, _lack_of_replies, parse_condition
+from ws_load_test.plan.thresholds import ConditionMetric, _lack_of_replies, parse_condition
 
 if TYPE_CHECKING:
     from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.target import Target
 
 
-def verdict_doubts(plan: Plan) -> tuple[str, ...]:
+def threshold_warnings(plan: Plan) -> tuple[str, ...]:
     """What a plan's conditions ask for that its run will hardly have, a sentence for each."""
     found: dict[str, None] = {}
     for name, texts in (("fail_if", plan.fail_if), ("abort_if", plan.abort_if)):
         for text in texts:
-            lack = lack_of(parse_condition(text).metric, plan)
+            lack = why_unavailable(parse_condition(text).metric, plan)
             if lack:
                 found[f'{option_name(name)}: "{text}" fails, because {lack}'] = None
     length_ns = plan.duration_ns
-    if plan.abort_if and length_ns is not None and plan.abort_after_ns >= length_ns:
-        grace, length = show_duration(plan.abort_after_ns), show_duration(length_ns)
+    if plan.abort_if and length_ns is not None and plan.abort_grace_ns >= length_ns:
+        grace, length = format_duration(plan.abort_grace_ns), format_duration(length_ns)
         found[f"--abort-if: stops nothing, because it looks only after {grace} and the run takes {length}"] = None
     return tuple(found)
 
 
-def lack_of(metric: Metric, plan: Plan) -> str:
+def why_unavailable(metric: ConditionMetric, plan: Plan) -> str:
     """Returns why a metric will have no value."""
-    return _lack_of_replies(metric, plan.matching) or _lack_of_phases(metric, plan, plan.target)
+    return _lack_of_replies(metric, plan.correlation) or _lack_of_phases(metric, plan, plan.target)
 
 
-def _lack_of_phases(metric: Metric, plan: Plan, target: Target) -> str:
+def _lack_of_phases(metric: ConditionMetric, plan: Plan, target: Target) -> str:
     if metric.kind != "time":
         return ""
     lacks = {
         "tls": "" if target.secure or target.follow_redirects else "the target is ws://, without TLS",
         "proxy": "" if target.proxy else "there is no --proxy",
-        "first_reply": "" if plan.first_messages else "there is no --first-message",
-        "keepalive": "" if plan.keepalive_ns else "there is no --keepalive",
-        "reopen": "" if plan.reconnect.policy != "none" else "no session is dialled again without --reconnect",
+        "first_reply": "" if plan.setup_messages else "there is no --first-message",
+        "keepalive": "" if plan.ping_interval_ns else "there is no --ping-interval",
+        "reconnect": "" if plan.reconnect.policy != "none" else "no session is dialled again without --reconnect",
     }
     return lacks.get(metric.name, "")

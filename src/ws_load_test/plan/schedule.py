@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from ws_load_test.common.sharding import Share
-from ws_load_test.common.units import show_duration
+from ws_load_test.common.sharding import Shard
+from ws_load_test.common.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NS_PER_S = 1_000_000_000
-BLOCK = 1024
+BLOCK_SIZE = 1024
 """Messages of the whole run whose instants are computed together."""
 Arrivals = Literal["constant", "poisson"]
 
 
-def spaced_ns(number: int, per_s: float) -> int:
+def evenly_spaced_ns(number: int, per_s: float) -> int:
     """When thing `number` is due, in ns from the start, if things happen evenly at `per_s`, the first at 0."""
     return round(number * 1e9 / per_s)
 
@@ -42,13 +42,13 @@ class Stage(msgspec.Struct, frozen=True):
     end: float
 
 
-class Shape(msgspec.Struct, frozen=True):
+class LoadProfile(msgspec.Struct, frozen=True):
     """How an amount changes over time, from instant 0 to the end of the last stage."""
 
     stages: tuple[Stage, ...]
 
     @classmethod
-    def constant(cls, amount: float, duration_ns: int) -> Shape:
+    def constant(cls, amount: float, duration_ns: int) -> LoadProfile:
         """The same amount all the time."""
         return cls((Stage(duration_ns, amount, amount),))
 
@@ -66,7 +66,7 @@ class Shape(msgspec.Struct, frozen=True):
         """The shape in words, amounts shown by `show`."""
         parts, amount = [], 0.0
         for number, stage in enumerate(self.stages):
-            length = show_duration(stage.duration_ns)
+            length = format_duration(stage.duration_ns)
             if stage.start == stage.end:
                 parts.append(show(stage.end) if len(self.stages) == 1 else f"{show(stage.end)} for {length}")
             else:
@@ -75,7 +75,7 @@ class Shape(msgspec.Struct, frozen=True):
             amount = stage.end
         return ", then ".join(parts)
 
-    def at(self, at_ns: int) -> float:
+    def value_at(self, at_ns: int) -> float:
         """The amount at an instant; behind the end, that of the end."""
         for stage in self.stages:
             if at_ns < stage.duration_ns:
@@ -83,7 +83,7 @@ class Shape(msgspec.Struct, frozen=True):
             at_ns -= stage.duration_ns
         return self.stages[-1].end
 
-    def integral(self, until_ns: int) -> float:
+    def cumulative(self, until_ns: int) -> float:
         """Amount times seconds from 0 to an instant: the number of messages due by then, if the amount is a rate."""
         total = 0.0
         for stage in self.stages:
@@ -96,7 +96,7 @@ class Shape(msgspec.Struct, frozen=True):
         return total
 
 
-class Pace:
+class ArrivalSchedule:
     """When each message of a run is due, of a rate that follows a shape.
 
     With constant arrivals, message k is due when the integral of the rate reaches k + 1/2: evenly spaced where the
@@ -106,7 +106,7 @@ class Pace:
     the seed alone: the same on any number of workers.
     """
 
-    def __init__(self, rate: Shape, arrivals: Arrivals = "constant", seed: int = 0) -> None:
+    def __init__(self, rate: LoadProfile, arrivals: Arrivals = "constant", seed: int = 0) -> None:
         """Takes a rate in messages a second."""
         import numpy as np  # noqa: PLC0415 - plans are read without it
 
@@ -146,7 +146,7 @@ class Pace:
         return round_half_down(float(self._integrals[-1]))
 
     def blocks(
-        self, share: Share, messages: int | None = None, *, warmup_ns: int = 0, connections: int | None = None
+        self, share: Shard, messages: int | None = None, *, warmup_ns: int = 0, connections: int | None = None
     ) -> Iterator[NDArray[np.int64]]:
         """The instants of a share's messages in ns from the start, in order, in arrays.
 
@@ -162,15 +162,15 @@ class Pace:
 
         end_ns = self.rate.duration_ns
         random = np.random.Generator(np.random.PCG64(self.seed)) if self.arrivals == "poisson" else None
-        turns = connections or share.of
+        turns = connections or share.count
         reached, first = 0.0, 0
         # The number of the first message that is one too many, as soon as that is known.
         behind = messages if not warmup_ns else None
         while behind is None or first < behind:
             if random is None:
-                integral = np.arange(first, first + BLOCK, dtype=np.float64) + 0.5
+                integral = np.arange(first, first + BLOCK_SIZE, dtype=np.float64) + 0.5
             else:
-                integral = reached + np.cumsum(random.standard_exponential(BLOCK))
+                integral = reached + np.cumsum(random.standard_exponential(BLOCK_SIZE))
                 reached = float(integral[-1])
             within = int(np.searchsorted(integral, self._integrals[-1], side="left"))
             if messages is not None and behind is None:
@@ -179,12 +179,12 @@ class Pace:
             if behind is not None:
                 within = min(within, behind - first)
             numbers = np.arange(first, first + within)
-            due = self.due_ns(integral[:within][numbers % turns % share.of == share.index])
+            due = self.due_ns(integral[:within][numbers % turns % share.count == share.index])
             # An instant that rounding has put on the end belongs to no message any more.
             yield np.minimum(due, end_ns - 1)
-            if within < BLOCK:
+            if within < BLOCK_SIZE:
                 return
-            first += BLOCK
+            first += BLOCK_SIZE
 
 
 def round_half_down(value: float) -> int:

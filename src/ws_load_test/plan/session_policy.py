@@ -9,33 +9,33 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from ws_load_test.common.units import show_bytes, show_duration, show_share
+from ws_load_test.common.units import format_bytes, format_duration, format_share
 
 if TYPE_CHECKING:
     import random
 
-Manner = Literal["slow", "deaf", "mute"]
-GOLDEN = (5**0.5 - 1) / 2
+Misbehavior = Literal["slow_reader", "stalled_reader", "no_pong"]
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 BACKOFF_BASE_NS, BACKOFF_LONGEST_NS = 100_000_000, 30_000_000_000
 
 
-class Reconnect(msgspec.Struct, frozen=True):
+class ReconnectPolicy(msgspec.Struct, frozen=True):
     """When a lost session is dialled again."""
 
     policy: Literal["none", "now", "delay", "exponential"] = "none"
     delay_ns: int = 0
     """Of *delay*, how long to wait; of *exponential*, the longest first wait."""
-    longest_ns: int = 0
+    max_delay_ns: int = 0
     """Of *exponential*, the longest wait at all."""
 
-    def wait_ns(self, attempt: int, chance: random.Random) -> int:
+    def backoff_ns(self, attempt: int, chance: random.Random) -> int:
         """How long to wait before attempt 0, 1, 2, ….
 
         *exponential* waits a random time up to base * 2**attempt ("full jitter", M. Brooker, Exponential Backoff And
         Jitter, AWS Architecture Blog, 2015), so that clients lost together do not come back together.
         """
         if self.policy == "exponential":
-            return round(chance.random() * min(self.longest_ns, self.delay_ns << min(attempt, 40)))
+            return round(chance.random() * min(self.max_delay_ns, self.delay_ns << min(attempt, 40)))
         return self.delay_ns
 
     def describe(self) -> str:
@@ -43,13 +43,13 @@ class Reconnect(msgspec.Struct, frozen=True):
         return {
             "none": "not dialled again",
             "now": "dialled again at once",
-            "delay": f"dialled again after {show_duration(self.delay_ns)}",
-            "exponential": f"dialled again after a random time, at first up to {show_duration(self.delay_ns)}, doubling"
-            f" up to {show_duration(self.longest_ns)}",
+            "delay": f"dialled again after {format_duration(self.delay_ns)}",
+            "exponential": f"dialled again after a random time, at first up to {format_duration(self.delay_ns)}, doubling"
+            f" up to {format_duration(self.max_delay_ns)}",
         }[self.policy]
 
 
-class Storm(msgspec.Struct, frozen=True):
+class DisconnectStorm(msgspec.Struct, frozen=True):
     """A share of all sessions is cut off at one moment."""
 
     share: float
@@ -57,44 +57,44 @@ class Storm(msgspec.Struct, frozen=True):
     """From the start of the measured time."""
 
 
-class Unkind(msgspec.Struct, frozen=True):
+class MisbehavingClients(msgspec.Struct, frozen=True):
     """Which shares of the connections behave badly."""
 
-    slow: float = 0.0
+    slow_reader: float = 0.0
     """Read no faster than `slow_bytes_per_s`."""
-    slow_bytes_per_s: float = 0.0
-    deaf: float = 0.0
+    slow_reader_bytes_per_s: float = 0.0
+    stalled_reader: float = 0.0
     """Stop reading once they are open."""
-    mute: float = 0.0
+    no_pong: float = 0.0
     """Never answer a ping."""
 
-    def among(self, connections: int) -> dict[int, Manner]:
+    def assign(self, connections: int) -> dict[int, Misbehavior]:
         """The numbers of the unkind ones of so many connections; a share stands for at least one.
 
         They are spread evenly, and so are the kinds among them.
         """
-        counts: dict[Manner, int] = {
-            "slow": _some(self.slow, connections),
-            "deaf": _some(self.deaf, connections),
-            "mute": _some(self.mute, connections),
+        counts: dict[Misbehavior, int] = {
+            "slow_reader": _some(self.slow_reader, connections),
+            "stalled_reader": _some(self.stalled_reader, connections),
+            "no_pong": _some(self.no_pong, connections),
         }
-        kinds: list[tuple[float, Manner]] = sorted(
+        kinds: list[tuple[float, Misbehavior]] = sorted(
             ((place + 0.5) / count, kind) for kind, count in counts.items() if count for place in range(count)
         )
         # More kinds than connections are a plan's problem, which is told elsewhere.
-        return {number: kind for number, (_, kind) in zip(spread(len(kinds), connections), kinds, strict=False)}
+        return {number: kind for number, (_, kind) in zip(pick_evenly(len(kinds), connections), kinds, strict=False)}
 
     def describe(self) -> str:
         """The shares in words."""
         shares = {
-            f"read {show_bytes(self.slow_bytes_per_s)}/s": self.slow,
-            "stop reading": self.deaf,
-            "never pong": self.mute,
+            f"read {format_bytes(self.slow_reader_bytes_per_s)}/s": self.slow_reader,
+            "stop reading": self.stalled_reader,
+            "never pong": self.no_pong,
         }
-        return ", ".join(f"{show_share(share)} of the connections {what}" for what, share in shares.items() if share)
+        return ", ".join(f"{format_share(share)} of the connections {what}" for what, share in shares.items() if share)
 
 
-def spread(count: int, total: int) -> list[int]:
+def pick_evenly(count: int, total: int) -> list[int]:
     """`count` different ones of the numbers below `total`, in order, spread evenly, and over the workers as well.
 
     Those come first whose multiple of the golden ratio has the smallest fraction (D. E. Knuth, The Art of Computer
@@ -103,13 +103,13 @@ def spread(count: int, total: int) -> list[int]:
     """
     import numpy as np  # noqa: PLC0415 - most plans need nobody picked
 
-    fractions = np.arange(total) * GOLDEN % 1
+    fractions = np.arange(total) * GOLDEN_RATIO % 1
     return sorted(np.argsort(fractions, kind="stable")[:count].tolist())
 
 
-def picked(share: float, total: int) -> frozenset[int]:
+def pick_share(share: float, total: int) -> frozenset[int]:
     """The numbers of a share of so many connections, evenly apart; at least one."""
-    return frozenset(spread(_some(share, total), total))
+    return frozenset(pick_evenly(_some(share, total), total))
 
 
 def _some(share: float, total: int) -> int:

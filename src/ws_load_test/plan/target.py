@@ -13,18 +13,18 @@ import msgspec
 
 from ws_load_test.common.redaction import (
     FIELD,
-    HIDDEN,
     LONGEST_NAME,
-    hidden,
+    REDACTED,
     looks_like_token,
-    pieces,
     public_header,
     public_url,
+    redacted,
+    secret_parts,
     secrets_in_header,
     secrets_in_url,
 )
 
-__all__ = ["DEFAULT_PORTS", "HIDDEN", "Endpoint", "Target", "filled_url", "host_and_port"]
+__all__ = ["DEFAULT_PORTS", "REDACTED", "Endpoint", "Target", "host_and_port", "render_url"]
 
 _URL_SAFE = "/%:@!$&'()*+,;=-._~?[]"
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
@@ -105,7 +105,7 @@ def host_and_port(text: str) -> tuple[str, int | None]:
     return host, int(port)
 
 
-def filled_url(url: str, fill: Callable[[str], str]) -> str:
+def render_url(url: str, fill: Callable[[str], str]) -> str:
     """A URL with its fields filled, each value written as its place in the URL needs it.
 
     In path and query everything but letters, digits and ``-._~`` is percent-encoded (RFC 3986, section 2.3), so that
@@ -143,7 +143,7 @@ class Target(msgspec.Struct, frozen=True):
     """Take any certificate."""
     cacert: str | None = None
     """A PEM file of the authorities to trust instead of the system's."""
-    more_urls: tuple[str, ...] = ()
+    extra_urls: tuple[str, ...] = ()
     """Connection k takes URL k mod n of them all."""
     addresses: tuple[str, ...] = ()
     """``HOST`` or ``HOST:PORT`` to connect to in turn, instead of to the URL's host."""
@@ -176,7 +176,7 @@ class Target(msgspec.Struct, frozen=True):
     @property
     def urls(self) -> tuple[str, ...]:
         """All URLs, in turn."""
-        return (self.url, *self.more_urls)
+        return (self.url, *self.extra_urls)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -220,12 +220,12 @@ class Target(msgspec.Struct, frozen=True):
         return (*texts, *(text for text in (self.origin, self.user, self.bearer) if text is not None))
 
     @property
-    def has_fields(self) -> bool:
+    def is_templated(self) -> bool:
         """Whether something differs from connection to connection beside the URL's turn."""
         return any(FIELD.search(text) for text in self.templates)
 
     @property
-    def dialled(self) -> tuple[tuple[str, int], ...]:
+    def connect_addresses(self) -> tuple[tuple[str, int], ...]:
         """Host and port that connections are made to, in turn; empty for a Unix socket.
 
         Of hosts with fields there is no telling, so they are left out.
@@ -258,15 +258,15 @@ class Target(msgspec.Struct, frozen=True):
         for name, value in self.headers:
             found |= secrets_in_header(name, value)
         for cookie in self.cookies:
-            found |= pieces(cookie.partition("=")[2])
+            found |= secret_parts(cookie.partition("=")[2])
         if self.user is not None:
-            found |= pieces(self.user.partition(":")[2]) | {self.user, basic_credentials(self.user.encode())}
+            found |= secret_parts(self.user.partition(":")[2]) | {self.user, basic_credentials(self.user.encode())}
         if self.bearer is not None:
-            found |= pieces(self.bearer)
+            found |= secret_parts(self.bearer)
         found |= {name for name in self.subprotocols if _is_secret_name(name)}
         return frozenset(found)
 
-    def public(self) -> Target:
+    def redacted(self) -> Target:
         """The same target with its secrets hidden.
 
         User info, cookies and credentials always; of headers, paths, queries and subprotocols what is named or looks
@@ -275,22 +275,22 @@ class Target(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(
             self,
             url=public_url(self.url),
-            more_urls=tuple(map(public_url, self.more_urls)),
+            extra_urls=tuple(map(public_url, self.extra_urls)),
             proxy=None if self.proxy is None else public_url(self.proxy),
-            subprotocols=tuple(hidden(name) if _is_secret_name(name) else name for name in self.subprotocols),
+            subprotocols=tuple(redacted(name) if _is_secret_name(name) else name for name in self.subprotocols),
             headers=tuple(public_header(name, value) for name, value in self.headers),
-            cookies=tuple(f"{name}={hidden(value)}" for name, _, value in map(_cut_cookie, self.cookies)),
+            cookies=tuple(f"{name}={redacted(value)}" for name, _, value in map(_cut_cookie, self.cookies)),
             origin=None if self.origin is None else public_header("Origin", self.origin)[1],
-            user=None if self.user is None else hidden(self.user),
-            bearer=None if self.bearer is None else hidden(self.bearer),
+            user=None if self.user is None else redacted(self.user),
+            bearer=None if self.bearer is None else redacted(self.bearer),
         )
 
     def describe(self) -> list[tuple[str, str]]:
         """The target in words, secrets hidden: a label and a sentence part for each line of a plan."""
-        shown = self.public()
+        shown = self.redacted()
         turns = ", in turn" * (len(shown.addresses) > 1)
         several = {
-            "target": f"{', '.join(shown.urls)}, in turn" if shown.more_urls else shown.url,
+            "target": f"{', '.join(shown.urls)}, in turn" if shown.extra_urls else shown.url,
             "connects to": ", ".join(shown.addresses) + turns,
             "headers": "; ".join(f"{name}: {value}" for name, value in shown.headers),
             "cookies": "; ".join(shown.cookies),

@@ -28,12 +28,12 @@ from ws_load_test.common.units import (
 from ws_load_test.plan import values as option_values
 
 if TYPE_CHECKING:
-    from ws_load_test.plan.correlation import Matching
+    from ws_load_test.plan.correlation import Correlation
 
 Kind = Literal["time", "count", "rate", "size"]
 Unit = Literal["ns", "count", "share", "per_s", "bytes"]
 
-TIMES = (
+TIME_METRICS = (
     "response",
     "service",
     "send_lag",
@@ -44,29 +44,29 @@ TIMES = (
     "tls",
     "upgrade",
     "first_reply",
-    "reopen",
+    "reconnect",
     "keepalive",
 )
 """Times that have percentiles; the first is meant where none is named."""
 STATISTICS = ("mean", "min", "max", "stdev")
-WHOLES: dict[str, tuple[str, ...]] = {
+DENOMINATORS: dict[str, tuple[str, ...]] = {
     "due": (),
     "sent": ("due",),
     "answered": ("sent",),
     "unanswered": ("sent",),
     "dropped": ("due",),
     "pushed": (),
-    "duplicates": ("sent",),
-    "late": ("sent",),
-    "mismatched": ("sent",),
+    "duplicate_replies": ("sent",),
+    "late_replies": ("sent",),
+    "unknown_id": ("sent",),
     "out_of_order": ("answered",),
-    "skipped": (),
+    "greetings": (),
     "attempted": (),
     "opened": ("attempted",),
     "failed": ("attempted",),
     "lost": ("opened",),
-    "reopened": ("lost", "storm_dropped"),
-    "renewed": ("opened",),
+    "reconnected": ("lost", "storm_disconnected"),
+    "recycled": ("opened",),
     "faults": ("due", "attempted"),
     "errors": ("due", "attempted"),
 }
@@ -91,13 +91,13 @@ _DETAIL = re.compile(r"[a-z0-9.-]{1,40}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class ConditionMetric:
     """What a condition looks at."""
 
     kind: Kind
     name: str
     """One of `TIMES`, of the keys of `WHOLES`, of `RATES` or of `SIZES`."""
-    part: str = ""
+    statistic: str = ""
     """Of a time, a statistic or a percentile (``mean``, ``99.9``); of faults, a kind (``closed``, ``closed:1011``)."""
 
 
@@ -107,14 +107,14 @@ class Condition:
 
     text: str
     """The condition in its one spelling."""
-    metric: Metric
+    metric: ConditionMetric
     label: str
     """The metric as it was written."""
     operator: str
     limit: Fraction
     """In `unit`."""
     unit: Unit
-    anywhere: bool = False
+    per_interval: bool = False
     """Whether it is judged on each measured interval by itself (``any``), and not on the whole run."""
 
     def holds(self, value: Fraction) -> bool:
@@ -144,27 +144,29 @@ def parse_condition(text: str, examples: str = EXAMPLES) -> Condition:
         limit, unit = _read_limit(metric, label, amount)
     except ValueError as error:
         raise ValueError(f'"{text}": {error}') from None
-    return Condition(f"{'any ' * anywhere}{label} {sign} {amount}", metric, label, sign, limit, unit, anywhere=anywhere)
+    return Condition(
+        f"{'any ' * anywhere}{label} {sign} {amount}", metric, label, sign, limit, unit, per_interval=anywhere
+    )
 
 
 # --- Metrics --------------------------------------------------------------------------------------------------------
 
 
-def _read_metric(label: str) -> tuple[Metric, str]:
+def _read_metric(label: str) -> tuple[ConditionMetric, str]:
     """Returns the metric and its one spelling."""
     if statistic := _statistic(label):
-        return Metric("time", TIMES[0], statistic), label
+        return ConditionMetric("time", TIME_METRICS[0], statistic), label
     head, dot, part = label.partition(".")
     name = head.replace("-", "_")
     if name == "faults" and dot:
         part = _read_fault(part)
-        return Metric("count", name, part), f"{name}.{part}"
-    if name in TIMES:
-        return Metric("time", name, _read_statistic(name, part)), f"{name}.{part}"
-    kinds: dict[Kind, tuple[str, ...]] = {"count": tuple(WHOLES), "rate": RATES, "size": SIZES}
+        return ConditionMetric("count", name, part), f"{name}.{part}"
+    if name in TIME_METRICS:
+        return ConditionMetric("time", name, _read_statistic(name, part)), f"{name}.{part}"
+    kinds: dict[Kind, tuple[str, ...]] = {"count": tuple(DENOMINATORS), "rate": RATES, "size": SIZES}
     for kind, names in kinds.items():
         if name in names and not dot:
-            return Metric(kind, name), name
+            return ConditionMetric(kind, name), name
     raise ValueError(_unknown(label, name, part))
 
 
@@ -210,24 +212,24 @@ def _read_fault(part: str) -> str:
 def _unknown(label: str, name: str, part: str) -> str:
     if not part and re.fullmatch(r"p\d+", name, re.ASCII):
         return _no_statistic(name, "")
-    plain = [*WHOLES, *RATES, *SIZES]
+    plain = [*DENOMINATORS, *RATES, *SIZES]
     if part:
         # The name of a time may be wrong, or what stands behind it does not belong there.
         if name in plain:
             return f"{name} is one number, of which there is no {part}; did you mean {name}?"
-        near = difflib.get_close_matches(name, [*TIMES, "faults"], n=1)
+        near = difflib.get_close_matches(name, [*TIME_METRICS, "faults"], n=1)
         meant = f"{near[0]}.{part}" if near else ""
     else:
-        near = difflib.get_close_matches(name, [*plain, *TIMES, *STATISTICS], n=1)
-        meant = f"{near[0]}.p99" if near and near[0] in TIMES else near[0] if near else ""
-    known = f"there are {', '.join([*TIMES, *plain])}; of times p50, max, mean and the like"
+        near = difflib.get_close_matches(name, [*plain, *TIME_METRICS, *STATISTICS], n=1)
+        meant = f"{near[0]}.p99" if near and near[0] in TIME_METRICS else near[0] if near else ""
+    known = f"there are {', '.join([*TIME_METRICS, *plain])}; of times p50, max, mean and the like"
     return f'there is no metric "{label}"; ' + (f"did you mean {meant}?" if meant else known)
 
 
 # --- Limits ---------------------------------------------------------------------------------------------------------
 
 
-def _read_limit(metric: Metric, label: str, amount: str) -> tuple[Fraction, Unit]:
+def _read_limit(metric: ConditionMetric, label: str, amount: str) -> tuple[Fraction, Unit]:
     bare = _DECIMAL.fullmatch(amount) is not None
     if metric.kind == "time":
         if bare or amount.endswith("%"):
@@ -243,8 +245,8 @@ def _read_limit(metric: Metric, label: str, amount: str) -> tuple[Fraction, Unit
     return _read_count(metric, label, amount, bare=bare)
 
 
-def _read_count(metric: Metric, label: str, amount: str, *, bare: bool) -> tuple[Fraction, Unit]:
-    whole = " and ".join(WHOLES[metric.name])
+def _read_count(metric: ConditionMetric, label: str, amount: str, *, bare: bool) -> tuple[Fraction, Unit]:
+    whole = " and ".join(DENOMINATORS[metric.name])
     if amount.endswith("%"):
         if not whole:
             raise ValueError(f"{label} is a count and no share of anything; write a whole number")
@@ -252,7 +254,7 @@ def _read_count(metric: Metric, label: str, amount: str, *, bare: bool) -> tuple
             raise ValueError(f'"{amount}" is not a share; write for example 0.1%')
         return Fraction(amount[:-1]) / 100, "share"
     try:
-        return Fraction(option_values.number(amount)), "count"
+        return Fraction(option_values.non_negative_int(amount)), "count"
     except ValueError:
         share = f", or a share such as {amount if bare else '0.1'}%" if whole else ""
         raise ValueError(f'{label} is a count, and "{amount}" is none; write a whole number{share}') from None
@@ -261,10 +263,10 @@ def _read_count(metric: Metric, label: str, amount: str, *, bare: bool) -> tuple
 # --- Options --------------------------------------------------------------------------------------------------------
 
 
-def _lack_of_replies(metric: Metric, matching: Matching) -> str:
+def _lack_of_replies(metric: ConditionMetric, matching: Correlation) -> str:
     return "no reply is awaited with --match none" if matching.rule == "none" and needs_replies(metric) else ""
 
 
-def needs_replies(metric: Metric) -> bool:
+def needs_replies(metric: ConditionMetric) -> bool:
     """Returns whether a metric says nothing where no reply is awaited."""
-    return metric.name in {"response", "service", "answered", "unanswered", "duplicates", "late", "rate"}
+    return metric.name in {"response", "service", "answered", "unanswered", "duplicate_replies", "late_replies", "rate"}

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from ws_load_test.common.units import parse_bytes, parse_duration_ns, parse_rate_per_s
-from ws_load_test.plan.schedule import Arrivals, Shape, Stage
+from ws_load_test.plan.schedule import Arrivals, LoadProfile, Stage
 
 LARGEST_PAYLOAD = 1 << 30
 LARGEST_BIND = 65_536
 
 
-def number(value: Any) -> int:
+def non_negative_int(value: Any) -> int:
     """A whole number, 0 or more."""
     text = str(value).strip().replace("_", "").replace(",", "")
     if isinstance(value, bool) or not text.isascii() or not text.isdigit():
@@ -27,9 +27,9 @@ def number(value: Any) -> int:
     return int(text)
 
 
-def at_least_one(value: Any) -> int:
+def positive_int(value: Any) -> int:
     """A whole number, 1 or more."""
-    amount = number(value)
+    amount = non_negative_int(value)
     if amount < 1:
         raise ValueError(f"{amount} is too few; it takes at least 1")
     return amount
@@ -42,7 +42,7 @@ def duration(value: Any) -> int:
     return parse_duration_ns(str(value))
 
 
-def some_duration(value: Any) -> int:
+def positive_duration(value: Any) -> int:
     """Nanoseconds, more than 0."""
     duration_ns = duration(value)
     if not duration_ns:
@@ -66,7 +66,7 @@ def size(value: Any) -> int:
     return size_bytes
 
 
-def flag(value: Any) -> bool:
+def boolean(value: Any) -> bool:
     """True or false."""
     if not isinstance(value, bool):
         raise ValueError(f'"{value}" is neither true nor false')  # noqa: TRY004 - collected as a problem
@@ -94,7 +94,7 @@ def text(value: Any) -> str:
     return value
 
 
-def texts(value: Any) -> tuple[str, ...]:
+def strings(value: Any) -> tuple[str, ...]:
     """One text, or several."""
     if isinstance(value, str):
         return (value,)
@@ -104,7 +104,7 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(text(one) for one in value)
 
 
-def file(value: Any) -> str:
+def readable_file(value: Any) -> str:
     """A file that can be read."""
     path = Path(text(value))
     try:
@@ -114,18 +114,18 @@ def file(value: Any) -> str:
         raise ValueError(f'cannot read "{path}": {error.strerror}') from None
 
 
-def stages(value: Any, read_amount: Callable[[Any], float]) -> Shape:
+def stages(value: Any, read_amount: Callable[[Any], float]) -> LoadProfile:
     """``30s:1000,2m:5000``: straight lines, from 0, to each amount; ``30s@1000`` steps to the amount and holds it."""
     found: list[Stage] = []
     amount = 0.0
-    for point in (part.strip() for one in texts(value) for part in one.split(",")):
+    for point in (part.strip() for one in strings(value) for part in one.split(",")):
         length, mark, target = re.split(r"([:@])", point, maxsplit=1) if re.search("[:@]", point) else (point, "", "")
         if not mark:
             raise ValueError(f'"{point}" is not a stage; write for example 30s:1000 (a line) or 30s@1000 (a step)')
         end = read_amount(target.strip())
-        found.append(Stage(some_duration(length), end if mark == "@" else amount, end))
+        found.append(Stage(positive_duration(length), end if mark == "@" else amount, end))
         amount = end
-    shape = Shape(tuple(found))
+    shape = LoadProfile(tuple(found))
     if not shape.peak:
         raise ValueError("every stage is at 0, so nothing would happen")
     return shape
@@ -136,14 +136,14 @@ def rate_or_zero(value: Any) -> float:
     return parse_rate_per_s(str(value))
 
 
-def rate_stages(value: Any) -> Shape:
+def rate_stages(value: Any) -> LoadProfile:
     """The stages of a rate."""
     return stages(value, rate_or_zero)
 
 
-def connection_stages(value: Any) -> Shape:
+def connection_stages(value: Any) -> LoadProfile:
     """The stages of a number of connections."""
-    return stages(value, number)
+    return stages(value, non_negative_int)
 
 
 def arrivals(value: Any) -> Arrivals:
@@ -156,7 +156,7 @@ def arrivals(value: Any) -> Arrivals:
 def addresses(value: Any) -> tuple[str, ...]:
     """Source addresses: single ones, or networks of which every host is one."""
     found: list[str] = []
-    for written in (part.strip() for one in texts(value) for part in one.split(",")):
+    for written in (part.strip() for one in strings(value) for part in one.split(",")):
         try:
             network = ip_network(written, strict=False)
         except ValueError:

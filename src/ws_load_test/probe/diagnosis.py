@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.common.units import show_duration
-from ws_load_test.plan.correlation import json_reader
-from ws_load_test.plan.load import OpenLoad
+from ws_load_test.common.units import format_duration
+from ws_load_test.plan.correlation import json_extractor
+from ws_load_test.plan.load import OpenLoop
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ws_load_test.engine.read_policy import Reading
-    from ws_load_test.plan.correlation import Matching
+    from ws_load_test.engine.read_policy import ReadPolicy
+    from ws_load_test.plan.correlation import Correlation
     from ws_load_test.plan.plan import Plan
 
 MOST_LEAVES = 1000
@@ -37,7 +37,7 @@ _REMEDIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
+class ReceivedMessage:
     """A message that came, and what the engine made of it."""
 
     verdict: str
@@ -47,7 +47,7 @@ class Came:
 
 
 @dataclass(slots=True)
-class Evidence:
+class SessionRecord:
     """What there is to conclude from."""
 
     plan: Plan
@@ -63,7 +63,7 @@ class Evidence:
     """The rule that paired the reply."""
     failed: list[str] = field(default_factory=list)
     """The checks that did not hold."""
-    came: list[Came] = field(default_factory=list)
+    came: list[ReceivedMessage] = field(default_factory=list)
 
     def count(self, *verdicts: str) -> int:
         """How many of the messages that came were judged so."""
@@ -73,61 +73,67 @@ class Evidence:
 # --- Of each message -----------------------------------------------------------------------------------------------
 
 
-def pairing(matching: Matching, payload: bytes, hide: Callable[[str], str]) -> str:
+def describe_match(matching: Correlation, payload: bytes, hide: Callable[[str], str]) -> str:
     """How a reply was paired, in words."""
     if matching.rule in {"json", "regex"}:
-        return f"by {matching.rule}:{matching.where} ({_shown_id(matching, payload, hide)})"
+        return f"by {matching.rule}:{matching.selector} ({_shown_id(matching, payload, hide)})"
     return {"ping": "as its pong", "echo": "because it equals the message"}.get(matching.rule, "in order")
 
 
-def reason(
-    matching: Matching, reading: Reading, opcode: int, payload: bytes, hide: Callable[[str], str], *, awaited: bool
+def explain_unmatched(
+    matching: Correlation,
+    reading: ReadPolicy,
+    opcode: int,
+    payload: bytes,
+    hide: Callable[[str], str],
+    *,
+    awaited: bool,
 ) -> tuple[str, str]:
     """Why a message answers nothing, asked in the order in which the engine asks: a verdict, and words."""
-    taken_out = _taken_out(matching, reading, payload) if reading.whole else None
+    taken_out = _taken_out(matching, reading, payload) if reading.needs_payload else None
     if taken_out is not None:
         return "ignored", taken_out
-    if reading.silent:
+    if reading.send_only:
         return "push", "no reply is awaited"
     if reading.pongs and opcode != frames.PONG:
         return "push", "it is no pong"
-    if reading.echoes:
+    if reading.id_is_payload:
         return "push", "it does not equal the message"
-    if reading.key is not None:
-        if reading.key(payload) is None:
-            return "push", f"--match {matching.rule}:{matching.where} finds no id in it"
+    if reading.extract_id is not None:
+        if reading.extract_id(payload) is None:
+            return "push", f"--match {matching.rule}:{matching.selector} finds no id in it"
         other = _shown_id(matching, payload, hide)
-        return "push", f"--match {matching.rule}:{matching.where} finds another id: {other}"
+        return "push", f"--match {matching.rule}:{matching.selector} finds another id: {other}"
     if not awaited:
         return "early", "it came before the message"
     return "surplus", "nothing awaits it: the reply had come"
 
 
-def _taken_out(matching: Matching, reading: Reading, payload: bytes) -> str | None:
+def _taken_out(matching: Correlation, reading: ReadPolicy, payload: bytes) -> str | None:
     """What takes a message for a push, whatever its id."""
-    for answer, (test, _) in zip(matching.answers, reading.answers, strict=True):
+    for answer, (test, _) in zip(matching.auto_replies, reading.answers, strict=True):
         if test(payload):
-            return f"answered, as --answer {answer.check} says"
+            return f"answered, as --auto-reply {answer.check} says"
     for check, test in zip(matching.ignore, reading.ignore, strict=True):
         if test(payload):
             return f"--ignore {check} takes it out"
     return None
 
 
-def _shown_id(matching: Matching, payload: bytes, hide: Callable[[str], str]) -> str:
-    found = matching.reader()(payload)
+def _shown_id(matching: Correlation, payload: bytes, hide: Callable[[str], str]) -> str:
+    found = matching.reply_id_extractor()(payload)
     return hide(found.decode(errors="replace") if isinstance(found, bytes) else str(found))[:100]
 
 
 # --- Of the whole --------------------------------------------------------------------------------------------------
 
 
-def conclude(seen: Evidence) -> str:
+def diagnose(seen: SessionRecord) -> str:
     """What was found, and what to do next."""
     if not seen.opened:
         return _unopened(seen)
     if seen.interrupted and seen.reply_ns is None:
-        return f"Interrupted {_whence(seen)}. {_clue(seen) or ''}".rstrip()
+        return f"Interrupted {_progress(seen)}. {_likely_reply(seen) or ''}".rstrip()
     if seen.fault is not None and seen.fault.kind is FaultKind.PROTOCOL_ERROR:
         return f"The target {seen.fault.text}: that is an error of the server."
     if seen.message is None:
@@ -137,8 +143,8 @@ def conclude(seen: Evidence) -> str:
         return f"The message was sent, {_amount(seen.count('push', 'ignored'))} came{ended}. {_next(seen)}"
     if seen.reply_ns is None:
         return _unanswered(seen)
-    after = f"The reply came after {show_duration(seen.reply_ns)}, paired {seen.pairing}"
-    doubt = _doubt(seen)
+    after = f"The reply came after {format_duration(seen.reply_ns)}, paired {seen.pairing}"
+    doubt = _ambiguity(seen)
     if seen.failed:
         also = f"; and {doubt}" if doubt is not None else "; look at the reply above."
         return f"{after}, but it fails --expect {' and '.join(seen.failed)}{also}"
@@ -151,7 +157,7 @@ def conclude(seen: Evidence) -> str:
     return f"{after}{beside}. {_next(seen)}"
 
 
-def _unopened(seen: Evidence) -> str:
+def _unopened(seen: SessionRecord) -> str:
     if seen.interrupted or seen.fault is None:
         return "Interrupted before the session had opened."
     fault = seen.fault
@@ -162,38 +168,38 @@ def _unopened(seen: Evidence) -> str:
     return f"The session did not open: {text}" + (f"; {remedy}." if remedy else ".")
 
 
-def _whence(seen: Evidence) -> str:
+def _progress(seen: SessionRecord) -> str:
     """How far it got."""
     if seen.message is None:
         return f"after the session had opened, before the message; {_amount(len(seen.came))} had come"
     return f"while the reply was awaited; {_amount(len(seen.came))} had come"
 
 
-def _unsent(seen: Evidence) -> str:
+def _unsent(seen: SessionRecord) -> str:
     plan = seen.plan
-    if isinstance(plan.load, OpenLoad) and not plan.load.rate.peak and seen.fault is None:
+    if isinstance(plan.load, OpenLoop) and not plan.load.rate.peak and seen.fault is None:
         return f"The session opened, and nothing is sent at --rate 0; {_amount(len(seen.came))} came. {_next(seen)}"
     text = seen.fault.text if seen.fault is not None else "ended the session"
     greeted = seen.count("greeting")
     if (
         seen.fault is not None
         and seen.fault.kind is FaultKind.FIRST_REPLY_TIMEOUT
-        and greeted < plan.matching.skip_first
+        and greeted < plan.correlation.greetings
     ):
         return (
-            f"No message was sent: {greeted} of {_amount(plan.matching.skip_first, 'greeting')} came; "
+            f"No message was sent: {greeted} of {_amount(plan.correlation.greetings, 'greeting')} came; "
             "give --skip-first as many as come, or leave it out."
         )
     return f"No message was sent: the target {text}."
 
 
-def _unanswered(seen: Evidence) -> str:
-    plan, fault, clue = seen.plan, seen.fault, _clue(seen)
+def _unanswered(seen: SessionRecord) -> str:
+    plan, fault, clue = seen.plan, seen.fault, _likely_reply(seen)
     if clue is not None:
         return clue
     if fault is not None and fault.kind is not FaultKind.REPLY_TIMEOUT:
         return f"No reply came: the target {fault.text}. Is the message what it expects?"
-    waited = show_duration(plan.timeout_ns)
+    waited = format_duration(plan.timeout_ns)
     unpaired = seen.count("push", "ignored", "late", "duplicate", "early")
     if not unpaired and plan.message.kind == "ping":
         return f"No pong came within {waited}: a target must answer pings (RFC 6455, section 5.5.2)."
@@ -207,9 +213,9 @@ def _unanswered(seen: Evidence) -> str:
     )
 
 
-def _next(seen: Evidence) -> str:
-    chosen = seen.plan.connections > 1 or isinstance(seen.plan.load, OpenLoad)
-    return "Now leave out --dry-run." if chosen else "Now add load: -c 10 -d 10s"
+def _next(seen: SessionRecord) -> str:
+    chosen = seen.plan.connections > 1 or isinstance(seen.plan.load, OpenLoop)
+    return "Now leave out --probe." if chosen else "Now add load: -c 10 -d 10s"
 
 
 def _amount(count: int, noun: str = "message") -> str:
@@ -217,40 +223,42 @@ def _amount(count: int, noun: str = "message") -> str:
 
 
 def _rule(plan: Plan) -> str:
-    return plan.matching.rule + (f":{plan.matching.where}" if plan.matching.where else "")
+    return plan.correlation.rule + (f":{plan.correlation.selector}" if plan.correlation.selector else "")
 
 
 # --- Where the reply may be ----------------------------------------------------------------------------------------
 
 
-def _clue(seen: Evidence) -> str | None:
+def _likely_reply(seen: SessionRecord) -> str | None:
     """Where the reply seems to be, when the rule has found none."""
     plan, message = seen.plan, seen.message
     if message is None or seen.reply_ns is not None:
         return None
-    if seen.count("greeting") and not plan.first_messages and len(seen.came) == seen.count("greeting"):
+    if seen.count("greeting") and not plan.setup_messages and len(seen.came) == seen.count("greeting"):
         taken = seen.count("greeting")
         return (
             f"No reply: {_amount(taken)} came, taken for {'the greeting' if taken == 1 else 'greetings'} that "
-            f"--skip-first {plan.matching.skip_first} says; if the target does not greet, leave that out."
+            f"--skip-first {plan.correlation.greetings} says; if the target does not greet, leave that out."
         )
     unpaired = [one for one in seen.came if one.verdict in {"push", "ignored", "early"}]
-    reader = plan.matching.reader() if plan.matching.by_id else None
+    reader = plan.correlation.reply_id_extractor() if plan.correlation.by_id else None
     if reader is not None:
-        ours = plan.matching.message_reader()(message)
+        ours = plan.correlation.message_id_extractor()(message)
         if any(one.verdict == "ignored" and reader(one.payload) == ours for one in unpaired):
-            return "A message with our id came, but --ignore takes it out (or --answer answers it); narrow that check."
-    if plan.matching.rule not in {"json", "regex", "echo"}:
+            return (
+                "A message with our id came, but --ignore takes it out (or --auto-reply answers it); narrow that check."
+            )
+    if plan.correlation.rule not in {"json", "regex", "echo"}:
         return None
-    given, _, _ = plan.matching.where.partition("=") if plan.matching.rule == "json" else ("", "", "")
-    found = propose(message, [one.payload for one in unpaired], given)
+    given, _, _ = plan.correlation.selector.partition("=") if plan.correlation.rule == "json" else ("", "", "")
+    found = suggest_rule(message, [one.payload for one in unpaired], given)
     if found is None:
         return None
     rule, path = found
-    if plan.matching.rule == "json":
-        at = plan.matching.where.rpartition("=")[2]
+    if plan.correlation.rule == "json":
+        at = plan.correlation.selector.rpartition("=")[2]
         where = f'that carry no id of ours at "{at}"'
-    elif plan.matching.rule == "regex":
+    elif plan.correlation.rule == "regex":
         where = "in which the pattern does not find our id"
     else:
         where = "that do not equal ours"
@@ -260,9 +268,9 @@ def _clue(seen: Evidence) -> str | None:
     return f'{counted} came {where}; one has it at "{path}": try --match {rule}'
 
 
-def _doubt(seen: Evidence) -> str | None:
+def _ambiguity(seen: SessionRecord) -> str | None:
     """Why the pairing may be wrong, where it is in order."""
-    if seen.plan.matching.rule != "order" or seen.message is None:
+    if seen.plan.correlation.rule != "order" or seen.message is None:
         return None
     reply = next((one.payload for one in seen.came if one.verdict == "reply"), b"")
     surplus = [one.payload for one in seen.came if one.verdict == "surplus"]
@@ -272,8 +280,8 @@ def _doubt(seen: Evidence) -> str | None:
         return f"{greeted} before that; under load a greeting would be taken for a reply: add --skip-first {early}"
     if not surplus:
         return None
-    found = propose(seen.message, surplus)
-    if found is not None and propose(seen.message, [reply]) is None:
+    found = suggest_rule(seen.message, surplus)
+    if found is not None and suggest_rule(seen.message, [reply]) is None:
         return f'it is a later message that has our id, at "{found[1]}": try --match {found[0]}'
     more = "another came" if len(surplus) == 1 else f"{len(surplus)} others came"
     hint = f" (or --match {found[0]})" if found is not None else ""
@@ -283,16 +291,16 @@ def _doubt(seen: Evidence) -> str | None:
     )
 
 
-def propose(message: bytes, others: Sequence[bytes], given: str = "") -> tuple[str, str] | None:
+def suggest_rule(message: bytes, others: Sequence[bytes], given: str = "") -> tuple[str, str] | None:
     """A rule by which one of the others would be the reply to a message, and where in it the id is.
 
     Every rule has been tried on both with the readers that the load uses; `given` is where the user says the id is.
     """
-    ours = [(path, value) for path, value in _leaves(message) if path == given or _IDS.search(_last(path))]
+    ours = [(path, value) for path, value in _json_scalars(message) if path == given or _IDS.search(_last(path))]
     for other in others:
         pairs = [
             (mine, path)
-            for path, found in _leaves(other)
+            for path, found in _json_scalars(other)
             for mine, value in ours
             if value == found and (_last(path) == _last(mine) or _IDS.search(_last(path)))
         ]
@@ -308,8 +316,8 @@ def propose(message: bytes, others: Sequence[bytes], given: str = "") -> tuple[s
 
 
 def _tried(message: bytes, other: bytes, mine: str, path: str) -> str | None:
-    wanted = json_reader(mine)(message)
-    if wanted is None or json_reader(path)(other) != wanted or "=" in mine:
+    wanted = json_extractor(mine)(message)
+    if wanted is None or json_extractor(path)(other) != wanted or "=" in mine:
         return None
     rule = f"json:{path}" if mine == path else f"json:{mine}={path}"
     return rule if re.fullmatch(r"[\w.:=\[\]-]+", rule) else f"'{rule}'"
@@ -321,7 +329,7 @@ def _last(path: str) -> str:
     return names[-1] if names else ""
 
 
-def _leaves(payload: bytes) -> Iterator[tuple[str, str]]:
+def _json_scalars(payload: bytes) -> Iterator[tuple[str, str]]:
     """The paths in a JSON text that could hold an id, as ``--match json`` writes them, and what stands there."""
     try:
         start: Any = msgspec.json.decode(payload)

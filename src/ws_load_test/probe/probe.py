@@ -15,35 +15,35 @@ import msgspec
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.common.sharding import Share
-from ws_load_test.engine.closed_loop import Flood
+from ws_load_test.common.sharding import Shard
+from ws_load_test.engine.closed_loop import ClosedLoopRunner
 from ws_load_test.engine.connect.upgrade_request import DialError
-from ws_load_test.engine.connection_factory import Outfitter
+from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.connection_pool import CLOSE_TIMEOUT_S
-from ws_load_test.engine.session_setup import Introduction, introduced
-from ws_load_test.metrics.sample_buffer import Samples
+from ws_load_test.engine.session_setup import SessionSetup, wait_until_ready
+from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import ClosedLoad, OpenLoad
+from ws_load_test.plan.load import ClosedLoop, OpenLoop
 from ws_load_test.probe.diagnosis import (
-    Came,
-    Evidence,
-    conclude,
-    pairing,
-    reason,
+    ReceivedMessage,
+    SessionRecord,
+    describe_match,
+    diagnose,
+    explain_unmatched,
 )
 from ws_load_test.probe.tracing import (
-    Cutter,
-    WatchedDialler,
-    watch,
-    watch_deflate,
+    FrameSplitter,
+    TracingDialer,
+    trace_connection,
+    trace_deflate,
 )
-from ws_load_test.probe.transcript import Journal
+from ws_load_test.probe.transcript import Transcript
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ws_load_test.engine.connect.dialer import Timings
+    from ws_load_test.engine.connect.dialer import ConnectTimings
     from ws_load_test.engine.connection_factory import LoadConnection
     from ws_load_test.engine.session import Session
     from ws_load_test.plan.plan import Plan
@@ -59,7 +59,7 @@ SHOW_S = 0.25
 """How often steps are shown while something is awaited; showing takes time, which no reply should pay."""
 
 
-class Rehearsal:
+class Probe:
     """One connection, one message."""
 
     def __init__(self, plan: Plan, on_steps: Callable[[list[Step]], None] | None = None) -> None:
@@ -68,22 +68,22 @@ class Rehearsal:
         Raises:
             UsageError: The plan's certificates or its feed cannot be used.
         """
-        load = ClosedLoad() if isinstance(plan.load, ClosedLoad) else plan.load
+        load = ClosedLoop() if isinstance(plan.load, ClosedLoop) else plan.load
         self.plan = msgspec.structs.replace(
-            plan, connections=1, workers=1, load=load, connection_shape=None, unkind=None
+            plan, connections=1, workers=1, load=load, connection_profile=None, misbehaving=None
         )
         self.tally = Tally()
-        self.samples = Samples(self.tally, on_schedule=isinstance(load, OpenLoad))
+        self.samples = SampleBuffer(self.tally, on_schedule=isinstance(load, OpenLoop))
         self.samples.measured_from_ns = 0
-        self.outfit = Outfitter(self, self.plan, Share(0, 1), on_spent=_nothing, on_idle=_nothing)
-        fills = plan.target.has_fields or any(one.templated for one in plan.first_messages)
+        self.outfit = ConnectionFactory(self, self.plan, Shard(0, 1), on_spent=_nothing, on_idle=_nothing)
+        fills = plan.target.is_templated or any(one.is_template for one in plan.setup_messages)
         self._secret_row = 0 if fills else None
-        self.seen = Evidence(plan, awaited=plan.matching.rule != "none")
-        self.journal = Journal(plan.target, self._hide)
-        self._dialler = WatchedDialler(self.plan, self.journal)
+        self.record = SessionRecord(plan, awaited=plan.correlation.rule != "none")
+        self.journal = Transcript(plan.target, self._hide)
+        self._dialler = TracingDialer(self.plan, self.journal)
         self.journal.follow(self._dialler)
         self._on_steps = on_steps or _nothing
-        self._timings: Timings | None = None
+        self._timings: ConnectTimings | None = None
         self._connection: LoadConnection | None = None
         self._opened_ns = 0
         self._greeted_ns: int | None = None
@@ -94,7 +94,7 @@ class Rehearsal:
         self._gone = asyncio.Event()
         self._sending = False
         self._last_sent_ns = 0
-        self._arriving, self._leaving = Cutter(), Cutter()
+        self._arriving, self._leaving = FrameSplitter(), FrameSplitter()
         self._plain_sent: list[bytes] = []
         self._inflated: list[bytes] = []
         self._parts: list[bytes] = []
@@ -106,20 +106,20 @@ class Rehearsal:
         self._stopped.set()
 
     async def run(self) -> dict[str, Any]:
-        """The facts: what ``--dry-run --json`` prints.
+        """The facts: what ``--probe --json`` prints.
 
         Raises:
             UsageError: What a field gives cannot be a part of the request.
             OSError: Through a failing of this machine.
         """
         showing = asyncio.create_task(self._show())
-        conversing = asyncio.create_task(self._converse())
+        conversing = asyncio.create_task(self._run_session())
         stopped = asyncio.create_task(self._stopped.wait())
         try:
             # Showing ends only when nobody reads it any more.
             await asyncio.wait((conversing, stopped, showing), return_when=asyncio.FIRST_COMPLETED)
             if not conversing.done():
-                self.seen.interrupted = True
+                self.record.interrupted = True
                 conversing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await conversing
@@ -132,38 +132,38 @@ class Rehearsal:
             if self._connection is not None and not self._gone.is_set():
                 self._connection.abort()
             self.outfit.close()
-        self._on_steps(self.journal.settle())
+        self._on_steps(self.journal.flush())
         return self._facts()
 
     # --- The phases -------------------------------------------------------------------------------------------------
 
-    async def _converse(self) -> None:
+    async def _run_session(self) -> None:
         """From the first lookup to the reply."""
         connection = self.outfit.connection(self, 0)
-        watch(connection, self._sent, self._received)
+        trace_connection(connection, self._sent, self._received)
         try:
             await self._dialler.resolve()
-            self._timings = await self._dialler.dial(connection, 0, self.journal.filler(self.outfit.filler(0)))
+            self._timings = await self._dialler.dial(connection, 0, self.journal.filler(self.outfit.renderer(0)))
         except DialError as error:
             self.fault(error.fault)
             return
-        await introduced(connection, self.plan.timeout_ns)
+        await wait_until_ready(connection, self.plan.timeout_ns)
         if connection.closing:
             return
         timeout_s = self.plan.timeout_ns / NS_PER_S
-        if not self._send(connection) or not self.seen.awaited:
-            await self._listen(min(SILENCE_S, timeout_s))
+        if not self._send(connection) or not self.record.awaited:
+            await self._wait_for_reply(min(SILENCE_S, timeout_s))
             return
-        if not await self._listen(timeout_s):
+        if not await self._wait_for_reply(timeout_s):
             # By any clock, all that was sent has waited long enough.
             connection.give_up_on(monotonic_ns() + 1, self.plan.timeout_ns)
-        elif self.seen.reply_ns is not None and self.plan.matching.rule == "order":
+        elif self.record.reply_ns is not None and self.plan.correlation.rule == "order":
             self._answered.clear()
-            linger_ns = min(max(3 * self.seen.reply_ns, SHORTEST_LINGER_NS), LONGEST_LINGER_NS)
+            linger_ns = min(max(3 * self.record.reply_ns, SHORTEST_LINGER_NS), LONGEST_LINGER_NS)
             if not connection.ended:
-                await self._listen(linger_ns / NS_PER_S)
+                await self._wait_for_reply(linger_ns / NS_PER_S)
 
-    async def _listen(self, wait_s: float) -> bool:
+    async def _wait_for_reply(self, wait_s: float) -> bool:
         """Waits for a reply, or for the end of the session; returns whether there was one of them."""
         try:
             async with asyncio.timeout(wait_s):
@@ -175,15 +175,15 @@ class Rehearsal:
     def _send(self, connection: LoadConnection) -> bool:
         """Sends the message; returns False where the plan has none."""
         load = self.plan.load
-        if isinstance(load, OpenLoad) and not load.rate.peak:
+        if isinstance(load, OpenLoop) and not load.rate.peak:
             return False
         self._answered.clear()
         if connection.ended:
             self._answered.set()
         self._sending = True
-        if isinstance(self.outfit.load, Flood):
-            self.outfit.load.left = 1
-            self.outfit.load.join(cast("Any", connection))
+        if isinstance(self.outfit.load, ClosedLoopRunner):
+            self.outfit.load.remaining = 1
+            self.outfit.load.add(cast("Any", connection))
         else:
             cast("Any", connection).send_due(monotonic_ns())
         self._sending = False
@@ -199,7 +199,7 @@ class Rehearsal:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._gone.wait()
         except TimeoutError:
-            self.journal.note("fault", kind="", text=f"did not answer our close within {CLOSE_TIMEOUT_S:.0f} s")
+            self.journal.add("fault", kind="", text=f"did not answer our close within {CLOSE_TIMEOUT_S:.0f} s")
             connection.abort()
             # The loop turns, so that the socket is closed.
             await asyncio.sleep(0)
@@ -207,29 +207,29 @@ class Rehearsal:
     async def _show(self) -> None:
         while True:
             await asyncio.sleep(SHOW_S)
-            self._on_steps(self.journal.settle())
+            self._on_steps(self.journal.flush())
 
     # --- What the connection says -----------------------------------------------------------------------------------
 
-    def connection_opened(self, session: Session) -> None:
+    def session_opened(self, session: Session) -> None:
         """The session is open."""
         connection = self._connection = cast("LoadConnection", session)
-        self.seen.opened, self._opened_ns = True, monotonic_ns()
+        self.record.opened, self._opened_ns = True, monotonic_ns()
         if connection.deflate is not None:
-            watch_deflate(connection.deflate, self._plain_sent.append, self._inflated.append)
-        self.outfit.equip(connection)
-        first_messages, greetings = self.outfit.first_messages(0), self.plan.matching.skip_first
+            trace_deflate(connection.deflate, self._plain_sent.append, self._inflated.append)
+        self.outfit.attach_frames(connection)
+        first_messages, greetings = self.outfit.first_messages(0), self.plan.correlation.greetings
         if first_messages or greetings:
-            Introduction(connection, greetings, self.outfit.first_opcode, first_messages)
+            SessionSetup(connection, greetings, self.outfit.first_opcode, first_messages)
 
-    def connection_ended(self, session: Session, fault: Fault | None) -> None:  # noqa: ARG002 - the one that there is
+    def session_ended(self, session: Session, fault: Fault | None) -> None:  # noqa: ARG002 - the one that there is
         """The session is over; the fault is what the target did wrong, if that was the end of it."""
         if fault is not None:
             self.fault(fault)
-        self.journal.note("end", code=next(iter(self.tally.closed), ""), ours=fault is None)
+        self.journal.add("end", code=next(iter(self.tally.closed), ""), ours=fault is None)
         self._answered.set()
 
-    def connection_gone(self, session: Session) -> None:  # noqa: ARG002 - as above
+    def transport_closed(self, session: Session) -> None:  # noqa: ARG002 - as above
         """The TCP connection is closed."""
         self._gone.set()
 
@@ -239,11 +239,11 @@ class Rehearsal:
     def fault(self, fault: Fault) -> None:
         """The target did something wrong."""
         text = self._hide(fault.text)
-        if fault.kind is FaultKind.MISMATCH:
+        if fault.kind is FaultKind.CHECK_FAILED:
             self._mismatches.append(fault.text)
             return
-        self.seen.fault = Fault(fault.kind, fault.detail, text)
-        self.journal.note("fault", kind=fault.key, text=text)
+        self.record.fault = Fault(fault.kind, fault.detail, text)
+        self.journal.add("fault", kind=fault.key, text=text)
 
     # --- What goes both ways ----------------------------------------------------------------------------------------
 
@@ -256,7 +256,7 @@ class Rehearsal:
             step = self.journal.frame("sent", frame, plain)
             payload = frame.payload if plain is None else plain
             if self._sending:
-                step["what"], self.seen.message = "message", payload
+                step["what"], self.record.message = "message", payload
             elif frame.opcode < frames.CLOSE:
                 answers = self._connection.reading.answers if self._connection is not None else ()
                 step["what"] = "answer" if any(payload == answer for _, answer in answers) else "first-message"
@@ -272,11 +272,11 @@ class Rehearsal:
             # What is read may be answered by another first message.
             waited_ns = monotonic_ns() - self._last_sent_ns
             read(piece)
-            payload = self._whole(step, frame)
+            payload = self._complete_message(step, frame)
             if payload is not None:
-                self._judge(step, frame, payload, before, waited_ns)
+                self._classify(step, frame, payload, before, waited_ns)
 
-    def _whole(self, step: Step, frame: Frame) -> bytes | None:
+    def _complete_message(self, step: Step, frame: Frame) -> bytes | None:
         """The message that a frame completes; None if it completes none."""
         if frame.opcode >= frames.CLOSE:
             return frame.payload if frame.opcode == frames.PONG else None
@@ -295,23 +295,23 @@ class Rehearsal:
     def _counts(self) -> dict[str, int]:
         tally = self.tally
         return {
-            "reply": self.samples.used,
+            "reply": self.samples.length,
             "first-reply": tally.first_replies,
-            "greeting": tally.skipped,
-            "late": tally.late,
-            "duplicate": tally.duplicates,
+            "greeting": tally.greetings,
+            "late": tally.late_replies,
+            "duplicate": tally.duplicate_replies,
             "push": tally.pushed,
         }
 
-    def _judge(self, step: Step, frame: Frame, payload: bytes, before: dict[str, int], waited_ns: int) -> None:
+    def _classify(self, step: Step, frame: Frame, payload: bytes, before: dict[str, int], waited_ns: int) -> None:
         """Notes what the engine has counted a message as, and why."""
         verdict = next((name for name, count in self._counts().items() if count > before[name]), None)
         if verdict is None:
             return
         if verdict == "reply":
-            row = self.samples.used - 1
-            step["took_ns"] = self.seen.reply_ns = self.samples.done[row] - self.samples.sent[row]
-            step["why"] = self.seen.pairing = pairing(self.plan.matching, payload, self._hide)
+            row = self.samples.length - 1
+            step["took_ns"] = self.record.reply_ns = self.samples.done[row] - self.samples.sent[row]
+            step["why"] = self.record.pairing = describe_match(self.plan.correlation, payload, self._hide)
             self._answered.set()
         elif verdict == "first-reply":
             step["took_ns"] = waited_ns
@@ -320,13 +320,13 @@ class Rehearsal:
             self._greeted_ns = monotonic_ns() - self._opened_ns
         elif verdict == "push":
             assert self._connection is not None
-            awaited = self.seen.message is not None
-            verdict, step["why"] = reason(
-                self.plan.matching, self._connection.reading, frame.opcode, payload, self._hide, awaited=awaited
+            awaited = self.record.message is not None
+            verdict, step["why"] = explain_unmatched(
+                self.plan.correlation, self._connection.reading, frame.opcode, payload, self._hide, awaited=awaited
             )
         step["verdict"] = verdict
         self._note_checks(step, verdict)
-        self.seen.came.append(Came(verdict, payload))
+        self.record.came.append(ReceivedMessage(verdict, payload))
 
     def _note_checks(self, step: Step, verdict: str) -> None:
         """Notes what the engine said of each check of a reply."""
@@ -339,15 +339,15 @@ class Rehearsal:
         if names:
             step["checks"] = [{"check": name, "passed": name not in failed} for name in names]
         if verdict == "reply":
-            self.seen.failed += failed
+            self.record.failed += failed
 
     def _hide(self, text: str) -> str:
-        return self.outfit.hide(text, self._secret_row)
+        return self.outfit.redact(text, self._secret_row)
 
     # --- What it came to --------------------------------------------------------------------------------------------
 
     def _facts(self) -> dict[str, Any]:
-        seen, timings = self.seen, self._timings
+        seen, timings = self.record, self._timings
         times: dict[str, Any] = {}
         if self._dialler.resolved_ns:
             times["resolve"] = sum(self._dialler.resolved_ns.values())
@@ -363,7 +363,7 @@ class Rehearsal:
             times["reply"] = seen.reply_ns
         return {
             "schema": SCHEMA,
-            "target": self.plan.target.public().url,
+            "target": self.plan.target.redacted().url,
             "opened": seen.opened,
             "sent": seen.message is not None,
             "replied": seen.reply_ns is not None,
@@ -373,11 +373,11 @@ class Rehearsal:
             "exit_code": int(self._exit_code()),
             "times_ns": times,
             "steps": self.journal.steps,
-            "conclusion": conclude(seen),
+            "conclusion": diagnose(seen),
         }
 
     def _exit_code(self) -> ExitCode:
-        seen = self.seen
+        seen = self.record
         if seen.interrupted and seen.reply_ns is None:
             return ExitCode.INTERRUPTED
         if not seen.opened:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from ws_load_test.common.units import show_bytes, show_duration
+from ws_load_test.common.units import format_bytes, format_duration
 from ws_load_test.report.content.fault_names import close_code_name
-from ws_load_test.report.terminal.glyphs import writable
+from ws_load_test.report.terminal.glyphs import to_encodable
 from ws_load_test.report.terminal.layout import WIDTH
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _TIME, _NAME = 9, 11
 _INDENT = " " * (_TIME + 2 + _NAME)
-_WHAT = {"message": "the message", "first-message": "a first message", "answer": "--answer"}
+_WHAT = {"message": "the message", "first-message": "a first message", "answer": "--auto-reply"}
 _VERDICTS = {
     "reply": "the reply",
     "first-reply": "answers the first message",
@@ -61,7 +61,7 @@ def print_end(facts: Mapping[str, Any], *, console: Console) -> None:
 
 
 def _print(line: Text, console: Console) -> None:
-    line.plain = writable(line.plain, console.encoding)
+    line.plain = to_encodable(line.plain, console.encoding)
     console.print(line, soft_wrap=True)
 
 
@@ -69,7 +69,7 @@ def step_lines(step: Step) -> list[Text]:
     """Returns a step's lines; payloads may be wider than the others' 80 columns."""
     name, words, details = _WORDS[step["step"]](step)
     style = "red" if step["step"] == "fault" else "bold"
-    head = Text(f"{show_duration(step['at_ns']):>{_TIME}}  ", style="dim").append(f"{name:{_NAME}}", style=style)
+    head = Text(f"{format_duration(step['at_ns']):>{_TIME}}  ", style="dim").append(f"{name:{_NAME}}", style=style)
     lines = [head.append(visible(words), style="default")]
     return lines + [Text(_INDENT + visible(detail), style="dim") for detail in details]
 
@@ -78,7 +78,7 @@ def end_lines(facts: Mapping[str, Any]) -> list[Text]:
     """Returns the lines below the steps."""
     times = []
     for name, value in facts["times_ns"].items():
-        shown = ", ".join(map(show_duration, value)) if isinstance(value, list) else show_duration(value)
+        shown = ", ".join(map(format_duration, value)) if isinstance(value, list) else format_duration(value)
         times.append(f"{_TIMES[name]} {shown}")
     lines = [Text()]
     if times:
@@ -99,7 +99,7 @@ Words = tuple[str, str, "Sequence[str]"]
 
 
 def _took(step: Step) -> str:
-    return f" ({show_duration(step['took_ns'])})" if "took_ns" in step else ""
+    return f" ({format_duration(step['took_ns'])})" if "took_ns" in step else ""
 
 
 def _resolve(step: Step) -> Words:
@@ -149,11 +149,11 @@ def _head(name: str) -> Callable[[Step], Words]:
 
 
 def _body(step: Step) -> Words:
-    return "body", f"{show_bytes(step['size_bytes'])}  {_payload(step)}", ()
+    return "body", f"{format_bytes(step['size_bytes'])}  {_payload(step)}", ()
 
 
 def _noise(step: Step) -> Words:
-    return "no HTTP", f"{show_bytes(step['size_bytes'])}  {_payload(step)}", ()
+    return "no HTTP", f"{format_bytes(step['size_bytes'])}  {_payload(step)}", ()
 
 
 def _frame(step: Step) -> Words:
@@ -164,15 +164,15 @@ def _frame(step: Step) -> Words:
         code = step["code"]
         words = "without a code" if code is None else f"{code} {close_code_name(str(code))}"
         return name, words + (f': "{step["reason"]}"' if step["reason"] else ""), ()
-    size = show_bytes(step["size_bytes"])
+    size = format_bytes(step["size_bytes"])
     if "plain_bytes" in step:
-        size = f"{show_bytes(step['plain_bytes'])}, compressed {size}"
+        size = f"{format_bytes(step['plain_bytes'])}, compressed {size}"
     size += ", a fragment" * bool(step.get("fragment"))
     details = []
     if "verdict" in step:
         words = _VERDICTS[step["verdict"]]
         if "took_ns" in step:
-            words += f", after {show_duration(step['took_ns'])}"
+            words += f", after {format_duration(step['took_ns'])}"
         if "why" in step:
             words += f", paired {step['why']}" if step["verdict"] == "reply" else f": {step['why']}"
         details.append(words)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import h11
 
-from ws_load_test.engine.connect.dialer import Dialler
-from ws_load_test.engine.connect.handshake import Upgrade
+from ws_load_test.engine.connect.dialer import Dialer
+from ws_load_test.engine.connect.handshake import OpeningHandshake
 from ws_load_test.engine.connect.upgrade_request import REDIRECTS
 from ws_load_test.websocket import frames
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ws_load_test.engine.connect.handshake import TakeOver
-    from ws_load_test.engine.connect.upgrade_request import Request
+    from ws_load_test.engine.connect.upgrade_request import UpgradeRequest
     from ws_load_test.engine.connection import Connection
     from ws_load_test.plan.plan import Plan
-    from ws_load_test.websocket.deflate import Deflate
+    from ws_load_test.websocket.deflate import PerMessageDeflate
 
 LARGEST_BODY_BYTES = 4096
 """Of a refusal; more is not read."""
@@ -32,53 +32,53 @@ LONGEST_BODY_S = 0.5
 """How long the rest of a refusal's body may take."""
 
 
-class Witness(Protocol):
+class TraceListener(Protocol):
     """Who is told what happens while a session opens."""
 
-    def passed(self, phase: str, what: Any) -> None:
+    def phase_done(self, phase: str, what: Any) -> None:
         """A dial has passed a phase."""
         ...
 
-    def secured(self, tls: ssl.SSLObject) -> None:
+    def tls_established(self, tls: ssl.SSLObject) -> None:
         """The TLS handshake is over."""
         ...
 
-    def asked(self, request: Request, data: bytes) -> None:
+    def request_sent(self, request: UpgradeRequest, data: bytes) -> None:
         """The upgrade request is about to leave."""
         ...
 
-    def answered(self, response: h11.Response | h11.InformationalResponse) -> None:
+    def response_received(self, response: h11.Response | h11.InformationalResponse) -> None:
         """The head of its answer has come."""
         ...
 
-    def said(self, data: bytes, *, is_body: bool) -> None:
+    def body_received(self, data: bytes, *, is_body: bool) -> None:
         """The body of a refusal has come, or what is no HTTP."""
         ...
 
 
-class WatchedDialler(Dialler):
+class TracingDialer(Dialer):
     """A dialler whose steps are told."""
 
-    def __init__(self, plan: Plan, witness: Witness) -> None:
+    def __init__(self, plan: Plan, witness: TraceListener) -> None:
         """Raises UsageError as `Dialler` does."""
         super().__init__(plan)
         self._witness = witness
 
-    def passed(self, phase: str, what: Any) -> None:
+    def trace(self, phase: str, what: Any) -> None:
         """A dial has passed a phase."""
-        self._witness.passed(phase, what)
+        self._witness.phase_done(phase, what)
 
-    def new_upgrade(self, request: Request, take_over: TakeOver) -> Upgrade:
+    def new_upgrade(self, request: UpgradeRequest, take_over: TakeOver) -> OpeningHandshake:
         """What asks for a session, and tells what it is answered."""
         # A refusal must be told before the dial's own time is up.
         body_s = min(LONGEST_BODY_S, self.timeout_ns / 10e9)
-        return WatchedUpgrade(request, take_over, self._witness, body_s)
+        return TracingHandshake(request, take_over, self._witness, body_s)
 
 
-class WatchedUpgrade(Upgrade):
+class TracingHandshake(OpeningHandshake):
     """An upgrade whose request and answer are told; of a refusal the body, too."""
 
-    def __init__(self, request: Request, take_over: TakeOver, witness: Witness, body_s: float) -> None:
+    def __init__(self, request: UpgradeRequest, take_over: TakeOver, witness: TraceListener, body_s: float) -> None:
         super().__init__(request, take_over)
         self._witness = witness
         self._body_s = body_s
@@ -90,13 +90,13 @@ class WatchedUpgrade(Upgrade):
         """Sends the request."""
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
-            self._witness.secured(tls)
+            self._witness.tls_established(tls)
         super().connection_made(transport)
 
-    def ask(self) -> bytes:
+    def request_bytes(self) -> bytes:
         """The request as it travels."""
-        data = super().ask()
-        self._witness.asked(self._request, data)
+        data = super().request_bytes()
+        self._witness.request_sent(self._request, data)
         return data
 
     def data_received(self, data: bytes) -> None:
@@ -120,15 +120,15 @@ class WatchedUpgrade(Upgrade):
 
     def _refuse(self, kind: Any, text: str, detail: str = "") -> None:
         if self._heard and not self.done.done():
-            self._witness.said(self._heard, is_body=False)
+            self._witness.body_received(self._heard, is_body=False)
         super()._refuse(kind, text, detail)
 
-    def _turn_down(self, response: h11.Response) -> None:
+    def _reject(self, response: h11.Response) -> None:
         if self.done.done():
             return
         self._tell(response)
         if response.status_code in REDIRECTS:
-            super()._turn_down(response)
+            super()._reject(response)
             return
         self._refusal = response
         self._timer = asyncio.get_running_loop().call_later(self._body_s, self._end_refusal)
@@ -136,7 +136,7 @@ class WatchedUpgrade(Upgrade):
 
     def _tell(self, response: h11.Response | h11.InformationalResponse) -> None:
         self._heard = b""
-        self._witness.answered(response)
+        self._witness.response_received(response)
 
     def _read_body(self) -> None:
         """Reads what there is of a refusal's body."""
@@ -158,8 +158,8 @@ class WatchedUpgrade(Upgrade):
             return
         body, self._heard = self._heard, b""
         if body:
-            self._witness.said(body, is_body=True)
-        super()._turn_down(self._refusal)
+            self._witness.body_received(body, is_body=True)
+        super()._reject(self._refusal)
 
 
 # --- Frames --------------------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class Frame(NamedTuple):
         return bool(self.first & frames.RSV1)
 
 
-class Cutter:
+class FrameSplitter:
     """Cuts what goes one way into frames."""
 
     def __init__(self) -> None:
@@ -256,13 +256,13 @@ class _SocketTap:
         return count
 
 
-def watch(
+def trace_connection(
     connection: Connection,
     sent: Callable[[bytes], None],
     received: Callable[[bytes, Callable[[bytes], None]], None],
 ) -> None:
     """Tells of all that a connection writes, and lets `received` pass on what it reads, whole or in pieces."""
-    read, open_session = connection.data_received, connection.opened
+    read, open_session = connection.data_received, connection.attach
 
     def data_received(data: bytes) -> None:
         received(data, read)
@@ -273,7 +273,7 @@ def watch(
         *,
         secure: bool,
         early: bytes,
-        deflate: Deflate | None = None,
+        deflate: PerMessageDeflate | None = None,
     ) -> None:
         tapped = cast("asyncio.Transport", _TransportTap(transport, sent))
         tapped_sock = cast("socket.socket", _SocketTap(sock, sent))
@@ -281,10 +281,12 @@ def watch(
 
     # On the instance: event loops look a protocol's methods up when it takes over.
     connection.data_received = data_received  # type: ignore[method-assign]
-    connection.opened = opened  # type: ignore[method-assign]
+    connection.attach = opened  # type: ignore[method-assign]
 
 
-def watch_deflate(deflate: Deflate, compressed: Callable[[bytes], None], inflated: Callable[[bytes], None]) -> None:
+def trace_deflate(
+    deflate: PerMessageDeflate, compressed: Callable[[bytes], None], inflated: Callable[[bytes], None]
+) -> None:
     """Tells what messages are before they are compressed, and after they have been inflated."""
     compress, decompress = deflate.compress, deflate.decompress
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.redaction import (
     FIELD,
-    HIDDEN,
+    REDACTED,
     public_header,
     public_location,
     public_url,
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     import h11
 
-    from ws_load_test.engine.connect.dialer import Dialler
-    from ws_load_test.engine.connect.upgrade_request import Fill, Request
+    from ws_load_test.engine.connect.dialer import Dialer
+    from ws_load_test.engine.connect.upgrade_request import Render, UpgradeRequest
     from ws_load_test.plan.target import Target
     from ws_load_test.probe.tracing import Frame
 
@@ -50,7 +50,7 @@ _SCHEME = re.compile(r"(Basic|Bearer|Digest) ", re.IGNORECASE)
 _BEFORE_PATH = re.compile(r"^[^:]*://[^/?#]*")
 
 
-class Journal:
+class Transcript:
     """The steps of one session; a `Witness` of its opening."""
 
     def __init__(self, target: Target, hide: Callable[[str], str]) -> None:
@@ -70,7 +70,7 @@ class Journal:
         """The time since the start."""
         return monotonic_ns() - self._start_ns
 
-    def note(self, step: str, later: Callable[[], dict[str, Any]] | None = None, **facts: Any) -> Step:
+    def add(self, step: str, later: Callable[[], dict[str, Any]] | None = None, **facts: Any) -> Step:
         """Notes that something happened now; `later` tells what takes longer to put into words."""
         noted: Step = {"step": step, "at_ns": self.now_ns(), **facts}
         if later is not None:
@@ -78,7 +78,7 @@ class Journal:
         self.steps.append(noted)
         return noted
 
-    def settle(self) -> list[Step]:
+    def flush(self) -> list[Step]:
         """The steps that have come since the last time, as they may be shown."""
         new, self._settled = self.steps[self._settled :], len(self.steps)
         for step in new:
@@ -87,7 +87,7 @@ class Journal:
                 step.update(later())
         return new
 
-    def filler(self, fill: Fill | None) -> Fill | None:
+    def filler(self, fill: Render | None) -> Render | None:
         """The same filler, whose values are known by the names of their fields from now on."""
         if fill is None:
             return None
@@ -102,40 +102,40 @@ class Journal:
 
     # --- Opening ----------------------------------------------------------------------------------------------------
 
-    def follow(self, dialler: Dialler) -> None:
+    def follow(self, dialler: Dialer) -> None:
         """Takes the times of lookups from a dialler."""
         self.resolved_ns = dialler.resolved_ns
 
-    def passed(self, phase: str, what: Any) -> None:
+    def phase_done(self, phase: str, what: Any) -> None:
         """A dial has passed a phase."""
-        took_ns = self._lap()
+        took_ns = self._since_last_phase()
         if phase == "resolve":
             host, routes = what
             if host in self.resolved_ns and host not in self._resolved:
                 self._resolved.add(host)
                 shown = [route.address[0] for route in routes]
-                self.note("resolve", lambda: self._shown(host=host, addresses=shown), took_ns=self.resolved_ns[host])
+                self.add("resolve", lambda: self._shown(host=host, addresses=shown), took_ns=self.resolved_ns[host])
         elif phase == "try":
             address, error = what
             text = os.strerror(error.errno) if error.errno else str(error)
-            self.note("try", lambda: self._shown(address=_address(address), text=text), took_ns=took_ns)
+            self.add("try", lambda: self._shown(address=_address(address), text=text), took_ns=took_ns)
         elif phase in {"connect", "proxy"}:
-            self.note(phase, lambda: self._shown(address=_address(what)), took_ns=took_ns)
+            self.add(phase, lambda: self._shown(address=_address(what)), took_ns=took_ns)
         elif phase == "redirect":
             endpoint = what.endpoint
             url = f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{endpoint.resource}"
-            self.note("redirect", lambda: self._shown(url=public_location(url)))
+            self.add("redirect", lambda: self._shown(url=public_location(url)))
 
-    def secured(self, tls: ssl.SSLObject) -> None:
+    def tls_established(self, tls: ssl.SSLObject) -> None:
         """The TLS handshake is over."""
-        took_ns, cipher = self._lap(), tls.cipher()
+        took_ns, cipher = self._since_last_phase(), tls.cipher()
         facts = {"version": tls.version(), "cipher": cipher[0] if cipher else None, "resumed": tls.session_reused}
         encoded = tls.getpeercert(binary_form=True)
         later = None if encoded is None else lambda: {"certificate": _certificate(encoded)}
-        self.note("tls", later, took_ns=took_ns, **facts)
-        self._lap()
+        self.add("tls", later, took_ns=took_ns, **facts)
+        self._since_last_phase()
 
-    def asked(self, request: Request, data: bytes) -> None:
+    def request_sent(self, request: UpgradeRequest, data: bytes) -> None:
         """The upgrade request is about to leave."""
         first, self._requests = not self._requests, self._requests + 1
 
@@ -146,12 +146,12 @@ class Journal:
             shown = self._resource(resource, first=first and not request.moved)
             return {"line": f"{method} {shown} {version}", "headers": self._headers(pairs)}
 
-        self.note("request", words)
-        self._lap()
+        self.add("request", words)
+        self._since_last_phase()
 
-    def answered(self, response: h11.Response | h11.InformationalResponse) -> None:
+    def response_received(self, response: h11.Response | h11.InformationalResponse) -> None:
         """The head of its answer has come."""
-        took_ns = self._lap()
+        took_ns = self._since_last_phase()
 
         def words() -> dict[str, Any]:
             pairs = [(_text(name), _text(value)) for name, value in response.headers.raw_items()]
@@ -159,13 +159,13 @@ class Journal:
             line = f"HTTP/{response.http_version.decode()} {response.status_code} {reason}".rstrip()
             return {"line": line, "headers": self._headers(pairs)}
 
-        self.note("response", words, status=response.status_code, took_ns=took_ns)
+        self.add("response", words, status=response.status_code, took_ns=took_ns)
 
-    def said(self, data: bytes, *, is_body: bool) -> None:
+    def body_received(self, data: bytes, *, is_body: bool) -> None:
         """The body of a refusal has come, or what is no HTTP."""
-        self.note("body" if is_body else "noise", lambda: self.payload(data), size_bytes=len(data))
+        self.add("body" if is_body else "noise", lambda: self.payload(data), size_bytes=len(data))
 
-    def _lap(self) -> int:
+    def _since_last_phase(self) -> int:
         """The time since the last phase ended; the next begins."""
         now_ns = monotonic_ns()
         took_ns, self._mark_ns = now_ns - self._mark_ns, now_ns
@@ -193,7 +193,7 @@ class Journal:
 
     def frame(self, direction: str, frame: Frame, plain: bytes | None = None) -> Step:
         """Notes a frame; `plain` is what it carries uncompressed, and may become known later."""
-        step = self.note(
+        step = self.add(
             "frame",
             direction=direction,
             opcode=OPCODES.get(frame.opcode, f"reserved {frame.opcode:#x}"),
@@ -239,8 +239,8 @@ class Journal:
         if template is not None:
             return public_header(name, template)[1]
         shown = public_header(name, value)[1]
-        scheme = _SCHEME.match(value) if shown == HIDDEN else None
-        return f"{scheme[1]} {HIDDEN}" if scheme else self._hide(shown)
+        scheme = _SCHEME.match(value) if shown == REDACTED else None
+        return f"{scheme[1]} {REDACTED}" if scheme else self._hide(shown)
 
 
 def _address(address: Any) -> str:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.analysis.aggregate import load_of
-from ws_load_test.common.units import show_count
+from ws_load_test.common.units import format_count
 from ws_load_test.report.content.fault_names import fault_phrase
 from ws_load_test.report.content.labelled import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.analysis.aggregate import Digest
+    from ws_load_test.analysis.aggregate import Aggregate
     from ws_load_test.metrics.recording import Recording
 
 RESPONSE, SERVICE = "response_time_ns", "service_time_ns"
@@ -27,7 +27,7 @@ class Results:
     recordings: Sequence[Recording]
     summary: dict[str, Any]
     """What `summarise` says of them."""
-    digest: Digest
+    digest: Aggregate
     """What `digest` made of them."""
 
     @property
@@ -41,7 +41,7 @@ class Results:
         return sum(len(recording.trailer.lost_workers) for recording in self.recordings if recording.trailer)
 
     @property
-    def failing(self) -> str | None:
+    def failure(self) -> str | None:
         """Why the run itself did not pass, whatever was asked of its numbers; None where it did."""
         if self.summary["interrupted"]:
             killed = any(recording.trailer is None for recording in self.recordings)
@@ -50,7 +50,9 @@ class Results:
             )
         if self.lost_workers:
             return (
-                "a worker was lost" if self.lost_workers == 1 else f"{show_count(self.lost_workers)} workers were lost"
+                "a worker was lost"
+                if self.lost_workers == 1
+                else f"{format_count(self.lost_workers)} workers were lost"
             )
         if not self.summary["connections"]["opened"]:
             return "could not open a single connection"
@@ -63,30 +65,30 @@ class Results:
     @property
     def passed(self) -> bool:
         """Whether the run passed, and all that was asked of its numbers."""
-        return bool(self.summary["verdict"]["passed"]) and self.failing is None
+        return bool(self.summary["verdict"]["passed"]) and self.failure is None
 
     @property
-    def doubts(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What there is to say against the numbers: the generator's own failings first."""
         return [*self.summary["generator"]["reasons"], *self.summary["warnings"]]
 
-    def service_room(self, recording: Recording) -> str:
+    def service_field(self, recording: Recording) -> str:
         """Returns where the tallies of a recording have their service times.
 
         A flood's messages are due when they are sent, so it keeps one histogram for both times.
         """
         floods = load_of(recording).get("kind") == "closed"
-        return RESPONSE if floods and not self.timed_apart(recording) else SERVICE
+        return RESPONSE if floods and not self.has_service_times(recording) else SERVICE
 
     @staticmethod
-    def timed_apart(recording: Recording) -> bool:
+    def has_service_times(recording: Recording) -> bool:
         """Returns whether service times were recorded beside the response times."""
-        return any(SERVICE in interval.record for interval in recording.intervals)
+        return any(SERVICE in interval.encoded_tally for interval in recording.intervals)
 
     def example_of(self, fault: str) -> str:
         """Returns a sentence about a kind of fault: what was recorded first, or what it is called."""
         for recording in self.recordings:
             for interval in recording.intervals:
-                if example := interval.examples.get(fault):
+                if example := interval.fault_examples.get(fault):
                     return sentence(example)
         return sentence(fault_phrase(fault))

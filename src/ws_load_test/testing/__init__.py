@@ -8,20 +8,20 @@ with FaultyServer(behaviours.closes_after(3, 1011)) as server:
 """
 
 from ws_load_test.testing import behaviours, protocol_violations
-from ws_load_test.testing.peer import Frame, Gone, Message, Peer, Request, Seen
+from ws_load_test.testing.peer import ClientGone, Frame, Message, Peer, Request, ServerObservations
 from ws_load_test.testing.server import FaultyServer
 from ws_load_test.testing.tools import Certificates, ManualClock, free_port, leaks, unused_port
 
 __all__ = [
     "Certificates",
+    "ClientGone",
     "FaultyServer",
     "Frame",
-    "Gone",
     "ManualClock",
     "Message",
     "Peer",
     "Request",
-    "Seen",
+    "ServerObservations",
     "behaviours",
     "free_port",
     "leaks",

@@ -122,7 +122,7 @@ def early_message(payload: bytes = b"welcome", *, opcode: int = frames.TEXT) -> 
     """Send a first message in the TCP segment of the upgrade response, then echo."""
 
     async def behave(peer: Peer) -> None:
-        await peer.upgrade(together_with=frames.frame(opcode, payload))
+        await peer.upgrade(together_with=frames.encode_frame(opcode, payload))
         await _echo(peer)
 
     return behave
@@ -290,7 +290,7 @@ def splits_frames(pause_ns: int = 1_000_000) -> Behaviour:
         await peer.upgrade()
         replies = 0
         async for message in peer.messages():
-            frame = frames.frame(message.opcode, message.payload)
+            frame = frames.encode_frame(message.opcode, message.payload)
             at = 1 + replies % (len(frame) - 1)
             await peer.send_raw(frame[:at])
             await _wait_ns(pause_ns)
@@ -305,7 +305,7 @@ async def dribbled_frames(peer: Peer) -> None:
     """Echo with every byte of a reply in a write of its own."""
     await peer.upgrade()
     async for message in peer.messages():
-        for byte in frames.frame(message.opcode, message.payload):
+        for byte in frames.encode_frame(message.opcode, message.payload):
             await peer.send_raw(bytes((byte,)))
             await asyncio.sleep(0)
         peer.replied()
@@ -319,7 +319,7 @@ def several_in_one_segment(count: int) -> Behaviour:
         waiting = b""
         held = 0
         async for message in peer.messages():
-            waiting += frames.frame(message.opcode, message.payload)
+            waiting += frames.encode_frame(message.opcode, message.payload)
             held += 1
             if held == count:
                 await peer.send_raw(waiting)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _CONTROL = 0x8  # the bit that tells control opcodes from data (RFC 6455 section 5.2)
 
 
-class Gone(ConnectionError):  # noqa: N818 - not an error, an end
+class ClientGone(ConnectionError):  # noqa: N818 - not an error, an end
     """The client left; ends a behaviour quietly."""
 
 
@@ -54,7 +54,7 @@ class Message:
 
 
 @dataclass
-class Seen:
+class ServerObservations:
     """What a faulty server saw, over all its connections.
 
     Attributes:
@@ -91,7 +91,7 @@ class Seen:
         with self.changed:
             self.changed.notify_all()
 
-    def wait_for(self, condition: Callable[[Seen], bool], timeout_s: float = 5.0) -> None:
+    def wait_for(self, condition: Callable[[ServerObservations], bool], timeout_s: float = 5.0) -> None:
         """Wait until `condition` holds.
 
         Raises:
@@ -105,7 +105,7 @@ class Seen:
 class Peer:
     """The client's end of one connection: what behaviours read from and write to."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Seen) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: ServerObservations) -> None:
         self._reader = reader
         self._writer = writer
         self.seen = seen
@@ -121,7 +121,7 @@ class Peer:
         try:
             raw = await self._reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, OSError) as error:
-            raise Gone from error
+            raise ClientGone from error
         first, *lines = raw.decode("latin-1").rstrip().split("\r\n")
         headers = {}
         for line in lines:
@@ -198,7 +198,7 @@ class Peer:
             mask = await self._reader.readexactly(4) if masked else b""
             payload = await self._reader.readexactly(size)
         except (asyncio.IncompleteReadError, OSError) as error:
-            raise Gone from error
+            raise ClientGone from error
         read_ns = time.monotonic_ns()
         if masked:
             payload = frames.apply_mask(payload, mask)
@@ -263,7 +263,7 @@ class Peer:
     ) -> None:
         """Send one frame; `rsv` holds the reserved bits in their place (0x70)."""
         mask = b"\x11\x22\x33\x44" if masked else None
-        await self.send_raw(frames.frame(opcode, payload, fin=fin, mask=mask, rsv=rsv))
+        await self.send_raw(frames.encode_frame(opcode, payload, fin=fin, mask=mask, rsv=rsv))
 
     async def send_raw(self, data: bytes) -> None:
         """Send bytes as they are.
@@ -275,7 +275,7 @@ class Peer:
             self._writer.write(data)
             await self._writer.drain()
         except OSError as error:
-            raise Gone from error
+            raise ClientGone from error
 
     async def until_gone(self) -> None:
         """Read and drop everything until the client leaves."""

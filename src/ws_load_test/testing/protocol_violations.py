@@ -32,17 +32,17 @@ def _instead(after: int, data: bytes, *, leave: bool = False) -> Behaviour:
 
 def reserved_opcode(opcode: int = 0x3, *, after: int = 0) -> Behaviour:
     """Send a frame with an opcode nobody defined (RFC 6455 section 5.2)."""
-    return _instead(after, frames.frame(opcode, b"reserved"))
+    return _instead(after, frames.encode_frame(opcode, b"reserved"))
 
 
 def reserved_bits(rsv: int = 0x40, *, after: int = 0) -> Behaviour:
     """Send a frame with reserved bits set although no extension was agreed on (section 5.2)."""
-    return _instead(after, frames.frame(frames.TEXT, b"reserved", rsv=rsv))
+    return _instead(after, frames.encode_frame(frames.TEXT, b"reserved", rsv=rsv))
 
 
 def masked_frame(*, after: int = 0) -> Behaviour:
     """Send a masked frame, which a server must not (section 5.1)."""
-    return _instead(after, frames.frame(frames.TEXT, b"masked", mask=b"\x11\x22\x33\x44"))
+    return _instead(after, frames.encode_frame(frames.TEXT, b"masked", mask=b"\x11\x22\x33\x44"))
 
 
 def oversized_frame(announced_bytes: int = 1 << 40, *, after: int = 0) -> Behaviour:
@@ -52,34 +52,36 @@ def oversized_frame(announced_bytes: int = 1 << 40, *, after: int = 0) -> Behavi
 
 def stray_continuation(*, after: int = 0) -> Behaviour:
     """Send a continuation of no message (section 5.4)."""
-    return _instead(after, frames.frame(frames.CONTINUATION, b"stray"))
+    return _instead(after, frames.encode_frame(frames.CONTINUATION, b"stray"))
 
 
 def interrupted_fragments(*, after: int = 0) -> Behaviour:
     """Start a second message within the fragments of a first (section 5.4)."""
-    return _instead(after, frames.frame(frames.TEXT, b"first", fin=False) + frames.frame(frames.TEXT, b"second"))
+    return _instead(
+        after, frames.encode_frame(frames.TEXT, b"first", fin=False) + frames.encode_frame(frames.TEXT, b"second")
+    )
 
 
 def fragmented_ping(*, after: int = 0) -> Behaviour:
     """Send a fragmented control frame (section 5.5)."""
-    return _instead(after, frames.frame(frames.PING, b"part", fin=False))
+    return _instead(after, frames.encode_frame(frames.PING, b"part", fin=False))
 
 
 def long_ping(*, after: int = 0) -> Behaviour:
     """Send a control frame of more than 125 bytes (section 5.5)."""
-    return _instead(after, frames.frame(frames.PING, b"x" * 126))
+    return _instead(after, frames.encode_frame(frames.PING, b"x" * 126))
 
 
 def bad_close(body: bytes = (1005).to_bytes(2), *, after: int = 0) -> Behaviour:
     """Send a close frame with a body that none may have: a code that must not travel, or one byte (7.4.1)."""
-    return _instead(after, frames.frame(frames.CLOSE, body))
+    return _instead(after, frames.encode_frame(frames.CLOSE, body))
 
 
 def invalid_text(*, after: int = 0) -> Behaviour:
     """Send a text message that is not valid UTF-8 (section 8.1)."""
-    return _instead(after, frames.frame(frames.TEXT, b"\xff\xfe\xfd"))
+    return _instead(after, frames.encode_frame(frames.TEXT, b"\xff\xfe\xfd"))
 
 
 def half_frame(*, after: int = 0) -> Behaviour:
     """Send the first half of a frame and leave."""
-    return _instead(after, frames.frame(frames.TEXT, b"half of this")[:7], leave=True)
+    return _instead(after, frames.encode_frame(frames.TEXT, b"half of this")[:7], leave=True)

@@ -7,7 +7,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Self
 
-from ws_load_test.testing.peer import Gone, Peer, Seen
+from ws_load_test.testing.peer import ClientGone, Peer, ServerObservations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,7 +52,7 @@ class FaultyServer:
         self._thread: threading.Thread | None = None
         self._listening = threading.Event()
         self._errors: list[Exception] = []
-        self.seen = Seen()
+        self.seen = ServerObservations()
         self.port = 0
         self.url = ""
 
@@ -79,7 +79,7 @@ class FaultyServer:
         if self._errors and error is None:
             raise ExceptionGroup("behaviours of the faulty server failed", self._errors)
 
-    def wait_for(self, condition: Callable[[Seen], bool], timeout_s: float = 5.0) -> None:
+    def wait_for(self, condition: Callable[[ServerObservations], bool], timeout_s: float = 5.0) -> None:
         """Wait until `condition` holds for what was seen.
 
         Raises:
@@ -126,7 +126,7 @@ class FaultyServer:
         try:
             await behaviour(peer)
             await peer.close()
-        except Gone:
+        except ClientGone:
             pass
         except Exception as error:  # noqa: BLE001 - kept for the thread that asked for this behaviour
             self._errors.append(error)

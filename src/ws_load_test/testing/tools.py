@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ws_load_test.common.certificates import Authority, Certificate, self_signed
+from ws_load_test.common.certificates import Certificate, CertificateAuthority, self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,9 +65,9 @@ class Certificates:
     LOCAL = ("localhost", "127.0.0.1", "::1")
 
     @cached_property
-    def authority(self) -> Authority:
+    def authority(self) -> CertificateAuthority:
         """The authority that signed them; made on first use."""
-        return Authority()
+        return CertificateAuthority()
 
     @property
     def ca_pem(self) -> bytes:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import zlib
 
-from ws_load_test.websocket.deflate_negotiation import WIDEST, Agreement, DeflateError
+from ws_load_test.websocket.deflate_negotiation import MAX_WINDOW_BITS, DeflateError, DeflateParams
 
 TAIL = b"\x00\x00\xff\xff"
 """What a sync flush ends with, and a message on the wire does not (RFC 7692, section 7.2.1)."""
 
 
-class Deflate:
+class PerMessageDeflate:
     """One session's compression, as agreed; what it needs is made when the first message asks for it.
 
     A compressor of the widest window takes some 260 kB, an inflater 40 kB: with many connections, offer smaller
     windows.
     """
 
-    def __init__(self, agreement: Agreement) -> None:
+    def __init__(self, agreement: DeflateParams) -> None:
         self.agreement = agreement
         # zlib has no raw window of 8 bits; it looks back 262 bytes less than its window, so 9 bits reach 250 bytes.
-        self._client_bits = max(9, agreement.client_max_window_bits or WIDEST)
-        self._server_bits = max(9, agreement.server_max_window_bits or WIDEST)
+        self._client_bits = max(9, agreement.client_max_window_bits or MAX_WINDOW_BITS)
+        self._server_bits = max(9, agreement.server_max_window_bits or MAX_WINDOW_BITS)
         self._deflater: zlib._Compress | None = None
         self._inflater: zlib._Decompress | None = None
         self._window: bytes | None = None
@@ -63,7 +63,7 @@ class Deflate:
                     break
                 # A final block is allowed (RFC 7692, section 7.2.3.4); what follows may still refer to what was before.
                 data = inflater.unused_data
-                inflater = self._renewed(parts)
+                inflater = self._reset_context(parts)
         except zlib.error:
             raise DeflateError("compressed data that cannot be inflated (RFC 7692, section 7.2.2)") from None
         self._inflater = inflater
@@ -72,7 +72,7 @@ class Deflate:
             self._window = (self._window + whole)[-(1 << self._server_bits) :]
         return whole
 
-    def _renewed(self, parts: list[bytes]) -> zlib._Decompress:
+    def _reset_context(self, parts: list[bytes]) -> zlib._Decompress:
         self._window = self._window or b""
         before = (self._window + b"".join(parts))[-(1 << self._server_bits) :]
         return zlib.decompressobj(-self._server_bits, zdict=before)

@@ -11,7 +11,7 @@ _FLAGS = ("server_no_context_takeover", "client_no_context_takeover")
 _BITS = ("server_max_window_bits", "client_max_window_bits")
 DEFAULT_OFFER = "client_max_window_bits"
 """As browsers offer it: the target may limit our window."""
-WIDEST = 15
+MAX_WINDOW_BITS = 15
 """Bits of the largest window: 32 KiB."""
 
 
@@ -20,7 +20,7 @@ class DeflateError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class DeflateParams:
     """The parameters of an offer, or those that both sides agreed on (RFC 7692, section 7.1)."""
 
     server_no_context_takeover: bool = False
@@ -31,7 +31,7 @@ class Agreement:
     """Of an offer: `client_max_window_bits` is in it, with a value or without."""
 
     @classmethod
-    def offered(cls, parameters: str) -> Agreement:
+    def from_offer(cls, parameters: str) -> DeflateParams:
         """The offer that these parameters make.
 
         Raises:
@@ -47,7 +47,7 @@ class Agreement:
             limits_client="client_max_window_bits" in found,
         )
 
-    def agreed(self, answer: str) -> Agreement:
+    def negotiate(self, answer: str) -> DeflateParams:
         """What a target's ``Sec-WebSocket-Extensions`` makes of this offer.
 
         Raises:
@@ -62,13 +62,16 @@ class Agreement:
         client_bits = _bits(found, "client_max_window_bits", "7.1.2.2")
         if client_bits is not None and not self.limits_client:
             raise DeflateError("client_max_window_bits, which was not offered (RFC 7692, section 7.1.2.2)")
-        if (client_bits or 0) > (self.client_max_window_bits or WIDEST):
+        if (client_bits or 0) > (self.client_max_window_bits or MAX_WINDOW_BITS):
             raise DeflateError("a larger client_max_window_bits than was offered (RFC 7692, section 7.1.2.2)")
-        if self.server_max_window_bits is not None and (server_bits or WIDEST + 1) > self.server_max_window_bits:
+        if (
+            self.server_max_window_bits is not None
+            and (server_bits or MAX_WINDOW_BITS + 1) > self.server_max_window_bits
+        ):
             raise DeflateError("a larger server_max_window_bits than was offered, or none (RFC 7692, section 7.1.2.1)")
         if self.server_no_context_takeover and "server_no_context_takeover" not in found:
             raise DeflateError("no server_no_context_takeover, which was offered (RFC 7692, section 7.1.1.1)")
-        return Agreement(
+        return DeflateParams(
             server_no_context_takeover="server_no_context_takeover" in found,
             # Both are promises of the offer, which hold whether the target repeats them or not.
             client_no_context_takeover=self.client_no_context_takeover or "client_no_context_takeover" in found,

@@ -18,15 +18,15 @@ LENGTH_IS_16_BIT, LENGTH_IS_64_BIT = 126, 127
 LARGEST_CONTROL_PAYLOAD = 125
 """RFC 6455, section 5.5: a control frame's payload is at most 125 bytes."""
 
-NORMAL, GOING_AWAY, PROTOCOL_ERROR, NO_CODE, ABNORMAL = 1000, 1001, 1002, 1005, 1006
-INVALID_PAYLOAD, TOO_BIG, INTERNAL_ERROR = 1007, 1009, 1011
+NORMAL_CLOSURE, GOING_AWAY, PROTOCOL_ERROR, NO_STATUS_RCVD, ABNORMAL_CLOSURE = 1000, 1001, 1002, 1005, 1006
+INVALID_DATA, MESSAGE_TOO_BIG, INTERNAL_ERROR = 1007, 1009, 1011
 _SMALL_PAYLOAD = 1024
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def close_code_is_valid(code: int) -> bool:
     """Whether a peer may send this close code (RFC 6455, section 7.4; 1012 to 1014 from the IANA registry)."""
-    return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in {1004, NO_CODE, ABNORMAL})
+    return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in {1004, NO_STATUS_RCVD, ABNORMAL_CLOSURE})
 
 
 def accept_key(key: str) -> str:
@@ -46,7 +46,9 @@ def apply_mask(payload: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")).to_bytes(size, "little")
 
 
-def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, mask: bytes | None = None, rsv: int = 0) -> bytes:
+def encode_frame(
+    opcode: int, payload: bytes = b"", *, fin: bool = True, mask: bytes | None = None, rsv: int = 0
+) -> bytes:
     """One frame (RFC 6455, section 5.2).
 
     Args:
@@ -67,9 +69,9 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, mask: bytes | 
     return head + payload if mask is None else head + mask + apply_mask(payload, mask)
 
 
-def client_frame(opcode: int, payload: bytes = b"") -> bytes:
+def encode_client_frame(opcode: int, payload: bytes = b"") -> bytes:
     """One whole message as a client sends it, under a fresh random mask."""
-    return frame(opcode, payload, mask=os.urandom(4))
+    return encode_frame(opcode, payload, mask=os.urandom(4))
 
 
 def close_payload(code: int, reason: str = "") -> bytes:
@@ -77,7 +79,7 @@ def close_payload(code: int, reason: str = "") -> bytes:
     return code.to_bytes(2) + reason.encode()[: LARGEST_CONTROL_PAYLOAD - 2].decode(errors="ignore").encode()
 
 
-class Encoder:
+class FrameEncoder:
     """Makes a client's frames of payloads that differ, faster than `client_frame`: masks repeat for each size.
 
     RFC 6455, section 5.3 wants a fresh mask for each frame, to protect proxies from pages in browsers; the generator

@@ -15,9 +15,9 @@ import msgspec
 
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.errors import ExitCode, UsageError, WorkerError
-from ws_load_test.common.event_loop import run_loop
+from ws_load_test.common.event_loop import run
 from ws_load_test.worker.ipc import LONGEST_LINE_BYTES, Assignment, Command
-from ws_load_test.worker.phases import Worker
+from ws_load_test.worker.phases import WorkerRun
 
 
 async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asyncio.WriteTransport) -> bool:
@@ -26,7 +26,7 @@ async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asynci
     Returns whether it came to its own end, so that somebody waits for its last report.
     """
     encoder = msgspec.json.Encoder()
-    worker = Worker(assignment, lambda report: out.write(encoder.encode(report) + b"\n"))
+    worker = WorkerRun(assignment, lambda report: out.write(encoder.encode(report) + b"\n"))
     running = asyncio.create_task(worker.run())
 
     causes: list[BaseException] = []
@@ -42,7 +42,7 @@ async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asynci
         running.cancel(context["message"])
 
     asyncio.get_running_loop().set_exception_handler(broken)
-    obeying = asyncio.create_task(_obey(worker, lines, assignment.lease_ns))
+    obeying = asyncio.create_task(_handle_commands(worker, lines, assignment.lease_ns))
     await asyncio.wait((running, obeying), return_when=asyncio.FIRST_COMPLETED)
     for task in (running, obeying):
         task.cancel()
@@ -58,7 +58,7 @@ async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asynci
     return False
 
 
-async def _obey(worker: Worker, lines: asyncio.StreamReader, lease_ns: int) -> None:
+async def _handle_commands(worker: WorkerRun, lines: asyncio.StreamReader, lease_ns: int) -> None:
     """Does as it is told, until nobody is there to tell."""
     while True:
         try:
@@ -69,13 +69,13 @@ async def _obey(worker: Worker, lines: asyncio.StreamReader, lease_ns: int) -> N
         if not line:
             return
         command = msgspec.json.decode(line, type=Command)
-        if command.do == "start":
+        if command.kind == "start":
             worker.start_at(command.at_ns)
-        elif command.do == "stop":
+        elif command.kind == "stop":
             worker.stop()
 
 
-class _Out(asyncio.BaseProtocol):
+class _StdoutDrain(asyncio.BaseProtocol):
     """Tells when all that was written has left."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ async def _main() -> None:
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader(limit=LONGEST_LINE_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    out, pipe = await loop.connect_write_pipe(_Out, sys.stdout)
+    out, pipe = await loop.connect_write_pipe(_StdoutDrain, sys.stdout)
     line = await lines.readline()
     if not line:
         return
@@ -115,7 +115,7 @@ def main() -> None:
     # The terminal's Ctrl-C goes to every process; what it means is the fleet's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        run_loop(_main())
+        run(_main())
     except* UsageError as errors:
         sys.stderr.write(f"{_first(errors)}\n")
         sys.exit(ExitCode.USAGE)

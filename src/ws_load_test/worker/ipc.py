@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from ws_load_test.common.sharding import Share
+from ws_load_test.common.sharding import Shard
 from ws_load_test.plan.plan import Plan
-from ws_load_test.worker.resource_usage import Lap
+from ws_load_test.worker.resource_usage import ResourceUsage
 
 Phase = Literal["opening", "warmup", "measured", "closing"]
 LONGEST_LINE_BYTES = 1 << 26
@@ -24,26 +24,26 @@ class Assignment(msgspec.Struct, frozen=True):
     """The first line to a worker: what the whole run is, and which part is its own."""
 
     plan: Plan
-    share: Share
+    share: Shard
     interval_ns: int = 10**9
     """How often it reports."""
     lease_ns: int = 0
     """A worker that hears nothing for so long ends at once; 0: only the end of its input tells that nobody is there."""
-    apart: bool = False
+    multi_host: bool = False
     """Whether machines other than its own have workers of this run."""
 
 
 class Command(msgspec.Struct, frozen=True):
     """Any later line to a worker."""
 
-    do: Literal["start", "stop", "renew"]
+    kind: Literal["start", "stop", "renew"]
     """``start``: the load begins at `at_ns`. ``stop``: send nothing more, wait for replies, report, end. ``renew``:
     nothing, but as any line it renews the lease."""
     at_ns: int = 0
     """A monotonic instant of the worker's machine."""
 
 
-class Report(msgspec.Struct, frozen=True, omit_defaults=True):
+class IntervalReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """One interval of one worker, or of its silence."""
 
     phase: Phase
@@ -52,7 +52,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     from_ns: int
     """Monotonic instant of the worker's machine."""
     to_ns: int
-    lap: Lap
+    lap: ResourceUsage
     tally: dict[str, Any] = {}
     ready: bool = False
     """Every session that will open has opened."""

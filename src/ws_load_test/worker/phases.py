@@ -12,12 +12,12 @@ import gc
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
-from ws_load_test.common.timer import new_alarm
-from ws_load_test.engine.closed_loop import Flood
-from ws_load_test.engine.connection_pool import Crew
-from ws_load_test.engine.open_loop import UNLIMITED, Paced
-from ws_load_test.worker.ipc import Assignment, Phase, Report
-from ws_load_test.worker.resource_usage import Vitals
+from ws_load_test.common.timer import new_timer
+from ws_load_test.engine.closed_loop import ClosedLoopRunner
+from ws_load_test.engine.connection_pool import ConnectionPool
+from ws_load_test.engine.open_loop import UNLIMITED, OpenLoopRunner
+from ws_load_test.worker.ipc import Assignment, IntervalReport, Phase
+from ws_load_test.worker.resource_usage import ResourceMonitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.tally import Tally
 
 TIMER_GRAIN_NS = 2 * NS_PER_MS
-OF_MEASURED_TIME = (
+EXCLUDED_FROM_WARMUP = (
     "bytes_received",
-    "plain_bytes_sent",
-    "plain_bytes_received",
+    "uncompressed_bytes_sent",
+    "uncompressed_bytes_received",
     "pushed",
     "pushed_bytes",
-    "surplus",
-    "duplicates",
-    "late",
-    "mismatched",
+    "surplus_replies",
+    "duplicate_replies",
+    "late_replies",
+    "unknown_id",
     "out_of_order",
 )
 """Counts that the warm-up has no part in."""
@@ -42,17 +42,17 @@ LOOP_CHECK_NS = 20 * NS_PER_MS
 """How often the loop's own lateness is looked at."""
 
 
-class Worker:
+class WorkerRun:
     """Runs one share of a plan; `report` is called with each interval's numbers."""
 
-    def __init__(self, assignment: Assignment, report: Callable[[Report], None]) -> None:
+    def __init__(self, assignment: Assignment, report: Callable[[IntervalReport], None]) -> None:
         """Raises UsageError when the plan's certificates cannot be used."""
         plan = self.plan = assignment.plan
         self.share = assignment.share
         self.interval_ns = assignment.interval_ns
-        self.crew = Crew(plan, assignment.share, apart=assignment.apart)
-        self._report = report
-        self._vitals = Vitals()
+        self.crew = ConnectionPool(plan, assignment.share, multi_host=assignment.multi_host)
+        self._send = report
+        self._vitals = ResourceMonitor()
         self._phase: Phase = "opening"
         self._index = 0
         self._from_ns = monotonic_ns()
@@ -77,15 +77,15 @@ class Worker:
 
     async def run(self) -> None:
         """From the first dial to the last report."""
-        async with _background(self._tick()):
+        async with _run_beside(self._report_periodically()):
             await self._opening()
-            self._emit(ready=True)
+            self._report(ready=True)
             await self._started.wait()
             if not self._stopping:
-                await self._loading()
+                await self._run_load()
             await self.crew.drain()
             await self.crew.close_all()
-        self._emit(done=True)
+        self._report(done=True)
         self._vitals.close()
 
     async def _opening(self) -> None:
@@ -100,7 +100,7 @@ class Worker:
         else:
             dialling.result()
 
-    async def _loading(self) -> None:
+    async def _run_load(self) -> None:
         """Warm-up and measured time."""
         # What lives now lives to the end; looking through it again and again would stall the loop for milliseconds.
         gc.collect()
@@ -112,33 +112,35 @@ class Worker:
         self._began_ns = monotonic_ns()
         crew = self.crew
         crew.loading = True
-        async with _background(
-            crew.watch_replies(),
-            crew.follow_shape(self._start_ns),
+        async with _run_beside(
+            crew.expire_replies(),
+            crew.follow_profile(self._start_ns),
             crew.keep_alive(),
             crew.comeback.run(self._start_ns + self.plan.warmup_ns),
-            self._watch_loop(),
+            self._measure_loop_lag(),
         ):
-            until_ns = await (self._pace(crew.load) if isinstance(crew.load, Paced) else self._flood(crew.load))
-            crew.measure(until_ns=until_ns)
-            self._enter("closing", until_ns)
+            until_ns = await (
+                self._pace(crew.load) if isinstance(crew.load, OpenLoopRunner) else self._flood(crew.load)
+            )
+            crew.set_window(until_ns=until_ns)
+            self._begin_phase("closing", until_ns)
 
-    async def _flood(self, flood: Flood) -> int:
+    async def _flood(self, flood: ClosedLoopRunner) -> int:
         """The closed load, from its start to the instant that ends the measured time, which is returned."""
         plan = self.plan
         if plan.warmup_ns:
-            self._enter("warmup")
+            self._begin_phase("warmup")
             flood.start(self._connected())
             await self._until(self._start_ns + plan.warmup_ns)
         # A message belongs to the warm-up if it was sent before this very moment, not before a planned one.
-        self._enter("measured")
+        self._begin_phase("measured")
         measured_from_ns = self._from_ns
-        self.crew.measure(from_ns=measured_from_ns)
+        self.crew.set_window(from_ns=measured_from_ns)
         if plan.messages is not None:
-            flood.left = self.share.count(plan.messages)
+            flood.remaining = self.share.size(plan.messages)
         if not plan.warmup_ns:
             flood.start(self._connected())
-        if self.crew.open or self.crew.goes_on_alone:
+        if self.crew.open or self.crew.continues_without_connections:
             await self._until(None if plan.duration_ns is None else measured_from_ns + plan.duration_ns)
         if plan.messages is None or self._stopping:
             flood.end()
@@ -150,19 +152,19 @@ class Worker:
         # Without a reply it took at least until there was nothing left to send.
         return self._last_reply_ns(measured_from_ns) if self.crew.samples.last_done_ns else ended_ns
 
-    async def _pace(self, paced: Paced) -> int:
+    async def _pace(self, paced: OpenLoopRunner) -> int:
         """The open load, from its start to the instant that ends the measured time, which is returned."""
         plan, start_ns = self.plan, self._start_ns
         measured_from_ns = start_ns + plan.warmup_ns
-        self.crew.measure(from_ns=measured_from_ns)
+        self.crew.set_window(from_ns=measured_from_ns)
         until_ns = UNLIMITED if plan.duration_ns is None else measured_from_ns + plan.duration_ns
-        self._enter("warmup" if plan.warmup_ns else "measured", start_ns)
+        self._begin_phase("warmup" if plan.warmup_ns else "measured", start_ns)
         paced.start(self._connected(), start_ns, until_ns)
         if plan.warmup_ns:
             await self._until(measured_from_ns)
             # Earlier than meant, where there was nothing left to warm up.
-            self._enter("measured", min(measured_from_ns, monotonic_ns()))
-        if self.crew.open or self.crew.goes_on_alone:
+            self._begin_phase("measured", min(measured_from_ns, monotonic_ns()))
+        if self.crew.open or self.crew.continues_without_connections:
             await self._until(None if plan.duration_ns is None else until_ns)
         ended_ns = min(monotonic_ns(), until_ns)
         paced.end(ended_ns)
@@ -192,7 +194,7 @@ class Worker:
 
     # --- What goes on beside the load -------------------------------------------------------------------------------
 
-    async def _watch_loop(self) -> None:
+    async def _measure_loop_lag(self) -> None:
         """Notes how late the loop turns to something that is due: what every reply may have waited."""
         rung = asyncio.Event()
         due_ns = 0
@@ -201,7 +203,7 @@ class Worker:
             self.crew.tally.loop_lag_ns.record(max(0, monotonic_ns() - due_ns))
             rung.set()
 
-        alarm = new_alarm(ring)
+        alarm = new_timer(ring)
         try:
             while True:
                 due_ns = monotonic_ns() + LOOP_CHECK_NS
@@ -213,32 +215,32 @@ class Worker:
 
     # --- What the fleet is told -------------------------------------------------------------------------------------
 
-    async def _tick(self) -> None:
+    async def _report_periodically(self) -> None:
         """Reports every interval; a change of phase begins a new one."""
         while True:
             due_ns = self._from_ns + self.interval_ns
             await asyncio.sleep(max(0, due_ns - monotonic_ns()) / NS_PER_S)
             if self._from_ns + self.interval_ns <= monotonic_ns():
-                self._emit()
+                self._report()
 
-    def _enter(self, phase: Phase, at_ns: int | None = None) -> None:
+    def _begin_phase(self, phase: Phase, at_ns: int | None = None) -> None:
         """One phase ends and another begins, now or at an instant that has just been."""
-        self._emit(at_ns=at_ns)
+        self._report(at_ns=at_ns)
         self._phase, self._index = phase, 0
 
-    def _emit(self, *, at_ns: int | None = None, ready: bool = False, done: bool = False) -> None:
-        tally, examples = self.crew.cut()
-        for one in (tally, tally.unkind):
+    def _report(self, *, at_ns: int | None = None, ready: bool = False, done: bool = False) -> None:
+        tally, examples = self.crew.collect()
+        for one in (tally, tally.misbehaving):
             if one is not None:
-                self._settle(one)
+                self._normalize(one)
         now_ns = max(at_ns or monotonic_ns(), self._from_ns)
-        self._report(
-            Report(
+        self._send(
+            IntervalReport(
                 phase=self._phase,
                 index=self._index,
                 from_ns=self._from_ns,
                 to_ns=now_ns,
-                lap=self._vitals.lap(),
+                lap=self._vitals.sample(),
                 tally=tally.to_wire(),
                 ready=ready,
                 done=done,
@@ -250,14 +252,14 @@ class Worker:
         self._index += 1
         self._from_ns = now_ns
 
-    def _settle(self, tally: Tally) -> None:
+    def _normalize(self, tally: Tally) -> None:
         """What a flood is due is what it sends; of the warm-up, nothing counts but how much of it there was."""
-        if isinstance(self.crew.load, Flood):
+        if isinstance(self.crew.load, ClosedLoopRunner):
             if self._phase == "warmup":
                 tally.warmup_sent, tally.sent, tally.bytes_sent = tally.sent, 0, 0
             tally.due = tally.sent + tally.dropped
         if self._phase == "warmup":
-            for room in OF_MEASURED_TIME:
+            for room in EXCLUDED_FROM_WARMUP:
                 setattr(tally, room, 0)
             tally.keepalive_time_ns.clear()
 
@@ -270,7 +272,7 @@ async def _sleep_until(at_ns: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def _run_beside(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Runs jobs beside the block, and ends them with it; one that fails ends the block."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(job) for job in jobs]

@@ -16,7 +16,7 @@ _CGROUP = Path("/proc/self/cgroup")
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-class Lap(msgspec.Struct, frozen=True):
+class ResourceUsage(msgspec.Struct, frozen=True):
     """What a worker used, and what held it up, in one interval."""
 
     cpu_ns: int = 0
@@ -29,7 +29,7 @@ class Lap(msgspec.Struct, frozen=True):
     """Time in which the garbage collector held it up."""
 
 
-class Vitals:
+class ResourceMonitor:
     """Reads the counters, and tells what each interval added."""
 
     def __init__(self) -> None:
@@ -39,10 +39,10 @@ class Vitals:
         self._last = self._read()
         gc.callbacks.append(self._on_gc)
 
-    def lap(self) -> Lap:
+    def sample(self) -> ResourceUsage:
         """What has come since the last lap."""
         last, self._last = self._last, self._read()
-        return Lap(*(max(0, now - before) for now, before in zip(self._last, last, strict=True)))
+        return ResourceUsage(*(max(0, now - before) for now, before in zip(self._last, last, strict=True)))
 
     def close(self) -> None:
         """Hears of garbage collections no more."""

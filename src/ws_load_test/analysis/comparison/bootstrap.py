@@ -38,13 +38,13 @@ _NEAR = 1e-12
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
-def draw(units: int, seed: int) -> Floats:
+def resample(units: int, seed: int) -> Floats:
     """Returns how often each unit is in each replicate: `REPLICATES` rows, each of `units` draws with replacement."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(units, np.full(units, 1 / units), size=REPLICATES).astype(np.float64)
 
 
-class Counts:
+class BucketMatrix:
     """The buckets of several units' histograms, added up from the lowest, so that a replicate is a matrix product."""
 
     def __init__(self, histograms: Sequence[Histogram]) -> None:
@@ -94,7 +94,7 @@ def variance(replicates: Floats, units: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Correlation:
+class Autocorrelation:
     """How much neighbouring units resemble each other."""
 
     raw: float
@@ -103,7 +103,7 @@ class Correlation:
     """Of how many it was found, on average of the sides."""
 
     @classmethod
-    def of(cls, sides: Sequence[Floats]) -> Correlation | None:
+    def of(cls, sides: Sequence[Floats]) -> Autocorrelation | None:
         """Returns that of the units' deviations over all sides; None where nothing varies."""
         spread = [(side, float(side @ side)) for side in sides]
         found = [(len(side), float(side[1:] @ side[:-1]) / square) for side, square in spread if square > 0]

@@ -6,25 +6,25 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ws_load_test.analysis.aggregate import digest
-from ws_load_test.analysis.findings import ReasonKind, both
-from ws_load_test.analysis.generator_health import judge
-from ws_load_test.plan.load import OpenLoad
+from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.analysis.findings import FindingKind, join_and
+from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ws_load_test.analysis.comparison.compare import Comparison
-    from ws_load_test.analysis.comparison.samples import Side
+    from ws_load_test.analysis.comparison.samples import Variant
     from ws_load_test.metrics.recording import Recording
 
-_TOLD = (ReasonKind.PAIRING, ReasonKind.UNANSWERED)
+_TOLD = (FindingKind.PAIRING, FindingKind.UNANSWERED)
 """Doubts that concern a comparison although the generator was not the bottleneck."""
 _OF_NO_MATTER = frozenset({"fails if", "aborts if"})
 
 
-def obstacle(base: Side, new: Side) -> str | None:
+def blocker(base: Variant, new: Variant) -> str | None:
     """Returns why two sides must not be compared; None where they may."""
     if base.kinds != new.kinds and {"open", "closed"} <= base.kinds | new.kinds:
         scheduled = base.name if "open" in base.kinds else new.name
@@ -35,10 +35,10 @@ def obstacle(base: Side, new: Side) -> str | None:
     return None
 
 
-def doubts(side: Side) -> Iterator[str]:
+def caveats(side: Variant) -> Iterator[str]:
     """Yields what makes a side's own numbers doubtful: to be told before any of them."""
     recordings, many = side.recordings, len(side.recordings)
-    digested = digest(recordings)
+    digested = aggregate(recordings)
     if not digested.tally.opened:
         yield f"{side.name} could not open a single connection"
     for how, count in (
@@ -49,30 +49,30 @@ def doubts(side: Side) -> Iterator[str]:
     ):
         if count:
             yield f"{side.name} was {how}{f', in {count} of {many} recordings' if many > 1 else ''}"
-    for reason in judge(recordings, digested):
-        if reason.binding:
+    for reason in diagnose(recordings, digested):
+        if reason.saturates:
             yield f"{side.name} was generator-bound, so it says more of the generator than of the target: {reason.text}"
         elif reason.kind in _TOLD:
             yield f"{side.name}: {reason.text}"
 
 
-def remarks(comparison: Comparison) -> Iterator[str]:
+def notes(comparison: Comparison) -> Iterator[str]:
     """Yields what is to be borne in mind of a comparison: other plans, what is left out, what was not seen."""
     base, new = comparison.base, comparison.new
     yield from _plans_apart(base, new)
-    if comparison.silent is not None:
-        yield f"{comparison.silent.name} got no answer at all, so there are no times to compare"
-    elif comparison.dead:
-        yield f"{new.name} got no answer at all in {comparison.dead} of {len(new.units)} {comparison.unit}"
+    if comparison.unanswered_variant is not None:
+        yield f"{comparison.unanswered_variant.name} got no answer at all, so there are no times to compare"
+    elif comparison.unanswered_recordings:
+        yield f"{new.name} got no answer at all in {comparison.unanswered_recordings} of {len(new.units)} {comparison.unit}"
     missing: dict[str, list[str]] = {}
     for metric, why in comparison.left_out:
         missing.setdefault(why, []).append(metric.word)
     for why, labels in missing.items():
-        if comparison.silent is None:
-            yield f"not compared: {both(labels)}, because {why}"
-    if comparison.cannot is not None or comparison.paired:
+        if comparison.unanswered_variant is None:
+            yield f"not compared: {join_and(labels)}, because {why}"
+    if comparison.inconclusive_reason is not None or comparison.paired:
         return
-    cut = [side.name for side in (base, new) if not side.whole]
+    cut = [side.name for side in (base, new) if not side.unit_is_recording]
     if cut:
         seen = "here" if len(cut) > 1 else f"of {cut[0]}"
         yield (
@@ -81,7 +81,7 @@ def remarks(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _plans_apart(base: Side, new: Side) -> Iterator[str]:
+def _plans_apart(base: Variant, new: Variant) -> Iterator[str]:
     for side in (base, new):
         if any(one.header.plan.keys() != side.recordings[0].header.plan.keys() for one in side.recordings) or any(
             _told(one) != _told(side.recordings[0]) for one in side.recordings
@@ -104,7 +104,7 @@ def _told(recording: Recording, *, seeds: bool = False) -> dict[str, str]:
         plan = msgspec.convert(recording.header.plan, Plan)
     except (msgspec.ValidationError, ValueError):
         return {label: str(value) for label, value in recording.header.plan.items() if label != "target"}
-    if isinstance(plan.load, OpenLoad) and not seeds:
+    if isinstance(plan.load, OpenLoop) and not seeds:
         plan = msgspec.structs.replace(plan, load=msgspec.structs.replace(plan.load, seed=0))
     left = {label for label, _ in plan.target.describe()} | _OF_NO_MATTER
     return {label: words for label, words in plan.describe() if label not in left}

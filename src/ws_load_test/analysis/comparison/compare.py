@@ -16,23 +16,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ws_load_test.analysis.comparison.bootstrap import (
-    Correlation,
-    Counts,
-    draw,
+    Autocorrelation,
+    BucketMatrix,
+    resample,
     student_t,
     variance,
     welch_df,
 )
 from ws_load_test.analysis.comparison.metrics import (
     METRICS,
+    ComparedMetric,
     Difference,
-    Metric,
     Verdict,
 )
-from ws_load_test.analysis.comparison.samples import Side, Unit
-from ws_load_test.analysis.data_quality import few_beyond
-from ws_load_test.analysis.findings import both
-from ws_load_test.common.units import show_share
+from ws_load_test.analysis.comparison.samples import ResamplingUnit, Variant
+from ws_load_test.analysis.data_quality import too_few_in_tail
+from ws_load_test.analysis.findings import join_and
+from ws_load_test.common.units import format_share
 from ws_load_test.metrics.hdr_buckets import bucket_of, highest_in, lowest_in
 
 if TYPE_CHECKING:
@@ -57,20 +57,20 @@ _SEEDS = (20_260_301, 20_260_302)
 class Comparison:
     """One side against another."""
 
-    base: Side
-    new: Side
+    base: Variant
+    new: Variant
     paired: bool
     """Whether the units of both sides are pairs."""
     confidence: float
     """How sure it is that no metric is called different, if none is."""
     differences: tuple[Difference, ...]
-    left_out: tuple[tuple[Metric, str], ...]
+    left_out: tuple[tuple[ComparedMetric, str], ...]
     """What is not compared, and why."""
-    cannot: str | None
+    inconclusive_reason: str | None
     """Why nothing can be concluded, in a sentence without a full stop; None where something can."""
 
     @property
-    def silent(self) -> Side | None:
+    def unanswered_variant(self) -> Variant | None:
         """The side that got no answer while the other did; None where there is no such side."""
         counts = [side.total.response.count for side in (self.base, self.new)]
         if all(counts) or not any(counts):
@@ -80,21 +80,21 @@ class Comparison:
     @property
     def unit(self) -> str:
         """What the new side's units are: rounds, recordings, or blocks of intervals."""
-        return "rounds" if self.paired else "recordings" if self.new.whole else "blocks of intervals"
+        return "rounds" if self.paired else "recordings" if self.new.unit_is_recording else "blocks of intervals"
 
     @property
-    def dead(self) -> int:
+    def unanswered_recordings(self) -> int:
         """How many whole recordings of the new side got no answer at all, where all of the base did."""
         silent = [sum(not unit.response.count for unit in side.units) for side in (self.base, self.new)]
-        return silent[1] if self.new.whole and not silent[0] else 0
+        return silent[1] if self.new.unit_is_recording and not silent[0] else 0
 
     @property
-    def notable(self) -> Verdict:
+    def overall(self) -> Verdict:
         """The verdict in one word: worse if anything is worse, better if something is and nothing worse."""
         found = {difference.verdict for difference in self.differences}
         order = (Verdict.WORSE, Verdict.BETTER, Verdict.NO_DIFFERENCE)
-        if self.silent is not None:
-            return Verdict.WORSE if self.silent is self.new else Verdict.BETTER
+        if self.unanswered_variant is not None:
+            return Verdict.WORSE if self.unanswered_variant is self.new else Verdict.BETTER
         return next((one for one in order if one in found), Verdict.UNKNOWN)
 
     def failing(self, limit: float) -> str | None:
@@ -102,23 +102,23 @@ class Comparison:
 
         Where nothing can be concluded that is no pass: whoever asks does not mean that a look too short is as good.
         """
-        if self.silent is self.new:
+        if self.unanswered_variant is self.new:
             return "it got no answer at all"
-        if self.silent is self.base:
+        if self.unanswered_variant is self.base:
             return f"nothing can be concluded: {self.base.name} got no answer at all"
-        if self.dead:
-            return f"it got no answer at all in {self.dead} of {len(self.new.units)} {self.unit}"
+        if self.unanswered_recordings:
+            return f"it got no answer at all in {self.unanswered_recordings} of {len(self.new.units)} {self.unit}"
         worse = [difference.metric.word for difference in self.regressions(limit)]
         if worse:
-            return f"{both(worse)} {'is' if len(worse) == 1 else 'are'} worse by more than {show_share(limit)}"
-        return None if self.cannot is None else f"nothing can be concluded: {self.cannot}"
+            return f"{join_and(worse)} {'is' if len(worse) == 1 else 'are'} worse by more than {format_share(limit)}"
+        return None if self.inconclusive_reason is None else f"nothing can be concluded: {self.inconclusive_reason}"
 
     def regressions(self, limit: float) -> list[Difference]:
         """Returns what is worse by more than a part of the base."""
         return [difference for difference in self.differences if difference.is_regression(limit)]
 
 
-def compare(base: Side, new: Side, *, confidence: float = CONFIDENCE, paired: bool = False) -> Comparison:
+def compare(base: Variant, new: Variant, *, confidence: float = CONFIDENCE, paired: bool = False) -> Comparison:
     """Compares a side with the one that it is measured against.
 
     Args:
@@ -138,24 +138,24 @@ def compare(base: Side, new: Side, *, confidence: float = CONFIDENCE, paired: bo
     if cannot is None and not compared:
         cannot = "there is nothing that both sides have measured"
     if cannot is None:
-        judge = _Judge(base, new, compared, paired=paired)
+        judge = _Comparer(base, new, compared, paired=paired)
         differences = tuple(_judged([judge.finding(metric) for metric in compared], 1 - confidence))
     else:
         differences = tuple(_unjudged(metric, base, new) for metric in compared)
     return Comparison(base, new, paired, confidence, differences, tuple(left_out), cannot)
 
 
-def _unjudged(metric: Metric, base: Side, new: Side) -> Difference:
+def _unjudged(metric: ComparedMetric, base: Variant, new: Variant) -> Difference:
     """Returns a difference of which nobody knows what it means."""
     was, now = _estimate(metric, base.total), _estimate(metric, new.total)
-    finding = _Finding(metric, was, now, _apart(metric, was, now), math.inf, 1.0)
-    return finding.difference(math.inf, Verdict.UNKNOWN)
+    finding = _Estimate(metric, was, now, _apart(metric, was, now), math.inf, 1.0)
+    return finding.to_difference(math.inf, Verdict.UNKNOWN)
 
 
-def _lack(metric: Metric, base: Side, new: Side) -> str | None:
+def _lack(metric: ComparedMetric, base: Variant, new: Variant) -> str | None:
     """Returns why a metric is not compared; "" where nobody would miss it, None where it is."""
     totals = (base.total, new.total)
-    if metric.connect and not (base.whole and new.whole):
+    if metric.connect and not (base.unit_is_recording and new.unit_is_recording):
         # Each recording opened its connections once, so nobody knows how much that varies.
         return ""
     if metric.unit == "share":
@@ -166,23 +166,23 @@ def _lack(metric: Metric, base: Side, new: Side) -> str | None:
         count = metric.times(side.total).count
         if not count:
             return "nothing was answered" if not metric.connect else "no connection opened"
-        if metric.percentile and few_beyond(metric.percentile, count):
+        if metric.percentile and too_few_in_tail(metric.percentile, count):
             return "" if metric.connect else "too few answers lie beyond it"
     return None
 
 
-def _cannot(base: Side, new: Side, *, paired: bool) -> str | None:
+def _cannot(base: Variant, new: Variant, *, paired: bool) -> str | None:
     if all(side.total.errors >= side.total.asked for side in (base, new)):
         return "nothing came about on either side"
     for side in (base, new):
-        units, fewest = len(side.units), side.fewest
+        units, fewest = len(side.units), side.min_units
         if units >= fewest:
             continue
         if paired:
             pairs = "is 1 pair" if units == 1 else f"are {units} pairs"
             return f"there {pairs} of rounds, and it takes {fewest} to tell a difference from chance"
         plural = "s" * (units != 1)
-        if side.whole:
+        if side.unit_is_recording:
             return (
                 f"{side.name} has {units} recording{plural}, and it takes {fewest} repeats to tell a difference from"
                 " chance"
@@ -195,39 +195,39 @@ def _cannot(base: Side, new: Side, *, paired: bool) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Finding:
+class _Estimate:
     """What a metric came to, before it is judged."""
 
-    metric: Metric
+    metric: ComparedMetric
     base: float
     new: float
-    apart: float
+    difference: float
     """The difference of logarithms, or of shares."""
     squared: float
     """Its variance."""
     df: float
     """The degrees of freedom of that."""
 
-    def reach(self, allowed: float) -> float:
+    def half_width(self, allowed: float) -> float:
         """Returns half the length of the interval that is wrong with a chance of `allowed`."""
         if not math.isfinite(self.squared):
             return math.inf
         return student_t(1 - allowed / 2, min(self.df, MOST_DF)) * math.sqrt(self.squared)
 
-    def difference(self, reach: float, verdict: Verdict | None = None) -> Difference:
+    def to_difference(self, reach: float, verdict: Verdict | None = None) -> Difference:
         """Returns the difference with its interval and, where it is not given, its verdict."""
-        found = verdict or _verdict(self.metric, self.apart, reach)
-        change = self._change(self.apart)
+        found = verdict or _verdict(self.metric, self.difference, reach)
+        change = self._change(self.difference)
         low = high = None
         if reach < WIDEST:
-            low, high = self._change(self.apart - reach), self._change(self.apart + reach)
+            low, high = self._change(self.difference - reach), self._change(self.difference + reach)
         return Difference(self.metric, self.base, self.new, change, low, high, found)
 
     def _change(self, apart: float) -> float:
         return min(max(apart, -1.0), 1.0) if self.metric.unit == "share" else math.expm1(apart)
 
 
-def _judged(findings: Sequence[_Finding], error: float) -> Iterator[Difference]:
+def _judged(findings: Sequence[_Estimate], error: float) -> Iterator[Difference]:
     """Yields the differences; that any is called one by chance has a probability of at most `error` (Holm 1979).
 
     As long as metrics are found to differ, those that are left share the error among fewer.
@@ -235,40 +235,40 @@ def _judged(findings: Sequence[_Finding], error: float) -> Iterator[Difference]:
     reaches: dict[int, float] = {}
     while True:
         left = [place for place in range(len(findings)) if place not in reaches]
-        tried = {place: findings[place].reach(error / len(left)) for place in left}
-        differ = {place: reach for place, reach in tried.items() if abs(findings[place].apart) > reach}
+        tried = {place: findings[place].half_width(error / len(left)) for place in left}
+        differ = {place: reach for place, reach in tried.items() if abs(findings[place].difference) > reach}
         reaches |= differ
         if not differ or len(differ) == len(left):
             break
     reaches = tried | reaches
-    yield from (finding.difference(reaches[place]) for place, finding in enumerate(findings))
+    yield from (finding.to_difference(reaches[place]) for place, finding in enumerate(findings))
 
 
-class _Judge:
+class _Comparer:
     """Finds how far two sides are apart, metric by metric."""
 
-    def __init__(self, base: Side, new: Side, metrics: Sequence[Metric], *, paired: bool) -> None:
+    def __init__(self, base: Variant, new: Variant, metrics: Sequence[ComparedMetric], *, paired: bool) -> None:
         self.sides = (base, new)
         self.paired = paired
-        self._counts: dict[bool, list[Counts]] = {}
-        self._correlations: dict[str, Correlation] = {}
-        self._cut = [place for place, side in enumerate(self.sides) if not side.whole]
+        self._counts: dict[bool, list[BucketMatrix]] = {}
+        self._correlations: dict[str, Autocorrelation] = {}
+        self._cut = [place for place, side in enumerate(self.sides) if not side.unit_is_recording]
         """The sides that are made of blocks: only these have neighbours that resemble each other."""
         if self._cut:
             for metric in metrics:
-                correlation = Correlation.of([self._deviations(metric, place) for place in self._cut])
+                correlation = Autocorrelation.of([self._deviations(metric, place) for place in self._cut])
                 if correlation is not None:
                     self._correlations[metric.name] = correlation
         found = self._correlations
         times = [found[one.name].raw for one in metrics if one.unit == "ns" and one.name in found]
         self._usual = sum(times) / len(times) if times else 0.0
 
-    def finding(self, metric: Metric) -> _Finding:
+    def finding(self, metric: ComparedMetric) -> _Estimate:
         """Returns what a metric came to."""
         base, new = (_estimate(metric, side.total) for side in self.sides)
-        return _Finding(metric, base, new, _apart(metric, base, new), *self._spread(metric))
+        return _Estimate(metric, base, new, _apart(metric, base, new), *self._spread(metric))
 
-    def _spread(self, metric: Metric) -> tuple[float, float]:
+    def _spread(self, metric: ComparedMetric) -> tuple[float, float]:
         """Returns the variance of the difference as it is looked at, and its degrees of freedom."""
         sizes = [len(side.units) for side in self.sides]
         replicates = [
@@ -286,19 +286,21 @@ class _Judge:
             squared = sum(parts)
         return squared + sum(_least(metric, side) for side in self.sides), df
 
-    def _replicates(self, metric: Metric, place: int, weights: Floats) -> Floats:
+    def _replicates(self, metric: ComparedMetric, place: int, weights: Floats) -> Floats:
         """Returns a side's replicates: logarithms, but for shares."""
         side = self.sides[place]
         if metric.percentile:
             return self._counts_of(metric)[place].log_quantiles(weights, float(metric.percentile) / 100)
         over, under = _parts(metric, side.units)
         if metric.unit == "share":
-            return (weights @ over + side.rest.errors) / np.maximum(1.0, weights @ under + side.rest.asked)
+            return (weights @ over + side.outside_units.errors) / np.maximum(
+                1.0, weights @ under + side.outside_units.asked
+            )
         with np.errstate(divide="ignore", invalid="ignore"):
             logs: Floats = np.log((weights @ over) / (weights @ under))
         return logs
 
-    def _deviations(self, metric: Metric, place: int) -> Floats:
+    def _deviations(self, metric: ComparedMetric, place: int) -> Floats:
         """Returns how far each unit is from what would be its part of the whole."""
         side = self.sides[place]
         if metric.percentile:
@@ -308,18 +310,20 @@ class _Judge:
         deviations: Floats = over - under * (over.sum() / max(1.0, under.sum()))
         return deviations
 
-    def _counts_of(self, metric: Metric) -> list[Counts]:
+    def _counts_of(self, metric: ComparedMetric) -> list[BucketMatrix]:
         if metric.connect not in self._counts:
-            self._counts[metric.connect] = [Counts([metric.times(unit) for unit in side.units]) for side in self.sides]
+            self._counts[metric.connect] = [
+                BucketMatrix([metric.times(unit) for unit in side.units]) for side in self.sides
+            ]
         return self._counts[metric.connect]
 
 
 @lru_cache(maxsize=64)
 def _draws(units: int, seed: int) -> Floats:
-    return draw(units, seed)
+    return resample(units, seed)
 
 
-def _estimate(metric: Metric, total: Unit) -> float:
+def _estimate(metric: ComparedMetric, total: ResamplingUnit) -> float:
     """Returns a metric of a whole side: what its report says."""
     if metric.unit == "share":
         return total.errors / total.asked
@@ -330,11 +334,11 @@ def _estimate(metric: Metric, total: Unit) -> float:
     return max(1.0, float(value or 0))
 
 
-def _apart(metric: Metric, base: float, new: float) -> float:
+def _apart(metric: ComparedMetric, base: float, new: float) -> float:
     return new - base if metric.unit == "share" else math.log(new / base)
 
 
-def _parts(metric: Metric, units: Sequence[Unit]) -> tuple[Floats, Floats]:
+def _parts(metric: ComparedMetric, units: Sequence[ResamplingUnit]) -> tuple[Floats, Floats]:
     """Returns what is divided by what, for each unit."""
     pairs: Iterator[tuple[float, float]]
     if metric.unit == "share":
@@ -347,7 +351,7 @@ def _parts(metric: Metric, units: Sequence[Unit]) -> tuple[Floats, Floats]:
     return np.array(over, dtype=np.float64), np.array(under, dtype=np.float64)
 
 
-def _least(metric: Metric, side: Side) -> float:
+def _least(metric: ComparedMetric, side: Variant) -> float:
     """Returns the variance that a side has in any case: of the resolution, of errors that come singly."""
     if metric.unit == "share":
         errors, asked = side.total.errors, side.total.asked
@@ -360,7 +364,7 @@ def _least(metric: Metric, side: Side) -> float:
     return width**2 / 12
 
 
-def _verdict(metric: Metric, apart: float, reach: float) -> Verdict:
+def _verdict(metric: ComparedMetric, apart: float, reach: float) -> Verdict:
     if abs(apart) <= reach:
         return Verdict.NO_DIFFERENCE
     return Verdict.BETTER if (apart > 0) == metric.more_is_better else Verdict.WORSE

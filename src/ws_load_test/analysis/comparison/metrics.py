@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ws_load_test.analysis.comparison.samples import Unit
+    from ws_load_test.analysis.comparison.samples import ResamplingUnit
     from ws_load_test.metrics.histogram import Histogram
 
 
@@ -21,7 +21,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class ComparedMetric:
     """One thing that is compared."""
 
     name: str
@@ -41,17 +41,17 @@ class Metric:
         """What a sentence calls it: ``p99``, ``throughput``."""
         return self.name if self.percentile else self.label
 
-    def times(self, unit: Unit) -> Histogram:
+    def times(self, unit: ResamplingUnit) -> Histogram:
         """Returns the times that it is taken of."""
         return unit.connect if self.connect else unit.response
 
 
 METRICS = (
-    *(Metric(f"p{p}", f"{p} %", "ns", p) for p in ("10", "50", "90", "99", "99.9")),
-    Metric("mean", "mean", "ns"),
-    *(Metric(f"connect.p{p}", f"connect {p} %", "ns", p, connect=True) for p in ("50", "99")),
-    Metric("rate", "throughput", "per_s", more_is_better=True),
-    Metric("errors", "errors", "share"),
+    *(ComparedMetric(f"p{p}", f"{p} %", "ns", p) for p in ("10", "50", "90", "99", "99.9")),
+    ComparedMetric("mean", "mean", "ns"),
+    *(ComparedMetric(f"connect.p{p}", f"connect {p} %", "ns", p, connect=True) for p in ("50", "99")),
+    ComparedMetric("rate", "throughput", "per_s", more_is_better=True),
+    ComparedMetric("errors", "errors", "share"),
 )
 
 
@@ -59,7 +59,7 @@ METRICS = (
 class Difference:
     """What became of one metric."""
 
-    metric: Metric
+    metric: ComparedMetric
     base: float
     new: float
     change: float

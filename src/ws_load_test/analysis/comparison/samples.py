@@ -34,7 +34,7 @@ _ROOMS = frozenset({"response_time_ns", "connect_time_ns", "faults"})
 
 
 @dataclass(slots=True)
-class Unit:
+class ResamplingUnit:
     """What is drawn as a whole."""
 
     response: Histogram = field(default_factory=Histogram)
@@ -49,7 +49,7 @@ class Unit:
     asked: int = 0
     """Messages due and sessions dialled."""
 
-    def merge(self, other: Unit) -> None:
+    def merge(self, other: ResamplingUnit) -> None:
         """Adds another unit to this one, exactly."""
         self.response.merge(other.response)
         self.connect.merge(other.connect)
@@ -60,17 +60,17 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class Variant:
     """One side of a comparison."""
 
     name: str
     recordings: tuple[Recording, ...]
-    units: tuple[Unit, ...]
-    whole: bool
+    units: tuple[ResamplingUnit, ...]
+    unit_is_recording: bool
     """Whether each unit is a whole recording; else they are blocks of intervals."""
-    rest: Unit
+    outside_units: ResamplingUnit
     """What came before the measured time, and is in no block: sessions dialled, and those that failed."""
-    total: Unit
+    total: ResamplingUnit
     """Everything."""
 
     @classmethod
@@ -84,8 +84,8 @@ class Side:
             raise ValueError("a side needs at least one recording")
         if whole is None:
             whole = len(recordings) >= FEWEST_REPEATS
-        units: list[Unit] = []
-        rest = Unit()
+        units: list[ResamplingUnit] = []
+        rest = ResamplingUnit()
         for recording in recordings:
             before, intervals = _read(recording)
             if whole:
@@ -101,12 +101,14 @@ class Side:
         return {str(load_of(recording).get("kind")) for recording in self.recordings}
 
     @property
-    def fewest(self) -> int:
+    def min_units(self) -> int:
         """Units that it takes to say anything."""
-        return FEWEST_REPEATS if self.whole else FEWEST_BLOCKS
+        return FEWEST_REPEATS if self.unit_is_recording else FEWEST_BLOCKS
 
 
-def paired_sides(names: Sequence[str], base: Sequence[Recording], new: Sequence[Recording]) -> tuple[Side, Side] | None:
+def pair_variants(
+    names: Sequence[str], base: Sequence[Recording], new: Sequence[Recording]
+) -> tuple[Variant, Variant] | None:
     """Returns two sides whose units are the rounds that both have ended, in order.
 
     None where they are not of one series, or have no such round.
@@ -119,7 +121,7 @@ def paired_sides(names: Sequence[str], base: Sequence[Recording], new: Sequence[
     if not both:
         return None
     first, second = ([side[mark] for mark in both] for side in rounds)
-    return Side.of(names[0], first, whole=True), Side.of(names[1], second, whole=True)
+    return Variant.of(names[0], first, whole=True), Variant.of(names[1], second, whole=True)
 
 
 def _ended(recording: Recording) -> bool:
@@ -127,19 +129,19 @@ def _ended(recording: Recording) -> bool:
     return recording.trailer is not None and not recording.trailer.interrupted
 
 
-def _read(recording: Recording) -> tuple[Unit, list[Unit]]:
+def _read(recording: Recording) -> tuple[ResamplingUnit, list[ResamplingUnit]]:
     """Returns what came before the measured time, and each measured interval; what came after is in the last one."""
     awaited = not awaits_nothing([recording])
-    before, measured = Unit(), list[Unit]()
+    before, measured = ResamplingUnit(), list[ResamplingUnit]()
     sent = settled = due = left = 0
     for interval in recording.intervals:
         tally = _tally(interval)
         sent, settled = sent + tally.sent, settled + tally.answered + tally.unanswered
         due, left = due + tally.due, left + tally.sent + tally.dropped
-        unit = Unit(
+        unit = ResamplingUnit(
             tally.response_time_ns,
             tally.connect_time_ns,
-            tally.answered_in_time,
+            tally.answered_in_window,
             interval.measured_ns,
             errors_of(tally, awaited=awaited),
             tally.due + tally.attempted,
@@ -157,14 +159,16 @@ def _read(recording: Recording) -> tuple[Unit, list[Unit]]:
 
 def _tally(interval: Interval) -> Tally:
     """Returns an interval's tally, of which only the histograms that are compared are decoded."""
-    rooms = {room: data for room, data in interval.record.items() if room in _ROOMS or not isinstance(data, dict)}
+    rooms = {
+        room: data for room, data in interval.encoded_tally.items() if room in _ROOMS or not isinstance(data, dict)
+    }
     return Tally.from_record(rooms)
 
 
-def _whole(intervals: list[Unit]) -> list[Unit]:
+def _whole(intervals: list[ResamplingUnit]) -> list[ResamplingUnit]:
     """Returns the intervals, the short ones among them added to those before them."""
     usual_ns = statistics.median(unit.measured_ns for unit in intervals) if intervals else 0
-    found: list[Unit] = []
+    found: list[ResamplingUnit] = []
     for unit in intervals:
         if found and min(unit.measured_ns, found[-1].measured_ns) < WHOLE * usual_ns:
             found[-1].merge(unit)
@@ -173,14 +177,14 @@ def _whole(intervals: list[Unit]) -> list[Unit]:
     return found
 
 
-def _blocks(intervals: Sequence[Unit], most: int) -> list[Unit]:
+def _blocks(intervals: Sequence[ResamplingUnit], most: int) -> list[ResamplingUnit]:
     """Returns blocks of consecutive intervals, which differ in length by one interval at most."""
     parts = np.array_split(np.arange(len(intervals)), min(len(intervals), most)) if intervals else []
     return [_merged([intervals[place] for place in part]) for part in parts]
 
 
-def _merged(units: Sequence[Unit]) -> Unit:
-    total = Unit()
+def _merged(units: Sequence[ResamplingUnit]) -> ResamplingUnit:
+    total = ResamplingUnit()
     for unit in units:
         total.merge(unit)
     return total

@@ -10,34 +10,34 @@ from math import gcd
 from typing import TYPE_CHECKING, Any, cast
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.faults import Fault, FaultKind, host_failing
-from ws_load_test.common.units import show_duration
-from ws_load_test.engine.connect.dns import Names, is_address
-from ws_load_test.engine.connect.handshake import Upgrade
+from ws_load_test.common.faults import Fault, FaultKind, classify_host_error
+from ws_load_test.common.units import format_duration
+from ws_load_test.engine.connect.dns import Resolver, is_address
+from ws_load_test.engine.connect.handshake import OpeningHandshake
 from ws_load_test.engine.connect.proxy import Proxy
 from ws_load_test.engine.connect.source_addresses import bind
 from ws_load_test.engine.connect.tls import (
-    Context,
+    ResumableContext,
     new_context,
     tls_context,
     tls_fault,
 )
 from ws_load_test.engine.connect.upgrade_request import (
     DialError,
-    Redirected,
-    Requests,
-    Trail,
+    RedirectChain,
+    RedirectError,
+    UpgradeRequestFactory,
 )
 from ws_load_test.plan.target import host_and_port
 
 if TYPE_CHECKING:
-    from ws_load_test.common.sharding import Share
+    from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.connect.handshake import TakeOver
-    from ws_load_test.engine.connect.upgrade_request import Fill, Request
+    from ws_load_test.engine.connect.upgrade_request import Render, UpgradeRequest
     from ws_load_test.engine.session import Session
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
-    from ws_load_test.websocket.deflate import Deflate
+    from ws_load_test.websocket.deflate import PerMessageDeflate
 
 _TIMED_OUT = {
     "dns": (FaultKind.DNS_TIMEOUT, "has a name that did not resolve"),
@@ -50,7 +50,7 @@ _TIMED_OUT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
+class ConnectTimings:
     """How long the opening of a session and its phases took; where redirects led to it, those of the last request."""
 
     tcp_ns: int
@@ -78,10 +78,10 @@ class Timings:
         tally.upgrade_time_ns.record(self.upgrade_ns)
 
 
-class Dialler:
+class Dialer:
     """Opens sessions with one target."""
 
-    def __init__(self, plan: Plan, share: Share | None = None) -> None:
+    def __init__(self, plan: Plan, share: Shard | None = None) -> None:
         """Takes whose connections are dialled, where this machine does not dial them all.
 
         Raises:
@@ -91,12 +91,12 @@ class Dialler:
         self._share = share
         self.target = plan.target
         self.timeout_ns = plan.connect_timeout_ns
-        self.names = Names(plan)
+        self.names = Resolver(plan)
         self.proxy = Proxy.of(plan.target)
-        self.requests = Requests(plan.target)
+        self.requests = UpgradeRequestFactory(plan.target)
         self._tls = tls_context(plan.target)
 
-    def turn(self, number: int) -> int:
+    def rotation_index(self, number: int) -> int:
         """A connection's place among those that go the same way; it chooses the source address.
 
         Of connections dialled by several machines, this one has not every number: its worker counts its own, beginning
@@ -105,7 +105,7 @@ class Dialler:
         ways = len(self.target.urls) * max(1, len(self.target.addresses))
         if self._share is None:
             return number // ways
-        of = self._share.of
+        of = self._share.count
         return number // of // (ways // gcd(ways, of)) + self._share.index
 
     @property
@@ -114,10 +114,10 @@ class Dialler:
 
         It grows with the names that fields and redirects bring, when a connection is the first to need one.
         """
-        return self.names.took_ns
+        return self.names.lookup_ns
 
     @property
-    def tls(self) -> Context:
+    def tls(self) -> ResumableContext:
         """The context of every connection under TLS; made here where only a redirect leads to one."""
         if self._tls is None:
             self._tls = new_context(self.target)
@@ -130,7 +130,7 @@ class Dialler:
             DialError: none of them resolves to what the plan's source addresses can reach. One of several that does
                 not is a fault of the sessions that need it.
         """
-        names = self.target.dialled
+        names = self.target.connect_addresses
         if not names:
             return
         found = await asyncio.gather(*(self.names.routes(*name) for name in names), return_exceptions=True)
@@ -140,14 +140,14 @@ class Dialler:
         if all(isinstance(result, DialError) for result in found):
             raise cast("DialError", found[0])
 
-    def passed(self, phase: str, what: Any) -> None:
+    def trace(self, phase: str, what: Any) -> None:
         """A dial has passed a phase, with an address, a request or the like; a rehearsal is told."""
 
-    def new_upgrade(self, request: Request, take_over: TakeOver) -> Upgrade:
+    def new_upgrade(self, request: UpgradeRequest, take_over: TakeOver) -> OpeningHandshake:
         """What asks for a session on a transport."""
-        return Upgrade(request, take_over)
+        return OpeningHandshake(request, take_over)
 
-    async def dial(self, connection: Session, number: int, fill: Fill | None = None) -> Timings:
+    async def dial(self, connection: Session, number: int, fill: Render | None = None) -> ConnectTimings:
         """Opens session `number` of the run and hands it to `connection`.
 
         Args:
@@ -160,18 +160,18 @@ class Dialler:
             UsageError: what a field gives cannot be a part of the request; the value is not told.
             OSError: through ours, see `errors.host_failing`.
         """
-        opening = _Opening(self, connection, number)
+        opening = _Dial(self, connection, number)
         request = self.requests.of(number, fill)
         try:
             async with asyncio.timeout(self.timeout_ns / 1e9):
                 return await opening.open(request)
         except BaseException as error:
-            if opening.granted:
+            if opening.upgraded:
                 # The session opened as its time ran out, or as the run was stopped: it is the connection's by now.
                 if isinstance(error, TimeoutError):
                     return opening.timings()
                 raise
-            opening.give_up()
+            opening.abort()
             fault = self._fault(opening.phase, error)
             if fault is None:
                 raise
@@ -181,7 +181,7 @@ class Dialler:
         """What of the target's doing an error stands for; None where it is not the target's."""
         if isinstance(error, DialError):
             fault = error.fault
-            if isinstance(error, Redirected) and not self.target.follow_redirects:
+            if isinstance(error, RedirectError) and not self.target.follow_redirects:
                 fault = Fault(fault.kind, fault.detail, f"{fault.text}; --follow-redirects goes there")
             return fault
         if isinstance(error, ssl.SSLError):
@@ -189,8 +189,8 @@ class Dialler:
         if isinstance(error, TimeoutError):
             kind, what = _TIMED_OUT[phase]
             detail = "timeout" if kind == FaultKind.PROXY else ""
-            return Fault(kind, detail, f"{what} within {show_duration(self.timeout_ns)}")
-        if not isinstance(error, OSError) or host_failing(error) is not None:
+            return Fault(kind, detail, f"{what} within {format_duration(self.timeout_ns)}")
+        if not isinstance(error, OSError) or classify_host_error(error) is not None:
             return None
         if self.proxy is not None and phase in {"connect", "proxy"}:
             return _proxy_fault(phase, error)
@@ -218,7 +218,7 @@ def _proxy_fault(phase: str, error: OSError) -> Fault:
     return Fault(FaultKind.PROXY, "unreachable", f"the proxy cannot be reached: {error.strerror or error}")
 
 
-class _Opening:
+class _Dial:
     """One session on its way: the phase that it is in, the instants it has passed, and what to close if it fails."""
 
     __slots__ = (
@@ -236,7 +236,7 @@ class _Opening:
         "phase",
     )
 
-    def __init__(self, dialler: Dialler, connection: Session, number: int) -> None:
+    def __init__(self, dialler: Dialer, connection: Session, number: int) -> None:
         self.phase = "dns"
         self._dialler = dialler
         self._connection = connection
@@ -244,15 +244,15 @@ class _Opening:
         self._from_ns = self._dialling_ns = self._connected_ns = self._ready_ns = monotonic_ns()
         self._sock: socket.socket | None = None
         self._transport: asyncio.WriteTransport | None = None
-        self._upgrade: Upgrade | None = None
+        self._upgrade: OpeningHandshake | None = None
         self._tls_object: ssl.SSLObject | None = None
 
     @property
-    def granted(self) -> bool:
+    def upgraded(self) -> bool:
         """The connection has the session."""
-        return self._upgrade is not None and self._upgrade.granted
+        return self._upgrade is not None and self._upgrade.accepted
 
-    def give_up(self) -> None:
+    def abort(self) -> None:
         """Closes what is open."""
         if self._transport is not None:
             self._transport.abort()
@@ -260,13 +260,13 @@ class _Opening:
             self._sock.close()
         self._transport = self._sock = self._upgrade = None
 
-    def timings(self) -> Timings:
+    def timings(self) -> ConnectTimings:
         """What it took; the session is open."""
         upgrade = self._upgrade
         assert upgrade is not None
         done_ns = upgrade.done.result()
         tls = self._tls_object
-        return Timings(
+        return ConnectTimings(
             tcp_ns=self._connected_ns - self._dialling_ns,
             proxy_ns=None if self._dialler.proxy is None else self._ready_ns - self._connected_ns,
             tls_ns=None if tls is None else upgrade.asked_ns - self._ready_ns,
@@ -275,20 +275,20 @@ class _Opening:
             tls_resumed=bool(tls is not None and tls.session_reused),
         )
 
-    async def open(self, request: Request) -> Timings:
+    async def open(self, request: UpgradeRequest) -> ConnectTimings:
         """Follows the redirects, if it is to."""
-        trail = Trail(request) if self._dialler.target.follow_redirects else None
+        trail = RedirectChain(request) if self._dialler.target.follow_redirects else None
         while True:
             try:
                 return await self._try(request)
-            except Redirected as moved:
+            except RedirectError as moved:
                 if trail is None:
                     raise
-                self.give_up()
+                self.abort()
                 request = trail.follow(moved)
-                self._dialler.passed("redirect", request)
+                self._dialler.trace("redirect", request)
 
-    async def _try(self, request: Request) -> Timings:
+    async def _try(self, request: UpgradeRequest) -> ConnectTimings:
         """One request: to its answer."""
         dialler, endpoint = self._dialler, request.endpoint
         self.phase = "dns"
@@ -309,7 +309,7 @@ class _Opening:
         await upgrade.done
         return self.timings()
 
-    def _goal(self, request: Request) -> tuple[str, int]:
+    def _goal(self, request: UpgradeRequest) -> tuple[str, int]:
         """The host and port that the session is to reach."""
         addresses = self._dialler.target.addresses
         if not addresses or request.moved:
@@ -322,18 +322,18 @@ class _Opening:
     async def _connect_to(self, host: str, port: int) -> None:
         """A TCP connection to the first of a host's addresses that takes one."""
         routes = await self._dialler.names.routes(host, port)
-        self._dialler.passed("resolve", (host, routes))
+        self._dialler.trace("resolve", (host, routes))
         self.phase = "connect"
         self._dialling_ns = monotonic_ns()
         # Among those that go the same way, source addresses take turns.
-        turn = self._dialler.turn(self._number)
+        turn = self._dialler.rotation_index(self._number)
         failure: OSError | None = None
         for family, address, sources in routes:
             try:
                 await self._connect(family, address, sources[turn % len(sources)] if sources else None)
             except OSError as error:
                 failure = error
-                self._dialler.passed("try", (address, error))
+                self._dialler.trace("try", (address, error))
             else:
                 return
         assert failure is not None
@@ -353,7 +353,7 @@ class _Opening:
             sock.close()
             raise
         self._sock, self._connected_ns = sock, monotonic_ns()
-        self._dialler.passed("connect", address)
+        self._dialler.trace("connect", address)
 
     async def _tunnel(self, proxy: Proxy, host: str, port: int) -> None:
         """The way through the proxy."""
@@ -369,22 +369,22 @@ class _Opening:
             host = usable[0]
         self.phase = "proxy"
         await proxy.open(self._sock, host, port)
-        self._dialler.passed("proxy", (host, port))
+        self._dialler.trace("proxy", (host, port))
 
-    async def _begin(self, request: Request) -> Upgrade:
+    async def _begin(self, request: UpgradeRequest) -> OpeningHandshake:
         """TLS, if the URL has it, and the upgrade request."""
         sock, connection, secure = self._sock, self._connection, request.endpoint.secure
         assert sock is not None
         dialler = self._dialler
 
-        def take_over(transport: asyncio.Transport, early: bytes, deflate: Deflate | None) -> None:
+        def take_over(transport: asyncio.Transport, early: bytes, deflate: PerMessageDeflate | None) -> None:
             if secure:
                 tls = self._tls_object = transport.get_extra_info("ssl_object")
                 dialler.tls.keep_session(tls)
             transport.set_protocol(connection)
-            connection.opened(transport, sock, secure=secure, early=early, deflate=deflate)
+            connection.attach(transport, sock, secure=secure, early=early, deflate=deflate)
 
-        def upgrade() -> Upgrade:
+        def upgrade() -> OpeningHandshake:
             self._upgrade = dialler.new_upgrade(request, take_over)
             return self._upgrade
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.common.units import show_duration
+from ws_load_test.common.units import format_duration
 from ws_load_test.engine.connect.source_addresses import Route, routes
 from ws_load_test.engine.connect.upgrade_request import DialError
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     """Families and addresses, the best first (RFC 6724)."""
 
 
-class Names:
+class Resolver:
     """The addresses of the names that a worker's connections are made to."""
 
     def __init__(self, plan: Plan) -> None:
-        self.took_ns: dict[str, int] = {}
+        self.lookup_ns: dict[str, int] = {}
         """What the lookup of each name took that was found; grows when a connection is the first to need a name."""
         self._plan = plan
         self._lookups: dict[str, asyncio.Task[Found | Fault]] = {}
@@ -70,14 +70,14 @@ class Names:
             async with asyncio.timeout(timeout_ns / 1e9):
                 found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except TimeoutError:
-            kind, reason = FaultKind.DNS_TIMEOUT, f" within {show_duration(timeout_ns)}"
+            kind, reason = FaultKind.DNS_TIMEOUT, f" within {format_duration(timeout_ns)}"
         except OSError as error:
             reason = f": {error.strerror}" if error.strerror else ""
         except UnicodeError:
             pass
         else:
             if not is_address(host):
-                self.took_ns[host] = monotonic_ns() - from_ns
+                self.lookup_ns[host] = monotonic_ns() - from_ns
             return [(family, address) for family, _, _, _, address in found]
         return Fault(kind, text=f'the name "{host}" does not resolve{reason}')
 

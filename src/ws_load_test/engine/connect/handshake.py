@@ -13,30 +13,30 @@ from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.redaction import public_location
 from ws_load_test.engine.connect.tls import tls_fault
-from ws_load_test.engine.connect.upgrade_request import REDIRECTS, DialError, Redirected
+from ws_load_test.engine.connect.upgrade_request import REDIRECTS, DialError, RedirectError
 from ws_load_test.websocket import frames
-from ws_load_test.websocket.deflate import Deflate
+from ws_load_test.websocket.deflate import PerMessageDeflate
 from ws_load_test.websocket.deflate_negotiation import DeflateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ws_load_test.engine.connect.upgrade_request import Request
+    from ws_load_test.engine.connect.upgrade_request import UpgradeRequest
 
-    TakeOver = Callable[[asyncio.Transport, bytes, Deflate | None], None]
+    TakeOver = Callable[[asyncio.Transport, bytes, PerMessageDeflate | None], None]
     """Gets the transport, the bytes behind the answer, and permessage-deflate if it was agreed."""
 
 LARGEST_RESPONSE_HEAD_BYTES = 64 * 1024
 _PRINTABLE = bytes(range(0x21, 0x7F)).decode()
 
 
-class Upgrade(asyncio.Protocol):
+class OpeningHandshake(asyncio.Protocol):
     """Sends the request as soon as the transport is there, and hands the transport over when it is granted.
 
     `take_over` is called before anything else can be read; `done` then has the monotonic instant, or a `DialError`.
     """
 
-    def __init__(self, request: Request, take_over: TakeOver) -> None:
+    def __init__(self, request: UpgradeRequest, take_over: TakeOver) -> None:
         self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         # A refusal that comes when nobody waits any more is not news to anybody.
         self.done.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -48,7 +48,7 @@ class Upgrade(asyncio.Protocol):
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_RESPONSE_HEAD_BYTES)
 
     @property
-    def granted(self) -> bool:
+    def accepted(self) -> bool:
         """Whether the transport has been handed over."""
         return self.done.done() and not self.done.cancelled() and self.done.exception() is None
 
@@ -57,9 +57,9 @@ class Upgrade(asyncio.Protocol):
         # uvloop's transports have asyncio's methods without being its classes.
         self._transport = cast("asyncio.Transport", transport)
         self.asked_ns = monotonic_ns()
-        self._transport.write(self.ask())
+        self._transport.write(self.request_bytes())
 
-    def ask(self) -> bytes:
+    def request_bytes(self) -> bytes:
         """The request as it travels."""
         headers = [*self._request.headers, ("Sec-WebSocket-Key", self._key)]
         request = h11.Request(method="GET", target=self._request.endpoint.resource, headers=headers)
@@ -80,7 +80,7 @@ class Upgrade(asyncio.Protocol):
         if isinstance(event, h11.InformationalResponse):
             self._check(event)
         elif isinstance(event, h11.Response):
-            self._turn_down(event)
+            self._reject(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer went away before the handshake was over."""
@@ -92,7 +92,7 @@ class Upgrade(asyncio.Protocol):
         else:
             self._refuse(FaultKind.UPGRADE_INVALID, "closed the connection instead of answering the upgrade")
 
-    def _turn_down(self, response: h11.Response) -> None:
+    def _reject(self, response: h11.Response) -> None:
         """An answer that is no 101 refuses the upgrade, or leads elsewhere."""
         if self.done.done():
             return
@@ -107,7 +107,7 @@ class Upgrade(asyncio.Protocol):
         error = DialError(fault)
         if status in REDIRECTS:
             cookies = tuple(value.decode("latin-1") for name, value in response.headers if name == b"set-cookie")
-            error = Redirected(fault, location, cookies)
+            error = RedirectError(fault, location, cookies)
         self.done.set_exception(error)
 
     def _check(self, response: h11.InformationalResponse) -> None:
@@ -127,9 +127,9 @@ class Upgrade(asyncio.Protocol):
         elif chosen is not None and chosen not in self._request.subprotocols:
             self._refuse(FaultKind.UPGRADE_INVALID, "answered 101 with a subprotocol that was not offered")
         else:
-            self._grant(headers.get("sec-websocket-extensions"))
+            self._accept(headers.get("sec-websocket-extensions"))
 
-    def _grant(self, extensions: str | None) -> None:
+    def _accept(self, extensions: str | None) -> None:
         """Hands the transport over, unless the extensions are not what was offered."""
         offer, deflate = self._request.offer, None
         if extensions is not None and offer is None:
@@ -137,7 +137,7 @@ class Upgrade(asyncio.Protocol):
             return
         if extensions is not None and offer is not None:
             try:
-                deflate = Deflate(offer.agreed(extensions))
+                deflate = PerMessageDeflate(offer.negotiate(extensions))
             except DeflateError as error:
                 self._refuse(FaultKind.UPGRADE_INVALID, f"answered 101 with {error}")
                 return

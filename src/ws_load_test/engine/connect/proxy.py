@@ -97,7 +97,7 @@ class Proxy:
             unquote(password) or None,
             # Where we look names up, it is given numbers only.
             rdns=True,
-            forward=_Connected(sock),  # type: ignore[arg-type]
+            forward=PreconnectedSocket(sock),  # type: ignore[arg-type]
         )
         try:
             # The dial's own timeout comes first.
@@ -107,7 +107,7 @@ class Proxy:
             raise _refused(status, f"refused: {str(error).rstrip('.')}") from None
 
 
-class _Connected:
+class PreconnectedSocket:
     """Stands for a proxy before the proxy, so that we make the connection: source addresses, timeouts, options."""
 
     def __init__(self, sock: socket.socket) -> None:

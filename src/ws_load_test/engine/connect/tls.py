@@ -25,7 +25,7 @@ _ABOUT_CERTIFICATES = (
 )
 
 
-class Context(ssl.SSLContext):
+class ResumableContext(ssl.SSLContext):
     """A client's context that can resume sessions: event loops have no other place to hand one in."""
 
     resumes = False
@@ -58,7 +58,7 @@ class Context(ssl.SSLContext):
             self._sessions[tls.server_hostname] = session
 
 
-def tls_context(target: Target) -> Context | None:
+def tls_context(target: Target) -> ResumableContext | None:
     """How the target's TLS is judged: verified unless the plan says otherwise; None where no URL is ``wss://``.
 
     Raises:
@@ -67,13 +67,13 @@ def tls_context(target: Target) -> Context | None:
     return new_context(target) if target.secure else None
 
 
-def new_context(target: Target) -> Context:
+def new_context(target: Target) -> ResumableContext:
     """The context of a target's connections under TLS; a redirect may lead to one where no URL does.
 
     Raises:
         UsageError: as `tls_context`.
     """
-    context = Context(ssl.PROTOCOL_TLS_CLIENT)
+    context = ResumableContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.version_info >= (3, 13):
         # What ssl.create_default_context sets; it makes no contexts of other classes.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
@@ -115,7 +115,7 @@ def _load_authorities(context: ssl.SSLContext, target: Target) -> None:
         raise UsageError(f'--cacert: cannot use "{target.cacert}": {error.strerror}') from None
 
 
-class _Locked(Exception):  # noqa: N818 - never leaves this module
+class _KeyNeedsPassword(Exception):  # noqa: N818 - never leaves this module
     """A key asks for a password."""
 
 
@@ -124,13 +124,13 @@ def _load_certificate(context: ssl.SSLContext, target: Target) -> None:
         return
 
     def locked() -> str:
-        raise _Locked
+        raise _KeyNeedsPassword
 
     option, path = ("--cert", target.cert) if target.key is None else ("--key", target.key)
     try:
         # Without a callback OpenSSL would ask at the terminal.
         context.load_cert_chain(target.cert, target.key, password=locked)
-    except _Locked:
+    except _KeyNeedsPassword:
         raise UsageError(
             f'{option}: the key in "{path}" is protected by a password; `openssl pkey` writes one without'
         ) from None

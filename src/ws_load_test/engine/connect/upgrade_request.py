@@ -10,15 +10,15 @@ from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.redaction import is_secret_header
-from ws_load_test.plan.target import Endpoint, basic_credentials, filled_url
-from ws_load_test.websocket.deflate_negotiation import EXTENSION, Agreement
+from ws_load_test.plan.target import Endpoint, basic_credentials, render_url
+from ws_load_test.websocket.deflate_negotiation import EXTENSION, DeflateParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ws_load_test.plan.target import Target
 
-    Fill = Callable[[str], str]
+    Render = Callable[[str], str]
     """Fills the fields of a text for one connection."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -35,7 +35,7 @@ class DialError(Exception):
         self.fault = fault
 
 
-class Redirected(DialError):  # noqa: N818 - not an error where redirects are followed
+class RedirectError(DialError):
     """The target sends us elsewhere; a fault, unless that is followed."""
 
     def __init__(self, fault: Fault, location: str, cookies: tuple[str, ...] = ()) -> None:
@@ -47,26 +47,26 @@ class Redirected(DialError):  # noqa: N818 - not an error where redirects are fo
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class UpgradeRequest:
     """An upgrade request but for its key (RFC 6455, section 4.1), and whom it is for."""
 
     endpoint: Endpoint
     headers: tuple[tuple[str, str], ...]
     subprotocols: tuple[str, ...] = ()
-    offer: Agreement | None = None
+    offer: DeflateParams | None = None
     """What is offered of permessage-deflate."""
     moved: bool = False
-    """A redirect has led to another host, where `--address`, `--unix-socket` and `--sni` no longer apply."""
+    """A redirect has led to another host, where `--connect-to`, `--unix-socket` and `--sni` no longer apply."""
 
 
-class Requests:
+class UpgradeRequestFactory:
     """The requests of a target's connections; prepared ahead where they hold no fields."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._prepared = None if target.has_fields else [new_request(target, url) for url in target.urls]
+        self._prepared = None if target.is_templated else [new_request(target, url) for url in target.urls]
 
-    def of(self, number: int, fill: Fill | None = None) -> Request:
+    def of(self, number: int, fill: Render | None = None) -> UpgradeRequest:
         """The request of connection `number`.
 
         Raises:
@@ -78,7 +78,7 @@ class Requests:
         return new_request(self._target, urls[number % len(urls)], fill)
 
 
-def new_request(target: Target, url: str, fill: Fill | None = None) -> Request:
+def new_request(target: Target, url: str, fill: Render | None = None) -> UpgradeRequest:
     """The request that a target's options make for one of its URLs.
 
     Raises:
@@ -86,7 +86,7 @@ def new_request(target: Target, url: str, fill: Fill | None = None) -> Request:
     """
     filled = fill or str
     try:
-        endpoint = Endpoint.of(filled_url(url, filled))
+        endpoint = Endpoint.of(render_url(url, filled))
     except (ValueError, KeyError) as error:
         # An error of the encodings quotes its text.
         reason = str(error) if type(error) is ValueError else "its host is malformed"
@@ -102,7 +102,7 @@ def new_request(target: Target, url: str, fill: Fill | None = None) -> Request:
         headers.append(("Sec-WebSocket-Protocol", ", ".join(subprotocols)))
     offer = None
     if target.deflate is not None:
-        offer = Agreement.offered(target.deflate)
+        offer = DeflateParams.from_offer(target.deflate)
         headers.append(("Sec-WebSocket-Extensions", EXTENSION + (f"; {target.deflate}" if target.deflate else "")))
     credentials = _credentials(target, endpoint, filled)
     if credentials is not None and "authorization" not in names:
@@ -111,10 +111,10 @@ def new_request(target: Target, url: str, fill: Fill | None = None) -> Request:
         headers.append(("Origin", _header_value("--origin", filled(target.origin))))
     if target.cookies:
         headers.append(("Cookie", "; ".join(_cookie(filled(cookie)) for cookie in target.cookies)))
-    return Request(endpoint, (*headers, *given), subprotocols, offer)
+    return UpgradeRequest(endpoint, (*headers, *given), subprotocols, offer)
 
 
-def _credentials(target: Target, endpoint: Endpoint, filled: Fill) -> str | None:
+def _credentials(target: Target, endpoint: Endpoint, filled: Render) -> str | None:
     if target.bearer is not None:
         return f"Bearer {_header_value('--bearer', filled(target.bearer))}"
     if target.user is not None:
@@ -142,20 +142,20 @@ def _cookie(cookie: str) -> str:
 # --- Redirects -----------------------------------------------------------------------------------------------------
 
 
-class Trail:
+class RedirectChain:
     """The redirects of one dial: where they lead, what is taken along, and when it is enough.
 
     What carries credentials (cookies, ``Authorization`` and the like) stays with the host that it was meant for, and
     so do the cookies that are set on the way; their paths and domains are not looked at.
     """
 
-    def __init__(self, first: Request) -> None:
+    def __init__(self, first: UpgradeRequest) -> None:
         self._first = first
         self._cookies: dict[str, dict[str, str | None]] = {}
         """By host; None: taken back, the plan's own too."""
         self._seen = [first]
 
-    def follow(self, moved: Redirected) -> Request:
+    def follow(self, moved: RedirectError) -> UpgradeRequest:
         """The request that a redirect leads to.
 
         Raises:
@@ -174,7 +174,7 @@ class Trail:
         self._seen.append(request)
         return request
 
-    def _request(self, endpoint: Endpoint) -> Request:
+    def _request(self, endpoint: Endpoint) -> UpgradeRequest:
         first, jar = self._first, self._cookies.get(endpoint.host, {})
         away = endpoint.host != first.endpoint.host
         kept = [
@@ -206,7 +206,7 @@ class Trail:
                 jar[name] = value
 
 
-def _endpoint(last: Endpoint, moved: Redirected) -> Endpoint:
+def _endpoint(last: Endpoint, moved: RedirectError) -> Endpoint:
     """Where a redirect leads, from where we are."""
     if not moved.location:
         raise DialError(Fault(FaultKind.UPGRADE_INVALID, text=f"{moved.fault.text} without a Location"))

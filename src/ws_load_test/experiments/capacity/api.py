@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.experiments.capacity.search_options import read_aim
-from ws_load_test.experiments.capacity.search_runner import Hunt
+from ws_load_test.experiments.capacity.search_runner import CapacitySearch
 
 if TYPE_CHECKING:
     import os
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Capacity:
+class CapacityResult:
     """What a search found."""
 
     facts: dict[str, Any]
@@ -57,7 +57,7 @@ def find_capacity(
     output: str | os.PathLike[str] | None = None,
     on_step: Callable[[dict[str, Any]], None] | None = None,
     **options: Any,
-) -> Capacity:
+) -> CapacityResult:
     """Finds the highest load that meets objectives, in a script or in a notebook's cell.
 
     Args:
@@ -73,7 +73,7 @@ def find_capacity(
         OutputError: `output` cannot be made, or the first step's recording not be opened.
     """
     given = {"url": url, **{name.removesuffix("_"): value for name, value in options.items()}}
-    hunt = Hunt(read_aim(given), output)
+    hunt = CapacitySearch(read_aim(given), output)
 
     def tell(step: Step) -> None:
         if on_step is not None:
@@ -95,4 +95,4 @@ def find_capacity(
             except KeyboardInterrupt:
                 hunt.interrupt()
                 raise
-    return Capacity(hunt.facts(), hunt.exit_code)
+    return CapacityResult(hunt.to_json(), hunt.exit_code)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.common.units import show_count, show_duration
+from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.experiments.capacity.backlog import LEFT_OUT
-from ws_load_test.plan.thresholds import WHOLES
+from ws_load_test.plan.thresholds import DENOMINATORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ PART = 0.5
 """Of what was found: where the generator itself made that much of it, nobody can tell what is the target's."""
 
 
-def excuse(
+def attribute_to_generator(
     objectives: Sequence[Condition],
     checks: Sequence[dict[str, Any]],
     tally: Tally,
@@ -49,7 +49,7 @@ def excuse(
         if not check["met"]:
             excuses.append(_late(objective, check, tally) or _dropped(objective, check, tally, unsent))
     if grown_ns is not None:
-        late_ns = late_at(tally)
+        late_ns = generator_lateness_ns(tally)
         excuses.append(_words(TAIL, late_ns, "the queue") if late_ns >= PART * grown_ns else "")
     return excuses[0] if excuses and all(excuses) else ""
 
@@ -58,16 +58,16 @@ def _late(objective: Condition, check: dict[str, Any], tally: Tally) -> str:
     """Returns how late the generator was, where an objective would have been met without that."""
     metric = objective.metric
     rooms = OF_REPLIES.get(metric.name, ()) if metric.kind == "time" else ()
-    if not rooms or check.get("value") is None or metric.part in ("min", "stdev"):
+    if not rooms or check.get("value") is None or metric.statistic in ("min", "stdev"):
         return ""
-    late_ns = sum(_at(getattr(tally, room), metric.part) for room in rooms)
+    late_ns = sum(_at(getattr(tally, room), metric.statistic) for room in rooms)
     would_be_ns = max(0, check["value"] - late_ns)
     enough = would_be_ns < objective.limit or late_ns >= PART * check["value"]
     excused = bool(late_ns) and objective.operator in ("<", "<=") and enough
-    return _words(metric.part, late_ns, objective.text) if excused else ""
+    return _words(metric.statistic, late_ns, objective.text) if excused else ""
 
 
-def late_at(tally: Tally, part: str = TAIL) -> int:
+def generator_lateness_ns(tally: Tally, part: str = TAIL) -> int:
     """Returns how late the generator was to send and to read together, in ns, at a percentile."""
     return sum(_at(getattr(tally, room), part) for room in OF_REPLIES["response"])
 
@@ -76,19 +76,19 @@ def _dropped(objective: Condition, check: dict[str, Any], tally: Tally, unsent: 
     """Returns that messages were not sent, where an objective would have been met if they had been."""
     if not unsent or objective.metric.name not in ("errors", "dropped") or objective.operator not in ("<", "<="):
         return ""
-    whole = sum(getattr(tally, name) for name in WHOLES[objective.metric.name])
+    whole = sum(getattr(tally, name) for name in DENOMINATORS[objective.metric.name])
     own = unsent / whole if objective.unit == "share" else unsent
     return _unsent(unsent) if check["value"] - own < objective.limit else ""
 
 
 def _unsent(unsent: int) -> str:
-    return f"{show_count(unsent)} messages never left, because the generator was late: use a quieter machine"
+    return f"{format_count(unsent)} messages never left, because the generator was late: use a quieter machine"
 
 
 def _words(part: str, late_ns: int, what: str) -> str:
     where = f"at p{part}" if part[0].isdigit() else f"by its {part}"
     return (
-        f"{where} the generator itself was {show_duration(late_ns)} late to send and to read, which may be all that"
+        f"{where} the generator itself was {format_duration(late_ns)} late to send and to read, which may be all that"
         f" there is to {what}: use a quieter machine, or add workers with -w"
     )
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.analysis.findings import percent
-from ws_load_test.common.units import show_count
+from ws_load_test.common.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.analysis.aggregate import Stretch
+    from ws_load_test.analysis.aggregate import IntervalStats
 
 LEFT_OUT = 0.01
 """Of what was asked."""
@@ -24,7 +24,7 @@ PART = 3
 """Parts of a step: the queue's lowest point in the first and in the last are compared, which no hiccup can raise."""
 
 
-def left_out(summary: dict[str, Any]) -> list[str]:
+def shortfalls(summary: dict[str, Any]) -> list[str]:
     """Returns what of that which was asked did not come about, a part of a sentence each."""
     connections, messages = summary["connections"], summary["messages"]
     wholes = (
@@ -33,21 +33,21 @@ def left_out(summary: dict[str, Any]) -> list[str]:
         (messages["unanswered"], messages["due"], "messages", "got no answer"),
     )
     return [
-        f"{show_count(part)} of the {show_count(whole)} {what}, {percent(part / whole)}, {became}"
+        f"{format_count(part)} of the {format_count(whole)} {what}, {percent(part / whole)}, {became}"
         for part, whole, what, became in wholes
         if part > LEFT_OUT * whole
     ]
 
 
-def queued(grown: int) -> str:
+def describe_backlog(grown: int) -> str:
     """Returns that a queue grew, a part of a sentence."""
-    return f"the queue of messages without an answer grew by {show_count(grown)}"
+    return f"the queue of messages without an answer grew by {format_count(grown)}"
 
 
 _NOT_OPEN = "could not be opened or were lost"
 
 
-def growth(stretches: Sequence[Stretch]) -> int | None:
+def backlog_growth(stretches: Sequence[IntervalStats]) -> int | None:
     """Returns by how many messages the queue grew from the first part of the time to the last; None if it did not.
 
     More than `LEFT_OUT` of what was sent in between, and more than `NOT_CHANCE`, is growth.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GROWTH = 2.0
-TWICE = 2
+CONFIRMATIONS = 2
 """How often an end of the bracket must have turned out the same way."""
 MOST_STEPS = 60
 """A target that answers the same load differently every time would be tried for ever."""
@@ -39,7 +39,7 @@ class Outcome(StrEnum):
     """The objectives were met, whether the generator was at its limit or not."""
     MISSED = "missed"
     """They were not, and the generator had room."""
-    BOUND = "generator-bound"
+    GENERATOR_BOUND = "generator-bound"
     """They were not, and the generator was at its limit: no evidence against the target."""
     NOTHING_OPENED = "nothing-opened"
     INTERRUPTED = "interrupted"
@@ -53,7 +53,7 @@ class Purpose(StrEnum):
     CONFIRM = "confirm"
 
 
-class Ending(StrEnum):
+class StopReason(StrEnum):
     """What a search came to."""
 
     FOUND = "found"
@@ -76,7 +76,7 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class SearchRange:
     """Where to search, and how closely."""
 
     first: float
@@ -89,7 +89,7 @@ class Range:
     """Whether amounts are whole numbers."""
 
 
-class Tried(NamedTuple):
+class StepResult(NamedTuple):
     """A step that has been."""
 
     amount: float
@@ -97,7 +97,7 @@ class Tried(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class NextStep:
     """The instruction to try an amount."""
 
     amount: float
@@ -105,10 +105,10 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SearchResult:
     """The end of a search, and what is known by then."""
 
-    ending: Ending
+    ending: StopReason
     lower: float | None = None
     """The highest amount that met the objectives each time."""
     lower_times: int = 0
@@ -123,45 +123,45 @@ class Answer:
     """All amounts that turned out one way and the other."""
 
 
-def decide(where: Range, tried: Sequence[Tried]) -> Try | Answer:
+def next_step(where: SearchRange, tried: Sequence[StepResult]) -> NextStep | SearchResult:
     """Returns the next step, or the answer; the same for the same tries."""
-    sight = _Sight(where, tried)
+    sight = _Bracket(where, tried)
     if (early := _early_end(tried)) is not None:
         return sight.answer(early)
     move = sight.next_try()
     if move is None:
         return sight.answer(sight.ending())
-    return move if len(tried) < MOST_STEPS else sight.answer(Ending.UNSETTLED)
+    return move if len(tried) < MOST_STEPS else sight.answer(StopReason.UNSETTLED)
 
 
-def known(where: Range, tried: Sequence[Tried], ending: Ending) -> Answer:
+def known(where: SearchRange, tried: Sequence[StepResult], ending: StopReason) -> SearchResult:
     """Returns what is known when something other than the tries ends the search."""
-    return _Sight(where, tried).answer(ending)
+    return _Bracket(where, tried).answer(ending)
 
 
-def _early_end(tried: Sequence[Tried]) -> Ending | None:
+def _early_end(tried: Sequence[StepResult]) -> StopReason | None:
     outcomes = [one.outcome for one in tried]
     if outcomes[-1:] == [Outcome.INTERRUPTED]:
-        return Ending.INTERRUPTED
+        return StopReason.INTERRUPTED
     if outcomes[:1] == [Outcome.NOTHING_OPENED]:
-        return Ending.NOTHING_OPENED
+        return StopReason.NOTHING_OPENED
     if outcomes[-2:] == [Outcome.NOTHING_OPENED] * 2:
-        return Ending.GONE
+        return StopReason.GONE
     return None
 
 
-class _Seen:
+class _OutcomesAt:
     """How the steps of one amount turned out."""
 
     def __init__(self, outcomes: Counter[Outcome]) -> None:
         self.met = outcomes[Outcome.MET]
         self.missed = outcomes[Outcome.MISSED] + outcomes[Outcome.NOTHING_OPENED]
-        self.bound = outcomes[Outcome.BOUND]
+        self.bound = outcomes[Outcome.GENERATOR_BOUND]
 
     @property
     def holds(self) -> bool:
         """It met the objectives, and nothing is to be said against that."""
-        return self.met > 0 and not self.missed and self.bound < TWICE
+        return self.met > 0 and not self.missed and self.bound < CONFIRMATIONS
 
     @property
     def fails(self) -> bool:
@@ -186,18 +186,18 @@ class _Seen:
     @property
     def settled(self) -> bool:
         """It turned out the same way often enough."""
-        return max(self.met, self.missed, self.bound) >= TWICE
+        return max(self.met, self.missed, self.bound) >= CONFIRMATIONS
 
 
-class _Sight:
+class _Bracket:
     """What the tries show: where the bracket's ends are, and what lies between them."""
 
-    def __init__(self, where: Range, tried: Sequence[Tried]) -> None:
+    def __init__(self, where: SearchRange, tried: Sequence[StepResult]) -> None:
         self._where = where
         outcomes: dict[float, Counter[Outcome]] = {}
         for amount, outcome in tried:
             outcomes.setdefault(amount, Counter())[outcome] += 1
-        self._seen = {amount: _Seen(outcomes[amount]) for amount in sorted(outcomes)}
+        self._seen = {amount: _OutcomesAt(outcomes[amount]) for amount in sorted(outcomes)}
         self.lower = max((amount for amount, seen in self._seen.items() if seen.holds), default=None)
         floor = -math.inf if self.lower is None else self.lower
         failing = [amount for amount, seen in self._seen.items() if seen.fails and amount > floor]
@@ -208,19 +208,19 @@ class _Sight:
         unsure = {*failing, *(amount for amount, seen in self._seen.items() if seen.wavers)}
         self.unsure = tuple(amount for amount in self._seen if amount in unsure and floor < amount < ceiling)
 
-    def next_try(self) -> Try | None:
+    def next_try(self) -> NextStep | None:
         """Returns what is still to be tried; None where the bracket is narrow and each end settled."""
         where = self._where
         ladder = [one for one in (self.lower, *self.unsure, self.upper) if one is not None]
         if not ladder:
-            return Try(where.first, Purpose.GROW)
+            return NextStep(where.first, Purpose.GROW)
         if self.upper is None and (where.most is None or ladder[-1] < where.most):
-            return Try(min(self._round(ladder[-1] * GROWTH), where.most or math.inf), Purpose.GROW)
+            return NextStep(min(self._round(ladder[-1] * GROWTH), where.most or math.inf), Purpose.GROW)
         # A hiccup of the generator is over soon, and must not decide where the search goes.
         for amount in (*self.unsure, *(one for one in (self.upper,) if one is not None)):
             seen = self._seen[amount]
             if seen.fails and not seen.fails_by_target and not seen.settled:
-                return Try(amount, Purpose.CONFIRM)
+                return NextStep(amount, Purpose.CONFIRM)
         # Amounts that are unsure make the bracket wider, so its ends must be nearer to them.
         ratio = 1 + (where.precision / 2 if self.unsure else where.precision)
         for low, high in itertools.pairwise(ladder):
@@ -229,27 +229,27 @@ class _Sight:
             if high > low * ratio and not between:
                 middle = self._middle(low, high)
                 if middle is not None:
-                    return Try(middle, Purpose.NARROW)
+                    return NextStep(middle, Purpose.NARROW)
         for end in (self.lower, self.upper):
             if end is not None and not self._seen[end].settled:
-                return Try(end, Purpose.CONFIRM)
+                return NextStep(end, Purpose.CONFIRM)
         return None
 
-    def ending(self) -> Ending:
+    def ending(self) -> StopReason:
         """Returns what a search has come to that has nothing left to try."""
         if self.upper is None:
             if self.lower is None:
-                return Ending.NONE_MET
-            return Ending.ALL_MET if self.lower == self._where.most else Ending.UNSETTLED
+                return StopReason.NONE_MET
+            return StopReason.ALL_MET if self.lower == self._where.most else StopReason.UNSETTLED
         if not self._by_target(self.upper):
-            return Ending.GENERATOR
-        return Ending.NONE_MET if self.lower is None else Ending.FOUND
+            return StopReason.GENERATOR
+        return StopReason.NONE_MET if self.lower is None else StopReason.FOUND
 
-    def answer(self, ending: Ending) -> Answer:
+    def answer(self, ending: StopReason) -> SearchResult:
         """Returns the answer, as far as anything is known."""
         lower, upper = self.lower, self.upper
         by_target = upper is not None and self._by_target(upper)
-        return Answer(
+        return SearchResult(
             ending,
             lower,
             0 if lower is None else self._seen[lower].met,

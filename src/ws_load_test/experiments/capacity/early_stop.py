@@ -11,11 +11,11 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from ws_load_test.analysis.thresholds import Sight
+from ws_load_test.analysis.thresholds import ConditionScope
 from ws_load_test.experiments.capacity.step import ERRORS
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import OpenLoad
+from ws_load_test.plan.load import OpenLoop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ CLEARLY = Fraction(101, 100)
 """Times a limit: values in the limit's own bucket, 0.1 % wide, may be on either side of it."""
 
 
-class Foregone:
+class EarlyStop:
     """Follows a step, interval by interval."""
 
     def __init__(self, plan: Plan, objectives: Sequence[Condition]) -> None:
@@ -41,11 +41,11 @@ class Foregone:
         self._tally = Tally()
         self._measured_ns = 0
 
-    def take(self, interval: Interval) -> bool:
+    def add_interval(self, interval: Interval) -> bool:
         """Takes an interval in; returns whether the step cannot meet its objectives any more."""
         load, length_ns = self._plan.load, self._plan.duration_ns
         # Of a flood nobody knows how many messages it will have sent.
-        if not isinstance(load, OpenLoad) or length_ns is None:
+        if not isinstance(load, OpenLoop) or length_ns is None:
             return False
         self._tally.merge(interval.tally)
         self._measured_ns += interval.measured_ns
@@ -53,17 +53,17 @@ class Foregone:
             return False
         due = load.rate.peak * length_ns / 1e9
         most = int(due + SPARE * math.sqrt(due)) + 1
-        return any(self._is_lost(objective, most) for objective in self._objectives)
+        return any(self._cannot_recover(objective, most) for objective in self._objectives)
 
-    def _is_lost(self, objective: Condition, most: int) -> bool:
+    def _cannot_recover(self, objective: Condition, most: int) -> bool:
         metric = objective.metric
         if objective.operator not in ("<", "<="):
             return False
-        if metric.kind == "time" and metric.name == "response" and metric.part[0].isdigit():
+        if metric.kind == "time" and metric.name == "response" and metric.statistic[0].isdigit():
             slower = self._tally.response_time_ns.count_between(int(objective.limit * CLEARLY) + 1, LARGEST)
-            return slower > (1 - Fraction(metric.part) / 100) * most
+            return slower > (1 - Fraction(metric.statistic) / 100) * most
         # Where sessions come back, nobody knows how many more will be dialled, each of them a part of the whole.
-        if metric.name == "errors" and objective.unit == "share" and not self._plan.refills:
-            errors = Sight(self._tally, 0, awaited=self._plan.matching.rule != "none").count(ERRORS.metric)
+        if metric.name == "errors" and objective.unit == "share" and not self._plan.may_reopen_sessions:
+            errors = ConditionScope(self._tally, 0, awaited=self._plan.correlation.rule != "none").count(ERRORS.metric)
             return errors > objective.limit * (most + self._tally.attempted)
         return False

@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from ws_load_test.common.errors import PlanError, Problem, option_name
+from ws_load_test.common.errors import OptionProblem, PlanError, option_name
 from ws_load_test.common.units import (
-    show_count,
-    show_duration,
-    show_rate,
-    show_share,
+    format_count,
+    format_duration,
+    format_rate,
+    format_share,
 )
-from ws_load_test.experiments.capacity.bracketing import Range
+from ws_load_test.experiments.capacity.bracketing import SearchRange
 from ws_load_test.plan import values as option_values
-from ws_load_test.plan.load import ClosedLoad, OpenLoad
+from ws_load_test.plan.load import ClosedLoop, OpenLoop
 from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.options.session_policy import share
 from ws_load_test.plan.plan import Plan
-from ws_load_test.plan.plan_warnings import lack_of
-from ws_load_test.plan.thresholds import WHOLES, Condition, parse_condition
+from ws_load_test.plan.plan_warnings import why_unavailable
+from ws_load_test.plan.thresholds import DENOMINATORS, Condition, parse_condition
 
 Finds = Literal["rate", "connections"]
 
@@ -44,9 +44,9 @@ LONGEST_NS = 60 * 10**9
 REST_NS = 10**9
 PRECISION = 0.05
 FINEST, COARSEST = 0.01, 0.5
-BEYOND = 20
+MIN_TAIL_SAMPLES = 20
 """Values on the far side of a percentile, so that it says more about the target than about chance."""
-LONE = 2
+MIN_ERRORS = 2
 """Messages of a share: one alone must not decide."""
 QUEUE = 40
 """Over the precision e, the messages n after which a queue shows that grows by no more than that: over the two thirds
@@ -56,29 +56,29 @@ OF_MESSAGES = ("response", "service", "send_lag")
 NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 _CHOSEN = "is what the search varies; say where it begins with --from, and where it ends with --max"
-_LENGTH = "each step is as long as its objectives need; say how long at least with --step, at most with --longest-step"
+_LENGTH = "each step is as long as its objectives need; say how long at least with --step-duration, at most with --max-step-duration"
 _OWN_STEPS = "the search makes its own steps"
 _OBJECTIVES = 'say with --slo what must hold, for example --slo "p99 < 50ms"'
 _ONE_RUN = "it is made of one run; keep the recordings with -o DIR, and make it of one of them with `report`"
 _HERE = "a search runs its steps on this machine alone; of a cluster, try single loads with -r or -c and --fail-if"
 _SCRAPED = "a search is many short runs, and gives no metrics while they go; -o DIR keeps the recording of each"
-REFUSED: dict[str, str] = {
+UNSUPPORTED_OPTIONS: dict[str, str] = {
     "duration": _LENGTH,
     "messages": _LENGTH,
     "stages": _OWN_STEPS,
     "connection_stages": _OWN_STEPS,
     "fail_if": _OBJECTIVES,
     "abort_if": _OBJECTIVES,
-    "abort_after": _OBJECTIVES,
-    "storm": "would be most of what each step measures; a run without `capacity` shows how all come back",
+    "abort_grace": _OBJECTIVES,
+    "disconnect": "would be most of what each step measures; a run without `capacity` shows how all come back",
     **dict.fromkeys(("hdr", "hgrm", "csv", "junit", "openmetrics"), _ONE_RUN),
     **dict.fromkeys(("cluster", "hosts", "on_worker_lost", "insecure_cluster"), _HERE),
     **dict.fromkeys(("cluster_ca", "cluster_cert", "cluster_key"), _HERE),
     **dict.fromkeys(("metrics_port", "metrics_host", "metrics_linger", "otlp"), _SCRAPED),
     "live": "shows one run; a search has a line for each step on a terminal, and needs not be asked for it",
     "explain": "a search has no plan before its end; --max shows how far it may go",
-    "dry_run": "a dry run sends one message and finds no limit; leave `capacity` out",
-    "strict": "needs not be said: where the generator is the limit, no number is given, and the exit code is 5",
+    "probe": "a dry run sends one message and finds no limit; leave `capacity` out",
+    "fail_if_saturated": "needs not be said: where the generator is the limit, no number is given, and the exit code is 5",
 }
 """Options of a run that a search does not take, and why."""
 REFUSED_BY: dict[Finds, dict[str, str]] = {
@@ -92,13 +92,13 @@ REFUSED_BY: dict[Finds, dict[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class SearchSpec:
     """What to find, and how."""
 
-    finds: Finds
+    dimension: Finds
     objectives: tuple[Condition, ...]
     """What must hold; read as conditions are."""
-    where: Range
+    range: SearchRange
     options: Mapping[str, Any]
     """The plan's, as they were given."""
     step_ns: int = STEP_NS
@@ -113,38 +113,40 @@ class Aim:
 
     def length_ns(self, amount: float, plan: Plan) -> int:
         """Returns how long a step measures: as long as the objectives need, within what was asked."""
-        per_s = amount if self.finds == "rate" else _rate_per_s(plan)
+        per_s = amount if self.dimension == "rate" else _rate_per_s(plan)
         needed_ns = int(self.messages_needed() * 10**9 / per_s) if per_s else 0
         return min(max(self.step_ns, needed_ns), self.longest_ns)
 
     def messages_needed(self) -> int:
         """Returns how many messages a step should have."""
         shares = [far for one in self.objectives if (far := _far_side(one))]
-        return math.ceil(max([QUEUE / Fraction(str(self.where.precision)), *shares]))
+        return math.ceil(max([QUEUE / Fraction(str(self.range.precision)), *shares]))
 
     def show(self, amount: float) -> str:
         """Returns an amount in words."""
-        return show_rate(amount) if self.finds == "rate" else f"{show_count(amount)} connections"
+        return format_rate(amount) if self.dimension == "rate" else f"{format_count(amount)} connections"
 
     def describe(self) -> list[tuple[str, str]]:
         """The search in words, beside the plan's own: a label and a sentence part for each line."""
-        where = self.where
+        where = self.range
         most = "" if where.most is None else f", up to {self.show(where.most)}"
-        lengths = f"{show_duration(self.step_ns)}, at most {show_duration(self.longest_ns)} where objectives need it"
-        precision = show_share(where.precision)
+        lengths = (
+            f"{format_duration(self.step_ns)}, at most {format_duration(self.longest_ns)} where objectives need it"
+        )
+        precision = format_share(where.precision)
         return [
-            ("finds", f"the highest {self.finds} from {self.show(where.first)} on{most}, to {precision}"),
+            ("finds", f"the highest {self.dimension} from {self.show(where.first)} on{most}, to {precision}"),
             ("objectives", " and ".join(one.text for one in self.objectives)),
-            ("steps", f"{lengths}, {show_duration(self.rest_ns)} of rest between them"),
+            ("steps", f"{lengths}, {format_duration(self.rest_ns)} of rest between them"),
         ]
 
     def _plan(self, amount: float, length_ns: int) -> Plan:
-        varied = {"rate": amount} if self.finds == "rate" else {"connections": int(amount)}
-        conditions = [negated(one) for one in self.objectives]
+        varied = {"rate": amount} if self.dimension == "rate" else {"connections": int(amount)}
+        conditions = [negate(one) for one in self.objectives]
         return read_plan({**self.options, **varied, "duration": f"{length_ns}ns", "fail_if": conditions})
 
 
-def negated(objective: Condition) -> str:
+def negate(objective: Condition) -> str:
     """Returns the condition that must not hold, where this one must."""
     label, _, limit = objective.text.rpartition(f" {objective.operator} ")
     return f"{label} {NEGATED[objective.operator]} {limit}"
@@ -154,20 +156,20 @@ def _far_side(objective: Condition) -> Fraction:
     """Returns how many messages it takes until an objective is no matter of chance; 0 where no number of them helps."""
     metric = objective.metric
     if metric.kind == "time":
-        if metric.name not in OF_MESSAGES or not metric.part[0].isdigit():
+        if metric.name not in OF_MESSAGES or not metric.statistic[0].isdigit():
             return Fraction(0)
-        part = Fraction(metric.part) / 100
-        values = BEYOND
+        part = Fraction(metric.statistic) / 100
+        values = MIN_TAIL_SAMPLES
     else:
-        if objective.unit != "share" or not {"due", "sent", "answered"} & set(WHOLES[metric.name]):
+        if objective.unit != "share" or not {"due", "sent", "answered"} & set(DENOMINATORS[metric.name]):
             return Fraction(0)
-        part, values = objective.limit, LONE
+        part, values = objective.limit, MIN_ERRORS
     far = min(part, 1 - part)
     return values / far if far > 0 else Fraction(0)
 
 
 def _rate_per_s(plan: Plan) -> float:
-    return 0.0 if isinstance(plan.load, ClosedLoad) else plan.load.rate.peak
+    return 0.0 if isinstance(plan.load, ClosedLoop) else plan.load.rate.peak
 
 
 # --- Options --------------------------------------------------------------------------------------------------------
@@ -182,41 +184,47 @@ def _finds(value: Any) -> Finds:
 def _precision(value: Any) -> float:
     part = share(value)
     if not FINEST <= part <= COARSEST:
-        raise ValueError(f'"{value}" is not between {show_share(FINEST)} and {show_share(COARSEST)}')
+        raise ValueError(f'"{value}" is not between {format_share(FINEST)} and {format_share(COARSEST)}')
     return part
 
 
 READERS: dict[str, Callable[[Any], Any]] = {
     "find": _finds,
-    "slo": option_values.texts,
+    "slo": option_values.strings,
     "precision": _precision,
-    "step": option_values.some_duration,
-    "longest_step": option_values.some_duration,
-    "rest": option_values.duration,
+    "step_duration": option_values.positive_duration,
+    "max_step_duration": option_values.positive_duration,
+    "cooldown": option_values.duration,
 }
 """The options of a search alone, beside `from` and `max`, which are read as what is to be found."""
 
 
-def read_aim(options: Mapping[str, Any]) -> Aim:
+def read_aim(options: Mapping[str, Any]) -> SearchSpec:
     """Returns what these options ask for; None stands for an option not given.
 
     Raises:
         PlanError: with every problem found.
     """
     given = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
-    problems: list[Problem] = []
+    problems: list[OptionProblem] = []
     values = {name: found for name in READERS if (found := _read(name, given, READERS[name], problems)) is not None}
     finds: Finds = values.get("find", "rate")
     where = _read_range(given, finds, values.get("precision", PRECISION), problems)
-    refused = {**REFUSED, **REFUSED_BY[finds]}
-    problems += [Problem(option_name(name), why) for name, why in refused.items() if _is_given(given, name)]
+    refused = {**UNSUPPORTED_OPTIONS, **REFUSED_BY[finds]}
+    problems += [OptionProblem(option_name(name), why) for name, why in refused.items() if _is_given(given, name)]
     objectives = _read_objectives(values.get("slo", DEFAULT_SLO), problems)
     rest = {name: value for name, value in given.items() if name not in {*READERS, "from", "max", *refused}}
-    step_ns = values.get("step", STEP_NS)
-    longest_ns = values.get("longest_step", max(step_ns, LONGEST_NS))
+    step_ns = values.get("step_duration", STEP_NS)
+    longest_ns = values.get("max_step_duration", max(step_ns, LONGEST_NS))
     if longest_ns < step_ns:
-        problems.append(Problem("--longest-step", "is shorter than --step, which says how long a step takes at least"))
-    aim = Aim(finds, objectives, where, _with_defaults(rest, finds), step_ns, longest_ns, values.get("rest", REST_NS))
+        problems.append(
+            OptionProblem(
+                "--max-step-duration", "is shorter than --step-duration, which says how long a step takes at least"
+            )
+        )
+    aim = SearchSpec(
+        finds, objectives, where, _with_defaults(rest, finds), step_ns, longest_ns, values.get("cooldown", REST_NS)
+    )
     problems += _problems_of_plan(aim)
     if problems:
         raise PlanError(tuple(problems))
@@ -227,34 +235,36 @@ def _is_given(given: Mapping[str, Any], name: str) -> bool:
     return name in given and given[name] is not False
 
 
-def _read(name: str, given: Mapping[str, Any], reader: Callable[[Any], Any], problems: list[Problem]) -> Any:
+def _read(name: str, given: Mapping[str, Any], reader: Callable[[Any], Any], problems: list[OptionProblem]) -> Any:
     try:
         return reader(given[name]) if name in given else None
     except ValueError as error:
-        problems.append(Problem(option_name(name), str(error)))
+        problems.append(OptionProblem(option_name(name), str(error)))
         return None
 
 
-def _read_range(given: Mapping[str, Any], finds: Finds, precision: float, problems: list[Problem]) -> Range:
-    reader = option_values.rate if finds == "rate" else option_values.at_least_one
+def _read_range(given: Mapping[str, Any], finds: Finds, precision: float, problems: list[OptionProblem]) -> SearchRange:
+    reader = option_values.rate if finds == "rate" else option_values.positive_int
     first = _read("from", {"from": FIRST[finds], **given}, reader, problems)
     most = _read("max", given, reader, problems)
     if first is not None and most is not None and most < first:
         why = "" if "from" in given else f", which is {FIRST[finds]} where nobody says otherwise"
-        problems.append(Problem("--max", f"is less than --from{why}"))
-    return Range(first or 1.0, most, precision, whole=finds == "connections")
+        problems.append(OptionProblem("--max", f"is less than --from{why}"))
+    return SearchRange(first or 1.0, most, precision, whole=finds == "connections")
 
 
-def _read_objectives(texts: tuple[str, ...], problems: list[Problem]) -> tuple[Condition, ...]:
+def _read_objectives(texts: tuple[str, ...], problems: list[OptionProblem]) -> tuple[Condition, ...]:
     found: dict[str, Condition] = {}
     for text in texts:
         try:
             condition = parse_condition(text, EXAMPLES)
         except ValueError as error:
-            problems.append(Problem("--slo", str(error)))
+            problems.append(OptionProblem("--slo", str(error)))
             continue
-        if condition.anywhere:
-            problems.append(Problem("--slo", f'"{condition.text}": an objective is of the whole step; leave out any'))
+        if condition.per_interval:
+            problems.append(
+                OptionProblem("--slo", f'"{condition.text}": an objective is of the whole step; leave out any')
+            )
         found[condition.text] = condition
     return tuple(found.values())
 
@@ -271,19 +281,19 @@ def _with_defaults(options: Mapping[str, Any], finds: Finds) -> dict[str, Any]:
     return {**defaults, **options}
 
 
-def _problems_of_plan(aim: Aim) -> list[Problem]:
+def _problems_of_plan(aim: SearchSpec) -> list[OptionProblem]:
     """Returns what is wrong with the options of the plan, or with objectives that such a plan can never meet."""
     try:
-        plan = aim.plan(aim.where.first)
+        plan = aim.plan(aim.range.first)
     except PlanError as error:
         return list(error.problems)
-    if plan.matching.rule == "none":
-        return [Problem("--match", "a target is judged by its replies, and with none nothing is awaited")]
-    lacks = [(one.text, lack_of(one.metric, plan)) for one in aim.objectives]
-    problems = [Problem("--slo", f'"{text}" can never be met, because {lack}') for text, lack in lacks if lack]
-    if isinstance(plan.load, OpenLoad) and not plan.load.rate.peak:
+    if plan.correlation.rule == "none":
+        return [OptionProblem("--match", "a target is judged by its replies, and with none nothing is awaited")]
+    lacks = [(one.text, why_unavailable(one.metric, plan)) for one in aim.objectives]
+    problems = [OptionProblem("--slo", f'"{text}" can never be met, because {lack}') for text, lack in lacks if lack]
+    if isinstance(plan.load, OpenLoop) and not plan.load.rate.peak:
         problems += [
-            Problem("--slo", f'"{one.text}" can never be met, because no message is sent at --rate 0')
+            OptionProblem("--slo", f'"{one.text}" can never be met, because no message is sent at --rate 0')
             for one in aim.objectives
             if one.metric.kind == "time" and one.metric.name in OF_MESSAGES
         ]

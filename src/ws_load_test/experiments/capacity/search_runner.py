@@ -21,15 +21,15 @@ from ws_load_test.common.errors import (
 )
 from ws_load_test.common.version import __version__
 from ws_load_test.experiments.capacity.bracketing import (
-    Answer,
-    Ending,
-    Tried,
-    Try,
-    decide,
+    NextStep,
+    SearchResult,
+    StepResult,
+    StopReason,
     known,
+    next_step,
 )
-from ws_load_test.experiments.capacity.early_stop import Foregone
-from ws_load_test.experiments.capacity.step import judged, refused_by_host
+from ws_load_test.experiments.capacity.early_stop import EarlyStop
+from ws_load_test.experiments.capacity.step import evaluate_step, infeasible_step
 from ws_load_test.report.terminal.capacity import sentence
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ws_load_test.api import Result
-    from ws_load_test.experiments.capacity.search_options import Aim
+    from ws_load_test.experiments.capacity.search_options import SearchSpec
     from ws_load_test.experiments.capacity.step import Step
     from ws_load_test.metrics.recording import Interval
     from ws_load_test.plan.plan import Plan
@@ -53,21 +53,21 @@ INTERVALS = 20
 """Of a step: a queue is followed through them, and the generator's doubts about itself need several."""
 SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.05, 1.0
 EXIT_CODES = {
-    Ending.FOUND: ExitCode.PASSED,
-    Ending.ALL_MET: ExitCode.PASSED,
-    Ending.NONE_MET: ExitCode.THRESHOLD_FAILED,
-    Ending.GENERATOR: ExitCode.GENERATOR_BOUND,
-    Ending.NOTHING_OPENED: ExitCode.NOTHING_OPENED,
-    Ending.GONE: ExitCode.THRESHOLD_FAILED,
-    Ending.UNSETTLED: ExitCode.THRESHOLD_FAILED,
-    Ending.INTERRUPTED: ExitCode.INTERRUPTED,
+    StopReason.FOUND: ExitCode.PASSED,
+    StopReason.ALL_MET: ExitCode.PASSED,
+    StopReason.NONE_MET: ExitCode.THRESHOLD_FAILED,
+    StopReason.GENERATOR: ExitCode.GENERATOR_BOUND,
+    StopReason.NOTHING_OPENED: ExitCode.NOTHING_OPENED,
+    StopReason.GONE: ExitCode.THRESHOLD_FAILED,
+    StopReason.UNSETTLED: ExitCode.THRESHOLD_FAILED,
+    StopReason.INTERRUPTED: ExitCode.INTERRUPTED,
 }
 
 
-class Hunt:
+class CapacitySearch:
     """One search, from its first step to its answer."""
 
-    def __init__(self, aim: Aim, output: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, aim: SearchSpec, output: str | os.PathLike[str] | None = None) -> None:
         """Takes what to find, and the folder for the recordings of its steps.
 
         Raises:
@@ -76,7 +76,7 @@ class Hunt:
         """
         self.aim = aim
         self.steps: list[Step] = []
-        self.answer: Answer | None = None
+        self.answer: SearchResult | None = None
         """What was found, once the search is over."""
         self.error: LoadTestError | None = None
         """What broke the search off, if anything did."""
@@ -87,7 +87,7 @@ class Hunt:
         self._over = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started_at = self._ended_at = _now()
-        self._public = aim.plan(aim.where.first).public()
+        self._public = aim.plan(aim.range.first).redacted()
         self._folder = None if output is None else _folder(Path(output))
 
     async def run(
@@ -97,7 +97,7 @@ class Hunt:
         *,
         on_try: OnTry | None = None,
         on_step: OnStep | None = None,
-    ) -> Answer:
+    ) -> SearchResult:
         """Searches to the end; an error after the first step is the end as well, so that no step is lost.
 
         Args:
@@ -117,7 +117,7 @@ class Hunt:
         except BaseException as error:
             # It is somebody else's to handle, and no reason to lose what the steps have shown.
             if self.steps:
-                self.answer = self._broken_off(error)
+                self.answer = self._abort(error)
             raise
         finally:
             self._ended_at = _now()
@@ -134,41 +134,41 @@ class Hunt:
                 if self._running is not None:
                     self._running.interrupt()
 
-    async def _search(self, attend: Attend, rest: Rest, on_try: OnTry | None, on_step: OnStep | None) -> Answer:
-        while isinstance(move := decide(self.aim.where, self._tried()), Try):
+    async def _search(self, attend: Attend, rest: Rest, on_try: OnTry | None, on_step: OnStep | None) -> SearchResult:
+        while isinstance(move := next_step(self.aim.range, self._tried()), NextStep):
             if (self.steps and await rest(self.aim.rest_ns / 1e9)) or self._called_off:
-                return self._known(Ending.INTERRUPTED)
+                return self._known(StopReason.INTERRUPTED)
             try:
                 step = await self._step(move, attend, on_try)
             except (LoadTestError, OSError, KeyboardInterrupt) as error:
                 if not self.steps:
                     raise
-                return self._broken_off(error)
+                return self._abort(error)
             except asyncio.CancelledError:
                 if not self._stopped:
                     raise
                 # The run had not begun when the search was ended.
-                return self._known(Ending.INTERRUPTED)
+                return self._known(StopReason.INTERRUPTED)
             self.steps.append(step)
             if on_step is not None:
                 on_step(step)
-        assert isinstance(move, Answer)
+        assert isinstance(move, SearchResult)
         return move
 
-    def _broken_off(self, error: BaseException) -> Answer:
+    def _abort(self, error: BaseException) -> SearchResult:
         """Returns what is known when something other than a step ends the search."""
         if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
-            return self._known(Ending.INTERRUPTED)
+            return self._known(StopReason.INTERRUPTED)
         if isinstance(error, LoadTestError):
             self.error = error
         elif isinstance(error, OSError):
             self.error = HostError(f"this machine cannot carry the next step: {error.strerror}")
         else:
             self.error = LoadTestError(f"{type(error).__name__}, which is a bug of ws-load-test")
-        return self._known(Ending.BROKEN_OFF)
+        return self._known(StopReason.BROKEN_OFF)
 
-    def _known(self, ending: Ending) -> Answer:
-        return known(self.aim.where, self._tried(), ending)
+    def _known(self, ending: StopReason) -> SearchResult:
+        return known(self.aim.range, self._tried(), ending)
 
     @property
     def _called_off(self) -> bool:
@@ -190,10 +190,10 @@ class Hunt:
         code = EXIT_CODES[self.answer.ending] if self.error is None else self.error.exit_code
         return ExitCode.OUTPUT_FAILED if self.output_errors and code == ExitCode.PASSED else code
 
-    def facts(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """What was found, as `--json` prints it; see docs/capacity.md."""
         assert self.answer is not None
-        answer, where, aim = self.answer, self.aim.where, self.aim
+        answer, where, aim = self.answer, self.aim.range, self.aim
         steps = [step.facts for step in self.steps]
         facts: dict[str, Any] = {
             "schema": SCHEMA,
@@ -201,7 +201,7 @@ class Hunt:
             "target": self._public.target.url,
             "started_at": self._started_at,
             "ended_at": self._ended_at,
-            "find": aim.finds,
+            "find": aim.dimension,
             "objectives": [one.text for one in aim.objectives],
             "range": {"from": where.first, "max": where.most, "precision": where.precision},
             "answer": {
@@ -210,7 +210,7 @@ class Hunt:
                 "lower_times": answer.lower_times,
                 "upper": answer.upper,
                 "upper_times": answer.upper_times,
-                "generator_bound_at": answer.bound,
+                "generator_saturated_at": answer.bound,
                 "unsure": list(answer.unsure),
                 "contradicted": list(answer.contradicted),
                 "error": None if self.error is None else _in_one_line(self.error),
@@ -221,23 +221,23 @@ class Hunt:
         facts["answer"]["sentence"] = sentence(facts)
         return facts
 
-    def _tried(self) -> list[Tried]:
-        return [Tried(step.amount, step.outcome) for step in self.steps]
+    def _tried(self) -> list[StepResult]:
+        return [StepResult(step.amount, step.outcome) for step in self.steps]
 
-    async def _step(self, move: Try, attend: Attend, on_try: OnTry | None) -> Step:
+    async def _step(self, move: NextStep, attend: Attend, on_try: OnTry | None) -> Step:
         number = len(self.steps) + 1
         recording = None if self._folder is None else str(self._folder / f"{number:02}-{move.amount:.12g}.jsonl")
         plan = self.aim.plan(move.amount)
         interval_s = min(max((plan.duration_ns or 0) / 1e9 / INTERVALS, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S)
         if on_try is not None:
             on_try(plan)
-        foregone = Foregone(plan, self.aim.objectives)
+        foregone = EarlyStop(plan, self.aim.objectives)
         ended_early = False
 
         def watch(interval: Interval) -> None:
             nonlocal ended_early
-            if not ended_early and foregone.take(interval):
-                ended_early = run.finish()
+            if not ended_early and foregone.add_interval(interval):
+                ended_early = run.stop_gracefully()
 
         run = self._running = Run(plan, output=recording, interval_s=interval_s, on_interval=watch)
         if self._stopped:
@@ -249,11 +249,11 @@ class Hunt:
             # That the first step cannot be done is the user's to mend; later on it is the end of this machine.
             if not self.steps:
                 raise
-            return refused_by_host(number, move, str(error))
+            return infeasible_step(number, move, str(error))
         if result.output_error is not None:
             self.output_errors.append(result.output_error)
         assert run.digest is not None
-        return judged(
+        return evaluate_step(
             number,
             move,
             self.aim.objectives,
@@ -269,7 +269,7 @@ class Hunt:
             return
         path = self._folder / "capacity.json"
         try:
-            path.write_bytes(msgspec.json.format(msgspec.json.encode(self.facts()), indent=2) + b"\n")
+            path.write_bytes(msgspec.json.format(msgspec.json.encode(self.to_json()), indent=2) + b"\n")
         except OSError as error:
             self.output_errors.append(OutputError(f"cannot write {path}: {error.strerror}"))
 

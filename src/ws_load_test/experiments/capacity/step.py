@@ -5,25 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.data_quality import few_beyond
-from ws_load_test.analysis.thresholds import Sight
-from ws_load_test.experiments.capacity.attribution import excuse, late_at
+from ws_load_test.analysis.data_quality import too_few_in_tail
+from ws_load_test.analysis.thresholds import ConditionScope
+from ws_load_test.experiments.capacity.attribution import attribute_to_generator, generator_lateness_ns
 from ws_load_test.experiments.capacity.backlog import (
     LEFT_OUT,
-    growth,
-    left_out,
-    queued,
+    backlog_growth,
+    describe_backlog,
+    shortfalls,
 )
 from ws_load_test.experiments.capacity.bracketing import Outcome
-from ws_load_test.experiments.capacity.search_options import negated
+from ws_load_test.experiments.capacity.search_options import negate
 from ws_load_test.plan.thresholds import parse_condition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.analysis.aggregate import Digest
+    from ws_load_test.analysis.aggregate import Aggregate
     from ws_load_test.api import Result
-    from ws_load_test.experiments.capacity.bracketing import Try
+    from ws_load_test.experiments.capacity.bracketing import NextStep
     from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.thresholds import Condition
@@ -43,13 +43,13 @@ class Step:
     """The step as `--json` prints it."""
 
 
-def judged(
+def evaluate_step(
     number: int,
-    move: Try,
+    move: NextStep,
     objectives: Sequence[Condition],
     result: Result,
     *,
-    digest: Digest,
+    digest: Aggregate,
     recording: str | None = None,
     ended_early: bool = False,
 ) -> Step:
@@ -68,9 +68,9 @@ def judged(
     lost = result.recording.trailer.lost_workers if result.recording.trailer is not None else ()
     checks = _checks(objectives, summary, digest.tally)
     # Each message of a flood waits for a reply, so that no queue can grow.
-    grown = None if summary["load"].get("kind") == "closed" else growth(digest.parts[0])
-    missing = left_out(summary)
-    behind = [*missing, *([] if grown is None else [queued(grown)])]
+    grown = None if summary["load"].get("kind") == "closed" else backlog_growth(digest.recordings[0])
+    missing = shortfalls(summary)
+    behind = [*missing, *([] if grown is None else [describe_backlog(grown)])]
     limits = [*summary["generator"]["reasons"], *(f"a worker was lost: {one.reason}" for one in lost)]
     met = not behind and all(one["met"] for one in checks)
     unsent = _unsent_by_us(summary)
@@ -79,7 +79,9 @@ def judged(
     nothing_else_is_missing = len(missing) == 1 if unsent_is_missing else not missing
     if not met and not limits and nothing_else_is_missing:
         grown_ns = None if grown is None else grown * summary["duration_s"] * 1e9 / max(1, summary["messages"]["sent"])
-        limits += filter(None, [excuse(objectives, checks, digest.tally, grown_ns=grown_ns, unsent=unsent)])
+        limits += filter(
+            None, [attribute_to_generator(objectives, checks, digest.tally, grown_ns=grown_ns, unsent=unsent)]
+        )
     outcome = _outcome(summary, met=met, bound=bool(limits))
     measures = {
         "duration_s": summary["duration_s"],
@@ -95,8 +97,8 @@ def judged(
         "behind": behind,
         "generator": {
             "cpu_share": summary["generator"]["cpu_share"],
-            "late_p99_ns": late_at(digest.tally),
-            "bound": bool(limits),
+            "late_p99_ns": generator_lateness_ns(digest.tally),
+            "saturated": bool(limits),
             "reasons": limits,
         },
     }
@@ -111,13 +113,13 @@ def _unsent_by_us(summary: dict[str, Any]) -> int:
     return 0 if hindered else int(summary["messages"]["dropped"])
 
 
-def refused_by_host(number: int, move: Try, why: str) -> Step:
+def infeasible_step(number: int, move: NextStep, why: str) -> Step:
     """Returns the step that this machine could not carry, so that there was no run."""
-    facts = _head(number, move, Outcome.BOUND)
+    facts = _head(number, move, Outcome.GENERATOR_BOUND)
     measures = dict.fromkeys(
         ("duration_s", "sent_per_s", "achieved_per_s", "connections", "messages", "errors", "response_time_ns")
     )
-    generator = {"cpu_share": None, "late_p99_ns": None, "bound": True, "reasons": [why]}
+    generator = {"cpu_share": None, "late_p99_ns": None, "saturated": True, "reasons": [why]}
     empty: dict[str, Any] = {
         "ended_early": False,
         "faults": {},
@@ -126,10 +128,10 @@ def refused_by_host(number: int, move: Try, why: str) -> Step:
         "generator": generator,
         "recording": None,
     }
-    return Step(move.amount, move.purpose, Outcome.BOUND, {**facts, **measures, **empty})
+    return Step(move.amount, move.purpose, Outcome.GENERATOR_BOUND, {**facts, **measures, **empty})
 
 
-def _head(number: int, move: Try, outcome: Outcome) -> dict[str, Any]:
+def _head(number: int, move: NextStep, outcome: Outcome) -> dict[str, Any]:
     return {"number": number, "amount": move.amount, "purpose": str(move.purpose), "outcome": str(outcome)}
 
 
@@ -144,7 +146,7 @@ def _outcome(summary: dict[str, Any], *, met: bool, bound: bool) -> Outcome:
     if met and summary["connections"]["opened"]:
         return Outcome.MET
     if bound:
-        return Outcome.BOUND
+        return Outcome.GENERATOR_BOUND
     return Outcome.MISSED if summary["connections"]["opened"] else Outcome.NOTHING_OPENED
 
 
@@ -153,16 +155,16 @@ def _checks(objectives: Sequence[Condition], summary: dict[str, Any], tally: Tal
     contraries = {check["check"]: check for check in summary["verdict"]["checks"]}
     checks = []
     for objective in objectives:
-        check = contraries[negated(objective)]
+        check = contraries[negate(objective)]
         found = {
             "objective": objective.text,
             "met": check["passed"],
             **{name: check[name] for name in ("value", "limit", "unit", "why") if name in check},
         }
         metric = objective.metric
-        if metric.kind == "time" and metric.part[0].isdigit():
+        if metric.kind == "time" and metric.statistic[0].isdigit():
             count = times_of(tally, metric.name).count
-            if count and 0 < float(metric.part) < 100 and few_beyond(metric.part, count):
+            if count and 0 < float(metric.statistic) < 100 and too_few_in_tail(metric.statistic, count):
                 found["few"] = count
         checks.append(found)
     return checks
@@ -176,7 +178,7 @@ def times_of(tally: Tally, name: str) -> Histogram:
 
 def _errors(tally: Tally) -> float | None:
     """Returns the share of errors, as conditions count them."""
-    share = Sight(tally, 0).value(ERRORS)
+    share = ConditionScope(tally, 0).value(ERRORS)
     return None if share is None else float(share)
 
 

@@ -16,7 +16,7 @@ PINGS = 15
 """Enough for one that met no queue on its way."""
 
 
-class Ping(NamedTuple):
+class ClockSample(NamedTuple):
     """A question to another machine and its reply, in ns of monotonic clocks."""
 
     asked_ns: int
@@ -32,19 +32,19 @@ class Ping(NamedTuple):
         return self.heard_ns - self.asked_ns
 
 
-class Ahead(NamedTuple):
+class ClockOffset(NamedTuple):
     """How far another clock is before ours."""
 
     ahead_ns: int
     error_ns: int
     """By how much that may be wrong, at most."""
 
-    def theirs(self, ours_ns: int) -> int:
+    def to_remote(self, ours_ns: int) -> int:
         """What the other clock says when ours says that."""
         return ours_ns + self.ahead_ns
 
 
-def compare(pings: Iterable[Ping]) -> Ahead:
+def estimate_offset(pings: Iterable[ClockSample]) -> ClockOffset:
     """Returns what the best of some pings tells.
 
     Raises:
@@ -53,4 +53,4 @@ def compare(pings: Iterable[Ping]) -> Ahead:
     best = min(pings, key=lambda ping: ping.round_trip_ns)
     # Rounded up, so that the true value is never outside.
     error_ns = -(-best.round_trip_ns // 2)
-    return Ahead(best.told_ns - (best.asked_ns + best.heard_ns) // 2, error_ns)
+    return ClockOffset(best.told_ns - (best.asked_ns + best.heard_ns) // 2, error_ns)

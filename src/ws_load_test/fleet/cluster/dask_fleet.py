@@ -16,15 +16,15 @@ import msgspec
 
 from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import HostError, UsageError
-from ws_load_test.common.sharding import Share
-from ws_load_test.common.units import show_share
+from ws_load_test.common.sharding import Shard
+from ws_load_test.common.units import format_share
 from ws_load_test.fleet.base import START_AFTER_NS, Fleet
 from ws_load_test.fleet.cluster import host_agent, shipped_files
-from ws_load_test.fleet.cluster.discovery import connect, find, hushed
-from ws_load_test.fleet.cluster.heartbeats import Silence
-from ws_load_test.fleet.cluster.host_link import FAILURES, LEASE_NS, Link
-from ws_load_test.fleet.cluster.worker_counts import firsts, spread
-from ws_load_test.fleet.coordinator import Conductor
+from ws_load_test.fleet.cluster.discovery import connect, discover_hosts, quiet_dask_logging
+from ws_load_test.fleet.cluster.heartbeats import HeartbeatMonitor
+from ws_load_test.fleet.cluster.host_link import FAILURES, LEASE_NS, HostLink
+from ws_load_test.fleet.cluster.worker_counts import first_worker_numbers, workers_per_host
+from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.metrics.recording import Host
 from ws_load_test.worker.ipc import Command
 
@@ -41,7 +41,7 @@ FIRST_REPORT_NS = 30 * NS_PER_S
 """How much longer a worker may take to its first report: it is a program that is started."""
 SETTLE_TIMEOUT_S = 60.0
 """How long a host may take to receive the plan's files and to look up names."""
-ON_ITS_WAY_NS = 200 * NS_PER_MS
+DELIVERY_ALLOWANCE_NS = 200 * NS_PER_MS
 """Time for the word to go through a scheduler that has other things to do, beside that of the network."""
 END_TIMEOUT_S = 1.0
 _LOOK_S = 0.1
@@ -57,7 +57,7 @@ class DaskFleet(Fleet):
         """Takes where, and what every fleet does."""
         super().__init__(plan, on_interval, interval_ns)
         self.cluster = cluster
-        self.links: list[Link] = []
+        self.links: list[HostLink] = []
         self._name = secrets.token_hex(8)
         self._client: Any = None
         """Dask's own, which is hardly typed."""
@@ -65,35 +65,35 @@ class DaskFleet(Fleet):
         self._over = asyncio.Event()
         self._failure: BaseException | None = None
         self._killed = False
-        self._silence: Silence[tuple[str, int]] = Silence()
+        self._silence: HeartbeatMonitor[tuple[str, int]] = HeartbeatMonitor()
         self._keepers: list[asyncio.Task[None]] = []
         self._leaving = contextlib.ExitStack()
 
     # --- Before and after -------------------------------------------------------------------------------------------
 
-    async def muster(self) -> None:
+    async def prepare(self) -> None:
         """Finds the hosts, and has each look whether it can carry its part; see `Fleet`."""
-        contents = shipped_files.read(self.plan)
+        contents = shipped_files.read_all(self.plan)
         client = self._client = await connect(self.cluster)
-        self._leaving.enter_context(hushed())
-        links = await find(client, self.cluster)
+        self._leaving.enter_context(quiet_dask_logging())
+        links = await discover_hosts(client, self.cluster)
         # A task that no host can take: a scheduler without one shuts down when its idle time-out is over.
         self._awake = client.submit(int, resources={"ws-load-test": 1}, pure=False)
-        counts = spread([link.cores for link in links], self.plan.connections, self.cluster.workers)
-        for link, first, count in zip(links, firsts(counts), counts, strict=True):
+        counts = workers_per_host([link.cores for link in links], self.plan.connections, self.cluster.workers)
+        for link, first, count in zip(links, first_worker_numbers(counts), counts, strict=True):
             link.workers = range(first, first + count)
         self.links = [link for link in links if link.workers]
         for number, link in enumerate(self.links):
             link.number = number
         self.plan = msgspec.structs.replace(self.plan, workers=sum(counts))
         of_worker = [link.number for link in self.links for _ in link.workers]
-        self.conductor = Conductor(self.plan.workers, monotonic_ns(), of_worker)
+        self.conductor = Coordinator(self.plan.workers, monotonic_ns(), of_worker)
         client.subscribe_topic(host_agent.TOPIC, self._on_event)
         client.subscribe_topic("all", self._on_change)
-        await self._settle(contents)
+        await self._prepare_hosts(contents)
         self.hosts = tuple(map(_host, self.links))
 
-    async def _settle(self, contents: dict[str, bytes]) -> None:
+    async def _prepare_hosts(self, contents: dict[str, bytes]) -> None:
         """Every host gets its order, and all that it has against it is told at once."""
         for link in self.links:
             self._silence.expect(("host", link.number), LOST_AFTER_NS, monotonic_ns(), FIRST_REPORT_NS)
@@ -103,7 +103,7 @@ class DaskFleet(Fleet):
             for link, order in zip(self.links, orders, strict=True)
         )
         # One who has settled may have to wait for another longer than its lease.
-        self._keepers = [asyncio.create_task(self._keep(link)) for link in self.links]
+        self._keepers = [asyncio.create_task(self._keep_lease(link)) for link in self.links]
         found = await asyncio.gather(*calls, return_exceptions=True)
         problems, sources = [], set()
         for link, answer in zip(self.links, found, strict=True):
@@ -122,9 +122,9 @@ class DaskFleet(Fleet):
             if source not in sources:
                 raise UsageError(f"--bind: {source} is not an address of any host of the cluster")
 
-    def _order(self, link: Link, contents: dict[str, bytes]) -> host_agent.Order:
+    def _order(self, link: HostLink, contents: dict[str, bytes]) -> host_agent.HostAssignment:
         beside = [number for other in self.links if other.machine == link.machine for number in other.workers]
-        return host_agent.Order(
+        return host_agent.HostAssignment(
             run=self._name,
             host=link.number,
             plan=self.plan,
@@ -132,12 +132,12 @@ class DaskFleet(Fleet):
             workers=len(link.workers),
             interval_ns=self._interval_ns,
             lease_ns=LEASE_NS,
-            machine_connections=sum(Share(number, self.plan.workers).count(self.plan.connections) for number in beside),
+            machine_connections=sum(Shard(number, self.plan.workers).size(self.plan.connections) for number in beside),
             machine_workers=len(beside),
             files=contents,
         )
 
-    async def disband(self) -> None:
+    async def shutdown(self) -> None:
         """Ends what is left on the hosts, and leaves the cluster as it was."""
         for keeper in self._keepers:
             keeper.cancel()
@@ -167,13 +167,13 @@ class DaskFleet(Fleet):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_S):
                         await self._over.wait()
-                self._look_around()
+                self._check_liveness()
             if self._failure is not None:
                 raise self._failure
         finally:
-            await self.disband()
+            await self.shutdown()
 
-    async def _launch(self, link: Link) -> None:
+    async def _launch(self, link: HostLink) -> None:
         """Has a host start its workers."""
         for worker in link.workers:
             patience_ns = self._interval_ns + LOST_AFTER_NS
@@ -191,17 +191,17 @@ class DaskFleet(Fleet):
         self.interrupted = self._killed = True
         for worker in range(self.plan.workers):
             if not self.conductor.is_done(worker):
-                self.conductor.dismiss(worker)
+                self.conductor.on_worker_stopped(worker)
         self._over.set()
 
-    def _command(self, command: Command) -> None:
+    def _broadcast(self, command: Command) -> None:
         for link in self.links:
             if not link.gone:
-                link.say(command)
+                link.send(command)
 
     def _start_after_ns(self) -> int:
         slowest_ns = max((link.clock.error_ns for link in self.links), default=0)
-        return START_AFTER_NS + ON_ITS_WAY_NS + 6 * slowest_ns
+        return START_AFTER_NS + DELIVERY_ALLOWANCE_NS + 6 * slowest_ns
 
     # --- What is heard ----------------------------------------------------------------------------------------------
 
@@ -224,12 +224,12 @@ class DaskFleet(Fleet):
         except Exception as error:  # noqa: BLE001 - Dask would log it and go on; it is the run's
             self._fail(error)
 
-    def _take(self, link: Link, worker: int, message: dict[str, Any]) -> None:
+    def _take(self, link: HostLink, worker: int, message: dict[str, Any]) -> None:
         if self.conductor.is_done(worker):
             return
         if "line" in message:
             self._silence.heard(("worker", worker), monotonic_ns())
-            self._hear(worker, message["line"], link.clock.ahead_ns)
+            self._on_report(worker, message["line"], link.clock.ahead_ns)
         else:
             self._lose_workers([worker], link, message["ended"])
         if self.conductor.is_done(worker):
@@ -244,14 +244,14 @@ class DaskFleet(Fleet):
                 if link.address == message.get("worker"):
                     self._lose_host(link, "the Dask worker on its host is gone")
 
-    def _heard(self, link: Link) -> None:
+    def _heard(self, link: HostLink) -> None:
         self._silence.heard(("host", link.number), monotonic_ns())
 
-    async def _keep(self, link: Link) -> None:
+    async def _keep_lease(self, link: HostLink) -> None:
         """Renews a host's lease and passes commands on, until it is lost."""
-        self._lose_host(link, await link.keep(self._name, self._heard))
+        self._lose_host(link, await link.keep_alive(self._name, self._heard))
 
-    def _look_around(self) -> None:
+    def _check_liveness(self) -> None:
         """Notices what tells nothing of itself: who is silent, and a scheduler that is gone."""
         if self._client is not None and self._client.status != "running":
             for link in self.links:
@@ -263,16 +263,16 @@ class DaskFleet(Fleet):
                     self._lose_host(link, f"its host was silent for {seconds} s")
                 elif kind == "worker" and number in link.workers and not link.gone:
                     self._lose_workers([number], link, f"it was silent for {seconds} s")
-                    self._keepers.append(asyncio.create_task(self._drop(link, number)))
+                    self._keepers.append(asyncio.create_task(self._kill_worker(link, number)))
         self._end_if_finished()
 
-    async def _drop(self, link: Link, worker: int) -> None:
+    async def _kill_worker(self, link: HostLink, worker: int) -> None:
         with contextlib.suppress(*FAILURES):
             await link.call(host_agent.drop, self._name, worker)
 
     # --- What is lost -----------------------------------------------------------------------------------------------
 
-    def _lose_host(self, link: Link, reason: str) -> None:
+    def _lose_host(self, link: HostLink, reason: str) -> None:
         if link.gone:
             return
         link.gone = True
@@ -280,14 +280,14 @@ class DaskFleet(Fleet):
         self._lose_workers(link.workers, link, reason)
         self._end_if_finished()
 
-    def _lose_workers(self, workers: Iterable[int], link: Link, reason: str) -> None:
+    def _lose_workers(self, workers: Iterable[int], link: HostLink, reason: str) -> None:
         lost = [worker for worker in workers if not self.conductor.is_done(worker)]
         if self._killed or not lost:
             return
         for worker in lost:
             self._silence.forget(("worker", worker))
         goes_on = self.cluster.on_worker_lost == "continue"
-        share = f"{show_share(len(lost) / self.plan.workers)} of the load"
+        share = f"{format_share(len(lost) / self.plan.workers)} of the load"
         what = f"worker {lost[0]}" if len(lost) == 1 else f"workers {lost[0]} to {lost[-1]}"
         _log.warning(
             "%s on host %s, %s, lost: %s; the others %s",
@@ -296,10 +296,10 @@ class DaskFleet(Fleet):
         if not goes_on:
             # Whoever is not ready yet must not be told to start afterwards.
             self._commanded = True
-            self._command(Command("stop"))
+            self._broadcast(Command("stop"))
         try:
             for worker in lost:
-                self._lose(worker, reason)
+                self._on_worker_lost(worker, reason)
         except Exception as error:  # noqa: BLE001 - of whoever is told of intervals; this may be called by Dask
             self._fail(error)
 
@@ -312,7 +312,7 @@ class DaskFleet(Fleet):
         self._over.set()
 
 
-def _host(link: Link) -> Host:
+def _host(link: HostLink) -> Host:
     """What a recording says of a host."""
     return Host(
         name=link.name,

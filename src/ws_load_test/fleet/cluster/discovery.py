@@ -17,7 +17,7 @@ from distributed.security import Security
 from distributed.versions import VersionMismatchWarning
 
 from ws_load_test.common.errors import HostError, UsageError
-from ws_load_test.fleet.cluster.host_link import FAILURES, Link
+from ws_load_test.fleet.cluster.host_link import FAILURES, HostLink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ HOSTS_TIMEOUT_S = 60.0
 HOST_TIMEOUT_S = 10.0
 """The same for the first one, where no number was given."""
 _LOOK_S = 0.1
-_SAME = ("ws-load-test", "distributed")
+MUST_MATCH = ("ws-load-test", "distributed")
 """Packages that must be of one version everywhere: neither promises to understand another version of itself."""
 
 
@@ -41,7 +41,7 @@ async def connect(cluster: Cluster) -> Any:
         UsageError: its address or our certificate cannot be used.
         HostError: it cannot be reached, or does not know us, or we do not know it.
     """
-    address = cluster.address()
+    address = cluster.resolve_address()
     try:
         security = _security(cluster, address)
         # Dask would print a table of versions; ours is one sentence, and says what to do.
@@ -112,7 +112,7 @@ def _causes(error: BaseException) -> list[BaseException]:
     return found
 
 
-async def find(client: Any, cluster: Cluster) -> list[Link]:
+async def discover_hosts(client: Any, cluster: Cluster) -> list[HostLink]:
     """Returns the hosts that take part, in an order that the same hosts always have.
 
     Raises:
@@ -136,14 +136,14 @@ async def find(client: Any, cluster: Cluster) -> list[Link]:
         raise HostError(
             f"--cluster: {few} joined the scheduler within {timeout_s:.0f} s; start `dask worker` on each"
         ) from None
-    cluster.check(identity["address"], "--cluster: its scheduler")
+    cluster.validate_address(identity["address"], "--cluster: its scheduler")
     for address in workers:
-        cluster.check(address, "--cluster: one of its hosts")
+        cluster.validate_address(address, "--cluster: one of its hosts")
     chosen = sorted(workers, key=lambda at: (str(workers[at]["host"]), str(workers[at]["name"]), at))[: cluster.hosts]
     await _compare_versions(client, chosen)
-    links = [Link(client, address) for address in chosen]
+    links = [HostLink(client, address) for address in chosen]
     try:
-        await asyncio.gather(*(link.look() for link in links))
+        await asyncio.gather(*(link.probe() for link in links))
     except FAILURES as error:
         raise HostError(f"--cluster: a host does not answer ({type(error).__name__}); look at its log") from None
     for link in links:
@@ -152,7 +152,7 @@ async def find(client: Any, cluster: Cluster) -> list[Link]:
     return links
 
 
-def _name(links: Sequence[Link]) -> None:
+def _name(links: Sequence[HostLink]) -> None:
     """Numbers the hosts, and tells Dask workers of one machine apart by their addresses."""
     names = [link.name for link in links]
     for number, link in enumerate(links):
@@ -163,12 +163,12 @@ def _name(links: Sequence[Link]) -> None:
 
 async def _compare_versions(client: Any, addresses: Sequence[str]) -> None:
     """Asks by Dask's own protocol, which needs nothing of ours there."""
-    scheduler = await client.scheduler.versions(packages=list(_SAME))
+    scheduler = await client.scheduler.versions(packages=list(MUST_MATCH))
     found = await client.scheduler.broadcast(
-        msg={"op": "versions", "packages": list(_SAME)}, workers=list(addresses), on_error="ignore"
+        msg={"op": "versions", "packages": list(MUST_MATCH)}, workers=list(addresses), on_error="ignore"
     )
-    differ = _differences({"the scheduler": scheduler}, ("distributed",))
-    differ += _differences({f"the host {at.partition('://')[2]}": one for at, one in found.items()}, _SAME)
+    differ = _version_differences({"the scheduler": scheduler}, ("distributed",))
+    differ += _version_differences({f"the host {at.partition('://')[2]}": one for at, one in found.items()}, MUST_MATCH)
     if differ:
         more = f" (and {len(differ) - 1} more such difference{'s' * (len(differ) > 2)})" if differ[1:] else ""
         raise HostError(
@@ -177,7 +177,7 @@ async def _compare_versions(client: Any, addresses: Sequence[str]) -> None:
         )
 
 
-def _differences(systems: Mapping[str, Mapping[str, Any]], packages: Sequence[str]) -> list[str]:
+def _version_differences(systems: Mapping[str, Mapping[str, Any]], packages: Sequence[str]) -> list[str]:
     """What other machines have that is not as here, in words."""
     differ = []
     for name, system in systems.items():
@@ -194,7 +194,7 @@ def _differences(systems: Mapping[str, Mapping[str, Any]], packages: Sequence[st
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
+def quiet_dask_logging() -> Iterator[None]:
     """Lets Dask log nothing meanwhile: what it has to say of lost hosts is said by us, in words of the run."""
     loggers = [
         logging.getLogger(name) for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"

@@ -14,7 +14,7 @@ PAUSE_NS = NS_PER_S
 """When nobody has listened for longer than this, nobody can have been heard."""
 
 
-class Silence(Generic[K]):
+class HeartbeatMonitor(Generic[K]):
     """Keeps when each of some was heard last, and tells who is silent for too long."""
 
     def __init__(self) -> None:

@@ -23,10 +23,11 @@ import msgspec
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.errors import LoadTestError
-from ws_load_test.common.sharding import Share
+from ws_load_test.common.sharding import Shard
 from ws_load_test.fleet.cluster import shipped_files
-from ws_load_test.fleet.exit_reason import LAST_WORDS, ending
-from ws_load_test.fleet.preflight.host_check import facts, own_sources, prepare
+from ws_load_test.fleet.exit_reason import STDERR_TAIL_LINES, exit_reason
+from ws_load_test.fleet.preflight import host_check
+from ws_load_test.fleet.preflight.host_check import check_and_raise_limits, local_source_addresses
 from ws_load_test.plan.plan import Plan
 from ws_load_test.worker.ipc import LONGEST_LINE_BYTES, Assignment, Command
 
@@ -41,7 +42,7 @@ _END_TIMEOUT_S = 2.0
 _encoder = msgspec.json.Encoder()
 
 
-class Sealed:
+class SecretBytes:
     """Bytes that no log shows, whoever logs the arguments of a call."""
 
     __slots__ = ("data",)
@@ -53,7 +54,7 @@ class Sealed:
         return "Sealed(***)"
 
 
-class Order(msgspec.Struct, frozen=True):
+class HostAssignment(msgspec.Struct, frozen=True):
     """What a host is to do."""
 
     run: str
@@ -71,12 +72,12 @@ class Order(msgspec.Struct, frozen=True):
     files: dict[str, bytes]
     """What the plan's files hold, by option."""
 
-    def sealed(self) -> Sealed:
+    def sealed(self) -> SecretBytes:
         """The order on its way."""
-        return Sealed(msgspec.msgpack.encode(self))
+        return SecretBytes(msgspec.msgpack.encode(self))
 
 
-class Answer(msgspec.Struct, frozen=True):
+class HostReply(msgspec.Struct, frozen=True):
     """What a host says to an order."""
 
     problem: str = ""
@@ -85,10 +86,10 @@ class Answer(msgspec.Struct, frozen=True):
     """Of the plan's source addresses those that are the host's."""
 
 
-class Party:
+class HostWorkers:
     """The workers of one run on this host."""
 
-    def __init__(self, order: Order, dask_worker: Any) -> None:
+    def __init__(self, order: HostAssignment, dask_worker: Any) -> None:
         self.order = order
         self._dask_worker = dask_worker
         self._plan = order.plan
@@ -101,29 +102,29 @@ class Party:
         self._jobs: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
 
-    async def settle(self) -> Answer:
+    async def prepare(self) -> HostReply:
         """Brings the plan's files here, and looks whether this machine can carry its part."""
         order = self.order
         self._begin(self._guard())
-        _calm(self._dask_worker)
+        _throttle_dask_profiling(self._dask_worker)
         try:
             directory = Path(tempfile.mkdtemp(prefix="ws-load-test-", dir=self._dask_worker.local_directory))
             self._directory = directory
-            plan = shipped_files.write(order.plan, order.files, directory)
-            plan = msgspec.structs.replace(plan, bind=own_sources(plan.bind))
+            plan = shipped_files.write_all(order.plan, order.files, directory)
+            plan = msgspec.structs.replace(plan, bind=local_source_addresses(plan.bind))
             if order.plan.bind and not plan.bind:
-                return Answer(f"--bind: none of the {len(order.plan.bind)} addresses named is one of this host")
+                return HostReply(f"--bind: none of the {len(order.plan.bind)} addresses named is one of this host")
             part = {"connections": order.machine_connections, "workers": order.machine_workers}
             # Looking up names may take long, and the loop has leases to keep.
-            await asyncio.to_thread(prepare, msgspec.structs.replace(plan, **part))
+            await asyncio.to_thread(check_and_raise_limits, msgspec.structs.replace(plan, **part))
         except LoadTestError as error:
-            return Answer(str(error))
+            return HostReply(str(error))
         except OSError as error:
-            return Answer(f"cannot write the plan's files to {self._dask_worker.local_directory}: {error.strerror}")
+            return HostReply(f"cannot write the plan's files to {self._dask_worker.local_directory}: {error.strerror}")
         self._plan = plan
-        return Answer(sources=plan.bind)
+        return HostReply(sources=plan.bind)
 
-    async def launch(self) -> Answer:
+    async def launch(self) -> HostReply:
         """Starts the workers."""
         order = self.order
         for number in range(order.first_worker, order.first_worker + order.workers):
@@ -139,48 +140,48 @@ class Party:
                     start_new_session=True,
                 )
             except OSError as error:
-                return Answer(f"cannot start a worker: {error.strerror}")
+                return HostReply(f"cannot start a worker: {error.strerror}")
             self._processes[number] = process
             if self._ending is not None:
                 # Nobody else would end one that has just come into being.
-                self.drop(number)
+                self.kill_worker(number)
                 await process.wait()
-                return Answer("its lease has expired")
-            share = Share(number, order.plan.workers)
-            assignment = Assignment(self._plan, share, order.interval_ns, order.lease_ns, apart=True)
+                return HostReply("its lease has expired")
+            share = Shard(number, order.plan.workers)
+            assignment = Assignment(self._plan, share, order.interval_ns, order.lease_ns, multi_host=True)
             self._write(process, _encoder.encode(assignment) + b"\n")
             if self._stopping:
                 self._write(process, _encoder.encode(Command("stop")) + b"\n")
             self._begin(self._follow(number, process))
-        return Answer()
+        return HostReply()
 
-    def tell(self, command: Command) -> None:
+    def send(self, command: Command) -> None:
         """Passes a command on to every worker; that renews the lease."""
         self._until_ns = monotonic_ns() + self.order.lease_ns
         # Whoever is still to be started is to hear of that as well.
-        self._stopping = self._stopping or command.do == "stop"
+        self._stopping = self._stopping or command.kind == "stop"
         line = _encoder.encode(command) + b"\n"
         for process in self._processes.values():
             self._write(process, line)
 
-    def drop(self, number: int) -> None:
+    def kill_worker(self, number: int) -> None:
         """Ends one worker at once, wherever it hangs."""
         process = self._processes.get(number)
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
 
-    async def end(self) -> None:
+    async def shutdown(self) -> None:
         """Ends every worker, and leaves nothing behind."""
         if self._ending is None:
             self._ending = asyncio.create_task(self._end())
         await asyncio.shield(self._ending)
 
     async def _end(self) -> None:
-        _parties.pop(self.order.run, None)
-        _hurry(self._dask_worker)
+        _runs.pop(self.order.run, None)
+        _restore_dask_profiling(self._dask_worker)
         for number, process in list(self._processes.items()):
-            self.drop(number)
+            self.kill_worker(number)
             await process.wait()
         for job in self._jobs - {asyncio.current_task()}:
             job.cancel()
@@ -202,7 +203,7 @@ class Party:
     async def _follow(self, number: int, process: Process) -> None:
         """Passes on what a worker reports, and how it ended."""
         assert process.stdout is not None
-        words: deque[str] = deque(maxlen=LAST_WORDS)
+        words: deque[str] = deque(maxlen=STDERR_TAIL_LINES)
         listening = asyncio.create_task(_listen(process, words))
         try:
             # A line without its end is the last of a worker that was killed while it wrote.
@@ -210,7 +211,7 @@ class Party:
                 self._post(number, {"line": line})
             code = await process.wait()
             await listening
-            self._post(number, {"ended": ending(code, words)})
+            self._post(number, {"ended": exit_reason(code, words)})
         finally:
             listening.cancel()
 
@@ -229,12 +230,12 @@ class Party:
             process.stdin.write(line)
 
 
-_parties: dict[str, Party] = {}
+_runs: dict[str, HostWorkers] = {}
 _hurried: dict[str, float] = {}
 """How often Dask looks at itself when it is not kept from it, in ms."""
 
 
-def _calm(dask_worker: Any) -> None:
+def _throttle_dask_profiling(dask_worker: Any) -> None:
     """Has Dask look at its own threads and loop once a second, and not 150 times.
 
     That takes 4 % of a core, of which load is made here; what it is for, diagnosing tasks, there is none of.
@@ -246,10 +247,10 @@ def _calm(dask_worker: Any) -> None:
             callbacks[name].callback_time = CALM_MS
 
 
-def _hurry(dask_worker: Any) -> None:
+def _restore_dask_profiling(dask_worker: Any) -> None:
     """Has it do as before, when the last party is over."""
     callbacks = getattr(dask_worker, "periodic_callbacks", {})
-    while not _parties and _hurried:
+    while not _runs and _hurried:
         name, interval_ms = _hurried.popitem()
         callbacks[name].callback_time = interval_ms
 
@@ -271,47 +272,47 @@ def now_ns() -> int:
     return monotonic_ns()
 
 
-def look() -> dict[str, Any]:
+def machine_info() -> dict[str, Any]:
     """What there is to know of this machine."""
-    return {"name": platform.node(), "machine": _machine(), "facts": facts()}
+    return {"name": platform.node(), "machine": _machine(), "facts": host_check.machine_info()}
 
 
-async def settle(order: Sealed, dask_worker: Any = None) -> dict[str, Any]:
+async def settle(order: SecretBytes, dask_worker: Any = None) -> dict[str, Any]:
     """Prepares a party; nothing of the target is touched."""
-    read = msgspec.msgpack.decode(order.data, type=Order)
-    party = _parties[read.run] = Party(read, dask_worker)
-    answer = await party.settle()
+    read = msgspec.msgpack.decode(order.data, type=HostAssignment)
+    party = _runs[read.run] = HostWorkers(read, dask_worker)
+    answer = await party.prepare()
     if answer.problem:
-        await party.end()
+        await party.shutdown()
     return msgspec.structs.asdict(answer)
 
 
 async def launch(run: str) -> dict[str, Any]:
     """Starts a party's workers."""
-    party = _parties.get(run)
-    answer = Answer("its lease has expired") if party is None else await party.launch()
+    party = _runs.get(run)
+    answer = HostReply("its lease has expired") if party is None else await party.launch()
     return msgspec.structs.asdict(answer)
 
 
 async def tell(run: str, command: str, at_ns: int) -> bool:
     """Tells a party's workers a command, and renews its lease; returns whether there is such a party."""
-    party = _parties.get(run)
+    party = _runs.get(run)
     if party is None:
         return False
-    party.tell(msgspec.convert({"do": command, "at_ns": at_ns}, Command))
+    party.send(msgspec.convert({"do": command, "at_ns": at_ns}, Command))
     return True
 
 
 async def drop(run: str, number: int) -> None:
     """Ends one worker of a party."""
-    if run in _parties:
-        _parties[run].drop(number)
+    if run in _runs:
+        _runs[run].kill_worker(number)
 
 
 async def end(run: str) -> None:
     """Ends a party."""
-    if run in _parties:
-        await _parties[run].end()
+    if run in _runs:
+        await _runs[run].shutdown()
 
 
 def _machine() -> str:

@@ -9,9 +9,9 @@ from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.fleet.cluster import host_agent
 from ws_load_test.fleet.cluster.clock_offset import (
     PINGS,
-    Ahead,
-    Ping,
-    compare,
+    ClockOffset,
+    ClockSample,
+    estimate_offset,
 )
 from ws_load_test.worker.ipc import Command
 
@@ -31,7 +31,7 @@ FAILURES = (OSError, TimeoutError, ValueError, KeyError)
 A KeyError is a host that the scheduler does not know any more."""
 
 
-class Link:
+class HostLink:
     """One host: where it is, how its clock goes, and which workers it has."""
 
     def __init__(self, client: Client, address: str) -> None:
@@ -40,7 +40,7 @@ class Link:
         self.machine = ""
         self.facts: dict[str, Any] = {}
         self.cores = 1
-        self.clock = Ahead(0, 0)
+        self.clock = ClockOffset(0, 0)
         self.number = 0
         """Its place among the hosts of the run."""
         self.workers = range(0)
@@ -63,24 +63,24 @@ class Link:
             found = await self._client.run(function, *arguments, workers=[self.address])
         return found[self.address]
 
-    async def look(self) -> None:
+    async def probe(self) -> None:
         """Learns what there is to know of the machine, and compares the clocks."""
-        seen = await self.call(host_agent.look, timeout_s=10)
+        seen = await self.call(host_agent.machine_info, timeout_s=10)
         self.name, self.machine, self.facts = seen["name"], seen["machine"], seen["facts"]
         pings = []
         for _ in range(PINGS):
             asked_ns = monotonic_ns()
             told_ns = await self.call(host_agent.now_ns)
-            pings.append(Ping(asked_ns, told_ns, monotonic_ns()))
-        self.clock = compare(pings)
+            pings.append(ClockSample(asked_ns, told_ns, monotonic_ns()))
+        self.clock = estimate_offset(pings)
 
-    def say(self, command: Command) -> None:
+    def send(self, command: Command) -> None:
         """Has a command sent when those before it have been; instants are told by the host's own clock."""
-        if command.do == "start":
-            command = Command("start", self.clock.theirs(command.at_ns))
+        if command.kind == "start":
+            command = Command("start", self.clock.to_remote(command.at_ns))
         self._commands.put_nowait(command)
 
-    async def keep(self, run: str, heard: Callable[[Link], None]) -> str:
+    async def keep_alive(self, run: str, heard: Callable[[HostLink], None]) -> str:
         """Sends the commands and renews the lease, until that fails for good; returns why it did."""
         while True:
             command = Command("renew")
@@ -90,11 +90,11 @@ class Link:
             except TimeoutError:
                 pass
             try:
-                known = await self.call(host_agent.tell, run, command.do, command.at_ns)
+                known = await self.call(host_agent.tell, run, command.kind, command.at_ns)
             except FAILURES as error:
-                if command.do != "renew":
+                if command.kind != "renew":
                     # A second try might be the second time that it is heard.
-                    return f"its host could not be told to {command.do} ({type(error).__name__})"
+                    return f"its host could not be told to {command.kind} ({type(error).__name__})"
                 continue
             if not known and self.settled:
                 return "its host had heard nothing of the driver for so long that it gave up"

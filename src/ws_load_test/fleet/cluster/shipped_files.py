@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ws_load_test.common.errors import UsageError
-from ws_load_test.common.units import show_bytes
+from ws_load_test.common.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ LARGEST_BYTES = 64 << 20
 _OF_TARGET = ("cacert", "cert", "key")
 
 
-def named(plan: Plan) -> dict[str, str]:
+def referenced_paths(plan: Plan) -> dict[str, str]:
     """Returns the paths that workers will open, by option."""
     found = {name: path for name in _OF_TARGET if (path := getattr(plan.target, name)) is not None}
     if plan.message.feed is not None:
@@ -33,19 +33,19 @@ def named(plan: Plan) -> dict[str, str]:
     return found
 
 
-def read(plan: Plan) -> dict[str, bytes]:
+def read_all(plan: Plan) -> dict[str, bytes]:
     """Returns the contents of these files, by option.
 
     Raises:
         UsageError: one cannot be read, or is too large to be sent along.
     """
     contents = {}
-    for option, path in named(plan).items():
+    for option, path in referenced_paths(plan).items():
         try:
             size_bytes = Path(path).stat().st_size
             if size_bytes > LARGEST_BYTES:
                 raise UsageError(
-                    f'--{option}: "{path}" has {show_bytes(size_bytes)}, and files of up to {show_bytes(LARGEST_BYTES)}'
+                    f'--{option}: "{path}" has {format_bytes(size_bytes)}, and files of up to {format_bytes(LARGEST_BYTES)}'
                     " are sent along to the hosts of a cluster; take a smaller one"
                 )
             contents[option] = Path(path).read_bytes()
@@ -54,10 +54,10 @@ def read(plan: Plan) -> dict[str, bytes]:
     return contents
 
 
-def write(plan: Plan, contents: Mapping[str, bytes], directory: Path) -> Plan:
+def write_all(plan: Plan, contents: Mapping[str, bytes], directory: Path) -> Plan:
     """Writes the contents into a directory, for this user alone; returns the plan that names them there."""
     paths = {}
-    for option, path in named(plan).items():
+    for option, path in referenced_paths(plan).items():
         # Their own names, so that an error says which it is.
         place = directory / f"{option}-{Path(path).name}"
         with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -42,7 +42,7 @@ class Cluster:
         key: File with its key, PEM.
     """
 
-    place: str
+    address: str
     hosts: int | None = None
     workers: int | None = None
     on_worker_lost: OnWorkerLost = "continue"
@@ -51,19 +51,19 @@ class Cluster:
     cert: str | None = None
     key: str | None = None
 
-    def address(self) -> str:
+    def resolve_address(self) -> str:
         """Returns the scheduler's address.
 
         Raises:
             UsageError: there is none, or it may not be used.
         """
-        address = self.place
+        address = self.address
         if "://" not in address:
-            address = _from_file(self.place)
-        self.check(address)
+            address = _from_file(self.address)
+        self.validate_address(address)
         return address
 
-    def check(self, address: str, whose: str = "--cluster") -> None:
+    def validate_address(self, address: str, whose: str = "--cluster") -> None:
         """Looks at an address of the cluster before anything is sent there.
 
         Raises:
@@ -89,7 +89,7 @@ class Cluster:
         each = "for each core of a host" if self.workers is None else f"for each host: {self.workers}"
         lost = "the others go on" if self.on_worker_lost == "continue" else "the others stop"
         return [
-            ("cluster", f"{self.place}, {hosts}"),
+            ("cluster", f"{self.address}, {hosts}"),
             ("workers", f"one process {each}" if self.workers is None else f"processes {each}"),
             ("lost worker", lost),
         ]

@@ -19,9 +19,9 @@ import asyncssh
 from distributed import SSHCluster
 from distributed.security import Security
 
-from ws_load_test.common.certificates import Authority
+from ws_load_test.common.certificates import CertificateAuthority
 from ws_load_test.common.errors import HostError, UsageError
-from ws_load_test.fleet.cluster.discovery import hushed
+from ws_load_test.fleet.cluster.discovery import quiet_dask_logging
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -31,7 +31,7 @@ _CONNECT_TIMEOUT_S = 15
 
 
 @dataclass(frozen=True, slots=True)
-class SshHosts:
+class SshClusterSpec:
     """Machines to start a cluster on.
 
     Attributes:
@@ -57,7 +57,7 @@ class SshHosts:
 
 
 @dataclass(frozen=True, slots=True)
-class Up:
+class RunningCluster:
     """A cluster that is up."""
 
     address: str
@@ -73,14 +73,14 @@ class Up:
 
 
 @contextlib.asynccontextmanager
-async def up(hosts: SshHosts) -> AsyncIterator[Up]:
+async def start_cluster(hosts: SshClusterSpec) -> AsyncIterator[RunningCluster]:
     """Starts a cluster, and stops it; the files that its runs need are on this machine as long as it is up.
 
     Raises:
         UsageError: the SSH configuration cannot be read.
         HostError: a machine cannot be reached, or does not start what it should.
     """
-    certificate = (authority := Authority()).issue(*hosts.names, mutual=True)
+    certificate = (authority := CertificateAuthority()).issue(*hosts.names, mutual=True)
     contents = dict(
         zip(_FILES, (authority.certificate_pem, certificate.certificate_pem, certificate.key_pem), strict=True)
     )
@@ -91,14 +91,14 @@ async def up(hosts: SshHosts) -> AsyncIterator[Up]:
                 file.write(content)
         async with contextlib.AsyncExitStack() as leaving:
             for name in dict.fromkeys(hosts.names):
-                await _bring(hosts, name, there, contents, leaving)
-            leaving.enter_context(hushed())
+                await _upload_credentials(hosts, name, there, contents, leaving)
+            leaving.enter_context(quiet_dask_logging())
             address = await _start(hosts, here, there, leaving)
-            yield Up(address, *(Path(here, name) for name in _FILES))
+            yield RunningCluster(address, *(Path(here, name) for name in _FILES))
 
 
-async def _bring(
-    hosts: SshHosts, name: str, there: str, contents: dict[str, bytes], leaving: contextlib.AsyncExitStack
+async def _upload_credentials(
+    hosts: SshClusterSpec, name: str, there: str, contents: dict[str, bytes], leaving: contextlib.AsyncExitStack
 ) -> None:
     """Writes the files of TLS to a machine, for its user alone, and has them removed in the end."""
     try:
@@ -139,7 +139,7 @@ async def _remove(sftp: Any, there: str) -> None:
         await sftp.rmtree(there)
 
 
-async def _start(hosts: SshHosts, here: str, there: str, leaving: contextlib.AsyncExitStack) -> str:
+async def _start(hosts: SshClusterSpec, here: str, there: str, leaving: contextlib.AsyncExitStack) -> str:
     """Starts scheduler and workers; returns the scheduler's address."""
     tls = {
         "require_encryption": True,
@@ -193,8 +193,8 @@ def read_names(words: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-async def hold(hosts: SshHosts, ready: Any, over: asyncio.Event) -> None:
+async def keep_running(hosts: SshClusterSpec, ready: Any, over: asyncio.Event) -> None:
     """Keeps a cluster up until `over`; `ready` is called with it when it is up."""
-    async with up(hosts) as cluster:
+    async with start_cluster(hosts) as cluster:
         ready(cluster)
         await over.wait()

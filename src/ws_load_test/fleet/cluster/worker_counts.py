@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def spread(cores: Sequence[int], connections: int, each: int | None = None) -> list[int]:
+def workers_per_host(cores: Sequence[int], connections: int, each: int | None = None) -> list[int]:
     """Returns the number of workers for each machine, in their order.
 
     A worker without a connection would do nothing, so there are never more workers than connections; where that is
@@ -30,6 +30,6 @@ def spread(cores: Sequence[int], connections: int, each: int | None = None) -> l
     return found
 
 
-def firsts(workers: Sequence[int]) -> list[int]:
+def first_worker_numbers(workers: Sequence[int]) -> list[int]:
     """Returns the number of each machine's first worker: they are numbered machine by machine."""
     return [sum(workers[:place]) for place in range(len(workers))]

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.errors import HostError
-from ws_load_test.common.machine import FILES_OF_A_WORKER, UNLIMITED_FILES, default_workers
-from ws_load_test.common.sharding import Share
-from ws_load_test.common.units import show_count
+from ws_load_test.common.machine import BASE_FDS_PER_WORKER, UNLIMITED_FILES, default_workers
+from ws_load_test.common.sharding import Shard
+from ws_load_test.common.units import format_count
 from ws_load_test.engine.connect.source_addresses import bind, family_of
 from ws_load_test.engine.connect.tls import tls_context
-from ws_load_test.fleet.preflight.memory import shortage_of_memory
-from ws_load_test.fleet.preflight.ports import shortage_of_ports
+from ws_load_test.fleet.preflight.memory import check_memory
+from ws_load_test.fleet.preflight.ports import check_ports
 from ws_load_test.fleet.preflight.shortage import Shortage, explain
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _NR_OPEN = Path("/proc/sys/fs/nr_open")
 
 
-def prepare(plan: Plan) -> None:
+def check_and_raise_limits(plan: Plan) -> None:
     """Raises this machine's soft limits as far as the plan needs; workers inherit them.
 
     Open files, ephemeral ports and memory are looked at, as far as the system lets them be read. Only limits of this
@@ -37,7 +37,7 @@ def prepare(plan: Plan) -> None:
         UsageError: the plan's certificates or source addresses cannot be used.
     """
     tls_context(plan.target)
-    found = (shortage_of_files(plan), shortage_of_ports(plan), shortage_of_memory(plan))
+    found = (shortage_of_files(plan), check_ports(plan), check_memory(plan))
     shortages = [shortage for shortage in found if shortage is not None]
     if shortages:
         raise HostError(explain(plan, shortages))
@@ -54,7 +54,7 @@ def shortage_of_files(plan: Plan) -> Shortage | None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard == resource.RLIM_INFINITY or hard >= needed:
         return None
-    room = max(0, hard - FILES_OF_A_WORKER)
+    room = max(0, hard - BASE_FDS_PER_WORKER)
     # Not even root may set a limit above this one (Linux, Documentation/admin-guide/sysctl/fs.rst).
     first = f"`sysctl -w fs.nr_open={needed}` and " if needed > _highest_limit() else ""
     remedies = [f"raise the limit with {first}`ulimit -Hn {needed}` as root"]
@@ -62,8 +62,8 @@ def shortage_of_files(plan: Plan) -> Shortage | None:
         remedies.append(f"use -w {-(-plan.connections // room)} or more workers")
     workers = "1 worker" if plan.workers == 1 else f"{plan.workers} workers"
     text = (
-        f"{show_count(plan.connections)} connections on {workers} need {show_count(needed)} open files "
-        f"in each, and this machine's hard limit is {show_count(hard)}"
+        f"{format_count(plan.connections)} connections on {workers} need {format_count(needed)} open files "
+        f"in each, and this machine's hard limit is {format_count(hard)}"
     )
     return Shortage(text, tuple(remedies), room * plan.workers)
 
@@ -83,7 +83,7 @@ def _allow_open_files(plan: Plan) -> None:
     except (OSError, ValueError):
         # macOS tells of no hard limit, and has one all the same.
         raise HostError(
-            f"--connections: this system does not allow a process {show_count(needed)} open files; "
+            f"--connections: this system does not allow a process {format_count(needed)} open files; "
             f"raise `sysctl -w kern.maxfilesperproc={needed}` as root, or use more workers with -w"
         ) from None
 
@@ -97,10 +97,10 @@ def _highest_limit() -> int:
 
 def _open_files(plan: Plan) -> int:
     """What the worker with the largest share opens."""
-    return plan.connections_of(Share(0, plan.workers)) + FILES_OF_A_WORKER
+    return plan.connections_in(Shard(0, plan.workers)) + BASE_FDS_PER_WORKER
 
 
-def own_sources(sources: Sequence[str]) -> tuple[str, ...]:
+def local_source_addresses(sources: Sequence[str]) -> tuple[str, ...]:
     """Returns those of some source addresses that this machine has."""
     found = []
     for source in sources:
@@ -110,7 +110,7 @@ def own_sources(sources: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def facts() -> dict[str, Any]:
+def machine_info() -> dict[str, Any]:
     """What a recording says about the machine that made it."""
     return {
         "system": f"{platform.system()} {platform.release()}",

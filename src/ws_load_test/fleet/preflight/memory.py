@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ws_load_test.common.units import show_bytes, show_count
+from ws_load_test.common.units import format_bytes, format_count
 from ws_load_test.fleet.preflight.shortage import Shortage
-from ws_load_test.plan.load import ClosedLoad
+from ws_load_test.plan.load import ClosedLoop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,38 +33,38 @@ _CGROUP = Path("/proc/self/cgroup")
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-class Room(NamedTuple):
+class MemoryHeadroom(NamedTuple):
     """Memory that may still be taken, and the setting that says so."""
 
     free_bytes: int
     remedy: str
 
 
-def shortage_of_memory(plan: Plan) -> Shortage | None:
+def check_memory(plan: Plan) -> Shortage | None:
     """What is missing, as far as it can be told; None where nothing is, or nothing can be read."""
-    room = min(rooms(), default=None)
+    room = min(headrooms(), default=None)
     if room is None:
         return None
-    in_flight = plan.load.in_flight if isinstance(plan.load, ClosedLoad) else 1
-    workers_bytes = plan.workers * (WORKER_BYTES + plan.message.most_bytes * in_flight)
+    in_flight = plan.load.in_flight if isinstance(plan.load, ClosedLoop) else 1
+    workers_bytes = plan.workers * (WORKER_BYTES + plan.message.max_bytes * in_flight)
     each_bytes = CONNECTION_BYTES + SOCKET_BYTES + (TLS_BYTES if plan.target.secure else 0)
     each_bytes += DEFLATE_BYTES if plan.target.deflate is not None else 0
     needed_bytes = workers_bytes + plan.connections * each_bytes
     if needed_bytes <= room.free_bytes:
         return None
     text = (
-        f"{show_count(plan.connections)} connections need about {show_bytes(needed_bytes)} of memory "
-        f"({show_bytes(each_bytes)} each, in worker and kernel, and {show_bytes(workers_bytes)} for the workers), "
-        f"and {show_bytes(room.free_bytes)} are available"
+        f"{format_count(plan.connections)} connections need about {format_bytes(needed_bytes)} of memory "
+        f"({format_bytes(each_bytes)} each, in worker and kernel, and {format_bytes(workers_bytes)} for the workers), "
+        f"and {format_bytes(room.free_bytes)} are available"
     )
     return Shortage(text, (room.remedy,), max(0, room.free_bytes - workers_bytes) // each_bytes)
 
 
-def rooms() -> Iterator[Room]:
+def headrooms() -> Iterator[MemoryHeadroom]:
     """What the machine leaves, and each control group that this process is in."""
     found = re.search(r"^MemAvailable:\s+(\d+) kB", _read(_MEMINFO), re.MULTILINE)
     if found is not None:
-        yield Room(int(found[1]) * 1024, "free memory on this machine")
+        yield MemoryHeadroom(int(found[1]) * 1024, "free memory on this machine")
     for line in _read(_CGROUP).splitlines():
         number, controllers, path = line.split(":", 2)
         if number == "0":
@@ -74,7 +74,7 @@ def rooms() -> Iterator[Room]:
             yield from _rooms_of(_CGROUPS / "memory", path, names, "memory.usage_in_bytes", "total_inactive_file")
 
 
-def _rooms_of(root: Path, path: str, limits: tuple[str, ...], usage: str, cache: str) -> Iterator[Room]:
+def _rooms_of(root: Path, path: str, limits: tuple[str, ...], usage: str, cache: str) -> Iterator[MemoryHeadroom]:
     """The limits of a control group and of those above it (Linux, Documentation/admin-guide/cgroup-v2.rst)."""
     group = root / path.strip("/")
     # Inside a container the path may be that of the world outside, and the root is the container's own group.
@@ -87,7 +87,9 @@ def _rooms_of(root: Path, path: str, limits: tuple[str, ...], usage: str, cache:
             # What is merely cached is given back when it is wanted.
             cached = re.search(rf"^{cache} (\d+)$", _read(directory / "memory.stat"), re.MULTILINE)
             free_bytes = int(limit) - int(used) + (int(cached[1]) if cached else 0)
-            yield Room(max(0, free_bytes), f"raise {directory / name}, the memory limit of this container or service")
+            yield MemoryHeadroom(
+                max(0, free_bytes), f"raise {directory / name}, the memory limit of this container or service"
+            )
 
 
 def _read(path: Path) -> str:

@@ -10,7 +10,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.errors import UsageError
-from ws_load_test.common.units import show_count
+from ws_load_test.common.units import format_count
 from ws_load_test.engine.connect.source_addresses import (
     Route,
     bind,
@@ -29,7 +29,7 @@ WIDEST = (1024, 65535)
 _FAMILIES: dict[int, str] = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 
 
-def shortage_of_ports(plan: Plan) -> Shortage | None:
+def check_ports(plan: Plan) -> Shortage | None:
     """What is missing, as far as it can be told before anything is opened; None where nothing is.
 
     A name is looked up only where its addresses make a difference, since that can take long. One that does not
@@ -43,7 +43,7 @@ def shortage_of_ports(plan: Plan) -> Shortage | None:
     if not plan.bind and (ports is None or plan.connections <= ports):
         return None
     # Connections take the hosts in turn; one that is named several times, as for several paths, has as many turns.
-    turns = plan.target.dialled
+    turns = plan.target.connect_addresses
     hosts = {name: _routes(plan, *name) for name in dict.fromkeys(turns)}
     if ports is None or not turns or not all(hosts.values()):
         return None
@@ -83,21 +83,21 @@ def _shortage(plan: Plan, ways: list[Route], ports: int, pairs: Fraction, target
     if plan.connections <= int(pairs * wide):
         setting = f'net.ipv4.ip_local_port_range="{WIDEST[0]} {WIDEST[1]}"'
         remedies.append(
-            f"widen the range with `sysctl -w {setting}` as root, which allows {show_count(int(pairs * wide))}"
+            f"widen the range with `sysctl -w {setting}` as root, which allows {format_count(int(pairs * wide))}"
         )
     wanted = ceil(plan.connections / (ports * targets))
     remedies.append(f"name {wanted} source addresses of this machine with --bind")
     sources = len({source for way in ways for source in way.sources}) or 1
     text = (
-        f"{show_count(plan.connections)} connections need a port each, and {_several(sources, 'source address')}, "
-        f"{_several(len(ways), 'target address')} and {show_count(ports)} ephemeral ports make "
-        f"{show_count(int(pairs * ports))}"
+        f"{format_count(plan.connections)} connections need a port each, and {_several(sources, 'source address')}, "
+        f"{_several(len(ways), 'target address')} and {format_count(ports)} ephemeral ports make "
+        f"{format_count(int(pairs * ports))}"
     )
     return Shortage(text, tuple(remedies), int(pairs * ports))
 
 
 def _several(count: int, what: str) -> str:
-    return f"{show_count(count)} {what}{'es' * (count != 1)}"
+    return f"{format_count(count)} {what}{'es' * (count != 1)}"
 
 
 def _check_sources(plan: Plan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ws_load_test.common.units import show_count
+from ws_load_test.common.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,18 +19,18 @@ class Shortage(NamedTuple):
     """What the plan needs, and what there is."""
     remedies: tuple[str, ...]
     """Settings that can be changed, each in words that follow an "or"."""
-    most: int
+    max_connections: int
     """How many connections there is enough for; 0 where there are none."""
 
 
 def explain(plan: Plan, shortages: Sequence[Shortage]) -> str:
     """All shortages as an error's text: a line, or a line for each below a heading."""
-    most = min(shortage.most for shortage in shortages)
-    option = "--connections" if plan.connection_shape is None else "--connection-stages"
-    lower = "lower -c to" if plan.connection_shape is None else "let it rise to no more than"
-    last = (f"{lower} {show_count(most)}",) if most else ()
+    most = min(shortage.max_connections for shortage in shortages)
+    option = "--connections" if plan.connection_profile is None else "--connection-stages"
+    lower = "lower -c to" if plan.connection_profile is None else "let it rise to no more than"
+    last = (f"{lower} {format_count(most)}",) if most else ()
     lines = [f"{shortage.text}; {', or '.join(shortage.remedies + last)}" for shortage in shortages]
     if len(lines) == 1:
         return f"{option}: {lines[0]}"
-    heading = f"{option}: this machine cannot carry {show_count(plan.connections)} connections as it is:"
+    heading = f"{option}: this machine cannot carry {format_count(plan.connections)} connections as it is:"
     return "\n  ".join([heading, *lines])

@@ -31,12 +31,12 @@ from opentelemetry.sdk.metrics.export import Histogram as ExplicitHistogram
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from ws_load_test.metrics.metric_families import BOUNDS_NS, up_to
+from ws_load_test.metrics.metric_families import BOUNDS_NS, cumulative_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ws_load_test.live.telemetry.snapshot import About, Snapshot
+    from ws_load_test.live.telemetry.snapshot import RunInfo, Snapshot
     from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.metric_families import Family
 
@@ -50,10 +50,10 @@ _UCUM = {"seconds": "s", "bytes": "By", "ratio": "1"}
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 
 
-class Translator:
+class OtlpEncoder:
     """Translates the snapshots of one run."""
 
-    def __init__(self, about: About) -> None:
+    def __init__(self, about: RunInfo) -> None:
         ours = {
             "service.name": "ws-load-test",
             "service.version": about.version,
@@ -103,7 +103,7 @@ def _seconds(times: Histogram) -> dict[str, float | None]:
 
 
 def _explicit(times: Histogram, facts: dict[str, Any]) -> HistogramDataPoint:
-    reached = [count for _, count in up_to(times)]
+    reached = [count for _, count in cumulative_counts(times)]
     counts = [later - earlier for earlier, later in zip([0, *reached], [*reached, times.count], strict=True)]
     bounds = [bound / 1e9 for bound in BOUNDS_NS]
     return HistogramDataPoint(attributes={}, bucket_counts=counts, explicit_bounds=bounds, **facts)
@@ -115,7 +115,7 @@ def _exponential(times: Histogram, facts: dict[str, Any]) -> ExponentialHistogra
     A time counts as the highest of its own bucket, never above the exact maximum, so one within a thousandth below
     the end of a bucket may be in the next.
     """
-    values = [(min(high, times.max or 0), count) for _, high, count in times.spans()]
+    values = [(min(high, times.max or 0), count) for _, high, count in times.iter_buckets()]
     scale = FINEST_SCALE
     found = _indexed(values, scale)
     while found and max(found) - min(found) >= MOST_BUCKETS:

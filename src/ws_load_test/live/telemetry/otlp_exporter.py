@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
 
-    from ws_load_test.live.telemetry.settings import Collector
-    from ws_load_test.live.telemetry.snapshot import About, Snapshot
+    from ws_load_test.live.telemetry.settings import OtlpTarget
+    from ws_load_test.live.telemetry.snapshot import RunInfo, Snapshot
 
 PUSH_EACH_NS = 5 * NS_PER_S
 """Unless OTEL_METRIC_EXPORT_INTERVAL says otherwise."""
@@ -32,10 +32,10 @@ _LIBRARIES = ("opentelemetry", "urllib3")
 _log = logging.getLogger("ws_load_test")
 
 
-class Pusher:
+class OtlpExporter:
     """Pushes snapshots of one run, now and then and at its end."""
 
-    def __init__(self, collector: Collector, about: About) -> None:
+    def __init__(self, collector: OtlpTarget, about: RunInfo) -> None:
         """Connects to nobody yet.
 
         Raises:
@@ -43,7 +43,7 @@ class Pusher:
         """
         self._collector = collector
         self._each_ns = _each_ns(os.environ)
-        self._libraries = _Libraries()
+        self._libraries = _OtelLogFilter()
         try:
             self._exporter = _exporter(collector, self._libraries)
             self._translate = _translator(about)
@@ -63,7 +63,7 @@ class Pusher:
         self._thread = Thread(target=self._push_all, name="otlp", daemon=True)
         self._thread.start()
 
-    def take(self, snapshot: Snapshot) -> None:
+    def export(self, snapshot: Snapshot) -> None:
         """Lets the snapshot be pushed if it is time, in the place of one that still waits."""
         self._latest = snapshot
         if snapshot.reached_ns >= self._due_ns:
@@ -78,7 +78,7 @@ class Pusher:
             self._closing = True
             self._changed.notify()
 
-    def linger(self) -> None:
+    def wait_for_last_scrape(self) -> None:
         """Waits for the last push, for some seconds at most, and tells what was not delivered."""
         try:
             self._thread.join(LAST_PUSH_S)
@@ -133,10 +133,10 @@ class Pusher:
         return text + "the last one is among them, so what is known there of this run is not all"
 
     def _who(self) -> str:
-        return f"the collector at {self._collector.shown}"
+        return f"the collector at {self._collector.label}"
 
 
-class _Libraries(logging.Handler):
+class _OtelLogFilter(logging.Handler):
     """Keeps what the libraries log from the terminal, and remembers why a push failed.
 
     Of what they say only codes and kinds are kept: a collector's own words may repeat a token that it was sent.
@@ -177,7 +177,7 @@ def _in_brackets(why: str) -> str:
     return f" ({why})" if why else ""
 
 
-def _exporter(collector: Collector, libraries: _Libraries) -> MetricExporter:
+def _exporter(collector: OtlpTarget, libraries: _OtelLogFilter) -> MetricExporter:
     more: dict[str, Any] = {}
     try:
         if collector.protocol == "grpc":
@@ -222,10 +222,10 @@ def _without_empty(environ: MutableMapping[str, str]) -> Iterator[None]:
         environ.update(empty)
 
 
-def _translator(about: About) -> Callable[[Snapshot], MetricsData]:
-    from ws_load_test.live.telemetry.otlp_encoding import Translator  # noqa: PLC0415 - imports OpenTelemetry
+def _translator(about: RunInfo) -> Callable[[Snapshot], MetricsData]:
+    from ws_load_test.live.telemetry.otlp_encoding import OtlpEncoder  # noqa: PLC0415 - imports OpenTelemetry
 
-    return Translator(about).translate
+    return OtlpEncoder(about).translate
 
 
 def _each_ns(environ: Mapping[str, str]) -> int:

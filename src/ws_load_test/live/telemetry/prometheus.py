@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from ws_load_test.live.telemetry.snapshot import LiveRun
+    from ws_load_test.live.telemetry.snapshot import RunMetrics
 
 PATH = "/metrics"
 SLOWEST_REQUEST_S = 10.0
@@ -30,10 +30,10 @@ SLOWEST_REQUEST_S = 10.0
 _log = logging.getLogger("ws_load_test")
 
 
-class Endpoint:
+class PrometheusEndpoint:
     """An HTTP server in threads of its own; it listens as soon as it is made."""
 
-    def __init__(self, live: LiveRun, host: str, port: int, linger_s: float = 0) -> None:
+    def __init__(self, live: RunMetrics, host: str, port: int, linger_s: float = 0) -> None:
         """Listens; port 0 is any that is free. It stays up to be read once more after `close`, `linger_s` at most.
 
         Raises:
@@ -41,7 +41,7 @@ class Endpoint:
         """
         app = _app(live)
         self._live = live
-        self._last = _LastRequest()
+        self._last = _FinalScrape()
         try:
             family, address = _resolved(host, port)
             self._server = _Server(family, (address, port), self._last.ended)
@@ -64,7 +64,7 @@ class Endpoint:
         else:
             self._stop()
 
-    def linger(self) -> None:
+    def wait_for_last_scrape(self) -> None:
         """Waits until someone has read what was known at the end, and stops."""
         try:
             # What never ran has no last metrics.
@@ -80,7 +80,7 @@ class Endpoint:
         self._server.server_close()
 
 
-class _LastRequest:
+class _FinalScrape:
     """Notices when a request that came after `begin` was answered with all metrics."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class _LastRequest:
             # Some families by name (?name[]=...) are not what is known at the end.
             all_of_it = environ["PATH_INFO"] == PATH and "name[]" not in parse_qs(environ["QUERY_STRING"])
             if self._begun and environ["REQUEST_METHOD"] == "GET" and all_of_it:
-                return _Answer(app(environ, start_response), lambda: self._whole.add(get_ident()))
+                return _TrackedResponse(app(environ, start_response), lambda: self._whole.add(get_ident()))
             return app(environ, start_response)
 
         return noted
@@ -112,7 +112,7 @@ class _LastRequest:
             self.seen.set()
 
 
-class _Answer:
+class _TrackedResponse:
     """An answer that tells when all of it has been sent; a client that hangs up before is sent no more."""
 
     def __init__(self, parts: Iterable[bytes], sent: Callable[[], None]) -> None:
@@ -132,7 +132,7 @@ class _Answer:
 class _Collector:
     """Gives the families of a run to the client library."""
 
-    def __init__(self, live: LiveRun) -> None:
+    def __init__(self, live: RunMetrics) -> None:
         self._live = live
 
     def collect(self) -> Iterator[Metric]:
@@ -150,7 +150,7 @@ def _metric(family: Family) -> Metric:
     return metric
 
 
-def _app(live: LiveRun) -> WSGIApplication:
+def _app(live: RunMetrics) -> WSGIApplication:
     try:
         from prometheus_client import CollectorRegistry, make_wsgi_app  # noqa: PLC0415 - of an extra
     except ImportError:

@@ -12,56 +12,58 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.clock import NS_PER_S
-from ws_load_test.live.telemetry.snapshot import Consumer, LiveRun
+from ws_load_test.live.telemetry.snapshot import MetricsExporter, RunMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.live.telemetry.otlp_exporter import Pusher
-    from ws_load_test.live.telemetry.prometheus import Endpoint
-    from ws_load_test.live.telemetry.settings import Settings
+    from ws_load_test.live.telemetry.otlp_exporter import OtlpExporter
+    from ws_load_test.live.telemetry.prometheus import PrometheusEndpoint
+    from ws_load_test.live.telemetry.settings import TelemetrySettings
     from ws_load_test.metrics.recording import Interval
     from ws_load_test.plan.plan import Plan
 
 _log = logging.getLogger("ws_load_test")
 
 
-def watch(plan: Plan, settings: Settings, version: str) -> LiveMetrics:
+def start_publishing(plan: Plan, settings: TelemetrySettings, version: str) -> MetricsPublisher:
     """Returns what shows a run of this version as the settings say; the endpoint listens from now on.
 
     Raises:
         UsageError: An extra is not installed, nobody can listen there, or the environment has what cannot be used.
     """
-    live = LiveRun(plan, version)
-    endpoint: Endpoint | None = None
-    consumers: list[Pusher] = []
+    live = RunMetrics(plan, version)
+    endpoint: PrometheusEndpoint | None = None
+    consumers: list[OtlpExporter] = []
     if settings.collector is not None:
-        from ws_load_test.live.telemetry.otlp_exporter import Pusher  # noqa: PLC0415 - most runs have none
+        from ws_load_test.live.telemetry.otlp_exporter import OtlpExporter  # noqa: PLC0415 - most runs have none
 
-        consumers.append(Pusher(settings.collector, live.about))
+        consumers.append(OtlpExporter(settings.collector, live.about))
     if settings.port is not None:
-        from ws_load_test.live.telemetry.prometheus import Endpoint  # noqa: PLC0415 - as above
+        from ws_load_test.live.telemetry.prometheus import PrometheusEndpoint  # noqa: PLC0415 - as above
 
         try:
-            endpoint = Endpoint(live, settings.host, settings.port, settings.linger_ns / NS_PER_S)
+            endpoint = PrometheusEndpoint(live, settings.host, settings.port, settings.linger_ns / NS_PER_S)
         except BaseException:
             for consumer in consumers:
                 consumer.close()
-                consumer.linger()
+                consumer.wait_for_last_scrape()
             raise
         if not settings.port:
             sys.stderr.write(f"metrics: {endpoint.url}\n")
             sys.stderr.flush()
-    return LiveMetrics(live, consumers, endpoint)
+    return MetricsPublisher(live, consumers, endpoint)
 
 
-class LiveMetrics:
+class MetricsPublisher:
     """Watches a run, and hands what is known after each interval to consumers. It never raises.
 
     Its intervals wait in a queue, so that whoever runs the fleet does not.
     """
 
-    def __init__(self, live: LiveRun, consumers: Sequence[Consumer], endpoint: Endpoint | None = None) -> None:
+    def __init__(
+        self, live: RunMetrics, consumers: Sequence[MetricsExporter], endpoint: PrometheusEndpoint | None = None
+    ) -> None:
         self._live = live
         self._consumers = consumers
         self._endpoint = endpoint
@@ -83,19 +85,19 @@ class LiveMetrics:
         if self._endpoint is not None:
             self._endpoint.close()
 
-    def linger(self) -> None:
+    def wait_for_last_scrape(self) -> None:
         """Waits a little for those whom what is known at the end has not reached yet."""
         for consumer in self._consumers:
-            consumer.linger()
+            consumer.wait_for_last_scrape()
         if self._endpoint is not None:
-            self._endpoint.linger()
+            self._endpoint.wait_for_last_scrape()
 
     def _follow(self) -> None:
         while (interval := self._intervals.get()) is not None:
             try:
-                snapshot = self._live.take(interval)
+                snapshot = self._live.add_interval(interval)
             except ValueError as error:
                 _log.debug("metrics: an interval is left out: %s", error)
                 continue
             for consumer in self._consumers:
-                consumer.take(snapshot)
+                consumer.export(snapshot)

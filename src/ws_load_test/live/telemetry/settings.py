@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from ws_load_test.common.errors import Problem, option_name
+from ws_load_test.common.errors import OptionProblem, option_name
 from ws_load_test.common.redaction import public_url
-from ws_load_test.plan.values import duration, number, text
+from ws_load_test.plan.values import duration, non_negative_int, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-Protocol = Literal["grpc", "http/protobuf"]
+OtlpProtocol = Literal["grpc", "http/protobuf"]
 OPTIONS = ("metrics_port", "metrics_host", "metrics_linger", "otlp")
 LOOPBACK = "127.0.0.1"
 HTTP_PORT = 4318
@@ -26,20 +26,20 @@ _PROTOCOL_NAMES = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PR
 
 
 @dataclass(frozen=True, slots=True)
-class Collector:
+class OtlpTarget:
     """An OpenTelemetry collector."""
 
     url: str
-    protocol: Protocol
+    protocol: OtlpProtocol
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """Its address without secrets."""
         return public_url(self.url)
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TelemetrySettings:
     """How a run is shown while it goes on."""
 
     port: int | None = None
@@ -47,7 +47,7 @@ class Settings:
     host: str = LOOPBACK
     linger_ns: int = 0
     """How long the endpoint stays up after the run to be read once more."""
-    collector: Collector | None = None
+    collector: OtlpTarget | None = None
 
     def __bool__(self) -> bool:
         return self.port is not None or self.collector is not None
@@ -55,9 +55,9 @@ class Settings:
 
 def read_settings(
     options: Mapping[str, Any], environ: Mapping[str, str] = os.environ
-) -> tuple[Settings, list[Problem]]:
+) -> tuple[TelemetrySettings, list[OptionProblem]]:
     """Returns the settings, and what is wrong with the options."""
-    problems: list[Problem] = []
+    problems: list[OptionProblem] = []
     values: dict[str, Any] = {}
     readers: dict[str, Callable[[Any], Any]] = {
         "metrics_port": _port,
@@ -70,13 +70,13 @@ def read_settings(
             try:
                 values[name] = read(options[name])
             except ValueError as error:
-                problems.append(Problem(option_name(name), str(error)))
+                problems.append(OptionProblem(option_name(name), str(error)))
     problems += [
-        Problem(option_name(name), "needs --metrics-port, the port to listen on")
+        OptionProblem(option_name(name), "needs --metrics-port, the port to listen on")
         for name in ("metrics_host", "metrics_linger")
         if name in options and "metrics_port" not in options
     ]
-    settings = Settings(
+    settings = TelemetrySettings(
         values.get("metrics_port"),
         values.get("metrics_host", LOOPBACK),
         values.get("metrics_linger", 0),
@@ -86,7 +86,7 @@ def read_settings(
 
 
 def _port(value: Any) -> int:
-    port = number(value)
+    port = non_negative_int(value)
     if port > LARGEST_PORT:
         raise ValueError(f"{port} is no port; write one up to {LARGEST_PORT}, or 0 for any that is free")
     return port
@@ -99,7 +99,7 @@ def _host(value: Any) -> str:
     return host
 
 
-def _collector(value: Any, environ: Mapping[str, str]) -> Collector:
+def _collector(value: Any, environ: Mapping[str, str]) -> OtlpTarget:
     written = text(value)
     # Empty is unset, by the standard of these variables.
     said = ((name, environ.get(name, "").strip()) for name in _PROTOCOL_NAMES)
@@ -119,6 +119,6 @@ def _collector(value: Any, environ: Mapping[str, str]) -> Collector:
         raise ValueError(f"{variable} is neither grpc nor http/protobuf, which are spoken here")
     bare = parts.path in {"", "/"}
     if wanted == "grpc" or (not wanted and bare and port != HTTP_PORT):
-        return Collector(written, "grpc")
+        return OtlpTarget(written, "grpc")
     # The standard says so of an address without a path.
-    return Collector(parts._replace(path=HTTP_PATH).geturl() if bare else written, "http/protobuf")
+    return OtlpTarget(parts._replace(path=HTTP_PATH).geturl() if bare else written, "http/protobuf")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ws_load_test.metrics import metric_families
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import ClosedLoad
+from ws_load_test.plan.load import ClosedLoop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ PHASES = ("opening", "warmup", "measured", "closing")
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class RunInfo:
     """What is run."""
 
     version: str
@@ -43,32 +43,32 @@ class Snapshot:
     """How far the run was, from its start."""
 
 
-class Consumer(Protocol):
+class MetricsExporter(Protocol):
     """Who is handed each snapshot; it never waits and never raises."""
 
-    def take(self, snapshot: Snapshot) -> None:
+    def export(self, snapshot: Snapshot) -> None:
         """Called in the thread that draws."""
 
     def close(self) -> None:
         """Called once when the last snapshot was handed over; it does not wait either."""
 
-    def linger(self) -> None:
+    def wait_for_last_scrape(self) -> None:
         """Called when the results of the run have been told; may take some seconds."""
 
 
-class LiveRun:
+class RunMetrics:
     """Adds the intervals of one run up."""
 
     def __init__(self, plan: Plan, version: str) -> None:
-        self.about = About(version, plan.public().target.url, time.time_ns())
+        self.about = RunInfo(version, plan.redacted().target.url, time.time_ns())
         self._workers = plan.workers
-        self._floods = isinstance(plan.load, ClosedLoad)
+        self._floods = isinstance(plan.load, ClosedLoop)
         self._tally = Tally()
         self._measured_ns = self._open = 0
         self.latest = Snapshot(tuple(self._draw(None, Tally())), self.about.started_ns)
         """What is known now; replaced as a whole, so that any thread may read it."""
 
-    def take(self, interval: Interval) -> Snapshot:
+    def add_interval(self, interval: Interval) -> Snapshot:
         """Adds an interval; returns what is known then.
 
         Raises:
@@ -77,30 +77,30 @@ class LiveRun:
         tally = interval.tally
         self._tally.merge(tally)
         self._measured_ns += interval.measured_ns
-        self._open += interval.more_open
+        self._open += interval.open_delta
         self.latest = Snapshot(tuple(self._draw(interval, tally)), time.time_ns(), interval.to_ns)
         return self.latest
 
     def _draw(self, interval: Interval | None, latest: Tally) -> Iterator[metric_families.Family]:
         total, measured_ns = self._tally, self._measured_ns
         about = {"tool": f"ws-load-test {self.about.version}", "target": self.about.target}
-        yield metric_families.Family("run_info", "gauge", "What is run.", (metric_families.Point(about, 1),))
+        yield metric_families.Family("run_info", "gauge", "What is run.", (metric_families.Sample(about, 1),))
         yield _phase(None if interval is None else interval.phase)
         text = "Sessions that are open now."
         yield metric_families.gauge("connections_open", text, max(0, self._open))
-        yield from metric_families.counted(total)
+        yield from metric_families.counter_families(total)
         yield metric_families.duration(measured_ns / 1e9)
-        yield from metric_families.throughput(total.answered_in_time * 1e9 / measured_ns if measured_ns else None)
+        yield from metric_families.throughput(total.answered_in_window * 1e9 / measured_ns if measured_ns else None)
         yield from _speed(interval, latest)
         # Where a message is due when it is sent, one histogram is kept for both times.
         both = self._floods and not total.service_time_ns.count
-        yield from metric_families.timed(total, total.response_time_ns if both else total.service_time_ns)
+        yield from metric_families.histogram_families(total, total.response_time_ns if both else total.service_time_ns)
         yield metric_families.workers(self._workers)
 
 
 def _phase(now: str | None) -> metric_families.Family:
     """Returns a point for each phase, of which one is 1; none before the first interval."""
-    points = tuple(metric_families.Point({"phase": phase}, int(phase == now)) for phase in PHASES)
+    points = tuple(metric_families.Sample({"phase": phase}, int(phase == now)) for phase in PHASES)
     return metric_families.Family("phase", "gauge", "Whether the run is in this phase.", points)
 
 

@@ -9,21 +9,21 @@ from typing import Any, cast
 
 import msgspec
 
-from ws_load_test.common.errors import Problem, option_name
+from ws_load_test.common.errors import OptionProblem, option_name
 from ws_load_test.messages import (
     DEFAULT_PAYLOAD,
     Feed,
     FeedError,
-    FirstMessage,
     Kind,
     Message,
     Order,
-    Sizes,
+    SetupMessage,
+    SizeDistribution,
     Template,
-    generated_text,
+    filler_text,
 )
-from ws_load_test.messages.feed import ORDERS, look, rounds
-from ws_load_test.messages.size_estimate import extent
+from ws_load_test.messages.feed import ORDERS, cycle_rows, inspect
+from ws_load_test.messages.size_estimate import estimate_sizes
 from ws_load_test.plan import values as option_values
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
@@ -35,7 +35,7 @@ PER_CONNECTION = ("url", "header", "subprotocol", "cookie", "origin", "user", "b
 
 def messages(value: Any) -> tuple[str, ...]:
     """One text, or several; @FILE and @DIR are read later."""
-    texts = option_values.texts(value if isinstance(value, (list, tuple)) else option_values.text(value))
+    texts = option_values.strings(value if isinstance(value, (list, tuple)) else option_values.text(value))
     if not texts:
         raise ValueError("names no message")
     return texts
@@ -47,7 +47,7 @@ def weights(value: Any) -> tuple[int, ...]:
         raise ValueError(f'"{value}" are no weights; write for example 3,1')  # noqa: TRY004 - collected as a problem
     parts = [value] if isinstance(value, int) else value.split(",") if isinstance(value, str) else value
     try:
-        found = tuple(option_values.at_least_one(part) for part in parts)
+        found = tuple(option_values.positive_int(part) for part in parts)
     except ValueError as error:
         raise ValueError(f"{error}; write a whole number for each message, for example 3,1") from None
     if sum(found) > LARGEST_CYCLE:
@@ -55,7 +55,7 @@ def weights(value: Any) -> tuple[int, ...]:
     return found
 
 
-def size(value: Any) -> int | Sizes:
+def size(value: Any) -> int | SizeDistribution:
     """Bytes of each message: ``1kB``, or drawn for each: ``100..1000``, ``normal:1kB,200B``, ``exp:1kB``."""
     written = str(value).strip()
     hint = "write for example 1kB, 100..1000, normal:1kB,200B or exp:1kB"
@@ -64,18 +64,18 @@ def size(value: Any) -> int | Sizes:
         first, second = option_values.size(low), option_values.size(high)
         if first > second:
             raise ValueError(f'"{value}": the smaller size comes first; write {high.strip()}..{low.strip()}')
-        return Sizes("uniform", first, second)
+        return SizeDistribution("uniform", first, second)
     shape, colon, numbers = written.partition(":")
     if not colon:
         return option_values.size(value)
     parts = numbers.split(",")
     if shape.strip().lower() == "normal" and len(parts) == 2:
-        return Sizes("normal", option_values.size(parts[0]), option_values.size(parts[1]))
+        return SizeDistribution("normal", option_values.size(parts[0]), option_values.size(parts[1]))
     if shape.strip().lower() in {"exp", "exponential"} and len(parts) == 1:
         mean = option_values.size(parts[0])
         if not mean:
             raise ValueError(f'"{value}" is always 0; {hint}')
-        return Sizes("exponential", mean)
+        return SizeDistribution("exponential", mean)
     raise ValueError(f'"{value}" is not a size; {hint}')
 
 
@@ -86,20 +86,20 @@ def feed_order(value: Any) -> Order:
     return cast("Order", value)
 
 
-READERS: dict[str, Callable[[Any], Any]] = {
+PARSERS: dict[str, Callable[[Any], Any]] = {
     "message": messages,
     "weights": weights,
     "size": size,
-    "binary": option_values.flag,
-    "ping": option_values.flag,
+    "binary": option_values.boolean,
+    "ping": option_values.boolean,
     "feed": option_values.text,
     "feed_order": feed_order,
-    "first_message": option_values.texts,
+    "first_message": option_values.strings,
 }
 """The options of messages, and what reads their values."""
 
 
-def read_message(values: Mapping[str, Any], problems: list[Problem]) -> Message:
+def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Message:
     """The messages that the options describe; adds to `problems` what is wrong with them.
 
     Fields of the target's options and of first messages are checked as well, since all share one feed.
@@ -107,12 +107,12 @@ def read_message(values: Mapping[str, Any], problems: list[Problem]) -> Message:
     kind: Kind = "ping" if values.get("ping") else "binary" if values.get("binary") else "text"
     feed = _read_feed(values, problems)
     sizes = values.get("size")
-    if isinstance(sizes, Sizes):
+    if isinstance(sizes, SizeDistribution):
         _check_ping_sizes(kind, sizes, problems)
         message = Message(kind, round(sizes.mean_bytes), b"", sizes=sizes, largest_bytes=sizes.largest_bytes)
         contents: list[tuple[bytes, bool]] = []
     elif sizes is not None:
-        contents = [(generated_text(sizes), False)]
+        contents = [(filler_text(sizes), False)]
         message = Message(kind)
     else:
         contents = _read_contents(values, kind, problems) or [(DEFAULT_PAYLOAD, False)]
@@ -135,31 +135,31 @@ def read_message(values: Mapping[str, Any], problems: list[Problem]) -> Message:
     return _with_contents(message, [payload for payload, _ in contents], templates, problems)
 
 
-def read_first_messages(values: Mapping[str, Any], problems: list[Problem]) -> tuple[FirstMessage, ...]:
+def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]) -> tuple[SetupMessage, ...]:
     """The first messages, files read; adds to `problems` what is wrong with them."""
     found = []
     binary = bool(values.get("binary"))
     for written in values.get("first_message", ()):
         if not written.startswith("@"):
-            found.append(FirstMessage(written.encode(errors="surrogateescape"), templated=True))
+            found.append(SetupMessage(written.encode(errors="surrogateescape"), is_template=True))
             continue
         try:
             payload = Path(written[1:]).read_bytes()
             if not binary:
                 payload.decode()
-            found.append(FirstMessage(payload, templated=not binary))
+            found.append(SetupMessage(payload, is_template=not binary))
         except UnicodeDecodeError:
             text = f'"{written[1:]}" is not UTF-8 text; add --binary to send it as it is'
-            problems.append(Problem("--first-message", text))
+            problems.append(OptionProblem("--first-message", text))
         except (OSError, ValueError) as error:
-            problems.append(Problem("--first-message", _unreadable(written[1:], error)))
+            problems.append(OptionProblem("--first-message", _unreadable(written[1:], error)))
     return tuple(found)
 
 
-def doubts(message: Message, values: Mapping[str, Any]) -> tuple[str, ...]:
+def message_warnings(message: Message, values: Mapping[str, Any]) -> tuple[str, ...]:
     """What is allowed and yet perhaps not meant: ``{sequence}``, a feed that no field uses."""
     columns = message.feed.columns if message.feed is not None else None
-    templated = message.templated or (False,) * (1 + len(message.others))
+    templated = message.is_template or (False,) * (1 + len(message.alternatives))
     texts = [("message", text) for text in _given_texts(message, templated)]
     found: dict[str, None] = {}
     for option, text in [*texts, *_connection_texts(values)]:
@@ -172,7 +172,7 @@ def doubts(message: Message, values: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _given_texts(message: Message, templated: tuple[bool, ...]) -> Iterator[str]:
     """The messages that may have been meant as templates."""
-    for payload, has_fields in zip((message.payload, *message.others), templated, strict=True):
+    for payload, has_fields in zip((message.payload, *message.alternatives), templated, strict=True):
         if has_fields or message.kind == "text":
             yield payload.decode()
 
@@ -181,19 +181,19 @@ def _unreadable(path: str, error: OSError | ValueError) -> str:
     return f'cannot read "{path}": {error.strerror if isinstance(error, OSError) else error}'
 
 
-def _read_feed(values: Mapping[str, Any], problems: list[Problem]) -> Feed | None:
+def _read_feed(values: Mapping[str, Any], problems: list[OptionProblem]) -> Feed | None:
     if "feed" not in values:
         if "feed_order" in values:
-            problems.append(Problem("--feed-order", "there is no feed; add --feed FILE"))
+            problems.append(OptionProblem("--feed-order", "there is no feed; add --feed FILE"))
         return None
     try:
-        return look(values["feed"], values.get("feed_order", "round-robin"))
+        return inspect(values["feed"], values.get("feed_order", "round-robin"))
     except FeedError as error:
-        problems.append(Problem("--feed", error.text))
+        problems.append(OptionProblem("--feed", error.text))
         return None
 
 
-def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[Problem]) -> list[tuple[bytes, bool]]:
+def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionProblem]) -> list[tuple[bytes, bool]]:
     """Each message's payload, and whether fields are looked for in it: in text, and in what the command line gives.
 
     Files of a binary run are sent as they are, since any bytes may stand in them.
@@ -205,7 +205,7 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[Problem
                 found.append((written.encode(), True))
             except UnicodeEncodeError:
                 text = "is not UTF-8 text; put it into a file, and write @FILE and --binary"
-                problems.append(Problem("--message", text))
+                problems.append(OptionProblem("--message", text))
             continue
         path = Path(written[1:])
         file, is_directory = path, False
@@ -213,7 +213,7 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[Problem
             is_directory = bool(written[1:]) and path.is_dir()
             files = sorted(file for file in path.iterdir() if file.is_file()) if is_directory else [path]
             if not files:
-                problems.append(Problem("--message", f'there are no files in "{path}"'))
+                problems.append(OptionProblem("--message", f'there are no files in "{path}"'))
             for file in files:
                 payload = file.read_bytes()
                 found.append((payload, kind != "binary"))
@@ -222,9 +222,9 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[Problem
         except UnicodeDecodeError:
             found.pop()
             which = f'"{file}"' if is_directory else "the file"
-            problems.append(Problem("--message", f"{which} is not UTF-8 text; add --binary to send it as it is"))
+            problems.append(OptionProblem("--message", f"{which} is not UTF-8 text; add --binary to send it as it is"))
         except (OSError, ValueError) as error:
-            problems.append(Problem("--message", _unreadable(written[1:], error)))
+            problems.append(OptionProblem("--message", _unreadable(written[1:], error)))
     return found
 
 
@@ -240,46 +240,48 @@ def _connection_texts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
     for option in PER_CONNECTION:
         yield from ((option, text) for text in texts(values.get(option)))
-    yield from (("first_message", one.payload.decode()) for one in read_first_messages(values, []) if one.templated)
+    yield from (("first_message", one.payload.decode()) for one in read_first_messages(values, []) if one.is_template)
 
 
-def _fields_are_right(checked: list[tuple[str, Template]], values: Mapping[str, Any], problems: list[Problem]) -> bool:
+def _fields_are_right(
+    checked: list[tuple[str, Template]], values: Mapping[str, Any], problems: list[OptionProblem]
+) -> bool:
     """Whether no field has a problem; where the feed itself has one, that fields lack it is not told again."""
     known = len(problems)
     for option, template in checked:
         for text in template.problems:
             if "needs a feed" in text and "feed" in values:
                 continue
-            problem = Problem(option_name(option), text)
+            problem = OptionProblem(option_name(option), text)
             if problem not in problems:
                 problems.append(problem)
     return len(problems) == known
 
 
-def _with_used_columns(feed: Feed, templates: list[Template], problems: list[Problem]) -> Feed:
+def _with_used_columns(feed: Feed, templates: list[Template], problems: list[OptionProblem]) -> Feed:
     named = {field.column for template in templates for field in template.fields}
     feed = msgspec.structs.replace(feed, used=tuple(column for column in feed.columns if column in named))
     try:
-        for _ in islice(rounds(feed), 1):
+        for _ in islice(cycle_rows(feed), 1):
             pass
     except FeedError as error:
-        problems.append(Problem("--feed", error.text))
+        problems.append(OptionProblem("--feed", error.text))
     return feed
 
 
-def _with_weights(message: Message, values: Mapping[str, Any], count: int, problems: list[Problem]) -> Message:
+def _with_weights(message: Message, values: Mapping[str, Any], count: int, problems: list[OptionProblem]) -> Message:
     given: tuple[int, ...] = values.get("weights", (1,) * count)
     if count < 2:
-        problems.append(Problem("--weights", "there is one message; give -m several times, or a directory"))
+        problems.append(OptionProblem("--weights", "there is one message; give -m several times, or a directory"))
     elif len(given) != count:
-        problems.append(Problem("--weights", f"there are {len(given)} of them, but {count} messages"))
+        problems.append(OptionProblem("--weights", f"there are {len(given)} of them, but {count} messages"))
     else:
         return msgspec.structs.replace(message, weights=given)
     return message
 
 
 def _with_contents(
-    message: Message, payloads: list[bytes], templates: list[Template | None], problems: list[Problem]
+    message: Message, payloads: list[bytes], templates: list[Template | None], problems: list[OptionProblem]
 ) -> Message:
     """The message with its payloads, and with what is known of their sizes."""
     largest, means = [], []
@@ -289,9 +291,9 @@ def _with_contents(
             means.append(float(len(payload)))
             continue
         try:
-            most, mean = extent(template, message.feed if _names_feed(template) else None)
+            most, mean = estimate_sizes(template, message.feed if _names_feed(template) else None)
         except FeedError as error:
-            problems.append(Problem("--feed", error.text))
+            problems.append(OptionProblem("--feed", error.text))
             return message
         largest.append(most)
         means.append(mean)
@@ -300,19 +302,19 @@ def _with_contents(
             largest[-1] = min(most, LARGEST_CONTROL_PAYLOAD)
     if message.kind == "ping" and max(largest) > LARGEST_CONTROL_PAYLOAD:
         text = f"a ping carries at most {LARGEST_CONTROL_PAYLOAD} bytes (RFC 6455, section 5.5), not {max(largest)}"
-        problems.append(Problem("--ping", text))
+        problems.append(OptionProblem("--ping", text))
     parts = message.weights if len(message.weights) == len(means) else (1,) * len(means)
     mean_bytes = sum(part * mean for part, mean in zip(parts, means, strict=True)) / sum(parts)
     varying = [template is not None and template.varies for template in templates]
-    fields = {field.shown: None for template in templates if template for field in template.fields}
+    fields = {field.label: None for template in templates if template for field in template.fields}
     return msgspec.structs.replace(
         message,
         size_bytes=round(mean_bytes),
         payload=payloads[0],
-        others=tuple(payloads[1:]),
-        templated=tuple(varying) if any(varying) else (),
+        alternatives=tuple(payloads[1:]),
+        is_template=tuple(varying) if any(varying) else (),
         fields=tuple(fields),
-        largest_bytes=max(largest) if message.varies or any(varying) else None,
+        largest_bytes=max(largest) if message.is_dynamic or any(varying) else None,
     )
 
 
@@ -320,9 +322,9 @@ def _names_feed(template: Template) -> bool:
     return any(field.name == "feed" for field in template.fields)
 
 
-def _check_ping_sizes(kind: Kind, sizes: Sizes, problems: list[Problem]) -> None:
+def _check_ping_sizes(kind: Kind, sizes: SizeDistribution, problems: list[OptionProblem]) -> None:
     if kind != "ping":
         return
     if sizes.shape != "uniform" or sizes.second_bytes > LARGEST_CONTROL_PAYLOAD:
         text = f"a ping carries at most {LARGEST_CONTROL_PAYLOAD} bytes (RFC 6455, section 5.5)"
-        problems.append(Problem("--ping", f"{text}; write for example --size 0..{LARGEST_CONTROL_PAYLOAD}"))
+        problems.append(OptionProblem("--ping", f"{text}; write for example --size 0..{LARGEST_CONTROL_PAYLOAD}"))

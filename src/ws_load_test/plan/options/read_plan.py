@@ -16,15 +16,15 @@ from typing import Any
 import msgspec
 
 from ws_load_test.common.errors import (
+    OptionProblem,
     PlanError,
-    Problem,
     UsageError,
     option_name,
 )
 from ws_load_test.common.machine import default_workers
 from ws_load_test.common.units import LONGEST_NS
 from ws_load_test.plan import values as option_values
-from ws_load_test.plan.load import ClosedLoad, OpenLoad
+from ws_load_test.plan.load import ClosedLoop, OpenLoop
 from ws_load_test.plan.options import (
     correlation,
     messages,
@@ -34,49 +34,49 @@ from ws_load_test.plan.options import (
 from ws_load_test.plan.options import (
     target as target_options,
 )
-from ws_load_test.plan.options.correlation import read_matching
-from ws_load_test.plan.options.messages import doubts, read_first_messages, read_message
-from ws_load_test.plan.options.session_policy import read_reconnect, read_unkind
+from ws_load_test.plan.options.correlation import read_correlation
+from ws_load_test.plan.options.messages import message_warnings, read_first_messages, read_message
+from ws_load_test.plan.options.session_policy import read_misbehaving, read_reconnect
 from ws_load_test.plan.options.target import read_target
 from ws_load_test.plan.options.thresholds import read_verdict
 from ws_load_test.plan.plan import Plan
-from ws_load_test.plan.plan_warnings import verdict_doubts
-from ws_load_test.plan.schedule import Shape
+from ws_load_test.plan.plan_warnings import threshold_warnings
+from ws_load_test.plan.schedule import LoadProfile
 
 DEFAULT_DURATION_NS = 10 * 10**9
 LARGEST_IN_FLIGHT_BYTES = 1 << 30
 """Of one connection: a worker encodes that many messages ahead."""
 
 
-READERS: dict[str, Callable[[Any], Any]] = {
-    **target_options.READERS,
-    **messages.READERS,
-    **correlation.READERS,
-    **session_policy.READERS,
-    **thresholds.READERS,
+PARSERS: dict[str, Callable[[Any], Any]] = {
+    **target_options.PARSERS,
+    **messages.PARSERS,
+    **correlation.PARSERS,
+    **session_policy.PARSERS,
+    **thresholds.PARSERS,
     "bind": option_values.addresses,
-    "connections": option_values.at_least_one,
+    "connections": option_values.positive_int,
     "connection_stages": option_values.connection_stages,
     "connect_rate": option_values.rate,
     "ramp": option_values.duration,
-    "in_flight": option_values.at_least_one,
+    "in_flight": option_values.positive_int,
     "rate": option_values.rate_or_zero,
     "rate_per_connection": option_values.rate,
     "stages": option_values.rate_stages,
     "arrivals": option_values.arrivals,
-    "seed": option_values.number,
-    "max_in_flight": option_values.at_least_one,
-    "duration": option_values.some_duration,
-    "messages": option_values.at_least_one,
+    "seed": option_values.non_negative_int,
+    "max_in_flight": option_values.positive_int,
+    "duration": option_values.positive_duration,
+    "messages": option_values.positive_int,
     "warmup": option_values.duration,
-    "keepalive": option_values.some_duration,
-    "timeout": option_values.some_duration,
-    "connect_timeout": option_values.some_duration,
-    "workers": option_values.at_least_one,
+    "ping_interval": option_values.positive_duration,
+    "timeout": option_values.positive_duration,
+    "connect_timeout": option_values.positive_duration,
+    "workers": option_values.positive_int,
 }
 """Every option of a plan, and what reads its value."""
 
-RIVALS: tuple[tuple[str, str, str], ...] = (
+MUTUALLY_EXCLUSIVE: tuple[tuple[str, str, str], ...] = (
     ("messages", "duration", "the run ends either after a number of messages or after a time"),
     ("connect_rate", "ramp", "both say how fast connections open"),
     ("weights", "size", "generated contents have sizes, not weights"),
@@ -94,11 +94,11 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("connection_stages", "rate_per_connection", "the number of connections changes; give the whole --rate"),
     ("connection_stages", "warmup", "connections come and go from the first moment on"),
     ("feed_order", "size", "generated contents take nothing from a feed"),
-    ("ping", "keepalive", "both send pings, and a pong would answer either"),
+    ("ping", "ping_interval", "both send pings, and a pong would answer either"),
 )
 """Options that cannot stand beside each other, and why."""
 
-OF_OPEN_LOADS = ("arrivals", "seed", "max_in_flight", "keepalive", "connection_stages")
+OPEN_LOOP_ONLY = ("arrivals", "seed", "max_in_flight", "ping_interval", "connection_stages")
 """Options that have a meaning only where messages fall due on a schedule."""
 
 
@@ -126,26 +126,26 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     )
     get = values.get
     if options.get("url") is None:
-        problems.append(Problem("URL", "missing; say what to test, for example ws://localhost:3001"))
-    for one, other, why in RIVALS:
+        problems.append(OptionProblem("URL", "missing; say what to test, for example ws://localhost:3001"))
+    for one, other, why in MUTUALLY_EXCLUSIVE:
         if _is_given(get(one)) and _is_given(get(other)):
-            problems.append(Problem(option_name(one), f"cannot stand beside {option_name(other)}: {why}"))
+            problems.append(OptionProblem(option_name(one), f"cannot stand beside {option_name(other)}: {why}"))
     target = read_target(values, problems)
     _check_schedule(values, problems)
     message = read_message(values, problems)
-    matching = read_matching(values, message, problems)
+    matching = read_correlation(values, message, problems)
     shape = get("connection_stages")
     connections = int(shape.peak) if shape is not None else get("connections", 1)
-    unkind = read_unkind(values, connections, problems)
+    unkind = read_misbehaving(values, connections, problems)
     reconnect = read_reconnect(values, problems)
     first_messages = read_first_messages(values, problems)
     verdict = read_verdict(values, problems)
     in_flight = get("in_flight", 1)
-    if in_flight * max(message.most_bytes, 64) > LARGEST_IN_FLIGHT_BYTES:
+    if in_flight * max(message.max_bytes, 64) > LARGEST_IN_FLIGHT_BYTES:
         problems.append(
-            Problem(
+            OptionProblem(
                 "--in-flight",
-                f"{in_flight} messages of {message.most_bytes} bytes are more than the 1 GiB that may be in flight",
+                f"{in_flight} messages of {message.max_bytes} bytes are more than the 1 GiB that may be in flight",
             )
         )
     if problems:
@@ -154,7 +154,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     ramp_ns = get("ramp", 0)
     given = {
         f"{name}_ns": values[name]
-        for name in ("warmup", "timeout", "connect_timeout", "keepalive", "lifetime")
+        for name in ("warmup", "timeout", "connect_timeout", "ping_interval", "lifetime")
         if name in values
     }
     duration_ns = _duration_ns(values)
@@ -163,22 +163,22 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         connections=connections,
         load=_read_load(values, connections, duration_ns),
         message=message,
-        first_messages=first_messages,
-        matching=matching,
+        setup_messages=first_messages,
+        correlation=matching,
         reconnect=reconnect,
-        storm=get("storm"),
-        unkind=unkind,
+        disconnect_storm=get("disconnect"),
+        misbehaving=unkind,
         duration_ns=duration_ns,
         messages=get("messages"),
         connect_rate_per_s=connections * 1e9 / ramp_ns if ramp_ns else get("connect_rate"),
-        connection_shape=shape,
+        connection_profile=shape,
         bind=get("bind", ()),
-        doubts=doubts(message, values),
+        warnings=message_warnings(message, values),
         workers=min(get("workers") or default_workers(connections), connections),
         **given,
         **verdict,
     )
-    return msgspec.structs.replace(plan, doubts=plan.doubts + verdict_doubts(plan))
+    return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan))
 
 
 def _is_given(value: Any) -> bool:
@@ -189,30 +189,30 @@ def _is_open(values: Mapping[str, Any]) -> bool:
     return any(name in values for name in ("rate", "rate_per_connection", "stages"))
 
 
-def _check_schedule(values: Mapping[str, Any], problems: list[Problem]) -> None:
+def _check_schedule(values: Mapping[str, Any], problems: list[OptionProblem]) -> None:
     """Options that belong to the one kind of load or to the other."""
     if _is_open(values):
         if "in_flight" in values:
             problems.append(
-                Problem(
+                OptionProblem(
                     "--in-flight",
                     "has no meaning on a schedule; did you mean --max-in-flight, which holds messages back?",
                 )
             )
         if values.get("rate") == 0 and "messages" in values:
-            problems.append(Problem("--messages", "no message falls due at --rate 0"))
+            problems.append(OptionProblem("--messages", "no message falls due at --rate 0"))
     else:
         problems.extend(
-            Problem(option_name(name), "needs a schedule; add --rate or --stages")
-            for name in OF_OPEN_LOADS
+            OptionProblem(option_name(name), "needs a schedule; add --rate or --stages")
+            for name in OPEN_LOOP_ONLY
             if name in values
         )
     if "seed" in values and values.get("arrivals") != "poisson":
-        problems.append(Problem("--seed", "only --arrivals poisson is random"))
+        problems.append(OptionProblem("--seed", "only --arrivals poisson is random"))
     for name in ("stages", "connection_stages"):
         warmup_ns, shape = values.get("warmup", 0), values.get(name)
         if shape is not None and warmup_ns >= shape.duration_ns:
-            problems.append(Problem("--warmup", f"takes all the time of {option_name(name)}"))
+            problems.append(OptionProblem("--warmup", f"takes all the time of {option_name(name)}"))
 
 
 def _duration_ns(values: Mapping[str, Any]) -> int | None:
@@ -226,36 +226,36 @@ def _duration_ns(values: Mapping[str, Any]) -> int | None:
     return int(values.get("duration", DEFAULT_DURATION_NS))
 
 
-def _read_load(values: Mapping[str, Any], connections: int, duration_ns: int | None) -> ClosedLoad | OpenLoad:
+def _read_load(values: Mapping[str, Any], connections: int, duration_ns: int | None) -> ClosedLoop | OpenLoop:
     if not _is_open(values):
-        return ClosedLoad(in_flight=values.get("in_flight", 1))
+        return ClosedLoop(in_flight=values.get("in_flight", 1))
     rate = values.get("stages")
     if rate is None:
         per_s = values["rate"] if "rate" in values else values["rate_per_connection"] * connections
         # A number of messages takes as long as it takes.
         length_ns = LONGEST_NS if duration_ns is None else duration_ns + values.get("warmup", 0)
-        rate = Shape.constant(per_s, length_ns)
+        rate = LoadProfile.constant(per_s, length_ns)
     arrivals = values.get("arrivals", "constant")
     # Chosen here and printed with the plan, so that any run can be repeated.
     seed = values.get("seed", secrets.randbelow(1 << 32)) if arrivals == "poisson" else 0
-    return OpenLoad(rate=rate, arrivals=arrivals, seed=seed, max_in_flight=values.get("max_in_flight"))
+    return OpenLoop(rate=rate, arrivals=arrivals, seed=seed, max_in_flight=values.get("max_in_flight"))
 
 
-def _read_values(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+def _read_values(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[OptionProblem]]:
     values: dict[str, Any] = {}
-    problems: list[Problem] = []
+    problems: list[OptionProblem] = []
     for name, value in options.items():
-        if name not in READERS:
-            near = difflib.get_close_matches(name, READERS, n=1)
+        if name not in PARSERS:
+            near = difflib.get_close_matches(name, PARSERS, n=1)
             meant = f"; did you mean {near[0].replace('_', '-')}?" if near else ""
-            problems.append(Problem(name.replace("_", "-"), f"there is no such option{meant}"))
+            problems.append(OptionProblem(name.replace("_", "-"), f"there is no such option{meant}"))
             continue
         try:
-            values[name] = READERS[name](value)
+            values[name] = PARSERS[name](value)
         except ValueError as error:
-            problems.append(Problem(option_name(name), str(error)))
+            problems.append(OptionProblem(option_name(name), str(error)))
         except TypeError:
-            problems.append(Problem(option_name(name), f'"{value}" is not a value that this option takes'))
+            problems.append(OptionProblem(option_name(name), f'"{value}" is not a value that this option takes'))
     return values, problems
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
-from ws_load_test.common.errors import Problem, option_name
+from ws_load_test.common.errors import OptionProblem, option_name
 from ws_load_test.common.redaction import FIELD, looks_like_token
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.target import (
@@ -17,10 +17,10 @@ from ws_load_test.plan.target import (
     Endpoint,
     Target,
     TlsVersion,
-    filled_url,
     host_and_port,
+    render_url,
 )
-from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER, Agreement, DeflateError
+from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER, DeflateError, DeflateParams
 
 LONGEST_UNIX_PATH = 107
 """Bytes that Linux has room for (unix(7)); others have less."""
@@ -39,7 +39,7 @@ _OF_TLS = ("insecure", "cacert", "cert", "key", "sni", "tls_min", "ciphers", "tl
 
 def urls(value: Any) -> tuple[str, ...]:
     """One WebSocket URL (RFC 6455, section 3), or several; hosts, paths and queries may hold fields."""
-    found = tuple(url(one) for one in option_values.texts(value))
+    found = tuple(url(one) for one in option_values.strings(value))
     if not found:
         raise ValueError("missing; say what to test, for example ws://localhost:3001")
     return found
@@ -52,7 +52,7 @@ def url(value: Any) -> str:
     if any(character.isspace() or not character.isprintable() for character in written):
         raise ValueError(f"a URL holds no spaces or control characters; {hint}")
     # What the fields of a port give is a number, and of a host letters, as far as can be told here.
-    sample = filled_url(re.sub(rf"(?<=:){FIELD.pattern}(?=[/?#]|$)", "1", written), _sample)
+    sample = render_url(re.sub(rf"(?<=:){FIELD.pattern}(?=[/?#]|$)", "1", written), _sample)
     scheme, separator, _ = sample.partition("://")
     if not separator or scheme.lower() not in DEFAULT_PORTS:
         # Not quoted but for its scheme: anything else may be a secret, or hold one.
@@ -87,7 +87,7 @@ def headers(value: Any) -> tuple[tuple[str, str], ...]:
         pairs = [(str(name), str(text)) for name, text in value.items()]
     else:
         pairs = []
-        for line in option_values.texts(value):
+        for line in option_values.strings(value):
             name, colon, text = line.partition(":")
             if not colon:
                 raise ValueError('a header without a colon; write for example "Authorization: Bearer …"')
@@ -120,7 +120,7 @@ def header_value(value: Any) -> str:
 
 def subprotocols(value: Any) -> tuple[str, ...]:
     """Names of subprotocols, one or several in a text."""
-    names = tuple(name.strip() for text in option_values.texts(value) for name in text.split(","))
+    names = tuple(name.strip() for text in option_values.strings(value) for name in text.split(","))
     for name in names:
         if not _TOKEN.fullmatch(FIELD.sub("x", name)):
             shown = "what is given" if looks_like_token(name) or re.search(r"[\s:=]", name) else f'"{name}"'
@@ -132,7 +132,7 @@ def subprotocols(value: Any) -> tuple[str, ...]:
 
 def cookies(value: Any) -> tuple[str, ...]:
     """``NAME=VALUE``, one or several; nothing of one is told, since what is wrong may be the secret."""
-    found = tuple(one.strip() for one in option_values.texts(value))
+    found = tuple(one.strip() for one in option_values.strings(value))
     for cookie in found:
         name, equals, text = cookie.partition("=")
         if not equals or not _TOKEN.fullmatch(name):
@@ -144,7 +144,7 @@ def cookies(value: Any) -> tuple[str, ...]:
 
 def addresses(value: Any) -> tuple[str, ...]:
     """``HOST`` or ``HOST:PORT`` to connect to, one or several."""
-    found = tuple(part.strip() for one in option_values.texts(value) for part in one.split(","))
+    found = tuple(part.strip() for one in option_values.strings(value) for part in one.split(","))
     for address in found:
         try:
             host, _ = host_and_port(address)
@@ -241,7 +241,7 @@ def bearer(value: Any) -> str:
     """A token, or ``@FILE`` that holds one; nothing of it is told."""
     written = option_values.text(value).strip()
     if written.startswith("@"):
-        path = option_values.file(written[1:])
+        path = option_values.readable_file(written[1:])
         try:
             with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a path that was just opened
                 written = file.read(1 << 16).strip()
@@ -263,39 +263,39 @@ def deflate(value: Any) -> str:
     if written.lower() == "on":
         return DEFAULT_OFFER
     try:
-        Agreement.offered(written)
+        DeflateParams.from_offer(written)
     except DeflateError as error:
         hint = "write on, or parameters such as client_max_window_bits=10; server_no_context_takeover"
         raise ValueError(f"it has {error}; {hint}") from None
     return written
 
 
-READERS: dict[str, Callable[[Any], Any]] = {
+PARSERS: dict[str, Callable[[Any], Any]] = {
     "url": urls,
     "header": headers,
     "subprotocol": subprotocols,
-    "insecure": option_values.flag,
-    "cacert": option_values.file,
-    "address": addresses,
+    "insecure": option_values.boolean,
+    "cacert": option_values.readable_file,
+    "connect_to": addresses,
     "unix_socket": unix_socket,
     "proxy": proxy,
-    "cert": option_values.file,
-    "key": option_values.file,
+    "cert": option_values.readable_file,
+    "key": option_values.readable_file,
     "sni": sni,
     "tls_min": tls_version,
     "ciphers": ciphers,
-    "tls_resume": option_values.flag,
+    "tls_resume": option_values.boolean,
     "cookie": cookies,
     "origin": header_value,
     "user": user,
     "bearer": bearer,
-    "follow_redirects": option_values.flag,
+    "follow_redirects": option_values.boolean,
     "deflate": deflate,
 }
 """Every option of a target, and what reads its value."""
 
 _RIVALS: tuple[tuple[str, str, str], ...] = (
-    ("unix_socket", "address", "both say where to connect to"),
+    ("unix_socket", "connect_to", "both say where to connect to"),
     ("unix_socket", "proxy", "a Unix socket is on this machine, and so before any proxy"),
     ("unix_socket", "bind", "a Unix socket has no source addresses"),
     ("user", "bearer", "a request has one Authorization header"),
@@ -305,24 +305,24 @@ _HEADERS = {"cookie": "cookie", "origin": "origin", "user": "authorization", "be
 """Options, and the header that each of them sets."""
 
 
-def read_target(values: Mapping[str, Any], problems: list[Problem]) -> Target:
+def read_target(values: Mapping[str, Any], problems: list[OptionProblem]) -> Target:
     """The target that the options describe; adds to `problems` what is wrong with them."""
     get = values.get
     named = get("url", ())
     found = (named,) if isinstance(named, str) else tuple(named)
     for one, other, why in _RIVALS:
         if get(one) and get(other):
-            problems.append(Problem(option_name(one), f"cannot stand beside {option_name(other)}: {why}"))
+            problems.append(OptionProblem(option_name(one), f"cannot stand beside {option_name(other)}: {why}"))
     _check_tls(values, found, problems)
     _check_headers(values, found, problems)
     return Target(
         url=found[0] if found else "",
-        more_urls=found[1:],
+        extra_urls=found[1:],
         headers=get("header", ()),
         subprotocols=get("subprotocol", ()),
         insecure=get("insecure", False),
         cacert=get("cacert"),
-        addresses=get("address", ()),
+        addresses=get("connect_to", ()),
         unix_socket=get("unix_socket"),
         proxy=get("proxy"),
         cert=get("cert"),
@@ -340,31 +340,33 @@ def read_target(values: Mapping[str, Any], problems: list[Problem]) -> Target:
     )
 
 
-def _check_tls(values: Mapping[str, Any], found: tuple[str, ...], problems: list[Problem]) -> None:
+def _check_tls(values: Mapping[str, Any], found: tuple[str, ...], problems: list[OptionProblem]) -> None:
     # A redirect may lead from ws:// to wss://.
     if found and not values.get("follow_redirects") and not any(one[:4].lower() == "wss:" for one in found):
         problems.extend(
-            Problem(option_name(name), "has no meaning for ws://, which has no TLS; did you mean wss://?")
+            OptionProblem(option_name(name), "has no meaning for ws://, which has no TLS; did you mean wss://?")
             for name in _OF_TLS
             if values.get(name)
         )
     if "key" in values and "cert" not in values and not any(problem.option == "--cert" for problem in problems):
-        problems.append(Problem("--key", "needs the certificate that it belongs to; add --cert FILE"))
+        problems.append(OptionProblem("--key", "needs the certificate that it belongs to; add --cert FILE"))
     if values.get("ciphers") and values.get("tls_min") == "1.3":
-        problems.append(Problem("--ciphers", "has no meaning with --tls-min 1.3; it names the ciphers of TLS 1.2"))
+        problems.append(
+            OptionProblem("--ciphers", "has no meaning with --tls-min 1.3; it names the ciphers of TLS 1.2")
+        )
 
 
-def _check_headers(values: Mapping[str, Any], found: tuple[str, ...], problems: list[Problem]) -> None:
+def _check_headers(values: Mapping[str, Any], found: tuple[str, ...], problems: list[OptionProblem]) -> None:
     """Options that would set a header which is given already."""
     given = {name.lower() for name, _ in values.get("header", ())}
     for option, header in _HEADERS.items():
         if values.get(option) and header in given:
             text = f"cannot stand beside --header {header.title()}: both set the same header"
-            problems.append(Problem(option_name(option), text))
+            problems.append(OptionProblem(option_name(option), text))
         if values.get(option) and header == "authorization" and any("@" in urlsplit(one).netloc for one in found):
             text = "cannot stand beside the user in the URL: a request has one Authorization header"
-            problems.append(Problem(option_name(option), text))
+            problems.append(OptionProblem(option_name(option), text))
     if "cookie" in values:
         names = [cookie.partition("=")[0] for cookie in values["cookie"]]
         twice = sorted({name for name in names if names.count(name) > 1})
-        problems.extend(Problem("--cookie", f"{name} is given twice") for name in twice)
+        problems.extend(OptionProblem("--cookie", f"{name} is given twice") for name in twice)

@@ -21,7 +21,7 @@ _PHRASES: dict[str, str] = {
     FaultKind.RESET: "reset a connection",
     FaultKind.PROTOCOL_ERROR: "broke the WebSocket protocol",
     FaultKind.REPLY_TIMEOUT: "did not answer a message in time",
-    FaultKind.MISMATCH: "answered with something else than expected",
+    FaultKind.CHECK_FAILED: "answered with something else than expected",
 }
 
 _CLOSE_CODES = {

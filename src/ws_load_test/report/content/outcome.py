@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.analysis.aggregate import lost_workers as known_lost
-from ws_load_test.analysis.findings import Reason, ReasonKind
+from ws_load_test.analysis.findings import Finding, FindingKind
 from ws_load_test.analysis.per_host import host_of
-from ws_load_test.common.sanitize import clean
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import (
-    show_bytes,
-    show_count,
-    show_duration,
-    show_share,
+    format_bytes,
+    format_count,
+    format_duration,
+    format_share,
 )
 from ws_load_test.report.content.fault_names import fault_phrase
 from ws_load_test.report.content.labelled import (
-    Labelled,
+    LabelledText,
     count_of,
     sentence,
-    spread_of,
+    summarize_times,
 )
-from ws_load_test.report.content.sessions import endings
+from ws_load_test.report.content.sessions import close_codes
 from ws_load_test.report.content.thresholds import stopped_by
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 # --- The verdict --------------------------------------------------------------------------------------------
 
 
-def pairing_doubts(reasons: Sequence[Reason]) -> list[Reason]:
+def pairing_findings(reasons: Sequence[Finding]) -> list[Finding]:
     """Returns those of the reasons that make every response time one to doubt."""
-    return [reason for reason in reasons if reason.kind is ReasonKind.PAIRING]
+    return [reason for reason in reasons if reason.kind is FindingKind.PAIRING]
 
 
 def verdict(
-    recordings: Sequence[Recording], summary: dict[str, Any], reasons: Sequence[Reason], *, awaited: bool
+    recordings: Sequence[Recording], summary: dict[str, Any], reasons: Sequence[Finding], *, awaited: bool
 ) -> tuple[str, str]:
     """Returns the verdict in words, of several truths the one that spoils the run most, and its colour."""
     lost = sum(len(recording.trailer.lost_workers) for recording in recordings if recording.trailer)
@@ -48,19 +48,19 @@ def verdict(
         why = "killed, the recording has no end" if killed else "interrupted"
         return f"Partial: {why}", "yellow"
     if lost:
-        return "A worker was lost" if lost == 1 else f"{show_count(lost)} workers were lost", "red"
+        return "A worker was lost" if lost == 1 else f"{format_count(lost)} workers were lost", "red"
     if not summary["connections"]["opened"]:
         return "Could not open a single connection", "red"
     if not summary["verdict"]["passed"]:
         stopped = " and ".join(stopped_by(summary))
         failed = sum(not check["passed"] for check in summary["verdict"]["checks"])
-        words = "A threshold failed" if failed == 1 else f"{show_count(failed)} thresholds failed"
+        words = "A threshold failed" if failed == 1 else f"{format_count(failed)} thresholds failed"
         return f"Stopped early, because {stopped}" if stopped else words, "red"
-    doubts = _doubts(summary, pairing_doubts(reasons), awaited=awaited)
+    doubts = _doubts(summary, pairing_findings(reasons), awaited=awaited)
     return (f"Done, with {doubts}", "yellow") if doubts else ("Passed", "green")
 
 
-def _doubts(summary: dict[str, Any], doubted: Sequence[Reason], *, awaited: bool) -> str:
+def _doubts(summary: dict[str, Any], doubted: Sequence[Finding], *, awaited: bool) -> str:
     """Returns what went wrong in a run that passed, for which a single open connection is enough."""
     messages, faults = summary["messages"], sum(summary["faults"].values())
     doubts = [count_of(faults, "fault")] if faults else []
@@ -71,62 +71,64 @@ def _doubts(summary: dict[str, Any], doubted: Sequence[Reason], *, awaited: bool
             doubts.append("replies that are perhaps not those of their messages")
         counted = ("unanswered", "dropped") if awaited else ("dropped",)
         doubts += [f"{count_of(messages[word], 'message')} {word}" for word in counted if messages[word]]
-    if summary["generator"]["bound"]:
+    if summary["generator"]["saturated"]:
         doubts.append("the generator at its limit")
     return ", ".join(doubts)
 
 
-def lost_workers(recordings: Sequence[Recording]) -> list[Labelled]:
+def lost_workers(recordings: Sequence[Recording]) -> list[LabelledText]:
     """Returns when workers were lost, and why."""
-    said: list[Labelled] = []
+    said: list[LabelledText] = []
     for number, recording in enumerate(recordings, 1):
         hosts = recording.header.hosts or ()
         for lost in known_lost(recording):
             where = f"recording {number}, " if len(recordings) > 1 else ""
             host = host_of(lost, hosts)
-            part = show_share(1 / recording.header.workers)
-            who = f"worker {lost.worker}" if host is None else f"worker {lost.worker} on {clean(host)} with {part}"
-            when = f"{who}, {show_duration(lost.at_ns)} after the start"
-            said.append(Labelled("lost worker", f"{where}{when}: {sentence(lost.reason)}", "red"))
+            part = format_share(1 / recording.header.workers)
+            who = f"worker {lost.worker}" if host is None else f"worker {lost.worker} on {sanitize(host)} with {part}"
+            when = f"{who}, {format_duration(lost.at_ns)} after the start"
+            said.append(LabelledText("lost worker", f"{where}{when}: {sentence(lost.reason)}", "red"))
     return said
 
 
 # --- Messages -----------------------------------------------------------------------------------------------
 
 
-def requests(summary: dict[str, Any], *, awaited: bool) -> list[Labelled]:
+def requests(summary: dict[str, Any], *, awaited: bool) -> list[LabelledText]:
     """Returns what became of messages: counts under their words, with a style where they are not as they should be."""
     messages, pushed_bytes = summary["messages"], summary["bytes"]["pushed"]
     rows = [(word, messages[word]) for word in ("due", "sent", "answered", "unanswered", "dropped", "pushed")]
-    more = [(word, messages[word.replace(" ", "_")]) for word in _SELDOM]
+    more = [(word, messages[word.replace(" ", "_")]) for word in _OPTIONAL_COUNTS]
     more.append(("first replies", summary["opening"]["first_replies"]))
     rows += [(word, count) for word, count in more if count]
     warmup = [(f"warm-up {word}", summary["warmup"][word]) for word in ("sent", "answered")]
     if any(count for _, count in warmup):
         rows += warmup
-    failing = {"dropped", "duplicates", "late", "mismatched"} | ({"unanswered"} if awaited else set())
-    said = [Labelled(word, show_count(count), "yellow" if count and word in failing else "") for word, count in rows]
+    failing = {"dropped", "duplicate_replies", "late_replies", "unknown_id"} | ({"unanswered"} if awaited else set())
+    said = [
+        LabelledText(word, format_count(count), "yellow" if count and word in failing else "") for word, count in rows
+    ]
     if pushed_bytes:
         place = next(number for number, (word, _, _) in enumerate(said) if word == "pushed")
-        said.insert(place + 1, Labelled("pushed payload", show_bytes(pushed_bytes)))
+        said.insert(place + 1, LabelledText("pushed payload", format_bytes(pushed_bytes)))
     return said
 
 
-_SELDOM = ("duplicates", "late", "mismatched", "out of order", "skipped")
+_OPTIONAL_COUNTS = ("duplicate_replies", "late_replies", "unknown_id", "out of order", "greetings")
 """Counts that have a row only where they are not zero."""
 
 
-def unanswered(summary: dict[str, Any]) -> list[Labelled]:
+def unanswered(summary: dict[str, Any]) -> list[LabelledText]:
     """Returns what the percentiles leave out."""
     count, waited = summary["messages"]["unanswered"], summary["unanswered_wait_ns"]
     if not count:
         return []
     text = count_of(count, "message")
     if waited is not None:
-        text += f" that had waited at least {show_duration(waited['min'])}, {show_duration(waited['max'])} at most"
+        text += f" that had waited at least {format_duration(waited['min'])}, {format_duration(waited['max'])} at most"
     if summary["response_time_ns"] is not None:
-        text += f"; the percentiles lack {'it' if count == 1 else f'these {show_count(count)}'}"
-    return [Labelled("unanswered", text, "yellow")]
+        text += f"; the percentiles lack {'it' if count == 1 else f'these {format_count(count)}'}"
+    return [LabelledText("unanswered", text, "yellow")]
 
 
 # --- Faults -------------------------------------------------------------------------------------------------
@@ -137,9 +139,9 @@ def faults(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[tup
     examples: dict[str, str] = {}
     for recording in recordings:
         for interval in recording.intervals:
-            examples = interval.examples | examples
+            examples = interval.fault_examples | examples
     return [
-        (clean(kind), count, sentence(examples.get(kind) or fault_phrase(kind)))
+        (sanitize(kind), count, sentence(examples.get(kind) or fault_phrase(kind)))
         for kind, count in summary["faults"].items()
     ]
 
@@ -147,34 +149,34 @@ def faults(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[tup
 # --- The wire -----------------------------------------------------------------------------------------------
 
 
-def wire(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Labelled]:
+def traffic(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[LabelledText]:
     """Returns how sessions ended, the traffic, what compression saved, and the times of keep-alive pings."""
-    said = endings(summary)
+    said = close_codes(summary)
     seconds = summary["duration_s"]
     if seconds and summary["throughput_per_s"] is not None:
-        sent, received = (show_bytes(_measured(recordings, f"bytes_{way}") / seconds) for way in ("sent", "received"))
-        said.append(Labelled("traffic", f"{sent}/s sent, {received}/s received while measured"))
+        sent, received = (format_bytes(_measured(recordings, f"bytes_{way}") / seconds) for way in ("sent", "received"))
+        said.append(LabelledText("traffic", f"{sent}/s sent, {received}/s received while measured"))
     said += _compression(summary["bytes"])
     keepalive = summary["keepalive_time_ns"]
     if keepalive is not None:
-        said.append(Labelled("keep-alive", f"{count_of(keepalive['count'], 'pong')}: {spread_of(keepalive)}"))
+        said.append(LabelledText("keep-alive", f"{count_of(keepalive['count'], 'pong')}: {summarize_times(keepalive)}"))
     return said
 
 
-def _compression(sizes: dict[str, int]) -> list[Labelled]:
+def _compression(sizes: dict[str, int]) -> list[LabelledText]:
     """Returns what compression saved, frames and all."""
     parts = [
-        f"{show_bytes(sizes[f'plain_{way}'])} of payload {way} as {show_bytes(sizes[way])}"
+        f"{format_bytes(sizes[f'plain_{way}'])} of payload {way} as {format_bytes(sizes[way])}"
         for way in ("sent", "received")
-        if sizes[f"plain_{way}"]
+        if sizes[f"uncompressed_{way}"]
     ]
-    return [Labelled("compression", ", ".join(parts))] if parts else []
+    return [LabelledText("compression", ", ".join(parts))] if parts else []
 
 
 def _measured(recordings: Sequence[Recording], room: str) -> int:
     """Returns a count of all measured intervals together, without their tallies: histograms take long to decode."""
     return sum(
-        interval.record.get(room, 0)
+        interval.encoded_tally.get(room, 0)
         for recording in recordings
         for interval in recording.intervals
         if interval.phase == "measured"

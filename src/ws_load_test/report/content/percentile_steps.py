@@ -22,7 +22,7 @@ def steps(histogram: Histogram) -> Iterator[tuple[int, float, int]]:
     if histogram.max is None:
         return
     level, reached = 0.0, 0
-    for _, highest, count in histogram.spans():
+    for _, highest, count in histogram.iter_buckets():
         reached += count
         while level < 100 and 100 * reached / histogram.count >= level:
             yield min(highest, histogram.max), level, reached

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.common.sanitize import clean
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import (
-    show_bytes,
-    show_count,
-    show_duration,
-    show_rate,
-    show_share,
+    format_bytes,
+    format_count,
+    format_duration,
+    format_rate,
+    format_share,
 )
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 CLOSE = 0.01
 """Of the limit: values nearer to it are shown with all their digits, or they would look like it."""
 _SHOWN: dict[str, Callable[[float], str]] = {
-    "ns": show_duration,
-    "count": show_count,
-    "share": show_share,
-    "per_s": show_rate,
-    "bytes": show_bytes,
+    "ns": format_duration,
+    "count": format_count,
+    "share": format_share,
+    "per_s": format_rate,
+    "bytes": format_bytes,
 }
 _EXACT: dict[str, Callable[[float], str]] = {
     "ns": lambda value: f"{value / 1e6:.6f}".rstrip("0").rstrip(".") + " ms",
@@ -37,17 +37,17 @@ _EXACT: dict[str, Callable[[float], str]] = {
 
 def stopped_by(summary: dict[str, Any]) -> Sequence[str]:
     """Returns the conditions that stopped the run before its end."""
-    return [clean(check["check"]) for check in summary["verdict"]["checks"] if "aborted_at_ns" in check]
+    return [sanitize(check["check"]) for check in summary["verdict"]["checks"] if "aborted_at_ns" in check]
 
 
-def asked_of(check: dict[str, Any]) -> str:
+def describe_condition(check: dict[str, Any]) -> str:
     """Returns what was asked: ``fail if p99 > 50ms``."""
-    condition = clean(str(check["check"]))
-    option = clean(str(check.get("option", ""))).replace("-", " ")
+    condition = sanitize(str(check["check"]))
+    option = sanitize(str(check.get("option", ""))).replace("-", " ")
     return f"{option} {condition}".strip()
 
 
-def found_of(check: dict[str, Any]) -> str:
+def describe_value(check: dict[str, Any]) -> str:
     """Returns what was found, or why nothing was; "" where a version wrote down neither."""
     unit, value = check.get("unit"), check.get("value")
     if "why" in check:
@@ -56,14 +56,16 @@ def found_of(check: dict[str, Any]) -> str:
         return ""
     shown = _show(value, check["limit"], unit)
     if "aborted_at_ns" in check:
-        return f"{shown}, so the run was stopped {show_duration(check['aborted_at_ns'])} after its start"
+        return f"{shown}, so the run was stopped {format_duration(check['aborted_at_ns'])} after its start"
     if "intervals" not in check:
         return shown
     count, failed = check["intervals"], check["failed_intervals"]
     if not failed:
-        return f"at worst {shown}, over {show_count(count)} interval{'s' * (count != 1)}"
-    when = show_duration(check["from_ns"])
-    return f"{shown} from {when} after the start on, and so in {show_count(failed)} of {show_count(count)} intervals"
+        return f"at worst {shown}, over {format_count(count)} interval{'s' * (count != 1)}"
+    when = format_duration(check["from_ns"])
+    return (
+        f"{shown} from {when} after the start on, and so in {format_count(failed)} of {format_count(count)} intervals"
+    )
 
 
 def _show(value: float, limit: float, unit: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ws_load_test.common.errors import OutputError, Problem, option_name
+from ws_load_test.common.errors import OptionProblem, OutputError, option_name
 from ws_load_test.report.exports import (
     csv_intervals,
     hdr_interval_log,
@@ -20,10 +20,10 @@ from ws_load_test.report.exports import (
     openmetrics,
 )
 from ws_load_test.report.exports.atomic_write import (
-    append_whole,
-    obstacle,
+    append_atomic,
     same_file,
-    write_whole,
+    why_unwritable,
+    write_atomic,
 )
 from ws_load_test.report.html import plotly
 from ws_load_test.report.html import run as page
@@ -32,7 +32,7 @@ from ws_load_test.report.results import Results
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["FORMATS", "STDOUT", "Results", "export", "foreseen", "problems", "write_texts"]
+__all__ = ["FORMATS", "STDOUT", "Results", "export", "predict_failures", "validate", "write_texts"]
 
 FORMATS: dict[str, Callable[[Results], Iterable[str]]] = {
     "hdr": hdr_interval_log.lines,
@@ -49,44 +49,46 @@ STDOUT = "-"
 """Stands for standard output where a file could."""
 
 
-def problems(wanted: Mapping[str, str], others: Mapping[str, Sequence[str]] | None = None) -> list[Problem]:
+def validate(wanted: Mapping[str, str], others: Mapping[str, Sequence[str]] | None = None) -> list[OptionProblem]:
     """Returns what is wrong with the files that are wanted, by format; nothing is looked up but their names.
 
     `others` are files that must stay as they are, each list under what it is (``the recording``).
     """
-    found: list[Problem] = []
+    found: list[OptionProblem] = []
     earlier: list[tuple[str, str]] = []
     for name, path in wanted.items():
         option = option_name(name)
         if not path:
-            found.append(Problem(option, f"names no file; write for example {option} results.txt"))
+            found.append(OptionProblem(option, f"names no file; write for example {option} results.txt"))
             continue
         if path.startswith("-") and path != STDOUT:
             # Not repeated: it may be an option with a secret in it, whose own value is missing before it.
             found.append(
-                Problem(option, "is followed by what looks like an option; begin a file of such a name with ./")
+                OptionProblem(option, "is followed by what looks like an option; begin a file of such a name with ./")
             )
             continue
         if name == "html" and (lacking := plotly.lacking()) is not None:
-            found.append(Problem(option, lacking))
+            found.append(OptionProblem(option, lacking))
         for one, taken in earlier:
             if path == taken == STDOUT:
-                found.append(Problem(option, f"standard output is taken by {option_name(one)}; name a file for one"))
+                found.append(
+                    OptionProblem(option, f"standard output is taken by {option_name(one)}; name a file for one")
+                )
             elif STDOUT not in (path, taken) and same_file(path, taken):
-                found.append(Problem(option, f"{path} is the file of {option_name(one)} as well; name another"))
+                found.append(OptionProblem(option, f"{path} is the file of {option_name(one)} as well; name another"))
         for what, paths in (others or {}).items():
             if path != STDOUT and any(same_file(path, other) for other in paths):
-                found.append(Problem(option, f"{path} is {what}, which it would overwrite; name another file"))
+                found.append(OptionProblem(option, f"{path} is {what}, which it would overwrite; name another file"))
         earlier.append((name, path))
     return found
 
 
-def foreseen(wanted: Mapping[str, str]) -> list[str]:
+def predict_failures(wanted: Mapping[str, str]) -> list[str]:
     """Returns a sentence for each file that will surely not be written, while something can be done about it."""
     return [
         f"{option_name(name)}: {path} cannot be written: {why}"
         for name, path in wanted.items()
-        if path != STDOUT and (why := obstacle(path)) is not None
+        if path != STDOUT and (why := why_unwritable(path)) is not None
     ]
 
 
@@ -119,9 +121,9 @@ def write_texts(
             if path == STDOUT:
                 _print(text)
             elif appended and same_file(path, appended):
-                append_whole(path, text)
+                append_atomic(path, text)
             else:
-                write_whole(path, text)
+                write_atomic(path, text)
         except OutputError as error:
             errors.append(OutputError(f"{option_name(name)}: {error}"))
     return errors

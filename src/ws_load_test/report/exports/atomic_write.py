@@ -16,7 +16,7 @@ _DESCRIPTORS = ("/dev", "/dev/fd", "/proc/self/fd")
 """Folders of names that stand for something open: a file put in its place would not be what was meant."""
 
 
-def write_whole(path: str, parts: Iterable[str]) -> None:
+def write_atomic(path: str, parts: Iterable[str]) -> None:
     """Writes a text in UTF-8 to a temporary file beside `path`, which then takes its place.
 
     So whoever reads `path` finds what was there before, or all of the text. A file that exists keeps its permissions,
@@ -50,7 +50,7 @@ def write_whole(path: str, parts: Iterable[str]) -> None:
             raise
 
 
-def append_whole(path: str, parts: Iterable[str]) -> None:
+def append_atomic(path: str, parts: Iterable[str]) -> None:
     """Writes a text in UTF-8 to the end of a file that others write to as well.
 
     Raises:
@@ -82,7 +82,7 @@ def _real(path: str) -> str:
         return path
 
 
-def obstacle(path: str) -> str | None:
+def why_unwritable(path: str) -> str | None:
     """Returns why a file can surely not be written; None where it probably can, which only writing it tells."""
     try:
         if _is_stream(path):

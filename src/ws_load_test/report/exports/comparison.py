@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.comparison.comparability import doubts
+from ws_load_test.analysis.comparison.comparability import caveats
 from ws_load_test.analysis.comparison.metrics import Verdict
 from ws_load_test.report.exports.markdown import code, prose
-from ws_load_test.report.terminal.comparison import Outcome, about, heading, notes, rows
+from ws_load_test.report.terminal.comparison import ComparisonReport, about, heading, notes, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.analysis.comparison.metrics import Difference
-    from ws_load_test.analysis.comparison.samples import Side
+    from ws_load_test.analysis.comparison.samples import Variant
 
 
 SCHEMA = 1
 """The version of the data's shape."""
 
 
-def markdown(outcome: Outcome) -> Iterator[str]:
+def markdown(outcome: ComparisonReport) -> Iterator[str]:
     """Yields the comparisons as GitHub Flavored Markdown."""
     yield from (f"- {prose(doubt)}\n" for doubt in outcome.doubts)
     yield "\n" if outcome.doubts else ""
@@ -33,8 +33,12 @@ def markdown(outcome: Outcome) -> Iterator[str]:
         for *cells, verdict in rows(comparison):
             strong = f"**{verdict}**" if verdict in (Verdict.WORSE, Verdict.BETTER) else verdict
             yield f"| {' | '.join([*map(prose, cells), strong])} |\n"
-        cannot = [] if comparison.cannot is None else [f"nothing can be concluded: {comparison.cannot}"]
-        told = [*cannot, *doubts(comparison.base), *doubts(comparison.new), *notes(comparison)]
+        cannot = (
+            []
+            if comparison.inconclusive_reason is None
+            else [f"nothing can be concluded: {comparison.inconclusive_reason}"]
+        )
+        told = [*cannot, *caveats(comparison.base), *caveats(comparison.new), *notes(comparison)]
         yield "\n"
         yield from (f"- {prose(note)}\n" for note in told)
         yield "\n"
@@ -43,7 +47,7 @@ def markdown(outcome: Outcome) -> Iterator[str]:
     yield "\n"
 
 
-def data(outcome: Outcome) -> dict[str, Any]:
+def data(outcome: ComparisonReport) -> dict[str, Any]:
     """Returns the comparisons as an object for programs: times in ns, shares of 1, null where there is no number."""
     first = outcome.comparisons[0]
     return {
@@ -57,28 +61,28 @@ def data(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _side_data(side: Side) -> dict[str, Any]:
+def _side_data(side: Variant) -> dict[str, Any]:
     return {
         "name": side.name,
         "target": list(dict.fromkeys(recording.header.target for recording in side.recordings)),
         "recordings": len(side.recordings),
         "measured_s": side.total.measured_ns / 1e9,
         "answers": side.total.response.count,
-        "doubts": list(doubts(side)),
+        "doubts": list(caveats(side)),
     }
 
 
 def _comparison_data(comparison: Comparison, limit: float | None) -> dict[str, Any]:
     return {
         "new": _side_data(comparison.new),
-        "verdict": str(comparison.notable),
+        "verdict": str(comparison.overall),
         "units": {
             "kind": comparison.unit.partition(" ")[0],
             "base": len(comparison.base.units),
             "new": len(comparison.new.units),
             "paired": comparison.paired,
         },
-        "cannot": comparison.cannot,
+        "cannot": comparison.inconclusive_reason,
         "metrics": [_difference_data(one, limit) for one in comparison.differences],
         "notes": notes(comparison),
         "failing": None if limit is None else comparison.failing(limit),

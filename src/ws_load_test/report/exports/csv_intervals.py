@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CsvRow:
     """One measured interval."""
 
     number: int
@@ -40,24 +40,24 @@ class Row:
 Cell = int | str | None
 
 
-def _percentile(room: str, percentile: str) -> Callable[[Row], Cell]:
-    def cell(row: Row) -> Cell:
+def _percentile(room: str, percentile: str) -> Callable[[CsvRow], Cell]:
+    def cell(row: CsvRow) -> Cell:
         times: Histogram = row.service if room == SERVICE else getattr(row.tally, room)
         return times.max if percentile == "max" else times.percentiles((percentile,))[0]
 
     return cell
 
 
-def _count(room: str) -> Callable[[Row], Cell]:
+def _count(room: str) -> Callable[[CsvRow], Cell]:
     return lambda row: int(getattr(row.tally, room))
 
 
-def _share(row: Row) -> Cell:
+def _share(row: CsvRow) -> Cell:
     share = row.interval.cpu_share
     return None if share is None else f"{share:.4f}"
 
 
-COLUMNS: dict[str, Callable[[Row], Cell]] = {
+COLUMNS: dict[str, Callable[[CsvRow], Cell]] = {
     "recording": lambda row: row.number,
     "start_s": lambda row: _seconds(row.interval.from_ns - row.measured_from_ns),
     "length_s": lambda row: _seconds(row.interval.to_ns - row.interval.from_ns),
@@ -108,21 +108,21 @@ def lines(results: Results) -> Iterator[str]:
 def _rows(results: Results) -> Iterator[list[Cell]]:
     yield list(COLUMNS)
     for number, recording in enumerate(results.recordings, 1):
-        for row in _measured(number, recording, results.service_room(recording)):
+        for row in _measured(number, recording, results.service_field(recording)):
             yield [cell(row) for cell in COLUMNS.values()]
 
 
-def _measured(number: int, recording: Recording, service: str) -> Iterator[Row]:
+def _measured(number: int, recording: Recording, service: str) -> Iterator[CsvRow]:
     is_open, measured_from_ns = 0, None
     for interval in recording.intervals:
         # Of all phases: most sessions open before the measured time.
-        is_open += interval.more_open
+        is_open += interval.open_delta
         if interval.phase != "measured":
             continue
         if measured_from_ns is None:
             measured_from_ns = interval.from_ns
         tally = interval.tally
-        yield Row(number, recording, interval, tally, measured_from_ns, getattr(tally, service), max(0, is_open))
+        yield CsvRow(number, recording, interval, tally, measured_from_ns, getattr(tally, service), max(0, is_open))
 
 
 def _seconds(ns: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.common.sanitize import clean
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.report.results import RESPONSE
 
@@ -32,14 +32,14 @@ def lines(results: Results) -> Iterator[str]:
     base_ns = results.started_ns
     base_s = _decimal(base_ns // 1_000, 6)
     started = datetime.fromtimestamp(base_ns // 10**9, UTC)
-    yield f"#[Logged with {clean(results.summary['tool'])}]\n"
-    yield f"#[Target: {clean(results.summary['target'])}]\n"
+    yield f"#[Logged with {sanitize(results.summary['tool'])}]\n"
+    yield f"#[Target: {sanitize(results.summary['target'])}]\n"
     yield "#[Histogram log format version 1.3]\n"
     yield f"#[StartTime: {base_s} (seconds since epoch), {started:%a %b %d %H:%M:%S} UTC {started:%Y}]\n"
     yield f"#[BaseTime: {base_s} (seconds since epoch)]\n"
     yield "#[Histograms are in nanoseconds, Interval_Max is in milliseconds]\n"
     yield _LEGEND + "\n"
-    tagged = any(map(results.timed_apart, results.recordings))
+    tagged = any(map(results.has_service_times, results.recordings))
     for start_ns, interval, service in _in_order(results):
         if tagged:
             yield from _line("Tag=response,", start_ns - base_ns, interval, RESPONSE)
@@ -52,14 +52,14 @@ def _in_order(results: Results) -> Iterator[tuple[int, Interval, str]]:
     """Yields each interval's start in ns since 1970, itself, and where it has its service times."""
     found: list[tuple[int, Interval, str]] = []
     for recording in results.recordings:
-        service = results.service_room(recording)
+        service = results.service_field(recording)
         started_ns = recording.header.started_ns
         found += ((started_ns + interval.from_ns, interval, service) for interval in recording.intervals)
     yield from sorted(found, key=lambda entry: entry[0])
 
 
 def _line(tag: str, start_ns: int, interval: Interval, room: str) -> Iterator[str]:
-    recorded: dict[str, Any] | None = interval.record.get(room)
+    recorded: dict[str, Any] | None = interval.encoded_tally.get(room)
     if recorded is None and interval.phase != "measured":
         return
     # Encoded anew and not copied, so that whatever a recording holds, a line here is one line.

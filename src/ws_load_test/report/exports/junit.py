@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from ws_load_test.common.sanitize import clean
-from ws_load_test.common.units import show_count, show_duration, show_rate
+from ws_load_test.common.sanitize import sanitize
+from ws_load_test.common.units import format_count, format_duration, format_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 from typing import TYPE_CHECKING
 
-from ws_load_test.report.terminal.tables import checks
+from ws_load_test.report.terminal.tables import threshold_lines
 
 PACKAGE = "ws-load-test"
 RUN = "run"
@@ -31,7 +31,7 @@ RUN = "run"
 
 def lines(results: Results) -> Iterator[str]:
     """Yields the suite as XML."""
-    summary, failing = results.summary, results.failing
+    summary, failing = results.summary, results.failure
     checks: list[dict[str, Any]] = summary["verdict"]["checks"]
     # The target's failing is a failure; what kept the run from its end is an error, as a test's own would be.
     is_error = failing is not None and (summary["interrupted"] or results.lost_workers > 0)
@@ -61,9 +61,9 @@ def lines(results: Results) -> Iterator[str]:
         case = _add(suite, "testcase", name=name_of(check), classname=f"{PACKAGE}.threshold", time="0.000")
         if not check["passed"]:
             _add(case, "failure", said_of(check), message=said_of(check), type="threshold")
-    faults = [f"{show_count(count)} {kind}: {results.example_of(kind)}" for kind, count in summary["faults"].items()]
-    _add(suite, "system-out", "\n".join(map(clean, faults)))
-    _add(suite, "system-err", "\n".join(map(clean, results.doubts)))
+    faults = [f"{format_count(count)} {kind}: {results.example_of(kind)}" for kind, count in summary["faults"].items()]
+    _add(suite, "system-out", "\n".join(map(sanitize, faults)))
+    _add(suite, "system-err", "\n".join(map(sanitize, results.warnings)))
     ET.indent(root)
     yield f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
@@ -75,28 +75,28 @@ def _facts(results: Results) -> dict[str, str]:
         "tool": summary["tool"],
         "target": summary["target"],
         **{word: str(summary["messages"][word]) for word in ("due", "sent", "answered", "unanswered", "dropped")},
-        "throughput": show_rate(summary["throughput_per_s"]),
-        **{f"response_{name}": show_duration(times.get(name)) for name in ("p50", "p99", "max")},
+        "throughput": format_rate(summary["throughput_per_s"]),
+        **{f"response_{name}": format_duration(times.get(name)) for name in ("p50", "p99", "max")},
     }
 
 
 def _add(parent: ET.Element, tag: str, text: str | None = None, /, **attributes: str) -> ET.Element:
     """Adds an element; no letter of a text or of an attribute is one that XML 1.0, section 2.2, forbids."""
-    element = ET.SubElement(parent, tag, {name: clean(value) for name, value in attributes.items()})
+    element = ET.SubElement(parent, tag, {name: sanitize(value) for name, value in attributes.items()})
     if text:
         # Lines were cleaned one by one.
-        element.text = text if tag.startswith("system-") else clean(text)
+        element.text = text if tag.startswith("system-") else sanitize(text)
     return element
 
 
 def name_of(check: dict[str, Any]) -> str:
     """Returns what was asked: ``fail if p99 > 50ms``."""
     option = str(check.get("option", "")).replace("-", " ")
-    return clean(f"{option} {check['check']}".strip())
+    return sanitize(f"{option} {check['check']}".strip())
 
 
 def said_of(check: dict[str, Any]) -> str:
     """Returns what was asked and what was found, in the words of the report at a terminal."""
-    lines = checks({"verdict": {"checks": [check]}})
+    lines = threshold_lines({"verdict": {"checks": [check]}})
     verdict = "passed" if check["passed"] else "failed"
     return " ".join(line.plain.strip() for line in lines).removeprefix(verdict).strip()

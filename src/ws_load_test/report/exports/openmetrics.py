@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ws_load_test.common.sanitize import clean
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.metrics.metric_families import (
     PREFIX,
     Family,
-    Point,
-    counted,
+    Sample,
+    counter_families,
     duration,
     gauge,
+    histogram_families,
     throughput,
-    timed,
     workers,
 )
 from ws_load_test.report.exports.junit import name_of
@@ -39,24 +39,24 @@ def _families(results: Results) -> Iterator[Family]:
     summary, tally = results.summary, results.digest.tally
     about = {name: str(summary[name]) for name in ("tool", "target", "started_at")}
     # Not of the type info, which readers of Prometheus' older text format would refuse the whole file for.
-    yield Family("run_info", "gauge", "What was run, and when.", (Point(about, 1),))
+    yield Family("run_info", "gauge", "What was run, and when.", (Sample(about, 1),))
     yield duration(summary["duration_s"])
     yield gauge("passed", "Whether the run passed, and its thresholds with it.", int(results.passed))
     thresholds: dict[str, bool] = {}
     for check in summary["verdict"]["checks"]:
         thresholds[name_of(check)] = check["passed"] and thresholds.get(name_of(check), True)
     if thresholds:
-        kept = tuple(Point({"check": name}, int(passed)) for name, passed in thresholds.items())
+        kept = tuple(Sample({"check": name}, int(passed)) for name, passed in thresholds.items())
         yield Family("threshold_passed", "gauge", "Whether a threshold was kept.", kept)
-    yield from counted(tally)
+    yield from counter_families(tally)
     yield from throughput(summary["throughput_per_s"])
-    yield from timed(tally, tally.service_time_ns)
+    yield from histogram_families(tally, tally.service_time_ns)
     generator = summary["generator"]
     yield workers(generator["workers"])
     if generator["cpu_share"] is not None:
         text = "The part of a core that the busiest worker used."
         yield gauge("generator_cpu_ratio", text, generator["cpu_share"], "ratio")
-    yield gauge("generator_bound", "Whether the generator itself was the bottleneck.", int(generator["bound"]))
+    yield gauge("generator_saturated", "Whether the generator itself was the bottleneck.", int(generator["saturated"]))
 
 
 def _written(family: Family) -> Iterator[str]:
@@ -73,4 +73,4 @@ def _written(family: Family) -> Iterator[str]:
 
 def _escaped(text: str) -> str:
     """Returns a label's value with its backslashes and quotes escaped; line feeds are none of its letters."""
-    return clean(text).replace("\\", r"\\").replace('"', r"\"")
+    return sanitize(text).replace("\\", r"\\").replace('"', r"\"")

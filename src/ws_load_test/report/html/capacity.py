@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.common.units import show_duration, show_rate
+from ws_load_test.common.units import format_duration, format_rate
 from ws_load_test.report.html.document import (
     Chart,
-    Facts,
     Head,
+    KeyValueRows,
     Section,
+    Severity,
     Table,
     Text,
-    Tone,
     document,
 )
 from ws_load_test.report.html.figures import (
@@ -36,7 +36,7 @@ from ws_load_test.report.terminal.capacity import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TONES: dict[str, Tone] = {
+_TONES: dict[str, Severity] = {
     "found": "good",
     "all-met": "good",
     "none-met": "bad",
@@ -60,7 +60,7 @@ def lines(facts: dict[str, Any]) -> Iterator[str]:
         [facts["target"], f"{facts['tool']}, started {facts['started_at']}"],
     )
     objectives = [("objective", one) for one in facts["objectives"]]
-    asked = Facts([*objectives, ("besides", "the target keeps up with the load")])
+    asked = KeyValueRows([*objectives, ("besides", "the target keeps up with the load")])
     notes = [Text(f"Step {step['number']}: {'; '.join(found)}") for step in facts["steps"] if (found := notes_of(step))]
     table = [Table(HEADS, table_rows(facts))] if facts["steps"] else []
     sections = [
@@ -104,7 +104,7 @@ def _latency(facts: dict[str, Any], steps: list[dict[str, Any]]) -> Figure:
     traces: list[Trace] = []
     for number, name in enumerate(_PERCENTILES):
         values = [max(1, step["response_time_ns"][name]) for step in steps]
-        texts = [f"{_shown(step, facts)}: {show_duration(value)}" for step, value in zip(steps, values, strict=True)]
+        texts = [f"{_shown(step, facts)}: {format_duration(value)}" for step, value in zip(steps, values, strict=True)]
         traces.append(line(number, f"{name[1:]} %", x, values, text=texts))
     times = [step["response_time_ns"][name] for step in steps for name in _PERCENTILES]
     return figure(traces, _load_axis(facts, x), duration_axis(min(times), max(times), "response time"), **_marks(facts))
@@ -113,7 +113,7 @@ def _latency(facts: dict[str, Any], steps: list[dict[str, Any]]) -> Figure:
 def _throughput(facts: dict[str, Any], steps: list[dict[str, Any]]) -> Figure:
     x = [step["amount"] for step in steps]
     values = [step["achieved_per_s"] for step in steps]
-    texts = [f"{_shown(step, facts)}: {show_rate(step['achieved_per_s'])} answered" for step in steps]
+    texts = [f"{_shown(step, facts)}: {format_rate(step['achieved_per_s'])} answered" for step in steps]
     traces = [line(0, "answered", x, values, text=texts)]
     return figure(traces, _load_axis(facts, x), amount_axis("replies a second"), **_marks(facts))
 
@@ -149,7 +149,7 @@ def _kept(known: list[float], apart: float) -> Iterator[tuple[float, float]]:
 def _marks(facts: dict[str, Any]) -> dict[str, Any]:
     """Returns the ends of the bracket as upright lines, and the strip between them."""
     answer = facts["answer"]
-    ends = [one for one in (answer["lower"], answer["upper"] or answer["generator_bound_at"]) if one is not None]
+    ends = [one for one in (answer["lower"], answer["upper"] or answer["generator_saturated_at"]) if one is not None]
     # Shapes and lines on a logarithmic axis: the former take amounts, not their logarithms.
     shapes: list[dict[str, Any]] = [
         {

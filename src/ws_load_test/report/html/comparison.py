@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.comparison.comparability import doubts
+from ws_load_test.analysis.comparison.comparability import caveats
 from ws_load_test.analysis.comparison.metrics import Verdict
-from ws_load_test.common.units import show_share
-from ws_load_test.report.content.labelled import NOTHING
+from ws_load_test.common.units import format_share
+from ws_load_test.report.content.labelled import NO_VALUE
 from ws_load_test.report.html.document import (
     Chart,
-    Facts,
     Head,
+    KeyValueRows,
     Section,
     Table,
     Text,
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.analysis.comparison.metrics import Difference
-    from ws_load_test.report.html.document import Part, Tone
-    from ws_load_test.report.terminal.comparison import Outcome
+    from ws_load_test.report.html.document import Part, Severity
+    from ws_load_test.report.terminal.comparison import ComparisonReport
 
-_TONES: dict[Verdict, Tone] = {
+_TONES: dict[Verdict, Severity] = {
     Verdict.WORSE: "bad",
     Verdict.BETTER: "good",
     Verdict.NO_DIFFERENCE: "plain",
@@ -63,7 +63,7 @@ _MARKS = {
 }
 
 
-def page(outcome: Outcome) -> Iterator[str]:
+def page(outcome: ComparisonReport) -> Iterator[str]:
     """Returns the page's text in parts.
 
     Raises:
@@ -71,18 +71,19 @@ def page(outcome: Outcome) -> Iterator[str]:
     """
     first = outcome.comparisons[0]
     several = len(outcome.comparisons) > 1
-    found = {comparison.notable for comparison in outcome.comparisons}
+    found = {comparison.overall for comparison in outcome.comparisons}
     worst = next(verdict for verdict in _TONES if verdict in found)
     said = [heading(one) for one in outcome.comparisons]
     verdict = "; ".join(
         f"{one.new.name}: {words}" if several else words for one, words in zip(outcome.comparisons, said, strict=True)
     )
     sides = [("base", first.base), *(("new", comparison.new) for comparison in outcome.comparisons)]
-    told: list[Part] = [Facts([(role, f"{side.name}: {about(side)}") for role, side in sides])]
+    told: list[Part] = [KeyValueRows([(role, f"{side.name}: {about(side)}") for role, side in sides])]
     told += [Text(doubt, "doubt") for doubt in outcome.doubts]
-    told += [Text(doubt, "doubt") for _, side in sides for doubt in doubts(side)]
+    told += [Text(doubt, "doubt") for _, side in sides for doubt in caveats(side)]
     told += [
-        Text(f"Failed (--fail-on-regression {show_share(outcome.limit or 0)}): {why}", "bad") for why in outcome.failing
+        Text(f"Failed (--fail-on-regression {format_share(outcome.limit or 0)}): {why}", "bad")
+        for why in outcome.failing
     ]
     head = Head(verdict, _TONES[worst], (), told)
     sections = [Section("Percentiles", _percentiles(outcome))]
@@ -93,7 +94,7 @@ def page(outcome: Outcome) -> Iterator[str]:
     return document(f"{first.base.name} compared", head, sections)
 
 
-def _percentiles(outcome: Outcome) -> list[Part]:
+def _percentiles(outcome: ComparisonReport) -> list[Part]:
     histograms = {side.name: side.total.response for side in outcome.sides}
     if not any(one.count for one in histograms.values()):
         return [Text("No message was answered.", "doubt")]
@@ -106,8 +107,8 @@ def _percentiles(outcome: Outcome) -> list[Part]:
 
 
 def _comparison(comparison: Comparison, key: str) -> Iterator[Part]:
-    if comparison.cannot is not None:
-        yield Text(f"Nothing can be concluded: {comparison.cannot}.", "doubt")
+    if comparison.inconclusive_reason is not None:
+        yield Text(f"Nothing can be concluded: {comparison.inconclusive_reason}.", "doubt")
     table = Table(_HEADS, list(rows(comparison)))
     known = [one for one in comparison.differences if one.low is not None and one.metric.unit != "share"]
     if known:
@@ -182,5 +183,5 @@ def _ratio_axis(differences: Sequence[Difference]) -> dict[str, Any]:
 
 
 def _words(one: Difference) -> str:
-    low, high = ((NOTHING if end is None else f"{100 * end:+.1f} %") for end in (one.low, one.high))
+    low, high = ((NO_VALUE if end is None else f"{100 * end:+.1f} %") for end in (one.low, one.high))
     return f"{one.metric.label}: {100 * one.change:+.1f} %, {low} to {high}, {one.verdict}"

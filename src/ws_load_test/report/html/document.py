@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
-from ws_load_test.common.sanitize import clean
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.report.content.labelled import unbroken
 from ws_load_test.report.html.plotly import script
 
-Tone = Literal["good", "doubt", "bad", "plain"]
-_SIGNS: dict[Tone, str] = {"good": "✓", "doubt": "!", "bad": "✗", "plain": ""}
+Severity = Literal["good", "doubt", "bad", "plain"]
+_SIGNS: dict[Severity, str] = {"good": "✓", "doubt": "!", "bad": "✗", "plain": ""}
 """So that nobody needs to see a colour."""
 _NUMBER = re.compile(r"[<>]?-?[\d.,]*(?: ?(?:[nµm]?s|[kMGT]?B|%|/s))?(?: \*)?|–|\d+ (?:min|h)(?: \d+ (?:min|s))?")
 _DIGIT = re.compile(r"\d")
@@ -33,11 +33,11 @@ class Text:
     """A paragraph."""
 
     text: str
-    tone: Tone = "plain"
+    tone: Severity = "plain"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class KeyValueRows:
     """Labels and what there is to say of each; several rows may share a label."""
 
     rows: Sequence[tuple[str, str]]
@@ -68,7 +68,7 @@ class Chart:
     """In CSS pixels."""
 
 
-Part = Chart | Table | Text | Facts
+Part = Chart | Table | Text | KeyValueRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Head:
     """What stands on top: the verdict, what was tested, and whatever must be known before anything else is read."""
 
     verdict: str
-    tone: Tone
+    tone: Severity
     lines: Sequence[str] = ()
     parts: Sequence[Part] = ()
 
@@ -174,7 +174,7 @@ def _part(part: Part, level: str) -> Iterator[str]:
     if isinstance(part, Text):
         sign = f'<span class="sign" aria-hidden="true">{_SIGNS[part.tone]}</span> ' if _SIGNS[part.tone] else ""
         yield f'<p class="{part.tone}">{sign}{_text(part.text)}</p>\n'
-    elif isinstance(part, Facts):
+    elif isinstance(part, KeyValueRows):
         yield "<dl>\n"
         yield from (f"<dt>{_text(label)}</dt><dd>{_text(words)}</dd>\n" for label, words in part.rows)
         yield "</dl>\n"
@@ -227,7 +227,7 @@ def _are_numbers(cells: Sequence[str]) -> bool:
 
 def _text(text: str) -> str:
     # Cleaned first: a space that does not break is one of those that are not printable.
-    return html.escape(unbroken(clean(text)))
+    return html.escape(unbroken(sanitize(text)))
 
 
 def _file(name: str) -> str:

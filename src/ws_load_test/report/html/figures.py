@@ -12,9 +12,9 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.data_quality import FEW
-from ws_load_test.common.sanitize import clean
-from ws_load_test.common.units import NS_PER_UNIT, show_count, show_duration
+from ws_load_test.analysis.data_quality import MIN_TAIL_SAMPLES
+from ws_load_test.common.sanitize import sanitize
+from ws_load_test.common.units import NS_PER_UNIT, format_count, format_duration
 from ws_load_test.report.content.percentile_steps import steps
 from ws_load_test.report.html.document import Table
 
@@ -243,7 +243,7 @@ def phase_marks(start: float, end: float, last: float) -> dict[str, Any]:
 
 def plain(text: str) -> str:
     """Returns somebody's words as Plotly shows them and nothing else: it knows some tags, and no other escape."""
-    return html.escape(clean(text), quote=False)
+    return html.escape(sanitize(text), quote=False)
 
 
 # --- Axes -----------------------------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ def percentile_axis(count: int) -> Axis:
     }
 
 
-def place(percentile: float) -> float:
+def axis_position(percentile: float) -> float:
     """Returns where a percentile below 100 is on its axis: 1 / (1 - p), as in HdrHistogram's plots."""
     return 1 / (1 - percentile / 100)
 
@@ -289,7 +289,7 @@ def duration_axis(low_ns: float, high_ns: float, title: str = "") -> Axis:
         "title": {"text": title},
         "range": [math.log10(low), math.log10(high)],
         "tickvals": ticks,
-        "ticktext": [show_duration(tick) for tick in ticks],
+        "ticktext": [format_duration(tick) for tick in ticks],
     }
 
 
@@ -336,20 +336,20 @@ def _curve(number: int, name: str, histogram: Histogram) -> list[Trace]:
     points = [(value, percentile) for value, percentile, _ in steps(histogram) if percentile < 100]
     # A curve of a single point would be none.
     points += [(histogram.max or 0, 50.0)] if len(points) == 1 else []
-    sure = [point for point in points if place(point[1]) * FEW <= histogram.count]
+    sure = [point for point in points if axis_position(point[1]) * MIN_TAIL_SAMPLES <= histogram.count]
     unsure = [*sure[-1:], *points[len(sure) :]]
     parts = [part for part in (sure, unsure) if len(part) > 1]
     traces = []
     for part in parts:
         few = part is unsure
         texts = [
-            f"{_exact_percentile(percentile)}: {show_duration(value)}{', few values beyond' if few else ''}"
+            f"{_exact_percentile(percentile)}: {format_duration(value)}{', few values beyond' if few else ''}"
             for value, percentile in part
         ]
         trace = line(
             number,
             name,
-            [_rounded(place(percentile)) for _, percentile in part],
+            [_rounded(axis_position(percentile)) for _, percentile in part],
             [max(1, value) for value, _ in part],
             text=texts,
             legendgroup=f"curve-{number}",
@@ -372,12 +372,12 @@ def percentile_table(histograms: Mapping[str, Histogram]) -> Table:
     rows = []
     for name, one in histograms.items():
         values = one.percentiles(_PERCENTILES)
-        few = [one.count * (1 - float(percentile) / 100) < FEW for percentile in _PERCENTILES]
+        few = [one.count * (1 - float(percentile) / 100) < MIN_TAIL_SAMPLES for percentile in _PERCENTILES]
         cells = [
-            f"{show_duration(value)}{' *' if less and one.count else ''}"
+            f"{format_duration(value)}{' *' if less and one.count else ''}"
             for value, less in zip(values, few, strict=True)
         ]
-        rows.append([name, show_count(one.count), show_duration(one.min), *cells, show_duration(one.max)])
+        rows.append([name, format_count(one.count), format_duration(one.min), *cells, format_duration(one.max)])
     heads = ["", "count", "fastest", *(f"{percentile} %" for percentile in _PERCENTILES), "slowest"]
     return Table(heads, rows, "* fewer than ten values lie beyond it, so chance decides")
 

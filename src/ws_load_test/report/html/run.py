@@ -5,42 +5,42 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ws_load_test.analysis.findings import Reason, awaits_nothing
-from ws_load_test.analysis.generator_health import judge
-from ws_load_test.common.units import show_count, show_duration
+from ws_load_test.analysis.findings import Finding, awaits_nothing
+from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.content.generator import generator
-from ws_load_test.report.content.hosts import HEADINGS, cells, together
-from ws_load_test.report.content.labelled import Labelled, sentence
+from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
+from ws_load_test.report.content.labelled import LabelledText, sentence
 from ws_load_test.report.content.outcome import (
     faults,
     lost_workers,
-    pairing_doubts,
+    pairing_findings,
     requests,
+    traffic,
     unanswered,
     verdict,
-    wire,
 )
-from ws_load_test.report.content.requested import asked_rows, plans_of
-from ws_load_test.report.content.sessions import PHASES, comings, unkind
-from ws_load_test.report.content.thresholds import asked_of, found_of
+from ws_load_test.report.content.requested import plans_of, requested_rows
+from ws_load_test.report.content.sessions import PHASES, misbehaving, reconnects
+from ws_load_test.report.content.thresholds import describe_condition, describe_value
 from ws_load_test.report.html import time_charts
 from ws_load_test.report.html.document import (
     Chart,
-    Facts,
     Head,
+    KeyValueRows,
     Part,
     Section,
+    Severity,
     Table,
     Text,
-    Tone,
     document,
 )
 from ws_load_test.report.html.figures import percentile_curves, percentile_table
 from ws_load_test.report.html.timeline import (
     FEWEST,
-    Course,
+    Timeline,
     course,
     histogram_of,
 )
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from ws_load_test.plan.plan import Plan
     from ws_load_test.report.results import Results
 
-_TONES: dict[str, Tone] = {"green": "good", "yellow": "doubt", "red": "bad"}
+_TONES: dict[str, Severity] = {"green": "good", "yellow": "doubt", "red": "bad"}
 _MOST_RECORDINGS = 8
 """Curves of recordings side by side."""
 _MOST_REASONS = 20
@@ -82,16 +82,16 @@ class _Page:
         self.results = results
         self.recordings, self.summary = results.recordings, results.summary
         self.awaited = not awaits_nothing(self.recordings)
-        self.reasons: list[Reason] = judge(self.recordings, results.digest)
+        self.reasons: list[Finding] = diagnose(self.recordings, results.digest)
         self.plans: list[Plan] = plans_of(self.recordings)
         # Several recordings have no course: their seconds may have been the same, or hours apart.
-        self.course: Course | None = course(self.recordings[0]) if len(self.recordings) == 1 else None
+        self.course: Timeline | None = course(self.recordings[0]) if len(self.recordings) == 1 else None
         self.health = generator(self.recordings, results.digest, self.reasons)
 
     def sections(self) -> list[Section]:
         return [
             Section(
-                "Asked and achieved", [Table(["", "asked", "achieved"], asked_rows(self.recordings, self.summary))]
+                "Asked and achieved", [Table(["", "asked", "achieved"], requested_rows(self.recordings, self.summary))]
             ),
             Section("Messages", self._messages()),
             Section("Response time" if self.awaited else "Send lag", self._times()),
@@ -107,17 +107,20 @@ class _Page:
     def head(self) -> Head:
         words, style = verdict(self.recordings, self.summary, self.reasons, awaited=self.awaited)
         started = datetime.fromisoformat(self.summary["started_at"])
-        measured = show_duration(self.summary["duration_s"] * 1e9)
+        measured = format_duration(self.summary["duration_s"] * 1e9)
         facts = [self.summary["tool"], f"started {started:%Y-%m-%d %H:%M:%S %Z}", f"{measured} measured"]
         if len(self.recordings) > 1:
             facts.append(f"{len(self.recordings)} recordings together")
         parts: list[Part] = []
         checks = sorted(self.summary["verdict"]["checks"], key=lambda check: bool(check["passed"]))
         if checks:
-            rows = [["✓ passed" if one["passed"] else "✗ failed", asked_of(one), found_of(one)] for one in checks]
+            rows = [
+                ["✓ passed" if one["passed"] else "✗ failed", describe_condition(one), describe_value(one)]
+                for one in checks
+            ]
             parts.append(Table(["", "condition", "found"], rows))
         parts += _spoken(lost_workers(self.recordings))
-        parts += [Text(f"pairing: {sentence(reason.text)}", "bad") for reason in pairing_doubts(self.reasons)]
+        parts += [Text(f"pairing: {sentence(reason.text)}", "bad") for reason in pairing_findings(self.reasons)]
         parts += _spoken(self.health[1:])
         return Head(words, _TONES[style], [self.summary["target"], ", ".join(facts)], parts)
 
@@ -126,7 +129,7 @@ class _Page:
     def _messages(self) -> list[Part]:
         messages = self.summary["messages"]
         due, sent, answered, without, dropped = (
-            show_count(messages[word]) for word in ("due", "sent", "answered", "unanswered", "dropped")
+            format_count(messages[word]) for word in ("due", "sent", "answered", "unanswered", "dropped")
         )
         rows = [(one.label, one.text) for one in requests(self.summary, awaited=self.awaited)]
         parts: list[Part] = [
@@ -137,8 +140,8 @@ class _Page:
         ]
         return parts + _facts([*unanswered(self.summary), *_but(("closed", "reasons", "keep-alive"), self._wire())])
 
-    def _wire(self) -> list[Labelled]:
-        return wire(self.recordings, self.summary)
+    def _wire(self) -> list[LabelledText]:
+        return traffic(self.recordings, self.summary)
 
     def _times(self) -> list[Part]:
         tally = self.results.digest.tally
@@ -191,10 +194,12 @@ class _Page:
     # --- Connections and faults -----------------------------------------------------------------------------
 
     def _connections(self) -> list[Part]:
-        words = ("attempted", "opened", "failed", "called_off", "lost", "reopened", "renewed", "tls_resumed")
+        words = ("attempted", "opened", "failed", "cancelled", "lost", "reconnected", "recycled", "tls_resumed")
         counts = self.summary["connections"]
         always = {"attempted", "opened", "failed", "lost"}
-        rows = [(word.replace("_", " "), show_count(counts[word])) for word in words if counts[word] or word in always]
+        rows = [
+            (word.replace("_", " "), format_count(counts[word])) for word in words if counts[word] or word in always
+        ]
         parts: list[Part] = [Table(["connections", "count"], rows)]
         if self.course is not None:
             parts += time_charts.connections(self.course, self._only_plan())
@@ -203,7 +208,7 @@ class _Page:
     def _faults(self) -> list[Part]:
         parts: list[Part] = []
         if found := faults(self.recordings, self.summary):
-            rows = [[kind, show_count(count), example] for kind, count, example in found]
+            rows = [[kind, format_count(count), example] for kind, count, example in found]
             parts.append(Table(["fault", "count", "the first of them"], rows, "What the target did wrong"))
         else:
             parts.append(Text("The target did nothing wrong."))
@@ -211,13 +216,13 @@ class _Page:
             parts += time_charts.faults(self.course)
         closed: dict[str, int] = self.summary["connections"]["closed"]
         if closed:
-            rows = [[code, close_code_name(code), show_count(count)] for code, count in closed.items()]
+            rows = [[code, close_code_name(code), format_count(count)] for code, count in closed.items()]
             parts.append(Table(["close code", "meaning", "sessions"], rows, "How sessions ended"))
-        reasons: dict[str, int] = self.summary["connections"]["reasons"]
+        reasons: dict[str, int] = self.summary["connections"]["close_reasons"]
         if reasons:
-            rows = [[sentence(reason), show_count(count)] for reason, count in list(reasons.items())[:_MOST_REASONS]]
+            rows = [[sentence(reason), format_count(count)] for reason, count in list(reasons.items())[:_MOST_REASONS]]
             more = len(reasons) - len(rows)
-            rest = f"; {show_count(more)} more are left out" if more else ""
+            rest = f"; {format_count(more)} more are left out" if more else ""
             parts.append(Table(["close code and reason", "sessions"], rows, f"What the target said with it{rest}"))
         return parts
 
@@ -230,14 +235,14 @@ class _Page:
         if not tally.connect_time_ns.count:
             parts.append(Text("No session opened, so there are no times of opening."))
         later = {
-            "reopened after": tally.reopen_time_ns,
-            "back from the storm after": tally.storm_back_time_ns,
+            "reopened after": tally.reconnect_time_ns,
+            "back from the storm after": tally.storm_recovery_time_ns,
             "keep-alive pong after": tally.keepalive_time_ns,
         }
         later = {label: times for label, times in later.items() if times.count}
         if later:
             parts.append(percentile_table(later))
-        return parts + _facts([*comings(self.recordings, self.summary), *unkind(self.summary)])
+        return parts + _facts([*reconnects(self.recordings, self.summary), *misbehaving(self.summary)])
 
     # --- Generator, plan and host ---------------------------------------------------------------------------
 
@@ -263,7 +268,7 @@ class _Page:
         for rows, numbers in told.items():
             if len(told) > 1:
                 parts.append(Text(f"Of recording {', '.join(map(str, numbers))}:"))
-            parts.append(Facts(rows))
+            parts.append(KeyValueRows(rows))
         return parts
 
     def _host(self) -> list[Part]:
@@ -272,10 +277,10 @@ class _Page:
             header = recording.header
             facts = ", ".join(f"{label} {value}" for label, value in header.host.items())
             label = f"recording {number}" if len(self.recordings) > 1 else "generator"
-            rows.append([label, header.started_at, show_count(header.workers), facts])
+            rows.append([label, header.started_at, format_count(header.workers), facts])
         parts: list[Part] = [Table(["", "started", "workers", "host"], rows)]
         if self.summary["hosts"]:
-            parts.append(Table(HEADINGS, [cells(host) for host in self.summary["hosts"]], together(self.summary)))
+            parts.append(Table(HEADINGS, [cells(host) for host in self.summary["hosts"]], start_skew(self.summary)))
         return parts
 
 
@@ -288,13 +293,13 @@ def _curves(key: str, title: str, how: str, histograms: dict[str, Histogram], wh
     return [Chart(key, title, how, percentile_curves(told, what), percentile_table(told))] if told else []
 
 
-def _spoken(said: Sequence[Labelled]) -> list[Part]:
+def _spoken(said: Sequence[LabelledText]) -> list[Part]:
     return [Text(f"{one.label}: {one.text}" if one.label else one.text, _TONES.get(one.style, "plain")) for one in said]
 
 
-def _facts(said: Sequence[Labelled]) -> list[Part]:
-    return [Facts([(one.label, one.text) for one in said])] if said else []
+def _facts(said: Sequence[LabelledText]) -> list[Part]:
+    return [KeyValueRows([(one.label, one.text) for one in said])] if said else []
 
 
-def _but(labels: Sequence[str], said: Sequence[Labelled]) -> list[Labelled]:
+def _but(labels: Sequence[str], said: Sequence[LabelledText]) -> list[LabelledText]:
     return [one for one in said if one.label not in labels]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ws_load_test.analysis.findings import percent
-from ws_load_test.common.sanitize import clean
-from ws_load_test.common.units import show_count, show_duration, show_rate
+from ws_load_test.common.sanitize import sanitize
+from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.metrics.hdr_buckets import bucket_of
-from ws_load_test.plan.load import OpenLoad
+from ws_load_test.plan.load import OpenLoop
 from ws_load_test.report.html.document import Chart, Table
 from ws_load_test.report.html.figures import (
     Trace,
@@ -29,8 +29,8 @@ from ws_load_test.report.html.figures import (
 )
 from ws_load_test.report.html.timeline import (
     FEWEST,
-    Column,
-    Course,
+    TimeBucket,
+    Timeline,
     all_of,
 )
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.plan.plan import Plan
-    from ws_load_test.plan.schedule import Shape
+    from ws_load_test.plan.schedule import LoadProfile
 
 ROWS = 48
 """Rows of the heat map, at most."""
@@ -48,29 +48,29 @@ MOST_KINDS = 7
 _PERCENTILES = {"50 %": 50.0, "90 %": 90.0, "99 %": 99.0, "slowest": 100.0}
 
 
-def _note(course: Course) -> str:
+def _note(course: Timeline) -> str:
     """Returns how long a column is, where it is longer than an interval, and what a shade means, where there is one."""
-    width = f" One column is {show_duration(course.width_ns)}." if course.together else ""
+    width = f" One column is {format_duration(course.width_ns)}." if course.downsampled else ""
     return width + _shade(course)
 
 
-def _shade(course: Course) -> str:
+def _shade(course: Timeline) -> str:
     return " What is shaded was not measured." if _marked(course, 1e9) else ""
 
 
-def _middles(columns: Sequence[Column], unit_ns: float) -> list[float | None]:
+def _middles(columns: Sequence[TimeBucket], unit_ns: float) -> list[float | None]:
     return [round((column.from_ns + column.to_ns) / 2 / unit_ns, 4) for column in columns]
 
 
-def _when(column: Column) -> str:
-    return f"{show_duration(column.from_ns)} to {show_duration(column.to_ns)}"
+def _when(column: TimeBucket) -> str:
+    return f"{format_duration(column.from_ns)} to {format_duration(column.to_ns)}"
 
 
-def _texts(columns: Sequence[Column], values: Sequence[str]) -> list[str]:
+def _texts(columns: Sequence[TimeBucket], values: Sequence[str]) -> list[str]:
     return [f"{value}, {_when(column)}" for column, value in zip(columns, values, strict=True)]
 
 
-def _marked(course: Course, unit_ns: float) -> dict[str, Any]:
+def _marked(course: Timeline, unit_ns: float) -> dict[str, Any]:
     """Returns the layout that tells the measured time from the rest."""
     measured = [column for column in course.columns if column.phase == "measured"]
     if not measured:
@@ -81,7 +81,7 @@ def _marked(course: Course, unit_ns: float) -> dict[str, Any]:
 # --- Response times -------------------------------------------------------------------------------------------
 
 
-def heat_map(course: Course) -> list[Chart]:
+def heat_map(course: Timeline) -> list[Chart]:
     """Returns the heat map of response times, if there are enough columns."""
     columns = [column for column in course.columns if column.phase in ("measured", "closing") and column.length_ns]
     total = all_of(columns, "response_time_ns")
@@ -89,7 +89,7 @@ def heat_map(course: Course) -> list[Chart]:
     if len(_telling(columns, course, "response_time_ns")) < FEWEST or total.min is None:
         return []
     edges = _edges(total)
-    labels = [f"{show_duration(low)} to {show_duration(high)}" for low, high in itertools.pairwise(edges)]
+    labels = [f"{format_duration(low)} to {format_duration(high)}" for low, high in itertools.pairwise(edges)]
     unit_ns, x = time_axis(course.end_ns)
     trace = cells(
         x=[(column.from_ns / unit_ns, column.to_ns / unit_ns) for column in columns],
@@ -104,7 +104,7 @@ def heat_map(course: Course) -> list[Chart]:
     marked = _marked(course, unit_ns)
     counts = total.merge_buckets(edges)
     shares = [f"{100 * count / total.count:.2f} %" for count in counts]
-    rows = [[label, show_count(count), share] for label, count, share in zip(labels, counts, shares, strict=True)]
+    rows = [[label, format_count(count), share] for label, count, share in zip(labels, counts, shares, strict=True)]
     text = (
         "Each cell is how many answers a second took how long; the scale of its colours is logarithmic, and an empty "
         f"cell had none.{_note(course)}"
@@ -130,13 +130,13 @@ def _edges(total: Histogram) -> list[int]:
     return [*found, max(total.max, found[-1] + 1)]
 
 
-def _telling(columns: Sequence[Column], course: Course, room: str) -> list[Column]:
+def _telling(columns: Sequence[TimeBucket], course: Timeline, room: str) -> list[TimeBucket]:
     """Returns the columns whose percentiles say something: the last moments of a run hold a handful of values."""
     long = [one for one in columns if one.phase != "closing" or one.length_ns * 2 >= course.width_ns]
     return [column for column in long if getattr(column, room).count]
 
 
-def percentiles(course: Course, room: str, key: str, title: str, what: str) -> list[Chart]:
+def percentiles(course: Timeline, room: str, key: str, title: str, what: str) -> list[Chart]:
     """Returns the percentiles of one room over time, if there are enough columns with a value."""
     columns = _telling(course.columns, course, room)
     if len(columns) < FEWEST:
@@ -147,12 +147,12 @@ def percentiles(course: Course, room: str, key: str, title: str, what: str) -> l
     traces = [band(0, [one or 0 for one in at], [max(1, row[0]) for row in found], [max(1, row[2]) for row in found])]
     for number, name in enumerate(_PERCENTILES):
         values = [row[number] for row in found]
-        texts = _texts(columns, [show_duration(value) for value in values])
+        texts = _texts(columns, [format_duration(value) for value in values])
         traces.append(line(number, name, at, [max(1, value) for value in values], text=texts))
     low, high = min(max(1, row[0]) for row in found), max(row[-1] for row in found)
     y = duration_axis(low, high, what)
     rows = [
-        [_when(column), show_count(getattr(column, room).count), *map(show_duration, row)]
+        [_when(column), format_count(getattr(column, room).count), *map(format_duration, row)]
         for column, row in zip(columns, found, strict=True)
     ]
     text = (
@@ -166,7 +166,7 @@ def percentiles(course: Course, room: str, key: str, title: str, what: str) -> l
 # --- Rates ----------------------------------------------------------------------------------------------------
 
 
-def rates(course: Course, plan: Plan | None, *, awaited: bool) -> list[Chart]:
+def rates(course: Timeline, plan: Plan | None, *, awaited: bool) -> list[Chart]:
     """Returns what was asked, sent and answered a second."""
     columns = course.whole
     if len(columns) < FEWEST:
@@ -183,24 +183,26 @@ def rates(course: Course, plan: Plan | None, *, awaited: bool) -> list[Chart]:
         )
     for number, room in enumerate(rooms):
         values = [column.per_s(room) for column in columns]
-        texts = _texts(columns, list(map(show_rate, values)))
+        texts = _texts(columns, list(map(format_rate, values)))
         traces.append(line(number, room, at, [float(f"{value:.6g}") for value in values], text=texts))
-    rows = [[_when(column), *(show_rate(column.per_s(room)) for room in rooms)] for column in columns]
+    rows = [[_when(column), *(format_rate(column.per_s(room)) for room in rooms)] for column in columns]
     words = " The grey line is the schedule." if asked else ""
     text = f"Messages a second, warm-up and all connections included.{words}{_note(course)}"
     layout = figure(traces, x, amount_axis("messages a second"), **_marked(course, unit_ns))
     return [Chart("rates", "Rate over time", text, layout, Table(["from the start", *rooms], rows))]
 
 
-def _asked(course: Course, plan: Plan | None, unit_ns: float) -> tuple[list[float | None], list[float | None]] | None:
+def _asked(course: Timeline, plan: Plan | None, unit_ns: float) -> tuple[list[float | None], list[float | None]] | None:
     """Returns the schedule's corners, from the start of the load to its end."""
     start_ns = course.start_ns("warmup", "measured")
-    if plan is None or not isinstance(plan.load, OpenLoad) or not plan.load.rate.peak or start_ns is None:
+    if plan is None or not isinstance(plan.load, OpenLoop) or not plan.load.rate.peak or start_ns is None:
         return None
     return corners(plan.load.rate, start_ns, max(column.to_ns for column in course.load), unit_ns)
 
 
-def corners(shape: Shape, start_ns: int, end_ns: int, unit_ns: float) -> tuple[list[float | None], list[float | None]]:
+def corners(
+    shape: LoadProfile, start_ns: int, end_ns: int, unit_ns: float
+) -> tuple[list[float | None], list[float | None]]:
     """Returns the ends of a shape's stages, as places and heights; the last is cut off at `end_ns`."""
     x: list[float | None] = []
     y: list[float | None] = []
@@ -219,7 +221,7 @@ def corners(shape: Shape, start_ns: int, end_ns: int, unit_ns: float) -> tuple[l
 # --- Connections and faults -----------------------------------------------------------------------------------
 
 
-def connections(course: Course, plan: Plan | None) -> list[Chart]:
+def connections(course: Timeline, plan: Plan | None) -> list[Chart]:
     """Returns how many sessions were open, and what opened, failed and was lost."""
     columns = course.columns
     if len(columns) < FEWEST or not any(column.counts["opened"] or column.counts["failed"] for column in columns):
@@ -228,12 +230,12 @@ def connections(course: Course, plan: Plan | None) -> list[Chart]:
     ends: list[float | None] = [round(column.to_ns / unit_ns, 4) for column in columns]
     traces: list[Trace] = []
     start_ns = course.start_ns("warmup", "measured")
-    if plan is not None and plan.connection_shape is not None and start_ns is not None:
-        asked = corners(plan.connection_shape, start_ns, course.end_ns, unit_ns)
+    if plan is not None and plan.connection_profile is not None and start_ns is not None:
+        asked = corners(plan.connection_profile, start_ns, course.end_ns, unit_ns)
         traces.append(
             line(6, "asked", *asked, mode="lines", line={"color": "var(--series-7)", "width": 4, "dash": "solid"})
         )
-    texts = [f"{show_count(column.open)} open after {show_duration(column.to_ns)}" for column in columns]
+    texts = [f"{format_count(column.open)} open after {format_duration(column.to_ns)}" for column in columns]
     # At the end they are closed by us, which is no event of the run.
     is_open = [None if column.phase == "closing" else column.open for column in columns]
     traces.append(line(0, "open", ends, is_open, text=texts))
@@ -241,13 +243,13 @@ def connections(course: Course, plan: Plan | None) -> list[Chart]:
     told = [word for word in words if any(column.counts[word] for column in columns)]
     at = _middles(columns, unit_ns)
     for word in told:
-        texts = _texts(columns, [f"{show_count(column.counts[word])} {word}" for column in columns])
+        texts = _texts(columns, [f"{format_count(column.counts[word])} {word}" for column in columns])
         traces.append(line(words[word], word, at, [column.counts[word] for column in columns], text=texts))
     rows = [
-        [_when(column), show_count(column.open), *(show_count(column.counts[word]) for word in told)]
+        [_when(column), format_count(column.open), *(format_count(column.counts[word]) for word in told)]
         for column in columns
     ]
-    each = show_duration(course.width_ns)
+    each = format_duration(course.width_ns)
     text = f"Open at the end of each column; the other lines count what happened within it ({each}).{_shade(course)}"
     # Of all lines: where few are open, many may have failed.
     most = max(height for trace in traces for height in trace["y"] if height is not None)
@@ -255,7 +257,7 @@ def connections(course: Course, plan: Plan | None) -> list[Chart]:
     return [Chart("connections", "Connections over time", text, layout, Table(["from the start", "open", *told], rows))]
 
 
-def faults(course: Course) -> list[Chart]:
+def faults(course: Timeline) -> list[Chart]:
     """Returns the faults of each column by kind, if there are any and enough columns."""
     columns = course.columns
     total: Counter[str] = sum((column.faults for column in columns), Counter())
@@ -263,19 +265,17 @@ def faults(course: Course) -> list[Chart]:
         return []
     kinds = [kind for kind, _ in total.most_common(MOST_KINDS)]
     unit_ns, x = time_axis(course.end_ns)
-    of: dict[str, Callable[[Column], int]] = {clean(kind): _count_of(kind) for kind in kinds}
+    of: dict[str, Callable[[TimeBucket], int]] = {sanitize(kind): _count_of(kind) for kind in kinds}
     if len(total) > len(kinds):
         of["all others"] = lambda column: sum(count for kind, count in column.faults.items() if kind not in kinds)
     told = [column for column in columns if column.faults]
     traces = []
     for number, (name, count) in enumerate(of.items()):
-        texts = _texts(told, [show_count(count(column)) for column in told])
+        texts = _texts(told, [format_count(count(column)) for column in told])
         widths = [column.length_ns / unit_ns for column in told]
         traces.append(bars(number, name, _middles(told, unit_ns), [count(column) for column in told], widths, texts))
-    rows = [[_when(column), *(show_count(count(column)) for count in of.values())] for column in told]
-    text = (
-        f"What the target did wrong, by kind, each bar the faults of {show_duration(course.width_ns)}.{_shade(course)}"
-    )
+    rows = [[_when(column), *(format_count(count(column)) for count in of.values())] for column in told]
+    text = f"What the target did wrong, by kind, each bar the faults of {format_duration(course.width_ns)}.{_shade(course)}"
     # Left to itself, an axis of bars would have its ticks at the middles of these.
     x |= {"tickmode": "linear", "tick0": 0, "dtick": tick_step(course.end_ns / unit_ns)}
     y = amount_axis("faults", max(column.faults.total() for column in columns))
@@ -283,21 +283,21 @@ def faults(course: Course) -> list[Chart]:
     return [Chart("faults", "Faults over time", text, layout, Table(["from the start", *of], rows), height=280)]
 
 
-def _count_of(kind: str) -> Callable[[Column], int]:
+def _count_of(kind: str) -> Callable[[TimeBucket], int]:
     return lambda column: column.faults[kind]
 
 
 # --- The generator --------------------------------------------------------------------------------------------
 
 
-def processor(course: Course) -> list[Chart]:
+def processor(course: Timeline) -> list[Chart]:
     """Returns the share of a core that each worker used; of many only the busiest and the idlest."""
     columns = [column for column in course.whole if any(column.wall_ns.values())]
     if len(columns) < FEWEST:
         return []
     unit_ns, x = time_axis(course.end_ns)
     workers = sorted({worker for column in columns for worker, wall in column.wall_ns.items() if wall})
-    of: dict[str, Callable[[Column], float | None]]
+    of: dict[str, Callable[[TimeBucket], float | None]]
     if len(workers) <= MOST_KINDS:
         of = {f"worker {worker}": _share_of(worker) for worker in workers}
     else:
@@ -317,9 +317,9 @@ def processor(course: Course) -> list[Chart]:
     return [Chart("processor", "Processor share of the workers", text, layout, Table(["from the start", *of], rows))]
 
 
-def _shares(column: Column) -> list[float]:
+def _shares(column: TimeBucket) -> list[float]:
     return [column.cpu_ns[worker] / wall for worker, wall in column.wall_ns.items() if wall]
 
 
-def _share_of(worker: int) -> Callable[[Column], float | None]:
+def _share_of(worker: int) -> Callable[[TimeBucket], float | None]:
     return lambda column: column.cpu_ns[worker] / column.wall_ns[worker] if column.wall_ns[worker] else None

@@ -29,7 +29,7 @@ _COUNTS = ("sent", "answered", "dropped", "unanswered", "pushed", "opened", "fai
 
 
 @dataclass(slots=True)
-class Column:
+class TimeBucket:
     """Some intervals of one phase that follow each other."""
 
     from_ns: int
@@ -60,13 +60,13 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class Timeline:
     """One recording from its start to its end."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[TimeBucket, ...]
     width_ns: int
     """How long most columns are."""
-    together: bool
+    downsampled: bool
     """Whether a column has several intervals."""
 
     @property
@@ -75,12 +75,12 @@ class Course:
         return max((column.to_ns for column in self.columns), default=0)
 
     @property
-    def load(self) -> list[Column]:
+    def load(self) -> list[TimeBucket]:
         """The columns under load, warm-up included."""
         return [column for column in self.columns if column.phase in ("warmup", "measured")]
 
     @property
-    def whole(self) -> list[Column]:
+    def whole(self) -> list[TimeBucket]:
         """Those of them that are long enough for a rate: of a short one it would be chance."""
         return [column for column in self.load if column.length_ns * 2 >= self.width_ns and column.length_ns]
 
@@ -89,31 +89,31 @@ class Course:
         return min((column.from_ns for column in self.columns if column.phase in phases), default=None)
 
 
-def course(recording: Recording) -> Course:
+def course(recording: Recording) -> Timeline:
     """Returns the course of a recording.
 
     Raises:
         ValueError: A histogram cannot be read; never for a recording that `read_recording` returned.
     """
-    intervals = [one for one in recording.intervals if one.to_ns > one.from_ns or one.record]
+    intervals = [one for one in recording.intervals if one.to_ns > one.from_ns or one.encoded_tally]
     usual_ns = int(statistics.median(one.to_ns - one.from_ns for one in intervals)) if intervals else 0
     if usual_ns > _STEP_NS:
         # A second that took a little longer is a second.
         usual_ns = round(usual_ns / _STEP_NS) * _STEP_NS
     length_ns = max((one.to_ns for one in intervals), default=0)
     width_ns = _width_ns(length_ns, usual_ns)
-    columns: list[Column] = []
+    columns: list[TimeBucket] = []
     is_open, last = 0, None
     for interval in intervals:
         # A boundary of the columns, or of the phases: what is measured is not mixed with what is not.
         key = (interval.phase, (interval.from_ns + usual_ns // 2) // max(1, width_ns))
         if key != last:
-            columns.append(Column(interval.from_ns, interval.to_ns, interval.phase))
+            columns.append(TimeBucket(interval.from_ns, interval.to_ns, interval.phase))
             last = key
         _add(columns[-1], interval)
-        is_open += interval.more_open
+        is_open += interval.open_delta
         columns[-1].open = max(0, is_open)
-    return Course(tuple(columns), width_ns, width_ns > usual_ns * 1.5)
+    return Timeline(tuple(columns), width_ns, width_ns > usual_ns * 1.5)
 
 
 def _width_ns(length_ns: int, usual_ns: int) -> int:
@@ -126,10 +126,10 @@ def _width_ns(length_ns: int, usual_ns: int) -> int:
     return seconds * NS_PER_UNIT["s"]
 
 
-def _add(column: Column, interval: Interval) -> None:
-    record = interval.record
+def _add(column: TimeBucket, interval: Interval) -> None:
+    record = interval.encoded_tally
     column.to_ns = interval.to_ns
-    for part in (record, record.get("unkind", {})):
+    for part in (record, record.get("misbehaving", {})):
         for room in _COUNTS:
             column.counts[room] += part.get(room, 0)
         column.faults.update(part.get("faults", {}))
@@ -143,7 +143,7 @@ def _add(column: Column, interval: Interval) -> None:
         column.wall_ns[load.worker] += load.wall_ns
 
 
-def all_of(columns: Iterable[Column], room: str) -> Histogram:
+def all_of(columns: Iterable[TimeBucket], room: str) -> Histogram:
     """Returns the histograms of columns as one."""
     total = Histogram()
     for column in columns:
@@ -151,7 +151,7 @@ def all_of(columns: Iterable[Column], room: str) -> Histogram:
     return total
 
 
-def edges_ns(columns: Sequence[Column]) -> list[int]:
+def edges_ns(columns: Sequence[TimeBucket]) -> list[int]:
     """Returns where columns begin, and where the last one ends."""
     return [*(column.from_ns for column in columns), columns[-1].to_ns] if columns else []
 
@@ -159,7 +159,7 @@ def edges_ns(columns: Sequence[Column]) -> list[int]:
 def histogram_of(recording: Recording, room: str) -> Histogram:
     """Returns one histogram of a whole recording."""
     total = Histogram()
-    found: Iterable[Any] = (interval.record.get(room) for interval in recording.intervals)
+    found: Iterable[Any] = (interval.encoded_tally.get(room) for interval in recording.intervals)
     for data in found:
         if data is not None:
             total.merge(Histogram.from_record(data))

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from ws_load_test.analysis.findings import both, percent
-from ws_load_test.common.sanitize import clean
+from ws_load_test.analysis.findings import join_and, percent
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import (
-    show_count,
-    show_duration,
-    show_rate,
-    show_share,
+    format_count,
+    format_duration,
+    format_rate,
+    format_share,
 )
-from ws_load_test.report.content.labelled import NOTHING
+from ws_load_test.report.content.labelled import NO_VALUE
 from ws_load_test.report.content.labelled import sentence as one_line
-from ws_load_test.report.content.thresholds import found_of
-from ws_load_test.report.terminal.glyphs import bar, writable
-from ws_load_test.report.terminal.layout import LABEL, WIDTH, hanging, wrapped
+from ws_load_test.report.content.thresholds import describe_value
+from ws_load_test.report.terminal.glyphs import bar, to_encodable
+from ws_load_test.report.terminal.layout import LABEL, WIDTH, hanging_indent, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ def capacity_lines(facts: dict[str, Any], *, encoding: str = "utf-8") -> list[Te
     for section in filter(None, sections):
         lines += [Text(), *section] if lines else section
     for line in lines:
-        line.plain = writable(line.plain, encoding)
+        line.plain = to_encodable(line.plain, encoding)
         line.rstrip()
     return lines
 
@@ -65,21 +65,21 @@ def step_line(facts: dict[str, Any], find: str) -> str:
     times, what = facts["response_time_ns"], OUTCOMES[facts["outcome"]]
     parts = [f"{facts['number']:>3}  {show_amount(facts['amount'], find):>10}  {what}"]
     if times is not None:
-        parts.append(f"50 % {show_duration(times['p50'])}, 99 % {show_duration(times['p99'])}")
+        parts.append(f"50 % {format_duration(times['p50'])}, 99 % {format_duration(times['p99'])}")
     missed = failures(facts)
     return "  ".join([*parts, *([one_line(missed[0])] if missed else [])])
 
 
 def show_amount(amount: float, find: str) -> str:
     """Returns an amount of what is searched for: ``1,200/s``, or ``1,200`` connections."""
-    return show_rate(amount) if find == "rate" else show_count(amount)
+    return format_rate(amount) if find == "rate" else format_count(amount)
 
 
 def failures(step: dict[str, Any]) -> list[str]:
     """Returns why a step did not meet the objectives, a part of a sentence each; nothing where it did."""
     if step["outcome"] == "met":
         return []
-    reasons = [f"{check['objective']}: {found_of(check)}" for check in step["objectives"] if not check["met"]]
+    reasons = [f"{check['objective']}: {describe_value(check)}" for check in step["objectives"] if not check["met"]]
     return [*reasons, *step["behind"], *step["generator"]["reasons"]]
 
 
@@ -93,19 +93,19 @@ def sentence(facts: dict[str, Any]) -> str:
         "found": _between,
         "all-met": _all_met,
         "none-met": _none_met,
-        "generator-bound": _generator_bound,
+        "generator-bound": _generator_saturated,
         "nothing-opened": _nothing_opened,
         "target-gone": lambda facts: f"the target let nobody in any more; {_so_far(facts)}",
         "unsettled": _unsettled,
         "interrupted": lambda facts: f"interrupted; {_so_far(facts)}",
-        "broken-off": lambda facts: f"broken off, because of an error: {clean(answer['error'])}; {_so_far(facts)}",
+        "broken-off": lambda facts: f"broken off, because of an error: {sanitize(answer['error'])}; {_so_far(facts)}",
     }
     words = ways[answer["ending"]](facts)
     ways_of = {True: "met the objectives and missed them", False: "cannot be judged, because the generator was late"}
     for contradicted, why in ways_of.items():
         unsure = [one for one in answer["unsure"] if (one in answer["contradicted"]) is contradicted]
         if unsure:
-            words += f"; {both([_amount(one, facts) for one in unsure])} {why}"
+            words += f"; {join_and([_amount(one, facts) for one in unsure])} {why}"
     return words + (", so the limit is no sharper than that" if answer["unsure"] else "")
 
 
@@ -125,9 +125,9 @@ def _none_met(facts: dict[str, Any]) -> str:
     return f"less than {_amount(facts['answer']['upper'], facts)}: {_missed(facts)}; begin lower with --from"
 
 
-def _generator_bound(facts: dict[str, Any]) -> str:
+def _generator_saturated(facts: dict[str, Any]) -> str:
     answer = facts["answer"]
-    bound = answer["generator_bound_at"]
+    bound = answer["generator_saturated_at"]
     why = _why_bound(facts, bound)
     if answer["lower"] is None:
         return f"no answer: at {_amount(bound, facts)} the generator itself was the limit, and not the target: {why}"
@@ -140,7 +140,7 @@ def _generator_bound(facts: dict[str, Any]) -> str:
 def _nothing_opened(facts: dict[str, Any]) -> str:
     faults = facts["steps"][0]["faults"]
     why = f" ({', '.join(faults)})" if faults else ""
-    return f"no answer: not a single connection could be opened{clean(why)}"
+    return f"no answer: not a single connection could be opened{sanitize(why)}"
 
 
 def _unsettled(facts: dict[str, Any]) -> str:
@@ -157,7 +157,7 @@ def _so_far(facts: dict[str, Any]) -> str:
     answer = facts["answer"]
     known = [_met(facts)] if answer["lower"] is not None else []
     known += [_missed(facts)] if answer["upper"] is not None else []
-    return both(known) if known else "nothing is known"
+    return join_and(known) if known else "nothing is known"
 
 
 def _met(facts: dict[str, Any]) -> str:
@@ -169,7 +169,7 @@ def _missed(facts: dict[str, Any]) -> str:
     answer = facts["answer"]
     steps = [step for step in facts["steps"] if step["amount"] == answer["upper"]]
     failed = dict.fromkeys(check["objective"] for step in steps for check in step["objectives"] if not check["met"])
-    what = f"missed {both(list(failed))}" if failed else "was not kept up with"
+    what = f"missed {join_and(list(failed))}" if failed else "was not kept up with"
     return f"{_amount(answer['upper'], facts)} {what} {_times(answer['upper_times'])}"
 
 
@@ -180,7 +180,7 @@ def _why_bound(facts: dict[str, Any], amount: float) -> str:
         if step["amount"] == amount and step["outcome"] == "generator-bound"
         for reason in step["generator"]["reasons"]
     ]
-    return clean(reasons[0]) if reasons else "for reasons that are not known"
+    return sanitize(reasons[0]) if reasons else "for reasons that are not known"
 
 
 def _amount(amount: float, facts: dict[str, Any]) -> str:
@@ -199,8 +199,8 @@ def _heading(facts: dict[str, Any]) -> list[Text]:
     words = sentence(facts)
     style = _ENDINGS.get(facts["answer"]["ending"], "yellow")
     lines = [Text(line, style=f"bold {style}") for line in textwrap.wrap(words[:1].upper() + words[1:] + ".", WIDTH)]
-    lines.append(Text(clean(facts["target"])))
-    objectives = [clean(one) for one in facts["objectives"]]
+    lines.append(Text(sanitize(facts["target"])))
+    objectives = [sanitize(one) for one in facts["objectives"]]
     return [*lines, *wrapped("objectives", f"{', '.join(objectives)}, and the target keeps up")]
 
 
@@ -224,10 +224,10 @@ def table_rows(facts: dict[str, Any]) -> list[list[str]]:
         [
             str(step["number"]),
             show_amount(step["amount"], facts["find"]),
-            show_rate(step["achieved_per_s"]),
+            format_rate(step["achieved_per_s"]),
             *(_time(step, name) for name in ("p50", "p99")),
-            NOTHING if step["errors"] is None else show_share(step["errors"]),
-            NOTHING if step["generator"]["cpu_share"] is None else percent(step["generator"]["cpu_share"]),
+            NO_VALUE if step["errors"] is None else format_share(step["errors"]),
+            NO_VALUE if step["generator"]["cpu_share"] is None else percent(step["generator"]["cpu_share"]),
             OUTCOMES[step["outcome"]],
         ]
         for step in facts["steps"]
@@ -236,7 +236,7 @@ def table_rows(facts: dict[str, Any]) -> list[list[str]]:
 
 def _time(step: dict[str, Any], name: str) -> str:
     times = step["response_time_ns"]
-    return show_duration(None if times is None else times[name])
+    return format_duration(None if times is None else times[name])
 
 
 def _why(facts: dict[str, Any]) -> list[Text]:
@@ -245,14 +245,14 @@ def _why(facts: dict[str, Any]) -> list[Text]:
         if notes := notes_of(step):
             head = f"step {step['number']}"
             text = "; ".join(map(one_line, notes))
-            lines += hanging(f"{head:{LABEL}}", text, _STYLES.get(step["outcome"], "yellow"))
+            lines += hanging_indent(f"{head:{LABEL}}", text, _STYLES.get(step["outcome"], "yellow"))
     return lines
 
 
 def notes_of(step: dict[str, Any]) -> list[str]:
     """Returns why a step failed, and where chance had a say in it, a part of a sentence each."""
     few = [check for check in step["objectives"] if "few" in check]
-    chance = [f"{one['objective']} rests on {show_count(one['few'])} values, so chance decides" for one in few]
+    chance = [f"{one['objective']} rests on {format_count(one['few'])} values, so chance decides" for one in few]
     return [*failures(step), *chance]
 
 
@@ -275,11 +275,11 @@ def _chart(facts: dict[str, Any], encoding: str) -> list[Text]:
         line = Text(f"{label:>{width}}  ")
         style = _STYLES.get(step["outcome"], "yellow")
         line.append(f"{bar(share, _LONGEST_BAR, encoding):{_LONGEST_BAR}}", style=style)
-        lines.append(line.append(f"  {show_duration(value):>8}  {_mark(step, facts['answer'])}"))
+        lines.append(line.append(f"  {format_duration(value):>8}  {_mark(step, facts['answer'])}"))
     return lines
 
 
 def _mark(step: dict[str, Any], answer: dict[str, Any]) -> str:
     ends: Sequence[tuple[str, str]] = (("lower", "highest met"), ("upper", "lowest missed"))
-    ends = (*ends, ("generator_bound_at", "generator's limit"))
+    ends = (*ends, ("generator_saturated_at", "generator's limit"))
     return next((words for end, words in ends if step["amount"] == answer[end]), "")

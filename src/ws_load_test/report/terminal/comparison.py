@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from ws_load_test.analysis.comparison.comparability import doubts, remarks
+from ws_load_test.analysis.comparison.comparability import caveats
+from ws_load_test.analysis.comparison.comparability import notes as comparison_notes
 from ws_load_test.analysis.comparison.metrics import Verdict
-from ws_load_test.common.sanitize import clean
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import (
-    show_duration,
-    show_rate,
-    show_share,
-    three_digits,
+    format_3_significant,
+    format_duration,
+    format_rate,
+    format_share,
 )
-from ws_load_test.report.content.labelled import NOTHING, count_of
-from ws_load_test.report.terminal.glyphs import writable
-from ws_load_test.report.terminal.layout import hanging
+from ws_load_test.report.content.labelled import NO_VALUE, count_of
+from ws_load_test.report.terminal.glyphs import to_encodable
+from ws_load_test.report.terminal.layout import hanging_indent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.analysis.comparison.metrics import Difference
-    from ws_load_test.analysis.comparison.samples import Side
+    from ws_load_test.analysis.comparison.samples import Variant
 
 STYLES = {Verdict.WORSE: "red", Verdict.BETTER: "green", Verdict.NO_DIFFERENCE: "", Verdict.UNKNOWN: "yellow"}
 _HEADINGS = {
@@ -40,7 +41,7 @@ _GAP = "  "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ComparisonReport:
     """Comparisons with one base, and what is told of them."""
 
     comparisons: Sequence[Comparison]
@@ -54,7 +55,7 @@ class Outcome:
     """What the data say besides."""
 
     @property
-    def sides(self) -> list[Side]:
+    def sides(self) -> list[Variant]:
         """All sides, the base first."""
         return [self.comparisons[0].base, *(comparison.new for comparison in self.comparisons)]
 
@@ -69,9 +70,9 @@ class Outcome:
 
 def heading(comparison: Comparison) -> str:
     """Returns what became of a comparison: ``Worse: p99, mean``."""
-    words = _HEADINGS[comparison.notable]
-    if comparison.silent is not None:
-        return f"{words}: {comparison.silent.name} got no answer"
+    words = _HEADINGS[comparison.overall]
+    if comparison.unanswered_variant is not None:
+        return f"{words}: {comparison.unanswered_variant.name} got no answer"
     parts = []
     for verdict in (Verdict.WORSE, Verdict.BETTER):
         labels = [one.metric.word for one in comparison.differences if one.verdict is verdict]
@@ -82,19 +83,19 @@ def heading(comparison: Comparison) -> str:
 
 def notes(comparison: Comparison) -> list[str]:
     """Returns what is to be borne in mind of a comparison, how its intervals were made first."""
-    made = [] if comparison.cannot is not None else [method(comparison)]
-    return [*made, *remarks(comparison)]
+    made = [] if comparison.inconclusive_reason is not None else [method(comparison)]
+    return [*made, *comparison_notes(comparison)]
 
 
 def method(comparison: Comparison) -> str:
     """Returns in a sentence what the intervals are made from and what they promise."""
-    error = show_share(1 - comparison.confidence)
+    error = format_share(1 - comparison.confidence)
     promise = f"if nothing differs, the chance that any metric is called different is at most {error}"
     base, new = len(comparison.base.units), len(comparison.new.units)
     if comparison.paired:
         return f"intervals from {base} pairs of rounds; {promise}"
     kinds = {True: "recordings", False: "blocks of intervals"}
-    one, other = (kinds[side.whole] for side in (comparison.base, comparison.new))
+    one, other = (kinds[side.unit_is_recording] for side in (comparison.base, comparison.new))
     units = f"{base} and {new} {one}" if one == other else f"{base} {one} and {new} {other}"
     return f"intervals from {units}; {promise}"
 
@@ -104,7 +105,7 @@ def rows(comparison: Comparison) -> Iterator[tuple[str, str, str, str, str, str]
     for one in comparison.differences:
         share = one.metric.unit == "share"
         unit = "pt" if share else "%"
-        interval = NOTHING
+        interval = NO_VALUE
         if one.low is not None and one.high is not None:
             interval = f"{show_change(one.low, share=share)} to {show_change(one.high, share=share)} {unit}"
         yield (
@@ -119,7 +120,7 @@ def rows(comparison: Comparison) -> Iterator[tuple[str, str, str, str, str, str]
 
 def show_value(difference: Difference, value: float) -> str:
     """Returns a metric's value in its unit."""
-    shown = {"ns": show_duration, "per_s": show_rate, "share": show_share}
+    shown = {"ns": format_duration, "per_s": format_rate, "share": format_share}
     return shown[difference.metric.unit](value)
 
 
@@ -129,56 +130,60 @@ def show_change(change: float, *, share: bool) -> str:
     size = abs(value)
     if not value or (size < 0.05 and not share):
         return "0" if share else "0.0"
-    digits = f"{size:,.0f}" if size >= 100 else three_digits(size) if share and size < 0.1 else f"{size:.1f}"
+    digits = f"{size:,.0f}" if size >= 100 else format_3_significant(size) if share and size < 0.1 else f"{size:.1f}"
     return f"{'-' if value < 0 else '+'}{digits}"
 
 
-def print_outcome(outcome: Outcome, *, console: Console) -> None:
+def print_outcome(outcome: ComparisonReport, *, console: Console) -> None:
     """Prints comparisons for people; the console's encoding decides between letters, its colours are its affair."""
     for line in outcome_lines(outcome, encoding=console.encoding):
         console.print(line, soft_wrap=True)
 
 
-def outcome_lines(outcome: Outcome, *, encoding: str = "utf-8") -> list[Text]:
+def outcome_lines(outcome: ComparisonReport, *, encoding: str = "utf-8") -> list[Text]:
     """Returns the lines: what was found, what is to be doubted, the table, what is to be borne in mind."""
     lines: list[Text] = []
-    doubted = [*outcome.doubts, *(doubt for side in outcome.sides for doubt in doubts(side))]
+    doubted = [*outcome.doubts, *(doubt for side in outcome.sides for doubt in caveats(side))]
     for doubt in doubted:
-        lines += hanging("doubt  ", clean(doubt), "bold yellow")
+        lines += hanging_indent("doubt  ", sanitize(doubt), "bold yellow")
     if doubted:
         lines.append(Text())
     for comparison in outcome.comparisons:
         lines += [*_about(comparison), Text(), *_table(comparison), Text()]
-        if comparison.cannot is not None:
-            lines += hanging("  ", clean(f"nothing can be concluded: {comparison.cannot}"), "yellow")
+        if comparison.inconclusive_reason is not None:
+            lines += hanging_indent(
+                "  ", sanitize(f"nothing can be concluded: {comparison.inconclusive_reason}"), "yellow"
+            )
         for note in notes(comparison):
-            lines += hanging("  - ", clean(note), "dim")
+            lines += hanging_indent("  - ", sanitize(note), "dim")
         lines.append(Text())
     for fact in outcome.facts:
-        lines += hanging("  - ", clean(fact), "dim")
+        lines += hanging_indent("  - ", sanitize(fact), "dim")
     for why in outcome.failing:
-        lines += hanging("failed  ", clean(f"--fail-on-regression {show_share(outcome.limit or 0)}: {why}"), "bold red")
+        lines += hanging_indent(
+            "failed  ", sanitize(f"--fail-on-regression {format_share(outcome.limit or 0)}: {why}"), "bold red"
+        )
     while lines and not lines[-1].plain:
         lines.pop()
     for line in lines:
         # Of the same length, so that the styles stay where they are.
-        line.plain = writable(line.plain, encoding)
+        line.plain = to_encodable(line.plain, encoding)
         line.rstrip()
     return lines
 
 
 def _about(comparison: Comparison) -> list[Text]:
-    lines = [Text(clean(heading(comparison)), style=f"bold {STYLES[comparison.notable]}".strip())]
+    lines = [Text(sanitize(heading(comparison)), style=f"bold {STYLES[comparison.overall]}".strip())]
     for role, side in (("base", comparison.base), ("new", comparison.new)):
-        lines += hanging(f"  {role:6}", clean(f"{side.name}: {about(side)}"), "dim")
+        lines += hanging_indent(f"  {role:6}", sanitize(f"{side.name}: {about(side)}"), "dim")
     return lines
 
 
-def about(side: Side) -> str:
+def about(side: Variant) -> str:
     """Returns where a side's numbers come from, in a few words."""
     targets = ", ".join(dict.fromkeys(recording.header.target for recording in side.recordings))
     many = len(side.recordings)
-    seconds = show_duration(side.total.measured_ns)
+    seconds = format_duration(side.total.measured_ns)
     recordings = f"{many} recordings, " if many > 1 else ""
     return f"{targets}, {recordings}{seconds} measured, {count_of(side.total.response.count, 'answer')}"
 

@@ -8,7 +8,7 @@ _PLAIN_COLUMNS = "_.-~=+*#"
 _PLAINER = str.maketrans({"µ": "u", "\N{EN DASH}": "-", "·": "-", "…": "~"})
 
 
-def encodable(text: str, encoding: str) -> bool:
+def is_encodable(text: str, encoding: str) -> bool:
     """Returns whether an encoding can show all of a text; an unknown one can show nothing."""
     try:
         text.encode(encoding)
@@ -17,18 +17,18 @@ def encodable(text: str, encoding: str) -> bool:
     return True
 
 
-def writable(text: str, encoding: str) -> str:
+def to_encodable(text: str, encoding: str) -> str:
     """Returns a text of the same length that the encoding can show."""
-    if encodable(text, encoding):
+    if is_encodable(text, encoding):
         return text
     return "".join(
-        letter if encodable(letter, encoding) or letter.isascii() else _plainer(letter, encoding) for letter in text
+        letter if is_encodable(letter, encoding) or letter.isascii() else _plainer(letter, encoding) for letter in text
     )
 
 
 def _plainer(letter: str, encoding: str) -> str:
     other = letter.translate(_PLAINER)
-    return other if other.isascii() or encodable(other, encoding) else "?"
+    return other if other.isascii() or is_encodable(other, encoding) else "?"
 
 
 def bar(share: float, width: int, encoding: str) -> str:
@@ -38,13 +38,13 @@ def bar(share: float, width: int, encoding: str) -> str:
     """
     if share <= 0:
         return ""
-    if not encodable(_BLOCKS, encoding):
+    if not is_encodable(_BLOCKS, encoding):
         return "#" * max(1, round(share * width))
     full, eighths = divmod(max(1, round(share * width * 8)), 8)
     return _BLOCKS[-1] * full + (_BLOCKS[eighths - 1] if eighths else "")
 
 
-def column(share: float | None, encoding: str) -> str:
+def spark(share: float | None, encoding: str) -> str:
     """Returns one letter as high as `share` (0 to 1), in eighths; a space for 0 and for None, which is unknown.
 
     What is not zero is never drawn as nothing.
@@ -52,4 +52,4 @@ def column(share: float | None, encoding: str) -> str:
     if not share or share < 0:
         return " "
     eighths = min(len(_COLUMNS), max(1, round(share * len(_COLUMNS))))
-    return (_COLUMNS if encodable(_COLUMNS, encoding) else _PLAIN_COLUMNS)[eighths - 1]
+    return (_COLUMNS if is_encodable(_COLUMNS, encoding) else _PLAIN_COLUMNS)[eighths - 1]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from ws_load_test.analysis.data_quality import PERCENTILES, few_beyond
-from ws_load_test.common.units import show_count, show_duration
+from ws_load_test.analysis.data_quality import PERCENTILES, too_few_in_tail
+from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.metrics.hdr_buckets import bucket_of
 from ws_load_test.report.terminal.glyphs import bar
 
@@ -19,12 +19,12 @@ ROWS = 12
 _SHORTEST_BAR = 8
 
 
-def figures(response: dict[str, Any], service: dict[str, Any] | None) -> list[Text]:
+def percentile_table(response: dict[str, Any], service: dict[str, Any] | None) -> list[Text]:
     """Returns the table of percentiles and moments; the service time has a column where it differs."""
     columns = [response] if service is None or service == response else [response, service]
     count = response["count"]
     rows: list[tuple[str, str, bool]] = [("fastest", "min", False)]
-    rows += [(f"{p} %", f"p{p}", few_beyond(p, count)) for p in PERCENTILES]
+    rows += [(f"{p} %", f"p{p}", too_few_in_tail(p, count)) for p in PERCENTILES]
     rows += [("slowest", "max", False), ("average", "mean", False), ("stdev", "stdev", False)]
     head = f"{'response time':<20}" if len(columns) == 1 else f"{'':9}{'response':>11}{'service':>11}"
     lines = [Text(head, style="bold")]
@@ -36,10 +36,10 @@ def figures(response: dict[str, Any], service: dict[str, Any] | None) -> list[Te
 
 def _moment(stats: dict[str, Any], key: str) -> str:
     # One value has no spread, so its deviation is not 0 but unknown.
-    return show_duration(None if key == "stdev" and stats["count"] < 2 else stats[key])
+    return format_duration(None if key == "stdev" and stats["count"] < 2 else stats[key])
 
 
-def drawn_edges(low_ns: int, high_ns: int) -> list[int]:
+def bar_edges(low_ns: int, high_ns: int) -> list[int]:
     """Returns rising edges from `low_ns` to `high_ns` at equal ratios: at most `ROWS` spans, at least one.
 
     Edges that would read the same, or cut a histogram's bucket, are left out, so no two rows look alike.
@@ -47,29 +47,29 @@ def drawn_edges(low_ns: int, high_ns: int) -> list[int]:
     start = max(1, low_ns)
     ratio = max(high_ns, 1) / start
     edges = [low_ns]
-    shown = {show_duration(low_ns)}
+    shown = {format_duration(low_ns)}
     for row in range(1, ROWS):
         edge = round(start * ratio ** (row / ROWS))
         # Of all before it: a round value has fewer digits, and those on both sides of it may read the same.
-        if bucket_of(edge) > bucket_of(edges[-1]) and show_duration(edge) not in shown:
+        if bucket_of(edge) > bucket_of(edges[-1]) and format_duration(edge) not in shown:
             edges.append(edge)
-            shown.add(show_duration(edge))
+            shown.add(format_duration(edge))
     while len(edges) > 1 and bucket_of(edges[-1]) >= bucket_of(high_ns):
         edges.pop()
     return [*edges, high_ns]
 
 
-def drawing(histogram: Histogram, width: int, encoding: str) -> list[Text]:
+def histogram_bars(histogram: Histogram, width: int, encoding: str) -> list[Text]:
     """Returns the histogram of at least one value as rows of bars, `width` letters wide where that is enough.
 
     A row ends where the next begins, the last one at the slowest.
     """
     assert histogram.min is not None
     assert histogram.max is not None
-    edges = drawn_edges(histogram.min, histogram.max)
+    edges = bar_edges(histogram.min, histogram.max)
     counts = histogram.merge_buckets(edges) if edges[-1] > edges[0] else [histogram.count]
-    labels = [show_duration(edge) for edge in edges[:-1]]
-    shown = [show_count(count) for count in counts]
+    labels = [format_duration(edge) for edge in edges[:-1]]
+    shown = [format_count(count) for count in counts]
     shares = [_percent(count, histogram.count) for count in counts]
     label_width = max(map(len, ["from", *labels]))
     count_width = max(map(len, ["answers", *shown]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from ws_load_test.report.content.labelled import Labelled, unbroken
+from ws_load_test.report.content.labelled import LabelledText, unbroken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,17 +21,17 @@ LABEL = 14
 """Columns of the labels at the left."""
 
 
-def all_wrapped(said: Iterable[Labelled]) -> list[Text]:
+def all_wrapped(said: Iterable[LabelledText]) -> list[Text]:
     """Returns several labelled texts, each on as many lines as it needs."""
     return [line for one in said for line in wrapped(*one)]
 
 
 def wrapped(label: str, text: str, style: str = "") -> list[Text]:
     """Returns a labelled text on as many lines as it needs."""
-    return hanging(f"{label:{LABEL}}", text, style)
+    return hanging_indent(f"{label:{LABEL}}", text, style)
 
 
-def hanging(head: str, text: str, style: str) -> list[Text]:
+def hanging_indent(head: str, text: str, style: str) -> list[Text]:
     """Returns a label and the text beside it, on as many lines as it needs; the style is the label's."""
     parts: Iterable[str] = textwrap.wrap(unbroken(text), max(20, WIDTH - len(head)), break_on_hyphens=False) or [""]
     return [
@@ -42,7 +42,7 @@ def hanging(head: str, text: str, style: str) -> list[Text]:
     ]
 
 
-def pairs(title: str, rows: Sequence[tuple[str, str, str]]) -> list[Text]:
+def two_columns(title: str, rows: Sequence[tuple[str, str, str]]) -> list[Text]:
     """Returns rows of label, value and style under a title."""
     labels = max(len(label) for label, _, _ in rows) + 3
     values = max(len(value) for _, value, _ in rows)
@@ -51,7 +51,7 @@ def pairs(title: str, rows: Sequence[tuple[str, str, str]]) -> list[Text]:
     return lines
 
 
-def beside(left: list[Text], right: list[Text], gap: int = 3) -> list[Text]:
+def side_by_side(left: list[Text], right: list[Text], gap: int = 3) -> list[Text]:
     """Returns two blocks of lines next to each other."""
     width = max((line.cell_len for line in left), default=0) + gap
     lines = []

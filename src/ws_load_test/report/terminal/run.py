@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from ws_load_test.analysis.aggregate import Digest, digest
-from ws_load_test.analysis.data_quality import FEW, PERCENTILES, few_beyond
-from ws_load_test.analysis.findings import Reason, awaits_nothing
-from ws_load_test.analysis.generator_health import judge
-from ws_load_test.common.sanitize import clean
-from ws_load_test.common.units import show_count, show_duration
+from ws_load_test.analysis.aggregate import Aggregate, aggregate
+from ws_load_test.analysis.data_quality import MIN_TAIL_SAMPLES, PERCENTILES, too_few_in_tail
+from ws_load_test.analysis.findings import Finding, awaits_nothing
+from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.common.sanitize import sanitize
+from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.report.content.generator import generator
-from ws_load_test.report.content.labelled import NOTHING, spread_of
+from ws_load_test.report.content.labelled import NO_VALUE, summarize_times
 from ws_load_test.report.content.outcome import (
     faults,
     lost_workers,
-    pairing_doubts,
+    pairing_findings,
     requests,
+    traffic,
     unanswered,
     verdict,
-    wire,
 )
-from ws_load_test.report.content.sessions import comings, unkind
-from ws_load_test.report.terminal.glyphs import writable
-from ws_load_test.report.terminal.latency_histogram import drawing, figures
-from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, beside, hanging, pairs, wrapped
+from ws_load_test.report.content.sessions import misbehaving, reconnects
+from ws_load_test.report.terminal.glyphs import to_encodable
+from ws_load_test.report.terminal.latency_histogram import histogram_bars, percentile_table
+from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, hanging_indent, side_by_side, two_columns, wrapped
 from ws_load_test.report.terminal.sparklines import opened_over_time, over_time
-from ws_load_test.report.terminal.tables import asked_and_achieved, checks, host_rows, phases
+from ws_load_test.report.terminal.tables import connect_phases, host_table, requested_and_achieved, threshold_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def print_report(
-    recordings: Sequence[Recording], summary: dict[str, Any], digested: Digest | None = None, *, console: Console
+    recordings: Sequence[Recording], summary: dict[str, Any], digested: Aggregate | None = None, *, console: Console
 ) -> None:
     """Prints the report of one recording, or of several taken together.
 
@@ -58,43 +58,43 @@ def print_report(
 def report_lines(
     recordings: Sequence[Recording],
     summary: dict[str, Any],
-    digested: Digest | None = None,
+    digested: Aggregate | None = None,
     *,
     encoding: str = "utf-8",
 ) -> list[Text]:
     """Returns the report's lines: no wider than 80 columns, but for a long URL and counts beyond reason."""
     if digested is None:
-        digested = digest(recordings)
-    reasons = judge(recordings, digested)
-    doubted = pairing_doubts(reasons)
+        digested = aggregate(recordings)
+    reasons = diagnose(recordings, digested)
+    doubted = pairing_findings(reasons)
     awaited = not awaits_nothing(recordings)
     health = all_wrapped(generator(recordings, digested, reasons))
     # Where the generator was the bottleneck, all other numbers are to be read with that in mind.
-    first, last = (health, []) if summary["generator"]["bound"] else ([], health)
+    first, last = (health, []) if summary["generator"]["saturated"] else ([], health)
     sections = [
         _heading(recordings, summary, reasons, awaited=awaited),
         all_wrapped(lost_workers(recordings)),
         # Its words are ours, and none of them may be cut.
-        [line for reason in doubted for line in wrapped("pairing", clean(reason.text), "bold red")],
+        [line for reason in doubted for line in wrapped("pairing", sanitize(reason.text), "bold red")],
         first,
-        asked_and_achieved(recordings, summary),
+        requested_and_achieved(recordings, summary),
         _faults(recordings, summary),
-        beside(pairs("requests", requests(summary, awaited=awaited)), _connect_times(summary), gap=6),
-        phases(summary),
+        side_by_side(two_columns("requests", requests(summary, awaited=awaited)), _connect_times(summary), gap=6),
+        connect_phases(summary),
         opened_over_time(digested, encoding),
-        all_wrapped(comings(recordings, summary)),
+        all_wrapped(reconnects(recordings, summary)),
         _response_times(summary, digested, encoding) if awaited else _send_lag(summary),
         over_time(digested, encoding, awaited=awaited),
-        all_wrapped(unkind(summary)),
-        host_rows(summary),
-        all_wrapped(wire(recordings, summary)) + last,
+        all_wrapped(misbehaving(summary)),
+        host_table(summary),
+        all_wrapped(traffic(recordings, summary)) + last,
     ]
     lines: list[Text] = []
     for section in filter(None, sections):
         lines += [Text(), *section] if lines else section
     for line in lines:
         # Of the same length, so that the styles stay where they are.
-        line.plain = writable(line.plain, encoding)
+        line.plain = to_encodable(line.plain, encoding)
         line.rstrip()
     return lines
 
@@ -103,18 +103,18 @@ def report_lines(
 
 
 def _heading(
-    recordings: Sequence[Recording], summary: dict[str, Any], reasons: Sequence[Reason], *, awaited: bool
+    recordings: Sequence[Recording], summary: dict[str, Any], reasons: Sequence[Finding], *, awaited: bool
 ) -> list[Text]:
     words, style = verdict(recordings, summary, reasons, awaited=awaited)
     started = datetime.fromisoformat(summary["started_at"])
-    facts = [clean(summary["tool"]), f"started {started:%Y-%m-%d %H:%M:%S %Z}"]
+    facts = [sanitize(summary["tool"]), f"started {started:%Y-%m-%d %H:%M:%S %Z}"]
     if len(recordings) > 1:
         facts.append(f"{len(recordings)} recordings together")
     return [
         *(Text(line, style=f"bold {style}") for line in textwrap.wrap(words, WIDTH)),
-        Text(clean(summary["target"])),
+        Text(sanitize(summary["target"])),
         Text(", ".join(facts), style="dim"),
-        *checks(summary),
+        *threshold_lines(summary),
     ]
 
 
@@ -124,28 +124,28 @@ def _heading(
 def _connect_times(summary: dict[str, Any]) -> list[Text]:
     stats = summary["connect_time_ns"]
     if stats is None:
-        return pairs("connect time", [("fastest", NOTHING, ""), ("slowest", NOTHING, "")])
+        return two_columns("connect time", [("fastest", NO_VALUE, ""), ("slowest", NO_VALUE, "")])
     keys = {"fastest": "min", "50 %": "p50", "95 %": "p95", "99 %": "p99", "slowest": "max"}
-    rows = [("opened", show_count(stats["count"]), "")]
-    return pairs("connect time", rows + [(label, show_duration(stats[key]), "") for label, key in keys.items()])
+    rows = [("opened", format_count(stats["count"]), "")]
+    return two_columns("connect time", rows + [(label, format_duration(stats[key]), "") for label, key in keys.items()])
 
 
 # --- Response times -----------------------------------------------------------------------------------------
 
 
-def _response_times(summary: dict[str, Any], digested: Digest, encoding: str) -> list[Text]:
+def _response_times(summary: dict[str, Any], digested: Aggregate, encoding: str) -> list[Text]:
     stats, service = summary["response_time_ns"], summary["service_time_ns"]
     if stats is None:
-        nothing = f"  fastest {NOTHING}, average {NOTHING}, slowest {NOTHING}: no message was answered"
+        nothing = f"  fastest {NO_VALUE}, average {NO_VALUE}, slowest {NO_VALUE}: no message was answered"
         return [Text("response time", style="bold"), Text(nothing), *all_wrapped(unanswered(summary))]
-    left = figures(stats, service)
+    left = percentile_table(stats, service)
     width = WIDTH - max(line.cell_len for line in left) - 3
-    lines = beside(left, drawing(digested.tally.response_time_ns, width, encoding))
+    lines = side_by_side(left, histogram_bars(digested.tally.response_time_ns, width, encoding))
     notes = []
     if service not in (None, stats):
         notes.append("response: from when a message was due; service: from when it was sent")
-    if any(few_beyond(percentile, stats["count"]) for percentile in PERCENTILES):
-        notes.append(f"* few samples: fewer than {FEW} answers lie beyond it, so chance decides")
+    if any(too_few_in_tail(percentile, stats["count"]) for percentile in PERCENTILES):
+        notes.append(f"* few samples: fewer than {MIN_TAIL_SAMPLES} answers lie beyond it, so chance decides")
     lines += [Text(f"  {note}", style="dim") for note in notes]
     return lines + all_wrapped(unanswered(summary))
 
@@ -154,7 +154,7 @@ def _send_lag(summary: dict[str, Any]) -> list[Text]:
     """Returns what stands in the place of response times where none was awaited."""
     lines = [Text("response time", style="bold"), Text("  none: replies were not awaited, whatever came is a push")]
     lag = summary["generator"]["send_lag_ns"]
-    return lines if lag is None else [*lines, Text(f"  sent after being due: {spread_of(lag)}")]
+    return lines if lag is None else [*lines, Text(f"  sent after being due: {summarize_times(lag)}")]
 
 
 # --- Faults -------------------------------------------------------------------------------------------------
@@ -164,9 +164,9 @@ def _faults(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Te
     found = faults(recordings, summary)
     if not found:
         return []
-    counts = [show_count(count) for _, count, _ in found]
+    counts = [format_count(count) for _, count, _ in found]
     digits, names = max(map(len, counts)), max(len(kind) for kind in summary["faults"])
     lines = [Text("what the target did wrong", style="bold")]
     for (kind, _, example), count in zip(found, counts, strict=True):
-        lines += hanging(f"  {count:>{digits}}  {kind:{names}}  ", example, style="yellow")
+        lines += hanging_indent(f"  {count:>{digits}}  {kind:{names}}  ", example, style="yellow")
     return lines

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ws_load_test.common.units import (
-    show_count,
-    show_duration,
+    format_count,
+    format_duration,
 )
-from ws_load_test.report.content.hosts import HEADINGS, cells, together
-from ws_load_test.report.content.requested import asked_rows
+from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
+from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import PHASES
-from ws_load_test.report.content.thresholds import asked_of, found_of
-from ws_load_test.report.terminal.layout import LABEL, WIDTH, hanging
+from ws_load_test.report.content.thresholds import describe_condition, describe_value
+from ws_load_test.report.terminal.layout import LABEL, WIDTH, hanging_indent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +29,9 @@ _NARROWEST, _WIDEST = 16, 34
 """Columns of what was asked; a rate of many stages takes several lines."""
 
 
-def asked_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Text]:
+def requested_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Text]:
     """Returns these rows as a table."""
-    rows, connections = asked_rows(recordings, summary), summary["connections"]
+    rows, connections = requested_rows(recordings, summary), summary["connections"]
     room = WIDTH - LABEL - _GAP - max(len(achieved) for _, _, achieved in rows)
     most = min(_WIDEST, max(_NARROWEST, room))
     cells = [(label, textwrap.wrap(asked, most) or [""], achieved) for label, asked, achieved in rows]
@@ -46,7 +46,7 @@ def asked_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any])
     return lines
 
 
-def host_rows(summary: dict[str, Any]) -> list[Text]:
+def host_table(summary: dict[str, Any]) -> list[Text]:
     """Returns a table of the machines; nothing where there was one.
 
     The columns: answers a second, or where there are none messages sent; the share of a core of the busiest worker;
@@ -62,8 +62,8 @@ def host_rows(summary: dict[str, Any]) -> list[Text]:
     widths[0] = max(7, min(widths[0], WIDTH - sum(width + _GAP for width in widths[1:])))
     lines = [_line(table[0], widths, "bold")]
     for row, host in zip(table[1:], hosts, strict=True):
-        lines.append(_line(row, widths, "red" if host["lost_workers"] or host["bound"] else ""))
-    words = together(summary)
+        lines.append(_line(row, widths, "red" if host["lost_workers"] or host["saturated"] else ""))
+    words = start_skew(summary)
     return [*lines, Text(f"  {words}", style="dim")] if words else lines
 
 
@@ -85,7 +85,7 @@ _EVERYWHERE = {"TCP", "upgrade"}
 _COLUMNS = {"50 %": "p50", "99 %": "p99", "slowest": "max"}
 
 
-def phases(summary: dict[str, Any]) -> list[Text]:
+def connect_phases(summary: dict[str, Any]) -> list[Text]:
     """Returns the table of the phases of opening, where there is more to it than a TCP connection and an upgrade."""
     found = {label: summary["opening"][key] for label, key in PHASES.items() if summary["opening"][key] is not None}
     if found.keys() <= _EVERYWHERE:
@@ -94,19 +94,19 @@ def phases(summary: dict[str, Any]) -> list[Text]:
     lines = [Text(head, style="bold")]
     resumed = summary["connections"]["tls_resumed"]
     for label, stats in found.items():
-        times = "".join(f"{show_duration(stats[key]):>12}" for key in _COLUMNS.values())
-        note = f"   {show_count(resumed)} resumed" if label == "TLS" and resumed else ""
-        lines.append(Text(f"  {label:{LABEL - 2}}{show_count(stats['count']):>9}{times}{note}"))
+        times = "".join(f"{format_duration(stats[key]):>12}" for key in _COLUMNS.values())
+        note = f"   {format_count(resumed)} resumed" if label == "TLS" and resumed else ""
+        lines.append(Text(f"  {label:{LABEL - 2}}{format_count(stats['count']):>9}{times}{note}"))
     return lines
 
 
-def checks(summary: dict[str, Any]) -> list[Text]:
+def threshold_lines(summary: dict[str, Any]) -> list[Text]:
     """Returns the lines: whether each check passed, its condition, and the value that was found."""
     lines: list[Text] = []
     for check in summary["verdict"]["checks"]:
         passed = check["passed"]
-        asked, found = asked_of(check), found_of(check)
+        asked, found = describe_condition(check), describe_value(check)
         words = f"{asked}: {found}" if found else asked
         head = f"  {'passed' if passed else 'failed'}  "
-        lines += hanging(head, words, style="green" if passed else "red")
+        lines += hanging_indent(head, words, style="green" if passed else "red")
     return lines
