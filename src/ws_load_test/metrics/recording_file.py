@@ -110,7 +110,8 @@ _line = msgspec.json.Decoder(Header | Interval | Trailer)
 
 def _decode(line: bytes, version: int) -> Header | Interval | Trailer:
     if version >= FORMAT:
-        return _line.decode(line)
+        entry: Header | Interval | Trailer = _line.decode(line)
+        return entry
     data = msgspec.json.decode(line)
     if not isinstance(data, dict):
         raise msgspec.ValidationError("Expected `object`")

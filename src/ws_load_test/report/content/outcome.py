@@ -166,7 +166,7 @@ def traffic(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[La
 def _compression(sizes: dict[str, int]) -> list[LabelledText]:
     """Returns what compression saved, frames and all."""
     parts = [
-        f"{format_bytes(sizes[f'plain_{way}'])} of payload {way} as {format_bytes(sizes[way])}"
+        f"{format_bytes(sizes[f'uncompressed_{way}'])} of payload {way} as {format_bytes(sizes[way])}"
         for way in ("sent", "received")
         if sizes[f"uncompressed_{way}"]
     ]
