@@ -38,7 +38,7 @@ def waits(count, low_ns, high_ns):
 
 def recorded(plan, tallies, *, cpu=0.1, interrupted=False, lost=()):
     """The recording of a run whose opening and measured intervals had these tallies."""
-    public = plan.public()
+    public = plan.redacted()
     header = Header(
         tool="ws-load-test 0.1.0",
         started_at="2026-03-01T12:00:07Z",

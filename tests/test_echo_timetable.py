@@ -53,7 +53,7 @@ def test_one_alarm_serves_a_loop_until_the_last_has_left():
 @pytest.mark.parametrize("alarm", [new_timer, LoopTimer])
 def test_a_call_that_fails_takes_no_later_one_with_it(alarm, monkeypatch):
     async def fail():
-        monkeypatch.setattr(delay_scheduler, "new_alarm", alarm)
+        monkeypatch.setattr(delay_scheduler, "new_timer", alarm)
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         table, called, at_ns = DelayScheduler.join(), asyncio.Event(), monotonic_ns()
         table.at(at_ns, [].pop)

@@ -32,8 +32,8 @@ def good(url="wss://h/", **options):
 @pytest.mark.parametrize(
     ("option", "value", "field", "read_as"),
     [
-        ("address", "10.0.0.1, b.example:81", "addresses", ("10.0.0.1", "b.example:81")),
-        ("address", ["::1", "[::1]:80"], "addresses", ("::1", "[::1]:80")),
+        ("connect_to", "10.0.0.1, b.example:81", "addresses", ("10.0.0.1", "b.example:81")),
+        ("connect_to", ["::1", "[::1]:80"], "addresses", ("::1", "[::1]:80")),
         ("unix_socket", "/run/x.sock", "unix_socket", "/run/x.sock"),
         ("proxy", "http://joe:x@proxy.example:3128/", "proxy", "http://joe:x@proxy.example:3128/"),
         ("proxy", "SOCKS5H://[::1]:1080", "proxy", "SOCKS5H://[::1]:1080"),
@@ -76,9 +76,9 @@ def test_several_urls():
     ("options", "dialled"),
     [
         ({}, (("h", 443),)),
-        ({"address": "a,b:9"}, (("a", 443), ("b", 9))),
+        ({"connect_to": "a,b:9"}, (("a", 443), ("b", 9))),
         ({"proxy": "socks5://p"}, (("p", 1080),)),
-        ({"proxy": "http://p:3128", "address": "a"}, (("p", 3128),)),
+        ({"proxy": "http://p:3128", "connect_to": "a"}, (("p", 3128),)),
         ({"unix_socket": "/x"}, ()),
         ({"url": ["wss://{feed.h}/", "wss://b/"]}, (("b", 443),)),
     ],
@@ -150,7 +150,7 @@ MISTAKES = {
         "ws://h:0/",
         (),
     ),
-    "address": ("h:x", "h:0", "h:65536", "a b", "", "ws://h", "{feed.h}", "a..b:1", "[::1"),
+    "connect_to": ("h:x", "h:0", "h:65536", "a b", "", "ws://h", "{feed.h}", "a..b:1", "[::1"),
     "unix_socket": ("", "/x\0", "/" + "x" * 107, 7),
     "proxy": (
         "h:80",
@@ -210,7 +210,7 @@ def test_a_token_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("url", "options", "option", "words"),
     [
-        ("wss://h/", {"unix_socket": "/x", "address": "a"}, "--unix-socket", "beside --connect-to"),
+        ("wss://h/", {"unix_socket": "/x", "connect_to": "a"}, "--unix-socket", "beside --connect-to"),
         ("wss://h/", {"unix_socket": "/x", "proxy": "http://p"}, "--unix-socket", "beside --proxy"),
         ("wss://h/", {"user": "a:b", "bearer": "x"}, "--user", "one Authorization header"),
         ("wss://h/", {"user": "a:b", "header": "authorization: x"}, "--user", "both set the same header"),
@@ -246,7 +246,7 @@ def test_describes_itself_without_secrets():
         header=[f"X-Api-Key: {SECRET}", "X-Room: 7"],
         cookie=[f"sid={SECRET}", "own={feed.sid}"],
         proxy=f"http://joe:{SECRET}@proxy.example:3128",
-        address="10.0.0.1",
+        connect_to="10.0.0.1",
         subprotocol="v1",
         origin="https://app.example",
         insecure=True,

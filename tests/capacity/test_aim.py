@@ -93,7 +93,7 @@ def test_objectives_are_conditions_that_must_hold():
 
 
 VALUES = {"messages": 5, "stages": "1s:5", "connection_stages": "1s:5", "disconnect": "5%@1s", "explain": True,
-          "probe": True, "strict": True, "rate": 5, "rate_per_connection": 5, "in_flight": 2,
+          "probe": True, "fail_if_saturated": True, "rate": 5, "rate_per_connection": 5, "in_flight": 2,
           "connections": 5}  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def played(monkeypatch):
             summary["generator"]["saturated"] = bound
             return Result(made, summary, ExitCode.PASSED, **more)
 
-        monkeypatch.setattr(ab, "attend", attend)
+        monkeypatch.setattr(ab, "run_with_signals", attend)
         return asked
 
     return play
@@ -216,7 +216,7 @@ def test_all_rounds_have_one_loop_so_that_signals_are_heard_between_them(played,
         loops.add(asyncio.get_running_loop())
         return await play(run)
 
-    monkeypatch.setattr(ab, "attend", attend)
+    monkeypatch.setattr(ab, "run_with_signals", attend)
     assert main(["ab", A, B]) == ExitCode.PASSED
     assert len(loops) == 1
     capsys.readouterr()

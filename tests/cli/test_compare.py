@@ -32,7 +32,7 @@ def files(tmp_path_factory):
     return {
         "base": write(folder / "base.jsonl", 1),
         "same": write(folder / "same.jsonl", 2),
-        "slow_readers": write(folder / "slow.jsonl", 3, slower=1.5),
+        "slow": write(folder / "slow.jsonl", 3, slower=1.5),
         "flood": write(folder / "flood.jsonl", 4, kind="closed"),
     }
 

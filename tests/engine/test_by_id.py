@@ -188,7 +188,7 @@ class World:
         tally = self.tally
         return {
             name: getattr(tally, name)
-            for name in ("pushed", "pushed_bytes", "duplicate_replies", "late", "unknown_id")
+            for name in ("pushed", "pushed_bytes", "duplicate_replies", "late_replies", "unknown_id")
             if getattr(tally, name)
         }
 
@@ -224,7 +224,7 @@ class Model:
                 "pushed",
                 "pushed_bytes",
                 "duplicate_replies",
-                "late",
+                "late_replies",
                 "unknown_id",
                 "out_of_order",
             ),
@@ -482,7 +482,7 @@ def test_a_reply_to_what_was_given_up_is_late_and_the_next_one_a_duplicate(load)
         run.expire()
         for _ in range(3):
             run.read(b"#1")
-        assert run.pushed() == {"late": 1, "duplicate_replies": 2}
+        assert run.pushed() == {"late_replies": 1, "duplicate_replies": 2}
         assert run.tally.answered == 0
         assert run.tally.unanswered == 2
 

@@ -674,7 +674,7 @@ NOWHERE = {
         'the name "slow.example" does not resolve within 300 ms',
     ),
     "no address of the kind": (
-        {"address": "127.0.0.1", "bind": "::1"},
+        {"connect_to": "127.0.0.1", "bind": "::1"},
         "unreachable",
         '"127.0.0.1" has no address of the kind of those that --bind names',
     ),

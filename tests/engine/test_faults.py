@@ -395,7 +395,7 @@ def test_with_a_number_of_messages_a_silent_target_ends_the_run_after_the_timeou
         "unanswered": 2,
         "dropped": 3,
         "pushed": 0,
-        **dict.fromkeys(("duplicate_replies", "late", "unknown_id", "out_of_order", "greetings"), 0),
+        **dict.fromkeys(("duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings"), 0),
     }
     assert result.summary["faults"] == {"reply-timeout": 2}
 

@@ -44,7 +44,7 @@ def test_one_reply_to_what_was_given_up_is_late_and_the_next_are_duplicates():
 
 
 def test_only_the_oldest_are_forgotten(monkeypatch):
-    monkeypatch.setattr(ledger_module, "REMEMBERED", 3)
+    monkeypatch.setattr(ledger_module, "MAX_RECENT_IDS", 3)
     memory = RecentIds()
     for key in "abcde":
         memory.note(0, key, "duplicate")

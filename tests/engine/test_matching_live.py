@@ -128,8 +128,8 @@ def test_a_failed_check_is_a_fault_and_still_a_reply():
         result = run(plan)
     assert result.summary["messages"]["answered"] == 50
     assert result.summary["faults"] == {"check-failed": 50}
-    examples = [text for interval in result.recording.intervals for text in interval.fault_examples.values()]
-    assert examples == ["sent a reply that fails --expect contains:secret of the house"]
+    fault_examples = [text for interval in result.recording.intervals for text in interval.fault_examples.values()]
+    assert fault_examples == ["sent a reply that fails --expect contains:secret of the house"]
 
 
 async def _chat(peer):

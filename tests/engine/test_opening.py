@@ -186,7 +186,7 @@ def test_addresses_take_turns_and_the_host_stays_the_urls():
 
 def test_an_address_without_a_port_has_the_urls():
     with FaultyServer(behaviours.echoes) as server:
-        dialled(plan_of(f"ws://service.example:{server.port}/", address="127.0.0.1"))
+        dialled(plan_of(f"ws://service.example:{server.port}/", connect_to="127.0.0.1"))
         assert server.seen.requests[0].headers["host"] == f"service.example:{server.port}"
 
 
@@ -197,7 +197,7 @@ def test_ipv6(address):
             dialled(plan_of(server.url))
             assert server.seen.requests[0].headers["host"] == f"[::1]:{server.port}"
         else:
-            dialled(plan_of(f"ws://v6.example:{server.port}/", address=address.format(port=server.port)))
+            dialled(plan_of(f"ws://v6.example:{server.port}/", connect_to=address.format(port=server.port)))
         assert server.seen.upgraded == 1
 
 

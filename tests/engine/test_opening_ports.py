@@ -40,7 +40,7 @@ def names(monkeypatch, tmp_path):
         (["ws://a/x", "ws://a/y"], {}, PORTS),
         (["ws://a/x", "ws://a:81/x"], {}, 2 * PORTS),
         (["ws://a/x", "ws://a/y", "ws://b/"], {}, PORTS * 3 // 2),
-        (["ws://nobody/"], {"address": "a,b"}, 2 * PORTS),
+        (["ws://nobody/"], {"connect_to": "a,b"}, 2 * PORTS),
         (["ws://nobody/"], {"proxy": "http://p:1"}, PORTS),
         (["ws://nobody/"], {"unix_socket": "/x"}, None),
         (["ws://nobody/"], {}, None),

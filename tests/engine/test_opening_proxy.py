@@ -171,7 +171,7 @@ def test_an_ipv6_target_is_asked_for_in_brackets():
 def test_an_address_is_reached_through_the_proxy(target):
     seen = []
     with listener(connects(seen)) as (_, port):
-        plan = plan_of("ws://service.example/", address=f"127.0.0.1:{target.port}", proxy=f"http://127.0.0.1:{port}")
+        plan = plan_of("ws://service.example/", connect_to=f"127.0.0.1:{target.port}", proxy=f"http://127.0.0.1:{port}")
         dialled(plan)
     assert seen[0].startswith(f"CONNECT 127.0.0.1:{target.port} ")
     assert target.seen.requests[0].headers["host"] == "service.example"

@@ -102,7 +102,7 @@ def test_a_redirect_into_tls(tmp_path):
 
 def test_a_redirect_elsewhere_leaves_the_address_that_was_given():
     with FaultyServer(behaviours.echoes) as other, FaultyServer(sends(f"http://localhost:{other.port}/")) as server:
-        dialled(plan_of("ws://service.example/", address=f"127.0.0.1:{server.port}", follow_redirects=True))
+        dialled(plan_of("ws://service.example/", connect_to=f"127.0.0.1:{server.port}", follow_redirects=True))
         assert other.seen.upgraded == 1
 
 

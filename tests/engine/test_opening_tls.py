@@ -123,8 +123,8 @@ def test_the_name_that_is_asked_for(cacert):
     serving = Serving("other.example", sni_callback=lambda tls, name, context: names.append(name))
     with FaultyServer(behaviours.echoes, tls=serving) as server:
         url = f"wss://service.example:{server.port}/"
-        dialled(plan_of(url, address="127.0.0.1", sni="other.example", cacert=cacert))
-        fault = fault_of(plan_of(url, address="127.0.0.1", cacert=cacert))
+        dialled(plan_of(url, connect_to="127.0.0.1", sni="other.example", cacert=cacert))
+        fault = fault_of(plan_of(url, connect_to="127.0.0.1", cacert=cacert))
     assert names == ["other.example", "service.example"]
     assert fault.key == "tls"
     assert "not trusted" in fault.text, "the certificate must be the URL's host's"
@@ -170,7 +170,7 @@ def test_sessions_of_one_server_are_not_shown_to_another(cacert):
         FaultyServer(behaviours.echoes, tls=Serving("b.example")) as b,
     ):
         urls = [f"wss://a.example:{a.port}/", f"wss://b.example:{b.port}/"]
-        dialler_plan = plan_of(urls[0], urls[1], cacert=cacert, tls_resume=True, address="127.0.0.1")
+        dialler_plan = plan_of(urls[0], urls[1], cacert=cacert, tls_resume=True, connect_to="127.0.0.1")
         took = dialled(dialler_plan, 4)
     assert [one.tls_resumed for one in took] == [False, False, True, True]
 

@@ -47,7 +47,7 @@ def total(result):
 def messages(sent, *, pushed=0):
     """What the summary says when all that was sent was answered."""
     nothing = dict.fromkeys(
-        ("unanswered", "dropped", "duplicate_replies", "late", "unknown_id", "out_of_order", "greetings"), 0
+        ("unanswered", "dropped", "duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings"), 0
     )
     return {"due": sent, "sent": sent, "answered": sent, "pushed": pushed, **nothing}
 
@@ -204,7 +204,7 @@ def test_pongs_that_answer_nothing_are_no_replies():
         "unanswered": 1,
         "dropped": 1,
         "pushed": 1,
-        **dict.fromkeys(("duplicate_replies", "late", "unknown_id", "out_of_order", "greetings"), 0),
+        **dict.fromkeys(("duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings"), 0),
     }
     assert result.summary["faults"] == {"reply-timeout": 1}
 

@@ -208,7 +208,7 @@ def test_addresses_of_the_wrong_family_are_refused(addresses):
 def test_too_little_memory_says_what_to_change(monkeypatch):
     monkeypatch.setattr(
         memory,
-        "rooms",
+        "headrooms",
         lambda: iter([MemoryHeadroom(10**9, "free some"), MemoryHeadroom(5 * 10**8, "raise the limit")]),
     )
     one_each = memory.CONNECTION_BYTES + memory.SOCKET_BYTES
@@ -222,7 +222,7 @@ def test_too_little_memory_says_what_to_change(monkeypatch):
 
 
 def test_tls_and_messages_take_memory_too(monkeypatch):
-    monkeypatch.setattr(memory, "rooms", lambda: iter([MemoryHeadroom(10**9, "")]))
+    monkeypatch.setattr(memory, "headrooms", lambda: iter([MemoryHeadroom(10**9, "")]))
     assert check_memory(plan(50_000)) is None
     assert check_memory(make_plan("wss://host", connections=50_000, workers=10)) is not None
     assert check_memory(plan(10, size="1MB", in_flight=100)).max_connections == 0
@@ -278,8 +278,8 @@ def test_control_groups_limit_memory(monkeypatch, tmp_path, line, group, files):
 
 
 def test_several_shortages_are_told_at_once(monkeypatch):
-    monkeypatch.setattr(host_check, "shortage_of_ports", lambda _: Shortage("ports", ("add some",), 30))
-    monkeypatch.setattr(host_check, "shortage_of_memory", lambda _: Shortage("memory", (), 20))
+    monkeypatch.setattr(host_check, "check_ports", lambda _: Shortage("ports", ("add some",), 30))
+    monkeypatch.setattr(host_check, "check_memory", lambda _: Shortage("memory", (), 20))
     with pytest.raises(HostError) as caught:
         check_and_raise_limits(plan(100))
     assert str(caught.value) == (
@@ -288,7 +288,7 @@ def test_several_shortages_are_told_at_once(monkeypatch):
         "  memory; lower -c to 20"
     )
     shaped = make_plan("ws://h", rate="1", connection_stages="1s:100")
-    monkeypatch.setattr(host_check, "shortage_of_ports", lambda _: None)
+    monkeypatch.setattr(host_check, "check_ports", lambda _: None)
     with pytest.raises(HostError, match=r"^--connection-stages: .*let it rise to no more than 20"):
         check_and_raise_limits(shaped)
 

@@ -305,7 +305,7 @@ class TestRate:
 
 class TestQueue:
     def test_a_target_that_falls_behind_is_told(self):
-        growing = tally(response=2 * SECOND, sent=MANY, answered_in_time=MANY - 40_000)
+        growing = tally(response=2 * SECOND, sent=MANY, answered_in_window=MANY - 40_000)
         reason = found(recording(growing), kind=Kind.QUEUE)
         assert not reason.saturates
         assert "40,000 of the 100,000 messages sent, 40 %, were answered only after the measured time" in reason.text
@@ -314,20 +314,20 @@ class TestQueue:
     def test_a_steady_queue_is_none(self):
         # 10,000 a second that take 2 s each: 20,000 are on their way at any time.
         for behind, told in ((20_000, False), (30_010, False), (30_011, True)):
-            steady = tally(response=2 * SECOND, answered_in_time=MANY - behind)
+            steady = tally(response=2 * SECOND, answered_in_window=MANY - behind)
             assert (found(recording(steady), kind=Kind.QUEUE) is not None) == told
 
     def test_unanswered_messages_and_the_edge_are_no_queue(self):
-        assert found(recording(tally(unanswered=MANY // 2, answered_in_time=MANY // 2)), kind=Kind.QUEUE) is None
-        assert found(recording(tally(answered_in_time=MANY * 99 // 100)), kind=Kind.QUEUE) is None
-        assert found(recording(tally(answered_in_time=0), load=CLOSED), kind=Kind.QUEUE) is None
+        assert found(recording(tally(unanswered=MANY // 2, answered_in_window=MANY // 2)), kind=Kind.QUEUE) is None
+        assert found(recording(tally(answered_in_window=MANY * 99 // 100)), kind=Kind.QUEUE) is None
+        assert found(recording(tally(answered_in_window=0), load=CLOSED), kind=Kind.QUEUE) is None
 
     def test_a_generator_that_is_late_itself_blames_nobody(self):
-        late = tally(response=2 * SECOND, answered_in_time=0, lag={SECOND: 10})
+        late = tally(response=2 * SECOND, answered_in_window=0, lag={SECOND: 10})
         assert "the target or the generator" in found(recording(late), kind=Kind.QUEUE).text
 
     def test_a_load_of_another_version_is_no_crash(self):
-        made = recording(tally(answered_in_time=0))
+        made = recording(tally(answered_in_window=0))
         for strange in ({"kind": "open"}, {"kind": "open", "rate": {"stages": []}}, {}, 5):
             header = msgspec.structs.replace(made.header, plan={"load": strange})
             assert found(Recording(header, made.intervals, made.trailer), kind=Kind.QUEUE)
@@ -408,7 +408,7 @@ def test_what_binds_comes_first():
 
 
 def test_a_stretch_is_what_the_measured_second_was_like():
-    made = tally(response=3 * MILLI, count=100, answered_in_time=90, lag={5: 98, 7: 2}, loop={1: 94, 9: 6})
+    made = tally(response=3 * MILLI, count=100, answered_in_window=90, lag={5: 98, 7: 2}, loop={1: 94, 9: 6})
     made.faults["reset"] = 4
     run = recording((made, [load(0.5)]))
     (only,) = aggregate([run]).recordings[0]

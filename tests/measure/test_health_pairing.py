@@ -83,7 +83,7 @@ def found(*recordings, kind=Kind.PAIRING):
 
 class TestInOrder:
     def test_more_replies_than_messages_cast_doubt_on_every_time(self):
-        text = found(recording(answered(surplus=1260)))
+        text = found(recording(answered(surplus_replies=1260)))
         assert text.startswith("1,260 messages came too many (101,260 for the 100,000 sent), and replies are paired in")
         assert "every response time may be wrong" in text
         for option in ("--match json:PATH", "--match regex:PATTERN", "--match echo", "--ignore CHECK"):
@@ -94,11 +94,13 @@ class TestInOrder:
 
     @pytest.mark.parametrize(("pushed", "option"), [(7, "--skip-first 1"), (70, "--skip-first 10")])
     def test_as_many_for_each_session_may_be_greetings(self, pushed, option):
-        assert found(recording(answered(surplus=pushed))).endswith(f"if these are greetings, {option} is enough")
+        assert found(recording(answered(surplus_replies=pushed))).endswith(
+            f"if these are greetings, {option} is enough"
+        )
 
     @pytest.mark.parametrize("pushed", [6, 8, 77])
     def test_others_are_not(self, pushed):
-        assert "greetings" not in found(recording(answered(surplus=pushed)))
+        assert "greetings" not in found(recording(answered(surplus_replies=pushed)))
 
     def test_what_came_before_the_load_has_spoilt_nothing(self):
         greeted = recording(Tally(opened=7, surplus_replies=7), answered(opened=0), phases=["opening", "measured"])
@@ -119,56 +121,56 @@ class TestInOrder:
 
     def test_it_comes_first_of_what_does_not_bind(self):
         slow = [WorkerUsage(0, SECOND // 2, SECOND, run_delay_ns=SECOND // 4)]
-        kinds = [reason.kind for reason in reasons(recording(answered(surplus=9), workers=slow))]
+        kinds = [reason.kind for reason in reasons(recording(answered(surplus_replies=9), workers=slow))]
         assert kinds == [Kind.PAIRING, Kind.STARVED]
         busy = [WorkerUsage(0, SECOND, SECOND)]
-        kinds = [reason.kind for reason in reasons(recording(answered(surplus=9), workers=busy))]
+        kinds = [reason.kind for reason in reasons(recording(answered(surplus_replies=9), workers=busy))]
         assert kinds == [Kind.PROCESSOR, Kind.PAIRING]
 
     def test_pongs_are_told_from_pushes_by_what_they_say(self):
-        assert found(recording(answered(surplus=1260), rule="ping")) is None
+        assert found(recording(answered(surplus_replies=1260), rule="ping")) is None
 
     def test_known_pushes_are_no_sign(self):
         assert found(recording(answered(pushed=1260), ignore=(CHECK,))) is None
-        assert found(recording(answered(pushed=1260), answers=(AutoReply(CHECK, "x"),))) is None
-        assert found(recording(answered(surplus=1260), rule="none")) is None
+        assert found(recording(answered(pushed=1260), auto_replies=(AutoReply(CHECK, "x"),))) is None
+        assert found(recording(answered(surplus_replies=1260), rule="none")) is None
 
     def test_recordings_of_versions_that_knew_no_rules_are_in_order(self):
         old = {"load": msgspec.to_builtins(LOAD), "message": {"kind": "text"}}
-        assert found(recording(answered(surplus=9), plan=old)) is not None
+        assert found(recording(answered(surplus_replies=9), plan=old)) is not None
         pings = {"load": msgspec.to_builtins(LOAD), "message": {"kind": "ping"}}
         assert correlation_of(recording(plan=pings)).rule == "ping"
-        assert found(recording(answered(surplus=9), plan=pings)) is None
+        assert found(recording(answered(surplus_replies=9), plan=pings)) is None
 
     def test_of_a_rule_of_another_version_nothing_is_said(self):
         plan = {"load": msgspec.to_builtins(LOAD), "matching": {"rule": "telepathy"}}
         assert correlation_of(recording(plan=plan)) is None
-        assert found(recording(answered(surplus=9), plan=plan)) is None
+        assert found(recording(answered(surplus_replies=9), plan=plan)) is None
         assert not awaits_nothing([recording(plan=plan)])
 
     def test_several_recordings_with_different_rules_cannot_be_judged_as_one(self):
-        one, other = (recording(answered(surplus=9), rule=rule) for rule in ("order", "echo"))
+        one, other = (recording(answered(surplus_replies=9), rule=rule) for rule in ("order", "echo"))
         assert found(one, other) is None
         assert found(one, one) is not None
 
 
 class TestById:
     def test_an_id_that_is_never_ours_is_looked_for_in_the_wrong_place(self):
-        made = recording(silence(pushed=300, mismatched=290), rule="json", where="id")
+        made = recording(silence(pushed=300, unknown_id=290), rule="json", selector="id")
         assert found(made) == (
             "not one of the 300 messages was answered, and 290 came whose id was none of theirs: it is probably not"
             " where --match json:id looks in a reply"
         )
 
     def test_replies_without_an_id(self):
-        text = found(recording(silence(pushed=300), rule="regex", where="x(.)"))
+        text = found(recording(silence(pushed=300), rule="regex", selector="x(.)"))
         assert text == (
             "not one of the 300 messages was answered, and 300 others came without an id where --match regex:x(.)"
             " looks for it"
         )
 
     def test_a_target_that_says_nothing_has_no_id_to_look_for(self):
-        assert found(recording(silence(), rule="json", where="id")) is None
+        assert found(recording(silence(), rule="json", selector="id")) is None
 
     @pytest.mark.parametrize(("pushed", "words"), [(0, "contents: is"), (1, "contents, though 1 other came: is")])
     def test_an_echo_that_never_came(self, pushed, words):
@@ -177,7 +179,7 @@ class TestById:
     def test_a_rule_that_finds_replies_is_not_doubted(self):
         for rule in ("echo", "json", "regex"):
             counts = {"pushed": 50, "unknown_id": 9, "out_of_order": 80, "duplicate_replies": 4, "late": 3}
-            assert reasons(recording(answered(**counts), rule=rule, where="id")) == []
+            assert reasons(recording(answered(**counts), rule=rule, selector="id")) == []
 
     def test_nor_is_one_that_had_nothing_to_find(self):
         assert found(recording(Tally(opened=1, surplus_replies=9), rule="echo")) is None
@@ -210,7 +212,7 @@ class TestUnkind:
         aside.response_time_ns.record(9 * SECOND, 500)
         aside.send_lag_ns.record(SECOND, 900)
         aside.write_blocked_ns = 100 * SECOND
-        assert reasons(*[recording(answered(unkind=aside))] * 2) == []
+        assert reasons(*[recording(answered(misbehaving=aside))] * 2) == []
 
     def test_how_many_there_are_is_the_plans_to_say(self):
         plan = Plan(
@@ -235,12 +237,12 @@ class TestChurn:
             return found(recording(made), kind=Kind.WRITE_BLOCKED)
 
         assert blocked() is None
-        assert blocked(reopened=45, renewed=45).startswith("the kernel's send buffers were full 2 % of the time")
-        assert blocked(reopened=100) is None
+        assert blocked(reconnected=45, recycled=45).startswith("the kernel's send buffers were full 2 % of the time")
+        assert blocked(reconnected=100) is None
 
     def test_garbage_is_judged_all_the_same(self):
         held = [WorkerUsage(0, SECOND // 2, SECOND, gc_ns=SECOND // 50)]
-        made = recording(answered(renewed=50, opened=57), workers=held)
+        made = recording(answered(recycled=50, opened=57), workers=held)
         assert "2 % of the time in garbage collections" in found(made, kind=Kind.GARBAGE)
 
 

@@ -17,9 +17,9 @@ SECOND, MILLI = 10**9, 10**6
 NAMES = ("alpha", "beta")
 
 
-def report(second, *, answers=100, lag_ns=50_000, cpu=0.3, late_ns=0, **more):
-    tally = Tally(due=answers, sent=answers, answered=answers, answered_in_window=answers)
-    for _ in range(answers):
+def report(second, *, auto_replies=100, lag_ns=50_000, cpu=0.3, late_ns=0, **more):
+    tally = Tally(due=auto_replies, sent=auto_replies, answered=auto_replies, answered_in_window=auto_replies)
+    for _ in range(auto_replies):
         tally.response_time_ns.record(MILLI)
         tally.service_time_ns.record(MILLI)
         tally.send_lag_ns.record(lag_ns)
@@ -80,7 +80,7 @@ def run_of(alpha, beta, *, seconds=6, lose_at=None, ended=True):
 
 
 def test_a_row_for_each_host_with_what_was_its_own():
-    recording = run_of({}, {"answers": 50, "lag_ns": 90_000, "cpu": 0.6, "late_ns": 5 * MILLI})
+    recording = run_of({}, {"auto_replies": 50, "lag_ns": 90_000, "cpu": 0.6, "late_ns": 5 * MILLI})
     summary = summarize([recording])
     alpha, beta = summary["hosts"]
     assert [alpha[name] for name in ("name", "workers", "first_worker", "answered")] == ["alpha", 1, 0, 600]
@@ -98,7 +98,7 @@ def test_a_row_for_each_host_with_what_was_its_own():
 
 
 def test_a_host_that_is_late_does_not_hide_behind_others_that_are_not():
-    recording = run_of({"answers": 1000}, {"answers": 100, "lag_ns": 30 * MILLI})
+    recording = run_of({"auto_replies": 1000}, {"auto_replies": 100, "lag_ns": 30 * MILLI})
     digested = aggregate([recording])
     assert digested.tally.send_lag_ns.percentiles((50,))[0] < MILLI, "all together look well"
     [reason] = [reason for reason in diagnose([recording], digested) if reason.saturates]
@@ -142,7 +142,7 @@ def test_a_recording_without_its_end_still_tells_who_was_lost():
 
 
 def test_a_recording_on_disk_says_the_same(tmp_path):
-    recording = run_of({}, {"answers": 7}, lose_at=4)
+    recording = run_of({}, {"auto_replies": 7}, lose_at=4)
     with RecordingWriter(tmp_path / "run.jsonl") as writer:
         writer.write_header(recording.header)
         for interval in recording.intervals:

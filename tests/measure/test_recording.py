@@ -42,7 +42,7 @@ def interval(index, values=(5, 10**9)):
         to_ns=(index + 1) * 10**9,
         measured_ns=10**9,
         workers=[WorkerUsage(0, 7, 9), WorkerUsage(1, 8, 9)],
-        examples={"reset": "the peer reset the connection"} if index == 1 else None,
+        fault_examples={"reset": "the peer reset the connection"} if index == 1 else None,
     )
 
 
@@ -72,12 +72,12 @@ class TestWriting:
         first, *middle, last = map(msgspec.json.decode, recorded.read_bytes().splitlines())
         assert list(first) == ["kind", "format", "tool", "started_at", "plan", "target", "host", "workers"]
         assert (first["kind"], first["format"]) == ("header", 1)
-        shape = ["kind", "index", "phase", "from_ns", "to_ns", "measured_ns", "tally", "workers", "examples"]
+        shape = ["kind", "index", "phase", "from_ns", "to_ns", "measured_ns", "tally", "workers", "fault_examples"]
         assert all(list(line) == shape for line in middle)
         nothing = {"run_delay_ns": 0, "throttled_ns": 0, "gc_ns": 0}
         assert middle[1]["workers"][1] == {"worker": 1, "cpu_ns": 8, "wall_ns": 9, **nothing}
-        assert middle[0]["examples"] == {}
-        assert middle[1]["examples"] == {"reset": "the peer reset the connection"}
+        assert middle[0]["fault_examples"] == {}
+        assert middle[1]["fault_examples"] == {"reset": "the peer reset the connection"}
         assert middle[1]["tally"]["response_time_ns"]["hdr"].startswith("HISTF")
         assert list(last) == ["kind", "ended_at", "interrupted", "lost_workers", "summary"]
         lost = {"worker": 1, "reason": "killed by signal 9", "at_ns": 5, "open_sessions": 0}

@@ -62,7 +62,7 @@ def recording(*intervals, head=None, interrupted=False, lost=(), killed=False):
 GOOD = recording(
     interval(tally(attempted=3, opened=2, failed=1, faults=Counter({"reset": 1})), 0, phase="opening"),
     interval(
-        tally(5000, 7000, due=3, sent=3, answered=2, answered_in_time=2, bytes_sent=30, bytes_received=20),
+        tally(5000, 7000, due=3, sent=3, answered=2, answered_in_window=2, bytes_sent=30, bytes_received=20),
         1,
         workers=[WorkerUsage(0, 900_000_000, SECOND), WorkerUsage(1, 100_000_000, SECOND)],
     ),
@@ -73,7 +73,7 @@ GOOD = recording(
             sent=1,
             dropped=1,
             answered=1,
-            answered_in_time=1,
+            answered_in_window=1,
             closed=Counter({"1006": 1}),
             lost=1,
         ),
@@ -81,7 +81,7 @@ GOOD = recording(
         workers=[WorkerUsage(0, 100_000_000, SECOND), WorkerUsage(1, 200_000_001, SECOND)],
     ),
     interval(
-        tally(unanswered=1, pushed=4, surplus=4, closed=Counter({"1000": 1})),
+        tally(unanswered=1, pushed=4, surplus_replies=4, closed=Counter({"1000": 1})),
         3,
         phase="closing",
         workers=[WorkerUsage(1, 9 * SECOND, 9 * SECOND)],
@@ -250,7 +250,9 @@ class TestSessions:
         assert opening["first_replies"] == 7
 
     def test_sessions_that_follow_others_and_what_targets_say(self):
-        made = tally(opened=9, reopened=4, renewed=3, tls_resumed=2, close_reasons=Counter({"1011 b": 1, "1013 a": 5}))
+        made = tally(
+            opened=9, reconnected=4, recycled=3, tls_resumed=2, close_reasons=Counter({"1011 b": 1, "1013 a": 5})
+        )
         made.reconnect_time_ns = times(700, 900)
         summary = summarize([recording(interval(made))])
         connections = summary["connections"]
@@ -259,10 +261,14 @@ class TestSessions:
         assert summary["reconnect_time_ns"]["max"] == 900
 
     def test_every_count_of_messages_and_bytes(self):
-        made = tally(duplicates=1, late=2, mismatched=3, out_of_order=4, skipped=5, pushed=6, pushed_bytes=60)
+        made = tally(
+            duplicate_replies=1, late_replies=2, unknown_id=3, out_of_order=4, greetings=5, pushed=6, pushed_bytes=60
+        )
         made.uncompressed_bytes_sent, made.uncompressed_bytes_received = 70, 80
         summary = summarize([recording(interval(made))])
-        assert summary["messages"] == messages(duplicates=1, late=2, mismatched=3, out_of_order=4, skipped=5, pushed=6)
+        assert summary["messages"] == messages(
+            duplicate_replies=1, late_replies=2, unknown_id=3, out_of_order=4, greetings=5, pushed=6
+        )
         assert summary["bytes"] == {
             "sent": 0,
             "received": 0,
@@ -278,7 +284,10 @@ class TestSessions:
 
 def storm(*back, dropped=3, connect=()):
     return tally(
-        storm_dropped=dropped, storm_unanswered=2, storm_back_time_ns=times(*back), connect_time_ns=times(*connect)
+        storm_disconnected=dropped,
+        storm_unanswered=2,
+        storm_recovery_time_ns=times(*back),
+        connect_time_ns=times(*connect),
     )
 
 
@@ -313,7 +322,7 @@ class TestStorm:
         one, two = (recording(interval(storm(*back, connect=back))) for back in ((1, 2, 900), (3, 4, 5)))
         for order in ([one, two], [two, one]):
             found = summarize(order)["reconnect_storm"]
-            assert (found["dropped"], found["all_back_after_ns"], found["worst_connect_ns"]) == (6, 900, 900)
+            assert (found["disconnected"], found["all_back_after_ns"], found["worst_connect_ns"]) == (6, 900, 900)
 
 
 class TestUnkind:
@@ -325,10 +334,10 @@ class TestUnkind:
         }
 
     def test_they_are_in_no_other_number(self):
-        aside = tally(70_000, due=5, sent=5, answered=1, answered_in_time=1, lost=2, bytes_sent=50, pushed=1)
+        aside = tally(70_000, due=5, sent=5, answered=1, answered_in_window=1, lost=2, bytes_sent=50, pushed=1)
         aside.faults["closed:1008"] += 2
         aside.closed["1008"] += 2
-        made = tally(5000, due=3, sent=3, answered=3, answered_in_time=3, unkind=aside)
+        made = tally(5000, due=3, sent=3, answered=3, answered_in_window=3, misbehaving=aside)
         summary = summarize([recording(interval(made), head=header(plan=self.plan()))])
         assert summary["messages"] == messages(due=3, sent=3, answered=3)
         assert (summary["throughput_per_s"], summary["faults"], summary["response_time_ns"]["max"]) == (3.0, {}, 5000)
@@ -351,13 +360,15 @@ class TestUnkind:
     def test_a_plan_that_cannot_be_read_has_no_numbers(self):
         head = header(plan={"load": LOAD, "misbehaving": {"slow_readers": "much"}})
         assert (
-            summarize([recording(interval(tally(unkind=tally())), head=head)])["misbehaving"]["connections"]["slow"]
+            summarize([recording(interval(tally(misbehaving=tally())), head=head)])["misbehaving"]["connections"][
+                "slow"
+            ]
             == 0
         )
 
 
 def run_of(second, *, seconds=4, first=1, **options):
-    intervals = [interval(tally(opened=1, answered_in_time=8), first + k) for k in range(seconds)]
+    intervals = [interval(tally(opened=1, answered_in_window=8), first + k) for k in range(seconds)]
     return recording(*intervals, head=header(second=second, **options))
 
 

@@ -31,7 +31,7 @@ def strategy_of(room):
 
 FLAT = {room.name: strategy_of(room) for room in dataclasses.fields(Tally) if room.name != "misbehaving"}
 # One within another, as those of unkind connections are; half of them empty or none.
-TALLIES = st.builds(Tally, **FLAT, unkind=st.one_of(st.none(), st.just(Tally()), st.builds(Tally, **FLAT)))
+TALLIES = st.builds(Tally, **FLAT, misbehaving=st.one_of(st.none(), st.just(Tally()), st.builds(Tally, **FLAT)))
 
 
 def merged(*tallies):

@@ -19,7 +19,7 @@ def against(name, *marks):
     return pytest.mark.parametrize("server", [pytest.param(name, marks=marks)], indirect=True)
 
 
-def all_went_well(result, *, greetings=0, first_messages=0):
+def all_went_well(result, *, greetings=0, setup_messages=0):
     """Checks what must hold for a run in which nothing went wrong; returns its messages.
 
     Greetings and first messages are those of one session.
@@ -28,9 +28,9 @@ def all_went_well(result, *, greetings=0, first_messages=0):
     assert not result["faults"], result["faults"]
     assert result["verdict"]["passed"], result["verdict"]
     assert messages["due"] == messages["sent"] == messages["answered"], messages
-    assert messages["unanswered"] == messages["dropped"] == messages["duplicate_replies"] == messages["late"] == 0, (
-        messages
-    )
+    assert (
+        messages["unanswered"] == messages["dropped"] == messages["duplicate_replies"] == messages["late_replies"] == 0
+    ), messages
     assert connections["failed"] == connections["lost"] == 0, connections
     assert messages["greetings"] == greetings * connections["opened"]
     assert result["opening"]["first_replies"] == first_messages * connections["opened"]
@@ -58,7 +58,7 @@ def test_graphql(recipe, play, server):
     line = recipe("graphql")
     line.set("-d", None)
     line.set("-n", 40)
-    messages = all_went_well(play(line, server), first_messages=1)
+    messages = all_went_well(play(line, server), setup_messages=1)
     assert messages["answered"] == 40
     assert 38 <= messages["pushed"] - 2 <= 40, "a ping each, and a complete for each query, of which two may be late"
     tokens = {"token ann-s3cret": 1, "token bob-s3cret": 1}
@@ -71,7 +71,7 @@ def test_graphql_subscriptions(recipe, play, server):
     line.set("-c", 5)
     line.set("-d", "700ms")
     result = play(line, server)
-    messages = all_went_well(result, first_messages=2)
+    messages = all_went_well(result, setup_messages=2)
     assert messages["answered"] == 0
     assert messages["pushed"] == 5 * 3, "a ping, another event, and the end"
     assert result["connections"]["opened"] == 5
@@ -86,7 +86,7 @@ def test_socketio(recipe, play, server):
     line.set("-n", 40)
     line.set("--rate", 40)  # a second, in which the server pings several times and hangs up on whoever is silent
     result = play(line, server)
-    messages = all_went_well(result, greetings=1, first_messages=1)
+    messages = all_went_well(result, greetings=1, setup_messages=1)
     each_took_20_ms(result)
     seen = server.seen()
     assert messages["answered"] == seen["say"] == seen["right"] == 40
@@ -125,7 +125,7 @@ def test_stomp(recipe, play, server):
     line.set("-d", None)
     line.set("-c", 2)
     line.set("-n", 40)
-    messages = all_went_well(play(line, server), first_messages=1)
+    messages = all_went_well(play(line, server), setup_messages=1)
     assert messages["answered"] == 40
     assert messages["pushed"] == 0
     assert server.seen() == {"v12.stomp": 2, "published": 40, "right": 40}
@@ -137,7 +137,7 @@ def test_mqtt(recipe, play, server):
     line.set("-d", None)
     line.set("-c", 2)
     line.set("-n", 20)
-    messages = all_went_well(play(line, server), first_messages=1)
+    messages = all_went_well(play(line, server), setup_messages=1)
     assert messages["answered"] == 20
     assert messages["pushed"] == 0
     seen = server.seen()
@@ -153,7 +153,7 @@ def test_signalr(recipe, play, server):
     line.set("-n", 20)
     line.set("--rate", 40)  # half a second, in which the server pings twice
     result = play(line, server)
-    messages = all_went_well(result, first_messages=1)
+    messages = all_went_well(result, setup_messages=1)
     each_took_20_ms(result)
     seen = server.seen()
     assert messages["answered"] == seen["invocations"] == 20
@@ -181,7 +181,7 @@ def test_realtime_api_of_a_language_model(recipe, play, server):
     line = recipe("llm")
     line.set("-c", 2)
     result = play(line, server)
-    messages = all_went_well(result, greetings=1, first_messages=1)
+    messages = all_went_well(result, greetings=1, setup_messages=1)
     each_took_20_ms(result)
     assert SECRET not in str(result)
     seen = server.seen()

@@ -31,7 +31,7 @@ def histogram(*values):
     return made
 
 
-def interval(tally, *, index=1, phase="measured", length_ns=SECOND, workers=(), examples=None, lost=()):
+def interval(tally, *, index=1, phase="measured", length_ns=SECOND, workers=(), fault_examples=None, lost=()):
     return Interval.of(
         tally,
         index=index,
@@ -40,7 +40,7 @@ def interval(tally, *, index=1, phase="measured", length_ns=SECOND, workers=(), 
         to_ns=index * SECOND + length_ns,
         measured_ns=length_ns if phase == "measured" else 0,
         workers=workers,
-        examples=examples,
+        fault_examples=fault_examples,
         lost_workers=lost,
     )
 
@@ -89,9 +89,9 @@ def usual():
     second.lost, second.closed, second.faults = 3, Counter({"1011": 3}), Counter({"closed:1011": 3})
     loads = [WorkerUsage(0, 250 * MILLI, SECOND), WorkerUsage(1, 500 * MILLI, SECOND)]
     return recording(
-        interval(opening, index=0, phase="opening", examples={"connect-refused": "refuses TCP connections"}),
+        interval(opening, index=0, phase="opening", fault_examples={"connect-refused": "refuses TCP connections"}),
         interval(first, index=1, workers=loads),
-        interval(second, index=2, length_ns=SECOND // 2, examples={"closed:1011": NASTY}),
+        interval(second, index=2, length_ns=SECOND // 2, fault_examples={"closed:1011": NASTY}),
         interval(answers(7 * MILLI, service=[6 * MILLI], closed=Counter({"1000": 7})), index=3, phase="closing"),
     )
 

@@ -49,7 +49,9 @@ def minute(seconds=20, *, load=None):
             tally.opened = tally.attempted = tally.reconnected = 1
             tally.reconnect_time_ns = tally.connect_time_ns = histogram(3 * MILLI)
         loads = [WorkerUsage(worker, (200 + 100 * worker) * MILLI, SECOND) for worker in range(2)]
-        intervals.append(interval(tally, index=index, workers=loads, examples={EVIL: EVIL} if index == 5 else None))
+        intervals.append(
+            interval(tally, index=index, workers=loads, fault_examples={EVIL: EVIL} if index == 5 else None)
+        )
     closing = answers(7 * MILLI, service=[6 * MILLI], closed=Counter({"1000": 10}))
     intervals.append(interval(closing, index=2 + seconds, phase="closing"))
     options = load or {"stages": f"1s:42,{seconds}s:42"}

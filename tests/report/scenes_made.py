@@ -22,7 +22,7 @@ def histogram(*values):
     return made
 
 
-def interval(tally=None, phase="measured", *, at_s=0.0, length_s=1.0, workers=(), examples=None):
+def interval(tally=None, phase="measured", *, at_s=0.0, length_s=1.0, workers=(), fault_examples=None):
     return Interval.of(
         tally or Tally(),
         index=0,
@@ -31,7 +31,7 @@ def interval(tally=None, phase="measured", *, at_s=0.0, length_s=1.0, workers=()
         to_ns=round((at_s + length_s) * SECOND),
         measured_ns=0,
         workers=workers,
-        examples=examples,
+        fault_examples=fault_examples,
     )
 
 

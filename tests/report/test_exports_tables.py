@@ -52,7 +52,7 @@ def nasty():
     """A run in which everything that a target can say is nasty."""
     bad = answers(MILLI, faults=Counter({f"closed:{NASTY}": 2, "reset": 1}), close_reasons=Counter({NASTY: 1}))
     bad.opened, bad.attempted, bad.closed = 2, 2, Counter({f"1011{NASTY}": 2})
-    return recording(interval(bad, examples={"reset": NASTY, f"closed:{NASTY}": NASTY}), target=f"ws://h/{NASTY}")
+    return recording(interval(bad, fault_examples={"reset": NASTY, f"closed:{NASTY}": NASTY}), target=f"ws://h/{NASTY}")
 
 
 # --- Rows ---
@@ -277,7 +277,7 @@ class TestCases:
     @given(st.text())
     def test_no_text_at_all_breaks_it(self, words):
         tally = Tally(opened=1, faults=Counter({"reset": 1}))
-        made = recording(interval(tally, examples={"reset": words}), target=f"ws://{words}")
+        made = recording(interval(tally, fault_examples={"reset": words}), target=f"ws://{words}")
         suite_of(results(made, checks=[check(words or "x")]))
 
 

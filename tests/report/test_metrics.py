@@ -570,7 +570,7 @@ def test_it_pushes_each_few_seconds_and_at_the_end(pusher, caplog):
     exporter = Exporter()
     made = pusher(exporter)
     for reached_s, pushed in [(1, [1]), (3, [1]), (6, [1, 6]), (10, [1, 6]), (12, [1, 6, 12]), (13, [1, 6, 12])]:
-        made.take(snapshot(reached_s))
+        made.export(snapshot(reached_s))
         settled(lambda pushed=pushed: exporter.taken == pushed)
     ended(made)
     assert exporter.taken == [1, 6, 12, 13]
@@ -580,7 +580,7 @@ def test_it_pushes_each_few_seconds_and_at_the_end(pusher, caplog):
 def test_what_was_pushed_is_not_pushed_again_at_the_end(pusher):
     exporter = Exporter()
     made = pusher(exporter)
-    made.take(snapshot(1))
+    made.export(snapshot(1))
     ended(made)
     assert exporter.taken == [1]
     ended(pusher(exporter))
@@ -592,7 +592,7 @@ def test_how_often_is_the_environments_to_say(pusher, monkeypatch):
     exporter = Exporter()
     made = pusher(exporter)
     for reached_s in (1, 2, 3):
-        made.take(snapshot(reached_s))
+        made.export(snapshot(reached_s))
         settled(lambda reached_s=reached_s: exporter.taken[-1:] == [reached_s])
     ended(made)
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "often")
@@ -606,7 +606,7 @@ def test_a_slow_collector_holds_nobody_up_and_gets_the_newest(pusher, caplog):
     made = pusher(exporter)
     began = time.monotonic()
     for reached_s in (1, 10, 20, 30):
-        made.take(snapshot(reached_s))
+        made.export(snapshot(reached_s))
         assert exporter.begun.wait(5)
     assert time.monotonic() - began < 1
     gate.set()
@@ -619,7 +619,7 @@ def test_only_what_was_pushed_or_still_waits_can_fail(pusher, caplog):
     exporter = Exporter(LOST, LOST, gate=threading.Event())
     made = pusher(exporter)
     for reached_s in (1, 10, 20, 30):
-        made.take(snapshot(reached_s))
+        made.export(snapshot(reached_s))
         assert exporter.begun.wait(5)
     ended(made)
     (message,) = caplog.messages
@@ -629,7 +629,7 @@ def test_only_what_was_pushed_or_still_waits_can_fail(pusher, caplog):
 def test_a_collector_that_hangs_is_left_in_the_end(pusher, caplog):
     exporter = Exporter(LOST, gate=threading.Event())
     made = pusher(exporter)
-    made.take(snapshot(1))
+    made.export(snapshot(1))
     ended(made)
     (message,) = caplog.messages
     assert message == (
@@ -642,7 +642,7 @@ def test_a_collector_that_fails_is_told_once_and_at_the_end(pusher, caplog):
     exporter = Exporter(LOST, RuntimeError("no"), MetricExportResult.SUCCESS)
     made = pusher(exporter)
     for reached_s in (1, 10, 20):
-        made.take(snapshot(reached_s))
+        made.export(snapshot(reached_s))
         settled(lambda reached_s=reached_s: exporter.taken[-1:] == [reached_s])
     ended(made)
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [

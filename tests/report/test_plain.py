@@ -58,7 +58,7 @@ def test_a_schedule_shows_what_was_asked():
 
 
 def test_where_no_reply_is_awaited_it_is_what_was_sent():
-    (line,) = told(*seconds(10, Tally(sent=7, unanswered=7)), asked=plan(matching=Correlation("none")))
+    (line,) = told(*seconds(10, Tally(sent=7, unanswered=7)), asked=plan(correlation=Correlation("none")))
     assert line == "measured 10 s of 60 s · 0 open · sent 7/s"
 
 

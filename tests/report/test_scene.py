@@ -46,7 +46,7 @@ class TestSessions:
 
     def test_what_is_asked_follows_the_shape_from_the_start_of_the_load(self):
         shape = LoadProfile((Stage(10 * SECOND, 0, 100), Stage(10 * SECOND, 100, 100)))
-        made = scene(opening(0), asked=plan(connection_shape=shape))
+        made = scene(opening(0), asked=plan(connection_profile=shape))
         assert made.asked_open(9 * SECOND) == 0
         made.on_interval(interval(at_s=2))
         assert made.asked_open(7 * SECOND) == 50
@@ -144,7 +144,7 @@ class TestHowFar:
         assert scene(interval(), asked=asked).left_ns(SECOND) is None
 
     def test_a_number_of_messages_that_nobody_answers(self):
-        asked = plan(duration_ns=None, messages=100, matching=Correlation("none"))
+        asked = plan(duration_ns=None, messages=100, correlation=Correlation("none"))
         made = scene(interval(Tally(sent=20)), asked=asked)
         assert (made.done(SECOND), made.left_ns(SECOND)) == (0.2, 4 * SECOND)
 
@@ -167,7 +167,7 @@ class TestReasons:
         assert scene(*busy, *calm).reasons() == []
 
     def test_replies_that_are_left_over_under_load_are_told(self):
-        made = scene(opening(10), interval(answers(MILLI, surplus=25)))
+        made = scene(opening(10), interval(answers(MILLI, surplus_replies=25)))
         assert [one.kind for one in made.reasons()] == [FindingKind.PAIRING]
 
     def test_of_a_cluster_each_machine_is_judged_by_itself_as_in_the_report(self):
@@ -198,7 +198,9 @@ class TestReasons:
 
 
 def test_examples_are_the_first_of_each_kind():
-    made = scene(interval(examples={"reset": "first"}), interval(examples={"reset": "later", "dns": "other"}, at_s=1))
+    made = scene(
+        interval(fault_examples={"reset": "first"}), interval(fault_examples={"reset": "later", "dns": "other"}, at_s=1)
+    )
     assert made.examples == {"reset": "first", "dns": "other"}
 
 

@@ -67,15 +67,15 @@ def everything():
                     dropped=10**11,
                     pushed=10**9,
                     lost=10**5,
-                    reopened=10**5,
-                    storm_dropped=10**5,
+                    reconnected=10**5,
+                    storm_disconnected=10**5,
                     host_errors=Counter({"too-many-open-files": 10**6, "odd": 1}),
                     loop_lag_ns=histogram(*[10**9] * 9),
                     send_lag_ns=histogram(*[10**9] * 9),
                 ),
                 at_s=k,
                 workers=[load(worker, 0.99) for worker in range(64)],
-                examples={"closed:4000": NASTY},
+                fault_examples={"closed:4000": NASTY},
             )
             for k in range(5)
         ),
@@ -114,7 +114,7 @@ def test_a_schedule_shows_what_was_asked_beside_what_was_achieved():
 
 
 def test_where_no_reply_is_awaited_there_are_no_response_times():
-    made = schedule(matching=Correlation("none"))
+    made = schedule(correlation=Correlation("none"))
     text = "\n".join(lines_of(made))
     assert "response" not in text
     assert "answered" not in text
@@ -124,10 +124,10 @@ def test_where_no_reply_is_awaited_there_are_no_response_times():
 
 
 def test_what_is_pushed_was_asked_by_nobody():
-    made = schedule(matching=Correlation("none"))
+    made = schedule(correlation=Correlation("none"))
     spans = {line.plain[span.start : span.end]: span.style for line in render(made, Viewport()) for span in line.spans}
     assert (spans["sent 100/s"], spans["pushed 0/s"]) == ("bold", "bold")
-    closing = scene(interval(phase="closing"), asked=plan(matching=Correlation("none")))
+    closing = scene(interval(phase="closing"), asked=plan(correlation=Correlation("none")))
     assert lines_of(closing)[1].endswith("  closing the connections")
 
 

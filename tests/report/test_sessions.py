@@ -115,14 +115,14 @@ def counts(text):
 
 class TestPairing:
     def test_a_doubt_stands_right_under_the_heading(self):
-        text = lines(recording(answered(pushed=1260, surplus=1260)))
+        text = lines(recording(answered(pushed=1260, surplus_replies=1260)))
         assert text[0] == "Done, with replies that are perhaps not those of their messages"
         assert text[4].startswith("pairing       1,260 messages came too many (1,560 for the 300 sent)")
         assert entry(text, "pairing").endswith("--match echo, or say what a push is with --ignore CHECK")
         assert not entry(text, "warning")
 
     def test_not_a_word_of_it_is_cut(self):
-        text = entry(lines(recording(answered(pushed=7, surplus=7))), "pairing")
+        text = entry(lines(recording(answered(pushed=7, surplus_replies=7))), "pairing")
         assert len(text) > 300
         assert text.endswith("if these are greetings, --skip-first 1 is enough")
 
@@ -136,13 +136,13 @@ class TestPairing:
 
     def test_nothing_answered_is_said_once_in_the_heading(self):
         silent = Tally(opened=7, due=9, sent=9, unanswered=9)
-        text = lines(recording(silent, asked=plan(matching=Correlation("echo"))))
+        text = lines(recording(silent, asked=plan(correlation=Correlation("echo"))))
         assert text[0] == "Done, with no message answered"
         assert "is it an echo server?" in entry(text, "pairing")
 
     def test_a_pattern_cannot_steer_the_terminal(self):
         silent = Tally(opened=7, due=9, sent=9, unanswered=9, pushed=1)
-        text = lines(recording(silent, asked=plan(matching=Correlation("regex", "\x1b[2J"))))
+        text = lines(recording(silent, asked=plan(correlation=Correlation("regex", "\x1b[2J"))))
         assert all(line.isprintable() for line in text)
 
     def test_no_doubt_no_line(self):
@@ -151,9 +151,11 @@ class TestPairing:
 
 class TestRequests:
     def test_what_is_seldom_has_a_row_where_there_was_any(self):
-        made = answered(duplicates=11, late=12, mismatched=13, out_of_order=14, skipped=15, first_replies=16)
+        made = answered(
+            duplicate_replies=11, late_replies=12, unknown_id=13, out_of_order=14, greetings=15, first_replies=16
+        )
         made.pushed, made.pushed_bytes = 17, 1234
-        found = counts(lines(recording(made, asked=plan(matching=Correlation("json", "id")))))
+        found = counts(lines(recording(made, asked=plan(correlation=Correlation("json", "id")))))
         assert list(found.items())[5:] == [
             ("pushed", "17"),
             ("pushed payload", "1.23 kB"),
@@ -176,7 +178,7 @@ class TestRequests:
         ]
 
     def test_failings_are_coloured_and_order_is_none(self):
-        made = recording(answered(duplicates=1, out_of_order=2, late=3, mismatched=4))
+        made = recording(answered(duplicate_replies=1, out_of_order=2, late_replies=3, unknown_id=4))
         styled = report_lines([made], summarize([made]))
         yellow = [part for line in styled for part in _yellow(line)]
         assert [part.split()[0] for part in yellow] == ["duplicate_replies", "late", "unknown_id"]
@@ -189,7 +191,7 @@ def _yellow(line: Text):
 class TestNone:
     def made(self, **parts):
         silent = Tally(opened=7, due=300, sent=300, unanswered=300, pushed=50, pushed_bytes=100, **parts)
-        return recording(silent, silent, silent, asked=plan(load=RATE, matching=Correlation("none")))
+        return recording(silent, silent, silent, asked=plan(load=RATE, correlation=Correlation("none")))
 
     def test_it_passes_without_a_doubt(self):
         text = lines(self.made())
@@ -305,7 +307,7 @@ class TestOpenedOverTime:
 
 class TestComings:
     def test_sessions_that_came_back_and_their_times(self):
-        made = answered(opened=20, reopened=9, renewed=4, reopen_time_ns=times(MILLI, 3 * MILLI))
+        made = answered(opened=20, reconnected=9, recycled=4, reconnect_time_ns=times(MILLI, 3 * MILLI))
         text = lines(recording(made))
         assert entry(text, "reconnected") == (
             "9 sessions came back after being lost or cut off: 50 % 1.00 ms, 99 % 3 ms, slowest 3 ms"
@@ -313,12 +315,12 @@ class TestComings:
         assert entry(text, "recycled") == "4 sessions took the place of those whose lifetime was over"
         assert "20 opened (13 again), 0 failed, 0 lost" in entry(text, "connections")
         assert not entry(lines(recording(answered())), "reconnected")
-        one = lines(recording(answered(reopened=1, renewed=1)))
+        one = lines(recording(answered(reconnected=1, recycled=1)))
         assert entry(one, "reconnected") == "1 session came back after being lost or cut off"
         assert entry(one, "recycled") == "1 session took the place of one whose lifetime was over"
 
     def storm(self, *back, dropped=30, unanswered=12, asked=True, dial=None):
-        made = answered(storm_dropped=dropped, storm_unanswered=unanswered, storm_back_time_ns=times(*back))
+        made = answered(storm_disconnected=dropped, storm_unanswered=unanswered, storm_recovery_time_ns=times(*back))
         if dial is not None:
             made.connect_time_ns.record(dial)
         stormy = plan(disconnect=DisconnectStorm(0.3, 10 * SECOND)) if asked else plan()
@@ -354,11 +356,13 @@ class TestUnkind:
     asked = plan(
         connections=100,
         load=RATE,
-        unkind=MisbehavingClients(slow_reader=0.05, slow_reader_bytes_per_s=1000.0, stalled_reader=0.01),
+        misbehaving=MisbehavingClients(slow_reader=0.05, slow_reader_bytes_per_s=1000.0, stalled_reader=0.01),
     )
 
     def report(self, aside, **parts):
-        return lines(recording(answered(sent=400, due=400, unanswered=100, unkind=aside, **parts), asked=self.asked))
+        return lines(
+            recording(answered(sent=400, due=400, unanswered=100, misbehaving=aside, **parts), asked=self.asked)
+        )
 
     def test_they_have_a_section_of_their_own(self):
         aside = Tally(due=130, sent=120, answered=90, unanswered=30, dropped=10, response_time_ns=times(2 * SECOND))
@@ -395,7 +399,7 @@ class TestAsked:
     def test_the_rule_and_the_proxy(self):
         matching = Correlation("json", "id", expect=(Check("json", "ok", "true"),), ignore=(Check("contains", "tick"),))
         asked = plan(
-            matching=msgspec.structs.replace(matching, skip_first=2),
+            correlation=msgspec.structs.replace(matching, skip_first=2),
             target={"proxy": "http://me:secret@proxy.example:8080"},
             message=Message(size_bytes=13, fields=("seq",)),
         )
@@ -411,7 +415,7 @@ class TestAsked:
         text = lines(recording(answered()))
         assert not entry(text, "replies")
         assert not entry(text, "proxy")
-        assert entry(lines(recording(answered(), asked=plan(matching=Correlation("echo")))), "replies") == "by echo"
+        assert entry(lines(recording(answered(), asked=plan(correlation=Correlation("echo")))), "replies") == "by echo"
 
     def test_a_plan_of_the_previous_version_is_told_in_full(self):
         known = recording(answered())
@@ -466,7 +470,7 @@ class TestWire:
         assert entry(text, "reasons") == '3 said 1011 "over?loaded", 1 said 1011 "(other reasons)"'
 
     def test_what_compression_saved(self):
-        made = answered(plain_bytes_sent=1_200_000, bytes_sent=300_000)
+        made = answered(uncompressed_bytes_sent=1_200_000, bytes_sent=300_000)
         assert entry(lines(recording(made)), "compression") == "1.20 MB of payload sent as 300 kB"
         made.uncompressed_bytes_received, made.bytes_received = 5000, 2000
         assert entry(lines(recording(made)), "compression").endswith(", 5 kB of payload received as 2 kB")

@@ -52,7 +52,7 @@ def recording(*intervals, asked=None, lost=(), interrupted=False, killed=False, 
     return Recording(header, intervals, None if killed else trailer)
 
 
-def interval(made, *, index=1, phase="measured", length_ns=SECOND, workers=(), examples=None):
+def interval(made, *, index=1, phase="measured", length_ns=SECOND, workers=(), fault_examples=None):
     return Interval.of(
         made,
         index=index,
@@ -61,7 +61,7 @@ def interval(made, *, index=1, phase="measured", length_ns=SECOND, workers=(), e
         to_ns=index * SECOND + length_ns,
         measured_ns=length_ns if phase == "measured" else 0,
         workers=workers,
-        examples=examples,
+        fault_examples=fault_examples,
     )
 
 
@@ -284,7 +284,7 @@ class TestOpenLoad:
 
     def test_connections_that_come_and_go(self):
         shape = LoadProfile((Stage(SECOND, 0, 50), Stage(SECOND, 50, 50)))
-        text = report(recording(opening(), asked=open_plan(connection_shape=shape)))
+        text = report(recording(opening(), asked=open_plan(connection_profile=shape)))
         assert cells(text, "connections") == ("from 0 to 50 in 1 s, then 50 for 1", "100 opened, 0 failed, 0 lost")
 
     def test_held_connections_have_no_rate(self):
@@ -526,8 +526,8 @@ class TestFaults:
         text = report(
             recording(
                 opening(),
-                interval(made, examples={"closed:1011": 'closed with 1011 "overload"'}),
-                interval(later, index=2, examples={"closed:1011": "another", "reset": "broke off"}),
+                interval(made, fault_examples={"closed:1011": 'closed with 1011 "overload"'}),
+                interval(later, index=2, fault_examples={"closed:1011": "another", "reset": "broke off"}),
             )
         )
         assert row(text, "1,234") == 'closed:1011  closed with 1011 "overload"'
@@ -540,7 +540,9 @@ class TestFaults:
 
     def test_a_long_example_is_wrapped_under_itself_and_cut(self):
         sentence = " ".join(["word"] * 200)
-        text = report(recording(opening(faults=Counter({"reset": 1})), interval(Tally(), examples={"reset": sentence})))
+        text = report(
+            recording(opening(faults=Counter({"reset": 1})), interval(Tally(), fault_examples={"reset": sentence}))
+        )
         lines = [line for line in text.splitlines() if "word" in line]
         assert 2 <= len(lines) <= 6
         assert {line.index("word") for line in lines} == {len("  1  reset  ")}
@@ -551,7 +553,7 @@ class TestFaults:
         text = report(
             recording(
                 opening(faults=Counter({"reset\x1b[1m": 1}), closed=Counter({"\x1b": 1})),
-                interval(Tally(), examples={"reset\x1b[1m": "a\x1b]0;title\x07\u202eb"}),
+                interval(Tally(), fault_examples={"reset\x1b[1m": "a\x1b]0;title\x07\u202eb"}),
                 lost=[LostWorker(0, "why\x1b[2J\nnow", 1)],
             )
         )

@@ -169,7 +169,7 @@ class Coordinator:
                 to_ns=gathering.to_ns - self.started_ns,
                 measured_ns=self._measure(gathering.workers) if phase == "measured" else 0,
                 workers=sorted(gathering.workers, key=lambda load: load.worker),
-                examples=gathering.examples,
+                fault_examples=gathering.examples,
                 hosts=[self._part(host, part) for host, part in sorted(gathering.parts.items())],
                 lost_workers=lost,
             )

@@ -155,7 +155,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         to_ns: int,
         measured_ns: int,
         workers: Sequence[WorkerUsage] = (),
-        examples: Mapping[str, str] | None = None,
+        fault_examples: Mapping[str, str] | None = None,
         hosts: Sequence[HostInterval] = (),
         lost_workers: Sequence[LostWorker] = (),
     ) -> Self:
@@ -168,7 +168,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             measured_ns=measured_ns,
             encoded_tally=tally.to_record(),
             workers=tuple(workers),
-            fault_examples=dict(examples or {}),
+            fault_examples=dict(fault_examples or {}),
             hosts=tuple(hosts) or msgspec.UNSET,
             lost_workers=tuple(lost_workers) or msgspec.UNSET,
         )
