@@ -1,4 +1,4 @@
-"""Generators of random text and UUIDs, made in blocks: a value of a block costs a fifth to a tenth of one made alone."""
+"""Generators of random text and UUIDs, made in blocks: a value then costs a fifth to a tenth of one made alone."""
 
 from __future__ import annotations
 
