@@ -28,7 +28,7 @@ Order = Literal["round-robin", "random", "connection"]
 ORDERS: tuple[Order, ...] = ("round-robin", "random", "connection")
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 SMALL_BYTES = 1 << 20
-"""Bytes of the largest feed that is kept in memory, and checked whole when the plan is made: 1 MiB takes some 10 ms."""
+"""Bytes of the largest feed that is kept in memory, and checked whole when the plan is made: 1 MiB takes milliseconds."""
 LONGEST_LINE = 16 << 20
 """Bytes of the longest line, 16 MiB: a file without line ends must not fill the memory."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -121,7 +121,7 @@ def cycle_rows(feed: Feed, shard: Shard = EVERYTHING) -> Generator[Row]:
 
 
 def random_rows(feed: Feed, random: Random) -> Generator[Row]:
-    """Yields random rows without end: of a small feed, all equally likely; of a larger one, the next line after a place.
+    """Yields random rows without end: all equally likely in a small feed, else the next line after a random place.
 
     In a larger file, a row after a long line is therefore drawn more often than one after a short line, and every row
     must be one line.

@@ -1,8 +1,8 @@
 """Generator of a worker's messages: renders templates, draws sizes and reads feeds, in turn over all its connections.
 
 Cost: rendering and encoding a message with a number and eight random characters takes about 1 µs of CPU time
-(benchmarks/varying.py). Feeds are read when a row is needed, on the same thread: 0.5 µs for a row of a small feed, up to
-4 µs for a random line of a large one, plus the time of the disk.
+(benchmarks/varying.py). Feeds are read when a row is needed, on the same thread: 0.5 µs for a row of a small feed,
+up to 4 µs for a random line of a large one, plus the time of the disk.
 """
 
 from __future__ import annotations

@@ -85,8 +85,8 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Encodes `count` copies of a fixed message as frames, one after another and all of one size.
 
         Encoding and masking a message costs more than sending it, so it is done once for a run. Later rounds repeat the
-        masks of the first: RFC 6455, section 5.3 forbids that to protect proxies from scripts in browsers, and no server
-        can notice.
+        masks of the first: RFC 6455, section 5.3 forbids that to protect proxies from scripts in browsers, and no
+        server can notice.
         """
         return memoryview(b"".join(frames.encode_client_frame(self.opcode, self.payload) for _ in range(count)))
 
