@@ -28,7 +28,7 @@ Order = Literal["round-robin", "random", "connection"]
 ORDERS: tuple[Order, ...] = ("round-robin", "random", "connection")
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 SMALL_BYTES = 1 << 20
-"""Bytes of the largest feed that is kept in memory, and checked whole when the plan is made: 1 MiB takes milliseconds."""
+"""Bytes of the largest feed that is kept in memory, and checked whole with the plan: 1 MiB takes milliseconds."""
 LONGEST_LINE = 16 << 20
 """Bytes of the longest line, 16 MiB: a file without line ends must not fill the memory."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
