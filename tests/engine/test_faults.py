@@ -67,7 +67,7 @@ def sentences(result):
     """A sentence for each kind of fault."""
     told = {}
     for interval in result.recording.intervals:
-        told |= interval.examples
+        told |= interval.fault_examples
     return told
 
 
