@@ -263,7 +263,7 @@ class Model:
         for one in [one for one in self.flying if one[1] == which and one[4] < now_ns - TIMEOUT_NS]:
             self.timed_out += 1
             if one[2] is not None:
-                self.fates[which, one[2]] = "late"
+                self.fates[which, one[2]] = "late_replies"
             self.forget(one, now_ns)
 
     def lose(self, which, now_ns):
@@ -293,7 +293,7 @@ class Model:
         pending = sum(due_ns >= self.measured_from_ns for *_, due_ns, _ in self.flying)
         assert tally.sent == tally.answered + tally.unanswered + pending
         if load.load == "paced":
-            waiting = sum(due_ns >= self.measured_from_ns for one in load.connections for due_ns in one.waiting)
+            waiting = sum(due_ns >= self.measured_from_ns for one in load.connections for due_ns in one.backlog)
             assert tally.due == tally.sent + tally.dropped + waiting
 
 

@@ -110,7 +110,7 @@ def checked(summary, recording):
         assert text.isprintable()
         assert not re.search(r"Traceback|\wError|Errno|\.c:\d|\.py", text), text
     of_sessions = sum(count for key, count in summary["faults"].items() if key != "check-failed")
-    if recording.header.plan["matching"]["rule"] != "json":
+    if recording.header.plan["correlation"]["rule"] != "json":
         assert of_sessions == connections["failed"] + connections["lost"], "a session has one fault, or none"
     return summary, told
 

@@ -136,8 +136,8 @@ class Talking(Opened):
         self.messages, self.received, self.data = list(messages), [], b""
         self.done = asyncio.get_running_loop().create_future()
 
-    def opened(self, transport, sock, **how):
-        super().opened(transport, sock, **how)
+    def attach(self, transport, sock, **how):
+        super().attach(transport, sock, **how)
         self.send()
 
     def send(self):
