@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_opening import Opened, fault_of, new_loop, plan_of
-from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.extensions.permessage_deflate import PerMessageDeflate as TheirDeflate
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.sync.server import serve
 
@@ -235,7 +236,7 @@ payloads = st.lists(
 
 def peer_of(agreement):
     """The server's end, by an independent implementation."""
-    return PerMessageDeflate(
+    return TheirDeflate(
         remote_no_context_takeover=agreement.client_no_context_takeover,
         local_no_context_takeover=agreement.server_no_context_takeover,
         remote_max_window_bits=agreement.client_max_window_bits or 15,
