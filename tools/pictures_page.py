@@ -1,6 +1,6 @@
-"""Draws page-light.png and page-dark.png of docs/images: a run against the built-in server, its page, and that page in Chromium.
+"""Draws page-light.png and page-dark.png of docs/images: the page of a run against the built-in server, in Chromium.
 
-    python tools/pictures_page.py [FOLDER]    (docs/images; takes a quarter of a minute, and Debian's package chromium)
+python tools/pictures_page.py [FOLDER]    (docs/images; takes a quarter of a minute, and Debian's package chromium)
 """
 
 import base64
