@@ -101,9 +101,9 @@ def main() -> int:
     parser.add_argument("--step-duration", default="5s")
     parser.add_argument("--skip-generator", action="store_true")
     options = parser.parse_args()
-    right = [limited(limit, options.step) for limit in options.limits]
+    right = [limited(limit, options.step_duration) for limit in options.limits]
     if not options.skip_generator and hasattr(os, "sched_setaffinity"):
-        right.append(bound_generator(options.step))
+        right.append(bound_generator(options.step_duration))
     return 0 if all(right) else 1
 
 
