@@ -41,7 +41,7 @@ class Opened(asyncio.Protocol):
         self.deflate = None
         self.transport = None
 
-    def opened(self, transport, sock, *, secure, early, deflate=None):
+    def attach(self, transport, sock, *, secure, early, deflate=None):
         self.transport, self.secure, self.early, self.deflate = transport, secure, early, deflate
 
     def connection_lost(self, exc):

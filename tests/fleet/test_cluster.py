@@ -9,6 +9,7 @@ import pytest
 from ws_load_test import make_plan
 from ws_load_test.common.errors import UsageError
 from ws_load_test.fleet.cluster.spec import Cluster, is_loopback
+from ws_load_test.fleet.factory import fleet_factory
 
 TLS = {"ca": "ca.pem", "cert": "c.pem", "key": "k.pem"}
 
@@ -92,4 +93,4 @@ def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(UsageError, match=r"pip install 'ws-load-test\[cluster\]'"):
-        Cluster("tcp://127.0.0.1:1").fleet(plan, lambda interval: None, 10**9)
+        fleet_factory(Cluster("tcp://127.0.0.1:1"))(plan, lambda interval: None, 10**9)
