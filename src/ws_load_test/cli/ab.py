@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.comparison.samples import FEWEST_REPEATS
+from ws_load_test.analysis.comparison.samples import MIN_REPEATS
 from ws_load_test.cli.comparison_output import FILES, parse_terms, report_outcome
 from ws_load_test.cli.output import LEVELS, set_log_level, warn_unwritable
 from ws_load_test.cli.run import with_usable
@@ -171,7 +171,7 @@ def _series(
             values[name] = read(value)
         except ValueError as error:
             problems.append(OptionProblem(option_name(name), str(error)))
-    if values.get("rounds", FEWEST_REPEATS) < FEWEST_REPEATS:
+    if values.get("rounds", MIN_REPEATS) < MIN_REPEATS:
         problems.append(
             OptionProblem(
                 "--rounds", f"{values['rounds']} are too few to tell a difference from chance; take 10 or more"
