@@ -265,7 +265,7 @@ def take(open_load, step):
         return
     if kind == "join":
         if len(open_load.connections) < 6:
-            open_load.paced.join(open_load.open())
+            open_load.paced.add(open_load.open())
         return
     number = rest[0] % len(open_load.connections)
     connection, kernel = open_load.connections[number], open_load.kernels[number]
