@@ -60,7 +60,7 @@ def merged(found, tag):
 
 
 def buckets(made):
-    return list(made.spans())
+    return list(made.iter_buckets())
 
 
 class TestIntervalLog:
@@ -72,7 +72,7 @@ class TestIntervalLog:
         taken = results(*made)
         found = read_log(text_of("hdr", taken))
         tally = taken.digest.tally
-        apart = any("service_time_ns" in one.record for each in made for one in each.intervals)
+        apart = any("service_time_ns" in one.encoded_tally for each in made for one in each.intervals)
         assert buckets(merged(found, "response" if apart else None)) == buckets(tally.response_time_ns)
         if apart:
             assert buckets(merged(found, "service")) == buckets(tally.service_time_ns)

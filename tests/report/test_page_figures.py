@@ -346,5 +346,5 @@ def test_what_the_generator_s_limit_is_stands_on_top():
     made = results(minute())
     busy = planned(*(interval(answers(*[MILLI] * 50, opened=1), index=at, workers=loads) for at in range(5)))
     head, _ = page(results(busy))
-    assert any(part.tone == "bad" and part.text.startswith("bound: ") for part in head.parts)
+    assert any(part.tone == "bad" and part.text.startswith("saturated: ") for part in head.parts)
     assert not any(getattr(part, "tone", "") == "bad" for part in page(made)[0].parts)
