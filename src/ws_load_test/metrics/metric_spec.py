@@ -55,12 +55,12 @@ class MetricSpec:
 
 def count(spec: MetricSpec) -> int:
     """Returns the dataclass field of a count, which is 0 at first."""
-    return cast("int", field(default=0, metadata={SPEC: replace(spec, kind="count")}))
+    return field(default=0, metadata={SPEC: replace(spec, kind="count")})
 
 
 def size(spec: MetricSpec) -> int:
     """Returns the dataclass field of a number of bytes, which is 0 at first."""
-    return cast("int", field(default=0, metadata={SPEC: replace(spec, kind="size")}))
+    return field(default=0, metadata={SPEC: replace(spec, kind="size")})
 
 
 def labelled(spec: MetricSpec) -> Counter[str]:
@@ -70,4 +70,4 @@ def labelled(spec: MetricSpec) -> Counter[str]:
 
 def times(spec: MetricSpec) -> Histogram:
     """Returns the dataclass field of a histogram in ns, which is empty at first."""
-    return cast("Histogram", field(default_factory=Histogram, metadata={SPEC: replace(spec, kind="time")}))
+    return field(default_factory=Histogram, metadata={SPEC: replace(spec, kind="time")})

@@ -55,12 +55,10 @@ class Tally(Metrics):
 
     def _agree_on_times(self, other: Tally) -> None:
         """Gives this tally the form in which it can take the other's times."""
-        if self.due_when_sent is other.due_when_sent or not other._has_times:
-            return
-        if self._has_times:
+        if not self._has_times:
+            self.due_when_sent = other.due_when_sent or (self.due_when_sent and not other._has_times)
+        elif other._has_times and not other.due_when_sent:
             self._separate_own_times()
-        else:
-            self.due_when_sent = other.due_when_sent
 
     @property
     def _has_times(self) -> bool:
