@@ -166,6 +166,21 @@ class TestWriting:
 
 
 class TestReading:
+    @pytest.mark.parametrize("kind", ["closed", "open"])
+    def test_an_interval_that_leaves_it_to_the_plan_is_due_when_sent_in_a_closed_loop(self, tmp_path, kind):
+        """Recordings of format 2 from before tallies had a field for it."""
+        header = msgspec.structs.replace(HEADER, plan={"load": {"kind": kind}})
+        old = interval(0)
+        assert old.encoded_tally.pop("due_when_sent")
+        old.encoded_tally["misbehaving"] = {"sent": 1}
+        path = tmp_path / "old.jsonl"
+        with RecordingWriter(path) as writer:
+            writer.write_header(header)
+            writer.write_interval(old)
+        tally = read_recording(path).intervals[0].tally
+        assert tally.due_when_sent is tally.misbehaving.due_when_sent is (kind == "closed")
+        assert tally.service_times_ns.count == (2 if kind == "closed" else 0)
+
     def test_a_file_cut_anywhere_after_its_header_is_read(self, recorded, tmp_path):
         data = recorded.read_bytes()
         lines = data.splitlines(keepends=True)
