@@ -3,7 +3,7 @@
     from ws_load_test import make_plan, run
 
     result = run(make_plan("ws://localhost:3001", connections=100, duration="10s"))
-    print(result.summary["response_time_ns"]["p99"])
+    print(result.summary.response_time_ns.p99)
 
 The names below are the public API; everything else may change.
 """

@@ -3,7 +3,7 @@
 from ws_load_test import Plan, make_plan, run
 
 result = run(make_plan("ws://localhost:3001", connections=100, duration="10s"))
-assert result.exit_code == 0, result.summary["faults"]
+assert result.exit_code == 0, result.summary.faults
 """
 
 from __future__ import annotations

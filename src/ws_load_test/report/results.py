@@ -43,7 +43,7 @@ class Results:
     @property
     def failure(self) -> str | None:
         """Why the run itself did not pass, whatever was asked of its numbers; None where it did."""
-        if self.summary["interrupted"]:
+        if self.summary.interrupted:
             killed = any(recording.trailer is None for recording in self.recordings)
             return (
                 "killed before its end: the numbers are partial" if killed else "interrupted: the numbers are partial"
@@ -54,10 +54,10 @@ class Results:
                 if self.lost_workers == 1
                 else f"{format_count(self.lost_workers)} workers were lost"
             )
-        if not self.summary["connections"]["opened"]:
+        if not self.summary.connections.opened:
             return "could not open a single connection"
-        checks = self.summary["verdict"]["checks"]
-        if not self.summary["verdict"]["passed"] and all(check["passed"] for check in checks):
+        checks = self.summary.verdict.checks
+        if not self.summary.verdict.passed and all(check["passed"] for check in checks):
             # Not one that this version knows of, and a run that did not pass must not look as if it had.
             return "the verdict is that it failed"
         return None
@@ -65,12 +65,12 @@ class Results:
     @property
     def passed(self) -> bool:
         """Whether the run passed, and all that was asked of its numbers."""
-        return bool(self.summary["verdict"]["passed"]) and self.failure is None
+        return bool(self.summary.verdict.passed) and self.failure is None
 
     @property
     def warnings(self) -> list[str]:
         """What there is to say against the numbers: the generator's own failings first."""
-        return [*self.summary["generator"]["reasons"], *self.summary["warnings"]]
+        return [*self.summary.generator.reasons, *self.summary.warnings]
 
     def service_field(self, recording: Recording) -> str:
         """Returns where the tallies of a recording have their service times.

@@ -26,7 +26,7 @@ PART = 3
 
 def shortfalls(summary: dict[str, Any]) -> list[str]:
     """Returns what of that which was asked did not come about, a part of a sentence each."""
-    connections, messages = summary["connections"], summary["messages"]
+    connections, messages = summary.connections, summary.messages
     wholes = (
         (connections["failed"] + connections["lost"], connections["attempted"], "connections", _NOT_OPEN),
         (messages["dropped"], messages["due"], "messages", "were never sent"),

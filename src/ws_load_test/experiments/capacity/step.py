@@ -68,35 +68,35 @@ def evaluate_step(
     lost = result.recording.trailer.lost_workers if result.recording.trailer is not None else ()
     checks = _checks(objectives, summary, digest.tally)
     # Each message of a flood waits for a reply, so that no queue can grow.
-    grown = None if summary["load"].get("kind") == "closed" else backlog_growth(digest.recordings[0])
+    grown = None if summary.load.get("kind") == "closed" else backlog_growth(digest.recordings[0])
     missing = shortfalls(summary)
     behind = [*missing, *([] if grown is None else [describe_backlog(grown)])]
-    limits = [*summary["generator"]["reasons"], *(f"a worker was lost: {one.reason}" for one in lost)]
+    limits = [*summary.generator.reasons, *(f"a worker was lost: {one.reason}" for one in lost)]
     met = not behind and all(one["met"] for one in checks)
     unsent = _unsent_by_us(summary)
     unsent_is_missing = unsent > LEFT_OUT * digest.tally.due
     # What was left out may be the generator's doing only where it is nothing else than what never left.
     nothing_else_is_missing = len(missing) == 1 if unsent_is_missing else not missing
     if not met and not limits and nothing_else_is_missing:
-        grown_ns = None if grown is None else grown * summary["duration_s"] * 1e9 / max(1, summary["messages"]["sent"])
+        grown_ns = None if grown is None else grown * summary.duration_s * 1e9 / max(1, summary.messages.sent)
         limits += filter(
             None, [attribute_to_generator(objectives, checks, digest.tally, grown_ns=grown_ns, unsent=unsent)]
         )
     outcome = _outcome(summary, met=met, bound=bool(limits))
     measures = {
-        "duration_s": summary["duration_s"],
+        "duration_s": summary.duration_s,
         "ended_early": ended_early,
-        "sent_per_s": summary["messages"]["sent"] / summary["duration_s"] if summary["duration_s"] else None,
-        "achieved_per_s": summary["throughput_per_s"],
-        "connections": {name: summary["connections"][name] for name in ("attempted", "opened", "failed", "lost")},
-        "messages": {name: summary["messages"][name] for name in ("due", "sent", "answered", "unanswered", "dropped")},
+        "sent_per_s": summary.messages.sent / summary.duration_s if summary.duration_s else None,
+        "achieved_per_s": summary.throughput_per_s,
+        "connections": {name: summary.connections[name] for name in ("attempted", "opened", "failed", "lost")},
+        "messages": {name: summary.messages[name] for name in ("due", "sent", "answered", "unanswered", "dropped")},
         "errors": _errors(digest.tally),
         "response_time_ns": _times(summary),
-        "faults": summary["faults"],
+        "faults": summary.faults,
         "objectives": checks,
         "behind": behind,
         "generator": {
-            "cpu_share": summary["generator"]["cpu_share"],
+            "cpu_share": summary.generator.cpu_share,
             "late_p99_ns": generator_lateness_ns(digest.tally),
             "saturated": bool(limits),
             "reasons": limits,
@@ -108,9 +108,9 @@ def evaluate_step(
 
 def _unsent_by_us(summary: dict[str, Any]) -> int:
     """Returns how many messages were not sent though nothing of the target stood in their way."""
-    connections, load = summary["connections"], summary["load"]
+    connections, load = summary.connections, summary.load
     hindered = connections["failed"] + connections["lost"] or load.get("max_in_flight") is not None
-    return 0 if hindered else int(summary["messages"]["dropped"])
+    return 0 if hindered else int(summary.messages.dropped)
 
 
 def infeasible_step(number: int, move: NextStep, why: str) -> Step:
@@ -141,18 +141,18 @@ def _outcome(summary: dict[str, Any], *, met: bool, bound: bool) -> Outcome:
     What met the objectives did so whether the generator had room or not: its lateness makes times longer, and
     messages that it cannot send are errors. What missed them while the generator was at its limit says nothing.
     """
-    if summary["interrupted"]:
+    if summary.interrupted:
         return Outcome.INTERRUPTED
-    if met and summary["connections"]["opened"]:
+    if met and summary.connections.opened:
         return Outcome.MET
     if bound:
         return Outcome.GENERATOR_BOUND
-    return Outcome.MISSED if summary["connections"]["opened"] else Outcome.NOTHING_OPENED
+    return Outcome.MISSED if summary.connections.opened else Outcome.NOTHING_OPENED
 
 
 def _checks(objectives: Sequence[Condition], summary: dict[str, Any], tally: Tally) -> list[dict[str, Any]]:
     """Returns what became of each objective, of which the run judged the contrary."""
-    contraries = {check["check"]: check for check in summary["verdict"]["checks"]}
+    contraries = {check["check"]: check for check in summary.verdict.checks}
     checks = []
     for objective in objectives:
         check = contraries[negate(objective)]
@@ -183,5 +183,5 @@ def _errors(tally: Tally) -> float | None:
 
 
 def _times(summary: dict[str, Any]) -> dict[str, Any] | None:
-    stats = summary["response_time_ns"]
+    stats = summary.response_time_ns
     return None if stats is None else {name: stats[name] for name in ("count", *_PERCENTILES)}

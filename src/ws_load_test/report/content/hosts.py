@@ -39,8 +39,8 @@ def clock_offset(ns: int) -> str:
 
 def start_skew(summary: dict[str, Any]) -> str:
     """Returns how well the machines began together; nothing where that is not known."""
-    spread_ns = summary["generator"]["start_spread_ns"]
+    spread_ns = summary.generator.start_spread_ns
     if spread_ns is None:
         return ""
-    error_ns = max(host["clock_error_ns"] for host in summary["hosts"])
+    error_ns = max(host["clock_error_ns"] for host in summary.hosts)
     return f"all workers began within {format_duration(spread_ns)}, as clocks that agree to ±{format_duration(error_ns)} say"

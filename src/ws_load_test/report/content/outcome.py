@@ -43,17 +43,17 @@ def verdict(
 ) -> tuple[str, str]:
     """Returns the verdict in words, of several truths the one that spoils the run most, and its colour."""
     lost = sum(len(recording.trailer.lost_workers) for recording in recordings if recording.trailer)
-    if summary["interrupted"]:
+    if summary.interrupted:
         killed = any(recording.trailer is None for recording in recordings)
         why = "killed, the recording has no end" if killed else "interrupted"
         return f"Partial: {why}", "yellow"
     if lost:
         return "A worker was lost" if lost == 1 else f"{format_count(lost)} workers were lost", "red"
-    if not summary["connections"]["opened"]:
+    if not summary.connections.opened:
         return "Could not open a single connection", "red"
-    if not summary["verdict"]["passed"]:
+    if not summary.verdict.passed:
         stopped = " and ".join(stopped_by(summary))
-        failed = sum(not check["passed"] for check in summary["verdict"]["checks"])
+        failed = sum(not check["passed"] for check in summary.verdict.checks)
         words = "A threshold failed" if failed == 1 else f"{format_count(failed)} thresholds failed"
         return f"Stopped early, because {stopped}" if stopped else words, "red"
     doubts = _doubts(summary, pairing_findings(reasons), awaited=awaited)
@@ -62,7 +62,7 @@ def verdict(
 
 def _doubts(summary: dict[str, Any], doubted: Sequence[Finding], *, awaited: bool) -> str:
     """Returns what went wrong in a run that passed, for which a single open connection is enough."""
-    messages, faults = summary["messages"], sum(summary["faults"].values())
+    messages, faults = summary.messages, sum(summary.faults.values())
     doubts = [count_of(faults, "fault")] if faults else []
     if awaited and not messages["answered"]:
         doubts.append("no message answered")
@@ -71,7 +71,7 @@ def _doubts(summary: dict[str, Any], doubted: Sequence[Finding], *, awaited: boo
             doubts.append("replies that are perhaps not those of their messages")
         counted = ("unanswered", "dropped") if awaited else ("dropped",)
         doubts += [f"{count_of(messages[word], 'message')} {word}" for word in counted if messages[word]]
-    if summary["generator"]["saturated"]:
+    if summary.generator.saturated:
         doubts.append("the generator at its limit")
     return ", ".join(doubts)
 
@@ -96,12 +96,12 @@ def lost_workers(recordings: Sequence[Recording]) -> list[LabelledText]:
 
 def requests(summary: dict[str, Any], *, awaited: bool) -> list[LabelledText]:
     """Returns what became of messages: counts under their words, with a style where they are not as they should be."""
-    messages, pushed_bytes = summary["messages"], summary["bytes"]["pushed"]
+    messages, pushed_bytes = summary.messages, summary.bytes.pushed
     rows = [(word, messages[word]) for word in ("due", "sent", "answered", "unanswered", "dropped", "pushed")]
     more = [(word, messages[word.replace(" ", "_")]) for word in _OPTIONAL_COUNTS]
-    more.append(("first replies", summary["opening"]["first_replies"]))
+    more.append(("first replies", summary.opening.first_replies))
     rows += [(word, count) for word, count in more if count]
-    warmup = [(f"warm-up {word}", summary["warmup"][word]) for word in ("sent", "answered")]
+    warmup = [(f"warm-up {word}", summary.warmup[word]) for word in ("sent", "answered")]
     if any(count for _, count in warmup):
         rows += warmup
     failing = {"dropped", "duplicate replies", "late replies", "unknown id"} | ({"unanswered"} if awaited else set())
@@ -120,13 +120,13 @@ _OPTIONAL_COUNTS = ("duplicate replies", "late replies", "unknown id", "out of o
 
 def unanswered(summary: dict[str, Any]) -> list[LabelledText]:
     """Returns what the percentiles leave out."""
-    count, waited = summary["messages"]["unanswered"], summary["unanswered_wait_ns"]
+    count, waited = summary.messages.unanswered, summary.unanswered_wait_ns
     if not count:
         return []
     text = count_of(count, "message")
     if waited is not None:
         text += f" that had waited at least {format_duration(waited['min'])}, {format_duration(waited['max'])} at most"
-    if summary["response_time_ns"] is not None:
+    if summary.response_time_ns is not None:
         text += f"; the percentiles lack {'it' if count == 1 else f'these {format_count(count)}'}"
     return [LabelledText("unanswered", text, "yellow")]
 
@@ -142,7 +142,7 @@ def faults(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[tup
             examples = interval.fault_examples | examples
     return [
         (sanitize(kind), count, sentence(examples.get(kind) or fault_phrase(kind)))
-        for kind, count in summary["faults"].items()
+        for kind, count in summary.faults.items()
     ]
 
 
@@ -152,12 +152,12 @@ def faults(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[tup
 def traffic(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[LabelledText]:
     """Returns how sessions ended, the traffic, what compression saved, and the times of keep-alive pings."""
     said = close_codes(summary)
-    seconds = summary["duration_s"]
-    if seconds and summary["throughput_per_s"] is not None:
+    seconds = summary.duration_s
+    if seconds and summary.throughput_per_s is not None:
         sent, received = (format_bytes(_measured(recordings, f"bytes_{way}") / seconds) for way in ("sent", "received"))
         said.append(LabelledText("traffic", f"{sent}/s sent, {received}/s received while measured"))
-    said += _compression(summary["bytes"])
-    keepalive = summary["keepalive_time_ns"]
+    said += _compression(summary.bytes)
+    keepalive = summary.keepalive_time_ns
     if keepalive is not None:
         said.append(LabelledText("keep-alive", f"{count_of(keepalive['count'], 'pong')}: {summarize_times(keepalive)}"))
     return said

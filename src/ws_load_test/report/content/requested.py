@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 def requested_rows(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Returns rows of label, asked and achieved; what several recordings asked for differently is ``several``."""
     plans = plans_of(recordings)
-    connections, messages, sizes = summary["connections"], summary["messages"], summary["bytes"]
+    connections, messages, sizes = summary.connections, summary.messages, summary.bytes
     nothing_sent = not (sizes["sent"] or sizes["received"])
     rows = [("connections", _each(plans, _connections), _achieved_connections(connections))]
     if any(plan.messages is not None for plan in plans):
         asked = _each(plans, lambda plan: NO_VALUE if plan.messages is None else format_count(plan.messages))
         rows.append(("requests", asked, f"{format_count(messages['answered'])} answered"))
     rows += [
-        ("total time", _each(plans, _time), format_duration(summary["duration_s"] * 1e9 or None)),
+        ("total time", _each(plans, _time), format_duration(summary.duration_s * 1e9 or None)),
         ("load", _asked(plans, _load), ""),
     ]
     if any(isinstance(plan.load, OpenLoop) and plan.load.rate.peak for plan in plans):
@@ -50,7 +50,7 @@ def requested_rows(recordings: Sequence[Recording], summary: dict[str, Any]) -> 
         )
     )
     rows += [(label, _asked(plans, show), "") for label, show in _OPTIONAL_ROWS.items() if any(map(show, plans))]
-    throughput = None if awaits_nothing(recordings) else summary["throughput_per_s"]
+    throughput = None if awaits_nothing(recordings) else summary.throughput_per_s
     rows.append(("throughput", _asked(plans, _throughput), format_rate(throughput)))
     return rows
 
@@ -114,10 +114,10 @@ def _rate(plan: Plan) -> str:
 
 def _achieved_rate(summary: dict[str, Any]) -> str:
     """Returns what was sent of the schedule: what fell to unkind connections was due like the rest."""
-    seconds, kind = summary["duration_s"], summary["messages"]["sent"]
+    seconds, kind = summary.duration_s, summary.messages.sent
     if not seconds:
         return NO_VALUE
-    unkind = summary["misbehaving"]["messages"]["sent"] if summary["misbehaving"] is not None else 0
+    unkind = summary.misbehaving.messages.sent if summary.misbehaving is not None else 0
     words = f"{format_rate((kind + unkind) / seconds)} sent"
     return f"{words}, {format_rate(unkind / seconds)} by unkind ones" if unkind else words
 

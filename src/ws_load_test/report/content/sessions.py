@@ -30,7 +30,7 @@ _ENDINGS = ("closed:", "reset", "protocol-error")
 
 def reconnects(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[LabelledText]:
     """Returns what became of sessions that ended before the run did, and of a storm."""
-    connections, again = summary["connections"], summary["reconnect_time_ns"]
+    connections, again = summary.connections, summary.reconnect_time_ns
     lines: list[LabelledText] = []
     if connections["reconnected"]:
         words = f"{count_of(connections['reconnected'], 'session')} came back after being lost or cut off"
@@ -40,7 +40,7 @@ def reconnects(recordings: Sequence[Recording], summary: dict[str, Any]) -> list
         lines.append(
             LabelledText("recycled", f"{count_of(connections['recycled'], 'session')} took the place of {whose}")
         )
-    return lines + _storm(recordings, summary["reconnect_storm"])
+    return lines + _storm(recordings, summary.reconnect_storm)
 
 
 def _storm(recordings: Sequence[Recording], storm: dict[str, Any] | None) -> list[LabelledText]:
@@ -69,7 +69,7 @@ def _storm_recovery(storm: dict[str, Any]) -> str:
 
 def misbehaving(summary: dict[str, Any]) -> list[LabelledText]:
     """Returns what the unkind connections came to, beside the statement that it is nowhere else."""
-    aside = summary["misbehaving"]
+    aside = summary.misbehaving
     if aside is None:
         return []
     connections, messages, times = aside["connections"], aside["messages"], aside["response_time_ns"]
@@ -113,14 +113,14 @@ def _endings(faults: dict[str, int]) -> list[tuple[str, str, int]]:
 def close_codes(summary: dict[str, Any]) -> list[LabelledText]:
     """Returns the close codes, and what the target said with them."""
     lines: list[LabelledText] = []
-    closed: dict[str, int] = summary["connections"]["closed"]
-    reasons: dict[str, int] = summary["connections"]["close_reasons"]
+    closed: dict[str, int] = summary.connections.closed
+    reasons: dict[str, int] = summary.connections.close_reasons
     if closed:
         codes = (f"{format_count(count)} with {code} ({close_code_name(code)})" for code, count in closed.items())
         lines.append(LabelledText("closed", sanitize(", ".join(codes))))
     if reasons:
         said = (f"{format_count(count)} said {_quoted(reason)}" for reason, count in reasons.items())
-        included = "" if summary["misbehaving"] is None else "; unkind connections included"
+        included = "" if summary.misbehaving is None else "; unkind connections included"
         lines.append(LabelledText("reasons", ", ".join(said) + included))
     return lines
 

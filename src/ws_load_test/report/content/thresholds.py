@@ -37,7 +37,7 @@ _EXACT: dict[str, Callable[[float], str]] = {
 
 def stopped_by(summary: dict[str, Any]) -> Sequence[str]:
     """Returns the conditions that stopped the run before its end."""
-    return [sanitize(check["check"]) for check in summary["verdict"]["checks"] if "aborted_at_ns" in check]
+    return [sanitize(check["check"]) for check in summary.verdict.checks if "aborted_at_ns" in check]
 
 
 def describe_condition(check: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ def lines(results: Results) -> Iterator[str]:
     yield f"#[Max     = {(times.max or 0) / _MS:12.6f}, Total count    = {times.count:12d}]\n"
     yield f"#[Buckets = {_buckets(times):12d}, SubBuckets     = {_SUB_BUCKETS:12d}]\n"
     yield "#[Unit    =           ms, of response times]\n"
-    yield f"#[Target  = {sanitize(results.summary['target'])}]\n"
+    yield f"#[Target  = {sanitize(results.summary.target)}]\n"
 
 
 def _buckets(histogram: Histogram) -> int:

@@ -32,17 +32,17 @@ RUN = "run"
 def lines(results: Results) -> Iterator[str]:
     """Yields the suite as XML."""
     summary, failing = results.summary, results.failure
-    checks: list[dict[str, Any]] = summary["verdict"]["checks"]
+    checks: list[dict[str, Any]] = summary.verdict.checks
     # The target's failing is a failure; what kept the run from its end is an error, as a test's own would be.
-    is_error = failing is not None and (summary["interrupted"] or results.lost_workers > 0)
+    is_error = failing is not None and (summary.interrupted or results.lost_workers > 0)
     failed = sum(not check["passed"] for check in checks) + (failing is not None and not is_error)
-    duration_s = f"{summary['duration_s']:.3f}"
+    duration_s = f"{summary.duration_s:.3f}"
     root = ET.Element("testsuites")
     suite = _add(
         root,
         "testsuite",
         id="0",
-        name=summary["target"],
+        name=summary.target,
         package=PACKAGE,
         hostname="localhost",
         timestamp=f"{datetime.fromtimestamp(results.started_ns // 10**9, UTC):%Y-%m-%dT%H:%M:%S}",
@@ -61,7 +61,7 @@ def lines(results: Results) -> Iterator[str]:
         case = _add(suite, "testcase", name=name_of(check), classname=f"{PACKAGE}.threshold", time="0.000")
         if not check["passed"]:
             _add(case, "failure", said_of(check), message=said_of(check), type="threshold")
-    faults = [f"{format_count(count)} {kind}: {results.example_of(kind)}" for kind, count in summary["faults"].items()]
+    faults = [f"{format_count(count)} {kind}: {results.example_of(kind)}" for kind, count in summary.faults.items()]
     _add(suite, "system-out", "\n".join(map(sanitize, faults)))
     _add(suite, "system-err", "\n".join(map(sanitize, results.warnings)))
     ET.indent(root)
@@ -70,12 +70,12 @@ def lines(results: Results) -> Iterator[str]:
 
 def _facts(results: Results) -> dict[str, str]:
     summary = results.summary
-    times = summary["response_time_ns"] or {}
+    times = summary.response_time_ns or {}
     return {
-        "tool": summary["tool"],
-        "target": summary["target"],
-        **{word: str(summary["messages"][word]) for word in ("due", "sent", "answered", "unanswered", "dropped")},
-        "throughput": format_rate(summary["throughput_per_s"]),
+        "tool": summary.tool,
+        "target": summary.target,
+        **{word: str(summary.messages[word]) for word in ("due", "sent", "answered", "unanswered", "dropped")},
+        "throughput": format_rate(summary.throughput_per_s),
         **{f"response_{name}": format_duration(times.get(name)) for name in ("p50", "p99", "max")},
     }
 

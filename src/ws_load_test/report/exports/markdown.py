@@ -28,24 +28,24 @@ def lines(results: Results) -> Iterator[str]:
     """Yields the report: verdict, requests, times, faults, doubts."""
     summary = results.summary
     yield f"### ws-load-test: {_verdict(results)}\n\n"
-    length = f"{format_duration(summary['duration_s'] * 1e9)} measured"
+    length = f"{format_duration(summary.duration_s * 1e9)} measured"
     several = f", {len(results.recordings)} recordings together" if len(results.recordings) > 1 else ""
-    yield f"{code(summary['target'])}, {prose(summary['started_at'])}, {length}{several}\n"
-    checks = [f"- {_check(check)}\n" for check in summary["verdict"]["checks"]]
+    yield f"{code(summary.target)}, {prose(summary.started_at)}, {length}{several}\n"
+    checks = [f"- {_check(check)}\n" for check in summary.verdict.checks]
     yield from ["\n", *checks] if checks else []
-    messages = summary["messages"]
-    rate = format_rate(summary["throughput_per_s"])
+    messages = summary.messages
+    rate = format_rate(summary.throughput_per_s)
     yield from table((*_COUNTS, "throughput"), [[*(format_count(messages[word]) for word in _COUNTS), rate]])
     yield from _times(results)
-    if summary["faults"]:
+    if summary.faults:
         yield "\nWhat the target did wrong:\n\n"
-        for kind, count in list(summary["faults"].items())[:MOST_FAULTS]:
+        for kind, count in list(summary.faults.items())[:MOST_FAULTS]:
             example = results.example_of(kind)
             yield f"- {format_count(count)} × {code(kind)}{f': {code(example)}' if example else ''}\n"
-        if (more := len(summary["faults"]) - MOST_FAULTS) > 0:
+        if (more := len(summary.faults) - MOST_FAULTS) > 0:
             yield f"- and {more} more kind{'s' * (more > 1)} of faults\n"
     if results.warnings:
-        bound = ", and **the generator was the bottleneck**" if summary["generator"]["saturated"] else ""
+        bound = ", and **the generator was the bottleneck**" if summary.generator.saturated else ""
         yield f"\nTo bear in mind{bound}:\n\n"
         yield from (f"- {prose(doubt)}\n" for doubt in results.warnings)
     # Whatever is appended after it begins a paragraph of its own.
@@ -77,7 +77,7 @@ def _verdict(results: Results) -> str:
         stopped = stopped_by(results.summary)
         if stopped:
             return f"stopped early, because {' and '.join(map(prose, stopped))}"
-        failed = sum(not check["passed"] for check in results.summary["verdict"]["checks"])
+        failed = sum(not check["passed"] for check in results.summary.verdict.checks)
         return f"failed, {failed} threshold{'s' * (failed > 1)} did"
     doubts = _doubts(results)
     return f"done, with {', '.join(doubts)}" if doubts else "passed"
@@ -86,11 +86,11 @@ def _verdict(results: Results) -> str:
 def _doubts(results: Results) -> list[str]:
     """Returns what went wrong in a run that passed."""
     summary = results.summary
-    messages, faults = summary["messages"], sum(summary["faults"].values())
+    messages, faults = summary.messages, sum(summary.faults.values())
     doubts = [count_of(faults, "fault")] if faults else []
     words = ("dropped",) if awaits_nothing(results.recordings) else ("unanswered", "dropped")
     doubts += [f"{count_of(messages[word], 'message')} {word}" for word in words if messages[word]]
-    return [*doubts, "the generator at its limit"] if summary["generator"]["saturated"] else doubts
+    return [*doubts, "the generator at its limit"] if summary.generator.saturated else doubts
 
 
 def _check(check: dict[str, Any]) -> str:
@@ -102,7 +102,7 @@ def _times(results: Results) -> Iterator[str]:
     for label, room in _TIMES.items():
         stats = results.summary[room]
         # A flood's two times are the same one.
-        if stats is None or (label == "service" and stats == results.summary["response_time_ns"]):
+        if stats is None or (label == "service" and stats == results.summary.response_time_ns):
             continue
         rows.append([f"{label} time", *(format_duration(stats[key]) for key in _PERCENTILES.values())])
     if rows:

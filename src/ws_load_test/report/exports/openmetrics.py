@@ -40,18 +40,18 @@ def _families(results: Results) -> Iterator[Family]:
     about = {name: str(summary[name]) for name in ("tool", "target", "started_at")}
     # Not of the type info, which readers of Prometheus' older text format would refuse the whole file for.
     yield Family("run_info", "gauge", "What was run, and when.", (Sample(about, 1),))
-    yield duration(summary["duration_s"])
+    yield duration(summary.duration_s)
     yield gauge("passed", "Whether the run passed, and its thresholds with it.", int(results.passed))
     thresholds: dict[str, bool] = {}
-    for check in summary["verdict"]["checks"]:
+    for check in summary.verdict.checks:
         thresholds[name_of(check)] = check["passed"] and thresholds.get(name_of(check), True)
     if thresholds:
         kept = tuple(Sample({"check": name}, int(passed)) for name, passed in thresholds.items())
         yield Family("threshold_passed", "gauge", "Whether a threshold was kept.", kept)
     yield from counter_families(tally)
-    yield from throughput(summary["throughput_per_s"])
+    yield from throughput(summary.throughput_per_s)
     yield from histogram_families(tally, tally.service_time_ns)
-    generator = summary["generator"]
+    generator = summary.generator
     yield workers(generator["workers"])
     if generator["cpu_share"] is not None:
         text = "The part of a core that the busiest worker used."

@@ -66,7 +66,7 @@ def lines(results: Results) -> Iterator[str]:
         OutputError: The library that draws the charts is not installed.
     """
     head, sections = page(results)
-    return document(f"{head.verdict}: {results.summary['target']}", head, sections)
+    return document(f"{head.verdict}: {results.summary.target}", head, sections)
 
 
 def page(results: Results) -> tuple[Head, list[Section]]:
@@ -106,13 +106,13 @@ class _Page:
 
     def head(self) -> Head:
         words, style = verdict(self.recordings, self.summary, self.reasons, awaited=self.awaited)
-        started = datetime.fromisoformat(self.summary["started_at"])
-        measured = format_duration(self.summary["duration_s"] * 1e9)
-        facts = [self.summary["tool"], f"started {started:%Y-%m-%d %H:%M:%S %Z}", f"{measured} measured"]
+        started = datetime.fromisoformat(self.summary.started_at)
+        measured = format_duration(self.summary.duration_s * 1e9)
+        facts = [self.summary.tool, f"started {started:%Y-%m-%d %H:%M:%S %Z}", f"{measured} measured"]
         if len(self.recordings) > 1:
             facts.append(f"{len(self.recordings)} recordings together")
         parts: list[Part] = []
-        checks = sorted(self.summary["verdict"]["checks"], key=lambda check: bool(check["passed"]))
+        checks = sorted(self.summary.verdict.checks, key=lambda check: bool(check["passed"]))
         if checks:
             rows = [
                 ["✓ passed" if one["passed"] else "✗ failed", describe_condition(one), describe_value(one)]
@@ -122,12 +122,12 @@ class _Page:
         parts += _spoken(lost_workers(self.recordings))
         parts += [Text(f"pairing: {sentence(reason.text)}", "bad") for reason in pairing_findings(self.reasons)]
         parts += _spoken(self.health[1:])
-        return Head(words, _TONES[style], [self.summary["target"], ", ".join(facts)], parts)
+        return Head(words, _TONES[style], [self.summary.target, ", ".join(facts)], parts)
 
     # --- Messages and times ---------------------------------------------------------------------------------
 
     def _messages(self) -> list[Part]:
-        messages = self.summary["messages"]
+        messages = self.summary.messages
         due, sent, answered, without, dropped = (
             format_count(messages[word]) for word in ("due", "sent", "answered", "unanswered", "dropped")
         )
@@ -195,7 +195,7 @@ class _Page:
 
     def _connections(self) -> list[Part]:
         words = ("attempted", "opened", "failed", "cancelled", "lost", "reconnected", "recycled", "tls_resumed")
-        counts = self.summary["connections"]
+        counts = self.summary.connections
         always = {"attempted", "opened", "failed", "lost"}
         rows = [
             (word.replace("_", " "), format_count(counts[word])) for word in words if counts[word] or word in always
@@ -214,11 +214,11 @@ class _Page:
             parts.append(Text("The target did nothing wrong."))
         if self.course is not None:
             parts += time_charts.faults(self.course)
-        closed: dict[str, int] = self.summary["connections"]["closed"]
+        closed: dict[str, int] = self.summary.connections.closed
         if closed:
             rows = [[code, close_code_name(code), format_count(count)] for code, count in closed.items()]
             parts.append(Table(["close code", "meaning", "sessions"], rows, "How sessions ended"))
-        reasons: dict[str, int] = self.summary["connections"]["close_reasons"]
+        reasons: dict[str, int] = self.summary.connections.close_reasons
         if reasons:
             rows = [[sentence(reason), format_count(count)] for reason, count in list(reasons.items())[:_MOST_REASONS]]
             more = len(reasons) - len(rows)
@@ -279,8 +279,8 @@ class _Page:
             label = f"recording {number}" if len(self.recordings) > 1 else "generator"
             rows.append([label, header.started_at, format_count(header.workers), facts])
         parts: list[Part] = [Table(["", "started", "workers", "host"], rows)]
-        if self.summary["hosts"]:
-            parts.append(Table(HEADINGS, [cells(host) for host in self.summary["hosts"]], start_skew(self.summary)))
+        if self.summary.hosts:
+            parts.append(Table(HEADINGS, [cells(host) for host in self.summary.hosts], start_skew(self.summary)))
         return parts
 
 

@@ -70,7 +70,7 @@ def report_lines(
     awaited = not awaits_nothing(recordings)
     health = all_wrapped(generator(recordings, digested, reasons))
     # Where the generator was the bottleneck, all other numbers are to be read with that in mind.
-    first, last = (health, []) if summary["generator"]["saturated"] else ([], health)
+    first, last = (health, []) if summary.generator.saturated else ([], health)
     sections = [
         _heading(recordings, summary, reasons, awaited=awaited),
         all_wrapped(lost_workers(recordings)),
@@ -106,13 +106,13 @@ def _heading(
     recordings: Sequence[Recording], summary: dict[str, Any], reasons: Sequence[Finding], *, awaited: bool
 ) -> list[Text]:
     words, style = verdict(recordings, summary, reasons, awaited=awaited)
-    started = datetime.fromisoformat(summary["started_at"])
-    facts = [sanitize(summary["tool"]), f"started {started:%Y-%m-%d %H:%M:%S %Z}"]
+    started = datetime.fromisoformat(summary.started_at)
+    facts = [sanitize(summary.tool), f"started {started:%Y-%m-%d %H:%M:%S %Z}"]
     if len(recordings) > 1:
         facts.append(f"{len(recordings)} recordings together")
     return [
         *(Text(line, style=f"bold {style}") for line in textwrap.wrap(words, WIDTH)),
-        Text(sanitize(summary["target"])),
+        Text(sanitize(summary.target)),
         Text(", ".join(facts), style="dim"),
         *threshold_lines(summary),
     ]
@@ -122,7 +122,7 @@ def _heading(
 
 
 def _connect_times(summary: dict[str, Any]) -> list[Text]:
-    stats = summary["connect_time_ns"]
+    stats = summary.connect_time_ns
     if stats is None:
         return two_columns("connect time", [("fastest", NO_VALUE, ""), ("slowest", NO_VALUE, "")])
     keys = {"fastest": "min", "50 %": "p50", "95 %": "p95", "99 %": "p99", "slowest": "max"}
@@ -134,7 +134,7 @@ def _connect_times(summary: dict[str, Any]) -> list[Text]:
 
 
 def _response_times(summary: dict[str, Any], digested: Aggregate, encoding: str) -> list[Text]:
-    stats, service = summary["response_time_ns"], summary["service_time_ns"]
+    stats, service = summary.response_time_ns, summary.service_time_ns
     if stats is None:
         nothing = f"  fastest {NO_VALUE}, average {NO_VALUE}, slowest {NO_VALUE}: no message was answered"
         return [Text("response time", style="bold"), Text(nothing), *all_wrapped(unanswered(summary))]
@@ -153,7 +153,7 @@ def _response_times(summary: dict[str, Any], digested: Aggregate, encoding: str)
 def _send_lag(summary: dict[str, Any]) -> list[Text]:
     """Returns what stands in the place of response times where none was awaited."""
     lines = [Text("response time", style="bold"), Text("  none: replies were not awaited, whatever came is a push")]
-    lag = summary["generator"]["send_lag_ns"]
+    lag = summary.generator.send_lag_ns
     return lines if lag is None else [*lines, Text(f"  sent after being due: {summarize_times(lag)}")]
 
 
@@ -165,7 +165,7 @@ def _faults(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Te
     if not found:
         return []
     counts = [format_count(count) for _, count, _ in found]
-    digits, names = max(map(len, counts)), max(len(kind) for kind in summary["faults"])
+    digits, names = max(map(len, counts)), max(len(kind) for kind in summary.faults)
     lines = [Text("what the target did wrong", style="bold")]
     for (kind, _, example), count in zip(found, counts, strict=True):
         lines += hanging_indent(f"  {count:>{digits}}  {kind:{names}}  ", example, style="yellow")

@@ -32,7 +32,7 @@ _NARROWEST, _WIDEST = 16, 34
 
 def requested_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Text]:
     """Returns these rows as a table."""
-    rows, connections = requested_rows(recordings, summary), summary["connections"]
+    rows, connections = requested_rows(recordings, summary), summary.connections
     room = WIDTH - LABEL - _GAP - max(len(achieved) for _, _, achieved in rows)
     most = min(_WIDEST, max(_NARROWEST, room))
     cells = [(label, textwrap.wrap(asked, most) or [""], achieved) for label, asked, achieved in rows]
@@ -54,7 +54,7 @@ def host_table(summary: dict[str, Any]) -> list[Text]:
     the 99th percentile of the send lag; the median response time; the fastest TCP handshake with the target; how far
     the clock was before that of the machine that led.
     """
-    hosts: Sequence[dict[str, Any]] = summary["hosts"]
+    hosts: Sequence[dict[str, Any]] = summary.hosts
     if not hosts:
         return []
     table = [HEADINGS, *([f"  {name}", *figures] for name, *figures in map(cells, hosts))]
@@ -88,12 +88,12 @@ _COLUMNS = {"50 %": "p50", "99 %": "p99", "slowest": "max"}
 
 def connect_phases(summary: dict[str, Any]) -> list[Text]:
     """Returns the table of the phases of opening, where there is more to it than a TCP connection and an upgrade."""
-    found = {label: summary["opening"][key] for label, key in PHASES.items() if summary["opening"][key] is not None}
+    found = {label: summary.opening[key] for label, key in PHASES.items() if summary.opening[key] is not None}
     if found.keys() <= _EVERYWHERE:
         return []
     head = f"{'opening':{LABEL}}{'count':>9}" + "".join(f"{label:>12}" for label in _COLUMNS)
     lines = [Text(head, style="bold")]
-    resumed = summary["connections"]["tls_resumed"]
+    resumed = summary.connections.tls_resumed
     for label, stats in found.items():
         times = "".join(f"{format_duration(stats[key]):>12}" for key in _COLUMNS.values())
         note = f"   {format_count(resumed)} resumed" if label == "TLS" and resumed else ""
@@ -104,7 +104,7 @@ def connect_phases(summary: dict[str, Any]) -> list[Text]:
 def threshold_lines(summary: dict[str, Any]) -> list[Text]:
     """Returns the lines: whether each check passed, its condition, and the value that was found."""
     lines: list[Text] = []
-    for check in summary["verdict"]["checks"]:
+    for check in summary.verdict.checks:
         passed = check["passed"]
         asked, found = describe_condition(check), describe_value(check)
         words = f"{asked}: {found}" if found else asked
