@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET
+
 from ws_load_test.analysis.data_quality import too_few_in_tail
 from ws_load_test.analysis.thresholds import ConditionScope
 from ws_load_test.experiments.capacity.attribution import attribute_to_generator, generator_lateness_ns
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ws_load_test.analysis.aggregate import Aggregate
+    from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.api import Result
     from ws_load_test.experiments.capacity.bracketing import NextStep
     from ws_load_test.metrics.histogram import Histogram
@@ -88,8 +91,10 @@ def evaluate_step(
         "ended_early": ended_early,
         "sent_per_s": summary.messages.sent / summary.duration_s if summary.duration_s else None,
         "achieved_per_s": summary.throughput_per_s,
-        "connections": {name: summary.connections[name] for name in ("attempted", "opened", "failed", "lost")},
-        "messages": {name: summary.messages[name] for name in ("due", "sent", "answered", "unanswered", "dropped")},
+        "connections": {name: getattr(summary.connections, name) for name in ("attempted", "opened", "failed", "lost")},
+        "messages": {
+            name: getattr(summary.messages, name) for name in ("due", "sent", "answered", "unanswered", "dropped")
+        },
         "errors": _errors(digest.tally),
         "response_time_ns": _times(summary),
         "faults": summary.faults,
@@ -106,11 +111,11 @@ def evaluate_step(
     return Step(move.amount, move.purpose, outcome, facts)
 
 
-def _unsent_by_us(summary: dict[str, Any]) -> int:
+def _unsent_by_us(summary: Summary) -> int:
     """Returns how many messages were not sent though nothing of the target stood in their way."""
     connections, load = summary.connections, summary.load
-    hindered = connections["failed"] + connections["lost"] or load.get("max_in_flight") is not None
-    return 0 if hindered else int(summary.messages.dropped)
+    hindered = connections.failed + connections.lost or load.get("max_in_flight") is not None
+    return 0 if hindered else summary.messages.dropped
 
 
 def infeasible_step(number: int, move: NextStep, why: str) -> Step:
@@ -135,7 +140,7 @@ def _head(number: int, move: NextStep, outcome: Outcome) -> dict[str, Any]:
     return {"number": number, "amount": move.amount, "purpose": str(move.purpose), "outcome": str(outcome)}
 
 
-def _outcome(summary: dict[str, Any], *, met: bool, bound: bool) -> Outcome:
+def _outcome(summary: Summary, *, met: bool, bound: bool) -> Outcome:
     """Returns how a step turned out.
 
     What met the objectives did so whether the generator had room or not: its lateness makes times longer, and
@@ -150,16 +155,21 @@ def _outcome(summary: dict[str, Any], *, met: bool, bound: bool) -> Outcome:
     return Outcome.MISSED if summary.connections.opened else Outcome.NOTHING_OPENED
 
 
-def _checks(objectives: Sequence[Condition], summary: dict[str, Any], tally: Tally) -> list[dict[str, Any]]:
+def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> list[dict[str, Any]]:
     """Returns what became of each objective, of which the run judged the contrary."""
-    contraries = {check["check"]: check for check in summary.verdict.checks}
+    contraries = {check.check: check for check in summary.verdict.checks}
     checks = []
     for objective in objectives:
         check = contraries[negate(objective)]
         found = {
             "objective": objective.text,
-            "met": check["passed"],
-            **{name: check[name] for name in ("value", "limit", "unit", "why") if name in check},
+            "met": check.passed,
+            "value": check.value,
+            **{
+                name: value
+                for name, value in (("limit", check.limit), ("unit", check.unit), ("why", check.why))
+                if value is not UNSET
+            },
         }
         metric = objective.metric
         if metric.kind == "time" and metric.statistic[0].isdigit():
@@ -182,6 +192,6 @@ def _errors(tally: Tally) -> float | None:
     return None if share is None else float(share)
 
 
-def _times(summary: dict[str, Any]) -> dict[str, Any] | None:
+def _times(summary: Summary) -> dict[str, Any] | None:
     stats = summary.response_time_ns
-    return None if stats is None else {name: stats[name] for name in ("count", *_PERCENTILES)}
+    return None if stats is None else {name: stats.value(name) for name in ("count", *_PERCENTILES)}
