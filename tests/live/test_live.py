@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from scenes_made import MILLI, SECOND, answers, interval, opening, plan
+from run_states import MILLI, SECOND, answers, interval, opening, plan
 
 from terminals import Terminal
 from ws_load_test.live import view as live_view

@@ -2,7 +2,7 @@ import io
 from collections import Counter
 
 import pytest
-from scenes_made import MILLI, SECOND, answers, interval, opening, plan
+from run_states import MILLI, SECOND, answers, interval, opening, plan
 
 from ws_load_test.live.progress_lines import ProgressLogger
 from ws_load_test.metrics.recording import Interval, LostWorker

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console, Group
-from scenes_made import MICRO, MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
+from run_states import MICRO, MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
 
 from ws_load_test.live.layout import Viewport, render
 from ws_load_test.metrics.recording import LostWorker
