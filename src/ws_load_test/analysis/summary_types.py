@@ -231,9 +231,9 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     )
     intervals: Annotated[int | UnsetType, Meta(description="Intervals judged, of a condition with `any`.")] = UNSET
     failed_intervals: Annotated[int | UnsetType, Meta(description="Intervals in which it held.")] = UNSET
-    from_ns: Annotated[
-        int | UnsetType, Meta(description="Start of the worst interval, from the start of the run.")
-    ] = UNSET
+    from_ns: Annotated[int | UnsetType, Meta(description="Start of the worst interval, from the start of the run.")] = (
+        UNSET
+    )
     why: Annotated[str | UnsetType, Meta(description="Reason why there is no value.")] = UNSET
     aborted_at_ns: Annotated[
         int | UnsetType, Meta(description="Time at which the condition stopped the run, from its start.")

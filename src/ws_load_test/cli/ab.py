@@ -257,7 +257,7 @@ class _ABRunner:
             interrupted = result.summary.interrupted
             self._take(turn, result, interrupted=interrupted)
             # Of a signal that came while the round was summed up its summary does not know.
-            if interrupted or (run.fleet is not None and run.fleet.interrupted):
+            if interrupted or run.interrupted:
                 self.interrupted = True
                 return
 

@@ -32,7 +32,7 @@ def cells(host: HostSummary) -> tuple[str, ...]:
 
 
 def clock_offset(ns: int) -> str:
-    """Returns the offset of a clock with its sign: monotonic clocks begin when a machine does, which may be long ago."""
+    """Returns the offset of a clock with its sign; monotonic clocks start with their machine, so it can be days."""
     sign, minutes = "-" if ns < 0 else "+", abs(ns) / 60e9
     if minutes < 2:
         return f"{sign}{format_duration(abs(ns))}"

@@ -171,12 +171,14 @@ def _compression(sizes: ByteCounts) -> list[LabelledText]:
         ("sent", sizes.uncompressed_sent, sizes.sent),
         ("received", sizes.uncompressed_received, sizes.received),
     )
-    parts = [f"{format_bytes(plain)} of payload {way} as {format_bytes(framed)}" for way, plain, framed in ways if plain]
+    parts = [
+        f"{format_bytes(plain)} of payload {way} as {format_bytes(framed)}" for way, plain, framed in ways if plain
+    ]
     return [LabelledText("compression", ", ".join(parts))] if parts else []
 
 
 def _measured(recordings: Sequence[Recording], name: str) -> int:
-    """Returns a count over all measured intervals, without decoding their histograms, which takes a millisecond each."""
+    """Returns a count over all measured intervals without decoding histograms, which takes a millisecond each."""
     return sum(
         interval.encoded_tally.get(name, 0)
         for recording in recordings

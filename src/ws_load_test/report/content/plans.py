@@ -39,10 +39,14 @@ class RecordedPlans:
             except (msgspec.ValidationError, ValueError) as error:
                 readable = False
                 why = str(error).replace("`", '"')
-                notes[f"this version of the tool cannot read the plan ({why}), so no row shows what was requested"] = None
+                notes[f"this version of the tool cannot read the plan ({why}), so no row shows what was requested"] = (
+                    None
+                )
             if unknown:
                 names = ", ".join(sorted(unknown))
-                notes[f"the plan has options that this version of the tool does not know, so no row shows {names}"] = None
+                notes[f"the plan has options that this version of the tool does not know, so no row shows {names}"] = (
+                    None
+                )
         return cls(tuple(plans) if readable else (), tuple(map(sanitize, notes)))
 
     @property

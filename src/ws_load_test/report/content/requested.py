@@ -96,7 +96,7 @@ def _message(plan: Plan) -> str:
 
 
 def _correlation(plan: Plan) -> str:
-    """Returns the rule that finds replies and the checks on them; "" where replies come in order and are not checked."""
+    """Returns the rule that finds replies, and the checks on them; "" for replies in order without checks."""
     correlation = plan.correlation
     rule = f"{correlation.rule}:{correlation.selector}" if correlation.selector else correlation.rule
     words = {"order": "", "ping": "", "none": "not awaited"}.get(rule, f"by {rule}")

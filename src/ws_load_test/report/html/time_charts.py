@@ -179,7 +179,9 @@ def rates(course: Timeline, plan: Plan | None, *, awaited: bool) -> list[Chart]:
     requested = _requested(course, plan, unit_ns)
     if requested:
         traces.append(
-            line(6, "requested", *requested, mode="lines", line={"color": "var(--series-7)", "width": 4, "dash": "solid"})
+            line(
+                6, "requested", *requested, mode="lines", line={"color": "var(--series-7)", "width": 4, "dash": "solid"}
+            )
         )
     for number, room in enumerate(rooms):
         values = [column.per_s(room) for column in columns]
@@ -236,7 +238,9 @@ def connections(course: Timeline, plan: Plan | None) -> list[Chart]:
     if plan is not None and plan.connection_profile is not None and start_ns is not None:
         requested = corners(plan.connection_profile, start_ns, course.end_ns, unit_ns)
         traces.append(
-            line(6, "requested", *requested, mode="lines", line={"color": "var(--series-7)", "width": 4, "dash": "solid"})
+            line(
+                6, "requested", *requested, mode="lines", line={"color": "var(--series-7)", "width": 4, "dash": "solid"}
+            )
         )
     texts = [f"{format_count(column.open)} open after {format_duration(column.to_ns)}" for column in columns]
     # At the end they are closed by us, which is no event of the run.

@@ -34,7 +34,9 @@ def wrapped(label: str, text: str, style: str = "") -> list[Text]:
 
 def hanging_indent(head: str, text: str, style: str) -> list[Text]:
     """Returns a label and the text beside it, on as many lines as it needs; the style is the label's."""
-    parts: Iterable[str] = textwrap.wrap(unbroken(text), max(_NARROWEST, WIDTH - len(head)), break_on_hyphens=False) or [""]
+    parts: Iterable[str] = textwrap.wrap(
+        unbroken(text), max(_NARROWEST, WIDTH - len(head)), break_on_hyphens=False
+    ) or [""]
     return [
         Text(" " * len(head) if number else head, style="" if number else style).append(
             part.replace("\N{NO-BREAK SPACE}", " "), style="default"
