@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from printed import exit_code, summarize
+from factories.printed import exit_code, summarize
 from ws_load_test.analysis.aggregate import RunAggregator, aggregate
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.per_host import host_rows, start_skew_ns

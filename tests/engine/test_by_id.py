@@ -405,7 +405,9 @@ class Both:
     id_is_payload=False,
 )
 def test_it_always_knows_what_the_model_knows(load, happenings, *, supply, in_flight, warmup_ns, id_is_payload):
-    with world(load, connections=2, in_flight=in_flight, supply=itertools.cycle(supply), id_is_payload=id_is_payload) as run:
+    with world(
+        load, connections=2, in_flight=in_flight, supply=itertools.cycle(supply), id_is_payload=id_is_payload
+    ) as run:
         if load == "paced":
             run.samples.measured_from_ns = START_NS + warmup_ns
         both = Both(run, Model(run.samples.measured_from_ns, id_is_payload=id_is_payload))

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from comparison_made import SECOND, drawn, interval, recording
-from printed import summarize
+from factories.comparison import SECOND, drawn, interval, recording
+from factories.printed import summarize
 from ws_load_test.analysis.comparison.samples import Variant, pair_variants
 
 

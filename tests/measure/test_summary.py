@@ -3,7 +3,7 @@ from collections import Counter
 import msgspec
 import pytest
 
-from printed import exit_code, summarize
+from factories.printed import exit_code, summarize
 from ws_load_test.analysis.aggregate import RunAggregator, aggregate
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.histogram import Histogram
