@@ -61,7 +61,7 @@ def over_time(aggregated: Aggregate, encoding: str, *, awaited: bool = True) -> 
     together = -(-len(stretches) // min(MOST_COLUMNS, room))
     rows = rows_of([stretches[at : at + together] for at in range(0, len(stretches), together)])
     length = format_duration(statistics.median(one.length_ns for one in stretches) * together)
-    note = ", times are its highest" if together > 1 else ""
+    note = ", its highest times" if together > 1 else ""
     return _chart("over time", f"one column is {length}{note}", rows, encoding)
 
 
