@@ -84,7 +84,7 @@ def test_times_are_histograms_in_seconds():
     found = families(results(usual()))["response_time_seconds"]
     assert (found.type, found.unit) == ("histogram", "seconds")
     samples = {(one.name.rpartition("_")[2], one.labels.get("le")): one.value for one in found.samples}
-    times = results(usual()).digest.tally.response_time_ns
+    times = results(usual()).aggregate.tally.response_time_ns
     assert samples["count", None] == samples["bucket", "+Inf"] == 1003
     assert samples["sum", None] == times.sum / 1e9
     assert samples["bucket", "0.01"] == 1003
@@ -130,7 +130,7 @@ def test_a_bucket_holds_the_times_up_to_its_bound(values):
 def test_any_recordings_can_be_read(made):
     taken = results(*made)
     found = families(taken)
-    assert value(found, "response_time_seconds", le="+Inf") == taken.digest.tally.response_time_ns.count
+    assert value(found, "response_time_seconds", le="+Inf") == taken.aggregate.tally.response_time_ns.count
     assert math.isfinite(value(found, "duration_seconds"))
 
 
