@@ -1,0 +1,148 @@
+"""The documentation: its links lead somewhere, its options exist, its words are today's, its lists are complete."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from ws_load_test.analysis.findings import FindingKind
+from ws_load_test.cli.help import PAGES
+from ws_load_test.common.faults import FaultKind, HostErrorKind
+from ws_load_test.plan.thresholds import DENOMINATORS, RATES, SIZES, TIME_METRICS
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted(
+    path.relative_to(ROOT)
+    for pattern in ("*.md", "docs/**/*.md", "conformance/**/*.md", "benchmarks/**/*.md")
+    for path in ROOT.glob(pattern)
+)
+USER_DOCS = [page for page in DOCS if page.name not in {"CHANGELOG.md", "design.md"}]
+"""Pages without the names of yesterday, which the changelog has to name, and without the code's own names."""
+
+_FENCE = re.compile(r"^(```|~~~).*?^\1\s*?$", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\[\]]*\])*\]\(([^()\s]+)\)")
+_HEADING = re.compile(r"^#{1,6} +(.*?) *#*$", re.MULTILINE)
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+_CODE = re.compile(r"```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_SPAN = re.compile(r"`([^`\n]+)`")
+
+FOREIGN_OPTIONS = {
+    # Of dask, openssl, kubectl, docker, aws, pip, of the programs of this repository, and of programs compared with.
+    "dask": {"--protocol", "--tls-ca-file", "--tls-cert", "--tls-key", "--no-nanny", "--nthreads", "--worker-port"},
+    "dask, too": {"--scheduler-file", "--dashboard-address", "--no-dashboard", "--name"},
+    "others": {"--from-file", "--no-cache-dir", "--create-home", "--group-id", "--port", "--source-group"},
+    "benchmarks": {"--yardstick", "--rounds", "--loop", "--limits", "--connections", "--hold", "--repeat"},
+    "conformance": {"--quick", "--cases", "--output", "--optional"},
+}
+OLD_OPTIONS = (
+    "--dry-run", "--abort-after", "--strict-protocol", "--longest-step", "--address", "--keepalive", "--answer",
+    "--deaf", "--mute", "--slow", "--storm", "--verbosity", "--strict", "--step", "--rest", "--round", "--gateway",
+)  # fmt: skip
+OLD_WORDS = (
+    "Plan.of", "mismatched", "reopened", "renewed", "called_off", "called off", "plain_sent", "plain_received",
+    "abort_after", "reopen_time_ns", "reopen.p99", "unkind", "Dialler", "answered_in_time", "generator.bound",
+    "storm.dropped", "generator_bound_at", "faults.mismatch", "measuring.md", "watching.md", "verdict.md",
+    "comparing.md", "distributed.md",
+)  # fmt: skip
+
+
+@cache
+def text_of(page: Path) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    seen: dict[str, int] = {}
+    found = set()
+    for heading in _HEADING.findall(_FENCE.sub("", text_of(page))):
+        plain = re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+        slug = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        again = seen.get(slug, 0)
+        seen[slug] = again + 1
+        found.add(f"{slug}-{again}" if again else slug)
+    return frozenset(found)
+
+
+@cache
+def known_options() -> frozenset[str]:
+    """Every option that a help page names."""
+    return frozenset(option for page in PAGES.values() for option in _OPTION.findall(page))
+
+
+@pytest.mark.parametrize("page", DOCS, ids=str)
+def test_every_link_leads_somewhere(page):
+    broken = []
+    for target in _LINK.findall(_FENCE.sub("", text_of(page))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        to = (page.parent / path) if path else page
+        resolved = (ROOT / to).resolve()
+        if not resolved.exists():
+            broken.append(target)
+        elif anchor and resolved.suffix == ".md" and anchor not in anchors(resolved.relative_to(ROOT)):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", USER_DOCS, ids=str)
+def test_every_option_exists(page):
+    foreign = frozenset().union(*FOREIGN_OPTIONS.values())
+    code = [*_CODE.findall(text_of(page)), *_SPAN.findall(_FENCE.sub("", text_of(page)))]
+    unknown = {
+        option
+        for part in code
+        for option in _OPTION.findall(part)
+        if option not in known_options() and option not in foreign
+    }
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("page", USER_DOCS, ids=str)
+def test_no_name_is_of_yesterday(page):
+    text = text_of(page)
+    options = {option for option in OLD_OPTIONS if re.search(rf"(?<![\w-]){option}(?![\w-])", text)}
+    words = {word for word in OLD_WORDS if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)}
+    assert options | words == set()
+
+
+def test_a_broken_link_an_unknown_option_and_an_old_one_are_noticed(tmp_path, monkeypatch):
+    (tmp_path / "page.md").write_text("# A b\n[x](#a-b) [y](#c) [z](no.md)\n`--no-such-option`, `--storm 5%@1s`\n")
+    monkeypatch.setattr("test_docs.ROOT", tmp_path)
+    page = Path("page.md")
+    for check, named in (
+        (test_every_link_leads_somewhere, "no.md"),
+        (test_every_option_exists, "--no-such-option"),
+        (test_no_name_is_of_yesterday, "--storm"),
+    ):
+        with pytest.raises(AssertionError, match=named):
+            check(page)
+
+
+def test_every_page_of_the_documentation_is_reachable_from_the_readme():
+    seen, waiting = set(), [Path("README.md")]
+    while waiting:
+        page = waiting.pop()
+        if page in seen or page.suffix != ".md":
+            continue
+        seen.add(page)
+        for target in _LINK.findall(text_of(page)):
+            path = target.partition("#")[0]
+            if path and not re.match(r"[a-z]+:", target):
+                waiting.append(((ROOT / page.parent / path).resolve()).relative_to(ROOT))
+    assert {page for page in DOCS if page.parts[0] == "docs"} <= seen
+
+
+def test_troubleshooting_has_every_finding_and_every_fault():
+    text = text_of(Path("docs/troubleshooting.md"))
+    assert set(re.findall(r"<!-- finding: ([\w-]+) -->", text)) == {str(kind) for kind in FindingKind}
+    named = {span.partition(":")[0] for span in _SPAN.findall(text)}
+    assert {str(kind) for kind in (*FaultKind, *HostErrorKind)} <= named
+
+
+def test_every_metric_of_conditions_is_explained():
+    named = set(_SPAN.findall(text_of(Path("docs/thresholds.md"))))
+    assert {*TIME_METRICS, *DENOMINATORS, *RATES, *SIZES} <= named
