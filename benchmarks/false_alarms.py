@@ -22,7 +22,7 @@ from ws_load_test.analysis.comparison.compare import compare
 from ws_load_test.analysis.comparison.metrics import Verdict
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from comparison_made import cliff, heavy, joined, lognormal, side
+from factories.comparison import cliff, heavy, joined, lognormal, side
 
 SCENARIOS: dict[str, tuple[dict[str, Any], bool]] = {
     "10 s, 20,000 answers": ({"per_s": 2000}, True),

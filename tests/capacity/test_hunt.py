@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from capacity_made import found, hunt, recorded, result_of, served
+from factories.capacity import found, hunt, recorded, result_of, served
 from ws_load_test.common.errors import (
     ExitCode,
     HostError,

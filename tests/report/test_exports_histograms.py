@@ -8,7 +8,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from exports_made import (
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from factories.results import (
     MICRO,
     MILLI,
     SECOND,
@@ -22,11 +27,6 @@ from exports_made import (
     text_of,
     usual,
 )
-from hdrh.histogram import HdrHistogram
-from hdrh.log import HistogramLogReader
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.report.content.percentile_steps import steps

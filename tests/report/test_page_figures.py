@@ -8,11 +8,22 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from exports_made import MICRO, MILLI, SECOND, answers, histogram, interval, recording, recordings, results, several
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from pages_made import KINDS, minute, planned
 
+from factories.pages import KINDS, minute, planned
+from factories.results import (
+    MICRO,
+    MILLI,
+    SECOND,
+    answers,
+    histogram,
+    interval,
+    recording,
+    recordings,
+    results,
+    several,
+)
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.data_quality import MIN_TAIL_SAMPLES
 from ws_load_test.metrics.histogram import Histogram

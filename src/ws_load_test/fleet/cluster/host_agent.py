@@ -51,7 +51,7 @@ class SecretBytes:
         self.data = data
 
     def __repr__(self) -> str:
-        return "Sealed(***)"
+        return "SecretBytes(***)"
 
 
 class HostAssignment(msgspec.Struct, frozen=True):

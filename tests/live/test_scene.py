@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes_made import MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
 
+from factories.run_states import MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.findings import FindingKind
 from ws_load_test.analysis.generator_health import diagnose

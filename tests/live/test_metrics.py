@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from exports_made import MICRO, MILLI, SECOND, answers, histogram, interval, recording, results, usual
 from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -25,6 +24,7 @@ from opentelemetry.sdk.metrics.export import MetricExportResult
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as older_families
 
+from factories.results import MICRO, MILLI, SECOND, answers, histogram, interval, recording, results, usual
 from ws_load_test import make_plan
 from ws_load_test.common.errors import UsageError
 from ws_load_test.live.telemetry import otlp_exporter
