@@ -79,11 +79,9 @@ def test_every_link_leads_somewhere(page):
         if re.match(r"[a-z]+:", target):
             continue
         path, _, anchor = target.partition("#")
-        to = (page.parent / path) if path else page
-        resolved = (ROOT / to).resolve()
-        if not resolved.exists():
-            broken.append(target)
-        elif anchor and resolved.suffix == ".md" and anchor not in anchors(resolved.relative_to(ROOT)):
+        to = (ROOT / page.parent / path).resolve() if path else ROOT / page
+        is_page = to.suffix == ".md" and to.exists()
+        if not to.exists() or (anchor and is_page and anchor not in anchors(to.relative_to(ROOT))):
             broken.append(target)
     assert broken == []
 
