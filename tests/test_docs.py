@@ -17,8 +17,8 @@ DOCS = sorted(
     for pattern in ("*.md", "docs/**/*.md", "conformance/**/*.md", "benchmarks/**/*.md")
     for path in ROOT.glob(pattern)
 )
-USER_DOCS = [page for page in DOCS if page.name not in {"CHANGELOG.md", "design.md"}]
-"""Pages without the names of yesterday, which the changelog has to name, and without the code's own names."""
+USER_DOCS = [page for page in DOCS if page.name not in {"CHANGELOG.md", "design.md", "cli.md"}]
+"""All but the changelog, which has to name what was, the design, which names code, and the generated list of options."""
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1\s*?$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\[\]]*\])*\]\(([^()\s]+)\)")
