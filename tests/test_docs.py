@@ -4,11 +4,15 @@ import re
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ws_load_test.analysis.findings import FindingKind
+from ws_load_test.analysis.summary import summarize
 from ws_load_test.cli.help import PAGES
 from ws_load_test.common.faults import FaultKind, HostErrorKind
+from ws_load_test.metrics.recording import Header, Interval, Recording
+from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.thresholds import DENOMINATORS, RATES, SIZES, TIME_METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -18,7 +22,7 @@ DOCS = sorted(
     for path in ROOT.glob(pattern)
 )
 USER_DOCS = [page for page in DOCS if page.name not in {"CHANGELOG.md", "design.md", "cli.md"}]
-"""All but the changelog, which has to name what was, the design, which names code, and the generated list of options."""
+"""All but the changelog, which names what was, the design, which names code, and the generated list of options."""
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1\s*?$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\[\]]*\])*\]\(([^()\s]+)\)")
@@ -144,3 +148,36 @@ def test_troubleshooting_has_every_finding_and_every_fault():
 def test_every_metric_of_conditions_is_explained():
     named = set(_SPAN.findall(text_of(Path("docs/thresholds.md"))))
     assert {*TIME_METRICS, *DENOMINATORS, *RATES, *SIZES} <= named
+
+
+def test_every_page_that_the_program_names_exists():
+    named = {
+        name
+        for path in (*(ROOT / "src").rglob("*.py"), *(ROOT / "tools").glob("*.py"), *(ROOT / "benchmarks").glob("*.py"))
+        for name in re.findall(r"docs/[\w/-]+\.md", path.read_text(encoding="utf-8"))
+    }
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def keys_of(value: object) -> set[str]:
+    """The keys of objects within a value; those of counts by name are no keys of the schema."""
+    if isinstance(value, list):
+        return set().union(*map(keys_of, value))
+    if not isinstance(value, dict):
+        return set()
+    inner = [part for key, part in value.items() if key not in {"load", "faults", "closed", "close_reasons"}]
+    return set(value).union(*map(keys_of, inner))
+
+
+def test_the_summary_page_has_every_key():
+    named = {
+        part for span in _SPAN.findall(text_of(Path("docs/reference/summary.md"))) for part in (span, *span.split("."))
+    }
+    tally = Tally(storm_disconnected=1, misbehaving=Tally())
+    tally.response_time_ns.record(1)
+    interval = Interval.of(tally, index=0, phase="measured", from_ns=0, to_ns=1, measured_ns=1)
+    header = Header(tool="t", started_at="2026-01-01T00:00:00Z", plan={}, target="ws://t", host={}, workers=1)
+    summary = msgspec.to_builtins(summarize([Recording(header, (interval,))]), str_keys=True)
+    assert summary["reconnect_storm"]
+    assert summary["misbehaving"]
+    assert keys_of(summary) - named == set()
