@@ -1,6 +1,7 @@
 """The documentation: its links lead somewhere, its options exist, its words are today's, its lists are complete."""
 
 import re
+import shlex
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from ws_load_test.analysis.findings import FindingKind
 from ws_load_test.analysis.summary import summarize
+from ws_load_test.cli import main
 from ws_load_test.cli.help import PAGES
 from ws_load_test.common.faults import FaultKind, HostErrorKind
 from ws_load_test.metrics.recording import Header, Interval, Recording
@@ -109,6 +111,28 @@ def test_no_name_is_of_yesterday(page):
     options = {option for option in OLD_OPTIONS if re.search(rf"(?<![\w-]){option}(?![\w-])", text)}
     words = {word for word in OLD_WORDS if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)}
     assert options | words == set()
+
+
+def commands(page: Path) -> list[str]:
+    """Returns the command lines of runs that a page shows; recipes are run by tests of their own."""
+    shell = "\n".join(re.findall(r"^```sh\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE))
+    lines = re.findall(r"^ws-load-test .*$", shell.replace("\\\n", " "), re.MULTILINE)
+    others = ("echo", "demo", "cluster", "report", "compare", "ab", "capacity")
+    return [line for line in lines if page.name != "recipes.md" and line.split()[1] not in others]
+
+
+@pytest.mark.parametrize(("page", "line"), [(page, line) for page in DOCS for line in commands(page)])
+def test_every_command_is_understood(page, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("users.csv").write_text("name,token\nann,abcd\n")
+    Path("token.txt").write_text("abcd")
+    plan = re.search(r"^```toml\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE)
+    Path("load.toml").write_text(plan[1] if plan else "")
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        Path(name).touch()
+    words = shlex.split(line.replace("$GITHUB_STEP_SUMMARY", "summary.md"), comments=True)[1:]
+    code = main([*(word for word in words if word not in {"--probe", "&"}), "--explain"])
+    assert code == 0, capsys.readouterr().err
 
 
 def test_a_broken_link_an_unknown_option_and_an_old_one_are_noticed(tmp_path, monkeypatch):
