@@ -1,4 +1,4 @@
-"""Which event loop: uvloop where it exists, asyncio's own elsewhere."""
+"""Choice of the event loop: uvloop where it exists, asyncio's own elsewhere."""
 
 from __future__ import annotations
 

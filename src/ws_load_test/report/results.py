@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.aggregate import load_of
 from ws_load_test.common.units import format_count
 from ws_load_test.report.content.fault_names import fault_phrase
 from ws_load_test.report.content.labelled import sentence
@@ -71,14 +70,6 @@ class Results:
     def warnings(self) -> list[str]:
         """What there is to say against the numbers: the generator's own failings first."""
         return [*self.summary["generator"]["reasons"], *self.summary["warnings"]]
-
-    def service_field(self, recording: Recording) -> str:
-        """Returns where the tallies of a recording have their service times.
-
-        A flood's messages are due when they are sent, so it keeps one histogram for both times.
-        """
-        floods = load_of(recording).get("kind") == "closed"
-        return RESPONSE if floods and not self.has_service_times(recording) else SERVICE
 
     @staticmethod
     def has_service_times(recording: Recording) -> bool:
