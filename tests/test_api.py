@@ -16,7 +16,7 @@ from ws_load_test.api import Run
 from ws_load_test.common.errors import ExitCode, OutputError, UsageError
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.metrics.recording_file import read_recording
-from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.testing import FaultyServer, behaviors
 
 
 def test_the_public_names_are_there():
@@ -28,7 +28,7 @@ def test_the_public_names_are_there():
 
 def test_a_script_runs_a_plan_and_reads_the_result(tmp_path):
     path, intervals = tmp_path / "run.jsonl", []
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         plan = make_plan(server.url, connections=3, messages=99, workers=2)
         result = run(plan, output=path, on_interval=intervals.append)
         server.wait_for(lambda seen: seen.closes == [1000] * 3)
@@ -50,7 +50,7 @@ def test_intervals_come_as_the_run_goes():
     def take(interval):
         came.append((interval.phase, time.monotonic()))
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         run(make_plan(server.url, duration=0.5, workers=1), on_interval=take, interval_s=0.1)
     measured = [at_s for phase, at_s in came if phase == "measured"]
     assert 4 <= len(measured) <= 7
@@ -61,7 +61,7 @@ def test_a_notebook_runs_a_plan_inside_its_own_loop():
     async def cell(url):
         return run(make_plan(url, messages=5))
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         assert asyncio.run(cell(server.url)).summary.messages.answered == 5
 
 
@@ -92,7 +92,7 @@ def test_a_run_is_interrupted_while_its_machines_are_waited_for(begun):
 
 
 def test_one_plan_runs_twice():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         plan = make_plan(server.url, messages=5, workers=1)
         assert [run(plan).summary.messages.answered for _ in range(2)] == [5, 5]
 
@@ -101,12 +101,12 @@ def test_a_caller_that_fails_gets_its_own_error_and_no_processes_are_left():
     def fail(interval):
         raise LookupError("mine")
 
-    with FaultyServer(behaviours.echoes) as server, pytest.raises(LookupError, match="mine"):
+    with FaultyServer(behaviors.echoes) as server, pytest.raises(LookupError, match="mine"):
         run(make_plan(server.url, connections=2, workers=2, duration=60), on_interval=fail)
 
 
 def test_what_cannot_be_run_is_told_before_anything_is_opened(tmp_path):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         with pytest.raises(OutputError, match="cannot write the recording"):
             run(make_plan(server.url), output=tmp_path / "missing" / "run.jsonl")
         (tmp_path / "ca.pem").write_text("none")
@@ -118,7 +118,7 @@ def test_what_cannot_be_run_is_told_before_anything_is_opened(tmp_path):
 
 
 def test_a_run_that_is_interrupted_before_it_has_begun_sends_nothing():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         running = Run(make_plan(server.url, duration="60s", workers=1))
         running.interrupt()
         with pytest.raises(asyncio.CancelledError):
@@ -127,7 +127,7 @@ def test_a_run_that_is_interrupted_before_it_has_begun_sends_nothing():
 
 
 def test_a_failed_recording_is_told_and_the_result_kept():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         result = run(make_plan(server.url, messages=5), output="/dev/full")
     assert result.exit_code == ExitCode.OUTPUT_FAILED
     assert "go on writing" in str(result.output_error)

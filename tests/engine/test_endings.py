@@ -29,7 +29,7 @@ from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import (
     Certificates,
     FaultyServer,
-    behaviours,
+    behaviors,
     protocol_violations,
     unused_port,
 )
@@ -296,16 +296,16 @@ ENDINGS = {
         compressed(deflated(b"caf\xe9")), "8.1", "not UTF-8", 1007, strict=True
     ),
     "no reply to a first message": login_that(
-        behaviours.never_answers, "first-reply-timeout", "1000", "answer the first message within 300 ms"
+        behaviors.never_answers, "first-reply-timeout", "1000", "answer the first message within 300 ms"
     ),
     "no greeting": login_that(
-        behaviours.echoes, "first-reply-timeout", "1000", "did not greet or answer", options={"skip_first": 1}
+        behaviors.echoes, "first-reply-timeout", "1000", "did not greet or answer", options={"skip_first": 1}
     ),
     "no reply to a first message, nor to our close": login_that(
-        behaviours.deaf, "first-reply-timeout", "1006", "within 300 ms"
+        behaviors.never_reads, "first-reply-timeout", "1006", "within 300 ms"
     ),
     "a login that is refused": login_that(
-        behaviours.echoes,
+        behaviors.echoes,
         "check-failed:first-reply",
         "1000",
         "fails --expect-first contains:welcome",
@@ -318,11 +318,11 @@ ENDINGS = {
         "who are you",
         reasons={"4401 who are you": 1},
     ),
-    "a login that breaks the connection": login_that(behaviours.resets_after(1), "reset", "1006", "reset"),
+    "a login that breaks the connection": login_that(behaviors.resets_after(1), "reset", "1006", "reset"),
     "gone under TLS": Ending(
-        behaviours.vanishes_after(2), "closed:1006", "1006", "", None, {"insecure": True}, tls=True
+        behaviors.vanishes_after(2), "closed:1006", "1006", "", None, {"insecure": True}, tls=True
     ),
-    "a reset under TLS": Ending(behaviours.resets_after(2), "reset", "1006", "", None, {"insecure": True}, tls=True),
+    "a reset under TLS": Ending(behaviors.resets_after(2), "reset", "1006", "", None, {"insecure": True}, tls=True),
     "a breach under TLS": Ending(
         protocol_violations.reserved_bits(after=2),
         "protocol-error:5.2",
@@ -393,7 +393,7 @@ def test_more_reasons_than_are_told_apart(load):
     turn = iter(range(100))
 
     async def has_many_reasons(peer):
-        await behaviours.closes_after(1, 4000, f"because of {next(turn)}")(peer)
+        await behaviors.closes_after(1, 4000, f"because of {next(turn)}")(peer)
 
     with FaultyServer(has_many_reasons) as server:
         summary, told = judged(server.url, connections=20, duration="300ms", **load)
@@ -420,7 +420,7 @@ def test_a_record_that_was_tampered_with_is_a_broken_connection(load):
         back.transport.abort()
         await asyncio.gather(*pumps, return_exceptions=True)
 
-    with FaultyServer(behaviours.echoes, tls=certificates.trusted()) as server, FaultyServer(tampers) as relay:
+    with FaultyServer(behaviors.echoes, tls=certificates.trusted()) as server, FaultyServer(tampers) as relay:
         summary, told = judged(relay.url.replace("ws:", "wss:"), insecure=True, **load)
     assert summary.faults == {"reset": 1}
     assert (summary.connections.lost, summary.connections.closed) == (1, {"1006": 1})
@@ -441,7 +441,7 @@ async def leaves_every_third_unanswered(peer):
 
 @both_loads
 def test_a_reply_that_does_not_come_ends_the_session_in_order(load):
-    with FaultyServer(behaviours.never_answers) as server:
+    with FaultyServer(behaviors.never_answers) as server:
         summary, told = judged(server.url, timeout="60ms", connections=2, **load)
     assert summary.faults == {"reply-timeout": 2}
     assert (summary.connections.lost, summary.connections.closed) == (2, {"1000": 2})
@@ -467,7 +467,7 @@ def test_a_reply_that_does_not_come_ends_no_session_by_id(load):
 @both_loads
 @pytest.mark.parametrize("matching", [{}, {"match": "json:id"}], ids=["in order", "by id"])
 def test_a_reply_that_says_the_wrong_thing_ends_no_session(load, matching):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         summary, told = judged(server.url, message='{"id": {seq}}', expect="contains:ok", **matching, **load)
         assert summary.messages.answered == server.seen.messages > 5
     assert summary.faults == {"check-failed": summary.messages.answered}
@@ -510,7 +510,7 @@ def grants(**headers):
 
 STATUSES = (200, 204, 301, 304, 401, 418, 429, 500, 502, 504)
 REFUSALS = (
-    *((behaviours.rejects(status), f"upgrade-rejected:{status}") for status in STATUSES),
+    *((behaviors.rejects(status), f"upgrade-rejected:{status}") for status in STATUSES),
     (answers(b"HTTP/1.1 999 Go Away\r\n\r\n"), "upgrade-rejected:999"),
     (answers(b"HTTP/1.1 103 Soon\r\n\r\nHTTP/1.1 503\r\n\r\n"), "upgrade-rejected:503"),
     (grants(Sec_WebSocket_Extensions="x-secret-sauce"), "upgrade-invalid"),
@@ -532,7 +532,7 @@ def counts(keys):
 
 @both_loads
 def test_refusals_of_every_kind_and_one_that_is_none(load):
-    with FaultyServer(*(behaviour for behaviour, _ in REFUSALS), behaviours.echoes) as server:
+    with FaultyServer(*(behaviour for behaviour, _ in REFUSALS), behaviors.echoes) as server:
         # One after the other, so that the last one is the one that opens.
         options = {"connections": len(REFUSALS) + 1, "connect_rate": "500", "connect_timeout": "600ms"}
         summary, told = judged(server.url, **options, **load)
@@ -551,7 +551,7 @@ def test_a_redirect_with_a_cookie_in_other_letters():
     async def moves(peer):
         request = await peer.read_request()
         if request.target != "/":
-            await behaviours.echoes(peer)
+            await behaviors.echoes(peer)
         else:
             head = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nSet-Cookie: a=caf\xe9\r\nContent-Length: 0\r\n\r\n"
             await peer.send_raw(head)
@@ -620,11 +620,11 @@ PROXIES = (
     (answers(b"HTTP/1.1 407 Who Are You\r\n\r\n"), "proxy:407"),
     (answers(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"), "proxy:502"),
     (answers(b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\n\r\n"), "proxy:302"),
-    (behaviours.resets_at_once, "proxy:reset"),
+    (behaviors.resets_at_once, "proxy:reset"),
     (answers(b"HTTP/1.1 200", then="leave"), "proxy"),
     (answers(b"220 mail.example ESMTP\r\n\r\n"), "proxy"),
     (answers(OPENED + b"HTTP/1.1 101 Hello\r\n"), "proxy"),
-    (behaviours.silent_after_request, "proxy:timeout"),
+    (behaviors.silent_after_request, "proxy:timeout"),
     (answers(OPENED), "upgrade-timeout"),
     (opens_and_resets, "reset"),
 )
@@ -707,7 +707,7 @@ def test_a_lookup_that_takes_too_long_fails_its_own_sessions(monkeypatch):
         return await (never_found if host == "slow.example" else found)(self, host, port, **options)
 
     monkeypatch.setattr(asyncio.SelectorEventLoop, "getaddrinfo", some)
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         urls = [server.url, "ws://slow.example/"]
         summary, _ = judged(urls, loop=asyncio.SelectorEventLoop, connections=4)
         assert summary.messages.answered == server.seen.messages > 5
@@ -722,13 +722,13 @@ def test_a_lookup_that_takes_too_long_fails_its_own_sessions(monkeypatch):
 @pytest.mark.parametrize(
     ("then", "key"),
     [
-        (behaviours.rejects(503), "upgrade-rejected:503"),
-        (behaviours.leaves_at_once, "upgrade-invalid"),
-        (behaviours.resets_at_once, "reset"),
+        (behaviors.rejects(503), "upgrade-rejected:503"),
+        (behaviors.leaves_at_once, "upgrade-invalid"),
+        (behaviors.resets_at_once, "reset"),
     ],
 )
 def test_a_session_that_cannot_come_back_has_a_fault_for_each_attempt(then, key, load):
-    with FaultyServer(behaviours.closes_after(2, 1012, "deploying"), then) as server:
+    with FaultyServer(behaviors.closes_after(2, 1012, "deploying"), then) as server:
         summary, _ = judged(server.url, reconnect="20ms", **load)
     connections = summary.connections
     assert connections.failed >= 2
@@ -739,7 +739,7 @@ def test_a_session_that_cannot_come_back_has_a_fault_for_each_attempt(then, key,
 
 @both_loads
 def test_a_session_that_ends_before_the_load_begins_comes_back(load):
-    with FaultyServer(at_once(close(frames.close_payload(1012))), behaviours.echoes) as server:
+    with FaultyServer(at_once(close(frames.close_payload(1012))), behaviors.echoes) as server:
         summary, _ = judged(server.url, connections=2, connect_rate=500, reconnect="10ms", **load)
     assert summary.faults == {"closed:1012": 1}
     assert summary.connections.reconnected == 1
@@ -752,9 +752,9 @@ def test_a_session_that_ends_before_the_load_begins_comes_back(load):
 def test_the_numbers_of_healthy_sessions_stay_right_while_others_end(load):
     """Two workers and their fleet: half of the connections end in ways of their own, the others are echoed slowly."""
     hostile = [
-        behaviours.rejects(503),
-        behaviours.leaves_at_once,
-        behaviours.closes_after(0, 1013, "full"),
+        behaviors.rejects(503),
+        behaviors.leaves_at_once,
+        behaviors.closes_after(0, 1013, "full"),
         says(close(b""), after=0),
         protocol_violations.masked_frame(),
         protocol_violations.reserved_bits(),
@@ -763,7 +763,7 @@ def test_the_numbers_of_healthy_sessions_stay_right_while_others_end(load):
         protocol_violations.fragmented_ping(),
         protocol_violations.oversized_frame(),
         says(close(b"\x03\xe8\xff"), after=0),
-        behaviours.never_answers,
+        behaviors.never_answers,
     ]
     expected = {
         "upgrade-rejected:503": 1,
@@ -773,7 +773,7 @@ def test_the_numbers_of_healthy_sessions_stay_right_while_others_end(load):
         **{f"protocol-error:{clause}": 1 for clause in ("5.1", "5.2", "5.4", "5.5", "7.4", "7.4.1", "8.1")},
         "reply-timeout": 1,
     }
-    healthy = behaviours.delays(20 * MS)
+    healthy = behaviors.delays(20 * MS)
     # Two and two, so that either worker has some of each, whether they take turns or one is the first.
     mixed = [one for pair in zip(hostile[::2], hostile[1::2], strict=True) for one in (*pair, healthy, healthy)]
     with FaultyServer(*mixed) as server:

@@ -14,7 +14,7 @@ from ws_load_test import make_plan
 from ws_load_test.api import run
 from ws_load_test.echo import EchoProcess
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.websocket import frames
 
 MS = 1_000_000
@@ -129,7 +129,7 @@ def test_fragments_of_the_server_are_one_reply_each(echo):
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
 def test_every_size_arrives_as_it_was_meant(size):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         result = flooded(server.url, messages=5, size=size, in_flight=2, binary=size % 2 == 1)
         assert {len(payload) for payload in server.seen.payloads} == {size}
         assert len(set(server.seen.payloads)) == 1
@@ -167,7 +167,7 @@ def test_large_messages_that_fill_the_buffers_both_ways_arrive_whole(echo):
 
 
 def test_a_server_that_reads_late_gets_every_frame_in_order_and_whole():
-    with FaultyServer(behaviours.stalls(150 * MS)) as server:
+    with FaultyServer(behaviors.stalls(150 * MS)) as server:
         result = flooded(server.url, messages=20, size="256KiB", in_flight=16, timeout="20s")
         assert len(server.seen.payloads) == 20
         assert len(set(server.seen.payloads)) == 1
@@ -177,7 +177,7 @@ def test_a_server_that_reads_late_gets_every_frame_in_order_and_whole():
 
 
 def test_pings_are_sent_and_their_pongs_are_the_replies():
-    with FaultyServer(behaviours.pushes(at_start=2)) as server:
+    with FaultyServer(behaviors.pushes(at_start=2)) as server:
         result = flooded(server.url, messages=40, ping=True, in_flight=3, message="beat")
         assert server.seen.pings == [b"beat"] * 40
         assert server.seen.messages == 0
@@ -215,7 +215,7 @@ def test_pongs_that_answer_nothing_are_no_replies():
 
 @pytest.mark.parametrize(
     ("behaviour", "pushed"),
-    [(behaviours.pushes(at_start=3, every=10**9), 3), (behaviours.early_message(), 1), (behaviours.pushes(), 12)],
+    [(behaviors.pushes(at_start=3, every=10**9), 3), (behaviors.early_message(), 1), (behaviors.pushes(), 12)],
     ids=["at the start", "with the upgrade", "before each reply"],
 )
 def test_pushes_are_counted_apart(behaviour, pushed):
@@ -308,7 +308,7 @@ def test_percentiles_are_those_of_the_servers_own_delays_and_at_most_0_3_ms():
 
 
 def test_a_stall_of_a_second_is_a_maximum_of_a_second():
-    with FaultyServer(behaviours.stalls(1 * S, after=50), behaviours.echoes) as server:
+    with FaultyServer(behaviors.stalls(1 * S, after=50), behaviors.echoes) as server:
         result = flooded(server.url, duration="1100ms", connections=2)
         assert server.seen.messages == result.summary.messages.answered
     times = result.summary.response_time_ns
@@ -317,7 +317,7 @@ def test_a_stall_of_a_second_is_a_maximum_of_a_second():
 
 
 def test_a_stall_that_outlasts_the_run_is_in_its_maximum():
-    with FaultyServer(behaviours.stalls(600 * MS, after=20)) as server:
+    with FaultyServer(behaviors.stalls(600 * MS, after=20)) as server:
         result = flooded(server.url, duration="200ms")
         assert server.seen.messages == 21
     assert result.summary.messages == messages(21)
@@ -328,7 +328,7 @@ def test_a_stall_that_outlasts_the_run_is_in_its_maximum():
 
 def test_the_warm_up_is_in_no_number_but_its_own():
     """Replies fall at 200, 400, 600 and 800 ms; measured is from 300 to 700 ms."""
-    with FaultyServer(behaviours.delays(200 * MS)) as server:
+    with FaultyServer(behaviors.delays(200 * MS)) as server:
         result = flooded(server.url, warmup="300ms", duration="400ms")
         assert server.seen.messages == 4
     tally = total(result)
@@ -372,7 +372,7 @@ def test_connecting_is_timed_apart_and_in_no_other_time():
     async def opens_slowly(peer):
         await peer.read_request()
         await asyncio.sleep(0.15)
-        await behaviours.echoes(peer)
+        await behaviors.echoes(peer)
 
     with FaultyServer(opens_slowly) as server:
         result = flooded(server.url, messages=4, connections=2)

@@ -33,7 +33,7 @@ def header(*, second=0, target="ws://a.example", workers=2, load=LOAD, plan=None
 
 
 def tally(*times, **counts):
-    made = Tally(**counts)
+    made = Tally(**{"due_when_sent": True, **counts})
     for time in times:
         made.response_time_ns.record(time)
     return made

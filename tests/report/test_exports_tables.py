@@ -143,7 +143,7 @@ class TestRows:
         assert (second["connections_open"], second["connections_lost"]) == ("7", "3")
 
     def test_a_floods_service_times_are_its_response_times(self):
-        flood = recording(interval(answers(1, 2, 3)), load="closed")
+        flood = recording(interval(answers(1, 2, 3, due_when_sent=True)), load="closed")
         scheduled = recording(interval(answers(1, 2, 3)), load="open")
         assert [row["service_max_ns"] for row in read_rows(flood, scheduled)] == ["3", ""]
 

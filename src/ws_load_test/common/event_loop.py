@@ -1,4 +1,4 @@
-"""Runs coroutines from code that is not asynchronous: on uvloop where it exists, on asyncio's own loop elsewhere."""
+"""Choice of the event loop: uvloop where it exists, asyncio's own elsewhere."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from ws_load_test.analysis.findings import Finding, FindingKind, awaits_nothing
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.report.content.fault_names import fault_phrase
 from ws_load_test.report.content.labelled import sentence
-from ws_load_test.report.content.plans import RecordedPlans, load_of
+from ws_load_test.report.content.plans import RecordedPlans
 from ws_load_test.report.content.run_failure import RunFailure, failure_of
 
 if TYPE_CHECKING:
@@ -73,15 +73,6 @@ class Results:
     def warnings(self) -> list[str]:
         """Reasons to doubt the numbers, saturation of the generator first."""
         return [*self.summary.generator.reasons, *self.summary.warnings]
-
-    def service_field(self, recording: Recording) -> str:
-        """Returns the name of the histogram that holds the service times of a recording.
-
-        Where messages are due when they are sent, one histogram holds both times.
-        """
-        load = load_of(recording)
-        due_when_sent = load is not None and load.due_when_sent
-        return RESPONSE if due_when_sent and not self.has_service_times(recording) else SERVICE
 
     @staticmethod
     def has_service_times(recording: Recording) -> bool:

@@ -51,7 +51,7 @@ def _families(results: Results) -> Iterator[Family]:
         yield Family("threshold_passed", "gauge", "Whether a threshold was kept.", kept)
     yield from counter_families(tally)
     yield from throughput(summary.throughput_per_s)
-    yield from histogram_families(tally, tally.service_time_ns)
+    yield from histogram_families(tally)
     generator = summary.generator
     yield workers(generator.workers)
     if generator.cpu_share is not None:
