@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ws_load_test.analysis.comparison.compare import Comparison
+    from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.api import Result
     from ws_load_test.experiments.ab import ExperimentRound
 
@@ -253,10 +254,10 @@ class _ABRunner:
         for turn in self.series.turns():
             run = turn.run()
             result = await run_with_signals(run)
-            interrupted: bool = result.summary["interrupted"]
+            interrupted = result.summary.interrupted
             self._take(turn, result, interrupted=interrupted)
             # Of a signal that came while the round was summed up its summary does not know.
-            if interrupted or (run.fleet is not None and run.fleet.interrupted):
+            if interrupted or run.interrupted:
                 self.interrupted = True
                 return
 
@@ -265,8 +266,8 @@ class _ABRunner:
         summary = result.summary
         if not interrupted:
             self.done[turn.variant] += 1
-            self.opened[turn.variant] += summary["connections"]["opened"] > 0
-        self.bound = self.bound or summary["generator"]["saturated"]
+            self.opened[turn.variant] += summary.connections.opened > 0
+        self.bound = self.bound or summary.generator.saturated
         self.lost_workers += len(result.recording.trailer.lost_workers) if result.recording.trailer else 0
         if result.output_error is not None:
             self.output_failed = True
@@ -310,13 +311,13 @@ class _ABRunner:
         return facts
 
 
-def _line(turn: ExperimentRound, rounds: int, summary: dict[str, Any]) -> str:
-    times = summary["response_time_ns"]
+def _line(turn: ExperimentRound, rounds: int, summary: Summary) -> str:
+    times = summary.response_time_ns
     words = (
         "nothing answered"
         if times is None
-        else f"50 % {format_duration(times['p50'])}, 99 % {format_duration(times['p99'])}"
+        else f"p50 {format_duration(times.p50)}, p99 {format_duration(times.p99)}"
     )
-    if not summary["connections"]["opened"]:
+    if not summary.connections.opened:
         words = "could not open a single connection"
     return f"round {turn.number} of {rounds}, {turn.variant}: {words}"
