@@ -314,9 +314,7 @@ class _ABRunner:
 def _line(turn: ExperimentRound, rounds: int, summary: Summary) -> str:
     times = summary.response_time_ns
     words = (
-        "nothing answered"
-        if times is None
-        else f"p50 {format_duration(times.p50)}, p99 {format_duration(times.p99)}"
+        "nothing answered" if times is None else f"p50 {format_duration(times.p50)}, p99 {format_duration(times.p99)}"
     )
     if not summary.connections.opened:
         words = "could not open a single connection"
