@@ -68,11 +68,11 @@ def test_a_run_is_interrupted_while_its_machines_are_waited_for(begun):
     mustering, disbanded = threading.Event(), []
 
     class Waiting(LocalFleet):
-        async def muster(self):
+        async def prepare(self):
             mustering.set()
             await asyncio.sleep(60)
 
-        async def disband(self):
+        async def shutdown(self):
             disbanded.append(self)
 
     running = Run(make_plan("ws://h.invalid/"), make_fleet=Waiting)

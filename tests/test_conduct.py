@@ -75,7 +75,9 @@ def some(share, total):
 @settings(deadline=None)
 def test_the_unkind_are_as_many_as_asked_and_mixed_evenly(connections, slow, deaf, mute):
     wanted = {
-        kind: some(share, connections) for kind, share in (("slow", slow), ("deaf", deaf), ("mute", mute)) if share
+        kind: some(share, connections)
+        for kind, share in (("slow_reader", slow), ("stalled_reader", deaf), ("no_pong", mute))
+        if share
     }
     manners = MisbehavingClients(
         slow_reader=slow / 1000, slow_reader_bytes_per_s=1.0, stalled_reader=deaf / 1000, no_pong=mute / 1000
@@ -91,8 +93,8 @@ def test_the_unkind_are_as_many_as_asked_and_mixed_evenly(connections, slow, dea
 def test_the_unkind_take_turns():
     manners = MisbehavingClients(slow_reader=0.1, slow_reader_bytes_per_s=1.0, stalled_reader=0.1).assign(60)
     assert list(manners) == pick_evenly(12, 60)
-    assert list(manners.values()) == ["deaf", "slow"] * 6
-    assert MisbehavingClients(no_pong=0.5).assign(4) == dict.fromkeys(pick_evenly(2, 4), "mute")
+    assert list(manners.values()) == ["slow_reader", "stalled_reader"] * 6
+    assert MisbehavingClients(no_pong=0.5).assign(4) == dict.fromkeys(pick_evenly(2, 4), "no_pong")
     assert MisbehavingClients().assign(100) == {}
 
 
@@ -310,7 +312,7 @@ STAGES = {"connection_stages": "10s:20", "connections": None, "rate": 10}
         ({"disconnect": "30%@40s", "reconnect": "none"}, ["--disconnect: needs a", "--disconnect: comes after"]),
         (
             {"reconnect": "now", "lifetime": "5s", "disconnect": "3%@1s", **STAGES},
-            [f"--{name}: cannot stand beside --connection-stages" for name in ("reconnect", "lifetime", "storm")],
+            [f"--{name}: cannot stand beside --connection-stages" for name in ("reconnect", "lifetime", "disconnect")],
         ),
         ({"lifetime": "0s"}, ["--lifetime: 0 is too short"]),
         ({"stalled_readers": "95%"}, ["--stalled-readers: too few of the connections (-c 20) are left healthy"]),

@@ -78,7 +78,7 @@ EVERY_OPTION = {
         'connection-stages = "10s:50,5s:20"\nrate = 5',
         {"connection_stages": "10s:50,5s:20", "rate": 5},
         lambda plan: (
-            plan.connection_shape == LoadProfile((Stage(10 * SECOND, 0, 50), Stage(5 * SECOND, 50, 20)))
+            plan.connection_profile == LoadProfile((Stage(10 * SECOND, 0, 50), Stage(5 * SECOND, 50, 20)))
             and (plan.connections, plan.duration_ns) == (50, 15 * SECOND)
         ),
     ),
@@ -96,9 +96,9 @@ EVERY_OPTION = {
     ),
     "ping_interval": (
         "-r 0 --ping-interval 20s",
-        'rate = 0\nkeepalive = "20s"',
+        'rate = 0\nping-interval = "20s"',
         {"rate": 0, "ping_interval": 20},
-        lambda plan: plan.keepalive_ns == 20 * SECOND,
+        lambda plan: plan.ping_interval_ns == 20 * SECOND,
     ),
 }
 

@@ -289,7 +289,7 @@ def test_problems_of_a_plan_file_name_their_options(tmp_path, capsys):
     [
         ("json = 3", '--json: "3" is not true or false'),
         ("output = 1", "--output"),
-        ('verbosity = "loud"', "--log-level"),
+        ('log-level = "loud"', "--log-level"),
     ],
 )
 def test_a_plan_file_may_say_what_becomes_of_the_results(line, words, tmp_path, capsys):

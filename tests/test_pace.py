@@ -16,7 +16,7 @@ def shares_of(draw):
 
 @given(shares_of(), st.integers(0, 500))
 def test_shares_are_disjoint_complete_and_in_order(shares, total):
-    parts = [[share.number(position) for position in range(share.count(total))] for share in shares]
+    parts = [[share.global_index(position) for position in range(share.size(total))] for share in shares]
     assert sorted(number for part in parts for number in part) == list(range(total))
     for part in parts:
         assert part == sorted(set(part))
@@ -24,7 +24,7 @@ def test_shares_are_disjoint_complete_and_in_order(shares, total):
 
 @given(shares_of(), st.integers(0, 10**12))
 def test_shares_differ_by_one_at_most(shares, total):
-    counts = [share.count(total) for share in shares]
+    counts = [share.size(total) for share in shares]
     assert sum(counts) == total
     assert max(counts) - min(counts) <= 1
     assert counts == sorted(counts, reverse=True)
@@ -33,7 +33,7 @@ def test_shares_differ_by_one_at_most(shares, total):
 @given(shares_of(), st.integers(0, 10**9), st.integers(0, 10**6))
 def test_a_share_never_shrinks_when_there_is_more(shares, total, more):
     for share in shares:
-        assert share.count(total) <= share.count(total + more) <= share.count(total) + more
+        assert share.size(total) <= share.size(total + more) <= share.size(total) + more
 
 
 def test_a_share_travels_as_json():

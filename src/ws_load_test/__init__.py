@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Capacity": "ws_load_test.experiments.capacity.api",
+    "CapacityResult": "ws_load_test.experiments.capacity.api",
     "Cluster": "ws_load_test.fleet.cluster.spec",
     "LoadTestError": "ws_load_test.common.errors",
     "Plan": "ws_load_test.plan.plan",

@@ -48,7 +48,7 @@ def test_defaults():
         ("p99.9 < 50ms", 1000, {}, 20),
         ("p99.99 < 50ms", 1000, {}, 60),
         ("p99.99 < 50ms", 1000, {"max_step_duration": "5m"}, 200),
-        ("p99.99 < 50ms", 1000, {"step": "2m"}, 120),
+        ("p99.99 < 50ms", 1000, {"step_duration": "2m"}, 120),
         ("errors < 0.1%", 200, {}, 10),
         # Of a queue that grows by 5 %, 800 messages show enough.
         ("p50 < 50ms", 100, {}, 8),
@@ -112,7 +112,7 @@ def test_random_arrivals_have_one_seed_in_all_steps():
 
 def test_flags_that_are_off_are_no_options():
     assert aim(live=False, insecure_cluster=False)
-    assert aim(explain=False, strict=False, probe=None)
+    assert aim(explain=False, fail_if_saturated=False, probe=None)
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ def test_flags_that_are_off_are_no_options():
         ({"max": 5}, "--max", "which is 100"),
         ({"precision": "0.1%"}, "--precision", "between 1 % and 50 %"),
         ({"precision": "close"}, "--precision", "not a share"),
-        ({"step": "0s"}, "--step-duration", "too short"),
+        ({"step_duration": "0s"}, "--step-duration", "too short"),
         ({"max_step_duration": "1s"}, "--max-step-duration", "shorter than --step-duration"),
-        ({"rest": "long"}, "--cooldown", "not a duration"),
+        ({"cooldown": "long"}, "--cooldown", "not a duration"),
         ({"conections": 3}, "conections", "did you mean connections"),
         ({"url": None}, "URL", "missing"),
     ],

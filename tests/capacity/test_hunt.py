@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from capacity_made import found, hunt, recorded, result_of, served
+from factories.capacity import found, hunt, recorded, result_of, served
 from ws_load_test.common.errors import (
     ExitCode,
     HostError,
@@ -211,7 +211,7 @@ def test_whatever_else_ends_a_search_leaves_what_it_found_in_the_folder(error, t
 
 
 def test_an_interrupt_ends_a_rest_at_once():
-    searching = CapacitySearch(read_aim({"url": "ws://h:1/", "workers": 1, "slo": SLO, "rest": "5m"}))
+    searching = CapacitySearch(read_aim({"url": "ws://h:1/", "workers": 1, "slo": SLO, "cooldown": "5m"}))
 
     async def attend(run):
         result, run.digest = result_of(served(run.plan, limit=1000))
@@ -238,7 +238,7 @@ def test_an_interrupt_before_a_step_has_a_fleet_is_heard():
             tried.append(run.plan.load.rate.peak)
             if "in_step" in when:
                 searching.interrupt()
-            result, run.digest = result_of(recorded(run.plan, [], interrupted=run._called_off))
+            result, run.digest = result_of(recorded(run.plan, [], interrupted=run._cancelled))
             return result
 
         searching = CapacitySearch(read_aim({"url": "ws://h:1/", "workers": 1, "slo": SLO}))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capacity_made import MILLI, SECOND, recorded, result_of, served, waits
+from factories.capacity import MILLI, SECOND, recorded, result_of, served, waits
 from ws_load_test.experiments.capacity.backlog import backlog_growth
 from ws_load_test.experiments.capacity.bracketing import NextStep, Outcome, Purpose
 from ws_load_test.experiments.capacity.early_stop import EarlyStop
@@ -194,7 +194,7 @@ def test_a_queue_that_grows_by_the_precision_shows_however_long_the_warm_up_was(
 @settings(max_examples=40, deadline=None)
 def test_a_step_that_is_ended_early_would_have_missed_in_any_case(seed, bad, slo):
     chance = random.Random(seed)
-    plan = plan_of(rate=1000, slo=slo, step="2s", max_step_duration="2s")
+    plan = plan_of(rate=1000, slo=slo, step_duration="2s", max_step_duration="2s")
     foregone = EarlyStop(plan, read_aim({"url": "ws://h/", "slo": slo}).objectives)
     tallies = [Tally(attempted=100, opened=100)]
     lost_at = None

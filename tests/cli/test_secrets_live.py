@@ -296,13 +296,13 @@ def test_a_feed_that_breaks_in_mid_run(program, tmp_path):
 
 CRASH = """
 import sys
-if any("engine.worker" in word for word in sys.orig_argv):
-    from ws_load_test.engine import outfit
-    begin = outfit.Outfitter.__init__
+if any("ws_load_test.worker" in word for word in sys.orig_argv):
+    from ws_load_test.engine.connection_factory import ConnectionFactory
+    begin = ConnectionFactory.__init__
     def fails(self, *arguments, **options):
         begin(self, *arguments, **options)
         raise LookupError(f"{self._plan.target.headers} {self._row(0)}")
-    outfit.Outfitter.__init__ = fails
+    ConnectionFactory.__init__ = fails
 """
 
 

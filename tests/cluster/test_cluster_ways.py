@@ -17,7 +17,7 @@ from ws_load_test.fleet.cluster.spec import Cluster
 from ws_load_test.fleet.factory import fleet_factory
 
 distributed = pytest.importorskip("distributed")
-mustering = pytest.importorskip("ws_load_test.fleet.cluster.discovery")
+discovery = pytest.importorskip("ws_load_test.fleet.cluster.discovery")
 
 
 def identity(directory, name, authority):
@@ -97,15 +97,15 @@ def test_foreign_certificates_are_refused_on_both_sides(shut, ours, tmp_path):
 
 
 def test_a_cluster_without_hosts_is_waited_for_and_told(shut, ours, monkeypatch):
-    monkeypatch.setattr(mustering, "HOST_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(mustering, "HOSTS_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(discovery, "HOST_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(discovery, "HOSTS_TIMEOUT_S", 0.3)
     assert "no host has joined" in refusal(Cluster(shut.address, **ours))
     assert "0 of 3 hosts have joined" in refusal(Cluster(shut.address, hosts=3, **ours))
 
 
 def test_another_version_is_one_sentence_before_anything_is_sent(cluster, monkeypatch):
-    original = mustering.version
-    monkeypatch.setattr(mustering, "version", lambda name: "9.9" if name == "ws-load-test" else original(name))
+    original = discovery.version
+    monkeypatch.setattr(discovery, "version", lambda name: "9.9" if name == "ws-load-test" else original(name))
     text = refusal(Cluster(str(cluster.file), hosts=4))
     assert "has ws-load-test 0." in text
     assert "this machine 9.9 (and 3 more such differences)" in text
@@ -115,7 +115,7 @@ def test_another_version_is_one_sentence_before_anything_is_sent(cluster, monkey
 
 def test_differences_in_words():
     system = {"packages": {"python": "3.9.1.final.0", "ws-load-test": None, "distributed": "1"}}
-    differ = mustering._differences({"the host h:1": system}, ("ws-load-test", "distributed"))
+    differ = discovery._version_differences({"the host h:1": system}, ("ws-load-test", "distributed"))
     assert differ[0].startswith("the host h:1 has Python 3.9, this machine 3.1")
     assert differ[1].startswith("the host h:1 has no ws-load-test, this machine ")
     assert differ[2].startswith("the host h:1 has distributed 1, this machine 20")

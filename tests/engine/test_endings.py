@@ -94,8 +94,8 @@ def checked(summary, recording):
     """The summary and the sentences, once all that must hold for every run does."""
     connections, messages, total, told = summary["connections"], summary["messages"], Tally(), {}
     for interval in recording.intervals:
-        total.merge(Tally.from_record(interval.record))
-        told |= interval.examples
+        total.merge(Tally.from_record(interval.encoded_tally))
+        told |= interval.fault_examples
     assert connections["attempted"] == connections["opened"] + connections["failed"] + connections["cancelled"]
     assert connections["opened"] == sum(connections["closed"].values()), "every session's end is counted, and once"
     assert messages["due"] == messages["sent"] + messages["dropped"]
@@ -110,7 +110,7 @@ def checked(summary, recording):
         assert text.isprintable()
         assert not re.search(r"Traceback|\wError|Errno|\.c:\d|\.py", text), text
     of_sessions = sum(count for key, count in summary["faults"].items() if key != "check-failed")
-    if recording.header.plan["matching"]["rule"] != "json":
+    if recording.header.plan["correlation"]["rule"] != "json":
         assert of_sessions == connections["failed"] + connections["lost"], "a session has one fault, or none"
     return summary, told
 
@@ -306,7 +306,7 @@ ENDINGS = {
     ),
     "a login that is refused": login_that(
         behaviours.echoes,
-        "mismatch:first-reply",
+        "check-failed:first-reply",
         "1000",
         "fails --expect-first contains:welcome",
         options={"expect_first": "contains:welcome"},

@@ -67,14 +67,14 @@ def sentences(result):
     """A sentence for each kind of fault."""
     told = {}
     for interval in result.recording.intervals:
-        told |= interval.examples
+        told |= interval.fault_examples
     return told
 
 
 # --- sessions that never open ------------------------------------------------------------------------------------
 
 
-NEVER_AGAIN = {"cancelled": 0, "reconnected": 0, "recycled": 0, "tls_resumed": 0, "reasons": {}}
+NEVER_AGAIN = {"cancelled": 0, "reconnected": 0, "recycled": 0, "tls_resumed": 0, "close_reasons": {}}
 """What is told of connections where none is dialled again, and no target says why it closes."""
 
 
@@ -325,7 +325,7 @@ def test_a_session_that_ends_badly(case):
             "lost": 1,
             "closed": case.closed,
             **NEVER_AGAIN,
-            "reasons": case.reasons,
+            "close_reasons": case.reasons,
         }
         assert case.words in sentences(result)[next(iter(case.faults))]
         if case.answered is not None:

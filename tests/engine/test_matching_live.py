@@ -200,7 +200,7 @@ def test_a_first_message_that_is_refused_is_a_fault_and_ends_the_session():
             workers=1,
         )
         result = run(plan)
-    assert result.summary["faults"] == {"mismatch:first-reply": 1}
+    assert result.summary["faults"] == {"check-failed:first-reply": 1}
     assert (result.summary["connections"]["lost"], result.summary["connections"]["opened"]) == (1, 2)
     assert result.summary["messages"]["answered"] > 100
     assert (

@@ -41,7 +41,7 @@ class Opened(asyncio.Protocol):
         self.deflate = None
         self.transport = None
 
-    def opened(self, transport, sock, *, secure, early, deflate=None):
+    def attach(self, transport, sock, *, secure, early, deflate=None):
         self.transport, self.secure, self.early, self.deflate = transport, secure, early, deflate
 
     def connection_lost(self, exc):
@@ -178,7 +178,7 @@ def test_several_urls_take_turns():
 def test_addresses_take_turns_and_the_host_stays_the_urls():
     with FaultyServer(behaviours.echoes) as one, FaultyServer(behaviours.echoes) as other:
         addresses = [f"127.0.0.1:{one.port}", f"localhost:{other.port}"]
-        dialled(plan_of("ws://service.example:81/a", "ws://service.example:81/b", address=addresses), 4)
+        dialled(plan_of("ws://service.example:81/a", "ws://service.example:81/b", connect_to=addresses), 4)
         assert [request.target for request in one.seen.requests] == ["/a", "/b"], "every URL on every address"
         assert [request.target for request in other.seen.requests] == ["/a", "/b"]
         assert {request.headers["host"] for request in one.seen.requests} == {"service.example:81"}

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_opening import Opened, fault_of, new_loop, plan_of
-from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.extensions.permessage_deflate import PerMessageDeflate as TheirDeflate
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.sync.server import serve
 
@@ -136,8 +137,8 @@ class Talking(Opened):
         self.messages, self.received, self.data = list(messages), [], b""
         self.done = asyncio.get_running_loop().create_future()
 
-    def opened(self, transport, sock, **how):
-        super().opened(transport, sock, **how)
+    def attach(self, transport, sock, **how):
+        super().attach(transport, sock, **how)
         self.send()
 
     def send(self):
@@ -235,7 +236,7 @@ payloads = st.lists(
 
 def peer_of(agreement):
     """The server's end, by an independent implementation."""
-    return PerMessageDeflate(
+    return TheirDeflate(
         remote_no_context_takeover=agreement.client_no_context_takeover,
         local_no_context_takeover=agreement.server_no_context_takeover,
         remote_max_window_bits=agreement.client_max_window_bits or 15,

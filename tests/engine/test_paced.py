@@ -130,7 +130,7 @@ class World:
 
     # The alarm's part.
 
-    def new_alarm(self, wake):
+    def new_timer(self, wake):
         self.wake = wake
         return self
 
@@ -221,7 +221,7 @@ def world(dues, *arguments, of=World, **options):
         mock.patch.object(paced_module, "monotonic_ns", now_ns),
         mock.patch.object(connection_module, "monotonic_ns", now_ns),
         mock.patch.object(session_module, "monotonic_ns", now_ns),
-        mock.patch.object(paced_module, "new_alarm", made.new_alarm),
+        mock.patch.object(paced_module, "new_timer", made.new_timer),
     ):
         made.__init__(dues, *arguments, **options)
         yield made

@@ -39,7 +39,7 @@ def merged(result):
     """All intervals together."""
     tally = Tally()
     for interval in result.recording.intervals:
-        tally.merge(Tally.from_record(interval.record))
+        tally.merge(Tally.from_record(interval.encoded_tally))
     return tally
 
 

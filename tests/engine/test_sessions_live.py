@@ -18,7 +18,7 @@ def total(result):
     """All intervals together."""
     tally = Tally()
     for interval in result.recording.intervals:
-        tally.merge(Tally.from_record(interval.record))
+        tally.merge(Tally.from_record(interval.encoded_tally))
     return tally
 
 
@@ -298,5 +298,5 @@ def test_a_number_of_messages_ends_although_nobody_is_ever_let_in():
         )
         summary = run(plan).summary
     assert summary["messages"]["dropped"] == 10
-    assert set(summary["faults"]) == {"mismatch:first-reply"}
+    assert set(summary["faults"]) == {"check-failed:first-reply"}
     assert in_balance(summary)

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from ws_load_test import make_plan
 from ws_load_test.common.errors import UsageError
 from ws_load_test.fleet.cluster.spec import Cluster, is_loopback
+from ws_load_test.fleet.factory import fleet_factory
 
 TLS = {"ca": "ca.pem", "cert": "c.pem", "key": "k.pem"}
 
@@ -80,7 +80,7 @@ def test_own_addresses_are_known_without_a_look_up():
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch):
-    original, plan = builtins.__import__, make_plan("ws://h")
+    original = builtins.__import__
 
     def missing(name, *rest):
         if name.partition(".")[0] == "distributed":
@@ -88,8 +88,8 @@ def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch):
         return original(name, *rest)
 
     for name in [name for name in sys.modules if name.startswith("ws_load_test.fleet.")]:
-        if name.rpartition(".")[2] in {"dask", "mustering"}:
+        if name.rpartition(".")[2] in {"dask_fleet", "discovery"}:
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(UsageError, match=r"pip install 'ws-load-test\[cluster\]'"):
-        Cluster("tcp://127.0.0.1:1").fleet(plan, lambda interval: None, 10**9)
+        fleet_factory(Cluster("tcp://127.0.0.1:1"))

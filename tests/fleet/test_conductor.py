@@ -174,8 +174,8 @@ def test_a_worker_that_is_done_cannot_be_lost():
 
 def test_keeps_the_first_example_of_each_fault():
     conductor = Coordinator(2, START_NS)
-    conductor.report(0, report(fault_examples={"reset": "first"}))
-    [interval] = conductor.report(1, report(fault_examples={"reset": "second", "dns": "other"}))
+    conductor.report(0, report(examples={"reset": "first"}))
+    [interval] = conductor.report(1, report(examples={"reset": "second", "dns": "other"}))
     assert interval.fault_examples == {"reset": "first", "dns": "other"}
 
 

@@ -104,7 +104,7 @@ def test_stop_waits_for_replies_and_kill_does_not():
         "unanswered": 0,
         "dropped": 0,
         "pushed": 0,
-        **dict.fromkeys(("duplicate_replies", "late", "unknown_id", "out_of_order", "greetings"), 0),
+        **dict.fromkeys(("duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings"), 0),
     }
     assert took_s > 0.3
     with FaultyServer(behaviours.never_answers) as server:
@@ -185,12 +185,12 @@ def test_workers_end_when_whoever_started_them_is_gone():
     """Standard input closing is all that a worker hears when its fleet is killed."""
     program = (
         "import asyncio, sys\n"
-        "from ws_load_test import Plan\n"
+        "from ws_load_test import make_plan\n"
         "from ws_load_test.api import Run\n"
         "async def go():\n"
         "    run = Run(make_plan(sys.argv[1], connections=2, workers=2, duration=60))\n"
         "    running = asyncio.create_task(run.execute())\n"
-        "    while run.fleet is None or run.fleet.conductor.opened < 2:\n"
+        "    while run.fleet is None or run.fleet.coordinator.opened < 2:\n"
         "        await asyncio.sleep(0.01)\n"
         "    print(*run.fleet.pids.values(), flush=True)\n"
         "    await running\n"

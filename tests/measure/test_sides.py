@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from comparison_made import SECOND, drawn, interval, recording
+from factories.comparison import SECOND, drawn, interval, recording
 from ws_load_test.analysis.comparison.samples import Variant, pair_variants
 from ws_load_test.analysis.summary import summarize
 

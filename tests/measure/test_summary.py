@@ -102,7 +102,7 @@ class TestOneRecording:
         assert list(times)[:5] == ["count", "min", "mean", "stdev", "max"]
         assert (times["count"], times["min"], times["mean"], times["max"]) == (3, 5000, 7000, 9000)
         expected = {
-            "schema": 1,
+            "schema": 2,
             "tool": "ws-load-test 0.1.0",
             "target": "ws://a.example",
             "load": LOAD,
@@ -119,7 +119,7 @@ class TestOneRecording:
                 "recycled": 0,
                 "tls_resumed": 0,
                 "closed": {"1000": 1, "1006": 1},
-                "reasons": {},
+                "close_reasons": {},
             },
             "messages": messages(due=5, sent=4, answered=3, unanswered=1, dropped=1, pushed=4),
             "warmup": {"sent": 0, "answered": 0},
@@ -138,7 +138,7 @@ class TestOneRecording:
                 "first_replies": 0,
             },
             "reconnect_time_ns": None,
-            "disconnect": None,
+            "reconnect_storm": None,
             "misbehaving": None,
             "unanswered_wait_ns": None,
             "keepalive_time_ns": None,
@@ -302,7 +302,7 @@ class TestStorm:
         found = summarize([made])["reconnect_storm"]
         stats = found.pop("back_time_ns")
         assert found == {
-            "dropped": 3,
+            "disconnected": 3,
             "back": 3,
             "not_back": 0,
             "all_back_after_ns": 400,
@@ -330,7 +330,7 @@ class TestUnkind:
         return {
             "load": LOAD,
             "connections": 40,
-            "misbehaving": {"slow_readers": 0.1, "slow_bytes_per_s": 9.0, "no_pong_clients": 0.02},
+            "misbehaving": {"slow_reader": 0.1, "slow_reader_bytes_per_s": 9.0, "no_pong": 0.02},
         }
 
     def test_they_are_in_no_other_number(self):
@@ -345,9 +345,9 @@ class TestUnkind:
         assert found.pop("response_time_ns")["max"] == 70_000
         assert found == {
             "connections": {
-                "slow_readers": 4,
-                "stalled_readers": 0,
-                "no_pong_clients": 1,
+                "slow_reader": 4,
+                "stalled_reader": 0,
+                "no_pong": 1,
                 "lost": 2,
                 "closed": {"1008": 2},
             },
@@ -358,10 +358,10 @@ class TestUnkind:
         }
 
     def test_a_plan_that_cannot_be_read_has_no_numbers(self):
-        head = header(plan={"load": LOAD, "misbehaving": {"slow_readers": "much"}})
+        head = header(plan={"load": LOAD, "misbehaving": {"slow_reader": "much"}})
         assert (
             summarize([recording(interval(tally(misbehaving=tally())), head=head)])["misbehaving"]["connections"][
-                "slow"
+                "slow_reader"
             ]
             == 0
         )
@@ -432,9 +432,9 @@ class TestSeveralRecordings:
 
 
 class TestExitCode:
-    def summary(self, *, opened=1, passed=True, interrupted=False, bound=True):
+    def summary(self, *, opened=1, passed=True, interrupted=False, saturated=True):
         return {
-            "generator": {"saturated": bound},
+            "generator": {"saturated": saturated},
             "interrupted": interrupted,
             "connections": {"opened": opened},
             "verdict": {"passed": passed, "checks": []},

@@ -33,7 +33,7 @@ def all_went_well(result, *, greetings=0, setup_messages=0):
     ), messages
     assert connections["failed"] == connections["lost"] == 0, connections
     assert messages["greetings"] == greetings * connections["opened"]
-    assert result["opening"]["first_replies"] == first_messages * connections["opened"]
+    assert result["opening"]["first_replies"] == setup_messages * connections["opened"]
     return messages
 
 

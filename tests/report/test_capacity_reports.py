@@ -3,7 +3,7 @@
 import pytest
 from markdown_it import MarkdownIt
 
-from capacity_made import found, served
+from factories.capacity import found, served
 from ws_load_test.report.exports import capacity as markdown
 from ws_load_test.report.html import capacity as page
 from ws_load_test.report.terminal.capacity import (
@@ -99,11 +99,11 @@ SENTENCES = {
 
 @pytest.mark.parametrize(("words", "found"), SENTENCES.items(), ids=range(len(SENTENCES)))
 def test_other_ends_have_their_sentence(words, found):
-    assert sentence({"auto_reply": found, "find": "rate", "steps": [], "range": {"max": 400}}) == words
+    assert sentence({"answer": found, "find": "rate", "steps": [], "range": {"max": 400}}) == words
 
 
 def test_nothing_but_an_answer_is_a_report(facts):
-    empty = {**facts, "steps": [], "auto_reply": answer("interrupted")}
+    empty = {**facts, "steps": [], "answer": answer("interrupted")}
     assert text_of(empty)[0] == "Interrupted; nothing is known."
     assert "".join(markdown.lines(empty)).startswith("### ws-load-test capacity: interrupted")
     assert "Interrupted; nothing is known" in "".join(page.lines(empty))

@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from exports_made import results, usual
 
+from factories.results import results, usual
 from ws_load_test.common.errors import OutputError
 from ws_load_test.report import exports
 from ws_load_test.report.exports import FORMATS, STDOUT, export, predict_failures, validate
@@ -122,9 +122,9 @@ class TestAppended:
             "import sys, signal, resource\n"
             "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
-            "from ws_load_test.errors import OutputError\n"
-            "from ws_load_test.report.exports.files import append_whole\n"
-            "try:\n    append_whole(sys.argv[1], ['x' * 1000])\n"
+            "from ws_load_test.common.errors import OutputError\n"
+            "from ws_load_test.report.exports.atomic_write import append_atomic\n"
+            "try:\n    append_atomic(sys.argv[1], ['x' * 1000])\n"
             "except OutputError as error:\n    print(error)\n"
         )
         assert resource

@@ -8,7 +8,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from exports_made import (
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from factories.results import (
     MICRO,
     MILLI,
     SECOND,
@@ -22,11 +27,6 @@ from exports_made import (
     text_of,
     usual,
 )
-from hdrh.histogram import HdrHistogram
-from hdrh.log import HistogramLogReader
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.report.content.percentile_steps import steps
@@ -60,7 +60,7 @@ def merged(found, tag):
 
 
 def buckets(made):
-    return list(made.spans())
+    return list(made.iter_buckets())
 
 
 class TestIntervalLog:
@@ -72,7 +72,7 @@ class TestIntervalLog:
         taken = results(*made)
         found = read_log(text_of("hdr", taken))
         tally = taken.digest.tally
-        apart = any("service_time_ns" in one.record for each in made for one in each.intervals)
+        apart = any("service_time_ns" in one.encoded_tally for each in made for one in each.intervals)
         assert buckets(merged(found, "response" if apart else None)) == buckets(tally.response_time_ns)
         if apart:
             assert buckets(merged(found, "service")) == buckets(tally.service_time_ns)

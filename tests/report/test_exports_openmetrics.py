@@ -7,12 +7,24 @@ import subprocess
 from collections import Counter
 
 import pytest
-from exports_made import MICRO, MILLI, NASTY, answers, histogram, interval, recording, results, several, text_of, usual
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as older_families
 
+from factories.results import (
+    MICRO,
+    MILLI,
+    NASTY,
+    answers,
+    histogram,
+    interval,
+    recording,
+    results,
+    several,
+    text_of,
+    usual,
+)
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.metric_families import BOUNDS_NS, PREFIX, cumulative_counts
 from ws_load_test.metrics.tally import Tally

@@ -8,7 +8,11 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from exports_made import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from factories.results import (
     MILLI,
     NASTY,
     SECOND,
@@ -21,10 +25,6 @@ from exports_made import (
     text_of,
     usual,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from markdown_it import MarkdownIt
-
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.metrics.recording import LostWorker
 from ws_load_test.metrics.tally import Tally

@@ -8,11 +8,22 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from exports_made import MICRO, MILLI, SECOND, answers, histogram, interval, recording, recordings, results, several
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from pages_made import KINDS, minute, planned
 
+from factories.pages import KINDS, minute, planned
+from factories.results import (
+    MICRO,
+    MILLI,
+    SECOND,
+    answers,
+    histogram,
+    interval,
+    recording,
+    recordings,
+    results,
+    several,
+)
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.data_quality import MIN_TAIL_SAMPLES
 from ws_load_test.metrics.histogram import Histogram
@@ -346,5 +357,5 @@ def test_what_the_generator_s_limit_is_stands_on_top():
     made = results(minute())
     busy = planned(*(interval(answers(*[MILLI] * 50, opened=1), index=at, workers=loads) for at in range(5)))
     head, _ = page(results(busy))
-    assert any(part.tone == "bad" and part.text.startswith("bound: ") for part in head.parts)
+    assert any(part.tone == "bad" and part.text.startswith("saturated: ") for part in head.parts)
     assert not any(getattr(part, "tone", "") == "bad" for part in page(made)[0].parts)

@@ -159,9 +159,9 @@ class TestRequests:
         assert list(found.items())[5:] == [
             ("pushed", "17"),
             ("pushed payload", "1.23 kB"),
-            ("duplicate_replies", "11"),
-            ("late", "12"),
-            ("unknown_id", "13"),
+            ("duplicate replies", "11"),
+            ("late replies", "12"),
+            ("unknown id", "13"),
             ("out of order", "14"),
             ("greetings", "15"),
             ("first replies", "16"),
@@ -181,7 +181,7 @@ class TestRequests:
         made = recording(answered(duplicate_replies=1, out_of_order=2, late_replies=3, unknown_id=4))
         styled = report_lines([made], summarize([made]))
         yellow = [part for line in styled for part in _yellow(line)]
-        assert [part.split()[0] for part in yellow] == ["duplicate_replies", "late", "unknown_id"]
+        assert [part.split()[0] for part in yellow] == ["duplicate", "late", "unknown"]
 
 
 def _yellow(line: Text):
@@ -323,29 +323,29 @@ class TestComings:
         made = answered(storm_disconnected=dropped, storm_unanswered=unanswered, storm_recovery_time_ns=times(*back))
         if dial is not None:
             made.connect_time_ns.record(dial)
-        stormy = plan(disconnect=DisconnectStorm(0.3, 10 * SECOND)) if asked else plan()
+        stormy = plan(disconnect_storm=DisconnectStorm(0.3, 10 * SECOND)) if asked else plan()
         return entry(lines(recording(made, asked=stormy)), "storm")
 
     def test_all_back(self):
         back = [310 * MILLI] * 15 + [1200 * MILLI] * 15
         assert self.storm(*back, dial=9 * MILLI) == (
-            "dropped 30 sessions at 10 s; all back after 1.20 s, half after 310 ms, the slowest dial took 9 ms;"
+            "disconnected 30 sessions at 10 s; all back after 1.20 s, half after 310 ms, the slowest dial took 9 ms;"
             " 12 messages lost on them"
         )
 
     def test_some_back(self):
         assert self.storm(*[310 * MILLI] * 27, unanswered=1) == (
-            "dropped 30 sessions at 10 s; 3 never came back, 27 did, half of these after 310 ms and all after 310 ms;"
+            "disconnected 30 sessions at 10 s; 3 never came back, 27 did, half of these after 310 ms and all after 310 ms;"
             " 1 message lost on them"
         )
 
     def test_nobody_back(self):
         assert self.storm(dropped=1, unanswered=0, asked=False) == (
-            "dropped 1 session; 1 never came back; no message lost on them"
+            "disconnected 1 session; 1 never came back; no message lost on them"
         )
 
     def test_one_back(self):
-        assert self.storm(MILLI, dropped=1).startswith("dropped 1 session at 10 s; back after 1 ms; ")
+        assert self.storm(MILLI, dropped=1).startswith("disconnected 1 session at 10 s; back after 1 ms; ")
 
     def test_a_storm_that_did_not_come(self):
         assert self.storm(dropped=0) == "did not come, or met no session"
@@ -368,7 +368,7 @@ class TestUnkind:
         aside = Tally(due=130, sent=120, answered=90, unanswered=30, dropped=10, response_time_ns=times(2 * SECOND))
         text = self.report(aside)
         assert entry(text, "misbehaving") == (
-            "5 slow and 1 deaf connections: their opening counts above like any other's, their messages and endings"
+            "5 slow-reader and 1 stalled-reader clients: their opening counts above like any other's, their messages and endings"
             " nowhere but here 120 messages sent, 90 answered, 30 unanswered, 10 dropped; response 50 % 2 s, 99 % 2 s,"
             " slowest 2 s the target dropped none of them"
         )
@@ -385,7 +385,7 @@ class TestUnkind:
 
     def test_what_was_asked_and_achieved(self):
         text = self.report(Tally(due=100, sent=100))
-        assert entry(text, "connections").startswith("100, of which 5 slow, 1 deaf")
+        assert entry(text, "connections").startswith("100, of which 5 slow-reader, 1")
         # Of the schedule they were a part, of the throughput they are none.
         assert entry(text, "rate") == "500/s 500/s sent, 100/s by unkind ones"
         assert entry(text, "throughput").endswith("300/s")
@@ -399,7 +399,7 @@ class TestAsked:
     def test_the_rule_and_the_proxy(self):
         matching = Correlation("json", "id", expect=(Check("json", "ok", "true"),), ignore=(Check("contains", "tick"),))
         asked = plan(
-            correlation=msgspec.structs.replace(matching, skip_first=2),
+            correlation=msgspec.structs.replace(matching, greetings=2),
             target={"proxy": "http://me:secret@proxy.example:8080"},
             message=Message(size_bytes=13, fields=("seq",)),
         )

@@ -337,7 +337,7 @@ class TestGenerator:
         lines = report(recording(opening(), busy(0.99))).splitlines()
         assert lines[0] == "Done, with the generator at its limit"
         assert lines[4].startswith("generator     99 % of a core")
-        assert lines[5].startswith("bound         the worker used 99 % of a core")
+        assert lines[5].startswith("saturated     the worker used 99 % of a core")
         assert report(recording(opening(), busy(0.5))).splitlines()[-1].startswith("generator     keeps up")
 
     def test_warnings_follow_the_facts(self):

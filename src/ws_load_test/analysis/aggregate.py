@@ -128,7 +128,7 @@ class RunAggregator:
             msgspec.structs.replace(
                 interval,
                 from_ns=part.from_ns,
-                record=part.record,
+                encoded_tally=part.record,
                 workers=tuple(load for load in interval.workers if load.worker in numbers),
                 hosts=msgspec.UNSET,
             )

@@ -24,6 +24,12 @@ FEWEST_STRETCHES = 4
 
 
 MISBEHAVIORS: tuple[Misbehavior, ...] = ("slow_reader", "stalled_reader", "no_pong")
+MISBEHAVIOR_NAMES: dict[Misbehavior, str] = {
+    "slow_reader": "slow-reader",
+    "stalled_reader": "stalled-reader",
+    "no_pong": "no-pong",
+}
+"""Adjectives of reports: 5 slow-reader clients."""
 """The kinds of unkind connections."""
 
 

@@ -163,7 +163,7 @@ def _series(
     """Reads the options; both plans are the same but for the target."""
     problems: list[OptionProblem] = []
     values: dict[str, int] = {}
-    asked = {"rounds": (rounds, positive_int), "round": (round_time, positive_duration)}
+    asked = {"rounds": (rounds, positive_int), "round_duration": (round_time, positive_duration)}
     if "seed" in options:
         asked["seed"] = (options.pop("seed"), non_negative_int)
     for name, (value, read) in asked.items():

@@ -322,7 +322,7 @@ def _generator(scene: RunState, paper: Viewport) -> list[_Line]:
         parts.append((f"loop lag 99 % {format_duration(scene.last.loop_lag_ns.percentile(99))}", ""))
     lines = [_Line(1, _row("generator", parts or [(NO_VALUE, "dim")], paper))]
     for reason in reasons[:_MOST_REASONS]:
-        label, style, rank = ("  bound", "bold red", 1) if reason.saturates else ("  warning", "yellow", 4)
+        label, style, rank = ("  saturated", "bold red", 1) if reason.saturates else ("  warning", "yellow", 4)
         lines += _sentence(rank, label, sentence(reason.text), style, paper)
     return lines
 

@@ -152,10 +152,10 @@ class MessageGenerator:
         feed = self.message.feed
         template = Template(text, self._columns)
         make = template.compile_bytes(self._values)
-        names = {field.name for field in template.fields}
-        by_row = feed is not None and "feed" in names and feed.order == "connection"
-        self._by_connection |= by_row or "connection" in names
-        if "feed" not in names or by_row:
+        needs_row = any(field.column for field in template.fields)
+        by_row = feed is not None and needs_row and feed.order == "connection"
+        self._by_connection |= by_row or any(field.per_connection for field in template.fields)
+        if not needs_row or by_row:
             return make
         if self._message_rows is None:
             self._message_rows = self._feed_rows(feed.order if feed is not None else None)

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from ws_load_test.common.units import format_bytes
-from ws_load_test.messages.field_values import random_letters
+from ws_load_test.messages.random_values import random_characters
 
 LARGEST_BYTES = 1 << 30
 POOL_BYTES = 1 << 20
@@ -84,7 +84,7 @@ def random_payloads(sizes: SizeDistribution, random: Random, *, letters: bool) -
     if letters:
         pool = b""
         while len(pool) < POOL_BYTES:
-            pool += random_letters(random, POOL_BYTES)
+            pool += random_characters(random, POOL_BYTES)
         pool = pool[:POOL_BYTES]
     draw, fraction, half = sizes.sampler(random), random.random, POOL_BYTES // 2
 

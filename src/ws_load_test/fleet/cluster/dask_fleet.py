@@ -87,7 +87,7 @@ class DaskFleet(Fleet):
             link.number = number
         self.plan = msgspec.structs.replace(self.plan, workers=sum(counts))
         of_worker = [link.number for link in self.links for _ in link.workers]
-        self.conductor = Coordinator(self.plan.workers, monotonic_ns(), of_worker)
+        self.coordinator = Coordinator(self.plan.workers, monotonic_ns(), of_worker)
         client.subscribe_topic(host_agent.TOPIC, self._on_event)
         client.subscribe_topic("all", self._on_change)
         await self._prepare_hosts(contents)
@@ -190,8 +190,8 @@ class DaskFleet(Fleet):
         """Ends every worker at once; what they had not reported is gone."""
         self.interrupted = self._killed = True
         for worker in range(self.plan.workers):
-            if not self.conductor.is_done(worker):
-                self.conductor.on_worker_stopped(worker)
+            if not self.coordinator.is_done(worker):
+                self.coordinator.on_worker_stopped(worker)
         self._over.set()
 
     def _broadcast(self, command: Command) -> None:
@@ -225,14 +225,14 @@ class DaskFleet(Fleet):
             self._fail(error)
 
     def _take(self, link: HostLink, worker: int, message: dict[str, Any]) -> None:
-        if self.conductor.is_done(worker):
+        if self.coordinator.is_done(worker):
             return
         if "line" in message:
             self._silence.heard(("worker", worker), monotonic_ns())
             self._on_report(worker, message["line"], link.clock.ahead_ns)
         else:
             self._lose_workers([worker], link, message["ended"])
-        if self.conductor.is_done(worker):
+        if self.coordinator.is_done(worker):
             self._silence.forget(("worker", worker))
         self._end_if_finished()
 
@@ -281,7 +281,7 @@ class DaskFleet(Fleet):
         self._end_if_finished()
 
     def _lose_workers(self, workers: Iterable[int], link: HostLink, reason: str) -> None:
-        lost = [worker for worker in workers if not self.conductor.is_done(worker)]
+        lost = [worker for worker in workers if not self.coordinator.is_done(worker)]
         if self._killed or not lost:
             return
         for worker in lost:
@@ -304,7 +304,7 @@ class DaskFleet(Fleet):
             self._fail(error)
 
     def _end_if_finished(self) -> None:
-        if self.conductor.finished:
+        if self.coordinator.finished:
             self._over.set()
 
     def _fail(self, error: BaseException) -> None:

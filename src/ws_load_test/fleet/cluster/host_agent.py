@@ -51,7 +51,7 @@ class SecretBytes:
         self.data = data
 
     def __repr__(self) -> str:
-        return "Sealed(***)"
+        return "SecretBytes(***)"
 
 
 class HostAssignment(msgspec.Struct, frozen=True):
@@ -299,7 +299,7 @@ async def tell(run: str, command: str, at_ns: int) -> bool:
     party = _runs.get(run)
     if party is None:
         return False
-    party.send(msgspec.convert({"do": command, "at_ns": at_ns}, Command))
+    party.send(msgspec.convert({"kind": command, "at_ns": at_ns}, Command))
     return True
 
 

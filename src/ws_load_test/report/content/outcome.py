@@ -104,7 +104,7 @@ def requests(summary: dict[str, Any], *, awaited: bool) -> list[LabelledText]:
     warmup = [(f"warm-up {word}", summary["warmup"][word]) for word in ("sent", "answered")]
     if any(count for _, count in warmup):
         rows += warmup
-    failing = {"dropped", "duplicate_replies", "late_replies", "unknown_id"} | ({"unanswered"} if awaited else set())
+    failing = {"dropped", "duplicate replies", "late replies", "unknown id"} | ({"unanswered"} if awaited else set())
     said = [
         LabelledText(word, format_count(count), "yellow" if count and word in failing else "") for word, count in rows
     ]
@@ -114,7 +114,7 @@ def requests(summary: dict[str, Any], *, awaited: bool) -> list[LabelledText]:
     return said
 
 
-_OPTIONAL_COUNTS = ("duplicate_replies", "late_replies", "unknown_id", "out of order", "greetings")
+_OPTIONAL_COUNTS = ("duplicate replies", "late replies", "unknown id", "out of order", "greetings")
 """Counts that have a row only where they are not zero."""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ws_load_test.analysis.findings import awaits_nothing, misbehaving_counts
+from ws_load_test.analysis.findings import MISBEHAVIOR_NAMES, awaits_nothing, misbehaving_counts
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import (
     format_bytes,
@@ -85,7 +85,9 @@ def _connections(plan: Plan) -> str:
         words += f", at {format_rate(plan.connect_rate_per_s)}"
     kinds = misbehaving_counts({"connections": plan.connections, "misbehaving": msgspec.to_builtins(plan.misbehaving)})
     return (
-        f"{words}, of which {', '.join(f'{format_count(n)} {kind}' for kind, n in kinds.items())}" if kinds else words
+        f"{words}, of which {', '.join(f'{format_count(n)} {MISBEHAVIOR_NAMES[kind]}' for kind, n in kinds.items())}"
+        if kinds
+        else words
     )
 
 

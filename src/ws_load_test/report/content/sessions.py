@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.findings import MISBEHAVIORS, join_and
+from ws_load_test.analysis.findings import MISBEHAVIOR_NAMES, MISBEHAVIORS, join_and
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.report.content.fault_names import close_code_name, fault_phrase
@@ -49,7 +49,7 @@ def _storm(recordings: Sequence[Recording], storm: dict[str, Any] | None) -> lis
         return [LabelledText("storm", "did not come, or met no session", "yellow")] if asked else []
     moments = {format_duration(plan["at_ns"]) for plan in asked if isinstance(plan, dict) and "at_ns" in plan}
     when = f" at {moments.pop()}" if len(moments) == 1 else ""
-    words = f"dropped {count_of(storm['dropped'], 'session')}{when}; {_storm_recovery(storm)}; "
+    words = f"disconnected {count_of(storm['disconnected'], 'session')}{when}; {_storm_recovery(storm)}; "
     lost = storm["unanswered"]
     words += f"{count_of(lost, 'message')} lost on them" if lost else "no message lost on them"
     return [LabelledText("storm", words, "yellow" if storm["not_back"] else "")]
@@ -62,7 +62,7 @@ def _storm_recovery(storm: dict[str, Any]) -> str:
     half, last = format_duration(times["p50"]), format_duration(times["max"])
     if storm["not_back"]:
         return f"{missing}, {format_count(storm['back'])} did, half of these after {half} and all after {last}"
-    words = f"all back after {last}, half after {half}" if storm["dropped"] > 1 else f"back after {last}"
+    words = f"all back after {last}, half after {half}" if storm["disconnected"] > 1 else f"back after {last}"
     worst = storm["worst_connect_ns"]
     return words if worst is None else f"{words}, the slowest dial took {format_duration(worst)}"
 
@@ -73,9 +73,11 @@ def misbehaving(summary: dict[str, Any]) -> list[LabelledText]:
     if aside is None:
         return []
     connections, messages, times = aside["connections"], aside["messages"], aside["response_time_ns"]
-    kinds = [f"{format_count(connections[kind])} {kind}" for kind in MISBEHAVIORS if connections[kind]]
+    kinds = [
+        f"{format_count(connections[kind])} {MISBEHAVIOR_NAMES[kind]}" for kind in MISBEHAVIORS if connections[kind]
+    ]
     many = sum(connections[kind] for kind in MISBEHAVIORS) != 1
-    who = f"{join_and(kinds)} connection{'s' * many}" if kinds else "connections of unknown number"
+    who = f"{join_and(kinds)} client{'s' * many}" if kinds else "connections of unknown number"
     where = "their opening counts above like any other's, their messages and endings nowhere but here"
     lines = [LabelledText("misbehaving", f"{who}: {where}")]
     words = [f"{count_of(messages['sent'], 'message')} sent"]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _GAP = 3
+_HOST_GAP = 2
 _NARROWEST, _WIDEST = 16, 34
 """Columns of what was asked; a rate of many stages takes several lines."""
 
@@ -59,7 +60,7 @@ def host_table(summary: dict[str, Any]) -> list[Text]:
     table = [HEADINGS, *([f"  {name}", *figures] for name, *figures in map(cells, hosts))]
     widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
     # Names give way: all the rest are figures.
-    widths[0] = max(7, min(widths[0], WIDTH - sum(width + _GAP for width in widths[1:])))
+    widths[0] = max(7, min(widths[0], WIDTH - sum(width + _HOST_GAP for width in widths[1:])))
     lines = [_line(table[0], widths, "bold")]
     for row, host in zip(table[1:], hosts, strict=True):
         lines.append(_line(row, widths, "red" if host["lost_workers"] or host["saturated"] else ""))
@@ -73,7 +74,7 @@ def _line(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:
         # Of a long name it is the end that tells it from others.
         name = f"  …{name[len(name) - widths[0] + 3 :]}"
     text = f"{name:{widths[0]}}" + "".join(
-        f"{figure:>{width + _GAP}}" for figure, width in zip(figures, widths[1:], strict=True)
+        f"{figure:>{width + _HOST_GAP}}" for figure, width in zip(figures, widths[1:], strict=True)
     )
     return Text(text, style=style)
 

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes_made import MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
 
+from factories.run_states import MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.findings import FindingKind
 from ws_load_test.analysis.generator_health import diagnose
@@ -58,7 +58,7 @@ class TestSessions:
             opening(100),
             interval(Tally(closed=Counter({"1006": 50}), storm_disconnected=50)),
             interval(Tally(attempted=50, opened=50, reconnected=50), at_s=1),
-            asked=plan(disconnect=DisconnectStorm(0.5, SECOND)),
+            asked=plan(disconnect_storm=DisconnectStorm(0.5, SECOND)),
         )
         assert list(made.open_history) == [100, 50, 100]
 

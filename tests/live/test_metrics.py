@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from exports_made import MICRO, MILLI, SECOND, answers, histogram, interval, recording, results, usual
 from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -25,6 +24,7 @@ from opentelemetry.sdk.metrics.export import MetricExportResult
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as older_families
 
+from factories.results import MICRO, MILLI, SECOND, answers, histogram, interval, recording, results, usual
 from ws_load_test import make_plan
 from ws_load_test.common.errors import UsageError
 from ws_load_test.live.telemetry import otlp_exporter
@@ -260,7 +260,7 @@ def test_it_stays_until_the_last_metrics_are_read():
     endpoint = PrometheusEndpoint(live, "127.0.0.1", 0, linger_s=30)
     ask(endpoint.url)
     endpoint.close()
-    waiting = threading.Thread(target=endpoint.linger)
+    waiting = threading.Thread(target=endpoint.wait_for_last_scrape)
     waiting.start()
     assert ask(endpoint.url, "HEAD")[0] == 200
     assert ask(f"{endpoint.url}?name[]={PREFIX}messages_sent_total")[0] == 200
@@ -353,13 +353,13 @@ class Taking:
         self.taken = []
         self.ends = []
 
-    def take(self, snapshot):
+    def export(self, snapshot):
         self.taken.append(snapshot)
 
     def close(self):
         self.ends.append("close")
 
-    def linger(self):
+    def wait_for_last_scrape(self):
         self.ends.append("linger")
 
 
@@ -378,7 +378,7 @@ def test_the_watcher_hands_over_all_before_it_is_closed():
 def test_an_interval_that_cannot_be_read_is_left_out():
     consumer = Taking()
     watcher = MetricsPublisher(RunMetrics(OPEN, "1"), [consumer])
-    broken = msgspec.structs.replace(interval(answers(MILLI)), record={"nonsense": 1})
+    broken = msgspec.structs.replace(interval(answers(MILLI)), encoded_tally={"nonsense": 1})
     for one in (broken, interval(answers(MICRO))):
         watcher(one)
     watcher.close()

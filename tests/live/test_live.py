@@ -6,8 +6,8 @@ import threading
 import time
 
 import pytest
-from scenes_made import MILLI, SECOND, answers, interval, opening, plan
 
+from factories.run_states import MILLI, SECOND, answers, interval, opening, plan
 from terminals import Terminal
 from ws_load_test.live import view as live_view
 from ws_load_test.live.view import LiveView

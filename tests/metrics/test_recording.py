@@ -71,7 +71,7 @@ class TestWriting:
     def test_lines_have_the_documented_shape(self, recorded):
         first, *middle, last = map(msgspec.json.decode, recorded.read_bytes().splitlines())
         assert list(first) == ["kind", "format", "tool", "started_at", "plan", "target", "host", "workers"]
-        assert (first["kind"], first["format"]) == ("header", 1)
+        assert (first["kind"], first["format"]) == ("header", 2)
         shape = ["kind", "index", "phase", "from_ns", "to_ns", "measured_ns", "tally", "workers", "fault_examples"]
         assert all(list(line) == shape for line in middle)
         nothing = {"run_delay_ns": 0, "throttled_ns": 0, "gc_ns": 0}
@@ -207,7 +207,7 @@ class TestReading:
         self.refused(path, "line 1", "not the header of a recording")
 
     def test_a_format_that_never_was_is_refused(self, recorded):
-        recorded.write_bytes(recorded.read_bytes().replace(b'"format":1', b'"format":0'))
+        recorded.write_bytes(recorded.read_bytes().replace(b'"format":2', b'"format":0'))
         self.refused(recorded, "line 1")
 
     def test_a_start_without_a_time_zone_is_refused(self, tmp_path):
@@ -225,8 +225,8 @@ class TestReading:
 
     def test_a_newer_format_is_named_whatever_else_it_holds(self, tmp_path):
         path = tmp_path / "new"
-        path.write_bytes(b'{"kind": "header", "format": 2, "tool": 5}\n')
-        self.refused(path, "newer version (format 2", "update")
+        path.write_bytes(b'{"kind": "header", "format": 3, "tool": 5}\n')
+        self.refused(path, "newer version (format 3", "update")
 
     @pytest.mark.parametrize(
         "line",

@@ -1,6 +1,6 @@
-"""Makes the pictures of docs/page.md: a run against the built-in server, its page, and that page in Chromium.
+"""Draws page-light.png and page-dark.png of docs/images: the page of a run against the built-in server, in Chromium.
 
-python docs/pictures_page.py [FOLDER]    (docs/images; takes a quarter of a minute, and Debian's package chromium)
+python tools/pictures_page.py [FOLDER]    (docs/images; takes a quarter of a minute, and Debian's package chromium)
 """
 
 import base64
@@ -30,7 +30,7 @@ PICTURES = {
     "page-light.png": ("light", "header", "[aria-labelledby=section-1]"),
     "page-dark.png": ("dark", "#percentiles", "#response-over-time"),
 }
-"""Of each: the scheme of colours, and from which element to which it goes."""
+"""By file name: the color scheme, and the first and last element shown."""
 WIDTH, MARGIN = 1000, 12
 SETTLE_S = 2
 _EDGES = (
@@ -39,8 +39,8 @@ _EDGES = (
 
 
 def main() -> None:
-    """Makes them."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
+    """Runs the load once, and writes both pictures."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "images"
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         page = Path(scratch, "run.html")

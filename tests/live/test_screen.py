@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console, Group
-from scenes_made import MICRO, MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
 
+from factories.run_states import MICRO, MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
 from ws_load_test.live.layout import Viewport, render
 from ws_load_test.metrics.recording import LostWorker
 from ws_load_test.metrics.tally import Tally
@@ -177,7 +177,7 @@ def test_what_happens_to_sessions():
     made = scene(
         opening(100), interval(Tally(lost=3, storm_disconnected=40, reconnected=20, closed=Counter({"1006": 43})))
     )
-    assert row(made, "connections") == "connections   57 open of 100   3 lost   40 cut off   20 reopened"
+    assert row(made, "connections") == "connections   57 open of 100   3 lost   40 cut off   20 reconnected"
 
 
 def test_a_lost_worker_is_told_with_its_sessions():
@@ -190,7 +190,7 @@ def test_a_lost_worker_is_told_with_its_sessions():
 def test_a_generator_at_its_limit_is_told_with_the_reason():
     made = scene(*(interval(answers(MILLI), at_s=k, workers=[load(0, 0.99), load(1, 0.5)]) for k in range(5)))
     assert row(made, "generator") == "generator     99 % of a core by the busiest of 2 workers"
-    assert row(made, "saturated").startswith("bound       worker 0 used 99 % of a core")
+    assert row(made, "saturated").startswith("saturated   worker 0 used 99 % of a core")
 
 
 def test_faults_of_this_machine_come_with_the_remedy():
@@ -271,7 +271,7 @@ def everything_once():
 def test_eighty_columns_and_24_rows_hold_the_worst():
     lines = lines_of(everything_once(), notes=[("stopping", "yellow")])
     assert len(lines) == 24
-    for label in ("connections", "messages", "  last 5 s", "  whole run", "faults", "lost", "generator", "  bound"):
+    for label in ("connections", "messages", "  last 5 s", "  whole run", "faults", "lost", "generator", "  saturated"):
         assert any(line.startswith(label) for line in lines), label
     assert lines[-1] == "stopping"
 

@@ -143,7 +143,7 @@ class TestInOrder:
         assert found(recording(answered(surplus_replies=9), plan=pings)) is None
 
     def test_of_a_rule_of_another_version_nothing_is_said(self):
-        plan = {"load": msgspec.to_builtins(LOAD), "matching": {"rule": "telepathy"}}
+        plan = {"load": msgspec.to_builtins(LOAD), "correlation": {"rule": "telepathy"}}
         assert correlation_of(recording(plan=plan)) is None
         assert found(recording(answered(surplus_replies=9), plan=plan)) is None
         assert not awaits_nothing([recording(plan=plan)])
@@ -178,7 +178,7 @@ class TestById:
 
     def test_a_rule_that_finds_replies_is_not_doubted(self):
         for rule in ("echo", "json", "regex"):
-            counts = {"pushed": 50, "unknown_id": 9, "out_of_order": 80, "duplicate_replies": 4, "late": 3}
+            counts = {"pushed": 50, "unknown_id": 9, "out_of_order": 80, "duplicate_replies": 4, "late_replies": 3}
             assert reasons(recording(answered(**counts), rule=rule, selector="id")) == []
 
     def test_nor_is_one_that_had_nothing_to_find(self):
@@ -221,7 +221,7 @@ class TestUnkind:
             misbehaving=MisbehavingClients(slow_reader=0.1, slow_reader_bytes_per_s=10.0, no_pong=0.01),
         )
         counts = misbehaving_counts(msgspec.to_builtins(plan))
-        assert list(counts.items()) == [("slow", 4), ("mute", 1)]
+        assert list(counts.items()) == [("slow_reader", 4), ("no_pong", 1)]
         assert (
             misbehaving_counts({})
             == misbehaving_counts({"misbehaving": 5})

@@ -2,8 +2,8 @@ import io
 from collections import Counter
 
 import pytest
-from scenes_made import MILLI, SECOND, answers, interval, opening, plan
 
+from factories.run_states import MILLI, SECOND, answers, interval, opening, plan
 from ws_load_test.live.progress_lines import ProgressLogger
 from ws_load_test.metrics.recording import Interval, LostWorker
 from ws_load_test.metrics.tally import Tally

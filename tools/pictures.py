@@ -1,6 +1,6 @@
-"""Draws the pictures of the documentation: a live view in the middle of a run, and the report at its end.
+"""Draws live.svg and report.svg of docs/images: a live view in the middle of a run, and the report at its end.
 
-    python docs/pictures.py
+    python tools/pictures.py
 
 Runs against the built-in server, 20 seconds in all, with a second of faults so that there is something to see.
 """
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from ws_load_test.metrics.recording import Interval
 
-IMAGES = Path(__file__).parent / "images"
-PAPER = Viewport(80, 24)
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+VIEWPORT = Viewport(80, 24)
 SHOWN_AFTER_NS = 14 * 10**9
 OPTIONS = {
     "connections": 200,
     "stages": "8s:4000,12s@4000",
-    "storm": "25%@9s",
+    "disconnect": "25%@9s",
     "fail_if": ["p99 > 50ms"],
     "workers": 1,
 }
@@ -43,16 +43,16 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with EchoProcess() as server:
         plan = make_plan(server.url, **OPTIONS)
-        scene = RunState(plan)
+        state = RunState(plan)
 
-        def look(interval: Interval) -> None:
-            scene.on_interval(interval)
+        def on_interval(interval: Interval) -> None:
+            state.on_interval(interval)
             if interval.phase == "measured" and interval.to_ns >= SHOWN_AFTER_NS and not (IMAGES / "live.svg").exists():
-                lines = render(scene, PAPER)
+                lines = render(state, VIEWPORT)
                 draw("live.svg", "ws-load-test", lambda console: console.print(Group(*lines)))
 
         (IMAGES / "live.svg").unlink(missing_ok=True)
-        result = run(plan, on_interval=look)
+        result = run(plan, on_interval=on_interval)
     draw(
         "report.svg",
         "ws-load-test",
@@ -62,9 +62,9 @@ def main() -> None:
 
 def draw(name: str, title: str, show: Callable[[Console], None]) -> None:
     """Writes what is shown on a console as a picture that needs nothing from the network."""
-    console = Console(record=True, file=StringIO(), width=PAPER.width, force_terminal=True, highlight=False)
+    console = Console(record=True, file=StringIO(), width=VIEWPORT.width, force_terminal=True, highlight=False)
     show(console)
-    # rich would have the reader's browser fetch its font from somebody's server.
+    # The reader's browser would otherwise fetch rich's font from a public server.
     drawn = _FONT_FACE.sub("", console.export_svg(title=title, unique_id=Path(name).stem))
     (IMAGES / name).write_text(drawn, encoding="utf-8")
 

@@ -3,8 +3,8 @@
 from collections import Counter
 
 import msgspec
-from exports_made import MICRO, MILLI, NASTY, SECOND, answers, histogram, interval, recording, results, usual
 
+from factories.results import MICRO, MILLI, NASTY, SECOND, answers, histogram, interval, recording, results, usual
 from ws_load_test.metrics.recording import (
     Header,
     Recording,
