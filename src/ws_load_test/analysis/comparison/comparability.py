@@ -9,6 +9,7 @@ import msgspec
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.findings import FindingKind, join_and
 from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.plan import Plan
 
@@ -107,4 +108,4 @@ def _told(recording: Recording, *, seeds: bool = False) -> dict[str, str]:
     if isinstance(plan.load, OpenLoop) and not seeds:
         plan = msgspec.structs.replace(plan, load=msgspec.structs.replace(plan.load, seed=0))
     left = {label for label, _ in plan.target.describe()} | _OF_NO_MATTER
-    return {label: words for label, words in plan.describe() if label not in left}
+    return {label: words for label, words in describe_plan(plan) if label not in left}

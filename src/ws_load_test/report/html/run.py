@@ -9,6 +9,7 @@ from ws_load_test.analysis.findings import Finding, awaits_nothing
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.plan.describe import describe_plan
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
@@ -263,7 +264,7 @@ class _Page:
             return [Text("The plan is that of another version, which this one cannot put into words.")]
         told: dict[tuple[tuple[str, str], ...], list[int]] = {}
         for number, plan in enumerate(self.plans, 1):
-            told.setdefault(tuple(plan.describe()), []).append(number)
+            told.setdefault(tuple(describe_plan(plan)), []).append(number)
         parts: list[Part] = []
         for rows, numbers in told.items():
             if len(told) > 1:
