@@ -68,9 +68,9 @@ def opened_over_time(digest: Aggregate, encoding: str) -> list[Text]:
 
     There is none where all opened in one interval, or of several recordings.
     """
-    if len(digest.openings) != 1 or len(digest.openings[0]) < FEWEST_OPENINGS:
+    if len(digest.connect_intervals) != 1 or len(digest.connect_intervals[0]) < FEWEST_OPENINGS:
         return []
-    openings = digest.openings[0]
+    openings = digest.connect_intervals[0]
     from_ns = openings[0].from_ns
     span_ns = max(1, openings[-1].to_ns - from_ns)
     usual_ns = max(1, *(one.to_ns - one.from_ns for one in openings))
