@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.analysis.summary import exit_code, summarize
+from factories.printed import exit_code, summarize
 from ws_load_test.analysis.thresholds import AbortMonitor, ConditionScope
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.recording import AbortEvent, Header, Interval, LostWorker, Recording, Trailer

@@ -7,6 +7,13 @@ from unittest import mock
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from ws_load_test.engine.closed_loop import ClosedLoopRunner
+from ws_load_test.engine.correlated import (
+    CorrelatedClosedLoopConnection,
+    CorrelatedFrames,
+    CorrelatedOpenLoopConnection,
+)
+from ws_load_test.engine.open_loop import OpenLoopRunner
 
 from ws_load_test.engine import (
     closed_loop,
@@ -15,14 +22,7 @@ from ws_load_test.engine import (
     open_loop,
     session,
 )
-from ws_load_test.engine.closed_loop import ClosedLoopRunner
-from ws_load_test.engine.correlated import (
-    CorrelatedClosedLoopConnection,
-    CorrelatedFrames,
-    CorrelatedOpenLoopConnection,
-)
 from ws_load_test.engine.in_flight import RecentIds
-from ws_load_test.engine.open_loop import OpenLoopRunner
 from ws_load_test.engine.read_policy import ReadPolicy
 from ws_load_test.messages.generator import PayloadStream
 from ws_load_test.metrics.sample_buffer import CAPACITY, SampleBuffer

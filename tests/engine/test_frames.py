@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
-from ws_load_test.engine import closed_loop as flood_module
-from ws_load_test.engine import connection as connection_module
 from ws_load_test.engine.closed_loop import (
     UNLIMITED,
     ClosedLoopConnection,
     ClosedLoopRunner,
     DynamicClosedLoopConnection,
 )
+
+from ws_load_test.engine import closed_loop as flood_module
+from ws_load_test.engine import connection as connection_module
 from ws_load_test.engine.connection import LARGEST_MESSAGE_BYTES
 from ws_load_test.engine.read_policy import ReadPolicy
 from ws_load_test.metrics.sample_buffer import CAPACITY, SampleBuffer

@@ -7,10 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
-from ws_load_test.engine import connection as connection_module
-from ws_load_test.engine import open_loop as paced_module
-from ws_load_test.engine import session as session_module
 from ws_load_test.engine.open_loop import (
     MAX_LATE_SEND_NS,
     MAX_SENDS_PER_WAKEUP,
@@ -18,6 +14,10 @@ from ws_load_test.engine.open_loop import (
     OpenLoopRunner,
     SendOnlyConnection,
 )
+
+from ws_load_test.engine import connection as connection_module
+from ws_load_test.engine import open_loop as paced_module
+from ws_load_test.engine import session as session_module
 from ws_load_test.engine.read_policy import ReadPolicy
 from ws_load_test.metrics.sample_buffer import CAPACITY, SampleBuffer
 from ws_load_test.metrics.tally import Tally

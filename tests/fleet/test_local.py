@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import asdict
 
 from ws_load_test import make_plan
 from ws_load_test.api import Run
@@ -44,12 +45,12 @@ def test_a_killed_worker_is_noticed_at_once_and_the_rest_reported(tmp_path):
     assert noticed_ns < 500_000_000
     assert result.exit_code == ExitCode.WORKER_LOST
     summary = result.summary
-    assert summary["connections"]["opened"] == 4
-    assert summary["messages"]["answered"] > 100
-    assert summary["messages"]["sent"] == summary["messages"]["answered"] + summary["messages"]["unanswered"]
-    assert summary["duration_s"] == pytest.approx(1.0, abs=0.2)
-    assert not summary["interrupted"]
-    assert not summary["verdict"]["passed"]
+    assert summary.connections.opened == 4
+    assert summary.messages.answered > 100
+    assert summary.messages.sent == summary.messages.answered + summary.messages.unanswered
+    assert summary.duration_s == pytest.approx(1.0, abs=0.2)
+    assert not summary.interrupted
+    assert not summary.verdict.passed
     [lost] = read_recording(path).trailer.lost_workers
     assert (lost.worker, lost.open_sessions) == (1, 2)
     assert "SIGKILL" in lost.reason
@@ -79,7 +80,7 @@ def test_a_worker_killed_while_others_open_does_not_hold_them_up():
     with FaultyServer(behaviors.echoes) as server:
         result = asyncio.run(go(server))
     assert result.exit_code == ExitCode.WORKER_LOST
-    assert result.summary["messages"]["answered"] == 10
+    assert result.summary.messages.answered == 10
 
 
 def test_stop_waits_for_replies_and_kill_does_not():
@@ -97,7 +98,7 @@ def test_stop_waits_for_replies_and_kill_does_not():
         result, took_s = asyncio.run(go(server, "stop"))
         server.wait_for(lambda seen: seen.closes == [1000])
     assert result.exit_code == ExitCode.INTERRUPTED
-    assert result.summary["messages"] == {
+    assert asdict(result.summary.messages) == {
         "due": 1,
         "sent": 1,
         "answered": 1,

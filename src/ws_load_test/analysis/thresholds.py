@@ -9,9 +9,12 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
+
+from msgspec.structs import replace
 
 from ws_load_test.analysis.findings import awaits_nothing
+from ws_load_test.analysis.summary_types import Check
 from ws_load_test.metrics.catalog import CONDITION_METRICS, METRICS
 from ws_load_test.metrics.recording import AbortEvent
 from ws_load_test.metrics.tally import Tally
@@ -138,7 +141,7 @@ class _Requested:
 
 def evaluate(
     recordings: Sequence[Recording], digested: Aggregate, duration_ns: int, fail_if: Sequence[str] | None = None
-) -> list[dict[str, Any]]:
+) -> list[Check]:
     """Returns a check for each condition of the recordings, or for each of `fail_if` instead.
 
     Conditions that stopped a run are in it either way, as they were when they did. Of several recordings, each
@@ -170,40 +173,39 @@ def _asked(recordings: Sequence[Recording]) -> list[_Requested]:
     return list(found)
 
 
-def _check(asked: _Requested, recordings: Sequence[Recording], sight: ConditionScope) -> dict[str, Any]:
+def _check(asked: _Requested, recordings: Sequence[Recording], sight: ConditionScope) -> Check:
     try:
         condition = parse_condition(asked.text)
     except ValueError:
         why = "this version of the tool cannot read the condition"
-        return {"check": asked.text, "value": None, "passed": False, "option": asked.option, "why": why}
+        return Check(check=asked.text, passed=False, option=asked.option, why=why)
     if condition.per_interval:
         return _check_anywhere(condition, asked, recordings, sight)
     value = sight.value(condition)
     check = _described(condition, value, asked.option, passed=value is not None and not condition.holds(value))
-    return check if value is not None else {**check, "why": sight.why_no_value(condition)}
+    return check if value is not None else replace(check, why=sight.why_no_value(condition))
 
 
-def _described(condition: Condition, value: Fraction | None, option: str, *, passed: bool) -> dict[str, Any]:
-    return {
-        "check": condition.text,
-        "value": None if value is None else to_json_number(value, condition.unit),
-        "passed": passed,
-        "option": option,
-        "metric": condition.label,
-        "operator": condition.operator,
-        "limit": to_json_number(condition.limit, condition.unit),
-        "unit": condition.unit,
-    }
+def _described(condition: Condition, value: Fraction | None, option: str, *, passed: bool) -> Check:
+    return Check(
+        check=condition.text,
+        value=None if value is None else to_json_number(value, condition.unit),
+        passed=passed,
+        option=option,
+        metric=condition.label,
+        operator=condition.operator,
+        limit=to_json_number(condition.limit, condition.unit),
+        unit=condition.unit,
+    )
 
 
-def _stopping(aborted: AbortEvent) -> dict[str, Any]:
+def _stopping(aborted: AbortEvent) -> Check:
     """Returns the check of a condition that stopped a run: what was found then, not what it came to afterwards."""
-    found = {"value": aborted.value, "passed": False, "option": "abort-if", "aborted_at_ns": aborted.at_ns}
     try:
-        condition = parse_condition(aborted.condition)
+        check = _described(parse_condition(aborted.condition), None, "abort-if", passed=False)
     except ValueError:
-        return {"check": aborted.condition, **found}
-    return {**_described(condition, None, "abort-if", passed=False), **found}
+        check = Check(check=aborted.condition, passed=False, option="abort-if")
+    return replace(check, value=aborted.value, aborted_at_ns=aborted.at_ns)
 
 
 # --- In any interval ------------------------------------------------------------------------------------------------
@@ -211,7 +213,7 @@ def _stopping(aborted: AbortEvent) -> dict[str, Any]:
 
 def _check_anywhere(
     condition: Condition, asked: _Requested, recordings: Sequence[Recording], sight: ConditionScope
-) -> dict[str, Any]:
+) -> Check:
     """Judges a condition on each interval; those in which there is nothing to judge say nothing."""
     judged = [
         (value, interval.from_ns)
@@ -221,22 +223,14 @@ def _check_anywhere(
     ]
     if not judged:
         check = _described(condition, None, asked.option, passed=False)
-        return {
-            **check,
-            "intervals": 0,
-            "failed_intervals": 0,
-            "why": f"no interval has one: {sight.why_no_value(condition)}",
-        }
+        why = f"no interval has one: {sight.why_no_value(condition)}"
+        return replace(check, intervals=0, failed_intervals=0, why=why)
     failed = [one for one in judged if condition.holds(one[0])]
     # The worst is what a condition against too much or too little would have met first.
     pick = min if condition.operator.startswith("<") else max
     worst, from_ns = pick(failed or judged, key=lambda one: one[0])
-    return {
-        **_described(condition, worst, asked.option, passed=not failed),
-        "intervals": len(judged),
-        "failed_intervals": len(failed),
-        "from_ns": from_ns,
-    }
+    check = _described(condition, worst, asked.option, passed=not failed)
+    return replace(check, intervals=len(judged), failed_intervals=len(failed), from_ns=from_ns)
 
 
 def _intervals(condition: Condition, recording: Recording, grace_ns: int) -> Iterator[Interval]:

@@ -32,8 +32,8 @@ def lines(results: Results) -> Iterator[str]:
     base_ns = results.started_ns
     base_s = _decimal(base_ns // 1_000, 6)
     started = datetime.fromtimestamp(base_ns // 10**9, UTC)
-    yield f"#[Logged with {sanitize(results.summary['tool'])}]\n"
-    yield f"#[Target: {sanitize(results.summary['target'])}]\n"
+    yield f"#[Logged with {sanitize(results.summary.tool)}]\n"
+    yield f"#[Target: {sanitize(results.summary.target)}]\n"
     yield "#[Histogram log format version 1.3]\n"
     yield f"#[StartTime: {base_s} (seconds since epoch), {started:%a %b %d %H:%M:%S} UTC {started:%Y}]\n"
     yield f"#[BaseTime: {base_s} (seconds since epoch)]\n"
