@@ -46,15 +46,9 @@ class ResamplingUnit:
     """Replies read within the measured time."""
     measured_ns: int = 0
     errors: int = 0
-<<<<<<< HEAD
     """Messages and sessions that failed, as docs/thresholds.md defines the metric `errors`."""
     requested: int = 0
     """Messages due and sessions dialed."""
-=======
-    """As docs/thresholds.md has it: messages and sessions that did not come about."""
-    asked: int = 0
-    """Messages due and sessions dialled."""
->>>>>>> h3
 
     def merge(self, other: ResamplingUnit) -> None:
         """Adds another unit to this one, exactly."""
