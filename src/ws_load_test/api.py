@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +19,7 @@ import msgspec
 from ws_load_test.analysis.aggregate import Aggregate, RunAggregator, aggregate
 from ws_load_test.analysis.summary import exit_code, summarize
 from ws_load_test.analysis.thresholds import AbortMonitor
-from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.clock import monotonic_ns, utc_now
 from ws_load_test.common.errors import ExitCode, OutputError
 from ws_load_test.common.version import __version__
 from ws_load_test.fleet.factory import fleet_factory
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.fleet.base import Fleet, FleetFactory
     from ws_load_test.fleet.cluster.spec import Cluster
+    from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.plan.plan import Plan
 
 
@@ -79,7 +79,7 @@ def run(
     running = Run(
         plan,
         output=output,
-        on_interval=on_interval,
+        on_interval=None if on_interval is None else lambda event: on_interval(event.interval),
         interval_s=interval_s,
         strict=strict,
         make_fleet=fleet_factory(cluster),
@@ -106,7 +106,7 @@ class Run:
         plan: Plan,
         *,
         output: str | os.PathLike[str] | None = None,
-        on_interval: Callable[[Interval], None] | None = None,
+        on_interval: Callable[[IntervalEvent], None] | None = None,
         interval_s: float = 1.0,
         strict: bool = False,
         of_series: Round | None = None,
@@ -157,7 +157,7 @@ class Run:
         public = plan.redacted()
         header = Header(
             tool=f"ws-load-test {__version__}",
-            started_at=_now(),
+            started_at=utc_now(),
             plan=msgspec.to_builtins(public),
             target=public.target.url,
             host=machine_info(),
@@ -170,7 +170,7 @@ class Run:
         if self._on_start is not None:
             self._on_start(header, plan)
             # The run has not begun while others got ready for it.
-            header = msgspec.structs.replace(header, started_at=_now())
+            header = msgspec.structs.replace(header, started_at=utc_now())
             fleet.coordinator.started_ns = monotonic_ns()
         # Not before it is known that there will be something to write over an older file.
         self._writer = None if self._output is None else RecordingWriter(self._output)
@@ -219,7 +219,7 @@ class Run:
 
         def trailer(summary: dict[str, Any]) -> Trailer:
             return Trailer(
-                ended_at=_now(),
+                ended_at=utc_now(),
                 interrupted=fleet.interrupted,
                 lost_workers=lost,
                 aborted=self._aborted or msgspec.UNSET,
@@ -237,21 +237,22 @@ class Run:
             code = ExitCode.OUTPUT_FAILED
         return Result(Recording(header, intervals, last), summary, code, self._output_error)
 
-    def _on_interval(self, interval: Interval) -> None:
-        self._intervals.append(interval)
-        self._gathering.add_interval(interval)
+    def _on_interval(self, event: IntervalEvent) -> None:
+        # The interval alone is kept, so that a long run does not keep the histograms of every interval decoded.
+        self._intervals.append(event.interval)
+        self._gathering.add_event(event)
         if self._writer is not None:
-            self._keep_writing(self._writer.write_interval, interval)
+            self._keep_writing(self._writer.write_interval, event.interval)
         if self._observer is not None:
-            self._observer(interval)
-        self._abort_if(interval)
+            self._observer(event)
+        self._abort_if(event)
 
-    def _abort_if(self, interval: Interval) -> None:
+    def _abort_if(self, event: IntervalEvent) -> None:
         """Ends the run in order when it is over for a condition of its plan."""
         fleet = self.fleet
         if self._watch is None or fleet is None or self._aborted or fleet.interrupted:
             return
-        self._aborted = self._watch.add_interval(interval, self._gathering.tally)
+        self._aborted = self._watch.add_event(event, self._gathering.tally)
         if self._aborted:
             self.stop_gracefully()
 
@@ -261,7 +262,3 @@ class Run:
             write(*arguments)
         except OutputError as error:
             self._output_error = error
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")

@@ -52,7 +52,7 @@ class WorkerRun:
         self.interval_ns = assignment.interval_ns
         self.crew = ConnectionPool(plan, assignment.share, multi_host=assignment.multi_host)
         self._send = report
-        self._vitals = ResourceMonitor()
+        self._vitals = ResourceMonitor(assignment.share.index)
         self._phase: Phase = "opening"
         self._index = 0
         self._from_ns = monotonic_ns()
@@ -240,7 +240,7 @@ class WorkerRun:
                 index=self._index,
                 from_ns=self._from_ns,
                 to_ns=now_ns,
-                lap=self._vitals.sample(),
+                usage=self._vitals.sample(now_ns - self._from_ns),
                 tally=tally.to_wire(),
                 ready=ready,
                 done=done,
