@@ -1,9 +1,10 @@
-"""A/B of a server against itself, and against one that answers 200 µs later: how often is a difference found?
+"""A/B of a server against itself, and against one that answers 200 µs later: counts how often they differ.
 
-    python benchmarks/ab.py [--runs 10] [--rounds 10] [--round-duration 0.5] [--delay 200us] [--connections 5] [--rate 1000]
+    python benchmarks/ab.py [--runs 10] [--rounds 10] [--round-duration 0.5] [--delay 200us]
+                            [--connections 5] [--rate 1000]
 
 Each run is what `ws-load-test ab` does. Of the server against itself the interval of the ratio should hold 1 in at
-least 9 of 10 runs, for each metric; of the slower one the interval of the fast replies' time (10 %) and, where the
+least 9 of 10 runs, for each metric; of the slower one the interval of the fast replies' time (p10) and, where the
 machine is quiet, that of the median should never hold it. The exit code is 1 if the first two are not so.
 """
 
@@ -23,13 +24,13 @@ from ws_load_test.experiments.ab import PairedExperiment
 
 
 def holds_one(difference: Difference) -> bool:
-    """Whether the interval does not rule out that nothing differs."""
+    """True if the interval does not rule out that nothing differs."""
     return difference.verdict is Verdict.NO_DIFFERENCE
 
 
 def measure(one: str, other: str, options: argparse.Namespace, seed: int) -> Comparison:
     """Runs one A/B."""
-    shared = {"connections": options.connections, "rate": options.rate, "duration": options.round, "warmup": "200ms"}
+    shared = {"connections": options.connections, "rate": options.rate, "duration": options.round_duration, "warmup": "200ms"}
     series = PairedExperiment(
         make_plan(one, workers=1, **shared), make_plan(other, workers=1, **shared), rounds=options.rounds, seed=seed
     )

@@ -1,4 +1,4 @@
-"""What a search finds where the answer is known: servers with a hard limit, and a generator that is the slower side.
+"""Capacity searches with a known answer: servers with a hard limit, and a generator that is the slower side.
 
     python benchmarks/capacity.py [--limits 1000 5000 20000] [--step-duration 5s] [--skip-generator]
 
@@ -30,7 +30,7 @@ TOLERANCE = 0.05
 BUSY = "while True: pass"
 
 
-def told(facts: dict[str, Any], began: float) -> str:
+def describe(facts: dict[str, Any], began: float) -> str:
     """Returns what was found, in a line."""
     answer = facts["answer"]
     ends = f"{answer['lower']} to {answer['upper']}"
@@ -64,12 +64,12 @@ def limited(limit: int, step: str) -> bool:
     began = time.monotonic()
     with EchoProcess() as server:
         url = f"{server.url}?limit={limit}"
-        found = find_capacity(url, slo=SLO, step=step, workers=1, on_step=show)
+        found = find_capacity(url, slo=SLO, step_duration=step, workers=1, on_step=show)
     answer = found.facts["answer"]
     lower = answer["lower"] or 0
     right = answer["ending"] == "found" and abs(lower / limit - 1) <= TOLERANCE
     print(
-        f"limit {limit:>6}: {lower / limit - 1:+.1%}  {told(found.facts, began)}{'' if right else '  WRONG'}",
+        f"limit {limit:>6}: {lower / limit - 1:+.1%}  {describe(found.facts, began)}{'' if right else '  WRONG'}",
         flush=True,
     )
     return right
@@ -84,24 +84,26 @@ def bound_generator(step: str) -> bool:
         os.sched_setaffinity(0, {cores[0]})
         try:
             with busy_processes(cores[0], 3):
-                found = find_capacity(server.url, slo=SLO, step=step, workers=1, from_=500, on_step=show)
+                found = find_capacity(server.url, slo=SLO, step_duration=step, workers=1, from_=500, on_step=show)
         finally:
             os.sched_setaffinity(0, set(cores))
     right = found.facts["answer"]["ending"] == "generator-bound" and found.facts["answer"]["upper"] is None
-    print(f"generator-bound: {told(found.facts, began)}{'' if right else '  WRONG'}\n  {found.sentence}", flush=True)
+    print(
+        f"generator-bound: {describe(found.facts, began)}{'' if right else '  WRONG'}\n  {found.sentence}", flush=True
+    )
     return right
 
 
 def main() -> int:
-    """Measures, prints and judges."""
+    """Measures, prints and checks the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limits", type=int, nargs="*", default=[1000, 5000, 20_000])
     parser.add_argument("--step-duration", default="5s")
     parser.add_argument("--skip-generator", action="store_true")
     options = parser.parse_args()
-    right = [limited(limit, options.step) for limit in options.limits]
+    right = [limited(limit, options.step_duration) for limit in options.limits]
     if not options.skip_generator and hasattr(os, "sched_setaffinity"):
-        right.append(bound_generator(options.step))
+        right.append(bound_generator(options.step_duration))
     return 0 if all(right) else 1
 
 

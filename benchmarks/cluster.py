@@ -1,4 +1,4 @@
-"""What a cluster costs beside the fleet of this machine: the same plan on both, in turns, on the same cores.
+"""Costs of a cluster beside the fleet of this machine: the same plan on both, in turns, on the same cores.
 
     python benchmarks/cluster.py [--rounds 7] [--seconds 4] [--in-flight 1]
 

@@ -1,4 +1,4 @@
-"""What a round trip costs: processor time of the generator, beside the least that C can do, against the same server.
+"""Cost of a round trip: processor time of the generator, beside the least that C can do, against the same server.
 
     python benchmarks/cost.py --yardstick DIR
 

@@ -1,4 +1,4 @@
-"""How often `compare` calls something different that is not, and how often it finds what is.
+"""Rates of false alarms and of differences found by `compare`, on drawn recordings.
 
     python benchmarks/false_alarms.py [--pairs 200] [--seed 0] [--only NAME]
 
@@ -22,7 +22,7 @@ from ws_load_test.analysis.comparison.compare import compare
 from ws_load_test.analysis.comparison.metrics import Verdict
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from comparison_made import cliff, heavy, joined, lognormal, side
+from factories.comparison import cliff, heavy, joined, lognormal, side
 
 SCENARIOS: dict[str, tuple[dict[str, Any], bool]] = {
     "10 s, 20,000 answers": ({"per_s": 2000}, True),
@@ -38,12 +38,12 @@ SCENARIOS: dict[str, tuple[dict[str, Any], bool]] = {
     "drift AR 0.5, 10 s": ({"per_s": 2000, "drift": 0.05, "memory": 0.5}, False),
     "drift AR 0.8, 20 s": ({"seconds": 20, "per_s": 1000, "drift": 0.05, "memory": 0.8}, False),
 }
-"""What is drawn, and whether the stated rate is to hold there."""
+"""The cases drawn, and if the stated rate must hold for them."""
 UNEQUAL = ({"seconds": 6, "per_s": 1000}, {"seconds": 60, "per_s": 1000})
 
 
 def most_by_chance(pairs: int, rate: float = 0.05) -> int:
-    """How many alarms are passed once in a hundred times where the rate is true."""
+    """Number of alarms that chance exceeds once in a hundred times if the rate is true."""
     total, count = 0.0, 0
     while True:
         total += math.comb(pairs, count) * rate**count * (1 - rate) ** (pairs - count)
@@ -63,12 +63,12 @@ def tell(name: str, alarms: int, found: int, pairs: int) -> None:
 
 
 def differs(comparison: Any) -> bool:
-    """Whether anything is called different."""
+    """True if anything is called different."""
     return any(one.verdict in (Verdict.BETTER, Verdict.WORSE) for one in comparison.differences)
 
 
 def finds(comparison: Any) -> bool:
-    """Whether the 99th percentile is called worse."""
+    """True if p99 is called worse."""
     return any(one.metric.name == "p99" and one.verdict is Verdict.WORSE for one in comparison.differences)
 
 

@@ -1,10 +1,10 @@
-"""The frozen server: what an open load sees of a second in which the server does nothing, and a closed one does not.
+"""The frozen server: an open loop measures a second in which the server does nothing, a closed loop misses it.
 
     python benchmarks/frozen.py [--rate 1000] [--connections 10] [--duration 10] [--freeze 1]
 
 Two runs against the built-in echo server, which is stopped (SIGSTOP) in the middle of each: one on a schedule, where
-times count from when a message was due, and a flood, where each connection waits for its reply before it sends again.
-The exit code is 1 if the first does not show the freeze, or if accounts do not balance. POSIX only.
+times count from when a message was due, and a closed loop, where each connection waits for its reply before it
+sends again. The exit code is 1 if the first does not show the freeze, or if accounts do not balance. POSIX only.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def frozen_run(server: EchoProcess, plan: Plan, after_s: float, freeze_s: float)
 
 
 def balances(messages: dict[str, int]) -> bool:
-    """Whether no message was forgotten."""
+    """True if the accounts balance."""
     due, sent = messages["sent"] + messages["dropped"], messages["answered"] + messages["unanswered"]
     return messages["due"] == due and messages["sent"] == sent
 

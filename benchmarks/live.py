@@ -1,4 +1,4 @@
-"""What the live view and a recording cost a run: processor time and throughput with both as a ratio to neither.
+"""Costs of the live view and of a recording: processor time and throughput with both as a ratio to neither.
 
     python benchmarks/live.py                                       # against the built-in server
     python benchmarks/live.py --loop                                # what drawing costs the fleet's thread
@@ -71,7 +71,7 @@ def main() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a run took."""
+    """Costs of one run."""
 
     messages: int
     per_s: float

@@ -34,7 +34,7 @@ def set_size_bytes(pid: int) -> int:
 
 
 def available_bytes() -> int:
-    """What the machine has left."""
+    """Limits of this machine."""
     found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024

@@ -1,4 +1,4 @@
-"""What fields and matching cost: processor time of a worker for each message, beside a fixed message paired in order.
+"""Costs of fields and matching: processor time of a worker for each message, beside a fixed message in order.
 
     python benchmarks/matching.py ws://127.0.0.1:3001
 

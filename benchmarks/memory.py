@@ -1,4 +1,4 @@
-"""What an idle connection costs in memory: the worker's growth from few connections to many.
+"""Memory of an idle connection: the worker's growth from few connections to many.
 
     python benchmarks/memory.py [--connections 10000]
 

@@ -1,4 +1,4 @@
-"""What it costs a run to be watched: with --metrics-port scraped each second and --otlp, beside a run without.
+"""Costs of live metrics: with --metrics-port scraped each second and --otlp, beside a run without.
 
     python benchmarks/metrics.py --rounds 5
 

@@ -30,6 +30,7 @@ from ws_load_test.common.certificates import CertificateAuthority
 from ws_load_test.common.units import format_duration
 from ws_load_test.echo import EchoProcess
 from ws_load_test.fleet.cluster.spec import Cluster
+from ws_load_test.fleet.factory import fleet_factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,7 +185,7 @@ def run(
     """Runs a plan, and something else some seconds after its load has begun."""
 
     async def both() -> dict[str, Any]:
-        running = Run(plan, make_fleet=cluster.fleet)
+        running = Run(plan, make_fleet=fleet_factory(cluster))
         task = asyncio.create_task(running.execute())
         while meanwhile and (running.fleet is None or not running.fleet.coordinator.ready):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.05)
@@ -208,7 +209,7 @@ def experiments(server: EchoProcess, cluster: Cluster, near: Host, far: Host) ->
     check("20,000 messages counted at the target", server.counts().messages - before == 20_000)
     check("10,000 of each host", first["answered"] == second["answered"] == 10_000)
     within = abs(second["clock_ahead_ns"] - AHEAD_S * 10**9) <= second["clock_error_ns"]
-    check("the far host's clock is an hour ahead, within the error that is told", within)
+    check("the far host's clock is an hour ahead, within the stated error", within)
     check("the near host's clock is ours, within it", abs(first["clock_ahead_ns"]) <= first["clock_error_ns"])
     check("all began within 20 ms", summary["generator"]["start_spread_ns"] < 20 * MS)
 
@@ -252,7 +253,7 @@ def experiments(server: EchoProcess, cluster: Cluster, near: Host, far: Host) ->
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """True if a process exists and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

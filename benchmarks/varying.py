@@ -1,4 +1,4 @@
-"""What messages that vary cost: processor time for each rendered and encoded frame, beside the list of ready frames.
+"""Costs of messages that vary: processor time for each rendered and encoded frame, beside the list of ready frames.
 
     python benchmarks/varying.py
 

@@ -1,7 +1,6 @@
 """The engine's connection as the suite's client: every message is sent back as what it came as.
 
-It is opened by the engine's `Dialler` and reads with the engine's `Connection`, strictly; only what a message means
-is ours.
+The engine's `Dialer` opens it, and the engine's `Connection` reads it and checks UTF-8; only the echo is added here.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ws_load_test import Plan
+from ws_load_test import make_plan
 from ws_load_test.common.event_loop import run
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connection import Connection
@@ -24,15 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["run", "talk"]
 
 
-class Ear:
-    """Owns one session, and tells when it is over."""
+class SessionOwner:
+    """Listens to one session, and signals its end."""
 
     def __init__(self) -> None:
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally)
         self.gone = asyncio.Event()
         self.why: Fault | None = None
-        """What the suite did wrong, in the connection's view."""
+        """The fault of the suite, in the connection's view."""
 
     def session_opened(self, session: Session) -> None:
         """A session is open."""
@@ -49,13 +48,13 @@ class Ear:
         """A close frame gave a reason."""
 
     def fault(self, fault: Fault) -> None:
-        """A reply was not what it should be; nothing is expected of any."""
+        """A reply failed a check; none is checked."""
 
 
 class Echo(Connection):
     """A session that sends back what it is sent."""
 
-    def __init__(self, owner: Ear, *, echoes: bool) -> None:
+    def __init__(self, owner: SessionOwner, *, echoes: bool) -> None:
         super().__init__(owner, ReadPolicy(needs_payload=True, strict=True))
         self._echoes = echoes
         self.first: bytes | None = None
@@ -76,11 +75,11 @@ class Echo(Connection):
 async def talk(url: str, offer: str | None, echoes: bool) -> bytes:  # noqa: FBT001 - a callback of the runner's
     """Opens a session, lets it run until its TCP connection is closed, and returns the first message that came."""
     options = {} if offer is None else {"deflate": offer}
-    dialler = Dialer(Plan.of(url, messages=1, **options))
-    await dialler.resolve()
-    owner = Ear()
+    dialer = Dialer(make_plan(url, messages=1, **options))
+    await dialer.resolve()
+    owner = SessionOwner()
     connection = Echo(owner, echoes=echoes)
-    await dialler.dial(connection, 0)
+    await dialer.dial(connection, 0)
     try:
         await owner.gone.wait()
     except asyncio.CancelledError:

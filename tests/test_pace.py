@@ -16,7 +16,7 @@ def shares_of(draw):
 
 @given(shares_of(), st.integers(0, 500))
 def test_shares_are_disjoint_complete_and_in_order(shares, total):
-    parts = [[share.number(position) for position in range(share.size(total))] for share in shares]
+    parts = [[share.global_index(position) for position in range(share.size(total))] for share in shares]
     assert sorted(number for part in parts for number in part) == list(range(total))
     for part in parts:
         assert part == sorted(set(part))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capacity_made import MILLI, SECOND, recorded, result_of, served, waits
+from factories.capacity import MILLI, SECOND, recorded, result_of, served, waits
 from ws_load_test.experiments.capacity.backlog import backlog_growth
 from ws_load_test.experiments.capacity.bracketing import NextStep, Outcome, Purpose
 from ws_load_test.experiments.capacity.early_stop import EarlyStop

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from comparison_made import drawn, interval, recording
+from factories.comparison import drawn, interval, recording
 from ws_load_test import make_plan
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.api import Result

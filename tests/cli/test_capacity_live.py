@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from capacity_made import hunt, served
+from factories.capacity import hunt, served
 from ws_load_test.cli import PROGRAM, main
 from ws_load_test.cli import help as pages
 from ws_load_test.common.errors import ExitCode, UsageError
@@ -152,7 +152,7 @@ def test_a_plan_file_says_what_is_tested_and_not_how_much(tmp_path, monkeypatch)
     path.write_text('url = "ws://h:1/"\nfind = "connections"\nrate = 5\nconnections = 7\n')
     assert main(["capacity", "--plan", str(path), "--slo", "p99 < 1s"]) == ExitCode.USAGE
     plan = asked[1].plan(300)
-    assert (asked[1].finds, plan.connections, plan.load.rate.peak) == ("connections", 300, 5)
+    assert (asked[1].dimension, plan.connections, plan.load.rate.peak) == ("connections", 300, 5)
     assert [line.partition(" is left out")[0] for line in logged[2:]] == ["--plan: connections"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from comparison_made import drawn
+from factories.comparison import drawn
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode
@@ -142,7 +142,7 @@ def test_four_recordings_together_are_one_run_of_the_same_samples_bucket_for_buc
     for number in range(4):
         chance = np.random.default_rng(number)
         chance.standard_normal(5)  # the connect times of its opening
-        from comparison_made import seconds_of
+        from factories.comparison import seconds_of
 
         for times in seconds_of(chance, 3, 200):
             # As one recorder would have seen them, one by one and in another order.

@@ -7,6 +7,13 @@ from unittest import mock
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from ws_load_test.engine.closed_loop import ClosedLoopRunner
+from ws_load_test.engine.correlated import (
+    CorrelatedClosedLoopConnection,
+    CorrelatedFrames,
+    CorrelatedOpenLoopConnection,
+)
+from ws_load_test.engine.open_loop import OpenLoopRunner
 
 from ws_load_test.engine import (
     closed_loop,
@@ -15,14 +22,7 @@ from ws_load_test.engine import (
     open_loop,
     session,
 )
-from ws_load_test.engine.closed_loop import ClosedLoopRunner
-from ws_load_test.engine.correlated import (
-    CorrelatedClosedLoopConnection,
-    CorrelatedFrames,
-    CorrelatedOpenLoopConnection,
-)
 from ws_load_test.engine.in_flight import RecentIds
-from ws_load_test.engine.open_loop import OpenLoopRunner
 from ws_load_test.engine.read_policy import ReadPolicy
 from ws_load_test.messages.generator import PayloadStream
 from ws_load_test.metrics.sample_buffer import CAPACITY, SampleBuffer
@@ -211,8 +211,8 @@ def world(load, **options):
 class Model:
     """What must come of it, worked out with plain lists."""
 
-    def __init__(self, measured_from_ns, *, echoes):
-        self.measured_from_ns, self.echoes = measured_from_ns, echoes
+    def __init__(self, measured_from_ns, *, id_is_payload):
+        self.measured_from_ns, self.id_is_payload = measured_from_ns, id_is_payload
         self.flying = []  # (connection, id, due, sent), oldest first
         self.latest = {}
         self.fates = {}
@@ -255,7 +255,7 @@ class Model:
             self.counts[fate] += 1
             self.fates[which, key] = "duplicate_replies"
             return
-        self.counts["unknown_id"] += key is not None and not self.echoes
+        self.counts["unknown_id"] += key is not None and not self.id_is_payload
         self.counts["pushed"] += 1
         self.counts["pushed_bytes"] += len(payload)
 
@@ -263,7 +263,7 @@ class Model:
         for one in [one for one in self.flying if one[1] == which and one[4] < now_ns - TIMEOUT_NS]:
             self.timed_out += 1
             if one[2] is not None:
-                self.fates[which, one[2]] = "late"
+                self.fates[which, one[2]] = "late_replies"
             self.forget(one, now_ns)
 
     def lose(self, which, now_ns):
@@ -293,7 +293,7 @@ class Model:
         pending = sum(due_ns >= self.measured_from_ns for *_, due_ns, _ in self.flying)
         assert tally.sent == tally.answered + tally.unanswered + pending
         if load.load == "paced":
-            waiting = sum(due_ns >= self.measured_from_ns for one in load.connections for due_ns in one.waiting)
+            waiting = sum(due_ns >= self.measured_from_ns for one in load.connections for due_ns in one.backlog)
             assert tally.due == tally.sent + tally.dropped + waiting
 
 
@@ -388,27 +388,29 @@ class Both:
     supply=supplies,
     in_flight=st.integers(1, 5),
     warmup_ns=st.sampled_from([0, 50 * MS]),
-    echoes=st.booleans(),
+    id_is_payload=st.booleans(),
 )
 @example(
     happenings=[("read", 0, [("one in flight", 1), ("one in flight", 0)])],
     supply=[b"#1", b"#2"],
     in_flight=2,
     warmup_ns=0,
-    echoes=False,
+    id_is_payload=False,
 )
 @example(
     happenings=[("pass", 60 * MS), ("pass", 60 * MS), ("expire", 0), ("read", 0, [("one ever sent", 0)] * 2)],
     supply=[b"#1", b"#2"],
     in_flight=1,
     warmup_ns=0,
-    echoes=False,
+    id_is_payload=False,
 )
-def test_it_always_knows_what_the_model_knows(load, happenings, *, supply, in_flight, warmup_ns, echoes):
-    with world(load, connections=2, in_flight=in_flight, supply=itertools.cycle(supply), echoes=echoes) as run:
+def test_it_always_knows_what_the_model_knows(load, happenings, *, supply, in_flight, warmup_ns, id_is_payload):
+    with world(
+        load, connections=2, in_flight=in_flight, supply=itertools.cycle(supply), id_is_payload=id_is_payload
+    ) as run:
         if load == "paced":
             run.samples.measured_from_ns = START_NS + warmup_ns
-        both = Both(run, Model(run.samples.measured_from_ns, echoes=echoes))
+        both = Both(run, Model(run.samples.measured_from_ns, id_is_payload=id_is_payload))
         for which in range(2):
             both.begin(which, in_flight)
         for happening in happenings:
@@ -488,15 +490,15 @@ def test_a_reply_to_what_was_given_up_is_late_and_the_next_one_a_duplicate(load)
 
 
 @LOADS
-@pytest.mark.parametrize("echoes", [False, True])
-def test_a_push_is_counted_and_sized_and_an_id_that_nobody_gave_is_a_mismatch(load, echoes):
+@pytest.mark.parametrize("id_is_payload", [False, True])
+def test_a_push_is_counted_and_sized_and_an_id_that_nobody_gave_is_a_mismatch(load, id_is_payload):
     """Where the id is all that a message says, an unknown one is as good as none."""
-    with world(load, in_flight=2, echoes=echoes) as run:
+    with world(load, in_flight=2, id_is_payload=id_is_payload) as run:
         run.begin()
         run.read(b"news", b"#77 of another")
         run.read(b"")
         sized = {"pushed": 3, "pushed_bytes": 18}
-        assert run.pushed() == (sized if echoes else {**sized, "unknown_id": 1})
+        assert run.pushed() == (sized if id_is_payload else {**sized, "unknown_id": 1})
         assert run.tally.answered == run.tally.duplicate_replies == 0
         assert len(run.connections[0].pending) == 2
 
@@ -634,7 +636,7 @@ def test_what_the_warm_up_left_in_flight_is_not_called_unanswered(load):
 @LOADS
 def test_connections_do_not_answer_for_each_other(load):
     """Nor for one that had another number; the session in the place of a lost one answers for it."""
-    with world(load, connections=2, in_flight=1, left=2, supply=[b"#0", b"#1"], echoes=True) as run:
+    with world(load, connections=2, in_flight=1, left=2, supply=[b"#0", b"#1"], id_is_payload=True) as run:
         run.begin(0)
         run.begin(1)
         run.read(b"#1", which=0)
@@ -734,7 +736,7 @@ def test_a_flood_that_is_spent_sends_no_more():
 def test_one_that_rests_gives_up_and_sends_no_more():
     with world("flood", in_flight=2) as run:
         run.begin()
-        run.connections[0].leave()
+        run.connections[0].stop_sending()
         run.read(b"#1")
         assert run.idle == []
         run.clock.advance(TIMEOUT_NS + 1)
@@ -748,7 +750,7 @@ def test_one_that_rests_gives_up_and_sends_no_more():
 
 @LOADS
 def test_pongs_are_paired_by_what_they_say(load):
-    with world(load, in_flight=3, left=3, pongs=True, echoes=True) as run:
+    with world(load, in_flight=3, left=3, pongs=True, id_is_payload=True) as run:
         run.begin()
         one = run.connections[0]
         one.data_received(text(b"#2", frames.PONG) + text(b"#0", frames.PONG) + text(b"#0", frames.PONG) + text(b"#1"))

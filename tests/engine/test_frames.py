@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
-from ws_load_test.engine import closed_loop as flood_module
-from ws_load_test.engine import connection as connection_module
 from ws_load_test.engine.closed_loop import (
     UNLIMITED,
     ClosedLoopConnection,
     ClosedLoopRunner,
     DynamicClosedLoopConnection,
 )
+
+from ws_load_test.engine import closed_loop as flood_module
+from ws_load_test.engine import connection as connection_module
 from ws_load_test.engine.connection import LARGEST_MESSAGE_BYTES
 from ws_load_test.engine.read_policy import ReadPolicy
 from ws_load_test.metrics.sample_buffer import CAPACITY, SampleBuffer
@@ -258,7 +258,7 @@ def cuts(draw, script):
 @given(st.data(), scripts, st.integers(1, 9), st.booleans())
 @settings(max_examples=150, deadline=None)
 def test_however_the_bytes_are_cut_they_mean_the_same(data, script, in_flight, whole):
-    session = Session(in_flight, whole=whole, strict=whole)
+    session = Session(in_flight, needs_payload=whole, strict=whole)
     session.read(*cut(script.data, data.draw(cuts(script))))
     facts = session.facts()
     answered = min(in_flight, script.messages)
@@ -272,7 +272,7 @@ def test_however_the_bytes_are_cut_they_mean_the_same(data, script, in_flight, w
 @given(st.data(), scripts, st.integers(1, 9), st.booleans(), st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_a_flood_is_never_out_of_balance(data, script, in_flight, secure, whole):
-    session = Session(in_flight, left=UNLIMITED, secure=secure, whole=whole)
+    session = Session(in_flight, left=UNLIMITED, secure=secure, needs_payload=whole)
     session.read(*cut(script.data, data.draw(cuts(script))))
     tally = session.owner.tally
     assert tally.answered + tally.pushed == script.messages
@@ -326,15 +326,15 @@ EVERY_KIND = [
 @pytest.mark.parametrize("whole", [False, True])
 def test_every_single_cut_and_byte_by_byte(whole):
     script = script_of(EVERY_KIND)
-    uncut = Session(4, whole=whole)
+    uncut = Session(4, needs_payload=whole)
     uncut.read(script.data)
     facts = uncut.facts()
     assert (facts["answered"], facts["pushed"]) == (4, 2)
     for place in range(1, len(script.data)):
-        session = Session(4, whole=whole)
+        session = Session(4, needs_payload=whole)
         session.read(script.data[:place], script.data[place:])
         assert session.facts() == facts, place
-    session = Session(4, whole=whole)
+    session = Session(4, needs_payload=whole)
     session.read(*cut(script.data, range(len(script.data))))
     assert session.facts() == facts
 
@@ -459,25 +459,25 @@ NOT_UTF8 = {
 
 @pytest.mark.parametrize("data", NOT_UTF8.values(), ids=NOT_UTF8)
 def test_whoever_asks_for_it_has_texts_checked(data):
-    session = Session(4, whole=True, strict=True)
+    session = Session(4, needs_payload=True, strict=True)
     session.read(frame(TEXT, UMLAUT), data)
     assert session.facts()["faults"] == {"protocol-error:8.1": 1}
     assert session.facts()["written"] == [(CLOSE, struct.pack(">H", 1007))]
     assert session.facts()["answered"] == 1
-    lenient = Session(4, whole=True)
+    lenient = Session(4, needs_payload=True)
     lenient.read(frame(TEXT, UMLAUT), data)
     assert lenient.facts()["faults"] == {}
 
 
 def test_a_text_may_be_cut_within_a_character_and_what_is_binary_says_anything():
-    session = Session(4, whole=True, strict=True)
+    session = Session(4, needs_payload=True, strict=True)
     session.read(frame(TEXT, UMLAUT[:1], fin=False) + frame(PING), frame(MORE, UMLAUT[1:]), frame(BINARY, b"\xff"))
     assert session.facts()["answered"] == 2
     assert session.facts()["faults"] == {}
 
 
 def test_a_message_in_fragments_is_taken_as_one():
-    session = Session(4, whole=True)
+    session = Session(4, needs_payload=True)
     taken = []
     session.connection.on_message = lambda *what: taken.append(what[:2]) or 1
     session.read(frame(BINARY, b"be", fin=False) + frame(PING, b"?") + frame(MORE, b"gi", fin=False), frame(MORE, b"n"))
@@ -486,7 +486,7 @@ def test_a_message_in_fragments_is_taken_as_one():
 
 
 def test_replies_that_say_the_wrong_thing_are_replies_and_faults():
-    session = Session(4, whole=True, expect=(("contains:yes", lambda payload: b"yes" in payload),))
+    session = Session(4, needs_payload=True, expect=(("contains:yes", lambda payload: b"yes" in payload),))
     session.read(frame(TEXT, b"yes") + frame(TEXT, b"no") + frame(TEXT, b"o yes"))
     assert session.facts()["answered"] == 3
     assert [fault.key for fault in session.owner.faults] == ["check-failed"]
@@ -498,7 +498,7 @@ def test_what_is_ignored_and_what_is_answered_are_pushes():
         "ignore": (lambda payload: payload.startswith(b"news"),),
         "answers": ((lambda payload: payload == b"2", b"3"),),
     }
-    session = Session(2, whole=True, **reading)
+    session = Session(2, needs_payload=True, **reading)
     session.read(frame(TEXT, b"news!") + frame(TEXT, b"2") + frame(TEXT, b"reply") + frame(BINARY, b"2"))
     assert (session.facts()["answered"], session.facts()["pushed"]) == (1, 3)
     assert session.owner.tally.pushed_bytes == len(b"news!22")
@@ -506,14 +506,14 @@ def test_what_is_ignored_and_what_is_answered_are_pushes():
 
 
 def test_where_no_reply_is_awaited_all_are_pushes():
-    session = Session(2, whole=True, silent=True)
+    session = Session(2, needs_payload=True, send_only=True)
     session.read(frame(TEXT, b"one"), frame(BINARY, b"three"))
     assert (session.facts()["answered"], session.facts()["pushed"]) == (0, 2)
     assert session.owner.tally.pushed_bytes == 8
 
 
 def test_the_mute_answer_no_ping():
-    session = Session(2, no_pong_clients=True)
+    session = Session(2, no_pong=True)
     session.read(frame(PING, b"?"), frame(TEXT, b"x"))
     assert session.facts()["written"] == []
     assert session.facts()["answered"] == 1
@@ -562,7 +562,7 @@ def test_a_breach_is_named_with_its_clause_wherever_it_is_cut(broken, code, word
     data = reply + reply + broken + reply + frame(PING, b"late") + frame(CLOSE, NORMAL)
     places = range(1, min(len(data), 40))
     for pieces in ([data], cut(data, range(min(400, len(data)))), *([data[:place], data[place:]] for place in places)):
-        session = Session(4, whole=whole)
+        session = Session(4, needs_payload=whole)
         session.read(*pieces)
         facts = session.facts()
         assert words in facts.pop("texts")[0]

@@ -7,10 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
-from ws_load_test.engine import connection as connection_module
-from ws_load_test.engine import open_loop as paced_module
-from ws_load_test.engine import session as session_module
 from ws_load_test.engine.open_loop import (
     MAX_LATE_SEND_NS,
     MAX_SENDS_PER_WAKEUP,
@@ -18,6 +14,10 @@ from ws_load_test.engine.open_loop import (
     OpenLoopRunner,
     SendOnlyConnection,
 )
+
+from ws_load_test.engine import connection as connection_module
+from ws_load_test.engine import open_loop as paced_module
+from ws_load_test.engine import session as session_module
 from ws_load_test.engine.read_policy import ReadPolicy
 from ws_load_test.metrics.sample_buffer import CAPACITY, SampleBuffer
 from ws_load_test.metrics.tally import Tally
@@ -130,7 +130,7 @@ class World:
 
     # The alarm's part.
 
-    def new_alarm(self, wake):
+    def new_timer(self, wake):
         self.wake = wake
         return self
 
@@ -195,7 +195,7 @@ class World:
         """What every instant's books must say, messages under way included."""
         self.samples.flush()
         tally, measured_from_ns = self.tally, self.samples.measured_from_ns
-        waiting = sum(due_ns >= measured_from_ns for one in self.connections for due_ns in one.waiting)
+        waiting = sum(due_ns >= measured_from_ns for one in self.connections for due_ns in one.backlog)
         pending = sum(due_ns >= measured_from_ns for one in self.connections for due_ns, _ in one.pending)
         assert tally.due == tally.sent + tally.dropped + waiting
         assert tally.sent == tally.answered + tally.unanswered + pending
@@ -221,7 +221,7 @@ def world(dues, *arguments, of=World, **options):
         mock.patch.object(paced_module, "monotonic_ns", now_ns),
         mock.patch.object(connection_module, "monotonic_ns", now_ns),
         mock.patch.object(session_module, "monotonic_ns", now_ns),
-        mock.patch.object(paced_module, "new_alarm", made.new_alarm),
+        mock.patch.object(paced_module, "new_timer", made.new_timer),
     ):
         made.__init__(dues, *arguments, **options)
         yield made
@@ -265,7 +265,7 @@ def take(open_load, step):
         return
     if kind == "join":
         if len(open_load.connections) < 6:
-            open_load.paced.join(open_load.open())
+            open_load.paced.add(open_load.open())
         return
     number = rest[0] % len(open_load.connections)
     connection, kernel = open_load.connections[number], open_load.kernels[number]
@@ -314,7 +314,7 @@ def test_no_message_is_ever_forgotten(gaps, happenings, connections, limits):
         assert tally.due == tally.sent + tally.dropped
         assert tally.sent == tally.answered + tally.unanswered
         assert tally.warmup_answered <= tally.warmup_sent <= sum(due < warmup_ns for due in dues)
-        assert not any(one.pending or one.waiting for one in load.connections)
+        assert not any(one.pending or one.backlog for one in load.connections)
         for kernel in load.kernels:
             assert kernel.broken is not None or messages_in(kernel.stream + kernel.queue) is not None
         if not warmup_ns and all(kernel.broken is None for kernel in load.kernels):
@@ -468,9 +468,9 @@ def test_what_has_waited_longer_than_the_time_out_is_dropped():
         # The one in flight is young, and the one that waits is not overdue yet.
         load.now(51 * MS + TIMEOUT_NS)
         load.connections[0].pending[0] = (START_NS + 50 * MS, START_NS + 150 * MS)
-        load.connections[0].waiting.appendleft(START_NS + 50 * MS)
+        load.connections[0].backlog.appendleft(START_NS + 50 * MS)
         load.give_up(0)
-        assert list(load.connections[0].waiting) == [START_NS + 120 * MS]
+        assert list(load.connections[0].backlog) == [START_NS + 120 * MS]
         assert load.tally.dropped == 1
         assert not load.connections[0].closing
 

@@ -9,9 +9,9 @@ import time
 
 import pytest
 from websockets.server import ServerProtocol
+from ws_load_test.engine.closed_loop import ClosedLoopConnection, ClosedLoopRunner
 
 from ws_load_test import make_plan
-from ws_load_test.engine.closed_loop import ClosedLoopConnection, ClosedLoopRunner
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.handshake import LARGEST_RESPONSE_HEAD_BYTES, OpeningHandshake
 from ws_load_test.engine.connect.upgrade_request import DialError, RedirectError, UpgradeRequestFactory

@@ -121,8 +121,8 @@ def bare(interval):
 def test_an_interval_waits_for_every_worker():
     coordinator = Coordinator(2, START_NS)
     assert coordinator.report(0, report("opening", tally=Tally(opened=2), cpu_ns=7)) == []
-    [interval] = intervals_of(coordinator.report(1, report("opening", worker=1, tally=Tally(opened=3), from_ns=START_NS + 20, to_ns=START_NS + 150, cpu_ns=9)))
-    )
+    second = report("opening", worker=1, tally=Tally(opened=3), from_ns=START_NS + 20, to_ns=START_NS + 150, cpu_ns=9)
+    [interval] = intervals_of(coordinator.report(1, second))
     assert interval.tally.opened == 5
     assert (interval.from_ns, interval.to_ns, interval.measured_ns) == (0, 150, 0)
     assert [(load.worker, load.cpu_ns, load.wall_ns) for load in interval.workers] == [(0, 7, 100), (1, 9, 130)]
@@ -198,8 +198,14 @@ def test_refuses_what_is_no_tally():
 def test_keeps_what_each_host_had_of_an_interval():
     coordinator = Coordinator(3, START_NS, hosts=(0, 0, 2))
     for worker, sent in enumerate((1, 2)):
-        coordinator.report(worker, report(worker=worker, tally=Tally(sent=sent, answered=1), began_ns=START_NS + 5 + worker))
-    [interval] = intervals_of(coordinator.report(2, report(worker=2, from_ns=START_NS + 9, tally=Tally(sent=4, due=4), began_ns=START_NS + 30)))
+        coordinator.report(
+            worker, report(worker=worker, tally=Tally(sent=sent, answered=1), began_ns=START_NS + 5 + worker)
+        )
+    [interval] = intervals_of(
+        coordinator.report(
+            2, report(worker=2, from_ns=START_NS + 9, tally=Tally(sent=4, due=4), began_ns=START_NS + 30)
+        )
+    )
     assert interval.tally.sent == 7
     [first, second] = interval.hosts
     assert (first.host, first.from_ns, first.began_ns, first.record) == (0, 0, (5, 6), {"sent": 3, "answered": 2})

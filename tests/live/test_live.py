@@ -6,12 +6,12 @@ import threading
 import time
 
 import pytest
-from run_states import MILLI, SECOND, answers, interval, opening, plan
 
+from factories.run_states import MILLI, SECOND, answers, damaged, interval, opening, plan
 from terminals import Terminal
 from ws_load_test.live import view as live_view
 from ws_load_test.live.view import LiveView
-from ws_load_test.metrics.recording import Interval, LostWorker
+from ws_load_test.metrics.recording import LostWorker
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_pause_does_not_wait_for_the_next_look(terminal, view, monkeypatch):
 
 
 def test_what_is_logged_without_end_is_not_kept_without_end(caplog, monkeypatch):
-    monkeypatch.setattr(live_view, "MOST_KEPT", 10)
+    monkeypatch.setattr(live_view, "MAX_RECORDS", 10)
     rung = []
     notes = live_view.BufferedLogHandler(lambda: rung.append(1))
     try:
@@ -199,7 +199,7 @@ def test_a_terminal_that_takes_nothing_holds_up_nobody(terminal, view, caplog):
 
 def test_a_damaged_interval_is_ignored(terminal, view):
     shown = view()
-    shown(Interval(index=0, phase="measured", from_ns=0, to_ns=1, measured_ns=0, encoded_tally={"nonsense": 1}))
+    shown(damaged())
     shown(opening(77))
     terminal.until(lambda now: "77 open" in now.text)
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console, Group
-from run_states import MICRO, MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
 
+from factories.run_states import MICRO, MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
 from ws_load_test.live.layout import Viewport, render
 from ws_load_test.metrics.recording import LostWorker
 from ws_load_test.metrics.tally import Tally
@@ -106,7 +106,7 @@ def test_a_flood_on_a_usual_terminal():
 
 def test_a_schedule_shows_what_was_asked_beside_what_was_achieved():
     made = schedule()
-    assert row(made, "messages") == "messages      asked 100/s   answered 90/s   sent 100/s"
+    assert row(made, "messages") == "messages      requested 100/s   answered 90/s   sent 100/s"
     assert row(made, "sent late").split()[2:] == ["50", "µs", "50", "µs", "50", "µs", "50", "µs"]
     spans = {line.plain[span.start : span.end]: span.style for line in render(made, Viewport()) for span in line.spans}
     assert spans["answered 90/s"] == "bold yellow"
@@ -118,7 +118,7 @@ def test_where_no_reply_is_awaited_there_are_no_response_times():
     text = "\n".join(lines_of(made))
     assert "response" not in text
     assert "answered" not in text
-    assert row(made, "messages") == "messages      asked 100/s   sent 100/s   pushed 0/s"
+    assert row(made, "messages") == "messages      requested 100/s   sent 100/s   pushed 0/s"
     assert row(made, "sent late").endswith("latest")
     assert row(made, "last 5 s").endswith("50 µs")
 
@@ -190,7 +190,7 @@ def test_a_lost_worker_is_told_with_its_sessions():
 def test_a_generator_at_its_limit_is_told_with_the_reason():
     made = scene(*(interval(answers(MILLI), at_s=k, workers=[load(0, 0.99), load(1, 0.5)]) for k in range(5)))
     assert row(made, "generator") == "generator     99 % of a core by the busiest of 2 workers"
-    assert row(made, "  saturated").startswith("saturated   worker 0 used 99 % of a core")
+    assert row(made, "saturated").startswith("saturated   worker 0 used 99 % of a core")
 
 
 def test_faults_of_this_machine_come_with_the_remedy():
@@ -271,7 +271,7 @@ def everything_once():
 def test_eighty_columns_and_24_rows_hold_the_worst():
     lines = lines_of(everything_once(), notes=[("stopping", "yellow")])
     assert len(lines) == 24
-    for label in ("connections", "messages", "  last 5 s", "  whole run", "faults", "lost", "generator", "  bound"):
+    for label in ("connections", "messages", "  last 5 s", "  whole run", "faults", "lost", "generator", "  saturated"):
         assert any(line.startswith(label) for line in lines), label
     assert lines[-1] == "stopping"
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from comparison_made import MILLI, cliff, drawn, heavy, interval, joined, lognormal, recording, side
+from factories.comparison import MILLI, cliff, drawn, heavy, interval, joined, lognormal, recording, side
 from ws_load_test import make_plan
 from ws_load_test.analysis.comparison import comparability
 from ws_load_test.analysis.comparison.compare import compare

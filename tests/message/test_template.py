@@ -10,8 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.messages import Template
-from ws_load_test.messages.field_values import LETTERS, FieldValues
+from ws_load_test.common.errors import PlanError
+from ws_load_test.common.sharding import Shard
+from ws_load_test.messages import MessageGenerator, Template, fields
+from ws_load_test.messages.field_values import FieldValues
+from ws_load_test.messages.random_values import ALPHABET
+from ws_load_test.plan.options.read_plan import make_plan
 
 COLUMNS = ("token", "größe", "user name", "odd:json")
 TEXTS = st.text(st.one_of(st.sampled_from("{}:\".%\\'$ \n"), st.characters(codec="utf-8")))
@@ -63,7 +67,7 @@ def test_fields_become_what_they_promise():
     assert {one.version for one in ids} == {4}
     assert {one.variant for one in ids} == {uuid.RFC_4122}
     assert all(abs(int(now) - time.time() * 1000) < 60_000 for _, now, _, _ in found)
-    assert all(len(letters) == 8 and set(letters) <= set(LETTERS) for _, _, letters, _ in found)
+    assert all(len(letters) == 8 and set(letters) <= set(ALPHABET) for _, _, letters, _ in found)
     assert {int(number) for *_, number in found} == {-2, -1, 0, 1, 2}
 
 
@@ -72,7 +76,7 @@ def test_letters_are_fresh_each_time_and_equally_likely():
     render = Template("{random:9}").compile(values)
     made = [render(0, 0, ()) for _ in range(20_000)]
     assert len(set(made)) == len(made)
-    counts = [sum(text.count(letter) for text in made) for letter in LETTERS]
+    counts = [sum(text.count(letter) for text in made) for letter in ALPHABET]
     assert max(counts) < 1.1 * 180_000 / 62
     assert min(counts) > 0.9 * 180_000 / 62
     assert [len(Template(f"{{random:{size}}}").render(values)) for size in (1, 8192, 9001, 100_000)] == [
@@ -155,7 +159,47 @@ def test_what_does_not_look_like_a_field_is_not(text):
 @given(st.integers(0, (1 << 63) - 1), st.integers(0, (1 << 63) - 1))
 def test_the_longest_is_never_passed(number, connection):
     text = "ö{seq}{connection}{uuid}{now_ms}{random:5}{int:-10..9}"
-    longest = Template(text).longest_bytes
+    longest = Template(text).max_bytes
     assert longest == 2 + 19 + 19 + 36 + 13 + 5 + 3
     assert len(rendered(text, number, connection).encode()) <= longest
-    assert Template("{feed.token}", COLUMNS).longest_bytes is None
+    assert Template("{feed.token}", COLUMNS).max_bytes is None
+
+
+class _Nothing(fields.PlainField):
+    """A kind of field that no version has: two characters, whatever the message."""
+
+    name = "nothing"
+    example = "{nothing}"
+    help = "two dashes"
+
+    @property
+    def max_bytes(self):
+        return 2
+
+    def expression(self, scope):
+        return scope.bind("two_dashes", lambda: lambda: "--") + "()"
+
+
+def test_a_new_kind_of_field_is_one_class_and_its_line_in_the_registry(monkeypatch):
+    assert make_plan("ws://a/{nothing}", message="{nothing}").message.fields == ()
+    monkeypatch.setattr(fields, "FIELD_KINDS", (*fields.FIELD_KINDS, _Nothing))
+    assert rendered("a{nothing}b{seq}") == "a--b7"
+    assert Template("a{nothing}").max_bytes == 3
+    assert Template("{nothing:5}").problems == ("{nothing:5}: nothing takes nothing behind a colon; write {nothing}",)
+    assert Template("{notthing}").suspicious[0].meant == "{nothing}"
+    plan = make_plan("ws://a/{nothing}", message="a{nothing}")
+    assert (plan.message.fields, plan.message.max_bytes) == (("nothing",), 3)
+    with pytest.raises(PlanError, match="nothing takes nothing"):
+        make_plan("ws://a/", message="{nothing:5}")
+    generator = MessageGenerator(plan.message, Shard(0, 1))
+    assert generator.payloads(0).next() == b"a--"
+    generator.close()
+    assert fields.describe_fields()[-1] == ("{nothing}", "two dashes")
+
+
+def test_every_kind_of_field_is_described_by_an_example_that_is_a_field():
+    described = fields.describe_fields()
+    assert [example for example, _ in described] == [kind.example for kind in fields.FIELD_KINDS]
+    for example, words in described:
+        assert words
+        assert len(Template(example, ("COLUMN",)).fields) == 1

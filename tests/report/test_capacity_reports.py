@@ -3,7 +3,7 @@
 import pytest
 from markdown_it import MarkdownIt
 
-from capacity_made import found, served
+from factories.capacity import found, served
 from ws_load_test.report.exports import capacity as markdown
 from ws_load_test.report.html import capacity as page
 from ws_load_test.report.terminal.capacity import (

@@ -5,10 +5,10 @@ import re
 
 import numpy as np
 import pytest
-from exports_made import NASTY
 from markdown_it import MarkdownIt
 
-from comparison_made import drawn, interval, recording
+from factories.comparison import drawn, interval, recording
+from factories.results import NASTY
 from ws_load_test.analysis.comparison.compare import compare
 from ws_load_test.analysis.comparison.metrics import Verdict
 from ws_load_test.analysis.comparison.samples import Variant

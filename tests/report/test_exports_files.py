@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from exports_made import results, usual
 
+from factories.results import results, usual
 from ws_load_test.common.errors import OutputError
 from ws_load_test.report import exports
 from ws_load_test.report.exports import FORMATS, STDOUT, export, predict_failures, validate

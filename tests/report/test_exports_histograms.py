@@ -8,7 +8,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from exports_made import (
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from factories.results import (
     MICRO,
     MILLI,
     SECOND,
@@ -22,11 +27,6 @@ from exports_made import (
     text_of,
     usual,
 )
-from hdrh.histogram import HdrHistogram
-from hdrh.log import HistogramLogReader
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.report.content.percentile_steps import steps
@@ -71,7 +71,7 @@ class TestIntervalLog:
     def test_a_reader_finds_the_histograms_of_the_digest_bucket_for_bucket(self, made):
         taken = results(*made)
         found = read_log(text_of("hdr", taken))
-        tally = taken.digest.tally
+        tally = taken.aggregate.tally
         apart = any("service_time_ns" in one.encoded_tally for each in made for one in each.intervals)
         assert buckets(merged(found, "response" if apart else None)) == buckets(tally.response_time_ns)
         if apart:
@@ -285,6 +285,6 @@ class TestDistribution:
     @settings(max_examples=20, deadline=None)
     def test_recordings_together_are_one_distribution(self, one, other):
         taken = results(one, other)
-        found = list(steps(taken.digest.tally.response_time_ns))
+        found = list(steps(taken.aggregate.tally.response_time_ns))
         count = sum(tally.tally.response_time_ns.count for made in (one, other) for tally in made.intervals)
         assert (found[-1][2] if found else 0) == count

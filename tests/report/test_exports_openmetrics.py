@@ -7,12 +7,24 @@ import subprocess
 from collections import Counter
 
 import pytest
-from exports_made import MICRO, MILLI, NASTY, answers, histogram, interval, recording, results, several, text_of, usual
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as older_families
 
+from factories.results import (
+    MICRO,
+    MILLI,
+    NASTY,
+    answers,
+    histogram,
+    interval,
+    recording,
+    results,
+    several,
+    text_of,
+    usual,
+)
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.metric_families import BOUNDS_NS, PREFIX, cumulative_counts
 from ws_load_test.metrics.tally import Tally
@@ -72,7 +84,7 @@ def test_times_are_histograms_in_seconds():
     found = families(results(usual()))["response_time_seconds"]
     assert (found.type, found.unit) == ("histogram", "seconds")
     samples = {(one.name.rpartition("_")[2], one.labels.get("le")): one.value for one in found.samples}
-    times = results(usual()).digest.tally.response_time_ns
+    times = results(usual()).aggregate.tally.response_time_ns
     assert samples["count", None] == samples["bucket", "+Inf"] == 1003
     assert samples["sum", None] == times.sum / 1e9
     assert samples["bucket", "0.01"] == 1003
@@ -118,7 +130,7 @@ def test_a_bucket_holds_the_times_up_to_its_bound(values):
 def test_any_recordings_can_be_read(made):
     taken = results(*made)
     found = families(taken)
-    assert value(found, "response_time_seconds", le="+Inf") == taken.digest.tally.response_time_ns.count
+    assert value(found, "response_time_seconds", le="+Inf") == taken.aggregate.tally.response_time_ns.count
     assert math.isfinite(value(found, "duration_seconds"))
 
 

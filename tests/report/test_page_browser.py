@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 from chromium import PROGRAM, browser
-from pages_made import KINDS
 
+from factories.pages import KINDS
 from ws_load_test.report.html.document import (
     Chart,
     Head,

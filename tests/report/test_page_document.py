@@ -10,12 +10,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from exports_made import NASTY
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pages_made import EVIL, KINDS
 from test_host_rows import host
 
+from factories.pages import EVIL, KINDS
+from factories.results import NASTY
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode, OutputError
 from ws_load_test.common.sanitize import sanitize

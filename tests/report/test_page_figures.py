@@ -8,11 +8,22 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from exports_made import MICRO, MILLI, SECOND, answers, histogram, interval, recording, recordings, results, several
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from pages_made import KINDS, minute, planned
 
+from factories.pages import KINDS, minute, planned
+from factories.results import (
+    MICRO,
+    MILLI,
+    SECOND,
+    answers,
+    histogram,
+    interval,
+    recording,
+    recordings,
+    results,
+    several,
+)
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.data_quality import MIN_TAIL_SAMPLES
 from ws_load_test.metrics.histogram import Histogram
@@ -214,7 +225,7 @@ def test_the_page_of_an_hour_is_small_and_says_how_wide_a_column_is():
 def test_a_heat_map_has_every_answer_in_one_cell():
     made = KINDS["usual"]()
     trace = charts(made)["heat-map"].figure["data"][0]
-    assert sum(map(sum, trace["customdata"])) == made.digest.tally.response_time_ns.count
+    assert sum(map(sum, trace["customdata"])) == made.aggregate.tally.response_time_ns.count
     rows, columns = len(trace["customdata"]), len(trace["customdata"][0])
     assert (rows + 1, columns + 1) == (len(trace["y"]), len(trace["x"]))
     assert (rows, columns, columns) == tuple(len(trace["meta"][name]) for name in ("rows", "columns", "seconds"))
@@ -325,7 +336,7 @@ def test_several_recordings_have_a_curve_each_and_no_course():
 def test_the_verdict_is_that_of_the_report(name):
     made = KINDS[name]()
     head, _ = page(made)
-    report = [text.plain for text in report_lines(made.recordings, made.summary, made.digest)]
+    report = [text.plain for text in report_lines(made.recordings, made.summary, made.aggregate)]
     assert " ".join(report).startswith(head.verdict)
 
 

@@ -258,9 +258,9 @@ def compare(
     html: _File = None,
 ) -> int:
     """Compares recordings."""
-    from ws_load_test.cli.compare import compare_recordings
+    from ws_load_test.cli.compare import compare_files
 
-    return compare_recordings(
+    return compare_files(
         sides,
         confidence=confidence,
         fail_on_regression=fail_on_regression,

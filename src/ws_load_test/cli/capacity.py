@@ -24,7 +24,6 @@ from ws_load_test.common.errors import (
 from ws_load_test.common.units import format_duration
 from ws_load_test.experiments.capacity.search_options import REFUSED_BY, UNSUPPORTED_OPTIONS, read_aim
 from ws_load_test.experiments.capacity.search_runner import CapacitySearch
-from ws_load_test.plan.load import OpenLoop
 from ws_load_test.report.terminal.capacity import print_capacity, step_line
 
 if TYPE_CHECKING:
@@ -140,9 +139,7 @@ class StepProgress:
         """A step begins."""
         if not self._watched:
             return
-        amount: float = plan.connections
-        if self._aim.dimension == "rate" and isinstance(plan.load, OpenLoop):
-            amount = plan.load.rate.peak
+        amount = plan.load.peak_per_s if self._aim.dimension == "rate" else plan.connections
         line = f"trying {self._aim.show(amount)} for {format_duration(plan.duration_ns)}"
         print(line, end="\r", file=sys.stderr, flush=True)
         self._drawn = len(line)

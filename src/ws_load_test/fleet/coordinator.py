@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ws_load_test.metrics.catalog import PER_HOST_FIELDS
 from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import (
     PHASES,
@@ -31,22 +32,6 @@ PhasePosition = tuple[int, int]
 """A phase's number and an interval's index in it: how far a worker is in its run."""
 NOT_STARTED: PhasePosition = (-1, -1)
 FINISHED: PhasePosition = (len(PHASES), 0)
-PER_HOST_METRICS = (
-    "opened",
-    "failed",
-    "lost",
-    "sent",
-    "answered",
-    "answered_in_window",
-    "unanswered",
-    "dropped",
-    "host_errors",
-    "response_time_ns",
-    "send_lag_ns",
-    "loop_lag_ns",
-    "tcp_time_ns",
-)
-"""Fields of a tally that are kept for each host: they show its rate, its own troubles and its path to the target."""
 
 
 @dataclass(slots=True)
@@ -82,7 +67,7 @@ class _PartialInterval:
     def add_to_host(self, host: int, report: IntervalReport, tally: Tally) -> None:
         """Adds the same report to the host's own part."""
         part = self.hosts[host]
-        part.tally.merge(tally.subset(PER_HOST_METRICS))
+        part.tally.merge(tally.subset(PER_HOST_FIELDS))
         part.from_ns = min(part.from_ns, report.from_ns)
         if report.began_ns:
             part.began_ns.append(report.began_ns)

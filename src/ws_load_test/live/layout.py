@@ -119,7 +119,9 @@ def _head(state: RunState, viewport: Viewport, now_ns: int) -> list[_Line]:
     columns = viewport.width - len(position) - 2
     if len(target) > columns:
         target = f"{target[: columns - 1]}…" if columns > 1 else ""
-    title = Text(target, style="bold").append(" " * (viewport.width - len(target) - len(position))).append(position, "cyan")
+    title = (
+        Text(target, style="bold").append(" " * (viewport.width - len(target) - len(position))).append(position, "cyan")
+    )
     return [_Line(0, title), _Line(2, _progress_bar(progress, _remaining(state, now_ns), viewport))]
 
 
@@ -296,7 +298,9 @@ def _faults(state: RunState, viewport: Viewport) -> list[_Line]:
         lines.append(
             _Line(
                 rank,
-                Text(f"  {format_count(count):>{digits}}  {sanitize(kind)}", "yellow").append(f"  {example}", "default"),
+                Text(f"  {format_count(count):>{digits}}  {sanitize(kind)}", "yellow").append(
+                    f"  {example}", "default"
+                ),
             )
         )
     return lines

@@ -262,9 +262,7 @@ class RunState:
                 _merge(merged, aggregator)
             recordings = [Recording(self._header, self._surplus_under_load)]
             findings = diagnose(recordings, aggregate(recordings, [merged]))
-            self._findings = [
-                finding for finding in findings if finding.saturates or finding.kind not in FINAL_ONLY
-            ]
+            self._findings = [finding for finding in findings if finding.saturates or finding.kind not in FINAL_ONLY]
         return self._findings
 
     def _new_aggregator(self) -> RunAggregator:

@@ -1,83 +1,376 @@
-"""Fields in braces, such as ``{seq}``: names, parsing, longest value."""
+"""Kinds of message fields, such as ``{seq}``: one class each, with its name, parser, size and Python expression.
+
+A new field is a class here and its line in `FIELD_KINDS`; templates, size estimates, the checks of a plan and the
+tables of the help page and of the docs (`describe_fields`) follow.
+"""
 
 from __future__ import annotations
 
+import difflib
+import json
 import re
-from collections.abc import Sequence
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import chain
+from random import Random
+from typing import ClassVar, Protocol, TypeAlias
+
+from ws_load_test.messages.random_values import text_blocks, uuid_blocks
 
 Row: TypeAlias = Sequence[str]
 """A row of a feed: one text for each of its columns."""
 
+MAX_RANDOM_SIZE = 1 << 20
+"""Characters of the longest ``{random:N}``: beyond 1 MiB, ``--size`` makes contents at less cost."""
+INT_END = 1 << 63
+"""End of the integers that are made, -INT_END included and INT_END not: those of a signed 64-bit number."""
+SCALED_INTS = 1 << 32
+"""Size of the largest range of integers that is drawn by scaling a random fraction of 53 bits.
 
-NAMES = ("seq", "connection", "uuid", "now_ms", "random", "int")
+In so small a range, scaling favors no number by more than one in two million, and takes 0.1 µs, where
+`Random.randint` takes 0.27 µs.
+"""
+_COUNTER_DIGITS = 19
+"""Digits of the largest 63-bit number: message and connection numbers are counted in 64 bits."""
+_UUID_CHARACTERS = 36
+_EPOCH_MS_DIGITS = 13
+"""Digits of the milliseconds since 1970, until the year 2286."""
+_INT_RANGE = re.compile(r"([+-]?\d{1,20})\.\.([+-]?\d{1,20})", re.ASCII)
+_COLUMN_NAME = re.compile(r"[^\W\d_]+(?:[ _:.-]?[^\W\d_]+)*\d{0,3}")
+"""Words with a short number at most: a column's name, and not a value such as a token."""
 
 
-_EXAMPLES = {"random": "random:8", "int": "int:1..100"}
+class FieldScope(Protocol):
+    """The names that an expression may use besides ``number``, ``connection`` and ``row``."""
 
+    @property
+    def random(self) -> Random:
+        """The worker's generator; it decides about everything random but UUIDs."""
+        ...
 
-LONGEST_RANDOM = 1 << 20
+    def bind(self, name: str, make: Callable[[], object]) -> str:
+        """Makes the object unless `name` is bound already, and returns `name` for use in an expression."""
+        ...
 
-
-LARGEST_INT = 1 << 63
-
-
-_DIGITS_OF_A_NUMBER = 19
-"""Of the largest number that 63 bits hold."""
-
-
-_LENGTHS = {"seq": _DIGITS_OF_A_NUMBER, "connection": _DIGITS_OF_A_NUMBER, "uuid": 36, "now_ms": 13}
-
-
-_RANGE = re.compile(r"([+-]?\d{1,20})\.\.([+-]?\d{1,20})", re.ASCII)
+    def column_index(self, column: str) -> int:
+        """Index of a feed's column in ``row``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class TemplateField:
-    """A place in a text that is filled anew each time."""
+class FieldText:
+    """A field as the user wrote it."""
 
-    name: str
-    """One of `NAMES`, or ``feed``."""
-    size: int = 0
-    """Of ``random``: letters."""
-    low: int = 0
-    """Of ``int``: the smallest value."""
-    high: int = 0
-    """Of ``int``: the largest value."""
-    column: str = ""
-    """Of ``feed``."""
-    as_json: bool = False
-    """Of ``feed``: quoted as a JSON string."""
+    written: str
+    """With its braces: ``{random:8}``."""
+    argument: str | None
+    """The part after the colon, or a feed's column; None without a colon."""
+    columns: Collection[str] | None
+    """Columns of the feed; None without a feed."""
+
+
+class TemplateField(ABC):
+    """A place in a template that gets a new value each time; the class is the kind of field."""
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+    """The word after the brace: ``seq``."""
+    example: ClassVar[str]
+    """The field as users write it: ``{random:8}``."""
+    help: ClassVar[str]
+    """The value, in a few words."""
+    needs_argument: ClassVar[bool] = False
+    """Without an argument, such as ``{random}``, the word in braces is text."""
+    per_connection: ClassVar[bool] = False
+    """The value differs between connections, so they cannot share one stream of payloads."""
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, text: FieldText) -> TemplateField:
+        """Reads a field. Raises ValueError with a sentence on what to write instead."""
 
     @property
     def label(self) -> str:
-        """The field's name as a plan tells it: ``seq``, ``feed.token``."""
-        return f"feed.{self.column}" if self.name == "feed" else self.name
+        """The field's name in a plan: ``seq``, ``feed.token``."""
+        return self.name
 
     @property
-    def longest_bytes(self) -> int | None:
-        """The most that it can become; None where a feed decides."""
-        if self.name == "random":
-            return self.size
-        if self.name == "int":
-            return max(len(str(self.low)), len(str(self.high)))
-        return _LENGTHS.get(self.name)
+    def column(self) -> str:
+        """The feed's column that the value comes from; empty if no feed is needed."""
+        return ""
+
+    @property
+    @abstractmethod
+    def max_bytes(self) -> int | None:
+        """Bytes of the longest value in UTF-8; None if a feed decides."""
+
+    @abstractmethod
+    def expression(self, scope: FieldScope) -> str:
+        """A Python expression of the value, over ``number``, ``connection``, ``row`` and names bound in `scope`."""
 
 
-def _random_field(written: str, argument: str) -> TemplateField:
-    if not (argument.isascii() and argument.isdigit() and len(argument) < 9 and 1 <= int(argument) <= LONGEST_RANDOM):
-        raise ValueError(f"{written}: write a number of letters from 1 to {LONGEST_RANDOM}, for example {{random:8}}")
-    return TemplateField("random", size=int(argument))
+class PlainField(TemplateField):
+    """A field without an argument."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: FieldText) -> TemplateField:
+        """Returns the field. Raises ValueError if it has an argument."""
+        if text.argument is not None:
+            raise ValueError(f"{text.written}: {cls.name} takes nothing behind a colon; write {cls.example}")
+        return cls()
 
 
-def _int_field(written: str, argument: str) -> TemplateField:
-    found = _RANGE.fullmatch(argument)
-    if not found:
-        raise ValueError(f"{written}: write the smallest and the largest number, for example {{int:1..100}}")
-    low, high = int(found[1]), int(found[2])
-    if low > high:
-        raise ValueError(f"{written}: the smaller number comes first; write {{int:{high}..{low}}}")
-    if low < -LARGEST_INT or high >= LARGEST_INT:
-        raise ValueError(f"{written}: numbers of more than 64 bits are not made")
-    return TemplateField("int", low=low, high=high)
+class MessageNumber(PlainField):
+    """``{seq}``."""
+
+    __slots__ = ()
+
+    name = "seq"
+    example = "{seq}"
+    help = "number of the message, from 0, unique in the run; in a URL or header, number of the connection"
+
+    @property
+    def max_bytes(self) -> int:
+        """Digits of the largest number."""
+        return _COUNTER_DIGITS
+
+    def expression(self, scope: FieldScope) -> str:  # noqa: ARG002
+        """The number that the renderer gets."""
+        return "number"
+
+
+class ConnectionNumber(PlainField):
+    """``{connection}``."""
+
+    __slots__ = ()
+
+    name = "connection"
+    example = "{connection}"
+    help = "number of the connection in the run, from 0"
+    per_connection = True
+
+    @property
+    def max_bytes(self) -> int:
+        """Digits of the largest number."""
+        return _COUNTER_DIGITS
+
+    def expression(self, scope: FieldScope) -> str:  # noqa: ARG002
+        """The number that the renderer gets."""
+        return "connection"
+
+
+class RandomUuid(PlainField):
+    """``{uuid}``."""
+
+    __slots__ = ()
+
+    name = "uuid"
+    example = "{uuid}"
+    help = "random UUID (RFC 9562, version 4), different in every run"
+
+    @property
+    def max_bytes(self) -> int:
+        """Characters of a UUID with its hyphens."""
+        return _UUID_CHARACTERS
+
+    def expression(self, scope: FieldScope) -> str:
+        """A call that returns the next UUID."""
+        return scope.bind("next_uuid", lambda: chain.from_iterable(uuid_blocks()).__next__) + "()"
+
+
+class WallClockMs(PlainField):
+    """``{now_ms}``."""
+
+    __slots__ = ()
+
+    name = "now_ms"
+    example = "{now_ms}"
+    help = "wall clock: milliseconds since 1970"
+
+    @property
+    def max_bytes(self) -> int:
+        """Digits of the milliseconds since 1970."""
+        return _EPOCH_MS_DIGITS
+
+    def expression(self, scope: FieldScope) -> str:
+        """A reading of the clock."""
+        return scope.bind("time_ns", lambda: time.time_ns) + "() // 1_000_000"
+
+
+@dataclass(frozen=True, slots=True)
+class RandomText(TemplateField):
+    """``{random:8}``."""
+
+    size: int
+    """Characters."""
+
+    name = "random"
+    example = "{random:8}"
+    help = "8 random ASCII letters and digits, the same in every run with as many workers"
+    needs_argument = True
+
+    @classmethod
+    def parse(cls, text: FieldText) -> RandomText:
+        """Reads the number of characters. Raises ValueError if it is not a number from 1 to `MAX_RANDOM_SIZE`."""
+        size = text.argument or ""
+        if not (size.isascii() and size.isdigit() and len(size) < 9 and 1 <= int(size) <= MAX_RANDOM_SIZE):
+            raise ValueError(
+                f"{text.written}: write a number of letters from 1 to {MAX_RANDOM_SIZE}, for example {cls.example}"
+            )
+        return cls(int(size))
+
+    @property
+    def max_bytes(self) -> int:
+        """Every character takes a byte."""
+        return self.size
+
+    def expression(self, scope: FieldScope) -> str:
+        """A call that returns the next text of this size."""
+        random, size = scope.random, self.size
+        return scope.bind(f"next_text_{size}", lambda: chain.from_iterable(text_blocks(random, size)).__next__) + "()"
+
+
+@dataclass(frozen=True, slots=True)
+class RandomInt(TemplateField):
+    """``{int:1..100}``."""
+
+    low: int
+    """The smallest value."""
+    high: int
+    """The largest value."""
+
+    name = "int"
+    example = "{int:1..100}"
+    help = "random integer from 1 to 100, all equally likely, the same in every run with as many workers"
+    needs_argument = True
+
+    @classmethod
+    def parse(cls, text: FieldText) -> RandomInt:
+        """Reads both ends. Raises ValueError if they are not integers of 64 bits in order."""
+        ends = _INT_RANGE.fullmatch(text.argument or "")
+        if not ends:
+            raise ValueError(f"{text.written}: write the smallest and the largest number, for example {cls.example}")
+        low, high = int(ends[1]), int(ends[2])
+        if low > high:
+            raise ValueError(f"{text.written}: the smaller number comes first; write {{int:{high}..{low}}}")
+        if low < -INT_END or high >= INT_END:
+            raise ValueError(f"{text.written}: numbers of more than 64 bits are not made")
+        return cls(low, high)
+
+    @property
+    def max_bytes(self) -> int:
+        """Characters of the longer end, its sign included."""
+        return max(len(str(self.low)), len(str(self.high)))
+
+    def expression(self, scope: FieldScope) -> str:
+        """A draw: a scaled fraction where that is uniform enough, `Random.randint` otherwise."""
+        random, count = scope.random, self.high - self.low + 1
+        if count <= SCALED_INTS:
+            return f"{self.low} + int({scope.bind('random', lambda: random.random)}() * {count})"
+        return f"{scope.bind('randint', lambda: random.randint)}({self.low}, {self.high})"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedColumn(TemplateField):
+    """``{feed.COLUMN}``."""
+
+    column_name: str
+
+    name = "feed.COLUMN"
+    example = "{feed.COLUMN}"
+    help = "value of the feed's column COLUMN, as it is in the file"
+    needs_argument = True
+
+    @classmethod
+    def parse(cls, text: FieldText) -> TemplateField:
+        """Finds the column; a ``:json`` that is no part of a column's name makes a `JsonFeedColumn`.
+
+        Raises ValueError if there is no feed or no such column.
+        """
+        column, columns = text.argument or "", text.columns
+        if columns is None:
+            raise ValueError(f"{text.written} needs a feed; add --feed FILE")
+        if column in columns:
+            return FeedColumn(column)
+        plain = column.removesuffix(":json")
+        if plain != column and plain in columns:
+            return JsonFeedColumn(plain)
+        near = difflib.get_close_matches(plain, columns, n=1)
+        hint = f"did you mean {{feed.{near[0]}}}?" if near else _describe_columns(columns)
+        raise ValueError(f"{text.written}: the feed has no such column; {hint}")
+
+    @property
+    def label(self) -> str:
+        """``feed.token``."""
+        return f"feed.{self.column_name}"
+
+    @property
+    def column(self) -> str:
+        """The column's name."""
+        return self.column_name
+
+    @property
+    def max_bytes(self) -> None:
+        """The feed decides."""
+        return
+
+    def expression(self, scope: FieldScope) -> str:
+        """The column's text."""
+        return f"row[{scope.column_index(self.column_name)}]"
+
+
+class JsonFeedColumn(FeedColumn):
+    """``{feed.COLUMN:json}``."""
+
+    __slots__ = ()
+
+    name = "feed.COLUMN:json"
+    example = "{feed.COLUMN:json}"
+    help = "the same as a JSON string, quotes included"
+
+    def expression(self, scope: FieldScope) -> str:
+        """The column's text, quoted and escaped."""
+        return f"{scope.bind('to_json', lambda: json.dumps)}(row[{scope.column_index(self.column_name)}])"
+
+
+FIELD_KINDS: tuple[type[TemplateField], ...] = (
+    MessageNumber,
+    ConnectionNumber,
+    RandomUuid,
+    WallClockMs,
+    RandomText,
+    RandomInt,
+    FeedColumn,
+    JsonFeedColumn,
+)
+"""Every kind of field, in the order of the help page."""
+
+
+def field_kind(name: str) -> type[TemplateField] | None:
+    """The kind with this name; None for an unknown name."""
+    return next((kind for kind in FIELD_KINDS if kind.name == name), None)
+
+
+def closest_field(name: str, columns: Collection[str]) -> str | None:
+    """The field, with its braces, whose name is most like an unknown name; None if none is like it."""
+    examples = {kind.name: kind.example for kind in FIELD_KINDS if not issubclass(kind, FeedColumn)}
+    examples |= {f"feed.{column}": f"{{feed.{column}}}" for column in columns}
+    near = difflib.get_close_matches(name.lower(), examples, n=1, cutoff=0.5)
+    return examples[near[0]] if near else None
+
+
+def describe_fields() -> list[tuple[str, str]]:
+    """Rows of the table of fields: each field as users write it, and its value in a few words."""
+    return [(kind.example, kind.help) for kind in FIELD_KINDS]
+
+
+def _describe_columns(columns: Collection[str]) -> str:
+    # A file without a header has a row of values there, which may be secrets.
+    if all(_COLUMN_NAME.fullmatch(column) for column in columns):
+        return f"it has {', '.join(columns)}"
+    return "its first line must name the columns"

@@ -1,4 +1,4 @@
-"""How large varying messages are: known where it can be, estimated from the first of them where not."""
+"""Sizes of varying messages: exact where the fields determine them, estimated from a sample otherwise."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from ws_load_test.messages.field_values import FieldValues
 from ws_load_test.messages.fields import Row
 from ws_load_test.messages.template import Template
 
-_MESSAGES = 100
-_FAR_APART = 997
-"""Sampled numbers of messages are this far apart, so that they are as long as those of a run."""
+_SAMPLE_SIZE = 100
+"""Messages rendered for the estimate: a few milliseconds' work, and the mean is then near that of a run."""
+_NUMBER_STEP = 997
+"""Distance of the sampled message numbers, so that they have as many digits as those of a run."""
 
 
 def estimate_sizes(template: Template, feed: Feed | None) -> tuple[int, float]:
-    """The largest payload that a template without problems becomes, and the mean, in bytes.
+    """Returns the largest and the mean payload of a template without problems, in bytes.
 
-    Where a feed decides, its first rows are taken for the mean, and twice the longest that they give for the largest.
+    If a feed decides, the mean is that of its first rows, and the largest is twice the longest of them.
 
     Raises:
-        FeedError: those rows are broken.
+        FeedError: Those rows are broken.
     """
     columns = feed.columns if feed is not None else ()
     rows: list[Row] = peek(feed) if feed is not None else [()]
     render = template.compile(FieldValues(Random(0), columns))  # noqa: S311 - a sample
     sizes = [
-        len(render(number * _FAR_APART, number * _FAR_APART, rows[number % len(rows)]).encode())
-        for number in range(_MESSAGES)
+        len(render(number * _NUMBER_STEP, number * _NUMBER_STEP, rows[number % len(rows)]).encode())
+        for number in range(_SAMPLE_SIZE)
     ]
-    longest = template.longest_bytes
-    return 2 * max(sizes) if longest is None else longest, sum(sizes) / len(sizes)
+    max_bytes = template.max_bytes
+    return 2 * max(sizes) if max_bytes is None else max_bytes, sum(sizes) / len(sizes)

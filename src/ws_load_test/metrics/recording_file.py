@@ -36,7 +36,9 @@ class RecordingWriter:
             # Unbuffered, so that no line waits in this process when it is killed.
             self._file: FileIO | None = open(self.path, "wb", buffering=0)  # noqa: PTH123, SIM115
         except (OSError, ValueError) as error:
-            raise OutputError(f"cannot write the recording {self.path}: {cause_of(error)}; name another file") from error
+            raise OutputError(
+                f"cannot write the recording {self.path}: {cause_of(error)}; name another file"
+            ) from error
 
     @property
     def closed(self) -> bool:
@@ -84,7 +86,9 @@ class RecordingWriter:
             raise self._failure(error) from error
 
     def _failure(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot go on writing the recording {self.path}: {cause_of(error)}; the run goes on without it")
+        return OutputError(
+            f"cannot go on writing the recording {self.path}: {cause_of(error)}; the run goes on without it"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -152,6 +156,8 @@ def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
             if isinstance(entry, Trailer):
                 trailer = entry
             else:
+                if header.due_when_sent:
+                    _mark_due_when_sent(entry)
                 # Decoded once and dropped, so that damage is found here and not in the middle of a report.
                 Tally.from_record(entry.encoded_tally)
                 intervals.append(entry)
@@ -160,6 +166,15 @@ def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
                 break
             raise RecordingError(f"{name}, line {number}: not a line of a recording: {error}") from error
     return Recording(header, tuple(intervals), trailer)
+
+
+def _mark_due_when_sent(interval: Interval) -> None:
+    """Adds to an interval's tallies what older versions left to the plan: that one histogram stands for two times."""
+    for tally in (interval.encoded_tally, *(host.record for host in interval.hosts or ())):
+        for part in (tally, tally.get("misbehaving")):
+            # The oldest versions kept both.
+            if isinstance(part, dict) and "service_time_ns" not in part:
+                part.setdefault("due_when_sent", True)
 
 
 def _read_header(name: str, line: bytes) -> tuple[Header, int]:

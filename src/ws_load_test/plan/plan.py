@@ -9,15 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from ws_load_test.common.sharding import Shard
-from ws_load_test.common.units import (
-    format_count,
-    format_duration,
-    format_rate,
-    format_share,
-)
 from ws_load_test.messages import Message, SetupMessage
 from ws_load_test.plan.correlation import Correlation
-from ws_load_test.plan.load import ClosedLoop, OpenLoop
+from ws_load_test.plan.load import ClosedLoop, Load
 from ws_load_test.plan.schedule import LoadProfile
 from ws_load_test.plan.session_policy import DisconnectStorm, MisbehavingClients, ReconnectPolicy
 from ws_load_test.plan.target import Target
@@ -28,7 +22,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     target: Target
     connections: int = 1
-    load: ClosedLoop | OpenLoop = ClosedLoop()
+    load: Load = ClosedLoop()
     message: Message = Message()
     setup_messages: tuple[SetupMessage, ...] = ()
     """Sent once in each session, before the load, each when the reply to the one before has come."""
@@ -87,77 +81,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return share.size(self.connections)
 
     def describe(self) -> list[tuple[str, str]]:
-        """The plan in words, secrets hidden: a label and a sentence part for each line."""
-        length = (
-            format_duration(self.duration_ns)
-            if self.duration_ns is not None
-            else f"{format_count(self.messages or 0)} messages in all"
-        )
-        if self.warmup_ns:
-            length += f", after a warm-up of {format_duration(self.warmup_ns)} that is not counted"
-        lines = [
-            ("connections", self._describe_connections()),
-            ("load", self._describe_load()),
-            ("message", self.message.describe()),
-            ("replies", self.correlation.describe()),
-            ("length", length),
-            (
-                "timeouts",
-                f"{format_duration(self.timeout_ns)} for a reply, {format_duration(self.connect_timeout_ns)} to open",
-            ),
-            ("workers", f"{self.workers} {'process' if self.workers == 1 else 'processes'}"),
-        ]
-        if self.ping_interval_ns is not None:
-            lines.append(("keep-alive", f"a ping on each connection every {format_duration(self.ping_interval_ns)}"))
-        if self.bind:
-            lines.append(("bind", f"{self.bind[0]} and {len(self.bind) - 1} more" if self.bind[1:] else self.bind[0]))
-        return [*self.target.describe(), *lines, *self._describe_sessions(), *self._describe_verdict()]
+        """Returns the plan in words, secrets hidden: one label and one phrase for each line."""
+        from ws_load_test.plan.describe import describe_plan  # noqa: PLC0415 - most runs print no plan
 
-    def _describe_verdict(self) -> list[tuple[str, str]]:
-        lines = [("fails if", " or ".join(self.fail_if))] if self.fail_if else []
-        if self.abort_if:
-            lines.append(("aborts if", f"{' or '.join(self.abort_if)}, after {format_duration(self.abort_grace_ns)}"))
-        return lines
-
-    def _describe_sessions(self) -> list[tuple[str, str]]:
-        lines = []
-        if self.setup_messages:
-            words = "is sent and its reply awaited" if len(self.setup_messages) == 1 else "are sent, each after a reply"
-            lines.append(("first", f"{format_count(len(self.setup_messages))} {words} before the load"))
-        if self.message.feed is not None:
-            lines.append(("feed", self.message.feed.describe()))
-        if self.reconnect.policy != "none":
-            lines.append(("lost", self.reconnect.describe()))
-        if self.lifetime_ns is not None:
-            lines.append(("lifetime", f"{format_duration(self.lifetime_ns)}, then closed and another opened instead"))
-        if self.disconnect_storm is not None:
-            moment = format_duration(self.disconnect_storm.at_ns)
-            lines.append(
-                ("storm", f"{format_share(self.disconnect_storm.share)} of the connections are cut off after {moment}")
-            )
-        if self.misbehaving is not None:
-            lines.append(("misbehaving", self.misbehaving.describe()))
-        return lines
-
-    def _describe_load(self) -> str:
-        if isinstance(self.load, ClosedLoop):
-            return (
-                f"closed: {format_count(self.load.in_flight)} in flight on each connection, the next when a reply comes"
-            )
-        if not self.load.rate.peak:
-            return "none: the connections are held open"
-        words = f"open: {self.load.rate.describe(format_rate)}"
-        if self.load.arrivals == "poisson":
-            words += f", Poisson arrivals of seed {self.load.seed}"
-        if self.load.max_in_flight is not None:
-            words += f", at most {format_count(self.load.max_in_flight)} in flight on each connection"
-        return words
-
-    def _describe_connections(self) -> str:
-        if self.connection_profile is not None:
-            return self.connection_profile.describe(format_count)
-        if self.connect_rate_per_s is None:
-            return f"{format_count(self.connections)}, opened as fast as the target takes them"
-        last_ns = (self.connections - 1) * 1e9 / self.connect_rate_per_s
-        rate = format_rate(self.connect_rate_per_s)
-        return f"{format_count(self.connections)}, opened at {rate}, the last after {format_duration(last_ns)}"
+        return describe_plan(self)

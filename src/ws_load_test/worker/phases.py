@@ -22,22 +22,7 @@ from ws_load_test.worker.resource_usage import ResourceMonitor
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from ws_load_test.metrics.tally import Tally
-
 TIMER_GRAIN_NS = 2 * NS_PER_MS
-EXCLUDED_FROM_WARMUP = (
-    "bytes_received",
-    "uncompressed_bytes_sent",
-    "uncompressed_bytes_received",
-    "pushed",
-    "pushed_bytes",
-    "surplus_replies",
-    "duplicate_replies",
-    "late_replies",
-    "unknown_id",
-    "out_of_order",
-)
-"""Counts that the warm-up has no part in."""
 LOOP_CHECK_NS = 20 * NS_PER_MS
 """How often the loop's own lateness is looked at."""
 
@@ -230,9 +215,7 @@ class WorkerRun:
 
     def _report(self, *, at_ns: int | None = None, ready: bool = False, done: bool = False) -> None:
         tally, examples = self.crew.collect()
-        for one in (tally, tally.misbehaving):
-            if one is not None:
-                self._normalize(one)
+        tally.complete_interval(warmup=self._phase == "warmup")
         now_ns = max(at_ns or monotonic_ns(), self._from_ns)
         self._send(
             IntervalReport(
@@ -251,17 +234,6 @@ class WorkerRun:
         self._began_ns = 0
         self._index += 1
         self._from_ns = now_ns
-
-    def _normalize(self, tally: Tally) -> None:
-        """What a flood is due is what it sends; of the warm-up, nothing counts but how much of it there was."""
-        if isinstance(self.crew.load, ClosedLoopRunner):
-            if self._phase == "warmup":
-                tally.warmup_sent, tally.sent, tally.bytes_sent = tally.sent, 0, 0
-            tally.due = tally.sent + tally.dropped
-        if self._phase == "warmup":
-            for room in EXCLUDED_FROM_WARMUP:
-                setattr(tally, room, 0)
-            tally.keepalive_time_ns.clear()
 
 
 async def _sleep_until(at_ns: int) -> None:

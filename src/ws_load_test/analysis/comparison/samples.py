@@ -45,7 +45,7 @@ class ResamplingUnit:
     """Replies read within the measured time."""
     measured_ns: int = 0
     errors: int = 0
-    """As docs/verdict.md has it: messages and sessions that did not come about."""
+    """As docs/thresholds.md has it: messages and sessions that did not come about."""
     asked: int = 0
     """Messages due and sessions dialled."""
 

@@ -129,9 +129,7 @@ async def discover_hosts(client: Any, cluster: Cluster) -> list[HostLink]:
             while True:
                 identity = await client.scheduler.identity(n_workers=-1)
                 workers = {
-                    address: worker
-                    for address, worker in identity["workers"].items()
-                    if worker["status"] == "running"
+                    address: worker for address, worker in identity["workers"].items() if worker["status"] == "running"
                 }
                 if len(workers) >= wanted:
                     break
@@ -144,7 +142,9 @@ async def discover_hosts(client: Any, cluster: Cluster) -> list[HostLink]:
     cluster.validate_address(identity["address"], "--cluster: its scheduler")
     for address in workers:
         cluster.validate_address(address, "--cluster: one of its hosts")
-    chosen = sorted(workers, key=lambda address: (str(workers[address]["host"]), str(workers[address]["name"]), address))[: cluster.hosts]
+    chosen = sorted(
+        workers, key=lambda address: (str(workers[address]["host"]), str(workers[address]["name"]), address)
+    )[: cluster.hosts]
     await _compare_versions(client, chosen)
     links = [HostLink(client, address) for address in chosen]
     try:
@@ -177,7 +177,9 @@ async def _compare_versions(client: Any, addresses: Sequence[str]) -> None:
         msg={"op": "versions", "packages": list(MUST_MATCH)}, workers=list(addresses), on_error="ignore"
     )
     differ = _version_differences({"the scheduler": scheduler}, ("distributed",))
-    differ += _version_differences({f"the host {address.partition('://')[2]}": system for address, system in found.items()}, MUST_MATCH)
+    differ += _version_differences(
+        {f"the host {address.partition('://')[2]}": system for address, system in found.items()}, MUST_MATCH
+    )
     if differ:
         more = f" (and {len(differ) - 1} more such difference{'s' * (len(differ) > 2)})" if differ[1:] else ""
         raise HostError(

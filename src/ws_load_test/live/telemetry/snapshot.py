@@ -61,7 +61,6 @@ class RunMetrics:
         """Takes the plan that is run, and the version of this program."""
         self.info = RunInfo(version, plan.redacted().target.url, time.time_ns())
         self._workers = plan.workers
-        self._due_when_sent = plan.load.due_when_sent
         self._tally = Tally()
         self._measured_ns = self._open = 0
         self.latest = Snapshot(tuple(self._families(None, Tally())), self.info.started_ns)
@@ -87,10 +86,7 @@ class RunMetrics:
         yield metric_families.duration(measured_ns / 1e9)
         yield from metric_families.throughput(total.answered_in_window * 1e9 / measured_ns if measured_ns else None)
         yield from _interval_rates(interval, latest)
-        # Where a message is due when it is sent, one histogram is kept for both times.
-        is_shared = self._due_when_sent and not total.service_time_ns.count
-        service_time_ns = total.response_time_ns if is_shared else total.service_time_ns
-        yield from metric_families.histogram_families(total, service_time_ns)
+        yield from metric_families.histogram_families(total)
         yield metric_families.workers(self._workers)
 
 

@@ -297,7 +297,7 @@ def _with_contents(
             return message
         largest.append(most)
         means.append(mean)
-        if message.kind == "ping" and template.longest_bytes is None:
+        if message.kind == "ping" and template.max_bytes is None:
             # It may well fit, so a feed's too long value is told when it comes up.
             largest[-1] = min(most, LARGEST_CONTROL_PAYLOAD)
     if message.kind == "ping" and max(largest) > LARGEST_CONTROL_PAYLOAD:
@@ -319,7 +319,7 @@ def _with_contents(
 
 
 def _names_feed(template: Template) -> bool:
-    return any(field.name == "feed" for field in template.fields)
+    return any(field.column for field in template.fields)
 
 
 def _check_ping_sizes(kind: Kind, sizes: SizeDistribution, problems: list[OptionProblem]) -> None:

@@ -24,7 +24,7 @@ from ws_load_test.common.errors import (
 from ws_load_test.common.machine import default_workers
 from ws_load_test.common.units import LONGEST_NS
 from ws_load_test.plan import values as option_values
-from ws_load_test.plan.load import ClosedLoop, OpenLoop
+from ws_load_test.plan.load import ClosedLoop, Load, OpenLoop
 from ws_load_test.plan.options import (
     correlation,
     messages,
@@ -226,7 +226,7 @@ def _duration_ns(values: Mapping[str, Any]) -> int | None:
     return int(values.get("duration", DEFAULT_DURATION_NS))
 
 
-def _read_load(values: Mapping[str, Any], connections: int, duration_ns: int | None) -> ClosedLoop | OpenLoop:
+def _read_load(values: Mapping[str, Any], connections: int, duration_ns: int | None) -> Load:
     if not _is_open(values):
         return ClosedLoop(in_flight=values.get("in_flight", 1))
     rate = values.get("stages")

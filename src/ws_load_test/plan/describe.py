@@ -1,0 +1,80 @@
+"""Words for a plan: what `--explain` prints, and what reports show of a run's options. Secrets are hidden."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ws_load_test.common.units import format_count, format_duration, format_rate, format_share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ws_load_test.plan.plan import Plan
+
+Line = tuple[str, str]
+"""A label and a phrase."""
+
+
+def describe_plan(plan: Plan) -> list[Line]:
+    """Returns one line for each part of the plan that is in use."""
+    return [*plan.target.describe(), *_load_lines(plan), *_session_lines(plan), *_threshold_lines(plan)]
+
+
+def _load_lines(plan: Plan) -> Iterator[Line]:
+    yield "connections", _connections(plan)
+    yield "load", plan.load.describe()
+    yield "message", plan.message.describe()
+    yield "replies", plan.correlation.describe()
+    yield "length", _length(plan)
+    reply, connect = format_duration(plan.timeout_ns), format_duration(plan.connect_timeout_ns)
+    yield "timeouts", f"{reply} for a reply, {connect} to open"
+    yield "workers", f"{plan.workers} {'process' if plan.workers == 1 else 'processes'}"
+    if plan.ping_interval_ns is not None:
+        yield "keep-alive", f"a ping on each connection every {format_duration(plan.ping_interval_ns)}"
+    if plan.bind:
+        yield "bind", f"{plan.bind[0]} and {len(plan.bind) - 1} more" if plan.bind[1:] else plan.bind[0]
+
+
+def _connections(plan: Plan) -> str:
+    if plan.connection_profile is not None:
+        return plan.connection_profile.describe(format_count)
+    if plan.connect_rate_per_s is None:
+        return f"{format_count(plan.connections)}, opened as fast as the target takes them"
+    last_ns = (plan.connections - 1) * 1e9 / plan.connect_rate_per_s
+    rate = format_rate(plan.connect_rate_per_s)
+    return f"{format_count(plan.connections)}, opened at {rate}, the last after {format_duration(last_ns)}"
+
+
+def _length(plan: Plan) -> str:
+    length = (
+        format_duration(plan.duration_ns)
+        if plan.duration_ns is not None
+        else f"{format_count(plan.messages or 0)} messages in all"
+    )
+    if plan.warmup_ns:
+        length += f", after a warm-up of {format_duration(plan.warmup_ns)} that is not counted"
+    return length
+
+
+def _session_lines(plan: Plan) -> Iterator[Line]:
+    if plan.setup_messages:
+        words = "is sent and its reply awaited" if len(plan.setup_messages) == 1 else "are sent, each after a reply"
+        yield "first", f"{format_count(len(plan.setup_messages))} {words} before the load"
+    if plan.message.feed is not None:
+        yield "feed", plan.message.feed.describe()
+    if plan.reconnect.policy != "none":
+        yield "lost", plan.reconnect.describe()
+    if plan.lifetime_ns is not None:
+        yield "lifetime", f"{format_duration(plan.lifetime_ns)}, then closed and another opened instead"
+    if plan.disconnect_storm is not None:
+        at = format_duration(plan.disconnect_storm.at_ns)
+        yield "storm", f"{format_share(plan.disconnect_storm.share)} of the connections are cut off after {at}"
+    if plan.misbehaving is not None:
+        yield "misbehaving", plan.misbehaving.describe()
+
+
+def _threshold_lines(plan: Plan) -> Iterator[Line]:
+    if plan.fail_if:
+        yield "fails if", " or ".join(plan.fail_if)
+    if plan.abort_if:
+        yield "aborts if", f"{' or '.join(plan.abort_if)}, after {format_duration(plan.abort_grace_ns)}"

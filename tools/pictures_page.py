@@ -1,0 +1,67 @@
+"""Draws page-light.png and page-dark.png of docs/images: the page of a run against the built-in server, in Chromium.
+
+python tools/pictures_page.py [FOLDER]    (docs/images; takes a quarter of a minute, and Debian's package chromium)
+"""
+
+import base64
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ws_load_test import make_plan
+from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.api import run
+from ws_load_test.echo import EchoProcess
+from ws_load_test.report.exports import Results, export
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "report"))
+from chromium import browser
+
+LOAD = {
+    "connections": 40,
+    "stages": "6s:1500,8s@1500",
+    "reconnect": "100ms",
+    "fail_if": ["p99 > 50ms", "errors > 0.5%"],
+}
+FAULTS = "?delay=2ms&close=1011&after=400"
+PICTURES = {
+    "page-light.png": ("light", "header", "[aria-labelledby=section-1]"),
+    "page-dark.png": ("dark", "#percentiles", "#response-over-time"),
+}
+"""By file name: the color scheme, and the first and last element shown."""
+WIDTH, MARGIN = 1000, 12
+SETTLE_S = 2
+_EDGES = (
+    "[{}, {}].map((name) => document.querySelector(name).getBoundingClientRect()).map((box) => [box.top, box.bottom])"
+)
+
+
+def main() -> None:
+    """Runs the load once, and writes both pictures."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "images"
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        page = Path(scratch, "run.html")
+        with EchoProcess() as server:
+            result = run(make_plan(f"{server.url}{FAULTS}", **LOAD))
+        recordings = [result.recording]
+        for error in export({"html": str(page)}, Results(recordings, result.summary, aggregate(recordings))):
+            sys.exit(str(error))
+        with browser(Path(scratch, "profile")) as chromium:
+            chromium.open(page)
+            chromium.call(
+                "Emulation.setDeviceMetricsOverride", width=WIDTH, height=900, deviceScaleFactor=1, mobile=False
+            )
+            for name, (scheme, first, last) in PICTURES.items():
+                chromium.scheme(scheme)
+                time.sleep(SETTLE_S)
+                (top, _), (_, bottom) = chromium.run(_EDGES.format(json.dumps(first), json.dumps(last)))
+                clip = {"x": 0, "y": top - MARGIN, "width": WIDTH, "height": bottom - top + 2 * MARGIN, "scale": 1}
+                shot = chromium.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
+                (folder / name).write_bytes(base64.b64decode(shot["data"]))
+
+
+if __name__ == "__main__":
+    main()
