@@ -506,7 +506,9 @@ def test_messages_that_nobody_answers_are_unanswered_as_soon_as_they_leave():
     with world([k * MS for k in range(10)], 2, max_in_flight=1, warmup_ns=3 * MS, of=Unanswered) as load:
         load.now(6 * MS)
         assert (load.tally.due, load.tally.sent, load.tally.unanswered, load.tally.warmup_sent) == (4, 4, 4, 3)
-        assert not any(one.sender.in_flight for one in load.connections), "nothing waits for room that no reply would make"
+        assert not any(one.sender.in_flight for one in load.connections), (
+            "nothing waits for room that no reply would make"
+        )
         load.reply(0, 2)
         load.give_up(0)
         assert not load.connections[0].closing, "nothing is overdue"

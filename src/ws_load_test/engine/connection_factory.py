@@ -1,4 +1,4 @@
-"""Connections as a plan wants them: their load and conversation, their messages, the target's fields filled in for each."""
+"""Connections as a plan wants them: their load and conversation, their messages, the fields of the target."""
 
 from __future__ import annotations
 

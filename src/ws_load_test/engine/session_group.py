@@ -1,4 +1,4 @@
-"""Groups of sessions: each has its own numbers, so that some of a run's sessions can be measured apart from the others."""
+"""Groups of sessions: each has its own numbers, so that some sessions of a run can be measured apart."""
 
 from __future__ import annotations
 

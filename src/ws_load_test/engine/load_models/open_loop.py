@@ -38,8 +38,8 @@ MAX_SENDS_PER_WAKEUP = 128
 MAX_LATE_SEND_NS = 50_000_000
 """Lateness (50 ms) at which a message may still leave at the end of the schedule; what is later is dropped."""
 MAX_QUEUED_BYTES = 1 << 20
-"""Bytes that may wait for the kernel on one connection: a schedule goes on although its target does not read, and memory
-must not."""
+"""Bytes that may wait for the kernel on one connection: a schedule goes on although its target does not read, and
+memory must not."""
 UNLIMITED = 1 << 62
 """An instant after any, and more messages than can be in flight."""
 _ASAP = 1
