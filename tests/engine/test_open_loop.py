@@ -5,16 +5,16 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from fakes import FakeOwner, FakeSocket, carrying, in_flight_on
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fakes import FakeOwner, FakeSocket, carrying, in_flight_on
-from ws_load_test.engine import connection as connection_module
-from ws_load_test.engine import session as session_module
 from ws_load_test.engine.conversations import in_order
 from ws_load_test.engine.load_models import open_loop
 from ws_load_test.engine.load_models.open_loop import MAX_LATE_SEND_NS, MAX_SENDS_PER_WAKEUP, OpenLoopRunner
-from ws_load_test.engine.read_policy import ReadPolicy
+from ws_load_test.engine.sessions import connection as connection_module
+from ws_load_test.engine.sessions import session as session_module
+from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.metrics.sample_buffer import CAPACITY
 from ws_load_test.testing import ManualClock
 from ws_load_test.websocket import frames

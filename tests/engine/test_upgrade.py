@@ -8,14 +8,14 @@ import threading
 import time
 
 import pytest
+from fakes import carrying
 from websockets.server import ServerProtocol
 
 from ws_load_test import make_plan
-from fakes import carrying
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.handshake import LARGEST_RESPONSE_HEAD_BYTES, OpeningHandshake
-from ws_load_test.engine.load_models.closed_loop import ClosedLoopRunner
 from ws_load_test.engine.connect.upgrade_request import DialError, RedirectError, UpgradeRequestFactory
+from ws_load_test.engine.load_models.closed_loop import ClosedLoopRunner
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import FaultyServer

@@ -16,7 +16,7 @@ from ws_load_test.websocket import frames
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ws_load_test.engine.read_policy import ReadPolicy
+    from ws_load_test.engine.sessions.read_policy import ReadPolicy
     from ws_load_test.plan.correlation import Correlation
     from ws_load_test.plan.plan import Plan
 

@@ -20,7 +20,7 @@ from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.connection_pool import CLOSE_TIMEOUT_S
-from ws_load_test.engine.session_setup import SessionSetup, wait_until_ready
+from ws_load_test.engine.sessions.session_setup import SessionSetup, wait_until_ready
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.load import ClosedLoop
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ws_load_test.engine.connect.dialer import ConnectTimings
-    from ws_load_test.engine.connection import Connection
-    from ws_load_test.engine.session import Session
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.session import Session
     from ws_load_test.plan.plan import Plan
     from ws_load_test.probe.tracing import Frame
     from ws_load_test.probe.transcript import Step

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.clock import Timer
     from ws_load_test.common.sharding import Shard
-    from ws_load_test.engine.connection import Connection
-    from ws_load_test.engine.sender import Conversation, FrameSource
-    from ws_load_test.engine.session import SessionListener
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.sender import Conversation, FrameSource
+    from ws_load_test.engine.sessions.session import SessionListener
     from ws_load_test.plan.plan import Plan
 
 MAX_SENDS_PER_WAKEUP = 128

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ws_load_test.common.faults import Fault
-    from ws_load_test.engine.session import Session
+    from ws_load_test.engine.sessions.session import Session
 
 
 class GroupListener(Protocol):
