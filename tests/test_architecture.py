@@ -13,10 +13,7 @@ MOST_PACKAGES = 24
 """Top-level packages and modules: more do not fit in one drawing that a reader takes in."""
 MOST_FLOORS = 11
 """Steps of the longest chain of imports between them, the ground included."""
-KNOWN_CIRCLES: set[frozenset[str]] = {
-    frozenset({"engine.connection", "engine.session", "engine.session_setup"}),
-    frozenset({"engine.connection_pool", "engine.reconnect"}),
-}
+KNOWN_CIRCLES: set[frozenset[str]] = set()
 """Circles that are being opened, without the package's name. It must become and stay empty."""
 
 
