@@ -64,6 +64,6 @@ class EarlyStop:
             return slower > (1 - Fraction(metric.statistic) / 100) * most
         # Where sessions come back, nobody knows how many more will be dialled, each of them a part of the whole.
         if metric.name == "errors" and objective.unit == "share" and not self._plan.may_reopen_sessions:
-            errors = ConditionScope(self._tally, 0, awaited=self._plan.correlation.rule != "none").count(ERRORS.metric)
+            errors = ConditionScope(self._tally, 0, awaits_replies=self._plan.correlation.rule != "none").count(ERRORS.metric)
             return errors > objective.limit * (most + self._tally.attempted)
         return False
