@@ -10,6 +10,7 @@ from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.findings import FindingKind
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.live import run_state as scenes
+from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import (
     Header,
     Host,
@@ -96,7 +97,7 @@ class TestMessages:
     def test_a_history_has_an_end(self):
         made = scene(*(interval(at_s=k) for k in range(scenes.MAX_HISTORY + 5)))
         assert len(made.history) == len(made.open_history) == scenes.MAX_HISTORY
-        assert sum(len(one.stretches) for one in made._judged) <= 2 * scenes.DIAGNOSED_INTERVALS
+        assert sum(len(one.stretches) for one in made._diagnosed) <= 2 * scenes.DIAGNOSED_INTERVALS
 
     @settings(max_examples=30, deadline=None)
     @given(st.lists(st.lists(st.integers(0, 10**12), max_size=3), min_size=1, max_size=12), st.integers(1, 8))
@@ -178,12 +179,12 @@ class TestReasons:
         header = Header(tool="", started_at="", plan={}, target="", host={"cores": 2}, workers=4, hosts=hosts)
         seconds = [
             msgspec.structs.replace(
-                interval(answers(MILLI), at_s=k, workers=[load(0), load(1), load(2), load(3, cpu=0.99)]),
+                interval(answers(MILLI), at_s=k, workers=[load(0), load(1), load(2), load(3, cpu=0.99)]).interval,
                 hosts=tuple(HostInterval(place, k * SECOND, answers(MILLI).to_record()) for place in range(2)),
             )
             for k in range(5)
         ]
-        made = scene(*seconds, asked=plan(workers=4), header=header)
+        made = scene(*map(IntervalEvent.decode, seconds), asked=plan(workers=4), header=header)
         (reason,) = made.findings()
         assert (reason.kind, reason.saturates) == (FindingKind.PROCESSOR, True)
         assert reason.text.startswith("host b: worker 3 used 99 % of a core")

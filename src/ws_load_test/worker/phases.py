@@ -16,11 +16,13 @@ from ws_load_test.common.timer import new_timer
 from ws_load_test.engine.closed_loop import ClosedLoopRunner
 from ws_load_test.engine.connection_pool import ConnectionPool
 from ws_load_test.engine.open_loop import UNLIMITED, OpenLoopRunner
-from ws_load_test.worker.ipc import Assignment, IntervalReport, Phase
+from ws_load_test.worker.ipc import Assignment, IntervalReport
 from ws_load_test.worker.resource_usage import ResourceMonitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from ws_load_test.metrics.recording import Phase
 
 TIMER_GRAIN_NS = 2 * NS_PER_MS
 LOOP_CHECK_NS = 20 * NS_PER_MS
