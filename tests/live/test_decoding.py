@@ -7,8 +7,8 @@ import io
 
 import msgspec
 import pytest
-from factories.results import MILLI, SECOND, answers, interval, recording
 
+from factories.results import MILLI, SECOND, answers, interval, recording
 from ws_load_test import make_plan
 from ws_load_test.analysis.thresholds import AbortMonitor
 from ws_load_test.api import Run

@@ -15,7 +15,6 @@ from collections import Counter
 from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
-import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -29,8 +28,8 @@ from ws_load_test import make_plan
 from ws_load_test.common.errors import UsageError
 from ws_load_test.live.telemetry import otlp_exporter
 from ws_load_test.live.telemetry.otlp_encoding import (
-    MAX_SCALE,
     MAX_BUCKETS,
+    MAX_SCALE,
     OtlpEncoder,
     _exponential,
 )

@@ -15,7 +15,6 @@ from ws_load_test.metrics.recording import (
     Header,
     Host,
     HostInterval,
-    Interval,
     LostWorker,
     Recording,
 )
@@ -97,7 +96,7 @@ class TestMessages:
     def test_a_history_has_an_end(self):
         made = scene(*(interval(at_s=k) for k in range(scenes.MAX_HISTORY + 5)))
         assert len(made.history) == len(made.open_history) == scenes.MAX_HISTORY
-        assert sum(len(one.stretches) for one in made._diagnosed) <= 2 * scenes.DIAGNOSED_INTERVALS
+        assert sum(len(one.intervals) for one in made._diagnosed) <= 2 * scenes.DIAGNOSED_INTERVALS
 
     @settings(max_examples=30, deadline=None)
     @given(st.lists(st.lists(st.integers(0, 10**12), max_size=3), min_size=1, max_size=12), st.integers(1, 8))

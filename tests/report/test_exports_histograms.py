@@ -92,10 +92,10 @@ class TestIntervalLog:
         for tag, _, _, one in read_log(text_of("hdr", taken)):
             if tag == "response":
                 total.add(one)
-        stats = taken.summary["response_time_ns"]
-        assert total.get_total_count() == stats["count"] == 1000
+        stats = taken.summary.response_time_ns
+        assert total.get_total_count() == stats.count == 1000
         for percentile in (5, 10, 50, 75, 90, 95, 99):
-            assert total.get_value_at_percentile(percentile) == stats[f"p{percentile}"]
+            assert total.get_value_at_percentile(percentile) == stats.value(f"p{percentile}")
 
     def test_it_has_the_lines_of_format_1_3(self):
         lines = text_of("hdr", results(usual())).splitlines()
@@ -265,8 +265,8 @@ class TestDistribution:
         assert lines[:2] == ["       Value     Percentile TotalCount 1/(1-Percentile)", ""]
         assert lines[2] == "    0.010000 0.000000000000          1           1.00" or lines[2].startswith("    0.0100")
         last = lines.index("   10.000000 1.000000000000       1003")
-        stats = results(usual()).summary["response_time_ns"]
-        assert lines[last + 1].startswith(f"#[Mean    = {stats['mean'] / 1e6:12.6f}"[:20])
+        stats = results(usual()).summary.response_time_ns
+        assert lines[last + 1].startswith(f"#[Mean    = {stats.mean / 1e6:12.6f}"[:20])
         assert lines[last + 2] == "#[Max     =    10.000000, Total count    =         1003]"
         assert lines[last + 3] == "#[Buckets =           32, SubBuckets     =         2048]"
         assert lines[last + 4] == "#[Unit    =           ms, of response times]"

@@ -108,7 +108,7 @@ class RunState:
             ValueError: It names a host that the run does not have.
         """
         interval, tally = event.interval, event.tally
-        if len(self._diagnosed[-1].stretches) >= DIAGNOSED_INTERVALS:
+        if len(self._diagnosed[-1].intervals) >= DIAGNOSED_INTERVALS:
             self._diagnosed = [self._diagnosed[-1], self._new_aggregator()]
         self._findings = None
         self._diagnosed[-1].add_event(event)
@@ -285,6 +285,6 @@ def _local_header(plan: Plan) -> Header:
 def _merge(merged: RunAggregator, other: RunAggregator) -> None:
     """Adds the parts of an aggregator that a diagnosis needs, those of each host as well."""
     merged.tally.merge(other.tally)
-    merged.stretches += other.stretches
-    for host, part in other.parts.items():
-        _merge(merged.parts.setdefault(host, RunAggregator()), part)
+    merged.intervals += other.intervals
+    for host, part in other.per_host.items():
+        _merge(merged.per_host.setdefault(host, RunAggregator()), part)

@@ -78,7 +78,7 @@ class Correlation(msgspec.Struct, frozen=True):
 
     @property
     def awaits_replies(self) -> bool:
-        """True unless messages get no replies at all (``--match none``)."""
+        """True unless messages are only sent."""
         return self.rule != "none"
 
     @property
