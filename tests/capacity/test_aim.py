@@ -7,7 +7,7 @@ from ws_load_test.experiments.capacity.search_options import (
     REFUSED_BY,
     UNSUPPORTED_OPTIONS,
     negate,
-    read_aim,
+    read_spec,
 )
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
 from ws_load_test.plan.thresholds import parse_condition
@@ -17,7 +17,7 @@ URL = "ws://h:1/"
 
 
 def aim(**options):
-    return read_aim({"url": URL, **options})
+    return read_spec({"url": URL, **options})
 
 
 def problems(**options):
@@ -28,7 +28,7 @@ def problems(**options):
 
 def test_defaults():
     asked = aim()
-    assert (asked.dimension, asked.range.first, asked.range.most, asked.range.precision) == ("rate", 100, None, 0.05)
+    assert (asked.dimension, asked.range.first, asked.range.maximum, asked.range.precision) == ("rate", 100, None, 0.05)
     assert [one.text for one in asked.objectives] == ["errors < 0.1%"]
     plan = asked.plan(250)
     assert (plan.connections, plan.warmup_ns, plan.load.rate.peak) == (100, SECOND, 250)
@@ -119,13 +119,13 @@ def test_flags_that_are_off_are_no_options():
     ("options", "option", "words"),
     [
         ({"find": "both"}, "--find", "neither rate nor connections"),
-        ({"find": "connections", "connections": 3}, "--connections", "what the search varies"),
+        ({"find": "connections", "connections": 3}, "--connections", "is varied by the search"),
         ({"slo": "p99 < 50"}, "--slo", "no unit"),
         ({"slo": "p99"}, "--slo", 'write for example "p99 < 50ms"'),
         ({"slo": "any p99 < 50ms"}, "--slo", "leave out any"),
         ({"slo": "tls.p99 < 50ms"}, "--slo", "never be met, because the target is ws://"),
         ({"slo": "p99 < 1s", "find": "connections", "rate": 0}, "--slo", "no message is sent"),
-        ({"match": "none"}, "--match", "nothing is awaited"),
+        ({"match": "none"}, "--match", "awaits no replies"),
         ({"from": 0}, "--from", "0 is no rate"),
         ({"from": 10, "max": 5}, "--max", "less than --from"),
         ({"max": 5}, "--max", "which is 100"),
