@@ -5,11 +5,13 @@ import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
+import msgspec
 import pytest
 
 import ws_load_test
 from ws_load_test import PlanError, make_plan, run
 from ws_load_test.analysis.summary import summarize
+from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.api import Run
 from ws_load_test.common.errors import ExitCode, OutputError, UsageError
 from ws_load_test.fleet.local import LocalFleet
@@ -33,12 +35,12 @@ def test_a_script_runs_a_plan_and_reads_the_result(tmp_path):
         assert server.seen.messages == 99
     assert result.exit_code == ExitCode.PASSED
     assert result.output_error is None
-    assert result.summary["messages"]["answered"] == 99
-    assert result.summary["response_time_ns"]["count"] == 99
+    assert result.summary.messages.answered == 99
+    assert result.summary.response_time_ns.count == 99
     assert tuple(intervals) == result.recording.intervals
     assert {interval.phase for interval in intervals} >= {"opening", "measured", "closing"}
     recording = read_recording(path)
-    assert recording.trailer.summary == result.summary == summarize([recording])
+    assert result.summary == summarize([recording]) == msgspec.convert(recording.trailer.summary, Summary)
     assert recording.header.started_at == result.recording.header.started_at
 
 
@@ -60,7 +62,7 @@ def test_a_notebook_runs_a_plan_inside_its_own_loop():
         return run(make_plan(url, messages=5))
 
     with FaultyServer(behaviors.echoes) as server:
-        assert asyncio.run(cell(server.url)).summary["messages"]["answered"] == 5
+        assert asyncio.run(cell(server.url)).summary.messages.answered == 5
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -92,7 +94,7 @@ def test_a_run_is_interrupted_while_its_machines_are_waited_for(begun):
 def test_one_plan_runs_twice():
     with FaultyServer(behaviors.echoes) as server:
         plan = make_plan(server.url, messages=5, workers=1)
-        assert [run(plan).summary["messages"]["answered"] for _ in range(2)] == [5, 5]
+        assert [run(plan).summary.messages.answered for _ in range(2)] == [5, 5]
 
 
 def test_a_caller_that_fails_gets_its_own_error_and_no_processes_are_left():
@@ -129,4 +131,4 @@ def test_a_failed_recording_is_told_and_the_result_kept():
         result = run(make_plan(server.url, messages=5), output="/dev/full")
     assert result.exit_code == ExitCode.OUTPUT_FAILED
     assert "go on writing" in str(result.output_error)
-    assert result.summary["messages"]["answered"] == 5
+    assert result.summary.messages.answered == 5

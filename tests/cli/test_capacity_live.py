@@ -12,7 +12,7 @@ from factories.capacity import hunt, served
 from ws_load_test.cli import PROGRAM, main
 from ws_load_test.cli import help as pages
 from ws_load_test.common.errors import ExitCode, UsageError
-from ws_load_test.experiments.capacity.search_options import REFUSED_BY, UNSUPPORTED_OPTIONS
+from ws_load_test.experiments.capacity.search_options import refused_options
 from ws_load_test.metrics.recording_file import read_recording
 
 LIMIT = 2060
@@ -90,12 +90,12 @@ def test_nobody_is_there(capsys):
     ("arguments", "words"),
     [
         ([], "URL: missing"),
-        ([URL, "-d", "10s"], "--duration: each step takes as long as its objectives need"),
-        ([URL, "-r", "100"], "--rate: is varied by the search"),
-        ([URL, "--find", "connections", "-c", "5"], "--connections: is varied by the search"),
+        ([URL, "-d", "10s"], "--duration: each step is as long as its objectives need"),
+        ([URL, "-r", "100"], "--rate: is what the search varies"),
+        ([URL, "--find", "connections", "-c", "5"], "--connections: is what the search varies"),
         ([URL, "--slo", "p99 < 50"], "--slo: "),
         ([URL, "--slow-readers", "p99 < 50ms"], "--slow-readers: "),
-        ([URL, "--hdr", "x"], "--hdr: it describes one run"),
+        ([URL, "--hdr", "x"], "--hdr: it is made of one run"),
         ([URL, "--precison", "5%"], "Did you mean --precision?"),
         ([URL, "--json", "--markdown", "-"], "--markdown: standard output is taken by --json"),
         ([URL, "--markdown", "x", "--html", "x"], "--html: x is the file of --markdown as well"),
@@ -103,7 +103,7 @@ def test_nobody_is_there(capsys):
         ([URL, "-o", "new", "--html", "new/capacity.json"], "--html: new/capacity.json is the answer in the folder"),
         ([URL, "-o", "./new", "--markdown", "new/01-100.jsonl"], "--markdown: new/01-100.jsonl is a step's recording"),
         ([URL, "-o", "new", "--markdown", "new/03-1.5e+06.jsonl"], "is a step's recording, which it would overwrite"),
-        ([URL, "--cluster", "h:1"], "--cluster: a search uses this machine only"),
+        ([URL, "--cluster", "h:1"], "--cluster: a search runs its steps on this machine alone"),
         ([URL, "--live"], "--live: shows one run"),
         ([URL, "-o", __file__], "--output: cannot make the folder"),
         ([URL, "-o", "."], "not empty"),
@@ -145,8 +145,8 @@ def test_a_plan_file_says_what_is_tested_and_not_how_much(tmp_path, monkeypatch)
     plan = asked[0].plan(300)
     assert (plan.connections, plan.load.rate.peak, plan.message.payload) == (7, 300, b"hello")
     assert logged == [
-        f"--plan: duration is left out (--duration: {UNSUPPORTED_OPTIONS['duration']})",
-        f"--plan: rate is left out (--rate: {REFUSED_BY['rate']['rate']})",
+        f"--plan: duration is left out (--duration: {refused_options('rate')['duration']})",
+        f"--plan: rate is left out (--rate: {refused_options('rate')['rate']})",
     ]
     # What is to be found may stand in the file as well.
     path.write_text('url = "ws://h:1/"\nfind = "connections"\nrate = 5\nconnections = 7\n')
@@ -154,14 +154,6 @@ def test_a_plan_file_says_what_is_tested_and_not_how_much(tmp_path, monkeypatch)
     plan = asked[1].plan(300)
     assert (asked[1].dimension, plan.connections, plan.load.rate.peak) == ("connections", 300, 5)
     assert [line.partition(" is left out")[0] for line in logged[2:]] == ["--plan: connections"]
-
-
-def test_every_option_of_a_run_is_read_or_refused_by_its_name():
-    from ws_load_test.cli.arguments import Options
-    from ws_load_test.cli.capacity import OURS
-    from ws_load_test.plan.options.read_plan import PARSERS
-
-    assert set(Options().__dataclass_fields__) <= {*PARSERS, *OURS, *UNSUPPORTED_OPTIONS, "plan"}
 
 
 def test_a_file_that_cannot_be_written_is_in_the_json_as_well(monkeypatch, tmp_path, capsys):
@@ -184,18 +176,6 @@ def test_files_may_go_where_the_recordings_go(monkeypatch, tmp_path, caplog):
     assert main(["capacity", URL, "-o", str(steps), "--markdown", str(steps / "page.md")]) == ExitCode.USAGE
     assert steps.is_dir()
     assert caplog.messages == []
-
-
-def test_the_page_lists_the_options_of_a_search():
-    from ws_load_test.cli.arguments import CapacityOptions, Options
-
-    own = {
-        name.replace("_", "-")
-        for name in set(CapacityOptions().__dataclass_fields__) - set(Options().__dataclass_fields__)
-    }
-    for name in (own - {"first"}) | {"from"}:
-        assert f"--{name}" in pages.CAPACITY
-    assert set(UNSUPPORTED_OPTIONS) <= set(Options().__dataclass_fields__)
 
 
 def test_examples_of_the_page_are_right(monkeypatch):

@@ -90,7 +90,7 @@ def test_as_many_are_sent_as_the_rate_says(echo, connections, workers):
     result = paced(echo.url, rate="1k/s", duration="500ms", connections=connections, workers=workers)
     assert all_answered(total(result), 500)
     assert echo.counts().messages - before == 500
-    assert result.summary["duration_s"] == pytest.approx(0.5, abs=0.002)
+    assert result.summary.duration_s == pytest.approx(0.5, abs=0.002)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -148,7 +148,7 @@ def test_a_number_of_messages_is_that_number_after_the_warm_up(echo, arrivals):
     assert 300 < tally.warmup_sent < 500
     assert arrivals == "poisson" or tally.warmup_sent == 400
     assert echo.counts().messages - before == 333 + tally.warmup_sent
-    assert 0.1 < result.summary["duration_s"] < 0.3
+    assert 0.1 < result.summary.duration_s < 0.3
 
 
 def test_the_warm_up_is_told_from_the_rest_by_due_instants_on_several_workers():
@@ -165,7 +165,7 @@ def test_the_warm_up_is_told_from_the_rest_by_due_instants_on_several_workers():
     assert all_answered(tally, 40), "replies of the warm-up came within the measured time, and messages at its edge"
     assert (tally.warmup_sent, tally.warmup_answered) == (30, 30)
     assert tally.bytes_sent == 40 * (2 + 4 + 4) + 10 * (2 + 4 + 2)
-    assert result.summary["duration_s"] == pytest.approx(0.4, abs=0.01)
+    assert result.summary.duration_s == pytest.approx(0.4, abs=0.01)
 
 
 def test_the_seed_that_is_printed_repeats_the_run_on_any_number_of_workers(echo, capsys):
@@ -423,7 +423,7 @@ def test_with_all_connections_lost_the_run_is_over_and_its_accounts_balance():
     assert tally.lost == 2
     assert tally.answered == 10
     assert tally.due < 60
-    assert result.summary["duration_s"] < 2
+    assert result.summary.duration_s < 2
 
 
 def test_lost_in_the_warm_up_the_run_is_over_as_well():
@@ -431,7 +431,7 @@ def test_lost_in_the_warm_up_the_run_is_over_as_well():
         result = paced(server.url, rate=100, warmup="10s", duration="10s")
     tally = total(result)
     assert (tally.due, tally.warmup_answered) == (0, 5)
-    assert result.summary["duration_s"] < 0.1
+    assert result.summary.duration_s < 0.1
     assert all(one.to_ns >= one.from_ns for one in result.recording.intervals)
     assert result.recording.intervals[-1].to_ns < 5 * S
 
@@ -450,7 +450,7 @@ def test_idle_connections_are_held_and_pinged_and_nothing_is_sent():
     assert 12 <= pings <= 18, "each of three connections five times"
     assert tally.keepalive_time_ns.count == pings
     assert 0 < tally.keepalive_time_ns.min <= tally.keepalive_time_ns.max < 500 * MS
-    assert result.summary["duration_s"] == pytest.approx(0.5, abs=0.01)
+    assert result.summary.duration_s == pytest.approx(0.5, abs=0.01)
     busy_ns = sum(load.cpu_ns for one in result.recording.intervals if one.phase == "measured" for load in one.workers)
     assert busy_ns < 0.5 * S, "two workers at rest"
 
@@ -548,4 +548,4 @@ def test_without_a_load_connections_come_and_go_all_the_same():
         result = paced(server.url, rate=0, connection_stages="200ms:5,200ms:0")
     tally = total(result)
     assert (tally.opened, tally.lost, tally.closed) == (5, 0, {"1000": 5})
-    assert result.summary["duration_s"] == pytest.approx(0.4, abs=0.01)
+    assert result.summary.duration_s == pytest.approx(0.4, abs=0.01)

@@ -24,12 +24,12 @@ def total(result):
 
 def in_balance(summary):
     """Whether no message and no session is missing."""
-    messages, connections = summary["messages"], summary["connections"]
+    messages, connections = summary.messages, summary.connections
     return (
-        messages["due"] == messages["sent"] + messages["dropped"]
-        and messages["sent"] == messages["answered"] + messages["unanswered"]
-        and connections["attempted"] == connections["opened"] + connections["failed"] + connections["cancelled"]
-        and connections["opened"] == sum(connections["closed"].values())
+        messages.due == messages.sent + messages.dropped
+        and messages.sent == messages.answered + messages.unanswered
+        and connections.attempted == connections.opened + connections.failed + connections.cancelled
+        and connections.opened == sum(connections.closed.values())
     )
 
 
@@ -42,24 +42,24 @@ def test_lost_sessions_are_dialled_again(policy, load):
     with FaultyServer(behaviors.closes_after(10, 4001, "that will do")) as server:
         plan = make_plan(server.url, connections=3, duration="600ms", reconnect=policy, workers=1, **load)
         summary = run(plan).summary
-    connections = summary["connections"]
-    assert connections["reconnected"] >= 3
+    connections = summary.connections
+    assert connections.reconnected >= 3
     # What was being dialled at the end may have opened, or been called off, too late for either side to notice.
-    assert 0 <= connections["opened"] - connections["reconnected"] - 3 <= 3
-    assert 0 <= server.seen.upgraded - connections["opened"] <= 3
-    assert summary["faults"] == {"closed:4001": connections["lost"]}
-    assert connections["close_reasons"] == {"4001 that will do": connections["lost"]}
-    assert 0 <= connections["lost"] - connections["reconnected"] <= 3
+    assert 0 <= connections.opened - connections.reconnected - 3 <= 3
+    assert 0 <= server.seen.upgraded - connections.opened <= 3
+    assert summary.faults == {"closed:4001": connections.lost}
+    assert connections.close_reasons == {"4001 that will do": connections.lost}
+    assert 0 <= connections.lost - connections.reconnected <= 3
     assert in_balance(summary)
     if policy == "50ms":
-        assert summary["reconnect_time_ns"]["min"] >= 50 * MS
+        assert summary.reconnect_time_ns.min >= 50 * MS
 
 
 def test_lost_sessions_stay_lost_unless_a_policy_says_otherwise():
     with FaultyServer(behaviors.closes_after(10, 1012)) as server:
         summary = run(make_plan(server.url, connections=2, rate=100, duration="1s", workers=1)).summary
     assert server.seen.upgraded == 2
-    assert summary["connections"]["reconnected"] == 0
+    assert summary.connections.reconnected == 0
     assert in_balance(summary)
 
 
@@ -78,7 +78,7 @@ def test_who_comes_back_to_a_dead_target_does_so_in_measure():
         summary = run(plan).summary
     # At once means every ten milliseconds, not thousands of times a second.
     assert 5 < server.seen.accepted <= 62
-    assert summary["connections"]["failed"] > 5
+    assert summary.connections.failed > 5
     assert in_balance(summary)
 
 
@@ -95,7 +95,7 @@ def test_a_number_of_messages_ends_although_nobody_can_be_reached_any_more():
     with FaultyServer(once) as server:
         plan = make_plan(server.url, messages=100, reconnect="now", connect_timeout="300ms", workers=1)
         summary = run(plan).summary
-    assert summary["messages"]["due"] == 100
+    assert summary.messages.due == 100
     assert in_balance(summary)
 
 
@@ -104,14 +104,14 @@ def test_a_lifetime_loses_nothing(load):
     with FaultyServer(behaviors.echoes) as server:
         plan = make_plan(server.url, connections=4, duration="800ms", lifetime="150ms", workers=1, **load)
         summary = run(plan).summary
-    connections = summary["connections"]
-    assert connections["recycled"] >= 12
+    connections = summary.connections
+    assert connections.recycled >= 12
     # What was being dialled at the end may have opened, or been called off, too late for either side to notice.
-    assert 0 <= connections["opened"] - connections["recycled"] - 4 <= 4
-    assert connections["opened"] <= server.seen.upgraded <= connections["opened"] + connections["cancelled"]
-    assert connections["closed"] == {"1000": connections["opened"]}
-    assert (connections["lost"], summary["messages"]["unanswered"], summary["faults"]) == (0, 0, {})
-    assert summary["messages"]["answered"] == server.seen.messages
+    assert 0 <= connections.opened - connections.recycled - 4 <= 4
+    assert connections.opened <= server.seen.upgraded <= connections.opened + connections.cancelled
+    assert connections.closed == {"1000": connections.opened}
+    assert (connections.lost, summary.messages.unanswered, summary.faults) == (0, 0, {})
+    assert summary.messages.answered == server.seen.messages
     assert in_balance(summary)
 
 
@@ -128,11 +128,11 @@ def test_a_storm_is_told_from_its_moment_to_the_last_one_back():
         plan = make_plan(server.url, connections=10, rate=200, duration="1500ms", disconnect="30%@500ms", workers=1)
         result = run(plan)
     summary = result.summary
-    storm = summary["reconnect_storm"]
-    assert (storm["disconnected"], storm["not_back"]) == (3, 0)
-    assert 200 * MS <= storm["back_time_ns"]["min"] <= storm["all_back_after_ns"] < 900 * MS
-    assert storm["unanswered"] == summary["messages"]["unanswered"]
-    assert summary["connections"]["lost"] == 0
+    storm = summary.reconnect_storm
+    assert (storm.disconnected, storm.not_back) == (3, 0)
+    assert 200 * MS <= storm.back_time_ns["min"] <= storm.all_back_after_ns < 900 * MS
+    assert storm.unanswered == summary.messages.unanswered
+    assert summary.connections.lost == 0
     assert server.seen.upgraded == 13
     assert in_balance(summary)
 
@@ -176,13 +176,13 @@ def test_unkind_clients_are_in_no_number_but_their_own():
     unkind = tally.misbehaving
     assert unkind is not None
     # Five healthy ones had every reply in time; what the three others lack is theirs.
-    assert summary["messages"]["sent"] == summary["messages"]["answered"] == 150
-    assert summary["faults"] == {}
+    assert summary.messages.sent == summary.messages.answered == 150
+    assert summary.faults == {}
     assert (unkind.sent, unkind.sent) == (90, unkind.answered + unkind.unanswered)
     assert unkind.unanswered >= 30
     # 1 kB/s: of 150 kB that were meant for the slow one, little more than what it asked for.
-    assert summary["connections"]["opened"] == 8
-    assert summary["misbehaving"]["messages"]["sent"] == 90
+    assert summary.connections.opened == 8
+    assert summary.misbehaving.messages.sent == 90
     # Those that hear and speak answered the pings: five of eight, the slow one now and then.
     assert len(server.seen.pongs) > 5 * 40
 
@@ -244,9 +244,9 @@ def test_who_cannot_be_opened_before_the_load_is_dialled_again_from_its_start():
     with FaultyServer(the_second_time) as server:
         plan = make_plan(server.url, connections=4, messages=400, reconnect="now", workers=2)
         summary = run(plan).summary
-    assert summary["faults"] == {"upgrade-rejected:503": 2}
-    assert (summary["connections"]["opened"], summary["connections"]["reconnected"]) == (4, 2)
-    assert summary["messages"]["answered"] == 400
+    assert summary.faults == {"upgrade-rejected:503": 2}
+    assert (summary.connections.opened, summary.connections.reconnected) == (4, 2)
+    assert summary.messages.answered == 400
     assert in_balance(summary)
 
 
@@ -261,7 +261,7 @@ def test_a_target_that_hangs_up_at_once_is_not_dialled_ever_faster():
 def test_a_number_of_messages_ends_although_nobody_comes_back():
     with FaultyServer(behaviors.closes_after(3, 1001)) as server:
         summary = run(make_plan(server.url, messages=100, lifetime="10s", workers=1)).summary
-    assert summary["messages"]["due"] == 100
+    assert summary.messages.due == 100
     assert in_balance(summary)
 
 
@@ -272,16 +272,16 @@ def test_the_end_of_a_connection_that_is_read_slowly_is_noticed():
     unkind = total(result).misbehaving
     assert unkind is not None
     assert unkind.lost == 1
-    assert result.summary["connections"]["lost"] == 1
+    assert result.summary.connections.lost == 1
 
 
 def test_a_target_that_reads_nothing_more_does_not_fill_the_memory():
     with FaultyServer(behaviors.never_reads) as server:
         plan = make_plan(server.url, rate=400, duration="1s", size="60kB", match="echo", timeout="400ms", workers=1)
         summary = run(plan).summary
-    assert summary["messages"]["dropped"] > 100
-    assert summary["connections"]["lost"] == 1
-    assert "reply-timeout" in summary["faults"]
+    assert summary.messages.dropped > 100
+    assert summary.connections.lost == 1
+    assert "reply-timeout" in summary.faults
     assert in_balance(summary)
 
 
@@ -297,6 +297,6 @@ def test_a_number_of_messages_ends_although_nobody_is_ever_let_in():
             workers=1,
         )
         summary = run(plan).summary
-    assert summary["messages"]["dropped"] == 10
-    assert set(summary["faults"]) == {"check-failed:first-reply"}
+    assert summary.messages.dropped == 10
+    assert set(summary.faults) == {"check-failed:first-reply"}
     assert in_balance(summary)

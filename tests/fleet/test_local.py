@@ -9,14 +9,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import asdict
 
 from ws_load_test import make_plan
 from ws_load_test.api import Run
 from ws_load_test.common.errors import ExitCode, WorkerError
 from ws_load_test.fleet.local import LocalFleet
+from ws_load_test.metrics.recording import WorkerUsage
 from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.testing import FaultyServer, behaviors
-from ws_load_test.worker.ipc import IntervalReport, ResourceUsage
+from ws_load_test.worker.ipc import IntervalReport
 
 
 async def until(condition, timeout_s=10.0):
@@ -44,12 +46,12 @@ def test_a_killed_worker_is_noticed_at_once_and_the_rest_reported(tmp_path):
     assert noticed_ns < 500_000_000
     assert result.exit_code == ExitCode.WORKER_LOST
     summary = result.summary
-    assert summary["connections"]["opened"] == 4
-    assert summary["messages"]["answered"] > 100
-    assert summary["messages"]["sent"] == summary["messages"]["answered"] + summary["messages"]["unanswered"]
-    assert summary["duration_s"] == pytest.approx(1.0, abs=0.2)
-    assert not summary["interrupted"]
-    assert not summary["verdict"]["passed"]
+    assert summary.connections.opened == 4
+    assert summary.messages.answered > 100
+    assert summary.messages.sent == summary.messages.answered + summary.messages.unanswered
+    assert summary.duration_s == pytest.approx(1.0, abs=0.2)
+    assert not summary.interrupted
+    assert not summary.verdict.passed
     [lost] = read_recording(path).trailer.lost_workers
     assert (lost.worker, lost.open_sessions) == (1, 2)
     assert "SIGKILL" in lost.reason
@@ -79,7 +81,7 @@ def test_a_worker_killed_while_others_open_does_not_hold_them_up():
     with FaultyServer(behaviors.echoes) as server:
         result = asyncio.run(go(server))
     assert result.exit_code == ExitCode.WORKER_LOST
-    assert result.summary["messages"]["answered"] == 10
+    assert result.summary.messages.answered == 10
 
 
 def test_stop_waits_for_replies_and_kill_does_not():
@@ -97,7 +99,7 @@ def test_stop_waits_for_replies_and_kill_does_not():
         result, took_s = asyncio.run(go(server, "stop"))
         server.wait_for(lambda seen: seen.closes == [1000])
     assert result.exit_code == ExitCode.INTERRUPTED
-    assert result.summary["messages"] == {
+    assert asdict(result.summary.messages) == {
         "due": 1,
         "sent": 1,
         "answered": 1,
@@ -144,7 +146,7 @@ def pretend_worker(monkeypatch, tmp_path, text):
         "hello",
         "{}",
         '{"phase": "opening"}',
-        msgspec.json.encode(IntervalReport("opening", 0, 1, 2, ResourceUsage(cpu_ns=1), tally={"sent": -1})).decode(),
+        msgspec.json.encode(IntervalReport("opening", 0, 1, 2, WorkerUsage(0, 1, 1), tally={"sent": -1})).decode(),
         "\\xff",
     ],
 )

@@ -106,7 +106,7 @@ def test_a_flood_on_a_usual_terminal():
 
 def test_a_schedule_shows_what_was_asked_beside_what_was_achieved():
     made = schedule()
-    assert row(made, "messages") == "messages      asked 100/s   answered 90/s   sent 100/s"
+    assert row(made, "messages") == "messages      requested 100/s   answered 90/s   sent 100/s"
     assert row(made, "sent late").split()[2:] == ["50", "µs", "50", "µs", "50", "µs", "50", "µs"]
     spans = {line.plain[span.start : span.end]: span.style for line in render(made, Viewport()) for span in line.spans}
     assert spans["answered 90/s"] == "bold yellow"
@@ -118,7 +118,7 @@ def test_where_no_reply_is_awaited_there_are_no_response_times():
     text = "\n".join(lines_of(made))
     assert "response" not in text
     assert "answered" not in text
-    assert row(made, "messages") == "messages      asked 100/s   sent 100/s   pushed 0/s"
+    assert row(made, "messages") == "messages      requested 100/s   sent 100/s   pushed 0/s"
     assert row(made, "sent late").endswith("latest")
     assert row(made, "last 5 s").endswith("50 µs")
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from factories.comparison import SECOND, drawn, interval, recording
+from factories.printed import summarize
 from ws_load_test.analysis.comparison.samples import Variant, pair_variants
-from ws_load_test.analysis.summary import summarize
 
 
 def rng(seed=1):

@@ -100,7 +100,7 @@ Verdict
       --abort-if "CONDITION"          the same, and the run is stopped as soon as it holds; repeatable
       --abort-grace TIME              measure this long before --abort-if is looked at (5s)
   A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s", "errors > 0.1%", "unanswered > 0",
-  "faults.reset > 0", "rate < 9500"; "any p99 > 80ms" is judged on each second by itself. docs/verdict.md has them all.
+  "faults.reset > 0", "rate < 9500"; "any p99 > 80ms" is judged on each second by itself. docs/thresholds.md has them all.
 
 Limits
       --timeout TIME                  how long a reply may take (10s)
@@ -220,7 +220,7 @@ ws-load-test cluster: start a cluster on other machines, for --cluster of a run
       --idle-timeout TIME      end it after so long without a run, should nobody else (1 h)
 
 Certificates are made on the spot, and only who has them can use the cluster. It is up until Ctrl-C, and prints
-the options that lead a run to it. docs/distributed.md tells of Kubernetes and of clouds.
+the options that lead a run to it. docs/clusters.md describes Kubernetes and of clouds.
 
 Examples
   ws-load-test cluster up --ssh generator1,generator2
@@ -269,7 +269,7 @@ data cannot tell from none.
 
 Two runs vary from second to second, and from one to the next by what else the machine does. Of single
 recordings only the first can be seen, and each needs 5 seconds at least. 4 or more repeats of each side show
-both; `ws-load-test ab` takes the machine out of it altogether. docs/comparing.md says what is computed.
+both; `ws-load-test ab` takes the machine out of it altogether. docs/compare.md says what is computed.
 
 Examples
   ws-load-test compare monday.jsonl tuesday.jsonl

@@ -47,9 +47,9 @@ class ComparedMetric:
 
 
 METRICS = (
-    *(ComparedMetric(f"p{p}", f"{p} %", "ns", p) for p in ("10", "50", "90", "99", "99.9")),
+    *(ComparedMetric(f"p{p}", f"p{p}", "ns", p) for p in ("10", "50", "90", "99", "99.9")),
     ComparedMetric("mean", "mean", "ns"),
-    *(ComparedMetric(f"connect.p{p}", f"connect {p} %", "ns", p, connect=True) for p in ("50", "99")),
+    *(ComparedMetric(f"connect.p{p}", f"connect p{p}", "ns", p, connect=True) for p in ("50", "99")),
     ComparedMetric("rate", "throughput", "per_s", more_is_better=True),
     ComparedMetric("errors", "errors", "share"),
 )

@@ -8,11 +8,10 @@ print(found.lower, found.sentence)
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ws_load_test.common.event_loop import run_blocking
 from ws_load_test.experiments.capacity.search_options import read_spec
 from ws_load_test.experiments.capacity.search_runner import CapacitySearch
 
@@ -82,17 +81,5 @@ def find_capacity(
     async def run() -> None:
         await search.run(on_step=on_step_end)
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(run())
-    else:
-        # A notebook runs its cells inside an event loop, and a thread cannot run a second one.
-        with ThreadPoolExecutor(1) as thread:
-            future = thread.submit(asyncio.run, run())
-            try:
-                future.result()
-            except KeyboardInterrupt:
-                search.interrupt()
-                raise
+    run_blocking(run, search.interrupt)
     return CapacityResult(search.to_json(), search.exit_code)

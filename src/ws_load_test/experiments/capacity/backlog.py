@@ -6,7 +6,7 @@ can still be good. The number of messages that were sent and not yet answered gr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ws_load_test.analysis.findings import percent
 from ws_load_test.common.units import format_count
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ws_load_test.analysis.aggregate import IntervalStats
+    from ws_load_test.analysis.summary_types import Summary
 
 TOLERATED_SHARE = 0.01
 """Share of the requested connections or messages that can fail: single failures are the objectives' business."""
@@ -24,18 +25,18 @@ PARTS = 3
 """Parts of a step. The queue's minima in the first and the last are compared, which a short pause does not raise."""
 
 
-def shortfalls(summary: dict[str, Any]) -> list[str]:
+def shortfalls(summary: Summary) -> list[str]:
     """Returns one phrase per shortfall above 1 %: failed connections, dropped messages, unanswered messages."""
-    connections, messages = summary["connections"], summary["messages"]
+    connections, messages = summary.connections, summary.messages
     counts = (
         (
-            connections["failed"] + connections["lost"],
-            connections["attempted"],
+            connections.failed + connections.lost,
+            connections.attempted,
             "connections",
             "could not be opened or were lost",
         ),
-        (messages["dropped"], messages["due"], "messages", "were never sent"),
-        (messages["unanswered"], messages["due"], "messages", "got no answer"),
+        (messages.dropped, messages.due, "messages", "were never sent"),
+        (messages.unanswered, messages.due, "messages", "got no answer"),
     )
     return [
         f"{format_count(failed)} of the {format_count(total)} {noun}, {percent(failed / total)}, {verb}"

@@ -23,8 +23,9 @@ from ws_load_test.common.units import (
 from ws_load_test.experiments.capacity.bracketing import SearchRange
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
+from ws_load_test.plan.options.catalog import owned_by, parse_options, refused_by
 from ws_load_test.plan.options.read_plan import read_plan
-from ws_load_test.plan.options.session_policy import share
+from ws_load_test.plan.options.spec import Owner
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import why_unavailable
 from ws_load_test.plan.thresholds import DENOMINATORS, Condition, parse_condition
@@ -64,45 +65,6 @@ Over the two thirds of a step that are compared it grows by 2/3 e n, well above 
 PER_MESSAGE_TIMES = ("response", "service", "send_lag")
 """Times that are measured once per message."""
 NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
-
-_VARIED = "is varied by the search; set its first value with --from, and its highest with --max"
-_LENGTH = (
-    "each step takes as long as its objectives need; set the shortest time with --step-duration, and the longest with"
-    " --max-step-duration"
-)
-_OWN_STEPS = "the search makes its own steps"
-_OBJECTIVES = 'set the objectives with --slo, for example --slo "p99 < 50ms"'
-_ONE_RUN = "it describes one run; keep the recordings with -o DIR, and export one of them with `report`"
-_LOCAL_ONLY = "a search uses this machine only; on a cluster, try single loads with -r or -c and --fail-if"
-_NO_TELEMETRY = "a search publishes no metrics of its many short runs; keep the recording of each with -o DIR"
-UNSUPPORTED_OPTIONS: dict[str, str] = {
-    "duration": _LENGTH,
-    "messages": _LENGTH,
-    "stages": _OWN_STEPS,
-    "connection_stages": _OWN_STEPS,
-    "fail_if": _OBJECTIVES,
-    "abort_if": _OBJECTIVES,
-    "abort_grace": _OBJECTIVES,
-    "disconnect": "would dominate what each step measures; measure how clients reconnect in a run without `capacity`",
-    **dict.fromkeys(("hdr", "hgrm", "csv", "junit", "openmetrics"), _ONE_RUN),
-    **dict.fromkeys(("cluster", "hosts", "on_worker_lost", "insecure_cluster"), _LOCAL_ONLY),
-    **dict.fromkeys(("cluster_ca", "cluster_cert", "cluster_key"), _LOCAL_ONLY),
-    **dict.fromkeys(("metrics_port", "metrics_host", "metrics_linger", "otlp"), _NO_TELEMETRY),
-    "live": "shows one run; a search prints a line for each step on a terminal",
-    "explain": "a search chooses each step by the results before it, and has no plan to show; limit it with --max",
-    "probe": "a probe sends one message and finds no limit; run it without `capacity`",
-    "fail_if_saturated": "is always on: if the generator is the limit, no capacity is reported, and the exit code is 5",
-}
-"""Options of a run that a search refuses, with the rest of the error message."""
-REFUSED_BY: dict[Dimension, dict[str, str]] = {
-    "rate": {
-        "rate": _VARIED,
-        "rate_per_connection": _VARIED,
-        "in_flight": "makes a closed loop, which has no rate; find how many connections it supports with --find connections",
-    },
-    "connections": {"connections": _VARIED},
-}
-"""Options that a search for this quantity refuses as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,30 +154,6 @@ def _rate_per_s(plan: Plan) -> float:
 # --- Options --------------------------------------------------------------------------------------------------------
 
 
-def _dimension(value: Any) -> Dimension:
-    if value not in {"rate", "connections"}:
-        raise ValueError(f'"{value}" is neither rate nor connections')
-    return "rate" if value == "rate" else "connections"
-
-
-def _precision(value: Any) -> float:
-    precision = share(value)
-    if not FINEST <= precision <= COARSEST:
-        raise ValueError(f'"{value}" is not between {format_share(FINEST)} and {format_share(COARSEST)}')
-    return precision
-
-
-PARSERS: dict[str, Callable[[Any], Any]] = {
-    "find": _dimension,
-    "slo": option_values.strings,
-    "precision": _precision,
-    "step_duration": option_values.positive_duration,
-    "max_step_duration": option_values.positive_duration,
-    "cooldown": option_values.duration,
-}
-"""Parsers of the options that only a search has. `from` and `max` depend on its dimension, and are parsed apart."""
-
-
 def read_spec(options: Mapping[str, Any]) -> SearchSpec:
     """Parses the options of a search; a value of None stands for an absent option.
 
@@ -224,13 +162,16 @@ def read_spec(options: Mapping[str, Any]) -> SearchSpec:
     """
     present = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
     problems: list[OptionProblem] = []
-    values = {name: value for name in PARSERS if (value := _read(name, present, PARSERS[name], problems)) is not None}
+    own = owned_by(Owner.CAPACITY)
+    values, wrong = parse_options(present, own)
+    problems += wrong
     dimension: Dimension = values.get("find", "rate")
-    search_range = _read_range(present, dimension, values.get("precision", PRECISION), problems)
-    refused = {**UNSUPPORTED_OPTIONS, **REFUSED_BY[dimension]}
+    search_range = _read_range(present, dimension, _read_precision(present, values, problems), problems)
+    refused = refused_options(dimension)
     problems += [OptionProblem(option_name(name), text) for name, text in refused.items() if _is_set(present, name)]
     objectives = _read_objectives(values.get("slo", DEFAULT_SLO), problems)
-    plan_options = {name: value for name, value in present.items() if name not in {*PARSERS, "from", "max", *refused}}
+    not_of_plan = {*(option.name for option in own), *refused}
+    plan_options = {name: value for name, value in present.items() if name not in not_of_plan}
     step_ns = values.get("step_duration", STEP_NS)
     max_step_ns = values.get("max_step_duration", max(step_ns, MAX_STEP_NS))
     if max_step_ns < step_ns:
@@ -250,6 +191,20 @@ def read_spec(options: Mapping[str, Any]) -> SearchSpec:
     if problems:
         raise PlanError(tuple(problems))
     return spec
+
+
+def refused_options(dimension: Dimension) -> dict[str, str]:
+    """Returns the options of a run that a search refuses, each with the rest of the error message."""
+    return refused_by("capacity", f"capacity --find {dimension}")
+
+
+def _read_precision(options: Mapping[str, Any], values: Mapping[str, Any], problems: list[OptionProblem]) -> float:
+    precision: float = values.get("precision", PRECISION)
+    if FINEST <= precision <= COARSEST:
+        return precision
+    text = f'"{options["precision"]}" is not between {format_share(FINEST)} and {format_share(COARSEST)}'
+    problems.append(OptionProblem("--precision", text))
+    return PRECISION
 
 
 def _is_set(options: Mapping[str, Any], name: str) -> bool:

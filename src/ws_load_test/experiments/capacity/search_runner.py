@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ws_load_test.api import Run
+from ws_load_test.common.clock import utc_now
 from ws_load_test.common.errors import (
     ExitCode,
     HostError,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ws_load_test.api import Result
     from ws_load_test.experiments.capacity.search_options import SearchSpec
     from ws_load_test.experiments.capacity.step import Step
-    from ws_load_test.metrics.recording import Interval
+    from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.plan.plan import Plan
 
     Execute = Callable[[Run], Awaitable[Result]]
@@ -87,7 +87,7 @@ class CapacitySearch:
         self._stopped = False
         self._stop = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._started_at = self._ended_at = _now()
+        self._started_at = self._ended_at = utc_now()
         self._public = spec.plan(spec.range.first).redacted()
         self._folder = None if output is None else _folder(Path(output))
 
@@ -121,7 +121,7 @@ class CapacitySearch:
                 self.result = self._abort(error)
             raise
         finally:
-            self._ended_at = _now()
+            self._ended_at = utc_now()
             if self.result is not None:
                 self._write_result()
         return result
@@ -176,8 +176,7 @@ class CapacitySearch:
     @property
     def _interrupted(self) -> bool:
         """True if the search was interrupted, or its latest run, even just after its end."""
-        fleet = None if self._running is None else self._running.fleet
-        return self._stopped or (fleet is not None and fleet.interrupted)
+        return self._stopped or (self._running is not None and self._running.interrupted)
 
     async def _cooldown(self, seconds: float) -> bool:
         """Waits; returns True if the search was interrupted in the meantime."""
@@ -237,9 +236,9 @@ class CapacitySearch:
         early_stop = EarlyStop(plan, self.spec.objectives)
         ended_early = False
 
-        def on_interval(interval: Interval) -> None:
+        def on_interval(event: IntervalEvent) -> None:
             nonlocal ended_early
-            if not ended_early and early_stop.add_interval(interval):
+            if not ended_early and early_stop.add_event(event):
                 ended_early = run.stop_gracefully()
 
         run = self._running = Run(plan, output=recording, interval_s=interval_s, on_interval=on_interval)
@@ -255,13 +254,12 @@ class CapacitySearch:
             return infeasible_step(number, step, str(error))
         if result.output_error is not None:
             self.output_errors.append(result.output_error)
-        assert run.digest is not None
         return evaluate_step(
             number,
             step,
             self.spec.objectives,
             result,
-            digest=run.digest,
+            digest=result.aggregate,
             recording=recording,
             ended_early=ended_early,
         )
@@ -290,7 +288,3 @@ def _folder(path: Path) -> Path:
 
 def _in_one_line(error: LoadTestError) -> str:
     return "; ".join(map(str, error.problems)) if isinstance(error, PlanError) else str(error)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
