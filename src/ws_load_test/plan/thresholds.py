@@ -71,6 +71,18 @@ DENOMINATORS: dict[str, tuple[str, ...]] = {
     "errors": ("due", "attempted"),
 }
 """Every count, and the counts that it is a share of, added up; none where there is no such whole."""
+FORMER_METRICS = {
+    "late": "late_replies",
+    "duplicates": "duplicate_replies",
+    "mismatched": "unknown_id",
+    "skipped": "greetings",
+    "reopened": "reconnected",
+    "renewed": "recycled",
+    "reopen": "reconnect",
+}
+"""Names that metrics had once, and their present ones."""
+FORMER_FAULTS = {"mismatch": "check-failed"}
+"""The same of faults."""
 RATES = ("rate", "sent_rate")
 SIZES = ("bytes_sent", "bytes_received")
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -158,6 +170,8 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
         return ConditionMetric("time", TIME_METRICS[0], statistic), label
     head, dot, part = label.partition(".")
     name = head.replace("-", "_")
+    if name in FORMER_METRICS:
+        raise ValueError(f"{label} was renamed; write {FORMER_METRICS[name]}{dot}{part}")
     if name == "faults" and dot:
         part = _read_fault(part)
         return ConditionMetric("count", name, part), f"{name}.{part}"
@@ -200,6 +214,8 @@ def _no_statistic(part: str, before: str) -> str:
 def _read_fault(part: str) -> str:
     kind, colon, detail = part.replace("_", "-").partition(":")
     kinds = [str(one) for one in FaultKind]
+    if kind in FORMER_FAULTS:
+        raise ValueError(f"faults.{part} was renamed; write faults.{FORMER_FAULTS[kind]}{colon}{detail}")
     if kind not in kinds:
         near = difflib.get_close_matches(kind, kinds, n=1)
         meant = f"did you mean faults.{near[0]}?" if near else f"there are {', '.join(kinds)}"
