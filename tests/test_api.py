@@ -5,16 +5,18 @@ import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
+import msgspec
 import pytest
 
 import ws_load_test
 from ws_load_test import PlanError, make_plan, run
 from ws_load_test.analysis.summary import summarize
+from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.api import Run
 from ws_load_test.common.errors import ExitCode, OutputError, UsageError
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.metrics.recording_file import read_recording
-from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.testing import FaultyServer, behaviors
 
 
 def test_the_public_names_are_there():
@@ -26,19 +28,19 @@ def test_the_public_names_are_there():
 
 def test_a_script_runs_a_plan_and_reads_the_result(tmp_path):
     path, intervals = tmp_path / "run.jsonl", []
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         plan = make_plan(server.url, connections=3, messages=99, workers=2)
         result = run(plan, output=path, on_interval=intervals.append)
         server.wait_for(lambda seen: seen.closes == [1000] * 3)
         assert server.seen.messages == 99
     assert result.exit_code == ExitCode.PASSED
     assert result.output_error is None
-    assert result.summary["messages"]["answered"] == 99
-    assert result.summary["response_time_ns"]["count"] == 99
+    assert result.summary.messages.answered == 99
+    assert result.summary.response_time_ns.count == 99
     assert tuple(intervals) == result.recording.intervals
     assert {interval.phase for interval in intervals} >= {"opening", "measured", "closing"}
     recording = read_recording(path)
-    assert recording.trailer.summary == result.summary == summarize([recording])
+    assert result.summary == summarize([recording]) == msgspec.convert(recording.trailer.summary, Summary)
     assert recording.header.started_at == result.recording.header.started_at
 
 
@@ -48,7 +50,7 @@ def test_intervals_come_as_the_run_goes():
     def take(interval):
         came.append((interval.phase, time.monotonic()))
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         run(make_plan(server.url, duration=0.5, workers=1), on_interval=take, interval_s=0.1)
     measured = [at_s for phase, at_s in came if phase == "measured"]
     assert 4 <= len(measured) <= 7
@@ -59,8 +61,8 @@ def test_a_notebook_runs_a_plan_inside_its_own_loop():
     async def cell(url):
         return run(make_plan(url, messages=5))
 
-    with FaultyServer(behaviours.echoes) as server:
-        assert asyncio.run(cell(server.url)).summary["messages"]["answered"] == 5
+    with FaultyServer(behaviors.echoes) as server:
+        assert asyncio.run(cell(server.url)).summary.messages.answered == 5
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -90,21 +92,21 @@ def test_a_run_is_interrupted_while_its_machines_are_waited_for(begun):
 
 
 def test_one_plan_runs_twice():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         plan = make_plan(server.url, messages=5, workers=1)
-        assert [run(plan).summary["messages"]["answered"] for _ in range(2)] == [5, 5]
+        assert [run(plan).summary.messages.answered for _ in range(2)] == [5, 5]
 
 
 def test_a_caller_that_fails_gets_its_own_error_and_no_processes_are_left():
     def fail(interval):
         raise LookupError("mine")
 
-    with FaultyServer(behaviours.echoes) as server, pytest.raises(LookupError, match="mine"):
+    with FaultyServer(behaviors.echoes) as server, pytest.raises(LookupError, match="mine"):
         run(make_plan(server.url, connections=2, workers=2, duration=60), on_interval=fail)
 
 
 def test_what_cannot_be_run_is_told_before_anything_is_opened(tmp_path):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         with pytest.raises(OutputError, match="cannot write the recording"):
             run(make_plan(server.url), output=tmp_path / "missing" / "run.jsonl")
         (tmp_path / "ca.pem").write_text("none")
@@ -116,7 +118,7 @@ def test_what_cannot_be_run_is_told_before_anything_is_opened(tmp_path):
 
 
 def test_a_run_that_is_interrupted_before_it_has_begun_sends_nothing():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         running = Run(make_plan(server.url, duration="60s", workers=1))
         running.interrupt()
         with pytest.raises(asyncio.CancelledError):
@@ -125,8 +127,8 @@ def test_a_run_that_is_interrupted_before_it_has_begun_sends_nothing():
 
 
 def test_a_failed_recording_is_told_and_the_result_kept():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         result = run(make_plan(server.url, messages=5), output="/dev/full")
     assert result.exit_code == ExitCode.OUTPUT_FAILED
     assert "go on writing" in str(result.output_error)
-    assert result.summary["messages"]["answered"] == 5
+    assert result.summary.messages.answered == 5

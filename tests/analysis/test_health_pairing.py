@@ -191,7 +191,7 @@ class TestNone:
         assert reasons(made) == []
         assert awaits_nothing([made, made])
         assert not awaits_nothing([made, recording(silence())])
-        assert summarize([made])["warnings"] == []
+        assert summarize([made]).warnings == []
 
     def test_sending_late_is_told_without_response_times(self):
         lag = Histogram()

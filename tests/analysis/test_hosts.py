@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
+from factories.printed import exit_code, summarize
 from ws_load_test.analysis.aggregate import RunAggregator, aggregate
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.per_host import host_rows, start_skew_ns
-from ws_load_test.analysis.summary import exit_code, summarize
 from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.metrics.recording import Header, Host, Recording, Trailer
 from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
@@ -106,7 +106,7 @@ def test_a_host_that_is_late_does_not_hide_behind_others_that_are_not():
     # The machine that led has 8 cores, and the one that is late has one.
     assert "use a machine with more cores" in reason.text
     alpha, beta = host_rows([recording], digested)
-    assert (alpha["saturated"], beta["saturated"]) == (False, True)
+    assert (alpha.saturated, beta.saturated) == (False, True)
 
 
 def test_what_all_hosts_suffer_is_told_once():
@@ -172,8 +172,8 @@ def test_recordings_of_two_runs_have_a_row_for_each_host_of_each():
         header=msgspec.structs.replace(one.header, started_at="2026-03-01T13:00:00Z"),
     )
     digested = aggregate([one, other])
-    assert [row["name"] for row in host_rows([one, other], digested)] == ["alpha", "beta"] * 2
-    assert {row["first_worker"] for row in host_rows([one, other], digested)} == {None}
+    assert [row.name for row in host_rows([one, other], digested)] == ["alpha", "beta"] * 2
+    assert {row.first_worker for row in host_rows([one, other], digested)} == {None}
     assert start_skew_ns(digested) == 9 * MILLI
 
 

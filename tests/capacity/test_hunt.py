@@ -214,7 +214,7 @@ def test_an_interrupt_ends_a_rest_at_once():
     searching = CapacitySearch(read_aim({"url": "ws://h:1/", "workers": 1, "slo": SLO, "cooldown": "5m"}))
 
     async def attend(run):
-        result, run.digest = result_of(served(run.plan, limit=1000))
+        result, _ = result_of(served(run.plan, limit=1000))
         return result
 
     timers = []
@@ -238,7 +238,7 @@ def test_an_interrupt_before_a_step_has_a_fleet_is_heard():
             tried.append(run.plan.load.rate.peak)
             if "in_step" in when:
                 searching.interrupt()
-            result, run.digest = result_of(recorded(run.plan, [], interrupted=run._cancelled))
+            result, _ = result_of(recorded(run.plan, [], interrupted=run.interrupted))
             return result
 
         searching = CapacitySearch(read_aim({"url": "ws://h:1/", "workers": 1, "slo": SLO}))

@@ -34,9 +34,9 @@ def burn(seconds):
 
 def test_a_lap_has_the_processor_time_since_the_last(vitals):
     burn(0.05)
-    first = vitals.lap()
+    first = vitals.sample()
     time.sleep(0.05)
-    second = vitals.lap()
+    second = vitals.sample()
     assert 50 * MS <= first.cpu_ns < 200 * MS
     assert second.cpu_ns < 25 * MS
 
@@ -44,14 +44,14 @@ def test_a_lap_has_the_processor_time_since_the_last(vitals):
 def test_a_lap_has_the_pauses_of_the_garbage_collector(vitals):
     gc.disable()
     kept = [[number] for number in range(200_000)]
-    vitals.lap()
+    vitals.sample()
     from_ns = time.monotonic_ns()
     gc.collect()
     took_ns = time.monotonic_ns() - from_ns
-    lap = vitals.lap()
+    lap = vitals.sample()
     assert took_ns * 0.5 <= lap.gc_ns <= time.monotonic_ns() - from_ns
     assert kept
-    assert vitals.lap().gc_ns == 0
+    assert vitals.sample().gc_ns == 0
 
 
 def test_closed_it_hears_of_collections_no_more():
@@ -79,9 +79,9 @@ def test_waiting_for_a_core_and_throttling_are_read_from_the_kernel(kernel, requ
     vitals = request.getfixturevalue("vitals")
     (kernel / "schedstat").write_text("950 350 8\n")
     (kernel / "a" / "b" / "cpu.stat").write_text("usage_usec 9\nthrottled_usec 50\n")
-    lap = vitals.lap()
+    lap = vitals.sample()
     assert (lap.run_delay_ns, lap.throttled_ns) == (250, 30_000)
-    lap = vitals.lap()
+    lap = vitals.sample()
     assert (lap.run_delay_ns, lap.throttled_ns) == (0, 0)
 
 
@@ -89,7 +89,7 @@ def test_waiting_for_a_core_and_throttling_are_read_from_the_kernel(kernel, requ
 def test_what_the_kernel_does_not_tell_is_0(kernel, gone, request):
     (kernel / gone).unlink()
     vitals = request.getfixturevalue("vitals")
-    lap = vitals.lap()
+    lap = vitals.sample()
     assert (lap.run_delay_ns, lap.throttled_ns) == (0, 0)
 
 
@@ -98,14 +98,14 @@ def test_what_cannot_be_read_is_0(kernel, words, request):
     (kernel / "schedstat").write_text(words)
     (kernel / "cgroup").write_text("11:cpu:/v1/only\n")
     vitals = request.getfixturevalue("vitals")
-    assert vitals.lap().run_delay_ns == vitals.lap().throttled_ns == 0
+    assert vitals.sample().run_delay_ns == vitals.sample().throttled_ns == 0
 
 
 def test_counters_that_go_away_do_not_count_backwards(kernel, request):
     vitals = request.getfixturevalue("vitals")
     (kernel / "schedstat").unlink()
     (kernel / "a" / "b" / "cpu.stat").unlink()
-    lap = vitals.lap()
+    lap = vitals.sample()
     assert (lap.run_delay_ns, lap.throttled_ns) == (0, 0)
 
 
@@ -113,6 +113,6 @@ def test_counters_that_go_away_do_not_count_backwards(kernel, request):
 def test_the_real_files_never_count_backwards(vitals):
     for _ in range(3):
         burn(0.002)
-        lap = vitals.lap()
+        lap = vitals.sample()
         assert min(lap.cpu_ns, lap.run_delay_ns, lap.throttled_ns, lap.gc_ns) >= 0
         assert lap != ResourceUsage()

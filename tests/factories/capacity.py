@@ -69,7 +69,7 @@ def result_of(recording):
     """The result of a run, and its digest."""
     digested = aggregate([recording])
     summary = summarize([recording], digested)
-    return Result(recording, summary, exit_code(summary, 0)), digested
+    return Result(recording, summary, digested, exit_code(summary, 0)), digested
 
 
 def served(plan, *, limit, generator=float("inf"), opened=None):
@@ -98,7 +98,7 @@ def hunt(serve, *, output=None, rest=None, begun=None, **options):
         begun(searching)
 
     async def attend(run):
-        result, run.digest = result_of(serve(run.plan))
+        result, _ = result_of(serve(run.plan))
         if run._writer is not None:
             run._writer.close()
         return result

@@ -11,7 +11,7 @@ import pytest
 from ws_load_test import make_plan
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.fleet.cluster import host_agent, shipped_files
-from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.worker.ipc import IntervalReport
 
 SECRET = "s3cr3t"
@@ -73,7 +73,7 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
         assert not await host_agent.tell("r", "renew", 0), "there is no such party any more"
         return host.events
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         events = asyncio.run(go(server))
         assert server.seen.messages == 40, "workers 1 and 2 of 4"
     assert [event["number"] for event in events] == list(range(len(events)))
@@ -99,7 +99,7 @@ def test_without_a_word_it_ends_itself_and_leaves_nothing(tmp_path):
         await host_agent.end("r")
         await host_agent.drop("r", 1)
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         asyncio.run(go(server))
 
 
@@ -113,7 +113,7 @@ def test_one_told_to_stop_before_it_starts_its_workers_stops_them(tmp_path):
         await until(lambda: sum("ended" in event for event in host.events) == 2)
         await host_agent.end("r")
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         asyncio.run(go(server))
 
 

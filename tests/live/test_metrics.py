@@ -82,7 +82,7 @@ def test_a_bound_has_as_many_times_as_a_walk_over_the_buckets_finds(values):
 
 @pytest.mark.parametrize("load", ["open", "closed"])
 def test_what_is_known_at_the_end_is_what_the_file_says(load):
-    made = usual() if load == "open" else recording(interval(answers(MILLI, 3 * MILLI)), load="closed")
+    made = usual() if load == "open" else recording(interval(answers(MILLI, 3 * MILLI, due_when_sent=True)), load="closed")
     taken = results(made)
     file = by_name(_families(taken))
     live = by_name(live_after(made, OPEN if load == "open" else CLOSED).latest.families)

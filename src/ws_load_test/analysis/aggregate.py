@@ -200,7 +200,7 @@ def aggregate(recordings: Sequence[Recording], gathered: Iterable[RunAggregator]
     if gathered is None:
         gathered = map(_gather, recordings)
     for recording, gathering in zip(recordings, gathered, strict=True):
-        total.merge(_account_for_missing(recording, gathering.tally))
+        total.merge(_completed(gathering.tally))
         parts.append(tuple(gathering.stretches))
         openings.append(tuple(gathering.openings))
         hosts += _of_hosts(recording, gathering)
@@ -238,7 +238,7 @@ def _of_hosts(recording: Recording, gathering: RunAggregator) -> list[HostAggreg
             HostAggregate(
                 host=host,
                 recording=alone,
-                digest=Aggregate(_account_for_missing(alone, mine.tally), (tuple(mine.stretches),)),
+                digest=Aggregate(_completed(mine.tally), (tuple(mine.stretches),)),
                 began_ns=mine.began_ns,
                 lost_workers=tuple(one for one in lost if one.worker in numbers),
             )
@@ -253,16 +253,10 @@ def _gather(recording: Recording) -> RunAggregator:
     return gathering
 
 
-def _account_for_missing(recording: Recording, tally: Tally) -> Tally:
-    """Returns a recording's tally with what a killed run or a lost worker could not tell."""
+def _completed(tally: Tally) -> Tally:
+    """Returns a run's tally with the messages of killed workers accounted for, and with both times of all others."""
     total = Tally()
     total.merge(tally)
-    floods = load_of(recording).get("kind") == "closed"
-    for one in filter(None, (total, total.misbehaving)):
-        # What was in flight then got no answer, or was not sent.
-        one.unanswered += max(0, one.sent - one.answered - one.unanswered)
-        one.dropped += max(0, one.due - one.sent - one.dropped)
-        if floods and not one.service_time_ns.count:
-            # A message is due when it is sent there, so one histogram is kept for both times.
-            one.service_time_ns = one.response_time_ns.copy()
+    total.complete_run()
+    total.separate_times()
     return total

@@ -9,10 +9,13 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from ws_load_test.analysis.aggregate import load_of
+from msgspec.structs import replace
+
 from ws_load_test.analysis.findings import awaits_nothing
+from ws_load_test.analysis.summary_types import Check
+from ws_load_test.metrics.catalog import CONDITION_METRICS, METRICS
 from ws_load_test.metrics.recording import AbortEvent
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.thresholds import (
@@ -34,31 +37,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.99
 """Of a time: intervals end when their workers get to it, and never quite then."""
-_NO_TIMES = {
-    "response": "no message was answered",
-    "service": "no message was answered",
-    "send_lag": "no message was sent on a schedule",
-    "connect": "no session opened",
-    "resolve": "no name was looked up",
-    "tcp": "no session opened",
-    "proxy": "no session opened through a proxy",
-    "tls": "no session opened with TLS",
-    "upgrade": "no session opened",
-    "first_reply": "no first message was answered",
-    "reconnect": "no session was reopened",
-    "keepalive": "no keep-alive ping was answered",
-}
-_NO_WHOLES = {
-    ("due",): "no message was due",
-    ("sent",): "no message was sent",
-    ("answered",): "no message was answered",
-    ("attempted",): "no session was dialled",
-    ("opened",): "no session opened",
-    ("lost", "storm_disconnected"): "no session was lost",
-    ("due", "attempted"): "no message was due and no session dialled",
-}
 _NOT_AWAITED = "no reply was awaited (--match none)"
-_NOT_MEASURED = "nothing was measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +49,6 @@ class ConditionScope:
     """How long was measured."""
     awaited: bool = True
     """Whether replies were."""
-    floods: bool = False
-    """Whether messages are due when they are sent, so that one histogram is kept for both times."""
 
     def value(self, condition: Condition) -> Fraction | None:
         """Returns what a condition compares with its limit, in the condition's unit; None where there is none."""
@@ -79,7 +56,7 @@ class ConditionScope:
         if not self.awaited and needs_replies(metric):
             return None
         if metric.kind == "time":
-            return _statistic(self._times(metric.name), metric.statistic)
+            return _statistic(times_of(self.tally, metric.name), metric.statistic)
         if metric.kind == "rate":
             count = self.tally.sent if metric.name == "sent_rate" else self.tally.answered_in_window
             return Fraction(count * 10**9, self.measured_ns) if self.measured_ns else None
@@ -108,18 +85,21 @@ class ConditionScope:
             return errors_of(tally, awaited=self.awaited)
         return int(getattr(tally, metric.name))
 
-    def _times(self, name: str) -> Histogram:
-        times: Histogram = getattr(self.tally, f"{name}_time_ns" if name != "send_lag" else "send_lag_ns")
-        return self.tally.response_time_ns if name == "service" and self.floods and not times.count else times
-
     def why_no_value(self, condition: Condition) -> str:
         """Returns why a condition has no value here."""
         metric = condition.metric
         if not self.awaited and needs_replies(metric):
             return _NOT_AWAITED
-        if metric.kind == "time":
-            return _NO_TIMES[metric.name]
-        return _NOT_MEASURED if metric.kind == "rate" else _NO_WHOLES[DENOMINATORS[metric.name]]
+        spec = CONDITION_METRICS[metric.name]
+        if spec.no_value and metric.kind != "count":
+            return spec.no_value
+        return " and ".join(filter(None, (METRICS[name].no_value for name in spec.percent_of)))
+
+
+def times_of(tally: Tally, name: str) -> Histogram:
+    """Returns the histogram of a time by its name in conditions."""
+    times: Histogram = tally.service_times_ns if name == "service" else getattr(tally, CONDITION_METRICS[name].name)
+    return times
 
 
 def errors_of(tally: Tally, *, awaited: bool) -> int:
@@ -161,7 +141,7 @@ class _Requested:
 
 def evaluate(
     recordings: Sequence[Recording], digested: Aggregate, duration_ns: int, fail_if: Sequence[str] | None = None
-) -> list[dict[str, Any]]:
+) -> list[Check]:
     """Returns a check for each condition of the recordings, or for each of `fail_if` instead.
 
     Conditions that stopped a run are in it either way, as they were when they did. Of several recordings, each
@@ -193,40 +173,39 @@ def _asked(recordings: Sequence[Recording]) -> list[_Requested]:
     return list(found)
 
 
-def _check(asked: _Requested, recordings: Sequence[Recording], sight: ConditionScope) -> dict[str, Any]:
+def _check(asked: _Requested, recordings: Sequence[Recording], sight: ConditionScope) -> Check:
     try:
         condition = parse_condition(asked.text)
     except ValueError:
         why = "this version of the tool cannot read the condition"
-        return {"check": asked.text, "value": None, "passed": False, "option": asked.option, "why": why}
+        return Check(check=asked.text, passed=False, option=asked.option, why=why)
     if condition.per_interval:
         return _check_anywhere(condition, asked, recordings, sight)
     value = sight.value(condition)
     check = _described(condition, value, asked.option, passed=value is not None and not condition.holds(value))
-    return check if value is not None else {**check, "why": sight.why_no_value(condition)}
+    return check if value is not None else replace(check, why=sight.why_no_value(condition))
 
 
-def _described(condition: Condition, value: Fraction | None, option: str, *, passed: bool) -> dict[str, Any]:
-    return {
-        "check": condition.text,
-        "value": None if value is None else to_json_number(value, condition.unit),
-        "passed": passed,
-        "option": option,
-        "metric": condition.label,
-        "operator": condition.operator,
-        "limit": to_json_number(condition.limit, condition.unit),
-        "unit": condition.unit,
-    }
+def _described(condition: Condition, value: Fraction | None, option: str, *, passed: bool) -> Check:
+    return Check(
+        check=condition.text,
+        value=None if value is None else to_json_number(value, condition.unit),
+        passed=passed,
+        option=option,
+        metric=condition.label,
+        operator=condition.operator,
+        limit=to_json_number(condition.limit, condition.unit),
+        unit=condition.unit,
+    )
 
 
-def _stopping(aborted: AbortEvent) -> dict[str, Any]:
+def _stopping(aborted: AbortEvent) -> Check:
     """Returns the check of a condition that stopped a run: what was found then, not what it came to afterwards."""
-    found = {"value": aborted.value, "passed": False, "option": "abort-if", "aborted_at_ns": aborted.at_ns}
     try:
-        condition = parse_condition(aborted.condition)
+        check = _described(parse_condition(aborted.condition), None, "abort-if", passed=False)
     except ValueError:
-        return {"check": aborted.condition, **found}
-    return {**_described(condition, None, "abort-if", passed=False), **found}
+        check = Check(check=aborted.condition, passed=False, option="abort-if")
+    return replace(check, value=aborted.value, aborted_at_ns=aborted.at_ns)
 
 
 # --- In any interval ------------------------------------------------------------------------------------------------
@@ -234,7 +213,7 @@ def _stopping(aborted: AbortEvent) -> dict[str, Any]:
 
 def _check_anywhere(
     condition: Condition, asked: _Requested, recordings: Sequence[Recording], sight: ConditionScope
-) -> dict[str, Any]:
+) -> Check:
     """Judges a condition on each interval; those in which there is nothing to judge say nothing."""
     judged = [
         (value, interval.from_ns)
@@ -244,22 +223,14 @@ def _check_anywhere(
     ]
     if not judged:
         check = _described(condition, None, asked.option, passed=False)
-        return {
-            **check,
-            "intervals": 0,
-            "failed_intervals": 0,
-            "why": f"no interval has one: {sight.why_no_value(condition)}",
-        }
+        why = f"no interval has one: {sight.why_no_value(condition)}"
+        return replace(check, intervals=0, failed_intervals=0, why=why)
     failed = [one for one in judged if condition.holds(one[0])]
     # The worst is what a condition against too much or too little would have met first.
     pick = min if condition.operator.startswith("<") else max
     worst, from_ns = pick(failed or judged, key=lambda one: one[0])
-    return {
-        **_described(condition, worst, asked.option, passed=not failed),
-        "intervals": len(judged),
-        "failed_intervals": len(failed),
-        "from_ns": from_ns,
-    }
+    check = _described(condition, worst, asked.option, passed=not failed)
+    return replace(check, intervals=len(judged), failed_intervals=len(failed), from_ns=from_ns)
 
 
 def _intervals(condition: Condition, recording: Recording, grace_ns: int) -> Iterator[Interval]:
@@ -277,20 +248,19 @@ def _intervals(condition: Condition, recording: Recording, grace_ns: int) -> Ite
 
 def _sight_of(condition: Condition, interval: Interval, recording: Recording) -> ConditionScope:
     """Returns one interval as a condition sees it: only the histograms that it needs are decoded."""
-    name = condition.metric.name
-    wanted = {f"{name}_time_ns", f"{name}_ns"} if condition.metric.kind == "time" else set()
-    if name == "service":
+    metric = condition.metric
+    wanted = {CONDITION_METRICS[metric.name].name} if metric.kind == "time" else set()
+    if metric.name == "service":
         wanted.add("response_time_ns")
     record = {
-        room: data
-        for room, data in interval.encoded_tally.items()
-        if room in wanted or room == "faults" or not isinstance(data, dict)
+        name: data
+        for name, data in interval.encoded_tally.items()
+        if name in wanted or name == "faults" or not isinstance(data, dict)
     }
     return ConditionScope(
         Tally.from_record(record),
         interval.measured_ns,
         awaited=not awaits_nothing([recording]),
-        floods=load_of(recording).get("kind") == "closed",
     )
 
 
@@ -341,5 +311,4 @@ class AbortMonitor:
     def _sight(self, condition: Condition, interval: Interval, so_far: Tally) -> ConditionScope:
         if condition.per_interval:
             return _sight_of(condition, interval, self.start)
-        floods = load_of(self.start).get("kind") == "closed"
-        return ConditionScope(so_far, self.measured_ns, awaited=not awaits_nothing([self.start]), floods=floods)
+        return ConditionScope(so_far, self.measured_ns, awaited=not awaits_nothing([self.start]))

@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.comparison.samples import FEWEST_REPEATS
+from ws_load_test.analysis.comparison.samples import MIN_REPEATS
 from ws_load_test.cli.comparison_output import parse_terms, report_outcome
 from ws_load_test.cli.output import exports_in, pop_output_options, set_log_level, warn_unwritable
 from ws_load_test.cli.run import with_usable
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ws_load_test.analysis.comparison.compare import Comparison
+    from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.api import Result
     from ws_load_test.experiments.ab import ExperimentRound
 
@@ -131,7 +132,7 @@ def _series(
             values[name] = read(value)
         except ValueError as error:
             problems.append(OptionProblem(option_name(name), str(error)))
-    if values.get("rounds", FEWEST_REPEATS) < FEWEST_REPEATS:
+    if values.get("rounds", MIN_REPEATS) < MIN_REPEATS:
         problems.append(
             OptionProblem(
                 "--rounds", f"{values['rounds']} are too few to tell a difference from chance; take 10 or more"
@@ -213,10 +214,10 @@ class _ABRunner:
         for turn in self.series.turns():
             run = turn.run()
             result = await run_with_signals(run)
-            interrupted: bool = result.summary["interrupted"]
+            interrupted = result.summary.interrupted
             self._take(turn, result, interrupted=interrupted)
             # Of a signal that came while the round was summed up its summary does not know.
-            if interrupted or (run.fleet is not None and run.fleet.interrupted):
+            if interrupted or run.interrupted:
                 self.interrupted = True
                 return
 
@@ -225,8 +226,8 @@ class _ABRunner:
         summary = result.summary
         if not interrupted:
             self.done[turn.variant] += 1
-            self.opened[turn.variant] += summary["connections"]["opened"] > 0
-        self.bound = self.bound or summary["generator"]["saturated"]
+            self.opened[turn.variant] += summary.connections.opened > 0
+        self.bound = self.bound or summary.generator.saturated
         self.lost_workers += len(result.recording.trailer.lost_workers) if result.recording.trailer else 0
         if result.output_error is not None:
             self.output_failed = True
@@ -270,13 +271,11 @@ class _ABRunner:
         return facts
 
 
-def _line(turn: ExperimentRound, rounds: int, summary: dict[str, Any]) -> str:
-    times = summary["response_time_ns"]
+def _line(turn: ExperimentRound, rounds: int, summary: Summary) -> str:
+    times = summary.response_time_ns
     words = (
-        "nothing answered"
-        if times is None
-        else f"50 % {format_duration(times['p50'])}, 99 % {format_duration(times['p99'])}"
+        "nothing answered" if times is None else f"p50 {format_duration(times.p50)}, p99 {format_duration(times.p99)}"
     )
-    if not summary["connections"]["opened"]:
+    if not summary.connections.opened:
         words = "could not open a single connection"
     return f"round {turn.number} of {rounds}, {turn.variant}: {words}"

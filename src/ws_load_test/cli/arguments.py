@@ -154,9 +154,9 @@ def report(*recordings: str, options: GivenOptions | None = None) -> int:
 @takes(COMMAND_OPTIONS["compare"])
 def compare(*sides: str, options: GivenOptions | None = None) -> int:
     """Compares recordings."""
-    from ws_load_test.cli.compare import compare_recordings
+    from ws_load_test.cli.compare import compare_files
 
-    return compare_recordings(sides, _given(options))
+    return compare_files(sides, _given(options))
 
 
 @app.command

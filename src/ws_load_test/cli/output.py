@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ws_load_test.analysis.aggregate import Aggregate
+    from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.common.errors import OptionProblem
     from ws_load_test.metrics.recording import Recording
 
@@ -74,7 +75,7 @@ def warn_unwritable(wanted: Mapping[str, str]) -> None:
 def export(
     wanted: Mapping[str, str],
     recordings: Sequence[Recording],
-    summary: dict[str, Any],
+    summary: Summary,
     digested: Aggregate,
     code: ExitCode,
 ) -> ExitCode:
@@ -91,7 +92,7 @@ def export(
 
 
 def print_results(
-    recordings: Sequence[Recording], summary: dict[str, Any], digested: Aggregate | None, *, as_json: bool
+    recordings: Sequence[Recording], summary: Summary, digested: Aggregate | None, *, as_json: bool
 ) -> None:
     """Prints the report, or the summary as JSON."""
     if as_json:
@@ -102,7 +103,7 @@ def print_results(
     print_report(recordings, summary, digested, console=console())
 
 
-def print_json(data: dict[str, Any]) -> None:
+def print_json(data: object) -> None:
     """Prints an object for programs, and for people who look at what programs get."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
 

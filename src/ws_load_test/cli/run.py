@@ -8,7 +8,6 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import Run
 from ws_load_test.cli.cluster import describe, pop_cluster_options
 from ws_load_test.cli.observers import wait_for_observers, watchers
@@ -197,8 +196,8 @@ def _execute(
     if result.output_error is not None:
         _log.error("%s", result.output_error)
     recordings = [result.recording]
-    code = export(wanted, recordings, result.summary, run.digest or aggregate(recordings), result.exit_code)
+    code = export(wanted, recordings, result.summary, result.aggregate, result.exit_code)
     if ours.get("json") or not (ours.get("quiet") or taken):
-        print_results(recordings, result.summary, run.digest, as_json=bool(ours.get("json")))
+        print_results(recordings, result.summary, result.aggregate, as_json=bool(ours.get("json")))
     sys.stdout.flush()
     return code, result.recording.trailer is not None and result.recording.trailer.interrupted

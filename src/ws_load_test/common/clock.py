@@ -1,4 +1,4 @@
-"""Time: the monotonic clock in nanoseconds, and nothing that sleeps."""
+"""Monotonic clock in nanoseconds, and the interface of timers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
 
 monotonic_ns = time.monotonic_ns
-"""Nanoseconds on CLOCK_MONOTONIC: the same for all processes of a machine, so workers can share a start."""
+"""Nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share, so workers can start at one instant."""
 
 
 class Timer(Protocol):
-    """Calls back at an instant; armed again, it forgets the one before."""
+    """One callback at one instant; arming again replaces the instant."""
 
     def arm(self, at_ns: int) -> None:
-        """Calls back at this monotonic instant, or as soon as possible when it has passed."""
+        """Calls back at this monotonic instant, or as soon as possible if it has passed."""
         ...
 
     def close(self) -> None:
-        """Never calls back again."""
+        """Disarms for good."""
         ...

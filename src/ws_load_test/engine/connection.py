@@ -7,13 +7,14 @@ opcode in a single comparison, and the second byte gives the frame's end. Nothin
 a frame. Everything that is not an ordinary whole reply (control frames, fragments, frames cut by the end of a read,
 nonsense) leaves the loop for a method below it.
 
-So does every frame where what replies say matters (`Reading.whole`): the same loop with a head that no frame has. A
-message then costs about a microsecond more, and its payload is copied once.
+So does every frame where the content of replies matters (`Session.needs_payload`): the same loop with a head that no
+frame has. A message then costs about a microsecond more, and its payload is copied once.
 """
 
 from __future__ import annotations
 
 import codecs
+from typing import TYPE_CHECKING
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
@@ -23,19 +24,29 @@ from ws_load_test.websocket import frames
 from ws_load_test.websocket.deflate import DeflateTooLargeError, PerMessageDeflate
 from ws_load_test.websocket.deflate_negotiation import DeflateError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ws_load_test.engine.sender import Sender
+
 LARGEST_MESSAGE_BYTES = 64 * 1024 * 1024
 """A larger reply is answered with close code 1009 (RFC 6455, section 7.4.1)."""
 _new_utf8_check = codecs.getincrementaldecoder("utf-8")
 INCOMPLETE = 1 << 62
-"""The end of a frame whose header is cut off: behind any data."""
+"""End of a frame whose header is cut off: behind any data."""
 
 
 class Connection(Session):
-    """An open session: finds the replies in what is read, answers control frames, and knows how it ended.
+    """An open session: finds the replies in the bytes that are read, answers control frames, and notes how it ended.
 
-    What a reply means is up to a subclass: `replied` is told how many came in one read, and when it was read. Where
-    messages are read whole, `take` sees each of them first, and says whether it is a reply.
+    The meaning of a reply is the load's: `on_replies` gets how many came in one read, and when it was read. Where
+    messages are read whole, the session's receiver gets each of them first, and decides if it is a reply.
     """
+
+    on_replies: Callable[[int, int], None]
+    """Takes the number of replies that were read together, and the instant. A bound method of the sender."""
+    sender: Sender
+    """The session's part of the load, where it carries one."""
 
     def __init__(self, owner: SessionListener, reading: ReadPolicy = READ_COUNTED) -> None:
         super().__init__(owner, reading)
@@ -75,12 +86,14 @@ class Connection(Session):
             # Only now, because the replies that came before the end, perhaps in the same read, are replies.
             self._end(*self._pending_end)
 
-    def on_replies(self, count: int, at_ns: int) -> None:
-        """`count` replies were read at `at_ns`, together."""
-        raise NotImplementedError
+    def carry(self, sender: Sender) -> None:
+        """Makes the session carry its part of a load."""
+        self.sender = sender
+        self.on_replies = sender.on_replies
+        self.set_receiver(sender)
 
     def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:
-        """A whole message was read at `at_ns`, where messages are read whole; returns 1 if it is a reply, else 0."""
+        """Takes a message that was read whole at `at_ns`. Returns 1 if it is a reply, else 0."""
         reading = self.reading
         for test, answer in reading.answers:
             if test(payload):
@@ -89,32 +102,17 @@ class Connection(Session):
         for test in reading.ignore:
             if test(payload):
                 return self.count_unsolicited(payload)
-        if self.introduction is not None and not self.is_awaited(payload):
-            self.introduction.on_message(payload, at_ns)
-            return 0
-        if reading.send_only or reading.pongs != (opcode == frames.PONG):
-            return self.count_unsolicited(payload)
-        return self.match_reply(payload, at_ns)
-
-    def is_awaited(self, payload: bytes) -> bool:  # noqa: ARG002 - in order, what a message says does not tell
-        """Whether a message is surely a reply, and no greeting."""
-        return False
-
-    def match_reply(self, payload: bytes, at_ns: int) -> int:
-        """A message was read at `at_ns` that may be a reply; returns 1 if it is, else 0."""
-        if at_ns >= self.owner.samples.measured_from_ns:
-            self.check_reply(payload)
-        return 1
+        return self.receiver.on_message(opcode, payload, at_ns)
 
     def check_reply(self, payload: bytes) -> None:
-        """Counts a fault if a reply does not say all that it must."""
+        """Counts a fault if a reply fails one of the checks."""
         for name, test in self.reading.expect:
             if not test(payload):
                 self.owner.fault(Fault(FaultKind.CHECK_FAILED, text=f"sent a reply that fails --expect {name}"))
                 return
 
     def count_unsolicited(self, payload: bytes) -> int:
-        """Counts a message that answers nothing; returns the 0 replies that it is."""
+        """Counts an unsolicited message. Returns 0, the number of replies it completes."""
         tally = self.owner.tally
         tally.pushed += 1
         tally.pushed_bytes += len(payload)
@@ -123,7 +121,7 @@ class Connection(Session):
     # --- Reading what is not ordinary -------------------------------------------------------------------------------
 
     def _end_of_long(self, data: bytes, at: int) -> int:
-        """Where a frame with a long length ends (RFC 6455, section 5.2), `UNKNOWN` while its header is not whole."""
+        """Returns the end of a frame with a long length (RFC 6455, section 5.2); `INCOMPLETE` if its header is cut."""
         length, start = data[at + 1], at + 2
         if length == frames.LENGTH_IS_16_BIT:
             if start + 2 > len(data):
@@ -152,7 +150,7 @@ class Connection(Session):
         self._wanted_bytes = max(frame_bytes, len(rest) + 1)
 
     def _reassemble(self, data: bytes) -> bytes:
-        """What was put aside and what came now, as soon as the frame is whole; nothing before."""
+        """Returns the bytes put aside and those read now, as soon as the frame is whole; nothing before."""
         self._partial.append(data)
         self._kept_bytes += len(data)
         if self._kept_bytes < self._wanted_bytes:
@@ -162,7 +160,7 @@ class Connection(Session):
         return data
 
     def _read_frame_slow(self, data: bytes, at: int, end: int, at_ns: int) -> int:
-        """Takes in a whole frame that is not an ordinary reply; returns how many replies it completes, 0 or 1."""
+        """Takes in a whole frame that is not an ordinary reply. Returns how many replies it completes, 0 or 1."""
         if self._pending_end is not None:
             return 0
         first = data[at]
@@ -179,7 +177,7 @@ class Connection(Session):
             self._fail(f"reserved opcode {opcode:#x} (RFC 6455, section 5.2)", clause="5.2")
         elif (opcode == frames.CONTINUATION) == (self._fragmented_bytes < 0):
             self._fail("a message's fragments out of order (RFC 6455, section 5.4)", clause="5.4")
-        elif self.reading.needs_payload or self.deflate is not None or self.introduction is not None:
+        elif self.needs_payload:
             length = data[at + 1]
             start = at + (2 if length < frames.LENGTH_IS_16_BIT else 4 if length == frames.LENGTH_IS_16_BIT else 10)
             return self._read_data_frame(first, data[start:end], at_ns)
@@ -190,12 +188,12 @@ class Connection(Session):
         return 0
 
     def _message(self, opcode: int) -> int:
-        """The last, or only, frame of a message has come, where messages are counted."""
+        """Counts a message whose last, or only, frame has come. Returns how many replies it is, 0 or 1."""
         if opcode == frames.CONTINUATION:
             self._fragmented_bytes = -1
             self.reply_head = self._head_after_fragments
         elif not self.reading.pongs:
-            # Whichever of text and binary the target answers with is the ordinary reply from here on.
+            # The opcode of this message, text or binary, is that of an ordinary reply from here on.
             self.reply_head = frames.FIN | opcode
         if not self.reading.pongs:
             return 1
@@ -203,7 +201,7 @@ class Connection(Session):
         return 0
 
     def _read_data_frame(self, first: int, payload: bytes, at_ns: int) -> int:
-        """A frame of a message has come, where messages are read whole."""
+        """Takes in a frame of a message that is read whole. Returns how many replies it completes, 0 or 1."""
         if self._fragmented_bytes < 0:
             self._message_head = first
         compressed = self._message_head & frames.RSV1
@@ -229,7 +227,7 @@ class Connection(Session):
         return self.on_message(self._message_head & frames.OPCODE_BITS, payload, at_ns)
 
     def _inflated(self, deflate: PerMessageDeflate, payload: bytes, *, is_text: bool) -> bytes | None:
-        """What a compressed message says; None where that was the end of the session."""
+        """Returns a compressed message as it was; None if that ended the session."""
         try:
             plain = deflate.decompress(payload, LARGEST_MESSAGE_BYTES)
         except DeflateTooLargeError as error:
@@ -241,7 +239,7 @@ class Connection(Session):
         return None
 
     def _is_utf8(self, payload: bytes, *, last: bool) -> bool:
-        """Whether a text is what it must be (RFC 6455, section 8.1), as far as anybody asked."""
+        """Returns False if a text is not UTF-8 (RFC 6455, section 8.1), which ends the session; True if unchecked."""
         if self._utf8 is None:
             return True
         try:
@@ -252,14 +250,14 @@ class Connection(Session):
         return True
 
     def _fragment(self, frame_bytes: int) -> None:
-        """A frame has come that more of the same message follow."""
+        """Takes in a frame that more frames of the same message follow."""
         if self._fragmented_bytes < 0:
             self._fragmented_bytes = 0
             self._head_after_fragments, self.reply_head = self.reply_head, NO_FAST_PATH
         self._within_size_limit(frame_bytes)
 
     def _within_size_limit(self, frame_bytes: int) -> bool:
-        """Adds a frame to its message; returns whether that may still be as large."""
+        """Adds a frame to its message. Returns False if that is too large, which ends the session."""
         self._fragmented_bytes += frame_bytes
         if self._fragmented_bytes > LARGEST_MESSAGE_BYTES:
             self._fail(f"a message of more than {LARGEST_MESSAGE_BYTES} bytes", frames.MESSAGE_TOO_BIG, "7.4.1")
@@ -267,7 +265,7 @@ class Connection(Session):
         return True
 
     def _control(self, opcode: int, payload: bytes, at_ns: int) -> int:
-        """A control frame (RFC 6455, section 5.5)."""
+        """Takes in a control frame (RFC 6455, section 5.5). Returns how many replies it is, 0 or 1."""
         if opcode == frames.PING:
             if not self.closing and not self.reading.no_pong:
                 self.write_message(frames.PONG, payload)

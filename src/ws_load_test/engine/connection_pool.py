@@ -1,134 +1,148 @@
 """One worker's connections: how they are opened, kept, given up and closed.
 
-A crew owns its connections: they report to it what happened to them, and count into its tally. Which load they carry
-is the load's matter (`flood`, `paced`); what a run does and when is the worker's (`run`).
+The pool owns the groups of sessions, which own the connections. The load that connections carry is the load model's
+matter (`load_models`); the order of a run's phases is the engine's (`portable`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.faults import Fault, classify_host_error
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.engine.connection_factory import ConnectionFactory
-from ws_load_test.engine.misbehaving_clients import SeparateStats, SlowReader
-from ws_load_test.engine.open_loop import OpenLoopRunner
+from ws_load_test.engine.misbehaving_clients import SlowReader
 from ws_load_test.engine.reconnect import Reconnector
+from ws_load_test.engine.session_group import SessionGroup
 from ws_load_test.engine.session_setup import SessionSetup, wait_until_ready
-from ws_load_test.metrics.sample_buffer import SampleBuffer
-from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.schedule import evenly_spaced_ns
 
 if TYPE_CHECKING:
     from ws_load_test.common.sharding import Shard
-    from ws_load_test.engine.connection_factory import LoadConnection
+    from ws_load_test.engine.connection import Connection
     from ws_load_test.engine.session import Session
+    from ws_load_test.metrics.sample_buffer import SampleBuffer
+    from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
 
-DIALS_AT_ONCE = 128
-"""More would overrun the accept queues of most servers, and lost SYNs come back a second later."""
+MAX_CONCURRENT_DIALS = 128
+"""Dials under way: more would overrun the accept queues of most servers, and lost SYNs come back a second later."""
 CLOSE_TIMEOUT_S = 2.0
-"""How long a target may take to answer a close frame."""
-LONGEST_SCAN_NS = NS_PER_S
-SHAPE_CHECK_S = 0.02
-"""How often the number of connections is brought to what its shape asks."""
+"""Time that a target has to answer a close frame; a live one needs milliseconds."""
+MAX_SCAN_INTERVAL_NS = NS_PER_S
+"""Time between two scans for overdue replies, at most; a quarter of the reply time-out, where that is shorter."""
+PROFILE_CHECK_S = 0.02
+"""Time between two adjustments of the number of connections to its profile: steps that no chart shows."""
 MAX_CLOSE_REASONS = 16
-"""Different close reasons of one worker that are counted by themselves."""
+"""Close reasons of one worker that are counted each by itself; a target may send as many different ones as it likes."""
 
 
 class ConnectionPool:
-    """The connections of one share of a plan, and what they have amounted to since the last report."""
+    """The connections of one share of a plan, and their counts since the last report."""
 
     def __init__(self, plan: Plan, share: Shard, *, multi_host: bool = False) -> None:
-        """Takes whether other machines have shares as well.
+        """Opens no connection yet; `multi_host` says that other machines have shares as well.
 
         Raises:
             UsageError: the plan's certificates or its feed cannot be used.
         """
         self.plan = plan
         self.share = share
-        self.tally = Tally()
-        on_schedule = isinstance(plan.load, OpenLoop)
-        self.samples = SampleBuffer(self.tally, on_schedule=on_schedule)
-        self.connections: dict[LoadConnection, None] = {}
-        """Those whose TCP connection is open, oldest first."""
+        self._default = SessionGroup("default", self, due_when_sent=plan.load.due_when_sent)
+        self.connections: dict[Connection, None] = {}
+        """Connections whose TCP connection is open, oldest first."""
         self.open = 0
         """Sessions that are open."""
         self.finished = asyncio.Event()
-        """There is nothing left to do: the messages are spent, nobody is connected, or we were told to stop."""
+        """There is nothing left to do: all messages have left, no connection is open, or the run was stopped."""
         self.loading = False
         """The load has begun."""
-        self.factory = ConnectionFactory(self, plan, share, on_spent=self._on_exhausted, on_idle=self._on_idle)
+        self.factory = ConnectionFactory(
+            self._default, plan, share, on_exhausted=self._on_exhausted, on_idle=self._on_idle
+        )
         self.load = self.factory.load
-        self.comeback = Reconnector(self)
-        self.misbehaving = SeparateStats(self, on_schedule=on_schedule) if plan.misbehaving is not None else None
-        """The owner of the unkind connections, where there are any."""
+        self.reconnector = Reconnector(self)
         self._misbehavior = plan.misbehaving.assign(plan.connections) if plan.misbehaving is not None else {}
-        self._dialler = Dialer(plan, share if multi_host else None)
-        self._dials = asyncio.Semaphore(DIALS_AT_ONCE)
+        self._groups = [self._default]
+        """Each connection belongs to the last of them that has its number."""
+        if plan.misbehaving is not None:
+            self._groups.append(
+                SessionGroup(
+                    "misbehaving",
+                    self,
+                    due_when_sent=plan.load.due_when_sent,
+                    numbers=self._misbehavior.keys(),
+                    measured_apart=True,
+                    well_behaved=False,
+                )
+            )
+        self._dialer = Dialer(plan, share if multi_host else None)
+        self._dials = asyncio.Semaphore(MAX_CONCURRENT_DIALS)
         self._resolved: set[str] = set()
-        self._dialled = 0
-        self._dialling = 0
+        self._dialed = 0
+        self._dialing = 0
         self._examples: dict[str, str] = {}
         self._known_examples: set[str] = set()
         self._reasons: set[str] = set()
-        self._retiring: set[LoadConnection] = set()
-        self._in_flight: set[LoadConnection] = set()
+        self._retiring: set[Connection] = set()
+        self._in_flight: set[Connection] = set()
         self._draining = False
         self._quiet = asyncio.Event()
         self._gone = asyncio.Event()
 
     @property
-    def continues_without_connections(self) -> bool:
-        """Whether the load goes on although no connection is open.
+    def tally(self) -> Tally:
+        """Counts of the sessions that are not measured apart, and of all dials."""
+        return self._default.tally
 
-        On a schedule messages fall due then, and are dropped: others may still be connected, which only the fleet can
-        know. Where sessions come back, or connections follow a shape, there may be new ones.
+    @property
+    def samples(self) -> SampleBuffer:
+        """Times of the sessions that are not measured apart."""
+        return self._default.samples
+
+    @property
+    def continues_without_connections(self) -> bool:
+        """True if the load goes on although no connection is open.
+
+        On a schedule messages fall due then, and are dropped: other workers may still have connections, which only the
+        fleet can know. Where sessions come back, or connections follow a profile, there may be new ones.
         """
-        if self.comeback.in_progress:
+        if self.reconnector.in_progress:
             return True
-        return isinstance(self.load, OpenLoopRunner) and (
-            self.share.count > 1 or self.plan.connection_profile is not None
-        )
+        return not self.load.due_when_sent and (self.share.count > 1 or self.plan.connection_profile is not None)
 
     @property
     def stopping(self) -> bool:
-        """Whether the load is over."""
+        """True once the load is over."""
         return self._draining
 
     def set_window(self, *, from_ns: int | None = None, until_ns: int | None = None) -> None:
-        """The measured time begins, or ends, at an instant."""
-        for samples in (self.samples, self.misbehaving.samples) if self.misbehaving is not None else (self.samples,):
-            if from_ns is not None:
-                samples.measured_from_ns = from_ns
-            if until_ns is not None:
-                samples.measured_until_ns = until_ns
-                samples.flush()
+        """Begins the measured time at one instant, or ends it at another."""
+        for group in self._groups:
+            group.set_window(from_ns=from_ns, until_ns=until_ns)
 
     def collect(self) -> tuple[Tally, dict[str, str]]:
-        """What has come since the last cut: counts, and a sentence for each kind of fault that was new."""
-        self.samples.flush()
-        tally, self.tally = self.tally, Tally()
-        self.samples.tally = self.tally
-        if self.misbehaving is not None:
-            tally.misbehaving = self.misbehaving.cut()
-        for name in self._dialler.resolved_ns.keys() - self._resolved:
+        """Returns the counts since the last call, and a sentence for each kind of fault that was new."""
+        tally = self._default.collect()
+        for group in self._groups:
+            if group.measured_apart:
+                setattr(tally, group.name, group.collect())
+        for name in self._dialer.resolved_ns.keys() - self._resolved:
             self._resolved.add(name)
-            tally.resolve_time_ns.record(self._dialler.resolved_ns[name])
+            tally.resolve_time_ns.record(self._dialer.resolved_ns[name])
         examples, self._examples = self._examples, {}
         return tally, examples
 
-    def ready(self) -> list[LoadConnection]:
-        """The connections on which the load may begin."""
+    def ready(self) -> list[Connection]:
+        """Returns the connections on which the load may begin."""
         return [one for one in self.connections if _is_ready(one)]
 
     @property
     def has_ready(self) -> bool:
-        """Whether the load may begin, or has begun, on any connection."""
+        """True if the load may begin, or has begun, on any connection."""
         return any(map(_is_ready, self.connections))
 
     # --- Opening ----------------------------------------------------------------------------------------------------
@@ -137,11 +151,11 @@ class ConnectionPool:
         """Dials every session of the share, at the plan's rate or as fast as they open."""
         plan, total = self.plan, self.plan.connections_in(self.share)
         try:
-            await self._dialler.resolve()
+            await self._dialer.resolve()
         except DialError as error:
             self.tally.attempted += total
             self.tally.failed += total
-            self.fault(error.fault, total)
+            self._default.fault(error.fault, total)
             self.finished.set()
             return
         if plan.connection_profile is not None:
@@ -156,28 +170,26 @@ class ConnectionPool:
                 dials.create_task(self._dial_next())
 
     async def dial(self, number: int) -> bool:
-        """Dials a session again, when there is room; returns whether it opened."""
+        """Dials a session again, once fewer dials are under way than may be. Returns True if it opened."""
         await self._dials.acquire()
         return await self._dial(number)
 
     async def _dial_next(self) -> None:
-        position, self._dialled = self._dialled, self._dialled + 1
+        position, self._dialed = self._dialed, self._dialed + 1
         await self._dial(self.share.global_index(position))
 
     async def _dial(self, number: int) -> bool:
-        """Dials a session, which takes a place among the dials that may be under way; introduces it, and begins."""
-        manner = self._misbehavior.get(number)
-        connection = self.factory.connection(
-            self.misbehaving or self if manner else self, number, mute=manner == "no_pong"
-        )
-        self._dialling += 1
-        # What a run that is over calls off itself has neither opened nor failed.
+        """Dials a session, which is one of the dials under way; sets it up, and begins the load on it."""
+        group = self._group_of(number)
+        connection = self.factory.connection(group, number, no_pong=self._misbehavior.get(number) == "no_pong")
+        self._dialing += 1
+        # A dial that the end of the run calls off has neither opened nor failed.
         called_off = opened = False
         try:
-            timings = await self._dialler.dial(connection, number, self.factory.renderer(number))
+            timings = await self._dialer.dial(connection, number, self.factory.renderer(number))
             opened = True
         except DialError as error:
-            self.fault(error.fault, number=number)
+            self._default.fault(error.fault, number=number)
             return False
         except OSError as error:
             failing = classify_host_error(error)
@@ -190,7 +202,7 @@ class ConnectionPool:
             called_off = not opened
             raise
         finally:
-            self._dialling -= 1
+            self._dialing -= 1
             self._dials.release()
             self.tally.attempted += 1
             self.tally.cancelled += called_off
@@ -199,70 +211,70 @@ class ConnectionPool:
         await wait_until_ready(connection, self.plan.timeout_ns)
         return self._begin(connection)
 
-    def _begin(self, connection: LoadConnection) -> bool:
-        """The session is ready for the load; returns False if it has ended meanwhile."""
+    def _begin(self, connection: Connection) -> bool:
+        """Begins the load on a session that is set up. Returns False if it has ended meanwhile."""
         if connection.closing:
             self._close(connection)
             return False
-        manner, unkind = self._misbehavior.get(connection.number), self.plan.misbehaving
-        if manner == "stalled_reader":
+        behavior, clients = self._misbehavior.get(connection.number), self.plan.misbehaving
+        if behavior == "stalled_reader":
             connection.pause_reading()
-        elif manner == "slow_reader" and unkind is not None:
-            SlowReader(connection, unkind.slow_reader_bytes_per_s, secure=self.plan.target.secure)
+        elif behavior == "slow_reader" and clients is not None:
+            SlowReader(connection, clients.slow_reader_bytes_per_s, secure=self.plan.target.secure)
         if self.loading:
-            self.load.add(cast("Any", connection))
-            self.comeback.session_ready(connection)
+            self.load.add(connection.sender)
+            self.reconnector.session_ready(connection)
         return True
 
     async def follow_profile(self, start_ns: int) -> None:
-        """Opens and closes connections as their shape over time asks; what failed or was lost is not replaced."""
-        shape = self.plan.connection_profile
-        if shape is None:
+        """Opens and closes connections as their profile over time asks; what failed or was lost is not replaced."""
+        profile = self.plan.connection_profile
+        if profile is None:
             return
         given_up = 0
-        """Of the connections dialled, those that the shape has taken back."""
+        """Of the connections dialed, those that the profile has taken back."""
         async with asyncio.TaskGroup() as dials:
             while not self.finished.is_set():
-                wanted = self.share.size(round(shape.value_at(monotonic_ns() - start_ns)))
-                for _ in range(min(wanted + given_up - self._dialled, DIALS_AT_ONCE - self._dialling)):
+                wanted = self.share.size(round(profile.value_at(monotonic_ns() - start_ns)))
+                for _ in range(min(wanted + given_up - self._dialed, MAX_CONCURRENT_DIALS - self._dialing)):
                     await self._dials.acquire()
                     dials.create_task(self._dial_next())
-                given_up = max(given_up, self._dialled - wanted)
+                given_up = max(given_up, self._dialed - wanted)
                 # Those that failed or were lost are the first to be missing, so that no more leave than must.
                 if self.open - len(self._retiring) > wanted:
-                    kept = [one for one in self.connections if not one.closing and one not in self._retiring]
+                    kept = [each for each in self.connections if not each.closing and each not in self._retiring]
                     for connection in reversed(kept[wanted:]):
                         self.close_when_idle(connection)
-                await asyncio.sleep(SHAPE_CHECK_S)
+                await asyncio.sleep(PROFILE_CHECK_S)
 
-    def close_when_idle(self, connection: LoadConnection) -> None:
+    def close_when_idle(self, connection: Connection) -> None:
         """Closes a session as soon as nothing is in flight on it."""
         self._retiring.add(connection)
-        connection.stop_sending()
-        if not connection.in_flight or connection.owner is self.misbehaving:
+        connection.sender.stop_sending()
+        if not connection.sender.in_flight or not self._is_well_behaved(connection):
             self._close(connection)
 
     # --- Keeping ----------------------------------------------------------------------------------------------------
 
     async def expire_replies(self) -> None:
-        """Looks for replies that take too long, a part of the connections at a time."""
+        """Gives up replies that take too long; 256 connections at a time, so that the loop turns in between."""
         timeout_ns = self.plan.timeout_ns
         while True:
-            await asyncio.sleep(min(LONGEST_SCAN_NS, timeout_ns // 4) / NS_PER_S)
+            await asyncio.sleep(min(MAX_SCAN_INTERVAL_NS, timeout_ns // 4) / NS_PER_S)
             for number, connection in enumerate(list(self.connections)):
-                if connection.owner is self:
+                if self._is_well_behaved(connection):
                     self._give_up_on(connection, monotonic_ns() - timeout_ns)
                 else:
-                    # An unkind one has itself to blame; but what it holds back must not pile up.
-                    connection.drop_overdue(monotonic_ns() - timeout_ns)
+                    # A client that misbehaves has itself to blame; but what it holds back must not pile up.
+                    connection.sender.drop_overdue(monotonic_ns() - timeout_ns)
                 if number % 256 == 255:
                     await asyncio.sleep(0)
 
-    def _give_up_on(self, connection: LoadConnection, before_ns: int) -> None:
-        if connection.give_up_on(before_ns, self.plan.timeout_ns):
+    def _give_up_on(self, connection: Connection, before_ns: int) -> None:
+        if connection.sender.give_up_on(before_ns, self.plan.timeout_ns):
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, connection.abort)
 
-    def _close(self, connection: LoadConnection, given_up: Fault | None = None) -> None:
+    def _close(self, connection: Connection, given_up: Fault | None = None) -> None:
         connection.close(given_up)
         asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, connection.abort)
 
@@ -286,21 +298,25 @@ class ConnectionPool:
 
     async def drain(self) -> None:
         """Gives what is in flight its time to be answered."""
-        self._in_flight = {one for one in self.connections if one.in_flight and one.owner is self}
+        self._in_flight = {
+            connection
+            for connection in self.connections
+            if connection.sender.in_flight and self._is_well_behaved(connection)
+        }
         self._draining = True
         self._check_drained()
         try:
             async with asyncio.timeout(self.plan.timeout_ns / NS_PER_S):
                 await self._quiet.wait()
         except TimeoutError:
-            # What we held back and sent a moment ago has not had its time: it is unanswered, and nobody's fault.
+            # What we held back and sent a moment ago has not had its time: it is unanswered, and no fault.
             for connection in list(self._in_flight):
                 self._give_up_on(connection, monotonic_ns() - self.plan.timeout_ns)
 
     async def close_all(self) -> None:
         """Ends every session with a close handshake, or without one where the target no longer answers."""
         for connection in list(self.connections):
-            if connection.owner is self:
+            if self._is_well_behaved(connection):
                 connection.close()
             else:
                 # It would not read the answer.
@@ -317,11 +333,11 @@ class ConnectionPool:
             await asyncio.sleep(0)
         self.factory.close()
 
-    # --- What the connections say -----------------------------------------------------------------------------------
+    # --- Events of the connections ----------------------------------------------------------------------------------
 
     def session_opened(self, session: Session) -> None:
         """A session is open."""
-        connection = cast("LoadConnection", session)
+        connection = cast("Connection", session)
         self.connections[connection] = None
         self.tally.opened += 1
         self.open += 1
@@ -332,34 +348,35 @@ class ConnectionPool:
             SessionSetup(connection, greetings, self.factory.first_opcode, first_messages)
 
     def session_ended(self, session: Session, fault: Fault | None) -> None:
-        """An open session is over, whoever ended it."""
-        connection = cast("LoadConnection", session)
+        """An open session is over, by either side."""
+        connection = cast("Connection", session)
         self.open -= 1
         # A close that is answered is a sign of life: a busy target ends its TCP connections all at once, much later.
         self._gone.set()
         self._retiring.discard(connection)
-        if fault is not None and connection.owner is self:
-            self._example(fault, connection.number)
-        self.comeback.session_ended(connection, lost=fault is not None)
+        if fault is not None and self._is_well_behaved(connection):
+            self.fault_counted(fault, connection.number)
+        self.reconnector.session_ended(connection, lost=fault is not None)
         self.finish_if_empty()
 
     def finish_if_empty(self) -> None:
-        """Ends the load where nobody is connected, and nobody will be."""
+        """Ends the load if no connection is open, and none will be."""
         if not self.open and self.loading and not self.continues_without_connections:
             self.finished.set()
 
     def transport_closed(self, session: Session) -> None:
         """The TCP connection of a session that was open is closed."""
-        self.connections.pop(cast("LoadConnection", session), None)
+        self.connections.pop(cast("Connection", session), None)
         self._gone.set()
 
-    def fault(self, fault: Fault, count: int = 1, *, number: int | None = None) -> None:
-        """The target did something wrong that ended no open session."""
-        self.tally.faults[fault.key] += count
-        self._example(fault, number)
+    def fault_counted(self, fault: Fault, number: int | None = None) -> None:
+        """Keeps an example of each kind of fault."""
+        if fault.key not in self._known_examples:
+            self._known_examples.add(fault.key)
+            self._examples[fault.key] = self.factory.redact(fault.text, number)
 
     def close_reason(self, session: Session, code: int, reason: str) -> None:
-        """The target said why it closes."""
+        """Counts the reason that a target's close frame gave."""
         key = f"{code} {self.factory.redact(reason, session.number)}"
         if key not in self._reasons and len(self._reasons) >= MAX_CLOSE_REASONS:
             key = f"{code} (other reasons)"
@@ -367,11 +384,11 @@ class ConnectionPool:
         self.tally.close_reasons[key] += 1
 
     def _on_exhausted(self) -> None:
-        """No message will fall due any more; what ends the run is the plan's time, or the last reply."""
+        """No message will fall due any more: the run ends with the plan's time, or with the last reply."""
         if self.plan.messages is not None:
             self.finished.set()
 
-    def _on_idle(self, connection: LoadConnection) -> None:
+    def _on_idle(self, connection: Connection) -> None:
         """A connection has nothing in flight, and nothing to send just now."""
         if self.load.exhausted:
             self._on_exhausted()
@@ -384,11 +401,15 @@ class ConnectionPool:
         if self._draining and not self._in_flight:
             self._quiet.set()
 
-    def _example(self, fault: Fault, number: int | None = None) -> None:
-        if fault.key not in self._known_examples:
-            self._known_examples.add(fault.key)
-            self._examples[fault.key] = self.factory.redact(fault.text, number)
+    # --- Groups -----------------------------------------------------------------------------------------------------
+
+    def _group_of(self, number: int) -> SessionGroup:
+        """Returns the group of a connection."""
+        return next(group for group in reversed(self._groups) if number in group)
+
+    def _is_well_behaved(self, connection: Connection) -> bool:
+        return self._group_of(connection.number).well_behaved
 
 
-def _is_ready(connection: LoadConnection) -> bool:
-    return not connection.closing and (connection.introduction is None or not connection.introduction.blocks_load)
+def _is_ready(connection: Connection) -> bool:
+    return not connection.closing and not connection.receiver.blocks_load

@@ -1,4 +1,4 @@
-"""One session apart from what it reads: how it begins, what it writes beside the load, how it ends."""
+"""One session apart from reading: how it begins, what it writes beside the load, how it ends."""
 
 from __future__ import annotations
 
@@ -11,32 +11,27 @@ from typing import TYPE_CHECKING, Protocol
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
+from ws_load_test.engine.connect.dialed_session import DialedSession
 from ws_load_test.engine.read_policy import NO_FAST_PATH, ReadPolicy
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ws_load_test.engine.session_setup import SessionSetup
+    from ws_load_test.engine.sender import MessageReceiver
     from ws_load_test.metrics.sample_buffer import SampleBuffer
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.websocket.deflate import PerMessageDeflate
 
 READ_COUNTED = ReadPolicy()
 UNLIMITED = 1 << 62
+"""Bytes: more than any buffer."""
 SMALL_BUFFER_BYTES = 4096
-
-
-class FrameSource(Protocol):
-    """At each number, that many messages as frames in a row: a list made ahead of time, or what makes them."""
-
-    def __getitem__(self, count: int, /) -> bytes | memoryview:
-        """The next `count` messages."""
-        ...
+"""Receive buffer of a client that reads slowly or not at all, so that the target soon finds it full."""
 
 
 class SessionListener(Protocol):
-    """What a session needs of the worker that owns it."""
+    """Owner of sessions: it counts what happens to them, and is called when they open and end."""
 
     tally: Tally
     samples: SampleBuffer
@@ -46,11 +41,11 @@ class SessionListener(Protocol):
         ...
 
     def session_ended(self, session: Session, fault: Fault | None) -> None:
-        """An open session is over; the fault is what the target did wrong, if that was the end of it."""
+        """An open session is over; the fault is the target's failing that ended it, if there was one."""
         ...
 
     def close_reason(self, session: Session, code: int, reason: str) -> None:
-        """The target said why it closes."""
+        """The target's close frame gave a reason."""
         ...
 
     def transport_closed(self, session: Session) -> None:
@@ -62,23 +57,26 @@ class SessionListener(Protocol):
         ...
 
 
-class Session(asyncio.Protocol):
-    """What begins, writes and ends; `Connection` adds what reads."""
+class Session(DialedSession):
+    """The beginning, the writing and the end of a session; `Connection` adds reading."""
 
     write: Callable[[bytes | memoryview], int]
-    """Hands bytes to the kernel and tells how many it took; raises BlockingIOError when its buffer is full."""
+    """Hands bytes to the kernel. Returns how many it took; raises BlockingIOError when its buffer is full."""
 
     max_buffered_bytes = UNLIMITED
-    """What may wait for the kernel before a write is refused."""
+    """Bytes that may wait for the kernel before a write is refused."""
+    receiver: MessageReceiver
+    """Takes the messages that are read whole."""
 
     def __init__(self, owner: SessionListener, reading: ReadPolicy = READ_COUNTED) -> None:
         self.owner = owner
         self.reading = reading
         self.number = 0
-        """Which of the run's connections it is; the session that takes the place of another has its number."""
+        """Number of the connection within the run; the session that takes the place of another has its number."""
         self.reply_head = reading.fast_path_byte
-        self.introduction: SessionSetup | None = None
-        """What is said before the load, while it is being said."""
+        """First byte of an ordinary reply's frame, which is only counted."""
+        self.needs_payload = reading.needs_payload
+        """Messages are read whole."""
         self.deflate: PerMessageDeflate | None = None
         """Permessage-deflate (RFC 7692), where it was agreed."""
         self.closing = False
@@ -88,7 +86,7 @@ class Session(asyncio.Protocol):
         self.ended = False
         """The session's end has been counted."""
         self.reset_by: ConnectionResetError | None = None
-        """What a write met: the kernel tells of a reset once, and the next read finds a mere end."""
+        """The reset that a write met: the kernel reports it once, and the next read finds a mere end."""
         self._pending_end: tuple[int, Fault | None] | None = None
         self._pinged_ns = 0
         self._blocked_ns = 0
@@ -108,7 +106,7 @@ class Session(asyncio.Protocol):
         """Takes over from the upgrade; `early` is what the target sent behind its answer to it."""
         self._transport, self._sock, self._secure = transport, sock, secure
         if deflate is not None:
-            self.deflate, self.reply_head = deflate, NO_FAST_PATH
+            self.deflate, self.needs_payload, self.reply_head = deflate, True, NO_FAST_PATH
         # Straight to the kernel, because a loop that keeps writes for its end would make every sent instant a lie.
         self._write_now = self._write_through if secure else sock.send
         self.write = self._write_now
@@ -116,19 +114,17 @@ class Session(asyncio.Protocol):
         if early:
             self.data_received(early)
 
-    @property
-    def ordinary_head(self) -> int:
-        """The first byte of an ordinary reply's frame, once the session has been introduced."""
-        return NO_FAST_PATH if self.deflate is not None else self.reading.fast_path_byte
-
-    def on_ended(self) -> None:
-        """The session has ended; what was in flight stays unanswered."""
-        raise NotImplementedError
+    def set_receiver(self, receiver: MessageReceiver, *, needs_payload: bool = False) -> None:
+        """Gives the messages that come from here on to a receiver, which may need to see all of each."""
+        self.receiver = receiver
+        self.needs_payload = needs_payload or self.reading.needs_payload or self.deflate is not None
+        if self._pending_end is None and not self.ended:
+            self.reply_head = NO_FAST_PATH if self.needs_payload else self.reading.fast_path_byte
 
     # --- Writing what is not ordinary -------------------------------------------------------------------------------
 
     def write_message(self, opcode: int, payload: bytes) -> None:
-        """Sends a message, or a pong, that is none of the load's; nothing behind a close (RFC 6455, section 5.5.1)."""
+        """Sends a message, or a pong, that is not the load's; nothing behind a close (RFC 6455, section 5.5.1)."""
         if self.closing:
             return
         if self.deflate is not None and opcode < frames.CLOSE:
@@ -154,7 +150,7 @@ class Session(asyncio.Protocol):
         self._transport.write(data)
 
     def blocked_since(self, before_ns: int) -> bool:
-        """Whether the target has not read all that was sent, and not since an instant."""
+        """True if bytes have waited for the kernel since before an instant, because the target does not read."""
         return 0 < self._blocked_ns < before_ns
 
     def resume_writing(self) -> None:
@@ -164,7 +160,7 @@ class Session(asyncio.Protocol):
             self._blocked_ns = 0
 
     def ping(self) -> None:
-        """Sends a ping whose pong tells how long it took, unless one is still on its way."""
+        """Sends a ping whose pong is timed, unless one is still on its way."""
         if not self.closing and not self._pinged_ns:
             self._pinged_ns = monotonic_ns()
             self.write_message(frames.PING, self._pinged_ns.to_bytes(8))
@@ -183,15 +179,15 @@ class Session(asyncio.Protocol):
         self._transport.write(data)
         return len(data)
 
-    # --- Reading unkindly -------------------------------------------------------------------------------------------
+    # --- Reading slowly, or not at all ------------------------------------------------------------------------------
 
     def pause_reading(self) -> None:
-        """Leaves unread what comes from here on, in a buffer that is full soon."""
+        """Leaves unread all that comes from here on, in a buffer that is full soon."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
         self._transport.pause_reading()
 
     def read_some(self, limit_bytes: int) -> None:
-        """Reads a little of what `stop_reading` leaves; under TLS, as much as the buffer holds."""
+        """Reads a little of what `pause_reading` leaves; under TLS, as much as the buffer holds."""
         data = b""
         if not self._secure:
             try:
@@ -253,12 +249,10 @@ class Session(asyncio.Protocol):
         if fault is not None:
             tally.lost += 1
             tally.faults[fault.key] += 1
-        if self.introduction is not None:
-            self.introduction.cancel()
-        self.on_ended()
+        self.receiver.on_ended()
         self.owner.session_ended(self, fault)
 
-    # --- What the target ends, or must be told to end-----------------------------------------------------------------
+    # --- The end from the target's side, or for its breach of the protocol ------------------------------------------
 
     def _close_frame(self, payload: bytes) -> None:
         """The target closes, or answers our close (RFC 6455, section 5.5.1)."""
@@ -277,13 +271,13 @@ class Session(asyncio.Protocol):
         self._end_after_read(code, Fault(FaultKind.CLOSED, str(code), text), payload[:2])
 
     def _fail(self, what: str, code: int = frames.PROTOCOL_ERROR, clause: str = "") -> None:
-        """The target broke a clause of the protocol: says so to it (RFC 6455, section 7.1.7) and ends the session."""
+        """The target broke a clause of the protocol: sends it the code (RFC 6455, section 7.1.7), ends the session."""
         fault = Fault(FaultKind.PROTOCOL_ERROR, clause, f"sent {what}")
         self._end_after_read(code, fault, frames.close_payload(code))
         self._transport.close()
 
     def _end_after_read(self, code: int, fault: Fault, answer: bytes) -> None:
-        """Nothing that the target sends from here on counts; the session ends when this read has been dealt with."""
+        """Ends the session once this read has been dealt with; nothing that is read from here on counts."""
         if self._pending_end is not None:
             # The first to end the session is what ended it.
             return
@@ -300,7 +294,7 @@ class Session(asyncio.Protocol):
 
 
 def _words(error: Exception) -> str:
-    """What an error of the connection says, without where in OpenSSL it was noticed."""
+    """Returns the text of a connection's error, without the place in OpenSSL that noticed it."""
     if isinstance(error, ssl.SSLError):
         return f"TLS failed with {(error.reason or 'no reason').replace('_', ' ').lower()}"
     return str(error)

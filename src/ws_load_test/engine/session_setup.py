@@ -1,4 +1,4 @@
-"""What is said in a session before the load: greetings come; first messages are sent, each after a reply."""
+"""Set-up of a session before its load: greetings are skipped; first messages are sent, each after a reply."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import format_duration
-from ws_load_test.engine.read_policy import NO_FAST_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,69 +16,73 @@ if TYPE_CHECKING:
 
 
 class SessionSetup:
-    """The beginning of a session; `done` is set when the load may begin on it."""
+    """First receiver of a session's messages; hands over to the session's sender when it is done."""
 
     def __init__(self, connection: Connection, greetings: int, opcode: int, first_messages: Sequence[bytes]) -> None:
-        """Takes over what `connection` reads until it is done; sends the first message unless greetings come first."""
+        """Becomes the receiver of `connection`; sends the first message unless greetings come first."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Set when the load may begin, or the session has ended."""
         self.blocks_load = bool(first_messages)
-        """Whether the load must wait: greetings alone answer nothing, whenever they come."""
+        """The load must wait: greetings alone answer nothing, whenever they come."""
         self._connection = connection
         self._greetings = greetings
         self._opcode = opcode
         self._to_send = list(reversed(first_messages))
         self._sent_ns = 0
-        connection.introduction = self
-        connection.reply_head = NO_FAST_PATH
+        connection.set_receiver(self, needs_payload=True)
         if not greetings:
             self._next_step()
 
-    def on_message(self, payload: bytes, at_ns: int) -> None:
-        """A message has come: a greeting, or the reply to a first message."""
+    def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:
+        """Takes a greeting, or the reply to a first message, read at `at_ns`. Returns the load's replies, 0 or 1."""
+        sender = self._connection.sender
+        if sender.is_awaited(payload):
+            return sender.on_message(opcode, payload, at_ns)
         tally = self._connection.owner.tally
         if self._greetings:
             self._greetings -= 1
             tally.greetings += 1
             if self._greetings:
-                return
+                return 0
         else:
             tally.first_replies += 1
             tally.first_reply_time_ns.record(at_ns - self._sent_ns)
             for name, test in self._connection.reading.expect_first:
                 if not test(payload):
-                    # Whoever is not let in would load nothing but the door.
+                    # A session that is not let in would only load the target's login.
                     text = f"answered a first message with what fails --expect-first {name}"
                     self._connection.close(Fault(FaultKind.CHECK_FAILED, "first-reply", text))
-                    self.cancel()
-                    return
+                    self._hand_over()
+                    return 0
         self._next_step()
+        return 0
 
-    def cancel(self) -> None:
-        """The session has ended."""
-        self._connection.introduction = None
+    def on_ended(self) -> None:
+        """Takes note that the session has ended."""
+        self._hand_over()
+        self._connection.sender.on_ended()
+
+    def _hand_over(self) -> None:
+        self._connection.set_receiver(self._connection.sender)
         if not self.done.done():
             self.done.set_result(None)
 
     def _next_step(self) -> None:
-        connection = self._connection
-        if self._to_send:
-            connection.write_message(self._opcode, self._to_send.pop())
-            self._sent_ns = monotonic_ns()
+        if not self._to_send:
+            self._hand_over()
             return
-        connection.introduction = None
-        connection.reply_head = connection.ordinary_head
-        if not self.done.done():
-            self.done.set_result(None)
+        self._connection.write_message(self._opcode, self._to_send.pop())
+        self._sent_ns = monotonic_ns()
 
 
 async def wait_until_ready(connection: Connection, timeout_ns: int) -> None:
-    """Waits until what comes before the load has been said; closes a session that takes longer than a reply may."""
-    introduction = connection.introduction
-    if introduction is None or not introduction.blocks_load:
+    """Waits until a session is set up; closes a session that takes longer than a reply may."""
+    setup = connection.receiver
+    if not isinstance(setup, SessionSetup) or not setup.blocks_load:
         return
     try:
         async with asyncio.timeout(timeout_ns / NS_PER_S):
-            await introduction.done
+            await setup.done
     except TimeoutError:
         what = f"did not greet or answer the first message within {format_duration(timeout_ns)}"
         connection.close(Fault(FaultKind.FIRST_REPLY_TIMEOUT, text=what))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ws_load_test.metrics.catalog import PER_HOST_FIELDS
 from ws_load_test.metrics.recording import (
     HostInterval,
     Interval,
@@ -28,22 +29,6 @@ PhasePosition = tuple[int, int]
 """A phase's number and an interval's index in it: where a worker is in its run."""
 NOT_STARTED: PhasePosition = (-1, -1)
 FINISHED: PhasePosition = (len(PHASES), 0)
-PER_HOST_METRICS = (
-    "opened",
-    "failed",
-    "lost",
-    "sent",
-    "answered",
-    "answered_in_window",
-    "unanswered",
-    "dropped",
-    "host_errors",
-    "response_time_ns",
-    "send_lag_ns",
-    "loop_lag_ns",
-    "tcp_time_ns",
-)
-"""What of a tally is kept for each machine: what its rate, its own troubles and its way to the target show in."""
 
 
 @dataclass(slots=True)
@@ -128,7 +113,7 @@ class Coordinator:
             gathering.examples.setdefault(key, text)
         if self._hosts:
             part = gathering.parts[self._hosts[worker]]
-            part.tally.merge(tally.subset(PER_HOST_METRICS))
+            part.tally.merge(tally.subset(PER_HOST_FIELDS))
             part.from_ns = min(part.from_ns, report.from_ns)
             if report.began_ns:
                 part.began_ns.append(report.began_ns)

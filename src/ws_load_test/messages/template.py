@@ -119,7 +119,7 @@ class Template:
         return self.compile(values)(connection, connection, row)
 
     def _field(self, match: re.Match[str]) -> TemplateField | SuspectField:
-        """Reads the content of a pair of braces. Raises ValueError with a sentence that says what to write instead."""
+        """Reads the content of a pair of braces. Raises ValueError with a sentence on what to write instead."""
         written, name, column = match[0], match["name"], match["column"]
         if column is not None:
             return FeedColumn.parse(FieldText(written, column, self._columns))

@@ -120,6 +120,12 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="h
         since = started - datetime.fromisoformat("1970-01-01T00:00:00Z")
         return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
 
+    @property
+    def due_when_sent(self) -> bool:
+        """True where the plan's load sends each message when it is due, so that response and service times are one."""
+        load = self.plan.get("load")
+        return isinstance(load, dict) and load.get("kind") == "closed"
+
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="interval"):
     """One stretch of the run, all workers together.
@@ -183,6 +189,11 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         ended = sum(sum(part.get("closed", {}).values()) for part in parts)
         gone = sum(lost.open_sessions for lost in self.lost_workers or ())
         return int(self.encoded_tally.get("opened", 0)) - ended - gone
+
+    @property
+    def service_field(self) -> str:
+        """Name of the field of its encoded tally that has its service times."""
+        return "response_time_ns" if self.encoded_tally.get("due_when_sent") else "service_time_ns"
 
     @property
     def cpu_share(self) -> float | None:

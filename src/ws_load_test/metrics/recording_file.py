@@ -152,6 +152,8 @@ def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
             if isinstance(entry, Trailer):
                 trailer = entry
             else:
+                if header.due_when_sent:
+                    _mark_due_when_sent(entry)
                 # Decoded once and dropped, so that damage is found here and not in the middle of a report.
                 Tally.from_record(entry.encoded_tally)
                 intervals.append(entry)
@@ -160,6 +162,15 @@ def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
                 break
             raise RecordingError(f"{name}, line {number}: not a line of a recording: {error}") from error
     return Recording(header, tuple(intervals), trailer)
+
+
+def _mark_due_when_sent(interval: Interval) -> None:
+    """Adds to an interval's tallies what older versions left to the plan: that one histogram stands for two times."""
+    for tally in (interval.encoded_tally, *(host.record for host in interval.hosts or ())):
+        for part in (tally, tally.get("misbehaving")):
+            # The oldest versions kept both.
+            if isinstance(part, dict) and "service_time_ns" not in part:
+                part.setdefault("due_when_sent", True)
 
 
 def _read_header(name: str, line: bytes) -> tuple[Header, int]:

@@ -48,9 +48,21 @@ class SampleBuffer:
         self.measured_until_ns = FAR_FUTURE_NS
         self.last_done_ns = 0
 
+    def append(self, due_ns: int, sent_ns: int, done_ns: int, count: int) -> None:
+        """Notes `count` messages; the hottest callers write the row themselves, which saves the call (0.1 µs)."""
+        row = self.length
+        self.due[row] = due_ns
+        self.sent[row] = sent_ns
+        self.done[row] = done_ns
+        self.count[row] = count
+        self.length = row + 1
+        if row == CAPACITY - 1:
+            self.flush()
+
     def flush(self) -> None:
         """Counts what the columns hold into the tally, and empties them."""
         used, self.length = self.length, 0
+        self.tally.due_when_sent = self.due is self.sent
         if not used:
             return
         due, sent, done, count = (

@@ -8,11 +8,10 @@ print(found.lower, found.sentence)
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ws_load_test.common.event_loop import run_blocking
 from ws_load_test.experiments.capacity.search_options import read_aim
 from ws_load_test.experiments.capacity.search_runner import CapacitySearch
 
@@ -82,17 +81,5 @@ def find_capacity(
     async def search() -> None:
         await hunt.run(on_step=tell)
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(search())
-    else:
-        # A notebook runs its cells inside a loop, where a second one cannot run in the same thread.
-        with ThreadPoolExecutor(1) as thread:
-            searching = thread.submit(asyncio.run, search())
-            try:
-                searching.result()
-            except KeyboardInterrupt:
-                hunt.interrupt()
-                raise
+    run_blocking(search, hunt.interrupt)
     return CapacityResult(hunt.to_json(), hunt.exit_code)

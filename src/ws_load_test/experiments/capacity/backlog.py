@@ -6,7 +6,7 @@ still be good. What grows is the number of messages that were sent and not yet a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ws_load_test.analysis.findings import percent
 from ws_load_test.common.units import format_count
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ws_load_test.analysis.aggregate import IntervalStats
+    from ws_load_test.analysis.summary_types import Summary
 
 LEFT_OUT = 0.01
 """Of what was asked."""
@@ -24,13 +25,13 @@ PART = 3
 """Parts of a step: the queue's lowest point in the first and in the last are compared, which no hiccup can raise."""
 
 
-def shortfalls(summary: dict[str, Any]) -> list[str]:
+def shortfalls(summary: Summary) -> list[str]:
     """Returns what of that which was asked did not come about, a part of a sentence each."""
-    connections, messages = summary["connections"], summary["messages"]
+    connections, messages = summary.connections, summary.messages
     wholes = (
-        (connections["failed"] + connections["lost"], connections["attempted"], "connections", _NOT_OPEN),
-        (messages["dropped"], messages["due"], "messages", "were never sent"),
-        (messages["unanswered"], messages["due"], "messages", "got no answer"),
+        (connections.failed + connections.lost, connections.attempted, "connections", _NOT_OPEN),
+        (messages.dropped, messages.due, "messages", "were never sent"),
+        (messages.unanswered, messages.due, "messages", "got no answer"),
     )
     return [
         f"{format_count(part)} of the {format_count(whole)} {what}, {percent(part / whole)}, {became}"

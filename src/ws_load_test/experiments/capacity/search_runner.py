@@ -173,8 +173,7 @@ class CapacitySearch:
     @property
     def _called_off(self) -> bool:
         """Whether somebody has ended the search, be it a moment after its last run was over."""
-        fleet = None if self._running is None else self._running.fleet
-        return self._stopped or (fleet is not None and fleet.interrupted)
+        return self._stopped or (self._running is not None and self._running.interrupted)
 
     async def _rest(self, seconds: float) -> bool:
         """Waits; returns whether the search was ended meanwhile."""
@@ -252,13 +251,12 @@ class CapacitySearch:
             return infeasible_step(number, move, str(error))
         if result.output_error is not None:
             self.output_errors.append(result.output_error)
-        assert run.digest is not None
         return evaluate_step(
             number,
             move,
             self.aim.objectives,
             result,
-            digest=run.digest,
+            digest=result.aggregate,
             recording=recording,
             ended_early=ended_early,
         )

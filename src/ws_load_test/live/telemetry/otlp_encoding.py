@@ -82,7 +82,7 @@ class OtlpEncoder:
 
     def _metric(self, family: Family, at_ns: int) -> Metric:
         name = f"{SCOPE}.{family.name.removesuffix(f'_{family.unit}')}"
-        unit = _UCUM.get(family.unit, f"{{{family.things}}}" if family.things else "")
+        unit = _UCUM.get(family.unit, f"{{{family.unit_name}}}" if family.unit_name else "")
         return Metric(name, family.text, unit, self._data(family, at_ns))
 
     def _data(self, family: Family, at_ns: int) -> Any:

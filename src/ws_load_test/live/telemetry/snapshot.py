@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from ws_load_test.metrics import metric_families
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import ClosedLoop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +61,6 @@ class RunMetrics:
     def __init__(self, plan: Plan, version: str) -> None:
         self.about = RunInfo(version, plan.redacted().target.url, time.time_ns())
         self._workers = plan.workers
-        self._floods = isinstance(plan.load, ClosedLoop)
         self._tally = Tally()
         self._measured_ns = self._open = 0
         self.latest = Snapshot(tuple(self._draw(None, Tally())), self.about.started_ns)
@@ -92,9 +90,7 @@ class RunMetrics:
         yield metric_families.duration(measured_ns / 1e9)
         yield from metric_families.throughput(total.answered_in_window * 1e9 / measured_ns if measured_ns else None)
         yield from _speed(interval, latest)
-        # Where a message is due when it is sent, one histogram is kept for both times.
-        both = self._floods and not total.service_time_ns.count
-        yield from metric_families.histogram_families(total, total.response_time_ns if both else total.service_time_ns)
+        yield from metric_families.histogram_families(total)
         yield metric_families.workers(self._workers)
 
 

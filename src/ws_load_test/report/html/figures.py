@@ -271,8 +271,8 @@ def axis_position(percentile: float) -> float:
 def _percentile_at(at: float) -> str:
     nines = round(math.log10(at))
     if at in (1.0, 2.0):
-        return "0 %" if at == 1.0 else "50 %"
-    return f"{100 - 100 / at:.{max(0, nines - 2)}f} %"
+        return "min" if at == 1.0 else "p50"
+    return f"p{100 - 100 / at:.{max(0, nines - 2)}f}"
 
 
 def duration_axis(low_ns: float, high_ns: float, title: str = "") -> Axis:
@@ -332,7 +332,7 @@ def percentile_curves(histograms: Mapping[str, Histogram], title: str = "respons
 
 
 def _curve(number: int, name: str, histogram: Histogram) -> list[Trace]:
-    # The last, at 100 %, would be infinitely far; the slowest value is reached before it.
+    # The last, at 100 %, would be infinitely far; the maximum is reached before it.
     points = [(value, percentile) for value, percentile, _ in steps(histogram) if percentile < 100]
     # A curve of a single point would be none.
     points += [(histogram.max or 0, 50.0)] if len(points) == 1 else []
@@ -364,7 +364,7 @@ def _curve(number: int, name: str, histogram: Histogram) -> list[Trace]:
 
 def _exact_percentile(percentile: float) -> str:
     nines = math.ceil(-math.log10(1 - percentile / 100)) if percentile > 90 else 1
-    return f"{percentile:.{max(0, nines)}f} %"
+    return f"p{percentile:.{max(0, nines)}f}"
 
 
 def percentile_table(histograms: Mapping[str, Histogram]) -> Table:
@@ -378,7 +378,7 @@ def percentile_table(histograms: Mapping[str, Histogram]) -> Table:
             for value, less in zip(values, few, strict=True)
         ]
         rows.append([name, format_count(one.count), format_duration(one.min), *cells, format_duration(one.max)])
-    heads = ["", "count", "fastest", *(f"{percentile} %" for percentile in _PERCENTILES), "slowest"]
+    heads = ["", "count", "min", *(f"p{percentile}" for percentile in _PERCENTILES), "max"]
     return Table(heads, rows, "* fewer than ten values lie beyond it, so chance decides")
 
 

@@ -12,7 +12,6 @@ from ws_load_test.analysis.findings import percent
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.metrics.hdr_buckets import bucket_of
-from ws_load_test.plan.load import OpenLoop
 from ws_load_test.report.html.document import Chart, Table
 from ws_load_test.report.html.figures import (
     Trace,
@@ -45,7 +44,8 @@ ROWS = 48
 """Rows of the heat map, at most."""
 MOST_KINDS = 7
 """Kinds of faults, and workers, with a series of their own."""
-_PERCENTILES = {"50 %": 50.0, "90 %": 90.0, "99 %": 99.0, "slowest": 100.0}
+_PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "max": 100.0}
+"""Lines of the charts of times, by label."""
 
 
 def _note(course: Timeline) -> str:
@@ -156,8 +156,8 @@ def percentiles(course: Timeline, room: str, key: str, title: str, what: str) ->
         for column, row in zip(columns, found, strict=True)
     ]
     text = (
-        f"Half of the values were up to the lowest line, nine in ten up to the second; the area reaches from 50 % to "
-        f"99 %. Percentiles are those of all values of a column, never averages.{_note(course)}"
+        f"Half of the values were up to the lowest line, nine in ten up to the second; the area reaches from p50 to "
+        f"p99. Percentiles are those of all values of a column, never averages.{_note(course)}"
     )
     table = Table(["from the start", "count", *_PERCENTILES], rows)
     return [Chart(key, title, text, figure(traces, x, y, **_marked(course, unit_ns)), table)]
@@ -167,7 +167,7 @@ def percentiles(course: Timeline, room: str, key: str, title: str, what: str) ->
 
 
 def rates(course: Timeline, plan: Plan | None, *, awaited: bool) -> list[Chart]:
-    """Returns what was asked, sent and answered a second."""
+    """Returns the chart of messages requested, sent and answered per second."""
     columns = course.whole
     if len(columns) < FEWEST:
         return []
@@ -176,28 +176,33 @@ def rates(course: Timeline, plan: Plan | None, *, awaited: bool) -> list[Chart]:
     rooms = ["sent", "answered"] if awaited else ["sent"]
     rooms += [room for room in ("pushed", "dropped") if any(column.counts[room] for column in columns)]
     traces = []
-    asked = _asked(course, plan, unit_ns)
-    if asked:
+    requested = _requested(course, plan, unit_ns)
+    if requested:
         traces.append(
-            line(6, "asked", *asked, mode="lines", line={"color": "var(--series-7)", "width": 4, "dash": "solid"})
+            line(
+                6, "requested", *requested, mode="lines", line={"color": "var(--series-7)", "width": 4, "dash": "solid"}
+            )
         )
     for number, room in enumerate(rooms):
         values = [column.per_s(room) for column in columns]
         texts = _texts(columns, list(map(format_rate, values)))
         traces.append(line(number, room, at, [float(f"{value:.6g}") for value in values], text=texts))
     rows = [[_when(column), *(format_rate(column.per_s(room)) for room in rooms)] for column in columns]
-    words = " The grey line is the schedule." if asked else ""
+    words = " The grey line is the schedule." if requested else ""
     text = f"Messages a second, warm-up and all connections included.{words}{_note(course)}"
     layout = figure(traces, x, amount_axis("messages a second"), **_marked(course, unit_ns))
     return [Chart("rates", "Rate over time", text, layout, Table(["from the start", *rooms], rows))]
 
 
-def _asked(course: Timeline, plan: Plan | None, unit_ns: float) -> tuple[list[float | None], list[float | None]] | None:
-    """Returns the schedule's corners, from the start of the load to its end."""
+def _requested(
+    course: Timeline, plan: Plan | None, unit_ns: float
+) -> tuple[list[float | None], list[float | None]] | None:
+    """Returns the schedule's corners, from the start of the load to its end; None without a schedule."""
     start_ns = course.start_ns("warmup", "measured")
-    if plan is None or not isinstance(plan.load, OpenLoop) or not plan.load.rate.peak or start_ns is None:
+    rate = None if plan is None else plan.load.requested_rate
+    if rate is None or not rate.peak or start_ns is None:
         return None
-    return corners(plan.load.rate, start_ns, max(column.to_ns for column in course.load), unit_ns)
+    return corners(rate, start_ns, max(column.to_ns for column in course.load), unit_ns)
 
 
 def corners(
@@ -231,9 +236,11 @@ def connections(course: Timeline, plan: Plan | None) -> list[Chart]:
     traces: list[Trace] = []
     start_ns = course.start_ns("warmup", "measured")
     if plan is not None and plan.connection_profile is not None and start_ns is not None:
-        asked = corners(plan.connection_profile, start_ns, course.end_ns, unit_ns)
+        requested = corners(plan.connection_profile, start_ns, course.end_ns, unit_ns)
         traces.append(
-            line(6, "asked", *asked, mode="lines", line={"color": "var(--series-7)", "width": 4, "dash": "solid"})
+            line(
+                6, "requested", *requested, mode="lines", line={"color": "var(--series-7)", "width": 4, "dash": "solid"}
+            )
         )
     texts = [f"{format_count(column.open)} open after {format_duration(column.to_ns)}" for column in columns]
     # At the end they are closed by us, which is no event of the run.

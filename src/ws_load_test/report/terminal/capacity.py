@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ws_load_test.analysis.findings import join_and, percent
+from ws_load_test.analysis.summary_types import Check
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import (
     format_count,
@@ -34,7 +35,7 @@ OUTCOMES = {
     "nothing-opened": "nothing opened",
     "interrupted": "interrupted",
 }
-HEADS = ("step", "asked", "achieved", "50 %", "99 %", "errors", "generator", "objectives")
+HEADS = ("step", "requested", "achieved", "p50", "p99", "errors", "generator", "objectives")
 _STYLES = {"met": "green", "missed": "red", "nothing-opened": "red"}
 _ENDINGS = {"found": "green", "all-met": "green", "none-met": "red", "nothing-opened": "red", "target-gone": "red"}
 _LONGEST_BAR = 34
@@ -65,7 +66,7 @@ def step_line(facts: dict[str, Any], find: str) -> str:
     times, what = facts["response_time_ns"], OUTCOMES[facts["outcome"]]
     parts = [f"{facts['number']:>3}  {show_amount(facts['amount'], find):>10}  {what}"]
     if times is not None:
-        parts.append(f"50 % {format_duration(times['p50'])}, 99 % {format_duration(times['p99'])}")
+        parts.append(f"p50 {format_duration(times['p50'])}, p99 {format_duration(times['p99'])}")
     missed = failures(facts)
     return "  ".join([*parts, *([one_line(missed[0])] if missed else [])])
 
@@ -79,8 +80,13 @@ def failures(step: dict[str, Any]) -> list[str]:
     """Returns why a step did not meet the objectives, a part of a sentence each; nothing where it did."""
     if step["outcome"] == "met":
         return []
-    reasons = [f"{check['objective']}: {describe_value(check)}" for check in step["objectives"] if not check["met"]]
+    reasons = [f"{one['objective']}: {describe_value(_as_check(one))}" for one in step["objectives"] if not one["met"]]
     return [*reasons, *step["behind"], *step["generator"]["reasons"]]
+
+
+def _as_check(objective: dict[str, Any]) -> Check:
+    found = {name: objective[name] for name in ("value", "limit", "unit", "why") if name in objective}
+    return Check(check=objective["objective"], passed=objective["met"], **found)
 
 
 # --- The answer -----------------------------------------------------------------------------------------------------
@@ -269,7 +275,7 @@ def _chart(facts: dict[str, Any], encoding: str) -> list[Text]:
     spread = math.log(high / low) or 1.0
     labels = [show_amount(step["amount"], facts["find"]) for step in steps]
     width = max(map(len, labels))
-    lines = [Text("99 %", style="bold").append(" of each step, on a logarithmic scale", style="not bold dim")]
+    lines = [Text("p99", style="bold").append(" of each step, on a logarithmic scale", style="not bold dim")]
     for step, label, value in zip(steps, labels, values, strict=True):
         share = _SHORTEST_SHARE + (1 - _SHORTEST_SHARE) * math.log(value / low) / spread
         line = Text(f"{label:>{width}}  ")

@@ -1,0 +1,279 @@
+"""The open loop: messages fall due on a schedule, whatever the target does. The hot path of sending on time.
+
+What it costs. A timer wakes the loop when the next message is due; every message that is due by then leaves, each
+with one clock reading right before its write. A wake-up costs a turn of the loop and one system call to set the timer
+again, so the cost per message falls when the rate rises. Messages go round the open connections in turn.
+
+A connection may hold back: when `max_in_flight` messages wait for replies on it, the next ones wait for their turn,
+and what has waited longer than the reply's time-out is dropped, which is counted. Their due instants stay what they
+were.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.timer import new_timer
+from ws_load_test.engine.load_models.load_model import LoadSender, frames_vary
+from ws_load_test.plan.load import OpenLoop
+from ws_load_test.plan.schedule import ArrivalSchedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ws_load_test.common.clock import Timer
+    from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.connection import Connection
+    from ws_load_test.engine.sender import Conversation, FrameSource
+    from ws_load_test.engine.session import SessionListener
+    from ws_load_test.plan.plan import Plan
+
+MAX_SENDS_PER_WAKEUP = 128
+"""Messages that leave in one wake-up at most, so that an overloaded worker still reads its replies."""
+MAX_LATE_SEND_NS = 50_000_000
+"""Lateness (50 ms) at which a message may still leave at the end of the schedule; what is later is dropped."""
+MAX_QUEUED_BYTES = 1 << 20
+"""Bytes that may wait for the kernel on one connection: a schedule goes on although its target does not read, and memory
+must not."""
+UNLIMITED = 1 << 62
+"""An instant after any, and more messages than can be in flight."""
+_ASAP = 1
+"""An instant in the past, at which a timer goes off at once."""
+
+
+class OpenLoopRunner:
+    """What the connections of one worker share: the schedule, the frame, and whose turn it is."""
+
+    due_when_sent: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        owner: SessionListener,
+        batches: FrameSource,
+        blocks: Iterator[NDArray[np.int64]],
+        *,
+        max_in_flight: int | None,
+        on_exhausted: Callable[[], None],
+        on_idle: Callable[[Connection], None],
+    ) -> None:
+        self.batches = batches
+        """At 1, a message as a frame."""
+        self.max_in_flight = max_in_flight or UNLIMITED
+        self.on_idle = on_idle
+        """Called when a connection has nothing in flight and nothing that waits."""
+        self.exhausted = False
+        """No message will fall due any more."""
+        self._owner = owner
+        self._blocks = blocks
+        self._on_exhausted = on_exhausted
+        self._due: list[int] = []
+        self._next = 0
+        self._start_ns = 0
+        self._end_ns = UNLIMITED
+        self._rotation: list[OpenLoopSender] = []
+        self._next_index = 0
+        self._timer: Timer | None = None
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        share: Shard,
+        owner: SessionListener,
+        *,
+        on_exhausted: Callable[[], None],
+        on_idle: Callable[[Connection], None],
+    ) -> Self:
+        """Returns the open loop of a plan (`LoadModel.of`)."""
+        load = plan.load
+        assert isinstance(load, OpenLoop)
+        schedule = ArrivalSchedule(load.rate, load.arrivals, load.seed)
+        blocks = schedule.blocks(share, plan.messages, warmup_ns=plan.warmup_ns, connections=plan.connections)
+        return cls(
+            owner,
+            [b"", b"" if frames_vary(plan) else bytes(plan.message.frames(1))],
+            blocks if load.rate.peak else iter(()),
+            max_in_flight=load.max_in_flight,
+            on_exhausted=on_exhausted,
+            on_idle=on_idle,
+        )
+
+    def sender(self, connection: Connection, conversation: Conversation) -> OpenLoopSender:
+        """Returns the part of the load that a new connection carries."""
+        return OpenLoopSender(self, connection, conversation)
+
+    def limit(self, count: int) -> None:
+        """Does nothing: the schedule has as many messages as the plan."""
+
+    def start(self, senders: Iterable[OpenLoopSender], start_ns: int, end_ns: int = UNLIMITED) -> None:
+        """Begins: the schedule's instant 0 is `start_ns`; what is due at `end_ns` or later is not sent."""
+        self._rotation.extend(senders)
+        self._start_ns, self._end_ns = start_ns, end_ns
+        self._timer = new_timer(self._wake)
+        self._wake()
+
+    def add(self, sender: OpenLoopSender) -> None:
+        """Gives a connection that has opened later its turns from now on."""
+        self._rotation.append(sender)
+
+    def leave(self, sender: OpenLoopSender) -> None:
+        """Gives a connection no more turns."""
+        if sender in self._rotation:
+            place = self._rotation.index(sender)
+            del self._rotation[place]
+            # The others keep their turns when one leaves.
+            self._next_index -= place <= self._next_index
+
+    def end(self, now_ns: int) -> int:
+        """Sends nothing more but what fell due by `now_ns`, and drops what is late. Returns 0: nothing is left over."""
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+        until_ns = min(now_ns, self._end_ns)
+        while self._more() and (due_ns := self._due[self._next]) < until_ns:
+            self._next += 1
+            if monotonic_ns() - due_ns <= MAX_LATE_SEND_NS:
+                self._dispatch(due_ns)
+            else:
+                self._drop(due_ns)
+        self.exhausted = True
+        return 0
+
+    def _wake(self) -> None:
+        """Sends what is due, and sets the timer for what is due next."""
+        if self.exhausted or self._timer is None:
+            return
+        left = MAX_SENDS_PER_WAKEUP
+        while self._more():
+            due_ns = self._due[self._next]
+            if due_ns >= self._end_ns:
+                break
+            if due_ns > monotonic_ns():
+                self._timer.arm(due_ns)
+                return
+            if not left:
+                self._timer.arm(_ASAP)
+                return
+            left -= 1
+            self._next += 1
+            self._dispatch(due_ns)
+        self.exhausted = True
+        self._on_exhausted()
+
+    def _more(self) -> bool:
+        """Returns True if another message will fall due."""
+        while self._next >= len(self._due):
+            block = next(self._blocks, None)
+            if block is None:
+                return False
+            self._due, self._next = (block + self._start_ns).tolist(), 0
+        return True
+
+    def _dispatch(self, due_ns: int) -> None:
+        """Gives a message that is due to the connection whose turn it is."""
+        rotation = self._rotation
+        while rotation:
+            self._next_index += 1
+            if self._next_index >= len(rotation):
+                self._next_index = 0
+            sender = rotation[self._next_index]
+            connection = sender.connection
+            if connection.closing:
+                rotation.pop(self._next_index)
+                self._next_index -= 1
+                continue
+            if due_ns >= self._owner.samples.measured_from_ns:
+                connection.owner.tally.due += 1
+            sender.send_due(due_ns)
+            return
+        self._drop(due_ns)
+
+    def _drop(self, due_ns: int) -> None:
+        if due_ns >= self._owner.samples.measured_from_ns:
+            self._owner.tally.due += 1
+            self._owner.tally.dropped += 1
+
+
+class OpenLoopSender(LoadSender):
+    """Sends when a message falls due."""
+
+    def __init__(self, load: OpenLoopRunner, connection: Connection, conversation: Conversation) -> None:
+        super().__init__(connection, conversation, load.batches)
+        self.load = load
+        self.backlog: deque[int] = deque()
+        """When the messages were due that may not leave yet, because too many are in flight."""
+        connection.max_buffered_bytes = MAX_QUEUED_BYTES
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that wait for a reply, or for their turn to be sent."""
+        return self.conversation.in_flight + len(self.backlog)
+
+    def send_due(self, due_ns: int) -> None:
+        """Sends a message that is due, or keeps it until there is room."""
+        if self.conversation.in_flight >= self.load.max_in_flight:
+            self.backlog.append(due_ns)
+            return
+        connection = self.connection
+        frame = self.batches[1]
+        samples, tally = connection.owner.samples, connection.owner.tally
+        sent_ns = monotonic_ns()
+        try:
+            written = connection.write(frame)
+        except BlockingIOError:
+            written = 0
+        except OSError as error:
+            # The session is dead, as the reader is about to find, or the target reads nothing; it never left.
+            if isinstance(error, ConnectionResetError):
+                connection.reset_by = error
+            if due_ns >= samples.measured_from_ns:
+                tally.dropped += 1
+            return
+        if written != len(frame):
+            connection.write_buffered(frame[written:])
+        self.conversation.sent(1, due_ns, sent_ns)
+        if due_ns >= samples.measured_from_ns:
+            tally.sent += 1
+            tally.bytes_sent += len(frame)
+        else:
+            tally.warmup_sent += 1
+
+    def on_replies(self, count: int, at_ns: int) -> None:
+        """Records the times of the messages answered, and sends what waited for room."""
+        conversation = self.conversation
+        conversation.record(conversation.answered(count), at_ns)
+        self.refill()
+
+    def refill(self, count: int = 0) -> None:  # noqa: ARG002 - what is in flight says how much room there is
+        """Sends what waits, as far as there is room."""
+        conversation, backlog = self.conversation, self.backlog
+        while backlog and conversation.in_flight < self.load.max_in_flight and not self.connection.closing:
+            self.send_due(backlog.popleft())
+        if not backlog and not conversation.in_flight:
+            self.load.on_idle(self.connection)
+
+    def drop_overdue(self, before_ns: int) -> None:
+        """Drops what has waited for room since before an instant."""
+        while self.backlog and self.backlog[0] < before_ns:
+            self._drop(self.backlog.popleft())
+
+    def stop_sending(self) -> None:
+        """Takes no more turns."""
+        self.load.leave(self)
+
+    def on_ended(self) -> None:
+        """Counts what was in flight as unanswered, and what had not left as dropped."""
+        while self.backlog:
+            self._drop(self.backlog.popleft())
+        self.conversation.on_ended()
+        self.load.on_idle(self.connection)
+
+    def _drop(self, due_ns: int) -> None:
+        owner = self.connection.owner
+        if due_ns >= owner.samples.measured_from_ns:
+            owner.tally.dropped += 1
