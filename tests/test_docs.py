@@ -11,7 +11,7 @@ import pytest
 from ws_load_test.analysis.findings import FindingKind
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.cli import main
-from ws_load_test.cli.help import PAGES
+from ws_load_test.cli.help_pages import PAGES
 from ws_load_test.common.faults import FaultKind, HostErrorKind
 from ws_load_test.metrics.recording import Header, Interval, Recording
 from ws_load_test.metrics.tally import Tally

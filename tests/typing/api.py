@@ -11,14 +11,15 @@ from ws_load_test import (
     Plan,
     PlanError,
     Result,
+    Summary,
     __version__,
+    describe_plan,
     find_capacity,
     make_plan,
     run,
 )
 from ws_load_test.common.errors import ExitCode, OptionProblem, OutputError
 from ws_load_test.metrics.recording import Interval, Recording
-from ws_load_test.plan.describe import describe_plan
 
 
 def show(interval: Interval) -> None:
@@ -39,7 +40,7 @@ def script() -> int:
 
     result = run(plan, output=Path("run.jsonl"), on_interval=show, interval_s=0.5)
     assert_type(result, Result)
-    assert_type(result.summary, dict[str, Any])
+    assert_type(result.summary, Summary)
     assert_type(result.exit_code, ExitCode)
     assert_type(result.recording, Recording)
     assert_type(result.output_error, OutputError | None)
@@ -61,6 +62,9 @@ def search() -> float:
 
 def mistakes() -> None:
     """How a caller hears of them."""
+    make_plan("ws://localhost:3001", conections=100)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    make_plan("ws://localhost:3001", binary="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    make_plan("ws://localhost:3001", arrivals="often")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     try:
         make_plan()
     except PlanError as error:
