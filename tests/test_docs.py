@@ -1,5 +1,7 @@
 """The documentation: its links lead somewhere, its options exist, its words are today's, its lists are complete."""
 
+import contextlib
+import io
 import re
 import shlex
 from functools import cache
@@ -11,7 +13,6 @@ import pytest
 from ws_load_test.analysis.findings import FindingKind
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.cli import main
-from ws_load_test.cli.help import PAGES
 from ws_load_test.common.faults import FaultKind, HostErrorKind
 from ws_load_test.metrics.recording import Header, Interval, Recording
 from ws_load_test.metrics.tally import Tally
@@ -75,7 +76,11 @@ def anchors(page: Path) -> frozenset[str]:
 @cache
 def known_options() -> frozenset[str]:
     """Every option that a help page names."""
-    return frozenset(option for page in PAGES.values() for option in _OPTION.findall(page))
+    pages = io.StringIO()
+    with contextlib.redirect_stdout(pages):
+        for command in ("", "demo", "echo", "cluster", "report", "compare", "ab", "capacity"):
+            main([*command.split(), "--help"])
+    return frozenset(_OPTION.findall(pages.getvalue()))
 
 
 @pytest.mark.parametrize("page", DOCS, ids=str)
