@@ -122,7 +122,7 @@ def commands(page: Path) -> list[str]:
     """Returns the command lines of runs that a page shows; recipes are run by tests of their own."""
     shell = "\n".join(re.findall(r"^```sh\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE))
     lines = re.findall(r"^ws-load-test .*$", shell.replace("\\\n", " "), re.MULTILINE)
-    others = ("echo", "demo", "cluster", "report", "compare", "ab", "capacity")
+    others = ("echo", "demo", "cluster", "report", "compare", "ab", "capacity", "schema")
     return [line for line in lines if page.name != "recipes.md" and line.split()[1] not in others]
 
 
