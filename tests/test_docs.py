@@ -194,3 +194,13 @@ def test_the_summary_page_has_every_key():
     keys = {key for one in objects for key in one.get("properties", {})}
     assert {"schema", "p99.9", "close_reasons", "clock_ahead_ns", "failed_intervals"} <= keys
     assert keys - named == set()
+
+
+def test_the_design_names_modules_and_classes_that_exist():
+    spans = _SPAN.findall(text_of(Path("docs/design.md")))
+    source = ROOT / "src" / "ws_load_test"
+    paths = {span for span in spans if re.fullmatch(r"[\w/.]+(\.py|/)", span)}
+    assert {path for path in paths if not (source / path).exists() and not (ROOT / path).exists()} == set()
+    code = "\n".join(path.read_text(encoding="utf-8") for path in source.rglob("*.py"))
+    names = {part for span in spans if re.fullmatch(r"[A-Za-z_]\w*(\.\w+)?", span) for part in span.split(".")}
+    assert {name for name in names if not re.search(rf"\b{name}\b", code)} == set()
