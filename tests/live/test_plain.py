@@ -53,7 +53,7 @@ def test_times_are_those_since_the_line_before():
 def test_a_schedule_shows_what_was_asked():
     asked = plan(load=OpenLoop(LoadProfile.constant(100, 60 * SECOND)))
     (line,) = told(*seconds(10, answers(MILLI, due=3, dropped=2, unanswered=1)), asked=asked)
-    assert " · asked 100/s · answered 1/s · " in line
+    assert " · requested 100/s · answered 1/s · " in line
     assert line.endswith(" · 10 unanswered · 20 dropped")
 
 

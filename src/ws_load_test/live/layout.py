@@ -37,7 +37,7 @@ _MOST_KINDS = 12
 _MOST_REASONS = 3
 _MOST_LINES = 3
 _NS_PER_S = 10**9
-_TIMES = {"50 %": 50, "90 %": 90, "99 %": 99}
+_TIMES = {"p50": 50, "p90": 90, "p99": 99}
 _PHASES = {"opening": "opening", "warmup": "warm-up", "measured": "measured", "closing": "closing"}
 _RAISE = {str(failing): remedy for failing, remedy in HOST_ERROR_REMEDIES.items()}
 _Part = tuple[str, str]
@@ -182,7 +182,7 @@ def _messages(scene: RunState, paper: Viewport) -> list[_Line]:
     counted = [one.answered_per_s if scene.awaits_replies else one.sent_per_s for one in scene.moments]
     parts: list[_Part] = []
     if last is not None and last.asked_per_s is not None:
-        parts.append((f"asked {format_rate(last.asked_per_s)}", ""))
+        parts.append((f"requested {format_rate(last.asked_per_s)}", ""))
     for word, rate in _achieved(scene):
         asked = None if last is None or word == "pushed" else last.asked_per_s
         short = asked is not None and rate < 0.95 * asked
@@ -224,21 +224,21 @@ def _in_all(scene: RunState) -> list[_Part]:
 
 def _times(scene: RunState, paper: Viewport) -> list[_Line]:
     # Five are told where there is room for them, else those that say most.
-    keys = [*_TIMES] if paper.room >= 4 * 10 else ["50 %", "99 %"]
+    keys = [*_TIMES] if paper.room >= 4 * 10 else ["p50", "p99"]
     recent, whole = scene.recent_response_ns, scene.tally.response_time_ns
     lines = []
     if scene.awaits_replies:
         late = [one.response_p99_ns for one in scene.moments]
         lines = [
-            _Line(1, _heads("response", keys, "slowest", paper)),
+            _Line(1, _heads("response", keys, "max", paper)),
             _Line(0, _figures("  last 5 s", recent, keys, paper, "bold")),
             _Line(1, _figures("  whole run", whole, keys, paper)),
-            _Line(5, _chart("  99 %", late, format_duration, paper)),
+            _Line(5, _chart("  p99", late, format_duration, paper)),
         ]
     if scene.schedule is not None and scene.schedule.peak:
         # Alone it needs the heads of the columns that are otherwise above it.
         if not lines:
-            lines.append(_Line(1, _heads("sent late", keys, "latest", paper)))
+            lines.append(_Line(1, _heads("sent late", keys, "max", paper)))
             lines.append(_Line(1, _figures("  whole run", scene.tally.send_lag_ns, keys, paper)))
         label = "  sent late" if scene.awaits_replies else "  last 5 s"
         lines.append(_Line(3, _figures(label, scene.recent_lag_ns, keys, paper)))
@@ -319,7 +319,7 @@ def _generator(scene: RunState, paper: Viewport) -> list[_Line]:
         who = "by its worker" if len(shares) == 1 else f"by the busiest of {len(shares)} workers"
         parts.append((f"{percent(max(shares))} of a core {who}", ""))
     if scene.last.loop_lag_ns.count:
-        parts.append((f"loop lag 99 % {format_duration(scene.last.loop_lag_ns.percentile(99))}", ""))
+        parts.append((f"loop lag p99 {format_duration(scene.last.loop_lag_ns.percentile(99))}", ""))
     lines = [_Line(1, _row("generator", parts or [(NO_VALUE, "dim")], paper))]
     for reason in reasons[:_MOST_REASONS]:
         label, style, rank = ("  saturated", "bold red", 1) if reason.saturates else ("  warning", "yellow", 4)

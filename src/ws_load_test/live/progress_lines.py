@@ -95,7 +95,7 @@ class ProgressLogger:
         if not scene.moments or scene.phase not in ("warmup", "measured"):
             return []
         last = scene.moments[-1]
-        parts = [] if last.asked_per_s is None else [f"asked {format_rate(last.asked_per_s)}"]
+        parts = [] if last.asked_per_s is None else [f"requested {format_rate(last.asked_per_s)}"]
         if not scene.awaits_replies:
             return [*parts, f"sent {format_rate(last.sent_per_s)}"]
         parts.append(f"answered {format_rate(last.answered_per_s)}")
