@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec.structs import replace
 
 from ws_load_test.analysis.findings import awaits_nothing
-from ws_load_test.analysis.summary_types import Check
+from ws_load_test.analysis.summary_types import ThresholdCheck
 from ws_load_test.metrics.catalog import CONDITION_METRICS, METRICS
 from ws_load_test.metrics.recording import AbortEvent
 from ws_load_test.metrics.tally import Tally
@@ -141,7 +141,7 @@ class _Requested:
 
 def evaluate(
     recordings: Sequence[Recording], digested: Aggregate, duration_ns: int, fail_if: Sequence[str] | None = None
-) -> list[Check]:
+) -> list[ThresholdCheck]:
     """Returns a check for each condition of the recordings, or for each of `fail_if` instead.
 
     Conditions that stopped a run are in it either way, as they were when they did. Of several recordings, each
@@ -173,12 +173,12 @@ def _asked(recordings: Sequence[Recording]) -> list[_Requested]:
     return list(found)
 
 
-def _check(asked: _Requested, recordings: Sequence[Recording], sight: ConditionScope) -> Check:
+def _check(asked: _Requested, recordings: Sequence[Recording], sight: ConditionScope) -> ThresholdCheck:
     try:
         condition = parse_condition(asked.text)
     except ValueError:
         why = "this version of the tool cannot read the condition"
-        return Check(check=asked.text, passed=False, option=asked.option, why=why)
+        return ThresholdCheck(check=asked.text, passed=False, option=asked.option, why=why)
     if condition.per_interval:
         return _check_anywhere(condition, asked, recordings, sight)
     value = sight.value(condition)
@@ -186,8 +186,8 @@ def _check(asked: _Requested, recordings: Sequence[Recording], sight: ConditionS
     return check if value is not None else replace(check, why=sight.why_no_value(condition))
 
 
-def _described(condition: Condition, value: Fraction | None, option: str, *, passed: bool) -> Check:
-    return Check(
+def _described(condition: Condition, value: Fraction | None, option: str, *, passed: bool) -> ThresholdCheck:
+    return ThresholdCheck(
         check=condition.text,
         value=None if value is None else to_json_number(value, condition.unit),
         passed=passed,
@@ -199,12 +199,12 @@ def _described(condition: Condition, value: Fraction | None, option: str, *, pas
     )
 
 
-def _stopping(aborted: AbortEvent) -> Check:
+def _stopping(aborted: AbortEvent) -> ThresholdCheck:
     """Returns the check of a condition that stopped a run: what was found then, not what it came to afterwards."""
     try:
         check = _described(parse_condition(aborted.condition), None, "abort-if", passed=False)
     except ValueError:
-        check = Check(check=aborted.condition, passed=False, option="abort-if")
+        check = ThresholdCheck(check=aborted.condition, passed=False, option="abort-if")
     return replace(check, value=aborted.value, aborted_at_ns=aborted.at_ns)
 
 
@@ -213,7 +213,7 @@ def _stopping(aborted: AbortEvent) -> Check:
 
 def _check_anywhere(
     condition: Condition, asked: _Requested, recordings: Sequence[Recording], sight: ConditionScope
-) -> Check:
+) -> ThresholdCheck:
     """Judges a condition on each interval; those in which there is nothing to judge say nothing."""
     judged = [
         (value, interval.from_ns)

@@ -249,6 +249,14 @@ def report(
 
 
 @app.command
+def schema(name: str = "", /) -> int:
+    """Prints the JSON schema of a summary, a plan or a recording."""
+    from ws_load_test.cli.schema import print_schema
+
+    return print_schema(name)
+
+
+@app.command
 def compare(
     *sides: str,
     confidence: Text = None,

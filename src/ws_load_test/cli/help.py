@@ -11,6 +11,7 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test report RECORDING...    the report of a recording, or of several as one
   ws-load-test compare BASE NEW...    what is better or worse in other recordings, as far as the data say
   ws-load-test ab URL_A URL_B         measure two targets in turn, and compare them
+  ws-load-test schema NAME            the JSON schema of a summary, a plan or a recording
   ws-load-test COMMAND --help         more about one of them
 
 Opens many connections, floods them with messages or sends on a schedule, and prints how long the replies
@@ -365,6 +366,19 @@ Exit codes
   70 a bug of ours            74 a file could not be written        130 interrupted; what is known is told
 """
 
+SCHEMA = """\
+ws-load-test schema: the JSON schema of a summary, a plan or a recording
+
+  ws-load-test schema summary         what --json prints, and what ends a recording
+  ws-load-test schema plan            the plan in the header of a recording
+  ws-load-test schema recording       one line of a recording: header, interval or trailer
+
+The dialect is JSON Schema 2020-12. Every field has a description. docs/reference/summary.md is the same for people.
+
+Exit codes
+  0 printed        2 there is no such schema
+"""
+
 PAGES = {
     "": MAIN,
     "demo": DEMO,
@@ -372,6 +386,7 @@ PAGES = {
     "cluster": CLUSTER,
     "report": REPORT,
     "compare": COMPARE,
+    "schema": SCHEMA,
     "ab": AB,
     "capacity": CAPACITY,
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ws_load_test.analysis.findings import join_and, percent
-from ws_load_test.analysis.summary_types import Check
+from ws_load_test.analysis.summary_types import ThresholdCheck
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import (
     format_count,
@@ -84,9 +84,9 @@ def failures(step: dict[str, Any]) -> list[str]:
     return [*reasons, *step["behind"], *step["generator"]["reasons"]]
 
 
-def _as_check(objective: dict[str, Any]) -> Check:
+def _as_check(objective: dict[str, Any]) -> ThresholdCheck:
     found = {name: objective[name] for name in ("value", "limit", "unit", "why") if name in objective}
-    return Check(check=objective["objective"], passed=objective["met"], **found)
+    return ThresholdCheck(check=objective["objective"], passed=objective["met"], **found)
 
 
 # --- The answer -----------------------------------------------------------------------------------------------------
