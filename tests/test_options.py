@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from ws_load_test import PlanError, make_plan
 from ws_load_test.cli import main
-from ws_load_test.common.errors import ExitCode, UsageError
-from ws_load_test.plan.options.read_plan import PARSERS, option_name, read_plan_file
+from ws_load_test.common.errors import ExitCode, UsageError, option_name
+from ws_load_test.plan.describe import describe_plan
+from ws_load_test.plan.options.catalog import PARSERS
+from ws_load_test.plan.options.read_plan import read_plan_file
 
 URL = "ws://h:1/"
 SECOND = 10**9
@@ -241,7 +243,7 @@ def test_whatever_is_given_makes_a_plan_or_problems(options, url):
             assert error.problems  # noqa: PT017 - either is right
             assert {problem.option for problem in error.problems} <= names  # noqa: PT017
         else:
-            assert plan.describe()
+            assert describe_plan(plan)
 
 
 # --- plan files ---
@@ -287,7 +289,7 @@ def test_problems_of_a_plan_file_name_their_options(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("json = 3", '--json: "3" is not true or false'),
+        ("json = 3", '--json: "3" is neither true nor false'),
         ("output = 1", "--output"),
         ('log-level = "loud"', "--log-level"),
     ],

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ws_load_test.common.errors import PlanError
 from ws_load_test.common.faults import FaultKind
+from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.thresholds import (
@@ -176,7 +177,7 @@ def test_a_plan_keeps_its_conditions():
     assert (plan.abort_if, plan.abort_grace_ns) == (("any rate < 10",), 2 * 10**9)
     assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
     assert plan.redacted().fail_if == plan.fail_if
-    words = dict(plan.describe())
+    words = dict(describe_plan(plan))
     assert words["fails if"] == "p99 > 50ms or errors > 0.1%"
     assert words["aborts if"] == "any rate < 10, after 2 s"
     assert plan.warnings == ()
@@ -185,7 +186,7 @@ def test_a_plan_keeps_its_conditions():
 def test_without_conditions_a_plan_is_what_it_was():
     plan = make_plan(URL)
     assert (plan.fail_if, plan.abort_if, plan.abort_grace_ns) == ((), (), 5 * 10**9)
-    assert not {"fails if", "aborts if"} & dict(plan.describe()).keys()
+    assert not {"fails if", "aborts if"} & dict(describe_plan(plan)).keys()
     older = msgspec.to_builtins(plan)
     for name in ("fail_if", "abort_if", "abort_grace_ns"):
         del older[name]

@@ -256,7 +256,7 @@ def test_openings_of_all_phases_are_kept_as_percentiles():
     for one in run.intervals:
         gathered.add_interval(one)
     assert aggregate([run], [gathered]) == aggregate([run])
-    (openings,) = aggregate([run, run]).openings[:1]
+    (openings,) = aggregate([run, run]).connect_intervals[:1]
     assert [(one.from_ns, one.to_ns, one.opened) for one in openings] == [(0, SECOND, 3), (2 * SECOND, 3 * SECOND, 1)]
     assert [(one.connect_p50_ns, one.connect_p99_ns) for one in openings] == [(2000, 9000), (5000, 5000)]
     assert [one.sent for one in aggregate([run]).recordings[0]] == [MANY, 0]

@@ -4,10 +4,9 @@ import pytest
 
 from ws_load_test.common.errors import PlanError
 from ws_load_test.experiments.capacity.search_options import (
-    REFUSED_BY,
-    UNSUPPORTED_OPTIONS,
     negate,
     read_aim,
+    refused_options,
 )
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
 from ws_load_test.plan.thresholds import parse_condition
@@ -97,10 +96,10 @@ VALUES = {"messages": 5, "stages": "1s:5", "connection_stages": "1s:5", "disconn
           "connections": 5}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*UNSUPPORTED_OPTIONS, *REFUSED_BY["rate"]])
+@pytest.mark.parametrize("name", refused_options("rate"))
 def test_what_a_search_decides_itself_is_refused_with_why(name):
     option = "--" + name.replace("_", "-")
-    assert problems(**{name: VALUES.get(name, "5s")}) == {option: {**UNSUPPORTED_OPTIONS, **REFUSED_BY["rate"]}[name]}
+    assert problems(**{name: VALUES.get(name, "5s")}) == {option: refused_options("rate")[name]}
 
 
 def test_random_arrivals_have_one_seed_in_all_steps():

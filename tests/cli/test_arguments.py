@@ -12,7 +12,7 @@ from ws_load_test import __version__
 from ws_load_test.cli import PROGRAM, main
 from ws_load_test.cli import help as pages
 from ws_load_test.common.errors import ExitCode
-from ws_load_test.plan.options.read_plan import PARSERS
+from ws_load_test.plan.options.catalog import PARSERS
 
 URL = "ws://h:1/"
 

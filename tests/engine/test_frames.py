@@ -6,21 +6,17 @@ import struct
 from dataclasses import dataclass, field
 
 import pytest
+from fakes import FakeOwner, FakeSocket, carrying, in_flight_on
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from ws_load_test.engine.closed_loop import (
-    UNLIMITED,
-    ClosedLoopConnection,
-    ClosedLoopRunner,
-    DynamicClosedLoopConnection,
-)
 
-from ws_load_test.engine import closed_loop as flood_module
 from ws_load_test.engine import connection as connection_module
 from ws_load_test.engine.connection import LARGEST_MESSAGE_BYTES
+from ws_load_test.engine.conversations import in_order
+from ws_load_test.engine.load_models import closed_loop
+from ws_load_test.engine.load_models.closed_loop import UNLIMITED, ClosedLoopRunner
 from ws_load_test.engine.read_policy import ReadPolicy
-from ws_load_test.metrics.sample_buffer import CAPACITY, SampleBuffer
-from ws_load_test.metrics.tally import Tally
+from ws_load_test.metrics.sample_buffer import CAPACITY
 from ws_load_test.websocket import frames as ws_frames
 
 TEXT, BINARY, MORE, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
@@ -57,101 +53,21 @@ def client_frames(data):
     return found
 
 
-class Kernel:
-    """A socket and the transport over it: one stream of bytes, and room for so many of them."""
-
-    def __init__(self, room=UNLIMITED):
-        self.room = room
-        self.stream = b""
-        self.queue = b""
-        self.closed = self.aborted = False
-
-    def send(self, data):
-        """As `socket.send`: past the transport's queue, or BlockingIOError."""
-        if not self.room:
-            raise BlockingIOError
-        taken = bytes(data[: self.room])
-        self.room -= len(taken)
-        self.stream += taken
-        return len(taken)
-
-    def write(self, data):
-        """As `Transport.write`: what the kernel does not take waits in a queue."""
-        self.queue += bytes(data)
-        self.flush()
-
-    def flush(self):
-        if self.queue and self.room:
-            self.queue = self.queue[self.send(self.queue) :]
-
-    def get_write_buffer_size(self):
-        return len(self.queue)
-
-    def set_write_buffer_limits(self, high):
-        """Flow control is the session's own business."""
-
-    def is_closing(self):
-        return self.closed
-
-    def close(self):
-        self.closed = True
-
-    def abort(self):
-        self.closed = self.aborted = True
-
-
-@dataclass
-class Owner:
-    """A worker's part in it."""
-
-    tally: Tally = field(default_factory=Tally)
-    samples: SampleBuffer = field(init=False)
-    opened: int = 0
-    ended: list = field(default_factory=list)
-    faults: list = field(default_factory=list)
-    reasons: list = field(default_factory=list)
-    gone: int = 0
-    idle: int = 0
-
-    def __post_init__(self):
-        self.samples = SampleBuffer(self.tally)
-        self.samples.measured_from_ns = 0
-
-    def session_opened(self, connection):
-        self.opened += 1
-
-    def session_ended(self, connection, fault):
-        self.ended.append(fault)
-
-    def transport_closed(self, connection):
-        self.gone += 1
-
-    def fault(self, fault):
-        self.faults.append(fault)
-
-    def close_reason(self, connection, code, reason):
-        self.reasons.append((connection, code, reason))
-
-    def is_idle(self, connection):
-        self.idle += 1
-
-
 class Session:
     """A connection, opened, with `in_flight` messages sent."""
 
     def __init__(self, in_flight=1, *, left=None, pong=None, room=UNLIMITED, size=4, secure=False, **reading):
-        self.owner, self.kernel = Owner(), Kernel(room)
+        self.owner, self.kernel = FakeOwner(), FakeSocket(room)
         opcode = TEXT if pong is None else PING
         frames = b"".join(
             ws_frames.encode_client_frame(opcode, b"m" * size if pong is None else pong) for _ in range(in_flight)
         )
-        self.flood = ClosedLoopRunner(memoryview(frames), in_flight, self.owner.is_idle)
-        self.flood.remaining = in_flight if left is None else left
-        self.connection = ClosedLoopConnection(
-            self.owner, self.flood, ReadPolicy(pongs=pong is not None, expected_pong=pong, **reading)
-        )
+        self.load = ClosedLoopRunner(memoryview(frames), in_flight, self.owner.on_idle)
+        self.load.remaining = in_flight if left is None else left
+        reading = ReadPolicy(pongs=pong is not None, expected_pong=pong, **reading)
+        self.connection = carrying(self.load, self.owner, reading)
         self.connection.attach(self.kernel, self.kernel, secure=secure, early=b"")
-        self.connection.send(in_flight, connection_module.monotonic_ns())
+        self.connection.sender.send(in_flight, connection_module.monotonic_ns())
 
     def read(self, *pieces):
         for piece in pieces:
@@ -164,9 +80,9 @@ class Session:
         """What holds after every read."""
         connection, tally = self.connection, self.owner.tally
         self.owner.samples.flush()
-        assert connection.in_flight == sum(count for _, count in connection.pending) >= 0
+        assert connection.sender.in_flight == len(in_flight_on(connection))
         assert tally.response_time_ns.count == tally.answered
-        assert tally.sent == tally.answered + tally.unanswered + connection.in_flight
+        assert tally.sent == tally.answered + tally.unanswered + connection.sender.in_flight
         assert len(self.owner.ended) == sum(tally.closed.values()) == connection.ended
 
     def facts(self):
@@ -276,7 +192,7 @@ def test_a_flood_is_never_out_of_balance(data, script, in_flight, secure, whole)
     session.read(*cut(script.data, data.draw(cuts(script))))
     tally = session.owner.tally
     assert tally.answered + tally.pushed == script.messages
-    assert session.connection.in_flight == in_flight
+    assert session.connection.sender.in_flight == in_flight
     assert tally.sent == in_flight + tally.answered
     assert tally.bytes_sent == len(session.kernel.stream)
     assert len([1 for opcode, _ in session.written() if opcode == TEXT]) == tally.sent
@@ -344,8 +260,8 @@ def test_replies_of_one_read_are_answered_with_one_write():
     writes = []
     session.connection.write = lambda data: writes.append(len(data)) or len(data)
     session.read(frame(TEXT, b"x") * 3, frame(PONG, b"x"), frame(TEXT, b"x") * 2)
-    assert [size // session.flood.frame_bytes for size in writes] == [3, 2]
-    assert [count for _, count in session.connection.pending] == [3, 2]
+    assert [size // session.load.frame_bytes for size in writes] == [3, 2]
+    assert [count for *_, count in session.connection.sender.conversation.pending] == [3, 2]
 
 
 @pytest.mark.parametrize(
@@ -370,15 +286,15 @@ def test_replies_are_paired_in_order_with_their_own_sends(monkeypatch):
         session.connection.data_received(frame(TEXT, b"x") * replies)
     rows = [(samples.sent[row], samples.done[row], samples.count[row]) for row in range(samples.length)]
     assert rows == [(1000, 1010, 2), (1000, 1500, 1), (1010, 1500, 1), (1010, 1900, 1), (1500, 1900, 2)]
-    assert session.flood.remaining == 0
-    assert session.connection.in_flight == 0
-    assert session.owner.idle == 1
+    assert session.load.remaining == 0
+    assert session.connection.sender.in_flight == 0
+    assert len(session.owner.idle) == 1
 
 
 def test_messages_that_differ_are_due_once_they_have_been_made(monkeypatch):
     """What it takes to make them is no part of any time; nor is it the target's."""
     now_ns = 1000
-    for module in (connection_module, flood_module):
+    for module in (connection_module, closed_loop, in_order):
         monkeypatch.setattr(module, "monotonic_ns", lambda: now_ns)
 
     class Maker:
@@ -392,11 +308,11 @@ def test_messages_that_differ_are_due_once_they_have_been_made(monkeypatch):
                 ws_frames.encode_client_frame(TEXT, b"%d" % number) for number in range(self.made - count, self.made)
             )
 
-    owner, kernel = Owner(), Kernel()
-    connection = DynamicClosedLoopConnection(owner, ClosedLoopRunner(memoryview(b""), 2, owner.is_idle))
+    owner, kernel = FakeOwner(), FakeSocket()
+    connection = carrying(ClosedLoopRunner(memoryview(b""), 2, owner.on_idle), owner)
     connection.attach(kernel, kernel, secure=False, early=b"")
-    connection.batches = Maker()
-    connection.send(2)
+    connection.sender.batches = Maker()
+    connection.sender.send(2)
     now_ns = 2000
     connection.data_received(frame(TEXT, b"x") * 2)
     now_ns = 3000
@@ -668,9 +584,9 @@ def test_a_connection_lost_in_mid_frame_ends_it_once(error, key):
 def test_a_message_that_waits_too_long_ends_its_session():
     session = Session(3)
     read_ns = connection_module.monotonic_ns() + 1
-    assert not session.connection.give_up_on(0, 10**9)
-    assert session.connection.give_up_on(read_ns, 10**9)
-    assert not session.connection.give_up_on(read_ns, 10**9)
+    assert not session.connection.sender.give_up_on(0, 10**9)
+    assert session.connection.sender.give_up_on(read_ns, 10**9)
+    assert not session.connection.sender.give_up_on(read_ns, 10**9)
     assert session.owner.tally.unanswered == 3
     session.read(frame(TEXT, b"late") * 3)
     assert session.owner.tally.answered == 0
@@ -686,7 +602,7 @@ def test_what_the_warm_up_left_in_flight_is_not_called_unanswered():
     session.owner.samples.measured_from_ns = connection_module.monotonic_ns() + 10**9
     session.connection.connection_lost(None)
     assert session.owner.tally.unanswered == 0
-    assert session.connection.in_flight == 0
+    assert session.connection.sender.in_flight == 0
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -748,7 +664,7 @@ def test_a_dead_socket_leaves_the_ending_to_the_reader():
     session.connection.write = dead
     session.read(frame(TEXT, b"x"))
     assert session.owner.tally.sent == 2
-    assert session.connection.in_flight == 1
+    assert session.connection.sender.in_flight == 1
     session.connection.connection_lost(BrokenPipeError())
     assert session.facts()["unanswered"] == 1
 

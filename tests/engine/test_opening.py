@@ -11,7 +11,8 @@ import pytest
 from ws_load_test.common.errors import UsageError
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.upgrade_request import DialError
-from ws_load_test.plan.options.target import PARSERS, read_target
+from ws_load_test.plan.options.catalog import PARSERS
+from ws_load_test.plan.options.target import read_target
 from ws_load_test.plan.plan import Plan
 from ws_load_test.testing import FaultyServer, Peer, ServerObservations, behaviors, unused_port
 

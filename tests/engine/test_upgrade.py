@@ -8,13 +8,14 @@ import threading
 import time
 
 import pytest
+from fakes import carrying
 from websockets.server import ServerProtocol
-from ws_load_test.engine.closed_loop import ClosedLoopConnection, ClosedLoopRunner
 
 from ws_load_test import make_plan
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.handshake import LARGEST_RESPONSE_HEAD_BYTES, OpeningHandshake
 from ws_load_test.engine.connect.upgrade_request import DialError, RedirectError, UpgradeRequestFactory
+from ws_load_test.engine.load_models.closed_loop import ClosedLoopRunner
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import FaultyServer
@@ -367,7 +368,7 @@ def test_a_session_granted_as_the_time_runs_out_is_open_and_not_also_failed():
         plan = make_plan(server.url, workers=1, connect_timeout="400ms")
         dialler = Dialer(plan)
         await dialler.resolve()
-        connection = ClosedLoopConnection(owner, ClosedLoopRunner(plan.message.frames(1), 1, lambda _: None))
+        connection = carrying(ClosedLoopRunner(plan.message.frames(1), 1, lambda _: None), owner)
         deadline = time.monotonic() + 0.45
         dialling = asyncio.create_task(dialler.dial(connection, 0))
         await asyncio.to_thread(server.wait_for, lambda seen: seen.requests)

@@ -96,7 +96,7 @@ class TestMessages:
     def test_a_history_has_an_end(self):
         made = scene(*(interval(at_s=k) for k in range(scenes.LONGEST_HISTORY + 5)))
         assert len(made.moments) == len(made.open_history) == scenes.LONGEST_HISTORY
-        assert sum(len(one.stretches) for one in made._judged) <= 2 * scenes.JUDGED_TOGETHER
+        assert sum(len(one.intervals) for one in made._judged) <= 2 * scenes.JUDGED_TOGETHER
 
     @settings(max_examples=30, deadline=None)
     @given(st.lists(st.lists(st.integers(0, 10**12), max_size=3), min_size=1, max_size=12), st.integers(1, 8))

@@ -18,6 +18,7 @@ from ws_load_test import (
 )
 from ws_load_test.common.errors import ExitCode, OptionProblem, OutputError
 from ws_load_test.metrics.recording import Interval, Recording
+from ws_load_test.plan.describe import describe_plan
 
 
 def show(interval: Interval) -> None:
@@ -33,7 +34,7 @@ def script() -> int:
     assert_type(plan, Plan)
     assert_type(plan.connections, int)
     assert_type(plan.messages, int | None)
-    assert_type(plan.describe(), list[tuple[str, str]])
+    assert_type(describe_plan(plan), list[tuple[str, str]])
     assert_type(plan.redacted(), Plan)
 
     result = run(plan, output=Path("run.jsonl"), on_interval=show, interval_s=0.5)

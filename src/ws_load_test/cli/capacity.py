@@ -11,19 +11,27 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.cli.output import LEVELS, console, export_problems, print_json, set_log_level, warn_unwritable
+from ws_load_test.cli.output import (
+    console,
+    export_problems,
+    exports_in,
+    pop_output_options,
+    print_json,
+    set_log_level,
+    warn_unwritable,
+)
 from ws_load_test.cli.run import with_plan_file
 from ws_load_test.cli.signals import on_signals, run_with_signals
 from ws_load_test.common.errors import (
     ExitCode,
-    OptionProblem,
     OutputError,
     PlanError,
     option_name,
 )
 from ws_load_test.common.units import format_duration
-from ws_load_test.experiments.capacity.search_options import REFUSED_BY, UNSUPPORTED_OPTIONS, read_aim
+from ws_load_test.experiments.capacity.search_options import read_aim, refused_options
 from ws_load_test.experiments.capacity.search_runner import CapacitySearch
+from ws_load_test.plan.describe import describe_plan
 from ws_load_test.report.terminal.capacity import print_capacity, step_line
 
 if TYPE_CHECKING:
@@ -33,8 +41,6 @@ if TYPE_CHECKING:
     from ws_load_test.experiments.capacity.step import Step
     from ws_load_test.plan.plan import Plan
 
-FILES = ("markdown", "html")
-OURS = ("output", "json", "quiet", "log_level", *FILES)
 _RECORDING = r"[0-9]{2,}-[0-9.e+]+\.jsonl"
 """The name that `hunt` gives the recording of a step, whose amount nobody knows beforehand."""
 _log = logging.getLogger("ws_load_test")
@@ -44,14 +50,13 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     """``ws-load-test capacity``."""
     if url is not None:
         options["url"] = url
-    if "first" in options:
-        options["from"] = options.pop("first")
     path = options.pop("plan", None)
     left_out: dict[str, str] = {}
     if path is not None:
         options, left_out = _with_plan_file(path, options)
-    ours = {name: options.pop(name) for name in OURS if name in options}
-    problems = _problems(ours)
+    ours, problems = pop_output_options(options, "capacity")
+    if not problems:
+        problems += export_problems(exports_in(ours), as_json=bool(ours.get("json")), kept=_kept(ours))
     try:
         aim = read_aim(options)
     except PlanError as error:
@@ -60,7 +65,7 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
         raise PlanError(tuple(problems))
     set_log_level(ours.get("log_level", "warn"))
     plan = aim.plan(aim.range.first)
-    for label, words in [*plan.describe(), *aim.describe()]:
+    for label, words in [*describe_plan(plan), *aim.describe()]:
         _log.info("%s: %s", label, words)
     for name, why in left_out.items():
         _log.warning("--plan: %s is left out (%s: %s)", name.replace("_", "-"), option_name(name), why)
@@ -68,7 +73,7 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
         _log.warning("%s", doubt)
     hunt = CapacitySearch(aim, ours.get("output"))
     # Not before there is the folder of the recordings, where files may be meant to go as well.
-    warn_unwritable({name: ours[name] for name in FILES if name in ours})
+    warn_unwritable(exports_in(ours))
     shown = StepProgress(aim, quiet=bool(ours.get("quiet")))
     try:
         asyncio.run(hunt.run(run_with_signals, _rest, on_try=shown.begin, on_step=shown.end))
@@ -80,25 +85,10 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
 def _with_plan_file(path: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Returns the file's options under those of the command line, and why a search cannot use which of the file."""
     together = with_plan_file(path, options)
-    refused = {**UNSUPPORTED_OPTIONS, **REFUSED_BY["connections" if together.get("find") == "connections" else "rate"]}
+    refused = refused_options("connections" if together.get("find") == "connections" else "rate")
     beside = {name for name in refused.keys() & together.keys() if name not in options}
     left_out = {name: refused[name] for name in sorted(beside) if together[name] is not False}
     return {name: value for name, value in together.items() if name not in beside}, left_out
-
-
-def _problems(ours: Mapping[str, Any]) -> list[OptionProblem]:
-    texts = ("output", "log_level", *FILES)
-    problems = [
-        OptionProblem(option_name(name), f'"{value}" is not {"text" if name in texts else "true or false"}')
-        for name, value in ours.items()
-        if not isinstance(value, str if name in texts else bool)
-    ]
-    if not problems and ours.get("log_level", "warn") not in LEVELS:
-        problems.append(OptionProblem("--log-level", f'"{ours["log_level"]}" is not one of {", ".join(LEVELS)}'))
-    if not problems:
-        files = {name: ours[name] for name in FILES if name in ours}
-        problems += export_problems(files, as_json=bool(ours.get("json")), kept=_kept(ours))
-    return problems
 
 
 def _kept(ours: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -108,7 +98,7 @@ def _kept(ours: Mapping[str, Any]) -> dict[str, list[str]]:
     if "output" not in ours:
         return {}
     folder = Path(ours["output"])
-    wanted = [Path(ours[name]) for name in FILES if name in ours]
+    wanted = [Path(path) for path in exports_in(ours).values()]
     recordings = [
         str(path) for path in wanted if re.fullmatch(_RECORDING, path.name) and same_file(str(path.parent), str(folder))
     ]
@@ -159,7 +149,7 @@ class StepProgress:
 
 def _report(hunt: CapacitySearch, ours: Mapping[str, Any]) -> int:
     facts, code = hunt.to_json(), hunt.exit_code
-    wanted = {name: ours[name] for name in FILES if name in ours}
+    wanted = exports_in(ours)
     if hunt.error is not None:
         _log.error("the search was broken off: %s", hunt.error)
     errors = [*hunt.output_errors, *_write(wanted, facts)]

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ws_load_test.analysis.comparison.sides import compare_recordings, recording_files
 from ws_load_test.cli.comparison_output import parse_terms, report_outcome
-from ws_load_test.cli.output import set_log_level, warn_unwritable
+from ws_load_test.cli.output import exports_in, set_log_level, warn_unwritable
 from ws_load_test.common.errors import UsageError
 from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.report.terminal.comparison import ComparisonReport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ws_load_test.metrics.recording import Recording
 
 
-def compare_files(
-    paths: Sequence[str],
-    *,
-    confidence: str | None,
-    fail_on_regression: str | None,
-    as_json: bool,
-    wanted: Mapping[str, str],
-) -> int:
+def compare_files(paths: Sequence[str], options: dict[str, Any]) -> int:
     """``ws-load-test compare BASE NEW...``."""
     if len(paths) < 2:
         raise UsageError(
@@ -32,8 +25,11 @@ def compare_files(
             " ws-load-test compare base.jsonl new.jsonl"
         )
     files = [recording_files(path) for path in paths]
+    wanted, as_json = exports_in(options), bool(options.get("json"))
     kept = {"a recording that is read": [file for side in files for file in side]}
-    sure, limit = parse_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
+    sure, limit = parse_terms(
+        options.get("confidence"), options.get("fail_on_regression"), wanted, as_json=as_json, kept=kept
+    )
     set_log_level()
     warn_unwritable(wanted)
     seen: list[Recording] = []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ws_load_test.common.errors import ExitCode
+from ws_load_test.plan.options.catalog import EXPORTS, owned_by, parse_options
+from ws_load_test.plan.options.spec import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,16 +23,33 @@ if TYPE_CHECKING:
     from ws_load_test.common.errors import OptionProblem
     from ws_load_test.metrics.recording import Recording
 
-EXPORTS = ("hdr", "hgrm", "csv", "junit", "markdown", "openmetrics", "html")
-"""The formats of `report.exports`, which takes too long to import for asking it."""
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _LOGGED = "%(levelname)s: %(message)s"
 _log = logging.getLogger("ws_load_test")
 
 
+def pop_output_options(options: dict[str, Any], command: str = "") -> tuple[dict[str, Any], list[OptionProblem]]:
+    """Takes the options about results out of `options`, but for those that the command refuses.
+
+    Returns:
+        Their parsed values, and what is wrong with the others.
+    """
+    rows = [
+        option
+        for option in owned_by(Owner.OUTPUT, Owner.METRICS)
+        if command not in option.refused_by and option.name != "plan"
+    ]
+    given = {option.name: options.pop(option.name) for option in rows if option.name in options}
+    return parse_options(given, rows)
+
+
+def exports_in(output_options: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the files to write, by format."""
+    return {name: output_options[name] for name in EXPORTS if name in output_options}
+
+
 def set_log_level(level: str = "warn") -> None:
-    """Lets what is logged from this level on reach standard error."""
-    logging.basicConfig(level=LEVELS[level], format=_LOGGED, stream=sys.stderr)
+    """Logs to standard error from this level on."""
+    logging.basicConfig(level=logging.getLevelNamesMapping()[level.upper()], format=_LOGGED, stream=sys.stderr)
 
 
 def export_problems(

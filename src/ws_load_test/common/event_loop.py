@@ -1,13 +1,14 @@
-"""Choice of the event loop: uvloop where it exists, asyncio's own elsewhere."""
+"""Event loop (uvloop where it exists, asyncio's own elsewhere), and jobs beside a block on it."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from typing import Any
 
 T = TypeVar("T")
@@ -39,3 +40,17 @@ def run_blocking(execute: Callable[[], Coroutine[Any, Any, T]], interrupt: Calla
         except KeyboardInterrupt:
             interrupt()
             raise
+
+
+@contextlib.asynccontextmanager
+async def run_beside(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs jobs beside the block, and cancels them with its end; a job that fails ends the block.
+
+    Raises:
+        ExceptionGroup: The error of a job, or of the block.
+    """
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(job) for job in jobs]
+        yield
+        for task in tasks:
+            task.cancel()

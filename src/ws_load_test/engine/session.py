@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
+from ws_load_test.engine.connect.dialed_session import DialedSession
 from ws_load_test.engine.read_policy import NO_FAST_PATH, ReadPolicy
 from ws_load_test.websocket import frames
 
@@ -56,7 +57,7 @@ class SessionListener(Protocol):
         ...
 
 
-class Session(asyncio.Protocol):
+class Session(DialedSession):
     """The beginning, the writing and the end of a session; `Connection` adds reading."""
 
     write: Callable[[bytes | memoryview], int]

@@ -105,7 +105,7 @@ class RunState:
         Raises:
             ValueError: Its tally cannot be read.
         """
-        if len(self._judged[-1].stretches) >= JUDGED_TOGETHER:
+        if len(self._judged[-1].intervals) >= JUDGED_TOGETHER:
             self._judged = [self._judged[-1], self._gathering()]
         self._reasons = None
         tally = self._judged[-1].add_interval(interval)
@@ -281,6 +281,6 @@ def _of_this_machine(plan: Plan) -> Header:
 def _add(together: RunAggregator, one: RunAggregator) -> None:
     """Adds what a judgement needs, of each machine as well."""
     together.tally.merge(one.tally)
-    together.stretches += one.stretches
-    for host, part in one.parts.items():
-        _add(together.parts.setdefault(host, RunAggregator()), part)
+    together.intervals += one.intervals
+    for host, part in one.per_host.items():
+        _add(together.per_host.setdefault(host, RunAggregator()), part)

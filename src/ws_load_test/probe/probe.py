@@ -16,7 +16,6 @@ from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.sharding import Shard
-from ws_load_test.engine.closed_loop import ClosedLoopRunner
 from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.connection_pool import CLOSE_TIMEOUT_S
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ws_load_test.engine.connect.dialer import ConnectTimings
-    from ws_load_test.engine.connection_factory import LoadConnection
+    from ws_load_test.engine.connection import Connection
     from ws_load_test.engine.session import Session
     from ws_load_test.plan.plan import Plan
     from ws_load_test.probe.tracing import Frame
@@ -75,7 +74,7 @@ class Probe:
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally, on_schedule=isinstance(load, OpenLoop))
         self.samples.measured_from_ns = 0
-        self.outfit = ConnectionFactory(self, self.plan, Shard(0, 1), on_spent=_nothing, on_idle=_nothing)
+        self.outfit = ConnectionFactory(self, self.plan, Shard(0, 1), on_exhausted=_nothing, on_idle=_nothing)
         fills = plan.target.is_templated or any(one.is_template for one in plan.setup_messages)
         self._secret_row = 0 if fills else None
         self.record = SessionRecord(plan, awaited=plan.correlation.rule != "none")
@@ -84,7 +83,7 @@ class Probe:
         self.journal.follow(self._dialler)
         self._on_steps = on_steps or _nothing
         self._timings: ConnectTimings | None = None
-        self._connection: LoadConnection | None = None
+        self._connection: Connection | None = None
         self._opened_ns = 0
         self._greeted_ns: int | None = None
         self._first_replies_ns: list[int] = []
@@ -156,7 +155,7 @@ class Probe:
             return
         if not await self._wait_for_reply(timeout_s):
             # By any clock, all that was sent has waited long enough.
-            connection.give_up_on(monotonic_ns() + 1, self.plan.timeout_ns)
+            connection.sender.give_up_on(monotonic_ns() + 1, self.plan.timeout_ns)
         elif self.record.reply_ns is not None and self.plan.correlation.rule == "order":
             self._answered.clear()
             linger_ns = min(max(3 * self.record.reply_ns, SHORTEST_LINGER_NS), LONGEST_LINGER_NS)
@@ -172,7 +171,7 @@ class Probe:
             return False
         return True
 
-    def _send(self, connection: LoadConnection) -> bool:
+    def _send(self, connection: Connection) -> bool:
         """Sends the message; returns False where the plan has none."""
         load = self.plan.load
         if isinstance(load, OpenLoop) and not load.rate.peak:
@@ -181,11 +180,8 @@ class Probe:
         if connection.ended:
             self._answered.set()
         self._sending = True
-        if isinstance(self.outfit.load, ClosedLoopRunner):
-            self.outfit.load.remaining = 1
-            self.outfit.load.add(cast("Any", connection))
-        else:
-            cast("Any", connection).send_due(monotonic_ns())
+        self.outfit.load.limit(1)
+        connection.sender.send_due(monotonic_ns())
         self._sending = False
         return True
 
@@ -213,7 +209,7 @@ class Probe:
 
     def session_opened(self, session: Session) -> None:
         """The session is open."""
-        connection = self._connection = cast("LoadConnection", session)
+        connection = self._connection = cast("Connection", session)
         self.record.opened, self._opened_ns = True, monotonic_ns()
         if connection.deflate is not None:
             trace_deflate(connection.deflate, self._plain_sent.append, self._inflated.append)

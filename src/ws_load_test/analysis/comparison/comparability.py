@@ -9,6 +9,7 @@ import msgspec
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.findings import FindingKind, join_and
 from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.plan import Plan
 
@@ -116,4 +117,4 @@ def _plan_lines(recording: Recording, *, seeds: bool = False) -> dict[str, str]:
     if isinstance(plan.load, OpenLoop) and not seeds:
         plan = msgspec.structs.replace(plan, load=msgspec.structs.replace(plan.load, seed=0))
     left_out = {label for label, _ in plan.target.describe()} | _IGNORED_LINES
-    return {label: text for label, text in plan.describe() if label not in left_out}
+    return {label: text for label, text in describe_plan(plan) if label not in left_out}

@@ -32,9 +32,9 @@ from ws_load_test.plan.target import host_and_port
 
 if TYPE_CHECKING:
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.connect.dialed_session import DialedSession
     from ws_load_test.engine.connect.handshake import TakeOver
     from ws_load_test.engine.connect.upgrade_request import Render, UpgradeRequest
-    from ws_load_test.engine.session import Session
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
     from ws_load_test.websocket.deflate import PerMessageDeflate
@@ -82,7 +82,7 @@ class Dialer:
     """Opens sessions with one target."""
 
     def __init__(self, plan: Plan, share: Shard | None = None) -> None:
-        """Takes whose connections are dialled, where this machine does not dial them all.
+        """Takes whose connections are dialed, where this machine does not dial them all.
 
         Raises:
             UsageError: the plan's certificates cannot be used.
@@ -99,7 +99,7 @@ class Dialer:
     def rotation_index(self, number: int) -> int:
         """A connection's place among those that go the same way; it chooses the source address.
 
-        Of connections dialled by several machines, this one has not every number: its worker counts its own, beginning
+        Of connections dialed by several machines, this one has not every number: its worker counts its own, beginning
         with another address than the worker before it.
         """
         ways = len(self.target.urls) * max(1, len(self.target.addresses))
@@ -147,7 +147,7 @@ class Dialer:
         """What asks for a session on a transport."""
         return OpeningHandshake(request, take_over)
 
-    async def dial(self, connection: Session, number: int, fill: Render | None = None) -> ConnectTimings:
+    async def dial(self, connection: DialedSession, number: int, fill: Render | None = None) -> ConnectTimings:
         """Opens session `number` of the run and hands it to `connection`.
 
         Args:
@@ -224,8 +224,8 @@ class _Dial:
     __slots__ = (
         "_connected_ns",
         "_connection",
-        "_dialler",
-        "_dialling_ns",
+        "_dialer",
+        "_dialing_ns",
         "_from_ns",
         "_number",
         "_ready_ns",
@@ -236,12 +236,12 @@ class _Dial:
         "phase",
     )
 
-    def __init__(self, dialler: Dialer, connection: Session, number: int) -> None:
+    def __init__(self, dialer: Dialer, connection: DialedSession, number: int) -> None:
         self.phase = "dns"
-        self._dialler = dialler
+        self._dialer = dialer
         self._connection = connection
         self._number = number
-        self._from_ns = self._dialling_ns = self._connected_ns = self._ready_ns = monotonic_ns()
+        self._from_ns = self._dialing_ns = self._connected_ns = self._ready_ns = monotonic_ns()
         self._sock: socket.socket | None = None
         self._transport: asyncio.WriteTransport | None = None
         self._upgrade: OpeningHandshake | None = None
@@ -267,8 +267,8 @@ class _Dial:
         done_ns = upgrade.done.result()
         tls = self._tls_object
         return ConnectTimings(
-            tcp_ns=self._connected_ns - self._dialling_ns,
-            proxy_ns=None if self._dialler.proxy is None else self._ready_ns - self._connected_ns,
+            tcp_ns=self._connected_ns - self._dialing_ns,
+            proxy_ns=None if self._dialer.proxy is None else self._ready_ns - self._connected_ns,
             tls_ns=None if tls is None else upgrade.asked_ns - self._ready_ns,
             upgrade_ns=done_ns - upgrade.asked_ns,
             total_ns=done_ns - self._from_ns,
@@ -277,7 +277,7 @@ class _Dial:
 
     async def open(self, request: UpgradeRequest) -> ConnectTimings:
         """Follows the redirects, if it is to."""
-        trail = RedirectChain(request) if self._dialler.target.follow_redirects else None
+        trail = RedirectChain(request) if self._dialer.target.follow_redirects else None
         while True:
             try:
                 return await self._try(request)
@@ -286,22 +286,22 @@ class _Dial:
                     raise
                 self.abort()
                 request = trail.follow(moved)
-                self._dialler.trace("redirect", request)
+                self._dialer.trace("redirect", request)
 
     async def _try(self, request: UpgradeRequest) -> ConnectTimings:
         """One request: to its answer."""
-        dialler, endpoint = self._dialler, request.endpoint
+        dialer, endpoint = self._dialer, request.endpoint
         self.phase = "dns"
-        if dialler.target.unix_socket is not None and not request.moved:
-            self._dialling_ns = monotonic_ns()
-            await self._connect(socket.AF_UNIX, dialler.target.unix_socket)
+        if dialer.target.unix_socket is not None and not request.moved:
+            self._dialing_ns = monotonic_ns()
+            await self._connect(socket.AF_UNIX, dialer.target.unix_socket)
         else:
             host, port = self._goal(request)
-            if dialler.proxy is None:
+            if dialer.proxy is None:
                 await self._connect_to(host, port)
             else:
-                await self._connect_to(dialler.proxy.host, dialler.proxy.port)
-                await self._tunnel(dialler.proxy, host, port)
+                await self._connect_to(dialer.proxy.host, dialer.proxy.port)
+                await self._tunnel(dialer.proxy, host, port)
         self._ready_ns = monotonic_ns()
         self.phase = "tls" if endpoint.secure else "upgrade"
         upgrade = await self._begin(request)
@@ -311,29 +311,29 @@ class _Dial:
 
     def _goal(self, request: UpgradeRequest) -> tuple[str, int]:
         """The host and port that the session is to reach."""
-        addresses = self._dialler.target.addresses
+        addresses = self._dialer.target.addresses
         if not addresses or request.moved:
             return request.endpoint.host, request.endpoint.port
         # Each URL in turn with each address.
-        turn = self._number // len(self._dialler.target.urls)
+        turn = self._number // len(self._dialer.target.urls)
         host, port = host_and_port(addresses[turn % len(addresses)])
         return host, port or request.endpoint.port
 
     async def _connect_to(self, host: str, port: int) -> None:
         """A TCP connection to the first of a host's addresses that takes one."""
-        routes = await self._dialler.names.routes(host, port)
-        self._dialler.trace("resolve", (host, routes))
+        routes = await self._dialer.names.routes(host, port)
+        self._dialer.trace("resolve", (host, routes))
         self.phase = "connect"
-        self._dialling_ns = monotonic_ns()
+        self._dialing_ns = monotonic_ns()
         # Among those that go the same way, source addresses take turns.
-        turn = self._dialler.rotation_index(self._number)
+        turn = self._dialer.rotation_index(self._number)
         failure: OSError | None = None
         for family, address, sources in routes:
             try:
                 await self._connect(family, address, sources[turn % len(sources)] if sources else None)
             except OSError as error:
                 failure = error
-                self._dialler.trace("try", (address, error))
+                self._dialer.trace("try", (address, error))
             else:
                 return
         assert failure is not None
@@ -353,14 +353,14 @@ class _Dial:
             sock.close()
             raise
         self._sock, self._connected_ns = sock, monotonic_ns()
-        self._dialler.trace("connect", address)
+        self._dialer.trace("connect", address)
 
     async def _tunnel(self, proxy: Proxy, host: str, port: int) -> None:
         """The way through the proxy."""
         assert self._sock is not None
         if not proxy.resolves and not is_address(host):
             self.phase = "dns"
-            found = await self._dialler.names.addresses(host)
+            found = await self._dialer.names.addresses(host)
             usable = [address[0] for family, address in found if family == socket.AF_INET or proxy.kind == "socks5"]
             if not usable:
                 raise DialError(
@@ -369,35 +369,35 @@ class _Dial:
             host = usable[0]
         self.phase = "proxy"
         await proxy.open(self._sock, host, port)
-        self._dialler.trace("proxy", (host, port))
+        self._dialer.trace("proxy", (host, port))
 
     async def _begin(self, request: UpgradeRequest) -> OpeningHandshake:
         """TLS, if the URL has it, and the upgrade request."""
         sock, connection, secure = self._sock, self._connection, request.endpoint.secure
         assert sock is not None
-        dialler = self._dialler
+        dialer = self._dialer
 
         def take_over(transport: asyncio.Transport, early: bytes, deflate: PerMessageDeflate | None) -> None:
             if secure:
                 tls = self._tls_object = transport.get_extra_info("ssl_object")
-                dialler.tls.keep_session(tls)
+                dialer.tls.keep_session(tls)
             transport.set_protocol(connection)
             connection.attach(transport, sock, secure=secure, early=early, deflate=deflate)
 
         def upgrade() -> OpeningHandshake:
-            self._upgrade = dialler.new_upgrade(request, take_over)
+            self._upgrade = dialer.new_upgrade(request, take_over)
             return self._upgrade
 
         loop = asyncio.get_running_loop()
         create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
-        name = request.endpoint.host if request.moved else dialler.target.sni or request.endpoint.host
+        name = request.endpoint.host if request.moved else dialer.target.sni or request.endpoint.host
         self._transport, _ = await create(
             upgrade,
             sock=sock,
-            ssl=dialler.tls if secure else None,
+            ssl=dialer.tls if secure else None,
             server_hostname=name if secure else None,
             # Our own timeout comes first and names the phase; this one only must not be shorter.
-            ssl_handshake_timeout=2 * dialler.timeout_ns / 1e9 if secure else None,
+            ssl_handshake_timeout=2 * dialer.timeout_ns / 1e9 if secure else None,
         )
         assert self._upgrade is not None
         return self._upgrade

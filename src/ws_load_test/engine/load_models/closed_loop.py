@@ -126,7 +126,11 @@ class ClosedLoopSender(LoadSender):
         """Sends as many equal messages as were answered in order, then records the times of those that were."""
         queue, load, connection = self._queue, self.load, self.connection
         pending = queue.pending
-        if len(pending) == 1 and queue.in_flight == count <= load.remaining and not (connection.closing or self.stopped):
+        if (
+            len(pending) == 1
+            and queue.in_flight == count <= load.remaining
+            and not (connection.closing or self.stopped)
+        ):
             # All that was in flight left together, and was answered together: the write first, then the bookkeeping.
             batch = self.batches[count]
             try:

@@ -23,8 +23,9 @@ from ws_load_test.common.units import (
 from ws_load_test.experiments.capacity.bracketing import SearchRange
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
+from ws_load_test.plan.options.catalog import owned_by, parse_options, refused_by
 from ws_load_test.plan.options.read_plan import read_plan
-from ws_load_test.plan.options.session_policy import share
+from ws_load_test.plan.options.spec import Owner
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import why_unavailable
 from ws_load_test.plan.thresholds import DENOMINATORS, Condition, parse_condition
@@ -54,41 +55,6 @@ of a step that are compared it gains 2/3 e n, which is well above the 10 message
 OF_MESSAGES = ("response", "service", "send_lag")
 """Times of which each message has one."""
 NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
-
-_CHOSEN = "is what the search varies; say where it begins with --from, and where it ends with --max"
-_LENGTH = "each step is as long as its objectives need; say how long at least with --step-duration, at most with --max-step-duration"
-_OWN_STEPS = "the search makes its own steps"
-_OBJECTIVES = 'say with --slo what must hold, for example --slo "p99 < 50ms"'
-_ONE_RUN = "it is made of one run; keep the recordings with -o DIR, and make it of one of them with `report`"
-_HERE = "a search runs its steps on this machine alone; of a cluster, try single loads with -r or -c and --fail-if"
-_SCRAPED = "a search is many short runs, and gives no metrics while they go; -o DIR keeps the recording of each"
-UNSUPPORTED_OPTIONS: dict[str, str] = {
-    "duration": _LENGTH,
-    "messages": _LENGTH,
-    "stages": _OWN_STEPS,
-    "connection_stages": _OWN_STEPS,
-    "fail_if": _OBJECTIVES,
-    "abort_if": _OBJECTIVES,
-    "abort_grace": _OBJECTIVES,
-    "disconnect": "would be most of what each step measures; a run without `capacity` shows how all come back",
-    **dict.fromkeys(("hdr", "hgrm", "csv", "junit", "openmetrics"), _ONE_RUN),
-    **dict.fromkeys(("cluster", "hosts", "on_worker_lost", "insecure_cluster"), _HERE),
-    **dict.fromkeys(("cluster_ca", "cluster_cert", "cluster_key"), _HERE),
-    **dict.fromkeys(("metrics_port", "metrics_host", "metrics_linger", "otlp"), _SCRAPED),
-    "live": "shows one run; a search has a line for each step on a terminal, and needs not be asked for it",
-    "explain": "a search has no plan before its end; --max shows how far it may go",
-    "probe": "a dry run sends one message and finds no limit; leave `capacity` out",
-    "fail_if_saturated": "needs not be said: where the generator is the limit, no number is given, and the exit code is 5",
-}
-"""Options of a run that a search does not take, and why."""
-REFUSED_BY: dict[Finds, dict[str, str]] = {
-    "rate": {
-        "rate": _CHOSEN,
-        "rate_per_connection": _CHOSEN,
-        "in_flight": "is of a flood, which has no rate; take --find connections to find how many it may have",
-    },
-    "connections": {"connections": _CHOSEN},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,30 +141,6 @@ def _rate_per_s(plan: Plan) -> float:
 # --- Options --------------------------------------------------------------------------------------------------------
 
 
-def _finds(value: Any) -> Finds:
-    if value not in {"rate", "connections"}:
-        raise ValueError(f'"{value}" is neither rate nor connections')
-    return "rate" if value == "rate" else "connections"
-
-
-def _precision(value: Any) -> float:
-    part = share(value)
-    if not FINEST <= part <= COARSEST:
-        raise ValueError(f'"{value}" is not between {format_share(FINEST)} and {format_share(COARSEST)}')
-    return part
-
-
-READERS: dict[str, Callable[[Any], Any]] = {
-    "find": _finds,
-    "slo": option_values.strings,
-    "precision": _precision,
-    "step_duration": option_values.positive_duration,
-    "max_step_duration": option_values.positive_duration,
-    "cooldown": option_values.duration,
-}
-"""The options of a search alone, beside `from` and `max`, which are read as what is to be found."""
-
-
 def read_aim(options: Mapping[str, Any]) -> SearchSpec:
     """Returns what these options ask for; None stands for an option not given.
 
@@ -207,13 +149,15 @@ def read_aim(options: Mapping[str, Any]) -> SearchSpec:
     """
     given = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
     problems: list[OptionProblem] = []
-    values = {name: found for name in READERS if (found := _read(name, given, READERS[name], problems)) is not None}
+    own = owned_by(Owner.CAPACITY)
+    values, wrong = parse_options(given, own)
+    problems += wrong
     finds: Finds = values.get("find", "rate")
-    where = _read_range(given, finds, values.get("precision", PRECISION), problems)
-    refused = {**UNSUPPORTED_OPTIONS, **REFUSED_BY[finds]}
+    where = _read_range(given, finds, _read_precision(given, values, problems), problems)
+    refused = refused_options(finds)
     problems += [OptionProblem(option_name(name), why) for name, why in refused.items() if _is_given(given, name)]
     objectives = _read_objectives(values.get("slo", DEFAULT_SLO), problems)
-    rest = {name: value for name, value in given.items() if name not in {*READERS, "from", "max", *refused}}
+    rest = {name: value for name, value in given.items() if name not in {*(option.name for option in own), *refused}}
     step_ns = values.get("step_duration", STEP_NS)
     longest_ns = values.get("max_step_duration", max(step_ns, LONGEST_NS))
     if longest_ns < step_ns:
@@ -229,6 +173,20 @@ def read_aim(options: Mapping[str, Any]) -> SearchSpec:
     if problems:
         raise PlanError(tuple(problems))
     return aim
+
+
+def refused_options(finds: Finds) -> dict[str, str]:
+    """Returns the options of a run that a search does not take, and what to do instead."""
+    return refused_by("capacity", f"capacity --find {finds}")
+
+
+def _read_precision(given: Mapping[str, Any], values: Mapping[str, Any], problems: list[OptionProblem]) -> float:
+    precision: float = values.get("precision", PRECISION)
+    if FINEST <= precision <= COARSEST:
+        return precision
+    text = f'"{given["precision"]}" is not between {format_share(FINEST)} and {format_share(COARSEST)}'
+    problems.append(OptionProblem("--precision", text))
+    return PRECISION
 
 
 def _is_given(given: Mapping[str, Any], name: str) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.plan.describe import describe_plan
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
@@ -254,7 +255,7 @@ class _Page:
             return [Text("The plan is that of another version of the tool, which this one cannot read.", "doubt")]
         distinct: dict[tuple[tuple[str, str], ...], list[int]] = {}
         for number, plan in enumerate(self.results.plans.plans, 1):
-            distinct.setdefault(tuple(plan.describe()), []).append(number)
+            distinct.setdefault(tuple(describe_plan(plan)), []).append(number)
         parts: list[Part] = []
         for rows, numbers in distinct.items():
             if len(distinct) > 1:

@@ -40,7 +40,10 @@ def requested_and_achieved(results: Results) -> list[Text]:
     rows, connections = requested_rows(results), results.summary.connections
     room = WIDTH - LABEL - _GAP - max(len(achieved) for _, _, achieved in rows)
     most = min(_WIDEST, max(_NARROWEST, room))
-    wrapped_rows = [(label, textwrap.wrap(requested, most, break_on_hyphens=False) or [""], achieved) for label, requested, achieved in rows]
+    wrapped_rows = [
+        (label, textwrap.wrap(requested, most, break_on_hyphens=False) or [""], achieved)
+        for label, requested, achieved in rows
+    ]
     width = max(len("requested"), *(len(line) for _, requested, _ in wrapped_rows for line in requested)) + _GAP
     lines = [Text(f"{'':{LABEL}}{'requested':{width}}achieved", style="bold")]
     for label, requested_lines, achieved in wrapped_rows:

@@ -5,28 +5,19 @@ import itertools
 from unittest import mock
 
 import pytest
+from fakes import FakeOwner, FakeSocket, carrying, in_flight_on
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from ws_load_test.engine.closed_loop import ClosedLoopRunner
-from ws_load_test.engine.correlated import (
-    CorrelatedClosedLoopConnection,
-    CorrelatedFrames,
-    CorrelatedOpenLoopConnection,
-)
-from ws_load_test.engine.open_loop import OpenLoopRunner
 
-from ws_load_test.engine import (
-    closed_loop,
-    connection,
-    correlated,
-    open_loop,
-    session,
-)
+from ws_load_test.engine import connection, session
+from ws_load_test.engine.conversations import correlated
 from ws_load_test.engine.in_flight import RecentIds
+from ws_load_test.engine.load_models import closed_loop, open_loop
+from ws_load_test.engine.load_models.closed_loop import ClosedLoopRunner
+from ws_load_test.engine.load_models.open_loop import OpenLoopRunner
 from ws_load_test.engine.read_policy import ReadPolicy
 from ws_load_test.messages.generator import PayloadStream
-from ws_load_test.metrics.sample_buffer import CAPACITY, SampleBuffer
-from ws_load_test.metrics.tally import Tally
+from ws_load_test.metrics.sample_buffer import CAPACITY
 from ws_load_test.testing import ManualClock
 from ws_load_test.websocket import frames
 
@@ -34,7 +25,7 @@ MS = 1_000_000
 START_NS = 10**12
 TIMEOUT_NS = 100 * MS
 MODULES = (correlated, connection, closed_loop, open_loop, session)
-LOADS = pytest.mark.parametrize("load", ["flood", "paced"])
+LOADS = pytest.mark.parametrize("load", ["closed loop", "open loop"])
 
 
 def id_of(payload):
@@ -58,78 +49,32 @@ def text(payload, opcode=frames.TEXT):
     return bytes([frames.FIN | opcode, len(payload)]) + payload
 
 
-class Kernel:
-    """A socket and the transport over it."""
-
-    def __init__(self):
-        self.stream = b""
-        self.broken = None
-        self.closed = False
-
-    def send(self, data):
-        if self.broken is not None:
-            raise self.broken
-        self.stream += bytes(data)
-        return len(data)
-
-    write = send
-
-    def get_write_buffer_size(self):
-        return 0
-
-    def is_closing(self):
-        return self.closed
-
-    def close(self):
-        self.closed = True
-
-    abort = close
-
-
-class World:
+class FakeWorker(FakeOwner):
     """A worker with its connections, which all draw their messages from one supply; it is also their owner."""
 
     def __init__(self, load, *, connections=1, in_flight=4, left=None, supply=None, **reading):
         self.clock = ManualClock(START_NS)
-        self.tally = Tally()
-        self.samples = SampleBuffer(self.tally, on_schedule=load == "paced")
-        self.samples.measured_from_ns = 0
-        self.load = load
+        super().__init__(due_when_sent=load == "closed loop")
+        self.kind = load
         self.supply = iter(supply) if supply is not None else (b"#%d" % number for number in itertools.count())
-        self.reading = ReadPolicy(needs_payload=True, extract_id=id_of, **reading)
-        self.memory = RecentIds()
-        self.faults, self.ended, self.idle = [], [], []
-        self.flood = ClosedLoopRunner(memoryview(b""), in_flight, self.idle.append)
-        if left is not None:
-            self.flood.remaining = left
-        self.paced = OpenLoopRunner(
-            self, [b""], iter(()), max_in_flight=in_flight, on_spent=lambda: None, on_idle=self.idle.append
-        )
+        self.reading = ReadPolicy(needs_payload=True, extract_id=id_of, message_key=id_of, **reading)
+        self.recent_ids = RecentIds()
+        self.in_flight = in_flight
+        if load == "closed loop":
+            self.load = ClosedLoopRunner(memoryview(b""), in_flight, self.on_idle)
+            if left is not None:
+                self.load.remaining = left
+        else:
+            self.load = OpenLoopRunner(
+                self, [b""], iter(()), max_in_flight=in_flight, on_exhausted=lambda: None, on_idle=self.on_idle
+            )
         self.connections, self.kernels, self.heard = [], [], []
         for number in range(connections):
             self.open(number)
 
-    # The owner's part.
-
     def session_opened(self, one):
-        one.batches = CorrelatedFrames(
-            PayloadStream(self.make, frames.TEXT),
-            frames.FrameEncoder(frames.TEXT),
-            self.reading.extract_id,
-            one.pending,
-        )
-
-    def session_ended(self, one, fault):
-        self.ended.append(fault)
-
-    def transport_closed(self, one):
-        pass
-
-    def fault(self, fault):
-        self.faults.append(fault)
-
-    def close_reason(self, one, code, reason):
-        pass
+        payloads = PayloadStream(self.make, frames.TEXT)
+        one.sender.batches = one.sender.conversation.new_frames(payloads, frames.FrameEncoder(frames.TEXT))
 
     # What happens.
 
@@ -140,11 +85,8 @@ class World:
         return next(self.supply)
 
     def open(self, number):
-        if self.load == "flood":
-            one = CorrelatedClosedLoopConnection(self, self.flood, self.reading, self.memory, number)
-        else:
-            one = CorrelatedOpenLoopConnection(self, self.paced, self.reading, self.memory, number)
-        kernel = Kernel()
+        one = carrying(self.load, self, self.reading, number=number, recent_ids=self.recent_ids)
+        kernel = FakeSocket()
         self.connections.append(one)
         self.kernels.append(kernel)
         self.heard.append(0)
@@ -153,19 +95,19 @@ class World:
 
     def begin(self, which=0, count=None, due_ns=0):
         """The load begins on a connection: a flood's first messages, or so many that are due."""
-        if self.load == "flood":
-            self.connections[which].send(self.flood.in_flight)
+        if self.kind == "closed loop":
+            self.load.add(self.connections[which].sender)
             return
-        for _ in range(self.paced.max_in_flight if count is None else count):
+        for _ in range(self.in_flight if count is None else count):
             due_ns = due_ns or self.clock.now_ns()
             self.tally.due += due_ns >= self.samples.measured_from_ns
-            self.connections[which].send_due(due_ns)
+            self.connections[which].sender.send_due(due_ns)
 
     def read(self, *payloads, which=0):
         self.connections[which].data_received(b"".join(map(text, payloads)))
 
     def expire(self, which=0):
-        assert not self.connections[which].give_up_on(self.clock.now_ns() - TIMEOUT_NS, TIMEOUT_NS)
+        assert not self.connections[which].sender.give_up_on(self.clock.now_ns() - TIMEOUT_NS, TIMEOUT_NS)
 
     def lose(self, which=0):
         self.connections[which].connection_lost(None)
@@ -196,7 +138,7 @@ class World:
 @contextlib.contextmanager
 def world(load, **options):
     """A world while its clock rules the modules under test."""
-    made = World.__new__(World)
+    made = FakeWorker.__new__(FakeWorker)
     made.clock = ManualClock(START_NS)
     with contextlib.ExitStack() as patches:
         for module in MODULES:
@@ -289,11 +231,11 @@ class Model:
         )
         assert [fault.key for fault in load.faults] == ["reply-timeout"] * self.timed_out
         for which, one in enumerate(load.connections):
-            assert len(one.pending) == sum(number == which for _, number, *_ in self.flying)
+            assert len(in_flight_on(one)) == sum(number == which for _, number, *_ in self.flying)
         pending = sum(due_ns >= self.measured_from_ns for *_, due_ns, _ in self.flying)
         assert tally.sent == tally.answered + tally.unanswered + pending
-        if load.load == "paced":
-            waiting = sum(due_ns >= self.measured_from_ns for one in load.connections for due_ns in one.backlog)
+        if load.kind == "open loop":
+            waiting = sum(due_ns >= self.measured_from_ns for one in load.connections for due_ns in one.sender.backlog)
             assert tally.due == tally.sent + tally.dropped + waiting
 
 
@@ -330,7 +272,7 @@ class Both:
         """Takes in what the connection has sent at this instant."""
         now_ns = self.run.now_ns()
         for payload in self.run.received(which):
-            due_ns = self.due_ns[which].pop(0) if self.run.load == "paced" else now_ns
+            due_ns = self.due_ns[which].pop(0) if self.run.kind == "open loop" else now_ns
             self.model.sent(which, payload, due_ns, now_ns)
             self.ever[which].append(payload)
 
@@ -347,12 +289,12 @@ class Both:
             getattr(self, kind)(which, *([] if what is None else [what]))
             self.listen(which)
             self.model.check(self.run)
-            if self.run.load == "flood" and kind != "lose":
+            if self.run.kind == "closed loop" and kind != "lose":
                 one = self.run.connections[which]
-                assert one.in_flight == len(one.pending) == self.run.flood.in_flight
+                assert one.sender.in_flight == len(in_flight_on(one)) == self.run.in_flight
 
     def due(self, which, ago_ns):
-        if self.run.load == "paced":
+        if self.run.kind == "open loop":
             due_ns = self.run.now_ns() - ago_ns
             self.due_ns[which].append(due_ns)
             self.run.begin(which, 1, due_ns)
@@ -408,7 +350,7 @@ def test_it_always_knows_what_the_model_knows(load, happenings, *, supply, in_fl
     with world(
         load, connections=2, in_flight=in_flight, supply=itertools.cycle(supply), id_is_payload=id_is_payload
     ) as run:
-        if load == "paced":
+        if load == "open loop":
             run.samples.measured_from_ns = START_NS + warmup_ns
         both = Both(run, Model(run.samples.measured_from_ns, id_is_payload=id_is_payload))
         for which in range(2):
@@ -419,7 +361,7 @@ def test_it_always_knows_what_the_model_knows(load, happenings, *, supply, in_fl
             both.take("lose", which)
         tally = run.tally
         assert tally.sent == tally.answered + tally.unanswered
-        assert load == "flood" or tally.due == tally.sent + tally.dropped
+        assert load == "closed loop" or tally.due == tally.sent + tally.dropped
 
 
 # --- one thing at a time ---------------------------------------------------------------------------------------------
@@ -429,7 +371,7 @@ def test_it_always_knows_what_the_model_knows(load, happenings, *, supply, in_fl
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_each_reply_answers_its_own_message_in_whatever_order(load, order):
     with world(load, in_flight=3, left=3, supply=[b"#a", b"#b", b"#c"]) as run:
-        if load == "paced":
+        if load == "open loop":
             sent_ns = {}
             for letter in b"abc":
                 run.clock.advance(MS)
@@ -443,7 +385,7 @@ def test_each_reply_answers_its_own_message_in_whatever_order(load, order):
             run.clock.advance(10 * MS)
             letter = b"abc"[number]
             run.read(b"#%c" % letter)
-            lag_ns = 3 if load == "paced" else 0
+            lag_ns = 3 if load == "open loop" else 0
             assert run.rows() == [(sent_ns[letter] - lag_ns, sent_ns[letter], run.clock.now_ns())]
         assert run.tally.answered == 3
         assert run.pushed() == {}
@@ -453,7 +395,7 @@ def test_each_reply_answers_its_own_message_in_whatever_order(load, order):
 
 
 def test_replies_of_one_read_share_their_instant_and_are_answered_by_one_write():
-    with world("flood", in_flight=3) as run:
+    with world("closed loop", in_flight=3) as run:
         run.begin()
         writes = []
         run.connections[0].write = lambda data: writes.append(messages(data)) or len(data)
@@ -461,7 +403,7 @@ def test_replies_of_one_read_share_their_instant_and_are_answered_by_one_write()
         run.read(b"#2", b"#0")
         assert writes == [[b"#3", b"#4"]]
         assert run.rows() == [(START_NS, START_NS, START_NS + MS)] * 2
-        assert run.connections[0].in_flight == 3
+        assert run.connections[0].sender.in_flight == 3
 
 
 @LOADS
@@ -473,7 +415,7 @@ def test_a_second_reply_is_a_duplicate_and_nothing_else(load):
         assert run.tally.duplicate_replies == 2
         assert run.pushed() == {"duplicate_replies": 2}
         assert len(run.rows()) == run.tally.answered == 1
-        assert len(run.received()) == (3 if load == "flood" else 2), "only an answer makes room"
+        assert len(run.received()) == (3 if load == "closed loop" else 2), "only an answer makes room"
 
 
 @LOADS
@@ -500,7 +442,7 @@ def test_a_push_is_counted_and_sized_and_an_id_that_nobody_gave_is_a_mismatch(lo
         sized = {"pushed": 3, "pushed_bytes": 18}
         assert run.pushed() == (sized if id_is_payload else {**sized, "unknown_id": 1})
         assert run.tally.answered == run.tally.duplicate_replies == 0
-        assert len(run.connections[0].pending) == 2
+        assert len(in_flight_on(run.connections[0])) == 2
 
 
 @LOADS
@@ -508,7 +450,7 @@ def test_an_id_that_is_in_flight_twice_is_answered_oldest_first(load):
     with world(load, in_flight=2, left=3, supply=[b"#same", b"#other", b"#same"]) as run:
         run.begin()
         run.clock.advance(MS)
-        if load == "paced":
+        if load == "open loop":
             run.read(b"#other")
             run.begin(count=1)
         else:
@@ -551,7 +493,7 @@ def test_only_a_reply_that_was_overtaken_is_out_of_order(load):
 
 
 def test_what_a_flood_gives_up_makes_room_and_leaves_the_session_be():
-    with world("flood", in_flight=3) as run:
+    with world("closed loop", in_flight=3) as run:
         run.begin()
         run.clock.advance(TIMEOUT_NS)
         run.read(b"#1")
@@ -566,7 +508,7 @@ def test_what_a_flood_gives_up_makes_room_and_leaves_the_session_be():
         ] * 2
         assert run.received() == [b"#4", b"#5"]
         assert (run.tally.unanswered, run.tally.unanswered_wait_ns.min) == (2, TIMEOUT_NS + 1)
-        assert run.connections[0].in_flight == len(run.connections[0].pending) == 3
+        assert run.connections[0].sender.in_flight == len(in_flight_on(run.connections[0])) == 3
         assert not run.connections[0].closing
         assert run.ended == []
         run.read(b"#3", b"#4", b"#5")
@@ -576,7 +518,7 @@ def test_what_a_flood_gives_up_makes_room_and_leaves_the_session_be():
 
 
 def test_what_a_schedule_gives_up_makes_room_for_what_waits():
-    with world("paced", in_flight=2) as run:
+    with world("open loop", in_flight=2) as run:
         run.begin()
         run.clock.advance(60 * MS)
         run.begin(count=1)
@@ -593,7 +535,7 @@ def test_what_a_schedule_gives_up_makes_room_for_what_waits():
 
 
 def test_what_a_schedule_lets_wait_too_long_is_dropped():
-    with world("paced", in_flight=1) as run:
+    with world("open loop", in_flight=1) as run:
         run.begin()
         run.begin(count=1, due_ns=START_NS + 1)
         run.begin(count=1, due_ns=START_NS + MS + 1)
@@ -608,7 +550,7 @@ def test_a_lost_session_leaves_its_messages_unanswered(load):
     with world(load, in_flight=3) as run:
         run.begin()
         run.read(b"#2", b"#0")
-        if load == "paced":
+        if load == "open loop":
             run.begin(count=4)
         run.clock.advance(MS)
         run.lose()
@@ -616,9 +558,9 @@ def test_a_lost_session_leaves_its_messages_unanswered(load):
         tally = run.tally
         assert (tally.answered, tally.unanswered) == (2, 3)
         assert tally.sent == tally.answered + tally.unanswered
-        assert (tally.due, tally.dropped) == ((7, 2) if load == "paced" else (0, 0))
+        assert (tally.due, tally.dropped) == ((7, 2) if load == "open loop" else (0, 0))
         assert (tally.unanswered_wait_ns.count, tally.unanswered_wait_ns.max) == (3, MS)
-        assert len(run.connections[0].pending) == run.connections[0].in_flight == 0
+        assert len(in_flight_on(run.connections[0])) == run.connections[0].sender.in_flight == 0
         assert run.idle[-1] is run.connections[0]
         assert run.faults == [], "the loss is the fault, not each message"
 
@@ -673,13 +615,13 @@ def test_what_the_dead_did_not_take_was_never_in_flight(load, error, key):
         run.begin()
         run.kernels[0].broken = error()
         run.read(b"#0")
-        if load == "paced":
+        if load == "open loop":
             run.begin(count=1)
-        assert len(run.connections[0].pending) == run.connections[0].in_flight == 1
+        assert len(in_flight_on(run.connections[0])) == run.connections[0].sender.in_flight == 1
         run.lose()
         run.rows()
         assert (run.tally.sent, run.tally.answered, run.tally.unanswered) == (2, 1, 1)
-        assert run.tally.dropped == (load == "paced")
+        assert run.tally.dropped == (load == "open loop")
         assert run.ended[0].key == key
 
 
@@ -714,15 +656,15 @@ def test_a_message_is_sent_once_it_has_been_made(load):
     with world(load, in_flight=2, supply=slow()) as run:
         run.begin()
         run.read(b"#0", b"#1")
-        sent = {"flood": [14, 14], "paced": [7, 14]}[load]
-        due = {"flood": [14, 14], "paced": [0, 0]}[load]
+        sent = {"closed loop": [14, 14], "open loop": [7, 14]}[load]
+        due = {"closed loop": [14, 14], "open loop": [0, 0]}[load]
         assert run.rows() == [
             (START_NS + due_ns, START_NS + sent_ns, START_NS + 14) for due_ns, sent_ns in zip(due, sent, strict=True)
         ]
 
 
 def test_a_flood_that_is_spent_sends_no_more():
-    with world("flood", in_flight=2, left=3) as run:
+    with world("closed loop", in_flight=2, left=3) as run:
         run.begin()
         run.read(b"#1", b"#0")
         assert run.received() == [b"#0", b"#1", b"#2"]
@@ -730,13 +672,13 @@ def test_a_flood_that_is_spent_sends_no_more():
         run.read(b"#2")
         assert run.received() == []
         assert run.idle == run.connections
-        assert run.flood.exhausted
+        assert run.load.exhausted
 
 
 def test_one_that_rests_gives_up_and_sends_no_more():
-    with world("flood", in_flight=2) as run:
+    with world("closed loop", in_flight=2) as run:
         run.begin()
-        run.connections[0].stop_sending()
+        run.connections[0].sender.stop_sending()
         run.read(b"#1")
         assert run.idle == []
         run.clock.advance(TIMEOUT_NS + 1)
@@ -757,4 +699,4 @@ def test_pongs_are_paired_by_what_they_say(load):
         assert len(run.rows()) == 2
         assert run.tally.out_of_order == run.tally.duplicate_replies == 1
         assert run.tally.pushed == 1, "the text"
-        assert len(one.pending) == 1
+        assert len(in_flight_on(one)) == 1

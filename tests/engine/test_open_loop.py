@@ -5,22 +5,17 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from fakes import FakeOwner, FakeSocket, carrying, in_flight_on
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from ws_load_test.engine.open_loop import (
-    MAX_LATE_SEND_NS,
-    MAX_SENDS_PER_WAKEUP,
-    OpenLoopConnection,
-    OpenLoopRunner,
-    SendOnlyConnection,
-)
 
 from ws_load_test.engine import connection as connection_module
-from ws_load_test.engine import open_loop as paced_module
 from ws_load_test.engine import session as session_module
+from ws_load_test.engine.conversations import in_order
+from ws_load_test.engine.load_models import open_loop
+from ws_load_test.engine.load_models.open_loop import MAX_LATE_SEND_NS, MAX_SENDS_PER_WAKEUP, OpenLoopRunner
 from ws_load_test.engine.read_policy import ReadPolicy
-from ws_load_test.metrics.sample_buffer import CAPACITY, SampleBuffer
-from ws_load_test.metrics.tally import Tally
+from ws_load_test.metrics.sample_buffer import CAPACITY
 from ws_load_test.testing import ManualClock
 from ws_load_test.websocket import frames
 
@@ -30,105 +25,41 @@ TIMEOUT_NS = 100 * MS
 FRAME = frames.encode_client_frame(frames.TEXT, b"PING")
 REPLY = frames.encode_frame(frames.TEXT, b"PING")
 PLENTY = 1 << 40
+"""Bytes: more than any test writes."""
 
 
-class Kernel:
-    """A socket and the transport over it, with room for so many bytes."""
+class FakeWorker(FakeOwner):
+    """A worker's open load, with time and sockets moved by hand; it is its connections' owner and its own timer."""
 
-    def __init__(self, room):
-        self.room = room
-        self.stream = b""
-        self.queue = b""
-        self.closed = False
-        self.broken = None
-
-    def send(self, data):
-        if self.broken is not None:
-            raise self.broken
-        if not self.room:
-            raise BlockingIOError
-        taken = bytes(data[: self.room])
-        self.room -= len(taken)
-        self.stream += taken
-        return len(taken)
-
-    def write(self, data):
-        self.queue += bytes(data)
-        self.flush()
-
-    def flush(self):
-        if self.queue and self.room and self.broken is None:
-            self.queue = self.queue[self.send(self.queue) :]
-
-    def get_write_buffer_size(self):
-        return len(self.queue)
-
-    def set_write_buffer_limits(self, high):
-        pass
-
-    def is_closing(self):
-        return self.closed
-
-    def close(self):
-        self.closed = True
-
-    abort = close
-
-
-class World:
-    """A worker's open load, with time and sockets moved by hand; it is its connections' owner and its own alarm."""
-
-    kind = OpenLoopConnection
     reading = ReadPolicy()
 
     def __init__(self, dues, connections=1, *, max_in_flight=None, warmup_ns=0, end_ns=None, room=PLENTY):
         self.clock = ManualClock(START_NS)
-        self.tally = Tally()
-        self.samples = SampleBuffer(self.tally, on_schedule=True)
-        self.samples.measured_from_ns = START_NS + warmup_ns
-        self.faults = []
-        self.spent = 0
-        self.idle = []
+        super().__init__(due_when_sent=False, measured_from_ns=START_NS + warmup_ns)
+        self.exhausted = 0
         self.armed_ns = None
         self.wake = None
         self.wakes = 0
         self.room = room
         blocks = (np.array(dues[at : at + 7], dtype=np.int64) for at in range(0, len(dues), 7))
-        self.paced = OpenLoopRunner(
+        self.load = OpenLoopRunner(
             self,
             [b"", FRAME],
             blocks,
             max_in_flight=max_in_flight,
-            on_spent=self.on_spent,
-            on_idle=self.idle.append,
+            on_exhausted=self.on_exhausted,
+            on_idle=self.on_idle,
         )
         self.connections = []
         self.kernels = []
         for _ in range(connections):
             self.open()
-        self.paced.start(self.connections, START_NS, START_NS + (end_ns or 1 << 60))
+        self.load.start([one.sender for one in self.connections], START_NS, START_NS + (end_ns or 1 << 60))
 
-    # The owner's part.
+    def on_exhausted(self):
+        self.exhausted += 1
 
-    def session_opened(self, connection):
-        pass
-
-    def session_ended(self, connection, fault):
-        self.faults.append(fault)
-
-    def transport_closed(self, connection):
-        pass
-
-    def fault(self, fault):
-        self.faults.append(fault)
-
-    def close_reason(self, connection, code, reason):
-        pass
-
-    def on_spent(self):
-        self.spent += 1
-
-    # The alarm's part.
+    # The timer's part.
 
     def new_timer(self, wake):
         self.wake = wake
@@ -143,8 +74,8 @@ class World:
     # What happens.
 
     def open(self):
-        kernel = Kernel(self.room)
-        connection = self.kind(self, self.paced, self.reading)
+        kernel = FakeSocket(self.room)
+        connection = carrying(self.load, self, self.reading)
         connection.attach(kernel, kernel, secure=False, early=b"")
         self.connections.append(connection)
         self.kernels.append(kernel)
@@ -166,7 +97,7 @@ class World:
             self.connections[which].data_received(REPLY * count)
 
     def give_up(self, which):
-        self.connections[which].give_up_on(self.clock.now_ns() - TIMEOUT_NS, TIMEOUT_NS)
+        self.connections[which].sender.give_up_on(self.clock.now_ns() - TIMEOUT_NS, TIMEOUT_NS)
 
     def lose(self, which, error=None):
         self.kernels[which].closed = True
@@ -181,22 +112,22 @@ class World:
             self.connections[which].resume_writing()
 
     def end(self):
-        self.paced.end(self.clock.now_ns())
+        self.load.end(self.clock.now_ns())
 
     def finish(self):
         """As a crew ends a run: replies get their time-out, and then everyone goes."""
         self.end()
         self.clock.advance(TIMEOUT_NS + 1)
         for which in range(len(self.connections)):
-            self.connections[which].give_up_on(self.clock.now_ns(), TIMEOUT_NS)
+            self.connections[which].sender.give_up_on(self.clock.now_ns(), TIMEOUT_NS)
             self.lose(which)
 
     def balance(self):
         """What every instant's books must say, messages under way included."""
         self.samples.flush()
         tally, measured_from_ns = self.tally, self.samples.measured_from_ns
-        waiting = sum(due_ns >= measured_from_ns for one in self.connections for due_ns in one.backlog)
-        pending = sum(due_ns >= measured_from_ns for one in self.connections for due_ns, _ in one.pending)
+        waiting = sum(due_ns >= measured_from_ns for one in self.connections for due_ns in one.sender.backlog)
+        pending = sum(due_ns >= measured_from_ns for one in self.connections for due_ns, _ in in_flight_on(one))
         assert tally.due == tally.sent + tally.dropped + waiting
         assert tally.sent == tally.answered + tally.unanswered + pending
         assert tally.answered == tally.response_time_ns.count == tally.service_time_ns.count
@@ -207,7 +138,7 @@ class World:
 
 
 @contextlib.contextmanager
-def world(dues, *arguments, of=World, **options):
+def world(dues, *arguments, of=FakeWorker, **options):
     """A world while its clock rules the modules under test."""
     clock_of = []
 
@@ -218,10 +149,11 @@ def world(dues, *arguments, of=World, **options):
     clock_of.append(made)
     made.clock = ManualClock(START_NS)
     with (
-        mock.patch.object(paced_module, "monotonic_ns", now_ns),
+        mock.patch.object(open_loop, "monotonic_ns", now_ns),
+        mock.patch.object(in_order, "monotonic_ns", now_ns),
         mock.patch.object(connection_module, "monotonic_ns", now_ns),
         mock.patch.object(session_module, "monotonic_ns", now_ns),
-        mock.patch.object(paced_module, "new_timer", made.new_timer),
+        mock.patch.object(open_loop, "new_timer", made.new_timer),
     ):
         made.__init__(dues, *arguments, **options)
         yield made
@@ -265,7 +197,7 @@ def take(open_load, step):
         return
     if kind == "join":
         if len(open_load.connections) < 6:
-            open_load.paced.add(open_load.open())
+            open_load.load.add(open_load.open().sender)
         return
     number = rest[0] % len(open_load.connections)
     connection, kernel = open_load.connections[number], open_load.kernels[number]
@@ -280,7 +212,7 @@ def take(open_load, step):
     elif kind == "dead":
         kernel.broken = rest[1]()
     elif kind == "leave":
-        open_load.paced.leave(connection)
+        open_load.load.leave(connection.sender)
     elif not connection.ended:
         connection.data_received(frames.encode_frame(frames.CLOSE, frames.close_payload(1001, "")))
 
@@ -303,7 +235,7 @@ def test_no_message_is_ever_forgotten(gaps, happenings, connections, limits):
         for happening in happenings:
             take(load, happening)
             load.balance()
-            assert all(len(one.pending) <= load.paced.max_in_flight for one in load.connections)
+            assert all(len(in_flight_on(one)) <= load.load.max_in_flight for one in load.connections)
         ended_ns = load.clock.now_ns() - START_NS
         load.finish()
         load.balance()
@@ -314,7 +246,7 @@ def test_no_message_is_ever_forgotten(gaps, happenings, connections, limits):
         assert tally.due == tally.sent + tally.dropped
         assert tally.sent == tally.answered + tally.unanswered
         assert tally.warmup_answered <= tally.warmup_sent <= sum(due < warmup_ns for due in dues)
-        assert not any(one.pending or one.backlog for one in load.connections)
+        assert not any(one.sender.in_flight or one.sender.backlog for one in load.connections)
         for kernel in load.kernels:
             assert kernel.broken is not None or messages_in(kernel.stream + kernel.queue) is not None
         if not warmup_ns and all(kernel.broken is None for kernel in load.kernels):
@@ -333,9 +265,9 @@ def test_each_wake_up_sends_all_that_is_due_whenever_it_comes(gaps, connections,
             assert load.tally.sent == load.tally.due == sum(due <= at_ns for due in dues)
         load.now(at_ns + dues[-1])
         assert load.tally.sent == len(dues)
-        assert load.spent == 1
+        assert load.exhausted == 1
         # In turn: no connection is ever more than one message ahead of another.
-        counts = [len(one.pending) for one in load.connections]
+        counts = [len(in_flight_on(one)) for one in load.connections]
         assert max(counts) - min(counts) <= 1
 
 
@@ -346,15 +278,15 @@ def test_one_that_leaves_costs_nobody_a_turn():
     for leaver in range(4):
         with world([MS * k for k in range(40)], 4) as load:
             load.now(5 * MS)
-            load.paced.leave(load.connections[leaver])
-            load.paced.leave(load.connections[leaver])
-            before = [len(one.pending) for one in load.connections]
+            load.load.leave(load.connections[leaver].sender)
+            load.load.leave(load.connections[leaver].sender)
+            before = [len(in_flight_on(one)) for one in load.connections]
             load.now(6 * MS)
-            gained = [len(one.pending) - held for one, held in zip(load.connections, before, strict=True)]
+            gained = [len(in_flight_on(one)) - held for one, held in zip(load.connections, before, strict=True)]
             # The last message was the third connection's.
             assert gained.index(1) == (0 if leaver == 3 else 3)
             load.now(11 * MS)
-            gained = [len(one.pending) - held for one, held in zip(load.connections, before, strict=True)]
+            gained = [len(in_flight_on(one)) - held for one, held in zip(load.connections, before, strict=True)]
             assert sorted(gained) == [0, 2, 2, 2]
             assert gained[leaver] == 0
 
@@ -362,9 +294,9 @@ def test_one_that_leaves_costs_nobody_a_turn():
 def test_one_that_joins_takes_its_turns():
     with world([MS * k for k in range(40)], 2) as load:
         load.now(3 * MS)
-        load.paced.add(load.open())
+        load.load.add(load.open().sender)
         load.now(39 * MS)
-        assert [len(one.pending) for one in load.connections] == [14, 14, 12]
+        assert [len(in_flight_on(one)) for one in load.connections] == [14, 14, 12]
 
 
 def test_a_wake_up_leaves_time_for_reading():
@@ -378,7 +310,7 @@ def test_a_wake_up_leaves_time_for_reading():
         assert load.tally.sent == 2 * MAX_SENDS_PER_WAKEUP
         load.ring()
         assert load.tally.sent == 300
-        assert load.spent == 1
+        assert load.exhausted == 1
 
 
 # --- the three instants ----------------------------------------------------------------------------------------------
@@ -423,7 +355,7 @@ def test_a_schedule_ends_before_its_end():
     with world([MS, 2 * MS, 3 * MS], end_ns=3 * MS) as load:
         load.now(50 * MS)
         assert load.tally.sent == 2
-        assert load.spent == 1
+        assert load.exhausted == 1
         load.end()
         assert load.tally.due == 2
 
@@ -435,7 +367,7 @@ def test_what_waits_for_room_keeps_its_due_instant():
     with world([0, MS, 2 * MS, 3 * MS], max_in_flight=2) as load:
         load.now(5 * MS)
         assert load.kernels[0].stream == FRAME * 2
-        assert load.connections[0].in_flight == 4
+        assert load.connections[0].sender.in_flight == 4
         assert (load.tally.due, load.tally.sent) == (4, 2)
         load.now(10 * MS)
         load.reply()
@@ -467,10 +399,10 @@ def test_what_has_waited_longer_than_the_time_out_is_dropped():
         load.now(60 * MS)
         # The one in flight is young, and the one that waits is not overdue yet.
         load.now(51 * MS + TIMEOUT_NS)
-        load.connections[0].pending[0] = (START_NS + 50 * MS, START_NS + 150 * MS)
-        load.connections[0].backlog.appendleft(START_NS + 50 * MS)
+        load.connections[0].sender.conversation.pending[0] = (START_NS + 50 * MS, START_NS + 150 * MS, 1)
+        load.connections[0].sender.backlog.appendleft(START_NS + 50 * MS)
         load.give_up(0)
-        assert list(load.connections[0].backlog) == [START_NS + 120 * MS]
+        assert list(load.connections[0].sender.backlog) == [START_NS + 120 * MS]
         assert load.tally.dropped == 1
         assert not load.connections[0].closing
 
@@ -489,7 +421,7 @@ def test_a_reply_that_is_overdue_ends_the_session_and_drops_what_waits():
         load.reply(count=1)
         assert load.tally.pushed == 0, "it is late, but it was asked for"
         load.lose(0)
-        assert [fault.key for fault in load.faults] == ["reply-timeout"]
+        assert [fault.key for fault in load.ended] == ["reply-timeout"]
 
 
 def test_what_nobody_asked_for_is_a_push():
@@ -511,21 +443,21 @@ def test_at_the_end_what_is_a_little_late_leaves_and_what_is_very_late_is_droppe
         late = 80 - MAX_LATE_SEND_NS // MS
         assert (load.tally.due, load.tally.dropped) == (80, late - 1)
         assert load.tally.sent == 80 - late + 1
-        assert load.paced.exhausted
+        assert load.load.exhausted
         assert load.armed_ns is None
 
 
 def test_a_lost_connection_loses_its_own_messages_and_no_others():
     with world([k * MS for k in range(40)], 2, max_in_flight=3) as load:
         load.now(9 * MS)
-        assert [one.in_flight for one in load.connections] == [5, 5]
+        assert [one.sender.in_flight for one in load.connections] == [5, 5]
         load.lose(0)
         load.balance()
         assert (load.tally.unanswered, load.tally.dropped) == (3, 2)
         assert load.tally.unanswered_wait_ns.min >= 4 * MS
         for at in range(10, 40):
             load.now(at * MS)
-            load.reply(1, min(load.connections[1].in_flight, 3))
+            load.reply(1, min(load.connections[1].sender.in_flight, 3))
         load.finish()
         load.balance()
         assert load.tally.due == 40
@@ -549,7 +481,7 @@ def test_a_write_to_the_dead_is_a_drop_and_tells_of_a_reset(error, key):
         load.lose(0)
         load.balance()
         assert (load.tally.sent, load.tally.dropped, load.tally.unanswered) == (1, 2, 1)
-        assert [fault.key for fault in load.faults] == [key]
+        assert [fault.key for fault in load.ended] == [key]
 
 
 def test_a_full_socket_leaves_whole_frames_in_order():
@@ -566,8 +498,7 @@ def test_a_full_socket_leaves_whole_frames_in_order():
 # --- where nobody answers --------------------------------------------------------------------------------------------
 
 
-class Unanswered(World):
-    kind = SendOnlyConnection
+class Unanswered(FakeWorker):
     reading = ReadPolicy(needs_payload=True, send_only=True)
 
 
@@ -575,7 +506,7 @@ def test_messages_that_nobody_answers_are_unanswered_as_soon_as_they_leave():
     with world([k * MS for k in range(10)], 2, max_in_flight=1, warmup_ns=3 * MS, of=Unanswered) as load:
         load.now(6 * MS)
         assert (load.tally.due, load.tally.sent, load.tally.unanswered, load.tally.warmup_sent) == (4, 4, 4, 3)
-        assert not any(one.in_flight for one in load.connections), "nothing waits for room that no reply would make"
+        assert not any(one.sender.in_flight for one in load.connections), "nothing waits for room that no reply would make"
         load.reply(0, 2)
         load.give_up(0)
         assert not load.connections[0].closing, "nothing is overdue"

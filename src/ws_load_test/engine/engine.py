@@ -1,0 +1,130 @@
+"""Seam between a worker and its data plane: all that a worker knows of connections, frames and samples.
+
+Instants are nanoseconds of CLOCK_MONOTONIC of the worker's machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ws_load_test.common.sharding import Shard
+    from ws_load_test.metrics.tally import Tally
+    from ws_load_test.plan.plan import Plan
+
+LoadPhase = Literal["warmup", "measured", "closing"]
+"""Phases that begin between `Engine.start` and the end of `Engine.wait`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadWindow:
+    """Time and amount of a load: the same for every load model, so that a worker has one path and not two."""
+
+    start_ns: int
+    """Instant 0 of the schedule; a closed loop sends its first messages now."""
+    measure_from_ns: int
+    """End of the warm-up; equal to `start_ns` without one."""
+    end_ns: int | None
+    """No message is due at or after this instant; None where `messages` ends the load."""
+    messages: int | None
+    """Messages that this worker sends in all, warm-up excluded; None where `end_ns` ends the load."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadEnd:
+    """Outcome of a load. It may differ from the window: a closed loop measures from a real send."""
+
+    measured_from_ns: int
+    measured_until_ns: int
+    """The last counted reply where a number of messages ended the load, else the end of the window."""
+    interrupted: bool
+    """`Engine.stop` ended the load."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """State of an engine; cheap enough to be read every interval."""
+
+    open_sessions: int
+    ready_sessions: int
+    """Open, set up (greeted, logged in), and not closing."""
+    reconnecting: bool
+    """Sessions are being brought back."""
+    all_sent: bool
+    """No message will fall due any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Counts since the last collection."""
+
+    tally: Tally
+    """Of a closed loop, messages due are those sent and dropped; of the warm-up, only the number of messages is left."""
+    fault_examples: dict[str, str]
+    """One sentence for each kind of fault seen for the first time."""
+
+
+class Engine(Protocol):
+    """The data plane of one worker: it owns every socket from connect to close.
+
+    A worker drives it through `open`, `start`, `wait`, `drain`, `close` and calls `collect` once an interval. It never
+    sees a connection, a frame or a sample, so an engine may keep all of them outside Python.
+    """
+
+    name: ClassVar[str]
+
+    @classmethod
+    def unsupported(cls, plan: Plan) -> list[str]:
+        """Returns the reasons why this engine cannot run a plan, each a sentence; empty if it can."""
+        ...
+
+    def __init__(self, plan: Plan, share: Shard, *, multi_host: bool = False) -> None:
+        """Reads feeds and certificates; opens no socket. `multi_host` says that other machines have shares as well.
+
+        Raises:
+            UsageError: The plan's certificates or its feed cannot be used.
+        """
+        ...
+
+    async def open(self) -> None:
+        """Dials the share's sessions at the plan's rate and sets them up. Failures are counted, not raised.
+
+        Returns early after `stop`.
+        """
+        ...
+
+    def start(self, window: LoadWindow, on_phase: Callable[[LoadPhase, int], None]) -> None:
+        """Begins the load at the window's start. Returns at once.
+
+        `on_phase` is called with the phase that begins, and its instant: the numbers that it collects belong to the
+        phase before. That cannot be read off the clock: a closed loop's phases begin between two sends.
+        """
+        ...
+
+    async def wait(self) -> LoadEnd:
+        """Waits until the window is over, every message was sent, no session is open any more, or `stop` was called."""
+        ...
+
+    def stop(self) -> None:
+        """Sends nothing more; `open` and `wait` return. May be called at any time, and again."""
+        ...
+
+    async def drain(self) -> None:
+        """Gives messages in flight the plan's time-out to be answered; messages left over count as unanswered."""
+        ...
+
+    async def close(self) -> None:
+        """Ends every session with a close handshake, or without one where the target no longer answers."""
+        ...
+
+    def collect(self) -> Collected:
+        """Returns what was counted since the last call: the only way in which numbers leave an engine."""
+        ...
+
+    @property
+    def status(self) -> EngineStatus:
+        """State of the engine."""
+        ...

@@ -1,0 +1,229 @@
+"""The portable engine: asyncio, on any platform that Python runs on."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING, ClassVar
+
+from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
+from ws_load_test.common.event_loop import run_beside
+from ws_load_test.common.timer import new_timer
+from ws_load_test.engine.connection_pool import ConnectionPool
+from ws_load_test.engine.engine import Collected, EngineStatus, LoadEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.engine import LoadPhase, LoadWindow
+    from ws_load_test.engine.sender import Sender
+    from ws_load_test.plan.plan import Plan
+
+TIMER_GRAIN_NS = 2 * NS_PER_MS
+"""Time before an instant at which waiting turns from the loop's timers, which count milliseconds, to the clock."""
+LOOP_CHECK_NS = 20 * NS_PER_MS
+"""Time between two checks of the loop's own lateness: fifty samples a second cost nothing and catch pauses of 20 ms."""
+FOREVER_NS = 1 << 62
+"""An instant after the end of any run."""
+
+
+class PortableEngine:
+    """A pool of asyncio connections and the load on them."""
+
+    name: ClassVar[str] = "portable"
+
+    @classmethod
+    def unsupported(cls, plan: Plan) -> list[str]:  # noqa: ARG003 - any plan
+        """Returns no reasons: this engine runs every plan."""
+        return []
+
+    def __init__(self, plan: Plan, share: Shard, *, multi_host: bool = False) -> None:
+        self._plan = plan
+        self._pool = ConnectionPool(plan, share, multi_host=multi_host)
+        self._stopping = False
+        self._is_warmup = False
+        self._collected_ns = 0
+        """Instant of the last collection."""
+        self._load: asyncio.Task[LoadEnd]
+
+    # --- The run ----------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Dials the sessions that must be open before the load begins, unless the run is stopped."""
+        pool = self._pool
+        dialing = asyncio.create_task(pool.open_all())
+        stopped = asyncio.create_task(pool.finished.wait())
+        try:
+            await asyncio.wait((dialing, stopped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+        if self._stopping:
+            dialing.cancel()
+            await asyncio.wait((dialing,))
+        else:
+            dialing.result()
+
+    def start(self, window: LoadWindow, on_phase: Callable[[LoadPhase, int], None]) -> None:
+        """Begins the load at the window's start."""
+        self._load = asyncio.create_task(self._run_load(window, on_phase))
+
+    async def wait(self) -> LoadEnd:
+        """Waits for the end of the load."""
+        return await self._load
+
+    def stop(self) -> None:
+        """Sends nothing more."""
+        self._stopping = True
+        self._pool.finished.set()
+
+    async def drain(self) -> None:
+        """Gives messages in flight their time to be answered."""
+        await self._pool.drain()
+
+    async def close(self) -> None:
+        """Ends every session."""
+        await self._pool.close_all()
+
+    def collect(self) -> Collected:
+        """Returns what was counted since the last call."""
+        tally, fault_examples = self._pool.collect()
+        tally.complete_interval(warmup=self._is_warmup)
+        self._collected_ns = monotonic_ns()
+        return Collected(tally, fault_examples)
+
+    @property
+    def status(self) -> EngineStatus:
+        """State of the pool and its load."""
+        pool = self._pool
+        return EngineStatus(
+            open_sessions=pool.open,
+            ready_sessions=len(pool.ready()),
+            reconnecting=pool.reconnector.in_progress,
+            all_sent=pool.load.exhausted,
+        )
+
+    # --- The load ---------------------------------------------------------------------------------------------------
+
+    async def _run_load(self, window: LoadWindow, on_phase: Callable[[LoadPhase, int], None]) -> LoadEnd:
+        """Warm-up and measured time, and what goes on beside them."""
+        pool = self._pool
+        # What lives now lives to the end; looking through it again and again would stall the loop for milliseconds.
+        gc.collect()
+        gc.freeze()
+        if not pool.reconnector.active:
+            # A session that ends leaves cycles behind, and where others follow it these would pile up.
+            gc.disable()
+        await _sleep_until(window.start_ns)
+        pool.loading = True
+        async with run_beside(
+            pool.expire_replies(),
+            pool.follow_profile(window.start_ns),
+            pool.keep_alive(),
+            pool.reconnector.run(window.measure_from_ns),
+            self._measure_loop_lag(),
+        ):
+            measured_from_ns = await self._warm_up(window, on_phase)
+            end_ns = window.end_ns
+            if end_ns is not None and pool.load.due_when_sent:
+                # A closed loop is measured for as long as planned, whenever its measured time really began.
+                end_ns += measured_from_ns - window.measure_from_ns
+            if pool.open or pool.continues_without_connections:
+                await self._until(end_ns)
+            until_ns = await self._end_load(measured_from_ns, end_ns)
+            pool.set_window(until_ns=until_ns)
+            on_phase("closing", until_ns)
+        return LoadEnd(measured_from_ns, until_ns, self._stopping)
+
+    async def _warm_up(self, window: LoadWindow, on_phase: Callable[[LoadPhase, int], None]) -> int:
+        """Starts the load, and returns once the measured time begins: the instant."""
+        pool, load = self._pool, self._pool.load
+
+        def begin(phase: LoadPhase, planned_ns: int) -> int:
+            # A message of a closed loop belongs to the phase in which it was really sent. A schedule is as planned, or
+            # earlier where there was nothing left to warm up.
+            now_ns = monotonic_ns()
+            at_ns = now_ns if load.due_when_sent else min(planned_ns, now_ns)
+            on_phase(phase, at_ns)
+            self._is_warmup = phase == "warmup"
+            return at_ns
+
+        if not load.due_when_sent:
+            pool.set_window(from_ns=window.measure_from_ns)
+        end_ns = FOREVER_NS if window.end_ns is None else window.end_ns
+        warms_up = window.measure_from_ns > window.start_ns
+        if warms_up:
+            begin("warmup", window.start_ns)
+            load.start(self._senders(), window.start_ns, end_ns)
+            await self._until(window.measure_from_ns)
+        measured_from_ns = begin("measured", window.measure_from_ns)
+        if load.due_when_sent:
+            pool.set_window(from_ns=measured_from_ns)
+        if window.messages is not None:
+            load.limit(window.messages)
+        if not warms_up:
+            load.start(self._senders(), window.start_ns, end_ns)
+        return measured_from_ns
+
+    async def _end_load(self, measured_from_ns: int, end_ns: int | None) -> int:
+        """Ends the load. Returns the instant that ends the measured time: not before the last collection."""
+        pool, load = self._pool, self._pool.load
+        by_count = self._plan.messages is not None and not self._stopping
+        if load.due_when_sent:
+            ended_ns = monotonic_ns()
+            if not by_count:
+                load.end(ended_ns)
+                return ended_ns
+            await pool.drain()
+            pool.tally.dropped += load.end(ended_ns)
+            pool.samples.flush()
+            last_ns = pool.samples.last_done_ns
+            # Without a reply it took at least until there was nothing left to send.
+            return max(last_ns, measured_from_ns) if last_ns else ended_ns
+        ended_ns = min(monotonic_ns(), FOREVER_NS if end_ns is None else end_ns)
+        load.end(ended_ns)
+        if not by_count:
+            return max(ended_ns, self._collected_ns)
+        await pool.drain()
+        pool.samples.flush()
+        # The last message may have left behind the last reply, where one is missing or none is awaited.
+        return max(pool.samples.last_done_ns, ended_ns, self._collected_ns)
+
+    def _senders(self) -> list[Sender]:
+        return [connection.sender for connection in self._pool.ready()]
+
+    async def _until(self, at_ns: int | None) -> None:
+        """Returns at the instant, or as soon as there is nothing left to do."""
+        try:
+            async with asyncio.timeout(None if at_ns is None else max(0, at_ns - monotonic_ns()) / NS_PER_S):
+                await self._pool.finished.wait()
+        except TimeoutError:
+            # The loop's timers count milliseconds and may be one early; the schedule's last messages would be missed.
+            while at_ns is not None and monotonic_ns() < at_ns:  # noqa: ASYNC110 - a moment, not a wait
+                await asyncio.sleep(0)
+
+    async def _measure_loop_lag(self) -> None:
+        """Records how late the loop turns to something that is due: what every reply may have waited."""
+        expired = asyncio.Event()
+        due_ns = 0
+
+        def on_expiry() -> None:
+            self._pool.tally.loop_lag_ns.record(max(0, monotonic_ns() - due_ns))
+            expired.set()
+
+        timer = new_timer(on_expiry)
+        try:
+            while True:
+                due_ns = monotonic_ns() + LOOP_CHECK_NS
+                timer.arm(due_ns)
+                await expired.wait()
+                expired.clear()
+        finally:
+            timer.close()
+
+
+async def _sleep_until(at_ns: int) -> None:
+    """Returns at the instant, not at the millisecond behind it that the loop's timers would make of it."""
+    await asyncio.sleep(max(0, at_ns - monotonic_ns() - TIMER_GRAIN_NS) / NS_PER_S)
+    while monotonic_ns() < at_ns:  # noqa: ASYNC110 - a moment, not a wait
+        await asyncio.sleep(0)
