@@ -61,7 +61,8 @@ def judged(url, *, loop=new_loop, **options):
 
         def take(report):
             written = msgspec.json.encode(report)
-            intervals.extend(conductor.report(0, msgspec.json.decode(written, type=IntervalReport)))
+            events = conductor.report(0, msgspec.json.decode(written, type=IntervalReport))
+            intervals.extend(event.interval for event in events)
             if report.ready:
                 worker.start_at(monotonic_ns() + 5 * MS) if conductor.opened else worker.stop()
 

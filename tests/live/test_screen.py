@@ -95,7 +95,7 @@ def test_a_flood_on_a_usual_terminal():
     assert lines[5] == "messages      answered 100/s   sent 101/s   as fast as answered"
     assert lines[6] == "              ████  to 100/s"
     assert lines[7] == "  in all      404 sent   400 answered   4 in flight   0 unanswered"
-    assert lines[9].split() == ["response", "p50", "p90", "p99", "max"]
+    assert lines[9].split() == ["response", "50", "%", "90", "%", "99", "%", "slowest"]
     assert lines[10] == "  last 5 s         5.00 ms     9.00 ms     9.90 ms       10 ms"
     assert lines[11].split()[:3] == ["whole", "run", "5.00"]
     assert lines[14] == "faults        2 faults"
@@ -119,7 +119,7 @@ def test_where_no_reply_is_awaited_there_are_no_response_times():
     assert "response" not in text
     assert "answered" not in text
     assert row(made, "messages") == "messages      requested 100/s   sent 100/s   pushed 0/s"
-    assert row(made, "sent late").endswith("max")
+    assert row(made, "sent late").endswith("latest")
     assert row(made, "last 5 s").endswith("50 µs")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import Recording
 from ws_load_test.metrics.tally import Tally
 
@@ -81,19 +82,27 @@ class RunAggregator:
     began_ns: tuple[int, int] | None = None
     """Instants at which the first and the last worker of a machine began the load; None in the sum of all machines."""
 
-    def add_interval(self, interval: Interval) -> Tally:
-        """Adds an interval; returns its tally, which need not be decoded again.
+    def add_interval(self, interval: Interval) -> None:
+        """Decodes a recorded interval and adds it.
 
         Raises:
-            ValueError: Its tally, or that of a machine, cannot be read.
+            ValueError: Its tally cannot be decoded.
         """
-        tally = interval.tally
+        self.add_event(IntervalEvent.decode(interval))
+
+    def add_event(self, event: IntervalEvent) -> None:
+        """Adds an interval whose tally is decoded already.
+
+        Raises:
+            ValueError: It names a host that the run does not have.
+        """
+        interval, tally = event.interval, event.tally
         self.tally.merge(tally)
         self._add_connects(interval, tally)
-        for part in interval.hosts or ():
-            self._add_host_interval(interval, part)
+        for part, host_tally in zip(interval.hosts or (), event.host_tallies, strict=True):
+            self._add_host_interval(interval, part, host_tally)
         if interval.phase != "measured":
-            return tally
+            return
         response = tally.response_time_ns.percentiles((50, 90, 99))
         send_lag = tally.send_lag_ns.percentiles((50, 99))
         self.intervals.append(
@@ -113,9 +122,8 @@ class RunAggregator:
                 pushed=tally.pushed,
             )
         )
-        return tally
 
-    def _add_host_interval(self, interval: Interval, part: HostInterval) -> None:
+    def _add_host_interval(self, interval: Interval, part: HostInterval, tally: Tally) -> None:
         """Adds the share of one machine to that machine's own aggregator."""
         if part.host >= len(self.hosts):
             raise ValueError(f"there is no host {part.host}")
@@ -124,15 +132,14 @@ class RunAggregator:
         if (began_ns := part.began_ns) is not msgspec.UNSET:
             first_ns, last_ns = own.began_ns or began_ns
             own.began_ns = min(first_ns, began_ns[0]), max(last_ns, began_ns[1])
-        own.add_interval(
-            msgspec.structs.replace(
-                interval,
-                from_ns=part.from_ns,
-                encoded_tally=part.record,
-                workers=tuple(usage for usage in interval.workers if usage.worker in numbers),
-                hosts=msgspec.UNSET,
-            )
+        alone = msgspec.structs.replace(
+            interval,
+            from_ns=part.from_ns,
+            encoded_tally=part.record,
+            workers=tuple(usage for usage in interval.workers if usage.worker in numbers),
+            hosts=msgspec.UNSET,
         )
+        own.add_event(IntervalEvent(alone, tally))
 
     def _add_connects(self, interval: Interval, tally: Tally) -> None:
         connect = tally.connect_time_ns

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.analysis.aggregate import Aggregate
     from ws_load_test.metrics.histogram import Histogram
+    from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.metrics.recording import Interval, Recording
     from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.thresholds import ConditionMetric
@@ -291,8 +292,9 @@ class AbortMonitor:
         conditions = tuple(map(parse_condition, plan.abort_if))
         return cls(conditions, plan.abort_grace_ns, plan.duration_ns, start)
 
-    def add_interval(self, interval: Interval, so_far: Tally) -> tuple[AbortEvent, ...]:
+    def add_event(self, event: IntervalEvent, so_far: Tally) -> tuple[AbortEvent, ...]:
         """Returns the conditions that hold, now that an interval has ended; `so_far` is the run's tally with it."""
+        interval = event.interval
         if interval.phase != "measured" or not self.conditions:
             return ()
         before_ns = self.measured_ns
@@ -303,12 +305,13 @@ class AbortMonitor:
         for condition in self.conditions:
             if (before_ns if condition.per_interval else self.measured_ns) < self.grace_ns * TOLERANCE:
                 continue
-            value = self._sight(condition, interval, so_far).value(condition)
+            value = self._sight(condition, event, so_far).value(condition)
             if value is not None and condition.holds(value):
                 found.append(AbortEvent(condition.text, to_json_number(value, condition.unit), interval.to_ns))
         return tuple(found)
 
-    def _sight(self, condition: Condition, interval: Interval, so_far: Tally) -> ConditionScope:
+    def _sight(self, condition: Condition, event: IntervalEvent, so_far: Tally) -> ConditionScope:
+        tally, measured_ns = so_far, self.measured_ns
         if condition.per_interval:
-            return _sight_of(condition, interval, self.start)
-        return ConditionScope(so_far, self.measured_ns, awaited=not awaits_nothing([self.start]))
+            tally, measured_ns = event.tally, event.interval.measured_ns
+        return ConditionScope(tally, measured_ns, awaited=not awaits_nothing([self.start]))

@@ -93,3 +93,10 @@ class OutputError(LoadTestError):
 
 class WorkerError(LoadTestError):
     """A worker violated the protocol between worker and fleet."""
+
+
+def cause_of(error: BaseException) -> str:
+    """Returns why something failed, to follow a colon: the system's own words on one line, with a small first letter."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    text = " ".join(text.split()) or type(error).__name__
+    return text[:1].lower() + text[1:]

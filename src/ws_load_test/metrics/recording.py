@@ -21,6 +21,8 @@ FORMAT = 2
 """The format version that is written; versions up to it can be read."""
 
 Phase = Literal["opening", "warmup", "measured", "closing"]
+PHASES: tuple[Phase, ...] = ("opening", "warmup", "measured", "closing")
+"""The phases of a run, in their order."""
 NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 

@@ -20,7 +20,7 @@ from ws_load_test.plan.load import OpenLoop
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.metrics.recording import Interval
+    from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.thresholds import Condition
 
@@ -41,15 +41,15 @@ class EarlyStop:
         self._tally = Tally()
         self._measured_ns = 0
 
-    def add_interval(self, interval: Interval) -> bool:
+    def add_event(self, event: IntervalEvent) -> bool:
         """Takes an interval in; returns whether the step cannot meet its objectives any more."""
         load, length_ns = self._plan.load, self._plan.duration_ns
         # Of a flood nobody knows how many messages it will have sent.
         if not isinstance(load, OpenLoop) or length_ns is None:
             return False
-        self._tally.merge(interval.tally)
-        self._measured_ns += interval.measured_ns
-        if interval.phase != "measured" or self._measured_ns < EARLIEST * length_ns:
+        self._tally.merge(event.tally)
+        self._measured_ns += event.interval.measured_ns
+        if event.interval.phase != "measured" or self._measured_ns < EARLIEST * length_ns:
             return False
         due = load.rate.peak * length_ns / 1e9
         most = int(due + SPARE * math.sqrt(due)) + 1

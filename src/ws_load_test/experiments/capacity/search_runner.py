@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ws_load_test.api import Run
+from ws_load_test.common.clock import utc_now
 from ws_load_test.common.errors import (
     ExitCode,
     HostError,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ws_load_test.api import Result
     from ws_load_test.experiments.capacity.search_options import SearchSpec
     from ws_load_test.experiments.capacity.step import Step
-    from ws_load_test.metrics.recording import Interval
+    from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.plan.plan import Plan
 
     Attend = Callable[[Run], Awaitable[Result]]
@@ -86,7 +86,7 @@ class CapacitySearch:
         self._stopped = False
         self._over = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._started_at = self._ended_at = _now()
+        self._started_at = self._ended_at = utc_now()
         self._public = aim.plan(aim.range.first).redacted()
         self._folder = None if output is None else _folder(Path(output))
 
@@ -120,7 +120,7 @@ class CapacitySearch:
                 self.answer = self._abort(error)
             raise
         finally:
-            self._ended_at = _now()
+            self._ended_at = utc_now()
             if self.answer is not None:
                 self._keep()
         return answer
@@ -233,9 +233,9 @@ class CapacitySearch:
         foregone = EarlyStop(plan, self.aim.objectives)
         ended_early = False
 
-        def watch(interval: Interval) -> None:
+        def watch(event: IntervalEvent) -> None:
             nonlocal ended_early
-            if not ended_early and foregone.add_interval(interval):
+            if not ended_early and foregone.add_event(event):
                 ended_early = run.stop_gracefully()
 
         run = self._running = Run(plan, output=recording, interval_s=interval_s, on_interval=watch)
@@ -285,7 +285,3 @@ def _folder(path: Path) -> Path:
 
 def _in_one_line(error: LoadTestError) -> str:
     return "; ".join(map(str, error.problems)) if isinstance(error, PlanError) else str(error)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")

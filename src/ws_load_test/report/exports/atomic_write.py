@@ -7,7 +7,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
-from ws_load_test.common.errors import OutputError
+from ws_load_test.common.errors import OutputError, cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -95,7 +95,7 @@ def why_unwritable(path: str) -> str | None:
             return f"there is no directory {folder}"
         return None if os.access(folder, os.W_OK | os.X_OK) else f"the directory {folder} may not be written to"
     except (OSError, ValueError) as error:
-        return _why(error)
+        return cause_of(error)
 
 
 def _is_stream(path: str) -> bool:
@@ -115,9 +115,4 @@ def _told(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_why(error)}; name another file") from error
-
-
-def _why(error: OSError | ValueError) -> str:
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return text[:1].lower() + text[1:]
+        raise OutputError(f"cannot write {path}: {cause_of(error)}; name another file") from error
