@@ -223,6 +223,6 @@ def test_the_examples_of_the_documentation_run(tmp_path, monkeypatch, capsys):
         for example in examples:
             # As long as the examples say, this test would take a minute.
             quick = re.sub(r'"(\d+)s"', r'"\g<1>00ms"', example.replace("ws://localhost:3001", server.url))
-            exec(compile(quick, "python.md", "exec"), names)  # noqa: S102 - our own documentation
+            exec(compile(quick, "python.md", "exec"), names)
     assert callable(names["test_api_keeps_its_objective"])
     assert capsys.readouterr().out

@@ -23,7 +23,7 @@ PYTHON = {
 }
 
 
-def problems(value, schema, root, at="$"):
+def problems(value, schema, root, at="$"):  # noqa: PLR0912 - a branch for each keyword
     """Yields where a value differs from a schema, of the keywords that ours have; unknown keys are differences, too."""
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
@@ -70,7 +70,18 @@ def check(value, name):
     "options",
     [
         ["-n", "60", "--fail-if", "p99 > 1s", "--fail-if", "any p99 > 1s", "--fail-if", "proxy.p99 > 1s"],
-        ["-d", "400ms", "--rate", "200", "--disconnect", "50%@100ms", "--reconnect", "10ms", "--slow-readers", "34%:1MB/s"],
+        [
+            "-d",
+            "400ms",
+            "--rate",
+            "200",
+            "--disconnect",
+            "50%@100ms",
+            "--reconnect",
+            "10ms",
+            "--slow-readers",
+            "34%:1MB/s",
+        ],
     ],
     ids=["closed loop", "open loop"],
 )

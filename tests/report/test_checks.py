@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from rich.text import Text
 
-from ws_load_test.analysis.summary_types import ThresholdCheck, RunVerdict
+from ws_load_test.analysis.summary_types import RunVerdict, ThresholdCheck
 from ws_load_test.report.content.thresholds import stopped_by
 from ws_load_test.report.terminal.tables import threshold_lines
 

@@ -108,35 +108,6 @@ async def refused(plan: Plan) -> None:
     result = run(plan)
     _ = result.summary["connections"]  # type: ignore[index]
     _ = result.summary.connectons  # type: ignore[attr-defined]
-    result.p99 + 1  # type: ignore[operator]
-    result.summary.response_time_ns.p99  # type: ignore[union-attr]
-    compare("base.jsonl")  # type: ignore[call-arg]
-
-
-async def notebook(plan: Plan) -> None:
-    """What a script with an event loop does."""
-    assert_type(await run_async(plan, interval_s=0.5), Result)
-
-
-def compared() -> str | None:
-    """What a script does with recordings."""
-    recording = read_recording(Path("new.jsonl"))
-    assert_type(recording, Recording)
-    assert_type(compare("base.jsonl", recording), Comparison)
-    assert_type(compare([Path("a.jsonl"), recording], "repeats", confidence=0.99), Comparison)
-    return compare("base.jsonl", "new.jsonl").failing(0.05)
-
-
-async def refused(plan: Plan) -> None:
-    """What a type checker finds: each line is an error, and would be one if it were accepted."""
-    run(plan, outptu="run.jsonl")  # type: ignore[call-arg]
-    run("ws://localhost:3001")  # type: ignore[arg-type]
-    run(plan, interval_s="1s")  # type: ignore[arg-type]
-    run(plan, "run.jsonl")  # type: ignore[misc]
-    await run_async(plan, on_intervall=show)  # type: ignore[call-arg]
-    result = run(plan)
-    _ = result.summary["connections"]  # type: ignore[index]
-    _ = result.summary.connectons  # type: ignore[attr-defined]
-    result.p99 + 1  # type: ignore[operator]
-    result.summary.response_time_ns.p99  # type: ignore[union-attr]
+    _ = result.p99 + 1  # type: ignore[operator]
+    _ = result.summary.response_time_ns.p99  # type: ignore[union-attr]
     compare("base.jsonl")  # type: ignore[call-arg]

@@ -18,7 +18,7 @@ from ws_load_test.common.units import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ws_load_test.analysis.summary_types import ThresholdCheck, Summary
+    from ws_load_test.analysis.summary_types import Summary, ThresholdCheck
 
 
 CLOSE = 0.01

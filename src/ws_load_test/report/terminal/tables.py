@@ -21,7 +21,7 @@ from ws_load_test.report.terminal.layout import LABEL, WIDTH, hanging_indent, wr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.analysis.summary_types import ThresholdCheck, Summary
+    from ws_load_test.analysis.summary_types import Summary, ThresholdCheck
     from ws_load_test.report.results import Results
 
 
