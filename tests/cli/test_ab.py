@@ -5,8 +5,8 @@ import json
 import os
 import signal
 import time
-from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -81,13 +81,14 @@ def played(monkeypatch):
             if raises is not None and len(asked) == raises[0]:
                 raise raises[1]
             if len(asked) == late_at:
-                run.fleet = SimpleNamespace(interrupted=True)
+                run.interrupt()
             if slow and b is not None:
                 made = b(rng, ours.number, mark)
             else:
                 made = drawn(rng, 2, 100, mark=mark, interrupted=last, name=f"{slow}{ours.number}")
             summary = summarize([made])
-            summary["generator"]["saturated"] = bound
+            generator = msgspec.structs.replace(summary.generator, saturated=bound)
+            summary = msgspec.structs.replace(summary, generator=generator)
             return Result(made, summary, ExitCode.PASSED, **more)
 
         monkeypatch.setattr(ab, "run_with_signals", attend)
