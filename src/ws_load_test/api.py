@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +19,7 @@ from ws_load_test.analysis.aggregate import Aggregate, RunAggregator, aggregate
 from ws_load_test.analysis.summary import exit_code, summarize
 from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.analysis.thresholds import AbortMonitor
-from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.clock import monotonic_ns, utc_now
 from ws_load_test.common.errors import ExitCode, OutputError
 from ws_load_test.common.event_loop import run_blocking
 from ws_load_test.common.version import __version__
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.fleet.base import Fleet, FleetFactory
     from ws_load_test.fleet.cluster.spec import Cluster
+    from ws_load_test.metrics.interval_event import IntervalEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def run(
     running = Run(
         plan,
         output=output,
-        on_interval=on_interval,
+        on_interval=_without_tally(on_interval),
         interval_s=interval_s,
         strict=strict,
         make_fleet=fleet_factory(cluster),
@@ -144,7 +144,7 @@ async def run_async(
     running = Run(
         plan,
         output=output,
-        on_interval=on_interval,
+        on_interval=_without_tally(on_interval),
         interval_s=interval_s,
         strict=strict,
         make_fleet=fleet_factory(cluster),
@@ -152,23 +152,28 @@ async def run_async(
     return await running.execute()
 
 
+def _without_tally(on_interval: Callable[[Interval], None] | None) -> Callable[[IntervalEvent], None] | None:
+    """Returns a consumer of events that hands on their intervals."""
+    return None if on_interval is None else lambda event: on_interval(event.interval)
+
+
 class Run:
     """One run of a plan: its fleet, its recording, its summary.
 
     A run ends by itself, or early in one of three ways:
 
-    ====================  =====================================  ================================  ====================
-    method                called by                              effect                            the recording says
-    ====================  =====================================  ================================  ====================
-    `stop_gracefully`     ``--abort-if``; a capacity search      sends nothing more, waits for     not interrupted;
-                          whose step can no longer pass          replies, closes sessions          ``aborted`` lists the
-                                                                                                   ``--abort-if`` conditions
-    `interrupt_in_order`  the first Ctrl-C or SIGTERM            the same                          interrupted
-    `interrupt`           the second Ctrl-C; Ctrl-C in a         kills the workers: what they had  interrupted; lines of
-                          notebook; `CapacitySearch.interrupt`;  not yet reported is lost          ended intervals only
-                          cancelling `execute`
-    ====================  =====================================  ================================  ====================
+    ====================  ====================================  ========================  ==========================
+    method                called by                             effect                    the recording
+    ====================  ====================================  ========================  ==========================
+    `stop_gracefully`     ``--abort-if``; a capacity search     sends nothing more,       not interrupted;
+                          whose step can no longer pass         awaits replies,           ``aborted`` lists the
+                                                                closes sessions           conditions
+    `interrupt_in_order`  the first Ctrl-C or SIGTERM           the same                  interrupted
+    `interrupt`           the second Ctrl-C; Ctrl-C in a        kills the workers         interrupted; what they
+                          notebook; a search's own `interrupt`                            had not reported is lost
+    ====================  ====================================  ========================  ==========================
 
+    Cancelling `execute` kills the workers, too, and leaves a recording without an end.
     Before the fleet runs, both interrupts cancel `execute`: there is no recording then, and a file that existed keeps
     its contents.
     """
@@ -178,7 +183,7 @@ class Run:
         plan: Plan,
         *,
         output: str | os.PathLike[str] | None = None,
-        on_interval: Callable[[Interval], None] | None = None,
+        on_interval: Callable[[IntervalEvent], None] | None = None,
         interval_s: float = 1.0,
         strict: bool = False,
         of_series: Round | None = None,
@@ -190,7 +195,7 @@ class Run:
         Args:
             plan: As in `run`.
             output: As in `run`.
-            on_interval: As in `run`.
+            on_interval: As in `run`, with the decoded tallies of the interval; must not change them.
             interval_s: As in `run`.
             strict: As in `run`.
             of_series: Round of the series that this run belongs to; None: it is not one of a series.
@@ -241,7 +246,7 @@ class Run:
         public = plan.redacted()
         header = Header(
             tool=f"ws-load-test {__version__}",
-            started_at=_now(),
+            started_at=utc_now(),
             plan=msgspec.to_builtins(public),
             target=public.target.url,
             host=machine_info(),
@@ -254,7 +259,7 @@ class Run:
         if self._on_start is not None:
             self._on_start(header, plan)
             # The run begins when the callers of `on_start` are ready.
-            header = msgspec.structs.replace(header, started_at=_now())
+            header = msgspec.structs.replace(header, started_at=utc_now())
             fleet.coordinator.started_ns = monotonic_ns()
         # Opened here and not before, so that an older file is overwritten only when there is something to write.
         self._writer = None if self._output is None else RecordingWriter(self._output)
@@ -318,7 +323,7 @@ class Run:
     def _finish(self, header: Header, fleet: Fleet) -> Result:
         intervals, lost = tuple(self._intervals), tuple(fleet.coordinator.lost)
         trailer = Trailer(
-            ended_at=_now(),
+            ended_at=utc_now(),
             interrupted=fleet.interrupted,
             lost_workers=lost,
             aborted=self._aborted or msgspec.UNSET,
@@ -335,21 +340,22 @@ class Run:
             code = ExitCode.OUTPUT_FAILED
         return Result(Recording(header, intervals, trailer), summary, aggregated, code, self._output_error)
 
-    def _on_interval(self, interval: Interval) -> None:
-        self._intervals.append(interval)
-        self._aggregator.add_interval(interval)
+    def _on_interval(self, event: IntervalEvent) -> None:
+        # The interval alone is kept, so that a long run does not keep the histograms of every interval decoded.
+        self._intervals.append(event.interval)
+        self._aggregator.add_event(event)
         if self._writer is not None:
-            self._keep_writing(self._writer.write_interval, interval)
+            self._keep_writing(self._writer.write_interval, event.interval)
         if self._observer is not None:
-            self._observer(interval)
-        self._check_abort(interval)
+            self._observer(event)
+        self._check_abort(event)
 
-    def _check_abort(self, interval: Interval) -> None:
+    def _check_abort(self, event: IntervalEvent) -> None:
         """Ends the run in order when a condition of ``--abort-if`` holds."""
         fleet = self.fleet
         if self._abort_monitor is None or fleet is None or self._aborted or fleet.interrupted:
             return
-        self._aborted = self._abort_monitor.add_interval(interval, self._aggregator.tally)
+        self._aborted = self._abort_monitor.add_event(event, self._aggregator.tally)
         if self._aborted:
             self.stop_gracefully()
 
@@ -359,7 +365,3 @@ class Run:
             write(*arguments)
         except OutputError as error:
             self._output_error = error
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")

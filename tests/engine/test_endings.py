@@ -22,7 +22,7 @@ from ws_load_test.analysis.summary import summarize
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import FaultKind
 from ws_load_test.common.sharding import Shard
-from ws_load_test.engine import connection, session
+from ws_load_test.engine.sessions import connection, session
 from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.metrics.recording import Header, Recording, Trailer
 from ws_load_test.metrics.tally import Tally
@@ -61,7 +61,8 @@ def judged(url, *, loop=new_loop, **options):
 
         def take(report):
             written = msgspec.json.encode(report)
-            intervals.extend(conductor.report(0, msgspec.json.decode(written, type=IntervalReport)))
+            events = conductor.report(0, msgspec.json.decode(written, type=IntervalReport))
+            intervals.extend(event.interval for event in events)
             if report.ready:
                 worker.start_at(monotonic_ns() + 5 * MS) if conductor.opened else worker.stop()
 

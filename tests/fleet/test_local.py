@@ -15,9 +15,10 @@ from ws_load_test import make_plan
 from ws_load_test.api import Run
 from ws_load_test.common.errors import ExitCode, WorkerError
 from ws_load_test.fleet.local import LocalFleet
+from ws_load_test.metrics.recording import WorkerUsage
 from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.testing import FaultyServer, behaviors
-from ws_load_test.worker.ipc import IntervalReport, ResourceUsage
+from ws_load_test.worker.ipc import IntervalReport
 
 
 async def until(condition, timeout_s=10.0):
@@ -145,7 +146,7 @@ def pretend_worker(monkeypatch, tmp_path, text):
         "hello",
         "{}",
         '{"phase": "opening"}',
-        msgspec.json.encode(IntervalReport("opening", 0, 1, 2, ResourceUsage(cpu_ns=1), tally={"sent": -1})).decode(),
+        msgspec.json.encode(IntervalReport("opening", 0, 1, 2, WorkerUsage(0, 1, 1), tally={"sent": -1})).decode(),
         "\\xff",
     ],
 )

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from ws_load_test.live.observer import IntervalObserver
-    from ws_load_test.metrics.recording import Header, Interval
+    from ws_load_test.metrics.interval_event import IntervalEvent
+    from ws_load_test.metrics.recording import Header
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
 _log = logging.getLogger("ws_load_test")
@@ -132,9 +133,9 @@ def _probe(plan: Plan, ours: Mapping[str, Any]) -> int:
             print_steps(steps, console=terminal)
 
     async def rehearse() -> dict[str, Any]:
-        rehearsal = Probe(plan, show_steps)
-        on_signals(rehearsal.stop)
-        return await rehearsal.run()
+        probe = Probe(plan, show_steps)
+        on_signals(probe.stop)
+        return await probe.run()
 
     facts = run(rehearse())
     if terminal is not None:
@@ -179,9 +180,9 @@ def _execute(
             closing.callback(watcher.close)
             watching.append(watcher)
 
-    def each(interval: Interval) -> None:
+    def each(event: IntervalEvent) -> None:
         for watcher in watching:
-            watcher(interval)
+            watcher(event)
 
     run = Run(
         plan,

@@ -93,3 +93,10 @@ class OutputError(LoadTestError):
 
 class WorkerError(LoadTestError):
     """A worker violated the protocol between worker and fleet."""
+
+
+def cause_of(error: BaseException) -> str:
+    """Returns an error's message for use after a colon: on one line, its first letter in lower case."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    text = " ".join(text.split()) or type(error).__name__
+    return text[:1].lower() + text[1:]

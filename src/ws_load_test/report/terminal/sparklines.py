@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ws_load_test.analysis.aggregate import max_known
 from ws_load_test.common.units import format_count, format_duration, format_rate
-from ws_load_test.report.content.labelled import NO_VALUE
+from ws_load_test.report.content.labeled import NO_VALUE
 from ws_load_test.report.terminal.glyphs import spark
 from ws_load_test.report.terminal.layout import LABEL, WIDTH
 
@@ -70,9 +70,9 @@ def opened_over_time(aggregated: Aggregate, encoding: str) -> list[Text]:
 
     There is none where all opened in one interval, and none of several recordings.
     """
-    if len(aggregated.openings) != 1 or len(aggregated.openings[0]) < FEWEST_OPENINGS:
+    if len(aggregated.connect_intervals) != 1 or len(aggregated.connect_intervals[0]) < FEWEST_OPENINGS:
         return []
-    openings = aggregated.openings[0]
+    openings = aggregated.connect_intervals[0]
     from_ns = openings[0].from_ns
     span_ns = max(1, openings[-1].to_ns - from_ns)
     usual_ns = max(1, *(one.to_ns - one.from_ns for one in openings))
