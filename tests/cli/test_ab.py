@@ -12,6 +12,7 @@ import pytest
 
 from factories.comparison import drawn, interval, recording
 from ws_load_test import make_plan
+from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.api import Result
 from ws_load_test.cli import ab, main
@@ -89,7 +90,7 @@ def played(monkeypatch):
             summary = summarize([made])
             generator = msgspec.structs.replace(summary.generator, saturated=bound)
             summary = msgspec.structs.replace(summary, generator=generator)
-            return Result(made, summary, ExitCode.PASSED, **more)
+            return Result(made, summary, aggregate([made]), ExitCode.PASSED, **more)
 
         monkeypatch.setattr(ab, "run_with_signals", attend)
         return asked
