@@ -12,7 +12,7 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test report RECORDING...     the report of a recording, or of several as one
   ws-load-test compare BASE NEW...     what is better or worse in other recordings, as far as the data show
   ws-load-test ab URL_A URL_B          measure two targets in turn, and compare them
-  ws-load-test schema NAME             the JSON schema of a summary, a plan or a recording
+  ws-load-test schema NAME             the JSON schema of what a run writes: summary, plan or recording
   ws-load-test COMMAND --help          more about one of them
 
 Opens many connections and sends messages, either as fast as replies come (closed loop: a flood that waits) or on a
@@ -385,15 +385,13 @@ Exit codes
   70 a bug of ours        74 a file could not be written        130 interrupted; the rounds so far are reported
 """,
     "schema": """\
-ws-load-test schema: the JSON schema of a summary, a plan or a recording
+ws-load-test schema: print a JSON schema
 
-  ws-load-test schema summary    what --json prints, and what ends a recording
-  ws-load-test schema plan       the plan in the header of a recording
-  ws-load-test schema recording  one line of a recording: header, interval or trailer
+  ws-load-test schema summary|plan|recording
 
-The dialect is JSON Schema 2020-12. Every field has a description. docs/reference/summary.md is the same for people.
+Prints the JSON schema of the object that --json prints, of the plan in a recording, or of a line of a recording.
 
-Exit codes
-  0 printed        2 there is no such schema
+Examples
+  ws-load-test schema summary > summary.schema.json
 """,
 }
