@@ -203,7 +203,7 @@ async def _beside(*, shows: bool, blocked: bool, seconds: int = 8) -> tuple[list
     with terminal(reads) as (end, _):
         view = None
         with os.fdopen(os.dup(end), "w", encoding="utf-8") as stream:
-            view = LiveView(plan, stream, after_s=0.0, diverts=False) if shows else None
+            view = LiveView(plan, stream, after_s=0.0, captures_logs=False) if shows else None
         await asyncio.sleep(0.5)
         cpu_from, from_s = time.process_time(), time.perf_counter()
         for interval in made[:seconds]:

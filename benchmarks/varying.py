@@ -18,7 +18,8 @@ from pathlib import Path
 from ws_load_test.common.errors import OptionProblem
 from ws_load_test.common.sharding import Shard
 from ws_load_test.messages import FrameBatches, Message, MessageGenerator
-from ws_load_test.plan.options.messages import PARSERS, read_message
+from ws_load_test.plan.options.catalog import PARSERS
+from ws_load_test.plan.options.messages import read_message
 from ws_load_test.websocket.frames import FrameEncoder
 
 ROUNDS, CALLS = 7, 20_000

@@ -102,7 +102,7 @@ def test_a_process_that_dies_is_named():
 
 @pytest.mark.parametrize("number", [0, -1])
 def test_there_must_be_a_process(number):
-    with pytest.raises(UsageError, match="takes at least 1"):
+    with pytest.raises(UsageError, match="start at least 1"):
         EchoProcess(processes=number)
 
 

@@ -45,7 +45,7 @@ def test_one_alarm_serves_a_loop_until_the_last_has_left():
         await asyncio.wait_for(called.wait(), 5)
         other.leave()
         assert DelayScheduler.join() is not other
-        DelayScheduler._of_loops.pop(asyncio.get_running_loop())._alarm.close()
+        DelayScheduler._by_loop.pop(asyncio.get_running_loop())._timer.close()
 
     asyncio.run(share())
 

@@ -23,7 +23,7 @@ from ws_load_test.testing import (
     Certificates,
     FaultyServer,
     ManualClock,
-    behaviours,
+    behaviors,
     free_port,
     leaks,
     protocol_violations,
@@ -62,7 +62,7 @@ def frames_after(behaviour, sent=b"x"):
 
 
 def test_echoes_and_counts_exactly():
-    with FaultyServer(behaviours.echoes) as server, opened(server) as client:
+    with FaultyServer(behaviors.echoes) as server, opened(server) as client:
         for message in ("one", b"two", "x" * 70_000):
             client.send(message)
             assert client.recv() == message
@@ -79,7 +79,7 @@ def test_echoes_and_counts_exactly():
 
 
 def test_one_behaviour_a_connection_and_the_last_for_the_rest():
-    with FaultyServer(behaviours.rejects(503), behaviours.echoes) as server:
+    with FaultyServer(behaviors.rejects(503), behaviors.echoes) as server:
         with pytest.raises(InvalidStatus):
             opened(server)
         for _ in range(2):
@@ -91,14 +91,14 @@ def test_one_behaviour_a_connection_and_the_last_for_the_rest():
 @pytest.mark.parametrize(
     ("behaviour", "error"),
     [
-        (behaviours.rejects(403), InvalidStatus),
-        (behaviours.rejects(404), InvalidStatus),
-        (behaviours.talks_something_else(), InvalidMessage),
-        (behaviours.leaves_at_once, InvalidMessage),
-        (behaviours.wrong_accept, InvalidHeader),
-        (behaviours.without_header("Upgrade"), InvalidUpgrade),
-        (behaviours.without_header("Connection"), InvalidUpgrade),
-        (behaviours.without_header("Sec-WebSocket-Accept"), InvalidHeader),
+        (behaviors.rejects(403), InvalidStatus),
+        (behaviors.rejects(404), InvalidStatus),
+        (behaviors.talks_something_else(), InvalidMessage),
+        (behaviors.leaves_at_once, InvalidMessage),
+        (behaviors.wrong_accept, InvalidHeader),
+        (behaviors.without_header("Upgrade"), InvalidUpgrade),
+        (behaviors.without_header("Connection"), InvalidUpgrade),
+        (behaviors.without_header("Sec-WebSocket-Accept"), InvalidHeader),
     ],
 )
 def test_failed_upgrades(behaviour, error):
@@ -111,32 +111,32 @@ def test_failed_upgrades(behaviour, error):
 
 
 def test_redirects_say_where_to():
-    with FaultyServer(behaviours.redirects("/elsewhere")) as server, raw_request(server) as stream:
+    with FaultyServer(behaviors.redirects("/elsewhere")) as server, raw_request(server) as stream:
         answer = read_to_end(stream)
     assert answer.startswith(b"HTTP/1.1 302 Found\r\n")
     assert b"\r\nLocation: /elsewhere\r\n" in answer
 
 
-@pytest.mark.parametrize("behaviour", [behaviours.silent_after_accept, behaviours.silent_after_request])
+@pytest.mark.parametrize("behaviour", [behaviors.silent_after_accept, behaviors.silent_after_request])
 def test_silence_during_the_upgrade(behaviour):
     with FaultyServer(behaviour) as server, raw_request(server) as stream:
         stream.settimeout(0.05)
         with pytest.raises(TimeoutError):
             stream.recv(1)
-        assert len(server.seen.requests) == (behaviour is behaviours.silent_after_request)
+        assert len(server.seen.requests) == (behaviour is behaviors.silent_after_request)
 
 
 def test_dribbled_upgrade_and_early_message():
-    with FaultyServer(behaviours.dribbled_upgrade) as server, opened(server) as client:
+    with FaultyServer(behaviors.dribbled_upgrade) as server, opened(server) as client:
         client.send("x")
         assert client.recv() == "x"
-    with FaultyServer(behaviours.early_message(b"hello")) as server, raw_request(server) as stream:
+    with FaultyServer(behaviors.early_message(b"hello")) as server, raw_request(server) as stream:
         assert stream.recv(4096).endswith(b"\r\n\r\n" + frames.encode_frame(frames.TEXT, b"hello"))
 
 
 @pytest.mark.parametrize("messages", [0, 2])
 def test_closes_after_messages_with_code_and_reason(messages):
-    with FaultyServer(behaviours.closes_after(messages, 1011, "tired")) as server, opened(server) as client:
+    with FaultyServer(behaviors.closes_after(messages, 1011, "tired")) as server, opened(server) as client:
         for _ in range(messages):
             client.send("x")
             assert client.recv() == "x"
@@ -147,12 +147,12 @@ def test_closes_after_messages_with_code_and_reason(messages):
 
 
 def test_vanishing_is_an_end():
-    with FaultyServer(behaviours.vanishes_after(1)) as server, raw_request(server) as stream:
+    with FaultyServer(behaviors.vanishes_after(1)) as server, raw_request(server) as stream:
         stream.sendall(frames.encode_frame(frames.TEXT, b"x", mask=b"abcd"))
         assert read_to_end(stream).endswith(b"\r\n\r\n" + frames.encode_frame(frames.TEXT, b"x"))
 
 
-@pytest.mark.parametrize("behaviour", [behaviours.resets_at_once, behaviours.resets_after(0)])
+@pytest.mark.parametrize("behaviour", [behaviors.resets_at_once, behaviors.resets_after(0)])
 def test_resets_are_errors(behaviour):
     with (
         FaultyServer(behaviour) as server,
@@ -163,7 +163,7 @@ def test_resets_are_errors(behaviour):
 
 
 def test_never_answers_but_pongs():
-    with FaultyServer(behaviours.never_answers) as server, opened(server) as client:
+    with FaultyServer(behaviors.never_answers) as server, opened(server) as client:
         client.send("x")
         assert client.ping().wait(2)
         with pytest.raises(TimeoutError):
@@ -172,7 +172,7 @@ def test_never_answers_but_pongs():
 
 
 def test_deaf_fills_the_buffers():
-    with FaultyServer(behaviours.deaf) as server, raw_request(server) as stream:
+    with FaultyServer(behaviors.never_reads) as server, raw_request(server) as stream:
         assert stream.recv(4096).startswith(b"HTTP/1.1 101 ")
         stream.settimeout(0.1)
         with pytest.raises(TimeoutError):
@@ -181,7 +181,7 @@ def test_deaf_fills_the_buffers():
 
 
 def test_delays_in_order_and_logs_what_they_became():
-    with FaultyServer(behaviours.delays(20_000_000, 1_000_000)) as server, opened(server) as client:
+    with FaultyServer(behaviors.delays(20_000_000, 1_000_000)) as server, opened(server) as client:
         started = time.monotonic_ns()
         for number in range(4):
             client.send(str(number))
@@ -194,7 +194,7 @@ def test_delays_in_order_and_logs_what_they_became():
 
 
 def test_stalls_once():
-    with FaultyServer(behaviours.stalls(50_000_000, after=1)) as server, opened(server) as client:
+    with FaultyServer(behaviors.stalls(50_000_000, after=1)) as server, opened(server) as client:
         took = []
         for _ in range(3):
             started = time.monotonic()
@@ -245,12 +245,12 @@ def test_broken_frames_come_after_good_ones():
 
 def test_pushes_between_replies():
     text = frames.encode_frame
-    answer = frames_after(behaviours.pushes(b"news", at_start=1))
+    answer = frames_after(behaviors.pushes(b"news", at_start=1))
     assert answer == text(1, b"news") + text(1, b"news") + text(1, b"x")
 
 
 def test_fragments_with_pings_between():
-    assert frames_after(behaviours.fragments(2), b"abc") == (
+    assert frames_after(behaviors.fragments(2), b"abc") == (
         frames.encode_frame(frames.TEXT, b"ab", fin=False)
         + frames.encode_frame(frames.PING, b"between")
         + frames.encode_frame(frames.CONTINUATION, b"c")
@@ -260,7 +260,7 @@ def test_fragments_with_pings_between():
 def test_frames_cut_at_every_byte():
     message = "abc"
     cuts = set()
-    with FaultyServer(behaviours.splits_frames(5_000_000)) as server, raw_request(server) as stream:
+    with FaultyServer(behaviors.splits_frames(5_000_000)) as server, raw_request(server) as stream:
         assert stream.recv(4096).endswith(b"\r\n\r\n")
         for _ in range(4):
             stream.sendall(frames.encode_frame(frames.TEXT, message.encode(), mask=b"abcd"))
@@ -272,25 +272,25 @@ def test_frames_cut_at_every_byte():
 
 
 def test_dribbled_frames_and_several_in_one_segment():
-    with FaultyServer(behaviours.dribbled_frames) as server, opened(server) as client:
+    with FaultyServer(behaviors.dribbled_frames) as server, opened(server) as client:
         client.send("dribble")
         assert client.recv() == "dribble"
-    with FaultyServer(behaviours.several_in_one_segment(3)) as server, opened(server) as client:
+    with FaultyServer(behaviors.several_in_one_segment(3)) as server, opened(server) as client:
         for number in range(3):
             client.send(str(number))
         assert [client.recv() for _ in range(3)] == ["0", "1", "2"]
 
 
 def test_pings_require_the_pong():
-    with FaultyServer(behaviours.pings(b"there?")) as server, opened(server) as client:
+    with FaultyServer(behaviors.pings(b"there?")) as server, opened(server) as client:
         client.send("lost while it waits for the pong")
         server.wait_for(lambda seen: seen.pongs == [b"there?"])
-    with FaultyServer(behaviours.pings(timeout_ns=20_000_000)) as server, raw_request(server) as stream:
+    with FaultyServer(behaviors.pings(timeout_ns=20_000_000)) as server, raw_request(server) as stream:
         assert read_to_end(stream).endswith(frames.encode_frame(frames.CLOSE, frames.close_payload(1011, "no pong")))
 
 
 def test_ignores_the_closing_handshake():
-    with FaultyServer(behaviours.ignores_close) as server, raw_request(server) as stream:
+    with FaultyServer(behaviors.ignores_close) as server, raw_request(server) as stream:
         stream.sendall(frames.encode_frame(frames.CLOSE, frames.close_payload(1000), mask=b"abcd"))
         server.wait_for(lambda seen: seen.closes == [1000])
         assert stream.recv(4096).endswith(b"\r\n\r\n")
@@ -300,7 +300,7 @@ def test_ignores_the_closing_handshake():
 
 
 def test_notes_what_the_client_breaks():
-    with FaultyServer(behaviours.echoes) as server, raw_request(server) as stream:
+    with FaultyServer(behaviors.echoes) as server, raw_request(server) as stream:
         stream.sendall(
             frames.encode_frame(frames.TEXT, b"no mask") + frames.encode_frame(frames.PING, b"x" * 126, mask=b"abcd")
         )
@@ -324,7 +324,7 @@ def test_a_behaviour_with_a_bug_fails_the_block():
 
 
 def test_waiting_for_what_never_comes_shows_what_was_seen():
-    with FaultyServer(behaviours.echoes) as server, pytest.raises(TimeoutError, match="accepted=0"):
+    with FaultyServer(behaviors.echoes) as server, pytest.raises(TimeoutError, match="accepted=0"):
         server.wait_for(lambda seen: seen.accepted > 0, timeout_s=0.01)
 
 
@@ -347,7 +347,7 @@ def certificates():
 )
 def test_certificates(certificates, kind, problem, tmp_path):
     context = ssl.create_default_context(cafile=certificates.write_ca(tmp_path))
-    with FaultyServer(behaviours.echoes, tls=getattr(certificates, kind)()) as server:
+    with FaultyServer(behaviors.echoes, tls=getattr(certificates, kind)()) as server:
         if problem is None:
             with opened(server, ssl=context) as client:
                 client.send("x")

@@ -19,7 +19,8 @@ from ws_load_test.plan.correlation import (
     parse_rule,
     regex_extractor,
 )
-from ws_load_test.plan.options.correlation import PARSERS, read_correlation
+from ws_load_test.plan.options.catalog import PARSERS
+from ws_load_test.plan.options.correlation import read_correlation
 from ws_load_test.plan.options.read_plan import make_plan
 
 # --- paths -----------------------------------------------------------------------------------------------------------
@@ -375,7 +376,7 @@ def test_what_does_not_fit_is_a_problem(given, words):
     [
         {"match": "none", "rate": 1},
         {"match": "none", "rate_per_connection": 1},
-        {"match": "none", "stages": 1},
+        {"match": "none", "stages": "1s:1"},
         {"kind": "ping", "match": "echo"},
         {"kind": "ping", "match": "ping"},
         {"match": "echo", "text": "PING"},

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ws_load_test import Plan, PlanError, make_plan
 from ws_load_test.cli import main
+from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
 from ws_load_test.plan.schedule import LoadProfile, Stage
 from ws_load_test.plan.values import connection_stages, rate_stages
@@ -152,7 +153,7 @@ def test_connections_in_stages_may_have_another_length_than_the_run():
 def test_a_seed_that_is_not_given_is_chosen_and_told():
     first, second = (make_plan(URL, rate=5, arrivals="poisson") for _ in range(2))
     assert first.load.seed != second.load.seed
-    assert f"seed {first.load.seed}" in dict(first.describe())["load"]
+    assert f"seed {first.load.seed}" in dict(describe_plan(first))["load"]
     assert make_plan(URL, rate=5).load.seed == 0
 
 
@@ -167,11 +168,11 @@ def test_a_seed_that_is_not_given_is_chosen_and_told():
     ],
 )
 def test_the_load_in_words(options, words):
-    assert dict(make_plan(URL, **options).describe())["load"] == words
+    assert dict(describe_plan(make_plan(URL, **options)))["load"] == words
 
 
 def test_connections_in_words():
-    lines = dict(make_plan(URL, rate=0, connection_stages="10s:50,5s:0", ping_interval="1s").describe())
+    lines = dict(describe_plan(make_plan(URL, rate=0, connection_stages="10s:50,5s:0", ping_interval="1s")))
     assert lines["connections"] == "from 0 to 50 in 10 s, then to 0 in 5 s"
     assert lines["keep-alive"] == "a ping on each connection every 1 s"
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ws_load_test.common.machine import default_workers
 from ws_load_test.common.sharding import Shard
+from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.target import Target
@@ -95,22 +96,24 @@ def test_a_plan_is_frozen():
 
 def test_describes_itself_in_words():
     words = dict(
-        make_plan(
-            "wss://h/x",
-            connections=1200,
-            in_flight=4,
-            messages=100_000,
-            warmup="2s",
-            timeout="3s",
-            connect_timeout="4s",
-            connect_rate="100/s",
-            binary=True,
-            size="2kB",
-            header=["A: b", "C: d"],
-            subprotocol=["p", "q"],
-            insecure=True,
-            workers=1,
-        ).describe()
+        describe_plan(
+            make_plan(
+                "wss://h/x",
+                connections=1200,
+                in_flight=4,
+                messages=100_000,
+                warmup="2s",
+                timeout="3s",
+                connect_timeout="4s",
+                connect_rate="100/s",
+                binary=True,
+                size="2kB",
+                header=["A: b", "C: d"],
+                subprotocol=["p", "q"],
+                insecure=True,
+                workers=1,
+            )
+        )
     )
     assert words["target"] == "wss://h/x"
     assert words["connections"].startswith("1,200, opened at 100/s")
@@ -126,7 +129,7 @@ def test_describes_itself_in_words():
 
 
 def test_describes_a_ping_and_the_default_load():
-    words = dict(make_plan("ws://h", ping=True, workers=2, connections=2).describe())
+    words = dict(describe_plan(make_plan("ws://h", ping=True, workers=2, connections=2)))
     assert "ping frame" in words["message"]
     assert words["length"] == "10 s"
     assert words["workers"] == "2 processes"

@@ -16,8 +16,9 @@ from ws_load_test.common.redaction import (
     looks_like_token,
     public_url,
 )
+from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.target import Target
-from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.testing import FaultyServer, behaviors
 
 SECRETS = ("pa55word", "t0ken", "k3y", "b3arer", "c00kie", "h3ader", "pa%35word")
 HEADERS = ["Authorization: Bearer b3arer", "Cookie: id=c00kie", "X-Api-Key: h3ader", "X-Colour: red"]
@@ -34,7 +35,7 @@ def assert_no_secret(text):
 
 def test_a_public_plan_has_no_secrets():
     plan = make_plan(url_with_secrets("ws://h/x"), header=HEADERS, message="payl0ad").redacted()
-    for text in (msgspec.json.encode(plan).decode(), repr(plan), str(plan.describe())):
+    for text in (msgspec.json.encode(plan).decode(), repr(plan), str(describe_plan(plan))):
         assert_no_secret(text)
         assert "payl0ad" not in text
         assert "room=7" in text
@@ -253,7 +254,7 @@ async def _run_program(*arguments):
     return process.returncode, out.decode(), err.decode()
 
 
-@pytest.mark.parametrize("behaviour", [behaviours.echoes, behaviours.rejects(403)], ids=["opens", "refused"])
+@pytest.mark.parametrize("behaviour", [behaviors.echoes, behaviors.rejects(403)], ids=["opens", "refused"])
 @pytest.mark.parametrize("as_json", [True, False], ids=["json", "report"])
 def test_a_run_gives_the_target_its_credentials_and_nobody_else(behaviour, as_json, tmp_path):
     path = tmp_path / "run.jsonl"
@@ -262,7 +263,7 @@ def test_a_run_gives_the_target_its_credentials_and_nobody_else(behaviour, as_js
         arguments = [url_with_secrets(server.url), *headers, "-n", "2", "-w", "1", "-v", "debug", "-o", str(path)]
         code, out, err = asyncio.run(_run_program(*arguments, *(["--json"] if as_json else [])))
         request = server.seen.requests[0]
-    assert code == (0 if behaviour is behaviours.echoes else 3)
+    assert code == (0 if behaviour is behaviors.echoes else 3)
     assert "access_token=t0ken" in request.target
     assert request.headers["authorization"] == "Basic " + base64.b64encode(b"joe:pa55word").decode()
     assert request.headers["cookie"] == "id=c00kie"
@@ -287,7 +288,7 @@ def test_secrets_are_not_on_the_command_line_of_a_worker(monkeypatch):
     monkeypatch.setattr(local.asyncio, "create_subprocess_exec", spy)
     from ws_load_test import run
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         run(make_plan(url_with_secrets(server.url), header=HEADERS, messages=1, workers=1))
     assert seen
     assert_no_secret(repr(seen))

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from ws_load_test.plan.options.target import PARSERS, read_target
+from ws_load_test.plan.options.catalog import PARSERS, conflicts, missing_companions
+from ws_load_test.plan.options.target import read_target
 from ws_load_test.plan.target import (
     Endpoint,
     Target,
@@ -19,6 +20,7 @@ def read(url="wss://h/", **options):
     values, problems = {}, []
     for name, value in {"url": url, **options}.items():
         values[name] = PARSERS[name](value)
+    problems += [*conflicts(values), *missing_companions(values, values)]
     return read_target(values, problems), {problem.option: problem.text for problem in problems}
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ws_load_test.common.errors import PlanError
 from ws_load_test.common.faults import FaultKind
+from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.thresholds import (
@@ -118,6 +119,14 @@ def test_shares_are_exact():
         ("bytes_sent > 512", "bytes_sent is a size, and its limit has no unit"),
         ("bytes_sent > 1k", "its limit has no unit"),
         ("bytes_sent > xB", '"xB" is not a size'),
+        ("late > 0", "late was renamed; write late_replies"),
+        ("duplicates > 1%", "duplicates was renamed; write duplicate_replies"),
+        ("mismatched > 0", "mismatched was renamed; write unknown_id"),
+        ("skipped > 3", "skipped was renamed; write greetings"),
+        ("reopened < 9", "reopened was renamed; write reconnected"),
+        ("renewed < 9", "renewed was renamed; write recycled"),
+        ("any reopen.p99 > 1s", "reopen.p99 was renamed; write reconnect.p99"),
+        ("faults.mismatch > 0", "faults.mismatch was renamed; write faults.check-failed"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_write_instead(text, words):
@@ -176,7 +185,7 @@ def test_a_plan_keeps_its_conditions():
     assert (plan.abort_if, plan.abort_grace_ns) == (("any rate < 10",), 2 * 10**9)
     assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
     assert plan.redacted().fail_if == plan.fail_if
-    words = dict(plan.describe())
+    words = dict(describe_plan(plan))
     assert words["fails if"] == "p99 > 50ms or errors > 0.1%"
     assert words["aborts if"] == "any rate < 10, after 2 s"
     assert plan.warnings == ()
@@ -185,7 +194,7 @@ def test_a_plan_keeps_its_conditions():
 def test_without_conditions_a_plan_is_what_it_was():
     plan = make_plan(URL)
     assert (plan.fail_if, plan.abort_if, plan.abort_grace_ns) == ((), (), 5 * 10**9)
-    assert not {"fails if", "aborts if"} & dict(plan.describe()).keys()
+    assert not {"fails if", "aborts if"} & dict(describe_plan(plan)).keys()
     older = msgspec.to_builtins(plan)
     for name in ("fail_if", "abort_if", "abort_grace_ns"):
         del older[name]

@@ -1,33 +1,35 @@
-"""Running a plan from Python: what the command line does, without a terminal.
+"""Runs a plan from Python: the same run as that of the command line, without a terminal.
 
-from ws_load_test import Plan, make_plan, run
+from ws_load_test import make_plan, run
 
 result = run(make_plan("ws://localhost:3001", connections=100, duration="10s"))
-assert result.exit_code == 0, result.summary["faults"]
+assert result.passed, result.summary.faults
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ws_load_test.analysis.aggregate import Aggregate, RunAggregator, aggregate
 from ws_load_test.analysis.summary import exit_code, summarize
+from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.analysis.thresholds import AbortMonitor
-from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.clock import monotonic_ns, utc_now
 from ws_load_test.common.errors import ExitCode, OutputError
+from ws_load_test.common.event_loop import run_blocking
 from ws_load_test.common.version import __version__
 from ws_load_test.fleet.factory import fleet_factory
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.fleet.preflight.host_check import machine_info
+from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import AbortEvent, Header, Interval, LostWorker, Recording, Round, Trailer
 from ws_load_test.metrics.recording_file import RecordingWriter
+from ws_load_test.plan.plan import Plan
 
 if TYPE_CHECKING:
     import os
@@ -35,21 +37,63 @@ if TYPE_CHECKING:
 
     from ws_load_test.fleet.base import Fleet, FleetFactory
     from ws_load_test.fleet.cluster.spec import Cluster
-from ws_load_test.plan.plan import Plan
+    from ws_load_test.metrics.interval_event import IntervalEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run amounted to."""
+    """Result of a run. Times are ns; a percentile is None where no message was answered."""
 
     recording: Recording
     """Everything measured, interval by interval."""
-    summary: dict[str, Any]
-    """The same object that ``--json`` prints and that ends a recording."""
+    summary: Summary
+    """The object that ``--json`` prints and that ends a recording."""
+    aggregate: Aggregate
+    """All intervals merged: the input of reports."""
     exit_code: ExitCode
-    """What the command line would return."""
+    """Exit code of the command line for this run."""
     output_error: OutputError | None = None
-    """Why the recording on disk is not whole, if it is not."""
+    """Reason why the recording on disk is incomplete; None where it is complete, or was not wanted."""
+
+    @property
+    def passed(self) -> bool:
+        """True where the run reached its end, opened a session, lost no worker and failed no threshold."""
+        return self.summary.verdict.passed
+
+    @property
+    def response_time(self) -> Histogram:
+        """Response times of the run in ns, done - due: its HdrHistogram, so any percentile can be asked."""
+        return self.aggregate.tally.response_time_ns
+
+    @property
+    def service_time(self) -> Histogram:
+        """Service times of the run in ns, done - sent."""
+        return self.aggregate.tally.service_time_ns
+
+    @property
+    def connect_time(self) -> Histogram:
+        """Connect times of the run in ns, from the dial to the end of the upgrade."""
+        return self.aggregate.tally.connect_time_ns
+
+    @property
+    def p50(self) -> int | None:
+        """Median response time in ns."""
+        return self.response_time.percentile(50)
+
+    @property
+    def p90(self) -> int | None:
+        """90th percentile of the response time in ns."""
+        return self.response_time.percentile(90)
+
+    @property
+    def p99(self) -> int | None:
+        """99th percentile of the response time in ns."""
+        return self.response_time.percentile(99)
+
+    @property
+    def p999(self) -> int | None:
+        """99.9th percentile of the response time in ns."""
+        return self.response_time.percentile(99.9)
 
 
 def run(
@@ -64,12 +108,12 @@ def run(
     """Runs a plan to its end, in a script or in a notebook's cell.
 
     Args:
-        plan: What to run.
-        output: Where to write the recording as the run goes; a file that exists is overwritten.
+        plan: The plan to run.
+        output: File for the recording, written as the run goes; a file that exists is overwritten.
         on_interval: Called with each interval of the run as it ends, in the thread that runs the fleet.
-        interval_s: How long an interval is.
-        strict: Whether a run in which the generator was the bottleneck has failed, with exit code 5.
-        cluster: Other machines that do it, in the place of this one.
+        interval_s: Length of an interval in seconds.
+        strict: True: the exit code is 5 where the generator was the bottleneck.
+        cluster: Other machines that run the plan in place of this one.
 
     Raises:
         HostError: This machine, or one of the cluster, cannot carry the plan.
@@ -79,50 +123,89 @@ def run(
     running = Run(
         plan,
         output=output,
-        on_interval=on_interval,
+        on_interval=_without_tally(on_interval),
         interval_s=interval_s,
         strict=strict,
         make_fleet=fleet_factory(cluster),
     )
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(running.execute())
-    # A notebook runs its cells inside a loop, where a second one cannot run in the same thread.
-    with ThreadPoolExecutor(1) as thread:
-        result = thread.submit(asyncio.run, running.execute())
-        try:
-            return result.result()
-        except KeyboardInterrupt:
-            running.interrupt()
-            raise
+    return run_blocking(running.execute, running.interrupt)
+
+
+async def run_async(
+    plan: Plan,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    on_interval: Callable[[Interval], None] | None = None,
+    interval_s: float = 1.0,
+    strict: bool = False,
+    cluster: Cluster | None = None,
+) -> Result:
+    """Runs a plan to its end in the running loop; cancelling it ends the workers at once. See `run` for the rest."""
+    running = Run(
+        plan,
+        output=output,
+        on_interval=_without_tally(on_interval),
+        interval_s=interval_s,
+        strict=strict,
+        make_fleet=fleet_factory(cluster),
+    )
+    return await running.execute()
+
+
+def _without_tally(on_interval: Callable[[Interval], None] | None) -> Callable[[IntervalEvent], None] | None:
+    """Returns a consumer of events that hands on their intervals."""
+    return None if on_interval is None else lambda event: on_interval(event.interval)
 
 
 class Run:
-    """One run of a plan: its fleet, its recording, its summary."""
+    """One run of a plan: its fleet, its recording, its summary.
+
+    A run ends by itself, or early in one of three ways:
+
+    ====================  ====================================  ========================  ==========================
+    method                called by                             effect                    the recording
+    ====================  ====================================  ========================  ==========================
+    `stop_gracefully`     ``--abort-if``; a capacity search     sends nothing more,       not interrupted;
+                          whose step can no longer pass         awaits replies,           ``aborted`` lists the
+                                                                closes sessions           conditions
+    `interrupt_in_order`  the first Ctrl-C or SIGTERM           the same                  interrupted
+    `interrupt`           the second Ctrl-C; Ctrl-C in a        kills the workers         interrupted; what they
+                          notebook; a search's own `interrupt`                            had not reported is lost
+    ====================  ====================================  ========================  ==========================
+
+    Cancelling `execute` kills the workers, too, and leaves a recording without an end.
+    Before the fleet runs, both interrupts cancel `execute`: there is no recording then, and a file that existed keeps
+    its contents.
+    """
 
     def __init__(
         self,
         plan: Plan,
         *,
         output: str | os.PathLike[str] | None = None,
-        on_interval: Callable[[Interval], None] | None = None,
+        on_interval: Callable[[IntervalEvent], None] | None = None,
         interval_s: float = 1.0,
         strict: bool = False,
         of_series: Round | None = None,
         make_fleet: FleetFactory = LocalFleet,
         on_start: Callable[[Header, Plan], None] | None = None,
     ) -> None:
-        """Takes what makes the fleet that carries the plan out; see `run` for the rest.
+        """Takes the arguments of `run`, and the factory of the fleet that runs the plan.
 
-        `on_start` is called once, before the first worker starts and before a file is written over, with what is known
-        then: the header, and the plan as it has been settled with the machines. What it raises ends the run.
+        Args:
+            plan: As in `run`.
+            output: As in `run`.
+            on_interval: As in `run`, with the decoded tallies of the interval; must not change them.
+            interval_s: As in `run`.
+            strict: As in `run`.
+            of_series: Round of the series that this run belongs to; None: it is not one of a series.
+            make_fleet: Makes the fleet.
+            on_start: Called once, before the first worker starts and before a file is overwritten, with the header
+                and with the plan as the machines settled it. An exception of it ends the run.
         """
         self.plan = plan
         self.fleet: Fleet | None = None
-        """What runs the plan, once it runs."""
-        self.digest: Aggregate | None = None
-        """What its intervals come to, once it has ended."""
+        """Fleet of the run, from the start of its workers on."""
         self._make_fleet = make_fleet
         self._strict = strict
         self._round = of_series
@@ -130,20 +213,26 @@ class Run:
         self._observer = on_interval
         self._on_start = on_start
         self._intervals: list[Interval] = []
-        self._gathering = RunAggregator()
-        self._watch: AbortMonitor | None = None
+        self._aggregator = RunAggregator()
+        self._abort_monitor: AbortMonitor | None = None
         self._aborted: tuple[AbortEvent, ...] = ()
         self._output_error: OutputError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._cancelled = False
+        self._interrupted = False
+        """True after an interrupt that may have come before there was a fleet."""
         self._output = output
         self._writer: RecordingWriter | None = None
 
     async def execute(self) -> Result:
-        """Runs the plan; cancelling it stops the workers at once. See `run` for what is raised."""
+        """Runs the plan; cancelling it stops the workers at once.
+
+        Raises:
+            asyncio.CancelledError: The run was interrupted before its fleet ran.
+            LoadTestError: See `run`.
+        """
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
-        if self._cancelled:
+        if self._interrupted:
             raise asyncio.CancelledError
         async with contextlib.AsyncExitStack() as leaving:
             fleet = self._make_fleet(self.plan, self._on_interval, self._interval_ns)
@@ -152,12 +241,12 @@ class Run:
             return await self._record(fleet)
 
     async def _record(self, fleet: Fleet) -> Result:
-        """Runs a mustered fleet, and keeps what it reports."""
+        """Runs a prepared fleet and records its intervals."""
         plan = self.plan = fleet.plan
         public = plan.redacted()
         header = Header(
             tool=f"ws-load-test {__version__}",
-            started_at=_now(),
+            started_at=utc_now(),
             plan=msgspec.to_builtins(public),
             target=public.target.url,
             host=machine_info(),
@@ -165,103 +254,114 @@ class Run:
             workers=plan.workers,
             hosts=fleet.hosts or msgspec.UNSET,
         )
-        self._gathering = RunAggregator(fleet.hosts)
-        self._watch = AbortMonitor.of(plan, Recording(header, ()))
+        self._aggregator = RunAggregator(fleet.hosts)
+        self._abort_monitor = AbortMonitor.of(plan, Recording(header, ()))
         if self._on_start is not None:
             self._on_start(header, plan)
-            # The run has not begun while others got ready for it.
-            header = msgspec.structs.replace(header, started_at=_now())
+            # The run begins when the callers of `on_start` are ready.
+            header = msgspec.structs.replace(header, started_at=utc_now())
             fleet.coordinator.started_ns = monotonic_ns()
-        # Not before it is known that there will be something to write over an older file.
+        # Opened here and not before, so that an older file is overwritten only when there is something to write.
         self._writer = None if self._output is None else RecordingWriter(self._output)
         with contextlib.ExitStack() as closing:
             if self._writer is not None:
                 closing.callback(self._keep_writing, self._writer.close)
                 self._keep_writing(self._writer.write_header, header)
             self.fleet = fleet
-            # Whoever interrupted it before could not reach a fleet.
-            fleet.interrupted |= self._cancelled
+            # An interrupt that came before could not reach a fleet.
+            fleet.interrupted |= self._interrupted
             await fleet.run()
             return self._finish(header, fleet)
 
     @property
     def lost(self) -> tuple[LostWorker, ...]:
-        """The workers that have died so far; may be asked from any thread."""
+        """Workers that have died so far; can be read from any thread."""
         return () if self.fleet is None else tuple(self.fleet.coordinator.lost)
 
-    def interrupt(self) -> None:
-        """Ends the run at once, from another thread than that which executes it; before it began as well."""
-        self._cancelled = True
-        if self._loop is not None:
-            # A loop that is closed has nothing left to end.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._end_at_once)
-
-    def _end_at_once(self) -> None:
-        if self.fleet is not None:
-            self.fleet.kill()
-        elif self._task is not None:
-            # Machines of a cluster may be waited for.
-            self._task.cancel()
+    @property
+    def interrupted(self) -> bool:
+        """True after an interrupt, even one that came too late for the summary."""
+        return self._interrupted or (self.fleet is not None and self.fleet.interrupted)
 
     def stop_gracefully(self) -> bool:
-        """Ends the run in order before its time: it is not called interrupted; returns False where it is already."""
+        """Ends the run in order before its time, without an interrupt; returns False where it was interrupted."""
         fleet = self.fleet
         if fleet is None or fleet.interrupted:
             return False
         fleet.stop()
-        # Whoever interrupts what is left of the run still does.
+        # An interrupt of the remaining drain still counts.
         fleet.interrupted = False
         return True
 
+    def interrupt_in_order(self) -> None:
+        """Ends the run early but in order, from the thread that executes it: replies are awaited, sessions closed."""
+        if self.fleet is None:
+            self._interrupted = True
+            self._cancel()
+        else:
+            self.fleet.stop()
+
+    def interrupt(self) -> None:
+        """Ends the run at once, from any thread, before its start as well."""
+        self._interrupted = True
+        if self._loop is not None:
+            # A closed loop means that the run is over.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._kill)
+
+    def _kill(self) -> None:
+        if self.fleet is None:
+            self._cancel()
+        else:
+            self.fleet.kill()
+
+    def _cancel(self) -> None:
+        """Ends `execute` while it waits for machines of a cluster."""
+        if self._task is not None:
+            self._task.cancel()
+
     def _finish(self, header: Header, fleet: Fleet) -> Result:
         intervals, lost = tuple(self._intervals), tuple(fleet.coordinator.lost)
-
-        def trailer(summary: dict[str, Any]) -> Trailer:
-            return Trailer(
-                ended_at=_now(),
-                interrupted=fleet.interrupted,
-                lost_workers=lost,
-                aborted=self._aborted or msgspec.UNSET,
-                summary=summary,
-            )
-
-        unfinished = [Recording(header, intervals, trailer({}))]
-        self.digest = aggregate(unfinished, [self._gathering])
-        summary = summarize(unfinished, self.digest)
-        last = trailer(summary)
+        trailer = Trailer(
+            ended_at=utc_now(),
+            interrupted=fleet.interrupted,
+            lost_workers=lost,
+            aborted=self._aborted or msgspec.UNSET,
+            summary={},
+        )
+        recordings = [Recording(header, intervals, trailer)]
+        aggregated = aggregate(recordings, [self._aggregator])
+        summary = summarize(recordings, aggregated)
+        trailer = msgspec.structs.replace(trailer, summary=msgspec.to_builtins(summary))
         if self._writer is not None:
-            self._keep_writing(self._writer.write_trailer, last)
+            self._keep_writing(self._writer.write_trailer, trailer)
         code = exit_code(summary, len(lost), strict=self._strict)
         if self._output_error is not None and code == ExitCode.PASSED:
             code = ExitCode.OUTPUT_FAILED
-        return Result(Recording(header, intervals, last), summary, code, self._output_error)
+        return Result(Recording(header, intervals, trailer), summary, aggregated, code, self._output_error)
 
-    def _on_interval(self, interval: Interval) -> None:
-        self._intervals.append(interval)
-        self._gathering.add_interval(interval)
+    def _on_interval(self, event: IntervalEvent) -> None:
+        # The interval alone is kept, so that a long run does not keep the histograms of every interval decoded.
+        self._intervals.append(event.interval)
+        self._aggregator.add_event(event)
         if self._writer is not None:
-            self._keep_writing(self._writer.write_interval, interval)
+            self._keep_writing(self._writer.write_interval, event.interval)
         if self._observer is not None:
-            self._observer(interval)
-        self._abort_if(interval)
+            self._observer(event)
+        self._check_abort(event)
 
-    def _abort_if(self, interval: Interval) -> None:
-        """Ends the run in order when it is over for a condition of its plan."""
+    def _check_abort(self, event: IntervalEvent) -> None:
+        """Ends the run in order when a condition of ``--abort-if`` holds."""
         fleet = self.fleet
-        if self._watch is None or fleet is None or self._aborted or fleet.interrupted:
+        if self._abort_monitor is None or fleet is None or self._aborted or fleet.interrupted:
             return
-        self._aborted = self._watch.add_interval(interval, self._gathering.tally)
+        self._aborted = self._abort_monitor.add_event(event, self._aggregator.tally)
         if self._aborted:
             self.stop_gracefully()
 
     def _keep_writing(self, write: Callable[..., None], *arguments: Any) -> None:
-        """A recording that fails must not end the run that it records."""
+        """Notes a failure to write: a recording that fails must not end the run that it records."""
         try:
             write(*arguments)
         except OutputError as error:
             self._output_error = error
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")

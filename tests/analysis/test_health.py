@@ -389,13 +389,13 @@ def test_full_send_buffers_are_told_from_one_per_cent_of_the_connections_time():
 
 def test_the_summary_has_them_all():
     summary = summarize([working(load(0.99), made=tally(unanswered=1, sent=MANY + 1, due=MANY + 1))])
-    generator = summary["generator"]
-    assert generator["saturated"] is True
-    assert generator["cpu_share"] == 0.99
-    assert [text.split()[1] for text in generator["reasons"]] == ["worker"]
-    assert [text.split()[1] for text in summary["warnings"]] == ["percentiles"]
+    generator = summary.generator
+    assert generator.saturated is True
+    assert generator.cpu_share == 0.99
+    assert [text.split()[1] for text in generator.reasons] == ["worker"]
+    assert [text.split()[1] for text in summary.warnings] == ["percentiles"]
     calm = summarize([working(load(0.2))])
-    assert (calm["generator"]["saturated"], calm["generator"]["reasons"], calm["warnings"]) == (False, [], [])
+    assert (calm.generator.saturated, calm.generator.reasons, calm.warnings) == (False, [], [])
 
 
 def test_what_binds_comes_first():

@@ -19,26 +19,26 @@ def echo_url():
 
 
 def balance(messages):
-    assert messages["due"] == messages["sent"] + messages["dropped"]
-    assert messages["sent"] == messages["answered"] + messages["unanswered"]
+    assert messages.due == messages.sent + messages.dropped
+    assert messages.sent == messages.answered + messages.unanswered
 
 
 def test_a_rate_beyond_one_worker_is_told(echo_url):
     result = run(make_plan(echo_url, connections=20, rate=BEYOND, duration="1s", workers=1), strict=True)
     summary = result.summary
-    balance(summary["messages"])
-    assert summary["messages"]["due"] == BEYOND
-    assert summary["messages"]["dropped"] > 0
-    assert summary["generator"]["saturated"], summary
-    assert any("late, and the response times include that" in text for text in summary["generator"]["reasons"])
-    assert any("because the generator could not send them in time" in text for text in summary["warnings"])
+    balance(summary.messages)
+    assert summary.messages.due == BEYOND
+    assert summary.messages.dropped > 0
+    assert summary.generator.saturated, summary
+    assert any("late, and the response times include that" in text for text in summary.generator.reasons)
+    assert any("because the generator could not send them in time" in text for text in summary.warnings)
     assert result.exit_code == ExitCode.GENERATOR_BOUND
 
 
 def test_a_rate_within_it_is_not(echo_url):
     result = run(make_plan(echo_url, connections=20, rate=WITHIN, duration="2s", workers=1), strict=True)
     summary = result.summary
-    balance(summary["messages"])
-    assert summary["messages"]["due"] == summary["messages"]["sent"] == 2 * WITHIN
-    assert not summary["generator"]["saturated"], summary["generator"]
+    balance(summary.messages)
+    assert summary.messages.due == summary.messages.sent == 2 * WITHIN
+    assert not summary.generator.saturated, summary.generator
     assert result.exit_code == ExitCode.PASSED

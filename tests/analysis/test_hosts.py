@@ -3,21 +3,21 @@
 import msgspec
 import pytest
 
+from factories.printed import exit_code, summarize
 from ws_load_test.analysis.aggregate import RunAggregator, aggregate
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.per_host import host_rows, start_skew_ns
-from ws_load_test.analysis.summary import exit_code, summarize
 from ws_load_test.fleet.coordinator import Coordinator
-from ws_load_test.metrics.recording import Header, Host, Recording, Trailer
+from ws_load_test.metrics.recording import Header, Host, Recording, Trailer, WorkerUsage
 from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.worker.ipc import IntervalReport, ResourceUsage
+from ws_load_test.worker.ipc import IntervalReport
 
 SECOND, MILLI = 10**9, 10**6
 NAMES = ("alpha", "beta")
 
 
-def report(second, *, auto_replies=100, lag_ns=50_000, cpu=0.3, late_ns=0, **more):
+def report(second, worker=0, *, auto_replies=100, lag_ns=50_000, cpu=0.3, late_ns=0, **more):
     tally = Tally(due=auto_replies, sent=auto_replies, answered=auto_replies, answered_in_window=auto_replies)
     for _ in range(auto_replies):
         tally.response_time_ns.record(MILLI)
@@ -29,30 +29,30 @@ def report(second, *, auto_replies=100, lag_ns=50_000, cpu=0.3, late_ns=0, **mor
         index=second,
         from_ns=from_ns,
         to_ns=from_ns + SECOND,
-        lap=ResourceUsage(cpu_ns=round(cpu * SECOND)),
+        usage=WorkerUsage(worker, round(cpu * SECOND), SECOND),
         tally=tally.to_wire(),
         began_ns=0 if second else from_ns,
         **more,
     )
 
 
-def opening(tcp_ns):
+def opening(tcp_ns, worker=0):
     tally = Tally(attempted=1, opened=1)
     tally.tcp_time_ns.record(tcp_ns)
     tally.connect_time_ns.record(tcp_ns)
-    return IntervalReport("opening", 0, 0, SECOND, ResourceUsage(), tally.to_wire(), ready=True)
+    return IntervalReport("opening", 0, 0, SECOND, WorkerUsage(worker, 0, SECOND), tally.to_wire(), ready=True)
 
 
 def run_of(alpha, beta, *, seconds=6, lose_at=None, ended=True):
     """Two hosts with a worker each; `alpha` and `beta` say how their reports differ."""
     conductor = Coordinator(2, 0, hosts=(0, 1))
-    intervals = conductor.report(0, opening(2 * MILLI)) + conductor.report(1, opening(40 * MILLI))
+    events = conductor.report(0, opening(2 * MILLI)) + conductor.report(1, opening(40 * MILLI, 1))
     for second in range(seconds):
-        intervals += conductor.report(0, report(second, done=second == seconds - 1, **alpha))
+        events += conductor.report(0, report(second, done=second == seconds - 1, **alpha))
         if second == lose_at:
-            intervals += conductor.lose(1, "its host was silent for 3 s", (1 + second) * SECOND)
+            events += conductor.lose(1, "its host was silent for 3 s", (1 + second) * SECOND)
         if lose_at is None or second < lose_at:
-            intervals += conductor.report(1, report(second, done=second == seconds - 1, **beta))
+            events += conductor.report(1, report(second, 1, done=second == seconds - 1, **beta))
     hosts = tuple(
         Host(
             name=name,
@@ -76,7 +76,7 @@ def run_of(alpha, beta, *, seconds=6, lose_at=None, ended=True):
     )
     lost = tuple(conductor.lost)
     trailer = Trailer(ended_at="2026-03-01T12:01:00Z", interrupted=False, lost_workers=lost, summary={})
-    return Recording(header, tuple(intervals), trailer if ended else None)
+    return Recording(header, tuple(event.interval for event in events), trailer if ended else None)
 
 
 def test_a_row_for_each_host_with_what_was_its_own():
@@ -106,7 +106,7 @@ def test_a_host_that_is_late_does_not_hide_behind_others_that_are_not():
     # The machine that led has 8 cores, and the one that is late has one.
     assert "use a machine with more cores" in reason.text
     alpha, beta = host_rows([recording], digested)
-    assert (alpha["saturated"], beta["saturated"]) == (False, True)
+    assert (alpha.saturated, beta.saturated) == (False, True)
 
 
 def test_what_all_hosts_suffer_is_told_once():
@@ -155,7 +155,8 @@ def test_a_recording_on_disk_says_the_same(tmp_path):
 
 def test_a_run_of_this_machine_alone_writes_nothing_of_hosts(tmp_path):
     conductor = Coordinator(1, 0)
-    [first] = conductor.report(0, opening(1))
+    [event] = conductor.report(0, opening(1))
+    first = event.interval
     header = Header(tool="t", started_at="2026-03-01T12:00:00Z", plan={}, target="ws://h", host={}, workers=1)
     assert b"host" not in msgspec.json.encode(first)
     assert b"lost" not in msgspec.json.encode(first)
@@ -172,8 +173,8 @@ def test_recordings_of_two_runs_have_a_row_for_each_host_of_each():
         header=msgspec.structs.replace(one.header, started_at="2026-03-01T13:00:00Z"),
     )
     digested = aggregate([one, other])
-    assert [row["name"] for row in host_rows([one, other], digested)] == ["alpha", "beta"] * 2
-    assert {row["first_worker"] for row in host_rows([one, other], digested)} == {None}
+    assert [row.name for row in host_rows([one, other], digested)] == ["alpha", "beta"] * 2
+    assert {row.first_worker for row in host_rows([one, other], digested)} == {None}
     assert start_skew_ns(digested) == 9 * MILLI
 
 

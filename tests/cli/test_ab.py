@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import time
-from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +15,6 @@ from ws_load_test import make_plan
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.api import Result
 from ws_load_test.cli import ab, main
-from ws_load_test.cli.arguments import Options
 from ws_load_test.common.errors import (
     ExitCode,
     HostError,
@@ -26,7 +24,6 @@ from ws_load_test.common.errors import (
 )
 from ws_load_test.experiments.ab import PairedExperiment
 from ws_load_test.metrics.recording_file import read_recording
-from ws_load_test.plan.options.read_plan import PARSERS
 
 A, B = "ws://127.0.0.1:1/a", "ws://127.0.0.1:1/b"
 
@@ -268,7 +265,7 @@ def test_the_order_is_chance_and_its_seed_repeats_it():
     assert orders[1] != orders[2]
     for order in orders.values():
         assert 8 < order.count("ab") < 32
-    turns = list(PairedExperiment(*plans, rounds=3, seed=1).turns())
+    turns = list(PairedExperiment(*plans, rounds=3, seed=1).iter_rounds())
     assert [turn.number for turn in turns] == [1, 1, 2, 2, 3, 3]
     assert {turn.variant for turn in turns[:2]} == {"a", "b"}
     assert len({turn.round_id.series for turn in turns}) == 1
@@ -278,7 +275,7 @@ def test_the_order_is_chance_and_its_seed_repeats_it():
 def test_random_instants_are_those_of_the_pair():
     plans = [make_plan(url, rate=10, duration="1s", arrivals="poisson") for url in (A, B)]
     seeds = {}
-    for turn in PairedExperiment(*plans, rounds=3, seed=7).turns():
+    for turn in PairedExperiment(*plans, rounds=3, seed=7).iter_rounds():
         seeds.setdefault(turn.number, set()).add(turn.plan.load.seed)
     assert seeds == {1: {8}, 2: {9}, 3: {10}}
 
@@ -341,11 +338,6 @@ def test_a_plan_file_is_under_the_command_line_as_that_of_a_run_is(tmp_path, pla
     assert warning.startswith(f"--plan: {names}: left out, because")
     assert not (tmp_path / "run.jsonl").exists()
     capsys.readouterr()
-
-
-def test_every_option_of_a_run_is_read_or_refused_by_its_name():
-    known = {*PARSERS, *ab._OURS, *ab._OF_ONE_RUN, "plan"}
-    assert {field.name for field in fields(Options)} <= known
 
 
 def test_what_says_no_to_what_ab_does_not_have_is_no_mistake(played, capsys):

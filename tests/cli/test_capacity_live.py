@@ -10,9 +10,9 @@ import pytest
 
 from factories.capacity import hunt, served
 from ws_load_test.cli import PROGRAM, main
-from ws_load_test.cli import help as pages
+from ws_load_test.cli.help_pages import PAGES
 from ws_load_test.common.errors import ExitCode, UsageError
-from ws_load_test.experiments.capacity.search_options import REFUSED_BY, UNSUPPORTED_OPTIONS
+from ws_load_test.experiments.capacity.search_options import refused_options
 from ws_load_test.metrics.recording_file import read_recording
 
 LIMIT = 2060
@@ -145,8 +145,8 @@ def test_a_plan_file_says_what_is_tested_and_not_how_much(tmp_path, monkeypatch)
     plan = asked[0].plan(300)
     assert (plan.connections, plan.load.rate.peak, plan.message.payload) == (7, 300, b"hello")
     assert logged == [
-        f"--plan: duration is left out (--duration: {UNSUPPORTED_OPTIONS['duration']})",
-        f"--plan: rate is left out (--rate: {REFUSED_BY['rate']['rate']})",
+        f"--plan: duration is left out (--duration: {refused_options('rate')['duration']})",
+        f"--plan: rate is left out (--rate: {refused_options('rate')['rate']})",
     ]
     # What is to be found may stand in the file as well.
     path.write_text('url = "ws://h:1/"\nfind = "connections"\nrate = 5\nconnections = 7\n')
@@ -154,14 +154,6 @@ def test_a_plan_file_says_what_is_tested_and_not_how_much(tmp_path, monkeypatch)
     plan = asked[1].plan(300)
     assert (asked[1].dimension, plan.connections, plan.load.rate.peak) == ("connections", 300, 5)
     assert [line.partition(" is left out")[0] for line in logged[2:]] == ["--plan: connections"]
-
-
-def test_every_option_of_a_run_is_read_or_refused_by_its_name():
-    from ws_load_test.cli.arguments import Options
-    from ws_load_test.cli.capacity import OURS
-    from ws_load_test.plan.options.read_plan import PARSERS
-
-    assert set(Options().__dataclass_fields__) <= {*PARSERS, *OURS, *UNSUPPORTED_OPTIONS, "plan"}
 
 
 def test_a_file_that_cannot_be_written_is_in_the_json_as_well(monkeypatch, tmp_path, capsys):
@@ -186,18 +178,6 @@ def test_files_may_go_where_the_recordings_go(monkeypatch, tmp_path, caplog):
     assert caplog.messages == []
 
 
-def test_the_page_lists_the_options_of_a_search():
-    from ws_load_test.cli.arguments import CapacityOptions, Options
-
-    own = {
-        name.replace("_", "-")
-        for name in set(CapacityOptions().__dataclass_fields__) - set(Options().__dataclass_fields__)
-    }
-    for name in (own - {"first"}) | {"from"}:
-        assert f"--{name}" in pages.CAPACITY
-    assert set(UNSUPPORTED_OPTIONS) <= set(Options().__dataclass_fields__)
-
-
 def test_examples_of_the_page_are_right(monkeypatch):
     import re
     import shlex
@@ -207,7 +187,7 @@ def test_examples_of_the_page_are_right(monkeypatch):
     seen = []
     monkeypatch.setattr(room, "CapacitySearch", lambda aim, output: seen.append(aim) or stop())
     lines = re.findall(
-        r"^ +ws-load-test (capacity ws.*|capacity \"ws.*)$", pages.CAPACITY.partition("\nExamples")[2], re.MULTILINE
+        r"^ +ws-load-test (capacity ws.*|capacity \"ws.*)$", PAGES["capacity"].partition("\nExamples")[2], re.MULTILINE
     )
     for line in lines:
         assert main(shlex.split(line)) == ExitCode.USAGE

@@ -114,7 +114,7 @@ def test_directories_are_repeats(tmp_path, capsys):
         ([], "name two sides at least"),
         (["base"], "name two sides at least"),
         (["base", "base"], "named twice"),
-        (["base", "flood"], "compare runs of the same kind"),
+        (["base", "flood"], "compare runs of the same load model"),
         (["base", "same", "--confidence", "much"], '--confidence: "much" is not a share'),
         (["base", "same", "--confidence", "100%"], "is not within 50% to 99.99%"),
         (["base", "same", "--fail-on-regression", "-5%"], "--fail-on-regression"),

@@ -14,9 +14,9 @@ from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.api import run
 from ws_load_test.cli import main
-from ws_load_test.cli import output as command
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.recording_file import read_recording
+from ws_load_test.plan.options.catalog import EXPORTS
 from ws_load_test.report.exports import FORMATS, Results
 
 FIRST_WORDS = {
@@ -51,7 +51,7 @@ def recorded(made, tmp_path):
 
 
 def test_every_format_is_an_option():
-    assert command.EXPORTS == tuple(FORMATS) == tuple(FIRST_WORDS)
+    assert EXPORTS == tuple(FORMATS) == tuple(FIRST_WORDS)
 
 
 def test_a_run_writes_what_report_writes_of_its_recording(echo_url, program, tmp_path):
@@ -158,7 +158,7 @@ def test_the_summary_of_a_job_is_added_to(recorded, program, tmp_path):
         (["--json", "--csv", "-"], "--csv: standard output is taken by --json"),
         (["--csv", "x", "--hdr", "./x"], "--csv: x is the file of --hdr as well"),
         (["-o", "x", "--hdr", "x"], "--hdr: x is the recording, which it would overwrite"),
-        (["--probe", "--csv", "x"], "--csv: a dry run records nothing"),
+        (["--probe", "--csv", "x"], "--csv: a probe records nothing"),
     ],
     ids=str,
 )

@@ -18,7 +18,7 @@ from ws_load_test.echo import EchoProcess
 from ws_load_test.testing import (
     Certificates,
     FaultyServer,
-    behaviours,
+    behaviors,
     protocol_violations,
     unused_port,
 )
@@ -106,7 +106,7 @@ def test_the_obvious_call_shows_every_step(echo_url, program):
 
 
 def test_it_opens_one_connection_and_sends_one_message_whatever_the_load(facts):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         found = facts(server.url, "-c", 50, "--in-flight", 9, "-w", 2, "-d", "1m")
         server.wait_for(lambda seen: seen.closes == [1000])
         assert (server.seen.accepted, server.seen.messages) == (1, 1)
@@ -115,7 +115,7 @@ def test_it_opens_one_connection_and_sends_one_message_whatever_the_load(facts):
 
 
 def test_on_a_schedule_too(facts):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         found = facts(server.url, "-r", 1000, "-c", 3, "-m", '{"id": {seq}}', "--match", "json:id")
         server.wait_for(lambda seen: seen.closes == [1000])
         assert server.seen.payloads == [b'{"id": 0}']
@@ -145,7 +145,7 @@ def test_json_says_the_same(echo_url, facts):
 
 
 def test_the_time_of_a_reply_is_the_target_s(facts):
-    with FaultyServer(behaviours.delays(80_000_000)) as server:
+    with FaultyServer(behaviors.delays(80_000_000)) as server:
         found = facts(server.url)
         server.wait_for(lambda seen: seen.delays_ns)
         assert server.seen.delays_ns[0] <= found["times_ns"]["reply"] <= server.seen.delays_ns[0] + 20_000_000
@@ -167,7 +167,7 @@ def test_demo_can_be_rehearsed(program):
 
 
 def test_a_ping_and_its_pong(facts):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         found = facts(server.url, "--ping", "-m", "are you there")
     assert [(one["opcode"], one["payload"]) for one in frames(found)[:2]] == [
         ("ping", "are you there"), ("pong", "are you there"),
@@ -178,7 +178,7 @@ def test_a_ping_and_its_pong(facts):
 
 def test_binary_and_what_is_not_printable(facts, dry, tmp_path):
     (tmp_path / "payload").write_bytes(b"\x00\xffab\x1b[2J")
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         arguments = (server.url, "--binary", "-m", f"@{tmp_path / 'payload'}")
         found = facts(*arguments)
         _, shown, _ = dry(*arguments)
@@ -189,7 +189,7 @@ def test_binary_and_what_is_not_printable(facts, dry, tmp_path):
 
 
 def test_long_payloads_are_cut(facts):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         found = facts(server.url, "--size", "5MB")
     for one in frames(found)[:2]:
         assert (one["size_bytes"], len(one["payload"]), one["cut"]) == (5_000_000, 300, True)
@@ -217,7 +217,7 @@ def test_compressed_messages_are_shown_as_they_were_meant(facts):
 
 
 def test_fragments_make_one_reply(facts):
-    with FaultyServer(behaviours.fragments(3)) as server:
+    with FaultyServer(behaviors.fragments(3)) as server:
         found = facts(server.url, "-m", "abcdef")
     shown = [(one["opcode"], one["payload"], one.get("verdict")) for one in frames(found) if one["opcode"] != "close"]
     assert [one for one in shown if one[0] in {"text", "continuation"}] == [
@@ -228,14 +228,14 @@ def test_fragments_make_one_reply(facts):
 
 
 def test_replies_in_pieces_of_any_size(facts):
-    with FaultyServer(behaviours.dribbled_frames) as server:
+    with FaultyServer(behaviors.dribbled_frames) as server:
         found = facts(server.url, "-m", "x" * 200)
     assert found["exit_code"] == 0
     assert frames(found)[1]["size_bytes"] == 200
 
 
 def test_no_reply_awaited(facts):
-    with FaultyServer(behaviours.pushes(at_start=2)) as server:
+    with FaultyServer(behaviors.pushes(at_start=2)) as server:
         begin = time.monotonic()
         found = facts(server.url, "-r", 5, "--match", "none")
         assert time.monotonic() - begin < 3
@@ -245,7 +245,7 @@ def test_no_reply_awaited(facts):
 
 
 def test_rate_zero_sends_nothing(facts):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         found = facts(server.url, "-r", 0, "--timeout", "100ms")
         server.wait_for(lambda seen: seen.closes == [1000])
         assert server.seen.messages == 0
@@ -297,7 +297,7 @@ def test_why_each_message_is_not_the_reply(facts):
 
 
 def test_a_check_that_fails(dry, facts):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         arguments = (server.url, "--expect", "contains:PONG", "--expect", "contains:PING")
         found, (code, shown, _) = facts(*arguments), dry(*arguments)
     assert code == found["exit_code"] == ExitCode.THRESHOLD_FAILED
@@ -376,21 +376,21 @@ def test_an_id_that_is_elsewhere_in_the_reply(facts):
 
 
 def test_a_greeting_that_was_not_announced(facts):
-    with FaultyServer(behaviours.early_message()) as server:
+    with FaultyServer(behaviors.early_message()) as server:
         found = facts(server.url)
         assert found["conclusion"].endswith("add --skip-first 1")
         assert "beside" not in facts(server.url, "--skip-first", 1)["conclusion"]
 
 
 def test_a_greeting_that_does_not_come_takes_the_reply(facts):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         found = facts(server.url, "--skip-first", 1, "--timeout", "100ms")
     assert found["exit_code"] == 1
     assert "--skip-first 1 says; if the target does not greet, leave that out" in found["conclusion"]
 
 
 def test_a_reply_that_is_ignored_by_mistake(facts):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         options = ["-m", '{"id": {seq}}', "--match", "json:id", "--ignore", "contains:id", "--timeout", "100ms"]
         found = facts(server.url, *options)
     assert "--ignore takes it out" in found["conclusion"]
@@ -400,7 +400,7 @@ def test_a_reply_that_is_ignored_by_mistake(facts):
 
 
 def test_no_reply(facts):
-    with FaultyServer(behaviours.never_answers) as server:
+    with FaultyServer(behaviors.never_answers) as server:
         found = facts(server.url, "--timeout", "100ms")
         server.wait_for(lambda seen: seen.closes == [1000])
     assert (found["exit_code"], found["replied"]) == (1, False)
@@ -409,7 +409,7 @@ def test_no_reply(facts):
 
 
 def test_no_answer_to_a_first_message(facts):
-    with FaultyServer(behaviours.never_answers) as server:
+    with FaultyServer(behaviors.never_answers) as server:
         found = facts(server.url, "--first-message", "auth", "--timeout", "100ms")
     assert (found["exit_code"], found["sent"]) == (1, False)
     assert "did not greet or answer the first message within 100 ms" in found["conclusion"]
@@ -473,7 +473,7 @@ def test_a_refusal_whose_body_never_ends_does_not_hold_us(facts):
 
 
 def test_what_is_no_http(facts):
-    with FaultyServer(behaviours.talks_something_else()) as server:
+    with FaultyServer(behaviors.talks_something_else()) as server:
         found = facts(server.url)
     assert found["exit_code"] == 3
     assert steps(found, "noise")[0]["payload"].startswith("220 mail.example ESMTP")
@@ -482,9 +482,9 @@ def test_what_is_no_http(facts):
 @pytest.mark.parametrize(
     ("behaviour", "text"),
     [
-        (behaviours.closes_after(0, 1008, "bad token t0ken-1234"), 'closed with 1008 "bad token ***"'),
-        (behaviours.resets_after(0), "reset the connection"),
-        (behaviours.vanishes_after(0), "without a close frame"),
+        (behaviors.closes_after(0, 1008, "bad token t0ken-1234"), 'closed with 1008 "bad token ***"'),
+        (behaviors.resets_after(0), "reset the connection"),
+        (behaviors.vanishes_after(0), "without a close frame"),
     ],
 )
 def test_a_session_that_ends_too_soon(facts, behaviour, text):
@@ -525,7 +525,7 @@ def test_a_breach_of_the_protocol(facts, dry, behaviour, text):
 
 def test_a_close_that_is_not_answered(facts, monkeypatch):
     monkeypatch.setattr("ws_load_test.probe.probe.CLOSE_TIMEOUT_S", 0.1)
-    with FaultyServer(behaviours.ignores_close) as server:
+    with FaultyServer(behaviors.ignores_close) as server:
         found = facts(server.url)
     assert found["exit_code"] == 0
     assert "did not answer our close" in steps(found, "fault")[0]["text"]
@@ -556,7 +556,7 @@ def test_tls_is_shown(facts, dry):
 
 
 def test_an_expired_certificate_is_shown_where_it_is_taken(dry):
-    with FaultyServer(behaviours.echoes, tls=certificates.expired()) as server:
+    with FaultyServer(behaviors.echoes, tls=certificates.expired()) as server:
         code, shown, _ = dry(server.url, "--insecure")
         assert (code, "expired on " in shown) == (0, True)
         code, shown, _ = dry(server.url)
@@ -565,9 +565,9 @@ def test_an_expired_certificate_is_shown_where_it_is_taken(dry):
 
 
 def test_each_redirect_is_shown(facts):
-    with FaultyServer(behaviours.echoes) as there:
+    with FaultyServer(behaviors.echoes) as there:
         location = f"http://127.0.0.1:{there.port}/live?access_token=t0ken-1234"
-        with FaultyServer(behaviours.redirects(location)) as here:
+        with FaultyServer(behaviors.redirects(location)) as here:
             found = facts(here.url, "--follow-redirects")
             stays = facts(here.url)
         assert there.seen.requests[0].target.endswith("t0ken-1234")
@@ -585,7 +585,7 @@ def test_a_proxy_is_shown(facts):
         await peer.read_request()
         await peer.send_raw(b"HTTP/1.1 200 OK\r\n\r\n")
         peer.request = None
-        await behaviours.echoes(peer)
+        await behaviors.echoes(peer)
 
     with FaultyServer(behave) as server:
         found = facts("ws://far.example:81/", "--proxy", server.url.replace("ws://", "http://joe:pr0xy-w0rd@"))
@@ -656,7 +656,7 @@ def test_interrupted_while_it_waits(start, number):
 
 
 def test_interrupted_before_it_has_opened(start):
-    with FaultyServer(behaviours.silent_after_request) as server:
+    with FaultyServer(behaviors.silent_after_request) as server:
         program = start(server.url, "--probe", "--connect-timeout", "1m")
         server.wait_for(lambda seen: seen.requests, timeout_s=20)
         program.send_signal(signal.SIGINT)
@@ -666,7 +666,7 @@ def test_interrupted_before_it_has_opened(start):
 
 
 def test_a_reader_that_leaves_ends_it(start):
-    with FaultyServer(behaviours.never_answers) as server:
+    with FaultyServer(behaviors.never_answers) as server:
         program = start(server.url, "--probe", "--timeout", "1m")
         server.wait_for(lambda seen: seen.messages == 1, timeout_s=20)
         program.stdout.close()

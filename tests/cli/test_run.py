@@ -14,7 +14,7 @@ import pytest
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.recording_file import read_recording
-from ws_load_test.testing import FaultyServer, behaviours, unused_port
+from ws_load_test.testing import FaultyServer, behaviors, unused_port
 
 TIMES = {"count", "min", "mean", "stdev", "max", "p5", "p10", "p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99"}
 CONNECTIONS = {"attempted", "opened", "failed", "lost", "closed"}
@@ -142,7 +142,7 @@ def test_70_for_a_bug_of_ours(monkeypatch, capsys):
 
 
 def test_74_when_the_recording_cannot_be_opened(program, tmp_path):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         done = program(server.url, "-n", 5, "-o", tmp_path / "missing" / "run.jsonl")
         assert server.seen.accepted == 0
     assert done.returncode == ExitCode.OUTPUT_FAILED
@@ -224,7 +224,7 @@ def test_ctrl_c_once_stops_and_reports(echo_url, start, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_twice_leaves_at_once(number, start, tmp_path):
     path = tmp_path / "run.jsonl"
-    with FaultyServer(behaviours.never_answers) as server:
+    with FaultyServer(behaviors.never_answers) as server:
         process = start(server.url, "-c", 3, "--timeout", "100s", "-d", "100s", "-o", path)
         server.wait_for(lambda seen: seen.messages == 3)
         workers = children_of(process.pid)
@@ -241,7 +241,7 @@ def test_twice_leaves_at_once(number, start, tmp_path):
 
 
 def test_ctrl_c_while_connections_open(start):
-    with FaultyServer(behaviours.silent_after_request) as server:
+    with FaultyServer(behaviors.silent_after_request) as server:
         process = start(server.url, "-c", 3, "--connect-timeout", "100s", "--json")
         server.wait_for(lambda seen: len(seen.requests) == 3)
         process.send_signal(signal.SIGINT)
@@ -253,7 +253,7 @@ def test_ctrl_c_while_connections_open(start):
 
 def test_a_killed_program_leaves_a_readable_recording_and_no_workers(start, tmp_path, capsys):
     path = tmp_path / "run.jsonl"
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         process = start(server.url, "-c", 2, "-w", 2, "-d", "60s", "-o", path)
         until(lambda: path.exists() and path.read_bytes().count(b'"measured"') >= 1)
         workers = children_of(process.pid)

@@ -18,7 +18,7 @@ import pytest
 from ws_load_test import PlanError
 from ws_load_test.cli import main
 from ws_load_test.plan.options.read_plan import read_plan, read_plan_file
-from ws_load_test.testing import Certificates, FaultyServer, behaviours
+from ws_load_test.testing import Certificates, FaultyServer, behaviors
 from ws_load_test.websocket import frames
 
 chance = random.Random(2)
@@ -209,7 +209,7 @@ def test_a_proxy_that_echoes_its_credentials(look, program, tmp_path):
 @pytest.mark.parametrize("tls", [False, True], ids=["no TLS", "not trusted"])
 def test_a_tls_that_fails(tls, program, tmp_path):
     tokens, path = Tokens("short"), tmp_path / "run.jsonl"
-    behaviour = behaviours.echoes if tls else behaviours.talks_something_else()
+    behaviour = behaviors.echoes if tls else behaviors.talks_something_else()
     with FaultyServer(behaviour, tls=certificates.self_signed() if tls else None) as server:
         url = f"wss://joe:{tokens.user_info}@127.0.0.1:{server.port}/token/{tokens.path}?key={tokens.query}"
         done = program(url, "--cookie", f"a={tokens.cookie}", *QUICK, "-v", "debug", "-o", path)
@@ -231,7 +231,7 @@ def test_the_live_view(start):
 
     watching = threading.Thread(target=watch)
     try:
-        with FaultyServer(behaviours.closes_after(3, 4001, tokens.cookie), behaviours.echoes) as server:
+        with FaultyServer(behaviors.closes_after(3, 4001, tokens.cookie), behaviors.echoes) as server:
             url = f"{server.url}?token={tokens.query}"
             options = ["--cookie", f"a={tokens.cookie}", "-c", 2, "-d", "1100ms", *QUICK, "--live"]
             process = start(url, *options, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"})
@@ -253,7 +253,7 @@ def test_the_live_view(start):
 def test_a_feed_whose_value_no_header_can_carry(program, tmp_path):
     tokens, feed, path = Tokens("short"), tmp_path / "feed.jsonl", tmp_path / "run.jsonl"
     feed.write_text(f'{{"token": "{tokens.first}"}}\n{{"token": "{tokens.second}\\r\\nX-Evil: {tokens.evil}"}}\n')
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         header = "Authorization: Bearer {feed.token}"
         done = program(server.url, "-H", header, "--feed", feed, "-c", 2, *QUICK, "-v", "debug", "-o", path)
     assert done.returncode == 4
@@ -285,7 +285,7 @@ def test_a_feed_that_breaks_in_mid_run(program, tmp_path):
     # More than is looked at beforehand.
     rows = "".join(f"{tokens.good},{'x' * 1000}\n" for _ in range(1100))
     feed.write_text(f"token,filler\n{rows}{tokens.bad}\n")
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         done = program(
             server.url, "-m", "{feed.token}", "--feed", feed, "-n", 1200, "--in-flight", 50, *QUICK, "-o", path
         )
@@ -434,7 +434,7 @@ def told_of(tokens, server, program, tmp_path, *options):
 def test_the_feeds_value_in_a_message_that_is_refused(program, tmp_path):
     tokens, feed = Tokens("short"), tmp_path / "feed.csv"
     feed.write_text(f"token\n{tokens.first}\n{tokens.second}\n{tokens.third}\n")
-    with FaultyServer(closes_with(lambda _, messages: f"bad token {messages[2]}"), behaviours.echoes) as server:
+    with FaultyServer(closes_with(lambda _, messages: f"bad token {messages[2]}"), behaviors.echoes) as server:
         told_of(tokens, server, program, tmp_path, "-m", "{feed.token}", "--feed", feed)
 
 

@@ -57,10 +57,10 @@ def test_over_tls_with_files_of_the_driver_longer_than_the_scheduler_may_be_idle
         )
         summary = run(plan, cluster=Cluster(secure.address, hosts=2, **ours)).summary
         counts = echo.counts()
-    assert summary["verdict"]["passed"]
-    assert summary["messages"]["answered"] == counts.messages == 120
+    assert summary.verdict.passed
+    assert summary.messages.answered == counts.messages == 120
     assert counts.bytes == 3 * 120
-    assert [host["answered"] for host in summary["hosts"]] == [60, 60]
+    assert [host.answered for host in summary.hosts] == [60, 60]
     # Now that nobody keeps it awake it goes, as it was told to, so the run was what kept it.
     until(lambda: secure.scheduler.poll() is not None, 6, what="the scheduler's idle time-out")
     assert not list(Path(secure.directory).glob("dask-scratch-space/*/ws-load-test-*"))
@@ -129,8 +129,8 @@ def test_source_addresses_are_each_hosts_own(cluster, echo):
     assert text.count("none of the 1 addresses named is one of this host") == 2
     assert text.startswith("the cluster cannot carry the plan:\n  host ")
     result = run(make_plan(echo.url, connections=8, messages=80, bind=["127.0.0.1", "127.0.0.2"]), cluster=where)
-    assert result.summary["messages"]["answered"] == 80
-    assert result.summary["generator"]["workers"] == 4
+    assert result.summary.messages.answered == 80
+    assert result.summary.generator.workers == 4
 
 
 def refusal_of(where, plan):

@@ -29,7 +29,7 @@ from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import (
     Certificates,
     FaultyServer,
-    behaviours,
+    behaviors,
     protocol_violations,
     unused_port,
 )
@@ -61,7 +61,8 @@ def judged(url, *, loop=new_loop, **options):
 
         def take(report):
             written = msgspec.json.encode(report)
-            intervals.extend(conductor.report(0, msgspec.json.decode(written, type=IntervalReport)))
+            events = conductor.report(0, msgspec.json.decode(written, type=IntervalReport))
+            intervals.extend(event.interval for event in events)
             if report.ready:
                 worker.start_at(monotonic_ns() + 5 * MS) if conductor.opened else worker.stop()
 
@@ -92,26 +93,26 @@ def judged(url, *, loop=new_loop, **options):
 
 def checked(summary, recording):
     """The summary and the sentences, once all that must hold for every run does."""
-    connections, messages, total, told = summary["connections"], summary["messages"], Tally(), {}
+    connections, messages, total, told = summary.connections, summary.messages, Tally(), {}
     for interval in recording.intervals:
         total.merge(Tally.from_record(interval.encoded_tally))
         told |= interval.fault_examples
-    assert connections["attempted"] == connections["opened"] + connections["failed"] + connections["cancelled"]
-    assert connections["opened"] == sum(connections["closed"].values()), "every session's end is counted, and once"
-    assert messages["due"] == messages["sent"] + messages["dropped"]
-    assert messages["sent"] == messages["answered"] + messages["unanswered"]
-    assert total.unanswered == messages["unanswered"], "the workers told it; the summary had nothing to make up"
-    times = summary["response_time_ns"]
-    assert (times["count"] if times else 0) == messages["answered"]
+    assert connections.attempted == connections.opened + connections.failed + connections.cancelled
+    assert connections.opened == sum(connections.closed.values()), "every session's end is counted, and once"
+    assert messages.due == messages.sent + messages.dropped
+    assert messages.sent == messages.answered + messages.unanswered
+    assert total.unanswered == messages.unanswered, "the workers told it; the summary had nothing to make up"
+    times = summary.response_time_ns
+    assert (times.count if times else 0) == messages.answered
     assert not total.host_errors, "what the target does wrong is never this machine's failing"
-    assert told.keys() == summary["faults"].keys(), "every kind of fault has a sentence"
+    assert told.keys() == summary.faults.keys(), "every kind of fault has a sentence"
     for text in told.values():
         assert text
         assert text.isprintable()
         assert not re.search(r"Traceback|\wError|Errno|\.c:\d|\.py", text), text
-    of_sessions = sum(count for key, count in summary["faults"].items() if key != "check-failed")
+    of_sessions = sum(count for key, count in summary.faults.items() if key != "check-failed")
     if recording.header.plan["correlation"]["rule"] != "json":
-        assert of_sessions == connections["failed"] + connections["lost"], "a session has one fault, or none"
+        assert of_sessions == connections.failed + connections.lost, "a session has one fault, or none"
     return summary, told
 
 
@@ -296,16 +297,16 @@ ENDINGS = {
         compressed(deflated(b"caf\xe9")), "8.1", "not UTF-8", 1007, strict=True
     ),
     "no reply to a first message": login_that(
-        behaviours.never_answers, "first-reply-timeout", "1000", "answer the first message within 300 ms"
+        behaviors.never_answers, "first-reply-timeout", "1000", "answer the first message within 300 ms"
     ),
     "no greeting": login_that(
-        behaviours.echoes, "first-reply-timeout", "1000", "did not greet or answer", options={"skip_first": 1}
+        behaviors.echoes, "first-reply-timeout", "1000", "did not greet or answer", options={"skip_first": 1}
     ),
     "no reply to a first message, nor to our close": login_that(
-        behaviours.deaf, "first-reply-timeout", "1006", "within 300 ms"
+        behaviors.never_reads, "first-reply-timeout", "1006", "within 300 ms"
     ),
     "a login that is refused": login_that(
-        behaviours.echoes,
+        behaviors.echoes,
         "check-failed:first-reply",
         "1000",
         "fails --expect-first contains:welcome",
@@ -318,11 +319,11 @@ ENDINGS = {
         "who are you",
         reasons={"4401 who are you": 1},
     ),
-    "a login that breaks the connection": login_that(behaviours.resets_after(1), "reset", "1006", "reset"),
+    "a login that breaks the connection": login_that(behaviors.resets_after(1), "reset", "1006", "reset"),
     "gone under TLS": Ending(
-        behaviours.vanishes_after(2), "closed:1006", "1006", "", None, {"insecure": True}, tls=True
+        behaviors.vanishes_after(2), "closed:1006", "1006", "", None, {"insecure": True}, tls=True
     ),
-    "a reset under TLS": Ending(behaviours.resets_after(2), "reset", "1006", "", None, {"insecure": True}, tls=True),
+    "a reset under TLS": Ending(behaviors.resets_after(2), "reset", "1006", "", None, {"insecure": True}, tls=True),
     "a breach under TLS": Ending(
         protocol_violations.reserved_bits(after=2),
         "protocol-error:5.2",
@@ -347,14 +348,14 @@ def test_a_session_ends(ending, load, monkeypatch):
 
 
 def check_ended(ending, summary, told):
-    connections = summary["connections"]
-    assert summary["faults"] == {ending.key: 1}
-    assert (connections["opened"], connections["failed"], connections["lost"]) == (1, 0, 1)
-    assert connections["closed"] == {ending.closed: 1}
-    assert connections["close_reasons"] == ending.reasons
+    connections = summary.connections
+    assert summary.faults == {ending.key: 1}
+    assert (connections.opened, connections.failed, connections.lost) == (1, 0, 1)
+    assert connections.closed == {ending.closed: 1}
+    assert connections.close_reasons == ending.reasons
     assert ending.words in told[ending.key]
     if ending.answered is not None:
-        assert summary["messages"]["answered"] == ending.answered
+        assert summary.messages.answered == ending.answered
 
 
 OF_FLOODS = {name: case for name, case in test_faults.SESSIONS.items() if "in_flight" not in case.options}
@@ -364,12 +365,12 @@ OF_FLOODS = {name: case for name, case in test_faults.SESSIONS.items() if "in_fl
 def test_a_session_on_a_schedule_ends_as_that_of_a_flood(case):
     with FaultyServer(case.behaviour) as server:
         summary, told = judged(server.url, **LOADS["on a schedule"], **case.options)
-    assert summary["faults"] == case.faults
-    connections = summary["connections"]
-    assert (connections["lost"], connections["closed"], connections["close_reasons"]) == (1, case.closed, case.reasons)
+    assert summary.faults == case.faults
+    connections = summary.connections
+    assert (connections.lost, connections.closed, connections.close_reasons) == (1, case.closed, case.reasons)
     assert case.words.replace("400 ms", "300 ms") in told[next(iter(case.faults))]
     if case.answered is not None:
-        assert summary["messages"]["answered"] == case.answered
+        assert summary.messages.answered == case.answered
 
 
 AFTER_THE_END = {
@@ -384,8 +385,8 @@ AFTER_THE_END = {
 def test_what_comes_first_in_a_read_is_the_end_of_the_session(end, more, key, closed, load):
     with FaultyServer(says(end + more)) as server:
         summary, _ = judged(server.url, **load)
-    assert summary["faults"] == {key: 1}
-    assert (summary["connections"]["lost"], summary["connections"]["closed"]) == (1, {closed: 1})
+    assert summary.faults == {key: 1}
+    assert (summary.connections.lost, summary.connections.closed) == (1, {closed: 1})
 
 
 @both_loads
@@ -393,12 +394,12 @@ def test_more_reasons_than_are_told_apart(load):
     turn = iter(range(100))
 
     async def has_many_reasons(peer):
-        await behaviours.closes_after(1, 4000, f"because of {next(turn)}")(peer)
+        await behaviors.closes_after(1, 4000, f"because of {next(turn)}")(peer)
 
     with FaultyServer(has_many_reasons) as server:
         summary, told = judged(server.url, connections=20, duration="300ms", **load)
-    reasons = summary["connections"]["close_reasons"]
-    assert summary["faults"] == {"closed:4000": 20}
+    reasons = summary.connections.close_reasons
+    assert summary.faults == {"closed:4000": 20}
     assert len(reasons) == 17
     assert reasons["4000 (other reasons)"] == 4
     assert told["closed:4000"] in {f'closed with 4000 "because of {number}"' for number in range(20)}
@@ -420,10 +421,10 @@ def test_a_record_that_was_tampered_with_is_a_broken_connection(load):
         back.transport.abort()
         await asyncio.gather(*pumps, return_exceptions=True)
 
-    with FaultyServer(behaviours.echoes, tls=certificates.trusted()) as server, FaultyServer(tampers) as relay:
+    with FaultyServer(behaviors.echoes, tls=certificates.trusted()) as server, FaultyServer(tampers) as relay:
         summary, told = judged(relay.url.replace("ws:", "wss:"), insecure=True, **load)
-    assert summary["faults"] == {"reset": 1}
-    assert (summary["connections"]["lost"], summary["connections"]["closed"]) == (1, {"1006": 1})
+    assert summary.faults == {"reset": 1}
+    assert (summary.connections.lost, summary.connections.closed) == (1, {"1006": 1})
     assert told["reset"].startswith("broke the connection: ")
 
 
@@ -441,11 +442,11 @@ async def leaves_every_third_unanswered(peer):
 
 @both_loads
 def test_a_reply_that_does_not_come_ends_the_session_in_order(load):
-    with FaultyServer(behaviours.never_answers) as server:
+    with FaultyServer(behaviors.never_answers) as server:
         summary, told = judged(server.url, timeout="60ms", connections=2, **load)
-    assert summary["faults"] == {"reply-timeout": 2}
-    assert (summary["connections"]["lost"], summary["connections"]["closed"]) == (2, {"1000": 2})
-    assert summary["messages"]["answered"] == 0
+    assert summary.faults == {"reply-timeout": 2}
+    assert (summary.connections.lost, summary.connections.closed) == (2, {"1000": 2})
+    assert summary.messages.answered == 0
     assert told["reply-timeout"] == "did not answer a message within 60 ms"
 
 
@@ -456,22 +457,22 @@ def test_a_reply_that_does_not_come_ends_no_session_by_id(load):
             server.url, timeout="60ms", message='{"id": {seq}}', match="json:id", duration="250ms", **load
         )
         sent, answered = server.seen.messages, server.seen.replies
-    assert summary["messages"]["sent"] == sent
-    assert summary["messages"]["answered"] == answered >= 4
-    assert summary["faults"] == {"reply-timeout": sent - answered}
-    assert summary["messages"]["unanswered"] == sent - answered >= 2
-    assert (summary["connections"]["lost"], summary["connections"]["closed"]) == (0, {"1000": 1})
+    assert summary.messages.sent == sent
+    assert summary.messages.answered == answered >= 4
+    assert summary.faults == {"reply-timeout": sent - answered}
+    assert summary.messages.unanswered == sent - answered >= 2
+    assert (summary.connections.lost, summary.connections.closed) == (0, {"1000": 1})
     assert told["reply-timeout"] == "did not answer a message within 60 ms"
 
 
 @both_loads
 @pytest.mark.parametrize("matching", [{}, {"match": "json:id"}], ids=["in order", "by id"])
 def test_a_reply_that_says_the_wrong_thing_ends_no_session(load, matching):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         summary, told = judged(server.url, message='{"id": {seq}}', expect="contains:ok", **matching, **load)
-        assert summary["messages"]["answered"] == server.seen.messages > 5
-    assert summary["faults"] == {"check-failed": summary["messages"]["answered"]}
-    assert (summary["connections"]["lost"], summary["connections"]["closed"]) == (0, {"1000": 1})
+        assert summary.messages.answered == server.seen.messages > 5
+    assert summary.faults == {"check-failed": summary.messages.answered}
+    assert (summary.connections.lost, summary.connections.closed) == (0, {"1000": 1})
     assert told["check-failed"] == "sent a reply that fails --expect contains:ok"
 
 
@@ -510,7 +511,7 @@ def grants(**headers):
 
 STATUSES = (200, 204, 301, 304, 401, 418, 429, 500, 502, 504)
 REFUSALS = (
-    *((behaviours.rejects(status), f"upgrade-rejected:{status}") for status in STATUSES),
+    *((behaviors.rejects(status), f"upgrade-rejected:{status}") for status in STATUSES),
     (answers(b"HTTP/1.1 999 Go Away\r\n\r\n"), "upgrade-rejected:999"),
     (answers(b"HTTP/1.1 103 Soon\r\n\r\nHTTP/1.1 503\r\n\r\n"), "upgrade-rejected:503"),
     (grants(Sec_WebSocket_Extensions="x-secret-sauce"), "upgrade-invalid"),
@@ -532,15 +533,15 @@ def counts(keys):
 
 @both_loads
 def test_refusals_of_every_kind_and_one_that_is_none(load):
-    with FaultyServer(*(behaviour for behaviour, _ in REFUSALS), behaviours.echoes) as server:
+    with FaultyServer(*(behaviour for behaviour, _ in REFUSALS), behaviors.echoes) as server:
         # One after the other, so that the last one is the one that opens.
         options = {"connections": len(REFUSALS) + 1, "connect_rate": "500", "connect_timeout": "600ms"}
         summary, told = judged(server.url, **options, **load)
-        assert summary["messages"]["answered"] == server.seen.messages > 5
-    assert summary["faults"] == counts([key for _, key in REFUSALS])
-    connections = summary["connections"]
-    assert (connections["opened"], connections["failed"], connections["lost"]) == (1, len(REFUSALS), 0)
-    assert connections["closed"] == {"1000": 1}
+        assert summary.messages.answered == server.seen.messages > 5
+    assert summary.faults == counts([key for _, key in REFUSALS])
+    connections = summary.connections
+    assert (connections.opened, connections.failed, connections.lost) == (1, len(REFUSALS), 0)
+    assert connections.closed == {"1000": 1}
     assert told["upgrade-rejected:999"] == "answered the upgrade with 999 Go Away"
     assert told["upgrade-rejected:503"] == "answered the upgrade with 503"
     assert told["reset"] == "reset the connection instead of answering the upgrade"
@@ -551,14 +552,14 @@ def test_a_redirect_with_a_cookie_in_other_letters():
     async def moves(peer):
         request = await peer.read_request()
         if request.target != "/":
-            await behaviours.echoes(peer)
+            await behaviors.echoes(peer)
         else:
             head = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nSet-Cookie: a=caf\xe9\r\nContent-Length: 0\r\n\r\n"
             await peer.send_raw(head)
 
     with FaultyServer(moves) as server:
         summary, _ = judged(server.url, follow_redirects=True)
-    assert summary["connections"]["opened"] == 1
+    assert summary.connections.opened == 1
 
 
 async def resets_in_the_handshake(peer):
@@ -601,8 +602,8 @@ def test_handshakes_that_fail():
         with FaultyServer(*(behaviour for behaviour, _ in HANDSHAKES)) as server:
             url = server.url.replace("ws:", "wss:")
             summary, told = judged(url, loop=loop, connections=len(HANDSHAKES), connect_rate="500")
-        assert summary["faults"] == counts([key for _, key in HANDSHAKES])
-        assert summary["connections"]["failed"] == len(HANDSHAKES)
+        assert summary.faults == counts([key for _, key in HANDSHAKES])
+        assert summary.connections.failed == len(HANDSHAKES)
         assert told["tls-timeout"] == "did not finish the TLS handshake within 300 ms"
 
 
@@ -620,11 +621,11 @@ PROXIES = (
     (answers(b"HTTP/1.1 407 Who Are You\r\n\r\n"), "proxy:407"),
     (answers(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"), "proxy:502"),
     (answers(b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\n\r\n"), "proxy:302"),
-    (behaviours.resets_at_once, "proxy:reset"),
+    (behaviors.resets_at_once, "proxy:reset"),
     (answers(b"HTTP/1.1 200", then="leave"), "proxy"),
     (answers(b"220 mail.example ESMTP\r\n\r\n"), "proxy"),
     (answers(OPENED + b"HTTP/1.1 101 Hello\r\n"), "proxy"),
-    (behaviours.silent_after_request, "proxy:timeout"),
+    (behaviors.silent_after_request, "proxy:timeout"),
     (answers(OPENED), "upgrade-timeout"),
     (opens_and_resets, "reset"),
 )
@@ -641,8 +642,8 @@ def test_proxies_that_fail():
         summary, told = judged(
             "ws://service.example/", proxy=proxy.url.replace("ws:", "http:"), connections=len(PROXIES), connect_rate=500
         )
-    assert summary["faults"] == counts([key for _, key in PROXIES])
-    assert summary["connections"]["failed"] == len(PROXIES)
+    assert summary.faults == counts([key for _, key in PROXIES])
+    assert summary.connections.failed == len(PROXIES)
     assert all("proxy" in text for key, text in told.items() if key.startswith("proxy"))
 
 
@@ -659,7 +660,7 @@ def test_socks_proxies_that_fail():
         summary, _ = judged(
             "ws://service.example/", proxy=f"socks5h://127.0.0.1:{proxy.port}", connections=len(SOCKS), connect_rate=500
         )
-    assert summary["faults"] == counts([key for *_, key in SOCKS])
+    assert summary.faults == counts([key for *_, key in SOCKS])
 
 
 async def never_found(self, host, port, **_):
@@ -689,15 +690,15 @@ def test_nowhere_to_connect_to(options, key, words, monkeypatch):
         monkeypatch.setattr(asyncio.SelectorEventLoop, "getaddrinfo", never_found)
     loop = asyncio.SelectorEventLoop if "timeout" in key else new_loop
     summary, told = judged("ws://slow.example/", loop=loop, connections=3, **options)
-    assert summary["faults"] == {key: 3}
-    assert (summary["connections"]["failed"], summary["messages"]["due"]) == (3, 0)
+    assert summary.faults == {key: 3}
+    assert (summary.connections.failed, summary.messages.due) == (3, 0)
     assert words in told[key]
 
 
 def test_a_proxy_that_nobody_runs():
     with unused_port() as port:
         summary, _ = judged("ws://service.example/", proxy=f"http://127.0.0.1:{port}", connections=2)
-    assert summary["faults"] == {"proxy:refused": 2}
+    assert summary.faults == {"proxy:refused": 2}
 
 
 def test_a_lookup_that_takes_too_long_fails_its_own_sessions(monkeypatch):
@@ -707,12 +708,12 @@ def test_a_lookup_that_takes_too_long_fails_its_own_sessions(monkeypatch):
         return await (never_found if host == "slow.example" else found)(self, host, port, **options)
 
     monkeypatch.setattr(asyncio.SelectorEventLoop, "getaddrinfo", some)
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         urls = [server.url, "ws://slow.example/"]
         summary, _ = judged(urls, loop=asyncio.SelectorEventLoop, connections=4)
-        assert summary["messages"]["answered"] == server.seen.messages > 5
-    assert summary["faults"] == {"dns-timeout": 2}
-    assert (summary["connections"]["opened"], summary["connections"]["failed"]) == (2, 2)
+        assert summary.messages.answered == server.seen.messages > 5
+    assert summary.faults == {"dns-timeout": 2}
+    assert (summary.connections.opened, summary.connections.failed) == (2, 2)
 
 
 # --- sessions that come back, or try to --------------------------------------------------------------------------
@@ -722,27 +723,27 @@ def test_a_lookup_that_takes_too_long_fails_its_own_sessions(monkeypatch):
 @pytest.mark.parametrize(
     ("then", "key"),
     [
-        (behaviours.rejects(503), "upgrade-rejected:503"),
-        (behaviours.leaves_at_once, "upgrade-invalid"),
-        (behaviours.resets_at_once, "reset"),
+        (behaviors.rejects(503), "upgrade-rejected:503"),
+        (behaviors.leaves_at_once, "upgrade-invalid"),
+        (behaviors.resets_at_once, "reset"),
     ],
 )
 def test_a_session_that_cannot_come_back_has_a_fault_for_each_attempt(then, key, load):
-    with FaultyServer(behaviours.closes_after(2, 1012, "deploying"), then) as server:
+    with FaultyServer(behaviors.closes_after(2, 1012, "deploying"), then) as server:
         summary, _ = judged(server.url, reconnect="20ms", **load)
-    connections = summary["connections"]
-    assert connections["failed"] >= 2
-    assert summary["faults"] == {"closed:1012": 1, key: connections["failed"]}
-    assert (connections["opened"], connections["lost"], connections["reconnected"]) == (1, 1, 0)
-    assert connections["close_reasons"] == {"1012 deploying": 1}
+    connections = summary.connections
+    assert connections.failed >= 2
+    assert summary.faults == {"closed:1012": 1, key: connections.failed}
+    assert (connections.opened, connections.lost, connections.reconnected) == (1, 1, 0)
+    assert connections.close_reasons == {"1012 deploying": 1}
 
 
 @both_loads
 def test_a_session_that_ends_before_the_load_begins_comes_back(load):
-    with FaultyServer(at_once(close(frames.close_payload(1012))), behaviours.echoes) as server:
+    with FaultyServer(at_once(close(frames.close_payload(1012))), behaviors.echoes) as server:
         summary, _ = judged(server.url, connections=2, connect_rate=500, reconnect="10ms", **load)
-    assert summary["faults"] == {"closed:1012": 1}
-    assert summary["connections"]["reconnected"] == 1
+    assert summary.faults == {"closed:1012": 1}
+    assert summary.connections.reconnected == 1
 
 
 # --- all at once -------------------------------------------------------------------------------------------------
@@ -752,9 +753,9 @@ def test_a_session_that_ends_before_the_load_begins_comes_back(load):
 def test_the_numbers_of_healthy_sessions_stay_right_while_others_end(load):
     """Two workers and their fleet: half of the connections end in ways of their own, the others are echoed slowly."""
     hostile = [
-        behaviours.rejects(503),
-        behaviours.leaves_at_once,
-        behaviours.closes_after(0, 1013, "full"),
+        behaviors.rejects(503),
+        behaviors.leaves_at_once,
+        behaviors.closes_after(0, 1013, "full"),
         says(close(b""), after=0),
         protocol_violations.masked_frame(),
         protocol_violations.reserved_bits(),
@@ -763,7 +764,7 @@ def test_the_numbers_of_healthy_sessions_stay_right_while_others_end(load):
         protocol_violations.fragmented_ping(),
         protocol_violations.oversized_frame(),
         says(close(b"\x03\xe8\xff"), after=0),
-        behaviours.never_answers,
+        behaviors.never_answers,
     ]
     expected = {
         "upgrade-rejected:503": 1,
@@ -773,7 +774,7 @@ def test_the_numbers_of_healthy_sessions_stay_right_while_others_end(load):
         **{f"protocol-error:{clause}": 1 for clause in ("5.1", "5.2", "5.4", "5.5", "7.4", "7.4.1", "8.1")},
         "reply-timeout": 1,
     }
-    healthy = behaviours.delays(20 * MS)
+    healthy = behaviors.delays(20 * MS)
     # Two and two, so that either worker has some of each, whether they take turns or one is the first.
     mixed = [one for pair in zip(hostile[::2], hostile[1::2], strict=True) for one in (*pair, healthy, healthy)]
     with FaultyServer(*mixed) as server:
@@ -782,24 +783,24 @@ def test_the_numbers_of_healthy_sessions_stay_right_while_others_end(load):
         server.wait_for(lambda seen: seen.open == 0)
         seen = server.seen
     summary, told = checked(result.summary, result.recording)
-    connections, messages = summary["connections"], summary["messages"]
-    assert summary["faults"] == expected
-    assert (connections["opened"], connections["failed"], connections["lost"]) == (22, 2, 10)
-    assert connections["closed"].pop("1000") == 13, "twelve healthy ones, and the one that never answers"
-    assert sum(connections["closed"].values()) == 9
-    assert connections["close_reasons"] == {"1013 full": 1}
+    connections, messages = summary.connections, summary.messages
+    assert summary.faults == expected
+    assert (connections.opened, connections.failed, connections.lost) == (22, 2, 10)
+    assert connections.closed.pop("1000") == 13, "twelve healthy ones, and the one that never answers"
+    assert sum(connections.closed.values()) == 9
+    assert connections.close_reasons == {"1013 full": 1}
     assert not result.recording.trailer.lost_workers
-    assert messages["answered"] == seen.replies > 100, "none but the healthy ones answered anything"
-    assert messages["pushed"] == 0
-    assert 1 <= messages["unanswered"] <= 80
-    times = summary["service_time_ns"]
+    assert messages.answered == seen.replies > 100, "none but the healthy ones answered anything"
+    assert messages.pushed == 0
+    assert 1 <= messages.unanswered <= 80
+    times = summary.service_time_ns
     delays = sorted(seen.delays_ns)
-    assert times["count"] == len(delays)
-    assert times["min"] >= delays[0] >= 20 * MS
-    assert times["max"] >= delays[-1]
-    assert 0 <= times["p50"] - delays[len(delays) // 2] < 10 * MS, "nobody else's time is among theirs"
+    assert times.count == len(delays)
+    assert times.min >= delays[0] >= 20 * MS
+    assert times.max >= delays[-1]
+    assert 0 <= times.p50 - delays[len(delays) // 2] < 10 * MS, "nobody else's time is among theirs"
     if load:
-        assert (messages["due"], messages["dropped"]) == (200, 0)
+        assert (messages.due, messages.dropped) == (200, 0)
     assert told.keys() == expected.keys()
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 import pytest
+from msgspec.structs import asdict
 
 from ws_load_test import make_plan
 from ws_load_test.api import run
@@ -20,7 +21,7 @@ from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import (
     Certificates,
     FaultyServer,
-    behaviours,
+    behaviors,
     protocol_violations,
     unused_port,
 )
@@ -41,19 +42,19 @@ def flooded(url, *, on_interval=None, **options):
     summary, total = result.summary, Tally()
     for interval in result.recording.intervals:
         total.merge(Tally.from_record(interval.encoded_tally))
-    connections, messages = summary["connections"], summary["messages"]
-    assert connections["attempted"] == connections["opened"] + connections["failed"] == options.get("connections", 1)
-    assert connections["opened"] == sum(connections["closed"].values()), "every session's end is counted"
-    assert connections["lost"] <= connections["opened"]
-    assert messages["due"] == messages["sent"] + messages["dropped"]
-    assert messages["sent"] == messages["answered"] + messages["unanswered"]
-    assert total.unanswered == messages["unanswered"], "the workers told it; the summary had nothing to make up"
-    times = summary["response_time_ns"]
-    assert (times["count"] if times else 0) == messages["answered"]
+    connections, messages = summary.connections, summary.messages
+    assert connections.attempted == connections.opened + connections.failed == options.get("connections", 1)
+    assert connections.opened == sum(connections.closed.values()), "every session's end is counted"
+    assert connections.lost <= connections.opened
+    assert messages.due == messages.sent + messages.dropped
+    assert messages.sent == messages.answered + messages.unanswered
+    assert total.unanswered == messages.unanswered, "the workers told it; the summary had nothing to make up"
+    times = summary.response_time_ns
+    assert (times.count if times else 0) == messages.answered
     assert not total.host_errors, "what the target does wrong is never this machine's failing"
     assert not result.recording.trailer.lost_workers
     told = sentences(result)
-    assert told.keys() == summary["faults"].keys(), "every kind of fault has a sentence"
+    assert told.keys() == summary.faults.keys(), "every kind of fault has a sentence"
     for text in told.values():
         assert text
         assert text.isprintable()
@@ -80,7 +81,7 @@ NEVER_AGAIN = {"cancelled": 0, "reconnected": 0, "recycled": 0, "tls_resumed": 0
 
 def check_never_opened(result, key, words, connections=1):
     assert result.exit_code == ExitCode.NOTHING_OPENED
-    assert result.summary["connections"] == {
+    assert asdict(result.summary.connections) == {
         "attempted": connections,
         "opened": 0,
         "failed": connections,
@@ -88,11 +89,11 @@ def check_never_opened(result, key, words, connections=1):
         "closed": {},
         **NEVER_AGAIN,
     }
-    assert result.summary["faults"] == {key: connections}
+    assert result.summary.faults == {key: connections}
     assert words in sentences(result)[key]
-    assert result.summary["messages"]["due"] == 0
-    assert result.summary["throughput_per_s"] is None
-    assert result.summary["response_time_ns"] is None
+    assert result.summary.messages.due == 0
+    assert result.summary.throughput_per_s is None
+    assert result.summary.response_time_ns is None
 
 
 async def says_http_is_spoken_here(peer):
@@ -106,25 +107,25 @@ async def upgrades_by_half(peer):
 
 
 UPGRADES = {
-    "silent": (behaviours.silent_after_accept, "upgrade-timeout", "did not answer the upgrade within 300 ms"),
-    "silent to the request": (behaviours.silent_after_request, "upgrade-timeout", "within 300 ms"),
-    "403": (behaviours.rejects(403), "upgrade-rejected:403", "403 Forbidden"),
-    "404": (behaviours.rejects(404), "upgrade-rejected:404", "404 Not Found"),
-    "503": (behaviours.rejects(503), "upgrade-rejected:503", "503 Service Unavailable"),
-    "plain text": (behaviours.rejects(200, body=b"hello"), "upgrade-rejected:200", "200 OK"),
+    "silent": (behaviors.silent_after_accept, "upgrade-timeout", "did not answer the upgrade within 300 ms"),
+    "silent to the request": (behaviors.silent_after_request, "upgrade-timeout", "within 300 ms"),
+    "403": (behaviors.rejects(403), "upgrade-rejected:403", "403 Forbidden"),
+    "404": (behaviors.rejects(404), "upgrade-rejected:404", "404 Not Found"),
+    "503": (behaviors.rejects(503), "upgrade-rejected:503", "503 Service Unavailable"),
+    "plain text": (behaviors.rejects(200, body=b"hello"), "upgrade-rejected:200", "200 OK"),
     "a redirect": (
-        behaviours.redirects(f"wss://bob:{SECRET}@elsewhere.example/x?token={SECRET}"),
+        behaviors.redirects(f"wss://bob:{SECRET}@elsewhere.example/x?token={SECRET}"),
         "upgrade-rejected:302",
         "302 Found to wss://elsewhere.example/x",
     ),
-    "something else": (behaviours.talks_something_else(), "upgrade-invalid", "not HTTP"),
-    "a wrong accept": (behaviours.wrong_accept, "upgrade-invalid", "wrong Sec-WebSocket-Accept"),
-    "no Upgrade": (behaviours.without_header("Upgrade"), "upgrade-invalid", "without Upgrade"),
-    "no Connection": (behaviours.without_header("Connection"), "upgrade-invalid", "without Connection"),
-    "no accept": (behaviours.without_header("Sec-WebSocket-Accept"), "upgrade-invalid", "Sec-WebSocket-Accept"),
-    "leaves": (behaviours.leaves_at_once, "upgrade-invalid", "closed the connection instead of answering"),
+    "something else": (behaviors.talks_something_else(), "upgrade-invalid", "not HTTP"),
+    "a wrong accept": (behaviors.wrong_accept, "upgrade-invalid", "wrong Sec-WebSocket-Accept"),
+    "no Upgrade": (behaviors.without_header("Upgrade"), "upgrade-invalid", "without Upgrade"),
+    "no Connection": (behaviors.without_header("Connection"), "upgrade-invalid", "without Connection"),
+    "no accept": (behaviors.without_header("Sec-WebSocket-Accept"), "upgrade-invalid", "Sec-WebSocket-Accept"),
+    "leaves": (behaviors.leaves_at_once, "upgrade-invalid", "closed the connection instead of answering"),
     "leaves in its answer": (upgrades_by_half, "upgrade-invalid", "closed the connection instead of answering"),
-    "resets": (behaviours.resets_at_once, "reset", "reset the connection instead of answering"),
+    "resets": (behaviors.resets_at_once, "reset", "reset the connection instead of answering"),
 }
 
 
@@ -175,24 +176,24 @@ TLS = {
 @pytest.mark.parametrize(("certificate", "knows_authority", "words"), TLS.values(), ids=TLS)
 def test_a_certificate_that_is_not_to_be_trusted(certificate, knows_authority, words, tmp_path):
     trust = {"cacert": str(certificates.write_ca(tmp_path))} if knows_authority else {}
-    with FaultyServer(behaviours.echoes, tls=certificate()) as server:
+    with FaultyServer(behaviors.echoes, tls=certificate()) as server:
         result = flooded(server.url, **trust)
         check_never_opened(result, "tls", words)
         assert "--insecure" in sentences(result)["tls"]
         assert not server.seen.requests, "no request, and no credentials, before there is trust"
         taken = flooded(server.url, insecure=True, messages=3)
     assert taken.exit_code == ExitCode.PASSED
-    assert taken.summary["messages"]["answered"] == 3
-    assert not taken.summary["faults"]
+    assert taken.summary.messages.answered == 3
+    assert not taken.summary.faults
 
 
 def test_a_certificate_of_a_trusted_authority_is_taken(tmp_path):
     ca = certificates.write_ca(tmp_path)
-    with FaultyServer(behaviours.echoes, tls=certificates.trusted()) as server:
+    with FaultyServer(behaviors.echoes, tls=certificates.trusted()) as server:
         result = flooded(server.url, cacert=str(ca), messages=20, connections=2, in_flight=3)
         server.wait_for(lambda seen: seen.closes == [1000, 1000])
-        assert server.seen.messages == result.summary["messages"]["answered"] == 20
-    assert result.summary["connections"]["closed"] == {"1000": 2}
+        assert server.seen.messages == result.summary.messages.answered == 20
+    assert result.summary.connections.closed == {"1000": 2}
 
 
 def test_an_authority_that_is_no_certificate(tmp_path):
@@ -204,7 +205,7 @@ def test_an_authority_that_is_no_certificate(tmp_path):
 
 PLAIN = {
     "answering in HTTP": (says_http_is_spoken_here, "tls", "does not speak TLS; is it ws://"),
-    "waiting": (behaviours.silent_after_accept, "tls-timeout", "did not finish the TLS handshake within 300 ms"),
+    "waiting": (behaviors.silent_after_accept, "tls-timeout", "did not finish the TLS handshake within 300 ms"),
 }
 
 
@@ -216,10 +217,10 @@ def test_a_plain_server_behind_wss(behaviour, key, words):
 
 
 def test_a_tls_server_behind_ws():
-    with FaultyServer(behaviours.echoes, tls=certificates.trusted()) as server:
+    with FaultyServer(behaviors.echoes, tls=certificates.trusted()) as server:
         result = flooded(server.url.replace("wss://", "ws://"))
     assert result.exit_code == ExitCode.NOTHING_OPENED
-    assert set(result.summary["faults"]) <= {"upgrade-invalid", "reset"}
+    assert set(result.summary.faults) <= {"upgrade-invalid", "reset"}
 
 
 # --- sessions that end badly -------------------------------------------------------------------------------------
@@ -250,10 +251,10 @@ def breach(make, clause, code=1002, words=None, **options):
 
 SESSIONS = {
     "closes with 1000": Bad(
-        behaviours.closes_after(3, 1000), {"closed:1000": 1}, {"1000": 1}, "closed with 1000", 3, said=[1000]
+        behaviors.closes_after(3, 1000), {"closed:1000": 1}, {"1000": 1}, "closed with 1000", 3, said=[1000]
     ),
     "closes with a reason": Bad(
-        behaviours.closes_after(3, 1011, "out of tea"),
+        behaviors.closes_after(3, 1011, "out of tea"),
         {"closed:1011": 1},
         {"1011": 1},
         'closed with 1011 "out of tea"',
@@ -262,21 +263,21 @@ SESSIONS = {
         said=[1011],
     ),
     "closes with a private code": Bad(
-        behaviours.closes_after(1, 4711), {"closed:4711": 1}, {"4711": 1}, "closed with 4711", 1, said=[4711]
+        behaviors.closes_after(1, 4711), {"closed:4711": 1}, {"4711": 1}, "closed with 4711", 1, said=[4711]
     ),
     "closes before any message": Bad(
-        behaviours.closes_after(0, 1001), {"closed:1001": 1}, {"1001": 1}, "closed with 1001", 0, said=[1001]
+        behaviors.closes_after(0, 1001), {"closed:1001": 1}, {"1001": 1}, "closed with 1001", 0, said=[1001]
     ),
     "vanishes before any message": Bad(
-        behaviours.vanishes_after(0), {"closed:1006": 1}, {"1006": 1}, "without a close frame", 0
+        behaviors.vanishes_after(0), {"closed:1006": 1}, {"1006": 1}, "without a close frame", 0
     ),
-    "resets before any message": Bad(behaviours.resets_after(0), {"reset": 1}, {"1006": 1}, "reset", 0),
-    "resets": Bad(behaviours.resets_after(3), {"reset": 1}, {"1006": 1}, "reset the connection"),
+    "resets before any message": Bad(behaviors.resets_after(0), {"reset": 1}, {"1006": 1}, "reset", 0),
+    "resets": Bad(behaviors.resets_after(3), {"reset": 1}, {"1006": 1}, "reset the connection"),
     "leaves in mid-frame": Bad(
         protocol_violations.half_frame(after=2), {"closed:1006": 1}, {"1006": 1}, "without a close frame", 2
     ),
     "never answers": Bad(
-        behaviours.never_answers,
+        behaviors.never_answers,
         {"reply-timeout": 1},
         {"1000": 1},
         "did not answer a message within 400 ms",
@@ -285,7 +286,7 @@ SESSIONS = {
         said=[1000],
     ),
     "stalls for longer than the timeout": Bad(
-        behaviours.stalls(700_000_000, after=2),
+        behaviors.stalls(700_000_000, after=2),
         {"reply-timeout": 1},
         {"1000": 1},
         "within 200 ms",
@@ -293,7 +294,7 @@ SESSIONS = {
         {"timeout": "200ms"},
     ),
     "never answers, nor the close": Bad(
-        behaviours.deaf,
+        behaviors.never_reads,
         {"reply-timeout": 1},
         {"1006": 1},
         "did not answer a message within 400 ms",
@@ -317,8 +318,8 @@ SESSIONS = {
 def test_a_session_that_ends_badly(case):
     with FaultyServer(case.behaviour) as server:
         result = flooded(server.url, **case.options)
-        assert result.summary["faults"] == case.faults
-        assert result.summary["connections"] == {
+        assert result.summary.faults == case.faults
+        assert asdict(result.summary.connections) == {
             "attempted": 1,
             "opened": 1,
             "failed": 0,
@@ -329,8 +330,8 @@ def test_a_session_that_ends_badly(case):
         }
         assert case.words in sentences(result)[next(iter(case.faults))]
         if case.answered is not None:
-            assert result.summary["messages"]["answered"] == case.answered
-        assert result.summary["messages"]["pushed"] == 0
+            assert result.summary.messages.answered == case.answered
+        assert result.summary.messages.pushed == 0
         if case.said is not None:
             server.wait_for(lambda seen: seen.closes == case.said)
         assert not server.seen.violations
@@ -339,32 +340,32 @@ def test_a_session_that_ends_badly(case):
 
 def test_a_target_that_drops_the_connection_while_we_wait_for_it():
     """FIN or RST, as the kernel finds unread messages or not: counted either way, and once."""
-    with FaultyServer(behaviours.vanishes_after(3)) as server:
+    with FaultyServer(behaviors.vanishes_after(3)) as server:
         result = flooded(server.url, in_flight=4)
-    assert result.summary["connections"]["lost"] == 1
-    assert result.summary["connections"]["closed"] == {"1006": 1}
-    assert sum(result.summary["faults"].values()) == 1
-    assert result.summary["faults"].keys() <= {"closed:1006", "reset"}
+    assert result.summary.connections.lost == 1
+    assert result.summary.connections.closed == {"1006": 1}
+    assert sum(result.summary.faults.values()) == 1
+    assert result.summary.faults.keys() <= {"closed:1006", "reset"}
 
 
 def test_a_target_that_never_answers_our_close():
-    with FaultyServer(behaviours.ignores_close) as server:
+    with FaultyServer(behaviors.ignores_close) as server:
         result = flooded(server.url, connections=2)
-    assert result.summary["connections"]["closed"] == {"1006": 2}
-    assert result.summary["connections"]["lost"] == 0, "the run was over"
-    assert not result.summary["faults"]
-    assert result.summary["messages"]["unanswered"] == 0
+    assert result.summary.connections.closed == {"1006": 2}
+    assert result.summary.connections.lost == 0, "the run was over"
+    assert not result.summary.faults
+    assert result.summary.messages.unanswered == 0
 
 
 def test_bad_and_good_sessions_side_by_side():
-    servers = (behaviours.rejects(503), behaviours.closes_after(2, 1011), behaviours.echoes)
+    servers = (behaviors.rejects(503), behaviors.closes_after(2, 1011), behaviors.echoes)
     with FaultyServer(*servers) as server:
         result = flooded(server.url, connections=4, in_flight=2, messages=60)
         server.wait_for(lambda seen: seen.open == 0)
-        assert result.summary["messages"]["sent"] == 60, "those that live on send what is left"
-        assert server.seen.replies == result.summary["messages"]["answered"]
+        assert result.summary.messages.sent == 60, "those that live on send what is left"
+        assert server.seen.replies == result.summary.messages.answered
     assert result.exit_code == ExitCode.PASSED
-    assert result.summary["connections"] == {
+    assert asdict(result.summary.connections) == {
         "attempted": 4,
         "opened": 3,
         "failed": 1,
@@ -372,23 +373,23 @@ def test_bad_and_good_sessions_side_by_side():
         "closed": {"1000": 2, "1011": 1},
         **NEVER_AGAIN,
     }
-    assert result.summary["faults"] == {"closed:1011": 1, "upgrade-rejected:503": 1}
-    assert 58 <= result.summary["messages"]["answered"] <= 60
+    assert result.summary.faults == {"closed:1011": 1, "upgrade-rejected:503": 1}
+    assert 58 <= result.summary.messages.answered <= 60
 
 
 def test_messages_that_found_no_session_are_dropped():
-    with FaultyServer(behaviours.closes_after(3, 1001)) as server:
+    with FaultyServer(behaviors.closes_after(3, 1001)) as server:
         result = flooded(server.url, messages=10)
-    messages = result.summary["messages"]
-    assert (messages["due"], messages["answered"]) == (10, 3)
-    assert messages["dropped"] >= 6
+    messages = result.summary.messages
+    assert (messages.due, messages.answered) == (10, 3)
+    assert messages.dropped >= 6
 
 
 def test_with_a_number_of_messages_a_silent_target_ends_the_run_after_the_timeout():
-    with FaultyServer(behaviours.never_answers) as server:
+    with FaultyServer(behaviors.never_answers) as server:
         result = flooded(server.url, messages=5, connections=2)
         assert server.seen.messages == 2
-    assert result.summary["messages"] == {
+    assert asdict(result.summary.messages) == {
         "due": 5,
         "sent": 2,
         "answered": 0,
@@ -397,24 +398,24 @@ def test_with_a_number_of_messages_a_silent_target_ends_the_run_after_the_timeou
         "pushed": 0,
         **dict.fromkeys(("duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings"), 0),
     }
-    assert result.summary["faults"] == {"reply-timeout": 2}
+    assert result.summary.faults == {"reply-timeout": 2}
 
 
 def test_a_late_reply_is_unanswered_and_no_push():
-    with FaultyServer(behaviours.delays(600_000_000)) as server:
+    with FaultyServer(behaviors.delays(600_000_000)) as server:
         result = flooded(server.url, timeout="300ms", in_flight=2)
-    messages = result.summary["messages"]
-    assert (messages["sent"], messages["unanswered"], messages["pushed"]) == (2, 2, 0)
+    messages = result.summary.messages
+    assert (messages.sent, messages.unanswered, messages.pushed) == (2, 2, 0)
 
 
 def test_a_slow_reply_within_the_timeout_is_waited_for_after_the_end():
-    with FaultyServer(behaviours.delays(300_000_000)) as server:
+    with FaultyServer(behaviors.delays(300_000_000)) as server:
         result = flooded(server.url, duration="100ms", timeout="2s")
-    messages = result.summary["messages"]
-    assert (messages["sent"], messages["answered"], messages["unanswered"]) == (1, 1, 0)
-    assert not result.summary["faults"]
-    assert result.summary["throughput_per_s"] == 0, "it came when the measured time was over"
-    assert result.summary["duration_s"] < 0.3
+    messages = result.summary.messages
+    assert (messages.sent, messages.answered, messages.unanswered) == (1, 1, 0)
+    assert not result.summary.faults
+    assert result.summary.throughput_per_s == 0, "it came when the measured time was over"
+    assert result.summary.duration_s < 0.3
 
 
 def test_a_target_that_dies_in_mid_run():
@@ -428,22 +429,22 @@ def test_a_target_that_dies_in_mid_run():
     with EchoProcess() as server:
         result = flooded(server.url, connections=5, in_flight=2, duration="20s", on_interval=kill_in_the_middle)
         assert time.monotonic() - killed_at[0] < 5, "nothing is left to send to"
-    assert result.summary["connections"]["opened"] == result.summary["connections"]["lost"] == 5
-    assert sum(result.summary["faults"].values()) == 5
-    assert result.summary["faults"].keys() <= {"closed:1006", "reset"}
-    assert result.summary["messages"]["answered"] > 0
+    assert result.summary.connections.opened == result.summary.connections.lost == 5
+    assert sum(result.summary.faults.values()) == 5
+    assert result.summary.faults.keys() <= {"closed:1006", "reset"}
+    assert result.summary.messages.answered > 0
     assert result.exit_code == ExitCode.PASSED
 
 
 # --- what only looks like a fault --------------------------------------------------------------------------------
 
 HARMLESS = {
-    "a dribbled upgrade": (behaviours.dribbled_upgrade, {}),
-    "dribbled frames": (behaviours.dribbled_frames, {}),
-    "frames in two": (behaviours.splits_frames(), {}),
-    "fragments and pings": (behaviours.fragments(), {}),
-    "a ping to be answered": (behaviours.pings(b"are you there"), {}),
-    "replies in one segment": (behaviours.several_in_one_segment(4), {"in_flight": 4}),
+    "a dribbled upgrade": (behaviors.dribbled_upgrade, {}),
+    "dribbled frames": (behaviors.dribbled_frames, {}),
+    "frames in two": (behaviors.splits_frames(), {}),
+    "fragments and pings": (behaviors.fragments(), {}),
+    "a ping to be answered": (behaviors.pings(b"are you there"), {}),
+    "replies in one segment": (behaviors.several_in_one_segment(4), {"in_flight": 4}),
     "text that is not UTF-8": (protocol_violations.invalid_text(after=1), {}),
 }
 
@@ -456,10 +457,10 @@ def test_a_target_that_is_merely_peculiar(behaviour, options):
         server.wait_for(lambda seen: seen.closes == [1000])
         assert server.seen.messages == 20
         assert not server.seen.violations
-    assert result.summary["messages"]["answered"] == 20
-    assert result.summary["messages"]["pushed"] == 0
-    assert result.summary["connections"]["closed"] == {"1000": 1}
-    assert not result.summary["faults"]
+    assert result.summary.messages.answered == 20
+    assert result.summary.messages.pushed == 0
+    assert result.summary.connections.closed == {"1000": 1}
+    assert not result.summary.faults
 
 
 def test_pings_of_a_target_are_answered_while_a_reply_is_awaited():
@@ -473,4 +474,4 @@ def test_pings_of_a_target_are_answered_while_a_reply_is_awaited():
     with FaultyServer(pings_then_replies) as server:
         result = flooded(server.url, messages=5)
         assert server.seen.pongs == [b"still there?"] * 5
-    assert result.summary["messages"]["answered"] == 5
+    assert result.summary.messages.answered == 5

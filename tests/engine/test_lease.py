@@ -8,7 +8,7 @@ import msgspec
 
 from ws_load_test import make_plan
 from ws_load_test.common.sharding import Shard
-from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.worker.ipc import Assignment, Command
 
 LEASE_NS = 1_000_000_000
@@ -34,7 +34,7 @@ def end(worker):
 
 
 def test_any_line_renews_it_and_silence_ends_the_worker_with_its_load():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         worker = start(server.url)
         try:
             server.wait_for(lambda seen: seen.open == 2)
@@ -54,7 +54,7 @@ def test_any_line_renews_it_and_silence_ends_the_worker_with_its_load():
 
 def test_a_worker_that_nobody_reads_ends_all_the_same():
     """Its pipe is full, as it is when the process that reads it has been stopped."""
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         worker = start(server.url, interval_ns=10**6)
         try:
             server.wait_for(lambda seen: seen.open == 2)

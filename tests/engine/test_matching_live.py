@@ -82,34 +82,34 @@ def test_by_id_every_count_and_time_is_right(load):
             **load,
         )
         summary = run(plan).summary
-    messages = summary["messages"]
-    assert server.seen.messages == messages["sent"] == messages["answered"] + messages["unanswered"]
-    assert messages["unanswered"] == summary["faults"].pop("reply-timeout", 0) == difficult.lost > 0
-    assert messages["answered"] == server.seen.replies > 200
-    assert messages["duplicate_replies"] == difficult.repeated > 0
-    assert messages["unknown_id"] == difficult.strangers > 0
-    assert messages["greetings"] == 4
-    assert messages["out_of_order"] > 0
+    messages = summary.messages
+    assert server.seen.messages == messages.sent == messages.answered + messages.unanswered
+    assert messages.unanswered == summary.faults.pop("reply-timeout", 0) == difficult.lost > 0
+    assert messages.answered == server.seen.replies > 200
+    assert messages.duplicate_replies == difficult.repeated > 0
+    assert messages.unknown_id == difficult.strangers > 0
+    assert messages.greetings == 4
+    assert messages.out_of_order > 0
     # What was pushed while the sessions closed may have come too late.
     strange_bytes = difficult.strangers * len('{"id": "nobody knows"}')
-    assert 0 <= difficult.pushed + difficult.strangers - messages["pushed"] <= 3 * 4
-    assert 0 <= difficult.pushed_bytes + strange_bytes - summary["bytes"]["pushed"] <= 3 * 4 * 350
-    assert not summary["faults"]
-    assert summary["connections"]["lost"] == 0
+    assert 0 <= difficult.pushed + difficult.strangers - messages.pushed <= 3 * 4
+    assert 0 <= difficult.pushed_bytes + strange_bytes - summary.bytes.pushed <= 3 * 4 * 350
+    assert not summary.faults
+    assert summary.connections.lost == 0
     # Within what two processes add to it on a busy machine, the times are the server's delays, the largest included.
     theirs = sorted(difficult.delays_ns.values())
-    ours = summary["service_time_ns"]
-    assert ours["count"] == len(theirs)
+    ours = summary.service_time_ns
+    assert ours.count == len(theirs)
     for key, place in (("p50", 0.5), ("p90", 0.9)):
         assert abs(ours[key] - theirs[int(place * len(theirs))]) < 8 * MS
-    assert ours["max"] >= theirs[-1]
+    assert ours.max >= theirs[-1]
 
 
 def test_in_order_the_report_says_not_to_trust_it():
     with FaultyServer(Difficult()) as server:
         result = run(make_plan(server.url, connections=2, rate=100, duration="1s", message='{"id": {seq}}', workers=1))
-    assert result.summary["messages"]["pushed"] > 0
-    (warning,) = [text for text in result.summary["warnings"] if "trust" in text]
+    assert result.summary.messages.pushed > 0
+    (warning,) = [text for text in result.summary.warnings if "trust" in text]
     assert "--match json:" in warning
 
 
@@ -126,8 +126,8 @@ def test_a_failed_check_is_a_fault_and_still_a_reply():
             workers=1,
         )
         result = run(plan)
-    assert result.summary["messages"]["answered"] == 50
-    assert result.summary["faults"] == {"check-failed": 50}
+    assert result.summary.messages.answered == 50
+    assert result.summary.faults == {"check-failed": 50}
     fault_examples = [text for interval in result.recording.intervals for text in interval.fault_examples.values()]
     assert fault_examples == ["sent a reply that fails --expect contains:secret of the house"]
 
@@ -164,12 +164,12 @@ def test_first_messages_wait_for_greetings_and_each_other_and_heartbeats_are_ans
             workers=1,
         )
         summary = run(plan).summary
-    assert summary["messages"]["answered"] == 60
-    assert not summary["faults"]
-    assert summary["messages"]["greetings"] == 3
-    assert summary["messages"]["pushed"] == 3 + 60
-    assert summary["opening"]["first_replies"] == 3
-    assert summary["opening"]["first_reply_time_ns"]["min"] >= 19 * MS
+    assert summary.messages.answered == 60
+    assert not summary.faults
+    assert summary.messages.greetings == 3
+    assert summary.messages.pushed == 3 + 60
+    assert summary.opening.first_replies == 3
+    assert summary.opening.first_reply_time_ns.min >= 19 * MS
     logins = sorted(payload for payload in server.seen.payloads if payload.startswith(b"login"))
     assert logins == [b"login 0", b"login 1", b"login 2"]
 
@@ -182,9 +182,9 @@ def test_a_first_message_without_a_reply_is_a_fault_of_its_own():
 
     with FaultyServer(mute) as server:
         result = run(make_plan(server.url, connections=2, duration="1s", first_message="login", timeout="200ms"))
-    assert result.summary["faults"] == {"first-reply-timeout": 2}
-    assert result.summary["connections"]["lost"] == 2
-    assert result.summary["messages"]["sent"] == 0
+    assert result.summary.faults == {"first-reply-timeout": 2}
+    assert result.summary.connections.lost == 2
+    assert result.summary.messages.sent == 0
 
 
 def test_a_first_message_that_is_refused_is_a_fault_and_ends_the_session():
@@ -200,11 +200,11 @@ def test_a_first_message_that_is_refused_is_a_fault_and_ends_the_session():
             workers=1,
         )
         result = run(plan)
-    assert result.summary["faults"] == {"check-failed:first-reply": 1}
-    assert (result.summary["connections"]["lost"], result.summary["connections"]["opened"]) == (1, 2)
-    assert result.summary["messages"]["answered"] > 100
+    assert result.summary.faults == {"check-failed:first-reply": 1}
+    assert (result.summary.connections.lost, result.summary.connections.opened) == (1, 2)
+    assert result.summary.messages.answered > 100
     assert (
-        len([payload for payload in server.seen.payloads if payload == b"PING"]) == result.summary["messages"]["sent"]
+        len([payload for payload in server.seen.payloads if payload == b"PING"]) == result.summary.messages.sent
     )
 
 
@@ -217,10 +217,10 @@ def test_to_send_only_awaits_nothing():
 
     with FaultyServer(talks) as server:
         result = run(make_plan(server.url, connections=2, rate=200, duration="1s", match="none", workers=1))
-    messages = result.summary["messages"]
-    assert server.seen.messages == messages["sent"] == messages["unanswered"] == 200
-    assert (messages["answered"], messages["pushed"], result.summary["bytes"]["pushed"]) == (0, 200, 800)
-    assert not result.summary["faults"]
+    messages = result.summary.messages
+    assert server.seen.messages == messages.sent == messages.unanswered == 200
+    assert (messages.answered, messages.pushed, result.summary.bytes.pushed) == (0, 200, 800)
+    assert not result.summary.faults
 
 
 def test_an_echo_server_answers_in_any_order_by_echo():
@@ -237,6 +237,6 @@ def test_an_echo_server_answers_in_any_order_by_echo():
     with FaultyServer(shuffled) as server:
         plan = make_plan(server.url, messages=30, in_flight=3, message="{uuid}", match="echo", workers=1)
         summary = run(plan).summary
-    assert summary["messages"]["answered"] == 30
-    assert summary["messages"]["out_of_order"] == 20
+    assert summary.messages.answered == 30
+    assert summary.messages.out_of_order == 20
     assert len(set(server.seen.payloads)) == 30

@@ -11,9 +11,10 @@ import pytest
 from ws_load_test.common.errors import UsageError
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.upgrade_request import DialError
-from ws_load_test.plan.options.target import PARSERS, read_target
+from ws_load_test.plan.options.catalog import PARSERS
+from ws_load_test.plan.options.target import read_target
 from ws_load_test.plan.plan import Plan
-from ws_load_test.testing import FaultyServer, Peer, ServerObservations, behaviours, unused_port
+from ws_load_test.testing import FaultyServer, Peer, ServerObservations, behaviors, unused_port
 
 try:
     from uvloop import new_event_loop as new_loop
@@ -156,7 +157,7 @@ def test_a_name_is_looked_up_once_and_its_time_kept():
             await dial(dialler, number)
         return before, dialler.resolved_ns
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         before, after = asyncio.run(main(plan_of(f"ws://localhost:{server.port}/")))
         assert before == after
         assert list(after) == ["localhost"]
@@ -169,14 +170,14 @@ def test_a_name_is_looked_up_once_and_its_time_kept():
 
 
 def test_several_urls_take_turns():
-    with FaultyServer(behaviours.echoes) as one, FaultyServer(behaviours.echoes) as other:
+    with FaultyServer(behaviors.echoes) as one, FaultyServer(behaviors.echoes) as other:
         dialled(plan_of(one.url + "a", other.url + "b", one.url + "c"), 7)
         assert [request.target for request in one.seen.requests] == ["/a", "/c", "/a", "/c", "/a"]
         assert [request.target for request in other.seen.requests] == ["/b", "/b"]
 
 
 def test_addresses_take_turns_and_the_host_stays_the_urls():
-    with FaultyServer(behaviours.echoes) as one, FaultyServer(behaviours.echoes) as other:
+    with FaultyServer(behaviors.echoes) as one, FaultyServer(behaviors.echoes) as other:
         addresses = [f"127.0.0.1:{one.port}", f"localhost:{other.port}"]
         dialled(plan_of("ws://service.example:81/a", "ws://service.example:81/b", connect_to=addresses), 4)
         assert [request.target for request in one.seen.requests] == ["/a", "/b"], "every URL on every address"
@@ -185,14 +186,14 @@ def test_addresses_take_turns_and_the_host_stays_the_urls():
 
 
 def test_an_address_without_a_port_has_the_urls():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         dialled(plan_of(f"ws://service.example:{server.port}/", connect_to="127.0.0.1"))
         assert server.seen.requests[0].headers["host"] == f"service.example:{server.port}"
 
 
 @pytest.mark.parametrize("address", [None, "::1", "[::1]:{port}"])
 def test_ipv6(address):
-    with FaultyServer(behaviours.echoes, host="::1") as server:
+    with FaultyServer(behaviors.echoes, host="::1") as server:
         if address is None:
             dialled(plan_of(server.url))
             assert server.seen.requests[0].headers["host"] == f"[::1]:{server.port}"
@@ -205,7 +206,7 @@ def test_the_next_address_of_a_name_is_tried(monkeypatch):
     async def both(self, host, port, **_):
         return [(socket.AF_INET6, 1, 6, "", ("::1", 0, 0, 0)), (socket.AF_INET, 1, 6, "", ("127.0.0.1", 0))]
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         plan = plan_of(f"ws://both.example:{server.port}/")
         monkeypatch.setattr(asyncio.SelectorEventLoop, "getaddrinfo", both)
         dialled(plan, loop=asyncio.SelectorEventLoop)
@@ -221,7 +222,7 @@ def test_one_name_of_several_that_does_not_resolve_is_a_fault_of_its_own_session
             await dial(dialler, 1)
         await dial(dialler, 2)
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         asyncio.run(main(plan_of(server.url, "ws://nobody.invalid/")))
     with pytest.raises(DialError, match=r"nobody\.invalid"):
         dialled(plan_of("ws://nobody.invalid/", "ws://someone.invalid/"))
@@ -285,7 +286,7 @@ def filling(**fields):
 
 
 def test_fields_are_filled_for_each_connection():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         plan = plan_of(
             f"ws://{{feed.host}}:{server.port}/r/{{feed.room}}?t={{feed.token}}&x=%20{{y}}",
             header=["X-Room: {feed.room}-1"],
@@ -310,7 +311,7 @@ def test_fields_are_filled_for_each_connection():
 
 
 def test_a_value_is_one_segment_or_one_parameter_whatever_it_holds():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         plan = plan_of(f"ws://joe:{{feed.v}}@127.0.0.1:{server.port}/{{feed.v}}?t={{feed.v}}&u=1")
         dialled(plan, fill=lambda _: filling(v="a/b?c&d#e=%20ä @:"))
         (request,) = server.seen.requests
@@ -352,7 +353,7 @@ def test_without_fields_nothing_is_filled():
     def fill(text):
         raise AssertionError(text)
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         dialled(plan_of(server.url + "{room}", header='X: {"a": 1}'), fill=lambda _: fill)
         assert server.seen.requests[0].headers["x"] == '{"a": 1}'
         assert server.seen.requests[0].target == "/%7Broom%7D"
@@ -360,7 +361,7 @@ def test_without_fields_nothing_is_filled():
 
 def test_credentials_cookies_and_origin(tmp_path):
     (tmp_path / "token").write_text("abc.def\n")
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         dialled(plan_of(server.url, user="joe:päss:word", cookie=["a=1", "b=x=y"], origin="https://app.example"))
         dialled(plan_of(server.url, bearer=f"@{tmp_path / 'token'}"))
         basic, bearer = (request.headers for request in server.seen.requests)
@@ -380,7 +381,7 @@ def test_nothing_listens():
 
 @pytest.mark.parametrize(("scheme", "key"), [("ws", "upgrade-timeout"), ("wss", "tls-timeout")])
 def test_a_silent_target(scheme, key):
-    with FaultyServer(behaviours.silent_after_accept) as server:
+    with FaultyServer(behaviors.silent_after_accept) as server:
         fault = fault_of(plan_of(server.url.replace("ws:", f"{scheme}:"), connect_timeout_ns=100_000_000))
     assert fault.key == key
     assert "within 100 ms" in fault.text

@@ -211,9 +211,9 @@ def test_a_server_that_declines_gets_plain_messages():
         await session.close()
         return session.deflate
 
-    from ws_load_test.testing import behaviours
+    from ws_load_test.testing import behaviors
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         assert asyncio.run(main(plan_of(server.url, deflate="on"))) is None
         offered = server.seen.requests[0].headers["sec-websocket-extensions"]
     assert offered == "permessage-deflate; client_max_window_bits"

@@ -7,7 +7,7 @@ import socket
 import pytest
 from test_opening import SECRET, dialled, fault_of, listener, plan_of
 
-from ws_load_test.testing import Certificates, FaultyServer, behaviours, unused_port
+from ws_load_test.testing import Certificates, FaultyServer, behaviors, unused_port
 
 certificates = Certificates()
 
@@ -128,7 +128,7 @@ def socks4(seen, *, reply=0x5A, names=None):
 
 @pytest.fixture
 def target():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         yield server
 
 
@@ -152,7 +152,7 @@ def test_http(target, dribbles, loop):
 def test_tls_through_a_proxy_is_with_the_target(tmp_path):
     seen = []
     cacert = str(certificates.write_ca(tmp_path))
-    with FaultyServer(behaviours.echoes, tls=certificates.trusted("service.example")) as server:
+    with FaultyServer(behaviors.echoes, tls=certificates.trusted("service.example")) as server:
         with listener(connects(seen, names=NAMES)) as (_, port):
             plan = plan_of(f"wss://service.example:{server.port}/", proxy=f"http://127.0.0.1:{port}", cacert=cacert)
             (took,) = dialled(plan)
@@ -163,7 +163,7 @@ def test_tls_through_a_proxy_is_with_the_target(tmp_path):
 
 def test_an_ipv6_target_is_asked_for_in_brackets():
     seen = []
-    with FaultyServer(behaviours.echoes, host="::1") as server, listener(connects(seen)) as (_, port):
+    with FaultyServer(behaviors.echoes, host="::1") as server, listener(connects(seen)) as (_, port):
         dialled(plan_of(server.url, proxy=f"http://127.0.0.1:{port}"))
     assert seen[0].startswith(f"CONNECT [::1]:{server.port} ")
 
@@ -270,5 +270,5 @@ def test_no_environment_variable_names_a_proxy(target, monkeypatch):
 
 
 def test_failings_of_the_target_behind_a_proxy_stay_its_own():
-    with FaultyServer(behaviours.rejects(403)) as server, listener(connects([])) as (_, port):
+    with FaultyServer(behaviors.rejects(403)) as server, listener(connects([])) as (_, port):
         assert fault_of(plan_of(server.url, proxy=f"http://127.0.0.1:{port}")).key == "upgrade-rejected:403"

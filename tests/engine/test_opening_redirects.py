@@ -3,7 +3,7 @@
 import pytest
 from test_opening import SECRET, dialled, fault_of, plan_of
 
-from ws_load_test.testing import Certificates, FaultyServer, behaviours
+from ws_load_test.testing import Certificates, FaultyServer, behaviors
 
 certificates = Certificates()
 
@@ -16,7 +16,7 @@ def sends(location, *, status=302, cookie=None):
 
 
 def test_by_default_a_redirect_is_a_fault_that_names_the_remedy():
-    with FaultyServer(behaviours.redirects(f"wss://ann:{SECRET}@other.example/x?token={SECRET}")) as server:
+    with FaultyServer(behaviors.redirects(f"wss://ann:{SECRET}@other.example/x?token={SECRET}")) as server:
         fault = fault_of(plan_of(server.url))
         assert server.seen.accepted == 1
     assert fault.key == "upgrade-rejected:302"
@@ -41,7 +41,7 @@ def test_redirects_are_followed(status, location, target):
         where = location.format(port=server.port).encode().decode("latin-1")
         await peer.upgrade(status=status, headers={"Location": where})
 
-    with FaultyServer(moves, behaviours.echoes) as server:
+    with FaultyServer(moves, behaviors.echoes) as server:
         (took,) = dialled(plan_of(server.url + "a/b", follow_redirects=True, header="X-Room: 7"))
         first, second = server.seen.requests
     assert first.target == "/a/b"
@@ -51,7 +51,7 @@ def test_redirects_are_followed(status, location, target):
 
 
 def test_credentials_stay_with_their_host():
-    with FaultyServer(behaviours.echoes) as other:
+    with FaultyServer(behaviors.echoes) as other:
         with FaultyServer(sends(f"http://joe:x@localhost:{other.port}/", cookie="sid=1")) as server:
             plan = plan_of(
                 server.url,
@@ -76,7 +76,7 @@ def test_cookies_of_the_chain_are_sent_within_it():
         sends("/login", cookie="a=1; Path=/; HttpOnly"),
         sends("/", cookie="a=2; Secure"),
         sends("/", cookie="a=; Max-Age=0"),
-        behaviours.echoes,
+        behaviors.echoes,
     ]
     with FaultyServer(*chain) as server:
         dialled(plan_of(server.url, follow_redirects=True, cookie=["own=1", "a=0"]))
@@ -85,14 +85,14 @@ def test_cookies_of_the_chain_are_sent_within_it():
 
 
 def test_user_info_stays_for_the_same_host():
-    with FaultyServer(sends("/x"), behaviours.echoes) as server:
+    with FaultyServer(sends("/x"), behaviors.echoes) as server:
         dialled(plan_of(server.url.replace("//", "//joe:pass@"), follow_redirects=True))
         first, second = (request.headers["authorization"] for request in server.seen.requests)
     assert first == second
 
 
 def test_a_redirect_into_tls(tmp_path):
-    with FaultyServer(behaviours.echoes, tls=certificates.trusted()) as secure:
+    with FaultyServer(behaviors.echoes, tls=certificates.trusted()) as secure:
         with FaultyServer(sends(f"https://127.0.0.1:{secure.port}/x")) as server:
             cacert = str(certificates.write_ca(tmp_path))
             (took,) = dialled(plan_of(server.url, follow_redirects=True, cacert=cacert))
@@ -101,7 +101,7 @@ def test_a_redirect_into_tls(tmp_path):
 
 
 def test_a_redirect_elsewhere_leaves_the_address_that_was_given():
-    with FaultyServer(behaviours.echoes) as other, FaultyServer(sends(f"http://localhost:{other.port}/")) as server:
+    with FaultyServer(behaviors.echoes) as other, FaultyServer(sends(f"http://localhost:{other.port}/")) as server:
         dialled(plan_of("ws://service.example/", connect_to=f"127.0.0.1:{server.port}", follow_redirects=True))
         assert other.seen.upgraded == 1
 

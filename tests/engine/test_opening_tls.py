@@ -12,7 +12,7 @@ from websockets.sync.server import serve
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.engine.connect.tls import tls_context
-from ws_load_test.testing import Certificates, FaultyServer, behaviours
+from ws_load_test.testing import Certificates, FaultyServer, behaviors
 
 certificates = Certificates()
 
@@ -121,7 +121,7 @@ def test_certificates_that_cannot_be_used(clients, cert, key, words):
 def test_the_name_that_is_asked_for(cacert):
     names = []
     serving = Serving("other.example", sni_callback=lambda tls, name, context: names.append(name))
-    with FaultyServer(behaviours.echoes, tls=serving) as server:
+    with FaultyServer(behaviors.echoes, tls=serving) as server:
         url = f"wss://service.example:{server.port}/"
         dialled(plan_of(url, connect_to="127.0.0.1", sni="other.example", cacert=cacert))
         fault = fault_of(plan_of(url, connect_to="127.0.0.1", cacert=cacert))
@@ -144,7 +144,7 @@ def test_ciphers(cacert):
 
     async def tells(peer):
         suites.append(peer._writer.get_extra_info("cipher")[0])
-        await behaviours.echoes(peer)
+        await behaviors.echoes(peer)
 
     with FaultyServer(tells, tls=Serving(maximum_version=ssl.TLSVersion.TLSv1_2)) as server:
         dialled(plan_of(server.url, cacert=cacert, ciphers="ECDHE-ECDSA-AES128-GCM-SHA256"))
@@ -156,7 +156,7 @@ def test_ciphers(cacert):
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("loop", [new_loop, asyncio.new_event_loop], ids=["ours", "asyncio"])
 def test_sessions_are_resumed_where_that_is_asked_for(cacert, version, loop):
-    with FaultyServer(behaviours.echoes, tls=Serving(maximum_version=version)) as server:
+    with FaultyServer(behaviors.echoes, tls=Serving(maximum_version=version)) as server:
         took = dialled(plan_of(server.url, cacert=cacert, tls_resume=True), 4, loop=loop)
         fresh = dialled(plan_of(server.url, cacert=cacert), 2, loop=loop)
     assert [one.tls_resumed for one in took] == [False, True, True, True]
@@ -166,8 +166,8 @@ def test_sessions_are_resumed_where_that_is_asked_for(cacert, version, loop):
 
 def test_sessions_of_one_server_are_not_shown_to_another(cacert):
     with (
-        FaultyServer(behaviours.echoes, tls=Serving("a.example")) as a,
-        FaultyServer(behaviours.echoes, tls=Serving("b.example")) as b,
+        FaultyServer(behaviors.echoes, tls=Serving("a.example")) as a,
+        FaultyServer(behaviors.echoes, tls=Serving("b.example")) as b,
     ):
         urls = [f"wss://a.example:{a.port}/", f"wss://b.example:{b.port}/"]
         dialler_plan = plan_of(urls[0], urls[1], cacert=cacert, tls_resume=True, connect_to="127.0.0.1")

@@ -21,7 +21,7 @@ from ws_load_test.common.sharding import Shard
 from ws_load_test.echo import EchoProcess
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.schedule import ArrivalSchedule, LoadProfile
-from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.websocket import frames
 
 MS = 1_000_000
@@ -90,7 +90,7 @@ def test_as_many_are_sent_as_the_rate_says(echo, connections, workers):
     result = paced(echo.url, rate="1k/s", duration="500ms", connections=connections, workers=workers)
     assert all_answered(total(result), 500)
     assert echo.counts().messages - before == 500
-    assert result.summary["duration_s"] == pytest.approx(0.5, abs=0.002)
+    assert result.summary.duration_s == pytest.approx(0.5, abs=0.002)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -148,7 +148,7 @@ def test_a_number_of_messages_is_that_number_after_the_warm_up(echo, arrivals):
     assert 300 < tally.warmup_sent < 500
     assert arrivals == "poisson" or tally.warmup_sent == 400
     assert echo.counts().messages - before == 333 + tally.warmup_sent
-    assert 0.1 < result.summary["duration_s"] < 0.3
+    assert 0.1 < result.summary.duration_s < 0.3
 
 
 def test_the_warm_up_is_told_from_the_rest_by_due_instants_on_several_workers():
@@ -165,7 +165,7 @@ def test_the_warm_up_is_told_from_the_rest_by_due_instants_on_several_workers():
     assert all_answered(tally, 40), "replies of the warm-up came within the measured time, and messages at its edge"
     assert (tally.warmup_sent, tally.warmup_answered) == (30, 30)
     assert tally.bytes_sent == 40 * (2 + 4 + 4) + 10 * (2 + 4 + 2)
-    assert result.summary["duration_s"] == pytest.approx(0.4, abs=0.01)
+    assert result.summary.duration_s == pytest.approx(0.4, abs=0.01)
 
 
 def test_the_seed_that_is_printed_repeats_the_run_on_any_number_of_workers(echo, capsys):
@@ -385,7 +385,7 @@ def test_no_more_are_in_flight_than_allowed_and_what_waits_keeps_its_due():
 
 
 def test_what_waits_for_a_target_that_never_answers_is_dropped():
-    with FaultyServer(behaviours.never_answers) as server:
+    with FaultyServer(behaviors.never_answers) as server:
         result = paced(server.url, rate=50, duration="500ms", max_in_flight=2, timeout="200ms", connections=2)
         assert server.seen.messages == 4
     tally = total(result)
@@ -398,7 +398,7 @@ def test_what_waits_for_a_target_that_never_answers_is_dropped():
 
 
 def test_what_nobody_answers_by_the_end_has_waited_at_least_so_long():
-    with FaultyServer(behaviours.never_answers) as server:
+    with FaultyServer(behaviors.never_answers) as server:
         tally = total(paced(server.url, rate=50, duration="200ms", timeout="300ms"))
     assert (tally.due, tally.sent, tally.unanswered) == (10, 10, 10)
     assert tally.unanswered_wait_ns.min >= 300 * MS
@@ -406,7 +406,7 @@ def test_what_nobody_answers_by_the_end_has_waited_at_least_so_long():
 
 
 def test_one_connection_lost_leaves_its_messages_to_the_others():
-    with FaultyServer(behaviours.resets_after(5), behaviours.echoes) as server:
+    with FaultyServer(behaviors.resets_after(5), behaviors.echoes) as server:
         result = paced(server.url, rate=200, duration="500ms", connections=3)
     tally = total(result)
     assert tally.due == 100
@@ -417,21 +417,21 @@ def test_one_connection_lost_leaves_its_messages_to_the_others():
 
 
 def test_with_all_connections_lost_the_run_is_over_and_its_accounts_balance():
-    with FaultyServer(behaviours.vanishes_after(5)) as server:
+    with FaultyServer(behaviors.vanishes_after(5)) as server:
         result = paced(server.url, rate=100, duration="20s", connections=2)
     tally = total(result)
     assert tally.lost == 2
     assert tally.answered == 10
     assert tally.due < 60
-    assert result.summary["duration_s"] < 2
+    assert result.summary.duration_s < 2
 
 
 def test_lost_in_the_warm_up_the_run_is_over_as_well():
-    with FaultyServer(behaviours.vanishes_after(5)) as server:
+    with FaultyServer(behaviors.vanishes_after(5)) as server:
         result = paced(server.url, rate=100, warmup="10s", duration="10s")
     tally = total(result)
     assert (tally.due, tally.warmup_answered) == (0, 5)
-    assert result.summary["duration_s"] < 0.1
+    assert result.summary.duration_s < 0.1
     assert all(one.to_ns >= one.from_ns for one in result.recording.intervals)
     assert result.recording.intervals[-1].to_ns < 5 * S
 
@@ -440,7 +440,7 @@ def test_lost_in_the_warm_up_the_run_is_over_as_well():
 
 
 def test_idle_connections_are_held_and_pinged_and_nothing_is_sent():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         result = paced(server.url, rate=0, connections=3, duration="500ms", ping_interval="100ms", workers=2)
         assert server.seen.messages == 0
         pings = len(server.seen.pings)
@@ -450,7 +450,7 @@ def test_idle_connections_are_held_and_pinged_and_nothing_is_sent():
     assert 12 <= pings <= 18, "each of three connections five times"
     assert tally.keepalive_time_ns.count == pings
     assert 0 < tally.keepalive_time_ns.min <= tally.keepalive_time_ns.max < 500 * MS
-    assert result.summary["duration_s"] == pytest.approx(0.5, abs=0.01)
+    assert result.summary.duration_s == pytest.approx(0.5, abs=0.01)
     busy_ns = sum(load.cpu_ns for one in result.recording.intervals if one.phase == "measured" for load in one.workers)
     assert busy_ns < 0.5 * S, "two workers at rest"
 
@@ -462,7 +462,7 @@ def test_what_happens_to_idle_connections_is_counted():
         await peer.send_frame(frames.CLOSE, frames.close_payload(1012, "restart"))
         await peer.read_frame()
 
-    with FaultyServer(leaves, behaviours.pushes(at_start=2)) as server:
+    with FaultyServer(leaves, behaviors.pushes(at_start=2)) as server:
         result = paced(server.url, rate=0, connections=2, duration="400ms")
     tally = total(result)
     assert tally.faults == {"closed:1012": 1}
@@ -472,7 +472,7 @@ def test_what_happens_to_idle_connections_is_counted():
 
 
 def test_pings_beside_a_load_answer_no_message():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         result = paced(server.url, rate=200, connections=2, duration="500ms", ping_interval="50ms", warmup="200ms")
         assert server.seen.messages == 140
         assert not server.seen.violations
@@ -509,7 +509,7 @@ def watched(server):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_connections_follow_their_stages_up_and_down(workers):
     """A line to 8, held, and down to 2; replies take a while, and none is lost to a connection that is closed."""
-    with FaultyServer(behaviours.delays(30 * MS)) as server, watched(server) as seen:
+    with FaultyServer(behaviors.delays(30 * MS)) as server, watched(server) as seen:
         result = paced(
             server.url, rate=200, connection_stages="400ms:8,200ms:8,200ms:2,200ms:2", workers=workers, duration="1s"
         )
@@ -533,8 +533,8 @@ def test_connections_follow_their_stages_up_and_down(workers):
 
 def test_going_down_no_more_connections_leave_than_must():
     """Three of six fail to open; the shape then asks for three, which are there."""
-    fails = [behaviours.rejects(503)] * 3
-    with FaultyServer(*fails, behaviours.echoes) as server, watched(server) as seen:
+    fails = [behaviors.rejects(503)] * 3
+    with FaultyServer(*fails, behaviors.echoes) as server, watched(server) as seen:
         result = paced(server.url, rate=100, connection_stages="200ms@6,300ms@3,200ms@5", duration="700ms")
     tally = total(result)
     assert (tally.attempted, tally.failed, tally.opened, tally.lost) == (8, 3, 5, 0)
@@ -544,8 +544,8 @@ def test_going_down_no_more_connections_leave_than_must():
 
 
 def test_without_a_load_connections_come_and_go_all_the_same():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         result = paced(server.url, rate=0, connection_stages="200ms:5,200ms:0")
     tally = total(result)
     assert (tally.opened, tally.lost, tally.closed) == (5, 0, {"1000": 5})
-    assert result.summary["duration_s"] == pytest.approx(0.4, abs=0.01)
+    assert result.summary.duration_s == pytest.approx(0.4, abs=0.01)

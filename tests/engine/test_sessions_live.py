@@ -8,7 +8,7 @@ import pytest
 from ws_load_test import make_plan
 from ws_load_test.api import run
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.websocket import frames
 
 MS = 1_000_000
@@ -24,12 +24,12 @@ def total(result):
 
 def in_balance(summary):
     """Whether no message and no session is missing."""
-    messages, connections = summary["messages"], summary["connections"]
+    messages, connections = summary.messages, summary.connections
     return (
-        messages["due"] == messages["sent"] + messages["dropped"]
-        and messages["sent"] == messages["answered"] + messages["unanswered"]
-        and connections["attempted"] == connections["opened"] + connections["failed"] + connections["cancelled"]
-        and connections["opened"] == sum(connections["closed"].values())
+        messages.due == messages.sent + messages.dropped
+        and messages.sent == messages.answered + messages.unanswered
+        and connections.attempted == connections.opened + connections.failed + connections.cancelled
+        and connections.opened == sum(connections.closed.values())
     )
 
 
@@ -39,27 +39,27 @@ def in_balance(summary):
     ids=["now, flood", "now", "50ms", "exponential"],
 )
 def test_lost_sessions_are_dialled_again(policy, load):
-    with FaultyServer(behaviours.closes_after(10, 4001, "that will do")) as server:
+    with FaultyServer(behaviors.closes_after(10, 4001, "that will do")) as server:
         plan = make_plan(server.url, connections=3, duration="600ms", reconnect=policy, workers=1, **load)
         summary = run(plan).summary
-    connections = summary["connections"]
-    assert connections["reconnected"] >= 3
+    connections = summary.connections
+    assert connections.reconnected >= 3
     # What was being dialled at the end may have opened, or been called off, too late for either side to notice.
-    assert 0 <= connections["opened"] - connections["reconnected"] - 3 <= 3
-    assert 0 <= server.seen.upgraded - connections["opened"] <= 3
-    assert summary["faults"] == {"closed:4001": connections["lost"]}
-    assert connections["close_reasons"] == {"4001 that will do": connections["lost"]}
-    assert 0 <= connections["lost"] - connections["reconnected"] <= 3
+    assert 0 <= connections.opened - connections.reconnected - 3 <= 3
+    assert 0 <= server.seen.upgraded - connections.opened <= 3
+    assert summary.faults == {"closed:4001": connections.lost}
+    assert connections.close_reasons == {"4001 that will do": connections.lost}
+    assert 0 <= connections.lost - connections.reconnected <= 3
     assert in_balance(summary)
     if policy == "50ms":
-        assert summary["reconnect_time_ns"]["min"] >= 50 * MS
+        assert summary.reconnect_time_ns.min >= 50 * MS
 
 
 def test_lost_sessions_stay_lost_unless_a_policy_says_otherwise():
-    with FaultyServer(behaviours.closes_after(10, 1012)) as server:
+    with FaultyServer(behaviors.closes_after(10, 1012)) as server:
         summary = run(make_plan(server.url, connections=2, rate=100, duration="1s", workers=1)).summary
     assert server.seen.upgraded == 2
-    assert summary["connections"]["reconnected"] == 0
+    assert summary.connections.reconnected == 0
     assert in_balance(summary)
 
 
@@ -68,17 +68,17 @@ def test_who_comes_back_to_a_dead_target_does_so_in_measure():
 
     async def once(peer):
         if refused:
-            await behaviours.leaves_at_once(peer)
+            await behaviors.leaves_at_once(peer)
         else:
             refused.append(None)
-            await behaviours.resets_after(1)(peer)
+            await behaviors.resets_after(1)(peer)
 
     with FaultyServer(once) as server:
         plan = make_plan(server.url, rate=100, duration="600ms", reconnect="now", workers=1)
         summary = run(plan).summary
     # At once means every ten milliseconds, not thousands of times a second.
     assert 5 < server.seen.accepted <= 62
-    assert summary["connections"]["failed"] > 5
+    assert summary.connections.failed > 5
     assert in_balance(summary)
 
 
@@ -87,31 +87,31 @@ def test_a_number_of_messages_ends_although_nobody_can_be_reached_any_more():
 
     async def once(peer):
         if first:
-            await behaviours.leaves_at_once(peer)
+            await behaviors.leaves_at_once(peer)
         else:
             first.append(None)
-            await behaviours.resets_after(1)(peer)
+            await behaviors.resets_after(1)(peer)
 
     with FaultyServer(once) as server:
         plan = make_plan(server.url, messages=100, reconnect="now", connect_timeout="300ms", workers=1)
         summary = run(plan).summary
-    assert summary["messages"]["due"] == 100
+    assert summary.messages.due == 100
     assert in_balance(summary)
 
 
 @pytest.mark.parametrize("load", [{"rate": 200}, {"in_flight": 3}], ids=["on a schedule", "flood"])
 def test_a_lifetime_loses_nothing(load):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         plan = make_plan(server.url, connections=4, duration="800ms", lifetime="150ms", workers=1, **load)
         summary = run(plan).summary
-    connections = summary["connections"]
-    assert connections["recycled"] >= 12
+    connections = summary.connections
+    assert connections.recycled >= 12
     # What was being dialled at the end may have opened, or been called off, too late for either side to notice.
-    assert 0 <= connections["opened"] - connections["recycled"] - 4 <= 4
-    assert connections["opened"] <= server.seen.upgraded <= connections["opened"] + connections["cancelled"]
-    assert connections["closed"] == {"1000": connections["opened"]}
-    assert (connections["lost"], summary["messages"]["unanswered"], summary["faults"]) == (0, 0, {})
-    assert summary["messages"]["answered"] == server.seen.messages
+    assert 0 <= connections.opened - connections.recycled - 4 <= 4
+    assert connections.opened <= server.seen.upgraded <= connections.opened + connections.cancelled
+    assert connections.closed == {"1000": connections.opened}
+    assert (connections.lost, summary.messages.unanswered, summary.faults) == (0, 0, {})
+    assert summary.messages.answered == server.seen.messages
     assert in_balance(summary)
 
 
@@ -122,17 +122,17 @@ def test_a_storm_is_told_from_its_moment_to_the_last_one_back():
         slow.append(None)
         if len(slow) > 10:
             await asyncio.sleep(0.2)
-        await behaviours.echoes(peer)
+        await behaviors.echoes(peer)
 
     with FaultyServer(slow_to_take_back) as server:
         plan = make_plan(server.url, connections=10, rate=200, duration="1500ms", disconnect="30%@500ms", workers=1)
         result = run(plan)
     summary = result.summary
-    storm = summary["reconnect_storm"]
-    assert (storm["disconnected"], storm["not_back"]) == (3, 0)
-    assert 200 * MS <= storm["back_time_ns"]["min"] <= storm["all_back_after_ns"] < 900 * MS
-    assert storm["unanswered"] == summary["messages"]["unanswered"]
-    assert summary["connections"]["lost"] == 0
+    storm = summary.reconnect_storm
+    assert (storm.disconnected, storm.not_back) == (3, 0)
+    assert 200 * MS <= storm.back_time_ns["min"] <= storm.all_back_after_ns < 900 * MS
+    assert storm.unanswered == summary.messages.unanswered
+    assert summary.connections.lost == 0
     assert server.seen.upgraded == 13
     assert in_balance(summary)
 
@@ -176,13 +176,13 @@ def test_unkind_clients_are_in_no_number_but_their_own():
     unkind = tally.misbehaving
     assert unkind is not None
     # Five healthy ones had every reply in time; what the three others lack is theirs.
-    assert summary["messages"]["sent"] == summary["messages"]["answered"] == 150
-    assert summary["faults"] == {}
+    assert summary.messages.sent == summary.messages.answered == 150
+    assert summary.faults == {}
     assert (unkind.sent, unkind.sent) == (90, unkind.answered + unkind.unanswered)
     assert unkind.unanswered >= 30
     # 1 kB/s: of 150 kB that were meant for the slow one, little more than what it asked for.
-    assert summary["connections"]["opened"] == 8
-    assert summary["misbehaving"]["messages"]["sent"] == 90
+    assert summary.connections.opened == 8
+    assert summary.misbehaving.messages.sent == 90
     # Those that hear and speak answered the pings: five of eight, the slow one now and then.
     assert len(server.seen.pongs) > 5 * 40
 
@@ -191,7 +191,7 @@ def test_each_connection_has_its_own_row_and_keeps_it(tmp_path):
     path = tmp_path / "tokens.csv"
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([["token"], *([f"t0ken{number:05}"] for number in range(12))])
-    with FaultyServer(behaviours.closes_after(5, 4000)) as server:
+    with FaultyServer(behaviors.closes_after(5, 4000)) as server:
         plan = make_plan(
             server.url + "{connection}?access={feed.token}",
             connections=12,
@@ -239,19 +239,19 @@ def test_who_cannot_be_opened_before_the_load_is_dialled_again_from_its_start():
 
     async def the_second_time(peer):
         tried.append(None)
-        await (behaviours.rejects(503) if len(tried) <= 2 else behaviours.echoes)(peer)
+        await (behaviors.rejects(503) if len(tried) <= 2 else behaviors.echoes)(peer)
 
     with FaultyServer(the_second_time) as server:
         plan = make_plan(server.url, connections=4, messages=400, reconnect="now", workers=2)
         summary = run(plan).summary
-    assert summary["faults"] == {"upgrade-rejected:503": 2}
-    assert (summary["connections"]["opened"], summary["connections"]["reconnected"]) == (4, 2)
-    assert summary["messages"]["answered"] == 400
+    assert summary.faults == {"upgrade-rejected:503": 2}
+    assert (summary.connections.opened, summary.connections.reconnected) == (4, 2)
+    assert summary.messages.answered == 400
     assert in_balance(summary)
 
 
 def test_a_target_that_hangs_up_at_once_is_not_dialled_ever_faster():
-    with FaultyServer(behaviours.closes_after(0, 1013)) as server:
+    with FaultyServer(behaviors.closes_after(0, 1013)) as server:
         plan = make_plan(server.url, connections=2, rate=20, duration="1s", reconnect="100ms", workers=1)
         summary = run(plan).summary
     assert server.seen.accepted <= 2 + 2 * 11
@@ -259,34 +259,34 @@ def test_a_target_that_hangs_up_at_once_is_not_dialled_ever_faster():
 
 
 def test_a_number_of_messages_ends_although_nobody_comes_back():
-    with FaultyServer(behaviours.closes_after(3, 1001)) as server:
+    with FaultyServer(behaviors.closes_after(3, 1001)) as server:
         summary = run(make_plan(server.url, messages=100, lifetime="10s", workers=1)).summary
-    assert summary["messages"]["due"] == 100
+    assert summary.messages.due == 100
     assert in_balance(summary)
 
 
 def test_the_end_of_a_connection_that_is_read_slowly_is_noticed():
-    with FaultyServer(behaviours.vanishes_after(3)) as server:
+    with FaultyServer(behaviors.vanishes_after(3)) as server:
         plan = make_plan(server.url, connections=2, rate=40, duration="1s", slow_readers="50%:100kB/s", workers=1)
         result = run(plan)
     unkind = total(result).misbehaving
     assert unkind is not None
     assert unkind.lost == 1
-    assert result.summary["connections"]["lost"] == 1
+    assert result.summary.connections.lost == 1
 
 
 def test_a_target_that_reads_nothing_more_does_not_fill_the_memory():
-    with FaultyServer(behaviours.deaf) as server:
+    with FaultyServer(behaviors.never_reads) as server:
         plan = make_plan(server.url, rate=400, duration="1s", size="60kB", match="echo", timeout="400ms", workers=1)
         summary = run(plan).summary
-    assert summary["messages"]["dropped"] > 100
-    assert summary["connections"]["lost"] == 1
-    assert "reply-timeout" in summary["faults"]
+    assert summary.messages.dropped > 100
+    assert summary.connections.lost == 1
+    assert "reply-timeout" in summary.faults
     assert in_balance(summary)
 
 
 def test_a_number_of_messages_ends_although_nobody_is_ever_let_in():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         plan = make_plan(
             server.url,
             messages=10,
@@ -297,6 +297,6 @@ def test_a_number_of_messages_ends_although_nobody_is_ever_let_in():
             workers=1,
         )
         summary = run(plan).summary
-    assert summary["messages"]["dropped"] == 10
-    assert set(summary["faults"]) == {"check-failed:first-reply"}
+    assert summary.messages.dropped == 10
+    assert set(summary.faults) == {"check-failed:first-reply"}
     assert in_balance(summary)

@@ -8,12 +8,13 @@ import threading
 import time
 
 import pytest
+from msgspec.structs import asdict
 
 from ws_load_test import make_plan
 from ws_load_test.api import run
 from ws_load_test.echo import EchoProcess
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.websocket import frames
 
 MS = 1_000_000
@@ -31,7 +32,7 @@ def flooded(url, **options):
     """Runs a flood that is to go well."""
     options = {"workers": 1, "timeout": "5s", **options}
     result = run(make_plan(url, **options))
-    assert not result.summary["faults"]
+    assert not result.summary.faults
     assert result.exit_code == 0
     return result
 
@@ -83,12 +84,12 @@ def test_a_number_of_messages_is_that_number(echo, workers, in_flight, connectio
     assert after.bytes - before.bytes == 4 * count
     assert after.connections - before.connections == connections
     assert after.open == 0
-    assert result.summary["messages"] == messages(count)
-    assert result.summary["bytes"] == frame_bytes(4, count, connections)
-    assert result.summary["response_time_ns"]["count"] == count
-    assert result.summary["connect_time_ns"]["count"] == connections
-    assert result.summary["connections"]["closed"] == {"1000": connections}
-    assert result.summary["throughput_per_s"] * result.summary["duration_s"] == pytest.approx(count)
+    assert result.summary.messages == messages(count)
+    assert result.summary.bytes == frame_bytes(4, count, connections)
+    assert result.summary.response_time_ns.count == count
+    assert result.summary.connect_time_ns.count == connections
+    assert result.summary.connections.closed == {"1000": connections}
+    assert result.summary.throughput_per_s * result.summary.duration_s == pytest.approx(count)
 
 
 @pytest.mark.parametrize("in_flight", [1, 16])
@@ -96,13 +97,13 @@ def test_a_time_of_messages_is_what_the_server_counted(echo, in_flight):
     before = echo.counts()
     result = flooded(echo.url, connections=10, in_flight=in_flight, duration="300ms", workers=2)
     sent = echo.counts().messages - before.messages
-    assert result.summary["messages"] == messages(sent)
+    assert result.summary.messages == messages(sent)
     assert sent > 100
-    assert result.summary["response_time_ns"]["count"] == sent
-    assert 0.29 < result.summary["duration_s"] < 0.6
+    assert result.summary.response_time_ns.count == sent
+    assert 0.29 < result.summary.duration_s < 0.6
     in_time = total(result).answered_in_window
     assert sent - 10 * in_flight <= in_time <= sent
-    assert result.summary["throughput_per_s"] == pytest.approx(in_time / result.summary["duration_s"])
+    assert result.summary.throughput_per_s == pytest.approx(in_time / result.summary.duration_s)
 
 
 def test_intervals_add_up_to_what_the_server_counted(echo):
@@ -114,13 +115,13 @@ def test_intervals_add_up_to_what_the_server_counted(echo):
     sent = echo.counts().messages - before.messages
     assert len([interval for interval in seen if interval.phase == "measured"]) >= 4
     assert seen == list(result.recording.intervals)
-    assert result.summary["messages"] == messages(sent)
+    assert result.summary.messages == messages(sent)
 
 
 def test_fragments_of_the_server_are_one_reply_each(echo):
     result = flooded(echo.url + "?fragment=3", messages=50, in_flight=4, message="a longer message")
-    assert result.summary["messages"] == messages(50)
-    assert result.summary["bytes"]["received"] == 50 * (3 * 2 + len("a longer message")) + CLOSE_BYTES
+    assert result.summary.messages == messages(50)
+    assert result.summary.bytes.received == 50 * (3 * 2 + len("a longer message")) + CLOSE_BYTES
 
 
 # --- what is sent ------------------------------------------------------------------------------------------------
@@ -128,14 +129,14 @@ def test_fragments_of_the_server_are_one_reply_each(echo):
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
 def test_every_size_arrives_as_it_was_meant(size):
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         result = flooded(server.url, messages=5, size=size, in_flight=2, binary=size % 2 == 1)
         assert {len(payload) for payload in server.seen.payloads} == {size}
         assert len(set(server.seen.payloads)) == 1
         assert server.seen.messages == 5
         assert not server.seen.violations
-    assert result.summary["messages"] == messages(5)
-    assert result.summary["bytes"] == frame_bytes(size, 5, 1)
+    assert result.summary.messages == messages(5)
+    assert result.summary.bytes == frame_bytes(size, 5, 1)
 
 
 def test_text_is_text_and_binary_is_binary():
@@ -161,28 +162,28 @@ def test_large_messages_that_fill_the_buffers_both_ways_arrive_whole(echo):
     after = echo.counts()
     assert after.messages - before.messages == 24
     assert after.bytes - before.bytes == 24 << 20
-    assert result.summary["messages"] == messages(24)
-    assert result.summary["bytes"] == frame_bytes(1 << 20, 24, 2)
+    assert result.summary.messages == messages(24)
+    assert result.summary.bytes == frame_bytes(1 << 20, 24, 2)
 
 
 def test_a_server_that_reads_late_gets_every_frame_in_order_and_whole():
-    with FaultyServer(behaviours.stalls(150 * MS)) as server:
+    with FaultyServer(behaviors.stalls(150 * MS)) as server:
         result = flooded(server.url, messages=20, size="256KiB", in_flight=16, timeout="20s")
         assert len(server.seen.payloads) == 20
         assert len(set(server.seen.payloads)) == 1
         assert not server.seen.violations
-    assert result.summary["messages"] == messages(20)
-    assert result.summary["response_time_ns"]["max"] >= 100 * MS
+    assert result.summary.messages == messages(20)
+    assert result.summary.response_time_ns.max >= 100 * MS
 
 
 def test_pings_are_sent_and_their_pongs_are_the_replies():
-    with FaultyServer(behaviours.pushes(at_start=2)) as server:
+    with FaultyServer(behaviors.pushes(at_start=2)) as server:
         result = flooded(server.url, messages=40, ping=True, in_flight=3, message="beat")
         assert server.seen.pings == [b"beat"] * 40
         assert server.seen.messages == 0
         assert not server.seen.violations
-    assert result.summary["messages"] == messages(40, pushed=2)
-    assert result.summary["response_time_ns"]["count"] == 40
+    assert result.summary.messages == messages(40, pushed=2)
+    assert result.summary.response_time_ns.count == 40
 
 
 def test_pongs_that_answer_nothing_are_no_replies():
@@ -197,7 +198,7 @@ def test_pongs_that_answer_nothing_are_no_replies():
 
     with FaultyServer(pongs_unasked) as server:
         result = run(make_plan(server.url, messages=2, ping=True, timeout="300ms", workers=1))
-    assert result.summary["messages"] == {
+    assert asdict(result.summary.messages) == {
         "due": 2,
         "sent": 1,
         "answered": 0,
@@ -206,7 +207,7 @@ def test_pongs_that_answer_nothing_are_no_replies():
         "pushed": 1,
         **dict.fromkeys(("duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings"), 0),
     }
-    assert result.summary["faults"] == {"reply-timeout": 1}
+    assert result.summary.faults == {"reply-timeout": 1}
 
 
 # --- what nobody asked for ---------------------------------------------------------------------------------------
@@ -214,14 +215,14 @@ def test_pongs_that_answer_nothing_are_no_replies():
 
 @pytest.mark.parametrize(
     ("behaviour", "pushed"),
-    [(behaviours.pushes(at_start=3, every=10**9), 3), (behaviours.early_message(), 1), (behaviours.pushes(), 12)],
+    [(behaviors.pushes(at_start=3, every=10**9), 3), (behaviors.early_message(), 1), (behaviors.pushes(), 12)],
     ids=["at the start", "with the upgrade", "before each reply"],
 )
 def test_pushes_are_counted_apart(behaviour, pushed):
     with FaultyServer(behaviour) as server:
         result = flooded(server.url, messages=12)
         assert server.seen.messages == 12
-    assert result.summary["messages"] == messages(12, pushed=pushed)
+    assert result.summary.messages == messages(12, pushed=pushed)
 
 
 # --- times -------------------------------------------------------------------------------------------------------
@@ -283,17 +284,17 @@ def excess_over_known_delays(seed):
     delays_ns = [chance.randrange(1 * MS, 8 * MS) for _ in range(100)]
     with KnownDelays(delays_ns) as server:
         result = flooded(server.url, messages=len(delays_ns))
-    times, kept_ns = result.summary["response_time_ns"], server.kept_ns
-    assert times["count"] == len(delays_ns)
-    assert times == result.summary["service_time_ns"]
+    times, kept_ns = result.summary.response_time_ns, server.kept_ns
+    assert times.count == len(delays_ns)
+    assert times == result.summary.service_time_ns
     # No reply is faster than its delay; the histogram keeps three significant digits.
     for p in (5, 10, 50, 75, 90, 95, 99):
         assert times[f"p{p}"] >= percentile(kept_ns, p) * 0.999, p
-    assert times["max"] >= max(kept_ns)
-    assert times["min"] >= min(kept_ns)
-    assert result.summary["duration_s"] * S >= sum(kept_ns)
+    assert times.max >= max(kept_ns)
+    assert times.min >= min(kept_ns)
+    assert result.summary.duration_s * S >= sum(kept_ns)
     excess = {p: times[f"p{p}"] - percentile(kept_ns, p) * 1.001 for p in (5, 10, 50, 75, 90, 95)}
-    return {**excess, "mean": times["mean"] - sum(kept_ns) / len(kept_ns)}
+    return {**excess, "mean": times.mean - sum(kept_ns) / len(kept_ns)}
 
 
 def test_percentiles_are_those_of_the_servers_own_delays_and_at_most_0_3_ms():
@@ -307,46 +308,46 @@ def test_percentiles_are_those_of_the_servers_own_delays_and_at_most_0_3_ms():
 
 
 def test_a_stall_of_a_second_is_a_maximum_of_a_second():
-    with FaultyServer(behaviours.stalls(1 * S, after=50), behaviours.echoes) as server:
+    with FaultyServer(behaviors.stalls(1 * S, after=50), behaviors.echoes) as server:
         result = flooded(server.url, duration="1100ms", connections=2)
-        assert server.seen.messages == result.summary["messages"]["answered"]
-    times = result.summary["response_time_ns"]
-    assert 0.99 * S <= times["max"] <= 1.3 * S
-    assert times["p50"] < 0.1 * S, "one message waited, and the others did not"
+        assert server.seen.messages == result.summary.messages.answered
+    times = result.summary.response_time_ns
+    assert 0.99 * S <= times.max <= 1.3 * S
+    assert times.p50 < 0.1 * S, "one message waited, and the others did not"
 
 
 def test_a_stall_that_outlasts_the_run_is_in_its_maximum():
-    with FaultyServer(behaviours.stalls(600 * MS, after=20)) as server:
+    with FaultyServer(behaviors.stalls(600 * MS, after=20)) as server:
         result = flooded(server.url, duration="200ms")
         assert server.seen.messages == 21
-    assert result.summary["messages"] == messages(21)
-    assert 590 * MS <= result.summary["response_time_ns"]["max"] <= 900 * MS
+    assert result.summary.messages == messages(21)
+    assert 590 * MS <= result.summary.response_time_ns.max <= 900 * MS
     assert total(result).answered_in_window == 20
-    assert result.summary["duration_s"] < 0.5
+    assert result.summary.duration_s < 0.5
 
 
 def test_the_warm_up_is_in_no_number_but_its_own():
     """Replies fall at 200, 400, 600 and 800 ms; measured is from 300 to 700 ms."""
-    with FaultyServer(behaviours.delays(200 * MS)) as server:
+    with FaultyServer(behaviors.delays(200 * MS)) as server:
         result = flooded(server.url, warmup="300ms", duration="400ms")
         assert server.seen.messages == 4
     tally = total(result)
     assert (tally.warmup_sent, tally.warmup_answered) == (2, 2)
-    assert result.summary["messages"] == messages(2)
-    assert result.summary["response_time_ns"]["count"] == 2
+    assert result.summary.messages == messages(2)
+    assert result.summary.response_time_ns.count == 2
     assert tally.answered_in_window == 2, "the replies at 400 and 600 ms"
     expected = frame_bytes(4, 2, 1)
     expected["received"] += 6
-    assert result.summary["bytes"] == expected, "the reply at 400 ms was read then"
-    assert 0.39 < result.summary["duration_s"] < 0.5
+    assert result.summary.bytes == expected, "the reply at 400 ms was read then"
+    assert 0.39 < result.summary.duration_s < 0.5
 
 
 def test_with_a_warm_up_the_number_of_messages_is_that_of_the_measured_part(echo):
     before = echo.counts()
     result = flooded(echo.url, warmup="100ms", messages=501, connections=3, in_flight=2)
     tally = total(result)
-    assert result.summary["messages"] == messages(501)
-    assert result.summary["response_time_ns"]["count"] == 501
+    assert result.summary.messages == messages(501)
+    assert result.summary.response_time_ns.count == 501
     assert tally.warmup_sent == tally.warmup_answered > 0
     assert echo.counts().messages - before.messages == 501 + tally.warmup_sent
 
@@ -363,20 +364,20 @@ def test_what_was_slow_in_the_warm_up_is_not_in_the_times():
 
     with FaultyServer(slow_at_first) as server:
         result = flooded(server.url, warmup="400ms", duration="100ms")
-    assert result.summary["response_time_ns"]["max"] < 200 * MS
-    assert total(result).response_time_ns.count == result.summary["messages"]["answered"] > 0
+    assert result.summary.response_time_ns.max < 200 * MS
+    assert total(result).response_time_ns.count == result.summary.messages.answered > 0
 
 
 def test_connecting_is_timed_apart_and_in_no_other_time():
     async def opens_slowly(peer):
         await peer.read_request()
         await asyncio.sleep(0.15)
-        await behaviours.echoes(peer)
+        await behaviors.echoes(peer)
 
     with FaultyServer(opens_slowly) as server:
         result = flooded(server.url, messages=4, connections=2)
-    times = result.summary["connect_time_ns"]
-    assert times["count"] == 2
-    assert 150 * MS <= times["min"] <= times["max"] < 400 * MS
-    assert result.summary["duration_s"] < 0.15
-    assert result.summary["response_time_ns"]["max"] < 150 * MS
+    times = result.summary.connect_time_ns
+    assert times.count == 2
+    assert 150 * MS <= times.min <= times.max < 400 * MS
+    assert result.summary.duration_s < 0.15
+    assert result.summary.response_time_ns.max < 150 * MS

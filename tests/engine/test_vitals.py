@@ -6,8 +6,10 @@ import time
 
 import pytest
 
+from ws_load_test.common import machine
+from ws_load_test.metrics.recording import WorkerUsage
 from ws_load_test.worker import resource_usage as vitals_module
-from ws_load_test.worker.resource_usage import ResourceMonitor, ResourceUsage
+from ws_load_test.worker.resource_usage import ResourceMonitor
 
 MS = 1_000_000
 
@@ -66,8 +68,8 @@ def test_closed_it_hears_of_collections_no_more():
 def kernel(tmp_path, monkeypatch):
     """Files of the kernel's, to be written by hand."""
     monkeypatch.setattr(vitals_module, "_SCHEDSTAT", tmp_path / "schedstat")
-    monkeypatch.setattr(vitals_module, "_CGROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(vitals_module, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(machine, "_OWN_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "CGROUP_MOUNT", tmp_path)
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "cgroup").write_text("12:cpu:/elsewhere\n0::/a/b\n")
     (tmp_path / "schedstat").write_text("900 100 7\n")
@@ -115,4 +117,4 @@ def test_the_real_files_never_count_backwards(vitals):
         burn(0.002)
         lap = vitals.sample()
         assert min(lap.cpu_ns, lap.run_delay_ns, lap.throttled_ns, lap.gc_ns) >= 0
-        assert lap != ResourceUsage()
+        assert lap != WorkerUsage(0, 0, 0)

@@ -8,7 +8,7 @@ from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.summary import exit_code, summarize
 from ws_load_test.api import Result
 from ws_load_test.common.errors import ExitCode
-from ws_load_test.experiments.capacity.search_options import read_aim
+from ws_load_test.experiments.capacity.search_options import read_spec
 from ws_load_test.experiments.capacity.search_runner import CapacitySearch
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import (
@@ -69,7 +69,7 @@ def result_of(recording):
     """The result of a run, and its digest."""
     digested = aggregate([recording])
     summary = summarize([recording], digested)
-    return Result(recording, summary, exit_code(summary, 0)), digested
+    return Result(recording, summary, digested, exit_code(summary, 0)), digested
 
 
 def served(plan, *, limit, generator=float("inf"), opened=None):
@@ -93,12 +93,12 @@ def served(plan, *, limit, generator=float("inf"), opened=None):
 
 def hunt(serve, *, output=None, rest=None, begun=None, **options):
     """A search that is over, against `serve(plan)`, which makes recordings."""
-    searching = CapacitySearch(read_aim({"url": URL, "workers": 1, **options}), output)
+    searching = CapacitySearch(read_spec({"url": URL, "workers": 1, **options}), output)
     if begun is not None:
         begun(searching)
 
     async def attend(run):
-        result, run.digest = result_of(serve(run.plan))
+        result, _ = result_of(serve(run.plan))
         if run._writer is not None:
             run._writer.close()
         return result

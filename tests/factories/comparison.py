@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ws_load_test.analysis.comparison.bootstrap import MOST_BLOCKS
+from ws_load_test.analysis.comparison.bootstrap import MAX_BLOCKS
 from ws_load_test.analysis.comparison.samples import (
     ResamplingUnit,
     Variant,
@@ -82,7 +82,7 @@ def side(rng, seconds=10, per_s=2000, shape=lognormal, *, slower=1.0, drift=0.0,
         response, count = Histogram(), len(times)
         response.record_block(times)
         units.append(ResamplingUnit(response, Histogram(), count, SECOND, int(rng.binomial(count, failing)), count))
-    blocks = _blocks(units, MOST_BLOCKS)
+    blocks = _blocks(units, MAX_BLOCKS)
     return Variant("side", (), tuple(blocks), False, ResamplingUnit(), _merged(blocks))
 
 

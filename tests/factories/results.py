@@ -3,9 +3,11 @@
 from collections import Counter
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.summary import summarize
+from ws_load_test.analysis.summary_types import RunVerdict
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import (
@@ -62,10 +64,12 @@ def recording(*intervals, load="open", started="2026-03-01T12:00:07.25Z", target
 def results(*recordings, checks=(), passed=None):
     digested = aggregate(recordings)
     summary = summarize(recordings, digested)
+    verdict = summary.verdict
     if checks:
-        summary["verdict"] = {"passed": all(check["passed"] for check in checks), "checks": list(checks)}
+        verdict = RunVerdict(passed=all(check.passed for check in checks), checks=list(checks))
     if passed is not None:
-        summary["verdict"]["passed"] = passed
+        verdict = replace(verdict, passed=passed)
+    summary = replace(summary, verdict=verdict)
     return Results(recordings, summary, digested)
 
 

@@ -2,7 +2,8 @@
 
 from ws_load_test.live.run_state import RunState
 from ws_load_test.metrics.histogram import Histogram
-from ws_load_test.metrics.recording import Interval, WorkerUsage
+from ws_load_test.metrics.interval_event import IntervalEvent
+from ws_load_test.metrics.recording import HostInterval, Interval, WorkerUsage
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.target import Target
@@ -23,8 +24,10 @@ def histogram(*values):
 
 
 def interval(tally=None, phase="measured", *, at_s=0.0, length_s=1.0, workers=(), fault_examples=None):
-    return Interval.of(
-        tally or Tally(),
+    """An interval as it is handed to whatever follows a run."""
+    tally = tally or Tally()
+    made = Interval.of(
+        tally,
         index=0,
         phase=phase,
         from_ns=round(at_s * SECOND),
@@ -32,6 +35,22 @@ def interval(tally=None, phase="measured", *, at_s=0.0, length_s=1.0, workers=()
         measured_ns=0,
         workers=workers,
         fault_examples=fault_examples,
+    )
+    return IntervalEvent.decode(made)
+
+
+def damaged():
+    """An interval of a host that the run does not have."""
+    return IntervalEvent.decode(
+        Interval.of(
+            Tally(),
+            index=0,
+            phase="measured",
+            from_ns=0,
+            to_ns=20 * SECOND,
+            measured_ns=0,
+            hosts=[HostInterval(7, 0, {})],
+        )
     )
 
 

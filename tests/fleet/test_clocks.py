@@ -16,7 +16,7 @@ def test_the_truth_is_within_the_error_whatever_the_way_takes(ahead_ns, ways):
         pings.append(ClockSample(at_ns, at_ns + there_ns + ahead_ns, at_ns + there_ns + back_ns))
         at_ns += there_ns + back_ns + 1000
     found = estimate_offset(pings)
-    assert abs(found.ahead_ns - ahead_ns) <= found.error_ns
+    assert abs(found.offset_ns - ahead_ns) <= found.error_ns
     assert found.error_ns == -(-min(there + back for there, back in ways) // 2)
 
 

@@ -1,4 +1,4 @@
-"""The conductor alone: reports in, intervals out, no processes."""
+"""The coordinator alone: reports in, intervals out, no processes."""
 
 from collections import Counter
 
@@ -8,20 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ws_load_test.fleet.coordinator import Coordinator
+from ws_load_test.metrics.recording import WorkerUsage
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.worker.ipc import IntervalReport, ResourceUsage
+from ws_load_test.worker.ipc import IntervalReport
 
 START_NS = 1_000
 
 
-def report(phase="measured", index=0, from_ns=START_NS, to_ns=START_NS + 100, **more):
+def report(phase="measured", index=0, from_ns=START_NS, to_ns=START_NS + 100, *, worker=0, **more):
     tally = more.pop("tally", None) or Tally(sent=1, answered=1)
     return IntervalReport(
         phase=phase,
         index=index,
         from_ns=from_ns,
         to_ns=to_ns,
-        lap=ResourceUsage(cpu_ns=more.pop("cpu_ns", 10)),
+        usage=WorkerUsage(worker, more.pop("cpu_ns", 10), to_ns - from_ns),
         tally=tally.to_wire(),
         **more,
     )
@@ -49,6 +50,7 @@ def lives(draw):
                         at_ns,
                         at_ns + length_ns,
                         tally=tally,
+                        worker=worker,
                         ready=phase in ("warmup", "measured"),
                     )
                 )
@@ -62,26 +64,29 @@ def lives(draw):
 
 
 def play(logs, order):
-    conductor, intervals = Coordinator(len(logs), START_NS), []
+    coordinator, events = Coordinator(len(logs), START_NS), []
     at = [0] * len(logs)
     for worker in order:
         word = logs[worker][at[worker]]
         at[worker] += 1
-        intervals += conductor.lose(worker, "gone", START_NS + 5) if word == "dies" else conductor.report(worker, word)
-    return conductor, intervals
+        events += coordinator.lose(worker, "gone", START_NS + 5) if word == "dies" else coordinator.report(worker, word)
+    return coordinator, events
 
 
 @settings(deadline=None)
 @given(lives())
 def test_any_interleaving_gives_the_same(life):
     logs, order = life
-    conductor, intervals = play(logs, order)
+    coordinator, events = play(logs, order)
+    for event in events:
+        assert event.tally.to_record() == event.interval.encoded_tally, "as it would be decoded again"
     _, one_by_one = play(logs, sorted(order))
-    assert [bare(interval) for interval in intervals] == [bare(interval) for interval in one_by_one]
+    intervals = intervals_of(events)
+    assert [bare(interval) for interval in intervals] == [bare(interval) for interval in intervals_of(one_by_one)]
 
-    assert conductor.finished
-    assert conductor.ready
-    assert {one.worker for one in conductor.lost} == {worker for worker, log in enumerate(logs) if log[-1] == "dies"}
+    assert coordinator.finished
+    assert coordinator.ready
+    assert {one.worker for one in coordinator.lost} == {worker for worker, log in enumerate(logs) if log[-1] == "dies"}
     reports = [word for log in logs for word in log if word != "dies"]
     total, wanted = Tally(), Tally()
     for interval in intervals:
@@ -89,12 +94,16 @@ def test_any_interleaving_gives_the_same(life):
     for one in reports:
         wanted.merge(Tally.from_wire(one.tally))
     assert total.to_record() == wanted.to_record(), "nothing is lost, and nothing counted twice"
-    assert conductor.opened == wanted.opened
+    assert coordinator.opened == wanted.opened
     assert sum(len(interval.workers) for interval in intervals) == len(reports)
 
     phases = ["opening", "warmup", "measured", "closing"]
     places = [(phases.index(interval.phase), interval.index) for interval in intervals]
     assert places == sorted(set(places))
+
+
+def intervals_of(events):
+    return [event.interval for event in events]
 
 
 def bare(interval):
@@ -110,99 +119,104 @@ def bare(interval):
 
 
 def test_an_interval_waits_for_every_worker():
-    conductor = Coordinator(2, START_NS)
-    assert conductor.report(0, report("opening", tally=Tally(opened=2), cpu_ns=7)) == []
-    [interval] = conductor.report(
-        1, report("opening", tally=Tally(opened=3), from_ns=START_NS + 20, to_ns=START_NS + 150, cpu_ns=9)
-    )
+    coordinator = Coordinator(2, START_NS)
+    assert coordinator.report(0, report("opening", tally=Tally(opened=2), cpu_ns=7)) == []
+    second = report("opening", worker=1, tally=Tally(opened=3), from_ns=START_NS + 20, to_ns=START_NS + 150, cpu_ns=9)
+    [interval] = intervals_of(coordinator.report(1, second))
     assert interval.tally.opened == 5
     assert (interval.from_ns, interval.to_ns, interval.measured_ns) == (0, 150, 0)
     assert [(load.worker, load.cpu_ns, load.wall_ns) for load in interval.workers] == [(0, 7, 100), (1, 9, 130)]
 
 
 def test_a_measured_interval_counts_once_however_many_workers():
-    conductor = Coordinator(2, START_NS)
-    conductor.report(0, report())
-    [interval] = conductor.report(1, report(to_ns=START_NS + 90))
+    coordinator = Coordinator(2, START_NS)
+    coordinator.report(0, report())
+    [interval] = intervals_of(coordinator.report(1, report(worker=1, to_ns=START_NS + 90)))
     assert interval.measured_ns == 100
 
 
 def test_is_ready_when_all_are():
-    conductor = Coordinator(3, START_NS)
-    conductor.report(0, report("opening", ready=True))
-    conductor.report(1, report("opening"))
-    assert not conductor.ready
-    conductor.report(1, report("opening", 1, ready=True))
-    assert not conductor.ready
-    conductor.lose(2, "gone", START_NS)
-    assert conductor.ready
+    coordinator = Coordinator(3, START_NS)
+    coordinator.report(0, report("opening", ready=True))
+    coordinator.report(1, report("opening", worker=1))
+    assert not coordinator.ready
+    coordinator.report(1, report("opening", 1, worker=1, ready=True))
+    assert not coordinator.ready
+    coordinator.lose(2, "gone", START_NS)
+    assert coordinator.ready
 
 
 def test_a_lost_worker_is_told_once_and_holds_nothing_up():
-    conductor = Coordinator(2, START_NS)
-    conductor.report(0, report("opening"))
-    [interval] = conductor.lose(1, "killed", START_NS + 77)
+    coordinator = Coordinator(2, START_NS)
+    coordinator.report(0, report("opening"))
+    [interval] = intervals_of(coordinator.lose(1, "killed", START_NS + 77))
     assert interval.phase == "opening"
-    assert conductor.lose(1, "killed again", START_NS + 99) == []
-    [lost] = conductor.lost
+    assert coordinator.lose(1, "killed again", START_NS + 99) == []
+    [lost] = coordinator.lost
     assert (lost.worker, lost.reason, lost.at_ns) == (1, "killed", 77)
-    assert not conductor.finished
-    assert [one.phase for one in conductor.report(0, report("closing", done=True))] == ["closing"]
-    assert conductor.finished
+    assert not coordinator.finished
+    assert [one.phase for one in intervals_of(coordinator.report(0, report("closing", done=True)))] == ["closing"]
+    assert coordinator.finished
 
 
 def test_the_sessions_of_a_lost_worker_are_lost_with_it():
-    conductor = Coordinator(2, START_NS)
+    coordinator = Coordinator(2, START_NS)
     for worker in range(2):
-        conductor.report(worker, report("opening", tally=Tally(opened=5)))
-    conductor.report(1, report("measured", tally=Tally(opened=2, closed=Counter({"1006": 3}))))
-    conductor.lose(1, "killed", START_NS)
-    assert conductor.lost[0].open_sessions == 4
-    assert not conductor.no_sessions_left
-    conductor.lose(0, "killed", START_NS)
-    assert conductor.lost[1].open_sessions == 5
-    assert conductor.no_sessions_left
+        coordinator.report(worker, report("opening", worker=worker, tally=Tally(opened=5)))
+    coordinator.report(1, report("measured", worker=1, tally=Tally(opened=2, closed=Counter({"1006": 3}))))
+    coordinator.lose(1, "killed", START_NS)
+    assert coordinator.lost[0].open_sessions == 4
+    assert not coordinator.no_sessions_left
+    coordinator.lose(0, "killed", START_NS)
+    assert coordinator.lost[1].open_sessions == 5
+    assert coordinator.no_sessions_left
 
 
 def test_a_worker_that_is_done_cannot_be_lost():
-    conductor = Coordinator(1, START_NS)
-    conductor.report(0, report("closing", done=True))
-    assert conductor.lose(0, "its process ended", START_NS) == []
-    assert conductor.lost == []
-    assert conductor.is_done(0)
+    coordinator = Coordinator(1, START_NS)
+    coordinator.report(0, report("closing", done=True))
+    assert coordinator.lose(0, "its process ended", START_NS) == []
+    assert coordinator.lost == []
+    assert coordinator.is_done(0)
 
 
 def test_keeps_the_first_example_of_each_fault():
-    conductor = Coordinator(2, START_NS)
-    conductor.report(0, report(examples={"reset": "first"}))
-    [interval] = conductor.report(1, report(examples={"reset": "second", "dns": "other"}))
+    coordinator = Coordinator(2, START_NS)
+    coordinator.report(0, report(examples={"reset": "first"}))
+    [interval] = intervals_of(coordinator.report(1, report(worker=1, examples={"reset": "second", "dns": "other"})))
     assert interval.fault_examples == {"reset": "first", "dns": "other"}
 
 
 def test_refuses_what_is_no_tally():
     damaged = IntervalReport(
-        phase="opening", index=0, from_ns=0, to_ns=1, lap=ResourceUsage(cpu_ns=1), tally={"nonsense": 1}
+        phase="opening", index=0, from_ns=0, to_ns=1, usage=WorkerUsage(0, 1, 1), tally={"nonsense": 1}
     )
     with pytest.raises(ValueError, match="nonsense"):
         Coordinator(1, 0).report(0, damaged)
 
 
 def test_keeps_what_each_host_had_of_an_interval():
-    conductor = Coordinator(3, START_NS, hosts=(0, 0, 2))
+    coordinator = Coordinator(3, START_NS, hosts=(0, 0, 2))
     for worker, sent in enumerate((1, 2)):
-        conductor.report(worker, report(tally=Tally(sent=sent, answered=1), began_ns=START_NS + 5 + worker))
-    [interval] = conductor.report(2, report(from_ns=START_NS + 9, tally=Tally(sent=4, due=4), began_ns=START_NS + 30))
+        coordinator.report(
+            worker, report(worker=worker, tally=Tally(sent=sent, answered=1), began_ns=START_NS + 5 + worker)
+        )
+    [interval] = intervals_of(
+        coordinator.report(
+            2, report(worker=2, from_ns=START_NS + 9, tally=Tally(sent=4, due=4), began_ns=START_NS + 30)
+        )
+    )
     assert interval.tally.sent == 7
-    first, second = interval.hosts
+    [first, second] = interval.hosts
     assert (first.host, first.from_ns, first.began_ns, first.record) == (0, 0, (5, 6), {"sent": 3, "answered": 2})
     # Not all of a tally: what tells hosts apart.
     assert (second.host, second.from_ns, second.began_ns, second.record) == (2, 9, (30, 30), {"sent": 4})
 
 
 def test_the_next_interval_tells_of_those_who_were_lost():
-    conductor = Coordinator(2, START_NS)
-    conductor.lose(1, "gone", START_NS + 3)
-    [interval] = conductor.report(0, report("opening"))
-    assert list(interval.lost_workers) == conductor.lost
-    [interval] = conductor.report(0, report("opening", 1))
+    coordinator = Coordinator(2, START_NS)
+    coordinator.lose(1, "gone", START_NS + 3)
+    [interval] = intervals_of(coordinator.report(0, report("opening")))
+    assert list(interval.lost_workers) == coordinator.lost
+    [interval] = intervals_of(coordinator.report(0, report("opening", 1)))
     assert interval.lost_workers is msgspec.UNSET

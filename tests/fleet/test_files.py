@@ -50,7 +50,7 @@ def test_a_plan_without_files_stays_as_it_is(tmp_path):
 
 
 def test_a_file_that_is_too_large_or_gone_is_told(plan, monkeypatch, tmp_path):
-    monkeypatch.setattr(shipped_files, "LARGEST_BYTES", 10)
+    monkeypatch.setattr(shipped_files, "MAX_FILE_BYTES", 10)
     with pytest.raises(UsageError, match=r'--feed: "users.csv" has 13 B, and files of up to 10 B are sent along'):
         shipped_files.read_all(plan)
     (tmp_path / "here" / "ca.pem").unlink()

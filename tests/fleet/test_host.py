@@ -11,7 +11,7 @@ from ws_load_test import make_plan
 from ws_load_test.common.errors import HostError, UsageError
 from ws_load_test.fleet.preflight import host_check
 from ws_load_test.fleet.preflight.host_check import check_and_raise_limits, machine_info
-from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.testing import FaultyServer, behaviors
 
 PROGRAM = [sys.executable, "-m", "ws_load_test"]
 
@@ -24,7 +24,7 @@ def run_with_open_files(soft, hard, *arguments):
 
 
 def test_the_soft_limit_is_raised_first():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         done = run_with_open_files(80, 400, server.url, "-c", "120", "-n", "120", "-w", "1", "--json")
     assert done.stderr == ""
     assert done.returncode == 0
@@ -33,7 +33,7 @@ def test_the_soft_limit_is_raised_first():
 
 def test_beyond_the_hard_limit_there_is_one_clear_error_and_nothing_opened(tmp_path):
     path = tmp_path / "run.jsonl"
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         done = run_with_open_files(100, 164, server.url, "-c", "1000", "-w", "2", "-o", str(path))
         assert server.seen.accepted == 0
     assert done.returncode == 2
@@ -51,7 +51,7 @@ def test_beyond_the_hard_limit_there_is_one_clear_error_and_nothing_opened(tmp_p
 
 
 def test_the_remedies_work():
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         done = run_with_open_files(164, 164, server.url, "-c", "150", "-w", "2", "-n", "150", "--json")
     assert (done.returncode, done.stderr) == (0, "")
 

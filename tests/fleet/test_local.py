@@ -9,14 +9,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import asdict
 
 from ws_load_test import make_plan
 from ws_load_test.api import Run
 from ws_load_test.common.errors import ExitCode, WorkerError
 from ws_load_test.fleet.local import LocalFleet
+from ws_load_test.metrics.recording import WorkerUsage
 from ws_load_test.metrics.recording_file import read_recording
-from ws_load_test.testing import FaultyServer, behaviours
-from ws_load_test.worker.ipc import IntervalReport, ResourceUsage
+from ws_load_test.testing import FaultyServer, behaviors
+from ws_load_test.worker.ipc import IntervalReport
 
 
 async def until(condition, timeout_s=10.0):
@@ -39,17 +41,17 @@ def test_a_killed_worker_is_noticed_at_once_and_the_rest_reported(tmp_path):
         noticed_ns = time.monotonic_ns() - killed_ns
         return await running, noticed_ns
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         result, noticed_ns = asyncio.run(go(server))
     assert noticed_ns < 500_000_000
     assert result.exit_code == ExitCode.WORKER_LOST
     summary = result.summary
-    assert summary["connections"]["opened"] == 4
-    assert summary["messages"]["answered"] > 100
-    assert summary["messages"]["sent"] == summary["messages"]["answered"] + summary["messages"]["unanswered"]
-    assert summary["duration_s"] == pytest.approx(1.0, abs=0.2)
-    assert not summary["interrupted"]
-    assert not summary["verdict"]["passed"]
+    assert summary.connections.opened == 4
+    assert summary.messages.answered > 100
+    assert summary.messages.sent == summary.messages.answered + summary.messages.unanswered
+    assert summary.duration_s == pytest.approx(1.0, abs=0.2)
+    assert not summary.interrupted
+    assert not summary.verdict.passed
     [lost] = read_recording(path).trailer.lost_workers
     assert (lost.worker, lost.open_sessions) == (1, 2)
     assert "SIGKILL" in lost.reason
@@ -64,7 +66,7 @@ def test_the_last_worker_killed_ends_the_run():
         async with asyncio.timeout(3):
             return await running
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         assert asyncio.run(go(server)).exit_code == ExitCode.WORKER_LOST
 
 
@@ -76,10 +78,10 @@ def test_a_worker_killed_while_others_open_does_not_hold_them_up():
         os.kill(run.fleet.pids[0], signal.SIGKILL)
         return await running
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         result = asyncio.run(go(server))
     assert result.exit_code == ExitCode.WORKER_LOST
-    assert result.summary["messages"]["answered"] == 10
+    assert result.summary.messages.answered == 10
 
 
 def test_stop_waits_for_replies_and_kill_does_not():
@@ -93,11 +95,11 @@ def test_stop_waits_for_replies_and_kill_does_not():
             result = await running
         return result, (time.monotonic_ns() - at_ns) / 1e9
 
-    with FaultyServer(behaviours.delays(600_000_000)) as server:
+    with FaultyServer(behaviors.delays(600_000_000)) as server:
         result, took_s = asyncio.run(go(server, "stop"))
         server.wait_for(lambda seen: seen.closes == [1000])
     assert result.exit_code == ExitCode.INTERRUPTED
-    assert result.summary["messages"] == {
+    assert asdict(result.summary.messages) == {
         "due": 1,
         "sent": 1,
         "answered": 1,
@@ -107,7 +109,7 @@ def test_stop_waits_for_replies_and_kill_does_not():
         **dict.fromkeys(("duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings"), 0),
     }
     assert took_s > 0.3
-    with FaultyServer(behaviours.never_answers) as server:
+    with FaultyServer(behaviors.never_answers) as server:
         result, took_s = asyncio.run(go(server, "kill"))
     assert result.exit_code == ExitCode.INTERRUPTED
     assert took_s < 1
@@ -123,7 +125,7 @@ def test_no_worker_outlives_a_run_that_is_cancelled():
             await running
         return list(run.fleet.pids.values())
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         pids = asyncio.run(go(server))
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -144,7 +146,7 @@ def pretend_worker(monkeypatch, tmp_path, text):
         "hello",
         "{}",
         '{"phase": "opening"}',
-        msgspec.json.encode(IntervalReport("opening", 0, 1, 2, ResourceUsage(cpu_ns=1), tally={"sent": -1})).decode(),
+        msgspec.json.encode(IntervalReport("opening", 0, 1, 2, WorkerUsage(0, 1, 1), tally={"sent": -1})).decode(),
         "\\xff",
     ],
 )
@@ -206,7 +208,7 @@ def test_workers_end_when_whoever_started_them_is_gone():
         await process.wait()
         return pids
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         pids = asyncio.run(go(server.url))
         assert len(pids) == 2
         asyncio.run(until(lambda: not any(map(is_running, pids)), timeout_s=2.0))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ws_load_test import make_plan
+from ws_load_test.common import machine
 from ws_load_test.common.errors import HostError, UsageError
 from ws_load_test.engine.connect import source_addresses
 from ws_load_test.engine.connect.source_addresses import (
@@ -267,8 +268,9 @@ def test_control_groups_limit_memory(monkeypatch, tmp_path, line, group, files):
     for name, text in files.items():
         (tmp_path / group / name).write_text(text + "\n")
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(machine, "_OWN_CGROUPS", tmp_path / "cgroup")
+    for module in (machine, memory):
+        monkeypatch.setattr(module, "CGROUP_MOUNT", tmp_path)
     [room] = headrooms()
     assert room.free_bytes == 250
     assert str(tmp_path / group / "memory.") in room.remedy
@@ -359,7 +361,7 @@ def test_no_ports_left_is_this_machines_trouble():
     summary = json.loads(done.stdout)
     connections = summary["connections"]
     assert summary["faults"] == {}
-    assert (connections["attempted"], connections["opened"], connections["failed"]) == (PORTS, PORTS - taken, taken)
+    assert [connections[name] for name in ("attempted", "opened", "failed")] == [PORTS, PORTS - taken, taken]
     assert summary["messages"]["answered"] == 100
     assert summary["generator"]["saturated"]
     assert any(

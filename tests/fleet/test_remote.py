@@ -10,8 +10,9 @@ import pytest
 
 from ws_load_test import make_plan
 from ws_load_test.common.errors import ExitCode
+from ws_load_test.fleet import worker_process
 from ws_load_test.fleet.cluster import host_agent, shipped_files
-from ws_load_test.testing import FaultyServer, behaviours
+from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.worker.ipc import IntervalReport
 
 SECRET = "s3cr3t"
@@ -58,7 +59,7 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
     async def go(server):
         host = Host(tmp_path)
         plan = make_plan(server.url, connections=8, messages=80, workers=1)
-        answer = await host_agent.settle(order(plan).sealed(), dask_worker=host)
+        answer = await host_agent.prepare(order(plan, lease_ns=10**10).sealed(), dask_worker=host)
         assert answer == {"problem": "", "sources": ()}
         [directory] = tmp_path.iterdir()
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
@@ -66,19 +67,19 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
         assert await host_agent.launch("r") == {"problem": "", "sources": ()}
         decode = msgspec.json.Decoder(IntervalReport).decode
         await until(lambda: sum(decode(event["line"]).ready for event in host.events if "line" in event) == 2)
-        assert await host_agent.tell("r", "start", host_agent.now_ns() + 10**7)
+        assert await host_agent.send("r", "start", host_agent.now_ns() + 10**7)
         await until(lambda: sum("ended" in event for event in host.events) == 2)
-        await host_agent.end("r")
+        await host_agent.shutdown("r")
         assert host.intervals() == [20, 20, 20]
-        assert not await host_agent.tell("r", "renew", 0), "there is no such party any more"
+        assert not await host_agent.send("r", "renew", 0), "there is no such party any more"
         return host.events
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         events = asyncio.run(go(server))
         assert server.seen.messages == 40, "workers 1 and 2 of 4"
     assert [event["number"] for event in events] == list(range(len(events)))
     assert {(event["run"], event["host"]) for event in events} == {("r", 3)}
-    assert {event["of"] for event in events} == {1, 2}
+    assert {event["worker"] for event in events} == {1, 2}
     assert {event["ended"] for event in events if "ended" in event} == {"its process ended with code 0"}
     assert not list(tmp_path.iterdir())
 
@@ -86,9 +87,9 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
 def test_without_a_word_it_ends_itself_and_leaves_nothing(tmp_path):
     async def go(server):
         plan = make_plan(server.url, connections=8, duration=60, workers=1)
-        await host_agent.settle(order(plan).sealed(), dask_worker=Host(tmp_path))
+        await host_agent.prepare(order(plan).sealed(), dask_worker=Host(tmp_path))
         await host_agent.launch("r")
-        pids = [process.pid for process in host_agent._runs["r"]._processes.values()]
+        pids = [process.pid for process in host_agent._runs["r"]._workers.values()]
         await until(lambda: "r" not in host_agent._runs, 3)
         await until(lambda: not list(tmp_path.iterdir()), 3)
         for pid in pids:
@@ -96,10 +97,10 @@ def test_without_a_word_it_ends_itself_and_leaves_nothing(tmp_path):
                 os.kill(pid, 0)
         assert await host_agent.launch("r") == {"problem": "its lease has expired", "sources": ()}
         # Nobody minds what is said to it now.
-        await host_agent.end("r")
-        await host_agent.drop("r", 1)
+        await host_agent.shutdown("r")
+        await host_agent.kill_worker("r", 1)
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         asyncio.run(go(server))
 
 
@@ -107,13 +108,13 @@ def test_one_told_to_stop_before_it_starts_its_workers_stops_them(tmp_path):
     async def go(server):
         host = Host(tmp_path)
         plan = make_plan(server.url, connections=8, duration=60, workers=1)
-        await host_agent.settle(order(plan, lease_ns=10**10).sealed(), dask_worker=host)
-        await host_agent.tell("r", "stop", 0)
+        await host_agent.prepare(order(plan, lease_ns=10**10).sealed(), dask_worker=host)
+        await host_agent.send("r", "stop", 0)
         await host_agent.launch("r")
         await until(lambda: sum("ended" in event for event in host.events) == 2)
-        await host_agent.end("r")
+        await host_agent.shutdown("r")
 
-    with FaultyServer(behaviours.echoes) as server:
+    with FaultyServer(behaviors.echoes) as server:
         asyncio.run(go(server))
 
 
@@ -131,7 +132,7 @@ def test_what_it_cannot_do_it_says_and_is_gone(options, said, tmp_path, monkeypa
     monkeypatch.chdir(here)
     (here / "ca.pem").write_text(SECRET)
     plan = make_plan("wss://127.0.0.1:1", workers=1, **options)
-    answer = asyncio.run(host_agent.settle(order(plan).sealed(), dask_worker=Host(there)))
+    answer = asyncio.run(host_agent.prepare(order(plan).sealed(), dask_worker=Host(there)))
     directory = answer["problem"].partition('"')[2].partition("/cacert")[0]
     assert answer["problem"].startswith(said.replace("{directory}", directory))
     assert SECRET not in answer["problem"]
@@ -141,7 +142,7 @@ def test_what_it_cannot_do_it_says_and_is_gone(options, said, tmp_path, monkeypa
 
 def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
     plan = make_plan("ws://127.0.0.1:1", workers=1)
-    answer = asyncio.run(host_agent.settle(order(plan).sealed(), dask_worker=Host(tmp_path / "missing")))
+    answer = asyncio.run(host_agent.prepare(order(plan).sealed(), dask_worker=Host(tmp_path / "missing")))
     assert answer["problem"].startswith("cannot write the plan's files to ")
     assert answer["problem"].endswith(": No such file or directory")
 
@@ -159,14 +160,14 @@ def test_a_crash_tells_its_kind_and_no_more(tmp_path, monkeypatch):
         f"#!/bin/sh\nread line\necho 'ValueError: {SECRET}' >&2\nexit {int(ExitCode.THRESHOLD_FAILED)}\n"
     )
     program.chmod(0o755)
-    monkeypatch.setattr(host_agent.sys, "executable", str(program))
+    monkeypatch.setattr(worker_process.sys, "executable", str(program))
 
     async def go():
         host = Host(tmp_path)
-        await host_agent.settle(order(make_plan("ws://127.0.0.1:1", workers=1), workers=1).sealed(), dask_worker=host)
+        await host_agent.prepare(order(make_plan("ws://127.0.0.1:1", workers=1), workers=1).sealed(), dask_worker=host)
         await host_agent.launch("r")
         await until(lambda: host.events)
-        await host_agent.end("r")
+        await host_agent.shutdown("r")
         return host.events
 
     [event] = asyncio.run(go())

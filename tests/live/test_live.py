@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from factories.run_states import MILLI, SECOND, answers, interval, opening, plan
+from factories.run_states import MILLI, SECOND, answers, damaged, interval, opening, plan
 from terminals import Terminal
 from ws_load_test.live import view as live_view
 from ws_load_test.live.view import LiveView
-from ws_load_test.metrics.recording import Interval, LostWorker
+from ws_load_test.metrics.recording import LostWorker
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def view(terminal):
 
     def begin(**options):
         with terminal.stream() as stream:
-            begun.append(LiveView(plan(), stream, **({"after_s": 0.0, "diverts": False} | options)))
+            begun.append(LiveView(plan(), stream, **({"after_s": 0.0, "captures_logs": False} | options)))
         return begun[-1]
 
     yield begin
@@ -80,7 +80,7 @@ def test_it_keeps_to_the_size_that_the_terminal_has_now(terminal, view, monkeypa
 
 def test_a_size_of_nothing_is_taken_for_the_usual_one(view):
     with Terminal(0, 0) as terminal, terminal.stream() as stream:
-        shown = LiveView(plan(), stream, after_s=0.0, diverts=False)
+        shown = LiveView(plan(), stream, after_s=0.0, captures_logs=False)
         shown(opening(77))
         terminal.until(lambda now: "77 open" in now.raw)
         shown.close()
@@ -119,7 +119,7 @@ def test_a_lost_worker_shows_at_once(terminal, view):
 
 def test_what_is_logged_is_on_the_page_and_later_where_it_belongs(terminal, view, caplog):
     kept = logging.root.handlers
-    shown = view(diverts=True)
+    shown = view(captures_logs=True)
     logging.getLogger("ws_load_test").warning("stopping: %s", "waiting")
     terminal.until(lambda now: now.text.endswith("\nstopping: waiting"))
     assert caplog.messages == []
@@ -129,7 +129,7 @@ def test_what_is_logged_is_on_the_page_and_later_where_it_belongs(terminal, view
 
 
 def test_what_is_logged_while_it_is_aside_is_told_at_once(terminal, view, caplog):
-    shown = view(diverts=True)
+    shown = view(captures_logs=True)
     terminal.until(lambda now: now.is_on_second_screen)
     shown.pause()
     logging.getLogger("ws_load_test").warning("the load goes on")
@@ -152,7 +152,7 @@ def test_a_pause_does_not_wait_for_the_next_look(terminal, view, monkeypatch):
 
 
 def test_what_is_logged_without_end_is_not_kept_without_end(caplog, monkeypatch):
-    monkeypatch.setattr(live_view, "MOST_KEPT", 10)
+    monkeypatch.setattr(live_view, "MAX_RECORDS", 10)
     rung = []
     notes = live_view.BufferedLogHandler(lambda: rung.append(1))
     try:
@@ -178,7 +178,7 @@ def test_arguments_that_do_not_fit_are_no_end_of_the_view(monkeypatch):
 
 def test_a_terminal_that_takes_nothing_holds_up_nobody(terminal, view, caplog):
     terminal.halt()
-    shown = view(diverts=True)
+    shown = view(captures_logs=True)
     begun = time.monotonic()
     for second in range(300):
         shown(interval(answers(MILLI), at_s=second))
@@ -199,7 +199,7 @@ def test_a_terminal_that_takes_nothing_holds_up_nobody(terminal, view, caplog):
 
 def test_a_damaged_interval_is_ignored(terminal, view):
     shown = view()
-    shown(Interval(index=0, phase="measured", from_ns=0, to_ns=1, measured_ns=0, encoded_tally={"nonsense": 1}))
+    shown(damaged())
     shown(opening(77))
     terminal.until(lambda now: "77 open" in now.text)
 
@@ -207,7 +207,7 @@ def test_a_damaged_interval_is_ignored(terminal, view):
 def test_a_terminal_that_hangs_up_is_left_alone():
     ours, theirs = os.openpty()
     with os.fdopen(theirs, "w", encoding="utf-8") as stream:
-        shown = LiveView(plan(), stream, after_s=0.0, diverts=False)
+        shown = LiveView(plan(), stream, after_s=0.0, captures_logs=False)
     os.close(ours)
     shown(opening())
     shown._thread.join(5)

@@ -3,9 +3,9 @@ from collections import Counter
 
 import pytest
 
-from factories.run_states import MILLI, SECOND, answers, interval, opening, plan
+from factories.run_states import MILLI, SECOND, answers, damaged, interval, opening, plan
 from ws_load_test.live.progress_lines import ProgressLogger
-from ws_load_test.metrics.recording import Interval, LostWorker
+from ws_load_test.metrics.recording import LostWorker
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.correlation import Correlation
 from ws_load_test.plan.load import OpenLoop
@@ -53,7 +53,7 @@ def test_times_are_those_since_the_line_before():
 def test_a_schedule_shows_what_was_asked():
     asked = plan(load=OpenLoop(LoadProfile.constant(100, 60 * SECOND)))
     (line,) = told(*seconds(10, answers(MILLI, due=3, dropped=2, unanswered=1)), asked=asked)
-    assert " · asked 100/s · answered 1/s · " in line
+    assert " · requested 100/s · answered 1/s · " in line
     assert line.endswith(" · 10 unanswered · 20 dropped")
 
 
@@ -124,10 +124,7 @@ def test_a_stream_that_fails_is_left_alone(monkeypatch):
 
 
 def test_a_damaged_interval_is_ignored():
-    damaged = Interval(
-        index=0, phase="measured", from_ns=0, to_ns=20 * SECOND, measured_ns=0, encoded_tally={"nonsense": 1}
-    )
-    assert told(damaged) == []
+    assert told(damaged()) == []
 
 
 def test_standard_error_is_where_it_goes(capsys):

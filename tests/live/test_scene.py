@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factories.run_states import MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
+from factories.run_states import MILLI, SECOND, answers, damaged, histogram, interval, load, opening, plan, scene
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.findings import FindingKind
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.live import run_state as scenes
+from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import (
     Header,
     Host,
     HostInterval,
-    Interval,
     LostWorker,
     Recording,
 )
@@ -47,11 +47,11 @@ class TestSessions:
     def test_what_is_asked_follows_the_shape_from_the_start_of_the_load(self):
         shape = LoadProfile((Stage(10 * SECOND, 0, 100), Stage(10 * SECOND, 100, 100)))
         made = scene(opening(0), asked=plan(connection_profile=shape))
-        assert made.asked_open(9 * SECOND) == 0
+        assert made.requested_open(9 * SECOND) == 0
         made.on_interval(interval(at_s=2))
-        assert made.asked_open(7 * SECOND) == 50
-        assert made.asked_open(40 * SECOND) == 100
-        assert scene().asked_open(SECOND) == 100
+        assert made.requested_open(7 * SECOND) == 50
+        assert made.requested_open(40 * SECOND) == 100
+        assert scene().requested_open(SECOND) == 100
 
     def test_a_storm_goes_down_and_up(self):
         made = scene(
@@ -68,8 +68,8 @@ class TestMessages:
         made = scene(
             opening(), *(interval(Tally(sent=k), at_s=1 + k) for k in range(3)), asked=plan(load=ramp(1000, 10))
         )
-        assert [one.asked_per_s for one in made.moments] == pytest.approx([50, 150, 250])
-        assert [one.sent_per_s for one in made.moments] == [0, 1, 2]
+        assert [one.requested_per_s for one in made.history] == pytest.approx([50, 150, 250])
+        assert [one.sent_per_s for one in made.history] == [0, 1, 2]
 
     def test_the_schedule_begins_with_the_warm_up(self):
         asked = plan(load=ramp(1000, 10), warmup_ns=2 * SECOND)
@@ -79,24 +79,24 @@ class TestMessages:
             interval(at_s=2),
             asked=asked,
         )
-        first, second = made.moments
-        assert (first.asked_per_s, first.sent_per_s, first.answered_per_s) == (pytest.approx(50), 7, 5)
-        assert second.asked_per_s == pytest.approx(150)
+        first, second = made.history
+        assert (first.requested_per_s, first.sent_per_s, first.answered_per_s) == (pytest.approx(50), 7, 5)
+        assert second.requested_per_s == pytest.approx(150)
 
     def test_a_flood_asks_for_nothing(self):
-        assert scene(interval(answers(MILLI))).moments[0].asked_per_s is None
+        assert scene(interval(answers(MILLI))).history[0].requested_per_s is None
 
     def test_intervals_too_short_to_tell_a_rate_are_in_no_history(self):
         made = scene(
             opening(), interval(answers(MILLI)), interval(answers(MILLI), at_s=1, length_s=0.01), interval(length_s=0)
         )
-        assert [one.answered_per_s for one in made.moments] == [1]
+        assert [one.answered_per_s for one in made.history] == [1]
         assert made.tally.answered == 2
 
     def test_a_history_has_an_end(self):
-        made = scene(*(interval(at_s=k) for k in range(scenes.LONGEST_HISTORY + 5)))
-        assert len(made.moments) == len(made.open_history) == scenes.LONGEST_HISTORY
-        assert sum(len(one.stretches) for one in made._judged) <= 2 * scenes.JUDGED_TOGETHER
+        made = scene(*(interval(at_s=k) for k in range(scenes.MAX_HISTORY + 5)))
+        assert len(made.history) == len(made.open_history) == scenes.MAX_HISTORY
+        assert sum(len(one.intervals) for one in made._diagnosed) <= 2 * scenes.DIAGNOSED_INTERVALS
 
     @settings(max_examples=30, deadline=None)
     @given(st.lists(st.lists(st.integers(0, 10**12), max_size=3), min_size=1, max_size=12), st.integers(1, 8))
@@ -115,60 +115,60 @@ class TestMessages:
 class TestHowFar:
     def test_nothing_is_known_before_the_first_interval(self):
         made = scene()
-        assert (made.phase, made.done(0), made.left_ns(0)) == (None, None, None)
+        assert (made.phase, made.progress(0), made.remaining_ns(0)) == (None, None, None)
 
     def test_opening_by_sessions(self):
         made = scene(opening(40, failed=10))
-        assert made.done(5 * SECOND) == 0.5
-        assert made.left_ns(5 * SECOND) is None
+        assert made.progress(5 * SECOND) == 0.5
+        assert made.remaining_ns(5 * SECOND) is None
 
     def test_warm_up_and_what_comes_behind_it(self):
         made = scene(opening(), interval(phase="warmup", at_s=1), asked=plan(warmup_ns=4 * SECOND))
-        assert made.done(3 * SECOND) == 0.5
-        assert made.left_ns(3 * SECOND) == 62 * SECOND
+        assert made.progress(3 * SECOND) == 0.5
+        assert made.remaining_ns(3 * SECOND) == 62 * SECOND
 
     def test_measured_by_time(self):
         made = scene(opening(), interval(at_s=1), interval(at_s=2))
-        assert made.done(16 * SECOND) == 0.25
-        assert made.left_ns(16 * SECOND) == 45 * SECOND
-        assert (made.done(99 * SECOND), made.left_ns(99 * SECOND)) == (1, 0)
+        assert made.progress(16 * SECOND) == 0.25
+        assert made.remaining_ns(16 * SECOND) == 45 * SECOND
+        assert (made.progress(99 * SECOND), made.remaining_ns(99 * SECOND)) == (1, 0)
 
     def test_a_number_of_messages_by_how_fast_they_are_answered(self):
         asked = plan(duration_ns=None, messages=1000)
         made = scene(
             interval(answers(*[MILLI] * 100)), interval(answers(*[MILLI] * 150, dropped=50), at_s=1), asked=asked
         )
-        assert made.done(2 * SECOND) == 0.3
-        assert made.left_ns(2 * SECOND) == 700 * SECOND // 125
-        assert made.left_ns(3 * SECOND) == 700 * SECOND // 125 - SECOND
-        assert scene(interval(), asked=asked).left_ns(SECOND) is None
+        assert made.progress(2 * SECOND) == 0.3
+        assert made.remaining_ns(2 * SECOND) == 700 * SECOND // 125
+        assert made.remaining_ns(3 * SECOND) == 700 * SECOND // 125 - SECOND
+        assert scene(interval(), asked=asked).remaining_ns(SECOND) is None
 
     def test_a_number_of_messages_that_nobody_answers(self):
         asked = plan(duration_ns=None, messages=100, correlation=Correlation("none"))
         made = scene(interval(Tally(sent=20)), asked=asked)
-        assert (made.done(SECOND), made.left_ns(SECOND)) == (0.2, 4 * SECOND)
+        assert (made.progress(SECOND), made.remaining_ns(SECOND)) == (0.2, 4 * SECOND)
 
     def test_closing(self):
         made = scene(interval(phase="closing"))
-        assert (made.done(SECOND), made.left_ns(SECOND)) == (None, None)
+        assert (made.progress(SECOND), made.remaining_ns(SECOND)) == (None, None)
 
 
 class TestReasons:
     def test_none_where_all_is_well(self):
-        assert scene(*(interval(answers(MILLI), at_s=k, workers=[load()]) for k in range(5))).reasons() == []
+        assert scene(*(interval(answers(MILLI), at_s=k, workers=[load()]) for k in range(5))).findings() == []
 
     def test_a_worker_that_needs_its_core_binds(self):
         made = scene(*(interval(answers(MILLI), at_s=k, workers=[load(cpu=0.99)]) for k in range(5)))
-        assert [(one.kind, one.saturates) for one in made.reasons()] == [(FindingKind.PROCESSOR, True)]
+        assert [(one.kind, one.saturates) for one in made.findings()] == [(FindingKind.PROCESSOR, True)]
 
     def test_what_is_long_ago_is_forgotten(self):
         busy = [interval(answers(MILLI), at_s=k, workers=[load(cpu=0.99)]) for k in range(5)]
-        calm = [interval(answers(MILLI), at_s=5 + k, workers=[load()]) for k in range(2 * scenes.JUDGED_TOGETHER)]
-        assert scene(*busy, *calm).reasons() == []
+        calm = [interval(answers(MILLI), at_s=5 + k, workers=[load()]) for k in range(2 * scenes.DIAGNOSED_INTERVALS)]
+        assert scene(*busy, *calm).findings() == []
 
     def test_replies_that_are_left_over_under_load_are_told(self):
         made = scene(opening(10), interval(answers(MILLI, surplus_replies=25)))
-        assert [one.kind for one in made.reasons()] == [FindingKind.PAIRING]
+        assert [one.kind for one in made.findings()] == [FindingKind.PAIRING]
 
     def test_of_a_cluster_each_machine_is_judged_by_itself_as_in_the_report(self):
         hosts = tuple(
@@ -178,13 +178,13 @@ class TestReasons:
         header = Header(tool="", started_at="", plan={}, target="", host={"cores": 2}, workers=4, hosts=hosts)
         seconds = [
             msgspec.structs.replace(
-                interval(answers(MILLI), at_s=k, workers=[load(0), load(1), load(2), load(3, cpu=0.99)]),
+                interval(answers(MILLI), at_s=k, workers=[load(0), load(1), load(2), load(3, cpu=0.99)]).interval,
                 hosts=tuple(HostInterval(place, k * SECOND, answers(MILLI).to_record()) for place in range(2)),
             )
             for k in range(5)
         ]
-        made = scene(*seconds, asked=plan(workers=4), header=header)
-        (reason,) = made.reasons()
+        made = scene(*map(IntervalEvent.decode, seconds), asked=plan(workers=4), header=header)
+        (reason,) = made.findings()
         assert (reason.kind, reason.saturates) == (FindingKind.PROCESSOR, True)
         assert reason.text.startswith("host b: worker 3 used 99 % of a core")
         assert "with more cores" in reason.text
@@ -194,7 +194,7 @@ class TestReasons:
     def test_what_only_the_end_can_tell_is_not_told(self):
         asked = plan(load=OpenLoop(LoadProfile.constant(100, 60 * SECOND)))
         made = scene(*(interval(answers(MILLI, due=100, sent=90, unanswered=5), at_s=k) for k in range(5)), asked=asked)
-        assert made.reasons() == []
+        assert made.findings() == []
 
 
 def test_examples_are_the_first_of_each_kind():
@@ -206,7 +206,6 @@ def test_examples_are_the_first_of_each_kind():
 
 def test_a_damaged_interval_changes_nothing():
     made = scene(opening())
-    damaged = Interval(index=0, phase="measured", from_ns=0, to_ns=1, measured_ns=0, encoded_tally={"nonsense": 1})
-    with pytest.raises(ValueError, match="nonsense"):
-        made.on_interval(damaged)
+    with pytest.raises(ValueError, match="there is no host 7"):
+        made.on_interval(damaged())
     assert (made.phase, made.intervals, made.open) == ("opening", 1, 100)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from factories.comparison import SECOND, drawn, interval, recording
+from factories.printed import summarize
 from ws_load_test.analysis.comparison.samples import Variant, pair_variants
-from ws_load_test.analysis.summary import summarize
 
 
 def rng(seed=1):
@@ -16,7 +16,7 @@ def test_a_side_says_what_the_report_of_its_recordings_says():
     stats = side.total.response.stats()
     assert stats == summary["response_time_ns"]
     messages, sessions = summary["messages"], summary["connections"]
-    assert side.total.asked == messages["due"] + sessions["attempted"]
+    assert side.total.requested == messages["due"] + sessions["attempted"]
     assert side.total.errors == messages["unanswered"] == 14
     assert side.total.measured_ns == 14 * SECOND
 
@@ -29,7 +29,7 @@ def test_seconds_are_cut_into_blocks_that_have_them_all(seconds, blocks):
     assert len(lengths) == blocks
     assert sum(lengths) == seconds
     assert max(lengths) - min(lengths) <= 1
-    assert side.outside_units.asked == 5
+    assert side.outside_units.requested == 5
 
 
 def test_a_sliver_of_a_second_belongs_to_its_neighbour():
@@ -45,7 +45,7 @@ def test_what_comes_after_the_measured_time_is_in_the_last_block():
     side = Variant.of("x", [recording(*(interval([5], index) for index in range(5)), closing)])
     assert [unit.response.count for unit in side.units] == [1, 1, 1, 1, 2]
     assert [unit.errors for unit in side.units] == [0, 0, 0, 0, 3]
-    assert side.units[-1].in_time == 1
+    assert side.units[-1].answered_in_window == 1
 
 
 def test_what_was_in_flight_when_a_run_was_killed_is_an_error():

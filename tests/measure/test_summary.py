@@ -3,8 +3,8 @@ from collections import Counter
 import msgspec
 import pytest
 
+from factories.printed import exit_code, summarize
 from ws_load_test.analysis.aggregate import RunAggregator, aggregate
-from ws_load_test.analysis.summary import exit_code, summarize
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import (
@@ -33,7 +33,7 @@ def header(*, second=0, target="ws://a.example", workers=2, load=LOAD, plan=None
 
 
 def tally(*times, **counts):
-    made = Tally(**counts)
+    made = Tally(**{"due_when_sent": True, **counts})
     for time in times:
         made.response_time_ns.record(time)
     return made
@@ -433,12 +433,11 @@ class TestSeveralRecordings:
 
 class TestExitCode:
     def summary(self, *, opened=1, passed=True, interrupted=False, saturated=True):
-        return {
-            "generator": {"saturated": saturated},
-            "interrupted": interrupted,
-            "connections": {"opened": opened},
-            "verdict": {"passed": passed, "checks": []},
-        }
+        made = summarize([GOOD])
+        made["generator"]["saturated"] = saturated
+        made["connections"]["opened"] = opened
+        made["verdict"]["passed"] = passed
+        return made | {"interrupted": interrupted}
 
     @pytest.mark.parametrize(
         ("facts", "lost", "expected"),

@@ -5,18 +5,21 @@ from pathlib import Path
 import pytest
 
 from ws_load_test.messages import SetupMessage, SizeDistribution
+from ws_load_test.plan.options.catalog import PARSERS, missing_companions, names_in
 from ws_load_test.plan.options.messages import (
-    PARSERS,
     message_warnings,
     read_first_messages,
     read_message,
 )
+from ws_load_test.plan.options.spec import Group
 
 
 def read(**options):
     """The message, and its problems as text; options as the command line gives them."""
     problems = []
-    values = {name: PARSERS[name](value) if name in PARSERS else value for name, value in options.items()}
+    own = names_in(Group.MESSAGE)
+    values = {name: PARSERS[name](value) if name in own else value for name, value in options.items()}
+    problems += missing_companions(values, values)
     return read_message(values, problems), [str(problem) for problem in problems]
 
 

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
@@ -31,7 +32,7 @@ TRAILER = Trailer(
 
 
 def interval(index, values=(5, 10**9)):
-    tally = Tally(sent=len(values), answered=len(values))
+    tally = Tally(sent=len(values), answered=len(values), due_when_sent=True)
     for value in values:
         tally.response_time_ns.record(value)
     return Interval.of(
@@ -165,16 +166,33 @@ class TestWriting:
 
 
 class TestReading:
+    @pytest.mark.parametrize("kind", ["closed", "open"])
+    def test_an_interval_that_leaves_it_to_the_plan_is_due_when_sent_in_a_closed_loop(self, tmp_path, kind):
+        """Recordings of format 2 from before tallies had a field for it."""
+        header = msgspec.structs.replace(HEADER, plan={"load": {"kind": kind}})
+        old = interval(0)
+        assert old.encoded_tally.pop("due_when_sent")
+        old.encoded_tally["misbehaving"] = {"sent": 1}
+        path = tmp_path / "old.jsonl"
+        with RecordingWriter(path) as writer:
+            writer.write_header(header)
+            writer.write_interval(old)
+        tally = read_recording(path).intervals[0].tally
+        assert tally.due_when_sent is tally.misbehaving.due_when_sent is (kind == "closed")
+        assert tally.service_times_ns.count == (2 if kind == "closed" else 0)
+
     def test_a_file_cut_anywhere_after_its_header_is_read(self, recorded, tmp_path):
         data = recorded.read_bytes()
         lines = data.splitlines(keepends=True)
+        ends = list(accumulate(map(len, lines)))
         cut = tmp_path / "cut.jsonl"
         for size in range(len(lines[0]), len(data) - 1, 97):
             cut.write_bytes(data[:size])
             recording = read_recording(cut)
             assert recording.header == HEADER
             assert recording.trailer is None
-            assert len(recording.intervals) == max(0, data[:size].count(b"\n") - 1)
+            # A line that lacks nothing but its line feed is whole.
+            assert len(recording.intervals) == sum(end - 1 <= size for end in ends[1:-1])
         cut.write_bytes(data[:-1])
         assert read_recording(cut) == read_recording(recorded)
 

@@ -1,4 +1,3 @@
-import dataclasses
 from collections import Counter
 
 import msgspec
@@ -7,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ws_load_test.metrics.catalog import METRICS
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.tally import Tally
 
@@ -23,15 +23,19 @@ def histograms(draw):
     return histogram
 
 
-def strategy_of(room):
-    if room.default == 0:
-        return COUNTS
-    return {Counter: COUNTERS, Histogram: histograms()}[room.default_factory]
+STRATEGIES = {"count": COUNTS, "size": COUNTS, "labelled": COUNTERS, "time": histograms()}
+FLAT = {name: STRATEGIES[spec.kind] for name, spec in METRICS.items()}
+# Where messages are due when they are sent, one histogram stands for both times.
+ONE_TIME = FLAT | {"service_time_ns": st.builds(Histogram), "due_when_sent": st.just(True)}
+SINGLE = st.one_of(st.builds(Tally, **FLAT), st.builds(Tally, **ONE_TIME))
 
 
-FLAT = {room.name: strategy_of(room) for room in dataclasses.fields(Tally) if room.name != "misbehaving"}
-# One within another, as those of unkind connections are; half of them empty or none.
-TALLIES = st.builds(Tally, **FLAT, misbehaving=st.one_of(st.none(), st.just(Tally()), st.builds(Tally, **FLAT)))
+def nested(fields):
+    """Returns a strategy of tallies with another within, as that of misbehaving connections; half are empty or none."""
+    return st.builds(Tally, **fields, misbehaving=st.one_of(st.none(), st.builds(Tally), SINGLE))
+
+
+TALLIES = st.one_of(nested(FLAT), nested(ONE_TIME))
 
 
 def merged(*tallies):
@@ -57,16 +61,21 @@ def test_merging_is_exact_in_any_order(one, two, three):
 
 def check_sum(one, two, both):
     """Fails unless every count and histogram of `both` is what is in the one and in the other."""
-    for room in dataclasses.fields(Tally):
-        mine, theirs, sum_of_both = (getattr(tally, room.name) for tally in (one, two, both))
-        if isinstance(mine, Histogram):
+    for name, spec in METRICS.items():
+        mine, theirs, sum_of_both = (value_of(tally, name) for tally in (one, two, both))
+        if spec.kind == "time":
             assert (sum_of_both.count, sum_of_both.sum) == (mine.count + theirs.count, mine.sum + theirs.sum)
-        elif room.name != "misbehaving":
-            assert sum_of_both == mine + theirs
-        elif mine is None or theirs is None:
-            assert sum_of_both == (theirs if mine is None else mine)
         else:
-            check_sum(mine, theirs, sum_of_both)
+            assert sum_of_both == mine + theirs
+    parts = [tally.misbehaving for tally in (one, two) if tally.misbehaving is not None]
+    if len(parts) == 2:
+        check_sum(*parts, both.misbehaving)
+    else:
+        assert both.misbehaving == (merged(*parts) if parts else None)
+
+
+def value_of(tally, name):
+    return tally.service_times_ns if name == "service_time_ns" else getattr(tally, name)
 
 
 def test_merging_leaves_the_other_alone():
@@ -135,9 +144,73 @@ def test_the_unkind_are_written_as_a_tally_of_their_own():
         {"misbehaving": {"seen": 1}},
         {"seen": 1},
         {"merge": 1},
+        {"due_when_sent": 1},
     ],
 )
 def test_what_is_no_tally_raises_value_error(data):
     for read in (Tally.from_wire, Tally.from_record):
         with pytest.raises(ValueError):
             read(data)
+
+
+def answered(value_ns, **more):
+    tally = Tally(**more)
+    tally.response_time_ns.record(value_ns)
+    return tally
+
+
+def test_where_messages_are_due_when_sent_response_times_are_service_times():
+    tally = merged(answered(5, due_when_sent=True), answered(6, due_when_sent=True))
+    assert tally.due_when_sent
+    assert (tally.service_times_ns.count, tally.service_times_ns.sum) == (2, 11)
+    assert not tally.service_time_ns.count, "kept once"
+    assert tally.to_record().keys() == {"response_time_ns", "due_when_sent"}
+    tally.separate_times()
+    assert tally.service_times_ns is tally.service_time_ns == tally.response_time_ns
+    assert not tally.due_when_sent
+
+
+def test_service_times_of_both_kinds_of_load_are_added():
+    on_schedule = answered(50)
+    on_schedule.service_time_ns.record(40)
+    for order in ([on_schedule, answered(5, due_when_sent=True)], [answered(5, due_when_sent=True), on_schedule]):
+        total = merged(*order)
+        assert (total.response_time_ns.sum, total.service_times_ns.sum, total.due_when_sent) == (55, 45, False)
+
+
+def test_one_without_times_changes_nothing_about_those_of_another():
+    assert merged(Tally(sent=1), answered(5, due_when_sent=True), Tally(sent=1)).due_when_sent
+    assert not merged(Tally(due_when_sent=True), answered(5), Tally(due_when_sent=True)).due_when_sent
+
+
+def test_service_times_of_their_own_contradict_that_messages_are_due_when_sent():
+    data = answered(5, service_time_ns=answered(4).response_time_ns).to_record()
+    with pytest.raises(ValueError, match="no service times of their own"):
+        Tally.from_record(data | {"due_when_sent": True})
+
+
+def test_an_interval_of_a_closed_loop_is_due_what_it_sent_or_dropped():
+    tally = Tally(sent=5, dropped=2, misbehaving=Tally(sent=3, due_when_sent=True), due_when_sent=True)
+    tally.complete_interval(warmup=False)
+    assert (tally.due, tally.misbehaving.due) == (7, 3)
+    on_schedule = Tally(due=9, sent=5)
+    on_schedule.complete_interval(warmup=False)
+    assert on_schedule == Tally(due=9, sent=5)
+
+
+def test_a_warm_up_interval_keeps_sessions_and_how_many_messages_there_were():
+    tally = Tally(**{name: 1 for name, spec in METRICS.items() if spec.kind in ("count", "size")}, due_when_sent=True)
+    tally.keepalive_time_ns.record(7)
+    tally.connect_time_ns.record(7)
+    tally.complete_interval(warmup=True)
+    assert (tally.warmup_sent, tally.sent, tally.bytes_sent, tally.bytes_received, tally.pushed) == (1, 0, 0, 0, 0)
+    assert (tally.opened, tally.keepalive_time_ns.count, tally.connect_time_ns.count) == (1, 0, 1)
+
+
+def test_what_a_killed_worker_had_in_flight_got_no_reply():
+    tally = Tally(due=10, sent=8, answered=3, unanswered=1, misbehaving=Tally(due=2, sent=1))
+    tally.complete_run()
+    assert (tally.unanswered, tally.dropped) == (5, 2)
+    assert (tally.misbehaving.unanswered, tally.misbehaving.dropped) == (1, 1)
+    tally.complete_run()
+    assert (tally.unanswered, tally.dropped) == (5, 2)

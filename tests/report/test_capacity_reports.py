@@ -57,7 +57,7 @@ def test_every_step_that_failed_says_why(facts, bound):
 
 def test_the_chart_rises_with_the_times_and_marks_the_ends(facts):
     lines = text_of(facts)
-    chart = lines[next(number for number, line in enumerate(lines) if line.startswith("99 % of each")) + 1 :]
+    chart = lines[next(number for number, line in enumerate(lines) if line.startswith("p99 of each")) + 1 :]
     assert len(chart) == len(facts["steps"])
     assert [line.split()[0] for line in chart if "highest met" in line] == ["995/s"] * 2
     assert [line.split()[0] for line in chart if "lowest missed" in line] == ["1,040/s"] * 2
@@ -110,7 +110,7 @@ def test_nothing_but_an_answer_is_a_report(facts):
 
 
 def test_a_line_for_each_step(facts):
-    assert step_line(facts["steps"][0], "rate") == "  1       100/s  met  50 % 1 ms, 99 % 1 ms"
+    assert step_line(facts["steps"][0], "rate") == "  1       100/s  met  p50 1 ms, p99 1 ms"
     assert "p99 < 50ms: " in step_line(facts["steps"][4], "rate")
 
 
@@ -129,7 +129,7 @@ def test_the_page_has_the_chart_the_bracket_and_every_step(facts, bound):
     assert "The limit lies in the strip between the two upright lines." in text
     assert text.count('<th scope="row"') == len(facts["steps"])
     figure = page._latency(facts, sorted(facts["steps"], key=lambda step: step["amount"]))
-    assert [trace["name"] for trace in figure["data"]] == ["50 %", "90 %", "99 %", "99.9 %"]
+    assert [trace["name"] for trace in figure["data"]] == ["p50", "p90", "p99", "p99.9"]
     assert [shape["x0"] for shape in figure["layout"]["shapes"]] == [995, 1040, 995]
     ticks = figure["layout"]["xaxis"]["tickvals"]
     assert ticks == sorted(set(ticks))

@@ -1,8 +1,11 @@
 """What the report says of conditions."""
 
+from types import SimpleNamespace
+
 import pytest
 from rich.text import Text
 
+from ws_load_test.analysis.summary_types import RunVerdict, ThresholdCheck
 from ws_load_test.report.content.thresholds import stopped_by
 from ws_load_test.report.terminal.tables import threshold_lines
 
@@ -10,21 +13,13 @@ MS = 10**6
 
 
 def lines(*found):
-    shown = threshold_lines({"verdict": {"passed": False, "checks": list(found)}})
+    shown = threshold_lines(found)
     assert all(isinstance(line, Text) and line.cell_len <= 80 for line in shown)
     return [line.plain for line in shown]
 
 
 def check(text, value, limit, unit, *, passed=False, option="fail-if", **more):
-    return {
-        "check": text,
-        "value": value,
-        "passed": passed,
-        "option": option,
-        "limit": limit,
-        "unit": unit,
-        **more,
-    }
+    return ThresholdCheck(check=text, value=value, passed=passed, option=option, limit=limit, unit=unit, **more)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +41,8 @@ def check(text, value, limit, unit, *, passed=False, option="fail-if", **more):
             check("tls.p99 > 1s", None, 10**9, "ns", why="no session opened with TLS"),
             "  failed  fail if tls.p99 > 1s: no value, no session opened with TLS",
         ),
-        ({"check": "odd", "value": None, "passed": False, "why": "who knows"}, "  failed  odd: who knows"),
-        ({"check": "p99<50ms", "value": 1, "passed": True}, "  passed  p99<50ms"),
+        (ThresholdCheck(check="odd", passed=False, why="who knows"), "  failed  odd: who knows"),
+        (ThresholdCheck(check="p99<50ms", value=1, passed=True), "  passed  p99<50ms"),
     ],
 )
 def test_a_check_is_a_line(one, line):
@@ -68,4 +63,5 @@ def test_what_stopped_the_run_says_when():
     assert " ".join(" ".join(lines(stopped)).split()) == (
         "failed abort if errors > 5%: 12 %, so the run was stopped 7 s after its start"
     )
-    assert stopped_by({"verdict": {"checks": [stopped, check("x", 1, 1, "ns")]}}) == ["errors > 5%"]
+    verdict = RunVerdict(passed=False, checks=[stopped, check("x", 1, 1, "ns")])
+    assert stopped_by(SimpleNamespace(verdict=verdict)) == ["errors > 5%"]

@@ -39,11 +39,11 @@ def test_the_report_says_what_is_worse_and_by_how_much(outcome):
     assert re.search(r"^Worse: p10, p50, p90, p99, p99.9, mean, errors$", text, re.MULTILINE), text
     assert re.search(r"^No difference$", text, re.MULTILINE)
     change = r"\+\d\d\.\d"
-    row = rf"^  50 % +\d+\.?\d* [mµ]s +1.\d\d ms +{change} % +{change} to {change} % +worse$"
+    row = rf"^  p50 +\d+\.?\d* [mµ]s +1.\d\d ms +{change} % +{change} to {change} % +worse$"
     assert re.search(row, text, re.MULTILINE)
     assert re.search(r"^  errors +0 % +0\.1\d+ % +\+0\.1 pt +\+0\.0\d to \+0\.\d pt +worse$", text, re.MULTILINE)
     assert "at most 5 %" in text
-    assert "only the variation within runs is seen here" in text
+    assert "only the variation within runs is known" in text
     assert text.count("failed  --fail-on-regression 5 %: new.jsonl: p10, p50, p90") == 1
     assert "it was quiet" in text
 

@@ -71,7 +71,7 @@ class TestIntervalLog:
     def test_a_reader_finds_the_histograms_of_the_digest_bucket_for_bucket(self, made):
         taken = results(*made)
         found = read_log(text_of("hdr", taken))
-        tally = taken.digest.tally
+        tally = taken.aggregate.tally
         apart = any("service_time_ns" in one.encoded_tally for each in made for one in each.intervals)
         assert buckets(merged(found, "response" if apart else None)) == buckets(tally.response_time_ns)
         if apart:
@@ -92,10 +92,10 @@ class TestIntervalLog:
         for tag, _, _, one in read_log(text_of("hdr", taken)):
             if tag == "response":
                 total.add(one)
-        stats = taken.summary["response_time_ns"]
-        assert total.get_total_count() == stats["count"] == 1000
+        stats = taken.summary.response_time_ns
+        assert total.get_total_count() == stats.count == 1000
         for percentile in (5, 10, 50, 75, 90, 95, 99):
-            assert total.get_value_at_percentile(percentile) == stats[f"p{percentile}"]
+            assert total.get_value_at_percentile(percentile) == stats.value(f"p{percentile}")
 
     def test_it_has_the_lines_of_format_1_3(self):
         lines = text_of("hdr", results(usual())).splitlines()
@@ -265,8 +265,8 @@ class TestDistribution:
         assert lines[:2] == ["       Value     Percentile TotalCount 1/(1-Percentile)", ""]
         assert lines[2] == "    0.010000 0.000000000000          1           1.00" or lines[2].startswith("    0.0100")
         last = lines.index("   10.000000 1.000000000000       1003")
-        stats = results(usual()).summary["response_time_ns"]
-        assert lines[last + 1].startswith(f"#[Mean    = {stats['mean'] / 1e6:12.6f}"[:20])
+        stats = results(usual()).summary.response_time_ns
+        assert lines[last + 1].startswith(f"#[Mean    = {stats.mean / 1e6:12.6f}"[:20])
         assert lines[last + 2] == "#[Max     =    10.000000, Total count    =         1003]"
         assert lines[last + 3] == "#[Buckets =           32, SubBuckets     =         2048]"
         assert lines[last + 4] == "#[Unit    =           ms, of response times]"
@@ -285,6 +285,6 @@ class TestDistribution:
     @settings(max_examples=20, deadline=None)
     def test_recordings_together_are_one_distribution(self, one, other):
         taken = results(one, other)
-        found = list(steps(taken.digest.tally.response_time_ns))
+        found = list(steps(taken.aggregate.tally.response_time_ns))
         count = sum(tally.tally.response_time_ns.count for made in (one, other) for tally in made.intervals)
         assert (found[-1][2] if found else 0) == count

@@ -25,6 +25,7 @@ from factories.results import (
     text_of,
     usual,
 )
+from ws_load_test.analysis.summary_types import ThresholdCheck
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.metric_families import BOUNDS_NS, PREFIX, cumulative_counts
 from ws_load_test.metrics.tally import Tally
@@ -47,17 +48,17 @@ def test_counts_are_the_summarys():
     found = families(made)
     for word in ("due", "sent", "answered", "unanswered", "dropped", "pushed"):
         assert found[f"messages_{word}"].type == "counter"
-        assert value(found, f"messages_{word}") == made.summary["messages"][word]
+        assert value(found, f"messages_{word}") == getattr(made.summary.messages, word)
     for word in ("attempted", "opened", "failed", "lost", "reconnected", "recycled"):
-        assert value(found, f"connections_{word}") == made.summary["connections"][word]
+        assert value(found, f"connections_{word}") == getattr(made.summary.connections, word)
     assert {one.labels["code"]: one.value for one in found["connections_closed"].samples} == {"1000": 7, "1011": 3}
     assert {one.labels["kind"]: one.value for one in found["faults"].samples} == {
         "closed:1011": 3,
         "connect-refused": 1,
     }
     assert (value(found, "sent_bytes"), found["sent_bytes"].unit) == (11_000, "bytes")
-    assert value(found, "duration_seconds") == made.summary["duration_s"] == 1.5
-    assert value(found, "answered_per_second") == made.summary["throughput_per_s"]
+    assert value(found, "duration_seconds") == made.summary.duration_s == 1.5
+    assert value(found, "answered_per_second") == made.summary.throughput_per_s
     assert value(found, "generator_cpu_ratio") == 0.5
     assert (value(found, "passed"), value(found, "generator_saturated")) == (1, 0)
     (about,) = found["run_info"].samples
@@ -84,7 +85,7 @@ def test_times_are_histograms_in_seconds():
     found = families(results(usual()))["response_time_seconds"]
     assert (found.type, found.unit) == ("histogram", "seconds")
     samples = {(one.name.rpartition("_")[2], one.labels.get("le")): one.value for one in found.samples}
-    times = results(usual()).digest.tally.response_time_ns
+    times = results(usual()).aggregate.tally.response_time_ns
     assert samples["count", None] == samples["bucket", "+Inf"] == 1003
     assert samples["sum", None] == times.sum / 1e9
     assert samples["bucket", "0.01"] == 1003
@@ -95,9 +96,9 @@ def test_times_are_histograms_in_seconds():
 
 def test_thresholds_are_told_by_what_was_asked():
     checks = [
-        {"check": "p99 > 50ms", "option": "fail-if", "value": 1, "passed": True},
-        {"check": "p99 > 50ms", "option": "abort-if", "value": 1, "passed": False},
-        {"check": "p99 > 50ms", "option": "abort-if", "value": 1, "passed": True},
+        ThresholdCheck(check="p99 > 50ms", option="fail-if", value=1, passed=True),
+        ThresholdCheck(check="p99 > 50ms", option="abort-if", value=1, passed=False),
+        ThresholdCheck(check="p99 > 50ms", option="abort-if", value=1, passed=True),
     ]
     found = families(results(usual(), checks=checks))
     assert value(found, "threshold_passed", check="fail if p99 > 50ms") == 1
@@ -130,7 +131,7 @@ def test_a_bucket_holds_the_times_up_to_its_bound(values):
 def test_any_recordings_can_be_read(made):
     taken = results(*made)
     found = families(taken)
-    assert value(found, "response_time_seconds", le="+Inf") == taken.digest.tally.response_time_ns.count
+    assert value(found, "response_time_seconds", le="+Inf") == taken.aggregate.tally.response_time_ns.count
     assert math.isfinite(value(found, "duration_seconds"))
 
 

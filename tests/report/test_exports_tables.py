@@ -25,6 +25,7 @@ from factories.results import (
     text_of,
     usual,
 )
+from ws_load_test.analysis.summary_types import ThresholdCheck
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.metrics.recording import LostWorker
 from ws_load_test.metrics.tally import Tally
@@ -35,17 +36,8 @@ DOCS = Path(__file__).parents[2] / "docs" / "exports.md"
 
 
 def check(text="p99 > 50ms", *, passed=False, value=61 * MILLI, **parts):
-    return {
-        "check": text,
-        "value": value,
-        "passed": passed,
-        "option": "fail-if",
-        "metric": "p99",
-        "operator": ">",
-        "limit": 50 * MILLI,
-        "unit": "ns",
-        **parts,
-    }
+    facts = {"option": "fail-if", "metric": "p99", "operator": ">", "limit": 50 * MILLI, "unit": "ns"} | parts
+    return ThresholdCheck(check=text, value=value, passed=passed, **facts)
 
 
 def nasty():
@@ -151,7 +143,7 @@ class TestRows:
         assert (second["connections_open"], second["connections_lost"]) == ("7", "3")
 
     def test_a_floods_service_times_are_its_response_times(self):
-        flood = recording(interval(answers(1, 2, 3)), load="closed")
+        flood = recording(interval(answers(1, 2, 3, due_when_sent=True)), load="closed")
         scheduled = recording(interval(answers(1, 2, 3)), load="open")
         assert [row["service_max_ns"] for row in read_rows(flood, scheduled)] == ["3", ""]
 

@@ -1,5 +1,7 @@
 """The table of hosts at a terminal: made of the summary alone, and within 80 columns."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from ws_load_test.report.terminal.tables import host_table
@@ -15,29 +17,29 @@ def host(name="alpha", **more):
         "throughput_per_s": 12_345.6,
         "sent_per_s": 12_000.0,
         "cpu_share": 0.456,
-        "send_lag_ns": {"p99": 123_000},
-        "response_time_ns": {"p50": 1_234_567},
+        "send_lag_ns": SimpleNamespace(p99=123_000),
+        "response_time_ns": SimpleNamespace(p50=1_234_567),
         "path_time_ns": 456_789,
         "clock_ahead_ns": 3_210_000,
         "clock_error_ns": 210_000,
         "saturated": False,
     }
-    return {**row, **more}
+    return SimpleNamespace(**{**row, **more})
 
 
 def lines_of(*hosts, spread_ns=300_000):
-    summary = {"hosts": list(hosts), "generator": {"start_spread_ns": spread_ns}}
+    summary = SimpleNamespace(hosts=hosts, generator=SimpleNamespace(start_spread_ns=spread_ns))
     return [line.plain for line in host_table(summary)]
 
 
 def test_a_row_for_each_host():
     lines = lines_of(host(), host("beta", clock_ahead_ns=-5 * MILLI, clock_error_ns=2 * MILLI))
     assert [" ".join(line.split()) for line in lines[:3]] == [
-        "hosts workers rate core send lag 50 % path clock",
+        "hosts workers rate core send lag p50 path clock",
         "alpha 4 12,346/s 46 % 123 µs 1.23 ms 457 µs +3.21 ms ±210 µs",
         "beta 4 12,346/s 46 % 123 µs 1.23 ms 457 µs -5 ms ±2 ms",
     ]
-    assert lines[3] == "  all workers began within 300 µs, as clocks that agree to ±2 ms say"
+    assert lines[3] == "  all workers began within 300 µs; the clocks agree to ±2 ms"
     assert len({len(line) for line in lines[:3]}) == 1
 
 

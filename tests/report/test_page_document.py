@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from test_host_rows import host
 
 from factories.pages import EVIL, KINDS
@@ -30,6 +31,7 @@ from ws_load_test.report.html.document import (
     document,
 )
 from ws_load_test.report.html.run import lines
+from ws_load_test.report.results import Results
 
 VOID = {"meta", "link", "br", "img"}
 
@@ -127,9 +129,10 @@ def test_every_kind_of_run_is_a_page_without_an_empty_chart(name):
 
 def test_the_machines_of_a_run_on_several_have_a_row_each():
     made = KINDS["usual"]()
-    made.summary["hosts"] = [host("alpha"), host(EVIL, lost_workers=1)]
-    made.summary["generator"]["start_spread_ns"] = 300_000
-    page = Page("".join(lines(made)))
+    generator = replace(made.summary.generator, start_spread_ns=300_000)
+    hosts = [host("alpha"), host(EVIL, lost_workers=1)]
+    several = Results(made.recordings, replace(made.summary, hosts=hosts, generator=generator), made.aggregate)
+    page = Page("".join(lines(several)))
     assert "all workers began within 300 µs" in page.text
     assert "3 of 4" in page.text
     assert sanitize(EVIL) in page.text
@@ -177,7 +180,7 @@ def test_what_a_target_said_is_in_the_page_and_is_not_markup():
 
 
 def test_sections_without_parts_and_tables_without_numbers():
-    parts = [Table(["", "asked", "n"], [["a", "–", "5"], ["b", "–", "1.20 ms"]])]
+    parts = [Table(["", "requested", "n"], [["a", "–", "5"], ["b", "–", "1.20 ms"]])]
     text = "".join(document("t", Head("v", "good"), [Section("empty", []), Section("there", parts)]))
     page = Page(text)
     assert "empty" not in page.text

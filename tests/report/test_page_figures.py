@@ -66,7 +66,7 @@ def charts_of(sections):
 def test_percentiles_stand_where_hdrhistogram_has_them():
     assert [round(axis_position(p), 6) for p in (0, 50, 90, 99, 99.9)] == [1, 2, 10, 100, 1000]
     axis = percentile_axis(100_000)
-    assert axis["ticktext"] == ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %"]
+    assert axis["ticktext"] == ["min", "p50", "p90", "p99", "p99.9", "p99.99", "p99.999"]
     assert axis["tickvals"] == [1, 2, 10, 100, 1_000, 10_000, 100_000]
 
 
@@ -225,7 +225,7 @@ def test_the_page_of_an_hour_is_small_and_says_how_wide_a_column_is():
 def test_a_heat_map_has_every_answer_in_one_cell():
     made = KINDS["usual"]()
     trace = charts(made)["heat-map"].figure["data"][0]
-    assert sum(map(sum, trace["customdata"])) == made.digest.tally.response_time_ns.count
+    assert sum(map(sum, trace["customdata"])) == made.aggregate.tally.response_time_ns.count
     rows, columns = len(trace["customdata"]), len(trace["customdata"][0])
     assert (rows + 1, columns + 1) == (len(trace["y"]), len(trace["x"]))
     assert (rows, columns, columns) == tuple(len(trace["meta"][name]) for name in ("rows", "columns", "seconds"))
@@ -253,13 +253,13 @@ def test_the_schedule_s_line_is_the_schedule(stages, start_ns, length_ns):
 
 def test_rates_are_those_of_their_second_and_what_was_asked_is_beside_them():
     traces = {trace["name"]: trace for trace in charts(KINDS["usual"]())["rates"].figure["data"]}
-    assert traces.keys() == {"asked", "sent", "answered", "dropped"}
+    assert traces.keys() == {"requested", "sent", "answered", "dropped"}
     # The warm-up's second, and twenty of the measured time.
     assert traces["sent"]["y"] == [50.0, *[41.0] * 20]
     assert traces["answered"]["y"] == [50.0, *[40.0] * 20]
-    assert traces["asked"]["y"] == [0.0, 42.0, 42.0, 42.0]
-    assert (traces["asked"]["x"][0], traces["asked"]["x"][-1]) == (1.0, 22.0)
-    assert "asked" not in {trace["name"] for trace in charts(KINDS["flood"]())["rates"].figure["data"]}
+    assert traces["requested"]["y"] == [0.0, 42.0, 42.0, 42.0]
+    assert (traces["requested"]["x"][0], traces["requested"]["x"][-1]) == (1.0, 22.0)
+    assert "requested" not in {trace["name"] for trace in charts(KINDS["flood"]())["rates"].figure["data"]}
 
 
 def test_connections_are_counted_from_the_opening_on():
@@ -289,7 +289,7 @@ def test_the_axis_of_connections_has_room_for_every_line(word):
 def test_the_axis_of_connections_has_room_for_those_that_were_asked():
     seconds = (interval(Tally(attempted=1, failed=1), index=index) for index in range(4))
     found = charts(results(planned(*seconds, rate=1, connection_stages="4s:900")))["connections"].figure
-    assert found["data"][0]["name"] == "asked"
+    assert found["data"][0]["name"] == "requested"
     assert "dtick" not in found["layout"]["yaxis"]
 
 
@@ -302,7 +302,7 @@ def test_faults_of_many_kinds_are_all_there():
     made = KINDS["many kinds"]()
     traces = charts(made)["faults"].figure["data"]
     assert len(traces) == 8
-    assert sum(sum(trace["y"]) for trace in traces) == sum(made.summary["faults"].values()) == 4 * 78
+    assert sum(sum(trace["y"]) for trace in traces) == sum(made.summary.faults.values()) == 4 * 78
     assert [trace["name"] for trace in charts(made)["processor"].figure["data"]] == ["busiest", "idlest"]
 
 
@@ -336,7 +336,7 @@ def test_several_recordings_have_a_curve_each_and_no_course():
 def test_the_verdict_is_that_of_the_report(name):
     made = KINDS[name]()
     head, _ = page(made)
-    report = [text.plain for text in report_lines(made.recordings, made.summary, made.digest)]
+    report = [text.plain for text in report_lines(made.recordings, made.summary, made.aggregate)]
     assert " ".join(report).startswith(head.verdict)
 
 

@@ -43,8 +43,8 @@ def test_each_second_is_a_column_between_its_lowest_and_its_highest():
     assert lines == [
         "over time     one column is 1 s",
         "throughput    ▁▄█  100/s to 800/s",
-        "50 %          ██▄  5 µs to 10 µs",
-        "99 %          ▄█▄  90 µs to 180 µs",
+        "p50           ██▄  5 µs to 10 µs",
+        "p99           ▄█▄  90 µs to 180 µs",
     ]
 
 
@@ -56,7 +56,7 @@ def test_faults_have_a_row_where_there_were_any():
 def test_a_second_without_answers_is_a_gap():
     lines = chart(stretch(0), stretch(1, 0, p50=None, p99=None), stretch(2))
     assert lines[1] == "throughput    █ █  0/s to 1,000/s"
-    assert lines[2] == "50 %          █ █  10 µs"
+    assert lines[2] == "p50           █ █  10 µs"
     nothing = [stretch(number, 0, p50=None, p99=None) for number in range(3)]
     assert chart(*nothing)[2].endswith("\N{EN DASH}")
 
@@ -85,7 +85,7 @@ def test_long_runs_are_merged_into_columns_that_fit(seconds):
     # One slow second shows, however many are merged.
     assert drawn(lines[3]).count("█") == 1
     assert drawn(lines[3]).count("▁") == len(drawn(lines[1])) - 1
-    assert ("slowest" in lines[0]) == (len(drawn(lines[1])) < seconds)
+    assert ("highest" in lines[0]) == (len(drawn(lines[1])) < seconds)
     assert lines[-1].endswith("0 to 1")
 
 

@@ -1,7 +1,7 @@
-"""Recordings read once: their intervals added up, and what each second of the measured time was like.
+"""Aggregation of recordings: the sum of their intervals, and statistics of each measured interval.
 
-Decoding an interval's histograms takes about a millisecond, so the summary, the judgement of the generator and the
-report share one pass. A run takes its intervals in as they end, and has nothing left to decode at its own end.
+Decoding an interval's histograms takes about a millisecond, so the summary, the diagnosis of the generator and the
+report share one pass. A run aggregates its intervals as they end, so that nothing is left to decode at its own end.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import Recording
 from ws_load_test.metrics.tally import Tally
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IntervalStats:
-    """One interval of the measured time without its histograms; a percentile of nothing is None."""
+    """Statistics of one measured interval; a percentile without values is None."""
 
     from_ns: int
     """Its start, from the start of the run."""
@@ -44,18 +45,18 @@ class IntervalStats:
     loop_lag_p90_ns: int | None
     workers: tuple[WorkerUsage, ...]
     sent: int = 0
-    """Messages that left in it."""
+    """Messages sent in it."""
     pushed: int = 0
 
     @property
     def length_ns(self) -> int:
-        """How long it was."""
+        """Duration in ns."""
         return self.to_ns - self.from_ns
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectInterval:
-    """One interval of any phase in which sessions opened."""
+    """Connect times of one interval, of any phase, in which sessions opened."""
 
     from_ns: int
     """Its start, from the start of the run."""
@@ -67,36 +68,44 @@ class ConnectInterval:
 
 @dataclass(slots=True)
 class RunAggregator:
-    """What the intervals of one recording come to."""
+    """Adds up the intervals of one recording."""
 
     hosts: tuple[Host, ...] = ()
-    """The machines of the header, of a run on several."""
+    """Machines of the header, for a run on several."""
     tally: Tally = field(default_factory=Tally)
-    stretches: list[IntervalStats] = field(default_factory=list)
-    openings: list[ConnectInterval] = field(default_factory=list)
+    intervals: list[IntervalStats] = field(default_factory=list)
+    connect_intervals: list[ConnectInterval] = field(default_factory=list)
     storm_connect_ns: int | None = None
-    """The slowest dial of the intervals in which sessions came back from a storm."""
-    parts: dict[int, RunAggregator] = field(default_factory=dict)
-    """What each machine had of them, by its place among the hosts."""
+    """Longest connect time of the intervals in which sessions recovered from a reconnect storm."""
+    per_host: dict[int, RunAggregator] = field(default_factory=dict)
+    """Share of each machine, by its index in `hosts`."""
     began_ns: tuple[int, int] | None = None
-    """Of a part: when the first and the last of the machine's workers began the load."""
+    """Instants at which the first and the last worker of a machine began the load; None in the sum of all machines."""
 
-    def add_interval(self, interval: Interval) -> Tally:
-        """Adds an interval; returns its tally, which need not be decoded again.
+    def add_interval(self, interval: Interval) -> None:
+        """Decodes a recorded interval and adds it.
 
         Raises:
-            ValueError: It cannot be read.
+            ValueError: Its tally cannot be decoded.
         """
-        tally = interval.tally
+        self.add_event(IntervalEvent.decode(interval))
+
+    def add_event(self, event: IntervalEvent) -> None:
+        """Adds an interval whose tally is decoded already.
+
+        Raises:
+            ValueError: It names a host that the run does not have.
+        """
+        interval, tally = event.interval, event.tally
         self.tally.merge(tally)
-        self._note_opening(interval, tally)
-        for part in interval.hosts or ():
-            self._take_part(interval, part)
+        self._add_connects(interval, tally)
+        for part, host_tally in zip(interval.hosts or (), event.host_tallies, strict=True):
+            self._add_host_interval(interval, part, host_tally)
         if interval.phase != "measured":
-            return tally
+            return
         response = tally.response_time_ns.percentiles((50, 90, 99))
         send_lag = tally.send_lag_ns.percentiles((50, 99))
-        self.stretches.append(
+        self.intervals.append(
             IntervalStats(
                 from_ns=interval.from_ns,
                 to_ns=interval.to_ns,
@@ -113,47 +122,45 @@ class RunAggregator:
                 pushed=tally.pushed,
             )
         )
-        return tally
 
-    def _take_part(self, interval: Interval, part: HostInterval) -> None:
-        """Adds to a machine what it had of an interval, as if that were all."""
+    def _add_host_interval(self, interval: Interval, part: HostInterval, tally: Tally) -> None:
+        """Adds the share of one machine to that machine's own aggregator."""
         if part.host >= len(self.hosts):
             raise ValueError(f"there is no host {part.host}")
-        host, mine = self.hosts[part.host], self.parts.setdefault(part.host, RunAggregator())
+        host, own = self.hosts[part.host], self.per_host.setdefault(part.host, RunAggregator())
         numbers = range(host.first_worker, host.first_worker + host.workers)
         if (began_ns := part.began_ns) is not msgspec.UNSET:
-            first_ns, last_ns = mine.began_ns or began_ns
-            mine.began_ns = min(first_ns, began_ns[0]), max(last_ns, began_ns[1])
-        mine.add_interval(
-            msgspec.structs.replace(
-                interval,
-                from_ns=part.from_ns,
-                encoded_tally=part.record,
-                workers=tuple(load for load in interval.workers if load.worker in numbers),
-                hosts=msgspec.UNSET,
-            )
+            first_ns, last_ns = own.began_ns or began_ns
+            own.began_ns = min(first_ns, began_ns[0]), max(last_ns, began_ns[1])
+        alone = msgspec.structs.replace(
+            interval,
+            from_ns=part.from_ns,
+            encoded_tally=part.record,
+            workers=tuple(usage for usage in interval.workers if usage.worker in numbers),
+            hosts=msgspec.UNSET,
         )
+        own.add_event(IntervalEvent(alone, tally))
 
-    def _note_opening(self, interval: Interval, tally: Tally) -> None:
+    def _add_connects(self, interval: Interval, tally: Tally) -> None:
         connect = tally.connect_time_ns
         if tally.opened:
-            middle, late = connect.percentiles((50, 99))
-            self.openings.append(ConnectInterval(interval.from_ns, interval.to_ns, tally.opened, middle, late))
+            p50, p99 = connect.percentiles((50, 99))
+            self.connect_intervals.append(ConnectInterval(interval.from_ns, interval.to_ns, tally.opened, p50, p99))
         if tally.storm_recovery_time_ns.count:
             self.storm_connect_ns = max_known(self.storm_connect_ns, connect.max)
 
 
 @dataclass(frozen=True, slots=True)
 class HostAggregate:
-    """What one machine had of a run on several."""
+    """Share of one machine of a run on several."""
 
     host: Host
     recording: Recording
-    """The run's, with a header as if this machine had been alone, and without intervals."""
-    digest: Aggregate
-    """Of what is recorded for each machine, which is not everything."""
+    """The run's recording without intervals, its header as if this machine had run alone."""
+    aggregate: Aggregate
+    """Only of the metrics that are recorded for each machine."""
     began_ns: tuple[int, int] | None
-    """When the first and the last of its workers began the load, from the start of the run."""
+    """Instants at which its first and its last worker began the load, from the start of the run."""
     lost_workers: tuple[LostWorker, ...]
 
 
@@ -162,107 +169,102 @@ class Aggregate:
     """Several recordings taken together."""
 
     tally: Tally
-    """Everything, and no message forgotten."""
+    """Sum of everything, messages of killed workers included."""
     recordings: tuple[tuple[IntervalStats, ...], ...]
-    """The measured time of each recording."""
-    openings: tuple[tuple[ConnectInterval, ...], ...] = ()
-    """Of each recording: when sessions opened."""
+    """Measured intervals of each recording."""
+    connect_intervals: tuple[tuple[ConnectInterval, ...], ...] = ()
+    """Intervals of each recording in which sessions opened."""
     storm_connect_ns: int | None = None
-    """The slowest dial of the intervals in which sessions came back from a storm."""
+    """Longest connect time of the intervals in which sessions recovered from a reconnect storm."""
     hosts: tuple[HostAggregate, ...] = ()
-    """Of all recordings of runs on several machines."""
+    """Machines of all recordings of runs on several."""
 
     def worker_loads(self) -> list[list[WorkerUsage]]:
-        """The measured intervals of each worker that measured at all, by recording and number."""
+        """Returns the usage in the measured intervals of each worker that measured, by recording and worker number."""
         workers: dict[tuple[int, int], list[WorkerUsage]] = {}
-        for number, stretches in enumerate(self.recordings):
-            for stretch in stretches:
-                for load in stretch.workers:
-                    workers.setdefault((number, load.worker), []).append(load)
-        return [loads for _, loads in sorted(workers.items()) if any(load.wall_ns for load in loads)]
+        for number, intervals in enumerate(self.recordings):
+            for interval in intervals:
+                for usage in interval.workers:
+                    workers.setdefault((number, usage.worker), []).append(usage)
+        return [usages for _, usages in sorted(workers.items()) if any(usage.wall_ns for usage in usages)]
 
     def cpu_shares(self) -> list[float]:
-        """The share of a core that each worker used while it was measured, by recording and number."""
+        """Returns the share of a core that each worker used while measured, by recording and worker number."""
         return [
-            sum(load.cpu_ns for load in loads) / sum(load.wall_ns for load in loads) for loads in self.worker_loads()
+            sum(usage.cpu_ns for usage in usages) / sum(usage.wall_ns for usage in usages)
+            for usages in self.worker_loads()
         ]
 
 
-def aggregate(recordings: Sequence[Recording], gathered: Iterable[RunAggregator] | None = None) -> Aggregate:
-    """Returns the digest of recordings; `gathered` are their gatherings, where there are any already.
+def aggregate(recordings: Sequence[Recording], aggregators: Iterable[RunAggregator] | None = None) -> Aggregate:
+    """Returns the aggregate of recordings; `aggregators` hold their intervals, where these were added already.
 
     Raises:
         ValueError: A tally cannot be read.
     """
     total = Tally()
-    parts, openings, storm_connect_ns = [], [], None
+    measured, connects, storm_connect_ns = [], [], None
     hosts: list[HostAggregate] = []
-    if gathered is None:
-        gathered = map(_gather, recordings)
-    for recording, gathering in zip(recordings, gathered, strict=True):
-        total.merge(_account_for_missing(recording, gathering.tally))
-        parts.append(tuple(gathering.stretches))
-        openings.append(tuple(gathering.openings))
-        hosts += _of_hosts(recording, gathering)
-        storm_connect_ns = max_known(storm_connect_ns, gathering.storm_connect_ns)
-    return Aggregate(total, tuple(parts), tuple(openings), storm_connect_ns, tuple(hosts))
+    if aggregators is None:
+        aggregators = map(_aggregator_of, recordings)
+    for recording, aggregator in zip(recordings, aggregators, strict=True):
+        total.merge(_completed(aggregator.tally))
+        measured.append(tuple(aggregator.intervals))
+        connects.append(tuple(aggregator.connect_intervals))
+        hosts += _host_aggregates(recording, aggregator)
+        storm_connect_ns = max_known(storm_connect_ns, aggregator.storm_connect_ns)
+    return Aggregate(total, tuple(measured), tuple(connects), storm_connect_ns, tuple(hosts))
 
 
 def lost_workers(recording: Recording) -> tuple[LostWorker, ...]:
-    """Returns all whose loss is known; of a run that was killed, those that its intervals tell of."""
+    """Returns the workers that are known to be lost; for a killed run, those that its intervals name."""
     if recording.trailer is not None:
         return recording.trailer.lost_workers
     return tuple(lost for interval in recording.intervals for lost in interval.lost_workers or ())
 
 
 def max_known(*times_ns: int | None) -> int | None:
-    """Returns the longest of times of which some may be unknown; None where all are."""
+    """Returns the longest of the known times; None where all are unknown."""
     return max((time_ns for time_ns in times_ns if time_ns is not None), default=None)
 
 
 def load_of(recording: Recording) -> dict[str, Any]:
-    """Returns the load that was asked for; nothing where another version wrote something else there."""
+    """Returns the requested load; empty where another version wrote something else there."""
     load = recording.header.plan.get("load")
     return load if isinstance(load, dict) else {}
 
 
-def _of_hosts(recording: Recording, gathering: RunAggregator) -> list[HostAggregate]:
-    """Returns what each machine had, those included that had nothing."""
-    found, lost = [], lost_workers(recording)
-    for place, host in enumerate(recording.header.hosts or ()):
-        mine = gathering.parts.get(place, RunAggregator())
+def _host_aggregates(recording: Recording, aggregator: RunAggregator) -> list[HostAggregate]:
+    """Returns the share of each machine, also of those that did nothing."""
+    aggregates, lost = [], lost_workers(recording)
+    for index, host in enumerate(recording.header.hosts or ()):
+        own = aggregator.per_host.get(index, RunAggregator())
         header = msgspec.structs.replace(recording.header, host=host.facts, workers=host.workers, hosts=msgspec.UNSET)
         alone = Recording(header, ())
         numbers = range(host.first_worker, host.first_worker + host.workers)
-        found.append(
+        aggregates.append(
             HostAggregate(
                 host=host,
                 recording=alone,
-                digest=Aggregate(_account_for_missing(alone, mine.tally), (tuple(mine.stretches),)),
-                began_ns=mine.began_ns,
-                lost_workers=tuple(one for one in lost if one.worker in numbers),
+                aggregate=Aggregate(_completed(own.tally), (tuple(own.intervals),)),
+                began_ns=own.began_ns,
+                lost_workers=tuple(worker for worker in lost if worker.worker in numbers),
             )
         )
-    return found
+    return aggregates
 
 
-def _gather(recording: Recording) -> RunAggregator:
-    gathering = RunAggregator(recording.header.hosts or ())
+def _aggregator_of(recording: Recording) -> RunAggregator:
+    aggregator = RunAggregator(recording.header.hosts or ())
     for interval in recording.intervals:
-        gathering.add_interval(interval)
-    return gathering
+        aggregator.add_interval(interval)
+    return aggregator
 
 
-def _account_for_missing(recording: Recording, tally: Tally) -> Tally:
-    """Returns a recording's tally with what a killed run or a lost worker could not tell."""
+def _completed(tally: Tally) -> Tally:
+    """Returns a run's tally with the messages of killed workers accounted for, and with both times of all others."""
     total = Tally()
     total.merge(tally)
-    floods = load_of(recording).get("kind") == "closed"
-    for one in filter(None, (total, total.misbehaving)):
-        # What was in flight then got no answer, or was not sent.
-        one.unanswered += max(0, one.sent - one.answered - one.unanswered)
-        one.dropped += max(0, one.due - one.sent - one.dropped)
-        if floods and not one.service_time_ns.count:
-            # A message is due when it is sent there, so one histogram is kept for both times.
-            one.service_time_ns = one.response_time_ns.copy()
+    total.complete_run()
+    total.separate_times()
     return total

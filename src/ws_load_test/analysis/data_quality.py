@@ -1,4 +1,4 @@
-"""What a run's numbers lack, though the generator was not the bottleneck: told, and no more."""
+"""Warnings about the quality of a run's data, which hold whether the generator was the bottleneck or not."""
 
 from __future__ import annotations
 
@@ -22,62 +22,60 @@ if TYPE_CHECKING:
 
     from ws_load_test.plan.correlation import Correlation
 
-SHORT = 0.01
-"""Of the messages: less is the edge of the measured time."""
-GROWING = 1.5
-"""Times what a steady queue holds at the end: 1 if the target keeps up, 2 if its queue grows all the time."""
-NOT_CHANCE = 10
-"""Messages more than that in a queue."""
-TOO_FAST_NS = 2_000
-"""A message needs two system calls of at least a microsecond to leave and to be answered."""
-BLOCKED = 0.01
-"""Of the time with a full send buffer: less, and it shows in no percentile below p99."""
-MOST_GREETINGS = 10
-"""Messages that came too many for each session: more are no greetings."""
+MIN_MISSING_SHARE = 0.01
+"""Share of the messages above which those not sent, or not answered in time, are reported: fewer are the edge of the
+measured time."""
+MIN_QUEUE_GROWTH = 1.5
+"""Multiple of a steady queue above which a queue was growing: 1 if the target keeps up, 2 if it grows all the time."""
+CHANCE_MESSAGES = 10
+"""Messages by which a queue can exceed a steady one by chance."""
+MIN_REPLY_NS = 2_000
+"""Shortest plausible service time: to leave and to be answered, a message needs two system calls of at least 1 µs."""
+MIN_BLOCKED_SHARE = 0.01
+"""Share of the time with a full send buffer above which it is reported: less shows in no percentile below p99."""
+MAX_GREETINGS = 10
+"""Surplus messages per session up to which they can be greetings."""
 MIN_TAIL_SAMPLES = 10
-"""Below so many values on its far side a percentile says more about chance than about the target."""
+"""Values beyond a percentile below which it says more about chance than about the target."""
 PERCENTILES = ("5", "10", "50", "75", "90", "95", "99", "99.9", "99.99")
 
 
-def data_quality_findings(evidence: RunData, *, late: bool) -> Iterator[Finding]:
-    """Yields what is to be told of a run in which the generator was too slow, or was not."""
-    yield from _pairing(evidence)
-    yield from _rate(evidence, late=late)
-    yield from _queue(evidence, late=late)
-    for look in (_unanswered, _few_samples, _too_fast, _write_blocked):
-        yield from look(evidence)
+def data_quality_findings(run: RunData, *, late: bool) -> Iterator[Finding]:
+    """Yields warnings about data quality; `late` means that the generator was saturated, which explains some."""
+    yield from _pairing(run)
+    yield from _rate(run, late=late)
+    yield from _queue(run, late=late)
+    for check in (_unanswered, _few_samples, _too_fast, _write_blocked):
+        yield from check(run)
 
 
 def too_few_in_tail(percentile: str, count: int) -> bool:
-    """Returns whether fewer than `FEW` of `count` values lie on the percentile's far side."""
+    """True where fewer than `MIN_TAIL_SAMPLES` of `count` values lie beyond a percentile."""
     share = Fraction(percentile) / 100
     return count * min(share, 1 - share) < MIN_TAIL_SAMPLES
 
 
-def _pairing(evidence: RunData) -> Iterator[Finding]:
-    """Replies that were paired with the wrong messages, or with none."""
-    matching = evidence.correlation
-    if matching is None:
+def _pairing(run: RunData) -> Iterator[Finding]:
+    """Yields a finding if replies were paired with the wrong messages, or with none."""
+    correlation = run.correlation
+    if correlation is None:
         return
-    if matching.by_id:
-        yield from _pairing_by_id(evidence, matching)
-    elif matching.rule == "order" and evidence.tally.surplus_replies:
-        yield _pairing_in_order(evidence)
-    elif (
-        matching.rule == "order"
-        and evidence.tally.faults["reply-timeout"]
-        and (evidence.pipelines or evidence.tally.greetings)
-    ):
-        yield _pairing_with_gaps(evidence, matching)
+    if correlation.by_id:
+        yield from _pairing_by_id(run, correlation)
+    elif correlation.rule == "order" and run.tally.surplus_replies:
+        yield _pairing_in_order(run)
+    elif correlation.rule == "order" and run.tally.faults["reply-timeout"] and (run.pipelines or run.tally.greetings):
+        yield _pairing_with_gaps(run, correlation)
 
 
-def _pairing_in_order(evidence: RunData) -> Finding:
-    tally = evidence.tally
-    for_each, rest = divmod(tally.surplus_replies, max(1, tally.opened))
-    greets = not rest and for_each <= MOST_GREETINGS
+def _pairing_in_order(run: RunData) -> Finding:
+    """Returns the finding that more messages came than were sent, though replies are paired in order."""
+    tally = run.tally
+    per_session, rest = divmod(tally.surplus_replies, max(1, tally.opened))
+    greets = not rest and per_session <= MAX_GREETINGS
     too_many = f"{format_count(tally.surplus_replies)} message{'s' * (tally.surplus_replies > 1)}"
-    if not evidence.surplus_under_load:
-        option = f"--skip-first {for_each}" if greets else "--skip-first N"
+    if not run.surplus_under_load:
+        option = f"--skip-first {per_session}" if greets else "--skip-first N"
         text = (
             f"{too_many} came before the load began, and no time is wrong for it; if sessions begin with greetings, say"
             f" so with {option}, because one that comes later would be taken for a reply"
@@ -90,32 +88,35 @@ def _pairing_in_order(evidence: RunData) -> Finding:
         " --match json:PATH, --match regex:PATTERN or --match echo, or say what a push is with --ignore CHECK"
     )
     if greets:
-        text += f"; that is {for_each} for each session: if these are greetings, --skip-first {for_each} is enough"
+        text += (
+            f"; that is {per_session} for each session: if these are greetings, --skip-first {per_session} is enough"
+        )
     return Finding(FindingKind.PAIRING, text, saturates=False)
 
 
-def _pairing_with_gaps(evidence: RunData, matching: Correlation) -> Finding:
-    """A reply that is lost, and not just late, leaves its place to the next one."""
-    given_up = evidence.tally.faults["reply-timeout"]
+def _pairing_with_gaps(run: RunData, correlation: Correlation) -> Finding:
+    """Returns the finding that replies are missing, though the next reply takes the place of a lost one."""
+    given_up = run.tally.faults["reply-timeout"]
     text = (
         f"{format_count(given_up)} session{'s were' if given_up > 1 else ' was'} given up for want of a reply, and"
         " replies are paired in order: if one was lost, each later one of its session was taken for the one before it,"
         " and the times of these are too long; tell replies by their id with --match json:PATH, --match regex:PATTERN"
         " or --match echo"
     )
-    if evidence.tally.greetings:
-        text += f"; or is --skip-first {matching.greetings} more than there are greetings, so that it took replies?"
+    if run.tally.greetings:
+        text += f"; or is --skip-first {correlation.greetings} more than there are greetings, so that it took replies?"
     return Finding(FindingKind.PAIRING, text, saturates=False)
 
 
-def _pairing_by_id(evidence: RunData, matching: Correlation) -> Iterator[Finding]:
-    """A rule that has found not one reply."""
-    tally = evidence.tally
+def _pairing_by_id(run: RunData, correlation: Correlation) -> Iterator[Finding]:
+    """Yields a finding if the rule for ids recognized no reply at all."""
+    tally = run.tally
     if tally.answered or not tally.sent:
         return
+    source = f"{correlation.rule}:{correlation.selector}"
     none = f"not one of the {format_count(tally.sent)} messages was answered"
     came = f"{format_count(tally.pushed)} other{'s' * (tally.pushed > 1)} came"
-    if matching.rule == "echo":
+    if correlation.rule == "echo":
         though = f", though {came}" if tally.pushed else ""
         text = (
             f"{none} with its own contents{though}: is it an echo server? If not, take another rule than --match echo"
@@ -123,27 +124,27 @@ def _pairing_by_id(evidence: RunData, matching: Correlation) -> Iterator[Finding
     elif tally.unknown_id:
         text = (
             f"{none}, and {format_count(tally.unknown_id)} came whose id was none of theirs: it is probably not where"
-            f" --match {matching.rule}:{matching.selector} looks in a reply"
+            f" --match {source} looks in a reply"
         )
     elif tally.pushed:
-        text = f"{none}, and {came} without an id where --match {matching.rule}:{matching.selector} looks for it"
+        text = f"{none}, and {came} without an id where --match {source} looks for it"
     else:
         return
     yield Finding(FindingKind.PAIRING, text, saturates=False)
 
 
-def _rate(evidence: RunData, *, late: bool) -> Iterator[Finding]:
-    """Messages of a schedule that were never sent."""
-    tally = evidence.tally
+def _rate(run: RunData, *, late: bool) -> Iterator[Finding]:
+    """Yields a finding if messages of a schedule were never sent."""
+    tally = run.tally
     missing = tally.due - tally.sent
-    if evidence.is_closed_loop or missing <= SHORT * tally.due:
+    if run.due_when_sent or missing <= MIN_MISSING_SHARE * tally.due:
         return
     causes = ["the generator could not send them in time"] if late else []
-    if evidence.limits_in_flight:
+    if run.limits_in_flight:
         causes.append("too few replies came to make room for them under --max-in-flight")
     if tally.lost or tally.failed:
         causes.append("connections had failed or were lost")
-    elif evidence.connections_vary:
+    elif run.connections_vary:
         causes.append("no connection of their worker was open at their time")
     many = f"{format_count(missing)} of the {format_count(tally.due)} messages that were due"
     why = " and ".join(causes) or "the run ended before they had left"
@@ -153,15 +154,15 @@ def _rate(evidence: RunData, *, late: bool) -> Iterator[Finding]:
     yield Finding(FindingKind.RATE, text, saturates=False)
 
 
-def _queue(evidence: RunData, *, late: bool) -> Iterator[Finding]:
-    """A schedule of which replies come ever later, so that the throughput stays behind the rate."""
-    tally, mean_ns = evidence.tally, evidence.tally.response_time_ns.mean()
+def _queue(run: RunData, *, late: bool) -> Iterator[Finding]:
+    """Yields a finding if replies came later and later, so that the throughput stayed behind the rate."""
+    tally, mean_ns = run.tally, run.tally.response_time_ns.mean()
     behind = tally.sent - tally.answered_in_window - tally.unanswered
-    if evidence.is_closed_loop or mean_ns is None or behind <= SHORT * tally.sent:
+    if run.due_when_sent or mean_ns is None or behind <= MIN_MISSING_SHARE * tally.sent:
         return
     # As many as arrive while one is answered (Little's law), at the highest rate of all machines together.
-    steady = sum(map(_peak_per_s, evidence.loads)) * mean_ns / 1e9
-    if behind <= GROWING * steady + NOT_CHANCE:
+    steady = sum(map(_peak_per_s, run.loads)) * mean_ns / 1e9
+    if behind <= MIN_QUEUE_GROWTH * steady + CHANCE_MESSAGES:
         return
     who = "the target or the generator" if late else "the target"
     many = f"{format_count(behind)} of the {format_count(tally.sent)} messages sent"
@@ -172,8 +173,9 @@ def _queue(evidence: RunData, *, late: bool) -> Iterator[Finding]:
     yield Finding(FindingKind.QUEUE, text, saturates=False)
 
 
-def _unanswered(evidence: RunData) -> Iterator[Finding]:
-    tally = evidence.tally
+def _unanswered(run: RunData) -> Iterator[Finding]:
+    """Yields a finding if messages without a reply are missing from the percentiles."""
+    tally = run.tally
     if tally.unanswered and tally.response_time_ns.count:
         least = tally.unanswered_wait_ns.min
         waited = "" if least is None else f", which had waited at least {format_duration(least)}"
@@ -182,19 +184,24 @@ def _unanswered(evidence: RunData) -> Iterator[Finding]:
         yield Finding(FindingKind.UNANSWERED, text, saturates=False)
 
 
-def _few_samples(evidence: RunData) -> Iterator[Finding]:
-    count = evidence.tally.response_time_ns.count
+def _few_samples(run: RunData) -> Iterator[Finding]:
+    """Yields a finding if percentiles rest on too few values."""
+    count = run.tally.response_time_ns.count
     few = [f"p{percentile}" for percentile in PERCENTILES if too_few_in_tail(percentile, count)] if count else []
     if few:
         which = "all percentiles" if len(few) == len(PERCENTILES) else join_and(few)
         rest = "rests" if len(few) == 1 else "rest"
-        text = f"{which} {rest} on fewer than {MIN_TAIL_SAMPLES} of {format_count(count)} answers, so chance decides: run longer"
+        text = (
+            f"{which} {rest} on fewer than {MIN_TAIL_SAMPLES} of {format_count(count)} answers, so chance decides:"
+            " run longer"
+        )
         yield Finding(FindingKind.FEW_SAMPLES, text, saturates=False)
 
 
-def _too_fast(evidence: RunData) -> Iterator[Finding]:
-    times = evidence.tally.service_time_ns
-    if times.min is not None and times.min < TOO_FAST_NS:
+def _too_fast(run: RunData) -> Iterator[Finding]:
+    """Yields a finding if a reply came faster than one can."""
+    times = run.tally.service_time_ns
+    if times.min is not None and times.min < MIN_REPLY_NS:
         why = (
             "the clock's steps are coarser than the times: read nothing below the lowest time that is not 0"
             if times.min == 0
@@ -205,12 +212,13 @@ def _too_fast(evidence: RunData) -> Iterator[Finding]:
         yield Finding(FindingKind.TOO_FAST, text, saturates=False)
 
 
-def _write_blocked(evidence: RunData) -> Iterator[Finding]:
-    tally = evidence.tally
-    wall_ns = sum(stretch.length_ns for stretch in evidence.intervals) / max(1, len(evidence.recordings))
-    # Of sessions that follow one another only one is there at a time.
+def _write_blocked(run: RunData) -> Iterator[Finding]:
+    """Yields a finding if sending had to wait for the target or the network."""
+    tally = run.tally
+    wall_ns = sum(interval.length_ns for interval in run.intervals) / max(1, len(run.recordings))
+    # Of sessions that replace one another only one is open at a time.
     at_once = tally.opened - tally.reconnected - tally.recycled
-    if at_once > 0 and wall_ns and (part := tally.write_blocked_ns / (at_once * wall_ns)) > BLOCKED:
+    if at_once > 0 and wall_ns and (part := tally.write_blocked_ns / (at_once * wall_ns)) > MIN_BLOCKED_SHARE:
         text = (
             f"the kernel's send buffers were full {percent(part)} of the time: the target, or the network, takes less"
             " than it is sent, and the times include that wait"
@@ -219,6 +227,7 @@ def _write_blocked(evidence: RunData) -> Iterator[Finding]:
 
 
 def _peak_per_s(load: dict[str, Any]) -> float:
+    """Returns the highest requested rate of a load in messages per second; 0 where it cannot be read."""
     try:
         return msgspec.convert(load.get("rate"), LoadProfile).peak
     except (msgspec.ValidationError, ValueError):

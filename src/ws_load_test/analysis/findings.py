@@ -1,4 +1,4 @@
-"""What the judges of a run look at, the reasons they give, and the words they share."""
+"""Findings about the numbers of a run: their kinds, and the data and helpers that all checks share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ws_load_test.analysis.aggregate import load_of
 from ws_load_test.plan.correlation import Correlation
 from ws_load_test.plan.session_policy import MisbehavingClients
 
@@ -19,22 +20,20 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.session_policy import Misbehavior
 
-FEWEST_STRETCHES = 4
-"""Intervals it takes to tell what lasts from a hiccup."""
-
-
+MIN_INTERVALS = 4
+"""Fewest measured intervals in which a lasting condition can be told from a hiccup."""
 MISBEHAVIORS: tuple[Misbehavior, ...] = ("slow_reader", "stalled_reader", "no_pong")
+"""Kinds of misbehaving clients."""
 MISBEHAVIOR_NAMES: dict[Misbehavior, str] = {
     "slow_reader": "slow-reader",
     "stalled_reader": "stalled-reader",
     "no_pong": "no-pong",
 }
 """Adjectives of reports: 5 slow-reader clients."""
-"""The kinds of unkind connections."""
 
 
 class FindingKind(StrEnum):
-    """What there is to say about a run's numbers."""
+    """Kinds of reasons to doubt the numbers of a run."""
 
     PAIRING = "pairing"
     GREETINGS = "greetings"
@@ -59,63 +58,67 @@ class Finding:
 
     kind: FindingKind
     text: str
-    """What is the case and what to do about it, in one sentence without a full stop."""
+    """The problem and its remedy, in one sentence without a full stop."""
     saturates: bool
-    """Whether it makes the run generator-bound."""
+    """True where it makes the run generator-bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """Recordings, their digest and their loads."""
+    """Recordings and their aggregate, as the checks need them."""
 
     recordings: Sequence[Recording]
-    digest: Aggregate
-    loads: tuple[dict[str, Any], ...]
-    """The plans' loads."""
+    aggregate: Aggregate
+
+    @property
+    def loads(self) -> list[dict[str, Any]]:
+        """Requested load of each recording."""
+        return [load_of(recording) for recording in self.recordings]
 
     @property
     def tally(self) -> Tally:
-        """Everything together."""
-        return self.digest.tally
+        """Sum of all recordings."""
+        return self.aggregate.tally
 
     @property
     def intervals(self) -> list[IntervalStats]:
-        """The measured time of all recordings."""
-        return [stretch for part in self.digest.recordings for stretch in part]
+        """Measured intervals of all recordings."""
+        return [interval for intervals in self.aggregate.recordings for interval in intervals]
 
     @property
-    def is_closed_loop(self) -> bool:
-        """Whether nothing but a flood was asked for."""
-        return all(load.get("kind") == "closed" for load in self.loads)
+    def due_when_sent(self) -> bool:
+        """True where every message was due when it was sent (closed loop), so that no rate was requested."""
+        return all(recording.header.due_when_sent for recording in self.recordings)
 
     @property
     def limits_in_flight(self) -> bool:
-        """Whether messages may have to wait for the target before they are sent."""
+        """True where messages can have to wait for the target before they are sent (``--max-in-flight``)."""
         return any(load.get("max_in_flight") is not None for load in self.loads)
 
     @property
     def correlation(self) -> Correlation | None:
-        """How replies were paired; None where that is not known, or not the same in all recordings."""
-        found = [correlation_of(recording) for recording in self.recordings]
-        return found[0] if found and all(one == found[0] for one in found) else None
+        """Correlation of replies; None where it is unknown, or not the same in all recordings."""
+        correlations = [correlation_of(recording) for recording in self.recordings]
+        first, *others = correlations or [None]
+        return first if all(other == first for other in others) else None
 
     @property
     def pipelines(self) -> bool:
-        """Whether a connection may have sent another message before the reply to the last one came."""
-        return any(load.get("kind") != "closed" or load.get("in_flight", 1) > 1 for load in self.loads)
+        """True where a connection can have sent another message before the reply to the last one came."""
+        return not self.due_when_sent or any(load.get("in_flight", 1) > 1 for load in self.loads)
 
     @property
     def connections_vary(self) -> bool:
-        """Whether connections came and went as the plan asked."""
+        """True where the plan opens and closes connections during the load."""
         return any(
-            recording.header.plan.get(room)
+            recording.header.plan.get(field)
             for recording in self.recordings
-            for room in ("connection_profile", "lifetime_ns", "disconnect_storm")
+            for field in ("connection_profile", "lifetime_ns", "disconnect_storm")
         )
 
     @property
     def surplus_under_load(self) -> int:
-        """Surplus replies since the load began: those before it can have been taken for no reply."""
+        """Surplus replies since the load began; earlier ones cannot have been taken for replies."""
         return sum(
             interval.encoded_tally.get("surplus_replies", 0)
             for recording in self.recordings
@@ -125,71 +128,71 @@ class RunData:
 
     @property
     def remedy(self) -> str:
-        """What helps a worker that has too much to do."""
-        hosts = [recording.header.host.get("cores") for recording in self.recordings]
+        """Advice for a worker that has too much to do."""
+        core_counts = [recording.header.host.get("cores") for recording in self.recordings]
         # More workers than cores would only take turns.
         full = any(
             isinstance(cores, int) and recording.header.workers >= cores
-            for cores, recording in zip(hosts, self.recordings, strict=True)
+            for cores, recording in zip(core_counts, self.recordings, strict=True)
         )
         ways = [] if full else ["add workers with -w"]
-        ways += [] if self.is_closed_loop else ["lower the rate"]
+        ways += [] if self.due_when_sent else ["lower the rate"]
         ways.append("use a machine with more cores" if full else "use another machine")
         return join_or(ways)
 
     def share(self, applies: Callable[[IntervalStats], bool]) -> float:
-        """Returns the part of the measured time to which something applies; 0 where it is too short to tell."""
-        stretches = self.intervals
-        if len(stretches) < FEWEST_STRETCHES:
+        """Returns the share of the measured time to which a condition applies; 0 where it is too short to tell."""
+        intervals = self.intervals
+        if len(intervals) < MIN_INTERVALS:
             return 0.0
-        total = sum(stretch.length_ns for stretch in stretches)
-        return sum(stretch.length_ns for stretch in stretches if applies(stretch)) / total if total > 0 else 0.0
+        total = sum(interval.length_ns for interval in intervals)
+        return sum(interval.length_ns for interval in intervals if applies(interval)) / total if total > 0 else 0.0
 
 
 def correlation_of(recording: Recording) -> Correlation | None:
-    """Returns how replies were paired: in order, where a version wrote nothing of it; None for what is not known."""
+    """Returns the correlation of replies: in order, where a version wrote none; None where it cannot be read."""
     plan = recording.header.plan
     try:
-        matching = msgspec.convert(plan.get("correlation", {}), Correlation)
+        correlation = msgspec.convert(plan.get("correlation", {}), Correlation)
     except msgspec.ValidationError:
         return None
     message = plan.get("message")
-    if matching.rule == "order" and isinstance(message, dict) and message.get("kind") == "ping":
-        # Versions that knew no rules paired pongs with pings, and nothing else.
-        return msgspec.structs.replace(matching, rule="ping")
-    return matching
+    if correlation.rule == "order" and isinstance(message, dict) and message.get("kind") == "ping":
+        # Versions without rules paired pongs with pings, and nothing else.
+        return msgspec.structs.replace(correlation, rule="ping")
+    return correlation
 
 
-def awaits_nothing(recordings: Sequence[Recording]) -> bool:
-    """Returns whether no reply was awaited at all (``--match none``)."""
-    found = [correlation_of(recording) for recording in recordings]
-    return all(one is not None and one.rule == "none" for one in found)
+def awaits_replies(recordings: Sequence[Recording]) -> bool:
+    """False where no reply was awaited in any recording (``--match none``)."""
+    correlations = map(correlation_of, recordings)
+    return any(correlation is None or correlation.rule != "none" for correlation in correlations)
 
 
 def misbehaving_counts(plan: Mapping[str, Any]) -> dict[Misbehavior, int]:
-    """Returns how many connections of a plan behave badly, by kind; empty where none does, or nobody can tell."""
+    """Returns the number of a plan's misbehaving connections by kind; empty where there are none or it is unknown."""
     connections = plan.get("connections", 1)
     try:
-        unkind = msgspec.convert(plan.get("misbehaving"), MisbehavingClients | None)
+        clients = msgspec.convert(plan.get("misbehaving"), MisbehavingClients | None)
     except msgspec.ValidationError:
         return {}
-    if unkind is None or not isinstance(connections, int):
+    if clients is None or not isinstance(connections, int):
         return {}
-    found = list(unkind.assign(connections).values())
-    return {kind: found.count(kind) for kind in MISBEHAVIORS if kind in found}
+    kinds = list(clients.assign(connections).values())
+    return {kind: kinds.count(kind) for kind in MISBEHAVIORS if kind in kinds}
 
 
-def percent(part: float) -> str:
-    """Returns a part of a whole: ``12 %``, ``0.4 %``."""
-    # More than the whole comes from laps that end a little after their interval.
-    return f"{min(part, 1):.{0 if part >= 0.01 else 1}%}".replace("%", " %")
+def percent(share: float) -> str:
+    """Returns a share as text: ``12 %``, ``0.4 %``."""
+    # More than 1 comes from usage samples that end a little after their interval.
+    return f"{min(share, 1):.{0 if share >= 0.01 else 1}%}".replace("%", " %")
 
 
 def join_or(ways: Sequence[str]) -> str:
-    """Returns ways as a choice: ``a, b, or c``."""
+    """Returns alternatives: ``a, b, or c``."""
     return ways[0] if len(ways) == 1 else f"{', '.join(ways[:-1])}{',' * (len(ways) > 2)} or {ways[-1]}"
 
 
 def join_and(names: Sequence[str]) -> str:
-    """Returns names as a list: ``a, b and c``."""
+    """Returns an enumeration: ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,4 +1,4 @@
-"""What a run, or several together, came to: the object that ``--json`` prints and that ends a recording."""
+"""Makes the summary of a run, or of several recordings: the object that ``--json`` prints and that ends a recording."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.findings import MISBEHAVIORS, misbehaving_counts
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.per_host import host_rows, lost_worker_rows, start_skew_ns
+from ws_load_test.analysis.summary_types import (
+    ByteCounts,
+    Connections,
+    Generator,
+    Messages,
+    Misbehaving,
+    MisbehavingBytes,
+    MisbehavingConnections,
+    Opening,
+    ReconnectStorm,
+    RunVerdict,
+    Summary,
+    TimeStats,
+    Warmup,
+)
 from ws_load_test.analysis.thresholds import evaluate
 from ws_load_test.common.errors import ExitCode
 
@@ -17,82 +32,86 @@ if TYPE_CHECKING:
 
     from ws_load_test.analysis.aggregate import Aggregate
     from ws_load_test.analysis.findings import Finding
-    from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.metrics.tally import Tally
 
 SCHEMA = 2
-"""The version of the summary's shape."""
+"""Version of the summary's shape, the key ``schema``: a key that is renamed or removed makes a new one."""
 
 
 def summarize(
-    recordings: Sequence[Recording], digested: Aggregate | None = None, fail_if: Sequence[str] | None = None
-) -> dict[str, Any]:
+    recordings: Sequence[Recording], aggregated: Aggregate | None = None, fail_if: Sequence[str] | None = None
+) -> Summary:
     """Returns the summary of one recording, or of several as if they were one run.
-
-    `digested` is the recordings' digest, where there is one already; `fail_if` are conditions to judge them by in the
-    place of their own.
 
     Counts and histograms of several recordings add up. Their time is the union of their measured times:
     recordings of machines that ran together share it, repeats add theirs.
+
+    Args:
+        recordings: The recordings, at least one.
+        aggregated: Their aggregate, if there is one already: making it decodes every histogram.
+        fail_if: Conditions to judge them by, in place of those of their plans.
 
     Raises:
         ValueError: No recording at all, or one whose tallies or start cannot be read.
     """
     if not recordings:
         raise ValueError("a summary needs at least one recording")
-    if digested is None:
-        digested = aggregate(recordings)
-    tally = digested.tally
-    reasons = diagnose(recordings, digested)
+    if aggregated is None:
+        aggregated = aggregate(recordings)
+    tally = aggregated.tally
+    findings = diagnose(recordings, aggregated)
     duration_ns = _union_ns(_measured_span(recording) for recording in recordings)
     interrupted = any(recording.trailer is None or recording.trailer.interrupted for recording in recordings)
     any_lost = any(recording.trailer is not None and recording.trailer.lost_workers for recording in recordings)
     headers = [recording.header for recording in recordings]
-    checks = evaluate(recordings, digested, duration_ns, fail_if)
-    passed = all(check["passed"] for check in checks)
-    return {
-        "schema": SCHEMA,
-        "tool": _joined(header.tool for header in headers),
-        "target": _joined(header.target for header in headers),
-        "load": _load([header.plan.get("load", {}) for header in headers]),
-        "started_at": min(headers, key=lambda header: header.started_ns).started_at,
-        "duration_s": duration_ns / 1e9,
-        "interrupted": interrupted,
-        **_counts(tally),
-        "throughput_per_s": tally.answered_in_window * 1e9 / duration_ns if duration_ns else None,
-        "response_time_ns": tally.response_time_ns.stats(),
-        "service_time_ns": tally.service_time_ns.stats(),
-        "connect_time_ns": tally.connect_time_ns.stats(),
-        "opening": _opening(tally),
-        "reconnect_time_ns": tally.reconnect_time_ns.stats(),
-        "reconnect_storm": _storm(digested),
-        "misbehaving": _misbehaving(recordings, tally.misbehaving),
-        "unanswered_wait_ns": tally.unanswered_wait_ns.stats(),
-        "keepalive_time_ns": tally.keepalive_time_ns.stats(),
-        "faults": _ranked(tally.faults),
-        "warnings": [reason.text for reason in reasons if not reason.saturates],
-        "generator": _generator(recordings, digested, reasons),
-        "hosts": host_rows(recordings, digested),
-        # Not when interrupted: half a run proves nothing, and so `passed` says the same as exit code 0.
-        "verdict": {"passed": passed and tally.opened > 0 and not any_lost and not interrupted, "checks": checks},
-    }
+    checks = evaluate(recordings, aggregated, duration_ns, fail_if)
+    passed = all(check.passed for check in checks)
+    return Summary(
+        schema=SCHEMA,
+        tool=_joined(header.tool for header in headers),
+        target=_joined(header.target for header in headers),
+        load=_load([header.plan.get("load", {}) for header in headers]),
+        started_at=min(headers, key=lambda header: header.started_ns).started_at,
+        duration_s=duration_ns / 1e9,
+        interrupted=interrupted,
+        connections=_connections(tally),
+        messages=_messages(tally),
+        warmup=Warmup(sent=tally.warmup_sent, answered=tally.warmup_answered),
+        bytes=_bytes(tally),
+        throughput_per_s=tally.answered_in_window * 1e9 / duration_ns if duration_ns else None,
+        response_time_ns=TimeStats.of(tally.response_time_ns),
+        service_time_ns=TimeStats.of(tally.service_time_ns),
+        connect_time_ns=TimeStats.of(tally.connect_time_ns),
+        opening=_opening(tally),
+        reconnect_time_ns=TimeStats.of(tally.reconnect_time_ns),
+        reconnect_storm=_reconnect_storm(aggregated),
+        misbehaving=_misbehaving(recordings, tally.misbehaving),
+        unanswered_wait_ns=TimeStats.of(tally.unanswered_wait_ns),
+        keepalive_time_ns=TimeStats.of(tally.keepalive_time_ns),
+        faults=_ranked(tally.faults),
+        warnings=[finding.text for finding in findings if not finding.saturates],
+        generator=_generator(recordings, aggregated, findings),
+        hosts=host_rows(recordings, aggregated),
+        # Not when interrupted: half a run proves nothing, and so `passed` agrees with exit code 0.
+        verdict=RunVerdict(passed=passed and tally.opened > 0 and not any_lost and not interrupted, checks=checks),
+    )
 
 
-def exit_code(summary: dict[str, Any], lost_workers: int, *, strict: bool = False) -> ExitCode:
-    """Returns what the process tells the shell: of several reasons the one that spoils the run most.
+def exit_code(summary: Summary, lost_workers: int, *, strict: bool = False) -> ExitCode:
+    """Returns the exit code of the process: of several reasons the one that spoils the run most.
 
-    Only a `strict` caller is told of a run that was generator-bound.
+    Saturation of the generator is a failure only with `strict`.
     """
-    if summary["interrupted"]:
+    if summary.interrupted:
         return ExitCode.INTERRUPTED
     if lost_workers:
         return ExitCode.WORKER_LOST
-    if not summary["connections"]["opened"]:
+    if not summary.connections.opened:
         return ExitCode.NOTHING_OPENED
-    if not summary["verdict"]["passed"]:
+    if not summary.verdict.passed:
         return ExitCode.THRESHOLD_FAILED
-    if strict and summary["generator"]["saturated"]:
+    if strict and summary.generator.saturated:
         return ExitCode.GENERATOR_BOUND
     return ExitCode.PASSED
 
@@ -111,7 +130,7 @@ def _measured_span(recording: Recording) -> tuple[int, int]:
 
 
 def _union_ns(spans: Iterable[tuple[int, int]]) -> int:
-    """Returns the length in ns of what the spans cover together."""
+    """Returns the length in ns of the union of the spans."""
     covered, reached = 0, None
     for start, end in sorted(span for span in spans if span[1] > span[0]):
         if reached is None or start >= reached:
@@ -123,109 +142,105 @@ def _union_ns(spans: Iterable[tuple[int, int]]) -> int:
     return covered
 
 
-def _counts(tally: Tally) -> dict[str, Any]:
-    return {
-        "connections": {
-            "attempted": tally.attempted,
-            "opened": tally.opened,
-            "failed": tally.failed,
-            "cancelled": tally.cancelled,
-            "lost": tally.lost,
-            "reconnected": tally.reconnected,
-            "recycled": tally.recycled,
-            "tls_resumed": tally.tls_resumed,
-            "closed": _ranked(tally.closed),
-            "close_reasons": _ranked(tally.close_reasons),
-        },
-        "messages": _messages(tally),
-        "warmup": {"sent": tally.warmup_sent, "answered": tally.warmup_answered},
-        "bytes": {
-            "sent": tally.bytes_sent,
-            "received": tally.bytes_received,
-            # Where messages are merely counted, nobody knows how large the pushes among them were.
-            "pushed": None if tally.pushed and not tally.pushed_bytes else tally.pushed_bytes,
-            "uncompressed_sent": tally.uncompressed_bytes_sent,
-            "uncompressed_received": tally.uncompressed_bytes_received,
-        },
-    }
+def _connections(tally: Tally) -> Connections:
+    return Connections(
+        attempted=tally.attempted,
+        opened=tally.opened,
+        failed=tally.failed,
+        cancelled=tally.cancelled,
+        lost=tally.lost,
+        reconnected=tally.reconnected,
+        recycled=tally.recycled,
+        tls_resumed=tally.tls_resumed,
+        closed=_ranked(tally.closed),
+        close_reasons=_ranked(tally.close_reasons),
+    )
 
 
-def _messages(tally: Tally) -> dict[str, int]:
-    return {
-        "due": tally.due,
-        "sent": tally.sent,
-        "answered": tally.answered,
-        "unanswered": tally.unanswered,
-        "dropped": tally.dropped,
-        "pushed": tally.pushed,
-        "duplicate_replies": tally.duplicate_replies,
-        "late_replies": tally.late_replies,
-        "unknown_id": tally.unknown_id,
-        "out_of_order": tally.out_of_order,
-        "greetings": tally.greetings,
-    }
+def _bytes(tally: Tally) -> ByteCounts:
+    return ByteCounts(
+        sent=tally.bytes_sent,
+        received=tally.bytes_received,
+        # Where messages are merely counted, the size of the pushes among them is unknown.
+        pushed=None if tally.pushed and not tally.pushed_bytes else tally.pushed_bytes,
+        uncompressed_sent=tally.uncompressed_bytes_sent,
+        uncompressed_received=tally.uncompressed_bytes_received,
+    )
 
 
-def _opening(tally: Tally) -> dict[str, Any]:
-    phases: dict[str, Histogram] = {
-        "resolve_time_ns": tally.resolve_time_ns,
-        "tcp_time_ns": tally.tcp_time_ns,
-        "proxy_time_ns": tally.proxy_time_ns,
-        "tls_time_ns": tally.tls_time_ns,
-        "upgrade_time_ns": tally.upgrade_time_ns,
-        "first_reply_time_ns": tally.first_reply_time_ns,
-    }
-    return {**{name: times.stats() for name, times in phases.items()}, "first_replies": tally.first_replies}
+def _messages(tally: Tally) -> Messages:
+    return Messages(
+        due=tally.due,
+        sent=tally.sent,
+        answered=tally.answered,
+        unanswered=tally.unanswered,
+        dropped=tally.dropped,
+        pushed=tally.pushed,
+        duplicate_replies=tally.duplicate_replies,
+        late_replies=tally.late_replies,
+        unknown_id=tally.unknown_id,
+        out_of_order=tally.out_of_order,
+        greetings=tally.greetings,
+    )
 
 
-def _storm(digested: Aggregate) -> dict[str, Any] | None:
-    """Returns how sessions came back from a storm; None where none was cut off."""
-    tally = digested.tally
+def _opening(tally: Tally) -> Opening:
+    return Opening(
+        resolve_time_ns=TimeStats.of(tally.resolve_time_ns),
+        tcp_time_ns=TimeStats.of(tally.tcp_time_ns),
+        proxy_time_ns=TimeStats.of(tally.proxy_time_ns),
+        tls_time_ns=TimeStats.of(tally.tls_time_ns),
+        upgrade_time_ns=TimeStats.of(tally.upgrade_time_ns),
+        first_reply_time_ns=TimeStats.of(tally.first_reply_time_ns),
+        first_replies=tally.first_replies,
+    )
+
+
+def _reconnect_storm(aggregated: Aggregate) -> ReconnectStorm | None:
+    """Returns the recovery of sessions that were cut off at once; None where none was."""
+    tally = aggregated.tally
     times = tally.storm_recovery_time_ns
     if not tally.storm_disconnected:
         return None
     not_back = max(0, tally.storm_disconnected - times.count)
-    return {
-        "disconnected": tally.storm_disconnected,
-        "back": times.count,
-        "not_back": not_back,
-        "all_back_after_ns": None if not_back else times.max,
-        "worst_connect_ns": digested.storm_connect_ns,
-        "unanswered": tally.storm_unanswered,
-        "back_time_ns": times.stats(),
-    }
+    return ReconnectStorm(
+        disconnected=tally.storm_disconnected,
+        back=times.count,
+        not_back=not_back,
+        all_back_after_ns=None if not_back else times.max,
+        worst_connect_ns=aggregated.storm_connect_ns,
+        unanswered=tally.storm_unanswered,
+        back_time_ns=TimeStats.of(times),
+    )
 
 
-def _misbehaving(recordings: Sequence[Recording], tally: Tally | None) -> dict[str, Any] | None:
-    """Returns what unkind connections came to, which no other number holds; None where there were none."""
+def _misbehaving(recordings: Sequence[Recording], tally: Tally | None) -> Misbehaving | None:
+    """Returns the results of misbehaving clients, which no other number includes; None where there were none."""
     if tally is None:
         return None
-    kinds = [misbehaving_counts(recording.header.plan) for recording in recordings]
-    return {
-        "connections": {
-            **{kind: sum(counts.get(kind, 0) for counts in kinds) for kind in MISBEHAVIORS},
-            "lost": tally.lost,
-            "closed": _ranked(tally.closed),
-        },
-        "messages": _messages(tally),
-        "bytes": {"sent": tally.bytes_sent, "received": tally.bytes_received},
-        "faults": _ranked(tally.faults),
-        "response_time_ns": tally.response_time_ns.stats(),
-    }
+    counts = [misbehaving_counts(recording.header.plan) for recording in recordings]
+    of_kind = {kind: sum(one.get(kind, 0) for one in counts) for kind in MISBEHAVIORS}
+    return Misbehaving(
+        connections=MisbehavingConnections(**of_kind, lost=tally.lost, closed=_ranked(tally.closed)),
+        messages=_messages(tally),
+        bytes=MisbehavingBytes(sent=tally.bytes_sent, received=tally.bytes_received),
+        faults=_ranked(tally.faults),
+        response_time_ns=TimeStats.of(tally.response_time_ns),
+    )
 
 
-def _generator(recordings: Sequence[Recording], digested: Aggregate, reasons: Sequence[Finding]) -> dict[str, Any]:
-    binding = [reason.text for reason in reasons if reason.saturates]
-    shares = digested.cpu_shares()
-    return {
-        "workers": sum(recording.header.workers for recording in recordings),
-        "cpu_share": round(max(shares), 4) if shares else None,
-        "send_lag_ns": digested.tally.send_lag_ns.stats(),
-        "saturated": bool(binding),
-        "reasons": binding,
-        "lost": lost_worker_rows(recordings),
-        "start_spread_ns": start_skew_ns(digested),
-    }
+def _generator(recordings: Sequence[Recording], aggregated: Aggregate, findings: Sequence[Finding]) -> Generator:
+    reasons = [finding.text for finding in findings if finding.saturates]
+    shares = aggregated.cpu_shares()
+    return Generator(
+        workers=sum(recording.header.workers for recording in recordings),
+        cpu_share=round(max(shares), 4) if shares else None,
+        send_lag_ns=TimeStats.of(aggregated.tally.send_lag_ns),
+        saturated=bool(reasons),
+        reasons=reasons,
+        lost=lost_worker_rows(recordings),
+        start_spread_ns=start_skew_ns(aggregated),
+    )
 
 
 def _ranked(counts: Counter[str]) -> dict[str, int]:
@@ -237,7 +252,7 @@ def _joined(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _load(loads: list[Any]) -> Any:
+def _load(loads: list[Any]) -> dict[str, Any]:
     """Returns the load that all recordings share, or all distinct ones as a ``mixed`` load."""
     distinct = [load for place, load in enumerate(loads) if load not in loads[:place]]
     return distinct[0] if len(distinct) == 1 else {"kind": "mixed", "loads": distinct}

@@ -7,9 +7,9 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.comparison.samples import FEWEST_REPEATS
-from ws_load_test.cli.comparison_output import FILES, parse_terms, report_outcome
-from ws_load_test.cli.output import LEVELS, set_log_level, warn_unwritable
+from ws_load_test.analysis.comparison.samples import MIN_REPEATS
+from ws_load_test.cli.comparison_output import parse_terms, report_outcome
+from ws_load_test.cli.output import exports_in, pop_output_options, set_log_level, warn_unwritable
 from ws_load_test.cli.run import with_usable
 from ws_load_test.cli.signals import run_with_signals
 from ws_load_test.common.errors import (
@@ -23,79 +23,49 @@ from ws_load_test.common.errors import (
 )
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.experiments.ab import PairedExperiment
+from ws_load_test.plan.describe import describe_plan
+from ws_load_test.plan.options.catalog import refused_by
 from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.values import non_negative_int, positive_duration, positive_int
-from ws_load_test.report.content.labelled import count_of
+from ws_load_test.report.content.labeled import count_of
 from ws_load_test.report.terminal.comparison import ComparisonReport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ws_load_test.analysis.comparison.compare import Comparison
+    from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.api import Result
     from ws_load_test.experiments.ab import ExperimentRound
 
-ROUNDS, ROUND, WARMUP = "10", "2s", "500ms"
-_HERE = "ab carries out its rounds on this machine, and on no cluster"
-_WHILE_IT_RUNS = "it shows one run while it goes on, and ab makes many short ones"
-_OF_ONE_RUN = {
-    "duration": "each round is as long as --round-duration says",
-    "messages": "each round is as long as --round-duration says",
-    "stages": "a rate that changes would make each round another test; give --rate",
-    "connection_stages": "connections that come and go would make each round another test; give --connections",
-    "disconnect": "a storm in each round would be most of it",
-    "fail_if": "it judges one run; take --fail-on-regression, or `report --fail-if` on the recordings of -o",
-    "abort_if": "it judges one run; take --fail-on-regression",
-    "abort_grace": "it belongs to --abort-if, which judges one run",
-    "probe": "it opens one connection to one target; leave out ab",
-    "explain": "it explains one plan; leave out ab, and give one URL",
-    **dict.fromkeys(("cluster", "hosts", "on_worker_lost", "insecure_cluster"), _HERE),
-    **dict.fromkeys(("cluster_ca", "cluster_cert", "cluster_key"), _HERE),
-    "live": "it shows one run; ab shows a line for each round, where there is a terminal",
-    **dict.fromkeys(("metrics_port", "metrics_host", "metrics_linger", "otlp"), _WHILE_IT_RUNS),
-    "hdr": "it writes one run; `report --hdr` does it from the recordings of -o",
-    "hgrm": "it writes one run; `report --hgrm` does it from the recordings of -o",
-    "csv": "it writes one run; `report --csv` does it from the recordings of -o",
-    "junit": "it writes one run; `report --junit` does it from the recordings of -o",
-    "openmetrics": "it writes one run; `report --openmetrics` does it from the recordings of -o",
-}
-"""Options of a run that have no meaning for two targets in turn, and what to do instead."""
-_OF_FILES = (*_OF_ONE_RUN, "url", "output")
-"""What a plan file may say, for runs, that a series has no use for."""
-_OURS = {
-    "output": str,
-    "json": bool,
-    "quiet": bool,
-    "log_level": str,
-    "fail_if_saturated": bool,
-    "markdown": str,
-    "html": str,
-}
+ROUNDS, ROUND_DURATION, WARMUP = "10", "2s", "500ms"
+_OWN = ("url", "output")
+"""Options of a plan file that belong to a run: `ab` has targets of its own, and makes many recordings."""
 _log = logging.getLogger("ws_load_test")
 
 
 def run_ab(
     urls: Sequence[str],
     options: dict[str, Any],
-    *,
-    rounds: str | None,
-    round_time: str | None,
-    confidence: str | None,
-    fail_on_regression: str | None,
 ) -> int:
     """``ws-load-test ab URL_A URL_B``."""
     if len(urls) != 2:
         raise UsageError(
             f"ab: takes two URLs and not {len(urls)}; write for example: ws-load-test ab ws://one:3001 ws://other:3001"
         )
-    options, left_out = _with_file(options)
-    _refuse(options)
-    options = {name: value for name, value in options.items() if name not in _OF_ONE_RUN}
-    ours = {name: options.pop(name) for name in _OURS if name in options}
-    wanted = {name: ours[name] for name in FILES if name in ours}
+    rounds, round_time = options.pop("rounds", ROUNDS), options.pop("round_duration", ROUND_DURATION)
+    confidence, fail_on_regression = options.pop("confidence", None), options.pop("fail_on_regression", None)
+    refused = refused_by("ab")
+    options, left_out = _with_file(options, refused)
+    ours, problems = pop_output_options(options, "ab")
+    problems = [*_refusals(options, refused), *problems]
+    if problems:
+        raise PlanError(tuple(problems))
+    options = {name: value for name, value in options.items() if name not in refused}
+    wanted = exports_in(ours)
     as_json, quiet = bool(ours.get("json")), bool(ours.get("quiet"))
-    series = _series(urls, options, rounds or ROUNDS, round_time or ROUND, ours.get("output"))
+    series = _series(urls, options, rounds, round_time, ours.get("output"))
     kept = {"a recording of --output": [str(path) for path in series.paths()]} if wanted else {}
     sure, limit = parse_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
     _prepare(series)
@@ -123,15 +93,15 @@ def run_ab(
     return report_outcome(outcome, wanted, as_json=as_json, quiet=quiet, code=code, lesser=lesser)
 
 
-def _with_file(options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Returns the options over those of the plan file, and what of the file a series cannot use."""
+def _with_file(options: dict[str, Any], refused: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """Returns the options over those of the plan file, and the names of those in the file that `ab` cannot use."""
     path = options.pop("plan", None)
-    return (options, []) if path is None else with_usable(path, options, _OF_FILES)
+    return (options, []) if path is None else with_usable(path, options, {*refused, *_OWN})
 
 
 def _tell_plan(plan: Plan, left_out: Sequence[str]) -> None:
     """Logs what is run, and what is perhaps not meant; of both targets it is the same."""
-    for label, words in plan.describe():
+    for label, words in describe_plan(plan):
         _log.info("%s: %s", label, words)
     if left_out:
         names = ", ".join(map(option_name, left_out))
@@ -140,21 +110,12 @@ def _tell_plan(plan: Plan, left_out: Sequence[str]) -> None:
         _log.warning("%s", doubt)
 
 
-def _refuse(options: dict[str, Any]) -> None:
-    problems = [
+def _refusals(options: Mapping[str, Any], refused: Mapping[str, str]) -> list[OptionProblem]:
+    return [
         OptionProblem(option_name(name), f"has no place in ab: {why}")
-        for name, why in _OF_ONE_RUN.items()
+        for name, why in refused.items()
         if options.get(name) not in (None, False)
     ]
-    problems += [
-        OptionProblem(option_name(name), f'"{options[name]}" is not {"true or false" if kind is bool else "text"}')
-        for name, kind in _OURS.items()
-        if name in options and not isinstance(options[name], kind)
-    ]
-    if not problems and options.get("log_level", "warn") not in LEVELS:
-        problems.append(OptionProblem("--log-level", f'"{options["log_level"]}" is not one of {", ".join(LEVELS)}'))
-    if problems:
-        raise PlanError(tuple(problems))
 
 
 def _series(
@@ -171,7 +132,7 @@ def _series(
             values[name] = read(value)
         except ValueError as error:
             problems.append(OptionProblem(option_name(name), str(error)))
-    if values.get("rounds", FEWEST_REPEATS) < FEWEST_REPEATS:
+    if values.get("rounds", MIN_REPEATS) < MIN_REPEATS:
         problems.append(
             OptionProblem(
                 "--rounds", f"{values['rounds']} are too few to tell a difference from chance; take 10 or more"
@@ -250,13 +211,13 @@ class _ABRunner:
 
     async def _carry_out(self) -> None:
         """Carries out the turns in one loop, so that signals are heard between them as well."""
-        for turn in self.series.turns():
+        for turn in self.series.iter_rounds():
             run = turn.run()
             result = await run_with_signals(run)
-            interrupted: bool = result.summary["interrupted"]
+            interrupted = result.summary.interrupted
             self._take(turn, result, interrupted=interrupted)
             # Of a signal that came while the round was summed up its summary does not know.
-            if interrupted or (run.fleet is not None and run.fleet.interrupted):
+            if interrupted or run.interrupted:
                 self.interrupted = True
                 return
 
@@ -265,8 +226,8 @@ class _ABRunner:
         summary = result.summary
         if not interrupted:
             self.done[turn.variant] += 1
-            self.opened[turn.variant] += summary["connections"]["opened"] > 0
-        self.bound = self.bound or summary["generator"]["saturated"]
+            self.opened[turn.variant] += summary.connections.opened > 0
+        self.bound = self.bound or summary.generator.saturated
         self.lost_workers += len(result.recording.trailer.lost_workers) if result.recording.trailer else 0
         if result.output_error is not None:
             self.output_failed = True
@@ -310,13 +271,11 @@ class _ABRunner:
         return facts
 
 
-def _line(turn: ExperimentRound, rounds: int, summary: dict[str, Any]) -> str:
-    times = summary["response_time_ns"]
+def _line(turn: ExperimentRound, rounds: int, summary: Summary) -> str:
+    times = summary.response_time_ns
     words = (
-        "nothing answered"
-        if times is None
-        else f"50 % {format_duration(times['p50'])}, 99 % {format_duration(times['p99'])}"
+        "nothing answered" if times is None else f"p50 {format_duration(times.p50)}, p99 {format_duration(times.p99)}"
     )
-    if not summary["connections"]["opened"]:
+    if not summary.connections.opened:
         words = "could not open a single connection"
     return f"round {turn.number} of {rounds}, {turn.variant}: {words}"

@@ -1,161 +1,69 @@
-"""What may stand on the command line, and which command it starts.
+"""Commands and their parameters, derived from the option catalogue.
 
-Values stay text here: `options.py` reads them, so that a plan file and a script get the same answers to the same
-mistakes.
+Values stay text here: the catalogue's parsers read them, so that the command line, a plan file and Python report the
+same mistakes in the same words.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import keyword
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, TypeVar
 
-from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, UnusedCliTokensError
 
 from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.common.version import PROGRAM, __version__
+from ws_load_test.plan.options.catalog import BY_NAME, FORMER_NAMES
+from ws_load_test.plan.options.commands import COMMAND_OPTIONS
+from ws_load_test.plan.options.spec import OptionSpec, Text
 
-Text = str | None
-Flag = bool | None
-# Not every name with a hyphen is an option: a hyphen alone is standard output.
-_File = Annotated[Text, Parameter(allow_leading_hyphen=True)]
+Command = TypeVar("Command", bound=Callable[..., int])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exports:
-    """The files that a run and `report` write for other programs; None where it was not given."""
-
-    hdr: _File = None
-    hgrm: _File = None
-    csv: _File = None
-    junit: _File = None
-    markdown: _File = None
-    openmetrics: _File = None
-    html: _File = None
+class GivenOptions:
+    """Base of the classes that hold a command's options, one field each; None where an option was not given."""
 
     def given(self) -> dict[str, Any]:
-        """The options that were given."""
-        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        """Returns the options that were given, by their names in the catalogue."""
+        values = {field.name.removesuffix("_"): getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options(Exports):
-    """Every option of a run; None where it was not given."""
+def takes(options: Iterable[OptionSpec]) -> Callable[[Command], Command]:
+    """Returns a decorator that gives a command's parameter `options` a field for each option."""
+    names = [
+        # `from` is no name of a field.
+        (option.name + "_" * keyword.iskeyword(option.name), parameter(option), None)
+        for option in options
+        if option.name != "url"
+    ]
 
-    header: Annotated[list[str] | None, Parameter(name=["--header", "-H"], consume_multiple=False)] = None
-    subprotocol: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
-    cookie: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
-    origin: Text = None
-    user: Text = None
-    bearer: Text = None
-    insecure: Flag = None
-    cacert: Text = None
-    cert: Text = None
-    key: Text = None
-    sni: Text = None
-    tls_min: Text = None
-    ciphers: Text = None
-    tls_resume: Flag = None
-    connect_to: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
-    unix_socket: Text = None
-    proxy: Text = None
-    follow_redirects: Flag = None
-    deflate: Text = None
-    bind: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
+    def decorate(command: Command) -> Command:
+        # cyclopts takes the classes of the standard library, to which "types" belongs, for single values.
+        namespace = {"__module__": __name__}
+        taken = make_dataclass("Options", names, bases=(GivenOptions,), namespace=namespace, frozen=True, kw_only=True)
+        command.__annotations__["options"] = Annotated[taken | None, Parameter(name="*")]
+        return command
 
-    connections: Annotated[Text, Parameter(name=["--connections", "-c"])] = None
-    in_flight: Text = None
-    duration: Annotated[Text, Parameter(name=["--duration", "-d"])] = None
-    messages: Annotated[Text, Parameter(name=["--messages", "-n"])] = None
-    warmup: Text = None
-    connect_rate: Text = None
-    ramp: Text = None
-    connection_stages: Text = None
-
-    rate: Annotated[Text, Parameter(name=["--rate", "-r"])] = None
-    rate_per_connection: Text = None
-    stages: Text = None
-    arrivals: Text = None
-    seed: Text = None
-    max_in_flight: Text = None
-    ping_interval: Text = None
-
-    message: Annotated[
-        list[str] | None, Parameter(name=["--message", "-m"], allow_leading_hyphen=True, consume_multiple=False)
-    ] = None
-    weights: Text = None
-    size: Text = None
-    binary: Flag = None
-    ping: Flag = None
-    feed: Text = None
-    feed_order: Text = None
-    first_message: Annotated[list[str] | None, Parameter(allow_leading_hyphen=True, consume_multiple=False)] = None
-
-    match: Text = None
-    expect: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
-    expect_first: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
-    ignore: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
-    auto_reply: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
-    skip_first: Text = None
-    check_utf8: Flag = None
-
-    reconnect: Text = None
-    lifetime: Text = None
-    disconnect: Text = None
-    slow_readers: Text = None
-    stalled_readers: Text = None
-    no_pong_clients: Text = None
-
-    fail_if: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
-    abort_if: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
-    abort_grace: Text = None
-
-    timeout: Text = None
-    connect_timeout: Text = None
-    workers: Annotated[Text, Parameter(name=["--workers", "-w"])] = None
-
-    cluster: Text = None
-    hosts: Text = None
-    on_worker_lost: Text = None
-    insecure_cluster: Flag = None
-    cluster_ca: Text = None
-    cluster_cert: Text = None
-    cluster_key: Text = None
-
-    output: Annotated[Text, Parameter(name=["--output", "-o"])] = None
-    json: Flag = None
-    quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"])] = None
-    live: Flag = None
-    log_level: Annotated[Literal["debug", "info", "warn", "error"] | None, Parameter(name=["--log-level", "-v"])] = None
-
-    metrics_port: Text = None
-    metrics_host: Text = None
-    metrics_linger: Text = None
-    otlp: Text = None
-
-    plan: Text = None
-    explain: Flag = None
-    probe: Annotated[Flag, Parameter(name=["--probe", "--dry-run"])] = None
-    fail_if_saturated: Flag = None
+    return decorate
 
 
-@dataclass(frozen=True, kw_only=True)
-class CapacityOptions(Options):
-    """Every option of a search for a capacity: a run's, and its own."""
+def parameter(option: OptionSpec) -> Any:
+    """Returns the type of an option on the command line, with its names."""
+    kind = bool | None if option.is_flag else list[str] | None if option.repeatable else str | None
+    settings = Parameter(
+        name=list(option.flags),
+        # Not every value with a hyphen is an option: a hyphen alone is standard output.
+        allow_leading_hyphen=option.may_begin_with_hyphen,
+        negative_iterable=(),
+        consume_multiple=False if option.repeatable and option.name != "url" else None,
+    )
+    return Annotated[kind, settings]
 
-    find: Text = None
-    slo: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None
-    first: Annotated[Text, Parameter(name="--from")] = None
-    max: Text = None
-    precision: Text = None
-    step_duration: Text = None
-    max_step_duration: Text = None
-    cooldown: Text = None
-
-
-_SearchOptions = Annotated[CapacityOptions | None, Parameter(name="*")]
-_Options = Annotated[Options | None, Parameter(name="*")]
-_Exports = Annotated[Exports | None, Parameter(name="*")]
 
 app = App(
     name=PROGRAM,
@@ -164,38 +72,38 @@ app = App(
     help_flags=[],
     default_parameter=Parameter(negative_iterable=()),
 )
+_Urls = Annotated[list[str] | None, Parameter(name=list(BY_NAME["url"].flags))]
+
+
+def _given(options: GivenOptions | None) -> dict[str, Any]:
+    return {} if options is None else options.given()
 
 
 @app.default
-def flood(
-    url: Annotated[list[str] | None, Parameter(name=["--url", "-u", "--gateway", "-g"])] = None,
-    *,
-    options: _Options = None,
-) -> int:
-    """Floods a target."""
+@takes(COMMAND_OPTIONS[""])
+def run(url: _Urls = None, *, options: GivenOptions | None = None) -> int:
+    """Puts load on a target."""
     from ws_load_test.cli.run import run
 
-    return run(url, (options or Options()).given())
+    return run(url, _given(options))
 
 
 @app.command
-def demo(*, options: _Options = None) -> int:
-    """Floods the built-in echo server."""
+@takes(COMMAND_OPTIONS["demo"])
+def demo(*, options: GivenOptions | None = None) -> int:
+    """Puts load on the built-in echo server."""
     from ws_load_test.cli.run import demo
 
-    return demo((options or Options()).given())
+    return demo(_given(options))
 
 
 @app.command
-def capacity(
-    url: Annotated[list[str] | None, Parameter(name=["--url", "-u", "--gateway", "-g"])] = None,
-    *,
-    options: _SearchOptions = None,
-) -> int:
+@takes(COMMAND_OPTIONS["capacity"])
+def capacity(url: _Urls = None, *, options: GivenOptions | None = None) -> int:
     """Finds the highest load that meets objectives."""
     from ws_load_test.cli.capacity import capacity
 
-    return capacity(url, (options or CapacityOptions()).given())
+    return capacity(url, _given(options))
 
 
 @app.command
@@ -234,65 +142,38 @@ def cluster(
 
 
 @app.command
-def report(
-    *recordings: str,
-    json: bool = False,
-    fail_if_saturated: bool = False,
-    fail_if: Annotated[list[str] | None, Parameter(consume_multiple=False, negative=())] = None,
-    exports: _Exports = None,
-) -> int:
+@takes(COMMAND_OPTIONS["report"])
+def report(*recordings: str, options: GivenOptions | None = None) -> int:
     """Prints the report of recordings."""
     from ws_load_test.cli.report import report
 
-    wanted = (exports or Exports()).given()
-    return report(recordings, as_json=json, strict=fail_if_saturated, fail_if=fail_if or (), wanted=wanted)
+    return report(recordings, _given(options))
 
 
 @app.command
-def compare(
-    *sides: str,
-    confidence: Text = None,
-    fail_on_regression: Text = None,
-    json: bool = False,
-    markdown: _File = None,
-    html: _File = None,
-) -> int:
+def schema(name: str = "", /) -> int:
+    """Prints the JSON schema of a summary, a plan or a recording."""
+    from ws_load_test.cli.schema import print_schema
+
+    return print_schema(name)
+
+
+@app.command
+@takes(COMMAND_OPTIONS["compare"])
+def compare(*sides: str, options: GivenOptions | None = None) -> int:
     """Compares recordings."""
-    from ws_load_test.cli.compare import compare_recordings
+    from ws_load_test.cli.compare import compare_files
 
-    return compare_recordings(
-        sides,
-        confidence=confidence,
-        fail_on_regression=fail_on_regression,
-        as_json=json,
-        wanted=_given(markdown=markdown, html=html),
-    )
+    return compare_files(sides, _given(options))
 
 
 @app.command
-def ab(
-    *urls: str,
-    rounds: Text = None,
-    round_duration: Text = None,
-    confidence: Text = None,
-    fail_on_regression: Text = None,
-    options: _Options = None,
-) -> int:
+@takes(COMMAND_OPTIONS["ab"])
+def ab(*urls: str, options: GivenOptions | None = None) -> int:
     """Measures two targets in turn, and compares them."""
     from ws_load_test.cli.ab import run_ab
 
-    return run_ab(
-        urls,
-        (options or Options()).given(),
-        rounds=rounds,
-        round_time=round_duration,
-        confidence=confidence,
-        fail_on_regression=fail_on_regression,
-    )
-
-
-def _given(**options: Text) -> dict[str, str]:
-    return {name: value for name, value in options.items() if value is not None}
+    return run_ab(urls, _given(options))
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -314,9 +195,24 @@ def dispatch(arguments: list[str]) -> int:
             f"or several in a row ({PROGRAM} --help lists the options)"
         ) from None
     except CycloptsError as error:
+        renamed = (
+            _present_name(error.token.keyword or error.token.value) if isinstance(error, UnknownOptionError) else ""
+        )
+        if renamed:
+            raise UsageError(renamed) from None
         text = str(error)
         for argument in arguments:
             # The value of an option that there is none of may be a secret.
             if argument.startswith("-"):
                 text = text.replace(argument, argument.partition("=")[0])
         raise UsageError(f"{' '.join(text.split())} ({PROGRAM} --help lists the options)") from None
+
+
+def _present_name(argument: str) -> str:
+    """Returns an error that says what an option is called now; empty if it never had this name."""
+    written = argument.partition("=")[0]
+    name, no = written.removeprefix("--"), ""
+    if name.startswith("no-") and name.replace("-", "_") not in FORMER_NAMES:
+        name, no = name.removeprefix("no-"), "no-"
+    present = FORMER_NAMES.get(name.replace("-", "_"), "")
+    return present and f"{written}: was renamed; write --{no}{present.replace('_', '-')}"

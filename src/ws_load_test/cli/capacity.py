@@ -11,19 +11,27 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.cli.output import LEVELS, console, export_problems, print_json, set_log_level, warn_unwritable
+from ws_load_test.cli.output import (
+    console,
+    export_problems,
+    exports_in,
+    pop_output_options,
+    print_json,
+    set_log_level,
+    warn_unwritable,
+)
 from ws_load_test.cli.run import with_plan_file
 from ws_load_test.cli.signals import on_signals, run_with_signals
 from ws_load_test.common.errors import (
     ExitCode,
-    OptionProblem,
     OutputError,
     PlanError,
     option_name,
 )
 from ws_load_test.common.units import format_duration
-from ws_load_test.experiments.capacity.search_options import REFUSED_BY, UNSUPPORTED_OPTIONS, read_aim
+from ws_load_test.experiments.capacity.search_options import read_spec, refused_options
 from ws_load_test.experiments.capacity.search_runner import CapacitySearch
+from ws_load_test.plan.describe import describe_plan
 from ws_load_test.report.terminal.capacity import print_capacity, step_line
 
 if TYPE_CHECKING:
@@ -33,10 +41,8 @@ if TYPE_CHECKING:
     from ws_load_test.experiments.capacity.step import Step
     from ws_load_test.plan.plan import Plan
 
-FILES = ("markdown", "html")
-OURS = ("output", "json", "quiet", "log_level", *FILES)
 _RECORDING = r"[0-9]{2,}-[0-9.e+]+\.jsonl"
-"""The name that `hunt` gives the recording of a step, whose amount nobody knows beforehand."""
+"""The name that `hunt` gives the recording of a step, whose load is not known beforehand."""
 _log = logging.getLogger("ws_load_test")
 
 
@@ -44,61 +50,45 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     """``ws-load-test capacity``."""
     if url is not None:
         options["url"] = url
-    if "first" in options:
-        options["from"] = options.pop("first")
     path = options.pop("plan", None)
     left_out: dict[str, str] = {}
     if path is not None:
         options, left_out = _with_plan_file(path, options)
-    ours = {name: options.pop(name) for name in OURS if name in options}
-    problems = _problems(ours)
+    ours, problems = pop_output_options(options, "capacity")
+    if not problems:
+        problems += export_problems(exports_in(ours), as_json=bool(ours.get("json")), kept=_kept(ours))
     try:
-        aim = read_aim(options)
+        spec = read_spec(options)
     except PlanError as error:
         raise PlanError((*problems, *error.problems)) from None
     if problems:
         raise PlanError(tuple(problems))
     set_log_level(ours.get("log_level", "warn"))
-    plan = aim.plan(aim.range.first)
-    for label, words in [*plan.describe(), *aim.describe()]:
+    plan = spec.plan(spec.range.first)
+    for label, words in [*describe_plan(plan), *spec.describe()]:
         _log.info("%s: %s", label, words)
     for name, why in left_out.items():
         _log.warning("--plan: %s is left out (%s: %s)", name.replace("_", "-"), option_name(name), why)
     for doubt in plan.warnings:
         _log.warning("%s", doubt)
-    hunt = CapacitySearch(aim, ours.get("output"))
+    search = CapacitySearch(spec, ours.get("output"))
     # Not before there is the folder of the recordings, where files may be meant to go as well.
-    warn_unwritable({name: ours[name] for name in FILES if name in ours})
-    shown = StepProgress(aim, quiet=bool(ours.get("quiet")))
+    warn_unwritable(exports_in(ours))
+    shown = StepProgress(spec, quiet=bool(ours.get("quiet")))
     try:
-        asyncio.run(hunt.run(run_with_signals, _rest, on_try=shown.begin, on_step=shown.end))
+        asyncio.run(search.run(run_with_signals, _rest, on_step_start=shown.begin, on_step=shown.end))
     finally:
         shown.close()
-    return _report(hunt, ours)
+    return _report(search, ours)
 
 
 def _with_plan_file(path: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Returns the file's options under those of the command line, and why a search cannot use which of the file."""
     together = with_plan_file(path, options)
-    refused = {**UNSUPPORTED_OPTIONS, **REFUSED_BY["connections" if together.get("find") == "connections" else "rate"]}
+    refused = refused_options("connections" if together.get("find") == "connections" else "rate")
     beside = {name for name in refused.keys() & together.keys() if name not in options}
     left_out = {name: refused[name] for name in sorted(beside) if together[name] is not False}
     return {name: value for name, value in together.items() if name not in beside}, left_out
-
-
-def _problems(ours: Mapping[str, Any]) -> list[OptionProblem]:
-    texts = ("output", "log_level", *FILES)
-    problems = [
-        OptionProblem(option_name(name), f'"{value}" is not {"text" if name in texts else "true or false"}')
-        for name, value in ours.items()
-        if not isinstance(value, str if name in texts else bool)
-    ]
-    if not problems and ours.get("log_level", "warn") not in LEVELS:
-        problems.append(OptionProblem("--log-level", f'"{ours["log_level"]}" is not one of {", ".join(LEVELS)}'))
-    if not problems:
-        files = {name: ours[name] for name in FILES if name in ours}
-        problems += export_problems(files, as_json=bool(ours.get("json")), kept=_kept(ours))
-    return problems
 
 
 def _kept(ours: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -108,7 +98,7 @@ def _kept(ours: Mapping[str, Any]) -> dict[str, list[str]]:
     if "output" not in ours:
         return {}
     folder = Path(ours["output"])
-    wanted = [Path(ours[name]) for name in FILES if name in ours]
+    wanted = [Path(path) for path in exports_in(ours).values()]
     recordings = [
         str(path) for path in wanted if re.fullmatch(_RECORDING, path.name) and same_file(str(path.parent), str(folder))
     ]
@@ -130,8 +120,8 @@ async def _rest(seconds: float) -> bool:
 class StepProgress:
     """A line for each step on standard error, and one that says what is tried; nothing where nobody is watching."""
 
-    def __init__(self, aim: SearchSpec, *, quiet: bool) -> None:
-        self._aim = aim
+    def __init__(self, spec: SearchSpec, *, quiet: bool) -> None:
+        self._spec = spec
         self._watched = not quiet and sys.stderr.isatty()
         self._drawn = 0
 
@@ -139,8 +129,8 @@ class StepProgress:
         """A step begins."""
         if not self._watched:
             return
-        amount = plan.load.peak_per_s if self._aim.dimension == "rate" else plan.connections
-        line = f"trying {self._aim.show(amount)} for {format_duration(plan.duration_ns)}"
+        amount = plan.load.peak_per_s if self._spec.dimension == "rate" else plan.connections
+        line = f"trying {self._spec.show(amount)} for {format_duration(plan.duration_ns)}"
         print(line, end="\r", file=sys.stderr, flush=True)
         self._drawn = len(line)
 
@@ -148,7 +138,7 @@ class StepProgress:
         """A step has ended."""
         self.close()
         if self._watched:
-            print(step_line(step.facts, self._aim.dimension), file=sys.stderr, flush=True)
+            print(step_line(step.facts, self._spec.dimension), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Clears the line of what is tried."""
@@ -157,12 +147,12 @@ class StepProgress:
             self._drawn = 0
 
 
-def _report(hunt: CapacitySearch, ours: Mapping[str, Any]) -> int:
-    facts, code = hunt.to_json(), hunt.exit_code
-    wanted = {name: ours[name] for name in FILES if name in ours}
-    if hunt.error is not None:
-        _log.error("the search was broken off: %s", hunt.error)
-    errors = [*hunt.output_errors, *_write(wanted, facts)]
+def _report(search: CapacitySearch, ours: Mapping[str, Any]) -> int:
+    facts, code = search.to_json(), search.exit_code
+    wanted = exports_in(ours)
+    if search.error is not None:
+        _log.error("the search was broken off: %s", search.error)
+    errors = [*search.output_errors, *_write(wanted, facts)]
     for error in errors:
         _log.error("%s", error)
     if errors and code == ExitCode.PASSED:

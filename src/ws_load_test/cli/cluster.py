@@ -8,21 +8,18 @@ from typing import TYPE_CHECKING, Any
 from ws_load_test.cli.signals import on_signals
 from ws_load_test.common.errors import (
     ExitCode,
-    OptionProblem,
     PlanError,
     UsageError,
-    option_name,
 )
-from ws_load_test.fleet.cluster.spec import ON_WORKER_LOST, Cluster
-from ws_load_test.plan.values import positive_int
+from ws_load_test.fleet.cluster.spec import Cluster
+from ws_load_test.plan.describe import describe_plan
+from ws_load_test.plan.options.catalog import BY_NAME, missing_companions, owned_by, parse_options
+from ws_load_test.plan.options.spec import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ws_load_test.plan.plan import Plan
-
-_FILES = ("cluster_ca", "cluster_cert", "cluster_key")
-_OF_CLUSTERS = ("hosts", "on_worker_lost", "insecure_cluster", *_FILES)
 
 
 def pop_cluster_options(options: dict[str, Any]) -> dict[str, Cluster]:
@@ -31,43 +28,39 @@ def pop_cluster_options(options: dict[str, Any]) -> dict[str, Cluster]:
     Raises:
         PlanError: with every problem that these options have.
     """
-    found = {name: value for name in _OF_CLUSTERS if (value := options.pop(name, None)) is not None}
-    place = options.pop("cluster", None)
-    if place is None:
-        problems = [OptionProblem(option_name(name), "needs a cluster; add --cluster ADDRESS") for name in found]
-        if problems:
-            raise PlanError(tuple(problems))
-        return {}
-    # Of each host there, and of the whole plan where it is run here.
-    found["workers"] = options.pop("workers", None)
-    problems = [OptionProblem("--cluster", f'"{place}" is not text')] if not isinstance(place, str) else []
-    values: dict[str, Any] = {}
-    for name in ("hosts", "workers"):
-        try:
-            values[name] = None if found.get(name) is None else positive_int(found[name])
-        except (ValueError, TypeError) as error:
-            problems.append(OptionProblem(option_name(name), str(error)))
-    lost = found.get("on_worker_lost", "continue")
-    if lost not in ON_WORKER_LOST:
-        problems.append(OptionProblem("--on-worker-lost", f'"{lost}" is neither {" nor ".join(ON_WORKER_LOST)}'))
-    if not isinstance(found.get("insecure_cluster", False), bool):
-        problems.append(OptionProblem("--insecure-cluster", f'"{found["insecure_cluster"]}" is not true or false'))
-    problems += [
-        OptionProblem(option_name(name), f'"{found[name]}" is not text')
-        for name in _FILES
-        if name in found and not isinstance(found[name], str)
-    ]
+    given = {
+        option.name: value
+        for option in owned_by(Owner.CLUSTER)
+        if (value := options.pop(option.name, None)) is not None
+    }
+    rows = owned_by(Owner.CLUSTER)
+    if "cluster" in given and options.get("workers") is not None:
+        # Workers of each host there; of the whole plan where it is run here.
+        given["workers"] = options.pop("workers")
+        rows = (*rows, BY_NAME["workers"])
+    values, problems = parse_options(given, rows)
+    problems += missing_companions(values, given)
     if problems:
         raise PlanError(tuple(problems))
-    files = {name.removeprefix("cluster_"): found.get(name) for name in _FILES}
-    cluster = Cluster(str(place), on_worker_lost=lost, insecure=bool(found.get("insecure_cluster")), **values, **files)
+    if "cluster" not in given:
+        return {}
+    cluster = Cluster(
+        values["cluster"],
+        hosts=values.get("hosts"),
+        workers=values.get("workers"),
+        on_worker_lost=values.get("on_worker_lost", "continue"),
+        insecure=values.get("insecure_cluster", False),
+        ca=values.get("cluster_ca"),
+        cert=values.get("cluster_cert"),
+        key=values.get("cluster_key"),
+    )
     cluster.resolve_address()
     return {"cluster": cluster}
 
 
 def describe(plan: Plan, cluster: Cluster | None) -> list[tuple[str, str]]:
     """The plan in words, and where it is carried out."""
-    lines = plan.describe()
+    lines = describe_plan(plan)
     if cluster is None:
         return lines
     theirs = cluster.describe()

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ws_load_test.common.errors import OutputError
     from ws_load_test.report.terminal.comparison import ComparisonReport
 
-FILES = ("markdown", "html")
-"""The formats that a comparison is written in."""
 _LEAST_CONFIDENCE, _MOST_CONFIDENCE = 0.5, 0.9999
 _log = logging.getLogger("ws_load_test")
 

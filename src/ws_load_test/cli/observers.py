@@ -72,7 +72,7 @@ def _shown(
 
         try:
             # What goes to another place than the terminal needs no waiting.
-            view = LiveView(plan, sys.stdout, header=header, lost=lost, diverts=_is_terminal(sys.stderr))
+            view = LiveView(plan, sys.stdout, header=header, lost=lost, captures_logs=_is_terminal(sys.stderr))
         # Too few descriptors or threads are no reason not to run.
         except (OSError, RuntimeError, ValueError) as error:
             _log.warning("there can be no live view: %s; lines stand in its place", error)
@@ -85,12 +85,12 @@ def _shown(
 
 
 def wait_for_observers(watching: Sequence[IntervalObserver], *, stops: bool = False) -> None:
-    """Called when a run is over and told: some watchers have a method `linger`, and wait for others there.
+    """Called when a run is over and told: some watchers have a method `flush`, and wait for others there.
 
     Ctrl-C ends that, and changes nothing of what has been told. With `stops` there is something to tell, or somebody
     who wants to leave: they are waited for no longer than it takes to stop, `STOP_S` in all.
     """
-    waits = [wait for watcher in watching if (wait := getattr(watcher, "wait_for_last_scrape", None)) is not None]
+    waits = [wait for watcher in watching if (wait := getattr(watcher, "flush", None)) is not None]
     with contextlib.suppress(KeyboardInterrupt):
         if not stops:
             for wait in waits:

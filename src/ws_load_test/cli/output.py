@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ws_load_test.common.errors import ExitCode
+from ws_load_test.plan.options.catalog import EXPORTS, owned_by, parse_options
+from ws_load_test.plan.options.spec import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,19 +19,37 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ws_load_test.analysis.aggregate import Aggregate
+    from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.common.errors import OptionProblem
     from ws_load_test.metrics.recording import Recording
 
-EXPORTS = ("hdr", "hgrm", "csv", "junit", "markdown", "openmetrics", "html")
-"""The formats of `report.exports`, which takes too long to import for asking it."""
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _LOGGED = "%(levelname)s: %(message)s"
 _log = logging.getLogger("ws_load_test")
 
 
+def pop_output_options(options: dict[str, Any], command: str = "") -> tuple[dict[str, Any], list[OptionProblem]]:
+    """Takes the options about results out of `options`, but for those that the command refuses.
+
+    Returns:
+        Their parsed values, and what is wrong with the others.
+    """
+    rows = [
+        option
+        for option in owned_by(Owner.OUTPUT, Owner.METRICS)
+        if command not in option.refused_by and option.name != "plan"
+    ]
+    given = {option.name: options.pop(option.name) for option in rows if option.name in options}
+    return parse_options(given, rows)
+
+
+def exports_in(output_options: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the files to write, by format."""
+    return {name: output_options[name] for name in EXPORTS if name in output_options}
+
+
 def set_log_level(level: str = "warn") -> None:
-    """Lets what is logged from this level on reach standard error."""
-    logging.basicConfig(level=LEVELS[level], format=_LOGGED, stream=sys.stderr)
+    """Logs to standard error from this level on."""
+    logging.basicConfig(level=logging.getLevelNamesMapping()[level.upper()], format=_LOGGED, stream=sys.stderr)
 
 
 def export_problems(
@@ -55,7 +75,7 @@ def warn_unwritable(wanted: Mapping[str, str]) -> None:
 def export(
     wanted: Mapping[str, str],
     recordings: Sequence[Recording],
-    summary: dict[str, Any],
+    summary: Summary,
     digested: Aggregate,
     code: ExitCode,
 ) -> ExitCode:
@@ -72,7 +92,7 @@ def export(
 
 
 def print_results(
-    recordings: Sequence[Recording], summary: dict[str, Any], digested: Aggregate | None, *, as_json: bool
+    recordings: Sequence[Recording], summary: Summary, digested: Aggregate | None, *, as_json: bool
 ) -> None:
     """Prints the report, or the summary as JSON."""
     if as_json:
@@ -83,7 +103,7 @@ def print_results(
     print_report(recordings, summary, digested, console=console())
 
 
-def print_json(data: dict[str, Any]) -> None:
+def print_json(data: object) -> None:
     """Prints an object for programs, and for people who look at what programs get."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
 

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.summary import exit_code, summarize
-from ws_load_test.cli.output import export, export_problems, print_results, set_log_level
+from ws_load_test.cli.output import export, export_problems, exports_in, print_results, set_log_level
 from ws_load_test.common.errors import OptionProblem, PlanError, UsageError
 from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.plan.options.thresholds import read_conditions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
-def report(
-    paths: Sequence[str],
-    *,
-    as_json: bool,
-    strict: bool = False,
-    fail_if: Sequence[str] = (),
-    wanted: Mapping[str, str] | None = None,
-) -> int:
+def report(paths: Sequence[str], options: dict[str, Any]) -> int:
     """``ws-load-test report``."""
+    wanted, as_json = exports_in(options), bool(options.get("json"))
     if not paths:
         raise UsageError("report: no recording named; write for example: ws-load-test report run.jsonl")
     problems: list[OptionProblem] = []
-    conditions = read_conditions("fail_if", tuple(fail_if), problems)
-    wanted = wanted or {}
+    conditions = read_conditions("fail_if", tuple(options.get("fail_if", ())), problems)
     problems += export_problems(wanted, as_json=as_json, kept={"a recording that is read": paths})
     if problems:
         raise PlanError(tuple(problems))
@@ -39,7 +32,7 @@ def report(
     digested = aggregate(recordings)
     summary = summarize(recordings, digested, conditions or None)
     lost_workers = sum(len(one.trailer.lost_workers) for one in recordings if one.trailer)
-    code = exit_code(summary, lost_workers, strict=strict)
+    code = exit_code(summary, lost_workers, strict=bool(options.get("fail_if_saturated")))
     set_log_level()
     code = export(wanted, recordings, summary, digested, code)
     if "-" not in wanted.values():

@@ -8,16 +8,15 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import Run
 from ws_load_test.cli.cluster import describe, pop_cluster_options
 from ws_load_test.cli.observers import wait_for_observers, watchers
 from ws_load_test.cli.output import (
-    EXPORTS,
-    LEVELS,
     console,
     export,
     export_problems,
+    exports_in,
+    pop_output_options,
     print_json,
     print_results,
     set_log_level,
@@ -26,37 +25,24 @@ from ws_load_test.cli.output import (
 from ws_load_test.cli.signals import on_signals, run_with_signals
 from ws_load_test.common.errors import (
     ExitCode,
-    OptionProblem,
     PlanError,
     UsageError,
     option_name,
 )
 from ws_load_test.fleet.factory import fleet_factory
-from ws_load_test.live.telemetry.settings import OPTIONS as METRICS
 from ws_load_test.live.telemetry.settings import read_settings
-from ws_load_test.plan.options.read_plan import MUTUALLY_EXCLUSIVE, read_plan, read_plan_file
+from ws_load_test.plan.options.catalog import MUTUALLY_EXCLUSIVE, refused_by
+from ws_load_test.plan.options.read_plan import read_plan, read_plan_file
 from ws_load_test.plan.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from ws_load_test.live.observer import IntervalObserver
-    from ws_load_test.metrics.recording import Header, Interval
+    from ws_load_test.metrics.interval_event import IntervalEvent
+    from ws_load_test.metrics.recording import Header
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
-OUTPUT_OPTIONS = {
-    "output": str,
-    "json": bool,
-    "quiet": bool,
-    "live": bool,
-    "log_level": str,
-    "explain": bool,
-    "fail_if_saturated": bool,
-    "probe": bool,
-    **dict.fromkeys(EXPORTS, str),
-    **dict.fromkeys(METRICS, object),
-}
-"""Options that say what becomes of a run's results, and the type of their value; the others are the plan's."""
 _log = logging.getLogger("ws_load_test")
 
 
@@ -69,12 +55,8 @@ def run(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
         options = with_plan_file(path, options)
     ours = _split_options(options)
     ours |= pop_cluster_options(options)
-    if ours.get("probe") and "cluster" in ours:
-        raise UsageError("--cluster: a dry run opens its one connection from this machine; leave one of them out")
-    if ours.get("probe") and (files := [name for name in ("output", *EXPORTS, *METRICS) if name in ours]):
-        raise UsageError(
-            f"{option_name(files[0])}: a dry run records nothing; leave it out, or take --json and a file of your own"
-        )
+    if ours.get("probe"):
+        _refuse_beside_probe(ours)
     plan = read_plan(options)
     if ours.get("explain"):
         _explain(plan, ours)
@@ -107,29 +89,27 @@ def with_usable(path: str, options: dict[str, Any], useless: Container[str]) -> 
     return {name: value for name, value in together.items() if name not in left_out}, sorted(left_out)
 
 
+def _refuse_beside_probe(ours: Mapping[str, Any]) -> None:
+    for name, why in refused_by("--probe").items():
+        if name in ours:
+            raise UsageError(f"{option_name(name)}: {why}")
+
+
 def _split_options(options: dict[str, Any]) -> dict[str, Any]:
-    ours = {name: options.pop(name) for name in OUTPUT_OPTIONS if name in options}
-    problems = [
-        OptionProblem(
-            option_name(name), f'"{value}" is not {"true or false" if OUTPUT_OPTIONS[name] is bool else "text"}'
-        )
-        for name, value in ours.items()
-        if not isinstance(value, OUTPUT_OPTIONS[name])
-    ]
-    if not problems and ours.get("log_level", "warn") not in LEVELS:
-        problems.append(OptionProblem("--log-level", f'"{ours["log_level"]}" is not one of {", ".join(LEVELS)}'))
+    """Takes the options about results out of `options`, parsed.
+
+    Raises:
+        PlanError: with every problem that these options have.
+    """
+    ours, problems = pop_output_options(options)
     if not problems:
         kept = {"the recording": [ours["output"]] if "output" in ours else []}
-        problems += export_problems(_exports_of(ours), as_json=bool(ours.get("json")), kept=kept)
+        problems += export_problems(exports_in(ours), as_json=bool(ours.get("json")), kept=kept)
     if not problems:
         problems += read_settings(ours)[1]
     if problems:
         raise PlanError(tuple(problems))
     return ours
-
-
-def _exports_of(ours: Mapping[str, Any]) -> dict[str, str]:
-    return {name: ours[name] for name in EXPORTS if name in ours}
 
 
 def _explain(plan: Plan, ours: Mapping[str, Any]) -> None:
@@ -173,7 +153,7 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
         _log.warning("%s", doubt)
     if ours.get("probe"):
         return _probe(plan, ours)
-    wanted = _exports_of(ours)
+    wanted = exports_in(ours)
     warn_unwritable(wanted)
     watching: list[IntervalObserver] = []
     stops = True
@@ -200,9 +180,9 @@ def _execute(
             closing.callback(watcher.close)
             watching.append(watcher)
 
-    def each(interval: Interval) -> None:
+    def each(event: IntervalEvent) -> None:
         for watcher in watching:
-            watcher(interval)
+            watcher(event)
 
     run = Run(
         plan,
@@ -217,8 +197,8 @@ def _execute(
     if result.output_error is not None:
         _log.error("%s", result.output_error)
     recordings = [result.recording]
-    code = export(wanted, recordings, result.summary, run.digest or aggregate(recordings), result.exit_code)
+    code = export(wanted, recordings, result.summary, result.aggregate, result.exit_code)
     if ours.get("json") or not (ours.get("quiet") or taken):
-        print_results(recordings, result.summary, run.digest, as_json=bool(ours.get("json")))
+        print_results(recordings, result.summary, result.aggregate, as_json=bool(ours.get("json")))
     sys.stdout.flush()
     return code, result.recording.trailer is not None and result.recording.trailer.interrupted

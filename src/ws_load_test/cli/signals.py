@@ -16,20 +16,19 @@ _log = logging.getLogger("ws_load_test")
 
 
 async def run_with_signals(run: Run) -> Result:
-    """Runs to the end, and hears the signals: the first stops the run, the second ends it at once."""
+    """Runs to the end; the first signal ends the run in order, the second at once."""
     executing = asyncio.create_task(run.execute())
-    asked = 0
+    received = 0
 
     def interrupt() -> None:
-        nonlocal asked
-        asked += 1
-        if run.fleet is None:
-            executing.cancel()
-        elif asked == 1:
+        nonlocal received
+        received += 1
+        if received > 1:
+            run.interrupt()
+            return
+        if run.fleet is not None:
             _log.warning("stopping: waiting for replies, then the report; once more to leave at once")
-            run.fleet.stop()
-        else:
-            run.fleet.kill()
+        run.interrupt_in_order()
 
     on_signals(interrupt)
     try:

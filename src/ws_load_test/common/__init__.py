@@ -1,1 +1,1 @@
-"""Helpers without a word of the domain: units, clock, timers, errors, redaction."""
+"""Helpers without domain knowledge: units, clock, timers, errors, redaction."""

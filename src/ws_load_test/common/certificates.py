@@ -1,6 +1,6 @@
-"""Certificates made on the spot, for servers that exist as long as a test or a demo.
+"""Certificates for the servers of a test or a demo, made when they are needed.
 
-`cryptography` is imported where it is used: it costs start-up time that plain runs do not owe.
+`cryptography` is imported inside functions, since importing it would slow the start of every run.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
 _VALID_DAYS = 7
+"""Days until a certificate expires, longer than any test or demo."""
 _CLOCK_SKEW = dt.timedelta(hours=1)
+"""Time that a certificate is valid before now, for clients whose clock is behind."""
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """A server's certificate and its key, both PEM; never both left on disk."""
+    """A server's certificate and its key, both PEM. The key never stays on disk."""
 
     certificate_pem: bytes
     key_pem: bytes
 
     def server_context(self) -> ssl.SSLContext:
-        """Build a server's TLS context.
+        """Builds a server's TLS context.
 
-        OpenSSL reads keys from files only, so the key is on disk, for this user alone, while it is read.
+        OpenSSL reads keys only from files, so the key is on disk, readable for this user alone, while it is loaded.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         with tempfile.TemporaryDirectory(prefix="ws-load-test-") as directory:
@@ -45,10 +47,10 @@ class Certificate:
 
 
 class CertificateAuthority:
-    """A private certificate authority that lives in memory.
+    """A private certificate authority, kept in memory.
 
     Attributes:
-        certificate_pem: What its clients must trust.
+        certificate_pem: The authority's certificate, which clients must trust.
     """
 
     def __init__(self) -> None:
@@ -61,9 +63,12 @@ class CertificateAuthority:
         self.certificate_pem = _pem(certificate)
 
     def issue(self, *hosts: str, expired: bool = False, mutual: bool = False) -> Certificate:
-        """Sign a certificate for `hosts` (names and addresses), expired yesterday if asked.
+        """Signs a certificate.
 
-        One that is `mutual` serves a client as well as a server.
+        Args:
+            hosts: Names and addresses of the server.
+            expired: Make one that is out of date.
+            mutual: Make one for a client as well as a server.
         """
         from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
 
@@ -75,7 +80,7 @@ class CertificateAuthority:
 
 
 def self_signed(*hosts: str) -> Certificate:
-    """Make a certificate for `hosts` (names and addresses) that only those who are given it trust."""
+    """Makes a certificate for `hosts` (names and addresses) that only clients with a copy of it trust."""
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
 
     key = ec.generate_private_key(ec.SECP256R1())

@@ -1,14 +1,15 @@
-"""What can go wrong, on whose side, and what the process says about it when it ends.
+"""Exceptions of the package, and the exit codes of its program.
 
-The target's failings are *faults*: data, counted, never raised out of a run. Ours and the user's are *errors*::
+Failures of the target are *faults* (`common.faults`): data, counted, never raised out of a run. Failures of the
+generator and mistakes of the user are *errors*::
 
     LoadTestError
-    ├── UsageError         an argument, a file or an address that the user gave cannot be used
+    ├── UsageError         an argument, a file or an address cannot be used
     │   └── PlanError      the plan has problems: all of them, each with the option that caused it
     ├── HostError          this machine cannot carry the plan: too few descriptors, ports, memory
-    ├── RecordingError     a file is not a recording we can read
-    ├── OutputError        a file that was asked for cannot be written
-    └── WorkerError        a worker did something that only a bug of ours explains
+    ├── RecordingError     a file is not a readable recording
+    ├── OutputError        an output file cannot be written
+    └── WorkerError        a worker violated its protocol, which only a bug explains
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process tells the shell. 70 and 74 are EX_SOFTWARE and EX_IOERR of BSD's sysexits."""
+    """Exit codes of the process. 70 and 74 are EX_SOFTWARE and EX_IOERR of BSD's sysexits."""
 
     PASSED = 0
     THRESHOLD_FAILED = 1
@@ -38,31 +39,31 @@ class LoadTestError(Exception):
 
 
 class UsageError(LoadTestError):
-    """Something the user gave cannot be used."""
+    """An argument, a file or an address cannot be used."""
 
     exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, slots=True)
 class OptionProblem:
-    """One thing that is wrong with a plan."""
+    """One problem of a plan."""
 
     option: str
     """The option that caused it, as the user writes it (``--duration``, ``URL``)."""
     text: str
-    """What is wrong and what to write instead."""
+    """The problem and its remedy, as the rest of a sentence."""
 
     def __str__(self) -> str:
         return f"{self.option}: {self.text}"
 
 
 def option_name(name: str) -> str:
-    """An option as the user writes it on the command line."""
+    """Returns an option as the user writes it on the command line."""
     return "URL" if name == "url" else "--" + name.replace("_", "-")
 
 
 class PlanError(UsageError):
-    """The plan cannot be carried out as written; holds every problem found."""
+    """The plan cannot be carried out as written; holds every problem of it."""
 
     def __init__(self, problems: tuple[OptionProblem, ...]) -> None:
         super().__init__(problems)
@@ -85,10 +86,17 @@ class RecordingError(LoadTestError):
 
 
 class OutputError(LoadTestError):
-    """A file that was asked for cannot be written."""
+    """An output file cannot be written."""
 
     exit_code = ExitCode.OUTPUT_FAILED
 
 
 class WorkerError(LoadTestError):
-    """A worker said something that it never should."""
+    """A worker violated the protocol between worker and fleet."""
+
+
+def cause_of(error: BaseException) -> str:
+    """Returns an error's message for use after a colon: on one line, its first letter in lower case."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    text = " ".join(text.split()) or type(error).__name__
+    return text[:1].lower() + text[1:]

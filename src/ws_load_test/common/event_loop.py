@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from typing import Any
 
 T = TypeVar("T")
@@ -20,6 +21,25 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     except ImportError:
         return asyncio.run(main)
     return uvloop.run(main)
+
+
+def run_blocking(execute: Callable[[], Coroutine[Any, Any, T]], interrupt: Callable[[], None]) -> T:
+    """Runs a coroutine to its end, in a thread of its own where a loop already runs in this one.
+
+    A notebook runs its cells inside a loop, where a second one cannot run in the same thread. `interrupt` must end the
+    coroutine from another thread; it is called at Ctrl-C there.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(execute())
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(asyncio.run, execute())
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            interrupt()
+            raise
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Faults: the ways in which a target fails, and the errors of this machine that must not be blamed on it."""
+"""Faults: the failures of a target, and the errors of this machine that must not count as such."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class FaultKind(StrEnum):
-    """The ways in which a target fails. Counted, never raised out of a run."""
+    """Kinds of failure of a target. They are counted, never raised out of a run."""
 
     DNS = "dns"
     DNS_TIMEOUT = "dns-timeout"
@@ -30,7 +30,7 @@ class FaultKind(StrEnum):
 
 
 class HostErrorKind(StrEnum):
-    """What the generator's own machine could not do; never the target's fault."""
+    """Kinds of failure of the generator's machine, which are no faults of the target."""
 
     TOO_MANY_OPEN_FILES = "too-many-open-files"
     OUT_OF_PORTS = "out-of-ports"
@@ -54,7 +54,7 @@ _HOST_ERRNOS = {
 
 
 def classify_host_error(error: BaseException) -> HostErrorKind | None:
-    """The failing of this machine that an operating system error stands for, or None when it is not ours."""
+    """Returns the failure of this machine behind an operating system error; None if the target caused it."""
     if isinstance(error, MemoryError):
         return HostErrorKind.OUT_OF_MEMORY
     if isinstance(error, OSError) and error.errno is not None:
@@ -64,13 +64,13 @@ def classify_host_error(error: BaseException) -> HostErrorKind | None:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One failing of the target."""
+    """One failure of the target."""
 
     kind: FaultKind
     detail: str = ""
     """A short value that belongs to the kind: an HTTP status, a close code."""
     text: str = ""
-    """What happened, in words, without secrets."""
+    """Description for the user, without secrets."""
 
     @property
     def key(self) -> str:

@@ -1,4 +1,4 @@
-"""What must not be shown: which texts are secrets, and how they are taken out of what is written, shown or said."""
+"""Redaction: recognizes secrets in URLs and headers, and removes them from texts that are shown or written."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from urllib.parse import quote, unquote, unquote_plus
 
 REDACTED = "***"
 SHORTEST_BEGINNING = 12
+"""Characters of a truncated secret that are enough to redact it; fewer could be the beginning of a word."""
 SHORTEST_SECRET = 4
-"""Characters; a shorter one would be found inside ordinary words."""
+"""Characters of the shortest secret that is searched for; a shorter one would be found inside ordinary words."""
 LONGEST_NAME = 40
+"""Characters of the longest text that counts as a name; few names and most tokens are longer."""
 FIELD = re.compile(r"\{(?:feed\.[^{}]+|seq|connection|uuid|now_ms|random:\d+|int:[+-]?\d+\.\.[+-]?\d+)\}")
-"""A field of a template: a name, which is no secret, whatever it is filled with."""
+"""A field of a template. Its name is no secret, even if its value is."""
 _SECRET_HEADER = re.compile(r"auth|cookie|token|secret|session|api-?key|password|credential", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(
     r"auth|token|secret|key|password|passwd|pwd|sig|credential|session|jwt|code", re.IGNORECASE
@@ -22,27 +24,27 @@ _SECRET_FOLLOWS = re.compile(
     r"(?:auth|token|tokens|key|keys|secret|secrets|session|sessions|jwt|password|ticket|credentials?)",
     re.IGNORECASE,
 )
-"""A path segment behind which the next one is a secret: ``/token/…``, ``/api-key/…``."""
+"""Path segments that are followed by a secret: ``/token/…``, ``/api-key/…``."""
 _SCHEMES = re.compile(r"\b(?:basic|bearer|digest|token|apikey)\b", re.IGNORECASE)
 _RUN = re.compile(r"[A-Za-z0-9]+")
 _KNOWN_TOKENS = re.compile(r"eyJ[A-Za-z0-9_-]{8}|(?:sk|pk|rk|ghp|gho|ghs|glpat|xox[abp]|AKIA)[-_]?[A-Za-z0-9_-]{8}")
 
 
 def is_secret_header(name: str) -> bool:
-    """Whether a header of this name carries credentials."""
+    """True if headers of this name carry credentials."""
     return _SECRET_HEADER.search(name) is not None
 
 
 def is_pure_template(text: str) -> bool:
-    """Whether a text has fields and beside them nothing that could be a secret."""
+    """True if a text has fields, and nothing besides them that could be a secret."""
     rest, fields = FIELD.subn("", text)
     return fields > 0 and not re.search(r"\w", _SCHEMES.sub("", rest))
 
 
 def looks_like_token(text: str) -> bool:
-    """Whether a text is more likely a random token than words: by its length, and how letters and digits mix in it.
+    """True if a text is more likely a random token than words, by its length and its mix of letters and digits.
 
-    Words, numbers and versions joined by ``-``, ``_`` or ``.`` are none, however many: ``market-data-v2-2024``.
+    Words, numbers and versions joined by ``-``, ``_`` or ``.`` are no token: ``market-data-v2-2024``.
     """
     text = unquote(FIELD.sub("", text))
     if len(text) > LONGEST_NAME or _KNOWN_TOKENS.match(text):
@@ -52,25 +54,25 @@ def looks_like_token(text: str) -> bool:
 
 
 def _is_random(run: str, shortest: int) -> bool:
-    """Whether letters and digits without a break look random."""
+    """True if a run of letters and digits looks random."""
     if len(run) < shortest:
         return False
     if run.isdigit():
         return len(run) >= 16
     if any(character.isdigit() for character in run):
-        # A word with a number behind it is a name: room2024, stream1.
+        # A word followed by a number is a name: room2024, stream1.
         return re.fullmatch(r"[A-Za-z]+\d{1,4}", run) is None
-    # Letters alone: capitals in the middle of what is no camelCase.
+    # Only letters: a token has capitals where camelCase has none.
     return len(run) >= 16 and len(re.findall(r"[A-Z]{2}|[A-Z][^A-Z]?(?=[A-Z])", run)) >= 3
 
 
 def redacted(text: str) -> str:
-    """A secret text as it may be shown: not at all, unless it is a template of nothing but fields."""
+    """Returns ``***``, or the text itself if it is a template of nothing but fields."""
     return text if is_pure_template(text) else REDACTED
 
 
 def public_url(url: str) -> str:
-    """An address without its secrets: user info, tokens in path and query."""
+    """Returns a URL without its secrets: user info, tokens in path and query."""
     before, slashes, rest = url.partition("://")
     if not slashes:
         return url
@@ -86,7 +88,7 @@ def public_url(url: str) -> str:
 
 
 def public_location(location: str) -> str:
-    """Where a redirect leads, as it may be told: without user info, query and fragment, and tokens in the path."""
+    """Returns the destination of a redirect without user info, query, fragment, and tokens in the path."""
     bare = re.sub(r"(?<=//)[^/?#]*@|[?#].*", "", location)
     return public_url(bare) if "://" in bare else _public_path(bare)
 
@@ -110,18 +112,18 @@ def _public_pair(pair: str) -> str:
 
 
 def _cut_pair(pair: str) -> tuple[str, str]:
-    """A parameter's name and value; what has only the padding of base64 behind its ``=`` is all name."""
+    """Splits a parameter into name and value; if only base64 padding follows the first ``=``, all of it is the name."""
     name, _, value = pair.partition("=")
     return (name, value) if value.strip("=") else (pair, "")
 
 
 def public_header(name: str, value: str) -> tuple[str, str]:
-    """A header as it may be shown."""
+    """Returns a header with its value redacted if it is a secret."""
     return (name, redacted(value) if is_secret_header(name) or _holds_token(value) else value)
 
 
 def _holds_token(value: str) -> bool:
-    """Whether a header's value has a token among its words; addresses (Origin, Referer) are judged as such."""
+    """True if one of the words of a header's value looks like a token; URLs (Origin, Referer) are checked as URLs."""
     if "://" in value:
         return public_url(value) != value
     return any(looks_like_token(word) for word in re.split(r"[\s;,=\"/]+", value) if len(word) <= LONGEST_NAME) or any(
@@ -129,37 +131,37 @@ def _holds_token(value: str) -> bool:
     )
 
 
-# --- Taking secrets out of what others say -------------------------------------------------------------------------
+# --- Removing secrets from texts of the target and of libraries ----------------------------------------------------
 
 
 def secrets_in_header(name: str, value: str) -> set[str]:
-    """What of a header must not be said: nothing, where it may be shown."""
+    """Returns the secrets in a header; none if it can be shown."""
     return set() if public_header(name, value)[1] == value else secret_parts(value)
 
 
 def secrets_in_url(url: str) -> set[str]:
-    """What of an address must not be said."""
+    """Returns the secrets in a URL."""
     shown = public_url(url)
     if shown == url:
         return set()
     authority, _, rest = url.partition("://")[2].partition("/")
-    found: set[str] = set()
+    secrets: set[str] = set()
     user_info, at, _ = authority.partition("?")[0].rpartition("@")
     if at:
-        found.update(user_info.split(":", 1))
+        secrets.update(user_info.split(":", 1))
     query = url.partition("?")[2]
     for pair in query.split("&") if query else ():
         if _public_pair(pair) != pair:
             name, value = _cut_pair(pair)
-            found.add(value or name)
+            secrets.add(value or name)
     path = "/" + rest.partition("?")[0]
     pairs = zip(path.split("/"), _public_path(path).split("/"), strict=True)
-    found.update(segment for segment, public in pairs if segment != public)
-    return {piece for text in found for piece in secret_parts(text)}
+    secrets.update(segment for segment, public in pairs if segment != public)
+    return {part for secret in secrets for part in secret_parts(secret)}
 
 
 def secret_parts(value: str) -> set[str]:
-    """A secret and the parts of it that are secrets for themselves: of several cookies each, of a template the text."""
+    """Returns a secret and its parts that are secrets too: each of several cookies, the literals of a template."""
     words = [value, *re.split(r"[\s;,]+", value)]
     words += [word.partition("=")[2].strip('"') for word in words]
     texts = {text for word in words for text in FIELD.split(word)}
@@ -167,17 +169,17 @@ def secret_parts(value: str) -> set[str]:
 
 
 class Redactor:
-    """Takes known secrets out of texts that others had a hand in: reason phrases, close reasons, error messages."""
+    """Removes known secrets from texts of foreign origin: reason phrases, close reasons, error messages."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        """Takes secrets of the whole run, as they are sent."""
+        """Takes the secrets of the whole run, as they are sent."""
         self._secrets = frozenset(secrets)
         self._pattern: re.Pattern[str] | None = None
 
     def redact(self, text: str, more: Iterable[str] = ()) -> str:
-        """The text with each secret replaced by ``***``; `more` are those of one session, the values of its feed row.
+        """Returns the text with each secret replaced by ``***``; `more` are the values of a session's feed row.
 
-        Costs nothing until a text is given; secrets of less than four characters are left, since words hold them.
+        The pattern is compiled by the first call. Secrets of less than `SHORTEST_SECRET` characters are kept.
         """
         if self._pattern is None:
             self._pattern = _pattern_of(self._secrets)
@@ -191,7 +193,7 @@ class Redactor:
 
 
 def _redact_truncated(text: str, secret: str) -> str:
-    """The text without as much of a secret as it holds: a close reason has room for 123 bytes, and cuts long tokens."""
+    """Removes the beginning of a secret: a close reason holds at most 123 bytes, and so truncates long tokens."""
     start = text.find(secret[:SHORTEST_BEGINNING]) if len(secret) > SHORTEST_BEGINNING else -1
     if start < 0:
         return text
@@ -202,8 +204,8 @@ def _redact_truncated(text: str, secret: str) -> str:
 
 
 def _pattern_of(secrets: Iterable[str]) -> re.Pattern[str]:
-    """Finds any of the secrets in the forms in which they travel, the longest first."""
+    """Compiles a pattern of all secrets, plain and percent-encoded, the longest first."""
     forms = {form for secret in secrets for form in (secret, unquote(secret), quote(secret, safe=""), quote(secret))}
-    found = sorted((form for form in forms if len(form) >= SHORTEST_SECRET), key=len, reverse=True)
+    patterns = sorted((form for form in forms if len(form) >= SHORTEST_SECRET), key=len, reverse=True)
     # (?!) matches nowhere.
-    return re.compile("|".join(map(re.escape, found)) or "(?!)", re.IGNORECASE)
+    return re.compile("|".join(map(re.escape, patterns)) or "(?!)", re.IGNORECASE)

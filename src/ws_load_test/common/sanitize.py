@@ -4,5 +4,5 @@ from __future__ import annotations
 
 
 def sanitize(text: str) -> str:
-    """Returns the text with ``?`` for what is not printable: a target's words must not steer the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    """Returns the text with ``?`` for characters that are not printable: a target must not control the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -6,15 +6,17 @@ import msgspec
 
 
 class Shard(msgspec.Struct, frozen=True):
-    """One worker's part of everything: each `of`-th, beginning with number `index`."""
+    """One worker's part of the connections and messages: every `count`-th, beginning with number `index`."""
 
     index: int
+    """Number of the shard, from 0."""
     count: int
+    """Number of shards."""
 
     def size(self, total: int) -> int:
-        """How many of `total` things numbered from 0 are in this share."""
+        """Number of items of this shard if `total` items are numbered from 0."""
         return max(0, (total - self.index + self.count - 1) // self.count)
 
     def global_index(self, position: int) -> int:
-        """The number among all things of this share's `position`-th."""
+        """Number, over all shards, of this shard's item at `position`."""
         return self.index + position * self.count

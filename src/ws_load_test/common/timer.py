@@ -1,7 +1,7 @@
-"""Precise wake-ups: a timerfd where Linux has it, the loop's own timers elsewhere.
+"""Precise timers: a timerfd on Linux, the event loop's own timers elsewhere.
 
-The timers of uvloop and of asyncio's selectors count milliseconds. A timerfd that is armed at the absolute instant
-and watched like a socket wakes the loop some ten microseconds late.
+The timers of uvloop and of asyncio's selectors count milliseconds. A timerfd that is armed for an absolute instant and
+watched like a socket wakes the loop about 10 µs late.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class _TimerSpec(ctypes.Structure):
 
 
 def new_timer(callback: Callable[[], None]) -> Timer:
-    """An alarm on the running loop, the most precise that this platform has."""
+    """Returns the most precise timer of this platform, on the running loop."""
     return TimerfdTimer(callback) if _HAS_TIMERFD else LoopTimer(callback)
 
 
 class TimerfdTimer:
-    """An alarm of the kernel (timerfd_create(2))."""
+    """A timer of the kernel (timerfd_create(2))."""
 
     def __init__(self, callback: Callable[[], None]) -> None:
-        """Raises OSError where the kernel refuses."""
+        """Creates the descriptor. Raises OSError if the kernel refuses."""
         # Python has os.timerfd_create from 3.13; one way for all versions is one way to test.
         libc = ctypes.CDLL(None, use_errno=True)
         self._fd = libc.timerfd_create(_CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
@@ -56,7 +56,7 @@ class TimerfdTimer:
         self._loop.add_reader(self._fd, self._on_expiry)
 
     def arm(self, at_ns: int) -> None:
-        """Calls back once at this monotonic instant; arming takes back an expiry that has not been heard."""
+        """Calls back once at this monotonic instant; an earlier expiry that is still unread is dropped."""
         self._armed = True
         value = self._spec.value
         # All zero would disarm it, so an instant that has passed is never written as 0.
@@ -68,12 +68,12 @@ class TimerfdTimer:
         self._armed = False
         self._callback()
         if not self._armed and self._fd >= 0:
-            # Unread, an expiry stays readable, and the loop would turn around it without a rest.
+            # An unread expiry stays readable, and the loop would call back again and again.
             with contextlib.suppress(BlockingIOError):
                 os.read(self._fd, _EXPIRIES_BYTES)
 
     def close(self) -> None:
-        """Gives the descriptor back."""
+        """Closes the descriptor."""
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
             os.close(self._fd)
@@ -81,7 +81,7 @@ class TimerfdTimer:
 
 
 class LoopTimer:
-    """An alarm of the event loop, a millisecond coarse."""
+    """A timer of the event loop, with a resolution of a millisecond."""
 
     def __init__(self, callback: Callable[[], None]) -> None:
         self._callback = callback
@@ -94,7 +94,7 @@ class LoopTimer:
         self._handle = asyncio.get_running_loop().call_later(delay_s, self._callback)
 
     def close(self) -> None:
-        """Forgets the instant."""
+        """Cancels the callback."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

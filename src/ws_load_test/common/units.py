@@ -1,4 +1,4 @@
-"""Amounts as people write and read them: durations, rates, sizes. Data keeps nanoseconds, per second and bytes."""
+"""Parsing and formatting of durations, rates and sizes. Data is in nanoseconds, events per second and bytes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ _PER_S = {"s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|µs|ms|s|m|h)", re.ASCII)
 _QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)", re.ASCII)
 LONGEST_NS = 366 * 24 * 3600 * 10**9
+"""Nanoseconds of the longest duration, a year: sums of several stay far below 63 bits."""
 FASTEST_PER_S, SLOWEST_PER_S = Decimal("1e12"), Decimal("1e-8")
-"""Rates that a clock of nanoseconds can keep for a year without overflow."""
+"""Bounds of a rate other than 0, in events per second: those that a clock of nanoseconds keeps for a year."""
 
 
 def parse_duration_ns(text: str) -> int:
-    """Nanoseconds in a duration such as ``10s``, ``500ms``, ``1m30s``; a bare number means seconds.
+    """Parses a duration such as ``10s``, ``500ms``, ``1m30s`` to nanoseconds; a bare number means seconds.
 
-    Raises ValueError with what to write instead.
+    Raises ValueError with a sentence on what to write instead.
     """
     written = text.strip().lower()
     hint = f'"{text}" is not a duration; write for example 10s, 500ms or 1m30s'
@@ -38,22 +39,22 @@ def parse_duration_ns(text: str) -> int:
 
 
 def parse_bytes(text: str) -> int:
-    """Bytes in a size such as ``512``, ``64kB`` (1000), ``1MiB`` (1024²). Raises ValueError."""
-    found = _QUANTITY.fullmatch(text.strip().lower())
-    if not found or found[2] not in _BYTES_PER_UNIT:
+    """Parses a size such as ``512``, ``64kB`` (1000), ``1MiB`` (1024²) to bytes. Raises ValueError."""
+    match = _QUANTITY.fullmatch(text.strip().lower())
+    if not match or match[2] not in _BYTES_PER_UNIT:
         raise ValueError(f'"{text}" is not a size; write for example 512, 64kB or 1MiB')
-    return int(Decimal(found[1]) * _BYTES_PER_UNIT[found[2]])
+    return int(Decimal(match[1]) * _BYTES_PER_UNIT[match[2]])
 
 
 def parse_rate_per_s(text: str) -> float:
-    """Events a second in a rate such as ``500``, ``2k/s``, ``90/m``. Raises ValueError."""
+    """Parses a rate such as ``500``, ``2k/s``, ``90/m`` to events per second. Raises ValueError."""
     hint = f'"{text}" is not a rate; write for example 500, 2k/s or 90/m'
-    amount, _, period = text.strip().lower().partition("/")
+    number, _, period = text.strip().lower().partition("/")
     factor = Decimal(1)
-    if amount.endswith("k"):
-        amount, factor = amount[:-1], Decimal(1000)
+    if number.endswith("k"):
+        number, factor = number[:-1], Decimal(1000)
     try:
-        value = Decimal(amount.strip()) * factor / _PER_S[period.strip() or "s"]
+        value = Decimal(number.strip()) * factor / _PER_S[period.strip() or "s"]
     except (InvalidOperation, KeyError):
         raise ValueError(hint) from None
     if not value.is_finite() or value < 0 or value > FASTEST_PER_S or 0 < value < SLOWEST_PER_S:
@@ -62,7 +63,7 @@ def parse_rate_per_s(text: str) -> float:
 
 
 def parse_percent(text: str) -> float:
-    """A share of 1 in per cent such as ``5%``, ``0.5 %``; the sign may be left out. Raises ValueError."""
+    """Parses a percentage such as ``5%``, ``0.5 %`` or ``5`` to a share of 1. Raises ValueError."""
     written = text.strip().removesuffix("%").strip()
     if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", written, re.ASCII):
         raise ValueError(f'"{text}" is not a share; write for example 5%')
@@ -70,7 +71,7 @@ def parse_percent(text: str) -> float:
 
 
 def format_duration(ns: float | None) -> str:
-    """A time in the unit that fits it, three significant digits: ``412 µs``, ``1.20 ms``, ``2 min 5 s``."""
+    """Formats a duration in a fitting unit with three significant digits: ``412 µs``, ``1.20 ms``, ``2 min 5 s``."""
     if ns is None:
         return "–"
     for limit, unit, size in ((999.5, "ns", 1), (999.5e3, "µs", 1e3), (999.5e6, "ms", 1e6), (120e9, "s", 1e9)):
@@ -82,7 +83,7 @@ def format_duration(ns: float | None) -> str:
 
 
 def format_3_significant(value: float) -> str:
-    """A number with three significant digits, and none it does not have: ``1.20``, ``12.0``, ``120``."""
+    """Formats a number with three significant digits: ``1.20``, ``12.0``, ``120``; a small integer as it is."""
     magnitude = abs(value)
     if float(value).is_integer() and magnitude < 1000:
         return str(int(value))
@@ -90,7 +91,7 @@ def format_3_significant(value: float) -> str:
 
 
 def format_bytes(size: float) -> str:
-    """A size in the decimal unit that fits it: ``96 B``, ``1.20 MB``."""
+    """Formats a size in a fitting decimal unit: ``96 B``, ``1.20 MB``."""
     for limit, unit, step in ((1e3, "B", 1), (1e6, "kB", 1e3), (1e9, "MB", 1e6), (1e12, "GB", 1e9)):
         if abs(size) < limit:
             return f"{format_3_significant(size / step)} {unit}"
@@ -98,17 +99,17 @@ def format_bytes(size: float) -> str:
 
 
 def format_share(share: float) -> str:
-    """A part of a whole: ``5 %``, ``0.5 %``."""
+    """Formats a share of 1 as a percentage: ``5 %``, ``0.5 %``."""
     return f"{100 * share:.3g} %"
 
 
 def format_count(count: float) -> str:
-    """A count with its thousands apart: ``1,234,567``."""
+    """Formats a count with thousands separators: ``1,234,567``."""
     return f"{count:,.0f}"
 
 
 def format_rate(per_s: float | None) -> str:
-    """Events a second: ``98,300/s``, ``0.500/s``."""
+    """Formats events per second: ``98,300/s``, ``0.500/s``."""
     if per_s is None:
         return "–"
     return f"{per_s:,.0f}/s" if per_s >= 1000 else f"{format_3_significant(per_s)}/s"

@@ -1,12 +1,11 @@
-"""The built-in echo server: a first run needs nothing else.
+"""Built-in echo server, which a first run can use as its target.
 
-It echoes text and binary messages, answers pings and closes, and gives faults on request through the
-query of the URL (see `ws_load_test.echo.fault_injection` for the list), so that a plan can be tried against a
-target that misbehaves in a known way.
+It echoes text and binary messages, answers pings and closes, and injects faults that the query of the URL asks for
+(`ws_load_test.echo.fault_injection`), so that a plan can be tried against a target that misbehaves in a known way.
 
-Three ways to have one:
+Three ways to run it:
 
-* `EchoProcess`: a process of its own, or several, with processors of their own; for demos and benchmarks.
+* `EchoProcess`: in one or several child processes, with CPUs of their own; for demos and benchmarks.
 * `EchoServer`: inside a running event loop; for tests, with counters to compare with.
 * `run_echo` / `serve`: until stopped; for the command line.
 """

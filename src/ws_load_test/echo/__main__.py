@@ -1,4 +1,4 @@
-"""`python -m ws_load_test.echo`: the echo server as a program."""
+"""Command line of the echo server: `python -m ws_load_test.echo`."""
 
 from __future__ import annotations
 
@@ -28,31 +28,33 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve echoes until stopped; returns the exit code."""
+    """Serves echoes until stopped, and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m ws_load_test.echo", description="A WebSocket echo server")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
-    parser.add_argument("--tls", action="store_true", help="serve TLS with a certificate made on the spot")
-    parser.add_argument("--write-ca", type=Path, metavar="FILE", help="write the certificate to trust to FILE")
+    parser.add_argument("--tls", action="store_true", help="serve TLS with a new self-signed certificate")
+    parser.add_argument(
+        "--write-ca", type=Path, metavar="FILE", help="write the certificate for clients to trust to FILE"
+    )
     parser.add_argument(
         "--follow-stdin",
         action="store_true",
-        help="end when standard input closes; a line 'counts' on it prints the counters",
+        help="stop when standard input closes; a line 'counts' on it prints the counters",
     )
     parser.add_argument(
         "--processes",
         type=int,
         default=1,
         metavar="N",
-        help="share the port among N processes, each with open files of its own (default: %(default)s)",
+        help="share the port among N processes, each with its own limit on open files (default: %(default)s)",
     )
-    # Between a server of several processes and each of them.
+    # For the child processes of a server with several.
     parser.add_argument("--share-port", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--identity", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     try:
         if options.follow_stdin:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which closes our stdin
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C, and closes this stdin
             run_until_stopped(_serve_following_stdin(options))
         else:
             run_echo(
@@ -60,17 +62,17 @@ def main(argv: Sequence[str] | None = None) -> int:
                 options.port,
                 options.tls,
                 processes=options.processes,
-                ready=_say,
+                ready=_print_line,
                 write_ca=options.write_ca,
             )
     except (HostError, UsageError) as error:
-        # A parent reads the first line of stdout: the URL or why there is none.
+        # A parent reads the first line of stdout: the URL, or the error.
         print(error, file=sys.stdout if options.follow_stdin else sys.stderr, flush=True)
         return 2
     return 0
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, flush=True)  # noqa: T201
 
 
@@ -79,18 +81,18 @@ async def _serve_following_stdin(options: argparse.Namespace) -> None:
     task = asyncio.current_task()
     assert task is not None
 
-    def follow(say_counts: Callable[[], None]) -> None:
-        # A daemon thread: reading a pipe without blocking differs between platforms, and this one must end
-        # with the process wherever it stands.
-        threading.Thread(target=read, args=(say_counts,), daemon=True).start()
+    def follow(print_counts: Callable[[], None]) -> None:
+        # A daemon thread: reading a pipe without blocking differs between platforms, and a blocked read must not
+        # keep the process alive.
+        threading.Thread(target=read, args=(print_counts,), daemon=True).start()
 
-    def read(say_counts: Callable[[], None]) -> None:
+    def read(print_counts: Callable[[], None]) -> None:
         rest = b""
         while data := os.read(0, 4096):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 if line.strip() == b"counts":
-                    loop.call_soon_threadsafe(say_counts)
+                    loop.call_soon_threadsafe(print_counts)
         loop.call_soon_threadsafe(task.cancel)
 
     if options.processes != 1:
@@ -99,9 +101,9 @@ async def _serve_following_stdin(options: argparse.Namespace) -> None:
             options.port,
             processes=options.processes,
             tls=options.tls,
-            ready=_say,
+            ready=_print_line,
             write_ca=options.write_ca,
-            counts=lambda echo: follow(lambda: _say_counts_of_all(echo)),
+            counts=lambda echo: follow(lambda: _print_counts_of_all(echo)),
         )
         return
     await serve(
@@ -110,9 +112,9 @@ async def _serve_following_stdin(options: argparse.Namespace) -> None:
         tls=options.tls,
         certificate=_read_identity(options.identity) if options.identity else None,
         share_port=options.share_port,
-        ready=_say,
+        ready=_print_line,
         write_ca=options.write_ca,
-        counts=lambda server: follow(lambda: _say_counts(server)),
+        counts=lambda server: follow(lambda: _print_counts(server)),
     )
 
 
@@ -121,15 +123,15 @@ def _read_identity(path: Path) -> Certificate:
     return Certificate(certificate_pem=mark + certificate, key_pem=key)
 
 
-def _say_counts_of_all(echo: EchoProcess) -> None:
-    # One that has ended is noticed elsewhere, and ends them all.
+def _print_counts_of_all(echo: EchoProcess) -> None:
+    # `serve_several` notices a child that has ended, and stops the others.
     with contextlib.suppress(ConnectionError):
-        _say(json.dumps(asdict(echo.counts())))
+        _print_line(json.dumps(asdict(echo.counts())))
 
 
-def _say_counts(server: EchoServer) -> None:
+def _print_counts(server: EchoServer) -> None:
     counts = {name: getattr(server, name) for name in ("connections", "open", "messages", "bytes", "pongs")}
-    _say(json.dumps(counts | {"cpu_s": time.process_time()}))
+    _print_line(json.dumps(counts | {"cpu_s": time.process_time()}))
 
 
 if __name__ == "__main__":

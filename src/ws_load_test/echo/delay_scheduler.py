@@ -1,6 +1,6 @@
-"""What is to be done later, to the microsecond: one alarm for all connections of an event loop.
+"""Delays with microsecond resolution: one precise timer for all connections of an event loop.
 
-The timers of uvloop and asyncio count milliseconds, so that a delay of 200 µs would be one of a millisecond or two.
+The timers of uvloop and asyncio count milliseconds, so a delay of 200 µs would become one of 1 to 2 ms.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ if TYPE_CHECKING:
 
 
 class DelayScheduler:
-    """Calls, each at its monotonic instant or some ten microseconds later."""
+    """Callbacks, each called at its monotonic instant or about 10 µs later."""
 
-    _of_loops: dict[asyncio.AbstractEventLoop, DelayScheduler] = {}  # noqa: RUF012 - one for each loop that runs
+    _by_loop: dict[asyncio.AbstractEventLoop, DelayScheduler] = {}  # noqa: RUF012 - one for each running loop
 
     def __init__(self) -> None:
-        self._alarm = new_timer(self._ring)
+        self._timer = new_timer(self._on_expiry)
         self._calls: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = itertools.count()  # calls of one instant keep their order
         self._users = 0
 
     @classmethod
     def join(cls) -> DelayScheduler:
-        """Return the timetable of the running loop, which lasts until as many have left as have joined."""
+        """Returns the scheduler of the running loop; each call needs a later call of `leave`."""
         loop = asyncio.get_running_loop()
-        table = cls._of_loops.get(loop)
-        if table is None:
-            table = cls._of_loops[loop] = cls()
-        table._users += 1
-        return table
+        scheduler = cls._by_loop.get(loop)
+        if scheduler is None:
+            scheduler = cls._by_loop[loop] = cls()
+        scheduler._users += 1
+        return scheduler
 
     def leave(self) -> None:
-        """Give the alarm back with the last who leaves."""
+        """Releases the scheduler; the last release closes its timer."""
         self._users -= 1
         if not self._users:
-            self._alarm.close()
-            self._of_loops.pop(asyncio.get_running_loop(), None)
+            self._timer.close()
+            self._by_loop.pop(asyncio.get_running_loop(), None)
 
     def at(self, at_ns: int, call: Callable[[], None]) -> None:
-        """Call once at an instant, never before it."""
+        """Calls back once at a monotonic instant, never before it."""
         heapq.heappush(self._calls, (at_ns, next(self._numbers), call))
         if self._calls[0][0] == at_ns:
-            self._alarm.arm(at_ns)
+            self._timer.arm(at_ns)
 
-    def _ring(self) -> None:
+    def _on_expiry(self) -> None:
         try:
             while self._calls and self._calls[0][0] <= monotonic_ns():
                 heapq.heappop(self._calls)[2]()
         finally:
-            # A call that fails must not take the later ones with it.
+            # An exception in one callback must not lose the later ones.
             if self._calls and self._users:
-                self._alarm.arm(self._calls[0][0])
+                self._timer.arm(self._calls[0][0])

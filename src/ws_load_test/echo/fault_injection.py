@@ -1,22 +1,22 @@
-"""Faults on request: what the query of the URL may ask of the echo server.
+"""Faults that the query of the URL asks of the echo server.
 
 =================== ==========================================================================================
-`delay=20ms`        every reply leaves that long after its message came; the order is kept, and on Linux `200us`
-                    is that long to within some ten microseconds
-`limit=1000`        at most that many messages a second over all connections of the process that ask for the same;
-                    the others wait in one queue, as before a saturated server; who leaves frees his places
-`silent=0.01`       this share of the messages gets no reply, evenly spread
-`push=100`          that many messages a second which nobody asked for, `push 0`, `push 1`, ...
-`fragment=3`        every reply leaves in that many fragments
-`ping=1s`           a ping every second; closes with 1011 when the one before was not answered
+`delay=20ms`        delays every reply by that time; the order is kept, and Linux keeps even `200us` to about 10 µs
+`limit=1000`        answers at most that many messages a second, over all connections of the process with the same
+                    limit; further messages wait in one queue, as in a saturated server, which a closed connection
+                    leaves
+`silent=0.01`       does not answer this share of the messages, evenly spread
+`push=100`          sends that many unsolicited messages a second: `push 0`, `push 1`, ...
+`fragment=3`        sends every reply in that many fragments
+`ping=1s`           sends a ping every second; closes with 1011 if the previous one was not answered
 `close=1011`        closes with that code after `after` replies (default 0: at once)
 `reset`             resets the connection after `after` replies
 `after=5`           see `close` and `reset`
 `status=503`        answers the upgrade request with that HTTP status
 =================== ==========================================================================================
 
-They combine: `ws://127.0.0.1:3001/?delay=20ms&fragment=2`. Options unknown here are left alone, since an
-endpoint's own query may be kept when this server stands in for it.
+They combine: `ws://127.0.0.1:3001/?delay=20ms&fragment=2`. Unknown options are ignored, so that a URL can keep the
+query of the endpoint that this server replaces.
 """
 
 from __future__ import annotations
@@ -43,12 +43,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NS_PER_S = 1_000_000_000
-_LEAST_PUSH_INTERVAL_S = 0.005  # timers have a grain of a millisecond; faster pushes leave several at a time
+_MIN_PUSH_INTERVAL_S = 0.005
+"""Seconds between pushes, at least: timers count milliseconds, so faster pushes are sent several at a time."""
 
 
 @dataclass(slots=True)
 class InjectedFaults:
-    """What a connection was asked to do wrong; the fields are the options of the query."""
+    """Faults that a connection injects; each field is an option of the query."""
 
     delay_ns: int = 0
     limit_per_s: float = 0.0
@@ -60,34 +61,35 @@ class InjectedFaults:
     reset: bool = False
     after: int = 0
     status: int = 0
-    asked: set[str] = field(default_factory=set)
+    requested: set[str] = field(default_factory=set)
+    """Names of the options in the query."""
 
     def listener(self, tally: EchoCounters) -> PlainEcho:
-        """Build the connection that behaves so."""
-        if self.asked == {"limit"}:
+        """Makes a connection with these faults."""
+        if self.requested == {"limit"}:
             return LimitedEcho(tally, _limit_of(tally, self.limit_per_s))
         return FaultyEcho(tally, self)
 
 
 def faulty(path: bytes) -> InjectedFaults | None:
-    """Read the faults asked for in the path of an upgrade request; None when there are none.
+    """Parses the faults in the path of an upgrade request; returns None without any.
 
     Raises:
-        ValueError: An option's value cannot be used; the text says what to write.
+        ValueError: An option's value cannot be used; the text names the option and a valid value.
     """
     faults = InjectedFaults()
     for name, value in parse_qsl(urlsplit(path.decode("latin-1")).query, keep_blank_values=True):
-        if name in _READERS:
-            faults.asked.add(name)
+        if name in _PARSERS:
+            faults.requested.add(name)
             try:
-                _READERS[name](faults, value)
+                _PARSERS[name](faults, value)
             except ValueError as error:
                 raise ValueError(f"{name}={value} in the query: {error}") from error
-    return faults if faults.asked else None
+    return faults if faults.requested else None
 
 
 def refused(status: int) -> WSUpgradeResponseWithListener:
-    """Build the answer to an upgrade request that is to be refused with `status`."""
+    """Builds the response that refuses an upgrade request with `status`."""
     if status < 300:
         response = WSUpgradeResponse.create_ok_response(b"no upgrade here\n")
         response.status = HTTPStatus(status)
@@ -100,27 +102,27 @@ def refused(status: int) -> WSUpgradeResponseWithListener:
 
 
 def problem(text: str) -> WSUpgradeResponseWithListener:
-    """Build the answer to an upgrade request whose query cannot be used."""
+    """Builds the response to an upgrade request whose query cannot be used."""
     return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(400, f"{text}\n".encode()), None)
 
 
-def _integer(text: str, least: int, most: int) -> int:
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise ValueError(f"write a whole number from {least} to {most}")
+def _integer(text: str, low: int, high: int) -> int:
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise ValueError(f"write a whole number from {low} to {high}")
     return int(text)
 
 
-def _read_delay(faults: InjectedFaults, text: str) -> None:
+def _parse_delay(faults: InjectedFaults, text: str) -> None:
     faults.delay_ns = parse_duration_ns(text)
 
 
-def _read_limit(faults: InjectedFaults, text: str) -> None:
+def _parse_limit(faults: InjectedFaults, text: str) -> None:
     faults.limit_per_s = parse_rate_per_s(text)
     if not faults.limit_per_s:
         raise ValueError("0 answers nothing; write silent=1 for that")
 
 
-def _read_silent(faults: InjectedFaults, text: str) -> None:
+def _parse_silent(faults: InjectedFaults, text: str) -> None:
     try:
         faults.silent = float(text)
     except ValueError:
@@ -129,50 +131,50 @@ def _read_silent(faults: InjectedFaults, text: str) -> None:
         raise ValueError("write a share from 0 to 1, for example 0.01")
 
 
-def _read_push(faults: InjectedFaults, text: str) -> None:
+def _parse_push(faults: InjectedFaults, text: str) -> None:
     faults.push_per_s = parse_rate_per_s(text)
 
 
-def _read_fragment(faults: InjectedFaults, text: str) -> None:
+def _parse_fragment(faults: InjectedFaults, text: str) -> None:
     faults.fragment = _integer(text, 1, 1000)
 
 
-def _read_ping(faults: InjectedFaults, text: str) -> None:
+def _parse_ping(faults: InjectedFaults, text: str) -> None:
     faults.ping_ns = parse_duration_ns(text)
     if faults.ping_ns < 1_000_000:
         raise ValueError("write 1ms or more")
 
 
-def _read_close(faults: InjectedFaults, text: str) -> None:
+def _parse_close(faults: InjectedFaults, text: str) -> None:
     faults.close = _integer(text, 1000, 4999)
 
 
-def _read_reset(faults: InjectedFaults, text: str) -> None:
+def _parse_reset(faults: InjectedFaults, text: str) -> None:
     if text:
         raise ValueError("reset takes no value")
     faults.reset = True
 
 
-def _read_after(faults: InjectedFaults, text: str) -> None:
+def _parse_after(faults: InjectedFaults, text: str) -> None:
     faults.after = _integer(text, 0, 10**12)
 
 
-def _read_status(faults: InjectedFaults, text: str) -> None:
+def _parse_status(faults: InjectedFaults, text: str) -> None:
     faults.status = _integer(text, 200, 599)
-    HTTPStatus(faults.status)  # ValueError for numbers nobody registered
+    HTTPStatus(faults.status)  # ValueError for unregistered numbers
 
 
-_READERS: dict[str, Callable[[InjectedFaults, str], None]] = {
-    "delay": _read_delay,
-    "limit": _read_limit,
-    "silent": _read_silent,
-    "push": _read_push,
-    "fragment": _read_fragment,
-    "ping": _read_ping,
-    "close": _read_close,
-    "reset": _read_reset,
-    "after": _read_after,
-    "status": _read_status,
+_PARSERS: dict[str, Callable[[InjectedFaults, str], None]] = {
+    "delay": _parse_delay,
+    "limit": _parse_limit,
+    "silent": _parse_silent,
+    "push": _parse_push,
+    "fragment": _parse_fragment,
+    "ping": _parse_ping,
+    "close": _parse_close,
+    "reset": _parse_reset,
+    "after": _parse_after,
+    "status": _parse_status,
 }
 
 
@@ -183,7 +185,7 @@ def _limit_of(tally: EchoCounters, per_s: float) -> ServiceLimit:
 
 
 class LimitedEcho(PlainEcho):
-    """One connection of a limit and nothing else: on a short way, so that the limit is what limits it."""
+    """A connection with a limit and no other fault: on the fast path, so that nothing but the limit slows it."""
 
     __slots__ = ("_limit",)
 
@@ -192,7 +194,7 @@ class LimitedEcho(PlainEcho):
         self._limit = limit
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002
-        """Let a whole message wait for its turn; leave everything rarer to `_on_rare`."""
+        """Queues a whole message; leaves everything rarer to `_on_rare`."""
         kind = frame.msg_type
         if (kind is not WSMsgType.TEXT and kind is not WSMsgType.BINARY) or self._opcode or not frame.fin or frame.rsv1:
             self._on_rare(frame, kind)
@@ -208,16 +210,16 @@ class LimitedEcho(PlainEcho):
         self._limit.enqueue(self, opcode, payload)
 
     def answer_now(self, opcode: int, payload: bytes) -> None:
-        """Reply; the turn has come."""
+        """Adds the reply to those of the next write."""
         self._pending.append(frames.encode_frame(opcode, payload))
 
     def answered_all(self) -> None:
-        """Let the replies leave."""
+        """Writes the replies."""
         self._flush()
 
 
 class FaultyEcho(PlainEcho):
-    """One connection that misbehaves as asked; it may be slow, the plain echo must not be."""
+    """A connection with faults; unlike the plain echo, it need not be fast."""
 
     __slots__ = (
         "_delayed",
@@ -228,10 +230,10 @@ class FaultyEcho(PlainEcho):
         "_pings",
         "_pushed",
         "_replies",
+        "_scheduler",
         "_silent_debt",
         "_started",
         "_timers",
-        "_timetable",
     )
 
     def __init__(self, tally: EchoCounters, faults: InjectedFaults) -> None:
@@ -249,14 +251,14 @@ class FaultyEcho(PlainEcho):
         self._replies = 0
         self._silent_debt = 0.0
         self._started = 0
-        self._timetable: DelayScheduler | None = None
+        self._scheduler: DelayScheduler | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """Start what does not wait for messages."""
+        """Starts pings, pushes, and a close or reset that needs no reply."""
         super().on_ws_connected(transport)
         self._started = time.monotonic_ns()
         if self._faults.delay_ns:
-            self._timetable = DelayScheduler.join()
+            self._scheduler = DelayScheduler.join()
         if self._faults.ping_ns:
             self._later("ping", self._faults.ping_ns / _NS_PER_S, self._ping)
         if self._faults.push_per_s:
@@ -264,42 +266,42 @@ class FaultyEcho(PlainEcho):
         self._break_if_due()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """Stop the timers, and forget the replies that are delayed."""
+        """Stops the timers, and drops delayed replies."""
         super().on_ws_disconnected(transport)
         self._delayed.clear()
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        if self._timetable is not None:
-            self._timetable.leave()
-            self._timetable = None
+        if self._scheduler is not None:
+            self._scheduler.leave()
+            self._scheduler = None
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002
-        """Send every frame the way of the rare ones, where whole messages end in `_answer`."""
+        """Handles every frame like a rare one, so that whole messages arrive in `_answer`."""
         if frame.msg_type is WSMsgType.PONG:
             self._ping_open = False
         self._on_rare(frame, frame.msg_type)
 
     def _answer(self, opcode: int, payload: bytes) -> None:
-        """Reply when the turn has come, where turns are limited."""
+        """Replies, after the queue if there is a limit."""
         if self._limit is None:
             self.answer_now(opcode, payload)
         else:
             self._limit.enqueue(self, opcode, payload)
 
     def answered_all(self) -> None:
-        """Let the replies leave."""
+        """Writes the replies."""
         self._flush()
 
     def answer_now(self, opcode: int, payload: bytes) -> None:
-        """Reply at once, later, or never."""
+        """Replies at once, after the delay, or not at all."""
         self._silent_debt += self._faults.silent
         if self._silent_debt >= 1 - 1e-9:
             self._silent_debt -= 1
         elif self._faults.delay_ns:
             self._delayed.append((time.monotonic_ns() + self._faults.delay_ns, opcode, payload))
-            if len(self._delayed) == 1 and self._timetable is not None:
-                self._timetable.at(self._delayed[0][0], self._send_delayed)
+            if len(self._delayed) == 1 and self._scheduler is not None:
+                self._scheduler.at(self._delayed[0][0], self._send_delayed)
         else:
             self._reply(opcode, payload)
 
@@ -309,8 +311,8 @@ class FaultyEcho(PlainEcho):
             _, opcode, payload = self._delayed.popleft()
             self._reply(opcode, payload)
         self._flush()
-        if self._delayed and self._timetable is not None:
-            self._timetable.at(self._delayed[0][0], self._send_delayed)
+        if self._delayed and self._scheduler is not None:
+            self._scheduler.at(self._delayed[0][0], self._send_delayed)
 
     def _reply(self, opcode: int, payload: bytes) -> None:
         parts = self._faults.fragment
@@ -327,7 +329,7 @@ class FaultyEcho(PlainEcho):
         self._break_if_due()
 
     def _break_if_due(self) -> None:
-        """Close or reset once the replies asked for have been given."""
+        """Closes or resets the connection after the requested number of replies."""
         if self._replies != self._faults.after or self._transport is None:
             return
         if self._faults.close:
@@ -335,7 +337,7 @@ class FaultyEcho(PlainEcho):
         elif self._faults.reset:
             self._flush()
             stream = self._transport.get_extra_info("socket")
-            # Lingering for no time makes the kernel send RST instead of FIN.
+            # With a linger time of 0 the kernel sends RST instead of FIN.
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
 
@@ -354,7 +356,7 @@ class FaultyEcho(PlainEcho):
             self._pending.append(frames.encode_frame(frames.TEXT, f"push {number}".encode()))
         self._pushed = max(due, self._pushed)
         self._flush()
-        self._later("push", max(_LEAST_PUSH_INTERVAL_S, 1 / self._faults.push_per_s), self._push)
+        self._later("push", max(_MIN_PUSH_INTERVAL_S, 1 / self._faults.push_per_s), self._push)
 
     def _later(self, name: str, delay_s: float, call: Callable[[], None]) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -1,4 +1,4 @@
-"""One echo server of several processes, run until it is stopped or one of them ends."""
+"""Echo server with several processes, run until it is stopped or one of them ends."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_LOOK_S = 0.2
-"""How often the processes are looked at."""
+_POLL_INTERVAL_S = 0.2
+"""Seconds between checks that all processes run: a lost process is reported soon, at a negligible cost."""
 
 
 async def serve_several(
@@ -27,19 +27,19 @@ async def serve_several(
     write_ca: Path | None = None,
     counts: Callable[[EchoProcess], None] | None = None,
 ) -> None:
-    """Serve echoes from several processes until cancelled.
+    """Serves echoes from several processes until cancelled.
 
     Args:
         host: Address or name to listen on.
         port: Port to listen on; 0 for any free one.
-        processes: How many processes share the port.
-        tls: Whether to serve TLS with a certificate made on the spot.
+        processes: Number of processes that share the port.
+        tls: Serve TLS, with a new self-signed certificate.
         ready: Called once with the URL.
         write_ca: File to write the certificate to, for clients to trust.
-        counts: Called once with the running server, which can be asked for its counters.
+        counts: Called once with the running server, to read its counters from.
 
     Raises:
-        UsageError: The address cannot be listened on, or not by several processes.
+        UsageError: The server cannot listen on the address, or not with several processes.
         HostError: One of the processes has ended; the others are stopped.
     """
     with EchoProcess(host=host, port=port, tls=tls, processes=processes) as echo:
@@ -49,23 +49,23 @@ async def serve_several(
             counts(echo)
         ready(echo.url)
         while (failure := echo.failure()) is None:  # noqa: ASYNC110 - the end of a process is no event
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_INTERVAL_S)
     raise HostError(f"{failure}; the others have been stopped, since its connections are lost")
 
 
 def run_echo(
     host: str = "127.0.0.1",
     port: int = 0,
-    tls: bool = False,  # noqa: FBT001, FBT002 - the command line hands it over by position
+    tls: bool = False,  # noqa: FBT001, FBT002 - the command line passes it by position
     *,
     processes: int = 1,
     ready: Callable[[str], None] = print,
     write_ca: Path | None = None,
 ) -> None:
-    """Serve echoes until SIGINT or SIGTERM; `ready` gets the URL.
+    """Serves echoes until SIGINT or SIGTERM; `ready` is called with the URL.
 
     Raises:
-        UsageError: The address cannot be listened on, or not by so many processes.
+        UsageError: The server cannot listen on the address, or not with so many processes.
         HostError: One of several processes has ended.
     """
     if processes == 1:

@@ -1,8 +1,8 @@
-"""The plain echo: what a connection costs when nothing is asked of it but echoes.
+"""Echo connection without faults, as cheap as possible.
 
-Everything here runs once per message, so replies are built by hand (a server's frames are not masked,
-RFC 6455 section 5.1: a header and the payload) and the replies of one read leave in one write.
-Text is handed back as it came, without a check that it is valid UTF-8.
+Everything here runs once per message, so replies are built by hand (a server's frames are not masked, RFC 6455
+section 5.1: a header and the payload), and the replies to one read are sent in one write. Text is echoed as it is,
+without a check for valid UTF-8.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ws_load_test.echo.service_limit import ServiceLimit
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-"""Longer messages are refused with close code 1009."""
+"""Bytes of the longest message, 64 MiB; a longer one could exhaust the memory, and is refused with close code 1009."""
 
 _TEXT = WSMsgType.TEXT
 _BINARY = WSMsgType.BINARY
@@ -28,18 +28,19 @@ _CONTINUATION = WSMsgType.CONTINUATION
 _PING = WSMsgType.PING
 _CLOSE = WSMsgType.CLOSE
 
-_SHORT = frames.LENGTH_IS_16_BIT  # payloads below this length have it in the second byte of the header
+_SHORT = frames.LENGTH_IS_16_BIT
+"""Bytes from which on a payload's length does not fit in the second byte of the header (RFC 6455, section 5.2)."""
 _TEXT_HEADS = [frames.encode_frame(frames.TEXT, bytes(size))[:2] for size in range(_SHORT)]
 _BINARY_HEADS = [frames.encode_frame(frames.BINARY, bytes(size))[:2] for size in range(_SHORT)]
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """Build a close frame with a code."""
+    """Builds a close frame with a code."""
     return frames.encode_frame(frames.CLOSE, frames.close_payload(code, reason))
 
 
 def close_answer(body: bytes) -> bytes:
-    """Build the answer to a close frame: its own code, or 1002 where that code may not be sent."""
+    """Builds the answer to a close frame: its own code, or 1002 if that code is not allowed to be sent."""
     if not body:
         return frames.encode_frame(frames.CLOSE)
     code = int.from_bytes(body[:2])
@@ -47,7 +48,7 @@ def close_answer(body: bytes) -> bytes:
 
 
 class EchoCounters(Protocol):
-    """What a connection counts into; an `EchoServer` is one."""
+    """Counters and shared queues of a server, which its connections update; an `EchoServer` has them."""
 
     connections: int
     open: int
@@ -56,11 +57,11 @@ class EchoCounters(Protocol):
     pongs: int
     transports: set[asyncio.Transport]
     limits: dict[float, ServiceLimit]
-    """The queues that connections share, by their messages a second."""
+    """Queues that connections share, by their limit in messages per second."""
 
 
 def discard(_data: bytes) -> None:
-    """Stand in for a transport's write once the connection is closing."""
+    """Replaces a transport's write once the connection is closing."""
 
 
 class PlainEcho(WSListener):
@@ -78,7 +79,7 @@ class PlainEcho(WSListener):
         self._write: Callable[[bytes], None] = discard
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """Count the connection and keep its write function at hand."""
+        """Counts the connection, and keeps its write function at hand."""
         self._transport = transport.underlying_transport
         self._write = self._transport.write
         self._tally.connections += 1
@@ -86,7 +87,7 @@ class PlainEcho(WSListener):
         self._tally.transports.add(self._transport)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """Count the connection out, and let go of its transport: what is still to be done for it is left undone."""
+        """Uncounts the connection, and drops its transport: later replies are discarded."""
         self._write = discard
         self._transport = None
         self._tally.open -= 1
@@ -94,21 +95,21 @@ class PlainEcho(WSListener):
 
     @property
     def gone(self) -> bool:
-        """Whether the connection is closed."""
+        """True once the connection is closed."""
         return self._transport is None
 
     def pause_writing(self) -> None:
-        """Stop reading from a client that does not read, so that its replies cannot fill the memory."""
+        """Stops reading from a client that does not read, so that its replies cannot fill the memory."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Read on once the client has taken its replies."""
+        """Reads again once the client has received its replies."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002
-        """Echo a whole message; leave everything rarer to `_on_rare`."""
+        """Echoes a whole message; leaves everything rarer to `_on_rare`."""
         kind = frame.msg_type
         if kind is _TEXT:
             heads, opcode = _TEXT_HEADS, frames.TEXT
@@ -137,7 +138,7 @@ class PlainEcho(WSListener):
             self._write(reply)
 
     def _on_rare(self, frame: WSFrame, kind: WSMsgType) -> None:
-        """Handle control frames, fragments and frames that break the protocol."""
+        """Handles control frames, fragments and frames that violate the protocol."""
         payload = frame.get_payload_as_bytes()
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._close(close_frame(frames.PROTOCOL_ERROR, "reserved bits set and no extension agreed on"))
@@ -153,7 +154,7 @@ class PlainEcho(WSListener):
             self._flush()
 
     def _on_fragment(self, kind: WSMsgType, payload: bytes, *, fin: bool) -> None:
-        """Put a fragmented message together and echo it as one (RFC 6455 section 5.4)."""
+        """Reassembles a fragmented message and echoes it as one frame (RFC 6455 section 5.4)."""
         if (kind is _CONTINUATION) != bool(self._opcode):
             self._close(close_frame(frames.PROTOCOL_ERROR, "fragments out of order"))
             return
@@ -173,7 +174,7 @@ class PlainEcho(WSListener):
             self._answer(opcode, message)
 
     def _answer(self, opcode: int, payload: bytes) -> None:
-        """Reply to a message that did not take the short way."""
+        """Replies to a message that was not handled on the fast path."""
         self._pending.append(frames.encode_frame(opcode, payload))
 
     def _flush(self) -> None:
@@ -182,7 +183,7 @@ class PlainEcho(WSListener):
             self._pending.clear()
 
     def _close(self, frame: bytes) -> None:
-        """Send what is pending and `frame`, then close; whatever else arrives is discarded."""
+        """Sends pending replies and `frame`, then closes; later replies are discarded."""
         self._pending.append(frame)
         self._flush()
         self._write = discard

@@ -1,4 +1,4 @@
-"""An echo server in processes of its own, so that it has processors, and limits on open files, of its own."""
+"""Echo server in child processes, with CPUs and limits on open files of their own."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _STOP_TIMEOUT_S = 5.0
+"""Seconds that a child has to end after its standard input closed, before it is killed."""
 URL_PREFIXES = ("ws://", "wss://")
 
 
 @dataclass(frozen=True)
 class EchoCounts:
-    """What an echo server in other processes has counted so far, over all of them.
+    """Counters of an echo server so far, summed over its processes.
 
     Attributes:
         connections: Connections upgraded.
@@ -33,7 +34,7 @@ class EchoCounts:
         messages: Messages received.
         bytes: Payload bytes of these messages.
         pongs: Pong frames received.
-        cpu_s: Processor seconds (user and system) its processes have spent.
+        cpu_s: CPU time of the processes in seconds, user and system.
     """
 
     connections: int
@@ -47,18 +48,18 @@ class EchoCounts:
 class EchoProcess:
     """An echo server in child processes; a context manager.
 
-    Several processes share one port, among which the kernel spreads the connections (SO_REUSEPORT). The children end
-    when their standard input closes, so they cannot outlive their parent, whatever ends that.
+    Several processes share one port, and the kernel distributes the connections among them (SO_REUSEPORT). The children
+    end when their standard input closes, so they cannot outlive their parent, however that ends.
 
     Attributes:
-        url: Where it listens, once entered.
+        url: URL of the server, once entered.
         ca_path: File with the certificate to trust, while entered; None without TLS.
         pids: Process ids, once entered.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0, tls: bool = False, processes: int = 1) -> None:
         if processes < 1:
-            raise UsageError(f"{processes} processes serve nobody; it takes at least 1")
+            raise UsageError(f"{processes} processes cannot serve; start at least 1")
         self._host = host
         self._port = port
         self._tls = tls
@@ -71,7 +72,7 @@ class EchoProcess:
 
     @property
     def pid(self) -> int:
-        """The id of the first, or only, process; 0 before it is entered."""
+        """Id of the first process; 0 before it is entered."""
         return self.pids[0] if self.pids else 0
 
     def __enter__(self) -> Self:
@@ -106,7 +107,7 @@ class EchoProcess:
         self.stop()
 
     def counts(self) -> EchoCounts:
-        """Ask the children for their counters, and add them up.
+        """Reads the counters of the children, and adds them up.
 
         Raises:
             ConnectionError: A child has ended.
@@ -117,15 +118,15 @@ class EchoProcess:
             assert child.stdin is not None
             child.stdin.write("counts\n")
             child.stdin.flush()
-        answers = [_read_line(child) for child in self._children]
-        if not all(answers):
+        lines = [_read_line(child) for child in self._children]
+        if not all(lines):
             raise ConnectionError("the echo server has ended")
-        counts = [EchoCounts(**json.loads(answer)) for answer in answers]
+        counts = [EchoCounts(**json.loads(line)) for line in lines]
         names = [field.name for field in fields(EchoCounts)]
-        return EchoCounts(**{name: sum(getattr(one, name) for one in counts) for name in names})
+        return EchoCounts(**{name: sum(getattr(part, name) for part in counts) for name in names})
 
     def failure(self) -> str | None:
-        """How a child has ended, which none should while it is entered; None where all run."""
+        """Returns a clause about a child that has ended; None while all run, as they should."""
         for child in self._children:
             code = child.poll()
             if code is not None:
@@ -134,11 +135,11 @@ class EchoProcess:
         return None
 
     def stop(self) -> None:
-        """Stop the children; safe to call again."""
+        """Stops the children; further calls do nothing."""
         children, self._children = self._children, []
         for child in children:
             assert child.stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # it has ended, and something was left to write to it
+            with contextlib.suppress(BrokenPipeError):  # it has ended, and buffered data cannot be written
                 child.stdin.close()
         for child in children:
             with child:  # closes the pipes and waits, whatever happens
@@ -155,7 +156,7 @@ class EchoProcess:
         port = self._port
         command = [sys.executable, "-m", "ws_load_test.echo", "--follow-stdin", "--host", self._host]
         if self._processes > 1:
-            # Processes that share a port would share it with a server that shares its own, so it is tried alone first.
+            # A shared port can also be that of another server that shares its own, so it is first tried unshared.
             port = unused_port(self._host, port)
             command += ["--share-port"]
         command += ["--port", str(port)]
@@ -165,7 +166,7 @@ class EchoProcess:
             self.ca_path = Path(self._directory.name, "ca.pem")
             self.ca_path.write_bytes(certificate.certificate_pem)
             identity = _identity(self._directory)
-            # For this user alone, and for as long as the children take to read it.
+            # Readable for this user alone, and deleted once the children have read it.
             with os.fdopen(os.open(identity, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(certificate.key_pem + certificate.certificate_pem)
             command += ["--tls", "--identity", str(identity)]

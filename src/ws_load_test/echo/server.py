@@ -1,4 +1,4 @@
-"""Listen, choose what a connection gets, count, and stop cleanly."""
+"""Echo server of one process: listens, chooses the behavior of each connection, counts, and stops cleanly."""
 
 from __future__ import annotations
 
@@ -31,20 +31,24 @@ if TYPE_CHECKING:
     from ws_load_test.echo.service_limit import ServiceLimit
 
 _BACKLOG = 8192
-_READ_BUFFER_BYTES = 2048  # the least picows takes; grows for connections that need more
+"""Connections that can wait to be accepted: a load generator opens thousands at once."""
+_READ_BUFFER_BYTES = 2048
+"""Initial bytes of a read buffer, the minimum of picows; it grows for connections that need more."""
 _UPGRADE_TIMEOUT_S = 60.0
+"""Seconds until a connection without a complete upgrade request is closed."""
 _CLOSE_GRACE_S = 0.25
+"""Seconds that clients have to read the close frame, before their connections are aborted."""
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())  # a client's protocol errors are its own to report
+_log.addHandler(logging.NullHandler())  # protocol errors of a client are for the client to report
 
 
 class EchoServer:
     """An echo server inside the running event loop; an async context manager.
 
     Attributes:
-        url: Where it listens, once entered; `ws://` or `wss://`.
-        ca_pem: The certificate that clients must trust, as PEM; None without TLS.
+        url: URL of the server, once entered; `ws://` or `wss://`.
+        ca_pem: Certificate that clients must trust, as PEM; None without TLS.
         connections: Connections upgraded so far.
         open: Connections open now.
         messages: Messages received, pushes not included.
@@ -61,14 +65,14 @@ class EchoServer:
         certificate: Certificate | None = None,
         share_port: bool = False,
     ) -> None:
-        """Take where to listen.
+        """Prepares a server, which listens once entered.
 
         Args:
             host: Address or name to listen on.
             port: Port to listen on; 0 for any free one.
-            tls: Whether to serve TLS.
-            certificate: What to serve TLS with; None for one made on the spot.
-            share_port: Whether other processes may listen on the same port, each for its part of the connections.
+            tls: Serve TLS.
+            certificate: Certificate for TLS; None for a new self-signed one.
+            share_port: Let other processes listen on the same port, each for its part of the connections.
 
         Raises:
             UsageError: There is no such port.
@@ -123,7 +127,7 @@ class EchoServer:
         for transport in tuple(self.transports):
             transport.write(close_frame(frames.GOING_AWAY, "the server is stopping"))
             transport.close()
-        for _ in range(5):  # closing takes a few turns of the loop when nothing is left to send
+        for _ in range(5):  # closing takes a few iterations of the loop if nothing is left to send
             await asyncio.sleep(0)
         if self.transports:
             await asyncio.sleep(_CLOSE_GRACE_S)
@@ -136,7 +140,7 @@ class EchoServer:
         self.limits.clear()
 
     def _listener(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
-        """Choose at the upgrade, so that plain echoes pay nothing for the faults others ask for."""
+        """Chooses the connection's class at the upgrade, so that plain echoes pay nothing for injected faults."""
         tokens = request.headers.get("Connection", "").lower().split(",")
         if any(token.strip() == "upgrade" for token in tokens):
             request.headers["Connection"] = "upgrade"  # picows wants this one token, browsers send a list
@@ -167,20 +171,20 @@ async def serve(
     write_ca: Path | None = None,
     counts: Callable[[EchoServer], None] | None = None,
 ) -> None:
-    """Serve echoes until cancelled.
+    """Serves echoes until cancelled.
 
     Args:
         host: Address or name to listen on.
         port: Port to listen on; 0 for any free one.
-        tls: Whether to serve TLS.
-        certificate: What to serve TLS with; None for one made on the spot.
-        share_port: Whether other processes may listen on the same port, each for its part of the connections.
+        tls: Serve TLS.
+        certificate: Certificate for TLS; None for a new self-signed one.
+        share_port: Let other processes listen on the same port, each for its part of the connections.
         ready: Called once with the URL.
         write_ca: File to write the certificate to, for clients to trust.
-        counts: Called once with the server, whose counters go on counting.
+        counts: Called once with the running server, to read its counters from.
 
     Raises:
-        UsageError: The address cannot be listened on.
+        UsageError: The server cannot listen on the address.
     """
     raise_open_files_limit()
     async with EchoServer(host, port, tls=tls, certificate=certificate, share_port=share_port) as server:
@@ -193,7 +197,7 @@ async def serve(
 
 
 def run_until_stopped(main: Coroutine[None, None, None]) -> None:
-    """Run `main` on the fastest loop there is until it ends, or SIGINT or SIGTERM cancels it."""
+    """Runs `main` on the fastest loop of this platform until it ends, or SIGINT or SIGTERM cancels it."""
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):
         import uvloop  # noqa: PLC0415 - no Windows wheels
@@ -220,7 +224,7 @@ def run_until_stopped(main: Coroutine[None, None, None]) -> None:
 
 
 def raise_open_files_limit() -> None:
-    """Raise the soft limit of open files to the hard one: a connection each."""
+    """Raises the soft limit on open files to the hard one: each connection is an open file."""
     if sys.platform == "win32":
         return
     import resource  # noqa: PLC0415 - not on Windows
@@ -231,17 +235,17 @@ def raise_open_files_limit() -> None:
 
 
 def own_certificate() -> Certificate:
-    """Make a certificate for whoever connects from this machine."""
+    """Makes a certificate for clients on this machine."""
     from ws_load_test.common.certificates import self_signed  # noqa: PLC0415 - cryptography is slow to import
 
     return self_signed("localhost", "127.0.0.1", "::1")
 
 
 def unused_port(host: str, port: int) -> int:
-    """Find a port that nobody listens on: `port` itself, or any where that is 0.
+    """Returns a port without a listener: `port` itself, or any free one for 0.
 
     Raises:
-        UsageError: The address cannot be listened on, or this system cannot share a port among processes.
+        UsageError: The server cannot listen on the address, or this system cannot share a port among processes.
     """
     if not hasattr(socket, "SO_REUSEPORT"):
         raise UsageError("this system cannot share a port among processes; leave --processes out")
@@ -255,13 +259,13 @@ def unused_port(host: str, port: int) -> int:
 
 
 def check_port(port: int) -> None:
-    """Raise UsageError where there is no such port."""
+    """Raises UsageError if there is no such port."""
     if not 0 <= port <= 65535:
         raise UsageError(f"port {port} does not exist; choose 1 to 65535, or 0 for any free port")
 
 
 def write_certificate(pem: bytes | None, path: Path) -> None:
-    """Write the certificate that clients must trust.
+    """Writes the certificate that clients must trust.
 
     Raises:
         UsageError: The file cannot be written, or there is no certificate.
@@ -282,7 +286,7 @@ def _url_of(listening: socket.socket, *, tls: bool) -> str:
 
 
 def _why_not(host: str, port: int, error: OSError | UnicodeError) -> str:
-    """Say in one sentence why `host` and `port` cannot be listened on."""
+    """Returns a sentence: the server cannot listen on `host` and `port`, the reason, and a remedy."""
     number = getattr(error, "errno", None)
     if number == errno.EADDRINUSE:
         return f"port {port} on {host} is already in use; choose another one, or 0 for any free port"

@@ -1,8 +1,8 @@
-"""A hard limit on the messages a second, as a saturated server has one: what is above it waits in one queue.
+"""Hard limit on the messages a second, as of a saturated server: further messages wait in one queue.
 
-A message is answered when its turn comes, and turns come at even distances, first in first out over all connections;
-a server that is idle answers at once. Turns are kept by arithmetic, not by timers: these have a grain of a millisecond,
-so each wake-up answers all whose turn has come by then, and the rate stays what was asked, to the message.
+Messages are answered at even intervals, first in first out over all connections; an idle server answers at once. The
+intervals are kept by arithmetic, since timers count milliseconds: each wake-up answers every message that is due by
+then, so the rate is exact to the message.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import time
 from collections import deque
 from typing import Protocol
 
-_GRAIN_S = 0.001
+_MIN_DELAY_S = 0.001
+"""Seconds of the shortest timer, the resolution of the event loop's timers."""
 
 
 class QueuedConnection(Protocol):
@@ -20,35 +21,34 @@ class QueuedConnection(Protocol):
 
     @property
     def gone(self) -> bool:
-        """Whether it is closed, so that nobody waits for a reply any more."""
+        """True once it is closed, so that its messages need no reply."""
         raise NotImplementedError
 
     def answer_now(self, opcode: int, payload: bytes) -> None:
-        """Called when a message's turn has come."""
+        """Called when a message is due for its reply."""
 
     def answered_all(self) -> None:
-        """Called when that is all for now, so that replies may leave together."""
+        """Called after the replies of one wake-up, so that they can be sent together."""
 
 
 class ServiceLimit:
     """The queue of all connections that share a limit.
 
-    A client that has left frees its places: its messages take no turn, so that who comes after it does not wait
-    behind them.
+    Messages of a closed connection leave the queue, so that later messages do not wait behind them.
     """
 
     def __init__(self, per_s: float) -> None:
-        """Takes the most messages a second."""
+        """Takes the limit in messages per second."""
         self._gap_ns = 1e9 / per_s
         self._loop = asyncio.get_running_loop()
-        # Small numbers, so that adding fractions of a nanosecond never loses them.
+        # Instants count from here: in numbers so small, added fractions of a nanosecond are not lost.
         self._start_ns = time.monotonic_ns()
         self._free_ns = 0.0
         self._queue: deque[tuple[float, QueuedConnection, int, bytes]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def enqueue(self, connection: QueuedConnection, opcode: int, payload: bytes) -> None:
-        """Takes a message in; its reply is asked for at once where nothing is before it."""
+        """Queues a message, or has it answered at once if the queue is empty and the server idle."""
         now_ns = self._now_ns()
         if self._free_ns <= now_ns and not self._queue:
             self._free_ns = now_ns + self._gap_ns
@@ -59,7 +59,7 @@ class ServiceLimit:
             self._wake_at(self._free_ns, now_ns)
 
     def close(self) -> None:
-        """Forgets whatever waits, and wakes up no more."""
+        """Drops the queue, and stops the timer."""
         self._queue.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -71,25 +71,25 @@ class ServiceLimit:
         queue, answered = self._queue, {}
         try:
             while queue:
-                came_ns, connection, opcode, payload = queue[0]
-                turn_ns = max(came_ns, self._free_ns)
-                if not connection.gone and turn_ns > now_ns:
+                received_ns, connection, opcode, payload = queue[0]
+                due_ns = max(received_ns, self._free_ns)
+                if not connection.gone and due_ns > now_ns:
                     break
                 queue.popleft()
                 if connection.gone:
                     continue
-                self._free_ns = turn_ns + self._gap_ns
+                self._free_ns = due_ns + self._gap_ns
                 answered[id(connection)] = connection
                 connection.answer_now(opcode, payload)
         finally:
-            # What fails in one connection is no reason to leave the others without an answer.
+            # An exception in one connection must not leave the others without a reply.
             if queue:
                 self._wake_at(self._free_ns, now_ns)
             for connection in answered.values():
                 connection.answered_all()
 
-    def _wake_at(self, turn_ns: float, now_ns: float) -> None:
-        self._timer = self._loop.call_later(max(_GRAIN_S, (turn_ns - now_ns) / 1e9), self._wake)
+    def _wake_at(self, due_ns: float, now_ns: float) -> None:
+        self._timer = self._loop.call_later(max(_MIN_DELAY_S, (due_ns - now_ns) / 1e9), self._wake)
 
     def _now_ns(self) -> float:
         return float(time.monotonic_ns() - self._start_ns)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.engine import LoadPhase, LoadWindow
     from ws_load_test.engine.sessions.sender import Sender
-    from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
 
 TIMER_GRAIN_NS = 2 * NS_PER_MS
@@ -27,19 +26,6 @@ LOOP_CHECK_NS = 20 * NS_PER_MS
 """Time between two checks of the loop's own lateness: fifty samples a second cost nothing and catch pauses of 20 ms."""
 FOREVER_NS = 1 << 62
 """An instant after the end of any run."""
-EXCLUDED_FROM_WARMUP = (
-    "bytes_received",
-    "uncompressed_bytes_sent",
-    "uncompressed_bytes_received",
-    "pushed",
-    "pushed_bytes",
-    "surplus_replies",
-    "duplicate_replies",
-    "late_replies",
-    "unknown_id",
-    "out_of_order",
-)
-"""Counts that the warm-up has no part in."""
 
 
 class PortableEngine:
@@ -102,9 +88,7 @@ class PortableEngine:
     def collect(self) -> Collected:
         """Returns what was counted since the last call."""
         tally, fault_examples = self._pool.collect()
-        for part in (tally, tally.misbehaving):
-            if part is not None:
-                self._normalize(part)
+        tally.complete_interval(warmup=self._is_warmup)
         self._collected_ns = monotonic_ns()
         return Collected(tally, fault_examples)
 
@@ -118,17 +102,6 @@ class PortableEngine:
             reconnecting=pool.reconnector.in_progress,
             all_sent=pool.load.exhausted,
         )
-
-    def _normalize(self, tally: Tally) -> None:
-        """Makes the messages sent in a closed loop those that were due, and removes the warm-up from all counts."""
-        if self._pool.load.due_when_sent:
-            if self._is_warmup:
-                tally.warmup_sent, tally.sent, tally.bytes_sent = tally.sent, 0, 0
-            tally.due = tally.sent + tally.dropped
-        if self._is_warmup:
-            for name in EXCLUDED_FROM_WARMUP:
-                setattr(tally, name, 0)
-            tally.keepalive_time_ns.clear()
 
     # --- The load ---------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What any fleet is to a run, wherever its workers are: it musters them, runs the plan once, and can be stopped."""
+"""Base class of every fleet, wherever its workers are: prepares, runs a plan once, and can be stopped."""
 
 from __future__ import annotations
 
@@ -12,110 +12,122 @@ from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import WorkerError
 from ws_load_test.common.sharding import Shard
 from ws_load_test.fleet.coordinator import Coordinator
+from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.worker.ipc import Command, IntervalReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ws_load_test.metrics.recording import Host, Interval
+    from ws_load_test.metrics.recording import Host
     from ws_load_test.plan.plan import Plan
 
 START_AFTER_NS = 50 * NS_PER_MS
-"""Time for the word to reach every worker of this machine."""
+"""Time for the start command to reach every worker of this machine."""
 START_AFTER_NS_PER_CONNECTION = 20_000
-"""Time for a worker to look through its memory once before the load, which grows with its connections."""
+"""Time for a worker's last full garbage collection before the load, which grows with its connections."""
 _decoder = msgspec.json.Decoder(IntervalReport)
 
 
 class Fleet(ABC):
-    """Carries out one plan, once: `muster`, `run`, `disband`.
+    """Carries out one plan, once: `prepare`, `run`, `shutdown`.
 
-    How workers are started and spoken to is the business of those who derive from it; what their reports mean, and
-    when the load begins and ends, is decided here.
+    Subclasses decide how workers are started and reached; what their reports mean, and when the load begins and ends,
+    is decided here.
     """
 
-    def __init__(self, plan: Plan, on_interval: Callable[[Interval], None], interval_ns: int = NS_PER_S) -> None:
+    def __init__(self, plan: Plan, on_interval: Callable[[IntervalEvent], None], interval_ns: int = NS_PER_S) -> None:
+        """Takes what is called with each complete interval, in the thread of the fleet, and their length."""
         self.plan = plan
-        """What is run; `muster` settles its number of workers."""
+        """The plan that is run; `prepare` settles its number of workers."""
         self.hosts: tuple[Host, ...] = ()
-        """The machines that take part, once mustered, where this is not the only one."""
+        """The hosts of the run once prepared; empty when all workers are on this machine."""
         self.interrupted = False
         self.coordinator = Coordinator(plan.workers, monotonic_ns())
         self._on_interval = on_interval
         self._interval_ns = interval_ns
-        self._commanded = False
+        self._started = False
+        """True once the workers have been told to start, or not to start at all."""
         self._no_sessions_left = False
 
     @abstractmethod
     async def prepare(self) -> None:
-        """Finds out where workers go and whether they can carry the plan, before anything of it is begun.
+        """Finds out where workers go and checks that they can carry the plan, before any of it is begun.
 
         Raises:
-            HostError: a machine cannot carry its part.
-            UsageError: what the user gave does not lead to machines that can be used.
+            HostError: A machine cannot carry its part.
+            UsageError: The options do not lead to machines that can be used.
         """
 
     @abstractmethod
     async def run(self) -> None:
-        """From the first worker's start to the last one's end.
+        """Runs the plan, from the start of the first worker to the end of the last one.
 
         Raises:
-            WorkerError: a worker wrote something that is not a report.
+            WorkerError: A worker wrote something that is not a report.
         """
 
     @abstractmethod
     async def shutdown(self) -> None:
-        """Leaves nothing behind, whatever has happened; harmless at any time."""
+        """Ends every process that is left; harmless at any time, and when called again."""
 
     def stop(self) -> None:
-        """Nothing more is sent; replies are waited for, sessions closed, and the run counts as interrupted."""
+        """Has workers send nothing more, wait for replies and close; the run counts as interrupted."""
         self.interrupted = True
         self._broadcast(Command("stop"))
 
     @abstractmethod
     def kill(self) -> None:
-        """Ends every worker at once; what they had not reported is gone."""
+        """Ends every worker at once; what they have not reported is lost, and the run counts as interrupted."""
 
     @abstractmethod
     def _broadcast(self, command: Command) -> None:
-        """Tells every worker, in the order in which this is called; returns at once."""
+        """Sends a command to every worker, in the order of the calls; returns at once. For subclasses to define."""
 
-    def _on_report(self, worker: int, line: bytes, ahead_ns: int = 0) -> None:
-        """Takes a worker's line in; `ahead_ns` is how far its machine's monotonic clock is before this one's.
+    def _on_report(self, worker: int, line: bytes, clock_offset_ns: int = 0) -> None:
+        """Adds a worker's line to the run. For subclasses: to be called with each line of a worker's stdout.
+
+        Args:
+            worker: The worker's number.
+            line: What it wrote.
+            clock_offset_ns: How far the monotonic clock of its machine is ahead of this one's.
 
         Raises:
-            WorkerError: it is not a report.
+            WorkerError: The line is not a report.
         """
         try:
             report = _decoder.decode(line)
-            if ahead_ns:
-                from_ns, to_ns = report.from_ns - ahead_ns, report.to_ns - ahead_ns
-                began_ns = report.began_ns and report.began_ns - ahead_ns
+            if clock_offset_ns:
+                from_ns, to_ns = report.from_ns - clock_offset_ns, report.to_ns - clock_offset_ns
+                began_ns = report.began_ns and report.began_ns - clock_offset_ns
                 report = msgspec.structs.replace(report, from_ns=from_ns, to_ns=to_ns, began_ns=began_ns)
-            intervals = self.coordinator.report(worker, report)
+            events = self.coordinator.report(worker, report)
         except (msgspec.DecodeError, ValueError) as error:
             raise WorkerError(f"worker {worker} wrote something that is not a report: {error}") from None
-        self._publish(intervals)
+        self._publish(events)
         self._advance()
 
     def _on_worker_lost(self, worker: int, reason: str) -> None:
-        """A worker is gone; its part of the load is not done by anybody."""
+        """Records that a worker is gone; its part of the load is not given to others. For subclasses to call."""
         self._publish(self.coordinator.lose(worker, reason, monotonic_ns()))
         self._advance()
 
     def _advance(self) -> None:
-        """Begins the load when every worker is ready, and ends it when nobody is connected any more."""
-        if self._commanded:
+        """Starts the load once every worker is ready, and ends it once no session is left.
+
+        For subclasses: to be called when a worker's state has changed in another way than by `_on_report` or
+        `_on_worker_lost`.
+        """
+        if self._started:
             if self.coordinator.no_sessions_left and not self.plan.may_reopen_sessions and not self._no_sessions_left:
                 self._no_sessions_left = True
                 self._broadcast(Command("stop"))
             return
         if not self.coordinator.ready:
             return
-        self._commanded = True
-        # Where connections follow a shape, the first is dialled when the load begins.
-        worthwhile = self.coordinator.opened or self.plan.connection_profile is not None
-        if worthwhile and not self.interrupted:
+        self._started = True
+        # Where the number of connections follows a profile, the first is dialed when the load begins.
+        has_load = self.coordinator.opened or self.plan.connection_profile is not None
+        if has_load and not self.interrupted:
             connections = self.plan.connections_in(Shard(0, self.plan.workers))
             wait_ns = self._start_after_ns() + connections * START_AFTER_NS_PER_CONNECTION
             self._broadcast(Command("start", monotonic_ns() + wait_ns))
@@ -123,13 +135,13 @@ class Fleet(ABC):
             self._broadcast(Command("stop"))
 
     def _start_after_ns(self) -> int:
-        """How long it may take until every worker has heard when to start."""
+        """Returns how long the start command may take to every worker. For subclasses to override."""
         return START_AFTER_NS
 
-    def _publish(self, intervals: Iterable[Interval]) -> None:
-        for interval in intervals:
-            self._on_interval(interval)
+    def _publish(self, events: Iterable[IntervalEvent]) -> None:
+        for event in events:
+            self._on_interval(event)
 
 
-FleetFactory = Callable[["Plan", Callable[["Interval"], None], int], Fleet]
-"""Makes the fleet for a plan: what it is told of the intervals, and how long these are in ns."""
+FleetFactory = Callable[["Plan", Callable[[IntervalEvent], None], int], Fleet]
+"""Makes the fleet of a plan from the plan, the consumer of its intervals, and their length in ns."""

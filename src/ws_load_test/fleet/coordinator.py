@@ -1,7 +1,7 @@
-"""What a fleet knows and decides, without doing anything: reports in, intervals and commands out.
+"""State machine of a run's workers, without any I/O: their reports in, complete intervals and decisions out.
 
-Every fleet, of this machine's processes or of other machines', feeds one conductor: what its workers report, and
-which of them died.
+Every fleet, of this machine's processes or of other machines', feeds one coordinator: each report of its workers, and
+each worker that was lost.
 """
 
 from __future__ import annotations
@@ -12,48 +12,36 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ws_load_test.metrics.catalog import PER_HOST_FIELDS
+from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import (
+    PHASES,
     HostInterval,
     Interval,
     LostWorker,
     WorkerUsage,
 )
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.worker.ipc import PHASES, IntervalReport, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ws_load_test.worker.ipc import IntervalReport
+
 PhasePosition = tuple[int, int]
-"""A phase's number and an interval's index in it: where a worker is in its run."""
+"""A phase's number and an interval's index in it: how far a worker is in its run."""
 NOT_STARTED: PhasePosition = (-1, -1)
 FINISHED: PhasePosition = (len(PHASES), 0)
-PER_HOST_METRICS = (
-    "opened",
-    "failed",
-    "lost",
-    "sent",
-    "answered",
-    "answered_in_window",
-    "unanswered",
-    "dropped",
-    "host_errors",
-    "response_time_ns",
-    "send_lag_ns",
-    "loop_lag_ns",
-    "tcp_time_ns",
-)
-"""What of a tally is kept for each machine: what its rate, its own troubles and its way to the target show in."""
 
 
 @dataclass(slots=True)
 class _HostPart:
-    """One machine's part of an interval while its reports come in."""
+    """One host's part of an interval while its reports come in."""
 
     tally: Tally = field(default_factory=Tally)
     from_ns: int = 2**63
     began_ns: list[int] = field(default_factory=list)
-    """When its workers began the load, if this is when they tell."""
+    """Instants at which its workers began the load; empty in all intervals but the first of the load."""
 
 
 @dataclass(slots=True)
@@ -65,116 +53,126 @@ class _PartialInterval:
     to_ns: int = 0
     workers: list[WorkerUsage] = field(default_factory=list)
     examples: dict[str, str] = field(default_factory=dict)
-    parts: dict[int, _HostPart] = field(default_factory=lambda: defaultdict(_HostPart))
+    hosts: dict[int, _HostPart] = field(default_factory=lambda: defaultdict(_HostPart))
+
+    def add(self, report: IntervalReport, tally: Tally) -> None:
+        """Adds one worker's report, whose tally has been decoded."""
+        self.tally.merge(tally)
+        self.from_ns = min(self.from_ns, report.from_ns)
+        self.to_ns = max(self.to_ns, report.to_ns)
+        self.workers.append(report.usage)
+        for key, text in report.examples.items():
+            self.examples.setdefault(key, text)
+
+    def add_to_host(self, host: int, report: IntervalReport, tally: Tally) -> None:
+        """Adds the same report to the host's own part."""
+        part = self.hosts[host]
+        part.tally.merge(tally.subset(PER_HOST_FIELDS))
+        part.from_ns = min(part.from_ns, report.from_ns)
+        if report.began_ns:
+            part.began_ns.append(report.began_ns)
 
 
 class Coordinator:
     """Follows the workers of one run."""
 
     def __init__(self, workers: int, started_ns: int, hosts: Sequence[int] = ()) -> None:
-        """Takes the monotonic instant from which the recording counts, and of each worker the number of its machine.
+        """Takes the monotonic instant from which the recording counts, and the host number of each worker.
 
-        Without numbers all are on one machine, and nobody asks which.
+        Without host numbers all workers are on one machine, and intervals have no parts by host.
         """
         self.started_ns = started_ns
         self._hosts = hosts
-        self._untold: list[LostWorker] = []
-        """Lost workers that no interval has told of yet."""
+        self._unpublished_losses: list[LostWorker] = []
+        """Lost workers that no interval has named yet."""
         self.lost: list[LostWorker] = []
         self.opened = 0
         """Sessions that have opened so far."""
         self._open: Counter[int] = Counter()
-        """Sessions of each worker that are open."""
-        self._places: dict[int, PhasePosition] = dict.fromkeys(range(workers), NOT_STARTED)
+        """Open sessions of each worker."""
+        self._positions: dict[int, PhasePosition] = dict.fromkeys(range(workers), NOT_STARTED)
         self._unready = set(range(workers))
-        self._gathering: dict[PhasePosition, _PartialInterval] = defaultdict(_PartialInterval)
+        self._partial: dict[PhasePosition, _PartialInterval] = defaultdict(_PartialInterval)
         self._measured_ns: Counter[int] = Counter()
-        """How long each worker has measured so far."""
+        """Time that each worker has measured so far."""
 
     @property
     def ready(self) -> bool:
-        """Whether every worker that lives has opened what it could."""
+        """True once every worker that is alive has opened what it could."""
         return not self._unready
 
     @property
     def no_sessions_left(self) -> bool:
-        """Whether sessions have opened, and none is open any more."""
+        """True when sessions have opened and none is open any more."""
         return self.opened > 0 and not any(self._open.values())
 
     @property
     def finished(self) -> bool:
-        """Whether every worker has said its last word, or is lost."""
-        return all(place == FINISHED for place in self._places.values())
+        """True once every worker has sent its last report or is lost."""
+        return all(position == FINISHED for position in self._positions.values())
 
     def is_done(self, worker: int) -> bool:
-        """Whether a worker has said its last word."""
-        return self._places[worker] == FINISHED
+        """Returns True once a worker has sent its last report or is lost."""
+        return self._positions[worker] == FINISHED
 
-    def report(self, worker: int, report: IntervalReport) -> list[Interval]:
-        """Takes a worker's report in; returns the intervals that are complete by it."""
-        place = (PHASES.index(report.phase), report.index)
-        gathering = self._gathering[place]
+    def report(self, worker: int, report: IntervalReport) -> list[IntervalEvent]:
+        """Adds a worker's report; returns the intervals that it completes.
+
+        Raises:
+            ValueError: The report holds no valid tally.
+        """
+        position = (PHASES.index(report.phase), report.index)
         tally = Tally.from_wire(report.tally)
-        gathering.tally.merge(tally)
-        gathering.from_ns = min(gathering.from_ns, report.from_ns)
-        gathering.to_ns = max(gathering.to_ns, report.to_ns)
-        length_ns = report.to_ns - report.from_ns
-        gathering.workers.append(
-            WorkerUsage(
-                worker, report.lap.cpu_ns, length_ns, report.lap.run_delay_ns, report.lap.throttled_ns, report.lap.gc_ns
-            )
-        )
-        for key, text in report.examples.items():
-            gathering.examples.setdefault(key, text)
+        partial = self._partial[position]
+        partial.add(report, tally)
         if self._hosts:
-            part = gathering.parts[self._hosts[worker]]
-            part.tally.merge(tally.subset(PER_HOST_METRICS))
-            part.from_ns = min(part.from_ns, report.from_ns)
-            if report.began_ns:
-                part.began_ns.append(report.began_ns)
+            partial.add_to_host(self._hosts[worker], report, tally)
         self.opened += tally.opened
         self._open[worker] += tally.opened - tally.ended
         if report.ready:
             self._unready.discard(worker)
-        self._places[worker] = FINISHED if report.done else place
+        self._positions[worker] = FINISHED if report.done else position
         return list(self._complete())
 
-    def lose(self, worker: int, reason: str, at_ns: int) -> list[Interval]:
-        """A worker has died; returns the intervals that waited for it alone."""
+    def lose(self, worker: int, reason: str, at_ns: int) -> list[IntervalEvent]:
+        """Records the loss of a worker; returns the intervals that only waited for it."""
         if self.is_done(worker):
             return []
         self.lost.append(LostWorker(worker, reason, at_ns - self.started_ns, self._open.pop(worker, 0)))
-        self._untold.append(self.lost[-1])
+        self._unpublished_losses.append(self.lost[-1])
         self._unready.discard(worker)
-        self._places[worker] = FINISHED
+        self._positions[worker] = FINISHED
         return list(self._complete())
 
     def on_worker_stopped(self, worker: int) -> None:
-        """A worker has ended because it was told to, without a last word."""
+        """Records that a worker was ended by the fleet, without a last report; it does not count as lost."""
         self._unready.discard(worker)
-        self._places[worker] = FINISHED
+        self._positions[worker] = FINISHED
 
-    def _complete(self) -> Iterator[Interval]:
-        """The intervals that every worker has passed, in order."""
-        passed = min(self._places.values())
-        for place in sorted(place for place in self._gathering if place <= passed):
-            gathering = self._gathering.pop(place)
-            phase: Phase = PHASES[place[0]]
-            lost, self._untold = self._untold, []
-            yield Interval.of(
-                gathering.tally,
-                index=place[1],
+    def _complete(self) -> Iterator[IntervalEvent]:
+        """Yields the intervals that every worker has passed, in order."""
+        passed = min(self._positions.values())
+        for position in sorted(position for position in self._partial if position <= passed):
+            partial = self._partial.pop(position)
+            phase = PHASES[position[0]]
+            lost, self._unpublished_losses = self._unpublished_losses, []
+            hosts = sorted(partial.hosts.items())
+            interval = Interval.of(
+                partial.tally,
+                index=position[1],
                 phase=phase,
-                from_ns=gathering.from_ns - self.started_ns,
-                to_ns=gathering.to_ns - self.started_ns,
-                measured_ns=self._measure(gathering.workers) if phase == "measured" else 0,
-                workers=sorted(gathering.workers, key=lambda load: load.worker),
-                fault_examples=gathering.examples,
-                hosts=[self._part(host, part) for host, part in sorted(gathering.parts.items())],
+                from_ns=partial.from_ns - self.started_ns,
+                to_ns=partial.to_ns - self.started_ns,
+                measured_ns=self._add_measured_ns(partial.workers) if phase == "measured" else 0,
+                workers=sorted(partial.workers, key=lambda usage: usage.worker),
+                fault_examples=partial.examples,
+                hosts=[self._host_interval(host, part) for host, part in hosts],
                 lost_workers=lost,
             )
+            # Nothing here refers to these tallies any more, so consumers may keep them.
+            yield IntervalEvent(interval, partial.tally, tuple(part.tally for _, part in hosts))
 
-    def _part(self, host: int, part: _HostPart) -> HostInterval:
+    def _host_interval(self, host: int, part: _HostPart) -> HostInterval:
         began_ns = [at_ns - self.started_ns for at_ns in part.began_ns]
         return HostInterval(
             host=host,
@@ -183,12 +181,13 @@ class Coordinator:
             began_ns=(min(began_ns), max(began_ns)) if began_ns else msgspec.UNSET,
         )
 
-    def _measure(self, loads: list[WorkerUsage]) -> int:
-        """What an interval adds to the run's measured time, which is that of the worker that has measured longest.
+    def _add_measured_ns(self, usages: list[WorkerUsage]) -> int:
+        """Returns how much an interval adds to the run's measured time: that of the worker that measured longest.
 
-        Intervals of several workers never have quite the same ends, so the longest of each would add up to too much.
+        Intervals of several workers never end at quite the same instant, so the sum of each one's longest would be
+        too much.
         """
-        before = max(self._measured_ns.values(), default=0)
-        for load in loads:
-            self._measured_ns[load.worker] += load.wall_ns
-        return max(self._measured_ns.values()) - before
+        before_ns = max(self._measured_ns.values(), default=0)
+        for usage in usages:
+            self._measured_ns[usage.worker] += usage.wall_ns
+        return max(self._measured_ns.values()) - before_ns

@@ -1,4 +1,4 @@
-"""How a worker's process ended, in words that hold no secret."""
+"""Descriptions of how a worker's process ended, in words that hold no secret."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STDERR_TAIL_LINES = 5
-"""Lines of a worker's standard error that are kept."""
-_CRASH = re.compile(r"[\s|+-]*((?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt))\b")
+"""Lines of a worker's standard error that are kept: an error message is the last one, or close to it."""
+_EXCEPTION_NAME = re.compile(r"[\s|+-]*((?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt))\b")
 
 
-def exit_reason(code: int, words: Sequence[str]) -> str:
-    """Tells of an exit code, and of the last words to standard error as much as may be told."""
+def exit_reason(code: int, stderr_tail: Sequence[str]) -> str:
+    """Describes an exit code, with as much of the last lines of standard error as may be shown.
+
+    Args:
+        code: The exit code, or the negative number of the signal that ended the process.
+        stderr_tail: The last lines that the process wrote to standard error.
+    """
     if code < 0:
         try:
             name = signal.Signals(-code).name
         except ValueError:
             name = f"signal {-code}"
         return f"its process was killed ({name})"
-    if code == ExitCode.USAGE and words:
-        return f"its process ended with code {code}: {words[-1]}"
-    # Of a crash its kind and no more: what an exception quotes may be a secret.
-    kinds = [found[1] for word in words if (found := _CRASH.match(word))]
+    if code == ExitCode.USAGE and stderr_tail:
+        return f"its process ended with code {code}: {stderr_tail[-1]}"
+    # Only the kind of an exception: its message may quote a secret.
+    kinds = [found[1] for line in stderr_tail if (found := _EXCEPTION_NAME.match(line))]
     return f"its process ended with code {code}" + (f": {kinds[-1]}" if kinds else "")

@@ -1,4 +1,4 @@
-"""A run as far as it has come, gathered from its intervals: what a live view shows, and no drawing.
+"""State of a run while it goes on, added up from its intervals: the data of a live view, without drawing.
 
 Everything but the last seconds and a short history is a sum, so a run of a day needs no more memory or time for each
 interval than one of a minute.
@@ -15,6 +15,7 @@ import msgspec
 from ws_load_test.analysis.aggregate import RunAggregator, aggregate
 from ws_load_test.analysis.findings import Finding, FindingKind
 from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.machine import default_workers
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import Header, Interval, Recording
@@ -24,16 +25,17 @@ from ws_load_test.plan.load import OpenLoop
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.metrics.recording import LostWorker, Phase, WorkerUsage
     from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.schedule import LoadProfile
 
-RECENT_NS = 5 * 10**9
-"""How much *the last seconds* are."""
-LONGEST_HISTORY = 300
-"""Intervals in a history: more columns than a terminal has."""
-JUDGED_TOGETHER = 60
-"""The generator is judged by the last intervals: so many at least, as soon as there are, and twice that at most."""
+RECENT_NS = 5 * NS_PER_S
+"""Length of what is shown as the last seconds: long enough for a steady p99, short enough to follow changes."""
+MAX_HISTORY = 300
+"""Most intervals in a history: more columns than a terminal has."""
+DIAGNOSED_INTERVALS = 60
+"""Intervals by which the generator is diagnosed: at least so many once there are, and at most twice as many."""
 FINAL_ONLY = {
     FindingKind.FEW_SAMPLES,
     FindingKind.UNANSWERED,
@@ -41,15 +43,15 @@ FINAL_ONLY = {
     FindingKind.QUEUE,
     FindingKind.WRITE_BLOCKED,
 }
-"""Reasons that can only be given when all is counted."""
+"""Kinds of findings that are only certain once the run is over and all is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class IntervalPoint:
-    """One interval of a load, for the history; rates are messages a second."""
+    """One interval of the load, for the history; rates are messages a second."""
 
-    asked_per_s: float | None
-    """What the schedule asked; None for a flood, which asks for nothing."""
+    requested_per_s: float | None
+    """Rate of the schedule; None for a closed loop, which has none."""
     sent_per_s: float
     answered_per_s: float
     pushed_per_s: float
@@ -57,12 +59,12 @@ class IntervalPoint:
 
 
 class RunState:
-    """What is known of a run while it goes on; `take` adds an interval.
+    """State of a run; `on_interval` adds an interval.
 
     Args:
-        plan: What was asked.
-        recent_ns: How long *the last seconds* are.
-        header: What the recording says of the machines; None: the run is on this one alone.
+        plan: The plan that is run.
+        recent_ns: Length of what is shown as the last seconds.
+        header: The recording's header, for the machines of the run; None: the run is on this machine alone.
     """
 
     def __init__(self, plan: Plan, recent_ns: int = RECENT_NS, header: Header | None = None) -> None:
@@ -72,43 +74,44 @@ class RunState:
         self.last = Tally()
         """The last interval alone."""
         self.intervals = 0
-        """How many there have been."""
+        """Number of intervals so far."""
         self.phase: Phase | None = None
         """The phase of the last interval; None before the first."""
         self.phase_from_ns = 0
-        """When that phase began; this and all instants count from the start of the run."""
+        """Start of that phase; this and all instants count from the start of the run."""
         self.to_ns = 0
-        """When the last interval ended."""
+        """End of the last interval."""
         self.load_from_ns: int | None = None
-        """When the load began; None before."""
-        self.moments: deque[IntervalPoint] = deque(maxlen=LONGEST_HISTORY)
-        """The intervals of the load, but no beginnings and ends that are too short to tell a rate."""
-        self.open_history: deque[int] = deque(maxlen=LONGEST_HISTORY)
-        """How many sessions were open at the end of each interval of usual length, of any phase."""
-        self.loads: tuple[WorkerUsage, ...] = ()
-        """What each worker used in the last interval of usual length."""
+        """Start of the load; None before."""
+        self.history: deque[IntervalPoint] = deque(maxlen=MAX_HISTORY)
+        """Intervals of the load, without those at its ends that are too short to have a meaningful rate."""
+        self.open_history: deque[int] = deque(maxlen=MAX_HISTORY)
+        """Sessions open at the end of each interval of usual length, of any phase."""
+        self.worker_usages: tuple[WorkerUsage, ...] = ()
+        """Resource usage of each worker in the last interval of usual length."""
         self.examples: dict[str, str] = {}
         """A sentence for each kind of fault."""
         self.lost_workers: Sequence[LostWorker] = ()
-        """Workers that have died; set by whoever knows."""
+        """Workers that were lost so far; set by the owner of this state."""
         self._recent_ns = recent_ns
         self._recent: deque[tuple[int, Tally]] = deque()
         self._usual_ns = 0
-        self._header = header or _of_this_machine(plan)
-        self._judged = [self._gathering(), self._gathering()]
-        self._reasons: list[Finding] | None = None
+        self._header = header or _local_header(plan)
+        self._diagnosed = [self._new_aggregator(), self._new_aggregator()]
+        self._findings: list[Finding] | None = None
         self._surplus_under_load: tuple[Interval, ...] = ()
 
-    def on_interval(self, interval: Interval) -> None:
+    def on_interval(self, event: IntervalEvent) -> None:
         """Adds an interval.
 
         Raises:
-            ValueError: Its tally cannot be read.
+            ValueError: It names a host that the run does not have.
         """
-        if len(self._judged[-1].stretches) >= JUDGED_TOGETHER:
-            self._judged = [self._judged[-1], self._gathering()]
-        self._reasons = None
-        tally = self._judged[-1].add_interval(interval)
+        interval, tally = event.interval, event.tally
+        if len(self._diagnosed[-1].intervals) >= DIAGNOSED_INTERVALS:
+            self._diagnosed = [self._diagnosed[-1], self._new_aggregator()]
+        self._findings = None
+        self._diagnosed[-1].add_event(event)
         self.tally.merge(tally)
         self.last = tally
         self.intervals += 1
@@ -123,21 +126,21 @@ class RunState:
         self._recent.append((interval.from_ns, tally))
         while len(self._recent) > 1 and self._recent[0][0] < interval.to_ns - self._recent_ns:
             self._recent.popleft()
-        self._note(interval, tally)
+        self._add_to_history(interval, tally)
 
-    def _note(self, interval: Interval, tally: Tally) -> None:
-        """Adds to the history what is long enough for it: the rate of a moment would be chance."""
+    def _add_to_history(self, interval: Interval, tally: Tally) -> None:
+        """Adds an interval to the histories if it is long enough: the rate of a very short one would be chance."""
         length_ns = interval.to_ns - interval.from_ns
         self._usual_ns = max(self._usual_ns, length_ns)
         if length_ns <= 0 or length_ns * 2 < self._usual_ns:
             return
         self.open_history.append(self.open)
-        self.loads = interval.workers
+        self.worker_usages = interval.workers
         if self.load_from_ns is None or interval.phase not in ("warmup", "measured"):
             return
-        self.moments.append(
+        self.history.append(
             IntervalPoint(
-                asked_per_s=self._asked_per_s(interval, self.load_from_ns),
+                requested_per_s=self._requested_per_s(interval, self.load_from_ns),
                 sent_per_s=(tally.sent + tally.warmup_sent) * 1e9 / length_ns,
                 answered_per_s=(tally.answered + tally.warmup_answered) * 1e9 / length_ns,
                 pushed_per_s=tally.pushed * 1e9 / length_ns,
@@ -149,63 +152,63 @@ class RunState:
 
     @property
     def open(self) -> int:
-        """Sessions that are open; those of a worker that died are not."""
+        """Sessions that are open; those of a lost worker are not."""
         tally = self.tally
-        gone = sum(lost.open_sessions for lost in self.lost_workers)
-        return max(0, tally.opened - tally.ended - gone)
+        lost = sum(lost.open_sessions for lost in self.lost_workers)
+        return max(0, tally.opened - tally.ended - lost)
 
-    def asked_open(self, at_ns: int) -> int:
-        """How many sessions the plan wants open at an instant."""
-        shape = self.plan.connection_profile
-        if shape is None:
+    def requested_open(self, at_ns: int) -> int:
+        """Returns how many sessions the plan wants open at an instant."""
+        profile = self.plan.connection_profile
+        if profile is None:
             return self.plan.connections
-        return round(shape.value_at(0 if self.load_from_ns is None else max(0, at_ns - self.load_from_ns)))
+        return round(profile.value_at(0 if self.load_from_ns is None else max(0, at_ns - self.load_from_ns)))
 
     # --- Messages ---------------------------------------------------------------------------------------------------
 
     @property
     def awaits_replies(self) -> bool:
-        """Whether messages are answered at all."""
-        return self.plan.correlation.rule != "none"
+        """True if messages are answered at all."""
+        return self.plan.correlation.awaits_replies
 
     @property
     def schedule(self) -> LoadProfile | None:
-        """The rate that was asked; None for a flood."""
+        """The requested rate; None for a closed loop, which has none."""
         load = self.plan.load
         return load.rate if isinstance(load, OpenLoop) else None
 
     @property
     def in_flight(self) -> int:
-        """Messages that were sent and are neither answered nor given up."""
+        """Messages that were sent, and neither answered nor given up."""
         return max(0, self.tally.sent - self.tally.answered - self.tally.unanswered)
 
     @property
     def recent_response_ns(self) -> Histogram:
         """Response times of the last seconds."""
-        return self._of_recent("response_time_ns")
+        return self._merge_recent("response_time_ns")
 
     @property
     def recent_lag_ns(self) -> Histogram:
         """Send lag of the last seconds."""
-        return self._of_recent("send_lag_ns")
+        return self._merge_recent("send_lag_ns")
 
-    def _of_recent(self, room: str) -> Histogram:
-        together = Histogram()
+    def _merge_recent(self, field: str) -> Histogram:
+        merged = Histogram()
         for _, tally in self._recent:
-            together.merge(getattr(tally, room))
-        return together
+            merged.merge(getattr(tally, field))
+        return merged
 
-    def _asked_per_s(self, interval: Interval, load_from_ns: int) -> float | None:
+    def _requested_per_s(self, interval: Interval, load_from_ns: int) -> float | None:
         schedule = self.schedule
         if schedule is None:
             return None
         from_ns, to_ns = interval.from_ns - load_from_ns, interval.to_ns - load_from_ns
         return (schedule.cumulative(to_ns) - schedule.cumulative(from_ns)) * 1e9 / (to_ns - from_ns)
 
-    # --- How far it is ----------------------------------------------------------------------------------------------
+    # --- Progress ---------------------------------------------------------------------------------------------------
 
-    def done(self, at_ns: int) -> float | None:
-        """Which part of the phase is over at an instant, 0 to 1; None where nobody can tell."""
+    def progress(self, at_ns: int) -> float | None:
+        """Returns the part of the phase that is over at an instant, 0 to 1; None if its end is not known."""
         plan, elapsed_ns = self.plan, max(0, at_ns - self.phase_from_ns)
         if self.phase == "opening":
             settled = self.tally.opened + self.tally.failed
@@ -218,10 +221,10 @@ class RunState:
             return min(1.0, elapsed_ns / plan.duration_ns) if plan.duration_ns else None
         return None
 
-    def left_ns(self, at_ns: int) -> int | None:
-        """How long the load will go on, seen from an instant; None where nobody can tell.
+    def remaining_ns(self, at_ns: int) -> int | None:
+        """Returns how long the load will go on after an instant; None if that is not known.
 
-        A number of messages takes as long as the last intervals lead one to expect.
+        A number of messages is expected to go on at the rate of the last five intervals.
         """
         plan, elapsed_ns = self.plan, max(0, at_ns - self.phase_from_ns)
         if self.phase not in ("warmup", "measured"):
@@ -230,12 +233,12 @@ class RunState:
         if plan.messages is None:
             measured_ns = (plan.duration_ns or 0) - (elapsed_ns if self.phase == "measured" else 0)
         else:
-            rates = [one.answered_per_s if self.awaits_replies else one.sent_per_s for one in self.moments][-5:]
+            rates = [point.answered_per_s if self.awaits_replies else point.sent_per_s for point in self.history][-5:]
             if not any(rates):
                 return None
             since_ns = at_ns - self.to_ns if self.phase == "measured" else 0
-            rest = max(0, plan.messages - self._messages_done)
-            measured_ns = round(rest * 1e9 * len(rates) / sum(rates)) - since_ns
+            remaining = max(0, plan.messages - self._messages_done)
+            measured_ns = round(remaining * 1e9 * len(rates) / sum(rates)) - since_ns
         return max(0, warmup_ns) + max(0, measured_ns)
 
     @property
@@ -243,30 +246,31 @@ class RunState:
         tally = self.tally
         return tally.dropped + (tally.answered + tally.unanswered if self.awaits_replies else tally.sent)
 
-    # --- What goes wrong --------------------------------------------------------------------------------------------
+    # --- Faults and findings ----------------------------------------------------------------------------------------
 
     @property
     def faults(self) -> Counter[str]:
-        """What the target did wrong so far, by kind."""
+        """Faults of the target so far, by kind."""
         return self.tally.faults
 
-    def reasons(self) -> list[Finding]:
-        """Why the generator's numbers are to be doubted, by the last minute or two; those that bind first."""
-        # A page may be drawn several times between two intervals, and each machine of a cluster takes milliseconds.
-        if self._reasons is None:
-            together = self._gathering()
-            for one in self._judged:
-                _add(together, one)
+    def findings(self) -> list[Finding]:
+        """Returns what makes the generator's numbers doubtful, by the last minute or two; saturation comes first."""
+        # Kept: a page may be drawn several times between two intervals, and each host takes milliseconds.
+        if self._findings is None:
+            merged = self._new_aggregator()
+            for aggregator in self._diagnosed:
+                _merge(merged, aggregator)
             recordings = [Recording(self._header, self._surplus_under_load)]
-            found = diagnose(recordings, aggregate(recordings, [together]))
-            self._reasons = [reason for reason in found if reason.saturates or reason.kind not in FINAL_ONLY]
-        return self._reasons
+            findings = diagnose(recordings, aggregate(recordings, [merged]))
+            self._findings = [finding for finding in findings if finding.saturates or finding.kind not in FINAL_ONLY]
+        return self._findings
 
-    def _gathering(self) -> RunAggregator:
+    def _new_aggregator(self) -> RunAggregator:
         return RunAggregator(self._header.hosts or ())
 
 
-def _of_this_machine(plan: Plan) -> Header:
+def _local_header(plan: Plan) -> Header:
+    """Returns the part of a header that diagnosing a run on this machine alone needs."""
     public = plan.redacted()
     return Header(
         tool="",
@@ -278,9 +282,9 @@ def _of_this_machine(plan: Plan) -> Header:
     )
 
 
-def _add(together: RunAggregator, one: RunAggregator) -> None:
-    """Adds what a judgement needs, of each machine as well."""
-    together.tally.merge(one.tally)
-    together.stretches += one.stretches
-    for host, part in one.parts.items():
-        _add(together.parts.setdefault(host, RunAggregator()), part)
+def _merge(merged: RunAggregator, other: RunAggregator) -> None:
+    """Adds the parts of an aggregator that a diagnosis needs, those of each host as well."""
+    merged.tally.merge(other.tally)
+    merged.intervals += other.intervals
+    for host, part in other.per_host.items():
+        _merge(merged.per_host.setdefault(host, RunAggregator()), part)

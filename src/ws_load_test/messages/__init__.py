@@ -1,4 +1,4 @@
-"""What is sent: messages fixed and varying; their fields, feeds, sizes and turns."""
+"""Messages to send, fixed and varying: templates, fields, feeds, sizes, and the order of several."""
 
 from ws_load_test.messages.feed import Feed, FeedError, Order
 from ws_load_test.messages.fields import Row

@@ -1,10 +1,10 @@
-"""Feeds: files of values, one row after another, read as they are needed and never kept whole unless small.
+"""Feeds: files of rows, read as they are needed and kept in memory only if small.
 
-CSV (RFC 4180: a first line names the columns; a row may go over several lines within quotes), or JSON lines (an
-object a line; the columns are the keys of the first). Blank lines are no rows. A feed is read by every worker for
-itself: for its connections one reading, for its messages another.
+Formats: CSV (RFC 4180; the first line names the columns, and quotes let a row span several lines) and JSON lines (one
+object a line; the keys of the first are the columns). Blank lines are skipped. Each worker reads the file twice in
+parallel, once for its connections and once for its messages.
 
-Errors name the file and the line, never what stands there, which may be a secret.
+Errors name the file and the line, never the contents of the line, which can be a secret.
 """
 
 from __future__ import annotations
@@ -28,17 +28,20 @@ Order = Literal["round-robin", "random", "connection"]
 ORDERS: tuple[Order, ...] = ("round-robin", "random", "connection")
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 SMALL_BYTES = 1 << 20
-"""A feed of up to this size is checked whole when the plan is made, and kept in memory."""
+"""Bytes of the largest feed that is kept in memory, and checked whole with the plan: 1 MiB takes milliseconds."""
 LONGEST_LINE = 16 << 20
-_MARK = b"\xef\xbb\xbf"
-"""The byte order mark that some programs put before UTF-8."""
+"""Bytes of the longest line, 16 MiB: a file without line ends must not fill the memory."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""UTF-8 signature that some programs write at the beginning of a file."""
 EVERYTHING = Shard(0, 1)
-_SAMPLES = 100
-_TRIES = 1000
+_PEEKED_ROWS = 100
+"""Rows read to estimate sizes."""
+_BLANK_LINE_ATTEMPTS = 1000
+"""Random places at which a line with contents is looked for, before the feed counts as blank."""
 
 
 class FeedError(UsageError):
-    """A feed cannot be read, or does not hold what it should."""
+    """A feed cannot be read, or has errors."""
 
     def __init__(self, text: str) -> None:
         super().__init__(f"--feed: {text}")
@@ -47,84 +50,84 @@ class FeedError(UsageError):
 
 
 class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file of values, and in which order messages take its rows."""
+    """A file of rows, and the order in which messages use them."""
 
     path: str
     format: Literal["csv", "json"]
     columns: tuple[str, ...]
-    """All of them, in the order of the file."""
+    """Every column, in the order of the file."""
     order: Order = "round-robin"
     used: tuple[str, ...] = ()
-    """Columns that fields name: every row must have them. Others may be missing from JSON, and are empty then."""
+    """Columns that fields name: every row must have them. Others are empty if a JSON object lacks them."""
 
     def describe(self) -> str:
-        """The feed in words."""
+        """Describes the feed in a phrase."""
         kind = "CSV" if self.format == "csv" else "JSON lines"
         columns = f"{len(self.columns)} column{'' if len(self.columns) == 1 else 's'}"
-        turns = {
+        orders = {
             "round-robin": "a row for each message in turn",
             "random": "a random row for each message",
             "connection": "a row for each connection",
         }
-        return f"{self.path}, {kind} of {columns}, {turns[self.order]}"
+        return f"{self.path}, {kind} of {columns}, {orders[self.order]}"
 
 
 def inspect(path: str, order: Order = "round-robin") -> Feed:
-    """What the file is, from its beginning.
+    """Determines format and columns from the beginning of the file.
 
     Raises:
-        FeedError: it cannot be read, names no columns, has no rows, or its beginning is broken.
+        FeedError: The file cannot be read, names no columns, has no rows, or its beginning has errors.
     """
     if not Path(path).is_file():
         raise FeedError(
             f'"{path}" is not a file' if Path(path).exists() else f'cannot read "{path}": there is no such file'
         )
-    kind: Literal["csv", "json"] = "json" if Path(path).suffix.lower() in JSON_SUFFIXES else "csv"
-    with FeedReader(Feed(path, kind, ())) as reader:
-        feed = Feed(path, kind, reader.columns(), order)
+    file_format: Literal["csv", "json"] = "json" if Path(path).suffix.lower() in JSON_SUFFIXES else "csv"
+    with FeedReader(Feed(path, file_format, ())) as reader:
+        feed = Feed(path, file_format, reader.columns(), order)
     for _ in islice(cycle_rows(feed), 1):
         pass
     return feed
 
 
 def peek(feed: Feed) -> list[Row]:
-    """The first rows."""
+    """Returns the first rows."""
     with FeedReader(feed) as reader:
-        return list(islice(reader.rows(), _SAMPLES))
+        return list(islice(reader.rows(), _PEEKED_ROWS))
 
 
-def cycle_rows(feed: Feed, share: Shard = EVERYTHING) -> Generator[Row]:
-    """The rows of a share, over and over: thing k takes row k modulo the number of rows.
+def cycle_rows(feed: Feed, shard: Shard = EVERYTHING) -> Generator[Row]:
+    """Yields the rows of a shard without end: message or connection k gets row k modulo the number of rows.
 
     Raises:
-        FeedError: the file cannot be read, has no rows, or a row is broken.
+        FeedError: The file cannot be read, has no rows, or a row has errors.
     """
     with FeedReader(feed) as reader:
         if reader.size_bytes <= SMALL_BYTES:
             kept = reader.all_rows()
-            at = share.index % len(kept)
+            position = shard.index % len(kept)
             while True:
-                yield kept[at]
-                at = (at + share.count) % len(kept)
-    at = share.index
+                yield kept[position]
+                position = (position + shard.count) % len(kept)
+    position = shard.index
     while True:
         with FeedReader(feed) as reader:
-            yield from reader.rows(at, share.count)
-            total = reader.passed()
-        # Of the numbers at, at + of, …, the first one that this round did not reach.
-        if at < total:
-            at += -(-(total - at) // share.count) * share.count
-        at -= total
+            yield from reader.rows(position, shard.count)
+            total = reader.count_rows()
+        # The first of position, position + count, … that this reading did not reach, counted from the next beginning.
+        if position < total:
+            position += -(-(total - position) // shard.count) * shard.count
+        position -= total
 
 
 def random_rows(feed: Feed, random: Random) -> Generator[Row]:
-    """Random rows: of a small feed, all equally likely; of a larger one, the next whole line behind a random place.
+    """Yields random rows without end: all equally likely in a small feed, else the next line after a random place.
 
-    In a larger file a row behind a long line therefore comes up more often than one behind a short line, and every
-    row must be one line.
+    In a larger file, a row after a long line is therefore drawn more often than one after a short line, and every row
+    must be one line.
 
     Raises:
-        FeedError: the file cannot be read, has no rows, or a row is broken.
+        FeedError: The file cannot be read, has no rows, or a row has errors.
     """
     with FeedReader(feed) as reader:
         if reader.size_bytes <= SMALL_BYTES:
@@ -132,18 +135,18 @@ def random_rows(feed: Feed, random: Random) -> Generator[Row]:
             while True:
                 yield kept[int(random.random() * len(kept))]
         reader.columns()
-        start = reader.at()
+        start = reader.position()
         with mmap(reader.file.fileno(), 0, access=ACCESS_READ) as memory:
             while True:
-                begin, line = _line_behind(memory, start, random)
+                begin, line = _line_after(memory, start, random)
                 if not line:
-                    raise FeedError(f'"{feed.path}" has next to nothing but blank lines')
+                    raise FeedError(f'"{feed.path}" has hardly anything but blank lines')
                 yield reader.row(begin, line)
 
 
-def _line_behind(memory: mmap, start: int, random: Random) -> tuple[int, bytes]:
-    """The next whole line behind a random place, and where it begins; an empty one if there are none but blank ones."""
-    for _ in range(_TRIES):
+def _line_after(memory: mmap, start: int, random: Random) -> tuple[int, bytes]:
+    """Returns the offset and the contents of the next whole line after a random place; empty if all are blank."""
+    for _ in range(_BLANK_LINE_ATTEMPTS):
         begin = memory.find(b"\n", start + int(random.random() * (len(memory) - start))) + 1
         if begin in {0, len(memory)}:
             begin = start
@@ -155,24 +158,23 @@ def _line_behind(memory: mmap, start: int, random: Random) -> tuple[int, bytes]:
 
 
 class FeedReader:
-    """One reading of a feed's file, from its beginning."""
+    """One pass over a feed's file, from its beginning."""
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
         self._width = len(feed.columns)
-        self._passed = count()
+        self._row_count = count()
         try:
             self.file: BinaryIO = Path(feed.path).open("rb")  # noqa: SIM115 - closed by __exit__
         except OSError as error:
             raise FeedError(f'cannot read "{feed.path}": {error.strerror}') from None
         self.size_bytes = Path(feed.path).stat().st_size
-        if self.file.read(len(_MARK)) != _MARK:
+        if self.file.read(len(_BYTE_ORDER_MARK)) != _BYTE_ORDER_MARK:
             self.file.seek(0)
-        # Lines without end would fill the memory.
         self._lines: Iterator[bytes] = iter(partial(self.file.readline, LONGEST_LINE), b"")
         self._csv = csv.reader(map(bytes.decode, self._lines), strict=True)
         self._line: list[str] = []
-        """The one line that `row` reads; a reader made for each line would take longer than reading it."""
+        """The line that `row` parses next. Making a CSV reader for each line would take longer than parsing it."""
         self._csv_of_line = csv.reader(iter(self._line.pop, None), strict=True)
         self._decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -182,72 +184,72 @@ class FeedReader:
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    def at(self) -> int:
-        """How far the file has been read, in bytes."""
+    def position(self) -> int:
+        """Bytes of the file that have been read."""
         return self.file.tell()
 
     def columns(self) -> tuple[str, ...]:
-        """The names of the columns; of CSV, reads the line that has them."""
+        """Returns the names of the columns; reads the header of CSV."""
         if self.feed.format == "json":
-            before = self.at()
+            before = self.position()
             line = next(filter(bytes.strip, self._lines), None)
             if line is None:
                 raise FeedError(f'"{self.feed.path}" is empty; write an object a line')
-            begin = self.at() - len(line)
-            found = tuple(self._object(begin, line))
-            if not found:
+            begin = self.position() - len(line)
+            keys = tuple(self._object(begin, line))
+            if not keys:
                 raise self._wrong(self._line_at(begin), "holds no values; write an object with a key for each column")
             self.file.seek(before)
-            return found
+            return keys
         try:
-            names = next(filter(None, self._csv), None)
+            header = next(filter(None, self._csv), None)
         except (csv.Error, UnicodeDecodeError) as error:
             raise self._broken_csv(error) from None
-        if names is None:
+        if header is None:
             raise FeedError(f'"{self.feed.path}" is empty; its first line names the columns')
-        found = tuple(name.strip() for name in names)
-        named = [name for name in found if name]
-        if len(set(named)) != len(named) or not named:
-            what = "names a column twice" if named else "names no columns"
-            raise self._wrong(self._csv.line_num, what)
-        return found
+        columns = tuple(name.strip() for name in header)
+        names = [name for name in columns if name]
+        if len(set(names)) != len(names) or not names:
+            problem = "names a column twice" if names else "names no columns"
+            raise self._wrong(self._csv.line_num, problem)
+        return columns
 
     def rows(self, first: int = 0, step: int = 1) -> Generator[Row]:
-        """Row `first`, and each `step`-th behind it, to the end of the file."""
+        """Yields row `first`, and each `step`-th after it, to the end of the file."""
         if self.feed.format == "json":
-            lines = zip(filter(bytes.strip, self._lines), self._passed, strict=False)
+            lines = zip(filter(bytes.strip, self._lines), self._row_count, strict=False)
             for line, _ in islice(lines, first, None, step):
-                yield self._json_row(self.at() - len(line), line)
+                yield self._json_row(self.position() - len(line), line)
             return
         self.columns()
-        cells = zip(filter(None, self._csv), self._passed, strict=False)
+        rows = zip(filter(None, self._csv), self._row_count, strict=False)
         try:
-            for row, _ in islice(cells, first, None, step):
+            for row, _ in islice(rows, first, None, step):
                 if len(row) != self._width:
                     raise self._ragged(self._csv.line_num, len(row))
                 yield row
         except (csv.Error, UnicodeDecodeError) as error:
             raise self._broken_csv(error) from None
 
-    def passed(self) -> int:
-        """How many rows the file has, once they have all been read.
+    def count_rows(self) -> int:
+        """Returns the number of rows in the file, once they have all been read.
 
         Raises:
-            FeedError: none, although it is no small file; or it has been emptied meanwhile.
+            FeedError: There is none: the file has only blank lines, or was emptied in the meantime.
         """
-        total = next(self._passed)
+        total = next(self._row_count)
         if not total:
             raise FeedError(f'"{self.feed.path}" has no rows')
         return total
 
     def all_rows(self) -> list[Row]:
-        """Every row, of which there is at least one."""
-        found = list(self.rows())
-        self.passed()
-        return found
+        """Reads every row. Raises FeedError if there is none."""
+        rows = list(self.rows())
+        self.count_rows()
+        return rows
 
     def row(self, begin: int, line: bytes) -> Row:
-        """The row that a line is, which begins at byte `begin` of the file."""
+        """Parses the line that begins at byte `begin` of the file."""
         if self.feed.format == "json":
             return self._json_row(begin, line)
         try:
@@ -275,7 +277,7 @@ class FeedReader:
         return row
 
     def _object(self, begin: int, line: bytes) -> dict[str, str]:
-        """The values of a JSON line: strings as they are, everything else as it is written."""
+        """Returns the values of a JSON line: strings decoded, everything else as it is written."""
         try:
             return {
                 name: msgspec.json.decode(raw, type=str) if bytes(raw[:1]) == b'"' else bytes(raw).decode()
@@ -293,14 +295,14 @@ class FeedReader:
             return self._wrong(self._csv.line_num, "is within a value of over 128 KiB; is a quote missing?")
         return self._wrong(self._csv.line_num, "is not CSV: a quote stands where none may, or is never closed")
 
-    def _ragged(self, line: int, found: int) -> FeedError:
-        return self._wrong(line, f"has {found} value{'' if found == 1 else 's'}, but there are {self._width} columns")
+    def _ragged(self, line: int, width: int) -> FeedError:
+        return self._wrong(line, f"has {width} value{'' if width == 1 else 's'}, but there are {self._width} columns")
 
-    def _wrong(self, line: int, what: str) -> FeedError:
-        return FeedError(f'"{self.feed.path}", line {line} {what}')
+    def _wrong(self, line: int, problem: str) -> FeedError:
+        return FeedError(f'"{self.feed.path}", line {line} {problem}')
 
     def _line_at(self, begin: int) -> int:
-        """The number of the line that begins at byte `begin`, counted from 1."""
+        """Number of the line that begins at byte `begin`, counted from 1."""
         line, left = 1, begin
         with Path(self.feed.path).open("rb") as file:
             while left and (block := file.read(min(left, 1 << 20))):

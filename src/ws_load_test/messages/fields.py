@@ -90,7 +90,7 @@ class TemplateField(ABC):
     @classmethod
     @abstractmethod
     def parse(cls, text: FieldText) -> TemplateField:
-        """Reads a field. Raises ValueError with a sentence that says what to write instead."""
+        """Reads a field. Raises ValueError with a sentence on what to write instead."""
 
     @property
     def label(self) -> str:

@@ -1,4 +1,4 @@
-"""What is sent: messages, fixed or varying; of those that do not vary, frames encoded and masked ahead of time."""
+"""Messages of a run, fixed or varying. Frames of fixed messages are encoded and masked ahead of time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ws_load_test.websocket import frames
 DEFAULT_PAYLOAD = b"PING"
 Kind = Literal["text", "binary", "ping"]
 _OPCODES: dict[Kind, int] = {"text": frames.TEXT, "binary": frames.BINARY, "ping": frames.PING}
-_SEVERAL: dict[Kind, str] = {"text": "texts", "binary": "binary messages", "ping": "ping frames"}
+_PLURALS: dict[Kind, str] = {"text": "texts", "binary": "binary messages", "ping": "ping frames"}
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The messages that a run sends, over and over."""
 
     kind: Kind = "text"
-    """``ping`` sends control frames, and takes their pongs for the replies."""
+    """``ping`` sends control frames; their pongs are the replies."""
     size_bytes: int = len(DEFAULT_PAYLOAD)
     """Bytes of payload; the mean where it varies, estimated where fields or feeds decide."""
     payload: bytes = DEFAULT_PAYLOAD
@@ -31,17 +31,17 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alternatives: tuple[bytes, ...] = ()
     """The payloads of further messages."""
     weights: tuple[int, ...] = ()
-    """Of several messages: how often each is sent beside the others; empty where there is but one."""
+    """Relative frequency of each of several messages; empty if there is one."""
     is_template: tuple[bool, ...] = ()
-    """Which of the messages have fields; empty where none has."""
+    """True for each message that has fields; empty if none has."""
     fields: tuple[str, ...] = ()
     """The fields of all messages: ``seq``, ``feed.token``."""
     sizes: SizeDistribution | None = None
-    """Of generated messages whose sizes vary."""
+    """Sizes of generated messages; None if they do not vary."""
     feed: Feed | None = None
-    """What fields are filled from, those of the target's URL and headers included."""
+    """Source of the ``feed.`` fields, those of the target's URL and headers included."""
     largest_bytes: int | None = None
-    """Of varying messages: what practically none passes. Use `most_bytes`."""
+    """Bytes that practically no varying message exceeds; None for a fixed one. Use `max_bytes`."""
 
     @property
     def opcode(self) -> int:
@@ -50,16 +50,16 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_dynamic(self) -> bool:
-        """Whether one message may differ from the next."""
+        """True if one message can differ from the next."""
         return bool(self.weights or self.fields or self.sizes)
 
     @property
     def max_bytes(self) -> int:
-        """Bytes of the largest payload to reckon with; an estimate where a feed decides."""
+        """Bytes of the largest payload to expect; an estimate if a feed decides."""
         return self.size_bytes if self.largest_bytes is None else self.largest_bytes
 
     def without_payload(self) -> Message:
-        """The same without contents: what a recording may hold."""
+        """The same without contents, which a recording must not hold."""
         return msgspec.structs.replace(self, payload=b"", alternatives=())
 
     def describe(self) -> str:
@@ -69,24 +69,24 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return f"{kind} of {self.sizes.describe()}"
         size = format_bytes(self.size_bytes)
         if self.weights:
-            words = f"{len(self.weights)} {_SEVERAL[self.kind]} in turn"
+            text = f"{len(self.weights)} {_PLURALS[self.kind]} in turn"
             if len(set(self.weights)) > 1:
-                words += f", weights {':'.join(map(str, self.weights))}"
+                text += f", weights {':'.join(map(str, self.weights))}"
         elif self.kind == "ping":
-            words = f"a ping frame with {'about ' if self.fields else ''}{size} of payload; its pong is the reply"
+            text = f"a ping frame with {'about ' if self.fields else ''}{size} of payload; its pong is the reply"
         else:
-            words = f"{self.kind}, {'about ' if self.fields else ''}{size}"
+            text = f"{self.kind}, {'about ' if self.fields else ''}{size}"
         if self.fields:
             *first, last = self.fields
-            words += f", with {'fields' if first else 'the field'} {', '.join(first)}{' and ' if first else ''}{last}"
-        return words
+            text += f", with {'fields' if first else 'the field'} {', '.join(first)}{' and ' if first else ''}{last}"
+        return text
 
     def frames(self, count: int) -> memoryview:
-        """`count` copies of a message that does not vary as frames, one after another and all of one size.
+        """Encodes `count` copies of a fixed message as frames, one after another and all of one size.
 
-        Encoding and masking a message costs more than sending it, so it is done once for a run; the frames of later
-        rounds repeat the masks of the first, which RFC 6455, section 5.3 asks of browsers not to do, for the sake of
-        proxies, and which no server can tell.
+        Encoding and masking a message costs more than sending it, so it is done once for a run. Later rounds repeat the
+        masks of the first: RFC 6455, section 5.3 forbids that to protect proxies from scripts in browsers, and no
+        server can notice.
         """
         return memoryview(b"".join(frames.encode_client_frame(self.opcode, self.payload) for _ in range(count)))
 
@@ -97,10 +97,10 @@ class SetupMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     payload: bytes = b""
     """Empty in a recording."""
     is_template: bool = False
-    """Its fields are filled in for each connection."""
+    """True if it has fields, which are rendered for each connection."""
 
 
 def filler_text(size_bytes: int) -> bytes:
-    """Text of `size_bytes` ASCII letters and digits, the same in every run so that runs compare."""
-    letters = random.Random(size_bytes)  # noqa: S311 - filler, not a secret
-    return "".join(letters.choices(string.ascii_letters + string.digits, k=size_bytes)).encode()
+    """Returns `size_bytes` ASCII letters and digits, the same in every run so that runs compare."""
+    rng = random.Random(size_bytes)  # noqa: S311 - filler, not a secret
+    return "".join(rng.choices(string.ascii_letters + string.digits, k=size_bytes)).encode()

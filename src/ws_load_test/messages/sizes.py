@@ -1,4 +1,4 @@
-"""Sizes that follow a distribution, and contents of such sizes."""
+"""Message sizes drawn from a distribution, and payloads of such sizes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from ws_load_test.common.units import format_bytes
 from ws_load_test.messages.random_values import random_characters
 
 LARGEST_BYTES = 1 << 30
+"""Bytes of the largest payload that is drawn, 1 GiB: an unbounded distribution would exhaust the memory some day."""
 POOL_BYTES = 1 << 20
-_DEVIATIONS, _MEANS = 6, 21
-"""Where a distribution counts as ended: one message in a thousand million is larger."""
+"""Random bytes that payloads are cut from, 1 MiB: drawing fresh ones would cost more than sending them."""
+_MAX_DEVIATIONS, _MAX_MEANS = 6, 21
+"""Ends of the normal distribution in standard deviations above its mean, and of the exponential one in means.
+
+One message in a thousand million is larger.
+"""
 
 
 class SizeDistribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How large messages are: drawn anew for each."""
+    """Distribution of the sizes of messages; each message gets its own draw."""
 
     shape: Literal["uniform", "normal", "exponential"]
     first_bytes: int
@@ -29,17 +34,17 @@ class SizeDistribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def largest_bytes(self) -> int:
-        """The size that practically no message passes; that none passes, of a uniform distribution."""
+        """Bytes that practically no message exceeds; of a uniform distribution, that none exceeds."""
         if self.shape == "uniform":
             return self.second_bytes
-        far = self.first_bytes * _MEANS
+        end = self.first_bytes * _MAX_MEANS
         if self.shape == "normal":
-            far = self.first_bytes + self.second_bytes * _DEVIATIONS
-        return min(far, LARGEST_BYTES)
+            end = self.first_bytes + self.second_bytes * _MAX_DEVIATIONS
+        return min(end, LARGEST_BYTES)
 
     @property
     def mean_bytes(self) -> float:
-        """The mean, what is cut off at 0 and at 1 GiB counted as lying there."""
+        """The mean in bytes, with sizes below 0 counted as 0 and those above 1 GiB as 1 GiB."""
         mean, deviation, end = float(self.first_bytes), float(self.second_bytes), LARGEST_BYTES
         if self.shape == "uniform":
             return (mean + deviation) / 2
@@ -52,7 +57,7 @@ class SizeDistribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return within + end * (1 - _below(high))
 
     def sampler(self, random: Random) -> Callable[[], int]:
-        """What gives a size at each call."""
+        """Returns a function that draws a size in bytes."""
         first, second, fraction = self.first_bytes, self.second_bytes, random.random
         if self.shape == "uniform":
             span = second - first + 1
@@ -68,20 +73,21 @@ class SizeDistribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.shape == "uniform":
             return f"{format_bytes(self.first_bytes)} to {format_bytes(self.second_bytes)}, uniform"
         if self.shape == "normal":
-            return f"{format_bytes(self.first_bytes)} on average, normal with a deviation of {format_bytes(self.second_bytes)}"
+            mean, deviation = format_bytes(self.first_bytes), format_bytes(self.second_bytes)
+            return f"{mean} on average, normal with a deviation of {deviation}"
         return f"{format_bytes(self.first_bytes)} on average, exponential"
 
 
-def random_payloads(sizes: SizeDistribution, random: Random, *, letters: bool) -> Callable[[], bytes]:
-    """What gives a payload at each call: a stretch of a pool, of a size that is drawn, from a place that is drawn.
+def random_payloads(sizes: SizeDistribution, random: Random, *, as_text: bool) -> Callable[[], bytes]:
+    """Returns a function that cuts a payload out of a pool, with a random size and a random start.
 
     Args:
-        sizes: How large.
-        random: What decides.
-        letters: Whether ASCII letters and digits are wanted, or any bytes.
+        sizes: Distribution of the sizes.
+        random: Source of the contents, the sizes and the starts.
+        as_text: True for ASCII letters and digits, False for any bytes.
     """
     pool = random.randbytes(POOL_BYTES)
-    if letters:
+    if as_text:
         pool = b""
         while len(pool) < POOL_BYTES:
             pool += random_characters(random, POOL_BYTES)
@@ -99,10 +105,10 @@ def random_payloads(sizes: SizeDistribution, random: Random, *, letters: bool) -
 
 
 def _below(deviations: float) -> float:
-    """The part of a normal distribution that lies below this many deviations above its mean."""
+    """Share of a normal distribution that lies below this many standard deviations above its mean."""
     return (1 + math.erf(deviations / math.sqrt(2))) / 2
 
 
 def _density(deviations: float) -> float:
-    """The density of the normal distribution of mean 0 and deviation 1."""
+    """Density of the normal distribution with mean 0 and standard deviation 1."""
     return math.exp(-deviations * deviations / 2) / math.sqrt(2 * math.pi)

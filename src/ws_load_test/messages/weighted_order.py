@@ -1,4 +1,4 @@
-"""Whose turn it is among several messages with weights."""
+"""Order of several messages with weights."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from math import gcd
 
 
 def weighted_round_robin(weights: Sequence[int]) -> list[int]:
-    """One cycle of turns, as numbers of messages: repeated, every beginning holds each to within one of its share.
+    """Returns one cycle of turns, as indices of messages.
 
-    The j-th turn of a message with the part w of all turns belongs between floor(j / w) and ceil((j + 1) / w); of those
-    that may go, the one with the nearest deadline goes. That this always works out is the theorem behind Pfair
-    scheduling (Baruah, Cohen, Plaxton and Varvel, "Proportionate progress", 1996). Taking the one that is furthest
-    behind, as smooth weighted round robin does, is off by more than one with a dozen messages.
+    Repeated, every beginning of it holds each message to within one of its share.
+
+    The j-th turn of a message with the share w of all turns belongs between floor(j / w) and ceil((j + 1) / w); of
+    those that are released, the one with the nearest deadline is next. That this always works out is the theorem behind
+    Pfair scheduling (Baruah, Cohen, Plaxton and Varvel, "Proportionate progress", 1996). Choosing the one that is
+    furthest behind, as smooth weighted round robin does, is off by more than one with a dozen messages.
     """
     divisor = gcd(*weights)
-    parts = [weight // divisor for weight in weights]
-    total = sum(parts)
-    taken = [0] * len(parts)
+    shares = [weight // divisor for weight in weights]
+    total = sum(shares)
+    turns = [0] * len(shares)
     cycle: list[int] = []
-    for now in range(total):
+    for position in range(total):
         _, _, chosen = min(
-            (-(-(count + 1) * total // part), release, number)
-            for number, (part, count) in enumerate(zip(parts, taken, strict=True))
-            if (release := count * total // part) <= now and count < part
+            (-(-(count + 1) * total // share), release, index)
+            for index, (share, count) in enumerate(zip(shares, turns, strict=True))
+            if (release := count * total // share) <= position and count < share
         )
-        taken[chosen] += 1
+        turns[chosen] += 1
         cycle.append(chosen)
     return cycle

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.sanitize import sanitize
+from ws_load_test.metrics.catalog import METRICS
 from ws_load_test.metrics.hdr_buckets import bucket_of, lowest_in
 
 if TYPE_CHECKING:
@@ -21,22 +22,6 @@ if TYPE_CHECKING:
 PREFIX = "ws_load_test_"
 BOUNDS_NS = (*(digit * 10**power for power in range(4, 11) for digit in (1, 2, 5)), 10**11)
 """Upper bounds of buckets, from 10 µs to 100 s: the same everywhere, so that they can be added up."""
-_MESSAGES = {
-    "due": "Messages that should have left.",
-    "sent": "Messages handed to the kernel.",
-    "answered": "Messages whose reply was read.",
-    "unanswered": "Messages that were sent and got no reply.",
-    "dropped": "Messages that were due and never sent.",
-    "pushed": "Messages that came and answered nothing.",
-}
-_CONNECTIONS = {
-    "attempted": "Sessions that were dialled.",
-    "opened": "Sessions that opened.",
-    "failed": "Sessions that were dialled and never opened.",
-    "lost": "Sessions that ended before the run wanted them to.",
-    "reconnected": "Sessions that took the place of a lost one.",
-    "recycled": "Sessions that took the place of one whose lifetime was over.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +47,8 @@ class Family:
     """In ns; where it is a histogram."""
     unit: str = ""
     """``seconds``, ``bytes``, ``ratio``, or none."""
-    things: str = ""
-    """What a unit of a count is (``message``), where there is no other."""
+    unit_name: str = ""
+    """Noun for one of what is counted (``message``), where there is no unit."""
 
     def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
         """Yields what Prometheus knows of it: a suffix of the name, labels, a value; times in seconds."""
@@ -84,31 +69,33 @@ def gauge(name: str, text: str, value: float, unit: str = "") -> Family:
     return Family(name, "gauge", text, (Sample({}, value),), unit=unit)
 
 
-def counter(name: str, text: str, value: int, *, unit: str = "", things: str = "") -> Family:
+def counter(name: str, text: str, value: int, *, unit: str = "", unit_name: str = "") -> Family:
     """Returns a family of one count."""
-    return Family(name, "counter", text, (Sample({}, value),), unit=unit, things=things)
+    return Family(name, "counter", text, (Sample({}, value),), unit=unit, unit_name=unit_name)
 
 
-def counters(name: str, text: str, label: str, counts: Mapping[str, int], things: str) -> Family:
+def counters(name: str, text: str, label: str, counts: Mapping[str, int], unit_name: str) -> Family:
     """Returns a family of counts by a label, the highest first; what is the same once it is clean is one."""
     cleaned: dict[str, int] = {}
     for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         if count:
             cleaned[sanitize(key)] = cleaned.get(sanitize(key), 0) + count
-    return Family(name, "counter", text, tuple(Sample({label: key}, n) for key, n in cleaned.items()), things=things)
+    return Family(
+        name, "counter", text, tuple(Sample({label: key}, n) for key, n in cleaned.items()), unit_name=unit_name
+    )
 
 
 def counter_families(tally: Tally) -> Iterator[Family]:
-    """Yields what a tally counted."""
-    for word, text in _MESSAGES.items():
-        yield counter(f"messages_{word}", text, getattr(tally, word), things="message")
-    for word, text in _CONNECTIONS.items():
-        yield counter(f"connections_{word}", text, getattr(tally, word), things="connection")
-    text = "Sessions that ended, by close code (RFC 6455)."
-    yield counters("connections_closed", text, "code", tally.closed, "connection")
-    yield counters("faults", "What the target did wrong.", "kind", tally.faults, "fault")
-    yield counter("sent_bytes", "Bytes of WebSocket frames sent.", tally.bytes_sent, unit="bytes")
-    yield counter("received_bytes", "Bytes of WebSocket frames received.", tally.bytes_received, unit="bytes")
+    """Yields the counts of a tally."""
+    for name, spec in METRICS.items():
+        if not spec.family or spec.kind == "time":
+            continue
+        value = getattr(tally, name)
+        if spec.kind == "labelled":
+            yield counters(spec.family, spec.help, spec.label, value, spec.unit_name)
+        else:
+            unit = "bytes" if spec.kind == "size" else ""
+            yield counter(spec.family, spec.help, value, unit=unit, unit_name=spec.unit_name)
 
 
 def throughput(answered_per_s: float | None) -> Iterator[Family]:
@@ -122,27 +109,17 @@ def duration(measured_s: float) -> Family:
     return gauge("duration_seconds", "How long was measured.", measured_s, "seconds")
 
 
-def histogram_families(tally: Tally, service_time_ns: Histogram) -> Iterator[Family]:
-    """Yields what a tally timed so far; `service_time_ns` is the response times where messages are due when sent.
-
-    Later times of the tally do not show, so that another thread may read what is returned.
-    """
-    text = "From when a message was due until its reply was read."
-    yield _histogram("response_time_seconds", text, tally.response_time_ns)
-    text = "From when a message was sent until its reply was read."
-    yield _histogram("service_time_seconds", text, service_time_ns)
-    yield _histogram("send_lag_seconds", "From when a message was due until it was sent.", tally.send_lag_ns)
-    text = "From the start of a dial to the end of its upgrade."
-    yield _histogram("connect_time_seconds", text, tally.connect_time_ns)
+def histogram_families(tally: Tally) -> Iterator[Family]:
+    """Yields the times of a tally so far, as copies, so that another thread can read them."""
+    for name, spec in METRICS.items():
+        if spec.family and spec.kind == "time":
+            times = tally.service_times_ns if name == "service_time_ns" else getattr(tally, name)
+            yield Family(spec.family, "histogram", spec.help, times=times.copy(), unit="seconds")
 
 
 def workers(count: int) -> Family:
     """Returns the number of worker processes."""
     return gauge("generator_workers", "Worker processes.", count)
-
-
-def _histogram(name: str, text: str, times: Histogram) -> Family:
-    return Family(name, "histogram", text, times=times.copy(), unit="seconds")
 
 
 def cumulative_counts(times: Histogram) -> Iterator[tuple[int, int]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 import msgspec
 
-from ws_load_test.common.errors import OutputError, RecordingError
+from ws_load_test.common.errors import OutputError, RecordingError, cause_of
 from ws_load_test.metrics.recording import FORMAT, Header, Interval, Recording, Trailer
 from ws_load_test.metrics.recording_v1 import upgrade_header, upgrade_line
 from ws_load_test.metrics.tally import Tally
@@ -36,7 +36,9 @@ class RecordingWriter:
             # Unbuffered, so that no line waits in this process when it is killed.
             self._file: FileIO | None = open(self.path, "wb", buffering=0)  # noqa: PTH123, SIM115
         except (OSError, ValueError) as error:
-            raise OutputError(f"cannot write the recording {self.path}: {_why(error)}; name another file") from error
+            raise OutputError(
+                f"cannot write the recording {self.path}: {cause_of(error)}; name another file"
+            ) from error
 
     @property
     def closed(self) -> bool:
@@ -84,7 +86,9 @@ class RecordingWriter:
             raise self._failure(error) from error
 
     def _failure(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot go on writing the recording {self.path}: {_why(error)}; the run goes on without it")
+        return OutputError(
+            f"cannot go on writing the recording {self.path}: {cause_of(error)}; the run goes on without it"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +138,7 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
                 raise RecordingError(_no_recording(name))
             return _read_lines(name, file)
     except (OSError, ValueError) as error:
-        raise RecordingError(f"cannot read the recording {name}: {_why(error)}") from error
+        raise RecordingError(f"cannot read the recording {name}: {cause_of(error)}") from error
 
 
 def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
@@ -152,6 +156,8 @@ def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
             if isinstance(entry, Trailer):
                 trailer = entry
             else:
+                if header.due_when_sent:
+                    _mark_due_when_sent(entry)
                 # Decoded once and dropped, so that damage is found here and not in the middle of a report.
                 Tally.from_record(entry.encoded_tally)
                 intervals.append(entry)
@@ -160,6 +166,15 @@ def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
                 break
             raise RecordingError(f"{name}, line {number}: not a line of a recording: {error}") from error
     return Recording(header, tuple(intervals), trailer)
+
+
+def _mark_due_when_sent(interval: Interval) -> None:
+    """Adds to an interval's tallies what older versions left to the plan: that one histogram stands for two times."""
+    for tally in (interval.encoded_tally, *(host.record for host in interval.hosts or ())):
+        for part in (tally, tally.get("misbehaving")):
+            # The oldest versions kept both.
+            if isinstance(part, dict) and "service_time_ns" not in part:
+                part.setdefault("due_when_sent", True)
 
 
 def _read_header(name: str, line: bytes) -> tuple[Header, int]:
@@ -181,8 +196,3 @@ def _read_header(name: str, line: bytes) -> tuple[Header, int]:
 
 def _no_recording(name: str) -> str:
     return f"{name}, line 1: not the header of a recording; give a file that a run wrote"
-
-
-def _why(error: OSError | ValueError) -> str:
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return text[:1].lower() + text[1:]

@@ -62,6 +62,7 @@ class SampleBuffer:
     def flush(self) -> None:
         """Counts what the columns hold into the tally, and empties them."""
         used, self.length = self.length, 0
+        self.tally.due_when_sent = self.due is self.sent
         if not used:
             return
         due, sent, done, count = (

@@ -1,15 +1,16 @@
-"""What one stretch of a run amounted to: counts and histograms that add up exactly.
+"""Counts and histograms of a part of a run, which add up exactly.
 
-A tally holds only things for which ``a.merge(b)`` is exact and order does not matter, so the tallies of any
-workers, intervals, machines or repeats can be put together without losing anything.
+``a.merge(b)`` is exact for everything that a tally holds, in any order, so the tallies of all workers, intervals,
+machines and repeats can be put together without losing anything. What a tally counts is in the catalogue.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
+from ws_load_test.metrics.catalog import COUNT_FIELDS, EXCLUDED_FROM_WARMUP, LABELLED_FIELDS, TIME_FIELDS, Metrics
 from ws_load_test.metrics.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -17,178 +18,113 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Tally:
-    """Counts and histograms of one interval, or of everything.
+class Tally(Metrics):
+    """Counts and histograms of one interval, or of any number of them."""
 
-    Every message that was due is in ``sent`` or ``dropped``, and every sent one is, once the run is over, in
-    ``answered`` or ``unanswered``.
-    """
-
-    attempted: int = 0
-    """Sessions that were dialled."""
-    opened: int = 0
-    """Sessions whose upgrade succeeded."""
-    failed: int = 0
-    """Sessions that were dialled and never opened."""
-    cancelled: int = 0
-    """Sessions that were being dialled when the run ended, or was interrupted."""
-    lost: int = 0
-    """Sessions that were open and ended before the run wanted them to."""
-    reconnected: int = 0
-    """Of the opened: those that took the place of a lost one."""
-    recycled: int = 0
-    """Of the opened: those that took the place of one whose lifetime was over."""
-    tls_resumed: int = 0
-    """Of the opened: those whose TLS handshake resumed an earlier session (RFC 8446, section 2.2)."""
-    closed: Counter[str] = field(default_factory=Counter)
-    """Close codes (RFC 6455, section 7.4) of the sessions that ended: the code that ended
-    them, whichever side sent it, 1006 where no close frame came."""
-    close_reasons: Counter[str] = field(default_factory=Counter)
-    """What targets said with their close codes (``1011 overloaded``)."""
-
-    due: int = 0
-    """Messages that should have left."""
-    sent: int = 0
-    """Messages handed to the kernel."""
-    answered: int = 0
-    """Sent messages whose reply was read, however late."""
-    unanswered: int = 0
-    """Sent messages that got no reply: timed out, lost with their session, or open at the end."""
-    dropped: int = 0
-    """Messages that were due and never sent."""
-    pushed: int = 0
-    """Messages that came and answered nothing."""
-    surplus_replies: int = 0
-    """Of the pushed: those that came as replies, paired in order, when no message was in flight."""
-    duplicate_replies: int = 0
-    """Replies to a message that had been answered already."""
-    late_replies: int = 0
-    """Replies to a message that had been given up."""
-    unknown_id: int = 0
-    """Messages with an id that no message of ours had; where replies are told by their id."""
-    out_of_order: int = 0
-    """Of the answered: those whose reply was overtaken by the reply to a later message."""
-    greetings: int = 0
-    """Greetings: the first messages of a session, which answer nothing."""
-    first_replies: int = 0
-    """Replies to first messages (authentication, subscription), which are in no other count."""
-    answered_in_window: int = 0
-    """Replies read within the measured time: what the throughput counts."""
-
-    bytes_sent: int = 0
-    """Bytes of WebSocket frames written, headers included, TLS and TCP not."""
-    bytes_received: int = 0
-    """Bytes of WebSocket frames read, headers included, TLS and TCP not."""
-
-    pushed_bytes: int = 0
-    """Payload of the pushes, where messages are read whole."""
-    uncompressed_bytes_sent: int = 0
-    """Payload before compression, where permessage-deflate was agreed (RFC 7692)."""
-    uncompressed_bytes_received: int = 0
-    """Payload after decompression, where permessage-deflate was agreed (RFC 7692)."""
-
-    write_blocked_ns: int = 0
-    """Time, summed over connections, in which the kernel's buffer was full and bytes waited in the generator."""
-
-    warmup_sent: int = 0
-    """Messages sent during the warm-up: shown, and in no other count."""
-    warmup_answered: int = 0
-    """Replies to messages of the warm-up."""
-
-    faults: Counter[str] = field(default_factory=Counter)
-    """What the target did wrong, by kind (``connect-refused``, ``closed:1011``, …)."""
-    host_errors: Counter[str] = field(default_factory=Counter)
-    """What the generator's own host could not do, by kind (``too-many-open-files``, …)."""
-
-    response_time_ns: Histogram = field(default_factory=Histogram)
-    """done - due."""
-    service_time_ns: Histogram = field(default_factory=Histogram)
-    """done - sent."""
-    send_lag_ns: Histogram = field(default_factory=Histogram)
-    """sent - due."""
-    unanswered_wait_ns: Histogram = field(default_factory=Histogram)
-    """How long messages that stayed unanswered had waited, from due, when they were given up: their times are at
-    least that."""
-    loop_lag_ns: Histogram = field(default_factory=Histogram)
-    """How late the worker's loop turned to what was due, looked at fifty times a second."""
-    keepalive_time_ns: Histogram = field(default_factory=Histogram)
-    """From a keep-alive ping to its pong."""
-    connect_time_ns: Histogram = field(default_factory=Histogram)
-    """From the start of a dial to the end of its upgrade."""
-    resolve_time_ns: Histogram = field(default_factory=Histogram)
-    """Name resolution: one lookup for each name and worker."""
-    tcp_time_ns: Histogram = field(default_factory=Histogram)
-    """From the start of a dial to the TCP connection, with the target or with the proxy."""
-    proxy_time_ns: Histogram = field(default_factory=Histogram)
-    """From there to the proxy's consent."""
-    tls_time_ns: Histogram = field(default_factory=Histogram)
-    """The TLS handshake."""
-    upgrade_time_ns: Histogram = field(default_factory=Histogram)
-    """From the upgrade request to its answer."""
-    first_reply_time_ns: Histogram = field(default_factory=Histogram)
-    """From a first message to its reply."""
-    reconnect_time_ns: Histogram = field(default_factory=Histogram)
-    """From the loss of a session to the opening of the one in its place."""
-
-    storm_disconnected: int = 0
-    """Sessions that a reconnect storm cut off."""
-    storm_unanswered: int = 0
-    """Messages in flight on them: of the unanswered."""
-    storm_recovery_time_ns: Histogram = field(default_factory=Histogram)
-    """From the moment of the storm to the reopening of each session that it cut off."""
-
+    due_when_sent: bool = False
+    """True where a message is due when it is sent (closed loop): `response_time_ns` stands for both times, and
+    `service_time_ns` is empty."""
     misbehaving: Tally | None = None
-    """What the unkind connections (slow, deaf, mute) came to once they were open, which is in no other count."""
+    """Counts of the connections that misbehave on purpose once they were open, which are in no other count."""
 
     @property
     def ended(self) -> int:
-        """Sessions that ended, the unkind ones among them, whose opening counts like any other's."""
+        """Sessions that ended; misbehaving ones as well, because their opening counts like any other's."""
         return self.closed.total() + (self.misbehaving.closed.total() if self.misbehaving is not None else 0)
+
+    @property
+    def service_times_ns(self) -> Histogram:
+        """Service times, wherever they are kept; not to be changed."""
+        return self.response_time_ns if self.due_when_sent else self.service_time_ns
 
     def merge(self, other: Tally) -> None:
         """Adds another tally to this one, exactly."""
-        for room in fields(self):
-            mine, theirs = getattr(self, room.name), getattr(other, room.name)
-            if isinstance(mine, int):
-                setattr(self, room.name, mine + theirs)
-            elif isinstance(mine, Histogram):
-                mine.merge(theirs)
-            elif isinstance(theirs, Tally):
-                if mine is None:
-                    mine = Tally()
-                    setattr(self, room.name, mine)
-                mine.merge(theirs)
-            elif theirs is not None:
-                mine.update(theirs)
+        self._agree_on_times(other)
+        if other.due_when_sent and not self.due_when_sent:
+            self.service_time_ns.merge(other.response_time_ns)
+        for name in COUNT_FIELDS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in LABELLED_FIELDS:
+            getattr(self, name).update(getattr(other, name))
+        for name in TIME_FIELDS:
+            getattr(self, name).merge(getattr(other, name))
+        if other.misbehaving is not None:
+            if self.misbehaving is None:
+                self.misbehaving = Tally()
+            self.misbehaving.merge(other.misbehaving)
+
+    def _agree_on_times(self, other: Tally) -> None:
+        """Gives this tally the form in which it can take the other's times."""
+        if not self._has_times:
+            self.due_when_sent = other.due_when_sent or (self.due_when_sent and not other._has_times)
+        elif other._has_times and not other.due_when_sent:
+            self._separate_own_times()
+
+    @property
+    def _has_times(self) -> bool:
+        return bool(self.response_time_ns.count or self.service_time_ns.count)
+
+    def separate_times(self) -> None:
+        """Fills `service_time_ns` where `response_time_ns` stands for both, also of misbehaving connections."""
+        self._separate_own_times()
+        if self.misbehaving is not None:
+            self.misbehaving.separate_times()
+
+    def _separate_own_times(self) -> None:
+        if self.due_when_sent:
+            self.service_time_ns = self.response_time_ns.copy()
+            self.due_when_sent = False
+
+    def complete_interval(self, *, warmup: bool) -> None:
+        """Adds what the engine leaves out of an interval for speed, and leaves the warm-up out of all other counts."""
+        if self.due_when_sent:
+            if warmup:
+                self.warmup_sent, self.sent, self.bytes_sent = self.sent, 0, 0
+            self.due = self.sent + self.dropped
+        if warmup:
+            for name in EXCLUDED_FROM_WARMUP:
+                if name in TIME_FIELDS:
+                    getattr(self, name).clear()
+                else:
+                    setattr(self, name, 0)
+        if self.misbehaving is not None:
+            self.misbehaving.complete_interval(warmup=warmup)
+
+    def complete_run(self) -> None:
+        """Counts the messages of killed workers: those in flight got no reply, those that had not left were dropped."""
+        self.unanswered += max(0, self.sent - self.answered - self.unanswered)
+        self.dropped += max(0, self.due - self.sent - self.dropped)
+        if self.misbehaving is not None:
+            self.misbehaving.complete_run()
+
+    def subset(self, names: Iterable[str]) -> Tally:
+        """Returns a tally with some of the metrics alone; it shares their histograms."""
+        return Tally(**{name: getattr(self, name) for name in names}, due_when_sent=self.due_when_sent)
 
     def to_wire(self) -> dict[str, Any]:
-        """Returns what a worker hands out: as little work as possible, histograms as raw buckets."""
+        """Returns the form that a worker sends: as little work as possible, histograms as raw buckets."""
         return self._fields(Histogram.to_wire)
 
-    def subset(self, rooms: Iterable[str]) -> Tally:
-        """Returns a tally with some of the rooms alone; it shares their histograms."""
-        return Tally(**{room: getattr(self, room) for room in rooms})
-
     def to_record(self) -> dict[str, Any]:
-        """Returns what a recording keeps: histograms in the standard HdrHistogram encoding."""
+        """Returns the form that a recording keeps: histograms in the standard HdrHistogram encoding."""
         return self._fields(Histogram.to_record)
 
     def _fields(self, write: Callable[[Histogram], dict[str, Any]]) -> dict[str, Any]:
         data: dict[str, Any] = {}
-        for room in fields(self):
-            value = getattr(self, room.name)
+        for field in fields(self):
+            value = getattr(self, field.name)
             if isinstance(value, Histogram):
                 if value.count:
-                    data[room.name] = write(value)
+                    data[field.name] = write(value)
             elif isinstance(value, Tally):
-                data[room.name] = value._fields(write)
+                data[field.name] = value._fields(write)
             elif value:
-                data[room.name] = value if isinstance(value, int) else dict(value)
+                data[field.name] = value if isinstance(value, int) else dict(value)
         return data
 
     @classmethod
     def from_wire(cls, data: dict[str, Any]) -> Self:
-        """Reads what `to_wire` wrote.
+        """Reads the form of `to_wire`.
 
         Raises:
             ValueError: The data are not a tally's.
@@ -197,7 +133,7 @@ class Tally:
 
     @classmethod
     def from_record(cls, data: dict[str, Any]) -> Self:
-        """Reads what `to_record` wrote.
+        """Reads the form of `to_record`.
 
         Raises:
             ValueError: The data are not a tally's.
@@ -209,23 +145,31 @@ class Tally:
         if not isinstance(data, dict):
             raise ValueError("a tally is an object of counts and histograms")  # noqa: TRY004 - data, not a type
         tally = cls()
-        unknown = data.keys() - {room.name for room in fields(cls)}
+        unknown = data.keys() - {field.name for field in fields(cls)}
         if unknown:
-            # Counts that nobody adds up would be lost without a word.
+            # A count that is not added up would be lost silently.
             raise ValueError(f"a tally has no {min(map(str, unknown))!r}")
         for name, value in data.items():
-            empty = getattr(tally, name)
-            if isinstance(empty, Histogram):
-                setattr(tally, name, read(value))
-            elif empty is None:
-                setattr(tally, name, cls._read(value, read))
-            elif isinstance(empty, int):
-                setattr(tally, name, _count(name, value))
-            elif isinstance(value, dict):
-                empty.update({kind: _count(name, count) for kind, count in value.items()})
-            else:
-                raise ValueError(f"a tally's {name!r} is an object of counts")
+            setattr(tally, name, cls._read_field(name, value, read))
+        if tally.due_when_sent and tally.service_time_ns.count:
+            raise ValueError("a tally in which messages are due when they are sent has no service times of their own")
         return tally
+
+    @classmethod
+    def _read_field(cls, name: str, value: Any, read: Callable[[dict[str, Any]], Histogram]) -> object:
+        if name in TIME_FIELDS:
+            return read(value)
+        if name in COUNT_FIELDS:
+            return _count(name, value)
+        if name == "misbehaving":
+            return cls._read(value, read)
+        if name == "due_when_sent":
+            if not isinstance(value, bool):
+                raise ValueError(f"a tally's {name!r} is true or false, not {value!r}")
+            return value
+        if not isinstance(value, dict):
+            raise ValueError(f"a tally's {name!r} is an object of counts")  # noqa: TRY004 - data, not a type
+        return Counter({kind: _count(name, count) for kind, count in value.items()})
 
 
 def _count(name: str, value: object) -> int:

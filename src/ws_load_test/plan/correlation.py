@@ -77,6 +77,11 @@ class Correlation(msgspec.Struct, frozen=True):
     """Whether texts are checked to be UTF-8."""
 
     @property
+    def awaits_replies(self) -> bool:
+        """True unless messages are only sent."""
+        return self.rule != "none"
+
+    @property
     def by_id(self) -> bool:
         """Whether replies may come in any order."""
         return self.rule in {"echo", "json", "regex"}

@@ -49,6 +49,10 @@ class ClosedLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
         """Returns the load in words."""
         return f"closed: {format_count(self.in_flight)} in flight on each connection, the next when a reply comes"
 
+    def describe_briefly(self) -> str:
+        """Returns the load in a few words, for a row of a report that shows its rate in another."""
+        return f"{format_count(self.in_flight)} in flight each"
+
 
 class OpenLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="open"):
     """Messages fall due at a rate, whatever the target does, and are measured from when they were due."""
@@ -98,6 +102,14 @@ class OpenLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="open"):
         if self.max_in_flight is not None:
             words += f", at most {format_count(self.max_in_flight)} in flight on each connection"
         return words
+
+    def describe_briefly(self) -> str:
+        """Returns the load in a few words, for a row of a report that shows its rate in another."""
+        if not self.sends_messages:
+            return "none, held open"
+        if self.max_in_flight is None:
+            return f"{self.arrivals} arrivals"
+        return f"{self.arrivals}, at most {format_count(self.max_in_flight)} in flight each"
 
 
 Load = ClosedLoop | OpenLoop

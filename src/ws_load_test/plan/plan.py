@@ -79,9 +79,3 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def connections_in(self, share: Shard) -> int:
         """How many connections a worker's share has."""
         return share.size(self.connections)
-
-    def describe(self) -> list[tuple[str, str]]:
-        """Returns the plan in words, secrets hidden: one label and one phrase for each line."""
-        from ws_load_test.plan.describe import describe_plan  # noqa: PLC0415 - most runs print no plan
-
-        return describe_plan(self)

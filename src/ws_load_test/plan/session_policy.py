@@ -44,8 +44,8 @@ class ReconnectPolicy(msgspec.Struct, frozen=True):
             "none": "not dialled again",
             "now": "dialled again at once",
             "delay": f"dialled again after {format_duration(self.delay_ns)}",
-            "exponential": f"dialled again after a random time, at first up to {format_duration(self.delay_ns)}, doubling"
-            f" up to {format_duration(self.max_delay_ns)}",
+            "exponential": f"dialled again after a random time, at first up to {format_duration(self.delay_ns)},"
+            f" doubling up to {format_duration(self.max_delay_ns)}",
         }[self.policy]
 
 

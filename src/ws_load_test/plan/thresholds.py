@@ -25,6 +25,7 @@ from ws_load_test.common.units import (
     parse_duration_ns,
     parse_rate_per_s,
 )
+from ws_load_test.metrics.catalog import CONDITION_METRICS
 from ws_load_test.plan import values as option_values
 
 if TYPE_CHECKING:
@@ -33,46 +34,27 @@ if TYPE_CHECKING:
 Kind = Literal["time", "count", "rate", "size"]
 Unit = Literal["ns", "count", "share", "per_s", "bytes"]
 
-TIME_METRICS = (
-    "response",
-    "service",
-    "send_lag",
-    "connect",
-    "resolve",
-    "tcp",
-    "proxy",
-    "tls",
-    "upgrade",
-    "first_reply",
-    "reconnect",
-    "keepalive",
-)
+TIME_METRICS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "time")
 """Times that have percentiles; the first is meant where none is named."""
 STATISTICS = ("mean", "min", "max", "stdev")
 DENOMINATORS: dict[str, tuple[str, ...]] = {
-    "due": (),
-    "sent": ("due",),
-    "answered": ("sent",),
-    "unanswered": ("sent",),
-    "dropped": ("due",),
-    "pushed": (),
-    "duplicate_replies": ("sent",),
-    "late_replies": ("sent",),
-    "unknown_id": ("sent",),
-    "out_of_order": ("answered",),
-    "greetings": (),
-    "attempted": (),
-    "opened": ("attempted",),
-    "failed": ("attempted",),
-    "lost": ("opened",),
-    "reconnected": ("lost", "storm_disconnected"),
-    "recycled": ("opened",),
-    "faults": ("due", "attempted"),
-    "errors": ("due", "attempted"),
+    name: spec.percent_of for name, spec in CONDITION_METRICS.items() if spec.kind in ("count", "labelled")
 }
-"""Every count, and the counts that it is a share of, added up; none where there is no such whole."""
-RATES = ("rate", "sent_rate")
-SIZES = ("bytes_sent", "bytes_received")
+"""Every count, and the counts whose sum it is a share of; none where it is no share of anything."""
+FORMER_METRICS = {
+    "late": "late_replies",
+    "duplicates": "duplicate_replies",
+    "mismatched": "unknown_id",
+    "skipped": "greetings",
+    "reopened": "reconnected",
+    "renewed": "recycled",
+    "reopen": "reconnect",
+}
+"""Names that metrics had once, and their present ones."""
+FORMER_FAULTS = {"mismatch": "check-failed"}
+"""The same of faults."""
+RATES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "rate")
+SIZES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "size")
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -96,7 +78,7 @@ class ConditionMetric:
 
     kind: Kind
     name: str
-    """One of `TIMES`, of the keys of `WHOLES`, of `RATES` or of `SIZES`."""
+    """One of `CONDITION_METRICS`."""
     statistic: str = ""
     """Of a time, a statistic or a percentile (``mean``, ``99.9``); of faults, a kind (``closed``, ``closed:1011``)."""
 
@@ -158,6 +140,8 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
         return ConditionMetric("time", TIME_METRICS[0], statistic), label
     head, dot, part = label.partition(".")
     name = head.replace("-", "_")
+    if name in FORMER_METRICS:
+        raise ValueError(f"{label} was renamed; write {FORMER_METRICS[name]}{dot}{part}")
     if name == "faults" and dot:
         part = _read_fault(part)
         return ConditionMetric("count", name, part), f"{name}.{part}"
@@ -200,6 +184,8 @@ def _no_statistic(part: str, before: str) -> str:
 def _read_fault(part: str) -> str:
     kind, colon, detail = part.replace("_", "-").partition(":")
     kinds = [str(one) for one in FaultKind]
+    if kind in FORMER_FAULTS:
+        raise ValueError(f"faults.{part} was renamed; write faults.{FORMER_FAULTS[kind]}{colon}{detail}")
     if kind not in kinds:
         near = difflib.get_close_matches(kind, kinds, n=1)
         meant = f"did you mean faults.{near[0]}?" if near else f"there are {', '.join(kinds)}"
@@ -268,5 +254,5 @@ def _lack_of_replies(metric: ConditionMetric, matching: Correlation) -> str:
 
 
 def needs_replies(metric: ConditionMetric) -> bool:
-    """Returns whether a metric says nothing where no reply is awaited."""
-    return metric.name in {"response", "service", "answered", "unanswered", "duplicate_replies", "late_replies", "rate"}
+    """True where a metric has no value if no reply is awaited."""
+    return CONDITION_METRICS[metric.name].needs_replies

@@ -73,8 +73,25 @@ def boolean(value: Any) -> bool:
     return value
 
 
+def choice(*words: str) -> Callable[[Any], str]:
+    """Returns a parser that accepts these words alone."""
+    either = f"neither {' nor '.join(words)}" if len(words) == 2 else f"not one of {', '.join(words)}"
+
+    def parse(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f'"{value}" is {either}')
+        return str(value)
+
+    return parse
+
+
+def unchecked(value: Any) -> Any:
+    """Returns the value: the code that uses it parses it, because it needs more than the value for that."""
+    return value
+
+
 def _kind(value: Any) -> str:
-    """What a value is, for those who wrote it."""
+    """Returns the type of a value in the words of a plan file."""
     kinds = {
         dict: "a table",
         list: "a list",

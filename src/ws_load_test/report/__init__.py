@@ -1,1 +1,1 @@
-"""What a run came to, told to people: reports read recordings and summaries, and nothing else."""
+"""Reports on runs, searches and comparisons, made from recordings and summaries alone."""

@@ -1,92 +1,86 @@
-"""What an export is made from, and the words and numbers that several formats share."""
+"""Input of every report: recordings, their summary and their aggregate, and the words that several formats share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from ws_load_test.analysis.aggregate import load_of
-from ws_load_test.common.units import format_count
+from ws_load_test.analysis.findings import Finding, FindingKind, awaits_replies
+from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.report.content.fault_names import fault_phrase
-from ws_load_test.report.content.labelled import sentence
+from ws_load_test.report.content.labeled import sentence
+from ws_load_test.report.content.plans import RecordedPlans
+from ws_load_test.report.content.run_failure import RunFailure, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ws_load_test.analysis.aggregate import Aggregate
+    from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.metrics.recording import Recording
 
 RESPONSE, SERVICE = "response_time_ns", "service_time_ns"
-"""Rooms of a tally."""
+"""Names of two histograms of a tally."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Results:
     """One recording, or several taken together."""
 
     recordings: Sequence[Recording]
-    summary: dict[str, Any]
-    """What `summarise` says of them."""
-    digest: Aggregate
-    """What `digest` made of them."""
+    summary: Summary
+    """Summary of the recordings, made by `summarize`."""
+    aggregate: Aggregate
+    """Aggregate of the recordings, made by `aggregate`."""
+
+    @cached_property
+    def plans(self) -> RecordedPlans:
+        """Plans of the recordings."""
+        return RecordedPlans.of(self.recordings)
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """Reasons to doubt the numbers."""
+        return diagnose(self.recordings, self.aggregate)
+
+    @property
+    def pairing_findings(self) -> list[Finding]:
+        """Findings that put every response time in doubt."""
+        return [finding for finding in self.findings if finding.kind is FindingKind.PAIRING]
+
+    @cached_property
+    def awaits_replies(self) -> bool:
+        """False where no reply was awaited (``--match none``), so that there are no response times."""
+        return awaits_replies(self.recordings)
 
     @property
     def started_ns(self) -> int:
-        """The start of the first run, in ns since 1970-01-01 UTC."""
+        """Start of the first run, in ns since 1970-01-01 UTC."""
         return min(recording.header.started_ns for recording in self.recordings)
 
-    @property
-    def lost_workers(self) -> int:
-        """Workers that ended before their run did."""
-        return sum(len(recording.trailer.lost_workers) for recording in self.recordings if recording.trailer)
-
-    @property
-    def failure(self) -> str | None:
-        """Why the run itself did not pass, whatever was asked of its numbers; None where it did."""
-        if self.summary["interrupted"]:
-            killed = any(recording.trailer is None for recording in self.recordings)
-            return (
-                "killed before its end: the numbers are partial" if killed else "interrupted: the numbers are partial"
-            )
-        if self.lost_workers:
-            return (
-                "a worker was lost"
-                if self.lost_workers == 1
-                else f"{format_count(self.lost_workers)} workers were lost"
-            )
-        if not self.summary["connections"]["opened"]:
-            return "could not open a single connection"
-        checks = self.summary["verdict"]["checks"]
-        if not self.summary["verdict"]["passed"] and all(check["passed"] for check in checks):
-            # Not one that this version knows of, and a run that did not pass must not look as if it had.
-            return "the verdict is that it failed"
-        return None
+    @cached_property
+    def failure(self) -> RunFailure | None:
+        """Reason why the run itself failed, whatever its thresholds say; None where it did not."""
+        return failure_of(self.recordings, self.summary)
 
     @property
     def passed(self) -> bool:
-        """Whether the run passed, and all that was asked of its numbers."""
-        return bool(self.summary["verdict"]["passed"]) and self.failure is None
+        """True where the run itself and all of its thresholds passed."""
+        return self.summary.verdict.passed and self.failure is None
 
     @property
     def warnings(self) -> list[str]:
-        """What there is to say against the numbers: the generator's own failings first."""
-        return [*self.summary["generator"]["reasons"], *self.summary["warnings"]]
-
-    def service_field(self, recording: Recording) -> str:
-        """Returns where the tallies of a recording have their service times.
-
-        A flood's messages are due when they are sent, so it keeps one histogram for both times.
-        """
-        floods = load_of(recording).get("kind") == "closed"
-        return RESPONSE if floods and not self.has_service_times(recording) else SERVICE
+        """Reasons to doubt the numbers, saturation of the generator first."""
+        return [*self.summary.generator.reasons, *self.summary.warnings]
 
     @staticmethod
     def has_service_times(recording: Recording) -> bool:
-        """Returns whether service times were recorded beside the response times."""
+        """Returns True where service times were recorded beside the response times."""
         return any(SERVICE in interval.encoded_tally for interval in recording.intervals)
 
     def example_of(self, fault: str) -> str:
-        """Returns a sentence about a kind of fault: what was recorded first, or what it is called."""
+        """Returns a sentence about a kind of fault: the first recorded one, or the phrase for its kind."""
         for recording in self.recordings:
             for interval in recording.intervals:
                 if example := interval.fault_examples.get(fault):

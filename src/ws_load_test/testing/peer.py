@@ -1,4 +1,4 @@
-"""One connection as a faulty server sees it: raw enough to break every rule, counting what the client did."""
+"""Server side of one connection, raw enough to violate every rule, with a record of the client's actions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from ws_load_test.websocket import frames
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-_CONTROL = 0x8  # the bit that tells control opcodes from data (RFC 6455 section 5.2)
+_CONTROL = 0x8
+"""Bit of an opcode that marks control frames (RFC 6455 section 5.2)."""
 
 
 class ClientGone(ConnectionError):  # noqa: N818 - not an error, an end
-    """The client left; ends a behaviour quietly."""
+    """The client left, which ends a behavior without an error."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame as it came, unmasked, with the instant at which it was complete."""
+    """A received frame, unmasked, with the instant at which it was complete."""
 
     opcode: int
     payload: bytes
@@ -46,7 +47,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Message:
-    """A message put together from its fragments, with the instant at which it was complete."""
+    """A received message, reassembled from its fragments, with the instant at which it was complete."""
 
     opcode: int
     payload: bytes
@@ -55,12 +56,12 @@ class Message:
 
 @dataclass
 class ServerObservations:
-    """What a faulty server saw, over all its connections.
+    """Record of the clients' actions, over all connections of a faulty server.
 
     Attributes:
         accepted: TCP (or TLS) connections accepted.
         upgraded: Connections answered with 101.
-        open: Connections whose behaviour is still running.
+        open: Connections whose behavior is still running.
         requests: The upgrade requests.
         messages: Data messages received.
         replies: Data messages sent as replies.
@@ -68,8 +69,8 @@ class ServerObservations:
         pings: Payloads of the pings received.
         pongs: Payloads of the pongs received.
         closes: Codes of the close frames received; None for one without a code.
-        violations: What the client did that RFC 6455 forbids, in words.
-        delays_ns: For replies that were delayed on purpose: from message read to reply written.
+        violations: The clients' violations of RFC 6455, a phrase each.
+        delays_ns: Actual delays of replies that were delayed on purpose, from message read to reply written.
     """
 
     accepted: int = 0
@@ -86,16 +87,16 @@ class ServerObservations:
     delays_ns: list[int] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition, repr=False, compare=False)
 
-    def note(self) -> None:
-        """Wake whoever waits for a count."""
+    def notify(self) -> None:
+        """Wakes the threads in `wait_for`, after a change."""
         with self.changed:
             self.changed.notify_all()
 
     def wait_for(self, condition: Callable[[ServerObservations], bool], timeout_s: float = 5.0) -> None:
-        """Wait until `condition` holds.
+        """Waits until `condition` holds.
 
         Raises:
-            TimeoutError: It did not within `timeout_s`; the text shows what was seen.
+            TimeoutError: It did not within `timeout_s`; the text shows the record.
         """
         with self.changed:
             if not self.changed.wait_for(lambda: condition(self), timeout_s):
@@ -103,7 +104,7 @@ class ServerObservations:
 
 
 class Peer:
-    """The client's end of one connection: what behaviours read from and write to."""
+    """One client, as behaviors see it: frames to read and to write."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: ServerObservations) -> None:
         self._reader = reader
@@ -113,10 +114,10 @@ class Peer:
         self.answers_pings = True
 
     async def read_request(self) -> Request:
-        """Read the upgrade request.
+        """Reads the upgrade request.
 
         Raises:
-            Gone: The client left before it was complete.
+            ClientGone: The client left before it was complete.
         """
         try:
             raw = await self._reader.readuntil(b"\r\n\r\n")
@@ -129,7 +130,7 @@ class Peer:
             headers[name.lower()] = value.strip()
         self.request = Request(first.split(" ")[1], headers)
         self.seen.requests.append(self.request)
-        self.seen.note()
+        self.seen.notify()
         return self.request
 
     def response(
@@ -140,13 +141,13 @@ class Peer:
         headers: Mapping[str, str | None] | None = None,
         body: bytes = b"",
     ) -> bytes:
-        """Build the answer to the request read before.
+        """Builds the response to the upgrade request.
 
         Args:
             status: HTTP status.
             accept: `Sec-WebSocket-Accept` instead of the right one.
-            headers: Headers to set, or with None to leave out.
-            body: Sent after the headers, with its length.
+            headers: Headers to set, or to leave out if None.
+            body: Body of the response, sent with its length.
         """
         assert self.request is not None, "read_request() comes first"
         fields: dict[str, str | None] = {}
@@ -173,19 +174,19 @@ class Peer:
         body: bytes = b"",
         together_with: bytes = b"",
     ) -> None:
-        """Answer the request; `together_with` leaves in the same write, hence the same TCP segment."""
+        """Answers the request; `together_with` is sent in the same write, hence the same TCP segment."""
         if self.request is None:
             await self.read_request()
         if status == HTTPStatus.SWITCHING_PROTOCOLS:
             self.seen.upgraded += 1
-            self.seen.note()
+            self.seen.notify()
         await self.send_raw(self.response(status, accept=accept, headers=headers, body=body) + together_with)
 
     async def read_frame(self) -> Frame:
-        """Read one frame, count it, and note what it breaks.
+        """Reads one frame, counts it, and records violations of the protocol.
 
         Raises:
-            Gone: The client left.
+            ClientGone: The client left.
         """
         try:
             first, second = await self._reader.readexactly(2)
@@ -221,13 +222,13 @@ class Peer:
             seen.pongs.append(frame.payload)
         elif frame.opcode == frames.CLOSE:
             seen.closes.append(int.from_bytes(frame.payload[:2]) if frame.payload else None)
-        seen.note()
+        seen.notify()
 
     async def messages(self) -> AsyncIterator[Message]:
-        """Yield the client's data messages; answer pings, and the closing handshake, which ends it.
+        """Yields the client's data messages; answers pings, and the closing handshake, which ends it.
 
         Raises:
-            Gone: The client left without a closing handshake.
+            ClientGone: The client left without a closing handshake.
         """
         opcode, fragments = 0, b""
         while True:
@@ -245,31 +246,31 @@ class Peer:
                     opcode, fragments = 0, b""
                     self.seen.messages += 1
                     self.seen.payloads.append(message.payload)
-                    self.seen.note()
+                    self.seen.notify()
                     yield message
 
     async def reply(self, message: Message) -> None:
-        """Send `message` back and count the reply."""
+        """Echoes `message` and counts the reply."""
         await self.send_frame(message.opcode, message.payload)
         self.replied()
 
     def replied(self) -> None:
-        """Count a reply that was sent by other means."""
+        """Counts a reply that was sent by other means."""
         self.seen.replies += 1
-        self.seen.note()
+        self.seen.notify()
 
     async def send_frame(
         self, opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = False, rsv: int = 0
     ) -> None:
-        """Send one frame; `rsv` holds the reserved bits in their place (0x70)."""
+        """Sends one frame; `rsv` holds the reserved bits in their place (0x70)."""
         mask = b"\x11\x22\x33\x44" if masked else None
         await self.send_raw(frames.encode_frame(opcode, payload, fin=fin, mask=mask, rsv=rsv))
 
     async def send_raw(self, data: bytes) -> None:
-        """Send bytes as they are.
+        """Sends bytes as they are.
 
         Raises:
-            Gone: The client left.
+            ClientGone: The client left.
         """
         try:
             self._writer.write(data)
@@ -278,19 +279,19 @@ class Peer:
             raise ClientGone from error
 
     async def until_gone(self) -> None:
-        """Read and drop everything until the client leaves."""
+        """Reads and drops everything until the client leaves."""
         with contextlib.suppress(OSError):
             while await self._reader.read(1 << 16):
                 pass
 
     async def close(self) -> None:
-        """Close the TCP connection (FIN), without a closing handshake."""
+        """Closes the TCP connection (FIN), without a closing handshake."""
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
     def reset(self) -> None:
-        """Reset the TCP connection (RST): lingering for no time makes the kernel do so."""
+        """Resets the TCP connection: with a linger time of 0 the kernel sends RST instead of FIN."""
         stream = self._writer.get_extra_info("socket")
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()

@@ -1,4 +1,4 @@
-"""A server that misbehaves in exactly the way a test asks for."""
+"""Server that misbehaves in exactly the way a test asks for."""
 
 from __future__ import annotations
 
@@ -16,35 +16,36 @@ if TYPE_CHECKING:
     from ws_load_test.common.certificates import Certificate
 
 _BACKLOG = 1024
+"""Connections that can wait to be accepted: more than a test opens at once."""
 
 
 class FaultyServer:
     """A raw TCP or TLS server in a thread of its own; a context manager.
 
-    The first connection gets the first behaviour, the second the second, and so on; the last one serves all
-    that follow::
+    The first connection gets the first behavior, the second one the second, and so on; all later connections get the
+    last behavior::
 
         with FaultyServer(closes_after(3, 1011), echoes()) as server:
             ...  # a client of server.url
             server.wait_for(lambda seen: seen.closes == [1000])
 
-    A behaviour that fails for another reason than a client that left fails the `with` block when it ends.
+    A behavior that raises an error, other than `ClientGone`, fails the `with` block at its end.
 
     Attributes:
-        url: Where it listens, once entered.
-        port: The port of it.
-        seen: What it saw; written by its own thread, so wait for counts rather than reading at once.
+        url: URL of the server, once entered.
+        port: Port of the server, once entered.
+        seen: Record of the clients' actions; the server's thread updates it, so use `wait_for` before reading counts.
     """
 
     def __init__(
         self,
-        *behaviours: Callable[[Peer], Awaitable[None]],
+        *behaviors: Callable[[Peer], Awaitable[None]],
         tls: Certificate | None = None,
         host: str = "127.0.0.1",
     ) -> None:
-        if not behaviours:
-            raise ValueError("a faulty server needs at least one behaviour")
-        self._behaviours = behaviours
+        if not behaviors:
+            raise ValueError("a faulty server needs at least one behavior")
+        self._behaviors = behaviors
         self._tls = tls.server_context() if tls else None
         self._host = host
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -77,10 +78,10 @@ class FaultyServer:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         if self._errors and error is None:
-            raise ExceptionGroup("behaviours of the faulty server failed", self._errors)
+            raise ExceptionGroup("behaviors of the faulty server failed", self._errors)
 
     def wait_for(self, condition: Callable[[ServerObservations], bool], timeout_s: float = 5.0) -> None:
-        """Wait until `condition` holds for what was seen.
+        """Waits until `condition` holds for the record `seen`.
 
         Raises:
             TimeoutError: It did not within `timeout_s`.
@@ -93,7 +94,7 @@ class FaultyServer:
         tasks: set[asyncio.Task[None]] = set()
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.ensure_future(self._converse(reader, writer))
+            task = asyncio.ensure_future(self._serve_connection(reader, writer))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
@@ -104,8 +105,8 @@ class FaultyServer:
             self._listening.set()
             return
         self.port = server.sockets[0].getsockname()[1]
-        shown = f"[{self._host}]" if ":" in self._host else self._host
-        self.url = f"{'wss' if self._tls else 'ws'}://{shown}:{self.port}/"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self.url = f"{'wss' if self._tls else 'ws'}://{host}:{self.port}/"
         self._listening.set()
         await self._stop.wait()
         server.close()
@@ -113,26 +114,26 @@ class FaultyServer:
             for task in tuple(tasks):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            # From Python 3.12 a gathering of what is done gives the loop no turn, in which the tasks are forgotten.
+            # From Python 3.12 on, gathering finished tasks does not yield to the loop, which must call their callbacks.
             await asyncio.sleep(0)
         await server.wait_closed()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behaviour = self._behaviours[min(self.seen.accepted, len(self._behaviours) - 1)]
+    async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behavior = self._behaviors[min(self.seen.accepted, len(self._behaviors) - 1)]
         self.seen.accepted += 1
         self.seen.open += 1
-        self.seen.note()
+        self.seen.notify()
         peer = Peer(reader, writer, self.seen)
         try:
-            await behaviour(peer)
+            await behavior(peer)
             await peer.close()
         except ClientGone:
             pass
-        except Exception as error:  # noqa: BLE001 - kept for the thread that asked for this behaviour
+        except Exception as error:  # noqa: BLE001 - kept for the thread that asked for this behavior
             self._errors.append(error)
         finally:
-            writer.transport.abort()  # does nothing to what is closed already
+            writer.transport.abort()  # does nothing to a closed transport
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
             self.seen.open -= 1
-            self.seen.note()
+            self.seen.notify()

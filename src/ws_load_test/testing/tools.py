@@ -1,4 +1,4 @@
-"""Small tools for tests: time moved by hand, ports, certificates of every kind, and a watch for leaks."""
+"""Small tools for tests: a manual clock, ports, certificates of every kind, and a leak check."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 class ManualClock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until it is advanced."""
 
     def __init__(self, now_ns: int = 0) -> None:
         self._now_ns = now_ns
 
     def now_ns(self) -> int:
-        """The present instant, in nanoseconds."""
+        """Returns the current instant in nanoseconds."""
         return self._now_ns
 
     def advance(self, ns: int) -> None:
-        """Move the present by `ns`.
+        """Advances the clock by `ns`.
 
         Raises:
             ValueError: `ns` is negative; a monotonic clock does not go back.
@@ -41,7 +41,7 @@ class ManualClock:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Find a port that was free a moment ago; prefer port 0 where the server can tell what it got."""
+    """Returns a port that was free a moment ago; prefer port 0 if the server reports the port it got."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
@@ -50,65 +50,65 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 @contextlib.contextmanager
 def unused_port(host: str = "127.0.0.1") -> Iterator[int]:
-    """Hold a port that refuses connections: it is bound, so no one else gets it, and nothing listens."""
+    """Reserves a port that refuses connections: it is bound, so no other process gets it, but not listening."""
     with socket.socket() as holder:
         holder.bind((host, 0))
         yield holder.getsockname()[1]
 
 
 class Certificates:
-    """Certificates good and bad, signed by a private authority made on the spot.
+    """Valid and invalid certificates, signed by a new private authority.
 
-    Each takes the names and addresses of the server; localhost and its addresses by default.
+    Methods take the names and addresses of the server; localhost and its addresses by default.
     """
 
     LOCAL = ("localhost", "127.0.0.1", "::1")
 
     @cached_property
     def authority(self) -> CertificateAuthority:
-        """The authority that signed them; made on first use."""
+        """The authority that signs them; made on first use."""
         return CertificateAuthority()
 
     @property
     def ca_pem(self) -> bytes:
-        """What clients must trust, as PEM."""
+        """The authority's certificate, which clients must trust, as PEM."""
         return self.authority.certificate_pem
 
     def write_ca(self, directory: Path) -> Path:
-        """Write what clients must trust to a file in `directory`."""
+        """Writes the authority's certificate to a file in `directory`."""
         path = directory / "ca.pem"
         path.write_bytes(self.ca_pem)
         return path
 
     def trusted(self, *hosts: str) -> Certificate:
-        """Good for those who trust the authority."""
+        """Makes a certificate that is valid for clients that trust the authority."""
         return self.authority.issue(*(hosts or self.LOCAL))
 
     def expired(self, *hosts: str) -> Certificate:
-        """Signed by the authority and out of date."""
+        """Makes a certificate of the authority that is out of date."""
         return self.authority.issue(*(hosts or self.LOCAL), expired=True)
 
     def wrong_host(self) -> Certificate:
-        """Signed by the authority, for somebody else."""
+        """Makes a certificate of the authority for another host."""
         return self.authority.issue("elsewhere.example")
 
     def self_signed(self, *hosts: str) -> Certificate:
-        """Signed by nobody the client knows."""
+        """Makes a certificate that is signed with its own key."""
         return self_signed(*(hosts or self.LOCAL))
 
 
 @contextlib.contextmanager
 def leaks(grace_s: float = 1.0) -> Iterator[None]:
-    """Watch a block for what it leaves behind.
+    """Checks that a block leaves no resources behind.
 
-    File descriptors, child processes and threads are compared before and after; so are the tasks of the
-    running event loop, if there is one. Descriptors and children are seen where the system has /proc (Linux).
+    File descriptors, child processes and threads are compared before and after; so are the tasks of the running event
+    loop, if there is one. Descriptors and children are compared only on Linux, which has /proc.
 
     Args:
-        grace_s: Seconds given to what is winding down.
+        grace_s: Seconds that resources have to be released after the block.
 
     Raises:
-        AssertionError: Something was left behind; the text names it.
+        AssertionError: Resources were left behind; the text names them.
     """
     before = _held()
     yield
@@ -125,7 +125,7 @@ def _held_since(before: dict[str, str]) -> list[str]:
 
 
 def _held() -> dict[str, str]:
-    """What this process holds: a key for each thing, and its name for people."""
+    """Returns the resources of this process: a key for each, and its name for a message."""
     held = {f"thread {thread.ident}": f"thread {thread.name}" for thread in threading.enumerate()}
     with contextlib.suppress(RuntimeError):
         held |= {f"task {id(task)}": f"task {task.get_name()}" for task in asyncio.all_tasks()}
@@ -135,17 +135,17 @@ def _held() -> dict[str, str]:
 
 
 def _descriptors() -> dict[str, str]:
-    found: dict[str, str] = {}
+    descriptors: dict[str, str] = {}
     for path in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):  # the listing's own descriptor is gone by now
-            found[f"descriptor {path.name}"] = f"descriptor {path.name} ({path.readlink()})"
-    return found
+        with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
+            descriptors[f"descriptor {path.name}"] = f"descriptor {path.name} ({path.readlink()})"
+    return descriptors
 
 
 def _children() -> dict[str, str]:
-    found: dict[str, str] = {}
+    children: dict[str, str] = {}
     for thread in Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):  # the thread may have ended
-            children = (thread / "children").read_text(encoding="ascii").split()
-            found |= {f"child {pid}": f"child process {pid}" for pid in children}
-    return found
+            pids = (thread / "children").read_text(encoding="ascii").split()
+            children |= {f"child {pid}": f"child process {pid}" for pid in pids}
+    return children

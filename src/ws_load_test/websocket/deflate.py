@@ -1,4 +1,4 @@
-"""Permessage-deflate (RFC 7692): one session's messages compressed and inflated."""
+"""Permessage-deflate (RFC 7692): compression of the messages of one session."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import zlib
 from ws_load_test.websocket.deflate_negotiation import MAX_WINDOW_BITS, DeflateError, DeflateParams
 
 TAIL = b"\x00\x00\xff\xff"
-"""What a sync flush ends with, and a message on the wire does not (RFC 7692, section 7.2.1)."""
+"""End of a sync flush, which is removed from a message on the wire (RFC 7692, section 7.2.1)."""
 
 
 class PerMessageDeflate:
-    """One session's compression, as agreed; what it needs is made when the first message asks for it.
+    """Compressor and decompressor of one session, made at the first message that needs them.
 
-    A compressor of the widest window takes some 260 kB, an inflater 40 kB: with many connections, offer smaller
+    A compressor with the largest window takes some 260 kB, a decompressor 40 kB: with many connections, offer smaller
     windows.
     """
 
@@ -25,26 +25,27 @@ class PerMessageDeflate:
         self._deflater: zlib._Compress | None = None
         self._inflater: zlib._Decompress | None = None
         self._window: bytes | None = None
-        """What was inflated last, kept from the first final block on, behind which zlib must start anew."""
+        """The latest decompressed bytes, from the first final block on: after one, zlib must start again with them."""
 
     def compress(self, payload: bytes) -> bytes:
-        """A message as it travels (RFC 7692, section 7.2.1)."""
+        """Compresses a message (RFC 7692, section 7.2.1)."""
         deflater = self._deflater
         if deflater is None:
-            # More memory for its hash table than for its window would do nothing.
+            # A hash table larger than the window would be of no use.
             level = zlib.Z_DEFAULT_COMPRESSION
             deflater = zlib.compressobj(level, zlib.DEFLATED, -self._client_bits, self._client_bits - 7)
             self._deflater = deflater
         data = deflater.compress(payload)
-        # A full flush forgets what came before, as a new compressor would, at a fraction of its cost.
+        # A full flush resets the window, as a new compressor would, at a fraction of its cost.
         mode = zlib.Z_FULL_FLUSH if self.agreement.client_no_context_takeover else zlib.Z_SYNC_FLUSH
         return (data + deflater.flush(mode)).removesuffix(TAIL)
 
     def decompress(self, payload: bytes, max_bytes: int) -> bytes:
-        """A message as it was meant (RFC 7692, section 7.2.2).
+        """Decompresses a message (RFC 7692, section 7.2.2).
 
         Raises:
-            DeflateError: it is no compressed data, or more than `max_bytes`, of which no more is inflated.
+            DeflateError: The payload is not valid compressed data.
+            DeflateTooLargeError: The message has more than `max_bytes`; no more than that is decompressed.
         """
         inflater = self._inflater
         if inflater is None or self.agreement.server_no_context_takeover:
@@ -61,7 +62,7 @@ class PerMessageDeflate:
                     )
                 if not inflater.eof:
                     break
-                # A final block is allowed (RFC 7692, section 7.2.3.4); what follows may still refer to what was before.
+                # A final block is allowed (RFC 7692, section 7.2.3.4); later blocks can still refer to data before it.
                 data = inflater.unused_data
                 inflater = self._reset_context(parts)
         except zlib.error:
@@ -79,4 +80,4 @@ class PerMessageDeflate:
 
 
 class DeflateTooLargeError(DeflateError):
-    """A message is larger than is taken; the close code for that is 1009 (RFC 6455, section 7.4.1)."""
+    """A message is larger than the limit; the close code for that is 1009 (RFC 6455, section 7.4.1)."""

@@ -1,4 +1,4 @@
-"""Permessage-deflate (RFC 7692, section 7.1): the parameters that are offered, and those that are agreed."""
+"""Negotiation of permessage-deflate (RFC 7692, section 7.1): parameters of the offer and of the agreement."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _PARAMETER = re.compile(r"(?P<name>[!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:\s*=\s*(?P<va
 _FLAGS = ("server_no_context_takeover", "client_no_context_takeover")
 _BITS = ("server_max_window_bits", "client_max_window_bits")
 DEFAULT_OFFER = "client_max_window_bits"
-"""As browsers offer it: the target may limit our window."""
+"""The offer of browsers, which allows the target to limit the client's window."""
 MAX_WINDOW_BITS = 15
-"""Bits of the largest window: 32 KiB."""
+"""Bits of the largest window, 32 KiB (RFC 7692, section 7.1.2)."""
 
 
 class DeflateError(ValueError):
-    """What came is not what was agreed; the text is a part of a sentence, and names the clause."""
+    """The target deviates from the offer or the agreement; the text is a noun phrase that names the section."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,38 +28,38 @@ class DeflateParams:
     server_max_window_bits: int | None = None
     client_max_window_bits: int | None = None
     limits_client: bool = False
-    """Of an offer: `client_max_window_bits` is in it, with a value or without."""
+    """True for an offer that has `client_max_window_bits`, with a value or without."""
 
     @classmethod
     def from_offer(cls, parameters: str) -> DeflateParams:
-        """The offer that these parameters make.
+        """Parses the parameters of an offer.
 
         Raises:
-            DeflateError: they are not parameters of an offer.
+            DeflateError: They are not parameters of an offer.
         """
-        found = _parse(parameters)
-        client_bits = found.get("client_max_window_bits")
+        offer = _parse(parameters)
+        client_bits = offer.get("client_max_window_bits")
         return cls(
-            server_no_context_takeover="server_no_context_takeover" in found,
-            client_no_context_takeover="client_no_context_takeover" in found,
-            server_max_window_bits=_bits(found, "server_max_window_bits", "7.1.2.1"),
-            client_max_window_bits=None if client_bits is None else _bits(found, "client_max_window_bits", "7.1.2.2"),
-            limits_client="client_max_window_bits" in found,
+            server_no_context_takeover="server_no_context_takeover" in offer,
+            client_no_context_takeover="client_no_context_takeover" in offer,
+            server_max_window_bits=_bits(offer, "server_max_window_bits", "7.1.2.1"),
+            client_max_window_bits=None if client_bits is None else _bits(offer, "client_max_window_bits", "7.1.2.2"),
+            limits_client="client_max_window_bits" in offer,
         )
 
     def negotiate(self, answer: str) -> DeflateParams:
-        """What a target's ``Sec-WebSocket-Extensions`` makes of this offer.
+        """Returns the agreement from a target's ``Sec-WebSocket-Extensions`` header, the answer to this offer.
 
         Raises:
-            DeflateError: the client must fail the connection (RFC 7692, section 7.1), or would agree to what it asked
-                to be otherwise.
+            DeflateError: The client must fail the connection (RFC 7692, section 7.1), or the answer ignores a limit of
+                the offer.
         """
         name, _, parameters = answer.partition(";")
         if "," in re.sub(r'"[^"]*"', "", answer) or name.strip().lower() != EXTENSION:
             raise DeflateError("an extension that was not offered (RFC 6455, section 9.1)")
-        found = _parse(parameters)
-        server_bits = _bits(found, "server_max_window_bits", "7.1.2.1")
-        client_bits = _bits(found, "client_max_window_bits", "7.1.2.2")
+        agreed = _parse(parameters)
+        server_bits = _bits(agreed, "server_max_window_bits", "7.1.2.1")
+        client_bits = _bits(agreed, "client_max_window_bits", "7.1.2.2")
         if client_bits is not None and not self.limits_client:
             raise DeflateError("client_max_window_bits, which was not offered (RFC 7692, section 7.1.2.2)")
         if (client_bits or 0) > (self.client_max_window_bits or MAX_WINDOW_BITS):
@@ -69,38 +69,38 @@ class DeflateParams:
             and (server_bits or MAX_WINDOW_BITS + 1) > self.server_max_window_bits
         ):
             raise DeflateError("a larger server_max_window_bits than was offered, or none (RFC 7692, section 7.1.2.1)")
-        if self.server_no_context_takeover and "server_no_context_takeover" not in found:
+        if self.server_no_context_takeover and "server_no_context_takeover" not in agreed:
             raise DeflateError("no server_no_context_takeover, which was offered (RFC 7692, section 7.1.1.1)")
         return DeflateParams(
-            server_no_context_takeover="server_no_context_takeover" in found,
-            # Both are promises of the offer, which hold whether the target repeats them or not.
-            client_no_context_takeover=self.client_no_context_takeover or "client_no_context_takeover" in found,
+            server_no_context_takeover="server_no_context_takeover" in agreed,
+            # Both are promises of the offer, which bind the client even if the target does not repeat them.
+            client_no_context_takeover=self.client_no_context_takeover or "client_no_context_takeover" in agreed,
             server_max_window_bits=server_bits,
             client_max_window_bits=client_bits or self.client_max_window_bits,
         )
 
 
 def _parse(parameters: str) -> dict[str, str | None]:
-    """``name``, ``name=value`` and ``name="value"``, separated by semicolons (RFC 6455, section 9.1)."""
-    found: dict[str, str | None] = {}
+    """Parses ``name``, ``name=value`` and ``name="value"``, separated by semicolons (RFC 6455, section 9.1)."""
+    parsed: dict[str, str | None] = {}
     for written in (part.strip() for part in parameters.split(";")) if parameters.strip() else ():
         match = _PARAMETER.fullmatch(written)
         if match is None or match["name"] not in _FLAGS + _BITS:
             raise DeflateError("a parameter that permessage-deflate does not have (RFC 7692, section 7.1)")
         name, value = match["name"], match["value"]
-        if name in found:
+        if name in parsed:
             raise DeflateError(f"{name} twice (RFC 7692, section 7.1)")
         if name in _FLAGS and value is not None:
             raise DeflateError(f"{name} with a value, which it does not take (RFC 7692, section 7.1.1)")
-        found[name] = None if value is None else value.strip('"')
-    return found
+        parsed[name] = None if value is None else value.strip('"')
+    return parsed
 
 
-def _bits(found: dict[str, str | None], name: str, clause: str) -> int | None:
-    """The value of a window's size, None where the parameter is not there."""
-    if name not in found:
+def _bits(parameters: dict[str, str | None], name: str, section: str) -> int | None:
+    """Returns the bits of a window; None without the parameter."""
+    if name not in parameters:
         return None
-    value = found[name]
+    value = parameters[name]
     if value is None or re.fullmatch(r"[89]|1[0-5]", value) is None:
-        raise DeflateError(f"{name} without a value from 8 to 15 (RFC 7692, section {clause})")
+        raise DeflateError(f"{name} without a value from 8 to 15 (RFC 7692, section {section})")
     return int(value)

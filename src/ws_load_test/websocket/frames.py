@@ -1,6 +1,6 @@
-"""RFC 6455 on the wire: opcodes, close codes, and frames encoded.
+"""RFC 6455 protocol constants, and encoding of frames.
 
-Reading frames is the engine's: it happens once a message, and stands where it is fast.
+Frames are decoded in `engine.connection`: that runs once per message, and is inlined there for speed.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ LARGEST_CONTROL_PAYLOAD = 125
 NORMAL_CLOSURE, GOING_AWAY, PROTOCOL_ERROR, NO_STATUS_RCVD, ABNORMAL_CLOSURE = 1000, 1001, 1002, 1005, 1006
 INVALID_DATA, MESSAGE_TOO_BIG, INTERNAL_ERROR = 1007, 1009, 1011
 _SMALL_PAYLOAD = 1024
+"""Bytes of payload up to which masking as one large integer is faster than with numpy."""
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def close_code_is_valid(code: int) -> bool:
-    """Whether a peer may send this close code (RFC 6455, section 7.4; 1012 to 1014 from the IANA registry)."""
+    """True if a peer is allowed to send this close code (RFC 6455, section 7.4; 1012 to 1014: IANA registry)."""
     return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in {1004, NO_STATUS_RCVD, ABNORMAL_CLOSURE})
 
 
 def accept_key(key: str) -> str:
-    """The ``Sec-WebSocket-Accept`` that belongs to a ``Sec-WebSocket-Key`` (RFC 6455, section 4.2.2)."""
+    """Returns the ``Sec-WebSocket-Accept`` for a ``Sec-WebSocket-Key`` (RFC 6455, section 4.2.2)."""
     return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
 
 
 def new_key() -> str:
-    """A fresh ``Sec-WebSocket-Key``: 16 random bytes in base64 (RFC 6455, section 4.1)."""
+    """Makes a ``Sec-WebSocket-Key``: 16 random bytes in base64 (RFC 6455, section 4.1)."""
     return base64.b64encode(os.urandom(16)).decode()
 
 
@@ -49,13 +50,13 @@ def apply_mask(payload: bytes, mask: bytes) -> bytes:
 def encode_frame(
     opcode: int, payload: bytes = b"", *, fin: bool = True, mask: bytes | None = None, rsv: int = 0
 ) -> bytes:
-    """One frame (RFC 6455, section 5.2).
+    """Encodes one frame (RFC 6455, section 5.2).
 
     Args:
-        opcode: What kind of frame.
-        payload: What it carries.
-        fin: Whether it is the last of its message.
-        mask: Four bytes, which a client must give and a server must not.
+        opcode: Kind of frame.
+        payload: Its contents.
+        fin: True for the last frame of a message.
+        mask: Four bytes from a client, None from a server.
         rsv: The reserved bits in their place (0x70).
     """
     size, masked = len(payload), 0 if mask is None else MASKED
@@ -70,39 +71,39 @@ def encode_frame(
 
 
 def encode_client_frame(opcode: int, payload: bytes = b"") -> bytes:
-    """One whole message as a client sends it, under a fresh random mask."""
+    """Encodes one whole message as a client sends it, under a fresh random mask."""
     return encode_frame(opcode, payload, mask=os.urandom(4))
 
 
 def close_payload(code: int, reason: str = "") -> bytes:
-    """The body of a close frame (RFC 6455, section 5.5.1); a reason is cut to what a control frame holds."""
+    """Returns the body of a close frame (RFC 6455, section 5.5.1); a reason too long for a control frame is cut."""
     return code.to_bytes(2) + reason.encode()[: LARGEST_CONTROL_PAYLOAD - 2].decode(errors="ignore").encode()
 
 
 class FrameEncoder:
-    """Makes a client's frames of payloads that differ, faster than `client_frame`: masks repeat for each size.
+    """Encodes a client's frames faster than `encode_client_frame`: payloads of one size share a mask.
 
-    RFC 6455, section 5.3 wants a fresh mask for each frame, to protect proxies from pages in browsers; the generator
-    is no such page, and choosing and spreading a mask would cost more than the rest of the frame.
+    RFC 6455, section 5.3 demands a fresh mask for each frame, to protect proxies from scripts in browsers. The
+    generator is no such script, and a fresh mask would cost more than the rest of the frame.
     """
 
     def __init__(self, opcode: int, rsv: int = 0) -> None:
         """Takes the opcode of all its frames, and the reserved bits in their place (0x70)."""
         self._first = FIN | (rsv & RESERVED_BITS) | opcode
-        self._most = LARGEST_CONTROL_PAYLOAD if opcode >= CLOSE else (1 << 63) - 1
+        self._max_bytes = LARGEST_CONTROL_PAYLOAD if opcode >= CLOSE else (1 << 63) - 1
         self._key = os.urandom(4)
         self._known: dict[int, tuple[bytes, int]] = {}
-        """For each size: what stands before the payload, and the mask over all of it."""
-        self._spread: Any = None
-        """The mask over the largest of the payloads that are not small."""
+        """Size of the payload -> header with masking key, and the mask repeated over the payload as an integer."""
+        self._repeated_key: Any = None
+        """The masking key repeated over the largest payload so far that is not small; a numpy array."""
 
     def frame(self, payload: bytes) -> bytes:
-        """One frame. Raises ValueError for a control frame that would be too long (RFC 6455, section 5.5)."""
+        """Encodes one frame. Raises ValueError if a control frame would be too long (RFC 6455, section 5.5)."""
         size = len(payload)
         known = self._known.get(size)
         if known is None:
-            if size > self._most:
-                raise ValueError(f"a control frame carries at most {self._most} bytes, not {size}")
+            if size > self._max_bytes:
+                raise ValueError(f"a control frame carries at most {self._max_bytes} bytes, not {size}")
             if size > _SMALL_PAYLOAD:
                 return self._large(payload)
             key = os.urandom(4)
@@ -119,11 +120,11 @@ class FrameEncoder:
         return bytes((self._first, MASKED | LENGTH_IS_64_BIT)) + size.to_bytes(8)
 
     def _large(self, payload: bytes) -> bytes:
-        """The same by vector arithmetic, which is faster from about a kilobyte on."""
+        """Encodes with numpy, which is faster from about a kilobyte on."""
         import numpy as np  # noqa: PLC0415 - plans are read without it
 
         size = len(payload)
-        if self._spread is None or len(self._spread) < size:
-            self._spread = np.resize(np.frombuffer(self._key, dtype=np.uint8), size)
-        masked = np.frombuffer(payload, dtype=np.uint8) ^ self._spread[:size]
+        if self._repeated_key is None or len(self._repeated_key) < size:
+            self._repeated_key = np.resize(np.frombuffer(self._key, dtype=np.uint8), size)
+        masked = np.frombuffer(payload, dtype=np.uint8) ^ self._repeated_key[:size]
         return b"".join((self._head(size), self._key, masked.data))

@@ -12,12 +12,10 @@ from typing import Any, Literal
 import msgspec
 
 from ws_load_test.common.sharding import Shard
+from ws_load_test.metrics.recording import Phase, WorkerUsage
 from ws_load_test.plan.plan import Plan
-from ws_load_test.worker.resource_usage import ResourceUsage
 
-Phase = Literal["opening", "warmup", "measured", "closing"]
 LONGEST_LINE_BYTES = 1 << 26
-PHASES: tuple[Phase, ...] = ("opening", "warmup", "measured", "closing")
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -52,7 +50,7 @@ class IntervalReport(msgspec.Struct, frozen=True, omit_defaults=True):
     from_ns: int
     """Monotonic instant of the worker's machine."""
     to_ns: int
-    lap: ResourceUsage
+    usage: WorkerUsage
     tally: dict[str, Any] = {}
     ready: bool = False
     """Every session that will open has opened."""

@@ -13,13 +13,14 @@ from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.event_loop import run_beside
 from ws_load_test.engine.engine import LoadWindow
 from ws_load_test.engine.registry import DEFAULT_ENGINE, ENGINES
-from ws_load_test.worker.ipc import Assignment, IntervalReport, Phase
+from ws_load_test.worker.ipc import Assignment, IntervalReport
 from ws_load_test.worker.resource_usage import ResourceMonitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ws_load_test.engine.engine import Engine, LoadPhase
+    from ws_load_test.metrics.recording import Phase
 
 
 class WorkerRun:
@@ -34,7 +35,7 @@ class WorkerRun:
             assignment.plan, assignment.share, multi_host=assignment.multi_host
         )
         self._send = report
-        self._resources = ResourceMonitor()
+        self._resources = ResourceMonitor(assignment.share.index)
         self._phase: Phase = "opening"
         self._index = 0
         self._from_ns = monotonic_ns()
@@ -109,7 +110,7 @@ class WorkerRun:
                 index=self._index,
                 from_ns=self._from_ns,
                 to_ns=now_ns,
-                lap=self._resources.sample(),
+                usage=self._resources.sample(now_ns - self._from_ns),
                 tally=collected.tally.to_wire(),
                 ready=ready,
                 done=done,

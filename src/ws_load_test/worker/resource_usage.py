@@ -7,42 +7,32 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.machine import control_group
+from ws_load_test.metrics.recording import WorkerUsage
 
 _SCHEDSTAT = Path("/proc/self/schedstat")
-_CGROUP = Path("/proc/self/cgroup")
-_CGROUPS = Path("/sys/fs/cgroup")
-
-
-class ResourceUsage(msgspec.Struct, frozen=True):
-    """What a worker used, and what held it up, in one interval."""
-
-    cpu_ns: int = 0
-    """Processor time, user and system."""
-    run_delay_ns: int = 0
-    """Time in which it could have run and other processes had the core; 0 where the system does not tell."""
-    throttled_ns: int = 0
-    """Time in which its control group had used up its processor quota."""
-    gc_ns: int = 0
-    """Time in which the garbage collector held it up."""
 
 
 class ResourceMonitor:
     """Reads the counters, and tells what each interval added."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: int = 0) -> None:
+        """Takes the number of the worker."""
+        self._worker = worker
         self._gc_ns = 0
         self._gc_from_ns = 0
         self._throttling = _cpu_stat()
         self._last = self._read()
         gc.callbacks.append(self._on_gc)
 
-    def sample(self) -> ResourceUsage:
-        """What has come since the last lap."""
+    def sample(self, wall_ns: int = 0) -> WorkerUsage:
+        """Returns what the worker used since the last sample, in an interval of `wall_ns`."""
         last, self._last = self._last, self._read()
-        return ResourceUsage(*(max(0, now - before) for now, before in zip(self._last, last, strict=True)))
+        cpu_ns, run_delay_ns, throttled_ns, gc_ns = (
+            max(0, now - before) for now, before in zip(self._last, last, strict=True)
+        )
+        return WorkerUsage(self._worker, cpu_ns, wall_ns, run_delay_ns, throttled_ns, gc_ns)
 
     def close(self) -> None:
         """Hears of garbage collections no more."""
@@ -68,16 +58,9 @@ def _run_delay_ns() -> int:
 
 
 def _cpu_stat() -> Path | None:
-    """The file in which control groups, version 2, count this process's throttling."""
-    try:
-        lines = _CGROUP.read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        number, _, path = line.split(":", 2)
-        if number == "0":
-            return _CGROUPS / path.lstrip("/") / "cpu.stat"
-    return None
+    """Returns the file in which the control group, version 2, counts this process's throttling."""
+    group = control_group()
+    return None if group is None else group / "cpu.stat"
 
 
 def _throttled_ns(stat: Path | None) -> int:

@@ -1,4 +1,4 @@
-"""May these sides be compared, and what is to be borne in mind? Sentences without a full stop, about plans and runs."""
+"""Blockers and caveats of a comparison, as sentences without a full stop."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.findings import FindingKind, join_and
 from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.plan import Plan
 
@@ -19,86 +20,95 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.comparison.samples import Variant
     from ws_load_test.metrics.recording import Recording
 
-_TOLD = (FindingKind.PAIRING, FindingKind.UNANSWERED)
-"""Doubts that concern a comparison although the generator was not the bottleneck."""
-_OF_NO_MATTER = frozenset({"fails if", "aborts if"})
+_RELEVANT_FINDINGS = (FindingKind.PAIRING, FindingKind.UNANSWERED)
+"""Findings that concern a comparison even if the generator was not saturated."""
+_IGNORED_LINES = frozenset({"fails if", "aborts if"})
+"""Lines of a plan that do not change the load."""
 
 
 def blocker(base: Variant, new: Variant) -> str | None:
-    """Returns why two sides must not be compared; None where they may."""
+    """Returns the reason why two variants must not be compared; None if there is none."""
     if base.kinds != new.kinds and {"open", "closed"} <= base.kinds | new.kinds:
         scheduled = base.name if "open" in base.kinds else new.name
         return (
-            f"{scheduled} sent on a schedule and the other was a flood, whose response times begin at another moment;"
-            " compare runs of the same kind"
+            f"{scheduled} was an open loop and the other a closed loop, whose response times begin at another moment;"
+            " compare runs of the same load model"
         )
     return None
 
 
-def caveats(side: Variant) -> Iterator[str]:
-    """Yields what makes a side's own numbers doubtful: to be told before any of them."""
-    recordings, many = side.recordings, len(side.recordings)
-    digested = aggregate(recordings)
-    if not digested.tally.opened:
-        yield f"{side.name} could not open a single connection"
-    for how, count in (
-        ("killed before the end", sum(one.trailer is None for one in recordings)),
-        ("interrupted", sum(one.trailer is not None and one.trailer.interrupted for one in recordings)),
-        ("stopped early, by its own condition", sum(bool(one.trailer and one.trailer.aborted) for one in recordings)),
-        ("left by a worker that was lost", sum(bool(one.trailer and one.trailer.lost_workers) for one in recordings)),
+def caveats(variant: Variant) -> Iterator[str]:
+    """Yields the reasons to doubt a variant's own numbers; a report shows them before any number."""
+    name, recordings = variant.name, variant.recordings
+    trailers = [recording.trailer for recording in recordings]
+    merged = aggregate(recordings)
+    if not merged.tally.opened:
+        yield f"{name} could not open a single connection"
+    for ending, count in (
+        ("was killed before the end", trailers.count(None)),
+        ("was interrupted", sum(bool(trailer and trailer.interrupted) for trailer in trailers)),
+        ("was stopped early by --abort-if", sum(bool(trailer and trailer.aborted) for trailer in trailers)),
+        ("lost a worker", sum(bool(trailer and trailer.lost_workers) for trailer in trailers)),
     ):
         if count:
-            yield f"{side.name} was {how}{f', in {count} of {many} recordings' if many > 1 else ''}"
-    for reason in diagnose(recordings, digested):
-        if reason.saturates:
-            yield f"{side.name} was generator-bound, so it says more of the generator than of the target: {reason.text}"
-        elif reason.kind in _TOLD:
-            yield f"{side.name}: {reason.text}"
+            yield f"{name} {ending}{f', in {count} of {len(trailers)} recordings' if len(trailers) > 1 else ''}"
+    for finding in diagnose(recordings, merged):
+        if finding.saturates:
+            yield f"{name} was generator-bound, so it measures the generator rather than the target: {finding.text}"
+        elif finding.kind in _RELEVANT_FINDINGS:
+            yield f"{name}: {finding.text}"
 
 
 def notes(comparison: Comparison) -> Iterator[str]:
-    """Yields what is to be borne in mind of a comparison: other plans, what is left out, what was not seen."""
+    """Yields remarks on a comparison: different plans, missing metrics, variation that was not measured."""
     base, new = comparison.base, comparison.new
-    yield from _plans_apart(base, new)
+    yield from _plan_differences(base, new)
     if comparison.unanswered_variant is not None:
         yield f"{comparison.unanswered_variant.name} got no answer at all, so there are no times to compare"
     elif comparison.unanswered_recordings:
-        yield f"{new.name} got no answer at all in {comparison.unanswered_recordings} of {len(new.units)} {comparison.unit}"
+        count = f"{comparison.unanswered_recordings} of {len(new.units)} {comparison.unit}"
+        yield f"{new.name} got no answer at all in {count}"
     missing: dict[str, list[str]] = {}
-    for metric, why in comparison.left_out:
-        missing.setdefault(why, []).append(metric.word)
-    for why, labels in missing.items():
+    for metric, reason in comparison.left_out:
+        missing.setdefault(reason, []).append(metric.word)
+    for reason, labels in missing.items():
         if comparison.unanswered_variant is None:
-            yield f"not compared: {join_and(labels)}, because {why}"
+            yield f"not compared: {join_and(labels)}, because {reason}"
     if comparison.inconclusive_reason is not None or comparison.paired:
         return
-    cut = [side.name for side in (base, new) if not side.unit_is_recording]
+    cut = [variant.name for variant in (base, new) if not variant.unit_is_recording]
     if cut:
-        seen = "here" if len(cut) > 1 else f"of {cut[0]}"
+        scope = "" if len(cut) > 1 else f" for {cut[0]}"
         yield (
-            f"only the variation within runs is seen {seen}, and runs minutes apart differ by the machine's drift as"
-            " well: to be sure of a small difference, compare directories of repeats, or use ws-load-test ab"
+            f"only the variation within runs is known{scope}, and runs minutes apart also differ by the machine's"
+            " drift: to be sure of a small difference, compare directories of repeats, or use ws-load-test ab"
         )
 
 
-def _plans_apart(base: Variant, new: Variant) -> Iterator[str]:
-    for side in (base, new):
-        if any(one.header.plan.keys() != side.recordings[0].header.plan.keys() for one in side.recordings) or any(
-            _told(one) != _told(side.recordings[0]) for one in side.recordings
+def _plan_differences(base: Variant, new: Variant) -> Iterator[str]:
+    for variant in (base, new):
+        first, *others = variant.recordings
+        if any(
+            other.header.plan.keys() != first.header.plan.keys() or _plan_lines(other) != _plan_lines(first)
+            for other in others
         ):
-            yield f"the recordings of {side.name} were not all made with the same plan"
-    alike, unlike = _told(base.recordings[0]), _told(new.recordings[0])
-    apart = [label for label in dict.fromkeys([*alike, *unlike]) if alike.get(label) != unlike.get(label)]
-    one, other = (_told(side.recordings[0], seeds=True) for side in (base, new))
-    if apart:
-        words = "; ".join(f"{label}: {one.get(label, 'none')} / {other.get(label, 'none')}" for label in apart)
-        yield f"the plans differ, and so may the numbers for that reason alone: {words}"
+            yield f"the recordings of {variant.name} were not all made with the same plan"
+    base_lines, new_lines = _plan_lines(base.recordings[0]), _plan_lines(new.recordings[0])
+    labels = [
+        label for label in dict.fromkeys([*base_lines, *new_lines]) if base_lines.get(label) != new_lines.get(label)
+    ]
+    base_lines, new_lines = (_plan_lines(variant.recordings[0], seeds=True) for variant in (base, new))
+    if labels:
+        pairs = "; ".join(
+            f"{label}: {base_lines.get(label, 'none')} / {new_lines.get(label, 'none')}" for label in labels
+        )
+        yield f"the plans differ, which alone can make the numbers differ: {pairs}"
 
 
-def _told(recording: Recording, *, seeds: bool = False) -> dict[str, str]:
-    """Returns a plan in words, the target and its conditions apart; as it is where another version wrote it.
+def _plan_lines(recording: Recording, *, seeds: bool = False) -> dict[str, str]:
+    """Returns the lines that describe a plan, without target and conditions; its raw values if they cannot be read.
 
-    Without its seed: that of random instants is another in each run, and makes no other load of it.
+    Without `seeds`, the seed of random send times is left out: it differs in each run, and the load is the same.
     """
     try:
         plan = msgspec.convert(recording.header.plan, Plan)
@@ -106,5 +116,5 @@ def _told(recording: Recording, *, seeds: bool = False) -> dict[str, str]:
         return {label: str(value) for label, value in recording.header.plan.items() if label != "target"}
     if isinstance(plan.load, OpenLoop) and not seeds:
         plan = msgspec.structs.replace(plan, load=msgspec.structs.replace(plan.load, seed=0))
-    left = {label for label, _ in plan.target.describe()} | _OF_NO_MATTER
-    return {label: words for label, words in plan.describe() if label not in left}
+    left_out = {label for label, _ in plan.target.describe()} | _IGNORED_LINES
+    return {label: text for label, text in describe_plan(plan) if label not in left_out}

@@ -1,4 +1,4 @@
-"""What is compared of two sides, and what became of it."""
+"""Metrics that a comparison covers, and their differences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(StrEnum):
-    """What the data say of a metric."""
+    """Result of the comparison of a metric."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -22,34 +22,34 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ComparedMetric:
-    """One thing that is compared."""
+    """A metric of both variants."""
 
     name: str
-    """As thresholds name it: ``p99``, ``connect.p50``, ``rate``."""
+    """Name in thresholds: ``p99``, ``connect.p50``, ``rate``."""
     label: str
-    """What a report calls it."""
+    """Name in a report's table."""
     unit: str
     """``ns``, ``per_s`` or ``share``."""
     percentile: str = ""
-    """Of a quantile, in per cent."""
+    """Percentile of the times, such as ``99.9``; empty for other metrics."""
     connect: bool = False
-    """Of the connect times, which a run has only at its beginning."""
+    """True for connect times, which a run has only at its beginning."""
     more_is_better: bool = False
 
     @property
     def word(self) -> str:
-        """What a sentence calls it: ``p99``, ``throughput``."""
+        """Name in a sentence: ``p99``, ``throughput``."""
         return self.name if self.percentile else self.label
 
     def times(self, unit: ResamplingUnit) -> Histogram:
-        """Returns the times that it is taken of."""
+        """Returns the times that the metric is computed from."""
         return unit.connect if self.connect else unit.response
 
 
 METRICS = (
-    *(ComparedMetric(f"p{p}", f"{p} %", "ns", p) for p in ("10", "50", "90", "99", "99.9")),
+    *(ComparedMetric(f"p{p}", f"p{p}", "ns", p) for p in ("10", "50", "90", "99", "99.9")),
     ComparedMetric("mean", "mean", "ns"),
-    *(ComparedMetric(f"connect.p{p}", f"connect {p} %", "ns", p, connect=True) for p in ("50", "99")),
+    *(ComparedMetric(f"connect.p{p}", f"connect p{p}", "ns", p, connect=True) for p in ("50", "99")),
     ComparedMetric("rate", "throughput", "per_s", more_is_better=True),
     ComparedMetric("errors", "errors", "share"),
 )
@@ -57,20 +57,21 @@ METRICS = (
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What became of one metric."""
+    """Difference of one metric between two variants."""
 
     metric: ComparedMetric
     base: float
     new: float
     change: float
-    """Of a share the difference, of all else the ratio less 1."""
+    """``new - base`` of a share, ``new / base - 1`` of any other metric."""
     low: float | None
-    """The ends of its interval, None where the data set none."""
+    """Lower end of the confidence interval of `change`; None if the data give none."""
     high: float | None
+    """Upper end."""
     verdict: Verdict
 
     def is_regression(self, limit: float) -> bool:
-        """Returns whether it is worse, and by more than a part of the base: 0.05 of it, for example."""
+        """Returns True if the metric is worse by more than `limit`, a share of the base such as 0.05."""
         if self.verdict is not Verdict.WORSE:
             return False
         if self.metric.unit == "share":

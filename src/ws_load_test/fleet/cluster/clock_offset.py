@@ -1,8 +1,8 @@
-"""How far another machine's monotonic clock is before ours, told from pings: pure arithmetic.
+"""Offset of another machine's monotonic clock from ours, estimated from round trips: pure arithmetic.
 
-Cristian's method (Distributed Computing 3, 1989, pp. 146-158): a reply that tells the other clock was made somewhere
-between the question and its arrival. Taken to be half-way, the error is at most half of the round trip, so that of
-several pings the one with the shortest round trip is kept.
+Cristian's method (Distributed Computing 3, 1989, pp. 146-158): the other clock was read somewhere between the question
+and the arrival of the reply. Assumed to be half-way, the error is at most half of the round trip; of several samples
+the one with the shortest round trip is used.
 """
 
 from __future__ import annotations
@@ -12,45 +12,45 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PINGS = 15
-"""Enough for one that met no queue on its way."""
+CLOCK_SAMPLES = 15
+"""Samples for each host: enough for one that met no queue on its way."""
 
 
 class ClockSample(NamedTuple):
     """A question to another machine and its reply, in ns of monotonic clocks."""
 
     asked_ns: int
-    """By ours."""
-    told_ns: int
-    """What the other clock said."""
-    heard_ns: int
-    """By ours."""
+    """By our clock."""
+    remote_ns: int
+    """The reply: the other clock's time."""
+    received_ns: int
+    """By our clock."""
 
     @property
     def round_trip_ns(self) -> int:
-        """From the question to its reply."""
-        return self.heard_ns - self.asked_ns
+        """Time from the question to the arrival of its reply."""
+        return self.received_ns - self.asked_ns
 
 
 class ClockOffset(NamedTuple):
-    """How far another clock is before ours."""
+    """How far another clock is ahead of ours."""
 
-    ahead_ns: int
+    offset_ns: int
     error_ns: int
-    """By how much that may be wrong, at most."""
+    """Greatest possible error of the offset."""
 
-    def to_remote(self, ours_ns: int) -> int:
-        """What the other clock says when ours says that."""
-        return ours_ns + self.ahead_ns
+    def to_remote(self, local_ns: int) -> int:
+        """Returns the other clock's time at an instant of ours."""
+        return local_ns + self.offset_ns
 
 
-def estimate_offset(pings: Iterable[ClockSample]) -> ClockOffset:
-    """Returns what the best of some pings tells.
+def estimate_offset(samples: Iterable[ClockSample]) -> ClockOffset:
+    """Returns the offset by the sample with the shortest round trip.
 
     Raises:
-        ValueError: there is none.
+        ValueError: There are no samples.
     """
-    best = min(pings, key=lambda ping: ping.round_trip_ns)
+    best = min(samples, key=lambda sample: sample.round_trip_ns)
     # Rounded up, so that the true value is never outside.
     error_ns = -(-best.round_trip_ns // 2)
-    return ClockOffset(best.told_ns - (best.asked_ns + best.heard_ns) // 2, error_ns)
+    return ClockOffset(best.remote_ns - (best.asked_ns + best.received_ns) // 2, error_ns)

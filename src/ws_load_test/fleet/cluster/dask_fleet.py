@@ -1,4 +1,4 @@
-"""The fleet of a Dask cluster: a party of workers on each of its hosts, told what to do and heard by events.
+"""Fleet of a Dask cluster: workers on each of its hosts, which get commands by calls and report by events.
 
 Needs the extra ``cluster``. A load is never submitted as a task: Dask runs a task again elsewhere when its worker is
 lost, and a load must not run twice.
@@ -32,53 +32,56 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ws_load_test.fleet.cluster.spec import Cluster
-    from ws_load_test.metrics.recording import Interval
+    from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.plan.plan import Plan
 
 LOST_AFTER_NS = 3 * NS_PER_S
-"""How long a host, or behind an interval a worker, may be silent."""
+"""Longest silence of a host, or of a worker beyond its interval: three lease renewals, so that one may be lost."""
 FIRST_REPORT_NS = 30 * NS_PER_S
-"""How much longer a worker may take to its first report: it is a program that is started."""
-SETTLE_TIMEOUT_S = 60.0
-"""How long a host may take to receive the plan's files and to look up names."""
+"""Additional time for a worker's first report: the program has to start first."""
+PREPARE_TIMEOUT_S = 60.0
+"""Longest wait for a host to receive the plan's files and to look up names, or to start its workers."""
 DELIVERY_ALLOWANCE_NS = 200 * NS_PER_MS
-"""Time for the word to go through a scheduler that has other things to do, beside that of the network."""
+"""Time for the start command to pass through a busy scheduler, beside that of the network."""
 END_TIMEOUT_S = 1.0
-_LOOK_S = 0.1
-_log = logging.getLogger("ws_load_test")
+"""Longest wait for each step of leaving the cluster: hosts that do not answer end by their lease."""
+_CHECK_S = 0.1
+"""How often silence is looked for, which must be several times a second; see `HeartbeatMonitor.overdue`."""
+_log = logging.getLogger(__name__)
 
 
 class DaskFleet(Fleet):
     """Runs a plan's workers on the hosts of a Dask cluster, once."""
 
     def __init__(
-        self, cluster: Cluster, plan: Plan, on_interval: Callable[[Interval], None], interval_ns: int = NS_PER_S
+        self, cluster: Cluster, plan: Plan, on_interval: Callable[[IntervalEvent], None], interval_ns: int = NS_PER_S
     ) -> None:
-        """Takes where, and what every fleet does."""
+        """Takes the cluster, and what every fleet takes."""
         super().__init__(plan, on_interval, interval_ns)
         self.cluster = cluster
         self.links: list[HostLink] = []
-        self._name = secrets.token_hex(8)
+        self._run_name = secrets.token_hex(8)
         self._client: Any = None
-        """Dask's own, which is hardly typed."""
-        self._awake: Any = None
+        """Dask's client, which has hardly any types."""
+        self._keep_awake: Any = None
         self._over = asyncio.Event()
         self._failure: BaseException | None = None
         self._killed = False
-        self._silence: HeartbeatMonitor[tuple[str, int]] = HeartbeatMonitor()
-        self._keepers: list[asyncio.Task[None]] = []
+        self._heartbeats: HeartbeatMonitor[tuple[str, int]] = HeartbeatMonitor()
+        """Signs of life of ("host", number) and ("worker", number)."""
+        self._tasks: list[asyncio.Task[None]] = []
         self._leaving = contextlib.ExitStack()
 
     # --- Before and after -------------------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
-        """Finds the hosts, and has each look whether it can carry its part; see `Fleet`."""
+        """Finds the hosts, and has each check that it can carry its part; see `Fleet`."""
         contents = shipped_files.read_all(self.plan)
         client = self._client = await connect(self.cluster)
         self._leaving.enter_context(quiet_dask_logging())
         links = await discover_hosts(client, self.cluster)
-        # A task that no host can take: a scheduler without one shuts down when its idle time-out is over.
-        self._awake = client.submit(int, resources={"ws-load-test": 1}, pure=False)
+        # A task that no host can run: a scheduler without tasks shuts down when its idle time-out is over.
+        self._keep_awake = client.submit(int, resources={"ws-load-test": 1}, pure=False)
         counts = workers_per_host([link.cores for link in links], self.plan.connections, self.cluster.workers)
         for link, first, count in zip(links, first_worker_numbers(counts), counts, strict=True):
             link.workers = range(first, first + count)
@@ -86,34 +89,34 @@ class DaskFleet(Fleet):
         for number, link in enumerate(self.links):
             link.number = number
         self.plan = msgspec.structs.replace(self.plan, workers=sum(counts))
-        of_worker = [link.number for link in self.links for _ in link.workers]
-        self.coordinator = Coordinator(self.plan.workers, monotonic_ns(), of_worker)
-        client.subscribe_topic(host_agent.TOPIC, self._on_event)
-        client.subscribe_topic("all", self._on_change)
+        host_of_worker = [link.number for link in self.links for _ in link.workers]
+        self.coordinator = Coordinator(self.plan.workers, monotonic_ns(), host_of_worker)
+        client.subscribe_topic(host_agent.TOPIC, self._on_agent_event)
+        client.subscribe_topic("all", self._on_cluster_event)
         await self._prepare_hosts(contents)
-        self.hosts = tuple(map(_host, self.links))
+        self.hosts = tuple(map(_recorded_host, self.links))
 
     async def _prepare_hosts(self, contents: dict[str, bytes]) -> None:
-        """Every host gets its order, and all that it has against it is told at once."""
+        """Gives every host its assignment; raises all that speaks against it at once."""
         for link in self.links:
-            self._silence.expect(("host", link.number), LOST_AFTER_NS, monotonic_ns(), FIRST_REPORT_NS)
-        orders = [self._order(link, contents) for link in self.links]
+            self._heartbeats.expect(("host", link.number), LOST_AFTER_NS, monotonic_ns(), FIRST_REPORT_NS)
+        assignments = [self._assignment(link, contents) for link in self.links]
         calls = (
-            link.call(host_agent.settle, order.sealed(), timeout_s=SETTLE_TIMEOUT_S)
-            for link, order in zip(self.links, orders, strict=True)
+            link.call(host_agent.prepare, assignment.sealed(), timeout_s=PREPARE_TIMEOUT_S)
+            for link, assignment in zip(self.links, assignments, strict=True)
         )
-        # One who has settled may have to wait for another longer than its lease.
-        self._keepers = [asyncio.create_task(self._keep_lease(link)) for link in self.links]
-        found = await asyncio.gather(*calls, return_exceptions=True)
+        # A host that is prepared may have to wait for another one longer than its lease.
+        self._tasks = [asyncio.create_task(self._keep_lease(link)) for link in self.links]
+        replies = await asyncio.gather(*calls, return_exceptions=True)
         problems, sources = [], set()
-        for link, answer in zip(self.links, found, strict=True):
-            if isinstance(answer, BaseException):
-                problems.append(f"host {link.name}: it does not answer ({type(answer).__name__})")
-            elif answer["problem"]:
-                problems.append(f"host {link.name}: {answer['problem']}")
+        for link, reply in zip(self.links, replies, strict=True):
+            if isinstance(reply, BaseException):
+                problems.append(f"host {link.name}: it does not answer ({type(reply).__name__})")
+            elif reply["problem"]:
+                problems.append(f"host {link.name}: {reply['problem']}")
             else:
-                link.settled = True
-                sources |= set(answer["sources"])
+                link.prepared = True
+                sources |= set(reply["sources"])
         if problems:
             raise HostError(
                 "\n  ".join(["the cluster cannot carry the plan:", *problems] if problems[1:] else problems)
@@ -122,33 +125,35 @@ class DaskFleet(Fleet):
             if source not in sources:
                 raise UsageError(f"--bind: {source} is not an address of any host of the cluster")
 
-    def _order(self, link: HostLink, contents: dict[str, bytes]) -> host_agent.HostAssignment:
-        beside = [number for other in self.links if other.machine == link.machine for number in other.workers]
+    def _assignment(self, link: HostLink, contents: dict[str, bytes]) -> host_agent.HostAssignment:
+        same_machine = [number for other in self.links if other.machine == link.machine for number in other.workers]
         return host_agent.HostAssignment(
-            run=self._name,
+            run=self._run_name,
             host=link.number,
             plan=self.plan,
             first_worker=link.workers.start,
             workers=len(link.workers),
             interval_ns=self._interval_ns,
             lease_ns=LEASE_NS,
-            machine_connections=sum(Shard(number, self.plan.workers).size(self.plan.connections) for number in beside),
-            machine_workers=len(beside),
+            machine_connections=sum(
+                Shard(number, self.plan.workers).size(self.plan.connections) for number in same_machine
+            ),
+            machine_workers=len(same_machine),
             files=contents,
         )
 
     async def shutdown(self) -> None:
         """Ends what is left on the hosts, and leaves the cluster as it was."""
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         present = [link for link in self.links if not link.gone]
-        calls = (link.call(host_agent.end, self._name, timeout_s=END_TIMEOUT_S) for link in present)
+        calls = (link.call(host_agent.shutdown, self._run_name, timeout_s=END_TIMEOUT_S) for link in present)
         await asyncio.gather(*calls, return_exceptions=True)
         client, self._client = self._client, None
         if client is not None:
-            if self._awake is not None:
-                self._awake.release()
+            if self._keep_awake is not None:
+                self._keep_awake.release()
             with contextlib.suppress(OSError, TimeoutError, ValueError):
                 for topic in (host_agent.TOPIC, "all"):
                     client.unsubscribe_topic(topic)
@@ -160,12 +165,12 @@ class DaskFleet(Fleet):
     # --- The run ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """From the first worker's start to the last one's end; see `Fleet`."""
+        """Runs the plan, from the start of the first worker to the end of the last one; see `Fleet`."""
         try:
-            self._keepers += [asyncio.create_task(self._launch(link)) for link in self.links]
+            self._tasks += [asyncio.create_task(self._launch(link)) for link in self.links]
             while not self._over.is_set():
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_S):
+                    async with asyncio.timeout(_CHECK_S):
                         await self._over.wait()
                 self._check_liveness()
             if self._failure is not None:
@@ -176,18 +181,18 @@ class DaskFleet(Fleet):
     async def _launch(self, link: HostLink) -> None:
         """Has a host start its workers."""
         for worker in link.workers:
-            patience_ns = self._interval_ns + LOST_AFTER_NS
-            self._silence.expect(("worker", worker), patience_ns, monotonic_ns(), FIRST_REPORT_NS)
+            timeout_ns = self._interval_ns + LOST_AFTER_NS
+            self._heartbeats.expect(("worker", worker), timeout_ns, monotonic_ns(), FIRST_REPORT_NS)
         try:
-            answer = await link.call(host_agent.launch, self._name, timeout_s=SETTLE_TIMEOUT_S)
+            reply = await link.call(host_agent.launch, self._run_name, timeout_s=PREPARE_TIMEOUT_S)
         except FAILURES as error:
             self._lose_host(link, f"its host did not answer ({type(error).__name__})")
         else:
-            if answer["problem"]:
-                self._fail(HostError(f"host {link.name}: {answer['problem']}"))
+            if reply["problem"]:
+                self._fail(HostError(f"host {link.name}: {reply['problem']}"))
 
     def kill(self) -> None:
-        """Ends every worker at once; what they had not reported is gone."""
+        """Ends every worker at once; what they have not reported is lost."""
         self.interrupted = self._killed = True
         for worker in range(self.plan.workers):
             if not self.coordinator.is_done(worker):
@@ -200,83 +205,84 @@ class DaskFleet(Fleet):
                 link.send(command)
 
     def _start_after_ns(self) -> int:
-        slowest_ns = max((link.clock.error_ns for link in self.links), default=0)
-        return START_AFTER_NS + DELIVERY_ALLOWANCE_NS + 6 * slowest_ns
+        # A clock's error is half of the shortest round trip, so six of them are three round trips.
+        largest_error_ns = max((link.clock.error_ns for link in self.links), default=0)
+        return START_AFTER_NS + DELIVERY_ALLOWANCE_NS + 6 * largest_error_ns
 
-    # --- What is heard ----------------------------------------------------------------------------------------------
+    # --- Events -----------------------------------------------------------------------------------------------------
 
-    def _on_event(self, event: tuple[float, Any]) -> None:
-        """An event of any run on the cluster."""
+    def _on_agent_event(self, event: tuple[float, Any]) -> None:
+        """Called by Dask with each event of any run's agent."""
         message = event[1]
-        if not isinstance(message, dict) or message.get("run") != self._name or self._over.is_set():
+        if not isinstance(message, dict) or message.get("run") != self._run_name or self._over.is_set():
             return
         link = next(link for link in self.links if link.number == message["host"])
         if link.gone:
-            # What a host says that was given up is not counted: its part is told as lost.
+            # Reports of a host that was given up do not count: its part is recorded as lost.
             return
         try:
             if message["number"] != link.events:
                 self._lose_host(link, "what its host reported came with gaps")
                 return
             link.events += 1
-            self._heard(link)
-            self._take(link, message["of"], message)
-        except Exception as error:  # noqa: BLE001 - Dask would log it and go on; it is the run's
+            self._on_sign_of_life(link)
+            self._on_worker_event(link, message["worker"], message)
+        except Exception as error:  # noqa: BLE001 - Dask would log it and go on; it must end the run
             self._fail(error)
 
-    def _take(self, link: HostLink, worker: int, message: dict[str, Any]) -> None:
+    def _on_worker_event(self, link: HostLink, worker: int, message: dict[str, Any]) -> None:
         if self.coordinator.is_done(worker):
             return
         if "line" in message:
-            self._silence.heard(("worker", worker), monotonic_ns())
-            self._on_report(worker, message["line"], link.clock.ahead_ns)
+            self._heartbeats.heard(("worker", worker), monotonic_ns())
+            self._on_report(worker, message["line"], link.clock.offset_ns)
         else:
             self._lose_workers([worker], link, message["ended"])
         if self.coordinator.is_done(worker):
-            self._silence.forget(("worker", worker))
+            self._heartbeats.forget(("worker", worker))
         self._end_if_finished()
 
-    def _on_change(self, event: tuple[float, Any]) -> None:
-        """Something has happened to the cluster."""
+    def _on_cluster_event(self, event: tuple[float, Any]) -> None:
+        """Called by Dask with each change of the cluster."""
         message = event[1]
         if isinstance(message, dict) and message.get("action") == "remove-worker":
             for link in self.links:
                 if link.address == message.get("worker"):
                     self._lose_host(link, "the Dask worker on its host is gone")
 
-    def _heard(self, link: HostLink) -> None:
-        self._silence.heard(("host", link.number), monotonic_ns())
+    def _on_sign_of_life(self, link: HostLink) -> None:
+        self._heartbeats.heard(("host", link.number), monotonic_ns())
 
     async def _keep_lease(self, link: HostLink) -> None:
-        """Renews a host's lease and passes commands on, until it is lost."""
-        self._lose_host(link, await link.keep_alive(self._name, self._heard))
+        """Renews a host's lease and passes commands on, until the host is lost."""
+        self._lose_host(link, await link.keep_alive(self._run_name, self._on_sign_of_life))
 
     def _check_liveness(self) -> None:
-        """Notices what tells nothing of itself: who is silent, and a scheduler that is gone."""
+        """Notices losses that no event tells of: silent hosts and workers, and a scheduler that is gone."""
         if self._client is not None and self._client.status != "running":
             for link in self.links:
                 self._lose_host(link, "the cluster's scheduler is gone")
-        for kind, number in self._silence.overdue(monotonic_ns()):
-            seconds = (LOST_AFTER_NS + (self._interval_ns if kind == "worker" else 0)) // NS_PER_S
+        for kind, number in self._heartbeats.overdue(monotonic_ns()):
+            silence_s = (LOST_AFTER_NS + (self._interval_ns if kind == "worker" else 0)) // NS_PER_S
             for link in self.links:
                 if kind == "host" and link.number == number:
-                    self._lose_host(link, f"its host was silent for {seconds} s")
+                    self._lose_host(link, f"its host was silent for {silence_s} s")
                 elif kind == "worker" and number in link.workers and not link.gone:
-                    self._lose_workers([number], link, f"it was silent for {seconds} s")
-                    self._keepers.append(asyncio.create_task(self._kill_worker(link, number)))
+                    self._lose_workers([number], link, f"it was silent for {silence_s} s")
+                    self._tasks.append(asyncio.create_task(self._kill_worker(link, number)))
         self._end_if_finished()
 
     async def _kill_worker(self, link: HostLink, worker: int) -> None:
         with contextlib.suppress(*FAILURES):
-            await link.call(host_agent.drop, self._name, worker)
+            await link.call(host_agent.kill_worker, self._run_name, worker)
 
-    # --- What is lost -----------------------------------------------------------------------------------------------
+    # --- Losses -----------------------------------------------------------------------------------------------------
 
     def _lose_host(self, link: HostLink, reason: str) -> None:
         if link.gone:
             return
         link.gone = True
-        self._silence.forget(("host", link.number))
+        self._heartbeats.forget(("host", link.number))
         self._lose_workers(link.workers, link, reason)
         self._end_if_finished()
 
@@ -285,7 +291,7 @@ class DaskFleet(Fleet):
         if self._killed or not lost:
             return
         for worker in lost:
-            self._silence.forget(("worker", worker))
+            self._heartbeats.forget(("worker", worker))
         goes_on = self.cluster.on_worker_lost == "continue"
         share = f"{format_share(len(lost) / self.plan.workers)} of the load"
         what = f"worker {lost[0]}" if len(lost) == 1 else f"workers {lost[0]} to {lost[-1]}"
@@ -294,13 +300,13 @@ class DaskFleet(Fleet):
             *(what, link.name, share, reason, "go on" if goes_on else "stop"),
         )
         if not goes_on:
-            # Whoever is not ready yet must not be told to start afterwards.
-            self._commanded = True
+            # Workers that are not ready yet must not be started afterwards.
+            self._started = True
             self._broadcast(Command("stop"))
         try:
             for worker in lost:
                 self._on_worker_lost(worker, reason)
-        except Exception as error:  # noqa: BLE001 - of whoever is told of intervals; this may be called by Dask
+        except Exception as error:  # noqa: BLE001 - of a consumer of the intervals; Dask may be the caller, and log it
             self._fail(error)
 
     def _end_if_finished(self) -> None:
@@ -312,14 +318,14 @@ class DaskFleet(Fleet):
         self._over.set()
 
 
-def _host(link: HostLink) -> Host:
-    """What a recording says of a host."""
+def _recorded_host(link: HostLink) -> Host:
+    """Returns a host as a recording describes it."""
     return Host(
         name=link.name,
         address=link.address,
         first_worker=link.workers.start,
         workers=len(link.workers),
         facts=link.facts,
-        clock_ahead_ns=link.clock.ahead_ns,
+        clock_ahead_ns=link.clock.offset_ns,
         clock_error_ns=link.clock.error_ns,
     )

@@ -1,4 +1,4 @@
-"""Finding the hosts of a cluster: connected, waited for, found to run the same programs, and told their parts."""
+"""Discovery of a cluster's hosts: connects to the scheduler, waits for hosts, and compares versions."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ if TYPE_CHECKING:
     from ws_load_test.fleet.cluster.spec import Cluster
 
 CONNECT_TIMEOUT_S = 10
+"""Longest wait for a scheduler to answer; Dask tries again within it."""
 HOSTS_TIMEOUT_S = 60.0
-"""How long hosts that were asked for by number are waited for; clouds take as long to start them."""
+"""Longest wait for a requested number of hosts: clouds take as long to start them."""
 HOST_TIMEOUT_S = 10.0
-"""The same for the first one, where no number was given."""
-_LOOK_S = 0.1
+"""Longest wait for the first host, where no number was requested."""
+_POLL_S = 0.1
 MUST_MATCH = ("ws-load-test", "distributed")
-"""Packages that must be of one version everywhere: neither promises to understand another version of itself."""
+"""Packages that must have the same version everywhere: neither promises to understand another version of itself."""
 
 
 async def connect(cluster: Cluster) -> Any:
     """Returns a client of the cluster's scheduler.
 
     Raises:
-        UsageError: its address or our certificate cannot be used.
-        HostError: it cannot be reached, or does not know us, or we do not know it.
+        UsageError: Its address or our certificate cannot be used.
+        HostError: It cannot be reached, or one side does not accept the other's certificate.
     """
     address = cluster.resolve_address()
     try:
@@ -65,7 +66,7 @@ def _security(cluster: Cluster, address: str) -> Security:
     if address.startswith("tcp://"):
         return Security(require_encryption=False)
     if cluster.ca is None:
-        # As Dask's own configuration has it.
+        # From Dask's own configuration.
         security = Security(require_encryption=True)
         if security.tls_ca_file is None or security.tls_client_cert is None:
             raise UsageError(
@@ -89,8 +90,8 @@ def _security(cluster: Cluster, address: str) -> Security:
 
 
 def _unreachable(address: str, error: Exception) -> str:
-    """Why there is no connection, in one sentence."""
-    # With TLS 1.3 a server that does not like our certificate just goes, when we think that all is well.
+    """Explains in one sentence why there is no connection."""
+    # With TLS 1.3 a server that rejects our certificate closes the connection after our side of the handshake is over.
     refusals = (ssl.SSLError, FatalCommClosedError, *((CommClosedError,) if address.startswith("tls://") else ()))
     if any(isinstance(cause, refusals) for cause in _causes(error)):
         return (
@@ -116,8 +117,8 @@ async def discover_hosts(client: Any, cluster: Cluster) -> list[HostLink]:
     """Returns the hosts that take part, in an order that the same hosts always have.
 
     Raises:
-        UsageError: they may not be spoken to without encryption.
-        HostError: they do not join in time, or run other versions.
+        UsageError: Connections with them would not be encrypted.
+        HostError: They do not join in time, or run other versions.
     """
     wanted = cluster.hosts or 1
     timeout_s = HOST_TIMEOUT_S if cluster.hosts is None else HOSTS_TIMEOUT_S
@@ -127,10 +128,12 @@ async def discover_hosts(client: Any, cluster: Cluster) -> list[HostLink]:
         async with asyncio.timeout(timeout_s):
             while True:
                 identity = await client.scheduler.identity(n_workers=-1)
-                workers = {at: one for at, one in identity["workers"].items() if one["status"] == "running"}
+                workers = {
+                    address: worker for address, worker in identity["workers"].items() if worker["status"] == "running"
+                }
                 if len(workers) >= wanted:
                     break
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(_POLL_S)
     except TimeoutError:
         few = f"{len(workers)} of {wanted} hosts have" if cluster.hosts else "no host has"
         raise HostError(
@@ -139,7 +142,9 @@ async def discover_hosts(client: Any, cluster: Cluster) -> list[HostLink]:
     cluster.validate_address(identity["address"], "--cluster: its scheduler")
     for address in workers:
         cluster.validate_address(address, "--cluster: one of its hosts")
-    chosen = sorted(workers, key=lambda at: (str(workers[at]["host"]), str(workers[at]["name"]), at))[: cluster.hosts]
+    chosen = sorted(
+        workers, key=lambda address: (str(workers[address]["host"]), str(workers[address]["name"]), address)
+    )[: cluster.hosts]
     await _compare_versions(client, chosen)
     links = [HostLink(client, address) for address in chosen]
     try:
@@ -148,12 +153,12 @@ async def discover_hosts(client: Any, cluster: Cluster) -> list[HostLink]:
         raise HostError(f"--cluster: a host does not answer ({type(error).__name__}); look at its log") from None
     for link in links:
         link.cores = int(workers[link.address]["nthreads"])
-    _name(links)
+    _set_names(links)
     return links
 
 
-def _name(links: Sequence[HostLink]) -> None:
-    """Numbers the hosts, and tells Dask workers of one machine apart by their addresses."""
+def _set_names(links: Sequence[HostLink]) -> None:
+    """Numbers the hosts, and names several Dask workers of one machine by their addresses."""
     names = [link.name for link in links]
     for number, link in enumerate(links):
         link.number = number
@@ -162,13 +167,19 @@ def _name(links: Sequence[HostLink]) -> None:
 
 
 async def _compare_versions(client: Any, addresses: Sequence[str]) -> None:
-    """Asks by Dask's own protocol, which needs nothing of ours there."""
+    """Compares versions by Dask's own protocol, which works without our package there.
+
+    Raises:
+        HostError: Versions differ.
+    """
     scheduler = await client.scheduler.versions(packages=list(MUST_MATCH))
     found = await client.scheduler.broadcast(
         msg={"op": "versions", "packages": list(MUST_MATCH)}, workers=list(addresses), on_error="ignore"
     )
     differ = _version_differences({"the scheduler": scheduler}, ("distributed",))
-    differ += _version_differences({f"the host {at.partition('://')[2]}": one for at, one in found.items()}, MUST_MATCH)
+    differ += _version_differences(
+        {f"the host {address.partition('://')[2]}": system for address, system in found.items()}, MUST_MATCH
+    )
     if differ:
         more = f" (and {len(differ) - 1} more such difference{'s' * (len(differ) > 2)})" if differ[1:] else ""
         raise HostError(
@@ -178,7 +189,7 @@ async def _compare_versions(client: Any, addresses: Sequence[str]) -> None:
 
 
 def _version_differences(systems: Mapping[str, Mapping[str, Any]], packages: Sequence[str]) -> list[str]:
-    """What other machines have that is not as here, in words."""
+    """Describes each package, and Python, that other machines have in another version than this one."""
     differ = []
     for name, system in systems.items():
         theirs = system["packages"]
@@ -195,7 +206,7 @@ def _version_differences(systems: Mapping[str, Mapping[str, Any]], packages: Seq
 
 @contextlib.contextmanager
 def quiet_dask_logging() -> Iterator[None]:
-    """Lets Dask log nothing meanwhile: what it has to say of lost hosts is said by us, in words of the run."""
+    """Silences Dask's loggers in the block: this package reports lost hosts itself, in terms of the run."""
     loggers = [
         logging.getLogger(name) for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"
     ]

@@ -1,4 +1,4 @@
-"""Who has not been heard of for too long: pure arithmetic on instants that the caller gives."""
+"""Detection of what has been silent for too long: pure arithmetic on instants that the caller gives."""
 
 from __future__ import annotations
 
@@ -11,41 +11,42 @@ if TYPE_CHECKING:
 
 K = TypeVar("K", bound="Hashable")
 PAUSE_NS = NS_PER_S
-"""When nobody has listened for longer than this, nobody can have been heard."""
+"""Longest time between two calls of `overdue` that counts: in a longer one this process stood still, and could not
+have received a sign of life."""
 
 
 class HeartbeatMonitor(Generic[K]):
-    """Keeps when each of some was heard last, and tells who is silent for too long."""
+    """Keeps the last sign of life of each key, and finds those that are silent for too long."""
 
     def __init__(self) -> None:
-        self._until_ns: dict[K, int] = {}
-        self._patience_ns: dict[K, int] = {}
-        self._looked_ns: int | None = None
+        self._deadlines_ns: dict[K, int] = {}
+        self._timeouts_ns: dict[K, int] = {}
+        self._checked_ns: int | None = None
 
-    def expect(self, key: K, patience_ns: int, now_ns: int, grace_ns: int = 0) -> None:
-        """Somebody will be heard at least every `patience_ns`, the first time up to `grace_ns` later."""
-        self._patience_ns[key] = patience_ns
-        self._until_ns[key] = now_ns + patience_ns + grace_ns
+    def expect(self, key: K, timeout_ns: int, now_ns: int, grace_ns: int = 0) -> None:
+        """Expects a sign of life at least every `timeout_ns`, the first one up to `grace_ns` later."""
+        self._timeouts_ns[key] = timeout_ns
+        self._deadlines_ns[key] = now_ns + timeout_ns + grace_ns
 
     def heard(self, key: K, now_ns: int) -> None:
-        """Somebody was heard; nothing is made of one who is not expected."""
-        if key in self._until_ns:
-            self._until_ns[key] = now_ns + self._patience_ns[key]
+        """Records a sign of life; ignores a key that is not expected."""
+        if key in self._deadlines_ns:
+            self._deadlines_ns[key] = now_ns + self._timeouts_ns[key]
 
     def forget(self, key: K) -> None:
-        """Somebody need not be heard any more."""
-        self._until_ns.pop(key, None)
+        """Expects no more signs of life of a key."""
+        self._deadlines_ns.pop(key, None)
 
     def overdue(self, now_ns: int) -> list[K]:
-        """Returns those who have been silent for too long, and forgets them; to be called several times a second.
+        """Returns the keys that have been silent for too long, and forgets them; to be called several times a second.
 
-        Where it was not (this process was stopped, its machine asleep), everybody gets that time on top.
+        Where it was not (this process was stopped, its machine asleep), every key gets that time on top.
         """
-        if self._looked_ns is not None and now_ns - self._looked_ns > PAUSE_NS:
-            deaf_ns = now_ns - self._looked_ns
-            self._until_ns = {key: until_ns + deaf_ns for key, until_ns in self._until_ns.items()}
-        self._looked_ns = now_ns
-        found = [key for key, until_ns in self._until_ns.items() if until_ns < now_ns]
-        for key in found:
+        if self._checked_ns is not None and now_ns - self._checked_ns > PAUSE_NS:
+            paused_ns = now_ns - self._checked_ns
+            self._deadlines_ns = {key: deadline_ns + paused_ns for key, deadline_ns in self._deadlines_ns.items()}
+        self._checked_ns = now_ns
+        silent = [key for key, deadline_ns in self._deadlines_ns.items() if deadline_ns < now_ns]
+        for key in silent:
             self.forget(key)
-        return found
+        return silent

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.fleet.cluster import host_agent
 from ws_load_test.fleet.cluster.clock_offset import (
-    PINGS,
+    CLOCK_SAMPLES,
     ClockOffset,
     ClockSample,
     estimate_offset,
@@ -21,18 +21,20 @@ if TYPE_CHECKING:
     from distributed import Client
 
 LEASE_NS = 5 * NS_PER_S
-"""How long workers go on that hear nothing of their driver."""
+"""Time after which workers without a word from their driver end; five renewals may be lost."""
 RENEW_S = 1.0
-"""How often they hear of it."""
+"""How often the lease is renewed."""
 CALL_TIMEOUT_S = 2.5
-"""How long a short call may take: less than the silence that makes a host lost."""
+"""Longest wait for a short call: less than the silence that makes a host lost."""
+PROBE_TIMEOUT_S = 10.0
+"""Longest wait for the first call to a host, which imports this package there."""
 FAILURES = (OSError, TimeoutError, ValueError, KeyError)
-"""What a call raises when its host cannot be reached: Dask has a kind of its own for most reasons, all of them these.
+"""Exceptions of a call whose host cannot be reached: Dask's own, one for almost each reason, are all of these kinds.
 A KeyError is a host that the scheduler does not know any more."""
 
 
 class HostLink:
-    """One host: where it is, how its clock goes, and which workers it has."""
+    """One host: its address, the offset of its clock, and which workers it has."""
 
     def __init__(self, client: Client, address: str) -> None:
         self.address = address
@@ -42,45 +44,49 @@ class HostLink:
         self.cores = 1
         self.clock = ClockOffset(0, 0)
         self.number = 0
-        """Its place among the hosts of the run."""
+        """Its index among the hosts of the run."""
         self.workers = range(0)
-        self.settled = False
-        """Whether it has taken its order."""
+        self.prepared = False
+        """True once it has accepted its assignment."""
         self.gone = False
-        """Whether nothing is expected of it any more."""
+        """True once the host is lost, and nothing more is expected of it."""
         self.events = 0
-        """How many of its events have come."""
+        """Number of its events that have arrived."""
         self._client = client
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
 
     async def call(self, function: Callable[..., Any], *arguments: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
-        """Calls a function of `remote` there, once.
+        """Calls a function of `host_agent` on the host, once.
 
         Raises:
-            OSError, TimeoutError, ValueError, KeyError: it cannot be reached, or does not answer.
+            OSError, TimeoutError, ValueError, KeyError: The host cannot be reached, or does not answer in time.
         """
         async with asyncio.timeout(timeout_s):
-            found = await self._client.run(function, *arguments, workers=[self.address])
-        return found[self.address]
+            results = await self._client.run(function, *arguments, workers=[self.address])
+        return results[self.address]
 
     async def probe(self) -> None:
-        """Learns what there is to know of the machine, and compares the clocks."""
-        seen = await self.call(host_agent.machine_info, timeout_s=10)
-        self.name, self.machine, self.facts = seen["name"], seen["machine"], seen["facts"]
-        pings = []
-        for _ in range(PINGS):
+        """Fetches the facts of the machine, and compares the clocks.
+
+        Raises:
+            OSError, TimeoutError, ValueError, KeyError: See `call`.
+        """
+        info = await self.call(host_agent.machine_info, timeout_s=PROBE_TIMEOUT_S)
+        self.name, self.machine, self.facts = info["name"], info["machine"], info["facts"]
+        samples = []
+        for _ in range(CLOCK_SAMPLES):
             asked_ns = monotonic_ns()
-            told_ns = await self.call(host_agent.now_ns)
-            pings.append(ClockSample(asked_ns, told_ns, monotonic_ns()))
-        self.clock = estimate_offset(pings)
+            remote_ns = await self.call(host_agent.now_ns)
+            samples.append(ClockSample(asked_ns, remote_ns, monotonic_ns()))
+        self.clock = estimate_offset(samples)
 
     def send(self, command: Command) -> None:
-        """Has a command sent when those before it have been; instants are told by the host's own clock."""
+        """Queues a command behind those before it; its instant is converted to the host's own clock."""
         if command.kind == "start":
             command = Command("start", self.clock.to_remote(command.at_ns))
         self._commands.put_nowait(command)
 
-    async def keep_alive(self, run: str, heard: Callable[[HostLink], None]) -> str:
+    async def keep_alive(self, run: str, on_reply: Callable[[HostLink], None]) -> str:
         """Sends the commands and renews the lease, until that fails for good; returns why it did."""
         while True:
             command = Command("renew")
@@ -90,12 +96,12 @@ class HostLink:
             except TimeoutError:
                 pass
             try:
-                known = await self.call(host_agent.tell, run, command.kind, command.at_ns)
+                known = await self.call(host_agent.send, run, command.kind, command.at_ns)
             except FAILURES as error:
                 if command.kind != "renew":
-                    # A second try might be the second time that it is heard.
+                    # The call may have arrived, and a command must not arrive twice.
                     return f"its host could not be told to {command.kind} ({type(error).__name__})"
                 continue
-            if not known and self.settled:
+            if not known and self.prepared:
                 return "its host had heard nothing of the driver for so long that it gave up"
-            heard(self)
+            on_reply(self)

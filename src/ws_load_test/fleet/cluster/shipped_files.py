@@ -1,7 +1,7 @@
-"""The files that a plan names and its workers read: sent along to machines that do not have them.
+"""Files that a plan names and its workers read, sent along to machines that do not have them.
 
-What a message says and the tokens of headers are read when the plan is made, and are in it. Feeds and what TLS needs
-are read by every worker for itself.
+Message texts and the tokens of headers are read when the plan is made, and are part of it. Feeds and the files of TLS
+are read by every worker itself.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
     from ws_load_test.plan.plan import Plan
 
-LARGEST_BYTES = 64 << 20
-"""Each machine gets a copy over the cluster's own connections, and holds it in memory on the way."""
-_OF_TARGET = ("cacert", "cert", "key")
+MAX_FILE_BYTES = 64 << 20
+"""Largest file that is sent along: each machine gets a copy over the cluster's own connections, and holds it in memory
+meanwhile."""
+_TARGET_FILES = ("cacert", "cert", "key")
 
 
 def referenced_paths(plan: Plan) -> dict[str, str]:
-    """Returns the paths that workers will open, by option."""
-    found = {name: path for name in _OF_TARGET if (path := getattr(plan.target, name)) is not None}
+    """Returns the paths that workers open, by option."""
+    found = {name: path for name in _TARGET_FILES if (path := getattr(plan.target, name)) is not None}
     if plan.message.feed is not None:
         found["feed"] = plan.message.feed.path
     return found
@@ -37,16 +38,16 @@ def read_all(plan: Plan) -> dict[str, bytes]:
     """Returns the contents of these files, by option.
 
     Raises:
-        UsageError: one cannot be read, or is too large to be sent along.
+        UsageError: A file cannot be read, or is too large to be sent along.
     """
     contents = {}
     for option, path in referenced_paths(plan).items():
         try:
             size_bytes = Path(path).stat().st_size
-            if size_bytes > LARGEST_BYTES:
+            if size_bytes > MAX_FILE_BYTES:
                 raise UsageError(
-                    f'--{option}: "{path}" has {format_bytes(size_bytes)}, and files of up to {format_bytes(LARGEST_BYTES)}'
-                    " are sent along to the hosts of a cluster; take a smaller one"
+                    f'--{option}: "{path}" has {format_bytes(size_bytes)}, and files of up to'
+                    f" {format_bytes(MAX_FILE_BYTES)} are sent along to the hosts of a cluster; take a smaller one"
                 )
             contents[option] = Path(path).read_bytes()
         except OSError as error:
@@ -55,14 +56,18 @@ def read_all(plan: Plan) -> dict[str, bytes]:
 
 
 def write_all(plan: Plan, contents: Mapping[str, bytes], directory: Path) -> Plan:
-    """Writes the contents into a directory, for this user alone; returns the plan that names them there."""
+    """Writes the contents into a directory, readable by this user alone; returns the plan with the paths there.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
     paths = {}
     for option, path in referenced_paths(plan).items():
-        # Their own names, so that an error says which it is.
-        place = directory / f"{option}-{Path(path).name}"
-        with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        # With the original name, so that an error says which file it is.
+        new_path = directory / f"{option}-{Path(path).name}"
+        with os.fdopen(os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(contents[option])
-        paths[option] = str(place)
+        paths[option] = str(new_path)
     feed = paths.pop("feed", None)
     if paths:
         plan = msgspec.structs.replace(plan, target=msgspec.structs.replace(plan.target, **paths))

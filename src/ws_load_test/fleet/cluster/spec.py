@@ -17,27 +17,27 @@ from ws_load_test.common.errors import UsageError
 OnWorkerLost = Literal["continue", "stop"]
 ON_WORKER_LOST: tuple[OnWorkerLost, ...] = ("continue", "stop")
 _EXAMPLE = "for example --cluster tls://scheduler:8786"
-OPEN = (
-    "has no encryption and asks nobody who they are: whoever reaches a Dask scheduler runs programs on all of its"
+UNPROTECTED = (
+    "has no encryption and no authentication: anyone who reaches a Dask scheduler can run programs on all of its"
     " machines, and this run's secrets would travel in the clear; use tls:// with --cluster-ca, --cluster-cert and"
-    " --cluster-key, or say --insecure-cluster if nobody else can reach it"
+    " --cluster-key, or add --insecure-cluster if nobody else can reach it"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A Dask cluster, and how much of it a run takes.
+    """A Dask cluster, and how much of it a run uses.
 
         run(plan, cluster=Cluster("tls://scheduler:8786", ca="ca.pem", cert="me.pem", key="me.key"))
 
     Attributes:
-        place: The scheduler's address, ``tls://host:port`` or ``tcp://host:port``, or the path of a scheduler file.
-        hosts: How many of its hosts take part, which are waited for; None: those that there are.
+        address: The scheduler's address, ``tls://host:port`` or ``tcp://host:port``, or the path of a scheduler file.
+        hosts: How many of its hosts take part; a run waits until they are there. None: all that are there.
         workers: How many worker processes each host has; None: one for each thread that its Dask worker offers, which
             is one for each core unless it was started otherwise.
-        on_worker_lost: Whether the others go on when a worker is lost, or stop as well.
-        insecure: Whether a scheduler without TLS may be on another machine than this.
-        ca: File with the authority that signed the cluster's certificates, PEM.
+        on_worker_lost: ``continue``: the other workers go on when one is lost; ``stop``: they stop as well.
+        insecure: True allows a scheduler without TLS on another machine.
+        ca: File with the certificate of the authority that signed the cluster's certificates, PEM.
         cert: File with our own certificate, PEM.
         key: File with its key, PEM.
     """
@@ -55,7 +55,7 @@ class Cluster:
         """Returns the scheduler's address.
 
         Raises:
-            UsageError: there is none, or it may not be used.
+            UsageError: There is none, or it is not allowed.
         """
         address = self.address
         if "://" not in address:
@@ -64,10 +64,14 @@ class Cluster:
         return address
 
     def validate_address(self, address: str, whose: str = "--cluster") -> None:
-        """Looks at an address of the cluster before anything is sent there.
+        """Checks an address of the cluster before anything is sent there.
+
+        Args:
+            address: The address.
+            whose: The beginning of an error: the option, and the part of the cluster that has the address.
 
         Raises:
-            UsageError: it may not be used.
+            UsageError: It is no address of Dask, or it is not allowed.
         """
         scheme, host = _parts(address)
         if scheme not in ("tls", "tcp") or not host:
@@ -81,10 +85,10 @@ class Cluster:
         if given:
             raise UsageError(f"--cluster-{given[0]}: {address} is not TLS; write tls:// if the scheduler speaks it")
         if not self.insecure and not is_loopback(host):
-            raise UsageError(f"{whose}: {address} {OPEN}")
+            raise UsageError(f"{whose}: {address} {UNPROTECTED}")
 
     def describe(self) -> list[tuple[str, str]]:
-        """The cluster in words: a label and a sentence part for each line."""
+        """Describes the cluster: a label and a phrase for each line."""
         hosts = "all its hosts" if self.hosts is None else f"{self.hosts} of its hosts"
         each = "for each core of a host" if self.workers is None else f"for each host: {self.workers}"
         lost = "the others go on" if self.on_worker_lost == "continue" else "the others stop"
@@ -96,7 +100,7 @@ class Cluster:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or a name is this machine's own, without looking it up."""
+    """Returns True for an address or a name of this machine's loopback interface, without looking it up."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -112,7 +116,7 @@ def _parts(address: str) -> tuple[str, str]:
 
 
 def _from_file(path: str) -> str:
-    """The address in a scheduler file, as ``dask scheduler --scheduler-file`` writes it."""
+    """Returns the address in a scheduler file, as ``dask scheduler --scheduler-file`` writes it."""
     if not Path(path).is_file():
         raise UsageError(f'--cluster: "{path}" is neither an address nor a scheduler file that exists; {_EXAMPLE}')
     try:

@@ -1,4 +1,4 @@
-"""How many workers each of several machines gets, and which numbers they have: pure arithmetic."""
+"""Numbers of workers for each of several hosts: pure arithmetic."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ if TYPE_CHECKING:
 
 
 def workers_per_host(cores: Sequence[int], connections: int, each: int | None = None) -> list[int]:
-    """Returns the number of workers for each machine, in their order.
+    """Returns the number of workers for each host, in their order.
 
-    A worker without a connection would do nothing, so there are never more workers than connections; where that is
-    fewer than wanted, machines get one after another in turns, and so their parts stay as even as they can be.
+    A worker without a connection would do nothing, so there are never more workers than connections. Where that is
+    fewer than the hosts could have, hosts get one worker after another in turn, so that their parts are as even as
+    possible.
 
     Args:
-        cores: How many workers each machine has cores for.
+        cores: How many workers each host has cores for.
         connections: How many connections the plan has.
-        each: How many workers every machine shall have; None: one for each of its cores.
+        each: How many workers every host must have; None: one for each of its cores.
     """
-    room = [max(1, count) if each is None else each for count in cores]
-    found = [0] * len(room)
+    limits = [max(1, count) if each is None else each for count in cores]
+    counts = [0] * len(limits)
     left = connections
-    while left and found != room:
-        for place, most in enumerate(room):
-            if left and found[place] < most:
-                found[place] += 1
+    while left and counts != limits:
+        for host, limit in enumerate(limits):
+            if left and counts[host] < limit:
+                counts[host] += 1
                 left -= 1
-    return found
+    return counts
 
 
 def first_worker_numbers(workers: Sequence[int]) -> list[int]:
-    """Returns the number of each machine's first worker: they are numbered machine by machine."""
-    return [sum(workers[:place]) for place in range(len(workers))]
+    """Returns the number of each host's first worker: workers are numbered host by host."""
+    return [sum(workers[:host]) for host in range(len(workers))]

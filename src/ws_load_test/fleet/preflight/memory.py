@@ -1,4 +1,4 @@
-"""Whether a plan's connections find memory: what they take, against what the system and its control groups leave."""
+"""Check that a plan's connections fit into memory: what they need against what system and control groups leave."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ws_load_test.common.machine import CGROUP_MOUNT, control_group
 from ws_load_test.common.units import format_bytes, format_count
 from ws_load_test.fleet.preflight.shortage import Shortage
 from ws_load_test.plan.load import ClosedLoop
@@ -16,75 +17,85 @@ if TYPE_CHECKING:
     from ws_load_test.plan.plan import Plan
 
 WORKER_BYTES = 40_000_000
-"""A worker without connections: the interpreter, numpy, the histograms. As `benchmarks/memory.py` measures it."""
+"""Memory of a worker without connections: the interpreter, numpy, the histograms; measured by
+`benchmarks/memory.py`."""
 CONNECTION_BYTES = 4_500
-"""What a worker keeps for an open connection, 3,400 to 4,400 depending on the load. As `benchmarks/memory.py`
-measures it."""
+"""Memory of a worker for each open connection: 3,400 to 4,400 depending on the load, measured by
+`benchmarks/memory.py`, rounded up."""
 TLS_BYTES = 37_000
-"""What TLS adds to that."""
+"""Memory that TLS adds to that."""
 DEFLATE_BYTES = 310_000
-"""What compression adds: zlib's windows and tables, (1 << 17) + (1 << 17) to deflate and (1 << 15) to inflate, as its
-zconf.h has them for the default settings, and some more for what uses them."""
+"""Memory that compression adds: zlib's windows and tables, (1 << 17) + (1 << 17) to deflate and (1 << 15) to inflate by
+its zconf.h for the default settings, and the objects around them."""
 SOCKET_BYTES = 4_500
-"""What the kernel keeps for an idle TCP socket, by its own account in /proc/slabinfo; what is on its way comes on top,
-and so does the target, should it stand on the same machine."""
+"""Memory of the kernel for an idle TCP socket, by its own account in /proc/slabinfo. Data in flight comes on top, and
+so does the target if it is on the same machine."""
 _MEMINFO = Path("/proc/meminfo")
-_CGROUP = Path("/proc/self/cgroup")
-_CGROUPS = Path("/sys/fs/cgroup")
 
 
 class MemoryHeadroom(NamedTuple):
-    """Memory that may still be taken, and the setting that says so."""
+    """Memory that is left under one limit."""
 
     free_bytes: int
     remedy: str
+    """The setting to change, in words that follow an "or"."""
 
 
 def check_memory(plan: Plan) -> Shortage | None:
-    """What is missing, as far as it can be told; None where nothing is, or nothing can be read."""
-    room = min(headrooms(), default=None)
-    if room is None:
+    """Returns the lack of memory; None when there is none, or no limit can be read."""
+    headroom = min(headrooms(), default=None)
+    if headroom is None:
         return None
     in_flight = plan.load.in_flight if isinstance(plan.load, ClosedLoop) else 1
     workers_bytes = plan.workers * (WORKER_BYTES + plan.message.max_bytes * in_flight)
     each_bytes = CONNECTION_BYTES + SOCKET_BYTES + (TLS_BYTES if plan.target.secure else 0)
     each_bytes += DEFLATE_BYTES if plan.target.deflate is not None else 0
     needed_bytes = workers_bytes + plan.connections * each_bytes
-    if needed_bytes <= room.free_bytes:
+    if needed_bytes <= headroom.free_bytes:
         return None
     text = (
         f"{format_count(plan.connections)} connections need about {format_bytes(needed_bytes)} of memory "
         f"({format_bytes(each_bytes)} each, in worker and kernel, and {format_bytes(workers_bytes)} for the workers), "
-        f"and {format_bytes(room.free_bytes)} are available"
+        f"and {format_bytes(headroom.free_bytes)} are available"
     )
-    return Shortage(text, (room.remedy,), max(0, room.free_bytes - workers_bytes) // each_bytes)
+    return Shortage(text, (headroom.remedy,), max(0, headroom.free_bytes - workers_bytes) // each_bytes)
 
 
 def headrooms() -> Iterator[MemoryHeadroom]:
-    """What the machine leaves, and each control group that this process is in."""
+    """Yields what is left of the machine's memory, and under the limits of the control groups of this process."""
     found = re.search(r"^MemAvailable:\s+(\d+) kB", _read(_MEMINFO), re.MULTILINE)
     if found is not None:
         yield MemoryHeadroom(int(found[1]) * 1024, "free memory on this machine")
-    for line in _read(_CGROUP).splitlines():
-        number, controllers, path = line.split(":", 2)
-        if number == "0":
-            yield from _rooms_of(_CGROUPS, path, ("memory.max", "memory.high"), "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            names = ("memory.limit_in_bytes",)
-            yield from _rooms_of(_CGROUPS / "memory", path, names, "memory.usage_in_bytes", "total_inactive_file")
+    if (group := control_group()) is not None:
+        limits = ("memory.max", "memory.high")
+        yield from _group_headrooms(CGROUP_MOUNT, group, limits, "memory.current", "inactive_file")
+    if (group := control_group("memory")) is not None:
+        limits_v1, root = ("memory.limit_in_bytes",), CGROUP_MOUNT / "memory"
+        yield from _group_headrooms(root, group, limits_v1, "memory.usage_in_bytes", "total_inactive_file")
 
 
-def _rooms_of(root: Path, path: str, limits: tuple[str, ...], usage: str, cache: str) -> Iterator[MemoryHeadroom]:
-    """The limits of a control group and of those above it (Linux, Documentation/admin-guide/cgroup-v2.rst)."""
-    group = root / path.strip("/")
-    # Inside a container the path may be that of the world outside, and the root is the container's own group.
+def _group_headrooms(
+    root: Path, group: Path, limits: tuple[str, ...], usage: str, cache: str
+) -> Iterator[MemoryHeadroom]:
+    """Yields what is left under each limit of a control group and of its parents.
+
+    See Linux, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
+
+    Args:
+        root: Directory of the topmost group. In a container, where the path of `group` may be that of the world
+            outside, it is the container's own.
+        group: Directory of the process's group.
+        limits: Files that hold limits in bytes.
+        usage: File that holds the bytes in use.
+        cache: Line of ``memory.stat`` with the bytes that are merely cached.
+    """
     for directory in (group, *(above for above in group.parents if above.is_relative_to(root))):
         used = _read(directory / usage)
         for name in limits:
             limit = _read(directory / name).strip()
             if not limit.isdigit() or not used.strip().isdigit():
                 continue
-            # What is merely cached is given back when it is wanted.
+            # The kernel gives back what is merely cached when memory is needed.
             cached = re.search(rf"^{cache} (\d+)$", _read(directory / "memory.stat"), re.MULTILINE)
             free_bytes = int(limit) - int(used) + (int(cached[1]) if cached else 0)
             yield MemoryHeadroom(

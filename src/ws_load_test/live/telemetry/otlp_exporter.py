@@ -1,7 +1,7 @@
-"""``--otlp``: what is known of a run, pushed to an OpenTelemetry collector while it goes on.
+"""Exporter of ``--otlp``: pushes the metrics of a run to an OpenTelemetry collector while it goes on.
 
 A collector that is down, slow or refuses costs the run nothing: pushes are made in a thread of their own, and one that
-waits is replaced by the next, which tells all that it told.
+still waits is replaced by the next, which has all that it had.
 """
 
 from __future__ import annotations
@@ -24,79 +24,79 @@ if TYPE_CHECKING:
     from ws_load_test.live.telemetry.settings import OtlpTarget
     from ws_load_test.live.telemetry.snapshot import RunInfo, Snapshot
 
-PUSH_EACH_NS = 5 * NS_PER_S
-"""Unless OTEL_METRIC_EXPORT_INTERVAL says otherwise."""
-LAST_PUSH_S = 5.0
-"""How long the end of a run may wait for the collector."""
+PUSH_INTERVAL_NS = 5 * NS_PER_S
+"""Time from one push to the next, unless OTEL_METRIC_EXPORT_INTERVAL sets another."""
+LAST_PUSH_TIMEOUT_S = 5.0
+"""Longest wait for the collector at the end of a run."""
 _LIBRARIES = ("opentelemetry", "urllib3")
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 class OtlpExporter:
-    """Pushes snapshots of one run, now and then and at its end."""
+    """Pushes snapshots of one run at regular intervals and at its end."""
 
-    def __init__(self, collector: OtlpTarget, about: RunInfo) -> None:
-        """Connects to nobody yet.
+    def __init__(self, collector: OtlpTarget, info: RunInfo) -> None:
+        """Starts the thread that pushes; no connection is made yet.
 
         Raises:
             UsageError: OpenTelemetry is not installed, or its variables of the environment cannot be used.
         """
         self._collector = collector
-        self._each_ns = _each_ns(os.environ)
-        self._libraries = _OtelLogFilter()
+        self._interval_ns = _push_interval_ns(os.environ)
+        self._log_filter = _OtelLogFilter()
         try:
-            self._exporter = _exporter(collector, self._libraries)
-            self._translate = _translator(about)
+            self._exporter = _exporter(collector, self._log_filter)
+            self._translate = _translator(info)
         except BaseException:
-            self._libraries.leave()
+            self._log_filter.remove()
             raise
         self._changed = Condition()
         self._waiting: Snapshot | None = None
-        self._taken: Snapshot | None = None
-        """The last one that the thread took up."""
-        self._arrived: Snapshot | None = None
-        """The last one that was delivered."""
+        self._pushed: Snapshot | None = None
+        """The last one that the thread began to push."""
+        self._last_delivered: Snapshot | None = None
+        """The last one that the collector accepted."""
         self._latest: Snapshot | None = None
         self._due_ns = 0
-        self._closing = self._told = False
+        self._closing = self._warned = False
         self._offered = self._delivered = 0
         self._thread = Thread(target=self._push_all, name="otlp", daemon=True)
         self._thread.start()
 
     def export(self, snapshot: Snapshot) -> None:
-        """Lets the snapshot be pushed if it is time, in the place of one that still waits."""
+        """Queues the snapshot if a push is due, in place of one that still waits."""
         self._latest = snapshot
-        if snapshot.reached_ns >= self._due_ns:
-            self._due_ns = snapshot.reached_ns + self._each_ns
+        if snapshot.elapsed_ns >= self._due_ns:
+            self._due_ns = snapshot.elapsed_ns + self._interval_ns
             self._offer(snapshot)
 
     def close(self) -> None:
-        """Lets what is known at the end be pushed, and nothing after it."""
-        if self._latest not in (self._waiting, self._taken):
+        """Queues the last snapshot, after which nothing is pushed."""
+        if self._latest not in (self._waiting, self._pushed):
             self._offer(self._latest)
         with self._changed:
             self._closing = True
             self._changed.notify()
 
-    def wait_for_last_scrape(self) -> None:
-        """Waits for the last push, for some seconds at most, and tells what was not delivered."""
+    def flush(self) -> None:
+        """Waits for the last push, for some seconds at most, and logs how many pushes were not delivered."""
         try:
-            self._thread.join(LAST_PUSH_S)
+            self._thread.join(LAST_PUSH_TIMEOUT_S)
         finally:
             self._end()
 
     def _end(self) -> None:
-        # Before the exporter is shut down, which makes it give up, and say why.
-        why = self._libraries.why or (f"no answer for {LAST_PUSH_S:g} s" if self._thread.is_alive() else "")
+        # Before the shutdown of the exporter, which makes it give up a push and log another reason.
+        why = self._log_filter.why or (f"no answer for {LAST_PUSH_TIMEOUT_S:g} s" if self._thread.is_alive() else "")
         self._exporter.shutdown()
         self._thread.join(1)
-        self._libraries.leave()
+        self._log_filter.remove()
         if self._delivered < self._offered:
             _log.warning("--otlp: %s", self._shortfall(why))
 
     def _offer(self, snapshot: Snapshot | None) -> None:
         with self._changed:
-            # One that is replaced while it waits is never pushed, and has not failed.
+            # A snapshot that is replaced while it waits is never pushed, so it cannot fail.
             self._offered += self._waiting is None
             self._waiting = snapshot
             self._changed.notify()
@@ -108,52 +108,53 @@ class OtlpExporter:
                 snapshot, self._waiting = self._waiting, None
                 if snapshot is None:
                     return
-                self._taken = snapshot
+                self._pushed = snapshot
             self._push(snapshot)
 
     def _push(self, snapshot: Snapshot) -> None:
         delivered = False
         try:
             delivered = self._exporter.export(self._translate(snapshot)).name == "SUCCESS"
-        except Exception:  # noqa: BLE001 - what a library raises must not end this thread, and all pushes with it
+        except Exception:  # noqa: BLE001 - an exception of a library must not end this thread, and all pushes with it
             _log.debug("a push failed", exc_info=True)
         if delivered:
             self._delivered += 1
-            self._arrived = snapshot
-        elif not self._told and not self._closing:
-            self._told = True
-            why = _in_brackets(self._libraries.why)
-            _log.warning("--otlp: %s does not take the metrics%s; the run goes on", self._who(), why)
+            self._last_delivered = snapshot
+        elif not self._warned and not self._closing:
+            self._warned = True
+            why = _in_brackets(self._log_filter.why)
+            _log.warning("--otlp: %s does not take the metrics%s; the run goes on", self._destination(), why)
 
     def _shortfall(self, why: str) -> str:
         missing = self._offered - self._delivered
-        text = f"{missing} of {self._offered} pushes did not reach {self._who()}{_in_brackets(why)}; "
-        if self._arrived is self._latest:
+        text = f"{missing} of {self._offered} pushes did not reach {self._destination()}{_in_brackets(why)}; "
+        if self._last_delivered is self._latest:
             return text + "the last one did, and it has all counts"
-        return text + "the last one is among them, so what is known there of this run is not all"
+        return text + "the last one is among them, so the counts there are not those of the whole run"
 
-    def _who(self) -> str:
+    def _destination(self) -> str:
         return f"the collector at {self._collector.label}"
 
 
 class _OtelLogFilter(logging.Handler):
-    """Keeps what the libraries log from the terminal, and remembers why a push failed.
+    """Keeps the libraries' log messages off the terminal, and remembers why a push failed.
 
-    Of what they say only codes and kinds are kept: a collector's own words may repeat a token that it was sent.
+    Only codes and kinds of errors are remembered: a collector's own text may repeat a token that it was sent.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.why = ""
-        """Why the last push that failed did so, in a word."""
+        """Reason of the last push that failed, in a word."""
         self.complaints = 0
+        """Number of messages so far."""
         self._before = [(logging.getLogger(name), logging.getLogger(name).propagate) for name in _LIBRARIES]
         for logger, _ in self._before:
             logger.addHandler(self)
             logger.propagate = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Takes in what a library logs."""
+        """Remembers the reason that a library's message gives."""
         self.complaints += 1
         for argument in record.args if isinstance(record.args, tuple) else ():
             if isinstance(argument, Enum):
@@ -166,8 +167,8 @@ class _OtelLogFilter(logging.Handler):
                 continue
             return
 
-    def leave(self) -> None:
-        """Lets the libraries log as before."""
+    def remove(self) -> None:
+        """Has the libraries log as before."""
         for logger, propagate in self._before:
             logger.removeHandler(self)
             logger.propagate = propagate
@@ -177,7 +178,7 @@ def _in_brackets(why: str) -> str:
     return f" ({why})" if why else ""
 
 
-def _exporter(collector: OtlpTarget, libraries: _OtelLogFilter) -> MetricExporter:
+def _exporter(collector: OtlpTarget, log_filter: _OtelLogFilter) -> MetricExporter:
     more: dict[str, Any] = {}
     try:
         if collector.protocol == "grpc":
@@ -192,10 +193,10 @@ def _exporter(collector: OtlpTarget, libraries: _OtelLogFilter) -> MetricExporte
     except ImportError:
         raise UsageError("--otlp: needs OpenTelemetry; install it with pip install 'ws-load-test[otlp]'") from None
     exporter: MetricExporter | None = None
-    # Whatever it makes of the environment: of some things it complains in its log, of others by an exception.
+    # The library reports some problems with the environment in its log, and others by an exception.
     with contextlib.suppress(Exception), _without_empty(os.environ):
         exporter = OTLPMetricExporter(endpoint=collector.url, **more)
-    if exporter is None or libraries.complaints:
+    if exporter is None or log_filter.complaints:
         if exporter is not None:
             exporter.shutdown()
         # Not repeated: headers are among them.
@@ -208,10 +209,10 @@ def _exporter(collector: OtlpTarget, libraries: _OtelLogFilter) -> MetricExporte
 
 @contextlib.contextmanager
 def _without_empty(environ: MutableMapping[str, str]) -> Iterator[None]:
-    """Takes OpenTelemetry's empty variables away for a moment.
+    """Removes OpenTelemetry's empty variables from the environment within the block.
 
-    They are to mean the same as unset ones (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables),
-    and its library does not always have it so.
+    They must mean the same as unset ones (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables),
+    but its library does not always treat them so.
     """
     empty = {name: value for name, value in environ.items() if name.startswith("OTEL_") and not value.strip()}
     for name in empty:
@@ -222,17 +223,21 @@ def _without_empty(environ: MutableMapping[str, str]) -> Iterator[None]:
         environ.update(empty)
 
 
-def _translator(about: RunInfo) -> Callable[[Snapshot], MetricsData]:
+def _translator(info: RunInfo) -> Callable[[Snapshot], MetricsData]:
     from ws_load_test.live.telemetry.otlp_encoding import OtlpEncoder  # noqa: PLC0415 - imports OpenTelemetry
 
-    return OtlpEncoder(about).translate
+    return OtlpEncoder(info).translate
 
 
-def _each_ns(environ: Mapping[str, str]) -> int:
-    """Returns how often to push, in ns; the variable of the environment is in ms."""
+def _push_interval_ns(environ: Mapping[str, str]) -> int:
+    """Returns the time from one push to the next in ns; the variable of the environment is in ms.
+
+    Raises:
+        UsageError: The variable is no number of milliseconds.
+    """
     text = environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip()
     if not text:
-        return PUSH_EACH_NS
+        return PUSH_INTERVAL_NS
     if not (text.isascii() and text.isdigit() and int(text)):
         raise UsageError("--otlp: OTEL_METRIC_EXPORT_INTERVAL is no number of milliseconds")
     return int(text) * NS_PER_MS

@@ -1,11 +1,10 @@
-"""A run as it is now, drawn up as metric families after each interval, in a thread of its own.
+"""Publishes the metrics of a run after each interval, in a thread of its own.
 
-A tally takes about a millisecond to decode and its families another, which the thread of the fleet need not wait for.
+Making the metric families of an interval takes about a millisecond, which the thread of the fleet need not wait for.
 """
 
 from __future__ import annotations
 
-import logging
 import sys
 from queue import SimpleQueue
 from threading import Thread
@@ -20,84 +19,79 @@ if TYPE_CHECKING:
     from ws_load_test.live.telemetry.otlp_exporter import OtlpExporter
     from ws_load_test.live.telemetry.prometheus import PrometheusEndpoint
     from ws_load_test.live.telemetry.settings import TelemetrySettings
-    from ws_load_test.metrics.recording import Interval
+    from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.plan.plan import Plan
-
-_log = logging.getLogger("ws_load_test")
 
 
 def start_publishing(plan: Plan, settings: TelemetrySettings, version: str) -> MetricsPublisher:
-    """Returns what shows a run of this version as the settings say; the endpoint listens from now on.
+    """Returns a publisher of a run's metrics, with the exporters of the settings; the endpoint listens from now on.
 
     Raises:
-        UsageError: An extra is not installed, nobody can listen there, or the environment has what cannot be used.
+        UsageError: An extra is not installed, the address cannot be listened on, or a variable of the environment
+            cannot be used.
     """
-    live = RunMetrics(plan, version)
+    metrics = RunMetrics(plan, version)
     endpoint: PrometheusEndpoint | None = None
-    consumers: list[OtlpExporter] = []
+    exporters: list[OtlpExporter] = []
     if settings.collector is not None:
         from ws_load_test.live.telemetry.otlp_exporter import OtlpExporter  # noqa: PLC0415 - most runs have none
 
-        consumers.append(OtlpExporter(settings.collector, live.about))
+        exporters.append(OtlpExporter(settings.collector, metrics.info))
     if settings.port is not None:
         from ws_load_test.live.telemetry.prometheus import PrometheusEndpoint  # noqa: PLC0415 - as above
 
         try:
-            endpoint = PrometheusEndpoint(live, settings.host, settings.port, settings.linger_ns / NS_PER_S)
+            endpoint = PrometheusEndpoint(metrics, settings.host, settings.port, settings.linger_ns / NS_PER_S)
         except BaseException:
-            for consumer in consumers:
-                consumer.close()
-                consumer.wait_for_last_scrape()
+            for exporter in exporters:
+                exporter.close()
+                exporter.flush()
             raise
         if not settings.port:
             sys.stderr.write(f"metrics: {endpoint.url}\n")
             sys.stderr.flush()
-    return MetricsPublisher(live, consumers, endpoint)
+    return MetricsPublisher(metrics, exporters, endpoint)
 
 
 class MetricsPublisher:
-    """Watches a run, and hands what is known after each interval to consumers. It never raises.
+    """Makes a snapshot of a run after each interval and hands it to exporters, as an `IntervalObserver`.
 
-    Its intervals wait in a queue, so that whoever runs the fleet does not.
+    Intervals wait in a queue, so that the thread of the fleet does not. It never raises.
     """
 
     def __init__(
-        self, live: RunMetrics, consumers: Sequence[MetricsExporter], endpoint: PrometheusEndpoint | None = None
+        self, metrics: RunMetrics, exporters: Sequence[MetricsExporter], endpoint: PrometheusEndpoint | None = None
     ) -> None:
-        self._live = live
-        self._consumers = consumers
+        self._metrics = metrics
+        self._exporters = exporters
         self._endpoint = endpoint
-        self._intervals: SimpleQueue[Interval | None] = SimpleQueue()
-        # A daemon: where the run ends by an exception, nobody may come to end it.
+        self._intervals: SimpleQueue[IntervalEvent | None] = SimpleQueue()
+        # A daemon: where the run ends by an exception, `close` may never be called.
         self._thread = Thread(target=self._follow, name="metrics", daemon=True)
         self._thread.start()
 
-    def __call__(self, interval: Interval) -> None:
-        """Takes an interval in, in microseconds."""
-        self._intervals.put(interval)
+    def __call__(self, event: IntervalEvent) -> None:
+        """Queues an interval, which takes microseconds."""
+        self._intervals.put(event)
 
     def close(self) -> None:
-        """Returns when all that was taken in has been handed over."""
+        """Returns when every queued interval has been handed to the exporters, and closes them."""
         self._intervals.put(None)
         self._thread.join()
-        for consumer in self._consumers:
-            consumer.close()
+        for exporter in self._exporters:
+            exporter.close()
         if self._endpoint is not None:
             self._endpoint.close()
 
-    def wait_for_last_scrape(self) -> None:
-        """Waits a little for those whom what is known at the end has not reached yet."""
-        for consumer in self._consumers:
-            consumer.wait_for_last_scrape()
+    def flush(self) -> None:
+        """Waits some seconds until the last snapshot has been pushed, and scraped."""
+        for exporter in self._exporters:
+            exporter.flush()
         if self._endpoint is not None:
             self._endpoint.wait_for_last_scrape()
 
     def _follow(self) -> None:
-        while (interval := self._intervals.get()) is not None:
-            try:
-                snapshot = self._live.add_interval(interval)
-            except ValueError as error:
-                _log.debug("metrics: an interval is left out: %s", error)
-                continue
-            for consumer in self._consumers:
-                consumer.export(snapshot)
+        while (event := self._intervals.get()) is not None:
+            snapshot = self._metrics.add_interval(event)
+            for exporter in self._exporters:
+                exporter.export(snapshot)

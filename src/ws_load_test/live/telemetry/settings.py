@@ -1,4 +1,4 @@
-"""The options of live metrics, read: where the endpoint listens, where the collector is and what it speaks."""
+"""Options of live metrics: where the endpoint listens, where the collector is, and which protocol it speaks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ OtlpProtocol = Literal["grpc", "http/protobuf"]
 OPTIONS = ("metrics_port", "metrics_host", "metrics_linger", "otlp")
 LOOPBACK = "127.0.0.1"
 HTTP_PORT = 4318
-"""Of OTLP over HTTP; 4317 is gRPC's (https://opentelemetry.io/docs/specs/otlp)."""
+"""Port of OTLP over HTTP; 4317 is that of gRPC (https://opentelemetry.io/docs/specs/otlp)."""
 HTTP_PATH = "/v1/metrics"
-LARGEST_PORT = 65_535
+MAX_PORT = 65_535
 _PROTOCOL_NAMES = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 """The variables of the environment that name the protocol; the first that is set decides."""
 
@@ -40,10 +40,10 @@ class OtlpTarget:
 
 @dataclass(frozen=True, slots=True)
 class TelemetrySettings:
-    """How a run is shown while it goes on."""
+    """Settings of a run's live metrics; false if there are none."""
 
     port: int | None = None
-    """Of the endpoint; 0 is any that is free, None is no endpoint."""
+    """Port of the endpoint; 0 is any that is free, None is no endpoint."""
     host: str = LOOPBACK
     linger_ns: int = 0
     """How long the endpoint stays up after the run to be read once more."""
@@ -56,19 +56,19 @@ class TelemetrySettings:
 def read_settings(
     options: Mapping[str, Any], environ: Mapping[str, str] = os.environ
 ) -> tuple[TelemetrySettings, list[OptionProblem]]:
-    """Returns the settings, and what is wrong with the options."""
+    """Returns the settings, and the problems of the options."""
     problems: list[OptionProblem] = []
     values: dict[str, Any] = {}
-    readers: dict[str, Callable[[Any], Any]] = {
+    parsers: dict[str, Callable[[Any], Any]] = {
         "metrics_port": _port,
         "metrics_host": _host,
         "metrics_linger": duration,
         "otlp": lambda value: _collector(value, environ),
     }
-    for name, read in readers.items():
+    for name, parse in parsers.items():
         if name in options:
             try:
-                values[name] = read(options[name])
+                values[name] = parse(options[name])
             except ValueError as error:
                 problems.append(OptionProblem(option_name(name), str(error)))
     problems += [
@@ -87,8 +87,8 @@ def read_settings(
 
 def _port(value: Any) -> int:
     port = non_negative_int(value)
-    if port > LARGEST_PORT:
-        raise ValueError(f"{port} is no port; write one up to {LARGEST_PORT}, or 0 for any that is free")
+    if port > MAX_PORT:
+        raise ValueError(f"{port} is no port; write one up to {MAX_PORT}, or 0 for any that is free")
     return port
 
 
@@ -100,25 +100,25 @@ def _host(value: Any) -> str:
 
 
 def _collector(value: Any, environ: Mapping[str, str]) -> OtlpTarget:
-    written = text(value)
-    # Empty is unset, by the standard of these variables.
-    said = ((name, environ.get(name, "").strip()) for name in _PROTOCOL_NAMES)
-    variable, wanted = next(((name, value) for name, value in said if value), ("", ""))
+    url = text(value)
+    # An empty variable counts as unset, by the specification of these variables.
+    variables = ((name, environ.get(name, "").strip()) for name in _PROTOCOL_NAMES)
+    variable, protocol = next(((name, value) for name, value in variables if value), ("", ""))
     hint = "write for example http://localhost:4317 (gRPC) or http://localhost:4318/v1/metrics (HTTP)"
     try:
-        parts = urlsplit(written)
+        parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        # Not repeated, here and below: it may hold a password.
+        # The URL is not repeated, here and below: it may hold a password.
         raise ValueError(f"is no URL; {hint}") from None
     if parts.scheme not in {"http", "https"} or not host:
         raise ValueError(f"is no http:// or https:// URL; {hint}")
     if parts.username is not None:
         raise ValueError("has user info in its URL; put credentials into OTEL_EXPORTER_OTLP_HEADERS instead")
-    if wanted not in {"", "grpc", "http/protobuf"}:
+    if protocol not in {"", "grpc", "http/protobuf"}:
         raise ValueError(f"{variable} is neither grpc nor http/protobuf, which are spoken here")
     bare = parts.path in {"", "/"}
-    if wanted == "grpc" or (not wanted and bare and port != HTTP_PORT):
-        return OtlpTarget(written, "grpc")
-    # The standard says so of an address without a path.
-    return OtlpTarget(parts._replace(path=HTTP_PATH).geturl() if bare else written, "http/protobuf")
+    if protocol == "grpc" or (not protocol and bare and port != HTTP_PORT):
+        return OtlpTarget(url, "grpc")
+    # The specification has this path for a URL without one.
+    return OtlpTarget(parts._replace(path=HTTP_PATH).geturl() if bare else url, "http/protobuf")

@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ws_load_test.common.errors import OptionProblem, UsageError
 from ws_load_test.common.sharding import Shard
 from ws_load_test.messages import Message
 from ws_load_test.messages.generator import MessageGenerator
-from ws_load_test.plan import values as option_values
-from ws_load_test.plan.correlation import (
-    AutoReply,
-    Check,
-    Correlation,
-    CorrelationRule,
-    parse_answer,
-    parse_check,
-    parse_rule,
-)
-
-
-def _rule(value: Any) -> tuple[CorrelationRule, str]:
-    return parse_rule(option_values.text(value))
-
-
-def _checks(value: Any) -> tuple[Check, ...]:
-    return tuple(map(parse_check, option_values.strings(value)))
-
-
-def _answers(value: Any) -> tuple[AutoReply, ...]:
-    return tuple(map(parse_answer, option_values.strings(value)))
-
-
-PARSERS: dict[str, Callable[[Any], Any]] = {
-    "match": _rule,
-    "expect": _checks,
-    "expect_first": _checks,
-    "ignore": _checks,
-    "auto_reply": _answers,
-    "skip_first": option_values.non_negative_int,
-    "check_utf8": option_values.boolean,
-}
-
+from ws_load_test.plan.correlation import Correlation, CorrelationRule
+from ws_load_test.plan.options.catalog import fields_of
 
 _WHERE = {"json": "path", "regex": "pattern"}
 
@@ -50,16 +18,7 @@ _WHERE = {"json": "path", "regex": "pattern"}
 def read_correlation(values: Mapping[str, Any], message: Message, problems: list[OptionProblem]) -> Correlation:
     """The matching that the options describe; adds to `problems` what does not fit the message or the load."""
     rule, where = values.get("match", ("ping" if message.kind == "ping" else "order", ""))
-    matching = Correlation(
-        rule=rule,
-        selector=where,
-        expect=values.get("expect", ()),
-        expect_first=values.get("expect_first", ()),
-        ignore=values.get("ignore", ()),
-        auto_replies=values.get("auto_reply", ()),
-        greetings=values.get("skip_first", 0),
-        check_utf8=values.get("check_utf8", False),
-    )
+    matching = Correlation(rule=rule, selector=where, **fields_of(values, "correlation"))
     _check_load(rule, values, message, problems)
     if rule in {"json", "regex"} and message.kind != "ping":
         read = matching.message_id_extractor()
@@ -76,8 +35,6 @@ def _check_load(
     rule: CorrelationRule, values: Mapping[str, Any], message: Message, problems: list[OptionProblem]
 ) -> None:
     """Whether the rule fits what is sent, and when."""
-    if "expect_first" in values and "first_message" not in values:
-        problems.append(OptionProblem("--expect-first", "needs a --first-message, whose reply it checks"))
     if rule == "none":
         if not {"rate", "rate_per_connection", "stages"} & values.keys():
             problems.append(

@@ -1,343 +1,26 @@
-"""From options to the target: addresses, credentials, trust and how a session is asked for, read and checked."""
+"""Builds the target of a plan from parsed option values, and checks that they fit each other."""
 
 from __future__ import annotations
 
-import re
-import socket
-from collections.abc import Callable, Mapping
-from typing import Any, cast
-from urllib.parse import unquote, urlsplit
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
 from ws_load_test.common.errors import OptionProblem, option_name
-from ws_load_test.common.redaction import FIELD, looks_like_token
-from ws_load_test.plan import values as option_values
-from ws_load_test.plan.target import (
-    DEFAULT_PORTS,
-    PROXY_PORTS,
-    Endpoint,
-    Target,
-    TlsVersion,
-    host_and_port,
-    render_url,
-)
-from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER, DeflateError, DeflateParams
+from ws_load_test.plan.options.catalog import fields_of, names_in
+from ws_load_test.plan.options.spec import Group
+from ws_load_test.plan.target import Target
 
-LONGEST_UNIX_PATH = 107
-"""Bytes that Linux has room for (unix(7)); others have less."""
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_OURS = {
-    "upgrade",
-    "connection",
-    "sec-websocket-key",
-    "sec-websocket-version",
-    "sec-websocket-protocol",
-    "sec-websocket-extensions",
-    "content-length",
-}
-_OF_TLS = ("insecure", "cacert", "cert", "key", "sni", "tls_min", "ciphers", "tls_resume")
-
-
-def urls(value: Any) -> tuple[str, ...]:
-    """One WebSocket URL (RFC 6455, section 3), or several; hosts, paths and queries may hold fields."""
-    found = tuple(url(one) for one in option_values.strings(value))
-    if not found:
-        raise ValueError("missing; say what to test, for example ws://localhost:3001")
-    return found
-
-
-def url(value: Any) -> str:
-    """A WebSocket URL; what is wrong with it is told without its secrets."""
-    written = option_values.text(value).strip()
-    hint = "write ws://host:port/path or wss://…"
-    if any(character.isspace() or not character.isprintable() for character in written):
-        raise ValueError(f"a URL holds no spaces or control characters; {hint}")
-    # What the fields of a port give is a number, and of a host letters, as far as can be told here.
-    sample = render_url(re.sub(rf"(?<=:){FIELD.pattern}(?=[/?#]|$)", "1", written), _sample)
-    scheme, separator, _ = sample.partition("://")
-    if not separator or scheme.lower() not in DEFAULT_PORTS:
-        # Not quoted but for its scheme: anything else may be a secret, or hold one.
-        known = separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,15}", scheme)
-        wrong = f'"{scheme}://"' if known else "an address without ws:// or wss://"
-        raise ValueError(f"{wrong} is not a WebSocket URL; {hint}")
-    try:
-        parts = urlsplit(sample)
-        endpoint = Endpoint.of(sample)
-    except ValueError as error:
-        # The error's text may quote the URL's password, so only what is known to be harmless is told.
-        if re.match(r"[^/?#]*:0+(?:[/?#]|$)", sample.partition("://")[2]):
-            raise ValueError(f"the URL names no usable port; {hint}") from None
-        reason = "its port is not a number from 1 to 65535" if "ort" in str(error) else "its host is malformed"
-        raise ValueError(f"not a URL: {reason}; {hint}") from None
-    if not endpoint.host:
-        raise ValueError(f"the URL names no host; {hint}")
-    if re.search(r"[{}]", endpoint.host):
-        raise ValueError(f"not a URL: its host has braces around what is no field; {hint}")
-    if parts.fragment:
-        raise ValueError("a WebSocket URL has no fragment (RFC 6455, section 3); write %23 for a #")
-    return written
-
-
-def _sample(field: str) -> str:
-    return "x" if FIELD.fullmatch(field) else field
-
-
-def headers(value: Any) -> tuple[tuple[str, str], ...]:
-    """Headers, as lines or as a table; their values may hold fields."""
-    if isinstance(value, Mapping):
-        pairs = [(str(name), str(text)) for name, text in value.items()]
-    else:
-        pairs = []
-        for line in option_values.strings(value):
-            name, colon, text = line.partition(":")
-            if not colon:
-                raise ValueError('a header without a colon; write for example "Authorization: Bearer …"')
-            pairs.append((name.strip(), text.strip()))
-    for name, text in pairs:
-        if not _TOKEN.fullmatch(name):
-            # Not quoted: where the colon is in the wrong place, what stands before it may be a secret.
-            raise ValueError('what stands before the colon is no header; write for example "Authorization: Bearer …"')
-        if not _can_be_header(text):
-            raise ValueError(f"the value of {name} holds characters that a header cannot carry")
-        if name.lower() in _OURS:
-            hint = "; --deflate offers compression" if name.lower().endswith("extensions") else ""
-            raise ValueError(f"{name} is set by the WebSocket handshake itself{hint}")
-    return tuple(pairs)
-
-
-def _can_be_header(value: str) -> bool:
-    # The names of fields, as of columns in other scripts, do not travel.
-    bare = FIELD.sub("x", value)
-    return bare.isprintable() and bare.isascii()
-
-
-def header_value(value: Any) -> str:
-    """Text that a header can carry."""
-    written = option_values.text(value).strip()
-    if not written or not _can_be_header(written):
-        raise ValueError("it is empty" if not written else "it holds characters that a header cannot carry")
-    return written
-
-
-def subprotocols(value: Any) -> tuple[str, ...]:
-    """Names of subprotocols, one or several in a text."""
-    names = tuple(name.strip() for text in option_values.strings(value) for name in text.split(","))
-    for name in names:
-        if not _TOKEN.fullmatch(FIELD.sub("x", name)):
-            shown = "what is given" if looks_like_token(name) or re.search(r"[\s:=]", name) else f'"{name}"'
-            raise ValueError(f"{shown} is not the name of a subprotocol")
-    if len(set(names)) != len(names):
-        raise ValueError("a subprotocol is named twice (RFC 6455, section 4.1 wants them distinct)")
-    return names
-
-
-def cookies(value: Any) -> tuple[str, ...]:
-    """``NAME=VALUE``, one or several; nothing of one is told, since what is wrong may be the secret."""
-    found = tuple(one.strip() for one in option_values.strings(value))
-    for cookie in found:
-        name, equals, text = cookie.partition("=")
-        if not equals or not _TOKEN.fullmatch(name):
-            raise ValueError("a cookie is written NAME=VALUE; give --cookie once for each")
-        if not _can_be_header(text) or ";" in FIELD.sub("x", text):
-            raise ValueError(f"the value of {name} holds characters that a cookie cannot carry; encode them")
-    return found
-
-
-def addresses(value: Any) -> tuple[str, ...]:
-    """``HOST`` or ``HOST:PORT`` to connect to, one or several."""
-    found = tuple(part.strip() for one in option_values.strings(value) for part in one.split(","))
-    for address in found:
-        try:
-            host, _ = host_and_port(address)
-        except ValueError as error:
-            reason = "its port is not a number from 1 to 65535" if "ort" in str(error) else "its host is malformed"
-            shown = address.rpartition("@")[2]
-            raise ValueError(f'"{shown}" is not an address: {reason}; write HOST, HOST:PORT or [::1]:PORT') from None
-        if not host or re.search(r"[\s/@?#{}\[\]]", host):
-            shown = address.rpartition("@")[2]
-            raise ValueError(f'"{shown}" is not an address; write HOST, HOST:PORT or [::1]:PORT')
-    return found
-
-
-def unix_socket(value: Any) -> str:
-    """The path of a Unix socket."""
-    path = option_values.text(value)
-    if not hasattr(socket, "AF_UNIX"):
-        raise ValueError("Python has no Unix sockets on this system")
-    if not path or "\0" in path:
-        raise ValueError("write the path of the socket")
-    if len(path.encode(errors="surrogateescape")) > LONGEST_UNIX_PATH:
-        raise ValueError(f"its path is longer than the {LONGEST_UNIX_PATH} bytes that a Unix socket's may have")
-    return path
-
-
-def proxy(value: Any) -> str:
-    """The URL of a proxy; what is wrong with it is told without its password."""
-    written = option_values.text(value).strip()
-    hint = "write http://host:port, socks5://host:port, socks5h://…, socks4:// or socks4a://…"
-    scheme, separator, _ = written.partition("://")
-    if not separator or scheme.lower() not in PROXY_PORTS:
-        raise ValueError(f"it is not the URL of a proxy that we can use; {hint}")
-    try:
-        parts = urlsplit(written)
-        user_info, _, rest = parts.netloc.rpartition("@")
-        host, _ = host_and_port(rest)
-    except ValueError:
-        raise ValueError(f"its host or its port is malformed; {hint}") from None
-    if not host or not written.isprintable() or re.search(r"\s", written):
-        raise ValueError(f"it names no host, or holds spaces; {hint}")
-    if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise ValueError(f"a proxy's URL ends with its port; {hint}")
-    if scheme.lower().startswith("socks"):
-        user, colon, password = user_info.partition(":")
-        if not unquote(user_info).isascii() or len(unquote(user)) > 255 or len(unquote(password)) > 255:
-            raise ValueError("SOCKS takes a user and a password of at most 255 ASCII characters each (RFC 1929)")
-        if user and not colon and scheme.lower().startswith("socks5"):
-            raise ValueError("SOCKS 5 wants a user and a password (RFC 1929); write socks5://user:password@host:port")
-    return written
-
-
-def sni(value: Any) -> str:
-    """The name of a server."""
-    name = option_values.text(value).strip().rstrip(".")
-    try:
-        ascii_name = name.encode("idna").decode()
-    except UnicodeError:
-        ascii_name = ""
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", ascii_name) or ascii_name.startswith("."):
-        raise ValueError(f'"{name}" is not the name of a server')
-    return ascii_name
-
-
-def tls_version(value: Any) -> TlsVersion:
-    """A version of TLS, as text or as a number."""
-    if str(value) not in {"1.2", "1.3"} or isinstance(value, bool):
-        raise ValueError(f'"{value}" is neither 1.2 nor 1.3')
-    return cast("TlsVersion", str(value))
-
-
-def ciphers(value: Any) -> str:
-    """A list of cipher suites as OpenSSL writes it."""
-    import ssl  # noqa: PLC0415 - most runs name no ciphers
-
-    written = option_values.text(value).strip()
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers(written)
-    except (ssl.SSLError, ValueError):
-        raise ValueError(f'OpenSSL knows no cipher of "{written}"; `openssl ciphers` lists them') from None
-    return written
-
-
-def user(value: Any) -> str:
-    """``NAME:PASSWORD`` (RFC 7617)."""
-    written = option_values.text(value)
-    if ":" not in FIELD.sub("x", written):
-        raise ValueError("write NAME:PASSWORD; of the two, the password may be empty")
-    if not FIELD.sub("x", written).isprintable():
-        raise ValueError("it holds control characters (RFC 7617, section 2)")
-    return written
-
-
-def bearer(value: Any) -> str:
-    """A token, or ``@FILE`` that holds one; nothing of it is told."""
-    written = option_values.text(value).strip()
-    if written.startswith("@"):
-        path = option_values.readable_file(written[1:])
-        try:
-            with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a path that was just opened
-                written = file.read(1 << 16).strip()
-        except (OSError, UnicodeDecodeError):
-            raise ValueError(f'"{path}" holds no token that can be read') from None
-        if not written:
-            raise ValueError(f'"{path}" is empty')
-    written = written.removeprefix("Bearer ").strip()
-    if not written or not _can_be_header(written) or re.search(r"\s", FIELD.sub("x", written)):
-        raise ValueError("a token has no spaces, and no characters that a header cannot carry (RFC 6750)")
-    return written
-
-
-def deflate(value: Any) -> str:
-    """``on``, or the parameters of an offer of permessage-deflate (RFC 7692)."""
-    if value is True:
-        return DEFAULT_OFFER
-    written = option_values.text(value).strip().rstrip(";").rstrip()
-    if written.lower() == "on":
-        return DEFAULT_OFFER
-    try:
-        DeflateParams.from_offer(written)
-    except DeflateError as error:
-        hint = "write on, or parameters such as client_max_window_bits=10; server_no_context_takeover"
-        raise ValueError(f"it has {error}; {hint}") from None
-    return written
-
-
-PARSERS: dict[str, Callable[[Any], Any]] = {
-    "url": urls,
-    "header": headers,
-    "subprotocol": subprotocols,
-    "insecure": option_values.boolean,
-    "cacert": option_values.readable_file,
-    "connect_to": addresses,
-    "unix_socket": unix_socket,
-    "proxy": proxy,
-    "cert": option_values.readable_file,
-    "key": option_values.readable_file,
-    "sni": sni,
-    "tls_min": tls_version,
-    "ciphers": ciphers,
-    "tls_resume": option_values.boolean,
-    "cookie": cookies,
-    "origin": header_value,
-    "user": user,
-    "bearer": bearer,
-    "follow_redirects": option_values.boolean,
-    "deflate": deflate,
-}
-"""Every option of a target, and what reads its value."""
-
-_RIVALS: tuple[tuple[str, str, str], ...] = (
-    ("unix_socket", "connect_to", "both say where to connect to"),
-    ("unix_socket", "proxy", "a Unix socket is on this machine, and so before any proxy"),
-    ("unix_socket", "bind", "a Unix socket has no source addresses"),
-    ("user", "bearer", "a request has one Authorization header"),
-)
-"""Options that cannot stand beside each other, and why."""
 _HEADERS = {"cookie": "cookie", "origin": "origin", "user": "authorization", "bearer": "authorization"}
-"""Options, and the header that each of them sets."""
+"""Option -> header that it sets."""
 
 
 def read_target(values: Mapping[str, Any], problems: list[OptionProblem]) -> Target:
-    """The target that the options describe; adds to `problems` what is wrong with them."""
-    get = values.get
-    named = get("url", ())
-    found = (named,) if isinstance(named, str) else tuple(named)
-    for one, other, why in _RIVALS:
-        if get(one) and get(other):
-            problems.append(OptionProblem(option_name(one), f"cannot stand beside {option_name(other)}: {why}"))
+    """Returns the target that parsed values describe; adds to `problems` those that do not fit each other."""
+    found = values.get("url", ())
     _check_tls(values, found, problems)
     _check_headers(values, found, problems)
-    return Target(
-        url=found[0] if found else "",
-        extra_urls=found[1:],
-        headers=get("header", ()),
-        subprotocols=get("subprotocol", ()),
-        insecure=get("insecure", False),
-        cacert=get("cacert"),
-        addresses=get("connect_to", ()),
-        unix_socket=get("unix_socket"),
-        proxy=get("proxy"),
-        cert=get("cert"),
-        key=get("key"),
-        sni=get("sni"),
-        tls_min=get("tls_min"),
-        ciphers=get("ciphers"),
-        tls_resume=get("tls_resume", False),
-        cookies=get("cookie", ()),
-        origin=get("origin"),
-        user=get("user"),
-        bearer=get("bearer"),
-        follow_redirects=get("follow_redirects", False),
-        deflate=get("deflate"),
-    )
+    return Target(url=found[0] if found else "", extra_urls=found[1:], **fields_of(values, "target"))
 
 
 def _check_tls(values: Mapping[str, Any], found: tuple[str, ...], problems: list[OptionProblem]) -> None:
@@ -345,11 +28,9 @@ def _check_tls(values: Mapping[str, Any], found: tuple[str, ...], problems: list
     if found and not values.get("follow_redirects") and not any(one[:4].lower() == "wss:" for one in found):
         problems.extend(
             OptionProblem(option_name(name), "has no meaning for ws://, which has no TLS; did you mean wss://?")
-            for name in _OF_TLS
+            for name in names_in(Group.TLS)
             if values.get(name)
         )
-    if "key" in values and "cert" not in values and not any(problem.option == "--cert" for problem in problems):
-        problems.append(OptionProblem("--key", "needs the certificate that it belongs to; add --cert FILE"))
     if values.get("ciphers") and values.get("tls_min") == "1.3":
         problems.append(
             OptionProblem("--ciphers", "has no meaning with --tls-min 1.3; it names the ciphers of TLS 1.2")
@@ -357,7 +38,7 @@ def _check_tls(values: Mapping[str, Any], found: tuple[str, ...], problems: list
 
 
 def _check_headers(values: Mapping[str, Any], found: tuple[str, ...], problems: list[OptionProblem]) -> None:
-    """Options that would set a header which is given already."""
+    """Finds options that would set a header which is given already."""
     given = {name.lower() for name, _ in values.get("header", ())}
     for option, header in _HEADERS.items():
         if values.get(option) and header in given:

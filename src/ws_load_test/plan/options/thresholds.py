@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ws_load_test.common.errors import OptionProblem, option_name
-from ws_load_test.plan import values as option_values
 from ws_load_test.plan.thresholds import parse_condition
-
-PARSERS: dict[str, Callable[[Any], Any]] = {
-    "fail_if": option_values.strings,
-    "abort_if": option_values.strings,
-    "abort_grace": option_values.duration,
-}
 
 
 def read_conditions(name: str, texts: tuple[str, ...], problems: list[OptionProblem]) -> tuple[str, ...]:
@@ -27,13 +20,6 @@ def read_conditions(name: str, texts: tuple[str, ...], problems: list[OptionProb
     return tuple(found)
 
 
-def read_verdict(values: Mapping[str, Any], problems: list[OptionProblem]) -> dict[str, Any]:
-    """The fields of the plan that say when a run has failed; adds to `problems` what is wrong with the options."""
-    if "abort_grace" in values and "abort_if" not in values:
-        problems.append(OptionProblem("--abort-grace", "there is nothing to stop for; add --abort-if CONDITION"))
-    fields: dict[str, Any] = {
-        name: read_conditions(name, values[name], problems) for name in ("fail_if", "abort_if") if name in values
-    }
-    if "abort_grace" in values:
-        fields["abort_grace_ns"] = values["abort_grace"]
-    return fields
+def read_thresholds(values: Mapping[str, Any], problems: list[OptionProblem]) -> dict[str, Any]:
+    """Returns the fields of the plan that say when a run has failed; adds to `problems` what is wrong with them."""
+    return {name: read_conditions(name, values[name], problems) for name in ("fail_if", "abort_if") if name in values}

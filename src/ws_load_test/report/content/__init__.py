@@ -1,1 +1,1 @@
-"""What a report says, in words, for every format."""
+"""Content of reports in words, for every format."""

@@ -1,4 +1,4 @@
-"""What faults and close codes are called when no better words were recorded."""
+"""Names of faults and close codes, for reports without a recorded example."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _OWNERS = {"3": "a library's own", "4": "the application's own"}
 
 
 def fault_phrase(key: str) -> str:
-    """Returns what the target did, by a fault's key (``reset``, ``closed:1011``); "" for an unknown one."""
+    """Returns a phrase for a fault's key (``reset``, ``closed:1011``); "" for an unknown one."""
     return _PHRASES.get(key.partition(":")[0], "")
 
 
 def close_code_name(code: str) -> str:
-    """Returns what a close code says.
+    """Returns the name of a close code; ``unknown`` if it has none.
 
     The names are those of RFC 6455, section 7.4.1, and of the IANA registry "WebSocket Close Code Number";
     section 7.4.2 gives the codes from 3000 to libraries and those from 4000 to applications.

@@ -1,11 +1,10 @@
-"""What a run came to, in the words that every report has of it, whatever the report is shown on."""
+"""Outcome of a run in the words that every report uses: headline, lost workers, messages, faults, traffic."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ws_load_test.analysis.aggregate import lost_workers as known_lost
-from ws_load_test.analysis.findings import Finding, FindingKind
 from ws_load_test.analysis.per_host import host_of
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import (
@@ -14,9 +13,10 @@ from ws_load_test.common.units import (
     format_duration,
     format_share,
 )
+from ws_load_test.metrics.catalog import METRICS
 from ws_load_test.report.content.fault_names import fault_phrase
-from ws_load_test.report.content.labelled import (
-    LabelledText,
+from ws_load_test.report.content.labeled import (
+    LabeledText,
     count_of,
     sentence,
     summarize_times,
@@ -27,156 +27,145 @@ from ws_load_test.report.content.thresholds import stopped_by
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ws_load_test.analysis.summary_types import ByteCounts, Summary
     from ws_load_test.metrics.recording import Recording
+    from ws_load_test.report.results import Results
 
 
-# --- The verdict --------------------------------------------------------------------------------------------
+# --- Headline -----------------------------------------------------------------------------------------------
 
 
-def pairing_findings(reasons: Sequence[Finding]) -> list[Finding]:
-    """Returns those of the reasons that make every response time one to doubt."""
-    return [reason for reason in reasons if reason.kind is FindingKind.PAIRING]
-
-
-def verdict(
-    recordings: Sequence[Recording], summary: dict[str, Any], reasons: Sequence[Finding], *, awaited: bool
-) -> tuple[str, str]:
-    """Returns the verdict in words, of several truths the one that spoils the run most, and its colour."""
-    lost = sum(len(recording.trailer.lost_workers) for recording in recordings if recording.trailer)
-    if summary["interrupted"]:
-        killed = any(recording.trailer is None for recording in recordings)
-        why = "killed, the recording has no end" if killed else "interrupted"
-        return f"Partial: {why}", "yellow"
-    if lost:
-        return "A worker was lost" if lost == 1 else f"{format_count(lost)} workers were lost", "red"
-    if not summary["connections"]["opened"]:
-        return "Could not open a single connection", "red"
-    if not summary["verdict"]["passed"]:
-        stopped = " and ".join(stopped_by(summary))
-        failed = sum(not check["passed"] for check in summary["verdict"]["checks"])
+def headline(results: Results) -> tuple[str, str]:
+    """Returns the headline, of several truths the one that spoils the run most, and its color."""
+    failure = results.failure
+    if failure is not None:
+        return failure.headline, "yellow" if failure.is_partial else "red"
+    verdict = results.summary.verdict
+    if not verdict.passed:
+        stopped = " and ".join(stopped_by(results.summary))
+        failed = len(verdict.failed_checks)
         words = "A threshold failed" if failed == 1 else f"{format_count(failed)} thresholds failed"
         return f"Stopped early, because {stopped}" if stopped else words, "red"
-    doubts = _doubts(summary, pairing_findings(reasons), awaited=awaited)
-    return (f"Done, with {doubts}", "yellow") if doubts else ("Passed", "green")
+    found = flaws(results)
+    return (f"Done, with {', '.join(found)}", "yellow") if found else ("Passed", "green")
 
 
-def _doubts(summary: dict[str, Any], doubted: Sequence[Finding], *, awaited: bool) -> str:
-    """Returns what went wrong in a run that passed, for which a single open connection is enough."""
-    messages, faults = summary["messages"], sum(summary["faults"].values())
-    doubts = [count_of(faults, "fault")] if faults else []
-    if awaited and not messages["answered"]:
-        doubts.append("no message answered")
+def flaws(results: Results) -> list[str]:
+    """Returns the flaws of a run that passed, for which a single open connection is enough."""
+    messages, faults = results.summary.messages, sum(results.summary.faults.values())
+    found = [count_of(faults, "fault")] if faults else []
+    if results.awaits_replies and not messages.answered:
+        found.append("no message answered")
     else:
-        if doubted:
-            doubts.append("replies that are perhaps not those of their messages")
-        counted = ("unanswered", "dropped") if awaited else ("dropped",)
-        doubts += [f"{count_of(messages[word], 'message')} {word}" for word in counted if messages[word]]
-    if summary["generator"]["saturated"]:
-        doubts.append("the generator at its limit")
-    return ", ".join(doubts)
+        if results.pairing_findings:
+            found.append("replies that are perhaps not those of their messages")
+        counted = [(messages.unanswered, "unanswered")] if results.awaits_replies else []
+        counted.append((messages.dropped, "dropped"))
+        found += [f"{count_of(count, 'message')} {word}" for count, word in counted if count]
+    return [*found, "the generator at its limit"] if results.summary.generator.saturated else found
 
 
-def lost_workers(recordings: Sequence[Recording]) -> list[LabelledText]:
-    """Returns when workers were lost, and why."""
-    said: list[LabelledText] = []
+def lost_workers(recordings: Sequence[Recording]) -> list[LabeledText]:
+    """Returns the times at which workers were lost, and the reasons."""
+    lines: list[LabeledText] = []
     for number, recording in enumerate(recordings, 1):
         hosts = recording.header.hosts or ()
         for lost in known_lost(recording):
             where = f"recording {number}, " if len(recordings) > 1 else ""
             host = host_of(lost, hosts)
             part = format_share(1 / recording.header.workers)
-            who = f"worker {lost.worker}" if host is None else f"worker {lost.worker} on {sanitize(host)} with {part}"
-            when = f"{who}, {format_duration(lost.at_ns)} after the start"
-            said.append(LabelledText("lost worker", f"{where}{when}: {sentence(lost.reason)}", "red"))
-    return said
+            name = f"worker {lost.worker}" if host is None else f"worker {lost.worker} on {sanitize(host)} with {part}"
+            when = f"{name}, {format_duration(lost.at_ns)} after the start"
+            lines.append(LabeledText("lost worker", f"{where}{when}: {sentence(lost.reason)}", "red"))
+    return lines
 
 
 # --- Messages -----------------------------------------------------------------------------------------------
 
 
-def requests(summary: dict[str, Any], *, awaited: bool) -> list[LabelledText]:
-    """Returns what became of messages: counts under their words, with a style where they are not as they should be."""
-    messages, pushed_bytes = summary["messages"], summary["bytes"]["pushed"]
-    rows = [(word, messages[word]) for word in ("due", "sent", "answered", "unanswered", "dropped", "pushed")]
-    more = [(word, messages[word.replace(" ", "_")]) for word in _OPTIONAL_COUNTS]
-    more.append(("first replies", summary["opening"]["first_replies"]))
-    rows += [(word, count) for word, count in more if count]
-    warmup = [(f"warm-up {word}", summary["warmup"][word]) for word in ("sent", "answered")]
-    if any(count for _, count in warmup):
-        rows += warmup
-    failing = {"dropped", "duplicate replies", "late replies", "unknown id"} | ({"unanswered"} if awaited else set())
-    said = [
-        LabelledText(word, format_count(count), "yellow" if count and word in failing else "") for word, count in rows
-    ]
+def requests(results: Results) -> list[LabeledText]:
+    """Returns the counts of messages under their labels, styled where they are not as they should be."""
+    summary, tally = results.summary, results.aggregate.tally
+    lines = []
+    for name, spec in METRICS.items():
+        count = getattr(tally, name)
+        if spec.report_label and (count or spec.report_if_zero):
+            is_bad = count and spec.is_failure and (results.awaits_replies or not spec.needs_replies)
+            lines.append(LabeledText(spec.report_label, format_count(count), "yellow" if is_bad else ""))
+    if summary.warmup.sent or summary.warmup.answered:
+        lines.append(LabeledText("warm-up sent", format_count(summary.warmup.sent)))
+        lines.append(LabeledText("warm-up answered", format_count(summary.warmup.answered)))
+    pushed_bytes = summary.bytes.pushed
     if pushed_bytes:
-        place = next(number for number, (word, _, _) in enumerate(said) if word == "pushed")
-        said.insert(place + 1, LabelledText("pushed payload", format_bytes(pushed_bytes)))
-    return said
+        place = next(number for number, line in enumerate(lines) if line.label == "pushed")
+        lines.insert(place + 1, LabeledText("pushed payload", format_bytes(pushed_bytes)))
+    return lines
 
 
-_OPTIONAL_COUNTS = ("duplicate replies", "late replies", "unknown id", "out of order", "greetings")
-"""Counts that have a row only where they are not zero."""
-
-
-def unanswered(summary: dict[str, Any]) -> list[LabelledText]:
-    """Returns what the percentiles leave out."""
-    count, waited = summary["messages"]["unanswered"], summary["unanswered_wait_ns"]
+def unanswered(summary: Summary) -> list[LabeledText]:
+    """Returns a line about the messages that the percentiles lack."""
+    count, waited = summary.messages.unanswered, summary.unanswered_wait_ns
     if not count:
         return []
     text = count_of(count, "message")
     if waited is not None:
-        text += f" that had waited at least {format_duration(waited['min'])}, {format_duration(waited['max'])} at most"
-    if summary["response_time_ns"] is not None:
+        text += f" that had waited at least {format_duration(waited.min)}, {format_duration(waited.max)} at most"
+    if summary.response_time_ns is not None:
         text += f"; the percentiles lack {'it' if count == 1 else f'these {format_count(count)}'}"
-    return [LabelledText("unanswered", text, "yellow")]
+    return [LabeledText("unanswered", text, "yellow")]
 
 
 # --- Faults -------------------------------------------------------------------------------------------------
 
 
-def faults(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[tuple[str, int, str]]:
-    """Returns what the target did wrong: kind, count, and a sentence about the first of them."""
+def faults(results: Results) -> list[tuple[str, int, str]]:
+    """Returns the faults of the target: kind, count, and a sentence about the first of them."""
     examples: dict[str, str] = {}
-    for recording in recordings:
+    for recording in results.recordings:
         for interval in recording.intervals:
             examples = interval.fault_examples | examples
     return [
         (sanitize(kind), count, sentence(examples.get(kind) or fault_phrase(kind)))
-        for kind, count in summary["faults"].items()
+        for kind, count in results.summary.faults.items()
     ]
 
 
 # --- The wire -----------------------------------------------------------------------------------------------
 
 
-def traffic(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[LabelledText]:
-    """Returns how sessions ended, the traffic, what compression saved, and the times of keep-alive pings."""
-    said = close_codes(summary)
-    seconds = summary["duration_s"]
-    if seconds and summary["throughput_per_s"] is not None:
-        sent, received = (format_bytes(_measured(recordings, f"bytes_{way}") / seconds) for way in ("sent", "received"))
-        said.append(LabelledText("traffic", f"{sent}/s sent, {received}/s received while measured"))
-    said += _compression(summary["bytes"])
-    keepalive = summary["keepalive_time_ns"]
+def traffic(results: Results) -> list[LabeledText]:
+    """Returns close codes, traffic, savings by compression, and the times of keep-alive pings."""
+    summary = results.summary
+    lines = close_codes(summary)
+    seconds = summary.duration_s
+    if seconds and summary.throughput_per_s is not None:
+        sent, received = (
+            format_bytes(_measured(results.recordings, name) / seconds) for name in ("bytes_sent", "bytes_received")
+        )
+        lines.append(LabeledText("traffic", f"{sent}/s sent, {received}/s received while measured"))
+    lines += _compression(summary.bytes)
+    keepalive = summary.keepalive_time_ns
     if keepalive is not None:
-        said.append(LabelledText("keep-alive", f"{count_of(keepalive['count'], 'pong')}: {summarize_times(keepalive)}"))
-    return said
+        lines.append(LabeledText("keep-alive", f"{count_of(keepalive.count, 'pong')}: {summarize_times(keepalive)}"))
+    return lines
 
 
-def _compression(sizes: dict[str, int]) -> list[LabelledText]:
-    """Returns what compression saved, frames and all."""
+def _compression(sizes: ByteCounts) -> list[LabeledText]:
+    """Returns the payload before compression and the bytes of its frames."""
+    ways = (
+        ("sent", sizes.uncompressed_sent, sizes.sent),
+        ("received", sizes.uncompressed_received, sizes.received),
+    )
     parts = [
-        f"{format_bytes(sizes[f'uncompressed_{way}'])} of payload {way} as {format_bytes(sizes[way])}"
-        for way in ("sent", "received")
-        if sizes[f"uncompressed_{way}"]
+        f"{format_bytes(plain)} of payload {way} as {format_bytes(framed)}" for way, plain, framed in ways if plain
     ]
-    return [LabelledText("compression", ", ".join(parts))] if parts else []
+    return [LabeledText("compression", ", ".join(parts))] if parts else []
 
 
-def _measured(recordings: Sequence[Recording], room: str) -> int:
-    """Returns a count of all measured intervals together, without their tallies: histograms take long to decode."""
+def _measured(recordings: Sequence[Recording], name: str) -> int:
+    """Returns a count over all measured intervals without decoding histograms, which takes a millisecond each."""
     return sum(
-        interval.encoded_tally.get(room, 0)
+        interval.encoded_tally.get(name, 0)
         for recording in recordings
         for interval in recording.intervals
         if interval.phase == "measured"

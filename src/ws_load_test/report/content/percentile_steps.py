@@ -1,4 +1,4 @@
-"""The percentiles at which a distribution is looked at: closer and closer together towards the slowest."""
+"""Percentiles at which a distribution is sampled: closer and closer together towards the maximum."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.histogram import Histogram
 
 TICKS = 5
-"""Steps to each halving of the distance to 100 %, as the Java library has it by default."""
+"""Steps per halving of the distance to 100 %: the default of HdrHistogram's Java library."""
 
 
 def steps(histogram: Histogram) -> Iterator[tuple[int, float, int]]:

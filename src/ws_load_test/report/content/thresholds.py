@@ -1,9 +1,10 @@
-"""The conditions of a run and what was found, a line or two for each."""
+"""Conditions of a run and the values found, in words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
 
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import (
@@ -15,11 +16,13 @@ from ws_load_test.common.units import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
+
+    from ws_load_test.analysis.summary_types import Summary, ThresholdCheck
 
 
 CLOSE = 0.01
-"""Of the limit: values nearer to it are shown with all their digits, or they would look like it."""
+"""Part of the limit: values within it are shown with all of their digits, or they would look like the limit."""
 _SHOWN: dict[str, Callable[[float], str]] = {
     "ns": format_duration,
     "count": format_count,
@@ -35,39 +38,46 @@ _EXACT: dict[str, Callable[[float], str]] = {
 }
 
 
-def stopped_by(summary: dict[str, Any]) -> Sequence[str]:
+def stopped_by(summary: Summary) -> list[str]:
     """Returns the conditions that stopped the run before its end."""
-    return [sanitize(check["check"]) for check in summary["verdict"]["checks"] if "aborted_at_ns" in check]
+    return [sanitize(check.check) for check in summary.verdict.checks if check.stopped_run]
 
 
-def describe_condition(check: dict[str, Any]) -> str:
-    """Returns what was asked: ``fail if p99 > 50ms``."""
-    condition = sanitize(str(check["check"]))
-    option = sanitize(str(check.get("option", ""))).replace("-", " ")
-    return f"{option} {condition}".strip()
+def describe_condition(check: ThresholdCheck) -> str:
+    """Returns the condition with its option: ``fail if p99 > 50ms``."""
+    return sanitize(f"{check.option.replace('-', ' ')} {check.check}".strip())
 
 
-def describe_value(check: dict[str, Any]) -> str:
-    """Returns what was found, or why nothing was; "" where a version wrote down neither."""
-    unit, value = check.get("unit"), check.get("value")
-    if "why" in check:
-        return f"no value, {check['why']}" if unit else str(check["why"])
-    if unit not in _SHOWN or value is None:
+def describe_value(check: ThresholdCheck) -> str:
+    """Returns the value found, or the reason why there is none; "" where the check has neither."""
+    unit = None if check.unit is UNSET else check.unit
+    if check.why is not UNSET:
+        return f"no value, {check.why}" if unit else check.why
+    if unit not in _SHOWN or check.value is None or check.limit is UNSET:
         return ""
-    shown = _show(value, check["limit"], unit)
-    if "aborted_at_ns" in check:
-        return f"{shown}, so the run was stopped {format_duration(check['aborted_at_ns'])} after its start"
-    if "intervals" not in check:
+    shown = show_value(check.value, check.limit, unit)
+    if check.aborted_at_ns is not UNSET:
+        return f"{shown}, so the run was stopped {format_duration(check.aborted_at_ns)} after its start"
+    if check.intervals is UNSET or check.failed_intervals is UNSET:
         return shown
-    count, failed = check["intervals"], check["failed_intervals"]
+    count, failed = check.intervals, check.failed_intervals
     if not failed:
         return f"at worst {shown}, over {format_count(count)} interval{'s' * (count != 1)}"
-    when = format_duration(check["from_ns"])
-    return (
-        f"{shown} from {when} after the start on, and so in {format_count(failed)} of {format_count(count)} intervals"
-    )
+    when = "" if check.from_ns is UNSET else f" from {format_duration(check.from_ns)} after the start on,"
+    return f"{shown}{when} and so in {format_count(failed)} of {format_count(count)} intervals"
 
 
-def _show(value: float, limit: float, unit: str) -> str:
+def describe_check(check: ThresholdCheck) -> str:
+    """Returns the condition and the value found: ``fail if p99 > 50ms: 61.2 ms``."""
+    condition, value = describe_condition(check), sanitize(describe_value(check))
+    return f"{condition}: {value}" if value else condition
+
+
+def show_value(value: float, limit: float, unit: str) -> str:
+    """Returns a value in its unit, exact where it is close to the limit.
+
+    Raises:
+        KeyError: There is no such unit.
+    """
     near = value != limit and abs(value - limit) <= CLOSE * abs(limit)
     return (_EXACT if near and unit in _EXACT else _SHOWN)[unit](value)

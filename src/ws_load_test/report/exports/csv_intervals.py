@@ -10,7 +10,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ws_load_test.report.results import RESPONSE, SERVICE
+from ws_load_test.metrics.catalog import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +32,6 @@ class CsvRow:
     tally: Tally
     measured_from_ns: int
     """Start of the measured time, from the start of the run."""
-    service: Histogram
     open: int
     """Sessions that were open at the interval's end."""
 
@@ -40,16 +39,21 @@ class CsvRow:
 Cell = int | str | None
 
 
-def _percentile(room: str, percentile: str) -> Callable[[CsvRow], Cell]:
+def _percentile(field: str, percentile: str) -> Callable[[CsvRow], Cell]:
     def cell(row: CsvRow) -> Cell:
-        times: Histogram = row.service if room == SERVICE else getattr(row.tally, room)
+        tally = row.tally
+        times: Histogram = tally.service_times_ns if field == "service_time_ns" else getattr(tally, field)
         return times.max if percentile == "max" else times.percentiles((percentile,))[0]
 
     return cell
 
 
-def _count(room: str) -> Callable[[CsvRow], Cell]:
-    return lambda row: int(getattr(row.tally, room))
+def _count(field: str) -> Callable[[CsvRow], Cell]:
+    return lambda row: int(getattr(row.tally, field))
+
+
+def _total(field: str) -> Callable[[CsvRow], Cell]:
+    return lambda row: int(getattr(row.tally, field).total())
 
 
 def _share(row: CsvRow) -> Cell:
@@ -57,39 +61,62 @@ def _share(row: CsvRow) -> Cell:
     return None if share is None else f"{share:.4f}"
 
 
-COLUMNS: dict[str, Callable[[CsvRow], Cell]] = {
+def _metric_columns() -> Iterator[tuple[str, Callable[[CsvRow], Cell]]]:
+    """Yields the columns that the rows of the metric catalogue ask for."""
+    for field, spec in METRICS.items():
+        if spec.kind == "time":
+            name = field.removesuffix("_ns").removesuffix("_time")
+            for percentile in spec.csv:
+                statistic = percentile if percentile == "max" else f"p{percentile.replace('.', '')}"
+                yield f"{name}_{statistic}_ns", _percentile(field, percentile)
+        else:
+            yield from ((column, (_total if spec.kind == "labelled" else _count)(field)) for column in spec.csv)
+
+
+FIRST_COLUMNS = [
+    "recording",
+    "start_s",
+    "length_s",
+    "start_unix_s",
+    "due",
+    "sent",
+    "answered",
+    "unanswered",
+    "dropped",
+    "pushed",
+    "faults",
+    "connections_open",
+    "connections_opened",
+    "connections_failed",
+    "connections_lost",
+    "sent_bytes",
+    "received_bytes",
+    "response_p50_ns",
+    "response_p90_ns",
+    "response_p99_ns",
+    "response_p999_ns",
+    "response_max_ns",
+    "service_p50_ns",
+    "service_p99_ns",
+    "service_max_ns",
+    "send_lag_p99_ns",
+    "send_lag_max_ns",
+    "connect_p50_ns",
+    "connect_p99_ns",
+    "connect_max_ns",
+    "cpu_share",
+]
+"""Order of the columns of the first version. Columns that are not among them come behind, so it never changes."""
+_AVAILABLE: dict[str, Callable[[CsvRow], Cell]] = {
     "recording": lambda row: row.number,
     "start_s": lambda row: _seconds(row.interval.from_ns - row.measured_from_ns),
     "length_s": lambda row: _seconds(row.interval.to_ns - row.interval.from_ns),
     "start_unix_s": lambda row: _seconds(row.recording.header.started_ns + row.interval.from_ns),
-    "due": _count("due"),
-    "sent": _count("sent"),
-    "answered": _count("answered"),
-    "unanswered": _count("unanswered"),
-    "dropped": _count("dropped"),
-    "pushed": _count("pushed"),
-    "faults": lambda row: row.tally.faults.total(),
     "connections_open": lambda row: row.open,
-    "connections_opened": _count("opened"),
-    "connections_failed": _count("failed"),
-    "connections_lost": _count("lost"),
-    "sent_bytes": _count("bytes_sent"),
-    "received_bytes": _count("bytes_received"),
-    "response_p50_ns": _percentile(RESPONSE, "50"),
-    "response_p90_ns": _percentile(RESPONSE, "90"),
-    "response_p99_ns": _percentile(RESPONSE, "99"),
-    "response_p999_ns": _percentile(RESPONSE, "99.9"),
-    "response_max_ns": _percentile(RESPONSE, "max"),
-    "service_p50_ns": _percentile(SERVICE, "50"),
-    "service_p99_ns": _percentile(SERVICE, "99"),
-    "service_max_ns": _percentile(SERVICE, "max"),
-    "send_lag_p99_ns": _percentile("send_lag_ns", "99"),
-    "send_lag_max_ns": _percentile("send_lag_ns", "max"),
-    "connect_p50_ns": _percentile("connect_time_ns", "50"),
-    "connect_p99_ns": _percentile("connect_time_ns", "99"),
-    "connect_max_ns": _percentile("connect_time_ns", "max"),
     "cpu_share": _share,
+    **dict(_metric_columns()),
 }
+COLUMNS = {name: _AVAILABLE[name] for name in dict.fromkeys([*FIRST_COLUMNS, *_AVAILABLE])}
 """Every column by its name, which ends in its unit; a count has none."""
 
 
@@ -108,11 +135,11 @@ def lines(results: Results) -> Iterator[str]:
 def _rows(results: Results) -> Iterator[list[Cell]]:
     yield list(COLUMNS)
     for number, recording in enumerate(results.recordings, 1):
-        for row in _measured(number, recording, results.service_field(recording)):
+        for row in _measured(number, recording):
             yield [cell(row) for cell in COLUMNS.values()]
 
 
-def _measured(number: int, recording: Recording, service: str) -> Iterator[CsvRow]:
+def _measured(number: int, recording: Recording) -> Iterator[CsvRow]:
     is_open, measured_from_ns = 0, None
     for interval in recording.intervals:
         # Of all phases: most sessions open before the measured time.
@@ -122,7 +149,7 @@ def _measured(number: int, recording: Recording, service: str) -> Iterator[CsvRo
         if measured_from_ns is None:
             measured_from_ns = interval.from_ns
         tally = interval.tally
-        yield CsvRow(number, recording, interval, tally, measured_from_ns, getattr(tally, service), max(0, is_open))
+        yield CsvRow(number, recording, interval, tally, measured_from_ns, max(0, is_open))
 
 
 def _seconds(ns: int) -> str:

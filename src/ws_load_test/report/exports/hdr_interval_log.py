@@ -32,37 +32,36 @@ def lines(results: Results) -> Iterator[str]:
     base_ns = results.started_ns
     base_s = _decimal(base_ns // 1_000, 6)
     started = datetime.fromtimestamp(base_ns // 10**9, UTC)
-    yield f"#[Logged with {sanitize(results.summary['tool'])}]\n"
-    yield f"#[Target: {sanitize(results.summary['target'])}]\n"
+    yield f"#[Logged with {sanitize(results.summary.tool)}]\n"
+    yield f"#[Target: {sanitize(results.summary.target)}]\n"
     yield "#[Histogram log format version 1.3]\n"
     yield f"#[StartTime: {base_s} (seconds since epoch), {started:%a %b %d %H:%M:%S} UTC {started:%Y}]\n"
     yield f"#[BaseTime: {base_s} (seconds since epoch)]\n"
     yield "#[Histograms are in nanoseconds, Interval_Max is in milliseconds]\n"
     yield _LEGEND + "\n"
     tagged = any(map(results.has_service_times, results.recordings))
-    for start_ns, interval, service in _in_order(results):
+    for start_ns, interval in _in_order(results):
         if tagged:
             yield from _line("Tag=response,", start_ns - base_ns, interval, RESPONSE)
-            yield from _line("Tag=service,", start_ns - base_ns, interval, service)
+            yield from _line("Tag=service,", start_ns - base_ns, interval, interval.service_field)
         else:
             yield from _line("", start_ns - base_ns, interval, RESPONSE)
 
 
-def _in_order(results: Results) -> Iterator[tuple[int, Interval, str]]:
-    """Yields each interval's start in ns since 1970, itself, and where it has its service times."""
-    found: list[tuple[int, Interval, str]] = []
+def _in_order(results: Results) -> Iterator[tuple[int, Interval]]:
+    """Yields each interval's start in ns since 1970, and the interval."""
+    found: list[tuple[int, Interval]] = []
     for recording in results.recordings:
-        service = results.service_field(recording)
         started_ns = recording.header.started_ns
-        found += ((started_ns + interval.from_ns, interval, service) for interval in recording.intervals)
+        found += ((started_ns + interval.from_ns, interval) for interval in recording.intervals)
     yield from sorted(found, key=lambda entry: entry[0])
 
 
-def _line(tag: str, start_ns: int, interval: Interval, room: str) -> Iterator[str]:
-    recorded: dict[str, Any] | None = interval.encoded_tally.get(room)
+def _line(tag: str, start_ns: int, interval: Interval, name: str) -> Iterator[str]:
+    recorded: dict[str, Any] | None = interval.encoded_tally.get(name)
     if recorded is None and interval.phase != "measured":
         return
-    # Encoded anew and not copied, so that whatever a recording holds, a line here is one line.
+    # Encoded anew and not copied: text of a recording could hold a line feed.
     histogram = Histogram() if recorded is None else Histogram.from_record(recorded)
     start_us, end_us = start_ns // 1_000, (start_ns + interval.to_ns - interval.from_ns) // 1_000
     times = f"{_decimal(start_us, 6)},{_decimal(end_us - start_us, 6)},{_decimal(histogram.max or 0, 6)}"

@@ -1,6 +1,6 @@
 """``--hgrm``: the percentiles of the response times, laid out as HdrHistogram's outputPercentileDistribution does it.
 
-Its steps halve the distance to 100 % again and again, five to each half, and end at the slowest reply: how far the tail
+Its steps halve the distance to 100 % again and again, five to each half, and end at the maximum: how far the tail
 is resolved depends on the number of replies and on nothing else.
 """
 
@@ -25,7 +25,7 @@ _MS = 1e6
 
 def lines(results: Results) -> Iterator[str]:
     """Yields the distribution in ms, with six places, because the times of a near target are a few hundredths."""
-    times = results.digest.tally.response_time_ns
+    times = results.aggregate.tally.response_time_ns
     yield f"{'Value':>12} {'Percentile':>14} {'TotalCount':>10} {'1/(1-Percentile)':>14}\n\n"
     for value_ns, percentile, count in steps(times):
         head = f"{value_ns / _MS:12.6f} {percentile / 100:2.12f} {count:10d}"
@@ -35,7 +35,7 @@ def lines(results: Results) -> Iterator[str]:
     yield f"#[Max     = {(times.max or 0) / _MS:12.6f}, Total count    = {times.count:12d}]\n"
     yield f"#[Buckets = {_buckets(times):12d}, SubBuckets     = {_SUB_BUCKETS:12d}]\n"
     yield "#[Unit    =           ms, of response times]\n"
-    yield f"#[Target  = {sanitize(results.summary['target'])}]\n"
+    yield f"#[Target  = {sanitize(results.summary.target)}]\n"
 
 
 def _buckets(histogram: Histogram) -> int:

@@ -20,7 +20,7 @@ from ws_load_test.metrics.metric_families import (
     throughput,
     workers,
 )
-from ws_load_test.report.exports.junit import name_of
+from ws_load_test.report.content.thresholds import describe_condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,27 +36,28 @@ def lines(results: Results) -> Iterator[str]:
 
 
 def _families(results: Results) -> Iterator[Family]:
-    summary, tally = results.summary, results.digest.tally
-    about = {name: str(summary[name]) for name in ("tool", "target", "started_at")}
+    summary, tally = results.summary, results.aggregate.tally
+    about = {"tool": summary.tool, "target": summary.target, "started_at": summary.started_at}
     # Not of the type info, which readers of Prometheus' older text format would refuse the whole file for.
     yield Family("run_info", "gauge", "What was run, and when.", (Sample(about, 1),))
-    yield duration(summary["duration_s"])
+    yield duration(summary.duration_s)
     yield gauge("passed", "Whether the run passed, and its thresholds with it.", int(results.passed))
     thresholds: dict[str, bool] = {}
-    for check in summary["verdict"]["checks"]:
-        thresholds[name_of(check)] = check["passed"] and thresholds.get(name_of(check), True)
+    for check in summary.verdict.checks:
+        name = describe_condition(check)
+        thresholds[name] = check.passed and thresholds.get(name, True)
     if thresholds:
         kept = tuple(Sample({"check": name}, int(passed)) for name, passed in thresholds.items())
         yield Family("threshold_passed", "gauge", "Whether a threshold was kept.", kept)
     yield from counter_families(tally)
-    yield from throughput(summary["throughput_per_s"])
-    yield from histogram_families(tally, tally.service_time_ns)
-    generator = summary["generator"]
-    yield workers(generator["workers"])
-    if generator["cpu_share"] is not None:
+    yield from throughput(summary.throughput_per_s)
+    yield from histogram_families(tally)
+    generator = summary.generator
+    yield workers(generator.workers)
+    if generator.cpu_share is not None:
         text = "The part of a core that the busiest worker used."
-        yield gauge("generator_cpu_ratio", text, generator["cpu_share"], "ratio")
-    yield gauge("generator_saturated", "Whether the generator itself was the bottleneck.", int(generator["saturated"]))
+        yield gauge("generator_cpu_ratio", text, generator.cpu_share, "ratio")
+    yield gauge("generator_saturated", "Whether the generator itself was the bottleneck.", int(generator.saturated))
 
 
 def _written(family: Family) -> Iterator[str]:

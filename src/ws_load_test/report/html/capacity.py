@@ -1,4 +1,4 @@
-"""``capacity --html``: the page of a search, response times against load with the limit marked, and every step."""
+"""``capacity --html``: page of a search: response times over load with the limit marked, and every step."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def lines(facts: dict[str, Any]) -> Iterator[str]:
         [facts["target"], f"{facts['tool']}, started {facts['started_at']}"],
     )
     objectives = [("objective", one) for one in facts["objectives"]]
-    asked = KeyValueRows([*objectives, ("besides", "the target keeps up with the load")])
+    requested = KeyValueRows([*objectives, ("besides", "the target keeps up with the load")])
     notes = [Text(f"Step {step['number']}: {'; '.join(found)}") for step in facts["steps"] if (found := notes_of(step))]
     table = [Table(HEADS, table_rows(facts))] if facts["steps"] else []
     sections = [
-        Section("What was asked", [asked]),
+        Section("Requested", [requested]),
         Section("Load and response", _charts(facts)),
         Section("Steps", [*table, *notes]),
     ]
@@ -80,13 +80,13 @@ def _charts(facts: dict[str, Any]) -> list[Chart]:
         Chart(
             "latency",
             f"Response times by {what}",
-            f"Percentiles of each step against the {what} that was asked, both logarithmic. {_marked(facts)}",
+            f"Percentiles of each step against the {what} that was requested, both logarithmic. {_marked(facts)}",
             _latency(facts, steps),
         ),
         Chart(
             "throughput",
             f"Achieved by {what}",
-            f"Replies a second within each step against the {what} that was asked. {_marked(facts)}",
+            f"Replies a second within each step against the {what} that was requested. {_marked(facts)}",
             _throughput(facts, steps),
         ),
     ]
@@ -105,7 +105,7 @@ def _latency(facts: dict[str, Any], steps: list[dict[str, Any]]) -> Figure:
     for number, name in enumerate(_PERCENTILES):
         values = [max(1, step["response_time_ns"][name]) for step in steps]
         texts = [f"{_shown(step, facts)}: {format_duration(value)}" for step, value in zip(steps, values, strict=True)]
-        traces.append(line(number, f"{name[1:]} %", x, values, text=texts))
+        traces.append(line(number, name, x, values, text=texts))
     times = [step["response_time_ns"][name] for step in steps for name in _PERCENTILES]
     return figure(traces, _load_axis(facts, x), duration_axis(min(times), max(times), "response time"), **_marks(facts))
 
@@ -123,7 +123,7 @@ def _shown(step: dict[str, Any], facts: dict[str, Any]) -> str:
 
 
 def _load_axis(facts: dict[str, Any], amounts: list[float]) -> Axis:
-    """Returns the axis of what was asked: logarithmic, with a tick at amounts that were tried."""
+    """Returns the axis of the requested load: logarithmic, with a tick at amounts that were tried."""
     known = sorted(set(amounts))
     # Where the search narrows, amounts are too near to each other for a tick each.
     apart = math.log(known[-1] / known[0]) / _MOST_TICKS

@@ -5,24 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ws_load_test.analysis.findings import Finding, awaits_nothing
-from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.plan.describe import describe_plan
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
-from ws_load_test.report.content.labelled import LabelledText, sentence
+from ws_load_test.report.content.labeled import LabeledText, sentence
 from ws_load_test.report.content.outcome import (
     faults,
+    headline,
     lost_workers,
-    pairing_findings,
     requests,
     traffic,
     unanswered,
-    verdict,
 )
-from ws_load_test.report.content.requested import plans_of, requested_rows
+from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import PHASES, misbehaving, reconnects
 from ws_load_test.report.content.thresholds import describe_condition, describe_value
 from ws_load_test.report.html import time_charts
@@ -48,14 +46,13 @@ from ws_load_test.report.html.timeline import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ws_load_test.plan.plan import Plan
     from ws_load_test.report.results import Results
 
 _TONES: dict[str, Severity] = {"green": "good", "yellow": "doubt", "red": "bad"}
 _MOST_RECORDINGS = 8
-"""Curves of recordings side by side."""
+"""Curves of recordings side by side: as many as there are line colors."""
 _MOST_REASONS = 20
-"""Close reasons: a target may give each session one of its own."""
+"""Rows of close reasons: a target can give each session one of its own."""
 _SURE = "Thin with hollow marks is the part on fewer than ten values, where chance decides."
 
 
@@ -66,33 +63,29 @@ def lines(results: Results) -> Iterator[str]:
         OutputError: The library that draws the charts is not installed.
     """
     head, sections = page(results)
-    return document(f"{head.verdict}: {results.summary['target']}", head, sections)
+    return document(f"{head.verdict}: {results.summary.target}", head, sections)
 
 
 def page(results: Results) -> tuple[Head, list[Section]]:
-    """Returns what the page says, from top to bottom."""
+    """Returns the head and the sections of the page."""
     made = _Page(results)
     return made.head(), made.sections()
 
 
 class _Page:
-    """The parts of one page, which all look at the same results."""
+    """Parts of one page, all made from the same results."""
 
     def __init__(self, results: Results) -> None:
         self.results = results
         self.recordings, self.summary = results.recordings, results.summary
-        self.awaited = not awaits_nothing(self.recordings)
-        self.reasons: list[Finding] = diagnose(self.recordings, results.digest)
-        self.plans: list[Plan] = plans_of(self.recordings)
-        # Several recordings have no course: their seconds may have been the same, or hours apart.
+        self.awaited = results.awaits_replies
+        # Several recordings have no common course over time: their seconds can be the same, or hours apart.
         self.course: Timeline | None = course(self.recordings[0]) if len(self.recordings) == 1 else None
-        self.health = generator(self.recordings, results.digest, self.reasons)
+        self.health = generator(results)
 
     def sections(self) -> list[Section]:
         return [
-            Section(
-                "Asked and achieved", [Table(["", "asked", "achieved"], requested_rows(self.recordings, self.summary))]
-            ),
+            Section("Requested and achieved", self._requested()),
             Section("Messages", self._messages()),
             Section("Response time" if self.awaited else "Send lag", self._times()),
             Section("Rate", self._rate()),
@@ -105,49 +98,50 @@ class _Page:
         ]
 
     def head(self) -> Head:
-        words, style = verdict(self.recordings, self.summary, self.reasons, awaited=self.awaited)
-        started = datetime.fromisoformat(self.summary["started_at"])
-        measured = format_duration(self.summary["duration_s"] * 1e9)
-        facts = [self.summary["tool"], f"started {started:%Y-%m-%d %H:%M:%S %Z}", f"{measured} measured"]
+        words, style = headline(self.results)
+        summary = self.summary
+        started = datetime.fromisoformat(summary.started_at)
+        measured = format_duration(summary.duration_s * 1e9)
+        facts = [summary.tool, f"started {started:%Y-%m-%d %H:%M:%S %Z}", f"{measured} measured"]
         if len(self.recordings) > 1:
             facts.append(f"{len(self.recordings)} recordings together")
         parts: list[Part] = []
-        checks = sorted(self.summary["verdict"]["checks"], key=lambda check: bool(check["passed"]))
+        checks = sorted(summary.verdict.checks, key=lambda check: check.passed)
         if checks:
             rows = [
-                ["✓ passed" if one["passed"] else "✗ failed", describe_condition(one), describe_value(one)]
+                ["✓ passed" if one.passed else "✗ failed", describe_condition(one), describe_value(one)]
                 for one in checks
             ]
             parts.append(Table(["", "condition", "found"], rows))
-        parts += _spoken(lost_workers(self.recordings))
-        parts += [Text(f"pairing: {sentence(reason.text)}", "bad") for reason in pairing_findings(self.reasons)]
-        parts += _spoken(self.health[1:])
-        return Head(words, _TONES[style], [self.summary["target"], ", ".join(facts)], parts)
+        parts += _paragraphs(lost_workers(self.recordings))
+        parts += [Text(f"pairing: {sentence(one.text)}", "bad") for one in self.results.pairing_findings]
+        parts += _paragraphs(self.health[1:])
+        return Head(words, _TONES[style], [summary.target, ", ".join(facts)], parts)
+
+    def _requested(self) -> list[Part]:
+        table = Table(["", "requested", "achieved"], requested_rows(self.results))
+        return [table, *(Text(f"{note[:1].upper()}{note[1:]}.", "doubt") for note in self.results.plans.notes)]
 
     # --- Messages and times ---------------------------------------------------------------------------------
 
     def _messages(self) -> list[Part]:
-        messages = self.summary["messages"]
-        due, sent, answered, without, dropped = (
-            format_count(messages[word]) for word in ("due", "sent", "answered", "unanswered", "dropped")
-        )
-        rows = [(one.label, one.text) for one in requests(self.summary, awaited=self.awaited)]
+        messages = self.summary.messages
+        sent, unanswered_count = format_count(messages.sent), format_count(messages.unanswered)
+        due, dropped, answered = map(format_count, (messages.due, messages.dropped, messages.answered))
+        rows = [(one.label, one.text) for one in requests(self.results)]
+        balance = f"due {due} = sent {sent} + dropped {dropped}"
         parts: list[Part] = [
             Table(["messages", "count"], rows),
-            Text(
-                f"due {due} = sent {sent} + dropped {dropped}; sent {sent} = answered {answered} + unanswered {without}"
-            ),
+            Text(f"{balance}; sent {sent} = answered {answered} + unanswered {unanswered_count}"),
         ]
-        return parts + _facts([*unanswered(self.summary), *_but(("closed", "reasons", "keep-alive"), self._wire())])
-
-    def _wire(self) -> list[LabelledText]:
-        return traffic(self.recordings, self.summary)
+        wire = _without(("closed", "reasons", "keep-alive"), traffic(self.results))
+        return parts + _facts([*unanswered(self.summary), *wire])
 
     def _times(self) -> list[Part]:
-        tally = self.results.digest.tally
+        tally = self.results.aggregate.tally
         response, service = tally.response_time_ns, tally.service_time_ns
         if not self.awaited:
-            words = "Replies were not awaited, so there are no response times: whatever came is a push."
+            words = "Replies were not awaited, so there are no response times: each message that came is a push."
             lag = {"send lag": tally.send_lag_ns} if tally.send_lag_ns.count else {}
             how = f"How late messages left, by percentile. {_SURE}"
             return [Text(words), *_curves("send-lag-percentiles", "Send lag by percentile", how, lag, "send lag")]
@@ -186,50 +180,50 @@ class _Page:
     def _rate(self) -> list[Part]:
         if self.course is None:
             return []
-        return [*time_charts.rates(self.course, self._only_plan(), awaited=self.awaited)]
-
-    def _only_plan(self) -> Plan | None:
-        return self.plans[0] if len(self.plans) == 1 else None
+        return [*time_charts.rates(self.course, self.results.plans.only, awaited=self.awaited)]
 
     # --- Connections and faults -----------------------------------------------------------------------------
 
     def _connections(self) -> list[Part]:
-        words = ("attempted", "opened", "failed", "cancelled", "lost", "reconnected", "recycled", "tls_resumed")
-        counts = self.summary["connections"]
-        always = {"attempted", "opened", "failed", "lost"}
-        rows = [
-            (word.replace("_", " "), format_count(counts[word])) for word in words if counts[word] or word in always
-        ]
+        counts = self.summary.connections
+        always = [("attempted", counts.attempted), ("opened", counts.opened), ("failed", counts.failed)]
+        always.append(("lost", counts.lost))
+        rare = [("cancelled", counts.cancelled), ("reconnected", counts.reconnected)]
+        rare += [("recycled", counts.recycled), ("tls resumed", counts.tls_resumed)]
+        rows = [(label, format_count(count)) for label, count in always]
+        rows += [(label, format_count(count)) for label, count in rare if count]
         parts: list[Part] = [Table(["connections", "count"], rows)]
         if self.course is not None:
-            parts += time_charts.connections(self.course, self._only_plan())
+            parts += time_charts.connections(self.course, self.results.plans.only)
         return parts
 
     def _faults(self) -> list[Part]:
         parts: list[Part] = []
-        if found := faults(self.recordings, self.summary):
+        if found := faults(self.results):
             rows = [[kind, format_count(count), example] for kind, count, example in found]
             parts.append(Table(["fault", "count", "the first of them"], rows, "What the target did wrong"))
         else:
             parts.append(Text("The target did nothing wrong."))
         if self.course is not None:
             parts += time_charts.faults(self.course)
-        closed: dict[str, int] = self.summary["connections"]["closed"]
+        closed = self.summary.connections.closed
         if closed:
             rows = [[code, close_code_name(code), format_count(count)] for code, count in closed.items()]
             parts.append(Table(["close code", "meaning", "sessions"], rows, "How sessions ended"))
-        reasons: dict[str, int] = self.summary["connections"]["close_reasons"]
+        reasons = self.summary.connections.close_reasons
         if reasons:
             rows = [[sentence(reason), format_count(count)] for reason, count in list(reasons.items())[:_MOST_REASONS]]
             more = len(reasons) - len(rows)
             rest = f"; {format_count(more)} more are left out" if more else ""
-            parts.append(Table(["close code and reason", "sessions"], rows, f"What the target said with it{rest}"))
+            parts.append(
+                Table(["close code and reason", "sessions"], rows, f"Reasons that the target sent with it{rest}")
+            )
         return parts
 
     def _sessions(self) -> list[Part]:
-        tally = self.results.digest.tally
+        tally = self.results.aggregate.tally
         opening = {"connect": tally.connect_time_ns}
-        opening |= {label: getattr(tally, room) for label, room in PHASES.items()}
+        opening |= {label: getattr(tally, name) for label, name in PHASES.items()}
         how = f"Connect is from the start of a dial to the end of its upgrade; the others are its phases. {_SURE}"
         parts: list[Part] = [*_curves("opening", "Time to open a session, by percentile", how, opening, "time")]
         if not tally.connect_time_ns.count:
@@ -242,7 +236,7 @@ class _Page:
         later = {label: times for label, times in later.items() if times.count}
         if later:
             parts.append(percentile_table(later))
-        return parts + _facts([*reconnects(self.recordings, self.summary), *misbehaving(self.summary)])
+        return parts + _facts([*reconnects(self.results), *misbehaving(self.summary)])
 
     # --- Generator, plan and host ---------------------------------------------------------------------------
 
@@ -251,22 +245,22 @@ class _Page:
         if self.course is None:
             return parts
         parts += time_charts.processor(self.course)
-        for room, key, title in (
+        for name, key, title in (
             ("send_lag_ns", "send-lag", "Send lag over time: how late messages left"),
             ("loop_lag_ns", "loop-lag", "Loop lag over time: how late the workers turned to what was there"),
         ):
-            parts += time_charts.percentiles(self.course, room, key, title, title.partition(" over")[0].lower())
+            parts += time_charts.percentiles(self.course, name, key, title, title.partition(" over")[0].lower())
         return parts
 
     def _plan(self) -> list[Part]:
-        if not self.plans:
-            return [Text("The plan is that of another version, which this one cannot put into words.")]
-        told: dict[tuple[tuple[str, str], ...], list[int]] = {}
-        for number, plan in enumerate(self.plans, 1):
-            told.setdefault(tuple(plan.describe()), []).append(number)
+        if not self.results.plans.plans:
+            return [Text("The plan is that of another version of the tool, which this one cannot read.", "doubt")]
+        distinct: dict[tuple[tuple[str, str], ...], list[int]] = {}
+        for number, plan in enumerate(self.results.plans.plans, 1):
+            distinct.setdefault(tuple(describe_plan(plan)), []).append(number)
         parts: list[Part] = []
-        for rows, numbers in told.items():
-            if len(told) > 1:
+        for rows, numbers in distinct.items():
+            if len(distinct) > 1:
                 parts.append(Text(f"Of recording {', '.join(map(str, numbers))}:"))
             parts.append(KeyValueRows(rows))
         return parts
@@ -279,8 +273,8 @@ class _Page:
             label = f"recording {number}" if len(self.recordings) > 1 else "generator"
             rows.append([label, header.started_at, format_count(header.workers), facts])
         parts: list[Part] = [Table(["", "started", "workers", "host"], rows)]
-        if self.summary["hosts"]:
-            parts.append(Table(HEADINGS, [cells(host) for host in self.summary["hosts"]], start_skew(self.summary)))
+        if self.summary.hosts:
+            parts.append(Table(HEADINGS, [cells(host) for host in self.summary.hosts], start_skew(self.summary)))
         return parts
 
 
@@ -289,17 +283,19 @@ def _too_short() -> str:
 
 
 def _curves(key: str, title: str, how: str, histograms: dict[str, Histogram], what: str) -> list[Part]:
-    told = {name: one for name, one in histograms.items() if one.count}
-    return [Chart(key, title, how, percentile_curves(told, what), percentile_table(told))] if told else []
+    filled = {name: one for name, one in histograms.items() if one.count}
+    return [Chart(key, title, how, percentile_curves(filled, what), percentile_table(filled))] if filled else []
 
 
-def _spoken(said: Sequence[LabelledText]) -> list[Part]:
-    return [Text(f"{one.label}: {one.text}" if one.label else one.text, _TONES.get(one.style, "plain")) for one in said]
+def _paragraphs(texts: Sequence[LabeledText]) -> list[Part]:
+    return [
+        Text(f"{one.label}: {one.text}" if one.label else one.text, _TONES.get(one.style, "plain")) for one in texts
+    ]
 
 
-def _facts(said: Sequence[LabelledText]) -> list[Part]:
-    return [KeyValueRows([(one.label, one.text) for one in said])] if said else []
+def _facts(texts: Sequence[LabeledText]) -> list[Part]:
+    return [KeyValueRows([(one.label, one.text) for one in texts])] if texts else []
 
 
-def _but(labels: Sequence[str], said: Sequence[LabelledText]) -> list[LabelledText]:
-    return [one for one in said if one.label not in labels]
+def _without(labels: Sequence[str], texts: Sequence[LabeledText]) -> list[LabeledText]:
+    return [one for one in texts if one.label not in labels]

@@ -1,8 +1,8 @@
-"""The spread of response times, in figures and as a drawing, side by side."""
+"""Response times as a table of statistics and as a bar chart."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -12,37 +12,38 @@ from ws_load_test.metrics.hdr_buckets import bucket_of
 from ws_load_test.report.terminal.glyphs import bar
 
 if TYPE_CHECKING:
+    from ws_load_test.analysis.summary_types import TimeStats
     from ws_load_test.metrics.histogram import Histogram
 
 ROWS = 12
-"""How many bars are drawn where the values spread far enough."""
+"""Bars of the chart, at most: as many as the table beside it has rows."""
 _SHORTEST_BAR = 8
+"""Letters of the longest bar, however narrow the chart is."""
 
 
-def percentile_table(response: dict[str, Any], service: dict[str, Any] | None) -> list[Text]:
-    """Returns the table of percentiles and moments; the service time has a column where it differs."""
+def percentile_table(response: TimeStats, service: TimeStats | None) -> list[Text]:
+    """Returns the table of statistics; the service time has a column where it differs from the response time."""
     columns = [response] if service is None or service == response else [response, service]
-    count = response["count"]
-    rows: list[tuple[str, str, bool]] = [("fastest", "min", False)]
-    rows += [(f"{p} %", f"p{p}", too_few_in_tail(p, count)) for p in PERCENTILES]
-    rows += [("slowest", "max", False), ("average", "mean", False), ("stdev", "stdev", False)]
+    rows: list[tuple[str, bool]] = [("min", False)]
+    rows += [(f"p{p}", too_few_in_tail(p, response.count)) for p in PERCENTILES]
+    rows += [("max", False), ("mean", False), ("stdev", False)]
     head = f"{'response time':<20}" if len(columns) == 1 else f"{'':9}{'response':>11}{'service':>11}"
     lines = [Text(head, style="bold")]
-    for label, key, few in rows:
-        values = "".join(f"{_moment(column, key):>11}" for column in columns)
-        lines.append(Text(f"{label:>9}{values}{' *' if few else ''}", style="dim" if few else ""))
+    for key, few in rows:
+        values = "".join(f"{_shown(column, key):>11}" for column in columns)
+        lines.append(Text(f"{key:>9}{values}{' *' if few else ''}", style="dim" if few else ""))
     return lines
 
 
-def _moment(stats: dict[str, Any], key: str) -> str:
+def _shown(stats: TimeStats, key: str) -> str:
     # One value has no spread, so its deviation is not 0 but unknown.
-    return format_duration(None if key == "stdev" and stats["count"] < 2 else stats[key])
+    return format_duration(None if key == "stdev" and stats.count < 2 else stats.value(key))
 
 
 def bar_edges(low_ns: int, high_ns: int) -> list[int]:
     """Returns rising edges from `low_ns` to `high_ns` at equal ratios: at most `ROWS` spans, at least one.
 
-    Edges that would read the same, or cut a histogram's bucket, are left out, so no two rows look alike.
+    Edges that would read the same, or cut a histogram's bucket, are left out, so that no two rows look alike.
     """
     start = max(1, low_ns)
     ratio = max(high_ns, 1) / start
@@ -62,7 +63,7 @@ def bar_edges(low_ns: int, high_ns: int) -> list[int]:
 def histogram_bars(histogram: Histogram, width: int, encoding: str) -> list[Text]:
     """Returns the histogram of at least one value as rows of bars, `width` letters wide where that is enough.
 
-    A row ends where the next begins, the last one at the slowest.
+    A row ends where the next begins, the last one at the maximum.
     """
     assert histogram.min is not None
     assert histogram.max is not None

@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from ws_load_test.report.content.labelled import LabelledText, unbroken
+from ws_load_test.report.content.labeled import LabeledText, unbroken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
 WIDTH = 80
-
-
+"""Columns of every report: the width of a terminal without a setting, and of most log viewers."""
 LABEL = 14
 """Columns of the labels at the left."""
+_NARROWEST = 20
+"""Columns of the text beside a label, however long the label is."""
 
 
-def all_wrapped(said: Iterable[LabelledText]) -> list[Text]:
+def all_wrapped(texts: Iterable[LabeledText]) -> list[Text]:
     """Returns several labelled texts, each on as many lines as it needs."""
-    return [line for one in said for line in wrapped(*one)]
+    return [line for one in texts for line in wrapped(*one)]
 
 
 def wrapped(label: str, text: str, style: str = "") -> list[Text]:
@@ -33,7 +34,9 @@ def wrapped(label: str, text: str, style: str = "") -> list[Text]:
 
 def hanging_indent(head: str, text: str, style: str) -> list[Text]:
     """Returns a label and the text beside it, on as many lines as it needs; the style is the label's."""
-    parts: Iterable[str] = textwrap.wrap(unbroken(text), max(20, WIDTH - len(head)), break_on_hyphens=False) or [""]
+    parts: Iterable[str] = textwrap.wrap(
+        unbroken(text), max(_NARROWEST, WIDTH - len(head)), break_on_hyphens=False
+    ) or [""]
     return [
         Text(" " * len(head) if number else head, style="" if number else style).append(
             part.replace("\N{NO-BREAK SPACE}", " "), style="default"

@@ -1,4 +1,4 @@
-"""The course of a run, second by second, as rows of small columns: what was answered and how, and what was opened."""
+"""Charts of a run over time, as rows of small columns: replies and their times, and opened sessions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ws_load_test.analysis.aggregate import max_known
 from ws_load_test.common.units import format_count, format_duration, format_rate
-from ws_load_test.report.content.labelled import NO_VALUE
+from ws_load_test.report.content.labeled import NO_VALUE
 from ws_load_test.report.terminal.glyphs import spark
 from ws_load_test.report.terminal.layout import LABEL, WIDTH
 
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.aggregate import Aggregate, ConnectInterval, IntervalStats
 
 FEWEST = 3
-"""Intervals below which there is no course over time to speak of."""
+"""Intervals that a chart needs: two have no course over time."""
 MOST_COLUMNS = 60
+"""Columns of a chart, at most: the label and the range beside it take the other 20."""
 FEWEST_OPENINGS = 2
-"""Columns with a session that opened: one has no course."""
+"""Columns with an opened session that a chart needs: one has no course over time."""
 MOST_OPENINGS = 40
-"""Columns of what was opened: the longest range needs the rest."""
+"""Columns of the chart of opened sessions, at most: its longest range takes the rest."""
 _GAP = 2
+"""Spaces before the range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +47,32 @@ class _SparklineRow:
         return low if low == high else f"{low} to {high}"
 
 
-def over_time(digest: Aggregate, encoding: str, *, awaited: bool = True) -> list[Text]:
-    """Returns the chart of one recording that is long enough; of what was sent where no reply was `awaited`.
+def over_time(aggregated: Aggregate, encoding: str, *, awaited: bool = True) -> list[Text]:
+    """Returns the chart of one recording that is long enough; of messages sent where no reply was `awaited`.
 
-    Several recordings have none: their seconds may have been the same, or hours apart.
+    Several recordings have none: their seconds can be the same, or hours apart.
     """
     rows_of = _rows if awaited else _rows_unawaited
-    if len(digest.recordings) != 1 or len(digest.recordings[0]) < FEWEST:
+    if len(aggregated.recordings) != 1 or len(aggregated.recordings[0]) < FEWEST:
         return []
-    stretches = _full_length(digest.recordings[0])
+    stretches = _full_length(aggregated.recordings[0])
     # As many columns as the widest range leaves room for; merging only narrows ranges.
     room = WIDTH - LABEL - _GAP - max(len(row.range) for row in rows_of([[one] for one in stretches]))
     together = -(-len(stretches) // min(MOST_COLUMNS, room))
     rows = rows_of([stretches[at : at + together] for at in range(0, len(stretches), together)])
     length = format_duration(statistics.median(one.length_ns for one in stretches) * together)
-    note = ", its slowest times" if together > 1 else ""
+    note = ", its highest times" if together > 1 else ""
     return _chart("over time", f"one column is {length}{note}", rows, encoding)
 
 
-def opened_over_time(digest: Aggregate, encoding: str) -> list[Text]:
-    """Returns the chart of when sessions opened, from the first to the last of one recording.
+def opened_over_time(aggregated: Aggregate, encoding: str) -> list[Text]:
+    """Returns the chart of opened sessions, from the first to the last of one recording.
 
-    There is none where all opened in one interval, or of several recordings.
+    There is none where all opened in one interval, and none of several recordings.
     """
-    if len(digest.openings) != 1 or len(digest.openings[0]) < FEWEST_OPENINGS:
+    if len(aggregated.connect_intervals) != 1 or len(aggregated.connect_intervals[0]) < FEWEST_OPENINGS:
         return []
-    openings = digest.openings[0]
+    openings = aggregated.connect_intervals[0]
     from_ns = openings[0].from_ns
     span_ns = max(1, openings[-1].to_ns - from_ns)
     usual_ns = max(1, *(one.to_ns - one.from_ns for one in openings))
@@ -84,8 +86,8 @@ def opened_over_time(digest: Aggregate, encoding: str) -> list[Text]:
         return []
     rows = [
         _SparklineRow("opened", [sum(one.opened for one in part) for part in columns], format_count),
-        _SparklineRow("50 %", [max_known(*(one.connect_p50_ns for one in part)) for part in columns], format_duration),
-        _SparklineRow("99 %", [max_known(*(one.connect_p99_ns for one in part)) for part in columns], format_duration),
+        _SparklineRow("p50", [max_known(*(one.connect_p50_ns for one in part)) for part in columns], format_duration),
+        _SparklineRow("p99", [max_known(*(one.connect_p99_ns for one in part)) for part in columns], format_duration),
     ]
     note = f"opened over time, and their connect times; one column is {format_duration(span_ns / count)}"
     return _chart("sessions", note, rows, encoding)
@@ -112,8 +114,8 @@ def _full_length(stretches: Sequence[IntervalStats]) -> list[IntervalStats]:
 def _rows(columns: Sequence[Sequence[IntervalStats]]) -> list[_SparklineRow]:
     rows = [
         _SparklineRow("throughput", [_rate_per_s(part) for part in columns], format_rate),
-        _SparklineRow("50 %", [max_known(*(one.response_p50_ns for one in part)) for part in columns], format_duration),
-        _SparklineRow("99 %", [max_known(*(one.response_p99_ns for one in part)) for part in columns], format_duration),
+        _SparklineRow("p50", [max_known(*(one.response_p50_ns for one in part)) for part in columns], format_duration),
+        _SparklineRow("p99", [max_known(*(one.response_p99_ns for one in part)) for part in columns], format_duration),
     ]
     return rows + _faults(columns)
 
@@ -123,7 +125,7 @@ def _rows_unawaited(columns: Sequence[Sequence[IntervalStats]]) -> list[_Sparkli
         _SparklineRow("sent", [_per_s(part, [one.sent for one in part]) for part in columns], format_rate),
         _SparklineRow("pushed", [_per_s(part, [one.pushed for one in part]) for part in columns], format_rate),
         _SparklineRow(
-            "lag 99 %", [max_known(*(one.send_lag_p99_ns for one in part)) for part in columns], format_duration
+            "lag p99", [max_known(*(one.send_lag_p99_ns for one in part)) for part in columns], format_duration
         ),
     ]
     return [row for row in rows if any(row.values)] + _faults(columns)

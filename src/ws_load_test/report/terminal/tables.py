@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -14,56 +14,64 @@ from ws_load_test.common.units import (
 )
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
 from ws_load_test.report.content.requested import requested_rows
-from ws_load_test.report.content.sessions import PHASES
-from ws_load_test.report.content.thresholds import describe_condition, describe_value
-from ws_load_test.report.terminal.layout import LABEL, WIDTH, hanging_indent
+from ws_load_test.report.content.sessions import phase_times
+from ws_load_test.report.content.thresholds import describe_check
+from ws_load_test.report.terminal.layout import LABEL, WIDTH, hanging_indent, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.metrics.recording import Recording
+    from ws_load_test.analysis.summary_types import Summary, ThresholdCheck
+    from ws_load_test.report.results import Results
 
 
 _GAP = 3
+"""Spaces between columns."""
 _HOST_GAP = 2
+"""Spaces between columns of the host table, which has eight of them."""
 _NARROWEST, _WIDEST = 16, 34
-"""Columns of what was asked; a rate of many stages takes several lines."""
+"""Columns of the terminal for the requested load; a rate of many stages takes several lines."""
+_SHORTEST_NAME = 7
+"""Columns of a host's name, however wide the figures beside it are."""
 
 
-def requested_and_achieved(recordings: Sequence[Recording], summary: dict[str, Any]) -> list[Text]:
-    """Returns these rows as a table."""
-    rows, connections = requested_rows(recordings, summary), summary["connections"]
+def requested_and_achieved(results: Results) -> list[Text]:
+    """Returns the table of the requested and the achieved load, and what of the plans could not be read."""
+    rows, connections = requested_rows(results), results.summary.connections
     room = WIDTH - LABEL - _GAP - max(len(achieved) for _, _, achieved in rows)
     most = min(_WIDEST, max(_NARROWEST, room))
-    cells = [(label, textwrap.wrap(asked, most) or [""], achieved) for label, asked, achieved in rows]
-    width = max(len("asked"), *(len(line) for _, asked, _ in cells for line in asked)) + _GAP
-    lines = [Text(f"{'':{LABEL}}{'asked':{width}}achieved", style="bold")]
-    for label, asked_lines, achieved in cells:
-        missed = label == "connections" and (connections["failed"] or connections["lost"])
-        for one, beside_it in itertools.zip_longest(asked_lines, [achieved], fillvalue=""):
+    wrapped_rows = [
+        (label, textwrap.wrap(requested, most, break_on_hyphens=False) or [""], achieved)
+        for label, requested, achieved in rows
+    ]
+    width = max(len("requested"), *(len(line) for _, requested, _ in wrapped_rows for line in requested)) + _GAP
+    lines = [Text(f"{'':{LABEL}}{'requested':{width}}achieved", style="bold")]
+    for label, requested_lines, achieved in wrapped_rows:
+        missed = label == "connections" and (connections.failed or connections.lost)
+        for one, beside_it in itertools.zip_longest(requested_lines, [achieved], fillvalue=""):
             line = Text(f"{label:{LABEL}}{one:{width}}")
             lines.append(line.append(beside_it, style="yellow" if missed else ""))
             label = ""  # noqa: PLW2901 - on its first line only
-    return lines
+    return [*lines, *(line for note in results.plans.notes for line in wrapped("warning", note, "yellow"))]
 
 
-def host_table(summary: dict[str, Any]) -> list[Text]:
-    """Returns a table of the machines; nothing where there was one.
+def host_table(summary: Summary) -> list[Text]:
+    """Returns a table of the machines; nothing for one machine.
 
-    The columns: answers a second, or where there are none messages sent; the share of a core of the busiest worker;
-    the 99th percentile of the send lag; the median response time; the fastest TCP handshake with the target; how far
-    the clock was before that of the machine that led.
+    The columns: replies per second, or messages sent where there are no replies; the share of a core of the busiest
+    worker; the 99th percentile of the send lag; the median response time; the shortest TCP handshake with the target;
+    the offset of the clock from that of the leading machine.
     """
-    hosts: Sequence[dict[str, Any]] = summary["hosts"]
+    hosts = summary.hosts
     if not hosts:
         return []
     table = [HEADINGS, *([f"  {name}", *figures] for name, *figures in map(cells, hosts))]
     widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
     # Names give way: all the rest are figures.
-    widths[0] = max(7, min(widths[0], WIDTH - sum(width + _HOST_GAP for width in widths[1:])))
+    widths[0] = max(_SHORTEST_NAME, min(widths[0], WIDTH - sum(width + _HOST_GAP for width in widths[1:])))
     lines = [_line(table[0], widths, "bold")]
     for row, host in zip(table[1:], hosts, strict=True):
-        lines.append(_line(row, widths, "red" if host["lost_workers"] or host["saturated"] else ""))
+        lines.append(_line(row, widths, "red" if host.lost_workers or host.saturated else ""))
     words = start_skew(summary)
     return [*lines, Text(f"  {words}", style="dim")] if words else lines
 
@@ -71,7 +79,7 @@ def host_table(summary: dict[str, Any]) -> list[Text]:
 def _line(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:
     name, *figures = cells
     if len(name) > widths[0]:
-        # Of a long name it is the end that tells it from others.
+        # The end of a long name distinguishes it from others.
         name = f"  …{name[len(name) - widths[0] + 3 :]}"
     text = f"{name:{widths[0]}}" + "".join(
         f"{figure:>{width + _HOST_GAP}}" for figure, width in zip(figures, widths[1:], strict=True)
@@ -79,35 +87,31 @@ def _line(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:
     return Text(text, style=style)
 
 
-_EVERYWHERE = {"TCP", "upgrade"}
-"""Phases that every opening has; of these alone the connect time tells enough."""
+_ALWAYS = {"TCP", "upgrade"}
+"""Phases that every opening has; the connect time is enough where there are no others."""
+_COLUMNS = ("p50", "p99", "max")
+"""Statistics of each phase."""
 
 
-_COLUMNS = {"50 %": "p50", "99 %": "p99", "slowest": "max"}
-
-
-def connect_phases(summary: dict[str, Any]) -> list[Text]:
+def connect_phases(summary: Summary) -> list[Text]:
     """Returns the table of the phases of opening, where there is more to it than a TCP connection and an upgrade."""
-    found = {label: summary["opening"][key] for label, key in PHASES.items() if summary["opening"][key] is not None}
-    if found.keys() <= _EVERYWHERE:
+    found = phase_times(summary.opening)
+    if found.keys() <= _ALWAYS:
         return []
-    head = f"{'opening':{LABEL}}{'count':>9}" + "".join(f"{label:>12}" for label in _COLUMNS)
+    head = f"{'opening':{LABEL}}{'count':>9}" + "".join(f"{key:>12}" for key in _COLUMNS)
     lines = [Text(head, style="bold")]
-    resumed = summary["connections"]["tls_resumed"]
+    resumed = summary.connections.tls_resumed
     for label, stats in found.items():
-        times = "".join(f"{format_duration(stats[key]):>12}" for key in _COLUMNS.values())
+        times = "".join(f"{format_duration(stats.value(key)):>12}" for key in _COLUMNS)
         note = f"   {format_count(resumed)} resumed" if label == "TLS" and resumed else ""
-        lines.append(Text(f"  {label:{LABEL - 2}}{format_count(stats['count']):>9}{times}{note}"))
+        lines.append(Text(f"  {label:{LABEL - 2}}{format_count(stats.count):>9}{times}{note}"))
     return lines
 
 
-def threshold_lines(summary: dict[str, Any]) -> list[Text]:
-    """Returns the lines: whether each check passed, its condition, and the value that was found."""
+def threshold_lines(checks: Sequence[ThresholdCheck]) -> list[Text]:
+    """Returns the lines of checks: passed or failed, the condition, and the value found."""
     lines: list[Text] = []
-    for check in summary["verdict"]["checks"]:
-        passed = check["passed"]
-        asked, found = describe_condition(check), describe_value(check)
-        words = f"{asked}: {found}" if found else asked
-        head = f"  {'passed' if passed else 'failed'}  "
-        lines += hanging_indent(head, words, style="green" if passed else "red")
+    for check in checks:
+        head = f"  {'passed' if check.passed else 'failed'}  "
+        lines += hanging_indent(head, describe_check(check), style="green" if check.passed else "red")
     return lines

@@ -1,8 +1,8 @@
-"""Ways to misbehave: each is, or returns, a behaviour for `FaultyServer`.
+"""Behaviors of a `FaultyServer`: each function here is one, or returns one.
 
-A behaviour is a coroutine function over one `Peer`. It ends the connection by returning (FIN), by
-`peer.reset()` (RST), or never, when it waits for the client to leave. Times are in nanoseconds.
-Frames that break the protocol are in `ws_load_test.testing.protocol_violations`.
+A behavior is a coroutine function over one `Peer`. It ends the connection by returning (FIN) or by `peer.reset()`
+(RST), or it waits for the client to leave. Times are in nanoseconds. Frames that violate the protocol are in
+`ws_load_test.testing.protocol_violations`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from ws_load_test.testing.peer import Message, Peer
 
-    Behaviour = Callable[[Peer], Awaitable[None]]
-    """What a connection gets."""
+    Behavior = Callable[[Peer], Awaitable[None]]
+    """Serves one connection."""
 
 _NS_PER_S = 1_000_000_000
 
 
 async def _echo(peer: Peer, messages: int | None = None) -> bool:
-    """Echo `messages` messages, or all until the client closes; returns whether it was the client who ended it."""
+    """Echoes `messages` messages, or all until the client closes; returns True if the client ended it."""
     if messages == 0:
         return False
     received = 0
@@ -46,29 +46,29 @@ async def _wait_ns(ns: int) -> None:
 
 
 async def silent_after_accept(peer: Peer) -> None:
-    """Take the connection and say nothing, not even to an upgrade request."""
+    """Accepts the connection and sends nothing, not even an answer to the upgrade request."""
     await peer.until_gone()
 
 
 async def silent_after_request(peer: Peer) -> None:
-    """Read the upgrade request and never answer it."""
+    """Reads the upgrade request and never answers it."""
     await peer.read_request()
     await peer.until_gone()
 
 
 async def resets_at_once(peer: Peer) -> None:
-    """Reset the connection once the upgrade request has come."""
+    """Resets the connection after the upgrade request."""
     await peer.read_request()
     peer.reset()
 
 
 async def leaves_at_once(peer: Peer) -> None:
-    """Close the connection once the upgrade request has come, without a word."""
+    """Closes the connection after the upgrade request, without an answer."""
     await peer.read_request()
 
 
-def rejects(status: int, *, location: str | None = None, body: bytes = b"no\n") -> Behaviour:
-    """Answer the upgrade request with an HTTP status (403, 404, 503, ...; with `location` for 3xx)."""
+def rejects(status: int, *, location: str | None = None, body: bytes = b"no\n") -> Behavior:
+    """Answers the upgrade request with an HTTP status (403, 404, 503, ...; with `location` for 3xx)."""
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade(status=status, headers={"Location": location}, body=body)
@@ -76,13 +76,13 @@ def rejects(status: int, *, location: str | None = None, body: bytes = b"no\n") 
     return behave
 
 
-def redirects(location: str, *, status: int = 302) -> Behaviour:
-    """Redirect the upgrade request to `location`."""
+def redirects(location: str, *, status: int = 302) -> Behavior:
+    """Redirects the upgrade request to `location`."""
     return rejects(status, location=location, body=b"")
 
 
-def talks_something_else(garbage: bytes = b"220 mail.example ESMTP ready\r\n\r\n") -> Behaviour:
-    """Answer the upgrade request with what is not HTTP."""
+def talks_something_else(garbage: bytes = b"220 mail.example ESMTP ready\r\n\r\n") -> Behavior:
+    """Answers the upgrade request in another protocol than HTTP."""
 
     async def behave(peer: Peer) -> None:
         await peer.read_request()
@@ -93,13 +93,13 @@ def talks_something_else(garbage: bytes = b"220 mail.example ESMTP ready\r\n\r\n
 
 
 async def wrong_accept(peer: Peer) -> None:
-    """Upgrade with the accept key of another request (RFC 6455 section 4.1 wants the client to fail)."""
-    await peer.upgrade(accept=frames.accept_key("somebody else's key"))
+    """Upgrades with the accept key of another request (RFC 6455 section 4.1: the client must fail the connection)."""
+    await peer.upgrade(accept=frames.accept_key("another key"))
     await _echo(peer)
 
 
-def without_header(name: str = "Upgrade") -> Behaviour:
-    """Upgrade with a response that lacks a header: `Upgrade`, `Connection` or `Sec-WebSocket-Accept`."""
+def without_header(name: str = "Upgrade") -> Behavior:
+    """Upgrades with a response that lacks a header: `Upgrade`, `Connection` or `Sec-WebSocket-Accept`."""
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade(headers={name: None})
@@ -109,7 +109,7 @@ def without_header(name: str = "Upgrade") -> Behaviour:
 
 
 async def dribbled_upgrade(peer: Peer) -> None:
-    """Upgrade byte by byte, then echo."""
+    """Upgrades byte by byte, then echoes."""
     await peer.read_request()
     peer.seen.upgraded += 1
     for byte in peer.response():
@@ -118,8 +118,8 @@ async def dribbled_upgrade(peer: Peer) -> None:
     await _echo(peer)
 
 
-def early_message(payload: bytes = b"welcome", *, opcode: int = frames.TEXT) -> Behaviour:
-    """Send a first message in the TCP segment of the upgrade response, then echo."""
+def early_message(payload: bytes = b"welcome", *, opcode: int = frames.TEXT) -> Behavior:
+    """Sends a first message in the TCP segment of the upgrade response, then echoes."""
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade(together_with=frames.encode_frame(opcode, payload))
@@ -128,11 +128,11 @@ def early_message(payload: bytes = b"welcome", *, opcode: int = frames.TEXT) -> 
     return behave
 
 
-# --- good behaviour, exactly counted ---
+# --- correct behavior, exactly counted ---
 
 
 async def echoes(peer: Peer) -> None:
-    """Echo everything, answer pings and the closing handshake; `seen` counts."""
+    """Echoes everything, and answers pings and the closing handshake; `seen` counts."""
     await peer.upgrade()
     await _echo(peer)
 
@@ -140,8 +140,8 @@ async def echoes(peer: Peer) -> None:
 # --- endings ---
 
 
-def closes_after(messages: int, code: int = 1000, reason: str = "") -> Behaviour:
-    """Echo that many messages, then start the closing handshake and finish it."""
+def closes_after(messages: int, code: int = 1000, reason: str = "") -> Behavior:
+    """Echoes that many messages, then starts the closing handshake and completes it."""
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade()
@@ -154,8 +154,8 @@ def closes_after(messages: int, code: int = 1000, reason: str = "") -> Behaviour
     return behave
 
 
-def vanishes_after(messages: int) -> Behaviour:
-    """Echo that many messages, then close the TCP connection without a close frame (1006 to the client)."""
+def vanishes_after(messages: int) -> Behavior:
+    """Echoes that many messages, then closes the TCP connection without a close frame (1006 to the client)."""
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade()
@@ -164,8 +164,8 @@ def vanishes_after(messages: int) -> Behaviour:
     return behave
 
 
-def resets_after(messages: int) -> Behaviour:
-    """Echo that many messages, then reset the TCP connection."""
+def resets_after(messages: int) -> Behavior:
+    """Echoes that many messages, then resets the TCP connection."""
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade()
@@ -176,7 +176,7 @@ def resets_after(messages: int) -> Behaviour:
 
 
 async def ignores_close(peer: Peer) -> None:
-    """Echo, but never answer the client's close frame nor close the connection."""
+    """Echoes, but never answers the client's close frame and never closes the connection."""
     await peer.upgrade()
     while True:
         frame = await peer.read_frame()
@@ -190,22 +190,22 @@ async def ignores_close(peer: Peer) -> None:
 
 
 async def never_answers(peer: Peer) -> None:
-    """Read messages and reply to none; pings and the closing handshake are answered."""
+    """Reads messages without replies; answers pings and the closing handshake."""
     await peer.upgrade()
     async for _ in peer.messages():
         pass
 
 
-async def deaf(peer: Peer) -> None:
-    """Upgrade and read nothing more, so that the client's writes fill the buffers between the two."""
+async def never_reads(peer: Peer) -> None:
+    """Upgrades and reads nothing more, so that the client's writes fill the buffers between the two."""
     await peer.upgrade()
     await asyncio.Event().wait()
 
 
-def delays(*delay_ns: int) -> Behaviour:
-    """Reply to every message after a delay, in order; the delays take turns.
+def delays(*delay_ns: int) -> Behavior:
+    """Replies to every message after a delay, in order, cycling through the delays.
 
-    `seen.delays_ns` has what each became in truth, from the message read to its reply written.
+    `seen.delays_ns` has the actual delays, from the message read to its reply written.
     """
 
     async def behave(peer: Peer) -> None:
@@ -231,8 +231,8 @@ def delays(*delay_ns: int) -> Behaviour:
     return behave
 
 
-def stalls(stall_ns: int, *, after: int = 0) -> Behaviour:
-    """Echo, but once, after that many messages, neither read nor write for `stall_ns`."""
+def stalls(stall_ns: int, *, after: int = 0) -> Behavior:
+    """Echoes, but once, after that many messages, neither reads nor writes for `stall_ns`."""
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade()
@@ -243,11 +243,11 @@ def stalls(stall_ns: int, *, after: int = 0) -> Behaviour:
     return behave
 
 
-# --- good frames that careless clients get wrong ---
+# --- valid frames that careless clients mishandle ---
 
 
-def pushes(payload: bytes = b"news", *, every: int = 1, at_start: int = 0) -> Behaviour:
-    """Echo, with an unasked message before each `every`th reply, and `at_start` of them at the start."""
+def pushes(payload: bytes = b"news", *, every: int = 1, at_start: int = 0) -> Behavior:
+    """Echoes, with an unsolicited message before each `every`th reply, and `at_start` of them at the start."""
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade()
@@ -263,8 +263,8 @@ def pushes(payload: bytes = b"news", *, every: int = 1, at_start: int = 0) -> Be
     return behave
 
 
-def fragments(parts: int = 3, *, pings_between: bool = True) -> Behaviour:
-    """Echo in that many fragments, with a ping between any two, as RFC 6455 section 5.4 allows."""
+def fragments(parts: int = 3, *, pings_between: bool = True) -> Behavior:
+    """Echoes in that many fragments, with a ping between any two, as RFC 6455 section 5.4 allows."""
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade()
@@ -283,18 +283,18 @@ def fragments(parts: int = 3, *, pings_between: bool = True) -> Behaviour:
     return behave
 
 
-def splits_frames(pause_ns: int = 1_000_000) -> Behaviour:
-    """Echo with each reply's frame cut in two: the nth after n bytes, starting over at its end."""
+def splits_frames(pause_ns: int = 1_000_000) -> Behavior:
+    """Echoes with each reply's frame split in two: the nth after n bytes, starting over at its end."""
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade()
         replies = 0
         async for message in peer.messages():
             frame = frames.encode_frame(message.opcode, message.payload)
-            at = 1 + replies % (len(frame) - 1)
-            await peer.send_raw(frame[:at])
+            split = 1 + replies % (len(frame) - 1)
+            await peer.send_raw(frame[:split])
             await _wait_ns(pause_ns)
-            await peer.send_raw(frame[at:])
+            await peer.send_raw(frame[split:])
             replies += 1
             peer.replied()
 
@@ -302,7 +302,7 @@ def splits_frames(pause_ns: int = 1_000_000) -> Behaviour:
 
 
 async def dribbled_frames(peer: Peer) -> None:
-    """Echo with every byte of a reply in a write of its own."""
+    """Echoes with every byte of a reply in a write of its own."""
     await peer.upgrade()
     async for message in peer.messages():
         for byte in frames.encode_frame(message.opcode, message.payload):
@@ -311,27 +311,25 @@ async def dribbled_frames(peer: Peer) -> None:
         peer.replied()
 
 
-def several_in_one_segment(count: int) -> Behaviour:
-    """Collect that many messages and reply to them in one write."""
+def several_in_one_segment(count: int) -> Behavior:
+    """Collects that many messages and replies to them in one write."""
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade()
-        waiting = b""
-        held = 0
+        replies: list[bytes] = []
         async for message in peer.messages():
-            waiting += frames.encode_frame(message.opcode, message.payload)
-            held += 1
-            if held == count:
-                await peer.send_raw(waiting)
-                for _ in range(held):
+            replies.append(frames.encode_frame(message.opcode, message.payload))
+            if len(replies) == count:
+                await peer.send_raw(b"".join(replies))
+                for _ in replies:
                     peer.replied()
-                waiting, held = b"", 0
+                replies.clear()
 
     return behave
 
 
-def pings(payload: bytes = b"are you there", *, timeout_ns: int = 5 * _NS_PER_S) -> Behaviour:
-    """Ping after the upgrade and require the same payload in a pong; echo then, or close with 1011."""
+def pings(payload: bytes = b"are you there", *, timeout_ns: int = 5 * _NS_PER_S) -> Behavior:
+    """Pings after the upgrade; echoes once a pong with the same payload arrived, else closes with 1011."""
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade()

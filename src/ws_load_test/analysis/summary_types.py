@@ -1,0 +1,310 @@
+"""Types of a run's summary: the object that ``--json`` prints and that ends a recording.
+
+The order of the fields is the order of the keys. Each field carries its description, which the JSON schema of
+``ws-load-test schema summary`` repeats. Durations are integers of ns; None (``null``) stands for "no value": an empty
+histogram has no percentiles, and a run without measured time has no rate.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Annotated, Any, Self
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from ws_load_test.metrics.histogram import Histogram
+
+
+class TimeStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Statistics of a histogram of durations in ns. A percentile is the highest value of its HdrHistogram bucket."""
+
+    count: Annotated[int, Meta(description="Number of values.")]
+    min: Annotated[int, Meta(description="Lowest value, exact, in ns.")]
+    mean: Annotated[int, Meta(description="Arithmetic mean of the exact values, in ns.")]
+    stdev: Annotated[int, Meta(description="Standard deviation in ns, from the buckets; 0 for a single value.")]
+    max: Annotated[int, Meta(description="Highest value, exact, in ns.")]
+    p5: Annotated[int, Meta(description="5th percentile in ns.")]
+    p10: Annotated[int, Meta(description="10th percentile in ns.")]
+    p50: Annotated[int, Meta(description="Median in ns.")]
+    p75: Annotated[int, Meta(description="75th percentile in ns.")]
+    p90: Annotated[int, Meta(description="90th percentile in ns.")]
+    p95: Annotated[int, Meta(description="95th percentile in ns.")]
+    p99: Annotated[int, Meta(description="99th percentile in ns.")]
+    p99_9: Annotated[int, Meta(description="99.9th percentile in ns.")] = field(name="p99.9")
+    p99_99: Annotated[int, Meta(description="99.99th percentile in ns.")] = field(name="p99.99")
+
+    @classmethod
+    def of(cls, histogram: Histogram) -> Self | None:
+        """Returns the statistics of a histogram; None for an empty one."""
+        return msgspec.convert(histogram.stats(), cls | None)
+
+    def value(self, key: str) -> int:
+        """Returns a statistic by its key in JSON (``p99.9``, ``max``).
+
+        Raises:
+            KeyError: There is no such statistic.
+        """
+        return int(_STATISTICS[key](self))
+
+
+_STATISTICS = {one.encode_name: attrgetter(one.name) for one in msgspec.structs.fields(TimeStats)}
+
+
+class Connections(msgspec.Struct, frozen=True, kw_only=True):
+    """Sessions, from the dial to the end; those of misbehaving clients are counted while they open."""
+
+    attempted: Annotated[int, Meta(description="Sessions dialed.")]
+    opened: Annotated[int, Meta(description="Sessions that completed the WebSocket handshake.")]
+    failed: Annotated[int, Meta(description="Sessions that could not be opened.")]
+    cancelled: Annotated[int, Meta(description="Sessions still being dialed when the run ended.")]
+    lost: Annotated[int, Meta(description="Sessions that the target or the network ended before the run did.")]
+    reconnected: Annotated[int, Meta(description="Sessions opened in place of lost or disconnected ones.")]
+    recycled: Annotated[int, Meta(description="Sessions opened in place of those whose lifetime was over.")]
+    tls_resumed: Annotated[int, Meta(description="Sessions whose TLS handshake resumed an earlier TLS session.")]
+    closed: Annotated[dict[str, int], Meta(description="Ended sessions by close code (RFC 6455, section 7.4).")]
+    close_reasons: Annotated[dict[str, int], Meta(description="Sessions by close code and reason text.")]
+
+
+class Messages(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages of the load, warm-up excluded. due = sent + dropped, sent = answered + unanswered."""
+
+    due: Annotated[int, Meta(description="Messages that fell due.")]
+    sent: Annotated[int, Meta(description="Messages handed to the kernel.")]
+    answered: Annotated[int, Meta(description="Messages whose reply came.")]
+    unanswered: Annotated[int, Meta(description="Messages sent without a reply by the timeout or the end.")]
+    dropped: Annotated[int, Meta(description="Messages that were due and never sent.")]
+    pushed: Annotated[int, Meta(description="Unsolicited messages: they answer none of ours.")]
+    duplicate_replies: Annotated[int, Meta(description="Replies to a message that already had one.")]
+    late_replies: Annotated[int, Meta(description="Replies to a message that was already given up.")]
+    unknown_id: Annotated[int, Meta(description="Messages with an id that none of ours had.")]
+    out_of_order: Annotated[int, Meta(description="Answered messages whose reply a later message's reply overtook.")]
+    greetings: Annotated[int, Meta(description="Greetings skipped at the start of sessions.")]
+
+
+class Warmup(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages of the warm-up, which are in no other count."""
+
+    sent: Annotated[int, Meta(description="Messages sent during the warm-up.")]
+    answered: Annotated[int, Meta(description="Replies to messages of the warm-up.")]
+
+
+class ByteCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Traffic in bytes of WebSocket frames, headers included, TLS and TCP excluded."""
+
+    sent: Annotated[int, Meta(description="Bytes of frames written.")]
+    received: Annotated[int, Meta(description="Bytes of frames read.")]
+    pushed: Annotated[
+        int | None, Meta(description="Payload bytes of pushes; null where messages are counted without being read.")
+    ]
+    uncompressed_sent: Annotated[
+        int, Meta(description="Payload bytes before compression, where permessage-deflate was negotiated.")
+    ]
+    uncompressed_received: Annotated[
+        int, Meta(description="Payload bytes after decompression, where permessage-deflate was negotiated.")
+    ]
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """Phases of opening a session."""
+
+    resolve_time_ns: Annotated[TimeStats | None, Meta(description="Name resolution.")]
+    tcp_time_ns: Annotated[TimeStats | None, Meta(description="TCP handshake.")]
+    proxy_time_ns: Annotated[TimeStats | None, Meta(description="CONNECT request to the proxy.")]
+    tls_time_ns: Annotated[TimeStats | None, Meta(description="TLS handshake.")]
+    upgrade_time_ns: Annotated[TimeStats | None, Meta(description="HTTP upgrade to WebSocket.")]
+    first_reply_time_ns: Annotated[
+        TimeStats | None, Meta(description="From sending a first message (--first-message) to its reply.")
+    ]
+    first_replies: Annotated[int, Meta(description="Replies to first messages, which are in no other count.")]
+
+
+class ReconnectStorm(msgspec.Struct, frozen=True, kw_only=True):
+    """Recovery of the sessions that --disconnect cut off at once."""
+
+    disconnected: Annotated[int, Meta(description="Sessions cut off.")]
+    back: Annotated[int, Meta(description="Sessions that were opened again.")]
+    not_back: Annotated[int, Meta(description="Sessions that were not opened again by the end of the run.")]
+    all_back_after_ns: Annotated[
+        int | None, Meta(description="Time until the last session was open again; null where one was not.")
+    ]
+    worst_connect_ns: Annotated[int | None, Meta(description="Slowest dial while the sessions came back.")]
+    unanswered: Annotated[int, Meta(description="Messages in flight on the sessions that were cut off.")]
+    back_time_ns: Annotated[TimeStats | None, Meta(description="From the cut to the session that replaces it.")]
+
+
+class MisbehavingConnections(msgspec.Struct, frozen=True, kw_only=True):
+    """Connections that misbehave on purpose."""
+
+    slow_reader: Annotated[int, Meta(description="Clients that read slowly.")]
+    stalled_reader: Annotated[int, Meta(description="Clients that stop reading.")]
+    no_pong: Annotated[int, Meta(description="Clients that answer no ping.")]
+    lost: Annotated[int, Meta(description="Those that the target or the network ended.")]
+    closed: Annotated[dict[str, int], Meta(description="Ended sessions by close code.")]
+
+    def of_kind(self, kind: str) -> int:
+        """Returns the number of clients of a kind (``slow_reader``)."""
+        return int(getattr(self, kind))
+
+
+class MisbehavingBytes(msgspec.Struct, frozen=True, kw_only=True):
+    """Traffic of misbehaving clients, in bytes of WebSocket frames."""
+
+    sent: Annotated[int, Meta(description="Bytes of frames written.")]
+    received: Annotated[int, Meta(description="Bytes of frames read.")]
+
+
+class Misbehaving(msgspec.Struct, frozen=True, kw_only=True):
+    """Results of misbehaving clients, kept out of all other numbers except those of opening."""
+
+    connections: Annotated[MisbehavingConnections, Meta(description="Their connections.")]
+    messages: Annotated[Messages, Meta(description="Their messages.")]
+    bytes: Annotated[MisbehavingBytes, Meta(description="Their traffic.")]
+    faults: Annotated[dict[str, int], Meta(description="Faults of the target on them, by kind.")]
+    response_time_ns: Annotated[TimeStats | None, Meta(description="Their response times.")]
+
+
+class LostWorkerSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker process that ended before its run did."""
+
+    worker: Annotated[int, Meta(description="Number of the worker, from 0.")]
+    host: Annotated[str | None, Meta(description="Machine it ran on; null in a run on one machine.")]
+    at_ns: Annotated[int, Meta(description="Time of its loss, from the start of the run.")]
+    share: Annotated[float, Meta(description="Part of the load that it carried, from 0 to 1.")]
+    reason: Annotated[str, Meta(description="Reason, as a sentence part.")]
+
+
+class Generator(msgspec.Struct, frozen=True, kw_only=True):
+    """Health of the load generator itself."""
+
+    workers: Annotated[int, Meta(description="Worker processes.")]
+    cpu_share: Annotated[float | None, Meta(description="Share of a core that the busiest worker used; 1 is a core.")]
+    send_lag_ns: Annotated[TimeStats | None, Meta(description="Lateness of messages: sent - due.")]
+    saturated: Annotated[bool, Meta(description="True where the generator, not the target, was the bottleneck.")]
+    reasons: Annotated[list[str], Meta(description="Reasons why it was the bottleneck, each with its remedy.")]
+    lost: Annotated[list[LostWorkerSummary], Meta(description="Workers that were lost.")]
+    start_spread_ns: Annotated[
+        int | None, Meta(description="From the first to the last worker's start of the load, over several machines.")
+    ]
+
+
+class HostSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """Results of one machine of a run on several."""
+
+    name: Annotated[str, Meta(description="Name of the machine.")]
+    address: Annotated[str, Meta(description="Address at which it was reached.")]
+    workers: Annotated[int, Meta(description="Workers it started with.")]
+    first_worker: Annotated[int | None, Meta(description="Number of its first worker; null for several recordings.")]
+    sent: Annotated[int, Meta(description="Messages it sent.")]
+    answered: Annotated[int, Meta(description="Messages answered.")]
+    throughput_per_s: Annotated[float | None, Meta(description="Replies within the measured time, per second.")]
+    sent_per_s: Annotated[float | None, Meta(description="Messages sent within the measured time, per second.")]
+    response_time_ns: Annotated[TimeStats | None, Meta(description="Response times: done - due.")]
+    send_lag_ns: Annotated[TimeStats | None, Meta(description="Lateness of messages: sent - due.")]
+    cpu_share: Annotated[float | None, Meta(description="Share of a core that its busiest worker used.")]
+    path_time_ns: Annotated[
+        int | None, Meta(description="Shortest TCP handshake with the target, about one network round trip.")
+    ]
+    clock_ahead_ns: Annotated[int, Meta(description="Offset of its monotonic clock from the leading machine's.")]
+    clock_error_ns: Annotated[int, Meta(description="Largest possible error of that offset.")]
+    began_after_ns: Annotated[int | None, Meta(description="Start of its load, after that of the first machine.")]
+    saturated: Annotated[bool, Meta(description="True where this machine was a bottleneck.")]
+    reasons: Annotated[list[str], Meta(description="Reasons why it was a bottleneck.")]
+    lost_workers: Annotated[int, Meta(description="Workers it lost.")]
+    lost_since_ns: Annotated[int | None, Meta(description="Time of the first loss, from the start of the run.")]
+
+
+class ThresholdCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """One condition of the verdict and the value found. Keys that do not apply are left out."""
+
+    check: Annotated[str, Meta(description="Condition as it was given, for example p99 > 50ms.")]
+    value: Annotated[
+        int | float | None, Meta(description="Value found, in `unit`: ns, bytes and counts are integers.")
+    ] = None
+    passed: Annotated[bool, Meta(description="True where the condition did not hold, so the run may pass.")]
+    option: Annotated[str, Meta(description="Option that set the condition: fail-if or abort-if.")] = ""
+    metric: Annotated[str | UnsetType, Meta(description="Metric with its statistic.")] = UNSET
+    operator: Annotated[str | UnsetType, Meta(description="Comparison: <, <=, > or >=.")] = UNSET
+    limit: Annotated[int | float | UnsetType, Meta(description="Limit of the condition, in `unit`.")] = UNSET
+    unit: Annotated[str | UnsetType, Meta(description="Unit of value and limit: ns, count, share, per_s, bytes.")] = (
+        UNSET
+    )
+    intervals: Annotated[int | UnsetType, Meta(description="Intervals judged, of a condition with `any`.")] = UNSET
+    failed_intervals: Annotated[int | UnsetType, Meta(description="Intervals in which it held.")] = UNSET
+    from_ns: Annotated[int | UnsetType, Meta(description="Start of the worst interval, from the start of the run.")] = (
+        UNSET
+    )
+    why: Annotated[str | UnsetType, Meta(description="Reason why there is no value.")] = UNSET
+    aborted_at_ns: Annotated[
+        int | UnsetType, Meta(description="Time at which the condition stopped the run, from its start.")
+    ] = UNSET
+
+    @property
+    def stopped_run(self) -> bool:
+        """True for a condition that stopped its run early."""
+        return self.aborted_at_ns is not UNSET
+
+
+class RunVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Judgment of the run."""
+
+    passed: Annotated[
+        bool,
+        Meta(
+            description="True where the run was neither interrupted nor lost a worker, opened a session, and failed no"
+            " check; the exit code is 0 then, unless --fail-if-saturated or a file that cannot be written changes it."
+        ),
+    ]
+    checks: Annotated[list[ThresholdCheck], Meta(description="Conditions of --fail-if and --abort-if.")]
+
+    @property
+    def failed_checks(self) -> list[ThresholdCheck]:
+        """Checks that did not pass."""
+        return [one for one in self.checks if not one.passed]
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """Summary of a run, or of several recordings taken together."""
+
+    schema: Annotated[int, Meta(description="Version of this object's shape.")]
+    tool: Annotated[str, Meta(description="Name and version of the program; several are joined with commas.")]
+    target: Annotated[str, Meta(description="URL of the target, secrets hidden; several are joined with commas.")]
+    load: Annotated[
+        dict[str, Any],
+        Meta(
+            description="Load of the plan as its recording has it: kind is closed or open, with the fields of the"
+            " plan's schema; kind mixed lists the distinct loads of several recordings under loads."
+        ),
+    ]
+    started_at: Annotated[str, Meta(description="Start of the run, ISO 8601 with a time zone.")]
+    duration_s: Annotated[float, Meta(description="Measured time in seconds, warm-up and waits excluded.")]
+    interrupted: Annotated[bool, Meta(description="True where the run was stopped by hand or killed.")]
+    connections: Annotated[Connections, Meta(description="Sessions.")]
+    messages: Annotated[Messages, Meta(description="Messages of the load.")]
+    warmup: Annotated[Warmup, Meta(description="Messages of the warm-up.")]
+    bytes: Annotated[ByteCounts, Meta(description="Traffic.")]
+    throughput_per_s: Annotated[
+        float | None, Meta(description="Replies read within the measured time, per second; null without measured time.")
+    ]
+    response_time_ns: Annotated[TimeStats | None, Meta(description="Response times: done - due.")]
+    service_time_ns: Annotated[TimeStats | None, Meta(description="Service times: done - sent.")]
+    connect_time_ns: Annotated[TimeStats | None, Meta(description="From the dial to the end of the upgrade.")]
+    opening: Annotated[Opening, Meta(description="Phases of opening a session.")]
+    reconnect_time_ns: Annotated[
+        TimeStats | None, Meta(description="From the loss of a session to the one that replaces it.")
+    ]
+    reconnect_storm: Annotated[
+        ReconnectStorm | None, Meta(description="Recovery after --disconnect; null where no session was cut off.")
+    ]
+    misbehaving: Annotated[
+        Misbehaving | None, Meta(description="Results of misbehaving clients; null where there were none.")
+    ]
+    unanswered_wait_ns: Annotated[
+        TimeStats | None, Meta(description="Time that unanswered messages had waited, from due, when given up.")
+    ]
+    keepalive_time_ns: Annotated[TimeStats | None, Meta(description="From a keep-alive ping to its pong.")]
+    faults: Annotated[dict[str, int], Meta(description="Faults of the target by kind, the most frequent first.")]
+    warnings: Annotated[list[str], Meta(description="Reasons to doubt the numbers other than saturation.")]
+    generator: Annotated[Generator, Meta(description="Health of the load generator itself.")]
+    hosts: Annotated[list[HostSummary], Meta(description="Machines of a run on several; empty for one machine.")]
+    verdict: Annotated[RunVerdict, Meta(description="Judgment of the run.")]

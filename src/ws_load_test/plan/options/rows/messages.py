@@ -1,0 +1,170 @@
+"""Options that say what is sent, which reply belongs to which message, and what a reply must say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypedDict
+
+from ws_load_test.plan import values as option_values
+from ws_load_test.plan.options import message_values
+from ws_load_test.plan.options.spec import Count, Flag, Group, Number, OptionSpec, Text, Texts
+
+MESSAGE = (
+    OptionSpec(
+        name="message",
+        metavar="TEXT|@FILE|@DIR",
+        help="what to send; several are sent in turn, as all files of DIR are",
+        group=Group.MESSAGE,
+        parse=message_values.messages,
+        default="PING",
+        short="m",
+        repeatable=True,
+        may_begin_with_hyphen=True,
+        excludes={"size": "the text is either given or generated"},
+    ),
+    OptionSpec(
+        name="weights",
+        metavar="N,N,...",
+        help="how often each of several messages is sent",
+        group=Group.MESSAGE,
+        parse=message_values.weights,
+        excludes={"size": "generated contents have sizes, not weights"},
+    ),
+    OptionSpec(
+        name="size",
+        metavar="SIZE",
+        help="send generated text of this size instead: 512, 64kB, 1MiB, 100..1000 (any between), normal:1kB,200B or"
+        " exp:1kB (random, by mean)",
+        group=Group.MESSAGE,
+        parse=message_values.size,
+    ),
+    OptionSpec(
+        name="binary",
+        metavar="",
+        help="send binary messages",
+        group=Group.MESSAGE,
+        parse=option_values.boolean,
+        excludes={"ping": "a ping frame is neither text nor binary"},
+    ),
+    OptionSpec(
+        name="ping",
+        metavar="",
+        help="send ping frames, and take their pongs for the replies",
+        group=Group.MESSAGE,
+        parse=option_values.boolean,
+        excludes={"ping_interval": "both send pings, and a pong would answer either"},
+    ),
+    OptionSpec(
+        name="feed",
+        metavar="FILE",
+        help="rows for {feed.COLUMN}: CSV with a header line, or JSON lines",
+        group=Group.MESSAGE,
+        parse=option_values.text,
+    ),
+    OptionSpec(
+        name="feed_order",
+        metavar="ORDER",
+        help="round-robin, random, or connection (one row for each connection)",
+        group=Group.MESSAGE,
+        parse=message_values.feed_order,
+        default="round-robin",
+        excludes={"size": "generated contents take nothing from a feed"},
+        requires={("feed",): "there is no feed; add --feed FILE"},
+    ),
+    OptionSpec(
+        name="first_message",
+        metavar="TEXT|@FILE",
+        help="send this once in each session before the load; each of several waits for the reply to the one before",
+        group=Group.MESSAGE,
+        parse=option_values.strings,
+        repeatable=True,
+        may_begin_with_hyphen=True,
+    ),
+)
+REPLIES = (
+    OptionSpec(
+        name="match",
+        metavar="RULE",
+        help="which reply answers which message: order, echo (equal payloads), json:PATH or regex:PATTERN (equal ids),"
+        " json:PATH=PATH (where the reply has the id elsewhere), none (send only)",
+        group=Group.REPLIES,
+        parse=message_values.rule,
+        default="order",
+    ),
+    OptionSpec(
+        name="skip_first",
+        metavar="N",
+        help="the first N messages of a session are greetings and answer nothing",
+        group=Group.REPLIES,
+        parse=option_values.non_negative_int,
+        default="0",
+        field="correlation.greetings",
+    ),
+    OptionSpec(
+        name="ignore",
+        metavar="CHECK",
+        help="a message that satisfies this answers nothing",
+        group=Group.REPLIES,
+        parse=message_values.checks,
+        field="correlation.ignore",
+        repeatable=True,
+    ),
+    OptionSpec(
+        name="auto_reply",
+        metavar="CHECK=>TEXT",
+        help="answer a message that satisfies this with TEXT",
+        group=Group.REPLIES,
+        parse=message_values.auto_replies,
+        field="correlation.auto_replies",
+        former_names=("answer",),
+        repeatable=True,
+    ),
+    OptionSpec(
+        name="expect",
+        metavar="CHECK",
+        help="a reply that does not satisfy this is a fault",
+        group=Group.REPLIES,
+        parse=message_values.checks,
+        field="correlation.expect",
+        repeatable=True,
+    ),
+    OptionSpec(
+        name="expect_first",
+        metavar="CHECK",
+        help="a reply to --first-message that does not satisfy this is a fault, and ends the session",
+        group=Group.REPLIES,
+        parse=message_values.checks,
+        field="correlation.expect_first",
+        repeatable=True,
+        requires={("first_message",): "needs a --first-message, whose reply it checks"},
+    ),
+    OptionSpec(
+        name="check_utf8",
+        metavar="",
+        help="check that text messages are valid UTF-8",
+        group=Group.REPLIES,
+        parse=option_values.boolean,
+        field="correlation.check_utf8",
+        former_names=("strict_protocol",),
+    ),
+)
+
+
+class MessageOptions(TypedDict, total=False):
+    """Python types of these options."""
+
+    message: Texts
+    weights: str | int | Sequence[int] | None
+    size: Number
+    binary: Flag
+    ping: Flag
+    feed: Text
+    feed_order: Literal["round-robin", "random", "connection"] | None
+    first_message: Texts
+    match: Text
+    skip_first: Count
+    ignore: Texts
+    auto_reply: Texts
+    expect: Texts
+    expect_first: Texts
+    check_utf8: Flag

@@ -1,0 +1,151 @@
+"""Options that say how sessions are kept and disturbed, when a run has failed, and its limits."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from ws_load_test.plan import values as option_values
+from ws_load_test.plan.options import session_values
+from ws_load_test.plan.options.spec import Count, Duration, Group, Number, OptionSpec, Text, Texts
+
+VARYING_CONNECTIONS = {"connection_stages": "they say which connections are open"}
+OBJECTIVES = 'say with --slo what must hold, for example --slo "p99 < 50ms"'
+SESSIONS = (
+    OptionSpec(
+        name="reconnect",
+        metavar="POLICY",
+        help="reconnect lost sessions: none, now, after a delay such as 1s, exponential or exponential:100ms..30s",
+        group=Group.SESSIONS,
+        parse=session_values.reconnect,
+        default="none; with --disconnect, now",
+        excludes=VARYING_CONNECTIONS,
+    ),
+    OptionSpec(
+        name="lifetime",
+        metavar="TIME",
+        help="close each session after this time, and open another in its place",
+        group=Group.SESSIONS,
+        parse=option_values.positive_duration,
+        field="lifetime_ns",
+        excludes=VARYING_CONNECTIONS,
+    ),
+    OptionSpec(
+        name="disconnect",
+        metavar="SHARE@TIME",
+        help="cut off this share of the connections at once, and measure how they come back: 30%@10s",
+        group=Group.SESSIONS,
+        parse=session_values.disconnect_storm,
+        field="disconnect_storm",
+        former_names=("storm",),
+        excludes=VARYING_CONNECTIONS,
+        refused_by={
+            "ab": "a storm in each round would be most of it",
+            "capacity": "would be most of what each step measures; a run without `capacity` shows how all come back",
+        },
+    ),
+    OptionSpec(
+        name="slow_readers",
+        metavar="SHARE:SPEED",
+        help="let this share of the connections read slowly: 5%:1kB/s; only the others are measured",
+        group=Group.SESSIONS,
+        parse=session_values.slow_reader,
+        former_names=("slow",),
+    ),
+    OptionSpec(
+        name="stalled_readers",
+        metavar="SHARE",
+        help="let this share stop reading; only the others are measured",
+        group=Group.SESSIONS,
+        parse=session_values.share,
+        former_names=("deaf",),
+    ),
+    OptionSpec(
+        name="no_pong_clients",
+        metavar="SHARE",
+        help="let this share answer no ping; only the others are measured",
+        group=Group.SESSIONS,
+        parse=session_values.share,
+        former_names=("mute",),
+    ),
+)
+VERDICT = (
+    OptionSpec(
+        name="fail_if",
+        metavar='"CONDITION"',
+        help="the run has failed (exit code 1) if this holds at its end",
+        group=Group.VERDICT,
+        parse=option_values.strings,
+        repeatable=True,
+        refused_by={
+            "ab": "it judges one run; take --fail-on-regression, or `report --fail-if` on the recordings of -o",
+            "capacity": OBJECTIVES,
+        },
+    ),
+    OptionSpec(
+        name="abort_if",
+        metavar='"CONDITION"',
+        help="the same, and the run is stopped as soon as it holds",
+        group=Group.VERDICT,
+        parse=option_values.strings,
+        repeatable=True,
+        refused_by={"ab": "it judges one run; take --fail-on-regression", "capacity": OBJECTIVES},
+    ),
+    OptionSpec(
+        name="abort_grace",
+        metavar="TIME",
+        help="measure this long before the first check of --abort-if",
+        group=Group.VERDICT,
+        parse=option_values.duration,
+        default="5s",
+        field="abort_grace_ns",
+        former_names=("abort_after",),
+        requires={("abort_if",): "there is nothing to stop for; add --abort-if CONDITION"},
+        refused_by={"ab": "it belongs to --abort-if, which judges one run", "capacity": OBJECTIVES},
+    ),
+)
+LIMITS = (
+    OptionSpec(
+        name="timeout",
+        metavar="TIME",
+        help="how long a reply can take",
+        group=Group.LIMITS,
+        parse=option_values.positive_duration,
+        default="10s",
+        field="timeout_ns",
+    ),
+    OptionSpec(
+        name="connect_timeout",
+        metavar="TIME",
+        help="how long opening a connection can take",
+        group=Group.LIMITS,
+        parse=option_values.positive_duration,
+        default="10s",
+        field="connect_timeout_ns",
+    ),
+    OptionSpec(
+        name="workers",
+        metavar="N",
+        help="number of worker processes",
+        group=Group.LIMITS,
+        parse=option_values.positive_int,
+        default="one for each core",
+        short="w",
+    ),
+)
+
+
+class SessionOptions(TypedDict, total=False):
+    """Python types of these options."""
+
+    reconnect: Duration
+    lifetime: Duration
+    disconnect: Text
+    slow_readers: Text
+    stalled_readers: Number
+    no_pong_clients: Number
+    fail_if: Texts
+    abort_if: Texts
+    abort_grace: Duration
+    timeout: Duration
+    connect_timeout: Duration
+    workers: Count
