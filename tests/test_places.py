@@ -13,13 +13,13 @@ SOURCE = Path(__file__).parents[1] / "src" / "ws_load_test"
 
 MOST_FILES = {
     # An option whose value is a field of the plan, used in one place.
-    ("option", "ciphers"): 7,
+    ("option", "ciphers"): 5,
     # An option of one load model, which the analysis takes into account.
-    ("option", "max_in_flight"): 13,
-    ("message field", "now_ms"): 3,
+    ("option", "max_in_flight"): 9,
+    ("message field", "now_ms"): 2,
     ("count", "out_of_order"): 7,
     ("time", "tls_time_ns"): 7,
-    ("export", "hgrm"): 7,
+    ("export", "hgrm"): 3,
     ("fault", "DNS_TIMEOUT"): 4,
     ("finding", "TOO_FAST"): 2,
 }
