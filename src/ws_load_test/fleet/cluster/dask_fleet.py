@@ -226,7 +226,7 @@ class DaskFleet(Fleet):
                 return
             link.events += 1
             self._on_sign_of_life(link)
-            self._on_worker_event(link, message["worker"], message)
+            self._on_worker_event(link, message["load_worker"], message)
         except Exception as error:  # noqa: BLE001 - Dask would log it and go on; it must end the run
             self._fail(error)
 
