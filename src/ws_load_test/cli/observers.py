@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 STOP_S = 1.0
 """How long those that linger have for stopping, where nobody is to wait for them."""
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 def watchers(
