@@ -28,7 +28,7 @@ from ws_load_test.plan.options.catalog import refused_by
 from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.values import non_negative_int, positive_duration, positive_int
-from ws_load_test.report.content.labelled import count_of
+from ws_load_test.report.content.labeled import count_of
 from ws_load_test.report.terminal.comparison import ComparisonReport
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class _ABRunner:
 
     async def _carry_out(self) -> None:
         """Carries out the turns in one loop, so that signals are heard between them as well."""
-        for turn in self.series.turns():
+        for turn in self.series.iter_rounds():
             run = turn.run()
             result = await run_with_signals(run)
             interrupted = result.summary.interrupted

@@ -18,7 +18,7 @@ from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.report.content.fault_names import fault_phrase
-from ws_load_test.report.content.labelled import NO_VALUE, count_of, sentence
+from ws_load_test.report.content.labeled import NO_VALUE, count_of, sentence
 from ws_load_test.report.terminal.glyphs import bar, spark, to_encodable
 from ws_load_test.report.terminal.layout import LABEL
 
