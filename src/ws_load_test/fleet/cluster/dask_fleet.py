@@ -258,7 +258,7 @@ class DaskFleet(Fleet):
         self._lose_host(link, await link.keep_alive(self._run_name, self._on_sign_of_life))
 
     def _check_liveness(self) -> None:
-        """Notices losses that no event tells of: silent hosts and workers, and a scheduler that is gone."""
+        """Notices losses without an event: silent hosts and workers, and a scheduler that is gone."""
         if self._client is not None and self._client.status != "running":
             for link in self.links:
                 self._lose_host(link, "the cluster's scheduler is gone")
