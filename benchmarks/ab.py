@@ -34,7 +34,7 @@ def measure(one: str, other: str, options: argparse.Namespace, seed: int) -> Com
     series = PairedExperiment(
         make_plan(one, workers=1, **shared), make_plan(other, workers=1, **shared), rounds=options.rounds, seed=seed
     )
-    for turn in series.turns():
+    for turn in series.iter_rounds():
         series.add_result(turn, asyncio.run(turn.run().execute()))
     comparison = series.comparison()
     assert comparison is not None

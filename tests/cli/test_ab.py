@@ -267,7 +267,7 @@ def test_the_order_is_chance_and_its_seed_repeats_it():
     assert orders[1] != orders[2]
     for order in orders.values():
         assert 8 < order.count("ab") < 32
-    turns = list(PairedExperiment(*plans, rounds=3, seed=1).turns())
+    turns = list(PairedExperiment(*plans, rounds=3, seed=1).iter_rounds())
     assert [turn.number for turn in turns] == [1, 1, 2, 2, 3, 3]
     assert {turn.variant for turn in turns[:2]} == {"a", "b"}
     assert len({turn.round_id.series for turn in turns}) == 1
@@ -277,7 +277,7 @@ def test_the_order_is_chance_and_its_seed_repeats_it():
 def test_random_instants_are_those_of_the_pair():
     plans = [make_plan(url, rate=10, duration="1s", arrivals="poisson") for url in (A, B)]
     seeds = {}
-    for turn in PairedExperiment(*plans, rounds=3, seed=7).turns():
+    for turn in PairedExperiment(*plans, rounds=3, seed=7).iter_rounds():
         seeds.setdefault(turn.number, set()).add(turn.plan.load.seed)
     assert seeds == {1: {8}, 2: {9}, 3: {10}}
 

@@ -17,6 +17,7 @@ from ws_load_test import (
     TimeStats,
     __version__,
     compare,
+    describe_plan,
     find_capacity,
     make_plan,
     read_recording,
@@ -26,7 +27,6 @@ from ws_load_test import (
 from ws_load_test.common.errors import ExitCode, OptionProblem, OutputError
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import Interval
-from ws_load_test.plan.describe import describe_plan
 
 
 def show(interval: Interval) -> None:
@@ -75,6 +75,9 @@ def search() -> float:
 
 def mistakes() -> None:
     """How a caller hears of them."""
+    make_plan("ws://localhost:3001", conections=100)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    make_plan("ws://localhost:3001", binary="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    make_plan("ws://localhost:3001", arrivals="often")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     try:
         make_plan()
     except PlanError as error:

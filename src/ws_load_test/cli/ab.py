@@ -211,7 +211,7 @@ class _ABRunner:
 
     async def _carry_out(self) -> None:
         """Carries out the turns in one loop, so that signals are heard between them as well."""
-        for turn in self.series.turns():
+        for turn in self.series.iter_rounds():
             run = turn.run()
             result = await run_with_signals(run)
             interrupted = result.summary.interrupted

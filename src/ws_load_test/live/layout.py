@@ -373,7 +373,7 @@ def _chart(label: str, values: Iterable[float | None], show: Callable[[Any], str
     """Returns the last values as columns in proportion to the highest of them, which is written behind them."""
     known = [*values]
     note, shown, highest = "", known, None
-    # A shorter note leaves room for more columns, whose highest may need a longer note again: takes the first that fits.
+    # A shorter note leaves room for more columns, whose highest may need a longer note again: the first fit is taken.
     for start in range(max(0, len(known) - viewport.content_width), len(known) + 1):
         shown = known[start:]
         highest = max((value for value in shown if value is not None), default=None)

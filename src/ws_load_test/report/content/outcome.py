@@ -13,6 +13,7 @@ from ws_load_test.common.units import (
     format_duration,
     format_share,
 )
+from ws_load_test.metrics.catalog import METRICS
 from ws_load_test.report.content.fault_names import fault_phrase
 from ws_load_test.report.content.labeled import (
     LabeledText,
@@ -84,33 +85,17 @@ def lost_workers(recordings: Sequence[Recording]) -> list[LabeledText]:
 
 def requests(results: Results) -> list[LabeledText]:
     """Returns the counts of messages under their labels, styled where they are not as they should be."""
-    summary = results.summary
-    messages, pushed_bytes = summary.messages, summary.bytes.pushed
-    rows = [
-        ("due", messages.due),
-        ("sent", messages.sent),
-        ("answered", messages.answered),
-        ("unanswered", messages.unanswered),
-        ("dropped", messages.dropped),
-        ("pushed", messages.pushed),
-    ]
-    rare = [
-        ("duplicate replies", messages.duplicate_replies),
-        ("late replies", messages.late_replies),
-        ("unknown id", messages.unknown_id),
-        ("out of order", messages.out_of_order),
-        ("greetings", messages.greetings),
-        ("first replies", summary.opening.first_replies),
-    ]
-    rows += [(label, count) for label, count in rare if count]
+    summary, tally = results.summary, results.aggregate.tally
+    lines = []
+    for name, spec in METRICS.items():
+        count = getattr(tally, name)
+        if spec.report_label and (count or spec.report_if_zero):
+            is_bad = count and spec.is_failure and (results.awaits_replies or not spec.needs_replies)
+            lines.append(LabeledText(spec.report_label, format_count(count), "yellow" if is_bad else ""))
     if summary.warmup.sent or summary.warmup.answered:
-        rows += [("warm-up sent", summary.warmup.sent), ("warm-up answered", summary.warmup.answered)]
-    bad = {"dropped", "duplicate replies", "late replies", "unknown id"}
-    if results.awaits_replies:
-        bad.add("unanswered")
-    lines = [
-        LabeledText(label, format_count(count), "yellow" if count and label in bad else "") for label, count in rows
-    ]
+        lines.append(LabeledText("warm-up sent", format_count(summary.warmup.sent)))
+        lines.append(LabeledText("warm-up answered", format_count(summary.warmup.answered)))
+    pushed_bytes = summary.bytes.pushed
     if pushed_bytes:
         place = next(number for number, line in enumerate(lines) if line.label == "pushed")
         lines.insert(place + 1, LabeledText("pushed payload", format_bytes(pushed_bytes)))
