@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from ws_load_test import make_plan
 from ws_load_test.common.event_loop import run
 from ws_load_test.engine.connect.dialer import Dialer
-from ws_load_test.engine.connection import Connection
-from ws_load_test.engine.read_policy import ReadPolicy
+from ws_load_test.engine.sessions.connection import Connection
+from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
     from ws_load_test.common.faults import Fault
-    from ws_load_test.engine.session import Session
+    from ws_load_test.engine.sessions.session import Session
 
 __all__ = ["run", "talk"]
 

@@ -13,7 +13,6 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "ws_load_test"
 PENDING = (
     "analysis/[!c]*",
-    "api.py",
     "cli/*",
     "engine/*",
     "fleet/*",
@@ -21,7 +20,6 @@ PENDING = (
     "metrics/*",
     "plan/*",
     "probe/*",
-    "report/*",
     "worker/*",
 )
 """Modules not yet rewritten. It must become and stay empty."""

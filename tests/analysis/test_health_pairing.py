@@ -5,7 +5,7 @@ import pytest
 
 from ws_load_test.analysis.aggregate import RunAggregator, aggregate
 from ws_load_test.analysis.findings import FindingKind as Kind
-from ws_load_test.analysis.findings import awaits_nothing, correlation_of, misbehaving_counts
+from ws_load_test.analysis.findings import awaits_replies, correlation_of, misbehaving_counts
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.messages import Message
@@ -146,7 +146,7 @@ class TestInOrder:
         plan = {"load": msgspec.to_builtins(LOAD), "correlation": {"rule": "telepathy"}}
         assert correlation_of(recording(plan=plan)) is None
         assert found(recording(answered(surplus_replies=9), plan=plan)) is None
-        assert not awaits_nothing([recording(plan=plan)])
+        assert awaits_replies([recording(plan=plan)])
 
     def test_several_recordings_with_different_rules_cannot_be_judged_as_one(self):
         one, other = (recording(answered(surplus_replies=9), rule=rule) for rule in ("order", "echo"))
@@ -189,8 +189,8 @@ class TestNone:
     def test_it_is_by_design_that_nothing_is_answered(self):
         made = recording(silence(pushed=1000), rule="none")
         assert reasons(made) == []
-        assert awaits_nothing([made, made])
-        assert not awaits_nothing([made, recording(silence())])
+        assert not awaits_replies([made, made])
+        assert awaits_replies([made, recording(silence())])
         assert summarize([made]).warnings == []
 
     def test_sending_late_is_told_without_response_times(self):

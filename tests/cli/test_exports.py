@@ -158,7 +158,7 @@ def test_the_summary_of_a_job_is_added_to(recorded, program, tmp_path):
         (["--json", "--csv", "-"], "--csv: standard output is taken by --json"),
         (["--csv", "x", "--hdr", "./x"], "--csv: x is the file of --hdr as well"),
         (["-o", "x", "--hdr", "x"], "--hdr: x is the recording, which it would overwrite"),
-        (["--probe", "--csv", "x"], "--csv: a dry run records nothing"),
+        (["--probe", "--csv", "x"], "--csv: a probe records nothing"),
     ],
     ids=str,
 )

@@ -273,4 +273,4 @@ def test_nothing_is_left_where_the_run_cannot_begin(capsys, tmp_path):
 
 def test_a_dry_run_has_no_metrics(capsys):
     assert main(["ws://h.invalid/", "--probe", "--metrics-port", "0"]) == ExitCode.USAGE
-    assert "--metrics-port: a dry run" in capsys.readouterr().err
+    assert "--metrics-port: a probe" in capsys.readouterr().err

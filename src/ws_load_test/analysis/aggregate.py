@@ -157,7 +157,7 @@ class HostAggregate:
     host: Host
     recording: Recording
     """The run's recording without intervals, its header as if this machine had run alone."""
-    digest: Aggregate
+    aggregate: Aggregate
     """Only of the metrics that are recorded for each machine."""
     began_ns: tuple[int, int] | None
     """Instants at which its first and its last worker began the load, from the start of the run."""
@@ -246,7 +246,7 @@ def _host_aggregates(recording: Recording, aggregator: RunAggregator) -> list[Ho
             HostAggregate(
                 host=host,
                 recording=alone,
-                digest=Aggregate(_completed(own.tally), (tuple(own.intervals),)),
+                aggregate=Aggregate(_completed(own.tally), (tuple(own.intervals),)),
                 began_ns=own.began_ns,
                 lost_workers=tuple(worker for worker in lost if worker.worker in numbers),
             )

@@ -163,10 +163,10 @@ def correlation_of(recording: Recording) -> Correlation | None:
     return correlation
 
 
-def awaits_nothing(recordings: Sequence[Recording]) -> bool:
-    """True where no reply was awaited in any recording (``--match none``)."""
+def awaits_replies(recordings: Sequence[Recording]) -> bool:
+    """False where no reply was awaited in any recording (``--match none``)."""
     correlations = map(correlation_of, recordings)
-    return all(correlation is not None and correlation.rule == "none" for correlation in correlations)
+    return any(correlation is None or correlation.rule != "none" for correlation in correlations)
 
 
 def misbehaving_counts(plan: Mapping[str, Any]) -> dict[Misbehavior, int]:

@@ -70,7 +70,7 @@ def diagnose(recordings: Sequence[Recording], aggregate: Aggregate) -> list[Find
 
 def diagnose_host(host: HostAggregate) -> list[Finding]:
     """Returns the findings about one machine of several, as if it had run alone."""
-    return _generator_findings(RunData((host.recording,), host.digest))
+    return _generator_findings(RunData((host.recording,), host.aggregate))
 
 
 def _generator_findings(run: RunData) -> list[Finding]:

@@ -1,7 +1,7 @@
-"""Conditions judged on what was recorded: what a run must not be, and whether it was.
+"""Evaluation of conditions (``--fail-if``, ``--abort-if``) on recordings and on running tests.
 
-A condition without a value (a percentile of no answers) has failed: nobody who asks for fast replies means that none
-at all is as good. Percentiles are those of merged histograms, and shares are compared as exact fractions.
+A condition without a value (a percentile of no answers) has failed: a demand for fast replies is not met by none at
+all. Percentiles are those of merged histograms, and shares are compared as exact fractions.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 
-from ws_load_test.analysis.findings import awaits_nothing
-from ws_load_test.analysis.summary_types import Check
+from ws_load_test.analysis.findings import awaits_replies
+from ws_load_test.analysis.summary_types import ThresholdCheck
 from ws_load_test.metrics.catalog import CONDITION_METRICS, METRICS
 from ws_load_test.metrics.recording import AbortEvent
 from ws_load_test.metrics.tally import Tally
@@ -37,24 +37,24 @@ if TYPE_CHECKING:
     from ws_load_test.plan.thresholds import ConditionMetric
 
 TOLERANCE = 0.99
-"""Of a time: intervals end when their workers get to it, and never quite then."""
+"""Share of a duration after which it counts as over: intervals end a little before or after their time."""
 _NOT_AWAITED = "no reply was awaited (--match none)"
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionScope:
-    """What conditions are judged on: a whole run, a run so far, or an interval of it."""
+    """Data that a condition is evaluated on: a whole run, a run so far, or an interval of it."""
 
     tally: Tally
     measured_ns: int
-    """How long was measured."""
-    awaited: bool = True
-    """Whether replies were."""
+    """Measured time."""
+    awaits_replies: bool = True
+    """False where no reply was awaited (``--match none``)."""
 
     def value(self, condition: Condition) -> Fraction | None:
-        """Returns what a condition compares with its limit, in the condition's unit; None where there is none."""
+        """Returns the value that a condition compares with its limit, in the condition's unit; None without one."""
         metric = condition.metric
-        if not self.awaited and needs_replies(metric):
+        if not self.awaits_replies and needs_replies(metric):
             return None
         if metric.kind == "time":
             return _statistic(times_of(self.tally, metric.name), metric.statistic)
@@ -69,11 +69,11 @@ class ConditionScope:
         whole = sum(int(getattr(self.tally, name)) for name in DENOMINATORS[metric.name])
         if whole:
             return Fraction(count, whole)
-        # Of an interval: what is given up in it may all have been sent before it.
+        # Everything that is given up in an interval can have been sent before it.
         return Fraction(1) if count else None
 
     def count(self, metric: ConditionMetric) -> int:
-        """Returns a count, by its name."""
+        """Returns the count of a metric."""
         tally = self.tally
         if metric.name == "faults":
             prefix = f"{metric.statistic}:"
@@ -83,13 +83,13 @@ class ConditionScope:
                 if not metric.statistic or key == metric.statistic or key.startswith(prefix)
             )
         if metric.name == "errors":
-            return errors_of(tally, awaited=self.awaited)
+            return errors_of(tally, awaits_replies=self.awaits_replies)
         return int(getattr(tally, metric.name))
 
     def why_no_value(self, condition: Condition) -> str:
-        """Returns why a condition has no value here."""
+        """Returns the reason why a condition has no value here."""
         metric = condition.metric
-        if not self.awaited and needs_replies(metric):
+        if not self.awaits_replies and needs_replies(metric):
             return _NOT_AWAITED
         spec = CONDITION_METRICS[metric.name]
         if spec.no_value and metric.kind != "count":
@@ -103,30 +103,30 @@ def times_of(tally: Tally, name: str) -> Histogram:
     return times
 
 
-def errors_of(tally: Tally, *, awaited: bool) -> int:
-    """Returns how many messages that were due and sessions that were dialled did not come about."""
-    # Each message and each session once; faults would count those a second time that have ended a session.
-    unanswered = tally.unanswered if awaited else 0
+def errors_of(tally: Tally, *, awaits_replies: bool) -> int:
+    """Returns the number of due messages and dialed sessions that failed, each counted once."""
+    # Not the faults: those that ended a session would count twice.
+    unanswered = tally.unanswered if awaits_replies else 0
     return unanswered + tally.dropped + tally.faults["check-failed"] + tally.failed + tally.lost
 
 
-def _statistic(times: Histogram, part: str) -> Fraction | None:
-    """Returns a statistic in whole ns, as a summary has it."""
+def _statistic(times: Histogram, name: str) -> Fraction | None:
+    """Returns a statistic in whole ns, as in a summary; None without values."""
     if not times.count:
         return None
-    if part == "mean":
+    if name == "mean":
         return Fraction((times.sum + times.count // 2) // times.count)
-    value = {"min": times.min, "max": times.max}[part] if part in ("min", "max") else None
-    if part == "stdev":
+    value = {"min": times.min, "max": times.max}[name] if name in ("min", "max") else None
+    if name == "stdev":
         value = round(times.stdev() or 0.0)
     if value is None:
-        # As text, so that 99.9 is that and not the double beside it.
-        value = times.percentiles((part,))[0]
+        # As text, so that 99.9 is exact, where the nearest double is not.
+        value = times.percentiles((name,))[0]
     return None if value is None else Fraction(value)
 
 
 def to_json_number(value: Fraction, unit: str) -> float | int:
-    """Returns a value as JSON has it: integers of ns, bytes and counts, else a double."""
+    """Returns a value as a JSON number: an integer for ns, bytes and counts, else a double."""
     return float(value) if unit in ("share", "per_s") else round(value)
 
 
@@ -135,60 +135,65 @@ def to_json_number(value: Fraction, unit: str) -> float | int:
 
 @dataclass(frozen=True, slots=True)
 class _Requested:
+    """One condition of a plan."""
+
     option: str
     """``fail-if`` or ``abort-if``."""
     text: str
 
 
 def evaluate(
-    recordings: Sequence[Recording], digested: Aggregate, duration_ns: int, fail_if: Sequence[str] | None = None
-) -> list[Check]:
+    recordings: Sequence[Recording], aggregate: Aggregate, duration_ns: int, fail_if: Sequence[str] | None = None
+) -> list[ThresholdCheck]:
     """Returns a check for each condition of the recordings, or for each of `fail_if` instead.
 
-    Conditions that stopped a run are in it either way, as they were when they did. Of several recordings, each
-    condition is judged on all of them together, and an ``any`` on every interval of each.
+    Conditions that stopped a run are among them either way, with the value that stopped it. A condition is evaluated on
+    all recordings together, an ``any`` condition on every interval of each.
 
     Args:
-        recordings: What was recorded.
-        digested: Their digest.
-        duration_ns: How long was measured.
-        fail_if: Conditions that take the place of those that the recordings have.
+        recordings: Recordings of one run or of several.
+        aggregate: Aggregate of the recordings.
+        duration_ns: Measured time.
+        fail_if: Conditions that replace those of the recordings.
     """
-    sight = ConditionScope(digested.tally, duration_ns, awaited=not awaits_nothing(recordings))
+    scope = ConditionScope(aggregate.tally, duration_ns, awaits_replies=awaits_replies(recordings))
     ends = [recording.trailer for recording in recordings if recording.trailer is not None]
-    stopped = {one.condition: one for end in ends for one in end.aborted or ()}
-    checks = [_stopping(one) for one in stopped.values()]
-    asked = _asked(recordings) if fail_if is None else [_Requested("fail-if", text) for text in dict.fromkeys(fail_if)]
-    unjudged = (one for one in asked if one.option == "fail-if" or one.text not in stopped)
-    return checks + [_check(one, recordings, sight) for one in unjudged]
+    stopped = {event.condition: event for end in ends for event in end.aborted or ()}
+    checks = [_abort_check(event) for event in stopped.values()]
+    if fail_if is None:
+        requested = _requested(recordings)
+    else:
+        requested = [_Requested("fail-if", text) for text in dict.fromkeys(fail_if)]
+    pending = (one for one in requested if one.option == "fail-if" or one.text not in stopped)
+    return checks + [_check(one, recordings, scope) for one in pending]
 
 
-def _asked(recordings: Sequence[Recording]) -> list[_Requested]:
-    """Returns the recordings' conditions, each once."""
-    found: dict[_Requested, None] = {}
+def _requested(recordings: Sequence[Recording]) -> list[_Requested]:
+    """Returns the conditions of the recordings, each once."""
+    requested: dict[_Requested, None] = {}
     for option in ("fail-if", "abort-if"):
         for recording in recordings:
             texts = recording.header.plan.get(option.replace("-", "_"), ())
             for text in texts if isinstance(texts, (list, tuple)) else ():
-                found[_Requested(option, str(text))] = None
-    return list(found)
+                requested[_Requested(option, str(text))] = None
+    return list(requested)
 
 
-def _check(asked: _Requested, recordings: Sequence[Recording], sight: ConditionScope) -> Check:
+def _check(requested: _Requested, recordings: Sequence[Recording], scope: ConditionScope) -> ThresholdCheck:
     try:
-        condition = parse_condition(asked.text)
+        condition = parse_condition(requested.text)
     except ValueError:
         why = "this version of the tool cannot read the condition"
-        return Check(check=asked.text, passed=False, option=asked.option, why=why)
+        return ThresholdCheck(check=requested.text, passed=False, option=requested.option, why=why)
     if condition.per_interval:
-        return _check_anywhere(condition, asked, recordings, sight)
-    value = sight.value(condition)
-    check = _described(condition, value, asked.option, passed=value is not None and not condition.holds(value))
-    return check if value is not None else replace(check, why=sight.why_no_value(condition))
+        return _check_intervals(condition, requested, recordings, scope)
+    value = scope.value(condition)
+    check = _new_check(condition, value, requested.option, passed=value is not None and not condition.holds(value))
+    return check if value is not None else replace(check, why=scope.why_no_value(condition))
 
 
-def _described(condition: Condition, value: Fraction | None, option: str, *, passed: bool) -> Check:
-    return Check(
+def _new_check(condition: Condition, value: Fraction | None, option: str, *, passed: bool) -> ThresholdCheck:
+    return ThresholdCheck(
         check=condition.text,
         value=None if value is None else to_json_number(value, condition.unit),
         passed=passed,
@@ -200,55 +205,55 @@ def _described(condition: Condition, value: Fraction | None, option: str, *, pas
     )
 
 
-def _stopping(aborted: AbortEvent) -> Check:
-    """Returns the check of a condition that stopped a run: what was found then, not what it came to afterwards."""
+def _abort_check(event: AbortEvent) -> ThresholdCheck:
+    """Returns the check of a condition that stopped a run, with its value at that time."""
     try:
-        check = _described(parse_condition(aborted.condition), None, "abort-if", passed=False)
+        check = _new_check(parse_condition(event.condition), None, "abort-if", passed=False)
     except ValueError:
-        check = Check(check=aborted.condition, passed=False, option="abort-if")
-    return replace(check, value=aborted.value, aborted_at_ns=aborted.at_ns)
+        check = ThresholdCheck(check=event.condition, passed=False, option="abort-if")
+    return replace(check, value=event.value, aborted_at_ns=event.at_ns)
 
 
 # --- In any interval ------------------------------------------------------------------------------------------------
 
 
-def _check_anywhere(
-    condition: Condition, asked: _Requested, recordings: Sequence[Recording], sight: ConditionScope
-) -> Check:
-    """Judges a condition on each interval; those in which there is nothing to judge say nothing."""
+def _check_intervals(
+    condition: Condition, requested: _Requested, recordings: Sequence[Recording], scope: ConditionScope
+) -> ThresholdCheck:
+    """Evaluates a condition on each interval; intervals without a value are left out."""
     judged = [
         (value, interval.from_ns)
         for recording in recordings
-        for interval in _intervals(condition, recording, _grace_ns(recording) if asked.option == "abort-if" else 0)
-        if (value := _sight_of(condition, interval, recording).value(condition)) is not None
+        for interval in _intervals(condition, recording, _grace_ns(recording) if requested.option == "abort-if" else 0)
+        if (value := _interval_scope(condition, interval, recording).value(condition)) is not None
     ]
     if not judged:
-        check = _described(condition, None, asked.option, passed=False)
-        why = f"no interval has one: {sight.why_no_value(condition)}"
+        check = _new_check(condition, None, requested.option, passed=False)
+        why = f"no interval has one: {scope.why_no_value(condition)}"
         return replace(check, intervals=0, failed_intervals=0, why=why)
-    failed = [one for one in judged if condition.holds(one[0])]
-    # The worst is what a condition against too much or too little would have met first.
+    failed = [entry for entry in judged if condition.holds(entry[0])]
+    # The worst value is the lowest for a condition against too little, else the highest.
     pick = min if condition.operator.startswith("<") else max
-    worst, from_ns = pick(failed or judged, key=lambda one: one[0])
-    check = _described(condition, worst, asked.option, passed=not failed)
+    worst, from_ns = pick(failed or judged, key=lambda entry: entry[0])
+    check = _new_check(condition, worst, requested.option, passed=not failed)
     return replace(check, intervals=len(judged), failed_intervals=len(failed), from_ns=from_ns)
 
 
 def _intervals(condition: Condition, recording: Recording, grace_ns: int) -> Iterator[Interval]:
-    """Yields the measured intervals on which a condition is judged."""
-    measured = [one for one in recording.intervals if one.phase == "measured"]
-    usual_ns = statistics.median(one.measured_ns for one in measured) if measured else 0
+    """Yields the measured intervals on which a condition is evaluated."""
+    measured = [interval for interval in recording.intervals if interval.phase == "measured"]
+    usual_ns = statistics.median(interval.measured_ns for interval in measured) if measured else 0
     before_ns = 0
     for interval in measured:
-        # Of a beginning or an end that is much shorter than the others, the rate is chance.
-        whole = condition.metric.name not in RATES or interval.measured_ns * 2 >= usual_ns
-        if whole and before_ns >= grace_ns * TOLERANCE:
+        # The rate of a first or last interval that is much shorter than the others is chance.
+        long_enough = condition.metric.name not in RATES or interval.measured_ns * 2 >= usual_ns
+        if long_enough and before_ns >= grace_ns * TOLERANCE:
             yield interval
         before_ns += interval.measured_ns
 
 
-def _sight_of(condition: Condition, interval: Interval, recording: Recording) -> ConditionScope:
-    """Returns one interval as a condition sees it: only the histograms that it needs are decoded."""
+def _interval_scope(condition: Condition, interval: Interval, recording: Recording) -> ConditionScope:
+    """Returns the scope of one interval, in which only the histograms that the condition needs are decoded."""
     metric = condition.metric
     wanted = {CONDITION_METRICS[metric.name].name} if metric.kind == "time" else set()
     if metric.name == "service":
@@ -261,11 +266,12 @@ def _sight_of(condition: Condition, interval: Interval, recording: Recording) ->
     return ConditionScope(
         Tally.from_record(record),
         interval.measured_ns,
-        awaited=not awaits_nothing([recording]),
+        awaits_replies=awaits_replies([recording]),
     )
 
 
 def _grace_ns(recording: Recording) -> int:
+    """Returns the measured time before which no ``--abort-if`` is evaluated."""
     grace_ns = recording.header.plan.get("abort_grace_ns", 0)
     return grace_ns if isinstance(grace_ns, int) else 0
 
@@ -275,25 +281,25 @@ def _grace_ns(recording: Recording) -> int:
 
 @dataclass(slots=True)
 class AbortMonitor:
-    """Judges a plan's ``abort_if`` on the intervals of its run as they end."""
+    """Evaluates a plan's ``abort_if`` on the intervals of its run as they end."""
 
     conditions: tuple[Condition, ...]
     grace_ns: int
-    """How long must have been measured before anything is judged."""
+    """Measured time before which nothing is evaluated."""
     length_ns: int | None
-    """How long the run measures, where that is known: a run that is over need not be stopped."""
+    """Measured time of the whole run, None where it is unknown; a run that is over need not be stopped."""
     start: Recording
-    """The header of the run, and nothing else yet."""
+    """Header of the run, without intervals."""
     measured_ns: int = field(default=0, init=False)
 
     @classmethod
     def of(cls, plan: Plan, start: Recording) -> Self:
-        """Returns the watch over a plan's run."""
+        """Returns the monitor of a plan's run."""
         conditions = tuple(map(parse_condition, plan.abort_if))
         return cls(conditions, plan.abort_grace_ns, plan.duration_ns, start)
 
     def add_event(self, event: IntervalEvent, so_far: Tally) -> tuple[AbortEvent, ...]:
-        """Returns the conditions that hold, now that an interval has ended; `so_far` is the run's tally with it."""
+        """Adds an interval and returns the conditions that hold; `so_far` is the tally of the run with it."""
         interval = event.interval
         if interval.phase != "measured" or not self.conditions:
             return ()
@@ -301,17 +307,17 @@ class AbortMonitor:
         self.measured_ns += interval.measured_ns
         if self.length_ns is not None and self.measured_ns >= self.length_ns * TOLERANCE:
             return ()
-        found = []
+        events = []
         for condition in self.conditions:
             if (before_ns if condition.per_interval else self.measured_ns) < self.grace_ns * TOLERANCE:
                 continue
-            value = self._sight(condition, event, so_far).value(condition)
+            value = self._scope(condition, event, so_far).value(condition)
             if value is not None and condition.holds(value):
-                found.append(AbortEvent(condition.text, to_json_number(value, condition.unit), interval.to_ns))
-        return tuple(found)
+                events.append(AbortEvent(condition.text, to_json_number(value, condition.unit), interval.to_ns))
+        return tuple(events)
 
-    def _sight(self, condition: Condition, event: IntervalEvent, so_far: Tally) -> ConditionScope:
+    def _scope(self, condition: Condition, event: IntervalEvent, so_far: Tally) -> ConditionScope:
         tally, measured_ns = so_far, self.measured_ns
         if condition.per_interval:
             tally, measured_ns = event.tally, event.interval.measured_ns
-        return ConditionScope(tally, measured_ns, awaited=not awaits_nothing([self.start]))
+        return ConditionScope(tally, measured_ns, awaits_replies=awaits_replies([self.start]))

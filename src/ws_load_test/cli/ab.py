@@ -28,7 +28,7 @@ from ws_load_test.plan.options.catalog import refused_by
 from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.values import non_negative_int, positive_duration, positive_int
-from ws_load_test.report.content.labelled import count_of
+from ws_load_test.report.content.labeled import count_of
 from ws_load_test.report.terminal.comparison import ComparisonReport
 
 if TYPE_CHECKING:

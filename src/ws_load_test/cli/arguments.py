@@ -151,6 +151,14 @@ def report(*recordings: str, options: GivenOptions | None = None) -> int:
 
 
 @app.command
+def schema(name: str = "", /) -> int:
+    """Prints the JSON schema of a summary, a plan or a recording."""
+    from ws_load_test.cli.schema import print_schema
+
+    return print_schema(name)
+
+
+@app.command
 @takes(COMMAND_OPTIONS["compare"])
 def compare(*sides: str, options: GivenOptions | None = None) -> int:
     """Compares recordings."""

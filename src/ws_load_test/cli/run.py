@@ -133,9 +133,9 @@ def _probe(plan: Plan, ours: Mapping[str, Any]) -> int:
             print_steps(steps, console=terminal)
 
     async def rehearse() -> dict[str, Any]:
-        rehearsal = Probe(plan, show_steps)
-        on_signals(rehearsal.stop)
-        return await rehearsal.run()
+        probe = Probe(plan, show_steps)
+        on_signals(probe.stop)
+        return await probe.run()
 
     facts = run(rehearse())
     if terminal is not None:

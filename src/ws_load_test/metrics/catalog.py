@@ -253,7 +253,9 @@ class Metrics:
     )
     first_replies: int = count(
         MetricSpec(
-            "Replies to first messages (authentication, subscription), which are in no other count.", unit_name=MESSAGE
+            "Replies to first messages (authentication, subscription), which are in no other count.",
+            unit_name=MESSAGE,
+            report_label="first replies",
         )
     )
     # The numerator of the throughput.

@@ -41,6 +41,18 @@ DENOMINATORS: dict[str, tuple[str, ...]] = {
     name: spec.percent_of for name, spec in CONDITION_METRICS.items() if spec.kind in ("count", "labelled")
 }
 """Every count, and the counts whose sum it is a share of; none where it is no share of anything."""
+FORMER_METRICS = {
+    "late": "late_replies",
+    "duplicates": "duplicate_replies",
+    "mismatched": "unknown_id",
+    "skipped": "greetings",
+    "reopened": "reconnected",
+    "renewed": "recycled",
+    "reopen": "reconnect",
+}
+"""Names that metrics had once, and their present ones."""
+FORMER_FAULTS = {"mismatch": "check-failed"}
+"""The same of faults."""
 RATES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "rate")
 SIZES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "size")
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -128,6 +140,8 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
         return ConditionMetric("time", TIME_METRICS[0], statistic), label
     head, dot, part = label.partition(".")
     name = head.replace("-", "_")
+    if name in FORMER_METRICS:
+        raise ValueError(f"{label} was renamed; write {FORMER_METRICS[name]}{dot}{part}")
     if name == "faults" and dot:
         part = _read_fault(part)
         return ConditionMetric("count", name, part), f"{name}.{part}"
@@ -170,6 +184,8 @@ def _no_statistic(part: str, before: str) -> str:
 def _read_fault(part: str) -> str:
     kind, colon, detail = part.replace("_", "-").partition(":")
     kinds = [str(one) for one in FaultKind]
+    if kind in FORMER_FAULTS:
+        raise ValueError(f"faults.{part} was renamed; write faults.{FORMER_FAULTS[kind]}{colon}{detail}")
     if kind not in kinds:
         near = difflib.get_close_matches(kind, kinds, n=1)
         meant = f"did you mean faults.{near[0]}?" if near else f"there are {', '.join(kinds)}"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ws_load_test.analysis.findings import Finding, FindingKind, awaits_nothing
+from ws_load_test.analysis.findings import Finding, FindingKind, awaits_replies
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.report.content.fault_names import fault_phrase
-from ws_load_test.report.content.labelled import sentence
+from ws_load_test.report.content.labeled import sentence
 from ws_load_test.report.content.plans import RecordedPlans
 from ws_load_test.report.content.run_failure import RunFailure, failure_of
 
@@ -52,7 +52,7 @@ class Results:
     @cached_property
     def awaits_replies(self) -> bool:
         """False where no reply was awaited (``--match none``), so that there are no response times."""
-        return not awaits_nothing(self.recordings)
+        return awaits_replies(self.recordings)
 
     @property
     def started_ns(self) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ws_load_test.analysis.aggregate import load_of
 from ws_load_test.analysis.comparison.bootstrap import MAX_BLOCKS
-from ws_load_test.analysis.findings import awaits_nothing
+from ws_load_test.analysis.findings import awaits_replies
 from ws_load_test.analysis.thresholds import errors_of
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.tally import Tally
@@ -140,7 +140,7 @@ def _read(recording: Recording) -> tuple[ResamplingUnit, list[ResamplingUnit]]:
 
     Intervals after the measured time are merged into the last unit.
     """
-    awaited = not awaits_nothing([recording])
+    awaited = awaits_replies([recording])
     before, measured = ResamplingUnit(), list[ResamplingUnit]()
     sent = settled = due = accounted = 0
     for interval in recording.intervals:
@@ -152,7 +152,7 @@ def _read(recording: Recording) -> tuple[ResamplingUnit, list[ResamplingUnit]]:
             tally.connect_time_ns,
             tally.answered_in_window,
             interval.measured_ns,
-            errors_of(tally, awaited=awaited),
+            errors_of(tally, awaits_replies=awaited),
             tally.due + tally.attempted,
         )
         if interval.phase == "measured":

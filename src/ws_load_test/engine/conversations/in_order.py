@@ -13,8 +13,8 @@ from ws_load_test.metrics.sample_buffer import CAPACITY
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
-    from ws_load_test.engine.connection import Connection
-    from ws_load_test.engine.sender import FrameSource
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.sender import FrameSource
     from ws_load_test.messages.generator import FrameEncoding, PayloadStream
 
 _LAST_ROW = CAPACITY - 1
