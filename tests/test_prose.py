@@ -16,7 +16,6 @@ PENDING = (
     "cli/*",
     "engine/*",
     "fleet/*",
-    "live/*",
     "metrics/*",
     "plan/*",
     "probe/*",
