@@ -14,8 +14,6 @@ SOURCE = Path(__file__).parents[1] / "src" / "ws_load_test"
 PENDING = (
     "analysis/[!c]*",
     "engine/*",
-    "fleet/*",
-    "live/*",
     "metrics/*",
     "probe/*",
     "worker/*",

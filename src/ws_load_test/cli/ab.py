@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 ROUNDS, ROUND_DURATION, WARMUP = "10", "2s", "500ms"
 _OWN = ("url", "output")
 """Options of a plan file that belong to a run: `ab` has targets of its own, and makes many recordings."""
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 def run_ab(

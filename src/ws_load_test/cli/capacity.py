@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 _RECORDING = r"[0-9]{2,}-[0-9.e+]+\.jsonl"
 """The name that `search` gives the recording of a step, whose load is not known beforehand."""
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 STOP_S = 1.0
 """Seconds that all exporters together have to stop after an interrupted or failed run: enough for one request."""
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 def watchers(

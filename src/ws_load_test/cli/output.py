@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.recording import Recording
 
 _LOGGED = "%(levelname)s: %(message)s"
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 def pop_output_options(options: dict[str, Any], command: str = "") -> tuple[dict[str, Any], list[OptionProblem]]:

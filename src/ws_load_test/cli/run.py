@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.recording import Header
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 def run(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:

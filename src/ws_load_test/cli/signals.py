@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.api import Result, Run
 
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 async def run_with_signals(run: Run) -> Result:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.sharding import Shard
 from ws_load_test.common.units import format_duration
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NS_PER_S = 1_000_000_000
 BLOCK_SIZE = 1024
 """Messages of the whole run whose instants are computed together."""
 Arrivals = Literal["constant", "poisson"]
