@@ -88,6 +88,7 @@ MAIN = CommandPage(
         "ws-load-test report RECORDING...     the report of a recording, or of several as one",
         "ws-load-test compare BASE NEW...     what is better or worse in other recordings, as far as the data show",
         "ws-load-test ab URL_A URL_B          measure two targets in turn, and compare them",
+        "ws-load-test schema NAME             the JSON schema of what a run writes: summary, plan or recording",
         "ws-load-test COMMAND --help          more about one of them",
     ),
     introduction="""\
@@ -355,4 +356,15 @@ Of the options of a run (ws-load-test --help) it takes those of target, TLS, mes
   70 a bug of ours            74 a file could not be written        130 interrupted; the result so far is printed""",
 )
 
-COMMANDS: tuple[CommandPage, ...] = (MAIN, CAPACITY, DEMO, ECHO, CLUSTER, REPORT, COMPARE, AB)
+SCHEMA = CommandPage(
+    command="schema",
+    title="print a JSON schema",
+    usage=("ws-load-test schema summary|plan|recording",),
+    introduction="""\
+Prints the JSON schema of the object that --json prints, of the plan in a recording, or of a line of a recording.""",
+    sections=(),
+    examples="""\
+  ws-load-test schema summary > summary.schema.json""",
+)
+
+COMMANDS: tuple[CommandPage, ...] = (MAIN, CAPACITY, DEMO, ECHO, CLUSTER, REPORT, COMPARE, AB, SCHEMA)

@@ -43,7 +43,6 @@ from ws_load_test.websocket import frames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
 _MIN_PUSH_INTERVAL_S = 0.005
 """Seconds between pushes, at least: timers count milliseconds, so faster pushes are sent several at a time."""
 
