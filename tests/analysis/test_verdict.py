@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from factories.printed import exit_code, summarize
 from ws_load_test.analysis.thresholds import AbortMonitor, ConditionScope
 from ws_load_test.common.errors import ExitCode
+from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import AbortEvent, Header, Interval, LostWorker, Recording, Trailer
 from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
 from ws_load_test.metrics.tally import Tally
@@ -422,7 +423,7 @@ def watched(run, plan):
     watch, so_far, told = AbortMonitor.of(plan, Recording(run.header, ())), Tally(), []
     for interval in run.intervals:
         so_far.merge(interval.tally)
-        found = watch.add_interval(interval, so_far)
+        found = watch.add_event(IntervalEvent.decode(interval), so_far)
         if interval.phase == "measured":
             told.append([one.condition for one in found])
         else:
@@ -442,7 +443,7 @@ def test_what_was_found_is_kept_with_its_moment():
     watch, so_far = AbortMonitor.of(plan, Recording(run.header, ())), Tally()
     for interval in run.intervals:
         so_far.merge(interval.tally)
-        found = watch.add_interval(interval, so_far)
+        found = watch.add_event(IntervalEvent.decode(interval), so_far)
     assert found == (AbortEvent("errors > 5%", 1 / 19, 2 * SECOND),)
 
 
