@@ -30,11 +30,16 @@ def holds_one(difference: Difference) -> bool:
 
 def measure(one: str, other: str, options: argparse.Namespace, seed: int) -> Comparison:
     """Runs one A/B."""
-    shared = {"connections": options.connections, "rate": options.rate, "duration": options.round_duration, "warmup": "200ms"}
+    shared = {
+        "connections": options.connections,
+        "rate": options.rate,
+        "duration": options.round_duration,
+        "warmup": "200ms",
+    }
     series = PairedExperiment(
         make_plan(one, workers=1, **shared), make_plan(other, workers=1, **shared), rounds=options.rounds, seed=seed
     )
-    for turn in series.turns():
+    for turn in series.iter_rounds():
         series.add_result(turn, asyncio.run(turn.run().execute()))
     comparison = series.comparison()
     assert comparison is not None

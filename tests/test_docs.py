@@ -1,5 +1,7 @@
 """The documentation: its links lead somewhere, its options exist, its words are today's, its lists are complete."""
 
+import contextlib
+import io
 import re
 import shlex
 from functools import cache
@@ -9,12 +11,9 @@ import msgspec
 import pytest
 
 from ws_load_test.analysis.findings import FindingKind
-from ws_load_test.analysis.summary import summarize
+from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.cli import main
-from ws_load_test.cli.help import PAGES
 from ws_load_test.common.faults import FaultKind, HostErrorKind
-from ws_load_test.metrics.recording import Header, Interval, Recording
-from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.thresholds import DENOMINATORS, RATES, SIZES, TIME_METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -75,7 +74,11 @@ def anchors(page: Path) -> frozenset[str]:
 @cache
 def known_options() -> frozenset[str]:
     """Every option that a help page names."""
-    return frozenset(option for page in PAGES.values() for option in _OPTION.findall(page))
+    pages = io.StringIO()
+    with contextlib.redirect_stdout(pages):
+        for command in ("", "demo", "echo", "cluster", "report", "compare", "ab", "capacity"):
+            main([*command.split(), "--help"])
+    return frozenset(_OPTION.findall(pages.getvalue()))
 
 
 @pytest.mark.parametrize("page", DOCS, ids=str)
@@ -117,7 +120,7 @@ def commands(page: Path) -> list[str]:
     """Returns the command lines of runs that a page shows; recipes are run by tests of their own."""
     shell = "\n".join(re.findall(r"^```sh\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE))
     lines = re.findall(r"^ws-load-test .*$", shell.replace("\\\n", " "), re.MULTILINE)
-    others = ("echo", "demo", "cluster", "report", "compare", "ab", "capacity")
+    others = ("echo", "demo", "cluster", "report", "compare", "ab", "capacity", "schema")
     return [line for line in lines if page.name != "recipes.md" and line.split()[1] not in others]
 
 
@@ -183,25 +186,21 @@ def test_every_page_that_the_program_names_exists():
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
-def keys_of(value: object) -> set[str]:
-    """The keys of objects within a value; those of counts by name are no keys of the schema."""
-    if isinstance(value, list):
-        return set().union(*map(keys_of, value))
-    if not isinstance(value, dict):
-        return set()
-    inner = [part for key, part in value.items() if key not in {"load", "faults", "closed", "close_reasons"}]
-    return set(value).union(*map(keys_of, inner))
-
-
 def test_the_summary_page_has_every_key():
     named = {
         part for span in _SPAN.findall(text_of(Path("docs/reference/summary.md"))) for part in (span, *span.split("."))
     }
-    tally = Tally(storm_disconnected=1, misbehaving=Tally())
-    tally.response_time_ns.record(1)
-    interval = Interval.of(tally, index=0, phase="measured", from_ns=0, to_ns=1, measured_ns=1)
-    header = Header(tool="t", started_at="2026-01-01T00:00:00Z", plan={}, target="ws://t", host={}, workers=1)
-    summary = msgspec.to_builtins(summarize([Recording(header, (interval,))]), str_keys=True)
-    assert summary["reconnect_storm"]
-    assert summary["misbehaving"]
-    assert keys_of(summary) - named == set()
+    objects = msgspec.json.schema(Summary)["$defs"].values()
+    keys = {key for one in objects for key in one.get("properties", {})}
+    assert {"schema", "p99.9", "close_reasons", "clock_ahead_ns", "failed_intervals"} <= keys
+    assert keys - named == set()
+
+
+def test_the_design_names_modules_and_classes_that_exist():
+    spans = _SPAN.findall(text_of(Path("docs/design.md")))
+    source = ROOT / "src" / "ws_load_test"
+    paths = {span for span in spans if re.fullmatch(r"[\w/.]+(\.py|/)", span)}
+    assert {path for path in paths if not (source / path).exists() and not (ROOT / path).exists()} == set()
+    code = "\n".join(path.read_text(encoding="utf-8") for path in source.rglob("*.py"))
+    names = {part for span in spans if re.fullmatch(r"[A-Za-z_]\w*(\.\w+)?", span) for part in span.split(".")}
+    assert {name for name in names if not re.search(rf"\b{name}\b", code)} == set()

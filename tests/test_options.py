@@ -1,15 +1,21 @@
 """Every option from the command line, a plan file and a script alike; every mistake found at once."""
 
+from collections.abc import Sequence
+from typing import get_args, get_origin, get_type_hints
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ws_load_test import PlanError, make_plan
 from ws_load_test.cli import main
+from ws_load_test.cli.render_help import option_lines
 from ws_load_test.common.errors import ExitCode, UsageError, option_name
 from ws_load_test.plan.describe import describe_plan
-from ws_load_test.plan.options.catalog import PARSERS
+from ws_load_test.plan.options.catalog import ALIASES, BY_NAME, FORMER_NAMES, OPTIONS, PARSERS, PlanOptions
 from ws_load_test.plan.options.read_plan import read_plan_file
+from ws_load_test.plan.options.spec import Group, OptionSpec
+from ws_load_test.plan.values import positive_duration
 
 URL = "ws://h:1/"
 SECOND = 10**9
@@ -299,3 +305,73 @@ def test_a_plan_file_may_say_what_becomes_of_the_results(line, words, tmp_path, 
     path.write_text(f'url = "{URL}"\n{line}\n')
     assert main(["--plan", str(path)]) == ExitCode.USAGE
     assert words in capsys.readouterr().err
+
+
+# --- former names ---
+
+
+@pytest.mark.parametrize(("former", "present"), FORMER_NAMES.items())
+def test_a_former_name_is_an_error_that_says_the_present_one(former, present, tmp_path, capsys):
+    words = f"was renamed; write {present.replace('_', '-')}"
+    assert problems_of(**{former: "5s"}) == {former.replace("_", "-"): words}
+    path = tmp_path / "plan.toml"
+    path.write_text(f'url = "{URL}"\n{former.replace("_", "-")} = "5s"\n')
+    for command in ([], ["capacity"]):
+        assert main([*command, "--plan", str(path)]) == ExitCode.USAGE
+        assert f"{former.replace('_', '-')}: {words}\n" in capsys.readouterr().err
+
+
+# --- the catalogue ---
+
+
+def test_names_of_options_are_told_apart():
+    flags = [flag for option in OPTIONS for flag in option.flags]
+    assert len(flags) == len(set(flags))
+    present = {option.name for option in OPTIONS} | ALIASES.keys()
+    assert not present & FORMER_NAMES.keys()
+
+
+def test_relations_name_options_that_there_are():
+    known = BY_NAME.keys()
+    for option in OPTIONS:
+        assert option.excludes.keys() <= known
+        assert {name for names in option.requires for name in names} <= known
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.field], ids=lambda option: option.name)
+def test_a_field_of_a_row_is_one_of_the_plan(option):
+    where, _, name = option.field.rpartition(".")
+    part = getattr(make_plan(URL), where) if where else make_plan(URL)
+    assert name in part.__struct_fields__
+
+
+def test_python_types_are_those_of_the_catalogue():
+    assert set(PlanOptions.__annotations__) == PARSERS.keys() - {"url"}
+    for name, kind in get_type_hints(PlanOptions).items():
+        assert type(None) in get_args(kind), f"{name}: None stands for an option not given"
+        assert (bool in get_args(kind)) == (BY_NAME[name].is_flag or name == "deflate"), name
+        assert not BY_NAME[name].repeatable or any(get_origin(one) is Sequence for one in get_args(kind)), name
+
+
+def test_a_row_alone_makes_an_option_everywhere(monkeypatch):
+    row = OptionSpec(
+        name="no_op",
+        metavar="TIME",
+        help="do nothing",
+        group=Group.LOAD,
+        parse=positive_duration,
+        field="warmup_ns",
+        excludes={"ramp": "both do"},
+        refused_by={"ab": "it does nothing"},
+    )
+    from ws_load_test.plan.options import catalog
+
+    rows = (*catalog.RUN_OPTIONS, row)
+    values, problems = catalog.parse_options({"no_op": "2s", "ramp": "x"}, rows)
+    assert (values, [problem.option for problem in problems]) == ({"no_op": 2 * SECOND}, ["--ramp"])
+    monkeypatch.setattr(catalog, "RUN_OPTIONS", rows)
+    assert catalog.fields_of(values) == {"warmup_ns": 2 * SECOND}
+    monkeypatch.setattr(catalog, "OPTIONS", rows)
+    assert catalog.refused_by("ab")["no_op"] == "it does nothing"
+    assert "no_op" in catalog.names_in(Group.LOAD)
+    assert list(option_lines(row)) == ["      --no-op TIME                    do nothing"]

@@ -13,15 +13,9 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "ws_load_test"
 PENDING = (
     "analysis/[!c]*",
-    "api.py",
-    "cli/*",
     "engine/*",
-    "fleet/*",
-    "live/*",
     "metrics/*",
-    "plan/*",
     "probe/*",
-    "report/*",
     "worker/*",
 )
 """Modules not yet rewritten. It must become and stay empty."""

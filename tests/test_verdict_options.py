@@ -119,6 +119,14 @@ def test_shares_are_exact():
         ("bytes_sent > 512", "bytes_sent is a size, and its limit has no unit"),
         ("bytes_sent > 1k", "its limit has no unit"),
         ("bytes_sent > xB", '"xB" is not a size'),
+        ("late > 0", "late was renamed; write late_replies"),
+        ("duplicates > 1%", "duplicates was renamed; write duplicate_replies"),
+        ("mismatched > 0", "mismatched was renamed; write unknown_id"),
+        ("skipped > 3", "skipped was renamed; write greetings"),
+        ("reopened < 9", "reopened was renamed; write reconnected"),
+        ("renewed < 9", "renewed was renamed; write recycled"),
+        ("any reopen.p99 > 1s", "reopen.p99 was renamed; write reconnect.p99"),
+        ("faults.mismatch > 0", "faults.mismatch was renamed; write faults.check-failed"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_write_instead(text, words):

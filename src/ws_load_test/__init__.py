@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ws_load_test.fleet.cluster.spec import Cluster
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.metrics.recording_file import read_recording
+    from ws_load_test.plan.describe import describe_plan
     from ws_load_test.plan.options.read_plan import make_plan
     from ws_load_test.plan.plan import Plan
 
@@ -40,6 +41,7 @@ __all__ = [
     "TimeStats",
     "__version__",
     "compare",
+    "describe_plan",
     "find_capacity",
     "make_plan",
     "read_recording",
@@ -60,6 +62,7 @@ _HOMES = {
     "TimeStats": "ws_load_test.analysis.summary_types",
     "compare": "ws_load_test.analysis.comparison.sides",
     "find_capacity": "ws_load_test.experiments.capacity.api",
+    "describe_plan": "ws_load_test.plan.describe",
     "make_plan": "ws_load_test.plan.options.read_plan",
     "read_recording": "ws_load_test.metrics.recording_file",
     "run": "ws_load_test.api",

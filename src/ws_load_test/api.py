@@ -162,18 +162,18 @@ class Run:
 
     A run ends by itself, or early in one of three ways:
 
-    ====================  =====================================  ================================  ====================
-    method                called by                              effect                            the recording says
-    ====================  =====================================  ================================  ====================
-    `stop_gracefully`     ``--abort-if``; a capacity search      sends nothing more, waits for     not interrupted;
-                          whose step can no longer pass          replies, closes sessions          ``aborted`` lists the
-                                                                                                   ``--abort-if`` conditions
-    `interrupt_in_order`  the first Ctrl-C or SIGTERM            the same                          interrupted
-    `interrupt`           the second Ctrl-C; Ctrl-C in a         kills the workers: what they had  interrupted; lines of
-                          notebook; `CapacitySearch.interrupt`;  not yet reported is lost          ended intervals only
-                          cancelling `execute`
-    ====================  =====================================  ================================  ====================
+    ====================  ====================================  ========================  ==========================
+    method                called by                             effect                    the recording
+    ====================  ====================================  ========================  ==========================
+    `stop_gracefully`     ``--abort-if``; a capacity search     sends nothing more,       not interrupted;
+                          whose step can no longer pass         awaits replies,           ``aborted`` lists the
+                                                                closes sessions           conditions
+    `interrupt_in_order`  the first Ctrl-C or SIGTERM           the same                  interrupted
+    `interrupt`           the second Ctrl-C; Ctrl-C in a        kills the workers         interrupted; what they
+                          notebook; a search's own `interrupt`                            had not reported is lost
+    ====================  ====================================  ========================  ==========================
 
+    Cancelling `execute` kills the workers, too, and leaves a recording without an end.
     Before the fleet runs, both interrupts cancel `execute`: there is no recording then, and a file that existed keeps
     its contents.
     """

@@ -5,7 +5,7 @@ import pytest
 from ws_load_test.common.errors import PlanError
 from ws_load_test.experiments.capacity.search_options import (
     negate,
-    read_aim,
+    read_spec,
     refused_options,
 )
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
@@ -16,7 +16,7 @@ URL = "ws://h:1/"
 
 
 def aim(**options):
-    return read_aim({"url": URL, **options})
+    return read_spec({"url": URL, **options})
 
 
 def problems(**options):
@@ -27,7 +27,7 @@ def problems(**options):
 
 def test_defaults():
     asked = aim()
-    assert (asked.dimension, asked.range.first, asked.range.most, asked.range.precision) == ("rate", 100, None, 0.05)
+    assert (asked.dimension, asked.range.first, asked.range.maximum, asked.range.precision) == ("rate", 100, None, 0.05)
     assert [one.text for one in asked.objectives] == ["errors < 0.1%"]
     plan = asked.plan(250)
     assert (plan.connections, plan.warmup_ns, plan.load.rate.peak) == (100, SECOND, 250)
@@ -124,7 +124,7 @@ def test_flags_that_are_off_are_no_options():
         ({"slo": "any p99 < 50ms"}, "--slo", "leave out any"),
         ({"slo": "tls.p99 < 50ms"}, "--slo", "never be met, because the target is ws://"),
         ({"slo": "p99 < 1s", "find": "connections", "rate": 0}, "--slo", "no message is sent"),
-        ({"match": "none"}, "--match", "nothing is awaited"),
+        ({"match": "none"}, "--match", "awaits no replies"),
         ({"from": 0}, "--from", "0 is no rate"),
         ({"from": 10, "max": 5}, "--max", "less than --from"),
         ({"max": 5}, "--max", "which is 100"),

@@ -17,7 +17,7 @@ from ws_load_test.common.errors import (
     WorkerError,
 )
 from ws_load_test.experiments.capacity.bracketing import Outcome
-from ws_load_test.experiments.capacity.search_options import read_aim
+from ws_load_test.experiments.capacity.search_options import read_spec
 from ws_load_test.experiments.capacity.search_runner import CapacitySearch
 
 SLO = ["p99 < 50ms", "errors < 0.1%"]
@@ -211,7 +211,7 @@ def test_whatever_else_ends_a_search_leaves_what_it_found_in_the_folder(error, t
 
 
 def test_an_interrupt_ends_a_rest_at_once():
-    searching = CapacitySearch(read_aim({"url": "ws://h:1/", "workers": 1, "slo": SLO, "cooldown": "5m"}))
+    searching = CapacitySearch(read_spec({"url": "ws://h:1/", "workers": 1, "slo": SLO, "cooldown": "5m"}))
 
     async def attend(run):
         result, _ = result_of(served(run.plan, limit=1000))
@@ -241,10 +241,10 @@ def test_an_interrupt_before_a_step_has_a_fleet_is_heard():
             result, _ = result_of(recorded(run.plan, [], interrupted=run.interrupted))
             return result
 
-        searching = CapacitySearch(read_aim({"url": "ws://h:1/", "workers": 1, "slo": SLO}))
+        searching = CapacitySearch(read_spec({"url": "ws://h:1/", "workers": 1, "slo": SLO}))
         if "before" in when:
             searching.interrupt()
-        asyncio.run(searching.run(attend, on_try=lambda _plan: "in_try" in when and searching.interrupt()))
+        asyncio.run(searching.run(attend, on_step_start=lambda _plan: "in_try" in when and searching.interrupt()))
         assert searching.exit_code == ExitCode.INTERRUPTED
         return tried
 

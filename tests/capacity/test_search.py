@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ws_load_test.experiments.capacity.bracketing import (
     CONFIRMATIONS,
     GROWTH,
-    MOST_STEPS,
+    MAX_STEPS,
     NextStep,
     Outcome,
     Purpose,
@@ -32,9 +32,9 @@ def search(where, server):
     """What a search comes to, and its steps; `server` says how an amount turns out, and when."""
     tried, moves = [], []
     while not isinstance(move := next_step(where, tried), SearchResult):
-        assert len(tried) < MOST_STEPS
+        assert len(tried) < MAX_STEPS
         moves.append(move)
-        tried.append(StepResult(move.amount, server(move.amount, len(tried))))
+        tried.append(StepResult(move.load_level, server(move.load_level, len(tried))))
     return move, tried, moves
 
 
@@ -50,7 +50,7 @@ def most_steps(where, limit):
 def test_a_hard_limit_is_in_the_bracket(limit, precision, whole):
     where = SearchRange(100, precision=precision, whole=whole)
     answer, tried, moves = search(where, lambda amount, _: MET if amount <= limit else MISSED)
-    assert answer.ending is StopReason.FOUND
+    assert answer.stop_reason is StopReason.FOUND
     assert answer.lower <= limit < answer.upper
     assert answer.upper <= answer.lower * (1 + precision) or (whole and answer.upper == answer.lower + 1)
     assert (answer.lower_times, answer.upper_times) == (2, 2)
@@ -71,13 +71,13 @@ def test_a_noisy_limit_widens_the_bracket_and_no_more(limit, seed, noise):
         return MET if amount < low or (amount < high and chance.random() < 0.5) else MISSED
 
     answer, _, _ = search(SearchRange(50), server)
-    assert answer.ending in (StopReason.FOUND, StopReason.UNSETTLED)
+    assert answer.stop_reason in (StopReason.FOUND, StopReason.UNSETTLED)
     # Whatever chance said, what always fails is above, and what never does is below.
     assert answer.lower < high
     assert answer.lower >= low / 1.05 / SLACK
-    assert answer.ending is StopReason.UNSETTLED or low <= answer.upper <= high * 1.05 * SLACK
+    assert answer.stop_reason is StopReason.UNSETTLED or low <= answer.upper <= high * 1.05 * SLACK
     assert all(answer.lower < one < (answer.upper or math.inf) for one in answer.unsure)
-    if not answer.unsure and answer.ending is StopReason.FOUND:
+    if not answer.unsure and answer.stop_reason is StopReason.FOUND:
         assert answer.upper <= answer.lower * 1.05
 
 
@@ -104,10 +104,10 @@ def test_a_limit_of_the_generator_is_never_the_targets(limit, ratio, precision):
 
     answer, tried, _ = search(SearchRange(100, precision=precision), server)
     if any(outcome is MISSED for amount, outcome in tried if amount == answer.upper):
-        assert answer.ending is StopReason.FOUND
+        assert answer.stop_reason is StopReason.FOUND
         assert answer.lower <= limit < answer.upper
     else:
-        assert answer.ending is StopReason.GENERATOR
+        assert answer.stop_reason is StopReason.GENERATOR
         assert answer.upper is None
         assert answer.lower <= min(limit, generator)
         assert answer.bound > generator
@@ -119,14 +119,14 @@ def test_a_limit_of_the_generator_is_never_the_targets(limit, ratio, precision):
 def test_whatever_happens_it_ends(data, most, whole):
     outcomes = st.sampled_from([MET, MET, MISSED, BOUND, Outcome.NOTHING_OPENED])
     answer, tried, _ = search(SearchRange(100, most, whole=whole), lambda *_: data.draw(outcomes))
-    if answer.ending is StopReason.ALL_MET:
+    if answer.stop_reason is StopReason.ALL_MET:
         assert (answer.lower, answer.unsure) == (most, ())
     assert all(100 <= amount <= (most or math.inf) for amount, _ in tried)
     if answer.lower is not None and answer.upper is not None:
         assert answer.lower < answer.upper
-    if answer.ending is StopReason.FOUND:
-        assert [one.outcome for one in tried if one.amount == answer.lower].count(MET) == 2
-        failures = [one.outcome for one in tried if one.amount == answer.upper]
+    if answer.stop_reason is StopReason.FOUND:
+        assert [one.outcome for one in tried if one.load_level == answer.lower].count(MET) == 2
+        failures = [one.outcome for one in tried if one.load_level == answer.upper]
         assert MET not in failures
         assert len(failures) - failures.count(BOUND) >= 2
 
@@ -136,13 +136,15 @@ def replay(*steps, **where):
 
 
 def test_it_grows_narrows_and_confirms():
-    amounts = [move.amount for move in search(SearchRange(100), lambda amount, _: MET if amount <= 1000 else MISSED)[2]]
+    amounts = [
+        move.load_level for move in search(SearchRange(100), lambda amount, _: MET if amount <= 1000 else MISSED)[2]
+    ]
     assert amounts == [100, 200, 400, 800, 1600, 1130, 951, 1040, 995, 995, 1040]
 
 
 def test_all_met_up_to_the_most():
     answer, tried, _ = search(SearchRange(100, 350), lambda *_: MET)
-    assert [one.amount for one in tried] == [100, 200, 350, 350]
+    assert [one.load_level for one in tried] == [100, 200, 350, 350]
     assert answer == SearchResult(StopReason.ALL_MET, 350, 2)
 
 
@@ -150,34 +152,34 @@ def test_all_met_up_to_the_most():
 def test_a_most_that_did_not_hold_is_not_called_met(turns, contradicted):
     """400 met the objectives once, and then the target missed them, or the generator was late twice."""
     steps = [(100, MET), (200, MET), *((400, outcome) for outcome in turns)]
-    while isinstance(move := replay(*steps, most=400), NextStep):
-        steps.append((move.amount, MET))
-    assert (move.ending, move.upper) == (StopReason.UNSETTLED, None)
+    while isinstance(move := replay(*steps, maximum=400), NextStep):
+        steps.append((move.load_level, MET))
+    assert (move.stop_reason, move.upper) == (StopReason.UNSETTLED, None)
     assert 380 < move.lower < 400
     assert (move.lower_times, move.unsure, move.contradicted) == (2, (400,), contradicted)
 
 
 def test_not_even_the_lowest():
     answer, tried, _ = search(SearchRange(100), lambda *_: MISSED)
-    assert [one.amount for one in tried] == [100, 100]
+    assert [one.load_level for one in tried] == [100, 100]
     assert answer == SearchResult(StopReason.NONE_MET, None, 0, 100, 2)
 
 
 def test_an_end_that_turns_out_otherwise_is_an_end_no_more():
     steps = [(100, MET), (200, MISSED), (141, MISSED), (119, MISSED), (109, MISSED), (104, MISSED), (100, MET)]
-    assert replay(*steps).amount == 104
+    assert replay(*steps).load_level == 104
     # It met the objectives now, so it is no end any more, and both sides of it are looked at more closely.
-    assert [replay(*steps, (104, MET)).amount, replay(*steps, (104, MET), (102, MET)).amount] == [102, 106]
+    assert [replay(*steps, (104, MET)).load_level, replay(*steps, (104, MET), (102, MET)).load_level] == [102, 106]
     closer = [*steps, (104, MET), (102, MET), (106, MISSED), (102, MET)]
-    assert replay(*closer).amount == 106
+    assert replay(*closer).load_level == 106
     settled = replay(*closer, (106, MISSED))
-    assert (settled.ending, settled.lower, settled.upper, settled.unsure) == (StopReason.FOUND, 102, 106, (104,))
-    assert replay(*closer, (106, MET)).amount == 107
+    assert (settled.stop_reason, settled.lower, settled.upper, settled.unsure) == (StopReason.FOUND, 102, 106, (104,))
+    assert replay(*closer, (106, MET)).load_level == 107
 
 
 def test_one_bad_moment_does_not_end_the_growth():
     answer, tried, _ = search(SearchRange(100), lambda amount, step: MISSED if step == 0 or amount > 1000 else MET)
-    assert [one.amount for one in tried[:3]] == [100, 100, 200]
+    assert [one.load_level for one in tried[:3]] == [100, 100, 200]
     assert (answer.lower, answer.upper, answer.contradicted, answer.unsure) == (995, 1040, (100,), ())
 
 
@@ -186,25 +188,25 @@ def test_one_bad_moment_of_the_generator_is_tried_again():
         return BOUND if step == 1 else MET if amount <= 1000 else MISSED
 
     answer, _, _ = search(SearchRange(100), server)
-    assert answer.ending is StopReason.FOUND
+    assert answer.stop_reason is StopReason.FOUND
     assert answer.lower <= 1000 < answer.upper
 
 
 def test_a_third_step_decides_between_the_generator_and_the_target():
-    assert replay((100, MISSED), (100, BOUND)).amount == 100
-    assert replay((100, MISSED), (100, BOUND), (100, BOUND)).ending is StopReason.GENERATOR
-    assert replay((100, MISSED), (100, BOUND), (100, MISSED)).ending is StopReason.NONE_MET
+    assert replay((100, MISSED), (100, BOUND)).load_level == 100
+    assert replay((100, MISSED), (100, BOUND), (100, BOUND)).stop_reason is StopReason.GENERATOR
+    assert replay((100, MISSED), (100, BOUND), (100, MISSED)).stop_reason is StopReason.NONE_MET
 
 
 def test_what_the_generator_spoiled_below_a_miss_is_tried_again_and_then_unsure():
     steps = [(100, MET), (200, MISSED), (141, BOUND)]
     assert replay(*steps) == NextStep(141, Purpose.CONFIRM)
-    assert replay(*steps, (141, MISSED)).amount == 119
-    assert replay(*steps, (141, MET)).amount == 168
+    assert replay(*steps, (141, MISSED)).load_level == 119
+    assert replay(*steps, (141, MET)).load_level == 168
     spoiled = [*steps, (141, BOUND), (119, MET), (129, MET), (135, MET), (138, MET), (168, MISSED), (154, MISSED)]
     spoiled += [(147, MISSED), (144, MISSED), (138, MET), (144, MISSED)]
     answer = replay(*spoiled)
-    assert (answer.ending, answer.lower, answer.upper, answer.unsure) == (StopReason.FOUND, 138, 144, (141,))
+    assert (answer.stop_reason, answer.lower, answer.upper, answer.unsure) == (StopReason.FOUND, 138, 144, (141,))
     assert answer.contradicted == ()
 
 
@@ -219,15 +221,15 @@ def test_what_the_generator_spoiled_below_a_miss_is_tried_again_and_then_unsure(
 )
 def test_early_ends_say_what_is_known(steps, ending):
     answer = replay(*steps)
-    assert answer.ending is ending
+    assert answer.stop_reason is ending
     assert answer.lower == (100 if len(steps) > 1 else None)
 
 
 def test_a_target_that_refuses_once_is_tried_lower():
-    assert replay((100, MET), (200, Outcome.NOTHING_OPENED)).amount == 141
+    assert replay((100, MET), (200, Outcome.NOTHING_OPENED)).load_level == 141
 
 
 def test_neighbouring_whole_numbers_are_as_near_as_it_gets():
     answer, tried, _ = search(SearchRange(1, whole=True), lambda amount, _: MET if amount <= 3 else MISSED)
-    assert (answer.ending, answer.lower, answer.upper) == (StopReason.FOUND, 3, 4)
-    assert [one.amount for one in tried] == [1, 2, 4, 3, 3, 4]
+    assert (answer.stop_reason, answer.lower, answer.upper) == (StopReason.FOUND, 3, 4)
+    assert [one.load_level for one in tried] == [1, 2, 4, 3, 3, 4]

@@ -10,20 +10,21 @@ from factories.capacity import MILLI, SECOND, recorded, result_of, served, waits
 from ws_load_test.experiments.capacity.backlog import backlog_growth
 from ws_load_test.experiments.capacity.bracketing import NextStep, Outcome, Purpose
 from ws_load_test.experiments.capacity.early_stop import EarlyStop
-from ws_load_test.experiments.capacity.search_options import read_aim
+from ws_load_test.experiments.capacity.search_options import read_spec
 from ws_load_test.experiments.capacity.step import evaluate_step
+from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import Interval
 from ws_load_test.metrics.tally import Tally
 
 
 def step_of(recording, *, slo="p99 < 50ms"):
     result, digested = result_of(recording)
-    objectives = read_aim({"url": "ws://h/", "slo": slo}).objectives
+    objectives = read_spec({"url": "ws://h/", "slo": slo}).objectives
     return evaluate_step(1, NextStep(1000, Purpose.GROW), objectives, result, digest=digested)
 
 
 def plan_of(rate=1000, slo="p99 < 50ms", **options):
-    return read_aim({"url": "ws://h/", "slo": slo, "workers": 1, **options}).plan(rate)
+    return read_spec({"url": "ws://h/", "slo": slo, "workers": 1, **options}).plan(rate)
 
 
 def test_met_and_missed():
@@ -130,7 +131,7 @@ def test_what_was_not_sent_though_nothing_was_in_the_way_is_the_generators_faili
     made = Tally(**numbers, answered_in_window=4940, response_time_ns=waits(4940 - wrong, MILLI, 2 * MILLI))
     step = step_of(recorded(plan_of(slo=slo), [Tally(attempted=100, opened=100), made]), slo=slo)
     assert step.outcome is (Outcome.MISSED if wrong else Outcome.GENERATOR_BOUND)
-    assert ("60 messages never left" in " ".join(step.facts["generator"]["reasons"])) == (not wrong)
+    assert ("60 messages were never sent" in " ".join(step.facts["generator"]["reasons"])) == (not wrong)
 
 
 def test_percentiles_that_rest_on_few_values_are_told():
@@ -195,7 +196,7 @@ def test_a_queue_that_grows_by_the_precision_shows_however_long_the_warm_up_was(
 def test_a_step_that_is_ended_early_would_have_missed_in_any_case(seed, bad, slo):
     chance = random.Random(seed)
     plan = plan_of(rate=1000, slo=slo, step_duration="2s", max_step_duration="2s")
-    foregone = EarlyStop(plan, read_aim({"url": "ws://h/", "slo": slo}).objectives)
+    early_stop = EarlyStop(plan, read_spec({"url": "ws://h/", "slo": slo}).objectives)
     tallies = [Tally(attempted=100, opened=100)]
     lost_at = None
     for number in range(10):
@@ -213,7 +214,7 @@ def test_a_step_that_is_ended_early_would_have_missed_in_any_case(seed, bad, slo
         tallies.append(made)
         interval = Interval.of(made, index=number, phase="measured", from_ns=number * SECOND // 5,
                                to_ns=(number + 1) * SECOND // 5, measured_ns=SECOND // 5)  # fmt: skip
-        if foregone.add_interval(interval) and lost_at is None:
+        if early_stop.add_event(IntervalEvent.decode(interval)) and lost_at is None:
             lost_at = number
     whole = step_of(recorded(plan, tallies), slo=slo)
     if lost_at is not None:
@@ -226,16 +227,16 @@ def test_a_step_that_is_ended_early_would_have_missed_in_any_case(seed, bad, slo
 @pytest.mark.parametrize(("options", "lost"), [({}, True), ({"lifetime": "1s"}, False), ({"reconnect": "now"}, False)])
 def test_errors_are_judged_early_only_where_nothing_is_dialled_again(options, lost):
     plan = plan_of(rate=100, slo="errors < 1%", **options)
-    foregone = EarlyStop(plan, read_aim({"url": "ws://h/", "slo": "errors < 1%"}).objectives)
+    early_stop = EarlyStop(plan, read_spec({"url": "ws://h/", "slo": "errors < 1%"}).objectives)
     made = Tally(attempted=100, opened=100, due=600, sent=600, answered=550, unanswered=50)
     half = Interval.of(made, index=0, phase="measured", from_ns=0, to_ns=6 * SECOND, measured_ns=plan.duration_ns)
-    assert foregone.add_interval(half) is lost
+    assert early_stop.add_event(IntervalEvent.decode(half)) is lost
 
 
 def test_a_hopeless_step_is_ended_at_half_of_its_time():
     plan = plan_of(rate=4000)
-    foregone = EarlyStop(plan, read_aim({"url": "ws://h/", "slo": "p99 < 50ms"}).objectives)
-    verdicts = [foregone.add_interval(interval) for interval in served(plan, limit=1000).intervals]
+    early_stop = EarlyStop(plan, read_spec({"url": "ws://h/", "slo": "p99 < 50ms"}).objectives)
+    verdicts = [early_stop.add_event(IntervalEvent.decode(interval)) for interval in served(plan, limit=1000).intervals]
     assert verdicts.index(True) == 3
-    calm = EarlyStop(plan, read_aim({"url": "ws://h/", "slo": ["p99 > 50ms", "rate > 1", "max < 1s"]}).objectives)
-    assert not any(calm.add_interval(interval) for interval in served(plan, limit=1000).intervals)
+    calm = EarlyStop(plan, read_spec({"url": "ws://h/", "slo": ["p99 > 50ms", "rate > 1", "max < 1s"]}).objectives)
+    assert not any(calm.add_event(IntervalEvent.decode(interval)) for interval in served(plan, limit=1000).intervals)

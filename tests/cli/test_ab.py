@@ -5,13 +5,14 @@ import json
 import os
 import signal
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from factories.comparison import drawn, interval, recording
 from ws_load_test import make_plan
+from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.api import Result
 from ws_load_test.cli import ab, main
@@ -81,14 +82,14 @@ def played(monkeypatch):
             if raises is not None and len(asked) == raises[0]:
                 raise raises[1]
             if len(asked) == late_at:
-                run.fleet = SimpleNamespace(interrupted=True)
+                run.interrupt()
             if slow and b is not None:
                 made = b(rng, ours.number, mark)
             else:
                 made = drawn(rng, 2, 100, mark=mark, interrupted=last, name=f"{slow}{ours.number}")
             summary = summarize([made])
-            summary["generator"]["saturated"] = bound
-            return Result(made, summary, ExitCode.PASSED, **more)
+            summary = replace(summary, generator=replace(summary.generator, saturated=bound))
+            return Result(made, summary, aggregate([made]), ExitCode.PASSED, **more)
 
         monkeypatch.setattr(ab, "run_with_signals", attend)
         return asked
@@ -265,7 +266,7 @@ def test_the_order_is_chance_and_its_seed_repeats_it():
     assert orders[1] != orders[2]
     for order in orders.values():
         assert 8 < order.count("ab") < 32
-    turns = list(PairedExperiment(*plans, rounds=3, seed=1).turns())
+    turns = list(PairedExperiment(*plans, rounds=3, seed=1).iter_rounds())
     assert [turn.number for turn in turns] == [1, 1, 2, 2, 3, 3]
     assert {turn.variant for turn in turns[:2]} == {"a", "b"}
     assert len({turn.round_id.series for turn in turns}) == 1
@@ -275,7 +276,7 @@ def test_the_order_is_chance_and_its_seed_repeats_it():
 def test_random_instants_are_those_of_the_pair():
     plans = [make_plan(url, rate=10, duration="1s", arrivals="poisson") for url in (A, B)]
     seeds = {}
-    for turn in PairedExperiment(*plans, rounds=3, seed=7).turns():
+    for turn in PairedExperiment(*plans, rounds=3, seed=7).iter_rounds():
         seeds.setdefault(turn.number, set()).add(turn.plan.load.seed)
     assert seeds == {1: {8}, 2: {9}, 3: {10}}
 

@@ -5,14 +5,18 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from ws_load_test import __version__
 from ws_load_test.cli import PROGRAM, main
-from ws_load_test.cli import help as pages
+from ws_load_test.cli.command_pages import COMMANDS
+from ws_load_test.cli.help_pages import PAGES
+from ws_load_test.cli.render_help import help_pages, reference
 from ws_load_test.common.errors import ExitCode
-from ws_load_test.plan.options.catalog import PARSERS
+from ws_load_test.plan.options.catalog import FORMER_NAMES, OPTIONS
+from ws_load_test.plan.options.spec import Owner
 
 URL = "ws://h:1/"
 
@@ -61,7 +65,7 @@ def test_values_may_look_like_options(planned):
         ([URL, "--in-fligth", "3"], "Did you mean --in-flight?"),
         ([URL, "-c"], "-c requires an argument"),
         ([URL, "other"], "without ws://"),
-        ([URL, "-v", "loud"], '"debug", "info", "warn", "error"'),
+        ([URL, "-v", "loud"], '--log-level: "loud" is not one of debug, info, warn, error'),
         ([URL, "--json=perhaps"], "json"),
         (["echo", "--port", "many"], "port"),
         (["echo", "--prot", "1"], "Did you mean --port?"),
@@ -112,37 +116,111 @@ def options_of(command):
 
     found = set()
     for argument in app[command].assemble_argument_collection() if command else app.assemble_argument_collection():
-        found |= set(argument.names)
-    # Every flag has a --no- form, which turns off what a plan file turned on.
-    return {name for name in found if name.startswith("-") and not name.startswith("--no-")}
+        names = {name for name in argument.names if name.startswith("-")}
+        # Every flag has a --no- form, which turns off what a plan file turned on.
+        found |= {name for name in names if f"--{name.removeprefix('--no-')}" not in names - {name}}
+    return found
 
 
 def test_every_option_stands_on_the_help_page_and_the_other_way_round():
     known = options_of("")
-    listed = set(
-        re.findall(r"(?<=[ ,])(--?[a-z][a-z-]*|-[A-Z])(?=[ ,]|$)", pages.MAIN.partition("\nExamples")[0], re.MULTILINE)
-    )
-    undone = {name for name in listed if name.startswith("--no-")}
+    page = PAGES[""].partition("\nExamples")[0]
+    listed = set(re.findall(r"(?<=[ ,])(--?[a-z][a-z0-9-]*|-[A-Z])(?=[ ,]|$)", page, re.MULTILINE))
+    undone = {"--no-binary", "--no-ping", "--no-live"}
     assert {f"--{name.removeprefix('--no-')}" for name in undone} <= known
     listed -= undone
     assert known - listed == set(), "on the parser, not on the page"
     assert listed - known == {"-h", "--help", "--version"}, "on the page, not on the parser"
 
 
-@pytest.mark.parametrize(("command", "page"), [("echo", pages.ECHO), ("report", pages.REPORT)])
-def test_the_pages_of_commands_list_their_options(command, page):
-    assert options_of(command) == options_on(page.partition("\nExamples")[0]) - {"--cacert"}
+@pytest.mark.parametrize("command", ["echo", "report", "compare"])
+def test_the_pages_of_commands_list_their_options(command):
+    page = PAGES[command].partition("\nExamples")[0]
+    assert options_of(command) == options_on(page) - {"--cacert"}
 
 
-def test_every_option_of_a_plan_stands_on_the_command_line():
-    missing = {"--" + name.replace("_", "-") for name in PARSERS} - options_of("")
-    assert missing == set()
+@pytest.mark.parametrize(("command", "owners"), [("ab", {Owner.AB, Owner.COMPARISON}), ("capacity", {Owner.CAPACITY})])
+def test_the_page_of_a_command_lists_its_own_options(command, owners):
+    own = {option.flag for option in OPTIONS if option.owner in owners}
+    assert own
+    assert own <= options_on(PAGES[command]) & options_of(command)
+
+
+def test_every_option_is_on_the_command_line():
+    known = options_of("") | options_of("capacity") | options_of("ab")
+    assert {flag for option in OPTIONS for flag in option.flags} <= known | {"--empty"}
+
+
+@pytest.mark.parametrize("page", COMMANDS, ids=lambda page: page.command or "run")
+def test_the_pages_are_what_the_catalogue_generates(page):
+    assert PAGES[page.command] == help_pages()[page.command], "run: python tools/generate_cli_docs.py"
+
+
+def test_there_is_no_page_without_a_command():
+    assert list(PAGES) == [page.command for page in COMMANDS]
+
+
+def test_the_reference_is_what_the_catalogue_generates():
+    path = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+    assert path.read_text(encoding="utf-8") == reference(), "run: python tools/generate_cli_docs.py"
+
+
+def test_the_reference_names_each_option_and_each_command():
+    text = reference()
+    for option in OPTIONS:
+        assert all(f"`{flag}`" in text for flag in option.flags), option.name
+    for page in COMMANDS:
+        assert f"\n## {page.command or 'A run'}\n" in text
+
+
+RENAMED = [
+    ("--abort-after=5s", "--abort-grace"),
+    ("--strict-protocol", "--check-utf8"),
+    ("--step", "--step-duration"),
+    ("--longest-step", "--max-step-duration"),
+    ("--rest", "--cooldown"),
+    ("--round", "--round-duration"),
+    ("--address", "--connect-to"),
+    ("--keepalive", "--ping-interval"),
+    ("--answer", "--auto-reply"),
+    ("--slow", "--slow-readers"),
+    ("--deaf", "--stalled-readers"),
+    ("--mute", "--no-pong-clients"),
+    ("--storm", "--disconnect"),
+    ("--verbosity", "--log-level"),
+    ("--strict", "--fail-if-saturated"),
+    ("--no-strict", "--no-fail-if-saturated"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED)
+@pytest.mark.parametrize("command", [[], ["demo"], ["capacity"], ["ab"], ["report"]], ids=str)
+def test_a_former_name_is_an_error_that_says_the_present_one(command, old, new, capsys):
+    assert main([*command, URL, old, "5s"]) == ExitCode.USAGE
+    assert capsys.readouterr().err == f"{PROGRAM}: {old.partition('=')[0]}: was renamed; write {new}\n"
+
+
+def test_every_former_name_is_tried():
+    tried = {old.partition("=")[0].removeprefix("--").replace("-", "_"): new for old, new in RENAMED}
+    assert FORMER_NAMES.keys() == tried.keys() - {"no_strict"}
+    for former, present in FORMER_NAMES.items():
+        assert tried[former] == "--" + present.replace("_", "-")
+
+
+def test_a_dry_run_is_a_probe(planned):
+    assert planned(URL, "--dry-run")[1] == planned(URL, "--probe")[1] == {"probe": True}
+    assert planned(URL, "--no-dry-run")[1] == {"probe": False}
+
+
+def test_a_plan_file_knows_a_dry_run_too(planned, tmp_path):
+    (tmp_path / "plan.toml").write_text(f'url = "{URL}"\ndry-run = true\n')
+    assert planned("--plan", str(tmp_path / "plan.toml"))[1] == {"probe": True}
 
 
 def test_the_help_page_tells_every_exit_code():
     for code in ExitCode:
         if code is not ExitCode.GENERATOR_BOUND:
-            assert re.search(rf"\b{int(code)} [a-z]", pages.MAIN.partition("Exit codes")[2]), code
+            assert re.search(rf"\b{int(code)} [a-z]", PAGES[""].partition("Exit codes")[2]), code
 
 
 def test_examples_of_the_help_pages_are_right(planned, tmp_path, monkeypatch):
@@ -152,7 +230,7 @@ def test_examples_of_the_help_pages_are_right(planned, tmp_path, monkeypatch):
     (tmp_path / "users.csv").write_text("name,token\nann,abcd\n")
     import shlex
 
-    examples = pages.MAIN.partition("\nExamples")[2].partition("\nExit codes")[0].replace("\\\n", "")
+    examples = PAGES[""].partition("\nExamples")[2].partition("\nExit codes")[0].replace("\\\n", "")
     lines = re.findall(r"^ +ws-load-test (ws.*)$", examples, re.MULTILINE)
     assert len(lines) >= 3
     for line in lines:
@@ -163,16 +241,16 @@ def test_examples_of_the_help_pages_are_right(planned, tmp_path, monkeypatch):
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], [URL, "--help"], ["--nonsense", "-h"]])
 def test_help_is_the_main_page(words, capsys):
     assert main(words) == 0
-    assert capsys.readouterr() == (pages.MAIN, "")
+    assert capsys.readouterr() == (PAGES[""], "")
 
 
 @pytest.mark.parametrize("command", ["demo", "echo", "report", "capacity"])
 def test_each_command_has_a_page(command, capsys):
     assert main([command, "--help"]) == 0
-    assert capsys.readouterr().out == pages.PAGES[command]
+    assert capsys.readouterr().out == PAGES[command]
 
 
-@pytest.mark.parametrize("page", pages.PAGES.values())
+@pytest.mark.parametrize("page", PAGES.values())
 def test_pages_fit_a_terminal(page):
     # One example holds a whole request, which cannot be broken.
     assert max(len(line) for line in page.splitlines() if "Bearer" not in line) <= 120

@@ -10,7 +10,7 @@ import pytest
 
 from factories.capacity import hunt, served
 from ws_load_test.cli import PROGRAM, main
-from ws_load_test.cli import help as pages
+from ws_load_test.cli.help_pages import PAGES
 from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.experiments.capacity.search_options import refused_options
 from ws_load_test.metrics.recording_file import read_recording
@@ -187,7 +187,7 @@ def test_examples_of_the_page_are_right(monkeypatch):
     seen = []
     monkeypatch.setattr(room, "CapacitySearch", lambda aim, output: seen.append(aim) or stop())
     lines = re.findall(
-        r"^ +ws-load-test (capacity ws.*|capacity \"ws.*)$", pages.CAPACITY.partition("\nExamples")[2], re.MULTILINE
+        r"^ +ws-load-test (capacity ws.*|capacity \"ws.*)$", PAGES["capacity"].partition("\nExamples")[2], re.MULTILINE
     )
     for line in lines:
         assert main(shlex.split(line)) == ExitCode.USAGE

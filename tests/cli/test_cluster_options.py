@@ -52,7 +52,7 @@ def test_a_plan_file_may_name_it_too(planned, tmp_path):
         (["--cluster", HERE, "--on-worker-lost", "cry"], '--on-worker-lost: "cry" is neither continue nor stop'),
         (["--cluster", "tcp://10.0.0.1:8786"], "--insecure-cluster"),
         (["--cluster", "missing.json"], "neither an address nor a scheduler file that exists"),
-        (["--cluster", HERE, "--probe"], "--cluster: a dry run opens its one connection from this machine"),
+        (["--cluster", HERE, "--probe"], "--cluster: a probe opens its one connection from this machine"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(words, said, planned, capsys):

@@ -23,7 +23,7 @@ def test_a_run_shows_itself_and_leaves_exactly_the_report(echo_url, program, tmp
     path = tmp_path / "run.jsonl"
     with Terminal(100, 60) as terminal:
         process = terminal.run(echo_url, "-c", 5, "-r", 200, "-d", "2s", "-w", 1, "-o", path)
-        terminal.until(lambda now: "asked 200/s" in now.text)
+        terminal.until(lambda now: "requested 200/s" in now.text)
         assert terminal.is_on_second_screen
         assert "5 open of 5" in terminal.text
         terminal.resize(80, 24)

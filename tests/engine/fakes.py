@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from ws_load_test.engine.connection import Connection
 from ws_load_test.engine.conversations import new_conversation
-from ws_load_test.engine.in_flight import RecentIds
-from ws_load_test.engine.read_policy import ReadPolicy
+from ws_load_test.engine.conversations.in_flight import RecentIds
+from ws_load_test.engine.sessions.connection import Connection
+from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
 

@@ -9,13 +9,13 @@ from fakes import FakeOwner, FakeSocket, carrying, in_flight_on
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.engine import connection, session
 from ws_load_test.engine.conversations import correlated
-from ws_load_test.engine.in_flight import RecentIds
+from ws_load_test.engine.conversations.in_flight import RecentIds
 from ws_load_test.engine.load_models import closed_loop, open_loop
 from ws_load_test.engine.load_models.closed_loop import ClosedLoopRunner
 from ws_load_test.engine.load_models.open_loop import OpenLoopRunner
-from ws_load_test.engine.read_policy import ReadPolicy
+from ws_load_test.engine.sessions import connection, session
+from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.messages.generator import PayloadStream
 from ws_load_test.metrics.sample_buffer import CAPACITY
 from ws_load_test.testing import ManualClock

@@ -22,7 +22,7 @@ from ws_load_test.analysis.summary import summarize
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import FaultKind
 from ws_load_test.common.sharding import Shard
-from ws_load_test.engine import connection, session
+from ws_load_test.engine.sessions import connection, session
 from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.metrics.recording import Header, Recording, Trailer
 from ws_load_test.metrics.tally import Tally

@@ -10,12 +10,12 @@ from fakes import FakeOwner, FakeSocket, carrying, in_flight_on
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.engine import connection as connection_module
-from ws_load_test.engine.connection import LARGEST_MESSAGE_BYTES
 from ws_load_test.engine.conversations import in_order
 from ws_load_test.engine.load_models import closed_loop
 from ws_load_test.engine.load_models.closed_loop import UNLIMITED, ClosedLoopRunner
-from ws_load_test.engine.read_policy import ReadPolicy
+from ws_load_test.engine.sessions import connection as connection_module
+from ws_load_test.engine.sessions.connection import LARGEST_MESSAGE_BYTES
+from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.metrics.sample_buffer import CAPACITY
 from ws_load_test.websocket import frames as ws_frames
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.engine import in_flight as ledger_module
-from ws_load_test.engine.in_flight import InFlightTable, RecentIds
+from ws_load_test.engine.conversations import in_flight as in_flight_module
+from ws_load_test.engine.conversations.in_flight import InFlightTable, RecentIds
 from ws_load_test.metrics.tally import Tally
 
 
@@ -44,7 +44,7 @@ def test_one_reply_to_what_was_given_up_is_late_and_the_next_are_duplicates():
 
 
 def test_only_the_oldest_are_forgotten(monkeypatch):
-    monkeypatch.setattr(ledger_module, "MAX_RECENT_IDS", 3)
+    monkeypatch.setattr(in_flight_module, "MAX_RECENT_IDS", 3)
     memory = RecentIds()
     for key in "abcde":
         memory.note(0, key, "duplicate")

@@ -9,12 +9,12 @@ from fakes import FakeOwner, FakeSocket, carrying, in_flight_on
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.engine import connection as connection_module
-from ws_load_test.engine import session as session_module
 from ws_load_test.engine.conversations import in_order
 from ws_load_test.engine.load_models import open_loop
 from ws_load_test.engine.load_models.open_loop import MAX_LATE_SEND_NS, MAX_SENDS_PER_WAKEUP, OpenLoopRunner
-from ws_load_test.engine.read_policy import ReadPolicy
+from ws_load_test.engine.sessions import connection as connection_module
+from ws_load_test.engine.sessions import session as session_module
+from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.metrics.sample_buffer import CAPACITY
 from ws_load_test.testing import ManualClock
 from ws_load_test.websocket import frames
@@ -506,7 +506,9 @@ def test_messages_that_nobody_answers_are_unanswered_as_soon_as_they_leave():
     with world([k * MS for k in range(10)], 2, max_in_flight=1, warmup_ns=3 * MS, of=Unanswered) as load:
         load.now(6 * MS)
         assert (load.tally.due, load.tally.sent, load.tally.unanswered, load.tally.warmup_sent) == (4, 4, 4, 3)
-        assert not any(one.sender.in_flight for one in load.connections), "nothing waits for room that no reply would make"
+        assert not any(one.sender.in_flight for one in load.connections), (
+            "nothing waits for room that no reply would make"
+        )
         load.reply(0, 2)
         load.give_up(0)
         assert not load.connections[0].closing, "nothing is overdue"

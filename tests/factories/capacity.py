@@ -8,7 +8,7 @@ from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.summary import exit_code, summarize
 from ws_load_test.api import Result
 from ws_load_test.common.errors import ExitCode
-from ws_load_test.experiments.capacity.search_options import read_aim
+from ws_load_test.experiments.capacity.search_options import read_spec
 from ws_load_test.experiments.capacity.search_runner import CapacitySearch
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import (
@@ -93,7 +93,7 @@ def served(plan, *, limit, generator=float("inf"), opened=None):
 
 def hunt(serve, *, output=None, rest=None, begun=None, **options):
     """A search that is over, against `serve(plan)`, which makes recordings."""
-    searching = CapacitySearch(read_aim({"url": URL, "workers": 1, **options}), output)
+    searching = CapacitySearch(read_spec({"url": URL, "workers": 1, **options}), output)
     if begun is not None:
         begun(searching)
 

@@ -5,7 +5,7 @@ from collections import Counter
 import msgspec
 
 from factories.results import MICRO, MILLI, NASTY, SECOND, answers, histogram, interval, recording, results, usual
-from ws_load_test.analysis.summary_types import Check
+from ws_load_test.analysis.summary_types import ThresholdCheck
 from ws_load_test.metrics.recording import (
     Header,
     Recording,
@@ -100,8 +100,8 @@ KINDS = {
     "checks": lambda: results(
         usual(),
         checks=[
-            Check(check="p50 > 50ms", value=MILLI, passed=True, limit=50 * MILLI, unit="ns"),
-            Check(check=f"p99 > {EVIL}", passed=False),
+            ThresholdCheck(check="p50 > 50ms", value=MILLI, passed=True, limit=50 * MILLI, unit="ns"),
+            ThresholdCheck(check=f"p99 > {EVIL}", passed=False),
         ],
     ),
 }

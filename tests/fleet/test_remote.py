@@ -10,6 +10,7 @@ import pytest
 
 from ws_load_test import make_plan
 from ws_load_test.common.errors import ExitCode
+from ws_load_test.fleet import worker_process
 from ws_load_test.fleet.cluster import host_agent, shipped_files
 from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.worker.ipc import IntervalReport
@@ -58,7 +59,7 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
     async def go(server):
         host = Host(tmp_path)
         plan = make_plan(server.url, connections=8, messages=80, workers=1)
-        answer = await host_agent.prepare(order(plan).sealed(), dask_worker=host)
+        answer = await host_agent.prepare(order(plan, lease_ns=10**10).sealed(), dask_worker=host)
         assert answer == {"problem": "", "sources": ()}
         [directory] = tmp_path.iterdir()
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
@@ -78,7 +79,7 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
         assert server.seen.messages == 40, "workers 1 and 2 of 4"
     assert [event["number"] for event in events] == list(range(len(events)))
     assert {(event["run"], event["host"]) for event in events} == {("r", 3)}
-    assert {event["worker"] for event in events} == {1, 2}
+    assert {event["load_worker"] for event in events} == {1, 2}
     assert {event["ended"] for event in events if "ended" in event} == {"its process ended with code 0"}
     assert not list(tmp_path.iterdir())
 
@@ -159,7 +160,7 @@ def test_a_crash_tells_its_kind_and_no_more(tmp_path, monkeypatch):
         f"#!/bin/sh\nread line\necho 'ValueError: {SECRET}' >&2\nexit {int(ExitCode.THRESHOLD_FAILED)}\n"
     )
     program.chmod(0o755)
-    monkeypatch.setattr(host_agent.sys, "executable", str(program))
+    monkeypatch.setattr(worker_process.sys, "executable", str(program))
 
     async def go():
         host = Host(tmp_path)

@@ -627,7 +627,7 @@ def test_a_collector_that_hangs_is_left_in_the_end(pusher, caplog):
     (message,) = caplog.messages
     assert message == (
         "--otlp: 1 of 1 pushes did not reach the collector at http://c:4317/ (no answer for 0.3 s); the last one is "
-        "among them, so what is known there of this run is not all"
+        "among them, so the counts there are not those of the whole run"
     )
 
 

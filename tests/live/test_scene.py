@@ -10,6 +10,7 @@ from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.findings import FindingKind
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.live import run_state as scenes
+from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import (
     Header,
     Host,
@@ -177,12 +178,12 @@ class TestReasons:
         header = Header(tool="", started_at="", plan={}, target="", host={"cores": 2}, workers=4, hosts=hosts)
         seconds = [
             msgspec.structs.replace(
-                interval(answers(MILLI), at_s=k, workers=[load(0), load(1), load(2), load(3, cpu=0.99)]),
+                interval(answers(MILLI), at_s=k, workers=[load(0), load(1), load(2), load(3, cpu=0.99)]).interval,
                 hosts=tuple(HostInterval(place, k * SECOND, answers(MILLI).to_record()) for place in range(2)),
             )
             for k in range(5)
         ]
-        made = scene(*seconds, asked=plan(workers=4), header=header)
+        made = scene(*map(IntervalEvent.decode, seconds), asked=plan(workers=4), header=header)
         (reason,) = made.findings()
         assert (reason.kind, reason.saturates) == (FindingKind.PROCESSOR, True)
         assert reason.text.startswith("host b: worker 3 used 99 % of a core")

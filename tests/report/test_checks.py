@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from rich.text import Text
 
-from ws_load_test.analysis.summary_types import Check, RunVerdict
+from ws_load_test.analysis.summary_types import RunVerdict, ThresholdCheck
 from ws_load_test.report.content.thresholds import stopped_by
 from ws_load_test.report.terminal.tables import threshold_lines
 
@@ -19,7 +19,7 @@ def lines(*found):
 
 
 def check(text, value, limit, unit, *, passed=False, option="fail-if", **more):
-    return Check(check=text, value=value, passed=passed, option=option, limit=limit, unit=unit, **more)
+    return ThresholdCheck(check=text, value=value, passed=passed, option=option, limit=limit, unit=unit, **more)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def check(text, value, limit, unit, *, passed=False, option="fail-if", **more):
             check("tls.p99 > 1s", None, 10**9, "ns", why="no session opened with TLS"),
             "  failed  fail if tls.p99 > 1s: no value, no session opened with TLS",
         ),
-        (Check(check="odd", passed=False, why="who knows"), "  failed  odd: who knows"),
-        (Check(check="p99<50ms", value=1, passed=True), "  passed  p99<50ms"),
+        (ThresholdCheck(check="odd", passed=False, why="who knows"), "  failed  odd: who knows"),
+        (ThresholdCheck(check="p99<50ms", value=1, passed=True), "  passed  p99<50ms"),
     ],
 )
 def test_a_check_is_a_line(one, line):

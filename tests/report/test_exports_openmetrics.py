@@ -25,7 +25,7 @@ from factories.results import (
     text_of,
     usual,
 )
-from ws_load_test.analysis.summary_types import Check
+from ws_load_test.analysis.summary_types import ThresholdCheck
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.metric_families import BOUNDS_NS, PREFIX, cumulative_counts
 from ws_load_test.metrics.tally import Tally
@@ -96,9 +96,9 @@ def test_times_are_histograms_in_seconds():
 
 def test_thresholds_are_told_by_what_was_asked():
     checks = [
-        Check(check="p99 > 50ms", option="fail-if", value=1, passed=True),
-        Check(check="p99 > 50ms", option="abort-if", value=1, passed=False),
-        Check(check="p99 > 50ms", option="abort-if", value=1, passed=True),
+        ThresholdCheck(check="p99 > 50ms", option="fail-if", value=1, passed=True),
+        ThresholdCheck(check="p99 > 50ms", option="abort-if", value=1, passed=False),
+        ThresholdCheck(check="p99 > 50ms", option="abort-if", value=1, passed=True),
     ]
     found = families(results(usual(), checks=checks))
     assert value(found, "threshold_passed", check="fail if p99 > 50ms") == 1

@@ -25,7 +25,7 @@ from factories.results import (
     text_of,
     usual,
 )
-from ws_load_test.analysis.summary_types import Check
+from ws_load_test.analysis.summary_types import ThresholdCheck
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.metrics.recording import LostWorker
 from ws_load_test.metrics.tally import Tally
@@ -37,7 +37,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "exports.md"
 
 def check(text="p99 > 50ms", *, passed=False, value=61 * MILLI, **parts):
     facts = {"option": "fail-if", "metric": "p99", "operator": ">", "limit": 50 * MILLI, "unit": "ns"} | parts
-    return Check(check=text, value=value, passed=passed, **facts)
+    return ThresholdCheck(check=text, value=value, passed=passed, **facts)
 
 
 def nasty():

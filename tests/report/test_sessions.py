@@ -23,7 +23,7 @@ from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.schedule import LoadProfile, Stage
 from ws_load_test.plan.session_policy import DisconnectStorm, MisbehavingClients
 from ws_load_test.plan.target import Target
-from ws_load_test.report.content.labelled import NO_VALUE
+from ws_load_test.report.content.labeled import NO_VALUE
 from ws_load_test.report.terminal.layout import wrapped
 from ws_load_test.report.terminal.run import report_lines
 from ws_load_test.report.terminal.sparklines import MOST_OPENINGS, opened_over_time
@@ -335,7 +335,8 @@ class TestComings:
 
     def test_some_back(self):
         assert self.storm(*[310 * MILLI] * 27, unanswered=1) == (
-            "disconnected 30 sessions at 10 s; 3 never came back, 27 did, half of these after 310 ms and all after 310 ms;"
+            "disconnected 30 sessions at 10 s; 3 never came back, 27 did, half of these after 310 ms and all"
+            " after 310 ms;"
             " 1 message lost on them"
         )
 
@@ -368,7 +369,8 @@ class TestUnkind:
         aside = Tally(due=130, sent=120, answered=90, unanswered=30, dropped=10, response_time_ns=times(2 * SECOND))
         text = self.report(aside)
         assert entry(text, "misbehaving") == (
-            "5 slow-reader and 1 stalled-reader clients: their opening counts above like any other's, their messages and endings"
+            "5 slow-reader and 1 stalled-reader clients: their opening counts above like any other's, their"
+            " messages and endings"
             " nowhere but here 120 messages sent, 90 answered, 30 unanswered, 10 dropped; response p50 2 s, p99 2 s,"
             " max 2 s the target dropped none of them"
         )

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ws_load_test.analysis.data_quality import too_few_in_tail
 from ws_load_test.analysis.summary import summarize
-from ws_load_test.analysis.summary_types import Check, RunVerdict
+from ws_load_test.analysis.summary_types import RunVerdict, ThresholdCheck
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.messages import Message
@@ -175,7 +175,10 @@ class TestVerdict:
 
     def test_thresholds_when_there_are_any(self):
         summary = summarize([NORMAL])
-        checks = [Check(check="p99<50ms", value=1, passed=True), Check(check="p50<1ms", value=2, passed=False)]
+        checks = [
+            ThresholdCheck(check="p99<50ms", value=1, passed=True),
+            ThresholdCheck(check="p50<1ms", value=2, passed=False),
+        ]
         summary = msgspec.structs.replace(summary, verdict=RunVerdict(passed=False, checks=checks))
         lines = [line.plain for line in report_lines([NORMAL], summary)]
         assert lines[0] == "A threshold failed"

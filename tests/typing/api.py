@@ -7,18 +7,26 @@ from typing import Any, assert_type
 
 from ws_load_test import (
     CapacityResult,
+    Comparison,
     LoadTestError,
     Plan,
     PlanError,
+    Recording,
     Result,
+    Summary,
+    TimeStats,
     __version__,
+    compare,
+    describe_plan,
     find_capacity,
     make_plan,
+    read_recording,
     run,
+    run_async,
 )
 from ws_load_test.common.errors import ExitCode, OptionProblem, OutputError
-from ws_load_test.metrics.recording import Interval, Recording
-from ws_load_test.plan.describe import describe_plan
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.recording import Interval
 
 
 def show(interval: Interval) -> None:
@@ -39,7 +47,13 @@ def script() -> int:
 
     result = run(plan, output=Path("run.jsonl"), on_interval=show, interval_s=0.5)
     assert_type(result, Result)
-    assert_type(result.summary, dict[str, Any])
+    assert_type(result.summary, Summary)
+    assert_type(result.summary.connections.opened, int)
+    assert_type(result.summary.response_time_ns, TimeStats | None)
+    assert_type(result.p99, int | None)
+    assert_type(result.response_time, Histogram)
+    assert_type(result.response_time.percentile(99), int | None)
+    assert_type(result.passed, bool)
     assert_type(result.exit_code, ExitCode)
     assert_type(result.recording, Recording)
     assert_type(result.output_error, OutputError | None)
@@ -61,6 +75,9 @@ def search() -> float:
 
 def mistakes() -> None:
     """How a caller hears of them."""
+    make_plan("ws://localhost:3001", conections=100)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    make_plan("ws://localhost:3001", binary="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    make_plan("ws://localhost:3001", arrivals="often")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     try:
         make_plan()
     except PlanError as error:
@@ -68,3 +85,32 @@ def mistakes() -> None:
         assert_type(error.problems[0].option, str)
     except LoadTestError as error:
         assert_type(error.exit_code, ExitCode)
+
+
+async def notebook(plan: Plan) -> None:
+    """What a script with an event loop does."""
+    assert_type(await run_async(plan, interval_s=0.5), Result)
+
+
+def compared() -> str | None:
+    """What a script does with recordings."""
+    recording = read_recording(Path("new.jsonl"))
+    assert_type(recording, Recording)
+    assert_type(compare("base.jsonl", recording), Comparison)
+    assert_type(compare([Path("a.jsonl"), recording], "repeats", confidence=0.99), Comparison)
+    return compare("base.jsonl", "new.jsonl").failing(0.05)
+
+
+async def refused(plan: Plan) -> None:
+    """What a type checker finds: each line is an error, and would be one if it were accepted."""
+    run(plan, outptu="run.jsonl")  # type: ignore[call-arg]
+    run("ws://localhost:3001")  # type: ignore[arg-type]
+    run(plan, interval_s="1s")  # type: ignore[arg-type]
+    run(plan, "run.jsonl")  # type: ignore[call-arg]
+    await run_async(plan, on_intervall=show)  # type: ignore[call-arg]
+    result = run(plan)
+    _ = result.summary["connections"]  # type: ignore[index]
+    _ = result.summary.connectons  # type: ignore[attr-defined]
+    _ = result.p99 + 1  # type: ignore[operator]
+    _ = result.summary.response_time_ns.p99  # type: ignore[union-attr]
+    compare("base.jsonl")  # type: ignore[call-arg]

@@ -214,7 +214,7 @@ class HostSummary(msgspec.Struct, frozen=True, kw_only=True):
     lost_since_ns: Annotated[int | None, Meta(description="Time of the first loss, from the start of the run.")]
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+class ThresholdCheck(msgspec.Struct, frozen=True, kw_only=True):
     """One condition of the verdict and the value found. Keys that do not apply are left out."""
 
     check: Annotated[str, Meta(description="Condition as it was given, for example p99 > 50ms.")]
@@ -255,10 +255,10 @@ class RunVerdict(msgspec.Struct, frozen=True, kw_only=True):
             " check; the exit code is 0 then, unless --fail-if-saturated or a file that cannot be written changes it."
         ),
     ]
-    checks: Annotated[list[Check], Meta(description="Conditions of --fail-if and --abort-if.")]
+    checks: Annotated[list[ThresholdCheck], Meta(description="Conditions of --fail-if and --abort-if.")]
 
     @property
-    def failed_checks(self) -> list[Check]:
+    def failed_checks(self) -> list[ThresholdCheck]:
         """Checks that did not pass."""
         return [one for one in self.checks if not one.passed]
 

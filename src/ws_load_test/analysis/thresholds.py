@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec.structs import replace
 
 from ws_load_test.analysis.findings import awaits_replies
-from ws_load_test.analysis.summary_types import Check
+from ws_load_test.analysis.summary_types import ThresholdCheck
 from ws_load_test.metrics.catalog import CONDITION_METRICS, METRICS
 from ws_load_test.metrics.recording import AbortEvent
 from ws_load_test.metrics.tally import Tally
@@ -144,7 +144,7 @@ class _Requested:
 
 def evaluate(
     recordings: Sequence[Recording], aggregate: Aggregate, duration_ns: int, fail_if: Sequence[str] | None = None
-) -> list[Check]:
+) -> list[ThresholdCheck]:
     """Returns a check for each condition of the recordings, or for each of `fail_if` instead.
 
     Conditions that stopped a run are among them either way, with the value that stopped it. A condition is evaluated on
@@ -179,12 +179,12 @@ def _requested(recordings: Sequence[Recording]) -> list[_Requested]:
     return list(requested)
 
 
-def _check(requested: _Requested, recordings: Sequence[Recording], scope: ConditionScope) -> Check:
+def _check(requested: _Requested, recordings: Sequence[Recording], scope: ConditionScope) -> ThresholdCheck:
     try:
         condition = parse_condition(requested.text)
     except ValueError:
         why = "this version of the tool cannot read the condition"
-        return Check(check=requested.text, passed=False, option=requested.option, why=why)
+        return ThresholdCheck(check=requested.text, passed=False, option=requested.option, why=why)
     if condition.per_interval:
         return _check_intervals(condition, requested, recordings, scope)
     value = scope.value(condition)
@@ -192,8 +192,8 @@ def _check(requested: _Requested, recordings: Sequence[Recording], scope: Condit
     return check if value is not None else replace(check, why=scope.why_no_value(condition))
 
 
-def _new_check(condition: Condition, value: Fraction | None, option: str, *, passed: bool) -> Check:
-    return Check(
+def _new_check(condition: Condition, value: Fraction | None, option: str, *, passed: bool) -> ThresholdCheck:
+    return ThresholdCheck(
         check=condition.text,
         value=None if value is None else to_json_number(value, condition.unit),
         passed=passed,
@@ -205,12 +205,12 @@ def _new_check(condition: Condition, value: Fraction | None, option: str, *, pas
     )
 
 
-def _abort_check(event: AbortEvent) -> Check:
+def _abort_check(event: AbortEvent) -> ThresholdCheck:
     """Returns the check of a condition that stopped a run, with its value at that time."""
     try:
         check = _new_check(parse_condition(event.condition), None, "abort-if", passed=False)
     except ValueError:
-        check = Check(check=event.condition, passed=False, option="abort-if")
+        check = ThresholdCheck(check=event.condition, passed=False, option="abort-if")
     return replace(check, value=event.value, aborted_at_ns=event.at_ns)
 
 
@@ -219,7 +219,7 @@ def _abort_check(event: AbortEvent) -> Check:
 
 def _check_intervals(
     condition: Condition, requested: _Requested, recordings: Sequence[Recording], scope: ConditionScope
-) -> Check:
+) -> ThresholdCheck:
     """Evaluates a condition on each interval; intervals without a value are left out."""
     judged = [
         (value, interval.from_ns)

@@ -58,7 +58,7 @@ def _help_page(arguments: Sequence[str]) -> str | None:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if arguments and not {"-h", "--help"} & set(options):
         return None
-    from ws_load_test.cli.help import PAGES
+    from ws_load_test.cli.help_pages import PAGES
 
     return PAGES.get(arguments[0] if arguments else "", PAGES[""])
 

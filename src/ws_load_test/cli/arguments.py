@@ -151,6 +151,14 @@ def report(*recordings: str, options: GivenOptions | None = None) -> int:
 
 
 @app.command
+def schema(name: str = "", /) -> int:
+    """Prints the JSON schema of a summary, a plan or a recording."""
+    from ws_load_test.cli.schema import print_schema
+
+    return print_schema(name)
+
+
+@app.command
 @takes(COMMAND_OPTIONS["compare"])
 def compare(*sides: str, options: GivenOptions | None = None) -> int:
     """Compares recordings."""
@@ -201,7 +209,7 @@ def dispatch(arguments: list[str]) -> int:
 
 
 def _present_name(argument: str) -> str:
-    """Returns an error that says what an option is called now; empty if it never had this name."""
+    """Returns an error with the present name of an option; empty if it never had this one."""
     written = argument.partition("=")[0]
     name, no = written.removeprefix("--"), ""
     if name.startswith("no-") and name.replace("-", "_") not in FORMER_NAMES:

@@ -1,4 +1,4 @@
-"""Time: the monotonic clock in nanoseconds and the time of day, and nothing that sleeps."""
+"""Monotonic clock in nanoseconds, time of day, and the interface of timers."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class WorkerError(LoadTestError):
 
 
 def cause_of(error: BaseException) -> str:
-    """Returns why something failed, to follow a colon: the system's own words on one line, with a small first letter."""
+    """Returns an error's message for use after a colon: on one line, its first letter in lower case."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
     text = " ".join(text.split()) or type(error).__name__
     return text[:1].lower() + text[1:]

@@ -1,16 +1,16 @@
-"""Connections as a plan wants them: their load and conversation, their messages, the target's fields filled in for each."""
+"""Connections as a plan wants them: their load and conversation, their messages, the fields of the target."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.redaction import Redactor
-from ws_load_test.engine.connection import Connection
 from ws_load_test.engine.conversations import new_conversation
-from ws_load_test.engine.in_flight import RecentIds
+from ws_load_test.engine.conversations.in_flight import RecentIds
 from ws_load_test.engine.load_models import LOAD_MODELS
 from ws_load_test.engine.load_models.load_model import LoadModel, frames_vary
-from ws_load_test.engine.read_policy import ReadPolicy
+from ws_load_test.engine.sessions.connection import Connection
+from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.messages.generator import EMPTY_ROW, MessageGenerator
 from ws_load_test.plan.target import basic_credentials
 from ws_load_test.websocket import frames as ws_frames
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ws_load_test.common.sharding import Shard
-    from ws_load_test.engine.session import SessionListener
+    from ws_load_test.engine.sessions.session import SessionListener
     from ws_load_test.messages.fields import Row
     from ws_load_test.messages.generator import FrameEncoding
     from ws_load_test.plan.plan import Plan

@@ -16,14 +16,14 @@ from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.misbehaving_clients import SlowReader
 from ws_load_test.engine.reconnect import Reconnector
-from ws_load_test.engine.session_group import SessionGroup
-from ws_load_test.engine.session_setup import SessionSetup, wait_until_ready
+from ws_load_test.engine.sessions.session_group import SessionGroup
+from ws_load_test.engine.sessions.session_setup import SessionSetup, wait_until_ready
 from ws_load_test.plan.schedule import evenly_spaced_ns
 
 if TYPE_CHECKING:
     from ws_load_test.common.sharding import Shard
-    from ws_load_test.engine.connection import Connection
-    from ws_load_test.engine.session import Session
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.session import Session
     from ws_load_test.metrics.sample_buffer import SampleBuffer
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan

@@ -62,7 +62,7 @@ class Collected:
     """Counts since the last collection."""
 
     tally: Tally
-    """Of a closed loop, messages due are those sent and dropped; of the warm-up, only the number of messages is left."""
+    """In a closed loop, messages due are those sent and dropped; of a warm-up, only the number of messages is left."""
     fault_examples: dict[str, str]
     """One sentence for each kind of fault seen for the first time."""
 

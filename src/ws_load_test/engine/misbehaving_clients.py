@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ws_load_test.engine.session import SMALL_BUFFER_BYTES
+from ws_load_test.engine.sessions.session import SMALL_BUFFER_BYTES
 
 if TYPE_CHECKING:
-    from ws_load_test.engine.session import Session
+    from ws_load_test.engine.sessions.session import Session
 
 MIN_READ_INTERVAL_S = 0.1
 """Time between two reads of a slow reader, at least: rarer reads cost less, and the target cannot tell."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.engine import LoadPhase, LoadWindow
-    from ws_load_test.engine.sender import Sender
+    from ws_load_test.engine.sessions.sender import Sender
     from ws_load_test.plan.plan import Plan
 
 TIMER_GRAIN_NS = 2 * NS_PER_MS

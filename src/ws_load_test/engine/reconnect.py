@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ws_load_test.common.sharding import Shard
-    from ws_load_test.engine.connection import Connection
+    from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
 

@@ -1,12 +1,12 @@
-"""Two targets measured in turn, in short rounds: what drifts on a machine drifts for both.
+"""Paired experiment: two targets measured in alternating short rounds, so that drift of the machine affects both.
 
-from ws_load_test import Plan, make_plan
-from ws_load_test.experiments.ab import Series
+from ws_load_test import make_plan
+from ws_load_test.experiments.ab import PairedExperiment
 
-series = Series(make_plan(url_a, duration="2s"), make_plan(url_b, duration="2s"), rounds=10)
-for turn in series.turns():
-    series.take(turn, asyncio.run(turn.run().execute()))
-print(series.comparison())
+experiment = PairedExperiment(make_plan(url_a, duration="2s"), make_plan(url_b, duration="2s"), rounds=10)
+for round_ in experiment.iter_rounds():
+    experiment.add_result(round_, asyncio.run(round_.run().execute()))
+print(experiment.comparison())
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ws_load_test.api import Run
 from ws_load_test.common.errors import OutputError
 from ws_load_test.metrics.recording import Round
 from ws_load_test.plan.load import OpenLoop
+from ws_load_test.plan.plan import Plan
 
 if TYPE_CHECKING:
     import os
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.api import Result
     from ws_load_test.metrics.recording import Recording
-from ws_load_test.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,86 +43,86 @@ class ExperimentRound:
     variant: str
     """``a`` or ``b``."""
     number: int
-    """From 1; the turns of both targets that share it are a pair."""
+    """Number of the pair, from 1: one round of each target has it."""
     plan: Plan
     output: Path | None
-    """Where its recording is written; None for nowhere."""
+    """File for the recording; None to keep none."""
     round_id: Round
 
     def run(self) -> Run:
-        """Returns its run, which has not begun; see `ws_load_test.run` for what is raised."""
+        """Makes its run, which has not begun; see `ws_load_test.run` for the errors."""
         return Run(self.plan, output=self.output, of_series=self.round_id)
 
 
 @dataclass(slots=True)
 class PairedExperiment:
-    """Rounds of two plans, in an order that chance decides for each pair."""
+    """Pairs of rounds of two plans; the order within each pair is random."""
 
     a: Plan
     b: Plan
     rounds: int = 10
     seed: int = field(default_factory=lambda: secrets.randbelow(1 << 32))
-    """Of the order; the same seed gives the same order."""
+    """Seed of the order; the same seed gives the same order."""
     output: str | os.PathLike[str] | None = None
-    """A directory: recordings are written to its ``a`` and ``b``, numbered; None for nowhere."""
-    taken: dict[str, list[Recording]] = field(default_factory=lambda: {"a": [], "b": []}, init=False)
-    """The recordings of the turns that were carried out."""
+    """Directory for numbered recordings, in its folders ``a`` and ``b``; None to keep none."""
+    recordings: dict[str, list[Recording]] = field(default_factory=lambda: {"a": [], "b": []}, init=False)
+    """Recordings of the rounds that were carried out, by variant."""
     _id: str = field(default_factory=lambda: secrets.token_hex(8), init=False)
 
     @property
     def order(self) -> tuple[str, ...]:
-        """The order of every pair, ``ab`` or ``ba``."""
-        chance = random.Random(self.seed)  # noqa: S311 - nobody must not guess it
-        return tuple(chance.choice(("ab", "ba")) for _ in range(self.rounds))
+        """Order of every pair, ``ab`` or ``ba``."""
+        rng = random.Random(self.seed)  # noqa: S311 - no secret
+        return tuple(rng.choice(("ab", "ba")) for _ in range(self.rounds))
 
-    def folder(self, letter: str) -> Path | None:
-        """Returns where a target's recordings are written."""
-        return None if self.output is None else Path(self.output) / letter
+    def folder(self, variant: str) -> Path | None:
+        """Returns the folder of a variant's recordings; None to keep none."""
+        return None if self.output is None else Path(self.output) / variant
 
-    def path(self, letter: str, number: int) -> Path | None:
-        """Returns where the recording of a round is written; None for nowhere."""
-        folder = self.folder(letter)
+    def path(self, variant: str, number: int) -> Path | None:
+        """Returns the file of a round's recording; None to keep none."""
+        folder = self.folder(variant)
         return None if folder is None else folder / f"{number:0{max(2, len(str(self.rounds)))}}.jsonl"
 
     def paths(self) -> Iterator[Path]:
-        """Yields where recordings are written."""
+        """Yields the files of all recordings."""
         for number in range(1, self.rounds + 1):
-            yield from (path for letter in "ab" if (path := self.path(letter, number)) is not None)
+            yield from (path for variant in "ab" if (path := self.path(variant, number)) is not None)
 
-    def turns(self) -> Iterator[ExperimentRound]:
-        """Yields the turns in their order.
+    def iter_rounds(self) -> Iterator[ExperimentRound]:
+        """Yields the rounds of both variants in their order.
 
         Raises:
             OutputError: The directories for the recordings cannot be made.
         """
         for number, pair in enumerate(self.order, 1):
-            for letter in pair:
-                folder = self.folder(letter)
+            for variant in pair:
+                folder = self.folder(variant)
                 if folder is not None:
-                    _make(folder)
+                    _make_directory(folder)
                 yield ExperimentRound(
-                    letter, number, self._plan(letter, number), self.path(letter, number), Round(self._id, number)
+                    variant, number, self._plan(variant, number), self.path(variant, number), Round(self._id, number)
                 )
 
-    def add_result(self, turn: ExperimentRound, result: Result) -> None:
-        """Takes in what a turn came to."""
-        self.taken[turn.variant].append(result.recording)
+    def add_result(self, round_: ExperimentRound, result: Result) -> None:
+        """Keeps the recording of a round."""
+        self.recordings[round_.variant].append(result.recording)
 
     def comparison(self, *, confidence: float = CONFIDENCE) -> Comparison | None:
-        """Compares b with a over the rounds that both have ended; None before there is one."""
-        pair: tuple[Variant, Variant] | None = pair_variants(("a", "b"), self.taken["a"], self.taken["b"])
+        """Compares b with a over the rounds that both completed; returns None if there is none."""
+        pair: tuple[Variant, Variant] | None = pair_variants(("a", "b"), self.recordings["a"], self.recordings["b"])
         return None if pair is None else compare(*pair, confidence=confidence, paired=True)
 
-    def _plan(self, letter: str, number: int) -> Plan:
-        plan = self.a if letter == "a" else self.b
+    def _plan(self, variant: str, number: int) -> Plan:
+        plan = self.a if variant == "a" else self.b
         if not isinstance(plan.load, OpenLoop) or plan.load.arrivals != "poisson":
             return plan
-        # Other instants in every pair, and the same ones for both of a pair: they differ by the targets alone.
+        # Send times differ between pairs, and are the same within a pair, which so differs only by the targets.
         load = msgspec.structs.replace(plan.load, seed=self.seed + number)
         return msgspec.structs.replace(plan, load=load)
 
 
-def _make(folder: Path) -> None:
+def _make_directory(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

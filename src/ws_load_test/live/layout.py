@@ -18,7 +18,7 @@ from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.report.content.fault_names import fault_phrase
-from ws_load_test.report.content.labelled import NO_VALUE, count_of, sentence
+from ws_load_test.report.content.labeled import NO_VALUE, count_of, sentence
 from ws_load_test.report.terminal.glyphs import bar, spark, to_encodable
 from ws_load_test.report.terminal.layout import LABEL
 
@@ -373,7 +373,7 @@ def _chart(label: str, values: Iterable[float | None], show: Callable[[Any], str
     """Returns the last values as columns in proportion to the highest of them, which is written behind them."""
     known = [*values]
     note, shown, highest = "", known, None
-    # A shorter note leaves room for more columns, whose highest may need a longer note again: takes the first that fits.
+    # A shorter note leaves room for more columns, whose highest may need a longer note again: the first fit is taken.
     for start in range(max(0, len(known) - viewport.content_width), len(known) + 1):
         shown = known[start:]
         highest = max((value for value in shown if value is not None), default=None)

@@ -10,7 +10,7 @@ from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.live.run_state import RunState
-from ws_load_test.report.content.labelled import count_of
+from ws_load_test.report.content.labeled import count_of
 from ws_load_test.report.terminal.glyphs import to_encodable
 
 if TYPE_CHECKING:

@@ -120,7 +120,7 @@ class MessageGenerator:
         render, number = self._render_next, self._number
         if self.message.sizes is not None:
             return PayloadStream(
-                random_payloads(self.message.sizes, self._random, letters=self.message.kind != "binary"),
+                random_payloads(self.message.sizes, self._random, as_text=self.message.kind != "binary"),
                 self.message.opcode,
             )
         if self.message.kind != "ping":

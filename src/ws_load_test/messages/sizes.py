@@ -69,7 +69,7 @@ class SizeDistribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return lambda: min(round(-log(1.0 - fraction()) * first), LARGEST_BYTES)
 
     def describe(self) -> str:
-        """The sizes in words."""
+        """Describes the sizes in a phrase."""
         if self.shape == "uniform":
             return f"{format_bytes(self.first_bytes)} to {format_bytes(self.second_bytes)}, uniform"
         if self.shape == "normal":
@@ -78,16 +78,16 @@ class SizeDistribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{format_bytes(self.first_bytes)} on average, exponential"
 
 
-def random_payloads(sizes: SizeDistribution, random: Random, *, letters: bool) -> Callable[[], bytes]:
+def random_payloads(sizes: SizeDistribution, random: Random, *, as_text: bool) -> Callable[[], bytes]:
     """Returns a function that cuts a payload out of a pool, with a random size and a random start.
 
     Args:
         sizes: Distribution of the sizes.
         random: Source of the contents, the sizes and the starts.
-        letters: True for ASCII letters and digits, False for any bytes.
+        as_text: True for ASCII letters and digits, False for any bytes.
     """
     pool = random.randbytes(POOL_BYTES)
-    if letters:
+    if as_text:
         pool = b""
         while len(pool) < POOL_BYTES:
             pool += random_characters(random, POOL_BYTES)

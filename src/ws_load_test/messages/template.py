@@ -104,13 +104,13 @@ class Template:
 
         The literal texts never become source code: they enter the syntax tree as constants.
         """
-        pieces: list[ast.expr] = [
+        values_of_parts: list[ast.expr] = [
             ast.Constant(part)
             if isinstance(part, str)
             else ast.FormattedValue(ast.parse(values.expression(part), mode="eval").body, -1)
             for part in self.parts
         ]
-        tree = _WithText(ast.JoinedStr(pieces)).visit(ast.parse(source, mode="eval"))
+        tree = _WithText(ast.JoinedStr(values_of_parts)).visit(ast.parse(source, mode="eval"))
         code = compile(ast.fix_missing_locations(tree), "<template>", "eval")
         return eval(code, values.names)  # noqa: S307 - made of constants and of the fields' expressions
 

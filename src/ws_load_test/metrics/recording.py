@@ -30,6 +30,7 @@ class WorkerUsage(msgspec.Struct, frozen=True):
     """What one worker process used during an interval."""
 
     worker: int
+    """Number of the worker, from 0."""
     cpu_ns: NonNegative
     """Processor time, user and system."""
     wall_ns: NonNegative
@@ -46,9 +47,11 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """One machine of a run on several, and how its monotonic clock compares with that of the machine that led."""
 
     name: str
+    """Name of the machine."""
     address: str = ""
     """Where it was reached."""
     first_worker: int
+    """Number of its first worker."""
     workers: int
     """How many of the run's workers it had, numbered from `first_worker` on."""
     facts: dict[str, Any] = {}
@@ -76,7 +79,9 @@ class LostWorker(msgspec.Struct, frozen=True):
     """A worker that ended before the run did."""
 
     worker: int
+    """Number of the worker, from 0."""
     reason: str
+    """Reason, as a sentence part."""
     at_ns: int
     """When it was noticed, from the start of the run."""
     open_sessions: NonNegative = 0
@@ -96,14 +101,19 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="h
     """What is known before the run."""
 
     format: int = FORMAT
+    """Version of the recording format."""
     tool: str
     """Name and version of the program that wrote it."""
     started_at: str
     """When the run started, ISO 8601 with a time zone: the zero of all ``_ns`` instants."""
     plan: dict[str, Any]
+    """Plan of the run without secrets and payloads, as ``ws-load-test schema plan`` describes it."""
     target: str
+    """URL of the target, secrets hidden."""
     host: dict[str, Any]
+    """Facts about the machine of the generator, by label."""
     workers: int
+    """Number of worker processes."""
     round: Round | msgspec.UnsetType = msgspec.UNSET
     """Not there where the run is not one of a series."""
     hosts: tuple[Host, ...] | msgspec.UnsetType = msgspec.UNSET
@@ -136,15 +146,19 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     """
 
     index: int
+    """Number of the interval within its phase, from 0."""
     phase: Phase
+    """Phase of the run; only measured intervals count for the throughput."""
     from_ns: int
     """Its start, from the start of the run."""
     to_ns: int
+    """Its end, from the start of the run."""
     measured_ns: NonNegative
     """How much of it counts for the throughput."""
     encoded_tally: dict[str, Any] = msgspec.field(name="tally")
     """What `Tally.to_record` gave."""
     workers: tuple[WorkerUsage, ...] = ()
+    """Resources that each worker used."""
     fault_examples: dict[str, str] = {}
     """A sentence for each kind of fault that happened for the first time, under the fault's name."""
     hosts: tuple[HostInterval, ...] | msgspec.UnsetType = msgspec.UNSET
@@ -216,6 +230,7 @@ class AbortEvent(msgspec.Struct, frozen=True):
     """A condition that was met while the run went, and for which it was stopped."""
 
     condition: str
+    """Condition as it was given."""
     value: float | int
     """What was found: ns, bytes, a count, a share of 1 or events a second, as the condition has it."""
     at_ns: int
@@ -230,9 +245,11 @@ class Trailer(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     interrupted: bool
     """Whether somebody stopped it; a run that its own conditions stopped is not interrupted."""
     lost_workers: tuple[LostWorker, ...] = ()
+    """Workers that ended before the run did."""
     aborted: tuple[AbortEvent, ...] | msgspec.UnsetType = msgspec.UNSET
     """The conditions that stopped it; not there where it went to its end."""
     summary: dict[str, Any]
+    """Summary of the run, as ``ws-load-test schema summary`` describes it."""
 
 
 class Recording(msgspec.Struct, frozen=True):

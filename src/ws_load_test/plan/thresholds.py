@@ -1,11 +1,11 @@
-"""From options to conditions: ``--fail-if``, ``--abort-if``, and the grammar that they share.
+"""Conditions of ``--fail-if``, ``--abort-if`` and ``--slo``: their grammar and their parser.
 
     [any] METRIC OPERATOR LIMIT
 
     p99 > 50ms        errors > 0.1%        rate < 9500        any connect.p95 > 1s
 
-A plan keeps conditions as text, in one spelling, so that a recording says them as people do; `parse_condition` reads
-both. What a condition says is what must not be: the check of it passes as long as it does not hold.
+A plan keeps conditions as text, in one spelling, so that a recording has them as users write them; `parse_condition`
+reads both. A condition is what must not be: its check passes as long as it does not hold.
 """
 
 from __future__ import annotations
@@ -41,6 +41,18 @@ DENOMINATORS: dict[str, tuple[str, ...]] = {
     name: spec.percent_of for name, spec in CONDITION_METRICS.items() if spec.kind in ("count", "labeled")
 }
 """Every count, and the counts whose sum it is a share of; none where it is no share of anything."""
+FORMER_METRICS = {
+    "late": "late_replies",
+    "duplicates": "duplicate_replies",
+    "mismatched": "unknown_id",
+    "skipped": "greetings",
+    "reopened": "reconnected",
+    "renewed": "recycled",
+    "reopen": "reconnect",
+}
+"""Names that metrics had once, and their present ones."""
+FORMER_FAULTS = {"mismatch": "check-failed"}
+"""The same of faults."""
 RATES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "rate")
 SIZES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "size")
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -62,7 +74,7 @@ _DETAIL = re.compile(r"[a-z0-9.-]{1,40}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class ConditionMetric:
-    """What a condition looks at."""
+    """Metric that a condition compares."""
 
     kind: Kind
     name: str
@@ -73,7 +85,7 @@ class ConditionMetric:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must not be."""
+    """Comparison that must not hold."""
 
     text: str
     """The condition in its one spelling."""
@@ -93,7 +105,7 @@ class Condition:
 
 
 def parse_condition(text: str, examples: str = EXAMPLES) -> Condition:
-    """Reads a condition; `examples` are shown to whoever wrote none.
+    """Parses a condition; an error about a text that is none shows `examples`.
 
     Raises:
         ValueError: What is wrong with it, and what to write instead.
@@ -128,6 +140,8 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
         return ConditionMetric("time", TIME_METRICS[0], statistic), label
     head, dot, part = label.partition(".")
     name = head.replace("-", "_")
+    if name in FORMER_METRICS:
+        raise ValueError(f"{label} was renamed; write {FORMER_METRICS[name]}{dot}{part}")
     if name == "faults" and dot:
         part = _read_fault(part)
         return ConditionMetric("count", name, part), f"{name}.{part}"
@@ -170,6 +184,8 @@ def _no_statistic(part: str, before: str) -> str:
 def _read_fault(part: str) -> str:
     kind, colon, detail = part.replace("_", "-").partition(":")
     kinds = [str(one) for one in FaultKind]
+    if kind in FORMER_FAULTS:
+        raise ValueError(f"faults.{part} was renamed; write faults.{FORMER_FAULTS[kind]}{colon}{detail}")
     if kind not in kinds:
         near = difflib.get_close_matches(kind, kinds, n=1)
         meant = f"did you mean faults.{near[0]}?" if near else f"there are {', '.join(kinds)}"

@@ -1,4 +1,4 @@
-"""What a rehearsal came to, in a sentence that says what to do next; and where a reply hides that no rule found."""
+"""Diagnosis of a probe: a sentence that says what to do next, and where a reply is that no rule found."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ import msgspec
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import format_duration
 from ws_load_test.plan.correlation import json_extractor
-from ws_load_test.plan.load import OpenLoop
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ws_load_test.engine.read_policy import ReadPolicy
+    from ws_load_test.engine.sessions.read_policy import ReadPolicy
     from ws_load_test.plan.correlation import Correlation
     from ws_load_test.plan.plan import Plan
 
-MOST_LEAVES = 1000
-"""Values of a message that are looked at."""
+MAX_VALUES = 1000
+"""Values of a JSON message that are searched for an id; a larger message has its id near its beginning."""
 _IDS = re.compile(r"^(?:id|.*(?:_id|-id|Id|ID))$|ref|seq|nonce|correl|request|uuid|tag", re.IGNORECASE)
 _NAME = re.compile(r"[^.\[\]]+")
 _REMEDIES = {
@@ -33,12 +32,12 @@ _REMEDIES = {
     "426": "look at what it wants in headers: --subprotocol, -H",
     "429": "it limits the rate; wait, or ask for an exception",
 }
-"""What to do about an answer to the upgrade."""
+"""Remedy for each status of an answer to the upgrade."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """A message that came, and what the engine made of it."""
+    """A message that came, and the engine's decision on it."""
 
     verdict: str
     """``reply``, ``first-reply``, ``greeting``, ``late``, ``duplicate``, ``ignored`` (or answered), ``push``; of those
@@ -48,15 +47,15 @@ class ReceivedMessage:
 
 @dataclass(slots=True)
 class SessionRecord:
-    """What there is to conclude from."""
+    """The facts of a session that a diagnosis is made from."""
 
     plan: Plan
     fault: Fault | None = None
-    """Why the session did not open, or how it ended; its text without secrets."""
+    """Reason why the session did not open, or how it ended; its text without secrets."""
     opened: bool = False
     interrupted: bool = False
     message: bytes | None = None
-    """What was sent."""
+    """The message that was sent."""
     awaited: bool = True
     reply_ns: int | None = None
     pairing: str = ""
@@ -66,31 +65,31 @@ class SessionRecord:
     came: list[ReceivedMessage] = field(default_factory=list)
 
     def count(self, *verdicts: str) -> int:
-        """How many of the messages that came were judged so."""
+        """Returns how many of the messages that came have one of these verdicts."""
         return sum(one.verdict in verdicts for one in self.came)
 
 
 # --- Of each message -----------------------------------------------------------------------------------------------
 
 
-def describe_match(matching: Correlation, payload: bytes, hide: Callable[[str], str]) -> str:
-    """How a reply was paired, in words."""
-    if matching.rule in {"json", "regex"}:
-        return f"by {matching.rule}:{matching.selector} ({_shown_id(matching, payload, hide)})"
-    return {"ping": "as its pong", "echo": "because it equals the message"}.get(matching.rule, "in order")
+def describe_match(correlation: Correlation, payload: bytes, redact: Callable[[str], str]) -> str:
+    """Returns the rule by which a reply was paired, in words."""
+    if correlation.rule in {"json", "regex"}:
+        return f"by {correlation.rule}:{correlation.selector} ({_shown_id(correlation, payload, redact)})"
+    return {"ping": "as its pong", "echo": "because it equals the message"}.get(correlation.rule, "in order")
 
 
 def explain_unmatched(
-    matching: Correlation,
+    correlation: Correlation,
     reading: ReadPolicy,
     opcode: int,
     payload: bytes,
-    hide: Callable[[str], str],
+    redact: Callable[[str], str],
     *,
     awaited: bool,
 ) -> tuple[str, str]:
-    """Why a message answers nothing, asked in the order in which the engine asks: a verdict, and words."""
-    taken_out = _taken_out(matching, reading, payload) if reading.needs_payload else None
+    """Returns why a message answers nothing, as a verdict and in words; asks in the order in which the engine does."""
+    taken_out = _taken_out(correlation, reading, payload) if reading.needs_payload else None
     if taken_out is not None:
         return "ignored", taken_out
     if reading.send_only:
@@ -101,35 +100,35 @@ def explain_unmatched(
         return "push", "it does not equal the message"
     if reading.extract_id is not None:
         if reading.extract_id(payload) is None:
-            return "push", f"--match {matching.rule}:{matching.selector} finds no id in it"
-        other = _shown_id(matching, payload, hide)
-        return "push", f"--match {matching.rule}:{matching.selector} finds another id: {other}"
+            return "push", f"--match {correlation.rule}:{correlation.selector} finds no id in it"
+        other = _shown_id(correlation, payload, redact)
+        return "push", f"--match {correlation.rule}:{correlation.selector} finds another id: {other}"
     if not awaited:
         return "early", "it came before the message"
     return "surplus", "nothing awaits it: the reply had come"
 
 
-def _taken_out(matching: Correlation, reading: ReadPolicy, payload: bytes) -> str | None:
-    """What takes a message for a push, whatever its id."""
-    for answer, (test, _) in zip(matching.auto_replies, reading.answers, strict=True):
+def _taken_out(correlation: Correlation, reading: ReadPolicy, payload: bytes) -> str | None:
+    """Returns the option that makes a message a push, whatever its id; None if there is none."""
+    for answer, (test, _) in zip(correlation.auto_replies, reading.answers, strict=True):
         if test(payload):
             return f"answered, as --auto-reply {answer.check} says"
-    for check, test in zip(matching.ignore, reading.ignore, strict=True):
+    for check, test in zip(correlation.ignore, reading.ignore, strict=True):
         if test(payload):
             return f"--ignore {check} takes it out"
     return None
 
 
-def _shown_id(matching: Correlation, payload: bytes, hide: Callable[[str], str]) -> str:
-    found = matching.reply_id_extractor()(payload)
-    return hide(found.decode(errors="replace") if isinstance(found, bytes) else str(found))[:100]
+def _shown_id(correlation: Correlation, payload: bytes, redact: Callable[[str], str]) -> str:
+    found = correlation.reply_id_extractor()(payload)
+    return redact(found.decode(errors="replace") if isinstance(found, bytes) else str(found))[:100]
 
 
 # --- Of the whole --------------------------------------------------------------------------------------------------
 
 
 def diagnose(seen: SessionRecord) -> str:
-    """What was found, and what to do next."""
+    """Returns the conclusion, and what to do next."""
     if not seen.opened:
         return _unopened(seen)
     if seen.interrupted and seen.reply_ns is None:
@@ -169,7 +168,7 @@ def _unopened(seen: SessionRecord) -> str:
 
 
 def _progress(seen: SessionRecord) -> str:
-    """How far it got."""
+    """Returns how far the session got."""
     if seen.message is None:
         return f"after the session had opened, before the message; {_amount(len(seen.came))} had come"
     return f"while the reply was awaited; {_amount(len(seen.came))} had come"
@@ -177,7 +176,7 @@ def _progress(seen: SessionRecord) -> str:
 
 def _unsent(seen: SessionRecord) -> str:
     plan = seen.plan
-    if isinstance(plan.load, OpenLoop) and not plan.load.rate.peak and seen.fault is None:
+    if not plan.load.sends_messages and seen.fault is None:
         return f"The session opened, and nothing is sent at --rate 0; {_amount(len(seen.came))} came. {_next(seen)}"
     text = seen.fault.text if seen.fault is not None else "ended the session"
     greeted = seen.count("greeting")
@@ -214,7 +213,7 @@ def _unanswered(seen: SessionRecord) -> str:
 
 
 def _next(seen: SessionRecord) -> str:
-    chosen = seen.plan.connections > 1 or isinstance(seen.plan.load, OpenLoop)
+    chosen = seen.plan.connections > 1 or not seen.plan.load.due_when_sent
     return "Now leave out --probe." if chosen else "Now add load: -c 10 -d 10s"
 
 
@@ -230,7 +229,7 @@ def _rule(plan: Plan) -> str:
 
 
 def _likely_reply(seen: SessionRecord) -> str | None:
-    """Where the reply seems to be, when the rule has found none."""
+    """Returns where the reply seems to be, when the rule has found none."""
     plan, message = seen.plan, seen.message
     if message is None or seen.reply_ns is not None:
         return None
@@ -269,7 +268,7 @@ def _likely_reply(seen: SessionRecord) -> str | None:
 
 
 def _ambiguity(seen: SessionRecord) -> str | None:
-    """Why the pairing may be wrong, where it is in order."""
+    """Returns why the pairing may be wrong, where it is in order."""
     if seen.plan.correlation.rule != "order" or seen.message is None:
         return None
     reply = next((one.payload for one in seen.came if one.verdict == "reply"), b"")
@@ -292,7 +291,7 @@ def _ambiguity(seen: SessionRecord) -> str | None:
 
 
 def suggest_rule(message: bytes, others: Sequence[bytes], given: str = "") -> tuple[str, str] | None:
-    """A rule by which one of the others would be the reply to a message, and where in it the id is.
+    """Returns a rule by which one of the others would be the reply to a message, and where in it the id is.
 
     Every rule has been tried on both with the readers that the load uses; `given` is where the user says the id is.
     """
@@ -304,7 +303,7 @@ def suggest_rule(message: bytes, others: Sequence[bytes], given: str = "") -> tu
             for mine, value in ours
             if value == found and (_last(path) == _last(mine) or _IDS.search(_last(path)))
         ]
-        # What the user says, then the same place in both, then the same name, then the highest.
+        # The place that was given, then the same place in both, then the same name, then the highest.
         pairs.sort(
             key=lambda pair: (pair[0] != given, pair[0] != pair[1], _last(pair[0]) != _last(pair[1]), len(pair[1]))
         )
@@ -324,20 +323,20 @@ def _tried(message: bytes, other: bytes, mine: str, path: str) -> str | None:
 
 
 def _last(path: str) -> str:
-    """The last name of a path."""
+    """Returns the last name of a path."""
     names = [name for name in _NAME.findall(path) if not name.isdigit()]
     return names[-1] if names else ""
 
 
 def _json_scalars(payload: bytes) -> Iterator[tuple[str, str]]:
-    """The paths in a JSON text that could hold an id, as ``--match json`` writes them, and what stands there."""
+    """Yields the paths in a JSON text that could hold an id, as ``--match json`` writes them, and the values."""
     try:
         start: Any = msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return
     stack: list[tuple[str, Any]] = [("", start)]
     seen = 0
-    while stack and seen < MOST_LEAVES:
+    while stack and seen < MAX_VALUES:
         path, value = stack.pop(0)
         seen += 1
         if isinstance(value, dict):
@@ -345,6 +344,6 @@ def _json_scalars(payload: bytes) -> Iterator[tuple[str, str]]:
                 (f"{path}.{name}" if path else name, inner) for name, inner in value.items() if _NAME.fullmatch(name)
             ]
         elif isinstance(value, list):
-            stack += [(f"{path}[{place}]", inner) for place, inner in enumerate(value[:MOST_LEAVES])]
+            stack += [(f"{path}[{place}]", inner) for place, inner in enumerate(value[:MAX_VALUES])]
         elif path and (type(value) is int or (type(value) is str and value)):
             yield path, str(value)

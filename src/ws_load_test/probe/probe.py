@@ -1,7 +1,7 @@
-"""One session and one message, looked at step by step: what a run would do, before there is one.
+"""One session and one message, shown step by step: what a run would do, before there is one.
 
-The session is opened, introduced, read and ended by what every run uses; a rehearsal is an owner of connections, as a
-crew is, and looks on.
+The session is opened, set up, read and ended by what every run uses; a probe is an owner of connections, as a pool's
+group is, and an observer of one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.sharding import Shard
+from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.connection_pool import CLOSE_TIMEOUT_S
-from ws_load_test.engine.session_setup import SessionSetup, wait_until_ready
+from ws_load_test.engine.sessions.session_setup import SessionSetup, wait_until_ready
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import ClosedLoop, OpenLoop
+from ws_load_test.plan.load import ClosedLoop
 from ws_load_test.probe.diagnosis import (
     ReceivedMessage,
     SessionRecord,
@@ -30,12 +31,7 @@ from ws_load_test.probe.diagnosis import (
     diagnose,
     explain_unmatched,
 )
-from ws_load_test.probe.tracing import (
-    FrameSplitter,
-    TracingDialer,
-    trace_connection,
-    trace_deflate,
-)
+from ws_load_test.probe.tracing import FrameSplitter
 from ws_load_test.probe.transcript import Transcript
 from ws_load_test.websocket import frames
 
@@ -43,44 +39,45 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ws_load_test.engine.connect.dialer import ConnectTimings
-    from ws_load_test.engine.connection import Connection
-    from ws_load_test.engine.session import Session
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.session import Session
     from ws_load_test.plan.plan import Plan
     from ws_load_test.probe.tracing import Frame
     from ws_load_test.probe.transcript import Step
 
-SCHEMA = "ws-load-test/rehearsal/1"
+SCHEMA = "ws-load-test/probe/1"
 SILENCE_S = 1.0
-"""How long is listened where no reply is awaited."""
-SHORTEST_LINGER_NS, LONGEST_LINGER_NS = NS_PER_S // 10, NS_PER_S
-"""How long is listened behind a reply that was paired in order, for what would have been the better one."""
-SHOW_S = 0.25
-"""How often steps are shown while something is awaited; showing takes time, which no reply should pay."""
+"""Time that the session stays open where no reply is awaited, so that pushes can be shown."""
+MIN_LINGER_NS, MAX_LINGER_NS = NS_PER_S // 10, NS_PER_S
+"""Bounds of the time that the session stays open after a reply that was paired in order, since a later message may be
+the better one: three times what the reply took."""
+SHOW_INTERVAL_S = 0.25
+"""Time between two prints of steps while something is awaited: printing takes time, which no reply should pay."""
 
 
 class Probe:
     """One connection, one message."""
 
     def __init__(self, plan: Plan, on_steps: Callable[[list[Step]], None] | None = None) -> None:
-        """Takes the plan of a run, and who is shown the steps now and then.
+        """Takes the plan of a run, and what is called with new steps now and then.
 
         Raises:
             UsageError: The plan's certificates or its feed cannot be used.
         """
-        load = ClosedLoop() if isinstance(plan.load, ClosedLoop) else plan.load
+        load = ClosedLoop() if plan.load.due_when_sent else plan.load
         self.plan = msgspec.structs.replace(
             plan, connections=1, workers=1, load=load, connection_profile=None, misbehaving=None
         )
         self.tally = Tally()
-        self.samples = SampleBuffer(self.tally, on_schedule=isinstance(load, OpenLoop))
+        self.samples = SampleBuffer(self.tally, on_schedule=not load.due_when_sent)
         self.samples.measured_from_ns = 0
-        self.outfit = ConnectionFactory(self, self.plan, Shard(0, 1), on_exhausted=_nothing, on_idle=_nothing)
+        self.factory = ConnectionFactory(self, self.plan, Shard(0, 1), on_exhausted=_nothing, on_idle=_nothing)
         fills = plan.target.is_templated or any(one.is_template for one in plan.setup_messages)
         self._secret_row = 0 if fills else None
         self.record = SessionRecord(plan, awaited=plan.correlation.rule != "none")
-        self.journal = Transcript(plan.target, self._hide)
-        self._dialler = TracingDialer(self.plan, self.journal)
-        self.journal.follow(self._dialler)
+        self.transcript = Transcript(plan.target, self._redact, traffic=self)
+        self._dialer = Dialer(self.plan, listener=self.transcript)
+        self.transcript.follow(self._dialer)
         self._on_steps = on_steps or _nothing
         self._timings: ConnectTimings | None = None
         self._connection: Connection | None = None
@@ -95,54 +92,53 @@ class Probe:
         self._last_sent_ns = 0
         self._arriving, self._leaving = FrameSplitter(), FrameSplitter()
         self._plain_sent: list[bytes] = []
-        self._inflated: list[bytes] = []
+        self._decompressed: list[bytes] = []
         self._parts: list[bytes] = []
         self._compressed = False
         self._mismatches: list[str] = []
 
     def stop(self) -> None:
-        """Waits no longer: closes, and says how far it got."""
+        """Waits no longer: closes, and reports how far it got."""
         self._stopped.set()
 
     async def run(self) -> dict[str, Any]:
-        """The facts: what ``--probe --json`` prints.
+        """Returns the facts that ``--probe --json`` prints.
 
         Raises:
             UsageError: What a field gives cannot be a part of the request.
             OSError: Through a failing of this machine.
         """
         showing = asyncio.create_task(self._show())
-        conversing = asyncio.create_task(self._run_session())
+        session = asyncio.create_task(self._run_session())
         stopped = asyncio.create_task(self._stopped.wait())
         try:
-            # Showing ends only when nobody reads it any more.
-            await asyncio.wait((conversing, stopped, showing), return_when=asyncio.FIRST_COMPLETED)
-            if not conversing.done():
+            # Showing ends only when its output cannot be written any more.
+            await asyncio.wait((session, stopped, showing), return_when=asyncio.FIRST_COMPLETED)
+            if not session.done():
                 self.record.interrupted = True
-                conversing.cancel()
+                session.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await conversing
+                await session
             await self._close()
             if showing.done():
                 showing.result()
         finally:
-            for task in (showing, stopped, conversing):
+            for task in (showing, stopped, session):
                 task.cancel()
             if self._connection is not None and not self._gone.is_set():
                 self._connection.abort()
-            self.outfit.close()
-        self._on_steps(self.journal.flush())
+            self.factory.close()
+        self._on_steps(self.transcript.flush())
         return self._facts()
 
     # --- The phases -------------------------------------------------------------------------------------------------
 
     async def _run_session(self) -> None:
-        """From the first lookup to the reply."""
-        connection = self.outfit.connection(self, 0)
-        trace_connection(connection, self._sent, self._received)
+        """Goes from the first lookup to the reply."""
+        connection = self.factory.connection(self, 0)
         try:
-            await self._dialler.resolve()
-            self._timings = await self._dialler.dial(connection, 0, self.journal.filler(self.outfit.renderer(0)))
+            await self._dialer.resolve()
+            self._timings = await self._dialer.dial(connection, 0, self.transcript.filler(self.factory.renderer(0)))
         except DialError as error:
             self.fault(error.fault)
             return
@@ -158,12 +154,12 @@ class Probe:
             connection.sender.give_up_on(monotonic_ns() + 1, self.plan.timeout_ns)
         elif self.record.reply_ns is not None and self.plan.correlation.rule == "order":
             self._answered.clear()
-            linger_ns = min(max(3 * self.record.reply_ns, SHORTEST_LINGER_NS), LONGEST_LINGER_NS)
+            linger_ns = min(max(3 * self.record.reply_ns, MIN_LINGER_NS), MAX_LINGER_NS)
             if not connection.ended:
                 await self._wait_for_reply(linger_ns / NS_PER_S)
 
     async def _wait_for_reply(self, wait_s: float) -> bool:
-        """Waits for a reply, or for the end of the session; returns whether there was one of them."""
+        """Waits for a reply, or for the end of the session. Returns False if neither came."""
         try:
             async with asyncio.timeout(wait_s):
                 await self._answered.wait()
@@ -173,14 +169,13 @@ class Probe:
 
     def _send(self, connection: Connection) -> bool:
         """Sends the message; returns False where the plan has none."""
-        load = self.plan.load
-        if isinstance(load, OpenLoop) and not load.rate.peak:
+        if not self.plan.load.sends_messages:
             return False
         self._answered.clear()
         if connection.ended:
             self._answered.set()
         self._sending = True
-        self.outfit.load.limit(1)
+        self.factory.load.limit(1)
         connection.sender.send_due(monotonic_ns())
         self._sending = False
         return True
@@ -195,34 +190,32 @@ class Probe:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._gone.wait()
         except TimeoutError:
-            self.journal.add("fault", kind="", text=f"did not answer our close within {CLOSE_TIMEOUT_S:.0f} s")
+            self.transcript.add("fault", kind="", text=f"did not answer our close within {CLOSE_TIMEOUT_S:.0f} s")
             connection.abort()
             # The loop turns, so that the socket is closed.
             await asyncio.sleep(0)
 
     async def _show(self) -> None:
         while True:
-            await asyncio.sleep(SHOW_S)
-            self._on_steps(self.journal.flush())
+            await asyncio.sleep(SHOW_INTERVAL_S)
+            self._on_steps(self.transcript.flush())
 
-    # --- What the connection says -----------------------------------------------------------------------------------
+    # --- Events of the connection -----------------------------------------------------------------------------------
 
     def session_opened(self, session: Session) -> None:
         """The session is open."""
         connection = self._connection = cast("Connection", session)
         self.record.opened, self._opened_ns = True, monotonic_ns()
-        if connection.deflate is not None:
-            trace_deflate(connection.deflate, self._plain_sent.append, self._inflated.append)
-        self.outfit.attach_frames(connection)
-        first_messages, greetings = self.outfit.first_messages(0), self.plan.correlation.greetings
+        self.factory.attach_frames(connection)
+        first_messages, greetings = self.factory.first_messages(0), self.plan.correlation.greetings
         if first_messages or greetings:
-            SessionSetup(connection, greetings, self.outfit.first_opcode, first_messages)
+            SessionSetup(connection, greetings, self.factory.first_opcode, first_messages)
 
     def session_ended(self, session: Session, fault: Fault | None) -> None:  # noqa: ARG002 - the one that there is
-        """The session is over; the fault is what the target did wrong, if that was the end of it."""
+        """The session is over; the fault is the target's failing that ended it, if there was one."""
         if fault is not None:
             self.fault(fault)
-        self.journal.add("end", code=next(iter(self.tally.closed), ""), ours=fault is None)
+        self.transcript.add("end", code=next(iter(self.tally.closed), ""), ours=fault is None)
         self._answered.set()
 
     def transport_closed(self, session: Session) -> None:  # noqa: ARG002 - as above
@@ -230,26 +223,26 @@ class Probe:
         self._gone.set()
 
     def close_reason(self, session: Session, code: int, reason: str) -> None:
-        """The target said why it closes: its frame is shown."""
+        """The target's close frame gave a reason: the frame is shown."""
 
     def fault(self, fault: Fault) -> None:
         """The target did something wrong."""
-        text = self._hide(fault.text)
+        text = self._redact(fault.text)
         if fault.kind is FaultKind.CHECK_FAILED:
             self._mismatches.append(fault.text)
             return
         self.record.fault = Fault(fault.kind, fault.detail, text)
-        self.journal.add("fault", kind=fault.key, text=text)
+        self.transcript.add("fault", kind=fault.key, text=text)
 
-    # --- What goes both ways ----------------------------------------------------------------------------------------
+    # --- Traffic ----------------------------------------------------------------------------------------------------
 
-    def _sent(self, data: bytes) -> None:
+    def bytes_sent(self, data: bytes) -> None:
         """Bytes have left."""
         for _, frame in self._leaving.cut(data):
             if frame is None:
                 continue
             plain = self._plain_sent.pop(0) if frame.is_compressed and self._plain_sent else None
-            step = self.journal.frame("sent", frame, plain)
+            step = self.transcript.frame("sent", frame, plain)
             payload = frame.payload if plain is None else plain
             if self._sending:
                 step["what"], self.record.message = "message", payload
@@ -258,13 +251,21 @@ class Probe:
                 step["what"] = "answer" if any(payload == answer for _, answer in answers) else "first-message"
                 self._last_sent_ns = monotonic_ns()
 
-    def _received(self, data: bytes, read: Callable[[bytes], None]) -> None:
-        """Bytes have come: the engine reads them frame by frame, so that it can be seen what it makes of each."""
+    def message_compressed(self, payload: bytes) -> None:
+        """A message is about to be compressed."""
+        self._plain_sent.append(payload)
+
+    def message_decompressed(self, payload: bytes) -> None:
+        """A message has been decompressed."""
+        self._decompressed.append(payload)
+
+    def bytes_received(self, data: bytes, read: Callable[[bytes], None]) -> None:
+        """Bytes have come: the engine reads them frame by frame, so that its decision on each can be observed."""
         for piece, frame in self._arriving.cut(data):
             if frame is None:
                 read(piece)
                 continue
-            step, before = self.journal.frame("received", frame), self._counts()
+            step, before = self.transcript.frame("received", frame), self._counts()
             # What is read may be answered by another first message.
             waited_ns = monotonic_ns() - self._last_sent_ns
             read(piece)
@@ -273,7 +274,7 @@ class Probe:
                 self._classify(step, frame, payload, before, waited_ns)
 
     def _complete_message(self, step: Step, frame: Frame) -> bytes | None:
-        """The message that a frame completes; None if it completes none."""
+        """Returns the message that a frame completes; None if it completes none."""
         if frame.opcode >= frames.CLOSE:
             return frame.payload if frame.opcode == frames.PONG else None
         self._compressed |= frame.is_compressed
@@ -281,9 +282,9 @@ class Probe:
         if not frame.is_last:
             return None
         payload = b"".join(self._parts)
-        if self._compressed and self._inflated:
-            payload = self._inflated.pop(0)
-            self.journal.inflated(step, payload)
+        if self._compressed and self._decompressed:
+            payload = self._decompressed.pop(0)
+            self.transcript.decompressed(step, payload)
         self._parts.clear()
         self._compressed = False
         return payload
@@ -300,14 +301,14 @@ class Probe:
         }
 
     def _classify(self, step: Step, frame: Frame, payload: bytes, before: dict[str, int], waited_ns: int) -> None:
-        """Notes what the engine has counted a message as, and why."""
+        """Notes as what the engine has counted a message, and why."""
         verdict = next((name for name, count in self._counts().items() if count > before[name]), None)
         if verdict is None:
             return
         if verdict == "reply":
             row = self.samples.length - 1
             step["took_ns"] = self.record.reply_ns = self.samples.done[row] - self.samples.sent[row]
-            step["why"] = self.record.pairing = describe_match(self.plan.correlation, payload, self._hide)
+            step["why"] = self.record.pairing = describe_match(self.plan.correlation, payload, self._redact)
             self._answered.set()
         elif verdict == "first-reply":
             step["took_ns"] = waited_ns
@@ -318,35 +319,35 @@ class Probe:
             assert self._connection is not None
             awaited = self.record.message is not None
             verdict, step["why"] = explain_unmatched(
-                self.plan.correlation, self._connection.reading, frame.opcode, payload, self._hide, awaited=awaited
+                self.plan.correlation, self._connection.reading, frame.opcode, payload, self._redact, awaited=awaited
             )
         step["verdict"] = verdict
         self._note_checks(step, verdict)
         self.record.came.append(ReceivedMessage(verdict, payload))
 
     def _note_checks(self, step: Step, verdict: str) -> None:
-        """Notes what the engine said of each check of a reply."""
-        told, self._mismatches = self._mismatches, []
-        if not told and verdict != "reply":
+        """Notes the engine's result of each check of a reply."""
+        mismatches, self._mismatches = self._mismatches, []
+        if not mismatches and verdict != "reply":
             return
         assert self._connection is not None
         names = [name for name, _ in self._connection.reading.expect]
-        failed = [name for name in names if any(text.endswith(f"--expect {name}") for text in told)]
+        failed = [name for name in names if any(text.endswith(f"--expect {name}") for text in mismatches)]
         if names:
             step["checks"] = [{"check": name, "passed": name not in failed} for name in names]
         if verdict == "reply":
             self.record.failed += failed
 
-    def _hide(self, text: str) -> str:
-        return self.outfit.redact(text, self._secret_row)
+    def _redact(self, text: str) -> str:
+        return self.factory.redact(text, self._secret_row)
 
-    # --- What it came to --------------------------------------------------------------------------------------------
+    # --- Outcome ----------------------------------------------------------------------------------------------------
 
     def _facts(self) -> dict[str, Any]:
         seen, timings = self.record, self._timings
         times: dict[str, Any] = {}
-        if self._dialler.resolved_ns:
-            times["resolve"] = sum(self._dialler.resolved_ns.values())
+        if self._dialer.resolved_ns:
+            times["resolve"] = sum(self._dialer.resolved_ns.values())
         if timings is not None:
             named = {"tcp": timings.tcp_ns, "proxy": timings.proxy_ns, "tls": timings.tls_ns}
             times |= {name: ns for name, ns in named.items() if ns is not None}
@@ -368,7 +369,7 @@ class Probe:
             "interrupted": seen.interrupted,
             "exit_code": int(self._exit_code()),
             "times_ns": times,
-            "steps": self.journal.steps,
+            "steps": self.transcript.steps,
             "conclusion": diagnose(seen),
         }
 
@@ -385,4 +386,4 @@ class Probe:
 
 
 def _nothing(*_: Any) -> None:
-    """What nobody waits for."""
+    """Ignores an event."""

@@ -1,4 +1,4 @@
-"""A rehearsal for people at a terminal: each step on a line, its details under it, and what to do next at the end."""
+"""A probe for people at a terminal: each step on a line, its details under it, and what to do next at the end."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ _TIMES = {
 
 
 def print_steps(steps: Iterable[Step], *, console: Console) -> None:
-    """Prints steps of a rehearsal, as they were settled."""
+    """Prints steps of a probe, as `Transcript.flush` returned them."""
     for step in steps:
         for line in step_lines(step):
             _print(line, console)
 
 
 def print_end(facts: Mapping[str, Any], *, console: Console) -> None:
-    """Prints what a rehearsal came to: its times, and the conclusion."""
+    """Prints the outcome of a probe: its times, and the conclusion."""
     for line in end_lines(facts):
         _print(line, console)
 

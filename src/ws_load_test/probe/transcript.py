@@ -1,4 +1,4 @@
-"""What a rehearsal saw, step by step: noted as it happens, put into words and rid of secrets when there is time."""
+"""Steps of a probe's session: noted as they happen, put into words and redacted when there is time."""
 
 from __future__ import annotations
 
@@ -15,26 +15,31 @@ from ws_load_test.common.redaction import (
     public_location,
     public_url,
 )
+from ws_load_test.probe.tracing import attach_observed
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
+    import asyncio
+    import socket
     import ssl
     from collections.abc import Callable
 
     import h11
 
+    from ws_load_test.engine.connect.dialed_session import DialedSession
     from ws_load_test.engine.connect.dialer import Dialer
     from ws_load_test.engine.connect.upgrade_request import Render, UpgradeRequest
     from ws_load_test.plan.target import Target
-    from ws_load_test.probe.tracing import Frame
+    from ws_load_test.probe.tracing import Frame, TrafficListener
+    from ws_load_test.websocket.deflate import PerMessageDeflate
 
     Step = dict[str, Any]
     """One thing that happened: ``step`` names it, ``at_ns`` is when, from the start."""
 
 LONGEST_PAYLOAD = 300
-"""Characters of a payload that are shown."""
-LOOKED_AT_BYTES = 1 << 16
-"""Of a payload, before it is cut: what is hidden must not be cut in two."""
+"""Characters of a payload that are shown: some lines of a terminal."""
+REDACTED_BYTES = 1 << 16
+"""Bytes of a payload that are redacted before it is cut to what is shown: a secret must not be cut in two."""
 OPCODES = {
     frames.CONTINUATION: "continuation",
     frames.TEXT: "text",
@@ -51,27 +56,28 @@ _BEFORE_PATH = re.compile(r"^[^:]*://[^/?#]*")
 
 
 class Transcript:
-    """The steps of one session; a `Witness` of its opening."""
+    """The steps of one session; the `TraceListener` of its opening."""
 
-    def __init__(self, target: Target, hide: Callable[[str], str]) -> None:
-        """Takes what hides the secrets in a text."""
+    def __init__(self, target: Target, redact: Callable[[str], str], *, traffic: TrafficListener) -> None:
+        """Takes what hides the secrets in a text, and the observer of the open session."""
+        self._traffic = traffic
         self.steps: list[Step] = []
         self.resolved_ns: dict[str, int] = {}
-        """What lookups took, as the dialler knows it."""
+        """Duration of each name's lookup, as the dialer knows it."""
         self._target = target
-        self._hide = hide
+        self._redact = redact
         self._start_ns = self._mark_ns = monotonic_ns()
         self._templates: dict[str, str] = {}
         self._requests = 0
         self._resolved: set[str] = set()
-        self._settled = 0
+        self._flushed = 0
 
     def now_ns(self) -> int:
-        """The time since the start."""
+        """Returns the time since the start."""
         return monotonic_ns() - self._start_ns
 
     def add(self, step: str, later: Callable[[], dict[str, Any]] | None = None, **facts: Any) -> Step:
-        """Notes that something happened now; `later` tells what takes longer to put into words."""
+        """Notes that something happened now; `later` returns the facts that take longer to put into words."""
         noted: Step = {"step": step, "at_ns": self.now_ns(), **facts}
         if later is not None:
             noted["later"] = later
@@ -79,8 +85,8 @@ class Transcript:
         return noted
 
     def flush(self) -> list[Step]:
-        """The steps that have come since the last time, as they may be shown."""
-        new, self._settled = self.steps[self._settled :], len(self.steps)
+        """Returns the steps since the last call, redacted."""
+        new, self._flushed = self.steps[self._flushed :], len(self.steps)
         for step in new:
             later = step.pop("later", None)
             if later is not None:
@@ -88,7 +94,7 @@ class Transcript:
         return new
 
     def filler(self, fill: Render | None) -> Render | None:
-        """The same filler, whose values are known by the names of their fields from now on."""
+        """Returns the same filler, whose values are shown by the names of their fields from now on."""
         if fill is None:
             return None
 
@@ -102,27 +108,27 @@ class Transcript:
 
     # --- Opening ----------------------------------------------------------------------------------------------------
 
-    def follow(self, dialler: Dialer) -> None:
-        """Takes the times of lookups from a dialler."""
-        self.resolved_ns = dialler.resolved_ns
+    def follow(self, dialer: Dialer) -> None:
+        """Takes the times of lookups from a dialer."""
+        self.resolved_ns = dialer.resolved_ns
 
-    def phase_done(self, phase: str, what: Any) -> None:
+    def phase_done(self, phase: str, result: Any) -> None:
         """A dial has passed a phase."""
         took_ns = self._since_last_phase()
         if phase == "resolve":
-            host, routes = what
+            host, routes = result
             if host in self.resolved_ns and host not in self._resolved:
                 self._resolved.add(host)
                 shown = [route.address[0] for route in routes]
                 self.add("resolve", lambda: self._shown(host=host, addresses=shown), took_ns=self.resolved_ns[host])
         elif phase == "try":
-            address, error = what
+            address, error = result
             text = os.strerror(error.errno) if error.errno else str(error)
             self.add("try", lambda: self._shown(address=_address(address), text=text), took_ns=took_ns)
         elif phase in {"connect", "proxy"}:
-            self.add(phase, lambda: self._shown(address=_address(what)), took_ns=took_ns)
+            self.add(phase, lambda: self._shown(address=_address(result)), took_ns=took_ns)
         elif phase == "redirect":
-            endpoint = what.endpoint
+            endpoint = result.endpoint
             url = f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{endpoint.resource}"
             self.add("redirect", lambda: self._shown(url=public_location(url)))
 
@@ -155,7 +161,7 @@ class Transcript:
 
         def words() -> dict[str, Any]:
             pairs = [(_text(name), _text(value)) for name, value in response.headers.raw_items()]
-            reason = self._hide(response.reason.decode("latin-1"))
+            reason = self._redact(response.reason.decode("latin-1"))
             line = f"HTTP/{response.http_version.decode()} {response.status_code} {reason}".rstrip()
             return {"line": line, "headers": self._headers(pairs)}
 
@@ -165,34 +171,47 @@ class Transcript:
         """The body of a refusal has come, or what is no HTTP."""
         self.add("body" if is_body else "noise", lambda: self.payload(data), size_bytes=len(data))
 
+    def session_upgraded(
+        self,
+        session: DialedSession,
+        transport: asyncio.Transport,
+        sock: socket.socket,
+        *,
+        secure: bool,
+        early: bytes,
+        deflate: PerMessageDeflate | None,
+    ) -> None:
+        """The upgrade was accepted."""
+        attach_observed(self._traffic, session, transport, sock, secure=secure, early=early, deflate=deflate)
+
     def _since_last_phase(self) -> int:
-        """The time since the last phase ended; the next begins."""
+        """Returns the time since the last phase ended; the next begins."""
         now_ns = monotonic_ns()
         took_ns, self._mark_ns = now_ns - self._mark_ns, now_ns
         return took_ns
 
     def _shown(self, **facts: Any) -> dict[str, Any]:
-        """Facts without secrets."""
+        """Returns facts without secrets."""
         return {
-            name: [self._hide(one) for one in fact] if isinstance(fact, list) else self._hide(fact)
+            name: [self._redact(one) for one in fact] if isinstance(fact, list) else self._redact(fact)
             for name, fact in facts.items()
         }
 
     # --- Secrets ----------------------------------------------------------------------------------------------------
 
     def payload(self, data: bytes) -> dict[str, Any]:
-        """A payload as it may be shown: text as it is, anything else with its other bytes escaped."""
-        part = data[:LOOKED_AT_BYTES]
+        """Returns a payload as it is shown: text as it is, anything else with the other bytes escaped."""
+        part = data[:REDACTED_BYTES]
         try:
             text = _new_utf8_decoder().decode(part, final=len(part) == len(data))
         except UnicodeDecodeError:
-            text = self._hide(part.decode("latin-1")).encode("latin-1", "replace").decode("ascii", "backslashreplace")
+            text = self._redact(part.decode("latin-1")).encode("latin-1", "replace").decode("ascii", "backslashreplace")
         else:
-            text = self._hide(text)
+            text = self._redact(text)
         return {"payload": text[:LONGEST_PAYLOAD], "cut": len(text) > LONGEST_PAYLOAD or len(part) < len(data)}
 
     def frame(self, direction: str, frame: Frame, plain: bytes | None = None) -> Step:
-        """Notes a frame; `plain` is what it carries uncompressed, and may become known later."""
+        """Notes a frame; `plain` is its payload uncompressed, which can become known later (`decompressed`)."""
         step = self.add(
             "frame",
             direction=direction,
@@ -212,20 +231,20 @@ class Transcript:
         step["later"] = words
         return step
 
-    def inflated(self, step: Step, plain: bytes) -> None:
-        """What a frame carried uncompressed has become known."""
+    def decompressed(self, step: Step, plain: bytes) -> None:
+        """Notes the payload of a frame uncompressed."""
         step["plain_bytes"] = len(plain)
         step["later"] = lambda: self.payload(plain)
 
     def _close(self, payload: bytes) -> dict[str, Any]:
         code = int.from_bytes(payload[:2]) if len(payload) >= 2 else None
-        return {"code": code, "reason": self._hide(payload[2:].decode(errors="replace"))}
+        return {"code": code, "reason": self._redact(payload[2:].decode(errors="replace"))}
 
     def _resource(self, resource: str, *, first: bool) -> str:
         if first and FIELD.search(self._target.url):
-            # Fields by their names, since what they stand for may be a secret.
-            return self._hide(_BEFORE_PATH.sub("", public_url(self._target.url)) or "/")
-        return self._hide(_BEFORE_PATH.sub("", public_url(f"ws://host{resource}")))
+            # Fields by their names, since their values may be secret.
+            return self._redact(_BEFORE_PATH.sub("", public_url(self._target.url)) or "/")
+        return self._redact(_BEFORE_PATH.sub("", public_url(f"ws://host{resource}")))
 
     def _headers(self, pairs: list[tuple[str, str]]) -> list[list[str]]:
         return [[name, self._header(name, value)] for name, value in pairs]
@@ -234,13 +253,13 @@ class Transcript:
         if name.lower() in _OURS:
             return value
         if name.lower() == "location":
-            return self._hide(public_location(value))
+            return self._redact(public_location(value))
         template = self._templates.get(value)
         if template is not None:
             return public_header(name, template)[1]
         shown = public_header(name, value)[1]
         scheme = _SCHEME.match(value) if shown == REDACTED else None
-        return f"{scheme[1]} {REDACTED}" if scheme else self._hide(shown)
+        return f"{scheme[1]} {REDACTED}" if scheme else self._redact(shown)
 
 
 def _address(address: Any) -> str:
@@ -255,8 +274,8 @@ def _text(raw: bytes) -> str:
 
 
 def _certificate(encoded: bytes) -> dict[str, Any]:
-    """Whom a certificate (DER) names, and until when."""
-    from cryptography import x509  # noqa: PLC0415 - few rehearsals need it
+    """Returns the names in a certificate (DER), and when it expires."""
+    from cryptography import x509  # noqa: PLC0415 - few probes need it
 
     try:
         certificate = x509.load_der_x509_certificate(encoded)

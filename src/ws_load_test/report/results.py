@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ws_load_test.analysis.findings import Finding, FindingKind, awaits_replies
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.report.content.fault_names import fault_phrase
-from ws_load_test.report.content.labelled import sentence
+from ws_load_test.report.content.labeled import sentence
 from ws_load_test.report.content.plans import RecordedPlans
 from ws_load_test.report.content.run_failure import RunFailure, failure_of
 

@@ -1,4 +1,4 @@
-"""Sides of a comparison from files: recordings, or directories of repeats."""
+"""Comparison of recordings, files and directories of repeats."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def compare(
 ) -> Comparison:
     """Compares two runs, or two series of repeats.
 
-    Rounds of one series (``ws-load-test ab -o``) are compared in pairs.
+    Rounds of one experiment (``ws-load-test ab -o``) are compared in pairs.
 
     Args:
-        base: The side that the other is measured against.
-        new: The other side.
-        confidence: Chance, from 0.5 to 0.9999, that no metric is called different if none is.
-        names: Names of the sides in sentences.
+        base: Recordings to compare with.
+        new: Recordings whose changes are reported.
+        confidence: Probability, from 0.5 to 0.9999, that no metric is reported as different if none is.
+        names: Names of both sides in sentences.
 
     Raises:
         RecordingError: A file is not a recording, or a directory holds none.
@@ -49,47 +49,47 @@ def compare(
 def compare_recordings(
     names: tuple[str, str], base: Sequence[Recording], new: Sequence[Recording], confidence: float
 ) -> Comparison:
-    """Compares recordings, in pairs where they are rounds of one series.
+    """Compares recordings, in pairs if they are rounds of one experiment.
 
     Raises:
         UsageError: The sides cannot be compared.
     """
     pair = pair_variants(names, base, new)
-    one, other = pair or (Variant.of(names[0], base), Variant.of(names[1], new))
-    why = blocker(one, other)
-    if why is not None:
-        raise UsageError(f"compare: {why}")
-    return compare_variants(one, other, confidence=confidence, paired=pair is not None)
+    variants = pair or (Variant.of(names[0], base), Variant.of(names[1], new))
+    reason = blocker(*variants)
+    if reason is not None:
+        raise UsageError(f"compare: {reason}")
+    return compare_variants(*variants, confidence=confidence, paired=pair is not None)
 
 
 def recording_files(path: str) -> list[str]:
-    """Returns the recordings of a directory, or a path that is not one.
+    """Returns the recordings in a directory, or the path itself if it is not a directory.
 
     Raises:
         RecordingError: The directory cannot be read, or holds no recordings.
     """
-    place = Path(path)
+    directory = Path(path)
     try:
-        if not place.is_dir():
+        if not directory.is_dir():
             return [path]
-        # A pattern would find nothing in a directory without the right to list it.
-        inside = sorted(place.iterdir())
-        found = [str(file) for file in inside if file.match(PATTERN) and file.is_file()]
-        inner = [] if found else [child for child in inside if child.is_dir() and any(child.glob(PATTERN))]
+        # `glob` would find nothing, without an error, in a directory that must not be listed.
+        entries = sorted(directory.iterdir())
+        files = [str(entry) for entry in entries if entry.match(PATTERN) and entry.is_file()]
+        inner = [] if files else [entry for entry in entries if entry.is_dir() and any(entry.glob(PATTERN))]
     except OSError as error:
         raise RecordingError(f'compare: cannot look into the directory "{path}": {error.strerror}') from None
-    if not found:
+    if not files:
         hint = f"; did you mean {' '.join(map(str, inner))}?" if inner else ""
         raise RecordingError(f'compare: the directory "{path}" holds no recordings ({PATTERN}){hint}')
-    return found
+    return files
 
 
-def _read(side: Side) -> list[Recording]:
-    if isinstance(side, Recording):
-        return [side]
-    if isinstance(side, (str, os.PathLike)):
-        return [read_recording(file) for file in recording_files(os.fspath(side))]
-    recordings = [recording for one in side for recording in _read(one)]
+def _read(source: Side) -> list[Recording]:
+    if isinstance(source, Recording):
+        return [source]
+    if isinstance(source, (str, os.PathLike)):
+        return [read_recording(file) for file in recording_files(os.fspath(source))]
+    recordings = [recording for part in source for recording in _read(part)]
     if not recordings:
         raise UsageError("compare: a side has no recordings; give one at least")
     return recordings

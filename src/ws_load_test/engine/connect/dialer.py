@@ -33,7 +33,7 @@ from ws_load_test.plan.target import host_and_port
 if TYPE_CHECKING:
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.connect.dialed_session import DialedSession
-    from ws_load_test.engine.connect.handshake import TakeOver
+    from ws_load_test.engine.connect.trace import TraceListener
     from ws_load_test.engine.connect.upgrade_request import Render, UpgradeRequest
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
@@ -81,8 +81,8 @@ class ConnectTimings:
 class Dialer:
     """Opens sessions with one target."""
 
-    def __init__(self, plan: Plan, share: Shard | None = None) -> None:
-        """Takes whose connections are dialed, where this machine does not dial them all.
+    def __init__(self, plan: Plan, share: Shard | None = None, *, listener: TraceListener | None = None) -> None:
+        """Takes the share whose connections are dialed, if this machine does not dial them all.
 
         Raises:
             UsageError: the plan's certificates cannot be used.
@@ -94,6 +94,7 @@ class Dialer:
         self.names = Resolver(plan)
         self.proxy = Proxy.of(plan.target)
         self.requests = UpgradeRequestFactory(plan.target)
+        self.listener = listener
         self._tls = tls_context(plan.target)
 
     def rotation_index(self, number: int) -> int:
@@ -140,12 +141,10 @@ class Dialer:
         if all(isinstance(result, DialError) for result in found):
             raise cast("DialError", found[0])
 
-    def trace(self, phase: str, what: Any) -> None:
-        """A dial has passed a phase, with an address, a request or the like; a rehearsal is told."""
-
-    def new_upgrade(self, request: UpgradeRequest, take_over: TakeOver) -> OpeningHandshake:
-        """What asks for a session on a transport."""
-        return OpeningHandshake(request, take_over)
+    def trace(self, phase: str, result: Any) -> None:
+        """Reports a phase that a dial has passed to the listener, if there is one."""
+        if self.listener is not None:
+            self.listener.phase_done(phase, result)
 
     async def dial(self, connection: DialedSession, number: int, fill: Render | None = None) -> ConnectTimings:
         """Opens session `number` of the run and hands it to `connection`.
@@ -381,11 +380,16 @@ class _Dial:
             if secure:
                 tls = self._tls_object = transport.get_extra_info("ssl_object")
                 dialer.tls.keep_session(tls)
+            if dialer.listener is not None:
+                dialer.listener.session_upgraded(
+                    connection, transport, sock, secure=secure, early=early, deflate=deflate
+                )
+                return
             transport.set_protocol(connection)
             connection.attach(transport, sock, secure=secure, early=early, deflate=deflate)
 
         def upgrade() -> OpeningHandshake:
-            self._upgrade = dialer.new_upgrade(request, take_over)
+            self._upgrade = OpeningHandshake(request, take_over, listener=dialer.listener, timeout_ns=dialer.timeout_ns)
             return self._upgrade
 
         loop = asyncio.get_running_loop()

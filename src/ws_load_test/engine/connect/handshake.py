@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import h11
 
-from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.redaction import public_location
 from ws_load_test.engine.connect.tls import tls_fault
@@ -21,12 +21,18 @@ from ws_load_test.websocket.deflate_negotiation import DeflateError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ws_load_test.engine.connect.trace import TraceListener
     from ws_load_test.engine.connect.upgrade_request import UpgradeRequest
 
     TakeOver = Callable[[asyncio.Transport, bytes, PerMessageDeflate | None], None]
     """Gets the transport, the bytes behind the answer, and permessage-deflate if it was agreed."""
 
 LARGEST_RESPONSE_HEAD_BYTES = 64 * 1024
+"""Bytes of a response's head that are read; servers send some hundred, proxies some thousand."""
+LARGEST_TRACED_BYTES = 4096
+"""Bytes of a refusal's body, or of what is not HTTP, that a listener gets; more is not read."""
+MAX_BODY_WAIT_S = 0.5
+"""Time that a traced refusal waits for the rest of its body; a tenth of the dial's time-out, where that is shorter."""
 _PRINTABLE = bytes(range(0x21, 0x7F)).decode()
 
 
@@ -36,31 +42,58 @@ class OpeningHandshake(asyncio.Protocol):
     `take_over` is called before anything else can be read; `done` then has the monotonic instant, or a `DialError`.
     """
 
-    def __init__(self, request: UpgradeRequest, take_over: TakeOver) -> None:
+    def __init__(
+        self,
+        request: UpgradeRequest,
+        take_over: TakeOver,
+        *,
+        listener: TraceListener | None = None,
+        timeout_ns: int = NS_PER_S,
+    ) -> None:
+        """Makes a handshake that begins with `connection_made`.
+
+        Args:
+            request: The request that is sent.
+            take_over: Gets the transport when the upgrade is accepted.
+            listener: Traces the handshake; only then the body of a refusal is waited for.
+            timeout_ns: The time-out of the dial.
+        """
         self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        # A refusal that comes when nobody waits any more is not news to anybody.
+        # A refusal that comes after the dial has timed out is no error that asyncio should log.
         self.done.add_done_callback(lambda done: done.cancelled() or done.exception())
         self.asked_ns = 0
-        """The instant of the request, which under TLS is the end of its handshake."""
+        """Instant of the request, which under TLS is the end of its handshake."""
         self._take_over = take_over
         self._request = request
         self._key = frames.new_key()
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_RESPONSE_HEAD_BYTES)
+        self._listener = listener
+        self._body_wait_s = min(MAX_BODY_WAIT_S, timeout_ns / (10 * NS_PER_S))
+        self._traced = b""
+        """Bytes that belong to no head yet, where a listener gets them."""
+        self._refusal: tuple[h11.Response, DialError] | None = None
+        """The refusal whose body is read, and the dial's error."""
 
     @property
     def accepted(self) -> bool:
-        """Whether the transport has been handed over."""
+        """True once the transport has been handed over."""
         return self.done.done() and not self.done.cancelled() and self.done.exception() is None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Sends the request."""
         # uvloop's transports have asyncio's methods without being its classes.
         self._transport = cast("asyncio.Transport", transport)
+        if self._listener is not None:
+            tls = transport.get_extra_info("ssl_object")
+            if tls is not None:
+                self._listener.tls_established(tls)
         self.asked_ns = monotonic_ns()
-        self._transport.write(self.request_bytes())
+        data = self._request_bytes()
+        if self._listener is not None:
+            self._listener.request_sent(self._request, data)
+        self._transport.write(data)
 
-    def request_bytes(self) -> bytes:
-        """The request as it travels."""
+    def _request_bytes(self) -> bytes:
         headers = [*self._request.headers, ("Sec-WebSocket-Key", self._key)]
         request = h11.Request(method="GET", target=self._request.endpoint.resource, headers=headers)
         return (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
@@ -69,6 +102,12 @@ class OpeningHandshake(asyncio.Protocol):
         """Reads on until the response's head is whole."""
         if self.done.done():
             return
+        if self._refusal is not None:
+            self._http.receive_data(data)
+            self._read_body()
+            return
+        if self._listener is not None:
+            self._traced = (self._traced + data)[:LARGEST_TRACED_BYTES]
         self._http.receive_data(data)
         try:
             event = self._http.next_event()
@@ -83,7 +122,8 @@ class OpeningHandshake(asyncio.Protocol):
             self._reject(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The peer went away before the handshake was over."""
+        """The peer went away before the handshake was over, or with the end of its refusal."""
+        self._end_refusal()
         if isinstance(exc, ssl.SSLError) and not self.done.done():
             # Under TLS 1.3 a server judges a client's certificate when the client's handshake is over.
             self.done.set_exception(DialError(tls_fault(exc)))
@@ -93,9 +133,10 @@ class OpeningHandshake(asyncio.Protocol):
             self._refuse(FaultKind.UPGRADE_INVALID, "closed the connection instead of answering the upgrade")
 
     def _reject(self, response: h11.Response) -> None:
-        """An answer that is no 101 refuses the upgrade, or leads elsewhere."""
+        """Takes an answer that is no 101: it refuses the upgrade, or leads elsewhere."""
         if self.done.done():
             return
+        self._trace_response(response)
         status = response.status_code
         text = f"answered the upgrade with {status} {response.reason.decode('latin-1')}".rstrip()
         raw = next((value for name, value in response.headers if name == b"location"), b"")
@@ -108,10 +149,16 @@ class OpeningHandshake(asyncio.Protocol):
         if status in REDIRECTS:
             cookies = tuple(value.decode("latin-1") for name, value in response.headers if name == b"set-cookie")
             error = RedirectError(fault, location, cookies)
+        elif self._listener is not None:
+            self._refusal = response, error
+            asyncio.get_running_loop().call_later(self._body_wait_s, self._end_refusal)
+            self._read_body()
+            return
         self.done.set_exception(error)
 
     def _check(self, response: h11.InformationalResponse) -> None:
-        """Whether a 101 is the one we asked for (RFC 6455, section 4.1, what the client validates)."""
+        """Checks that a 101 is the one we asked for (RFC 6455, section 4.1, what the client validates)."""
+        self._trace_response(response)
         headers: dict[str, str] = {}
         for raw_name, raw_value in response.headers:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
@@ -145,5 +192,36 @@ class OpeningHandshake(asyncio.Protocol):
         self._take_over(self._transport, self._http.trailing_data[0], deflate)
 
     def _refuse(self, kind: FaultKind, text: str, detail: str = "") -> None:
-        if not self.done.done():
-            self.done.set_exception(DialError(Fault(kind, detail, text)))
+        if self.done.done():
+            return
+        if self._listener is not None and self._traced:
+            self._listener.body_received(self._traced, is_body=False)
+        self.done.set_exception(DialError(Fault(kind, detail, text)))
+
+    # --- Tracing ----------------------------------------------------------------------------------------------------
+
+    def _trace_response(self, response: h11.Response | h11.InformationalResponse) -> None:
+        if self._listener is not None:
+            self._traced = b""
+            self._listener.response_received(response)
+
+    def _read_body(self) -> None:
+        """Reads what there is of a traced refusal's body."""
+        try:
+            event = self._http.next_event()
+            while isinstance(event, h11.Data):
+                self._traced += bytes(event.data)
+                event = self._http.next_event()
+        except h11.RemoteProtocolError:
+            event = h11.EndOfMessage()
+        if event is not h11.NEED_DATA or len(self._traced) >= LARGEST_TRACED_BYTES:
+            self._end_refusal()
+
+    def _end_refusal(self) -> None:
+        """Ends the dial with a traced refusal, whose body has come or was waited for long enough."""
+        if self._listener is None or self._refusal is None or self.done.done():
+            return
+        body, self._traced = self._traced, b""
+        if body:
+            self._listener.body_received(body, is_body=True)
+        self.done.set_exception(self._refusal[1])

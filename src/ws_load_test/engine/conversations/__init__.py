@@ -12,9 +12,9 @@ from ws_load_test.engine.conversations.in_order import InOrderConversation
 from ws_load_test.engine.conversations.send_only import SendOnlyConversation
 
 if TYPE_CHECKING:
-    from ws_load_test.engine.connection import Connection
-    from ws_load_test.engine.in_flight import RecentIds
-    from ws_load_test.engine.sender import Conversation
+    from ws_load_test.engine.conversations.in_flight import RecentIds
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.sender import Conversation
 
 
 def new_conversation(connection: Connection, recent_ids: RecentIds) -> Conversation:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import format_duration
-from ws_load_test.engine.in_flight import InFlightTable
+from ws_load_test.engine.conversations.in_flight import InFlightTable
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ws_load_test.engine.connection import Connection
-    from ws_load_test.engine.in_flight import RecentIds
-    from ws_load_test.engine.sender import FrameSource
+    from ws_load_test.engine.conversations.in_flight import RecentIds
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.sender import FrameSource
     from ws_load_test.messages.generator import FrameEncoding, PayloadStream
     from ws_load_test.plan.correlation import CorrelationId, IdExtractor
 

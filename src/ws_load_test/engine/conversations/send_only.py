@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ws_load_test.engine.conversations.in_order import InOrderConversation
 
 if TYPE_CHECKING:
-    from ws_load_test.engine.connection import Connection
+    from ws_load_test.engine.sessions.connection import Connection
 
 
 class SendOnlyConversation(InOrderConversation):

@@ -15,26 +15,23 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.conversations.in_order import InOrderConversation
-from ws_load_test.engine.load_models.load_model import LoadSender, frames_vary
-from ws_load_test.metrics.sample_buffer import CAPACITY
+from ws_load_test.engine.load_models.load_model import UNLIMITED, LoadSender, frames_vary
+from ws_load_test.metrics.sample_buffer import LAST_ROW
 from ws_load_test.plan.load import ClosedLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ws_load_test.common.sharding import Shard
-    from ws_load_test.engine.connection import Connection
-    from ws_load_test.engine.sender import Conversation
-    from ws_load_test.engine.session import SessionListener
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.sender import Conversation
+    from ws_load_test.engine.sessions.session import SessionListener
     from ws_load_test.plan.plan import Plan
 
-UNLIMITED = 1 << 62
-"""Messages: more than any run sends."""
 START_BATCH = 32
 """Connections that send their first messages before the loop turns to replies again."""
 LARGEST_COPIES_BYTES = 1 << 20
-"""Memory for a copy of each batch of frames, one for each number in flight; above that batches are views of one copy."""
-_LAST_ROW = CAPACITY - 1
+"""Memory for a copy of each batch of frames, one for each number in flight; above it batches are views of one copy."""
 
 
 class ClosedLoopRunner:
@@ -126,11 +123,8 @@ class ClosedLoopSender(LoadSender):
         """Sends as many equal messages as were answered in order, then records the times of those that were."""
         queue, load, connection = self._queue, self.load, self.connection
         pending = queue.pending
-        if (
-            len(pending) == 1
-            and queue.in_flight == count <= load.remaining
-            and not (connection.closing or self.stopped)
-        ):
+        all_at_once = len(pending) == 1 and queue.in_flight == count <= load.remaining
+        if all_at_once and not (connection.closing or self.stopped):
             # All that was in flight left together, and was answered together: the write first, then the bookkeeping.
             batch = self.batches[count]
             try:
@@ -156,7 +150,7 @@ class ClosedLoopSender(LoadSender):
             samples.done[row] = at_ns
             samples.count[row] = count
             samples.length = row + 1
-            if row == _LAST_ROW:
+            if row == LAST_ROW:
                 samples.flush()
             return
         self._on_replies(count, at_ns)

@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ws_load_test.common.sharding import Shard
-    from ws_load_test.engine.connection import Connection
-    from ws_load_test.engine.sender import Conversation, FrameSource
-    from ws_load_test.engine.session import SessionListener
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.sender import Conversation, FrameSource
+    from ws_load_test.engine.sessions.session import SessionListener
     from ws_load_test.plan.plan import Plan
 
+UNLIMITED = 1 << 62
+"""Stands for no limit: more messages than any run sends, and an instant after any."""
 S = TypeVar("S", bound="LoadSender")
 
 

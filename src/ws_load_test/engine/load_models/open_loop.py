@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.timer import new_timer
-from ws_load_test.engine.load_models.load_model import LoadSender, frames_vary
+from ws_load_test.engine.load_models.load_model import UNLIMITED, LoadSender, frames_vary
 from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.schedule import ArrivalSchedule
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.clock import Timer
     from ws_load_test.common.sharding import Shard
-    from ws_load_test.engine.connection import Connection
-    from ws_load_test.engine.sender import Conversation, FrameSource
-    from ws_load_test.engine.session import SessionListener
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.sender import Conversation, FrameSource
+    from ws_load_test.engine.sessions.session import SessionListener
     from ws_load_test.plan.plan import Plan
 
 MAX_SENDS_PER_WAKEUP = 128
@@ -38,10 +38,8 @@ MAX_SENDS_PER_WAKEUP = 128
 MAX_LATE_SEND_NS = 50_000_000
 """Lateness (50 ms) at which a message may still leave at the end of the schedule; what is later is dropped."""
 MAX_QUEUED_BYTES = 1 << 20
-"""Bytes that may wait for the kernel on one connection: a schedule goes on although its target does not read, and memory
-must not."""
-UNLIMITED = 1 << 62
-"""An instant after any, and more messages than can be in flight."""
+"""Bytes that may wait for the kernel on one connection: a schedule goes on although its target does not read, and
+memory must not."""
 _ASAP = 1
 """An instant in the past, at which a timer goes off at once."""
 

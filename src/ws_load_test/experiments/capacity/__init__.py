@@ -1,4 +1,5 @@
-"""The highest load that still meets objectives: steps of load, one run each, until its limit lies in a narrow bracket.
+"""Capacity search: finds the highest load that meets objectives, by steps of one run each.
 
-`search` decides what to try and is pure; `aim` is what was asked; `step` judges one run; `hunt` drives them.
+`search_options` parses the options; `bracketing` chooses the load of each step, without side effects; `step` evaluates
+one run, with `backlog` and `attribution`; `early_stop` ends a hopeless step; `search_runner` runs the steps.
 """

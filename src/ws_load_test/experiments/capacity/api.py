@@ -1,4 +1,4 @@
-"""Searching from Python: what ``ws-load-test capacity`` does, without a terminal.
+"""Python API of the capacity search, equivalent to ``ws-load-test capacity``.
 
 from ws_load_test import find_capacity
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.event_loop import run_blocking
-from ws_load_test.experiments.capacity.search_options import read_aim
+from ws_load_test.experiments.capacity.search_options import read_spec
 from ws_load_test.experiments.capacity.search_runner import CapacitySearch
 
 if TYPE_CHECKING:
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CapacityResult:
-    """What a search found."""
+    """Result of a search."""
 
     facts: dict[str, Any]
-    """The same object that ``--json`` prints."""
+    """The object that ``--json`` prints; see docs/capacity.md."""
     exit_code: ExitCode
-    """What the command line would return."""
+    """Exit code of the command line."""
 
     @property
     def lower(self) -> float | None:
-        """The highest amount that met the objectives each time: messages a second, or connections."""
+        """Highest load that met the objectives each time, in messages per second or connections; None if none did."""
         lower: float | None = self.facts["answer"]["lower"]
         return lower
 
     @property
     def upper(self) -> float | None:
-        """The lowest amount above it that missed them; None where that is not known."""
+        """Lowest load above it that missed them; None if unknown."""
         upper: float | None = self.facts["answer"]["upper"]
         return upper
 
     @property
     def sentence(self) -> str:
-        """What was found and how sure it is."""
+        """The result and its certainty, as a sentence."""
         return str(self.facts["answer"]["sentence"])
 
 
@@ -60,26 +60,26 @@ def find_capacity(
     """Finds the highest load that meets objectives, in a script or in a notebook's cell.
 
     Args:
-        url: What to test.
+        url: URL of the target.
         output: A new folder for the recordings of the steps.
         on_step: Called with each step as it ends, as ``--json`` prints it.
-        options: As the command line names them, dashes as underscores; ``from_`` where Python has its own ``from``.
+        options: Options of the command line, dashes as underscores; ``from_`` for ``--from``, a keyword of Python.
 
     Raises:
-        PlanError: with every problem that the options have, each naming its option.
+        PlanError: The options have problems; each names its option.
         HostError: This machine cannot carry even the first step.
         UsageError: The plan's certificates cannot be used, or `output` is not empty.
-        OutputError: `output` cannot be made, or the first step's recording not be opened.
+        OutputError: `output` cannot be made, or the first step's recording cannot be opened.
     """
-    given = {"url": url, **{name.removesuffix("_"): value for name, value in options.items()}}
-    hunt = CapacitySearch(read_aim(given), output)
+    named = {"url": url, **{name.removesuffix("_"): value for name, value in options.items()}}
+    search = CapacitySearch(read_spec(named), output)
 
-    def tell(step: Step) -> None:
+    def on_step_end(step: Step) -> None:
         if on_step is not None:
             on_step(step.facts)
 
-    async def search() -> None:
-        await hunt.run(on_step=tell)
+    async def run() -> None:
+        await search.run(on_step=on_step_end)
 
-    run_blocking(search, hunt.interrupt)
-    return CapacityResult(hunt.to_json(), hunt.exit_code)
+    run_blocking(run, search.interrupt)
+    return CapacityResult(search.to_json(), search.exit_code)

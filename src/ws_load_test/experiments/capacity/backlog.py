@@ -1,7 +1,7 @@
-"""Whether a target kept up with a step: did all that was asked come about, and was no queue left to grow?
+"""Detects a target that does not keep up with a step: failed connections and messages, and a growing queue.
 
-A target that is a little too slow answers everything, and later and later; its percentiles within a short step may
-still be good. What grows is the number of messages that were sent and not yet answered.
+A target that is slightly too slow answers every message, but later and later, and its percentiles within a short step
+can still be good. The number of messages that were sent and not yet answered grows, though.
 """
 
 from __future__ import annotations
@@ -17,50 +17,52 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.aggregate import IntervalStats
     from ws_load_test.analysis.summary_types import Summary
 
-LEFT_OUT = 0.01
-"""Of what was asked."""
-NOT_CHANCE = 10
-"""Messages more than that in a queue."""
-PART = 3
-"""Parts of a step: the queue's lowest point in the first and in the last are compared, which no hiccup can raise."""
+TOLERATED_SHARE = 0.01
+"""Share of the requested connections or messages that can fail: single failures are the objectives' business."""
+MIN_GROWTH = 10
+"""Messages that a queue can grow by through chance alone."""
+PARTS = 3
+"""Parts of a step. The queue's minima in the first and the last are compared, which a short pause does not raise."""
 
 
 def shortfalls(summary: Summary) -> list[str]:
-    """Returns what of that which was asked did not come about, a part of a sentence each."""
+    """Returns one phrase per shortfall above 1 %: failed connections, dropped messages, unanswered messages."""
     connections, messages = summary.connections, summary.messages
-    wholes = (
-        (connections.failed + connections.lost, connections.attempted, "connections", _NOT_OPEN),
+    counts = (
+        (
+            connections.failed + connections.lost,
+            connections.attempted,
+            "connections",
+            "could not be opened or were lost",
+        ),
         (messages.dropped, messages.due, "messages", "were never sent"),
         (messages.unanswered, messages.due, "messages", "got no answer"),
     )
     return [
-        f"{format_count(part)} of the {format_count(whole)} {what}, {percent(part / whole)}, {became}"
-        for part, whole, what, became in wholes
-        if part > LEFT_OUT * whole
+        f"{format_count(failed)} of the {format_count(total)} {noun}, {percent(failed / total)}, {verb}"
+        for failed, total, noun, verb in counts
+        if failed > TOLERATED_SHARE * total
     ]
 
 
-def describe_backlog(grown: int) -> str:
-    """Returns that a queue grew, a part of a sentence."""
-    return f"the queue of messages without an answer grew by {format_count(grown)}"
+def describe_backlog(growth: int) -> str:
+    """Returns a clause on the growth of the queue in messages."""
+    return f"the queue of messages without an answer grew by {format_count(growth)}"
 
 
-_NOT_OPEN = "could not be opened or were lost"
+def backlog_growth(intervals: Sequence[IntervalStats]) -> int | None:
+    """Returns by how many messages the queue grew from the first third of a step to the last; None if it did not.
 
-
-def backlog_growth(stretches: Sequence[IntervalStats]) -> int | None:
-    """Returns by how many messages the queue grew from the first part of the time to the last; None if it did not.
-
-    More than `LEFT_OUT` of what was sent in between, and more than `NOT_CHANCE`, is growth.
+    It grew if the difference is more than `TOLERATED_SHARE` of the messages sent in between, and than `MIN_GROWTH`.
     """
     queue, sent, points = 0, 0, []
-    for stretch in stretches:
-        queue += stretch.sent - stretch.answered
-        sent += stretch.sent
+    for interval in intervals:
+        queue += interval.sent - interval.answered
+        sent += interval.sent
         points.append((queue, sent))
-    third = len(points) // PART
+    third = len(points) // PARTS
     if not third:
         return None
     first, last = min(points[:third]), min(points[-third:])
-    grown = last[0] - first[0]
-    return grown if grown > max(NOT_CHANCE, LEFT_OUT * (last[1] - first[1])) else None
+    growth = last[0] - first[0]
+    return growth if growth > max(MIN_GROWTH, TOLERATED_SHARE * (last[1] - first[1])) else None

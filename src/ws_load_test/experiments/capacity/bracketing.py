@@ -1,13 +1,13 @@
-"""Which amount of load to try next, and what the tries come to: pure, without a clock, a socket or a memory of its own.
+"""Bracketing search for the highest load that meets the objectives: chooses the next step from the steps so far.
 
-`decide` takes what has been tried and returns the next thing to do. It doubles the amount until a try fails, halves
-the ratio between the highest amount that met the objectives and the lowest that did not until they are near enough,
-and then has each end of that bracket tried until it has turned out the same way twice. An amount that met the
-objectives once and missed them once is neither end: it stays inside the bracket, which is the wider for it.
+`next_step` is a pure function, without a clock, sockets or state. It doubles the load until a step fails, bisects (in
+ratio) between the highest load that met the objectives and the lowest that did not until they are close enough, and
+then repeats each end of that bracket until it has had the same outcome twice. A load that met the objectives once and
+missed them once is no end: it stays inside the bracket, which is wider because of it.
 
-A try that failed through the generator's doing says nothing about the target, and is repeated at once. If that says no
-more, the search does not go beyond it: below an amount that the target did miss it is as unsure as one that
-contradicted itself, and with nothing above it the search ends without an upper end.
+A step that failed because the generator was saturated is no evidence about the target, and is repeated at once. If it
+fails that way again, the search does not exceed its load: it counts as unsure if the target missed a higher load, and
+otherwise the search ends without an upper end.
 """
 
 from __future__ import annotations
@@ -23,30 +23,32 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GROWTH = 2.0
+"""Factor between the loads of steps until one fails."""
 CONFIRMATIONS = 2
-"""How often an end of the bracket must have turned out the same way."""
-MOST_STEPS = 60
-"""A target that answers the same load differently every time would be tried for ever."""
-FEWEST_DIGITS = 3
-"""Amounts are round: people read them, and a load is never that exact."""
-MOST_DIGITS = 9
+"""Times that each end of the bracket must have the same outcome: a single one can be chance."""
+MAX_STEPS = 60
+"""Steps of a search: one with a target whose outcomes contradict each other would never end."""
+MIN_DIGITS = 3
+"""Significant digits of a load: round numbers are easy to read, and a load is not more exact than that."""
+MAX_DIGITS = 9
+"""Significant digits of a load between two that are close together."""
 
 
 class Outcome(StrEnum):
-    """How a step ended."""
+    """Outcome of a step."""
 
     MET = "met"
-    """The objectives were met, whether the generator was at its limit or not."""
+    """The objectives were met, even if the generator was saturated."""
     MISSED = "missed"
-    """They were not, and the generator had room."""
+    """The objectives were missed, and the generator was not saturated."""
     GENERATOR_BOUND = "generator-bound"
-    """They were not, and the generator was at its limit: no evidence against the target."""
+    """The objectives were missed, and the generator was saturated: no evidence against the target."""
     NOTHING_OPENED = "nothing-opened"
     INTERRUPTED = "interrupted"
 
 
 class Purpose(StrEnum):
-    """What a step is for."""
+    """Purpose of a step."""
 
     GROW = "grow"
     NARROW = "narrow"
@@ -54,93 +56,95 @@ class Purpose(StrEnum):
 
 
 class StopReason(StrEnum):
-    """What a search came to."""
+    """Reason for the end of a search."""
 
     FOUND = "found"
-    """The limit lies between two amounts."""
+    """The capacity lies between two loads."""
     ALL_MET = "all-met"
-    """Every amount that was tried, up to the highest that was to be."""
+    """Every load up to the maximum met the objectives."""
     NONE_MET = "none-met"
-    """Not even the lowest that was to be tried."""
+    """Even the lowest load missed the objectives."""
     GENERATOR = "generator-bound"
-    """The generator was at its limit before the target was."""
+    """The generator was saturated before the target was."""
     NOTHING_OPENED = "nothing-opened"
-    """The target let nobody in, from the first step on."""
+    """No connection of the first step could be opened."""
     GONE = "target-gone"
-    """It let somebody in once, and then nobody, twice in a row."""
+    """Connections could be opened at first, but none in two steps in a row."""
     UNSETTLED = "unsettled"
-    """Steps contradicted each other until there had been too many, or whether the most is met did not turn out."""
+    """Outcomes contradicted each other for `MAX_STEPS` steps, or at the maximum."""
     INTERRUPTED = "interrupted"
     BROKEN_OFF = "broken-off"
-    """By an error: a file that cannot be written, a process that cannot be started."""
+    """An error ended the search: a file that cannot be written, a process that cannot be started."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRange:
-    """Where to search, and how closely."""
+    """Range of loads to search, and the precision of the result."""
 
     first: float
-    """The least amount of interest, tried first."""
-    most: float | None = None
-    """The most; None: as far as it goes."""
+    """Load of the first step, the lowest of interest."""
+    maximum: float | None = None
+    """Highest load to try; None for no limit."""
     precision: float = 0.05
-    """How far the ends of the bracket may lie apart, as a part of the lower."""
+    """Largest distance between the ends of the bracket, as a share of the lower one."""
     whole: bool = False
-    """Whether amounts are whole numbers."""
+    """True if loads are whole numbers."""
 
 
 class StepResult(NamedTuple):
-    """A step that has been."""
+    """Load and outcome of a finished step."""
 
-    amount: float
+    load_level: float
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """The instruction to try an amount."""
+    """Load and purpose of the step to run next."""
 
-    amount: float
+    load_level: float
     purpose: Purpose
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The end of a search, and what is known by then."""
+    """Result of a search, as far as it came."""
 
-    ending: StopReason
+    stop_reason: StopReason
     lower: float | None = None
-    """The highest amount that met the objectives each time."""
+    """Highest load that met the objectives each time."""
     lower_times: int = 0
+    """Steps that had this outcome."""
     upper: float | None = None
-    """The lowest amount above it that missed them each time through the target's doing."""
+    """Lowest load above it that missed them each time because of the target."""
     upper_times: int = 0
+    """Steps that had this outcome."""
     bound: float | None = None
-    """The lowest amount above it at which the generator was at its limit, where nothing lower was missed."""
+    """Lowest load above `lower` that saturated the generator, if the target missed no lower one."""
     unsure: tuple[float, ...] = ()
-    """Amounts between these that turned out one way and the other, or where the generator was at its limit."""
+    """Loads between these with contradictory outcomes, or that saturated the generator."""
     contradicted: tuple[float, ...] = ()
-    """All amounts that turned out one way and the other."""
+    """All loads with contradictory outcomes."""
 
 
-def next_step(where: SearchRange, tried: Sequence[StepResult]) -> NextStep | SearchResult:
-    """Returns the next step, or the answer; the same for the same tries."""
-    sight = _Bracket(where, tried)
-    if (early := _early_end(tried)) is not None:
-        return sight.answer(early)
-    move = sight.next_try()
-    if move is None:
-        return sight.answer(sight.ending())
-    return move if len(tried) < MOST_STEPS else sight.answer(StopReason.UNSETTLED)
+def next_step(search_range: SearchRange, results: Sequence[StepResult]) -> NextStep | SearchResult:
+    """Returns the next step, or the result of the search."""
+    bracket = _Bracket(search_range, results)
+    if (reason := _early_end(results)) is not None:
+        return bracket.result(reason)
+    step = bracket.next_step()
+    if step is None:
+        return bracket.result(bracket.stop_reason())
+    return step if len(results) < MAX_STEPS else bracket.result(StopReason.UNSETTLED)
 
 
-def known(where: SearchRange, tried: Sequence[StepResult], ending: StopReason) -> SearchResult:
-    """Returns what is known when something other than the tries ends the search."""
-    return _Bracket(where, tried).answer(ending)
+def partial_result(search_range: SearchRange, results: Sequence[StepResult], reason: StopReason) -> SearchResult:
+    """Returns the result of a search that ends for another reason than its steps."""
+    return _Bracket(search_range, results).result(reason)
 
 
-def _early_end(tried: Sequence[StepResult]) -> StopReason | None:
-    outcomes = [one.outcome for one in tried]
+def _early_end(results: Sequence[StepResult]) -> StopReason | None:
+    outcomes = [result.outcome for result in results]
     if outcomes[-1:] == [Outcome.INTERRUPTED]:
         return StopReason.INTERRUPTED
     if outcomes[:1] == [Outcome.NOTHING_OPENED]:
@@ -151,7 +155,7 @@ def _early_end(tried: Sequence[StepResult]) -> StopReason | None:
 
 
 class _OutcomesAt:
-    """How the steps of one amount turned out."""
+    """Outcomes of the steps with one load."""
 
     def __init__(self, outcomes: Counter[Outcome]) -> None:
         self.met = outcomes[Outcome.MET]
@@ -160,119 +164,119 @@ class _OutcomesAt:
 
     @property
     def holds(self) -> bool:
-        """It met the objectives, and nothing is to be said against that."""
+        """True if it met the objectives, without evidence to the contrary."""
         return self.met > 0 and not self.missed and self.bound < CONFIRMATIONS
 
     @property
     def fails(self) -> bool:
-        """It never met them."""
+        """True if it never met the objectives."""
         return not self.met and self.missed + self.bound > 0
 
     @property
     def fails_by_target(self) -> bool:
-        """It never met them, and that was not the generator's doing."""
+        """True if it never met the objectives, and mostly because of the target."""
         return self.fails and self.missed >= self.bound
 
     @property
     def contradicts(self) -> bool:
-        """It did, and did not."""
+        """True if it both met and missed the objectives."""
         return self.met > 0 and self.missed > 0
 
     @property
     def wavers(self) -> bool:
-        """It met them, and the target or the generator speaks against that."""
+        """True if it met the objectives, with evidence to the contrary."""
         return self.met > 0 and not self.holds
 
     @property
     def settled(self) -> bool:
-        """It turned out the same way often enough."""
+        """True if it had the same outcome `CONFIRMATIONS` times."""
         return max(self.met, self.missed, self.bound) >= CONFIRMATIONS
 
 
 class _Bracket:
-    """What the tries show: where the bracket's ends are, and what lies between them."""
+    """Ends of the bracket, and the loads between them, from the results so far."""
 
-    def __init__(self, where: SearchRange, tried: Sequence[StepResult]) -> None:
-        self._where = where
+    def __init__(self, search_range: SearchRange, results: Sequence[StepResult]) -> None:
+        self._range = search_range
         outcomes: dict[float, Counter[Outcome]] = {}
-        for amount, outcome in tried:
-            outcomes.setdefault(amount, Counter())[outcome] += 1
-        self._seen = {amount: _OutcomesAt(outcomes[amount]) for amount in sorted(outcomes)}
-        self.lower = max((amount for amount, seen in self._seen.items() if seen.holds), default=None)
+        for level, outcome in results:
+            outcomes.setdefault(level, Counter())[outcome] += 1
+        self._outcomes = {level: _OutcomesAt(outcomes[level]) for level in sorted(outcomes)}
+        self.lower = max((level for level, at in self._outcomes.items() if at.holds), default=None)
         floor = -math.inf if self.lower is None else self.lower
-        failing = [amount for amount, seen in self._seen.items() if seen.fails and amount > floor]
-        missed = [amount for amount in failing if self._seen[amount].fails_by_target]
+        failing = [level for level, at in self._outcomes.items() if at.fails and level > floor]
+        missed = [level for level in failing if self._outcomes[level].fails_by_target]
         self.upper = min(missed or failing, default=None)
         ceiling = math.inf if self.upper is None else self.upper
-        self.contradicted = tuple(amount for amount, seen in self._seen.items() if seen.contradicts)
-        unsure = {*failing, *(amount for amount, seen in self._seen.items() if seen.wavers)}
-        self.unsure = tuple(amount for amount in self._seen if amount in unsure and floor < amount < ceiling)
+        self.contradicted = tuple(level for level, at in self._outcomes.items() if at.contradicts)
+        unsure = {*failing, *(level for level, at in self._outcomes.items() if at.wavers)}
+        self.unsure = tuple(level for level in self._outcomes if level in unsure and floor < level < ceiling)
 
-    def next_try(self) -> NextStep | None:
-        """Returns what is still to be tried; None where the bracket is narrow and each end settled."""
-        where = self._where
-        ladder = [one for one in (self.lower, *self.unsure, self.upper) if one is not None]
+    def next_step(self) -> NextStep | None:
+        """Returns the next step; None if the bracket is narrow enough and both ends are settled."""
+        limits = self._range
+        ladder = [level for level in (self.lower, *self.unsure, self.upper) if level is not None]
         if not ladder:
-            return NextStep(where.first, Purpose.GROW)
-        if self.upper is None and (where.most is None or ladder[-1] < where.most):
-            return NextStep(min(self._round(ladder[-1] * GROWTH), where.most or math.inf), Purpose.GROW)
-        # A hiccup of the generator is over soon, and must not decide where the search goes.
-        for amount in (*self.unsure, *(one for one in (self.upper,) if one is not None)):
-            seen = self._seen[amount]
-            if seen.fails and not seen.fails_by_target and not seen.settled:
-                return NextStep(amount, Purpose.CONFIRM)
-        # Amounts that are unsure make the bracket wider, so its ends must be nearer to them.
-        ratio = 1 + (where.precision / 2 if self.unsure else where.precision)
+            return NextStep(limits.first, Purpose.GROW)
+        if self.upper is None and (limits.maximum is None or ladder[-1] < limits.maximum):
+            return NextStep(min(self._round(ladder[-1] * GROWTH), limits.maximum or math.inf), Purpose.GROW)
+        # A short disturbance of the generator must not decide where the search goes.
+        for level in (*self.unsure, *((self.upper,) if self.upper is not None else ())):
+            at = self._outcomes[level]
+            if at.fails and not at.fails_by_target and not at.settled:
+                return NextStep(level, Purpose.CONFIRM)
+        # Unsure loads make the bracket wider, so its ends must be closer to them.
+        ratio = 1 + (limits.precision / 2 if self.unsure else limits.precision)
         for low, high in itertools.pairwise(ladder):
-            # What lies between two amounts that are unsure is as unsure as they are.
+            # A load between two unsure loads would be as unsure as they are.
             between = low in self.unsure and high in self.unsure
             if high > low * ratio and not between:
                 middle = self._middle(low, high)
                 if middle is not None:
                     return NextStep(middle, Purpose.NARROW)
         for end in (self.lower, self.upper):
-            if end is not None and not self._seen[end].settled:
+            if end is not None and not self._outcomes[end].settled:
                 return NextStep(end, Purpose.CONFIRM)
         return None
 
-    def ending(self) -> StopReason:
-        """Returns what a search has come to that has nothing left to try."""
+    def stop_reason(self) -> StopReason:
+        """Returns the reason for the end of a search without a next step."""
         if self.upper is None:
             if self.lower is None:
                 return StopReason.NONE_MET
-            return StopReason.ALL_MET if self.lower == self._where.most else StopReason.UNSETTLED
+            return StopReason.ALL_MET if self.lower == self._range.maximum else StopReason.UNSETTLED
         if not self._by_target(self.upper):
             return StopReason.GENERATOR
         return StopReason.NONE_MET if self.lower is None else StopReason.FOUND
 
-    def answer(self, ending: StopReason) -> SearchResult:
-        """Returns the answer, as far as anything is known."""
+    def result(self, reason: StopReason) -> SearchResult:
+        """Returns the result of a search that ends now."""
         lower, upper = self.lower, self.upper
         by_target = upper is not None and self._by_target(upper)
         return SearchResult(
-            ending,
+            reason,
             lower,
-            0 if lower is None else self._seen[lower].met,
+            0 if lower is None else self._outcomes[lower].met,
             upper if by_target else None,
-            0 if upper is None or not by_target else self._seen[upper].missed,
+            0 if upper is None or not by_target else self._outcomes[upper].missed,
             None if by_target else upper,
             self.unsure,
             self.contradicted,
         )
 
-    def _by_target(self, amount: float) -> bool:
-        return self._seen[amount].fails_by_target
+    def _by_target(self, level: float) -> bool:
+        return self._outcomes[level].fails_by_target
 
     def _middle(self, low: float, high: float) -> float | None:
-        """Returns a round amount about halfway between two in ratio; None where there is none."""
+        """Returns a round load near the geometric mean of two; None if there is none between them."""
         middle = math.sqrt(low * high)
-        for digits in range(FEWEST_DIGITS, MOST_DIGITS):
+        for digits in range(MIN_DIGITS, MAX_DIGITS):
             rounded = self._round(middle, digits)
             if low < rounded < high:
                 return rounded
         return None
 
-    def _round(self, amount: float, digits: int = FEWEST_DIGITS) -> float:
-        magnitude = math.floor(math.log10(amount))
-        rounded = round(amount, digits - 1 - magnitude)
-        return float(round(rounded)) if self._where.whole else rounded
+    def _round(self, level: float, digits: int = MIN_DIGITS) -> float:
+        magnitude = math.floor(math.log10(level))
+        rounded = round(level, digits - 1 - magnitude)
+        return float(round(rounded)) if self._range.whole else rounded

@@ -1,8 +1,8 @@
-"""Steps that are lost before they are over: nothing that is still to come can let them meet an objective.
+"""Ends a step early once its objectives can no longer be met, whatever the remaining messages do.
 
-Ending them early leaves the target a shorter queue, and changes no verdict: what counts against an objective is
-compared with all that the step could still have, where that is known, and never looked at before half of its time, so
-that the doubts of the generator about itself have as much to go by.
+That leaves the target a shorter queue, and does not change the outcome: the failures so far are compared with all
+messages that the step can still have. A step runs for at least half of its time, so that the checks of the generator's
+own health have enough data.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.thresholds import Condition
 
-EARLIEST = 0.5
-"""Of a step."""
-SPARE = 5
-"""Standard deviations of a number of random arrivals: more messages than that a step will not have."""
-CLEARLY = Fraction(101, 100)
-"""Times a limit: values in the limit's own bucket, 0.1 % wide, may be on either side of it."""
+MIN_SHARE = 0.5
+"""Share of a step's time before which it is not ended."""
+MAX_DEVIATIONS = 5
+"""Standard deviations above the mean number of random arrivals that the messages of a step practically never exceed."""
+CLEAR_EXCESS = Fraction(101, 100)
+"""Factor on a limit from which on a value clearly exceeds it: the bucket of the limit itself is 0.1 % wide."""
 
 
 class EarlyStop:
-    """Follows a step, interval by interval."""
+    """Accumulates the intervals of a step."""
 
     def __init__(self, plan: Plan, objectives: Sequence[Condition]) -> None:
         self._plan = plan
@@ -42,28 +42,30 @@ class EarlyStop:
         self._measured_ns = 0
 
     def add_event(self, event: IntervalEvent) -> bool:
-        """Takes an interval in; returns whether the step cannot meet its objectives any more."""
+        """Adds an interval; returns True if the step can no longer meet its objectives."""
         load, length_ns = self._plan.load, self._plan.duration_ns
-        # Of a flood nobody knows how many messages it will have sent.
+        # The number of messages that a closed loop will send is unknown.
         if not isinstance(load, OpenLoop) or length_ns is None:
             return False
         self._tally.merge(event.tally)
         self._measured_ns += event.interval.measured_ns
-        if event.interval.phase != "measured" or self._measured_ns < EARLIEST * length_ns:
+        if event.interval.phase != "measured" or self._measured_ns < MIN_SHARE * length_ns:
             return False
-        due = load.rate.peak * length_ns / 1e9
-        most = int(due + SPARE * math.sqrt(due)) + 1
-        return any(self._cannot_recover(objective, most) for objective in self._objectives)
+        mean_due = load.rate.peak * length_ns / 1e9
+        max_due = int(mean_due + MAX_DEVIATIONS * math.sqrt(mean_due)) + 1
+        return any(self._cannot_recover(objective, max_due) for objective in self._objectives)
 
-    def _cannot_recover(self, objective: Condition, most: int) -> bool:
+    def _cannot_recover(self, objective: Condition, max_due: int) -> bool:
         metric = objective.metric
         if objective.operator not in ("<", "<="):
             return False
         if metric.kind == "time" and metric.name == "response" and metric.statistic[0].isdigit():
-            slower = self._tally.response_time_ns.count_between(int(objective.limit * CLEARLY) + 1, LARGEST)
-            return slower > (1 - Fraction(metric.statistic) / 100) * most
-        # Where sessions come back, nobody knows how many more will be dialled, each of them a part of the whole.
+            slower = self._tally.response_time_ns.count_between(int(objective.limit * CLEAR_EXCESS) + 1, LARGEST)
+            return slower > (1 - Fraction(metric.statistic) / 100) * max_due
+        # If sessions reconnect, the number of dials to come is unknown, and each is part of the denominator.
         if metric.name == "errors" and objective.unit == "share" and not self._plan.may_reopen_sessions:
-            errors = ConditionScope(self._tally, 0, awaits_replies=self._plan.correlation.rule != "none").count(ERRORS.metric)
-            return errors > objective.limit * (most + self._tally.attempted)
+            errors = ConditionScope(self._tally, 0, awaits_replies=self._plan.correlation.awaits_replies).count(
+                ERRORS.metric
+            )
+            return errors > objective.limit * (max_due + self._tally.attempted)
         return False

@@ -1,7 +1,7 @@
-"""What a search for a capacity is to find, from options: objectives, where to look, how long each step takes.
+"""Options of a capacity search: objectives, range of loads, durations of the steps.
 
-The options of a run that say what is tested, and how it is talked to, are those of its plan; those that say how much
-and for how long are the search's own, and refused.
+The options of a run that define the target and the session are passed on to the plan of each step. Those that define
+load and duration are refused, since the search sets them.
 """
 
 from __future__ import annotations
@@ -30,108 +30,121 @@ from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import why_unavailable
 from ws_load_test.plan.thresholds import DENOMINATORS, Condition, parse_condition
 
-Finds = Literal["rate", "connections"]
+Dimension = Literal["rate", "connections"]
+"""The quantity that a search varies."""
 
 DEFAULT_SLO = ("errors < 0.1%",)
 EXAMPLES = '"p99 < 50ms", "errors < 0.1%" or "rate > 9500"'
 FIRST = {"rate": "100", "connections": "100"}
+"""Default load of the first step."""
 CONNECTIONS = 100
-"""Over which a rate is searched for, where nobody says otherwise."""
+"""Default connections of a search for a rate."""
 WARMUP = "1s"
+"""Default warm-up of each step."""
 PER_CONNECTION = "1"
-"""Messages a second on each connection, where nobody says otherwise."""
+"""Default messages per second on each connection, of a search for connections."""
 STEP_NS = 5 * 10**9
-LONGEST_NS = 60 * 10**9
-REST_NS = 10**9
+"""Default for the shortest step in ns."""
+MAX_STEP_NS = 60 * 10**9
+"""Default for the longest step in ns."""
+COOLDOWN_NS = 10**9
+"""Default pause between steps in ns, in which the target empties its queues."""
 PRECISION = 0.05
+"""Default precision, as a share of the load."""
 FINEST, COARSEST = 0.01, 0.5
+"""Bounds of the precision, as a share of the load: repeated runs differ by 1 %, and steps grow by 100 %."""
 MIN_TAIL_SAMPLES = 20
-"""Values on the far side of a percentile, so that it says more about the target than about chance."""
+"""Values beyond a percentile that a step needs, so that its estimate depends on the target rather than on chance."""
 MIN_ERRORS = 2
-"""Messages of a share: one alone must not decide."""
-QUEUE = 40
-"""Over the precision e, the messages n after which a queue shows that grows by no more than that: over the two thirds
-of a step that are compared it gains 2/3 e n, which is well above the 10 messages that may be chance."""
-OF_MESSAGES = ("response", "service", "send_lag")
-"""Times of which each message has one."""
+"""Failed messages that a limit on a share must allow: a single one must not decide."""
+QUEUE_MESSAGES = 40
+"""Messages n of a step, times the precision e, from which on a queue is noticed that grows by a share e of the load.
+
+Over the two thirds of a step that are compared it grows by 2/3 e n, well above `backlog.MIN_GROWTH`.
+"""
+PER_MESSAGE_TIMES = ("response", "service", "send_lag")
+"""Times that are measured once per message."""
 NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 
 @dataclass(frozen=True, slots=True)
 class SearchSpec:
-    """What to find, and how."""
+    """Specification of a search."""
 
-    dimension: Finds
+    dimension: Dimension
     objectives: tuple[Condition, ...]
-    """What must hold; read as conditions are."""
+    """Conditions that must hold."""
     range: SearchRange
     options: Mapping[str, Any]
-    """The plan's, as they were given."""
+    """Options of the plan."""
     step_ns: int = STEP_NS
-    longest_ns: int = LONGEST_NS
-    rest_ns: int = REST_NS
+    """Shortest step."""
+    max_step_ns: int = MAX_STEP_NS
+    """Longest step."""
+    cooldown_ns: int = COOLDOWN_NS
+    """Pause between steps."""
 
-    def plan(self, amount: float) -> Plan:
-        """Returns the plan of a step."""
-        plan = self._plan(amount, self.step_ns)
-        length_ns = self.length_ns(amount, plan)
-        return plan if length_ns == self.step_ns else self._plan(amount, length_ns)
+    def plan(self, load_level: float) -> Plan:
+        """Makes the plan of a step."""
+        plan = self._plan(load_level, self.step_ns)
+        duration_ns = self.duration_ns(load_level, plan)
+        return plan if duration_ns == self.step_ns else self._plan(load_level, duration_ns)
 
-    def length_ns(self, amount: float, plan: Plan) -> int:
-        """Returns how long a step measures: as long as the objectives need, within what was asked."""
-        per_s = amount if self.dimension == "rate" else _rate_per_s(plan)
+    def duration_ns(self, load_level: float, plan: Plan) -> int:
+        """Returns the measured time of a step: as long as the objectives need, within the bounds."""
+        per_s = load_level if self.dimension == "rate" else _rate_per_s(plan)
         needed_ns = int(self.messages_needed() * 10**9 / per_s) if per_s else 0
-        return min(max(self.step_ns, needed_ns), self.longest_ns)
+        return min(max(self.step_ns, needed_ns), self.max_step_ns)
 
     def messages_needed(self) -> int:
-        """Returns how many messages a step should have."""
-        shares = [far for one in self.objectives if (far := _far_side(one))]
-        return math.ceil(max([QUEUE / Fraction(str(self.range.precision)), *shares]))
+        """Returns the number of messages that a step needs for its objectives, and to notice a growing queue."""
+        counts = [count for objective in self.objectives if (count := _messages_needed(objective))]
+        return math.ceil(max([QUEUE_MESSAGES / Fraction(str(self.range.precision)), *counts]))
 
-    def show(self, amount: float) -> str:
-        """Returns an amount in words."""
-        return format_rate(amount) if self.dimension == "rate" else f"{format_count(amount)} connections"
+    def show(self, load_level: float) -> str:
+        """Formats a load with its unit."""
+        return format_rate(load_level) if self.dimension == "rate" else f"{format_count(load_level)} connections"
 
     def describe(self) -> list[tuple[str, str]]:
-        """The search in words, beside the plan's own: a label and a sentence part for each line."""
-        where = self.range
-        most = "" if where.most is None else f", up to {self.show(where.most)}"
-        lengths = (
-            f"{format_duration(self.step_ns)}, at most {format_duration(self.longest_ns)} where objectives need it"
+        """Describes the search, besides its plan: a label and a phrase for each line."""
+        limits = self.range
+        maximum = "" if limits.maximum is None else f", up to {self.show(limits.maximum)}"
+        durations = (
+            f"{format_duration(self.step_ns)}, at most {format_duration(self.max_step_ns)} where objectives need it"
         )
-        precision = format_share(where.precision)
+        precision = format_share(limits.precision)
         return [
-            ("finds", f"the highest {self.dimension} from {self.show(where.first)} on{most}, to {precision}"),
-            ("objectives", " and ".join(one.text for one in self.objectives)),
-            ("steps", f"{lengths}, {format_duration(self.rest_ns)} of rest between them"),
+            ("finds", f"the highest {self.dimension} from {self.show(limits.first)} on{maximum}, to {precision}"),
+            ("objectives", " and ".join(objective.text for objective in self.objectives)),
+            ("steps", f"{durations}, {format_duration(self.cooldown_ns)} of rest between them"),
         ]
 
-    def _plan(self, amount: float, length_ns: int) -> Plan:
-        varied = {"rate": amount} if self.dimension == "rate" else {"connections": int(amount)}
-        conditions = [negate(one) for one in self.objectives]
-        return read_plan({**self.options, **varied, "duration": f"{length_ns}ns", "fail_if": conditions})
+    def _plan(self, load_level: float, duration_ns: int) -> Plan:
+        varied = {"rate": load_level} if self.dimension == "rate" else {"connections": int(load_level)}
+        conditions = [negate(objective) for objective in self.objectives]
+        return read_plan({**self.options, **varied, "duration": f"{duration_ns}ns", "fail_if": conditions})
 
 
 def negate(objective: Condition) -> str:
-    """Returns the condition that must not hold, where this one must."""
+    """Returns the opposite of a condition: an objective of the search is a negated threshold of its runs."""
     label, _, limit = objective.text.rpartition(f" {objective.operator} ")
     return f"{label} {NEGATED[objective.operator]} {limit}"
 
 
-def _far_side(objective: Condition) -> Fraction:
-    """Returns how many messages it takes until an objective is no matter of chance; 0 where no number of them helps."""
+def _messages_needed(objective: Condition) -> Fraction:
+    """Returns the messages that make an objective independent of chance; 0 if their number does not matter."""
     metric = objective.metric
     if metric.kind == "time":
-        if metric.name not in OF_MESSAGES or not metric.statistic[0].isdigit():
+        if metric.name not in PER_MESSAGE_TIMES or not metric.statistic[0].isdigit():
             return Fraction(0)
-        part = Fraction(metric.statistic) / 100
+        share_below = Fraction(metric.statistic) / 100
         values = MIN_TAIL_SAMPLES
     else:
         if objective.unit != "share" or not {"due", "sent", "answered"} & set(DENOMINATORS[metric.name]):
             return Fraction(0)
-        part, values = objective.limit, MIN_ERRORS
-    far = min(part, 1 - part)
-    return values / far if far > 0 else Fraction(0)
+        share_below, values = objective.limit, MIN_ERRORS
+    tail = min(share_below, 1 - share_below)
+    return values / tail if tail > 0 else Fraction(0)
 
 
 def _rate_per_s(plan: Plan) -> float:
@@ -141,78 +154,85 @@ def _rate_per_s(plan: Plan) -> float:
 # --- Options --------------------------------------------------------------------------------------------------------
 
 
-def read_aim(options: Mapping[str, Any]) -> SearchSpec:
-    """Returns what these options ask for; None stands for an option not given.
+def read_spec(options: Mapping[str, Any]) -> SearchSpec:
+    """Parses the options of a search; a value of None stands for an absent option.
 
     Raises:
-        PlanError: with every problem found.
+        PlanError: The options have problems; the error holds all of them.
     """
-    given = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
+    present = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
     problems: list[OptionProblem] = []
     own = owned_by(Owner.CAPACITY)
-    values, wrong = parse_options(given, own)
+    values, wrong = parse_options(present, own)
     problems += wrong
-    finds: Finds = values.get("find", "rate")
-    where = _read_range(given, finds, _read_precision(given, values, problems), problems)
-    refused = refused_options(finds)
-    problems += [OptionProblem(option_name(name), why) for name, why in refused.items() if _is_given(given, name)]
+    dimension: Dimension = values.get("find", "rate")
+    search_range = _read_range(present, dimension, _read_precision(present, values, problems), problems)
+    refused = refused_options(dimension)
+    problems += [OptionProblem(option_name(name), text) for name, text in refused.items() if _is_set(present, name)]
     objectives = _read_objectives(values.get("slo", DEFAULT_SLO), problems)
-    rest = {name: value for name, value in given.items() if name not in {*(option.name for option in own), *refused}}
+    not_of_plan = {*(option.name for option in own), *refused}
+    plan_options = {name: value for name, value in present.items() if name not in not_of_plan}
     step_ns = values.get("step_duration", STEP_NS)
-    longest_ns = values.get("max_step_duration", max(step_ns, LONGEST_NS))
-    if longest_ns < step_ns:
+    max_step_ns = values.get("max_step_duration", max(step_ns, MAX_STEP_NS))
+    if max_step_ns < step_ns:
         problems.append(
-            OptionProblem(
-                "--max-step-duration", "is shorter than --step-duration, which says how long a step takes at least"
-            )
+            OptionProblem("--max-step-duration", "is shorter than --step-duration, the least time of a step")
         )
-    aim = SearchSpec(
-        finds, objectives, where, _with_defaults(rest, finds), step_ns, longest_ns, values.get("cooldown", REST_NS)
+    spec = SearchSpec(
+        dimension,
+        objectives,
+        search_range,
+        _with_defaults(plan_options, dimension),
+        step_ns,
+        max_step_ns,
+        values.get("cooldown", COOLDOWN_NS),
     )
-    problems += _problems_of_plan(aim)
+    problems += _problems_of_plan(spec)
     if problems:
         raise PlanError(tuple(problems))
-    return aim
+    return spec
 
 
-def refused_options(finds: Finds) -> dict[str, str]:
-    """Returns the options of a run that a search does not take, and what to do instead."""
-    return refused_by("capacity", f"capacity --find {finds}")
+def refused_options(dimension: Dimension) -> dict[str, str]:
+    """Returns the options of a run that a search refuses, each with the rest of the error message."""
+    return refused_by("capacity", f"capacity --find {dimension}")
 
 
-def _read_precision(given: Mapping[str, Any], values: Mapping[str, Any], problems: list[OptionProblem]) -> float:
+def _read_precision(options: Mapping[str, Any], values: Mapping[str, Any], problems: list[OptionProblem]) -> float:
     precision: float = values.get("precision", PRECISION)
     if FINEST <= precision <= COARSEST:
         return precision
-    text = f'"{given["precision"]}" is not between {format_share(FINEST)} and {format_share(COARSEST)}'
+    text = f'"{options["precision"]}" is not between {format_share(FINEST)} and {format_share(COARSEST)}'
     problems.append(OptionProblem("--precision", text))
     return PRECISION
 
 
-def _is_given(given: Mapping[str, Any], name: str) -> bool:
-    return name in given and given[name] is not False
+def _is_set(options: Mapping[str, Any], name: str) -> bool:
+    return name in options and options[name] is not False
 
 
-def _read(name: str, given: Mapping[str, Any], reader: Callable[[Any], Any], problems: list[OptionProblem]) -> Any:
+def _read(name: str, options: Mapping[str, Any], parser: Callable[[Any], Any], problems: list[OptionProblem]) -> Any:
     try:
-        return reader(given[name]) if name in given else None
+        return parser(options[name]) if name in options else None
     except ValueError as error:
         problems.append(OptionProblem(option_name(name), str(error)))
         return None
 
 
-def _read_range(given: Mapping[str, Any], finds: Finds, precision: float, problems: list[OptionProblem]) -> SearchRange:
-    reader = option_values.rate if finds == "rate" else option_values.positive_int
-    first = _read("from", {"from": FIRST[finds], **given}, reader, problems)
-    most = _read("max", given, reader, problems)
-    if first is not None and most is not None and most < first:
-        why = "" if "from" in given else f", which is {FIRST[finds]} where nobody says otherwise"
-        problems.append(OptionProblem("--max", f"is less than --from{why}"))
-    return SearchRange(first or 1.0, most, precision, whole=finds == "connections")
+def _read_range(
+    options: Mapping[str, Any], dimension: Dimension, precision: float, problems: list[OptionProblem]
+) -> SearchRange:
+    parser = option_values.rate if dimension == "rate" else option_values.positive_int
+    first = _read("from", {"from": FIRST[dimension], **options}, parser, problems)
+    maximum = _read("max", options, parser, problems)
+    if first is not None and maximum is not None and maximum < first:
+        default = "" if "from" in options else f", which is {FIRST[dimension]} by default"
+        problems.append(OptionProblem("--max", f"is less than --from{default}"))
+    return SearchRange(first or 1.0, maximum, precision, whole=dimension == "connections")
 
 
 def _read_objectives(texts: tuple[str, ...], problems: list[OptionProblem]) -> tuple[Condition, ...]:
-    found: dict[str, Condition] = {}
+    objectives: dict[str, Condition] = {}
     for text in texts:
         try:
             condition = parse_condition(text, EXAMPLES)
@@ -223,36 +243,38 @@ def _read_objectives(texts: tuple[str, ...], problems: list[OptionProblem]) -> t
             problems.append(
                 OptionProblem("--slo", f'"{condition.text}": an objective is of the whole step; leave out any')
             )
-        found[condition.text] = condition
-    return tuple(found.values())
+        objectives[condition.text] = condition
+    return tuple(objectives.values())
 
 
-def _with_defaults(options: Mapping[str, Any], finds: Finds) -> dict[str, Any]:
+def _with_defaults(options: Mapping[str, Any], dimension: Dimension) -> dict[str, Any]:
     defaults: dict[str, Any] = {"warmup": WARMUP}
-    if finds == "rate":
+    if dimension == "rate":
         defaults["connections"] = CONNECTIONS
     elif not {"rate", "rate_per_connection", "in_flight"} & options.keys():
         defaults["rate_per_connection"] = PER_CONNECTION
     if options.get("arrivals") == "poisson" and "in_flight" not in options:
-        # Chosen once, so that the number that is told with the plan is that of every step.
+        # Chosen once, so that the seed in the description of the plan is that of every step.
         defaults["seed"] = secrets.randbelow(1 << 32)
     return {**defaults, **options}
 
 
-def _problems_of_plan(aim: SearchSpec) -> list[OptionProblem]:
-    """Returns what is wrong with the options of the plan, or with objectives that such a plan can never meet."""
+def _problems_of_plan(spec: SearchSpec) -> list[OptionProblem]:
+    """Returns the problems of the plan's options, and the objectives that such a plan can never meet."""
     try:
-        plan = aim.plan(aim.range.first)
+        plan = spec.plan(spec.range.first)
     except PlanError as error:
         return list(error.problems)
     if plan.correlation.rule == "none":
-        return [OptionProblem("--match", "a target is judged by its replies, and with none nothing is awaited")]
-    lacks = [(one.text, why_unavailable(one.metric, plan)) for one in aim.objectives]
-    problems = [OptionProblem("--slo", f'"{text}" can never be met, because {lack}') for text, lack in lacks if lack]
+        return [OptionProblem("--match", "a search needs replies, and none awaits no replies; choose another rule")]
+    missing = [(objective.text, why_unavailable(objective.metric, plan)) for objective in spec.objectives]
+    problems = [
+        OptionProblem("--slo", f'"{text}" can never be met, because {reason}') for text, reason in missing if reason
+    ]
     if isinstance(plan.load, OpenLoop) and not plan.load.rate.peak:
         problems += [
-            OptionProblem("--slo", f'"{one.text}" can never be met, because no message is sent at --rate 0')
-            for one in aim.objectives
-            if one.metric.kind == "time" and one.metric.name in OF_MESSAGES
+            OptionProblem("--slo", f'"{objective.text}" can never be met, because no message is sent at --rate 0')
+            for objective in spec.objectives
+            if objective.metric.kind == "time" and objective.metric.name in PER_MESSAGE_TIMES
         ]
     return problems

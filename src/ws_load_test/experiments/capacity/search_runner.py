@@ -1,4 +1,4 @@
-"""Drives a search: makes each step's run, lets it be attended, judges it, and says at the end what was found."""
+"""Runs a search: executes the run of each step, evaluates it, and reports the result."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from ws_load_test.experiments.capacity.bracketing import (
     SearchResult,
     StepResult,
     StopReason,
-    known,
     next_step,
+    partial_result,
 )
 from ws_load_test.experiments.capacity.early_stop import EarlyStop
 from ws_load_test.experiments.capacity.step import evaluate_step, infeasible_step
@@ -42,16 +42,17 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.plan.plan import Plan
 
-    Attend = Callable[[Run], Awaitable[Result]]
-    Rest = Callable[[float], Awaitable[bool]]
-    OnTry = Callable[[Plan], None]
+    Execute = Callable[[Run], Awaitable[Result]]
+    Cooldown = Callable[[float], Awaitable[bool]]
+    OnStepStart = Callable[[Plan], None]
     OnStep = Callable[["Step"], None]
 
 SCHEMA = 1
-"""The version of the shape of what was found."""
+"""Version of the JSON result."""
 INTERVALS = 20
-"""Of a step: a queue is followed through them, and the generator's doubts about itself need several."""
-SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.05, 1.0
+"""Intervals of a step: enough to see a queue grow, and for the checks of the generator's health."""
+MIN_INTERVAL_S, MAX_INTERVAL_S = 0.05, 1.0
+"""Bounds of an interval in seconds: shorter ones cost CPU time, longer ones delay an early stop."""
 EXIT_CODES = {
     StopReason.FOUND: ExitCode.PASSED,
     StopReason.ALL_MET: ExitCode.PASSED,
@@ -65,45 +66,45 @@ EXIT_CODES = {
 
 
 class CapacitySearch:
-    """One search, from its first step to its answer."""
+    """One search, from its first step to its result."""
 
-    def __init__(self, aim: SearchSpec, output: str | os.PathLike[str] | None = None) -> None:
-        """Takes what to find, and the folder for the recordings of its steps.
+    def __init__(self, spec: SearchSpec, output: str | os.PathLike[str] | None = None) -> None:
+        """Takes the spec of the search, and the folder for the recordings of its steps.
 
         Raises:
-            OutputError: the folder cannot be made.
-            UsageError: there is something in it.
+            OutputError: The folder cannot be made.
+            UsageError: The folder is not empty.
         """
-        self.aim = aim
+        self.spec = spec
         self.steps: list[Step] = []
-        self.answer: SearchResult | None = None
-        """What was found, once the search is over."""
+        self.result: SearchResult | None = None
+        """Result, once the search is over."""
         self.error: LoadTestError | None = None
-        """What broke the search off, if anything did."""
+        """Error that ended the search, if one did."""
         self.output_errors: list[OutputError] = []
-        """Why recordings are not whole, if they are not."""
+        """Errors that left recordings incomplete."""
         self._running: Run | None = None
         self._stopped = False
-        self._over = asyncio.Event()
+        self._stop = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started_at = self._ended_at = utc_now()
-        self._public = aim.plan(aim.range.first).redacted()
+        self._public = spec.plan(spec.range.first).redacted()
         self._folder = None if output is None else _folder(Path(output))
 
     async def run(
         self,
-        attend: Attend = Run.execute,
-        rest: Rest | None = None,
+        execute: Execute = Run.execute,
+        cooldown: Cooldown | None = None,
         *,
-        on_try: OnTry | None = None,
+        on_step_start: OnStepStart | None = None,
         on_step: OnStep | None = None,
     ) -> SearchResult:
-        """Searches to the end; an error after the first step is the end as well, so that no step is lost.
+        """Searches to the end. An error after the first step ends the search too, so that no step is lost.
 
         Args:
-            attend: Executes a run.
-            rest: Waits for some seconds; returns whether the search is to end.
-            on_try: Called before a run with its plan.
+            execute: Executes a run.
+            cooldown: Waits for some seconds between steps; returns True to end the search.
+            on_step_start: Called with the plan of each run before it begins.
             on_step: Called with each step as it ends.
 
         Raises:
@@ -113,33 +114,35 @@ class CapacitySearch:
         """
         self._loop = asyncio.get_running_loop()
         try:
-            self.answer = answer = await self._search(attend, rest or self._rest, on_try, on_step)
+            self.result = result = await self._search(execute, cooldown or self._cooldown, on_step_start, on_step)
         except BaseException as error:
-            # It is somebody else's to handle, and no reason to lose what the steps have shown.
+            # The caller handles the error; the results of the steps must not be lost.
             if self.steps:
-                self.answer = self._abort(error)
+                self.result = self._abort(error)
             raise
         finally:
             self._ended_at = utc_now()
-            if self.answer is not None:
-                self._keep()
-        return answer
+            if self.result is not None:
+                self._write_result()
+        return result
 
     def interrupt(self) -> None:
-        """Ends the search at once, from another thread than that in which it goes."""
+        """Ends the search at once; can be called from any thread."""
         self._stopped = True
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # over, and its loop closed
-                self._loop.call_soon_threadsafe(self._over.set)
+            with contextlib.suppress(RuntimeError):  # the loop is closed after the search
+                self._loop.call_soon_threadsafe(self._stop.set)
                 if self._running is not None:
                     self._running.interrupt()
 
-    async def _search(self, attend: Attend, rest: Rest, on_try: OnTry | None, on_step: OnStep | None) -> SearchResult:
-        while isinstance(move := next_step(self.aim.range, self._tried()), NextStep):
-            if (self.steps and await rest(self.aim.rest_ns / 1e9)) or self._called_off:
-                return self._known(StopReason.INTERRUPTED)
+    async def _search(
+        self, execute: Execute, cooldown: Cooldown, on_step_start: OnStepStart | None, on_step: OnStep | None
+    ) -> SearchResult:
+        while isinstance(following := next_step(self.spec.range, self._results()), NextStep):
+            if (self.steps and await cooldown(self.spec.cooldown_ns / 1e9)) or self._interrupted:
+                return self._partial_result(StopReason.INTERRUPTED)
             try:
-                step = await self._step(move, attend, on_try)
+                step = await self._run_step(following, execute, on_step_start)
             except (LoadTestError, OSError, KeyboardInterrupt) as error:
                 if not self.steps:
                     raise
@@ -147,52 +150,52 @@ class CapacitySearch:
             except asyncio.CancelledError:
                 if not self._stopped:
                     raise
-                # The run had not begun when the search was ended.
-                return self._known(StopReason.INTERRUPTED)
+                # The search was interrupted before the run began.
+                return self._partial_result(StopReason.INTERRUPTED)
             self.steps.append(step)
             if on_step is not None:
                 on_step(step)
-        assert isinstance(move, SearchResult)
-        return move
+        assert isinstance(following, SearchResult)
+        return following
 
     def _abort(self, error: BaseException) -> SearchResult:
-        """Returns what is known when something other than a step ends the search."""
+        """Returns the result of a search that an error ends."""
         if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
-            return self._known(StopReason.INTERRUPTED)
+            return self._partial_result(StopReason.INTERRUPTED)
         if isinstance(error, LoadTestError):
             self.error = error
         elif isinstance(error, OSError):
             self.error = HostError(f"this machine cannot carry the next step: {error.strerror}")
         else:
             self.error = LoadTestError(f"{type(error).__name__}, which is a bug of ws-load-test")
-        return self._known(StopReason.BROKEN_OFF)
+        return self._partial_result(StopReason.BROKEN_OFF)
 
-    def _known(self, ending: StopReason) -> SearchResult:
-        return known(self.aim.range, self._tried(), ending)
+    def _partial_result(self, reason: StopReason) -> SearchResult:
+        return partial_result(self.spec.range, self._results(), reason)
 
     @property
-    def _called_off(self) -> bool:
-        """Whether somebody has ended the search, be it a moment after its last run was over."""
+    def _interrupted(self) -> bool:
+        """True if the search was interrupted, or its latest run, even just after its end."""
         return self._stopped or (self._running is not None and self._running.interrupted)
 
-    async def _rest(self, seconds: float) -> bool:
-        """Waits; returns whether the search was ended meanwhile."""
+    async def _cooldown(self, seconds: float) -> bool:
+        """Waits; returns True if the search was interrupted in the meantime."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._over.wait()
+                await self._stop.wait()
         return self._stopped
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process tells the shell, once the search is over."""
-        assert self.answer is not None
-        code = EXIT_CODES[self.answer.ending] if self.error is None else self.error.exit_code
+        """Exit code of the process, once the search is over."""
+        assert self.result is not None
+        code = EXIT_CODES[self.result.stop_reason] if self.error is None else self.error.exit_code
         return ExitCode.OUTPUT_FAILED if self.output_errors and code == ExitCode.PASSED else code
 
     def to_json(self) -> dict[str, Any]:
-        """What was found, as `--json` prints it; see docs/capacity.md."""
-        assert self.answer is not None
-        answer, where, aim = self.answer, self.aim.range, self.aim
+        """Returns the result as `--json` prints it; see docs/capacity.md."""
+        assert self.result is not None
+        result, spec = self.result, self.spec
         steps = [step.facts for step in self.steps]
         facts: dict[str, Any] = {
             "schema": SCHEMA,
@@ -200,18 +203,18 @@ class CapacitySearch:
             "target": self._public.target.url,
             "started_at": self._started_at,
             "ended_at": self._ended_at,
-            "find": aim.dimension,
-            "objectives": [one.text for one in aim.objectives],
-            "range": {"from": where.first, "max": where.most, "precision": where.precision},
+            "find": spec.dimension,
+            "objectives": [objective.text for objective in spec.objectives],
+            "range": {"from": spec.range.first, "max": spec.range.maximum, "precision": spec.range.precision},
             "answer": {
-                "ending": str(answer.ending),
-                "lower": answer.lower,
-                "lower_times": answer.lower_times,
-                "upper": answer.upper,
-                "upper_times": answer.upper_times,
-                "generator_saturated_at": answer.bound,
-                "unsure": list(answer.unsure),
-                "contradicted": list(answer.contradicted),
+                "ending": str(result.stop_reason),
+                "lower": result.lower,
+                "lower_times": result.lower_times,
+                "upper": result.upper,
+                "upper_times": result.upper_times,
+                "generator_saturated_at": result.bound,
+                "unsure": list(result.unsure),
+                "contradicted": list(result.contradicted),
                 "error": None if self.error is None else _in_one_line(self.error),
             },
             "steps": steps,
@@ -220,49 +223,49 @@ class CapacitySearch:
         facts["answer"]["sentence"] = sentence(facts)
         return facts
 
-    def _tried(self) -> list[StepResult]:
-        return [StepResult(step.amount, step.outcome) for step in self.steps]
+    def _results(self) -> list[StepResult]:
+        return [StepResult(step.load_level, step.outcome) for step in self.steps]
 
-    async def _step(self, move: NextStep, attend: Attend, on_try: OnTry | None) -> Step:
+    async def _run_step(self, step: NextStep, execute: Execute, on_step_start: OnStepStart | None) -> Step:
         number = len(self.steps) + 1
-        recording = None if self._folder is None else str(self._folder / f"{number:02}-{move.amount:.12g}.jsonl")
-        plan = self.aim.plan(move.amount)
-        interval_s = min(max((plan.duration_ns or 0) / 1e9 / INTERVALS, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S)
-        if on_try is not None:
-            on_try(plan)
-        foregone = EarlyStop(plan, self.aim.objectives)
+        recording = None if self._folder is None else str(self._folder / f"{number:02}-{step.load_level:.12g}.jsonl")
+        plan = self.spec.plan(step.load_level)
+        interval_s = min(max((plan.duration_ns or 0) / 1e9 / INTERVALS, MIN_INTERVAL_S), MAX_INTERVAL_S)
+        if on_step_start is not None:
+            on_step_start(plan)
+        early_stop = EarlyStop(plan, self.spec.objectives)
         ended_early = False
 
-        def watch(event: IntervalEvent) -> None:
+        def on_interval(event: IntervalEvent) -> None:
             nonlocal ended_early
-            if not ended_early and foregone.add_event(event):
+            if not ended_early and early_stop.add_event(event):
                 ended_early = run.stop_gracefully()
 
-        run = self._running = Run(plan, output=recording, interval_s=interval_s, on_interval=watch)
+        run = self._running = Run(plan, output=recording, interval_s=interval_s, on_interval=on_interval)
         if self._stopped:
-            # Whoever ended the search just now knew nothing of this run.
+            # The search was interrupted when this run did not exist yet.
             run.interrupt()
         try:
-            result = await attend(run)
+            result = await execute(run)
         except HostError as error:
-            # That the first step cannot be done is the user's to mend; later on it is the end of this machine.
+            # If the first step is too much, the user must change the plan; a later one shows this machine's limit.
             if not self.steps:
                 raise
-            return infeasible_step(number, move, str(error))
+            return infeasible_step(number, step, str(error))
         if result.output_error is not None:
             self.output_errors.append(result.output_error)
         return evaluate_step(
             number,
-            move,
-            self.aim.objectives,
+            step,
+            self.spec.objectives,
             result,
             digest=result.aggregate,
             recording=recording,
             ended_early=ended_early,
         )
 
-    def _keep(self) -> None:
-        """Writes the answer beside the recordings."""
+    def _write_result(self) -> None:
+        """Writes the result to the folder of the recordings."""
         if self._folder is None:
             return
         path = self._folder / "capacity.json"

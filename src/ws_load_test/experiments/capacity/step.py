@@ -1,4 +1,4 @@
-"""One step of a search: a run with an amount of load, and how it turned out."""
+"""One step of a search: evaluates a run with one load."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from ws_load_test.analysis.data_quality import too_few_in_tail
-from ws_load_test.analysis.thresholds import ConditionScope
+from ws_load_test.analysis.thresholds import ConditionScope, times_of
 from ws_load_test.experiments.capacity.attribution import attribute_to_generator, generator_lateness_ns
 from ws_load_test.experiments.capacity.backlog import (
-    LEFT_OUT,
+    TOLERATED_SHARE,
     backlog_growth,
     describe_backlog,
     shortfalls,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.api import Result
     from ws_load_test.experiments.capacity.bracketing import NextStep
-    from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.thresholds import Condition
 
@@ -37,9 +36,9 @@ _PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9", "max")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step amounted to."""
+    """A finished step."""
 
-    amount: float
+    load_level: float
     purpose: str
     outcome: Outcome
     facts: dict[str, Any]
@@ -48,7 +47,7 @@ class Step:
 
 def evaluate_step(
     number: int,
-    move: NextStep,
+    plan: NextStep,
     objectives: Sequence[Condition],
     result: Result,
     *,
@@ -56,32 +55,32 @@ def evaluate_step(
     recording: str | None = None,
     ended_early: bool = False,
 ) -> Step:
-    """Returns the step that a run was.
+    """Evaluates the run of a step.
 
     Args:
-        number: Which step of the search it is, from 1.
-        move: What it was for.
-        objectives: What had to hold.
-        result: The run's.
-        digest: The run's.
-        recording: The file where it is kept.
-        ended_early: Whether it was ended when its objectives could not be met any more.
+        number: Number of the step in the search, from 1.
+        plan: Load and purpose of the step.
+        objectives: Objectives of the search.
+        result: Result of the run.
+        digest: Aggregate of the run.
+        recording: File of the recording, if one is kept.
+        ended_early: True if the run was stopped because its objectives could no longer be met.
     """
     summary = result.summary
     lost = result.recording.trailer.lost_workers if result.recording.trailer is not None else ()
     checks = _checks(objectives, summary, digest.tally)
-    # Each message of a flood waits for a reply, so that no queue can grow.
-    grown = None if summary.load.get("kind") == "closed" else backlog_growth(digest.recordings[0])
+    # In a closed loop each message waits for the reply to the one before, so no queue can grow.
+    growth = None if summary.load.get("kind") == "closed" else backlog_growth(digest.recordings[0])
     missing = shortfalls(summary)
-    behind = [*missing, *([] if grown is None else [describe_backlog(grown)])]
-    limits = [*summary.generator.reasons, *(f"a worker was lost: {one.reason}" for one in lost)]
-    met = not behind and all(one["met"] for one in checks)
-    unsent = _unsent_by_us(summary)
-    unsent_is_missing = unsent > LEFT_OUT * digest.tally.due
-    # What was left out may be the generator's doing only where it is nothing else than what never left.
+    behind = [*missing, *([] if growth is None else [describe_backlog(growth)])]
+    limits = [*summary.generator.reasons, *(f"a worker was lost: {worker.reason}" for worker in lost)]
+    met = not behind and all(check["met"] for check in checks)
+    unsent = _unsent_by_generator(summary)
+    unsent_is_missing = unsent > TOLERATED_SHARE * digest.tally.due
+    # The generator can explain a shortfall only if unsent messages are the only one.
     nothing_else_is_missing = len(missing) == 1 if unsent_is_missing else not missing
     if not met and not limits and nothing_else_is_missing:
-        grown_ns = None if grown is None else grown * summary.duration_s * 1e9 / max(1, summary.messages.sent)
+        grown_ns = None if growth is None else growth * summary.duration_s * 1e9 / max(1, summary.messages.sent)
         limits += filter(
             None, [attribute_to_generator(objectives, checks, digest.tally, grown_ns=grown_ns, unsent=unsent)]
         )
@@ -107,24 +106,24 @@ def evaluate_step(
             "reasons": limits,
         },
     }
-    facts = {**_head(number, move, outcome), **measures, "recording": recording}
-    return Step(move.amount, move.purpose, outcome, facts)
+    facts = {**_head(number, plan, outcome), **measures, "recording": recording}
+    return Step(plan.load_level, plan.purpose, outcome, facts)
 
 
-def _unsent_by_us(summary: Summary) -> int:
-    """Returns how many messages were not sent though nothing of the target stood in their way."""
+def _unsent_by_generator(summary: Summary) -> int:
+    """Returns the number of messages that were not sent although the target did not prevent it."""
     connections, load = summary.connections, summary.load
     hindered = connections.failed + connections.lost or load.get("max_in_flight") is not None
     return 0 if hindered else summary.messages.dropped
 
 
-def infeasible_step(number: int, move: NextStep, why: str) -> Step:
-    """Returns the step that this machine could not carry, so that there was no run."""
-    facts = _head(number, move, Outcome.GENERATOR_BOUND)
+def infeasible_step(number: int, plan: NextStep, reason: str) -> Step:
+    """Returns the step of a load that this machine cannot carry, without a run."""
+    facts = _head(number, plan, Outcome.GENERATOR_BOUND)
     measures = dict.fromkeys(
         ("duration_s", "sent_per_s", "achieved_per_s", "connections", "messages", "errors", "response_time_ns")
     )
-    generator = {"cpu_share": None, "late_p99_ns": None, "saturated": True, "reasons": [why]}
+    generator = {"cpu_share": None, "late_p99_ns": None, "saturated": True, "reasons": [reason]}
     empty: dict[str, Any] = {
         "ended_early": False,
         "faults": {},
@@ -133,18 +132,18 @@ def infeasible_step(number: int, move: NextStep, why: str) -> Step:
         "generator": generator,
         "recording": None,
     }
-    return Step(move.amount, move.purpose, Outcome.GENERATOR_BOUND, {**facts, **measures, **empty})
+    return Step(plan.load_level, plan.purpose, Outcome.GENERATOR_BOUND, {**facts, **measures, **empty})
 
 
-def _head(number: int, move: NextStep, outcome: Outcome) -> dict[str, Any]:
-    return {"number": number, "amount": move.amount, "purpose": str(move.purpose), "outcome": str(outcome)}
+def _head(number: int, plan: NextStep, outcome: Outcome) -> dict[str, Any]:
+    return {"number": number, "amount": plan.load_level, "purpose": str(plan.purpose), "outcome": str(outcome)}
 
 
 def _outcome(summary: Summary, *, met: bool, bound: bool) -> Outcome:
-    """Returns how a step turned out.
+    """Returns the outcome of a step.
 
-    What met the objectives did so whether the generator had room or not: its lateness makes times longer, and
-    messages that it cannot send are errors. What missed them while the generator was at its limit says nothing.
+    Objectives that were met count even if the generator was saturated: its lateness only makes times longer, and
+    messages that it cannot send are errors. Objectives that a saturated generator missed are no evidence.
     """
     if summary.interrupted:
         return Outcome.INTERRUPTED
@@ -156,12 +155,12 @@ def _outcome(summary: Summary, *, met: bool, bound: bool) -> Outcome:
 
 
 def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> list[dict[str, Any]]:
-    """Returns what became of each objective, of which the run judged the contrary."""
-    contraries = {check.check: check for check in summary.verdict.checks}
+    """Returns the result of each objective; the run itself checked the negations."""
+    negations = {check.check: check for check in summary.verdict.checks}
     checks = []
     for objective in objectives:
-        check = contraries[negate(objective)]
-        found = {
+        check = negations[negate(objective)]
+        entry = {
             "objective": objective.text,
             "met": check.passed,
             "value": check.value,
@@ -175,19 +174,13 @@ def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> 
         if metric.kind == "time" and metric.statistic[0].isdigit():
             count = times_of(tally, metric.name).count
             if count and 0 < float(metric.statistic) < 100 and too_few_in_tail(metric.statistic, count):
-                found["few"] = count
-        checks.append(found)
+                entry["few"] = count
+        checks.append(entry)
     return checks
 
 
-def times_of(tally: Tally, name: str) -> Histogram:
-    """Returns the histogram of a time that conditions name."""
-    times: Histogram = getattr(tally, f"{name}_ns" if name == "send_lag" else f"{name}_time_ns")
-    return times
-
-
 def _errors(tally: Tally) -> float | None:
-    """Returns the share of errors, as conditions count them."""
+    """Returns the share of errors as conditions define it; None without messages and connections."""
     share = ConditionScope(tally, 0).value(ERRORS)
     return None if share is None else float(share)
 

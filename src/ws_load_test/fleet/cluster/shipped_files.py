@@ -46,8 +46,8 @@ def read_all(plan: Plan) -> dict[str, bytes]:
             size_bytes = Path(path).stat().st_size
             if size_bytes > MAX_FILE_BYTES:
                 raise UsageError(
-                    f'--{option}: "{path}" has {format_bytes(size_bytes)}, and files of up to {format_bytes(MAX_FILE_BYTES)}'
-                    " are sent along to the hosts of a cluster; take a smaller one"
+                    f'--{option}: "{path}" has {format_bytes(size_bytes)}, and files of up to'
+                    f" {format_bytes(MAX_FILE_BYTES)} are sent along to the hosts of a cluster; take a smaller one"
                 )
             contents[option] = Path(path).read_bytes()
         except OSError as error:

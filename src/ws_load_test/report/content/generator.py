@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.analysis.findings import FindingKind, percent
 from ws_load_test.common.units import format_count, format_duration
-from ws_load_test.report.content.labelled import NO_VALUE, LabelledText, sentence
+from ws_load_test.report.content.labeled import NO_VALUE, LabeledText, sentence
 
 if TYPE_CHECKING:
     from ws_load_test.analysis.aggregate import Aggregate
@@ -21,17 +21,17 @@ _LATENESS = {FindingKind.STARVED, FindingKind.SEND_LAG, FindingKind.LOOP_LAG}
 """Findings that contradict "keeps up"."""
 
 
-def generator(results: Results) -> list[LabelledText]:
+def generator(results: Results) -> list[LabeledText]:
     """Returns one line of facts, and a line for each reason to doubt the run."""
     tally = results.aggregate.tally
     findings = [finding for finding in results.findings if finding.kind not in _SHOWN_ELSEWHERE]
     late = any(finding.saturates or finding.kind in _LATENESS for finding in findings)
     done = tally.answered if results.awaits_replies else tally.sent
     praise = "" if late or not done else "keeps up: "
-    lines = [LabelledText("generator", praise + _facts(results.aggregate))]
+    lines = [LabeledText("generator", praise + _facts(results.aggregate))]
     for finding in findings:
         label, style = ("saturated", "red") if finding.saturates else ("warning", "yellow")
-        lines.append(LabelledText(label, sentence(finding.text), style))
+        lines.append(LabeledText(label, sentence(finding.text), style))
     return lines
 
 

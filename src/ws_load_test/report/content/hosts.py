@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ws_load_test.analysis.findings import percent
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
-from ws_load_test.report.content.labelled import NO_VALUE
+from ws_load_test.report.content.labeled import NO_VALUE
 
 if TYPE_CHECKING:
     from ws_load_test.analysis.summary_types import HostSummary, Summary

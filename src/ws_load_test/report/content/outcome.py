@@ -15,8 +15,8 @@ from ws_load_test.common.units import (
 )
 from ws_load_test.metrics.catalog import METRICS
 from ws_load_test.report.content.fault_names import fault_phrase
-from ws_load_test.report.content.labelled import (
-    LabelledText,
+from ws_load_test.report.content.labeled import (
+    LabeledText,
     count_of,
     sentence,
     summarize_times,
@@ -65,9 +65,9 @@ def flaws(results: Results) -> list[str]:
     return [*found, "the generator at its limit"] if results.summary.generator.saturated else found
 
 
-def lost_workers(recordings: Sequence[Recording]) -> list[LabelledText]:
+def lost_workers(recordings: Sequence[Recording]) -> list[LabeledText]:
     """Returns the times at which workers were lost, and the reasons."""
-    lines: list[LabelledText] = []
+    lines: list[LabeledText] = []
     for number, recording in enumerate(recordings, 1):
         hosts = recording.header.hosts or ()
         for lost in known_lost(recording):
@@ -76,14 +76,14 @@ def lost_workers(recordings: Sequence[Recording]) -> list[LabelledText]:
             part = format_share(1 / recording.header.workers)
             name = f"worker {lost.worker}" if host is None else f"worker {lost.worker} on {sanitize(host)} with {part}"
             when = f"{name}, {format_duration(lost.at_ns)} after the start"
-            lines.append(LabelledText("lost worker", f"{where}{when}: {sentence(lost.reason)}", "red"))
+            lines.append(LabeledText("lost worker", f"{where}{when}: {sentence(lost.reason)}", "red"))
     return lines
 
 
 # --- Messages -----------------------------------------------------------------------------------------------
 
 
-def requests(results: Results) -> list[LabelledText]:
+def requests(results: Results) -> list[LabeledText]:
     """Returns the counts of messages under their labels, styled where they are not as they should be."""
     summary, tally = results.summary, results.aggregate.tally
     lines = []
@@ -91,18 +91,18 @@ def requests(results: Results) -> list[LabelledText]:
         count = getattr(tally, name)
         if spec.report_label and (count or spec.report_if_zero):
             is_bad = count and spec.is_failure and (results.awaits_replies or not spec.needs_replies)
-            lines.append(LabelledText(spec.report_label, format_count(count), "yellow" if is_bad else ""))
+            lines.append(LabeledText(spec.report_label, format_count(count), "yellow" if is_bad else ""))
     if summary.warmup.sent or summary.warmup.answered:
-        lines.append(LabelledText("warm-up sent", format_count(summary.warmup.sent)))
-        lines.append(LabelledText("warm-up answered", format_count(summary.warmup.answered)))
+        lines.append(LabeledText("warm-up sent", format_count(summary.warmup.sent)))
+        lines.append(LabeledText("warm-up answered", format_count(summary.warmup.answered)))
     pushed_bytes = summary.bytes.pushed
     if pushed_bytes:
         place = next(number for number, line in enumerate(lines) if line.label == "pushed")
-        lines.insert(place + 1, LabelledText("pushed payload", format_bytes(pushed_bytes)))
+        lines.insert(place + 1, LabeledText("pushed payload", format_bytes(pushed_bytes)))
     return lines
 
 
-def unanswered(summary: Summary) -> list[LabelledText]:
+def unanswered(summary: Summary) -> list[LabeledText]:
     """Returns a line about the messages that the percentiles lack."""
     count, waited = summary.messages.unanswered, summary.unanswered_wait_ns
     if not count:
@@ -112,7 +112,7 @@ def unanswered(summary: Summary) -> list[LabelledText]:
         text += f" that had waited at least {format_duration(waited.min)}, {format_duration(waited.max)} at most"
     if summary.response_time_ns is not None:
         text += f"; the percentiles lack {'it' if count == 1 else f'these {format_count(count)}'}"
-    return [LabelledText("unanswered", text, "yellow")]
+    return [LabeledText("unanswered", text, "yellow")]
 
 
 # --- Faults -------------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def faults(results: Results) -> list[tuple[str, int, str]]:
 # --- The wire -----------------------------------------------------------------------------------------------
 
 
-def traffic(results: Results) -> list[LabelledText]:
+def traffic(results: Results) -> list[LabeledText]:
     """Returns close codes, traffic, savings by compression, and the times of keep-alive pings."""
     summary = results.summary
     lines = close_codes(summary)
@@ -142,15 +142,15 @@ def traffic(results: Results) -> list[LabelledText]:
         sent, received = (
             format_bytes(_measured(results.recordings, name) / seconds) for name in ("bytes_sent", "bytes_received")
         )
-        lines.append(LabelledText("traffic", f"{sent}/s sent, {received}/s received while measured"))
+        lines.append(LabeledText("traffic", f"{sent}/s sent, {received}/s received while measured"))
     lines += _compression(summary.bytes)
     keepalive = summary.keepalive_time_ns
     if keepalive is not None:
-        lines.append(LabelledText("keep-alive", f"{count_of(keepalive.count, 'pong')}: {summarize_times(keepalive)}"))
+        lines.append(LabeledText("keep-alive", f"{count_of(keepalive.count, 'pong')}: {summarize_times(keepalive)}"))
     return lines
 
 
-def _compression(sizes: ByteCounts) -> list[LabelledText]:
+def _compression(sizes: ByteCounts) -> list[LabeledText]:
     """Returns the payload before compression and the bytes of its frames."""
     ways = (
         ("sent", sizes.uncompressed_sent, sizes.sent),
@@ -159,7 +159,7 @@ def _compression(sizes: ByteCounts) -> list[LabelledText]:
     parts = [
         f"{format_bytes(plain)} of payload {way} as {format_bytes(framed)}" for way, plain, framed in ways if plain
     ]
-    return [LabelledText("compression", ", ".join(parts))] if parts else []
+    return [LabeledText("compression", ", ".join(parts))] if parts else []
 
 
 def _measured(recordings: Sequence[Recording], name: str) -> int:

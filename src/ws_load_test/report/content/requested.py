@@ -14,7 +14,7 @@ from ws_load_test.common.units import (
     format_duration,
     format_rate,
 )
-from ws_load_test.report.content.labelled import NO_VALUE, count_of
+from ws_load_test.report.content.labeled import NO_VALUE, count_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

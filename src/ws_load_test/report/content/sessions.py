@@ -8,7 +8,7 @@ from ws_load_test.analysis.findings import MISBEHAVIOR_NAMES, MISBEHAVIORS, join
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.report.content.fault_names import close_code_name, fault_phrase
-from ws_load_test.report.content.labelled import LabelledText, count_of, sentence, summarize_times
+from ws_load_test.report.content.labeled import LabeledText, count_of, sentence, summarize_times
 
 if TYPE_CHECKING:
     from ws_load_test.analysis.summary_types import Misbehaving, Opening, ReconnectStorm, Summary, TimeStats
@@ -33,31 +33,31 @@ def phase_times(opening: Opening) -> dict[str, TimeStats]:
     return {label: stats for label, stats in times.items() if stats is not None}
 
 
-def reconnects(results: Results) -> list[LabelledText]:
+def reconnects(results: Results) -> list[LabeledText]:
     """Returns lines about sessions that were opened in place of others."""
     connections, again = results.summary.connections, results.summary.reconnect_time_ns
-    lines: list[LabelledText] = []
+    lines: list[LabeledText] = []
     if connections.reconnected:
         words = f"{count_of(connections.reconnected, 'session')} came back after being lost or cut off"
-        lines.append(LabelledText("reconnected", words if again is None else f"{words}: {summarize_times(again)}"))
+        lines.append(LabeledText("reconnected", words if again is None else f"{words}: {summarize_times(again)}"))
     if connections.recycled:
         replaced = "one whose lifetime was over" if connections.recycled == 1 else "those whose lifetime was over"
         lines.append(
-            LabelledText("recycled", f"{count_of(connections.recycled, 'session')} took the place of {replaced}")
+            LabeledText("recycled", f"{count_of(connections.recycled, 'session')} took the place of {replaced}")
         )
     return lines + _reconnect_storm(results)
 
 
-def _reconnect_storm(results: Results) -> list[LabelledText]:
+def _reconnect_storm(results: Results) -> list[LabeledText]:
     storm = results.summary.reconnect_storm
     requested = [plan.disconnect_storm for plan in results.plans.plans if plan.disconnect_storm is not None]
     if storm is None:
-        return [LabelledText("storm", "did not come, or met no session", "yellow")] if requested else []
+        return [LabeledText("storm", "did not come, or met no session", "yellow")] if requested else []
     moments = {format_duration(one.at_ns) for one in requested}
     when = f" at {moments.pop()}" if len(moments) == 1 else ""
     words = f"disconnected {count_of(storm.disconnected, 'session')}{when}; {_storm_recovery(storm)}; "
     words += f"{count_of(storm.unanswered, 'message')} lost on them" if storm.unanswered else "no message lost on them"
-    return [LabelledText("storm", words, "yellow" if storm.not_back else "")]
+    return [LabeledText("storm", words, "yellow" if storm.not_back else "")]
 
 
 def _storm_recovery(storm: ReconnectStorm) -> str:
@@ -72,7 +72,7 @@ def _storm_recovery(storm: ReconnectStorm) -> str:
     return words if worst is None else f"{words}, the slowest dial took {format_duration(worst)}"
 
 
-def misbehaving(summary: Summary) -> list[LabelledText]:
+def misbehaving(summary: Summary) -> list[LabeledText]:
     """Returns the results of misbehaving clients, and that no other number includes them."""
     apart = summary.misbehaving
     if apart is None:
@@ -83,7 +83,7 @@ def misbehaving(summary: Summary) -> list[LabelledText]:
     many = sum(count for count, _ in counts) != 1
     who = f"{join_and(kinds)} client{'s' * many}" if kinds else "connections of unknown number"
     where = "their opening counts above like any other's, their messages and endings nowhere but here"
-    lines = [LabelledText("misbehaving", f"{who}: {where}")]
+    lines = [LabeledText("misbehaving", f"{who}: {where}")]
     rare = (
         (messages.answered, "answered"),
         (messages.unanswered, "unanswered"),
@@ -92,8 +92,8 @@ def misbehaving(summary: Summary) -> list[LabelledText]:
     )
     words = [f"{count_of(messages.sent, 'message')} sent"]
     words += [f"{format_count(count)} {word}" for count, word in rare if count]
-    lines.append(LabelledText("", ", ".join(words) + ("" if times is None else f"; response {summarize_times(times)}")))
-    return [*lines, LabelledText("", _ended_by_target(apart))]
+    lines.append(LabeledText("", ", ".join(words) + ("" if times is None else f"; response {summarize_times(times)}")))
+    return [*lines, LabeledText("", _ended_by_target(apart))]
 
 
 def _ended_by_target(apart: Misbehaving) -> str:
@@ -116,17 +116,17 @@ def _endings(faults: dict[str, int]) -> list[tuple[str, str, int]]:
     ]
 
 
-def close_codes(summary: Summary) -> list[LabelledText]:
+def close_codes(summary: Summary) -> list[LabeledText]:
     """Returns the close codes, and the reason texts that the target sent with them."""
-    lines: list[LabelledText] = []
+    lines: list[LabeledText] = []
     closed, reasons = summary.connections.closed, summary.connections.close_reasons
     if closed:
         codes = (f"{format_count(count)} with {code} ({close_code_name(code)})" for code, count in closed.items())
-        lines.append(LabelledText("closed", sanitize(", ".join(codes))))
+        lines.append(LabeledText("closed", sanitize(", ".join(codes))))
     if reasons:
         quoted = (f"{format_count(count)} said {_quoted(reason)}" for reason, count in reasons.items())
         included = "" if summary.misbehaving is None else "; misbehaving clients included"
-        lines.append(LabelledText("reasons", ", ".join(quoted) + included))
+        lines.append(LabeledText("reasons", ", ".join(quoted) + included))
     return lines
 
 

@@ -18,7 +18,7 @@ from ws_load_test.common.units import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ws_load_test.analysis.summary_types import Check, Summary
+    from ws_load_test.analysis.summary_types import Summary, ThresholdCheck
 
 
 CLOSE = 0.01
@@ -43,12 +43,12 @@ def stopped_by(summary: Summary) -> list[str]:
     return [sanitize(check.check) for check in summary.verdict.checks if check.stopped_run]
 
 
-def describe_condition(check: Check) -> str:
+def describe_condition(check: ThresholdCheck) -> str:
     """Returns the condition with its option: ``fail if p99 > 50ms``."""
     return sanitize(f"{check.option.replace('-', ' ')} {check.check}".strip())
 
 
-def describe_value(check: Check) -> str:
+def describe_value(check: ThresholdCheck) -> str:
     """Returns the value found, or the reason why there is none; "" where the check has neither."""
     unit = None if check.unit is UNSET else check.unit
     if check.why is not UNSET:
@@ -67,7 +67,7 @@ def describe_value(check: Check) -> str:
     return f"{shown}{when} and so in {format_count(failed)} of {format_count(count)} intervals"
 
 
-def describe_check(check: Check) -> str:
+def describe_check(check: ThresholdCheck) -> str:
     """Returns the condition and the value found: ``fail if p99 > 50ms: 61.2 ms``."""
     condition, value = describe_condition(check), sanitize(describe_value(check))
     return f"{condition}: {value}" if value else condition

@@ -43,14 +43,14 @@ FORMATS: dict[str, Callable[[Results], Iterable[str]]] = {
     "openmetrics": openmetrics.lines,
     "html": page.lines,
 }
-"""Every format, by the name of its option: what makes its text."""
+"""Writer of each format, by the name of its option."""
 
 STDOUT = "-"
-"""Stands for standard output where a file could."""
+"""Path that stands for standard output."""
 
 
 def validate(wanted: Mapping[str, str], others: Mapping[str, Sequence[str]] | None = None) -> list[OptionProblem]:
-    """Returns what is wrong with the files that are wanted, by format; nothing is looked up but their names.
+    """Returns the problems with the files that are wanted, by format, from their names alone.
 
     `others` are files that must stay as they are, each list under what it is (``the recording``).
     """

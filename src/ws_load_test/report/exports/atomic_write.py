@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _DESCRIPTORS = ("/dev", "/dev/fd", "/proc/self/fd")
-"""Folders of names that stand for something open: a file put in its place would not be what was meant."""
+"""Folders whose names stand for open descriptors, which a file must not replace."""
 
 
 def write_atomic(path: str, parts: Iterable[str]) -> None:
     """Writes a text in UTF-8 to a temporary file beside `path`, which then takes its place.
 
-    So whoever reads `path` finds what was there before, or all of the text. A file that exists keeps its permissions,
+    A reader of `path` finds the earlier contents or all of the text. A file that exists keeps its permissions,
     a link stays a link, and what is no file (a pipe, a device) is simply written to.
 
     Raises:
         OutputError: It cannot be written; a file that was there before is as it was.
     """
-    with _told(path):
+    with _with_reason(path):
         if _is_stream(path):
             with open(path, "wb") as stream:  # noqa: PTH123 - as the user wrote it
                 stream.writelines(_encoded(parts))
             return
-        # Not the link itself: who made it wants the file that it names to change.
+        # Not the link itself, which must stay a link.
         target = os.path.realpath(path)
         if os.path.isdir(target):  # noqa: PTH112
             raise IsADirectoryError(None, "is a directory")
         beside = os.path.join(os.path.dirname(target), f".ws-load-test-{secrets.token_hex(8)}.tmp")  # noqa: PTH118, PTH120
         try:
-            # Not by tempfile, whose files are nobody else's to read: a new file has the usual permissions.
+            # Not by tempfile, whose files only their owner can read: a new file has the usual permissions.
             with open(beside, "xb") as file:  # noqa: PTH123
                 file.writelines(_encoded(parts))
                 file.flush()
@@ -56,7 +56,7 @@ def append_atomic(path: str, parts: Iterable[str]) -> None:
     Raises:
         OutputError: It cannot be written; what was written of it is taken back.
     """
-    with _told(path), open(path, "ab", buffering=0) as file:  # noqa: PTH123
+    with _with_reason(path), open(path, "ab", buffering=0) as file:  # noqa: PTH123
         data = memoryview(b"".join(_encoded(parts)))
         size, written = os.fstat(file.fileno()).st_size, 0
         try:
@@ -69,7 +69,7 @@ def append_atomic(path: str, parts: Iterable[str]) -> None:
 
 
 def same_file(one: str, other: str) -> bool:
-    """Returns whether two paths name the same file, which need not be there yet."""
+    """Returns True where two paths name the same file, which need not exist yet."""
     with contextlib.suppress(OSError, ValueError):
         return os.path.samefile(one, other)  # noqa: PTH121
     return _real(one) == _real(other)
@@ -83,7 +83,7 @@ def _real(path: str) -> str:
 
 
 def why_unwritable(path: str) -> str | None:
-    """Returns why a file can surely not be written; None where it probably can, which only writing it tells."""
+    """Returns the reason why a file cannot be written; None where it probably can, which only writing it proves."""
     try:
         if _is_stream(path):
             return None
@@ -109,7 +109,7 @@ def _encoded(parts: Iterable[str]) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _told(path: str) -> Iterator[None]:
+def _with_reason(path: str) -> Iterator[None]:
     if "\0" in path:
         raise OutputError("cannot write a file whose name holds a NUL character; name another file")
     try:

@@ -1,4 +1,4 @@
-"""``capacity --markdown``: what a search found, for a pull request or the summary of a job."""
+"""``capacity --markdown``: result of a search, for a pull request or the summary of a job."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
-"""The version of the data's shape."""
+"""Version of the shape of the data."""
 
 
 def markdown(outcome: ComparisonReport) -> Iterator[str]:
@@ -38,9 +38,9 @@ def markdown(outcome: ComparisonReport) -> Iterator[str]:
             if comparison.inconclusive_reason is None
             else [f"nothing can be concluded: {comparison.inconclusive_reason}"]
         )
-        told = [*cannot, *caveats(comparison.base), *caveats(comparison.new), *notes(comparison)]
+        listed = [*cannot, *caveats(comparison.base), *caveats(comparison.new), *notes(comparison)]
         yield "\n"
-        yield from (f"- {prose(note)}\n" for note in told)
+        yield from (f"- {prose(note)}\n" for note in listed)
         yield "\n"
     yield from (f"- {prose(fact)}\n" for fact in outcome.facts)
     yield from (f"- **failed**: {prose(why)}\n" for why in outcome.failing)

@@ -57,11 +57,11 @@ def _in_order(results: Results) -> Iterator[tuple[int, Interval]]:
     yield from sorted(found, key=lambda entry: entry[0])
 
 
-def _line(tag: str, start_ns: int, interval: Interval, room: str) -> Iterator[str]:
-    recorded: dict[str, Any] | None = interval.encoded_tally.get(room)
+def _line(tag: str, start_ns: int, interval: Interval, name: str) -> Iterator[str]:
+    recorded: dict[str, Any] | None = interval.encoded_tally.get(name)
     if recorded is None and interval.phase != "measured":
         return
-    # Encoded anew and not copied, so that whatever a recording holds, a line here is one line.
+    # Encoded anew and not copied: text of a recording could hold a line feed.
     histogram = Histogram() if recorded is None else Histogram.from_record(recorded)
     start_us, end_us = start_ns // 1_000, (start_ns + interval.to_ns - interval.from_ns) // 1_000
     times = f"{_decimal(start_us, 6)},{_decimal(end_us - start_us, 6)},{_decimal(histogram.max or 0, 6)}"

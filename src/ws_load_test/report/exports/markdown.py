@@ -13,7 +13,7 @@ from ws_load_test.report.content.thresholds import describe_check, stopped_by
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ws_load_test.analysis.summary_types import Check
+    from ws_load_test.analysis.summary_types import ThresholdCheck
     from ws_load_test.report.results import Results
 
 MOST_FAULTS = 10
@@ -91,7 +91,7 @@ def _verdict(results: Results) -> str:
     return f"done, with {', '.join(found)}" if found else "passed"
 
 
-def _check(check: Check) -> str:
+def _check(check: ThresholdCheck) -> str:
     return f"{'passed' if check.passed else '**failed**'}: {code(describe_check(check))}"
 
 

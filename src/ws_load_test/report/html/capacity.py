@@ -1,4 +1,4 @@
-"""``capacity --html``: the page of a search, response times against load with the limit marked, and every step."""
+"""``capacity --html``: page of a search: response times over load with the limit marked, and every step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--html`` of a comparison: the percentiles of all sides over each other, each metric's change with its interval."""
+"""``--html`` of a comparison: percentiles of all sides in one chart, and the change of each metric."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ws_load_test.analysis.comparison.comparability import caveats
 from ws_load_test.analysis.comparison.metrics import Verdict
 from ws_load_test.common.units import format_share
-from ws_load_test.report.content.labelled import NO_VALUE
+from ws_load_test.report.content.labeled import NO_VALUE
 from ws_load_test.report.html.document import (
     Chart,
     Head,
@@ -47,15 +47,16 @@ _TONES: dict[Verdict, Severity] = {
 }
 _HEADS = ("", "base", "new", "change", "interval", "verdict")
 _LEAST_SPAN = 0.02
-"""On each side of no change: on less, a difference that is none would look like one."""
+"""Least span of the axis on each side of no change: on less, a difference within chance would look large."""
 _LEAST_RATIO = 1e-3
+"""Ratio at which smaller ones are drawn: 0 has no place on a logarithmic axis."""
 _STEPS = (
     (1.2, (0.01, 0.02, 0.04, 0.07)),
     (2.0, (0.05, 0.1, 0.2, 0.4)),
     (8.0, (0.25, 0.5, 1.0, 2.0, 4.0)),
     (math.inf, (1.0, 4.0, 19.0, 99.0)),
 )
-"""Changes that have a tick, by the ratio of the axis' ends that they are for; each upwards and downwards."""
+"""Changes with a tick, upwards and downwards, by the largest ratio of the axis' ends that they serve."""
 _MARKS = {
     Verdict.WORSE: ("var(--bad)", "triangle-right"),
     Verdict.NO_DIFFERENCE: ("var(--series-7)", "circle"),
@@ -73,19 +74,20 @@ def page(outcome: ComparisonReport) -> Iterator[str]:
     several = len(outcome.comparisons) > 1
     found = {comparison.overall for comparison in outcome.comparisons}
     worst = next(verdict for verdict in _TONES if verdict in found)
-    said = [heading(one) for one in outcome.comparisons]
+    headings = [heading(one) for one in outcome.comparisons]
     verdict = "; ".join(
-        f"{one.new.name}: {words}" if several else words for one, words in zip(outcome.comparisons, said, strict=True)
+        f"{one.new.name}: {words}" if several else words
+        for one, words in zip(outcome.comparisons, headings, strict=True)
     )
     sides = [("base", first.base), *(("new", comparison.new) for comparison in outcome.comparisons)]
-    told: list[Part] = [KeyValueRows([(role, f"{side.name}: {about(side)}") for role, side in sides])]
-    told += [Text(doubt, "doubt") for doubt in outcome.doubts]
-    told += [Text(doubt, "doubt") for _, side in sides for doubt in caveats(side)]
-    told += [
+    parts: list[Part] = [KeyValueRows([(role, f"{side.name}: {about(side)}") for role, side in sides])]
+    parts += [Text(doubt, "doubt") for doubt in outcome.doubts]
+    parts += [Text(doubt, "doubt") for _, side in sides for doubt in caveats(side)]
+    parts += [
         Text(f"Failed (--fail-on-regression {format_share(outcome.limit or 0)}): {why}", "bad")
         for why in outcome.failing
     ]
-    head = Head(verdict, _TONES[worst], (), told)
+    head = Head(verdict, _TONES[worst], (), parts)
     sections = [Section("Percentiles", _percentiles(outcome))]
     for number, comparison in enumerate(outcome.comparisons, 1):
         title = f"{comparison.new.name} against {comparison.base.name}"
@@ -126,11 +128,11 @@ def _forest(differences: Sequence[Difference]) -> dict[str, Any]:
     """Returns intervals of ratios under each other, the first metric on top, a series for each verdict."""
     traces = []
     for verdict in (Verdict.WORSE, Verdict.NO_DIFFERENCE, Verdict.BETTER):
-        told = [one for one in differences if one.verdict is verdict]
-        if not told:
+        with_verdict = [one for one in differences if one.verdict is verdict]
+        if not with_verdict:
             continue
-        colour, symbol = _MARKS[verdict]
-        ratios = [_ends(one) for one in told]
+        color, symbol = _MARKS[verdict]
+        ratios = [_ends(one) for one in with_verdict]
         traces.append(
             {
                 "type": "scatter",
@@ -138,16 +140,16 @@ def _forest(differences: Sequence[Difference]) -> dict[str, Any]:
                 "name": str(verdict),
                 "showlegend": True,
                 "x": [at for at, _, _ in ratios],
-                "y": [plain(one.metric.label) for one in told],
-                "marker": {"color": colour, "size": 9, "symbol": symbol},
+                "y": [plain(one.metric.label) for one in with_verdict],
+                "marker": {"color": color, "size": 9, "symbol": symbol},
                 "error_x": {
                     "type": "data",
                     "symmetric": False,
                     "array": [high - at for at, _, high in ratios],
                     "arrayminus": [at - low for at, low, _ in ratios],
-                    "color": colour,
+                    "color": color,
                 },
-                "text": [plain(_words(one)) for one in told],
+                "text": [plain(_words(one)) for one in with_verdict],
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
@@ -165,20 +167,20 @@ def _ends(one: Difference) -> tuple[float, float, float]:
 
 
 def _ratio_axis(differences: Sequence[Difference]) -> dict[str, Any]:
-    """Returns a logarithmic axis of ratios, on which half and twice are equally far, labelled with changes."""
+    """Returns a logarithmic axis of ratios, on which half and twice are equally far, labeled with changes."""
     ends = [_ends(one) for one in differences]
     low = min(1 - _LEAST_SPAN, *(low for _, low, _ in ends))
     high = max(1 + _LEAST_SPAN, *(high for _, _, high in ends))
     margin = math.log10(high / low) * 0.05
     steps = next(steps for most, steps in _STEPS if high / low <= most)
     ticks = sorted({1.0, *(1 + step for step in steps), *(1 / (1 + step) for step in steps if 1 / (1 + step) < 1)})
-    told = [tick for tick in ticks if low <= tick <= high]
+    shown = [tick for tick in ticks if low <= tick <= high]
     return {
         "type": "log",
         "title": {"text": "change"},
         "range": [math.log10(low) - margin, math.log10(high) + margin],
-        "tickvals": told,
-        "ticktext": [f"{100 * (tick - 1):+,.0f} %" if tick != 1 else "0 %" for tick in told],
+        "tickvals": shown,
+        "ticktext": [f"{100 * (tick - 1):+,.0f} %" if tick != 1 else "0 %" for tick in shown],
     }
 
 

@@ -1,7 +1,7 @@
-"""A page out of its parts: one HTML file that opens without a network, is read aloud, printed, and seen in the dark.
+"""HTML page made from its parts: one file that opens without a network, and works aloud, in print and in the dark.
 
-Every text given here is somebody's, and is escaped here: whatever it says, it is shown as it is and steers nothing. A
-Content Security Policy lets the browser run the scripts of this module and no other, and ask nobody for anything.
+Every text is escaped here, so that foreign text is shown as it is and steers nothing. A Content Security Policy lets
+the browser run the scripts of this module and no others, and blocks every request.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from importlib import resources
 from typing import Any, Literal
 
 from ws_load_test.common.sanitize import sanitize
-from ws_load_test.report.content.labelled import unbroken
+from ws_load_test.report.content.labeled import unbroken
 from ws_load_test.report.html.plotly import script
 
 Severity = Literal["good", "doubt", "bad", "plain"]
 _SIGNS: dict[Severity, str] = {"good": "✓", "doubt": "!", "bad": "✗", "plain": ""}
-"""So that nobody needs to see a colour."""
+"""Sign of each severity, so that a reader who sees no colors can distinguish them."""
 _NUMBER = re.compile(r"[<>]?-?[\d.,]*(?: ?(?:[nµm]?s|[kMGT]?B|%|/s))?(?: \*)?|–|\d+ (?:min|h)(?: \d+ (?:min|s))?")
 _DIGIT = re.compile(r"\d")
 _PRODUCT = "ws-load-test"
@@ -38,14 +38,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class KeyValueRows:
-    """Labels and what there is to say of each; several rows may share a label."""
+    """Labels and texts beside them; several rows can share a label."""
 
     rows: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under heads; a first column of labels, and others that stand at the right where they are numbers."""
+    """Rows of text under heads: a first column of labels, and others that are aligned right where they are numbers."""
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -54,18 +54,18 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A figure, what it shows in words, and the same numbers as a table for whoever cannot or will not see it."""
+    """A figure, a description in words, and the same numbers as a table for readers who cannot see it."""
 
     key: str
-    """Its id, unique in the page: small letters, digits and hyphens."""
+    """Id, unique in the page: small letters, digits and hyphens."""
     title: str
     text: str
-    """One or two sentences: what it shows and how to read it."""
+    """One or two sentences: what the figure shows and how to read it."""
     figure: dict[str, Any]
-    """Data and layout as Plotly has them, made with `figures`; colours are names such as ``var(--series-1)``."""
+    """Data and layout as Plotly has them, made with `figures`; colors are names such as ``var(--series-1)``."""
     table: Table | None = None
     height: int = 340
-    """In CSS pixels."""
+    """Height in CSS pixels."""
 
 
 Part = Chart | Table | Text | KeyValueRows
@@ -81,7 +81,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What stands on top: the verdict, what was tested, and whatever must be known before anything else is read."""
+    """Top of the page: the verdict, the target, and all that a reader must know before the rest."""
 
     verdict: str
     tone: Severity
@@ -95,8 +95,8 @@ def document(title: str, head: Head, sections: Sequence[Section]) -> Iterator[st
     Raises:
         OutputError: The library that draws the charts is not installed.
     """
-    told = [section for section in sections if section.parts]
-    charts = [part for part in _all_parts(head, told) if isinstance(part, Chart)]
+    filled = [section for section in sections if section.parts]
+    charts = [part for part in _all_parts(head, filled) if isinstance(part, Chart)]
     style, ours = _file("page.css"), _file("page.js")
     scripts = [script(), ours] if charts else []
     yield "<!DOCTYPE html>\n" + '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -106,9 +106,9 @@ def document(title: str, head: Head, sections: Sequence[Section]) -> Iterator[st
     yield f"<title>{_text(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
     yield '<a class="skip" href="#content">To the results</a>\n'
     yield from _head(head)
-    yield from _contents(told)
+    yield from _contents(filled)
     yield '<main id="content">\n'
-    for number, section in enumerate(told, 1):
+    for number, section in enumerate(filled, 1):
         yield f'<section aria-labelledby="section-{number}">\n<h2 id="section-{number}">{_text(section.title)}</h2>\n'
         for part in section.parts:
             yield from _part(part, "h3")

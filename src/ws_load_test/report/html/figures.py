@@ -1,7 +1,7 @@
-"""Figures as Plotly has them, in plain dictionaries: axes that people can read, and lines that need no colour.
+"""Figures of Plotly as plain dictionaries: axes with readable units, and lines that differ in more than color.
 
-Instants are ns from the start of a run, durations ns; axes are labelled in the unit that fits. Colours are the names of
-the page's style sheet (``var(--series-1)``). Names may be somebody's words: Plotly would take some of them for markup,
+Instants are ns from the start of a run, durations ns; axes are labelled in the unit that fits. Colors are the names of
+the page's style sheet (``var(--series-1)``). Names can be foreign text: Plotly would take some of it for markup,
 so they are escaped here.
 """
 
@@ -29,15 +29,17 @@ Trace = dict[str, Any]
 Axis = dict[str, Any]
 
 SERIES = 8
-"""Colours of lines that the style sheet has; more begin again, with other marks."""
+"""Line colors of the style sheet; further lines start again with other marks."""
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _MARKS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "triangle-down", "star")
 _PATTERNS = ("", "/", "x", "-", "\\", "|", "+", ".")
 _MOST_MARKS = 15
+"""Marks on a line, at most: more would hide its dashes."""
 _PERCENTILES = ("50", "90", "99", "99.9", "99.99")
 _FEW_COUNTS = 5
+"""Largest count of an axis whose ticks must be whole numbers; a longer axis has them by itself."""
 _LEAST_RATIO = 3.2
-"""Of the ends of a logarithmic axis: with less it might have no tick."""
+"""Least ratio between the ends of a logarithmic axis: with less it can be without a tick (1, 2, 5, 10)."""
 
 
 def figure(data: Sequence[Trace], x: Axis, y: Axis, **layout: Any) -> Figure:
@@ -57,7 +59,7 @@ def line(
     text: Sequence[str] | None = None,
     **more: Any,
 ) -> Trace:
-    """Returns a line that its dashes and marks tell from others, too.
+    """Returns a line that differs from others in its dashes and marks, too.
 
     Args:
         number: Which line of its chart it is, from 0: the same number looks the same in every chart.
@@ -67,15 +69,15 @@ def line(
         text: What is shown of each point beneath the pointer; the default are its numbers.
         more: Whatever else Plotly knows of a scatter trace.
     """
-    colour = f"var(--series-{number % SERIES + 1})"
+    color = f"var(--series-{number % SERIES + 1})"
     trace: Trace = {
         "type": "scatter",
         "mode": "lines+markers",
         "name": plain(name),
         "x": list(x),
         "y": list(y),
-        "line": {"color": colour, "width": 2, "dash": _DASHES[number % len(_DASHES)]},
-        "marker": {"color": colour, "size": 6, "symbol": _MARKS[number % len(_MARKS)], "maxdisplayed": _MOST_MARKS},
+        "line": {"color": color, "width": 2, "dash": _DASHES[number % len(_DASHES)]},
+        "marker": {"color": color, "size": 6, "symbol": _MARKS[number % len(_MARKS)], "maxdisplayed": _MOST_MARKS},
     }
     if text is not None:
         trace |= {"text": list(text), "hovertemplate": "%{text}<extra>%{fullData.name}</extra>"}
@@ -83,7 +85,7 @@ def line(
 
 
 def band(number: int, x: Sequence[float], low: Sequence[float | None], high: Sequence[float | None]) -> Trace:
-    """Returns the area between two lines in the colour of line `number`; it has gaps where either is None."""
+    """Returns the area between two lines in the color of line `number`; it has gaps where either is None."""
     around_x: list[float | None] = []
     around_y: list[float | None] = []
     points = zip(x, low, high, strict=True)
@@ -115,8 +117,8 @@ def bars(  # noqa: PLR0917 - as `line`
     widths: Sequence[float],
     text: Sequence[str],
 ) -> Trace:
-    """Returns bars that their patterns tell from others, too; `text` is what is shown of each."""
-    colour = f"var(--series-{number % SERIES + 1})"
+    """Returns bars that differ from others in their patterns, too; `text` is shown at the pointer."""
+    color = f"var(--series-{number % SERIES + 1})"
     return {
         "type": "bar",
         "name": plain(name),
@@ -127,8 +129,8 @@ def bars(  # noqa: PLR0917 - as `line`
         "textposition": "none",
         "hovertemplate": "%{text}<extra>%{fullData.name}</extra>",
         "marker": {
-            "color": colour,
-            "line": {"color": colour, "width": 1},
+            "color": color,
+            "line": {"color": color, "width": 1},
             "pattern": {"shape": _PATTERNS[number % len(_PATTERNS)], "fgcolor": "var(--paper)", "size": 6},
         },
         "showlegend": True,
@@ -145,7 +147,7 @@ def cells(
     columns: Sequence[str],
     noun: str,
 ) -> Trace:
-    """Returns a heat map of how many there are a second, on a logarithmic scale of colours; 0 is an empty cell.
+    """Returns a heat map of how many there are a second, on a logarithmic scale of colors; 0 is an empty cell.
 
     Args:
         x: Start and end of each column; between two that do not touch there is nothing.
@@ -242,7 +244,7 @@ def phase_marks(start: float, end: float, last: float) -> dict[str, Any]:
 
 
 def plain(text: str) -> str:
-    """Returns somebody's words as Plotly shows them and nothing else: it knows some tags, and no other escape."""
+    """Returns a foreign text escaped for Plotly, which interprets some tags and knows no other escape."""
     return html.escape(sanitize(text), quote=False)
 
 
@@ -264,7 +266,7 @@ def percentile_axis(count: int) -> Axis:
 
 
 def axis_position(percentile: float) -> float:
-    """Returns where a percentile below 100 is on its axis: 1 / (1 - p), as in HdrHistogram's plots."""
+    """Returns the position of a percentile below 100 on its axis: 1 / (1 - p), as in HdrHistogram's plots."""
     return 1 / (1 - percentile / 100)
 
 
@@ -276,7 +278,7 @@ def _percentile_at(at: float) -> str:
 
 
 def duration_axis(low_ns: float, high_ns: float, title: str = "") -> Axis:
-    """Returns a logarithmic axis of durations in ns; what is 0 has no place on it, and may be drawn at 1 ns."""
+    """Returns a logarithmic axis of durations in ns; 0 has no place on it, so callers draw it at 1 ns."""
     low, high = max(1.0, low_ns) / 1.12, max(1.0, high_ns) * 1.12
     if high / low < _LEAST_RATIO:
         wider = math.sqrt(_LEAST_RATIO / (high / low))
@@ -294,7 +296,7 @@ def duration_axis(low_ns: float, high_ns: float, title: str = "") -> Axis:
 
 
 def time_axis(length_ns: int, title: str = "from the start of the run") -> tuple[float, Axis]:
-    """Returns how many ns a unit of the axis has, and the axis: seconds, minutes or hours."""
+    """Returns the length of an axis unit in ns, and the axis: seconds, minutes or hours."""
     units = (("s", "seconds", 180.0), ("m", "minutes", 180 * 60.0), ("h", "hours", math.inf))
     unit, word = next((unit, word) for unit, word, longest in units if length_ns <= longest * 1e9)
     axis = {"title": {"text": f"{word} {title}"}, "range": [0, length_ns / NS_PER_UNIT[unit]], "hoverformat": ",.6~g"}
@@ -319,15 +321,15 @@ def amount_axis(title: str = "", most: float | None = None) -> Axis:
 def percentile_curves(histograms: Mapping[str, Histogram], title: str = "response time") -> Figure:
     """Returns the curves of several histograms of durations over one axis of percentiles; empty ones are left out.
 
-    The thin end of a curve, with hollow marks, is the part on fewer than `FEW` values.
+    The thin end of a curve, with hollow marks, is the part on fewer than `MIN_TAIL_SAMPLES` values.
     """
-    told = {name: one for name, one in histograms.items() if one.count}
+    filled = {name: one for name, one in histograms.items() if one.count}
     traces: list[Trace] = []
-    for number, (name, one) in enumerate(told.items()):
+    for number, (name, one) in enumerate(filled.items()):
         traces += _curve(number, name, one)
-    low = min((max(1, one.min or 0) for one in told.values()), default=1_000)
-    high = max((max(1, one.max or 0) for one in told.values()), default=1_000_000)
-    count = max((one.count for one in told.values()), default=1)
+    low = min((max(1, one.min or 0) for one in filled.values()), default=1_000)
+    high = max((max(1, one.max or 0) for one in filled.values()), default=1_000_000)
+    count = max((one.count for one in filled.values()), default=1)
     return figure(traces, percentile_axis(count), duration_axis(low, high, title))
 
 
@@ -368,7 +370,7 @@ def _exact_percentile(percentile: float) -> str:
 
 
 def percentile_table(histograms: Mapping[str, Histogram]) -> Table:
-    """Returns the percentiles of histograms, a row for each; those on fewer than `FEW` values have a star."""
+    """Returns the percentiles of histograms, a row each; those on fewer than `MIN_TAIL_SAMPLES` values have a star."""
     rows = []
     for name, one in histograms.items():
         values = one.percentiles(_PERCENTILES)

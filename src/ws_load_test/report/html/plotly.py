@@ -1,4 +1,4 @@
-"""The library that draws the charts: plotly.js, as the Python package plotly carries it (an extra: ``[html]``)."""
+"""Library that draws the charts: plotly.js from the Python package plotly (an extra: ``[html]``)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _PLACE = ("package_data", "plotly.min.js")
 
 
 def lacking() -> str | None:
-    """Returns what to install before a page can be written; None where all is there."""
+    """Returns a sentence with the package to install; None where it is installed."""
     return LACKING if _path() is None else None
 
 
 def script() -> str:
-    """Returns the library's source, 5 MB, with its licence at its head.
+    """Returns the library's source, 5 MB, with its license at its head.
 
     Raises:
         OutputError: It is not installed, or cannot be read.

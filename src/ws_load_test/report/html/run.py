@@ -11,7 +11,7 @@ from ws_load_test.plan.describe import describe_plan
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
-from ws_load_test.report.content.labelled import LabelledText, sentence
+from ws_load_test.report.content.labeled import LabeledText, sentence
 from ws_load_test.report.content.outcome import (
     faults,
     headline,
@@ -215,13 +215,15 @@ class _Page:
             rows = [[sentence(reason), format_count(count)] for reason, count in list(reasons.items())[:_MOST_REASONS]]
             more = len(reasons) - len(rows)
             rest = f"; {format_count(more)} more are left out" if more else ""
-            parts.append(Table(["close code and reason", "sessions"], rows, f"What the target said with it{rest}"))
+            parts.append(
+                Table(["close code and reason", "sessions"], rows, f"Reasons that the target sent with it{rest}")
+            )
         return parts
 
     def _sessions(self) -> list[Part]:
         tally = self.results.aggregate.tally
         opening = {"connect": tally.connect_time_ns}
-        opening |= {label: getattr(tally, room) for label, room in PHASES.items()}
+        opening |= {label: getattr(tally, name) for label, name in PHASES.items()}
         how = f"Connect is from the start of a dial to the end of its upgrade; the others are its phases. {_SURE}"
         parts: list[Part] = [*_curves("opening", "Time to open a session, by percentile", how, opening, "time")]
         if not tally.connect_time_ns.count:
@@ -243,11 +245,11 @@ class _Page:
         if self.course is None:
             return parts
         parts += time_charts.processor(self.course)
-        for room, key, title in (
+        for name, key, title in (
             ("send_lag_ns", "send-lag", "Send lag over time: how late messages left"),
             ("loop_lag_ns", "loop-lag", "Loop lag over time: how late the workers turned to what was there"),
         ):
-            parts += time_charts.percentiles(self.course, room, key, title, title.partition(" over")[0].lower())
+            parts += time_charts.percentiles(self.course, name, key, title, title.partition(" over")[0].lower())
         return parts
 
     def _plan(self) -> list[Part]:
@@ -285,15 +287,15 @@ def _curves(key: str, title: str, how: str, histograms: dict[str, Histogram], wh
     return [Chart(key, title, how, percentile_curves(filled, what), percentile_table(filled))] if filled else []
 
 
-def _paragraphs(texts: Sequence[LabelledText]) -> list[Part]:
+def _paragraphs(texts: Sequence[LabeledText]) -> list[Part]:
     return [
         Text(f"{one.label}: {one.text}" if one.label else one.text, _TONES.get(one.style, "plain")) for one in texts
     ]
 
 
-def _facts(texts: Sequence[LabelledText]) -> list[Part]:
+def _facts(texts: Sequence[LabeledText]) -> list[Part]:
     return [KeyValueRows([(one.label, one.text) for one in texts])] if texts else []
 
 
-def _without(labels: Sequence[str], texts: Sequence[LabelledText]) -> list[LabelledText]:
+def _without(labels: Sequence[str], texts: Sequence[LabeledText]) -> list[LabeledText]:
     return [one for one in texts if one.label not in labels]

@@ -1,4 +1,4 @@
-"""The charts of a run over time."""
+"""Charts of a run over time."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
     from ws_load_test.plan.schedule import LoadProfile
 
 ROWS = 48
-"""Rows of the heat map, at most."""
+"""Rows of the heat map, at most: a few pixels each."""
 MOST_KINDS = 7
-"""Kinds of faults, and workers, with a series of their own."""
+"""Kinds of faults, and workers, with a series of their own; the colors of lines are eight."""
 _PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "max": 100.0}
 """Lines of the charts of times, by label."""
 
 
 def _note(course: Timeline) -> str:
-    """Returns how long a column is, where it is longer than an interval, and what a shade means, where there is one."""
+    """Returns a note on the length of a column that has several intervals, and on the shade, if there is one."""
     width = f" One column is {format_duration(course.width_ns)}." if course.downsampled else ""
     return width + _shade(course)
 
@@ -71,7 +71,7 @@ def _texts(columns: Sequence[TimeBucket], values: Sequence[str]) -> list[str]:
 
 
 def _marked(course: Timeline, unit_ns: float) -> dict[str, Any]:
-    """Returns the layout that tells the measured time from the rest."""
+    """Returns the layout that shades all but the measured time."""
     measured = [column for column in course.columns if column.phase == "measured"]
     if not measured:
         return {}
@@ -86,7 +86,7 @@ def heat_map(course: Timeline) -> list[Chart]:
     columns = [column for column in course.columns if column.phase in ("measured", "closing") and column.length_ns]
     total = all_of(columns, "response_time_ns")
     # Where it is drawn, so are the percentiles: its table names theirs.
-    if len(_telling(columns, course, "response_time_ns")) < FEWEST or total.min is None:
+    if len(_with_percentiles(columns, course, "response_time_ns")) < FEWEST or total.min is None:
         return []
     edges = _edges(total)
     labels = [f"{format_duration(low)} to {format_duration(high)}" for low, high in itertools.pairwise(edges)]
@@ -106,7 +106,7 @@ def heat_map(course: Timeline) -> list[Chart]:
     shares = [f"{100 * count / total.count:.2f} %" for count in counts]
     rows = [[label, format_count(count), share] for label, count, share in zip(labels, counts, shares, strict=True)]
     text = (
-        "Each cell is how many answers a second took how long; the scale of its colours is logarithmic, and an empty "
+        "Each cell is how many answers a second took how long; the scale of its colors is logarithmic, and an empty "
         f"cell had none.{_note(course)}"
     )
     table = Table(["response time", "answers", "share"], rows, "Of the whole run; over time see the next table")
@@ -130,19 +130,19 @@ def _edges(total: Histogram) -> list[int]:
     return [*found, max(total.max, found[-1] + 1)]
 
 
-def _telling(columns: Sequence[TimeBucket], course: Timeline, room: str) -> list[TimeBucket]:
-    """Returns the columns whose percentiles say something: the last moments of a run hold a handful of values."""
+def _with_percentiles(columns: Sequence[TimeBucket], course: Timeline, name: str) -> list[TimeBucket]:
+    """Returns the columns with enough time for percentiles: the last moments of a run hold a handful of values."""
     long = [one for one in columns if one.phase != "closing" or one.length_ns * 2 >= course.width_ns]
-    return [column for column in long if getattr(column, room).count]
+    return [column for column in long if getattr(column, name).count]
 
 
-def percentiles(course: Timeline, room: str, key: str, title: str, what: str) -> list[Chart]:
-    """Returns the percentiles of one room over time, if there are enough columns with a value."""
-    columns = _telling(course.columns, course, room)
+def percentiles(course: Timeline, metric: str, key: str, title: str, what: str) -> list[Chart]:
+    """Returns the percentiles of one histogram over time, if there are enough columns with a value."""
+    columns = _with_percentiles(course.columns, course, metric)
     if len(columns) < FEWEST:
         return []
     unit_ns, x = time_axis(course.end_ns)
-    found = [getattr(column, room).percentiles(list(_PERCENTILES.values())) for column in columns]
+    found = [getattr(column, metric).percentiles(list(_PERCENTILES.values())) for column in columns]
     at = _middles(columns, unit_ns)
     traces = [band(0, [one or 0 for one in at], [max(1, row[0]) for row in found], [max(1, row[2]) for row in found])]
     for number, name in enumerate(_PERCENTILES):
@@ -152,7 +152,7 @@ def percentiles(course: Timeline, room: str, key: str, title: str, what: str) ->
     low, high = min(max(1, row[0]) for row in found), max(row[-1] for row in found)
     y = duration_axis(low, high, what)
     rows = [
-        [_when(column), format_count(getattr(column, room).count), *map(format_duration, row)]
+        [_when(column), format_count(getattr(column, metric).count), *map(format_duration, row)]
         for column, row in zip(columns, found, strict=True)
     ]
     text = (
@@ -173,8 +173,8 @@ def rates(course: Timeline, plan: Plan | None, *, awaited: bool) -> list[Chart]:
         return []
     unit_ns, x = time_axis(course.end_ns)
     at = _middles(columns, unit_ns)
-    rooms = ["sent", "answered"] if awaited else ["sent"]
-    rooms += [room for room in ("pushed", "dropped") if any(column.counts[room] for column in columns)]
+    names = ["sent", "answered"] if awaited else ["sent"]
+    names += [name for name in ("pushed", "dropped") if any(column.counts[name] for column in columns)]
     traces = []
     requested = _requested(course, plan, unit_ns)
     if requested:
@@ -183,15 +183,15 @@ def rates(course: Timeline, plan: Plan | None, *, awaited: bool) -> list[Chart]:
                 6, "requested", *requested, mode="lines", line={"color": "var(--series-7)", "width": 4, "dash": "solid"}
             )
         )
-    for number, room in enumerate(rooms):
-        values = [column.per_s(room) for column in columns]
+    for number, name in enumerate(names):
+        values = [column.per_s(name) for column in columns]
         texts = _texts(columns, list(map(format_rate, values)))
-        traces.append(line(number, room, at, [float(f"{value:.6g}") for value in values], text=texts))
-    rows = [[_when(column), *(format_rate(column.per_s(room)) for room in rooms)] for column in columns]
+        traces.append(line(number, name, at, [float(f"{value:.6g}") for value in values], text=texts))
+    rows = [[_when(column), *(format_rate(column.per_s(name)) for name in names)] for column in columns]
     words = " The grey line is the schedule." if requested else ""
     text = f"Messages a second, warm-up and all connections included.{words}{_note(course)}"
     layout = figure(traces, x, amount_axis("messages a second"), **_marked(course, unit_ns))
-    return [Chart("rates", "Rate over time", text, layout, Table(["from the start", *rooms], rows))]
+    return [Chart("rates", "Rate over time", text, layout, Table(["from the start", *names], rows))]
 
 
 def _requested(
@@ -227,7 +227,7 @@ def corners(
 
 
 def connections(course: Timeline, plan: Plan | None) -> list[Chart]:
-    """Returns how many sessions were open, and what opened, failed and was lost."""
+    """Returns the number of open sessions, and those that opened, failed and were lost."""
     columns = course.columns
     if len(columns) < FEWEST or not any(column.counts["opened"] or column.counts["failed"] for column in columns):
         return []
@@ -247,13 +247,13 @@ def connections(course: Timeline, plan: Plan | None) -> list[Chart]:
     is_open = [None if column.phase == "closing" else column.open for column in columns]
     traces.append(line(0, "open", ends, is_open, text=texts))
     words = {"opened": 1, "failed": 2, "lost": 3}
-    told = [word for word in words if any(column.counts[word] for column in columns)]
+    shown = [word for word in words if any(column.counts[word] for column in columns)]
     at = _middles(columns, unit_ns)
-    for word in told:
+    for word in shown:
         texts = _texts(columns, [f"{format_count(column.counts[word])} {word}" for column in columns])
         traces.append(line(words[word], word, at, [column.counts[word] for column in columns], text=texts))
     rows = [
-        [_when(column), format_count(column.open), *(format_count(column.counts[word]) for word in told)]
+        [_when(column), format_count(column.open), *(format_count(column.counts[word]) for word in shown)]
         for column in columns
     ]
     each = format_duration(course.width_ns)
@@ -261,7 +261,9 @@ def connections(course: Timeline, plan: Plan | None) -> list[Chart]:
     # Of all lines: where few are open, many may have failed.
     most = max(height for trace in traces for height in trace["y"] if height is not None)
     layout = figure(traces, x, amount_axis("connections", most), **_marked(course, unit_ns))
-    return [Chart("connections", "Connections over time", text, layout, Table(["from the start", "open", *told], rows))]
+    return [
+        Chart("connections", "Connections over time", text, layout, Table(["from the start", "open", *shown], rows))
+    ]
 
 
 def faults(course: Timeline) -> list[Chart]:
@@ -275,14 +277,17 @@ def faults(course: Timeline) -> list[Chart]:
     of: dict[str, Callable[[TimeBucket], int]] = {sanitize(kind): _count_of(kind) for kind in kinds}
     if len(total) > len(kinds):
         of["all others"] = lambda column: sum(count for kind, count in column.faults.items() if kind not in kinds)
-    told = [column for column in columns if column.faults]
+    affected = [column for column in columns if column.faults]
     traces = []
     for number, (name, count) in enumerate(of.items()):
-        texts = _texts(told, [format_count(count(column)) for column in told])
-        widths = [column.length_ns / unit_ns for column in told]
-        traces.append(bars(number, name, _middles(told, unit_ns), [count(column) for column in told], widths, texts))
-    rows = [[_when(column), *(format_count(count(column)) for count in of.values())] for column in told]
-    text = f"What the target did wrong, by kind, each bar the faults of {format_duration(course.width_ns)}.{_shade(course)}"
+        texts = _texts(affected, [format_count(count(column)) for column in affected])
+        widths = [column.length_ns / unit_ns for column in affected]
+        traces.append(
+            bars(number, name, _middles(affected, unit_ns), [count(column) for column in affected], widths, texts)
+        )
+    rows = [[_when(column), *(format_count(count(column)) for count in of.values())] for column in affected]
+    width = format_duration(course.width_ns)
+    text = f"What the target did wrong, by kind, each bar the faults of {width}.{_shade(course)}"
     # Left to itself, an axis of bars would have its ticks at the middles of these.
     x |= {"tickmode": "linear", "tick0": 0, "dtick": tick_step(course.end_ns / unit_ns)}
     y = amount_axis("faults", max(column.faults.total() for column in columns))

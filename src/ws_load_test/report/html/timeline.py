@@ -1,6 +1,6 @@
-"""The course of one recording: its intervals put together to as many columns as a chart can show.
+"""Course of one recording over time: its intervals merged to as many columns as a chart can show.
 
-What is put together is exact: counts are added and histograms merged, so that the percentiles of a column are those of
+Merging is exact: counts are added and histograms merged, so that the percentiles of a column are those of
 all its replies. Each interval is read once, and only the histograms that are drawn are decoded.
 """
 
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.recording import Interval, Recording
 
 MOST_COLUMNS = 300
-"""So that each has a few pixels, and the page of an hour stays small."""
+"""Columns of a chart, at most: each has a few pixels then, and the page of an hour stays small."""
 FEWEST = 3
-"""Columns below which there is no course over time to speak of."""
-_NICE_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600)
+"""Columns that a chart needs: two have no course over time."""
+_ROUND_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600)
+"""Lengths of a column in seconds, where one interval is too short."""
 _STEP_NS = 10_000_000
+"""Interval lengths are rounded to this: a second that took some ms longer is a second."""
 _COUNTS = ("sent", "answered", "dropped", "unanswered", "pushed", "opened", "failed", "lost")
+"""Counts of a tally that charts show."""
 
 
 @dataclass(slots=True)
@@ -33,11 +36,11 @@ class TimeBucket:
     """Some intervals of one phase that follow each other."""
 
     from_ns: int
-    """Its start, from the start of the run."""
+    """Start of the column, from the start of the run."""
     to_ns: int
     phase: str
     counts: Counter[str] = field(default_factory=Counter)
-    """Messages and sessions, by the names of a tally's rooms; warm-up and unkind connections included."""
+    """Messages and sessions, by their names in a tally; warm-up and misbehaving clients included."""
     open: int = 0
     """Sessions that were open at its end."""
     faults: Counter[str] = field(default_factory=Counter)
@@ -51,12 +54,12 @@ class TimeBucket:
 
     @property
     def length_ns(self) -> int:
-        """How long it was."""
+        """Length of the column."""
         return self.to_ns - self.from_ns
 
-    def per_s(self, room: str) -> float:
+    def per_s(self, name: str) -> float:
         """Returns a count as a rate, of a column that has a length."""
-        return self.counts[room] * 1e9 / self.length_ns
+        return self.counts[name] * 1e9 / self.length_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,9 @@ class Timeline:
 
     columns: tuple[TimeBucket, ...]
     width_ns: int
-    """How long most columns are."""
+    """Length of most columns."""
     downsampled: bool
-    """Whether a column has several intervals."""
+    """True where a column has several intervals."""
 
     @property
     def end_ns(self) -> int:
@@ -81,11 +84,11 @@ class Timeline:
 
     @property
     def whole(self) -> list[TimeBucket]:
-        """Those of them that are long enough for a rate: of a short one it would be chance."""
+        """Columns under load that are long enough for a rate: that of a short one would be chance."""
         return [column for column in self.load if column.length_ns * 2 >= self.width_ns and column.length_ns]
 
     def start_ns(self, *phases: str) -> int | None:
-        """Returns when the first column of these phases began; None where there was none."""
+        """Returns the start of the first column of these phases; None where there was none."""
         return min((column.from_ns for column in self.columns if column.phase in phases), default=None)
 
 
@@ -117,12 +120,12 @@ def course(recording: Recording) -> Timeline:
 
 
 def _width_ns(length_ns: int, usual_ns: int) -> int:
-    """Returns the length of a column: of one interval, or a round number of seconds."""
+    """Returns the length of a column: that of one interval, or a round number of seconds."""
     least_ns = length_ns / MOST_COLUMNS
     if usual_ns >= least_ns:
         return usual_ns
     days = (86_400 * day for day in range(1, 400))
-    seconds = next(s for s in (*_NICE_S, *days) if s * NS_PER_UNIT["s"] >= max(least_ns, usual_ns))
+    seconds = next(s for s in (*_ROUND_S, *days) if s * NS_PER_UNIT["s"] >= max(least_ns, usual_ns))
     return seconds * NS_PER_UNIT["s"]
 
 
@@ -130,36 +133,36 @@ def _add(column: TimeBucket, interval: Interval) -> None:
     record = interval.encoded_tally
     column.to_ns = interval.to_ns
     for part in (record, record.get("misbehaving", {})):
-        for room in _COUNTS:
-            column.counts[room] += part.get(room, 0)
+        for name in _COUNTS:
+            column.counts[name] += part.get(name, 0)
         column.faults.update(part.get("faults", {}))
-    for room in ("sent", "answered"):
-        column.counts[room] += record.get(f"warmup_{room}", 0)
-    for room in ("response_time_ns", "send_lag_ns", "loop_lag_ns"):
-        if room in record:
-            getattr(column, room).merge(Histogram.from_record(record[room]))
+    for name in ("sent", "answered"):
+        column.counts[name] += record.get(f"warmup_{name}", 0)
+    for name in ("response_time_ns", "send_lag_ns", "loop_lag_ns"):
+        if name in record:
+            getattr(column, name).merge(Histogram.from_record(record[name]))
     for load in interval.workers:
         column.cpu_ns[load.worker] += load.cpu_ns
         column.wall_ns[load.worker] += load.wall_ns
 
 
-def all_of(columns: Iterable[TimeBucket], room: str) -> Histogram:
+def all_of(columns: Iterable[TimeBucket], name: str) -> Histogram:
     """Returns the histograms of columns as one."""
     total = Histogram()
     for column in columns:
-        total.merge(getattr(column, room))
+        total.merge(getattr(column, name))
     return total
 
 
 def edges_ns(columns: Sequence[TimeBucket]) -> list[int]:
-    """Returns where columns begin, and where the last one ends."""
+    """Returns the starts of columns, and the end of the last one."""
     return [*(column.from_ns for column in columns), columns[-1].to_ns] if columns else []
 
 
-def histogram_of(recording: Recording, room: str) -> Histogram:
+def histogram_of(recording: Recording, name: str) -> Histogram:
     """Returns one histogram of a whole recording."""
     total = Histogram()
-    found: Iterable[Any] = (interval.encoded_tally.get(room) for interval in recording.intervals)
+    found: Iterable[Any] = (interval.encoded_tally.get(name) for interval in recording.intervals)
     for data in found:
         if data is not None:
             total.merge(Histogram.from_record(data))

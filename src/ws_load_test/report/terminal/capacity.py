@@ -1,4 +1,4 @@
-"""The report of a search for a capacity, for people at a terminal: made from what `--json` prints, and nothing else."""
+"""Report of a capacity search for people at a terminal, made from the object that `--json` prints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ws_load_test.analysis.findings import join_and, percent
-from ws_load_test.analysis.summary_types import Check
+from ws_load_test.analysis.summary_types import ThresholdCheck
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import (
     format_count,
@@ -17,8 +17,8 @@ from ws_load_test.common.units import (
     format_rate,
     format_share,
 )
-from ws_load_test.report.content.labelled import NO_VALUE
-from ws_load_test.report.content.labelled import sentence as one_line
+from ws_load_test.report.content.labeled import NO_VALUE
+from ws_load_test.report.content.labeled import sentence as one_line
 from ws_load_test.report.content.thresholds import describe_value
 from ws_load_test.report.terminal.glyphs import bar, to_encodable
 from ws_load_test.report.terminal.layout import LABEL, WIDTH, hanging_indent, wrapped
@@ -39,8 +39,9 @@ HEADS = ("step", "requested", "achieved", "p50", "p99", "errors", "generator", "
 _STYLES = {"met": "green", "missed": "red", "nothing-opened": "red"}
 _ENDINGS = {"found": "green", "all-met": "green", "none-met": "red", "nothing-opened": "red", "target-gone": "red"}
 _LONGEST_BAR = 34
+"""Letters of the longest bar: the label and the value beside it take the rest of 80 columns."""
 _SHORTEST_SHARE = 0.02
-"""Of the longest bar: the lowest value of a logarithmic scale is not nothing."""
+"""Length of the shortest bar, as a share of the longest: the lowest value of a logarithmic scale is not 0."""
 
 
 def print_capacity(facts: dict[str, Any], *, console: Console) -> None:
@@ -62,7 +63,7 @@ def capacity_lines(facts: dict[str, Any], *, encoding: str = "utf-8") -> list[Te
 
 
 def step_line(facts: dict[str, Any], find: str) -> str:
-    """Returns a line about one step, for whoever watches the search."""
+    """Returns a line about one step, shown while the search goes on."""
     times, what = facts["response_time_ns"], OUTCOMES[facts["outcome"]]
     parts = [f"{facts['number']:>3}  {show_amount(facts['amount'], find):>10}  {what}"]
     if times is not None:
@@ -72,28 +73,28 @@ def step_line(facts: dict[str, Any], find: str) -> str:
 
 
 def show_amount(amount: float, find: str) -> str:
-    """Returns an amount of what is searched for: ``1,200/s``, or ``1,200`` connections."""
+    """Returns an amount of the searched load: ``1,200/s``, or ``1,200`` connections."""
     return format_rate(amount) if find == "rate" else format_count(amount)
 
 
 def failures(step: dict[str, Any]) -> list[str]:
-    """Returns why a step did not meet the objectives, a part of a sentence each; nothing where it did."""
+    """Returns the reasons why a step did not meet the objectives, as sentence parts."""
     if step["outcome"] == "met":
         return []
     reasons = [f"{one['objective']}: {describe_value(_as_check(one))}" for one in step["objectives"] if not one["met"]]
     return [*reasons, *step["behind"], *step["generator"]["reasons"]]
 
 
-def _as_check(objective: dict[str, Any]) -> Check:
+def _as_check(objective: dict[str, Any]) -> ThresholdCheck:
     found = {name: objective[name] for name in ("value", "limit", "unit", "why") if name in objective}
-    return Check(check=objective["objective"], passed=objective["met"], **found)
+    return ThresholdCheck(check=objective["objective"], passed=objective["met"], **found)
 
 
 # --- The answer -----------------------------------------------------------------------------------------------------
 
 
 def sentence(facts: dict[str, Any]) -> str:
-    """Returns what was found and how sure it is, as a sentence without a full stop."""
+    """Returns the answer and its certainty, as a sentence without a full stop."""
     answer = facts["answer"]
     ways: dict[str, Callable[[dict[str, Any]], str]] = {
         "found": _between,
@@ -256,14 +257,14 @@ def _why(facts: dict[str, Any]) -> list[Text]:
 
 
 def notes_of(step: dict[str, Any]) -> list[str]:
-    """Returns why a step failed, and where chance had a say in it, a part of a sentence each."""
+    """Returns the reasons why a step failed, and the objectives that rest on few values, as sentence parts."""
     few = [check for check in step["objectives"] if "few" in check]
     chance = [f"{one['objective']} rests on {format_count(one['few'])} values, so chance decides" for one in few]
     return [*failures(step), *chance]
 
 
 def _chart(facts: dict[str, Any], encoding: str) -> list[Text]:
-    """Returns the 99th percentile of each step, by amount: logarithmic, because it leaps where a queue begins."""
+    """Returns the 99th percentile of each step, by amount: logarithmic, because it leaps where a queue starts."""
     steps = sorted(
         (step for step in facts["steps"] if step["response_time_ns"] is not None),
         key=lambda step: (step["amount"], step["number"]),

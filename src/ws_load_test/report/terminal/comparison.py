@@ -1,4 +1,4 @@
-"""A comparison for people at a terminal, as Markdown, and as data: the same rows each time."""
+"""Comparison for people at a terminal, and the rows that Markdown and HTML share with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ws_load_test.common.units import (
     format_rate,
     format_share,
 )
-from ws_load_test.report.content.labelled import NO_VALUE, count_of
+from ws_load_test.report.content.labeled import NO_VALUE, count_of
 from ws_load_test.report.terminal.glyphs import to_encodable
 from ws_load_test.report.terminal.layout import hanging_indent
 
@@ -42,17 +42,17 @@ _GAP = "  "
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonReport:
-    """Comparisons with one base, and what is told of them."""
+    """Comparisons with one base, and the sentences around them."""
 
     comparisons: Sequence[Comparison]
     limit: float | None = None
-    """Of ``--fail-on-regression``."""
+    """Limit of ``--fail-on-regression``, as a share; None without one."""
     doubts: Sequence[str] = ()
-    """Sentences about what makes all of it doubtful."""
+    """Sentences about reasons to doubt all comparisons."""
     facts: Sequence[str] = ()
-    """Sentences about how it was measured."""
+    """Sentences about the way of measuring."""
     more: dict[str, Any] = field(default_factory=dict)
-    """What the data say besides."""
+    """Further keys of the data."""
 
     @property
     def sides(self) -> list[Variant]:
@@ -61,7 +61,7 @@ class ComparisonReport:
 
     @property
     def failing(self) -> list[str]:
-        """Why it is a regression, a sentence for each side that has regressed."""
+        """Sentence for each side that has regressed."""
         if self.limit is None:
             return []
         found = ((one.new.name, one.failing(self.limit)) for one in self.comparisons)
@@ -69,7 +69,7 @@ class ComparisonReport:
 
 
 def heading(comparison: Comparison) -> str:
-    """Returns what became of a comparison: ``Worse: p99, mean``."""
+    """Returns the outcome of a comparison: ``Worse: p99, mean``."""
     words = _HEADINGS[comparison.overall]
     if comparison.unanswered_variant is not None:
         return f"{words}: {comparison.unanswered_variant.name} got no answer"
@@ -82,13 +82,13 @@ def heading(comparison: Comparison) -> str:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """Returns what is to be borne in mind of a comparison, how its intervals were made first."""
+    """Returns notes on a comparison, the method of its intervals first."""
     made = [] if comparison.inconclusive_reason is not None else [method(comparison)]
     return [*made, *comparison_notes(comparison)]
 
 
 def method(comparison: Comparison) -> str:
-    """Returns in a sentence what the intervals are made from and what they promise."""
+    """Returns a sentence on the sources of the intervals and their error probability."""
     error = format_share(1 - comparison.confidence)
     promise = f"if nothing differs, the chance that any metric is called different is at most {error}"
     base, new = len(comparison.base.units), len(comparison.new.units)
@@ -135,13 +135,13 @@ def show_change(change: float, *, share: bool) -> str:
 
 
 def print_outcome(outcome: ComparisonReport, *, console: Console) -> None:
-    """Prints comparisons for people; the console's encoding decides between letters, its colours are its affair."""
+    """Prints comparisons; the console's encoding decides between letters, colors are its own decision."""
     for line in outcome_lines(outcome, encoding=console.encoding):
         console.print(line, soft_wrap=True)
 
 
 def outcome_lines(outcome: ComparisonReport, *, encoding: str = "utf-8") -> list[Text]:
-    """Returns the lines: what was found, what is to be doubted, the table, what is to be borne in mind."""
+    """Returns the lines: doubts, outcome, table, notes."""
     lines: list[Text] = []
     doubted = [*outcome.doubts, *(doubt for side in outcome.sides for doubt in caveats(side))]
     for doubt in doubted:
@@ -180,7 +180,7 @@ def _about(comparison: Comparison) -> list[Text]:
 
 
 def about(side: Variant) -> str:
-    """Returns where a side's numbers come from, in a few words."""
+    """Returns the sources of a side's numbers, in a few words."""
     targets = ", ".join(dict.fromkeys(recording.header.target for recording in side.recordings))
     many = len(side.recordings)
     seconds = format_duration(side.total.measured_ns)
@@ -205,6 +205,3 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
         f"{cell:{width}}" if place == 0 else f"{cell:>{width}}"
         for place, (cell, width) in enumerate(zip(cells, widths, strict=False))
     )
-
-
-# --- For other programs -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Text that every terminal can take: nothing that steers it, nothing that its encoding cannot show."""
+"""Letters that the encoding of a terminal can show."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PLAINER = str.maketrans({"µ": "u", "\N{EN DASH}": "-", "·": "-", "…": "~"})
 
 
 def is_encodable(text: str, encoding: str) -> bool:
-    """Returns whether an encoding can show all of a text; an unknown one can show nothing."""
+    """Returns True where an encoding can show all of a text; an unknown one can show nothing."""
     try:
         text.encode(encoding)
     except (UnicodeError, LookupError):
@@ -34,7 +34,7 @@ def _plainer(letter: str, encoding: str) -> str:
 def bar(share: float, width: int, encoding: str) -> str:
     """Returns a bar of `share` (0 to 1) times `width` letters, of eighths where the encoding has such blocks.
 
-    What is not zero is never drawn as nothing.
+    A value above zero is never drawn as nothing.
     """
     if share <= 0:
         return ""
@@ -47,7 +47,7 @@ def bar(share: float, width: int, encoding: str) -> str:
 def spark(share: float | None, encoding: str) -> str:
     """Returns one letter as high as `share` (0 to 1), in eighths; a space for 0 and for None, which is unknown.
 
-    What is not zero is never drawn as nothing.
+    A value above zero is never drawn as nothing.
     """
     if not share or share < 0:
         return " "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from ws_load_test.report.content.labelled import LabelledText, unbroken
+from ws_load_test.report.content.labeled import LabeledText, unbroken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ _NARROWEST = 20
 """Columns of the text beside a label, however long the label is."""
 
 
-def all_wrapped(texts: Iterable[LabelledText]) -> list[Text]:
+def all_wrapped(texts: Iterable[LabeledText]) -> list[Text]:
     """Returns several labelled texts, each on as many lines as it needs."""
     return [line for one in texts for line in wrapped(*one)]
 

@@ -13,7 +13,7 @@ from ws_load_test.analysis.data_quality import MIN_TAIL_SAMPLES, PERCENTILES, to
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.report.content.generator import generator
-from ws_load_test.report.content.labelled import NO_VALUE, summarize_times
+from ws_load_test.report.content.labeled import NO_VALUE, summarize_times
 from ws_load_test.report.content.outcome import (
     faults,
     headline,

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ws_load_test.analysis.aggregate import max_known
 from ws_load_test.common.units import format_count, format_duration, format_rate
-from ws_load_test.report.content.labelled import NO_VALUE
+from ws_load_test.report.content.labeled import NO_VALUE
 from ws_load_test.report.terminal.glyphs import spark
 from ws_load_test.report.terminal.layout import LABEL, WIDTH
 

@@ -21,7 +21,7 @@ from ws_load_test.report.terminal.layout import LABEL, WIDTH, hanging_indent, wr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.analysis.summary_types import Check, Summary
+    from ws_load_test.analysis.summary_types import Summary, ThresholdCheck
     from ws_load_test.report.results import Results
 
 
@@ -108,7 +108,7 @@ def connect_phases(summary: Summary) -> list[Text]:
     return lines
 
 
-def threshold_lines(checks: Sequence[Check]) -> list[Text]:
+def threshold_lines(checks: Sequence[ThresholdCheck]) -> list[Text]:
     """Returns the lines of checks: passed or failed, the condition, and the value found."""
     lines: list[Text] = []
     for check in checks:

@@ -58,7 +58,7 @@ SEARCH = (
     OptionSpec(
         name="step_duration",
         metavar="TIME",
-        help="how long each step measures at least, after --warmup (1s)",
+        help="how long each step measures at least; --warmup, here 1s, comes before",
         group=Group.SEARCH,
         parse=option_values.positive_duration,
         owner=Owner.CAPACITY,

@@ -12,7 +12,7 @@ from ws_load_test.common.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.engine.connection import Connection
+    from ws_load_test.engine.sessions.connection import Connection
 
 
 class SessionSetup:

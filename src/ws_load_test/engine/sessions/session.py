@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.engine.connect.dialed_session import DialedSession
-from ws_load_test.engine.read_policy import NO_FAST_PATH, ReadPolicy
+from ws_load_test.engine.sessions.read_policy import NO_FAST_PATH, ReadPolicy
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ws_load_test.engine.sender import MessageReceiver
+    from ws_load_test.engine.sessions.sender import MessageReceiver
     from ws_load_test.metrics.sample_buffer import SampleBuffer
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.websocket.deflate import PerMessageDeflate

@@ -1,4 +1,4 @@
-"""Groups of sessions: each has its own numbers, so that some of a run's sessions can be measured apart from the others."""
+"""Groups of sessions: each has its own numbers, so that some sessions of a run can be measured apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ws_load_test.common.faults import Fault
-    from ws_load_test.engine.session import Session
+    from ws_load_test.engine.sessions.session import Session
 
 
 class GroupListener(Protocol):

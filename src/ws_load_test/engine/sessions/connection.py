@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.engine.read_policy import NO_FAST_PATH, ReadPolicy
-from ws_load_test.engine.session import READ_COUNTED, Session, SessionListener
+from ws_load_test.engine.sessions.read_policy import NO_FAST_PATH, ReadPolicy
+from ws_load_test.engine.sessions.session import READ_COUNTED, Session, SessionListener
 from ws_load_test.websocket import frames
 from ws_load_test.websocket.deflate import DeflateTooLargeError, PerMessageDeflate
 from ws_load_test.websocket.deflate_negotiation import DeflateError
@@ -27,7 +27,7 @@ from ws_load_test.websocket.deflate_negotiation import DeflateError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ws_load_test.engine.sender import Sender
+    from ws_load_test.engine.sessions.sender import Sender
 
 LARGEST_MESSAGE_BYTES = 64 * 1024 * 1024
 """A larger reply is answered with close code 1009 (RFC 6455, section 7.4.1)."""

@@ -20,7 +20,7 @@ _BRIEF = ("p50", "p99", "max")
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:[nµm]?s|[kMGT]?B|%)(?!\w))")
 
 
-class LabelledText(NamedTuple):
+class LabeledText(NamedTuple):
     """A text and its label, both without control characters; an empty label continues the one before."""
 
     label: str

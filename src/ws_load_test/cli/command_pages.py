@@ -1,0 +1,370 @@
+"""Help of each command: prose written here, options from the catalogue.
+
+`help_pages.py` and docs/reference/cli.md are generated from it by ``python tools/generate_cli_docs.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ws_load_test.plan import values as option_values
+from ws_load_test.plan.options.catalog import BY_NAME, EXPORTS, RUN_OPTIONS, names_in, owned_by
+from ws_load_test.plan.options.spec import Group, OptionSpec, Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Options under a heading; without a heading they follow the introduction."""
+
+    heading: str
+    options: tuple[OptionSpec, ...]
+    note: str = ""
+    """What the options have in common, as it stands on the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandPage:
+    """Help of one command."""
+
+    command: str
+    """Word on the command line; empty for a run."""
+    title: str
+    usage: tuple[str, ...]
+    introduction: str
+    sections: tuple[Section, ...]
+    remarks: str = ""
+    """What follows the options."""
+    examples: str = ""
+    exit_codes: str = ""
+
+
+def _option(name: str, **changes: str) -> OptionSpec:
+    """Returns an option with other words for a command in which it means something special."""
+    row = BY_NAME[name]
+    return replace(
+        row,
+        help=changes.get("help", row.help),
+        default=changes.get("default", row.default),
+        metavar=changes.get("metavar", row.metavar),
+    )
+
+
+def _own(name: str, metavar: str, help: str, default: str = "") -> OptionSpec:  # noqa: A002 - the field of that name
+    """Returns an option of one command alone, whose value its code checks."""
+    return OptionSpec(
+        name=name,
+        metavar=metavar,
+        help=help,
+        group=Group.PLAN,
+        parse=option_values.unchecked,
+        owner=Owner.OUTPUT,
+        default=default,
+    )
+
+
+MESSAGE_NOTE = """\
+  Fields in braces are filled in anew for each message, all other braces stay as they are:
+      {seq}  {connection}  {uuid}  {now_ms}  {random:8}  {int:1..100}  {feed.COLUMN}
+  In URL, --header, --cookie, --user, --bearer and --subprotocol they are filled in for each connection."""
+CHECK_NOTE = """\
+  A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is there). A PATH is made of names and
+  places: id, data.items[0].id"""
+CONDITION_NOTE = """\
+  A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s", "errors > 0.1%", "unanswered > 0",
+  "faults.reset > 0", "rate < 9500"; "any p99 > 80ms" is checked on each second by itself. docs/thresholds.md lists
+  every metric."""
+_NOTES = {Group.MESSAGE: MESSAGE_NOTE, Group.REPLIES: CHECK_NOTE, Group.VERDICT: CONDITION_NOTE}
+_RUN_GROUPS = tuple(group for group in Group if any(option.group is group for option in RUN_OPTIONS))
+
+MAIN = CommandPage(
+    command="",
+    title="a load generator for WebSocket APIs",
+    usage=(
+        "ws-load-test URL [options]           put load on URL and report the response times",
+        "ws-load-test capacity URL [options]  find the highest rate, or number of connections, that meets objectives",
+        "ws-load-test demo [options]          a run against the built-in echo server",
+        "ws-load-test echo [options]          start that server by itself",
+        "ws-load-test cluster up              start a cluster of other machines, for --cluster",
+        "ws-load-test report RECORDING...     the report of a recording, or of several as one",
+        "ws-load-test compare BASE NEW...     what is better or worse in other recordings, as far as the data show",
+        "ws-load-test ab URL_A URL_B          measure two targets in turn, and compare them",
+        "ws-load-test schema NAME             the JSON schema of what a run writes: summary, plan or recording",
+        "ws-load-test COMMAND --help          more about one of them",
+    ),
+    introduction="""\
+Opens many connections and sends messages, either as fast as replies come (closed loop: a flood that waits) or on a
+schedule (open loop), and prints how long the replies took, from High Dynamic Range histograms over all connections.""",
+    sections=tuple(
+        Section(group.value, tuple(BY_NAME[name] for name in names_in(group)), _NOTES.get(group, ""))
+        for group in _RUN_GROUPS
+    ),
+    examples="""\
+  One connection, ten seconds of PING:
+      ws-load-test ws://localhost:3001
+  5,000 messages a second over 200 connections, whatever the server does:
+      ws-load-test ws://localhost:3001 -c 200 -r 5000
+  A thousand connections with 4 messages in flight on each, for a minute:
+      ws-load-test wss://api.example/live -c 1000 --in-flight 4 -d 1m
+  Exactly 100,000 messages read from a file, a token in a header, the recording kept:
+      ws-load-test wss://api.example -c 50 -n 100000 -m @order.json -H "Authorization: Bearer ..." -o run.jsonl
+  How an API handles one message, step by step; then replies matched by their id, one token each:
+      ws-load-test wss://api.example --probe --bearer @token.txt -m '{"id": {seq}, "op": "time"}'
+      ws-load-test wss://api.example -c 100 -r 1000 --feed users.csv --bearer {feed.token} \\
+          -m '{"id": {seq}, "op": "time"}' --match json:id --expect json:ok=true
+  Two recordings, of two machines perhaps, as one report:
+      ws-load-test report first.jsonl second.jsonl""",
+    exit_codes="""\
+  0 done and passed         1 a threshold or a probe failed          2 wrong usage or plan
+  3 no connection could be opened      4 a worker was lost      5 generator-bound, with --fail-if-saturated
+  70 a bug of ours          74 a file could not be written      130 interrupted""",
+)
+
+DEMO = CommandPage(
+    command="demo",
+    title="a run against the built-in echo server",
+    usage=("ws-load-test demo [options]",),
+    introduction="""\
+Starts the echo server in a process of its own, keeps one message in flight on each of 100 connections for 5 seconds,
+and prints the report. Takes the options of `ws-load-test --help`, all but the URL.""",
+    sections=(),
+    examples="""\
+  ws-load-test demo
+  ws-load-test demo -c 1000 --in-flight 16 -d 10s""",
+)
+
+ECHO = CommandPage(
+    command="echo",
+    title="start the built-in echo server, until Ctrl-C",
+    usage=("ws-load-test echo [options]",),
+    introduction="",
+    sections=(
+        Section(
+            "",
+            (
+                _own("host", "ADDRESS", "address to listen on", "127.0.0.1"),
+                _own("port", "PORT", "port to listen on, 0 for any that is free", "3001"),
+                _own("tls", "", "serve wss:// with a self-signed certificate, made at the start"),
+                _own("write_ca", "FILE", "write that certificate to FILE, for --cacert of a client"),
+                _own(
+                    "processes",
+                    "N",
+                    "share the port among N processes: more cores, and each has a limit on open files of its own, so"
+                    " that N processes hold N times as many connections",
+                    "1",
+                ),
+            ),
+        ),
+    ),
+    remarks="""\
+It echoes text and binary messages, puts fragments together, answers pings and closes. Its URL can ask for
+faults, which shows what they look like in a report:
+
+  ?delay=20ms             answer late              ?silent=0.01            leave this share of messages unanswered
+  ?close=1011&after=5     close after 5 messages   ?reset&after=5          or reset the connection
+  ?status=503             refuse the upgrade       ?push=100               push 100 messages a second unasked
+  ?fragment=3             reply in 3 fragments     ?ping=1s                ping, and close where no pong comes
+  ?limit=1000             answer no more messages a second over all connections of a process that ask for the same;
+                          the others wait in a queue, as before a saturated server""",
+    examples="""\
+  ws-load-test echo --port 3001
+  ws-load-test echo --processes 3
+  ws-load-test "ws://127.0.0.1:3001/?delay=20ms" -c 10 -d 5s""",
+)
+
+CLUSTER = CommandPage(
+    command="cluster",
+    title="start a cluster on other machines, for --cluster of a run",
+    usage=("ws-load-test cluster up --ssh HOST,HOST... [options]",),
+    introduction="",
+    sections=(
+        Section(
+            "",
+            (
+                _own("ssh", "HOST,HOST...", "machines to start it on; the first has the scheduler as well"),
+                _own(
+                    "remote_python",
+                    "PATH",
+                    "the Python there that has ws-load-test[cluster]",
+                    "the path of the one that runs this",
+                ),
+                _own("ssh_config", "FILE", "file with users, ports and keys of SSH", "~/.ssh/config"),
+                _own("port", "PORT", "port of the scheduler", "8786"),
+                _own("idle_timeout", "TIME", "end the cluster after this time without a run", "1 h"),
+            ),
+        ),
+    ),
+    remarks="""\
+Certificates are made at the start, and give access to the cluster. It runs until Ctrl-C, and prints the options that
+a run needs to use it. docs/clusters.md describes Kubernetes and clouds.""",
+    examples="""\
+  ws-load-test cluster up --ssh generator1,generator2""",
+)
+
+REPORT = CommandPage(
+    command="report",
+    title="the report of one recording, or of several merged",
+    usage=("ws-load-test report RECORDING... [options]",),
+    introduction="",
+    sections=(
+        Section(
+            "",
+            (
+                _option("json"),
+                _option("fail_if_saturated"),
+                _option("fail_if", help="check this instead of the conditions that were recorded"),
+                *(BY_NAME[name] for name in EXPORTS),
+            ),
+        ),
+    ),
+    remarks="""\
+Merging is exact: counts are added and histograms merged bucket for bucket, whichever machine made them.
+A recording of a run that was killed can be read as far as it goes.""",
+    examples="""\
+  ws-load-test report run.jsonl
+  ws-load-test report machine-a.jsonl machine-b.jsonl --json
+  ws-load-test report run.jsonl --fail-if "p99 > 50ms" --fail-if "errors > 0.1%\"""",
+)
+
+_SHORT_REPORT = "write a short report; $GITHUB_STEP_SUMMARY is appended to; - is standard output"
+_COMPARE_JSON = "print the comparison as JSON instead of the report"
+_COMPARE_MARKDOWN = "write it as Markdown; $GITHUB_STEP_SUMMARY is appended to; - is standard output"
+_COMPARE_HTML = "write a page with the percentiles of all sides over each other"
+COMPARE = CommandPage(
+    command="compare",
+    title="what is better or worse in other recordings, as far as the data show",
+    usage=("ws-load-test compare BASE NEW... [options]",),
+    introduction="""\
+BASE and each NEW are a recording, or a directory of recordings (*.jsonl) that are repeats of the same test.
+Each NEW is compared with BASE: percentiles and mean of the response times, throughput, errors, and with
+repeats the connect times. A difference is called better or worse only beyond chance; "no difference" means that
+the data cannot tell one.""",
+    sections=(
+        Section(
+            "",
+            (
+                *owned_by(Owner.COMPARISON),
+                _option("json", help=_COMPARE_JSON),
+                _option("markdown", help=_COMPARE_MARKDOWN),
+                _option("html", help=_COMPARE_HTML),
+            ),
+        ),
+    ),
+    remarks="""\
+Two runs vary from second to second, and from one to the next by what else the machine does. Single recordings
+show only the first, and each needs 5 seconds at least. 4 or more repeats of each side show both; `ws-load-test ab`
+takes the machine out of it altogether. docs/compare.md explains what is computed.""",
+    examples="""\
+  ws-load-test compare monday.jsonl tuesday.jsonl
+  ws-load-test compare base/ new/ --fail-on-regression 5%
+  ws-load-test compare base.jsonl one.jsonl other.jsonl --html compared.html""",
+    exit_codes="""\
+  0 compared, whatever the result      1 a regression, or nothing to conclude from, with --fail-on-regression
+  2 wrong usage, or no recording       70 a bug of ours        74 a file could not be written""",
+)
+
+AB = CommandPage(
+    command="ab",
+    title="measure two targets in turn, and compare them",
+    usage=("ws-load-test ab URL_A URL_B [options]",),
+    introduction="""\
+Machines drift: two runs one after the other differ by that alone. So both targets are measured in short rounds, a
+pair of rounds at a time, in random order, and each round opens its connections anew. The result compares b with a as
+`ws-load-test compare` does, from pairs of rounds.""",
+    sections=(
+        Section(
+            "",
+            (
+                *owned_by(Owner.AB),
+                _option("warmup", help="how long the load runs in each round before anything counts", default="500ms"),
+                _option("seed", help="seed of the order and of --arrivals poisson; printed with the result"),
+                _option("confidence"),
+                _option(
+                    "fail_on_regression", help="fail (exit code 1) if b is worse in something by more than this: 5%"
+                ),
+                _option(
+                    "output",
+                    metavar="DIR",
+                    help="keep the recordings: DIR/a/01.jsonl, DIR/b/01.jsonl, ...; `compare DIR/a DIR/b` gives the"
+                    " same result again",
+                ),
+                _option("json", help=_COMPARE_JSON),
+                _option("markdown", help=_COMPARE_MARKDOWN),
+                _option("html", help=_COMPARE_HTML),
+                _option("quiet"),
+                _option("log_level"),
+                _option("plan", help="read options from a file; those about length and about one run are left out"),
+                _option("fail_if_saturated"),
+            ),
+        ),
+    ),
+    remarks="""\
+All other options of a run are those of both targets: -c, -r, -m, -H and so on. It takes 2 x N x (TIME + warm-up), and
+some tenths of a second for each round. Ctrl-C once ends the round, and the rounds so far are reported.""",
+    examples="""\
+  ws-load-test ab ws://localhost:3001 ws://localhost:3002 -c 10
+  ws-load-test ab wss://old.example wss://new.example -c 100 -r 2000 --rounds 20 --round-duration 5s -o rounds
+  ws-load-test ab ws://localhost:3001 ws://localhost:3002 --fail-on-regression 5% --markdown ab.md""",
+    exit_codes="""\
+  0 compared, whatever the result      1 a regression, or nothing to conclude from, with --fail-on-regression
+  2 wrong usage or plan, or this machine could not go on; the rounds before that are reported
+  3 one of them never opened a connection      4 a worker was lost      5 generator-bound, with --fail-if-saturated
+  70 a bug of ours        74 a file could not be written        130 interrupted; the rounds so far are reported""",
+)
+
+CAPACITY = CommandPage(
+    command="capacity",
+    title="find the highest load that still meets objectives",
+    usage=('ws-load-test capacity URL --slo "OBJECTIVE" [options]',),
+    introduction="""\
+Runs one step of load after the other: twice as much until the objectives are missed, then halfway between, until
+the limit is known closely enough; then both ends are tried again, until each has had the same outcome twice.
+A step that misses while the generator itself is at its limit is never taken for the limit of the target.""",
+    sections=(
+        Section("Search", owned_by(Owner.CAPACITY)),
+        Section(
+            "Results",
+            (
+                _option(
+                    "output",
+                    metavar="DIR",
+                    help="keep the recording of each step in this new folder, and the result in capacity.json",
+                ),
+                _option(
+                    "markdown", help="write a short report; $GITHUB_STEP_SUMMARY is appended to; - is standard output"
+                ),
+                _option("html", help="write a page with the chart and the table"),
+                _option("json", help="print the result as JSON"),
+                _option("quiet", help="print nothing"),
+                _option("log_level"),
+                _option("plan", help="read options from a file; those about load and length are left out"),
+            ),
+        ),
+    ),
+    remarks="""\
+Of the options of a run (ws-load-test --help) it takes those of target, TLS, message, replies, sessions (but
+--disconnect) and limits, --warmup, --connect-rate, --ramp, --arrivals, --seed, --max-in-flight and --ping-interval.""",
+    examples="""\
+  ws-load-test capacity ws://localhost:3001 --slo "p99 < 50ms" --slo "errors < 0.1%"
+  ws-load-test capacity "ws://localhost:3001/?limit=1000" --slo "p99 < 50ms" --step-duration 2s --from 500
+  ws-load-test capacity wss://api.example --find connections --rate-per-connection 0.5 --slo "p99 < 200ms" -o steps""",
+    exit_codes="""\
+  0 the limit was found, or everything up to --max met the objectives
+  1 not even --from met them; or the steps contradict each other, or leave open whether --max does; or the target
+    refuses new connections
+  2 wrong usage or plan, or this machine cannot carry the first step
+  3 no connection could be opened                5 the generator was at its limit first
+  70 a bug of ours            74 a file could not be written        130 interrupted; the result so far is printed""",
+)
+
+SCHEMA = CommandPage(
+    command="schema",
+    title="print a JSON schema",
+    usage=("ws-load-test schema summary|plan|recording",),
+    introduction="""\
+Prints the JSON schema of the object that --json prints, of the plan in a recording, or of a line of a recording.""",
+    sections=(),
+    examples="""\
+  ws-load-test schema summary > summary.schema.json""",
+)
+
+COMMANDS: tuple[CommandPage, ...] = (MAIN, CAPACITY, DEMO, ECHO, CLUSTER, REPORT, COMPARE, AB, SCHEMA)

@@ -1,0 +1,138 @@
+"""JSON schemas: real output is what they say, and nothing that they do not know."""
+
+import json
+
+import msgspec
+import pytest
+
+from ws_load_test.analysis.summary_types import Summary
+from ws_load_test.cli import main
+from ws_load_test.cli.schema import TITLES, field_docstrings, schema_of
+from ws_load_test.common.errors import ExitCode
+from ws_load_test.metrics.recording import Interval
+from ws_load_test.testing import FaultyServer, behaviors
+
+PYTHON = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "null": type(None),
+}
+
+
+def problems(value, schema, root, at="$"):  # noqa: PLR0912 - a branch for each keyword
+    """Yields where a value differs from a schema, of the keywords that ours have; unknown keys are differences, too."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    chooser = schema.get("discriminator")
+    if chooser and isinstance(value, dict) and value.get(chooser["propertyName"]) in chooser["mapping"]:
+        chosen = {"$ref": chooser["mapping"][value[chooser["propertyName"]]]}
+        yield from problems(value, chosen, root, at)
+        return
+    if "anyOf" in schema:
+        found = [list(problems(value, one, root, at)) for one in schema["anyOf"]]
+        yield from [] if not all(found) else min(found, key=len)
+        return
+    kind = schema.get("type")
+    kinds = kind if isinstance(kind, list) else [kind] if kind else []
+    fits = [isinstance(value, PYTHON[one]) and (one == "boolean") == isinstance(value, bool) for one in kinds]
+    if kinds and not any(fits):
+        yield f"{at}: {value!r} is no {kind}"
+        return
+    if "enum" in schema and value not in schema["enum"]:
+        yield f"{at}: {value!r} is not one of {schema['enum']}"
+    if "minimum" in schema and value < schema["minimum"]:
+        yield f"{at}: {value} is less than {schema['minimum']}"
+    if isinstance(value, dict):
+        known, rest = schema.get("properties", {}), schema.get("additionalProperties", not schema.get("properties"))
+        yield from (f"{at}.{key}: missing" for key in schema.get("required", ()) if key not in value)
+        for key, inner in value.items():
+            if key in known:
+                yield from problems(inner, known[key], root, f"{at}.{key}")
+            elif isinstance(rest, dict):
+                yield from problems(inner, rest, root, f"{at}.{key}")
+            elif not rest:
+                yield f"{at}.{key}: unknown"
+    if isinstance(value, list) and isinstance(items := schema.get("items"), dict):
+        for place, inner in enumerate(value):
+            yield from problems(inner, items, root, f"{at}[{place}]")
+
+
+def check(value, name):
+    schema = schema_of(name)
+    assert list(problems(value, schema, schema)) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-n", "60", "--fail-if", "p99 > 1s", "--fail-if", "any p99 > 1s", "--fail-if", "proxy.p99 > 1s"],
+        [
+            "-d",
+            "400ms",
+            "--rate",
+            "200",
+            "--disconnect",
+            "50%@100ms",
+            "--reconnect",
+            "10ms",
+            "--slow-readers",
+            "34%:1MB/s",
+        ],
+    ],
+    ids=["closed loop", "open loop"],
+)
+def test_what_a_run_writes_is_what_the_schemas_say(options, tmp_path, capsys):
+    path = tmp_path / "run.jsonl"
+    with FaultyServer(behaviors.echoes) as server:
+        main([server.url, "-c", "3", "-w", "2", *options, "-o", str(path), "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["messages"]["answered"] > 0
+    check(printed, "summary")
+    assert msgspec.to_builtins(msgspec.convert(printed, Summary)) == printed
+    recorded = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(recorded) >= 4
+    for line in recorded:
+        check(line, "recording")
+    check(recorded[0]["plan"], "plan")
+    assert recorded[-1]["summary"] == printed
+
+
+def test_the_check_finds_what_is_wrong():
+    schema = schema_of("recording")
+    line = {"kind": "trailer", "ended_at": 5, "novelty": 1, "summary": {"schema": "2"}}
+    found = list(problems(line, schema, schema))
+    assert "$.ended_at: 5 is no string" in found
+    assert "$.novelty: unknown" in found
+    assert "$.interrupted: missing" in found
+    assert "$.summary.schema: '2' is no integer" in found
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_each_schema_is_printed(name, capsys):
+    assert main(["schema", name]) == ExitCode.PASSED
+    assert json.loads(capsys.readouterr().out) == msgspec.json.decode(msgspec.json.encode(schema_of(name)))
+
+
+@pytest.mark.parametrize(("name", "told"), [(["nope"], '"nope" is not a schema'), ([], "no schema named")])
+def test_an_unknown_name_is_one_sentence(name, told, capsys):
+    assert main(["schema", *name]) == ExitCode.USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    assert "write one of summary, plan, recording" in line
+
+
+def test_every_field_of_the_summary_has_a_description():
+    for name, struct in schema_of("summary")["$defs"].items():
+        assert struct["description"], name
+        lacking = [key for key, schema in struct["properties"].items() if not schema.get("description")]
+        assert not lacking, (name, lacking)
+
+
+def test_strings_behind_fields_are_their_descriptions():
+    assert field_docstrings(Interval)["measured_ns"] == "How much of it counts for the throughput."
+    described = schema_of("recording")["$defs"]["Interval"]["properties"]
+    assert described["measured_ns"]["description"] == field_docstrings(Interval)["measured_ns"]
