@@ -1,4 +1,4 @@
-"""What becomes of a comparison, of recordings or of an A/B run: the report, data, files, and the exit code."""
+"""Output of a comparison, of recordings or of an A/B run: the report, data, files, and the exit code."""
 
 from __future__ import annotations
 
