@@ -31,7 +31,6 @@ from ws_load_test.common.units import format_duration
 from ws_load_test.echo import EchoProcess
 from ws_load_test.fleet.cluster.spec import Cluster
 from ws_load_test.fleet.factory import fleet_factory
-from ws_load_test.fleet.factory import fleet_factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
