@@ -6,9 +6,9 @@ import os
 import signal
 import time
 
-import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from factories.comparison import drawn, interval, recording
 from ws_load_test import make_plan
@@ -88,8 +88,7 @@ def played(monkeypatch):
             else:
                 made = drawn(rng, 2, 100, mark=mark, interrupted=last, name=f"{slow}{ours.number}")
             summary = summarize([made])
-            generator = msgspec.structs.replace(summary.generator, saturated=bound)
-            summary = msgspec.structs.replace(summary, generator=generator)
+            summary = replace(summary, generator=replace(summary.generator, saturated=bound))
             return Result(made, summary, aggregate([made]), ExitCode.PASSED, **more)
 
         monkeypatch.setattr(ab, "run_with_signals", attend)

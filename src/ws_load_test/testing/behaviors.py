@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     """Serves one connection."""
 
 
-
 async def _echo(peer: Peer, messages: int | None = None) -> bool:
     """Echoes `messages` messages, or all until the client closes; returns True if the client ended it."""
     if messages == 0:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ws_load_test.messages.generator import FrameEncoding, PayloadStream
 
 
-
 class InOrderConversation:
     """Messages in flight in a queue. Messages that left together are one entry, so their replies can share a row."""
 
