@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parents[1] / "src"
         (OSError(2, "No such file or directory", "x"), "no such file or directory"),
         (OSError("Connect call failed"), "connect call failed"),
         (ValueError("Embedded\n null byte"), "embedded null byte"),
-        (TimeoutError(), "timeoutError"),
+        (TimeoutError(), "TimeoutError"),
     ],
 )
 def test_a_cause_follows_a_colon(error, cause):

@@ -161,7 +161,7 @@ def test_a_scheduler_that_dies_ends_the_run_and_its_load(echo, driver, tmp_path)
         assert code == ExitCode.WORKER_LOST
         assert "the cluster's scheduler is gone" in " ".join(out.split())
         assert "Traceback" not in err
-        pids = [pid for party in pids_by_host for pid in party]
+        pids = [pid for pids_of_host in pids_by_host for pid in pids_of_host]
         until(lambda: not any(map(is_running, pids)), 7, what="the end of the load's processes")
     finally:
         cluster.stop()
