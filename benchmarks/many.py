@@ -88,8 +88,7 @@ def account(plan: Plan, summary: Summary, counted: EchoCounts) -> bool:
         "every connection opened": connections.opened == plan.connections and not connections.failed,
         "none was lost": not connections.lost,
         "every message was answered": messages.due == messages.sent == messages.answered,
-        "the server counted the same": (counted.connections, counted.messages)
-        == (connections.opened, messages.sent),
+        "the server counted the same": (counted.connections, counted.messages) == (connections.opened, messages.sent),
     }
     for check, passed in checks.items():
         print(f"{'yes' if passed else 'NO '}  {check}")

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,7 +82,7 @@ def played(monkeypatch):
             if raises is not None and len(asked) == raises[0]:
                 raise raises[1]
             if len(asked) == late_at:
-                run.fleet = SimpleNamespace(interrupted=True)
+                run.interrupt()
             if slow and b is not None:
                 made = b(rng, ours.number, mark)
             else:
