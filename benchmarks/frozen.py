@@ -17,6 +17,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ws_load_test import Plan, make_plan, run
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.echo import EchoProcess
@@ -52,7 +54,7 @@ def frozen_run(server: EchoProcess, plan: Plan, after_s: float, freeze_s: float)
     result = run(plan, on_interval=heard, interval_s=0.1)
     begun.set()
     thread.join()
-    return result.summary, took_ns[0]
+    return msgspec.to_builtins(result.summary), took_ns[0]
 
 
 def balances(messages: dict[str, int]) -> bool:

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 from ws_load_test import make_plan
 from ws_load_test.echo import EchoProcess
 from ws_load_test.live.view import LiveView
+from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import Interval, WorkerUsage
 from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.metrics.tally import Tally
@@ -208,7 +209,7 @@ async def _beside(*, shows: bool, blocked: bool, seconds: int = 8) -> tuple[list
         cpu_from, from_s = time.process_time(), time.perf_counter()
         for interval in made[:seconds]:
             if view is not None:
-                view(interval)
+                view(IntervalEvent.decode(interval))
             until = time.perf_counter() + 1
             while (now := time.perf_counter()) < until:
                 await asyncio.sleep(0.001)

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ws_load_test import Plan, make_plan
 from ws_load_test.api import Run
 from ws_load_test.common.units import format_duration
@@ -67,7 +69,7 @@ async def hold(server: EchoProcess, plan: Plan) -> tuple[dict[str, Any], EchoCou
     result = await executing
     after = server.counts()
     delta = EchoCounts(**{name: getattr(after, name) - getattr(before, name) for name in vars(after)})
-    return result.summary, delta
+    return msgspec.to_builtins(result.summary), delta
 
 
 def account(plan: Plan, summary: dict[str, Any], counted: EchoCounts) -> bool:
