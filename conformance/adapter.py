@@ -51,11 +51,13 @@ class SessionOwner:
         """A reply failed a check; none is checked."""
 
 
-class Echo(Connection):
-    """A session that sends back what it is sent."""
+class Echo:
+    """Receiver of a session's messages that sends them back."""
 
-    def __init__(self, owner: SessionOwner, *, echoes: bool) -> None:
-        super().__init__(owner, ReadPolicy(needs_payload=True, strict=True))
+    blocks_load = False
+
+    def __init__(self, connection: Connection, *, echoes: bool) -> None:
+        self._connection = connection
         self._echoes = echoes
         self.first: bytes | None = None
         """The first message that came."""
@@ -64,8 +66,8 @@ class Echo(Connection):
         """A message was read whole; nothing is counted as a reply."""
         if self.first is None:
             self.first = payload
-        if self._echoes and not self.closing:
-            self.write_message(opcode, payload)
+        if self._echoes and not self._connection.closing:
+            self._connection.write_message(opcode, payload)
         return 0
 
     def on_ended(self) -> None:
@@ -78,11 +80,13 @@ async def talk(url: str, offer: str | None, echoes: bool) -> bytes:  # noqa: FBT
     dialer = Dialer(make_plan(url, messages=1, **options))
     await dialer.resolve()
     owner = SessionOwner()
-    connection = Echo(owner, echoes=echoes)
+    connection = Connection(owner, ReadPolicy(needs_payload=True, strict=True))
+    receiver = Echo(connection, echoes=echoes)
+    connection.set_receiver(receiver)
     await dialer.dial(connection, 0)
     try:
         await owner.gone.wait()
     except asyncio.CancelledError:
         connection.abort()
         raise
-    return connection.first or b""
+    return receiver.first or b""

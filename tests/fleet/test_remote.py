@@ -79,7 +79,7 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
         assert server.seen.messages == 40, "workers 1 and 2 of 4"
     assert [event["number"] for event in events] == list(range(len(events)))
     assert {(event["run"], event["host"]) for event in events} == {("r", 3)}
-    assert {event["worker"] for event in events} == {1, 2}
+    assert {event["load_worker"] for event in events} == {1, 2}
     assert {event["ended"] for event in events if "ended" in event} == {"its process ended with code 0"}
     assert not list(tmp_path.iterdir())
 

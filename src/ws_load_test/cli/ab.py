@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 ROUNDS, ROUND_DURATION, WARMUP = "10", "2s", "500ms"
 _OWN = ("url", "output")
 """Options of a plan file that belong to a run: `ab` has targets of its own, and makes many recordings."""
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 def run_ab(
@@ -58,18 +58,18 @@ def run_ab(
     confidence, fail_on_regression = options.pop("confidence", None), options.pop("fail_on_regression", None)
     refused = refused_by("ab")
     options, left_out = _with_file(options, refused)
-    ours, problems = pop_output_options(options, "ab")
+    output_options, problems = pop_output_options(options, "ab")
     problems = [*_refusals(options, refused), *problems]
     if problems:
         raise PlanError(tuple(problems))
     options = {name: value for name, value in options.items() if name not in refused}
-    wanted = exports_in(ours)
-    as_json, quiet = bool(ours.get("json")), bool(ours.get("quiet"))
-    series = _series(urls, options, rounds, round_time, ours.get("output"))
+    wanted = exports_in(output_options)
+    as_json, quiet = bool(output_options.get("json")), bool(output_options.get("quiet"))
+    series = _series(urls, options, rounds, round_time, output_options.get("output"))
     kept = {"a recording of --output": [str(path) for path in series.paths()]} if wanted else {}
     sure, limit = parse_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
     _prepare(series)
-    set_log_level(ours.get("log_level", "warn"))
+    set_log_level(output_options.get("log_level", "warn"))
     _tell_plan(series.a, left_out)
     warn_unwritable(wanted)
     shows = not quiet and sys.stderr.isatty()
@@ -88,7 +88,7 @@ def run_ab(
         more={"ab": {"rounds": series.rounds, "order": order, "seed": series.seed, "opened": going.opened}},
     )
     lesser = ExitCode.OUTPUT_FAILED if going.output_failed else ExitCode.PASSED
-    if going.bound and ours.get("fail_if_saturated"):
+    if going.bound and output_options.get("fail_if_saturated"):
         lesser = ExitCode.GENERATOR_BOUND
     return report_outcome(outcome, wanted, as_json=as_json, quiet=quiet, code=code, lesser=lesser)
 
@@ -106,8 +106,8 @@ def _tell_plan(plan: Plan, left_out: Sequence[str]) -> None:
     if left_out:
         names = ", ".join(map(option_name, left_out))
         _log.warning("--plan: %s: left out, because ab has its own targets and lengths, and makes many runs", names)
-    for doubt in plan.warnings:
-        _log.warning("%s", doubt)
+    for warning in plan.warnings:
+        _log.warning("%s", warning)
 
 
 def _refusals(options: Mapping[str, Any], refused: Mapping[str, str]) -> list[OptionProblem]:
