@@ -80,7 +80,7 @@ def test_a_count_without_a_treatment_of_its_own_is_named_in_its_row_where_it_is_
         if "out_of_order" in path.read_text("utf-8")
     }
     summary = {name for name in naming if name.startswith("analysis/summary")}
-    assert naming - summary == {"metrics/catalog.py", "engine/in_flight.py"}
+    assert naming - summary == {"metrics/catalog.py", "engine/conversations/in_flight.py"}
 
 
 def test_every_row_is_complete():
