@@ -12,9 +12,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "ws_load_test"
 PENDING = (
-    "analysis/[!c]*",
     "engine/*",
-    "metrics/*",
     "probe/*",
     "worker/*",
 )
