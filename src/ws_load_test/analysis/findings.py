@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ws_load_test.plan.session_policy import Misbehavior
 
 MIN_INTERVALS = 4
-"""Fewest measured intervals in which a lasting condition can be told from a hiccup."""
+"""Fewest measured intervals that distinguish a lasting condition from a hiccup."""
 MISBEHAVIORS: tuple[Misbehavior, ...] = ("slow_reader", "stalled_reader", "no_pong")
 """Kinds of misbehaving clients."""
 MISBEHAVIOR_NAMES: dict[Misbehavior, str] = {

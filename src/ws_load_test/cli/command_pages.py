@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ws_load_test.messages.fields import FIELD_KINDS
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options.catalog import BY_NAME, EXPORTS, RUN_OPTIONS, names_in, owned_by
 from ws_load_test.plan.options.spec import Group, OptionSpec, Owner
@@ -62,9 +63,9 @@ def _own(name: str, metavar: str, help: str, default: str = "") -> OptionSpec:  
     )
 
 
-MESSAGE_NOTE = """\
+MESSAGE_NOTE = f"""\
   Fields in braces are filled in anew for each message, all other braces stay as they are:
-      {seq}  {connection}  {uuid}  {now_ms}  {random:8}  {int:1..100}  {feed.COLUMN}
+      {"  ".join(kind.example for kind in FIELD_KINDS)}
   In URL, --header, --cookie, --user, --bearer and --subprotocol they are filled in for each connection."""
 CHECK_NOTE = """\
   A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is there). A PATH is made of names and

@@ -79,7 +79,7 @@ Message
       --first-message TEXT|@FILE      send this once in each session before the load; each of several waits for the
                                       reply to the one before; repeatable
   Fields in braces are filled in anew for each message, all other braces stay as they are:
-      {seq}  {connection}  {uuid}  {now_ms}  {random:8}  {int:1..100}  {feed.COLUMN}
+      {seq}  {connection}  {uuid}  {now_ms}  {random:8}  {int:1..100}  {feed.COLUMN}  {feed.COLUMN:json}
   In URL, --header, --cookie, --user, --bearer and --subprotocol they are filled in for each connection.
 
 Replies

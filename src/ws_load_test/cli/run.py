@@ -120,7 +120,7 @@ def _explain(plan: Plan, output_options: Mapping[str, Any]) -> None:
 
 
 def _probe(plan: Plan, output_options: Mapping[str, Any]) -> int:
-    """One connection and one message, in this process; what is seen is shown while something is awaited."""
+    """Opens one connection and sends one message, in this process; prints each step as soon as it is over."""
     from ws_load_test.common.event_loop import run
     from ws_load_test.probe.probe import Probe
     from ws_load_test.probe.report import print_end, print_steps

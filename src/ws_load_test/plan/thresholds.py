@@ -38,7 +38,7 @@ TIME_METRICS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.ki
 """Times that have percentiles; the first is meant where none is named."""
 STATISTICS = ("mean", "min", "max", "stdev")
 DENOMINATORS: dict[str, tuple[str, ...]] = {
-    name: spec.percent_of for name, spec in CONDITION_METRICS.items() if spec.kind in ("count", "labelled")
+    name: spec.percent_of for name, spec in CONDITION_METRICS.items() if spec.kind in ("count", "labeled")
 }
 """Every count, and the counts whose sum it is a share of; none where it is no share of anything."""
 FORMER_METRICS = {
