@@ -203,9 +203,7 @@ def test_a_first_message_that_is_refused_is_a_fault_and_ends_the_session():
     assert result.summary.faults == {"check-failed:first-reply": 1}
     assert (result.summary.connections.lost, result.summary.connections.opened) == (1, 2)
     assert result.summary.messages.answered > 100
-    assert (
-        len([payload for payload in server.seen.payloads if payload == b"PING"]) == result.summary.messages.sent
-    )
+    assert len([payload for payload in server.seen.payloads if payload == b"PING"]) == result.summary.messages.sent
 
 
 def test_to_send_only_awaits_nothing():

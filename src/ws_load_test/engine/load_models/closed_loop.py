@@ -38,7 +38,7 @@ _LAST_ROW = CAPACITY - 1
 
 
 class ClosedLoopRunner:
-    """What the connections of one worker share: the frames, and how many messages may still leave."""
+    """Shared state of the connections of one worker: the frames, and how many messages may still leave."""
 
     due_when_sent: ClassVar[bool] = True
 
