@@ -1,1 +1,1 @@
-"""The hot room: sessions are dialled, messages sent, replies timed."""
+"""Data plane: sessions are dialed, messages sent, replies timed."""

@@ -232,7 +232,7 @@ class ConnectionPool:
         if profile is None:
             return
         given_up = 0
-        """Of the connections dialed, those that the profile has taken back."""
+        """Number of the connections dialed that the profile has taken back."""
         async with asyncio.TaskGroup() as dials:
             while not self.finished.is_set():
                 wanted = self.share.size(round(profile.value_at(monotonic_ns() - start_ns)))

@@ -1,7 +1,7 @@
-"""The program of one worker: ``python -m ws_load_test.engine.worker``.
+"""The program of one worker: ``python -m ws_load_test.worker``.
 
-It reads an assignment and commands on standard input and writes reports to standard output (`protocol` has the
-words), so any fleet that can start a process and hold its pipes can run it.
+It reads an assignment and commands on standard input and writes reports to standard output (`ipc` has
+their form), so any fleet that can start a process and hold its pipes can run it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ws_load_test.worker.phases import WorkerRun
 
 
 async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asyncio.WriteTransport) -> bool:
-    """Runs a worker that hears commands on `lines` and reports to `out`; `lines` ending ends it at once.
+    """Runs a worker that reads commands from `lines` and reports to `out`; `lines` ending ends it at once.
 
-    Returns whether it came to its own end, so that somebody waits for its last report.
+    Returns True if it came to its own end, so that its last report is awaited.
     """
     encoder = msgspec.json.Encoder()
     worker = WorkerRun(assignment, lambda report: out.write(encoder.encode(report) + b"\n"))
@@ -33,7 +33,7 @@ async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asynci
 
     def broken(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         # A callback that fails is a bug, or a feed that cannot be read on; a worker that went on would report numbers
-        # that nobody should trust.
+        # that cannot be trusted.
         error = context.get("exception")
         if isinstance(error, UsageError):
             causes.append(error)
@@ -59,7 +59,7 @@ async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asynci
 
 
 async def _handle_commands(worker: WorkerRun, lines: asyncio.StreamReader, lease_ns: int) -> None:
-    """Does as it is told, until nobody is there to tell."""
+    """Carries out commands until its input ends, or the lease does."""
     while True:
         try:
             async with asyncio.timeout(lease_ns / NS_PER_S or None):
@@ -76,7 +76,7 @@ async def _handle_commands(worker: WorkerRun, lines: asyncio.StreamReader, lease
 
 
 class _StdoutDrain(asyncio.BaseProtocol):
-    """Tells when all that was written has left."""
+    """Protocol of standard output: `closed` is set once all that was written has left."""
 
     def __init__(self) -> None:
         self.closed = asyncio.Event()
@@ -95,7 +95,7 @@ async def _main() -> None:
     if not line:
         return
     if not await serve(msgspec.json.decode(line, type=Assignment), lines, out):
-        # Whoever held the pipes is gone or stands still, and might never read what is left.
+        # The process that held the pipes is gone or stands still, and might never read what is left.
         out.abort()
         return
     out.close()

@@ -1,4 +1,4 @@
-"""What a worker and its fleet say to each other: JSON, one line each.
+"""Messages between a worker and its fleet: JSON, one line each.
 
 The worker reads an `Assignment`, then `Command`s, from standard input, and writes `Report`s to standard output.
 Standard input closing means: stop at once. Any program that keeps to this can run workers; they need not know where
@@ -24,11 +24,11 @@ class Assignment(msgspec.Struct, frozen=True):
     plan: Plan
     share: Shard
     interval_ns: int = 10**9
-    """How often it reports."""
+    """Time between two reports."""
     lease_ns: int = 0
-    """A worker that hears nothing for so long ends at once; 0: only the end of its input tells that nobody is there."""
+    """A worker that reads nothing for so long ends at once; 0: only the end of its input ends it."""
     multi_host: bool = False
-    """Whether machines other than its own have workers of this run."""
+    """Machines other than its own have workers of this run."""
 
 
 class Command(msgspec.Struct, frozen=True):

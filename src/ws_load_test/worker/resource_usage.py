@@ -1,4 +1,4 @@
-"""How the worker itself fares: its processor time, what kept it from having more, and its pauses."""
+"""Resource usage of the worker process: CPU time, run-queue delay, cgroup throttling, garbage-collection pauses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SCHEDSTAT = Path("/proc/self/schedstat")
 
 
 class ResourceMonitor:
-    """Reads the counters, and tells what each interval added."""
+    """Reads the counters, and returns what each interval added."""
 
     def __init__(self, worker: int = 0) -> None:
         """Takes the number of the worker."""
@@ -35,7 +35,7 @@ class ResourceMonitor:
         return WorkerUsage(self._worker, cpu_ns, wall_ns, run_delay_ns, throttled_ns, gc_ns)
 
     def close(self) -> None:
-        """Hears of garbage collections no more."""
+        """Stops timing garbage collections."""
         gc.callbacks.remove(self._on_gc)
 
     def _read(self) -> tuple[int, int, int, int]:

@@ -1,4 +1,4 @@
-"""From an address to an open session: resolve, connect, proxy, TLS, upgrade; each has its time and its failings."""
+"""Opening of sessions: resolve, connect, proxy, TLS, upgrade; each phase has its time and its faults."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ _TIMED_OUT = {
 
 @dataclass(frozen=True, slots=True)
 class ConnectTimings:
-    """How long the opening of a session and its phases took; where redirects led to it, those of the last request."""
+    """Durations of the opening of a session and of its phases; where redirects led to it, those of the last request."""
 
     tcp_ns: int
     """The TCP connection: to the target, or to its proxy."""
     proxy_ns: int | None
-    """From there until the proxy has opened the way; None without one."""
+    """Time from there until the proxy has opened the way; None without one."""
     tls_ns: int | None
-    """From there to the end of the TLS handshake; None without TLS."""
+    """Time from there to the end of the TLS handshake; None without TLS."""
     upgrade_ns: int
-    """From the request to the answer that accepts it."""
+    """Time from the request to the answer that accepts it."""
     total_ns: int
     """All of it: the lookup of a name that no connection had needed before, waiting, and redirects included."""
     tls_resumed: bool
@@ -111,7 +111,7 @@ class Dialer:
 
     @property
     def resolved_ns(self) -> dict[str, int]:
-        """What the lookup of each name took, in ns: one for each name and worker, addresses in numbers have none.
+        """Duration of the lookup of each name, in ns: one for each name and worker, addresses in numbers have none.
 
         It grows with the names that fields and redirects bring, when a connection is the first to need one.
         """
@@ -177,7 +177,7 @@ class Dialer:
             raise DialError(fault) from None
 
     def _fault(self, phase: str, error: BaseException) -> Fault | None:
-        """What of the target's doing an error stands for; None where it is not the target's."""
+        """Returns the target's fault that an error stands for; None if it is not the target's."""
         if isinstance(error, DialError):
             fault = error.fault
             if isinstance(error, RedirectError) and not self.target.follow_redirects:
@@ -260,7 +260,7 @@ class _Dial:
         self._transport = self._sock = self._upgrade = None
 
     def timings(self) -> ConnectTimings:
-        """What it took; the session is open."""
+        """Returns the durations of a dial whose session is open."""
         upgrade = self._upgrade
         assert upgrade is not None
         done_ns = upgrade.done.result()

@@ -25,7 +25,7 @@ class Resolver:
 
     def __init__(self, plan: Plan) -> None:
         self.lookup_ns: dict[str, int] = {}
-        """What the lookup of each name took that was found; grows when a connection is the first to need a name."""
+        """Duration of the lookup of each name that was found; grows when a connection is the first to need a name."""
         self._plan = plan
         self._lookups: dict[str, asyncio.Task[Found | Fault]] = {}
         self._routes: dict[tuple[str, int], list[Route]] = {}
@@ -83,7 +83,7 @@ class Resolver:
 
 
 def is_address(host: str) -> bool:
-    """Whether a host is written in numbers, so that there is nothing to look up."""
+    """Returns True if a host is written in numbers, so that there is nothing to look up."""
     try:
         ip_address(host.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which source addresses a plan's connections take, and how many ports there are for each."""
+"""Source addresses of a plan's connections, and the number of ports for each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ one port serves several targets."""
 
 
 class Route(NamedTuple):
-    """One address of the target, and the source addresses from which it is dialled in turn."""
+    """One address of the target, and the source addresses from which it is dialed in turn."""
 
     family: int
     address: tuple[Any, ...]
@@ -58,7 +58,7 @@ def family_of(source: str) -> int:
 
 
 def loopback_share() -> int:
-    """How many connections one source address has on loopback; 0 where the system has but one such address."""
+    """Number of connections that one source address has on loopback; 0 where the system has but one such address."""
     # macOS gives its loopback device 127.0.0.1 alone.
     if sys.platform != "linux":
         return 0
@@ -67,13 +67,13 @@ def loopback_share() -> int:
 
 
 def loopback_sources(connections: int, share: int = LOOPBACK_SHARE) -> tuple[str, ...]:
-    """As many addresses of 127.0.0.0/8 as that many connections take."""
+    """Returns as many addresses of 127.0.0.0/8 as that many connections take."""
     first = int(LOOPBACK.network_address) + 256
     return tuple(str(ip_address(first + number)) for number in range(-(-connections // share)))
 
 
 def ephemeral_ports() -> int | None:
-    """How many ports Linux chooses from when it connects; None where that cannot be read.
+    """Returns the number of ports that Linux chooses from when it connects; None where that cannot be read.
 
     Linux, Documentation/networking/ip-sysctl.rst: ip_local_port_range, both ends included, for IPv6 as well, without
     ip_local_reserved_ports.
@@ -86,7 +86,7 @@ def ephemeral_ports() -> int | None:
 
 
 def reserved_ports(first: int, last: int) -> int:
-    """How many ports of a range Linux never chooses; 0 where that cannot be read."""
+    """Returns the number of ports of a range that Linux never chooses; 0 where that cannot be read."""
     try:
         return _reserved(_RESERVED_PORTS.read_text(), first, last)
     except (OSError, ValueError):
@@ -105,7 +105,7 @@ def bind(sock: socket.socket, source: str) -> None:
 
 
 def _reserved(text: str, first: int, last: int) -> int:
-    """Of ports written as ``80,8000-8010``, how many lie in a range."""
+    """Returns how many of the ports written as ``80,8000-8010`` lie in a range."""
     count = 0
     for part in text.strip().split(",") if text.strip() else ():
         low, _, high = part.partition("-")

@@ -59,7 +59,7 @@ class ResumableContext(ssl.SSLContext):
 
 
 def tls_context(target: Target) -> ResumableContext | None:
-    """How the target's TLS is judged: verified unless the plan says otherwise; None where no URL is ``wss://``.
+    """Returns the context for the target's TLS: verified unless the plan says otherwise; None where no URL is ``wss://``.
 
     Raises:
         UsageError: a file of certificates or keys, or the list of ciphers, cannot be used.
@@ -148,7 +148,7 @@ def _load_certificate(context: ssl.SSLContext, target: Target) -> None:
 
 
 def tls_fault(error: ssl.SSLError) -> Fault:
-    """What a TLS error says about the target."""
+    """Returns the fault that a TLS error stands for."""
     return Fault(FaultKind.TLS, text=_reason(error))
 
 

@@ -1,4 +1,4 @@
-"""What a session asks for: the upgrade request, prepared or filled for each connection, and where redirects lead."""
+"""Upgrade request of a session, prepared or filled for each connection, and where redirects lead."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RedirectError(DialError):
     def __init__(self, fault: Fault, location: str, cookies: tuple[str, ...] = ()) -> None:
         super().__init__(fault)
         self.location = location
-        """As the target wrote it; empty where it wrote none."""
+        """Location as the target wrote it; empty where it wrote none."""
         self.cookies = cookies
         """The values of ``Set-Cookie``."""
 
@@ -54,7 +54,7 @@ class UpgradeRequest:
     headers: tuple[tuple[str, str], ...]
     subprotocols: tuple[str, ...] = ()
     offer: DeflateParams | None = None
-    """What is offered of permessage-deflate."""
+    """Offer of permessage-deflate."""
     moved: bool = False
     """A redirect has led to another host, where `--connect-to`, `--unix-socket` and `--sni` no longer apply."""
 
@@ -152,7 +152,7 @@ class RedirectChain:
     def __init__(self, first: UpgradeRequest) -> None:
         self._first = first
         self._cookies: dict[str, dict[str, str | None]] = {}
-        """By host; None: taken back, the plan's own too."""
+        """Cookies by host; None: taken back, the plan's own too."""
         self._seen = [first]
 
     def follow(self, moved: RedirectError) -> UpgradeRequest:
@@ -207,7 +207,7 @@ class RedirectChain:
 
 
 def _endpoint(last: Endpoint, moved: RedirectError) -> Endpoint:
-    """Where a redirect leads, from where we are."""
+    """Returns the endpoint that a redirect leads to."""
     if not moved.location:
         raise DialError(Fault(FaultKind.UPGRADE_INVALID, text=f"{moved.fault.text} without a Location"))
     base = f"{'https' if last.secure else 'http'}://{last.authority}{last.resource}"

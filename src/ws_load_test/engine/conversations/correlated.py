@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ws_load_test.plan.correlation import CorrelationId, IdExtractor
 
 DueSent = tuple[int, int]
-"""When a message was due and when it was sent."""
+"""Instants at which a message was due and it was sent."""
 
 
 class CorrelatedFrames:

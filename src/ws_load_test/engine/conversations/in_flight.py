@@ -22,7 +22,7 @@ _ANSWERED, _GIVEN_UP = "duplicate", "late"
 
 
 class RecentIds:
-    """What became of the ids that are no longer in flight, over all connections of a worker."""
+    """Fates of the ids that are no longer in flight, over all connections of a worker."""
 
     def __init__(self) -> None:
         self._fates: OrderedDict[tuple[int, CorrelationId | int | None], str] = OrderedDict()
@@ -36,7 +36,7 @@ class RecentIds:
             self._fates.popitem(last=False)
 
     def classify(self, connection: int, key: CorrelationId) -> str | None:
-        """What another reply to a message would be; None if nothing is known of it."""
+        """Returns the kind of another reply to a message; None if nothing is known of it."""
         place = connection, _short(key)
         fate = self._fates.get(place)
         if fate == _GIVEN_UP:
@@ -81,7 +81,7 @@ class InFlightTable:
             others.append(row)
 
     def match(self, key: CorrelationId, tally: Tally) -> tuple[int, int] | None:
-        """When the oldest message with this id was due and sent; None where none in flight has it."""
+        """Returns when the oldest message with this id was due and sent; None if none in flight has it."""
         rows = self._open.get(key)
         if rows is None:
             return None
@@ -97,7 +97,7 @@ class InFlightTable:
         return due_ns, sent_ns
 
     def classify(self, key: CorrelationId) -> str | None:
-        """What another reply with this id would be: ``duplicate``, ``late``, or None where nothing is known of it."""
+        """Returns the kind of another reply with this id: ``duplicate``, ``late``, or None if nothing is known."""
         return self._memory.classify(self._connection, key)
 
     def expire(self, before_ns: int) -> list[tuple[int, int]]:

@@ -35,7 +35,7 @@ LARGEST_COPIES_BYTES = 1 << 20
 
 
 class ClosedLoopRunner:
-    """What the connections of one worker share: the frames, and how many messages may still leave."""
+    """Shared state of the connections of one worker: the frames, and how many messages may still leave."""
 
     due_when_sent: ClassVar[bool] = True
 

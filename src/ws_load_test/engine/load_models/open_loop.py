@@ -45,7 +45,7 @@ _ASAP = 1
 
 
 class OpenLoopRunner:
-    """What the connections of one worker share: the schedule, the frame, and whose turn it is."""
+    """Shared state of the connections of one worker: the schedule, the frame, and whose turn it is."""
 
     due_when_sent: ClassVar[bool] = False
 
@@ -204,7 +204,7 @@ class OpenLoopSender(LoadSender):
         super().__init__(connection, conversation, load.batches)
         self.load = load
         self.backlog: deque[int] = deque()
-        """When the messages were due that may not leave yet, because too many are in flight."""
+        """Due instants of the messages that must not leave yet, because too many are in flight."""
         connection.max_buffered_bytes = MAX_QUEUED_BYTES
 
     @property

@@ -82,7 +82,7 @@ class Session(DialedSession):
         self.closing = False
         """A close frame has been sent or received: no message follows."""
         self.close_fault: Fault | None = None
-        """Why we closed the session although the run was not over."""
+        """Reason for which we closed the session although the run was not over."""
         self.ended = False
         """The session's end has been counted."""
         self.reset_by: ConnectionResetError | None = None
