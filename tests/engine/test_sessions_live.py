@@ -130,7 +130,7 @@ def test_a_storm_is_told_from_its_moment_to_the_last_one_back():
     summary = result.summary
     storm = summary.reconnect_storm
     assert (storm.disconnected, storm.not_back) == (3, 0)
-    assert 200 * MS <= storm.back_time_ns["min"] <= storm.all_back_after_ns < 900 * MS
+    assert 200 * MS <= storm.back_time_ns.min <= storm.all_back_after_ns < 900 * MS
     assert storm.unanswered == summary.messages.unanswered
     assert summary.connections.lost == 0
     assert server.seen.upgraded == 13

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import asdict
 
 from ws_load_test import make_plan
+from ws_load_test.analysis.summary_types import ByteCounts, Messages
 from ws_load_test.api import run
 from ws_load_test.echo import EchoProcess
 from ws_load_test.metrics.tally import Tally
@@ -50,7 +51,7 @@ def messages(sent, *, pushed=0):
     nothing = dict.fromkeys(
         ("unanswered", "dropped", "duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings"), 0
     )
-    return {"due": sent, "sent": sent, "answered": sent, "pushed": pushed, **nothing}
+    return Messages(due=sent, sent=sent, answered=sent, pushed=pushed, **nothing)
 
 
 CLOSE_BYTES = 2 + 2
@@ -60,13 +61,13 @@ CLOSE_BYTES = 2 + 2
 def frame_bytes(size, count, sessions):
     """What `count` messages of `size` bytes, their echoes, and both close frames of each session come to."""
     head_bytes = 2 if size < 126 else 4 if size < 65536 else 10
-    return {
-        "sent": count * (head_bytes + 4 + size) + sessions * (CLOSE_BYTES + 4),
-        "received": count * (head_bytes + size) + sessions * CLOSE_BYTES,
-        "pushed": 0,
-        "uncompressed_sent": 0,
-        "uncompressed_received": 0,
-    }
+    return ByteCounts(
+        sent=count * (head_bytes + 4 + size) + sessions * (CLOSE_BYTES + 4),
+        received=count * (head_bytes + size) + sessions * CLOSE_BYTES,
+        pushed=0,
+        uncompressed_sent=0,
+        uncompressed_received=0,
+    )
 
 
 # --- counts ------------------------------------------------------------------------------------------------------

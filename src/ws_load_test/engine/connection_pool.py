@@ -44,7 +44,7 @@ class ConnectionPool:
     """The connections of one share of a plan, and their counts since the last report."""
 
     def __init__(self, plan: Plan, share: Shard, *, multi_host: bool = False) -> None:
-        """Opens no connection yet; `multi_host` says that other machines have shares as well.
+        """Opens no connection yet; with `multi_host`, other machines have shares as well.
 
         Raises:
             UsageError: the plan's certificates or its feed cannot be used.

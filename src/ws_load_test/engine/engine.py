@@ -82,7 +82,7 @@ class Engine(Protocol):
         ...
 
     def __init__(self, plan: Plan, share: Shard, *, multi_host: bool = False) -> None:
-        """Reads feeds and certificates; opens no socket. `multi_host` says that other machines have shares as well.
+        """Reads feeds and certificates; opens no socket. With `multi_host`, other machines have shares as well.
 
         Raises:
             UsageError: The plan's certificates or its feed cannot be used.

@@ -1,4 +1,4 @@
-"""Sessions that end before the run does: dialed again as the plan says, recycled in turn, cut off in a storm."""
+"""Sessions that end before the run does: dialed again by policy, recycled in turn, cut off in a storm."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Reconnector:
         self._lifetimes[connection] = timer
 
     def session_ended(self, connection: Connection, *, lost: bool) -> None:
-        """A session is over; `lost` says that the target ended it."""
+        """A session is over; `lost` where the target ended it."""
         cut = connection.number in self._storm_ns
         recycled = connection in self._recycling and not cut
         self._recycling.discard(connection)

@@ -1,4 +1,4 @@
-"""Diagnosis of a probe: a sentence that says what to do next, and where a reply is that no rule found."""
+"""Diagnosis of a probe: a sentence with the next step, and where a reply is that no rule found."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ def _ambiguity(seen: SessionRecord) -> str | None:
 def suggest_rule(message: bytes, others: Sequence[bytes], given: str = "") -> tuple[str, str] | None:
     """Returns a rule by which one of the others would be the reply to a message, and where in it the id is.
 
-    Every rule has been tried on both with the readers that the load uses; `given` is where the user says the id is.
+    Every rule has been tried on both with the readers that the load uses; `given` is the user's path to the id.
     """
     ours = [(path, value) for path, value in _json_scalars(message) if path == given or _IDS.search(_last(path))]
     for other in others:

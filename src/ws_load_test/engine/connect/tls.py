@@ -59,7 +59,7 @@ class ResumableContext(ssl.SSLContext):
 
 
 def tls_context(target: Target) -> ResumableContext | None:
-    """Returns the context for the target's TLS: verified unless the plan says otherwise; None where no URL is ``wss://``.
+    """Returns the context for the target's TLS: verified unless the plan turns that off; None where no URL is ``wss://``.
 
     Raises:
         UsageError: a file of certificates or keys, or the list of ciphers, cannot be used.

@@ -55,7 +55,7 @@ class LoadModel(Protocol[S]):
         ...
 
     def limit(self, count: int) -> None:
-        """Ends the load after `count` more messages, where the model has no schedule that says so."""
+        """Ends the load after `count` more messages, where the model has no schedule that ends it."""
         ...
 
     def start(self, senders: Sequence[S], start_ns: int, end_ns: int) -> None:

@@ -81,7 +81,7 @@ class Conversation(Protocol):
 
 
 class Sender(MessageReceiver, Protocol):
-    """One session's part of a load: sends when the load model says so, and knows what is in flight."""
+    """One session's part of a load: sends when the load model calls, and knows what is in flight."""
 
     conversation: Conversation
     batches: FrameSource

@@ -210,7 +210,7 @@ class Session(DialedSession):
     # --- Ending -----------------------------------------------------------------------------------------------------
 
     def close(self, given_up: Fault | None = None) -> None:
-        """Begins the close handshake (RFC 6455, section 7.1.2); `given_up` says why, when the run is not over."""
+        """Begins the close handshake (RFC 6455, section 7.1.2); `given_up` is the reason, when the run is not over."""
         if self.closing or self.ended:
             return
         self.closing, self.close_fault = True, given_up
