@@ -30,7 +30,12 @@ def holds_one(difference: Difference) -> bool:
 
 def measure(one: str, other: str, options: argparse.Namespace, seed: int) -> Comparison:
     """Runs one A/B."""
-    shared = {"connections": options.connections, "rate": options.rate, "duration": options.round_duration, "warmup": "200ms"}
+    shared = {
+        "connections": options.connections,
+        "rate": options.rate,
+        "duration": options.round_duration,
+        "warmup": "200ms",
+    }
     series = PairedExperiment(
         make_plan(one, workers=1, **shared), make_plan(other, workers=1, **shared), rounds=options.rounds, seed=seed
     )

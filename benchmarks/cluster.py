@@ -72,7 +72,7 @@ def main() -> int:
                 order = ("local", "cluster") if number % 2 else ("cluster", "local")
                 for where in order:
                     result = run(plan, cluster=cluster if where == "cluster" else None)
-                    found[where].append((result.summary["throughput_per_s"], cpu_us(result)))
+                    found[where].append((result.summary.throughput_per_s, cpu_us(result)))
                     print(
                         f"{where:8} {found[where][-1][0]:10,.0f}/s {found[where][-1][1]:8.2f} µs a message", flush=True
                     )

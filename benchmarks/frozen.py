@@ -17,7 +17,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test import Plan, make_plan, run
+from ws_load_test import Plan, Summary, make_plan, run
+from ws_load_test.analysis.summary_types import Messages
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.echo import EchoProcess
 
@@ -29,7 +30,7 @@ LEAST, MOST = 0.85, 1.05
 PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
 
 
-def frozen_run(server: EchoProcess, plan: Plan, after_s: float, freeze_s: float) -> tuple[dict[str, Any], int]:
+def frozen_run(server: EchoProcess, plan: Plan, after_s: float, freeze_s: float) -> tuple[Summary, int]:
     """Runs the plan, with the server stopped `after_s` into its measured time; returns the summary and the freeze."""
     begun = threading.Event()
     took_ns: list[int] = []
@@ -55,23 +56,24 @@ def frozen_run(server: EchoProcess, plan: Plan, after_s: float, freeze_s: float)
     return result.summary, took_ns[0]
 
 
-def balances(messages: dict[str, int]) -> bool:
+def balances(messages: Messages) -> bool:
     """True if the accounts balance."""
-    due, sent = messages["sent"] + messages["dropped"], messages["answered"] + messages["unanswered"]
-    return messages["due"] == due and messages["sent"] == sent
+    due, sent = messages.sent + messages.dropped, messages.answered + messages.unanswered
+    return messages.due == due and messages.sent == sent
 
 
-def show(name: str, summary: dict[str, Any], freeze_ns: int) -> bool:
+def show(name: str, summary: Summary, freeze_ns: int) -> bool:
     """Prints a run; returns whether its accounts balance."""
-    times, messages = summary["response_time_ns"], summary["messages"]
+    times, messages = summary.response_time_ns, summary.messages
+    assert times is not None, "no message was answered"
     print(f"{name}, frozen for {format_duration(freeze_ns)}")
-    print("  response time  " + "   ".join(f"{name} {format_duration(times[name])}" for name in PERCENTILES))
+    print("  response time  " + "   ".join(f"{name} {format_duration(times.value(name))}" for name in PERCENTILES))
     kinds = ("due", "sent", "answered", "unanswered", "dropped")
-    print("  messages       " + "   ".join(f"{kind} {format_count(messages[kind])}" for kind in kinds))
-    lag = summary["generator"]["send_lag_ns"]
+    print("  messages       " + "   ".join(f"{kind} {format_count(getattr(messages, kind))}" for kind in kinds))
+    lag = summary.generator.send_lag_ns
     if lag:
-        print(f"  send lag       p50 {format_duration(lag['p50'])}   p99 {format_duration(lag['p99'])}")
-    print(f"  99 % is {times['p99'] / freeze_ns:.3f} of the freeze")
+        print(f"  send lag       p50 {format_duration(lag.p50)}   p99 {format_duration(lag.p99)}")
+    print(f"  p99 is {times.p99 / freeze_ns:.3f} of the freeze")
     return balances(messages)
 
 
@@ -89,7 +91,8 @@ def main() -> int:
         url = server.url
         summary, freeze_ns = frozen_run(server, make_plan(url, rate=options.rate, **shared), after_s, options.freeze)
         balanced = show("open load", summary, freeze_ns)
-        seen = LEAST <= summary["response_time_ns"]["p99"] / freeze_ns <= MOST
+        assert summary.response_time_ns is not None
+        seen = LEAST <= summary.response_time_ns.p99 / freeze_ns <= MOST
         print()
         summary, freeze_ns = frozen_run(server, make_plan(url, **shared), after_s, options.freeze)
         balanced = show("closed load", summary, freeze_ns) and balanced

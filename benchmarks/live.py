@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 from ws_load_test import make_plan
 from ws_load_test.echo import EchoProcess
 from ws_load_test.live.view import LiveView
+from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import Interval, WorkerUsage
 from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.metrics.tally import Tally
@@ -198,7 +199,7 @@ async def _beside(*, shows: bool, blocked: bool, seconds: int = 8) -> tuple[list
     if not blocked:
         reads.set()
     plan = make_plan("ws://127.0.0.1:3001", connections=1000, rate=50_000, duration="60s", workers=4)
-    made = [_interval(index) for index in range(seconds * 2)]
+    made = [IntervalEvent.decode(_interval(index)) for index in range(seconds * 2)]
     late_ms: list[float] = []
     with terminal(reads) as (end, _):
         view = None
@@ -206,9 +207,9 @@ async def _beside(*, shows: bool, blocked: bool, seconds: int = 8) -> tuple[list
             view = LiveView(plan, stream, after_s=0.0, captures_logs=False) if shows else None
         await asyncio.sleep(0.5)
         cpu_from, from_s = time.process_time(), time.perf_counter()
-        for interval in made[:seconds]:
+        for event in made[:seconds]:
             if view is not None:
-                view(interval)
+                view(event)
             until = time.perf_counter() + 1
             while (now := time.perf_counter()) < until:
                 await asyncio.sleep(0.001)

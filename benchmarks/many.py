@@ -15,9 +15,8 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-from ws_load_test import Plan, make_plan
+from ws_load_test import Plan, Summary, TimeStats, make_plan
 from ws_load_test.api import Run
 from ws_load_test.common.units import format_duration
 from ws_load_test.echo import EchoCounts, EchoProcess
@@ -45,7 +44,7 @@ def sockstat() -> str:
     return next(line for line in Path("/proc/net/sockstat").read_text().splitlines() if line.startswith("TCP"))
 
 
-async def hold(server: EchoProcess, plan: Plan) -> tuple[dict[str, Any], EchoCounts]:
+async def hold(server: EchoProcess, plan: Plan) -> tuple[Summary, EchoCounts]:
     """One run; prints how it goes, returns its summary and what the server counted."""
     before, counted, free_bytes = server.counts(), server.counts(), available_bytes()
     from_s = time.monotonic()
@@ -70,26 +69,26 @@ async def hold(server: EchoProcess, plan: Plan) -> tuple[dict[str, Any], EchoCou
     return result.summary, delta
 
 
-def account(plan: Plan, summary: dict[str, Any], counted: EchoCounts) -> bool:
+def account(plan: Plan, summary: Summary, counted: EchoCounts) -> bool:
     """Prints what became of every connection and message; returns whether all went well."""
-    connections, messages = summary["connections"], summary["messages"]
+    connections, messages = summary.connections, summary.messages
     print(f"connections: {connections}")
     print(f"messages: {messages}; the server counted {counted.messages:,} on {counted.connections:,} connections")
-    print(f"faults: {summary['faults']}; generator: {summary['generator']['reasons'] or 'no complaints'}")
+    print(f"faults: {summary.faults}; generator: {summary.generator.reasons or 'no complaints'}")
     for name in ("connect_time_ns", "response_time_ns", "service_time_ns"):
-        times = summary[name]
+        times: TimeStats | None = getattr(summary, name)
         if times:
-            shown = ", ".join(f"{key} {format_duration(times[key])}" for key in ("p50", "p99", "p99.9", "max"))
+            shown = ", ".join(f"{key} {format_duration(times.value(key))}" for key in ("p50", "p99", "p99.9", "max"))
             print(f"{name.removesuffix('_ns').replace('_', ' ')}: {shown}")
-    busiest, lag = summary["generator"]["cpu_share"], summary["generator"]["send_lag_ns"]
-    print(f"send lag: p99 {format_duration(lag['p99'])}; busiest worker: {busiest:.0%} of a core")
+    busiest, lag = summary.generator.cpu_share, summary.generator.send_lag_ns
+    late = format_duration(None if lag is None else lag.p99)
+    print(f"send lag: p99 {late}; busiest worker: {busiest or 0:.0%} of a core")
     print(f"server: {counted.cpu_s:.1f} s of processor time, opening and closing included")
     checks = {
-        "every connection opened": connections["opened"] == plan.connections and not connections["failed"],
-        "none was lost": not connections["lost"],
-        "every message was answered": messages["due"] == messages["sent"] == messages["answered"],
-        "the server counted the same": (counted.connections, counted.messages)
-        == (connections["opened"], messages["sent"]),
+        "every connection opened": connections.opened == plan.connections and not connections.failed,
+        "none was lost": not connections.lost,
+        "every message was answered": messages.due == messages.sent == messages.answered,
+        "the server counted the same": (counted.connections, counted.messages) == (connections.opened, messages.sent),
     }
     for check, passed in checks.items():
         print(f"{'yes' if passed else 'NO '}  {check}")

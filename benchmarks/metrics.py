@@ -32,6 +32,7 @@ from ws_load_test.live.telemetry.otlp_encoding import OtlpEncoder
 from ws_load_test.live.telemetry.prometheus import _Collector
 from ws_load_test.live.telemetry.publisher import MetricsPublisher
 from ws_load_test.live.telemetry.snapshot import RunMetrics
+from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording_file import read_recording
 
 COLLECTOR = Path(__file__).parent.parent / "tests" / "otlp_collector.py"
@@ -109,7 +110,7 @@ def _steps(path: Path) -> None:
     live = RunMetrics(make_plan("ws://localhost/"), "benchmark")
     registry = CollectorRegistry()
     registry.register(_Collector(live))
-    translator = OtlpEncoder(live.about)
+    translator = OtlpEncoder(live.info)
     took: dict[str, list[float]] = {"drawing": [], "text": [], "translation": [], "the watcher's call": []}
 
     def timed(step: str, work: Any) -> None:
@@ -117,13 +118,14 @@ def _steps(path: Path) -> None:
         work()
         took[step].append((time.perf_counter() - began) * 1e3)
 
-    for interval in recording.intervals:
-        timed("drawing", lambda interval=interval: live.add_interval(interval))
+    events = [IntervalEvent.decode(interval) for interval in recording.intervals]
+    for event in events:
+        timed("drawing", lambda event=event: live.add_interval(event))
         timed("text", lambda: generate_latest(registry))
         timed("translation", lambda: translator.translate(live.latest))
     watcher = MetricsPublisher(RunMetrics(make_plan("ws://localhost/"), "benchmark"), ())
-    for interval in recording.intervals:
-        timed("the watcher's call", lambda interval=interval: watcher(interval))
+    for event in events:
+        timed("the watcher's call", lambda event=event: watcher(event))
         time.sleep(0.05)
     watcher.close()
     for step, times_ms in took.items():

@@ -24,6 +24,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ws_load_test import Plan, make_plan
 from ws_load_test.api import Run
 from ws_load_test.common.certificates import CertificateAuthority
@@ -193,7 +195,7 @@ def run(
             await asyncio.sleep(after_s)
             meanwhile()
         result = await task
-        return {**result.summary, "exit_code": int(result.exit_code)}
+        return {**msgspec.to_builtins(result.summary), "exit_code": int(result.exit_code)}
 
     return asyncio.run(both())
 

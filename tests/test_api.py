@@ -178,8 +178,8 @@ def test_a_run_is_awaited_and_cancelled():
 @pytest.mark.parametrize("ending", ["interrupt_in_order", "interrupt"])
 def test_an_interrupted_run_says_so(ending):
     async def script(url):
-        def first(interval):
-            if interval.phase == "measured":
+        def first(event):
+            if event.interval.phase == "measured":
                 getattr(running, ending)()
 
         running = Run(make_plan(url, duration=60, workers=1), on_interval=first, interval_s=0.1)

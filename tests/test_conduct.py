@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ws_load_test.common.errors import PlanError
-from ws_load_test.plan.options import session_policy
+from ws_load_test.plan.options import session_values
 from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.session_policy import (
     DisconnectStorm,
@@ -175,7 +175,7 @@ def test_the_other_policies_leave_nothing_to_chance():
     ],
 )
 def test_a_policy_is_read_and_told(text, policy, words):
-    assert session_policy.reconnect(text) == policy
+    assert session_values.reconnect(text) == policy
     assert policy.describe() == words
 
 
@@ -197,7 +197,7 @@ def test_a_policy_is_read_and_told(text, policy, words):
 )
 def test_what_is_no_policy_is_refused(text, words):
     with pytest.raises(ValueError, match=re.escape(words)):
-        session_policy.reconnect(text)
+        session_values.reconnect(text)
 
 
 # --- options ---------------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_what_is_no_policy_is_refused(text, words):
     ],
 )
 def test_a_share_is_a_percentage_or_a_part(text, part):
-    assert session_policy.share(text) == pytest.approx(part, rel=1e-12)
+    assert session_values.share(text) == pytest.approx(part, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_share_is_a_percentage_or_a_part(text, part):
 )
 def test_what_is_no_share_is_refused(text):
     with pytest.raises(ValueError, match=r"is not a share; write for example 5% or 0\.05") as raised:
-        session_policy.share(text)
+        session_values.share(text)
     assert f'"{text}"' in str(raised.value)
 
 
@@ -234,7 +234,7 @@ def test_what_is_no_share_is_refused(text):
     [("5%:1kB/s", (0.05, 1000.0)), ("0.5:64KiB", (0.5, 65536.0)), ("1%: 10 / s", (0.01, 10.0))],
 )
 def test_who_is_slow_and_how_slow(text, pair):
-    assert session_policy.slow_reader(text) == pair
+    assert session_values.slow_reader(text) == pair
 
 
 @pytest.mark.parametrize(
@@ -252,12 +252,12 @@ def test_who_is_slow_and_how_slow(text, pair):
 )
 def test_what_names_no_speed_is_refused(text, words):
     with pytest.raises(ValueError, match=re.escape(words)):
-        session_policy.slow_reader(text)
+        session_values.slow_reader(text)
 
 
 def test_a_storm_is_a_share_and_a_moment():
-    assert session_policy.disconnect_storm("30%@10s") == DisconnectStorm(0.3, 10 * S)
-    assert session_policy.disconnect_storm("0.5@0s") == DisconnectStorm(0.5, 0)
+    assert session_values.disconnect_storm("30%@10s") == DisconnectStorm(0.3, 10 * S)
+    assert session_values.disconnect_storm("0.5@0s") == DisconnectStorm(0.5, 0)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_a_storm_is_a_share_and_a_moment():
 )
 def test_what_names_no_moment_is_refused(text, words):
     with pytest.raises(ValueError, match=re.escape(words)):
-        session_policy.disconnect_storm(text)
+        session_values.disconnect_storm(text)
 
 
 def plan(**options):

@@ -354,7 +354,7 @@ def test_without_options_replies_come_in_order_and_pongs_are_those_of_pings():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"match": "none"}, "--match: none: no reply tells a flood when to send next"),
+        ({"match": "none"}, "--match: none: without replies a closed loop never sends again"),
         ({"match": "none", "rate": 1, "expect": "contains:a"}, "--expect: cannot stand beside --match none"),
         ({"kind": "ping", "match": "order"}, "--match: order does not fit --ping"),
         ({"kind": "ping", "match": "json:id"}, "--match: json does not fit --ping"),

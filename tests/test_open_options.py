@@ -117,7 +117,7 @@ def test_an_option_does_the_same_from_everywhere(name, planned, tmp_path):
     assert not holds(other), "the option does nothing"
 
 
-def test_without_a_rate_the_load_is_a_flood():
+def test_without_a_rate_the_load_is_a_closed_loop():
     assert isinstance(make_plan(URL).load, ClosedLoop)
 
 

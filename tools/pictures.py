@@ -18,6 +18,7 @@ from ws_load_test import make_plan, run
 from ws_load_test.echo import EchoProcess
 from ws_load_test.live.layout import Viewport, render
 from ws_load_test.live.run_state import RunState
+from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.report.terminal.run import print_report
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def main() -> None:
         state = RunState(plan)
 
         def on_interval(interval: Interval) -> None:
-            state.on_interval(interval)
+            state.on_interval(IntervalEvent.decode(interval))
             if interval.phase == "measured" and interval.to_ns >= SHOWN_AFTER_NS and not (IMAGES / "live.svg").exists():
                 lines = render(state, VIEWPORT)
                 draw("live.svg", "ws-load-test", lambda console: console.print(Group(*lines)))

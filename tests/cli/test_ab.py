@@ -5,13 +5,14 @@ import json
 import os
 import signal
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from factories.comparison import drawn, interval, recording
 from ws_load_test import make_plan
+from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.api import Result
 from ws_load_test.cli import ab, main
@@ -81,14 +82,14 @@ def played(monkeypatch):
             if raises is not None and len(asked) == raises[0]:
                 raise raises[1]
             if len(asked) == late_at:
-                run.fleet = SimpleNamespace(interrupted=True)
+                run.interrupt()
             if slow and b is not None:
                 made = b(rng, ours.number, mark)
             else:
                 made = drawn(rng, 2, 100, mark=mark, interrupted=last, name=f"{slow}{ours.number}")
             summary = summarize([made])
-            summary["generator"]["saturated"] = bound
-            return Result(made, summary, ExitCode.PASSED, **more)
+            summary = replace(summary, generator=replace(summary.generator, saturated=bound))
+            return Result(made, summary, aggregate([made]), ExitCode.PASSED, **more)
 
         monkeypatch.setattr(ab, "run_with_signals", attend)
         return asked

@@ -61,7 +61,7 @@ def test_a_run_writes_what_report_writes_of_its_recording(echo_url, program, tmp
     path = tmp_path / "run.jsonl"
     done = program(echo_url, "-c", 3, "-r", 500, "-d", "1s", "-o", path, *all_of(first))
     assert (done.returncode, done.stderr) == (0, "")
-    assert "99 %" in done.stdout
+    assert "p99" in done.stdout
     told = program("report", path, *all_of(second))
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout == done.stdout
@@ -111,7 +111,7 @@ def test_74_when_a_file_cannot_be_written_and_all_else_is_done(echo_url, program
         f"WARNING: --csv: {missing} cannot be written: there is no directory {folder}; all the rest is done without it"
     )
     assert late == f"ERROR: --csv: cannot write {missing}: no such file or directory; name another file"
-    assert "99 %" in done.stdout
+    assert "p99" in done.stdout
     assert (tmp_path / "y").exists()
     assert read_recording(path).trailer is not None
     told = program("report", path, *words[:4])

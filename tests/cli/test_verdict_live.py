@@ -62,13 +62,13 @@ def test_a_script_hears_why_its_run_was_stopped(echo_url):
     plan = make_plan(echo_url, connections=2, duration="60s", workers=1, abort_if="rate > 1", abort_grace="0.5s")
     result = run(plan, interval_s=0.2)
     assert result.exit_code == ExitCode.THRESHOLD_FAILED
-    assert not result.summary["interrupted"]
-    (check,) = result.summary["verdict"]["checks"]
-    assert (check["check"], check["passed"], check["option"]) == ("rate > 1", False, "abort-if")
-    assert check["value"] > 1
-    assert 0.45 < result.summary["duration_s"] < 20
+    assert not result.summary.interrupted
+    (check,) = result.summary.verdict.checks
+    assert (check.check, check.passed, check.option) == ("rate > 1", False, "abort-if")
+    assert check.value > 1
+    assert 0.45 < result.summary.duration_s < 20
     # What is kept is what was found, when it was.
-    assert check["aborted_at_ns"] == result.recording.trailer.aborted[0].at_ns > 0
+    assert check.aborted_at_ns == result.recording.trailer.aborted[0].at_ns > 0
 
 
 @pytest.mark.parametrize("name", ["fail_if", "abort_if"])

@@ -34,7 +34,7 @@ class Watching:
         if self.fails is not None:
             raise self.fails
 
-    def wait_for_last_scrape(self):
+    def flush(self):
         self.told.append(f"{self.name} lingers")
         self.over.wait(self.lingers_s)
 

@@ -40,7 +40,7 @@ def counted(server, before):
 
 
 def load_processes(cluster):
-    return [pid for party in cluster.parties() for pid in party]
+    return [pid for pids in cluster.worker_pids() for pid in pids]
 
 
 def test_exactly_as_many_messages_as_asked_and_every_report_in_the_recording(cluster, echo, driver, tmp_path):
@@ -81,9 +81,9 @@ def test_exactly_as_many_messages_as_asked_and_every_report_in_the_recording(clu
 
 def until_loaded(cluster, server, before):
     """Waits until every host has a process of load, and the load runs; returns these processes."""
-    until(lambda: all(cluster.parties()), 20, what="a party on each host")
+    until(lambda: all(cluster.worker_pids()), 20, what="workers on each host")
     until(lambda: counted(server, before) > 200, 20, what="the load")
-    return cluster.parties()
+    return cluster.worker_pids()
 
 
 def test_processes_killed_and_stopped_and_hosts_killed_and_stopped_are_each_told_and_the_last_host_goes_on(
@@ -92,18 +92,18 @@ def test_processes_killed_and_stopped_and_hosts_killed_and_stopped_are_each_told
     before, path = echo.counts(), tmp_path / "run.jsonl"
     words = ["-c", 8, "-w", 2, "-r", 800, "-d", "7s", "--hosts", 4]
     process = driver(echo.url, *words, "--cluster", cluster.file, "--json", "-o", path)
-    parties = until_loaded(cluster, echo, before)
+    pids_by_host = until_loaded(cluster, echo, before)
     _, gone, stopped, _ = cluster.hosts
-    os.kill(parties[0][0], signal.SIGKILL)
-    os.kill(parties[0][1], signal.SIGSTOP)
+    os.kill(pids_by_host[0][0], signal.SIGKILL)
+    os.kill(pids_by_host[0][1], signal.SIGSTOP)
     gone.kill()
     stopped.send_signal(signal.SIGSTOP)
     at_s = time.monotonic()
     # Their dead host cannot hold them, and their stopped one cannot end them.
-    until(lambda: not any(map(is_running, parties[1])), 3, what="the end of the dead host's processes")
-    until(lambda: not any(map(is_running, parties[2])), 10, what="the end of the stopped host's processes")
+    until(lambda: not any(map(is_running, pids_by_host[1])), 3, what="the end of the dead host's processes")
+    until(lambda: not any(map(is_running, pids_by_host[2])), 10, what="the end of the stopped host's processes")
     assert time.monotonic() - at_s > 3, "their lease ended them"
-    assert all(map(is_running, parties[3]))
+    assert all(map(is_running, pids_by_host[3]))
     try:
         code, out, err = finish(process)
     finally:
@@ -139,8 +139,8 @@ def test_the_others_stop_when_they_are_to(cluster, echo, driver):
     before = echo.counts()
     words = ["-c", 4, "-r", 400, "-d", "60s", "--on-worker-lost", "stop", "--hosts", 4]
     process = driver(echo.url, *words, "--cluster", cluster.file)
-    parties = until_loaded(cluster, echo, before)
-    os.kill(parties[0][0], signal.SIGKILL)
+    pids_by_host = until_loaded(cluster, echo, before)
+    os.kill(pids_by_host[0][0], signal.SIGKILL)
     code, out, err = finish(process, 10)
     assert code == ExitCode.WORKER_LOST
     assert "A worker was lost" in out
@@ -155,13 +155,13 @@ def test_a_scheduler_that_dies_ends_the_run_and_its_load(echo, driver, tmp_path)
     try:
         before = echo.counts()
         process = driver(echo.url, "-c", 4, "-r", 400, "-d", "60s", "--cluster", cluster.address)
-        parties = until_loaded(cluster, echo, before)
+        pids_by_host = until_loaded(cluster, echo, before)
         cluster.scheduler.kill()
         code, out, err = finish(process, 10)
         assert code == ExitCode.WORKER_LOST
         assert "the cluster's scheduler is gone" in " ".join(out.split())
         assert "Traceback" not in err
-        pids = [pid for party in parties for pid in party]
+        pids = [pid for pids_of_host in pids_by_host for pid in pids_of_host]
         until(lambda: not any(map(is_running, pids)), 7, what="the end of the load's processes")
     finally:
         cluster.stop()

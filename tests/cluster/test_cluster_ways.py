@@ -110,7 +110,7 @@ def test_another_version_is_one_sentence_before_anything_is_sent(cluster, monkey
     assert "has ws-load-test 0." in text
     assert "this machine 9.9 (and 3 more such differences)" in text
     assert "pip install 'ws-load-test[cluster]==9.9'" in text
-    assert not any(cluster.parties())
+    assert not any(cluster.worker_pids())
 
 
 def test_differences_in_words():
@@ -145,7 +145,7 @@ def test_a_recording_is_not_overwritten_where_no_cluster_is(tmp_path, cluster):
     with pytest.raises(HostError):
         run(make_plan("ws://127.0.0.1:1", bind="192.0.2.9"), output=path, cluster=Cluster(str(cluster.file)))
     assert path.read_text() == "kept"
-    until(lambda: not any(cluster.parties()))
+    until(lambda: not any(cluster.worker_pids()))
 
 
 def test_a_caller_that_fails_gets_its_own_error_and_no_load_is_left(cluster, echo):
@@ -154,7 +154,7 @@ def test_a_caller_that_fails_gets_its_own_error_and_no_load_is_left(cluster, ech
 
     with pytest.raises(LookupError, match="mine"):
         run(make_plan(echo.url, connections=4, duration=60), on_interval=fail, cluster=Cluster(str(cluster.file)))
-    until(lambda: not any(cluster.parties()))
+    until(lambda: not any(cluster.worker_pids()))
 
 
 def test_a_run_that_is_cancelled_leaves_no_load(cluster, echo):
@@ -172,7 +172,7 @@ def test_a_run_that_is_cancelled_leaves_no_load(cluster, echo):
             await task
 
     asyncio.run(go())
-    until(lambda: not any(cluster.parties()) and echo.counts().open == 0, 3)
+    until(lambda: not any(cluster.worker_pids()) and echo.counts().open == 0, 3)
 
 
 def test_no_secret_is_in_what_the_cluster_keeps_or_logs(cluster, echo):

@@ -77,7 +77,7 @@ def test_a_limit_that_root_may_not_set_either_has_two_settings(monkeypatch, tmp_
         (1000, "raise the limit with `ulimit -Hn 1064` as root"),
         (1001, "raise the limit with `sysctl -w fs.nr_open=1065` and `ulimit -Hn 1065` as root"),
     ):
-        shortage = host_check.shortage_of_files(make_plan("ws://h", connections=connections, workers=1))
+        shortage = host_check.check_open_files(make_plan("ws://h", connections=connections, workers=1))
         assert shortage.remedies == (remedy,)
 
 

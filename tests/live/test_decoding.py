@@ -13,7 +13,7 @@ from ws_load_test import make_plan
 from ws_load_test.analysis.thresholds import AbortMonitor
 from ws_load_test.api import Run
 from ws_load_test.experiments.capacity.early_stop import EarlyStop
-from ws_load_test.experiments.capacity.search_options import read_aim
+from ws_load_test.experiments.capacity.search_options import read_spec
 from ws_load_test.live.progress_lines import ProgressLogger
 from ws_load_test.live.run_state import RunState
 from ws_load_test.live.telemetry.publisher import MetricsPublisher
@@ -49,7 +49,7 @@ def test_no_consumer_of_a_run_decodes_its_intervals(decoded):
     publisher = MetricsPublisher(RunMetrics(plan, "1"), [])
     state = RunState(plan)
     consumers = [publisher, ProgressLogger(plan, io.StringIO()), state.on_interval]
-    early_stop = EarlyStop(plan, read_aim({"url": "ws://h/", "slo": "p99 < 1ms"}).objectives)
+    early_stop = EarlyStop(plan, read_spec({"url": "ws://h/", "slo": "p99 < 1ms"}).objectives)
     before = []
 
     def follow(event):

@@ -12,7 +12,7 @@ from ws_load_test.metrics.catalog import (
     COUNT_FIELDS,
     DERIVED,
     EXCLUDED_FROM_WARMUP,
-    LABELLED_FIELDS,
+    LABELED_FIELDS,
     METRICS,
     PER_HOST_FIELDS,
     TIME_FIELDS,
@@ -80,7 +80,7 @@ def test_a_count_without_a_treatment_of_its_own_is_named_in_its_row_where_it_is_
         if "out_of_order" in path.read_text("utf-8")
     }
     summary = {name for name in naming if name.startswith("analysis/summary")}
-    assert naming - summary == {"metrics/catalog.py", "engine/in_flight.py"}
+    assert naming - summary == {"metrics/catalog.py", "engine/conversations/in_flight.py"}
 
 
 def test_every_row_is_complete():
@@ -89,11 +89,11 @@ def test_every_row_is_complete():
         assert spec.help.endswith("."), name
         assert spec.kind != "time" or name.endswith("_ns"), "a time ends in its unit"
         if spec.condition is not None:
-            assert spec.kind in ("count", "labelled", "size") or spec.no_value, f"{name} needs a reason for no value"
+            assert spec.kind in ("count", "labeled", "size") or spec.no_value, f"{name} needs a reason for no value"
         wholes = [METRICS[whole] for whole in spec.percent_of]
         assert not wholes or any(whole.no_value for whole in wholes), f"a share of {name} needs a reason for no value"
         assert not spec.csv or not spec.name.startswith("warmup"), name
-    assert {*COUNT_FIELDS, *LABELLED_FIELDS, *TIME_FIELDS} == METRICS.keys()
+    assert {*COUNT_FIELDS, *LABELED_FIELDS, *TIME_FIELDS} == METRICS.keys()
     assert METRICS.keys() >= {*PER_HOST_FIELDS, *EXCLUDED_FROM_WARMUP}
 
 

@@ -23,7 +23,7 @@ def histograms(draw):
     return histogram
 
 
-STRATEGIES = {"count": COUNTS, "size": COUNTS, "labelled": COUNTERS, "time": histograms()}
+STRATEGIES = {"count": COUNTS, "size": COUNTS, "labeled": COUNTERS, "time": histograms()}
 FLAT = {name: STRATEGIES[spec.kind] for name, spec in METRICS.items()}
 # Where messages are due when they are sent, one histogram stands for both times.
 ONE_TIME = FLAT | {"service_time_ns": st.builds(Histogram), "due_when_sent": st.just(True)}

@@ -1,1 +1,1 @@
-"""What a recording says: aggregates, summary, findings, thresholds."""
+"""Analysis of recordings: aggregates, summary, findings, thresholds."""

@@ -36,7 +36,7 @@ MIN_BLOCKED_SHARE = 0.01
 MAX_GREETINGS = 10
 """Surplus messages per session up to which they can be greetings."""
 MIN_TAIL_SAMPLES = 10
-"""Values beyond a percentile below which it says more about chance than about the target."""
+"""Values beyond a percentile below which it depends more on chance than on the target."""
 PERCENTILES = ("5", "10", "50", "75", "90", "95", "99", "99.9", "99.99")
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ws_load_test.plan.session_policy import Misbehavior
 
 MIN_INTERVALS = 4
-"""Fewest measured intervals in which a lasting condition can be told from a hiccup."""
+"""Fewest measured intervals that distinguish a lasting condition from a hiccup."""
 MISBEHAVIORS: tuple[Misbehavior, ...] = ("slow_reader", "stalled_reader", "no_pong")
 """Kinds of misbehaving clients."""
 MISBEHAVIOR_NAMES: dict[Misbehavior, str] = {
@@ -38,6 +38,7 @@ class FindingKind(StrEnum):
     PAIRING = "pairing"
     GREETINGS = "greetings"
     HOST = "host"
+    """Errors of the machine that a worker ran on: this machine, or on a cluster the host that the text names."""
     PROCESSOR = "processor"
     STARVED = "starved"
     THROTTLED = "throttled"
@@ -183,7 +184,7 @@ def misbehaving_counts(plan: Mapping[str, Any]) -> dict[Misbehavior, int]:
 
 
 def percent(share: float) -> str:
-    """Returns a share as text: ``12 %``, ``0.4 %``."""
+    """Returns a measured share as text, at most 100 %: ``12 %``, ``0.4 %``; `format_share` shows a configured one."""
     # More than 1 comes from usage samples that end a little after their interval.
     return f"{min(share, 1):.{0 if share >= 0.01 else 1}%}".replace("%", " %")
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 ROUNDS, ROUND_DURATION, WARMUP = "10", "2s", "500ms"
 _OWN = ("url", "output")
 """Options of a plan file that belong to a run: `ab` has targets of its own, and makes many recordings."""
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 def run_ab(
@@ -58,19 +58,19 @@ def run_ab(
     confidence, fail_on_regression = options.pop("confidence", None), options.pop("fail_on_regression", None)
     refused = refused_by("ab")
     options, left_out = _with_file(options, refused)
-    ours, problems = pop_output_options(options, "ab")
+    output_options, problems = pop_output_options(options, "ab")
     problems = [*_refusals(options, refused), *problems]
     if problems:
         raise PlanError(tuple(problems))
     options = {name: value for name, value in options.items() if name not in refused}
-    wanted = exports_in(ours)
-    as_json, quiet = bool(ours.get("json")), bool(ours.get("quiet"))
-    series = _series(urls, options, rounds, round_time, ours.get("output"))
+    wanted = exports_in(output_options)
+    as_json, quiet = bool(output_options.get("json")), bool(output_options.get("quiet"))
+    series = _series(urls, options, rounds, round_time, output_options.get("output"))
     kept = {"a recording of --output": [str(path) for path in series.paths()]} if wanted else {}
     sure, limit = parse_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
     _prepare(series)
-    set_log_level(ours.get("log_level", "warn"))
-    _tell_plan(series.a, left_out)
+    set_log_level(output_options.get("log_level", "warn"))
+    _log_plan(series.a, left_out)
     warn_unwritable(wanted)
     shows = not quiet and sys.stderr.isatty()
     going = _ABRunner(series, shows=shows)
@@ -88,7 +88,7 @@ def run_ab(
         more={"ab": {"rounds": series.rounds, "order": order, "seed": series.seed, "opened": going.opened}},
     )
     lesser = ExitCode.OUTPUT_FAILED if going.output_failed else ExitCode.PASSED
-    if going.bound and ours.get("fail_if_saturated"):
+    if going.bound and output_options.get("fail_if_saturated"):
         lesser = ExitCode.GENERATOR_BOUND
     return report_outcome(outcome, wanted, as_json=as_json, quiet=quiet, code=code, lesser=lesser)
 
@@ -99,15 +99,15 @@ def _with_file(options: dict[str, Any], refused: Mapping[str, str]) -> tuple[dic
     return (options, []) if path is None else with_usable(path, options, {*refused, *_OWN})
 
 
-def _tell_plan(plan: Plan, left_out: Sequence[str]) -> None:
-    """Logs what is run, and what is perhaps not meant; of both targets it is the same."""
+def _log_plan(plan: Plan, left_out: Sequence[str]) -> None:
+    """Logs the plan, which is the same for both targets, and its warnings."""
     for label, words in describe_plan(plan):
         _log.info("%s: %s", label, words)
     if left_out:
         names = ", ".join(map(option_name, left_out))
         _log.warning("--plan: %s: left out, because ab has its own targets and lengths, and makes many runs", names)
-    for doubt in plan.warnings:
-        _log.warning("%s", doubt)
+    for warning in plan.warnings:
+        _log.warning("%s", warning)
 
 
 def _refusals(options: Mapping[str, Any], refused: Mapping[str, str]) -> list[OptionProblem]:
@@ -121,7 +121,7 @@ def _refusals(options: Mapping[str, Any], refused: Mapping[str, str]) -> list[Op
 def _series(
     urls: Sequence[str], options: dict[str, Any], rounds: str, round_time: str, output: str | None
 ) -> PairedExperiment:
-    """Reads the options; both plans are the same but for the target."""
+    """Returns the experiment that the options describe; its two plans differ in their targets alone."""
     problems: list[OptionProblem] = []
     values: dict[str, int] = {}
     asked = {"rounds": (rounds, positive_int), "round_duration": (round_time, positive_duration)}
@@ -154,7 +154,7 @@ def _series(
 
 
 def _prepare(series: PairedExperiment) -> None:
-    """Makes the directories of the recordings, in which other recordings would be taken for rounds of this series."""
+    """Makes the directories of the recordings. They must hold none: `compare` would take those for rounds."""
     for letter in ("a", "b"):
         folder = series.folder(letter)
         if folder is None:
@@ -169,32 +169,32 @@ def _prepare(series: PairedExperiment) -> None:
 
 
 class _ABRunner:
-    """The turns as they are carried out, and how it ended."""
+    """Runs the rounds of an experiment and keeps how they ended."""
 
     def __init__(self, series: PairedExperiment, *, shows: bool) -> None:
         self.series = series
         self.shows = shows
         self.opened = {"a": 0, "b": 0}
-        """Turns in which a connection opened."""
+        """Rounds of each target in which a connection opened."""
         self.done = {"a": 0, "b": 0}
-        """Turns that came to their end."""
+        """Rounds of each target that ran to their end."""
         self.lost_workers = 0
         self.bound = False
         self.interrupted = False
         self.output_failed = False
         self.ended: ExitCode | None = None
-        """What the error that ended the series stands for; None without one."""
+        """Exit code of the error that ended the series; None without one."""
         self.doubts: list[str] = []
 
     def run(self) -> ExitCode:
-        """Carries out the turns; returns the exit code that they make for by themselves.
+        """Runs the rounds; returns their exit code, before the comparison is considered.
 
         Raises:
             LoadTestError: The first pair of rounds could not be carried out.
             OSError: The same, for want of processes or memory.
         """
         try:
-            asyncio.run(self._carry_out())
+            asyncio.run(self._run_rounds())
         except KeyboardInterrupt:
             self.interrupted = True
         except (LoadTestError, OSError) as error:
@@ -209,19 +209,19 @@ class _ABRunner:
             return ExitCode.WORKER_LOST
         return ExitCode.PASSED if all(self.opened.values()) else ExitCode.NOTHING_OPENED
 
-    async def _carry_out(self) -> None:
-        """Carries out the turns in one loop, so that signals are heard between them as well."""
+    async def _run_rounds(self) -> None:
+        """Runs the rounds in one event loop, so that signals are handled between them as well."""
         for turn in self.series.iter_rounds():
             run = turn.run()
             result = await run_with_signals(run)
             interrupted = result.summary.interrupted
-            self._take(turn, result, interrupted=interrupted)
+            self._add(turn, result, interrupted=interrupted)
             # Of a signal that came while the round was summed up its summary does not know.
             if interrupted or run.interrupted:
                 self.interrupted = True
                 return
 
-    def _take(self, turn: ExperimentRound, result: Result, *, interrupted: bool) -> None:
+    def _add(self, turn: ExperimentRound, result: Result, *, interrupted: bool) -> None:
         self.series.add_result(turn, result)
         summary = result.summary
         if not interrupted:
@@ -237,7 +237,7 @@ class _ABRunner:
             sys.stderr.flush()
 
     def _end(self, error: LoadTestError | OSError) -> None:
-        """Takes in what ended the series: the rounds before it are worth their time all the same."""
+        """Records the error that ended the series; the rounds before it are reported all the same."""
         why = str(error)
         if isinstance(error, OutputError):
             self.output_failed = True

@@ -209,7 +209,7 @@ def dispatch(arguments: list[str]) -> int:
 
 
 def _present_name(argument: str) -> str:
-    """Returns an error that says what an option is called now; empty if it never had this name."""
+    """Returns an error with the present name of an option; empty if it never had this one."""
     written = argument.partition("=")[0]
     name, no = written.removeprefix("--"), ""
     if name.startswith("no-") and name.replace("-", "_") not in FORMER_NAMES:

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from ws_load_test.plan.plan import Plan
 
 _RECORDING = r"[0-9]{2,}-[0-9.e+]+\.jsonl"
-"""The name that `hunt` gives the recording of a step, whose load is not known beforehand."""
-_log = logging.getLogger("ws_load_test")
+"""The name that `search` gives the recording of a step, whose load is not known beforehand."""
+_log = logging.getLogger(__name__)
 
 
 def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
@@ -54,32 +54,34 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     left_out: dict[str, str] = {}
     if path is not None:
         options, left_out = _with_plan_file(path, options)
-    ours, problems = pop_output_options(options, "capacity")
+    output_options, problems = pop_output_options(options, "capacity")
     if not problems:
-        problems += export_problems(exports_in(ours), as_json=bool(ours.get("json")), kept=_kept(ours))
+        problems += export_problems(
+            exports_in(output_options), as_json=bool(output_options.get("json")), kept=_kept(output_options)
+        )
     try:
         spec = read_spec(options)
     except PlanError as error:
         raise PlanError((*problems, *error.problems)) from None
     if problems:
         raise PlanError(tuple(problems))
-    set_log_level(ours.get("log_level", "warn"))
+    set_log_level(output_options.get("log_level", "warn"))
     plan = spec.plan(spec.range.first)
     for label, words in [*describe_plan(plan), *spec.describe()]:
         _log.info("%s: %s", label, words)
     for name, why in left_out.items():
         _log.warning("--plan: %s is left out (%s: %s)", name.replace("_", "-"), option_name(name), why)
-    for doubt in plan.warnings:
-        _log.warning("%s", doubt)
-    search = CapacitySearch(spec, ours.get("output"))
+    for warning in plan.warnings:
+        _log.warning("%s", warning)
+    search = CapacitySearch(spec, output_options.get("output"))
     # Not before there is the folder of the recordings, where files may be meant to go as well.
-    warn_unwritable(exports_in(ours))
-    shown = StepProgress(spec, quiet=bool(ours.get("quiet")))
+    warn_unwritable(exports_in(output_options))
+    shown = StepProgress(spec, quiet=bool(output_options.get("quiet")))
     try:
         asyncio.run(search.run(run_with_signals, _rest, on_step_start=shown.begin, on_step=shown.end))
     finally:
         shown.close()
-    return _report(search, ours)
+    return _report(search, output_options)
 
 
 def _with_plan_file(path: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -91,14 +93,14 @@ def _with_plan_file(path: str, options: dict[str, Any]) -> tuple[dict[str, Any],
     return {name: value for name, value in together.items() if name not in beside}, left_out
 
 
-def _kept(ours: Mapping[str, Any]) -> dict[str, list[str]]:
+def _kept(output_options: Mapping[str, Any]) -> dict[str, list[str]]:
     """Returns the files of the folder that no other may be written over, as `export_problems` takes them."""
     from ws_load_test.report.exports.atomic_write import same_file
 
-    if "output" not in ours:
+    if "output" not in output_options:
         return {}
-    folder = Path(ours["output"])
-    wanted = [Path(path) for path in exports_in(ours).values()]
+    folder = Path(output_options["output"])
+    wanted = [Path(path) for path in exports_in(output_options).values()]
     recordings = [
         str(path) for path in wanted if re.fullmatch(_RECORDING, path.name) and same_file(str(path.parent), str(folder))
     ]
@@ -106,7 +108,7 @@ def _kept(ours: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 async def _rest(seconds: float) -> bool:
-    """Waits, and hears the signals: the first ends the search."""
+    """Waits between two steps; returns True if a signal ends the search meanwhile."""
     stopped = asyncio.Event()
     on_signals(stopped.set)
     try:
@@ -118,7 +120,7 @@ async def _rest(seconds: float) -> bool:
 
 
 class StepProgress:
-    """A line for each step on standard error, and one that says what is tried; nothing where nobody is watching."""
+    """Prints a line for each step on standard error, and one for the step that runs; nothing without a terminal."""
 
     def __init__(self, spec: SearchSpec, *, quiet: bool) -> None:
         self._spec = spec
@@ -147,9 +149,9 @@ class StepProgress:
             self._drawn = 0
 
 
-def _report(search: CapacitySearch, ours: Mapping[str, Any]) -> int:
+def _report(search: CapacitySearch, output_options: Mapping[str, Any]) -> int:
     facts, code = search.to_json(), search.exit_code
-    wanted = exports_in(ours)
+    wanted = exports_in(output_options)
     if search.error is not None:
         _log.error("the search was broken off: %s", search.error)
     errors = [*search.output_errors, *_write(wanted, facts)]
@@ -157,9 +159,9 @@ def _report(search: CapacitySearch, ours: Mapping[str, Any]) -> int:
         _log.error("%s", error)
     if errors and code == ExitCode.PASSED:
         code = ExitCode.OUTPUT_FAILED
-    if ours.get("json"):
+    if output_options.get("json"):
         print_json({**facts, "exit_code": int(code)})
-    elif not ours.get("quiet") and "-" not in wanted.values():
+    elif not output_options.get("quiet") and "-" not in wanted.values():
         print_capacity(facts, console=console())
     return code
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ws_load_test.messages.fields import FIELD_KINDS
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options.catalog import BY_NAME, EXPORTS, RUN_OPTIONS, names_in, owned_by
 from ws_load_test.plan.options.spec import Group, OptionSpec, Owner
@@ -62,9 +63,9 @@ def _own(name: str, metavar: str, help: str, default: str = "") -> OptionSpec:  
     )
 
 
-MESSAGE_NOTE = """\
+MESSAGE_NOTE = f"""\
   Fields in braces are filled in anew for each message, all other braces stay as they are:
-      {seq}  {connection}  {uuid}  {now_ms}  {random:8}  {int:1..100}  {feed.COLUMN}
+      {"  ".join(kind.example for kind in FIELD_KINDS)}
   In URL, --header, --cookie, --user, --bearer and --subprotocol they are filled in for each connection."""
 CHECK_NOTE = """\
   A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is there). A PATH is made of names and
@@ -88,7 +89,7 @@ MAIN = CommandPage(
         "ws-load-test report RECORDING...     the report of a recording, or of several as one",
         "ws-load-test compare BASE NEW...     what is better or worse in other recordings, as far as the data show",
         "ws-load-test ab URL_A URL_B          measure two targets in turn, and compare them",
-        "ws-load-test schema NAME             the JSON schema of a summary, a plan or a recording",
+        "ws-load-test schema NAME             the JSON schema of what a run writes: summary, plan or recording",
         "ws-load-test COMMAND --help          more about one of them",
     ),
     introduction="""\
@@ -358,16 +359,13 @@ Of the options of a run (ws-load-test --help) it takes those of target, TLS, mes
 
 SCHEMA = CommandPage(
     command="schema",
-    title="the JSON schema of a summary, a plan or a recording",
-    usage=(
-        "ws-load-test schema summary    what --json prints, and what ends a recording",
-        "ws-load-test schema plan       the plan in the header of a recording",
-        "ws-load-test schema recording  one line of a recording: header, interval or trailer",
-    ),
+    title="print a JSON schema",
+    usage=("ws-load-test schema summary|plan|recording",),
     introduction="""\
-The dialect is JSON Schema 2020-12. Every field has a description. docs/reference/summary.md is the same for people.""",
+Prints the JSON schema of the object that --json prints, of the plan in a recording, or of a line of a recording.""",
     sections=(),
-    exit_codes="  0 printed        2 there is no such schema",
+    examples="""\
+  ws-load-test schema summary > summary.schema.json""",
 )
 
 COMMANDS: tuple[CommandPage, ...] = (MAIN, CAPACITY, DEMO, ECHO, CLUSTER, REPORT, COMPARE, AB, SCHEMA)

@@ -1,4 +1,4 @@
-"""What becomes of a comparison, of recordings or of an A/B run: the report, data, files, and the exit code."""
+"""Output of a comparison, of recordings or of an A/B run: the report, data, files, and the exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ws_load_test.report.terminal.comparison import ComparisonReport
 
 _LEAST_CONFIDENCE, _MOST_CONFIDENCE = 0.5, 0.9999
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 def parse_terms(

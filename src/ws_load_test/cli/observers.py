@@ -1,6 +1,6 @@
-"""Who is told of a run while it goes on: the terminal, and whoever else wants each interval as it ends.
+"""Observers of a run while it goes on: the terminal, and exporters that take each interval as it ends.
 
-Another one is a class with the two methods of `Watcher`, and a line in `watchers`.
+Another one is a class with the two methods of `IntervalObserver`, and a line in `watchers`.
 """
 
 from __future__ import annotations
@@ -26,48 +26,48 @@ if TYPE_CHECKING:
 
 
 STOP_S = 1.0
-"""How long those that linger have for stopping, where nobody is to wait for them."""
-_log = logging.getLogger("ws_load_test")
+"""Seconds that all exporters together have to stop after an interrupted or failed run: enough for one request."""
+_log = logging.getLogger(__name__)
 
 
 def watchers(
     plan: Plan,
-    ours: Mapping[str, Any],
+    output_options: Mapping[str, Any],
     *,
     taken: bool,
     lost: Callable[[], Sequence[LostWorker]] = tuple,
     header: Header | None = None,
 ) -> Iterator[IntervalObserver]:
-    """Makes those that a run with these options has, one by one, so that what was made is closed when the next fails.
+    """Yields the observers of a run, one by one, so that those made are closed when the next cannot be made.
 
     Args:
-        plan: What is run.
-        ours: The options of a run that are not the plan's.
-        taken: Whether standard output belongs to an export.
-        lost: Tells which workers have died so far, from any thread.
-        header: What the recording says of the machines; None: the run is on this one alone.
+        plan: The plan of the run.
+        output_options: The options of a run that are not the plan's.
+        taken: True if standard output belongs to an export.
+        lost: Returns the workers that have died so far; safe to call from any thread.
+        header: Header of the recording, with the machines; None: the run is on this one alone.
     """
-    settings, _ = read_settings(ours)
+    settings, _ = read_settings(output_options)
     if settings:
         from ws_load_test.live.telemetry.publisher import start_publishing
 
         yield start_publishing(plan, settings, __version__)
-    if ours.get("quiet"):
+    if output_options.get("quiet"):
         return
-    # Last, so that it is the first to be closed: nobody else's end may keep the terminal.
-    yield _shown(plan, ours, taken=taken, lost=lost, header=header)
+    # Last, so that it is the first to be closed: no other observer's end can keep the terminal.
+    yield _shown(plan, output_options, taken=taken, lost=lost, header=header)
 
 
 def _shown(
     plan: Plan,
-    ours: Mapping[str, Any],
+    output_options: Mapping[str, Any],
     *,
     taken: bool,
     lost: Callable[[], Sequence[LostWorker]],
     header: Header | None,
 ) -> IntervalObserver:
     """Makes what the user sees: the live view where there can be one, else a line now and then."""
-    if not taken and _is_live(ours.get("live")):
+    if not taken and _is_live(output_options.get("live")):
         from ws_load_test.live.view import LiveView
 
         try:
@@ -85,10 +85,10 @@ def _shown(
 
 
 def wait_for_observers(watching: Sequence[IntervalObserver], *, stops: bool = False) -> None:
-    """Called when a run is over and told: some watchers have a method `flush`, and wait for others there.
+    """Lets observers with a method `flush` finish once the results are printed, for example until a last scrape.
 
-    Ctrl-C ends that, and changes nothing of what has been told. With `stops` there is something to tell, or somebody
-    who wants to leave: they are waited for no longer than it takes to stop, `STOP_S` in all.
+    Ctrl-C ends the wait and changes no result. With `stops` the run was interrupted or failed, and the wait is
+    `STOP_S` in all.
     """
     waits = [wait for watcher in watching if (wait := getattr(watcher, "flush", None)) is not None]
     with contextlib.suppress(KeyboardInterrupt):
@@ -139,7 +139,7 @@ def _handle_sigtstp(view: LiveView) -> None:
 
 
 def _is_live(asked: bool | None) -> bool:  # noqa: FBT001 - an option's value
-    """Returns whether standard output is a terminal that somebody watches, and that can show a page."""
+    """Returns True if standard output is a terminal in use that can show a page."""
     # Most services that build and test set CI; some give their programs a terminal, whose every frame they would log.
     if asked is False or (asked is None and os.environ.get("CI", "").lower() not in ("", "0", "false")):
         return False

@@ -1,4 +1,4 @@
-"""What becomes of results: files for other programs, the report at the terminal, JSON."""
+"""Output of results: files for other programs, the report on the terminal, JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.recording import Recording
 
 _LOGGED = "%(levelname)s: %(message)s"
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 def pop_output_options(options: dict[str, Any], command: str = "") -> tuple[dict[str, Any], list[OptionProblem]]:
@@ -64,7 +64,7 @@ def export_problems(
 
 
 def warn_unwritable(wanted: Mapping[str, str]) -> None:
-    """Tells before the run what will surely not be written after it."""
+    """Logs before the run which files surely cannot be written after it."""
     if wanted:
         from ws_load_test.report.exports import predict_failures
 
@@ -76,15 +76,15 @@ def export(
     wanted: Mapping[str, str],
     recordings: Sequence[Recording],
     summary: Summary,
-    digested: Aggregate,
+    merged: Aggregate,
     code: ExitCode,
 ) -> ExitCode:
-    """Writes the files that are wanted; returns the exit code, which tells if one could not be."""
+    """Writes the files that are wanted; returns the exit code, OUTPUT_FAILED if one could not be written."""
     if not wanted:
         return code
     from ws_load_test.report.exports import Results, export
 
-    results = Results(recordings, summary, digested)
+    results = Results(recordings, summary, merged)
     errors = export(wanted, results, appended=os.environ.get("GITHUB_STEP_SUMMARY"))
     for error in errors:
         _log.error("%s", error)
@@ -92,7 +92,7 @@ def export(
 
 
 def print_results(
-    recordings: Sequence[Recording], summary: Summary, digested: Aggregate | None, *, as_json: bool
+    recordings: Sequence[Recording], summary: Summary, merged: Aggregate | None, *, as_json: bool
 ) -> None:
     """Prints the report, or the summary as JSON."""
     if as_json:
@@ -100,7 +100,7 @@ def print_results(
         return
     from ws_load_test.report.terminal.run import print_report
 
-    print_report(recordings, summary, digested, console=console())
+    print_report(recordings, summary, merged, console=console())
 
 
 def print_json(data: object) -> None:

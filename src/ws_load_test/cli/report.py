@@ -29,12 +29,12 @@ def report(paths: Sequence[str], options: dict[str, Any]) -> int:
     for place, recording in enumerate(recordings):
         if recording.header in [other.header for other in recordings[:place]]:
             raise UsageError(f'report: "{paths[place]}" is a recording that is named twice; it would count double')
-    digested = aggregate(recordings)
-    summary = summarize(recordings, digested, conditions or None)
+    merged = aggregate(recordings)
+    summary = summarize(recordings, merged, conditions or None)
     lost_workers = sum(len(one.trailer.lost_workers) for one in recordings if one.trailer)
     code = exit_code(summary, lost_workers, strict=bool(options.get("fail_if_saturated")))
     set_log_level()
-    code = export(wanted, recordings, summary, digested, code)
+    code = export(wanted, recordings, summary, merged, code)
     if "-" not in wanted.values():
-        print_results(recordings, summary, digested, as_json=as_json)
+        print_results(recordings, summary, merged, as_json=as_json)
     return code

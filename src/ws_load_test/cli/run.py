@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.recording import Header
 
 DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 def run(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
@@ -53,15 +53,15 @@ def run(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     path = options.pop("plan", None)
     if path is not None:
         options = with_plan_file(path, options)
-    ours = _split_options(options)
-    ours |= pop_cluster_options(options)
-    if ours.get("probe"):
-        _refuse_beside_probe(ours)
+    output_options = _split_options(options)
+    output_options |= pop_cluster_options(options)
+    if output_options.get("probe"):
+        _refuse_beside_probe(output_options)
     plan = read_plan(options)
-    if ours.get("explain"):
-        _explain(plan, ours)
+    if output_options.get("explain"):
+        _explain(plan, output_options)
         return ExitCode.PASSED
-    return _run(plan, ours)
+    return _run(plan, output_options)
 
 
 def demo(options: dict[str, Any]) -> int:
@@ -74,7 +74,7 @@ def demo(options: dict[str, Any]) -> int:
 
 
 def with_plan_file(path: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The file's options under those of the command line; what excludes an option of the file puts it out of force."""
+    """Returns the options of a plan file under those of the command line, which win over what they exclude as well."""
     written = read_plan_file(path)
     for one, other, _ in MUTUALLY_EXCLUSIVE:
         if {one, other} & options.keys():
@@ -83,15 +83,15 @@ def with_plan_file(path: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_usable(path: str, options: dict[str, Any], useless: Container[str]) -> tuple[dict[str, Any], list[str]]:
-    """The same without what a command has no use for, whose names are told; what the command line says stays."""
+    """Returns the same without options that a command cannot use, and their names; those of the command line stay."""
     together = with_plan_file(path, options)
     left_out = [name for name in together if name in useless and name not in options]
     return {name: value for name, value in together.items() if name not in left_out}, sorted(left_out)
 
 
-def _refuse_beside_probe(ours: Mapping[str, Any]) -> None:
+def _refuse_beside_probe(output_options: Mapping[str, Any]) -> None:
     for name, why in refused_by("--probe").items():
-        if name in ours:
+        if name in output_options:
             raise UsageError(f"{option_name(name)}: {why}")
 
 
@@ -101,64 +101,64 @@ def _split_options(options: dict[str, Any]) -> dict[str, Any]:
     Raises:
         PlanError: with every problem that these options have.
     """
-    ours, problems = pop_output_options(options)
+    output_options, problems = pop_output_options(options)
     if not problems:
-        kept = {"the recording": [ours["output"]] if "output" in ours else []}
-        problems += export_problems(exports_in(ours), as_json=bool(ours.get("json")), kept=kept)
+        kept = {"the recording": [output_options["output"]] if "output" in output_options else []}
+        problems += export_problems(exports_in(output_options), as_json=bool(output_options.get("json")), kept=kept)
     if not problems:
-        problems += read_settings(ours)[1]
+        problems += read_settings(output_options)[1]
     if problems:
         raise PlanError(tuple(problems))
-    return ours
+    return output_options
 
 
-def _explain(plan: Plan, ours: Mapping[str, Any]) -> None:
-    lines = describe(plan, ours.get("cluster"))
+def _explain(plan: Plan, output_options: Mapping[str, Any]) -> None:
+    lines = describe(plan, output_options.get("cluster"))
     width = max(len(label) for label, _ in lines)
-    for label, words in [*lines, *(("perhaps", doubt) for doubt in plan.warnings)]:
+    for label, words in [*lines, *(("perhaps", warning) for warning in plan.warnings)]:
         print(f"{label:<{width}}  {words}")
 
 
-def _probe(plan: Plan, ours: Mapping[str, Any]) -> int:
-    """One connection and one message, in this process; what is seen is shown while something is awaited."""
+def _probe(plan: Plan, output_options: Mapping[str, Any]) -> int:
+    """Opens one connection and sends one message, in this process; prints each step as soon as it is over."""
     from ws_load_test.common.event_loop import run
     from ws_load_test.probe.probe import Probe
     from ws_load_test.probe.report import print_end, print_steps
 
-    shows = not (ours.get("json") or ours.get("quiet"))
+    shows = not (output_options.get("json") or output_options.get("quiet"))
     terminal = console() if shows else None
 
     def show_steps(steps: list[dict[str, Any]]) -> None:
         if terminal is not None:
             print_steps(steps, console=terminal)
 
-    async def rehearse() -> dict[str, Any]:
+    async def probe() -> dict[str, Any]:
         probe = Probe(plan, show_steps)
         on_signals(probe.stop)
         return await probe.run()
 
-    facts = run(rehearse())
+    facts = run(probe())
     if terminal is not None:
         print_end(facts, console=terminal)
-    elif ours.get("json"):
+    elif output_options.get("json"):
         print_json(facts)
     return int(facts["exit_code"])
 
 
-def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
-    set_log_level(ours.get("log_level", "warn"))
-    for label, words in describe(plan, ours.get("cluster")):
+def _run(plan: Plan, output_options: Mapping[str, Any]) -> int:
+    set_log_level(output_options.get("log_level", "warn"))
+    for label, words in describe(plan, output_options.get("cluster")):
         _log.info("%s: %s", label, words)
-    for doubt in plan.warnings:
-        _log.warning("%s", doubt)
-    if ours.get("probe"):
-        return _probe(plan, ours)
-    wanted = exports_in(ours)
+    for warning in plan.warnings:
+        _log.warning("%s", warning)
+    if output_options.get("probe"):
+        return _probe(plan, output_options)
+    wanted = exports_in(output_options)
     warn_unwritable(wanted)
     watching: list[IntervalObserver] = []
     stops = True
     try:
-        code, interrupted = _execute(plan, ours, wanted, watching)
+        code, interrupted = _execute(plan, output_options, wanted, watching)
         stops = interrupted
     finally:
         wait_for_observers(watching, stops=stops)
@@ -166,16 +166,16 @@ def _run(plan: Plan, ours: Mapping[str, Any]) -> int:
 
 
 def _execute(
-    plan: Plan, ours: Mapping[str, Any], wanted: Mapping[str, str], watching: list[IntervalObserver]
+    plan: Plan, output_options: Mapping[str, Any], wanted: Mapping[str, str], watching: list[IntervalObserver]
 ) -> tuple[int, bool]:
-    """Runs the plan and tells its results; leaves in `watching` who was told of it meanwhile.
+    """Runs the plan and prints its results; adds the observers to `watching`.
 
     Returns the exit code, and whether the run was interrupted.
     """
     taken = "-" in wanted.values()
 
     def start(header: Header, settled: Plan) -> None:
-        for watcher in watchers(settled, ours, taken=taken, lost=lambda: run.lost, header=header):
+        for watcher in watchers(settled, output_options, taken=taken, lost=lambda: run.lost, header=header):
             # The last one is closed first, and each of them however the others end.
             closing.callback(watcher.close)
             watching.append(watcher)
@@ -186,10 +186,10 @@ def _execute(
 
     run = Run(
         plan,
-        output=ours.get("output"),
+        output=output_options.get("output"),
         on_interval=each,
-        strict=bool(ours.get("fail_if_saturated")),
-        make_fleet=fleet_factory(ours.get("cluster")),
+        strict=bool(output_options.get("fail_if_saturated")),
+        make_fleet=fleet_factory(output_options.get("cluster")),
         on_start=start,
     )
     with contextlib.ExitStack() as closing:
@@ -198,7 +198,7 @@ def _execute(
         _log.error("%s", result.output_error)
     recordings = [result.recording]
     code = export(wanted, recordings, result.summary, result.aggregate, result.exit_code)
-    if ours.get("json") or not (ours.get("quiet") or taken):
-        print_results(recordings, result.summary, result.aggregate, as_json=bool(ours.get("json")))
+    if output_options.get("json") or not (output_options.get("quiet") or taken):
+        print_results(recordings, result.summary, result.aggregate, as_json=bool(output_options.get("json")))
     sys.stdout.flush()
     return code, result.recording.trailer is not None and result.recording.trailer.interrupted

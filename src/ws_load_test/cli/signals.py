@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.api import Result, Run
 
-_log = logging.getLogger("ws_load_test")
+_log = logging.getLogger(__name__)
 
 
 async def run_with_signals(run: Run) -> Result:
@@ -39,7 +39,7 @@ async def run_with_signals(run: Run) -> Result:
 
 
 def on_signals(interrupt: Callable[[], None]) -> None:
-    """Calls `interrupt` at Ctrl-C, and when the process is told to end."""
+    """Calls `interrupt` at SIGINT (Ctrl-C) and at SIGTERM."""
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
             asyncio.get_running_loop().add_signal_handler(number, interrupt)

@@ -98,5 +98,5 @@ class WorkerError(LoadTestError):
 def cause_of(error: BaseException) -> str:
     """Returns an error's message for use after a colon: on one line, its first letter in lower case."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    text = " ".join(text.split()) or type(error).__name__
-    return text[:1].lower() + text[1:]
+    text = " ".join(text.split())
+    return text[:1].lower() + text[1:] or type(error).__name__

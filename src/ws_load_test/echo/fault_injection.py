@@ -33,6 +33,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeResponse, WSUpgradeResponseWithListener
 
+from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.units import parse_duration_ns, parse_rate_per_s
 from ws_load_test.echo.delay_scheduler import DelayScheduler
 from ws_load_test.echo.plain_echo import EchoCounters, PlainEcho, close_frame
@@ -42,7 +43,6 @@ from ws_load_test.websocket import frames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_NS_PER_S = 1_000_000_000
 _MIN_PUSH_INTERVAL_S = 0.005
 """Seconds between pushes, at least: timers count milliseconds, so faster pushes are sent several at a time."""
 
@@ -260,7 +260,7 @@ class FaultyEcho(PlainEcho):
         if self._faults.delay_ns:
             self._scheduler = DelayScheduler.join()
         if self._faults.ping_ns:
-            self._later("ping", self._faults.ping_ns / _NS_PER_S, self._ping)
+            self._later("ping", self._faults.ping_ns / NS_PER_S, self._ping)
         if self._faults.push_per_s:
             self._push()
         self._break_if_due()
@@ -348,10 +348,10 @@ class FaultyEcho(PlainEcho):
         self._write(frames.encode_frame(frames.PING, str(self._pings).encode()))
         self._pings += 1
         self._ping_open = True
-        self._later("ping", self._faults.ping_ns / _NS_PER_S, self._ping)
+        self._later("ping", self._faults.ping_ns / NS_PER_S, self._ping)
 
     def _push(self) -> None:
-        due = int((time.monotonic_ns() - self._started) / _NS_PER_S * self._faults.push_per_s)
+        due = int((time.monotonic_ns() - self._started) / NS_PER_S * self._faults.push_per_s)
         for number in range(self._pushed, due):
             self._pending.append(frames.encode_frame(frames.TEXT, f"push {number}".encode()))
         self._pushed = max(due, self._pushed)

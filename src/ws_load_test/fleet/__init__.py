@@ -1,1 +1,1 @@
-"""Who runs the workers, and gathers what they report."""
+"""Fleets: start the workers of a run, and merge their reports."""

@@ -46,7 +46,7 @@ class Fleet(ABC):
         self._on_interval = on_interval
         self._interval_ns = interval_ns
         self._started = False
-        """True once the workers have been told to start, or not to start at all."""
+        """True once the workers have received the command to start, or to stop instead."""
         self._no_sessions_left = False
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The fleet that runs a plan: processes of this machine, or of the hosts of a cluster."""
+"""Choice of the fleet that runs a plan: processes of this machine, or of the hosts of a cluster."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def fleet_factory(cluster: Cluster | None) -> FleetFactory:
-    """Returns what makes the fleet of a run: on a cluster, or with None on this machine.
+    """Returns the factory of a run's fleet: on a cluster, or with None on this machine.
 
     Raises:
-        UsageError: the extra ``cluster`` is not installed.
+        UsageError: The extra ``cluster`` is not installed.
     """
     if cluster is None:
         return LocalFleet

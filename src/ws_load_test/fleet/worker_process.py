@@ -62,7 +62,7 @@ class WorkerProcess:
             stdin.write(_encoder.encode(message) + b"\n")
 
     def close_stdin(self) -> None:
-        """Closes the worker's standard input, which tells it to end at once."""
+        """Closes the worker's standard input, upon which it ends at once."""
         if self._process.stdin is not None:
             self._process.stdin.close()
 

@@ -20,7 +20,6 @@ from ws_load_test.common.machine import default_workers
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import Header, Interval, Recording
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import OpenLoop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,8 +173,7 @@ class RunState:
     @property
     def schedule(self) -> LoadProfile | None:
         """The requested rate; None for a closed loop, which has none."""
-        load = self.plan.load
-        return load.rate if isinstance(load, OpenLoop) else None
+        return self.plan.load.requested_rate
 
     @property
     def in_flight(self) -> int:

@@ -25,7 +25,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Kind = "text"
     """``ping`` sends control frames; their pongs are the replies."""
     size_bytes: int = len(DEFAULT_PAYLOAD)
-    """Bytes of payload; the mean where it varies, estimated where fields or feeds decide."""
+    """Bytes of payload; the mean if it varies, an estimate if fields or feeds decide."""
     payload: bytes = DEFAULT_PAYLOAD
     """The payload itself, or the first of several; empty in a recording, which keeps only its size."""
     alternatives: tuple[bytes, ...] = ()
@@ -63,7 +63,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.structs.replace(self, payload=b"", alternatives=())
 
     def describe(self) -> str:
-        """The messages in words."""
+        """Describes the messages in a phrase."""
         if self.sizes is not None:
             kind = "ping frame" if self.kind == "ping" else self.kind
             return f"{kind} of {self.sizes.describe()}"
@@ -95,7 +95,7 @@ class SetupMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A message that is sent once in each session, before the load."""
 
     payload: bytes = b""
-    """Empty in a recording."""
+    """The payload itself; empty in a recording."""
     is_template: bool = False
     """True if it has fields, which are rendered for each connection."""
 

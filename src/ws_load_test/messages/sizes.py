@@ -69,7 +69,7 @@ class SizeDistribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return lambda: min(round(-log(1.0 - fraction()) * first), LARGEST_BYTES)
 
     def describe(self) -> str:
-        """The sizes in words."""
+        """Describes the sizes in a phrase."""
         if self.shape == "uniform":
             return f"{format_bytes(self.first_bytes)} to {format_bytes(self.second_bytes)}, uniform"
         if self.shape == "normal":

@@ -1,1 +1,1 @@
-"""What a run measured: histograms, tallies, health of the generator, recordings, summaries and verdicts."""
+"""Data of a run: the metric catalogue, histograms, tallies, recordings."""

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, fields, replace
 
 from ws_load_test.metrics.histogram import Histogram
-from ws_load_test.metrics.metric_spec import SPEC, MetricSpec, count, labelled, size, times
+from ws_load_test.metrics.metric_spec import SPEC, MetricSpec, count, labeled, size, times
 
 MESSAGE, CONNECTION, FAULT = "message", "connection", "fault"
 
@@ -94,7 +94,7 @@ class Metrics:
         )
     )
     # The code that ended the session, whichever side sent it; 1006 where no close frame came (RFC 6455, section 7.4).
-    closed: Counter[str] = labelled(
+    closed: Counter[str] = labeled(
         MetricSpec(
             "Sessions that ended, by close code (RFC 6455).",
             family="connections_closed",
@@ -102,7 +102,7 @@ class Metrics:
             unit_name=CONNECTION,
         )
     )
-    close_reasons: Counter[str] = labelled(
+    close_reasons: Counter[str] = labeled(
         MetricSpec("Reasons that targets gave with their close codes (1011 overloaded).", unit_name=CONNECTION)
     )
 
@@ -224,7 +224,7 @@ class Metrics:
     )
     unknown_id: int = count(
         MetricSpec(
-            "Messages whose id belonged to no message that was sent, where replies are told by their id.",
+            "Messages whose id belonged to no message that was sent, where replies are matched by id.",
             percent_of=("sent",),
             condition="unknown_id",
             in_warmup=False,
@@ -299,7 +299,7 @@ class Metrics:
     # --- Faults -----------------------------------------------------------------------------------------------------
 
     # By kind: connect-refused, closed:1011.
-    faults: Counter[str] = labelled(
+    faults: Counter[str] = labeled(
         MetricSpec(
             "What the target did wrong.",
             percent_of=("due", "attempted"),
@@ -311,7 +311,7 @@ class Metrics:
         )
     )
     # By kind: too-many-open-files.
-    host_errors: Counter[str] = labelled(
+    host_errors: Counter[str] = labeled(
         MetricSpec("System calls that the generator's own machine refused.", per_host=True, unit_name=FAULT)
     )
 
@@ -465,7 +465,7 @@ CONDITION_METRICS: dict[str, MetricSpec] = {
 }
 """Every metric that ``--fail-if`` offers, by its name there."""
 COUNT_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.kind in ("count", "size"))
-LABELLED_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.kind == "labelled")
+LABELED_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.kind == "labeled")
 TIME_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.kind == "time")
 PER_HOST_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.per_host)
 """Fields that are kept for each machine: its rate, its own troubles and its way to the target show in them."""

@@ -88,7 +88,7 @@ class Histogram:
         self._update_extremes(value_ns, value_ns, count, value_ns * count)
 
     def record_block(self, values: NDArray[np.int64], counts: NDArray[np.int64] | None = None) -> None:
-        """Records a block of values in ns, each once or as often as `counts` says.
+        """Records a block of values in ns, each once or as often as in `counts`.
 
         Costs 4 to 7 ns a value in blocks of 4,096, and 6 to 10 ns with counts. Values whose count is zero are
         ignored. Nothing is recorded when an exception is raised.
@@ -230,7 +230,7 @@ class Histogram:
         return [int(self._counts[low:high].sum()) for low, high in itertools.pairwise(cuts)]
 
     def stats(self) -> dict[str, Any] | None:
-        """Returns what a summary says of a histogram: integers, all but the count in ns; None when empty."""
+        """Returns the statistics of a summary: integers, all but the count in ns; None when empty."""
         if not self.count:
             return None
         data: dict[str, Any] = {

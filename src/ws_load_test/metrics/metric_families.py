@@ -26,7 +26,7 @@ BOUNDS_NS = (*(digit * 10**power for power in range(4, 11) for digit in (1, 2, 5
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value of a family, told apart from the others by its labels."""
+    """One value of a family, distinguished from the others by its labels."""
 
     labels: Mapping[str, str]
     value: float
@@ -91,7 +91,7 @@ def counter_families(tally: Tally) -> Iterator[Family]:
         if not spec.family or spec.kind == "time":
             continue
         value = getattr(tally, name)
-        if spec.kind == "labelled":
+        if spec.kind == "labeled":
             yield counters(spec.family, spec.help, spec.label, value, spec.unit_name)
         else:
             unit = "bytes" if spec.kind == "size" else ""

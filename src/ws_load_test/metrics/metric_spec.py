@@ -8,8 +8,8 @@ from typing import Literal, cast
 
 from ws_load_test.metrics.histogram import Histogram
 
-Kind = Literal["count", "size", "labelled", "time", "rate"]
-"""``count``: an integer. ``size``: an integer of bytes. ``labelled``: a count by label. ``time``: a histogram in ns.
+Kind = Literal["count", "size", "labeled", "time", "rate"]
+"""``count``: an integer. ``size``: an integer of bytes. ``labeled``: a count by label. ``time``: a histogram in ns.
 ``rate``: events per second, derived from a count and the measured time."""
 SPEC = "spec"
 """Key under which the metadata of a dataclass field hold its row."""
@@ -31,7 +31,7 @@ class MetricSpec:
     no_value: str = ""
     """Reason to give where a time is empty, a count that others are a share of is 0, or a rate has no duration."""
     needs_replies: bool = False
-    """True where it says nothing if no reply is awaited (``--match none``)."""
+    """True where it has no value if no reply is awaited (``--match none``)."""
     in_warmup: bool = True
     """False: reset when a warm-up interval is reported. True: it counts then as well (connections), or the engine
     leaves out the warm-up message by message (sent, answered)."""
@@ -63,9 +63,9 @@ def size(spec: MetricSpec) -> int:
     return field(default=0, metadata={SPEC: replace(spec, kind="size")})
 
 
-def labelled(spec: MetricSpec) -> Counter[str]:
+def labeled(spec: MetricSpec) -> Counter[str]:
     """Returns the dataclass field of a count by label, which is empty at first."""
-    return cast("Counter[str]", field(default_factory=Counter, metadata={SPEC: replace(spec, kind="labelled")}))
+    return cast("Counter[str]", field(default_factory=Counter, metadata={SPEC: replace(spec, kind="labeled")}))
 
 
 def times(spec: MetricSpec) -> Histogram:

@@ -1,6 +1,6 @@
 """The file a run writes as it goes: JSON lines that every report can be made from, elsewhere and later.
 
-The first line is a `Header`, then comes an `Interval` for each stretch of the run, the last is a `Trailer`.
+The first line is a `Header`, then comes an `Interval` for each part of the run, the last is a `Trailer`.
 A run that is killed leaves all but the trailer, and at worst half a line at the end. Secrets are the caller's
 to hide: what is given here is written.
 """
@@ -27,7 +27,7 @@ NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class WorkerUsage(msgspec.Struct, frozen=True):
-    """What one worker process used during an interval."""
+    """Resources that one worker process used during an interval."""
 
     worker: int
     """Number of the worker, from 0."""
@@ -63,14 +63,14 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostInterval(msgspec.Struct, frozen=True):
-    """What one machine had of an interval, of a run on several."""
+    """Share of one machine in an interval, for a run on several."""
 
     host: int
     """Its place among the header's hosts."""
     from_ns: int
     """Its start there, from the start of the run."""
     record: dict[str, Any] = msgspec.field(name="tally")
-    """What tells machines apart, in the form of `Interval.record`: some of the tally's counts and times."""
+    """Counts and times that are kept for each machine, in the form of `Interval.encoded_tally`."""
     began_ns: tuple[int, int] | msgspec.UnsetType = msgspec.UNSET
     """Where the load began in it: when the first and the last of the machine's workers did, from the run's start."""
 
@@ -98,7 +98,7 @@ class Round(msgspec.Struct, frozen=True):
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="header"):
-    """What is known before the run."""
+    """Facts known before the run."""
 
     format: int = FORMAT
     """Version of the recording format."""
@@ -140,7 +140,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="h
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="interval"):
-    """One stretch of the run, all workers together.
+    """One interval of the run, all workers together.
 
     It holds the tally as it is recorded, which takes a tenth of the memory that the histograms' arrays would.
     """
@@ -197,7 +197,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
     @property
     def open_delta(self) -> int:
-        """How many more sessions were open at its end than at its start, unkind ones included; nothing is decoded.
+        """Change in open sessions over the interval, misbehaving ones included; decodes nothing.
 
         Those of a worker that was lost ended with it, and no tally has them.
         """
@@ -221,7 +221,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         """A new tally at every use, decoded in about a millisecond.
 
         Raises:
-            ValueError: `record` is not a tally's; never for an interval that `read_recording` returned.
+            ValueError: `encoded_tally` is not a tally's; never for an interval that `read_recording` returned.
         """
         return Tally.from_record(self.encoded_tally)
 
@@ -238,12 +238,12 @@ class AbortEvent(msgspec.Struct, frozen=True):
 
 
 class Trailer(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="trailer"):
-    """How the run ended."""
+    """End of the run."""
 
     ended_at: str
     """ISO 8601 with a time zone."""
     interrupted: bool
-    """Whether somebody stopped it; a run that its own conditions stopped is not interrupted."""
+    """True where it was stopped from outside; a run that its own conditions stopped is not interrupted."""
     lost_workers: tuple[LostWorker, ...] = ()
     """Workers that ended before the run did."""
     aborted: tuple[AbortEvent, ...] | msgspec.UnsetType = msgspec.UNSET

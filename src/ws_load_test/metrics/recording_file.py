@@ -42,7 +42,7 @@ class RecordingWriter:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more will be written, by `close` or after a failure."""
+        """True once nothing more will be written, after `close` or a failure."""
         return self._file is None
 
     def write_header(self, header: Header) -> None:

@@ -14,6 +14,8 @@ import numpy as np
 from ws_load_test.metrics.tally import Tally
 
 CAPACITY = 4096
+LAST_ROW = CAPACITY - 1
+"""Row after which a buffer is full."""
 FAR_FUTURE_NS = 2**63 - 1
 
 
@@ -56,7 +58,7 @@ class SampleBuffer:
         self.done[row] = done_ns
         self.count[row] = count
         self.length = row + 1
-        if row == CAPACITY - 1:
+        if row == LAST_ROW:
             self.flush()
 
     def flush(self) -> None:

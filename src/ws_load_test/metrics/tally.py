@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
-from ws_load_test.metrics.catalog import COUNT_FIELDS, EXCLUDED_FROM_WARMUP, LABELLED_FIELDS, TIME_FIELDS, Metrics
+from ws_load_test.metrics.catalog import COUNT_FIELDS, EXCLUDED_FROM_WARMUP, LABELED_FIELDS, TIME_FIELDS, Metrics
 from ws_load_test.metrics.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Tally(Metrics):
             self.service_time_ns.merge(other.response_time_ns)
         for name in COUNT_FIELDS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in LABELLED_FIELDS:
+        for name in LABELED_FIELDS:
             getattr(self, name).update(getattr(other, name))
         for name in TIME_FIELDS:
             getattr(self, name).merge(getattr(other, name))

@@ -25,13 +25,13 @@ _STEP = re.compile(r"[^.\[\]\"\\\x00-\x1f]+|\[\d+\]")
 
 
 class Check(msgspec.Struct, frozen=True):
-    """Something that a message says or does not say."""
+    """Condition that the payload of a message satisfies or not."""
 
     kind: Literal["contains", "regex", "json"]
     operand: str
-    """A text, a pattern, a path."""
+    """Text, pattern or path."""
     value: str | None = None
-    """What the path leads to; None: anything but null."""
+    """Value at the path; None: anything but null."""
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.operand}" + ("" if self.value is None else f"={self.value}")
@@ -58,23 +58,23 @@ class AutoReply(msgspec.Struct, frozen=True):
 
 
 class Correlation(msgspec.Struct, frozen=True):
-    """How replies are told from pushes and paired with messages."""
+    """Rules that tell replies from unsolicited messages and pair them with requests."""
 
     rule: CorrelationRule = "order"
     selector: str = ""
     """Of *json*, the path to the id, or the paths to it in a message and in its reply, with ``=`` between them; of
     *regex*, the pattern whose first group is the id."""
     expect: tuple[Check, ...] = ()
-    """What every reply must say."""
+    """Checks that every reply must satisfy."""
     expect_first: tuple[Check, ...] = ()
-    """What every reply to a first message must say."""
+    """Checks that every reply to a first message must satisfy."""
     ignore: tuple[Check, ...] = ()
-    """What says one of these is a push, whatever its id."""
+    """Checks of which one makes a message unsolicited, whatever its id."""
     auto_replies: tuple[AutoReply, ...] = ()
     greetings: int = 0
-    """How many greetings begin a session."""
+    """Messages at the beginning of a session that answer nothing."""
     check_utf8: bool = False
-    """Whether texts are checked to be UTF-8."""
+    """True if text messages are checked to be UTF-8."""
 
     @property
     def awaits_replies(self) -> bool:
@@ -83,12 +83,12 @@ class Correlation(msgspec.Struct, frozen=True):
 
     @property
     def by_id(self) -> bool:
-        """Whether replies may come in any order."""
+        """True if replies are matched by an id, in any order."""
         return self.rule in {"echo", "json", "regex"}
 
     @property
     def needs_payload(self) -> bool:
-        """Whether the contents of messages matter, not only their number."""
+        """True if the payloads of messages matter, and not only their number."""
         return bool(
             self.by_id or self.rule == "none" or self.expect or self.ignore or self.auto_replies or self.check_utf8
         )

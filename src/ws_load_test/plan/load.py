@@ -42,7 +42,7 @@ class ClosedLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
 
     @property
     def usual_in_flight(self) -> int:
-        """Messages in flight on each connection, as far as the plan says."""
+        """Messages in flight on each connection, as far as the plan sets it."""
         return self.in_flight
 
     def describe(self) -> str:
@@ -113,4 +113,4 @@ class OpenLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="open"):
 
 
 Load = ClosedLoop | OpenLoop
-"""Every load model that a plan can hold; the field `kind` says which."""
+"""Every load model that a plan can hold; distinguished by the field `kind`."""

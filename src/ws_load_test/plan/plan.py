@@ -28,37 +28,37 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sent once in each session, before the load, each when the reply to the one before has come."""
     correlation: Correlation = Correlation()
     duration_ns: int | None = None
-    """How long messages are sent and measured; None when `messages` says when to stop."""
+    """Measured time; None if `messages` ends the run."""
     messages: int | None = None
-    """How many messages are sent in all, the warm-up's apart; None when `duration_ns` says when to stop."""
+    """Messages sent in all, those of the warm-up apart; None if `duration_ns` ends the run."""
     warmup_ns: int = 0
-    """How long the load runs before anything counts."""
+    """Time that the load runs before anything counts."""
     timeout_ns: int = 10 * 10**9
-    """How long a reply may take."""
+    """Longest time that a reply can take."""
     connect_timeout_ns: int = 10 * 10**9
-    """How long opening a session may take, name resolution to upgrade."""
+    """Longest time that opening a session can take, from name resolution to upgrade."""
     connect_rate_per_s: float | None = None
-    """How many sessions are dialled a second; None: as fast as they open."""
+    """Sessions dialed per second; None: as fast as they open."""
     connection_profile: LoadProfile | None = None
-    """How many connections are open over the run; None: `connections`, from start to end."""
+    """Open connections over the run; None: `connections`, from start to end."""
     ping_interval_ns: int | None = None
-    """How often every connection is pinged; the pongs have a histogram of their own."""
+    """Time between two pings on each connection; the pongs have a histogram of their own."""
     reconnect: ReconnectPolicy = ReconnectPolicy()
     lifetime_ns: int | None = None
-    """How long a session lives before it is closed and another opened in its place; None: to the end."""
+    """Age at which a session is closed and another opened in its place; None: no bound."""
     disconnect_storm: DisconnectStorm | None = None
     misbehaving: MisbehavingClients | None = None
     bind: tuple[str, ...] = ()
-    """Source addresses, taken in turn; empty: what the system chooses."""
+    """Source addresses, used in turn; empty: the system chooses."""
     fail_if: tuple[str, ...] = ()
-    """Conditions that must not hold when the run is over; `verdict_options` has their grammar."""
+    """Conditions that must not hold when the run is over; `thresholds` has their grammar."""
     abort_if: tuple[str, ...] = ()
     """The same, and the run is stopped when one of them holds."""
     abort_grace_ns: int = 5 * 10**9
-    """How long must have been measured before `abort_if` is looked at."""
+    """Measured time before the first check of `abort_if`."""
     workers: int = 1
     warnings: tuple[str, ...] = ()
-    """What is allowed and yet perhaps not meant, a sentence for each."""
+    """Sentences about what is allowed and perhaps a mistake."""
 
     def redacted(self) -> Plan:
         """The same plan without secrets and without the payload: what may be written to a file or shown."""
@@ -72,10 +72,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def may_reopen_sessions(self) -> bool:
-        """Whether new sessions may open during the load, so that one without any is not over."""
+        """True if new sessions can open during the load, so that a load without any session is not over."""
         comes_back = self.reconnect.policy != "none" or self.lifetime_ns is not None
         return comes_back or self.connection_profile is not None
 
-    def connections_in(self, share: Shard) -> int:
-        """How many connections a worker's share has."""
-        return share.size(self.connections)
+    def connections_in(self, shard: Shard) -> int:
+        """Returns the number of connections of a worker's shard."""
+        return shard.size(self.connections)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def threshold_warnings(plan: Plan) -> tuple[str, ...]:
-    """What a plan's conditions ask for that its run will hardly have, a sentence for each."""
+    """Returns a sentence for each condition that the run can hardly satisfy or have a value for."""
     found: dict[str, None] = {}
     for name, texts in (("fail_if", plan.fail_if), ("abort_if", plan.abort_if)):
         for text in texts:
@@ -31,7 +31,7 @@ def threshold_warnings(plan: Plan) -> tuple[str, ...]:
 
 
 def why_unavailable(metric: ConditionMetric, plan: Plan) -> str:
-    """Returns why a metric will have no value."""
+    """Returns the reason why a metric will have no value; empty if it can have one."""
     return _lack_of_replies(metric, plan.correlation) or _lack_of_phases(metric, plan, plan.target)
 
 

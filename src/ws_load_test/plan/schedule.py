@@ -1,11 +1,11 @@
-"""When, and whose: pure arithmetic that every worker does for itself, so that nobody paces anyone.
+"""Send schedule: each worker computes the due times of its own messages; there is no central pacer.
 
 Worker i of n takes the connections i, i + n, i + 2n, …, and the messages whose turn it is on these; together the shares
 are everything, and no two overlap.
 
-A *shape* says how an amount (messages a second, connections) changes over time: straight lines between points, or
-steps. The number of messages due by an instant is the integral of the rate, which for straight lines is a quadratic,
-so that the instant of message k has a closed form and no worker needs to count its way there.
+A *load profile* is an amount (messages per second, connections) over time: straight lines between points, or steps.
+The number of messages due by an instant is the integral of the rate, which for straight lines is a quadratic, so that
+the instant of message k has a closed form and no worker needs to count its way there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.sharding import Shard
 from ws_load_test.common.units import format_duration
 
@@ -23,19 +24,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NS_PER_S = 1_000_000_000
 BLOCK_SIZE = 1024
 """Messages of the whole run whose instants are computed together."""
 Arrivals = Literal["constant", "poisson"]
 
 
 def evenly_spaced_ns(number: int, per_s: float) -> int:
-    """When thing `number` is due, in ns from the start, if things happen evenly at `per_s`, the first at 0."""
+    """Returns when event `number` is due, in ns from the start, of evenly spaced events at `per_s`, the first at 0."""
     return round(number * 1e9 / per_s)
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """One stretch of a shape: from one amount to another along a straight line."""
+    """Part of a profile: from one amount to another along a straight line."""
 
     duration_ns: int
     start: float
@@ -43,7 +43,7 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class LoadProfile(msgspec.Struct, frozen=True):
-    """How an amount changes over time, from instant 0 to the end of the last stage."""
+    """Amount over time, from instant 0 to the end of the last stage."""
 
     stages: tuple[Stage, ...]
 
@@ -63,7 +63,7 @@ class LoadProfile(msgspec.Struct, frozen=True):
         return max(max(stage.start, stage.end) for stage in self.stages)
 
     def describe(self, show: Callable[[float], str]) -> str:
-        """The shape in words, amounts shown by `show`."""
+        """Returns the profile in words, amounts formatted by `show`."""
         parts, amount = [], 0.0
         for number, stage in enumerate(self.stages):
             length = format_duration(stage.duration_ns)
@@ -76,7 +76,7 @@ class LoadProfile(msgspec.Struct, frozen=True):
         return ", then ".join(parts)
 
     def value_at(self, at_ns: int) -> float:
-        """The amount at an instant; behind the end, that of the end."""
+        """Returns the amount at an instant; after the end, that of the end."""
         for stage in self.stages:
             if at_ns < stage.duration_ns:
                 return stage.start + (stage.end - stage.start) * at_ns / stage.duration_ns
@@ -97,11 +97,11 @@ class LoadProfile(msgspec.Struct, frozen=True):
 
 
 class ArrivalSchedule:
-    """When each message of a run is due, of a rate that follows a shape.
+    """Due times of the messages of a run, from a rate that follows a profile.
 
     With constant arrivals, message k is due when the integral of the rate reaches k + 1/2: evenly spaced where the
     rate is constant, half a space from the start and from the end, so that a duration holds as many messages as its
-    integral says, rounded. With Poisson arrivals the integral between two messages is a random number with an
+    integral, rounded. With Poisson arrivals the integral between two messages is a random number with an
     exponential distribution of mean 1 (the time change that turns any rate into the unit Poisson process), drawn from
     the seed alone: the same on any number of workers.
     """
@@ -128,7 +128,7 @@ class ArrivalSchedule:
 
         Solves start * x + slope * x² / 2 = rest for x in the stage that holds it, in the form of the quadratic's root
         that does not cancel: x = 2 * rest / (start + sqrt(start² + 2 * slope * rest)). Values beyond the end of the
-        shape give instants at its end.
+        profile give instants at its end.
         """
         import numpy as np  # noqa: PLC0415
 
@@ -142,18 +142,18 @@ class ArrivalSchedule:
         return latest
 
     def count(self) -> int:
-        """How many messages the whole shape makes due, of constant arrivals."""
+        """Returns the number of messages due over the whole profile, for constant arrivals."""
         return round_half_down(float(self._integrals[-1]))
 
     def blocks(
-        self, share: Shard, messages: int | None = None, *, warmup_ns: int = 0, connections: int | None = None
+        self, shard: Shard, messages: int | None = None, *, warmup_ns: int = 0, connections: int | None = None
     ) -> Iterator[NDArray[np.int64]]:
-        """The instants of a share's messages in ns from the start, in order, in arrays.
+        """Yields the due times of a shard's messages in ns from the start, in order, in arrays.
 
         Args:
-            share: Whose messages.
+            shard: The shard whose messages are due.
             messages: How many there are in all, those due before `warmup_ns` apart; None: all that fall due before the
-                shape's end.
+                profile's end.
             warmup_ns: From when on `messages` are counted.
             connections: Message k is that of connection k modulo this many, and so of the worker that owns it; None:
                 each worker has as many as any other.
@@ -162,7 +162,7 @@ class ArrivalSchedule:
 
         end_ns = self.rate.duration_ns
         random = np.random.Generator(np.random.PCG64(self.seed)) if self.arrivals == "poisson" else None
-        turns = connections or share.count
+        turns = connections or shard.count
         reached, first = 0.0, 0
         # The number of the first message that is one too many, as soon as that is known.
         behind = messages if not warmup_ns else None
@@ -179,7 +179,7 @@ class ArrivalSchedule:
             if behind is not None:
                 within = min(within, behind - first)
             numbers = np.arange(first, first + within)
-            due = self.due_ns(integral[:within][numbers % turns % share.count == share.index])
+            due = self.due_ns(integral[:within][numbers % turns % shard.count == shard.index])
             # An instant that rounding has put on the end belongs to no message any more.
             yield np.minimum(due, end_ns - 1)
             if within < BLOCK_SIZE:

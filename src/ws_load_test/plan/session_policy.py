@@ -1,6 +1,6 @@
-"""How our side of a session behaves beyond its messages: it comes back, leaves, is cut off, reads slowly.
+"""Client side of a session beyond its messages: reconnecting, leaving, being cut off, reading slowly.
 
-Pure arithmetic: every worker finds out for itself which connections are meant.
+Pure arithmetic: every worker computes for itself which connections are meant.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BACKOFF_BASE_NS, BACKOFF_LONGEST_NS = 100_000_000, 30_000_000_000
 
 
 class ReconnectPolicy(msgspec.Struct, frozen=True):
-    """When a lost session is dialled again."""
+    """Policy for dialing lost sessions again."""
 
     policy: Literal["none", "now", "delay", "exponential"] = "none"
     delay_ns: int = 0
@@ -29,7 +29,7 @@ class ReconnectPolicy(msgspec.Struct, frozen=True):
     """Of *exponential*, the longest wait at all."""
 
     def backoff_ns(self, attempt: int, chance: random.Random) -> int:
-        """How long to wait before attempt 0, 1, 2, ….
+        """Returns the wait before attempt 0, 1, 2, … in ns.
 
         *exponential* waits a random time up to base * 2**attempt ("full jitter", M. Brooker, Exponential Backoff And
         Jitter, AWS Architecture Blog, 2015), so that clients lost together do not come back together.
@@ -58,10 +58,10 @@ class DisconnectStorm(msgspec.Struct, frozen=True):
 
 
 class MisbehavingClients(msgspec.Struct, frozen=True):
-    """Which shares of the connections behave badly."""
+    """Shares of the connections that misbehave."""
 
     slow_reader: float = 0.0
-    """Read no faster than `slow_bytes_per_s`."""
+    """Read no faster than `slow_reader_bytes_per_s`."""
     slow_reader_bytes_per_s: float = 0.0
     stalled_reader: float = 0.0
     """Stop reading once they are open."""
@@ -69,7 +69,7 @@ class MisbehavingClients(msgspec.Struct, frozen=True):
     """Never answer a ping."""
 
     def assign(self, connections: int) -> dict[int, Misbehavior]:
-        """The numbers of the unkind ones of so many connections; a share stands for at least one.
+        """Returns the numbers of the connections that misbehave; a share stands for at least one.
 
         They are spread evenly, and so are the kinds among them.
         """
@@ -81,7 +81,7 @@ class MisbehavingClients(msgspec.Struct, frozen=True):
         kinds: list[tuple[float, Misbehavior]] = sorted(
             ((place + 0.5) / count, kind) for kind, count in counts.items() if count for place in range(count)
         )
-        # More kinds than connections are a plan's problem, which is told elsewhere.
+        # `read_misbehaving` refuses more kinds than connections.
         return {number: kind for number, (_, kind) in zip(pick_evenly(len(kinds), connections), kinds, strict=False)}
 
     def describe(self) -> str:
@@ -101,7 +101,7 @@ def pick_evenly(count: int, total: int) -> list[int]:
     Programming, volume 3, section 6.4: such fractions lie evenly wherever one stops). Numbers at equal distances would
     often be all one worker's, since it has every n-th.
     """
-    import numpy as np  # noqa: PLC0415 - most plans need nobody picked
+    import numpy as np  # noqa: PLC0415 - most plans pick no connections
 
     fractions = np.arange(total) * GOLDEN_RATIO % 1
     return sorted(np.argsort(fractions, kind="stable")[:count].tolist())

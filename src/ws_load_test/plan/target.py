@@ -1,4 +1,4 @@
-"""What is tested and how it is reached: addresses, headers, trust; and which parts of that are secrets."""
+"""Target of a run and the way to it: addresses, headers, trust; and which parts of that are secrets."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Endpoint:
 
     @property
     def authority(self) -> str:
-        """What the Host header says (RFC 6455, section 4.1: the port only where it is not the default)."""
+        """Value of the Host header (RFC 6455, section 4.1: the port only where it is not the default)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS["wss" if self.secure else "ws"] else f"{host}:{self.port}"
 
@@ -133,7 +133,7 @@ def render_url(url: str, fill: Callable[[str], str]) -> str:
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What is tested, and how it is reached."""
+    """Target of a run, and the way to it."""
 
     url: str
     """The first URL, or the only one; it may hold fields."""
@@ -185,7 +185,7 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def secure(self) -> bool:
-        """Whether any connection is under TLS."""
+        """True if any connection uses TLS."""
         return any(url[:4].lower() == "wss:" for url in self.urls)
 
     @property
@@ -200,7 +200,7 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def authority(self) -> str:
-        """What the Host header says for the first URL."""
+        """Value of the Host header for the first URL."""
         return self.endpoint.authority
 
     @property
@@ -221,7 +221,7 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def is_templated(self) -> bool:
-        """Whether something differs from connection to connection beside the URL's turn."""
+        """True if requests differ from connection to connection by more than the URL's turn."""
         return any(FIELD.search(text) for text in self.templates)
 
     @property
@@ -332,7 +332,7 @@ def basic_credentials(user_info: bytes) -> str:
 
 
 def _is_secret_name(name: str) -> bool:
-    """Whether a subprotocol is a token, as APIs for browsers take it there for want of headers."""
+    """Returns True if a subprotocol is a token: APIs for browsers take it there, because they cannot set headers."""
     return len(FIELD.sub("", name)) > LONGEST_NAME or looks_like_token(name)
 
 

@@ -1,11 +1,11 @@
-"""From options to conditions: ``--fail-if``, ``--abort-if``, and the grammar that they share.
+"""Conditions of ``--fail-if``, ``--abort-if`` and ``--slo``: their grammar and their parser.
 
     [any] METRIC OPERATOR LIMIT
 
     p99 > 50ms        errors > 0.1%        rate < 9500        any connect.p95 > 1s
 
-A plan keeps conditions as text, in one spelling, so that a recording says them as people do; `parse_condition` reads
-both. What a condition says is what must not be: the check of it passes as long as it does not hold.
+A plan keeps conditions as text, in one spelling, so that a recording has them as users write them; `parse_condition`
+reads both. A condition is what must not be: its check passes as long as it does not hold.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TIME_METRICS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.ki
 """Times that have percentiles; the first is meant where none is named."""
 STATISTICS = ("mean", "min", "max", "stdev")
 DENOMINATORS: dict[str, tuple[str, ...]] = {
-    name: spec.percent_of for name, spec in CONDITION_METRICS.items() if spec.kind in ("count", "labelled")
+    name: spec.percent_of for name, spec in CONDITION_METRICS.items() if spec.kind in ("count", "labeled")
 }
 """Every count, and the counts whose sum it is a share of; none where it is no share of anything."""
 FORMER_METRICS = {
@@ -74,7 +74,7 @@ _DETAIL = re.compile(r"[a-z0-9.-]{1,40}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class ConditionMetric:
-    """What a condition looks at."""
+    """Metric that a condition compares."""
 
     kind: Kind
     name: str
@@ -85,7 +85,7 @@ class ConditionMetric:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must not be."""
+    """Comparison that must not hold."""
 
     text: str
     """The condition in its one spelling."""
@@ -105,7 +105,7 @@ class Condition:
 
 
 def parse_condition(text: str, examples: str = EXAMPLES) -> Condition:
-    """Reads a condition; `examples` are shown to whoever wrote none.
+    """Parses a condition; an error about a text that is none shows `examples`.
 
     Raises:
         ValueError: What is wrong with it, and what to write instead.

@@ -1,6 +1,6 @@
-"""Single values of options, read: from a command line's text, from TOML, from Python.
+"""Parsers of single option values: from the text of a command line, from TOML, from Python.
 
-Each reader raises ValueError with what to write instead.
+Each parser raises ValueError with what to write instead.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from ws_load_test.common.units import parse_bytes, parse_duration_ns, parse_rate
 from ws_load_test.plan.schedule import Arrivals, LoadProfile, Stage
 
 LARGEST_PAYLOAD = 1 << 30
+"""Bytes that one message can have: more would not fit the memory of a worker."""
 LARGEST_BIND = 65_536
+"""Source addresses that a network can stand for: an IPv6 network has more than a run can use."""
 
 
 def non_negative_int(value: Any) -> int:
-    """A whole number, 0 or more."""
+    """Parses a whole number, 0 or more."""
     text = str(value).strip().replace("_", "").replace(",", "")
     if isinstance(value, bool) or not text.isascii() or not text.isdigit():
         raise ValueError(f'"{value}" is not a whole number')
@@ -28,7 +30,7 @@ def non_negative_int(value: Any) -> int:
 
 
 def positive_int(value: Any) -> int:
-    """A whole number, 1 or more."""
+    """Parses a whole number, 1 or more."""
     amount = non_negative_int(value)
     if amount < 1:
         raise ValueError(f"{amount} is too few; it takes at least 1")
@@ -36,14 +38,14 @@ def positive_int(value: Any) -> int:
 
 
 def duration(value: Any) -> int:
-    """Nanoseconds, 0 or more."""
+    """Parses a duration, 0 or more, into ns."""
     if isinstance(value, bool):
         raise ValueError(f'"{value}" is not a duration; write for example 10s, 500ms or 2m')  # noqa: TRY004 - collected as a problem
     return parse_duration_ns(str(value))
 
 
 def positive_duration(value: Any) -> int:
-    """Nanoseconds, more than 0."""
+    """Parses a duration above 0 into ns."""
     duration_ns = duration(value)
     if not duration_ns:
         raise ValueError("0 is too short; write for example 10s, 500ms or 2m")
@@ -51,7 +53,7 @@ def positive_duration(value: Any) -> int:
 
 
 def rate(value: Any) -> float:
-    """Events a second, more than 0."""
+    """Parses a rate above 0 into events per second."""
     per_s = parse_rate_per_s(str(value))
     if not per_s:
         raise ValueError("0 is no rate; write for example 500, 2k/s or 90/m")
@@ -59,7 +61,7 @@ def rate(value: Any) -> float:
 
 
 def size(value: Any) -> int:
-    """Bytes of one message."""
+    """Parses a size of one message into bytes."""
     size_bytes = parse_bytes(str(value))
     if size_bytes > LARGEST_PAYLOAD:
         raise ValueError(f'"{value}" is larger than the 1 GiB that one message may have')
@@ -164,7 +166,7 @@ def connection_stages(value: Any) -> LoadProfile:
 
 
 def arrivals(value: Any) -> Arrivals:
-    """How messages fall due."""
+    """Parses the distribution of due times."""
     if value not in {"constant", "poisson"}:
         raise ValueError(f'"{value}" is neither constant nor poisson')
     return cast("Arrivals", value)

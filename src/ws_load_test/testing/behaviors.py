@@ -12,6 +12,7 @@ import itertools
 import time
 from typing import TYPE_CHECKING
 
+from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     Behavior = Callable[[Peer], Awaitable[None]]
     """Serves one connection."""
-
-_NS_PER_S = 1_000_000_000
 
 
 async def _echo(peer: Peer, messages: int | None = None) -> bool:
@@ -39,7 +38,7 @@ async def _echo(peer: Peer, messages: int | None = None) -> bool:
 
 
 async def _wait_ns(ns: int) -> None:
-    await asyncio.sleep(max(0, ns) / _NS_PER_S)
+    await asyncio.sleep(max(0, ns) / NS_PER_S)
 
 
 # --- before and instead of the upgrade ---
@@ -328,14 +327,14 @@ def several_in_one_segment(count: int) -> Behavior:
     return behave
 
 
-def pings(payload: bytes = b"are you there", *, timeout_ns: int = 5 * _NS_PER_S) -> Behavior:
+def pings(payload: bytes = b"are you there", *, timeout_ns: int = 5 * NS_PER_S) -> Behavior:
     """Pings after the upgrade; echoes once a pong with the same payload arrived, else closes with 1011."""
 
     async def behave(peer: Peer) -> None:
         await peer.upgrade()
         await peer.send_frame(frames.PING, payload)
         try:
-            async with asyncio.timeout(timeout_ns / _NS_PER_S):
+            async with asyncio.timeout(timeout_ns / NS_PER_S):
                 while (frame := await peer.read_frame()).opcode != frames.PONG:
                     pass
         except TimeoutError:

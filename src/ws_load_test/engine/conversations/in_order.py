@@ -9,15 +9,13 @@ from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import format_duration
 from ws_load_test.messages.generator import FrameBatches
-from ws_load_test.metrics.sample_buffer import CAPACITY
+from ws_load_test.metrics.sample_buffer import LAST_ROW
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import FrameSource
     from ws_load_test.messages.generator import FrameEncoding, PayloadStream
-
-_LAST_ROW = CAPACITY - 1
 
 
 class InOrderConversation:
@@ -69,7 +67,7 @@ class InOrderConversation:
             samples.done[row] = at_ns
             samples.count[row] = together
             samples.length = row + 1
-            if row == _LAST_ROW:
+            if row == LAST_ROW:
                 samples.flush()
 
     def is_awaited(self, payload: bytes) -> bool:  # noqa: ARG002 - the content says nothing about the order

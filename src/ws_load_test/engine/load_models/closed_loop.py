@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.conversations.in_order import InOrderConversation
-from ws_load_test.engine.load_models.load_model import LoadSender, frames_vary
-from ws_load_test.metrics.sample_buffer import CAPACITY
+from ws_load_test.engine.load_models.load_model import UNLIMITED, LoadSender, frames_vary
+from ws_load_test.metrics.sample_buffer import LAST_ROW
 from ws_load_test.plan.load import ClosedLoop
 
 if TYPE_CHECKING:
@@ -28,13 +28,10 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.session import SessionListener
     from ws_load_test.plan.plan import Plan
 
-UNLIMITED = 1 << 62
-"""Messages: more than any run sends."""
 START_BATCH = 32
 """Connections that send their first messages before the loop turns to replies again."""
 LARGEST_COPIES_BYTES = 1 << 20
 """Memory for a copy of each batch of frames, one for each number in flight; above it batches are views of one copy."""
-_LAST_ROW = CAPACITY - 1
 
 
 class ClosedLoopRunner:
@@ -153,7 +150,7 @@ class ClosedLoopSender(LoadSender):
             samples.done[row] = at_ns
             samples.count[row] = count
             samples.length = row + 1
-            if row == _LAST_ROW:
+            if row == LAST_ROW:
                 samples.flush()
             return
         self._on_replies(count, at_ns)

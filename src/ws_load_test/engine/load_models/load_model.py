@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.session import SessionListener
     from ws_load_test.plan.plan import Plan
 
+UNLIMITED = 1 << 62
+"""Stands for no limit: more messages than any run sends, and an instant after any."""
 S = TypeVar("S", bound="LoadSender")
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.timer import new_timer
-from ws_load_test.engine.load_models.load_model import LoadSender, frames_vary
+from ws_load_test.engine.load_models.load_model import UNLIMITED, LoadSender, frames_vary
 from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.schedule import ArrivalSchedule
 
@@ -40,8 +40,6 @@ MAX_LATE_SEND_NS = 50_000_000
 MAX_QUEUED_BYTES = 1 << 20
 """Bytes that may wait for the kernel on one connection: a schedule goes on although its target does not read, and
 memory must not."""
-UNLIMITED = 1 << 62
-"""An instant after any, and more messages than can be in flight."""
 _ASAP = 1
 """An instant in the past, at which a timer goes off at once."""
 

@@ -64,6 +64,8 @@ class EarlyStop:
             return slower > (1 - Fraction(metric.statistic) / 100) * max_due
         # If sessions reconnect, the number of dials to come is unknown, and each is part of the denominator.
         if metric.name == "errors" and objective.unit == "share" and not self._plan.may_reopen_sessions:
-            errors = ConditionScope(self._tally, 0, awaits_replies=self._plan.correlation.awaits_replies).count(ERRORS.metric)
+            errors = ConditionScope(self._tally, 0, awaits_replies=self._plan.correlation.awaits_replies).count(
+                ERRORS.metric
+            )
             return errors > objective.limit * (max_due + self._tally.attempted)
         return False

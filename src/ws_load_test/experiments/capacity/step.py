@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from ws_load_test.analysis.data_quality import too_few_in_tail
-from ws_load_test.analysis.thresholds import ConditionScope
+from ws_load_test.analysis.thresholds import ConditionScope, times_of
 from ws_load_test.experiments.capacity.attribution import attribute_to_generator, generator_lateness_ns
 from ws_load_test.experiments.capacity.backlog import (
     TOLERATED_SHARE,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.api import Result
     from ws_load_test.experiments.capacity.bracketing import NextStep
-    from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.thresholds import Condition
 
@@ -178,12 +177,6 @@ def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> 
                 entry["few"] = count
         checks.append(entry)
     return checks
-
-
-def times_of(tally: Tally, name: str) -> Histogram:
-    """Returns the histogram of a time by its name in conditions."""
-    times: Histogram = getattr(tally, f"{name}_ns" if name == "send_lag" else f"{name}_time_ns")
-    return times
 
 
 def _errors(tally: Tally) -> float | None:

@@ -33,7 +33,7 @@ class ClockSample(NamedTuple):
 
 
 class ClockOffset(NamedTuple):
-    """How far another clock is ahead of ours."""
+    """Time by which another clock is ahead of ours, and how exactly that is known."""
 
     offset_ns: int
     error_ns: int

@@ -226,7 +226,7 @@ class DaskFleet(Fleet):
                 return
             link.events += 1
             self._on_sign_of_life(link)
-            self._on_worker_event(link, message["worker"], message)
+            self._on_worker_event(link, message["load_worker"], message)
         except Exception as error:  # noqa: BLE001 - Dask would log it and go on; it must end the run
             self._fail(error)
 
@@ -258,7 +258,7 @@ class DaskFleet(Fleet):
         self._lose_host(link, await link.keep_alive(self._run_name, self._on_sign_of_life))
 
     def _check_liveness(self) -> None:
-        """Notices losses that no event tells of: silent hosts and workers, and a scheduler that is gone."""
+        """Notices losses without an event: silent hosts and workers, and a scheduler that is gone."""
         if self._client is not None and self._client.status != "running":
             for link in self.links:
                 self._lose_host(link, "the cluster's scheduler is gone")

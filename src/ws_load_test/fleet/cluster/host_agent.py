@@ -198,7 +198,9 @@ class HostWorkers:
 
     def _log_event(self, worker: int, message: dict[str, Any]) -> None:
         assignment = self.assignment
-        event = {"run": assignment.run, "host": assignment.host, "worker": worker, "number": self._events, **message}
+        # Not "worker": Dask writes the address of its own worker there.
+        identity = {"run": assignment.run, "host": assignment.host, "load_worker": worker, "number": self._events}
+        event = {**identity, **message}
         self._events += 1
         # A Dask worker that is closing has lost its scheduler, and with it the driver.
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Where a run on other machines takes place: the address of a Dask cluster, and what protects the way to it.
+"""Dask cluster of a run on other machines: its address, and the credentials that protect the connection.
 
 Nothing here connects; `dask` does, which needs the extra ``cluster``.
 """

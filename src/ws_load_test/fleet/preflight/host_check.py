@@ -1,4 +1,4 @@
-"""Whether this machine can carry a plan, asked before anything is opened."""
+"""Check that this machine can carry a plan, before anything is opened."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ _NR_OPEN = Path("/proc/sys/fs/nr_open")
 
 
 def check_and_raise_limits(plan: Plan) -> None:
-    """Raises this machine's soft limits as far as the plan needs; workers inherit them.
+    """Raises this process's soft limits as far as the plan needs; workers inherit them.
 
-    Open files, ephemeral ports and memory are looked at, as far as the system lets them be read. Only limits of this
-    process are changed: those of the whole machine are told to the user.
+    Checks open files, ephemeral ports and memory, as far as the system lets them be read. Limits of the whole machine
+    are not changed: the error names them.
 
     Raises:
-        HostError: the machine cannot carry the plan; says the most that it can, and what to change.
-        UsageError: the plan's certificates or source addresses cannot be used.
+        HostError: The machine cannot carry the plan; names the most that it can, and the settings to change.
+        UsageError: The plan's certificates or source addresses cannot be used.
     """
     tls_context(plan.target)
-    found = (shortage_of_files(plan), check_ports(plan), check_memory(plan))
-    shortages = [shortage for shortage in found if shortage is not None]
+    checks = (check_open_files(plan), check_ports(plan), check_memory(plan))
+    shortages = [shortage for shortage in checks if shortage is not None]
     if shortages:
         raise HostError(explain(plan, shortages))
     _allow_open_files(plan)
 
 
-def shortage_of_files(plan: Plan) -> Shortage | None:
-    """What is missing of open files, beyond what this process may allow itself."""
+def check_open_files(plan: Plan) -> Shortage | None:
+    """Returns the lack of open files beyond the hard limit; None when there is none, or no limit can be read."""
     try:
         import resource  # noqa: PLC0415 - Windows has no such limit, and no such module
     except ImportError:
@@ -54,22 +54,26 @@ def shortage_of_files(plan: Plan) -> Shortage | None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard == resource.RLIM_INFINITY or hard >= needed:
         return None
-    room = max(0, hard - BASE_FDS_PER_WORKER)
-    # Not even root may set a limit above this one (Linux, Documentation/admin-guide/sysctl/fs.rst).
+    available = max(0, hard - BASE_FDS_PER_WORKER)
+    # Not even root can set a limit above this one (Linux, Documentation/admin-guide/sysctl/fs.rst).
     first = f"`sysctl -w fs.nr_open={needed}` and " if needed > _highest_limit() else ""
     remedies = [f"raise the limit with {first}`ulimit -Hn {needed}` as root"]
-    if room:
-        remedies.append(f"use -w {-(-plan.connections // room)} or more workers")
+    if available:
+        remedies.append(f"use -w {-(-plan.connections // available)} or more workers")
     workers = "1 worker" if plan.workers == 1 else f"{plan.workers} workers"
     text = (
         f"{format_count(plan.connections)} connections on {workers} need {format_count(needed)} open files "
         f"in each, and this machine's hard limit is {format_count(hard)}"
     )
-    return Shortage(text, tuple(remedies), room * plan.workers)
+    return Shortage(text, tuple(remedies), available * plan.workers)
 
 
 def _allow_open_files(plan: Plan) -> None:
-    """Raises the soft limit, where it is too low."""
+    """Raises the soft limit where it is too low.
+
+    Raises:
+        HostError: The system does not allow it.
+    """
     try:
         import resource  # noqa: PLC0415 - Windows has no such limit, and no such module
     except ImportError:
@@ -81,7 +85,7 @@ def _allow_open_files(plan: Plan) -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
     except (OSError, ValueError):
-        # macOS tells of no hard limit, and has one all the same.
+        # macOS reports no hard limit, but has one.
         raise HostError(
             f"--connections: this system does not allow a process {format_count(needed)} open files; "
             f"raise `sysctl -w kern.maxfilesperproc={needed}` as root, or use more workers with -w"
@@ -89,6 +93,7 @@ def _allow_open_files(plan: Plan) -> None:
 
 
 def _highest_limit() -> int:
+    """Returns the highest limit on open files that root can set."""
     try:
         return int(_NR_OPEN.read_text())
     except (OSError, ValueError):
@@ -96,22 +101,22 @@ def _highest_limit() -> int:
 
 
 def _open_files(plan: Plan) -> int:
-    """What the worker with the largest share opens."""
+    """Returns the number of files that the worker with the largest share opens."""
     return plan.connections_in(Shard(0, plan.workers)) + BASE_FDS_PER_WORKER
 
 
 def local_source_addresses(sources: Sequence[str]) -> tuple[str, ...]:
-    """Returns those of some source addresses that this machine has."""
-    found = []
+    """Returns the source addresses among these that this machine has."""
+    local = []
     for source in sources:
         with contextlib.suppress(OSError), socket.socket(family_of(source), socket.SOCK_STREAM) as sock:
             bind(sock, source)
-            found.append(source)
-    return tuple(found)
+            local.append(source)
+    return tuple(local)
 
 
 def machine_info() -> dict[str, Any]:
-    """What a recording says about the machine that made it."""
+    """Returns the facts of this machine that a recording keeps."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),

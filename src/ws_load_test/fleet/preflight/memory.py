@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from ws_load_test.common.machine import CGROUP_MOUNT, control_group
 from ws_load_test.common.units import format_bytes, format_count
 from ws_load_test.fleet.preflight.shortage import Shortage
-from ws_load_test.plan.load import ClosedLoop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +45,7 @@ def check_memory(plan: Plan) -> Shortage | None:
     headroom = min(headrooms(), default=None)
     if headroom is None:
         return None
-    in_flight = plan.load.in_flight if isinstance(plan.load, ClosedLoop) else 1
-    workers_bytes = plan.workers * (WORKER_BYTES + plan.message.max_bytes * in_flight)
+    workers_bytes = plan.workers * (WORKER_BYTES + plan.message.max_bytes * plan.load.usual_in_flight)
     each_bytes = CONNECTION_BYTES + SOCKET_BYTES + (TLS_BYTES if plan.target.secure else 0)
     each_bytes += DEFLATE_BYTES if plan.target.deflate is not None else 0
     needed_bytes = workers_bytes + plan.connections * each_bytes

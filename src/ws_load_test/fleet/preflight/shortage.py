@@ -1,4 +1,4 @@
-"""What a machine is short of for a plan, in words that say what to change."""
+"""Descriptions of what a machine lacks for a plan, and of the settings to change."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 class Shortage(NamedTuple):
-    """One thing of which there is too little."""
+    """One resource of which there is too little."""
 
     text: str
-    """What the plan needs, and what there is."""
+    """Sentence with what the plan needs, and what there is."""
     remedies: tuple[str, ...]
-    """Settings that can be changed, each in words that follow an "or"."""
+    """Settings to change, each in words that follow an "or"."""
     max_connections: int
-    """How many connections there is enough for; 0 where there are none."""
+    """Most connections that there is enough for."""
 
 
 def explain(plan: Plan, shortages: Sequence[Shortage]) -> str:
-    """All shortages as an error's text: a line, or a line for each below a heading."""
+    """Returns all shortages as an error's text: one line, or a line for each below a heading."""
     most = min(shortage.max_connections for shortage in shortages)
     option = "--connections" if plan.connection_profile is None else "--connection-stages"
     lower = "lower -c to" if plan.connection_profile is None else "let it rise to no more than"

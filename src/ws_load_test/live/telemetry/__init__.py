@@ -1,1 +1,1 @@
-"""Metrics of a run: what the metrics file, the live endpoint and the collector all show, and the last two of them."""
+"""Metrics of a run while it goes on: snapshots, and their exporters to Prometheus and OpenTelemetry."""

@@ -15,7 +15,7 @@ COMMAND_OPTIONS: Mapping[str, tuple[OptionSpec, ...]] = {
     "report": tuple(BY_NAME[name] for name in ("json", "fail_if_saturated", "fail_if", *EXPORTS)),
     "compare": (*owned_by(Owner.COMPARISON), BY_NAME["json"], BY_NAME["markdown"], BY_NAME["html"]),
 }
-"""Command -> options that its command line knows, refused ones included: their refusal says what to do instead."""
+"""Command -> options that its command line knows, refused ones included: their refusal names the alternative."""
 
 
 def comparison_exports() -> tuple[str, ...]:

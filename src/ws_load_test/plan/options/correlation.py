@@ -1,4 +1,4 @@
-"""From options to the matching: which reply answers which message, read and checked."""
+"""Builds the correlation of a plan from parsed option values, and checks that it fits the messages and the load."""
 
 from __future__ import annotations
 
@@ -11,34 +11,37 @@ from ws_load_test.messages import Message
 from ws_load_test.messages.generator import MessageGenerator
 from ws_load_test.plan.correlation import Correlation, CorrelationRule
 from ws_load_test.plan.options.catalog import fields_of
+from ws_load_test.plan.options.rows.load import SCHEDULE
 
 _WHERE = {"json": "path", "regex": "pattern"}
 
 
 def read_correlation(values: Mapping[str, Any], message: Message, problems: list[OptionProblem]) -> Correlation:
-    """The matching that the options describe; adds to `problems` what does not fit the message or the load."""
+    """Returns the correlation that the options describe; adds to `problems` what fits neither message nor load."""
     rule, where = values.get("match", ("ping" if message.kind == "ping" else "order", ""))
-    matching = Correlation(rule=rule, selector=where, **fields_of(values, "correlation"))
+    correlation = Correlation(rule=rule, selector=where, **fields_of(values, "correlation"))
     _check_load(rule, values, message, problems)
     if rule in {"json", "regex"} and message.kind != "ping":
-        read = matching.message_id_extractor()
+        read = correlation.message_id_extractor()
         without = [sample for sample in _samples(message) if read(sample) is None]
         if without:
             example = "" if rule == "regex" else """, for example -m '{"id": {seq}}'"""
             text = f"{rule}:{where} finds no id in the message that is sent; put one in{example}, or mend the "
             text += _WHERE[rule]
             problems.append(OptionProblem("--match", text))
-    return matching
+    return correlation
 
 
 def _check_load(
     rule: CorrelationRule, values: Mapping[str, Any], message: Message, problems: list[OptionProblem]
 ) -> None:
-    """Whether the rule fits what is sent, and when."""
+    """Finds a rule that does not fit the messages or the load."""
     if rule == "none":
-        if not {"rate", "rate_per_connection", "stages"} & values.keys():
+        if not set(SCHEDULE) & values.keys():
             problems.append(
-                OptionProblem("--match", "none: no reply tells a flood when to send next; add --rate or --stages")
+                OptionProblem(
+                    "--match", "none: without replies a closed loop never sends again; add --rate or --stages"
+                )
             )
         if "expect" in values:
             problems.append(
@@ -56,14 +59,14 @@ def _check_load(
 
 
 def _samples(message: Message) -> list[bytes]:
-    """One of each of the messages as they would be sent."""
+    """Returns one of each of the messages as they would be sent."""
     source = MessageGenerator(message, Shard(0, 1))
     try:
         payloads = source.payloads(0, next(source.rows))
         # In turn, whatever the weights, each comes within as many as all weigh together.
         return [payloads.next() for _ in range(sum(message.weights) or 1)]
     except UsageError:
-        # What the feed lacks is told by those who read it.
+        # `read_message` reports what is missing in the feed.
         return []
     finally:
         source.close()

@@ -32,7 +32,7 @@ def messages(value: Any) -> tuple[str, ...]:
 
 
 def weights(value: Any) -> tuple[int, ...]:
-    """How often each of several messages is sent beside the others: ``3,1``."""
+    """Parses the relative frequencies of several messages: ``3,1``."""
     if not isinstance(value, (str, int, list, tuple)) or isinstance(value, bool):
         raise ValueError(f'"{value}" are no weights; write for example 3,1')  # noqa: TRY004 - collected as a problem
     parts = [value] if isinstance(value, int) else value.split(",") if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""From options to the messages: what is sent, read and checked."""
+"""Builds the messages of a plan from parsed option values: reads files and feeds, and checks fields and sizes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from ws_load_test.messages.size_estimate import estimate_sizes
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
 PER_CONNECTION = ("url", "header", "subprotocol", "cookie", "origin", "user", "bearer")
-"""Options whose fields are filled once for each connection."""
+"""Options whose template fields are filled in once for each connection."""
 
 
 def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Message:
-    """The messages that the options describe; adds to `problems` what is wrong with them.
+    """Returns the messages that the options describe; adds to `problems` what is wrong with them.
 
     Fields of the target's options and of first messages are checked as well, since all share one feed.
     """
@@ -66,7 +66,7 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
 
 
 def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]) -> tuple[SetupMessage, ...]:
-    """The first messages, files read; adds to `problems` what is wrong with them."""
+    """Returns the first messages, with files read; adds to `problems` what is wrong with them."""
     found = []
     binary = bool(values.get("binary"))
     for written in values.get("first_message", ()):
@@ -87,7 +87,7 @@ def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]
 
 
 def message_warnings(message: Message, values: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is allowed and yet perhaps not meant: ``{sequence}``, a feed that no field uses."""
+    """Returns warnings about what is allowed and perhaps a mistake: ``{sequence}``, a feed that no field uses."""
     columns = message.feed.columns if message.feed is not None else None
     templated = message.is_template or (False,) * (1 + len(message.alternatives))
     texts = [("message", text) for text in _given_texts(message, templated)]
@@ -174,7 +174,7 @@ def _connection_texts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _fields_are_right(
     checked: list[tuple[str, Template]], values: Mapping[str, Any], problems: list[OptionProblem]
 ) -> bool:
-    """Whether no field has a problem; where the feed itself has one, that fields lack it is not told again."""
+    """Returns True if no field has a problem. A feed with a problem of its own is not reported as missing."""
     known = len(problems)
     for option, template in checked:
         for text in template.problems:

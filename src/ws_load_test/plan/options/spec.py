@@ -81,7 +81,7 @@ class OptionSpec:
     aliases: tuple[str, ...] = ()
     """Other names without dashes, accepted wherever the name is."""
     former_names: tuple[str, ...] = ()
-    """Names that the option had once; using one is an error that says the present name."""
+    """Names that the option had once; using one is an error with the present name."""
     repeatable: bool = False
     may_begin_with_hyphen: bool = False
     """True if a value such as ``-`` or ``-x`` is no option."""

@@ -46,7 +46,7 @@ def urls(value: Any) -> tuple[str, ...]:
 
 
 def url(value: Any) -> str:
-    """A WebSocket URL; what is wrong with it is told without its secrets."""
+    """Parses a WebSocket URL; errors do not quote its secrets."""
     written = option_values.text(value).strip()
     hint = "write ws://host:port/path or wss://…"
     if any(character.isspace() or not character.isprintable() for character in written):
@@ -131,7 +131,7 @@ def subprotocols(value: Any) -> tuple[str, ...]:
 
 
 def cookies(value: Any) -> tuple[str, ...]:
-    """``NAME=VALUE``, one or several; nothing of one is told, since what is wrong may be the secret."""
+    """Parses ``NAME=VALUE``, one or several; errors quote nothing, since the mistake can be the secret."""
     found = tuple(one.strip() for one in option_values.strings(value))
     for cookie in found:
         name, equals, text = cookie.partition("=")
@@ -171,7 +171,7 @@ def unix_socket(value: Any) -> str:
 
 
 def proxy(value: Any) -> str:
-    """The URL of a proxy; what is wrong with it is told without its password."""
+    """Parses the URL of a proxy; errors do not quote its password."""
     written = option_values.text(value).strip()
     hint = "write http://host:port, socks5://host:port, socks5h://…, socks4:// or socks4a://…"
     scheme, separator, _ = written.partition("://")
@@ -238,7 +238,7 @@ def user(value: Any) -> str:
 
 
 def bearer(value: Any) -> str:
-    """A token, or ``@FILE`` that holds one; nothing of it is told."""
+    """Parses a token, or ``@FILE`` that holds one; errors quote nothing of it."""
     written = option_values.text(value).strip()
     if written.startswith("@"):
         path = option_values.readable_file(written[1:])

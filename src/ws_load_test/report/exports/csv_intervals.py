@@ -70,7 +70,7 @@ def _metric_columns() -> Iterator[tuple[str, Callable[[CsvRow], Cell]]]:
                 statistic = percentile if percentile == "max" else f"p{percentile.replace('.', '')}"
                 yield f"{name}_{statistic}_ns", _percentile(field, percentile)
         else:
-            yield from ((column, (_total if spec.kind == "labelled" else _count)(field)) for column in spec.csv)
+            yield from ((column, (_total if spec.kind == "labeled" else _count)(field)) for column in spec.csv)
 
 
 FIRST_COLUMNS = [

@@ -1,4 +1,4 @@
-"""A party on a host, without Dask: what it says of itself, and what becomes of it when nobody speaks to it."""
+"""The agent of a run on a host, without Dask: its replies and events, and its end without a driver."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ SECRET = "s3cr3t"
 
 
 class Host:
-    """What a party needs of a Dask worker."""
+    """The part of a Dask worker that the agent uses."""
 
     def __init__(self, directory):
         self.local_directory = str(directory)
@@ -55,7 +55,7 @@ async def until(condition, timeout_s=10.0):
             await asyncio.sleep(0.01)
 
 
-def test_a_party_from_its_order_to_its_end(tmp_path):
+def test_a_run_on_a_host_from_its_assignment_to_its_end(tmp_path):
     async def go(server):
         host = Host(tmp_path)
         plan = make_plan(server.url, connections=8, messages=80, workers=1)
@@ -71,7 +71,7 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
         await until(lambda: sum("ended" in event for event in host.events) == 2)
         await host_agent.shutdown("r")
         assert host.intervals() == [20, 20, 20]
-        assert not await host_agent.send("r", "renew", 0), "there is no such party any more"
+        assert not await host_agent.send("r", "renew", 0), "the host knows no such run any more"
         return host.events
 
     with FaultyServer(behaviors.echoes) as server:
@@ -79,7 +79,7 @@ def test_a_party_from_its_order_to_its_end(tmp_path):
         assert server.seen.messages == 40, "workers 1 and 2 of 4"
     assert [event["number"] for event in events] == list(range(len(events)))
     assert {(event["run"], event["host"]) for event in events} == {("r", 3)}
-    assert {event["worker"] for event in events} == {1, 2}
+    assert {event["load_worker"] for event in events} == {1, 2}
     assert {event["ended"] for event in events if "ended" in event} == {"its process ended with code 0"}
     assert not list(tmp_path.iterdir())
 
@@ -96,7 +96,7 @@ def test_without_a_word_it_ends_itself_and_leaves_nothing(tmp_path):
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
         assert await host_agent.launch("r") == {"problem": "its lease has expired", "sources": ()}
-        # Nobody minds what is said to it now.
+        # Later calls are harmless.
         await host_agent.shutdown("r")
         await host_agent.kill_worker("r", 1)
 
