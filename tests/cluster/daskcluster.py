@@ -79,7 +79,7 @@ class DaskCluster:
         started = [self._start("dask_worker", *arguments, *where, prefix=prefix) for _ in range(wanted)]
         self.hosts += started
 
-    def pids_by_host(self):
+    def worker_pids(self):
         """The processes of load of each host."""
         return [children_of(host.pid) for host in self.hosts]
 

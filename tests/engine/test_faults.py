@@ -60,7 +60,7 @@ def flooded(url, *, on_interval=None, **options):
         assert text.isprintable()
         assert "Traceback" not in text
         assert "Error" not in text
-    assert SECRET not in json.dumps([summary, msgspec.to_builtins(result.recording)])
+    assert SECRET not in json.dumps(msgspec.to_builtins([summary, result.recording]))
     return result
 
 

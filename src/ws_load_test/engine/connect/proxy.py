@@ -114,7 +114,7 @@ class PreconnectedSocket:
         self._sock = sock
 
     async def connect(self, dest_host: str, dest_port: int, timeout: float | None = None, **_: Any) -> socket.socket:  # noqa: ASYNC109, ARG002 - its signature
-        """Returns the socket that is connected already."""
+        """Returns the socket, as a library of proxies asks for it; it is connected already."""
         return self._sock
 
 
