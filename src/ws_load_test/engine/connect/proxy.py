@@ -42,7 +42,7 @@ class Proxy:
 
     @property
     def resolves(self) -> bool:
-        """The proxy looks names up, rather than we."""
+        """True if the proxy looks names up, rather than we."""
         return self.kind not in {"socks4", "socks5"}
 
     async def open(self, sock: socket.socket, host: str, port: int) -> None:
