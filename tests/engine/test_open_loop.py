@@ -495,6 +495,15 @@ def test_a_full_socket_leaves_whole_frames_in_order():
         assert load.tally.write_blocked_ns == 2 * MS
 
 
+def test_bytes_that_wait_for_a_target_that_does_not_read_have_a_bound(monkeypatch):
+    monkeypatch.setattr(open_loop, "MAX_QUEUED_BYTES", 2 * len(FRAME))
+    with world([k * MS for k in range(10)], room=0) as load:
+        load.now(10 * MS)
+        assert len(load.kernels[0].queue) <= 4 * len(FRAME)
+        assert load.tally.sent + load.tally.dropped == 10
+        assert load.tally.dropped
+
+
 # --- where nobody answers --------------------------------------------------------------------------------------------
 
 
