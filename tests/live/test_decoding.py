@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import gc
 import io
+import statistics
 
 import msgspec
 import pytest
@@ -89,4 +90,6 @@ def test_a_long_run_keeps_its_intervals_encoded():
     with FaultyServer(behaviors.echoes) as server:
         made = executed(server, count)
     assert len(made.intervals) > 10
-    assert max(alive) <= min(alive) + 4, "those of one interval"
+    # Other threads come and go with a few; a tally kept for each interval would add one each.
+    early, late = statistics.median(alive[:5]), statistics.median(alive[-5:])
+    assert late <= early + 4, "those of one interval"

@@ -104,17 +104,17 @@ def test_a_click_on_the_legend_hides_a_line_and_another_scheme_keeps_it_hidden(u
     usual.run("document.querySelector('#response-over-time').scrollIntoView({block: 'center'})")
     hidden = "document.querySelector('#response-over-time .plot')._fullData.filter((one) => one.visible !== true)"
     usual.click(usual.run(PLACE % "#response-over-time .legendtoggle"))
-    assert usual.until(f"{hidden}.map((one) => one.name).join()") == "50 %"
+    assert usual.until(f"{hidden}.map((one) => one.name).join()") == "p50"
     usual.scheme("dark")
     usual.until(f"{PAPER} === {DARK!r}")
-    assert usual.run(f"{hidden}.map((one) => one.name)") == ["50 %"]
+    assert usual.run(f"{hidden}.map((one) => one.name)") == ["p50"]
     usual.run("Plotly.restyle(document.querySelector('#response-over-time .plot'), {visible: true}); 0")
 
 
 @pytest.mark.parametrize(
     ("key", "told"),
     [
-        ("percentiles", "%: "),
+        ("percentiles", "µs"),
         ("heat-map", "answers"),
         ("response-over-time", "µs"),
         ("rates", "/s, "),
