@@ -20,7 +20,7 @@ class Section:
     heading: str
     options: tuple[OptionSpec, ...]
     note: str = ""
-    """What the options have in common, as it stands on the page."""
+    """Remark on all of the options, as it stands on the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class CommandPage:
     introduction: str
     sections: tuple[Section, ...]
     remarks: str = ""
-    """What follows the options."""
+    """Text after the options."""
     examples: str = ""
     exit_codes: str = ""
 

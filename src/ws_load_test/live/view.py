@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 AFTER_S = 0.7
 """Age of the run at which the view appears: a run that is over by then would only make the terminal flash."""
 TICK_S = 0.25
-"""How often the view looks for a change without an interval: a resize, a second gone, a worker lost."""
+"""Interval of redrawing for changes without an interval: a resize, a second gone, a worker lost."""
 PAUSE_TIMEOUT_S = 1.0
 """Longest wait for the view to leave the terminal: one that takes no output cannot be left."""
 DEFAULT_SIZE = (80, 24)

@@ -49,11 +49,11 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """Name of the machine."""
     address: str = ""
-    """Where it was reached."""
+    """Address at which it was reached."""
     first_worker: int
     """Number of its first worker."""
     workers: int
-    """How many of the run's workers it had, numbered from `first_worker` on."""
+    """Number of the run's workers it had, numbered from `first_worker` on."""
     facts: dict[str, Any] = {}
     """As `Header.host`."""
     clock_ahead_ns: int = 0

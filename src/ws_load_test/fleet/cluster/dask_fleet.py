@@ -46,7 +46,7 @@ DELIVERY_ALLOWANCE_NS = 200 * NS_PER_MS
 END_TIMEOUT_S = 1.0
 """Longest wait for each step of leaving the cluster: hosts that do not answer end by their lease."""
 _CHECK_S = 0.1
-"""How often silence is looked for, which must be several times a second; see `HeartbeatMonitor.overdue`."""
+"""Interval of the check for silent workers, which must be several times a second; see `HeartbeatMonitor.overdue`."""
 _log = logging.getLogger(__name__)
 
 

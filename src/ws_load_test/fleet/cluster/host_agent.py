@@ -38,7 +38,7 @@ would fill its memory."""
 PROFILE_INTERVAL_MS = 1000.0
 """Interval of Dask's profiling while a run is on the host; see `_throttle_dask_profiling`."""
 _LEASE_CHECK_S = 0.25
-"""How often the lease is checked: a small part of `host_link.LEASE_NS`."""
+"""Interval of checking the lease: a small part of `host_link.LEASE_NS`."""
 _JOBS_TIMEOUT_S = 2.0
 """Longest wait for cancelled jobs at the end of a run; they have nothing left to wait for themselves."""
 

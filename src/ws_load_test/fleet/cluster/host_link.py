@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LEASE_NS = 5 * NS_PER_S
 """Time after which workers without a word from their driver end; five renewals may be lost."""
 RENEW_S = 1.0
-"""How often the lease is renewed."""
+"""Interval of renewing the lease."""
 CALL_TIMEOUT_S = 2.5
 """Longest wait for a short call: less than the silence that makes a host lost."""
 PROBE_TIMEOUT_S = 10.0

@@ -20,7 +20,7 @@ _EXAMPLE = "for example --cluster tls://scheduler:8786"
 UNPROTECTED = (
     "has no encryption and no authentication: anyone who reaches a Dask scheduler can run programs on all of its"
     " machines, and this run's secrets would travel in the clear; use tls:// with --cluster-ca, --cluster-cert and"
-    " --cluster-key, or add --insecure-cluster if nobody else can reach it"
+    " --cluster-key, or add --insecure-cluster if only you can reach it"
 )
 
 
