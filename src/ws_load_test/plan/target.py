@@ -11,8 +11,8 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import msgspec
 
-from ws_load_test.common.redaction import (
-    FIELD,
+from ws_load_test.messages.fields import FIELD
+from ws_load_test.plan.redaction import (
     LONGEST_NAME,
     REDACTED,
     looks_like_token,

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.common.redaction import is_secret_header
+from ws_load_test.plan.redaction import is_secret_header
 from ws_load_test.plan.target import Endpoint, basic_credentials, render_url
 from ws_load_test.websocket.deflate_negotiation import EXTENSION, DeflateParams
 
