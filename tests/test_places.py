@@ -17,8 +17,8 @@ MOST_FILES = {
     # An option of one load model, which the analysis and the search for a capacity take into account.
     ("option", "max_in_flight"): 9,
     ("message field", "now_ms"): 1,
-    ("count", "out_of_order"): 4,
-    ("time", "tls_time_ns"): 5,
+    ("count", "out_of_order"): 3,
+    ("time", "tls_time_ns"): 4,
     ("export", "hgrm"): 3,
     ("fault", "TLS_TIMEOUT"): 3,
     ("finding", "TOO_FAST"): 2,

@@ -222,8 +222,16 @@ class TestOneRecording:
         assert summary["keepalive_time_ns"]["count"] == 1
 
     def test_an_open_load_stands_there_as_the_plan_has_it(self):
-        load = {"kind": "open", "rate": {"stages": [{"duration_ns": SECOND, "start": 5.0, "end": 5.0}]}}
+        load = {"kind": "open", "rate": {"stages": ({"duration_ns": SECOND, "start": 5.0, "end": 5.0},)}}
+        load |= {"arrivals": "poisson", "seed": 7, "max_in_flight": None}
         assert summarize([recording(head=header(load=load))])["load"] == load
+
+    @pytest.mark.parametrize("load", [{"kind": "telepathy", "depth": 2}, {"in_flight": 1}, "none", None])
+    def test_a_load_of_another_version_is_kept_as_it_was_recorded(self, load):
+        unknown = {"kind": "unknown", "recorded": load}
+        assert summarize([recording(head=header(load=load))])["load"] == unknown
+        mixed = [recording(head=header(load=one)) for one in (load, LOAD, load)]
+        assert summarize(mixed)["load"] == {"kind": "mixed", "loads": [unknown, LOAD]}
 
     def test_faults_come_most_frequent_first(self):
         faults = Counter({"b": 1, "c": 2, "a": 1})
