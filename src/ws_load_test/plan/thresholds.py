@@ -80,7 +80,7 @@ class ConditionMetric:
     name: str
     """One of `CONDITION_METRICS`."""
     statistic: str = ""
-    """Of a time, a statistic or a percentile (``mean``, ``99.9``); of faults, a kind (``closed``, ``closed:1011``)."""
+    """Statistic or percentile of a time (``mean``, ``99.9``); kind of faults (``closed``, ``closed:1011``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Condition:
     """In `unit`."""
     unit: Unit
     per_interval: bool = False
-    """Whether it is judged on each measured interval by itself (``any``), and not on the whole run."""
+    """True if it is judged on each measured interval by itself (``any``), and not on the whole run."""
 
     def holds(self, value: Fraction) -> bool:
         """Returns whether the condition is met, so that its check fails; exact."""
