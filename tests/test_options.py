@@ -142,7 +142,7 @@ def test_a_message_may_be_text_a_file_or_generated(tmp_path):
         ({"url": "http://h"}, "URL", '"http://" is not a WebSocket URL'),
         ({"url": "localhost:3001"}, "URL", "without ws://"),
         ({"url": "ws://"}, "URL", "names no host"),
-        ({"url": "ws://h:0"}, "URL", "no usable port"),
+        ({"url": "ws://h:0"}, "URL", "number from 1 to 65535"),
         ({"url": "ws://h:65536"}, "URL", "1 to 65535"),
         ({"url": "ws://h:port"}, "URL", "1 to 65535"),
         ({"url": "ws://[::1"}, "URL", "host is malformed"),

@@ -28,7 +28,7 @@ from ws_load_test.engine.connect.upgrade_request import (
     RedirectError,
     UpgradeRequestFactory,
 )
-from ws_load_test.plan.target import host_and_port
+from ws_load_test.plan.host_names import host_and_port
 
 if TYPE_CHECKING:
     from ws_load_test.common.sharding import Shard
@@ -315,7 +315,7 @@ class _Dial:
             return request.endpoint.host, request.endpoint.port
         # Each URL in turn with each address.
         turn = self._number // len(self._dialer.target.urls)
-        host, port = host_and_port(addresses[turn % len(addresses)])
+        host, port = host_and_port(addresses[turn % len(addresses)], bare_ipv6=True)
         return host, port or request.endpoint.port
 
     async def _connect_to(self, host: str, port: int) -> None:
@@ -394,7 +394,9 @@ class _Dial:
 
         loop = asyncio.get_running_loop()
         create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
-        name = request.endpoint.host if request.moved else dialer.target.sni or request.endpoint.host
+        name = request.endpoint.server_name
+        if not request.moved and dialer.target.sni is not None:
+            name = dialer.target.sni
         self._transport, _ = await create(
             upgrade,
             sock=sock,

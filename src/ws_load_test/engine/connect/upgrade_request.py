@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.redaction import is_secret_header
+from ws_load_test.plan.host_names import HostError
 from ws_load_test.plan.target import Endpoint, basic_credentials, render_url
 from ws_load_test.websocket.deflate_negotiation import EXTENSION, DeflateParams
 
@@ -89,7 +90,7 @@ def new_request(target: Target, url: str, fill: Render | None = None) -> Upgrade
         endpoint = Endpoint.of(render_url(url, filled))
     except (ValueError, KeyError) as error:
         # An error of the encodings quotes its text.
-        reason = str(error) if type(error) is ValueError else "its host is malformed"
+        reason = str(error) if type(error) in {ValueError, HostError} else "its host is malformed"
         raise UsageError(f"URL: filled in, it is no URL: {reason}") from None
     subprotocols = tuple(filled(name) for name in target.subprotocols)
     if any(TOKEN.fullmatch(name) is None for name in subprotocols) or len(set(subprotocols)) < len(subprotocols):
