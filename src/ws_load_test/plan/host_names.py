@@ -58,7 +58,7 @@ def normalize_host(text: str) -> str:
 
     Names in other scripts become what IDNA 2008 makes of them (RFC 5891), mapped by UTS #46 as browsers do it, without
     its transitional rules: ``ß`` stays a letter of its own. Percent-encoding is taken off (RFC 3986, section 3.2.2). A
-    last dot stays: it says that the name is whole, so that no search domain is added to it.
+    last dot stays: it marks the name as whole, so that no search domain is added to it.
 
     Raises:
         HostError: It cannot be a host.

@@ -83,7 +83,7 @@ class Endpoint:
 
     @property
     def server_name(self) -> str:
-        """The name that TLS asks for and certificates have: without a last dot (RFC 6066, section 3), without a zone."""
+        """Name that TLS asks for and certificates have: without a last dot (RFC 6066, section 3), without a zone."""
         return self.host.partition("%")[0].removesuffix(".")
 
     @property
