@@ -12,6 +12,7 @@ from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.redaction import is_secret_header
 from ws_load_test.plan.host_names import HostError
 from ws_load_test.plan.target import Endpoint, basic_credentials, render_url
+from ws_load_test.plan.upgrade_headers import filled_problem
 from ws_load_test.websocket.deflate_negotiation import EXTENSION, DeflateParams
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 5
-TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
@@ -92,10 +92,10 @@ def new_request(target: Target, url: str, fill: Render | None = None) -> Upgrade
         # An error of the encodings quotes its text.
         reason = str(error) if type(error) in {ValueError, HostError} else "its host is malformed"
         raise UsageError(f"URL: filled in, it is no URL: {reason}") from None
-    subprotocols = tuple(filled(name) for name in target.subprotocols)
-    if any(TOKEN.fullmatch(name) is None for name in subprotocols) or len(set(subprotocols)) < len(subprotocols):
-        raise UsageError("--subprotocol: filled in, it is not the name of a subprotocol, or there are two of a name")
-    given = tuple((name, _header_value(f"--header: {name}", filled(value))) for name, value in target.headers)
+    subprotocols = tuple(_checked("subprotocol", filled(name)) for name in target.subprotocols)
+    if len(set(subprotocols)) < len(subprotocols):
+        raise UsageError("--subprotocol: filled in, two subprotocols have the same name")
+    given = tuple((name, _checked("header", filled(value), name)) for name, value in target.headers)
     names = {name.lower() for name, _ in given}
     headers = [] if "host" in names else [("Host", endpoint.authority)]
     headers += [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")]
@@ -109,17 +109,17 @@ def new_request(target: Target, url: str, fill: Render | None = None) -> Upgrade
     if credentials is not None and "authorization" not in names:
         headers.append(("Authorization", credentials))
     if target.origin is not None:
-        headers.append(("Origin", _header_value("--origin", filled(target.origin))))
+        headers.append(("Origin", _checked("origin", filled(target.origin))))
     if target.cookies:
-        headers.append(("Cookie", "; ".join(_cookie(filled(cookie)) for cookie in target.cookies)))
+        headers.append(("Cookie", "; ".join(_checked("cookie", filled(cookie)) for cookie in target.cookies)))
     return UpgradeRequest(endpoint, (*headers, *given), subprotocols, offer)
 
 
 def _credentials(target: Target, endpoint: Endpoint, filled: Render) -> str | None:
     if target.bearer is not None:
-        return f"Bearer {_header_value('--bearer', filled(target.bearer))}"
+        return f"Bearer {_checked('bearer', filled(target.bearer))}"
     if target.user is not None:
-        return f"Basic {basic_credentials(filled(target.user).encode())}"
+        return f"Basic {basic_credentials(_checked('user', filled(target.user)).encode())}"
     if endpoint.user_info is not None:
         # RFC 3986 writes user and password percent-encoded.
         user, colon, password = endpoint.user_info.partition(":")
@@ -127,17 +127,17 @@ def _credentials(target: Target, endpoint: Endpoint, filled: Render) -> str | No
     return None
 
 
-def _header_value(what: str, value: str) -> str:
-    if not value.isprintable() or not value.isascii() or value != value.strip():
-        raise UsageError(f"{what}: filled in, it holds characters that a header cannot carry")
-    return value
+def _checked(option: str, text: str, name: str = "") -> str:
+    """Returns a text whose fields are filled, without the spaces around it, which belong to no value.
 
-
-def _cookie(cookie: str) -> str:
-    # RFC 6265, section 4.1.1: what separates cookies cannot stand in one.
-    if ";" in cookie:
-        raise UsageError("--cookie: filled in, it holds a semicolon, which ends a cookie")
-    return _header_value("--cookie", cookie)
+    Raises:
+        UsageError: the request cannot carry it.
+    """
+    problem = filled_problem(option, text, name)
+    if problem is not None:
+        raise UsageError(f"--{option}: filled in, {f'the value of {name}' if name else 'it'} {problem}")
+    # The password of a user may end with one.
+    return text if option == "user" else text.strip(" ")
 
 
 # --- Redirects -----------------------------------------------------------------------------------------------------

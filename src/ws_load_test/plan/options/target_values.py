@@ -21,20 +21,18 @@ from ws_load_test.plan.target import (
     TlsVersion,
     render_url,
 )
+from ws_load_test.plan.upgrade_headers import (
+    NOT_TO_SET,
+    SINGLE,
+    TOKEN,
+    bearer_problem,
+    cookie_problem,
+    value_problem,
+)
 from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER, DeflateError, DeflateParams
 
 LONGEST_UNIX_PATH = 107
 """Bytes that Linux has room for (unix(7)); others have less."""
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_OURS = {
-    "upgrade",
-    "connection",
-    "sec-websocket-key",
-    "sec-websocket-version",
-    "sec-websocket-protocol",
-    "sec-websocket-extensions",
-    "content-length",
-}
 
 
 def urls(value: Any) -> tuple[str, ...]:
@@ -82,7 +80,7 @@ def _sample(field: str) -> str:
 def headers(value: Any) -> tuple[tuple[str, str], ...]:
     """Headers, as lines or as a table; their values may hold fields."""
     if isinstance(value, Mapping):
-        pairs = [(str(name), str(text)) for name, text in value.items()]
+        pairs = [(str(name).strip(), _header_text(text)) for name, text in value.items()]
     else:
         pairs = []
         for line in option_values.strings(value):
@@ -90,29 +88,40 @@ def headers(value: Any) -> tuple[tuple[str, str], ...]:
             if not colon:
                 raise ValueError('a header without a colon; write for example "Authorization: Bearer …"')
             pairs.append((name.strip(), text.strip()))
+    seen: set[str] = set()
     for name, text in pairs:
-        if not _TOKEN.fullmatch(name):
+        if not TOKEN.fullmatch(name):
             # Not quoted: where the colon is in the wrong place, what stands before it may be a secret.
             raise ValueError('what stands before the colon is no header; write for example "Authorization: Bearer …"')
-        if not _can_be_header(text):
-            raise ValueError(f"the value of {name} holds characters that a header cannot carry")
-        if name.lower() in _OURS:
-            hint = "; --deflate offers compression" if name.lower().endswith("extensions") else ""
-            raise ValueError(f"{name} is set by the WebSocket handshake itself{hint}")
+        if name.lower() in NOT_TO_SET:
+            raise ValueError(f"{name} {NOT_TO_SET[name.lower()]}")
+        problem = value_problem(_sampled(text), name)
+        if problem is not None:
+            raise ValueError(f"the value of {name} {problem}")
+        if name.lower() in SINGLE and name.lower() in seen:
+            raise ValueError(f"{name} is given twice, and a request has one{SINGLE[name.lower()]}")
+        seen.add(name.lower())
     return tuple(pairs)
 
 
-def _can_be_header(value: str) -> bool:
-    # The names of fields, as of columns in other scripts, do not travel.
-    bare = FIELD.sub("x", value)
-    return bare.isprintable() and bare.isascii()
+def _header_text(value: Any) -> str:
+    """Returns a header's value from a table; numbers are written out."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return option_values.text(value).strip()
+
+
+def _sampled(text: str) -> str:
+    """Returns a text whose fields are filled: the names of fields, as of columns in other scripts, do not travel."""
+    return FIELD.sub("1", text)
 
 
 def header_value(value: Any) -> str:
     """Text that a header can carry."""
     written = option_values.text(value).strip()
-    if not written or not _can_be_header(written):
-        raise ValueError("it is empty" if not written else "it holds characters that a header cannot carry")
+    problem = value_problem(_sampled(written)) if written else "is empty"
+    if problem is not None:
+        raise ValueError(f"it {problem}")
     return written
 
 
@@ -120,7 +129,7 @@ def subprotocols(value: Any) -> tuple[str, ...]:
     """Names of subprotocols, one or several in a text."""
     names = tuple(name.strip() for text in option_values.strings(value) for name in text.split(","))
     for name in names:
-        if not _TOKEN.fullmatch(FIELD.sub("x", name)):
+        if not TOKEN.fullmatch(_sampled(name)):
             shown = "what is given" if looks_like_token(name) or re.search(r"[\s:=]", name) else f'"{name}"'
             raise ValueError(f"{shown} is not the name of a subprotocol")
     if len(set(names)) != len(names):
@@ -133,10 +142,11 @@ def cookies(value: Any) -> tuple[str, ...]:
     found = tuple(one.strip() for one in option_values.strings(value))
     for cookie in found:
         name, equals, text = cookie.partition("=")
-        if not equals or not _TOKEN.fullmatch(name):
+        if not equals or not TOKEN.fullmatch(name):
             raise ValueError("a cookie is written NAME=VALUE; give --cookie once for each")
-        if not _can_be_header(text) or ";" in FIELD.sub("x", text):
-            raise ValueError(f"the value of {name} holds characters that a cookie cannot carry; encode them")
+        problem = cookie_problem(_sampled(text))
+        if problem is not None:
+            raise ValueError(f"the value of {name} {problem}; encode it")
     return found
 
 
@@ -249,7 +259,7 @@ def bearer(value: Any) -> str:
         if not written:
             raise ValueError(f'"{path}" is empty')
     written = written.removeprefix("Bearer ").strip()
-    if not written or not _can_be_header(written) or re.search(r"\s", FIELD.sub("x", written)):
+    if bearer_problem(_sampled(written)) is not None:
         raise ValueError("a token has no spaces, and no characters that a header cannot carry (RFC 6750)")
     return written
 
