@@ -323,5 +323,10 @@ def _is_secret_name(name: str) -> bool:
     return len(FIELD.sub("", name)) > LONGEST_NAME or looks_like_token(name)
 
 
+def is_private_subprotocol(name: str) -> bool:
+    """True if a subprotocol is a token, or may be one because a field gives it."""
+    return _is_secret_name(name) or FIELD.search(name) is not None
+
+
 def _cut_cookie(cookie: str) -> tuple[str, str, str]:
     return cookie.partition("=")
