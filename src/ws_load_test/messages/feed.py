@@ -177,6 +177,8 @@ class FeedReader:
         """The line that `row` parses next. Making a CSV reader for each line would take longer than parsing it."""
         self._csv_of_line = csv.reader(iter(self._line.pop, None), strict=True)
         self._decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+        self._row_begins = 0
+        """Byte at which the last row of JSON that `rows` read begins."""
 
     def __enter__(self) -> Self:
         return self
@@ -219,7 +221,8 @@ class FeedReader:
         if self.feed.format == "json":
             lines = zip(filter(bytes.strip, self._lines), self._row_count, strict=False)
             for line, _ in islice(lines, first, None, step):
-                yield self._json_row(self.position() - len(line), line)
+                self._row_begins = self.position() - len(line)
+                yield self._json_row(self._row_begins, line)
             return
         self.columns()
         rows = zip(filter(None, self._csv), self._row_count, strict=False)
@@ -230,6 +233,12 @@ class FeedReader:
                 yield row
         except (csv.Error, UnicodeDecodeError) as error:
             raise self._broken_csv(error) from None
+
+    def line_number(self, row: Row) -> int:
+        """Returns the line of the file on which a row begins, the one that `rows` read last."""
+        if self.feed.format == "json":
+            return self._line_at(self._row_begins)
+        return self._csv.line_num - sum(value.count("\n") for value in row)
 
     def count_rows(self) -> int:
         """Returns the number of rows in the file, once they have all been read.
