@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from dataclasses import dataclass
-from math import gcd
 from typing import TYPE_CHECKING, Any, cast
 
 from ws_load_test.common.clock import monotonic_ns
@@ -89,6 +89,8 @@ class Dialer:
         """
         self.plan = plan
         self._share = share
+        self._turns: dict[int, int] = {}
+        self._dialed_by_way: Counter[int] = Counter()
         self.target = plan.target
         self.timeout_ns = plan.connect_timeout_ns
         self.names = Resolver(plan)
@@ -106,8 +108,10 @@ class Dialer:
         ways = len(self.target.urls) * max(1, len(self.target.addresses))
         if self._share is None:
             return number // ways
-        of = self._share.count
-        return number // of // (ways // gcd(ways, of)) + self._share.index
+        if number not in self._turns:
+            self._turns[number] = self._share.index + self._dialed_by_way[number % ways]
+            self._dialed_by_way[number % ways] += 1
+        return self._turns[number]
 
     @property
     def resolved_ns(self) -> dict[str, int]:
