@@ -12,6 +12,8 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from ws_load_test.common.redaction import FIELD, looks_like_token
+from ws_load_test.common.text_files import read_text
+from ws_load_test.common.units import quoted_path
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.target import (
     DEFAULT_PORTS,
@@ -23,6 +25,8 @@ from ws_load_test.plan.target import (
 )
 from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER, DeflateError, DeflateParams
 
+LONGEST_TOKEN = 1 << 20
+"""Bytes of a file with a token: no server takes a header of that size."""
 LONGEST_UNIX_PATH = 107
 """Bytes that Linux has room for (unix(7)); others have less."""
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -55,7 +59,7 @@ def url(value: Any) -> str:
     sample = render_url(re.sub(rf"(?<=:){FIELD.pattern}(?=[/?#]|$)", "1", written), _sample)
     scheme, separator, _ = sample.partition("://")
     if not separator or scheme.lower() not in DEFAULT_PORTS:
-        # Not quoted but for its scheme: anything else may be a secret, or hold one.
+        # Not quoted_path but for its scheme: anything else may be a secret, or hold one.
         known = separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,15}", scheme)
         wrong = f'"{scheme}://"' if known else "an address without ws:// or wss://"
         raise ValueError(f"{wrong} is not a WebSocket URL; {hint}")
@@ -94,7 +98,7 @@ def headers(value: Any) -> tuple[tuple[str, str], ...]:
             pairs.append((name.strip(), text.strip()))
     for name, text in pairs:
         if not _TOKEN.fullmatch(name):
-            # Not quoted: where the colon is in the wrong place, what stands before it may be a secret.
+            # Not quoted_path: where the colon is in the wrong place, what stands before it may be a secret.
             raise ValueError('what stands before the colon is no header; write for example "Authorization: Bearer …"')
         if not _can_be_header(text):
             raise ValueError(f"the value of {name} holds characters that a header cannot carry")
@@ -243,12 +247,11 @@ def bearer(value: Any) -> str:
     if written.startswith("@"):
         path = option_values.readable_file(written[1:])
         try:
-            with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a path that was just opened
-                written = file.read(1 << 16).strip()
-        except (OSError, UnicodeDecodeError):
-            raise ValueError(f'"{path}" holds no token that can be read') from None
+            written = read_text(path, LONGEST_TOKEN).strip()
+        except ValueError as error:
+            raise ValueError(f"{quoted_path(path)} holds no token: {error}") from None
         if not written:
-            raise ValueError(f'"{path}" is empty')
+            raise ValueError(f"{quoted_path(path)} is empty")
     written = written.removeprefix("Bearer ").strip()
     if not written or not _can_be_header(written) or re.search(r"\s", FIELD.sub("x", written)):
         raise ValueError("a token has no spaces, and no characters that a header cannot carry (RFC 6750)")
