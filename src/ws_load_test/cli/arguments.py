@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, UnusedCl
 
 from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.common.version import PROGRAM, __version__
+from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options.catalog import BY_NAME, FORMER_NAMES, OPTIONS
 from ws_load_test.plan.options.commands import COMMAND_OPTIONS
 from ws_load_test.plan.options.spec import OptionSpec, Text
@@ -80,6 +81,18 @@ app = App(
 _Urls = Annotated[list[str] | None, Parameter(name=list(BY_NAME["url"].flags))]
 
 
+def _number(option: str, written: str, parse: Callable[[str], int]) -> int:
+    """Parses the value of an option that is not in the catalogue.
+
+    Raises:
+        UsageError: it is no such number.
+    """
+    try:
+        return parse(written)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+
+
 def _given(options: GivenOptions | None) -> dict[str, Any]:
     return {} if options is None else options.given()
 
@@ -115,15 +128,17 @@ def capacity(url: _Urls = None, *, options: GivenOptions | None = None) -> int:
 def echo(
     *,
     host: str = "127.0.0.1",
-    port: int = 3001,
+    port: str = "3001",
     tls: bool = False,
     write_ca: Path | None = None,
-    processes: int = 1,
+    processes: str = "1",
 ) -> int:
     """Runs the built-in echo server."""
     from ws_load_test.echo import run_echo
 
-    run_echo(host, port, tls, processes=processes, ready=lambda line: print(line, flush=True), write_ca=write_ca)
+    listening = _number("--port", port, option_values.port)
+    count = _number("--processes", processes, option_values.workers)
+    run_echo(host, listening, tls, processes=count, ready=lambda line: print(line, flush=True), write_ca=write_ca)
     return ExitCode.PASSED
 
 
@@ -135,7 +150,7 @@ def cluster(
     ssh: Annotated[list[str] | None, Parameter(consume_multiple=False, negative=())] = None,
     remote_python: Text = None,
     ssh_config: Text = None,
-    port: int = 8786,
+    port: str = "8786",
     idle_timeout: str = "1 h",
 ) -> int:
     """Starts a cluster by SSH."""
@@ -143,7 +158,8 @@ def cluster(
 
     if action != "up":
         raise UsageError(f"cluster: there is one thing to do, for example {PROGRAM} cluster up --ssh host1,host2")
-    return cluster_up(ssh or (), python=remote_python, config=ssh_config, port=port, idle=idle_timeout)
+    listening = _number("--port", port, option_values.port)
+    return cluster_up(ssh or (), python=remote_python, config=ssh_config, port=listening, idle=idle_timeout)
 
 
 @app.command

@@ -10,6 +10,7 @@ Errors name the file and the line, never the contents of the line, which can be 
 from __future__ import annotations
 
 import csv
+from codecs import BOM_UTF8, BOM_UTF32_LE
 from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from itertools import count, islice
@@ -22,6 +23,7 @@ import msgspec
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.sharding import Shard
+from ws_load_test.common.text_files import encoding_of_mark
 from ws_load_test.messages.fields import Row
 
 T = TypeVar("T")
@@ -32,8 +34,6 @@ SMALL_BYTES = 1 << 20
 """Bytes of the largest feed that is kept in memory, and checked whole with the plan: 1 MiB takes milliseconds."""
 LONGEST_LINE = 16 << 20
 """Bytes of the longest line, 16 MiB: a file without line ends must not fill the memory."""
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-"""UTF-8 signature that some programs write at the beginning of a file."""
 EVERYTHING = Shard(0, 1)
 _PEEKED_ROWS = 100
 """Rows read to estimate sizes."""
@@ -180,8 +180,11 @@ class FeedReader:
         except OSError as error:
             raise FeedError(f'cannot read "{feed.path}": {error.strerror}') from None
         self.size_bytes = Path(feed.path).stat().st_size
-        if self.file.read(len(_BYTE_ORDER_MARK)) != _BYTE_ORDER_MARK:
-            self.file.seek(0)
+        start = self.file.read(len(BOM_UTF32_LE))
+        if (other := encoding_of_mark(start)) is not None:
+            self.file.close()
+            raise FeedError(f'"{feed.path}" is {other} text; save it as UTF-8')
+        self.file.seek(len(BOM_UTF8) if start.startswith(BOM_UTF8) else 0)
         self._lines: Iterator[bytes] = iter(partial(self.file.readline, LONGEST_LINE), b"")
         self._csv = csv.reader(map(bytes.decode, self._lines), strict=True)
         self._line: list[str] = []
