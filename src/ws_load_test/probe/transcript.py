@@ -130,7 +130,8 @@ class Transcript:
         elif phase == "redirect":
             endpoint = result.endpoint
             url = f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{endpoint.resource}"
-            self.add("redirect", lambda: self._shown(url=public_location(url)))
+            left_out = list(result.left_out)
+            self.add("redirect", lambda: self._shown(url=public_location(url), left_out=left_out))
 
     def tls_established(self, tls: ssl.SSLObject) -> None:
         """The TLS handshake is over."""
