@@ -5,6 +5,8 @@ import json
 import msgspec
 import pytest
 
+from factories.capacity import found, served
+from ws_load_test.analysis.capacity_types import CapacitySummary
 from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.cli import main
 from ws_load_test.cli.schema import TITLES, field_docstrings, schema_of
@@ -122,7 +124,16 @@ def test_an_unknown_name_is_one_sentence(name, told, capsys):
     assert main(["schema", *name]) == ExitCode.USAGE
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
-    assert "write one of summary, plan, recording" in line
+    assert "write one of summary, plan, recording, capacity" in line
+
+
+def test_what_a_search_writes_is_what_its_schema_says():
+    limits = {"limit": 300}, {"limit": 8000, "generator": 150}, {"limit": 300, "opened": 0}
+    for parts in limits:
+        facts, _ = found(lambda plan, parts=parts: served(plan, **parts), slo=["p99 < 50ms", "errors < 0.1%"])
+        written = msgspec.json.encode(facts)
+        check(json.loads(written), "capacity")
+        assert msgspec.json.encode(msgspec.json.decode(written, type=CapacitySummary)) == written
 
 
 @pytest.mark.parametrize("schema", TITLES)

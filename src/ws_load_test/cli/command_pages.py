@@ -89,7 +89,7 @@ MAIN = CommandPage(
         "ws-load-test report RECORDING...     the report of a recording, or of several as one",
         "ws-load-test compare BASE NEW...     what is better or worse in other recordings, as far as the data show",
         "ws-load-test ab URL_A URL_B          measure two targets in turn, and compare them",
-        "ws-load-test schema NAME             the JSON schema of what a run writes: summary, plan or recording",
+        "ws-load-test schema NAME             the JSON schema of what a run or a search writes",
         "ws-load-test COMMAND --help          more about one of them",
     ),
     introduction="""\
@@ -360,9 +360,10 @@ Of the options of a run (ws-load-test --help) it takes those of target, TLS, mes
 SCHEMA = CommandPage(
     command="schema",
     title="print a JSON schema",
-    usage=("ws-load-test schema summary|plan|recording",),
+    usage=("ws-load-test schema summary|plan|recording|capacity",),
     introduction="""\
-Prints the JSON schema of the object that --json prints, of the plan in a recording, or of a line of a recording.""",
+Prints the JSON schema of the object that --json prints, of the plan in a recording, of a line of a recording, or
+of what capacity --json prints.""",
     sections=(),
     examples="""\
   ws-load-test schema summary > summary.schema.json""",

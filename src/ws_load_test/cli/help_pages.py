@@ -12,7 +12,7 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test report RECORDING...     the report of a recording, or of several as one
   ws-load-test compare BASE NEW...     what is better or worse in other recordings, as far as the data show
   ws-load-test ab URL_A URL_B          measure two targets in turn, and compare them
-  ws-load-test schema NAME             the JSON schema of what a run writes: summary, plan or recording
+  ws-load-test schema NAME             the JSON schema of what a run or a search writes
   ws-load-test COMMAND --help          more about one of them
 
 Opens many connections and sends messages, either as fast as replies come (closed loop: a flood that waits) or on a
@@ -387,9 +387,10 @@ Exit codes
     "schema": """\
 ws-load-test schema: print a JSON schema
 
-  ws-load-test schema summary|plan|recording
+  ws-load-test schema summary|plan|recording|capacity
 
-Prints the JSON schema of the object that --json prints, of the plan in a recording, or of a line of a recording.
+Prints the JSON schema of the object that --json prints, of the plan in a recording, of a line of a recording, or
+of what capacity --json prints.
 
 Examples
   ws-load-test schema summary > summary.schema.json
