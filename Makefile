@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One more than there are cores: a test waits for programs as often as it works.
-TESTS_AT_ONCE := $(shell $(PYTHON) -c "import os; print(min(8, 1 + (os.cpu_count() or 1)))")
+# Twice as many as there are cores: a test waits for programs as often as it works.
+TESTS_AT_ONCE := $(shell $(PYTHON) -c "import os; print(min(8, 2 * (os.cpu_count() or 1)))")
 
 # The tests start hundreds of programs, which start in half the time from compiled files.
 unexport PYTHONDONTWRITEBYTECODE
@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 	$(BIN)/ws-load-test demo
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/installed-dev

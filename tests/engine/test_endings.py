@@ -450,6 +450,7 @@ def test_a_reply_that_does_not_come_ends_the_session_in_order(load):
     assert told["reply-timeout"] == "did not answer a message within 60 ms"
 
 
+@pytest.mark.alone
 @both_loads
 def test_a_reply_that_does_not_come_ends_no_session_by_id(load):
     with FaultyServer(leaves_every_third_unanswered) as server:
@@ -719,6 +720,7 @@ def test_a_lookup_that_takes_too_long_fails_its_own_sessions(monkeypatch):
 # --- sessions that come back, or try to --------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @both_loads
 @pytest.mark.parametrize(
     ("then", "key"),
@@ -738,6 +740,7 @@ def test_a_session_that_cannot_come_back_has_a_fault_for_each_attempt(then, key,
     assert connections.close_reasons == {"1012 deploying": 1}
 
 
+@pytest.mark.alone
 @both_loads
 def test_a_session_that_ends_before_the_load_begins_comes_back(load):
     with FaultyServer(at_once(close(frames.close_payload(1012))), behaviors.echoes) as server:
@@ -749,6 +752,7 @@ def test_a_session_that_ends_before_the_load_begins_comes_back(load):
 # --- all at once -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @both_loads
 def test_the_numbers_of_healthy_sessions_stay_right_while_others_end(load):
     """Two workers and their fleet: half of the connections end in ways of their own, the others are echoed slowly."""
