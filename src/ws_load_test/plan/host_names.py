@@ -7,7 +7,7 @@ import socket
 from ipaddress import IPv6Address
 from urllib.parse import unquote_to_bytes
 
-from ws_load_test.common.redaction import FIELD
+from ws_load_test.messages.fields import FIELD
 
 LONGEST_NAME, LONGEST_LABEL = 253, 63
 """Characters of a name and of each of its labels, at most (RFC 1035, section 2.3.4; the name without its last dot)."""

@@ -11,8 +11,9 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import msgspec
 
-from ws_load_test.common.redaction import (
-    FIELD,
+from ws_load_test.messages.fields import FIELD
+from ws_load_test.plan.host_names import host_and_port, in_brackets
+from ws_load_test.plan.redaction import (
     LONGEST_NAME,
     REDACTED,
     looks_like_token,
@@ -23,7 +24,6 @@ from ws_load_test.common.redaction import (
     secrets_in_header,
     secrets_in_url,
 )
-from ws_load_test.plan.host_names import host_and_port, in_brackets
 
 __all__ = ["DEFAULT_PORTS", "REDACTED", "Endpoint", "Target", "host_and_port", "render_url"]
 

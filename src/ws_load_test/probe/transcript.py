@@ -8,8 +8,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.redaction import (
-    FIELD,
+from ws_load_test.messages.fields import FIELD
+from ws_load_test.plan.redaction import (
     REDACTED,
     public_header,
     public_location,

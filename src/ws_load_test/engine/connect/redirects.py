@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.common.redaction import public_header
 from ws_load_test.engine.connect.upgrade_request import DialError
+from ws_load_test.plan.redaction import public_header
 from ws_load_test.plan.target import Endpoint
 
 if TYPE_CHECKING:

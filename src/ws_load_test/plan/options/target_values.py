@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
-from ws_load_test.common.redaction import FIELD, looks_like_token
+from ws_load_test.messages.fields import FIELD
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.host_names import HostError, host_and_port, normalize_host
+from ws_load_test.plan.redaction import looks_like_token
 from ws_load_test.plan.target import (
     DEFAULT_PORTS,
     PROXY_PORTS,
