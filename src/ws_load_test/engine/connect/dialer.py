@@ -7,7 +7,6 @@ import socket
 import ssl
 from collections import Counter
 from dataclasses import dataclass
-from math import gcd
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -96,6 +95,8 @@ class Dialer:
         """
         self.plan = plan
         self._share = share
+        self._turns: dict[int, int] = {}
+        self._dialed_by_way: Counter[int] = Counter()
         self.target = plan.target
         self.timeout_ns = plan.connect_timeout_ns
         self.names = Resolver(plan)
@@ -118,8 +119,10 @@ class Dialer:
         ways = len(self.target.urls) * max(1, len(self.target.addresses))
         if self._share is None:
             return number // ways
-        of = self._share.count
-        return number // of // (ways // gcd(ways, of)) + self._share.index
+        if number not in self._turns:
+            self._turns[number] = self._share.index + self._dialed_by_way[number % ways]
+            self._dialed_by_way[number % ways] += 1
+        return self._turns[number]
 
     @property
     def resolved_ns(self) -> dict[str, int]:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
+from ws_load_test.common.text_files import read_text
+from ws_load_test.common.units import quoted_path
 from ws_load_test.messages.fields import FIELD
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.host_names import HostError, host_and_port, normalize_host
@@ -32,6 +34,8 @@ from ws_load_test.plan.upgrade_headers import (
 )
 from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER, DeflateError, DeflateParams
 
+LONGEST_TOKEN = 1 << 20
+"""Bytes of a file with a token: no server takes a header of that size."""
 LONGEST_UNIX_PATH = 107
 """Bytes that Linux has room for (unix(7)); others have less."""
 
@@ -253,12 +257,11 @@ def bearer(value: Any) -> str:
     if written.startswith("@"):
         path = option_values.readable_file(written[1:])
         try:
-            with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a path that was just opened
-                written = file.read(1 << 16).strip()
-        except (OSError, UnicodeDecodeError):
-            raise ValueError(f'"{path}" holds no token that can be read') from None
+            written = read_text(path, LONGEST_TOKEN).strip()
+        except ValueError as error:
+            raise ValueError(f"{quoted_path(path)} holds no token: {error}") from None
         if not written:
-            raise ValueError(f'"{path}" is empty')
+            raise ValueError(f"{quoted_path(path)} is empty")
     written = written.removeprefix("Bearer ").strip()
     if bearer_problem(_sampled(written)) is not None:
         raise ValueError("a token has no spaces, and no characters that a header cannot carry (RFC 6750)")
