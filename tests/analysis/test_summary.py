@@ -136,6 +136,8 @@ class TestOneRecording:
                 "upgrade_time_ns": None,
                 "first_reply_time_ns": None,
                 "first_replies": 0,
+                "left_out_by_redirects": {},
+                "failed_addresses": {},
             },
             "reconnect_time_ns": None,
             "reconnect_storm": None,
@@ -244,7 +246,8 @@ class TestSessions:
         for number, room in enumerate(rooms, 1):
             setattr(made, f"{room}_time_ns", times(*[1000 * number] * number))
         opening = summarize([recording(interval(made, 0, phase="opening"))])["opening"]
-        assert list(opening) == [*(f"{room}_time_ns" for room in rooms), "first_replies"]
+        noted = ["first_replies", "left_out_by_redirects", "failed_addresses"]
+        assert list(opening) == [*(f"{room}_time_ns" for room in rooms), *noted]
         assert [opening[f"{room}_time_ns"]["count"] for room in rooms] == [1, 2, 3, 4, 5, 6]
         assert [opening[f"{room}_time_ns"]["max"] for room in rooms] == [1000, 2000, 3000, 4000, 5000, 6000]
         assert opening["first_replies"] == 7

@@ -156,9 +156,11 @@ def test_a_client_certificate_stays_with_its_origin(tmp_path):
     ours = certificates.authority.issue("client.example", mutual=True)
     (tmp_path / "ours.pem").write_bytes(ours.key_pem + ours.certificate_pem)
     files = {"cacert": str(certificates.write_ca(tmp_path)), "cert": str(tmp_path / "ours.pem")}
-    with FaultyServer(looks(behaviors.echoes), tls=Asking()) as other:
-        with FaultyServer(looks(sends(other.url)), tls=Asking()) as server:
-            tally = dialled_with_notes(plan_of(server.url, follow_redirects=True, **files))
+    places = {}
+    first, second = looks(sends(lambda: places["there"])), looks(behaviors.echoes)
+    with FaultyServer(second, tls=Asking()) as other, FaultyServer(first, tls=Asking()) as server:
+        places["there"] = other.url
+        tally = dialled_with_notes(plan_of(server.url, follow_redirects=True, **files))
     assert shown == [True, False]
     assert tally.left_out_by_redirects == {"the client certificate": 1}
 
