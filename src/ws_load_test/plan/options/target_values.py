@@ -11,14 +11,17 @@ from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
-from ws_load_test.common.redaction import FIELD, looks_like_token
+from ws_load_test.common.text_files import read_text
+from ws_load_test.common.units import quoted_path
+from ws_load_test.messages.fields import FIELD
 from ws_load_test.plan import values as option_values
+from ws_load_test.plan.host_names import HostError, host_and_port, normalize_host
+from ws_load_test.plan.redaction import looks_like_token
 from ws_load_test.plan.target import (
     DEFAULT_PORTS,
     PROXY_PORTS,
     Endpoint,
     TlsVersion,
-    host_and_port,
     render_url,
 )
 from ws_load_test.plan.upgrade_headers import (
@@ -31,6 +34,8 @@ from ws_load_test.plan.upgrade_headers import (
 )
 from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER, DeflateError, DeflateParams
 
+LONGEST_TOKEN = 1 << 20
+"""Bytes of a file with a token: no server takes a header of that size."""
 LONGEST_UNIX_PATH = 107
 """Bytes that Linux has room for (unix(7)); others have less."""
 
@@ -57,21 +62,19 @@ def url(value: Any) -> str:
         known = separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,15}", scheme)
         wrong = f'"{scheme}://"' if known else "an address without ws:// or wss://"
         raise ValueError(f"{wrong} is not a WebSocket URL; {hint}")
+    if "#" in sample:
+        raise ValueError("a WebSocket URL has no fragment (RFC 6455, section 3); write %23 for a #")
     try:
-        parts = urlsplit(sample)
         endpoint = Endpoint.of(sample)
-    except ValueError as error:
-        # The error's text may quote the URL's password, so only what is known to be harmless is told.
-        if re.match(r"[^/?#]*:0+(?:[/?#]|$)", sample.partition("://")[2]):
-            raise ValueError(f"the URL names no usable port; {hint}") from None
-        reason = "its port is not a number from 1 to 65535" if "ort" in str(error) else "its host is malformed"
-        raise ValueError(f"not a URL: {reason}; {hint}") from None
+    except HostError as error:
+        raise ValueError(f"not a URL: {error}; {hint}") from None
+    except ValueError:
+        # The error's text may quote the URL's password.
+        raise ValueError(f"not a URL: its host is malformed; {hint}") from None
     if not endpoint.host:
         raise ValueError(f"the URL names no host; {hint}")
     if re.search(r"[{}]", endpoint.host):
         raise ValueError(f"not a URL: its host has braces around what is no field; {hint}")
-    if parts.fragment:
-        raise ValueError("a WebSocket URL has no fragment (RFC 6455, section 3); write %23 for a #")
     return written
 
 
@@ -157,11 +160,10 @@ def addresses(value: Any) -> tuple[str, ...]:
     found = tuple(part.strip() for one in option_values.strings(value) for part in one.split(","))
     for address in found:
         try:
-            host, _ = host_and_port(address)
-        except ValueError as error:
-            reason = "its port is not a number from 1 to 65535" if "ort" in str(error) else "its host is malformed"
+            host, _ = host_and_port(address, bare_ipv6=True)
+        except HostError as error:
             shown = address.rpartition("@")[2]
-            raise ValueError(f'"{shown}" is not an address: {reason}; write HOST, HOST:PORT or [::1]:PORT') from None
+            raise ValueError(f'"{shown}" is not an address: {error}; write HOST, HOST:PORT or [::1]:PORT') from None
         if not host or re.search(r"[\s/@?#{}\[\]]", host):
             shown = address.rpartition("@")[2]
             raise ValueError(f'"{shown}" is not an address; write HOST, HOST:PORT or [::1]:PORT')
@@ -191,6 +193,8 @@ def proxy(value: Any) -> str:
         parts = urlsplit(written)
         user_info, _, rest = parts.netloc.rpartition("@")
         host, _ = host_and_port(rest)
+    except HostError as error:
+        raise ValueError(f"not the URL of a proxy: {error}; {hint}") from None
     except ValueError:
         raise ValueError(f"its host or its port is malformed; {hint}") from None
     if not host or not written.isprintable() or re.search(r"\s", written):
@@ -208,13 +212,13 @@ def proxy(value: Any) -> str:
 
 def sni(value: Any) -> str:
     """The name of a server."""
-    name = option_values.text(value).strip().rstrip(".")
+    name = option_values.text(value).strip()
     try:
-        ascii_name = name.encode("idna").decode()
-    except UnicodeError:
-        ascii_name = ""
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", ascii_name) or ascii_name.startswith("."):
-        raise ValueError(f'"{name}" is not the name of a server')
+        ascii_name = normalize_host(name).removesuffix(".")
+    except HostError as error:
+        raise ValueError(f'"{name}" is not the name of a server: {error}') from None
+    if not ascii_name:
+        raise ValueError("it is empty; write the name of a server")
     return ascii_name
 
 
@@ -253,12 +257,11 @@ def bearer(value: Any) -> str:
     if written.startswith("@"):
         path = option_values.readable_file(written[1:])
         try:
-            with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a path that was just opened
-                written = file.read(1 << 16).strip()
-        except (OSError, UnicodeDecodeError):
-            raise ValueError(f'"{path}" holds no token that can be read') from None
+            written = read_text(path, LONGEST_TOKEN).strip()
+        except ValueError as error:
+            raise ValueError(f"{quoted_path(path)} holds no token: {error}") from None
         if not written:
-            raise ValueError(f'"{path}" is empty')
+            raise ValueError(f"{quoted_path(path)} is empty")
     written = written.removeprefix("Bearer ").strip()
     if bearer_problem(_sampled(written)) is not None:
         raise ValueError("a token has no spaces, and no characters that a header cannot carry (RFC 6750)")
