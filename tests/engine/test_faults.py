@@ -124,7 +124,7 @@ UPGRADES = {
     "no Connection": (behaviors.without_header("Connection"), "upgrade-invalid", "without Connection"),
     "no accept": (behaviors.without_header("Sec-WebSocket-Accept"), "upgrade-invalid", "Sec-WebSocket-Accept"),
     "leaves": (behaviors.leaves_at_once, "upgrade-invalid", "closed the connection instead of answering"),
-    "leaves in its answer": (upgrades_by_half, "upgrade-invalid", "closed the connection instead of answering"),
+    "leaves in its answer": (upgrades_by_half, "upgrade-invalid", "closed the connection in the middle of its answer"),
     "resets": (behaviors.resets_at_once, "reset", "reset the connection instead of answering"),
 }
 
