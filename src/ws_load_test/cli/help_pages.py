@@ -118,6 +118,8 @@ Verdict
 Limits
       --timeout TIME                  how long a reply can take (10s)
       --connect-timeout TIME          how long opening a connection can take (10s)
+      --max-message-size SIZE         end a session on which a larger message comes, compressed or not: 125 bytes to 1
+                                      GiB (64MiB)
   -w, --workers N                     number of worker processes (one for each core)
 
 Other machines

@@ -16,6 +16,9 @@ from ws_load_test.plan.schedule import LoadProfile
 from ws_load_test.plan.session_policy import DisconnectStorm, MisbehavingClients, ReconnectPolicy
 from ws_load_test.plan.target import Target
 
+DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""64 MiB."""
+
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole intent of a run."""
@@ -42,6 +45,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Longest time that a reply can take."""
     connect_timeout_ns: int = 10 * 10**9
     """Longest time that opening a session can take, from name resolution to upgrade."""
+    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
+    """Payload of the largest message that is taken from the target, compressed or not."""
     connect_rate_per_s: float | None = None
     """Sessions dialed per second; None: as fast as they open."""
     connection_profile: LoadProfile | None = None
