@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 
 from ws_load_test.common.errors import OptionProblem, option_name
+from ws_load_test.common.units import format_bytes
 from ws_load_test.messages import (
     DEFAULT_PAYLOAD,
+    LARGEST_CONTENTS_BYTES,
     Feed,
     FeedError,
     Kind,
@@ -25,6 +27,8 @@ from ws_load_test.messages.feed import cycle_rows, inspect
 from ws_load_test.messages.size_estimate import estimate_sizes
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
+_READ_BYTES = 1 << 20
+"""Bytes of a file that are read at once."""
 PER_CONNECTION = ("url", "header", "subprotocol", "cookie", "origin", "user", "bearer")
 """Options whose template fields are filled in once for each connection."""
 
@@ -68,13 +72,13 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
 def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]) -> tuple[SetupMessage, ...]:
     """Returns the first messages, with files read; adds to `problems` what is wrong with them."""
     found = []
-    binary = bool(values.get("binary"))
+    binary, files = bool(values.get("binary")), _ContentFiles()
     for written in values.get("first_message", ()):
         if not written.startswith("@"):
             found.append(SetupMessage(written.encode(errors="surrogateescape"), is_template=True))
             continue
         try:
-            payload = Path(written[1:]).read_bytes()
+            payload = files.read(Path(written[1:]))
             if not binary:
                 payload.decode()
             found.append(SetupMessage(payload, is_template=not binary))
@@ -107,6 +111,24 @@ def _given_texts(message: Message, templated: tuple[bool, ...]) -> Iterator[str]
             yield payload.decode()
 
 
+class _ContentFiles:
+    """The files of a plan's messages, which may have `LARGEST_CONTENTS_BYTES` together; a device has no end."""
+
+    def __init__(self) -> None:
+        self._left_bytes = LARGEST_CONTENTS_BYTES
+
+    def read(self, path: Path) -> bytes:
+        """Returns the contents of a file. Raises ValueError if it is too large, OSError if it cannot be read."""
+        parts = []
+        with path.open("rb") as file:
+            while part := file.read(_READ_BYTES):
+                parts.append(part)
+                self._left_bytes -= len(part)
+                if self._left_bytes < 0:
+                    raise ValueError(f"the messages have more than {format_bytes(LARGEST_CONTENTS_BYTES)} together")
+        return b"".join(parts)
+
+
 def _unreadable(path: str, error: OSError | ValueError) -> str:
     return f'cannot read "{path}": {error.strerror if isinstance(error, OSError) else error}'
 
@@ -127,6 +149,7 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
     Files of a binary run are sent as they are, since any bytes may stand in them.
     """
     found: list[tuple[bytes, bool]] = []
+    reader = _ContentFiles()
     for written in values.get("message", ()):
         if not written.startswith("@"):
             try:
@@ -143,7 +166,7 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
             if not files:
                 problems.append(OptionProblem("--message", f'there are no files in "{path}"'))
             for file in files:
-                payload = file.read_bytes()
+                payload = reader.read(file)
                 found.append((payload, kind != "binary"))
                 if kind != "binary":
                     payload.decode()
