@@ -211,10 +211,10 @@ def test_messages_have_a_limit_together_and_devices_no_end(monkeypatch, tmp_path
     for number in range(3):
         (tmp_path / str(number)).write_bytes(b"x" * 400)
     together = {"message": [f"@{tmp_path}"], "first_message": f"@{tmp_path}/0"}
-    assert "more than 1.00 kB together" in problems_of(**together)["--message"]
+    assert "more than 1 kB together" in problems_of(**together)["--message"]
     assert "--first-message" not in problems_of(**together)
-    assert "more than 1.00 kB together" in problems_of(message="@/dev/zero", binary=True)["--message"]
-    assert "more than 1.00 kB together" in problems_of(first_message="@/dev/zero")["--first-message"]
+    assert "more than 1 kB together" in problems_of(message="@/dev/zero", binary=True)["--message"]
+    assert "more than 1 kB together" in problems_of(first_message="@/dev/zero")["--first-message"]
 
 
 def test_insecure_and_cacert_exclude_each_other(tmp_path):
