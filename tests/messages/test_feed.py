@@ -48,7 +48,7 @@ def test_thing_k_takes_row_k_modulo_the_rows(tmp_path, kept, name, total, of):
     found = inspect(written(tmp_path, "\n".join(lines), name))
     for index in range(of):
         numbers = [int(row[0]) for row in taken(found, 30, Shard(index, of))]
-        assert numbers == [(index + position * of) % total for position in range(30)]
+        assert numbers == [Shard(index, of).global_index(position) % total for position in range(30)]
 
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)

@@ -7,7 +7,7 @@ same mistakes in the same words.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -17,14 +17,14 @@ from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, UnusedCl
 from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.common.version import PROGRAM, __version__
 from ws_load_test.plan import values as option_values
-from ws_load_test.plan.options.catalog import BY_NAME, FORMER_NAMES
+from ws_load_test.plan.options.catalog import BY_NAME, FORMER_NAMES, OPTIONS
 from ws_load_test.plan.options.commands import COMMAND_OPTIONS
 from ws_load_test.plan.options.spec import OptionSpec, Text
 
 Command = TypeVar("Command", bound=Callable[..., int])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class GivenOptions:
     """Base of the classes that hold a command's options, one field each; None where an option was not given."""
 
@@ -36,17 +36,15 @@ class GivenOptions:
 
 def takes(options: Iterable[OptionSpec]) -> Callable[[Command], Command]:
     """Returns a decorator that gives a command's parameter `options` a field for each option."""
-    names = [
-        # `from` is no name of a field.
-        (option.name + "_" * keyword.iskeyword(option.name), parameter(option), None)
-        for option in options
-        if option.name != "url"
-    ]
+    names = [_FIELDS[option.name] for option in options if option.name != "url"]
 
     def decorate(command: Command) -> Command:
-        # cyclopts takes the classes of the standard library, to which "types" belongs, for single values.
-        namespace = {"__module__": __name__}
-        taken = make_dataclass("Options", names, bases=(GivenOptions,), namespace=namespace, frozen=True, kw_only=True)
+        # cyclopts takes the classes of the standard library, to which "types" belongs, for single values. What compares
+        # and prints the options, and a docstring made of them, would take longer to make than the arguments to parse.
+        namespace = {"__module__": __name__, "__doc__": "Options of a command."}
+        taken = make_dataclass(
+            "Options", names, bases=(GivenOptions,), namespace=namespace, repr=False, eq=False, kw_only=True
+        )
         command.__annotations__["options"] = Annotated[taken | None, Parameter(name="*")]
         return command
 
@@ -65,6 +63,13 @@ def parameter(option: OptionSpec) -> Any:
     )
     return Annotated[kind, settings]
 
+
+_FIELDS: Mapping[str, tuple[str, Any, None]] = {
+    # `from` is no name of a field.
+    option.name: (option.name + "_" * keyword.iskeyword(option.name), parameter(option), None)
+    for option in OPTIONS
+}
+"""Option -> the field that holds it on a command line."""
 
 app = App(
     name=PROGRAM,

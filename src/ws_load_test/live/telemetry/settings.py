@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from ws_load_test.common.errors import OptionProblem, option_name
-from ws_load_test.common.redaction import public_url
+from ws_load_test.plan.redaction import public_url
 from ws_load_test.plan.values import duration, port, text
 
 if TYPE_CHECKING:

@@ -33,6 +33,7 @@ from ws_load_test.plan.options.catalog import (
     parse_options,
 )
 from ws_load_test.plan.options.correlation import read_correlation
+from ws_load_test.plan.options.feed_rows import check_feed_rows
 from ws_load_test.plan.options.messages import message_warnings, read_first_messages, read_message
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.options.session_policy import read_misbehaving, read_reconnect
@@ -91,6 +92,8 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     _check_in_flight(values, message, problems)
     if not problems:
         _check_rates(values, connections, problems)
+    if message.feed is not None and not problems:
+        check_feed_rows(values, message.feed, connections, problems)
     if problems:
         raise PlanError(tuple(problems))
 
