@@ -34,6 +34,8 @@ LARGEST_COUNT = 10**15
 """Messages of a run: more take years at any rate. Sums of several fit 64 bits, and doubles have them exactly."""
 LARGEST_CONNECTIONS = 10_000_000
 """Connections of a run: 100 times what one machine has been seen to hold."""
+LARGEST_IN_FLIGHT = 1_000_000
+"""Messages in flight on a connection: a worker encodes so many in a second."""
 LARGEST_WORKERS = 4096
 """Workers on a host, hosts of a cluster: more than any has."""
 LARGEST_RATE_PER_S = 10_000_000
@@ -81,6 +83,8 @@ connections = whole_number(1, LARGEST_CONNECTIONS, "no host has room for more")
 """Parses a number of connections."""
 connections_or_none = whole_number(0, LARGEST_CONNECTIONS, "no host has room for more")
 """Parses a number of connections, or 0."""
+in_flight = whole_number(1, LARGEST_IN_FLIGHT, "a worker encodes as many ahead")
+"""Parses a number of messages in flight on each connection."""
 workers = whole_number(1, LARGEST_WORKERS)
 """Parses a number of worker processes, or of hosts."""
 rounds = whole_number(1, MOST_ROUNDS)
