@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One more than there are cores: a test waits for programs as often as it works.
 TESTS_AT_ONCE := $(shell $(PYTHON) -c "import os; print(min(8, 1 + (os.cpu_count() or 1)))")
 
-.PHONY: demo test coverage lint check clean
+.PHONY: demo test coverage lint site check clean
 
 demo: $(VENV)/installed
 	$(BIN)/ws-load-test demo
@@ -22,6 +22,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+site: $(VENV)/installed-docs
+	rm -rf $(VENV)/site
+	$(BIN)/sphinx-build -n -W --keep-going -q docs $(VENV)/site
+
 check: lint test
 
 $(VENV)/installed: pyproject.toml
@@ -37,6 +41,10 @@ $(VENV)/installed-test: $(VENV)/installed
 
 $(VENV)/installed-dev: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
 clean:
