@@ -142,11 +142,11 @@ def test_a_message_may_be_text_a_file_or_generated(tmp_path):
         ({"url": "http://h"}, "URL", '"http://" is not a WebSocket URL'),
         ({"url": "localhost:3001"}, "URL", "without ws://"),
         ({"url": "ws://"}, "URL", "names no host"),
-        ({"url": "ws://h:0"}, "URL", "no usable port"),
+        ({"url": "ws://h:0"}, "URL", "number from 1 to 65535"),
         ({"url": "ws://h:65536"}, "URL", "1 to 65535"),
         ({"url": "ws://h:port"}, "URL", "1 to 65535"),
         ({"url": "ws://[::1"}, "URL", "host is malformed"),
-        ({"url": "ws://a..b/"}, "URL", "host is malformed"),
+        ({"url": "ws://a..b/"}, "URL", "two dots in a row"),
         ({"url": "ws://h/a b"}, "URL", "no spaces"),
         ({"url": "ws://h/\x00"}, "URL", "control characters"),
         ({"url": "ws://h/#x"}, "URL", "no fragment"),
@@ -268,8 +268,18 @@ def test_the_command_line_wins_over_the_plan_file(planned, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"connections = ", "is not TOML"), (b"\xff", "is not UTF-8"), (None, "cannot read")],
-    ids=["toml", "utf-8", "missing"],
+    [
+        (b"connections = ", "is not TOML"),
+        (b"\xff", "is not UTF-8 text: line 1 has the byte 0xff"),
+        (None, "cannot read"),
+        ("connections = 3".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+        ("connections = 3".encode("utf-32"), "is UTF-32 text; save it as UTF-8"),
+        (b"\x7fELF\x02\0\0\xff", "is no text: byte 5 is 0"),
+        (b"connections = " + b"9" * 5000, "cannot read"),
+        (b"connections = " + b"[" * 5000, "is not TOML"),
+        (b"connections = 1\0", "is not TOML"),
+    ],
+    ids=["toml", "utf-8", "missing", "utf-16", "utf-32", "binary", "digits", "nested", "nul"],
 )
 def test_a_plan_file_that_cannot_be_used(content, words, tmp_path):
     path = tmp_path / "plan.toml"
@@ -279,6 +289,24 @@ def test_a_plan_file_that_cannot_be_used(content, words, tmp_path):
         read_plan_file(str(path))
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xef\xbb\xbfconnections = 3\n", b"connections = 3\r\n# end\r\n", b"\xef\xbb\xbf\r\nconnections = 3"],
+    ids=["byte-order mark", "crlf", "both"],
+)
+def test_a_plan_file_is_read_as_editors_write_it(content, tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_bytes(content)
+    assert read_plan_file(str(path)) == {"connections": 3}
+
+
+@pytest.mark.parametrize("path", ["/dev", "/dev/zero", "a\0b", "", "/dev/null/plan"])
+def test_a_plan_file_that_is_no_file(path):
+    with pytest.raises(UsageError, match=r"^--plan: cannot read ") as caught:
+        read_plan_file(path)
+    assert "\0" not in str(caught.value)
 
 
 def test_problems_of_a_plan_file_name_their_options(tmp_path, capsys):

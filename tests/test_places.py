@@ -16,7 +16,7 @@ MOST_FILES = {
     ("option", "tls_resume"): 3,
     # An option of one load model, which the analysis and the search for a capacity take into account.
     ("option", "max_in_flight"): 9,
-    ("message field", "now_ms"): 2,
+    ("message field", "now_ms"): 1,
     ("count", "out_of_order"): 4,
     ("time", "tls_time_ns"): 5,
     ("export", "hgrm"): 3,

@@ -193,6 +193,8 @@ def _opening(tally: Tally) -> Opening:
         upgrade_time_ns=TimeStats.of(tally.upgrade_time_ns),
         first_reply_time_ns=TimeStats.of(tally.first_reply_time_ns),
         first_replies=tally.first_replies,
+        left_out_by_redirects=_ranked(tally.left_out_by_redirects),
+        failed_addresses=_ranked(tally.failed_addresses),
     )
 
 

@@ -117,6 +117,13 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
         TimeStats | None, Meta(description="From sending a first message (--first-message) to its reply.")
     ]
     first_replies: Annotated[int, Meta(description="Replies to first messages, which are in no other count.")]
+    left_out_by_redirects: Annotated[
+        dict[str, int],
+        Meta(description="Dials that a redirect led to another origin, by the header or option that did not go along."),
+    ]
+    failed_addresses: Annotated[
+        dict[str, int], Meta(description="Addresses of names that took no TCP connection, by address and fault.")
+    ]
 
 
 class ReconnectStorm(msgspec.Struct, frozen=True, kw_only=True):

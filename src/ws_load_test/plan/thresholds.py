@@ -24,6 +24,7 @@ from ws_load_test.common.units import (
     parse_bytes,
     parse_duration_ns,
     parse_rate_per_s,
+    quoted,
 )
 from ws_load_test.metrics.catalog import CONDITION_METRICS
 from ws_load_test.plan import values as option_values
@@ -63,6 +64,8 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+LONGEST_CONDITION = 200
+"""Characters of a condition: its metric, operator and limit have some 50 at most."""
 EXAMPLES = '"p99 > 50ms", "errors > 0.1%" or "rate < 9500"'
 _CONDITION = re.compile(r"(?P<metric>[^<>=!]*)(?P<operator><=|>=|==|!=|<|>)(?P<limit>[^<>=!]*)", re.DOTALL)
 _SPACE = re.compile(r"(?<![\d.])\s+|\s+(?![\d.])")
@@ -110,7 +113,10 @@ def parse_condition(text: str, examples: str = EXAMPLES) -> Condition:
     Raises:
         ValueError: What is wrong with it, and what to write instead.
     """
-    found = _CONDITION.fullmatch(text.strip())
+    text = " ".join(text.split())
+    if len(text) > LONGEST_CONDITION or not text.isprintable():
+        raise ValueError(f"{quoted(text)} is too long for a condition, or holds no text; write for example {examples}")
+    found = _CONDITION.fullmatch(text)
     if found is None:
         wrong = "one = compares nothing here; write ==" if re.fullmatch(r"[^<>=!]+=[^<>=!]+", text) else ""
         raise ValueError(f'"{text}" is not a condition; ' + (wrong or f"write for example {examples}"))

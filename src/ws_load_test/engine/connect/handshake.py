@@ -11,9 +11,9 @@ import h11
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.common.redaction import public_location
 from ws_load_test.engine.connect.tls import tls_fault
 from ws_load_test.engine.connect.upgrade_request import REDIRECTS, DialError, RedirectError
+from ws_load_test.plan.redaction import public_location
 from ws_load_test.websocket import frames
 from ws_load_test.websocket.deflate import PerMessageDeflate
 from ws_load_test.websocket.deflate_negotiation import DeflateError

@@ -21,7 +21,7 @@ from ws_load_test.report.content.outcome import (
     unanswered,
 )
 from ws_load_test.report.content.requested import requested_rows
-from ws_load_test.report.content.sessions import PHASES, misbehaving, reconnects
+from ws_load_test.report.content.sessions import PHASES, misbehaving, opening_notes, reconnects
 from ws_load_test.report.html import time_charts
 from ws_load_test.report.html.document import (
     Chart,
@@ -242,7 +242,7 @@ class _Page:
         later = {label: times for label, times in later.items() if times.count}
         if later:
             parts.append(percentile_table(later))
-        return parts + _facts([*reconnects(self.results), *misbehaving(self.summary)])
+        return parts + _facts([*opening_notes(self.results), *reconnects(self.results), *misbehaving(self.summary)])
 
     # --- Generator, plan and host ---------------------------------------------------------------------------
 

@@ -127,7 +127,7 @@ LIMITS = (
         metavar="N",
         help="number of worker processes",
         group=Group.LIMITS,
-        parse=option_values.positive_int,
+        parse=option_values.workers,
         default="one for each core",
         short="w",
     ),
