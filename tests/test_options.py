@@ -414,4 +414,4 @@ def test_a_row_alone_makes_an_option_everywhere(monkeypatch):
     monkeypatch.setattr(catalog, "OPTIONS", rows)
     assert catalog.refused_by("ab")["no_op"] == "it does nothing"
     assert "no_op" in catalog.names_in(Group.LOAD)
-    assert list(option_lines(row)) == ["      --no-op TIME                    do nothing"]
+    assert list(option_lines(row)) == ["      --no-op TIME            do nothing"]

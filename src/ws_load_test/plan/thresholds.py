@@ -28,6 +28,7 @@ from ws_load_test.common.units import (
 )
 from ws_load_test.metrics.catalog import CONDITION_METRICS
 from ws_load_test.plan import values as option_values
+from ws_load_test.plan.other_tools import METRICS
 
 if TYPE_CHECKING:
     from ws_load_test.plan.correlation import Correlation
@@ -146,6 +147,10 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
         return ConditionMetric("time", TIME_METRICS[0], statistic), label
     head, dot, part = label.partition(".")
     name = head.replace("-", "_")
+    if label.lower().replace("-", "_") in METRICS:
+        raise ValueError(f'there is no metric "{label}"; write {METRICS[label.lower().replace("-", "_")]}')
+    if found := re.fullmatch(r"p\((\d{1,3}(?:\.\d+)?)\)", label, re.ASCII):
+        raise ValueError(f'there is no metric "{label}"; write p{found[1]}')
     if name in FORMER_METRICS:
         raise ValueError(f"{label} was renamed; write {FORMER_METRICS[name]}{dot}{part}")
     if name == "faults" and dot:
