@@ -71,7 +71,7 @@ def test_ctrl_c_ends_the_step_and_tells_what_is_known(echo_url, start):
             break
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == ExitCode.INTERRUPTED
     facts = json.loads(out)
     assert facts["answer"]["ending"] == "interrupted"

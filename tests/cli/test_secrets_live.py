@@ -237,7 +237,7 @@ def test_the_live_view(start):
             process = start(url, *options, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"})
             os.close(theirs)
             watching.start()
-            assert process.wait(15) == 0
+            assert process.wait(60) == 0
     finally:
         watching.join()
         os.close(mine)
