@@ -26,7 +26,7 @@ from ws_load_test.messages import (
 )
 from ws_load_test.messages.feed import cycle_rows, inspect
 from ws_load_test.messages.size_estimate import estimate_sizes
-from ws_load_test.plan.values import LARGEST_PAYLOAD
+from ws_load_test.plan.ranges import LARGEST_PAYLOAD
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
 PER_CONNECTION = ("url", "header", "subprotocol", "cookie", "origin", "user", "bearer")
