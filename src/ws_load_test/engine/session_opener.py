@@ -174,7 +174,8 @@ class SessionOpener:
         return pool.begin(connection)
 
     def collect_into(self, tally: Tally) -> None:
-        """Adds the look-ups of names since the last call."""
+        """Adds what the dialer has noted since the last call: look-ups of names, what redirects left behind."""
+        self._dialer.take_notes(tally)
         for name in self._dialer.resolved_ns.keys() - self._resolved:
             self._resolved.add(name)
             tally.resolve_time_ns.record(self._dialer.resolved_ns[name])

@@ -62,7 +62,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
     """As `Header.host`."""
     clock_ahead_ns: Signed = 0
-    """How far its clock is before the leader's. All ``_ns`` instants of the recording are the leader's."""
+    """Time that its clock is before the leader's. All ``_ns`` instants of the recording are the leader's."""
     clock_error_ns: NonNegative = 0
     """By how much that may be wrong at most: half of the shortest round trip."""
 
@@ -77,7 +77,8 @@ class HostInterval(msgspec.Struct, frozen=True):
     record: dict[str, Any] = msgspec.field(name="tally")
     """Counts and times that are kept for each machine, in the form of `Interval.encoded_tally`."""
     began_ns: tuple[Signed, Signed] | msgspec.UnsetType = msgspec.UNSET
-    """Where the load began in it: when the first and the last of the machine's workers did, from the run's start."""
+    """Instants at which the first and the last of the machine's workers began the load, if they did so in it, from the
+    run's start."""
 
 
 class LostWorker(msgspec.Struct, frozen=True):
@@ -88,7 +89,7 @@ class LostWorker(msgspec.Struct, frozen=True):
     reason: str
     """Reason, as a sentence part."""
     at_ns: Signed
-    """When it was noticed, from the start of the run."""
+    """Instant at which it was noticed, from the start of the run."""
     open_sessions: NonNegative = 0
     """Sessions that it had open, by its last report, and that ended with it."""
 
@@ -110,7 +111,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="h
     tool: str
     """Name and version of the program that wrote it."""
     started_at: str
-    """When the run started, ISO 8601 with a time zone: the zero of all ``_ns`` instants."""
+    """Start of the run, ISO 8601 with a time zone: the zero of all ``_ns`` instants."""
     plan: dict[str, Any]
     """Plan of the run without secrets and payloads, as ``ws-load-test schema plan`` describes it."""
     target: str
@@ -159,15 +160,15 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     to_ns: Signed
     """Its end, from the start of the run."""
     measured_ns: NonNegative
-    """How much of it counts for the throughput."""
+    """Part of its time that counts for the throughput."""
     encoded_tally: dict[str, Any] = msgspec.field(name="tally")
-    """What `Tally.to_record` gave."""
+    """Counts and times, in the form of `Tally.to_record`."""
     workers: tuple[WorkerUsage, ...] = ()
     """Resources that each worker used."""
     fault_examples: dict[str, str] = {}
     """A sentence for each kind of fault that happened for the first time, under the fault's name."""
     hosts: tuple[HostInterval, ...] | msgspec.UnsetType = msgspec.UNSET
-    """What each machine had of it, of a run on several."""
+    """Share of each machine in it, for a run on several."""
     lost_workers: tuple[LostWorker, ...] | msgspec.UnsetType = msgspec.UNSET
     """Those whose loss was noticed since the interval before; the trailer has them all."""
 
@@ -237,9 +238,9 @@ class AbortEvent(msgspec.Struct, frozen=True):
     condition: str
     """Condition as it was given."""
     value: Annotated[float, msgspec.Meta(ge=-1e18, le=1e18)] | Signed
-    """What was found: ns, bytes, a count, a share of 1 or events a second, as the condition has it."""
+    """Value that was found: ns, bytes, a count, a share of 1 or events a second, as the condition has it."""
     at_ns: Signed
-    """When it was found, from the start of the run."""
+    """Instant at which it was found, from the start of the run."""
 
 
 class Trailer(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="trailer"):

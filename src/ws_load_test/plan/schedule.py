@@ -39,14 +39,18 @@ class Stage(msgspec.Struct, frozen=True):
     """Part of a profile: from one amount to another along a straight line."""
 
     duration_ns: PositiveDuration
+    """Length of the part."""
     start: Amount
+    """Amount at its start: messages per second, or connections."""
     end: Amount
+    """Amount at its end."""
 
 
 class LoadProfile(msgspec.Struct, frozen=True):
     """Amount over time, from instant 0 to the end of the last stage."""
 
     stages: Annotated[tuple[Stage, ...], msgspec.Meta(min_length=1, max_length=MOST_STAGES)]
+    """Parts, one after the other."""
 
     @classmethod
     def constant(cls, amount: float, duration_ns: int) -> LoadProfile:

@@ -37,6 +37,9 @@ from ws_load_test.plan.ranges import (
 )
 from ws_load_test.plan.schedule import Arrivals, LoadProfile, Stage
 
+SMALLEST_LIMIT = 125
+"""Bytes that any message may have, so that a limit need not be looked at for the shortest frames; control frames have
+as many (RFC 6455, section 5.5)."""
 LARGEST_BIND = 65_536
 """Source addresses that a network can stand for: an IPv6 network has more than a run can use."""
 
@@ -140,6 +143,14 @@ def size(value: Any) -> int:
     if size_bytes > LARGEST_PAYLOAD:
         raise ValueError(f"{quoted(value)} is larger than the 1 GiB that one message may have")
     return size_bytes
+
+
+def message_limit(value: Any) -> int:
+    """Parses the size of the largest message to take, into bytes."""
+    limit_bytes = size(value)
+    if limit_bytes < SMALLEST_LIMIT:
+        raise ValueError(f"{quoted(value)} is too small; it takes at least {SMALLEST_LIMIT} bytes")
+    return limit_bytes
 
 
 def boolean(value: Any) -> bool:

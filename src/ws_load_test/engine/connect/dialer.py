@@ -47,6 +47,7 @@ _TIMED_OUT = {
     "proxy": (FaultKind.PROXY, "is behind a proxy that did not open the way to it"),
     "tls": (FaultKind.TLS_TIMEOUT, "did not finish the TLS handshake"),
     "upgrade": (FaultKind.UPGRADE_TIMEOUT, "did not answer the upgrade"),
+    "answer": (FaultKind.UPGRADE_TIMEOUT, "began to answer the upgrade, and did not finish"),
 }
 """For each phase of a dial the fault that its timeout is, and what the target did not do."""
 
@@ -203,6 +204,8 @@ class Dialer:
                 if isinstance(error, TimeoutError):
                     return opening.timings()
                 raise
+            if opening.answer_begun and isinstance(error, TimeoutError):
+                opening.phase = "answer"
             opening.abort()
             fault = self._fault(opening.phase, error)
             if fault is None:
@@ -283,6 +286,11 @@ class _Dial:
     def upgraded(self) -> bool:
         """The connection has the session."""
         return self._upgrade is not None and self._upgrade.accepted
+
+    @property
+    def answer_begun(self) -> bool:
+        """A part of the answer to the upgrade has come."""
+        return self._upgrade is not None and self._upgrade.answer_begun
 
     def abort(self) -> None:
         """Closes what is open."""
