@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.analysis.recordings import read_recording
 from ws_load_test.analysis.summary import exit_code, summarize
 from ws_load_test.cli.output import export, export_problems, exports_in, print_results, set_log_level
 from ws_load_test.common.errors import OptionProblem, PlanError, UsageError
-from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.plan.options.thresholds import read_conditions
 
 if TYPE_CHECKING:
