@@ -21,10 +21,11 @@ from ws_load_test.engine.connect.redirects import RedirectChain
 from ws_load_test.engine.connect.source_addresses import bind
 from ws_load_test.engine.connect.tls import (
     ResumableContext,
+    handshakes,
     new_context,
     tls_context,
-    tls_fault,
 )
+from ws_load_test.engine.connect.tls_faults import tls_fault
 from ws_load_test.engine.connect.upgrade_request import (
     DialError,
     RedirectError,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.connect.upgrade_request import Render, UpgradeRequest
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
+    from ws_load_test.plan.target import Target
     from ws_load_test.websocket.deflate import PerMessageDeflate
 
 _TIMED_OUT = {
@@ -108,6 +110,8 @@ class Dialer:
         """Dials that redirects led to another origin, by what did not go along, since the last `take_notes`."""
         self.failed_addresses: Counter[str] = Counter()
         """Addresses that took no connection, each with its fault, since the last `take_notes`."""
+        self.has_opened = False
+        """A session has opened."""
         self._tls = tls_context(plan.target)
         self._tls_elsewhere: dict[tuple[bool, str, int], ResumableContext] = {}
 
@@ -207,32 +211,35 @@ class Dialer:
             if opening.answer_begun and isinstance(error, TimeoutError):
                 opening.phase = "answer"
             opening.abort()
-            fault = self._fault(opening.phase, error)
+            fault = self._fault(opening, error)
             if fault is None:
                 raise
             raise DialError(fault) from None
 
-    def _fault(self, phase: str, error: BaseException) -> Fault | None:
+    def _fault(self, opening: _Dial, error: BaseException) -> Fault | None:
         """Returns the target's fault that an error stands for; None if it is not the target's."""
+        phase = opening.phase
         if isinstance(error, DialError):
             fault = error.fault
             if isinstance(error, RedirectError) and not self.target.follow_redirects:
                 fault = Fault(fault.kind, fault.detail, f"{fault.text}; --follow-redirects goes there")
             return fault
         if isinstance(error, ssl.SSLError):
-            return tls_fault(error)
+            return tls_fault(error, opening.target, opening.tls_begun)
+        # What has opened a session under TLS takes TLS.
+        hint = "; is it ws:// instead of wss://?" if phase == "tls" and not self.has_opened else ""
         if isinstance(error, TimeoutError):
             kind, what = _TIMED_OUT[phase]
             detail = "timeout" if kind == FaultKind.PROXY else ""
-            return Fault(kind, detail, f"{what} within {format_duration(self.timeout_ns)}")
+            return Fault(kind, detail, f"{what} within {format_duration(self.timeout_ns)}{hint}")
         if not isinstance(error, OSError) or classify_host_error(error) is not None:
             return None
         if self.proxy is not None and phase in {"connect", "proxy"}:
             return _proxy_fault(phase, error)
-        return _target_fault(phase, error)
+        return _target_fault(phase, error, hint)
 
 
-def _target_fault(phase: str, error: OSError) -> Fault:
+def _target_fault(phase: str, error: OSError, hint: str) -> Fault:
     if isinstance(error, ConnectionRefusedError):
         return Fault(
             FaultKind.CONNECT_REFUSED,
@@ -240,7 +247,7 @@ def _target_fault(phase: str, error: OSError) -> Fault:
         )
     if isinstance(error, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
         if phase == "tls":
-            return Fault(FaultKind.TLS, text="broke the connection in the TLS handshake")
+            return Fault(FaultKind.TLS, text=f"broke the connection in the TLS handshake{hint}")
         return Fault(FaultKind.RESET, text="reset the connection while it opened")
     return Fault(FaultKind.UNREACHABLE, text=f"cannot be reached: {error.strerror or error}")
 
@@ -264,11 +271,13 @@ class _Dial:
         "_from_ns",
         "_number",
         "_ready_ns",
+        "_request",
         "_sock",
         "_tls_object",
         "_transport",
         "_upgrade",
         "phase",
+        "tls_begun",
     )
 
     def __init__(self, dialer: Dialer, connection: DialedSession, number: int) -> None:
@@ -281,6 +290,16 @@ class _Dial:
         self._transport: asyncio.WriteTransport | None = None
         self._upgrade: OpeningHandshake | None = None
         self._tls_object: ssl.SSLObject | None = None
+        self._request: UpgradeRequest | None = None
+        self.tls_begun: ssl.SSLObject | None = None
+        """The TLS connection, whose handshake may have failed."""
+
+    @property
+    def target(self) -> Target:
+        """The target as this dial shows itself: another origin gets no client certificate."""
+        target = self._dialer.target
+        moved = self._request is not None and self._request.moved
+        return msgspec.structs.replace(target, cert=None, key=None) if moved else target
 
     @property
     def upgraded(self) -> bool:
@@ -420,8 +439,10 @@ class _Dial:
         assert sock is not None
         dialer = self._dialer
         context = dialer.tls_for(request) if secure else None
+        self._request = request
 
         def take_over(transport: asyncio.Transport, early: bytes, deflate: PerMessageDeflate | None) -> None:
+            dialer.has_opened = True
             if context is not None:
                 tls = self._tls_object = transport.get_extra_info("ssl_object")
                 context.keep_session(tls)
@@ -434,7 +455,13 @@ class _Dial:
             connection.attach(transport, sock, secure=secure, early=early, deflate=deflate)
 
         def upgrade() -> OpeningHandshake:
-            self._upgrade = OpeningHandshake(request, take_over, listener=dialer.listener, timeout_ns=dialer.timeout_ns)
+            self._upgrade = OpeningHandshake(
+                request,
+                take_over,
+                listener=dialer.listener,
+                timeout_ns=dialer.timeout_ns,
+                left_hint="" if dialer.has_opened else _left_hint(request, self.target),
+            )
             return self._upgrade
 
         loop = asyncio.get_running_loop()
@@ -442,13 +469,26 @@ class _Dial:
         name = request.endpoint.server_name
         if not request.moved and dialer.target.sni is not None:
             name = dialer.target.sni
-        self._transport, _ = await create(
-            upgrade,
-            sock=sock,
-            ssl=context,
-            server_hostname=name if secure else None,
-            # Our own timeout comes first and names the phase; this one only must not be shorter.
-            ssl_handshake_timeout=2 * dialer.timeout_ns / 1e9 if secure else None,
-        )
+        begun: list[ssl.SSLObject] = []
+        if secure:
+            handshakes.set(begun)
+        try:
+            self._transport, _ = await create(
+                upgrade,
+                sock=sock,
+                ssl=context,
+                server_hostname=name if secure else None,
+                # Our own timeout comes first and names the phase; this one only must not be shorter.
+                ssl_handshake_timeout=2 * dialer.timeout_ns / 1e9 if secure else None,
+            )
+        finally:
+            self.tls_begun = begun[0] if begun else None
         assert self._upgrade is not None
         return self._upgrade
+
+
+def _left_hint(request: UpgradeRequest, target: Target) -> str:
+    """Returns why a target may go away instead of answering the upgrade, where nothing is known of it."""
+    if not request.endpoint.secure:
+        return "; a port that takes TLS may do that: is it wss:// instead of ws://?"
+    return "" if target.cert is not None else "; a target that wants a client certificate may do that: --cert FILE"
