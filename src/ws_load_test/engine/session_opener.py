@@ -90,8 +90,6 @@ class SessionOpener:
         self._budget = DialBudget()
         self._dialed = 0
         """Connections of the share that were dialed for the first time."""
-        self._resolved: set[str] = set()
-        """Names whose look-up is in a tally already."""
 
     async def open_all(self) -> None:
         """Dials every session of the share, at the plan's rate or as fast as they open."""
@@ -176,6 +174,3 @@ class SessionOpener:
     def collect_into(self, tally: Tally) -> None:
         """Adds what the dialer has noted since the last call: look-ups of names, what redirects left behind."""
         self._dialer.take_notes(tally)
-        for name in self._dialer.resolved_ns.keys() - self._resolved:
-            self._resolved.add(name)
-            tally.resolve_time_ns.record(self._dialer.resolved_ns[name])
