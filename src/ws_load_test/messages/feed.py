@@ -54,10 +54,13 @@ class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of rows, and the order in which messages use them."""
 
     path: str
+    """Name of the file."""
     format: Literal["csv", "json"]
+    """Rows with a header line of columns, or a JSON object on each line."""
     columns: tuple[str, ...]
     """Every column, in the order of the file."""
     order: Order = "round-robin"
+    """Row of the next message: the next one, a random one, or the one of the connection."""
     used: tuple[str, ...] = ()
     """Columns that fields name: every row must have them. Others are empty if a JSON object lacks them."""
 

@@ -31,7 +31,7 @@ __all__ = ["DEFAULT_PORTS", "REDACTED", "Endpoint", "Target", "host_and_port", "
 _URL_SAFE = "/%:@!$&'()*+,;=-._~?[]"
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
 PROXY_PORTS = {"http": 8080, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
-"""What `--proxy` takes, and the port of each kind where none is written."""
+"""Schemes that `--proxy` takes, and the port of each where none is written."""
 DEFAULT_DNS_TTL_NS = 10**9
 """Time (1 s) in which many dials share a look-up, and one after a loss still sees a name that has moved."""
 _BRACES = re.compile(r"\{[^{}]*\}")
@@ -47,7 +47,7 @@ class Endpoint:
     secure: bool
     """Under TLS."""
     host: str
-    """What is looked up: without brackets, as IDNA where it is not ASCII; with a zone, and with a last dot."""
+    """Name or address that is looked up: without brackets, as IDNA where not ASCII, with a zone, with a last dot."""
     port: int
     resource: str
     """Path and query as the request line carries them."""
@@ -128,7 +128,9 @@ class Target(msgspec.Struct, frozen=True):
     url: str
     """The first URL, or the only one; it may hold fields."""
     headers: tuple[tuple[str, str], ...] = ()
+    """Names and values of headers of the upgrade request, besides those that the handshake needs."""
     subprotocols: tuple[str, ...] = ()
+    """Subprotocols that are offered, the preferred one first."""
     insecure: bool = False
     """Take any certificate."""
     cacert: str | None = None
@@ -154,6 +156,7 @@ class Target(msgspec.Struct, frozen=True):
     sni: str | None = None
     """The name that TLS asks for and that the certificate must have, instead of the URL's host."""
     tls_min: TlsVersion | None = None
+    """Lowest TLS version that is accepted; None: the system's."""
     ciphers: str | None = None
     """OpenSSL's list of cipher suites up to TLS 1.2."""
     tls_resume: bool = False
@@ -161,13 +164,15 @@ class Target(msgspec.Struct, frozen=True):
     cookies: tuple[str, ...] = ()
     """Each ``NAME=VALUE``."""
     origin: str | None = None
+    """Value of the Origin header; None: no such header."""
     user: str | None = None
     """``NAME:PASSWORD`` for Basic authentication (RFC 7617)."""
     bearer: str | None = None
     """The token of a Bearer authentication (RFC 6750)."""
     follow_redirects: bool = False
+    """True: redirects are followed, 5 at most."""
     deflate: str | None = None
-    """What is offered of permessage-deflate (RFC 7692): its parameters; empty for none; None: it is not offered."""
+    """Parameters with which permessage-deflate (RFC 7692) is offered, empty for none; None: it is not offered."""
 
     @property
     def urls(self) -> tuple[str, ...]:

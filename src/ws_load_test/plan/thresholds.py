@@ -28,6 +28,7 @@ from ws_load_test.common.units import (
 )
 from ws_load_test.metrics.catalog import CONDITION_METRICS
 from ws_load_test.plan import values as option_values
+from ws_load_test.plan.other_tools import METRICS
 
 if TYPE_CHECKING:
     from ws_load_test.plan.correlation import Correlation
@@ -83,7 +84,7 @@ class ConditionMetric:
     name: str
     """One of `CONDITION_METRICS`."""
     statistic: str = ""
-    """Of a time, a statistic or a percentile (``mean``, ``99.9``); of faults, a kind (``closed``, ``closed:1011``)."""
+    """Statistic or percentile of a time (``mean``, ``99.9``); kind of faults (``closed``, ``closed:1011``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class Condition:
     """In `unit`."""
     unit: Unit
     per_interval: bool = False
-    """Whether it is judged on each measured interval by itself (``any``), and not on the whole run."""
+    """True if it is judged on each measured interval by itself (``any``), and not on the whole run."""
 
     def holds(self, value: Fraction) -> bool:
         """Returns whether the condition is met, so that its check fails; exact."""
@@ -146,6 +147,10 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
         return ConditionMetric("time", TIME_METRICS[0], statistic), label
     head, dot, part = label.partition(".")
     name = head.replace("-", "_")
+    if label.lower().replace("-", "_") in METRICS:
+        raise ValueError(f'there is no metric "{label}"; write {METRICS[label.lower().replace("-", "_")]}')
+    if found := re.fullmatch(r"p\((\d{1,3}(?:\.\d+)?)\)", label, re.ASCII):
+        raise ValueError(f'there is no metric "{label}"; write p{found[1]}')
     if name in FORMER_METRICS:
         raise ValueError(f"{label} was renamed; write {FORMER_METRICS[name]}{dot}{part}")
     if name == "faults" and dot:

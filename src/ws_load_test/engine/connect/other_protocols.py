@@ -31,6 +31,8 @@ _FRAME_HEADS = frozenset({0x81, 0x82, 0x88, 0x89, 0x8A, 0xC1, 0xC2})
 """First bytes of whole frames of WebSocket (RFC 6455, section 5.2), compressed ones too."""
 LONGEST_QUOTE = 60
 """Characters of the first line that a sentence quotes."""
+SHORTEST_TEXT = 4
+"""Characters that are called a text: two or three letters are often none."""
 _TEXT = frozenset((*range(0x20, 0x7F), 0x09, 0x0A, 0x0D))
 
 
@@ -39,18 +41,16 @@ def protocol_of(data: bytes) -> str:
     for beginning, name in _BEGINNINGS:
         if data.startswith(beginning):
             return name
-    if data[3:9] == _HTTP2_SETTINGS:
-        return "HTTP/2"
-    return "WebSocket frames" if data[:1] and data[0] in _FRAME_HEADS else ""
+    return "HTTP/2" if data[3:9] == _HTTP2_SETTINGS else ""
 
 
-def is_text(data: bytes) -> bool:
-    """Returns True if all of some bytes, at least two, are ASCII text."""
-    return len(data) > 1 and _TEXT.issuperset(data)
+def begins_with_frame(data: bytes) -> bool:
+    """Returns True if the first byte is that of a whole frame of WebSocket."""
+    return bool(data) and data[0] in _FRAME_HEADS
 
 
 def described(data: bytes) -> str:
-    """Returns a description of bytes that are not what they should be, to stand behind a comma or a noun.
+    """Returns a description of bytes that are not what they should be, to stand behind a colon.
 
     ``this looks like SSH: "SSH-2.0-OpenSSH_9.6"``, ``this looks like TLS``, ``this is text: "Bad request"``; "" where
     nothing can be said.
@@ -59,13 +59,13 @@ def described(data: bytes) -> str:
     quoted = f': "{line}"' if line else ""
     if name:
         return f"this looks like {name}{quoted}"
-    return f"this is text{quoted}" if quoted else ""
+    return f"this is text{quoted}" if len(line) >= SHORTEST_TEXT else ""
 
 
 def _first_line(data: bytes) -> str:
     """Returns the first line of a text, cut to what a sentence can quote; "" for what is no text."""
     line = data.splitlines()[0] if data.strip() else b""
-    if not is_text(line):
+    if not _TEXT.issuperset(line):
         return ""
     text = sanitize(line.decode("ascii")).strip()
     return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE].rstrip() + "…"

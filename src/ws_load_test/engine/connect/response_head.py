@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from ws_load_test.common.sanitize import sanitize
-from ws_load_test.engine.connect.other_protocols import LONGEST_QUOTE, described, protocol_of
+from ws_load_test.engine.connect.other_protocols import LONGEST_QUOTE, begins_with_frame, described, protocol_of
 from ws_load_test.plan.upgrade_headers import TOKEN
 
 LARGEST_RESPONSE_HEAD_BYTES = 64 * 1024
@@ -90,7 +90,7 @@ def _not_http(head: bytes) -> str:
     version = _VERSION.match(head)
     if version is not None:
         return f"answered the upgrade with {version[0].decode('latin-1')}, and the upgrade is one of HTTP/1.1"
-    words = described(head)
+    words = "this looks like WebSocket frames" if begins_with_frame(head) else described(head)
     remedy = "; write wss:// instead of ws://" if protocol_of(head) == "TLS" else ""
     return f"answered the upgrade with something that is not HTTP{f': {words}' if words else ''}{remedy}"
 

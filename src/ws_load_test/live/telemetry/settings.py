@@ -45,7 +45,7 @@ class TelemetrySettings:
     """Port of the endpoint; 0 is any that is free, None is no endpoint."""
     host: str = LOOPBACK
     linger_ns: int = 0
-    """How long the endpoint stays up after the run to be read once more."""
+    """Time that the endpoint stays up after the run to be read once more."""
     collector: OtlpTarget | None = None
 
     def __bool__(self) -> bool:

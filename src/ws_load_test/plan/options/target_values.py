@@ -62,7 +62,7 @@ def url(value: Any) -> str:
         # Not quoted but for its scheme: anything else may be a secret, or hold one.
         known = separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,15}", scheme)
         wrong = f'"{scheme}://"' if known else "an address without ws:// or wss://"
-        raise ValueError(f"{wrong} is not a WebSocket URL; {hint}")
+        raise ValueError(f"{wrong} is not a WebSocket URL; {_corrected(written) or hint}")
     if "#" in sample:
         raise ValueError("a WebSocket URL has no fragment (RFC 6455, section 3); write %23 for a #")
     try:
@@ -77,6 +77,21 @@ def url(value: Any) -> str:
     if re.search(r"[{}]", endpoint.host):
         raise ValueError(f"not a URL: its host has braces around what is no field; {hint}")
     return written
+
+
+_PLAIN_ADDRESS = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?P<rest>(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d+)?(?:/[\w./~-]*)?)", re.ASCII
+)
+"""Address without anything that can be a secret: no user, no query, no field."""
+
+
+def _corrected(written: str) -> str:
+    """Returns a hint with the WebSocket URL that an address is meant as; empty where it may hold a secret."""
+    found = _PLAIN_ADDRESS.fullmatch(written)
+    if found is None:
+        return ""
+    scheme = "wss" if found["scheme"] == "https" or found["rest"].partition("/")[0].endswith(":443") else "ws"
+    return f"write {scheme}://{found['rest']}"
 
 
 def _sample(field: str) -> str:
