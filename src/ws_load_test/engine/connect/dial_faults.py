@@ -1,4 +1,4 @@
-"""Faults of dials: what an error, or a time-out in a phase, says of the target or of its proxy."""
+"""Faults of dials: the failure of the target, or of its proxy, that an error or a time-out in a phase stands for."""
 
 from __future__ import annotations
 
