@@ -34,6 +34,15 @@ Target
       --connect-to HOST[:PORT]
                               connect there instead of to the URL's host;
                               several are used in turn; repeatable
+      --resolve HOST:PORT:ADDRESS
+                              addresses of a name, which is not looked up:
+                              service.example:443:10.0.0.1,10.0.0.2; the port
+                              may be *; repeatable
+      --dns-ttl TIME          look a name up again when a session is dialed that
+                              long after; 0 for every dial, 24h for once in a
+                              run (1s)
+      --rotate-addresses      take the addresses of a name in turn, instead of
+                              the first that answers
       --unix-socket PATH      connect to a Unix socket of this machine
       --proxy URL             connect through http://, socks4:// or
                               socks5://[user:password@]host:port

@@ -52,7 +52,7 @@ def check_values(value: Any, depth: int = 0) -> None:
         raise ValueError(f"it has the number {quoted(value)}, which is out of range")
 
 LONGEST_OVERLAP_NS = 60 * 10**9
-"""Time by which an interval may begin before the one of the line before: each worker begins a phase when it is ready."""
+"""Time by which an interval may begin before that of the line before: each worker begins a phase when it is ready."""
 
 
 class IntervalChecker:
