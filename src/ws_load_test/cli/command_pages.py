@@ -72,8 +72,8 @@ CHECK_NOTE = """\
   places: id, data.items[0].id"""
 CONDITION_NOTE = """\
   A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s", "errors > 0.1%", "unanswered > 0",
-  "faults.reset > 0", "rate < 9500"; "any p99 > 80ms" is checked on each second by itself. docs/thresholds.md lists
-  every metric."""
+  "faults.reset > 0", "rate < 9500"; "any p99 > 80ms" is checked on each second by itself. An OBJECTIVE is the
+  contrary: "p99 < 50ms". docs/thresholds.md lists every metric."""
 _NOTES = {Group.MESSAGE: MESSAGE_NOTE, Group.REPLIES: CHECK_NOTE, Group.VERDICT: CONDITION_NOTE}
 _RUN_GROUPS = tuple(group for group in Group if any(option.group is group for option in RUN_OPTIONS))
 
@@ -116,7 +116,8 @@ schedule (open loop), and prints how long the replies took, from High Dynamic Ra
       ws-load-test report first.jsonl second.jsonl""",
     exit_codes="""\
   0 done and passed         1 a threshold or a probe failed          2 wrong usage or plan
-  3 no connection could be opened      4 a worker was lost      5 generator-bound, with --fail-if-saturated
+  3 nothing was measured: no connection opened, all were lost, no reply came; or a time could not be judged
+  4 a worker was lost       5 generator-bound, with --fail-if-saturated
   70 a bug of ours          74 a file could not be written      130 interrupted""",
 )
 
@@ -213,6 +214,7 @@ REPORT = CommandPage(
                 _option("json"),
                 _option("fail_if_saturated"),
                 _option("fail_if", help="check this instead of the conditions that were recorded"),
+                _option("slo", help="the same with what must hold"),
                 *(BY_NAME[name] for name in EXPORTS),
             ),
         ),
@@ -294,6 +296,7 @@ pair of rounds at a time, in random order, and each round opens its connections 
                 _option("quiet"),
                 _option("log_level"),
                 _option("plan", help="read options from a file; those about length and about one run are left out"),
+                _option("slo", help="fail (exit code 1) unless this holds for each target, over all of its rounds"),
                 _option("fail_if_saturated"),
             ),
         ),
@@ -321,7 +324,17 @@ Runs one step of load after the other: twice as much until the objectives are mi
 the limit is known closely enough; then both ends are tried again, until each has had the same outcome twice.
 A step that misses while the generator itself is at its limit is never taken for the limit of the target.""",
     sections=(
-        Section("Search", owned_by(Owner.CAPACITY)),
+        Section(
+            "Search",
+            (
+                _option(
+                    "slo",
+                    help='what must hold: "p99 < 50ms", "errors < 0.1%"; the target must keep up with the load as well',
+                    default='"errors < 0.1%"',
+                ),
+                *owned_by(Owner.CAPACITY),
+            ),
+        ),
         Section(
             "Results",
             (

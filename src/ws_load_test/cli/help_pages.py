@@ -109,11 +109,13 @@ Sessions
 
 Verdict
       --fail-if "CONDITION"           the run has failed (exit code 1) if this holds at its end; repeatable
+      --slo "OBJECTIVE"               the contrary: the run has failed unless this holds at its end: "p99 < 50ms",
+                                      "errors < 0.1%"; repeatable
       --abort-if "CONDITION"          the same, and the run is stopped as soon as it holds; repeatable
       --abort-grace TIME              measure this long before the first check of --abort-if (5s)
   A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s", "errors > 0.1%", "unanswered > 0",
-  "faults.reset > 0", "rate < 9500"; "any p99 > 80ms" is checked on each second by itself. docs/thresholds.md lists
-  every metric.
+  "faults.reset > 0", "rate < 9500"; "any p99 > 80ms" is checked on each second by itself. An OBJECTIVE is the
+  contrary: "p99 < 50ms". docs/thresholds.md lists every metric.
 
 Limits
       --timeout TIME                  how long a reply can take (10s)
@@ -180,7 +182,8 @@ Examples
 
 Exit codes
   0 done and passed         1 a threshold or a probe failed          2 wrong usage or plan
-  3 no connection could be opened      4 a worker was lost      5 generator-bound, with --fail-if-saturated
+  3 nothing was measured: no connection opened, all were lost, no reply came; or a time could not be judged
+  4 a worker was lost       5 generator-bound, with --fail-if-saturated
   70 a bug of ours          74 a file could not be written      130 interrupted
 """,
     "capacity": """\
@@ -193,9 +196,8 @@ the limit is known closely enough; then both ends are tried again, until each ha
 A step that misses while the generator itself is at its limit is never taken for the limit of the target.
 
 Search
-      --slo "OBJECTIVE"               what must hold: "p99 < 50ms", "errors < 0.1%"; written as a CONDITION of
-                                      --fail-if. The target must keep up with the load as well; repeatable ("errors <
-                                      0.1%")
+      --slo "OBJECTIVE"               what must hold: "p99 < 50ms", "errors < 0.1%"; the target must keep up with the
+                                      load as well; repeatable ("errors < 0.1%")
       --find rate|connections         rate: the highest rate of messages over -c connections (100). connections: the
                                       highest number of connections, each sending --rate-per-connection (1) or keeping
                                       --in-flight N messages in flight, or all together sending -r RATE; -r 0 only holds
@@ -299,6 +301,7 @@ ws-load-test report: the report of one recording, or of several merged
       --json                          print the summary as JSON instead of the report
       --fail-if-saturated             fail (exit code 5) if the generator itself was the bottleneck
       --fail-if "CONDITION"           check this instead of the conditions that were recorded; repeatable
+      --slo "OBJECTIVE"               the same with what must hold; repeatable
       --hdr FILE                      write an interval log for HdrHistogram's tools; here and below, - as FILE is
                                       standard output
       --hgrm FILE                     write the percentiles, as HdrHistogram's tools read them
@@ -368,6 +371,8 @@ pair of rounds at a time, in random order, and each round opens its connections 
   -q, --quiet                         print neither report nor progress
   -v, --log-level LEVEL               what to log on standard error: debug, info, warn, error (warn)
       --plan FILE.toml                read options from a file; those about length and about one run are left out
+      --slo "OBJECTIVE"               fail (exit code 1) unless this holds for each target, over all of its rounds;
+                                      repeatable
       --fail-if-saturated             fail (exit code 5) if the generator itself was the bottleneck
 
 All other options of a run are those of both targets: -c, -r, -m, -H and so on. It takes 2 x N x (TIME + warm-up), and
