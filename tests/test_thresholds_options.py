@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ws_load_test.common.errors import PlanError
 from ws_load_test.common.faults import FaultKind
+from ws_load_test.common.units import quoted
 from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.plan import Plan
@@ -171,7 +172,7 @@ def test_anything_else_is_a_mistake_and_never_a_bug(text):
     else:
         told = text
         assert parse_condition(found.text) == found
-    assert text in told
+    assert quoted(" ".join(text.split()))[1:-1] in told
 
 
 # --- Options ---

@@ -15,6 +15,7 @@ from ws_load_test.report.content.outcome import headline
 
 SECOND, MS = 10**9, 10**6
 OPENED = Tally(attempted=2, opened=2)
+LOST = "Every session was lost"
 
 
 def recording(*tallies, phases=None, interrupted=False, lost=(), **options):
@@ -84,7 +85,7 @@ def verdict(made):
         # In their set-up, before anything was sent.
         (recording(Tally(**gone())), "all-sessions-lost", "Every session was lost (closed:1011)"),
         (recording(Tally(**gone()), rate=0), "all-sessions-lost", "Every session was lost (closed:1011)"),
-        (recording(silent(**gone()), match="none", rate=9), "all-sessions-lost", "Every session was lost (closed:1011)"),
+        (recording(silent(**gone()), match="none", rate=1), "all-sessions-lost", f"{LOST} (closed:1011)"),
         (recording(answered(**gone()), reconnect="now"), "all-sessions-lost", "Every session was lost (closed:1011)"),
         (recording(Tally(due=5, dropped=5), rate=5), "nothing-sent", "No message was sent"),
         (recording(Tally(), rate=5), "nothing-sent", "No message fell due in the measured time"),

@@ -124,7 +124,7 @@ UPGRADES = {
     "no Connection": (behaviors.without_header("Connection"), "upgrade-invalid", "without Connection"),
     "no accept": (behaviors.without_header("Sec-WebSocket-Accept"), "upgrade-invalid", "Sec-WebSocket-Accept"),
     "leaves": (behaviors.leaves_at_once, "upgrade-invalid", "closed the connection instead of answering"),
-    "leaves in its answer": (upgrades_by_half, "upgrade-invalid", "closed the connection instead of answering"),
+    "leaves in its answer": (upgrades_by_half, "upgrade-invalid", "closed the connection in the middle of its answer"),
     "resets": (behaviors.resets_at_once, "reset", "reset the connection instead of answering"),
 }
 
@@ -304,7 +304,14 @@ SESSIONS = {
     "reserved opcode": breach(protocol_violations.reserved_opcode, "5.2"),
     "reserved bits": breach(protocol_violations.reserved_bits, "5.2"),
     "masked": breach(protocol_violations.masked_frame, "5.1"),
-    "oversized": breach(protocol_violations.oversized_frame, "7.4.1", 1009, "a frame of 1099511627776 bytes"),
+    "oversized": Bad(
+        protocol_violations.oversized_frame(after=2),
+        {"message-too-large": 1},
+        {"1009": 1},
+        "a message of 1099511627776 bytes, more than the 67108864 of --max-message-size",
+        answered=2,
+        said=[1009],
+    ),
     "stray continuation": breach(protocol_violations.stray_continuation, "5.4"),
     "interrupted fragments": breach(protocol_violations.interrupted_fragments, "5.4"),
     "fragmented ping": breach(protocol_violations.fragmented_ping, "5.5"),

@@ -19,12 +19,6 @@ on_every_loop = pytest.mark.parametrize("run", [asyncio.run, run], ids=["asyncio
 of_each_kind = pytest.mark.parametrize("kind", [pytest.param(TimerfdTimer, marks=linux), LoopTimer])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _loops_have_run():
-    """The first loop of a process keeps a pipe for the process's life, which is no test's leak."""
-    run(asyncio.sleep(0))
-
-
 class Bell:
     """Notes when it is rung."""
 
@@ -160,6 +154,7 @@ def test_one_that_has_rung_lets_the_loop_rest(run):
     run(main())
 
 
+@pytest.mark.alone
 @linux
 def test_it_is_much_more_precise_than_the_loops_own_timers():
     """The least of several tries, as other work on the machine can only add."""

@@ -397,6 +397,20 @@ class TestUnkind:
         assert entry(text, "reasons") == '2 said 1011 "overloaded"; misbehaving clients included'
 
 
+class TestOpeningNotes:
+    def test_they_name_what_did_not_go_along_and_what_was_passed_over(self):
+        made = answered(
+            left_out_by_redirects=Counter({"Cookie": 3, "X-\x1bA": 2}),
+            failed_addresses=Counter({"[::1]:80 connect-refused": 4}),
+        )
+        text = lines(recording(made))
+        assert entry(text, "redirects") == (
+            "led 3 dials to another origin, and Cookie and X-?A did not go along: they belong to the first alone"
+        )
+        assert entry(text, "addresses") == "took no TCP connection: [::1]:80 connect-refused (4)"
+        assert "redirects" not in str(lines(recording(answered())))
+
+
 class TestAsked:
     def test_the_rule_and_the_proxy(self):
         matching = Correlation("json", "id", expect=(Check("json", "ok", "true"),), ignore=(Check("contains", "tick"),))

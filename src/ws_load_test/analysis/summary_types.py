@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.plan.load import ClosedLoop, OpenLoop
 
 
 class TimeStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +119,13 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
         TimeStats | None, Meta(description="From sending a first message (--first-message) to its reply.")
     ]
     first_replies: Annotated[int, Meta(description="Replies to first messages, which are in no other count.")]
+    left_out_by_redirects: Annotated[
+        dict[str, int],
+        Meta(description="Dials that a redirect led to another origin, by the header or option that did not go along."),
+    ]
+    failed_addresses: Annotated[
+        dict[str, int], Meta(description="Addresses of names that took no TCP connection, by address and fault.")
+    ]
 
 
 class ReconnectStorm(msgspec.Struct, frozen=True, kw_only=True):
@@ -288,6 +296,18 @@ class RunVerdict(msgspec.Struct, frozen=True, kw_only=True):
         return [one for one in self.checks if not one.passed]
 
 
+class UnknownLoad(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="unknown"):
+    """Load of a recording that another version of the tool made, and this one cannot read."""
+
+    recorded: Annotated[Any, Meta(description="The load as the recording has it.")]
+
+
+class MixedLoad(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="mixed"):
+    """Loads of several recordings that differ."""
+
+    loads: Annotated[list[ClosedLoop | OpenLoop | UnknownLoad], Meta(description="The distinct loads.")]
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Summary of a run, or of several recordings taken together."""
 
@@ -295,11 +315,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     tool: Annotated[str, Meta(description="Name and version of the program; several are joined with commas.")]
     target: Annotated[str, Meta(description="URL of the target, secrets hidden; several are joined with commas.")]
     load: Annotated[
-        dict[str, Any],
-        Meta(
-            description="Load of the plan as its recording has it: kind is closed or open, with the fields of the"
-            " plan's schema; kind mixed lists the distinct loads of several recordings under loads."
-        ),
+        ClosedLoop | OpenLoop | MixedLoad | UnknownLoad,
+        Meta(description="Load of the plan; of several recordings with different loads, all of them."),
     ]
     started_at: Annotated[str, Meta(description="Start of the run, ISO 8601 with a time zone.")]
     duration_s: Annotated[float, Meta(description="Measured time in seconds, warm-up and waits excluded.")]

@@ -12,12 +12,13 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from ws_load_test.common.errors import ExitCode, LoadTestError, PlanError
+from ws_load_test.common.errors import ExitCode, LoadTestError, PlanError, UsageError
 from ws_load_test.common.faults import classify_host_error
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.version import PROGRAM
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,12 +56,43 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _help_page(arguments: Sequence[str]) -> str | None:
+    """Returns the page that is asked for; None where the arguments are no request for help.
+
+    Raises:
+        UsageError: There is no such command or topic.
+    """
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    if arguments and not {"-h", "--help"} & set(options):
+    asks = not arguments or arguments[0] in ("help", "version") or bool({"-h", "--help"} & set(options))
+    if not asks:
         return None
     from ws_load_test.cli.help_pages import PAGES
 
-    return PAGES.get(arguments[0] if arguments else "", PAGES[""])
+    if arguments[:1] == ["version"]:
+        from ws_load_test.common.version import __version__
+
+        return f"{PROGRAM} {__version__}\n"
+    if arguments[:1] == ["help"]:
+        return _topic(arguments[1:], PAGES)
+    if arguments and arguments[0] in PAGES and arguments[0] != "-h":
+        return PAGES[arguments[0]]
+    return PAGES["" if "--help" in options else "-h"]
+
+
+def _topic(words: Sequence[str], pages: Mapping[str, str]) -> str:
+    name = " ".join(words)
+    if not name:
+        return pages[""]
+    for key in (f"help {name}", name):
+        if key in pages:
+            return pages[key]
+    from difflib import get_close_matches
+
+    topics = [key.removeprefix("help ") for key in pages if key.startswith("help ")]
+    commands = [key for key in pages if key and key != "-h" and not key.startswith("help ")]
+    near = get_close_matches(name, topics + commands, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    known = f"there are the topics {', '.join(topics)}, and the commands {', '.join(commands)}"
+    raise UsageError(f"help: no topic {sanitize(name)}{meant or '; ' + known}")
 
 
 def _complain(text: str, code: ExitCode) -> int:

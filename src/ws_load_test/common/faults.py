@@ -25,6 +25,7 @@ class FaultKind(StrEnum):
     CLOSED = "closed"
     RESET = "reset"
     PROTOCOL_ERROR = "protocol-error"
+    MESSAGE_TOO_LARGE = "message-too-large"
     REPLY_TIMEOUT = "reply-timeout"
     CHECK_FAILED = "check-failed"
 

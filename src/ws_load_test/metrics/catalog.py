@@ -106,6 +106,15 @@ class Metrics:
         MetricSpec("Reasons that targets gave with their close codes (1011 overloaded).", unit_name=CONNECTION)
     )
 
+    # Names of headers and options, never their values.
+    left_out_by_redirects: Counter[str] = labeled(
+        MetricSpec("Dials that a redirect led to another origin, by what did not go along.", unit_name=CONNECTION)
+    )
+    # "[::1]:80 connect-refused": a dial can have one and open nevertheless.
+    failed_addresses: Counter[str] = labeled(
+        MetricSpec("Addresses of names that took no TCP connection, by address and fault.", unit_name=CONNECTION)
+    )
+
     # --- Messages ---------------------------------------------------------------------------------------------------
 
     due: int = count(

@@ -19,6 +19,7 @@ class ClosedLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
     due_when_sent: ClassVar[bool] = True
     """A message is due when it is sent, so response time and service time are one number."""
     in_flight: int = 1
+    """Messages in flight on each connection."""
 
     @property
     def requested_rate(self) -> LoadProfile | None:
@@ -62,6 +63,7 @@ class OpenLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="open"):
     rate: LoadProfile
     """Messages per second over all connections; of constant 0, the connections are only held."""
     arrivals: Arrivals = "constant"
+    """Even distances between messages, or those of a Poisson process of the same rate."""
     seed: int = 0
     """Seed of Poisson arrivals: the same seed gives the same due times on any number of workers."""
     max_in_flight: int | None = None

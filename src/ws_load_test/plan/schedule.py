@@ -38,14 +38,18 @@ class Stage(msgspec.Struct, frozen=True):
     """Part of a profile: from one amount to another along a straight line."""
 
     duration_ns: int
+    """Length of the part."""
     start: float
+    """Amount at its start: messages per second, or connections."""
     end: float
+    """Amount at its end."""
 
 
 class LoadProfile(msgspec.Struct, frozen=True):
     """Amount over time, from instant 0 to the end of the last stage."""
 
     stages: tuple[Stage, ...]
+    """Parts, one after the other."""
 
     @classmethod
     def constant(cls, amount: float, duration_ns: int) -> LoadProfile:

@@ -23,10 +23,11 @@ class ReconnectPolicy(msgspec.Struct, frozen=True):
     """Policy for dialing lost sessions again."""
 
     policy: Literal["none", "now", "delay", "exponential"] = "none"
+    """Time of the next dial: never, at once, after a fixed time, or after a random one that doubles."""
     delay_ns: int = 0
-    """Of *delay*, how long to wait; of *exponential*, the longest first wait."""
+    """Wait of *delay*; the longest first wait of *exponential*."""
     max_delay_ns: int = 0
-    """Of *exponential*, the longest wait at all."""
+    """Longest wait of *exponential* at all."""
 
     def backoff_ns(self, attempt: int, chance: random.Random) -> int:
         """Returns the wait before attempt 0, 1, 2, … in ns.
@@ -53,6 +54,7 @@ class DisconnectStorm(msgspec.Struct, frozen=True):
     """A share of all sessions is cut off at one moment."""
 
     share: float
+    """Part of the sessions that is cut off, from 0 to 1."""
     at_ns: int
     """From the start of the measured time."""
 
@@ -63,6 +65,7 @@ class MisbehavingClients(msgspec.Struct, frozen=True):
     slow_reader: float = 0.0
     """Read no faster than `slow_reader_bytes_per_s`."""
     slow_reader_bytes_per_s: float = 0.0
+    """Bytes that a slow reader reads per second."""
     stalled_reader: float = 0.0
     """Stop reading once they are open."""
     no_pong: float = 0.0

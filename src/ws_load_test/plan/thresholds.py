@@ -25,9 +25,11 @@ from ws_load_test.common.units import (
     parse_bytes,
     parse_duration_ns,
     parse_rate_per_s,
+    quoted,
 )
 from ws_load_test.metrics.catalog import CONDITION_METRICS
 from ws_load_test.plan import values as option_values
+from ws_load_test.plan.other_tools import METRICS
 
 if TYPE_CHECKING:
     from ws_load_test.plan.correlation import Correlation
@@ -66,6 +68,8 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+LONGEST_CONDITION = 200
+"""Characters of a condition: its metric, operator and limit have some 50 at most."""
 EXAMPLES = '"p99 > 50ms", "errors > 0.1%" or "rate < 9500"'
 _CONDITION = re.compile(r"(?P<metric>[^<>=!]*)(?P<operator><=|>=|==|!=|<|>)(?P<limit>[^<>=!]*)", re.DOTALL)
 _SPACE = re.compile(r"(?<![\d.])\s+|\s+(?![\d.])")
@@ -83,7 +87,7 @@ class ConditionMetric:
     name: str
     """One of `CONDITION_METRICS`."""
     statistic: str = ""
-    """Of a time, a statistic or a percentile (``mean``, ``99.9``); of faults, a kind (``closed``, ``closed:1011``)."""
+    """Statistic or percentile of a time (``mean``, ``99.9``); kind of faults (``closed``, ``closed:1011``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class Condition:
     """In `unit`."""
     unit: Unit
     per_interval: bool = False
-    """Whether it is judged on each measured interval by itself (``any``), and not on the whole run."""
+    """True if it is judged on each measured interval by itself (``any``), and not on the whole run."""
 
     def holds(self, value: Fraction) -> bool:
         """Returns True if the value compares with the limit in the way of the condition; exact."""
@@ -113,7 +117,10 @@ def parse_condition(text: str, examples: str = EXAMPLES) -> Condition:
     Raises:
         ValueError: What is wrong with it, and what to write instead.
     """
-    found = _CONDITION.fullmatch(text.strip())
+    text = " ".join(text.split())
+    if len(text) > LONGEST_CONDITION or not text.isprintable():
+        raise ValueError(f"{quoted(text)} is too long for a condition, or holds no text; write for example {examples}")
+    found = _CONDITION.fullmatch(text)
     if found is None:
         wrong = "one = compares nothing here; write ==" if re.fullmatch(r"[^<>=!]+=[^<>=!]+", text) else ""
         raise ValueError(f'"{text}" is not a condition; ' + (wrong or f"write for example {examples}"))
@@ -143,6 +150,10 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
         return ConditionMetric("time", TIME_METRICS[0], statistic), label
     head, dot, part = label.partition(".")
     name = head.replace("-", "_")
+    if label.lower().replace("-", "_") in METRICS:
+        raise ValueError(f'there is no metric "{label}"; write {METRICS[label.lower().replace("-", "_")]}')
+    if found := re.fullmatch(r"p\((\d{1,3}(?:\.\d+)?)\)", label, re.ASCII):
+        raise ValueError(f'there is no metric "{label}"; write p{found[1]}')
     if name in FORMER_METRICS:
         raise ValueError(f"{label} was renamed; write {FORMER_METRICS[name]}{dot}{part}")
     if name == "faults" and dot:

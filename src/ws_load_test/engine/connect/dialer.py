@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from dataclasses import dataclass
-from math import gcd
 from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind, classify_host_error
@@ -15,6 +17,7 @@ from ws_load_test.common.units import format_duration
 from ws_load_test.engine.connect.dns import Resolver, is_address
 from ws_load_test.engine.connect.handshake import OpeningHandshake
 from ws_load_test.engine.connect.proxy import Proxy
+from ws_load_test.engine.connect.redirects import RedirectChain
 from ws_load_test.engine.connect.source_addresses import bind
 from ws_load_test.engine.connect.tls import (
     ResumableContext,
@@ -24,11 +27,10 @@ from ws_load_test.engine.connect.tls import (
 )
 from ws_load_test.engine.connect.upgrade_request import (
     DialError,
-    RedirectChain,
     RedirectError,
     UpgradeRequestFactory,
 )
-from ws_load_test.plan.target import host_and_port
+from ws_load_test.plan.host_names import host_and_port
 
 if TYPE_CHECKING:
     from ws_load_test.common.sharding import Shard
@@ -45,8 +47,13 @@ _TIMED_OUT = {
     "proxy": (FaultKind.PROXY, "is behind a proxy that did not open the way to it"),
     "tls": (FaultKind.TLS_TIMEOUT, "did not finish the TLS handshake"),
     "upgrade": (FaultKind.UPGRADE_TIMEOUT, "did not answer the upgrade"),
+    "answer": (FaultKind.UPGRADE_TIMEOUT, "began to answer the upgrade, and did not finish"),
 }
 """For each phase of a dial the fault that its timeout is, and what the target did not do."""
+
+
+MAX_OTHER_ORIGINS = 8
+"""Origins that redirects lead to whose TLS sessions are kept; making a context anew takes some 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +96,20 @@ class Dialer:
         """
         self.plan = plan
         self._share = share
+        self._turns: dict[int, int] = {}
+        self._dialed_by_way: Counter[int] = Counter()
         self.target = plan.target
         self.timeout_ns = plan.connect_timeout_ns
         self.names = Resolver(plan)
         self.proxy = Proxy.of(plan.target)
         self.requests = UpgradeRequestFactory(plan.target)
         self.listener = listener
+        self.left_out: Counter[str] = Counter()
+        """Dials that redirects led to another origin, by what did not go along, since the last `take_notes`."""
+        self.failed_addresses: Counter[str] = Counter()
+        """Addresses that took no connection, each with its fault, since the last `take_notes`."""
         self._tls = tls_context(plan.target)
+        self._tls_elsewhere: dict[tuple[bool, str, int], ResumableContext] = {}
 
     def rotation_index(self, number: int) -> int:
         """A connection's place among those that go the same way; it chooses the source address.
@@ -106,8 +120,10 @@ class Dialer:
         ways = len(self.target.urls) * max(1, len(self.target.addresses))
         if self._share is None:
             return number // ways
-        of = self._share.count
-        return number // of // (ways // gcd(ways, of)) + self._share.index
+        if number not in self._turns:
+            self._turns[number] = self._share.index + self._dialed_by_way[number % ways]
+            self._dialed_by_way[number % ways] += 1
+        return self._turns[number]
 
     @property
     def resolved_ns(self) -> dict[str, int]:
@@ -117,12 +133,30 @@ class Dialer:
         """
         return self.names.lookup_ns
 
-    @property
-    def tls(self) -> ResumableContext:
-        """The context of every connection under TLS; made here where only a redirect leads to one."""
-        if self._tls is None:
-            self._tls = new_context(self.target)
-        return self._tls
+    def tls_for(self, request: UpgradeRequest) -> ResumableContext:
+        """Returns the context of a connection under TLS.
+
+        Another origin, to which a redirect has led, has a context of its own: neither the client's certificate nor a
+        session's ticket goes there that was meant for the first.
+        """
+        if not request.moved:
+            if self._tls is None:
+                self._tls = new_context(self.target)
+            return self._tls
+        origin = request.endpoint.origin
+        if origin not in self._tls_elsewhere:
+            if len(self._tls_elsewhere) >= MAX_OTHER_ORIGINS:
+                self._tls_elsewhere.pop(next(iter(self._tls_elsewhere)))
+            stranger = msgspec.structs.replace(self.target, cert=None, key=None)
+            self._tls_elsewhere[origin] = new_context(stranger)
+        return self._tls_elsewhere[origin]
+
+    def take_notes(self, tally: Tally) -> None:
+        """Moves the notes on dials into a tally, those that opened and those that did not."""
+        tally.left_out_by_redirects.update(self.left_out)
+        tally.failed_addresses.update(self.failed_addresses)
+        self.left_out.clear()
+        self.failed_addresses.clear()
 
     async def resolve(self) -> None:
         """Looks up the names that are known beforehand, once for all sessions.
@@ -170,6 +204,8 @@ class Dialer:
                 if isinstance(error, TimeoutError):
                     return opening.timings()
                 raise
+            if opening.answer_begun and isinstance(error, TimeoutError):
+                opening.phase = "answer"
             opening.abort()
             fault = self._fault(opening.phase, error)
             if fault is None:
@@ -251,6 +287,11 @@ class _Dial:
         """The connection has the session."""
         return self._upgrade is not None and self._upgrade.accepted
 
+    @property
+    def answer_begun(self) -> bool:
+        """A part of the answer to the upgrade has come."""
+        return self._upgrade is not None and self._upgrade.answer_begun
+
     def abort(self) -> None:
         """Closes what is open."""
         if self._transport is not None:
@@ -276,7 +317,8 @@ class _Dial:
 
     async def open(self, request: UpgradeRequest) -> ConnectTimings:
         """Follows the redirects, if it is to."""
-        trail = RedirectChain(request) if self._dialer.target.follow_redirects else None
+        target = self._dialer.target
+        trail = RedirectChain(request, target) if target.follow_redirects else None
         while True:
             try:
                 return await self._try(request)
@@ -284,7 +326,9 @@ class _Dial:
                 if trail is None:
                     raise
                 self.abort()
-                request = trail.follow(moved)
+                was_moved, request = request.moved, trail.follow(moved)
+                if request.moved and not was_moved:
+                    self._dialer.left_out.update(request.left_out)
                 self._dialer.trace("redirect", request)
 
     async def _try(self, request: UpgradeRequest) -> ConnectTimings:
@@ -315,7 +359,7 @@ class _Dial:
             return request.endpoint.host, request.endpoint.port
         # Each URL in turn with each address.
         turn = self._number // len(self._dialer.target.urls)
-        host, port = host_and_port(addresses[turn % len(addresses)])
+        host, port = host_and_port(addresses[turn % len(addresses)], bare_ipv6=True)
         return host, port or request.endpoint.port
 
     async def _connect_to(self, host: str, port: int) -> None:
@@ -375,11 +419,12 @@ class _Dial:
         sock, connection, secure = self._sock, self._connection, request.endpoint.secure
         assert sock is not None
         dialer = self._dialer
+        context = dialer.tls_for(request) if secure else None
 
         def take_over(transport: asyncio.Transport, early: bytes, deflate: PerMessageDeflate | None) -> None:
-            if secure:
+            if context is not None:
                 tls = self._tls_object = transport.get_extra_info("ssl_object")
-                dialer.tls.keep_session(tls)
+                context.keep_session(tls)
             if dialer.listener is not None:
                 dialer.listener.session_upgraded(
                     connection, transport, sock, secure=secure, early=early, deflate=deflate
@@ -394,11 +439,13 @@ class _Dial:
 
         loop = asyncio.get_running_loop()
         create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
-        name = request.endpoint.host if request.moved else dialer.target.sni or request.endpoint.host
+        name = request.endpoint.server_name
+        if not request.moved and dialer.target.sni is not None:
+            name = dialer.target.sni
         self._transport, _ = await create(
             upgrade,
             sock=sock,
-            ssl=dialer.tls if secure else None,
+            ssl=context,
             server_hostname=name if secure else None,
             # Our own timeout comes first and names the phase; this one only must not be shorter.
             ssl_handshake_timeout=2 * dialer.timeout_ns / 1e9 if secure else None,

@@ -215,7 +215,7 @@ def _read(name: str, options: Mapping[str, Any], parser: Callable[[Any], Any], p
 def _read_range(
     options: Mapping[str, Any], dimension: Dimension, precision: float, problems: list[OptionProblem]
 ) -> SearchRange:
-    parser = option_values.rate if dimension == "rate" else option_values.positive_int
+    parser = option_values.rate if dimension == "rate" else option_values.connections
     first = _read("from", {"from": FIRST[dimension], **options}, parser, problems)
     maximum = _read("max", options, parser, problems)
     if first is not None and maximum is not None and maximum < first:

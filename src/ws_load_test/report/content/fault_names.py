@@ -20,6 +20,7 @@ _PHRASES: dict[str, str] = {
     FaultKind.CLOSED: "closed a session before the run was over",
     FaultKind.RESET: "reset a connection",
     FaultKind.PROTOCOL_ERROR: "broke the WebSocket protocol",
+    FaultKind.MESSAGE_TOO_LARGE: "sent a message larger than --max-message-size",
     FaultKind.REPLY_TIMEOUT: "did not answer a message in time",
     FaultKind.CHECK_FAILED: "answered with something else than expected",
 }

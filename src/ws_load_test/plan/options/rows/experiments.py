@@ -81,7 +81,7 @@ COMPARISON = (
         metavar="N",
         help="number of rounds of each target",
         group=Group.COMPARISON,
-        parse=option_values.positive_int,
+        parse=option_values.rounds,
         owner=Owner.AB,
         default="10",
     ),

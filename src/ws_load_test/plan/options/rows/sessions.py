@@ -131,11 +131,20 @@ LIMITS = (
         field="connect_timeout_ns",
     ),
     OptionSpec(
+        name="max_message_size",
+        metavar="SIZE",
+        help="end a session on which a larger message comes, compressed or not: 125 bytes to 1 GiB",
+        group=Group.LIMITS,
+        parse=option_values.message_limit,
+        default="64MiB",
+        field="max_message_bytes",
+    ),
+    OptionSpec(
         name="workers",
         metavar="N",
         help="number of worker processes",
         group=Group.LIMITS,
-        parse=option_values.positive_int,
+        parse=option_values.workers,
         default="one for each core",
         short="w",
     ),
@@ -157,4 +166,5 @@ class SessionOptions(TypedDict, total=False):
     abort_grace: Duration
     timeout: Duration
     connect_timeout: Duration
+    max_message_size: Count
     workers: Count
