@@ -12,6 +12,7 @@ from ws_load_test.cli import main
 from ws_load_test.cli.render_help import option_lines
 from ws_load_test.common.errors import ExitCode, UsageError, option_name
 from ws_load_test.plan.describe import describe_plan
+from ws_load_test.plan.options import messages
 from ws_load_test.plan.options.catalog import ALIASES, BY_NAME, FORMER_NAMES, OPTIONS, PARSERS, PlanOptions, owned_by
 from ws_load_test.plan.options.read_plan import read_plan_file
 from ws_load_test.plan.options.rows.experiments import PairedOptions, SearchOptions
@@ -204,6 +205,17 @@ def test_a_mistake_names_its_option_and_what_to_write(options, option, words):
     found = problems_of(**options)
     assert found.keys() == {option}
     assert words in found[option]
+
+
+def test_messages_have_a_limit_together_and_devices_no_end(monkeypatch, tmp_path):
+    monkeypatch.setattr(messages, "LARGEST_CONTENTS_BYTES", 1000)
+    for number in range(3):
+        (tmp_path / str(number)).write_bytes(b"x" * 400)
+    together = {"message": [f"@{tmp_path}"], "first_message": f"@{tmp_path}/0"}
+    assert "more than 1 kB together" in problems_of(**together)["--message"]
+    assert "--first-message" not in problems_of(**together)
+    assert "more than 1 kB together" in problems_of(message="@/dev/zero", binary=True)["--message"]
+    assert "more than 1 kB together" in problems_of(first_message="@/dev/zero")["--first-message"]
 
 
 def test_insecure_and_cacert_exclude_each_other(tmp_path):
@@ -411,4 +423,4 @@ def test_a_row_alone_makes_an_option_everywhere(monkeypatch):
     monkeypatch.setattr(catalog, "OPTIONS", rows)
     assert catalog.refused_by("ab")["no_op"] == "it does nothing"
     assert "no_op" in catalog.names_in(Group.LOAD)
-    assert list(option_lines(row)) == ["      --no-op TIME                    do nothing"]
+    assert list(option_lines(row)) == ["      --no-op TIME            do nothing"]

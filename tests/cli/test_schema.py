@@ -141,7 +141,8 @@ def test_every_field_has_a_description(schema):
     for name, struct in schema_of(schema)["$defs"].items():
         assert struct["description"], name
         # The tag that tells structs apart is no field.
-        lacking = [key for key, one in struct["properties"].items() if not (one.get("description") or key == "kind")]
+        fields = struct.get("properties", {})
+        lacking = [key for key, one in fields.items() if not (one.get("description") or key == "kind")]
         assert not lacking, (name, lacking)
 
 

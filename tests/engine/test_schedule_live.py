@@ -93,6 +93,7 @@ def test_as_many_are_sent_as_the_rate_says(echo, connections, workers):
     assert result.summary.duration_s == pytest.approx(0.5, abs=0.002)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("workers", [1, 2])
 def test_messages_spread_evenly_over_the_connections_and_over_time(workers):
     """Also where one worker has more connections than the other."""
@@ -114,6 +115,7 @@ def test_a_rate_may_be_that_of_each_connection(echo):
     assert all_answered(tally, 200)
 
 
+@pytest.mark.alone
 def test_stages_are_followed_and_have_as_many_messages_as_their_integral():
     noted = Noted()
     shape = make_plan("ws://h", stages="400ms:500,200ms:500,200ms@50").load.rate
@@ -190,7 +192,7 @@ def frozen(pid, after_s, length_s):
     begun = threading.Event()
 
     def freeze():
-        if begun.wait(10):
+        if begun.wait(60):
             time.sleep(after_s)
             from_ns = time.monotonic_ns()
             os.kill(pid, signal.SIGSTOP)
@@ -209,6 +211,7 @@ def frozen(pid, after_s, length_s):
         thread.join()
 
 
+@pytest.mark.alone
 def test_a_frozen_server_is_seen_by_everyone_who_would_have_met_it(echo):
     """A tenth of the messages are due in the freeze, so the slowest hundredth waits for nine tenths of it or more."""
     with frozen(echo.pid, 1.5, 0.4) as (took_ns, begin):
@@ -220,6 +223,7 @@ def test_a_frozen_server_is_seen_by_everyone_who_would_have_met_it(echo):
     assert open_load.send_lag_ns.percentile(99) < 0.3 * took_ns[0], "the generator went on sending"
 
 
+@pytest.mark.alone
 def test_a_flood_hides_the_freeze_that_its_users_would_have_met(echo):
     with frozen(echo.pid, 0.4, 0.15) as (took_ns, begin):
         closed = merged(paced(echo.url, connections=10, duration="1500ms", interval_s=0.1, on_interval=begin))
@@ -227,6 +231,7 @@ def test_a_flood_hides_the_freeze_that_its_users_would_have_met(echo):
     assert closed.response_time_ns.max >= 0.97 * took_ns[0], "one for each connection"
 
 
+@pytest.mark.alone
 def test_messages_leave_on_time(echo):
     """A looser bound than an idle core's, and one that the loop's own timers fail; the least of several tries."""
     for _ in range(5):
@@ -340,6 +345,7 @@ def excess_over_known_delays(delay_s):
     return {**body, **tail}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "delay_s",
     [
@@ -363,6 +369,7 @@ def test_known_delays_are_found_again_up_to_the_tail(delay_s):
 # --- holding back and giving up --------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_no_more_are_in_flight_than_allowed_and_what_waits_keeps_its_due():
     """Replies take 40 ms and 50 a second are due: what waits grows longer, and the times show it."""
     most = 0
@@ -439,6 +446,7 @@ def test_lost_in_the_warm_up_the_run_is_over_as_well():
 # --- connections that are only held ----------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_idle_connections_are_held_and_pinged_and_nothing_is_sent():
     with FaultyServer(behaviors.echoes) as server:
         result = paced(server.url, rate=0, connections=3, duration="500ms", ping_interval="100ms", workers=2)
@@ -471,6 +479,7 @@ def test_what_happens_to_idle_connections_is_counted():
     assert tally.closed == {"1012": 1, "1000": 1}
 
 
+@pytest.mark.alone
 def test_pings_beside_a_load_answer_no_message():
     with FaultyServer(behaviors.echoes) as server:
         result = paced(server.url, rate=200, connections=2, duration="500ms", ping_interval="50ms", warmup="200ms")
@@ -506,6 +515,7 @@ def watched(server):
         thread.join()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("workers", [1, 2])
 def test_connections_follow_their_stages_up_and_down(workers):
     """A line to 8, held, and down to 2; replies take a while, and none is lost to a connection that is closed."""
@@ -531,6 +541,7 @@ def test_connections_follow_their_stages_up_and_down(workers):
     assert set(held) == {2}
 
 
+@pytest.mark.alone
 def test_going_down_no_more_connections_leave_than_must():
     """Three of six fail to open; the shape then asks for three, which are there."""
     fails = [behaviors.rejects(503)] * 3

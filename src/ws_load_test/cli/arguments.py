@@ -6,7 +6,9 @@ same mistakes in the same words.
 
 from __future__ import annotations
 
+import difflib
 import keyword
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
@@ -14,12 +16,14 @@ from typing import Annotated, Any, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, UnusedCliTokensError
 
+from ws_load_test.cli.help_pages import PAGES
 from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.common.version import PROGRAM, __version__
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options.catalog import BY_NAME, FORMER_NAMES, OPTIONS
 from ws_load_test.plan.options.commands import COMMAND_OPTIONS
 from ws_load_test.plan.options.spec import OptionSpec, Text
+from ws_load_test.plan.other_tools import LETTERS, OPTION_NAMES
 
 Command = TypeVar("Command", bound=Callable[..., int])
 
@@ -78,6 +82,7 @@ app = App(
     help_flags=[],
     default_parameter=Parameter(negative_iterable=()),
 )
+_LETTERS = {f"-{letter}": f"--{name.replace('_', '-')}" for letter, name in LETTERS.items()}
 _Urls = Annotated[list[str] | None, Parameter(name=list(BY_NAME["url"].flags))]
 
 
@@ -203,6 +208,7 @@ def dispatch(arguments: list[str]) -> int:
     Raises:
         UsageError: the arguments are not a command's.
     """
+    _check_command(arguments)
     try:
         return int(
             app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or ExitCode.PASSED
@@ -229,10 +235,31 @@ def dispatch(arguments: list[str]) -> int:
         raise UsageError(f"{' '.join(text.split())} ({PROGRAM} --help lists the options)") from None
 
 
+def _check_command(arguments: list[str]) -> None:
+    """Checks that a first word that can only be meant as a command is one.
+
+    Raises:
+        UsageError: There is no such command.
+    """
+    word = arguments[0] if arguments else ""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z-]*", word) or word == "localhost":
+        return
+    commands = [page for page in PAGES if page and page != "-h" and not page.startswith("help ")]
+    if word in commands:
+        return
+    near = difflib.get_close_matches(word.lower(), [*commands, "help", "version"], n=1)
+    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(commands)}, help and version"
+    raise UsageError(f"unknown command {word}; {meant} (a run begins with a URL: {PROGRAM} ws://host:port)")
+
+
 def _present_name(argument: str) -> str:
-    """Returns an error with the present name of an option; empty if it never had this one."""
+    """Returns an error with the present name of an option, or ours for that of another tool; empty if none is known."""
     written = argument.partition("=")[0]
     name, no = written.removeprefix("--"), ""
+    if written in _LETTERS:
+        return f"{written}: there is no such option; write {_LETTERS[written]}"
+    if name.replace("-", "_") in OPTION_NAMES:
+        return f"{written}: there is no such option; write {BY_NAME[OPTION_NAMES[name.replace('-', '_')]].flag}"
     if name.startswith("no-") and name.replace("-", "_") not in FORMER_NAMES:
         name, no = name.removeprefix("no-"), "no-"
     present = FORMER_NAMES.get(name.replace("-", "_"), "")

@@ -23,13 +23,18 @@ FORMAT = 2
 Phase = Literal["opening", "warmup", "measured", "closing"]
 PHASES: tuple[Phase, ...] = ("opening", "warmup", "measured", "closing")
 """The phases of a run, in their order."""
-NonNegative = Annotated[int, msgspec.Meta(ge=0)]
+LARGEST = 1 << 60
+"""Largest number of nanoseconds, or of anything else, that a recording has: 36 years."""
+NonNegative = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+Signed = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
+WorkerNumber = Annotated[int, msgspec.Meta(ge=0, le=1 << 30)]
+"""From 0; also a number of workers, or of hosts."""
 
 
 class WorkerUsage(msgspec.Struct, frozen=True):
     """Resources that one worker process used during an interval."""
 
-    worker: int
+    worker: WorkerNumber
     """Number of the worker, from 0."""
     cpu_ns: NonNegative
     """Processor time, user and system."""
@@ -50,13 +55,13 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the machine."""
     address: str = ""
     """Address at which it was reached."""
-    first_worker: int
+    first_worker: WorkerNumber
     """Number of its first worker."""
-    workers: int
+    workers: WorkerNumber
     """Number of the run's workers it had, numbered from `first_worker` on."""
     facts: dict[str, Any] = {}
     """As `Header.host`."""
-    clock_ahead_ns: int = 0
+    clock_ahead_ns: Signed = 0
     """Time that its clock is before the leader's. All ``_ns`` instants of the recording are the leader's."""
     clock_error_ns: NonNegative = 0
     """By how much that may be wrong at most: half of the shortest round trip."""
@@ -65,13 +70,13 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 class HostInterval(msgspec.Struct, frozen=True):
     """Share of one machine in an interval, for a run on several."""
 
-    host: int
+    host: WorkerNumber
     """Its place among the header's hosts."""
-    from_ns: int
+    from_ns: Signed
     """Its start there, from the start of the run."""
     record: dict[str, Any] = msgspec.field(name="tally")
     """Counts and times that are kept for each machine, in the form of `Interval.encoded_tally`."""
-    began_ns: tuple[int, int] | msgspec.UnsetType = msgspec.UNSET
+    began_ns: tuple[Signed, Signed] | msgspec.UnsetType = msgspec.UNSET
     """Instants at which the first and the last of the machine's workers began the load, if they did so in it, from the
     run's start."""
 
@@ -79,11 +84,11 @@ class HostInterval(msgspec.Struct, frozen=True):
 class LostWorker(msgspec.Struct, frozen=True):
     """A worker that ended before the run did."""
 
-    worker: int
+    worker: WorkerNumber
     """Number of the worker, from 0."""
     reason: str
     """Reason, as a sentence part."""
-    at_ns: int
+    at_ns: Signed
     """Instant at which it was noticed, from the start of the run."""
     open_sessions: NonNegative = 0
     """Sessions that it had open, by its last report, and that ended with it."""
@@ -94,14 +99,14 @@ class Round(msgspec.Struct, frozen=True):
 
     series: str
     """The same in all rounds that were made together, and in no others."""
-    number: int
+    number: NonNegative
     """From 1; the rounds of both targets that have the same number are a pair."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="header"):
     """Facts known before the run."""
 
-    format: int = FORMAT
+    format: NonNegative = FORMAT
     """Version of the recording format."""
     tool: str
     """Name and version of the program that wrote it."""
@@ -113,7 +118,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="h
     """URL of the target, secrets hidden."""
     host: dict[str, Any]
     """Facts about the machine of the generator, by label."""
-    workers: int
+    workers: WorkerNumber
     """Number of worker processes."""
     round: Round | msgspec.UnsetType = msgspec.UNSET
     """Not there where the run is not one of a series."""
@@ -146,13 +151,13 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     It holds the tally as it is recorded, which takes a tenth of the memory that the histograms' arrays would.
     """
 
-    index: int
+    index: NonNegative
     """Number of the interval within its phase, from 0."""
     phase: Phase
     """Phase of the run; only measured intervals count for the throughput."""
-    from_ns: int
+    from_ns: Signed
     """Its start, from the start of the run."""
-    to_ns: int
+    to_ns: Signed
     """Its end, from the start of the run."""
     measured_ns: NonNegative
     """Part of its time that counts for the throughput."""
@@ -232,9 +237,9 @@ class AbortEvent(msgspec.Struct, frozen=True):
 
     condition: str
     """Condition as it was given."""
-    value: float | int
+    value: Annotated[float, msgspec.Meta(ge=-1e18, le=1e18)] | Signed
     """Value that was found: ns, bytes, a count, a share of 1 or events a second, as the condition has it."""
-    at_ns: int
+    at_ns: Signed
     """Instant at which it was found, from the start of the run."""
 
 

@@ -26,7 +26,6 @@ from ws_load_test.experiments.capacity.backlog import (
     shortfalls,
 )
 from ws_load_test.experiments.capacity.bracketing import Outcome
-from ws_load_test.experiments.capacity.search_options import negate
 from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.thresholds import parse_condition
 
@@ -169,8 +168,8 @@ def _outcome(summary: Summary, *, met: bool, bound: bool) -> Outcome:
 
 
 def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> list[ObjectiveCheck]:
-    """Returns the result of each objective; the run itself checked the negations."""
-    negations = {check.check: check for check in summary.verdict.checks}
+    """Returns the result of each objective; the run itself checked them."""
+    found = {check.check: check for check in summary.verdict.checks}
     return [
         ObjectiveCheck(
             objective=objective.text,
@@ -182,7 +181,7 @@ def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> 
             few=_too_few(objective, tally),
         )
         for objective in objectives
-        for check in (negations[negate(objective)],)
+        for check in (found[objective.text],)
     ]
 
 

@@ -12,9 +12,10 @@ import msgspec
 
 from ws_load_test.common.errors import OptionProblem, cause_of, option_name
 from ws_load_test.common.text_files import encoding_of_mark, read_bytes
-from ws_load_test.common.units import quoted_path
+from ws_load_test.common.units import format_bytes, quoted_path
 from ws_load_test.messages import (
     DEFAULT_PAYLOAD,
+    LARGEST_CONTENTS_BYTES,
     Feed,
     FeedError,
     Kind,
@@ -26,7 +27,6 @@ from ws_load_test.messages import (
 )
 from ws_load_test.messages.feed import cycle_rows, inspect
 from ws_load_test.messages.size_estimate import estimate_sizes
-from ws_load_test.plan.values import LARGEST_PAYLOAD
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
 PER_CONNECTION = ("url", "header", "subprotocol", "cookie", "origin", "user", "bearer")
@@ -72,13 +72,13 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
 def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]) -> tuple[SetupMessage, ...]:
     """Returns the first messages, with files read; adds to `problems` what is wrong with them."""
     found = []
-    binary = bool(values.get("binary"))
+    binary, files = bool(values.get("binary")), _ContentFiles()
     for written in values.get("first_message", ()):
         if not written.startswith("@"):
             found.append(SetupMessage(written.encode(errors="surrogateescape"), is_template=True))
             continue
         try:
-            payload = read_bytes(written[1:], LARGEST_PAYLOAD)
+            payload = files.read(written[1:])
         except ValueError as error:
             problems.append(OptionProblem("--first-message", _unreadable(written[1:], error)))
             continue
@@ -108,6 +108,24 @@ def _given_texts(message: Message, templated: tuple[bool, ...]) -> Iterator[str]
     for payload, has_fields in zip((message.payload, *message.alternatives), templated, strict=True):
         if has_fields or message.kind == "text":
             yield payload.decode()
+
+
+class _ContentFiles:
+    """The files of a plan's messages, which may have `LARGEST_CONTENTS_BYTES` together; a device has no end."""
+
+    def __init__(self) -> None:
+        self._left_bytes = LARGEST_CONTENTS_BYTES
+
+    def read(self, path: str) -> bytes:
+        """Returns the contents of a file.
+
+        Raises:
+            ValueError: It cannot be read, or the files have too many bytes together.
+        """
+        too_large = f"the messages have more than {format_bytes(LARGEST_CONTENTS_BYTES)} together"
+        payload = read_bytes(path, self._left_bytes, too_large)
+        self._left_bytes -= len(payload)
+        return payload
 
 
 def _unreadable(path: str, error: OSError | ValueError) -> str:
@@ -141,6 +159,7 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
     Files of a binary run are sent as they are, since any bytes may stand in them.
     """
     found: list[tuple[bytes, bool]] = []
+    reader = _ContentFiles()
     for written in values.get("message", ()):
         if not written.startswith("@"):
             try:
@@ -156,7 +175,7 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
             if not files:
                 problems.append(OptionProblem("--message", f'there are no files in "{path}"'))
             for file in files:
-                payload = read_bytes(str(file), LARGEST_PAYLOAD)
+                payload = reader.read(str(file))
                 if kind == "binary":
                     found.append((payload, False))
                 elif (lack := _why_no_text(payload)) is None:

@@ -40,6 +40,7 @@ from ws_load_test.plan.options.session_policy import read_misbehaving, read_reco
 from ws_load_test.plan.options.spec import Owner, Texts
 from ws_load_test.plan.options.target import read_target
 from ws_load_test.plan.options.thresholds import read_thresholds
+from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import threshold_warnings
 from ws_load_test.plan.schedule import LoadProfile
@@ -126,7 +127,7 @@ def unknown_options(names: Iterable[str], known: Collection[str]) -> Iterator[Op
         if name in FORMER_NAMES:
             yield OptionProblem(written, f"was renamed; write {FORMER_NAMES[name].replace('_', '-')}")
             continue
-        near = difflib.get_close_matches(name, known, n=1)
+        near = [OPTION_NAMES[name]] if name in OPTION_NAMES else difflib.get_close_matches(name, known, n=1)
         meant = f"; did you mean {near[0].replace('_', '-')}?" if near else ""
         yield OptionProblem(written, f"there is no such option{meant}")
 

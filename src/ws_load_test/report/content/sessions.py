@@ -23,7 +23,7 @@ PHASES = {
     "first reply": "first_reply_time_ns",
 }
 """Phases of opening a session: label and the name of the histogram, in a tally as in a summary."""
-_ENDINGS = ("closed:", "reset", "protocol-error")
+_ENDINGS = ("closed:", "reset", "protocol-error", "message-too-large")
 """Beginnings of the fault keys that end a session."""
 
 

@@ -6,20 +6,9 @@ from typing import Literal, TypedDict
 
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options import session_values
-from ws_load_test.plan.options.spec import Count, Duration, Group, Number, OptionSpec, Owner, Texts
+from ws_load_test.plan.options.spec import Count, Duration, Group, Number, OptionSpec, Owner
 
 SEARCH = (
-    OptionSpec(
-        name="slo",
-        metavar='"OBJECTIVE"',
-        help='what must hold: "p99 < 50ms", "errors < 0.1%"; written as a CONDITION of --fail-if. The target must keep'
-        " up with the load as well",
-        group=Group.SEARCH,
-        parse=option_values.strings,
-        owner=Owner.CAPACITY,
-        default='"errors < 0.1%"',
-        repeatable=True,
-    ),
     OptionSpec(
         name="find",
         metavar="rate|connections",
@@ -131,7 +120,6 @@ COMPARISON = (
 class SearchOptions(TypedDict, total=False):
     """Python types of the options of a search; ``from_`` is ``--from``, since ``from`` is a keyword of Python."""
 
-    slo: Texts
     find: Literal["rate", "connections"] | None
     from_: Number
     max: Number

@@ -36,7 +36,7 @@ LOAD = (
         help="closed loop (the load without a rate): keep this many messages in flight on each connection, and send"
         " the next when a reply comes",
         group=Group.LOAD,
-        parse=option_values.positive_int,
+        parse=option_values.in_flight,
         default="1",
         refused_by={
             "capacity --find rate": "is of a closed loop, which has no rate; take --find connections to find how many"
