@@ -28,6 +28,7 @@ from ws_load_test.websocket.deflate_negotiation import DeflateError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ws_load_test.engine.sessions.message_trace import MessageTrace
     from ws_load_test.engine.sessions.sender import Sender
 
 SMALL_PIECE_BYTES = 4096
@@ -53,6 +54,8 @@ class Connection(Session):
     """Takes the number of replies that were read together, and the instant. A bound method of the sender."""
     sender: Sender
     """The session's part of the load, where it carries one."""
+    trace: MessageTrace | None = None
+    """Observer of what messages are counted as; replies of the load are the conversation's to report."""
 
     def __init__(self, owner: SessionListener, reading: ReadPolicy = READ_COUNTED) -> None:
         super().__init__(owner, reading)
@@ -125,6 +128,8 @@ class Connection(Session):
         tally = self.owner.tally
         tally.pushed += 1
         tally.pushed_bytes += len(payload)
+        if self.trace is not None:
+            self.trace.message_counted("push")
         return 0
 
     # --- Reading what is not ordinary -------------------------------------------------------------------------------
@@ -255,6 +260,8 @@ class Connection(Session):
         if not self.reading.pongs:
             return 1
         self.owner.tally.pushed += 1
+        if self.trace is not None:
+            self.trace.message_counted("push")
         return 0
 
     def _read_data_frame(self, first: int, payload: bytes, at_ns: int) -> int:
