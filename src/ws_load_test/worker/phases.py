@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.event_loop import run_beside
 from ws_load_test.engine.engine import LoadWindow
-from ws_load_test.engine.registry import DEFAULT_ENGINE, ENGINES
+from ws_load_test.engine.registry import engine_for
 from ws_load_test.worker.ipc import Assignment, IntervalReport
 from ws_load_test.worker.resource_usage import ResourceMonitor
 
@@ -31,9 +31,7 @@ class WorkerRun:
         self.plan = assignment.plan
         self.share = assignment.share
         self.interval_ns = assignment.interval_ns
-        self._engine: Engine = ENGINES[DEFAULT_ENGINE]()(
-            assignment.plan, assignment.share, multi_host=assignment.multi_host
-        )
+        self._engine: Engine = engine_for(self.plan)(self.plan, self.share, multi_host=assignment.multi_host)
         self._send = report
         self._resources = ResourceMonitor(assignment.share.index)
         self._phase: Phase = "opening"
