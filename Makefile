@@ -8,7 +8,7 @@ TESTS_AT_ONCE := $(shell $(PYTHON) -c "import os; print(min(8, 2 * (os.cpu_count
 # The tests start hundreds of programs, which start in half the time from compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test coverage lint check clean
+.PHONY: demo test coverage lint site check clean
 
 demo: $(VENV)/installed
 	$(BIN)/ws-load-test demo
@@ -25,6 +25,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+site: $(VENV)/installed-docs
+	rm -rf $(VENV)/site
+	$(BIN)/sphinx-build -n -W --keep-going -q docs $(VENV)/site
+
 check: lint test
 
 $(VENV)/installed: pyproject.toml
@@ -40,6 +44,10 @@ $(VENV)/installed-test: $(VENV)/installed
 
 $(VENV)/installed-dev: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
 clean:

@@ -12,6 +12,7 @@ from ws_load_test.cli import main
 from ws_load_test.cli.render_help import option_lines
 from ws_load_test.common.errors import ExitCode, UsageError, option_name
 from ws_load_test.plan.describe import describe_plan
+from ws_load_test.plan.options import messages
 from ws_load_test.plan.options.catalog import ALIASES, BY_NAME, FORMER_NAMES, OPTIONS, PARSERS, PlanOptions
 from ws_load_test.plan.options.read_plan import read_plan_file
 from ws_load_test.plan.options.spec import Group, OptionSpec
@@ -142,11 +143,11 @@ def test_a_message_may_be_text_a_file_or_generated(tmp_path):
         ({"url": "http://h"}, "URL", '"http://" is not a WebSocket URL'),
         ({"url": "localhost:3001"}, "URL", "without ws://"),
         ({"url": "ws://"}, "URL", "names no host"),
-        ({"url": "ws://h:0"}, "URL", "no usable port"),
+        ({"url": "ws://h:0"}, "URL", "number from 1 to 65535"),
         ({"url": "ws://h:65536"}, "URL", "1 to 65535"),
         ({"url": "ws://h:port"}, "URL", "1 to 65535"),
         ({"url": "ws://[::1"}, "URL", "host is malformed"),
-        ({"url": "ws://a..b/"}, "URL", "host is malformed"),
+        ({"url": "ws://a..b/"}, "URL", "two dots in a row"),
         ({"url": "ws://h/a b"}, "URL", "no spaces"),
         ({"url": "ws://h/\x00"}, "URL", "control characters"),
         ({"url": "ws://h/#x"}, "URL", "no fragment"),
@@ -203,6 +204,17 @@ def test_a_mistake_names_its_option_and_what_to_write(options, option, words):
     found = problems_of(**options)
     assert found.keys() == {option}
     assert words in found[option]
+
+
+def test_messages_have_a_limit_together_and_devices_no_end(monkeypatch, tmp_path):
+    monkeypatch.setattr(messages, "LARGEST_CONTENTS_BYTES", 1000)
+    for number in range(3):
+        (tmp_path / str(number)).write_bytes(b"x" * 400)
+    together = {"message": [f"@{tmp_path}"], "first_message": f"@{tmp_path}/0"}
+    assert "more than 1 kB together" in problems_of(**together)["--message"]
+    assert "--first-message" not in problems_of(**together)
+    assert "more than 1 kB together" in problems_of(message="@/dev/zero", binary=True)["--message"]
+    assert "more than 1 kB together" in problems_of(first_message="@/dev/zero")["--first-message"]
 
 
 def test_insecure_and_cacert_exclude_each_other(tmp_path):
@@ -268,8 +280,18 @@ def test_the_command_line_wins_over_the_plan_file(planned, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"connections = ", "is not TOML"), (b"\xff", "is not UTF-8"), (None, "cannot read")],
-    ids=["toml", "utf-8", "missing"],
+    [
+        (b"connections = ", "is not TOML"),
+        (b"\xff", "is not UTF-8 text: line 1 has the byte 0xff"),
+        (None, "cannot read"),
+        ("connections = 3".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+        ("connections = 3".encode("utf-32"), "is UTF-32 text; save it as UTF-8"),
+        (b"\x7fELF\x02\0\0\xff", "is no text: byte 5 is 0"),
+        (b"connections = " + b"9" * 5000, "cannot read"),
+        (b"connections = " + b"[" * 5000, "is not TOML"),
+        (b"connections = 1\0", "is not TOML"),
+    ],
+    ids=["toml", "utf-8", "missing", "utf-16", "utf-32", "binary", "digits", "nested", "nul"],
 )
 def test_a_plan_file_that_cannot_be_used(content, words, tmp_path):
     path = tmp_path / "plan.toml"
@@ -279,6 +301,24 @@ def test_a_plan_file_that_cannot_be_used(content, words, tmp_path):
         read_plan_file(str(path))
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xef\xbb\xbfconnections = 3\n", b"connections = 3\r\n# end\r\n", b"\xef\xbb\xbf\r\nconnections = 3"],
+    ids=["byte-order mark", "crlf", "both"],
+)
+def test_a_plan_file_is_read_as_editors_write_it(content, tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_bytes(content)
+    assert read_plan_file(str(path)) == {"connections": 3}
+
+
+@pytest.mark.parametrize("path", ["/dev", "/dev/zero", "a\0b", "", "/dev/null/plan"])
+def test_a_plan_file_that_is_no_file(path):
+    with pytest.raises(UsageError, match=r"^--plan: cannot read ") as caught:
+        read_plan_file(path)
+    assert "\0" not in str(caught.value)
 
 
 def test_problems_of_a_plan_file_name_their_options(tmp_path, capsys):
@@ -374,4 +414,4 @@ def test_a_row_alone_makes_an_option_everywhere(monkeypatch):
     monkeypatch.setattr(catalog, "OPTIONS", rows)
     assert catalog.refused_by("ab")["no_op"] == "it does nothing"
     assert "no_op" in catalog.names_in(Group.LOAD)
-    assert list(option_lines(row)) == ["      --no-op TIME                    do nothing"]
+    assert list(option_lines(row)) == ["      --no-op TIME            do nothing"]

@@ -63,7 +63,7 @@ def test_a_number_of_messages_is_kept_to_exactly(shape, messages, workers, arriv
     pace = ArrivalSchedule(LoadProfile((*shape.stages, Stage(3600 * SECOND, 50, 50))), arrivals, seed=3)
     parts = [instants(pace, Shard(index, workers), messages) for index in range(workers)]
     assert sum(map(len, parts)) == messages
-    assert [len(part) for part in parts] == [Shard(index, workers).size(messages) for index in range(workers)]
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_a_constant_rate_is_evenly_spaced_and_has_no_burst_at_the_start():

@@ -1,7 +1,7 @@
 """Who was not heard of for too long, by a clock that is moved by hand."""
 
 from ws_load_test.common.clock import NS_PER_S
-from ws_load_test.fleet.cluster.heartbeats import HeartbeatMonitor
+from ws_load_test.fleet.heartbeats import HeartbeatMonitor
 from ws_load_test.testing import ManualClock
 
 

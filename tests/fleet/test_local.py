@@ -13,7 +13,8 @@ from msgspec.structs import asdict
 
 from ws_load_test import make_plan
 from ws_load_test.api import Run
-from ws_load_test.common.errors import ExitCode, WorkerError
+from ws_load_test.common.errors import ExitCode, HostError, WorkerError
+from ws_load_test.fleet import local, worker_process
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.metrics.recording import WorkerUsage
 from ws_load_test.metrics.recording_file import read_recording
@@ -53,6 +54,35 @@ def test_a_killed_worker_is_noticed_at_once_and_the_rest_reported(tmp_path):
     [lost] = read_recording(path).trailer.lost_workers
     assert (lost.worker, lost.open_sessions) == (1, 2)
     assert "SIGKILL" in lost.reason
+
+
+@pytest.mark.parametrize("text", ["time.sleep(60)", "os.kill(os.getpid(), signal.SIGSTOP)"])
+def test_a_worker_that_is_silent_for_too_long_is_lost(text, monkeypatch, tmp_path):
+    monkeypatch.setattr(local, "LOST_AFTER_NS", 200_000_000)
+    monkeypatch.setattr(local, "FIRST_REPORT_NS", 0)
+    pretend_worker(monkeypatch, tmp_path, f"import os, signal, time\n{text}")
+    fleet = LocalFleet(make_plan("ws://h", workers=1), lambda interval: None, interval_ns=50_000_000)
+    asyncio.run(fleet.run())
+    [lost] = fleet.coordinator.lost
+    assert lost.reason == "it was silent for 250 ms"
+
+
+def test_a_worker_that_hangs_behind_its_last_report_is_ended_and_not_lost(monkeypatch, tmp_path):
+    monkeypatch.setattr(worker_process, "EXIT_TIMEOUT_S", 0.2)
+    last = IntervalReport("closing", 0, 1, 2, WorkerUsage(0, 1, 1), done=True, ready=True)
+    text = f"print({msgspec.json.encode(last).decode()!r}, flush=True)\nimport time\ntime.sleep(60)"
+    pretend_worker(monkeypatch, tmp_path, text)
+    fleet = LocalFleet(make_plan("ws://h", workers=1), lambda interval: None)
+    at_s = time.monotonic()
+    asyncio.run(fleet.run())
+    assert time.monotonic() - at_s < 30
+    assert fleet.coordinator.lost == []
+
+
+def test_a_worker_that_the_system_does_not_start_is_a_sentence(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with pytest.raises(HostError, match="cannot start worker 0: no such file or directory"):
+        asyncio.run(LocalFleet(make_plan("ws://h", workers=1), lambda interval: None).run())
 
 
 def test_the_last_worker_killed_ends_the_run():

@@ -746,7 +746,7 @@ def test_what_a_collector_speaks(url, environ, protocol, full):
     [
         ({"metrics_port": "70000"}, "--metrics-port: 70000 is no port"),
         ({"metrics_port": "many"}, '--metrics-port: "many" is not a whole number'),
-        ({"metrics_port": True}, '--metrics-port: "True" is not a whole number'),
+        ({"metrics_port": True}, '--metrics-port: "True" is not a port'),
         ({"metrics_port": 1, "metrics_host": "http://x"}, "--metrics-host: is no address"),
         ({"metrics_port": 1, "metrics_host": ""}, "--metrics-host: is no address"),
         ({"metrics_host": "0.0.0.0"}, "--metrics-host: needs --metrics-port"),

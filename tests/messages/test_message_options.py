@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ws_load_test import make_plan
 from ws_load_test.messages import SetupMessage, SizeDistribution
 from ws_load_test.plan.options.catalog import PARSERS, missing_companions, names_in
 from ws_load_test.plan.options.messages import (
@@ -135,6 +136,24 @@ def test_a_directory_without_files_and_files_that_are_no_text(tmp_path):
     ]
     assert str(tmp_path / "raw") in read(message=f"@{tmp_path}")[1][0]
     assert right(message=f"@{tmp_path}", binary=True).payload == b"\xff"
+
+
+def test_a_text_from_a_file_is_sent_without_the_byte_order_mark_of_its_editor(tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes(b"\xef\xbb\xbf{}")
+    assert right(message=f"@{path}").payload == b"{}"
+    assert right(message=f"@{path}", binary=True).payload == b"\xef\xbb\xbf{}"
+    assert make_plan("ws://h", first_message=f"@{path}").setup_messages[0].payload == b"{}"
+    path.write_text("{}", encoding="utf-16")
+    assert read(message=f"@{path}")[1] == [
+        "--message: the file is UTF-16 text; save it as UTF-8, or add --binary to send it as it is"
+    ]
+
+
+def test_a_file_without_end_is_not_read_into_memory():
+    assert read(message="@/dev/zero")[1] == [
+        '--message: cannot read "/dev/zero": it is larger than the 1024 MiB that such a file may have'
+    ]
 
 
 def test_a_feed_is_checked_with_the_columns_that_are_used(tmp_path):

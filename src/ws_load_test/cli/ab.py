@@ -23,11 +23,11 @@ from ws_load_test.common.errors import (
 )
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.experiments.ab import PairedExperiment
+from ws_load_test.plan import values as option_values
 from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.options.catalog import refused_by
 from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.plan import Plan
-from ws_load_test.plan.values import non_negative_int, positive_duration, positive_int
 from ws_load_test.report.content.labeled import count_of
 from ws_load_test.report.terminal.comparison import ComparisonReport
 
@@ -124,9 +124,9 @@ def _series(
     """Returns the experiment that the options describe; its two plans differ in their targets alone."""
     problems: list[OptionProblem] = []
     values: dict[str, int] = {}
-    asked = {"rounds": (rounds, positive_int), "round_duration": (round_time, positive_duration)}
+    asked = {"rounds": (rounds, option_values.rounds), "round_duration": (round_time, option_values.positive_duration)}
     if "seed" in options:
-        asked["seed"] = (options.pop("seed"), non_negative_int)
+        asked["seed"] = (options.pop("seed"), option_values.seed)
     for name, (value, read) in asked.items():
         try:
             values[name] = read(value)

@@ -54,9 +54,15 @@ def schema_of(name: str) -> dict[str, Any]:
         _add_descriptions(components[struct.__name__], struct)
     if name == "recording":
         # Recordings hold these two as they are, so that those of other versions can be read.
-        components["Header"]["properties"]["plan"] = {"$ref": _REFERENCE.format(name="Plan")}
-        components["Trailer"]["properties"]["summary"] = {"$ref": _REFERENCE.format(name="Summary")}
+        _refer(components["Header"], "plan", "Plan")
+        _refer(components["Trailer"], "summary", "Summary")
     return {"$schema": DIALECT, "title": TITLES[name], **root, "$defs": components}
+
+
+def _refer(component: dict[str, Any], key: str, name: str) -> None:
+    """Gives a property the type of another component; its description stays."""
+    described = component["properties"][key]
+    component["properties"][key] = {"$ref": _REFERENCE.format(name=name), "description": described["description"]}
 
 
 def _structs(roots: tuple[Any, ...]) -> set[type[msgspec.Struct]]:

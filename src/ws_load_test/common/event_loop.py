@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,7 +21,18 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         import uvloop  # noqa: PLC0415 - it has no Windows wheels
     except ImportError:
         return asyncio.run(main)
+    keep_resource_warnings_harmless()
     return uvloop.run(main)
+
+
+def keep_resource_warnings_harmless() -> None:
+    """Shows a ResourceWarning where Python was asked to raise it (``PYTHONWARNINGS=error``).
+
+    uvloop warns of what is still open while it closes it, in a callback of C: an exception there leaves the handle
+    open, and the end of the loop waits for it without end. To be called before uvloop runs.
+    """
+    if any(action == "error" and issubclass(ResourceWarning, kind) for action, _, kind, *_ in warnings.filters):
+        warnings.filterwarnings("default", category=ResourceWarning)
 
 
 def run_blocking(execute: Callable[[], Coroutine[Any, Any, T]], interrupt: Callable[[], None]) -> T:

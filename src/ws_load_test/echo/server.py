@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from picows import WSUpgradeRequest, WSUpgradeResponseWithListener, ws_create_server
 
 from ws_load_test.common.errors import UsageError
+from ws_load_test.common.event_loop import keep_resource_warnings_harmless
 from ws_load_test.echo.fault_injection import faulty, problem, refused
 from ws_load_test.echo.plain_echo import MAX_MESSAGE_BYTES, PlainEcho, close_frame
 from ws_load_test.websocket import frames
@@ -203,6 +204,7 @@ def run_until_stopped(main: Coroutine[None, None, None]) -> None:
         import uvloop  # noqa: PLC0415 - no Windows wheels
 
         loop_factory = uvloop.new_event_loop
+        keep_resource_warnings_harmless()
 
     async def stoppable() -> None:
         task = asyncio.current_task()

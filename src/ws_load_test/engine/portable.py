@@ -52,7 +52,7 @@ class PortableEngine:
     async def open(self) -> None:
         """Dials the sessions that must be open before the load begins, unless the run is stopped."""
         pool = self._pool
-        dialing = asyncio.create_task(pool.open_all())
+        dialing = asyncio.create_task(pool.opener.open_all())
         stopped = asyncio.create_task(pool.finished.wait())
         try:
             await asyncio.wait((dialing, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -118,7 +118,7 @@ class PortableEngine:
         pool.loading = True
         async with run_beside(
             pool.expire_replies(),
-            pool.follow_profile(window.start_ns),
+            pool.opener.follow_profile(window.start_ns),
             pool.keep_alive(),
             pool.reconnector.run(window.measure_from_ns),
             self._measure_loop_lag(),

@@ -10,7 +10,7 @@ import msgspec
 
 from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import WorkerError
-from ws_load_test.common.sharding import Shard
+from ws_load_test.common.sharding import largest_size
 from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.worker.ipc import Command, IntervalReport
@@ -128,7 +128,7 @@ class Fleet(ABC):
         # Where the number of connections follows a profile, the first is dialed when the load begins.
         has_load = self.coordinator.opened or self.plan.connection_profile is not None
         if has_load and not self.interrupted:
-            connections = self.plan.connections_in(Shard(0, self.plan.workers))
+            connections = largest_size(self.plan.connections, self.plan.workers)
             wait_ns = self._start_after_ns() + connections * START_AFTER_NS_PER_CONNECTION
             self._broadcast(Command("start", monotonic_ns() + wait_ns))
         else:

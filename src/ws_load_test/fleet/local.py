@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ws_load_test.common.clock import NS_PER_S
+from ws_load_test.common.clock import NS_PER_S, monotonic_ns
+from ws_load_test.common.errors import HostError, cause_of
 from ws_load_test.common.sharding import Shard
+from ws_load_test.common.units import format_duration
 from ws_load_test.fleet.base import Fleet
+from ws_load_test.fleet.heartbeats import HeartbeatMonitor
 from ws_load_test.fleet.preflight.host_check import check_and_raise_limits
-from ws_load_test.fleet.worker_process import WorkerProcess
+from ws_load_test.fleet.worker_process import EXIT_TIMEOUT_S, WorkerProcess
 from ws_load_test.worker.ipc import Assignment, Command
 
 if TYPE_CHECKING:
@@ -18,8 +21,13 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.plan.plan import Plan
 
-EXIT_TIMEOUT_S = 5.0
-"""Longest wait for a worker to exit after its last report; it only has to close its pipes."""
+LOST_AFTER_NS = 10 * NS_PER_S
+"""Longest silence of a worker beyond its interval: one that was stopped, or hangs, would hold up the run for ever. Ten
+seconds are more than a busy machine makes a process wait."""
+FIRST_REPORT_NS = 30 * NS_PER_S
+"""Additional time for a worker's first report: the program has to start first."""
+_CHECK_S = 0.2
+"""Interval of the check for silent workers, which must be several times a second; see `HeartbeatMonitor.overdue`."""
 
 
 class LocalFleet(Fleet):
@@ -31,6 +39,9 @@ class LocalFleet(Fleet):
         """Process number of each worker."""
         self._workers: dict[int, WorkerProcess] = {}
         self._killed = False
+        self._heartbeats: HeartbeatMonitor[int] = HeartbeatMonitor()
+        self._silent: set[int] = set()
+        """Workers that were ended because they were silent for too long."""
 
     async def prepare(self) -> None:
         """Raises this machine's limits as far as the plan needs; see `Fleet`."""
@@ -38,11 +49,13 @@ class LocalFleet(Fleet):
 
     async def run(self) -> None:
         """Runs the plan, from the start of the first worker to the end of the last one; see `Fleet`."""
+        watching = asyncio.create_task(self._end_silent_workers())
         try:
             for number in range(self.plan.workers):
                 await self._launch(number)
             await asyncio.gather(*(self._follow(number, worker) for number, worker in self._workers.items()))
         finally:
+            watching.cancel()
             await self.shutdown()
 
     def kill(self) -> None:
@@ -52,20 +65,42 @@ class LocalFleet(Fleet):
             worker.kill()
 
     async def _launch(self, number: int) -> None:
-        worker = await WorkerProcess.start()
+        try:
+            worker = await WorkerProcess.start()
+        except OSError as error:
+            raise HostError(f"cannot start worker {number}: {cause_of(error)}; -w starts fewer") from None
         self._workers[number] = worker
         self.pids[number] = worker.pid
+        self._heartbeats.expect(number, self._interval_ns + LOST_AFTER_NS, monotonic_ns(), FIRST_REPORT_NS)
         worker.send(Assignment(self.plan, Shard(number, self.plan.workers), self._interval_ns))
         if self.interrupted:
             worker.send(Command("stop"))
 
     async def _follow(self, number: int, worker: WorkerProcess) -> None:
         """Adds a worker's reports to the run until it ends, and records its loss if it ended too early."""
-        reason = await worker.follow(lambda line: self._on_report(number, line))
+
+        def on_line(line: bytes) -> None:
+            self._heartbeats.heard(number, monotonic_ns())
+            self._on_report(number, line)
+            if self.coordinator.is_done(number):
+                worker.expect_exit()
+
+        reason = await worker.follow(on_line)
+        self._heartbeats.forget(number)
+        if number in self._silent:
+            reason = f"it was silent for {format_duration(self._interval_ns + LOST_AFTER_NS)}"
         if self._killed:
             self.coordinator.on_worker_stopped(number)
         elif not self.coordinator.is_done(number):
             self._on_worker_lost(number, reason)
+
+    async def _end_silent_workers(self) -> None:
+        """Ends workers that were stopped, or hang; `_follow` records their loss."""
+        while True:
+            await asyncio.sleep(_CHECK_S)
+            for number in self._heartbeats.overdue(monotonic_ns()):
+                self._silent.add(number)
+                self._workers[number].kill()
 
     def _broadcast(self, command: Command) -> None:
         for worker in self._workers.values():

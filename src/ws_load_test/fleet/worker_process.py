@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from ws_load_test.common.errors import WorkerError
 from ws_load_test.fleet.exit_reason import STDERR_TAIL_LINES, exit_reason
-from ws_load_test.worker.ipc import LONGEST_LINE_BYTES
+from ws_load_test.worker.ipc import LONGEST_REPORT_BYTES
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
     from ws_load_test.worker.ipc import Assignment, Command
 
+EXIT_TIMEOUT_S = 5.0
+"""Longest wait for a worker to exit after its last report; it only has to close its pipes."""
+_LONGEST_ERROR_CHARACTERS = 10_000
+"""Characters of a line of standard error that are kept."""
 _encoder = msgspec.json.Encoder()
 
 
@@ -28,6 +33,7 @@ class WorkerProcess:
     def __init__(self, process: Process) -> None:
         self._process = process
         self._stderr_tail: deque[str] = deque(maxlen=STDERR_TAIL_LINES)
+        self._killing: asyncio.TimerHandle | None = None
 
     @classmethod
     async def start(cls) -> Self:
@@ -43,7 +49,7 @@ class WorkerProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            limit=LONGEST_LINE_BYTES,
+            limit=LONGEST_REPORT_BYTES,
             # Out of the terminal's reach: what Ctrl-C means is decided by the fleet.
             start_new_session=True,
         )
@@ -71,6 +77,11 @@ class WorkerProcess:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
+    def expect_exit(self) -> None:
+        """Ends the process unless it ends by itself within `EXIT_TIMEOUT_S`."""
+        if self._killing is None:
+            self._killing = asyncio.get_running_loop().call_later(EXIT_TIMEOUT_S, self.kill)
+
     async def wait(self) -> None:
         """Returns when the process has ended."""
         await self._process.wait()
@@ -80,23 +91,40 @@ class WorkerProcess:
 
         The words hold nothing that could be a secret (see `exit_reason`).
         """
-        stdout = self._process.stdout
-        assert stdout is not None
         stderr = asyncio.create_task(self._keep_stderr_tail())
         try:
             # A line without its end is the last of a worker that was killed while it wrote.
-            while (line := await stdout.readline()).endswith(b"\n"):
+            while (line := await self._next_line()).endswith(b"\n"):
                 on_line(line)
+            self.expect_exit()
             code = await self._process.wait()
             await stderr
         finally:
             stderr.cancel()
+            if self._killing is not None:
+                self._killing.cancel()
         return exit_reason(code, self._stderr_tail)
+
+    async def _next_line(self) -> bytes:
+        """Returns the next line of standard output, without its end if it is the last.
+
+        Raises:
+            WorkerError: The line is longer than any report.
+        """
+        stdout = self._process.stdout
+        assert stdout is not None
+        try:
+            return await stdout.readline()
+        except ValueError:
+            raise WorkerError(f"a worker wrote a line of more than {LONGEST_REPORT_BYTES} bytes") from None
 
     async def _keep_stderr_tail(self) -> None:
         stream = self._process.stderr
         assert stream is not None
-        while line := await stream.readline():
-            text = line.decode(errors="replace").strip()
-            if text:
-                self._stderr_tail.append(text)
+        rest = ""
+        while data := await stream.read(1 << 16):
+            *lines, rest = (rest + data.decode(errors="replace")).split("\n")
+            rest = rest[:_LONGEST_ERROR_CHARACTERS]
+            self._stderr_tail.extend(text[:_LONGEST_ERROR_CHARACTERS] for line in lines if (text := line.strip()))
+        if rest.strip():
+            self._stderr_tail.append(rest.strip())

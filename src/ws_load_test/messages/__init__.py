@@ -10,6 +10,7 @@ from ws_load_test.messages.generator import (
 )
 from ws_load_test.messages.message import (
     DEFAULT_PAYLOAD,
+    LARGEST_CONTENTS_BYTES,
     Kind,
     Message,
     SetupMessage,
@@ -21,6 +22,7 @@ from ws_load_test.messages.template import SuspectField, Template
 __all__ = [
     "DEFAULT_PAYLOAD",
     "EMPTY_ROW",
+    "LARGEST_CONTENTS_BYTES",
     "Feed",
     "FeedError",
     "FrameBatches",

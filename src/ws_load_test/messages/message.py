@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
-import string
 from typing import Literal
 
 import msgspec
 
 from ws_load_test.common.units import format_bytes
 from ws_load_test.messages.feed import Feed
+from ws_load_test.messages.random_values import random_characters
 from ws_load_test.messages.sizes import SizeDistribution
 from ws_load_test.websocket import frames
 
 DEFAULT_PAYLOAD = b"PING"
+LARGEST_CONTENTS_BYTES = 1 << 30
+"""Bytes of the contents of all messages together, 1 GiB, since each worker gets and holds them all."""
+_FILLER_BLOCK_BYTES = 1 << 20
+"""Random bytes drawn at once for filler."""
 Kind = Literal["text", "binary", "ping"]
 _OPCODES: dict[Kind, int] = {"text": frames.TEXT, "binary": frames.BINARY, "ping": frames.PING}
 _PLURALS: dict[Kind, str] = {"text": "texts", "binary": "binary messages", "ping": "ping frames"}
@@ -57,6 +61,11 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def max_bytes(self) -> int:
         """Bytes of the largest payload to expect; an estimate if a feed decides."""
         return self.size_bytes if self.largest_bytes is None else self.largest_bytes
+
+    @property
+    def contents_bytes(self) -> int:
+        """Bytes of the contents of all messages, which every worker holds."""
+        return len(self.payload) + sum(map(len, self.alternatives))
 
     def without_payload(self) -> Message:
         """The same without contents, which a recording must not hold."""
@@ -102,5 +111,7 @@ class SetupMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def filler_text(size_bytes: int) -> bytes:
     """Returns `size_bytes` ASCII letters and digits, the same in every run so that runs compare."""
-    rng = random.Random(size_bytes)  # noqa: S311 - filler, not a secret
-    return "".join(rng.choices(string.ascii_letters + string.digits, k=size_bytes)).encode()
+    rng, filler = random.Random(size_bytes), bytearray()  # noqa: S311 - filler, not a secret
+    while len(filler) < size_bytes:
+        filler += random_characters(rng, min(size_bytes, _FILLER_BLOCK_BYTES))
+    return bytes(filler[:size_bytes])

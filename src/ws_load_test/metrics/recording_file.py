@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Self, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
 from ws_load_test.common.errors import OutputError, RecordingError, cause_of
 from ws_load_test.metrics.recording import FORMAT, Header, Interval, Recording, Trailer
+from ws_load_test.metrics.recording_checks import IntervalChecker, check_header
 from ws_load_test.metrics.recording_v1 import upgrade_header, upgrade_line
-from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from io import FileIO
     from types import TracebackType
+
+
+LONGEST_LINE = 64 << 20
+"""Bytes of the longest line: a thousand times those of an interval on a hundred machines."""
+LONGEST_REASON = 300
+"""Characters of what a decoder has to say."""
 
 
 class RecordingWriter:
@@ -123,8 +130,17 @@ def _decode(line: bytes, version: int) -> Header | Interval | Trailer:
     return cast("Header | Interval | Trailer", msgspec.convert(data, Header | Interval | Trailer))
 
 
-def read_recording(path: str | os.PathLike[str]) -> Recording:
+def read_recording(
+    path: str | os.PathLike[str], check_plan: Callable[[dict[str, Any]], None] | None = None
+) -> Recording:
     """Reads a recording; a missing trailer and a torn last line, as a killed run leaves them, are no errors.
+
+    Ranges and order are checked as well as types, so that whatever is read can be reported. What the histograms of a
+    file decompress to is bounded by its size (`DecodingBudget`), and with it the memory and the time that it takes.
+
+    Args:
+        path: The file.
+        check_plan: Raises ValueError where a header's plan is none.
 
     Raises:
         RecordingError: The file cannot be read or is not a recording, with the line where that shows.
@@ -136,20 +152,24 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
                 raise RecordingError(f"{name} is empty, so it is not a recording; give a file that a run wrote")
             if start != b"{":
                 raise RecordingError(_no_recording(name))
-            return _read_lines(name, file)
+            return _read_lines(name, iter(partial(file.readline, LONGEST_LINE + 1), b""), check_plan)
     except (OSError, ValueError) as error:
         raise RecordingError(f"cannot read the recording {name}: {cause_of(error)}") from error
 
 
-def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
+def _read_lines(name: str, lines: Iterator[bytes], check_plan: Callable[[dict[str, Any]], None] | None) -> Recording:
     first = next(lines)
-    header, version = _read_header(name, first)
+    header, version = _read_header(name, first, check_plan)
+    checker = IntervalChecker(header)
+    checker.budget.add_input(len(first))
     intervals: list[Interval] = []
     trailer: Trailer | None = None
     for number, line in enumerate(lines, 2):
         if trailer is not None:
             raise RecordingError(f"{name}, line {number}: something follows the end of the recording")
         try:
+            if len(line) > LONGEST_LINE:
+                raise RecordingError(f"{name}, line {number}: is longer than {LONGEST_LINE >> 20} MiB, as no line is")
             entry = _decode(line, version)
             if isinstance(entry, Header):
                 raise RecordingError(f"{name}, line {number}: a second recording begins; keep each in its own file")
@@ -159,13 +179,20 @@ def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
                 if header.due_when_sent:
                     _mark_due_when_sent(entry)
                 # Decoded once and dropped, so that damage is found here and not in the middle of a report.
-                Tally.from_record(entry.encoded_tally)
+                checker.budget.add_input(len(line))
+                checker.check(entry)
                 intervals.append(entry)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             if not line.endswith(b"\n"):
                 break
-            raise RecordingError(f"{name}, line {number}: not a line of a recording: {error}") from error
+            raise RecordingError(f"{name}, line {number}: not a line of a recording: {_reason(error)}") from error
     return Recording(header, tuple(intervals), trailer)
+
+
+def _reason(error: Exception) -> str:
+    """Returns an error's message on one line; a decoder may quote what it read."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
 
 
 def _mark_due_when_sent(interval: Interval) -> None:
@@ -177,7 +204,7 @@ def _mark_due_when_sent(interval: Interval) -> None:
                 part.setdefault("due_when_sent", True)
 
 
-def _read_header(name: str, line: bytes) -> tuple[Header, int]:
+def _read_header(name: str, line: bytes, check_plan: Callable[[dict[str, Any]], None] | None) -> tuple[Header, int]:
     try:
         probe = _probe.decode(line)
         if probe.kind == "header" and probe.format > FORMAT:
@@ -188,9 +215,16 @@ def _read_header(name: str, line: bytes) -> tuple[Header, int]:
         header = _decode(line, probe.format)
         if isinstance(header, Header) and probe.format >= 1:
             _ = header.started_ns
-            return header, probe.format
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise RecordingError(f"{_no_recording(name)} ({error})") from error
+        raise RecordingError(f"{_no_recording(name)} ({_reason(error)})") from error
+    if isinstance(header, Header) and probe.format >= 1:
+        try:
+            if check_plan is not None:
+                check_plan(header.plan)
+            check_header(header)
+        except (ValueError, RecursionError) as error:
+            raise RecordingError(f"{name}, line 1: {_reason(error)}") from error
+        return header, probe.format
     raise RecordingError(_no_recording(name))
 
 

@@ -119,7 +119,8 @@ def _proxy(step: Step) -> Words:
 
 
 def _redirect(step: Step) -> Words:
-    return "redirect", f"on to {step['url']}", ()
+    left_out = step["left_out"]
+    return "redirect", f"on to {step['url']}", [f"another origin, without {', '.join(left_out)}"] if left_out else ()
 
 
 def _tls(step: Step) -> Words:

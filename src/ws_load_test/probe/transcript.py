@@ -8,8 +8,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.redaction import (
-    FIELD,
+from ws_load_test.messages.fields import FIELD
+from ws_load_test.plan.redaction import (
     REDACTED,
     public_header,
     public_location,
@@ -130,7 +130,8 @@ class Transcript:
         elif phase == "redirect":
             endpoint = result.endpoint
             url = f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{endpoint.resource}"
-            self.add("redirect", lambda: self._shown(url=public_location(url)))
+            left_out = list(result.left_out)
+            self.add("redirect", lambda: self._shown(url=public_location(url), left_out=left_out))
 
     def tls_established(self, tls: ssl.SSLObject) -> None:
         """The TLS handshake is over."""

@@ -16,7 +16,7 @@ import msgspec
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.errors import ExitCode, UsageError, WorkerError
 from ws_load_test.common.event_loop import run
-from ws_load_test.worker.ipc import LONGEST_LINE_BYTES, Assignment, Command
+from ws_load_test.worker.ipc import LONGEST_ASSIGNMENT_BYTES, Assignment, Command
 from ws_load_test.worker.phases import WorkerRun
 
 
@@ -88,19 +88,24 @@ class _StdoutDrain(asyncio.BaseProtocol):
 
 async def _main() -> None:
     loop = asyncio.get_running_loop()
-    lines = asyncio.StreamReader(limit=LONGEST_LINE_BYTES)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    lines = asyncio.StreamReader(limit=LONGEST_ASSIGNMENT_BYTES)
+    commands, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     out, pipe = await loop.connect_write_pipe(_StdoutDrain, sys.stdout)
-    line = await lines.readline()
-    if not line:
-        return
-    if not await serve(msgspec.json.decode(line, type=Assignment), lines, out):
-        # The process that held the pipes is gone or stands still, and might never read what is left.
-        out.abort()
-        return
-    out.close()
-    # The last report is the longest, and the process must not end before it has left.
-    await pipe.closed.wait()
+    try:
+        line = await lines.readline()
+        if not line.endswith(b"\n"):
+            # The fleet ended before the assignment had left.
+            return
+        if not await serve(msgspec.json.decode(line, type=Assignment), lines, out):
+            # The process that held the pipes is gone or stands still, and might never read what is left.
+            out.abort()
+            return
+        out.close()
+        # The last report is the longest, and the process must not end before it has left.
+        await pipe.closed.wait()
+    finally:
+        commands.close()
+        out.close()
 
 
 def _first(errors: BaseExceptionGroup[UsageError]) -> BaseException:

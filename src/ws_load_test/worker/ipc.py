@@ -15,7 +15,11 @@ from ws_load_test.common.sharding import Shard
 from ws_load_test.metrics.recording import Phase, WorkerUsage
 from ws_load_test.plan.plan import Plan
 
-LONGEST_LINE_BYTES = 1 << 26
+LONGEST_REPORT_BYTES = 1 << 26
+"""Bytes of the longest line that a fleet takes from a worker: the histograms of an interval take less than a tenth."""
+LONGEST_ASSIGNMENT_BYTES = 1 << 31
+"""Bytes of the longest line that a worker takes: the contents of messages (`LARGEST_CONTENTS_BYTES`) in base64, and
+ample room for the rest of the plan."""
 
 
 class Assignment(msgspec.Struct, frozen=True):

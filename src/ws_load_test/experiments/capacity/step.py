@@ -17,7 +17,7 @@ from ws_load_test.experiments.capacity.backlog import (
     shortfalls,
 )
 from ws_load_test.experiments.capacity.bracketing import Outcome
-from ws_load_test.experiments.capacity.search_options import negate
+from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.thresholds import parse_condition
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def evaluate_step(
     lost = result.recording.trailer.lost_workers if result.recording.trailer is not None else ()
     checks = _checks(objectives, summary, digest.tally)
     # In a closed loop each message waits for the reply to the one before, so no queue can grow.
-    growth = None if summary.load.get("kind") == "closed" else backlog_growth(digest.recordings[0])
+    growth = None if result.recording.header.due_when_sent else backlog_growth(digest.recordings[0])
     missing = shortfalls(summary)
     behind = [*missing, *([] if growth is None else [describe_backlog(growth)])]
     limits = [*summary.generator.reasons, *(f"a worker was lost: {worker.reason}" for worker in lost)]
@@ -113,7 +113,7 @@ def evaluate_step(
 def _unsent_by_generator(summary: Summary) -> int:
     """Returns the number of messages that were not sent although the target did not prevent it."""
     connections, load = summary.connections, summary.load
-    hindered = connections.failed + connections.lost or load.get("max_in_flight") is not None
+    hindered = connections.failed + connections.lost or (isinstance(load, OpenLoop) and load.max_in_flight is not None)
     return 0 if hindered else summary.messages.dropped
 
 
@@ -155,11 +155,11 @@ def _outcome(summary: Summary, *, met: bool, bound: bool) -> Outcome:
 
 
 def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> list[dict[str, Any]]:
-    """Returns the result of each objective; the run itself checked the negations."""
-    negations = {check.check: check for check in summary.verdict.checks}
+    """Returns the result of each objective, as the run itself checked it."""
+    found = {check.check: check for check in summary.verdict.checks}
     checks = []
     for objective in objectives:
-        check = negations[negate(objective)]
+        check = found[objective.text]
         entry = {
             "objective": objective.text,
             "met": check.passed,

@@ -21,10 +21,10 @@ from ws_load_test.common.units import format_share
 from ws_load_test.fleet.base import START_AFTER_NS, Fleet
 from ws_load_test.fleet.cluster import host_agent, shipped_files
 from ws_load_test.fleet.cluster.discovery import connect, discover_hosts, quiet_dask_logging
-from ws_load_test.fleet.cluster.heartbeats import HeartbeatMonitor
 from ws_load_test.fleet.cluster.host_link import FAILURES, LEASE_NS, HostLink
 from ws_load_test.fleet.cluster.worker_counts import first_worker_numbers, workers_per_host
 from ws_load_test.fleet.coordinator import Coordinator
+from ws_load_test.fleet.heartbeats import HeartbeatMonitor
 from ws_load_test.metrics.recording import Host
 from ws_load_test.worker.ipc import Command
 

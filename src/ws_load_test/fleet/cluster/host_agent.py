@@ -83,7 +83,7 @@ class HostReply(msgspec.Struct, frozen=True):
     """A host's reply to an assignment, or to the command to launch it."""
 
     problem: str = ""
-    """Why it cannot be done; empty if it can."""
+    """Reason why it cannot be done; empty if it can."""
     sources: tuple[str, ...] = ()
     """Source addresses of the plan that the host has."""
 

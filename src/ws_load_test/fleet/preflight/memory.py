@@ -29,6 +29,9 @@ its zconf.h for the default settings, and the objects around them."""
 SOCKET_BYTES = 4_500
 """Memory of the kernel for an idle TCP socket, by its own account in /proc/slabinfo. Data in flight comes on top, and
 so does the target if it is on the same machine."""
+COPIES_OF_CONTENTS = 4
+"""Copies of the contents of messages for each worker: two of the assignment that holds them in base64, on its way, and
+the decoded one."""
 _MEMINFO = Path("/proc/meminfo")
 
 
@@ -45,7 +48,9 @@ def check_memory(plan: Plan) -> Shortage | None:
     headroom = min(headrooms(), default=None)
     if headroom is None:
         return None
-    workers_bytes = plan.workers * (WORKER_BYTES + plan.message.max_bytes * plan.load.usual_in_flight)
+    contents_bytes = COPIES_OF_CONTENTS * plan.message.contents_bytes
+    in_flight_bytes = plan.message.max_bytes * plan.load.usual_in_flight
+    workers_bytes = plan.workers * (WORKER_BYTES + contents_bytes + in_flight_bytes)
     each_bytes = CONNECTION_BYTES + SOCKET_BYTES + (TLS_BYTES if plan.target.secure else 0)
     each_bytes += DEFLATE_BYTES if plan.target.deflate is not None else 0
     needed_bytes = workers_bytes + plan.connections * each_bytes

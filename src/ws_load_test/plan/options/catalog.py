@@ -96,7 +96,8 @@ def parse_options(options: Mapping[str, Any], rows: Iterable[OptionSpec]) -> tup
         except ValueError as error:
             problems.append(OptionProblem(option_name(option.name), str(error)))
         except TypeError:
-            problems.append(OptionProblem(option_name(option.name), f'"{value}" is not a value that this option takes'))
+            # Not quoted: a table or a list may hold a secret.
+            problems.append(OptionProblem(option_name(option.name), f"takes no {type(value).__name__}"))
     return values, problems
 
 

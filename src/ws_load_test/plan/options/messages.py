@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 
 import msgspec
 
-from ws_load_test.common.errors import OptionProblem, option_name
+from ws_load_test.common.errors import OptionProblem, cause_of, option_name
+from ws_load_test.common.text_files import encoding_of_mark, read_bytes
+from ws_load_test.common.units import format_bytes, quoted_path
 from ws_load_test.messages import (
     DEFAULT_PAYLOAD,
+    LARGEST_CONTENTS_BYTES,
     Feed,
     FeedError,
     Kind,
@@ -68,21 +72,20 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
 def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]) -> tuple[SetupMessage, ...]:
     """Returns the first messages, with files read; adds to `problems` what is wrong with them."""
     found = []
-    binary = bool(values.get("binary"))
+    binary, files = bool(values.get("binary")), _ContentFiles()
     for written in values.get("first_message", ()):
         if not written.startswith("@"):
             found.append(SetupMessage(written.encode(errors="surrogateescape"), is_template=True))
             continue
         try:
-            payload = Path(written[1:]).read_bytes()
-            if not binary:
-                payload.decode()
-            found.append(SetupMessage(payload, is_template=not binary))
-        except UnicodeDecodeError:
-            text = f'"{written[1:]}" is not UTF-8 text; add --binary to send it as it is'
-            problems.append(OptionProblem("--first-message", text))
-        except (OSError, ValueError) as error:
+            payload = files.read(written[1:])
+        except ValueError as error:
             problems.append(OptionProblem("--first-message", _unreadable(written[1:], error)))
+            continue
+        if not binary and (lack := _why_no_text(payload)) is not None:
+            problems.append(OptionProblem("--first-message", f"{quoted_path(written[1:])} {lack}"))
+            continue
+        found.append(SetupMessage(payload if binary else payload.removeprefix(BOM_UTF8), is_template=not binary))
     return tuple(found)
 
 
@@ -107,8 +110,37 @@ def _given_texts(message: Message, templated: tuple[bool, ...]) -> Iterator[str]
             yield payload.decode()
 
 
+class _ContentFiles:
+    """The files of a plan's messages, which may have `LARGEST_CONTENTS_BYTES` together; a device has no end."""
+
+    def __init__(self) -> None:
+        self._left_bytes = LARGEST_CONTENTS_BYTES
+
+    def read(self, path: str) -> bytes:
+        """Returns the contents of a file.
+
+        Raises:
+            ValueError: It cannot be read, or the files have too many bytes together.
+        """
+        too_large = f"the messages have more than {format_bytes(LARGEST_CONTENTS_BYTES)} together"
+        payload = read_bytes(path, self._left_bytes, too_large)
+        self._left_bytes -= len(payload)
+        return payload
+
+
 def _unreadable(path: str, error: OSError | ValueError) -> str:
-    return f'cannot read "{path}": {error.strerror if isinstance(error, OSError) else error}'
+    return f"cannot read {quoted_path(path)}: {cause_of(error)}"
+
+
+def _why_no_text(payload: bytes) -> str | None:
+    """Returns the reason why a file is not sent as text, in words that follow its name; None where it is."""
+    if (other := encoding_of_mark(payload)) is not None:
+        return f"is {other} text; save it as UTF-8, or add --binary to send it as it is"
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return "is not UTF-8 text; add --binary to send it as it is"
+    return None
 
 
 def _read_feed(values: Mapping[str, Any], problems: list[OptionProblem]) -> Feed | None:
@@ -127,6 +159,7 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
     Files of a binary run are sent as they are, since any bytes may stand in them.
     """
     found: list[tuple[bytes, bool]] = []
+    reader = _ContentFiles()
     for written in values.get("message", ()):
         if not written.startswith("@"):
             try:
@@ -136,21 +169,21 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
                 problems.append(OptionProblem("--message", text))
             continue
         path = Path(written[1:])
-        file, is_directory = path, False
         try:
             is_directory = bool(written[1:]) and path.is_dir()
             files = sorted(file for file in path.iterdir() if file.is_file()) if is_directory else [path]
             if not files:
                 problems.append(OptionProblem("--message", f'there are no files in "{path}"'))
             for file in files:
-                payload = file.read_bytes()
-                found.append((payload, kind != "binary"))
-                if kind != "binary":
-                    payload.decode()
-        except UnicodeDecodeError:
-            found.pop()
-            which = f'"{file}"' if is_directory else "the file"
-            problems.append(OptionProblem("--message", f"{which} is not UTF-8 text; add --binary to send it as it is"))
+                payload = reader.read(str(file))
+                if kind == "binary":
+                    found.append((payload, False))
+                elif (lack := _why_no_text(payload)) is None:
+                    found.append((payload.removeprefix(BOM_UTF8), True))
+                else:
+                    which = quoted_path(file) if is_directory else "the file"
+                    problems.append(OptionProblem("--message", f"{which} {lack}"))
+                    break
         except (OSError, ValueError) as error:
             problems.append(OptionProblem("--message", _unreadable(written[1:], error)))
     return found

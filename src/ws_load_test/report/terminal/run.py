@@ -22,7 +22,7 @@ from ws_load_test.report.content.outcome import (
     traffic,
     unanswered,
 )
-from ws_load_test.report.content.sessions import misbehaving, reconnects
+from ws_load_test.report.content.sessions import misbehaving, opening_notes, reconnects
 from ws_load_test.report.results import Results
 from ws_load_test.report.terminal.glyphs import to_encodable
 from ws_load_test.report.terminal.latency_histogram import histogram_bars, percentile_table
@@ -82,7 +82,7 @@ def report_lines(
         ),
         connect_phases(summary),
         opened_over_time(results.aggregate, encoding),
-        all_wrapped(reconnects(results)),
+        all_wrapped([*opening_notes(results), *reconnects(results)]),
         _response_times(results, encoding) if awaited else _send_lag(summary),
         over_time(results.aggregate, encoding, awaited=awaited),
         all_wrapped(misbehaving(summary)),
