@@ -37,7 +37,8 @@ def fault_of(
         through_proxy: Whether TCP connections are made with a proxy.
     """
     if isinstance(error, ssl.SSLError):
-        return tls_fault(error)
+        fault = tls_fault(error)
+        return Fault(FaultKind.PROXY, "tls", f"the proxy {fault.text}") if phase == "proxy" else fault
     if isinstance(error, TimeoutError):
         kind, what = _TIMED_OUT[phase]
         words = f"{what} within {format_duration(timeout_ns)}{_where(attempts) if phase == 'connect' else ''}"
