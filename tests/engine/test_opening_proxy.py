@@ -367,7 +367,9 @@ def test_an_https_proxy_that_does_not_do_it(tmp_path, hosts, handler, key, words
 
 def test_an_https_proxy_that_is_a_plain_one(target):
     with listener(connects([])) as (_, port):
-        assert fault_of(plan_of(target.url, proxy=f"https://127.0.0.1:{port}")).kind == "proxy"
+        fault = fault_of(plan_of(target.url, proxy=f"https://127.0.0.1:{port}"))
+    assert fault.kind == "proxy"
+    assert "ws://" not in fault.text
 
 
 def test_failings_of_the_target_behind_a_proxy_stay_its_own():

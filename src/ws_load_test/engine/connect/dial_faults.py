@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import ssl
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.faults import Fault, FaultKind, classify_host_error
 from ws_load_test.common.units import format_duration
-from ws_load_test.engine.connect.tls import tls_fault
 
 if TYPE_CHECKING:
     from ws_load_test.engine.connect.tcp import Attempts
@@ -25,20 +23,18 @@ _TIMED_OUT = {
 
 
 def fault_of(
-    phase: str, error: BaseException, attempts: Attempts, *, timeout_ns: int, through_proxy: bool
+    phase: str, error: BaseException, attempts: Attempts, *, timeout_ns: int, through_proxy: bool, hint: str = ""
 ) -> Fault | None:
     """Returns the fault that an error of a dial stands for; None if the target did not cause it.
 
     Args:
         phase: The phase in which the dial was.
-        error: What ended it; a `DialError` has its fault already.
+        error: What ended it; a `DialError` and an `ssl.SSLError` have their faults already.
         attempts: The addresses that the dial has tried.
         timeout_ns: The time-out of the dial.
-        through_proxy: Whether TCP connections are made with a proxy.
+        through_proxy: True if TCP connections are made with a proxy.
+        hint: Words about the likely cause, after those about what happened in the phase.
     """
-    if isinstance(error, ssl.SSLError):
-        fault = tls_fault(error)
-        return Fault(FaultKind.PROXY, "tls", f"the proxy {fault.text}") if phase == "proxy" else fault
     if isinstance(error, TimeoutError):
         kind, what = _TIMED_OUT[phase]
         words = f"{what} within {format_duration(timeout_ns)}{_where(attempts) if phase == 'connect' else ''}"
@@ -46,15 +42,21 @@ def fault_of(
             limit = format_duration(timeout_ns)
             words = f"the proxy did not take the TCP connection within {limit}{_where(attempts)}"
             return Fault(FaultKind.PROXY, "timeout", words)
-        return Fault(kind, "timeout" if kind == FaultKind.PROXY else "", words)
+        return Fault(kind, "timeout" if kind == FaultKind.PROXY else "", f"{words}{hint}")
     if not isinstance(error, OSError) or classify_host_error(error) is not None:
         return None
     if through_proxy and phase in {"connect", "proxy"}:
         return _proxy_fault(phase, error, attempts)
-    return _target_fault(phase, error, attempts)
+    return _target_fault(phase, error, attempts, hint)
 
 
-def _target_fault(phase: str, error: OSError, attempts: Attempts) -> Fault:
+def proxy_tls_fault(fault: Fault) -> Fault:
+    """Returns the fault of TLS with a target as one of TLS with a proxy, where other options help."""
+    text = fault.text.replace("is it ws:// instead of wss://?", "is it http:// instead of https://?")
+    return Fault(FaultKind.PROXY, "tls", f"the proxy {text.partition(': --sni NAME')[0]}")
+
+
+def _target_fault(phase: str, error: OSError, attempts: Attempts, hint: str) -> Fault:
     if isinstance(error, ConnectionRefusedError):
         where = _where(attempts, besides=error)
         return Fault(
@@ -63,7 +65,7 @@ def _target_fault(phase: str, error: OSError, attempts: Attempts) -> Fault:
         )
     if isinstance(error, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
         if phase == "tls":
-            return Fault(FaultKind.TLS, text="broke the connection in the TLS handshake")
+            return Fault(FaultKind.TLS, text=f"broke the connection in the TLS handshake{hint}")
         return Fault(FaultKind.RESET, text="reset the connection while it opened")
     where = _where(attempts, besides=error) if phase == "connect" else ""
     return Fault(FaultKind.UNREACHABLE, text=f"cannot be reached{where}: {_reason(error)}")

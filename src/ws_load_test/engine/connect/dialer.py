@@ -13,13 +13,14 @@ import msgspec
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.engine.connect.dial_faults import fault_of
+from ws_load_test.engine.connect.dial_faults import fault_of, proxy_tls_fault
 from ws_load_test.engine.connect.dns import Resolver, is_address
 from ws_load_test.engine.connect.handshake import OpeningHandshake
 from ws_load_test.engine.connect.proxy import Proxy
 from ws_load_test.engine.connect.redirects import RedirectChain
 from ws_load_test.engine.connect.tcp import Attempts, TcpConnector, open_socket
-from ws_load_test.engine.connect.tls import ResumableContext, context_for_proxies, new_context, tls_context
+from ws_load_test.engine.connect.tls import ResumableContext, context_for_proxies, handshakes, new_context, tls_context
+from ws_load_test.engine.connect.tls_faults import tls_fault
 from ws_load_test.engine.connect.upgrade_request import (
     DialError,
     RedirectError,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.connect.upgrade_request import Render, UpgradeRequest
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
-    from ws_load_test.plan.target import Endpoint
+    from ws_load_test.plan.target import Endpoint, Target
     from ws_load_test.websocket.deflate import PerMessageDeflate
 
 MAX_OTHER_ORIGINS = 8
@@ -93,6 +94,8 @@ class Dialer:
         self.left_out: Counter[str] = Counter()
         """Dials that redirects led to another origin, by what did not go along, since the last `take_notes`."""
         self.tcp = TcpConnector(self.trace, rotates=plan.target.rotate_addresses)
+        self.has_opened = False
+        """A session has opened."""
         self._tls = tls_context(plan.target)
         self._tls_elsewhere: dict[tuple[bool, str, int], ResumableContext] = {}
 
@@ -213,10 +216,21 @@ class Dialer:
 
     def _fault(self, opening: _Dial, error: BaseException) -> Fault | None:
         """Returns the target's fault that an error stands for; None if it is not the target's."""
+        if isinstance(error, ssl.SSLError):
+            if opening.phase == "proxy":
+                return proxy_tls_fault(tls_fault(error, self.target))
+            return tls_fault(error, opening.target, opening.tls_begun)
         if not isinstance(error, DialError):
+            # What has opened a session under TLS takes TLS.
+            hint = "; is it ws:// instead of wss://?" if opening.phase == "tls" and not self.has_opened else ""
             through_proxy = opening.proxy is not None
             return fault_of(
-                opening.phase, error, opening.attempts, timeout_ns=self.timeout_ns, through_proxy=through_proxy
+                opening.phase,
+                error,
+                opening.attempts,
+                timeout_ns=self.timeout_ns,
+                through_proxy=through_proxy,
+                hint=hint,
             )
         fault = error.fault
         if isinstance(error, RedirectError) and not self.target.follow_redirects:
@@ -235,6 +249,7 @@ class _Dial:
         "_from_ns",
         "_number",
         "_ready_ns",
+        "_request",
         "_sock",
         "_tls_object",
         "_transport",
@@ -242,6 +257,7 @@ class _Dial:
         "attempts",
         "phase",
         "proxy",
+        "tls_begun",
     )
 
     def __init__(self, dialer: Dialer, connection: DialedSession, number: int) -> None:
@@ -256,6 +272,16 @@ class _Dial:
         self._transport: asyncio.WriteTransport | None = None
         self._upgrade: OpeningHandshake | None = None
         self._tls_object: ssl.SSLObject | None = None
+        self._request: UpgradeRequest | None = None
+        self.tls_begun: ssl.SSLObject | None = None
+        """The TLS connection, whose handshake may have failed."""
+
+    @property
+    def target(self) -> Target:
+        """The target as this dial shows itself: another origin gets no client certificate."""
+        target = self._dialer.target
+        moved = self._request is not None and self._request.moved
+        return msgspec.structs.replace(target, cert=None, key=None) if moved else target
 
     @property
     def upgraded(self) -> bool:
@@ -378,11 +404,13 @@ class _Dial:
         assert sock is not None
         dialer = self._dialer
         context = dialer.tls_for(request) if secure else None
+        self._request = request
         tunnel = cast("asyncio.Transport | None", self._transport)
         # What a session writes goes past no TLS, be it that of the proxy.
         under_tls = secure or tunnel is not None
 
         def take_over(transport: asyncio.Transport, early: bytes, deflate: PerMessageDeflate | None) -> None:
+            dialer.has_opened = True
             if context is not None:
                 tls = self._tls_object = transport.get_extra_info("ssl_object")
                 context.keep_session(tls)
@@ -395,7 +423,13 @@ class _Dial:
             connection.attach(transport, sock, secure=under_tls, early=early, deflate=deflate)
 
         def upgrade() -> OpeningHandshake:
-            self._upgrade = OpeningHandshake(request, take_over, listener=dialer.listener, timeout_ns=dialer.timeout_ns)
+            self._upgrade = OpeningHandshake(
+                request,
+                take_over,
+                listener=dialer.listener,
+                timeout_ns=dialer.timeout_ns,
+                left_hint="" if dialer.has_opened else _left_hint(request, self.target),
+            )
             return self._upgrade
 
         loop = asyncio.get_running_loop()
@@ -404,25 +438,38 @@ class _Dial:
             name = dialer.target.sni
         # Our own timeout comes first and names the phase; this one only must not be shorter.
         timeout_s = 2 * dialer.timeout_ns / 1e9 if secure else None
-        if tunnel is not None:
-            protocol, transport = upgrade(), tunnel
-            if context is not None:
-                inner = await loop.start_tls(
-                    tunnel, protocol, context, server_hostname=name, ssl_handshake_timeout=timeout_s
+        begun: list[ssl.SSLObject] = []
+        if secure:
+            handshakes.set(begun)
+        try:
+            if tunnel is None:
+                create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
+                self._transport, _ = await create(
+                    upgrade,
+                    sock=sock,
+                    ssl=context,
+                    server_hostname=name if secure else None,
+                    ssl_handshake_timeout=timeout_s,
                 )
-                assert inner is not None
-                self._transport = transport = inner
             else:
-                tunnel.set_protocol(protocol)
-            protocol.connection_made(transport)
-            return protocol
-        create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
-        self._transport, _ = await create(
-            upgrade,
-            sock=sock,
-            ssl=context,
-            server_hostname=name if secure else None,
-            ssl_handshake_timeout=timeout_s,
-        )
+                protocol = upgrade()
+                if context is None:
+                    tunnel.set_protocol(protocol)
+                else:
+                    inner = await loop.start_tls(
+                        tunnel, protocol, context, server_hostname=name, ssl_handshake_timeout=timeout_s
+                    )
+                    assert inner is not None
+                    self._transport = tunnel = inner
+                protocol.connection_made(tunnel)
+        finally:
+            self.tls_begun = begun[0] if begun else None
         assert self._upgrade is not None
         return self._upgrade
+
+
+def _left_hint(request: UpgradeRequest, target: Target) -> str:
+    """Returns why a target may go away instead of answering the upgrade, where nothing is known of it."""
+    if not request.endpoint.secure:
+        return "; a port that takes TLS may do that: is it wss:// instead of ws://?"
+    return "" if target.cert is not None else "; a target that wants a client certificate may do that: --cert FILE"

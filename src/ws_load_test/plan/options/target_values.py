@@ -80,18 +80,21 @@ def url(value: Any) -> str:
 
 
 _PLAIN_ADDRESS = re.compile(
-    r"(?:(?P<scheme>https?)://)?(?P<rest>(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d+)?(?:/[\w./~-]*)?)", re.ASCII
+    r"(?:(?P<scheme>https?)://)?"
+    r"(?P<host>localhost|\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\]|(?:[a-z0-9-]{1,24}\.){1,4}[a-z]{2,12})"
+    r"(?P<port>:\d{1,5})?(?P<path>/.*)?",
+    re.ASCII,
 )
-"""Address without anything that can be a secret: no user, no query, no field."""
+"""Address whose host and port are no secret: no user, and a name in small letters, which tokens are not."""
 
 
 def _corrected(written: str) -> str:
-    """Returns a hint with the WebSocket URL that an address is meant as; empty where it may hold a secret."""
+    """Returns a hint with the WebSocket URL that an address is meant as, without its path, which may hold a secret."""
     found = _PLAIN_ADDRESS.fullmatch(written)
     if found is None:
         return ""
-    scheme = "wss" if found["scheme"] == "https" or found["rest"].partition("/")[0].endswith(":443") else "ws"
-    return f"write {scheme}://{found['rest']}"
+    scheme = "wss" if found["scheme"] == "https" or found["port"] == ":443" else "ws"
+    return f"write {scheme}://{found['host']}{found['port'] or ''}{'/…' if (found['path'] or '/') != '/' else ''}"
 
 
 def _sample(field: str) -> str:
