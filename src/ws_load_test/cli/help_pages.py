@@ -616,7 +616,8 @@ alone is that of the response time):
   send_lag            From when a message was due until it was sent.
   keepalive           From a keep-alive ping to its pong.
   connect             From the start of a dial to the end of its upgrade.
-  resolve             Name resolution, one lookup for each name and worker.
+  resolve             Name resolution, one look-up for each name, worker and
+                      --dns-ttl.
   tcp                 From the start of a dial to the TCP connection with the
                       target or the proxy.
   proxy               From the TCP connection with a proxy to the proxy's
