@@ -345,7 +345,8 @@ class Target(msgspec.Struct, frozen=True):
         if self.rotate_addresses:
             words.append("all addresses of a name in turn")
         if self.dns_ttl_ns != DEFAULT_DNS_TTL_NS:
-            words.append(f"looked up again after {format_duration(self.dns_ttl_ns)}")
+            again = f"after {format_duration(self.dns_ttl_ns)}" if self.dns_ttl_ns else "for every dial"
+            words.append(f"looked up again {again}")
         return ", ".join(words)
 
     def _describe_tls(self) -> str:

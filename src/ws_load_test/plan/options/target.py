@@ -49,7 +49,9 @@ def _read_proxy(values: Mapping[str, Any], problems: list[OptionProblem]) -> dic
         try:
             checked[scheme] = None if url is None else _proxy_url(url)
         except ValueError as error:
-            problems.append(OptionProblem(option_name("proxy"), f"env: of {variable}, {error}"))
+            problem = OptionProblem(option_name("proxy"), f"env: of {variable}, {error}")
+            # The same variable can stand for both schemes.
+            problems.extend([problem] if problem not in problems else ())
             checked[scheme] = None
     return {"proxy": None, "proxy_environment": msgspec.structs.replace(named, **checked)}
 
