@@ -192,3 +192,15 @@ def test_tls_over_a_unix_socket(tmp_path, cacert):
     with listener(handle, path=path, ssl=context):
         (took,) = dialled(plan_of("wss://service.example/", unix_socket=path, cacert=cacert))
     assert took.tls_ns > 0
+
+
+def test_keys_are_logged_where_the_environment_asks_for_it(tmp_path, monkeypatch):
+    log, certificates = tmp_path / "keys.log", Certificates()
+    monkeypatch.setenv("SSLKEYLOGFILE", str(log))
+    with FaultyServer(behaviors.echoes, tls=certificates.trusted()) as server:
+        dialled(plan_of(server.url, cacert=str(certificates.write_ca(tmp_path))), 2)
+    lines = log.read_text().splitlines()
+    assert sum(line.startswith("CLIENT_TRAFFIC_SECRET_0 ") for line in lines) == 2
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "none" / "keys.log"))
+    with pytest.raises(UsageError, match=r'SSLKEYLOGFILE: cannot write ".*": No such file'):
+        tls_context(plan_of("wss://h/").target)

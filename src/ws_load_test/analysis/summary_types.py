@@ -272,6 +272,7 @@ class FailureReason(StrEnum):
     NOTHING_SENT = "nothing-sent"
     NOTHING_ANSWERED = "nothing-answered"
     ALL_REPLIES_WRONG = "all-replies-wrong"
+    NOT_ALL_DIALED = "not-all-dialed"
     NOT_JUDGED = "not-judged"
     CONDITION_FAILED = "condition-failed"
 

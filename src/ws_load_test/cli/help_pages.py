@@ -44,8 +44,10 @@ Target
       --rotate-addresses      take the addresses of a name in turn, instead of
                               the first that answers
       --unix-socket PATH      connect to a Unix socket of this machine
-      --proxy URL             connect through http://, socks4:// or
-                              socks5://[user:password@]host:port
+      --proxy URL|env|none    connect through http://, https://, socks4:// or
+                              socks5://[user:password@]host:port, or env: what
+                              HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY
+                              say
       --bind ADDRESS          use these source addresses in turn: one, several,
                               or a network such as 10.0.0.0/28; repeatable
       --follow-redirects      follow up to 5 redirects instead of counting them
@@ -614,7 +616,8 @@ alone is that of the response time):
   send_lag            From when a message was due until it was sent.
   keepalive           From a keep-alive ping to its pong.
   connect             From the start of a dial to the end of its upgrade.
-  resolve             Name resolution, one lookup for each name and worker.
+  resolve             Name resolution, one look-up for each name, worker and
+                      --dns-ttl.
   tcp                 From the start of a dial to the TCP connection with the
                       target or the proxy.
   proxy               From the TCP connection with a proxy to the proxy's

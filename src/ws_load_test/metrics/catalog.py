@@ -388,7 +388,7 @@ class Metrics:
     )
     resolve_time_ns: Histogram = times(
         MetricSpec(
-            "Name resolution, one lookup for each name and worker.",
+            "Name resolution, one look-up for each name, worker and --dns-ttl.",
             condition="resolve",
             no_value="no name was looked up",
         )

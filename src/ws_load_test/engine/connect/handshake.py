@@ -99,7 +99,8 @@ class OpeningHandshake(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         if self._listener is not None:
             tls = transport.get_extra_info("ssl_object")
-            if tls is not None:
+            # A proxy can be under TLS where the target is not.
+            if tls is not None and self._request.endpoint.secure:
                 self._listener.tls_established(tls)
         self.asked_ns = monotonic_ns()
         data = self._request_bytes()

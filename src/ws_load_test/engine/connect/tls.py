@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
 from contextvars import ContextVar
@@ -69,10 +70,7 @@ def new_context(target: Target) -> ResumableContext:
     Raises:
         UsageError: as `tls_context`.
     """
-    context = ResumableContext(ssl.PROTOCOL_TLS_CLIENT)
-    if sys.version_info >= (3, 13):
-        # What ssl.create_default_context sets; it makes no contexts of other classes.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+    context = _client_context()
     _load_authorities(context, target)
     _load_certificate(context, target)
     context.set_alpn_protocols(["http/1.1"])
@@ -80,10 +78,51 @@ def new_context(target: Target) -> ResumableContext:
         context.minimum_version = _VERSIONS[target.tls_min]
     if target.ciphers is not None:
         set_ciphers(context, target.ciphers)
+    _trust_any_if_asked(context, target)
+    context.resumes = target.tls_resume
+    return context
+
+
+def context_for_proxies(target: Target) -> ResumableContext:
+    """Returns the context for proxies under TLS: the system's authorities, and those of ``--cacert`` besides.
+
+    The client's certificate is the target's affair; ``--insecure`` counts for both.
+
+    Raises:
+        UsageError: As `tls_context`.
+    """
+    context = _client_context()
+    context.load_default_certs()
+    _load_authorities(context, target)
+    context.set_alpn_protocols(["http/1.1"])
+    _trust_any_if_asked(context, target)
+    return context
+
+
+def _trust_any_if_asked(context: ssl.SSLContext, target: Target) -> None:
     if target.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    context.resumes = target.tls_resume
+
+
+def _client_context() -> ResumableContext:
+    """Returns a client's context that verifies, and logs its keys where the environment asks for that.
+
+    ``SSLKEYLOGFILE`` is what OpenSSL, curl and browsers have for it (draft-ietf-tls-keylogfile); Wireshark reads it.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    context = ResumableContext(ssl.PROTOCOL_TLS_CLIENT)
+    path = os.environ.get("SSLKEYLOGFILE")
+    if path:
+        try:
+            context.keylog_filename = path
+        except OSError as error:
+            raise UsageError(f'SSLKEYLOGFILE: cannot write "{path}": {error.strerror}') from None
+    if sys.version_info >= (3, 13):
+        # What ssl.create_default_context sets; it makes no contexts of other classes.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     return context
 
 

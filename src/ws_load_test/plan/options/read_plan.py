@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Unpack
@@ -38,7 +39,7 @@ from ws_load_test.plan.options.messages import message_warnings, read_first_mess
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.options.session_policy import read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
-from ws_load_test.plan.options.target import read_target
+from ws_load_test.plan.options.target import proxy_hint, read_target
 from ws_load_test.plan.options.thresholds import read_thresholds
 from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
@@ -115,7 +116,8 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         **thresholds,
         **fields_of(values),
     )
-    return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan))
+    hint = proxy_hint(plan.target, os.environ) if "proxy" not in given and not plan.target.unix_socket else ""
+    return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan) + (hint,) * bool(hint))
 
 
 def unknown_options(names: Iterable[str], known: Collection[str]) -> Iterator[OptionProblem]:
