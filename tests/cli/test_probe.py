@@ -561,7 +561,7 @@ def test_an_expired_certificate_is_shown_where_it_is_taken(dry):
         assert (code, "expired on " in shown) == (0, True)
         code, shown, _ = dry(server.url)
     assert code == 3
-    assert "a self-signed certificate" in shown.splitlines()[-1]
+    assert "a certificate of an unknown authority" in shown.splitlines()[-1]
 
 
 def test_each_redirect_is_shown(facts):
