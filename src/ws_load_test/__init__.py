@@ -17,13 +17,13 @@ from ws_load_test.common.version import __version__
 if TYPE_CHECKING:
     from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.analysis.comparison.sides import compare
+    from ws_load_test.analysis.recordings import read_recording
     from ws_load_test.analysis.summary_types import Summary, TimeStats
     from ws_load_test.api import Result, run, run_async
     from ws_load_test.common.errors import LoadTestError, PlanError
     from ws_load_test.experiments.capacity.api import CapacityResult, find_capacity
     from ws_load_test.fleet.cluster.spec import Cluster
     from ws_load_test.metrics.recording import Recording
-    from ws_load_test.metrics.recording_file import read_recording
     from ws_load_test.plan.describe import describe_plan
     from ws_load_test.plan.options.read_plan import make_plan
     from ws_load_test.plan.plan import Plan
@@ -64,7 +64,7 @@ _HOMES = {
     "find_capacity": "ws_load_test.experiments.capacity.api",
     "describe_plan": "ws_load_test.plan.describe",
     "make_plan": "ws_load_test.plan.options.read_plan",
-    "read_recording": "ws_load_test.metrics.recording_file",
+    "read_recording": "ws_load_test.analysis.recordings",
     "run": "ws_load_test.api",
     "run_async": "ws_load_test.api",
 }

@@ -214,12 +214,17 @@ def _read_header(name: str, line: bytes, check_plan: Callable[[dict[str, Any]], 
             )
         header = _decode(line, probe.format)
         if isinstance(header, Header) and probe.format >= 1:
-            check_header(header)
-            if check_plan is not None:
-                check_plan(header.plan)
-            return header, probe.format
+            _ = header.started_ns
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise RecordingError(f"{_no_recording(name)} ({_reason(error)})") from error
+    if isinstance(header, Header) and probe.format >= 1:
+        try:
+            if check_plan is not None:
+                check_plan(header.plan)
+            check_header(header)
+        except (ValueError, RecursionError) as error:
+            raise RecordingError(f"{name}, line 1: {_reason(error)}") from error
+        return header, probe.format
     raise RecordingError(_no_recording(name))
 
 

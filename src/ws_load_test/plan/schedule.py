@@ -10,13 +10,14 @@ the instant of message k has a closed form and no worker needs to count its way 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.sharding import Shard
 from ws_load_test.common.units import format_duration
+from ws_load_test.plan.ranges import MOST_STAGES, Amount, PositiveDuration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,18 +38,18 @@ def evenly_spaced_ns(number: int, per_s: float) -> int:
 class Stage(msgspec.Struct, frozen=True):
     """Part of a profile: from one amount to another along a straight line."""
 
-    duration_ns: int
+    duration_ns: PositiveDuration
     """Length of the part."""
-    start: float
+    start: Amount
     """Amount at its start: messages per second, or connections."""
-    end: float
+    end: Amount
     """Amount at its end."""
 
 
 class LoadProfile(msgspec.Struct, frozen=True):
     """Amount over time, from instant 0 to the end of the last stage."""
 
-    stages: tuple[Stage, ...]
+    stages: Annotated[tuple[Stage, ...], msgspec.Meta(min_length=1, max_length=MOST_STAGES)]
     """Parts, one after the other."""
 
     @classmethod

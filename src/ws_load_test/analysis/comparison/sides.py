@@ -10,9 +10,9 @@ from ws_load_test.analysis.comparison.comparability import blocker
 from ws_load_test.analysis.comparison.compare import CONFIDENCE, Comparison
 from ws_load_test.analysis.comparison.compare import compare as compare_variants
 from ws_load_test.analysis.comparison.samples import Variant, pair_variants
+from ws_load_test.analysis.recordings import read_recording
 from ws_load_test.common.errors import RecordingError, UsageError
 from ws_load_test.metrics.recording import Recording
-from ws_load_test.metrics.recording_file import read_recording
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
