@@ -196,6 +196,15 @@ def test_long_payloads_are_cut(facts):
     assert found["replied"]
 
 
+def test_what_was_asked_for_in_vain_is_shown(facts, dry):
+    with FaultyServer(behaviors.echoes) as server:
+        options = (server.url, "--deflate", "on", "--subprotocol", "v1")
+        found, (_, shown, _) = facts(*options), dry(*options)
+    assert [step["what"] for step in steps(found, "declined")] == ["permessage-deflate", "subprotocol"]
+    assert "declined   compression was offered (--deflate), and not granted" in shown
+    assert "declined   a subprotocol was offered (--subprotocol), and none was chosen" in shown
+
+
 def test_compressed_messages_are_shown_as_they_were_meant(facts):
     def echo(connection):
         for message in connection:

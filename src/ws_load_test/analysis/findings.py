@@ -52,6 +52,7 @@ class FindingKind(StrEnum):
     FEW_SAMPLES = "few-samples"
     TOO_FAST = "too-fast"
     WRITE_BLOCKED = "write-blocked"
+    NOT_GRANTED = "not-granted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,12 @@ class RunData:
             for recording in self.recordings
             for field in ("connection_profile", "lifetime_ns", "disconnect_storm")
         )
+
+    @property
+    def resumes_tls(self) -> bool:
+        """True where the plan asks for TLS sessions to be resumed."""
+        targets = [recording.header.plan.get("target") for recording in self.recordings]
+        return any(isinstance(target, dict) and bool(target.get("tls_resume")) for target in targets)
 
     @property
     def surplus_under_load(self) -> int:

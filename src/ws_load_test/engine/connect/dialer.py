@@ -58,6 +58,8 @@ class ConnectTimings:
     """All of it: the lookup of a name that no connection had needed before, waiting, and redirects included."""
     tls_resumed: bool
     """The handshake took up an earlier session (RFC 8446, section 2.2)."""
+    not_granted: tuple[str, ...] = ()
+    """Names of things that were asked for in vain: ``permessage-deflate``, ``subprotocol``, ``tls-resumption``."""
 
     def record_in(self, tally: Tally) -> None:
         """Records them in the histograms of a tally."""
@@ -69,6 +71,7 @@ class ConnectTimings:
             tally.tls_time_ns.record(self.tls_ns)
             tally.tls_resumed += self.tls_resumed
         tally.upgrade_time_ns.record(self.upgrade_ns)
+        tally.not_granted.update(self.not_granted)
 
 
 class Dialer:
@@ -137,6 +140,11 @@ class Dialer:
             stranger = msgspec.structs.replace(self.target, cert=None, key=None)
             self._tls_elsewhere[origin] = new_context(stranger)
         return self._tls_elsewhere[origin]
+
+    @property
+    def keeps_tls_session(self) -> bool:
+        """True if a session of TLS is kept that the next dial can resume."""
+        return self._tls is not None and self._tls.keeps_session
 
     def take_notes(self, tally: Tally) -> None:
         """Moves the notes on dials into a tally, those that opened and those that did not: look-ups of names, too."""
@@ -233,6 +241,7 @@ class _Dial:
         "_dialing_ns",
         "_from_ns",
         "_number",
+        "_offered_session",
         "_ready_ns",
         "_request",
         "_sock",
@@ -256,6 +265,7 @@ class _Dial:
         self._upgrade: OpeningHandshake | None = None
         self._tls_object: ssl.SSLObject | None = None
         self._request: UpgradeRequest | None = None
+        self._offered_session = False
         self.tls_begun: ssl.SSLObject | None = None
         """The TLS connection, whose handshake may have failed."""
 
@@ -270,6 +280,12 @@ class _Dial:
     def upgraded(self) -> bool:
         """The connection has the session."""
         return self._upgrade is not None and self._upgrade.accepted
+
+    @property
+    def _resumption_refused(self) -> bool:
+        """An earlier TLS session was offered, and not taken up."""
+        tls = self._tls_object
+        return self._offered_session and tls is not None and not tls.session_reused
 
     @property
     def answer_begun(self) -> bool:
@@ -297,6 +313,7 @@ class _Dial:
             upgrade_ns=done_ns - upgrade.asked_ns,
             total_ns=done_ns - self._from_ns,
             tls_resumed=bool(tls is not None and tls.session_reused),
+            not_granted=upgrade.not_granted + ("tls-resumption",) * self._resumption_refused,
         )
 
     async def open(self, request: UpgradeRequest) -> ConnectTimings:
@@ -411,7 +428,7 @@ class _Dial:
         name = request.endpoint.server_name
         if not request.moved and dialer.target.sni is not None:
             name = dialer.target.sni
-        begun: list[ssl.SSLObject] = []
+        begun: list[tuple[ssl.SSLObject, bool]] = []
         if secure:
             handshakes.set(begun)
         try:
@@ -424,7 +441,7 @@ class _Dial:
                 ssl_handshake_timeout=2 * dialer.timeout_ns / 1e9 if secure else None,
             )
         finally:
-            self.tls_begun = begun[0] if begun else None
+            self.tls_begun, self._offered_session = begun[0] if begun else (None, False)
         assert self._upgrade is not None
         return self._upgrade
 

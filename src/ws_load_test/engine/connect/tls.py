@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from ws_load_test.plan.target import Target
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-handshakes: ContextVar[list[ssl.SSLObject] | None] = ContextVar("handshakes", default=None)
-"""Takes the TLS connections that a dial begins: an event loop gives no other access to one whose handshake fails."""
+handshakes: ContextVar[list[tuple[ssl.SSLObject, bool]] | None] = ContextVar("handshakes", default=None)
+"""Takes the TLS connections that a dial begins, each with True if it offers an earlier session: an event loop gives no
+other access to one whose handshake fails."""
 
 
 class ResumableContext(ssl.SSLContext):
@@ -36,13 +37,18 @@ class ResumableContext(ssl.SSLContext):
         tls = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
         begun = handshakes.get()
         if begun is not None:
-            begun.append(tls)
+            begun.append((tls, session is not None))
         return tls
 
     @property
     def _sessions(self) -> dict[Any, ssl.SSLSession]:
         found: dict[Any, ssl.SSLSession] = self.__dict__.setdefault("sessions_by_server", {})
         return found
+
+    @property
+    def keeps_session(self) -> bool:
+        """True if it has a session of any server that can be resumed."""
+        return bool(self._sessions)
 
     def keep_session(self, tls: ssl.SSLObject) -> None:
         """Keeps a connection's session for the next; call it when the connection has read something.
