@@ -47,7 +47,11 @@ NOT_GRANTED = {
         "the target may not know it, and speak another protocol than is meant",
     ),
     "tls-resumption": (
-        "an earlier TLS session was offered (--tls-resume), and not resumed",
+        "an earlier TLS session was offered, and not resumed",
+        "their handshakes were full ones",
+    ),
+    "tls-ticket": (
+        "the target gave no ticket to resume a TLS session with",
         "their handshakes were full ones",
     ),
 }
@@ -260,13 +264,6 @@ def _not_granted(run: RunData) -> Iterator[Finding]:
         if count:
             text = f"{what} in {format_count(count)} of {format_count(tally.opened)} sessions: {remedy}"
             yield Finding(FindingKind.NOT_GRANTED, text, saturates=False)
-    offered = tally.tls_resumed + tally.not_granted["tls-resumption"]
-    if run.resumes_tls and tally.tls_time_ns.count > 1 and not offered:
-        text = (
-            "no TLS session was resumed, though --tls-resume asks for it: the target gives no tickets, or none had come"
-            " when the others were dialed; --connect-rate dials them one after another"
-        )
-        yield Finding(FindingKind.NOT_GRANTED, text, saturates=False)
 
 
 def _peak_per_s(load: dict[str, Any]) -> float:

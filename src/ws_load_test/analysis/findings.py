@@ -120,12 +120,6 @@ class RunData:
         )
 
     @property
-    def resumes_tls(self) -> bool:
-        """True where the plan asks for TLS sessions to be resumed."""
-        targets = [recording.header.plan.get("target") for recording in self.recordings]
-        return any(isinstance(target, dict) and bool(target.get("tls_resume")) for target in targets)
-
-    @property
     def surplus_under_load(self) -> int:
         """Surplus replies since the load began; earlier ones cannot have been taken for replies."""
         return sum(

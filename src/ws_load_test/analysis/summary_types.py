@@ -122,8 +122,9 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     not_granted: Annotated[
         dict[str, int],
         Meta(
-            description="Opened sessions by what they asked for in vain: permessage-deflate, subprotocol, or "
-            "tls-resumption (an earlier TLS session was offered, and the handshake was a full one)."
+            description="Opened sessions by what they asked for in vain: permessage-deflate, subprotocol, "
+            "tls-resumption (an earlier TLS session was offered, and the handshake was a full one) or tls-ticket (the "
+            "target gave none with which the session can be resumed)."
         ),
     ]
     left_out_by_redirects: Annotated[

@@ -142,7 +142,7 @@ class Probe:
         except DialError as error:
             self.fault(error.fault)
             return
-        for asked in self._not_granted(self._timings):
+        for asked in self._timings.not_granted:
             self.transcript.add("declined", what=asked)
         await wait_until_ready(connection, self.plan.timeout_ns)
         if connection.closing:
@@ -159,11 +159,6 @@ class Probe:
             linger_ns = min(max(3 * self.record.reply_ns, MIN_LINGER_NS), MAX_LINGER_NS)
             if not connection.ended:
                 await self._wait_for_reply(linger_ns / NS_PER_S)
-
-    def _not_granted(self, timings: ConnectTimings) -> tuple[str, ...]:
-        """Returns what was asked for in vain; of TLS sessions, that there is none that a next dial could resume."""
-        no_ticket = self.plan.target.tls_resume and timings.tls_ns is not None and not self._dialer.keeps_tls_session
-        return timings.not_granted + ("tls-ticket",) * no_ticket
 
     async def _wait_for_reply(self, wait_s: float) -> bool:
         """Waits for a reply, or for the end of the session. Returns False if neither came."""

@@ -35,9 +35,7 @@ _VERDICTS = {
     "early": "a push",
     "surplus": "a push",
 }
-_DECLINED = {what: words for what, (words, _) in NOT_GRANTED.items()} | {
-    "tls-ticket": "no ticket came with which a later dial could resume this TLS session (--tls-resume)"
-}
+_DECLINED = {what: words for what, (words, _) in NOT_GRANTED.items()}
 _TIMES = {
     "resolve": "name",
     "tcp": "TCP",

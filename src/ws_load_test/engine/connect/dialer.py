@@ -59,7 +59,8 @@ class ConnectTimings:
     tls_resumed: bool
     """The handshake took up an earlier session (RFC 8446, section 2.2)."""
     not_granted: tuple[str, ...] = ()
-    """Names of things that were asked for in vain: ``permessage-deflate``, ``subprotocol``, ``tls-resumption``."""
+    """Names of things that were asked for in vain: ``permessage-deflate``, ``subprotocol``, ``tls-resumption``,
+    ``tls-ticket``."""
 
     def record_in(self, tally: Tally) -> None:
         """Records them in the histograms of a tally."""
@@ -140,11 +141,6 @@ class Dialer:
             stranger = msgspec.structs.replace(self.target, cert=None, key=None)
             self._tls_elsewhere[origin] = new_context(stranger)
         return self._tls_elsewhere[origin]
-
-    @property
-    def keeps_tls_session(self) -> bool:
-        """True if a session of TLS is kept that the next dial can resume."""
-        return self._tls is not None and self._tls.keeps_session
 
     def take_notes(self, tally: Tally) -> None:
         """Moves the notes on dials into a tally, those that opened and those that did not: look-ups of names, too."""
@@ -240,6 +236,7 @@ class _Dial:
         "_dialer",
         "_dialing_ns",
         "_from_ns",
+        "_lacks_ticket",
         "_number",
         "_offered_session",
         "_ready_ns",
@@ -265,7 +262,7 @@ class _Dial:
         self._upgrade: OpeningHandshake | None = None
         self._tls_object: ssl.SSLObject | None = None
         self._request: UpgradeRequest | None = None
-        self._offered_session = False
+        self._offered_session = self._lacks_ticket = False
         self.tls_begun: ssl.SSLObject | None = None
         """The TLS connection, whose handshake may have failed."""
 
@@ -281,11 +278,12 @@ class _Dial:
         """The connection has the session."""
         return self._upgrade is not None and self._upgrade.accepted
 
-    @property
-    def _resumption_refused(self) -> bool:
-        """An earlier TLS session was offered, and not taken up."""
+    def _tls_not_granted(self) -> tuple[str, ...]:
+        """Returns what TLS was asked for in vain: an earlier session to be resumed, or a ticket for the next one."""
         tls = self._tls_object
-        return self._offered_session and tls is not None and not tls.session_reused
+        if tls is None or tls.session_reused:
+            return ()
+        return ("tls-resumption",) * self._offered_session + ("tls-ticket",) * self._lacks_ticket
 
     @property
     def answer_begun(self) -> bool:
@@ -313,7 +311,7 @@ class _Dial:
             upgrade_ns=done_ns - upgrade.asked_ns,
             total_ns=done_ns - self._from_ns,
             tls_resumed=bool(tls is not None and tls.session_reused),
-            not_granted=upgrade.not_granted + ("tls-resumption",) * self._resumption_refused,
+            not_granted=upgrade.not_granted + self._tls_not_granted(),
         )
 
     async def open(self, request: UpgradeRequest) -> ConnectTimings:
@@ -405,6 +403,7 @@ class _Dial:
             if context is not None:
                 tls = self._tls_object = transport.get_extra_info("ssl_object")
                 context.keep_session(tls)
+                self._lacks_ticket = context.lacks_session(tls.server_hostname)
             if dialer.listener is not None:
                 dialer.listener.session_upgraded(
                     connection, transport, sock, secure=secure, early=early, deflate=deflate

@@ -45,16 +45,23 @@ class ResumableContext(ssl.SSLContext):
         found: dict[Any, ssl.SSLSession] = self.__dict__.setdefault("sessions_by_server", {})
         return found
 
+    def lacks_session(self, server: str | None) -> bool:
+        """Returns True if a server was to give a session that can be resumed, and has not given one."""
+        return self.resumes and server in self._known_servers and server not in self._sessions
+
     @property
-    def keeps_session(self) -> bool:
-        """True if it has a session of any server that can be resumed."""
-        return bool(self._sessions)
+    def _known_servers(self) -> set[Any]:
+        """Servers with which a handshake has ended, and data was read."""
+        found: set[Any] = self.__dict__.setdefault("known_servers", set())
+        return found
 
     def keep_session(self, tls: ssl.SSLObject) -> None:
         """Keeps a connection's session for the next; call it when the connection has read something.
 
         TLS 1.3 sends tickets after the handshake, before any other data (RFC 8446, section 4.6.1).
         """
+        if self.resumes:
+            self._known_servers.add(tls.server_hostname)
         session = tls.session
         if self.resumes and session is not None and session.has_ticket:
             self._sessions[tls.server_hostname] = session
