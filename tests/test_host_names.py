@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.plan.host_names import HostError, host_and_port
+from ws_load_test.plan.host_names import HostNameError, host_and_port
 from ws_load_test.plan.options import target_values
 from ws_load_test.plan.target import Endpoint, render_url
 
@@ -93,7 +93,7 @@ def test_a_host_that_is_none(host, words):
 def test_options_take_ipv6_without_brackets_where_no_port_is_meant(text, parts):
     assert host_and_port(text, bare_ipv6=True) == parts
     if text.count(":") > 1 and "[" not in text:
-        with pytest.raises(HostError, match="in brackets"):
+        with pytest.raises(HostNameError, match="in brackets"):
             host_and_port(text)
 
 
@@ -107,7 +107,7 @@ def test_a_column_of_addresses_needs_no_brackets():
 def test_whatever_is_written_is_a_host_or_an_error(text):
     try:
         host, port = host_and_port(text)
-    except HostError:
+    except HostNameError:
         return
     assert port is None or 0 < port < 65536
     if "{" in host:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ws_load_test.analysis.aggregate import Aggregate, RunAggregator, aggregate
+from ws_load_test.analysis.data_quality import pairing_is_doubted
+from ws_load_test.analysis.findings import RunData
 from ws_load_test.analysis.summary import exit_code, summarize
 from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.analysis.thresholds import AbortMonitor
@@ -355,9 +357,17 @@ class Run:
         fleet = self.fleet
         if self._abort_monitor is None or fleet is None or self._aborted or fleet.interrupted:
             return
-        self._aborted = self._abort_monitor.add_event(event, self._aggregator.tally)
+        self._aborted = self._abort_monitor.add_event(
+            event, self._aggregator.tally, pairing_doubted=self._pairing_is_doubted()
+        )
         if self._aborted:
             self.stop_gracefully()
+
+    def _pairing_is_doubted(self) -> bool:
+        """True where replies are perhaps not those of their messages, by what is known so far."""
+        assert self._abort_monitor is not None
+        so_far = Recording(self._abort_monitor.start.header, tuple(self._intervals))
+        return pairing_is_doubted(RunData([so_far], Aggregate(self._aggregator.tally, ())))
 
     def _keep_writing(self, write: Callable[..., None], *arguments: Any) -> None:
         """Notes a failure to write: a recording that fails must not end the run that it records."""

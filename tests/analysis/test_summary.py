@@ -166,7 +166,7 @@ class TestOneRecording:
                 "start_spread_ns": None,
             },
             "hosts": [],
-            "verdict": {"passed": True, "checks": []},
+            "verdict": {"passed": True, "reason": None, "why": None, "checks": []},
         }
         # As text, so that the order of the keys is compared too.
         assert msgspec.json.encode(summary) == msgspec.json.encode(expected)
@@ -446,7 +446,9 @@ class TestExitCode:
         made = summarize([GOOD])
         made["generator"]["saturated"] = saturated
         made["connections"]["opened"] = opened
-        made["verdict"]["passed"] = passed
+        made["verdict"]["passed"] = passed and bool(opened)
+        if not opened:
+            made["verdict"]["reason"] = "nothing-opened"
         return made | {"interrupted": interrupted}
 
     @pytest.mark.parametrize(

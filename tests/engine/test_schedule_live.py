@@ -192,7 +192,7 @@ def frozen(pid, after_s, length_s):
     begun = threading.Event()
 
     def freeze():
-        if begun.wait(10):
+        if begun.wait(60):
             time.sleep(after_s)
             from_ns = time.monotonic_ns()
             os.kill(pid, signal.SIGSTOP)

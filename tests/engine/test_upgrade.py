@@ -407,19 +407,12 @@ def test_a_peer_that_leaves_before_its_answer_is_whole(error, key, text):
     assert text in exchange.fault.text
 
 
-@parametrised(
-    "url text",
-    {
-        "without TLS": ("ws://echo.example/", "instead of answering the upgrade; a port that takes TLS may do that"),
-        "under TLS": ("wss://echo.example/", "closed the connection instead of answering the upgrade"),
-    },
-)
-def test_a_peer_that_leaves_without_an_answer(url, text):
-    exchange = Exchange(url)
+@in_loop
+def test_a_peer_that_leaves_without_an_answer():
+    exchange = Exchange()
     exchange.upgrade.connection_lost(None)
     assert exchange.fault.key == "upgrade-invalid"
-    assert text in exchange.fault.text
-    assert ("wss" in exchange.fault.text) == (url[:3] == "ws:")
+    assert exchange.fault.text == "closed the connection instead of answering the upgrade"
 
 
 def test_a_refusal_that_nobody_waits_for_any_more_is_no_error():

@@ -49,7 +49,7 @@ def order(plan, *, workers=2, lease_ns=10**9, connections=None, contents=None):
     )
 
 
-async def until(condition, timeout_s=10.0):
+async def until(condition, timeout_s=60.0):
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - another process sets no event
             await asyncio.sleep(0.01)

@@ -130,14 +130,14 @@ class TestPairing:
         text = lines(
             recording(Tally(opened=7, pushed=7, surplus_replies=7), answered(opened=0), phases=["opening", "measured"]),
         )
-        assert text[0] == "Passed"
+        assert text[0] == "Done"
         assert not entry(text, "pairing")
         assert entry(text, "warning").startswith("7 messages came before the load began")
 
     def test_nothing_answered_is_said_once_in_the_heading(self):
         silent = Tally(opened=7, due=9, sent=9, unanswered=9)
         text = lines(recording(silent, asked=plan(correlation=Correlation("echo"))))
-        assert text[0] == "Done, with no message answered"
+        assert text[0] == "No message was answered"
         assert "is it an echo server?" in entry(text, "pairing")
 
     def test_a_pattern_cannot_steer_the_terminal(self):
@@ -195,7 +195,7 @@ class TestNone:
 
     def test_it_passes_without_a_doubt(self):
         text = lines(self.made())
-        assert text[0] == "Passed"
+        assert text[0] == "Done"
         assert not entry(text, "unanswered")
         assert "  none: replies were not awaited, each message is a push" in text
         assert not any("fastest –" in line and "mean" in line for line in text)

@@ -123,7 +123,7 @@ NORMAL = recording(
 class TestVerdict:
     def test_a_clean_run_passed(self):
         lines = report(NORMAL).splitlines()
-        assert lines[0] == "Passed"
+        assert lines[0] == "Done"
         assert lines[1] == "ws://echo.example/socket"
         assert lines[2] == "ws-load-test 0.1.0, started 2026-03-01 12:00:07 UTC"
 
@@ -146,7 +146,7 @@ class TestVerdict:
 
     def test_no_answer_at_all_is_told(self):
         words = report(recording(opening(), interval(Tally(due=3, sent=3, unanswered=3)))).splitlines()[0]
-        assert words == "Done, with no message answered"
+        assert words == "No message was answered"
 
     def test_nothing_opened(self):
         text = report(recording(opening(0, failed=100, faults=Counter({"connect-refused": 100}))))
@@ -341,7 +341,7 @@ class TestGenerator:
 
     def test_warnings_follow_the_facts(self):
         text = report(recording(opening(1), busy(0.5, write_blocked_ns=SECOND // 2)))
-        assert text.splitlines()[0] == "Passed"
+        assert text.splitlines()[0] == "Done"
         assert "keeps up: 50 %" in text
         assert row(text, "warning").startswith("the kernel's send buffers were full 50 % of the time")
 
@@ -713,14 +713,14 @@ class TestPrinting:
         monkeypatch.delenv("NO_COLOR", raising=False)
         monkeypatch.setenv("TERM", "xterm-256color")
         text = printed(NORMAL, force_terminal=True, color_system="standard")
-        assert "\x1b[1;32mPassed" in text
+        assert "\x1b[1;32mDone" in text
         assert re.sub(r"\x1b\[[\d;]*m", "", text) == report(NORMAL) + "\n"
 
     def test_no_color(self, monkeypatch):
         monkeypatch.setenv("NO_COLOR", "1")
         text = printed(NORMAL, force_terminal=True)
         assert not re.search(r"\x1b\[[\d;]*3\dm", text)
-        assert "Passed" in text
+        assert "Done" in text
 
     @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
     def test_encodings_without_blocks_get_ascii_bars(self, encoding):

@@ -49,6 +49,11 @@ def data_quality_findings(run: RunData, *, late: bool) -> Iterator[Finding]:
         yield from check(run)
 
 
+def pairing_is_doubted(run: RunData) -> bool:
+    """True where replies are perhaps not those of their messages, so that their times may be wrong."""
+    return any(finding.kind is FindingKind.PAIRING for finding in _pairing(run))
+
+
 def too_few_in_tail(percentile: str, count: int) -> bool:
     """True where fewer than `MIN_TAIL_SAMPLES` of `count` values lie beyond a percentile."""
     share = Fraction(percentile) / 100
@@ -58,13 +63,19 @@ def too_few_in_tail(percentile: str, count: int) -> bool:
 def _pairing(run: RunData) -> Iterator[Finding]:
     """Yields a finding if replies were paired with the wrong messages, or with none."""
     correlation = run.correlation
-    if correlation is None:
+    if correlation is None or not (run.tally.sent or run.tally.warmup_sent):
+        # Where nothing is sent, all that comes is a push, and there is nothing to pair it with.
         return
     if correlation.by_id:
         yield from _pairing_by_id(run, correlation)
     elif correlation.rule == "order" and run.tally.surplus_replies:
         yield _pairing_in_order(run)
-    elif correlation.rule == "order" and run.tally.faults["reply-timeout"] and (run.pipelines or run.tally.greetings):
+    elif (
+        correlation.rule == "order"
+        and run.tally.answered
+        and run.tally.faults["reply-timeout"]
+        and (run.pipelines or run.tally.greetings)
+    ):
         yield _pairing_with_gaps(run, correlation)
 
 

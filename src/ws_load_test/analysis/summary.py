@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from ws_load_test.analysis.aggregate import aggregate
-from ws_load_test.analysis.findings import MISBEHAVIORS, misbehaving_counts
+from ws_load_test.analysis.findings import MISBEHAVIORS, FindingKind, misbehaving_counts
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.per_host import host_rows, lost_worker_rows, start_skew_ns
 from ws_load_test.analysis.summary_types import (
@@ -21,13 +21,13 @@ from ws_load_test.analysis.summary_types import (
     MixedLoad,
     Opening,
     ReconnectStorm,
-    RunVerdict,
     Summary,
     TimeStats,
     UnknownLoad,
     Warmup,
 )
 from ws_load_test.analysis.thresholds import evaluate
+from ws_load_test.analysis.verdict import NOTHING_MEASURED, judge
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.catalog import METRICS
 from ws_load_test.metrics.histogram import Histogram
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.analysis.aggregate import Aggregate
     from ws_load_test.analysis.findings import Finding
+    from ws_load_test.analysis.thresholds import RequestedCondition
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.load import ClosedLoop, OpenLoop
@@ -49,7 +50,9 @@ SCHEMA = 2
 
 
 def summarize(
-    recordings: Sequence[Recording], aggregated: Aggregate | None = None, fail_if: Sequence[str] | None = None
+    recordings: Sequence[Recording],
+    aggregated: Aggregate | None = None,
+    conditions: Sequence[RequestedCondition] | None = None,
 ) -> Summary:
     """Returns the summary of one recording, or of several as if they were one run.
 
@@ -59,7 +62,7 @@ def summarize(
     Args:
         recordings: The recordings, at least one.
         aggregated: Their aggregate, if there is one already: making it decodes every histogram.
-        fail_if: Conditions to judge them by, in place of those of their plans.
+        conditions: Conditions to judge them by, in place of those of their plans.
 
     Raises:
         ValueError: No recording at all, or one whose tallies or start cannot be read.
@@ -72,10 +75,9 @@ def summarize(
     findings = diagnose(recordings, aggregated)
     duration_ns = _union_ns(_measured_span(recording) for recording in recordings)
     interrupted = any(recording.trailer is None or recording.trailer.interrupted for recording in recordings)
-    any_lost = any(recording.trailer is not None and recording.trailer.lost_workers for recording in recordings)
     headers = [recording.header for recording in recordings]
-    checks = evaluate(recordings, aggregated, duration_ns, fail_if)
-    passed = all(check.passed for check in checks)
+    doubted = any(finding.kind is FindingKind.PAIRING for finding in findings)
+    checks = evaluate(recordings, aggregated, duration_ns, conditions, pairing_doubted=doubted)
     return _from_tally(
         Summary,
         tally,
@@ -97,8 +99,7 @@ def summarize(
         warnings=[finding.text for finding in findings if not finding.saturates],
         generator=_generator(recordings, aggregated, findings),
         hosts=host_rows(recordings, aggregated),
-        # Not when interrupted: half a run proves nothing, and so `passed` agrees with exit code 0.
-        verdict=RunVerdict(passed=passed and tally.opened > 0 and not any_lost and not interrupted, checks=checks),
+        verdict=judge(recordings, tally, checks),
     )
 
 
@@ -111,7 +112,7 @@ def exit_code(summary: Summary, lost_workers: int, *, strict: bool = False) -> E
         return ExitCode.INTERRUPTED
     if lost_workers:
         return ExitCode.WORKER_LOST
-    if not summary.connections.opened:
+    if summary.verdict.reason in NOTHING_MEASURED:
         return ExitCode.NOTHING_OPENED
     if not summary.verdict.passed:
         return ExitCode.THRESHOLD_FAILED

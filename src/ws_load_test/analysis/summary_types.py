@@ -7,6 +7,7 @@ histogram has no percentiles, and a run without measured time has no rate.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from operator import attrgetter
 from typing import Annotated, Any, Self
 
@@ -242,15 +243,37 @@ class ThresholdCheck(msgspec.Struct, frozen=True, kw_only=True):
     from_ns: Annotated[int | UnsetType, Meta(description="Start of the worst interval, from the start of the run.")] = (
         UNSET
     )
-    why: Annotated[str | UnsetType, Meta(description="Reason why there is no value.")] = UNSET
+    why: Annotated[str | UnsetType, Meta(description="Reason why there is no value, or none to rely on.")] = UNSET
+    judged: Annotated[
+        bool | UnsetType, Meta(description="False where the value is in doubt, so that the condition was not judged.")
+    ] = UNSET
     aborted_at_ns: Annotated[
         int | UnsetType, Meta(description="Time at which the condition stopped the run, from its start.")
     ] = UNSET
 
     @property
+    def is_doubted(self) -> bool:
+        """True for a condition that was not judged, because its value is in doubt."""
+        return self.judged is False
+
+    @property
     def stopped_run(self) -> bool:
         """True for a condition that stopped its run early."""
         return self.aborted_at_ns is not UNSET
+
+
+class FailureReason(StrEnum):
+    """Reasons why a run failed, the one that spoils it most first."""
+
+    INTERRUPTED = "interrupted"
+    WORKER_LOST = "worker-lost"
+    NOTHING_OPENED = "nothing-opened"
+    ALL_LOST = "all-sessions-lost"
+    NOTHING_SENT = "nothing-sent"
+    NOTHING_ANSWERED = "nothing-answered"
+    ALL_REPLIES_WRONG = "all-replies-wrong"
+    NOT_JUDGED = "not-judged"
+    CONDITION_FAILED = "condition-failed"
 
 
 class RunVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,11 +282,13 @@ class RunVerdict(msgspec.Struct, frozen=True, kw_only=True):
     passed: Annotated[
         bool,
         Meta(
-            description="True where the run was neither interrupted nor lost a worker, opened a session, and failed no"
-            " check; the exit code is 0 then, unless --fail-if-saturated or a file that cannot be written changes it."
+            description="True where `reason` is null: the run reached its end, measured something, and failed no check;"
+            " the exit code is 0 then, unless --fail-if-saturated or a file that cannot be written changes it."
         ),
     ]
-    checks: Annotated[list[ThresholdCheck], Meta(description="Conditions of --fail-if and --abort-if.")]
+    reason: Annotated[FailureReason | None, Meta(description="Reason why the run failed; null where it passed.")] = None
+    why: Annotated[str | None, Meta(description="The same as a part of a sentence.")] = None
+    checks: Annotated[list[ThresholdCheck], Meta(description="Conditions of --fail-if, --slo and --abort-if.")]
 
     @property
     def failed_checks(self) -> list[ThresholdCheck]:

@@ -79,7 +79,8 @@ CHECK_NOTE = """\
 CONDITION_NOTE = """\
   A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s",
   "errors > 0.1%", "unanswered > 0", "faults.reset > 0", "rate < 9500";
-  "any p99 > 80ms" is checked on each second by itself.
+  "any p99 > 80ms" is checked on each second by itself. An OBJECTIVE is the
+  contrary: "p99 < 50ms".
   `ws-load-test help conditions` lists every metric."""
 _NOTES = {Group.MESSAGE: MESSAGE_NOTE, Group.REPLIES: CHECK_NOTE, Group.VERDICT: CONDITION_NOTE}
 _RUN_GROUPS = tuple(group for group in Group if any(option.group is group for option in RUN_OPTIONS))
@@ -130,7 +131,7 @@ schedule (open loop), and prints how long the replies took, from High Dynamic Ra
   0 done and passed                  5 generator-bound (--fail-if-saturated)
   1 a threshold or a probe failed   70 a bug of ours
   2 wrong usage or plan             74 a file could not be written
-  3 no connection could be opened  130 interrupted
+  3 nothing was measured, or judged 130 interrupted
   4 a worker was lost""",
 )
 
@@ -232,6 +233,7 @@ REPORT = CommandPage(
                 _option("json"),
                 _option("fail_if_saturated"),
                 _option("fail_if", help="check this instead of the conditions that were recorded"),
+                _option("slo", help="the same with what must hold"),
                 *(BY_NAME[name] for name in EXPORTS),
             ),
         ),
@@ -316,6 +318,7 @@ pair of rounds at a time, in random order, and each round opens its connections 
                 _option("quiet"),
                 _option("log_level"),
                 _option("plan", help="read options from a file; those about length and about one run are left out"),
+                _option("slo", help="fail (exit code 1) unless this holds for each target, over all of its rounds"),
                 _option("fail_if_saturated"),
             ),
         ),
@@ -351,7 +354,17 @@ Runs one step of load after the other: twice as much until the objectives are mi
 the limit is known closely enough; then both ends are tried again, until each has had the same outcome twice.
 A step that misses while the generator itself is at its limit is never taken for the limit of the target.""",
     sections=(
-        Section("Search", owned_by(Owner.CAPACITY)),
+        Section(
+            "Search",
+            (
+                _option(
+                    "slo",
+                    help='what must hold: "p99 < 50ms", "errors < 0.1%"; the target must keep up with the load as well',
+                    default='"errors < 0.1%"',
+                ),
+                *owned_by(Owner.CAPACITY),
+            ),
+        ),
         Section(
             "Results",
             (

@@ -34,6 +34,15 @@ Target
       --connect-to HOST[:PORT]
                               connect there instead of to the URL's host;
                               several are used in turn; repeatable
+      --resolve HOST:PORT:ADDRESS
+                              addresses of a name, which is not looked up:
+                              service.example:443:10.0.0.1,10.0.0.2; the port
+                              may be *; repeatable
+      --dns-ttl TIME          look a name up again when a session is dialed that
+                              long after; 0 for every dial, 24h for once in a
+                              run (1s)
+      --rotate-addresses      take the addresses of a name in turn, instead of
+                              the first that answers
       --unix-socket PATH      connect to a Unix socket of this machine
       --proxy URL             connect through http://, socks4:// or
                               socks5://[user:password@]host:port
@@ -159,13 +168,17 @@ Sessions
 Verdict
       --fail-if "CONDITION"   the run has failed (exit code 1) if this holds at
                               its end; repeatable
+      --slo "OBJECTIVE"       the contrary: the run has failed unless this holds
+                              at its end: "p99 < 50ms", "errors < 0.1%";
+                              repeatable
       --abort-if "CONDITION"  the same, and the run is stopped as soon as it
                               holds; repeatable
       --abort-grace TIME      measure this long before the first check of
                               --abort-if (5s)
   A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s",
   "errors > 0.1%", "unanswered > 0", "faults.reset > 0", "rate < 9500";
-  "any p99 > 80ms" is checked on each second by itself.
+  "any p99 > 80ms" is checked on each second by itself. An OBJECTIVE is the
+  contrary: "p99 < 50ms".
   `ws-load-test help conditions` lists every metric.
 
 Limits
@@ -260,7 +273,7 @@ Exit codes
   0 done and passed                  5 generator-bound (--fail-if-saturated)
   1 a threshold or a probe failed   70 a bug of ours
   2 wrong usage or plan             74 a file could not be written
-  3 no connection could be opened  130 interrupted
+  3 nothing was measured, or judged 130 interrupted
   4 a worker was lost
 """,
     "capacity": """\
@@ -275,10 +288,9 @@ misses while the generator itself is at its limit is never taken for the limit
 of the target.
 
 Search
-      --slo "OBJECTIVE"       what must hold: "p99 < 50ms", "errors < 0.1%";
-                              written as a CONDITION of --fail-if. The target
-                              must keep up with the load as well; repeatable
-                              ("errors < 0.1%")
+      --slo "OBJECTIVE"       what must hold: "p99 < 50ms", "errors < 0.1%"; the
+                              target must keep up with the load as well;
+                              repeatable ("errors < 0.1%")
       --find rate|connections
                               rate: the highest rate of messages over -c
                               connections (100). connections: the highest number
@@ -415,6 +427,7 @@ ws-load-test report: the report of one recording, or of several merged
                               bottleneck
       --fail-if "CONDITION"   check this instead of the conditions that were
                               recorded; repeatable
+      --slo "OBJECTIVE"       the same with what must hold; repeatable
       --hdr FILE              write an interval log for HdrHistogram's tools;
                               here and below, - as FILE is standard output
       --hgrm FILE             write the percentiles, as HdrHistogram's tools
@@ -511,6 +524,8 @@ as `ws-load-test compare` does, from pairs of rounds.
                               error (warn)
       --plan FILE.toml        read options from a file; those about length and
                               about one run are left out
+      --slo "OBJECTIVE"       fail (exit code 1) unless this holds for each
+                              target, over all of its rounds; repeatable
       --fail-if-saturated     fail (exit code 5) if the generator itself was the
                               bottleneck
 
@@ -728,7 +743,7 @@ Exit codes of a run
   0 done and passed                  5 generator-bound (--fail-if-saturated)
   1 a threshold or a probe failed   70 a bug of ours
   2 wrong usage or plan             74 a file could not be written
-  3 no connection could be opened  130 interrupted
+  3 nothing was measured, or judged 130 interrupted
   4 a worker was lost
 
 A failed run goes before a failed condition: a run whose connections never

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.recordings import read_recording
 from ws_load_test.analysis.summary import exit_code, summarize
+from ws_load_test.analysis.thresholds import RequestedCondition
 from ws_load_test.cli.output import export, export_problems, exports_in, print_results, set_log_level
 from ws_load_test.common.errors import OptionProblem, PlanError, UsageError
 from ws_load_test.plan.options.thresholds import read_conditions
@@ -21,7 +22,11 @@ def report(paths: Sequence[str], options: dict[str, Any]) -> int:
     if not paths:
         raise UsageError("report: no recording named; write for example: ws-load-test report run.jsonl")
     problems: list[OptionProblem] = []
-    conditions = read_conditions("fail_if", tuple(options.get("fail_if", ())), problems)
+    conditions = [
+        RequestedCondition(name.replace("_", "-"), text)
+        for name in ("fail_if", "slo")
+        for text in read_conditions(name, tuple(options.get(name, ())), problems)
+    ]
     problems += export_problems(wanted, as_json=as_json, kept={"a recording that is read": paths})
     if problems:
         raise PlanError(tuple(problems))

@@ -79,5 +79,7 @@ def _session_lines(plan: Plan) -> Iterator[Line]:
 def _threshold_lines(plan: Plan) -> Iterator[Line]:
     if plan.fail_if:
         yield "fails if", " or ".join(plan.fail_if)
+    if plan.slo:
+        yield "must hold", " and ".join(plan.slo)
     if plan.abort_if:
         yield "aborts if", f"{' or '.join(plan.abort_if)}, after {format_duration(plan.abort_grace_ns)}"

@@ -66,8 +66,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Source addresses, used in turn; empty: the system chooses."""
     fail_if: tuple[str, ...] = ()
     """Conditions that must not hold when the run is over; `thresholds` has their grammar."""
+    slo: tuple[str, ...] = ()
+    """Objectives: conditions of the same grammar that must hold when the run is over."""
     abort_if: tuple[str, ...] = ()
-    """The same, and the run is stopped when one of them holds."""
+    """The same as `fail_if`, and the run is stopped when one of them holds."""
     abort_grace_ns: Duration = 5 * 10**9
     """Measured time before the first check of `abort_if`."""
     workers: Workers = 1

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import msgspec
 
+from ws_load_test.common.units import format_duration
 from ws_load_test.messages.fields import FIELD
 from ws_load_test.plan.host_names import host_and_port, in_brackets
 from ws_load_test.plan.redaction import (
@@ -31,6 +32,8 @@ _URL_SAFE = "/%:@!$&'()*+,;=-._~?[]"
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
 PROXY_PORTS = {"http": 8080, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 """Schemes that `--proxy` takes, and the port of each where none is written."""
+DEFAULT_DNS_TTL_NS = 10**9
+"""Time (1 s) in which many dials share a look-up, and one after a loss still sees a name that has moved."""
 _BRACES = re.compile(r"\{[^{}]*\}")
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\{[^{}]*\}|[^/?#{}])*)")
 TlsVersion = Literal["1.2", "1.3"]
@@ -56,7 +59,7 @@ class Endpoint:
         """Takes a URL apart that `target_values.url` has checked.
 
         Raises:
-            HostError: The host or the port is malformed.
+            HostNameError: The host or the port is malformed.
             ValueError: The URL is; its text may hold secrets.
         """
         parts = urlsplit(url)
@@ -136,6 +139,12 @@ class Target(msgspec.Struct, frozen=True):
     """Connection k takes URL k mod n of them all."""
     addresses: tuple[str, ...] = ()
     """``HOST`` or ``HOST:PORT`` to connect to in turn, instead of to the URL's host."""
+    resolve: tuple[str, ...] = ()
+    """``HOST:PORT:ADDRESS,ADDRESS``: the addresses of a name, which is not looked up; the port may be ``*``."""
+    dns_ttl_ns: int = DEFAULT_DNS_TTL_NS
+    """Time for which the addresses of a name are kept; a session that is dialed later has them looked up again."""
+    rotate_addresses: bool = False
+    """Sessions begin with each address of a name in turn."""
     unix_socket: str | None = None
     """The path of the socket to connect to, instead of to the URL's host."""
     proxy: str | None = None
@@ -284,6 +293,7 @@ class Target(msgspec.Struct, frozen=True):
         several = {
             "target": f"{', '.join(shown.urls)}, in turn" if shown.extra_urls else shown.url,
             "connects to": ", ".join(shown.addresses) + turns,
+            "names": self._describe_names(),
             "headers": "; ".join(f"{name}: {value}" for name, value in shown.headers),
             "cookies": "; ".join(shown.cookies),
             "subprotocols": ", ".join(shown.subprotocols),
@@ -301,6 +311,16 @@ class Target(msgspec.Struct, frozen=True):
         lines = [(label, words) for label, words in several.items() if words]
         lines += [(label, words.format(text)) for label, (words, text) in single.items() if text is not None]
         return lines
+
+    def _describe_names(self) -> str:
+        words = [
+            f"{host}:{port} is {addresses}" for host, port, addresses in (one.split(":", 2) for one in self.resolve)
+        ]
+        if self.rotate_addresses:
+            words.append("all addresses of a name in turn")
+        if self.dns_ttl_ns != DEFAULT_DNS_TTL_NS:
+            words.append(f"looked up again after {format_duration(self.dns_ttl_ns)}")
+        return ", ".join(words)
 
     def _describe_tls(self) -> str:
         if self.insecure:

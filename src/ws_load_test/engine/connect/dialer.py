@@ -12,19 +12,15 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.faults import Fault, FaultKind, classify_host_error
-from ws_load_test.common.units import format_duration
+from ws_load_test.common.faults import Fault, FaultKind
+from ws_load_test.engine.connect.dial_faults import fault_of
 from ws_load_test.engine.connect.dns import Resolver, is_address
 from ws_load_test.engine.connect.handshake import OpeningHandshake
 from ws_load_test.engine.connect.proxy import Proxy
 from ws_load_test.engine.connect.redirects import RedirectChain
-from ws_load_test.engine.connect.source_addresses import bind
-from ws_load_test.engine.connect.tls import (
-    ResumableContext,
-    new_context,
-    tls_context,
-    tls_fault,
-)
+from ws_load_test.engine.connect.tcp import Attempts, TcpConnector, open_socket
+from ws_load_test.engine.connect.tls import ResumableContext, handshakes, new_context, tls_context
+from ws_load_test.engine.connect.tls_faults import tls_fault
 from ws_load_test.engine.connect.upgrade_request import (
     DialError,
     RedirectError,
@@ -39,18 +35,8 @@ if TYPE_CHECKING:
     from ws_load_test.engine.connect.upgrade_request import Render, UpgradeRequest
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
+    from ws_load_test.plan.target import Target
     from ws_load_test.websocket.deflate import PerMessageDeflate
-
-_TIMED_OUT = {
-    "dns": (FaultKind.DNS_TIMEOUT, "has a name that did not resolve"),
-    "connect": (FaultKind.CONNECT_TIMEOUT, "did not take the TCP connection"),
-    "proxy": (FaultKind.PROXY, "is behind a proxy that did not open the way to it"),
-    "tls": (FaultKind.TLS_TIMEOUT, "did not finish the TLS handshake"),
-    "upgrade": (FaultKind.UPGRADE_TIMEOUT, "did not answer the upgrade"),
-    "answer": (FaultKind.UPGRADE_TIMEOUT, "began to answer the upgrade, and did not finish"),
-}
-"""For each phase of a dial the fault that its timeout is, and what the target did not do."""
-
 
 MAX_OTHER_ORIGINS = 8
 """Origins that redirects lead to whose TLS sessions are kept; making a context anew takes some 10 ms."""
@@ -106,8 +92,9 @@ class Dialer:
         self.listener = listener
         self.left_out: Counter[str] = Counter()
         """Dials that redirects led to another origin, by what did not go along, since the last `take_notes`."""
-        self.failed_addresses: Counter[str] = Counter()
-        """Addresses that took no connection, each with its fault, since the last `take_notes`."""
+        self.tcp = TcpConnector(self.trace, rotates=plan.target.rotate_addresses)
+        self.has_opened = False
+        """A session has opened."""
         self._tls = tls_context(plan.target)
         self._tls_elsewhere: dict[tuple[bool, str, int], ResumableContext] = {}
 
@@ -127,7 +114,7 @@ class Dialer:
 
     @property
     def resolved_ns(self) -> dict[str, int]:
-        """Duration of the lookup of each name, in ns: one for each name and worker, addresses in numbers have none.
+        """Duration of the latest look-up of each name, in ns; addresses in numbers have none.
 
         It grows with the names that fields and redirects bring, when a connection is the first to need one.
         """
@@ -152,11 +139,13 @@ class Dialer:
         return self._tls_elsewhere[origin]
 
     def take_notes(self, tally: Tally) -> None:
-        """Moves the notes on dials into a tally, those that opened and those that did not."""
+        """Moves the notes on dials into a tally, those that opened and those that did not: look-ups of names, too."""
         tally.left_out_by_redirects.update(self.left_out)
-        tally.failed_addresses.update(self.failed_addresses)
+        tally.failed_addresses.update(self.tcp.failed)
         self.left_out.clear()
-        self.failed_addresses.clear()
+        self.tcp.failed.clear()
+        for took_ns in self.names.take_times():
+            tally.resolve_time_ns.record(took_ns)
 
     async def resolve(self) -> None:
         """Looks up the names that are known beforehand, once for all sessions.
@@ -207,50 +196,31 @@ class Dialer:
             if opening.answer_begun and isinstance(error, TimeoutError):
                 opening.phase = "answer"
             opening.abort()
-            fault = self._fault(opening.phase, error)
+            fault = self._fault(opening, error)
             if fault is None:
                 raise
             raise DialError(fault) from None
 
-    def _fault(self, phase: str, error: BaseException) -> Fault | None:
+    def _fault(self, opening: _Dial, error: BaseException) -> Fault | None:
         """Returns the target's fault that an error stands for; None if it is not the target's."""
-        if isinstance(error, DialError):
-            fault = error.fault
-            if isinstance(error, RedirectError) and not self.target.follow_redirects:
-                fault = Fault(fault.kind, fault.detail, f"{fault.text}; --follow-redirects goes there")
-            return fault
         if isinstance(error, ssl.SSLError):
-            return tls_fault(error)
-        if isinstance(error, TimeoutError):
-            kind, what = _TIMED_OUT[phase]
-            detail = "timeout" if kind == FaultKind.PROXY else ""
-            return Fault(kind, detail, f"{what} within {format_duration(self.timeout_ns)}")
-        if not isinstance(error, OSError) or classify_host_error(error) is not None:
-            return None
-        if self.proxy is not None and phase in {"connect", "proxy"}:
-            return _proxy_fault(phase, error)
-        return _target_fault(phase, error)
-
-
-def _target_fault(phase: str, error: OSError) -> Fault:
-    if isinstance(error, ConnectionRefusedError):
-        return Fault(
-            FaultKind.CONNECT_REFUSED,
-            text="refuses connections: nothing listens there, or a firewall rejects them",
-        )
-    if isinstance(error, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
-        if phase == "tls":
-            return Fault(FaultKind.TLS, text="broke the connection in the TLS handshake")
-        return Fault(FaultKind.RESET, text="reset the connection while it opened")
-    return Fault(FaultKind.UNREACHABLE, text=f"cannot be reached: {error.strerror or error}")
-
-
-def _proxy_fault(phase: str, error: OSError) -> Fault:
-    if isinstance(error, ConnectionRefusedError):
-        return Fault(FaultKind.PROXY, "refused", "the proxy refuses TCP connections")
-    if phase == "proxy":
-        return Fault(FaultKind.PROXY, "reset", "the proxy broke the connection instead of opening the way")
-    return Fault(FaultKind.PROXY, "unreachable", f"the proxy cannot be reached: {error.strerror or error}")
+            return tls_fault(error, opening.target, opening.tls_begun)
+        if not isinstance(error, DialError):
+            # What has opened a session under TLS takes TLS.
+            hint = "; is it ws:// instead of wss://?" if opening.phase == "tls" and not self.has_opened else ""
+            through_proxy = self.proxy is not None
+            return fault_of(
+                opening.phase,
+                error,
+                opening.attempts,
+                timeout_ns=self.timeout_ns,
+                through_proxy=through_proxy,
+                hint=hint,
+            )
+        fault = error.fault
+        if isinstance(error, RedirectError) and not self.target.follow_redirects:
+            fault = Fault(fault.kind, fault.detail, f"{fault.text}; --follow-redirects goes there")
+        return fault
 
 
 class _Dial:
@@ -264,15 +234,19 @@ class _Dial:
         "_from_ns",
         "_number",
         "_ready_ns",
+        "_request",
         "_sock",
         "_tls_object",
         "_transport",
         "_upgrade",
+        "attempts",
         "phase",
+        "tls_begun",
     )
 
     def __init__(self, dialer: Dialer, connection: DialedSession, number: int) -> None:
         self.phase = "dns"
+        self.attempts = Attempts()
         self._dialer = dialer
         self._connection = connection
         self._number = number
@@ -281,6 +255,16 @@ class _Dial:
         self._transport: asyncio.WriteTransport | None = None
         self._upgrade: OpeningHandshake | None = None
         self._tls_object: ssl.SSLObject | None = None
+        self._request: UpgradeRequest | None = None
+        self.tls_begun: ssl.SSLObject | None = None
+        """The TLS connection, whose handshake may have failed."""
+
+    @property
+    def target(self) -> Target:
+        """The target as this dial shows itself: another origin gets no client certificate."""
+        target = self._dialer.target
+        moved = self._request is not None and self._request.moved
+        return msgspec.structs.replace(target, cert=None, key=None) if moved else target
 
     @property
     def upgraded(self) -> bool:
@@ -336,8 +320,10 @@ class _Dial:
         dialer, endpoint = self._dialer, request.endpoint
         self.phase = "dns"
         if dialer.target.unix_socket is not None and not request.moved:
-            self._dialing_ns = monotonic_ns()
-            await self._connect(socket.AF_UNIX, dialer.target.unix_socket)
+            self.phase, self._dialing_ns = "connect", monotonic_ns()
+            self._sock = await open_socket(socket.AF_UNIX, dialer.target.unix_socket)
+            self._connected_ns = monotonic_ns()
+            dialer.trace("connect", dialer.target.unix_socket)
         else:
             host, port = self._goal(request)
             if dialer.proxy is None:
@@ -367,43 +353,18 @@ class _Dial:
         routes = await self._dialer.names.routes(host, port)
         self._dialer.trace("resolve", (host, routes))
         self.phase = "connect"
-        self._dialing_ns = monotonic_ns()
+        self._dialing_ns, self.attempts = monotonic_ns(), Attempts()
         # Among those that go the same way, source addresses take turns.
         turn = self._dialer.rotation_index(self._number)
-        failure: OSError | None = None
-        for family, address, sources in routes:
-            try:
-                await self._connect(family, address, sources[turn % len(sources)] if sources else None)
-            except OSError as error:
-                failure = error
-                self._dialer.trace("try", (address, error))
-            else:
-                return
-        assert failure is not None
-        raise failure
-
-    async def _connect(self, family: int, address: tuple[Any, ...] | str, source: str | None = None) -> None:
-        self.phase = "connect"
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            if family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if source is not None:
-                bind(sock, source)
-            await asyncio.get_running_loop().sock_connect(sock, address)
-        except BaseException:
-            sock.close()
-            raise
-        self._sock, self._connected_ns = sock, monotonic_ns()
-        self._dialer.trace("connect", address)
+        self._sock = await self._dialer.tcp.connect(routes, turn, self.attempts)
+        self._connected_ns = monotonic_ns()
 
     async def _tunnel(self, proxy: Proxy, host: str, port: int) -> None:
         """The way through the proxy."""
         assert self._sock is not None
         if not proxy.resolves and not is_address(host):
             self.phase = "dns"
-            found = await self._dialer.names.addresses(host)
+            found = await self._dialer.names.addresses(host, port)
             usable = [address[0] for family, address in found if family == socket.AF_INET or proxy.kind == "socks5"]
             if not usable:
                 raise DialError(
@@ -420,8 +381,10 @@ class _Dial:
         assert sock is not None
         dialer = self._dialer
         context = dialer.tls_for(request) if secure else None
+        self._request = request
 
         def take_over(transport: asyncio.Transport, early: bytes, deflate: PerMessageDeflate | None) -> None:
+            dialer.has_opened = True
             if context is not None:
                 tls = self._tls_object = transport.get_extra_info("ssl_object")
                 context.keep_session(tls)
@@ -434,7 +397,13 @@ class _Dial:
             connection.attach(transport, sock, secure=secure, early=early, deflate=deflate)
 
         def upgrade() -> OpeningHandshake:
-            self._upgrade = OpeningHandshake(request, take_over, listener=dialer.listener, timeout_ns=dialer.timeout_ns)
+            self._upgrade = OpeningHandshake(
+                request,
+                take_over,
+                listener=dialer.listener,
+                timeout_ns=dialer.timeout_ns,
+                left_hint="" if dialer.has_opened else _left_hint(request, self.target),
+            )
             return self._upgrade
 
         loop = asyncio.get_running_loop()
@@ -442,13 +411,26 @@ class _Dial:
         name = request.endpoint.server_name
         if not request.moved and dialer.target.sni is not None:
             name = dialer.target.sni
-        self._transport, _ = await create(
-            upgrade,
-            sock=sock,
-            ssl=context,
-            server_hostname=name if secure else None,
-            # Our own timeout comes first and names the phase; this one only must not be shorter.
-            ssl_handshake_timeout=2 * dialer.timeout_ns / 1e9 if secure else None,
-        )
+        begun: list[ssl.SSLObject] = []
+        if secure:
+            handshakes.set(begun)
+        try:
+            self._transport, _ = await create(
+                upgrade,
+                sock=sock,
+                ssl=context,
+                server_hostname=name if secure else None,
+                # Our own timeout comes first and names the phase; this one only must not be shorter.
+                ssl_handshake_timeout=2 * dialer.timeout_ns / 1e9 if secure else None,
+            )
+        finally:
+            self.tls_begun = begun[0] if begun else None
         assert self._upgrade is not None
         return self._upgrade
+
+
+def _left_hint(request: UpgradeRequest, target: Target) -> str:
+    """Returns why a target may go away instead of answering the upgrade, where nothing is known of it."""
+    if not request.endpoint.secure:
+        return "; a port that takes TLS may do that: is it wss:// instead of ws://?"
+    return "" if target.cert is not None else "; a target that wants a client certificate may do that: --cert FILE"

@@ -13,7 +13,6 @@ from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.engine.connect.response_head import LARGEST_RESPONSE_HEAD_BYTES, ResponseHead
-from ws_load_test.engine.connect.tls import tls_fault
 from ws_load_test.engine.connect.upgrade_request import REDIRECTS, DialError, RedirectError
 from ws_load_test.plan.redaction import public_location
 from ws_load_test.websocket import frames
@@ -53,6 +52,7 @@ class OpeningHandshake(asyncio.Protocol):
         *,
         listener: TraceListener | None = None,
         timeout_ns: int = NS_PER_S,
+        left_hint: str = "",
     ) -> None:
         """Makes a handshake that begins with `connection_made`.
 
@@ -61,6 +61,7 @@ class OpeningHandshake(asyncio.Protocol):
             take_over: Gets the transport when the upgrade is accepted.
             listener: Traces the handshake; only then the body of a refusal is waited for.
             timeout_ns: The time-out of the dial.
+            left_hint: Part of a sentence on why the target may have gone away without an answer.
         """
         self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         # A refusal that comes after the dial has timed out is no error that asyncio should log.
@@ -71,6 +72,7 @@ class OpeningHandshake(asyncio.Protocol):
         self._request = request
         self._key = frames.new_key()
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_RESPONSE_HEAD_BYTES)
+        self._left_hint = left_hint
         self._head = ResponseHead()
         self._read_bytes = 0
         """Bytes that have come of the answer."""
@@ -165,14 +167,15 @@ class OpeningHandshake(asyncio.Protocol):
         self._end_refusal()
         if isinstance(exc, ssl.SSLError) and not self.done.done():
             # Under TLS 1.3 a server judges a client's certificate when the client's handshake is over.
-            self.done.set_exception(DialError(tls_fault(exc)))
+            self.done.set_exception(exc)
         elif isinstance(exc, (ConnectionResetError, BrokenPipeError)):
-            self._refuse(FaultKind.RESET, "reset the connection instead of answering the upgrade")
+            hint = "" if self.answer_begun else self._left_hint
+            self._refuse(FaultKind.RESET, f"reset the connection instead of answering the upgrade{hint}")
         elif self.answer_begun:
             self._refuse(FaultKind.UPGRADE_INVALID, "closed the connection in the middle of its answer to the upgrade")
         else:
-            hint = "" if self._request.endpoint.secure else "; a port that takes TLS may do that: is it wss://?"
-            self._refuse(FaultKind.UPGRADE_INVALID, f"closed the connection instead of answering the upgrade{hint}")
+            what = "closed the connection instead of answering the upgrade"
+            self._refuse(FaultKind.UPGRADE_INVALID, what + self._left_hint)
 
     def _reject(self, response: h11.Response) -> None:
         """Takes an answer that is no 101: it refuses the upgrade, or leads elsewhere."""

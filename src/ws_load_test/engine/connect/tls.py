@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import ssl
 import sys
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.errors import UsageError
-from ws_load_test.common.faults import Fault, FaultKind
 
 if TYPE_CHECKING:
     from ws_load_test.plan.target import Target
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-_NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"}
-_NO_VERSION = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION"}
-_ABOUT_CERTIFICATES = (
-    "CERTIFICATE_REQUIRED",
-    "BAD_CERTIFICATE",
-    "UNKNOWN_CA",
-    "CERTIFICATE_UNKNOWN",
-    "CERTIFICATE_EXPIRED",
-    "UNSUPPORTED_CERTIFICATE",
-)
+handshakes: ContextVar[list[ssl.SSLObject] | None] = ContextVar("handshakes", default=None)
+"""Takes the TLS connections that a dial begins: an event loop gives no other access to one whose handshake fails."""
 
 
 class ResumableContext(ssl.SSLContext):
@@ -41,7 +33,11 @@ class ResumableContext(ssl.SSLContext):
         """As `ssl.SSLContext.wrap_bio`, with the last session that this server gave us."""
         if session is None:
             session = self._sessions.get(server_hostname)
-        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        tls = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        begun = handshakes.get()
+        if begun is not None:
+            begun.append(tls)
+        return tls
 
     @property
     def _sessions(self) -> dict[Any, ssl.SSLSession]:
@@ -145,23 +141,3 @@ def _load_certificate(context: ssl.SSLContext, target: Target) -> None:
         raise UsageError(f'--cert: cannot use "{target.cert}": {missing}') from None
     except OSError as error:
         raise UsageError(f'{option}: cannot use "{path}": {error.strerror}') from None
-
-
-def tls_fault(error: ssl.SSLError) -> Fault:
-    """Returns the fault that a TLS error stands for."""
-    return Fault(FaultKind.TLS, text=_reason(error))
-
-
-def _reason(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        remedy = "--cacert names its authority, --insecure takes any"
-        return f"has a certificate that is not trusted: {error.verify_message} ({remedy})"
-    reason = error.reason or "connection closed"
-    words = reason.replace("_", " ").lower()
-    if reason in _NO_VERSION:
-        return "speaks no version of TLS that we take; --tls-min names the least"
-    if "ALERT" in reason and reason.endswith(_ABOUT_CERTIFICATES):
-        return f"does not take our certificate, or wants one (--cert): {words}"
-    if reason in _NOT_TLS:
-        return "does not speak TLS; is it ws:// instead of wss://?"
-    return f"failed the TLS handshake: {words}"

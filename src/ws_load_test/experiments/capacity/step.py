@@ -17,7 +17,6 @@ from ws_load_test.experiments.capacity.backlog import (
     shortfalls,
 )
 from ws_load_test.experiments.capacity.bracketing import Outcome
-from ws_load_test.experiments.capacity.search_options import negate
 from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.thresholds import parse_condition
 
@@ -156,11 +155,11 @@ def _outcome(summary: Summary, *, met: bool, bound: bool) -> Outcome:
 
 
 def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> list[dict[str, Any]]:
-    """Returns the result of each objective; the run itself checked the negations."""
-    negations = {check.check: check for check in summary.verdict.checks}
+    """Returns the result of each objective, as the run itself checked it."""
+    found = {check.check: check for check in summary.verdict.checks}
     checks = []
     for objective in objectives:
-        check = negations[negate(objective)]
+        check = found[objective.text]
         entry = {
             "objective": objective.text,
             "met": check.passed,

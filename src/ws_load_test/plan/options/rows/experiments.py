@@ -8,17 +8,6 @@ from ws_load_test.plan.options.spec import Group, OptionSpec, Owner
 
 SEARCH = (
     OptionSpec(
-        name="slo",
-        metavar='"OBJECTIVE"',
-        help='what must hold: "p99 < 50ms", "errors < 0.1%"; written as a CONDITION of --fail-if. The target must keep'
-        " up with the load as well",
-        group=Group.SEARCH,
-        parse=option_values.strings,
-        owner=Owner.CAPACITY,
-        default='"errors < 0.1%"',
-        repeatable=True,
-    ),
-    OptionSpec(
         name="find",
         metavar="rate|connections",
         help="rate: the highest rate of messages over -c connections (100). connections: the highest number of"

@@ -77,9 +77,17 @@ VERDICT = (
         parse=option_values.strings,
         repeatable=True,
         refused_by={
-            "ab": "it judges one run; take --fail-on-regression, or `report --fail-if` on the recordings of -o",
+            "ab": "it judges one run; say with --slo what must hold for both targets, or take --fail-on-regression",
             "capacity": OBJECTIVES,
         },
+    ),
+    OptionSpec(
+        name="slo",
+        metavar='"OBJECTIVE"',
+        help='the contrary: the run has failed unless this holds at its end: "p99 < 50ms", "errors < 0.1%"',
+        group=Group.VERDICT,
+        parse=option_values.strings,
+        repeatable=True,
     ),
     OptionSpec(
         name="abort_if",
@@ -153,6 +161,7 @@ class SessionOptions(TypedDict, total=False):
     stalled_readers: Number
     no_pong_clients: Number
     fail_if: Texts
+    slo: Texts
     abort_if: Texts
     abort_grace: Duration
     timeout: Duration
