@@ -29,9 +29,9 @@ LONGEST_REASON = 300
 class RecordingWriter:
     """Writes a recording line by line; each line is with the operating system when its method returns.
 
-    A file that exists is overwritten. When a write fails (the disk is full), the writer takes back the
-    half-written line where the file allows it, closes, and raises once; all later calls do nothing, so that
-    the run can go on without its recording.
+    A file that exists is overwritten; callers ask `refuse_overwriting` first. When a write fails (the disk is
+    full), the writer takes back the half-written line where the file allows it, closes, and raises once; all
+    later calls do nothing, so that the run can go on without its recording.
 
     Raises:
         OutputError: The file cannot be opened for writing (on construction), or a line cannot be written.
