@@ -104,8 +104,9 @@ Message
                               replies
       --feed FILE             rows for {feed.COLUMN}: CSV with a header line, or
                               JSON lines
-      --feed-order ORDER      round-robin, random, or connection (one row for
-                              each connection) (round-robin)
+      --feed-order ORDER      round-robin, random, connection (each connection
+                              has a row of its own) or connection-shared (the
+                              same, and rows are used again) (round-robin)
       --first-message TEXT|@FILE
                               send this once in each session before the load;
                               each of several waits for the reply to the one
