@@ -115,8 +115,9 @@ Message
                               replies
       --feed FILE             rows for {feed.COLUMN}: CSV with a header line, or
                               JSON lines
-      --feed-order ORDER      round-robin, random, or connection (one row for
-                              each connection) (round-robin)
+      --feed-order ORDER      round-robin, random, connection (each connection
+                              has a row of its own) or connection-shared (the
+                              same, and rows are used again) (round-robin)
       --first-message TEXT|@FILE
                               send this once in each session before the load;
                               each of several waits for the reply to the one
@@ -207,6 +208,7 @@ Other machines
 
 Results
   -o, --output FILE           write a recording, which `report` reads
+      --overwrite             overwrite the file of -o if it is there already
       --hdr FILE              write an interval log for HdrHistogram's tools;
                               here and below, - as FILE is standard output
       --hgrm FILE             write the percentiles, as HdrHistogram's tools

@@ -35,7 +35,7 @@ from ws_load_test.plan.options.catalog import (
 )
 from ws_load_test.plan.options.correlation import read_correlation
 from ws_load_test.plan.options.feed_rows import check_feed_rows
-from ws_load_test.plan.options.messages import message_warnings, read_first_messages, read_message
+from ws_load_test.plan.options.messages import check_row_count, message_warnings, read_first_messages, read_message
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.options.session_policy import read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
@@ -87,6 +87,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     message = read_message(values, problems)
     correlation = read_correlation(values, message, problems)
     connections = _connections(values)
+    feed_warnings = check_row_count(message, connections, values, problems)
     misbehaving = read_misbehaving(values, connections, problems)
     reconnect = read_reconnect(values, problems)
     setup_messages = read_first_messages(values, problems)
@@ -111,7 +112,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         misbehaving=misbehaving,
         duration_ns=duration_ns,
         connect_rate_per_s=_connect_rate_per_s(values, connections),
-        warnings=message_warnings(message, values),
+        warnings=message_warnings(message, values) + feed_warnings,
         workers=min(values.get("workers") or default_workers(connections), connections),
         **thresholds,
         **fields_of(values),

@@ -119,6 +119,19 @@ RESULTS = (
         refused_by={"--probe": PROBE_RECORDS_NOTHING},
     ),
     OptionSpec(
+        name="overwrite",
+        metavar="",
+        help="overwrite the file of -o if it is there already",
+        group=Group.RESULTS,
+        parse=option_values.boolean,
+        owner=Owner.OUTPUT,
+        refused_by={
+            "ab": "no recording of rounds is overwritten; name a new directory with -o",
+            "capacity": "no recording of steps is overwritten; name a new folder with -o",
+            "--probe": PROBE_RECORDS_NOTHING,
+        },
+    ),
+    OptionSpec(
         name="hdr",
         metavar="FILE",
         help="write an interval log for HdrHistogram's tools; here and below, - as FILE is standard output",
