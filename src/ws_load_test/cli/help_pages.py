@@ -190,7 +190,8 @@ Limits
       --max-message-size SIZE
                               end a session on which a larger message comes,
                               compressed or not: 125 bytes to 1 GiB (64MiB)
-  -w, --workers N             number of worker processes (one for each core)
+  -w, --workers N             number of worker processes (one for each core, or
+                              two of them if the target is on this machine)
 
 Other machines
       --cluster ADDRESS       run on the hosts of a Dask cluster:
@@ -220,6 +221,8 @@ Results
       --openmetrics FILE      write counters and histograms in the OpenMetrics
                               text format
       --html FILE             write a page with charts, which works offline
+      --summary full|compact  print the whole report, or its first screen (full,
+                              but compact on a terminal with fewer rows)
       --json                  print the summary as JSON instead of the report
   -q, --quiet                 print neither report nor progress
       --live                  show the run full screen even in CI; with
@@ -426,6 +429,8 @@ ws-load-test report: the report of one recording, or of several merged
 
   ws-load-test report RECORDING... [options]
 
+      --summary full|compact  print the whole report, or its first screen (full,
+                              but compact on a terminal with fewer rows)
       --json                  print the summary as JSON instead of the report
       --fail-if-saturated     fail (exit code 5) if the generator itself was the
                               bottleneck

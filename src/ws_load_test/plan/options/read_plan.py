@@ -45,6 +45,7 @@ from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import threshold_warnings
 from ws_load_test.plan.schedule import LoadProfile
+from ws_load_test.plan.target import is_on_this_machine
 from ws_load_test.plan.values import check_rate
 
 DEFAULT_DURATION_NS = 10 * 10**9
@@ -113,7 +114,10 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         duration_ns=duration_ns,
         connect_rate_per_s=_connect_rate_per_s(values, connections),
         warnings=message_warnings(message, values) + feed_warnings,
-        workers=min(values.get("workers") or default_workers(connections), connections),
+        workers=min(
+            values.get("workers") or default_workers(connections, beside_target=is_on_this_machine(target)),
+            connections,
+        ),
         **thresholds,
         **fields_of(values),
     )

@@ -209,6 +209,20 @@ RESULTS = (
         refused_by={"--probe": PROBE_RECORDS_NOTHING},
     ),
     OptionSpec(
+        name="summary",
+        metavar="full|compact",
+        help="print the whole report, or its first screen",
+        group=Group.RESULTS,
+        parse=option_values.choice("full", "compact"),
+        owner=Owner.OUTPUT,
+        default="full, but compact on a terminal with fewer rows",
+        refused_by={
+            "ab": "its result is one table",
+            "capacity": "its result is one table",
+            "--probe": "it shows every step; there is nothing to shorten",
+        },
+    ),
+    OptionSpec(
         name="json",
         metavar="",
         help="print the summary as JSON instead of the report",
