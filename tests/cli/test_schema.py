@@ -1,5 +1,6 @@
 """JSON schemas: real output is what they say, and nothing that they do not know."""
 
+import functools
 import json
 
 import msgspec
@@ -63,8 +64,11 @@ def problems(value, schema, root, at="$"):  # noqa: PLR0912 - a branch for each 
             yield from problems(inner, items, root, f"{at}[{place}]")
 
 
+known = functools.cache(schema_of)
+
+
 def check(value, name):
-    schema = schema_of(name)
+    schema = known(name)
     assert list(problems(value, schema, schema)) == []
 
 

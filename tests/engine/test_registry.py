@@ -14,6 +14,7 @@ from ws_load_test.engine import registry
 from ws_load_test.engine.engine import Engine, EngineStatus, LoadWindow
 from ws_load_test.engine.portable import PortableEngine
 from ws_load_test.engine.registry import DEFAULT_ENGINE, ENGINES, engine_for
+from ws_load_test.plan.load_sharing import LoadSwitch
 from ws_load_test.testing import FaultyServer, behaviors
 
 MEMBERS = [name for name in vars(Engine) if not name.startswith("_")] + ["__init__"]
@@ -74,7 +75,7 @@ def test_the_status_follows_the_sessions_and_the_load(load):
         seen.append(engine.status)
         now_ns = monotonic_ns()
         phases = []
-        engine.start(LoadWindow(now_ns, now_ns, None, 3), lambda phase, at_ns: phases.append(phase))
+        engine.start(LoadWindow(now_ns, now_ns, None, LoadSwitch()), lambda phase, at_ns: phases.append(phase))
         end = await engine.wait()
         assert not end.interrupted
         assert end.measured_from_ns <= end.measured_until_ns

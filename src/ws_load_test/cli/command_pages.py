@@ -230,6 +230,7 @@ REPORT = CommandPage(
         Section(
             "",
             (
+                _option("summary"),
                 _option("json"),
                 _option("fail_if_saturated"),
                 _option("fail_if", help="check this instead of the conditions that were recorded"),
