@@ -199,22 +199,6 @@ class ConnectionPool:
         connection.close(given_up)
         asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, connection.abort)
 
-    async def keep_alive(self) -> None:
-        """Pings every connection once in a period, spread over it."""
-        period_ns = self.plan.ping_interval_ns
-        if period_ns is None:
-            return
-        round_ns = monotonic_ns()
-        while True:
-            connections = list(self.connections)
-            for number, connection in enumerate(connections):
-                due_ns = round_ns + period_ns * number // len(connections)
-                if due_ns > monotonic_ns():
-                    await asyncio.sleep((due_ns - monotonic_ns()) / NS_PER_S)
-                connection.ping()
-            round_ns += period_ns
-            await asyncio.sleep(max(0, round_ns - monotonic_ns()) / NS_PER_S)
-
     # --- Ending -----------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
