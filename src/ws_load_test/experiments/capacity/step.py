@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from ws_load_test.analysis.data_quality import too_few_in_tail
 from ws_load_test.analysis.thresholds import ConditionScope, times_of
+from ws_load_test.analysis.verdict import UNMEASURED
 from ws_load_test.experiments.capacity.attribution import attribute_to_generator, generator_lateness_ns
 from ws_load_test.experiments.capacity.backlog import (
     TOLERATED_SHARE,
@@ -84,7 +85,8 @@ def evaluate_step(
         limits += filter(
             None, [attribute_to_generator(objectives, checks, digest.tally, grown_ns=grown_ns, unsent=unsent)]
         )
-    outcome = _outcome(summary, met=met, bound=bool(limits))
+    definite = behind or any(not check["met"] and check.get("judged", True) for check in checks)
+    outcome = _outcome(summary, met=met, bound=bool(limits), judged=met or bool(definite))
     measures = {
         "duration_s": summary.duration_s,
         "ended_early": ended_early,
@@ -139,19 +141,25 @@ def _head(number: int, plan: NextStep, outcome: Outcome) -> dict[str, Any]:
     return {"number": number, "amount": plan.load_level, "purpose": str(plan.purpose), "outcome": str(outcome)}
 
 
-def _outcome(summary: Summary, *, met: bool, bound: bool) -> Outcome:
+def _outcome(summary: Summary, *, met: bool, bound: bool, judged: bool) -> Outcome:
     """Returns the outcome of a step.
 
     Objectives that were met count even if the generator was saturated: its lateness only makes times longer, and
-    messages that it cannot send are errors. Objectives that a saturated generator missed are no evidence.
+    messages that it cannot send are errors. Objectives that a saturated generator missed are no evidence. Neither
+    are times that cannot be judged, where nothing else was missed.
     """
     if summary.interrupted:
         return Outcome.INTERRUPTED
-    if met and summary.connections.opened:
+    measured = summary.verdict.reason not in UNMEASURED
+    if met and measured:
         return Outcome.MET
+    if measured and not judged:
+        return Outcome.NOT_JUDGED
     if bound:
         return Outcome.GENERATOR_BOUND
-    return Outcome.MISSED if summary.connections.opened else Outcome.NOTHING_OPENED
+    if measured:
+        return Outcome.MISSED
+    return Outcome.NOTHING_MEASURED if summary.connections.opened else Outcome.NOTHING_OPENED
 
 
 def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> list[dict[str, Any]]:
@@ -166,7 +174,12 @@ def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> 
             "value": check.value,
             **{
                 name: value
-                for name, value in (("limit", check.limit), ("unit", check.unit), ("why", check.why))
+                for name, value in (
+                    ("limit", check.limit),
+                    ("unit", check.unit),
+                    ("why", check.why),
+                    ("judged", check.judged),
+                )
                 if value is not UNSET
             },
         }

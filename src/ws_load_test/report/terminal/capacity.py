@@ -33,11 +33,16 @@ OUTCOMES = {
     "missed": "missed",
     "generator-bound": "generator-bound",
     "nothing-opened": "nothing opened",
+    "nothing-measured": "nothing measured",
+    "not-judged": "not judged",
     "interrupted": "interrupted",
 }
 HEADS = ("step", "requested", "achieved", "p50", "p99", "errors", "generator", "objectives")
-_STYLES = {"met": "green", "missed": "red", "nothing-opened": "red"}
-_ENDINGS = {"found": "green", "all-met": "green", "none-met": "red", "nothing-opened": "red", "target-gone": "red"}
+_STYLES = {"met": "green", **dict.fromkeys(("missed", "nothing-opened", "nothing-measured", "not-judged"), "red")}
+_ENDINGS = {
+    **dict.fromkeys(("found", "all-met"), "green"),
+    **dict.fromkeys(("none-met", "nothing-opened", "nothing-measured", "not-judged", "target-gone"), "red"),
+}
 _LONGEST_BAR = 34
 """Letters of the longest bar: the label and the value beside it take the rest of 80 columns."""
 _SHORTEST_SHARE = 0.02
@@ -86,7 +91,7 @@ def failures(step: dict[str, Any]) -> list[str]:
 
 
 def _as_check(objective: dict[str, Any]) -> ThresholdCheck:
-    found = {name: objective[name] for name in ("value", "limit", "unit", "why") if name in objective}
+    found = {name: objective[name] for name in ("value", "limit", "unit", "why", "judged") if name in objective}
     return ThresholdCheck(check=objective["objective"], passed=objective["met"], **found)
 
 
@@ -102,6 +107,8 @@ def sentence(facts: dict[str, Any]) -> str:
         "none-met": _none_met,
         "generator-bound": _generator_saturated,
         "nothing-opened": _nothing_opened,
+        "nothing-measured": _nothing_measured,
+        "not-judged": _not_judged,
         "target-gone": lambda facts: f"the target let nobody in any more; {_so_far(facts)}",
         "unsettled": _unsettled,
         "interrupted": lambda facts: f"interrupted; {_so_far(facts)}",
@@ -148,6 +155,20 @@ def _nothing_opened(facts: dict[str, Any]) -> str:
     faults = facts["steps"][0]["faults"]
     why = f" ({', '.join(faults)})" if faults else ""
     return f"no answer: not a single connection could be opened{sanitize(why)}"
+
+
+def _nothing_measured(facts: dict[str, Any]) -> str:
+    step = facts["steps"][0]
+    why = f" ({', '.join(step['faults'])})" if step["faults"] else ""
+    connections = step["connections"]
+    what = "every session was lost" if connections["lost"] >= connections["opened"] else "no message got a right answer"
+    return f"no answer: at {_amount(step['amount'], facts)} {what}{sanitize(why)}"
+
+
+def _not_judged(facts: dict[str, Any]) -> str:
+    step = facts["steps"][-1]
+    why = next(one["why"] for one in step["objectives"] if not one.get("judged", True))
+    return f"no answer: at {_amount(step['amount'], facts)} times could not be judged, because {why}; {_so_far(facts)}"
 
 
 def _unsettled(facts: dict[str, Any]) -> str:
