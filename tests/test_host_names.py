@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.plan.host_names import HostError, host_and_port
+from ws_load_test.plan.host_names import HostNameError, host_and_port
 from ws_load_test.plan.options import target_values
 from ws_load_test.plan.target import Endpoint, render_url
 
@@ -42,6 +42,7 @@ def test_a_host_has_one_form(url, host, header, server_name):
     [
         ("::1:3001", "in brackets: [::1]:3001 or [::1:3001]"),
         ("::1", "in brackets: [::1]"),
+        ("::1:", "in brackets: [::1]:"),
         ("fe80::1%eth0:80", "in brackets: [fe80::1%eth0]:80"),
         ("::1:65535", "in brackets: [::1]:65535"),
         ("[::1%lo]", "only link-local ones"),
@@ -93,7 +94,7 @@ def test_a_host_that_is_none(host, words):
 def test_options_take_ipv6_without_brackets_where_no_port_is_meant(text, parts):
     assert host_and_port(text, bare_ipv6=True) == parts
     if text.count(":") > 1 and "[" not in text:
-        with pytest.raises(HostError, match="in brackets"):
+        with pytest.raises(HostNameError, match="in brackets"):
             host_and_port(text)
 
 
@@ -107,7 +108,7 @@ def test_a_column_of_addresses_needs_no_brackets():
 def test_whatever_is_written_is_a_host_or_an_error(text):
     try:
         host, port = host_and_port(text)
-    except HostError:
+    except HostNameError:
         return
     assert port is None or 0 < port < 65536
     if "{" in host:

@@ -47,7 +47,7 @@ def program():
         words = [*map(str, arguments)]
         if not options:
             return run_here(words)
-        settings = {"capture_output": True, "text": True, "timeout": 30, **options}
+        settings = {"capture_output": True, "text": True, "timeout": 60, **options}
         return subprocess.run([*PROGRAM, *words], check=False, **settings)
 
     return run

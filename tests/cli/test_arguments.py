@@ -1,20 +1,19 @@
 """What may stand on a command line, and what the program says to what may not."""
 
 import re
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from ws_load_test import PlanError, __version__, make_plan
-from ws_load_test.cli import PROGRAM, help_topics, main
+from ws_load_test.cli import help_topics, main
 from ws_load_test.cli.command_pages import COMMANDS
 from ws_load_test.cli.help_pages import PAGES
 from ws_load_test.cli.render_help import help_pages, reference
 from ws_load_test.common.errors import ExitCode
+from ws_load_test.common.version import PROGRAM
 from ws_load_test.messages.fields import FIELD_KINDS
 from ws_load_test.metrics.catalog import CONDITION_METRICS
 from ws_load_test.plan import other_tools
@@ -296,10 +295,10 @@ def test_the_conditions_of_the_help_are_conditions():
         (["help", "xyzzy"], "help: no topic xyzzy; there are the topics conditions,"),
         (["localhost:3001"], "write ws://localhost:3001"),
         (["localhost"], "write ws://localhost"),
-        (["http://localhost:3001/live"], "write ws://localhost:3001/live"),
+        (["http://localhost:3001/live"], "write ws://localhost:3001/…"),
         (["https://api.example"], "write wss://api.example"),
         (["api.example:443"], "write wss://api.example:443"),
-        (["https://api.example/?token=geheim"], "write ws://host:port/path or wss://…"),
+        (["https://api.example/?token=geheim"], "write wss://api.example/…"),
         (["https://user:geheim@api.example/"], "write ws://host:port/path or wss://…"),
         ([URL, "--concurrency", "5"], "--concurrency: there is no such option; write --connections"),
         ([URL, "--vus=5"], "--vus: there is no such option; write --connections"),
@@ -347,20 +346,6 @@ def test_pages_fit_a_terminal(page):
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"ws-load-test {__version__}"
-
-
-def seconds_of(*command):
-    def once():
-        start = time.perf_counter()
-        subprocess.run([sys.executable, *command], check=True, capture_output=True)
-        return time.perf_counter() - start
-
-    return statistics.median(once() for _ in range(5))
-
-
-def test_help_answers_at_once():
-    bare_s = seconds_of("-c", "pass")
-    assert seconds_of("-m", "ws_load_test", "--help") < max(0.15, 6 * bare_s)
 
 
 def test_help_imports_nothing_heavy():

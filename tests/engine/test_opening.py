@@ -73,9 +73,9 @@ def dialled(plan, count=1, fill=None, loop=new_loop):
         return runner.run(asyncio.wait_for(main(), 10))
 
 
-def fault_of(plan, fill=None):
+def fault_of(plan, fill=None, loop=new_loop):
     with pytest.raises(DialError) as caught:
-        dialled(plan, fill=fill)
+        dialled(plan, fill=fill, loop=loop)
     assert SECRET not in caught.value.fault.text
     assert caught.value.fault.text.isprintable()
     return caught.value.fault

@@ -7,15 +7,14 @@ needed, so that ``--help`` and a mistyped option answer at once.
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import traceback
 from typing import TYPE_CHECKING
 
+from ws_load_test.cli.streams import complain, fail_to_print, open_closed_streams
 from ws_load_test.common.errors import ExitCode, LoadTestError, PlanError, UsageError
 from ws_load_test.common.faults import classify_host_error
 from ws_load_test.common.sanitize import sanitize
-from ws_load_test.common.version import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
+    open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         page = _help_page(arguments)
@@ -36,22 +36,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except PlanError as error:
         many = f"the plan has {len(error.problems)} problems:\n  " if len(error.problems) > 1 else ""
-        return _complain(many + "\n  ".join(map(str, error.problems)), error.exit_code)
+        return complain(many + "\n  ".join(map(str, error.problems)), error.exit_code)
     except LoadTestError as error:
-        return _complain(str(error), error.exit_code)
+        return complain(str(error), error.exit_code)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone, `head` perhaps; Python must not complain about it again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OUTPUT_FAILED
     except OSError as error:
-        if classify_host_error(error) is not None or error.errno == errno.EAGAIN:
-            return _complain(f"this machine cannot carry the run: {error.strerror}", ExitCode.USAGE)
-        return _complain(f"standard output cannot be written: {error.strerror}", ExitCode.OUTPUT_FAILED)
+        if error.errno != errno.ENOSPC and (classify_host_error(error) is not None or error.errno == errno.EAGAIN):
+            return complain(f"this machine cannot carry the run: {error.strerror}", ExitCode.USAGE)
+        return fail_to_print(error)
     except Exception:  # noqa: BLE001 - the last line of defence: whatever comes here is a bug of ours
         traceback.print_exc()
-        return _complain("this is a bug of ws-load-test; please report the lines above", ExitCode.BUG)
+        return complain("this is a bug of ws-load-test; please report the lines above", ExitCode.BUG)
     return code
 
 
@@ -68,7 +64,7 @@ def _help_page(arguments: Sequence[str]) -> str | None:
     from ws_load_test.cli.help_pages import PAGES
 
     if arguments[:1] == ["version"]:
-        from ws_load_test.common.version import __version__
+        from ws_load_test.common.version import PROGRAM, __version__
 
         return f"{PROGRAM} {__version__}\n"
     if arguments[:1] == ["help"]:
@@ -93,8 +89,3 @@ def _topic(words: Sequence[str], pages: Mapping[str, str]) -> str:
     meant = f"; did you mean {near[0]}?" if near else ""
     known = f"there are the topics {', '.join(topics)}, and the commands {', '.join(commands)}"
     raise UsageError(f"help: no topic {sanitize(name)}{meant or '; ' + known}")
-
-
-def _complain(text: str, code: ExitCode) -> int:
-    sys.stderr.write(f"{PROGRAM}: {text}\n")
-    return code

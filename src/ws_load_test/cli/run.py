@@ -16,6 +16,7 @@ from ws_load_test.cli.output import (
     export,
     export_problems,
     exports_in,
+    next_steps,
     pop_output_options,
     print_json,
     print_results,
@@ -210,6 +211,14 @@ def _execute(
     recordings = [result.recording]
     code = export(wanted, recordings, result.summary, result.aggregate, result.exit_code)
     if output_options.get("json") or not (output_options.get("quiet") or taken):
-        print_results(recordings, result.summary, result.aggregate, as_json=bool(output_options.get("json")))
+        kept = "" if result.output_error is not None else str(output_options.get("output", ""))
+        print_results(
+            recordings,
+            result.summary,
+            result.aggregate,
+            as_json=bool(output_options.get("json")),
+            detail=output_options.get("summary"),
+            next_steps=next_steps(kept, wanted, judged=bool(result.summary.verdict.checks)),
+        )
     sys.stdout.flush()
     return code, result.recording.trailer is not None and result.recording.trailer.interrupted

@@ -24,8 +24,10 @@ def read_text(path: str, largest_bytes: int) -> str:
     return decode_text(read_bytes(path, largest_bytes)).replace("\r\n", "\n")
 
 
-def read_bytes(path: str, largest_bytes: int) -> bytes:
+def read_bytes(path: str, largest_bytes: int, too_large: str = "") -> bytes:
     """Returns the contents of a file, which may be one without an end, such as a device.
+
+    The error about a larger file is `too_large`, if given, else it names the limit.
 
     Raises:
         ValueError: It cannot be read, or is larger than `largest_bytes`; the text has the reason.
@@ -36,7 +38,7 @@ def read_bytes(path: str, largest_bytes: int) -> bytes:
     except OSError as error:
         raise ValueError(cause_of(error)) from None
     if len(data) > largest_bytes:
-        raise ValueError(f"it is larger than the {largest_bytes >> 20} MiB that such a file may have")
+        raise ValueError(too_large or f"it is larger than the {largest_bytes >> 20} MiB that such a file may have")
     return data
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
-from ws_load_test.common.faults import Fault, classify_host_error
+from ws_load_test.common.faults import Fault, FaultKind, classify_host_error
+from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.engine.sessions.session_setup import wait_until_ready
 from ws_load_test.plan.schedule import evenly_spaced_ns
@@ -81,6 +84,36 @@ class DialBudget:
         self._slots.release()
 
 
+class TimeoutRounds:
+    """Notices that a target takes no more connections: whole rounds of dials have timed out.
+
+    A round is as many dials as may be under way, so that it takes one time-out. One is enough where no session has
+    opened; a target that has opened some gets a second round, as it may only have been busy.
+    """
+
+    def __init__(self, round_dials: int = MAX_CONCURRENT_DIALS) -> None:
+        self._round_dials = round_dials
+        self._has_opened = False
+        self._recent: deque[bool] = deque(maxlen=2 * round_dials)
+
+    def note(self, *, opened: bool, timed_out: bool) -> None:
+        """Takes the outcome of a dial."""
+        self._has_opened |= opened
+        self._recent.append(timed_out)
+
+    @property
+    def needed(self) -> int:
+        """Number of dials that must have timed out, one after another but for one in 64."""
+        return (2 if self._has_opened else 1) * self._round_dials
+
+    @property
+    def is_hopeless(self) -> bool:
+        """True if further dials would time out as well."""
+        needed = self.needed
+        latest = islice(reversed(self._recent), needed)
+        return len(self._recent) >= needed and sum(latest) >= needed - needed // 64
+
+
 class SessionOpener:
     """Dials and sets up the sessions of one pool; failures are counted, not raised."""
 
@@ -90,8 +123,7 @@ class SessionOpener:
         self._budget = DialBudget()
         self._dialed = 0
         """Connections of the share that were dialed for the first time."""
-        self._resolved: set[str] = set()
-        """Names whose look-up is in a tally already."""
+        self._rounds = TimeoutRounds()
 
     async def open_all(self) -> None:
         """Dials every session of the share, at the plan's rate or as fast as they open."""
@@ -114,7 +146,23 @@ class SessionOpener:
                     due_ns = from_ns + evenly_spaced_ns(pool.share.global_index(position), plan.connect_rate_per_s)
                     await asyncio.sleep(max(0, due_ns - monotonic_ns()) / NS_PER_S)
                 await self._budget.acquire()
+                if self._rounds.is_hopeless:
+                    self._budget.release()
+                    self._give_up(total - position, total)
+                    break
                 dials.create_task(self._dial_next())
+
+    def _give_up(self, missing: int, total: int) -> None:
+        """Counts the sessions that are not dialed because the target takes no more."""
+        tally = self._pool.tally
+        tally.attempted += missing
+        tally.failed += missing
+        timeout = format_duration(self._pool.plan.connect_timeout_ns)
+        text = (
+            f"takes no more connections: {self._rounds.needed} dials in a row timed out after {timeout}, so that "
+            f"{format_count(missing)} of {format_count(total)} on one worker were not dialed"
+        )
+        self._pool.dial_failed(Fault(FaultKind.NOT_DIALED, text=text), missing)
 
     async def follow_profile(self, start_ns: int) -> None:
         """Opens and closes connections as their profile over time asks; what failed or was lost is not replaced."""
@@ -153,6 +201,7 @@ class SessionOpener:
             opened = True
         except DialError as error:
             pool.dial_failed(error.fault, number=number)
+            self._rounds.note(opened=False, timed_out=error.fault.is_timeout)
             return False
         except OSError as error:
             failing = classify_host_error(error)
@@ -169,6 +218,7 @@ class SessionOpener:
             pool.tally.attempted += 1
             pool.tally.cancelled += called_off
             pool.tally.failed += not (opened or called_off)
+        self._rounds.note(opened=True, timed_out=False)
         timings.record_in(pool.tally)
         await wait_until_ready(connection, pool.plan.timeout_ns)
         return pool.begin(connection)
@@ -176,6 +226,3 @@ class SessionOpener:
     def collect_into(self, tally: Tally) -> None:
         """Adds what the dialer has noted since the last call: look-ups of names, what redirects left behind."""
         self._dialer.take_notes(tally)
-        for name in self._dialer.resolved_ns.keys() - self._resolved:
-            self._resolved.add(name)
-            tally.resolve_time_ns.record(self._dialer.resolved_ns[name])

@@ -31,7 +31,6 @@ def check_header(header: Header) -> None:
     """
     if not FIRST_YEAR <= datetime.fromisoformat(header.started_at).year <= LAST_YEAR:
         raise ValueError(f"its start, {quoted(header.started_at)}, is at no time of any run")
-    _ = header.started_ns
     for part in (header.plan, header.host, *(host.facts for host in header.hosts or ())):
         check_values(part)
 
@@ -53,6 +52,10 @@ def check_values(value: Any, depth: int = 0) -> None:
         raise ValueError(f"it has the number {quoted(value)}, which is out of range")
 
 
+LONGEST_OVERLAP_NS = 60 * 10**9
+"""Time by which an interval may begin before that of the line before: each worker begins a phase when it is ready."""
+
+
 class IntervalChecker:
     """Checks of the intervals of a recording, one after the other."""
 
@@ -61,6 +64,7 @@ class IntervalChecker:
         self._hosts = len(header.hosts or ())
         self._total = 0
         self._phase = 0
+        self._index = -1
         self._from_ns = -LARGEST
 
     def check(self, interval: Interval) -> None:
@@ -70,11 +74,13 @@ class IntervalChecker:
             ValueError: It does not, or they cannot.
         """
         phase = PHASES.index(interval.phase)
-        if phase < self._phase or interval.from_ns < self._from_ns:
+        if (phase, interval.index) <= (self._phase, self._index):
+            raise ValueError("its interval does not come after that of the line before")
+        if interval.from_ns < self._from_ns - LONGEST_OVERLAP_NS:
             raise ValueError("it begins before the interval of the line before")
         if interval.to_ns < interval.from_ns:
             raise ValueError("it ends before it begins")
-        self._phase, self._from_ns = phase, interval.from_ns
+        self._phase, self._index, self._from_ns = phase, interval.index, interval.from_ns
         self._add(Tally.from_record(interval.encoded_tally, self.budget))
         for part in interval.hosts or ():
             if part.host >= self._hosts:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
+from ws_load_test.plan.ranges import Count
+
 if TYPE_CHECKING:
     from re import Pattern
 
@@ -75,7 +77,7 @@ class Correlation(msgspec.Struct, frozen=True):
     """Checks of which one makes a message unsolicited, whatever its id."""
     auto_replies: tuple[AutoReply, ...] = ()
     """Answers to messages of the target."""
-    greetings: int = 0
+    greetings: Count = 0
     """Messages at the beginning of a session that answer nothing."""
     check_utf8: bool = False
     """True if text messages are checked to be UTF-8."""

@@ -17,7 +17,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
-class HostError(ValueError):
+class HostNameError(ValueError):
     """A host or a port is wrong. The text is part of a sentence, and quotes nothing that could be a secret."""
 
 
@@ -31,7 +31,7 @@ def host_and_port(text: str, *, bare_ipv6: bool = False) -> tuple[str, int | Non
         bare_ipv6: Take an IPv6 address without brackets, if its last group can be no port.
 
     Raises:
-        HostError: The port is no number from 1 to 65535, or the host cannot be one.
+        HostNameError: The port is no number from 1 to 65535, or the host cannot be one.
     """
     match = _HOST_AND_PORT.fullmatch(text)
     if match is not None and match["host"] and not _SEVERAL_COLONS.fullmatch(text):
@@ -41,7 +41,7 @@ def host_and_port(text: str, *, bare_ipv6: bool = False) -> tuple[str, int | Non
     elif match is not None and not match["host"]:
         host, port = "", match["port"]
     else:
-        raise HostError("its host is malformed")
+        raise HostNameError("its host is malformed")
     if host.startswith("["):
         host = _ipv6(host[1:-1])
     elif not re.search(r"[{}]", host):
@@ -49,7 +49,7 @@ def host_and_port(text: str, *, bare_ipv6: bool = False) -> tuple[str, int | Non
     if not port or FIELD.fullmatch(port):
         return host, None
     if not (_PORT.fullmatch(port) and 0 < int(port) < 1 << 16):
-        raise HostError("its port is not a number from 1 to 65535")
+        raise HostNameError("its port is not a number from 1 to 65535")
     return host, int(port)
 
 
@@ -61,32 +61,32 @@ def normalize_host(text: str) -> str:
     last dot stays: it marks the name as whole, so that no search domain is added to it.
 
     Raises:
-        HostError: It cannot be a host.
+        HostNameError: It cannot be a host.
     """
     host = text
     if "%" in host:
         if re.search(r"%(?![0-9A-Fa-f]{2})", host):
-            raise HostError("its host has a % that begins no percent-encoding")
+            raise HostNameError("its host has a % that begins no percent-encoding")
         try:
             host = unquote_to_bytes(host).decode()
         except UnicodeDecodeError:
-            raise HostError("its host is percent-encoded, and not in UTF-8") from None
+            raise HostNameError("its host is percent-encoded, and not in UTF-8") from None
     host = host.lower() if host.isascii() else _to_ascii(host)
     if not host:
         return host
     if not re.fullmatch(r"[a-z0-9._~-]+", host):
-        raise HostError("its host holds a character that no host has")
+        raise HostNameError("its host holds a character that no host has")
     bare = host.removesuffix(".")
     labels = bare.split(".")
     if not all(labels):
-        raise HostError("its host has two dots in a row, or begins with one")
+        raise HostNameError("its host has two dots in a row, or begins with one")
     if len(bare) > LONGEST_NAME or any(len(label) > LONGEST_LABEL for label in labels):
-        raise HostError(f"its host is longer than {LONGEST_NAME} characters, or a part of it than {LONGEST_LABEL}")
+        raise HostNameError(f"its host is longer than {LONGEST_NAME} characters, or a part of it than {LONGEST_LABEL}")
     if all(_NUMBER.fullmatch(label) for label in labels):
         try:
             return socket.inet_ntoa(socket.inet_aton(bare))
         except OSError:
-            raise HostError("its host is a number, and no IPv4 address") from None
+            raise HostNameError("its host is a number, and no IPv4 address") from None
     return host
 
 
@@ -97,7 +97,7 @@ def _to_ascii(host: str) -> str:
         mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)
         return ".".join(label if label.isascii() else idna.alabel(label).decode() for label in mapped.split("."))
     except UnicodeError:
-        raise HostError("its host is no internationalized name (IDNA 2008)") from None
+        raise HostNameError("its host is no internationalized name (IDNA 2008)") from None
 
 
 def _ipv6(text: str) -> str:
@@ -108,33 +108,33 @@ def _ipv6(text: str) -> str:
     try:
         parsed = IPv6Address(address)
     except ValueError:
-        raise HostError("what stands in its brackets is no IPv6 address") from None
+        raise HostNameError("what stands in its brackets is no IPv6 address") from None
     if not percent:
         return address.lower()
     if not re.fullmatch(r"[A-Za-z0-9._~-]+", zone):
-        raise HostError("the zone of its IPv6 address is not the name or number of an interface")
+        raise HostNameError("the zone of its IPv6 address is not the name or number of an interface")
     if not parsed.is_link_local:
-        raise HostError("its IPv6 address has a zone (%), which only link-local ones have (fe80::1%eth0)")
+        raise HostNameError("its IPv6 address has a zone (%), which only link-local ones have (fe80::1%eth0)")
     return f"{address.lower()}%{zone}"
 
 
 def _bare_ipv6(text: str, *, allowed: bool) -> str:
     """Returns an IPv6 address without brackets."""
     beginning, _, end = text.rpartition(":")
-    whole, first = _is_ipv6(text), _is_ipv6(beginning) and _PORT.fullmatch(end) is not None
+    whole, first = _is_ipv6(text), _is_ipv6(beginning) and (not end or _PORT.fullmatch(end) is not None)
     if not whole and not first:
-        raise HostError("its host is malformed, or its port is not a number from 1 to 65535")
+        raise HostNameError("its host is malformed, or its port is not a number from 1 to 65535")
     if whole and not first and allowed:
         return _ipv6(text)
     ways = [f"[{beginning}]:{end}"] * first + [f"[{text}]"] * whole
-    raise HostError(f"an IPv6 address stands in brackets: {' or '.join(ways)}")
+    raise HostNameError(f"an IPv6 address stands in brackets: {' or '.join(ways)}")
 
 
 def in_brackets(value: str) -> str:
     """Returns a value for a host with brackets around it, if it is an IPv6 address that has none: a feed's column."""
     try:
         return f"[{_bare_ipv6(value, allowed=True)}]" if _SEVERAL_COLONS.fullmatch(value) else value
-    except HostError:
+    except HostNameError:
         # What it is part of says what is wrong.
         return value
 

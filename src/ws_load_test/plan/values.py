@@ -23,30 +23,23 @@ from ws_load_test.common.units import (
     quoted,
     quoted_path,
 )
+from ws_load_test.plan.ranges import (
+    LARGEST_CONNECTIONS,
+    LARGEST_COUNT,
+    LARGEST_IN_FLIGHT,
+    LARGEST_PAYLOAD,
+    LARGEST_PORT,
+    LARGEST_RATE_PER_S,
+    LARGEST_SEED,
+    LARGEST_WORKERS,
+    MOST_ROUNDS,
+    MOST_STAGES,
+)
 from ws_load_test.plan.schedule import Arrivals, LoadProfile, Stage
 
 SMALLEST_LIMIT = 125
 """Bytes that any message may have, so that a limit need not be looked at for the shortest frames; control frames have
 as many (RFC 6455, section 5.5)."""
-LARGEST_PAYLOAD = 1 << 30
-"""Bytes that one message can have: more would not fit the memory of a worker."""
-LARGEST_COUNT = 10**15
-"""Messages of a run: more take years at any rate. Sums of several fit 64 bits, and doubles have them exactly."""
-LARGEST_CONNECTIONS = 10_000_000
-"""Connections of a run: 100 times what one machine has been seen to hold."""
-LARGEST_IN_FLIGHT = 1_000_000
-"""Messages in flight on a connection: a worker encodes so many in a second."""
-LARGEST_WORKERS = 4096
-"""Workers on a host, hosts of a cluster: more than any has."""
-LARGEST_RATE_PER_S = 10_000_000
-"""Messages or connections per second: 50 times what one machine has been seen to send."""
-MOST_ROUNDS = 10_000
-"""Rounds of a comparison: half a day of the shortest."""
-LARGEST_SEED = (1 << 63) - 1
-"""Seed of random numbers: what every reader of JSON has room for."""
-LARGEST_PORT = 65_535
-MOST_STAGES = 10_000
-"""Stages of a profile: one for each second of three hours."""
 LARGEST_BIND = 65_536
 """Source addresses that a network can stand for: an IPv6 network has more than a run can use."""
 
@@ -223,6 +216,16 @@ def readable_file(value: Any) -> str:
             return str(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot read {quoted_path(path)}: {cause_of(error)}") from None
+
+
+def output_file(value: Any) -> str:
+    """A file or a directory to write recordings to."""
+    path = text(value)
+    if not path or "\0" in path:
+        raise ValueError("names no file; write for example run.jsonl")
+    if path == "-":
+        raise ValueError("a recording goes to a file; --json prints the summary on standard output")
+    return path
 
 
 def stages(value: Any, read_amount: Callable[[Any], float]) -> LoadProfile:

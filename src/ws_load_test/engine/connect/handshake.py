@@ -13,7 +13,6 @@ from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.engine.connect.response_head import LARGEST_RESPONSE_HEAD_BYTES, ResponseHead
-from ws_load_test.engine.connect.tls import tls_fault
 from ws_load_test.engine.connect.upgrade_request import REDIRECTS, DialError, RedirectError
 from ws_load_test.plan.redaction import public_location
 from ws_load_test.websocket import frames
@@ -53,6 +52,7 @@ class OpeningHandshake(asyncio.Protocol):
         *,
         listener: TraceListener | None = None,
         timeout_ns: int = NS_PER_S,
+        left_hint: str = "",
     ) -> None:
         """Makes a handshake that begins with `connection_made`.
 
@@ -61,16 +61,20 @@ class OpeningHandshake(asyncio.Protocol):
             take_over: Gets the transport when the upgrade is accepted.
             listener: Traces the handshake; only then the body of a refusal is waited for.
             timeout_ns: The time-out of the dial.
+            left_hint: Part of a sentence on why the target may have gone away without an answer.
         """
         self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         # A refusal that comes after the dial has timed out is no error that asyncio should log.
         self.done.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self.not_granted: tuple[str, ...] = ()
+        """Things that were offered and not granted by an accepted upgrade: ``permessage-deflate``, ``subprotocol``."""
         self.asked_ns = 0
         """Instant of the request, which under TLS is the end of its handshake."""
         self._take_over = take_over
         self._request = request
         self._key = frames.new_key()
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_RESPONSE_HEAD_BYTES)
+        self._left_hint = left_hint
         self._head = ResponseHead()
         self._read_bytes = 0
         """Bytes that have come of the answer."""
@@ -97,7 +101,8 @@ class OpeningHandshake(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         if self._listener is not None:
             tls = transport.get_extra_info("ssl_object")
-            if tls is not None:
+            # A proxy can be under TLS where the target is not.
+            if tls is not None and self._request.endpoint.secure:
                 self._listener.tls_established(tls)
         self.asked_ns = monotonic_ns()
         data = self._request_bytes()
@@ -165,14 +170,15 @@ class OpeningHandshake(asyncio.Protocol):
         self._end_refusal()
         if isinstance(exc, ssl.SSLError) and not self.done.done():
             # Under TLS 1.3 a server judges a client's certificate when the client's handshake is over.
-            self.done.set_exception(DialError(tls_fault(exc)))
+            self.done.set_exception(exc)
         elif isinstance(exc, (ConnectionResetError, BrokenPipeError)):
-            self._refuse(FaultKind.RESET, "reset the connection instead of answering the upgrade")
+            hint = "" if self.answer_begun else self._left_hint
+            self._refuse(FaultKind.RESET, f"reset the connection instead of answering the upgrade{hint}")
         elif self.answer_begun:
             self._refuse(FaultKind.UPGRADE_INVALID, "closed the connection in the middle of its answer to the upgrade")
         else:
-            hint = "" if self._request.endpoint.secure else "; a port that takes TLS may do that: is it wss://?"
-            self._refuse(FaultKind.UPGRADE_INVALID, f"closed the connection instead of answering the upgrade{hint}")
+            what = "closed the connection instead of answering the upgrade"
+            self._refuse(FaultKind.UPGRADE_INVALID, what + self._left_hint)
 
     def _reject(self, response: h11.Response) -> None:
         """Takes an answer that is no 101: it refuses the upgrade, or leads elsewhere."""
@@ -211,6 +217,11 @@ class OpeningHandshake(asyncio.Protocol):
             self._refuse(FaultKind.UPGRADE_INVALID, f"answered 101 {problem}")
             return
         extensions = headers.get("sec-websocket-extensions")
+        missing = {
+            "permessage-deflate": self._request.offer is not None and extensions is None,
+            "subprotocol": bool(self._request.subprotocols) and "sec-websocket-protocol" not in headers,
+        }
+        self.not_granted = tuple(name for name, is_missing in missing.items() if is_missing)
         self._accept(None if extensions is None else ", ".join(extensions))
 
     def _problem_of(self, response: h11.InformationalResponse, headers: dict[str, list[str]]) -> str | None:
@@ -231,7 +242,7 @@ class OpeningHandshake(asyncio.Protocol):
         if accept != frames.accept_key(self._key):
             return f"with a wrong Sec-WebSocket-Accept{': our own key' if accept == self._key else ''}"
         if chosen is not None and chosen not in self._request.subprotocols:
-            return "with a subprotocol that was not offered"
+            return f'with the subprotocol "{sanitize(chosen)[:40]}", which was not offered'
         length = headers.get("content-length", ["0"])[0].strip()
         if length.strip("0"):
             return f"with a body of {sanitize(length)[:20]} bytes, which no 1xx response has (RFC 9110, section 15.2)"

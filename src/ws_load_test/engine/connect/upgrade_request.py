@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.faults import Fault
-from ws_load_test.plan.host_names import HostError
+from ws_load_test.plan.host_names import HostNameError
 from ws_load_test.plan.target import Endpoint, basic_credentials, is_private_subprotocol, render_url
 from ws_load_test.plan.upgrade_headers import filled_problem
 from ws_load_test.websocket.deflate_negotiation import EXTENSION, DeflateParams
@@ -91,7 +91,7 @@ def new_request(target: Target, url: str, fill: Render | None = None) -> Upgrade
         endpoint = Endpoint.of(render_url(url, filled))
     except (ValueError, KeyError) as error:
         # An error of the encodings quotes its text.
-        reason = str(error) if type(error) in {ValueError, HostError} else "its host is malformed"
+        reason = str(error) if type(error) in {ValueError, HostNameError} else "its host is malformed"
         raise UsageError(f"URL: filled in, it is no URL: {reason}") from None
     subprotocols = tuple(_checked("subprotocol", filled(name)) for name in target.subprotocols)
     if len(set(subprotocols)) < len(subprotocols):

@@ -13,7 +13,7 @@ from ws_load_test.messages import Feed, FeedError, Template
 from ws_load_test.messages.feed import SMALL_BYTES, FeedReader
 from ws_load_test.messages.field_values import FieldValues
 from ws_load_test.messages.fields import Row
-from ws_load_test.plan.host_names import HostError
+from ws_load_test.plan.host_names import HostNameError
 from ws_load_test.plan.target import Endpoint, render_url
 from ws_load_test.plan.upgrade_headers import filled_problem
 
@@ -101,5 +101,5 @@ def _url_problem(url: str, fill: Callable[[str], str]) -> str | None:
         endpoint = Endpoint.of(render_url(url, fill))
     except (ValueError, KeyError) as error:
         # An error of the encodings quotes its text.
-        return f"is no URL: {error if type(error) in {ValueError, HostError} else 'its host is malformed'}"
+        return f"is no URL: {error if type(error) in {ValueError, HostNameError} else 'its host is malformed'}"
     return None if endpoint.host else "is no URL: it names no host"

@@ -153,10 +153,9 @@ class _ContentFiles:
         Raises:
             ValueError: It cannot be read, or the files have too many bytes together.
         """
-        payload = read_bytes(path, LARGEST_CONTENTS_BYTES)
+        too_large = f"the messages have more than {format_bytes(LARGEST_CONTENTS_BYTES)} together"
+        payload = read_bytes(path, self._left_bytes, too_large)
         self._left_bytes -= len(payload)
-        if self._left_bytes < 0:
-            raise ValueError(f"the messages have more than {format_bytes(LARGEST_CONTENTS_BYTES)} together")
         return payload
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -15,7 +16,7 @@ from ws_load_test.common.text_files import read_text
 from ws_load_test.common.units import quoted_path
 from ws_load_test.messages.fields import FIELD
 from ws_load_test.plan import values as option_values
-from ws_load_test.plan.host_names import HostError, host_and_port, normalize_host
+from ws_load_test.plan.host_names import HostNameError, host_and_port, normalize_host
 from ws_load_test.plan.redaction import looks_like_token
 from ws_load_test.plan.target import (
     DEFAULT_PORTS,
@@ -66,7 +67,7 @@ def url(value: Any) -> str:
         raise ValueError("a WebSocket URL has no fragment (RFC 6455, section 3); write %23 for a #")
     try:
         endpoint = Endpoint.of(sample)
-    except HostError as error:
+    except HostNameError as error:
         raise ValueError(f"not a URL: {error}; {hint}") from None
     except ValueError:
         # The error's text may quote the URL's password.
@@ -79,18 +80,21 @@ def url(value: Any) -> str:
 
 
 _PLAIN_ADDRESS = re.compile(
-    r"(?:(?P<scheme>https?)://)?(?P<rest>(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d+)?(?:/[\w./~-]*)?)", re.ASCII
+    r"(?:(?P<scheme>https?)://)?"
+    r"(?P<host>localhost|\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\]|(?:[a-z0-9-]{1,24}\.){1,4}[a-z]{2,12})"
+    r"(?P<port>:\d{1,5})?(?P<path>/.*)?",
+    re.ASCII,
 )
-"""Address without anything that can be a secret: no user, no query, no field."""
+"""Address whose host and port are no secret: no user, and a name in small letters, which tokens are not."""
 
 
 def _corrected(written: str) -> str:
-    """Returns a hint with the WebSocket URL that an address is meant as; empty where it may hold a secret."""
+    """Returns a hint with the WebSocket URL that an address is meant as, without its path, which may hold a secret."""
     found = _PLAIN_ADDRESS.fullmatch(written)
     if found is None:
         return ""
-    scheme = "wss" if found["scheme"] == "https" or found["rest"].partition("/")[0].endswith(":443") else "ws"
-    return f"write {scheme}://{found['rest']}"
+    scheme = "wss" if found["scheme"] == "https" or found["port"] == ":443" else "ws"
+    return f"write {scheme}://{found['host']}{found['port'] or ''}{'/…' if (found['path'] or '/') != '/' else ''}"
 
 
 def _sample(field: str) -> str:
@@ -176,13 +180,36 @@ def addresses(value: Any) -> tuple[str, ...]:
     for address in found:
         try:
             host, _ = host_and_port(address, bare_ipv6=True)
-        except HostError as error:
+        except HostNameError as error:
             shown = address.rpartition("@")[2]
             raise ValueError(f'"{shown}" is not an address: {error}; write HOST, HOST:PORT or [::1]:PORT') from None
         if not host or re.search(r"[\s/@?#{}\[\]]", host):
             shown = address.rpartition("@")[2]
             raise ValueError(f'"{shown}" is not an address; write HOST, HOST:PORT or [::1]:PORT')
     return found
+
+
+def resolve(value: Any) -> tuple[str, ...]:
+    """Parses ``HOST:PORT:ADDRESS[,ADDRESS]``, one or several; the port may be ``*``."""
+    return tuple(_resolve(one.strip()) for one in option_values.strings(value))
+
+
+def _resolve(written: str) -> str:
+    hint = "write HOST:PORT:ADDRESS[,ADDRESS], for example service.example:443:10.0.0.1,[::1]"
+    host, port, listed = (*written.split(":", 2), "", "")[:3]
+    try:
+        name, _ = host_and_port(host if port == "*" else f"{host}:{port}")
+    except HostNameError as error:
+        raise ValueError(f'"{written}": {error}; {hint}') from None
+    addresses = [part.strip().removeprefix("[").removesuffix("]") for part in listed.split(",")]
+    for address in addresses:
+        try:
+            ip_address(address)
+        except ValueError:
+            raise ValueError(f'"{written}": "{address}" is not an IP address; {hint}') from None
+    if not name or not port or "{" in name or name.startswith("["):
+        raise ValueError(f'"{written}" names no host and port; {hint}')
+    return f"{name.removesuffix('.')}:{port if port == '*' else int(port)}:{','.join(addresses)}"
 
 
 def unix_socket(value: Any) -> str:
@@ -198,9 +225,19 @@ def unix_socket(value: Any) -> str:
 
 
 def proxy(value: Any) -> str:
-    """Parses the URL of a proxy; errors do not quote its password."""
+    """Parses the URL of a proxy, ``env`` or ``none``; errors do not quote its password."""
     written = option_values.text(value).strip()
-    hint = "write http://host:port, socks5://host:port, socks5h://…, socks4:// or socks4a://…"
+    if written in {"env", "none"}:
+        return written
+    return proxy_url(written, "write http://host:port, https://…, socks5://…, socks5h://…, socks4://…, env or none")
+
+
+def proxy_url(written: str, hint: str) -> str:
+    """Returns the URL of a proxy, checked.
+
+    Raises:
+        ValueError: It cannot be used; the text quotes nothing of it, and ends with the hint.
+    """
     scheme, separator, _ = written.partition("://")
     if not separator or scheme.lower() not in PROXY_PORTS:
         raise ValueError(f"it is not the URL of a proxy that we can use; {hint}")
@@ -208,7 +245,7 @@ def proxy(value: Any) -> str:
         parts = urlsplit(written)
         user_info, _, rest = parts.netloc.rpartition("@")
         host, _ = host_and_port(rest)
-    except HostError as error:
+    except HostNameError as error:
         raise ValueError(f"not the URL of a proxy: {error}; {hint}") from None
     except ValueError:
         raise ValueError(f"its host or its port is malformed; {hint}") from None
@@ -230,7 +267,7 @@ def sni(value: Any) -> str:
     name = option_values.text(value).strip()
     try:
         ascii_name = normalize_host(name).removesuffix(".")
-    except HostError as error:
+    except HostNameError as error:
         raise ValueError(f'"{name}" is not the name of a server: {error}') from None
     if not ascii_name:
         raise ValueError("it is empty; write the name of a server")
