@@ -19,7 +19,8 @@ from ws_load_test.engine.connect.handshake import OpeningHandshake
 from ws_load_test.engine.connect.proxy import Proxy
 from ws_load_test.engine.connect.redirects import RedirectChain
 from ws_load_test.engine.connect.tcp import Attempts, TcpConnector, open_socket
-from ws_load_test.engine.connect.tls import ResumableContext, context_for_proxies, handshakes, new_context, tls_context
+from ws_load_test.engine.connect.tls import handshakes
+from ws_load_test.engine.connect.tls_contexts import TlsContexts
 from ws_load_test.engine.connect.tls_faults import tls_fault
 from ws_load_test.engine.connect.upgrade_request import (
     DialError,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.target import Endpoint, Target
     from ws_load_test.websocket.deflate import PerMessageDeflate
-
-MAX_OTHER_ORIGINS = 8
-"""Origins that redirects lead to whose TLS sessions are kept; making a context anew takes some 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,6 @@ class Dialer:
         self.timeout_ns = plan.connect_timeout_ns
         self.names = Resolver(plan)
         self._proxies = {url: Proxy.of(url) for url in plan.target.proxies}
-        self._proxy_tls: ResumableContext | None = None
         self.requests = UpgradeRequestFactory(plan.target)
         self.listener = listener
         self.left_out: Counter[str] = Counter()
@@ -96,8 +93,7 @@ class Dialer:
         self.tcp = TcpConnector(self.trace, rotates=plan.target.rotate_addresses)
         self.has_opened = False
         """A session has opened."""
-        self._tls = tls_context(plan.target)
-        self._tls_elsewhere: dict[tuple[bool, str, int], ResumableContext] = {}
+        self.tls = TlsContexts(plan.target)
 
     def rotation_index(self, number: int) -> int:
         """A connection's place among those that go the same way; it chooses the source address.
@@ -121,24 +117,6 @@ class Dialer:
         """
         return self.names.lookup_ns
 
-    def tls_for(self, request: UpgradeRequest) -> ResumableContext:
-        """Returns the context of a connection under TLS.
-
-        Another origin, to which a redirect has led, has a context of its own: neither the client's certificate nor a
-        session's ticket goes there that was meant for the first.
-        """
-        if not request.moved:
-            if self._tls is None:
-                self._tls = new_context(self.target)
-            return self._tls
-        origin = request.endpoint.origin
-        if origin not in self._tls_elsewhere:
-            if len(self._tls_elsewhere) >= MAX_OTHER_ORIGINS:
-                self._tls_elsewhere.pop(next(iter(self._tls_elsewhere)))
-            stranger = msgspec.structs.replace(self.target, cert=None, key=None)
-            self._tls_elsewhere[origin] = new_context(stranger)
-        return self._tls_elsewhere[origin]
-
     def take_notes(self, tally: Tally) -> None:
         """Moves the notes on dials into a tally, those that opened and those that did not: look-ups of names, too."""
         tally.left_out_by_redirects.update(self.left_out)
@@ -152,13 +130,6 @@ class Dialer:
         """Returns the proxy through which an endpoint is reached."""
         url = self.target.proxy_for(endpoint)
         return None if url is None else self._proxies[url]
-
-    @property
-    def proxy_tls(self) -> ResumableContext:
-        """Context for proxies under TLS, which get no certificate of the client's."""
-        if self._proxy_tls is None:
-            self._proxy_tls = context_for_proxies(self.target)
-        return self._proxy_tls
 
     async def resolve(self) -> None:
         """Looks up the names that are known beforehand, once for all sessions.
@@ -392,7 +363,7 @@ class _Dial:
         self.phase = "proxy"
         if proxy.secure:
             timeout_s = 2 * self._dialer.timeout_ns / 1e9
-            context = self._dialer.proxy_tls
+            context = self._dialer.tls.for_proxies()
             self._transport = await proxy.open_under_tls(self._sock, host, port, context, timeout_s)
         else:
             await proxy.open(self._sock, host, port)
@@ -403,7 +374,7 @@ class _Dial:
         sock, connection, secure = self._sock, self._connection, request.endpoint.secure
         assert sock is not None
         dialer = self._dialer
-        context = dialer.tls_for(request) if secure else None
+        context = dialer.tls.for_request(request) if secure else None
         self._request = request
         tunnel = cast("asyncio.Transport | None", self._transport)
         # What a session writes goes past no TLS, be it that of the proxy.
