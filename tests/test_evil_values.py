@@ -141,6 +141,12 @@ def test_a_number_on_the_command_line_is_taken_or_refused_with_its_option(argume
     assert "Traceback" not in said.err
 
 
+@pytest.mark.parametrize("path", ["", "a\0b", "-"])
+def test_a_recording_needs_a_file(path):
+    problems = parse_options({"output": path}, [option for option in OPTIONS if option.name == "output"])[1]
+    assert len(problems) == 1
+
+
 def test_the_rows_are_those_with_a_number():
     assert {option.metavar for option in OPTIONS if option.metavar and option not in ROWS} <= {
         "URL", '"NAME: VALUE"', "NAME", "NAME:PASSWORD", "TOKEN|@FILE", "NAME=VALUE", "HOST[:PORT]", "PATH", "ADDRESS",

@@ -27,7 +27,7 @@ def read_text(path: str, largest_bytes: int) -> str:
 def read_bytes(path: str, largest_bytes: int, too_large: str = "") -> bytes:
     """Returns the contents of a file, which may be one without an end, such as a device.
 
-    An error about a larger file says `too_large`, or the limit.
+    The error about a larger file is `too_large`, if given, else it names the limit.
 
     Raises:
         ValueError: It cannot be read, or is larger than `largest_bytes`; the text has the reason.

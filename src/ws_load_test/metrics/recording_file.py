@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import msgspec
 
 from ws_load_test.common.errors import OutputError, RecordingError, cause_of
+from ws_load_test.metrics.locked_file import is_writable, open_locked
 from ws_load_test.metrics.recording import FORMAT, Header, Interval, Recording, Trailer
 from ws_load_test.metrics.recording_checks import IntervalChecker, check_header
 from ws_load_test.metrics.recording_v1 import upgrade_header, upgrade_line
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 64 << 20
 """Bytes of the longest line: a thousand times those of an interval on a hundred machines."""
+LONGEST_STALL_S = 2.0
+"""Seconds that the reader of a pipe may stand still, while the run waits for it."""
 LONGEST_REASON = 300
 """Characters of what a decoder has to say."""
 
@@ -29,19 +32,20 @@ LONGEST_REASON = 300
 class RecordingWriter:
     """Writes a recording line by line; each line is with the operating system when its method returns.
 
-    A file that exists is overwritten. When a write fails (the disk is full), the writer takes back the
-    half-written line where the file allows it, closes, and raises once; all later calls do nothing, so that
-    the run can go on without its recording.
+    A file that exists is overwritten (callers ask `refuse_overwriting` first), and locked as long as it is written to,
+    so that no other run writes to it as well. A pipe needs a reader, which may stand still for `LONGEST_STALL_S`. When
+    a write fails (the disk is full), the writer takes back the half-written line where the file allows it, closes, and
+    raises once; all later calls do nothing, so that the run can go on without its recording.
 
     Raises:
+        UsageError: Another run writes to the file (on construction).
         OutputError: The file cannot be opened for writing (on construction), or a line cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         try:
-            # Unbuffered, so that no line waits in this process when it is killed.
-            self._file: FileIO | None = open(self.path, "wb", buffering=0)  # noqa: PTH123, SIM115
+            self._file: FileIO | None = open_locked(self.path)
         except (OSError, ValueError) as error:
             raise OutputError(
                 f"cannot write the recording {self.path}: {cause_of(error)}; name another file"
@@ -82,9 +86,9 @@ class RecordingWriter:
         try:
             while written < len(data):
                 count = self._file.write(data[written:])
-                if not count:
-                    raise BlockingIOError("it takes no more data")
-                written += count
+                if not count and not is_writable(self._file, LONGEST_STALL_S):
+                    raise BlockingIOError(f"its reader has taken no more data for {LONGEST_STALL_S:g} s")
+                written += count or 0
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._file.truncate(self._file.tell() - written)

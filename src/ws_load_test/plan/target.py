@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -389,3 +390,27 @@ def is_private_subprotocol(name: str) -> bool:
 
 def _cut_cookie(cookie: str) -> tuple[str, str, str]:
     return cookie.partition("=")
+
+
+def is_on_this_machine(target: Target) -> bool:
+    """Returns True if every connection of a target surely stays on this machine; names are not looked up."""
+    if target.unix_socket is not None:
+        return True
+    if target.proxy is not None:
+        return False
+    return all(map(_is_loopback, target.addresses or (target.url, *target.extra_urls)))
+
+
+def _is_loopback(address: str) -> bool:
+    if re.search(r"[{}]", address):
+        return False
+    try:
+        host = Endpoint.of(address).host if "://" in address else host_and_port(address)[0]
+    except ValueError:
+        return False
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -218,6 +218,16 @@ def readable_file(value: Any) -> str:
         raise ValueError(f"cannot read {quoted_path(path)}: {cause_of(error)}") from None
 
 
+def output_file(value: Any) -> str:
+    """A file or a directory to write recordings to."""
+    path = text(value)
+    if not path or "\0" in path:
+        raise ValueError("names no file; write for example run.jsonl")
+    if path == "-":
+        raise ValueError("a recording goes to a file; --json prints the summary on standard output")
+    return path
+
+
 def stages(value: Any, read_amount: Callable[[Any], float]) -> LoadProfile:
     """``30s:1000,2m:5000``: straight lines, from 0, to each amount; ``30s@1000`` steps to the amount and holds it."""
     found: list[Stage] = []

@@ -56,6 +56,9 @@ class ConnectTimings:
     """All of it: the lookup of a name that no connection had needed before, waiting, and redirects included."""
     tls_resumed: bool
     """The handshake took up an earlier session (RFC 8446, section 2.2)."""
+    not_granted: tuple[str, ...] = ()
+    """Names of things that were asked for in vain: ``permessage-deflate``, ``subprotocol``, ``tls-resumption``,
+    ``tls-ticket``."""
 
     def record_in(self, tally: Tally) -> None:
         """Records them in the histograms of a tally."""
@@ -67,6 +70,7 @@ class ConnectTimings:
             tally.tls_time_ns.record(self.tls_ns)
             tally.tls_resumed += self.tls_resumed
         tally.upgrade_time_ns.record(self.upgrade_ns)
+        tally.not_granted.update(self.not_granted)
 
 
 class Dialer:
@@ -218,7 +222,9 @@ class _Dial:
         "_dialer",
         "_dialing_ns",
         "_from_ns",
+        "_lacks_ticket",
         "_number",
+        "_offered_session",
         "_ready_ns",
         "_request",
         "_sock",
@@ -244,6 +250,7 @@ class _Dial:
         self._upgrade: OpeningHandshake | None = None
         self._tls_object: ssl.SSLObject | None = None
         self._request: UpgradeRequest | None = None
+        self._offered_session = self._lacks_ticket = False
         self.tls_begun: ssl.SSLObject | None = None
         """The TLS connection, whose handshake may have failed."""
 
@@ -258,6 +265,13 @@ class _Dial:
     def upgraded(self) -> bool:
         """The connection has the session."""
         return self._upgrade is not None and self._upgrade.accepted
+
+    def _tls_not_granted(self) -> tuple[str, ...]:
+        """Returns what TLS was asked for in vain: an earlier session to be resumed, or a ticket for the next one."""
+        tls = self._tls_object
+        if tls is None or tls.session_reused:
+            return ()
+        return ("tls-resumption",) * self._offered_session + ("tls-ticket",) * self._lacks_ticket
 
     @property
     def answer_begun(self) -> bool:
@@ -285,6 +299,7 @@ class _Dial:
             upgrade_ns=done_ns - upgrade.asked_ns,
             total_ns=done_ns - self._from_ns,
             tls_resumed=bool(tls is not None and tls.session_reused),
+            not_granted=upgrade.not_granted + self._tls_not_granted(),
         )
 
     async def open(self, request: UpgradeRequest) -> ConnectTimings:
@@ -385,6 +400,7 @@ class _Dial:
             if context is not None:
                 tls = self._tls_object = transport.get_extra_info("ssl_object")
                 context.keep_session(tls)
+                self._lacks_ticket = context.lacks_session(tls.server_hostname)
             if dialer.listener is not None:
                 dialer.listener.session_upgraded(
                     connection, transport, sock, secure=under_tls, early=early, deflate=deflate
@@ -409,7 +425,7 @@ class _Dial:
             name = dialer.target.sni
         # Our own timeout comes first and names the phase; this one only must not be shorter.
         timeout_s = 2 * dialer.timeout_ns / 1e9 if secure else None
-        begun: list[ssl.SSLObject] = []
+        begun: list[tuple[ssl.SSLObject, bool]] = []
         if secure:
             handshakes.set(begun)
         try:
@@ -434,7 +450,7 @@ class _Dial:
                     self._transport = tunnel = inner
                 protocol.connection_made(tunnel)
         finally:
-            self.tls_begun = begun[0] if begun else None
+            self.tls_begun, self._offered_session = begun[0] if begun else (None, False)
         assert self._upgrade is not None
         return self._upgrade
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from ws_load_test.plan.target import Target
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-handshakes: ContextVar[list[ssl.SSLObject] | None] = ContextVar("handshakes", default=None)
-"""Takes the TLS connections that a dial begins: an event loop gives no other access to one whose handshake fails."""
+handshakes: ContextVar[list[tuple[ssl.SSLObject, bool]] | None] = ContextVar("handshakes", default=None)
+"""Takes the TLS connections that a dial begins, each with True if it offers an earlier session: an event loop gives no
+other access to one whose handshake fails."""
 
 
 class ResumableContext(ssl.SSLContext):
@@ -37,7 +38,7 @@ class ResumableContext(ssl.SSLContext):
         tls = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
         begun = handshakes.get()
         if begun is not None:
-            begun.append(tls)
+            begun.append((tls, session is not None))
         return tls
 
     @property
@@ -45,11 +46,23 @@ class ResumableContext(ssl.SSLContext):
         found: dict[Any, ssl.SSLSession] = self.__dict__.setdefault("sessions_by_server", {})
         return found
 
+    def lacks_session(self, server: str | None) -> bool:
+        """Returns True if a server was to give a session that can be resumed, and has not given one."""
+        return self.resumes and server in self._known_servers and server not in self._sessions
+
+    @property
+    def _known_servers(self) -> set[Any]:
+        """Servers with which a handshake has ended, and data was read."""
+        found: set[Any] = self.__dict__.setdefault("known_servers", set())
+        return found
+
     def keep_session(self, tls: ssl.SSLObject) -> None:
         """Keeps a connection's session for the next; call it when the connection has read something.
 
         TLS 1.3 sends tickets after the handshake, before any other data (RFC 8446, section 4.6.1).
         """
+        if self.resumes:
+            self._known_servers.add(tls.server_hostname)
         session = tls.session
         if self.resumes and session is not None and session.has_ticket:
             self._sessions[tls.server_hostname] = session

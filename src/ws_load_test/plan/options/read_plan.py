@@ -35,7 +35,7 @@ from ws_load_test.plan.options.catalog import (
 )
 from ws_load_test.plan.options.correlation import read_correlation
 from ws_load_test.plan.options.feed_rows import check_feed_rows
-from ws_load_test.plan.options.messages import message_warnings, read_first_messages, read_message
+from ws_load_test.plan.options.messages import check_row_count, message_warnings, read_first_messages, read_message
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.options.session_policy import read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
@@ -45,6 +45,7 @@ from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import threshold_warnings
 from ws_load_test.plan.schedule import LoadProfile
+from ws_load_test.plan.target import is_on_this_machine
 from ws_load_test.plan.values import check_rate
 
 DEFAULT_DURATION_NS = 10 * 10**9
@@ -87,6 +88,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     message = read_message(values, problems)
     correlation = read_correlation(values, message, problems)
     connections = _connections(values)
+    feed_warnings = check_row_count(message, connections, values, problems)
     misbehaving = read_misbehaving(values, connections, problems)
     reconnect = read_reconnect(values, problems)
     setup_messages = read_first_messages(values, problems)
@@ -111,8 +113,11 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         misbehaving=misbehaving,
         duration_ns=duration_ns,
         connect_rate_per_s=_connect_rate_per_s(values, connections),
-        warnings=message_warnings(message, values),
-        workers=min(values.get("workers") or default_workers(connections), connections),
+        warnings=message_warnings(message, values) + feed_warnings,
+        workers=min(
+            values.get("workers") or default_workers(connections, beside_target=is_on_this_machine(target)),
+            connections,
+        ),
         **thresholds,
         **fields_of(values),
     )
