@@ -333,8 +333,7 @@ class _Dial:
             if proxy is None:
                 await self._connect_to(host, port)
             else:
-                await self._connect_to(proxy.host, proxy.port)
-                await self._tunnel(proxy, host, port)
+                await self._go_through(proxy, host, port)
         self._ready_ns = monotonic_ns()
         self.phase = "tls" if endpoint.secure else "upgrade"
         upgrade = await self._begin(request)
@@ -363,18 +362,30 @@ class _Dial:
         self._sock = await self._dialer.tcp.connect(routes, turn, self.attempts)
         self._connected_ns = monotonic_ns()
 
+    async def _go_through(self, proxy: Proxy, host: str, port: int) -> None:
+        """Opens the way through the proxy; of a name that we look up, to the first address that it reaches."""
+        hosts = [host]
+        if not proxy.resolves and not is_address(host):
+            found = await self._dialer.names.addresses(host, port)
+            hosts = [address[0] for family, address in found if family == socket.AF_INET or proxy.kind == "socks5"]
+        if not hosts:
+            raise DialError(Fault(FaultKind.PROXY, text=f'the proxy takes IPv4 only, and "{host}" has no such address'))
+        for number, one in enumerate(hosts, 1):
+            await self._connect_to(proxy.host, proxy.port)
+            try:
+                await self._tunnel(proxy, one, port)
+            except DialError as error:
+                if number == len(hosts):
+                    raise
+                self._dialer.trace("try", ((one, port), OSError(error.fault.text)))
+                # A proxy takes one request on a connection.
+                self.abort()
+            else:
+                return
+
     async def _tunnel(self, proxy: Proxy, host: str, port: int) -> None:
         """The way through the proxy."""
         assert self._sock is not None
-        if not proxy.resolves and not is_address(host):
-            self.phase = "dns"
-            found = await self._dialer.names.addresses(host, port)
-            usable = [address[0] for family, address in found if family == socket.AF_INET or proxy.kind == "socks5"]
-            if not usable:
-                raise DialError(
-                    Fault(FaultKind.PROXY, text=f'the proxy takes IPv4 only, and "{host}" has no such address')
-                )
-            host = usable[0]
         self.phase = "proxy"
         if proxy.secure:
             timeout_s = 2 * self._dialer.timeout_ns / 1e9
