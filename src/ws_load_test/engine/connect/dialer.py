@@ -99,13 +99,18 @@ class Dialer:
         """A session has opened."""
         self.tls = TlsContexts(plan.target)
 
+    @property
+    def ways(self) -> int:
+        """Number of ways that connections go in turn: each URL with each address that is given."""
+        return len(self.target.urls) * max(1, len(self.target.addresses))
+
     def rotation_index(self, number: int) -> int:
         """A connection's place among those that go the same way; it chooses the source address.
 
         Of connections dialed by several machines, this one has not every number: its worker counts its own, beginning
         with another address than the worker before it.
         """
-        ways = len(self.target.urls) * max(1, len(self.target.addresses))
+        ways = self.ways
         if self._share is None:
             return number // ways
         if number not in self._turns:
