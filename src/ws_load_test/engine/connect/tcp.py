@@ -77,7 +77,7 @@ class TcpConnector:
         Raises:
             OSError: No address took the connection.
         """
-        ordered = self._ordered(routes, turn)
+        ordered = self._ordered(routes, turn) if len(routes) > 1 else routes
         if len(ordered) > 1:
             return await self._race(ordered, turn, attempts)
         try:
@@ -97,7 +97,7 @@ class TcpConnector:
         since_ns = monotonic_ns() - PASSED_OVER_NS
         return sorted(ordered, key=lambda route: self._failed_ns.get(route.address, 0) > since_ns)
 
-    async def _race(self, routes: list[Route], turn: int, attempts: Attempts) -> socket.socket:
+    async def _race(self, routes: Sequence[Route], turn: int, attempts: Attempts) -> socket.socket:
         """Tries addresses one after another, each beside those that have not answered yet; the first to answer wins."""
         waiting, running = list(routes), dict[asyncio.Task[socket.socket], "Route"]()
         try:
