@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.faults import Fault, classify_host_error
+from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.engine.connection_factory import ConnectionFactory
@@ -51,7 +52,8 @@ class ConnectionPool:
         """
         self.plan = plan
         self.share = share
-        self._default = SessionGroup("default", self, due_when_sent=plan.load.due_when_sent)
+        turns = LoopTurns()
+        self._default = SessionGroup("default", self, turns, due_when_sent=plan.load.due_when_sent)
         self.connections: dict[Connection, None] = {}
         """Connections whose TCP connection is open, oldest first."""
         self.open = 0
@@ -73,6 +75,7 @@ class ConnectionPool:
                 SessionGroup(
                     "misbehaving",
                     self,
+                    turns,
                     due_when_sent=plan.load.due_when_sent,
                     numbers=self._misbehavior.keys(),
                     measured_apart=True,

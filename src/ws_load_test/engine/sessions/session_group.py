@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ws_load_test.common.faults import Fault
+    from ws_load_test.common.loop_turns import LoopTurns
     from ws_load_test.engine.sessions.session import Session
 
 
@@ -45,6 +46,7 @@ class SessionGroup:
         self,
         name: str,
         listener: GroupListener,
+        turns: LoopTurns,
         *,
         due_when_sent: bool,
         numbers: Collection[int] | None = None,
@@ -56,6 +58,7 @@ class SessionGroup:
         Args:
             name: The group's name; of one that is measured apart, the field of a tally that holds its own.
             listener: Called when sessions open, end or fail.
+            turns: Turns of the loop, shared by all groups of a worker.
             due_when_sent: A message is due when it is sent, so that one column of samples serves for both.
             numbers: Numbers, within the run, of its connections; None: all that are in no other group.
             measured_apart: Its counts are in no total.
@@ -68,6 +71,7 @@ class SessionGroup:
         self.well_behaved = well_behaved
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally, on_schedule=not due_when_sent)
+        self.turns = turns
         self._listener = listener
         # Straight to the listener: a group has nothing to add.
         self.session_opened = listener.session_opened
