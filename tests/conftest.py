@@ -1,25 +1,37 @@
-"""No test may leave anything behind, and those that measure time have the machine to themselves."""
+"""No test may leave anything behind, and the folders that take longest come first."""
+
+import asyncio
 
 import pytest
 from hypothesis import settings
 
+from ws_load_test.common import event_loop
 from ws_load_test.testing import leaks
 
 # How long an example takes says more about what else runs on the machine.
 settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
 
-ALONE = {"engine", "test_health_live"}
-"""Folders and modules of tests that look at times of microseconds, or at who comes first."""
+LONGEST_FIRST = ("cluster", "cli", "recipes", "engine", "fleet", "live")
+"""Folders in the order in which processes that share the tests take them: what is short fills the gaps at the end."""
 
 
 def pytest_collection_modifyitems(items):
+    place = {folder: number for number, folder in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.parent.name, len(place)))
     for item in items:
-        if {item.path.stem, item.path.parent.name} & ALONE:
-            item.add_marker(pytest.mark.alone)
+        # A process takes whole modules, and all that use the one cluster.
+        name = "four_hosts" if "four_hosts" in item.fixturenames else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(name))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loops_have_run():
+    """The first loop of a process keeps a pipe for the process's life, which is no test's leak."""
+    event_loop.run(asyncio.sleep(0))
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left_behind():
+def _nothing_left_behind(_loops_have_run):
     with leaks():
         yield

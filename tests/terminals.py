@@ -149,7 +149,7 @@ class Terminal:
         with self._lock:
             return ["".join(line[place].data for place in sorted(line)).rstrip() for line in self.screen.history.top]
 
-    def until(self, condition, timeout_s=10.0):
+    def until(self, condition, timeout_s=60.0):
         """Waits for what the screen will show."""
         end = time.monotonic() + timeout_s
         while not condition(self):

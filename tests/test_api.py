@@ -85,7 +85,7 @@ def test_a_run_is_interrupted_while_its_machines_are_waited_for(begun):
     with ThreadPoolExecutor(1) as thread:
         result = thread.submit(asyncio.run, running.execute())
         if begun:
-            assert mustering.wait(5)
+            assert mustering.wait(60)
             running.interrupt()
         with pytest.raises((asyncio.CancelledError, CancelledError)):
             result.result(5)

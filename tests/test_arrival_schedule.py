@@ -1,10 +1,15 @@
 """Shares: together they are everything, and no two overlap."""
 
+import math
+from collections import Counter
+from itertools import islice
+
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws_load_test.common.sharding import Shard
+from ws_load_test.common.sharding import Shard, largest_size, rotation
 from ws_load_test.plan.schedule import evenly_spaced_ns
 
 
@@ -27,7 +32,34 @@ def test_shares_differ_by_one_at_most(shares, total):
     counts = [share.size(total) for share in shares]
     assert sum(counts) == total
     assert max(counts) - min(counts) <= 1
-    assert counts == sorted(counts, reverse=True)
+    assert max(counts) == largest_size(total, len(shares))
+
+
+@given(st.integers(1, 6), st.integers(1, 8), st.integers(1, 100))
+def test_what_is_dealt_in_turn_is_dealt_over_each_share_as_well(of, ways, rounds):
+    """Two URLs are not one worker's each: over each worker's connections, all are used about as often."""
+    total = of * ways * rounds
+    for share in (Shard(index, of) for index in range(of)):
+        used = Counter(share.global_index(position) % ways for position in range(total // of))
+        counts = [used[way] for way in range(ways)]
+        # Logarithmic in the rounds, as multiples of the golden ratio have it (Knuth 6.4); in step it would be `rounds`.
+        assert max(counts) - min(counts) <= 2 + 2 * math.log2(1 + ways * rounds)
+
+
+@pytest.mark.parametrize(("of", "ways"), [(2, 2), (2, 4), (3, 3), (4, 2), (4, 4), (3, 6)])
+def test_a_few_connections_are_enough_for_every_worker_to_meet_every_url(of, ways):
+    for share in (Shard(index, of) for index in range(of)):
+        assert len({share.global_index(position) % ways for position in range(3 * ways)}) == ways
+
+
+@given(st.integers(1, 50), st.integers(0, 10**12))
+def test_a_rotation_begins_within_the_cycle(size, number):
+    assert 0 <= rotation(number, size) < size
+
+
+def test_numbers_go_on_without_end():
+    for share in (Shard(0, 1), Shard(1, 3)):
+        assert list(islice(share.numbers(), 9)) == [share.global_index(position) for position in range(9)]
 
 
 @given(shares_of(), st.integers(0, 10**9), st.integers(0, 10**6))

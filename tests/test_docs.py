@@ -162,7 +162,15 @@ def test_every_page_of_the_documentation_is_reachable_from_the_readme():
             path = target.partition("#")[0]
             if path and not re.match(r"[a-z]+:", target):
                 waiting.append(((ROOT / page.parent / path).resolve()).relative_to(ROOT))
-    assert {page for page in DOCS if page.parts[0] == "docs"} <= seen
+    # The first page of the site, which is for those who do not come from the README.
+    assert {page for page in DOCS if page.parts[0] == "docs"} - {Path("docs/index.md")} <= seen
+
+
+def test_the_site_has_every_page():
+    listed = re.findall(r"^(?:reference/)?[a-z-]+$", text_of(Path("docs/index.md")), re.MULTILINE)
+    assert {Path("docs", f"{name}.md") for name in listed} == {
+        page for page in DOCS if page.parts[0] == "docs" and page.name != "index.md"
+    }
 
 
 def test_troubleshooting_has_every_finding_and_every_fault():

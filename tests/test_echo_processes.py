@@ -46,7 +46,7 @@ def refuses(url):
     return True
 
 
-def until(true, timeout_s=5.0):
+def until(true, timeout_s=60.0):
     end = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < end
@@ -128,7 +128,7 @@ def test_ctrl_c_ends_all_of_them(program, stop):
     exchange(url, 4)
     assert len(children_of(program.pid)) == 2
     os.killpg(program.pid, stop)  # a terminal's Ctrl-C goes to every process
-    assert program.communicate(timeout=5) == ("", "")
+    assert program.communicate(timeout=60) == ("", "")
     assert program.returncode == 0
     assert refuses(url)
 
@@ -137,7 +137,7 @@ def test_one_that_dies_ends_the_others(program):
     url = program.stdout.readline().strip()
     [first, _] = children_of(program.pid)
     os.kill(first, signal.SIGKILL)
-    _, said = program.communicate(timeout=5)
+    _, said = program.communicate(timeout=60)
     assert program.returncode == 2
     assert said.endswith(
         f"process {first}, one of the 2 of the echo server, was killed (SIGKILL); "
@@ -161,7 +161,7 @@ def test_standard_input_asks_all_of_them_and_ends_them():
         program.stdin.flush()
         assert json.loads(program.stdout.readline())["connections"] == 10
         program.stdin.close()
-        assert program.wait(5) == 0
+        assert program.wait(60) == 0
     assert refuses(url)
 
 

@@ -13,9 +13,10 @@ from ws_load_test.cli.render_help import option_lines
 from ws_load_test.common.errors import ExitCode, UsageError, option_name
 from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.options import messages
-from ws_load_test.plan.options.catalog import ALIASES, BY_NAME, FORMER_NAMES, OPTIONS, PARSERS, PlanOptions
+from ws_load_test.plan.options.catalog import ALIASES, BY_NAME, FORMER_NAMES, OPTIONS, PARSERS, PlanOptions, owned_by
 from ws_load_test.plan.options.read_plan import read_plan_file
-from ws_load_test.plan.options.spec import Group, OptionSpec
+from ws_load_test.plan.options.rows.experiments import PairedOptions, SearchOptions
+from ws_load_test.plan.options.spec import Group, OptionSpec, Owner
 from ws_load_test.plan.values import positive_duration
 
 URL = "ws://h:1/"
@@ -143,11 +144,11 @@ def test_a_message_may_be_text_a_file_or_generated(tmp_path):
         ({"url": "http://h"}, "URL", '"http://" is not a WebSocket URL'),
         ({"url": "localhost:3001"}, "URL", "without ws://"),
         ({"url": "ws://"}, "URL", "names no host"),
-        ({"url": "ws://h:0"}, "URL", "no usable port"),
+        ({"url": "ws://h:0"}, "URL", "number from 1 to 65535"),
         ({"url": "ws://h:65536"}, "URL", "1 to 65535"),
         ({"url": "ws://h:port"}, "URL", "1 to 65535"),
         ({"url": "ws://[::1"}, "URL", "host is malformed"),
-        ({"url": "ws://a..b/"}, "URL", "host is malformed"),
+        ({"url": "ws://a..b/"}, "URL", "two dots in a row"),
         ({"url": "ws://h/a b"}, "URL", "no spaces"),
         ({"url": "ws://h/\x00"}, "URL", "control characters"),
         ({"url": "ws://h/#x"}, "URL", "no fragment"),
@@ -280,8 +281,18 @@ def test_the_command_line_wins_over_the_plan_file(planned, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"connections = ", "is not TOML"), (b"\xff", "is not UTF-8"), (None, "cannot read")],
-    ids=["toml", "utf-8", "missing"],
+    [
+        (b"connections = ", "is not TOML"),
+        (b"\xff", "is not UTF-8 text: line 1 has the byte 0xff"),
+        (None, "cannot read"),
+        ("connections = 3".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+        ("connections = 3".encode("utf-32"), "is UTF-32 text; save it as UTF-8"),
+        (b"\x7fELF\x02\0\0\xff", "is no text: byte 5 is 0"),
+        (b"connections = " + b"9" * 5000, "cannot read"),
+        (b"connections = " + b"[" * 5000, "is not TOML"),
+        (b"connections = 1\0", "is not TOML"),
+    ],
+    ids=["toml", "utf-8", "missing", "utf-16", "utf-32", "binary", "digits", "nested", "nul"],
 )
 def test_a_plan_file_that_cannot_be_used(content, words, tmp_path):
     path = tmp_path / "plan.toml"
@@ -291,6 +302,24 @@ def test_a_plan_file_that_cannot_be_used(content, words, tmp_path):
         read_plan_file(str(path))
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xef\xbb\xbfconnections = 3\n", b"connections = 3\r\n# end\r\n", b"\xef\xbb\xbf\r\nconnections = 3"],
+    ids=["byte-order mark", "crlf", "both"],
+)
+def test_a_plan_file_is_read_as_editors_write_it(content, tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_bytes(content)
+    assert read_plan_file(str(path)) == {"connections": 3}
+
+
+@pytest.mark.parametrize("path", ["/dev", "/dev/zero", "a\0b", "", "/dev/null/plan"])
+def test_a_plan_file_that_is_no_file(path):
+    with pytest.raises(UsageError, match=r"^--plan: cannot read ") as caught:
+        read_plan_file(path)
+    assert "\0" not in str(caught.value)
 
 
 def test_problems_of_a_plan_file_name_their_options(tmp_path, capsys):
@@ -365,6 +394,14 @@ def test_python_types_are_those_of_the_catalogue():
         assert not BY_NAME[name].repeatable or any(get_origin(one) is Sequence for one in get_args(kind)), name
 
 
+def test_python_types_of_experiments_are_those_of_the_catalogue():
+    searching = {name.removesuffix("_") for name in SearchOptions.__annotations__}
+    assert searching == {option.name for option in owned_by(Owner.CAPACITY)}
+    assert set(PairedOptions.__annotations__) == {option.name for option in owned_by(Owner.AB)}
+    for kind in (*get_type_hints(SearchOptions).values(), *get_type_hints(PairedOptions).values()):
+        assert type(None) in get_args(kind)
+
+
 def test_a_row_alone_makes_an_option_everywhere(monkeypatch):
     row = OptionSpec(
         name="no_op",
@@ -386,4 +423,4 @@ def test_a_row_alone_makes_an_option_everywhere(monkeypatch):
     monkeypatch.setattr(catalog, "OPTIONS", rows)
     assert catalog.refused_by("ab")["no_op"] == "it does nothing"
     assert "no_op" in catalog.names_in(Group.LOAD)
-    assert list(option_lines(row)) == ["      --no-op TIME                    do nothing"]
+    assert list(option_lines(row)) == ["      --no-op TIME            do nothing"]

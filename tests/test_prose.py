@@ -66,7 +66,8 @@ def identifiers(tree):
 
 def headless(tree):
     """Returns the lines of docstrings that begin without a verb or a noun, and how they begin."""
-    return [(line, text.split("\n")[0]) for line, text in docstrings(tree) if HEADLESS.match(text)]
+    texts = [*docstrings(tree), *attribute_docstrings(tree)]
+    return [(line, text.split("\n")[0]) for line, text in texts if HEADLESS.match(text)]
 
 
 def quaint(tree):
@@ -98,11 +99,17 @@ class Dialler:
     """How it is done: nobody knows."""
     limit = 1
     """The file says so."""
+    end = 2
+    """Where it ends."""
     def normalise(self, colour):
         """Normalizes; Of is no beginning here, and is told."""
         self.labelled, analyses = colour, 1
 ''')
-    assert [text for _, text in headless(tree)] == ["Whether it is so.", "How it is done: nobody knows."]
+    assert [text for _, text in headless(tree)] == [
+        "Whether it is so.",
+        "How it is done: nobody knows.",
+        "Where it ends.",
+    ]
     assert sorted(text for _, text in quaint(tree)) == ["is told", "nobody", "says"]
     assert sorted({name for _, name in british(tree)}) == ["Dialler", "colour", "labelled", "normalise"]
     assert not british(ast.parse("analysis = dialed = normalize_initials = cancelled = initials = 1"))

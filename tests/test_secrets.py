@@ -10,13 +10,13 @@ import pytest
 
 from ws_load_test import PlanError, make_plan
 from ws_load_test.cli import main
-from ws_load_test.common.redaction import (
+from ws_load_test.plan.describe import describe_plan
+from ws_load_test.plan.redaction import (
     REDACTED,
     Redactor,
     looks_like_token,
     public_url,
 )
-from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.target import Target
 from ws_load_test.testing import FaultyServer, behaviors
 

@@ -187,7 +187,7 @@ def test_a_policy_is_read_and_told(text, policy, words):
         ("0s", '"0s" is no policy'),
         ("-1s", '"-1s" is no policy'),
         ("now:1s", '"now:1s" is no policy'),
-        (True, '"True" is no policy'),
+        (True, '"True" is not a policy'),
         ("exponential:", '"exponential:" names no bounds; write for example exponential:100ms..30s'),
         ("exponential:1s", '"exponential:1s" names no bounds'),
         ("exponential:1s..", "is not a duration"),
@@ -220,9 +220,7 @@ def test_a_share_is_a_percentage_or_a_part(text, part):
     assert session_values.share(text) == pytest.approx(part, rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "%", "0", "0%", "101%", "1.01", "-5%", "5 per cent", "5%%", "nan", "٥%", True, None]
-)
+@pytest.mark.parametrize("text", ["", "%", "0", "0%", "101%", "1.01", "-5%", "5 per cent", "5%%", "nan", "٥%", True])
 def test_what_is_no_share_is_refused(text):
     with pytest.raises(ValueError, match=r"is not a share; write for example 5% or 0\.05") as raised:
         session_values.share(text)

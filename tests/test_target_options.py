@@ -8,7 +8,6 @@ from ws_load_test.plan.options.target import read_target
 from ws_load_test.plan.target import (
     Endpoint,
     Target,
-    host_and_port,
     render_url,
 )
 
@@ -120,21 +119,6 @@ def test_filling_keeps_what_is_no_field():
     assert render_url("ws://{feed.h}/", lambda _: "h:81") == "ws://h:81/"
 
 
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("h", ("h", None)),
-        ("H:1", ("h", 1)),
-        ("::1", ("::1", None)),
-        ("[::1]:65535", ("::1", 65535)),
-        ("fe80::1%eth0", ("fe80::1%eth0", None)),
-        ("ü.example:8", ("xn--tda.example", 8)),
-    ],
-)
-def test_host_and_port(text, parts):
-    assert host_and_port(text) == parts
-
-
 def test_an_endpoint_knows_its_authority():
     assert Endpoint.of("wss://[::1]/").authority == "[::1]"
     assert Endpoint.of("ws://[::1]:443/").authority == "[::1]:443"
@@ -150,13 +134,14 @@ MISTAKES = {
         f"ws://h/#{SECRET}",
         f"ws://h/ {SECRET}",
         "ws://h:0/",
+        f"ws://joe:{SECRET}@[::1/",
         (),
     ),
-    "connect_to": ("h:x", "h:0", "h:65536", "a b", "", "ws://h", "{feed.h}", "a..b:1", "[::1"),
+    "connect_to": ("::1:3001", "h:x", "h:0", "h:65536", "a b", "", "ws://h", "{feed.h}", "a..b:1", "[::1"),
     "unix_socket": ("", "/x\0", "/" + "x" * 107, 7),
     "proxy": (
         "h:80",
-        f"https://joe:{SECRET}@h:1",
+        f"ftp://joe:{SECRET}@h:1",
         f"http://joe:{SECRET}@",
         f"http://joe:{SECRET}@h:x",
         f"http://joe:{SECRET}@h:1/x",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ws_load_test.common.errors import PlanError
 from ws_load_test.common.faults import FaultKind
+from ws_load_test.common.units import quoted
 from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.plan import Plan
@@ -171,7 +172,7 @@ def test_anything_else_is_a_mistake_and_never_a_bug(text):
     else:
         told = text
         assert parse_condition(found.text) == found
-    assert text in told
+    assert quoted(" ".join(text.split()))[1:-1] in told
 
 
 # --- Options ---
@@ -253,3 +254,71 @@ def test_a_run_that_ends_before_it_can_be_stopped_is_doubted():
     (doubt,) = make_plan(URL, abort_if="p99 > 1s", duration="5s").warnings
     assert doubt == "--abort-if: stops nothing, because it looks only after 5 s and the run takes 5 s"
     assert make_plan(URL, abort_if="p99 > 1s", duration="6s").warnings == ()
+
+
+# --- The other notation ---
+
+
+def told(**conditions):
+    with pytest.raises(PlanError) as caught:
+        make_plan(URL, **conditions)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("written", "unwanted", "objective"),
+    [
+        ("p99 < 50ms", "p99 > 50ms", "p99 < 50ms"),
+        ("p99<=50ms", "p99 >= 50ms", "p99 <= 50ms"),
+        ("any connect.p95 < 1s", "any connect.p95 > 1s", "connect.p95 < 1s"),
+        ("errors < 0.1%", "errors > 0.1%", "errors < 0.1%"),
+        ("errors == 0", "errors > 0", "errors == 0"),
+        ("faults.reset <= 3", "faults.reset >= 3", "faults.reset <= 3"),
+        ("rate > 900", "rate < 900", "rate > 900"),
+        ("answered >= 99%", "answered <= 99%", "answered >= 99%"),
+    ],
+)
+def test_a_condition_in_the_other_notation_is_questioned_with_both_forms(written, unwanted, objective):
+    (text,) = told(fail_if=written)
+    assert text.startswith("--fail-if: ")
+    assert f'write --fail-if "{unwanted}", or --slo "{objective}", which names what must hold' in text
+    # Both of them are right then.
+    assert make_plan(URL, fail_if=unwanted, slo=objective).fail_if == (unwanted,)
+
+
+@pytest.mark.parametrize("written", ["p99 > 50ms", "errors > 0.1%", "errors != 0", "rate < 900", "answered < 99%"])
+def test_an_objective_in_the_other_notation_is_questioned(written):
+    (text,) = told(slo=written)
+    assert text.startswith("--slo: ")
+    assert text.endswith(f'or --fail-if "{written}", which names what must not be')
+    assert make_plan(URL, fail_if=written)
+
+
+@pytest.mark.parametrize(
+    "written", ["rate < 900", "answered < 100", "opened < 100%", "min < 1us", "pushed < 5", "due != 100", "rate == 0"]
+)
+def test_what_makes_sense_is_not_questioned(written):
+    assert make_plan(URL, fail_if=written, abort_if=written).fail_if == (written,)
+    # A run can be stopped for a rate that its target may not bear.
+    assert make_plan(URL, abort_if="sent_rate > 5000").abort_if == ("sent_rate > 5000",)
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("errors > 100%", "never holds"),
+        ("pushed < 0", "never holds"),
+        ("answered >= 0", "always holds"),
+        ("p99 == 50ms", "never exactly"),
+        ("p99 != 50ms", "never exactly"),
+    ],
+)
+def test_what_is_always_the_same_is_no_condition(written, words):
+    for option in ("fail_if", "abort_if", "slo"):
+        (text,) = told(**{option: written})
+        assert words in text
+
+
+def test_an_objective_is_of_the_whole_run():
+    (text,) = told(slo="any p99 < 50ms")
+    assert text.endswith('leave out any, or write --fail-if "any p99 >= 50ms"')

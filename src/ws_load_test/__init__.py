@@ -17,13 +17,14 @@ from ws_load_test.common.version import __version__
 if TYPE_CHECKING:
     from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.analysis.comparison.sides import compare
+    from ws_load_test.analysis.recordings import read_recording
     from ws_load_test.analysis.summary_types import Summary, TimeStats
     from ws_load_test.api import Result, run, run_async
     from ws_load_test.common.errors import LoadTestError, PlanError
+    from ws_load_test.experiments.ab import ab
     from ws_load_test.experiments.capacity.api import CapacityResult, find_capacity
     from ws_load_test.fleet.cluster.spec import Cluster
     from ws_load_test.metrics.recording import Recording
-    from ws_load_test.metrics.recording_file import read_recording
     from ws_load_test.plan.describe import describe_plan
     from ws_load_test.plan.options.read_plan import make_plan
     from ws_load_test.plan.plan import Plan
@@ -40,6 +41,7 @@ __all__ = [
     "Summary",
     "TimeStats",
     "__version__",
+    "ab",
     "compare",
     "describe_plan",
     "find_capacity",
@@ -60,11 +62,12 @@ _HOMES = {
     "Result": "ws_load_test.api",
     "Summary": "ws_load_test.analysis.summary_types",
     "TimeStats": "ws_load_test.analysis.summary_types",
+    "ab": "ws_load_test.experiments.ab",
     "compare": "ws_load_test.analysis.comparison.sides",
     "find_capacity": "ws_load_test.experiments.capacity.api",
     "describe_plan": "ws_load_test.plan.describe",
     "make_plan": "ws_load_test.plan.options.read_plan",
-    "read_recording": "ws_load_test.metrics.recording_file",
+    "read_recording": "ws_load_test.analysis.recordings",
     "run": "ws_load_test.api",
     "run_async": "ws_load_test.api",
 }

@@ -23,6 +23,7 @@ def balance(messages):
     assert messages.sent == messages.answered + messages.unanswered
 
 
+@pytest.mark.alone
 def test_a_rate_beyond_one_worker_is_told(echo_url):
     result = run(make_plan(echo_url, connections=20, rate=BEYOND, duration="1s", workers=1), strict=True)
     summary = result.summary
@@ -35,6 +36,7 @@ def test_a_rate_beyond_one_worker_is_told(echo_url):
     assert result.exit_code == ExitCode.GENERATOR_BOUND
 
 
+@pytest.mark.alone
 def test_a_rate_within_it_is_not(echo_url):
     result = run(make_plan(echo_url, connections=20, rate=WITHIN, duration="2s", workers=1), strict=True)
     summary = result.summary

@@ -27,6 +27,7 @@ from ws_load_test.plan.thresholds import (
 SECOND, MS = 10**9, 10**6
 OPENING = Tally(attempted=10, opened=9, failed=1, faults=Counter({"connect-refused": 1}))
 OPEN_LOAD = {"rate": 100, "duration": 60}
+BY_ID = {"message": '{"id":{seq}}', "match": "json:id"}
 
 
 def plan_of(**options):
@@ -241,7 +242,7 @@ EVERY = [
 @pytest.mark.parametrize("anywhere", ["", "any "])
 @pytest.mark.parametrize("text", EVERY)
 def test_what_has_no_value_fails_and_says_why(text, anywhere):
-    empty = Recording(header(), (), recording().trailer)
+    empty = Recording(header(plan_of(**BY_ID)), (), recording().trailer)
     one = check(anywhere + text, empty)
     assert (one["passed"], one["value"]) == (False, None)
     assert " no " in f" {one['why']}" or "nothing" in one["why"]
@@ -249,7 +250,7 @@ def test_what_has_no_value_fails_and_says_why(text, anywhere):
 
 @pytest.mark.parametrize("text", [f"{name} > 0" for name in DENOMINATORS] + [f"{name} > 0B" for name in SIZES])
 def test_counts_of_nothing_are_nought(text):
-    assert check(text, Recording(header(), (), recording().trailer))["value"] == 0
+    assert check(text, Recording(header(plan_of(**BY_ID)), (), recording().trailer))["value"] == 0
 
 
 @pytest.mark.parametrize("text", ["p99 > 1s", "service.max > 1s", "rate < 1", "unanswered > 0", "answered < 100%"])

@@ -29,7 +29,7 @@ def test_a_run_shows_itself_and_leaves_exactly_the_report(echo_url, program, tmp
         terminal.resize(80, 24)
         terminal.until(lambda now: len(now.rows[0]) == 80)
         terminal.resize(100, 60)
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
         terminal.until(lambda now: "generator" in now.text and not now.is_on_second_screen)
         assert terminal.text == program("report", path).stdout.rstrip()
         assert (terminal.scrolled_off, terminal.screen.turns) == ([], 1)
@@ -48,7 +48,7 @@ def test_an_interrupted_run_leaves_the_terminal_as_it_was(way, echo_url):
             terminal.type("\x03")
         else:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
         terminal.until(lambda now: "generator" in now.text and not now.is_on_second_screen)
         assert not terminal.screen.cursor.hidden
         assert terminal.screen.turns == (2 if way == "Ctrl-C" else 1)
@@ -63,7 +63,7 @@ def test_an_interrupted_run_leaves_the_terminal_as_it_was(way, echo_url):
 
 def test_in_ci_a_terminal_gets_no_more_than_the_report(echo_url):
     with Terminal(80, 60) as terminal:
-        assert terminal.run(echo_url, "-n", 5, "-w", 1, env={"CI": "1", "NO_COLOR": "1"}).wait(10) == 0
+        assert terminal.run(echo_url, "-n", 5, "-w", 1, env={"CI": "1", "NO_COLOR": "1"}).wait(60) == 0
         terminal.until(lambda now: "generator" in now.text)
         # The report itself has bold letters there, and nothing that moves.
         assert set(re.findall(r"\x1b\[[0-9;?]*[A-Za-z]", terminal.raw)) <= {"\x1b[1m", "\x1b[0m", "\x1b[2m"}

@@ -1,10 +1,13 @@
 """JSON schemas: real output is what they say, and nothing that they do not know."""
 
+import functools
 import json
 
 import msgspec
 import pytest
 
+from factories.capacity import found, served
+from ws_load_test.analysis.capacity_types import CapacitySummary
 from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.cli import main
 from ws_load_test.cli.schema import TITLES, field_docstrings, schema_of
@@ -61,8 +64,11 @@ def problems(value, schema, root, at="$"):  # noqa: PLR0912 - a branch for each 
             yield from problems(inner, items, root, f"{at}[{place}]")
 
 
+known = functools.cache(schema_of)
+
+
 def check(value, name):
-    schema = schema_of(name)
+    schema = known(name)
     assert list(problems(value, schema, schema)) == []
 
 
@@ -92,7 +98,7 @@ def test_what_a_run_writes_is_what_the_schemas_say(options, tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed["messages"]["answered"] > 0
     check(printed, "summary")
-    assert msgspec.to_builtins(msgspec.convert(printed, Summary)) == printed
+    assert json.loads(msgspec.json.encode(msgspec.convert(printed, Summary))) == printed
     recorded = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(recorded) >= 4
     for line in recorded:
@@ -122,17 +128,29 @@ def test_an_unknown_name_is_one_sentence(name, told, capsys):
     assert main(["schema", *name]) == ExitCode.USAGE
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
-    assert "write one of summary, plan, recording" in line
+    assert "write one of summary, plan, recording, capacity" in line
 
 
-def test_every_field_of_the_summary_has_a_description():
-    for name, struct in schema_of("summary")["$defs"].items():
+def test_what_a_search_writes_is_what_its_schema_says():
+    limits = {"limit": 300}, {"limit": 8000, "generator": 150}, {"limit": 300, "opened": 0}
+    for parts in limits:
+        facts, _ = found(lambda plan, parts=parts: served(plan, **parts), slo=["p99 < 50ms", "errors < 0.1%"])
+        written = msgspec.json.encode(facts)
+        check(json.loads(written), "capacity")
+        assert msgspec.json.encode(msgspec.json.decode(written, type=CapacitySummary)) == written
+
+
+@pytest.mark.parametrize("schema", TITLES)
+def test_every_field_has_a_description(schema):
+    for name, struct in schema_of(schema)["$defs"].items():
         assert struct["description"], name
-        lacking = [key for key, schema in struct["properties"].items() if not schema.get("description")]
+        # The tag that tells structs apart is no field.
+        fields = struct.get("properties", {})
+        lacking = [key for key, one in fields.items() if not (one.get("description") or key == "kind")]
         assert not lacking, (name, lacking)
 
 
 def test_strings_behind_fields_are_their_descriptions():
-    assert field_docstrings(Interval)["measured_ns"] == "How much of it counts for the throughput."
+    assert field_docstrings(Interval)["measured_ns"] == "Part of its time that counts for the throughput."
     described = schema_of("recording")["$defs"]["Interval"]["properties"]
     assert described["measured_ns"]["description"] == field_docstrings(Interval)["measured_ns"]

@@ -87,7 +87,7 @@ def test_an_error_is_not_withheld_while_others_are_waited_for(watch, fails, monk
     begun = time.monotonic()
     with pytest.raises(LookupError, match="the run's"):
         command.run(URL, {})
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
     assert told == ["metrics closed", "metrics lingers"]
 
 
@@ -144,5 +144,5 @@ def test_what_fails_before_the_start_leaves_an_older_recording(tmp_path):
         raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
-        asyncio.run(Run(make_plan(URL), output=path, make_fleet=Settled, on_start=fail).execute())
+        asyncio.run(Run(make_plan(URL), output=path, overwrite=True, make_fleet=Settled, on_start=fail).execute())
     assert path.read_text() == "older"

@@ -10,13 +10,13 @@ from ws_load_test.testing import leaks
 PROGRAM = (sys.executable, "-m", "ws_load_test")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def echo():
     with EchoProcess() as server:
         yield server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def four_hosts(tmp_path_factory):
     pytest.importorskip("distributed")
     cluster = DaskCluster(tmp_path_factory.mktemp("cluster"), 4)

@@ -72,22 +72,22 @@ def test_up_run_and_down(ssh, echo, driver):
     left = keys()
     cluster = up(driver, "--ssh", "one,two", "--ssh-config", ssh, "--port", free_port())
     first, second = cluster.stdout.readline(), cluster.stdout.readline()
-    assert "the cluster is up" in first, cluster.communicate(timeout=5)
+    assert "the cluster is up" in first, cluster.communicate(timeout=60)
     words = shlex.split(second.replace("ws-load-test URL", ""))
     assert re.fullmatch(r"tls://[\d.]+:\d+", words[1])
     for number in (3, 5, 7):
         assert Path(words[number]).stat().st_mode & 0o077 == 0
     counted = echo.counts().messages
     process = driver(echo.url, "-n", 1000, "-c", 8, "-w", 1, "--hosts", 2, "--json", *words)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (ExitCode.PASSED, "")
     assert [host["answered"] for host in json.loads(out)["hosts"]] == [500, 500]
     assert echo.counts().messages - counted == 1000
     assert len(keys() - left) == 2
     cluster.send_signal(signal.SIGINT)
-    out, err = cluster.communicate(timeout=10)
+    out, err = cluster.communicate(timeout=60)
     assert (cluster.returncode, err) == (ExitCode.PASSED, "")
-    until(lambda: set(sessions()) <= set(before), 5, what="the end of the cluster's processes")
+    until(lambda: set(sessions()) <= set(before), what="the end of the cluster's processes")
     assert keys() <= left, "keys are gone, here and there"
 
 
@@ -100,7 +100,7 @@ def test_up_run_and_down(ssh, echo, driver):
 )
 def test_what_cannot_be_started_is_one_sentence(words, said, ssh, driver):
     process = up(driver, *words, "--ssh-config", ssh, "--port", free_port())
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == ExitCode.USAGE
     assert said in err
     assert "Traceback" not in err
@@ -109,7 +109,7 @@ def test_what_cannot_be_started_is_one_sentence(words, said, ssh, driver):
 
 def test_a_configuration_that_is_not_there(driver):
     process = up(driver, "--ssh", "one", "--ssh-config", "/no/config")
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == ExitCode.USAGE
     assert "--ssh-config: " in err
 

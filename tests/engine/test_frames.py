@@ -2,7 +2,9 @@
 
 import gc
 import itertools
+import os
 import struct
+import tracemalloc
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,10 +16,12 @@ from ws_load_test.engine.conversations import in_order
 from ws_load_test.engine.load_models import closed_loop
 from ws_load_test.engine.load_models.closed_loop import UNLIMITED, ClosedLoopRunner
 from ws_load_test.engine.sessions import connection as connection_module
-from ws_load_test.engine.sessions.connection import LARGEST_MESSAGE_BYTES
-from ws_load_test.engine.sessions.read_policy import ReadPolicy
+from ws_load_test.engine.sessions.read_policy import NO_FAST_PATH, ReadPolicy
 from ws_load_test.metrics.sample_buffer import CAPACITY
+from ws_load_test.plan.plan import DEFAULT_MAX_MESSAGE_BYTES
 from ws_load_test.websocket import frames as ws_frames
+from ws_load_test.websocket.deflate import PerMessageDeflate
+from ws_load_test.websocket.deflate_negotiation import DeflateParams
 
 TEXT, BINARY, MORE, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 NORMAL = struct.pack(">H", 1000)
@@ -335,8 +339,12 @@ def test_more_samples_than_a_block_holds_lose_nothing():
     assert session.owner.tally.answered == CAPACITY + 3
 
 
-def test_the_largest_message_is_taken_and_one_byte_more_is_not():
-    for size, fits in ((LARGEST_MESSAGE_BYTES, True), (LARGEST_MESSAGE_BYTES + 1, False)):
+LIMIT = 1000
+TOO_LARGE = {"message-too-large": 1}
+
+
+def test_the_largest_message_by_default_is_taken_and_one_byte_more_is_not():
+    for size, fits in ((DEFAULT_MAX_MESSAGE_BYTES, True), (DEFAULT_MAX_MESSAGE_BYTES + 1, False)):
         session = Session()
         session.read(bytes([0x82, 127]) + size.to_bytes(8))
         if fits:
@@ -346,18 +354,83 @@ def test_the_largest_message_is_taken_and_one_byte_more_is_not():
             assert session.facts()["answered"] == 1
         else:
             assert session.facts()["written"] == [(CLOSE, struct.pack(">H", 1009))]
+            assert session.facts()["faults"] == TOO_LARGE
     gc.collect()
 
 
-def test_fragments_together_too_large_are_refused():
-    session = Session()
-    part = frame(MORE, bytes(1 << 20), fin=False)
-    session.read(frame(TEXT, b"", fin=False))
-    for _ in range(LARGEST_MESSAGE_BYTES >> 20):
-        session.read(part)
-    assert session.facts()["written"] == [(CLOSE, struct.pack(">H", 1009))]
-    assert session.facts()["faults"] == {"protocol-error:7.4.1": 1}
-    assert session.facts()["unanswered"] == 1
+def fragments(size, each):
+    """A message of so many bytes, in fragments of so many bytes."""
+    sizes = [each] * (size // each) + ([size % each] if size % each else [])
+    parts = [frame(MORE if place else BINARY, bytes(one), fin=False) for place, one in enumerate(sizes)]
+    return b"".join(parts) + frame(MORE)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["counted", "read whole"])
+@pytest.mark.parametrize("each", [None, 1, 7, 126, LIMIT], ids=lambda each: f"fragments of {each}")
+def test_a_message_of_exactly_the_limit_is_taken_in_one_frame_or_in_many(whole, each):
+    for size, fits in ((LIMIT, True), (LIMIT + 1, False)):
+        session = Session(max_message_bytes=LIMIT, needs_payload=whole)
+        session.read(*cut(frame(BINARY, bytes(size)) if each is None else fragments(size, each), range(0, 9000, 7)))
+        facts = session.facts()
+        assert facts["answered"] == fits
+        assert facts["faults"] == ({} if fits else TOO_LARGE)
+        if not fits:
+            assert facts["written"] == [(CLOSE, struct.pack(">H", 1009))]
+            assert facts["texts"][0].endswith("of --max-message-size")
+            assert f"more than the {LIMIT}" in facts["texts"][0]
+
+
+def test_a_fragment_that_would_be_too_much_is_refused_by_its_head():
+    session = Session(max_message_bytes=LIMIT)
+    session.read(frame(BINARY, bytes(LIMIT - 200), fin=False) + frame(MORE, bytes(201))[:4])
+    assert session.facts()["faults"] == TOO_LARGE
+
+
+def test_what_does_not_compress_may_be_a_little_larger_on_the_wire():
+    squeezer = PerMessageDeflate(DeflateParams())
+    noise = os.urandom(LIMIT)
+    for payload, fits in ((noise, True), (noise + b"x", False), (bytes(LIMIT), True), (bytes(LIMIT + 1), False)):
+        session = Session(max_message_bytes=LIMIT)
+        session.connection.deflate, session.connection.needs_payload = PerMessageDeflate(DeflateParams()), True
+        session.connection.reply_head = NO_FAST_PATH
+        packed = PerMessageDeflate(DeflateParams()).compress(payload)
+        session.read(frame(BINARY, packed, rsv=4))
+        assert session.facts()["answered"] == fits
+        assert session.facts()["faults"] == ({} if fits else TOO_LARGE)
+    assert len(squeezer.compress(noise)) > LIMIT
+
+
+@pytest.mark.parametrize("payload", [b"", b"x"], ids=["empty", "of a byte"])
+@pytest.mark.parametrize("whole", [False, True], ids=["counted", "read whole"])
+def test_fragments_take_memory_by_their_payload_however_many_they_are(payload, whole):
+    session = Session(max_message_bytes=1 << 20, needs_payload=whole)
+    many = frame(MORE, payload, fin=False) * 1000
+    session.connection.data_received(frame(TEXT, b"", fin=False))
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            session.connection.data_received(many)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 50_000 * len(payload) * 1.2 + 20_000
+    session.read(frame(MORE))
+    assert session.facts()["answered"] == 1
+
+
+def test_a_frame_that_comes_byte_by_byte_takes_memory_by_its_bytes():
+    session = Session(needs_payload=True)
+    data = frame(TEXT, b"x" * 50_000)
+    tracemalloc.start()
+    try:
+        for place in range(len(data) - 1):
+            session.connection.data_received(data[place : place + 1])
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 50_000 * 1.2 + 20_000
+    session.read(data[-1:])
+    assert session.facts()["answered"] == 1
 
 
 # --- what messages say -------------------------------------------------------------------------------------------
@@ -460,13 +533,15 @@ BROKEN = {
         "section 5.4",
         "5.4",
     ),
-    "oversized": (bytes([0x82, 127]) + (1 << 40).to_bytes(8), 1009, f"more than the {LARGEST_MESSAGE_BYTES}", "7.4.1"),
-    "length with its highest bit set": (bytes([0x82, 127]) + b"\xff" * 8, 1009, "more than", "7.4.1"),
-    "close of one byte": (frame(CLOSE, b"x"), 1002, "section 7.4", "7.4"),
-    "close with 1005": (frame(CLOSE, struct.pack(">H", 1005)), 1002, "section 7.4", "7.4"),
-    "close with 1006": (frame(CLOSE, struct.pack(">H", 1006)), 1002, "section 7.4", "7.4"),
-    "close with 999": (frame(CLOSE, struct.pack(">H", 999)), 1002, "section 7.4", "7.4"),
-    "close with 5000": (frame(CLOSE, struct.pack(">H", 5000)), 1002, "section 7.4", "7.4"),
+    "length with its highest bit set": (bytes([0x82, 127]) + b"\xff" * 8, 1002, "highest bit", "5.2"),
+    "close of one byte": (frame(CLOSE, b"x"), 1002, "one byte, half a code (RFC 6455, section 5.5.1)", "5.5.1"),
+    "close with 1004": (frame(CLOSE, struct.pack(">H", 1004)), 1002, "code 1004, which is reserved", "7.4"),
+    "close with 1005": (frame(CLOSE, struct.pack(">H", 1005)), 1002, "code 1005, which only stands for", "7.4"),
+    "close with 1006": (frame(CLOSE, struct.pack(">H", 1006)), 1002, "code 1006, which only stands for", "7.4"),
+    "close with 1015": (frame(CLOSE, struct.pack(">H", 1015)), 1002, "code 1015, which only stands for", "7.4"),
+    "close with 2999": (frame(CLOSE, struct.pack(">H", 2999)), 1002, "code 2999, which is reserved", "7.4"),
+    "close with 999": (frame(CLOSE, struct.pack(">H", 999)), 1002, "code 999, which is none", "7.4"),
+    "close with 5000": (frame(CLOSE, struct.pack(">H", 5000)), 1002, "code 5000, which is none", "7.4"),
     "close with a reason that is not UTF-8": (frame(CLOSE, NORMAL + b"\xff"), 1007, "section 8.1", "8.1"),
 }
 
@@ -493,6 +568,37 @@ def test_a_breach_is_named_with_its_clause_wherever_it_is_cut(broken, code, word
             "written": [(CLOSE, struct.pack(">H", code))],
             "hung up": True,
         }
+
+
+# Beginnings of frames of which nothing more comes, and what we say of them.
+CUT = {
+    "a reserved opcode": (b"\x83", "reserved opcode 0x3", "5.2"),
+    "a reserved bit": (b"\xc1\x05", "reserved bits", "5.2"),
+    "a masked frame": (b"\x81\x85", "a masked frame", "5.1"),
+    "a fragmented ping": (b"\x09", "fragmented or longer than 125", "5.5"),
+    "a long ping": (b"\x89\x7e", "fragmented or longer than 125", "5.5"),
+    "a long ping with its length": (b"\x89\x7f\0\0\1\0\0\0\0\0", "fragmented or longer than 125", "5.5"),
+    "a stray continuation": (b"\x80\x05", "fragments out of order", "5.4"),
+    "HTTP": (b"HTTP/1.1 400 Bad Request\r\n", 'this looks like HTTP: "HTTP/1.1 400 Bad Request"', "5.2"),
+    "HTTP and a body": (
+        b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n\r\n<html>" + b"x" * 9000,
+        'this looks like HTTP: "HTTP/1.1 502 Bad Gateway"',
+        "5.2",
+    ),
+    "text": (b"out of memory\n", 'this is text: "out of memory"', "5.2"),
+    "TLS": (b"\x15\x03\x03\x00\x02\x02\x46", "this looks like TLS", "5.2"),
+}
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["counted", "read whole"])
+@pytest.mark.parametrize(("data", "words", "clause"), CUT.values(), ids=CUT)
+def test_what_is_no_frame_is_named_when_it_is_read(data, words, clause, whole):
+    session = Session(2, needs_payload=whole)
+    session.read(frame(TEXT, b"yes") + data)
+    facts = session.facts()
+    assert facts["answered"] == 1
+    assert facts["faults"] == {f"protocol-error:{clause}": 1}
+    assert words in facts["texts"][0]
 
 
 # --- endings -----------------------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ class Difficult:
             await peer.send_frame(frames.TEXT, reply)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("load", [{"rate": 400}, {"in_flight": 4}], ids=["on a schedule", "flood"])
 def test_by_id_every_count_and_time_is_right(load):
     difficult = Difficult(loses=0.01, repeats=0.02, strange=0.01)

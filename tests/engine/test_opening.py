@@ -73,9 +73,9 @@ def dialled(plan, count=1, fill=None, loop=new_loop):
         return runner.run(asyncio.wait_for(main(), 10))
 
 
-def fault_of(plan, fill=None):
+def fault_of(plan, fill=None, loop=new_loop):
     with pytest.raises(DialError) as caught:
-        dialled(plan, fill=fill)
+        dialled(plan, fill=fill, loop=loop)
     assert SECRET not in caught.value.fault.text
     assert caught.value.fault.text.isprintable()
     return caught.value.fault
@@ -323,9 +323,8 @@ def test_a_value_is_one_segment_or_one_parameter_whatever_it_holds():
 @pytest.mark.parametrize(
     ("options", "value", "words"),
     [
-        ({"header": "X-Token: {feed.v}"}, f"{SECRET}\r\nX-Evil: 1", "--header: X-Token"),
-        ({"header": "X-Token: {feed.v}"}, f"{SECRET}ä", "--header: X-Token"),
-        ({"header": "X-Token: {feed.v}"}, f"{SECRET} ", "--header: X-Token"),
+        ({"header": "X-Token: {feed.v}"}, f"{SECRET}\r\nX-Evil: 1", "of X-Token holds"),
+        ({"header": "X-Token: {feed.v}"}, f"{SECRET}ä", "of X-Token holds"),
         ({"subprotocol": "{feed.v}"}, f"{SECRET} x", "--subprotocol"),
         ({"subprotocol": f"a,{SECRET},{{feed.v}}"}, SECRET, "--subprotocol"),
         ({"bearer": "{feed.v}"}, f"{SECRET}\n", "--bearer"),

@@ -194,7 +194,7 @@ def test_an_independent_server_understands_and_is_understood(offer, settings):
         await dialler.resolve()
         session = Talking(MESSAGES)
         await dialler.dial(session, 0)
-        received = await asyncio.wait_for(session.done, 5)
+        received = await asyncio.wait_for(session.done, 60)
         await session.close()
         return received
 

@@ -115,6 +115,7 @@ def test_a_lifetime_loses_nothing(load):
     assert in_balance(summary)
 
 
+@pytest.mark.alone
 def test_a_storm_is_told_from_its_moment_to_the_last_one_back():
     slow = []
 

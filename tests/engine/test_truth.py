@@ -94,6 +94,7 @@ def test_a_number_of_messages_is_that_number(echo, workers, in_flight, connectio
     assert result.summary.throughput_per_s * result.summary.duration_s == pytest.approx(count)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("in_flight", [1, 16])
 def test_a_time_of_messages_is_what_the_server_counted(echo, in_flight):
     before = echo.counts()
@@ -299,6 +300,7 @@ def excess_over_known_delays(seed):
     return {**excess, "mean": times.mean - sum(kept_ns) / len(kept_ns)}
 
 
+@pytest.mark.alone
 def test_percentiles_are_those_of_the_servers_own_delays_and_at_most_0_3_ms():
     """Other work on the machine can only add to what is measured, so the least of several tries is the tool's own."""
     least = excess_over_known_delays(0)
@@ -309,6 +311,7 @@ def test_percentiles_are_those_of_the_servers_own_delays_and_at_most_0_3_ms():
     assert max(least.values()) <= 0.3 * MS, least
 
 
+@pytest.mark.alone
 def test_a_stall_of_a_second_is_a_maximum_of_a_second():
     with FaultyServer(behaviors.stalls(1 * S, after=50), behaviors.echoes) as server:
         result = flooded(server.url, duration="1100ms", connections=2)
@@ -318,6 +321,7 @@ def test_a_stall_of_a_second_is_a_maximum_of_a_second():
     assert times.p50 < 0.1 * S, "one message waited, and the others did not"
 
 
+@pytest.mark.alone
 def test_a_stall_that_outlasts_the_run_is_in_its_maximum():
     with FaultyServer(behaviors.stalls(600 * MS, after=20)) as server:
         result = flooded(server.url, duration="200ms")
@@ -328,6 +332,7 @@ def test_a_stall_that_outlasts_the_run_is_in_its_maximum():
     assert result.summary.duration_s < 0.5
 
 
+@pytest.mark.alone
 def test_the_warm_up_is_in_no_number_but_its_own():
     """Replies fall at 200, 400, 600 and 800 ms; measured is from 300 to 700 ms."""
     with FaultyServer(behaviors.delays(200 * MS)) as server:
@@ -354,6 +359,7 @@ def test_with_a_warm_up_the_number_of_messages_is_that_of_the_measured_part(echo
     assert echo.counts().messages - before.messages == 501 + tally.warmup_sent
 
 
+@pytest.mark.alone
 def test_what_was_slow_in_the_warm_up_is_not_in_the_times():
     async def slow_at_first(peer):
         await peer.upgrade()
@@ -370,6 +376,7 @@ def test_what_was_slow_in_the_warm_up_is_not_in_the_times():
     assert total(result).response_time_ns.count == result.summary.messages.answered > 0
 
 
+@pytest.mark.alone
 def test_connecting_is_timed_apart_and_in_no_other_time():
     async def opens_slowly(peer):
         await peer.read_request()

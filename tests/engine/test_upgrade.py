@@ -13,7 +13,8 @@ from websockets.server import ServerProtocol
 
 from ws_load_test import make_plan
 from ws_load_test.engine.connect.dialer import Dialer
-from ws_load_test.engine.connect.handshake import LARGEST_RESPONSE_HEAD_BYTES, OpeningHandshake
+from ws_load_test.engine.connect.handshake import OpeningHandshake
+from ws_load_test.engine.connect.response_head import LARGEST_RESPONSE_HEAD_BYTES
 from ws_load_test.engine.connect.upgrade_request import DialError, RedirectError, UpgradeRequestFactory
 from ws_load_test.engine.load_models.closed_loop import ClosedLoopRunner
 from ws_load_test.metrics.sample_buffer import SampleBuffer
@@ -222,18 +223,56 @@ def test_informational_answers_come_before_the_one_that_counts():
     assert exchange.early == [EARLY]
 
 
+@parametrised(
+    "options headers missing",
+    {
+        "nothing was offered": ({}, {}, ()),
+        "compression": ({"deflate": True}, {}, ("permessage-deflate",)),
+        "a subprotocol": ({"subprotocol": "v1"}, {}, ("subprotocol",)),
+        "both": ({"deflate": True, "subprotocol": "v1"}, {}, ("permessage-deflate", "subprotocol")),
+        "compression alone": (
+            {"deflate": True, "subprotocol": "v1"},
+            {"Sec_WebSocket_Protocol": "v1"},
+            ("permessage-deflate",),
+        ),
+        "all": (
+            {"deflate": True, "subprotocol": "v1"},
+            {"Sec_WebSocket_Protocol": "v1", "Sec_WebSocket_Extensions": "permessage-deflate"},
+            (),
+        ),
+    },
+)
+def test_what_was_offered_and_not_granted_is_noted(options, headers, missing):
+    exchange = Exchange(**options)
+    exchange.receive(exchange.granted(**headers))
+    assert exchange.early == [b""]
+    assert exchange.upgrade.not_granted == missing
+
+
 # --- what is refused ---------------------------------------------------------------------------------------------
 
 WRONG_KEY = frames.accept_key("somebody else's key")
 INVALID = {
     "wrong accept": ({"Sec_WebSocket_Accept": WRONG_KEY}, None, "wrong Sec-WebSocket-Accept"),
-    "no accept": ({}, "Sec-WebSocket-Accept", "wrong Sec-WebSocket-Accept"),
+    "no accept": ({}, "Sec-WebSocket-Accept", "without Sec-WebSocket-Accept"),
     "no upgrade": ({}, "Upgrade", "without Upgrade: websocket"),
-    "upgrade to something else": ({"Upgrade": "h2c"}, None, "without Upgrade: websocket"),
+    "upgrade to something else": ({"Upgrade": "h2c"}, None, "without Upgrade: websocket, but with Upgrade: h2c"),
+    "two upgrades": ({"upgrade": "websocket"}, None, "with 2 headers Upgrade instead of one"),
+    "two accepts": ({"sec-websocket_accept": WRONG_KEY}, None, "with 2 headers Sec-WebSocket-Accept instead of one"),
+    "two headers of subprotocols": (
+        {"sec-websocket_protocol": "v1", "Sec-WebSocket_Protocol": "v1"},
+        None,
+        "with 2 headers Sec-WebSocket-Protocol instead of one",
+    ),
+    "a body": ({"Content_Length": "5"}, None, "with a body of 5 bytes"),
     "no connection": ({}, "Connection", "without Connection: Upgrade"),
     "connection without the word": ({"Connection": "keep-alive"}, None, "without Connection: Upgrade"),
-    "subprotocol nobody offered": ({"Sec_WebSocket_Protocol": "v3"}, None, "a subprotocol that was not offered"),
-    "two subprotocols": ({"Sec_WebSocket_Protocol": "v1, v2"}, None, "a subprotocol that was not offered"),
+    "subprotocol nobody offered": (
+        {"Sec_WebSocket_Protocol": "v3"},
+        None,
+        'with the subprotocol "v3", which was not offered',
+    ),
+    "two subprotocols": ({"Sec_WebSocket_Protocol": "v1, v2"}, None, "which was not offered"),
     "an extension": ({"Sec_WebSocket_Extensions": "permessage-deflate"}, None, "an extension that was not offered"),
 }
 
@@ -283,25 +322,107 @@ def test_a_redirect_is_told_without_its_secrets(location, told):
     assert isinstance(exchange.upgrade.done.exception(), RedirectError)
 
 
+TLS_ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
+HTTP2_SETTINGS = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64"
 NOT_HTTP = {
-    "a greeting": (b"220 mail.example ESMTP\r\n\r\n",),
-    "a TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n",),
-    "a bare frame": (frames.encode_frame(frames.TEXT, b"hello\r\n\r\n"),),
-    "a header without a colon": (b"HTTP/1.1 101 x\r\nUpgrade\r\n\r\n",),
-    "a head without an end": (b"HTTP/1.1 101 x\r\nX: " + b"x" * LARGEST_RESPONSE_HEAD_BYTES,),
+    "SSH": (b"SSH-2.0-OpenSSH_9.6\r\n", 'not HTTP: this looks like SSH: "SSH-2.0-OpenSSH_9.6"'),
+    "a mail server": (
+        b"220 mail.example ESMTP\r\n",
+        'not HTTP: this looks like a mail or FTP server: "220 mail.example',
+    ),
+    "Redis": (b"-ERR wrong number of arguments for 'get' command\r\n", "not HTTP: this looks like a Redis server"),
+    "TLS": (TLS_ALERT, "not HTTP: this looks like TLS; write wss:// instead of ws://"),
+    "HTTP/2": (HTTP2_SETTINGS, "not HTTP: this looks like HTTP/2"),
+    "frames": (frames.encode_frame(frames.TEXT, b"hello"), "not HTTP: this looks like WebSocket frames"),
+    "text": (b"hello there", 'not HTTP: this is text: "hello there"'),
+    "a lone byte": (b"\0", "something that is not HTTP"),
+    "another version": (b"HTTP/2 101 x\r\n", "with HTTP/2, and the upgrade is one of HTTP/1.1"),
+    "HTTP/1.0": (b"HTTP/1.0 101 x\r\n\r\n", "answered 101 in HTTP/1.0, which has no upgrade"),
+    "a malformed status line": (b"HTTP/1.1 abc\r\n", 'a malformed status line: "HTTP/1.1 abc"'),
+    "a header without a colon": (b"HTTP/1.1 101 x\r\nUpgrade\r\n", '101 and a header line without a colon: "Upgrade"'),
+    "a space before the colon": (b"HTTP/1.1 101 x\r\nUpgrade : x\r\n", "101 and a header whose name is malformed"),
+    "no name": (b"HTTP/1.1 403 x\r\n: x\r\n", "403 and a header whose name is malformed"),
+    "a null": (b"HTTP/1.1 101 x\r\nA: b\0\r\n", "101 and a control character in the header A"),
+    "a continuation of nothing": (b"HTTP/1.1 101 x\r\n A: b\r\n", "begins with a space before any header"),
+    "in a later head": (
+        b"HTTP/1.1 100 x\r\n\r\nHTTP/1.1 101 x\r\nUpgrade\r\n",
+        "101 and a header line without a colon",
+    ),
+    "a head without an end": (
+        b"HTTP/1.1 101 x\r\nX: " + b"x" * LARGEST_RESPONSE_HEAD_BYTES,
+        "a head of more than 64 KiB, which is all that is read",
+    ),
+    "headers without an end": (
+        b"HTTP/1.1 101 x\r\n" + b"X: y\r\n" * (LARGEST_RESPONSE_HEAD_BYTES // 6),
+        "a head of more than 64 KiB, which is all that is read",
+    ),
+    "heads without an end": (
+        b"HTTP/1.1 100 x\r\n\r\n" * (LARGEST_RESPONSE_HEAD_BYTES // 18 + 1),
+        "a head of more than 64 KiB, which is all that is read",
+    ),
+    "contradictory lengths": (
+        b"HTTP/1.1 101 x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "headers that contradict HTTP (conflicting Content-Length headers)",
+    ),
 }
 
 
-@parametrised("data", NOT_HTTP)
-def test_what_is_not_http_is_told_so(data):
+@parametrised("data text", NOT_HTTP)
+def test_what_is_malformed_is_told_when_it_is_read(data, text):
     exchange = Exchange()
-    exchange.receive(data, b"more of it")
+    exchange.receive(data)
     assert exchange.fault.key == "upgrade-invalid"
-    assert "not HTTP" in exchange.fault.text
+    assert text in exchange.fault.text
+    exchange.receive(b"more of it")
+
+
+@parametrised("data text", {name: case for name, case in NOT_HTTP.items() if len(case[0]) < 100})
+def test_what_is_malformed_is_told_wherever_it_is_cut(data, text):
+    for place in range(1, len(data)):
+        exchange = Exchange()
+        exchange.receive(data[:place], data[place:])
+        assert exchange.fault.key == "upgrade-invalid"
+
+
+@in_loop
+def test_a_refusal_with_headers_that_contradict_http_is_a_refusal():
+    exchange = Exchange()
+    exchange.receive(b"HTTP/1.1 503 x\r\nTransfer-Encoding: gzip\r\n\r\n")
+    assert exchange.fault.key == "upgrade-rejected:503"
+
+
+TAKEN = {
+    "no reason": "HTTP/1.1 101",
+    "an empty reason": "HTTP/1.1 101 ",
+    "a header on two lines": "HTTP/1.1 101 x\r\nX: a\r\n\tb",
+    "a length of nothing": "HTTP/1.1 101 x\r\nContent-Length: 0",
+}
+
+
+@parametrised("beginning", {name: (beginning,) for name, beginning in TAKEN.items()})
+def test_what_http_allows_is_taken(beginning):
+    exchange = Exchange()
+    exchange.receive(exchange.granted().replace(b"HTTP/1.1 101 Some Words", beginning.encode()) + EARLY)
+    assert exchange.early == [EARLY]
+
+
+@parametrised(
+    "body",
+    {
+        "nginx": (b"<center>The plain HTTP request was sent to HTTPS port</center>",),
+        "Go": (b"Client sent an HTTP request to an HTTPS server.\n",),
+        "Apache": (b"Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",),
+    },
+)
+def test_a_400_of_a_port_that_takes_tls_says_so(body):
+    exchange = Exchange()
+    exchange.receive(response(400) + body)
+    assert exchange.fault.key == "upgrade-rejected:400"
+    assert exchange.fault.text.endswith(", because the port takes TLS; write wss:// instead of ws://")
 
 
 LEFT = {
-    "closed": (None, "upgrade-invalid", "closed the connection instead of answering"),
+    "closed": (None, "upgrade-invalid", "closed the connection in the middle of its answer"),
     "reset": (ConnectionResetError(), "reset", "reset the connection instead of answering"),
     "broken pipe": (BrokenPipeError(), "reset", "reset the connection instead of answering"),
 }
@@ -314,6 +435,14 @@ def test_a_peer_that_leaves_before_its_answer_is_whole(error, key, text):
     exchange.upgrade.connection_lost(error)
     assert exchange.fault.key == key
     assert text in exchange.fault.text
+
+
+@in_loop
+def test_a_peer_that_leaves_without_an_answer():
+    exchange = Exchange()
+    exchange.upgrade.connection_lost(None)
+    assert exchange.fault.key == "upgrade-invalid"
+    assert exchange.fault.text == "closed the connection instead of answering the upgrade"
 
 
 def test_a_refusal_that_nobody_waits_for_any_more_is_no_error():

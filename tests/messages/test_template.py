@@ -203,3 +203,15 @@ def test_every_kind_of_field_is_described_by_an_example_that_is_a_field():
     for example, words in described:
         assert words
         assert len(Template(example, ("COLUMN",)).fields) == 1
+        assert fields.FIELD.fullmatch(example), f"{example} would be redacted, or refused in a URL"
+
+
+def test_only_a_field_is_no_secret():
+    for text in ("{sekrit}", "{seqs}", "{seq:1}", "{random:abc}", "{random}", "{int:1}", "{feed}", "{ seq }"):
+        assert fields.FIELD.search(text) is None
+    assert fields.FIELD.findall("{seq}{feed.a b:json}{int:-5..+7}{random:12}x{") == [
+        "{seq}",
+        "{feed.a b:json}",
+        "{int:-5..+7}",
+        "{random:12}",
+    ]

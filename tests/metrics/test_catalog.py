@@ -77,7 +77,7 @@ def test_a_count_without_a_treatment_of_its_own_is_named_in_its_row_where_it_is_
     naming = {
         path.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("*.py")
-        if "out_of_order" in path.read_text("utf-8")
+        if "out_of_order" in path.read_text("utf-8") and path.name != "help_pages.py"
     }
     summary = {name for name in naming if name.startswith("analysis/summary")}
     assert naming - summary == {"metrics/catalog.py", "engine/conversations/in_flight.py"}

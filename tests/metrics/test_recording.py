@@ -1,3 +1,4 @@
+import collections
 import os
 import signal
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ws_load_test.common.errors import OutputError, RecordingError
+from ws_load_test.common.errors import OutputError, RecordingError, UsageError
+from ws_load_test.metrics import recording_file
 from ws_load_test.metrics.recording import Header, Interval, LostWorker, Recording, Trailer, WorkerUsage
 from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
 from ws_load_test.metrics.tally import Tally
@@ -163,6 +165,36 @@ class TestWriting:
         with pytest.raises(OutputError, match="broken pipe"):
             writer.write_header(HEADER)
         assert writer.closed
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+    def test_a_pipe_without_a_reader_is_refused_and_not_waited_for(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OutputError, match="it is a pipe that no program reads; name another file"):
+            RecordingWriter(tmp_path / "pipe")
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+    def test_a_reader_that_stands_still_is_not_waited_for_without_end(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(recording_file, "LONGEST_STALL_S", 0.01)
+        os.mkfifo(tmp_path / "pipe")
+        reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        writer = RecordingWriter(tmp_path / "pipe")
+        with pytest.raises(OutputError, match=r"has taken no more data for 0\.01 s; the run goes on without"):
+            collections.deque(map(writer.write_interval, map(interval, range(1000))), maxlen=0)
+        os.close(reader)
+        assert writer.closed
+
+    def test_two_runs_do_not_write_to_one_file(self, tmp_path):
+        pytest.importorskip("fcntl")
+        path = tmp_path / "run.jsonl"
+        with RecordingWriter(path) as first:
+            first.write_header(HEADER)
+            with pytest.raises(UsageError, match="another run is writing the recording"):
+                RecordingWriter(path)
+            first.write_interval(interval(0))
+        assert read_recording(path) == Recording(HEADER, (interval(0),), None)
+        with RecordingWriter(path) as second:
+            second.write_header(HEADER)
+        assert read_recording(path) == Recording(HEADER, (), None)
 
 
 class TestReading:

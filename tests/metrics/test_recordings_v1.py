@@ -72,9 +72,17 @@ def expected(name, used):
     return renamed(json.loads((FOLDER / f"{name}.json").read_bytes()), "", used)
 
 
+def without_additions(value, old):
+    """Returns a summary without the keys that the old one had not yet, which must be empty: nothing was recorded."""
+    if not isinstance(value, dict) or not isinstance(old, dict):
+        return value
+    return {key: without_additions(one, old.get(key)) for key, one in value.items() if key in old or one}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_number_has_changed(name):
-    assert summary_of(FOLDER / f"{name}.jsonl") == expected(name, set())
+    old = expected(name, set())
+    assert without_additions(summary_of(FOLDER / f"{name}.jsonl"), old) == old
 
 
 def test_every_renamed_key_occurs():

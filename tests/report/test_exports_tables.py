@@ -221,7 +221,7 @@ def suite_of(made):
 
 class TestCases:
     def test_a_run_that_passed_is_a_case_that_passed(self):
-        suite = suite_of(results(recording(interval(Tally(opened=1, attempted=1)))))
+        suite = suite_of(results(recording(interval(answers(1, opened=1, attempted=1)))))
         (case,) = suite.findall("testcase")
         assert (case.get("name"), case.get("time"), list(case)) == ("run", "1.000", [])
         assert (suite.get("timestamp"), suite.get("name")) == ("2026-03-01T12:00:07", "ws://h/")
@@ -301,7 +301,7 @@ class TestPage:
     def test_a_clean_run_passed(self):
         made = recording(interval(answers(*[MILLI] * 1000, opened=1)), load="closed")
         page = text_of("markdown", results(made))
-        assert page.startswith("### ws-load-test: passed\n\n`ws://h/`, 2026-03-01T12:00:07.25Z, 1 s measured\n")
+        assert page.startswith("### ws-load-test: done\n\n`ws://h/`, 2026-03-01T12:00:07.25Z, 1 s measured\n")
         assert "wrong" not in page
         assert "service" not in page, "a flood's is the same"
 

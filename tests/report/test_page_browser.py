@@ -77,9 +77,9 @@ def test_a_whole_run_is_drawn_whole_and_asks_nobody(usual, page_of_a_run):
     drawn = usual.run(MARKS)
     assert all(count for _, count in drawn), drawn
     assert [key for key, _ in drawn] == [
+        "response-over-time",
         "percentiles",
         "heat-map",
-        "response-over-time",
         "rates",
         "connections",
         "faults",

@@ -7,6 +7,7 @@ import pytest
 
 from factories.pages import minute
 from factories.results import results, text_of
+from ws_load_test.analysis.summary_types import FailureReason
 from ws_load_test.metrics.recording import LostWorker, Recording
 from ws_load_test.report.content.plans import RecordedPlans, load_of
 from ws_load_test.report.content.run_failure import failure_of
@@ -34,7 +35,7 @@ def test_an_option_of_a_newer_version_is_named_and_the_rest_is_shown():
     assert note in text
     assert "warm-up 1 s" in text
     _, sections = page(results(newer))
-    assert any(note[1:] in getattr(part, "text", "") for part in sections[0].parts)
+    assert any(note[1:] in getattr(part, "text", "") for section in sections for part in section.parts)
     assert note not in flat(results(known))
 
 
@@ -58,25 +59,26 @@ def test_names_of_options_are_cleaned():
 
 
 @pytest.mark.parametrize(
-    ("interrupted", "killed", "lost", "opened", "passed", "headline", "words", "is_error"),
+    ("interrupted", "killed", "lost", "why", "passed", "headline", "words", "is_error"),
     [
-        (True, False, 1, 0, False, "Partial: interrupted", "interrupted: the numbers are partial", True),
-        (True, True, 0, 5, False, "Partial: killed, the recording has no end", "killed before its end", True),
-        (False, False, 1, 5, False, "A worker was lost", "a worker was lost", True),
-        (False, False, 1200, 5, False, "1,200 workers were lost", "1,200 workers were lost", True),
-        (False, False, 0, 0, False, "Could not open a single connection", "could not open a single", False),
-        (False, False, 0, 5, False, "The verdict is that it failed", "the verdict is that it failed", False),
-        (False, False, 0, 5, True, None, None, None),
+        (True, False, 1, None, False, "Partial: interrupted", "interrupted: the numbers are partial", True),
+        (True, True, 0, None, False, "Partial: killed, the recording has no end", "killed before its end", True),
+        (False, False, 1, None, False, "A worker was lost", "a worker was lost", True),
+        (False, False, 1200, None, False, "1,200 workers were lost", "1,200 workers were lost", True),
+        (False, False, 0, "no reply", False, "No reply", "no reply", False),
+        (False, False, 0, None, False, "The verdict is that it failed", "the verdict is that it failed", False),
+        (False, False, 0, None, True, None, None, None),
     ],
 )
 def test_a_failure_has_one_wording(  # noqa: PLR0917 - the columns of the table
-    interrupted, killed, lost, opened, passed, headline, words, is_error
+    interrupted, killed, lost, why, passed, headline, words, is_error
 ):
     trailer = None if killed else SimpleNamespace(lost_workers=[LostWorker(0, "gone", 1)] * lost)
     summary = SimpleNamespace(
         interrupted=interrupted,
-        connections=SimpleNamespace(opened=opened),
-        verdict=SimpleNamespace(passed=passed, failed_checks=[]),
+        verdict=SimpleNamespace(
+            passed=passed, failed_checks=[], reason=why and FailureReason.NOTHING_ANSWERED, why=why
+        ),
     )
     failure = failure_of([SimpleNamespace(trailer=trailer)], summary)
     if headline is None:

@@ -10,6 +10,7 @@ import msgspec
 
 from ws_load_test.analysis.aggregate import load_of
 from ws_load_test.plan.correlation import Correlation
+from ws_load_test.plan.schedule import LoadProfile
 from ws_load_test.plan.session_policy import MisbehavingClients
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class FindingKind(StrEnum):
     FEW_SAMPLES = "few-samples"
     TOO_FAST = "too-fast"
     WRITE_BLOCKED = "write-blocked"
+    NOT_GRANTED = "not-granted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,19 @@ def awaits_replies(recordings: Sequence[Recording]) -> bool:
     """False where no reply was awaited in any recording (``--match none``)."""
     correlations = map(correlation_of, recordings)
     return any(correlation is None or correlation.rule != "none" for correlation in correlations)
+
+
+def sends_messages(recordings: Sequence[Recording]) -> bool:
+    """False where every recording is of a run that only held its connections (``--rate 0``)."""
+    return any(_sends(load_of(recording)) for recording in recordings)
+
+
+def _sends(load: Mapping[str, Any]) -> bool:
+    """Returns False for a schedule of rate 0; True where the load cannot be read."""
+    try:
+        return load.get("kind") != "open" or msgspec.convert(load.get("rate"), LoadProfile).peak > 0
+    except (msgspec.ValidationError, ValueError):
+        return True
 
 
 def misbehaving_counts(plan: Mapping[str, Any]) -> dict[Misbehavior, int]:

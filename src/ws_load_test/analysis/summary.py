@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from ws_load_test.analysis.aggregate import aggregate
-from ws_load_test.analysis.findings import MISBEHAVIORS, misbehaving_counts
+from ws_load_test.analysis.findings import MISBEHAVIORS, FindingKind, misbehaving_counts
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.per_host import host_rows, lost_worker_rows, start_skew_ns
 from ws_load_test.analysis.summary_types import (
@@ -16,15 +18,20 @@ from ws_load_test.analysis.summary_types import (
     Misbehaving,
     MisbehavingBytes,
     MisbehavingConnections,
+    MixedLoad,
     Opening,
     ReconnectStorm,
-    RunVerdict,
     Summary,
     TimeStats,
+    UnknownLoad,
     Warmup,
 )
 from ws_load_test.analysis.thresholds import evaluate
+from ws_load_test.analysis.verdict import NOTHING_MEASURED, judge
 from ws_load_test.common.errors import ExitCode
+from ws_load_test.metrics.catalog import METRICS
+from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.plan.load import Load
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -32,15 +39,20 @@ if TYPE_CHECKING:
 
     from ws_load_test.analysis.aggregate import Aggregate
     from ws_load_test.analysis.findings import Finding
+    from ws_load_test.analysis.thresholds import RequestedCondition
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.metrics.tally import Tally
+    from ws_load_test.plan.load import ClosedLoop, OpenLoop
 
+Part = TypeVar("Part", bound=msgspec.Struct)
 SCHEMA = 2
 """Version of the summary's shape, the key ``schema``: a key that is renamed or removed makes a new one."""
 
 
 def summarize(
-    recordings: Sequence[Recording], aggregated: Aggregate | None = None, fail_if: Sequence[str] | None = None
+    recordings: Sequence[Recording],
+    aggregated: Aggregate | None = None,
+    conditions: Sequence[RequestedCondition] | None = None,
 ) -> Summary:
     """Returns the summary of one recording, or of several as if they were one run.
 
@@ -50,7 +62,7 @@ def summarize(
     Args:
         recordings: The recordings, at least one.
         aggregated: Their aggregate, if there is one already: making it decodes every histogram.
-        fail_if: Conditions to judge them by, in place of those of their plans.
+        conditions: Conditions to judge them by, in place of those of their plans.
 
     Raises:
         ValueError: No recording at all, or one whose tallies or start cannot be read.
@@ -63,38 +75,31 @@ def summarize(
     findings = diagnose(recordings, aggregated)
     duration_ns = _union_ns(_measured_span(recording) for recording in recordings)
     interrupted = any(recording.trailer is None or recording.trailer.interrupted for recording in recordings)
-    any_lost = any(recording.trailer is not None and recording.trailer.lost_workers for recording in recordings)
     headers = [recording.header for recording in recordings]
-    checks = evaluate(recordings, aggregated, duration_ns, fail_if)
-    passed = all(check.passed for check in checks)
-    return Summary(
+    doubted = any(finding.kind is FindingKind.PAIRING for finding in findings)
+    checks = evaluate(recordings, aggregated, duration_ns, conditions, pairing_doubted=doubted)
+    return _from_tally(
+        Summary,
+        tally,
         schema=SCHEMA,
         tool=_joined(header.tool for header in headers),
         target=_joined(header.target for header in headers),
-        load=_load([header.plan.get("load", {}) for header in headers]),
+        load=_load([header.plan.get("load") for header in headers]),
         started_at=min(headers, key=lambda header: header.started_ns).started_at,
         duration_s=duration_ns / 1e9,
         interrupted=interrupted,
-        connections=_connections(tally),
-        messages=_messages(tally),
+        connections=_from_tally(Connections, tally),
+        messages=_from_tally(Messages, tally),
         warmup=Warmup(sent=tally.warmup_sent, answered=tally.warmup_answered),
         bytes=_bytes(tally),
         throughput_per_s=tally.answered_in_window * 1e9 / duration_ns if duration_ns else None,
-        response_time_ns=TimeStats.of(tally.response_time_ns),
-        service_time_ns=TimeStats.of(tally.service_time_ns),
-        connect_time_ns=TimeStats.of(tally.connect_time_ns),
-        opening=_opening(tally),
-        reconnect_time_ns=TimeStats.of(tally.reconnect_time_ns),
+        opening=_from_tally(Opening, tally),
         reconnect_storm=_reconnect_storm(aggregated),
         misbehaving=_misbehaving(recordings, tally.misbehaving),
-        unanswered_wait_ns=TimeStats.of(tally.unanswered_wait_ns),
-        keepalive_time_ns=TimeStats.of(tally.keepalive_time_ns),
-        faults=_ranked(tally.faults),
         warnings=[finding.text for finding in findings if not finding.saturates],
         generator=_generator(recordings, aggregated, findings),
         hosts=host_rows(recordings, aggregated),
-        # Not when interrupted: half a run proves nothing, and so `passed` agrees with exit code 0.
-        verdict=RunVerdict(passed=passed and tally.opened > 0 and not any_lost and not interrupted, checks=checks),
+        verdict=judge(recordings, tally, checks),
     )
 
 
@@ -107,7 +112,7 @@ def exit_code(summary: Summary, lost_workers: int, *, strict: bool = False) -> E
         return ExitCode.INTERRUPTED
     if lost_workers:
         return ExitCode.WORKER_LOST
-    if not summary.connections.opened:
+    if summary.verdict.reason in NOTHING_MEASURED:
         return ExitCode.NOTHING_OPENED
     if not summary.verdict.passed:
         return ExitCode.THRESHOLD_FAILED
@@ -142,19 +147,22 @@ def _union_ns(spans: Iterable[tuple[int, int]]) -> int:
     return covered
 
 
-def _connections(tally: Tally) -> Connections:
-    return Connections(
-        attempted=tally.attempted,
-        opened=tally.opened,
-        failed=tally.failed,
-        cancelled=tally.cancelled,
-        lost=tally.lost,
-        reconnected=tally.reconnected,
-        recycled=tally.recycled,
-        tls_resumed=tally.tls_resumed,
-        closed=_ranked(tally.closed),
-        close_reasons=_ranked(tally.close_reasons),
-    )
+def _from_tally(part: type[Part], tally: Tally, **others: object) -> Part:
+    """Returns a part of the summary: each field that has the name of a metric takes its value from the tally.
+
+    Args:
+        part: Type of the part.
+        tally: Counts and times of the run.
+        others: Values of the fields that are no metric's.
+    """
+    names = [one.name for one in msgspec.structs.fields(part) if one.name in METRICS]
+    return part(**{name: _value(getattr(tally, name)) for name in names}, **others)
+
+
+def _value(metric: int | Counter[str] | Histogram) -> int | dict[str, int] | TimeStats | None:
+    if isinstance(metric, Histogram):
+        return TimeStats.of(metric)
+    return metric if isinstance(metric, int) else _ranked(metric)
 
 
 def _bytes(tally: Tally) -> ByteCounts:
@@ -165,34 +173,6 @@ def _bytes(tally: Tally) -> ByteCounts:
         pushed=None if tally.pushed and not tally.pushed_bytes else tally.pushed_bytes,
         uncompressed_sent=tally.uncompressed_bytes_sent,
         uncompressed_received=tally.uncompressed_bytes_received,
-    )
-
-
-def _messages(tally: Tally) -> Messages:
-    return Messages(
-        due=tally.due,
-        sent=tally.sent,
-        answered=tally.answered,
-        unanswered=tally.unanswered,
-        dropped=tally.dropped,
-        pushed=tally.pushed,
-        duplicate_replies=tally.duplicate_replies,
-        late_replies=tally.late_replies,
-        unknown_id=tally.unknown_id,
-        out_of_order=tally.out_of_order,
-        greetings=tally.greetings,
-    )
-
-
-def _opening(tally: Tally) -> Opening:
-    return Opening(
-        resolve_time_ns=TimeStats.of(tally.resolve_time_ns),
-        tcp_time_ns=TimeStats.of(tally.tcp_time_ns),
-        proxy_time_ns=TimeStats.of(tally.proxy_time_ns),
-        tls_time_ns=TimeStats.of(tally.tls_time_ns),
-        upgrade_time_ns=TimeStats.of(tally.upgrade_time_ns),
-        first_reply_time_ns=TimeStats.of(tally.first_reply_time_ns),
-        first_replies=tally.first_replies,
     )
 
 
@@ -222,7 +202,7 @@ def _misbehaving(recordings: Sequence[Recording], tally: Tally | None) -> Misbeh
     of_kind = {kind: sum(one.get(kind, 0) for one in counts) for kind in MISBEHAVIORS}
     return Misbehaving(
         connections=MisbehavingConnections(**of_kind, lost=tally.lost, closed=_ranked(tally.closed)),
-        messages=_messages(tally),
+        messages=_from_tally(Messages, tally),
         bytes=MisbehavingBytes(sent=tally.bytes_sent, received=tally.bytes_received),
         faults=_ranked(tally.faults),
         response_time_ns=TimeStats.of(tally.response_time_ns),
@@ -252,7 +232,16 @@ def _joined(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _load(loads: list[Any]) -> dict[str, Any]:
-    """Returns the load that all recordings share, or all distinct ones as a ``mixed`` load."""
-    distinct = [load for place, load in enumerate(loads) if load not in loads[:place]]
-    return distinct[0] if len(distinct) == 1 else {"kind": "mixed", "loads": distinct}
+def _load(loads: Sequence[object]) -> ClosedLoop | OpenLoop | MixedLoad | UnknownLoad:
+    """Returns the load that all recordings share, or all distinct ones as a mixed load."""
+    read = [_read_load(load) for load in loads]
+    distinct = [load for place, load in enumerate(read) if load not in read[:place]]
+    return distinct[0] if len(distinct) == 1 else MixedLoad(loads=distinct)
+
+
+def _read_load(recorded: object) -> ClosedLoop | OpenLoop | UnknownLoad:
+    try:
+        load: Load = msgspec.convert(recorded, Load)
+    except (msgspec.ValidationError, ValueError):
+        return UnknownLoad(recorded=recorded)
+    return load

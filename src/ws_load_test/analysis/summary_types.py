@@ -7,6 +7,7 @@ histogram has no percentiles, and a run without measured time has no rate.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from operator import attrgetter
 from typing import Annotated, Any, Self
 
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.plan.load import ClosedLoop, OpenLoop
 
 
 class TimeStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +119,21 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
         TimeStats | None, Meta(description="From sending a first message (--first-message) to its reply.")
     ]
     first_replies: Annotated[int, Meta(description="Replies to first messages, which are in no other count.")]
+    not_granted: Annotated[
+        dict[str, int],
+        Meta(
+            description="Opened sessions by what they asked for in vain: permessage-deflate, subprotocol, "
+            "tls-resumption (an earlier TLS session was offered, and the handshake was a full one) or tls-ticket (the "
+            "target gave none with which the session can be resumed)."
+        ),
+    ]
+    left_out_by_redirects: Annotated[
+        dict[str, int],
+        Meta(description="Dials that a redirect led to another origin, by the header or option that did not go along."),
+    ]
+    failed_addresses: Annotated[
+        dict[str, int], Meta(description="Addresses of names that took no TCP connection, by address and fault.")
+    ]
 
 
 class ReconnectStorm(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,15 +251,38 @@ class ThresholdCheck(msgspec.Struct, frozen=True, kw_only=True):
     from_ns: Annotated[int | UnsetType, Meta(description="Start of the worst interval, from the start of the run.")] = (
         UNSET
     )
-    why: Annotated[str | UnsetType, Meta(description="Reason why there is no value.")] = UNSET
+    why: Annotated[str | UnsetType, Meta(description="Reason why there is no value, or none to rely on.")] = UNSET
+    judged: Annotated[
+        bool | UnsetType, Meta(description="False where the value is in doubt, so that the condition was not judged.")
+    ] = UNSET
     aborted_at_ns: Annotated[
         int | UnsetType, Meta(description="Time at which the condition stopped the run, from its start.")
     ] = UNSET
 
     @property
+    def is_doubted(self) -> bool:
+        """True for a condition that was not judged, because its value is in doubt."""
+        return self.judged is False
+
+    @property
     def stopped_run(self) -> bool:
         """True for a condition that stopped its run early."""
         return self.aborted_at_ns is not UNSET
+
+
+class FailureReason(StrEnum):
+    """Reasons why a run failed, the one that spoils it most first."""
+
+    INTERRUPTED = "interrupted"
+    WORKER_LOST = "worker-lost"
+    NOTHING_OPENED = "nothing-opened"
+    ALL_LOST = "all-sessions-lost"
+    NOTHING_SENT = "nothing-sent"
+    NOTHING_ANSWERED = "nothing-answered"
+    ALL_REPLIES_WRONG = "all-replies-wrong"
+    NOT_ALL_DIALED = "not-all-dialed"
+    NOT_JUDGED = "not-judged"
+    CONDITION_FAILED = "condition-failed"
 
 
 class RunVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,16 +291,30 @@ class RunVerdict(msgspec.Struct, frozen=True, kw_only=True):
     passed: Annotated[
         bool,
         Meta(
-            description="True where the run was neither interrupted nor lost a worker, opened a session, and failed no"
-            " check; the exit code is 0 then, unless --fail-if-saturated or a file that cannot be written changes it."
+            description="True where `reason` is null: the run reached its end, measured something, and failed no check;"
+            " the exit code is 0 then, unless --fail-if-saturated or a file that cannot be written changes it."
         ),
     ]
-    checks: Annotated[list[ThresholdCheck], Meta(description="Conditions of --fail-if and --abort-if.")]
+    reason: Annotated[FailureReason | None, Meta(description="Reason why the run failed; null where it passed.")] = None
+    why: Annotated[str | None, Meta(description="The same as a part of a sentence.")] = None
+    checks: Annotated[list[ThresholdCheck], Meta(description="Conditions of --fail-if, --slo and --abort-if.")]
 
     @property
     def failed_checks(self) -> list[ThresholdCheck]:
         """Checks that did not pass."""
         return [one for one in self.checks if not one.passed]
+
+
+class UnknownLoad(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="unknown"):
+    """Load of a recording that another version of the tool made, and this one cannot read."""
+
+    recorded: Annotated[Any, Meta(description="The load as the recording has it.")]
+
+
+class MixedLoad(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="mixed"):
+    """Loads of several recordings that differ."""
+
+    loads: Annotated[list[ClosedLoop | OpenLoop | UnknownLoad], Meta(description="The distinct loads.")]
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,11 +324,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     tool: Annotated[str, Meta(description="Name and version of the program; several are joined with commas.")]
     target: Annotated[str, Meta(description="URL of the target, secrets hidden; several are joined with commas.")]
     load: Annotated[
-        dict[str, Any],
-        Meta(
-            description="Load of the plan as its recording has it: kind is closed or open, with the fields of the"
-            " plan's schema; kind mixed lists the distinct loads of several recordings under loads."
-        ),
+        ClosedLoop | OpenLoop | MixedLoad | UnknownLoad,
+        Meta(description="Load of the plan; of several recordings with different loads, all of them."),
     ]
     started_at: Annotated[str, Meta(description="Start of the run, ISO 8601 with a time zone.")]
     duration_s: Annotated[float, Meta(description="Measured time in seconds, warm-up and waits excluded.")]

@@ -1,7 +1,8 @@
 """Evaluation of conditions (``--fail-if``, ``--abort-if``) on recordings and on running tests.
 
 A condition without a value (a percentile of no answers) has failed: a demand for fast replies is not met by none at
-all. Percentiles are those of merged histograms, and shares are compared as exact fractions.
+all. So has one on a time of replies that are perhaps not those of their messages: it is not judged. Percentiles are
+those of merged histograms, and shares are compared as exact fractions.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Self
 
+import msgspec
 from msgspec.structs import replace
 
 from ws_load_test.analysis.findings import awaits_replies
@@ -18,6 +20,8 @@ from ws_load_test.analysis.summary_types import ThresholdCheck
 from ws_load_test.metrics.catalog import CONDITION_METRICS, METRICS
 from ws_load_test.metrics.recording import AbortEvent
 from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.plan_warnings import why_uncounted
 from ws_load_test.plan.thresholds import (
     DENOMINATORS,
     RATES,
@@ -33,12 +37,16 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.metrics.recording import Interval, Recording
-    from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.thresholds import ConditionMetric
 
 TOLERANCE = 0.99
 """Share of a duration after which it counts as over: intervals end a little before or after their time."""
 _NOT_AWAITED = "no reply was awaited (--match none)"
+NOT_JUDGED = (
+    "replies are perhaps not those of their messages; tell them by their id with --match json:PATH,"
+    " --match regex:PATTERN or --match echo"
+)
+"""Reason why a condition on a time of replies is not judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +141,33 @@ def to_json_number(value: Fraction, unit: str) -> float | int:
 # --- A whole run ----------------------------------------------------------------------------------------------------
 
 
+OBJECTIVE = "slo"
+"""Option of the conditions that must hold."""
+_OPTIONS = ("fail-if", OBJECTIVE, "abort-if")
+
+
 @dataclass(frozen=True, slots=True)
-class _Requested:
-    """One condition of a plan."""
+class RequestedCondition:
+    """One condition of a plan, or one that replaces those of a plan."""
 
     option: str
-    """``fail-if`` or ``abort-if``."""
+    """``fail-if``, ``slo`` or ``abort-if``."""
     text: str
+
+    def passes(self, condition: Condition, value: Fraction) -> bool:
+        """Returns True where a value satisfies it: an objective must hold, any other condition must not."""
+        return condition.holds(value) == (self.option == OBJECTIVE)
 
 
 def evaluate(
-    recordings: Sequence[Recording], aggregate: Aggregate, duration_ns: int, fail_if: Sequence[str] | None = None
+    recordings: Sequence[Recording],
+    aggregate: Aggregate,
+    duration_ns: int,
+    conditions: Sequence[RequestedCondition] | None = None,
+    *,
+    pairing_doubted: bool = False,
 ) -> list[ThresholdCheck]:
-    """Returns a check for each condition of the recordings, or for each of `fail_if` instead.
+    """Returns a check for each condition of the recordings, or for each of `conditions` instead.
 
     Conditions that stopped a run are among them either way, with the value that stopped it. A condition is evaluated on
     all recordings together, an ``any`` condition on every interval of each.
@@ -154,41 +176,75 @@ def evaluate(
         recordings: Recordings of one run or of several.
         aggregate: Aggregate of the recordings.
         duration_ns: Measured time.
-        fail_if: Conditions that replace those of the recordings.
+        conditions: Conditions that replace those of the recordings.
+        pairing_doubted: True where replies are perhaps not those of their messages.
     """
     scope = ConditionScope(aggregate.tally, duration_ns, awaits_replies=awaits_replies(recordings))
     ends = [recording.trailer for recording in recordings if recording.trailer is not None]
     stopped = {event.condition: event for end in ends for event in end.aborted or ()}
     checks = [_abort_check(event) for event in stopped.values()]
-    if fail_if is None:
-        requested = _requested(recordings)
-    else:
-        requested = [_Requested("fail-if", text) for text in dict.fromkeys(fail_if)]
-    pending = (one for one in requested if one.option == "fail-if" or one.text not in stopped)
-    return checks + [_check(one, recordings, scope) for one in pending]
+    requested = _requested(recordings) if conditions is None else list(dict.fromkeys(conditions))
+    pending = (one for one in requested if one.option != "abort-if" or one.text not in stopped)
+    plans = _plans(recordings)
+    found = [_check(one, recordings, scope, plans) for one in pending]
+    return checks + [_doubted(check) if pairing_doubted and _depends_on_pairing(check) else check for check in found]
 
 
-def _requested(recordings: Sequence[Recording]) -> list[_Requested]:
+def _depends_on_pairing(check: ThresholdCheck) -> bool:
+    """True for a check of the time of a reply, which is wrong where the reply is another message's."""
+    return check.value is not None and depends_on_pairing(parse_condition(check.check).metric)
+
+
+def depends_on_pairing(metric: ConditionMetric) -> bool:
+    """True for the times of replies, which are wrong where a reply is taken for another message's."""
+    return metric.kind == "time" and needs_replies(metric)
+
+
+def _doubted(check: ThresholdCheck) -> ThresholdCheck:
+    """Returns a check as one that was not judged; its value stays, for people to look at."""
+    return replace(check, passed=False, judged=False, why=NOT_JUDGED)
+
+
+def _requested(recordings: Sequence[Recording]) -> list[RequestedCondition]:
     """Returns the conditions of the recordings, each once."""
-    requested: dict[_Requested, None] = {}
-    for option in ("fail-if", "abort-if"):
+    requested: dict[RequestedCondition, None] = {}
+    for option in _OPTIONS:
         for recording in recordings:
             texts = recording.header.plan.get(option.replace("-", "_"), ())
             for text in texts if isinstance(texts, (list, tuple)) else ():
-                requested[_Requested(option, str(text))] = None
+                requested[RequestedCondition(option, str(text))] = None
     return list(requested)
 
 
-def _check(requested: _Requested, recordings: Sequence[Recording], scope: ConditionScope) -> ThresholdCheck:
+def _plans(recordings: Sequence[Recording]) -> list[Plan]:
+    """Returns the plans of the recordings; none where this version cannot read one of them."""
+    try:
+        return [msgspec.convert(recording.header.plan, Plan) for recording in recordings]
+    except (msgspec.ValidationError, ValueError):
+        return []
+
+
+def _why_uncounted(condition: Condition, plans: Sequence[Plan]) -> str:
+    """Returns the reason why no run of the plans can count a metric; empty where one can."""
+    reasons = [why_uncounted(condition.metric, plan) for plan in plans]
+    return reasons[0] if reasons and all(reasons) else ""
+
+
+def _check(
+    requested: RequestedCondition, recordings: Sequence[Recording], scope: ConditionScope, plans: Sequence[Plan]
+) -> ThresholdCheck:
     try:
         condition = parse_condition(requested.text)
     except ValueError:
         why = "this version of the tool cannot read the condition"
         return ThresholdCheck(check=requested.text, passed=False, option=requested.option, why=why)
+    if lack := _why_uncounted(condition, plans):
+        return replace(_new_check(condition, None, requested.option, passed=False), why=lack)
     if condition.per_interval:
         return _check_intervals(condition, requested, recordings, scope)
     value = scope.value(condition)
-    check = _new_check(condition, value, requested.option, passed=value is not None and not condition.holds(value))
+    passed = value is not None and requested.passes(condition, value)
+    check = _new_check(condition, value, requested.option, passed=passed)
     return check if value is not None else replace(check, why=scope.why_no_value(condition))
 
 
@@ -218,7 +274,7 @@ def _abort_check(event: AbortEvent) -> ThresholdCheck:
 
 
 def _check_intervals(
-    condition: Condition, requested: _Requested, recordings: Sequence[Recording], scope: ConditionScope
+    condition: Condition, requested: RequestedCondition, recordings: Sequence[Recording], scope: ConditionScope
 ) -> ThresholdCheck:
     """Evaluates a condition on each interval; intervals without a value are left out."""
     judged = [
@@ -298,8 +354,16 @@ class AbortMonitor:
         conditions = tuple(map(parse_condition, plan.abort_if))
         return cls(conditions, plan.abort_grace_ns, plan.duration_ns, start)
 
-    def add_event(self, event: IntervalEvent, so_far: Tally) -> tuple[AbortEvent, ...]:
-        """Adds an interval and returns the conditions that hold; `so_far` is the tally of the run with it."""
+    def add_event(
+        self, event: IntervalEvent, so_far: Tally, *, pairing_doubted: bool = False
+    ) -> tuple[AbortEvent, ...]:
+        """Adds an interval and returns the conditions that hold.
+
+        Args:
+            event: The interval.
+            so_far: Tally of the run with it.
+            pairing_doubted: True where replies are perhaps not those of their messages: their times stop nothing.
+        """
         interval = event.interval
         if interval.phase != "measured" or not self.conditions:
             return ()
@@ -310,6 +374,8 @@ class AbortMonitor:
         events = []
         for condition in self.conditions:
             if (before_ns if condition.per_interval else self.measured_ns) < self.grace_ns * TOLERANCE:
+                continue
+            if pairing_doubted and depends_on_pairing(condition.metric):
                 continue
             value = self._scope(condition, event, so_far).value(condition)
             if value is not None and condition.holds(value):

@@ -6,24 +6,29 @@ same mistakes in the same words.
 
 from __future__ import annotations
 
+import difflib
 import keyword
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, UnusedCliTokensError
 
+from ws_load_test.cli.help_pages import PAGES
 from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.common.version import PROGRAM, __version__
-from ws_load_test.plan.options.catalog import BY_NAME, FORMER_NAMES
+from ws_load_test.plan import values as option_values
+from ws_load_test.plan.options.catalog import BY_NAME, FORMER_NAMES, OPTIONS
 from ws_load_test.plan.options.commands import COMMAND_OPTIONS
 from ws_load_test.plan.options.spec import OptionSpec, Text
+from ws_load_test.plan.other_tools import LETTERS, OPTION_NAMES
 
 Command = TypeVar("Command", bound=Callable[..., int])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class GivenOptions:
     """Base of the classes that hold a command's options, one field each; None where an option was not given."""
 
@@ -35,17 +40,15 @@ class GivenOptions:
 
 def takes(options: Iterable[OptionSpec]) -> Callable[[Command], Command]:
     """Returns a decorator that gives a command's parameter `options` a field for each option."""
-    names = [
-        # `from` is no name of a field.
-        (option.name + "_" * keyword.iskeyword(option.name), parameter(option), None)
-        for option in options
-        if option.name != "url"
-    ]
+    names = [_FIELDS[option.name] for option in options if option.name != "url"]
 
     def decorate(command: Command) -> Command:
-        # cyclopts takes the classes of the standard library, to which "types" belongs, for single values.
-        namespace = {"__module__": __name__}
-        taken = make_dataclass("Options", names, bases=(GivenOptions,), namespace=namespace, frozen=True, kw_only=True)
+        # cyclopts takes the classes of the standard library, to which "types" belongs, for single values. What compares
+        # and prints the options, and a docstring made of them, would take longer to make than the arguments to parse.
+        namespace = {"__module__": __name__, "__doc__": "Options of a command."}
+        taken = make_dataclass(
+            "Options", names, bases=(GivenOptions,), namespace=namespace, repr=False, eq=False, kw_only=True
+        )
         command.__annotations__["options"] = Annotated[taken | None, Parameter(name="*")]
         return command
 
@@ -65,6 +68,13 @@ def parameter(option: OptionSpec) -> Any:
     return Annotated[kind, settings]
 
 
+_FIELDS: Mapping[str, tuple[str, Any, None]] = {
+    # `from` is no name of a field.
+    option.name: (option.name + "_" * keyword.iskeyword(option.name), parameter(option), None)
+    for option in OPTIONS
+}
+"""Option -> the field that holds it on a command line."""
+
 app = App(
     name=PROGRAM,
     version=f"{PROGRAM} {__version__}",
@@ -72,7 +82,20 @@ app = App(
     help_flags=[],
     default_parameter=Parameter(negative_iterable=()),
 )
+_LETTERS = {f"-{letter}": f"--{name.replace('_', '-')}" for letter, name in LETTERS.items()}
 _Urls = Annotated[list[str] | None, Parameter(name=list(BY_NAME["url"].flags))]
+
+
+def _number(option: str, written: str, parse: Callable[[str], int]) -> int:
+    """Parses the value of an option that is not in the catalogue.
+
+    Raises:
+        UsageError: it is no such number.
+    """
+    try:
+        return parse(written)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
 
 
 def _given(options: GivenOptions | None) -> dict[str, Any]:
@@ -110,15 +133,17 @@ def capacity(url: _Urls = None, *, options: GivenOptions | None = None) -> int:
 def echo(
     *,
     host: str = "127.0.0.1",
-    port: int = 3001,
+    port: str = "3001",
     tls: bool = False,
     write_ca: Path | None = None,
-    processes: int = 1,
+    processes: str = "1",
 ) -> int:
     """Runs the built-in echo server."""
     from ws_load_test.echo import run_echo
 
-    run_echo(host, port, tls, processes=processes, ready=lambda line: print(line, flush=True), write_ca=write_ca)
+    listening = _number("--port", port, option_values.port)
+    count = _number("--processes", processes, option_values.workers)
+    run_echo(host, listening, tls, processes=count, ready=lambda line: print(line, flush=True), write_ca=write_ca)
     return ExitCode.PASSED
 
 
@@ -130,7 +155,7 @@ def cluster(
     ssh: Annotated[list[str] | None, Parameter(consume_multiple=False, negative=())] = None,
     remote_python: Text = None,
     ssh_config: Text = None,
-    port: int = 8786,
+    port: str = "8786",
     idle_timeout: str = "1 h",
 ) -> int:
     """Starts a cluster by SSH."""
@@ -138,7 +163,8 @@ def cluster(
 
     if action != "up":
         raise UsageError(f"cluster: there is one thing to do, for example {PROGRAM} cluster up --ssh host1,host2")
-    return cluster_up(ssh or (), python=remote_python, config=ssh_config, port=port, idle=idle_timeout)
+    listening = _number("--port", port, option_values.port)
+    return cluster_up(ssh or (), python=remote_python, config=ssh_config, port=listening, idle=idle_timeout)
 
 
 @app.command
@@ -182,6 +208,7 @@ def dispatch(arguments: list[str]) -> int:
     Raises:
         UsageError: the arguments are not a command's.
     """
+    _check_command(arguments)
     try:
         return int(
             app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or ExitCode.PASSED
@@ -208,10 +235,31 @@ def dispatch(arguments: list[str]) -> int:
         raise UsageError(f"{' '.join(text.split())} ({PROGRAM} --help lists the options)") from None
 
 
+def _check_command(arguments: list[str]) -> None:
+    """Checks that a first word that can only be meant as a command is one.
+
+    Raises:
+        UsageError: There is no such command.
+    """
+    word = arguments[0] if arguments else ""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z-]*", word) or word == "localhost":
+        return
+    commands = [page for page in PAGES if page and page != "-h" and not page.startswith("help ")]
+    if word in commands:
+        return
+    near = difflib.get_close_matches(word.lower(), [*commands, "help", "version"], n=1)
+    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(commands)}, help and version"
+    raise UsageError(f"unknown command {word}; {meant} (a run begins with a URL: {PROGRAM} ws://host:port)")
+
+
 def _present_name(argument: str) -> str:
-    """Returns an error with the present name of an option; empty if it never had this one."""
+    """Returns an error with the present name of an option, or ours for that of another tool; empty if none is known."""
     written = argument.partition("=")[0]
     name, no = written.removeprefix("--"), ""
+    if written in _LETTERS:
+        return f"{written}: there is no such option; write {_LETTERS[written]}"
+    if name.replace("-", "_") in OPTION_NAMES:
+        return f"{written}: there is no such option; write {BY_NAME[OPTION_NAMES[name.replace('-', '_')]].flag}"
     if name.startswith("no-") and name.replace("-", "_") not in FORMER_NAMES:
         name, no = name.removeprefix("no-"), "no-"
     present = FORMER_NAMES.get(name.replace("-", "_"), "")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, replace
 
 from ws_load_test.messages.fields import FIELD_KINDS
@@ -63,17 +64,24 @@ def _own(name: str, metavar: str, help: str, default: str = "") -> OptionSpec:  
     )
 
 
+_FIELD_EXAMPLES = textwrap.fill(
+    "  ".join(kind.example for kind in FIELD_KINDS), 72, initial_indent="      ", subsequent_indent="      "
+)
 MESSAGE_NOTE = f"""\
-  Fields in braces are filled in anew for each message, all other braces stay as they are:
-      {"  ".join(kind.example for kind in FIELD_KINDS)}
-  In URL, --header, --cookie, --user, --bearer and --subprotocol they are filled in for each connection."""
+  Fields in braces are filled in anew for each message; all other braces stay
+  as they are:
+{_FIELD_EXAMPLES}
+  In URL, --header, --cookie, --user, --bearer and --subprotocol they are
+  filled in for each connection."""
 CHECK_NOTE = """\
-  A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is there). A PATH is made of names and
-  places: id, data.items[0].id"""
+  A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is
+  there). A PATH is made of names and places: id, data.items[0].id"""
 CONDITION_NOTE = """\
-  A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s", "errors > 0.1%", "unanswered > 0",
-  "faults.reset > 0", "rate < 9500"; "any p99 > 80ms" is checked on each second by itself. docs/thresholds.md lists
-  every metric."""
+  A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s",
+  "errors > 0.1%", "unanswered > 0", "faults.reset > 0", "rate < 9500";
+  "any p99 > 80ms" is checked on each second by itself. An OBJECTIVE is the
+  contrary: "p99 < 50ms".
+  `ws-load-test help conditions` lists every metric."""
 _NOTES = {Group.MESSAGE: MESSAGE_NOTE, Group.REPLIES: CHECK_NOTE, Group.VERDICT: CONDITION_NOTE}
 _RUN_GROUPS = tuple(group for group in Group if any(option.group is group for option in RUN_OPTIONS))
 
@@ -81,16 +89,17 @@ MAIN = CommandPage(
     command="",
     title="a load generator for WebSocket APIs",
     usage=(
-        "ws-load-test URL [options]           put load on URL and report the response times",
-        "ws-load-test capacity URL [options]  find the highest rate, or number of connections, that meets objectives",
-        "ws-load-test demo [options]          a run against the built-in echo server",
-        "ws-load-test echo [options]          start that server by itself",
-        "ws-load-test cluster up              start a cluster of other machines, for --cluster",
-        "ws-load-test report RECORDING...     the report of a recording, or of several as one",
-        "ws-load-test compare BASE NEW...     what is better or worse in other recordings, as far as the data show",
-        "ws-load-test ab URL_A URL_B          measure two targets in turn, and compare them",
-        "ws-load-test schema NAME             the JSON schema of what a run writes: summary, plan or recording",
-        "ws-load-test COMMAND --help          more about one of them",
+        "ws-load-test URL [options]        put load on URL, report response times",
+        "ws-load-test capacity URL         the highest load that meets objectives",
+        "ws-load-test demo                 a run against the built-in echo server",
+        "ws-load-test echo                 start that server by itself",
+        "ws-load-test cluster up           start workers on other machines",
+        "ws-load-test report RECORDING...  the report of one recording or several",
+        "ws-load-test compare BASE NEW...  what is better or worse beyond chance",
+        "ws-load-test ab URL_A URL_B       measure two targets in turn, compare them",
+        "ws-load-test schema NAME          JSON schema of what a run or search writes",
+        "ws-load-test COMMAND --help       more about one of them",
+        "ws-load-test help TOPIC           more about conditions, messages, load, ...",
     ),
     introduction="""\
 Opens many connections and sends messages, either as fast as replies come (closed loop: a flood that waits) or on a
@@ -106,18 +115,24 @@ schedule (open loop), and prints how long the replies took, from High Dynamic Ra
       ws-load-test ws://localhost:3001 -c 200 -r 5000
   A thousand connections with 4 messages in flight on each, for a minute:
       ws-load-test wss://api.example/live -c 1000 --in-flight 4 -d 1m
-  Exactly 100,000 messages read from a file, a token in a header, the recording kept:
-      ws-load-test wss://api.example -c 50 -n 100000 -m @order.json -H "Authorization: Bearer ..." -o run.jsonl
-  How an API handles one message, step by step; then replies matched by their id, one token each:
-      ws-load-test wss://api.example --probe --bearer @token.txt -m '{"id": {seq}, "op": "time"}'
-      ws-load-test wss://api.example -c 100 -r 1000 --feed users.csv --bearer {feed.token} \\
-          -m '{"id": {seq}, "op": "time"}' --match json:id --expect json:ok=true
+  Exactly 100,000 messages read from a file, a token, the recording kept:
+      ws-load-test wss://api.example -c 50 -n 100000 -m @order.json \\
+          --bearer @token.txt -o run.jsonl
+  How an API handles one message, step by step:
+      ws-load-test wss://api.example --probe --bearer @token.txt \\
+          -m '{"id": {seq}, "op": "time"}'
+  Replies matched by their id, a token for each connection:
+      ws-load-test wss://api.example -c 100 -r 1000 --feed users.csv \\
+          --bearer {feed.token} -m '{"id": {seq}, "op": "time"}' \\
+          --match json:id --expect json:ok=true
   Two recordings, of two machines perhaps, as one report:
       ws-load-test report first.jsonl second.jsonl""",
     exit_codes="""\
-  0 done and passed         1 a threshold or a probe failed          2 wrong usage or plan
-  3 no connection could be opened      4 a worker was lost      5 generator-bound, with --fail-if-saturated
-  70 a bug of ours          74 a file could not be written      130 interrupted""",
+  0 done and passed                  5 generator-bound (--fail-if-saturated)
+  1 a threshold or a probe failed   70 a bug of ours
+  2 wrong usage or plan             74 a file could not be written
+  3 nothing was measured, or judged 130 interrupted
+  4 a worker was lost""",
 )
 
 DEMO = CommandPage(
@@ -160,12 +175,17 @@ ECHO = CommandPage(
 It echoes text and binary messages, puts fragments together, answers pings and closes. Its URL can ask for
 faults, which shows what they look like in a report:
 
-  ?delay=20ms             answer late              ?silent=0.01            leave this share of messages unanswered
-  ?close=1011&after=5     close after 5 messages   ?reset&after=5          or reset the connection
-  ?status=503             refuse the upgrade       ?push=100               push 100 messages a second unasked
-  ?fragment=3             reply in 3 fragments     ?ping=1s                ping, and close where no pong comes
-  ?limit=1000             answer no more messages a second over all connections of a process that ask for the same;
-                          the others wait in a queue, as before a saturated server""",
+  ?delay=20ms          answer late
+  ?silent=0.01         leave this share of messages unanswered
+  ?close=1011&after=5  close after 5 messages
+  ?reset&after=5       or reset the connection
+  ?status=503          refuse the upgrade
+  ?push=100            push 100 messages a second unasked
+  ?fragment=3          reply in 3 fragments
+  ?ping=1s             ping, and close where no pong comes
+  ?limit=1000          answer no more messages a second over all connections of
+                       a process that ask for the same; the others wait in a
+                       queue, as before a saturated server""",
     examples="""\
   ws-load-test echo --port 3001
   ws-load-test echo --processes 3
@@ -210,9 +230,11 @@ REPORT = CommandPage(
         Section(
             "",
             (
+                _option("summary"),
                 _option("json"),
                 _option("fail_if_saturated"),
                 _option("fail_if", help="check this instead of the conditions that were recorded"),
+                _option("slo", help="the same with what must hold"),
                 *(BY_NAME[name] for name in EXPORTS),
             ),
         ),
@@ -259,8 +281,11 @@ takes the machine out of it altogether. docs/compare.md explains what is compute
   ws-load-test compare base/ new/ --fail-on-regression 5%
   ws-load-test compare base.jsonl one.jsonl other.jsonl --html compared.html""",
     exit_codes="""\
-  0 compared, whatever the result      1 a regression, or nothing to conclude from, with --fail-on-regression
-  2 wrong usage, or no recording       70 a bug of ours        74 a file could not be written""",
+  0 compared, whatever the result
+  1 a regression, or nothing to conclude from, with --fail-on-regression
+  2 wrong usage, or no recording
+  70 a bug of ours
+  74 a file could not be written""",
 )
 
 AB = CommandPage(
@@ -294,6 +319,7 @@ pair of rounds at a time, in random order, and each round opens its connections 
                 _option("quiet"),
                 _option("log_level"),
                 _option("plan", help="read options from a file; those about length and about one run are left out"),
+                _option("slo", help="fail (exit code 1) unless this holds for each target, over all of its rounds"),
                 _option("fail_if_saturated"),
             ),
         ),
@@ -303,13 +329,21 @@ All other options of a run are those of both targets: -c, -r, -m, -H and so on. 
 some tenths of a second for each round. Ctrl-C once ends the round, and the rounds so far are reported.""",
     examples="""\
   ws-load-test ab ws://localhost:3001 ws://localhost:3002 -c 10
-  ws-load-test ab wss://old.example wss://new.example -c 100 -r 2000 --rounds 20 --round-duration 5s -o rounds
-  ws-load-test ab ws://localhost:3001 ws://localhost:3002 --fail-on-regression 5% --markdown ab.md""",
+  ws-load-test ab wss://old.example wss://new.example -c 100 -r 2000 \\
+      --rounds 20 --round-duration 5s -o rounds
+  ws-load-test ab ws://localhost:3001 ws://localhost:3002 \\
+      --fail-on-regression 5% --markdown ab.md""",
     exit_codes="""\
-  0 compared, whatever the result      1 a regression, or nothing to conclude from, with --fail-on-regression
-  2 wrong usage or plan, or this machine could not go on; the rounds before that are reported
-  3 one of them never opened a connection      4 a worker was lost      5 generator-bound, with --fail-if-saturated
-  70 a bug of ours        74 a file could not be written        130 interrupted; the rounds so far are reported""",
+  0 compared, whatever the result
+  1 a regression, or nothing to conclude from, with --fail-on-regression
+  2 wrong usage or plan, or this machine could not go on; the rounds before that
+    are reported
+  3 one of them never opened a connection
+  4 a worker was lost
+  5 generator-bound, with --fail-if-saturated
+  70 a bug of ours
+  74 a file could not be written
+  130 interrupted; the rounds so far are reported""",
 )
 
 CAPACITY = CommandPage(
@@ -321,7 +355,17 @@ Runs one step of load after the other: twice as much until the objectives are mi
 the limit is known closely enough; then both ends are tried again, until each has had the same outcome twice.
 A step that misses while the generator itself is at its limit is never taken for the limit of the target.""",
     sections=(
-        Section("Search", owned_by(Owner.CAPACITY)),
+        Section(
+            "Search",
+            (
+                _option(
+                    "slo",
+                    help='what must hold: "p99 < 50ms", "errors < 0.1%"; the target must keep up with the load as well',
+                    default='"errors < 0.1%"',
+                ),
+                *owned_by(Owner.CAPACITY),
+            ),
+        ),
         Section(
             "Results",
             (
@@ -345,24 +389,31 @@ A step that misses while the generator itself is at its limit is never taken for
 Of the options of a run (ws-load-test --help) it takes those of target, TLS, message, replies, sessions (but
 --disconnect) and limits, --warmup, --connect-rate, --ramp, --arrivals, --seed, --max-in-flight and --ping-interval.""",
     examples="""\
-  ws-load-test capacity ws://localhost:3001 --slo "p99 < 50ms" --slo "errors < 0.1%"
-  ws-load-test capacity "ws://localhost:3001/?limit=1000" --slo "p99 < 50ms" --step-duration 2s --from 500
-  ws-load-test capacity wss://api.example --find connections --rate-per-connection 0.5 --slo "p99 < 200ms" -o steps""",
+  ws-load-test capacity ws://localhost:3001 --slo "p99 < 50ms" \\
+      --slo "errors < 0.1%"
+  ws-load-test capacity "ws://localhost:3001/?limit=1000" \\
+      --slo "p99 < 50ms" --step-duration 2s --from 500
+  ws-load-test capacity wss://api.example --find connections \\
+      --rate-per-connection 0.5 --slo "p99 < 200ms" -o steps""",
     exit_codes="""\
   0 the limit was found, or everything up to --max met the objectives
-  1 not even --from met them; or the steps contradict each other, or leave open whether --max does; or the target
-    refuses new connections
+  1 not even --from met them; or the steps contradict each other, or leave open
+    whether --max does; or the target refuses new connections
   2 wrong usage or plan, or this machine cannot carry the first step
-  3 no connection could be opened                5 the generator was at its limit first
-  70 a bug of ours            74 a file could not be written        130 interrupted; the result so far is printed""",
+  3 no connection could be opened
+  5 the generator was at its limit first
+  70 a bug of ours
+  74 a file could not be written
+  130 interrupted; the result so far is printed""",
 )
 
 SCHEMA = CommandPage(
     command="schema",
     title="print a JSON schema",
-    usage=("ws-load-test schema summary|plan|recording",),
+    usage=("ws-load-test schema summary|plan|recording|capacity",),
     introduction="""\
-Prints the JSON schema of the object that --json prints, of the plan in a recording, or of a line of a recording.""",
+Prints the JSON schema of the object that --json prints, of the plan in a recording, of a line of a recording, or
+of what capacity --json prints.""",
     sections=(),
     examples="""\
   ws-load-test schema summary > summary.schema.json""",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.analysis.comparison.sides import compare_recordings, recording_files
+from ws_load_test.analysis.recordings import read_recording
 from ws_load_test.cli.comparison_output import parse_terms, report_outcome
 from ws_load_test.cli.output import exports_in, set_log_level, warn_unwritable
 from ws_load_test.common.errors import UsageError
-from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.report.terminal.comparison import ComparisonReport
 
 if TYPE_CHECKING:

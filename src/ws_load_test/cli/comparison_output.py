@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.cli.output import console, export_problems, print_json
 from ws_load_test.common.errors import ExitCode, OptionProblem, PlanError
-from ws_load_test.common.units import parse_percent
+from ws_load_test.common.units import quoted
+from ws_load_test.plan import values as option_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from ws_load_test.common.errors import OutputError
     from ws_load_test.report.terminal.comparison import ComparisonReport
 
+_LARGEST_REGRESSION = 1000.0
+"""Share of 1 by which something can be worse and still be compared."""
 _LEAST_CONFIDENCE, _MOST_CONFIDENCE = 0.5, 0.9999
 _log = logging.getLogger(__name__)
 
@@ -38,16 +41,19 @@ def parse_terms(
     sure, limit = 0.95, None
     if confidence is not None:
         try:
-            sure = parse_percent(confidence)
+            sure = option_values.percent(confidence)
         except ValueError as error:
             problems.append(OptionProblem("--confidence", str(error)))
         if not _LEAST_CONFIDENCE <= sure <= _MOST_CONFIDENCE:
-            problems.append(OptionProblem("--confidence", f'"{confidence}" is not within 50% to 99.99%'))
+            problems.append(OptionProblem("--confidence", f"{quoted(confidence)} is not within 50% to 99.99%"))
     if fail_on_regression is not None:
         try:
-            limit = parse_percent(fail_on_regression)
+            limit = option_values.percent(fail_on_regression)
         except ValueError as error:
             problems.append(OptionProblem("--fail-on-regression", str(error)))
+    if limit is not None and limit > _LARGEST_REGRESSION:
+        text = f"{quoted(fail_on_regression)} is more than the {_LARGEST_REGRESSION:.0%} that it takes"
+        problems.append(OptionProblem("--fail-on-regression", text))
     problems += export_problems(wanted, as_json=as_json, kept=kept)
     if problems:
         raise PlanError(tuple(problems))

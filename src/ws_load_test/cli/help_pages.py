@@ -4,163 +4,257 @@ PAGES = {
     "": """\
 ws-load-test: a load generator for WebSocket APIs
 
-  ws-load-test URL [options]           put load on URL and report the response times
-  ws-load-test capacity URL [options]  find the highest rate, or number of connections, that meets objectives
-  ws-load-test demo [options]          a run against the built-in echo server
-  ws-load-test echo [options]          start that server by itself
-  ws-load-test cluster up              start a cluster of other machines, for --cluster
-  ws-load-test report RECORDING...     the report of a recording, or of several as one
-  ws-load-test compare BASE NEW...     what is better or worse in other recordings, as far as the data show
-  ws-load-test ab URL_A URL_B          measure two targets in turn, and compare them
-  ws-load-test schema NAME             the JSON schema of what a run writes: summary, plan or recording
-  ws-load-test COMMAND --help          more about one of them
+  ws-load-test URL [options]        put load on URL, report response times
+  ws-load-test capacity URL         the highest load that meets objectives
+  ws-load-test demo                 a run against the built-in echo server
+  ws-load-test echo                 start that server by itself
+  ws-load-test cluster up           start workers on other machines
+  ws-load-test report RECORDING...  the report of one recording or several
+  ws-load-test compare BASE NEW...  what is better or worse beyond chance
+  ws-load-test ab URL_A URL_B       measure two targets in turn, compare them
+  ws-load-test schema NAME          JSON schema of what a run or search writes
+  ws-load-test COMMAND --help       more about one of them
+  ws-load-test help TOPIC           more about conditions, messages, load, ...
 
-Opens many connections and sends messages, either as fast as replies come (closed loop: a flood that waits) or on a
-schedule (open loop), and prints how long the replies took, from High Dynamic Range histograms over all connections.
+Opens many connections and sends messages, either as fast as replies come
+(closed loop: a flood that waits) or on a schedule (open loop), and prints how
+long the replies took, from High Dynamic Range histograms over all connections.
 
 Target
-  -u, -g, --url, --gateway URL        the target: ws://host:port/path or wss://...; several are used in turn. URL can
-                                      stand without a name
-  -H, --header "NAME: VALUE"          add a header to the upgrade request; repeatable
-      --subprotocol NAME              offer a subprotocol; repeatable
-      --user NAME:PASSWORD            use basic authentication
-      --bearer TOKEN|@FILE            use a bearer token
-      --cookie NAME=VALUE             send a cookie; repeatable
-      --origin URL                    send the Origin header, as a browser does
-      --connect-to HOST[:PORT]        connect there instead of to the URL's host; several are used in turn; repeatable
-      --unix-socket PATH              connect to a Unix socket of this machine
-      --proxy URL                     connect through http://, socks4:// or socks5://[user:password@]host:port
-      --bind ADDRESS                  use these source addresses in turn: one, several, or a network such as
-                                      10.0.0.0/28; repeatable
-      --follow-redirects              follow up to 5 redirects instead of counting them as refusals
-      --deflate on|PARAMETERS         offer compression (permessage-deflate), for example "client_max_window_bits=10;
-                                      server_no_context_takeover"
+  -u, -g, --url, --gateway URL
+                              the target: ws://host:port/path or wss://...;
+                              several are used in turn. URL can stand without a
+                              name
+  -H, --header "NAME: VALUE"  add a header to the upgrade request; repeatable
+      --subprotocol NAME      offer a subprotocol; repeatable
+      --user NAME:PASSWORD    use basic authentication
+      --bearer TOKEN|@FILE    use a bearer token
+      --cookie NAME=VALUE     send a cookie; repeatable
+      --origin URL            send the Origin header, as a browser does
+      --connect-to HOST[:PORT]
+                              connect there instead of to the URL's host;
+                              several are used in turn; repeatable
+      --resolve HOST:PORT:ADDRESS
+                              addresses of a name, which is not looked up:
+                              service.example:443:10.0.0.1,10.0.0.2; the port
+                              may be *; repeatable
+      --dns-ttl TIME          look a name up again when a session is dialed that
+                              long after; 0 for every dial, 24h for once in a
+                              run (1s)
+      --rotate-addresses      take the addresses of a name in turn, instead of
+                              the first that answers
+      --unix-socket PATH      connect to a Unix socket of this machine
+      --proxy URL|env|none    connect through http://, https://, socks4:// or
+                              socks5://[user:password@]host:port, or env: what
+                              HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY
+                              say
+      --bind ADDRESS          use these source addresses in turn: one, several,
+                              or a network such as 10.0.0.0/28; repeatable
+      --follow-redirects      follow up to 5 redirects instead of counting them
+                              as refusals
+      --deflate on|PARAMETERS
+                              offer compression (permessage-deflate), for
+                              example "client_max_window_bits=10;
+                              server_no_context_takeover"
 
 TLS
-      --insecure                      accept any certificate
-      --cacert FILE                   trust the authorities in this PEM file
-      --cert FILE                     PEM file of the client certificate
-      --key FILE                      PEM file of its private key
-      --sni NAME                      server name to ask for, instead of the URL's host
-      --tls-min 1.2|1.3               oldest TLS version to accept (1.2)
-      --ciphers LIST                  ciphers of TLS 1.2, as OpenSSL writes them
-      --tls-resume                    resume TLS sessions instead of making a full handshake each time
+      --insecure              accept any certificate
+      --cacert FILE           trust the authorities in this PEM file
+      --cert FILE             PEM file of the client certificate
+      --key FILE              PEM file of its private key
+      --sni NAME              server name to ask for, instead of the URL's host
+      --tls-min 1.2|1.3       oldest TLS version to accept (1.2)
+      --ciphers LIST          ciphers of TLS 1.2, as OpenSSL writes them
+      --tls-resume            resume TLS sessions instead of making a full
+                              handshake each time
 
 Load
-  -c, --connections N                 number of connections (1)
-      --in-flight N                   closed loop (the load without a rate): keep this many messages in flight on each
-                                      connection, and send the next when a reply comes (1)
-  -r, --rate RATE                     open loop: send messages on a schedule, over all connections: 500, 2k/s, 90/m; 0
-                                      only holds the connections. Times then count from when a message was due
-      --rate-per-connection RATE      open loop: the same, for each connection
-      --stages TIME:RATE,...          open loop: a rate that changes: 30s:1000,2m:5000 in straight lines, 30s@1000 in
-                                      steps
-      --arrivals KIND                 open loop: constant, or poisson, as independent users would send (constant)
-      --seed N                        seed of poisson arrivals; printed with the plan, so that a run can be repeated
-      --max-in-flight N               open loop: hold messages back while N await replies on their connection, and drop
-                                      those that wait longer than --timeout
-  -d, --duration TIME                 how long to send: 10s, 500ms, 2m; a bare number is seconds (10s)
-  -n, --messages N                    how many messages to send in all, instead of a duration
-      --warmup TIME                   send this long before anything counts (0s)
-      --connect-rate RATE             open this many connections per second: 500, 2k/s, 90/m
-      --ramp TIME                     open all connections evenly over this time
-      --connection-stages TIME:N,...  open loop: a number of connections that changes, up and down
-      --ping-interval TIME            open loop: ping each connection this often, and time the pongs
+  -c, --connections N         number of connections (1)
+      --in-flight N           closed loop (the load without a rate): keep this
+                              many messages in flight on each connection, and
+                              send the next when a reply comes (1)
+  -r, --rate RATE             open loop: send messages on a schedule, over all
+                              connections: 500, 2k/s, 90/m; 0 only holds the
+                              connections. Times then count from when a message
+                              was due
+      --rate-per-connection RATE
+                              open loop: the same, for each connection
+      --stages TIME:RATE,...  open loop: a rate that changes: 30s:1000,2m:5000
+                              in straight lines, 30s@1000 in steps
+      --arrivals KIND         open loop: constant, or poisson, as independent
+                              users would send (constant)
+      --seed N                seed of poisson arrivals; printed with the plan,
+                              so that a run can be repeated
+      --max-in-flight N       open loop: hold messages back while N await
+                              replies on their connection, and drop those that
+                              wait longer than --timeout
+  -d, --duration TIME         how long to send: 10s, 500ms, 2m; a bare number is
+                              seconds (10s)
+  -n, --messages N            how many messages to send in all, instead of a
+                              duration
+      --warmup TIME           send this long before anything counts (0s)
+      --connect-rate RATE     open this many connections per second: 500, 2k/s,
+                              90/m
+      --ramp TIME             open all connections evenly over this time
+      --connection-stages TIME:N,...
+                              open loop: a number of connections that changes,
+                              up and down
+      --ping-interval TIME    open loop: ping each connection this often, and
+                              time the pongs
 
 Message
-  -m, --message TEXT|@FILE|@DIR       what to send; several are sent in turn, as all files of DIR are; repeatable (PING)
-      --weights N,N,...               how often each of several messages is sent
-      --size SIZE                     send generated text of this size instead: 512, 64kB, 1MiB, 100..1000 (any
-                                      between), normal:1kB,200B or exp:1kB (random, by mean)
-      --binary                        send binary messages
-      --ping                          send ping frames, and take their pongs for the replies
-      --feed FILE                     rows for {feed.COLUMN}: CSV with a header line, or JSON lines
-      --feed-order ORDER              round-robin, random, or connection (one row for each connection) (round-robin)
-      --first-message TEXT|@FILE      send this once in each session before the load; each of several waits for the
-                                      reply to the one before; repeatable
-  Fields in braces are filled in anew for each message, all other braces stay as they are:
-      {seq}  {connection}  {uuid}  {now_ms}  {random:8}  {int:1..100}  {feed.COLUMN}  {feed.COLUMN:json}
-  In URL, --header, --cookie, --user, --bearer and --subprotocol they are filled in for each connection.
+  -m, --message TEXT|@FILE|@DIR
+                              what to send; several are sent in turn, as all
+                              files of DIR are; repeatable (PING)
+      --weights N,N,...       how often each of several messages is sent
+      --size SIZE             send generated text of this size instead: 512,
+                              64kB, 1MiB, 100..1000 (any between),
+                              normal:1kB,200B or exp:1kB (random, by mean)
+      --binary                send binary messages
+      --ping                  send ping frames, and take their pongs for the
+                              replies
+      --feed FILE             rows for {feed.COLUMN}: CSV with a header line, or
+                              JSON lines
+      --feed-order ORDER      round-robin, random, connection (each connection
+                              has a row of its own) or connection-shared (the
+                              same, and rows are used again) (round-robin)
+      --first-message TEXT|@FILE
+                              send this once in each session before the load;
+                              each of several waits for the reply to the one
+                              before; repeatable
+  Fields in braces are filled in anew for each message; all other braces stay
+  as they are:
+      {seq}  {connection}  {uuid}  {now_ms}  {random:8}  {int:1..100}
+      {feed.COLUMN}  {feed.COLUMN:json}
+  In URL, --header, --cookie, --user, --bearer and --subprotocol they are
+  filled in for each connection.
 
 Replies
-      --match RULE                    which reply answers which message: order, echo (equal payloads), json:PATH or
-                                      regex:PATTERN (equal ids), json:PATH=PATH (where the reply has the id elsewhere),
-                                      none (send only) (order)
-      --skip-first N                  the first N messages of a session are greetings and answer nothing (0)
-      --ignore CHECK                  a message that satisfies this answers nothing; repeatable
-      --auto-reply CHECK=>TEXT        answer a message that satisfies this with TEXT; repeatable
-      --expect CHECK                  a reply that does not satisfy this is a fault; repeatable
-      --expect-first CHECK            a reply to --first-message that does not satisfy this is a fault, and ends the
-                                      session; repeatable
-      --check-utf8                    check that text messages are valid UTF-8
-  A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is there). A PATH is made of names and
-  places: id, data.items[0].id
+      --match RULE            which reply answers which message: order, echo
+                              (equal payloads), json:PATH or regex:PATTERN
+                              (equal ids), json:PATH=PATH (where the reply has
+                              the id elsewhere), none (send only) (order)
+      --skip-first N          the first N messages of a session are greetings
+                              and answer nothing (0)
+      --ignore CHECK          a message that satisfies this answers nothing;
+                              repeatable
+      --auto-reply CHECK=>TEXT
+                              answer a message that satisfies this with TEXT;
+                              repeatable
+      --expect CHECK          a reply that does not satisfy this is a fault;
+                              repeatable
+      --expect-first CHECK    a reply to --first-message that does not satisfy
+                              this is a fault, and ends the session; repeatable
+      --check-utf8            check that text messages are valid UTF-8
+  A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is
+  there). A PATH is made of names and places: id, data.items[0].id
 
 Sessions
-      --reconnect POLICY              reconnect lost sessions: none, now, after a delay such as 1s, exponential or
-                                      exponential:100ms..30s (none; with --disconnect, now)
-      --lifetime TIME                 close each session after this time, and open another in its place
-      --disconnect SHARE@TIME         cut off this share of the connections at once, and measure how they come back:
-                                      30%@10s
-      --slow-readers SHARE:SPEED      let this share of the connections read slowly: 5%:1kB/s; only the others are
-                                      measured
-      --stalled-readers SHARE         let this share stop reading; only the others are measured
-      --no-pong-clients SHARE         let this share answer no ping; only the others are measured
+      --reconnect POLICY      reconnect lost sessions: none, now, after a delay
+                              such as 1s, exponential or exponential:100ms..30s
+                              (none; with --disconnect, now)
+      --lifetime TIME         close each session after this time, and open
+                              another in its place
+      --disconnect SHARE@TIME
+                              cut off this share of the connections at once, and
+                              measure how they come back: 30%@10s
+      --slow-readers SHARE:SPEED
+                              let this share of the connections read slowly:
+                              5%:1kB/s; only the others are measured
+      --stalled-readers SHARE
+                              let this share stop reading; only the others are
+                              measured
+      --no-pong-clients SHARE
+                              let this share answer no ping; only the others are
+                              measured
 
 Verdict
-      --fail-if "CONDITION"           the run has failed (exit code 1) if this holds at its end; repeatable
-      --abort-if "CONDITION"          the same, and the run is stopped as soon as it holds; repeatable
-      --abort-grace TIME              measure this long before the first check of --abort-if (5s)
-  A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s", "errors > 0.1%", "unanswered > 0",
-  "faults.reset > 0", "rate < 9500"; "any p99 > 80ms" is checked on each second by itself. docs/thresholds.md lists
-  every metric.
+      --fail-if "CONDITION"   the run has failed (exit code 1) if this holds at
+                              its end; repeatable
+      --slo "OBJECTIVE"       the contrary: the run has failed unless this holds
+                              at its end: "p99 < 50ms", "errors < 0.1%";
+                              repeatable
+      --abort-if "CONDITION"  the same, and the run is stopped as soon as it
+                              holds; repeatable
+      --abort-grace TIME      measure this long before the first check of
+                              --abort-if (5s)
+  A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s",
+  "errors > 0.1%", "unanswered > 0", "faults.reset > 0", "rate < 9500";
+  "any p99 > 80ms" is checked on each second by itself. An OBJECTIVE is the
+  contrary: "p99 < 50ms".
+  `ws-load-test help conditions` lists every metric.
 
 Limits
-      --timeout TIME                  how long a reply can take (10s)
-      --connect-timeout TIME          how long opening a connection can take (10s)
-  -w, --workers N                     number of worker processes (one for each core)
+      --timeout TIME          how long a reply can take (10s)
+      --connect-timeout TIME  how long opening a connection can take (10s)
+      --max-message-size SIZE
+                              end a session on which a larger message comes,
+                              compressed or not: 125 bytes to 1 GiB (64MiB)
+  -w, --workers N             number of worker processes (one for each core, or
+                              two of them if the target is on this machine)
 
 Other machines
-      --cluster ADDRESS               run on the hosts of a Dask cluster: tls://scheduler:8786, or a scheduler file
-      --hosts N                       wait for N hosts, and use no more; -w counts for each host (those that there are)
-      --on-worker-lost ACTION         what the other workers do when one is lost: continue or stop (continue)
-      --cluster-ca FILE               TLS with the cluster: certificate of its authority
-      --cluster-cert FILE             TLS with the cluster: certificate of this client
-      --cluster-key FILE              TLS with the cluster: private key of this client
-      --insecure-cluster              allow a scheduler without TLS on another machine than this
+      --cluster ADDRESS       run on the hosts of a Dask cluster:
+                              tls://scheduler:8786, or a scheduler file
+      --hosts N               wait for N hosts, and use no more; -w counts for
+                              each host (those that there are)
+      --on-worker-lost ACTION
+                              what the other workers do when one is lost:
+                              continue or stop (continue)
+      --cluster-ca FILE       TLS with the cluster: certificate of its authority
+      --cluster-cert FILE     TLS with the cluster: certificate of this client
+      --cluster-key FILE      TLS with the cluster: private key of this client
+      --insecure-cluster      allow a scheduler without TLS on another machine
+                              than this
 
 Results
-  -o, --output FILE                   write a recording, which `report` reads
-      --hdr FILE                      write an interval log for HdrHistogram's tools; here and below, - as FILE is
-                                      standard output
-      --hgrm FILE                     write the percentiles, as HdrHistogram's tools read them
-      --csv FILE                      write a row for each second
-      --junit FILE                    write the run and its thresholds as test cases
-      --markdown FILE                 write a short report; $GITHUB_STEP_SUMMARY is appended to
-      --openmetrics FILE              write counters and histograms in the OpenMetrics text format
-      --html FILE                     write a page with charts, which works offline
-      --json                          print the summary as JSON instead of the report
-  -q, --quiet                         print neither report nor progress
-      --live                          show the run full screen even in CI; with --no-live never. Otherwise it is shown
-                                      on a terminal, and elsewhere one line every 10 s on standard error
-  -v, --log-level LEVEL               what to log on standard error: debug, info, warn, error (warn)
+  -o, --output FILE           write a recording, which `report` reads
+      --overwrite             overwrite the file of -o if it is there already
+      --hdr FILE              write an interval log for HdrHistogram's tools;
+                              here and below, - as FILE is standard output
+      --hgrm FILE             write the percentiles, as HdrHistogram's tools
+                              read them
+      --csv FILE              write a row for each second
+      --junit FILE            write the run and its thresholds as test cases
+      --markdown FILE         write a short report; $GITHUB_STEP_SUMMARY is
+                              appended to
+      --openmetrics FILE      write counters and histograms in the OpenMetrics
+                              text format
+      --html FILE             write a page with charts, which works offline
+      --summary full|compact  print the whole report, or its first screen (full,
+                              but compact on a terminal with fewer rows)
+      --json                  print the summary as JSON instead of the report
+  -q, --quiet                 print neither report nor progress
+      --live                  show the run full screen even in CI; with
+                              --no-live never. Otherwise it is shown on a
+                              terminal, and elsewhere one line every 10 s on
+                              standard error
+  -v, --log-level LEVEL       what to log on standard error: debug, info, warn,
+                              error (warn)
 
 While it runs
-      --metrics-port PORT             serve metrics to Prometheus at http://127.0.0.1:PORT/metrics; 0 is any free port
-      --metrics-host ADDRESS          serve them at this address instead: 0.0.0.0 is every address of this machine
-                                      (127.0.0.1)
-      --metrics-linger TIME           after the run, serve them until they are read once more, this long at most (0s)
-      --otlp URL                      push metrics to an OpenTelemetry collector: http://host:4317 (gRPC), or
-                                      http://host:4318/v1/metrics (HTTP)
+      --metrics-port PORT     serve metrics to Prometheus at
+                              http://127.0.0.1:PORT/metrics; 0 is any free port
+      --metrics-host ADDRESS  serve them at this address instead: 0.0.0.0 is
+                              every address of this machine (127.0.0.1)
+      --metrics-linger TIME   after the run, serve them until they are read once
+                              more, this long at most (0s)
+      --otlp URL              push metrics to an OpenTelemetry collector:
+                              http://host:4317 (gRPC), or
+                              http://host:4318/v1/metrics (HTTP)
 
 Plan
-      --plan FILE.toml                read options from a file, under the same names; the command line wins.
-                                      --no-binary, --no-ping and so on undo a flag of the file
-      --explain                       print the plan in words, and stop
-      --probe, --dry-run              open one connection, send one message, and show every step
-      --fail-if-saturated             fail (exit code 5) if the generator itself was the bottleneck
-  -h, --help                          this page
-      --version                       the version
+      --plan FILE.toml        read options from a file, under the same names;
+                              the command line wins. --no-binary, --no-ping and
+                              so on undo a flag of the file
+      --explain               print the plan in words, and stop
+      --probe, --dry-run      open one connection, send one message, and show
+                              every step
+      --fail-if-saturated     fail (exit code 5) if the generator itself was the
+                              bottleneck
+  -h                          the first things to know, on one screen
+      --help                  this page
+      --version               the version
 
 Examples
   One connection, ten seconds of PING:
@@ -169,78 +263,105 @@ Examples
       ws-load-test ws://localhost:3001 -c 200 -r 5000
   A thousand connections with 4 messages in flight on each, for a minute:
       ws-load-test wss://api.example/live -c 1000 --in-flight 4 -d 1m
-  Exactly 100,000 messages read from a file, a token in a header, the recording kept:
-      ws-load-test wss://api.example -c 50 -n 100000 -m @order.json -H "Authorization: Bearer ..." -o run.jsonl
-  How an API handles one message, step by step; then replies matched by their id, one token each:
-      ws-load-test wss://api.example --probe --bearer @token.txt -m '{"id": {seq}, "op": "time"}'
-      ws-load-test wss://api.example -c 100 -r 1000 --feed users.csv --bearer {feed.token} \\
-          -m '{"id": {seq}, "op": "time"}' --match json:id --expect json:ok=true
+  Exactly 100,000 messages read from a file, a token, the recording kept:
+      ws-load-test wss://api.example -c 50 -n 100000 -m @order.json \\
+          --bearer @token.txt -o run.jsonl
+  How an API handles one message, step by step:
+      ws-load-test wss://api.example --probe --bearer @token.txt \\
+          -m '{"id": {seq}, "op": "time"}'
+  Replies matched by their id, a token for each connection:
+      ws-load-test wss://api.example -c 100 -r 1000 --feed users.csv \\
+          --bearer {feed.token} -m '{"id": {seq}, "op": "time"}' \\
+          --match json:id --expect json:ok=true
   Two recordings, of two machines perhaps, as one report:
       ws-load-test report first.jsonl second.jsonl
 
 Exit codes
-  0 done and passed         1 a threshold or a probe failed          2 wrong usage or plan
-  3 no connection could be opened      4 a worker was lost      5 generator-bound, with --fail-if-saturated
-  70 a bug of ours          74 a file could not be written      130 interrupted
+  0 done and passed                  5 generator-bound (--fail-if-saturated)
+  1 a threshold or a probe failed   70 a bug of ours
+  2 wrong usage or plan             74 a file could not be written
+  3 nothing was measured, or judged 130 interrupted
+  4 a worker was lost
 """,
     "capacity": """\
 ws-load-test capacity: find the highest load that still meets objectives
 
   ws-load-test capacity URL --slo "OBJECTIVE" [options]
 
-Runs one step of load after the other: twice as much until the objectives are missed, then halfway between, until
-the limit is known closely enough; then both ends are tried again, until each has had the same outcome twice.
-A step that misses while the generator itself is at its limit is never taken for the limit of the target.
+Runs one step of load after the other: twice as much until the objectives are
+missed, then halfway between, until the limit is known closely enough; then both
+ends are tried again, until each has had the same outcome twice. A step that
+misses while the generator itself is at its limit is never taken for the limit
+of the target.
 
 Search
-      --slo "OBJECTIVE"               what must hold: "p99 < 50ms", "errors < 0.1%"; written as a CONDITION of
-                                      --fail-if. The target must keep up with the load as well; repeatable ("errors <
-                                      0.1%")
-      --find rate|connections         rate: the highest rate of messages over -c connections (100). connections: the
-                                      highest number of connections, each sending --rate-per-connection (1) or keeping
-                                      --in-flight N messages in flight, or all together sending -r RATE; -r 0 only holds
-                                      them (rate)
-      --from AMOUNT                   lowest load of interest, where the search begins (100)
-      --max AMOUNT                    highest load of interest; without it, the search has no upper end
-      --precision SHARE               how far apart the ends of the result can be, 1% to 50% (5%)
-      --step-duration TIME            how long each step measures at least; --warmup, here 1s, comes before (5s)
-      --max-step-duration TIME        how long each step measures at most; within these bounds, as long as the
-                                      objectives need (60s)
-      --cooldown TIME                 wait between steps (1s)
+      --slo "OBJECTIVE"       what must hold: "p99 < 50ms", "errors < 0.1%"; the
+                              target must keep up with the load as well;
+                              repeatable ("errors < 0.1%")
+      --find rate|connections
+                              rate: the highest rate of messages over -c
+                              connections (100). connections: the highest number
+                              of connections, each sending --rate-per-connection
+                              (1) or keeping --in-flight N messages in flight,
+                              or all together sending -r RATE; -r 0 only holds
+                              them (rate)
+      --from AMOUNT           lowest load of interest, where the search begins
+                              (100)
+      --max AMOUNT            highest load of interest; without it, the search
+                              has no upper end
+      --precision SHARE       how far apart the ends of the result can be, 1% to
+                              50% (5%)
+      --step-duration TIME    how long each step measures at least; --warmup,
+                              here 1s, comes before (5s)
+      --max-step-duration TIME
+                              how long each step measures at most; within these
+                              bounds, as long as the objectives need (60s)
+      --cooldown TIME         wait between steps (1s)
 
 Results
-  -o, --output DIR                    keep the recording of each step in this new folder, and the result in
-                                      capacity.json
-      --markdown FILE                 write a short report; $GITHUB_STEP_SUMMARY is appended to; - is standard output
-      --html FILE                     write a page with the chart and the table
-      --json                          print the result as JSON
-  -q, --quiet                         print nothing
-  -v, --log-level LEVEL               what to log on standard error: debug, info, warn, error (warn)
-      --plan FILE.toml                read options from a file; those about load and length are left out
+  -o, --output DIR            keep the recording of each step in this new
+                              folder, and the result in capacity.json
+      --markdown FILE         write a short report; $GITHUB_STEP_SUMMARY is
+                              appended to; - is standard output
+      --html FILE             write a page with the chart and the table
+      --json                  print the result as JSON
+  -q, --quiet                 print nothing
+  -v, --log-level LEVEL       what to log on standard error: debug, info, warn,
+                              error (warn)
+      --plan FILE.toml        read options from a file; those about load and
+                              length are left out
 
-Of the options of a run (ws-load-test --help) it takes those of target, TLS, message, replies, sessions (but
---disconnect) and limits, --warmup, --connect-rate, --ramp, --arrivals, --seed, --max-in-flight and --ping-interval.
+Of the options of a run (ws-load-test --help) it takes those of target, TLS,
+message, replies, sessions (but --disconnect) and limits, --warmup,
+--connect-rate, --ramp, --arrivals, --seed, --max-in-flight and --ping-interval.
 
 Examples
-  ws-load-test capacity ws://localhost:3001 --slo "p99 < 50ms" --slo "errors < 0.1%"
-  ws-load-test capacity "ws://localhost:3001/?limit=1000" --slo "p99 < 50ms" --step-duration 2s --from 500
-  ws-load-test capacity wss://api.example --find connections --rate-per-connection 0.5 --slo "p99 < 200ms" -o steps
+  ws-load-test capacity ws://localhost:3001 --slo "p99 < 50ms" \\
+      --slo "errors < 0.1%"
+  ws-load-test capacity "ws://localhost:3001/?limit=1000" \\
+      --slo "p99 < 50ms" --step-duration 2s --from 500
+  ws-load-test capacity wss://api.example --find connections \\
+      --rate-per-connection 0.5 --slo "p99 < 200ms" -o steps
 
 Exit codes
   0 the limit was found, or everything up to --max met the objectives
-  1 not even --from met them; or the steps contradict each other, or leave open whether --max does; or the target
-    refuses new connections
+  1 not even --from met them; or the steps contradict each other, or leave open
+    whether --max does; or the target refuses new connections
   2 wrong usage or plan, or this machine cannot carry the first step
-  3 no connection could be opened                5 the generator was at its limit first
-  70 a bug of ours            74 a file could not be written        130 interrupted; the result so far is printed
+  3 no connection could be opened
+  5 the generator was at its limit first
+  70 a bug of ours
+  74 a file could not be written
+  130 interrupted; the result so far is printed
 """,
     "demo": """\
 ws-load-test demo: a run against the built-in echo server
 
   ws-load-test demo [options]
 
-Starts the echo server in a process of its own, keeps one message in flight on each of 100 connections for 5 seconds,
-and prints the report. Takes the options of `ws-load-test --help`, all but the URL.
+Starts the echo server in a process of its own, keeps one message in flight on
+each of 100 connections for 5 seconds, and prints the report. Takes the options
+of `ws-load-test --help`, all but the URL.
 
 Examples
   ws-load-test demo
@@ -251,22 +372,30 @@ ws-load-test echo: start the built-in echo server, until Ctrl-C
 
   ws-load-test echo [options]
 
-      --host ADDRESS                  address to listen on (127.0.0.1)
-      --port PORT                     port to listen on, 0 for any that is free (3001)
-      --tls                           serve wss:// with a self-signed certificate, made at the start
-      --write-ca FILE                 write that certificate to FILE, for --cacert of a client
-      --processes N                   share the port among N processes: more cores, and each has a limit on open files
-                                      of its own, so that N processes hold N times as many connections (1)
+      --host ADDRESS          address to listen on (127.0.0.1)
+      --port PORT             port to listen on, 0 for any that is free (3001)
+      --tls                   serve wss:// with a self-signed certificate, made
+                              at the start
+      --write-ca FILE         write that certificate to FILE, for --cacert of a
+                              client
+      --processes N           share the port among N processes: more cores, and
+                              each has a limit on open files of its own, so that
+                              N processes hold N times as many connections (1)
 
-It echoes text and binary messages, puts fragments together, answers pings and closes. Its URL can ask for
-faults, which shows what they look like in a report:
+It echoes text and binary messages, puts fragments together, answers pings and
+closes. Its URL can ask for faults, which shows what they look like in a report:
 
-  ?delay=20ms             answer late              ?silent=0.01            leave this share of messages unanswered
-  ?close=1011&after=5     close after 5 messages   ?reset&after=5          or reset the connection
-  ?status=503             refuse the upgrade       ?push=100               push 100 messages a second unasked
-  ?fragment=3             reply in 3 fragments     ?ping=1s                ping, and close where no pong comes
-  ?limit=1000             answer no more messages a second over all connections of a process that ask for the same;
-                          the others wait in a queue, as before a saturated server
+  ?delay=20ms          answer late
+  ?silent=0.01         leave this share of messages unanswered
+  ?close=1011&after=5  close after 5 messages
+  ?reset&after=5       or reset the connection
+  ?status=503          refuse the upgrade
+  ?push=100            push 100 messages a second unasked
+  ?fragment=3          reply in 3 fragments
+  ?ping=1s             ping, and close where no pong comes
+  ?limit=1000          answer no more messages a second over all connections of
+                       a process that ask for the same; the others wait in a
+                       queue, as before a saturated server
 
 Examples
   ws-load-test echo --port 3001
@@ -278,15 +407,19 @@ ws-load-test cluster: start a cluster on other machines, for --cluster of a run
 
   ws-load-test cluster up --ssh HOST,HOST... [options]
 
-      --ssh HOST,HOST...              machines to start it on; the first has the scheduler as well
-      --remote-python PATH            the Python there that has ws-load-test[cluster] (the path of the one that runs
-                                      this)
-      --ssh-config FILE               file with users, ports and keys of SSH (~/.ssh/config)
-      --port PORT                     port of the scheduler (8786)
-      --idle-timeout TIME             end the cluster after this time without a run (1 h)
+      --ssh HOST,HOST...      machines to start it on; the first has the
+                              scheduler as well
+      --remote-python PATH    the Python there that has ws-load-test[cluster]
+                              (the path of the one that runs this)
+      --ssh-config FILE       file with users, ports and keys of SSH
+                              (~/.ssh/config)
+      --port PORT             port of the scheduler (8786)
+      --idle-timeout TIME     end the cluster after this time without a run (1
+                              h)
 
-Certificates are made at the start, and give access to the cluster. It runs until Ctrl-C, and prints the options that
-a run needs to use it. docs/clusters.md describes Kubernetes and clouds.
+Certificates are made at the start, and give access to the cluster. It runs
+until Ctrl-C, and prints the options that a run needs to use it.
+docs/clusters.md describes Kubernetes and clouds.
 
 Examples
   ws-load-test cluster up --ssh generator1,generator2
@@ -296,20 +429,29 @@ ws-load-test report: the report of one recording, or of several merged
 
   ws-load-test report RECORDING... [options]
 
-      --json                          print the summary as JSON instead of the report
-      --fail-if-saturated             fail (exit code 5) if the generator itself was the bottleneck
-      --fail-if "CONDITION"           check this instead of the conditions that were recorded; repeatable
-      --hdr FILE                      write an interval log for HdrHistogram's tools; here and below, - as FILE is
-                                      standard output
-      --hgrm FILE                     write the percentiles, as HdrHistogram's tools read them
-      --csv FILE                      write a row for each second
-      --junit FILE                    write the run and its thresholds as test cases
-      --markdown FILE                 write a short report; $GITHUB_STEP_SUMMARY is appended to
-      --openmetrics FILE              write counters and histograms in the OpenMetrics text format
-      --html FILE                     write a page with charts, which works offline
+      --summary full|compact  print the whole report, or its first screen (full,
+                              but compact on a terminal with fewer rows)
+      --json                  print the summary as JSON instead of the report
+      --fail-if-saturated     fail (exit code 5) if the generator itself was the
+                              bottleneck
+      --fail-if "CONDITION"   check this instead of the conditions that were
+                              recorded; repeatable
+      --slo "OBJECTIVE"       the same with what must hold; repeatable
+      --hdr FILE              write an interval log for HdrHistogram's tools;
+                              here and below, - as FILE is standard output
+      --hgrm FILE             write the percentiles, as HdrHistogram's tools
+                              read them
+      --csv FILE              write a row for each second
+      --junit FILE            write the run and its thresholds as test cases
+      --markdown FILE         write a short report; $GITHUB_STEP_SUMMARY is
+                              appended to
+      --openmetrics FILE      write counters and histograms in the OpenMetrics
+                              text format
+      --html FILE             write a page with charts, which works offline
 
-Merging is exact: counts are added and histograms merged bucket for bucket, whichever machine made them.
-A recording of a run that was killed can be read as far as it goes.
+Merging is exact: counts are added and histograms merged bucket for bucket,
+whichever machine made them. A recording of a run that was killed can be read as
+far as it goes.
 
 Examples
   ws-load-test report run.jsonl
@@ -317,24 +459,32 @@ Examples
   ws-load-test report run.jsonl --fail-if "p99 > 50ms" --fail-if "errors > 0.1%"
 """,
     "compare": """\
-ws-load-test compare: what is better or worse in other recordings, as far as the data show
+ws-load-test compare: what is better or worse in other recordings, as far as the
+data show
 
   ws-load-test compare BASE NEW... [options]
 
-BASE and each NEW are a recording, or a directory of recordings (*.jsonl) that are repeats of the same test.
-Each NEW is compared with BASE: percentiles and mean of the response times, throughput, errors, and with
-repeats the connect times. A difference is called better or worse only beyond chance; "no difference" means that
-the data cannot tell one.
+BASE and each NEW are a recording, or a directory of recordings (*.jsonl) that
+are repeats of the same test. Each NEW is compared with BASE: percentiles and
+mean of the response times, throughput, errors, and with repeats the connect
+times. A difference is called better or worse only beyond chance; "no
+difference" means that the data cannot tell one.
 
-      --confidence SHARE              how sure to be that nothing is called different if nothing is, 50% to 99.99% (95%)
-      --fail-on-regression SHARE      fail (exit code 1) if something is worse by more than this: 5%
-      --json                          print the comparison as JSON instead of the report
-      --markdown FILE                 write it as Markdown; $GITHUB_STEP_SUMMARY is appended to; - is standard output
-      --html FILE                     write a page with the percentiles of all sides over each other
+      --confidence SHARE      how sure to be that nothing is called different if
+                              nothing is, 50% to 99.99% (95%)
+      --fail-on-regression SHARE
+                              fail (exit code 1) if something is worse by more
+                              than this: 5%
+      --json                  print the comparison as JSON instead of the report
+      --markdown FILE         write it as Markdown; $GITHUB_STEP_SUMMARY is
+                              appended to; - is standard output
+      --html FILE             write a page with the percentiles of all sides
+                              over each other
 
-Two runs vary from second to second, and from one to the next by what else the machine does. Single recordings
-show only the first, and each needs 5 seconds at least. 4 or more repeats of each side show both; `ws-load-test ab`
-takes the machine out of it altogether. docs/compare.md explains what is computed.
+Two runs vary from second to second, and from one to the next by what else the
+machine does. Single recordings show only the first, and each needs 5 seconds at
+least. 4 or more repeats of each side show both; `ws-load-test ab` takes the
+machine out of it altogether. docs/compare.md explains what is computed.
 
 Examples
   ws-load-test compare monday.jsonl tuesday.jsonl
@@ -342,56 +492,302 @@ Examples
   ws-load-test compare base.jsonl one.jsonl other.jsonl --html compared.html
 
 Exit codes
-  0 compared, whatever the result      1 a regression, or nothing to conclude from, with --fail-on-regression
-  2 wrong usage, or no recording       70 a bug of ours        74 a file could not be written
+  0 compared, whatever the result
+  1 a regression, or nothing to conclude from, with --fail-on-regression
+  2 wrong usage, or no recording
+  70 a bug of ours
+  74 a file could not be written
 """,
     "ab": """\
 ws-load-test ab: measure two targets in turn, and compare them
 
   ws-load-test ab URL_A URL_B [options]
 
-Machines drift: two runs one after the other differ by that alone. So both targets are measured in short rounds, a
-pair of rounds at a time, in random order, and each round opens its connections anew. The result compares b with a as
-`ws-load-test compare` does, from pairs of rounds.
+Machines drift: two runs one after the other differ by that alone. So both
+targets are measured in short rounds, a pair of rounds at a time, in random
+order, and each round opens its connections anew. The result compares b with a
+as `ws-load-test compare` does, from pairs of rounds.
 
-      --rounds N                      number of rounds of each target (10)
-      --round-duration TIME           how long each round is measured; there is no -d here (2s)
-      --warmup TIME                   how long the load runs in each round before anything counts (500ms)
-      --seed N                        seed of the order and of --arrivals poisson; printed with the result
-      --confidence SHARE              how sure to be that nothing is called different if nothing is, 50% to 99.99% (95%)
-      --fail-on-regression SHARE      fail (exit code 1) if b is worse in something by more than this: 5%
-  -o, --output DIR                    keep the recordings: DIR/a/01.jsonl, DIR/b/01.jsonl, ...; `compare DIR/a DIR/b`
-                                      gives the same result again
-      --json                          print the comparison as JSON instead of the report
-      --markdown FILE                 write it as Markdown; $GITHUB_STEP_SUMMARY is appended to; - is standard output
-      --html FILE                     write a page with the percentiles of all sides over each other
-  -q, --quiet                         print neither report nor progress
-  -v, --log-level LEVEL               what to log on standard error: debug, info, warn, error (warn)
-      --plan FILE.toml                read options from a file; those about length and about one run are left out
-      --fail-if-saturated             fail (exit code 5) if the generator itself was the bottleneck
+      --rounds N              number of rounds of each target (10)
+      --round-duration TIME   how long each round is measured; there is no -d
+                              here (2s)
+      --warmup TIME           how long the load runs in each round before
+                              anything counts (500ms)
+      --seed N                seed of the order and of --arrivals poisson;
+                              printed with the result
+      --confidence SHARE      how sure to be that nothing is called different if
+                              nothing is, 50% to 99.99% (95%)
+      --fail-on-regression SHARE
+                              fail (exit code 1) if b is worse in something by
+                              more than this: 5%
+  -o, --output DIR            keep the recordings: DIR/a/01.jsonl,
+                              DIR/b/01.jsonl, ...; `compare DIR/a DIR/b` gives
+                              the same result again
+      --json                  print the comparison as JSON instead of the report
+      --markdown FILE         write it as Markdown; $GITHUB_STEP_SUMMARY is
+                              appended to; - is standard output
+      --html FILE             write a page with the percentiles of all sides
+                              over each other
+  -q, --quiet                 print neither report nor progress
+  -v, --log-level LEVEL       what to log on standard error: debug, info, warn,
+                              error (warn)
+      --plan FILE.toml        read options from a file; those about length and
+                              about one run are left out
+      --slo "OBJECTIVE"       fail (exit code 1) unless this holds for each
+                              target, over all of its rounds; repeatable
+      --fail-if-saturated     fail (exit code 5) if the generator itself was the
+                              bottleneck
 
-All other options of a run are those of both targets: -c, -r, -m, -H and so on. It takes 2 x N x (TIME + warm-up), and
-some tenths of a second for each round. Ctrl-C once ends the round, and the rounds so far are reported.
+All other options of a run are those of both targets: -c, -r, -m, -H and so on.
+It takes 2 x N x (TIME + warm-up), and some tenths of a second for each round.
+Ctrl-C once ends the round, and the rounds so far are reported.
 
 Examples
   ws-load-test ab ws://localhost:3001 ws://localhost:3002 -c 10
-  ws-load-test ab wss://old.example wss://new.example -c 100 -r 2000 --rounds 20 --round-duration 5s -o rounds
-  ws-load-test ab ws://localhost:3001 ws://localhost:3002 --fail-on-regression 5% --markdown ab.md
+  ws-load-test ab wss://old.example wss://new.example -c 100 -r 2000 \\
+      --rounds 20 --round-duration 5s -o rounds
+  ws-load-test ab ws://localhost:3001 ws://localhost:3002 \\
+      --fail-on-regression 5% --markdown ab.md
 
 Exit codes
-  0 compared, whatever the result      1 a regression, or nothing to conclude from, with --fail-on-regression
-  2 wrong usage or plan, or this machine could not go on; the rounds before that are reported
-  3 one of them never opened a connection      4 a worker was lost      5 generator-bound, with --fail-if-saturated
-  70 a bug of ours        74 a file could not be written        130 interrupted; the rounds so far are reported
+  0 compared, whatever the result
+  1 a regression, or nothing to conclude from, with --fail-on-regression
+  2 wrong usage or plan, or this machine could not go on; the rounds before that
+    are reported
+  3 one of them never opened a connection
+  4 a worker was lost
+  5 generator-bound, with --fail-if-saturated
+  70 a bug of ours
+  74 a file could not be written
+  130 interrupted; the rounds so far are reported
 """,
     "schema": """\
 ws-load-test schema: print a JSON schema
 
-  ws-load-test schema summary|plan|recording
+  ws-load-test schema summary|plan|recording|capacity
 
-Prints the JSON schema of the object that --json prints, of the plan in a recording, or of a line of a recording.
+Prints the JSON schema of the object that --json prints, of the plan in a
+recording, of a line of a recording, or of what capacity --json prints.
 
 Examples
   ws-load-test schema summary > summary.schema.json
+""",
+    "-h": """\
+ws-load-test: a load generator for WebSocket APIs
+
+  ws-load-test ws://localhost:3001 -c 10               as fast as replies come
+  ws-load-test ws://localhost:3001 -c 200 -r 5000      5,000 messages a second
+  ws-load-test ws://localhost:3001 -c 200 --stages 30s:1000,2m:5000
+  ws-load-test wss://api.example --probe -m '{"op":1}' one message, step by step
+  ws-load-test demo                                    against a built-in server
+
+  -c, --connections N       connections (1)
+  -r, --rate N/s            messages a second, whatever the server does
+      --in-flight N         without -r: messages in flight on each connection
+  -d, --duration TIME       length: 10s, 2m (10s)
+  -n, --messages N          or a number of messages
+  -m, --message TEXT|@FILE  what to send; {seq}, {uuid}, ... are filled in
+      --match RULE          which reply answers which message: order, json:id
+  -H, --header "NAME: TEXT" add a header; also --bearer, --cookie, --user
+      --fail-if CONDITION   exit code 1 if it holds: "p99 > 50ms", "errors > 1%"
+  -o, --output FILE         keep the recording, for `report` and `compare`
+      --html FILE           write a page with charts; --json for scripts
+
+  capacity URL              the highest load that meets objectives
+  ab URL_A URL_B            measure two targets in turn, and compare them
+  compare BASE NEW          what is better or worse in recordings, beyond chance
+  report RECORDING          the report again, of several recordings as one
+  echo                      a server to try it on
+
+  --help                    every option; COMMAND --help has those of a command
+  help TOPIC                conditions, messages, matching, load, exit-codes,
+                            results, cluster
+""",
+    "help conditions": """\
+Conditions: what --fail-if and --abort-if compare
+
+  [any] METRIC OPERATOR LIMIT         operators: < <= > >= == !=
+
+  --fail-if "p99 > 50ms"              exit code 1 if it holds at the end
+  --fail-if "connect.p95 > 1s"        the same of the time to open a connection
+  --fail-if "errors > 0.1%"           a share; "errors > 3" is a count
+  --fail-if "rate < 9500"             answered messages a second
+  --fail-if "any p99 > 80ms"          judged on each second by itself
+  --abort-if "errors > 5%"            stop the run as soon as it holds
+  --fail-if "faults.reset > 0"        one kind of fault
+
+Times, each with .p50, .p99, .p99.9, .mean, .min, .max or .stdev (a statistic
+alone is that of the response time):
+  response            From when a message was due until its reply was read.
+  service             From when a message was sent until its reply was read.
+  send_lag            From when a message was due until it was sent.
+  keepalive           From a keep-alive ping to its pong.
+  connect             From the start of a dial to the end of its upgrade.
+  resolve             Name resolution, one look-up for each name, worker and
+                      --dns-ttl.
+  tcp                 From the start of a dial to the TCP connection with the
+                      target or the proxy.
+  proxy               From the TCP connection with a proxy to the proxy's
+                      consent.
+  tls                 The TLS handshake.
+  upgrade             From the upgrade request to its response.
+  first_reply         From a first message to its reply.
+  reconnect           From the loss of a session to the opening of the one in
+                      its place.
+
+Counts, and shares of a whole with %:
+  due                 Messages that should have left.
+  sent                Messages handed to the kernel.
+  answered            Messages whose reply was read.
+  unanswered          Messages that were sent and got no reply.
+  dropped             Messages that were due and never sent.
+  pushed              Messages that came and answered nothing.
+  duplicate_replies   Replies to messages that had been answered already.
+  late_replies        Replies to messages that had been given up.
+  unknown_id          Messages whose id belonged to no message that was sent,
+                      where replies are matched by id.
+  out_of_order        Answered messages whose reply was overtaken by the reply
+                      to a later message.
+  greetings           Greetings: first messages of a session, which answer
+                      nothing.
+  attempted           Sessions that were dialed.
+  opened              Sessions that opened.
+  failed              Sessions that were dialed and never opened.
+  lost                Sessions that ended before the run wanted them to.
+  reconnected         Sessions that took the place of a lost one.
+  recycled            Sessions that took the place of one whose lifetime was
+                      over.
+  faults              What the target did wrong.
+  errors              Messages and sessions that were asked for and did not come
+                      about, each counted once.
+
+Rates and sizes:
+  bytes_sent          Bytes of WebSocket frames sent.
+  bytes_received      Bytes of WebSocket frames received.
+  rate                Replies read in the measured time, for each second of it.
+  sent_rate           Messages sent in the measured time, for each second of it.
+
+A condition on something that was never measured fails, and says why.
+""",
+    "help messages": """\
+Messages: what is sent
+
+  -m TEXT                   the text; without -m it is PING
+  -m @FILE                  the contents of a file
+  -m @a.json -m @b.json     several, in turn; weighted with --weights
+  --size 1KiB               so many random letters instead
+  --binary                  send as a binary message
+  --ping                    send ping frames instead, matched by their pongs
+  --feed users.csv          rows for {feed.COLUMN}, CSV or JSON lines
+  --first-message TEXT      sent once on each connection before the load
+
+Fields in braces are filled in for each message, all other braces stay:
+  {seq}                   number of the message, from 0, unique in the run; in a
+                          URL or header, number of the connection
+  {connection}            number of the connection in the run, from 0
+  {uuid}                  random UUID (RFC 9562, version 4), different in every
+                          run
+  {now_ms}                wall clock: milliseconds since 1970
+  {random:8}              8 random ASCII letters and digits, the same in every
+                          run with as many workers
+  {int:1..100}            random integer from 1 to 100, all equally likely, the
+                          same in every run with as many workers
+  {feed.COLUMN}           value of the feed's column COLUMN, as it is in the
+                          file
+  {feed.COLUMN:json}      the same as a JSON string, quotes included
+
+In URL, --header, --cookie, --user, --bearer and --subprotocol they are filled
+in for each connection. `--probe` sends one message and shows every step.
+""",
+    "help matching": """\
+Matching: which reply answers which message
+
+  --match order             the next reply answers the oldest message (default)
+  --match json:id           the reply has the message's id, here at the path id
+  --match json:id=ref.id    the reply has it elsewhere
+  --match regex:PATTERN     the id is what the pattern's group finds in both
+  --match echo              the reply equals the message
+  --match none              no reply is awaited; send only
+
+  --skip-first N            the first N messages of a session are greetings
+  --ignore CHECK            a message that satisfies this answers nothing
+  --expect CHECK            a reply that fails this is a fault
+  --auto-reply CHECK=>TEXT  answer messages of the server that satisfy this
+  --timeout TIME            how long to wait for a reply (10s)
+
+  A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is
+  there).
+
+In order, one lost or unsolicited message shifts every later reply by one, so
+that times are wrong; the report then says that the pairing is in doubt. By id,
+pushes, duplicates and late replies are counted apart and shift nothing.
+
+`--probe` shows what a server sends, and suggests a rule.
+""",
+    "help load": """\
+Load: how much is sent, and when
+
+Closed loop (no -r): each connection keeps --in-flight messages in flight, and
+sends the next when a reply comes. The server sets the pace.
+
+Open loop: messages fall due on a schedule, whether or not the server keeps up,
+and are measured from then, so that a server that freezes cannot hide it.
+
+  -r 5000                   5,000 messages a second over all connections
+  --stages 30s:1000,2m@1000,10s:0
+                            rise to 1,000/s in 30 s, stay for 2 minutes, fall
+  --arrivals poisson        at random instants (exponential gaps)
+  --max-in-flight N         messages that may wait for replies; more are dropped
+  --connection-stages 30s:500
+                            connections that come and go
+  --connect-rate 100        how fast connections are opened
+  --warmup 5s               load before anything counts
+  -d 1m, -n 100000          length in time or messages
+
+Units: times 500ms, 10s, 2m; rates 500, 2k/s, 90/m; sizes 512, 64kB, 1MiB;
+shares 5% or 0.05.
+""",
+    "help exit-codes": """\
+Exit codes of a run
+
+  0 done and passed                  5 generator-bound (--fail-if-saturated)
+  1 a threshold or a probe failed   70 a bug of ours
+  2 wrong usage or plan             74 a file could not be written
+  3 nothing was measured, or judged 130 interrupted
+  4 a worker was lost
+
+A failed run goes before a failed condition: a run whose connections never
+opened exits with 3 whatever --fail-if says. `compare`, `ab` and `capacity` have
+codes of their own: `ws-load-test ab --help`.
+""",
+    "help results": """\
+Results: what a run leaves behind
+
+  -o run.jsonl              the recording: every second's histograms and counts
+  --json                    the summary as JSON (`ws-load-test schema summary`)
+  --html page.html          a page with charts, one file that needs no network
+  --markdown FILE           a short report; $GITHUB_STEP_SUMMARY is appended to
+  --junit FILE              a test case for each condition, for CI
+  --csv FILE                one row for each second
+  --openmetrics FILE        for Prometheus' text file collector
+  --hdr FILE, --hgrm FILE   HdrHistogram's log, and its table of percentiles
+
+  --metrics-port PORT       live, for Prometheus; --otlp URL for OpenTelemetry
+
+All of these come from a recording as well:
+  ws-load-test report run.jsonl --html page.html
+  ws-load-test report machine-a.jsonl machine-b.jsonl
+  ws-load-test compare monday.jsonl tuesday.jsonl
+""",
+    "help cluster": """\
+Cluster: load from several machines
+
+  pip install 'ws-load-test[cluster]'          on each machine
+  ws-load-test cluster up --ssh host1,host2    start it, and print the options
+  ws-load-test URL -c 100000 --cluster tls://host1:8786 ...
+
+The plan, feeds and certificates are sent along. Clocks are compared, and the
+report has a row for each machine. Any Dask cluster does: over SSH, on
+Kubernetes, in clouds (docs/clusters.md).
 """,
 }

@@ -6,32 +6,43 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from ws_load_test.cli.command_pages import COMMANDS, CommandPage, Section
+from ws_load_test.cli.help_topics import WIDTH, short_page, topics, wrapped
 from ws_load_test.common.version import PROGRAM
 from ws_load_test.plan.options.catalog import BY_NAME, RUN_OPTIONS
 from ws_load_test.plan.options.spec import OptionSpec, Owner
 
-WIDTH = 120
-"""Columns of a page; the examples are as wide."""
-HELP_COLUMN = 38
+HELP_COLUMN = 30
 """Column at which the meaning of an option begins: most names and values fit before it."""
 
 
 def help_pages() -> dict[str, str]:
-    """Returns the help page of each command; that of a run under the empty name."""
-    return {page.command: _page(page) for page in COMMANDS}
+    """Returns the help page of each command; that of a run under the empty name, that of ``-h`` under ``-h``.
+
+    Pages of topics are under ``help TOPIC``.
+    """
+    pages = {page.command: _page(page) for page in COMMANDS}
+    return pages | {"-h": short_page()} | {f"help {name}": text for name, text in topics().items()}
 
 
 def _page(page: CommandPage) -> str:
     name = f"{PROGRAM} {page.command}".rstrip()
-    extra = ("  -h, --help                          this page", "      --version                       the version")
-    blocks = [f"{name}: {page.title}", "\n".join(f"  {line}" for line in page.usage), page.introduction]
+    extra = [
+        f"{label:<{HELP_COLUMN}}{meaning}"
+        for label, meaning in (
+            ("  -h", "the first things to know, on one screen"),
+            ("      --help", "this page"),
+            ("      --version", "the version"),
+        )
+    ]
+    usage = "\n".join(f"  {line}" for line in page.usage)
+    blocks = [wrapped(f"{name}: {page.title}"), usage, wrapped(page.introduction)]
     for section in page.sections:
         lines = [section.heading] if section.heading else []
         lines += [line for option in section.options for line in option_lines(option)]
         if not page.command and section is page.sections[-1]:
             lines += extra
         blocks.append("\n".join([*lines, *([section.note] if section.note else [])]))
-    blocks.append(page.remarks)
+    blocks.append(wrapped(page.remarks))
     blocks += [f"{heading}\n{text}" for heading, text in _tail(page)]
     return "\n\n".join(block for block in blocks if block) + "\n"
 

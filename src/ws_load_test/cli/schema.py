@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect as types
 
+from ws_load_test.analysis.capacity_types import CapacitySummary
 from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.cli.output import print_json
 from ws_load_test.common.errors import ExitCode, UsageError
@@ -24,6 +25,7 @@ TITLES = {
     "summary": "Summary that ws-load-test prints with --json",
     "plan": "Plan in the header of a recording of ws-load-test",
     "recording": "One line of a recording of ws-load-test",
+    "capacity": "Result that ws-load-test capacity prints with --json",
 }
 """Every schema, and its title."""
 
@@ -47,16 +49,27 @@ def schema_of(name: str) -> dict[str, Any]:
     Raises:
         KeyError: There is no such schema.
     """
-    roots: dict[str, Any] = {"summary": Summary, "plan": Plan, "recording": Header | Interval | Trailer}
+    roots: dict[str, Any] = {
+        "summary": Summary,
+        "plan": Plan,
+        "recording": Header | Interval | Trailer,
+        "capacity": CapacitySummary,
+    }
     wanted = (roots[name], Plan, Summary) if name == "recording" else (roots[name],)
     (root, *_), components = msgspec.json.schema_components(wanted, ref_template=_REFERENCE)
     for struct in _structs(wanted):
         _add_descriptions(components[struct.__name__], struct)
     if name == "recording":
         # Recordings hold these two as they are, so that those of other versions can be read.
-        components["Header"]["properties"]["plan"] = {"$ref": _REFERENCE.format(name="Plan")}
-        components["Trailer"]["properties"]["summary"] = {"$ref": _REFERENCE.format(name="Summary")}
+        _refer(components["Header"], "plan", "Plan")
+        _refer(components["Trailer"], "summary", "Summary")
     return {"$schema": DIALECT, "title": TITLES[name], **root, "$defs": components}
+
+
+def _refer(component: dict[str, Any], key: str, name: str) -> None:
+    """Gives a property the type of another component; its description stays."""
+    described = component["properties"][key]
+    component["properties"][key] = {"$ref": _REFERENCE.format(name=name), "description": described["description"]}
 
 
 def _structs(roots: tuple[Any, ...]) -> set[type[msgspec.Struct]]:

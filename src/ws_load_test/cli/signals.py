@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ws_load_test.api import Result, Run
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 async def run_with_signals(run: Run) -> Result:
-    """Runs to the end; the first signal ends the run in order, the second at once."""
+    """Runs to the end; the first signal ends the run in order; the second, or SIGQUIT, at once."""
     executing = asyncio.create_task(run.execute())
     received = 0
 
@@ -31,6 +31,7 @@ async def run_with_signals(run: Run) -> Result:
         run.interrupt_in_order()
 
     on_signals(interrupt)
+    _handle(run.interrupt, ("SIGQUIT",))
     try:
         return await executing
     except asyncio.CancelledError:
@@ -39,10 +40,18 @@ async def run_with_signals(run: Run) -> Result:
 
 
 def on_signals(interrupt: Callable[[], None]) -> None:
-    """Calls `interrupt` at SIGINT (Ctrl-C) and at SIGTERM."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Calls `interrupt` at SIGINT (Ctrl-C), at SIGTERM, and at SIGHUP (the terminal goes away)."""
+    _handle(interrupt, ("SIGINT", "SIGTERM", "SIGHUP"))
+
+
+def _handle(action: Callable[[], None], names: Sequence[str]) -> None:
+    for name in names:
+        number = getattr(signal, name, None)
+        # What was started with `nohup` goes on without its terminal.
+        if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
+            continue
         try:
-            asyncio.get_running_loop().add_signal_handler(number, interrupt)
+            asyncio.get_running_loop().add_signal_handler(number, action)
         except NotImplementedError:
             # Windows: Ctrl-C ends the run as it ends any program there.
             break

@@ -1,1 +1,1 @@
-"""Helpers without domain knowledge: units, clock, timers, errors, redaction."""
+"""Helpers without domain knowledge: units, clock, timers, errors, certificates."""

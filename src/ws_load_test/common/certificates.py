@@ -62,18 +62,19 @@ class CertificateAuthority:
         certificate = _sign(_as_authority(builder), self._key)
         self.certificate_pem = _pem(certificate)
 
-    def issue(self, *hosts: str, expired: bool = False, mutual: bool = False) -> Certificate:
+    def issue(self, *hosts: str, expired: bool = False, early: bool = False, mutual: bool = False) -> Certificate:
         """Signs a certificate.
 
         Args:
             hosts: Names and addresses of the server.
             expired: Make one that is out of date.
+            early: Make one that is not yet valid.
             mutual: Make one for a client as well as a server.
         """
         from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
 
         key = ec.generate_private_key(ec.SECP256R1())
-        starts, ends = _validity(days_ago=30 if expired else 0)
+        starts, ends = _validity(days_ago=30 if expired else -30 if early else 0)
         builder = _builder(_name(hosts[0]), self._name, key, starts, ends)
         certificate = _sign(_for_hosts(builder, hosts, mutual=mutual), self._key)
         return Certificate(_pem(certificate), _key_pem(key))

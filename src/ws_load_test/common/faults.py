@@ -16,6 +16,7 @@ class FaultKind(StrEnum):
     CONNECT_TIMEOUT = "connect-timeout"
     UNREACHABLE = "unreachable"
     PROXY = "proxy"
+    NOT_DIALED = "not-dialed"
     TLS = "tls"
     TLS_TIMEOUT = "tls-timeout"
     UPGRADE_REJECTED = "upgrade-rejected"
@@ -25,6 +26,7 @@ class FaultKind(StrEnum):
     CLOSED = "closed"
     RESET = "reset"
     PROTOCOL_ERROR = "protocol-error"
+    MESSAGE_TOO_LARGE = "message-too-large"
     REPLY_TIMEOUT = "reply-timeout"
     CHECK_FAILED = "check-failed"
 
@@ -71,6 +73,11 @@ class Fault:
     """A short value that belongs to the kind: an HTTP status, a close code."""
     text: str = ""
     """Description for the user, without secrets."""
+
+    @property
+    def is_timeout(self) -> bool:
+        """True if the target, or its proxy, let the time of a dial run out."""
+        return self.kind.endswith("-timeout") or self.detail == "timeout"
 
     @property
     def key(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.common.redaction import Redactor
 from ws_load_test.engine.conversations import new_conversation
 from ws_load_test.engine.conversations.in_flight import RecentIds
 from ws_load_test.engine.load_models import LOAD_MODELS
@@ -12,6 +11,7 @@ from ws_load_test.engine.load_models.load_model import LoadModel, frames_vary
 from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.messages.generator import EMPTY_ROW, MessageGenerator
+from ws_load_test.plan.redaction import Redactor
 from ws_load_test.plan.target import basic_credentials
 from ws_load_test.websocket import frames as ws_frames
 

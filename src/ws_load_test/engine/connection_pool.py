@@ -1,4 +1,4 @@
-"""One worker's connections: how they are opened, kept, given up and closed.
+"""One worker's connections: how they are kept, given up and closed; `session_opener` dials them.
 
 The pool owns the groups of sessions, which own the connections. The load that connections carry is the load model's
 matter (`load_models`); the order of a run's phases is the engine's (`portable`).
@@ -10,18 +10,20 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
-from ws_load_test.common.faults import Fault, classify_host_error
 from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.engine.connect.dialer import Dialer
-from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.engine.connection_factory import ConnectionFactory
-from ws_load_test.engine.misbehaving_clients import SlowReader
+from ws_load_test.engine.load_models.load_model import do_nothing
+from ws_load_test.engine.misbehaving_clients import MisbehavingGroup
 from ws_load_test.engine.reconnect import Reconnector
+from ws_load_test.engine.session_opener import SessionOpener
 from ws_load_test.engine.sessions.session_group import SessionGroup
-from ws_load_test.engine.sessions.session_setup import SessionSetup, wait_until_ready
-from ws_load_test.plan.schedule import evenly_spaced_ns
+from ws_load_test.engine.sessions.session_setup import SessionSetup
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ws_load_test.common.faults import Fault
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.session import Session
@@ -29,14 +31,10 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
 
-MAX_CONCURRENT_DIALS = 128
-"""Dials under way: more would overrun the accept queues of most servers, and lost SYNs come back a second later."""
 CLOSE_TIMEOUT_S = 2.0
 """Time that a target has to answer a close frame; a live one needs milliseconds."""
 MAX_SCAN_INTERVAL_NS = NS_PER_S
 """Time between two scans for overdue replies, at most; a quarter of the reply time-out, where that is shorter."""
-PROFILE_CHECK_S = 0.02
-"""Time between two adjustments of the number of connections to its profile: steps that no chart shows."""
 MAX_CLOSE_REASONS = 16
 """Close reasons of one worker that are counted each by itself; a target may send as many different ones as it likes."""
 
@@ -52,8 +50,9 @@ class ConnectionPool:
         """
         self.plan = plan
         self.share = share
-        turns = LoopTurns()
-        self._default = SessionGroup("default", self, turns, due_when_sent=plan.load.due_when_sent)
+        self.turns = LoopTurns()
+        """Turns of the loop, which all sessions share."""
+        self._default = SessionGroup(self, due_when_sent=plan.load.due_when_sent)
         self.connections: dict[Connection, None] = {}
         """Connections whose TCP connection is open, oldest first."""
         self.open = 0
@@ -67,26 +66,14 @@ class ConnectionPool:
         )
         self.load = self.factory.load
         self.reconnector = Reconnector(self)
-        self._misbehavior = plan.misbehaving.assign(plan.connections) if plan.misbehaving is not None else {}
+        self.opener = SessionOpener(self, Dialer(plan, share if multi_host else None))
         self._groups = [self._default]
         """Each connection belongs to the last of them that has its number."""
         if plan.misbehaving is not None:
-            self._groups.append(
-                SessionGroup(
-                    "misbehaving",
-                    self,
-                    turns,
-                    due_when_sent=plan.load.due_when_sent,
-                    numbers=self._misbehavior.keys(),
-                    measured_apart=True,
-                    well_behaved=False,
-                )
-            )
-        self._dialer = Dialer(plan, share if multi_host else None)
-        self._dials = asyncio.Semaphore(MAX_CONCURRENT_DIALS)
-        self._resolved: set[str] = set()
-        self._dialed = 0
-        self._dialing = 0
+            self._groups.append(MisbehavingGroup(self, plan, plan.misbehaving))
+        self.on_load_change: Callable[[], None] = do_nothing
+        """Called when the sessions that carry the load are others, or wait for messages that they may send."""
+        self.load.on_change = self._load_changed
         self._examples: dict[str, str] = {}
         self._known_examples: set[str] = set()
         self._reasons: set[str] = set()
@@ -110,12 +97,14 @@ class ConnectionPool:
     def continues_without_connections(self) -> bool:
         """True if the load goes on although no connection is open.
 
-        On a schedule messages fall due then, and are dropped: other workers may still have connections, which only the
-        fleet can know. Where sessions come back, or connections follow a profile, there may be new ones.
+        Of a load that workers share, the others may still send this worker's part, which only the fleet can know. Where
+        sessions come back, or connections follow a profile, there may be new ones.
         """
         if self.reconnector.in_progress:
             return True
-        return not self.load.due_when_sent and (self.share.count > 1 or self.plan.connection_profile is not None)
+        if self.load.due_when_sent:
+            return self.share.count > 1 and self.plan.messages is not None
+        return self.share.count > 1 or self.plan.connection_profile is not None
 
     @property
     def stopping(self) -> bool:
@@ -130,12 +119,9 @@ class ConnectionPool:
     def collect(self) -> tuple[Tally, dict[str, str]]:
         """Returns the counts since the last call, and a sentence for each kind of fault that was new."""
         tally = self._default.collect()
-        for group in self._groups:
-            if group.measured_apart:
-                setattr(tally, group.name, group.collect())
-        for name in self._dialer.resolved_ns.keys() - self._resolved:
-            self._resolved.add(name)
-            tally.resolve_time_ns.record(self._dialer.resolved_ns[name])
+        for group in self._groups[1:]:
+            group.collect_into(tally)
+        self.opener.collect_into(tally)
         examples, self._examples = self._examples, {}
         return tally, examples
 
@@ -144,111 +130,46 @@ class ConnectionPool:
         return [one for one in self.connections if _is_ready(one)]
 
     @property
+    def carrying(self) -> int:
+        """Number of sessions that carry the load, or will when it begins."""
+        return self.load.sessions if self.loading else len(self.ready())
+
+    @property
     def has_ready(self) -> bool:
         """True if the load may begin, or has begun, on any connection."""
         return any(map(_is_ready, self.connections))
 
     # --- Opening ----------------------------------------------------------------------------------------------------
 
-    async def open_all(self) -> None:
-        """Dials every session of the share, at the plan's rate or as fast as they open."""
-        plan, total = self.plan, self.plan.connections_in(self.share)
-        try:
-            await self._dialer.resolve()
-        except DialError as error:
-            self.tally.attempted += total
-            self.tally.failed += total
-            self._default.fault(error.fault, total)
-            self.finished.set()
-            return
-        if plan.connection_profile is not None:
-            return
-        from_ns = monotonic_ns()
-        async with asyncio.TaskGroup() as dials:
-            for position in range(total):
-                if plan.connect_rate_per_s is not None:
-                    due_ns = from_ns + evenly_spaced_ns(self.share.global_index(position), plan.connect_rate_per_s)
-                    await asyncio.sleep(max(0, due_ns - monotonic_ns()) / NS_PER_S)
-                await self._dials.acquire()
-                dials.create_task(self._dial_next())
-
     async def dial(self, number: int) -> bool:
-        """Dials a session again, once fewer dials are under way than may be. Returns True if it opened."""
-        await self._dials.acquire()
-        return await self._dial(number)
+        """Dials a session again. Returns True if it opened."""
+        return await self.opener.dial(number)
 
-    async def _dial_next(self) -> None:
-        position, self._dialed = self._dialed, self._dialed + 1
-        await self._dial(self.share.global_index(position))
-
-    async def _dial(self, number: int) -> bool:
-        """Dials a session, which is one of the dials under way; sets it up, and begins the load on it."""
+    def new_connection(self, number: int) -> Connection:
+        """Returns connection `number` of the run, about to be dialed."""
         group = self._group_of(number)
-        connection = self.factory.connection(group, number, no_pong=self._misbehavior.get(number) == "no_pong")
-        self._dialing += 1
-        # A dial that the end of the run calls off has neither opened nor failed.
-        called_off = opened = False
-        try:
-            timings = await self._dialer.dial(connection, number, self.factory.renderer(number))
-            opened = True
-        except DialError as error:
-            self._default.fault(error.fault, number=number)
-            return False
-        except OSError as error:
-            failing = classify_host_error(error)
-            if failing is None:
-                raise
-            self.tally.host_errors[str(failing)] += 1
-            return False
-        except asyncio.CancelledError:
-            opened = connection in self.connections or connection.ended
-            called_off = not opened
-            raise
-        finally:
-            self._dialing -= 1
-            self._dials.release()
-            self.tally.attempted += 1
-            self.tally.cancelled += called_off
-            self.tally.failed += not (opened or called_off)
-        timings.record_in(self.tally)
-        await wait_until_ready(connection, self.plan.timeout_ns)
-        return self._begin(connection)
+        return self.factory.connection(group, number, no_pong=group.leaves_pings_unanswered(number))
 
-    def _begin(self, connection: Connection) -> bool:
+    def begin(self, connection: Connection) -> bool:
         """Begins the load on a session that is set up. Returns False if it has ended meanwhile."""
         if connection.closing:
             self._close(connection)
             return False
-        behavior, clients = self._misbehavior.get(connection.number), self.plan.misbehaving
-        if behavior == "stalled_reader":
-            connection.pause_reading()
-        elif behavior == "slow_reader" and clients is not None:
-            SlowReader(connection, clients.slow_reader_bytes_per_s, secure=self.plan.target.secure)
+        self._group_of(connection.number).begin(connection)
         if self.loading:
             self.load.add(connection.sender)
             self.reconnector.session_ready(connection)
+        else:
+            self._load_changed()
         return True
 
-    async def follow_profile(self, start_ns: int) -> None:
-        """Opens and closes connections as their profile over time asks; what failed or was lost is not replaced."""
-        profile = self.plan.connection_profile
-        if profile is None:
-            return
-        given_up = 0
-        """Number of the connections dialed that the profile has taken back."""
-        async with asyncio.TaskGroup() as dials:
-            while not self.finished.is_set():
-                wanted = self.share.size(round(profile.value_at(monotonic_ns() - start_ns)))
-                for _ in range(min(wanted + given_up - self._dialed, MAX_CONCURRENT_DIALS - self._dialing)):
-                    await self._dials.acquire()
-                    dials.create_task(self._dial_next())
-                given_up = max(given_up, self._dialed - wanted)
-                # Those that failed or were lost are the first to be missing, so that no more leave than must.
-                if self.open - len(self._retiring) > wanted:
-                    kept = [each for each in self.connections if not each.closing and each not in self._retiring]
-                    for connection in reversed(kept[wanted:]):
-                        self.close_when_idle(connection)
-                await asyncio.sleep(PROFILE_CHECK_S)
+    def close_surplus(self, wanted: int) -> None:
+        """Closes the newest sessions of those that are more than wanted, each once nothing is in flight on it."""
+        # Those that failed or were lost are the first to be missing, so that no more leave than must.
+        if self.open - len(self._retiring) > wanted:
+            kept = [each for each in self.connections if not each.closing and each not in self._retiring]
+            for connection in reversed(kept[wanted:]):
+                self.close_when_idle(connection)
 
     def close_when_idle(self, connection: Connection) -> None:
         """Closes a session as soon as nothing is in flight on it."""
@@ -361,6 +282,7 @@ class ConnectionPool:
             self.fault_counted(fault, connection.number)
         self.reconnector.session_ended(connection, lost=fault is not None)
         self.finish_if_empty()
+        self._load_changed()
 
     def finish_if_empty(self) -> None:
         """Ends the load if no connection is open, and none will be."""
@@ -371,6 +293,10 @@ class ConnectionPool:
         """The TCP connection of a session that was open is closed."""
         self.connections.pop(cast("Connection", session), None)
         self._gone.set()
+
+    def dial_failed(self, fault: Fault, count: int = 1, *, number: int | None = None) -> None:
+        """Counts a fault that kept `count` sessions from opening."""
+        self._default.fault(fault, count, number=number)
 
     def fault_counted(self, fault: Fault, number: int | None = None) -> None:
         """Keeps an example of each kind of fault."""
@@ -385,6 +311,9 @@ class ConnectionPool:
             key = f"{code} (other reasons)"
         self._reasons.add(key)
         self.tally.close_reasons[key] += 1
+
+    def _load_changed(self) -> None:
+        self.on_load_change()
 
     def _on_exhausted(self) -> None:
         """No message will fall due any more: the run ends with the plan's time, or with the last reply."""

@@ -10,29 +10,32 @@ Errors name the file and the line, never the contents of the line, which can be 
 from __future__ import annotations
 
 import csv
-from collections.abc import Generator, Iterator
+from codecs import BOM_UTF8, BOM_UTF32_LE
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from itertools import count, islice
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from random import Random
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, Literal, Self, TypeVar
 
 import msgspec
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.sharding import Shard
+from ws_load_test.common.text_files import encoding_of_mark
 from ws_load_test.messages.fields import Row
 
-Order = Literal["round-robin", "random", "connection"]
-ORDERS: tuple[Order, ...] = ("round-robin", "random", "connection")
+T = TypeVar("T")
+Order = Literal["round-robin", "random", "connection", "connection-shared"]
+ORDERS: tuple[Order, ...] = ("round-robin", "random", "connection", "connection-shared")
+BY_CONNECTION: tuple[Order, ...] = ("connection", "connection-shared")
+"""Orders by which all messages of a connection use one row; the second lets connections share rows."""
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 SMALL_BYTES = 1 << 20
 """Bytes of the largest feed that is kept in memory, and checked whole with the plan: 1 MiB takes milliseconds."""
 LONGEST_LINE = 16 << 20
 """Bytes of the longest line, 16 MiB: a file without line ends must not fill the memory."""
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-"""UTF-8 signature that some programs write at the beginning of a file."""
 EVERYTHING = Shard(0, 1)
 _PEEKED_ROWS = 100
 """Rows read to estimate sizes."""
@@ -53,10 +56,13 @@ class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of rows, and the order in which messages use them."""
 
     path: str
+    """Name of the file."""
     format: Literal["csv", "json"]
+    """Rows with a header line of columns, or a JSON object on each line."""
     columns: tuple[str, ...]
     """Every column, in the order of the file."""
     order: Order = "round-robin"
+    """Row of the next message: the next one, a random one, or the one of the connection, its own or shared."""
     used: tuple[str, ...] = ()
     """Columns that fields name: every row must have them. Others are empty if a JSON object lacks them."""
 
@@ -65,9 +71,10 @@ class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         kind = "CSV" if self.format == "csv" else "JSON lines"
         columns = f"{len(self.columns)} column{'' if len(self.columns) == 1 else 's'}"
         orders = {
-            "round-robin": "a row for each message in turn",
+            "round-robin": "a row for each message in turn, from the first again after the last",
             "random": "a random row for each message",
-            "connection": "a row for each connection",
+            "connection": "a row of its own for each connection",
+            "connection-shared": "a row for each connection in turn, from the first again after the last",
         }
         return f"{self.path}, {kind} of {columns}, {orders[self.order]}"
 
@@ -90,6 +97,16 @@ def inspect(path: str, order: Order = "round-robin") -> Feed:
     return feed
 
 
+def count_rows_to(feed: Feed, most: int) -> int:
+    """Returns the number of rows, or `most` where there are more; reads no further.
+
+    Raises:
+        FeedError: The file cannot be read, or a row has errors.
+    """
+    with FeedReader(feed) as reader:
+        return sum(1 for _ in islice(reader.rows(), most))
+
+
 def peek(feed: Feed) -> list[Row]:
     """Returns the first rows."""
     with FeedReader(feed) as reader:
@@ -105,19 +122,16 @@ def cycle_rows(feed: Feed, shard: Shard = EVERYTHING) -> Generator[Row]:
     with FeedReader(feed) as reader:
         if reader.size_bytes <= SMALL_BYTES:
             kept = reader.all_rows()
-            position = shard.index % len(kept)
-            while True:
-                yield kept[position]
-                position = (position + shard.count) % len(kept)
-    position = shard.index
+            for number in shard.numbers():
+                yield kept[number % len(kept)]
+    position = read_before = 0
     while True:
         with FeedReader(feed) as reader:
-            yield from reader.rows(position, shard.count)
-            total = reader.count_rows()
-        # The first of position, position + count, … that this reading did not reach, counted from the next beginning.
-        if position < total:
-            position += -(-(total - position) // shard.count) * shard.count
-        position -= total
+            before = read_before
+            for row in reader.rows(shard.global_index(later) - before for later in count(position)):
+                yield row
+                position += 1
+            read_before += reader.count_rows()
 
 
 def random_rows(feed: Feed, random: Random) -> Generator[Row]:
@@ -142,6 +156,19 @@ def random_rows(feed: Feed, random: Random) -> Generator[Row]:
                 if not line:
                     raise FeedError(f'"{feed.path}" has hardly anything but blank lines')
                 yield reader.row(begin, line)
+
+
+def _pick(items: Iterator[T], numbers: Iterable[int] | None) -> Iterator[T]:
+    if numbers is None:
+        yield from items
+        return
+    passed = 0
+    for number in numbers:
+        found = next(islice(items, number - passed, None), None)
+        if found is None:
+            return
+        passed = number + 1
+        yield found
 
 
 def _line_after(memory: mmap, start: int, random: Random) -> tuple[int, bytes]:
@@ -169,14 +196,19 @@ class FeedReader:
         except OSError as error:
             raise FeedError(f'cannot read "{feed.path}": {error.strerror}') from None
         self.size_bytes = Path(feed.path).stat().st_size
-        if self.file.read(len(_BYTE_ORDER_MARK)) != _BYTE_ORDER_MARK:
-            self.file.seek(0)
+        start = self.file.read(len(BOM_UTF32_LE))
+        if (other := encoding_of_mark(start)) is not None:
+            self.file.close()
+            raise FeedError(f'"{feed.path}" is {other} text; save it as UTF-8')
+        self.file.seek(len(BOM_UTF8) if start.startswith(BOM_UTF8) else 0)
         self._lines: Iterator[bytes] = iter(partial(self.file.readline, LONGEST_LINE), b"")
         self._csv = csv.reader(map(bytes.decode, self._lines), strict=True)
         self._line: list[str] = []
         """The line that `row` parses next. Making a CSV reader for each line would take longer than parsing it."""
         self._csv_of_line = csv.reader(iter(self._line.pop, None), strict=True)
         self._decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+        self._row_begins = 0
+        """Byte at which the last row of JSON that `rows` read begins."""
 
     def __enter__(self) -> Self:
         return self
@@ -214,22 +246,29 @@ class FeedReader:
             raise self._wrong(self._csv.line_num, problem)
         return columns
 
-    def rows(self, first: int = 0, step: int = 1) -> Generator[Row]:
-        """Yields row `first`, and each `step`-th after it, to the end of the file."""
+    def rows(self, numbers: Iterable[int] | None = None) -> Generator[Row]:
+        """Yields the rows with these numbers, which rise from 0, to the end of the file; None: all rows."""
         if self.feed.format == "json":
             lines = zip(filter(bytes.strip, self._lines), self._row_count, strict=False)
-            for line, _ in islice(lines, first, None, step):
-                yield self._json_row(self.position() - len(line), line)
+            for line, _ in _pick(lines, numbers):
+                self._row_begins = self.position() - len(line)
+                yield self._json_row(self._row_begins, line)
             return
         self.columns()
         rows = zip(filter(None, self._csv), self._row_count, strict=False)
         try:
-            for row, _ in islice(rows, first, None, step):
+            for row, _ in _pick(rows, numbers):
                 if len(row) != self._width:
                     raise self._ragged(self._csv.line_num, len(row))
                 yield row
         except (csv.Error, UnicodeDecodeError) as error:
             raise self._broken_csv(error) from None
+
+    def line_number(self, row: Row) -> int:
+        """Returns the line of the file on which a row begins, the one that `rows` read last."""
+        if self.feed.format == "json":
+            return self._line_at(self._row_begins)
+        return self._csv.line_num - sum(value.count("\n") for value in row)
 
     def count_rows(self) -> int:
         """Returns the number of rows in the file, once they have all been read.

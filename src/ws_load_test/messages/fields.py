@@ -1,7 +1,7 @@
 """Kinds of message fields, such as ``{seq}``: one class each, with its name, parser, size and Python expression.
 
-A new field is a class here and its line in `FIELD_KINDS`; templates, size estimates, the checks of a plan and the
-tables of the help page and of the docs (`describe_fields`) follow.
+A new field is a class here and its line in `FIELD_KINDS`; templates, size estimates, the checks of a plan,
+redaction and the tables of the help page and of the docs (`describe_fields`) follow.
 """
 
 from __future__ import annotations
@@ -84,8 +84,15 @@ class TemplateField(ABC):
     """The value, in a few words."""
     needs_argument: ClassVar[bool] = False
     """Without an argument, such as ``{random}``, the word in braces is text."""
+    argument_pattern: ClassVar[str] = ""
+    """Regular expression of what follows the name, its colon included."""
     per_connection: ClassVar[bool] = False
     """The value differs between connections, so they cannot share one stream of payloads."""
+
+    @classmethod
+    def pattern(cls) -> str:
+        """Returns a regular expression of the field without its braces; other text may be a secret."""
+        return re.escape(cls.name) + cls.argument_pattern
 
     @classmethod
     @abstractmethod
@@ -213,6 +220,7 @@ class RandomText(TemplateField):
     example = "{random:8}"
     help = "8 random ASCII letters and digits, the same in every run with as many workers"
     needs_argument = True
+    argument_pattern = r":\d+"
 
     @classmethod
     def parse(cls, text: FieldText) -> RandomText:
@@ -248,6 +256,7 @@ class RandomInt(TemplateField):
     example = "{int:1..100}"
     help = "random integer from 1 to 100, all equally likely, the same in every run with as many workers"
     needs_argument = True
+    argument_pattern = r":[+-]?\d+\.\.[+-]?\d+"
 
     @classmethod
     def parse(cls, text: FieldText) -> RandomInt:
@@ -285,6 +294,11 @@ class FeedColumn(TemplateField):
     example = "{feed.COLUMN}"
     help = "value of the feed's column COLUMN, as it is in the file"
     needs_argument = True
+
+    @classmethod
+    def pattern(cls) -> str:
+        """Returns a regular expression of any column's field."""
+        return r"feed\.[^{}]+"
 
     @classmethod
     def parse(cls, text: FieldText) -> TemplateField:
@@ -349,6 +363,8 @@ FIELD_KINDS: tuple[type[TemplateField], ...] = (
     JsonFeedColumn,
 )
 """Every kind of field, in the order of the help page."""
+FIELD = re.compile(rf"\{{(?:{'|'.join(dict.fromkeys(kind.pattern() for kind in FIELD_KINDS))})\}}")
+"""A field in its braces, wherever text may have some. Its name is no secret, even if its value is."""
 
 
 def field_kind(name: str) -> type[TemplateField] | None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from itertools import count, cycle, repeat
+from itertools import chain, count, repeat
 from random import Random
 from typing import Protocol
 
 from ws_load_test.common.errors import UsageError
-from ws_load_test.common.sharding import Shard
-from ws_load_test.messages.feed import Order, cycle_rows, random_rows
+from ws_load_test.common.sharding import Shard, rotation
+from ws_load_test.messages.feed import BY_CONNECTION, Order, cycle_rows, random_rows
 from ws_load_test.messages.field_values import FieldValues
 from ws_load_test.messages.fields import Row
 from ws_load_test.messages.message import Message
@@ -83,13 +83,13 @@ class MessageGenerator:
         self._renderers: dict[str, Renderer] = {}
         self._open: list[Generator[Row]] = []
         self._message_rows: Generator[Row] | None = None
-        self._number = count(shard.index, shard.count).__next__
+        self._number = shard.numbers().__next__
         self._by_connection = False
         self.recent_rows: deque[Row] = deque(maxlen=RECENT_ROWS)
         """Rows of the latest messages. They can hold secrets, which a target can quote in a close reason."""
         self._render_next = self._compile_messages()
         self.rows: Iterator[Row] = self._feed_rows() if message.feed is not None else repeat(EMPTY_ROW)
-        """Rows of the shard's connections, those with the numbers index, index + count, …, in order, without end."""
+        """Rows of the shard's connections, in the order of their numbers, without end."""
         self._shared = None if self._by_connection else self._payloads(0, EMPTY_ROW)
 
     def payloads(self, connection: int, row: Row = EMPTY_ROW) -> PayloadStream:
@@ -147,7 +147,8 @@ class MessageGenerator:
         ]
         if len(renderers) == 1:
             return renderers[0]
-        turn = cycle([renderers[index] for index in weighted_round_robin(message.weights)]).__next__
+        order = [renderers[index] for index in weighted_round_robin(message.weights)]
+        turn = chain.from_iterable(_rotated(order, round_number) for round_number in count()).__next__
         return lambda number, connection, row: turn()(number, connection, row)  # noqa: PLW0108 - turn() differs
 
     def _compile_template(self, text: str) -> PayloadRenderer:
@@ -155,7 +156,7 @@ class MessageGenerator:
         template = Template(text, self._columns)
         render = template.compile_bytes(self._values)
         needs_row = any(field.column for field in template.fields)
-        by_row = feed is not None and needs_row and feed.order == "connection"
+        by_row = feed is not None and needs_row and feed.order in BY_CONNECTION
         self._by_connection |= by_row or any(field.per_connection for field in template.fields)
         if not needs_row or by_row:
             return render
@@ -176,6 +177,15 @@ class MessageGenerator:
         assert feed is not None
         self._open.append(random_rows(feed, self._random) if order == "random" else cycle_rows(feed, self.shard))
         return self._open[-1]
+
+
+def _rotated(order: list[PayloadRenderer], round_number: int) -> list[PayloadRenderer]:
+    """Returns the order of one round of messages.
+
+    Each round begins elsewhere: connections take their turns in order as well, and one would always send the same.
+    """
+    first = rotation(round_number, len(order))
+    return order[first:] + order[:first]
 
 
 def _constant(payload: bytes) -> PayloadRenderer:

@@ -27,6 +27,7 @@ class SizeDistribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Distribution of the sizes of messages; each message gets its own draw."""
 
     shape: Literal["uniform", "normal", "exponential"]
+    """Kind of distribution."""
     first_bytes: int
     """The smallest size of a uniform distribution, the mean of the others, before they are cut."""
     second_bytes: int = 0

@@ -106,6 +106,19 @@ class Metrics:
         MetricSpec("Reasons that targets gave with their close codes (1011 overloaded).", unit_name=CONNECTION)
     )
 
+    # Neither the names of subprotocols nor anything else that was offered: "subprotocol", "tls-resumption".
+    not_granted: Counter[str] = labeled(
+        MetricSpec("Opened sessions that asked for something in vain, by what it was.", unit_name=CONNECTION)
+    )
+    # Names of headers and options, never their values.
+    left_out_by_redirects: Counter[str] = labeled(
+        MetricSpec("Dials that a redirect led to another origin, by what did not go along.", unit_name=CONNECTION)
+    )
+    # "[::1]:80 connect-refused": a dial can have one and open nevertheless.
+    failed_addresses: Counter[str] = labeled(
+        MetricSpec("Addresses of names that took no TCP connection, by address and fault.", unit_name=CONNECTION)
+    )
+
     # --- Messages ---------------------------------------------------------------------------------------------------
 
     due: int = count(
@@ -203,6 +216,7 @@ class Metrics:
             "Replies to messages that had been answered already.",
             percent_of=("sent",),
             condition="duplicate_replies",
+            needs_ids=True,
             needs_replies=True,
             in_warmup=False,
             unit_name=MESSAGE,
@@ -215,6 +229,7 @@ class Metrics:
             "Replies to messages that had been given up.",
             percent_of=("sent",),
             condition="late_replies",
+            needs_ids=True,
             needs_replies=True,
             in_warmup=False,
             unit_name=MESSAGE,
@@ -227,6 +242,7 @@ class Metrics:
             "Messages whose id belonged to no message that was sent, where replies are matched by id.",
             percent_of=("sent",),
             condition="unknown_id",
+            needs_ids=True,
             in_warmup=False,
             unit_name=MESSAGE,
             report_label="unknown id",
@@ -238,6 +254,7 @@ class Metrics:
             "Answered messages whose reply was overtaken by the reply to a later message.",
             percent_of=("answered",),
             condition="out_of_order",
+            needs_ids=True,
             in_warmup=False,
             unit_name=MESSAGE,
             report_label="out of order",
@@ -382,7 +399,7 @@ class Metrics:
     )
     resolve_time_ns: Histogram = times(
         MetricSpec(
-            "Name resolution, one lookup for each name and worker.",
+            "Name resolution, one look-up for each name, worker and --dns-ttl.",
             condition="resolve",
             no_value="no name was looked up",
         )

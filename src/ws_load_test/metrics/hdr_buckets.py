@@ -20,7 +20,7 @@ LARGEST = 2**63 - 1
 LARGEST_COUNT = 2**62 - 1
 """The largest number of values in one histogram: beyond it the standard encoding loses the top bit."""
 SLOTS = 55_296
-"""How many buckets cover 0 to `LARGEST`: 54 times 1024."""
+"""Number of buckets that cover 0 to `LARGEST`: 54 times 1024."""
 SIGNIFICANT_DIGITS = 3
 
 _HALF_MAGNITUDE = 10

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from ws_load_test.metrics.decoding_budget import decompressed_bytes
 from ws_load_test.metrics.hdr_buckets import (
     LARGEST,
     LARGEST_COUNT,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from ws_load_test.metrics.decoding_budget import DecodingBudget
 
 _GROWTH = 1024
 _HOUR_NS = 3_600_000_000_000
@@ -310,21 +313,24 @@ class Histogram:
         return {"hdr": self.encode(), "min": self.min, "max": self.max, "sum": self.sum}
 
     @classmethod
-    def from_record(cls, data: dict[str, Any]) -> Self:
-        """Reads what `to_record` wrote, exactly.
+    def from_record(cls, data: dict[str, Any], budget: DecodingBudget | None = None) -> Self:
+        """Reads what `to_record` wrote, exactly; with a budget, what it decompresses to counts there.
 
         Raises:
-            ValueError: The data are not a histogram's.
+            ValueError: The data are not a histogram's, or decompress to more than a histogram or the budget has.
         """
         if not isinstance(data, dict) or not isinstance(data.get("hdr"), str):
             raise ValueError("a recorded histogram needs its encoded counts ('hdr')")  # noqa: TRY004
-        return cls._from_buckets(*cls._decode_buckets(data["hdr"]), data)
+        return cls._from_buckets(*cls._decode_buckets(data["hdr"], budget), data)
 
     @staticmethod
-    def _decode_buckets(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _decode_buckets(text: str, budget: DecodingBudget | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         from hdrh.codec import HdrHistogramEncoder  # noqa: PLC0415  (see encode)
         from hdrh.histogram import HdrHistogram  # noqa: PLC0415
 
+        size_bytes = decompressed_bytes(text)
+        if budget is not None:
+            budget.spend(size_bytes)
         try:
             packed = HdrHistogramEncoder.decode(text.encode("ascii"))
             head = packed.payload

@@ -41,7 +41,7 @@ class Family:
     kind: str
     """``counter``, ``gauge`` or ``histogram``."""
     text: str
-    """What it is, in a sentence."""
+    """Meaning, in a sentence."""
     points: Sequence[Sample] = ()
     times: Histogram | None = None
     """In ns; where it is a histogram."""

@@ -32,6 +32,8 @@ class MetricSpec:
     """Reason to give where a time is empty, a count that others are a share of is 0, or a rate has no duration."""
     needs_replies: bool = False
     """True where it has no value if no reply is awaited (``--match none``)."""
+    needs_ids: bool = False
+    """True where it is only known if replies are matched by an id."""
     in_warmup: bool = True
     """False: reset when a warm-up interval is reported. True: it counts then as well (connections), or the engine
     leaves out the warm-up message by message (sent, answered)."""

@@ -23,13 +23,18 @@ FORMAT = 2
 Phase = Literal["opening", "warmup", "measured", "closing"]
 PHASES: tuple[Phase, ...] = ("opening", "warmup", "measured", "closing")
 """The phases of a run, in their order."""
-NonNegative = Annotated[int, msgspec.Meta(ge=0)]
+LARGEST = 1 << 60
+"""Largest number of nanoseconds, or of anything else, that a recording has: 36 years."""
+NonNegative = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+Signed = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
+WorkerNumber = Annotated[int, msgspec.Meta(ge=0, le=1 << 30)]
+"""From 0; also a number of workers, or of hosts."""
 
 
 class WorkerUsage(msgspec.Struct, frozen=True):
     """Resources that one worker process used during an interval."""
 
-    worker: int
+    worker: WorkerNumber
     """Number of the worker, from 0."""
     cpu_ns: NonNegative
     """Processor time, user and system."""
@@ -50,14 +55,14 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the machine."""
     address: str = ""
     """Address at which it was reached."""
-    first_worker: int
+    first_worker: WorkerNumber
     """Number of its first worker."""
-    workers: int
+    workers: WorkerNumber
     """Number of the run's workers it had, numbered from `first_worker` on."""
     facts: dict[str, Any] = {}
     """As `Header.host`."""
-    clock_ahead_ns: int = 0
-    """How far its clock is before the leader's. All ``_ns`` instants of the recording are the leader's."""
+    clock_ahead_ns: Signed = 0
+    """Time that its clock is before the leader's. All ``_ns`` instants of the recording are the leader's."""
     clock_error_ns: NonNegative = 0
     """By how much that may be wrong at most: half of the shortest round trip."""
 
@@ -65,25 +70,26 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 class HostInterval(msgspec.Struct, frozen=True):
     """Share of one machine in an interval, for a run on several."""
 
-    host: int
+    host: WorkerNumber
     """Its place among the header's hosts."""
-    from_ns: int
+    from_ns: Signed
     """Its start there, from the start of the run."""
     record: dict[str, Any] = msgspec.field(name="tally")
     """Counts and times that are kept for each machine, in the form of `Interval.encoded_tally`."""
-    began_ns: tuple[int, int] | msgspec.UnsetType = msgspec.UNSET
-    """Where the load began in it: when the first and the last of the machine's workers did, from the run's start."""
+    began_ns: tuple[Signed, Signed] | msgspec.UnsetType = msgspec.UNSET
+    """Instants at which the first and the last of the machine's workers began the load, if they did so in it, from the
+    run's start."""
 
 
 class LostWorker(msgspec.Struct, frozen=True):
     """A worker that ended before the run did."""
 
-    worker: int
+    worker: WorkerNumber
     """Number of the worker, from 0."""
     reason: str
     """Reason, as a sentence part."""
-    at_ns: int
-    """When it was noticed, from the start of the run."""
+    at_ns: Signed
+    """Instant at which it was noticed, from the start of the run."""
     open_sessions: NonNegative = 0
     """Sessions that it had open, by its last report, and that ended with it."""
 
@@ -93,26 +99,26 @@ class Round(msgspec.Struct, frozen=True):
 
     series: str
     """The same in all rounds that were made together, and in no others."""
-    number: int
+    number: NonNegative
     """From 1; the rounds of both targets that have the same number are a pair."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="header"):
     """Facts known before the run."""
 
-    format: int = FORMAT
+    format: NonNegative = FORMAT
     """Version of the recording format."""
     tool: str
     """Name and version of the program that wrote it."""
     started_at: str
-    """When the run started, ISO 8601 with a time zone: the zero of all ``_ns`` instants."""
+    """Start of the run, ISO 8601 with a time zone: the zero of all ``_ns`` instants."""
     plan: dict[str, Any]
     """Plan of the run without secrets and payloads, as ``ws-load-test schema plan`` describes it."""
     target: str
     """URL of the target, secrets hidden."""
     host: dict[str, Any]
     """Facts about the machine of the generator, by label."""
-    workers: int
+    workers: WorkerNumber
     """Number of worker processes."""
     round: Round | msgspec.UnsetType = msgspec.UNSET
     """Not there where the run is not one of a series."""
@@ -145,24 +151,24 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     It holds the tally as it is recorded, which takes a tenth of the memory that the histograms' arrays would.
     """
 
-    index: int
+    index: NonNegative
     """Number of the interval within its phase, from 0."""
     phase: Phase
     """Phase of the run; only measured intervals count for the throughput."""
-    from_ns: int
+    from_ns: Signed
     """Its start, from the start of the run."""
-    to_ns: int
+    to_ns: Signed
     """Its end, from the start of the run."""
     measured_ns: NonNegative
-    """How much of it counts for the throughput."""
+    """Part of its time that counts for the throughput."""
     encoded_tally: dict[str, Any] = msgspec.field(name="tally")
-    """What `Tally.to_record` gave."""
+    """Counts and times, in the form of `Tally.to_record`."""
     workers: tuple[WorkerUsage, ...] = ()
     """Resources that each worker used."""
     fault_examples: dict[str, str] = {}
     """A sentence for each kind of fault that happened for the first time, under the fault's name."""
     hosts: tuple[HostInterval, ...] | msgspec.UnsetType = msgspec.UNSET
-    """What each machine had of it, of a run on several."""
+    """Share of each machine in it, for a run on several."""
     lost_workers: tuple[LostWorker, ...] | msgspec.UnsetType = msgspec.UNSET
     """Those whose loss was noticed since the interval before; the trailer has them all."""
 
@@ -231,10 +237,10 @@ class AbortEvent(msgspec.Struct, frozen=True):
 
     condition: str
     """Condition as it was given."""
-    value: float | int
-    """What was found: ns, bytes, a count, a share of 1 or events a second, as the condition has it."""
-    at_ns: int
-    """When it was found, from the start of the run."""
+    value: Annotated[float, msgspec.Meta(ge=-1e18, le=1e18)] | Signed
+    """Value that was found: ns, bytes, a count, a share of 1 or events a second, as the condition has it."""
+    at_ns: Signed
+    """Instant at which it was found, from the start of the run."""
 
 
 class Trailer(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="trailer"):

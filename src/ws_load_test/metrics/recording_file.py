@@ -4,37 +4,48 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Self, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
 from ws_load_test.common.errors import OutputError, RecordingError, cause_of
+from ws_load_test.metrics.locked_file import is_writable, open_locked
 from ws_load_test.metrics.recording import FORMAT, Header, Interval, Recording, Trailer
+from ws_load_test.metrics.recording_checks import IntervalChecker, check_header
 from ws_load_test.metrics.recording_v1 import upgrade_header, upgrade_line
-from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from io import FileIO
     from types import TracebackType
+
+
+LONGEST_LINE = 64 << 20
+"""Bytes of the longest line: a thousand times those of an interval on a hundred machines."""
+LONGEST_STALL_S = 2.0
+"""Seconds that the reader of a pipe may stand still, while the run waits for it."""
+LONGEST_REASON = 300
+"""Characters of what a decoder has to say."""
 
 
 class RecordingWriter:
     """Writes a recording line by line; each line is with the operating system when its method returns.
 
-    A file that exists is overwritten. When a write fails (the disk is full), the writer takes back the
-    half-written line where the file allows it, closes, and raises once; all later calls do nothing, so that
-    the run can go on without its recording.
+    A file that exists is overwritten (callers ask `refuse_overwriting` first), and locked as long as it is written to,
+    so that no other run writes to it as well. A pipe needs a reader, which may stand still for `LONGEST_STALL_S`. When
+    a write fails (the disk is full), the writer takes back the half-written line where the file allows it, closes, and
+    raises once; all later calls do nothing, so that the run can go on without its recording.
 
     Raises:
+        UsageError: Another run writes to the file (on construction).
         OutputError: The file cannot be opened for writing (on construction), or a line cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         try:
-            # Unbuffered, so that no line waits in this process when it is killed.
-            self._file: FileIO | None = open(self.path, "wb", buffering=0)  # noqa: PTH123, SIM115
+            self._file: FileIO | None = open_locked(self.path)
         except (OSError, ValueError) as error:
             raise OutputError(
                 f"cannot write the recording {self.path}: {cause_of(error)}; name another file"
@@ -75,9 +86,9 @@ class RecordingWriter:
         try:
             while written < len(data):
                 count = self._file.write(data[written:])
-                if not count:
-                    raise BlockingIOError("it takes no more data")
-                written += count
+                if not count and not is_writable(self._file, LONGEST_STALL_S):
+                    raise BlockingIOError(f"its reader has taken no more data for {LONGEST_STALL_S:g} s")
+                written += count or 0
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._file.truncate(self._file.tell() - written)
@@ -123,8 +134,17 @@ def _decode(line: bytes, version: int) -> Header | Interval | Trailer:
     return cast("Header | Interval | Trailer", msgspec.convert(data, Header | Interval | Trailer))
 
 
-def read_recording(path: str | os.PathLike[str]) -> Recording:
+def read_recording(
+    path: str | os.PathLike[str], check_plan: Callable[[dict[str, Any]], None] | None = None
+) -> Recording:
     """Reads a recording; a missing trailer and a torn last line, as a killed run leaves them, are no errors.
+
+    Ranges and order are checked as well as types, so that whatever is read can be reported. What the histograms of a
+    file decompress to is bounded by its size (`DecodingBudget`), and with it the memory and the time that it takes.
+
+    Args:
+        path: The file.
+        check_plan: Raises ValueError where a header's plan is none.
 
     Raises:
         RecordingError: The file cannot be read or is not a recording, with the line where that shows.
@@ -136,20 +156,24 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
                 raise RecordingError(f"{name} is empty, so it is not a recording; give a file that a run wrote")
             if start != b"{":
                 raise RecordingError(_no_recording(name))
-            return _read_lines(name, file)
+            return _read_lines(name, iter(partial(file.readline, LONGEST_LINE + 1), b""), check_plan)
     except (OSError, ValueError) as error:
         raise RecordingError(f"cannot read the recording {name}: {cause_of(error)}") from error
 
 
-def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
+def _read_lines(name: str, lines: Iterator[bytes], check_plan: Callable[[dict[str, Any]], None] | None) -> Recording:
     first = next(lines)
-    header, version = _read_header(name, first)
+    header, version = _read_header(name, first, check_plan)
+    checker = IntervalChecker(header)
+    checker.budget.add_input(len(first))
     intervals: list[Interval] = []
     trailer: Trailer | None = None
     for number, line in enumerate(lines, 2):
         if trailer is not None:
             raise RecordingError(f"{name}, line {number}: something follows the end of the recording")
         try:
+            if len(line) > LONGEST_LINE:
+                raise RecordingError(f"{name}, line {number}: is longer than {LONGEST_LINE >> 20} MiB, as no line is")
             entry = _decode(line, version)
             if isinstance(entry, Header):
                 raise RecordingError(f"{name}, line {number}: a second recording begins; keep each in its own file")
@@ -159,13 +183,20 @@ def _read_lines(name: str, lines: Iterator[bytes]) -> Recording:
                 if header.due_when_sent:
                     _mark_due_when_sent(entry)
                 # Decoded once and dropped, so that damage is found here and not in the middle of a report.
-                Tally.from_record(entry.encoded_tally)
+                checker.budget.add_input(len(line))
+                checker.check(entry)
                 intervals.append(entry)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             if not line.endswith(b"\n"):
                 break
-            raise RecordingError(f"{name}, line {number}: not a line of a recording: {error}") from error
+            raise RecordingError(f"{name}, line {number}: not a line of a recording: {_reason(error)}") from error
     return Recording(header, tuple(intervals), trailer)
+
+
+def _reason(error: Exception) -> str:
+    """Returns an error's message on one line; a decoder may quote what it read."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
 
 
 def _mark_due_when_sent(interval: Interval) -> None:
@@ -177,7 +208,7 @@ def _mark_due_when_sent(interval: Interval) -> None:
                 part.setdefault("due_when_sent", True)
 
 
-def _read_header(name: str, line: bytes) -> tuple[Header, int]:
+def _read_header(name: str, line: bytes, check_plan: Callable[[dict[str, Any]], None] | None) -> tuple[Header, int]:
     try:
         probe = _probe.decode(line)
         if probe.kind == "header" and probe.format > FORMAT:
@@ -188,9 +219,16 @@ def _read_header(name: str, line: bytes) -> tuple[Header, int]:
         header = _decode(line, probe.format)
         if isinstance(header, Header) and probe.format >= 1:
             _ = header.started_ns
-            return header, probe.format
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise RecordingError(f"{_no_recording(name)} ({error})") from error
+        raise RecordingError(f"{_no_recording(name)} ({_reason(error)})") from error
+    if isinstance(header, Header) and probe.format >= 1:
+        try:
+            if check_plan is not None:
+                check_plan(header.plan)
+            check_header(header)
+        except (ValueError, RecursionError) as error:
+            raise RecordingError(f"{name}, line 1: {_reason(error)}") from error
+        return header, probe.format
     raise RecordingError(_no_recording(name))
 
 

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from ws_load_test.common.units import quoted
 from ws_load_test.metrics.catalog import COUNT_FIELDS, EXCLUDED_FROM_WARMUP, LABELED_FIELDS, TIME_FIELDS, Metrics
 from ws_load_test.metrics.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from ws_load_test.metrics.decoding_budget import DecodingBudget
+
+LARGEST_COUNT = 1 << 53
+"""Largest count that is read: what a run counts in a thousand years, and what doubles have exactly."""
 
 
 @dataclass(slots=True)
@@ -132,16 +139,16 @@ class Tally(Metrics):
         return cls._read(data, Histogram.from_wire)
 
     @classmethod
-    def from_record(cls, data: dict[str, Any]) -> Self:
-        """Reads the form of `to_record`.
+    def from_record(cls, data: dict[str, Any], budget: DecodingBudget | None = None) -> Self:
+        """Reads the form of `to_record`; with a budget, what its histograms decompress to counts there.
 
         Raises:
-            ValueError: The data are not a tally's.
+            ValueError: The data are not a tally's, or decompress to more than the budget has.
         """
-        return cls._read(data, Histogram.from_record)
+        return cls._read(data, partial(Histogram.from_record, budget=budget))
 
     @classmethod
-    def _read(cls, data: dict[str, Any], read: Callable[[dict[str, Any]], Histogram]) -> Self:
+    def _read(cls, data: dict[str, Any], read: Callable[[dict[str, Any]], Histogram], *, is_part: bool = False) -> Self:
         if not isinstance(data, dict):
             raise ValueError("a tally is an object of counts and histograms")  # noqa: TRY004 - data, not a type
         tally = cls()
@@ -149,6 +156,8 @@ class Tally(Metrics):
         if unknown:
             # A count that is not added up would be lost silently.
             raise ValueError(f"a tally has no {min(map(str, unknown))!r}")
+        if is_part and "misbehaving" in data:
+            raise ValueError("the misbehaving connections of a tally have no misbehaving ones of their own")
         for name, value in data.items():
             setattr(tally, name, cls._read_field(name, value, read))
         if tally.due_when_sent and tally.service_time_ns.count:
@@ -162,7 +171,7 @@ class Tally(Metrics):
         if name in COUNT_FIELDS:
             return _count(name, value)
         if name == "misbehaving":
-            return cls._read(value, read)
+            return cls._read(value, read, is_part=True)
         if name == "due_when_sent":
             if not isinstance(value, bool):
                 raise ValueError(f"a tally's {name!r} is true or false, not {value!r}")
@@ -174,6 +183,7 @@ class Tally(Metrics):
 
 def _count(name: str, value: object) -> int:
     # Not isinstance: True is an int there.
-    if type(value) is not int or value < 0:
-        raise ValueError(f"a tally's {name!r} holds {value!r}, which is no count")
+    if type(value) is not int or not 0 <= value <= LARGEST_COUNT:
+        shown = value if isinstance(value, (int, float, str)) else type(value).__name__
+        raise ValueError(f"a tally's {name!r} holds {quoted(shown)}, which is no count up to 2^53")
     return value

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
+from ws_load_test.plan.ranges import Count
+
 if TYPE_CHECKING:
     from re import Pattern
 
@@ -54,16 +56,19 @@ class AutoReply(msgspec.Struct, frozen=True):
     """A message that is answered with another, as soon as it comes."""
 
     check: Check
+    """Condition of a message that is answered."""
     text: str
+    """Answer; empty in a recording."""
 
 
 class Correlation(msgspec.Struct, frozen=True):
     """Rules that tell replies from unsolicited messages and pair them with requests."""
 
     rule: CorrelationRule = "order"
+    """Pairing of replies: in order, by an id (*echo*, *json*, *regex*), pongs, or none awaited."""
     selector: str = ""
-    """Of *json*, the path to the id, or the paths to it in a message and in its reply, with ``=`` between them; of
-    *regex*, the pattern whose first group is the id."""
+    """Path to the id (*json*), or the paths to it in a message and in its reply, with ``=`` between them; pattern whose
+    first group is the id (*regex*)."""
     expect: tuple[Check, ...] = ()
     """Checks that every reply must satisfy."""
     expect_first: tuple[Check, ...] = ()
@@ -71,7 +76,8 @@ class Correlation(msgspec.Struct, frozen=True):
     ignore: tuple[Check, ...] = ()
     """Checks of which one makes a message unsolicited, whatever its id."""
     auto_replies: tuple[AutoReply, ...] = ()
-    greetings: int = 0
+    """Answers to messages of the target."""
+    greetings: Count = 0
     """Messages at the beginning of a session that answer nothing."""
     check_utf8: bool = False
     """True if text messages are checked to be UTF-8."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ws_load_test.common.units import format_count, format_duration, format_rate, format_share
+from ws_load_test.common.units import format_bytes, format_count, format_duration, format_rate, format_share
+from ws_load_test.plan.plan import DEFAULT_MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,8 @@ def _load_lines(plan: Plan) -> Iterator[Line]:
     yield "length", _length(plan)
     reply, connect = format_duration(plan.timeout_ns), format_duration(plan.connect_timeout_ns)
     yield "timeouts", f"{reply} for a reply, {connect} to open"
+    if plan.max_message_bytes != DEFAULT_MAX_MESSAGE_BYTES:
+        yield "takes", f"messages of at most {format_bytes(plan.max_message_bytes)}"
     yield "workers", f"{plan.workers} {'process' if plan.workers == 1 else 'processes'}"
     if plan.ping_interval_ns is not None:
         yield "keep-alive", f"a ping on each connection every {format_duration(plan.ping_interval_ns)}"
@@ -76,5 +79,7 @@ def _session_lines(plan: Plan) -> Iterator[Line]:
 def _threshold_lines(plan: Plan) -> Iterator[Line]:
     if plan.fail_if:
         yield "fails if", " or ".join(plan.fail_if)
+    if plan.slo:
+        yield "must hold", " and ".join(plan.slo)
     if plan.abort_if:
         yield "aborts if", f"{' or '.join(plan.abort_if)}, after {format_duration(plan.abort_grace_ns)}"

@@ -10,6 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from ws_load_test.common.units import format_count, format_rate
+from ws_load_test.plan.ranges import PositiveCount, Seed
 from ws_load_test.plan.schedule import Arrivals, LoadProfile
 
 
@@ -18,7 +19,8 @@ class ClosedLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
 
     due_when_sent: ClassVar[bool] = True
     """A message is due when it is sent, so response time and service time are one number."""
-    in_flight: int = 1
+    in_flight: PositiveCount = 1
+    """Messages in flight on each connection."""
 
     @property
     def requested_rate(self) -> LoadProfile | None:
@@ -62,9 +64,10 @@ class OpenLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="open"):
     rate: LoadProfile
     """Messages per second over all connections; of constant 0, the connections are only held."""
     arrivals: Arrivals = "constant"
-    seed: int = 0
+    """Even distances between messages, or those of a Poisson process of the same rate."""
+    seed: Seed = 0
     """Seed of Poisson arrivals: the same seed gives the same due times on any number of workers."""
-    max_in_flight: int | None = None
+    max_in_flight: PositiveCount | None = None
     """Messages per connection that can await replies before further messages are held back; None: no bound."""
 
     @property

@@ -12,51 +12,68 @@ from ws_load_test.common.sharding import Shard
 from ws_load_test.messages import Message, SetupMessage
 from ws_load_test.plan.correlation import Correlation
 from ws_load_test.plan.load import ClosedLoop, Load
+from ws_load_test.plan.ranges import Connections, Count, Duration, PerSecond, Workers
 from ws_load_test.plan.schedule import LoadProfile
 from ws_load_test.plan.session_policy import DisconnectStorm, MisbehavingClients, ReconnectPolicy
 from ws_load_test.plan.target import Target
+
+DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""64 MiB."""
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole intent of a run."""
 
     target: Target
-    connections: int = 1
+    """Target, and the way to it."""
+    connections: Connections = 1
+    """Sessions open at the same time, over all workers; the most of them, where `connection_profile` varies."""
     load: Load = ClosedLoop()
+    """Load model: when messages fall due."""
     message: Message = Message()
+    """Messages of the load, without their payload in a recording."""
     setup_messages: tuple[SetupMessage, ...] = ()
     """Sent once in each session, before the load, each when the reply to the one before has come."""
     correlation: Correlation = Correlation()
-    duration_ns: int | None = None
+    """Rules by which replies answer messages."""
+    duration_ns: Duration | None = None
     """Measured time; None if `messages` ends the run."""
-    messages: int | None = None
+    messages: Count | None = None
     """Messages sent in all, those of the warm-up apart; None if `duration_ns` ends the run."""
-    warmup_ns: int = 0
+    warmup_ns: Duration = 0
     """Time that the load runs before anything counts."""
-    timeout_ns: int = 10 * 10**9
+    timeout_ns: Duration = 10 * 10**9
     """Longest time that a reply can take."""
-    connect_timeout_ns: int = 10 * 10**9
+    connect_timeout_ns: Duration = 10 * 10**9
     """Longest time that opening a session can take, from name resolution to upgrade."""
-    connect_rate_per_s: float | None = None
+    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
+    """Payload of the largest message that is taken from the target, compressed or not."""
+    connect_rate_per_s: PerSecond | None = None
     """Sessions dialed per second; None: as fast as they open."""
     connection_profile: LoadProfile | None = None
     """Open connections over the run; None: `connections`, from start to end."""
-    ping_interval_ns: int | None = None
+    ping_interval_ns: Duration | None = None
     """Time between two pings on each connection; the pongs have a histogram of their own."""
     reconnect: ReconnectPolicy = ReconnectPolicy()
-    lifetime_ns: int | None = None
+    """Policy for sessions that are lost."""
+    lifetime_ns: Duration | None = None
     """Age at which a session is closed and another opened in its place; None: no bound."""
     disconnect_storm: DisconnectStorm | None = None
+    """Sessions that are cut off at one moment; None: none."""
     misbehaving: MisbehavingClients | None = None
+    """Clients that misbehave on purpose; None: none."""
     bind: tuple[str, ...] = ()
     """Source addresses, used in turn; empty: the system chooses."""
     fail_if: tuple[str, ...] = ()
     """Conditions that must not hold when the run is over; `thresholds` has their grammar."""
+    slo: tuple[str, ...] = ()
+    """Objectives: conditions of the same grammar that must hold when the run is over."""
     abort_if: tuple[str, ...] = ()
-    """The same, and the run is stopped when one of them holds."""
-    abort_grace_ns: int = 5 * 10**9
+    """The same as `fail_if`, and the run is stopped when one of them holds."""
+    abort_grace_ns: Duration = 5 * 10**9
     """Measured time before the first check of `abort_if`."""
-    workers: int = 1
+    workers: Workers = 1
+    """Worker processes, on all machines together."""
     warnings: tuple[str, ...] = ()
     """Sentences about what is allowed and perhaps a mistake."""
 

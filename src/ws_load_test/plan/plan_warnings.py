@@ -8,6 +8,7 @@ from ws_load_test.common.errors import option_name
 from ws_load_test.common.units import (
     format_duration,
 )
+from ws_load_test.metrics.catalog import CONDITION_METRICS
 from ws_load_test.plan.thresholds import ConditionMetric, _lack_of_replies, parse_condition
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def threshold_warnings(plan: Plan) -> tuple[str, ...]:
     """Returns a sentence for each condition that the run can hardly satisfy or have a value for."""
     found: dict[str, None] = {}
-    for name, texts in (("fail_if", plan.fail_if), ("abort_if", plan.abort_if)):
+    for name, texts in (("fail_if", plan.fail_if), ("slo", plan.slo), ("abort_if", plan.abort_if)):
         for text in texts:
             lack = why_unavailable(parse_condition(text).metric, plan)
             if lack:
@@ -32,7 +33,26 @@ def threshold_warnings(plan: Plan) -> tuple[str, ...]:
 
 def why_unavailable(metric: ConditionMetric, plan: Plan) -> str:
     """Returns the reason why a metric will have no value; empty if it can have one."""
-    return _lack_of_replies(metric, plan.correlation) or _lack_of_phases(metric, plan, plan.target)
+    return (
+        _lack_of_replies(metric, plan.correlation)
+        or _lack_of_phases(metric, plan, plan.target)
+        or why_uncounted(metric, plan)
+    )
+
+
+def why_uncounted(metric: ConditionMetric, plan: Plan) -> str:
+    """Returns the reason why nothing would count what a metric is about; empty where something does."""
+    if CONDITION_METRICS[metric.name].needs_ids and not plan.correlation.by_id:
+        return "no reply has an id by which it would show; match them by their id with --match"
+    if metric.name != "faults":
+        return ""
+    # Other faults that cannot happen are none in truth; of replies that are not checked, nothing is known.
+    correlation = plan.correlation
+    lacks = {
+        "check-failed": "" if correlation.expect or correlation.expect_first else "there is no --expect",
+        "check-failed:first-reply": "" if correlation.expect_first else "there is no --expect-first",
+    }
+    return lacks.get(metric.statistic, "")
 
 
 def _lack_of_phases(metric: ConditionMetric, plan: Plan, target: Target) -> str:
@@ -40,7 +60,7 @@ def _lack_of_phases(metric: ConditionMetric, plan: Plan, target: Target) -> str:
         return ""
     lacks = {
         "tls": "" if target.secure or target.follow_redirects else "the target is ws://, without TLS",
-        "proxy": "" if target.proxy else "there is no --proxy",
+        "proxy": "" if target.proxies else "there is no --proxy",
         "first_reply": "" if plan.setup_messages else "there is no --first-message",
         "keepalive": "" if plan.ping_interval_ns else "there is no --ping-interval",
         "reconnect": "" if plan.reconnect.policy != "none" else "no session is dialled again without --reconnect",

@@ -5,11 +5,12 @@ Pure arithmetic: every worker computes for itself which connections are meant.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 from ws_load_test.common.units import format_bytes, format_duration, format_share
+from ws_load_test.plan.ranges import Duration, Share
 
 if TYPE_CHECKING:
     import random
@@ -23,10 +24,11 @@ class ReconnectPolicy(msgspec.Struct, frozen=True):
     """Policy for dialing lost sessions again."""
 
     policy: Literal["none", "now", "delay", "exponential"] = "none"
-    delay_ns: int = 0
-    """Of *delay*, how long to wait; of *exponential*, the longest first wait."""
-    max_delay_ns: int = 0
-    """Of *exponential*, the longest wait at all."""
+    """Time of the next dial: never, at once, after a fixed time, or after a random one that doubles."""
+    delay_ns: Duration = 0
+    """Wait of *delay*; the longest first wait of *exponential*."""
+    max_delay_ns: Duration = 0
+    """Longest wait of *exponential* at all."""
 
     def backoff_ns(self, attempt: int, chance: random.Random) -> int:
         """Returns the wait before attempt 0, 1, 2, … in ns.
@@ -52,20 +54,22 @@ class ReconnectPolicy(msgspec.Struct, frozen=True):
 class DisconnectStorm(msgspec.Struct, frozen=True):
     """A share of all sessions is cut off at one moment."""
 
-    share: float
-    at_ns: int
+    share: Share
+    """Part of the sessions that is cut off, from 0 to 1."""
+    at_ns: Duration
     """From the start of the measured time."""
 
 
 class MisbehavingClients(msgspec.Struct, frozen=True):
     """Shares of the connections that misbehave."""
 
-    slow_reader: float = 0.0
+    slow_reader: Share = 0.0
     """Read no faster than `slow_reader_bytes_per_s`."""
-    slow_reader_bytes_per_s: float = 0.0
-    stalled_reader: float = 0.0
+    slow_reader_bytes_per_s: Annotated[float, msgspec.Meta(ge=0, le=1e19)] = 0.0
+    """Bytes that a slow reader reads per second."""
+    stalled_reader: Share = 0.0
     """Stop reading once they are open."""
-    no_pong: float = 0.0
+    no_pong: Share = 0.0
     """Never answer a ping."""
 
     def assign(self, connections: int) -> dict[int, Misbehavior]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -11,8 +12,11 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import msgspec
 
-from ws_load_test.common.redaction import (
-    FIELD,
+from ws_load_test.common.units import format_duration
+from ws_load_test.messages.fields import FIELD
+from ws_load_test.plan.host_names import host_and_port, in_brackets
+from ws_load_test.plan.proxy_environment import ProxyEnvironment
+from ws_load_test.plan.redaction import (
     LONGEST_NAME,
     REDACTED,
     looks_like_token,
@@ -28,11 +32,11 @@ __all__ = ["DEFAULT_PORTS", "REDACTED", "Endpoint", "Target", "host_and_port", "
 
 _URL_SAFE = "/%:@!$&'()*+,;=-._~?[]"
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
-PROXY_PORTS = {"http": 8080, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
-"""What `--proxy` takes, and the port of each kind where none is written."""
+PROXY_PORTS = {"http": 8080, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
+"""Schemes that `--proxy` takes, and the port of each where none is written."""
+DEFAULT_DNS_TTL_NS = 10**9
+"""Time (1 s) in which many dials share a look-up, and one after a loss still sees a name that has moved."""
 _BRACES = re.compile(r"\{[^{}]*\}")
-_HOST_AND_PORT = re.compile(r"(?P<host>\[[^\]]*\]|(?:\{[^{}]*\}|[^:{}])*)(?::(?P<port>.*))?")
-_BARE_IPV6 = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%\w+)?")
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\{[^{}]*\}|[^/?#{}])*)")
 TlsVersion = Literal["1.2", "1.3"]
 Place = Literal["user", "host", "path"]
@@ -45,7 +49,7 @@ class Endpoint:
     secure: bool
     """Under TLS."""
     host: str
-    """Without brackets, as IDNA where it is not ASCII."""
+    """Name or address that is looked up: without brackets, as IDNA where not ASCII, with a zone, with a last dot."""
     port: int
     resource: str
     """Path and query as the request line carries them."""
@@ -54,10 +58,11 @@ class Endpoint:
 
     @classmethod
     def of(cls, url: str) -> Endpoint:
-        """Takes a URL apart that `target_options.url` has checked.
+        """Takes a URL apart that `target_values.url` has checked.
 
         Raises:
-            ValueError: the host or the port is malformed.
+            HostNameError: The host or the port is malformed.
+            ValueError: The URL is; its text may hold secrets.
         """
         parts = urlsplit(url)
         scheme = parts.scheme.lower()
@@ -74,35 +79,22 @@ class Endpoint:
 
     @property
     def authority(self) -> str:
-        """Value of the Host header (RFC 6455, section 4.1: the port only where it is not the default)."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        """Value of the Host header (RFC 6455, section 4.1: the port only where it is not the default).
+
+        A zone is this machine's affair, and stays here (RFC 6874, section 4).
+        """
+        host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS["wss" if self.secure else "ws"] else f"{host}:{self.port}"
 
+    @property
+    def server_name(self) -> str:
+        """Name that TLS asks for and certificates have: without a last dot (RFC 6066, section 3), without a zone."""
+        return self.host.partition("%")[0].removesuffix(".")
 
-def host_and_port(text: str) -> tuple[str, int | None]:
-    """``HOST``, ``HOST:PORT``, ``[::1]:PORT`` and a bare ``::1`` taken apart; None: no port is written.
-
-    A port that is a field stands for None until it is filled.
-
-    Raises:
-        ValueError: the port is no number from 1 to 65535, or the host cannot be one.
-    """
-    match = _HOST_AND_PORT.fullmatch(text)
-    if match is None:
-        raise ValueError("its host is malformed")
-    host, port = match["host"], match["port"]
-    if _BARE_IPV6.fullmatch(text):
-        host, port = text, None
-    host = host.removeprefix("[").removesuffix("]")
-    if "{" not in host:
-        # Of ASCII names too it tells empty and overlong labels.
-        as_idna = host.encode("idna").decode()
-        host = host.lower() if host.isascii() else as_idna
-    if not port or FIELD.fullmatch(port):
-        return host, None
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
-        raise ValueError("its port is not a number from 1 to 65535")
-    return host, int(port)
+    @property
+    def origin(self) -> tuple[bool, str, int]:
+        """Scheme, host and port (RFC 6454, section 4): what is secret goes to no other."""
+        return self.secure, self.host, self.port
 
 
 def render_url(url: str, fill: Callable[[str], str]) -> str:
@@ -127,7 +119,7 @@ def render_url(url: str, fill: Callable[[str], str]) -> str:
             return quote(value, safe="")
         if not value or re.search(r"[\s/?#@\\{}]", value) or not value.isprintable():
             raise ValueError(f"what {field} gives is no host")
-        return value
+        return in_brackets(value)
 
     return _BRACES.sub(one, url)
 
@@ -138,7 +130,9 @@ class Target(msgspec.Struct, frozen=True):
     url: str
     """The first URL, or the only one; it may hold fields."""
     headers: tuple[tuple[str, str], ...] = ()
+    """Names and values of headers of the upgrade request, besides those that the handshake needs."""
     subprotocols: tuple[str, ...] = ()
+    """Subprotocols that are offered, the preferred one first."""
     insecure: bool = False
     """Take any certificate."""
     cacert: str | None = None
@@ -147,10 +141,18 @@ class Target(msgspec.Struct, frozen=True):
     """Connection k takes URL k mod n of them all."""
     addresses: tuple[str, ...] = ()
     """``HOST`` or ``HOST:PORT`` to connect to in turn, instead of to the URL's host."""
+    resolve: tuple[str, ...] = ()
+    """``HOST:PORT:ADDRESS,ADDRESS``: the addresses of a name, which is not looked up; the port may be ``*``."""
+    dns_ttl_ns: int = DEFAULT_DNS_TTL_NS
+    """Time for which the addresses of a name are kept; a session that is dialed later has them looked up again."""
+    rotate_addresses: bool = False
+    """Sessions begin with each address of a name in turn."""
     unix_socket: str | None = None
     """The path of the socket to connect to, instead of to the URL's host."""
     proxy: str | None = None
     """The URL of a proxy through which all connections go."""
+    proxy_environment: ProxyEnvironment | None = None
+    """Proxies that the environment named when the plan was made, if they are to be used."""
     cert: str | None = None
     """A PEM file of the client's certificate, and perhaps its key."""
     key: str | None = None
@@ -158,6 +160,7 @@ class Target(msgspec.Struct, frozen=True):
     sni: str | None = None
     """The name that TLS asks for and that the certificate must have, instead of the URL's host."""
     tls_min: TlsVersion | None = None
+    """Lowest TLS version that is accepted; None: the system's."""
     ciphers: str | None = None
     """OpenSSL's list of cipher suites up to TLS 1.2."""
     tls_resume: bool = False
@@ -165,13 +168,15 @@ class Target(msgspec.Struct, frozen=True):
     cookies: tuple[str, ...] = ()
     """Each ``NAME=VALUE``."""
     origin: str | None = None
+    """Value of the Origin header; None: no such header."""
     user: str | None = None
     """``NAME:PASSWORD`` for Basic authentication (RFC 7617)."""
     bearer: str | None = None
     """The token of a Bearer authentication (RFC 6750)."""
     follow_redirects: bool = False
+    """True: redirects are followed, 5 at most."""
     deflate: str | None = None
-    """What is offered of permessage-deflate (RFC 7692): its parameters; empty for none; None: it is not offered."""
+    """Parameters with which permessage-deflate (RFC 7692) is offered, empty for none; None: it is not offered."""
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -233,24 +238,34 @@ class Target(msgspec.Struct, frozen=True):
         if self.unix_socket is not None:
             return ()
         if self.proxy is not None:
-            return (self.proxy_address,)
+            return (proxy_address(self.proxy),)
         endpoints = [Endpoint.of(url) for url in self.urls]
-        if not self.addresses:
-            return tuple((one.host, one.port) for one in endpoints if "{" not in one.host)
-        pairs = [host_and_port(address) for address in self.addresses]
-        return tuple((host, port or one.port) for host, port in pairs for one in endpoints)
+        pairs = [host_and_port(address, bare_ipv6=True) for address in self.addresses] or [("", None)]
+        found = []
+        for host, port in pairs:
+            for one in endpoints:
+                proxy = self.proxy_for(one)
+                way = (host or one.host, port or one.port) if proxy is None else proxy_address(proxy)
+                found.append(way)
+        return tuple(way for way in found if "{" not in way[0])
+
+    def proxy_for(self, endpoint: Endpoint) -> str | None:
+        """Returns the URL of the proxy through which an endpoint is reached; None for none."""
+        if self.proxy_environment is None:
+            return self.proxy
+        return self.proxy_environment.proxy_for(endpoint.host, endpoint.port, secure=endpoint.secure)
 
     @property
-    def proxy_address(self) -> tuple[str, int]:
-        """The proxy's host and port."""
-        parts = urlsplit(self.proxy or "")
-        host, port = host_and_port(parts.netloc.rpartition("@")[2])
-        return host, port or PROXY_PORTS[parts.scheme.lower()]
+    def proxies(self) -> tuple[str, ...]:
+        """URLs of all proxies that sessions may go through."""
+        named = self.proxy_environment
+        found = (self.proxy,) if named is None else (named.ws, named.wss)
+        return tuple(dict.fromkeys(one for one in found if one is not None))
 
     def secrets(self) -> frozenset[str]:
         """Every text of this target that must not be said, for a `hiding.Hider`; the values of fields apart."""
         found: set[str] = set()
-        for url in (*self.urls, *((self.proxy,) if self.proxy else ())):
+        for url in (*self.urls, *self.proxies):
             found |= secrets_in_url(url)
             user_info, at, _ = urlsplit(url).netloc.rpartition("@")
             if at:
@@ -277,6 +292,7 @@ class Target(msgspec.Struct, frozen=True):
             url=public_url(self.url),
             extra_urls=tuple(map(public_url, self.extra_urls)),
             proxy=None if self.proxy is None else public_url(self.proxy),
+            proxy_environment=None if self.proxy_environment is None else self.proxy_environment.redacted(),
             subprotocols=tuple(redacted(name) if _is_secret_name(name) else name for name in self.subprotocols),
             headers=tuple(public_header(name, value) for name, value in self.headers),
             cookies=tuple(f"{name}={redacted(value)}" for name, _, value in map(_cut_cookie, self.cookies)),
@@ -292,6 +308,7 @@ class Target(msgspec.Struct, frozen=True):
         several = {
             "target": f"{', '.join(shown.urls)}, in turn" if shown.extra_urls else shown.url,
             "connects to": ", ".join(shown.addresses) + turns,
+            "names": self._describe_names(),
             "headers": "; ".join(f"{name}: {value}" for name, value in shown.headers),
             "cookies": "; ".join(shown.cookies),
             "subprotocols": ", ".join(shown.subprotocols),
@@ -300,7 +317,7 @@ class Target(msgspec.Struct, frozen=True):
         }
         single = {
             "connects to": ("the Unix socket {}", shown.unix_socket),
-            "proxy": ("{}", shown.proxy),
+            "proxy": ("{}", shown.describe_proxy() or None),
             "origin": ("{}", shown.origin),
             "credentials": ("Basic, {}", shown.user),
             "token": ("Bearer, {}", shown.bearer),
@@ -309,6 +326,29 @@ class Target(msgspec.Struct, frozen=True):
         lines = [(label, words) for label, words in several.items() if words]
         lines += [(label, words.format(text)) for label, (words, text) in single.items() if text is not None]
         return lines
+
+    def describe_proxy(self) -> str:
+        """Returns the proxies in words; empty for none."""
+        named = self.proxy_environment
+        if named is None:
+            return self.proxy or ""
+        if not self.proxies:
+            return "none: no variable of the environment names one"
+        schemes = [f"{url} for {scheme}://" for scheme, url in (("ws", named.ws), ("wss", named.wss)) if url]
+        words = schemes[0].rpartition(" for ")[0] if named.ws == named.wss else ", ".join(schemes)
+        excluded = f", but not for {', '.join(named.no_proxy)}" if named.no_proxy else ""
+        return f"{words} (of the environment){excluded}"
+
+    def _describe_names(self) -> str:
+        words = [
+            f"{host}:{port} is {addresses}" for host, port, addresses in (one.split(":", 2) for one in self.resolve)
+        ]
+        if self.rotate_addresses:
+            words.append("all addresses of a name in turn")
+        if self.dns_ttl_ns != DEFAULT_DNS_TTL_NS:
+            again = f"after {format_duration(self.dns_ttl_ns)}" if self.dns_ttl_ns else "for every dial"
+            words.append(f"looked up again {again}")
+        return ", ".join(words)
 
     def _describe_tls(self) -> str:
         if self.insecure:
@@ -326,6 +366,13 @@ class Target(msgspec.Struct, frozen=True):
         return words + ", resumes sessions" * self.tls_resume
 
 
+def proxy_address(url: str) -> tuple[str, int]:
+    """Returns the host and port of a proxy's URL."""
+    parts = urlsplit(url)
+    host, port = host_and_port(parts.netloc.rpartition("@")[2])
+    return host, port or PROXY_PORTS[parts.scheme.lower()]
+
+
 def basic_credentials(user_info: bytes) -> str:
     """``NAME:PASSWORD`` as Basic authentication carries it (RFC 7617, section 2)."""
     return b64encode(user_info if b":" in user_info else user_info + b":").decode()
@@ -336,5 +383,34 @@ def _is_secret_name(name: str) -> bool:
     return len(FIELD.sub("", name)) > LONGEST_NAME or looks_like_token(name)
 
 
+def is_private_subprotocol(name: str) -> bool:
+    """True if a subprotocol is a token, or may be one because a field gives it."""
+    return _is_secret_name(name) or FIELD.search(name) is not None
+
+
 def _cut_cookie(cookie: str) -> tuple[str, str, str]:
     return cookie.partition("=")
+
+
+def is_on_this_machine(target: Target) -> bool:
+    """Returns True if every connection of a target surely stays on this machine; names are not looked up."""
+    if target.unix_socket is not None:
+        return True
+    if target.proxy is not None:
+        return False
+    return all(map(_is_loopback, target.addresses or (target.url, *target.extra_urls)))
+
+
+def _is_loopback(address: str) -> bool:
+    if re.search(r"[{}]", address):
+        return False
+    try:
+        host = Endpoint.of(address).host if "://" in address else host_and_port(address)[0]
+    except ValueError:
+        return False
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

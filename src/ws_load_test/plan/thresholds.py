@@ -1,11 +1,12 @@
-"""Conditions of ``--fail-if``, ``--abort-if`` and ``--slo``: their grammar and their parser.
+"""Conditions of ``--fail-if``, ``--abort-if`` and ``--slo``: their grammar, their parser and their sense.
 
     [any] METRIC OPERATOR LIMIT
 
     p99 > 50ms        errors > 0.1%        rate < 9500        any connect.p95 > 1s
 
 A plan keeps conditions as text, in one spelling, so that a recording has them as users write them; `parse_condition`
-reads both. A condition is what must not be: its check passes as long as it does not hold.
+reads both. A condition of ``--fail-if`` and ``--abort-if`` is what must not be, one of ``--slo`` what must hold. Other
+tools have one or the other, so a condition that looks like the other notation is an error that shows both.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from ws_load_test.common.units import (
     parse_bytes,
     parse_duration_ns,
     parse_rate_per_s,
+    quoted,
 )
 from ws_load_test.metrics.catalog import CONDITION_METRICS
 from ws_load_test.plan import values as option_values
+from ws_load_test.plan.other_tools import METRICS
 
 if TYPE_CHECKING:
     from ws_load_test.plan.correlation import Correlation
@@ -55,6 +58,8 @@ FORMER_FAULTS = {"mismatch": "check-failed"}
 """The same of faults."""
 RATES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "rate")
 SIZES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "size")
+NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
+"""Contrary of each operator."""
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -63,6 +68,8 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+LONGEST_CONDITION = 200
+"""Characters of a condition: its metric, operator and limit have some 50 at most."""
 EXAMPLES = '"p99 > 50ms", "errors > 0.1%" or "rate < 9500"'
 _CONDITION = re.compile(r"(?P<metric>[^<>=!]*)(?P<operator><=|>=|==|!=|<|>)(?P<limit>[^<>=!]*)", re.DOTALL)
 _SPACE = re.compile(r"(?<![\d.])\s+|\s+(?![\d.])")
@@ -80,12 +87,12 @@ class ConditionMetric:
     name: str
     """One of `CONDITION_METRICS`."""
     statistic: str = ""
-    """Of a time, a statistic or a percentile (``mean``, ``99.9``); of faults, a kind (``closed``, ``closed:1011``)."""
+    """Statistic or percentile of a time (``mean``, ``99.9``); kind of faults (``closed``, ``closed:1011``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Comparison that must not hold."""
+    """Comparison of a metric with a limit."""
 
     text: str
     """The condition in its one spelling."""
@@ -97,10 +104,10 @@ class Condition:
     """In `unit`."""
     unit: Unit
     per_interval: bool = False
-    """Whether it is judged on each measured interval by itself (``any``), and not on the whole run."""
+    """True if it is judged on each measured interval by itself (``any``), and not on the whole run."""
 
     def holds(self, value: Fraction) -> bool:
-        """Returns whether the condition is met, so that its check fails; exact."""
+        """Returns True if the value compares with the limit in the way of the condition; exact."""
         return OPERATORS[self.operator](value, self.limit)
 
 
@@ -110,7 +117,10 @@ def parse_condition(text: str, examples: str = EXAMPLES) -> Condition:
     Raises:
         ValueError: What is wrong with it, and what to write instead.
     """
-    found = _CONDITION.fullmatch(text.strip())
+    text = " ".join(text.split())
+    if len(text) > LONGEST_CONDITION or not text.isprintable():
+        raise ValueError(f"{quoted(text)} is too long for a condition, or holds no text; write for example {examples}")
+    found = _CONDITION.fullmatch(text)
     if found is None:
         wrong = "one = compares nothing here; write ==" if re.fullmatch(r"[^<>=!]+=[^<>=!]+", text) else ""
         raise ValueError(f'"{text}" is not a condition; ' + (wrong or f"write for example {examples}"))
@@ -140,6 +150,10 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
         return ConditionMetric("time", TIME_METRICS[0], statistic), label
     head, dot, part = label.partition(".")
     name = head.replace("-", "_")
+    if label.lower().replace("-", "_") in METRICS:
+        raise ValueError(f'there is no metric "{label}"; write {METRICS[label.lower().replace("-", "_")]}')
+    if found := re.fullmatch(r"p\((\d{1,3}(?:\.\d+)?)\)", label, re.ASCII):
+        raise ValueError(f'there is no metric "{label}"; write p{found[1]}')
     if name in FORMER_METRICS:
         raise ValueError(f"{label} was renamed; write {FORMER_METRICS[name]}{dot}{part}")
     if name == "faults" and dot:
@@ -244,6 +258,115 @@ def _read_count(metric: ConditionMetric, label: str, amount: str, *, bare: bool)
     except ValueError:
         share = f", or a share such as {amount if bare else '0.1'}%" if whole else ""
         raise ValueError(f'{label} is a count, and "{amount}" is none; write a whole number{share}') from None
+
+
+# --- Sense ----------------------------------------------------------------------------------------------------------
+
+FEWER_IS_BETTER = frozenset(
+    ("errors", "faults", "failed", "lost", "unanswered", "dropped", "duplicate_replies", "late_replies", "unknown_id")
+)
+"""Counts of what went wrong."""
+MORE_IS_BETTER = frozenset(("answered", "opened", "sent", "rate", "sent_rate"))
+"""Counts and rates of what went well."""
+SHARES_OF_ALL = frozenset(("errors", "failed", "unanswered", "dropped", "answered", "opened", "sent"))
+"""Counts that are part of what they are a share of, so that 100 % is the most."""
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "!=", "!=": "=="}
+
+
+def check_unwanted(condition: Condition, option: str) -> None:
+    """Checks that a condition of ``--fail-if`` or ``--abort-if`` does not fail what is good, and can hold.
+
+    Args:
+        condition: The condition.
+        option: The option as users write it.
+
+    Raises:
+        ValueError: It looks like an objective, or is always the same; with what to write instead.
+    """
+    _check_says_something(condition)
+    metric, sign = condition.metric, condition.operator
+    if _is_less_better(metric):
+        good = (
+            {"<": "low", "<=": "low", "==": "low"} if metric.kind == "time" else {"<": "few", "<=": "few", "==": "few"}
+        )
+    elif metric.name in MORE_IS_BETTER and option != "--abort-if":
+        # A run can be stopped for too high a rate, which its target may not be able to bear.
+        good = {">": "high", ">=": "high"} if metric.kind == "rate" else {">": "many", ">=": "many"}
+    else:
+        return
+    if sign not in good:
+        return
+    contrary = f'write {option} "{_mirrored(condition)}", or --slo "{_as_objective(condition)}"'
+    raise ValueError(
+        f'"{condition.text}" fails a run whose {_subject(condition)} {good[sign]}, and {option} names what must not be;'
+        f" {contrary}, which names what must hold"
+    )
+
+
+def check_objective(condition: Condition) -> None:
+    """Checks that a condition of ``--slo`` does not ask for what is bad, and can fail.
+
+    Raises:
+        ValueError: It looks like one of ``--fail-if``, or is always the same; with what to write instead.
+    """
+    if condition.per_interval:
+        rest = condition.text.removeprefix("any ")
+        contrary = rest.replace(condition.operator, NEGATED[condition.operator], 1)
+        raise ValueError(
+            f'"{condition.text}": an objective is of the whole run; leave out any, or write --fail-if "any {contrary}"'
+        )
+    _check_says_something(condition)
+    metric, sign = condition.metric, condition.operator
+    if _is_less_better(metric):
+        bad = {">": "high", ">=": "high"} if metric.kind == "time" else {">": "many", ">=": "many", "!=": "many"}
+    elif metric.name in MORE_IS_BETTER:
+        bad = {"<": "low", "<=": "low"} if metric.kind == "rate" else {"<": "few", "<=": "few"}
+    else:
+        return
+    if sign not in bad:
+        return
+    raise ValueError(
+        f'"{condition.text}" asks that {_subject(condition)} {bad[sign]}, and --slo names what must hold; write'
+        f' --slo "{_mirrored(condition)}", or --fail-if "{condition.text}", which names what must not be'
+    )
+
+
+def _check_says_something(condition: Condition) -> None:
+    """Checks that a condition can hold, and can fail to.
+
+    Raises:
+        ValueError: It is always the same.
+    """
+    metric, sign, limit = condition.metric, condition.operator, condition.limit
+    if metric.kind == "time" and sign in ("==", "!="):
+        raise ValueError(f'"{condition.text}": a time is never exactly its limit; compare it with < or >')
+    capped = condition.unit == "share" and metric.name in SHARES_OF_ALL
+    never = (sign == "<" and not limit) or (capped and ((sign == ">" and limit >= 1) or (sign == ">=" and limit > 1)))
+    always = (sign == ">=" and not limit) or (capped and ((sign == "<=" and limit >= 1) or (sign == "<" and limit > 1)))
+    if never or always:
+        how = "never" if never else "always"
+        raise ValueError(f'"{condition.text}" {how} holds, whatever the run does; write for example {EXAMPLES}')
+
+
+def _is_less_better(metric: ConditionMetric) -> bool:
+    """True for times and counts of failures; a shortest time can be bounded below, as a check of its plausibility."""
+    return (metric.kind == "time" and metric.statistic != "min") or metric.name in FEWER_IS_BETTER
+
+
+def _subject(condition: Condition) -> str:
+    return f"{condition.label} {'is' if condition.metric.kind in ('time', 'rate') else 'are'}"
+
+
+def _mirrored(condition: Condition) -> str:
+    """Returns the condition with its comparison turned round: ``p99 > 50ms`` for ``p99 < 50ms``."""
+    sign = condition.operator
+    turned = ">" if sign == "==" and condition.metric.name in FEWER_IS_BETTER else _MIRRORED[sign]
+    return condition.text.replace(sign, turned, 1)
+
+
+def _as_objective(condition: Condition) -> str:
+    """Returns the condition as an objective, which is of the whole run."""
+    return condition.text.removeprefix("any ")
 
 
 # --- Options --------------------------------------------------------------------------------------------------------

@@ -40,6 +40,13 @@ _REMEDIES = {
 """Remedy for each status of an answer to the upgrade."""
 
 
+_WHATEVER_ELSE = {
+    FaultKind.PROTOCOL_ERROR: "that is an error of the server",
+    FaultKind.MESSAGE_TOO_LARGE: "if such messages are to be expected, give it a higher value",
+}
+"""Faults that are the conclusion whatever else has come, and what each means."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
     """A message that came, and the engine's decision on it."""
@@ -152,8 +159,8 @@ def diagnose(seen: SessionRecord) -> str:
         return _unopened(seen)
     if seen.interrupted and seen.reply_ns is None:
         return f"Interrupted {_progress(seen)}. {_likely_reply(seen) or ''}".rstrip()
-    if seen.fault is not None and seen.fault.kind is FaultKind.PROTOCOL_ERROR:
-        return f"The target {seen.fault.text}: that is an error of the server."
+    if seen.fault is not None and seen.fault.kind in _WHATEVER_ELSE:
+        return f"The target {seen.fault.text}: {_WHATEVER_ELSE[seen.fault.kind]}."
     if seen.message is None:
         return _unsent(seen)
     if not seen.awaited:

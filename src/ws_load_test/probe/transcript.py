@@ -8,8 +8,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.redaction import (
-    FIELD,
+from ws_load_test.messages.fields import FIELD
+from ws_load_test.plan.redaction import (
     REDACTED,
     public_header,
     public_location,
@@ -145,12 +145,14 @@ class Transcript:
         elif phase == "redirect":
             endpoint = result.endpoint
             url = f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{endpoint.resource}"
-            self.add("redirect", lambda: self._shown(url=public_location(url)))
+            left_out = list(result.left_out)
+            self.add("redirect", lambda: self._shown(url=public_location(url), left_out=left_out))
 
     def tls_established(self, tls: ssl.SSLObject) -> None:
         """The TLS handshake is over."""
         took_ns, cipher = self._since_last_phase(), tls.cipher()
         facts = {"version": tls.version(), "cipher": cipher[0] if cipher else None, "resumed": tls.session_reused}
+        facts["alpn"] = tls.selected_alpn_protocol()
         encoded = tls.getpeercert(binary_form=True)
         later = None if encoded is None else lambda: {"certificate": _certificate(encoded)}
         self.add("tls", later, took_ns=took_ns, **facts)

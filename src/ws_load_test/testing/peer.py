@@ -92,7 +92,7 @@ class ServerObservations:
         with self.changed:
             self.changed.notify_all()
 
-    def wait_for(self, condition: Callable[[ServerObservations], bool], timeout_s: float = 5.0) -> None:
+    def wait_for(self, condition: Callable[[ServerObservations], bool], timeout_s: float = 30.0) -> None:
         """Waits until `condition` holds.
 
         Raises:

@@ -80,7 +80,7 @@ class FaultyServer:
         if self._errors and error is None:
             raise ExceptionGroup("behaviors of the faulty server failed", self._errors)
 
-    def wait_for(self, condition: Callable[[ServerObservations], bool], timeout_s: float = 5.0) -> None:
+    def wait_for(self, condition: Callable[[ServerObservations], bool], timeout_s: float = 30.0) -> None:
         """Waits until `condition` holds for the record `seen`.
 
         Raises:

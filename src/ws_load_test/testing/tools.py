@@ -88,6 +88,10 @@ class Certificates:
         """Makes a certificate of the authority that is out of date."""
         return self.authority.issue(*(hosts or self.LOCAL), expired=True)
 
+    def not_yet_valid(self, *hosts: str) -> Certificate:
+        """Makes a certificate of the authority that is valid in a month."""
+        return self.authority.issue(*(hosts or self.LOCAL), early=True)
+
     def wrong_host(self) -> Certificate:
         """Makes a certificate of the authority for another host."""
         return self.authority.issue("elsewhere.example")

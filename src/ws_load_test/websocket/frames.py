@@ -19,7 +19,8 @@ LARGEST_CONTROL_PAYLOAD = 125
 """RFC 6455, section 5.5: a control frame's payload is at most 125 bytes."""
 
 NORMAL_CLOSURE, GOING_AWAY, PROTOCOL_ERROR, NO_STATUS_RCVD, ABNORMAL_CLOSURE = 1000, 1001, 1002, 1005, 1006
-INVALID_DATA, MESSAGE_TOO_BIG, INTERNAL_ERROR = 1007, 1009, 1011
+INVALID_DATA, MESSAGE_TOO_BIG, INTERNAL_ERROR, TLS_FAILED = 1007, 1009, 1011, 1015
+LARGEST_CLOSE_CODE = 4999
 _SMALL_PAYLOAD = 1024
 """Bytes of payload up to which masking as one large integer is faster than with numpy."""
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -28,6 +29,15 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 def close_code_is_valid(code: int) -> bool:
     """True if a peer is allowed to send this close code (RFC 6455, section 7.4; 1012 to 1014: IANA registry)."""
     return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in {1004, NO_STATUS_RCVD, ABNORMAL_CLOSURE})
+
+
+def why_invalid(code: int) -> str:
+    """Returns why no peer may send a close code, with the clause, to stand behind "which"."""
+    if code in {NO_STATUS_RCVD, ABNORMAL_CLOSURE, TLS_FAILED}:
+        return "only stands for a close that came otherwise, and is never sent (RFC 6455, section 7.4.1)"
+    if code < NORMAL_CLOSURE or code > LARGEST_CLOSE_CODE:
+        return "is none: codes are from 1000 to 4999 (RFC 6455, section 7.4.2)"
+    return "is reserved and has no meaning (RFC 6455, section 7.4)"
 
 
 def accept_key(key: str) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _RELEVANT_FINDINGS = (FindingKind.PAIRING, FindingKind.UNANSWERED)
 """Findings that concern a comparison even if the generator was not saturated."""
-_IGNORED_LINES = frozenset({"fails if", "aborts if"})
+_IGNORED_LINES = frozenset({"fails if", "must hold", "aborts if"})
 """Lines of a plan that do not change the load."""
 
 

@@ -10,9 +10,9 @@ from ws_load_test.analysis.comparison.comparability import blocker
 from ws_load_test.analysis.comparison.compare import CONFIDENCE, Comparison
 from ws_load_test.analysis.comparison.compare import compare as compare_variants
 from ws_load_test.analysis.comparison.samples import Variant, pair_variants
+from ws_load_test.analysis.recordings import read_recording
 from ws_load_test.common.errors import RecordingError, UsageError
 from ws_load_test.metrics.recording import Recording
-from ws_load_test.metrics.recording_file import read_recording
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,9 +41,14 @@ def compare(
         RecordingError: A file is not a recording, or a directory holds none.
         UsageError: The sides cannot be compared, or the confidence is out of range.
     """
-    if not 0.5 <= confidence <= 0.9999:
-        raise UsageError(f"compare: confidence {confidence} is not within 0.5 to 0.9999")
+    check_confidence(confidence)
     return compare_recordings(names, _read(base), _read(new), confidence)
+
+
+def check_confidence(confidence: float) -> None:
+    """Raises UsageError for a confidence out of range."""
+    if not 0.5 <= confidence <= 0.9999:
+        raise UsageError(f"confidence {confidence} is not within 0.5 to 0.9999")
 
 
 def compare_recordings(

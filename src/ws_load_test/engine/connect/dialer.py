@@ -5,30 +5,28 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from dataclasses import dataclass
-from math import gcd
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.faults import Fault, FaultKind, classify_host_error
-from ws_load_test.common.units import format_duration
+from ws_load_test.common.faults import Fault, FaultKind
+from ws_load_test.engine.connect.dial_faults import fault_of, proxy_tls_fault
 from ws_load_test.engine.connect.dns import Resolver, is_address
 from ws_load_test.engine.connect.handshake import OpeningHandshake
 from ws_load_test.engine.connect.proxy import Proxy
-from ws_load_test.engine.connect.source_addresses import bind
-from ws_load_test.engine.connect.tls import (
-    ResumableContext,
-    new_context,
-    tls_context,
-    tls_fault,
-)
+from ws_load_test.engine.connect.redirects import RedirectChain
+from ws_load_test.engine.connect.tcp import Attempts, TcpConnector, open_socket
+from ws_load_test.engine.connect.tls import ResumableContext, context_for_proxies, handshakes, new_context, tls_context
+from ws_load_test.engine.connect.tls_faults import tls_fault
 from ws_load_test.engine.connect.upgrade_request import (
     DialError,
-    RedirectChain,
     RedirectError,
     UpgradeRequestFactory,
 )
-from ws_load_test.plan.target import host_and_port
+from ws_load_test.plan.host_names import host_and_port
 
 if TYPE_CHECKING:
     from ws_load_test.common.sharding import Shard
@@ -37,16 +35,11 @@ if TYPE_CHECKING:
     from ws_load_test.engine.connect.upgrade_request import Render, UpgradeRequest
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
+    from ws_load_test.plan.target import Endpoint, Target
     from ws_load_test.websocket.deflate import PerMessageDeflate
 
-_TIMED_OUT = {
-    "dns": (FaultKind.DNS_TIMEOUT, "has a name that did not resolve"),
-    "connect": (FaultKind.CONNECT_TIMEOUT, "did not take the TCP connection"),
-    "proxy": (FaultKind.PROXY, "is behind a proxy that did not open the way to it"),
-    "tls": (FaultKind.TLS_TIMEOUT, "did not finish the TLS handshake"),
-    "upgrade": (FaultKind.UPGRADE_TIMEOUT, "did not answer the upgrade"),
-}
-"""For each phase of a dial the fault that its timeout is, and what the target did not do."""
+MAX_OTHER_ORIGINS = 8
+"""Origins that redirects lead to whose TLS sessions are kept; making a context anew takes some 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +58,9 @@ class ConnectTimings:
     """All of it: the lookup of a name that no connection had needed before, waiting, and redirects included."""
     tls_resumed: bool
     """The handshake took up an earlier session (RFC 8446, section 2.2)."""
+    not_granted: tuple[str, ...] = ()
+    """Names of things that were asked for in vain: ``permessage-deflate``, ``subprotocol``, ``tls-resumption``,
+    ``tls-ticket``."""
 
     def record_in(self, tally: Tally) -> None:
         """Records them in the histograms of a tally."""
@@ -76,6 +72,7 @@ class ConnectTimings:
             tally.tls_time_ns.record(self.tls_ns)
             tally.tls_resumed += self.tls_resumed
         tally.upgrade_time_ns.record(self.upgrade_ns)
+        tally.not_granted.update(self.not_granted)
 
 
 class Dialer:
@@ -89,13 +86,22 @@ class Dialer:
         """
         self.plan = plan
         self._share = share
+        self._turns: dict[int, int] = {}
+        self._dialed_by_way: Counter[int] = Counter()
         self.target = plan.target
         self.timeout_ns = plan.connect_timeout_ns
         self.names = Resolver(plan)
-        self.proxy = Proxy.of(plan.target)
+        self._proxies = {url: Proxy.of(url) for url in plan.target.proxies}
+        self._proxy_tls: ResumableContext | None = None
         self.requests = UpgradeRequestFactory(plan.target)
         self.listener = listener
+        self.left_out: Counter[str] = Counter()
+        """Dials that redirects led to another origin, by what did not go along, since the last `take_notes`."""
+        self.tcp = TcpConnector(self.trace, rotates=plan.target.rotate_addresses)
+        self.has_opened = False
+        """A session has opened."""
         self._tls = tls_context(plan.target)
+        self._tls_elsewhere: dict[tuple[bool, str, int], ResumableContext] = {}
 
     def rotation_index(self, number: int) -> int:
         """A connection's place among those that go the same way; it chooses the source address.
@@ -106,23 +112,57 @@ class Dialer:
         ways = len(self.target.urls) * max(1, len(self.target.addresses))
         if self._share is None:
             return number // ways
-        of = self._share.count
-        return number // of // (ways // gcd(ways, of)) + self._share.index
+        if number not in self._turns:
+            self._turns[number] = self._share.index + self._dialed_by_way[number % ways]
+            self._dialed_by_way[number % ways] += 1
+        return self._turns[number]
 
     @property
     def resolved_ns(self) -> dict[str, int]:
-        """Duration of the lookup of each name, in ns: one for each name and worker, addresses in numbers have none.
+        """Duration of the latest look-up of each name, in ns; addresses in numbers have none.
 
         It grows with the names that fields and redirects bring, when a connection is the first to need one.
         """
         return self.names.lookup_ns
 
+    def tls_for(self, request: UpgradeRequest) -> ResumableContext:
+        """Returns the context of a connection under TLS.
+
+        Another origin, to which a redirect has led, has a context of its own: neither the client's certificate nor a
+        session's ticket goes there that was meant for the first.
+        """
+        if not request.moved:
+            if self._tls is None:
+                self._tls = new_context(self.target)
+            return self._tls
+        origin = request.endpoint.origin
+        if origin not in self._tls_elsewhere:
+            if len(self._tls_elsewhere) >= MAX_OTHER_ORIGINS:
+                self._tls_elsewhere.pop(next(iter(self._tls_elsewhere)))
+            stranger = msgspec.structs.replace(self.target, cert=None, key=None)
+            self._tls_elsewhere[origin] = new_context(stranger)
+        return self._tls_elsewhere[origin]
+
+    def take_notes(self, tally: Tally) -> None:
+        """Moves the notes on dials into a tally, those that opened and those that did not: look-ups of names, too."""
+        tally.left_out_by_redirects.update(self.left_out)
+        tally.failed_addresses.update(self.tcp.failed)
+        self.left_out.clear()
+        self.tcp.failed.clear()
+        for took_ns in self.names.take_times():
+            tally.resolve_time_ns.record(took_ns)
+
+    def proxy_for(self, endpoint: Endpoint) -> Proxy | None:
+        """Returns the proxy through which an endpoint is reached."""
+        url = self.target.proxy_for(endpoint)
+        return None if url is None else self._proxies[url]
+
     @property
-    def tls(self) -> ResumableContext:
-        """The context of every connection under TLS; made here where only a redirect leads to one."""
-        if self._tls is None:
-            self._tls = new_context(self.target)
-        return self._tls
+    def proxy_tls(self) -> ResumableContext:
+        """Context for proxies under TLS, which get no certificate of the client's."""
+        if self._proxy_tls is None:
+            self._proxy_tls = context_for_proxies(self.target)
+        return self._proxy_tls
 
     async def resolve(self) -> None:
         """Looks up the names that are known beforehand, once for all sessions.
@@ -170,51 +210,36 @@ class Dialer:
                 if isinstance(error, TimeoutError):
                     return opening.timings()
                 raise
+            if opening.answer_begun and isinstance(error, TimeoutError):
+                opening.phase = "answer"
             opening.abort()
-            fault = self._fault(opening.phase, error)
+            fault = self._fault(opening, error)
             if fault is None:
                 raise
             raise DialError(fault) from None
 
-    def _fault(self, phase: str, error: BaseException) -> Fault | None:
+    def _fault(self, opening: _Dial, error: BaseException) -> Fault | None:
         """Returns the target's fault that an error stands for; None if it is not the target's."""
-        if isinstance(error, DialError):
-            fault = error.fault
-            if isinstance(error, RedirectError) and not self.target.follow_redirects:
-                fault = Fault(fault.kind, fault.detail, f"{fault.text}; --follow-redirects goes there")
-            return fault
         if isinstance(error, ssl.SSLError):
-            return tls_fault(error)
-        if isinstance(error, TimeoutError):
-            kind, what = _TIMED_OUT[phase]
-            detail = "timeout" if kind == FaultKind.PROXY else ""
-            return Fault(kind, detail, f"{what} within {format_duration(self.timeout_ns)}")
-        if not isinstance(error, OSError) or classify_host_error(error) is not None:
-            return None
-        if self.proxy is not None and phase in {"connect", "proxy"}:
-            return _proxy_fault(phase, error)
-        return _target_fault(phase, error)
-
-
-def _target_fault(phase: str, error: OSError) -> Fault:
-    if isinstance(error, ConnectionRefusedError):
-        return Fault(
-            FaultKind.CONNECT_REFUSED,
-            text="refuses connections: nothing listens there, or a firewall rejects them",
-        )
-    if isinstance(error, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
-        if phase == "tls":
-            return Fault(FaultKind.TLS, text="broke the connection in the TLS handshake")
-        return Fault(FaultKind.RESET, text="reset the connection while it opened")
-    return Fault(FaultKind.UNREACHABLE, text=f"cannot be reached: {error.strerror or error}")
-
-
-def _proxy_fault(phase: str, error: OSError) -> Fault:
-    if isinstance(error, ConnectionRefusedError):
-        return Fault(FaultKind.PROXY, "refused", "the proxy refuses TCP connections")
-    if phase == "proxy":
-        return Fault(FaultKind.PROXY, "reset", "the proxy broke the connection instead of opening the way")
-    return Fault(FaultKind.PROXY, "unreachable", f"the proxy cannot be reached: {error.strerror or error}")
+            if opening.phase == "proxy":
+                return proxy_tls_fault(tls_fault(error, self.target))
+            return tls_fault(error, opening.target, opening.tls_begun)
+        if not isinstance(error, DialError):
+            # What has opened a session under TLS takes TLS.
+            hint = "; is it ws:// instead of wss://?" if opening.phase == "tls" and not self.has_opened else ""
+            through_proxy = opening.proxy is not None
+            return fault_of(
+                opening.phase,
+                error,
+                opening.attempts,
+                timeout_ns=self.timeout_ns,
+                through_proxy=through_proxy,
+                hint=hint,
+            )
+        fault = error.fault
+        if isinstance(error, RedirectError) and not self.target.follow_redirects:
+            fault = Fault(fault.kind, fault.detail, f"{fault.text}; --follow-redirects goes there")
+        return fault
 
 
 class _Dial:
@@ -226,17 +251,25 @@ class _Dial:
         "_dialer",
         "_dialing_ns",
         "_from_ns",
+        "_lacks_ticket",
         "_number",
+        "_offered_session",
         "_ready_ns",
+        "_request",
         "_sock",
         "_tls_object",
         "_transport",
         "_upgrade",
+        "attempts",
         "phase",
+        "proxy",
+        "tls_begun",
     )
 
     def __init__(self, dialer: Dialer, connection: DialedSession, number: int) -> None:
         self.phase = "dns"
+        self.attempts = Attempts()
+        self.proxy: Proxy | None = None
         self._dialer = dialer
         self._connection = connection
         self._number = number
@@ -245,11 +278,34 @@ class _Dial:
         self._transport: asyncio.WriteTransport | None = None
         self._upgrade: OpeningHandshake | None = None
         self._tls_object: ssl.SSLObject | None = None
+        self._request: UpgradeRequest | None = None
+        self._offered_session = self._lacks_ticket = False
+        self.tls_begun: ssl.SSLObject | None = None
+        """The TLS connection, whose handshake may have failed."""
+
+    @property
+    def target(self) -> Target:
+        """The target as this dial shows itself: another origin gets no client certificate."""
+        target = self._dialer.target
+        moved = self._request is not None and self._request.moved
+        return msgspec.structs.replace(target, cert=None, key=None) if moved else target
 
     @property
     def upgraded(self) -> bool:
         """The connection has the session."""
         return self._upgrade is not None and self._upgrade.accepted
+
+    def _tls_not_granted(self) -> tuple[str, ...]:
+        """Returns what TLS was asked for in vain: an earlier session to be resumed, or a ticket for the next one."""
+        tls = self._tls_object
+        if tls is None or tls.session_reused:
+            return ()
+        return ("tls-resumption",) * self._offered_session + ("tls-ticket",) * self._lacks_ticket
+
+    @property
+    def answer_begun(self) -> bool:
+        """A part of the answer to the upgrade has come."""
+        return self._upgrade is not None and self._upgrade.answer_begun
 
     def abort(self) -> None:
         """Closes what is open."""
@@ -267,16 +323,18 @@ class _Dial:
         tls = self._tls_object
         return ConnectTimings(
             tcp_ns=self._connected_ns - self._dialing_ns,
-            proxy_ns=None if self._dialer.proxy is None else self._ready_ns - self._connected_ns,
+            proxy_ns=None if self.proxy is None else self._ready_ns - self._connected_ns,
             tls_ns=None if tls is None else upgrade.asked_ns - self._ready_ns,
             upgrade_ns=done_ns - upgrade.asked_ns,
             total_ns=done_ns - self._from_ns,
             tls_resumed=bool(tls is not None and tls.session_reused),
+            not_granted=upgrade.not_granted + self._tls_not_granted(),
         )
 
     async def open(self, request: UpgradeRequest) -> ConnectTimings:
         """Follows the redirects, if it is to."""
-        trail = RedirectChain(request) if self._dialer.target.follow_redirects else None
+        target = self._dialer.target
+        trail = RedirectChain(request, target) if target.follow_redirects else None
         while True:
             try:
                 return await self._try(request)
@@ -284,7 +342,9 @@ class _Dial:
                 if trail is None:
                     raise
                 self.abort()
-                request = trail.follow(moved)
+                was_moved, request = request.moved, trail.follow(moved)
+                if request.moved and not was_moved:
+                    self._dialer.left_out.update(request.left_out)
                 self._dialer.trace("redirect", request)
 
     async def _try(self, request: UpgradeRequest) -> ConnectTimings:
@@ -292,15 +352,18 @@ class _Dial:
         dialer, endpoint = self._dialer, request.endpoint
         self.phase = "dns"
         if dialer.target.unix_socket is not None and not request.moved:
-            self._dialing_ns = monotonic_ns()
-            await self._connect(socket.AF_UNIX, dialer.target.unix_socket)
+            self.phase, self._dialing_ns = "connect", monotonic_ns()
+            self._sock = await open_socket(socket.AF_UNIX, dialer.target.unix_socket)
+            self._connected_ns = monotonic_ns()
+            dialer.trace("connect", dialer.target.unix_socket)
         else:
             host, port = self._goal(request)
-            if dialer.proxy is None:
+            proxy = self.proxy = dialer.proxy_for(endpoint)
+            if proxy is None:
                 await self._connect_to(host, port)
             else:
-                await self._connect_to(dialer.proxy.host, dialer.proxy.port)
-                await self._tunnel(dialer.proxy, host, port)
+                await self._connect_to(proxy.host, proxy.port)
+                await self._tunnel(proxy, host, port)
         self._ready_ns = monotonic_ns()
         self.phase = "tls" if endpoint.secure else "upgrade"
         upgrade = await self._begin(request)
@@ -315,7 +378,7 @@ class _Dial:
             return request.endpoint.host, request.endpoint.port
         # Each URL in turn with each address.
         turn = self._number // len(self._dialer.target.urls)
-        host, port = host_and_port(addresses[turn % len(addresses)])
+        host, port = host_and_port(addresses[turn % len(addresses)], bare_ipv6=True)
         return host, port or request.endpoint.port
 
     async def _connect_to(self, host: str, port: int) -> None:
@@ -323,43 +386,18 @@ class _Dial:
         routes = await self._dialer.names.routes(host, port)
         self._dialer.trace("resolve", (host, routes))
         self.phase = "connect"
-        self._dialing_ns = monotonic_ns()
+        self._dialing_ns, self.attempts = monotonic_ns(), Attempts()
         # Among those that go the same way, source addresses take turns.
         turn = self._dialer.rotation_index(self._number)
-        failure: OSError | None = None
-        for family, address, sources in routes:
-            try:
-                await self._connect(family, address, sources[turn % len(sources)] if sources else None)
-            except OSError as error:
-                failure = error
-                self._dialer.trace("try", (address, error))
-            else:
-                return
-        assert failure is not None
-        raise failure
-
-    async def _connect(self, family: int, address: tuple[Any, ...] | str, source: str | None = None) -> None:
-        self.phase = "connect"
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            if family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if source is not None:
-                bind(sock, source)
-            await asyncio.get_running_loop().sock_connect(sock, address)
-        except BaseException:
-            sock.close()
-            raise
-        self._sock, self._connected_ns = sock, monotonic_ns()
-        self._dialer.trace("connect", address)
+        self._sock = await self._dialer.tcp.connect(routes, turn, self.attempts)
+        self._connected_ns = monotonic_ns()
 
     async def _tunnel(self, proxy: Proxy, host: str, port: int) -> None:
         """The way through the proxy."""
         assert self._sock is not None
         if not proxy.resolves and not is_address(host):
             self.phase = "dns"
-            found = await self._dialer.names.addresses(host)
+            found = await self._dialer.names.addresses(host, port)
             usable = [address[0] for family, address in found if family == socket.AF_INET or proxy.kind == "socks5"]
             if not usable:
                 raise DialError(
@@ -367,7 +405,12 @@ class _Dial:
                 )
             host = usable[0]
         self.phase = "proxy"
-        await proxy.open(self._sock, host, port)
+        if proxy.secure:
+            timeout_s = 2 * self._dialer.timeout_ns / 1e9
+            context = self._dialer.proxy_tls
+            self._transport = await proxy.open_under_tls(self._sock, host, port, context, timeout_s)
+        else:
+            await proxy.open(self._sock, host, port)
         self._dialer.trace("proxy", (host, port))
 
     async def _begin(self, request: UpgradeRequest) -> OpeningHandshake:
@@ -375,33 +418,74 @@ class _Dial:
         sock, connection, secure = self._sock, self._connection, request.endpoint.secure
         assert sock is not None
         dialer = self._dialer
+        context = dialer.tls_for(request) if secure else None
+        self._request = request
+        tunnel = cast("asyncio.Transport | None", self._transport)
+        # What a session writes goes past no TLS, be it that of the proxy.
+        under_tls = secure or tunnel is not None
 
         def take_over(transport: asyncio.Transport, early: bytes, deflate: PerMessageDeflate | None) -> None:
-            if secure:
+            dialer.has_opened = True
+            if context is not None:
                 tls = self._tls_object = transport.get_extra_info("ssl_object")
-                dialer.tls.keep_session(tls)
+                context.keep_session(tls)
+                self._lacks_ticket = context.lacks_session(tls.server_hostname)
             if dialer.listener is not None:
                 dialer.listener.session_upgraded(
-                    connection, transport, sock, secure=secure, early=early, deflate=deflate
+                    connection, transport, sock, secure=under_tls, early=early, deflate=deflate
                 )
                 return
             transport.set_protocol(connection)
-            connection.attach(transport, sock, secure=secure, early=early, deflate=deflate)
+            connection.attach(transport, sock, secure=under_tls, early=early, deflate=deflate)
 
         def upgrade() -> OpeningHandshake:
-            self._upgrade = OpeningHandshake(request, take_over, listener=dialer.listener, timeout_ns=dialer.timeout_ns)
+            self._upgrade = OpeningHandshake(
+                request,
+                take_over,
+                listener=dialer.listener,
+                timeout_ns=dialer.timeout_ns,
+                left_hint="" if dialer.has_opened else _left_hint(request, self.target),
+            )
             return self._upgrade
 
         loop = asyncio.get_running_loop()
-        create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
-        name = request.endpoint.host if request.moved else dialer.target.sni or request.endpoint.host
-        self._transport, _ = await create(
-            upgrade,
-            sock=sock,
-            ssl=dialer.tls if secure else None,
-            server_hostname=name if secure else None,
-            # Our own timeout comes first and names the phase; this one only must not be shorter.
-            ssl_handshake_timeout=2 * dialer.timeout_ns / 1e9 if secure else None,
-        )
+        name = request.endpoint.server_name
+        if not request.moved and dialer.target.sni is not None:
+            name = dialer.target.sni
+        # Our own timeout comes first and names the phase; this one only must not be shorter.
+        timeout_s = 2 * dialer.timeout_ns / 1e9 if secure else None
+        begun: list[tuple[ssl.SSLObject, bool]] = []
+        if secure:
+            handshakes.set(begun)
+        try:
+            if tunnel is None:
+                create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
+                self._transport, _ = await create(
+                    upgrade,
+                    sock=sock,
+                    ssl=context,
+                    server_hostname=name if secure else None,
+                    ssl_handshake_timeout=timeout_s,
+                )
+            else:
+                protocol = upgrade()
+                if context is None:
+                    tunnel.set_protocol(protocol)
+                else:
+                    inner = await loop.start_tls(
+                        tunnel, protocol, context, server_hostname=name, ssl_handshake_timeout=timeout_s
+                    )
+                    assert inner is not None
+                    self._transport = tunnel = inner
+                protocol.connection_made(tunnel)
+        finally:
+            self.tls_begun, self._offered_session = begun[0] if begun else (None, False)
         assert self._upgrade is not None
         return self._upgrade
+
+
+def _left_hint(request: UpgradeRequest, target: Target) -> str:
+    """Returns why a target may go away instead of answering the upgrade, where nothing is known of it."""
+    if not request.endpoint.secure:
+        return "; a port that takes TLS may do that: is it wss:// instead of ws://?"
+    return "" if target.cert is not None else "; a target that wants a client certificate may do that: --cert FILE"

@@ -1,4 +1,4 @@
-"""Names to addresses: one lookup for each name and worker, whatever comes of it, and what each took."""
+"""Names to addresses: looked up once for all that need a name at the time, and again when that is long ago."""
 
 from __future__ import annotations
 
@@ -7,17 +7,43 @@ import socket
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import format_duration
 from ws_load_test.engine.connect.source_addresses import Route, routes
 from ws_load_test.engine.connect.upgrade_request import DialError
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from ws_load_test.plan.plan import Plan
 
     Found = list[tuple[int, tuple[Any, ...]]]
     """Families and addresses, the best first (RFC 6724)."""
+
+MAX_FAILURE_AGE_NS = NS_PER_S
+"""Time for which a name that did not resolve is not looked up again, at most."""
+
+
+class _Lookup:
+    """One look-up of a name, under way or done."""
+
+    def __init__(self, looking_up: Coroutine[Any, Any, Found | Fault]) -> None:
+        self.task = asyncio.create_task(self._run(looking_up))
+        self._done_ns = 0
+
+    async def _run(self, looking_up: Coroutine[Any, Any, Found | Fault]) -> Found | Fault:
+        found = await looking_up
+        self._done_ns = monotonic_ns()
+        return found
+
+    def is_usable(self, ttl_ns: int) -> bool:
+        """True while it is under way, and for the time to live of what it found."""
+        if not self.task.done():
+            return True
+        if self.task.cancelled() or isinstance(self.task.result(), Fault):
+            ttl_ns = min(ttl_ns, MAX_FAILURE_AGE_NS)
+        return monotonic_ns() - self._done_ns < ttl_ns
 
 
 class Resolver:
@@ -25,50 +51,62 @@ class Resolver:
 
     def __init__(self, plan: Plan) -> None:
         self.lookup_ns: dict[str, int] = {}
-        """Duration of the lookup of each name that was found; grows when a connection is the first to need a name."""
+        """Duration of the latest look-up of each name that was found."""
+        self._times_ns: list[int] = []
         self._plan = plan
-        self._lookups: dict[str, asyncio.Task[Found | Fault]] = {}
-        self._routes: dict[tuple[str, int], list[Route]] = {}
+        self._fixed = fixed_addresses(plan.target.resolve)
+        self._lookups: dict[str, _Lookup] = {}
+        self._routes: dict[tuple[str, int], tuple[Found, list[Route]]] = {}
+
+    def take_times(self) -> list[int]:
+        """Returns the durations, in ns, of the look-ups since the last call."""
+        times, self._times_ns = self._times_ns, []
+        return times
 
     async def routes(self, host: str, port: int) -> list[Route]:
-        """The ways to a host, to be tried in order.
+        """Returns the ways to a host, the best first.
 
         Raises:
-            DialError: the name does not resolve, or to nothing that the plan's source addresses can reach.
+            DialError: The name does not resolve, or to nothing that the plan's source addresses can reach.
         """
+        found = await self.addresses(host, port)
         known = self._routes.get((host, port))
-        if known is not None:
-            return known
-        found = await self.addresses(host)
+        if known is not None and known[0] is found:
+            return known[1]
         ways = routes(self._plan, [(family, (address[0], port, *address[2:])) for family, address in found])
         if not ways:
             raise DialError(
                 Fault(FaultKind.UNREACHABLE, text=f'"{host}" has no address of the kind of those that --bind names')
             )
-        self._routes[host, port] = ways
+        self._routes[host, port] = found, ways
         return ways
 
-    async def addresses(self, host: str) -> Found:
-        """The addresses of a host, the best first.
+    async def addresses(self, host: str, port: int) -> Found:
+        """Returns the addresses of a host, the best first; the port matters only to `--resolve`.
 
         Raises:
-            DialError: the name does not resolve.
+            DialError: The name does not resolve.
         """
+        fixed = _fixed_for(self._fixed, host, port)
+        if fixed is not None:
+            return fixed
         lookup = self._lookups.get(host)
-        if lookup is None:
-            lookup = self._lookups[host] = asyncio.create_task(self._look_up(host))
+        if lookup is None or not (is_address(host) or lookup.is_usable(self._plan.target.dns_ttl_ns)):
+            lookup = self._lookups[host] = _Lookup(self._look_up(host))
         # Others may wait for the same name, so that it outlives the dial that was the first to ask.
-        found = await asyncio.shield(lookup)
+        found = await asyncio.shield(lookup.task)
         if isinstance(found, Fault):
             raise DialError(found)
         return found
 
     async def _look_up(self, host: str) -> Found | Fault:
+        if "%" in host:
+            return _with_zone(host)
         from_ns, timeout_ns = monotonic_ns(), self._plan.connect_timeout_ns
         kind, reason = FaultKind.DNS, ""
         try:
             async with asyncio.timeout(timeout_ns / 1e9):
-                found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+                found = await _found_for(host)
         except TimeoutError:
             kind, reason = FaultKind.DNS_TIMEOUT, f" within {format_duration(timeout_ns)}"
         except OSError as error:
@@ -78,8 +116,65 @@ class Resolver:
         else:
             if not is_address(host):
                 self.lookup_ns[host] = monotonic_ns() - from_ns
+                self._times_ns.append(self.lookup_ns[host])
             return [(family, address) for family, _, _, _, address in found]
         return Fault(kind, text=f'the name "{host}" does not resolve{reason}')
+
+
+async def _found_for(host: str) -> list[Any]:
+    """Returns what the system finds; a name that ends with a dot without it at last, since hosts files have none.
+
+    Raises:
+        OSError: It finds nothing.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        if not host.endswith("."):
+            raise
+        return await loop.getaddrinfo(host.removesuffix("."), None, type=socket.SOCK_STREAM)
+
+
+def _with_zone(host: str) -> Found | Fault:
+    """Returns a link-local IPv6 address with the number of its interface (RFC 4007, section 11)."""
+    address, _, zone = host.partition("%")
+    try:
+        scope = int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
+    except OSError:
+        return Fault(FaultKind.UNREACHABLE, text=f'cannot be reached at {host}: no interface here is named "{zone}"')
+    return [(socket.AF_INET6, (address, 0, 0, scope))]
+
+
+def fixed_addresses(texts: tuple[str, ...]) -> dict[tuple[str, str], Found]:
+    """Returns the addresses that `--resolve` gives, by host and port; the port may be ``*``."""
+    fixed: dict[tuple[str, str], Found] = {}
+    for text in texts:
+        host, port, addresses = text.split(":", 2)
+        found = fixed.setdefault((host, port), [])
+        for address in addresses.split(","):
+            infos = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+            found += [(int(family), sockaddr) for family, _, _, _, sockaddr in infos]
+    return fixed
+
+
+def _fixed_for(fixed: dict[tuple[str, str], Found], host: str, port: int) -> Found | None:
+    if not fixed:
+        return None
+    name = host.removesuffix(".")
+    return fixed.get((name, str(port))) or fixed.get((name, "*"))
+
+
+def addresses_now(target_resolve: tuple[str, ...], host: str, port: int) -> Found:
+    """Returns the addresses of a host as a dial would use them, looked up here and now; empty if there are none."""
+    fixed = _fixed_for(fixed_addresses(target_resolve), host, port)
+    if fixed is not None:
+        return [(family, (address[0], port, *address[2:])) for family, address in fixed]
+    try:
+        found = socket.getaddrinfo(host.removesuffix("."), port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [(family, address) for family, _, _, _, address in found]
 
 
 def is_address(host: str) -> bool:

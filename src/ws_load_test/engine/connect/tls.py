@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.errors import UsageError
-from ws_load_test.common.faults import Fault, FaultKind
 
 if TYPE_CHECKING:
     from ws_load_test.plan.target import Target
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-_NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"}
-_NO_VERSION = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION"}
-_ABOUT_CERTIFICATES = (
-    "CERTIFICATE_REQUIRED",
-    "BAD_CERTIFICATE",
-    "UNKNOWN_CA",
-    "CERTIFICATE_UNKNOWN",
-    "CERTIFICATE_EXPIRED",
-    "UNSUPPORTED_CERTIFICATE",
-)
+handshakes: ContextVar[list[tuple[ssl.SSLObject, bool]] | None] = ContextVar("handshakes", default=None)
+"""Takes the TLS connections that a dial begins, each with True if it offers an earlier session: an event loop gives no
+other access to one whose handshake fails."""
 
 
 class ResumableContext(ssl.SSLContext):
@@ -41,11 +35,25 @@ class ResumableContext(ssl.SSLContext):
         """As `ssl.SSLContext.wrap_bio`, with the last session that this server gave us."""
         if session is None:
             session = self._sessions.get(server_hostname)
-        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        tls = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        begun = handshakes.get()
+        if begun is not None:
+            begun.append((tls, session is not None))
+        return tls
 
     @property
     def _sessions(self) -> dict[Any, ssl.SSLSession]:
         found: dict[Any, ssl.SSLSession] = self.__dict__.setdefault("sessions_by_server", {})
+        return found
+
+    def lacks_session(self, server: str | None) -> bool:
+        """Returns True if a server was to give a session that can be resumed, and has not given one."""
+        return self.resumes and server in self._known_servers and server not in self._sessions
+
+    @property
+    def _known_servers(self) -> set[Any]:
+        """Servers with which a handshake has ended, and data was read."""
+        found: set[Any] = self.__dict__.setdefault("known_servers", set())
         return found
 
     def keep_session(self, tls: ssl.SSLObject) -> None:
@@ -53,6 +61,8 @@ class ResumableContext(ssl.SSLContext):
 
         TLS 1.3 sends tickets after the handshake, before any other data (RFC 8446, section 4.6.1).
         """
+        if self.resumes:
+            self._known_servers.add(tls.server_hostname)
         session = tls.session
         if self.resumes and session is not None and session.has_ticket:
             self._sessions[tls.server_hostname] = session
@@ -73,10 +83,7 @@ def new_context(target: Target) -> ResumableContext:
     Raises:
         UsageError: as `tls_context`.
     """
-    context = ResumableContext(ssl.PROTOCOL_TLS_CLIENT)
-    if sys.version_info >= (3, 13):
-        # What ssl.create_default_context sets; it makes no contexts of other classes.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+    context = _client_context()
     _load_authorities(context, target)
     _load_certificate(context, target)
     context.set_alpn_protocols(["http/1.1"])
@@ -84,10 +91,51 @@ def new_context(target: Target) -> ResumableContext:
         context.minimum_version = _VERSIONS[target.tls_min]
     if target.ciphers is not None:
         set_ciphers(context, target.ciphers)
+    _trust_any_if_asked(context, target)
+    context.resumes = target.tls_resume
+    return context
+
+
+def context_for_proxies(target: Target) -> ResumableContext:
+    """Returns the context for proxies under TLS: the system's authorities, and those of ``--cacert`` besides.
+
+    The client's certificate is the target's affair; ``--insecure`` counts for both.
+
+    Raises:
+        UsageError: As `tls_context`.
+    """
+    context = _client_context()
+    context.load_default_certs()
+    _load_authorities(context, target)
+    context.set_alpn_protocols(["http/1.1"])
+    _trust_any_if_asked(context, target)
+    return context
+
+
+def _trust_any_if_asked(context: ssl.SSLContext, target: Target) -> None:
     if target.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    context.resumes = target.tls_resume
+
+
+def _client_context() -> ResumableContext:
+    """Returns a client's context that verifies, and logs its keys where the environment asks for that.
+
+    ``SSLKEYLOGFILE`` is what OpenSSL, curl and browsers have for it (draft-ietf-tls-keylogfile); Wireshark reads it.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    context = ResumableContext(ssl.PROTOCOL_TLS_CLIENT)
+    path = os.environ.get("SSLKEYLOGFILE")
+    if path:
+        try:
+            context.keylog_filename = path
+        except OSError as error:
+            raise UsageError(f'SSLKEYLOGFILE: cannot write "{path}": {error.strerror}') from None
+    if sys.version_info >= (3, 13):
+        # What ssl.create_default_context sets; it makes no contexts of other classes.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     return context
 
 
@@ -145,23 +193,3 @@ def _load_certificate(context: ssl.SSLContext, target: Target) -> None:
         raise UsageError(f'--cert: cannot use "{target.cert}": {missing}') from None
     except OSError as error:
         raise UsageError(f'{option}: cannot use "{path}": {error.strerror}') from None
-
-
-def tls_fault(error: ssl.SSLError) -> Fault:
-    """Returns the fault that a TLS error stands for."""
-    return Fault(FaultKind.TLS, text=_reason(error))
-
-
-def _reason(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        remedy = "--cacert names its authority, --insecure takes any"
-        return f"has a certificate that is not trusted: {error.verify_message} ({remedy})"
-    reason = error.reason or "connection closed"
-    words = reason.replace("_", " ").lower()
-    if reason in _NO_VERSION:
-        return "speaks no version of TLS that we take; --tls-min names the least"
-    if "ALERT" in reason and reason.endswith(_ABOUT_CERTIFICATES):
-        return f"does not take our certificate, or wants one (--cert): {words}"
-    if reason in _NOT_TLS:
-        return "does not speak TLS; is it ws:// instead of wss://?"
-    return f"failed the TLS handshake: {words}"

@@ -1,16 +1,16 @@
-"""Upgrade request of a session, prepared or filled for each connection, and where redirects lead."""
+"""Upgrade request of a session, prepared or filled for each connection."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes, urljoin, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from ws_load_test.common.errors import UsageError
-from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.common.redaction import is_secret_header
-from ws_load_test.plan.target import Endpoint, basic_credentials, render_url
+from ws_load_test.common.faults import Fault
+from ws_load_test.plan.host_names import HostNameError
+from ws_load_test.plan.target import Endpoint, basic_credentials, is_private_subprotocol, render_url
+from ws_load_test.plan.upgrade_headers import filled_problem
 from ws_load_test.websocket.deflate_negotiation import EXTENSION, DeflateParams
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     """Fills the fields of a text for one connection."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-MOST_REDIRECTS = 5
-TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
 class DialError(Exception):
@@ -55,8 +52,13 @@ class UpgradeRequest:
     subprotocols: tuple[str, ...] = ()
     offer: DeflateParams | None = None
     """Offer of permessage-deflate."""
+    private_subprotocols: frozenset[str] = frozenset()
+    """Those of the subprotocols that are tokens, or may be: fields give them."""
     moved: bool = False
-    """A redirect has led to another host, where `--connect-to`, `--unix-socket` and `--sni` no longer apply."""
+    """A redirect has led to another origin, where nothing secret goes, and `--connect-to`, `--unix-socket` and `--sni`
+    no longer apply."""
+    left_out: tuple[str, ...] = ()
+    """Names of what was not taken along to another origin: headers, subprotocols, options."""
 
 
 class UpgradeRequestFactory:
@@ -89,12 +91,12 @@ def new_request(target: Target, url: str, fill: Render | None = None) -> Upgrade
         endpoint = Endpoint.of(render_url(url, filled))
     except (ValueError, KeyError) as error:
         # An error of the encodings quotes its text.
-        reason = str(error) if type(error) is ValueError else "its host is malformed"
+        reason = str(error) if type(error) in {ValueError, HostNameError} else "its host is malformed"
         raise UsageError(f"URL: filled in, it is no URL: {reason}") from None
-    subprotocols = tuple(filled(name) for name in target.subprotocols)
-    if any(TOKEN.fullmatch(name) is None for name in subprotocols) or len(set(subprotocols)) < len(subprotocols):
-        raise UsageError("--subprotocol: filled in, it is not the name of a subprotocol, or there are two of a name")
-    given = tuple((name, _header_value(f"--header: {name}", filled(value))) for name, value in target.headers)
+    subprotocols = tuple(_checked("subprotocol", filled(name)) for name in target.subprotocols)
+    if len(set(subprotocols)) < len(subprotocols):
+        raise UsageError("--subprotocol: filled in, two subprotocols have the same name")
+    given = tuple((name, _checked("header", filled(value), name)) for name, value in target.headers)
     names = {name.lower() for name, _ in given}
     headers = [] if "host" in names else [("Host", endpoint.authority)]
     headers += [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")]
@@ -108,17 +110,18 @@ def new_request(target: Target, url: str, fill: Render | None = None) -> Upgrade
     if credentials is not None and "authorization" not in names:
         headers.append(("Authorization", credentials))
     if target.origin is not None:
-        headers.append(("Origin", _header_value("--origin", filled(target.origin))))
+        headers.append(("Origin", _checked("origin", filled(target.origin))))
     if target.cookies:
-        headers.append(("Cookie", "; ".join(_cookie(filled(cookie)) for cookie in target.cookies)))
-    return UpgradeRequest(endpoint, (*headers, *given), subprotocols, offer)
+        headers.append(("Cookie", "; ".join(_checked("cookie", filled(cookie)) for cookie in target.cookies)))
+    private = (filled(name) for name in target.subprotocols if is_private_subprotocol(name))
+    return UpgradeRequest(endpoint, (*headers, *given), subprotocols, offer, frozenset(private))
 
 
 def _credentials(target: Target, endpoint: Endpoint, filled: Render) -> str | None:
     if target.bearer is not None:
-        return f"Bearer {_header_value('--bearer', filled(target.bearer))}"
+        return f"Bearer {_checked('bearer', filled(target.bearer))}"
     if target.user is not None:
-        return f"Basic {basic_credentials(filled(target.user).encode())}"
+        return f"Basic {basic_credentials(_checked('user', filled(target.user)).encode())}"
     if endpoint.user_info is not None:
         # RFC 3986 writes user and password percent-encoded.
         user, colon, password = endpoint.user_info.partition(":")
@@ -126,102 +129,14 @@ def _credentials(target: Target, endpoint: Endpoint, filled: Render) -> str | No
     return None
 
 
-def _header_value(what: str, value: str) -> str:
-    if not value.isprintable() or not value.isascii() or value != value.strip():
-        raise UsageError(f"{what}: filled in, it holds characters that a header cannot carry")
-    return value
+def _checked(option: str, text: str, name: str = "") -> str:
+    """Returns a text whose fields are filled, without the spaces around it, which belong to no value.
 
-
-def _cookie(cookie: str) -> str:
-    # RFC 6265, section 4.1.1: what separates cookies cannot stand in one.
-    if ";" in cookie:
-        raise UsageError("--cookie: filled in, it holds a semicolon, which ends a cookie")
-    return _header_value("--cookie", cookie)
-
-
-# --- Redirects -----------------------------------------------------------------------------------------------------
-
-
-class RedirectChain:
-    """The redirects of one dial: where they lead, what is taken along, and when it is enough.
-
-    What carries credentials (cookies, ``Authorization`` and the like) stays with the host that it was meant for, and
-    so do the cookies that are set on the way; their paths and domains are not looked at.
+    Raises:
+        UsageError: the request cannot carry it.
     """
-
-    def __init__(self, first: UpgradeRequest) -> None:
-        self._first = first
-        self._cookies: dict[str, dict[str, str | None]] = {}
-        """Cookies by host; None: taken back, the plan's own too."""
-        self._seen = [first]
-
-    def follow(self, moved: RedirectError) -> UpgradeRequest:
-        """The request that a redirect leads to.
-
-        Raises:
-            DialError: it leads nowhere, in a loop, too far, or out of TLS.
-        """
-        last, status = self._seen[-1].endpoint, moved.fault.detail
-        endpoint = _endpoint(last, moved)
-        if last.secure and not endpoint.secure:
-            raise _refused(status, "from wss:// to ws://, which gives up TLS")
-        self._keep_cookies(last.host, moved.cookies)
-        request = self._request(endpoint)
-        if request in self._seen:
-            raise _refused(status, "in a loop")
-        if len(self._seen) > MOST_REDIRECTS:
-            raise _refused(status, f"more than {MOST_REDIRECTS} times")
-        self._seen.append(request)
-        return request
-
-    def _request(self, endpoint: Endpoint) -> UpgradeRequest:
-        first, jar = self._first, self._cookies.get(endpoint.host, {})
-        away = endpoint.host != first.endpoint.host
-        kept = [
-            (name, endpoint.authority if name == "Host" else value)
-            for name, value in first.headers
-            # A Host that was given is the first host's own.
-            if not (away and (is_secret_header(name) or (name.lower() == "host" and name != "Host")))
-        ]
-        if away and not any(name == "Host" for name, _ in kept):
-            kept.insert(0, ("Host", endpoint.authority))
-        if jar:
-            before = next((value for name, value in kept if name.lower() == "cookie"), "")
-            theirs = [pair for pair in before.split("; ") if pair and pair.partition("=")[0] not in jar]
-            kept = [pair for pair in kept if pair[0].lower() != "cookie"]
-            pairs = [*theirs, *(f"{name}={value}" for name, value in jar.items() if value is not None)]
-            if pairs:
-                kept.append(("Cookie", "; ".join(pairs)))
-        return replace(first, endpoint=endpoint, headers=tuple(kept), moved=away)
-
-    def _keep_cookies(self, host: str, cookies: tuple[str, ...]) -> None:
-        jar = self._cookies.setdefault(host, {})
-        for cookie in cookies:
-            pair, _, attributes = cookie.partition(";")
-            name, equals, value = pair.strip().partition("=")
-            if re.search(r"max-age\s*=\s*(?:0|-\d)", attributes, re.IGNORECASE):
-                jar[name] = None
-            elif equals and pair.isascii() and pair.isprintable():
-                # What no header can carry back was never meant to come back.
-                jar[name] = value
-
-
-def _endpoint(last: Endpoint, moved: RedirectError) -> Endpoint:
-    """Returns the endpoint that a redirect leads to."""
-    if not moved.location:
-        raise DialError(Fault(FaultKind.UPGRADE_INVALID, text=f"{moved.fault.text} without a Location"))
-    base = f"{'https' if last.secure else 'http'}://{last.authority}{last.resource}"
-    try:
-        parts = urlsplit(urljoin(base, re.sub(r"^ws(s?):", r"http\1:", moved.location, flags=re.IGNORECASE)))
-        # The user info of a Location is not ours to use.
-        host = parts.netloc.rpartition("@")[2]
-        endpoint = Endpoint.of(f"{_SCHEMES[parts.scheme]}://{host}{parts.path}?{parts.query}")
-    except (ValueError, KeyError):
-        endpoint = None
-    if endpoint is None or not endpoint.host:
-        raise DialError(Fault(FaultKind.UPGRADE_INVALID, text="redirects to what is no http or WebSocket URL"))
-    return endpoint
-
-
-def _refused(status: str, how: str) -> DialError:
-    return DialError(Fault(FaultKind.UPGRADE_REJECTED, status, f"redirects {how} ({status})"))
+    problem = filled_problem(option, text, name)
+    if problem is not None:
+        raise UsageError(f"--{option}: filled in, {f'the value of {name}' if name else 'it'} {problem}")
+    # The password of a user may end with one.
+    return text if option == "user" else text.strip(" ")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
+from ws_load_test.engine.connect.other_protocols import described
 from ws_load_test.engine.sessions.read_policy import NO_FAST_PATH, ReadPolicy
 from ws_load_test.engine.sessions.session import READ_COUNTED, Session, SessionListener
 from ws_load_test.websocket import frames
@@ -34,8 +35,13 @@ SLICE_BYTES = 1 << 16
 """Bytes that are worked through in one go: 3 ms of the smallest frames there are. Larger reads are taken in slices."""
 SLOW_SLICE_BYTES = 128
 """Bytes after which the turn's time is looked at, in frames that may each take microseconds."""
-LARGEST_MESSAGE_BYTES = 64 * 1024 * 1024
-"""A larger reply is answered with close code 1009 (RFC 6455, section 7.4.1)."""
+SMALL_PIECE_BYTES = 4096
+"""Pieces of a frame below this go into one buffer while the frame is not whole: each object has an overhead, and a
+target can cut a large frame into single bytes."""
+LOOKED_AT_BYTES = 256
+"""Bytes of what is no frame that are looked at for what it is instead."""
+_WHOLE_MESSAGES = frozenset({frames.FIN | frames.TEXT, frames.FIN | frames.BINARY})
+"""First bytes of messages in one frame."""
 _new_utf8_check = codecs.getincrementaldecoder("utf-8")
 INCOMPLETE = 1 << 62
 """End of a frame whose header is cut off: behind any data."""
@@ -59,12 +65,15 @@ class Connection(Session):
 
     def __init__(self, owner: SessionListener, reading: ReadPolicy = READ_COUNTED) -> None:
         super().__init__(owner, reading)
-        self._partial: list[bytes] = []
+        self._partial: list[bytes | bytearray] = []
         self._kept_bytes = 0
         self._wanted_bytes = 0
+        self._max_message_bytes = reading.max_message_bytes
         self._fragmented_bytes = -1
+        """Bytes of payload of the fragments that have come of a message; -1 between messages."""
         self._head_after_fragments = self.reply_head
-        self._parts: list[bytes] = []
+        self._parts = bytearray()
+        """Payload of these fragments, in one piece however many they are, where messages are read whole."""
         self._message_head = 0
         self._utf8 = _new_utf8_check() if reading.strict else None
 
@@ -143,20 +152,32 @@ class Connection(Session):
             if start + 2 > len(data):
                 return INCOMPLETE
             payload_bytes = int.from_bytes(data[start : start + 2])
-            if payload_bytes >= frames.LENGTH_IS_16_BIT:
+            if frames.LENGTH_IS_16_BIT <= payload_bytes <= self._max_message_bytes:
                 return start + 2 + payload_bytes
-            self._fail("a length that is not written in the fewest bytes (RFC 6455, section 5.2)", clause="5.2")
-        elif length != frames.LENGTH_IS_64_BIT:
+            return self._unusual_length(data, at, start + 2, payload_bytes)
+        if length != frames.LENGTH_IS_64_BIT:
             self._fail("a masked frame (RFC 6455, section 5.1: a server never masks)", clause="5.1")
         elif start + 8 <= len(data):
             payload_bytes = int.from_bytes(data[start : start + 8])
-            if 1 << 16 <= payload_bytes <= LARGEST_MESSAGE_BYTES:
+            if 1 << 16 <= payload_bytes <= self._max_message_bytes:
                 return start + 8 + payload_bytes
-            if payload_bytes < 1 << 16:
-                self._fail("a length that is not written in the fewest bytes (RFC 6455, section 5.2)", clause="5.2")
-                return INCOMPLETE
-            what = f"a frame of {payload_bytes} bytes, more than the {LARGEST_MESSAGE_BYTES} taken"
-            self._fail(what, frames.MESSAGE_TOO_BIG, "7.4.1")
+            return self._unusual_length(data, at, start + 8, payload_bytes)
+        return INCOMPLETE
+
+    def _unusual_length(self, data: bytes, at: int, start: int, payload_bytes: int) -> int:
+        """Returns the end of a frame whose length is not the usual, if it is right; `INCOMPLETE` if not."""
+        first = data[at]
+        problem = self._head_problem(first, data[at + 1])
+        if problem is not None:
+            self._fail_head(data[at : at + LOOKED_AT_BYTES], *problem)
+        elif payload_bytes >> 63:
+            self._fail("a length with its highest bit set (RFC 6455, section 5.2)", clause="5.2")
+        elif payload_bytes < (frames.LENGTH_IS_16_BIT if start - at == 4 else 1 << 16):
+            self._fail("a length that is not written in the fewest bytes (RFC 6455, section 5.2)", clause="5.2")
+        elif payload_bytes <= self._most_bytes(first):
+            return start + payload_bytes
+        else:
+            self._refuse_large(f"a message of {payload_bytes} bytes, more than the {self._max_message_bytes}")
         return INCOMPLETE
 
     def _leave_rest(self, data: bytes, at: int, end: int) -> None:
@@ -210,17 +231,36 @@ class Connection(Session):
 
     def _stash(self, rest: bytes, frame_bytes: int) -> None:
         """Puts a frame aside that the read cut off; `frame_bytes` is its whole size, 0 while that is not known."""
-        self._partial.append(rest)
-        self._kept_bytes = len(rest)
+        if self._pending_end is None:
+            self._judge_cut(rest, frame_bytes)
+        self._kept_bytes = 0
+        self._keep(rest)
         self._wanted_bytes = max(frame_bytes, len(rest) + 1)
+
+    def _judge_cut(self, rest: bytes, frame_bytes: int) -> None:
+        """Judges the beginning of a frame that has not come whole: what follows it may never come, or take memory."""
+        first, length = rest[0], rest[1] if len(rest) > 1 else 0
+        problem = self._head_problem(first, length)
+        if problem is not None:
+            self._fail_head(rest[:LOOKED_AT_BYTES], *problem)
+        elif frame_bytes and self._fragmented_bytes >= 0 and first & frames.OPCODE_BITS < frames.CLOSE:
+            self._is_within_limit(self._fragmented_bytes + frame_bytes - _head_bytes(length))
+
+    def _keep(self, piece: bytes) -> None:
+        self._kept_bytes += len(piece)
+        if len(piece) >= SMALL_PIECE_BYTES:
+            self._partial.append(piece)
+        elif self._partial and isinstance(last := self._partial[-1], bytearray):
+            last += piece
+        else:
+            self._partial.append(bytearray(piece))
 
     def _reassemble(self, data: bytes) -> bytes:
         """Returns the bytes put aside and those read now, as soon as the frame is whole; nothing before."""
-        self._partial.append(data)
-        self._kept_bytes += len(data)
-        if self._kept_bytes < self._wanted_bytes:
+        if self._kept_bytes + len(data) < self._wanted_bytes:
+            self._keep(data)
             return b""
-        data = b"".join(self._partial)
+        data = b"".join((*self._partial, data))
         self._partial.clear()
         return data
 
@@ -228,29 +268,46 @@ class Connection(Session):
         """Takes in a whole frame that is not an ordinary reply. Returns how many replies it completes, 0 or 1."""
         if self._pending_end is not None:
             return 0
-        first = data[at]
-        opcode, reserved = first & frames.OPCODE_BITS, first & frames.RESERVED_BITS
-        if reserved and not (reserved == frames.RSV1 and self.deflate is not None and 0 < opcode < frames.CLOSE):
-            self._fail("reserved bits set without an extension (RFC 6455, section 5.2)", clause="5.2")
-        elif opcode >= frames.CLOSE:
-            if data[at + 1] > frames.LARGEST_CONTROL_PAYLOAD or not first & frames.FIN:
-                what = "a control frame that is fragmented or longer than 125 bytes (RFC 6455, section 5.5)"
-                self._fail(what, clause="5.5")
-            else:
-                return self._control(opcode, data[at + 2 : end], at_ns)
-        elif opcode > frames.BINARY:
-            self._fail(f"reserved opcode {opcode:#x} (RFC 6455, section 5.2)", clause="5.2")
-        elif (opcode == frames.CONTINUATION) == (self._fragmented_bytes < 0):
-            self._fail("a message's fragments out of order (RFC 6455, section 5.4)", clause="5.4")
-        elif self.needs_payload:
-            length = data[at + 1]
-            start = at + (2 if length < frames.LENGTH_IS_16_BIT else 4 if length == frames.LENGTH_IS_16_BIT else 10)
-            return self._read_data_frame(first, data[start:end], at_ns)
-        elif not first & frames.FIN:
-            self._fragment(end - at)
-        elif opcode != frames.CONTINUATION or self._within_size_limit(end - at):
+        first, length = data[at], data[at + 1]
+        opcode = first & frames.OPCODE_BITS
+        if first not in _WHOLE_MESSAGES or self._fragmented_bytes >= 0:
+            problem = self._head_problem(first, length)
+            if problem is not None:
+                self._fail_head(data[at : at + LOOKED_AT_BYTES], *problem)
+                return 0
+        if opcode >= frames.CLOSE:
+            return self._control(opcode, data[at + 2 : end], at_ns)
+        if self.needs_payload:
+            return self._read_data_frame(first, data[at + _head_bytes(length) : end], at_ns)
+        if not first & frames.FIN:
+            self._fragment(end - at - _head_bytes(length))
+        elif opcode != frames.CONTINUATION or self._add_fragment(end - at - _head_bytes(length)):
             return self._message(opcode)
         return 0
+
+    def _head_problem(self, first: int, length: int) -> tuple[str, str] | None:
+        """Returns the breach in the first two bytes of a frame, and its clause; None if there is none.
+
+        The length is 0 where the second byte has not come yet.
+        """
+        opcode, reserved = first & frames.OPCODE_BITS, first & frames.RESERVED_BITS
+        if reserved and not (reserved == frames.RSV1 and self.deflate is not None and 0 < opcode < frames.CLOSE):
+            return "reserved bits set without an extension (RFC 6455, section 5.2)", "5.2"
+        if opcode > frames.PONG or frames.BINARY < opcode < frames.CLOSE:
+            return f"reserved opcode {opcode:#x} (RFC 6455, section 5.2)", "5.2"
+        if length >= frames.MASKED:
+            return "a masked frame (RFC 6455, section 5.1: a server never masks)", "5.1"
+        if opcode >= frames.CLOSE:
+            if length > frames.LARGEST_CONTROL_PAYLOAD or not first & frames.FIN:
+                return "a control frame that is fragmented or longer than 125 bytes (RFC 6455, section 5.5)", "5.5"
+        elif (opcode == frames.CONTINUATION) == (self._fragmented_bytes < 0):
+            return "a message's fragments out of order (RFC 6455, section 5.4)", "5.4"
+        return None
+
+    def _fail_head(self, head: bytes, what: str, clause: str) -> None:
+        """Fails for a frame that is none, and names what it looks like instead."""
+        words = described(head)
+        self._fail(f"{what}; {words}" if words else what, clause=clause)
 
     def _message(self, opcode: int) -> int:
         """Counts a message whose last, or only, frame has come. Returns how many replies it is, 0 or 1."""
@@ -274,15 +331,15 @@ class Connection(Session):
         if is_text and not compressed and not self._is_utf8(payload, last=bool(first & frames.FIN)):
             return 0
         if not first & frames.FIN:
-            self._parts.append(payload)
-            self._fragment(len(payload))
+            if self._fragment(len(payload)):
+                self._parts += payload
             return 0
-        if self._parts:
-            if not self._within_size_limit(len(payload)):
+        if self._fragmented_bytes >= 0:
+            if not self._add_fragment(len(payload)):
                 return 0
-            payload = b"".join((*self._parts, payload))
-            self._parts.clear()
-        self._fragmented_bytes = -1
+            self._parts += payload
+            payload, self._parts = bytes(self._parts), bytearray()
+            self._fragmented_bytes = -1
         if self.deflate is not None:
             plain = self._inflated(self.deflate, payload, is_text=is_text) if compressed else payload
             if plain is None:
@@ -294,9 +351,9 @@ class Connection(Session):
     def _inflated(self, deflate: PerMessageDeflate, payload: bytes, *, is_text: bool) -> bytes | None:
         """Returns a compressed message as it was; None if that ended the session."""
         try:
-            plain = deflate.decompress(payload, LARGEST_MESSAGE_BYTES)
-        except DeflateTooLargeError as error:
-            self._fail(str(error), frames.MESSAGE_TOO_BIG, "7.4.1")
+            plain = deflate.decompress(payload, self._max_message_bytes)
+        except DeflateTooLargeError:
+            self._refuse_large(f"compressed data that inflates to more than the {self._max_message_bytes} bytes")
         except DeflateError as error:
             self._fail(str(error), frames.INVALID_DATA, "RFC 7692 7.2.2")
         else:
@@ -314,20 +371,32 @@ class Connection(Session):
             return False
         return True
 
-    def _fragment(self, frame_bytes: int) -> None:
-        """Takes in a frame that more frames of the same message follow."""
+    def _fragment(self, payload_bytes: int) -> bool:
+        """Takes in a frame that more frames of the same message follow. Returns False if that ended the session."""
         if self._fragmented_bytes < 0:
             self._fragmented_bytes = 0
             self._head_after_fragments, self.reply_head = self.reply_head, NO_FAST_PATH
-        self._within_size_limit(frame_bytes)
+        return self._add_fragment(payload_bytes)
 
-    def _within_size_limit(self, frame_bytes: int) -> bool:
+    def _add_fragment(self, payload_bytes: int) -> bool:
         """Adds a frame to its message. Returns False if that is too large, which ends the session."""
-        self._fragmented_bytes += frame_bytes
-        if self._fragmented_bytes > LARGEST_MESSAGE_BYTES:
-            self._fail(f"a message of more than {LARGEST_MESSAGE_BYTES} bytes", frames.MESSAGE_TOO_BIG, "7.4.1")
-            return False
-        return True
+        self._fragmented_bytes += payload_bytes
+        return self._is_within_limit(self._fragmented_bytes)
+
+    def _is_within_limit(self, payload_bytes: int) -> bool:
+        """Returns True unless a message in fragments is too large, which ends the session."""
+        if payload_bytes <= self._most_bytes(self._message_head):
+            return True
+        self._refuse_large(f"a message in fragments of more than the {self._max_message_bytes} bytes")
+        return False
+
+    def _most_bytes(self, first: int) -> int:
+        """Returns the bytes that the frames of a message may carry, whose first one begins with this byte.
+
+        What does not compress grows by some bytes, which must not make a message too large that is just small enough.
+        """
+        compressed = self.deflate is not None and (first | self._message_head) & frames.RSV1
+        return self._max_message_bytes * 17 // 16 + 64 if compressed else self._max_message_bytes
 
     def _control(self, opcode: int, payload: bytes, at_ns: int) -> int:
         """Takes in a control frame (RFC 6455, section 5.5). Returns how many replies it is, 0 or 1."""
@@ -341,8 +410,11 @@ class Connection(Session):
             if self.reading.pongs and self.reading.extract_id is not None:
                 return self.on_message(opcode, payload, at_ns)
             return int(payload == self.reading.expected_pong)
-        elif opcode == frames.CLOSE:
-            self._close_frame(payload)
         else:
-            self._fail(f"reserved opcode {opcode:#x} (RFC 6455, section 5.2)", clause="5.2")
+            self._close_frame(payload)
         return 0
+
+
+def _head_bytes(length: int) -> int:
+    """Returns the size of an unmasked frame's head by its second byte (RFC 6455, section 5.2)."""
+    return 2 if length < frames.LENGTH_IS_16_BIT else 4 if length == frames.LENGTH_IS_16_BIT else 10

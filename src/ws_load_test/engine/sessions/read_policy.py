@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ws_load_test.plan.plan import DEFAULT_MAX_MESSAGE_BYTES
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ NO_FAST_PATH = -1
 class ReadPolicy:
     """Handling of a session's messages, made once for a run."""
 
+    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
+    """A larger message ends its session with close code 1009 (RFC 6455, section 7.4.1)."""
     needs_payload: bool = False
     """Messages are read whole, because their content matters; else they are counted."""
     strict: bool = False
@@ -53,6 +56,7 @@ class ReadPolicy:
         pings = message.kind == "ping"
         by_id = correlation.by_id or (pings and message.is_dynamic)
         return cls(
+            max_message_bytes=plan.max_message_bytes,
             needs_payload=by_id or correlation.needs_payload,
             strict=correlation.check_utf8,
             pongs=pings,

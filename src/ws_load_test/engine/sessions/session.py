@@ -308,6 +308,9 @@ class Session(DialedSession):
 
     def _close_frame(self, payload: bytes) -> None:
         """The target closes, or answers our close (RFC 6455, section 5.5.1)."""
+        if len(payload) == 1:
+            self._fail("a close frame with one byte, half a code (RFC 6455, section 5.5.1)", clause="5.5.1")
+            return
         code = int.from_bytes(payload[:2]) if payload else frames.NO_STATUS_RCVD
         try:
             reason = payload[2:].decode()
@@ -315,7 +318,7 @@ class Session(DialedSession):
             self._fail("a close reason that is not UTF-8 (RFC 6455, section 8.1)", frames.INVALID_DATA, "8.1")
             return
         if payload and not frames.close_code_is_valid(code):
-            self._fail(f"close code {code} (RFC 6455, section 7.4)", clause="7.4")
+            self._fail(f"a close frame with code {code}, which {frames.why_invalid(code)}", clause="7.4")
             return
         text = f"closed with {code}" + (f' "{reason}"' if reason else "")
         if reason and not self.closing:
@@ -326,6 +329,12 @@ class Session(DialedSession):
         """The target broke a clause of the protocol: sends it the code (RFC 6455, section 7.1.7), ends the session."""
         fault = Fault(FaultKind.PROTOCOL_ERROR, clause, f"sent {what}")
         self._end_after_read(code, fault, frames.close_payload(code))
+        self._transport.close()
+
+    def _refuse_large(self, what: str) -> None:
+        """Ends the session for a message that is larger than what we take, which is our limit and no breach."""
+        fault = Fault(FaultKind.MESSAGE_TOO_LARGE, text=f"sent {what} of --max-message-size")
+        self._end_after_read(frames.MESSAGE_TOO_BIG, fault, frames.close_payload(frames.MESSAGE_TOO_BIG))
         self._transport.close()
 
     def _end_after_read(self, code: int, fault: Fault, answer: bytes) -> None:

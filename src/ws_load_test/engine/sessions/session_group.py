@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.faults import Fault
     from ws_load_test.common.loop_turns import LoopTurns
+    from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.session import Session
 
 
 class GroupListener(Protocol):
     """Owner of groups: it is called when a session of any group opens, ends or fails."""
+
+    turns: LoopTurns
+    """Turns of the loop, which all sessions share."""
 
     def session_opened(self, session: Session) -> None:
         """A session is open."""
@@ -42,36 +46,22 @@ class GroupListener(Protocol):
 class SessionGroup:
     """Some of a run's connections, and their counts since the last report. It is the owner of their sessions."""
 
-    def __init__(
-        self,
-        name: str,
-        listener: GroupListener,
-        turns: LoopTurns,
-        *,
-        due_when_sent: bool,
-        numbers: Collection[int] | None = None,
-        measured_apart: bool = False,
-        well_behaved: bool = True,
-    ) -> None:
+    well_behaved: ClassVar = True
+    """Its sessions owe answers to the target and are owed some by it: overdue replies are faults, the end of the run
+    waits for them, and sessions end with a close handshake."""
+
+    def __init__(self, listener: GroupListener, *, due_when_sent: bool, numbers: Collection[int] | None = None) -> None:
         """Makes an empty group.
 
         Args:
-            name: The group's name; of one that is measured apart, the field of a tally that holds its own.
             listener: Called when sessions open, end or fail.
-            turns: Turns of the loop, shared by all groups of a worker.
             due_when_sent: A message is due when it is sent, so that one column of samples serves for both.
             numbers: Numbers, within the run, of its connections; None: all that are in no other group.
-            measured_apart: Its counts are in no total.
-            well_behaved: Its sessions owe answers to the target and are owed some by it: overdue replies are faults,
-                the end of the run waits for them, and sessions end with a close handshake.
         """
-        self.name = name
         self.numbers = numbers
-        self.measured_apart = measured_apart
-        self.well_behaved = well_behaved
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally, on_schedule=not due_when_sent)
-        self.turns = turns
+        self.turns = listener.turns
         self._listener = listener
         # Straight to the listener: a group has nothing to add.
         self.session_opened = listener.session_opened
@@ -88,6 +78,17 @@ class SessionGroup:
         tally, self.tally = self.tally, Tally()
         self.samples.tally = self.tally
         return tally
+
+    def collect_into(self, total: Tally) -> None:
+        """Adds the counts since the last call to those of the other groups."""
+        total.merge(self.collect())
+
+    def leaves_pings_unanswered(self, number: int) -> bool:  # noqa: ARG002 - any number
+        """Returns True for a connection that answers no ping."""
+        return False
+
+    def begin(self, connection: Connection) -> None:
+        """Takes a session on which the load is about to begin."""
 
     def set_window(self, *, from_ns: int | None = None, until_ns: int | None = None) -> None:
         """Begins the measured time at one instant, or ends it at another."""

@@ -23,12 +23,12 @@ from ws_load_test.common.units import (
 from ws_load_test.experiments.capacity.bracketing import SearchRange
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
-from ws_load_test.plan.options.catalog import owned_by, parse_options, refused_by
+from ws_load_test.plan.options.catalog import BY_NAME, owned_by, parse_options, refused_by
 from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.options.spec import Owner
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import why_unavailable
-from ws_load_test.plan.thresholds import DENOMINATORS, Condition, parse_condition
+from ws_load_test.plan.thresholds import DENOMINATORS, Condition, check_objective, parse_condition
 
 Dimension = Literal["rate", "connections"]
 """The quantity that a search varies."""
@@ -64,7 +64,6 @@ Over the two thirds of a step that are compared it grows by 2/3 e n, well above 
 """
 PER_MESSAGE_TIMES = ("response", "service", "send_lag")
 """Times that are measured once per message."""
-NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +120,8 @@ class SearchSpec:
 
     def _plan(self, load_level: float, duration_ns: int) -> Plan:
         varied = {"rate": load_level} if self.dimension == "rate" else {"connections": int(load_level)}
-        conditions = [negate(objective) for objective in self.objectives]
-        return read_plan({**self.options, **varied, "duration": f"{duration_ns}ns", "fail_if": conditions})
-
-
-def negate(objective: Condition) -> str:
-    """Returns the opposite of a condition: an objective of the search is a negated threshold of its runs."""
-    label, _, limit = objective.text.rpartition(f" {objective.operator} ")
-    return f"{label} {NEGATED[objective.operator]} {limit}"
+        objectives = [objective.text for objective in self.objectives]
+        return read_plan({**self.options, **varied, "duration": f"{duration_ns}ns", "slo": objectives})
 
 
 def _messages_needed(objective: Condition) -> Fraction:
@@ -162,7 +155,7 @@ def read_spec(options: Mapping[str, Any]) -> SearchSpec:
     """
     present = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
     problems: list[OptionProblem] = []
-    own = owned_by(Owner.CAPACITY)
+    own = (BY_NAME["slo"], *owned_by(Owner.CAPACITY))
     values, wrong = parse_options(present, own)
     problems += wrong
     dimension: Dimension = values.get("find", "rate")
@@ -222,7 +215,7 @@ def _read(name: str, options: Mapping[str, Any], parser: Callable[[Any], Any], p
 def _read_range(
     options: Mapping[str, Any], dimension: Dimension, precision: float, problems: list[OptionProblem]
 ) -> SearchRange:
-    parser = option_values.rate if dimension == "rate" else option_values.positive_int
+    parser = option_values.rate if dimension == "rate" else option_values.connections
     first = _read("from", {"from": FIRST[dimension], **options}, parser, problems)
     maximum = _read("max", options, parser, problems)
     if first is not None and maximum is not None and maximum < first:
@@ -236,13 +229,10 @@ def _read_objectives(texts: tuple[str, ...], problems: list[OptionProblem]) -> t
     for text in texts:
         try:
             condition = parse_condition(text, EXAMPLES)
+            check_objective(condition)
         except ValueError as error:
             problems.append(OptionProblem("--slo", str(error)))
             continue
-        if condition.per_interval:
-            problems.append(
-                OptionProblem("--slo", f'"{condition.text}": an objective is of the whole step; leave out any')
-            )
         objectives[condition.text] = condition
     return tuple(objectives.values())
 
@@ -263,6 +253,9 @@ def _problems_of_plan(spec: SearchSpec) -> list[OptionProblem]:
     """Returns the problems of the plan's options, and the objectives that such a plan can never meet."""
     try:
         plan = spec.plan(spec.range.first)
+        if spec.dimension == "connections" and spec.range.maximum is not None:
+            # A feed may have a row of its own for each of few connections, and not for as many.
+            spec.plan(spec.range.maximum)
     except PlanError as error:
         return list(error.problems)
     if plan.correlation.rule == "none":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.errors import HostError
 from ws_load_test.common.machine import BASE_FDS_PER_WORKER, UNLIMITED_FILES, default_workers
-from ws_load_test.common.sharding import Shard
+from ws_load_test.common.sharding import largest_size
 from ws_load_test.common.units import format_count
 from ws_load_test.engine.connect.source_addresses import bind, family_of
 from ws_load_test.engine.connect.tls import tls_context
@@ -102,7 +102,7 @@ def _highest_limit() -> int:
 
 def _open_files(plan: Plan) -> int:
     """Returns the number of files that the worker with the largest share opens."""
-    return plan.connections_in(Shard(0, plan.workers)) + BASE_FDS_PER_WORKER
+    return largest_size(plan.connections, plan.workers) + BASE_FDS_PER_WORKER
 
 
 def local_source_addresses(sources: Sequence[str]) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ import socket
 import sys
 from fractions import Fraction
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.units import format_count
+from ws_load_test.engine.connect.dns import addresses_now
 from ws_load_test.engine.connect.source_addresses import (
     Route,
     bind,
@@ -66,7 +67,7 @@ def _routes(plan: Plan, host: str, port: int) -> list[Route]:
     Raises:
         UsageError: The name resolves, but to no address that ``--bind`` reaches.
     """
-    addresses = _resolve(host, port)
+    addresses = addresses_now(plan.target.resolve, host, port)
     host_routes = routes(plan, addresses)
     if addresses and not host_routes:
         kind, target_kind = (_FAMILIES[family_of(address)] for address in (plan.bind[0], addresses[0][1][0]))
@@ -134,11 +135,3 @@ def _check_sources(plan: Plan) -> None:
     more = f", nor are {len(missing) - 1} more of those named" if missing[1:] else ""
     hint = "; `ip address` lists those it has, `ip address add` gives it one more" if sys.platform == "linux" else ""
     raise UsageError(f"--bind: {missing[0]} is not an address of this machine{more}{hint}")
-
-
-def _resolve(host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return []
-    return [(family, address) for family, _, _, _, address in found]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from ws_load_test.common.errors import OptionProblem, option_name
-from ws_load_test.common.redaction import public_url
-from ws_load_test.plan.values import duration, non_negative_int, text
+from ws_load_test.plan.redaction import public_url
+from ws_load_test.plan.values import duration, port, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,7 +20,6 @@ LOOPBACK = "127.0.0.1"
 HTTP_PORT = 4318
 """Port of OTLP over HTTP; 4317 is that of gRPC (https://opentelemetry.io/docs/specs/otlp)."""
 HTTP_PATH = "/v1/metrics"
-MAX_PORT = 65_535
 _PROTOCOL_NAMES = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 """The variables of the environment that name the protocol; the first that is set decides."""
 
@@ -46,7 +45,7 @@ class TelemetrySettings:
     """Port of the endpoint; 0 is any that is free, None is no endpoint."""
     host: str = LOOPBACK
     linger_ns: int = 0
-    """How long the endpoint stays up after the run to be read once more."""
+    """Time that the endpoint stays up after the run to be read once more."""
     collector: OtlpTarget | None = None
 
     def __bool__(self) -> bool:
@@ -60,7 +59,7 @@ def read_settings(
     problems: list[OptionProblem] = []
     values: dict[str, Any] = {}
     parsers: dict[str, Callable[[Any], Any]] = {
-        "metrics_port": _port,
+        "metrics_port": port,
         "metrics_host": _host,
         "metrics_linger": duration,
         "otlp": lambda value: _collector(value, environ),
@@ -83,13 +82,6 @@ def read_settings(
         values.get("otlp"),
     )
     return settings, problems
-
-
-def _port(value: Any) -> int:
-    port = non_negative_int(value)
-    if port > MAX_PORT:
-        raise ValueError(f"{port} is no port; write one up to {MAX_PORT}, or 0 for any that is free")
-    return port
 
 
 def _host(value: Any) -> str:

@@ -36,7 +36,7 @@ class Snapshot:
 
     families: Sequence[metric_families.Family]
     at_ns: int
-    """When it was made, in ns since 1970-01-01 UTC."""
+    """Instant at which it was made, in ns since 1970-01-01 UTC."""
     elapsed_ns: int = 0
     """End of the last interval in it, from the start of the run."""
 

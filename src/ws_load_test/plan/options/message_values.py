@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from ws_load_test.common.units import quoted
 from ws_load_test.messages import Order, SizeDistribution
 from ws_load_test.messages.feed import ORDERS
 from ws_load_test.plan import values as option_values
@@ -34,7 +35,7 @@ def messages(value: Any) -> tuple[str, ...]:
 def weights(value: Any) -> tuple[int, ...]:
     """Parses the relative frequencies of several messages: ``3,1``."""
     if not isinstance(value, (str, int, list, tuple)) or isinstance(value, bool):
-        raise ValueError(f'"{value}" are no weights; write for example 3,1')  # noqa: TRY004 - collected as a problem
+        raise ValueError(f"{quoted(value)} are no weights; write for example 3,1")  # noqa: TRY004 - collected as a problem
     parts = [value] if isinstance(value, int) else value.split(",") if isinstance(value, str) else value
     try:
         found = tuple(option_values.positive_int(part) for part in parts)
@@ -47,13 +48,13 @@ def weights(value: Any) -> tuple[int, ...]:
 
 def size(value: Any) -> int | SizeDistribution:
     """Bytes of each message: ``1kB``, or drawn for each: ``100..1000``, ``normal:1kB,200B``, ``exp:1kB``."""
-    written = str(value).strip()
+    written = option_values.written(value, "size; write for example 1kB or 100..1000").strip()
     hint = "write for example 1kB, 100..1000, normal:1kB,200B or exp:1kB"
     low, dots, high = written.partition("..")
     if dots:
         first, second = option_values.size(low), option_values.size(high)
         if first > second:
-            raise ValueError(f'"{value}": the smaller size comes first; write {high.strip()}..{low.strip()}')
+            raise ValueError(f"{quoted(value)}: the smaller size comes first; write {high.strip()}..{low.strip()}")
         return SizeDistribution("uniform", first, second)
     shape, colon, numbers = written.partition(":")
     if not colon:
@@ -64,15 +65,15 @@ def size(value: Any) -> int | SizeDistribution:
     if shape.strip().lower() in {"exp", "exponential"} and len(parts) == 1:
         mean = option_values.size(parts[0])
         if not mean:
-            raise ValueError(f'"{value}" is always 0; {hint}')
+            raise ValueError(f"{quoted(value)} is always 0; {hint}")
         return SizeDistribution("exponential", mean)
-    raise ValueError(f'"{value}" is not a size; {hint}')
+    raise ValueError(f"{quoted(value)} is not a size; {hint}")
 
 
 def feed_order(value: Any) -> Order:
     """Which rows messages take."""
     if value not in ORDERS:
-        raise ValueError(f'"{value}" is no order of rows; write {", ".join(ORDERS[:-1])} or {ORDERS[-1]}')
+        raise ValueError(f"{quoted(value)} is no order of rows; write {', '.join(ORDERS[:-1])} or {ORDERS[-1]}")
     return cast("Order", value)
 
 

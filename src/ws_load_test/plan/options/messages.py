@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from ws_load_test.common.errors import OptionProblem, option_name
-from ws_load_test.common.units import format_bytes
+from ws_load_test.common.errors import OptionProblem, cause_of, option_name
+from ws_load_test.common.text_files import encoding_of_mark, read_bytes
+from ws_load_test.common.units import format_bytes, quoted_path
 from ws_load_test.messages import (
     DEFAULT_PAYLOAD,
     LARGEST_CONTENTS_BYTES,
@@ -23,12 +25,10 @@ from ws_load_test.messages import (
     Template,
     filler_text,
 )
-from ws_load_test.messages.feed import cycle_rows, inspect
+from ws_load_test.messages.feed import count_rows_to, cycle_rows, inspect
 from ws_load_test.messages.size_estimate import estimate_sizes
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
-_READ_BYTES = 1 << 20
-"""Bytes of a file that are read at once."""
 PER_CONNECTION = ("url", "header", "subprotocol", "cookie", "origin", "user", "bearer")
 """Options whose template fields are filled in once for each connection."""
 
@@ -69,6 +69,37 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
     return _with_contents(message, [payload for payload, _ in contents], templates, problems)
 
 
+def check_row_count(
+    message: Message, connections: int, values: Mapping[str, Any], problems: list[OptionProblem]
+) -> tuple[str, ...]:
+    """Checks that a feed has a row for each connection, where each is to have its own.
+
+    Returns a warning where connections share rows for another reason: the rows of what opens a session are theirs.
+    """
+    feed = message.feed
+    if feed is None or not feed.used or problems:
+        return ()
+    for_connections = any("{feed." in text for _, text in _connection_texts(values))
+    if feed.order == "connection-shared" or not (feed.order == "connection" or for_connections):
+        return ()
+    try:
+        rows = count_rows_to(feed, connections)
+    except FeedError as error:
+        problems.append(OptionProblem("--feed", error.text))
+        return ()
+    if rows >= connections:
+        return ()
+    many = f'"{feed.path}" has {rows} row{"s" * (rows != 1)} for {connections} connections'
+    if feed.order == "connection":
+        text = (
+            f"each connection has a row of its own, and {many}; add rows, open fewer connections, or write"
+            " --feed-order connection-shared, by which they share rows"
+        )
+        problems.append(OptionProblem("--feed-order", text))
+        return ()
+    return (f"--feed: {many}, so that some are opened with the values of others",)
+
+
 def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]) -> tuple[SetupMessage, ...]:
     """Returns the first messages, with files read; adds to `problems` what is wrong with them."""
     found = []
@@ -78,15 +109,14 @@ def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]
             found.append(SetupMessage(written.encode(errors="surrogateescape"), is_template=True))
             continue
         try:
-            payload = files.read(Path(written[1:]))
-            if not binary:
-                payload.decode()
-            found.append(SetupMessage(payload, is_template=not binary))
-        except UnicodeDecodeError:
-            text = f'"{written[1:]}" is not UTF-8 text; add --binary to send it as it is'
-            problems.append(OptionProblem("--first-message", text))
-        except (OSError, ValueError) as error:
+            payload = files.read(written[1:])
+        except ValueError as error:
             problems.append(OptionProblem("--first-message", _unreadable(written[1:], error)))
+            continue
+        if not binary and (lack := _why_no_text(payload)) is not None:
+            problems.append(OptionProblem("--first-message", f"{quoted_path(written[1:])} {lack}"))
+            continue
+        found.append(SetupMessage(payload if binary else payload.removeprefix(BOM_UTF8), is_template=not binary))
     return tuple(found)
 
 
@@ -117,20 +147,31 @@ class _ContentFiles:
     def __init__(self) -> None:
         self._left_bytes = LARGEST_CONTENTS_BYTES
 
-    def read(self, path: Path) -> bytes:
-        """Returns the contents of a file. Raises ValueError if it is too large, OSError if it cannot be read."""
-        parts = []
-        with path.open("rb") as file:
-            while part := file.read(_READ_BYTES):
-                parts.append(part)
-                self._left_bytes -= len(part)
-                if self._left_bytes < 0:
-                    raise ValueError(f"the messages have more than {format_bytes(LARGEST_CONTENTS_BYTES)} together")
-        return b"".join(parts)
+    def read(self, path: str) -> bytes:
+        """Returns the contents of a file.
+
+        Raises:
+            ValueError: It cannot be read, or the files have too many bytes together.
+        """
+        too_large = f"the messages have more than {format_bytes(LARGEST_CONTENTS_BYTES)} together"
+        payload = read_bytes(path, self._left_bytes, too_large)
+        self._left_bytes -= len(payload)
+        return payload
 
 
 def _unreadable(path: str, error: OSError | ValueError) -> str:
-    return f'cannot read "{path}": {error.strerror if isinstance(error, OSError) else error}'
+    return f"cannot read {quoted_path(path)}: {cause_of(error)}"
+
+
+def _why_no_text(payload: bytes) -> str | None:
+    """Returns the reason why a file is not sent as text, in words that follow its name; None where it is."""
+    if (other := encoding_of_mark(payload)) is not None:
+        return f"is {other} text; save it as UTF-8, or add --binary to send it as it is"
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return "is not UTF-8 text; add --binary to send it as it is"
+    return None
 
 
 def _read_feed(values: Mapping[str, Any], problems: list[OptionProblem]) -> Feed | None:
@@ -159,21 +200,21 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
                 problems.append(OptionProblem("--message", text))
             continue
         path = Path(written[1:])
-        file, is_directory = path, False
         try:
             is_directory = bool(written[1:]) and path.is_dir()
             files = sorted(file for file in path.iterdir() if file.is_file()) if is_directory else [path]
             if not files:
                 problems.append(OptionProblem("--message", f'there are no files in "{path}"'))
             for file in files:
-                payload = reader.read(file)
-                found.append((payload, kind != "binary"))
-                if kind != "binary":
-                    payload.decode()
-        except UnicodeDecodeError:
-            found.pop()
-            which = f'"{file}"' if is_directory else "the file"
-            problems.append(OptionProblem("--message", f"{which} is not UTF-8 text; add --binary to send it as it is"))
+                payload = reader.read(str(file))
+                if kind == "binary":
+                    found.append((payload, False))
+                elif (lack := _why_no_text(payload)) is None:
+                    found.append((payload.removeprefix(BOM_UTF8), True))
+                else:
+                    which = quoted_path(file) if is_directory else "the file"
+                    problems.append(OptionProblem("--message", f"{which} {lack}"))
+                    break
         except (OSError, ValueError) as error:
             problems.append(OptionProblem("--message", _unreadable(written[1:], error)))
     return found

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Unpack
 
 import msgspec
@@ -14,10 +14,12 @@ from ws_load_test.common.errors import (
     OptionProblem,
     PlanError,
     UsageError,
+    cause_of,
     option_name,
 )
 from ws_load_test.common.machine import default_workers
-from ws_load_test.common.units import LONGEST_NS
+from ws_load_test.common.text_files import read_text
+from ws_load_test.common.units import LONGEST_NS, format_rate, quoted_path
 from ws_load_test.messages import Message
 from ws_load_test.plan.load import ClosedLoop, Load, OpenLoop
 from ws_load_test.plan.options.catalog import (
@@ -32,19 +34,25 @@ from ws_load_test.plan.options.catalog import (
     parse_options,
 )
 from ws_load_test.plan.options.correlation import read_correlation
-from ws_load_test.plan.options.messages import message_warnings, read_first_messages, read_message
+from ws_load_test.plan.options.feed_rows import check_feed_rows
+from ws_load_test.plan.options.messages import check_row_count, message_warnings, read_first_messages, read_message
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.options.session_policy import read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
-from ws_load_test.plan.options.target import read_target
+from ws_load_test.plan.options.target import proxy_hint, read_target
 from ws_load_test.plan.options.thresholds import read_thresholds
+from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import threshold_warnings
 from ws_load_test.plan.schedule import LoadProfile
+from ws_load_test.plan.target import is_on_this_machine
+from ws_load_test.plan.values import check_rate
 
 DEFAULT_DURATION_NS = 10 * 10**9
 LARGEST_IN_FLIGHT_BYTES = 1 << 30
 """Bound on what one connection has in flight, since a worker encodes that much ahead."""
+LARGEST_PLAN_FILE_BYTES = 16 << 20
+"""Bytes of a plan file: payloads of some size belong in files of their own."""
 SMALLEST_FRAME_BYTES = 64
 """Memory that a message takes at least, however short its payload."""
 
@@ -80,11 +88,16 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     message = read_message(values, problems)
     correlation = read_correlation(values, message, problems)
     connections = _connections(values)
+    feed_warnings = check_row_count(message, connections, values, problems)
     misbehaving = read_misbehaving(values, connections, problems)
     reconnect = read_reconnect(values, problems)
     setup_messages = read_first_messages(values, problems)
     thresholds = read_thresholds(values, problems)
     _check_in_flight(values, message, problems)
+    if not problems:
+        _check_rates(values, connections, problems)
+    if message.feed is not None and not problems:
+        check_feed_rows(values, message.feed, connections, problems)
     if problems:
         raise PlanError(tuple(problems))
 
@@ -100,12 +113,16 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         misbehaving=misbehaving,
         duration_ns=duration_ns,
         connect_rate_per_s=_connect_rate_per_s(values, connections),
-        warnings=message_warnings(message, values),
-        workers=min(values.get("workers") or default_workers(connections), connections),
+        warnings=message_warnings(message, values) + feed_warnings,
+        workers=min(
+            values.get("workers") or default_workers(connections, beside_target=is_on_this_machine(target)),
+            connections,
+        ),
         **thresholds,
         **fields_of(values),
     )
-    return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan))
+    hint = proxy_hint(plan.target, os.environ) if "proxy" not in given and not plan.target.unix_socket else ""
+    return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan) + (hint,) * bool(hint))
 
 
 def unknown_options(names: Iterable[str], known: Collection[str]) -> Iterator[OptionProblem]:
@@ -117,7 +134,7 @@ def unknown_options(names: Iterable[str], known: Collection[str]) -> Iterator[Op
         if name in FORMER_NAMES:
             yield OptionProblem(written, f"was renamed; write {FORMER_NAMES[name].replace('_', '-')}")
             continue
-        near = difflib.get_close_matches(name, known, n=1)
+        near = [OPTION_NAMES[name]] if name in OPTION_NAMES else difflib.get_close_matches(name, known, n=1)
         meant = f"; did you mean {near[0].replace('_', '-')}?" if near else ""
         yield OptionProblem(written, f"there is no such option{meant}")
 
@@ -139,6 +156,20 @@ def _check_in_flight(values: Mapping[str, Any], message: Message, problems: list
     if in_flight * max(message.max_bytes, SMALLEST_FRAME_BYTES) > LARGEST_IN_FLIGHT_BYTES:
         text = f"{in_flight} messages of {message.max_bytes} bytes are more than the 1 GiB that may be in flight"
         problems.append(OptionProblem("--in-flight", text))
+
+
+def _check_rates(values: Mapping[str, Any], connections: int, problems: list[OptionProblem]) -> None:
+    """Finds rates that are in range for one connection, and not for all of them."""
+    in_all = {
+        "rate_per_connection": values.get("rate_per_connection", 0.0) * connections,
+        "ramp": _connect_rate_per_s(values, connections) or 0.0,
+    }
+    for name, per_s in in_all.items():
+        try:
+            if name in values:
+                check_rate(per_s, f"{format_rate(per_s)} over {connections} connections")
+        except ValueError as error:
+            problems.append(OptionProblem(option_name(name), str(error)))
 
 
 def _is_open(values: Mapping[str, Any]) -> bool:
@@ -200,13 +231,13 @@ def read_plan_file(path: str) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 - most runs have no plan file
 
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f'--plan: cannot read "{path}": {error.strerror}') from None
-    except UnicodeDecodeError:
-        raise UsageError(f'--plan: "{path}" is not UTF-8 text') from None
-    try:
+        text = read_text(path, LARGEST_PLAN_FILE_BYTES)
         written = {name.replace("-", "_"): value for name, value in tomllib.loads(text).items()}
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f'--plan: "{path}" is not TOML: {error}') from None
+        raise UsageError(f"--plan: {quoted_path(path)} is not TOML: {error}") from None
+    except ValueError as error:
+        # A number of thousands of digits is a ValueError of int, too.
+        raise UsageError(f"--plan: cannot read {quoted_path(path)}: {cause_of(error)}") from None
+    except RecursionError:
+        raise UsageError(f"--plan: {quoted_path(path)} is not TOML: its lists or tables are nested too deep") from None
     return {ALIASES.get(name, name): value for name, value in written.items()}

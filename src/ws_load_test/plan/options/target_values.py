@@ -8,33 +8,37 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
-from ws_load_test.common.redaction import FIELD, looks_like_token
+from ws_load_test.common.text_files import read_text
+from ws_load_test.common.units import quoted_path
+from ws_load_test.messages.fields import FIELD
 from ws_load_test.plan import values as option_values
+from ws_load_test.plan.host_names import HostNameError, host_and_port, normalize_host
+from ws_load_test.plan.redaction import looks_like_token
 from ws_load_test.plan.target import (
     DEFAULT_PORTS,
     PROXY_PORTS,
     Endpoint,
     TlsVersion,
-    host_and_port,
     render_url,
+)
+from ws_load_test.plan.upgrade_headers import (
+    NOT_TO_SET,
+    SINGLE,
+    TOKEN,
+    bearer_problem,
+    cookie_problem,
+    value_problem,
 )
 from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER, DeflateError, DeflateParams
 
+LONGEST_TOKEN = 1 << 20
+"""Bytes of a file with a token: no server takes a header of that size."""
 LONGEST_UNIX_PATH = 107
 """Bytes that Linux has room for (unix(7)); others have less."""
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_OURS = {
-    "upgrade",
-    "connection",
-    "sec-websocket-key",
-    "sec-websocket-version",
-    "sec-websocket-protocol",
-    "sec-websocket-extensions",
-    "content-length",
-}
 
 
 def urls(value: Any) -> tuple[str, ...]:
@@ -58,23 +62,39 @@ def url(value: Any) -> str:
         # Not quoted but for its scheme: anything else may be a secret, or hold one.
         known = separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,15}", scheme)
         wrong = f'"{scheme}://"' if known else "an address without ws:// or wss://"
-        raise ValueError(f"{wrong} is not a WebSocket URL; {hint}")
+        raise ValueError(f"{wrong} is not a WebSocket URL; {_corrected(written) or hint}")
+    if "#" in sample:
+        raise ValueError("a WebSocket URL has no fragment (RFC 6455, section 3); write %23 for a #")
     try:
-        parts = urlsplit(sample)
         endpoint = Endpoint.of(sample)
-    except ValueError as error:
-        # The error's text may quote the URL's password, so only what is known to be harmless is told.
-        if re.match(r"[^/?#]*:0+(?:[/?#]|$)", sample.partition("://")[2]):
-            raise ValueError(f"the URL names no usable port; {hint}") from None
-        reason = "its port is not a number from 1 to 65535" if "ort" in str(error) else "its host is malformed"
-        raise ValueError(f"not a URL: {reason}; {hint}") from None
+    except HostNameError as error:
+        raise ValueError(f"not a URL: {error}; {hint}") from None
+    except ValueError:
+        # The error's text may quote the URL's password.
+        raise ValueError(f"not a URL: its host is malformed; {hint}") from None
     if not endpoint.host:
         raise ValueError(f"the URL names no host; {hint}")
     if re.search(r"[{}]", endpoint.host):
         raise ValueError(f"not a URL: its host has braces around what is no field; {hint}")
-    if parts.fragment:
-        raise ValueError("a WebSocket URL has no fragment (RFC 6455, section 3); write %23 for a #")
     return written
+
+
+_PLAIN_ADDRESS = re.compile(
+    r"(?:(?P<scheme>https?)://)?"
+    r"(?P<host>localhost|\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\]|(?:[a-z0-9-]{1,24}\.){1,4}[a-z]{2,12})"
+    r"(?P<port>:\d{1,5})?(?P<path>/.*)?",
+    re.ASCII,
+)
+"""Address whose host and port are no secret: no user, and a name in small letters, which tokens are not."""
+
+
+def _corrected(written: str) -> str:
+    """Returns a hint with the WebSocket URL that an address is meant as, without its path, which may hold a secret."""
+    found = _PLAIN_ADDRESS.fullmatch(written)
+    if found is None:
+        return ""
+    scheme = "wss" if found["scheme"] == "https" or found["port"] == ":443" else "ws"
+    return f"write {scheme}://{found['host']}{found['port'] or ''}{'/…' if (found['path'] or '/') != '/' else ''}"
 
 
 def _sample(field: str) -> str:
@@ -84,7 +104,7 @@ def _sample(field: str) -> str:
 def headers(value: Any) -> tuple[tuple[str, str], ...]:
     """Headers, as lines or as a table; their values may hold fields."""
     if isinstance(value, Mapping):
-        pairs = [(str(name), str(text)) for name, text in value.items()]
+        pairs = [(str(name).strip(), _header_text(text)) for name, text in value.items()]
     else:
         pairs = []
         for line in option_values.strings(value):
@@ -92,29 +112,40 @@ def headers(value: Any) -> tuple[tuple[str, str], ...]:
             if not colon:
                 raise ValueError('a header without a colon; write for example "Authorization: Bearer …"')
             pairs.append((name.strip(), text.strip()))
+    seen: set[str] = set()
     for name, text in pairs:
-        if not _TOKEN.fullmatch(name):
+        if not TOKEN.fullmatch(name):
             # Not quoted: where the colon is in the wrong place, what stands before it may be a secret.
             raise ValueError('what stands before the colon is no header; write for example "Authorization: Bearer …"')
-        if not _can_be_header(text):
-            raise ValueError(f"the value of {name} holds characters that a header cannot carry")
-        if name.lower() in _OURS:
-            hint = "; --deflate offers compression" if name.lower().endswith("extensions") else ""
-            raise ValueError(f"{name} is set by the WebSocket handshake itself{hint}")
+        if name.lower() in NOT_TO_SET:
+            raise ValueError(f"{name} {NOT_TO_SET[name.lower()]}")
+        problem = value_problem(_sampled(text), name)
+        if problem is not None:
+            raise ValueError(f"the value of {name} {problem}")
+        if name.lower() in SINGLE and name.lower() in seen:
+            raise ValueError(f"{name} is given twice, and a request has one{SINGLE[name.lower()]}")
+        seen.add(name.lower())
     return tuple(pairs)
 
 
-def _can_be_header(value: str) -> bool:
-    # The names of fields, as of columns in other scripts, do not travel.
-    bare = FIELD.sub("x", value)
-    return bare.isprintable() and bare.isascii()
+def _header_text(value: Any) -> str:
+    """Returns a header's value from a table; numbers are written out."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return option_values.text(value).strip()
+
+
+def _sampled(text: str) -> str:
+    """Returns a text whose fields are filled: the names of fields, as of columns in other scripts, do not travel."""
+    return FIELD.sub("1", text)
 
 
 def header_value(value: Any) -> str:
     """Text that a header can carry."""
     written = option_values.text(value).strip()
-    if not written or not _can_be_header(written):
-        raise ValueError("it is empty" if not written else "it holds characters that a header cannot carry")
+    problem = value_problem(_sampled(written)) if written else "is empty"
+    if problem is not None:
+        raise ValueError(f"it {problem}")
     return written
 
 
@@ -122,7 +153,7 @@ def subprotocols(value: Any) -> tuple[str, ...]:
     """Names of subprotocols, one or several in a text."""
     names = tuple(name.strip() for text in option_values.strings(value) for name in text.split(","))
     for name in names:
-        if not _TOKEN.fullmatch(FIELD.sub("x", name)):
+        if not TOKEN.fullmatch(_sampled(name)):
             shown = "what is given" if looks_like_token(name) or re.search(r"[\s:=]", name) else f'"{name}"'
             raise ValueError(f"{shown} is not the name of a subprotocol")
     if len(set(names)) != len(names):
@@ -135,10 +166,11 @@ def cookies(value: Any) -> tuple[str, ...]:
     found = tuple(one.strip() for one in option_values.strings(value))
     for cookie in found:
         name, equals, text = cookie.partition("=")
-        if not equals or not _TOKEN.fullmatch(name):
+        if not equals or not TOKEN.fullmatch(name):
             raise ValueError("a cookie is written NAME=VALUE; give --cookie once for each")
-        if not _can_be_header(text) or ";" in FIELD.sub("x", text):
-            raise ValueError(f"the value of {name} holds characters that a cookie cannot carry; encode them")
+        problem = cookie_problem(_sampled(text))
+        if problem is not None:
+            raise ValueError(f"the value of {name} {problem}; encode it")
     return found
 
 
@@ -147,15 +179,37 @@ def addresses(value: Any) -> tuple[str, ...]:
     found = tuple(part.strip() for one in option_values.strings(value) for part in one.split(","))
     for address in found:
         try:
-            host, _ = host_and_port(address)
-        except ValueError as error:
-            reason = "its port is not a number from 1 to 65535" if "ort" in str(error) else "its host is malformed"
+            host, _ = host_and_port(address, bare_ipv6=True)
+        except HostNameError as error:
             shown = address.rpartition("@")[2]
-            raise ValueError(f'"{shown}" is not an address: {reason}; write HOST, HOST:PORT or [::1]:PORT') from None
+            raise ValueError(f'"{shown}" is not an address: {error}; write HOST, HOST:PORT or [::1]:PORT') from None
         if not host or re.search(r"[\s/@?#{}\[\]]", host):
             shown = address.rpartition("@")[2]
             raise ValueError(f'"{shown}" is not an address; write HOST, HOST:PORT or [::1]:PORT')
     return found
+
+
+def resolve(value: Any) -> tuple[str, ...]:
+    """Parses ``HOST:PORT:ADDRESS[,ADDRESS]``, one or several; the port may be ``*``."""
+    return tuple(_resolve(one.strip()) for one in option_values.strings(value))
+
+
+def _resolve(written: str) -> str:
+    hint = "write HOST:PORT:ADDRESS[,ADDRESS], for example service.example:443:10.0.0.1,[::1]"
+    host, port, listed = (*written.split(":", 2), "", "")[:3]
+    try:
+        name, _ = host_and_port(host if port == "*" else f"{host}:{port}")
+    except HostNameError as error:
+        raise ValueError(f'"{written}": {error}; {hint}') from None
+    addresses = [part.strip().removeprefix("[").removesuffix("]") for part in listed.split(",")]
+    for address in addresses:
+        try:
+            ip_address(address)
+        except ValueError:
+            raise ValueError(f'"{written}": "{address}" is not an IP address; {hint}') from None
+    if not name or not port or "{" in name or name.startswith("["):
+        raise ValueError(f'"{written}" names no host and port; {hint}')
+    return f"{name.removesuffix('.')}:{port if port == '*' else int(port)}:{','.join(addresses)}"
 
 
 def unix_socket(value: Any) -> str:
@@ -171,9 +225,19 @@ def unix_socket(value: Any) -> str:
 
 
 def proxy(value: Any) -> str:
-    """Parses the URL of a proxy; errors do not quote its password."""
+    """Parses the URL of a proxy, ``env`` or ``none``; errors do not quote its password."""
     written = option_values.text(value).strip()
-    hint = "write http://host:port, socks5://host:port, socks5h://…, socks4:// or socks4a://…"
+    if written in {"env", "none"}:
+        return written
+    return proxy_url(written, "write http://host:port, https://…, socks5://…, socks5h://…, socks4://…, env or none")
+
+
+def proxy_url(written: str, hint: str) -> str:
+    """Returns the URL of a proxy, checked.
+
+    Raises:
+        ValueError: It cannot be used; the text quotes nothing of it, and ends with the hint.
+    """
     scheme, separator, _ = written.partition("://")
     if not separator or scheme.lower() not in PROXY_PORTS:
         raise ValueError(f"it is not the URL of a proxy that we can use; {hint}")
@@ -181,6 +245,8 @@ def proxy(value: Any) -> str:
         parts = urlsplit(written)
         user_info, _, rest = parts.netloc.rpartition("@")
         host, _ = host_and_port(rest)
+    except HostNameError as error:
+        raise ValueError(f"not the URL of a proxy: {error}; {hint}") from None
     except ValueError:
         raise ValueError(f"its host or its port is malformed; {hint}") from None
     if not host or not written.isprintable() or re.search(r"\s", written):
@@ -198,13 +264,13 @@ def proxy(value: Any) -> str:
 
 def sni(value: Any) -> str:
     """The name of a server."""
-    name = option_values.text(value).strip().rstrip(".")
+    name = option_values.text(value).strip()
     try:
-        ascii_name = name.encode("idna").decode()
-    except UnicodeError:
-        ascii_name = ""
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", ascii_name) or ascii_name.startswith("."):
-        raise ValueError(f'"{name}" is not the name of a server')
+        ascii_name = normalize_host(name).removesuffix(".")
+    except HostNameError as error:
+        raise ValueError(f'"{name}" is not the name of a server: {error}') from None
+    if not ascii_name:
+        raise ValueError("it is empty; write the name of a server")
     return ascii_name
 
 
@@ -243,14 +309,13 @@ def bearer(value: Any) -> str:
     if written.startswith("@"):
         path = option_values.readable_file(written[1:])
         try:
-            with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a path that was just opened
-                written = file.read(1 << 16).strip()
-        except (OSError, UnicodeDecodeError):
-            raise ValueError(f'"{path}" holds no token that can be read') from None
+            written = read_text(path, LONGEST_TOKEN).strip()
+        except ValueError as error:
+            raise ValueError(f"{quoted_path(path)} holds no token: {error}") from None
         if not written:
-            raise ValueError(f'"{path}" is empty')
+            raise ValueError(f"{quoted_path(path)} is empty")
     written = written.removeprefix("Bearer ").strip()
-    if not written or not _can_be_header(written) or re.search(r"\s", FIELD.sub("x", written)):
+    if bearer_problem(_sampled(written)) is not None:
         raise ValueError("a token has no spaces, and no characters that a header cannot carry (RFC 6750)")
     return written
 

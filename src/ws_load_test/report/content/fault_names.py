@@ -11,6 +11,7 @@ _PHRASES: dict[str, str] = {
     FaultKind.CONNECT_TIMEOUT: "did not accept a TCP connection in time",
     FaultKind.UNREACHABLE: "cannot be reached",
     FaultKind.PROXY: "could not be reached through the proxy",
+    FaultKind.NOT_DIALED: "takes no more connections, so the rest were not dialed",
     FaultKind.TLS: "failed in the TLS handshake",
     FaultKind.TLS_TIMEOUT: "did not end the TLS handshake in time",
     FaultKind.UPGRADE_REJECTED: "refused to upgrade to WebSocket",
@@ -20,6 +21,7 @@ _PHRASES: dict[str, str] = {
     FaultKind.CLOSED: "closed a session before the run was over",
     FaultKind.RESET: "reset a connection",
     FaultKind.PROTOCOL_ERROR: "broke the WebSocket protocol",
+    FaultKind.MESSAGE_TOO_LARGE: "sent a message larger than --max-message-size",
     FaultKind.REPLY_TIMEOUT: "did not answer a message in time",
     FaultKind.CHECK_FAILED: "answered with something else than expected",
 }

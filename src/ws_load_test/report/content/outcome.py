@@ -36,32 +36,45 @@ if TYPE_CHECKING:
 
 
 def headline(results: Results) -> tuple[str, str]:
-    """Returns the headline, of several truths the one that spoils the run most, and its color."""
-    failure = results.failure
+    """Returns the headline, of several truths the one that spoils the run most, and its color.
+
+    A run passed only where a condition was judged; one without any is merely done.
+    """
+    failure, stopped = results.failure, " and ".join(stopped_by(results.summary))
     if failure is not None:
-        return failure.headline, "yellow" if failure.is_partial else "red"
+        early = f"; stopped early, because {stopped}" if stopped and not failure.is_partial else ""
+        return f"{failure.headline}{early}", "yellow" if failure.is_partial else "red"
     verdict = results.summary.verdict
     if not verdict.passed:
-        stopped = " and ".join(stopped_by(results.summary))
         failed = len(verdict.failed_checks)
         words = "A threshold failed" if failed == 1 else f"{format_count(failed)} thresholds failed"
         return f"Stopped early, because {stopped}" if stopped else words, "red"
-    found = flaws(results)
-    return (f"Done, with {', '.join(found)}", "yellow") if found else ("Passed", "green")
+    words, found = "Passed" if verdict.checks else _held(results) or "Done", flaws(results)
+    return (f"{words}, with {', '.join(found)}", "yellow") if found else (words, "green")
+
+
+def _held(results: Results) -> str:
+    """Returns the headline of a run that sent nothing and only held its connections; empty for other runs."""
+    summary, plans = results.summary, results.plans.plans
+    if summary.messages.due or not plans or any(plan.load.sends_messages for plan in plans):
+        return ""
+    counts = summary.connections
+    held = max(0, counts.opened - counts.reconnected - counts.recycled - counts.lost)
+    return f"Held {count_of(held, 'connection')} for {format_duration(summary.duration_s * 1e9)}"
 
 
 def flaws(results: Results) -> list[str]:
-    """Returns the flaws of a run that passed, for which a single open connection is enough."""
+    """Returns the flaws of a run that passed, for which a single reply is enough."""
     messages, faults = results.summary.messages, sum(results.summary.faults.values())
     found = [count_of(faults, "fault")] if faults else []
-    if results.awaits_replies and not messages.answered:
-        found.append("no message answered")
-    else:
-        if results.pairing_findings:
-            found.append("replies that are perhaps not those of their messages")
-        counted = [(messages.unanswered, "unanswered")] if results.awaits_replies else []
-        counted.append((messages.dropped, "dropped"))
-        found += [f"{count_of(count, 'message')} {word}" for count, word in counted if count]
+    if results.pairing_findings:
+        found.append("replies that are perhaps not those of their messages")
+    # What was in flight on sessions that --disconnect cut off was lost on request.
+    storm = results.summary.reconnect_storm
+    unanswered_by_target = messages.unanswered - (storm.unanswered if storm is not None else 0)
+    counted = [(unanswered_by_target, "unanswered")] if results.awaits_replies else []
+    counted.append((messages.dropped, "dropped"))
+    found += [f"{count_of(count, 'message')} {word}" for count, word in counted if count]
     return [*found, "the generator at its limit"] if results.summary.generator.saturated else found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ws_load_test.analysis.verdict import NOTHING_MEASURED
 from ws_load_test.common.units import format_count
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ def failure_of(recordings: Sequence[Recording], summary: Summary) -> RunFailure 
     if lost:
         words = "a worker was lost" if lost == 1 else f"{format_count(lost)} workers were lost"
         return _failure(words, is_error=True)
-    if not summary.connections.opened:
-        return _failure("could not open a single connection")
-    if not summary.verdict.passed and not summary.verdict.failed_checks:
+    verdict = summary.verdict
+    if verdict.reason in NOTHING_MEASURED and verdict.why:
+        return _failure(verdict.why)
+    if not verdict.passed and not verdict.failed_checks:
         # A reason that this version does not know: a run that did not pass must not look as if it had.
         return _failure("the verdict is that it failed")
     return None

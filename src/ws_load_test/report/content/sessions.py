@@ -23,7 +23,7 @@ PHASES = {
     "first reply": "first_reply_time_ns",
 }
 """Phases of opening a session: label and the name of the histogram, in a tally as in a summary."""
-_ENDINGS = ("closed:", "reset", "protocol-error")
+_ENDINGS = ("closed:", "reset", "protocol-error", "message-too-large")
 """Beginnings of the fault keys that end a session."""
 
 
@@ -31,6 +31,21 @@ def phase_times(opening: Opening) -> dict[str, TimeStats]:
     """Returns the times of the phases that sessions went through, by label."""
     times: dict[str, TimeStats | None] = {label: getattr(opening, name) for label, name in PHASES.items()}
     return {label: stats for label, stats in times.items() if stats is not None}
+
+
+def opening_notes(results: Results) -> list[LabeledText]:
+    """Returns lines about the way to open sessions: what redirects left behind, and addresses that were passed over."""
+    opening = results.summary.opening
+    lines: list[LabeledText] = []
+    if opening.left_out_by_redirects:
+        names = join_and([sanitize(name) for name in opening.left_out_by_redirects])
+        dials = count_of(max(opening.left_out_by_redirects.values()), "dial")
+        words = f"led {dials} to another origin, and {names} did not go along: they belong to the first alone"
+        lines.append(LabeledText("redirects", words, "yellow"))
+    if opening.failed_addresses:
+        counts = [f"{sanitize(name)} ({format_count(count)})" for name, count in opening.failed_addresses.items()]
+        lines.append(LabeledText("addresses", f"took no TCP connection: {', '.join(counts)}", "yellow"))
+    return lines
 
 
 def reconnects(results: Results) -> list[LabeledText]:

@@ -51,6 +51,8 @@ def describe_condition(check: ThresholdCheck) -> str:
 def describe_value(check: ThresholdCheck) -> str:
     """Returns the value found, or the reason why there is none; "" where the check has neither."""
     unit = None if check.unit is UNSET else check.unit
+    if check.is_doubted and unit in _SHOWN and check.value is not None and check.limit is not UNSET:
+        return f"not judged ({show_value(check.value, check.limit, unit)}), because {check.why}"
     if check.why is not UNSET:
         return f"no value, {check.why}" if unit else check.why
     if unit not in _SHOWN or check.value is None or check.limit is UNSET:

@@ -26,7 +26,7 @@ class CsvRow:
     """One measured interval."""
 
     number: int
-    """Of its recording, from 1."""
+    """Number of its recording, from 1."""
     recording: Recording
     interval: Interval
     tally: Tally

@@ -87,8 +87,8 @@ def _verdict(results: Results) -> str:
             return f"stopped early, because {' and '.join(map(prose, stopped))}"
         failed = len(results.summary.verdict.failed_checks)
         return f"failed, {failed} threshold{'s' * (failed > 1)} did"
-    found = flaws(results)
-    return f"done, with {', '.join(found)}" if found else "passed"
+    words, found = "passed" if results.summary.verdict.checks else "done", flaws(results)
+    return f"{words}, with {', '.join(found)}" if found else words
 
 
 def _check(check: ThresholdCheck) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -64,11 +65,37 @@ class Chart:
     figure: dict[str, Any]
     """Data and layout as Plotly has them, made with `figures`; colors are names such as ``var(--series-1)``."""
     table: Table | None = None
-    height: int = 340
+    height: int = 320
     """Height in CSS pixels."""
+    wide: bool = False
+    """True where it takes the whole width, not one of two columns."""
 
 
-Part = Chart | Table | Text | KeyValueRows
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One figure with its name and what it is of."""
+
+    name: str
+    value: str
+    note: str
+    tone: Severity = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Figures side by side, the most important first."""
+
+    tiles: Sequence[Tile]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Conditions of a run: whether each passed, the condition, and the value found."""
+
+    rows: Sequence[tuple[bool, str, str]]
+
+
+Part = Chart | Table | Text | KeyValueRows | Tiles | Conditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +137,7 @@ def document(title: str, head: Head, sections: Sequence[Section]) -> Iterator[st
     yield '<main id="content">\n'
     for number, section in enumerate(filled, 1):
         yield f'<section aria-labelledby="section-{number}">\n<h2 id="section-{number}">{_text(section.title)}</h2>\n'
-        for part in section.parts:
-            yield from _part(part, "h3")
+        yield from _columns(section.parts)
         yield "</section>\n"
     yield f"</main>\n<footer>\n<p>Made by {_PRODUCT}. This file is complete: it needs no network.</p>\n</footer>\n"
     if charts:
@@ -170,6 +196,23 @@ def _contents(sections: Sequence[Section]) -> Iterator[str]:
     yield "</ul>\n</nav>\n"
 
 
+def _columns(parts: Sequence[Part]) -> Iterator[str]:
+    """Yields parts in two columns where there is room; texts, and the last of an odd number, take the whole width."""
+    yield '<div class="columns">\n'
+    for _, run in itertools.groupby(parts, key=_is_wide):
+        group = list(run)
+        for number, part in enumerate(group):
+            alone = len(group) % 2 and number == len(group) - 1
+            yield f'<div class="{"wide" if alone or _is_wide(part) else "half"}">\n'
+            yield from _part(part, "h3")
+            yield "</div>\n"
+    yield "</div>\n"
+
+
+def _is_wide(part: Part) -> bool:
+    return part.wide if isinstance(part, Chart) else not isinstance(part, Table | KeyValueRows)
+
+
 def _part(part: Part, level: str) -> Iterator[str]:
     if isinstance(part, Text):
         sign = f'<span class="sign" aria-hidden="true">{_SIGNS[part.tone]}</span> ' if _SIGNS[part.tone] else ""
@@ -180,8 +223,32 @@ def _part(part: Part, level: str) -> Iterator[str]:
         yield "</dl>\n"
     elif isinstance(part, Table):
         yield from _table(part)
+    elif isinstance(part, Tiles):
+        yield from _tiles(part)
+    elif isinstance(part, Conditions):
+        yield from _conditions(part)
     else:
         yield from _chart(part, level)
+
+
+def _tiles(part: Tiles) -> Iterator[str]:
+    yield '<dl class="tiles">\n'
+    for tile in part.tiles:
+        yield f'<div class="tile {tile.tone}"><dt>{_text(tile.name)}</dt><dd class="value">{_text(tile.value)}</dd>'
+        yield f'<dd class="note">{_text(tile.note)}</dd></div>\n'
+    yield "</dl>\n"
+
+
+def _conditions(part: Conditions) -> Iterator[str]:
+    yield '<ul class="conditions" aria-label="Conditions">\n'
+    for passed, condition, found in part.rows:
+        tone: Severity = "good" if passed else "bad"
+        sign = f'<span class="sign" aria-hidden="true">{_SIGNS[tone]}</span>'
+        outcome = f"<strong>{_text(found)}</strong>" if found else ""
+        word = "passed" if passed else "failed"
+        yield f'<li class="{tone}">{sign} <span class="outcome">{word}</span> {outcome} '
+        yield f"<span>{_text(condition)}</span></li>\n"
+    yield "</ul>\n"
 
 
 def _chart(chart: Chart, level: str) -> Iterator[str]:

@@ -21,8 +21,7 @@ from ws_load_test.report.content.outcome import (
     unanswered,
 )
 from ws_load_test.report.content.requested import requested_rows
-from ws_load_test.report.content.sessions import PHASES, misbehaving, reconnects
-from ws_load_test.report.content.thresholds import describe_condition, describe_value
+from ws_load_test.report.content.sessions import PHASES, misbehaving, opening_notes, reconnects
 from ws_load_test.report.html import time_charts
 from ws_load_test.report.html.document import (
     Chart,
@@ -36,6 +35,8 @@ from ws_load_test.report.html.document import (
     document,
 )
 from ws_load_test.report.html.figures import percentile_curves, percentile_table
+from ws_load_test.report.html.marks import with_events
+from ws_load_test.report.html.overview import overview
 from ws_load_test.report.html.timeline import (
     FEWEST,
     Timeline,
@@ -80,15 +81,18 @@ class _Page:
         self.recordings, self.summary = results.recordings, results.summary
         self.awaited = results.awaits_replies
         # Several recordings have no common course over time: their seconds can be the same, or hours apart.
-        self.course: Timeline | None = course(self.recordings[0]) if len(self.recordings) == 1 else None
+        self.course: Timeline | None = None
+        if len(self.recordings) == 1:
+            only = self.recordings[0]
+            self.course = with_events(course(only), only, results.plans.only)
+        self.checks = results.summary.verdict.checks
         self.health = generator(results)
 
     def sections(self) -> list[Section]:
         return [
-            Section("Requested and achieved", self._requested()),
-            Section("Messages", self._messages()),
             Section("Response time" if self.awaited else "Send lag", self._times()),
-            Section("Rate", self._rate()),
+            Section("Messages", [*self._rate(), *self._messages()]),
+            Section("Requested and achieved", self._requested()),
             Section("Connections", self._connections()),
             Section("Faults and endings", self._faults()),
             Section("Opening and keeping sessions", self._sessions()),
@@ -105,17 +109,11 @@ class _Page:
         facts = [summary.tool, f"started {started:%Y-%m-%d %H:%M:%S %Z}", f"{measured} measured"]
         if len(self.recordings) > 1:
             facts.append(f"{len(self.recordings)} recordings together")
-        parts: list[Part] = []
-        checks = sorted(summary.verdict.checks, key=lambda check: check.passed)
-        if checks:
-            rows = [
-                ["✓ passed" if one.passed else "✗ failed", describe_condition(one), describe_value(one)]
-                for one in checks
-            ]
-            parts.append(Table(["", "condition", "found"], rows))
+        parts = overview(self.results)
         parts += _paragraphs(lost_workers(self.recordings))
         parts += [Text(f"pairing: {sentence(one.text)}", "bad") for one in self.results.pairing_findings]
         parts += _paragraphs(self.health[1:])
+        parts += self._over_time()
         return Head(words, _TONES[style], [summary.target, ", ".join(facts)], parts)
 
     def _requested(self) -> list[Part]:
@@ -156,13 +154,23 @@ class _Page:
         parts: list[Part] = [*_curves("percentiles", "Response time by percentile", how, shown, "time")]
         parts += self._each_recording()
         if self.course is not None:
-            title = "Percentiles of the response time over time"
-            heat = time_charts.heat_map(self.course)
-            course_of_it = time_charts.percentiles(
-                self.course, "response_time_ns", "response-over-time", title, "response time"
-            )
-            parts += [*heat, *course_of_it] or [Text(_too_short())]
+            parts += time_charts.heat_map(self.course) or [Text(_too_short())]
         return parts
+
+    def _over_time(self) -> list[Part]:
+        """Returns the chart of response times over the run, which the first screen shows."""
+        if self.course is None or not self.awaited:
+            return []
+        return [
+            *time_charts.percentiles(
+                self.course,
+                "response_time_ns",
+                "response-over-time",
+                "Response time over the run",
+                "response time",
+                self.checks,
+            )
+        ]
 
     def _each_recording(self) -> list[Part]:
         if len(self.recordings) == 1:
@@ -180,7 +188,7 @@ class _Page:
     def _rate(self) -> list[Part]:
         if self.course is None:
             return []
-        return [*time_charts.rates(self.course, self.results.plans.only, awaited=self.awaited)]
+        return [*time_charts.rates(self.course, self.results.plans.only, awaited=self.awaited, checks=self.checks)]
 
     # --- Connections and faults -----------------------------------------------------------------------------
 
@@ -192,20 +200,18 @@ class _Page:
         rare += [("recycled", counts.recycled), ("tls resumed", counts.tls_resumed)]
         rows = [(label, format_count(count)) for label, count in always]
         rows += [(label, format_count(count)) for label, count in rare if count]
-        parts: list[Part] = [Table(["connections", "count"], rows)]
-        if self.course is not None:
-            parts += time_charts.connections(self.course, self.results.plans.only)
-        return parts
+        table = Table(["connections", "count"], rows)
+        if self.course is None:
+            return [table]
+        return [*time_charts.connections(self.course, self.results.plans.only), table]
 
     def _faults(self) -> list[Part]:
-        parts: list[Part] = []
+        parts: list[Part] = [] if self.course is None else [*time_charts.faults(self.course)]
         if found := faults(self.results):
             rows = [[kind, format_count(count), example] for kind, count, example in found]
             parts.append(Table(["fault", "count", "the first of them"], rows, "What the target did wrong"))
         else:
             parts.append(Text("The target did nothing wrong."))
-        if self.course is not None:
-            parts += time_charts.faults(self.course)
         closed = self.summary.connections.closed
         if closed:
             rows = [[code, close_code_name(code), format_count(count)] for code, count in closed.items()]
@@ -236,12 +242,12 @@ class _Page:
         later = {label: times for label, times in later.items() if times.count}
         if later:
             parts.append(percentile_table(later))
-        return parts + _facts([*reconnects(self.results), *misbehaving(self.summary)])
+        return parts + _facts([*opening_notes(self.results), *reconnects(self.results), *misbehaving(self.summary)])
 
     # --- Generator, plan and host ---------------------------------------------------------------------------
 
     def _generator(self) -> list[Part]:
-        parts = _facts(self.health[:1])
+        parts: list[Part] = [Text(one.text) for one in self.health[:1]]
         if self.course is None:
             return parts
         parts += time_charts.processor(self.course)

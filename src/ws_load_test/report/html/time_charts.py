@@ -26,6 +26,7 @@ from ws_load_test.report.html.figures import (
     tick_step,
     time_axis,
 )
+from ws_load_test.report.html.marks import event_marks, limit_lines, limits
 from ws_load_test.report.html.timeline import (
     FEWEST,
     TimeBucket,
@@ -36,6 +37,7 @@ from ws_load_test.report.html.timeline import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ws_load_test.analysis.summary_types import ThresholdCheck
     from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.schedule import LoadProfile
@@ -44,6 +46,8 @@ ROWS = 48
 """Rows of the heat map, at most: a few pixels each."""
 MOST_KINDS = 7
 """Kinds of faults, and workers, with a series of their own; the colors of lines are eight."""
+_CONDITION_NAMES = {"response_time_ns": ("response",), "send_lag_ns": ("send_lag",)}
+"""Names in conditions of the times that charts show."""
 _PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "max": 100.0}
 """Lines of the charts of times, by label."""
 
@@ -78,6 +82,14 @@ def _marked(course: Timeline, unit_ns: float) -> dict[str, Any]:
     return phase_marks(measured[0].from_ns / unit_ns, measured[-1].to_ns / unit_ns, course.end_ns / unit_ns)
 
 
+def _layout(course: Timeline, unit_ns: float) -> dict[str, Any]:
+    """Returns the layout of a chart over time: what was not measured is shaded, and events are marked."""
+    layout, events = _marked(course, unit_ns), event_marks(course, unit_ns)
+    if not events:
+        return layout
+    return {"shapes": [*layout.get("shapes", ()), *events["shapes"]], "annotations": events["annotations"]}
+
+
 # --- Response times -------------------------------------------------------------------------------------------
 
 
@@ -101,7 +113,7 @@ def heat_map(course: Timeline) -> list[Chart]:
         noun="answers",
     )
     y = duration_axis(edges[0], edges[-1], "response time")
-    marked = _marked(course, unit_ns)
+    marked = _layout(course, unit_ns)
     counts = total.merge_buckets(edges)
     shares = [f"{100 * count / total.count:.2f} %" for count in counts]
     rows = [[label, format_count(count), share] for label, count, share in zip(labels, counts, shares, strict=True)]
@@ -136,8 +148,13 @@ def _with_percentiles(columns: Sequence[TimeBucket], course: Timeline, name: str
     return [column for column in long if getattr(column, name).count]
 
 
-def percentiles(course: Timeline, metric: str, key: str, title: str, what: str) -> list[Chart]:
-    """Returns the percentiles of one histogram over time, if there are enough columns with a value."""
+def percentiles(  # noqa: PLR0917 - the names of one chart
+    course: Timeline, metric: str, key: str, title: str, what: str, checks: Sequence[ThresholdCheck] = ()
+) -> list[Chart]:
+    """Returns the percentiles of one histogram over time, if there are enough columns with a value.
+
+    Limits of `checks` on it are lines across the chart.
+    """
     columns = _with_percentiles(course.columns, course, metric)
     if len(columns) < FEWEST:
         return []
@@ -149,8 +166,11 @@ def percentiles(course: Timeline, metric: str, key: str, title: str, what: str) 
         values = [row[number] for row in found]
         texts = _texts(columns, [format_duration(value) for value in values])
         traces.append(line(number, name, at, [max(1, value) for value in values], text=texts))
-    low, high = min(max(1, row[0]) for row in found), max(row[-1] for row in found)
-    y = duration_axis(low, high, what)
+    limited = limits(checks, *_CONDITION_NAMES.get(metric, ()))
+    traces += limit_lines(limited, len(_PERCENTILES), 0, course.end_ns / unit_ns)
+    bounds = [float(one.limit) for one in limited]
+    low, high = min(max(1, row[0]) for row in found), max([row[-1] for row in found] + bounds)
+    y = duration_axis(min([low, *bounds]), high, what)
     rows = [
         [_when(column), format_count(getattr(column, metric).count), *map(format_duration, row)]
         for column, row in zip(columns, found, strict=True)
@@ -160,14 +180,14 @@ def percentiles(course: Timeline, metric: str, key: str, title: str, what: str) 
         f"p99. Percentiles are those of all values of a column, never averages.{_note(course)}"
     )
     table = Table(["from the start", "count", *_PERCENTILES], rows)
-    return [Chart(key, title, text, figure(traces, x, y, **_marked(course, unit_ns)), table)]
+    return [Chart(key, title, text, figure(traces, x, y, **_layout(course, unit_ns)), table)]
 
 
 # --- Rates ----------------------------------------------------------------------------------------------------
 
 
-def rates(course: Timeline, plan: Plan | None, *, awaited: bool) -> list[Chart]:
-    """Returns the chart of messages requested, sent and answered per second."""
+def rates(course: Timeline, plan: Plan | None, *, awaited: bool, checks: Sequence[ThresholdCheck] = ()) -> list[Chart]:
+    """Returns the chart of messages requested, sent and answered per second, with the limits of `checks`."""
     columns = course.whole
     if len(columns) < FEWEST:
         return []
@@ -187,10 +207,11 @@ def rates(course: Timeline, plan: Plan | None, *, awaited: bool) -> list[Chart]:
         values = [column.per_s(name) for column in columns]
         texts = _texts(columns, list(map(format_rate, values)))
         traces.append(line(number, name, at, [float(f"{value:.6g}") for value in values], text=texts))
+    traces += limit_lines(limits(checks, "rate", "sent_rate"), len(names), 0, course.end_ns / unit_ns)
     rows = [[_when(column), *(format_rate(column.per_s(name)) for name in names)] for column in columns]
     words = " The grey line is the schedule." if requested else ""
     text = f"Messages a second, warm-up and all connections included.{words}{_note(course)}"
-    layout = figure(traces, x, amount_axis("messages a second"), **_marked(course, unit_ns))
+    layout = figure(traces, x, amount_axis("messages a second"), **_layout(course, unit_ns))
     return [Chart("rates", "Rate over time", text, layout, Table(["from the start", *names], rows))]
 
 
@@ -260,7 +281,7 @@ def connections(course: Timeline, plan: Plan | None) -> list[Chart]:
     text = f"Open at the end of each column; the other lines count what happened within it ({each}).{_shade(course)}"
     # Of all lines: where few are open, many may have failed.
     most = max(height for trace in traces for height in trace["y"] if height is not None)
-    layout = figure(traces, x, amount_axis("connections", most), **_marked(course, unit_ns))
+    layout = figure(traces, x, amount_axis("connections", most), **_layout(course, unit_ns))
     return [
         Chart("connections", "Connections over time", text, layout, Table(["from the start", "open", *shown], rows))
     ]
@@ -291,7 +312,7 @@ def faults(course: Timeline) -> list[Chart]:
     # Left to itself, an axis of bars would have its ticks at the middles of these.
     x |= {"tickmode": "linear", "tick0": 0, "dtick": tick_step(course.end_ns / unit_ns)}
     y = amount_axis("faults", max(column.faults.total() for column in columns))
-    layout = figure(traces, x, y, barmode="stack", **_marked(course, unit_ns))
+    layout = figure(traces, x, y, barmode="stack", **_layout(course, unit_ns))
     return [Chart("faults", "Faults over time", text, layout, Table(["from the start", *of], rows), height=280)]
 
 
@@ -325,7 +346,7 @@ def processor(course: Timeline) -> list[Chart]:
     rows = [[_when(column), *cells] for column, *cells in zip(columns, *cells_of, strict=True)]
     text = f"Of one core for each worker: near 100 % the generator is the limit, not the target.{_note(course)}"
     y = amount_axis("% of a core") | {"range": [0, 105], "tickformat": ""}
-    layout = figure(traces, x, y, **_marked(course, unit_ns))
+    layout = figure(traces, x, y, **_layout(course, unit_ns))
     return [Chart("processor", "Processor share of the workers", text, layout, Table(["from the start", *of], rows))]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.units import NS_PER_UNIT
@@ -71,6 +71,12 @@ class Timeline:
     """Length of most columns."""
     downsampled: bool
     """True where a column has several intervals."""
+    events: tuple[tuple[int, str], ...] = ()
+    """Instants from the start of the run, and what happened then in words."""
+
+    def with_events(self, events: Iterable[tuple[int, str]]) -> Timeline:
+        """Returns the same course with events that its charts mark."""
+        return replace(self, events=tuple(events))
 
     @property
     def end_ns(self) -> int:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypedDict
+
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options import session_values
-from ws_load_test.plan.options.spec import Group, OptionSpec, Owner
+from ws_load_test.plan.options.spec import Count, Duration, Group, Number, OptionSpec, Owner
 
 SEARCH = (
-    OptionSpec(
-        name="slo",
-        metavar='"OBJECTIVE"',
-        help='what must hold: "p99 < 50ms", "errors < 0.1%"; written as a CONDITION of --fail-if. The target must keep'
-        " up with the load as well",
-        group=Group.SEARCH,
-        parse=option_values.strings,
-        owner=Owner.CAPACITY,
-        default='"errors < 0.1%"',
-        repeatable=True,
-    ),
     OptionSpec(
         name="find",
         metavar="rate|connections",
@@ -92,7 +83,7 @@ COMPARISON = (
         metavar="N",
         help="number of rounds of each target",
         group=Group.COMPARISON,
-        parse=option_values.positive_int,
+        parse=option_values.rounds,
         owner=Owner.AB,
         default="10",
     ),
@@ -124,3 +115,22 @@ COMPARISON = (
         owner=Owner.COMPARISON,
     ),
 )
+
+
+class SearchOptions(TypedDict, total=False):
+    """Python types of the options of a search; ``from_`` is ``--from``, since ``from`` is a keyword of Python."""
+
+    find: Literal["rate", "connections"] | None
+    from_: Number
+    max: Number
+    precision: Number
+    step_duration: Duration
+    max_step_duration: Duration
+    cooldown: Duration
+
+
+class PairedOptions(TypedDict, total=False):
+    """Python types of the options of `ab`."""
+
+    rounds: Count
+    round_duration: Duration

@@ -25,7 +25,7 @@ LOAD = (
         metavar="N",
         help="number of connections",
         group=Group.LOAD,
-        parse=option_values.positive_int,
+        parse=option_values.connections,
         default="1",
         short="c",
         refused_by={"capacity --find connections": CHOSEN_BY_SEARCH},
@@ -36,7 +36,7 @@ LOAD = (
         help="closed loop (the load without a rate): keep this many messages in flight on each connection, and send"
         " the next when a reply comes",
         group=Group.LOAD,
-        parse=option_values.positive_int,
+        parse=option_values.in_flight,
         default="1",
         refused_by={
             "capacity --find rate": "is of a closed loop, which has no rate; take --find connections to find how many"
@@ -93,7 +93,7 @@ LOAD = (
         metavar="N",
         help="seed of poisson arrivals; printed with the plan, so that a run can be repeated",
         group=Group.LOAD,
-        parse=option_values.non_negative_int,
+        parse=option_values.seed,
         requires=OPEN_LOOP_ONLY,
     ),
     OptionSpec(

@@ -77,9 +77,17 @@ VERDICT = (
         parse=option_values.strings,
         repeatable=True,
         refused_by={
-            "ab": "it judges one run; take --fail-on-regression, or `report --fail-if` on the recordings of -o",
+            "ab": "it judges one run; say with --slo what must hold for both targets, or take --fail-on-regression",
             "capacity": OBJECTIVES,
         },
+    ),
+    OptionSpec(
+        name="slo",
+        metavar='"OBJECTIVE"',
+        help='the contrary: the run has failed unless this holds at its end: "p99 < 50ms", "errors < 0.1%"',
+        group=Group.VERDICT,
+        parse=option_values.strings,
+        repeatable=True,
     ),
     OptionSpec(
         name="abort_if",
@@ -123,12 +131,21 @@ LIMITS = (
         field="connect_timeout_ns",
     ),
     OptionSpec(
+        name="max_message_size",
+        metavar="SIZE",
+        help="end a session on which a larger message comes, compressed or not: 125 bytes to 1 GiB",
+        group=Group.LIMITS,
+        parse=option_values.message_limit,
+        default="64MiB",
+        field="max_message_bytes",
+    ),
+    OptionSpec(
         name="workers",
         metavar="N",
         help="number of worker processes",
         group=Group.LIMITS,
-        parse=option_values.positive_int,
-        default="one for each core",
+        parse=option_values.workers,
+        default="one for each core, or two of them if the target is on this machine",
         short="w",
     ),
 )
@@ -144,8 +161,10 @@ class SessionOptions(TypedDict, total=False):
     stalled_readers: Number
     no_pong_clients: Number
     fail_if: Texts
+    slo: Texts
     abort_if: Texts
     abort_grace: Duration
     timeout: Duration
     connect_timeout: Duration
+    max_message_size: Count
     workers: Count

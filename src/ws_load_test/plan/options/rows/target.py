@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options import target_values
-from ws_load_test.plan.options.spec import Flag, Group, Number, OptionSpec, Text, Texts
+from ws_load_test.plan.options.spec import Duration, Flag, Group, Number, OptionSpec, Text, Texts
 
 ONE_AUTHORIZATION = "a request has one Authorization header"
 TARGET = (
@@ -85,6 +85,32 @@ TARGET = (
         repeatable=True,
     ),
     OptionSpec(
+        name="resolve",
+        metavar="HOST:PORT:ADDRESS",
+        help="addresses of a name, which is not looked up: service.example:443:10.0.0.1,10.0.0.2; the port may be *",
+        group=Group.TARGET,
+        parse=target_values.resolve,
+        field="target.resolve",
+        repeatable=True,
+    ),
+    OptionSpec(
+        name="dns_ttl",
+        metavar="TIME",
+        help="look a name up again when a session is dialed that long after; 0 for every dial, 24h for once in a run",
+        group=Group.TARGET,
+        parse=option_values.duration,
+        default="1s",
+        field="target.dns_ttl_ns",
+    ),
+    OptionSpec(
+        name="rotate_addresses",
+        metavar="",
+        help="take the addresses of a name in turn, instead of the first that answers",
+        group=Group.TARGET,
+        parse=option_values.boolean,
+        field="target.rotate_addresses",
+    ),
+    OptionSpec(
         name="unix_socket",
         metavar="PATH",
         help="connect to a Unix socket of this machine",
@@ -99,8 +125,9 @@ TARGET = (
     ),
     OptionSpec(
         name="proxy",
-        metavar="URL",
-        help="connect through http://, socks4:// or socks5://[user:password@]host:port",
+        metavar="URL|env|none",
+        help="connect through http://, https://, socks4:// or socks5://[user:password@]host:port, or env: what "
+        "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say",
         group=Group.TARGET,
         parse=target_values.proxy,
         field="target.proxy",
@@ -213,6 +240,9 @@ class TargetOptions(TypedDict, total=False):
     cookie: Texts
     origin: Text
     connect_to: Texts
+    resolve: Texts
+    dns_ttl: Duration
+    rotate_addresses: Flag
     unix_socket: Text
     proxy: Text
     bind: Texts

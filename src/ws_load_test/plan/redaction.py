@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote, unquote_plus
 
+from ws_load_test.messages.fields import FIELD
+
 REDACTED = "***"
 SHORTEST_BEGINNING = 12
 """Characters of a truncated secret that are enough to redact it; fewer could be the beginning of a word."""
@@ -13,8 +15,6 @@ SHORTEST_SECRET = 4
 """Characters of the shortest secret that is searched for; a shorter one would be found inside ordinary words."""
 LONGEST_NAME = 40
 """Characters of the longest text that counts as a name; few names and most tokens are longer."""
-FIELD = re.compile(r"\{(?:feed\.[^{}]+|seq|connection|uuid|now_ms|random:\d+|int:[+-]?\d+\.\.[+-]?\d+)\}")
-"""A field of a template. Its name is no secret, even if its value is."""
 _SECRET_HEADER = re.compile(r"auth|cookie|token|secret|session|api-?key|password|credential", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(
     r"auth|token|secret|key|password|passwd|pwd|sig|credential|session|jwt|code", re.IGNORECASE

@@ -1,0 +1,109 @@
+"""Verdict of a run: its conditions, and the reasons for which it failed whatever they say.
+
+A run that measured nothing has failed: one that opened no session, lost every one, sent nothing, or awaited replies and
+got none, or none that counts. Where the numbers that a condition compares are in doubt, it is not judged, and the run
+has failed as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ws_load_test.analysis.findings import awaits_replies, sends_messages
+from ws_load_test.analysis.summary_types import FailureReason, RunVerdict
+from ws_load_test.common.units import format_count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ws_load_test.analysis.summary_types import ThresholdCheck
+    from ws_load_test.metrics.recording import Recording
+    from ws_load_test.metrics.tally import Tally
+
+NOTHING_MEASURED = frozenset(
+    {
+        FailureReason.NOTHING_OPENED,
+        FailureReason.ALL_LOST,
+        FailureReason.NOTHING_SENT,
+        FailureReason.NOTHING_ANSWERED,
+        FailureReason.ALL_REPLIES_WRONG,
+        FailureReason.NOT_ALL_DIALED,
+        FailureReason.NOT_JUDGED,
+    }
+)
+"""Reasons that exit code 3 stands for: nothing was measured, or another load than the one that was asked for."""
+NORMAL_CLOSURE = "1000"
+"""Close code of a session that ended in order (RFC 6455, section 7.4.1)."""
+
+
+def judge(recordings: Sequence[Recording], tally: Tally, checks: list[ThresholdCheck]) -> RunVerdict:
+    """Returns the verdict over recordings, whose sum is `tally`."""
+    reason, why = _failure(recordings, tally, checks)
+    # Not when interrupted: half a run proves nothing, and so `passed` agrees with exit code 0.
+    return RunVerdict(passed=reason is None, reason=reason, why=why, checks=checks)
+
+
+def _failure(
+    recordings: Sequence[Recording], tally: Tally, checks: Sequence[ThresholdCheck]
+) -> tuple[FailureReason | None, str | None]:
+    """Returns the reason that spoils a run most, and a sentence part about it; None for both where it passed."""
+    if any(recording.trailer is None or recording.trailer.interrupted for recording in recordings):
+        return FailureReason.INTERRUPTED, "interrupted"
+    if any(recording.trailer is not None and recording.trailer.lost_workers for recording in recordings):
+        return FailureReason.WORKER_LOST, "a worker was lost"
+    nothing = why_nothing_measured(recordings, tally)
+    if nothing is not None:
+        return nothing
+    if tally.faults["not-dialed"]:
+        opened, asked = format_count(tally.opened), format_count(tally.attempted)
+        return FailureReason.NOT_ALL_DIALED, f"the target takes no more connections: {opened} of {asked} opened"
+    failed = [check for check in checks if not check.passed]
+    if any(check.is_doubted for check in failed):
+        return FailureReason.NOT_JUDGED, "not judged, because replies are perhaps not those of their messages"
+    if failed:
+        return FailureReason.CONDITION_FAILED, "a condition failed"
+    return None, None
+
+
+def why_nothing_measured(recordings: Sequence[Recording], tally: Tally) -> tuple[FailureReason, str] | None:
+    """Returns the reason why a run measured nothing of its target, and a sentence part; None where it did."""
+    awaited = awaits_replies(recordings) and tally.sent > 0
+    fault = f" ({_commonest_fault(tally)})" if tally.faults else ""
+    if not tally.opened:
+        return FailureReason.NOTHING_OPENED, "could not open a single connection"
+    if _all_lost(recordings, tally):
+        silent = ", and no message was answered" if awaited and not tally.answered else ""
+        return FailureReason.ALL_LOST, f"every session was lost{fault}{silent}"
+    if not tally.sent and sends_messages(recordings):
+        due = "no message fell due in the measured time" if not tally.due else f"no message was sent{fault}"
+        return FailureReason.NOTHING_SENT, due
+    if awaited and not tally.answered:
+        return FailureReason.NOTHING_ANSWERED, f"no message was answered{fault}"
+    if awaited and tally.faults["check-failed"] >= tally.answered:
+        return FailureReason.ALL_REPLIES_WRONG, "no reply was right (check-failed)"
+    return None
+
+
+def _all_lost(recordings: Sequence[Recording], tally: Tally) -> bool:
+    """True where every session was lost before the load was over, and none opened in its place."""
+    if tally.reconnected or _lost_under_load(recordings) < tally.opened:
+        return False
+    # A target that closes in order once it has answered all that it was to be asked did nothing wrong.
+    asked = [recording.header.plan.get("messages") or 0 for recording in recordings]
+    all_answered = all(asked) and tally.answered == sum(asked)
+    return not (all_answered and set(tally.closed) == {NORMAL_CLOSURE})
+
+
+def _lost_under_load(recordings: Sequence[Recording]) -> int:
+    """Returns the sessions that were lost before the wait for the last replies, misbehaving ones among them."""
+    tallies = [
+        interval.encoded_tally
+        for recording in recordings
+        for interval in recording.intervals
+        if interval.phase != "closing"
+    ]
+    return sum(part.get("lost", 0) for one in tallies for part in (one, one.get("misbehaving", {})))
+
+
+def _commonest_fault(tally: Tally) -> str:
+    return min(tally.faults, key=lambda kind: (-tally.faults[kind], kind))

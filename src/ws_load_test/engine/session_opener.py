@@ -1,0 +1,228 @@
+"""Opening of one worker's sessions: all at the start, one again after a loss, or as a profile over time asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+from ws_load_test.common.clock import NS_PER_S, monotonic_ns
+from ws_load_test.common.faults import Fault, FaultKind, classify_host_error
+from ws_load_test.common.units import format_count, format_duration
+from ws_load_test.engine.connect.upgrade_request import DialError
+from ws_load_test.engine.sessions.session_setup import wait_until_ready
+from ws_load_test.plan.schedule import evenly_spaced_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.connect.dialer import Dialer
+    from ws_load_test.engine.connection_factory import ConnectionFactory
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.metrics.tally import Tally
+    from ws_load_test.plan.plan import Plan
+
+MAX_CONCURRENT_DIALS = 128
+"""Dials under way: more would overrun the accept queues of most servers, and lost SYNs come back a second later."""
+PROFILE_CHECK_S = 0.02
+"""Time between two adjustments of the number of connections to its profile: steps that no chart shows."""
+
+
+class OpeningPool(Protocol):
+    """The pool of connections, as far as opening them needs it."""
+
+    plan: Plan
+    share: Shard
+    factory: ConnectionFactory
+    finished: asyncio.Event
+
+    @property
+    def tally(self) -> Tally:
+        """Counts of all dials."""
+        ...
+
+    @property
+    def connections(self) -> Container[Connection]:
+        """Connections whose TCP connection is open."""
+        ...
+
+    def new_connection(self, number: int) -> Connection:
+        """Returns connection `number` of the run, about to be dialed."""
+        ...
+
+    def begin(self, connection: Connection) -> bool:
+        """Begins the load on a session that is set up. Returns False if it has ended meanwhile."""
+        ...
+
+    def dial_failed(self, fault: Fault, count: int = 1, *, number: int | None = None) -> None:
+        """Counts a fault that kept `count` sessions from opening."""
+        ...
+
+    def close_surplus(self, wanted: int) -> None:
+        """Closes the newest sessions of those that are more than wanted."""
+        ...
+
+
+class DialBudget:
+    """Dials under way, of which there are never more than a limit."""
+
+    def __init__(self, limit: int = MAX_CONCURRENT_DIALS) -> None:
+        self._slots = asyncio.Semaphore(limit)
+        self.free = limit
+        """Dials that may begin at once."""
+
+    async def acquire(self) -> None:
+        """Begins a dial, as soon as one may."""
+        await self._slots.acquire()
+        self.free -= 1
+
+    def release(self) -> None:
+        """Ends a dial."""
+        self.free += 1
+        self._slots.release()
+
+
+class TimeoutRounds:
+    """Notices that a target takes no more connections: whole rounds of dials have timed out.
+
+    A round is as many dials as may be under way, so that it takes one time-out. One is enough where no session has
+    opened; a target that has opened some gets a second round, as it may only have been busy.
+    """
+
+    def __init__(self, round_dials: int = MAX_CONCURRENT_DIALS) -> None:
+        self._round_dials = round_dials
+        self._has_opened = False
+        self._recent: deque[bool] = deque(maxlen=2 * round_dials)
+
+    def note(self, *, opened: bool, timed_out: bool) -> None:
+        """Takes the outcome of a dial."""
+        self._has_opened |= opened
+        self._recent.append(timed_out)
+
+    @property
+    def needed(self) -> int:
+        """Number of dials that must have timed out, one after another but for one in 64."""
+        return (2 if self._has_opened else 1) * self._round_dials
+
+    @property
+    def is_hopeless(self) -> bool:
+        """True if further dials would time out as well."""
+        needed = self.needed
+        latest = islice(reversed(self._recent), needed)
+        return len(self._recent) >= needed and sum(latest) >= needed - needed // 64
+
+
+class SessionOpener:
+    """Dials and sets up the sessions of one pool; failures are counted, not raised."""
+
+    def __init__(self, pool: OpeningPool, dialer: Dialer) -> None:
+        self._pool = pool
+        self._dialer = dialer
+        self._budget = DialBudget()
+        self._dialed = 0
+        """Connections of the share that were dialed for the first time."""
+        self._rounds = TimeoutRounds()
+
+    async def open_all(self) -> None:
+        """Dials every session of the share, at the plan's rate or as fast as they open."""
+        pool, plan = self._pool, self._pool.plan
+        total = plan.connections_in(pool.share)
+        try:
+            await self._dialer.resolve()
+        except DialError as error:
+            pool.tally.attempted += total
+            pool.tally.failed += total
+            pool.dial_failed(error.fault, total)
+            pool.finished.set()
+            return
+        if plan.connection_profile is not None:
+            return
+        from_ns = monotonic_ns()
+        async with asyncio.TaskGroup() as dials:
+            for position in range(total):
+                if plan.connect_rate_per_s is not None:
+                    due_ns = from_ns + evenly_spaced_ns(pool.share.global_index(position), plan.connect_rate_per_s)
+                    await asyncio.sleep(max(0, due_ns - monotonic_ns()) / NS_PER_S)
+                await self._budget.acquire()
+                if self._rounds.is_hopeless:
+                    self._budget.release()
+                    self._give_up(total - position, total)
+                    break
+                dials.create_task(self._dial_next())
+
+    def _give_up(self, missing: int, total: int) -> None:
+        """Counts the sessions that are not dialed because the target takes no more."""
+        tally = self._pool.tally
+        tally.attempted += missing
+        tally.failed += missing
+        timeout = format_duration(self._pool.plan.connect_timeout_ns)
+        text = (
+            f"takes no more connections: {self._rounds.needed} dials in a row timed out after {timeout}, so that "
+            f"{format_count(missing)} of {format_count(total)} on one worker were not dialed"
+        )
+        self._pool.dial_failed(Fault(FaultKind.NOT_DIALED, text=text), missing)
+
+    async def follow_profile(self, start_ns: int) -> None:
+        """Opens and closes connections as their profile over time asks; what failed or was lost is not replaced."""
+        pool, profile = self._pool, self._pool.plan.connection_profile
+        if profile is None:
+            return
+        given_up = 0
+        """Number of the connections dialed that the profile has taken back."""
+        async with asyncio.TaskGroup() as dials:
+            while not pool.finished.is_set():
+                wanted = pool.share.size(round(profile.value_at(monotonic_ns() - start_ns)))
+                for _ in range(min(wanted + given_up - self._dialed, self._budget.free)):
+                    await self._budget.acquire()
+                    dials.create_task(self._dial_next())
+                given_up = max(given_up, self._dialed - wanted)
+                pool.close_surplus(wanted)
+                await asyncio.sleep(PROFILE_CHECK_S)
+
+    async def dial(self, number: int) -> bool:
+        """Dials a session again, once fewer dials are under way than may be. Returns True if it opened."""
+        await self._budget.acquire()
+        return await self._dial(number)
+
+    async def _dial_next(self) -> None:
+        position, self._dialed = self._dialed, self._dialed + 1
+        await self._dial(self._pool.share.global_index(position))
+
+    async def _dial(self, number: int) -> bool:
+        """Dials a session, which is one of the dials under way; sets it up, and begins the load on it."""
+        pool = self._pool
+        connection = pool.new_connection(number)
+        # A dial that the end of the run calls off has neither opened nor failed.
+        called_off = opened = False
+        try:
+            timings = await self._dialer.dial(connection, number, pool.factory.renderer(number))
+            opened = True
+        except DialError as error:
+            pool.dial_failed(error.fault, number=number)
+            self._rounds.note(opened=False, timed_out=error.fault.is_timeout)
+            return False
+        except OSError as error:
+            failing = classify_host_error(error)
+            if failing is None:
+                raise
+            pool.tally.host_errors[str(failing)] += 1
+            return False
+        except asyncio.CancelledError:
+            opened = connection in pool.connections or connection.ended
+            called_off = not opened
+            raise
+        finally:
+            self._budget.release()
+            pool.tally.attempted += 1
+            pool.tally.cancelled += called_off
+            pool.tally.failed += not (opened or called_off)
+        self._rounds.note(opened=True, timed_out=False)
+        timings.record_in(pool.tally)
+        await wait_until_ready(connection, pool.plan.timeout_ns)
+        return pool.begin(connection)
+
+    def collect_into(self, tally: Tally) -> None:
+        """Adds what the dialer has noted since the last call: look-ups of names, what redirects left behind."""
+        self._dialer.take_notes(tally)

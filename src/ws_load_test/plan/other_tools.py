@@ -1,0 +1,77 @@
+"""Words of other load generators (k6, Artillery, Gatling, wrk, oha, hey, autocannon, curl), and ours for the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+OPTION_NAMES: Mapping[str, str] = {
+    "concurrency": "connections",
+    "clients": "connections",
+    "users": "connections",
+    "vus": "connections",
+    "virtual_users": "connections",
+    "sessions": "connections",
+    "conns": "connections",
+    "threads": "workers",
+    "cpus": "workers",
+    "processes": "workers",
+    "requests": "messages",
+    "iterations": "messages",
+    "amount": "messages",
+    "qps": "rate",
+    "rps": "rate",
+    "arrival_rate": "rate",
+    "rampup": "ramp",
+    "ramp_up": "ramp",
+    "time": "duration",
+    "pipelining": "in_flight",
+    "pipeline": "in_flight",
+    "body": "message",
+    "data": "message",
+    "payload": "message",
+    "payload_size": "size",
+    "no_verify": "insecure",
+    "insecure_skip_tls_verify": "insecure",
+    "ca": "cacert",
+    "protocol": "subprotocol",
+    "threshold": "fail_if",
+    "thresholds": "fail_if",
+    "ensure": "fail_if",
+    "out": "output",
+    "summary_export": "json",
+    "format": "json",
+    "debug": "log_level",
+    "compression": "deflate",
+}
+"""Option of another tool without its dashes, with underscores -> the name of ours."""
+LETTERS: Mapping[str, str] = {"k": "insecure", "V": "version", "t": "workers", "z": "duration", "p": "in_flight"}
+"""Short option of another tool that ours has not -> the name of ours; `version` is no option of a run."""
+METRICS: Mapping[str, str] = {
+    "latency": "p99",
+    "response_time": "p99",
+    "duration": "p99",
+    "http_req_duration": "p99",
+    "ws_msgs_sent": "sent",
+    "ws_msgs_received": "answered",
+    "ws_connecting": "connect.p99",
+    "ws_sessions": "opened",
+    "error_rate": "errors",
+    "error": "errors",
+    "http_req_failed": "errors",
+    "failures": "errors",
+    "failure_rate": "errors",
+    "success_rate": "errors",
+    "checks": "faults.check-failed",
+    "throughput": "rate",
+    "rps": "rate",
+    "qps": "rate",
+    "requests": "answered",
+    "avg": "mean",
+    "average": "mean",
+    "med": "p50",
+    "median": "p50",
+    "std": "stdev",
+    "timeouts": "unanswered",
+    "disconnects": "lost",
+}
+"""Metric of another tool, with underscores -> ours."""
