@@ -73,7 +73,7 @@ class Probe:
         self.samples = SampleBuffer(self.tally, on_schedule=not load.due_when_sent)
         self.samples.measured_from_ns = 0
         self.turns = LoopTurns(endless=True)
-        """What is observed comes in pieces as it is (`attach_observed`)."""
+        """Never over: the observer has the session read in pieces (`attach_observed`)."""
         self.factory = ConnectionFactory(self, self.plan, Shard(0, 1), on_exhausted=_nothing, on_idle=_nothing)
         fills = plan.target.is_templated or any(one.is_template for one in plan.setup_messages)
         self._secret_row = 0 if fills else None

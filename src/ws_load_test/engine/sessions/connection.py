@@ -60,7 +60,7 @@ class Connection(Session):
     """The session's part of the load, where it carries one."""
 
     _unread: bytes | None = None
-    """What was read and waits for a turn of the loop; None: nothing waits, and the transport reads. Set where it
+    """Bytes that were read and wait for a turn of the loop; None: nothing waits, and the transport reads. Set where it
     is needed only, since an object of more than 30 attributes would take a kilobyte more."""
 
     def __init__(self, owner: SessionListener, reading: ReadPolicy = READ_COUNTED) -> None:
