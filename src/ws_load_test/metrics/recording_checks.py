@@ -51,6 +51,7 @@ def check_values(value: Any, depth: int = 0) -> None:
     elif isinstance(value, (int, float)) and not (math.isfinite(value) and abs(value) <= LARGEST):
         raise ValueError(f"it has the number {quoted(value)}, which is out of range")
 
+
 LONGEST_OVERLAP_NS = 60 * 10**9
 """Time by which an interval may begin before that of the line before: each worker begins a phase when it is ready."""
 
