@@ -232,7 +232,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.address_family = family
         self._ended = ended
         self._since_s: dict[socket.socket, float] = {}
-        """When each connection was taken."""
+        """Instant at which each connection was taken, in seconds."""
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
