@@ -42,6 +42,7 @@ def test_a_host_has_one_form(url, host, header, server_name):
     [
         ("::1:3001", "in brackets: [::1]:3001 or [::1:3001]"),
         ("::1", "in brackets: [::1]"),
+        ("::1:", "in brackets: [::1]:"),
         ("fe80::1%eth0:80", "in brackets: [fe80::1%eth0]:80"),
         ("::1:65535", "in brackets: [::1]:65535"),
         ("[::1%lo]", "only link-local ones"),

@@ -13,9 +13,10 @@ from ws_load_test.cli.render_help import option_lines
 from ws_load_test.common.errors import ExitCode, UsageError, option_name
 from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.options import messages
-from ws_load_test.plan.options.catalog import ALIASES, BY_NAME, FORMER_NAMES, OPTIONS, PARSERS, PlanOptions
+from ws_load_test.plan.options.catalog import ALIASES, BY_NAME, FORMER_NAMES, OPTIONS, PARSERS, PlanOptions, owned_by
 from ws_load_test.plan.options.read_plan import read_plan_file
-from ws_load_test.plan.options.spec import Group, OptionSpec
+from ws_load_test.plan.options.rows.experiments import PairedOptions, SearchOptions
+from ws_load_test.plan.options.spec import Group, OptionSpec, Owner
 from ws_load_test.plan.values import positive_duration
 
 URL = "ws://h:1/"
@@ -391,6 +392,14 @@ def test_python_types_are_those_of_the_catalogue():
         assert type(None) in get_args(kind), f"{name}: None stands for an option not given"
         assert (bool in get_args(kind)) == (BY_NAME[name].is_flag or name == "deflate"), name
         assert not BY_NAME[name].repeatable or any(get_origin(one) is Sequence for one in get_args(kind)), name
+
+
+def test_python_types_of_experiments_are_those_of_the_catalogue():
+    searching = {name.removesuffix("_") for name in SearchOptions.__annotations__}
+    assert searching == {option.name for option in owned_by(Owner.CAPACITY)}
+    assert set(PairedOptions.__annotations__) == {option.name for option in owned_by(Owner.AB)}
+    for kind in (*get_type_hints(SearchOptions).values(), *get_type_hints(PairedOptions).values()):
+        assert type(None) in get_args(kind)
 
 
 def test_a_row_alone_makes_an_option_everywhere(monkeypatch):

@@ -12,7 +12,7 @@ from ws_load_test.common.sharding import Shard
 from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.plan import Plan
-from ws_load_test.plan.target import Target
+from ws_load_test.plan.target import Target, is_on_this_machine
 
 
 @pytest.mark.parametrize(
@@ -151,6 +151,33 @@ def test_one_worker_for_each_core_that_may_be_used():
     finally:
         os.sched_setaffinity(0, allowed)
     assert default_workers() == len(allowed)
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "here"),
+    [
+        ("ws://localhost:3001", {}, True),
+        ("ws://LOCALHOST.", {}, True),
+        ("ws://127.0.0.2:1/x", {}, True),
+        ("ws://[::1]:1/", {}, True),
+        ("ws://h/", {"connect_to": "127.0.0.1:5"}, True),
+        ("ws://h/", {"unix_socket": "/tmp/s"}, True),
+        ("ws://h/", {}, False),
+        ("ws://10.0.0.1/", {}, False),
+        (["ws://localhost/", "ws://h/"], {}, False),
+        ("ws://localhost/", {"proxy": "http://p:1"}, False),
+        ("ws://{connection}.localhost/", {}, False),
+    ],
+    ids=str,
+)
+def test_a_target_on_this_machine_is_left_half_of_the_cores(url, options, here, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    plan = make_plan(url, connections=100, **options)
+    assert is_on_this_machine(plan.target) == here
+    assert plan.workers == (3 if here else 6)
+    assert make_plan(url, connections=100, workers=5, **options).workers == 5
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    assert make_plan(url, connections=100, **options).workers == 1
 
 
 def test_no_more_workers_than_connections():

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ws_load_test.common.sharding import Shard
-from ws_load_test.plan.schedule import BLOCK_SIZE, ArrivalSchedule, LoadProfile, Stage
+from ws_load_test.plan.schedule import ArrivalSchedule, DueInstants, LoadProfile, Stage
 
 SECOND = 10**9
 
@@ -21,11 +20,9 @@ stages = st.builds(
 shapes = st.lists(stages, min_size=1, max_size=5).map(lambda found: LoadProfile(tuple(found)))
 
 
-WHOLE = Shard(0, 1)
-
-
-def instants(pace: ArrivalSchedule, share: Shard = WHOLE, messages: int | None = None) -> np.ndarray:
-    return np.concatenate([np.zeros(0, np.int64), *pace.blocks(share, messages)])
+def instants(pace: ArrivalSchedule, messages: int | None = None) -> np.ndarray:
+    due = DueInstants(pace, messages)
+    return due.of(np.arange(due.count() + 3))
 
 
 @settings(deadline=None, max_examples=60)
@@ -48,22 +45,44 @@ def test_by_any_instant_as_many_are_due_as_the_integral_until_then(shape, part):
 
 
 @settings(deadline=None, max_examples=60)
-@given(shapes, st.integers(1, 7), st.sampled_from(["constant", "poisson"]))
-def test_shares_are_disjoint_complete_and_in_order(shape, workers, arrivals):
+@given(shapes, st.sampled_from(["constant", "poisson"]), st.data())
+def test_any_choice_of_messages_has_the_instants_of_the_whole(shape, arrivals, data):
+    """In any order of questions, for they are computed again where that must be."""
     pace = ArrivalSchedule(shape, arrivals, seed=11)
     whole = instants(pace)
-    parts = [instants(pace, Shard(index, workers)) for index in range(workers)]
-    for index, part in enumerate(parts):
-        assert part.tolist() == whole[index::workers].tolist()
+    due = DueInstants(pace)
+    for _ in range(4):
+        first, step = data.draw(st.integers(0, len(whole) + 9)), data.draw(st.integers(1, 900))
+        assert due.of(np.arange(first, len(whole) + 1000, step)).tolist() == whole[first::step].tolist()
 
 
 @settings(deadline=None, max_examples=40)
-@given(shapes, st.integers(0, 3 * BLOCK_SIZE), st.integers(1, 3), st.sampled_from(["constant", "poisson"]))
-def test_a_number_of_messages_is_kept_to_exactly(shape, messages, workers, arrivals):
+@given(shapes, st.integers(0, 3000), st.sampled_from(["constant", "poisson"]))
+def test_a_number_of_messages_is_kept_to_exactly(shape, messages, arrivals):
     pace = ArrivalSchedule(LoadProfile((*shape.stages, Stage(3600 * SECOND, 50, 50))), arrivals, seed=3)
-    parts = [instants(pace, Shard(index, workers), messages) for index in range(workers)]
-    assert sum(map(len, parts)) == messages
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert DueInstants(pace, messages).count() == len(instants(pace, messages)) == messages
+
+
+@settings(deadline=None, max_examples=40)
+@given(shapes, st.integers(0, 2000), st.floats(0, 1), st.sampled_from(["constant", "poisson"]))
+def test_messages_of_the_warm_up_come_on_top(shape, messages, part, arrivals):
+    pace = ArrivalSchedule(shape, arrivals, seed=4)
+    whole, warmup_ns = instants(pace), int(shape.duration_ns * part)
+    due = DueInstants(pace, messages, warmup_ns=warmup_ns)
+    early = int((whole < warmup_ns).sum())
+    assert due.before(warmup_ns) == early
+    assert due.of(np.arange(len(whole) + 1)).tolist() == whole[: early + messages].tolist()
+    assert due.count() == min(len(whole), early + messages)
+
+
+def test_random_instants_are_the_same_however_far_one_went_before():
+    pace = ArrivalSchedule(LoadProfile.constant(50_000, SECOND), "poisson", 9)
+    late = DueInstants(pace).of(np.arange(45_000, 45_010))
+    due = DueInstants(pace)
+    whole = due.of(np.arange(60_000))
+    assert late.tolist() == whole[45_000:45_010].tolist()
+    assert due.of(np.arange(100)).tolist() == whole[:100].tolist()
+    assert due.before(SECOND // 2) == int((whole < SECOND // 2).sum())
 
 
 def test_a_constant_rate_is_evenly_spaced_and_has_no_burst_at_the_start():

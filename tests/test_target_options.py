@@ -141,7 +141,7 @@ MISTAKES = {
     "unix_socket": ("", "/x\0", "/" + "x" * 107, 7),
     "proxy": (
         "h:80",
-        f"https://joe:{SECRET}@h:1",
+        f"ftp://joe:{SECRET}@h:1",
         f"http://joe:{SECRET}@",
         f"http://joe:{SECRET}@h:x",
         f"http://joe:{SECRET}@h:1/x",

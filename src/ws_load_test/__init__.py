@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.summary_types import Summary, TimeStats
     from ws_load_test.api import Result, run, run_async
     from ws_load_test.common.errors import LoadTestError, PlanError
+    from ws_load_test.experiments.ab import ab
     from ws_load_test.experiments.capacity.api import CapacityResult, find_capacity
     from ws_load_test.fleet.cluster.spec import Cluster
     from ws_load_test.metrics.recording import Recording
@@ -40,6 +41,7 @@ __all__ = [
     "Summary",
     "TimeStats",
     "__version__",
+    "ab",
     "compare",
     "describe_plan",
     "find_capacity",
@@ -60,6 +62,7 @@ _HOMES = {
     "Result": "ws_load_test.api",
     "Summary": "ws_load_test.analysis.summary_types",
     "TimeStats": "ws_load_test.analysis.summary_types",
+    "ab": "ws_load_test.experiments.ab",
     "compare": "ws_load_test.analysis.comparison.sides",
     "find_capacity": "ws_load_test.experiments.capacity.api",
     "describe_plan": "ws_load_test.plan.describe",

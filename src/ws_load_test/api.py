@@ -28,6 +28,7 @@ from ws_load_test.common.version import __version__
 from ws_load_test.fleet.factory import fleet_factory
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.fleet.preflight.host_check import machine_info
+from ws_load_test.metrics.existing_files import refuse_overwriting
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import AbortEvent, Header, Interval, LostWorker, Recording, Round, Trailer
 from ws_load_test.metrics.recording_file import RecordingWriter
@@ -102,6 +103,7 @@ def run(
     plan: Plan,
     *,
     output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     on_interval: Callable[[Interval], None] | None = None,
     interval_s: float = 1.0,
     strict: bool = False,
@@ -111,7 +113,8 @@ def run(
 
     Args:
         plan: The plan to run.
-        output: File for the recording, written as the run goes; a file that exists is overwritten.
+        output: File for the recording, written as the run goes.
+        overwrite: True: a file of that name that is not empty is overwritten; else it is an error.
         on_interval: Called with each interval of the run as it ends, in the thread that runs the fleet.
         interval_s: Length of an interval in seconds.
         strict: True: the exit code is 5 where the generator was the bottleneck.
@@ -119,12 +122,13 @@ def run(
 
     Raises:
         HostError: This machine, or one of the cluster, cannot carry the plan.
-        UsageError: The plan's certificates cannot be used, or the cluster cannot.
+        UsageError: The plan's certificates cannot be used, or the cluster cannot, or `output` is there already.
         OutputError: `output` cannot be opened for writing.
     """
     running = Run(
         plan,
         output=output,
+        overwrite=overwrite,
         on_interval=_without_tally(on_interval),
         interval_s=interval_s,
         strict=strict,
@@ -137,6 +141,7 @@ async def run_async(
     plan: Plan,
     *,
     output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     on_interval: Callable[[Interval], None] | None = None,
     interval_s: float = 1.0,
     strict: bool = False,
@@ -146,6 +151,7 @@ async def run_async(
     running = Run(
         plan,
         output=output,
+        overwrite=overwrite,
         on_interval=_without_tally(on_interval),
         interval_s=interval_s,
         strict=strict,
@@ -185,6 +191,7 @@ class Run:
         plan: Plan,
         *,
         output: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
         on_interval: Callable[[IntervalEvent], None] | None = None,
         interval_s: float = 1.0,
         strict: bool = False,
@@ -197,6 +204,7 @@ class Run:
         Args:
             plan: As in `run`.
             output: As in `run`.
+            overwrite: As in `run`.
             on_interval: As in `run`, with the decoded tallies of the interval; must not change them.
             interval_s: As in `run`.
             strict: As in `run`.
@@ -224,6 +232,7 @@ class Run:
         self._interrupted = False
         """True after an interrupt that may have come before there was a fleet."""
         self._output = output
+        self._overwrite = overwrite
         self._writer: RecordingWriter | None = None
 
     async def execute(self) -> Result:
@@ -236,6 +245,8 @@ class Run:
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
         if self._interrupted:
             raise asyncio.CancelledError
+        if self._output is not None and not self._overwrite:
+            refuse_overwriting(self._output)
         async with contextlib.AsyncExitStack() as leaving:
             fleet = self._make_fleet(self.plan, self._on_interval, self._interval_ns)
             leaving.push_async_callback(fleet.shutdown)

@@ -387,6 +387,20 @@ def test_full_send_buffers_are_told_from_one_per_cent_of_the_connections_time():
     assert "full 1 % of the time" in reason.text
 
 
+def test_what_was_asked_for_in_vain_is_told_with_its_count():
+    asked = Counter({"permessage-deflate": 10, "subprotocol": 3, "tls-resumption": 1})
+    made = recording(tally(not_granted=asked))
+    texts = [reason.text for reason in reasons(made) if reason.kind is Kind.NOT_GRANTED]
+    compression, subprotocol, resumption = texts
+    assert compression.startswith("compression was offered (--deflate), and not granted in 10 of 10 sessions: ")
+    assert subprotocol.startswith(
+        "a subprotocol was offered (--subprotocol), and none was chosen in 3 of 10 sessions: "
+    )
+    assert resumption.startswith("an earlier TLS session was offered, and not resumed in 1 of 10 sessions: ")
+    assert not any(reason.saturates for reason in reasons(made))
+    assert summarize([made]).opening.not_granted == asked
+
+
 def test_the_summary_has_them_all():
     summary = summarize([working(load(0.99), made=tally(unanswered=1, sent=MANY + 1, due=MANY + 1))])
     generator = summary.generator

@@ -176,3 +176,10 @@ def test_what_nothing_would_notice_has_no_value(text):
     assert (one["value"], one["passed"]) == (None, False)
     noticed = recording(answered(), message='{"id":{seq}}', match="json:id", expect="json:id")
     assert summarize([noticed], fail_if=[text])["verdict"]["passed"]
+
+
+def test_a_target_that_takes_no_more_connections_fails_the_run():
+    opening = Tally(attempted=1000, failed=600, opened=400, faults=Counter({"connect-timeout": 256, "not-dialed": 344}))
+    made = recording(opening, answered(), phases=["opening", "measured"])
+    words = "The target takes no more connections: 402 of 1,002 opened"
+    assert verdict(made) == ("not-all-dialed", ExitCode.NOTHING_OPENED, words)

@@ -136,6 +136,7 @@ class TestOneRecording:
                 "upgrade_time_ns": None,
                 "first_reply_time_ns": None,
                 "first_replies": 0,
+                "not_granted": {},
                 "left_out_by_redirects": {},
                 "failed_addresses": {},
             },

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 
+import msgspec
 import pytest
 
 from factories.capacity import found, hunt, recorded, result_of, served
@@ -144,9 +145,11 @@ def test_an_interrupt_between_two_steps_is_heard():
 def test_recordings_and_answer_are_kept_in_a_new_folder(tmp_path):
     folder = tmp_path / "a" / "steps"
     searching = hunt(lambda plan: served(plan, limit=300), slo=SLO, output=folder)
-    names = [step.facts["recording"] for step in searching.steps]
+    names = [step.summary.recording for step in searching.steps]
     assert names[:3] == [str(folder / name) for name in ("01-100.jsonl", "02-200.jsonl", "03-400.jsonl")]
-    assert json.loads((folder / "capacity.json").read_text())["answer"] == searching.to_json()["answer"]
+    assert json.loads((folder / "capacity.json").read_text())["answer"] == msgspec.to_builtins(
+        searching.summary().answer
+    )
     with pytest.raises(UsageError, match="not empty"):
         hunt(None, output=folder)
     with pytest.raises(OutputError, match="cannot make the folder"):
@@ -183,7 +186,7 @@ def test_an_error_after_the_first_step_loses_none_of_them(error, code, words, tm
         return served(plan, limit=1000)
 
     searching = hunt(serve, slo=SLO, output=tmp_path / "steps")
-    facts = searching.to_json()
+    facts = msgspec.to_builtins(searching.summary())
     assert (searching.exit_code, facts["exit_code"]) == (code, code)
     ending = "broken-off" if words else "interrupted"
     assert (facts["answer"]["ending"], facts["answer"]["lower"], len(facts["steps"])) == (ending, 200, 2)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factories.capacity import MILLI, SECOND, recorded, result_of, served, waits
+from ws_load_test.analysis.capacity_types import ObjectiveCheck
 from ws_load_test.experiments.capacity.backlog import backlog_growth
 from ws_load_test.experiments.capacity.bracketing import NextStep, Outcome, Purpose
 from ws_load_test.experiments.capacity.early_stop import EarlyStop
@@ -30,26 +31,26 @@ def plan_of(rate=1000, slo="p99 < 50ms", **options):
 def test_met_and_missed():
     met = step_of(served(plan_of(), limit=2000))
     assert met.outcome is Outcome.MET
-    assert met.facts["achieved_per_s"] == 1000
-    assert met.facts["objectives"] == [
-        {"objective": "p99 < 50ms", "met": True, "value": 1 * MILLI, "limit": 50 * MILLI, "unit": "ns"}
+    assert met.summary.achieved_per_s == 1000
+    assert met.summary.objectives == [
+        ObjectiveCheck(objective="p99 < 50ms", met=True, value=1 * MILLI, limit=50 * MILLI, unit="ns")
     ]
     missed = step_of(served(plan_of(), limit=900))
     assert missed.outcome is Outcome.MISSED
-    assert [one["met"] for one in missed.facts["objectives"]] == [False]
-    assert missed.facts["behind"] == ["the queue of messages without an answer grew by 400"]
+    assert [one.met for one in missed.summary.objectives] == [False]
+    assert missed.summary.behind == ["the queue of messages without an answer grew by 400"]
 
 
 def test_a_queue_that_grows_meets_nothing_for_long():
     slow = step_of(served(plan_of(slo="p99 < 10s"), limit=900), slo="p99 < 10s")
-    assert [one["met"] for one in slow.facts["objectives"]] == [True]
+    assert [one.met for one in slow.summary.objectives] == [True]
     assert slow.outcome is Outcome.MISSED
 
 
 def test_what_a_bound_generator_missed_says_nothing_and_what_it_met_counts():
     missed = step_of(served(plan_of(), limit=900, generator=500))
     assert missed.outcome is Outcome.GENERATOR_BOUND
-    assert "of a core" in missed.facts["generator"]["reasons"][0]
+    assert "of a core" in missed.summary.generator.reasons[0]
     assert step_of(served(plan_of(), limit=2000, generator=500)).outcome is Outcome.MET
 
 
@@ -87,7 +88,7 @@ def test_what_the_generators_own_lateness_explains_is_not_held_against_the_targe
     plan = plan_of(slo=slo)
     step = step_of(late(served(plan, limit=limit), plan, **lag), slo=slo)
     assert step.outcome is outcome
-    assert bool(step.facts["generator"]["reasons"]) == (outcome is Outcome.GENERATOR_BOUND)
+    assert bool(step.summary.generator.reasons) == (outcome is Outcome.GENERATOR_BOUND)
 
 
 def test_a_lost_worker_is_the_generators_failing():
@@ -95,7 +96,7 @@ def test_a_lost_worker_is_the_generators_failing():
     tallies = [one.tally for one in served(plan, limit=900).intervals]
     step = step_of(recorded(plan, tallies, lost=["its process was killed (SIGKILL)"]))
     assert step.outcome is Outcome.GENERATOR_BOUND
-    assert step.facts["generator"]["reasons"] == ["a worker was lost: its process was killed (SIGKILL)"]
+    assert step.summary.generator.reasons == ["a worker was lost: its process was killed (SIGKILL)"]
 
 
 def test_nothing_opened_and_interrupted():
@@ -122,7 +123,7 @@ def test_what_was_left_out_was_not_kept_up_with(parts, words):
     made.response_time_ns = waits(5000, MILLI, 2 * MILLI)
     step = step_of(recorded(plan_of(), [opening, made]))
     assert step.outcome is Outcome.MISSED
-    assert words in step.facts["behind"]
+    assert words in step.summary.behind
 
 
 @pytest.mark.parametrize(("slo", "wrong"), [("errors < 0.1%", 0), ("p99 < 1s", 0), ("errors < 0.1%", 30)])
@@ -131,12 +132,12 @@ def test_what_was_not_sent_though_nothing_was_in_the_way_is_the_generators_faili
     made = Tally(**numbers, answered_in_window=4940, response_time_ns=waits(4940 - wrong, MILLI, 2 * MILLI))
     step = step_of(recorded(plan_of(slo=slo), [Tally(attempted=100, opened=100), made]), slo=slo)
     assert step.outcome is (Outcome.MISSED if wrong else Outcome.GENERATOR_BOUND)
-    assert ("60 messages were never sent" in " ".join(step.facts["generator"]["reasons"])) == (not wrong)
+    assert ("60 messages were never sent" in " ".join(step.summary.generator.reasons)) == (not wrong)
 
 
 def test_percentiles_that_rest_on_few_values_are_told():
     step = step_of(served(plan_of(rate=100, slo="p99 < 50ms", max_step_duration="5s"), limit=200))
-    assert step.facts["objectives"][0]["few"] == 500
+    assert step.summary.objectives[0].few == 500
 
 
 # --- queues ---
@@ -219,9 +220,9 @@ def test_a_step_that_is_ended_early_would_have_missed_in_any_case(seed, bad, slo
     whole = step_of(recorded(plan, tallies), slo=slo)
     if lost_at is not None:
         assert lost_at >= 4
-        assert not whole.facts["objectives"][0]["met"]
+        assert not whole.summary.objectives[0].met
         # What was ended then says the same.
-        assert not step_of(recorded(plan, tallies[: lost_at + 2]), slo=slo).facts["objectives"][0]["met"]
+        assert not step_of(recorded(plan, tallies[: lost_at + 2]), slo=slo).summary.objectives[0].met
 
 
 @pytest.mark.parametrize(("options", "lost"), [({}, True), ({"lifetime": "1s"}, False), ({"reconnect": "now"}, False)])

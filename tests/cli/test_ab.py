@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+import ws_load_test
 from factories.comparison import drawn, interval, recording
 from ws_load_test import make_plan
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.summary import summarize
-from ws_load_test.api import Result
+from ws_load_test.api import Result, Run
 from ws_load_test.cli import ab, main
 from ws_load_test.common.errors import (
     ExitCode,
@@ -30,7 +31,7 @@ A, B = "ws://127.0.0.1:1/a", "ws://127.0.0.1:1/b"
 
 
 def test_both_targets_take_turns_and_the_slower_is_found(echo_url, program, tmp_path, capsys):
-    slow = f"{echo_url}?delay=20ms"
+    slow = f"{echo_url}?delay=150ms"
     options = ("-c", 3, "-r", 300, "-w", 1, "--rounds", 4, "--round-duration", "200ms", "--warmup", "50ms", "--seed", 3)
     files = ("-o", tmp_path / "kept", "--markdown", tmp_path / "ab.md", "--json", "--fail-on-regression", "5%")
     done = program("ab", echo_url, slow, *options, *files)
@@ -41,7 +42,7 @@ def test_both_targets_take_turns_and_the_slower_is_found(echo_url, program, tmp_
     metrics = {metric["metric"]: metric for metric in one["metrics"]}
     assert metrics["p50"]["verdict"] == "worse"
     assert metrics["p50"]["low"] > 1
-    assert metrics["p50"]["new"] - metrics["p50"]["base"] > 10_000_000
+    assert metrics["p50"]["new"] - metrics["p50"]["base"] > 100_000_000
     assert told["ab"]["opened"] == {"a": 4, "b": 4}
     assert "Worse: p10, p50" in (tmp_path / "ab.md").read_text()
 
@@ -92,6 +93,7 @@ def played(monkeypatch):
             return Result(made, summary, aggregate([made]), ExitCode.PASSED, **more)
 
         monkeypatch.setattr(ab, "run_with_signals", attend)
+        monkeypatch.setattr(Run, "execute", attend)
         return asked
 
     return play
@@ -243,6 +245,41 @@ def test_equal_targets_pass(played, capsys):
     assert "10 rounds of 2 s for each target, each after a warm-up of 500 ms; the order was" in told
     assert {run.plan.duration_ns for run in asked} == {2 * 10**9}
     assert len(asked) == 20
+
+
+def test_a_script_measures_two_targets_as_the_command_does(played):
+    asked, ended = played(), []
+    found = ws_load_test.ab(
+        A,
+        B,
+        rounds=10,
+        round_duration="1s",
+        connections=5,
+        binary=None,
+        seed=3,
+        on_round=lambda turn, result: ended.append((turn.variant, turn.number, result.exit_code)),
+    )
+    assert found.overall == "no difference"
+    assert sorted(ended) == [(letter, number, 0) for letter in "ab" for number in range(1, 11)]
+    assert {(run.plan.connections, run.plan.duration_ns, run.plan.warmup_ns) for run in asked} == {
+        (5, 10**9, 5 * 10**8)
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"duration": "1s"}, "--duration: has no place in ab"),
+        ({"rounds": 3}, "--rounds: 3 are too few"),
+        ({"conections": 3}, "did you mean connections"),
+        ({"confidence": 2}, "confidence 2 is not within 0.5 to 0.9999"),
+    ],
+)
+def test_a_script_gets_the_same_errors(options, words, played):
+    asked = played()
+    with pytest.raises(UsageError, match=words):
+        ws_load_test.ab(A, B, **options)
+    assert not asked
 
 
 def test_ctrl_c_ends_the_round_and_keeps_the_others(echo_url, start, tmp_path):

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from ws_load_test import PlanError, __version__, make_plan
-from ws_load_test.cli import PROGRAM, help_topics, main
+from ws_load_test.cli import help_topics, main
 from ws_load_test.cli.command_pages import COMMANDS
 from ws_load_test.cli.help_pages import PAGES
 from ws_load_test.cli.render_help import help_pages, reference
 from ws_load_test.common.errors import ExitCode
+from ws_load_test.common.version import PROGRAM
 from ws_load_test.messages.fields import FIELD_KINDS
 from ws_load_test.metrics.catalog import CONDITION_METRICS
 from ws_load_test.plan import other_tools

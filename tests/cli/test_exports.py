@@ -14,7 +14,7 @@ from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.api import run
 from ws_load_test.cli import main
-from ws_load_test.common.errors import ExitCode
+from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.plan.options.catalog import EXPORTS
 from ws_load_test.report.exports import FORMATS, Results
@@ -167,6 +167,34 @@ def test_files_that_exclude_each_other_are_refused_before_the_run(words, told, c
     assert main(["ws://h:1/", *words]) == ExitCode.USAGE
     assert told in capsys.readouterr().err
     assert names(tmp_path) == []
+
+
+def test_no_export_takes_the_place_of_a_recording_or_of_what_the_run_reads(recorded, tmp_path, capsys):
+    before = recorded.read_bytes()
+    assert main(["ws://h:1/", "--csv", str(recorded)]) == ExitCode.USAGE
+    assert f"--csv: {recorded} is a recording, which it would overwrite" in capsys.readouterr().err
+    assert recorded.read_bytes() == before
+    feed = tmp_path / "users.csv"
+    feed.write_text("name\nann\n")
+    assert main(["ws://h:1/", "--feed", str(feed), "-m", "{feed.name}", "--html", str(feed)]) == ExitCode.USAGE
+    assert "is a file that the run reads, which it would overwrite" in capsys.readouterr().err
+
+
+def test_a_recording_is_overwritten_only_on_request(recorded, tmp_path, capsys):
+    before, foreign, empty = recorded.read_bytes(), tmp_path / "notes.txt", tmp_path / "empty"
+    foreign.write_text("mine")
+    empty.touch()
+    # Nothing is dialed before that is known: there is no such target.
+    for path, what in ((recorded, "a recording already"), (foreign, "there already, and not empty")):
+        assert main(["ws://h.invalid/", "-q", "-o", str(path)]) == ExitCode.USAGE
+        assert f"--output: {path} is {what}; name another file, or add --overwrite" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="--overwrite"):
+        run(make_plan("ws://h.invalid/"), output=recorded)
+    assert (recorded.read_bytes(), foreign.read_text()) == (before, "mine")
+    for path in (empty, foreign):
+        code = main(["ws://127.0.0.1:9/", "-q", "-w", "1", "-n", "1", "--overwrite", "-o", str(path)])
+        assert code == ExitCode.NOTHING_OPENED
+        assert read_recording(path).trailer is not None
 
 
 def test_a_recording_that_is_read_is_not_overwritten(recorded, capsys):

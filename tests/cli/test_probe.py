@@ -196,6 +196,15 @@ def test_long_payloads_are_cut(facts):
     assert found["replied"]
 
 
+def test_what_was_asked_for_in_vain_is_shown(facts, dry):
+    with FaultyServer(behaviors.echoes) as server:
+        options = (server.url, "--deflate", "on", "--subprotocol", "v1")
+        found, (_, shown, _) = facts(*options), dry(*options)
+    assert [step["what"] for step in steps(found, "declined")] == ["permessage-deflate", "subprotocol"]
+    assert "declined   compression was offered (--deflate), and not granted" in shown
+    assert "declined   a subprotocol was offered (--subprotocol), and none was chosen" in shown
+
+
 def test_compressed_messages_are_shown_as_they_were_meant(facts):
     def echo(connection):
         for message in connection:
@@ -561,7 +570,7 @@ def test_an_expired_certificate_is_shown_where_it_is_taken(dry):
         assert (code, "expired on " in shown) == (0, True)
         code, shown, _ = dry(server.url)
     assert code == 3
-    assert "a self-signed certificate" in shown.splitlines()[-1]
+    assert "a certificate of an unknown authority" in shown.splitlines()[-1]
 
 
 def test_each_redirect_is_shown(facts):

@@ -1,10 +1,13 @@
 """JSON schemas: real output is what they say, and nothing that they do not know."""
 
+import functools
 import json
 
 import msgspec
 import pytest
 
+from factories.capacity import found, served
+from ws_load_test.analysis.capacity_types import CapacitySummary
 from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.cli import main
 from ws_load_test.cli.schema import TITLES, field_docstrings, schema_of
@@ -61,8 +64,11 @@ def problems(value, schema, root, at="$"):  # noqa: PLR0912 - a branch for each 
             yield from problems(inner, items, root, f"{at}[{place}]")
 
 
+known = functools.cache(schema_of)
+
+
 def check(value, name):
-    schema = schema_of(name)
+    schema = known(name)
     assert list(problems(value, schema, schema)) == []
 
 
@@ -122,7 +128,16 @@ def test_an_unknown_name_is_one_sentence(name, told, capsys):
     assert main(["schema", *name]) == ExitCode.USAGE
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
-    assert "write one of summary, plan, recording" in line
+    assert "write one of summary, plan, recording, capacity" in line
+
+
+def test_what_a_search_writes_is_what_its_schema_says():
+    limits = {"limit": 300}, {"limit": 8000, "generator": 150}, {"limit": 300, "opened": 0}
+    for parts in limits:
+        facts, _ = found(lambda plan, parts=parts: served(plan, **parts), slo=["p99 < 50ms", "errors < 0.1%"])
+        written = msgspec.json.encode(facts)
+        check(json.loads(written), "capacity")
+        assert msgspec.json.encode(msgspec.json.decode(written, type=CapacitySummary)) == written
 
 
 @pytest.mark.parametrize("schema", TITLES)
@@ -130,7 +145,8 @@ def test_every_field_has_a_description(schema):
     for name, struct in schema_of(schema)["$defs"].items():
         assert struct["description"], name
         # The tag that tells structs apart is no field.
-        lacking = [key for key, one in struct["properties"].items() if not (one.get("description") or key == "kind")]
+        fields = struct.get("properties", {})
+        lacking = [key for key, one in fields.items() if not (one.get("description") or key == "kind")]
         assert not lacking, (name, lacking)
 
 

@@ -144,5 +144,5 @@ def test_what_fails_before_the_start_leaves_an_older_recording(tmp_path):
         raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
-        asyncio.run(Run(make_plan(URL), output=path, make_fleet=Settled, on_start=fail).execute())
+        asyncio.run(Run(make_plan(URL), output=path, overwrite=True, make_fleet=Settled, on_start=fail).execute())
     assert path.read_text() == "older"

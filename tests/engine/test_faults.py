@@ -168,7 +168,7 @@ def test_a_port_that_takes_no_more_connections():
 TLS = {
     "self-signed": (certificates.self_signed, False, "has a self-signed certificate"),
     "unknown authority": (certificates.trusted, False, "a certificate of an unknown authority"),
-    "expired": (certificates.expired, True, "certificate has expired"),
+    "expired": (certificates.expired, True, "a certificate that has expired"),
     "for somebody else": (certificates.wrong_host, True, "a certificate for another name"),
 }
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ws_load_test.engine.conversations import in_order
 from ws_load_test.engine.load_models import open_loop
+from ws_load_test.engine.load_models.due_queue import DueQueue
 from ws_load_test.engine.load_models.open_loop import MAX_LATE_SEND_NS, MAX_SENDS_PER_WAKEUP, OpenLoopRunner
 from ws_load_test.engine.sessions import connection as connection_module
 from ws_load_test.engine.sessions import session as session_module
@@ -28,6 +29,22 @@ PLENTY = 1 << 40
 """Bytes: more than any test writes."""
 
 
+class ListedInstants:
+    """The instants of a schedule that is a list."""
+
+    def __init__(self, dues):
+        self.dues = np.array(dues, dtype=np.int64)
+
+    def of(self, numbers):
+        return self.dues[numbers[: int(np.searchsorted(numbers, len(self.dues)))]]
+
+    def before(self, at_ns):
+        return int((self.dues < at_ns).sum())
+
+    def count(self):
+        return len(self.dues)
+
+
 class FakeWorker(FakeOwner):
     """A worker's open load, with time and sockets moved by hand; it is its connections' owner and its own timer."""
 
@@ -41,11 +58,10 @@ class FakeWorker(FakeOwner):
         self.wake = None
         self.wakes = 0
         self.room = room
-        blocks = (np.array(dues[at : at + 7], dtype=np.int64) for at in range(0, len(dues), 7))
         self.load = OpenLoopRunner(
             self,
             [b"", FRAME],
-            blocks,
+            DueQueue(ListedInstants(dues), 0, 1),
             max_in_flight=max_in_flight,
             on_exhausted=self.on_exhausted,
             on_idle=self.on_idle,

@@ -15,7 +15,7 @@ from ws_load_test.engine.connect.source_addresses import Route
 from ws_load_test.engine.connect.tcp import Attempts, interleaved
 from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.testing import FaultyServer, behaviors, unused_port
+from ws_load_test.testing import Certificates, FaultyServer, behaviors, unused_port
 
 
 def named(port, addresses, **options):
@@ -209,3 +209,13 @@ def test_a_zone_that_is_no_interface():
     fault = fault_of(plan_of("ws://[fe80::1%nothing0]:1/"))
     assert fault.key == "unreachable"
     assert fault.text == 'cannot be reached at fe80::1%nothing0: no interface here is named "nothing0"'
+
+
+def test_a_name_with_a_last_dot(tmp_path):
+    certificates = Certificates()
+    with FaultyServer(behaviors.echoes, tls=certificates.trusted("localhost")) as server:
+        url = f"wss://localhost.:{server.port}/"
+        dialled(plan_of(url, cacert=str(certificates.write_ca(tmp_path)), connect_to="127.0.0.1"))
+        assert server.seen.requests[0].headers["host"] == f"localhost.:{server.port}"
+    with FaultyServer(behaviors.echoes) as server:
+        dialled(plan_of(f"ws://localhost.:{server.port}/"))

@@ -7,6 +7,7 @@ import socket
 import pytest
 from test_opening import SECRET, dialled, fault_of, listener, plan_of
 
+from ws_load_test import make_plan, run
 from ws_load_test.testing import Certificates, FaultyServer, behaviors, unused_port
 
 certificates = Certificates()
@@ -262,11 +263,113 @@ def test_a_socks_proxy_that_refuses(handler, scheme, key):
     assert fault.text.startswith("the proxy refused: ")
 
 
-def test_no_environment_variable_names_a_proxy(target, monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    (took,) = dialled(plan_of(target.url))
+def set_only(monkeypatch, **variables):
+    """Sets these variables, and no other that names a proxy."""
+    for name in ("ws", "wss", "http", "https", "all", "no"):
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name.upper()}_PROXY", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("proxy", [{}, {"proxy": "none"}])
+def test_no_environment_variable_names_a_proxy_unasked(target, monkeypatch, proxy):
+    set_only(
+        monkeypatch, **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    )
+    (took,) = dialled(plan_of(target.url, **proxy))
     assert took.proxy_ns is None
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "ws_proxy"])
+def test_the_environment_names_the_proxy_on_request(target, monkeypatch, variable):
+    seen = []
+    with listener(connects(seen, credentials="am9lOnA6cw==")) as (_, port):
+        set_only(monkeypatch, **{variable: f"joe:p%3As@127.0.0.1:{port}"})
+        plan = plan_of(target.url, f"ws://localhost:{target.port}/", proxy="env")
+        # The environment of a worker, on another machine perhaps, has no say.
+        set_only(monkeypatch, NO_PROXY="*")
+        took = dialled(plan, 2)
+    assert len(seen) == 2
+    assert all(one.proxy_ns for one in took)
+
+
+def test_no_proxy_is_for_some_of_the_targets_and_for_redirects(target, monkeypatch):
+    seen = []
+    with listener(connects(seen)) as (_, port):
+        set_only(monkeypatch, all_proxy=f"http://127.0.0.1:{port}", NO_PROXY="localhost, .example")
+        with FaultyServer(behaviors.redirects(f"http://127.0.0.1:{target.port}/x")) as server:
+            plan = plan_of(
+                f"ws://localhost:{server.port}/", f"ws://127.0.0.1:{server.port}/", proxy="env", follow_redirects=True
+            )
+            assert {way[1] for way in plan.target.connect_addresses} == {server.port, port}
+            direct, through = dialled(plan, 2)
+    assert [line.split(" ")[1] for line in seen] == [
+        f"127.0.0.1:{target.port}",
+        f"127.0.0.1:{server.port}",
+        f"127.0.0.1:{target.port}",
+    ]
+    assert direct.proxy_ns is not None, "the last request of the two went through the proxy"
+    assert through.proxy_ns is not None
+
+
+@contextlib.contextmanager
+def https_proxy(handle, *hosts):
+    context = certificates.trusted(*hosts).server_context()
+    with listener(handle, ssl=context) as (_, port):
+        yield port
+
+
+@pytest.mark.parametrize("loop", ["ours", "asyncio"])
+@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+def test_https_proxies(tmp_path, loop, secure):
+    seen, loops = [], {} if loop == "ours" else {"loop": asyncio.new_event_loop}
+    options = {"cacert": str(certificates.write_ca(tmp_path))}
+    tls = certificates.trusted("service.example") if secure else None
+    with FaultyServer(behaviors.echoes, tls=tls) as server:
+        with https_proxy(connects(seen, credentials="am9lOnA6cw==", names=NAMES), "localhost") as port:
+            url = f"ws{'s' * secure}://service.example:{server.port}/x"
+            (took,) = dialled(plan_of(url, proxy=f"https://joe:p%3As@localhost.:{port}", **options), **loops)
+        assert server.seen.requests[0].headers["host"] == f"service.example:{server.port}"
+    assert seen[0].startswith(f"CONNECT service.example:{server.port} HTTP/1.1\r\n")
+    assert took.proxy_ns > 0
+    assert (took.tls_ns is not None) is secure
+
+
+def test_messages_go_through_an_https_proxy(target, tmp_path):
+    cacert = str(certificates.write_ca(tmp_path))
+    with https_proxy(connects([]), "127.0.0.1") as port:
+        plan = make_plan(target.url, messages=20, connections=2, proxy=f"https://127.0.0.1:{port}", cacert=cacert)
+        result = run(plan)
+    assert result.summary.messages.answered == 20
+    assert result.summary.opening.proxy_time_ns.count == 2
+    assert result.summary.opening.tls_time_ns is None
+
+
+@pytest.mark.parametrize(
+    ("hosts", "handler", "key", "words"),
+    [
+        (("elsewhere.example",), connects([]), "proxy:tls", "the proxy has a certificate"),
+        (("127.0.0.1",), answers(b"HTTP/1.1 407 No\r\n\r\n"), "proxy:407", "407 No"),
+        (("127.0.0.1",), answers(b"220 mail\r\n\r\n"), "proxy", "does not answer CONNECT with HTTP"),
+        (("127.0.0.1",), answers(b""), "proxy:reset", "the proxy broke the connection"),
+        (("127.0.0.1",), answers(b"", waits=True), "proxy:timeout", "within 400 ms"),
+    ],
+)
+def test_an_https_proxy_that_does_not_do_it(tmp_path, hosts, handler, key, words):
+    cacert = str(certificates.write_ca(tmp_path))
+    with https_proxy(handler, *hosts) as port:
+        plan = plan_of("ws://h/", proxy=f"https://127.0.0.1:{port}", cacert=cacert, connect_timeout_ns=400_000_000)
+        fault = fault_of(plan)
+    assert fault.key == key
+    assert words in fault.text
+
+
+def test_an_https_proxy_that_is_a_plain_one(target):
+    with listener(connects([])) as (_, port):
+        fault = fault_of(plan_of(target.url, proxy=f"https://127.0.0.1:{port}"))
+    assert fault.kind == "proxy"
+    assert "ws://" not in fault.text
 
 
 def test_failings_of_the_target_behind_a_proxy_stay_its_own():

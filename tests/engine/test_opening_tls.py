@@ -7,10 +7,11 @@ import threading
 
 import pytest
 import trustme
-from test_opening import SECRET, dialled, fault_of, new_loop, plan_of
+from test_opening import SECRET, dial, dialled, fault_of, new_loop, plan_of
 from websockets.sync.server import serve
 
 from ws_load_test.common.errors import UsageError
+from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.tls import tls_context
 from ws_load_test.testing import Certificates, FaultyServer, behaviors
 
@@ -59,14 +60,14 @@ def clients(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def echoing(context):
+def echoing(context, port=0):
     """An independent server; unlike asyncio's, it says what is wrong before it goes."""
 
     def echo(connection):
         for message in connection:
             connection.send(message)
 
-    with serve(echo, "127.0.0.1", 0, ssl=context) as server:
+    with serve(echo, "127.0.0.1", port, ssl=context) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -175,6 +176,42 @@ def test_sessions_of_one_server_are_not_shown_to_another(cacert):
     assert [one.tls_resumed for one in took] == [False, False, True, True]
 
 
+def one_by(dialler):
+    """Dials once, in a loop of its own."""
+
+    async def main():
+        await dialler.resolve()
+        return await dial(dialler, 0)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(asyncio.wait_for(main(), 10))
+
+
+def without_tickets(context):
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    return context
+
+
+def test_sessions_that_are_offered_in_vain_are_told_from_those_that_never_came(cacert):
+    """A server that starts anew has other keys for its tickets, as several behind one address have."""
+    serving = Serving(maximum_version=ssl.TLSVersion.TLSv1_3)
+
+    contexts = iter([serving.server_context(), serving.server_context()])
+    with echoing(next(contexts)) as url:
+        plan = plan_of(url, cacert=cacert, tls_resume=True)
+        dialler = Dialer(plan)
+        first = one_by(dialler)
+        port = dialler.target.port
+    with echoing(next(contexts), port) as url:
+        second, third = one_by(dialler), one_by(dialler)
+    assert (first.not_granted, second.not_granted, third.not_granted) == ((), ("tls-resumption",), ())
+    assert third.tls_resumed
+    with echoing(without_tickets(serving.server_context())) as url:
+        dialler = Dialer(plan_of(url, cacert=cacert, tls_resume=True))
+        assert [one_by(dialler).not_granted for _ in range(2)] == [("tls-ticket",)] * 2
+
+
 def test_tls_over_a_unix_socket(tmp_path, cacert):
     from test_opening import listener
 
@@ -192,3 +229,15 @@ def test_tls_over_a_unix_socket(tmp_path, cacert):
     with listener(handle, path=path, ssl=context):
         (took,) = dialled(plan_of("wss://service.example/", unix_socket=path, cacert=cacert))
     assert took.tls_ns > 0
+
+
+def test_keys_are_logged_where_the_environment_asks_for_it(tmp_path, monkeypatch):
+    log, certificates = tmp_path / "keys.log", Certificates()
+    monkeypatch.setenv("SSLKEYLOGFILE", str(log))
+    with FaultyServer(behaviors.echoes, tls=certificates.trusted()) as server:
+        dialled(plan_of(server.url, cacert=str(certificates.write_ca(tmp_path))), 2)
+    lines = log.read_text().splitlines()
+    assert sum(line.startswith("CLIENT_TRAFFIC_SECRET_0 ") for line in lines) == 2
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "none" / "keys.log"))
+    with pytest.raises(UsageError, match=r'SSLKEYLOGFILE: cannot write ".*": No such file'):
+        tls_context(plan_of("wss://h/").target)

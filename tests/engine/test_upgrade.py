@@ -223,6 +223,32 @@ def test_informational_answers_come_before_the_one_that_counts():
     assert exchange.early == [EARLY]
 
 
+@parametrised(
+    "options headers missing",
+    {
+        "nothing was offered": ({}, {}, ()),
+        "compression": ({"deflate": True}, {}, ("permessage-deflate",)),
+        "a subprotocol": ({"subprotocol": "v1"}, {}, ("subprotocol",)),
+        "both": ({"deflate": True, "subprotocol": "v1"}, {}, ("permessage-deflate", "subprotocol")),
+        "compression alone": (
+            {"deflate": True, "subprotocol": "v1"},
+            {"Sec_WebSocket_Protocol": "v1"},
+            ("permessage-deflate",),
+        ),
+        "all": (
+            {"deflate": True, "subprotocol": "v1"},
+            {"Sec_WebSocket_Protocol": "v1", "Sec_WebSocket_Extensions": "permessage-deflate"},
+            (),
+        ),
+    },
+)
+def test_what_was_offered_and_not_granted_is_noted(options, headers, missing):
+    exchange = Exchange(**options)
+    exchange.receive(exchange.granted(**headers))
+    assert exchange.early == [b""]
+    assert exchange.upgrade.not_granted == missing
+
+
 # --- what is refused ---------------------------------------------------------------------------------------------
 
 WRONG_KEY = frames.accept_key("somebody else's key")
@@ -241,8 +267,12 @@ INVALID = {
     "a body": ({"Content_Length": "5"}, None, "with a body of 5 bytes"),
     "no connection": ({}, "Connection", "without Connection: Upgrade"),
     "connection without the word": ({"Connection": "keep-alive"}, None, "without Connection: Upgrade"),
-    "subprotocol nobody offered": ({"Sec_WebSocket_Protocol": "v3"}, None, "a subprotocol that was not offered"),
-    "two subprotocols": ({"Sec_WebSocket_Protocol": "v1, v2"}, None, "a subprotocol that was not offered"),
+    "subprotocol nobody offered": (
+        {"Sec_WebSocket_Protocol": "v3"},
+        None,
+        'with the subprotocol "v3", which was not offered',
+    ),
+    "two subprotocols": ({"Sec_WebSocket_Protocol": "v1, v2"}, None, "which was not offered"),
     "an extension": ({"Sec_WebSocket_Extensions": "permessage-deflate"}, None, "an extension that was not offered"),
 }
 

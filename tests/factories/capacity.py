@@ -111,6 +111,6 @@ def hunt(serve, *, output=None, rest=None, begun=None, **options):
 
 
 def found(serve, **options):
-    """What such a search found."""
+    """What such a search found: the object of JSON, and the exit code."""
     searching = hunt(serve, **options)
-    return searching.to_json(), ExitCode(searching.exit_code)
+    return msgspec.to_builtins(searching.summary()), ExitCode(searching.exit_code)

@@ -12,10 +12,14 @@ from ws_load_test import make_plan
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.fleet import worker_process
 from ws_load_test.fleet.cluster import host_agent, shipped_files
+from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
 from ws_load_test.testing import FaultyServer, behaviors
-from ws_load_test.worker.ipc import IntervalReport
+from ws_load_test.worker.ipc import Command, Report
 
 SECRET = "s3cr3t"
+
+
+line = msgspec.json.encode
 
 
 class Host:
@@ -65,13 +69,17 @@ def test_a_run_on_a_host_from_its_assignment_to_its_end(tmp_path):
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
         assert host.intervals() == [1000, 1000, 20], "Dask is calm"
         assert await host_agent.launch("r") == {"problem": "", "sources": ()}
-        decode = msgspec.json.Decoder(IntervalReport).decode
-        await until(lambda: sum(decode(event["line"]).ready for event in host.events if "line" in event) == 2)
-        assert await host_agent.send("r", "start", host_agent.now_ns() + 10**7)
+        decode = msgspec.json.Decoder(Report).decode
+        lines = lambda: [decode(event["line"]) for event in host.events if "line" in event]  # noqa: E731
+        await until(lambda: sum(getattr(one, "ready", False) for one in lines()) == 2)
+        shares = LoadSwitch(messages=(20, 20, 20, 20))
+        assert await host_agent.send("r", line(Command("start", host_agent.now_ns() + 10**7, switch=shares)))
+        await until(lambda: sum(isinstance(one, LoadState) and one.waiting > 0 for one in lines()) >= 2)
+        await host_agent.send("r", line(Command("switch", switch=LoadSwitch(exhausted=True))))
         await until(lambda: sum("ended" in event for event in host.events) == 2)
         await host_agent.shutdown("r")
         assert host.intervals() == [20, 20, 20]
-        assert not await host_agent.send("r", "renew", 0), "the host knows no such run any more"
+        assert not await host_agent.send("r", line(Command("renew"))), "the host knows no such run any more"
         return host.events
 
     with FaultyServer(behaviors.echoes) as server:
@@ -109,7 +117,7 @@ def test_one_told_to_stop_before_it_starts_its_workers_stops_them(tmp_path):
         host = Host(tmp_path)
         plan = make_plan(server.url, connections=8, duration=60, workers=1)
         await host_agent.prepare(order(plan, lease_ns=10**10).sealed(), dask_worker=host)
-        await host_agent.send("r", "stop", 0)
+        await host_agent.send("r", line(Command("stop")))
         await host_agent.launch("r")
         await until(lambda: sum("ended" in event for event in host.events) == 2)
         await host_agent.shutdown("r")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ws_load_test import make_plan
+from ws_load_test.common.errors import PlanError
 from ws_load_test.messages import SetupMessage, SizeDistribution
 from ws_load_test.plan.options.catalog import PARSERS, missing_companions, names_in
 from ws_load_test.plan.options.messages import (
@@ -229,7 +230,7 @@ def test_values(name, given, value):
         ("size", "normal:1kB", "write for example 1kB, 100..1000"),
         ("size", "exp:0", "always 0"),
         ("size", "zipf:1", "write for example"),
-        ("feed_order", "backwards", "write round-robin, random or connection"),
+        ("feed_order", "backwards", "write round-robin, random, connection or connection-shared"),
         ("message", [], "names no message"),
         ("message", 5, "is not text"),
     ],
@@ -237,3 +238,35 @@ def test_values(name, given, value):
 def test_values_that_are_refused(name, given, says):
     with pytest.raises((ValueError, TypeError), match=says):
         PARSERS[name](given)
+
+
+# --- Rows for connections ---
+
+
+def feed_of(tmp_path, rows):
+    path = tmp_path / "users.csv"
+    path.write_text("name\n" + "".join(f"user{number}\n" for number in range(rows)))
+    return {"feed": str(path), "message": "{feed.name}"}
+
+
+@pytest.mark.parametrize("more", [{}, {"workers": 3}, {"rate": 5, "connection_stages": "1s@2,1s@4"}])
+def test_each_connection_has_a_row_of_its_own_or_it_is_an_error(more, tmp_path):
+    more = more if "rate" in more else {"connections": 4, **more}
+    options = {"feed_order": "connection", **more}
+    with pytest.raises(PlanError) as caught:
+        make_plan("ws://h:1/", **feed_of(tmp_path, 3), **options)
+    (problem,) = caught.value.problems
+    assert problem.option == "--feed-order"
+    assert 'users.csv" has 3 rows for 4 connections; add rows' in problem.text
+    assert "--feed-order connection-shared" in problem.text
+    assert make_plan("ws://h:1/", **feed_of(tmp_path, 4), **options).message.feed.order == "connection"
+    shared = make_plan("ws://h:1/", **feed_of(tmp_path, 3), **{**options, "feed_order": "connection-shared"})
+    assert not shared.warnings
+
+
+def test_values_that_open_several_sessions_are_a_warning(tmp_path):
+    few = make_plan("ws://h:1/", connections=4, bearer="{feed.name}", feed=feed_of(tmp_path, 3)["feed"])
+    (warning,) = few.warnings
+    assert 'users.csv" has 3 rows for 4 connections' in warning
+    # Messages take rows again by nature.
+    assert not make_plan("ws://h:1/", connections=4, **feed_of(tmp_path, 3)).warnings

@@ -1,8 +1,9 @@
+import collections
 import os
 import signal
 import subprocess
 import sys
-from collections import Counter, deque
+from collections import Counter
 from itertools import accumulate
 from pathlib import Path
 
@@ -178,7 +179,7 @@ class TestWriting:
         reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
         writer = RecordingWriter(tmp_path / "pipe")
         with pytest.raises(OutputError, match=r"has taken no more data for 0\.01 s; the run goes on without"):
-            deque(map(writer.write_interval, map(interval, range(1000))), 0)
+            collections.deque(map(writer.write_interval, map(interval, range(1000))), maxlen=0)
         os.close(reader)
         assert writer.closed
 

@@ -1,9 +1,11 @@
 """What a search found, for people: at a terminal, in Markdown, as a page."""
 
+import msgspec
 import pytest
 from markdown_it import MarkdownIt
 
 from factories.capacity import found, served
+from ws_load_test.analysis.capacity_types import CapacityAnswer, CapacitySummary, LoadRange
 from ws_load_test.report.exports import capacity as markdown
 from ws_load_test.report.html import capacity as page
 from ws_load_test.report.terminal.capacity import (
@@ -17,14 +19,19 @@ SLO = ["p99 < 50ms", "errors < 0.1%"]
 NASTY = "ws://h/<b>|*_`\x1b[31m"
 
 
+def read(facts):
+    """The object of JSON as its type."""
+    return msgspec.convert(facts, CapacitySummary)
+
+
 @pytest.fixture(scope="module")
 def facts():
-    return found(lambda plan: served(plan, limit=1000), slo=SLO)[0]
+    return read(found(lambda plan: served(plan, limit=1000), slo=SLO)[0])
 
 
 @pytest.fixture(scope="module")
 def bound():
-    return found(lambda plan: served(plan, limit=8000, generator=6000), slo=SLO)[0]
+    return read(found(lambda plan: served(plan, limit=8000, generator=6000), slo=SLO)[0])
 
 
 def text_of(facts, encoding="utf-8"):
@@ -41,16 +48,16 @@ def test_the_report_begins_with_the_answer_and_fits_80_columns(facts, bound):
         assert max(map(len, text_of(one))) <= 80
     begin = next(number for number, line in enumerate(lines) if line.startswith("step ")) + 1
     rows = [line.split() for line in lines[begin : lines.index("", begin)]]
-    assert [row[-1] for row in rows] == [step["outcome"] for step in facts["steps"]]
-    assert len(rows) == len(facts["steps"])
+    assert [row[-1] for row in rows] == [step.outcome for step in facts.steps]
+    assert len(rows) == len(facts.steps)
     assert rows[0] == ["1", "100/s", "100/s", "1", "ms", "1", "ms", "0", "%", "10", "%", "met"]
 
 
 def test_every_step_that_failed_says_why(facts, bound):
     for one in (facts, bound):
         told = " ".join(" ".join(text_of(one)).split())
-        for step in one["steps"]:
-            assert bool(failures(step)) == (step["outcome"] != "met")
+        for step in one.steps:
+            assert bool(failures(step)) == (step.outcome != "met")
             for reason in failures(step):
                 assert " ".join(reason.split()) in told
 
@@ -58,7 +65,7 @@ def test_every_step_that_failed_says_why(facts, bound):
 def test_the_chart_rises_with_the_times_and_marks_the_ends(facts):
     lines = text_of(facts)
     chart = lines[next(number for number, line in enumerate(lines) if line.startswith("p99 of each")) + 1 :]
-    assert len(chart) == len(facts["steps"])
+    assert len(chart) == len(facts.steps)
     assert [line.split()[0] for line in chart if "highest met" in line] == ["995/s"] * 2
     assert [line.split()[0] for line in chart if "lowest missed" in line] == ["1,040/s"] * 2
     assert chart[-1].count("█") == max(line.count("█") for line in chart)
@@ -72,7 +79,8 @@ def test_terminals_without_blocks_get_letters(facts):
 
 def answer(ending, **parts):
     empty = {"lower": None, "lower_times": 0, "upper": None, "upper_times": 0, "generator_saturated_at": None}
-    return {"ending": ending, "unsure": [], "contradicted": [], **empty, **parts}
+    empty |= {"unsure": [], "contradicted": [], "error": None, "sentence": ""}
+    return CapacityAnswer(ending=ending, **{**empty, **parts})
 
 
 SENTENCES = {
@@ -98,40 +106,41 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize(("words", "found"), SENTENCES.items(), ids=range(len(SENTENCES)))
-def test_other_ends_have_their_sentence(words, found):
-    assert sentence({"answer": found, "find": "rate", "steps": [], "range": {"max": 400}}) == words
+def test_other_ends_have_their_sentence(words, found, facts):
+    limits = LoadRange(first=100, max=400, precision=0.05)
+    assert sentence(msgspec.structs.replace(facts, answer=found, steps=[], range=limits)) == words
 
 
 def test_nothing_but_an_answer_is_a_report(facts):
-    empty = {**facts, "steps": [], "answer": answer("interrupted")}
+    empty = msgspec.structs.replace(facts, steps=[], answer=answer("interrupted"))
     assert text_of(empty)[0] == "Interrupted; nothing is known."
     assert "".join(markdown.lines(empty)).startswith("### ws-load-test capacity: interrupted")
     assert "Interrupted; nothing is known" in "".join(page.lines(empty))
 
 
 def test_a_line_for_each_step(facts):
-    assert step_line(facts["steps"][0], "rate") == "  1       100/s  met  p50 1 ms, p99 1 ms"
-    assert "p99 < 50ms: " in step_line(facts["steps"][4], "rate")
+    assert step_line(facts.steps[0], "rate") == "  1       100/s  met  p50 1 ms, p99 1 ms"
+    assert "p99 < 50ms: " in step_line(facts.steps[4], "rate")
 
 
 def test_markdown_is_a_table_and_nothing_of_a_target_is_markup(facts):
-    text = "".join(markdown.lines({**facts, "target": NASTY}))
+    text = "".join(markdown.lines(msgspec.structs.replace(facts, target=NASTY)))
     made = MarkdownIt("commonmark").enable("table").render(text)
-    assert made.count("<tr>") == len(facts["steps"]) + 1
+    assert made.count("<tr>") == len(facts.steps) + 1
     assert "<b>" not in made
     assert "Between" not in text.splitlines()[1]
     assert "between 995/s and 1,040/s" in text.splitlines()[0].replace("\\", "")
 
 
 def test_the_page_has_the_chart_the_bracket_and_every_step(facts, bound):
-    text = "".join(page.lines({**facts, "target": NASTY}))
+    text = "".join(page.lines(msgspec.structs.replace(facts, target=NASTY)))
     assert "<b>" not in text.partition("<script")[0].replace("<body>", "")
     assert "The limit lies in the strip between the two upright lines." in text
-    assert text.count('<th scope="row"') == len(facts["steps"])
-    figure = page._latency(facts, sorted(facts["steps"], key=lambda step: step["amount"]))
+    assert text.count('<th scope="row"') == len(facts.steps)
+    figure = page._latency(facts, sorted(facts.steps, key=lambda step: step.amount))
     assert [trace["name"] for trace in figure["data"]] == ["p50", "p90", "p99", "p99.9"]
     assert [shape["x0"] for shape in figure["layout"]["shapes"]] == [995, 1040, 995]
     ticks = figure["layout"]["xaxis"]["tickvals"]
     assert ticks == sorted(set(ticks))
     assert 2 <= len(ticks) <= 9
-    assert "".join(page.lines(bound)).count("generator-bound") >= len(bound["steps"]) / 3
+    assert "".join(page.lines(bound)).count("generator-bound") >= len(bound.steps) / 3

@@ -151,7 +151,7 @@ def test_intervals_in_another_order_are_refused(tmp_path):
     first, *others = (DATA / "storm.jsonl").read_bytes().splitlines(keepends=True)
     path = tmp_path / "run.jsonl"
     path.write_bytes(b"".join([first, *others[-2::-1]]))
-    with pytest.raises(RecordingError, match=r"line 3: .*begins before the interval of the line before"):
+    with pytest.raises(RecordingError, match=r"line 3: .*interval does not come after that of the line before"):
         read_recording(path)
 
 

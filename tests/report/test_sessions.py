@@ -85,12 +85,12 @@ def lines(*recordings):
 
 
 def entry(text, label):
-    """All that stands beside a label, on one line; "" where there is no such label."""
+    """All that stands beside a label, on one line; "" where there is no such label; the table's, not the screen's."""
     found = [number for number, line in enumerate(text) if line.startswith(f"{label} ")]
-    assert len(found) <= 1, (label, found)
+    assert len(found) <= 1 + (label in {"connections", "rate", "generator"}), (label, found)
     if not found:
         return ""
-    first, *rest = text[found[0] :]
+    first, *rest = text[found[-1] :]
     parts = [first.removeprefix(label)]
     for line in rest:
         if not line.startswith(" " * 14) or line.strip() == "":
@@ -117,7 +117,7 @@ class TestPairing:
     def test_a_doubt_stands_right_under_the_heading(self):
         text = lines(recording(answered(pushed=1260, surplus_replies=1260)))
         assert text[0] == "Done, with replies that are perhaps not those of their messages"
-        assert text[4].startswith("pairing       1,260 messages came too many (1,560 for the 300 sent)")
+        assert text[3].startswith("pairing       1,260 messages came too many (1,560 for the 300 sent)")
         assert entry(text, "pairing").endswith("--match echo, or say what a push is with --ignore CHECK")
         assert not entry(text, "warning")
 
@@ -203,7 +203,7 @@ class TestNone:
         assert not [part for line in report_lines([made], summarize([made])) for part in _yellow(line)]
 
     def test_what_was_dropped_is_a_doubt_all_the_same(self):
-        assert entry(lines(self.made()), "generator").startswith("keeps up: ")
+        assert any(line.startswith("generator     keeps up: ") for line in lines(self.made()))
         assert lines(self.made(dropped=1))[0] == "Done, with 3 messages dropped"
 
     def test_lag_and_pushes_stand_in_the_place_of_times(self):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, assert_type
+from typing import assert_type
 
 from ws_load_test import (
     CapacityResult,
@@ -16,6 +16,7 @@ from ws_load_test import (
     Summary,
     TimeStats,
     __version__,
+    ab,
     compare,
     describe_plan,
     find_capacity,
@@ -24,6 +25,7 @@ from ws_load_test import (
     run,
     run_async,
 )
+from ws_load_test.analysis.capacity_types import CapacitySummary, StepSummary
 from ws_load_test.common.errors import ExitCode, OptionProblem, OutputError
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import Interval
@@ -62,11 +64,17 @@ def script() -> int:
     return result.exit_code
 
 
+def follow(step: StepSummary) -> None:
+    """A caller's own function, which gets each step."""
+    assert_type(step.achieved_per_s, float | None)
+
+
 def search() -> float:
     """Who looks for a limit."""
-    found = find_capacity("ws://localhost:3001", slo=["p99 < 50ms"], output=Path("steps"), on_step=print, from_=500)
+    found = find_capacity("ws://localhost:3001", slo=["p99 < 50ms"], output=Path("steps"), on_step=follow, from_=500)
     assert_type(found, CapacityResult)
-    assert_type(found.facts, dict[str, Any])
+    assert_type(found.summary, CapacitySummary)
+    assert_type(found.summary.steps[0].outcome == "met", bool)
     assert_type(found.exit_code, ExitCode)
     assert_type(found.upper, float | None)
     assert_type(found.sentence, str)
@@ -78,6 +86,10 @@ def mistakes() -> None:
     make_plan("ws://localhost:3001", conections=100)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     make_plan("ws://localhost:3001", binary="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     make_plan("ws://localhost:3001", arrivals="often")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    find_capacity("ws://localhost:3001", slow="p99 < 1s")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    find_capacity("ws://localhost:3001", find="speed")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ab("ws://localhost:3001", "ws://localhost:3002", round=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    ab("ws://localhost:3001")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     try:
         make_plan()
     except PlanError as error:
@@ -94,6 +106,8 @@ async def notebook(plan: Plan) -> None:
 
 def compared() -> str | None:
     """What a script does with recordings."""
+    paired = ab("ws://localhost:3001", "ws://localhost:3002", rounds=4, round_duration="1s", connections=10)
+    assert_type(paired, Comparison)
     recording = read_recording(Path("new.jsonl"))
     assert_type(recording, Recording)
     assert_type(compare("base.jsonl", recording), Comparison)

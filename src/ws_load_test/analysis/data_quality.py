@@ -37,6 +37,25 @@ MAX_GREETINGS = 10
 """Surplus messages per session up to which they can be greetings."""
 MIN_TAIL_SAMPLES = 10
 """Values beyond a percentile below which it depends more on chance than on the target."""
+NOT_GRANTED = {
+    "permessage-deflate": (
+        "compression was offered (--deflate), and not granted",
+        "their messages travelled uncompressed",
+    ),
+    "subprotocol": (
+        "a subprotocol was offered (--subprotocol), and none was chosen",
+        "the target may not know it, and speak another protocol than is meant",
+    ),
+    "tls-resumption": (
+        "an earlier TLS session was offered, and not resumed",
+        "their handshakes were full ones",
+    ),
+    "tls-ticket": (
+        "the target gave no ticket to resume a TLS session with",
+        "their handshakes were full ones",
+    ),
+}
+"""Words for what sessions were not granted, and what that means."""
 PERCENTILES = ("5", "10", "50", "75", "90", "95", "99", "99.9", "99.99")
 
 
@@ -45,7 +64,7 @@ def data_quality_findings(run: RunData, *, late: bool) -> Iterator[Finding]:
     yield from _pairing(run)
     yield from _rate(run, late=late)
     yield from _queue(run, late=late)
-    for check in (_unanswered, _few_samples, _too_fast, _write_blocked):
+    for check in (_unanswered, _few_samples, _too_fast, _write_blocked, _not_granted):
         yield from check(run)
 
 
@@ -235,6 +254,16 @@ def _write_blocked(run: RunData) -> Iterator[Finding]:
             " than it is sent, and the times include that wait"
         )
         yield Finding(FindingKind.WRITE_BLOCKED, text, saturates=False)
+
+
+def _not_granted(run: RunData) -> Iterator[Finding]:
+    """Yields a finding for each thing that sessions asked for and were not granted."""
+    tally = run.tally
+    for asked, (what, remedy) in NOT_GRANTED.items():
+        count = tally.not_granted[asked]
+        if count:
+            text = f"{what} in {format_count(count)} of {format_count(tally.opened)} sessions: {remedy}"
+            yield Finding(FindingKind.NOT_GRANTED, text, saturates=False)
 
 
 def _peak_per_s(load: dict[str, Any]) -> float:

@@ -52,6 +52,7 @@ class FindingKind(StrEnum):
     FEW_SAMPLES = "few-samples"
     TOO_FAST = "too-fast"
     WRITE_BLOCKED = "write-blocked"
+    NOT_GRANTED = "not-granted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.recording import Recording
 
 _LACKS = "Object missing required field"
-"""Beginning of what msgspec reports of a field that another version did not write."""
+"""Beginning of the message of msgspec about a field that another version did not write."""
 
 
 def read_recording(path: str | os.PathLike[str]) -> Recording:

@@ -119,6 +119,14 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
         TimeStats | None, Meta(description="From sending a first message (--first-message) to its reply.")
     ]
     first_replies: Annotated[int, Meta(description="Replies to first messages, which are in no other count.")]
+    not_granted: Annotated[
+        dict[str, int],
+        Meta(
+            description="Opened sessions by what they asked for in vain: permessage-deflate, subprotocol, "
+            "tls-resumption (an earlier TLS session was offered, and the handshake was a full one) or tls-ticket (the "
+            "target gave none with which the session can be resumed)."
+        ),
+    ]
     left_out_by_redirects: Annotated[
         dict[str, int],
         Meta(description="Dials that a redirect led to another origin, by the header or option that did not go along."),
@@ -272,6 +280,7 @@ class FailureReason(StrEnum):
     NOTHING_SENT = "nothing-sent"
     NOTHING_ANSWERED = "nothing-answered"
     ALL_REPLIES_WRONG = "all-replies-wrong"
+    NOT_ALL_DIALED = "not-all-dialed"
     NOT_JUDGED = "not-judged"
     CONDITION_FAILED = "condition-failed"
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.analysis.findings import awaits_replies, sends_messages
 from ws_load_test.analysis.summary_types import FailureReason, RunVerdict
+from ws_load_test.common.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +27,11 @@ NOTHING_MEASURED = frozenset(
         FailureReason.NOTHING_SENT,
         FailureReason.NOTHING_ANSWERED,
         FailureReason.ALL_REPLIES_WRONG,
+        FailureReason.NOT_ALL_DIALED,
         FailureReason.NOT_JUDGED,
     }
 )
-"""Reasons that exit code 3 stands for."""
+"""Reasons that exit code 3 stands for: nothing was measured, or another load than the one that was asked for."""
 NORMAL_CLOSURE = "1000"
 """Close code of a session that ended in order (RFC 6455, section 7.4.1)."""
 
@@ -52,6 +54,9 @@ def _failure(
     nothing = why_nothing_measured(recordings, tally)
     if nothing is not None:
         return nothing
+    if tally.faults["not-dialed"]:
+        opened, asked = format_count(tally.opened), format_count(tally.attempted)
+        return FailureReason.NOT_ALL_DIALED, f"the target takes no more connections: {opened} of {asked} opened"
     failed = [check for check in checks if not check.passed]
     if any(check.is_doubted for check in failed):
         return FailureReason.NOT_JUDGED, "not judged, because replies are perhaps not those of their messages"

@@ -7,7 +7,6 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.comparison.samples import MIN_REPEATS
 from ws_load_test.cli.comparison_output import parse_terms, report_outcome
 from ws_load_test.cli.output import exports_in, pop_output_options, set_log_level, warn_unwritable
 from ws_load_test.cli.run import with_usable
@@ -15,18 +14,15 @@ from ws_load_test.cli.signals import run_with_signals
 from ws_load_test.common.errors import (
     ExitCode,
     LoadTestError,
-    OptionProblem,
     OutputError,
     PlanError,
     UsageError,
     option_name,
 )
 from ws_load_test.common.units import format_count, format_duration
-from ws_load_test.experiments.ab import PairedExperiment
-from ws_load_test.plan import values as option_values
+from ws_load_test.experiments.ab import ROUND_DURATION, ROUNDS, read_experiment, refusals
 from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.options.catalog import refused_by
-from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.plan import Plan
 from ws_load_test.report.content.labeled import count_of
 from ws_load_test.report.terminal.comparison import ComparisonReport
@@ -37,9 +33,8 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.api import Result
-    from ws_load_test.experiments.ab import ExperimentRound
+    from ws_load_test.experiments.ab import ExperimentRound, PairedExperiment
 
-ROUNDS, ROUND_DURATION, WARMUP = "10", "2s", "500ms"
 _OWN = ("url", "output")
 """Options of a plan file that belong to a run: `ab` has targets of its own, and makes many recordings."""
 _log = logging.getLogger(__name__)
@@ -59,13 +54,12 @@ def run_ab(
     refused = refused_by("ab")
     options, left_out = _with_file(options, refused)
     output_options, problems = pop_output_options(options, "ab")
-    problems = [*_refusals(options, refused), *problems]
+    problems = [*refusals(options), *problems]
     if problems:
         raise PlanError(tuple(problems))
-    options = {name: value for name, value in options.items() if name not in refused}
     wanted = exports_in(output_options)
     as_json, quiet = bool(output_options.get("json")), bool(output_options.get("quiet"))
-    series = _series(urls, options, rounds, round_time, output_options.get("output"))
+    series = read_experiment(urls, options, rounds, round_time, output_options.get("output"))
     kept = {"a recording of --output": [str(path) for path in series.paths()]} if wanted else {}
     sure, limit = parse_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
     _prepare(series)
@@ -108,49 +102,6 @@ def _log_plan(plan: Plan, left_out: Sequence[str]) -> None:
         _log.warning("--plan: %s: left out, because ab has its own targets and lengths, and makes many runs", names)
     for warning in plan.warnings:
         _log.warning("%s", warning)
-
-
-def _refusals(options: Mapping[str, Any], refused: Mapping[str, str]) -> list[OptionProblem]:
-    return [
-        OptionProblem(option_name(name), f"has no place in ab: {why}")
-        for name, why in refused.items()
-        if options.get(name) not in (None, False)
-    ]
-
-
-def _series(
-    urls: Sequence[str], options: dict[str, Any], rounds: str, round_time: str, output: str | None
-) -> PairedExperiment:
-    """Returns the experiment that the options describe; its two plans differ in their targets alone."""
-    problems: list[OptionProblem] = []
-    values: dict[str, int] = {}
-    asked = {"rounds": (rounds, option_values.rounds), "round_duration": (round_time, option_values.positive_duration)}
-    if "seed" in options:
-        asked["seed"] = (options.pop("seed"), option_values.seed)
-    for name, (value, read) in asked.items():
-        try:
-            values[name] = read(value)
-        except ValueError as error:
-            problems.append(OptionProblem(option_name(name), str(error)))
-    if values.get("rounds", MIN_REPEATS) < MIN_REPEATS:
-        problems.append(
-            OptionProblem(
-                "--rounds", f"{values['rounds']} are too few to tell a difference from chance; take 10 or more"
-            )
-        )
-    plans: list[Plan] = []
-    for url in urls:
-        try:
-            plans.append(read_plan({"warmup": WARMUP, **options, "url": url, "duration": round_time}))
-        except PlanError as error:
-            mine = {"--duration"} if problems else set()
-            problems += [one for one in error.problems if one not in problems and one.option not in mine]
-    if problems:
-        raise PlanError(tuple(problems))
-    series = PairedExperiment(plans[0], plans[1], rounds=values["rounds"], output=output)
-    if "seed" in values:
-        series.seed = values["seed"]
-    return series
 
 
 def _prepare(series: PairedExperiment) -> None:

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ws_load_test.cli.output import (
     console,
     export_problems,
@@ -37,6 +39,7 @@ from ws_load_test.report.terminal.capacity import print_capacity, step_line
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ws_load_test.analysis.capacity_types import CapacitySummary
     from ws_load_test.experiments.capacity.search_options import SearchSpec
     from ws_load_test.experiments.capacity.step import Step
     from ws_load_test.plan.plan import Plan
@@ -140,7 +143,7 @@ class StepProgress:
         """A step has ended."""
         self.close()
         if self._watched:
-            print(step_line(step.facts, self._spec.dimension), file=sys.stderr, flush=True)
+            print(step_line(step.summary, self._spec.dimension), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Clears the line of what is tried."""
@@ -150,23 +153,23 @@ class StepProgress:
 
 
 def _report(search: CapacitySearch, output_options: Mapping[str, Any]) -> int:
-    facts, code = search.to_json(), search.exit_code
+    summary, code = search.summary(), search.exit_code
     wanted = exports_in(output_options)
     if search.error is not None:
         _log.error("the search was broken off: %s", search.error)
-    errors = [*search.output_errors, *_write(wanted, facts)]
+    errors = [*search.output_errors, *_write(wanted, summary)]
     for error in errors:
         _log.error("%s", error)
     if errors and code == ExitCode.PASSED:
         code = ExitCode.OUTPUT_FAILED
     if output_options.get("json"):
-        print_json({**facts, "exit_code": int(code)})
+        print_json(msgspec.structs.replace(summary, exit_code=int(code)))
     elif not output_options.get("quiet") and "-" not in wanted.values():
-        print_capacity(facts, console=console())
+        print_capacity(summary, console=console())
     return code
 
 
-def _write(wanted: Mapping[str, str], facts: dict[str, Any]) -> list[OutputError]:
+def _write(wanted: Mapping[str, str], summary: CapacitySummary) -> list[OutputError]:
     """Writes the files that were asked for; returns why some could not be."""
     if not wanted:
         return []
@@ -174,5 +177,5 @@ def _write(wanted: Mapping[str, str], facts: dict[str, Any]) -> list[OutputError
     from ws_load_test.report.exports import write_texts
     from ws_load_test.report.html import capacity as paged
 
-    texts = {"markdown": partial(exported.lines, facts), "html": partial(paged.lines, facts)}
+    texts = {"markdown": partial(exported.lines, summary), "html": partial(paged.lines, summary)}
     return write_texts(texts, wanted, appended=os.environ.get("GITHUB_STEP_SUMMARY"))

@@ -97,7 +97,7 @@ MAIN = CommandPage(
         "ws-load-test report RECORDING...  the report of one recording or several",
         "ws-load-test compare BASE NEW...  what is better or worse beyond chance",
         "ws-load-test ab URL_A URL_B       measure two targets in turn, compare them",
-        "ws-load-test schema NAME          JSON schema of a summary, plan or recording",
+        "ws-load-test schema NAME          JSON schema of what a run or search writes",
         "ws-load-test COMMAND --help       more about one of them",
         "ws-load-test help TOPIC           more about conditions, messages, load, ...",
     ),
@@ -230,6 +230,7 @@ REPORT = CommandPage(
         Section(
             "",
             (
+                _option("summary"),
                 _option("json"),
                 _option("fail_if_saturated"),
                 _option("fail_if", help="check this instead of the conditions that were recorded"),
@@ -409,9 +410,10 @@ Of the options of a run (ws-load-test --help) it takes those of target, TLS, mes
 SCHEMA = CommandPage(
     command="schema",
     title="print a JSON schema",
-    usage=("ws-load-test schema summary|plan|recording",),
+    usage=("ws-load-test schema summary|plan|recording|capacity",),
     introduction="""\
-Prints the JSON schema of the object that --json prints, of the plan in a recording, or of a line of a recording.""",
+Prints the JSON schema of the object that --json prints, of the plan in a recording, of a line of a recording, or
+of what capacity --json prints.""",
     sections=(),
     examples="""\
   ws-load-test schema summary > summary.schema.json""",

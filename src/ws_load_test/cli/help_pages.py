@@ -12,7 +12,7 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test report RECORDING...  the report of one recording or several
   ws-load-test compare BASE NEW...  what is better or worse beyond chance
   ws-load-test ab URL_A URL_B       measure two targets in turn, compare them
-  ws-load-test schema NAME          JSON schema of a summary, plan or recording
+  ws-load-test schema NAME          JSON schema of what a run or search writes
   ws-load-test COMMAND --help       more about one of them
   ws-load-test help TOPIC           more about conditions, messages, load, ...
 
@@ -44,8 +44,10 @@ Target
       --rotate-addresses      take the addresses of a name in turn, instead of
                               the first that answers
       --unix-socket PATH      connect to a Unix socket of this machine
-      --proxy URL             connect through http://, socks4:// or
-                              socks5://[user:password@]host:port
+      --proxy URL|env|none    connect through http://, https://, socks4:// or
+                              socks5://[user:password@]host:port, or env: what
+                              HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY
+                              say
       --bind ADDRESS          use these source addresses in turn: one, several,
                               or a network such as 10.0.0.0/28; repeatable
       --follow-redirects      follow up to 5 redirects instead of counting them
@@ -113,8 +115,9 @@ Message
                               replies
       --feed FILE             rows for {feed.COLUMN}: CSV with a header line, or
                               JSON lines
-      --feed-order ORDER      round-robin, random, or connection (one row for
-                              each connection) (round-robin)
+      --feed-order ORDER      round-robin, random, connection (each connection
+                              has a row of its own) or connection-shared (the
+                              same, and rows are used again) (round-robin)
       --first-message TEXT|@FILE
                               send this once in each session before the load;
                               each of several waits for the reply to the one
@@ -187,7 +190,8 @@ Limits
       --max-message-size SIZE
                               end a session on which a larger message comes,
                               compressed or not: 125 bytes to 1 GiB (64MiB)
-  -w, --workers N             number of worker processes (one for each core)
+  -w, --workers N             number of worker processes (one for each core, or
+                              two of them if the target is on this machine)
 
 Other machines
       --cluster ADDRESS       run on the hosts of a Dask cluster:
@@ -205,6 +209,7 @@ Other machines
 
 Results
   -o, --output FILE           write a recording, which `report` reads
+      --overwrite             overwrite the file of -o if it is there already
       --hdr FILE              write an interval log for HdrHistogram's tools;
                               here and below, - as FILE is standard output
       --hgrm FILE             write the percentiles, as HdrHistogram's tools
@@ -216,6 +221,8 @@ Results
       --openmetrics FILE      write counters and histograms in the OpenMetrics
                               text format
       --html FILE             write a page with charts, which works offline
+      --summary full|compact  print the whole report, or its first screen (full,
+                              but compact on a terminal with fewer rows)
       --json                  print the summary as JSON instead of the report
   -q, --quiet                 print neither report nor progress
       --live                  show the run full screen even in CI; with
@@ -427,6 +434,8 @@ ws-load-test report: the report of one recording, or of several merged
 
   ws-load-test report RECORDING... [options]
 
+      --summary full|compact  print the whole report, or its first screen (full,
+                              but compact on a terminal with fewer rows)
       --json                  print the summary as JSON instead of the report
       --fail-if-saturated     fail (exit code 5) if the generator itself was the
                               bottleneck
@@ -560,10 +569,10 @@ Exit codes
     "schema": """\
 ws-load-test schema: print a JSON schema
 
-  ws-load-test schema summary|plan|recording
+  ws-load-test schema summary|plan|recording|capacity
 
 Prints the JSON schema of the object that --json prints, of the plan in a
-recording, or of a line of a recording.
+recording, of a line of a recording, or of what capacity --json prints.
 
 Examples
   ws-load-test schema summary > summary.schema.json
@@ -619,7 +628,8 @@ alone is that of the response time):
   send_lag            From when a message was due until it was sent.
   keepalive           From a keep-alive ping to its pong.
   connect             From the start of a dial to the end of its upgrade.
-  resolve             Name resolution, one lookup for each name and worker.
+  resolve             Name resolution, one look-up for each name, worker and
+                      --dns-ttl.
   tcp                 From the start of a dial to the TCP connection with the
                       target or the proxy.
   proxy               From the TCP connection with a proxy to the proxy's

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.common.errors import OptionProblem
     from ws_load_test.metrics.recording import Recording
+    from ws_load_test.report.terminal.run import Detail
 
 _LOGGED = "%(levelname)s: %(message)s"
 _log = logging.getLogger(__name__)
@@ -92,7 +93,13 @@ def export(
 
 
 def print_results(
-    recordings: Sequence[Recording], summary: Summary, merged: Aggregate | None, *, as_json: bool
+    recordings: Sequence[Recording],
+    summary: Summary,
+    merged: Aggregate | None,
+    *,
+    as_json: bool,
+    detail: Detail | None = None,
+    next_steps: Sequence[str] = (),
 ) -> None:
     """Prints the report, or the summary as JSON."""
     if as_json:
@@ -100,7 +107,18 @@ def print_results(
         return
     from ws_load_test.report.terminal.run import print_report
 
-    print_report(recordings, summary, merged, console=console())
+    print_report(recordings, summary, merged, console=console(), detail=detail, next_steps=next_steps)
+
+
+def next_steps(kept: str, wanted: Mapping[str, str], *, judged: bool) -> list[str]:
+    """Returns hints on what can be done after a run: with its recording, if `kept` names one, and in the next run."""
+    steps = []
+    if not kept:
+        steps.append("-o run.jsonl keeps a run for `report` and `compare`")
+    if "html" not in wanted:
+        steps.append("--html page.html draws it")
+    first = [f"ws-load-test report {kept} {steps[0]}"] if kept and steps else ["; ".join(steps)] if steps else []
+    return first if judged else [*first, '--fail-if "p99 > 50ms" makes it a test, with exit code 1']
 
 
 def print_json(data: object) -> None:

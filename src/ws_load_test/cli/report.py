@@ -8,8 +8,9 @@ from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.recordings import read_recording
 from ws_load_test.analysis.summary import exit_code, summarize
 from ws_load_test.analysis.thresholds import RequestedCondition
-from ws_load_test.cli.output import export, export_problems, exports_in, print_results, set_log_level
+from ws_load_test.cli.output import export, export_problems, exports_in, next_steps, print_results, set_log_level
 from ws_load_test.common.errors import OptionProblem, PlanError, UsageError
+from ws_load_test.plan.options.catalog import OPTIONS, parse_options
 from ws_load_test.plan.options.thresholds import read_conditions
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def report(paths: Sequence[str], options: dict[str, Any]) -> int:
         for text in read_conditions(name, tuple(options.get(name, ())), problems)
     ]
     problems += export_problems(wanted, as_json=as_json, kept={"a recording that is read": paths})
+    output_options, wrong = parse_options({"summary": options["summary"]} if "summary" in options else {}, OPTIONS)
+    problems += wrong
     if problems:
         raise PlanError(tuple(problems))
     recordings = [read_recording(path) for path in paths]
@@ -41,5 +44,7 @@ def report(paths: Sequence[str], options: dict[str, Any]) -> int:
     set_log_level()
     code = export(wanted, recordings, summary, merged, code)
     if "-" not in wanted.values():
-        print_results(recordings, summary, merged, as_json=as_json)
+        detail = output_options.get("summary")
+        steps = next_steps(paths[0] if len(paths) == 1 else "", wanted, judged=bool(summary.verdict.checks))
+        print_results(recordings, summary, merged, as_json=as_json, detail=detail, next_steps=steps)
     return code

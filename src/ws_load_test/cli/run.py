@@ -16,6 +16,7 @@ from ws_load_test.cli.output import (
     export,
     export_problems,
     exports_in,
+    next_steps,
     pop_output_options,
     print_json,
     print_results,
@@ -53,7 +54,7 @@ def run(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     path = options.pop("plan", None)
     if path is not None:
         options = with_plan_file(path, options)
-    output_options = _split_options(options)
+    output_options = _split_options(options, read=_files_read(path, options))
     output_options |= pop_cluster_options(options)
     if output_options.get("probe"):
         _refuse_beside_probe(output_options)
@@ -95,15 +96,25 @@ def _refuse_beside_probe(output_options: Mapping[str, Any]) -> None:
             raise UsageError(f"{option_name(name)}: {why}")
 
 
-def _split_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Takes the options about results out of `options`, parsed.
+def _files_read(plan_path: str | None, options: Mapping[str, Any]) -> list[str]:
+    """Returns the files that a run reads, as far as their names are texts: its plan, feed, messages, certificates."""
+    values = [options.get(name) for name in ("message", "first_message", "bearer", "user", "header", "cookie")]
+    texts = [text for value in values for text in (value if isinstance(value, list | tuple) else [value])]
+    named = [text[1:] for text in texts if isinstance(text, str) and text.startswith("@")]
+    files = [plan_path, *(options.get(name) for name in ("feed", "cacert", "cert", "key"))]
+    return [*(file for file in files if isinstance(file, str)), *named]
+
+
+def _split_options(options: dict[str, Any], read: Sequence[str] = ()) -> dict[str, Any]:
+    """Takes the options about results out of `options`, parsed; none of them may overwrite a file that is read.
 
     Raises:
         PlanError: with every problem that these options have.
     """
     output_options, problems = pop_output_options(options)
     if not problems:
-        kept = {"the recording": [output_options["output"]] if "output" in output_options else []}
+        recordings = [output_options["output"]] if "output" in output_options else []
+        kept = {"the recording": recordings, "a file that the run reads": read}
         problems += export_problems(exports_in(output_options), as_json=bool(output_options.get("json")), kept=kept)
     if not problems:
         problems += read_settings(output_options)[1]
@@ -187,6 +198,7 @@ def _execute(
     run = Run(
         plan,
         output=output_options.get("output"),
+        overwrite=bool(output_options.get("overwrite")),
         on_interval=each,
         strict=bool(output_options.get("fail_if_saturated")),
         make_fleet=fleet_factory(output_options.get("cluster")),
@@ -199,6 +211,14 @@ def _execute(
     recordings = [result.recording]
     code = export(wanted, recordings, result.summary, result.aggregate, result.exit_code)
     if output_options.get("json") or not (output_options.get("quiet") or taken):
-        print_results(recordings, result.summary, result.aggregate, as_json=bool(output_options.get("json")))
+        kept = "" if result.output_error is not None else str(output_options.get("output", ""))
+        print_results(
+            recordings,
+            result.summary,
+            result.aggregate,
+            as_json=bool(output_options.get("json")),
+            detail=output_options.get("summary"),
+            next_steps=next_steps(kept, wanted, judged=bool(result.summary.verdict.checks)),
+        )
     sys.stdout.flush()
     return code, result.recording.trailer is not None and result.recording.trailer.interrupted

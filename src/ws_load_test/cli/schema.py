@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect as types
 
+from ws_load_test.analysis.capacity_types import CapacitySummary
 from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.cli.output import print_json
 from ws_load_test.common.errors import ExitCode, UsageError
@@ -24,6 +25,7 @@ TITLES = {
     "summary": "Summary that ws-load-test prints with --json",
     "plan": "Plan in the header of a recording of ws-load-test",
     "recording": "One line of a recording of ws-load-test",
+    "capacity": "Result that ws-load-test capacity prints with --json",
 }
 """Every schema, and its title."""
 
@@ -47,7 +49,12 @@ def schema_of(name: str) -> dict[str, Any]:
     Raises:
         KeyError: There is no such schema.
     """
-    roots: dict[str, Any] = {"summary": Summary, "plan": Plan, "recording": Header | Interval | Trailer}
+    roots: dict[str, Any] = {
+        "summary": Summary,
+        "plan": Plan,
+        "recording": Header | Interval | Trailer,
+        "capacity": CapacitySummary,
+    }
     wanted = (roots[name], Plan, Summary) if name == "recording" else (roots[name],)
     (root, *_), components = msgspec.json.schema_components(wanted, ref_template=_REFERENCE)
     for struct in _structs(wanted):

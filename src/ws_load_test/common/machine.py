@@ -14,9 +14,14 @@ CGROUP_MOUNT = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
-def default_workers(connections: int = 1) -> int:
-    """Returns one worker per core of this process, or more if the connections need more open files than that allows."""
+def default_workers(connections: int = 1, *, beside_target: bool = False) -> int:
+    """Returns one worker per core of this process, or more if the connections need more open files than that allows.
+
+    Beside a target on the same machine, which needs cores as well, it is half of them.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if beside_target:
+        cores = max(1, cores // 2)
     connections_per_worker = max_open_files() - BASE_FDS_PER_WORKER
     return max(cores, -(-connections // connections_per_worker)) if connections_per_worker > 0 else cores
 

@@ -19,7 +19,7 @@ def read_text(path: str, largest_bytes: int) -> str:
     """Returns the text of a file, without its byte-order mark, and with the line ends of Unix.
 
     Raises:
-        ValueError: It cannot be read, is larger than `largest_bytes`, or is not UTF-8; with the reason.
+        ValueError: It cannot be read, is larger than `largest_bytes`, or is not UTF-8; the text has the reason.
     """
     return decode_text(read_bytes(path, largest_bytes)).replace("\r\n", "\n")
 
@@ -27,10 +27,10 @@ def read_text(path: str, largest_bytes: int) -> str:
 def read_bytes(path: str, largest_bytes: int, too_large: str = "") -> bytes:
     """Returns the contents of a file, which may be one without an end, such as a device.
 
-    The text of an error about a larger file is `too_large`, or the limit.
+    The error about a larger file is `too_large`, if given, else it names the limit.
 
     Raises:
-        ValueError: It cannot be read, or is larger than `largest_bytes`; with the reason.
+        ValueError: It cannot be read, or is larger than `largest_bytes`; the text has the reason.
     """
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - as the user wrote it

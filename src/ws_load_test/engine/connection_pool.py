@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connection_factory import ConnectionFactory
+from ws_load_test.engine.load_models.load_model import do_nothing
 from ws_load_test.engine.misbehaving_clients import MisbehavingGroup
 from ws_load_test.engine.reconnect import Reconnector
 from ws_load_test.engine.session_opener import SessionOpener
@@ -19,6 +20,8 @@ from ws_load_test.engine.sessions.session_group import SessionGroup
 from ws_load_test.engine.sessions.session_setup import SessionSetup
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ws_load_test.common.faults import Fault
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.sessions.connection import Connection
@@ -65,6 +68,9 @@ class ConnectionPool:
         """Each connection belongs to the last of them that has its number."""
         if plan.misbehaving is not None:
             self._groups.append(MisbehavingGroup(self, plan, plan.misbehaving))
+        self.on_load_change: Callable[[], None] = do_nothing
+        """Called when the sessions that carry the load are others, or wait for messages that they may send."""
+        self.load.on_change = self._load_changed
         self._examples: dict[str, str] = {}
         self._known_examples: set[str] = set()
         self._reasons: set[str] = set()
@@ -88,12 +94,14 @@ class ConnectionPool:
     def continues_without_connections(self) -> bool:
         """True if the load goes on although no connection is open.
 
-        On a schedule messages fall due then, and are dropped: other workers may still have connections, which only the
-        fleet can know. Where sessions come back, or connections follow a profile, there may be new ones.
+        Of a load that workers share, the others may still send this worker's part, which only the fleet can know. Where
+        sessions come back, or connections follow a profile, there may be new ones.
         """
         if self.reconnector.in_progress:
             return True
-        return not self.load.due_when_sent and (self.share.count > 1 or self.plan.connection_profile is not None)
+        if self.load.due_when_sent:
+            return self.share.count > 1 and self.plan.messages is not None
+        return self.share.count > 1 or self.plan.connection_profile is not None
 
     @property
     def stopping(self) -> bool:
@@ -117,6 +125,11 @@ class ConnectionPool:
     def ready(self) -> list[Connection]:
         """Returns the connections on which the load may begin."""
         return [one for one in self.connections if _is_ready(one)]
+
+    @property
+    def carrying(self) -> int:
+        """Number of sessions that carry the load, or will when it begins."""
+        return self.load.sessions if self.loading else len(self.ready())
 
     @property
     def has_ready(self) -> bool:
@@ -143,6 +156,8 @@ class ConnectionPool:
         if self.loading:
             self.load.add(connection.sender)
             self.reconnector.session_ready(connection)
+        else:
+            self._load_changed()
         return True
 
     def close_surplus(self, wanted: int) -> None:
@@ -264,6 +279,7 @@ class ConnectionPool:
             self.fault_counted(fault, connection.number)
         self.reconnector.session_ended(connection, lost=fault is not None)
         self.finish_if_empty()
+        self._load_changed()
 
     def finish_if_empty(self) -> None:
         """Ends the load if no connection is open, and none will be."""
@@ -292,6 +308,9 @@ class ConnectionPool:
             key = f"{code} (other reasons)"
         self._reasons.add(key)
         self.tally.close_reasons[key] += 1
+
+    def _load_changed(self) -> None:
+        self.on_load_change()
 
     def _on_exhausted(self) -> None:
         """No message will fall due any more: the run ends with the plan's time, or with the last reply."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.metrics.tally import Tally
+    from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
     from ws_load_test.plan.plan import Plan
 
 LoadPhase = Literal["warmup", "measured", "closing"]
@@ -29,8 +30,8 @@ class LoadWindow:
     """End of the warm-up; equal to `start_ns` without one."""
     end_ns: int | None
     """No message is due at or after this instant; None where `messages` ends the load."""
-    messages: int | None
-    """Messages that this worker sends in all, warm-up excluded; None where `end_ns` ends the load."""
+    switch: LoadSwitch
+    """This worker's share of the load at first; empty where it has the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,9 @@ class Engine(Protocol):
     """
 
     name: ClassVar[str]
+    on_load_change: Callable[[LoadState], None]
+    """Called with the state of the load when sessions come or go, or have nothing that they may send. Does nothing at
+    first."""
 
     @classmethod
     def unsupported(cls, plan: Plan) -> list[str]:
@@ -104,8 +108,28 @@ class Engine(Protocol):
         """
         ...
 
-    async def wait(self) -> LoadEnd:
-        """Waits until the window is over, every message was sent, no session is open any more, or `stop` was called."""
+    async def wait(self) -> LoadEnd | None:
+        """Waits until the window is over, every message was sent, no session is open any more, or `stop` was called.
+
+        Returns None if the load was never started.
+        """
+        ...
+
+    @property
+    def load_state(self) -> LoadState:
+        """State of this worker's share of the load."""
+        ...
+
+    def hold(self, until_ns: int) -> LoadState:
+        """Settles which messages this worker leaves to others, until `switch`; those due before an instant it keeps."""
+        ...
+
+    def switch(self, switch: LoadSwitch) -> None:
+        """Goes on with a new share of the load."""
+        ...
+
+    def give_up(self) -> None:
+        """Drops what is left of the load; `wait` returns. For when no worker has a session any more."""
         ...
 
     def stop(self) -> None:

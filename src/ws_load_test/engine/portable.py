@@ -6,6 +6,8 @@ import asyncio
 import gc
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
+
 from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from ws_load_test.common.event_loop import run_beside
 from ws_load_test.common.timer import new_timer
@@ -18,12 +20,15 @@ if TYPE_CHECKING:
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.engine import LoadPhase, LoadWindow
     from ws_load_test.engine.sessions.sender import Sender
+    from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
     from ws_load_test.plan.plan import Plan
 
 TIMER_GRAIN_NS = 2 * NS_PER_MS
 """Time before an instant at which waiting turns from the loop's timers, which count milliseconds, to the clock."""
 LOOP_CHECK_NS = 20 * NS_PER_MS
 """Time between two checks of the loop's own lateness: fifty samples a second cost nothing and catch pauses of 20 ms."""
+SWITCH_TIMEOUT_NS = NS_PER_S
+"""Longest wait, at the end of the load, for a new share of it that the fleet has announced."""
 FOREVER_NS = 1 << 62
 """An instant after the end of any run."""
 
@@ -45,7 +50,9 @@ class PortableEngine:
         self._is_warmup = False
         self._collected_ns = 0
         """Instant of the last collection."""
-        self._load: asyncio.Task[LoadEnd]
+        self._load: asyncio.Task[LoadEnd] | None = None
+        self.on_load_change: Callable[[LoadState], None] = lambda _: None
+        self._pool.on_load_change = self._load_changed
 
     # --- The run ----------------------------------------------------------------------------------------------------
 
@@ -66,11 +73,34 @@ class PortableEngine:
 
     def start(self, window: LoadWindow, on_phase: Callable[[LoadPhase, int], None]) -> None:
         """Begins the load at the window's start."""
+        self._pool.load.prepare(window.start_ns, window.switch)
         self._load = asyncio.create_task(self._run_load(window, on_phase))
 
-    async def wait(self) -> LoadEnd:
-        """Waits for the end of the load."""
-        return await self._load
+    async def wait(self) -> LoadEnd | None:
+        """Waits for the end of the load; returns None if it was never started."""
+        return None if self._load is None else await self._load
+
+    @property
+    def load_state(self) -> LoadState:
+        """State of this worker's share of the load."""
+        pool = self._pool
+        return msgspec.structs.replace(pool.load.state(), sessions=pool.carrying, open=pool.open)
+
+    def hold(self, until_ns: int) -> LoadState:
+        """Settles which messages this worker leaves to others."""
+        pool = self._pool
+        return msgspec.structs.replace(pool.load.hold(until_ns, pool.carrying), open=pool.open)
+
+    def switch(self, switch: LoadSwitch) -> None:
+        """Goes on with a new share of the load."""
+        self._pool.load.switch(switch)
+
+    def give_up(self) -> None:
+        """Drops what is left of the load."""
+        self._pool.finished.set()
+
+    def _load_changed(self) -> None:
+        self.on_load_change(self.load_state)
 
     def stop(self) -> None:
         """Sends nothing more."""
@@ -159,8 +189,8 @@ class PortableEngine:
         measured_from_ns = begin("measured", window.measure_from_ns)
         if load.due_when_sent:
             pool.set_window(from_ns=measured_from_ns)
-        if window.messages is not None:
-            load.limit(window.messages)
+        if self._plan.messages is not None:
+            load.limit()
         if not warms_up:
             load.start(self._senders(), window.start_ns, end_ns)
         return measured_from_ns
@@ -169,6 +199,7 @@ class PortableEngine:
         """Ends the load. Returns the instant that ends the measured time: not before the last collection."""
         pool, load = self._pool, self._pool.load
         by_count = self._plan.messages is not None and not self._stopping
+        await self._settle()
         if load.due_when_sent:
             ended_ns = monotonic_ns()
             if not by_count:
@@ -182,12 +213,20 @@ class PortableEngine:
             return max(last_ns, measured_from_ns) if last_ns else ended_ns
         ended_ns = min(monotonic_ns(), FOREVER_NS if end_ns is None else end_ns)
         load.end(ended_ns)
+        if not self._stopping and (end_ns is None or ended_ns < end_ns):
+            load.give_up()
         if not by_count:
             return max(ended_ns, self._collected_ns)
         await pool.drain()
         pool.samples.flush()
         # The last message may have left behind the last reply, where one is missing or none is awaited.
         return max(pool.samples.last_done_ns, ended_ns, self._collected_ns)
+
+    async def _settle(self) -> None:
+        """Waits for the share of the load that the fleet is about to change, for a time that it never takes."""
+        deadline_ns = monotonic_ns() + SWITCH_TIMEOUT_NS
+        while self._pool.load.held and monotonic_ns() < deadline_ns:  # noqa: ASYNC110 - a round trip
+            await asyncio.sleep(0.001)
 
     def _senders(self) -> list[Sender]:
         return [connection.sender for connection in self._pool.ready()]

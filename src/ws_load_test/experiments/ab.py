@@ -1,12 +1,9 @@
 """Paired experiment: two targets measured in alternating short rounds, so that drift of the machine affects both.
 
-from ws_load_test import make_plan
-from ws_load_test.experiments.ab import PairedExperiment
+from ws_load_test import ab
 
-experiment = PairedExperiment(make_plan(url_a, duration="2s"), make_plan(url_b, duration="2s"), rounds=10)
-for round_ in experiment.iter_rounds():
-    experiment.add_result(round_, asyncio.run(round_.run().execute()))
-print(experiment.comparison())
+comparison = ab("ws://localhost:3001", "ws://localhost:3002", connections=10, rounds=20)
+print(comparison.overall, comparison.failing(0.05))
 """
 
 from __future__ import annotations
@@ -15,25 +12,82 @@ import random
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 
 from ws_load_test.analysis.comparison.compare import CONFIDENCE, compare
-from ws_load_test.analysis.comparison.samples import Variant, pair_variants
+from ws_load_test.analysis.comparison.samples import MIN_REPEATS, Variant, pair_variants
+from ws_load_test.analysis.comparison.sides import check_confidence
 from ws_load_test.api import Run
-from ws_load_test.common.errors import OutputError
+from ws_load_test.common.errors import OptionProblem, OutputError, PlanError, UsageError, option_name
+from ws_load_test.common.event_loop import run_blocking
 from ws_load_test.metrics.recording import Round
+from ws_load_test.plan import values as option_values
 from ws_load_test.plan.load import OpenLoop
+from ws_load_test.plan.options.catalog import refused_by
+from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.plan import Plan
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.api import Result
     from ws_load_test.metrics.recording import Recording
+    from ws_load_test.plan.options.catalog import ABOptions
+
+ROUNDS, ROUND_DURATION, WARMUP = "10", "2s", "500ms"
+"""Defaults: pairs of rounds, measured time of a round, and warm-up before it."""
+
+
+def ab(
+    url_a: str,
+    url_b: str,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    on_round: Callable[[ExperimentRound, Result], None] | None = None,
+    confidence: float = CONFIDENCE,
+    **options: Unpack[ABOptions],
+) -> Comparison:
+    """Measures two targets in turn and compares b with a, in a script or in a notebook's cell.
+
+    Args:
+        url_a: URL of the target to compare with.
+        url_b: URL of the other target.
+        output: Directory for the recordings of the rounds.
+        on_round: Called with each round as it ends, and its result.
+        confidence: Probability, from 0.5 to 0.9999, that no metric is reported as different if none is.
+        options: Options of the command line, dashes as underscores.
+
+    Raises:
+        PlanError: The options have problems; each names its option.
+        UsageError: The confidence is out of range, or the first pair of rounds was interrupted.
+        HostError: This machine cannot carry the plan.
+        OutputError: The directories for the recordings cannot be made.
+    """
+    check_confidence(confidence)
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    rounds, duration = given.pop("rounds", ROUNDS), given.pop("round_duration", ROUND_DURATION)
+    if problems := refusals(given):
+        raise PlanError(tuple(problems))
+    experiment = read_experiment((url_a, url_b), given, rounds, duration, output)
+    running: list[Run] = []
+
+    async def run_rounds() -> None:
+        for round_ in experiment.iter_rounds():
+            running[:] = [round_.run()]
+            result = await running[0].execute()
+            experiment.add_result(round_, result)
+            if on_round is not None:
+                on_round(round_, result)
+
+    run_blocking(run_rounds, lambda: running[0].interrupt() if running else None)
+    comparison = experiment.comparison(confidence=confidence)
+    if comparison is None:
+        raise UsageError("ab: there is no pair of rounds to compare")
+    return comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +181,70 @@ def _make_directory(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the directory {folder}: {error.strerror}") from None
+
+
+# --- Options --------------------------------------------------------------------------------------------------------
+
+
+def refusals(options: Mapping[str, Any]) -> list[OptionProblem]:
+    """Returns a problem for each option of a run that an experiment does not take."""
+    return [
+        OptionProblem(option_name(name), f"has no place in ab: {why}")
+        for name, why in refused_by("ab").items()
+        if options.get(name) not in (None, False)
+    ]
+
+
+def read_experiment(
+    urls: Sequence[str],
+    options: Mapping[str, Any],
+    rounds: int | str,
+    round_time: float | str,
+    output: str | os.PathLike[str] | None,
+) -> PairedExperiment:
+    """Returns the experiment that the options describe; its two plans differ in their targets alone.
+
+    Args:
+        urls: URLs of both targets.
+        options: Options of their plans.
+        rounds: Number of pairs of rounds.
+        round_time: Measured time of a round.
+        output: As `PairedExperiment.output`.
+
+    Raises:
+        PlanError: with every problem of the options.
+    """
+    refused = refused_by("ab")
+    options = {name: value for name, value in options.items() if name not in refused}
+    problems: list[OptionProblem] = []
+    values: dict[str, int] = {}
+    asked: dict[str, tuple[Any, Callable[[Any], int]]] = {
+        "rounds": (rounds, option_values.rounds),
+        "round_duration": (round_time, option_values.positive_duration),
+    }
+    if "seed" in options:
+        asked["seed"] = (options.pop("seed"), option_values.seed)
+    for name, (value, read) in asked.items():
+        try:
+            values[name] = read(value)
+        except ValueError as error:
+            problems.append(OptionProblem(option_name(name), str(error)))
+    if values.get("rounds", MIN_REPEATS) < MIN_REPEATS:
+        problems.append(
+            OptionProblem(
+                "--rounds", f"{values['rounds']} are too few to tell a difference from chance; take 10 or more"
+            )
+        )
+    plans: list[Plan] = []
+    for url in urls:
+        try:
+            plans.append(read_plan({"warmup": WARMUP, **options, "url": url, "duration": round_time}))
+        except PlanError as error:
+            mine = {"--duration"} if problems else set()
+            problems += [one for one in error.problems if one not in problems and one.option not in mine]
+    if problems:
+        raise PlanError(tuple(problems))
+    series = PairedExperiment(plans[0], plans[1], rounds=values["rounds"], output=output)
+    if "seed" in values:
+        series.seed = values["seed"]
+    return series

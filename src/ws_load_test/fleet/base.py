@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import WorkerError
 from ws_load_test.common.sharding import largest_size
 from ws_load_test.fleet.coordinator import Coordinator
+from ws_load_test.fleet.load_balancer import LEAD_NS, LoadBalancer
 from ws_load_test.metrics.interval_event import IntervalEvent
-from ws_load_test.worker.ipc import Command, IntervalReport
+from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
+from ws_load_test.worker.ipc import Command, Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +28,7 @@ START_AFTER_NS = 50 * NS_PER_MS
 """Time for the start command to reach every worker of this machine."""
 START_AFTER_NS_PER_CONNECTION = 20_000
 """Time for a worker's last full garbage collection before the load, which grows with its connections."""
-_decoder = msgspec.json.Decoder(IntervalReport)
+_decoder: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
 
 
 class Fleet(ABC):
@@ -47,7 +50,8 @@ class Fleet(ABC):
         self._interval_ns = interval_ns
         self._started = False
         """True once the workers have received the command to start, or to stop instead."""
-        self._no_sessions_left = False
+        self._balancer: LoadBalancer | None = None
+        self._next_check: asyncio.TimerHandle | None = None
 
     @abstractmethod
     async def prepare(self) -> None:
@@ -96,6 +100,9 @@ class Fleet(ABC):
         """
         try:
             report = _decoder.decode(line)
+            if isinstance(report, LoadState):
+                self._on_load_state(worker, report)
+                return
             if clock_offset_ns:
                 from_ns, to_ns = report.from_ns - clock_offset_ns, report.to_ns - clock_offset_ns
                 began_ns = report.began_ns and report.began_ns - clock_offset_ns
@@ -104,23 +111,54 @@ class Fleet(ABC):
         except (msgspec.DecodeError, ValueError) as error:
             raise WorkerError(f"worker {worker} wrote something that is not a report: {error}") from None
         self._publish(events)
+        if self._balancer is not None and report.done:
+            self._broadcast_all(self._balancer.on_gone(worker, monotonic_ns(), lost=False))
         self._advance()
+
+    def _on_load_state(self, worker: int, state: LoadState) -> None:
+        """Shares the load anew where a worker's sessions demand it."""
+        balancer = self._load_balancer()
+        if balancer is not None:
+            self._broadcast_all(balancer.on_state(worker, state, monotonic_ns()))
+
+    def _load_balancer(self) -> LoadBalancer | None:
+        """Returns what shares the load among the workers; None where each has a load of its own."""
+        if self._balancer is None and LoadBalancer.is_needed(self.plan):
+            self._balancer = LoadBalancer(self.plan, LEAD_NS + 2 * self._start_after_ns())
+        return self._balancer
+
+    def _check_load(self) -> None:
+        self._next_check = None
+        if self._balancer is not None:
+            self._broadcast_all(self._balancer.check(monotonic_ns()))
+
+    def _broadcast_all(self, commands: Iterable[Command]) -> None:
+        """Sends the commands of the balancer, and has it check again when it wants to."""
+        for command in commands:
+            self._broadcast(command)
+        if self._next_check is not None:
+            self._next_check.cancel()
+            self._next_check = None
+        check_ns = None if self._balancer is None else self._balancer.check_ns
+        if check_ns is not None:
+            delay_s = max(0, check_ns - monotonic_ns()) / NS_PER_S
+            self._next_check = asyncio.get_running_loop().call_later(delay_s, self._check_load)
 
     def _on_worker_lost(self, worker: int, reason: str) -> None:
         """Records that a worker is gone; its part of the load is not given to others. For subclasses to call."""
         self._publish(self.coordinator.lose(worker, reason, monotonic_ns()))
+        balancer = self._load_balancer()
+        if balancer is not None:
+            self._broadcast_all(balancer.on_gone(worker, monotonic_ns(), lost=True))
         self._advance()
 
     def _advance(self) -> None:
-        """Starts the load once every worker is ready, and ends it once no session is left.
+        """Starts the load once every worker is ready.
 
         For subclasses: to be called when a worker's state has changed in another way than by `_on_report` or
         `_on_worker_lost`.
         """
         if self._started:
-            if self.coordinator.no_sessions_left and not self.plan.may_reopen_sessions and not self._no_sessions_left:
-                self._no_sessions_left = True
-                self._broadcast(Command("stop"))
             return
         if not self.coordinator.ready:
             return
@@ -130,7 +168,10 @@ class Fleet(ABC):
         if has_load and not self.interrupted:
             connections = largest_size(self.plan.connections, self.plan.workers)
             wait_ns = self._start_after_ns() + connections * START_AFTER_NS_PER_CONNECTION
-            self._broadcast(Command("start", monotonic_ns() + wait_ns))
+            switch = LoadSwitch() if self._balancer is None else self._balancer.start()
+            self._broadcast(Command("start", monotonic_ns() + wait_ns, switch=switch))
+            if self._balancer is not None:
+                self._broadcast_all(self._balancer.check(monotonic_ns()))
         else:
             self._broadcast(Command("stop"))
 

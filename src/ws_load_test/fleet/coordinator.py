@@ -102,11 +102,6 @@ class Coordinator:
         return not self._unready
 
     @property
-    def no_sessions_left(self) -> bool:
-        """True when sessions have opened and none is open any more."""
-        return self.opened > 0 and not any(self._open.values())
-
-    @property
     def finished(self) -> bool:
         """True once every worker has sent its last report or is lost."""
         return all(position == FINISHED for position in self._positions.values())

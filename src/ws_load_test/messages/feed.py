@@ -27,8 +27,10 @@ from ws_load_test.common.text_files import encoding_of_mark
 from ws_load_test.messages.fields import Row
 
 T = TypeVar("T")
-Order = Literal["round-robin", "random", "connection"]
-ORDERS: tuple[Order, ...] = ("round-robin", "random", "connection")
+Order = Literal["round-robin", "random", "connection", "connection-shared"]
+ORDERS: tuple[Order, ...] = ("round-robin", "random", "connection", "connection-shared")
+BY_CONNECTION: tuple[Order, ...] = ("connection", "connection-shared")
+"""Orders by which all messages of a connection use one row; the second lets connections share rows."""
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 SMALL_BYTES = 1 << 20
 """Bytes of the largest feed that is kept in memory, and checked whole with the plan: 1 MiB takes milliseconds."""
@@ -60,7 +62,7 @@ class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     columns: tuple[str, ...]
     """Every column, in the order of the file."""
     order: Order = "round-robin"
-    """Row of the next message: the next one, a random one, or the one of the connection."""
+    """Row of the next message: the next one, a random one, or the one of the connection, its own or shared."""
     used: tuple[str, ...] = ()
     """Columns that fields name: every row must have them. Others are empty if a JSON object lacks them."""
 
@@ -69,9 +71,10 @@ class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         kind = "CSV" if self.format == "csv" else "JSON lines"
         columns = f"{len(self.columns)} column{'' if len(self.columns) == 1 else 's'}"
         orders = {
-            "round-robin": "a row for each message in turn",
+            "round-robin": "a row for each message in turn, from the first again after the last",
             "random": "a random row for each message",
-            "connection": "a row for each connection",
+            "connection": "a row of its own for each connection",
+            "connection-shared": "a row for each connection in turn, from the first again after the last",
         }
         return f"{self.path}, {kind} of {columns}, {orders[self.order]}"
 
@@ -92,6 +95,16 @@ def inspect(path: str, order: Order = "round-robin") -> Feed:
     for _ in islice(cycle_rows(feed), 1):
         pass
     return feed
+
+
+def count_rows_to(feed: Feed, most: int) -> int:
+    """Returns the number of rows, or `most` where there are more; reads no further.
+
+    Raises:
+        FeedError: The file cannot be read, or a row has errors.
+    """
+    with FeedReader(feed) as reader:
+        return sum(1 for _ in islice(reader.rows(), most))
 
 
 def peek(feed: Feed) -> list[Row]:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.sharding import Shard, rotation
-from ws_load_test.messages.feed import Order, cycle_rows, random_rows
+from ws_load_test.messages.feed import BY_CONNECTION, Order, cycle_rows, random_rows
 from ws_load_test.messages.field_values import FieldValues
 from ws_load_test.messages.fields import Row
 from ws_load_test.messages.message import Message
@@ -156,7 +156,7 @@ class MessageGenerator:
         template = Template(text, self._columns)
         render = template.compile_bytes(self._values)
         needs_row = any(field.column for field in template.fields)
-        by_row = feed is not None and needs_row and feed.order == "connection"
+        by_row = feed is not None and needs_row and feed.order in BY_CONNECTION
         self._by_connection |= by_row or any(field.per_connection for field in template.fields)
         if not needs_row or by_row:
             return render

@@ -106,6 +106,10 @@ class Metrics:
         MetricSpec("Reasons that targets gave with their close codes (1011 overloaded).", unit_name=CONNECTION)
     )
 
+    # Neither the names of subprotocols nor anything else that was offered: "subprotocol", "tls-resumption".
+    not_granted: Counter[str] = labeled(
+        MetricSpec("Opened sessions that asked for something in vain, by what it was.", unit_name=CONNECTION)
+    )
     # Names of headers and options, never their values.
     left_out_by_redirects: Counter[str] = labeled(
         MetricSpec("Dials that a redirect led to another origin, by what did not go along.", unit_name=CONNECTION)
@@ -388,7 +392,7 @@ class Metrics:
     )
     resolve_time_ns: Histogram = times(
         MetricSpec(
-            "Name resolution, one lookup for each name and worker.",
+            "Name resolution, one look-up for each name, worker and --dns-ttl.",
             condition="resolve",
             no_value="no name was looked up",
         )

@@ -32,10 +32,10 @@ LONGEST_REASON = 300
 class RecordingWriter:
     """Writes a recording line by line; each line is with the operating system when its method returns.
 
-    A file that exists is overwritten, and locked as long as it is written to, so that no other run writes to it as
-    well. A pipe needs a reader, which may stand still for `LONGEST_STALL_S`. When a write fails (the disk is full),
-    the writer takes back the half-written line where the file allows it, closes, and raises once; all later calls do
-    nothing, so that the run can go on without its recording.
+    A file that exists is overwritten (callers ask `refuse_overwriting` first), and locked as long as it is written to,
+    so that no other run writes to it as well. A pipe needs a reader, which may stand still for `LONGEST_STALL_S`. When
+    a write fails (the disk is full), the writer takes back the half-written line where the file allows it, closes, and
+    raises once; all later calls do nothing, so that the run can go on without its recording.
 
     Raises:
         UsageError: Another run writes to the file (on construction).

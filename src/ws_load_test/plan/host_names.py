@@ -121,7 +121,7 @@ def _ipv6(text: str) -> str:
 def _bare_ipv6(text: str, *, allowed: bool) -> str:
     """Returns an IPv6 address without brackets."""
     beginning, _, end = text.rpartition(":")
-    whole, first = _is_ipv6(text), _is_ipv6(beginning) and _PORT.fullmatch(end) is not None
+    whole, first = _is_ipv6(text), _is_ipv6(beginning) and (not end or _PORT.fullmatch(end) is not None)
     if not whole and not first:
         raise HostNameError("its host is malformed, or its port is not a number from 1 to 65535")
     if whole and not first and allowed:

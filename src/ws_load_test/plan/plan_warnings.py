@@ -60,7 +60,7 @@ def _lack_of_phases(metric: ConditionMetric, plan: Plan, target: Target) -> str:
         return ""
     lacks = {
         "tls": "" if target.secure or target.follow_redirects else "the target is ws://, without TLS",
-        "proxy": "" if target.proxy else "there is no --proxy",
+        "proxy": "" if target.proxies else "there is no --proxy",
         "first_reply": "" if plan.setup_messages else "there is no --first-message",
         "keepalive": "" if plan.ping_interval_ns else "there is no --ping-interval",
         "reconnect": "" if plan.reconnect.policy != "none" else "no session is dialled again without --reconnect",

@@ -1,7 +1,6 @@
 """Send schedule: each worker computes the due times of its own messages; there is no central pacer.
 
-Worker i of n takes the connections i, i + n, i + 2n, …, and the messages whose turn it is on these; together the shares
-are everything, and no two overlap.
+`load_sharing` says which messages are a worker's.
 
 A *load profile* is an amount (messages per second, connections) over time: straight lines between points, or steps.
 The number of messages due by an instant is the integral of the rate, which for straight lines is a quadratic, so that
@@ -15,18 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from ws_load_test.common.clock import NS_PER_S
-from ws_load_test.common.sharding import Shard
 from ws_load_test.common.units import format_duration
 from ws_load_test.plan.ranges import MOST_STAGES, Amount, PositiveDuration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import numpy as np
     from numpy.typing import NDArray
 
-BLOCK_SIZE = 1024
-"""Messages of the whole run whose instants are computed together."""
+RANDOM_BLOCK_SIZE = 8192
+"""Messages of the whole run whose random instants are drawn together."""
+RANDOM_BLOCKS_KEPT = 4
+"""Blocks of random instants that are remembered."""
 Arrivals = Literal["constant", "poisson"]
 
 
@@ -124,6 +124,8 @@ class ArrivalSchedule:
             integrals.append(integrals[-1] + (stage.start + stage.end) / 2 * stage.duration_ns / NS_PER_S)
             instants.append(start_ns)
         self._integrals = np.array(integrals)
+        self.total: float = integrals[-1]
+        """Integral of the rate over the whole profile."""
         self._instants_ns = np.array(instants, dtype=np.int64)
         self._starts = np.array([stage.start for stage in rate.stages])
         self._slopes = np.array([(stage.end - stage.start) / stage.duration_ns * NS_PER_S for stage in rate.stages])
@@ -148,48 +150,99 @@ class ArrivalSchedule:
 
     def count(self) -> int:
         """Returns the number of messages due over the whole profile, for constant arrivals."""
-        return round_half_down(float(self._integrals[-1]))
+        return round_half_down(self.total)
 
-    def blocks(
-        self, shard: Shard, messages: int | None = None, *, warmup_ns: int = 0, connections: int | None = None
-    ) -> Iterator[NDArray[np.int64]]:
-        """Yields the due times of a shard's messages in ns from the start, in order, in arrays.
 
-        Args:
-            shard: The shard whose messages are due.
-            messages: How many there are in all, those due before `warmup_ns` apart; None: all that fall due before the
-                profile's end.
-            warmup_ns: From when on `messages` are counted.
-            connections: Message k is that of connection k modulo this many, and so of the worker that owns it; None:
-                each worker has as many as any other.
+class DueInstants:
+    """Due instants of the messages of a run by their numbers, in ns from the start.
+
+    They are computed when they are asked for, again where that must be, so any worker can find those of any message.
+    """
+
+    def __init__(self, schedule: ArrivalSchedule, messages: int | None = None, *, warmup_ns: int = 0) -> None:
+        """Takes the schedule and how many messages there are in all, those due before `warmup_ns` apart.
+
+        None: all that fall due before the profile's end.
         """
+        self._schedule = schedule
+        self._reached = [0.0]
+        """Integral of the rate at the beginning of each block of random arrivals."""
+        self._blocks: dict[int, NDArray[np.float64]] = {}
+        """The latest of these blocks."""
+        self._limit = None if messages is None else messages + (self.before(warmup_ns) if warmup_ns else 0)
+
+    def of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns the instants of messages, whose numbers rise; without those for which the schedule has no place."""
         import numpy as np  # noqa: PLC0415
 
-        end_ns = self.rate.duration_ns
-        random = np.random.Generator(np.random.PCG64(self.seed)) if self.arrivals == "poisson" else None
-        turns = connections or shard.count
-        reached, first = 0.0, 0
-        # The number of the first message that is one too many, as soon as that is known.
-        behind = messages if not warmup_ns else None
-        while behind is None or first < behind:
-            if random is None:
-                integral = np.arange(first, first + BLOCK_SIZE, dtype=np.float64) + 0.5
-            else:
-                integral = reached + np.cumsum(random.standard_exponential(BLOCK_SIZE))
-                reached = float(integral[-1])
-            within = int(np.searchsorted(integral, self._integrals[-1], side="left"))
-            if messages is not None and behind is None:
-                early = int(np.searchsorted(self.due_ns(integral[:within]), warmup_ns, side="left"))
-                behind = first + early + messages if early < within else None
-            if behind is not None:
-                within = min(within, behind - first)
-            numbers = np.arange(first, first + within)
-            due = self.due_ns(integral[:within][numbers % turns % shard.count == shard.index])
-            # An instant that rounding has put on the end belongs to no message any more.
-            yield np.minimum(due, end_ns - 1)
-            if within < BLOCK_SIZE:
-                return
-            first += BLOCK_SIZE
+        schedule = self._schedule
+        if self._limit is not None:
+            numbers = numbers[: int(np.searchsorted(numbers, self._limit))]
+        integral = self._integral(numbers)
+        within = int(np.searchsorted(integral, schedule.total, side="left"))
+        # An instant that rounding has put on the end belongs to no message any more.
+        due: NDArray[np.int64] = np.minimum(schedule.due_ns(integral[:within]), schedule.rate.duration_ns - 1)
+        return due
+
+    def before(self, at_ns: int, limit: int | None = None) -> int:
+        """Returns how many messages the schedule has before an instant, or the limit if there are more."""
+        import numpy as np  # noqa: PLC0415
+
+        if at_ns <= 0:
+            return 0
+        total, due_ns = self._schedule.total, self._schedule.due_ns
+        if self._schedule.arrivals == "constant":
+            low, high = 0, self._schedule.count() if limit is None else min(limit, self._schedule.count())
+            while low < high:
+                middle = (low + high) // 2
+                if due_ns(np.array([middle + 0.5]))[0] < at_ns:
+                    low = middle + 1
+                else:
+                    high = middle
+            return low
+        found, early = 0, RANDOM_BLOCK_SIZE
+        while early == RANDOM_BLOCK_SIZE and (limit is None or found < limit):
+            integral = self._random_block(found // RANDOM_BLOCK_SIZE)
+            integral = integral[: int(np.searchsorted(integral, total, side="left"))]
+            early = int(np.searchsorted(due_ns(integral), at_ns, side="left"))
+            found += early
+        return found if limit is None else min(found, limit)
+
+    def count(self) -> int:
+        """Returns the number of messages in all."""
+        return self.before(self._schedule.rate.duration_ns + 1, self._limit)
+
+    def _integral(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Returns the integral of the rate at which messages are due."""
+        import numpy as np  # noqa: PLC0415
+
+        if self._schedule.arrivals == "constant":
+            return numbers.astype(np.float64) + 0.5
+        integral = np.zeros(len(numbers))
+        blocks = numbers // RANDOM_BLOCK_SIZE
+        for block in np.unique(blocks).tolist():
+            chosen = blocks == block
+            integral[chosen] = self._random_block(block)[numbers[chosen] - block * RANDOM_BLOCK_SIZE]
+        return integral
+
+    def _random_block(self, number: int) -> NDArray[np.float64]:
+        """Returns the integrals of one block of random arrivals."""
+        import numpy as np  # noqa: PLC0415
+
+        while len(self._reached) <= number:
+            # Computes the one before, and with it where this one begins.
+            self._random_block(len(self._reached) - 1)
+        block = self._blocks.get(number)
+        if block is None:
+            # A generator for each block, so that any block can be computed again.
+            random = np.random.Generator(np.random.PCG64((self._schedule.seed, number)))
+            block = self._reached[number] + np.cumsum(random.standard_exponential(RANDOM_BLOCK_SIZE))
+            self._blocks[number] = block
+            while len(self._blocks) > RANDOM_BLOCKS_KEPT:
+                del self._blocks[next(iter(self._blocks))]
+            if len(self._reached) == number + 1:
+                self._reached.append(float(block[-1]))
+        return block
 
 
 def round_half_down(value: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import msgspec
 from ws_load_test.common.units import format_duration
 from ws_load_test.messages.fields import FIELD
 from ws_load_test.plan.host_names import host_and_port, in_brackets
+from ws_load_test.plan.proxy_environment import ProxyEnvironment
 from ws_load_test.plan.redaction import (
     LONGEST_NAME,
     REDACTED,
@@ -30,7 +32,7 @@ __all__ = ["DEFAULT_PORTS", "REDACTED", "Endpoint", "Target", "host_and_port", "
 
 _URL_SAFE = "/%:@!$&'()*+,;=-._~?[]"
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
-PROXY_PORTS = {"http": 8080, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
+PROXY_PORTS = {"http": 8080, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 """Schemes that `--proxy` takes, and the port of each where none is written."""
 DEFAULT_DNS_TTL_NS = 10**9
 """Time (1 s) in which many dials share a look-up, and one after a loss still sees a name that has moved."""
@@ -149,6 +151,8 @@ class Target(msgspec.Struct, frozen=True):
     """The path of the socket to connect to, instead of to the URL's host."""
     proxy: str | None = None
     """The URL of a proxy through which all connections go."""
+    proxy_environment: ProxyEnvironment | None = None
+    """Proxies that the environment named when the plan was made, if they are to be used."""
     cert: str | None = None
     """A PEM file of the client's certificate, and perhaps its key."""
     key: str | None = None
@@ -234,24 +238,34 @@ class Target(msgspec.Struct, frozen=True):
         if self.unix_socket is not None:
             return ()
         if self.proxy is not None:
-            return (self.proxy_address,)
+            return (proxy_address(self.proxy),)
         endpoints = [Endpoint.of(url) for url in self.urls]
-        if not self.addresses:
-            return tuple((one.host, one.port) for one in endpoints if "{" not in one.host)
-        pairs = [host_and_port(address, bare_ipv6=True) for address in self.addresses]
-        return tuple((host, port or one.port) for host, port in pairs for one in endpoints)
+        pairs = [host_and_port(address, bare_ipv6=True) for address in self.addresses] or [("", None)]
+        found = []
+        for host, port in pairs:
+            for one in endpoints:
+                proxy = self.proxy_for(one)
+                way = (host or one.host, port or one.port) if proxy is None else proxy_address(proxy)
+                found.append(way)
+        return tuple(way for way in found if "{" not in way[0])
+
+    def proxy_for(self, endpoint: Endpoint) -> str | None:
+        """Returns the URL of the proxy through which an endpoint is reached; None for none."""
+        if self.proxy_environment is None:
+            return self.proxy
+        return self.proxy_environment.proxy_for(endpoint.host, endpoint.port, secure=endpoint.secure)
 
     @property
-    def proxy_address(self) -> tuple[str, int]:
-        """The proxy's host and port."""
-        parts = urlsplit(self.proxy or "")
-        host, port = host_and_port(parts.netloc.rpartition("@")[2])
-        return host, port or PROXY_PORTS[parts.scheme.lower()]
+    def proxies(self) -> tuple[str, ...]:
+        """URLs of all proxies that sessions may go through."""
+        named = self.proxy_environment
+        found = (self.proxy,) if named is None else (named.ws, named.wss)
+        return tuple(dict.fromkeys(one for one in found if one is not None))
 
     def secrets(self) -> frozenset[str]:
         """Every text of this target that must not be said, for a `hiding.Hider`; the values of fields apart."""
         found: set[str] = set()
-        for url in (*self.urls, *((self.proxy,) if self.proxy else ())):
+        for url in (*self.urls, *self.proxies):
             found |= secrets_in_url(url)
             user_info, at, _ = urlsplit(url).netloc.rpartition("@")
             if at:
@@ -278,6 +292,7 @@ class Target(msgspec.Struct, frozen=True):
             url=public_url(self.url),
             extra_urls=tuple(map(public_url, self.extra_urls)),
             proxy=None if self.proxy is None else public_url(self.proxy),
+            proxy_environment=None if self.proxy_environment is None else self.proxy_environment.redacted(),
             subprotocols=tuple(redacted(name) if _is_secret_name(name) else name for name in self.subprotocols),
             headers=tuple(public_header(name, value) for name, value in self.headers),
             cookies=tuple(f"{name}={redacted(value)}" for name, _, value in map(_cut_cookie, self.cookies)),
@@ -302,7 +317,7 @@ class Target(msgspec.Struct, frozen=True):
         }
         single = {
             "connects to": ("the Unix socket {}", shown.unix_socket),
-            "proxy": ("{}", shown.proxy),
+            "proxy": ("{}", shown.describe_proxy() or None),
             "origin": ("{}", shown.origin),
             "credentials": ("Basic, {}", shown.user),
             "token": ("Bearer, {}", shown.bearer),
@@ -312,6 +327,18 @@ class Target(msgspec.Struct, frozen=True):
         lines += [(label, words.format(text)) for label, (words, text) in single.items() if text is not None]
         return lines
 
+    def describe_proxy(self) -> str:
+        """Returns the proxies in words; empty for none."""
+        named = self.proxy_environment
+        if named is None:
+            return self.proxy or ""
+        if not self.proxies:
+            return "none: no variable of the environment names one"
+        schemes = [f"{url} for {scheme}://" for scheme, url in (("ws", named.ws), ("wss", named.wss)) if url]
+        words = schemes[0].rpartition(" for ")[0] if named.ws == named.wss else ", ".join(schemes)
+        excluded = f", but not for {', '.join(named.no_proxy)}" if named.no_proxy else ""
+        return f"{words} (of the environment){excluded}"
+
     def _describe_names(self) -> str:
         words = [
             f"{host}:{port} is {addresses}" for host, port, addresses in (one.split(":", 2) for one in self.resolve)
@@ -319,7 +346,8 @@ class Target(msgspec.Struct, frozen=True):
         if self.rotate_addresses:
             words.append("all addresses of a name in turn")
         if self.dns_ttl_ns != DEFAULT_DNS_TTL_NS:
-            words.append(f"looked up again after {format_duration(self.dns_ttl_ns)}")
+            again = f"after {format_duration(self.dns_ttl_ns)}" if self.dns_ttl_ns else "for every dial"
+            words.append(f"looked up again {again}")
         return ", ".join(words)
 
     def _describe_tls(self) -> str:
@@ -336,6 +364,13 @@ class Target(msgspec.Struct, frozen=True):
         if self.ciphers is not None:
             words += f", ciphers {self.ciphers}"
         return words + ", resumes sessions" * self.tls_resume
+
+
+def proxy_address(url: str) -> tuple[str, int]:
+    """Returns the host and port of a proxy's URL."""
+    parts = urlsplit(url)
+    host, port = host_and_port(parts.netloc.rpartition("@")[2])
+    return host, port or PROXY_PORTS[parts.scheme.lower()]
 
 
 def basic_credentials(user_info: bytes) -> str:
@@ -355,3 +390,27 @@ def is_private_subprotocol(name: str) -> bool:
 
 def _cut_cookie(cookie: str) -> tuple[str, str, str]:
     return cookie.partition("=")
+
+
+def is_on_this_machine(target: Target) -> bool:
+    """Returns True if every connection of a target surely stays on this machine; names are not looked up."""
+    if target.unix_socket is not None:
+        return True
+    if target.proxy is not None:
+        return False
+    return all(map(_is_loopback, target.addresses or (target.url, *target.extra_urls)))
+
+
+def _is_loopback(address: str) -> bool:
+    if re.search(r"[{}]", address):
+        return False
+    try:
+        host = Endpoint.of(address).host if "://" in address else host_and_port(address)[0]
+    except ValueError:
+        return False
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -142,6 +142,8 @@ class Probe:
         except DialError as error:
             self.fault(error.fault)
             return
+        for asked in self._timings.not_granted:
+            self.transcript.add("declined", what=asked)
         await wait_until_ready(connection, self.plan.timeout_ns)
         if connection.closing:
             return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from ws_load_test.analysis.data_quality import NOT_GRANTED
 from ws_load_test.common.units import format_bytes, format_duration
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.terminal.glyphs import to_encodable
@@ -34,6 +35,7 @@ _VERDICTS = {
     "early": "a push",
     "surplus": "a push",
 }
+_DECLINED = {what: words for what, (words, _) in NOT_GRANTED.items()}
 _TIMES = {
     "resolve": "name",
     "tcp": "TCP",
@@ -135,6 +137,8 @@ def _tls(step: Step) -> Words:
         details.append(f"certificate of {whose}" + (f" for {names}" if names and certificate["subject"] else ""))
         if certificate["expires"] is not None:
             details.append(_expiry(datetime.fromisoformat(certificate["expires"])))
+    if not step["alpn"]:
+        details.append("http/1.1 was offered with ALPN, and the target chose nothing: it does without")
     return "TLS", f"{step['version']}, {step['cipher']}, {session}{_took(step)}", details
 
 
@@ -149,6 +153,10 @@ def _head(name: str) -> Callable[[Step], Words]:
         return name, step["line"] + _took(step), [f"{header}: {value}" for header, value in step["headers"]]
 
     return words
+
+
+def _declined(step: Step) -> Words:
+    return "declined", _DECLINED[step["what"]], ()
 
 
 def _body(step: Step) -> Words:
@@ -209,6 +217,7 @@ _WORDS: dict[str, Callable[[Step], Words]] = {
     "tls": _tls,
     "request": _head("request"),
     "response": _head("response"),
+    "declined": _declined,
     "body": _body,
     "noise": _noise,
     "frame": _frame,

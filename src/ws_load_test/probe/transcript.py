@@ -138,6 +138,7 @@ class Transcript:
         """The TLS handshake is over."""
         took_ns, cipher = self._since_last_phase(), tls.cipher()
         facts = {"version": tls.version(), "cipher": cipher[0] if cipher else None, "resumed": tls.session_reused}
+        facts["alpn"] = tls.selected_alpn_protocol()
         encoded = tls.getpeercert(binary_form=True)
         later = None if encoded is None else lambda: {"certificate": _certificate(encoded)}
         self.add("tls", later, took_ns=took_ns, **facts)

@@ -70,7 +70,13 @@ async def _handle_commands(worker: WorkerRun, lines: asyncio.StreamReader, lease
             return
         command = msgspec.json.decode(line, type=Command)
         if command.kind == "start":
-            worker.start_at(command.at_ns)
+            worker.start_at(command.at_ns, command.switch)
+        elif command.kind == "hold":
+            worker.hold(command.number, command.at_ns)
+        elif command.kind == "switch":
+            worker.switch(command.switch)
+        elif command.kind == "give_up":
+            worker.give_up()
         elif command.kind == "stop":
             worker.stop()
 

@@ -13,6 +13,7 @@ import msgspec
 
 from ws_load_test.common.sharding import Shard
 from ws_load_test.metrics.recording import Phase, WorkerUsage
+from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
 from ws_load_test.plan.plan import Plan
 
 LONGEST_REPORT_BYTES = 1 << 26
@@ -35,17 +36,22 @@ class Assignment(msgspec.Struct, frozen=True):
     """Machines other than its own have workers of this run."""
 
 
-class Command(msgspec.Struct, frozen=True):
+class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """Any later line to a worker."""
 
-    kind: Literal["start", "stop", "renew"]
+    kind: Literal["start", "stop", "renew", "hold", "switch", "give_up"]
     """``start``: the load begins at `at_ns`. ``stop``: send nothing more, wait for replies, report, end. ``renew``:
-    nothing, but as any line it renews the lease."""
+    nothing, but as any line it renews the lease. ``hold``, then ``switch``: the load is shared anew (see
+    `plan.load_sharing`). ``give_up``: no session of the run is left, so drop what is left of the load, and end."""
     at_ns: int = 0
-    """A monotonic instant of the worker's machine."""
+    """A monotonic instant of the worker's machine: of ``hold``, from which the worker leaves messages to others."""
+    number: int = 0
+    """Number of a ``hold``."""
+    switch: LoadSwitch = LoadSwitch()
+    """Shares of the load: of ``start`` and ``switch``."""
 
 
-class IntervalReport(msgspec.Struct, frozen=True, omit_defaults=True):
+class IntervalReport(msgspec.Struct, frozen=True, omit_defaults=True, tag="interval"):
     """One interval of one worker, or of its silence."""
 
     phase: Phase
@@ -64,3 +70,7 @@ class IntervalReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """A sentence for each kind of fault, the first time that it happens."""
     began_ns: int = 0
     """Monotonic instant at which the load really began, told once; a schedule counts from when it should have."""
+
+
+Report = IntervalReport | LoadState
+"""Any line of a worker."""

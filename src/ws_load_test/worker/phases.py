@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.event_loop import run_beside
 from ws_load_test.engine.engine import LoadWindow
 from ws_load_test.engine.registry import DEFAULT_ENGINE, ENGINES
-from ws_load_test.worker.ipc import Assignment, IntervalReport
+from ws_load_test.worker.ipc import Assignment, IntervalReport, Report
 from ws_load_test.worker.resource_usage import ResourceMonitor
 
 if TYPE_CHECKING:
@@ -21,12 +23,16 @@ if TYPE_CHECKING:
 
     from ws_load_test.engine.engine import Engine, LoadPhase
     from ws_load_test.metrics.recording import Phase
+    from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
+
+STATE_DELAY_S = 0.02
+"""Time from a change in the worker's sessions to its report, which holds all changes meanwhile."""
 
 
 class WorkerRun:
-    """Runs one share of a plan; `report` is called with each interval's numbers."""
+    """Runs one share of a plan; `report` is called with each interval's numbers, and the state of a shared load."""
 
-    def __init__(self, assignment: Assignment, report: Callable[[IntervalReport], None]) -> None:
+    def __init__(self, assignment: Assignment, report: Callable[[Report], None]) -> None:
         """Raises UsageError when the plan's certificates cannot be used."""
         self.plan = assignment.plan
         self.share = assignment.share
@@ -43,13 +49,31 @@ class WorkerRun:
         self._started = asyncio.Event()
         self._stopping = False
         self._start_ns = self._began_ns = 0
+        self._next_state: asyncio.TimerHandle | None = None
+        self._reported_sessions = 0
+        if assignment.share.count > 1:
+            self._engine.on_load_change = self._on_load_change
 
     # --- Commands of the fleet --------------------------------------------------------------------------------------
 
-    def start_at(self, at_ns: int) -> None:
-        """Begins the load at this monotonic instant."""
+    def start_at(self, at_ns: int, switch: LoadSwitch) -> None:
+        """Begins the load at this monotonic instant, with this share of it."""
         self._start_ns = at_ns
+        if not self._stopping:
+            self._engine.start(self._window(switch), self._begin_phase)
         self._started.set()
+
+    def hold(self, number: int, until_ns: int) -> None:
+        """Settles what this worker leaves to others, and reports it."""
+        self._send(msgspec.structs.replace(self._engine.hold(until_ns), switch=number))
+
+    def switch(self, switch: LoadSwitch) -> None:
+        """Goes on with a new share of the load."""
+        self._engine.switch(switch)
+
+    def give_up(self) -> None:
+        """Drops what is left of the load, and ends: there is no session that could send it."""
+        self._engine.give_up()
 
     def stop(self) -> None:
         """Sends nothing more; waits for the replies that are due, closes, reports."""
@@ -64,27 +88,44 @@ class WorkerRun:
         engine = self._engine
         async with run_beside(self._report_periodically()):
             await engine.open()
+            if self.share.count > 1:
+                self._report_state()
             self._report(ready=True)
             await self._started.wait()
-            if not self._stopping:
-                engine.start(self._window(), self._begin_phase)
-                await engine.wait()
+            await engine.wait()
             await engine.drain()
             await engine.close()
         self._report(done=True)
+        if self._next_state is not None:
+            self._next_state.cancel()
         self._resources.close()
 
-    def _window(self) -> LoadWindow:
+    def _window(self, switch: LoadSwitch) -> LoadWindow:
         plan = self.plan
         measure_from_ns = self._start_ns + plan.warmup_ns
         return LoadWindow(
             start_ns=self._start_ns,
             measure_from_ns=measure_from_ns,
             end_ns=None if plan.duration_ns is None else measure_from_ns + plan.duration_ns,
-            messages=None if plan.messages is None else self.share.size(plan.messages),
+            switch=switch,
         )
 
     # --- Reports ----------------------------------------------------------------------------------------------------
+
+    def _on_load_change(self, state: LoadState) -> None:
+        """Reports a change in the sessions: at once where messages wait for it."""
+        urgent = not state.sessions or not self._reported_sessions or state.waiting
+        if self._next_state is not None:
+            if not urgent:
+                return
+            self._next_state.cancel()
+        self._next_state = asyncio.get_running_loop().call_later(0 if urgent else STATE_DELAY_S, self._report_state)
+
+    def _report_state(self) -> None:
+        self._next_state = None
+        state = self._engine.load_state
+        self._reported_sessions = state.sessions
+        self._send(state)
 
     async def _report_periodically(self) -> None:
         """Reports every interval; a change of phase begins a new one."""

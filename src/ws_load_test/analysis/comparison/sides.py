@@ -41,9 +41,14 @@ def compare(
         RecordingError: A file is not a recording, or a directory holds none.
         UsageError: The sides cannot be compared, or the confidence is out of range.
     """
-    if not 0.5 <= confidence <= 0.9999:
-        raise UsageError(f"compare: confidence {confidence} is not within 0.5 to 0.9999")
+    check_confidence(confidence)
     return compare_recordings(names, _read(base), _read(new), confidence)
+
+
+def check_confidence(confidence: float) -> None:
+    """Raises UsageError for a confidence out of range."""
+    if not 0.5 <= confidence <= 0.9999:
+        raise UsageError(f"confidence {confidence} is not within 0.5 to 0.9999")
 
 
 def compare_recordings(

@@ -50,6 +50,12 @@ def fault_of(
     return _target_fault(phase, error, attempts, hint)
 
 
+def proxy_tls_fault(fault: Fault) -> Fault:
+    """Returns the fault of TLS with a target as one of TLS with a proxy, where other options help."""
+    text = fault.text.replace("is it ws:// instead of wss://?", "is it http:// instead of https://?")
+    return Fault(FaultKind.PROXY, "tls", f"the proxy {text.partition(': --sni NAME')[0]}")
+
+
 def _target_fault(phase: str, error: OSError, attempts: Attempts, hint: str) -> Fault:
     if isinstance(error, ConnectionRefusedError):
         where = _where(attempts, besides=error)

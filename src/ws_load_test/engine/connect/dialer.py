@@ -13,13 +13,13 @@ import msgspec
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.engine.connect.dial_faults import fault_of
+from ws_load_test.engine.connect.dial_faults import fault_of, proxy_tls_fault
 from ws_load_test.engine.connect.dns import Resolver, is_address
 from ws_load_test.engine.connect.handshake import OpeningHandshake
 from ws_load_test.engine.connect.proxy import Proxy
 from ws_load_test.engine.connect.redirects import RedirectChain
 from ws_load_test.engine.connect.tcp import Attempts, TcpConnector, open_socket
-from ws_load_test.engine.connect.tls import ResumableContext, handshakes, new_context, tls_context
+from ws_load_test.engine.connect.tls import ResumableContext, context_for_proxies, handshakes, new_context, tls_context
 from ws_load_test.engine.connect.tls_faults import tls_fault
 from ws_load_test.engine.connect.upgrade_request import (
     DialError,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.connect.upgrade_request import Render, UpgradeRequest
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
-    from ws_load_test.plan.target import Target
+    from ws_load_test.plan.target import Endpoint, Target
     from ws_load_test.websocket.deflate import PerMessageDeflate
 
 MAX_OTHER_ORIGINS = 8
@@ -58,6 +58,9 @@ class ConnectTimings:
     """All of it: the lookup of a name that no connection had needed before, waiting, and redirects included."""
     tls_resumed: bool
     """The handshake took up an earlier session (RFC 8446, section 2.2)."""
+    not_granted: tuple[str, ...] = ()
+    """Names of things that were asked for in vain: ``permessage-deflate``, ``subprotocol``, ``tls-resumption``,
+    ``tls-ticket``."""
 
     def record_in(self, tally: Tally) -> None:
         """Records them in the histograms of a tally."""
@@ -69,6 +72,7 @@ class ConnectTimings:
             tally.tls_time_ns.record(self.tls_ns)
             tally.tls_resumed += self.tls_resumed
         tally.upgrade_time_ns.record(self.upgrade_ns)
+        tally.not_granted.update(self.not_granted)
 
 
 class Dialer:
@@ -87,7 +91,8 @@ class Dialer:
         self.target = plan.target
         self.timeout_ns = plan.connect_timeout_ns
         self.names = Resolver(plan)
-        self.proxy = Proxy.of(plan.target)
+        self._proxies = {url: Proxy.of(url) for url in plan.target.proxies}
+        self._proxy_tls: ResumableContext | None = None
         self.requests = UpgradeRequestFactory(plan.target)
         self.listener = listener
         self.left_out: Counter[str] = Counter()
@@ -147,6 +152,18 @@ class Dialer:
         for took_ns in self.names.take_times():
             tally.resolve_time_ns.record(took_ns)
 
+    def proxy_for(self, endpoint: Endpoint) -> Proxy | None:
+        """Returns the proxy through which an endpoint is reached."""
+        url = self.target.proxy_for(endpoint)
+        return None if url is None else self._proxies[url]
+
+    @property
+    def proxy_tls(self) -> ResumableContext:
+        """Context for proxies under TLS, which get no certificate of the client's."""
+        if self._proxy_tls is None:
+            self._proxy_tls = context_for_proxies(self.target)
+        return self._proxy_tls
+
     async def resolve(self) -> None:
         """Looks up the names that are known beforehand, once for all sessions.
 
@@ -204,11 +221,13 @@ class Dialer:
     def _fault(self, opening: _Dial, error: BaseException) -> Fault | None:
         """Returns the target's fault that an error stands for; None if it is not the target's."""
         if isinstance(error, ssl.SSLError):
+            if opening.phase == "proxy":
+                return proxy_tls_fault(tls_fault(error, self.target))
             return tls_fault(error, opening.target, opening.tls_begun)
         if not isinstance(error, DialError):
             # What has opened a session under TLS takes TLS.
             hint = "; is it ws:// instead of wss://?" if opening.phase == "tls" and not self.has_opened else ""
-            through_proxy = self.proxy is not None
+            through_proxy = opening.proxy is not None
             return fault_of(
                 opening.phase,
                 error,
@@ -232,7 +251,9 @@ class _Dial:
         "_dialer",
         "_dialing_ns",
         "_from_ns",
+        "_lacks_ticket",
         "_number",
+        "_offered_session",
         "_ready_ns",
         "_request",
         "_sock",
@@ -241,12 +262,14 @@ class _Dial:
         "_upgrade",
         "attempts",
         "phase",
+        "proxy",
         "tls_begun",
     )
 
     def __init__(self, dialer: Dialer, connection: DialedSession, number: int) -> None:
         self.phase = "dns"
         self.attempts = Attempts()
+        self.proxy: Proxy | None = None
         self._dialer = dialer
         self._connection = connection
         self._number = number
@@ -256,6 +279,7 @@ class _Dial:
         self._upgrade: OpeningHandshake | None = None
         self._tls_object: ssl.SSLObject | None = None
         self._request: UpgradeRequest | None = None
+        self._offered_session = self._lacks_ticket = False
         self.tls_begun: ssl.SSLObject | None = None
         """The TLS connection, whose handshake may have failed."""
 
@@ -270,6 +294,13 @@ class _Dial:
     def upgraded(self) -> bool:
         """The connection has the session."""
         return self._upgrade is not None and self._upgrade.accepted
+
+    def _tls_not_granted(self) -> tuple[str, ...]:
+        """Returns what TLS was asked for in vain: an earlier session to be resumed, or a ticket for the next one."""
+        tls = self._tls_object
+        if tls is None or tls.session_reused:
+            return ()
+        return ("tls-resumption",) * self._offered_session + ("tls-ticket",) * self._lacks_ticket
 
     @property
     def answer_begun(self) -> bool:
@@ -292,11 +323,12 @@ class _Dial:
         tls = self._tls_object
         return ConnectTimings(
             tcp_ns=self._connected_ns - self._dialing_ns,
-            proxy_ns=None if self._dialer.proxy is None else self._ready_ns - self._connected_ns,
+            proxy_ns=None if self.proxy is None else self._ready_ns - self._connected_ns,
             tls_ns=None if tls is None else upgrade.asked_ns - self._ready_ns,
             upgrade_ns=done_ns - upgrade.asked_ns,
             total_ns=done_ns - self._from_ns,
             tls_resumed=bool(tls is not None and tls.session_reused),
+            not_granted=upgrade.not_granted + self._tls_not_granted(),
         )
 
     async def open(self, request: UpgradeRequest) -> ConnectTimings:
@@ -326,11 +358,12 @@ class _Dial:
             dialer.trace("connect", dialer.target.unix_socket)
         else:
             host, port = self._goal(request)
-            if dialer.proxy is None:
+            proxy = self.proxy = dialer.proxy_for(endpoint)
+            if proxy is None:
                 await self._connect_to(host, port)
             else:
-                await self._connect_to(dialer.proxy.host, dialer.proxy.port)
-                await self._tunnel(dialer.proxy, host, port)
+                await self._connect_to(proxy.host, proxy.port)
+                await self._tunnel(proxy, host, port)
         self._ready_ns = monotonic_ns()
         self.phase = "tls" if endpoint.secure else "upgrade"
         upgrade = await self._begin(request)
@@ -372,7 +405,12 @@ class _Dial:
                 )
             host = usable[0]
         self.phase = "proxy"
-        await proxy.open(self._sock, host, port)
+        if proxy.secure:
+            timeout_s = 2 * self._dialer.timeout_ns / 1e9
+            context = self._dialer.proxy_tls
+            self._transport = await proxy.open_under_tls(self._sock, host, port, context, timeout_s)
+        else:
+            await proxy.open(self._sock, host, port)
         self._dialer.trace("proxy", (host, port))
 
     async def _begin(self, request: UpgradeRequest) -> OpeningHandshake:
@@ -382,19 +420,23 @@ class _Dial:
         dialer = self._dialer
         context = dialer.tls_for(request) if secure else None
         self._request = request
+        tunnel = cast("asyncio.Transport | None", self._transport)
+        # What a session writes goes past no TLS, be it that of the proxy.
+        under_tls = secure or tunnel is not None
 
         def take_over(transport: asyncio.Transport, early: bytes, deflate: PerMessageDeflate | None) -> None:
             dialer.has_opened = True
             if context is not None:
                 tls = self._tls_object = transport.get_extra_info("ssl_object")
                 context.keep_session(tls)
+                self._lacks_ticket = context.lacks_session(tls.server_hostname)
             if dialer.listener is not None:
                 dialer.listener.session_upgraded(
-                    connection, transport, sock, secure=secure, early=early, deflate=deflate
+                    connection, transport, sock, secure=under_tls, early=early, deflate=deflate
                 )
                 return
             transport.set_protocol(connection)
-            connection.attach(transport, sock, secure=secure, early=early, deflate=deflate)
+            connection.attach(transport, sock, secure=under_tls, early=early, deflate=deflate)
 
         def upgrade() -> OpeningHandshake:
             self._upgrade = OpeningHandshake(
@@ -407,24 +449,37 @@ class _Dial:
             return self._upgrade
 
         loop = asyncio.get_running_loop()
-        create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
         name = request.endpoint.server_name
         if not request.moved and dialer.target.sni is not None:
             name = dialer.target.sni
-        begun: list[ssl.SSLObject] = []
+        # Our own timeout comes first and names the phase; this one only must not be shorter.
+        timeout_s = 2 * dialer.timeout_ns / 1e9 if secure else None
+        begun: list[tuple[ssl.SSLObject, bool]] = []
         if secure:
             handshakes.set(begun)
         try:
-            self._transport, _ = await create(
-                upgrade,
-                sock=sock,
-                ssl=context,
-                server_hostname=name if secure else None,
-                # Our own timeout comes first and names the phase; this one only must not be shorter.
-                ssl_handshake_timeout=2 * dialer.timeout_ns / 1e9 if secure else None,
-            )
+            if tunnel is None:
+                create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
+                self._transport, _ = await create(
+                    upgrade,
+                    sock=sock,
+                    ssl=context,
+                    server_hostname=name if secure else None,
+                    ssl_handshake_timeout=timeout_s,
+                )
+            else:
+                protocol = upgrade()
+                if context is None:
+                    tunnel.set_protocol(protocol)
+                else:
+                    inner = await loop.start_tls(
+                        tunnel, protocol, context, server_hostname=name, ssl_handshake_timeout=timeout_s
+                    )
+                    assert inner is not None
+                    self._transport = tunnel = inner
+                protocol.connection_made(tunnel)
         finally:
-            self.tls_begun = begun[0] if begun else None
+            self.tls_begun, self._offered_session = begun[0] if begun else (None, False)
         assert self._upgrade is not None
         return self._upgrade
 

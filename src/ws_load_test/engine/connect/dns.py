@@ -106,7 +106,7 @@ class Resolver:
         kind, reason = FaultKind.DNS, ""
         try:
             async with asyncio.timeout(timeout_ns / 1e9):
-                found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+                found = await _found_for(host)
         except TimeoutError:
             kind, reason = FaultKind.DNS_TIMEOUT, f" within {format_duration(timeout_ns)}"
         except OSError as error:
@@ -119,6 +119,21 @@ class Resolver:
                 self._times_ns.append(self.lookup_ns[host])
             return [(family, address) for family, _, _, _, address in found]
         return Fault(kind, text=f'the name "{host}" does not resolve{reason}')
+
+
+async def _found_for(host: str) -> list[Any]:
+    """Returns what the system finds; a name that ends with a dot without it at last, since hosts files have none.
+
+    Raises:
+        OSError: It finds nothing.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        if not host.endswith("."):
+            raise
+        return await loop.getaddrinfo(host.removesuffix("."), None, type=socket.SOCK_STREAM)
 
 
 def _with_zone(host: str) -> Found | Fault:
@@ -156,7 +171,7 @@ def addresses_now(target_resolve: tuple[str, ...], host: str, port: int) -> Foun
     if fixed is not None:
         return [(family, (address[0], port, *address[2:])) for family, address in fixed]
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host.removesuffix("."), port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return []
     return [(family, address) for family, _, _, _, address in found]

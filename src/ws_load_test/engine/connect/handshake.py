@@ -66,6 +66,8 @@ class OpeningHandshake(asyncio.Protocol):
         self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         # A refusal that comes after the dial has timed out is no error that asyncio should log.
         self.done.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self.not_granted: tuple[str, ...] = ()
+        """Things that were offered and not granted by an accepted upgrade: ``permessage-deflate``, ``subprotocol``."""
         self.asked_ns = 0
         """Instant of the request, which under TLS is the end of its handshake."""
         self._take_over = take_over
@@ -99,7 +101,8 @@ class OpeningHandshake(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         if self._listener is not None:
             tls = transport.get_extra_info("ssl_object")
-            if tls is not None:
+            # A proxy can be under TLS where the target is not.
+            if tls is not None and self._request.endpoint.secure:
                 self._listener.tls_established(tls)
         self.asked_ns = monotonic_ns()
         data = self._request_bytes()
@@ -214,6 +217,11 @@ class OpeningHandshake(asyncio.Protocol):
             self._refuse(FaultKind.UPGRADE_INVALID, f"answered 101 {problem}")
             return
         extensions = headers.get("sec-websocket-extensions")
+        missing = {
+            "permessage-deflate": self._request.offer is not None and extensions is None,
+            "subprotocol": bool(self._request.subprotocols) and "sec-websocket-protocol" not in headers,
+        }
+        self.not_granted = tuple(name for name, is_missing in missing.items() if is_missing)
         self._accept(None if extensions is None else ", ".join(extensions))
 
     def _problem_of(self, response: h11.InformationalResponse, headers: dict[str, list[str]]) -> str | None:
@@ -234,7 +242,7 @@ class OpeningHandshake(asyncio.Protocol):
         if accept != frames.accept_key(self._key):
             return f"with a wrong Sec-WebSocket-Accept{': our own key' if accept == self._key else ''}"
         if chosen is not None and chosen not in self._request.subprotocols:
-            return "with a subprotocol that was not offered"
+            return f'with the subprotocol "{sanitize(chosen)[:40]}", which was not offered'
         length = headers.get("content-length", ["0"])[0].strip()
         if length.strip("0"):
             return f"with a body of {sanitize(length)[:20]} bytes, which no 1xx response has (RFC 9110, section 15.2)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
 from contextvars import ContextVar
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from ws_load_test.plan.target import Target
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-handshakes: ContextVar[list[ssl.SSLObject] | None] = ContextVar("handshakes", default=None)
-"""Takes the TLS connections that a dial begins: an event loop gives no other access to one whose handshake fails."""
+handshakes: ContextVar[list[tuple[ssl.SSLObject, bool]] | None] = ContextVar("handshakes", default=None)
+"""Takes the TLS connections that a dial begins, each with True if it offers an earlier session: an event loop gives no
+other access to one whose handshake fails."""
 
 
 class ResumableContext(ssl.SSLContext):
@@ -36,7 +38,7 @@ class ResumableContext(ssl.SSLContext):
         tls = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
         begun = handshakes.get()
         if begun is not None:
-            begun.append(tls)
+            begun.append((tls, session is not None))
         return tls
 
     @property
@@ -44,11 +46,23 @@ class ResumableContext(ssl.SSLContext):
         found: dict[Any, ssl.SSLSession] = self.__dict__.setdefault("sessions_by_server", {})
         return found
 
+    def lacks_session(self, server: str | None) -> bool:
+        """Returns True if a server was to give a session that can be resumed, and has not given one."""
+        return self.resumes and server in self._known_servers and server not in self._sessions
+
+    @property
+    def _known_servers(self) -> set[Any]:
+        """Servers with which a handshake has ended, and data was read."""
+        found: set[Any] = self.__dict__.setdefault("known_servers", set())
+        return found
+
     def keep_session(self, tls: ssl.SSLObject) -> None:
         """Keeps a connection's session for the next; call it when the connection has read something.
 
         TLS 1.3 sends tickets after the handshake, before any other data (RFC 8446, section 4.6.1).
         """
+        if self.resumes:
+            self._known_servers.add(tls.server_hostname)
         session = tls.session
         if self.resumes and session is not None and session.has_ticket:
             self._sessions[tls.server_hostname] = session
@@ -69,10 +83,7 @@ def new_context(target: Target) -> ResumableContext:
     Raises:
         UsageError: as `tls_context`.
     """
-    context = ResumableContext(ssl.PROTOCOL_TLS_CLIENT)
-    if sys.version_info >= (3, 13):
-        # What ssl.create_default_context sets; it makes no contexts of other classes.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+    context = _client_context()
     _load_authorities(context, target)
     _load_certificate(context, target)
     context.set_alpn_protocols(["http/1.1"])
@@ -80,10 +91,51 @@ def new_context(target: Target) -> ResumableContext:
         context.minimum_version = _VERSIONS[target.tls_min]
     if target.ciphers is not None:
         set_ciphers(context, target.ciphers)
+    _trust_any_if_asked(context, target)
+    context.resumes = target.tls_resume
+    return context
+
+
+def context_for_proxies(target: Target) -> ResumableContext:
+    """Returns the context for proxies under TLS: the system's authorities, and those of ``--cacert`` besides.
+
+    The client's certificate is the target's affair; ``--insecure`` counts for both.
+
+    Raises:
+        UsageError: As `tls_context`.
+    """
+    context = _client_context()
+    context.load_default_certs()
+    _load_authorities(context, target)
+    context.set_alpn_protocols(["http/1.1"])
+    _trust_any_if_asked(context, target)
+    return context
+
+
+def _trust_any_if_asked(context: ssl.SSLContext, target: Target) -> None:
     if target.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    context.resumes = target.tls_resume
+
+
+def _client_context() -> ResumableContext:
+    """Returns a client's context that verifies, and logs its keys where the environment asks for that.
+
+    ``SSLKEYLOGFILE`` is what OpenSSL, curl and browsers have for it (draft-ietf-tls-keylogfile); Wireshark reads it.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    context = ResumableContext(ssl.PROTOCOL_TLS_CLIENT)
+    path = os.environ.get("SSLKEYLOGFILE")
+    if path:
+        try:
+            context.keylog_filename = path
+        except OSError as error:
+            raise UsageError(f'SSLKEYLOGFILE: cannot write "{path}": {error.strerror}') from None
+    if sys.version_info >= (3, 13):
+        # What ssl.create_default_context sets; it makes no contexts of other classes.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     return context
 
 

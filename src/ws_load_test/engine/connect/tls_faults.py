@@ -52,7 +52,7 @@ def _untrusted(error: ssl.SSLCertVerificationError, target: Target) -> str:
         )
     if code in _OTHER_NAME:
         words = error.verify_message.rstrip(".")
-        return f"has a certificate for another name ({words}): --sni NAME names the one that it is for"
+        return f"has a certificate for another name ({words}): --sni NAME asks for the right one, --insecure takes any"
     trusted = f'not one of those in "{authorities}"' if authorities else "which this machine does not trust"
     if code == _SELF_SIGNED:
         return f"has a self-signed certificate, {trusted}: --cacert FILE takes a copy of it, --insecure takes any"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation, FrameSource
     from ws_load_test.engine.sessions.session import SessionListener
+    from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
     from ws_load_test.plan.plan import Plan
 
 UNLIMITED = 1 << 62
@@ -23,6 +24,10 @@ class LoadModel(Protocol[S]):
 
     due_when_sent: ClassVar[bool]
     """True where a message is due when it is sent: response time and service time are the same number."""
+    sessions: int
+    """Sessions that carry the load."""
+    on_change: Callable[[], None]
+    """Called when their number has changed, or some of them have nothing that they may send."""
 
     @classmethod
     def of(
@@ -54,8 +59,12 @@ class LoadModel(Protocol[S]):
         """Returns the part of the load that a new connection carries."""
         ...
 
-    def limit(self, count: int) -> None:
-        """Ends the load after `count` more messages, where the model has no schedule that ends it."""
+    def prepare(self, start_ns: int, switch: LoadSwitch) -> None:
+        """Takes note of the start, and of how the load is shared among the workers from then on."""
+        ...
+
+    def limit(self, count: int | None = None) -> None:
+        """Ends the load after so many more messages, or its share of them, where no schedule ends it."""
         ...
 
     def start(self, senders: Sequence[S], start_ns: int, end_ns: int) -> None:
@@ -70,6 +79,33 @@ class LoadModel(Protocol[S]):
         """Sends nothing more but what fell due by `now_ns`. Returns how many messages a limit had left."""
         ...
 
+    def give_up(self) -> None:
+        """Drops all that the load would still have sent. To be called after `end`."""
+        ...
+
+    # --- Sharing with other workers (`plan.load_sharing`) ------------------------------------------------------------
+
+    @property
+    def held(self) -> bool:
+        """True from `hold` until `switch`."""
+        ...
+
+    def hold(self, until_ns: int, sessions: int) -> LoadState:
+        """Settles what this worker leaves to others: all, without a session; else what is due after an instant."""
+        ...
+
+    def switch(self, switch: LoadSwitch) -> None:
+        """Goes on with a new share."""
+        ...
+
+    def state(self) -> LoadState:
+        """Returns what the fleet has to know to share the load."""
+        ...
+
+
+def do_nothing() -> None:
+    """Stands for a callback that is not needed."""
+
 
 def frames_vary(plan: Plan) -> bool:
     """True if each message must be made as it leaves.
@@ -83,6 +119,8 @@ class LoadSender:
     """One session's part of a load: what is the same for every model."""
 
     blocks_load = False
+    carries_load = False
+    """It is one of the sessions among which the load is shared."""
 
     def __init__(self, connection: Connection, conversation: Conversation, batches: FrameSource) -> None:
         self.connection = connection

@@ -7,6 +7,9 @@ again, so the cost per message falls when the rate rises. Messages go round the 
 A connection may hold back: when `max_in_flight` messages wait for replies on it, the next ones wait for their turn,
 and what has waited longer than the reply's time-out is dropped, which is counted. Their due instants stay what they
 were.
+
+A worker without sessions, while others have some, sends nothing and drops nothing: what falls due waits until the fleet
+has dealt it to the others.
 """
 
 from __future__ import annotations
@@ -16,18 +19,18 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.timer import new_timer
-from ws_load_test.engine.load_models.load_model import UNLIMITED, LoadSender, frames_vary
+from ws_load_test.engine.load_models.due_queue import DueQueue
+from ws_load_test.engine.load_models.load_model import UNLIMITED, LoadSender, do_nothing, frames_vary
 from ws_load_test.plan.load import OpenLoop
-from ws_load_test.plan.schedule import ArrivalSchedule
+from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
+from ws_load_test.plan.schedule import ArrivalSchedule, DueInstants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Iterable
 
     from ws_load_test.common.clock import Timer
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.load_models.due_queue import Numbers
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation, FrameSource
     from ws_load_test.engine.sessions.session import SessionListener
@@ -53,7 +56,7 @@ class OpenLoopRunner:
         self,
         owner: SessionListener,
         batches: FrameSource,
-        blocks: Iterator[NDArray[np.int64]],
+        queue: DueQueue,
         *,
         max_in_flight: int | None,
         on_exhausted: Callable[[], None],
@@ -66,8 +69,15 @@ class OpenLoopRunner:
         """Called when a connection has nothing in flight and nothing that waits."""
         self.exhausted = False
         """No message will fall due any more."""
+        self.ended = False
+        """The load is over."""
         self._owner = owner
-        self._blocks = blocks
+        self.sessions = 0
+        self.on_change: Callable[[], None] = do_nothing
+        self._queue = queue
+        self._others_have_sessions = False
+        self._waits_for_session = False
+        """A message is due, no session here can send it, and other workers have some."""
         self._on_exhausted = on_exhausted
         self._due: list[int] = []
         self._next = 0
@@ -91,11 +101,12 @@ class OpenLoopRunner:
         load = plan.load
         assert isinstance(load, OpenLoop)
         schedule = ArrivalSchedule(load.rate, load.arrivals, load.seed)
-        blocks = schedule.blocks(share, plan.messages, warmup_ns=plan.warmup_ns, connections=plan.connections)
+        # Without a rate, no message ever falls due.
+        messages = plan.messages if load.rate.peak else 0
         return cls(
             owner,
             [b"", b"" if frames_vary(plan) else bytes(plan.message.frames(1))],
-            blocks if load.rate.peak else iter(()),
+            DueQueue(DueInstants(schedule, messages, warmup_ns=plan.warmup_ns), share.index, share.count),
             max_in_flight=load.max_in_flight,
             on_exhausted=on_exhausted,
             on_idle=on_idle,
@@ -105,22 +116,46 @@ class OpenLoopRunner:
         """Returns the part of the load that a new connection carries."""
         return OpenLoopSender(self, connection, conversation)
 
-    def limit(self, count: int) -> None:
+    def prepare(self, start_ns: int, switch: LoadSwitch) -> None:
+        """Takes note of the start, and of how the load is shared among the workers from then on."""
+        self._start_ns = start_ns
+        if switch.sessions:
+            self.switch(switch)
+
+    def limit(self, count: int | None = None) -> None:
         """Does nothing: the schedule has as many messages as the plan."""
 
     def start(self, senders: Iterable[OpenLoopSender], start_ns: int, end_ns: int = UNLIMITED) -> None:
         """Begins: the schedule's instant 0 is `start_ns`; what is due at `end_ns` or later is not sent."""
-        self._rotation.extend(senders)
+        for sender in senders:
+            self._take(sender)
         self._start_ns, self._end_ns = start_ns, end_ns
         self._timer = new_timer(self._wake)
         self._wake()
 
     def add(self, sender: OpenLoopSender) -> None:
         """Gives a connection that has opened later its turns from now on."""
+        self._take(sender)
+        self.on_change()
+        if self._waits_for_session:
+            self._waits_for_session = False
+            self._wake()
+
+    def _take(self, sender: OpenLoopSender) -> None:
         self._rotation.append(sender)
+        sender.carries_load = True
+        self.sessions += 1
+
+    def no_longer_carries(self, sender: OpenLoopSender) -> None:
+        """Counts a session less, once; it loses its turns at the latest when the next is its own."""
+        if sender.carries_load:
+            sender.carries_load = False
+            self.sessions -= 1
+            self.on_change()
 
     def leave(self, sender: OpenLoopSender) -> None:
         """Gives a connection no more turns."""
+        self.no_longer_carries(sender)
         if sender in self._rotation:
             place = self._rotation.index(sender)
             del self._rotation[place]
@@ -133,14 +168,70 @@ class OpenLoopRunner:
             self._timer.close()
             self._timer = None
         until_ns = min(now_ns, self._end_ns)
+        self._others_have_sessions = False
+        self._drop_late(min(until_ns, monotonic_ns() - MAX_LATE_SEND_NS))
         while self._more() and (due_ns := self._due[self._next]) < until_ns:
             self._next += 1
             if monotonic_ns() - due_ns <= MAX_LATE_SEND_NS:
                 self._dispatch(due_ns)
             else:
                 self._drop(due_ns)
-        self.exhausted = True
+        self.exhausted = self.ended = True
         return 0
+
+    def _drop_late(self, before_ns: int) -> None:
+        """Drops all that was due before an instant at once; one by one, millions would take minutes."""
+        measured_from_ns = self._owner.samples.measured_from_ns - self._start_ns
+        late, due = self._queue.skip_before(self._next, before_ns - self._start_ns, measured_from_ns)
+        self._renew(due)
+        self._owner.tally.due += late
+        self._owner.tally.dropped += late
+
+    def give_up(self) -> None:
+        """Counts all messages of the schedule that are left as due, and drops them."""
+        left = self._queue.remaining(self._next, self._owner.samples.measured_from_ns - self._start_ns)
+        self._due, self._next = [], 0
+        self._owner.tally.due += left
+        self._owner.tally.dropped += left
+
+    # --- Sharing with other workers ---------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> bool:
+        """True from `hold` until `switch`."""
+        return self._queue.held
+
+    def hold(self, until_ns: int, sessions: int) -> LoadState:
+        """Settles what this worker leaves to others: all, without a session; else what is due after an instant."""
+        if self.ended:
+            return LoadState(ended=True)
+        following, left, due = self._queue.hold(self._next, until_ns - self._start_ns, leaves=not sessions)
+        self._renew(due)
+        return LoadState(sessions, next=following, left=left)
+
+    def switch(self, switch: LoadSwitch) -> None:
+        """Goes on with a new share."""
+        if self.ended:
+            return
+        if switch.canceled:
+            if self.held:
+                self._renew(self._queue.cancel(self._next))
+        else:
+            self._renew(self._queue.switch(self._next, switch))
+            self._others_have_sessions = any(switch.sessions)
+        self._waits_for_session = False
+        if self._timer is not None:
+            self.exhausted = False
+            self._wake()
+
+    def state(self) -> LoadState:
+        """Returns the number of sessions."""
+        return LoadState(self.sessions, ended=self.ended)
+
+    def _renew(self, due: Numbers) -> None:
+        self._due, self._next = (due + self._start_ns).tolist(), 0
+
+    # --- Sending ----------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
         """Sends what is due, and sets the timer for what is due next."""
@@ -159,21 +250,36 @@ class OpenLoopRunner:
                 return
             left -= 1
             self._next += 1
-            self._dispatch(due_ns)
+            if not self._dispatch(due_ns):
+                self._next -= 1
+                self._waits_for_session = True
+                return
+        if self.held:
+            return
+        if not self._queue.has_turns:
+            # As long as there are messages for others, this worker may get turns again.
+            end_ns = min(self._start_ns + self._queue.end_ns(), self._end_ns)
+            if monotonic_ns() <= end_ns:
+                self._timer.arm(end_ns + 1)
+                return
         self.exhausted = True
         self._on_exhausted()
 
     def _more(self) -> bool:
         """Returns True if another message will fall due."""
         while self._next >= len(self._due):
-            block = next(self._blocks, None)
+            block = self._queue.next_block()
             if block is None:
                 return False
-            self._due, self._next = (block + self._start_ns).tolist(), 0
+            self._renew(block)
         return True
 
-    def _dispatch(self, due_ns: int) -> None:
-        """Gives a message that is due to the connection whose turn it is."""
+    def _dispatch(self, due_ns: int) -> bool:
+        """Gives a message that is due to the connection whose turn it is.
+
+        Returns:
+            False if there is none here, and the message is to wait for the fleet to deal it to another worker.
+        """
         rotation = self._rotation
         while rotation:
             self._next_index += 1
@@ -188,8 +294,11 @@ class OpenLoopRunner:
             if due_ns >= self._owner.samples.measured_from_ns:
                 connection.owner.tally.due += 1
             sender.send_due(due_ns)
-            return
+            return True
+        if self._others_have_sessions:
+            return False
         self._drop(due_ns)
+        return True
 
     def _drop(self, due_ns: int) -> None:
         if due_ns >= self._owner.samples.measured_from_ns:
@@ -266,6 +375,7 @@ class OpenLoopSender(LoadSender):
 
     def on_ended(self) -> None:
         """Counts what was in flight as unanswered, and what had not left as dropped."""
+        self.load.no_longer_carries(self)
         while self.backlog:
             self._drop(self.backlog.popleft())
         self.conversation.on_ended()

@@ -9,7 +9,7 @@ print(found.lower, found.sentence)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from ws_load_test.common.event_loop import run_blocking
 from ws_load_test.experiments.capacity.search_options import read_spec
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
+    from ws_load_test.analysis.capacity_types import CapacitySummary, StepSummary
     from ws_load_test.common.errors import ExitCode
     from ws_load_test.experiments.capacity.step import Step
+    from ws_load_test.plan.options.catalog import CapacityOptions
 
 
 @dataclass(frozen=True, slots=True)
 class CapacityResult:
     """Result of a search."""
 
-    facts: dict[str, Any]
+    summary: CapacitySummary
     """The object that ``--json`` prints; see docs/capacity.md."""
     exit_code: ExitCode
     """Exit code of the command line."""
@@ -35,27 +37,25 @@ class CapacityResult:
     @property
     def lower(self) -> float | None:
         """Highest load that met the objectives each time, in messages per second or connections; None if none did."""
-        lower: float | None = self.facts["answer"]["lower"]
-        return lower
+        return self.summary.answer.lower
 
     @property
     def upper(self) -> float | None:
         """Lowest load above it that missed them; None if unknown."""
-        upper: float | None = self.facts["answer"]["upper"]
-        return upper
+        return self.summary.answer.upper
 
     @property
     def sentence(self) -> str:
         """The result and its certainty, as a sentence."""
-        return str(self.facts["answer"]["sentence"])
+        return self.summary.answer.sentence
 
 
 def find_capacity(
     url: str,
     *,
     output: str | os.PathLike[str] | None = None,
-    on_step: Callable[[dict[str, Any]], None] | None = None,
-    **options: Any,
+    on_step: Callable[[StepSummary], None] | None = None,
+    **options: Unpack[CapacityOptions],
 ) -> CapacityResult:
     """Finds the highest load that meets objectives, in a script or in a notebook's cell.
 
@@ -76,10 +76,10 @@ def find_capacity(
 
     def on_step_end(step: Step) -> None:
         if on_step is not None:
-            on_step(step.facts)
+            on_step(step.summary)
 
     async def run() -> None:
         await search.run(on_step=on_step_end)
 
     run_blocking(run, search.interrupt)
-    return CapacityResult(search.to_json(), search.exit_code)
+    return CapacityResult(search.summary(), search.exit_code)

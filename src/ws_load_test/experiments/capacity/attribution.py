@@ -6,7 +6,7 @@ its own lateness at the objective's percentile is subtracted from the measured t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.experiments.capacity.backlog import TOLERATED_SHARE
@@ -15,6 +15,7 @@ from ws_load_test.plan.thresholds import DENOMINATORS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ws_load_test.analysis.capacity_types import ObjectiveCheck
     from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.thresholds import Condition
@@ -29,7 +30,7 @@ MAX_GENERATOR_SHARE = 0.5
 
 def attribute_to_generator(
     objectives: Sequence[Condition],
-    checks: Sequence[dict[str, Any]],
+    checks: Sequence[ObjectiveCheck],
     tally: Tally,
     *,
     grown_ns: float | None = None,
@@ -46,7 +47,7 @@ def attribute_to_generator(
     """
     explanations = [_explain_unsent(unsent)] if unsent > TOLERATED_SHARE * tally.due else []
     for objective, check in zip(objectives, checks, strict=True):
-        if not check["met"]:
+        if not check.met:
             explanations.append(
                 _explain_time(objective, check, tally) or _explain_count(objective, check, tally, unsent)
             )
@@ -57,15 +58,15 @@ def attribute_to_generator(
     return explanations[0] if explanations and all(explanations) else ""
 
 
-def _explain_time(objective: Condition, check: dict[str, Any], tally: Tally) -> str:
+def _explain_time(objective: Condition, check: ObjectiveCheck, tally: Tally) -> str:
     """Returns a sentence if a missed time is explained by the generator's lag at the same statistic, else ""."""
     metric = objective.metric
     lags = GENERATOR_LAGS.get(metric.name, ()) if metric.kind == "time" else ()
-    if not lags or check.get("value") is None or metric.statistic in ("min", "stdev"):
+    if not lags or check.value is None or metric.statistic in ("min", "stdev"):
         return ""
     late_ns = sum(_statistic_ns(getattr(tally, lag), metric.statistic) for lag in lags)
-    remaining_ns = max(0, check["value"] - late_ns)
-    enough = remaining_ns < objective.limit or late_ns >= MAX_GENERATOR_SHARE * check["value"]
+    remaining_ns = max(0, check.value - late_ns)
+    enough = remaining_ns < objective.limit or late_ns >= MAX_GENERATOR_SHARE * check.value
     explains = bool(late_ns) and objective.operator in ("<", "<=") and enough
     return _lateness_sentence(metric.statistic, late_ns, objective.text) if explains else ""
 
@@ -75,13 +76,14 @@ def generator_lateness_ns(tally: Tally, percentile: str = TAIL_PERCENTILE) -> in
     return sum(_statistic_ns(getattr(tally, lag), percentile) for lag in GENERATOR_LAGS["response"])
 
 
-def _explain_count(objective: Condition, check: dict[str, Any], tally: Tally, unsent: int) -> str:
+def _explain_count(objective: Condition, check: ObjectiveCheck, tally: Tally, unsent: int) -> str:
     """Returns a sentence if a count or share would have been met without the unsent messages, else ""."""
-    if not unsent or objective.metric.name not in ("errors", "dropped") or objective.operator not in ("<", "<="):
+    explainable = objective.metric.name in ("errors", "dropped") and objective.operator in ("<", "<=")
+    if not unsent or check.value is None or not explainable:
         return ""
     whole = sum(getattr(tally, name) for name in DENOMINATORS[objective.metric.name])
     own = unsent / whole if objective.unit == "share" else unsent
-    return _explain_unsent(unsent) if check["value"] - own < objective.limit else ""
+    return _explain_unsent(unsent) if check.value - own < objective.limit else ""
 
 
 def _explain_unsent(unsent: int) -> str:

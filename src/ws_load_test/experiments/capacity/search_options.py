@@ -253,6 +253,9 @@ def _problems_of_plan(spec: SearchSpec) -> list[OptionProblem]:
     """Returns the problems of the plan's options, and the objectives that such a plan can never meet."""
     try:
         plan = spec.plan(spec.range.first)
+        if spec.dimension == "connections" and spec.range.maximum is not None:
+            # A feed may have a row of its own for each of few connections, and not for as many.
+            spec.plan(spec.range.maximum)
     except PlanError as error:
         return list(error.problems)
     if plan.correlation.rule == "none":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from ws_load_test.analysis.capacity_types import CapacityAnswer, CapacitySummary, LoadRange
 from ws_load_test.api import Run
 from ws_load_test.common.clock import utc_now
 from ws_load_test.common.errors import (
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
     OnStepStart = Callable[[Plan], None]
     OnStep = Callable[["Step"], None]
 
-SCHEMA = 1
-"""Version of the JSON result."""
+SCHEMA = 2
+"""Version of the shape of `CapacitySummary`: a key that is renamed or removed makes a new one."""
 INTERVALS = 20
 """Intervals of a step: enough to see a queue grow, and for the checks of the generator's health."""
 MIN_INTERVAL_S, MAX_INTERVAL_S = 0.05, 1.0
@@ -192,36 +193,36 @@ class CapacitySearch:
         code = EXIT_CODES[self.result.stop_reason] if self.error is None else self.error.exit_code
         return ExitCode.OUTPUT_FAILED if self.output_errors and code == ExitCode.PASSED else code
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the result as `--json` prints it; see docs/capacity.md."""
+    def summary(self) -> CapacitySummary:
+        """Returns the result as `--json` prints it; the search is over."""
         assert self.result is not None
         result, spec = self.result, self.spec
-        steps = [step.facts for step in self.steps]
-        facts: dict[str, Any] = {
-            "schema": SCHEMA,
-            "tool": f"ws-load-test {__version__}",
-            "target": self._public.target.url,
-            "started_at": self._started_at,
-            "ended_at": self._ended_at,
-            "find": spec.dimension,
-            "objectives": [objective.text for objective in spec.objectives],
-            "range": {"from": spec.range.first, "max": spec.range.maximum, "precision": spec.range.precision},
-            "answer": {
-                "ending": str(result.stop_reason),
-                "lower": result.lower,
-                "lower_times": result.lower_times,
-                "upper": result.upper,
-                "upper_times": result.upper_times,
-                "generator_saturated_at": result.bound,
-                "unsure": list(result.unsure),
-                "contradicted": list(result.contradicted),
-                "error": None if self.error is None else _in_one_line(self.error),
-            },
-            "steps": steps,
-            "exit_code": int(self.exit_code),
-        }
-        facts["answer"]["sentence"] = sentence(facts)
-        return facts
+        answer = CapacityAnswer(
+            ending=result.stop_reason.value,
+            lower=result.lower,
+            lower_times=result.lower_times,
+            upper=result.upper,
+            upper_times=result.upper_times,
+            generator_saturated_at=result.bound,
+            unsure=list(result.unsure),
+            contradicted=list(result.contradicted),
+            error=None if self.error is None else _in_one_line(self.error),
+            sentence="",
+        )
+        summary = CapacitySummary(
+            schema=SCHEMA,
+            tool=f"ws-load-test {__version__}",
+            target=self._public.target.url,
+            started_at=self._started_at,
+            ended_at=self._ended_at,
+            find=spec.dimension,
+            objectives=[objective.text for objective in spec.objectives],
+            range=LoadRange(first=spec.range.first, max=spec.range.maximum, precision=spec.range.precision),
+            answer=answer,
+            steps=[step.summary for step in self.steps],
+            exit_code=int(self.exit_code),
+        )
+        return msgspec.structs.replace(summary, answer=msgspec.structs.replace(answer, sentence=sentence(summary)))
 
     def _results(self) -> list[StepResult]:
         return [StepResult(step.load_level, step.outcome) for step in self.steps]
@@ -270,7 +271,7 @@ class CapacitySearch:
             return
         path = self._folder / "capacity.json"
         try:
-            path.write_bytes(msgspec.json.format(msgspec.json.encode(self.to_json()), indent=2) + b"\n")
+            path.write_bytes(msgspec.json.format(msgspec.json.encode(self.summary()), indent=2) + b"\n")
         except OSError as error:
             self.output_errors.append(OutputError(f"cannot write {path}: {error.strerror}"))
 

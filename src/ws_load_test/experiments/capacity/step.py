@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from msgspec import UNSET
+import msgspec
+from msgspec import UNSET, UnsetType
 
+from ws_load_test.analysis.capacity_types import (
+    ObjectiveCheck,
+    StepConnections,
+    StepGenerator,
+    StepMessages,
+    StepSummary,
+    StepTimes,
+)
 from ws_load_test.analysis.data_quality import too_few_in_tail
 from ws_load_test.analysis.thresholds import ConditionScope, times_of
 from ws_load_test.experiments.capacity.attribution import attribute_to_generator, generator_lateness_ns
@@ -31,7 +40,7 @@ if TYPE_CHECKING:
     from ws_load_test.plan.thresholds import Condition
 
 ERRORS = parse_condition("errors > 0%")
-_PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9", "max")
+Part = TypeVar("Part", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +48,8 @@ class Step:
     """A finished step."""
 
     load_level: float
-    purpose: str
     outcome: Outcome
-    facts: dict[str, Any]
+    summary: StepSummary
     """The step as `--json` prints it."""
 
 
@@ -74,7 +82,7 @@ def evaluate_step(
     missing = shortfalls(summary)
     behind = [*missing, *([] if growth is None else [describe_backlog(growth)])]
     limits = [*summary.generator.reasons, *(f"a worker was lost: {worker.reason}" for worker in lost)]
-    met = not behind and all(check["met"] for check in checks)
+    met = not behind and all(check.met for check in checks)
     unsent = _unsent_by_generator(summary)
     unsent_is_missing = unsent > TOLERATED_SHARE * digest.tally.due
     # The generator can explain a shortfall only if unsent messages are the only one.
@@ -85,29 +93,39 @@ def evaluate_step(
             None, [attribute_to_generator(objectives, checks, digest.tally, grown_ns=grown_ns, unsent=unsent)]
         )
     outcome = _outcome(summary, met=met, bound=bool(limits))
-    measures = {
-        "duration_s": summary.duration_s,
-        "ended_early": ended_early,
-        "sent_per_s": summary.messages.sent / summary.duration_s if summary.duration_s else None,
-        "achieved_per_s": summary.throughput_per_s,
-        "connections": {name: getattr(summary.connections, name) for name in ("attempted", "opened", "failed", "lost")},
-        "messages": {
-            name: getattr(summary.messages, name) for name in ("due", "sent", "answered", "unanswered", "dropped")
-        },
-        "errors": _errors(digest.tally),
-        "response_time_ns": _times(summary),
-        "faults": summary.faults,
-        "objectives": checks,
-        "behind": behind,
-        "generator": {
-            "cpu_share": summary.generator.cpu_share,
-            "late_p99_ns": generator_lateness_ns(digest.tally),
-            "saturated": bool(limits),
-            "reasons": limits,
-        },
-    }
-    facts = {**_head(number, plan, outcome), **measures, "recording": recording}
-    return Step(plan.load_level, plan.purpose, outcome, facts)
+    return Step(
+        plan.load_level,
+        outcome,
+        StepSummary(
+            number=number,
+            amount=plan.load_level,
+            purpose=plan.purpose.value,
+            outcome=outcome.value,
+            duration_s=summary.duration_s,
+            ended_early=ended_early,
+            sent_per_s=summary.messages.sent / summary.duration_s if summary.duration_s else None,
+            achieved_per_s=summary.throughput_per_s,
+            connections=_some_of(StepConnections, summary.connections),
+            messages=_some_of(StepMessages, summary.messages),
+            errors=_errors(digest.tally),
+            response_time_ns=StepTimes.of(summary.response_time_ns),
+            faults=summary.faults,
+            objectives=checks,
+            behind=behind,
+            generator=StepGenerator(
+                cpu_share=summary.generator.cpu_share,
+                late_p99_ns=generator_lateness_ns(digest.tally),
+                saturated=bool(limits),
+                reasons=limits,
+            ),
+            recording=recording,
+        ),
+    )
+
+
+def _some_of(part: type[Part], whole: msgspec.Struct) -> Part:
+    """Returns those counts of a run's summary that a step's summary has."""
+    return part(**{one.name: getattr(whole, one.name) for one in msgspec.structs.fields(part)})
 
 
 def _unsent_by_generator(summary: Summary) -> int:
@@ -119,24 +137,19 @@ def _unsent_by_generator(summary: Summary) -> int:
 
 def infeasible_step(number: int, plan: NextStep, reason: str) -> Step:
     """Returns the step of a load that this machine cannot carry, without a run."""
-    facts = _head(number, plan, Outcome.GENERATOR_BOUND)
-    measures = dict.fromkeys(
-        ("duration_s", "sent_per_s", "achieved_per_s", "connections", "messages", "errors", "response_time_ns")
+    outcome = Outcome.GENERATOR_BOUND
+    summary = StepSummary(
+        number=number,
+        amount=plan.load_level,
+        purpose=plan.purpose.value,
+        outcome=outcome.value,
+        faults={},
+        objectives=[],
+        behind=[],
+        generator=StepGenerator(cpu_share=None, late_p99_ns=None, saturated=True, reasons=[reason]),
+        recording=None,
     )
-    generator = {"cpu_share": None, "late_p99_ns": None, "saturated": True, "reasons": [reason]}
-    empty: dict[str, Any] = {
-        "ended_early": False,
-        "faults": {},
-        "objectives": [],
-        "behind": [],
-        "generator": generator,
-        "recording": None,
-    }
-    return Step(plan.load_level, plan.purpose, Outcome.GENERATOR_BOUND, {**facts, **measures, **empty})
-
-
-def _head(number: int, plan: NextStep, outcome: Outcome) -> dict[str, Any]:
-    return {"number": number, "amount": plan.load_level, "purpose": str(plan.purpose), "outcome": str(outcome)}
+    return Step(plan.load_level, outcome, summary)
 
 
 def _outcome(summary: Summary, *, met: bool, bound: bool) -> Outcome:
@@ -154,37 +167,36 @@ def _outcome(summary: Summary, *, met: bool, bound: bool) -> Outcome:
     return Outcome.MISSED if summary.connections.opened else Outcome.NOTHING_OPENED
 
 
-def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> list[dict[str, Any]]:
-    """Returns the result of each objective, as the run itself checked it."""
+def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> list[ObjectiveCheck]:
+    """Returns the result of each objective; the run itself checked them."""
     found = {check.check: check for check in summary.verdict.checks}
-    checks = []
-    for objective in objectives:
-        check = found[objective.text]
-        entry = {
-            "objective": objective.text,
-            "met": check.passed,
-            "value": check.value,
-            **{
-                name: value
-                for name, value in (("limit", check.limit), ("unit", check.unit), ("why", check.why))
-                if value is not UNSET
-            },
-        }
-        metric = objective.metric
-        if metric.kind == "time" and metric.statistic[0].isdigit():
-            count = times_of(tally, metric.name).count
-            if count and 0 < float(metric.statistic) < 100 and too_few_in_tail(metric.statistic, count):
-                entry["few"] = count
-        checks.append(entry)
-    return checks
+    return [
+        ObjectiveCheck(
+            objective=objective.text,
+            met=check.passed,
+            value=check.value,
+            limit=check.limit,
+            unit=check.unit,
+            why=check.why,
+            few=_too_few(objective, tally),
+        )
+        for objective in objectives
+        for check in (found[objective.text],)
+    ]
+
+
+def _too_few(objective: Condition, tally: Tally) -> int | UnsetType:
+    """Returns the number of values that a percentile rests on, where it is too small."""
+    metric = objective.metric
+    if metric.kind != "time" or not metric.statistic[0].isdigit():
+        return UNSET
+    count = times_of(tally, metric.name).count
+    if count and 0 < float(metric.statistic) < 100 and too_few_in_tail(metric.statistic, count):
+        return count
+    return UNSET
 
 
 def _errors(tally: Tally) -> float | None:
     """Returns the share of errors as conditions define it; None without messages and connections."""
     share = ConditionScope(tally, 0).value(ERRORS)
     return None if share is None else float(share)
-
-
-def _times(summary: Summary) -> dict[str, Any] | None:
-    stats = summary.response_time_ns
-    return None if stats is None else {name: stats.value(name) for name in ("count", *_PERCENTILES)}

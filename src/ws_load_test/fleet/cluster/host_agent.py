@@ -262,12 +262,12 @@ async def launch(run: str) -> dict[str, Any]:
     return msgspec.structs.asdict(reply)
 
 
-async def send(run: str, command: str, at_ns: int) -> bool:
+async def send(run: str, command: bytes) -> bool:
     """Sends a command to a run's workers, and renews its lease; returns False if the host knows no such run."""
     workers = _runs.get(run)
     if workers is None:
         return False
-    workers.send(msgspec.convert({"kind": command, "at_ns": at_ns}, Command))
+    workers.send(msgspec.json.decode(command, type=Command))
     return True
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.fleet.cluster import host_agent
 from ws_load_test.fleet.cluster.clock_offset import (
@@ -82,8 +84,8 @@ class HostLink:
 
     def send(self, command: Command) -> None:
         """Queues a command behind those before it; its instant is converted to the host's own clock."""
-        if command.kind == "start":
-            command = Command("start", self.clock.to_remote(command.at_ns))
+        if command.at_ns:
+            command = msgspec.structs.replace(command, at_ns=self.clock.to_remote(command.at_ns))
         self._commands.put_nowait(command)
 
     async def keep_alive(self, run: str, on_reply: Callable[[HostLink], None]) -> str:
@@ -96,7 +98,7 @@ class HostLink:
             except TimeoutError:
                 pass
             try:
-                known = await self.call(host_agent.send, run, command.kind, command.at_ns)
+                known = await self.call(host_agent.send, run, msgspec.json.encode(command))
             except FAILURES as error:
                 if command.kind != "renew":
                     # The call may have arrived, and a command must not arrive twice.

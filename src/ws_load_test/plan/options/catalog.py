@@ -53,6 +53,14 @@ class PlanOptions(
     """Keyword arguments of `make_plan`: every option that a plan is made of, but for the URL."""
 
 
+class CapacityOptions(PlanOptions, experiments.SearchOptions, total=False):
+    """Keyword arguments of `find_capacity`; it refuses those of a run that the search sets itself."""
+
+
+class ABOptions(PlanOptions, experiments.PairedOptions, total=False):
+    """Keyword arguments of `ab`; it refuses those of a run that rounds set themselves."""
+
+
 def owned_by(*owners: Owner) -> tuple[OptionSpec, ...]:
     """Returns the options that these parts of the program use."""
     return tuple(option for option in OPTIONS if option.owner in owners)

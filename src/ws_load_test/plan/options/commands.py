@@ -12,7 +12,7 @@ COMMAND_OPTIONS: Mapping[str, tuple[OptionSpec, ...]] = {
     "demo": RUN_OPTIONS,
     "capacity": (*owned_by(Owner.CAPACITY), *RUN_OPTIONS),
     "ab": (*owned_by(Owner.AB, Owner.COMPARISON), *RUN_OPTIONS),
-    "report": tuple(BY_NAME[name] for name in ("json", "fail_if_saturated", "fail_if", "slo", *EXPORTS)),
+    "report": tuple(BY_NAME[name] for name in ("summary", "json", "fail_if_saturated", "fail_if", "slo", *EXPORTS)),
     "compare": (*owned_by(Owner.COMPARISON), BY_NAME["json"], BY_NAME["markdown"], BY_NAME["html"]),
 }
 """Command -> options that its command line knows, refused ones included: their refusal names the alternative."""

@@ -25,7 +25,7 @@ from ws_load_test.messages import (
     Template,
     filler_text,
 )
-from ws_load_test.messages.feed import cycle_rows, inspect
+from ws_load_test.messages.feed import count_rows_to, cycle_rows, inspect
 from ws_load_test.messages.size_estimate import estimate_sizes
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
@@ -67,6 +67,37 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
     if not contents or broken:
         return message
     return _with_contents(message, [payload for payload, _ in contents], templates, problems)
+
+
+def check_row_count(
+    message: Message, connections: int, values: Mapping[str, Any], problems: list[OptionProblem]
+) -> tuple[str, ...]:
+    """Checks that a feed has a row for each connection, where each is to have its own.
+
+    Returns a warning where connections share rows for another reason: the rows of what opens a session are theirs.
+    """
+    feed = message.feed
+    if feed is None or not feed.used or problems:
+        return ()
+    for_connections = any("{feed." in text for _, text in _connection_texts(values))
+    if feed.order == "connection-shared" or not (feed.order == "connection" or for_connections):
+        return ()
+    try:
+        rows = count_rows_to(feed, connections)
+    except FeedError as error:
+        problems.append(OptionProblem("--feed", error.text))
+        return ()
+    if rows >= connections:
+        return ()
+    many = f'"{feed.path}" has {rows} row{"s" * (rows != 1)} for {connections} connections'
+    if feed.order == "connection":
+        text = (
+            f"each connection has a row of its own, and {many}; add rows, open fewer connections, or write"
+            " --feed-order connection-shared, by which they share rows"
+        )
+        problems.append(OptionProblem("--feed-order", text))
+        return ()
+    return (f"--feed: {many}, so that some are opened with the values of others",)
 
 
 def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]) -> tuple[SetupMessage, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Unpack
@@ -34,16 +35,17 @@ from ws_load_test.plan.options.catalog import (
 )
 from ws_load_test.plan.options.correlation import read_correlation
 from ws_load_test.plan.options.feed_rows import check_feed_rows
-from ws_load_test.plan.options.messages import message_warnings, read_first_messages, read_message
+from ws_load_test.plan.options.messages import check_row_count, message_warnings, read_first_messages, read_message
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.options.session_policy import read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
-from ws_load_test.plan.options.target import read_target
+from ws_load_test.plan.options.target import proxy_hint, read_target
 from ws_load_test.plan.options.thresholds import read_thresholds
 from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import threshold_warnings
 from ws_load_test.plan.schedule import LoadProfile
+from ws_load_test.plan.target import is_on_this_machine
 from ws_load_test.plan.values import check_rate
 
 DEFAULT_DURATION_NS = 10 * 10**9
@@ -86,6 +88,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     message = read_message(values, problems)
     correlation = read_correlation(values, message, problems)
     connections = _connections(values)
+    feed_warnings = check_row_count(message, connections, values, problems)
     misbehaving = read_misbehaving(values, connections, problems)
     reconnect = read_reconnect(values, problems)
     setup_messages = read_first_messages(values, problems)
@@ -110,12 +113,16 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         misbehaving=misbehaving,
         duration_ns=duration_ns,
         connect_rate_per_s=_connect_rate_per_s(values, connections),
-        warnings=message_warnings(message, values),
-        workers=min(values.get("workers") or default_workers(connections), connections),
+        warnings=message_warnings(message, values) + feed_warnings,
+        workers=min(
+            values.get("workers") or default_workers(connections, beside_target=is_on_this_machine(target)),
+            connections,
+        ),
         **thresholds,
         **fields_of(values),
     )
-    return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan))
+    hint = proxy_hint(plan.target, os.environ) if "proxy" not in given and not plan.target.unix_socket else ""
+    return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan) + (hint,) * bool(hint))
 
 
 def unknown_options(names: Iterable[str], known: Collection[str]) -> Iterator[OptionProblem]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from ws_load_test.common.errors import OptionProblem, option_name
+from ws_load_test.plan.options import target_values
 from ws_load_test.plan.options.catalog import fields_of, names_in
 from ws_load_test.plan.options.spec import Group
-from ws_load_test.plan.target import Target
+from ws_load_test.plan.proxy_environment import ProxyEnvironment
+from ws_load_test.plan.target import Endpoint, Target
 
 _HEADERS = {"cookie": "cookie", "origin": "origin", "user": "authorization", "bearer": "authorization"}
 """Option -> header that it sets."""
@@ -18,14 +24,62 @@ _HEADERS = {"cookie": "cookie", "origin": "origin", "user": "authorization", "be
 def read_target(values: Mapping[str, Any], problems: list[OptionProblem]) -> Target:
     """Returns the target that parsed values describe; adds to `problems` those that do not fit each other."""
     found = values.get("url", ())
+    values = {**values, **_read_proxy(values, problems)}
     _check_tls(values, found, problems)
     _check_headers(values, found, problems)
-    return Target(url=found[0] if found else "", extra_urls=found[1:], **fields_of(values, "target"))
+    environment = values.get("proxy_environment")
+    return Target(
+        url=found[0] if found else "",
+        extra_urls=found[1:],
+        proxy_environment=environment,
+        **fields_of(values, "target"),
+    )
+
+
+def _read_proxy(values: Mapping[str, Any], problems: list[OptionProblem]) -> dict[str, Any]:
+    """Returns the values that stand for ``--proxy env`` and ``--proxy none``."""
+    if values.get("proxy") == "none":
+        return {"proxy": None}
+    if values.get("proxy") != "env":
+        return {}
+    named = ProxyEnvironment.read(os.environ)
+    checked: dict[str, str | None] = {}
+    for scheme in ("ws", "wss"):
+        url, variable = getattr(named, scheme), named.variable_for(secure=scheme == "wss")
+        try:
+            checked[scheme] = None if url is None else _proxy_url(url)
+        except ValueError as error:
+            problem = OptionProblem(option_name("proxy"), f"env: of {variable}, {error}")
+            # The same variable can stand for both schemes.
+            problems.extend([problem] if problem not in problems else ())
+            checked[scheme] = None
+    return {"proxy": None, "proxy_environment": msgspec.structs.replace(named, **checked)}
+
+
+def _proxy_url(written: str) -> str:
+    """Returns the value of a variable as a URL: without a scheme it is HTTP's, as for other programs."""
+    url = written if "://" in written else f"http://{written}"
+    url = re.sub(r"^socks://", "socks5h://", url, flags=re.IGNORECASE)
+    return target_values.proxy_url(url, "write http://host:port")
+
+
+def proxy_hint(target: Target, environment: Mapping[str, str]) -> str:
+    """Returns a sentence where the environment names a proxy for the target that is not used; empty where none is."""
+    named = ProxyEnvironment.read(environment)
+    for url in target.urls:
+        endpoint = Endpoint.of(url)
+        if named.proxy_for(endpoint.host, endpoint.port, secure=endpoint.secure) is not None:
+            variable = named.variable_for(secure=endpoint.secure)
+            return f"{variable} is set, and not used: --proxy env uses it, --proxy none connects without a word"
+    return ""
 
 
 def _check_tls(values: Mapping[str, Any], found: tuple[str, ...], problems: list[OptionProblem]) -> None:
     # A redirect may lead from ws:// to wss://.
-    if found and not values.get("follow_redirects") and not any(one[:4].lower() == "wss:" for one in found):
+    named = values.get("proxy_environment") or ProxyEnvironment()
+    ways = (*found, *(one for one in (values.get("proxy"), named.ws, named.wss) if one))
+    has_tls = any(one.lower().startswith(("wss:", "https:")) for one in ways)
+    if found and not values.get("follow_redirects") and not has_tls:
         problems.extend(
             OptionProblem(option_name(name), "has no meaning for ws://, which has no TLS; did you mean wss://?")
             for name in names_in(Group.TLS)

@@ -225,9 +225,19 @@ def unix_socket(value: Any) -> str:
 
 
 def proxy(value: Any) -> str:
-    """Parses the URL of a proxy; errors do not quote its password."""
+    """Parses the URL of a proxy, ``env`` or ``none``; errors do not quote its password."""
     written = option_values.text(value).strip()
-    hint = "write http://host:port, socks5://host:port, socks5h://…, socks4:// or socks4a://…"
+    if written in {"env", "none"}:
+        return written
+    return proxy_url(written, "write http://host:port, https://…, socks5://…, socks5h://…, socks4://…, env or none")
+
+
+def proxy_url(written: str, hint: str) -> str:
+    """Returns the URL of a proxy, checked.
+
+    Raises:
+        ValueError: It cannot be used; the text quotes nothing of it, and ends with the hint.
+    """
     scheme, separator, _ = written.partition("://")
     if not separator or scheme.lower() not in PROXY_PORTS:
         raise ValueError(f"it is not the URL of a proxy that we can use; {hint}")

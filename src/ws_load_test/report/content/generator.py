@@ -21,21 +21,30 @@ _LATENESS = {FindingKind.STARVED, FindingKind.SEND_LAG, FindingKind.LOOP_LAG}
 """Findings that contradict "keeps up"."""
 
 
-def generator(results: Results) -> list[LabeledText]:
-    """Returns one line of facts, and a line for each reason to doubt the run."""
+def generator(results: Results, *, brief: bool = False) -> list[LabeledText]:
+    """Returns one line of facts, in `brief` the most important of them, and a line for each reason to doubt the run."""
     tally = results.aggregate.tally
     findings = [finding for finding in results.findings if finding.kind not in _SHOWN_ELSEWHERE]
     late = any(finding.saturates or finding.kind in _LATENESS for finding in findings)
     done = tally.answered if results.awaits_replies else tally.sent
     praise = "" if late or not done else "keeps up: "
-    lines = [LabeledText("generator", praise + _facts(results.aggregate))]
+    lines = [LabeledText("generator", praise + (_brief(results.aggregate) if brief else facts(results.aggregate)))]
     for finding in findings:
         label, style = ("saturated", "red") if finding.saturates else ("warning", "yellow")
         lines.append(LabeledText(label, sentence(finding.text), style))
     return lines
 
 
-def _facts(aggregate: Aggregate) -> str:
+def _brief(aggregate: Aggregate) -> str:
+    shares, lag = aggregate.cpu_shares(), aggregate.tally.send_lag_ns
+    text = f"busiest worker {percent(max(shares))} of a core" if shares else f"processor {NO_VALUE}"
+    if len(shares) > 1:
+        text += f", of {format_count(len(shares))}"
+    return f"{text}; send lag p99 {format_duration(lag.percentiles((99,))[0])}" if lag.count else text
+
+
+def facts(aggregate: Aggregate) -> str:
+    """Returns the use of the processor and the lateness of the workers, in a line or two."""
     parts = [_cpu(aggregate.cpu_shares())]
     parts += _lag("loop lag", aggregate.tally.loop_lag_ns)
     parts += _lag("send lag", aggregate.tally.send_lag_ns)

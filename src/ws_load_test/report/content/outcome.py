@@ -49,8 +49,18 @@ def headline(results: Results) -> tuple[str, str]:
         failed = len(verdict.failed_checks)
         words = "A threshold failed" if failed == 1 else f"{format_count(failed)} thresholds failed"
         return f"Stopped early, because {stopped}" if stopped else words, "red"
-    words, found = "Passed" if verdict.checks else "Done", flaws(results)
+    words, found = "Passed" if verdict.checks else _held(results) or "Done", flaws(results)
     return (f"{words}, with {', '.join(found)}", "yellow") if found else (words, "green")
+
+
+def _held(results: Results) -> str:
+    """Returns the headline of a run that sent nothing and only held its connections; empty for other runs."""
+    summary, plans = results.summary, results.plans.plans
+    if summary.messages.due or not plans or any(plan.load.sends_messages for plan in plans):
+        return ""
+    counts = summary.connections
+    held = max(0, counts.opened - counts.reconnected - counts.recycled - counts.lost)
+    return f"Held {count_of(held, 'connection')} for {format_duration(summary.duration_s * 1e9)}"
 
 
 def flaws(results: Results) -> list[str]:
@@ -59,7 +69,10 @@ def flaws(results: Results) -> list[str]:
     found = [count_of(faults, "fault")] if faults else []
     if results.pairing_findings:
         found.append("replies that are perhaps not those of their messages")
-    counted = [(messages.unanswered, "unanswered")] if results.awaits_replies else []
+    # What was in flight on sessions that --disconnect cut off was lost on request.
+    storm = results.summary.reconnect_storm
+    unanswered_by_target = messages.unanswered - (storm.unanswered if storm is not None else 0)
+    counted = [(unanswered_by_target, "unanswered")] if results.awaits_replies else []
     counted.append((messages.dropped, "dropped"))
     found += [f"{count_of(count, 'message')} {word}" for count, word in counted if count]
     return [*found, "the generator at its limit"] if results.summary.generator.saturated else found

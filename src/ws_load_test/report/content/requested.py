@@ -111,7 +111,7 @@ def _correlation(plan: Plan) -> str:
 _OPTIONAL_ROWS: dict[str, Callable[[Plan], str]] = {
     "replies": _correlation,
     "address": lambda plan: sanitize(plan.target.unix_socket or ", ".join(plan.target.addresses)),
-    "proxy": lambda plan: sanitize(plan.target.proxy or ""),
+    "proxy": lambda plan: sanitize(plan.target.describe_proxy()),
 }
 """Rows that only some plans have."""
 

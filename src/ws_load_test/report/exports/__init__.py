@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.errors import OptionProblem, OutputError, option_name
+from ws_load_test.metrics.existing_files import is_recording
 from ws_load_test.report.exports import (
     csv_intervals,
     hdr_interval_log,
@@ -76,11 +77,19 @@ def validate(wanted: Mapping[str, str], others: Mapping[str, Sequence[str]] | No
                 )
             elif STDOUT not in (path, taken) and same_file(path, taken):
                 found.append(OptionProblem(option, f"{path} is the file of {option_name(one)} as well; name another"))
-        for what, paths in (others or {}).items():
-            if path != STDOUT and any(same_file(path, other) for other in paths):
-                found.append(OptionProblem(option, f"{path} is {what}, which it would overwrite; name another file"))
+        what = None if path == STDOUT else _kept_as(path, others or {})
+        if what is not None:
+            found.append(OptionProblem(option, f"{path} is {what}, which it would overwrite; name another file"))
         earlier.append((name, path))
     return found
+
+
+def _kept_as(path: str, others: Mapping[str, Sequence[str]]) -> str | None:
+    """Returns what a file is that must stay as it is; None for any other."""
+    for what, paths in others.items():
+        if any(same_file(path, other) for other in paths):
+            return what
+    return "a recording" if is_recording(path) else None
 
 
 def predict_failures(wanted: Mapping[str, str]) -> list[str]:

@@ -36,6 +36,8 @@ from ws_load_test.report.terminal.capacity import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ws_load_test.analysis.capacity_types import CapacitySummary, StepSummary
+
 _TONES: dict[str, Severity] = {
     "found": "good",
     "all-met": "good",
@@ -47,89 +49,94 @@ _PERCENTILES = ("p50", "p90", "p99", "p99.9")
 _MOST_TICKS = 8
 
 
-def lines(facts: dict[str, Any]) -> Iterator[str]:
+def lines(summary: CapacitySummary) -> Iterator[str]:
     """Yields the page.
 
     Raises:
         OutputError: The library that draws the charts is not installed.
     """
-    words = sentence(facts)
+    words = sentence(summary)
     head = Head(
         words[:1].upper() + words[1:],
-        _TONES.get(facts["answer"]["ending"], "doubt"),
-        [facts["target"], f"{facts['tool']}, started {facts['started_at']}"],
+        _TONES.get(summary.answer.ending, "doubt"),
+        [summary.target, f"{summary.tool}, started {summary.started_at}"],
     )
-    objectives = [("objective", one) for one in facts["objectives"]]
+    objectives = [("objective", one) for one in summary.objectives]
     requested = KeyValueRows([*objectives, ("besides", "the target keeps up with the load")])
-    notes = [Text(f"Step {step['number']}: {'; '.join(found)}") for step in facts["steps"] if (found := notes_of(step))]
-    table = [Table(HEADS, table_rows(facts))] if facts["steps"] else []
+    notes = [Text(f"Step {step.number}: {'; '.join(found)}") for step in summary.steps if (found := notes_of(step))]
+    table = [Table(HEADS, table_rows(summary))] if summary.steps else []
     sections = [
         Section("Requested", [requested]),
-        Section("Load and response", _charts(facts)),
+        Section("Load and response", _charts(summary)),
         Section("Steps", [*table, *notes]),
     ]
-    return document(f"Capacity of {facts['target']}", head, sections)
+    return document(f"Capacity of {summary.target}", head, sections)
 
 
-def _charts(facts: dict[str, Any]) -> list[Chart]:
-    steps = sorted((one for one in facts["steps"] if one["response_time_ns"]), key=lambda one: one["amount"])
+def _charts(summary: CapacitySummary) -> list[Chart]:
+    steps = sorted((one for one in summary.steps if one.response_time_ns is not None), key=lambda one: one.amount)
     if len(steps) < 2:
         return []
-    what = "rate" if facts["find"] == "rate" else "number of connections"
+    what = "rate" if summary.find == "rate" else "number of connections"
     return [
         Chart(
             "latency",
             f"Response times by {what}",
-            f"Percentiles of each step against the {what} that was requested, both logarithmic. {_marked(facts)}",
-            _latency(facts, steps),
+            f"Percentiles of each step against the {what} that was requested, both logarithmic. {_marked(summary)}",
+            _latency(summary, steps),
         ),
         Chart(
             "throughput",
             f"Achieved by {what}",
-            f"Replies a second within each step against the {what} that was requested. {_marked(facts)}",
-            _throughput(facts, steps),
+            f"Replies a second within each step against the {what} that was requested. {_marked(summary)}",
+            _throughput(summary, steps),
         ),
     ]
 
 
-def _marked(facts: dict[str, Any]) -> str:
-    answer = facts["answer"]
-    if answer["lower"] is not None and answer["upper"] is not None:
+def _marked(summary: CapacitySummary) -> str:
+    answer = summary.answer
+    if answer.lower is not None and answer.upper is not None:
         return "The limit lies in the strip between the two upright lines."
-    return "The upright line is the end of what is known." if _marks(facts)["shapes"] else ""
+    return "The upright line is the end of what is known." if _marks(summary)["shapes"] else ""
 
 
-def _latency(facts: dict[str, Any], steps: list[dict[str, Any]]) -> Figure:
-    x = [step["amount"] for step in steps]
+def _latency(summary: CapacitySummary, steps: list[StepSummary]) -> Figure:
+    x = [step.amount for step in steps]
+    measured = [step.response_time_ns for step in steps if step.response_time_ns is not None]
     traces: list[Trace] = []
     for number, name in enumerate(_PERCENTILES):
-        values = [max(1, step["response_time_ns"][name]) for step in steps]
-        texts = [f"{_shown(step, facts)}: {format_duration(value)}" for step, value in zip(steps, values, strict=True)]
+        values = [max(1, one.value(name)) for one in measured]
+        texts = [
+            f"{_shown(step, summary)}: {format_duration(value)}" for step, value in zip(steps, values, strict=True)
+        ]
         traces.append(line(number, name, x, values, text=texts))
-    times = [step["response_time_ns"][name] for step in steps for name in _PERCENTILES]
-    return figure(traces, _load_axis(facts, x), duration_axis(min(times), max(times), "response time"), **_marks(facts))
+    times = [one.value(name) for one in measured for name in _PERCENTILES]
+    return figure(
+        traces, _load_axis(summary, x), duration_axis(min(times), max(times), "response time"), **_marks(summary)
+    )
 
 
-def _throughput(facts: dict[str, Any], steps: list[dict[str, Any]]) -> Figure:
-    x = [step["amount"] for step in steps]
-    values = [step["achieved_per_s"] for step in steps]
-    texts = [f"{_shown(step, facts)}: {format_rate(step['achieved_per_s'])} answered" for step in steps]
+def _throughput(summary: CapacitySummary, steps: list[StepSummary]) -> Figure:
+    x = [step.amount for step in steps]
+    values = [step.achieved_per_s for step in steps]
+    texts = [f"{_shown(step, summary)}: {format_rate(step.achieved_per_s)} answered" for step in steps]
     traces = [line(0, "answered", x, values, text=texts)]
-    return figure(traces, _load_axis(facts, x), amount_axis("replies a second"), **_marks(facts))
+    return figure(traces, _load_axis(summary, x), amount_axis("replies a second"), **_marks(summary))
 
 
-def _shown(step: dict[str, Any], facts: dict[str, Any]) -> str:
-    return f"step {step['number']}, {show_amount(step['amount'], facts['find'])}, {step['outcome']}"
+def _shown(step: StepSummary, summary: CapacitySummary) -> str:
+    return f"step {step.number}, {show_amount(step.amount, summary.find)}, {step.outcome}"
 
 
-def _load_axis(facts: dict[str, Any], amounts: list[float]) -> Axis:
+def _load_axis(summary: CapacitySummary, amounts: list[float]) -> Axis:
     """Returns the axis of the requested load: logarithmic, with a tick at amounts that were tried."""
     known = sorted(set(amounts))
     # Where the search narrows, amounts are too near to each other for a tick each.
     apart = math.log(known[-1] / known[0]) / _MOST_TICKS
     ticks = [known[0]]
     ticks += [amount for before, amount in _kept(known, apart)]
-    title = "messages a second" if facts["find"] == "rate" else "connections"
+    title = "messages a second" if summary.find == "rate" else "connections"
     return {
         "type": "log",
         "title": {"text": title},
@@ -146,10 +153,10 @@ def _kept(known: list[float], apart: float) -> Iterator[tuple[float, float]]:
             last = amount
 
 
-def _marks(facts: dict[str, Any]) -> dict[str, Any]:
+def _marks(summary: CapacitySummary) -> dict[str, Any]:
     """Returns the ends of the bracket as upright lines, and the strip between them."""
-    answer = facts["answer"]
-    ends = [one for one in (answer["lower"], answer["upper"] or answer["generator_saturated_at"]) if one is not None]
+    answer = summary.answer
+    ends = [one for one in (answer.lower, answer.upper or answer.generator_saturated_at) if one is not None]
     # Shapes and lines on a logarithmic axis: the former take amounts, not their logarithms.
     shapes: list[dict[str, Any]] = [
         {

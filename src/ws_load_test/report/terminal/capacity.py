@@ -1,11 +1,12 @@
-"""Report of a capacity search for people at a terminal, made from the object that `--json` prints."""
+"""Report of a capacity search for people at a terminal, made from its summary."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from msgspec import UNSET
 from rich.text import Text
 
 from ws_load_test.analysis.findings import join_and, percent
@@ -24,9 +25,11 @@ from ws_load_test.report.terminal.glyphs import bar, to_encodable
 from ws_load_test.report.terminal.layout import LABEL, WIDTH, hanging_indent, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from rich.console import Console
+
+    from ws_load_test.analysis.capacity_types import CapacityAnswer, CapacitySummary, ObjectiveCheck, StepSummary
 
 OUTCOMES = {
     "met": "met",
@@ -44,15 +47,15 @@ _SHORTEST_SHARE = 0.02
 """Length of the shortest bar, as a share of the longest: the lowest value of a logarithmic scale is not 0."""
 
 
-def print_capacity(facts: dict[str, Any], *, console: Console) -> None:
-    """Prints the report; `facts` are what `--json` prints."""
-    for line in capacity_lines(facts, encoding=console.encoding):
+def print_capacity(summary: CapacitySummary, *, console: Console) -> None:
+    """Prints the report."""
+    for line in capacity_lines(summary, encoding=console.encoding):
         console.print(line, soft_wrap=True)
 
 
-def capacity_lines(facts: dict[str, Any], *, encoding: str = "utf-8") -> list[Text]:
+def capacity_lines(summary: CapacitySummary, *, encoding: str = "utf-8") -> list[Text]:
     """Returns the report's lines, no wider than 80 columns but for a long URL."""
-    sections = [_heading(facts), _table(facts), _why(facts), _chart(facts, encoding)]
+    sections = [_heading(summary), _table(summary), _why(summary), _chart(summary, encoding)]
     lines: list[Text] = []
     for section in filter(None, sections):
         lines += [Text(), *section] if lines else section
@@ -62,13 +65,13 @@ def capacity_lines(facts: dict[str, Any], *, encoding: str = "utf-8") -> list[Te
     return lines
 
 
-def step_line(facts: dict[str, Any], find: str) -> str:
+def step_line(step: StepSummary, find: str) -> str:
     """Returns a line about one step, shown while the search goes on."""
-    times, what = facts["response_time_ns"], OUTCOMES[facts["outcome"]]
-    parts = [f"{facts['number']:>3}  {show_amount(facts['amount'], find):>10}  {what}"]
+    times = step.response_time_ns
+    parts = [f"{step.number:>3}  {show_amount(step.amount, find):>10}  {OUTCOMES[step.outcome]}"]
     if times is not None:
-        parts.append(f"p50 {format_duration(times['p50'])}, p99 {format_duration(times['p99'])}")
-    missed = failures(facts)
+        parts.append(f"p50 {format_duration(times.p50)}, p99 {format_duration(times.p99)}")
+    missed = failures(step)
     return "  ".join([*parts, *([one_line(missed[0])] if missed else [])])
 
 
@@ -77,122 +80,126 @@ def show_amount(amount: float, find: str) -> str:
     return format_rate(amount) if find == "rate" else format_count(amount)
 
 
-def failures(step: dict[str, Any]) -> list[str]:
+def failures(step: StepSummary) -> list[str]:
     """Returns the reasons why a step did not meet the objectives, as sentence parts."""
-    if step["outcome"] == "met":
+    if step.outcome == "met":
         return []
-    reasons = [f"{one['objective']}: {describe_value(_as_check(one))}" for one in step["objectives"] if not one["met"]]
-    return [*reasons, *step["behind"], *step["generator"]["reasons"]]
+    reasons = [f"{one.objective}: {describe_value(_as_check(one))}" for one in step.objectives if not one.met]
+    return [*reasons, *step.behind, *step.generator.reasons]
 
 
-def _as_check(objective: dict[str, Any]) -> ThresholdCheck:
-    found = {name: objective[name] for name in ("value", "limit", "unit", "why") if name in objective}
-    return ThresholdCheck(check=objective["objective"], passed=objective["met"], **found)
+def _as_check(one: ObjectiveCheck) -> ThresholdCheck:
+    return ThresholdCheck(
+        check=one.objective, passed=one.met, value=one.value, limit=one.limit, unit=one.unit, why=one.why
+    )
 
 
 # --- The answer -----------------------------------------------------------------------------------------------------
 
 
-def sentence(facts: dict[str, Any]) -> str:
+def sentence(summary: CapacitySummary) -> str:
     """Returns the answer and its certainty, as a sentence without a full stop."""
-    answer = facts["answer"]
-    ways: dict[str, Callable[[dict[str, Any]], str]] = {
+    answer = summary.answer
+    error = sanitize(answer.error or NO_VALUE)
+    ways: dict[str, Callable[[CapacitySummary], str]] = {
         "found": _between,
         "all-met": _all_met,
         "none-met": _none_met,
         "generator-bound": _generator_saturated,
         "nothing-opened": _nothing_opened,
-        "target-gone": lambda facts: f"the target let nobody in any more; {_so_far(facts)}",
+        "target-gone": lambda summary: f"the target let nobody in any more; {_so_far(summary)}",
         "unsettled": _unsettled,
-        "interrupted": lambda facts: f"interrupted; {_so_far(facts)}",
-        "broken-off": lambda facts: f"broken off, because of an error: {sanitize(answer['error'])}; {_so_far(facts)}",
+        "interrupted": lambda summary: f"interrupted; {_so_far(summary)}",
+        "broken-off": lambda summary: f"broken off, because of an error: {error}; {_so_far(summary)}",
     }
-    words = ways[answer["ending"]](facts)
+    words = ways[answer.ending](summary)
     ways_of = {True: "met the objectives and missed them", False: "cannot be judged, because the generator was late"}
     for contradicted, why in ways_of.items():
-        unsure = [one for one in answer["unsure"] if (one in answer["contradicted"]) is contradicted]
+        unsure = [one for one in answer.unsure if (one in answer.contradicted) is contradicted]
         if unsure:
-            words += f"; {join_and([_amount(one, facts) for one in unsure])} {why}"
-    return words + (", so the limit is no sharper than that" if answer["unsure"] else "")
+            words += f"; {join_and([_amount(one, summary) for one in unsure])} {why}"
+    return words + (", so the limit is no sharper than that" if answer.unsure else "")
 
 
-def _between(facts: dict[str, Any]) -> str:
-    answer = facts["answer"]
-    lower, upper = (_amount(answer[end], facts) for end in ("lower", "upper"))
-    return f"between {lower} and {upper}: {_met(facts)}, {_missed(facts)}"
+def _between(summary: CapacitySummary) -> str:
+    answer = summary.answer
+    ends = f"between {_amount(answer.lower, summary)} and {_amount(answer.upper, summary)}"
+    return f"{ends}: {_met(summary)}, {_missed(summary)}"
 
 
-def _all_met(facts: dict[str, Any]) -> str:
-    return f"at least {_amount(facts['answer']['lower'], facts)}, the most that was to be tried: {_met(facts)}"
+def _all_met(summary: CapacitySummary) -> str:
+    return f"at least {_amount(summary.answer.lower, summary)}, the most that was to be tried: {_met(summary)}"
 
 
-def _none_met(facts: dict[str, Any]) -> str:
-    if facts["answer"]["upper"] is None:
+def _none_met(summary: CapacitySummary) -> str:
+    if summary.answer.upper is None:
         return "nothing that was to be tried met the objectives each time"
-    return f"less than {_amount(facts['answer']['upper'], facts)}: {_missed(facts)}; begin lower with --from"
+    return f"less than {_amount(summary.answer.upper, summary)}: {_missed(summary)}; begin lower with --from"
 
 
-def _generator_saturated(facts: dict[str, Any]) -> str:
-    answer = facts["answer"]
-    bound = answer["generator_saturated_at"]
-    why = _why_bound(facts, bound)
-    if answer["lower"] is None:
-        return f"no answer: at {_amount(bound, facts)} the generator itself was the limit, and not the target: {why}"
+def _generator_saturated(summary: CapacitySummary) -> str:
+    answer = summary.answer
+    bound = answer.generator_saturated_at
+    why = _why_bound(summary, bound)
+    if answer.lower is None:
+        return f"no answer: at {_amount(bound, summary)} the generator itself was the limit, and not the target: {why}"
     return (
-        f"at least {_amount(answer['lower'], facts)}: {_met(facts)}; the limit of the target is not known, because at"
-        f" {_amount(bound, facts)} the generator itself was the limit: {why}"
+        f"at least {_amount(answer.lower, summary)}: {_met(summary)}; the limit of the target is not known, because at"
+        f" {_amount(bound, summary)} the generator itself was the limit: {why}"
     )
 
 
-def _nothing_opened(facts: dict[str, Any]) -> str:
-    faults = facts["steps"][0]["faults"]
+def _nothing_opened(summary: CapacitySummary) -> str:
+    faults = summary.steps[0].faults
     why = f" ({', '.join(faults)})" if faults else ""
     return f"no answer: not a single connection could be opened{sanitize(why)}"
 
 
-def _unsettled(facts: dict[str, Any]) -> str:
-    answer, most = facts["answer"], facts["range"]["max"]
-    if answer["lower"] is None or most not in answer["unsure"]:
-        return f"the steps contradict each other, so there is no answer; {_so_far(facts)}"
+def _unsettled(summary: CapacitySummary) -> str:
+    answer, most = summary.answer, summary.range.max
+    if answer.lower is None or most not in answer.unsure:
+        return f"the steps contradict each other, so there is no answer; {_so_far(summary)}"
     return (
-        f"at least {_amount(answer['lower'], facts)}: {_met(facts)}; whether {_amount(most, facts)}, the most that was"
-        " to be tried, does as well is not settled"
+        f"at least {_amount(answer.lower, summary)}: {_met(summary)}; whether {_amount(most, summary)}, the most that"
+        " was to be tried, does as well is not settled"
     )
 
 
-def _so_far(facts: dict[str, Any]) -> str:
-    answer = facts["answer"]
-    known = [_met(facts)] if answer["lower"] is not None else []
-    known += [_missed(facts)] if answer["upper"] is not None else []
+def _so_far(summary: CapacitySummary) -> str:
+    answer = summary.answer
+    known = [_met(summary)] if answer.lower is not None else []
+    known += [_missed(summary)] if answer.upper is not None else []
     return join_and(known) if known else "nothing is known"
 
 
-def _met(facts: dict[str, Any]) -> str:
-    answer = facts["answer"]
-    return f"{_amount(answer['lower'], facts)} met all objectives {_times(answer['lower_times'])}"
+def _met(summary: CapacitySummary) -> str:
+    answer = summary.answer
+    return f"{_amount(answer.lower, summary)} met all objectives {_times(answer.lower_times)}"
 
 
-def _missed(facts: dict[str, Any]) -> str:
-    answer = facts["answer"]
-    steps = [step for step in facts["steps"] if step["amount"] == answer["upper"]]
-    failed = dict.fromkeys(check["objective"] for step in steps for check in step["objectives"] if not check["met"])
+def _missed(summary: CapacitySummary) -> str:
+    answer = summary.answer
+    steps = [step for step in summary.steps if step.amount == answer.upper]
+    failed = dict.fromkeys(check.objective for step in steps for check in step.objectives if not check.met)
     what = f"missed {join_and(list(failed))}" if failed else "was not kept up with"
-    return f"{_amount(answer['upper'], facts)} {what} {_times(answer['upper_times'])}"
+    return f"{_amount(answer.upper, summary)} {what} {_times(answer.upper_times)}"
 
 
-def _why_bound(facts: dict[str, Any], amount: float) -> str:
+def _why_bound(summary: CapacitySummary, amount: float | None) -> str:
     reasons = [
         reason
-        for step in facts["steps"]
-        if step["amount"] == amount and step["outcome"] == "generator-bound"
-        for reason in step["generator"]["reasons"]
+        for step in summary.steps
+        if step.amount == amount and step.outcome == "generator-bound"
+        for reason in step.generator.reasons
     ]
     return sanitize(reasons[0]) if reasons else "for reasons that are not known"
 
 
-def _amount(amount: float, facts: dict[str, Any]) -> str:
-    shown = show_amount(amount, facts["find"])
-    return shown if facts["find"] == "rate" else f"{shown} connections"
+def _amount(amount: float | None, summary: CapacitySummary) -> str:
+    if amount is None:
+        return NO_VALUE
+    shown = show_amount(amount, summary.find)
+    return shown if summary.find == "rate" else f"{shown} connections"
 
 
 def _times(count: int) -> str:
@@ -202,91 +209,94 @@ def _times(count: int) -> str:
 # --- Lines ----------------------------------------------------------------------------------------------------------
 
 
-def _heading(facts: dict[str, Any]) -> list[Text]:
-    words = sentence(facts)
-    style = _ENDINGS.get(facts["answer"]["ending"], "yellow")
+def _heading(summary: CapacitySummary) -> list[Text]:
+    words = sentence(summary)
+    style = _ENDINGS.get(summary.answer.ending, "yellow")
     lines = [Text(line, style=f"bold {style}") for line in textwrap.wrap(words[:1].upper() + words[1:] + ".", WIDTH)]
-    lines.append(Text(sanitize(facts["target"])))
-    objectives = [sanitize(one) for one in facts["objectives"]]
+    lines.append(Text(sanitize(summary.target)))
+    objectives = [sanitize(one) for one in summary.objectives]
     return [*lines, *wrapped("objectives", f"{', '.join(objectives)}, and the target keeps up")]
 
 
-def _table(facts: dict[str, Any]) -> list[Text]:
-    rows = table_rows(facts)
+def _table(summary: CapacitySummary) -> list[Text]:
+    rows = table_rows(summary)
     if not rows:
         return []
     widths = [max(map(len, cells)) for cells in zip(HEADS, *rows, strict=True)]
     heads = [f"{head:>{width}}" for head, width in zip(HEADS[:-1], widths[:-1], strict=True)]
     lines = [Text("  ".join([*heads, HEADS[-1]]), style="bold")]
-    for step, row in zip(facts["steps"], rows, strict=True):
+    for step, row in zip(summary.steps, rows, strict=True):
         *cells, outcome = row
         line = Text("".join(f"{cell:>{width}}  " for cell, width in zip(cells, widths[:-1], strict=True)))
-        lines.append(line.append(outcome, style=_STYLES.get(step["outcome"], "yellow")))
+        lines.append(line.append(outcome, style=_STYLES.get(step.outcome, "yellow")))
     return lines
 
 
-def table_rows(facts: dict[str, Any]) -> list[list[str]]:
+def table_rows(summary: CapacitySummary) -> list[list[str]]:
     """Returns a row of text for each step, under `HEADS`."""
     return [
         [
-            str(step["number"]),
-            show_amount(step["amount"], facts["find"]),
-            format_rate(step["achieved_per_s"]),
+            str(step.number),
+            show_amount(step.amount, summary.find),
+            format_rate(step.achieved_per_s),
             *(_time(step, name) for name in ("p50", "p99")),
-            NO_VALUE if step["errors"] is None else format_share(step["errors"]),
-            NO_VALUE if step["generator"]["cpu_share"] is None else percent(step["generator"]["cpu_share"]),
-            OUTCOMES[step["outcome"]],
+            NO_VALUE if step.errors is None else format_share(step.errors),
+            NO_VALUE if step.generator.cpu_share is None else percent(step.generator.cpu_share),
+            OUTCOMES[step.outcome],
         ]
-        for step in facts["steps"]
+        for step in summary.steps
     ]
 
 
-def _time(step: dict[str, Any], name: str) -> str:
-    times = step["response_time_ns"]
-    return format_duration(None if times is None else times[name])
+def _time(step: StepSummary, name: str) -> str:
+    times = step.response_time_ns
+    return format_duration(None if times is None else times.value(name))
 
 
-def _why(facts: dict[str, Any]) -> list[Text]:
+def _why(summary: CapacitySummary) -> list[Text]:
     lines: list[Text] = []
-    for step in facts["steps"]:
+    for step in summary.steps:
         if notes := notes_of(step):
-            head = f"step {step['number']}"
+            head = f"step {step.number}"
             text = "; ".join(map(one_line, notes))
-            lines += hanging_indent(f"{head:{LABEL}}", text, _STYLES.get(step["outcome"], "yellow"))
+            lines += hanging_indent(f"{head:{LABEL}}", text, _STYLES.get(step.outcome, "yellow"))
     return lines
 
 
-def notes_of(step: dict[str, Any]) -> list[str]:
+def notes_of(step: StepSummary) -> list[str]:
     """Returns the reasons why a step failed, and the objectives that rest on few values, as sentence parts."""
-    few = [check for check in step["objectives"] if "few" in check]
-    chance = [f"{one['objective']} rests on {format_count(one['few'])} values, so chance decides" for one in few]
+    few = [(one.objective, one.few) for one in step.objectives if one.few is not UNSET]
+    chance = [f"{objective} rests on {format_count(count)} values, so chance decides" for objective, count in few]
     return [*failures(step), *chance]
 
 
-def _chart(facts: dict[str, Any], encoding: str) -> list[Text]:
+def _chart(summary: CapacitySummary, encoding: str) -> list[Text]:
     """Returns the 99th percentile of each step, by amount: logarithmic, because it leaps where a queue starts."""
     steps = sorted(
-        (step for step in facts["steps"] if step["response_time_ns"] is not None),
-        key=lambda step: (step["amount"], step["number"]),
+        ((step, step.response_time_ns) for step in summary.steps if step.response_time_ns is not None),
+        key=lambda pair: (pair[0].amount, pair[0].number),
     )
     if len(steps) < 2:
         return []
-    values = [max(1, step["response_time_ns"]["p99"]) for step in steps]
+    values = [max(1, times.p99) for _, times in steps if times is not None]
     low, high = min(values), max(values)
     spread = math.log(high / low) or 1.0
-    labels = [show_amount(step["amount"], facts["find"]) for step in steps]
+    labels = [show_amount(step.amount, summary.find) for step, _ in steps]
     width = max(map(len, labels))
     lines = [Text("p99", style="bold").append(" of each step, on a logarithmic scale", style="not bold dim")]
-    for step, label, value in zip(steps, labels, values, strict=True):
+    for (step, _), label, value in zip(steps, labels, values, strict=True):
         share = _SHORTEST_SHARE + (1 - _SHORTEST_SHARE) * math.log(value / low) / spread
         line = Text(f"{label:>{width}}  ")
-        style = _STYLES.get(step["outcome"], "yellow")
+        style = _STYLES.get(step.outcome, "yellow")
         line.append(f"{bar(share, _LONGEST_BAR, encoding):{_LONGEST_BAR}}", style=style)
-        lines.append(line.append(f"  {format_duration(value):>8}  {_mark(step, facts['answer'])}"))
+        lines.append(line.append(f"  {format_duration(value):>8}  {_mark(step, summary.answer)}"))
     return lines
 
 
-def _mark(step: dict[str, Any], answer: dict[str, Any]) -> str:
-    ends: Sequence[tuple[str, str]] = (("lower", "highest met"), ("upper", "lowest missed"))
-    ends = (*ends, ("generator_saturated_at", "generator's limit"))
-    return next((words for end, words in ends if step["amount"] == answer[end]), "")
+def _mark(step: StepSummary, answer: CapacityAnswer) -> str:
+    ends = (
+        (answer.lower, "highest met"),
+        (answer.upper, "lowest missed"),
+        (answer.generator_saturated_at, "generator's limit"),
+    )
+    return next((words for end, words in ends if step.amount == end), "")

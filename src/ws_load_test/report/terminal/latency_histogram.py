@@ -27,7 +27,7 @@ def percentile_table(response: TimeStats, service: TimeStats | None) -> list[Tex
     rows: list[tuple[str, bool]] = [("min", False)]
     rows += [(f"p{p}", too_few_in_tail(p, response.count)) for p in PERCENTILES]
     rows += [("max", False), ("mean", False), ("stdev", False)]
-    head = f"{'response time':<20}" if len(columns) == 1 else f"{'':9}{'response':>11}{'service':>11}"
+    head = f"{'percentiles':<11}{'response':>9}" + (f"{'service':>11}" if len(columns) > 1 else "")
     lines = [Text(head, style="bold")]
     for key, few in rows:
         values = "".join(f"{_shown(column, key):>11}" for column in columns)
@@ -76,12 +76,12 @@ def histogram_bars(histogram: Histogram, width: int, encoding: str) -> list[Text
     count_width = max(map(len, ["answers", *shown]))
     share_width = max(map(len, ["share", *shares]))
     bar_width = max(_SHORTEST_BAR, width - label_width - count_width - share_width - 6)
-    head = f"{'from':>{label_width}}  {'':{bar_width}}  {'answers':>{count_width}}  {'share':>{share_width}}"
+    head = f"  {'from':>{label_width}}  {'':{bar_width}}  {'answers':>{count_width}}  {'share':>{share_width}}"
     lines = [Text(head, style="bold")]
     most = max(counts)
     for label, count, number, share in zip(labels, counts, shown, shares, strict=True):
         drawn = bar(count / most, bar_width, encoding)
-        line = Text(f"{label:>{label_width}}  ")
+        line = Text(f"  {label:>{label_width}}  ")
         line.append(f"{drawn:<{bar_width}}", style="cyan")
         line.append(f"  {number:>{count_width}}  {share:>{share_width}}", style="" if count else "dim")
         lines.append(line)

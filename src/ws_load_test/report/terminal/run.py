@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import textwrap
-from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
 from ws_load_test.analysis.aggregate import Aggregate, aggregate
 from ws_load_test.analysis.data_quality import MIN_TAIL_SAMPLES, PERCENTILES, too_few_in_tail
-from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration
-from ws_load_test.report.content.generator import generator
-from ws_load_test.report.content.labeled import NO_VALUE, summarize_times
-from ws_load_test.report.content.outcome import (
-    faults,
-    headline,
-    lost_workers,
-    requests,
-    traffic,
-    unanswered,
-)
+from ws_load_test.report.content.generator import facts
+from ws_load_test.report.content.labeled import NO_VALUE, LabeledText, summarize_times
+from ws_load_test.report.content.outcome import faults, requests, traffic, unanswered
 from ws_load_test.report.content.sessions import misbehaving, opening_notes, reconnects
 from ws_load_test.report.results import Results
+from ws_load_test.report.terminal.brief import MOST_FAULTS, brief_lines
 from ws_load_test.report.terminal.glyphs import to_encodable
 from ws_load_test.report.terminal.latency_histogram import histogram_bars, percentile_table
-from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, hanging_indent, side_by_side, two_columns, wrapped
+from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, hanging_indent, side_by_side, two_columns
 from ws_load_test.report.terminal.sparklines import opened_over_time, over_time
-from ws_load_test.report.terminal.tables import connect_phases, host_table, requested_and_achieved, threshold_lines
+from ws_load_test.report.terminal.tables import connect_phases, host_table, requested_and_achieved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +30,17 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.recording import Recording
 
 
+Detail = Literal["full", "compact"]
+
+
 def print_report(
-    recordings: Sequence[Recording], summary: Summary, aggregated: Aggregate | None = None, *, console: Console
+    recordings: Sequence[Recording],
+    summary: Summary,
+    aggregated: Aggregate | None = None,
+    *,
+    console: Console,
+    detail: Detail | None = None,
+    next_steps: Sequence[str] = (),
 ) -> None:
     """Prints the report of one recording, or of several taken together.
 
@@ -49,8 +49,15 @@ def print_report(
         summary: Summary of the same recordings.
         aggregated: Their aggregate, if there is one already.
         console: Destination; its encoding decides between blocks and ``#``, colors are its own decision.
+        detail: Full or compact; None is full, unless the console is a terminal with fewer rows than that takes.
+        next_steps: Hints on what to do next, for the end of the first screen.
     """
-    for line in report_lines(recordings, summary, aggregated, encoding=console.encoding):
+    results = Results(recordings, summary, aggregate(recordings) if aggregated is None else aggregated)
+    lines = [] if detail == "compact" else full_report(results, console.encoding, next_steps)
+    if detail == "compact" or (detail is None and console.is_terminal and len(lines) >= console.height):
+        hint = [] if detail else ["--summary full has the tables of percentiles, phases, and the course over time"]
+        lines = finished(brief_lines(results, [*hint, *next_steps]), console.encoding)
+    for line in lines:
         console.print(line, soft_wrap=True)
 
 
@@ -61,18 +68,18 @@ def report_lines(
     *,
     encoding: str = "utf-8",
 ) -> list[Text]:
-    """Returns the report's lines, no wider than 80 columns except for a long URL and counts beyond reason."""
-    results = Results(recordings, summary, aggregate(recordings) if aggregated is None else aggregated)
-    awaited = results.awaits_replies
-    health = all_wrapped(generator(results))
-    # Where the generator was the bottleneck, that comes before all other numbers.
-    first, last = (health, []) if summary.generator.saturated else ([], health)
+    """Returns the full report's lines, no wider than 80 columns except for a long URL and counts beyond reason."""
+    return full_report(
+        Results(recordings, summary, aggregate(recordings) if aggregated is None else aggregated), encoding
+    )
+
+
+def full_report(results: Results, encoding: str, next_steps: Sequence[str] = ()) -> list[Text]:
+    """Returns the lines of the full report: the first screen, then the tables."""
+    summary, awaited = results.summary, results.awaits_replies
     sections = [
-        _heading(results),
-        all_wrapped(lost_workers(recordings)),
-        # Not shortened: the words are ours, and the remedy stands at their end.
-        [line for one in results.pairing_findings for line in wrapped("pairing", sanitize(one.text), "bold red")],
-        first,
+        brief_lines(results, next_steps),
+        *(_response_times(results, encoding) if awaited else [_send_lag(summary)]),
         requested_and_achieved(results),
         _faults(results),
         side_by_side(
@@ -83,38 +90,24 @@ def report_lines(
         connect_phases(summary),
         opened_over_time(results.aggregate, encoding),
         all_wrapped([*opening_notes(results), *reconnects(results)]),
-        _response_times(results, encoding) if awaited else _send_lag(summary),
         over_time(results.aggregate, encoding, awaited=awaited),
         all_wrapped(misbehaving(summary)),
         host_table(summary),
-        all_wrapped(traffic(results)) + last,
+        all_wrapped([*traffic(results), LabeledText("generator", facts(results.aggregate))]),
     ]
     lines: list[Text] = []
     for section in filter(None, sections):
         lines += [Text(), *section] if lines else section
+    return finished(lines, encoding)
+
+
+def finished(lines: list[Text], encoding: str) -> list[Text]:
+    """Returns the lines in letters that an encoding can show."""
     for line in lines:
         # Of the same length, so that the styles stay in their places.
         line.plain = to_encodable(line.plain, encoding)
         line.rstrip()
     return lines
-
-
-# --- Heading ------------------------------------------------------------------------------------------------
-
-
-def _heading(results: Results) -> list[Text]:
-    words, style = headline(results)
-    summary = results.summary
-    started = datetime.fromisoformat(summary.started_at)
-    facts = [sanitize(summary.tool), f"started {started:%Y-%m-%d %H:%M:%S %Z}"]
-    if len(results.recordings) > 1:
-        facts.append(f"{len(results.recordings)} recordings together")
-    return [
-        *(Text(line, style=f"bold {style}") for line in textwrap.wrap(words, WIDTH)),
-        Text(sanitize(summary.target)),
-        Text(", ".join(facts), style="dim"),
-        *threshold_lines(summary.verdict.checks),
-    ]
 
 
 # --- Messages and connections -------------------------------------------------------------------------------
@@ -134,22 +127,20 @@ def _connect_times(summary: Summary) -> list[Text]:
 # --- Response times -----------------------------------------------------------------------------------------
 
 
-def _response_times(results: Results, encoding: str) -> list[Text]:
+def _response_times(results: Results, encoding: str) -> list[list[Text]]:
+    """Returns the table of statistics and the histogram, each a block of its own."""
     summary = results.summary
     stats, service = summary.response_time_ns, summary.service_time_ns
     if stats is None:
-        nothing = f"  min {NO_VALUE}, mean {NO_VALUE}, max {NO_VALUE}: no message was answered"
-        return [Text("response time", style="bold"), Text(nothing), *all_wrapped(unanswered(summary))]
-    left = percentile_table(stats, service)
-    width = WIDTH - max(line.cell_len for line in left) - 3
-    lines = side_by_side(left, histogram_bars(results.aggregate.tally.response_time_ns, width, encoding))
+        return [all_wrapped(unanswered(summary))]
     notes = []
     if service not in (None, stats):
         notes.append("response: from when a message was due; service: from when it was sent")
     if any(too_few_in_tail(percentile, stats.count) for percentile in PERCENTILES):
         notes.append(f"* few samples: fewer than {MIN_TAIL_SAMPLES} answers lie beyond it, so chance decides")
-    lines += [Text(f"  {note}", style="dim") for note in notes]
-    return lines + all_wrapped(unanswered(summary))
+    table = percentile_table(stats, service) + [Text(f"  {note}", style="dim") for note in notes]
+    bars = histogram_bars(results.aggregate.tally.response_time_ns, WIDTH - 2, encoding)
+    return [table + all_wrapped(unanswered(summary)), [Text("all response times", style="bold"), *bars]]
 
 
 def _send_lag(summary: Summary) -> list[Text]:
@@ -164,7 +155,8 @@ def _send_lag(summary: Summary) -> list[Text]:
 
 def _faults(results: Results) -> list[Text]:
     found = faults(results)
-    if not found:
+    if len(found) <= MOST_FAULTS:
+        # The first screen has them.
         return []
     counts = [format_count(count) for _, count, _ in found]
     digits, names = max(map(len, counts)), max(len(kind) for kind, _, _ in found)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypedDict
+
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options import session_values
-from ws_load_test.plan.options.spec import Group, OptionSpec, Owner
+from ws_load_test.plan.options.spec import Count, Duration, Group, Number, OptionSpec, Owner
 
 SEARCH = (
     OptionSpec(
@@ -113,3 +115,22 @@ COMPARISON = (
         owner=Owner.COMPARISON,
     ),
 )
+
+
+class SearchOptions(TypedDict, total=False):
+    """Python types of the options of a search; ``from_`` is ``--from``, since ``from`` is a keyword of Python."""
+
+    find: Literal["rate", "connections"] | None
+    from_: Number
+    max: Number
+    precision: Number
+    step_duration: Duration
+    max_step_duration: Duration
+    cooldown: Duration
+
+
+class PairedOptions(TypedDict, total=False):
+    """Python types of the options of `ab`."""
+
+    rounds: Count
+    round_duration: Duration

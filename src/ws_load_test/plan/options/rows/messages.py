@@ -64,7 +64,8 @@ MESSAGE = (
     OptionSpec(
         name="feed_order",
         metavar="ORDER",
-        help="round-robin, random, or connection (one row for each connection)",
+        help="round-robin, random, connection (each connection has a row of its own) or connection-shared (the same,"
+        " and rows are used again)",
         group=Group.MESSAGE,
         parse=message_values.feed_order,
         default="round-robin",
@@ -159,7 +160,7 @@ class MessageOptions(TypedDict, total=False):
     binary: Flag
     ping: Flag
     feed: Text
-    feed_order: Literal["round-robin", "random", "connection"] | None
+    feed_order: Literal["round-robin", "random", "connection", "connection-shared"] | None
     first_message: Texts
     match: Text
     skip_first: Count

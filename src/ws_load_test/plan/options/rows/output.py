@@ -119,6 +119,19 @@ RESULTS = (
         refused_by={"--probe": PROBE_RECORDS_NOTHING},
     ),
     OptionSpec(
+        name="overwrite",
+        metavar="",
+        help="overwrite the file of -o if it is there already",
+        group=Group.RESULTS,
+        parse=option_values.boolean,
+        owner=Owner.OUTPUT,
+        refused_by={
+            "ab": "no recording of rounds is overwritten; name a new directory with -o",
+            "capacity": "no recording of steps is overwritten; name a new folder with -o",
+            "--probe": PROBE_RECORDS_NOTHING,
+        },
+    ),
+    OptionSpec(
         name="hdr",
         metavar="FILE",
         help="write an interval log for HdrHistogram's tools; here and below, - as FILE is standard output",
@@ -194,6 +207,20 @@ RESULTS = (
         may_begin_with_hyphen=True,
         is_export=True,
         refused_by={"--probe": PROBE_RECORDS_NOTHING},
+    ),
+    OptionSpec(
+        name="summary",
+        metavar="full|compact",
+        help="print the whole report, or its first screen",
+        group=Group.RESULTS,
+        parse=option_values.choice("full", "compact"),
+        owner=Owner.OUTPUT,
+        default="full, but compact on a terminal with fewer rows",
+        refused_by={
+            "ab": "its result is one table",
+            "capacity": "its result is one table",
+            "--probe": "it shows every step; there is nothing to shorten",
+        },
     ),
     OptionSpec(
         name="json",

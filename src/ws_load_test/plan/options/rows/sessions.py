@@ -145,7 +145,7 @@ LIMITS = (
         help="number of worker processes",
         group=Group.LIMITS,
         parse=option_values.workers,
-        default="one for each core",
+        default="one for each core, or two of them if the target is on this machine",
         short="w",
     ),
 )

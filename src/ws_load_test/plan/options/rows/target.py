@@ -125,8 +125,9 @@ TARGET = (
     ),
     OptionSpec(
         name="proxy",
-        metavar="URL",
-        help="connect through http://, socks4:// or socks5://[user:password@]host:port",
+        metavar="URL|env|none",
+        help="connect through http://, https://, socks4:// or socks5://[user:password@]host:port, or env: what "
+        "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say",
         group=Group.TARGET,
         parse=target_values.proxy,
         field="target.proxy",
