@@ -237,6 +237,11 @@ While it runs
                               http://127.0.0.1:PORT/metrics; 0 is any free port
       --metrics-host ADDRESS  serve them at this address instead: 0.0.0.0 is
                               every address of this machine (127.0.0.1)
+      --metrics-allow-host NAME
+                              answer requests for this name as well, as Host
+                              headers have it; otherwise only for loopback,
+                              ADDRESS, and the address that was reached, so that
+                              no page in a browser reads the metrics; repeatable
       --metrics-linger TIME   after the run, serve them until they are read once
                               more, this long at most (0s)
       --otlp URL              push metrics to an OpenTelemetry collector:

@@ -286,6 +286,18 @@ WHILE_IT_RUNS = (
         refused_by=NOT_WHILE_IT_RUNS,
     ),
     OptionSpec(
+        name="metrics_allow_host",
+        metavar="NAME",
+        help="answer requests for this name as well, as Host headers have it; otherwise only for loopback, ADDRESS, and"
+        " the address that was reached, so that no page in a browser reads the metrics",
+        group=Group.WHILE_IT_RUNS,
+        parse=option_values.unchecked,
+        owner=Owner.METRICS,
+        repeatable=True,
+        requires=NEEDS_PORT,
+        refused_by=NOT_WHILE_IT_RUNS,
+    ),
+    OptionSpec(
         name="metrics_linger",
         metavar="TIME",
         help="after the run, serve them until they are read once more, this long at most",
