@@ -255,6 +255,8 @@ Plan
   -h                          the first things to know, on one screen
       --help                  this page
       --version               the version
+      --install-completion [SHELL]
+                              complete options in bash, zsh or fish
 
 Examples
   One connection, ten seconds of PING:
