@@ -152,4 +152,5 @@ def test_the_rows_are_those_with_a_number():
         "URL", '"NAME: VALUE"', "NAME", "NAME:PASSWORD", "TOKEN|@FILE", "NAME=VALUE", "HOST[:PORT]", "PATH", "ADDRESS",
         "on|PARAMETERS", "FILE", "1.2|1.3", "LIST", "KIND", "TEXT|@FILE|@DIR", "ORDER", "TEXT|@FILE", "RULE", "CHECK",
         "CHECK=>TEXT", '"CONDITION"', "ACTION", "LEVEL", "FILE.toml", '"OBJECTIVE"', "rate|connections",
+        "URL|env|none", "full|compact", "HOST:PORT:ADDRESS",
     }  # fmt: skip
