@@ -26,7 +26,7 @@ def row(made, label, **options):
     return next(line for line in lines_of(made, **options) if line.lstrip().startswith(label)).strip()
 
 
-def flood():
+def closed():
     return scene(
         opening(98, failed=2, faults=Counter({"connect-refused": 2})),
         *(
@@ -86,7 +86,7 @@ def everything():
 
 
 def test_a_flood_on_a_usual_terminal():
-    lines = lines_of(flood(), since_ns=SECOND // 2)
+    lines = lines_of(closed(), since_ns=SECOND // 2)
     assert lines[0] == f"ws://echo.example/{'measured 4 s of 60 s':>62}"
     assert lines[1].endswith("  56 s left")
     assert lines[1].startswith("█")
@@ -181,7 +181,7 @@ def test_what_happens_to_sessions():
 
 
 def test_a_lost_worker_is_told_with_its_sessions():
-    made = flood()
+    made = closed()
     made.lost_workers = [LostWorker(1, "its process was killed (SIGKILL)", 3 * SECOND, 49)]
     assert row(made, "lost") == "lost          worker 1 after 3 s, and 49 sessions with it: its process was"
     assert row(made, "connections").startswith("connections   49 open of 100")
@@ -210,7 +210,7 @@ def test_new_faults_are_told_apart():
 
 
 def test_notes_stand_at_the_end():
-    lines = lines_of(flood(), notes=[("first", "dim"), ("stopping\x1b[2J", "yellow")])
+    lines = lines_of(closed(), notes=[("first", "dim"), ("stopping\x1b[2J", "yellow")])
     assert lines[-2:] == ["first", "stopping?[2J"]
 
 
@@ -230,7 +230,7 @@ def test_secrets_of_the_target_are_not_shown():
     assert "hidden" not in text
 
 
-SCENES = {"nothing": scene, "flood": flood, "schedule": schedule, "everything": everything}
+SCENES = {"nothing": scene, "closed": closed, "schedule": schedule, "everything": everything}
 SIZES = [(80, 24), (40, 10), (20, 5), (5, 3), (1, 1), (60, 15), (133, 50), (250, 100)]
 
 
