@@ -148,6 +148,7 @@ class PortableEngine:
         pool.loading = True
         async with run_beside(
             pool.expire_replies(),
+            pool.watch_pairing(),
             pool.opener.follow_profile(window.start_ns),
             pool.keep_alive(),
             pool.reconnector.run(window.measure_from_ns),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from ws_load_test.analysis.findings import percent
+from ws_load_test.analysis.findings import FindingKind, percent
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.sanitize import sanitize
@@ -45,6 +45,8 @@ ENOUGH = 0.95
 _PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
 _PHASES = {"opening": "opening", "warmup": "warm-up", "measured": "measured", "closing": "closing"}
 _REMEDIES = {str(kind): remedy for kind, remedy in HOST_ERROR_REMEDIES.items()}
+_FINDING_LOOKS = {FindingKind.PAIRING: ("  pairing", "bold red", 1)}
+"""Label, style and rank of findings that matter more than a warning."""
 _Part = tuple[str, str]
 """Text and its style."""
 
@@ -331,7 +333,9 @@ def _generator(state: RunState, viewport: Viewport) -> list[_Line]:
         parts.append((f"loop lag p99 {format_duration(state.last.loop_lag_ns.percentile(99))}", ""))
     lines = [_Line(1, _row("generator", parts or [(NO_VALUE, "dim")], viewport))]
     for finding in findings[:MAX_FINDINGS]:
-        label, style, rank = ("  saturated", "bold red", 1) if finding.saturates else ("  warning", "yellow", 4)
+        label, style, rank = _FINDING_LOOKS.get(finding.kind, ("  warning", "yellow", 4))
+        if finding.saturates:
+            label, style, rank = "  saturated", "bold red", 1
         lines += _sentence(rank, label, sentence(finding.text), style, viewport)
     return lines
 
