@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.metrics.tally import Tally
 
-NOTHING_MEASURED = frozenset(
+UNMEASURED = frozenset(
     {
         FailureReason.NOTHING_OPENED,
         FailureReason.ALL_LOST,
         FailureReason.NOTHING_SENT,
         FailureReason.NOTHING_ANSWERED,
         FailureReason.ALL_REPLIES_WRONG,
-        FailureReason.NOT_ALL_DIALED,
-        FailureReason.NOT_JUDGED,
     }
 )
-"""Reasons that exit code 3 stands for: nothing was measured, or another load than the one that was asked for."""
+"""Reasons of runs that measured nothing of their target."""
+NOTHING_MEASURED = UNMEASURED | {FailureReason.NOT_ALL_DIALED, FailureReason.NOT_JUDGED}
+"""Reasons that exit code 3 stands for: nothing was measured or judged, or another load than the one asked for."""
 NORMAL_CLOSURE = "1000"
 """Close code of a session that ended in order (RFC 6455, section 7.4.1)."""
 
