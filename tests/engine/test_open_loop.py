@@ -133,7 +133,7 @@ class FakeWorker(FakeOwner):
         self.load.end(self.clock.now_ns())
 
     def finish(self):
-        """As a crew ends a run: replies get their time-out, and then everyone goes."""
+        """As a pool ends a run: replies get their time-out, and then everyone goes."""
         self.end()
         self.clock.advance(TIMEOUT_NS + 1)
         for which in range(len(self.connections)):

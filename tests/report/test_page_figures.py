@@ -259,7 +259,7 @@ def test_rates_are_those_of_their_second_and_what_was_asked_is_beside_them():
     assert traces["answered"]["y"] == [50.0, *[40.0] * 20]
     assert traces["requested"]["y"] == [0.0, 42.0, 42.0, 42.0]
     assert (traces["requested"]["x"][0], traces["requested"]["x"][-1]) == (1.0, 22.0)
-    assert "requested" not in {trace["name"] for trace in charts(KINDS["flood"]())["rates"].figure["data"]}
+    assert "requested" not in {trace["name"] for trace in charts(KINDS["closed loop"]())["rates"].figure["data"]}
 
 
 def test_connections_are_counted_from_the_opening_on():
