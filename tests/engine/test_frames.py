@@ -822,3 +822,91 @@ def test_a_reset_that_a_write_met_is_not_forgotten_by_the_reader(refusal, key):
         session.connection.connection_lost(None)
         assert session.facts()["faults"] == {key: 1}
         assert (session.facts()["answered"], session.facts()["unanswered"]) == (1, in_flight - 1)
+
+
+# --- What a target can take -------------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.sampled_from([frame(TEXT, b"x" * 9), frame(TEXT), frame(PING), frame(PONG, b"p" * 60), frame(BINARY)])),
+    st.lists(st.integers(1, 400), max_size=5),
+    st.lists(st.booleans(), max_size=20),
+)
+@settings(deadline=None)
+def test_reads_in_turns_count_what_reads_in_one_go_count(stream, cuts, over):
+    """However the time of a turn ends, and whatever comes meanwhile, nothing is lost, counted twice or out of order."""
+    data = b"".join(stream) * 3
+    pieces, at = [], 0
+    for cut in cuts:
+        pieces.append(data[at : at + cut])
+        at += cut
+    pieces.append(data[at:])
+    whole, parts = Session(in_flight=3), Session(in_flight=3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(connection_module, "SLICE_BYTES", 50)
+        patched.setattr(connection_module, "SLOW_SLICE_BYTES", 8)
+        parts.owner.turns.over = list(over)
+        for piece in pieces:
+            parts.connection.data_received(piece)
+        while parts.owner.turns.waiting:
+            parts.owner.turns.next()
+    whole.connection.data_received(data)
+    assert not parts.kernel.paused
+    for name in ("bytes_received", "sent", "pushed", "surplus_replies", "bytes_sent"):
+        assert getattr(parts.owner.tally, name) == getattr(whole.owner.tally, name), name
+
+
+def test_a_read_that_takes_long_leaves_the_rest_to_the_next_turn():
+    session = Session()
+    session.owner.turns.over = [False, True]
+    session.connection.data_received(frame(PING) * 1000)
+    read_bytes = session.owner.tally.bytes_received
+    assert read_bytes < 1000
+    assert session.kernel.paused
+    session.owner.turns.next()
+    assert not session.kernel.paused
+    assert session.owner.tally.bytes_received == 2000
+
+
+def test_only_the_latest_ping_is_answered_while_nothing_is_read():
+    session = Session(room=100)
+    pings = [frame(PING, str(number).encode()) for number in range(100_000)]
+    session.connection.data_received(b"".join(pings))
+    queued = len(session.kernel.queue)
+    assert queued < 5000
+    session.connection.data_received(b"".join(pings))
+    assert len(session.kernel.queue) == queued
+    session.kernel.room = UNLIMITED
+    session.kernel.flush()
+    session.connection.resume_writing()
+    pongs = [payload for opcode, payload in client_frames(session.kernel.stream) if opcode == PONG]
+    assert pongs[-1] == b"99999"
+    assert len(pongs) + session.owner.tally.answers_left_out == 200_000
+    session.connection.data_received(frame(PING, b"again"))
+    assert client_frames(session.kernel.stream)[-1] == (PONG, b"again")
+
+
+def test_a_ping_that_waits_is_answered_behind_what_waited_before_it():
+    """A queue that never empties, as under messages larger than the kernel's buffers, must not hold a pong for ever."""
+    session = Session(room=0, size=10_000)
+    session.kernel.room = 1
+    session.connection.data_received(frame(PING, b"waits"))
+    for _ in range(4):
+        session.kernel.room = 5_000
+        session.kernel.flush()
+        session.connection.write(ws_frames.encode_client_frame(TEXT, b"m" * 5_000))
+    session.kernel.room = UNLIMITED
+    session.kernel.flush()
+    kinds = [opcode for opcode, _ in client_frames(session.kernel.stream)]
+    assert kinds.count(PONG) == 1
+    assert kinds.index(PONG) < len(kinds) - 1
+    assert session.owner.tally.answers_left_out == 0
+
+
+def test_answers_are_left_out_while_nothing_is_read():
+    answers = ((lambda payload: payload == b"?", b"!" * 1000),)
+    session = Session(room=0, needs_payload=True, answers=answers)
+    session.connection.data_received(frame(TEXT, b"?") * 5000)
+    assert len(session.kernel.queue) < 1_100_000
+    assert session.owner.tally.answers_left_out > 3000
+    assert session.owner.tally.pushed == 5000

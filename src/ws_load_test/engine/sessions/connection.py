@@ -5,7 +5,8 @@ Per read it takes one clock reading, next to the read and before anything else; 
 byte of a frame is compared with the one that an ordinary reply has, which checks FIN, the reserved bits and the
 opcode in a single comparison, and the second byte gives the frame's end. Nothing is copied, and no object is made for
 a frame. Everything that is not an ordinary whole reply (control frames, fragments, frames cut by the end of a read,
-nonsense) leaves the loop for a method below it.
+nonsense) leaves the loop for a method below it. A read whose frames are many is worked through in several turns of the
+event loop (`LoopTurns`), whatever they are; what that costs an ordinary read is one comparison.
 
 So does every frame where the content of replies matters (`Session.needs_payload`): the same loop with a head that no
 frame has. A message then costs about a microsecond more, and its payload is copied once.
@@ -28,8 +29,13 @@ from ws_load_test.websocket.deflate_negotiation import DeflateError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ws_load_test.engine.sessions.message_trace import MessageTrace
     from ws_load_test.engine.sessions.sender import Sender
 
+SLICE_BYTES = 1 << 16
+"""Bytes that are worked through in one go: 3 ms of the smallest frames there are. Larger reads are taken in slices."""
+SLOW_SLICE_BYTES = 128
+"""Bytes after which the turn's time is looked at, in frames that may each take microseconds."""
 SMALL_PIECE_BYTES = 4096
 """Pieces of a frame below this go into one buffer while the frame is not whole: each object has an overhead, and a
 target can cut a large frame into single bytes."""
@@ -53,6 +59,12 @@ class Connection(Session):
     """Takes the number of replies that were read together, and the instant. A bound method of the sender."""
     sender: Sender
     """The session's part of the load, where it carries one."""
+    trace: MessageTrace | None = None
+    """Observer of what messages are counted as; replies of the load are the conversation's to report."""
+
+    _unread: bytes | None = None
+    """Bytes that were read and wait for a turn of the loop; None: nothing waits, and the transport reads. Set where it
+    is needed only, since an object of more than 30 attributes would take a kilobyte more."""
 
     def __init__(self, owner: SessionListener, reading: ReadPolicy = READ_COUNTED) -> None:
         super().__init__(owner, reading)
@@ -71,11 +83,15 @@ class Connection(Session):
     def data_received(self, data: bytes) -> None:
         """Counts the whole replies in what was read; the hot path."""
         at_ns = monotonic_ns()
+        if len(data) > SLICE_BYTES or self._unread is not None:
+            self._read_in_slices(data)
+            return
         self.owner.tally.bytes_received += len(data)
         if self._partial:
             data = self._reassemble(data)
         size, at, end, replies, head = len(data), 0, 0, 0, self.reply_head
         last = size - 1
+        check_at = SLOW_SLICE_BYTES
         while at < last:
             length = data[at + 1]
             end = at + 2 + length if length < 126 else self._end_of_long(data, at)
@@ -86,9 +102,12 @@ class Connection(Session):
             else:
                 replies += self._read_frame_slow(data, at, end, at_ns)
                 head = self.reply_head
+                if end > check_at:
+                    check_at = end + SLOW_SLICE_BYTES
+                    last = 0 if self.owner.turns.is_over() else last
             at = end
         if at != size:
-            self._stash(data[at:], end - at if end != INCOMPLETE else 0)
+            self._leave_rest(data, at, end)
         if replies:
             self.on_replies(replies, at_ns)
         if self._pending_end is not None:
@@ -106,7 +125,7 @@ class Connection(Session):
         reading = self.reading
         for test, answer in reading.answers:
             if test(payload):
-                self.write_message(opcode, answer)
+                self.answer_message(opcode, answer)
                 return self.count_unsolicited(payload)
         for test in reading.ignore:
             if test(payload):
@@ -125,6 +144,8 @@ class Connection(Session):
         tally = self.owner.tally
         tally.pushed += 1
         tally.pushed_bytes += len(payload)
+        if self.trace is not None:
+            self.trace.message_counted("push")
         return 0
 
     # --- Reading what is not ordinary -------------------------------------------------------------------------------
@@ -162,6 +183,55 @@ class Connection(Session):
         else:
             self._refuse_large(f"a message of {payload_bytes} bytes, more than the {self._max_message_bytes}")
         return INCOMPLETE
+
+    def _leave_rest(self, data: bytes, at: int, end: int) -> None:
+        """Keeps what is left of a read: a frame that is cut off, at `at`, or frames for which the turn has no time."""
+        rest = data[at:]
+        if end > len(data) or len(rest) == 1:
+            self._stash(rest, end - at if end != INCOMPLETE else 0)
+        elif self._pending_end is None:
+            self.owner.tally.bytes_received -= len(rest)
+            self._wait_for_turn(rest)
+
+    def _read_in_slices(self, data: bytes) -> None:
+        """Works through what was read, as far as the turn has time for it."""
+        if self._unread is not None:
+            # More has come although the transport was asked to read no more: it waits behind what waits.
+            self._unread += data
+            return
+        start, turns = 0, self.owner.turns
+        while start < len(data) and not turns.is_over():
+            self.data_received(data[start : start + SLICE_BYTES])
+            start += SLICE_BYTES
+            if self._pending_end is not None:
+                return
+        if start < len(data) or turns.is_over():
+            self._wait_for_turn(data[start:])
+
+    def _wait_for_turn(self, rest: bytes) -> None:
+        """Reads nothing more until a later turn; the loop would read all there is before it turned to anything else."""
+        if self._unread is not None:
+            self._unread += rest
+            return
+        self._unread = rest
+        if self._transport.is_reading() and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self.owner.turns.put_off(self._read_on)
+
+    def _read_on(self) -> None:
+        """Works through what was put off, and reads again if the turn has time for all of it."""
+        data, self._unread = self._unread, None
+        if self.ended or data is None:
+            return
+        self._read_in_slices(data)
+        if self._unread is None and not self._reads_slowly and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The TCP connection is gone; what came before that counts, as far as the turn has time for it."""
+        if self._unread is not None:
+            self._read_on()
+        super().connection_lost(exc)
 
     def _stash(self, rest: bytes, frame_bytes: int) -> None:
         """Puts a frame aside that the read cut off; `frame_bytes` is its whole size, 0 while that is not known."""
@@ -258,6 +328,8 @@ class Connection(Session):
         if not self.reading.pongs:
             return 1
         self.owner.tally.pushed += 1
+        if self.trace is not None:
+            self.trace.message_counted("push")
         return 0
 
     def _read_data_frame(self, first: int, payload: bytes, at_ns: int) -> int:
@@ -340,7 +412,7 @@ class Connection(Session):
         """Takes in a control frame (RFC 6455, section 5.5). Returns how many replies it is, 0 or 1."""
         if opcode == frames.PING:
             if not self.closing and not self.reading.no_pong:
-                self.write_message(frames.PONG, payload)
+                self.answer_ping(payload)
         elif opcode == frames.PONG:
             if self._pinged_ns and payload == self._pinged_ns.to_bytes(8):
                 self.owner.tally.keepalive_time_ns.record(max(0, at_ns - self._pinged_ns))
