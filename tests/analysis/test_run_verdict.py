@@ -180,6 +180,8 @@ def test_what_nothing_would_notice_has_no_value(text):
 
 def test_a_target_that_takes_no_more_connections_fails_the_run():
     opening = Tally(attempted=1000, failed=600, opened=400, faults=Counter({"connect-timeout": 256, "not-dialed": 344}))
-    made = recording(opening, answered(), phases=["opening", "measured"])
+    made = recording(opening, answered(), phases=["opening", "measured"], connections=1002)
     words = "The target takes no more connections: 402 of 1,002 opened"
     assert verdict(made) == ("not-all-dialed", ExitCode.NOTHING_OPENED, words)
+    back = recording(opening, answered(opened=600, reconnected=600), connections=1002, reconnect="now")
+    assert verdict(back)[0] is None, "they opened later"

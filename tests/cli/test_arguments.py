@@ -66,6 +66,8 @@ def test_values_may_look_like_options(planned):
     [
         ([URL, "--conections", "3"], "Did you mean --connections?"),
         ([URL, "--in-fligth", "3"], "Did you mean --in-flight?"),
+        ([URL, "--dry-runn"], "Did you mean --probe?"),
+        ([URL, "--gatewayy", URL], "Did you mean --url?"),
         ([URL, "-c"], "-c requires an argument"),
         ([URL, "other"], "without ws://"),
         ([URL, "-v", "loud"], '--log-level: "loud" is not one of debug, info, warn, error'),

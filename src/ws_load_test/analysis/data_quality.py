@@ -178,9 +178,8 @@ def _rate(run: RunData, *, late: bool) -> Iterator[Finding]:
         causes.append("no connection of their worker was open at their time")
     many = f"{format_count(missing)} of the {format_count(tally.due)} messages that were due"
     why = " and ".join(causes) or "the run ended before they had left"
-    text = (
-        f"{many}, {percent(missing / tally.due)}, were dropped, because {why}: the target got less than the asked rate"
-    )
+    dropped = f"{many}, {percent(missing / tally.due)}, were dropped"
+    text = f"{dropped}, because {why}: the target got less than the requested rate"
     yield Finding(FindingKind.RATE, text, saturates=False)
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from ws_load_test.analysis.comparison.comparability import about_side
+from ws_load_test.analysis.summary import summarize
+from ws_load_test.analysis.verdict import UNMEASURED
 from ws_load_test.cli.comparison_output import parse_terms, report_outcome
 from ws_load_test.cli.output import exports_in, pop_output_options, set_log_level, warn_unwritable
 from ws_load_test.cli.run import with_usable
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ws_load_test.analysis.comparison.compare import Comparison
-    from ws_load_test.analysis.summary_types import Summary
+    from ws_load_test.analysis.summary_types import Summary, ThresholdCheck
     from ws_load_test.api import Result
     from ws_load_test.experiments.ab import ExperimentRound, PairedExperiment
 
@@ -79,6 +83,7 @@ def run_ab(
         limit=limit,
         doubts=going.doubts,
         facts=going.facts(comparison),
+        checks=_checks(comparison),
         more={"ab": {"rounds": series.rounds, "order": order, "seed": series.seed, "opened": going.opened}},
     )
     lesser = ExitCode.OUTPUT_FAILED if going.output_failed else ExitCode.PASSED
@@ -127,6 +132,8 @@ class _ABRunner:
         self.shows = shows
         self.opened = {"a": 0, "b": 0}
         """Rounds of each target in which a connection opened."""
+        self.unmeasured: dict[str, Counter[str]] = {"a": Counter(), "b": Counter()}
+        """Rounds of each target that measured nothing, by the reason."""
         self.done = {"a": 0, "b": 0}
         """Rounds of each target that ran to their end."""
         self.lost_workers = 0
@@ -158,7 +165,8 @@ class _ABRunner:
             return self.ended
         if self.lost_workers:
             return ExitCode.WORKER_LOST
-        return ExitCode.PASSED if all(self.opened.values()) else ExitCode.NOTHING_OPENED
+        never = any(self.unmeasured[letter].total() == self.done[letter] for letter in self.done)
+        return ExitCode.NOTHING_OPENED if never else ExitCode.PASSED
 
     async def _run_rounds(self) -> None:
         """Runs the rounds in one event loop, so that signals are handled between them as well."""
@@ -178,6 +186,8 @@ class _ABRunner:
         if not interrupted:
             self.done[turn.variant] += 1
             self.opened[turn.variant] += summary.connections.opened > 0
+            if summary.verdict.reason in UNMEASURED and summary.verdict.why is not None:
+                self.unmeasured[turn.variant][summary.verdict.why] += 1
         self.bound = self.bound or summary.generator.saturated
         self.lost_workers += len(result.recording.trailer.lost_workers) if result.recording.trailer else 0
         if result.output_error is not None:
@@ -214,12 +224,20 @@ class _ABRunner:
         length, warmup = format_duration(series.a.duration_ns), format_duration(series.a.warmup_ns)
         count = f"{count_of(len(comparison.base.units), 'round')} of {length} for each target"
         facts = [f"{count}, each after a warm-up of {warmup}; the order was {order} (--seed {series.seed})"]
-        for letter, opened in self.opened.items():
-            shut = self.done[letter] - opened
-            if shut and opened:
+        for letter, reasons in self.unmeasured.items():
+            if reasons.total() < self.done[letter]:
                 of = format_count(self.done[letter])
-                facts.append(f"{letter} could not open a single connection in {format_count(shut)} of {of} rounds")
+                facts += [
+                    about_side(letter, f"{why} in {format_count(count)} of {of} rounds")
+                    for why, count in reasons.most_common()
+                ]
         return facts
+
+
+def _checks(comparison: Comparison) -> list[tuple[str, ThresholdCheck]]:
+    """Returns the checks of ``--slo`` on all compared rounds of each target, with its name."""
+    sides = (comparison.base, comparison.new)
+    return [(side.name, check) for side in sides for check in summarize(side.recordings).verdict.checks]
 
 
 def _line(turn: ExperimentRound, rounds: int, summary: Summary) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.comparison.sides import compare_recordings, recording_files
 from ws_load_test.analysis.recordings import read_recording
+from ws_load_test.analysis.verdict import why_nothing_measured
 from ws_load_test.cli.comparison_output import parse_terms, report_outcome
 from ws_load_test.cli.output import exports_in, set_log_level, warn_unwritable
-from ws_load_test.common.errors import UsageError
+from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.report.terminal.comparison import ComparisonReport
 
 if TYPE_CHECKING:
@@ -45,4 +47,6 @@ def compare_files(paths: Sequence[str], options: dict[str, Any]) -> int:
         compare_recordings((paths[0], path), sides[0], recordings, sure)
         for path, recordings in zip(paths[1:], sides[1:], strict=True)
     ]
-    return report_outcome(ComparisonReport(comparisons=comparisons, limit=limit), wanted, as_json=as_json)
+    unmeasured = any(why_nothing_measured(side, aggregate(side).tally) is not None for side in sides)
+    code = ExitCode.NOTHING_OPENED if unmeasured else ExitCode.PASSED
+    return report_outcome(ComparisonReport(comparisons=comparisons, limit=limit), wanted, as_json=as_json, code=code)

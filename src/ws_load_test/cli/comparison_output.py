@@ -77,7 +77,9 @@ def report_outcome(
     from ws_load_test.report.exports.comparison import data
     from ws_load_test.report.terminal.comparison import print_outcome
 
-    if code == ExitCode.PASSED and outcome.failing:
+    if code == ExitCode.PASSED and any(check.is_doubted for _, check in outcome.checks):
+        code = ExitCode.NOTHING_OPENED
+    if code == ExitCode.PASSED and (outcome.failing or not all(check.passed for _, check in outcome.checks)):
         code = ExitCode.THRESHOLD_FAILED
     if code == ExitCode.PASSED:
         code = lesser

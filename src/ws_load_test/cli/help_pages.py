@@ -353,7 +353,7 @@ Exit codes
   1 not even --from met them; or the steps contradict each other, or leave open
     whether --max does; or the target refuses new connections
   2 wrong usage or plan, or this machine cannot carry the first step
-  3 no connection could be opened
+  3 the first step measured nothing, or times could not be judged
   5 the generator was at its limit first
   70 a bug of ours
   74 a file could not be written
@@ -500,6 +500,7 @@ Exit codes
   0 compared, whatever the result
   1 a regression, or nothing to conclude from, with --fail-on-regression
   2 wrong usage, or no recording
+  3 a side measured nothing
   70 a bug of ours
   74 a file could not be written
 """,
@@ -556,10 +557,11 @@ Examples
 
 Exit codes
   0 compared, whatever the result
-  1 a regression, or nothing to conclude from, with --fail-on-regression
+  1 a regression, or nothing to conclude from, with --fail-on-regression; or a
+    target misses a --slo
   2 wrong usage or plan, or this machine could not go on; the rounds before that
     are reported
-  3 one of them never opened a connection
+  3 one of them never measured anything, or times could not be judged
   4 a worker was lost
   5 generator-bound, with --fail-if-saturated
   70 a bug of ours

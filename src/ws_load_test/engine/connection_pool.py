@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
+from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.load_models.load_model import do_nothing
@@ -49,6 +50,8 @@ class ConnectionPool:
         """
         self.plan = plan
         self.share = share
+        self.turns = LoopTurns()
+        """Turns of the loop, which all sessions share."""
         self._default = SessionGroup(self, due_when_sent=plan.load.due_when_sent)
         self.connections: dict[Connection, None] = {}
         """Connections whose TCP connection is open, oldest first."""
@@ -198,22 +201,6 @@ class ConnectionPool:
     def _close(self, connection: Connection, given_up: Fault | None = None) -> None:
         connection.close(given_up)
         asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, connection.abort)
-
-    async def keep_alive(self) -> None:
-        """Pings every connection once in a period, spread over it."""
-        period_ns = self.plan.ping_interval_ns
-        if period_ns is None:
-            return
-        round_ns = monotonic_ns()
-        while True:
-            connections = list(self.connections)
-            for number, connection in enumerate(connections):
-                due_ns = round_ns + period_ns * number // len(connections)
-                if due_ns > monotonic_ns():
-                    await asyncio.sleep((due_ns - monotonic_ns()) / NS_PER_S)
-                connection.ping()
-            round_ns += period_ns
-            await asyncio.sleep(max(0, round_ns - monotonic_ns()) / NS_PER_S)
 
     # --- Ending -----------------------------------------------------------------------------------------------------
 

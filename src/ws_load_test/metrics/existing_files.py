@@ -9,7 +9,7 @@ import stat
 from ws_load_test.common.errors import UsageError
 
 _HEADER_BYTES = 64
-"""Bytes within which the first line of a recording says that it is one."""
+"""Bytes at the beginning of a file within which a recording shows its kind."""
 
 
 def refuse_overwriting(path: str | os.PathLike[str]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from io import FileIO
 
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL}
-"""Errors of file systems that have no locks."""
+"""Errors of file systems without locks."""
 
 
 def open_locked(path: str) -> FileIO:

@@ -15,6 +15,7 @@ import msgspec
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.common.faults import Fault, FaultKind
+from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.common.sharding import Shard
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.upgrade_request import DialError
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.engine.connect.dialer import ConnectTimings
     from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.message_trace import MessageKind
     from ws_load_test.engine.sessions.session import Session
     from ws_load_test.plan.plan import Plan
     from ws_load_test.probe.tracing import Frame
@@ -71,6 +73,8 @@ class Probe:
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally, on_schedule=not load.due_when_sent)
         self.samples.measured_from_ns = 0
+        self.turns = LoopTurns(endless=True)
+        """Never over: the observer has the session read in pieces (`attach_observed`)."""
         self.factory = ConnectionFactory(self, self.plan, Shard(0, 1), on_exhausted=_nothing, on_idle=_nothing)
         fills = plan.target.is_templated or any(one.is_template for one in plan.setup_messages)
         self._secret_row = 0 if fills else None
@@ -89,7 +93,8 @@ class Probe:
         """A reply has come, or the session has ended."""
         self._gone = asyncio.Event()
         self._sending = False
-        self._last_sent_ns = 0
+        self._counted: list[tuple[MessageKind, int | None]] = []
+        """Decision of the engine on the message that is being read, and the time that its answer took."""
         self._arriving, self._leaving = FrameSplitter(), FrameSplitter()
         self._plain_sent: list[bytes] = []
         self._decompressed: list[bytes] = []
@@ -135,7 +140,7 @@ class Probe:
 
     async def _run_session(self) -> None:
         """Goes from the first lookup to the reply."""
-        connection = self.factory.connection(self, 0)
+        connection = self.factory.connection(self, 0, trace=self)
         try:
             await self._dialer.resolve()
             self._timings = await self._dialer.dial(connection, 0, self.transcript.filler(self.factory.renderer(0)))
@@ -251,7 +256,6 @@ class Probe:
             elif frame.opcode < frames.CLOSE:
                 answers = self._connection.reading.answers if self._connection is not None else ()
                 step["what"] = "answer" if any(payload == answer for _, answer in answers) else "first-message"
-                self._last_sent_ns = monotonic_ns()
 
     def message_compressed(self, payload: bytes) -> None:
         """A message is about to be compressed."""
@@ -267,13 +271,16 @@ class Probe:
             if frame is None:
                 read(piece)
                 continue
-            step, before = self.transcript.frame("received", frame), self._counts()
-            # What is read may be answered by another first message.
-            waited_ns = monotonic_ns() - self._last_sent_ns
+            step = self.transcript.frame("received", frame)
+            self._counted.clear()
             read(piece)
             payload = self._complete_message(step, frame)
-            if payload is not None:
-                self._classify(step, frame, payload, before, waited_ns)
+            if payload is not None and self._counted:
+                self._classify(step, frame, payload, *self._counted[0])
+
+    def message_counted(self, kind: MessageKind, took_ns: int | None = None) -> None:
+        """The engine has counted the message that is being read."""
+        self._counted.append((kind, took_ns))
 
     def _complete_message(self, step: Step, frame: Frame) -> bytes | None:
         """Returns the message that a frame completes; None if it completes none."""
@@ -291,30 +298,16 @@ class Probe:
         self._compressed = False
         return payload
 
-    def _counts(self) -> dict[str, int]:
-        tally = self.tally
-        return {
-            "reply": self.samples.length,
-            "first-reply": tally.first_replies,
-            "greeting": tally.greetings,
-            "late": tally.late_replies,
-            "duplicate": tally.duplicate_replies,
-            "push": tally.pushed,
-        }
-
-    def _classify(self, step: Step, frame: Frame, payload: bytes, before: dict[str, int], waited_ns: int) -> None:
+    def _classify(self, step: Step, frame: Frame, payload: bytes, kind: MessageKind, took_ns: int | None) -> None:
         """Notes as what the engine has counted a message, and why."""
-        verdict = next((name for name, count in self._counts().items() if count > before[name]), None)
-        if verdict is None:
-            return
+        verdict: str = kind
         if verdict == "reply":
-            row = self.samples.length - 1
-            step["took_ns"] = self.record.reply_ns = self.samples.done[row] - self.samples.sent[row]
+            step["took_ns"] = self.record.reply_ns = took_ns
             step["why"] = self.record.pairing = describe_match(self.plan.correlation, payload, self._redact)
             self._answered.set()
-        elif verdict == "first-reply":
-            step["took_ns"] = waited_ns
-            self._first_replies_ns.append(waited_ns)
+        elif verdict == "first-reply" and took_ns is not None:
+            step["took_ns"] = took_ns
+            self._first_replies_ns.append(took_ns)
         elif verdict == "greeting":
             self._greeted_ns = monotonic_ns() - self._opened_ns
         elif verdict == "push":
@@ -325,7 +318,9 @@ class Probe:
             )
         step["verdict"] = verdict
         self._note_checks(step, verdict)
-        self.record.came.append(ReceivedMessage(verdict, payload))
+        if verdict == "reply":
+            self.transcript.keep(step)
+        self.record.add(ReceivedMessage(verdict, payload))
 
     def _note_checks(self, step: Step, verdict: str) -> None:
         """Notes the engine's result of each check of a reply."""
@@ -372,6 +367,7 @@ class Probe:
             "exit_code": int(self._exit_code()),
             "times_ns": times,
             "steps": self.transcript.steps,
+            "frames_left_out": self.transcript.frames_left_out,
             "conclusion": diagnose(seen),
         }
 

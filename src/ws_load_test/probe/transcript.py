@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 LONGEST_PAYLOAD = 300
 """Characters of a payload that are shown: some lines of a terminal."""
+MAX_FRAMES = 1000
+"""Frames that are shown, the reply's apart; a target may send without end."""
 REDACTED_BYTES = 1 << 16
 """Bytes of a payload that are redacted before it is cut to what is shown: a secret must not be cut in two."""
 OPCODES = {
@@ -63,6 +65,9 @@ class Transcript:
         """Takes what hides the secrets in a text, and the observer of the open session."""
         self._traffic = traffic
         self.steps: list[Step] = []
+        self.frames_left_out = 0
+        """Frames that are not among the steps, because they were too many."""
+        self._frames = 0
         self.resolved_ns: dict[str, int] = {}
         """Duration of each name's lookup, as the dialer knows it."""
         self._target = target
@@ -79,11 +84,21 @@ class Transcript:
 
     def add(self, step: str, later: Callable[[], dict[str, Any]] | None = None, **facts: Any) -> Step:
         """Notes that something happened now; `later` returns the facts that take longer to put into words."""
+        noted = self._step(step, later, facts)
+        self.steps.append(noted)
+        return noted
+
+    def _step(self, step: str, later: Callable[[], dict[str, Any]] | None, facts: Step) -> Step:
         noted: Step = {"step": step, "at_ns": self.now_ns(), **facts}
         if later is not None:
             noted["later"] = later
-        self.steps.append(noted)
         return noted
+
+    def keep(self, step: Step) -> None:
+        """Shows a frame although it was left out."""
+        if step.pop("left_out", False):
+            self.frames_left_out -= 1
+            self.steps.append(step)
 
     def flush(self) -> list[Step]:
         """Returns the steps since the last call, redacted."""
@@ -218,13 +233,18 @@ class Transcript:
         return {"payload": text[:LONGEST_PAYLOAD], "cut": len(text) > LONGEST_PAYLOAD or len(part) < len(data)}
 
     def frame(self, direction: str, frame: Frame, plain: bytes | None = None) -> Step:
-        """Notes a frame; `plain` is its payload uncompressed, which can become known later (`decompressed`)."""
-        step = self.add(
-            "frame",
-            direction=direction,
-            opcode=OPCODES.get(frame.opcode, f"reserved {frame.opcode:#x}"),
-            size_bytes=len(frame.payload),
-        )
+        """Notes a frame, unless there are too many (`keep`).
+
+        `plain` is its payload uncompressed, which can become known later (`decompressed`).
+        """
+        opcode = OPCODES.get(frame.opcode, f"reserved {frame.opcode:#x}")
+        step = self._step("frame", None, {"direction": direction, "opcode": opcode, "size_bytes": len(frame.payload)})
+        self._frames += 1
+        if self._frames <= MAX_FRAMES or frame.opcode == frames.CLOSE:
+            self.steps.append(step)
+        else:
+            self.frames_left_out += 1
+            step["left_out"] = True
         if not frame.is_last:
             step["fragment"] = True
         if plain is not None:

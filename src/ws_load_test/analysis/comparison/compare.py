@@ -69,6 +69,8 @@ class Comparison:
     """Metrics that are not compared, each with the reason, a clause."""
     inconclusive_reason: str | None
     """Reason why nothing can be concluded, a sentence without a full stop; None if something can."""
+    doubted_times: str | None = None
+    """Reason why the times of replies are not compared, a clause: they are perhaps those of other messages."""
 
     @property
     def unanswered_variant(self) -> Variant | None:
@@ -112,7 +114,9 @@ class Comparison:
         worse = [difference.metric.word for difference in self.regressions(limit)]
         if worse:
             return f"{join_and(worse)} {'is' if len(worse) == 1 else 'are'} worse by more than {format_share(limit)}"
-        return None if self.inconclusive_reason is None else f"nothing can be concluded: {self.inconclusive_reason}"
+        if self.inconclusive_reason is not None:
+            return f"nothing can be concluded: {self.inconclusive_reason}"
+        return None if self.doubted_times is None else f"times were not judged: {self.doubted_times}"
 
     def regressions(self, limit: float) -> list[Difference]:
         """Returns the metrics that are worse by more than `limit`, a share of the base."""
@@ -129,8 +133,12 @@ def compare(base: Variant, new: Variant, *, confidence: float = CONFIDENCE, pair
         paired: True if unit k of one variant was measured right before or after unit k of the other.
     """
     compared, left_out = [], []
+    doubted = [variant.name for variant in (base, new) if variant.pairing_is_doubted]
+    doubt = f"replies of {join_and(doubted)} are perhaps not those of their messages" if doubted else None
     for metric in METRICS:
         reason = _why_left_out(metric, base, new)
+        if reason is None and metric.unit == "ns" and not metric.connect:
+            reason = doubt
         if reason is None:
             compared.append(metric)
         elif reason:
@@ -143,7 +151,7 @@ def compare(base: Variant, new: Variant, *, confidence: float = CONFIDENCE, pair
         differences = tuple(_differences([comparer.estimate(metric) for metric in compared], 1 - confidence))
     else:
         differences = tuple(_inconclusive_difference(metric, base, new) for metric in compared)
-    return Comparison(base, new, paired, confidence, differences, tuple(left_out), inconclusive)
+    return Comparison(base, new, paired, confidence, differences, tuple(left_out), inconclusive, doubt)
 
 
 def _inconclusive_difference(metric: ComparedMetric, base: Variant, new: Variant) -> Difference:

@@ -102,13 +102,13 @@ class CorrelatedConversation:
 
     def _count_unmatched(self, key: CorrelationId, payload: bytes) -> int:
         """Counts a message with an id that nothing in flight has: one reply too many, or none of ours."""
-        tally = self._connection.owner.tally
+        tally, trace = self._connection.owner.tally, self._connection.trace
         fate = self.table.classify(key)
-        if fate == "late":
-            tally.late_replies += 1
-            return 0
-        if fate == "duplicate":
-            tally.duplicate_replies += 1
+        if fate is not None:
+            tally.late_replies += fate == "late"
+            tally.duplicate_replies += fate == "duplicate"
+            if trace is not None:
+                trace.message_counted(fate)
             return 0
         # An echo that was never sent is a mere push; an id that was never given may be a mistake of either side.
         tally.unknown_id += not self._connection.reading.id_is_payload

@@ -45,6 +45,8 @@ class InOrderConversation:
                 tally = self._connection.owner.tally
                 tally.pushed += surplus
                 tally.surplus_replies += surplus
+                if self._connection.trace is not None:
+                    self._connection.trace.message_counted("push")
             count = self.in_flight
         self.in_flight -= count
         return count

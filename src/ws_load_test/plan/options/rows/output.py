@@ -139,7 +139,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="exports.hdr_interval_log",
         refused_by=_of_one_run("hdr"),
     ),
     OptionSpec(
@@ -150,7 +150,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="exports.hdr_percentiles",
         refused_by=_of_one_run("hgrm"),
     ),
     OptionSpec(
@@ -161,7 +161,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="exports.csv_intervals",
         refused_by=_of_one_run("csv"),
     ),
     OptionSpec(
@@ -172,7 +172,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="exports.junit",
         refused_by=_of_one_run("junit"),
     ),
     OptionSpec(
@@ -183,7 +183,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="exports.markdown",
         refused_by={"--probe": PROBE_RECORDS_NOTHING},
     ),
     OptionSpec(
@@ -194,7 +194,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="exports.openmetrics",
         refused_by=_of_one_run("openmetrics"),
     ),
     OptionSpec(
@@ -205,7 +205,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="html.run",
         refused_by={"--probe": PROBE_RECORDS_NOTHING},
     ),
     OptionSpec(
