@@ -346,7 +346,7 @@ WRONG = {
     "a token with a space": ("bearer", "{0} {0}"),
     "an origin in other letters": ("origin", "https://{}\u00e9/"),
     "a proxy without a scheme": ("proxy", "joe:{}@h:1"),
-    "a proxy of another kind": ("proxy", "https://joe:{}@h:1"),
+    "a proxy of another kind": ("proxy", "ftp://joe:{}@h:1"),
     "a proxy with a path": ("proxy", "http://joe:{0}@h:1/{0}"),
     "a proxy with a bad port": ("proxy", "http://joe:{}@h:x"),
     "SOCKS without a user": ("proxy", "socks5://{}@h"),
