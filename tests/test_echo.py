@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ws_load_test.common.errors import UsageError
-from ws_load_test.echo import EchoProcess, EchoServer
+from ws_load_test.echo import EchoProcess, EchoServer, fault_injection, service_limit
 from ws_load_test.echo.fault_injection import FaultyEcho, LimitedEcho
 from ws_load_test.echo.service_limit import ServiceLimit
 from ws_load_test.websocket import frames as ws_frames
@@ -632,3 +632,89 @@ def test_echo_process_raises_its_limit_of_open_files():
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert line.split()[3] == line.split()[4]
+
+
+# --- What a client can take -----------------------------------------------------------------------------------------
+
+
+async def buffered_bytes(server, query, frames):
+    """What waits to be written, while one client floods and reads nothing, and another is served."""
+    _, writer = await upgraded(server, "/" + query)
+    try:
+        writer.write(frames)
+        async with connect(server.url, compression=None) as other:
+            for _ in range(5):
+                await other.send("x")
+                assert await other.recv() == "x"
+        await asyncio.sleep(0.1)
+        return max(transport.get_write_buffer_size() for transport in server.transports)
+    finally:
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("query", "frames"),
+    [
+        ("?push=1e7", b""),
+        ("?fragment=1000", client_frame(1, b"x") * 50_000),
+        ("?fragment=1000&delay=1ms", client_frame(1, b"x") * 50_000),
+        ("", client_frame(9) * 200_000),
+    ],
+    ids=["push", "fragment", "fragment-delay", "ping"],
+)
+def test_a_client_that_does_not_read_takes_neither_memory_nor_the_others_time(query, frames):
+    async def client(server):
+        return await buffered_bytes(server, query, frames)
+
+    assert with_server(client) < 2_000_000
+
+
+@pytest.mark.parametrize("query", ["?delay=1h", "?limit=1", "?limit=1&delay=1ms"])
+def test_messages_that_wait_for_their_replies_are_bounded(query, monkeypatch):
+    monkeypatch.setattr(fault_injection, "MAX_QUEUED_BYTES", 100_000)
+
+    async def client(server):
+        _, writer = await upgraded(server, "/" + query)
+        writer.write(client_frame(1, b"x") * 100_000)
+        await until(lambda: server.queued_bytes > 100_000)
+        messages = server.messages
+        await asyncio.sleep(0.05)
+        assert server.messages == messages
+        # What had been read before reading stopped comes on top.
+        assert server.queued_bytes < 100_000 + 201 * 2048
+        writer.transport.abort()
+
+    with_server(client)
+
+
+def test_messages_that_wait_leave_with_their_client(monkeypatch):
+    monkeypatch.setattr(service_limit, "MAX_DEAD_BYTES", 50_000)
+
+    async def client(server):
+        _, writer = await upgraded(server, "/?limit=1")
+        writer.write(client_frame(1, b"x") * 1000)
+        await until(lambda: server.messages == 1000)
+        writer.transport.abort()
+        await until(lambda: not server.open)
+        assert server.queued_bytes == 0
+        assert not any(limit._queue for limit in server.limits.values())
+
+    with_server(client)
+
+
+def test_a_client_is_read_again_once_its_messages_have_their_replies(monkeypatch):
+    monkeypatch.setattr(fault_injection, "MAX_QUEUED_BYTES", 10_000)
+
+    async def client(connection, server):
+        for number in range(1000):
+            await connection.send(str(number))
+        assert [await connection.recv() for _ in range(1000)] == [str(number) for number in range(1000)]
+        assert server.queued_bytes == 0
+
+    with_connection(client, "?delay=1ms")
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - nothing else says so
+            await asyncio.sleep(0.005)

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from factories.capacity import searched, served
-from ws_load_test.cli import PROGRAM, main
+from ws_load_test.cli import main
 from ws_load_test.cli.help_pages import PAGES
 from ws_load_test.common.errors import ExitCode, UsageError
+from ws_load_test.common.version import PROGRAM
 from ws_load_test.experiments.capacity.search_options import refused_options
 from ws_load_test.metrics.recording_file import read_recording
 
@@ -33,6 +34,7 @@ QUICK = (
 )
 
 
+@pytest.mark.alone
 def test_a_limit_is_found_and_everything_kept(echo_url, program, tmp_path):
     # A machine that is busy with other things makes the generator late, which it says: then it is asked again.
     for attempt in range(3):

@@ -15,6 +15,7 @@ from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.common.event_loop import run
 from ws_load_test.echo import EchoProcess
+from ws_load_test.probe import transcript
 from ws_load_test.testing import (
     Certificates,
     FaultyServer,
@@ -683,3 +684,19 @@ def test_a_reader_that_leaves_ends_it(start):
         _, err = program.communicate(timeout=60)
         server.wait_for(lambda seen: seen.closes == [1000])
     assert (program.returncode, err) == (74, "")
+
+
+def test_a_flood_is_shown_in_part_and_keeps_no_timer_waiting(monkeypatch, facts):
+    monkeypatch.setattr(transcript, "MAX_FRAMES", 20)
+
+    async def floods(peer):
+        await peer.upgrade()
+        while True:
+            await peer.send_raw(b"\x89\x00\x81\x00" * 20_000)
+
+    with FaultyServer(floods) as server:
+        found = facts(server.url, "--timeout", "300ms", "--match", "echo")
+    assert len(frames(found)) < 25
+    assert found["frames_left_out"] > 1000
+    assert found["pushed"] > 500
+    assert found["times_ns"].keys() == {"tcp", "upgrade", "open"}

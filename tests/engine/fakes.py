@@ -12,6 +12,25 @@ from ws_load_test.metrics.tally import Tally
 PLENTY = 1 << 62
 
 
+class FakeTurns:
+    """Turns of a loop that are over as a test says, at its next questions; what is put off waits for `next`."""
+
+    def __init__(self):
+        self.over = []
+        self.waiting = []
+
+    def is_over(self):
+        return self.over.pop(0) if self.over else False
+
+    def put_off(self, work):
+        self.waiting.append(work)
+
+    def next(self):
+        waiting, self.waiting = self.waiting, []
+        for work in waiting:
+            work()
+
+
 class FakeSocket:
     """A socket and the transport over it: one stream of bytes, and room for so many of them."""
 
@@ -19,7 +38,7 @@ class FakeSocket:
         self.room = room
         self.stream = b""
         self.queue = b""
-        self.closed = self.aborted = False
+        self.closed = self.aborted = self.paused = False
         self.broken = None
         """The error of every write, once it is set."""
 
@@ -49,6 +68,17 @@ class FakeSocket:
     def set_write_buffer_limits(self, high):
         """Flow control is the session's own business."""
 
+    def is_reading(self):
+        return not self.paused
+
+    def pause_reading(self):
+        assert not self.paused
+        self.paused = True
+
+    def resume_reading(self):
+        assert self.paused
+        self.paused = False
+
     def is_closing(self):
         return self.closed
 
@@ -66,6 +96,7 @@ class FakeOwner:
     due_when_sent: bool = True
     measured_from_ns: int = 0
     tally: Tally = field(default_factory=Tally)
+    turns: FakeTurns = field(default_factory=FakeTurns)
     samples: SampleBuffer = field(init=False)
     opened: int = 0
     ended: list = field(default_factory=list)

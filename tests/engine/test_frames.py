@@ -575,9 +575,9 @@ CUT = {
     "a reserved opcode": (b"\x83", "reserved opcode 0x3", "5.2"),
     "a reserved bit": (b"\xc1\x05", "reserved bits", "5.2"),
     "a masked frame": (b"\x81\x85", "a masked frame", "5.1"),
-    "a fragmented ping": (b"\x09", "fragmented or longer than 125", "5.5"),
-    "a long ping": (b"\x89\x7e", "fragmented or longer than 125", "5.5"),
-    "a long ping with its length": (b"\x89\x7f\0\0\1\0\0\0\0\0", "fragmented or longer than 125", "5.5"),
+    "a fragmented ping": (b"\x09", "a control frame that is fragmented", "5.5"),
+    "a long ping": (b"\x89\x7e", "a control frame that is longer than 125", "5.5"),
+    "a long ping with its length": (b"\x89\x7f\0\0\1\0\0\0\0\0", "a control frame that is longer than 125", "5.5"),
     "a stray continuation": (b"\x80\x05", "fragments out of order", "5.4"),
     "HTTP": (b"HTTP/1.1 400 Bad Request\r\n", 'this looks like HTTP: "HTTP/1.1 400 Bad Request"', "5.2"),
     "HTTP and a body": (
@@ -599,6 +599,43 @@ def test_what_is_no_frame_is_named_when_it_is_read(data, words, clause, whole):
     assert facts["answered"] == 1
     assert facts["faults"] == {f"protocol-error:{clause}": 1}
     assert words in facts["texts"][0]
+
+
+odd_frames = st.builds(
+    frame,
+    st.sampled_from([TEXT, BINARY, MORE, PING, PONG, CLOSE, 3, 11]),
+    st.sampled_from([0, 1, 2, 125, 126, 130, 300]).map(bytes),
+    fin=st.booleans(),
+    rsv=st.sampled_from([0, 0, 0, 4, 1]),
+    masked=st.sampled_from([False] * 9 + [True]),
+)
+LONG_HEADS = [
+    bytes([0x82, 126]) + (9).to_bytes(2),
+    bytes([0x89, 127]) + (1 << 40).to_bytes(8),
+    b"\x82\x7f" + b"\xff" * 8,
+]
+
+
+@given(
+    st.lists(st.one_of(odd_frames, st.binary(min_size=1, max_size=20), st.sampled_from(LONG_HEADS)), max_size=5),
+    st.lists(st.integers(1, 900), max_size=4),
+    st.booleans(),
+    st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_comes_has_the_same_name_wherever_it_is_cut(parts, places, whole, compresses):
+    data = b"".join(parts)
+    told = []
+    for pieces in ([data], cut(data, places), cut(data, range(len(data)))):
+        session = Session(50, needs_payload=whole, max_message_bytes=250)
+        if compresses:
+            session.connection.deflate, session.connection.needs_payload = PerMessageDeflate(DeflateParams()), True
+            session.connection.reply_head = NO_FAST_PATH
+        session.read(*pieces)
+        facts = session.facts()
+        # What it looks like beside that depends on how much has been seen of it.
+        told.append({**facts, "texts": [text.partition(";")[0] for text in facts["texts"]]})
+    assert told[0] == told[1] == told[2]
 
 
 # --- endings -----------------------------------------------------------------------------------------------------
@@ -785,3 +822,91 @@ def test_a_reset_that_a_write_met_is_not_forgotten_by_the_reader(refusal, key):
         session.connection.connection_lost(None)
         assert session.facts()["faults"] == {key: 1}
         assert (session.facts()["answered"], session.facts()["unanswered"]) == (1, in_flight - 1)
+
+
+# --- What a target can take -------------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.sampled_from([frame(TEXT, b"x" * 9), frame(TEXT), frame(PING), frame(PONG, b"p" * 60), frame(BINARY)])),
+    st.lists(st.integers(1, 400), max_size=5),
+    st.lists(st.booleans(), max_size=20),
+)
+@settings(deadline=None)
+def test_reads_in_turns_count_what_reads_in_one_go_count(stream, cuts, over):
+    """However the time of a turn ends, and whatever comes meanwhile, nothing is lost, counted twice or out of order."""
+    data = b"".join(stream) * 3
+    pieces, at = [], 0
+    for cut in cuts:
+        pieces.append(data[at : at + cut])
+        at += cut
+    pieces.append(data[at:])
+    whole, parts = Session(in_flight=3), Session(in_flight=3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(connection_module, "SLICE_BYTES", 50)
+        patched.setattr(connection_module, "SLOW_SLICE_BYTES", 8)
+        parts.owner.turns.over = list(over)
+        for piece in pieces:
+            parts.connection.data_received(piece)
+        while parts.owner.turns.waiting:
+            parts.owner.turns.next()
+    whole.connection.data_received(data)
+    assert not parts.kernel.paused
+    for name in ("bytes_received", "sent", "pushed", "surplus_replies", "bytes_sent"):
+        assert getattr(parts.owner.tally, name) == getattr(whole.owner.tally, name), name
+
+
+def test_a_read_that_takes_long_leaves_the_rest_to_the_next_turn():
+    session = Session()
+    session.owner.turns.over = [False, True]
+    session.connection.data_received(frame(PING) * 1000)
+    read_bytes = session.owner.tally.bytes_received
+    assert read_bytes < 1000
+    assert session.kernel.paused
+    session.owner.turns.next()
+    assert not session.kernel.paused
+    assert session.owner.tally.bytes_received == 2000
+
+
+def test_only_the_latest_ping_is_answered_while_nothing_is_read():
+    session = Session(room=100)
+    pings = [frame(PING, str(number).encode()) for number in range(100_000)]
+    session.connection.data_received(b"".join(pings))
+    queued = len(session.kernel.queue)
+    assert queued < 5000
+    session.connection.data_received(b"".join(pings))
+    assert len(session.kernel.queue) == queued
+    session.kernel.room = UNLIMITED
+    session.kernel.flush()
+    session.connection.resume_writing()
+    pongs = [payload for opcode, payload in client_frames(session.kernel.stream) if opcode == PONG]
+    assert pongs[-1] == b"99999"
+    assert len(pongs) + session.owner.tally.answers_left_out == 200_000
+    session.connection.data_received(frame(PING, b"again"))
+    assert client_frames(session.kernel.stream)[-1] == (PONG, b"again")
+
+
+def test_a_ping_that_waits_is_answered_behind_what_waited_before_it():
+    """A queue that never empties, as under messages larger than the kernel's buffers, must not hold a pong for ever."""
+    session = Session(room=0, size=10_000)
+    session.kernel.room = 1
+    session.connection.data_received(frame(PING, b"waits"))
+    for _ in range(4):
+        session.kernel.room = 5_000
+        session.kernel.flush()
+        session.connection.write(ws_frames.encode_client_frame(TEXT, b"m" * 5_000))
+    session.kernel.room = UNLIMITED
+    session.kernel.flush()
+    kinds = [opcode for opcode, _ in client_frames(session.kernel.stream)]
+    assert kinds.count(PONG) == 1
+    assert kinds.index(PONG) < len(kinds) - 1
+    assert session.owner.tally.answers_left_out == 0
+
+
+def test_answers_are_left_out_while_nothing_is_read():
+    answers = ((lambda payload: payload == b"?", b"!" * 1000),)
+    session = Session(room=0, needs_payload=True, answers=answers)
+    session.connection.data_received(frame(TEXT, b"?") * 5000)
+    assert len(session.kernel.queue) < 1_100_000
+    assert session.owner.tally.answers_left_out > 3000
+    assert session.owner.tally.pushed == 5000

@@ -8,7 +8,7 @@ import pytest
 from test_opening import dial, dialled, fault_of, plan_of
 
 from ws_load_test.common.faults import classify_host_error
-from ws_load_test.engine.connect import tcp
+from ws_load_test.engine.connect import dns, tcp
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.dns import fixed_addresses
 from ws_load_test.engine.connect.source_addresses import Route
@@ -209,6 +209,22 @@ def test_a_zone_that_is_no_interface():
     fault = fault_of(plan_of("ws://[fe80::1%nothing0]:1/"))
     assert fault.key == "unreachable"
     assert fault.text == 'cannot be reached at fe80::1%nothing0: no interface here is named "nothing0"'
+
+
+def test_what_is_known_of_names_is_bounded(monkeypatch):
+    async def answers(self, host, port, **_):
+        return [(socket.AF_INET, 1, 6, "", ("127.0.0.1", 0))]
+
+    async def main(plan):
+        resolver = Dialer(plan).names
+        for number in range(9):
+            await resolver.routes(f"{number}.example", 80)
+        return len(resolver._lookups), len(resolver._routes), len(resolver.lookup_ns), len(resolver.take_times())
+
+    monkeypatch.setattr(dns, "MAX_NAMES", 3)
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "getaddrinfo", answers)
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        assert runner.run(main(plan_of("ws://h/"))) == (3, 3, 3, 9)
 
 
 def test_a_name_with_a_last_dot(tmp_path):

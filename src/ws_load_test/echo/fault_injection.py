@@ -36,13 +36,22 @@ from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeResponse, WSUpgrade
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.units import parse_duration_ns, parse_rate_per_s
 from ws_load_test.echo.delay_scheduler import DelayScheduler
-from ws_load_test.echo.plain_echo import EchoCounters, PlainEcho, close_frame
+from ws_load_test.echo.plain_echo import QUEUE, WRITING, EchoCounters, PlainEcho, close_frame
 from ws_load_test.echo.service_limit import ServiceLimit
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MAX_QUEUED_BYTES = 64 << 20
+"""Memory of the messages of one connection that wait for their replies: above it nothing more is read from its client.
+A delay of one second holds 300,000 small messages in it."""
+MAX_ALL_QUEUED_BYTES = 512 << 20
+"""The same for all connections of a process together."""
+ENTRY_BYTES = 200
+"""Memory of a waiting message apart from its payload: tuple, integers, headers of objects."""
+PUSH_BATCH = 256
+"""Pushes that are written at once."""
 _MIN_PUSH_INTERVAL_S = 0.005
 """Seconds between pushes, at least: timers count milliseconds, so faster pushes are sent several at a time."""
 
@@ -180,18 +189,51 @@ _PARSERS: dict[str, Callable[[InjectedFaults, str], None]] = {
 
 def _limit_of(tally: EchoCounters, per_s: float) -> ServiceLimit:
     if per_s not in tally.limits:
-        tally.limits[per_s] = ServiceLimit(per_s)
+        tally.limits[per_s] = ServiceLimit(per_s, tally.turns)
     return tally.limits[per_s]
 
 
-class LimitedEcho(PlainEcho):
-    """A connection with a limit and no other fault: on the fast path, so that nothing but the limit slows it."""
+class QueueingEcho(PlainEcho):
+    """A connection whose messages may wait for their replies: those of a client that sends too many are not read."""
 
-    __slots__ = ("_limit",)
+    __slots__ = ("_limit", "_queued_bytes")
 
-    def __init__(self, tally: EchoCounters, limit: ServiceLimit) -> None:
+    def __init__(self, tally: EchoCounters, limit: ServiceLimit | None) -> None:
         super().__init__(tally)
         self._limit = limit
+        self._queued_bytes = 0
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Forgets the messages that wait."""
+        super().on_ws_disconnected(transport)
+        self._tally.queued_bytes -= self._queued_bytes
+        if self._limit is not None:
+            self._limit.leave(self._queued_bytes)
+        self._queued_bytes = 0
+
+    def _add_to_queue(self, payload: bytes) -> None:
+        """Takes note of a message that waits for its reply."""
+        size_bytes, tally = len(payload) + ENTRY_BYTES, self._tally
+        self._queued_bytes += size_bytes
+        tally.queued_bytes += size_bytes
+        if self._queued_bytes > MAX_QUEUED_BYTES or tally.queued_bytes > MAX_ALL_QUEUED_BYTES:
+            self._hold(QUEUE)
+
+    def _take_from_queue(self, payload: bytes) -> None:
+        """Takes note of a message that has its reply, or gets none."""
+        size_bytes = len(payload) + ENTRY_BYTES
+        self._queued_bytes -= size_bytes
+        self._tally.queued_bytes -= size_bytes
+        if self._held & QUEUE and self._queued_bytes <= MAX_QUEUED_BYTES // 2:
+            # Whatever the others have, so that no client waits for another.
+            self._release(QUEUE)
+
+
+class LimitedEcho(QueueingEcho):
+    """A connection with a limit and no other fault: on the fast path, so that nothing but the limit slows it."""
+
+    __slots__ = ()
+    _limit: ServiceLimit
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002
         """Queues a whole message; leaves everything rarer to `_on_rare`."""
@@ -202,15 +244,18 @@ class LimitedEcho(PlainEcho):
         payload = frame.get_payload_as_bytes()
         self._tally.messages += 1
         self._tally.bytes += len(payload)
+        self._add_to_queue(payload)
         self._limit.enqueue(self, frames.TEXT if kind is WSMsgType.TEXT else frames.BINARY, payload)
         if frame.last_in_buffer and self._pending:
             self._flush()
 
     def _answer(self, opcode: int, payload: bytes) -> None:
+        self._add_to_queue(payload)
         self._limit.enqueue(self, opcode, payload)
 
     def answer_now(self, opcode: int, payload: bytes) -> None:
         """Adds the reply to those of the next write."""
+        self._take_from_queue(payload)
         self._pending.append(frames.encode_frame(opcode, payload))
 
     def answered_all(self) -> None:
@@ -218,14 +263,14 @@ class LimitedEcho(PlainEcho):
         self._flush()
 
 
-class FaultyEcho(PlainEcho):
+class FaultyEcho(QueueingEcho):
     """A connection with faults; unlike the plain echo, it need not be fast."""
 
     __slots__ = (
         "_delayed",
         "_faults",
-        "_limit",
         "_loop",
+        "_outbox",
         "_ping_open",
         "_pings",
         "_pushed",
@@ -237,11 +282,10 @@ class FaultyEcho(PlainEcho):
     )
 
     def __init__(self, tally: EchoCounters, faults: InjectedFaults) -> None:
-        super().__init__(tally)
+        super().__init__(tally, _limit_of(tally, faults.limit_per_s) if faults.limit_per_s else None)
         self._faults = faults
-        self._limit: ServiceLimit | None = None
-        if faults.limit_per_s:
-            self._limit = _limit_of(tally, faults.limit_per_s)
+        self._outbox: deque[tuple[int, bytes]] = deque()
+        """Replies that are not cut into fragments yet, which take far more memory."""
         self._loop = asyncio.get_running_loop()
         self._delayed: deque[tuple[int, int, bytes]] = deque()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -269,6 +313,7 @@ class FaultyEcho(PlainEcho):
         """Stops the timers, and drops delayed replies."""
         super().on_ws_disconnected(transport)
         self._delayed.clear()
+        self._outbox.clear()
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -284,6 +329,7 @@ class FaultyEcho(PlainEcho):
 
     def _answer(self, opcode: int, payload: bytes) -> None:
         """Replies, after the queue if there is a limit."""
+        self._add_to_queue(payload)
         if self._limit is None:
             self.answer_now(opcode, payload)
         else:
@@ -298,6 +344,7 @@ class FaultyEcho(PlainEcho):
         self._silent_debt += self._faults.silent
         if self._silent_debt >= 1 - 1e-9:
             self._silent_debt -= 1
+            self._take_from_queue(payload)
         elif self._faults.delay_ns:
             self._delayed.append((time.monotonic_ns() + self._faults.delay_ns, opcode, payload))
             if len(self._delayed) == 1 and self._scheduler is not None:
@@ -306,15 +353,42 @@ class FaultyEcho(PlainEcho):
             self._reply(opcode, payload)
 
     def _send_delayed(self) -> None:
-        now = time.monotonic_ns()
-        while self._delayed and self._delayed[0][0] <= now:
+        now, turns = time.monotonic_ns(), self._tally.turns
+        while self._delayed and self._delayed[0][0] <= now and not turns.is_over():
             _, opcode, payload = self._delayed.popleft()
             self._reply(opcode, payload)
         self._flush()
         if self._delayed and self._scheduler is not None:
-            self._scheduler.at(self._delayed[0][0], self._send_delayed)
+            if self._delayed[0][0] <= now:
+                turns.put_off(self._send_delayed)
+            else:
+                self._scheduler.at(self._delayed[0][0], self._send_delayed)
+
+    def resume_writing(self) -> None:
+        """Goes on with what waited until the client had received its replies."""
+        super().resume_writing()
+        self._send_outbox()
 
     def _reply(self, opcode: int, payload: bytes) -> None:
+        if self._faults.fragment == 1:
+            self._send(opcode, payload)
+            return
+        self._outbox.append((opcode, payload))
+        if len(self._outbox) == 1:
+            self._send_outbox()
+
+    def _send_outbox(self) -> None:
+        """Cuts replies into fragments, as far as the client reads them and the turn has time."""
+        turns = self._tally.turns
+        while self._outbox and not self._held & WRITING:
+            if turns.is_over():
+                turns.put_off(self._send_outbox)
+                return
+            self._send(*self._outbox.popleft())
+            self._flush()
+
+    def _send(self, opcode: int, payload: bytes) -> None:
+        self._take_from_queue(payload)
         parts = self._faults.fragment
         step = max(1, -(-len(payload) // parts))
         for part in range(parts):
@@ -351,11 +425,19 @@ class FaultyEcho(PlainEcho):
         self._later("ping", self._faults.ping_ns / NS_PER_S, self._ping)
 
     def _push(self) -> None:
+        turns = self._tally.turns
         due = int((time.monotonic_ns() - self._started) / NS_PER_S * self._faults.push_per_s)
-        for number in range(self._pushed, due):
-            self._pending.append(frames.encode_frame(frames.TEXT, f"push {number}".encode()))
-        self._pushed = max(due, self._pushed)
-        self._flush()
+        # To a client that does not read, pushes are sent when it does.
+        while self._pushed < due and not self._held & WRITING:
+            if self._transport is None or self._transport.is_closing():
+                return
+            if turns.is_over():
+                turns.put_off(self._push)
+                return
+            batch = range(self._pushed, min(due, self._pushed + PUSH_BATCH))
+            self._pending += [frames.encode_frame(frames.TEXT, f"push {number}".encode()) for number in batch]
+            self._pushed = batch.stop
+            self._flush()
         self._later("push", max(_MIN_PUSH_INTERVAL_S, 1 / self._faults.push_per_s), self._push)
 
     def _later(self, name: str, delay_s: float, call: Callable[[], None]) -> None:

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from ws_load_test.common.loop_turns import LoopTurns
     from ws_load_test.echo.service_limit import ServiceLimit
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Bytes of the longest message, 64 MiB; a longer one could exhaust the memory, and is refused with close code 1009."""
+
+WRITING, QUEUE = 1, 2
+"""Reasons to read nothing from a client: it does not read its replies; too many of its messages wait for theirs."""
 
 _TEXT = WSMsgType.TEXT
 _BINARY = WSMsgType.BINARY
@@ -58,6 +62,10 @@ class EchoCounters(Protocol):
     transports: set[asyncio.Transport]
     limits: dict[float, ServiceLimit]
     """Queues that connections share, by their limit in messages per second."""
+    queued_bytes: int
+    """Memory of all messages that wait for their replies."""
+    turns: LoopTurns
+    """Turns of the server's loop."""
 
 
 def discard(_data: bytes) -> None:
@@ -67,13 +75,14 @@ def discard(_data: bytes) -> None:
 class PlainEcho(WSListener):
     """One connection that echoes and does nothing else."""
 
-    __slots__ = ("_fragments", "_fragments_bytes", "_opcode", "_pending", "_tally", "_transport", "_write")
+    __slots__ = ("_fragments", "_fragments_bytes", "_held", "_opcode", "_pending", "_tally", "_transport", "_write")
 
     def __init__(self, tally: EchoCounters) -> None:
         self._tally = tally
         self._pending: list[bytes] = []
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
+        self._held = 0  # reasons for which it is not read
         self._opcode = 0  # of the message whose fragments are arriving, else 0
         self._transport: asyncio.Transport | None = None
         self._write: Callable[[bytes], None] = discard
@@ -100,13 +109,23 @@ class PlainEcho(WSListener):
 
     def pause_writing(self) -> None:
         """Stops reading from a client that does not read, so that its replies cannot fill the memory."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        self._hold(WRITING)
 
     def resume_writing(self) -> None:
         """Reads again once the client has received its replies."""
-        if self._transport is not None and not self._transport.is_closing():
+        self._release(WRITING)
+
+    def _hold(self, reason: int) -> None:
+        """Reads nothing for a reason, until that is released."""
+        if not self._held and self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._held |= reason
+
+    def _release(self, reason: int) -> None:
+        """Reads again unless there is another reason not to."""
+        if self._held == reason and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
+        self._held &= ~reason
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002
         """Echoes a whole message; leaves everything rarer to `_on_rare`."""

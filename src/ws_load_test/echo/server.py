@@ -16,6 +16,7 @@ from picows import WSUpgradeRequest, WSUpgradeResponseWithListener, ws_create_se
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.event_loop import keep_resource_warnings_harmless
+from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.echo.fault_injection import faulty, problem, refused
 from ws_load_test.echo.plain_echo import MAX_MESSAGE_BYTES, PlainEcho, close_frame
 from ws_load_test.websocket import frames
@@ -55,6 +56,7 @@ class EchoServer:
         messages: Messages received, pushes not included.
         bytes: Payload bytes of these messages.
         pongs: Pong frames received.
+        queued_bytes: Memory of the messages that wait for their replies.
     """
 
     def __init__(
@@ -94,6 +96,8 @@ class EchoServer:
         self.pongs = 0
         self.transports: set[asyncio.Transport] = set()
         self.limits: dict[float, ServiceLimit] = {}
+        self.queued_bytes = 0
+        self.turns = LoopTurns()
 
     async def __aenter__(self) -> Self:
         context = self._tls_context() if self._tls else None

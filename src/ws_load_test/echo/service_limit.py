@@ -12,6 +12,10 @@ import time
 from collections import deque
 from typing import Protocol
 
+from ws_load_test.common.loop_turns import LoopTurns
+
+MAX_DEAD_BYTES = 16 << 20
+"""Memory of messages of closed connections above which they are taken out of the queue; below, they leave in turn."""
 _MIN_DELAY_S = 0.001
 """Seconds of the shortest timer, the resolution of the event loop's timers."""
 
@@ -37,8 +41,10 @@ class ServiceLimit:
     Messages of a closed connection leave the queue, so that later messages do not wait behind them.
     """
 
-    def __init__(self, per_s: float) -> None:
-        """Takes the limit in messages per second."""
+    def __init__(self, per_s: float, turns: LoopTurns | None = None) -> None:
+        """Takes the limit in messages per second, and the turns of the loop; without, it makes its own."""
+        self._turns = turns or LoopTurns()
+        self._dead_bytes = 0
         self._gap_ns = 1e9 / per_s
         self._loop = asyncio.get_running_loop()
         # Instants count from here: in numbers so small, added fractions of a nanosecond are not lost.
@@ -58,6 +64,15 @@ class ServiceLimit:
         if self._timer is None:
             self._wake_at(self._free_ns, now_ns)
 
+    def leave(self, queued_bytes: int) -> None:
+        """Takes note that a connection is closed whose waiting messages take so much memory."""
+        self._dead_bytes += queued_bytes
+        if self._dead_bytes > MAX_DEAD_BYTES:
+            self._dead_bytes = 0
+            kept = [entry for entry in self._queue if not entry[1].gone]
+            self._queue.clear()
+            self._queue.extend(kept)
+
     def close(self) -> None:
         """Drops the queue, and stops the timer."""
         self._queue.clear()
@@ -68,9 +83,10 @@ class ServiceLimit:
     def _wake(self) -> None:
         self._timer = None
         now_ns = self._now_ns()
-        queue, answered = self._queue, {}
+        queue = self._queue
+        answered: dict[int, QueuedConnection] = {}
         try:
-            while queue:
+            while queue and not (answered and self._turns.is_over()):
                 received_ns, connection, opcode, payload = queue[0]
                 due_ns = max(received_ns, self._free_ns)
                 if not connection.gone and due_ns > now_ns:

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
+from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.load_models.load_model import do_nothing
@@ -49,6 +50,8 @@ class ConnectionPool:
         """
         self.plan = plan
         self.share = share
+        self.turns = LoopTurns()
+        """Turns of the loop, which all sessions share."""
         self._default = SessionGroup(self, due_when_sent=plan.load.due_when_sent)
         self.connections: dict[Connection, None] = {}
         """Connections whose TCP connection is open, oldest first."""

@@ -37,6 +37,8 @@ class LoadState(msgspec.Struct, frozen=True, omit_defaults=True, tag="load"):
     """Sessions that are open, those included that are still being set up."""
     switch: int = 0
     """Number of the ``hold`` that this answers; 0: none."""
+    after: int = 0
+    """Number of the latest ``switch`` that it knows."""
     next: int = 0
     """Number of the first message of its turns that it leaves to what comes; all before it are its own."""
     left: tuple[int, ...] = ()

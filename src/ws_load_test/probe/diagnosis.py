@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 MAX_VALUES = 1000
 """Values of a JSON message that are searched for an id; a larger message has its id near its beginning."""
+MAX_KEPT_MESSAGES = 1000
+"""Messages that are kept for the diagnosis; a target may send without end."""
+MAX_KEPT_BYTES = 64 << 20
+"""Bytes of their contents."""
 _IDS = re.compile(r"^(?:id|.*(?:_id|-id|Id|ID))$|ref|seq|nonce|correl|request|uuid|tag", re.IGNORECASE)
 _NAME = re.compile(r"[^.\[\]]+")
 _REMEDIES = {
@@ -70,10 +75,24 @@ class SessionRecord:
     failed: list[str] = field(default_factory=list)
     """The checks that did not hold."""
     came: list[ReceivedMessage] = field(default_factory=list)
+    """The first `MAX_KEPT_MESSAGES` that came, and their contents up to `MAX_KEPT_BYTES`."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """Messages that came, by verdict."""
+    kept_bytes: int = 0
+
+    def add(self, message: ReceivedMessage) -> None:
+        """Adds a message that came."""
+        self.counts[message.verdict] += 1
+        if len(self.came) >= MAX_KEPT_MESSAGES and message.verdict != "reply":
+            return
+        if self.kept_bytes + len(message.payload) > MAX_KEPT_BYTES:
+            message = replace(message, payload=b"")
+        self.kept_bytes += len(message.payload)
+        self.came.append(message)
 
     def count(self, *verdicts: str) -> int:
-        """Returns how many of the messages that came have one of these verdicts."""
-        return sum(one.verdict in verdicts for one in self.came)
+        """Returns how many of the messages that came have one of these verdicts; without any, of all."""
+        return sum(self.counts[verdict] for verdict in verdicts) if verdicts else self.counts.total()
 
 
 # --- Of each message -----------------------------------------------------------------------------------------------
@@ -177,14 +196,14 @@ def _unopened(seen: SessionRecord) -> str:
 def _progress(seen: SessionRecord) -> str:
     """Returns how far the session got."""
     if seen.message is None:
-        return f"after the session had opened, before the message; {_amount(len(seen.came))} had come"
-    return f"while the reply was awaited; {_amount(len(seen.came))} had come"
+        return f"after the session had opened, before the message; {_amount(seen.count())} had come"
+    return f"while the reply was awaited; {_amount(seen.count())} had come"
 
 
 def _unsent(seen: SessionRecord) -> str:
     plan = seen.plan
     if not plan.load.sends_messages and seen.fault is None:
-        return f"The session opened, and nothing is sent at --rate 0; {_amount(len(seen.came))} came. {_next(seen)}"
+        return f"The session opened, and nothing is sent at --rate 0; {_amount(seen.count())} came. {_next(seen)}"
     text = seen.fault.text if seen.fault is not None else "ended the session"
     greeted = seen.count("greeting")
     if (
@@ -240,7 +259,7 @@ def _likely_reply(seen: SessionRecord) -> str | None:
     plan, message = seen.plan, seen.message
     if message is None or seen.reply_ns is not None:
         return None
-    if seen.count("greeting") and not plan.setup_messages and len(seen.came) == seen.count("greeting"):
+    if seen.count("greeting") and not plan.setup_messages and seen.count() == seen.count("greeting"):
         taken = seen.count("greeting")
         return (
             f"No reply: {_amount(taken)} came, taken for {'the greeting' if taken == 1 else 'greetings'} that "

@@ -15,6 +15,7 @@ import msgspec
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.common.faults import Fault, FaultKind
+from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.common.sharding import Shard
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.upgrade_request import DialError
@@ -72,6 +73,8 @@ class Probe:
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally, on_schedule=not load.due_when_sent)
         self.samples.measured_from_ns = 0
+        self.turns = LoopTurns(endless=True)
+        """Never over: the observer has the session read in pieces (`attach_observed`)."""
         self.factory = ConnectionFactory(self, self.plan, Shard(0, 1), on_exhausted=_nothing, on_idle=_nothing)
         fills = plan.target.is_templated or any(one.is_template for one in plan.setup_messages)
         self._secret_row = 0 if fills else None
@@ -315,7 +318,9 @@ class Probe:
             )
         step["verdict"] = verdict
         self._note_checks(step, verdict)
-        self.record.came.append(ReceivedMessage(verdict, payload))
+        if verdict == "reply":
+            self.transcript.keep(step)
+        self.record.add(ReceivedMessage(verdict, payload))
 
     def _note_checks(self, step: Step, verdict: str) -> None:
         """Notes the engine's result of each check of a reply."""
@@ -362,6 +367,7 @@ class Probe:
             "exit_code": int(self._exit_code()),
             "times_ns": times,
             "steps": self.transcript.steps,
+            "frames_left_out": self.transcript.frames_left_out,
             "conclusion": diagnose(seen),
         }
 

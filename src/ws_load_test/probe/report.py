@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ws_load_test.analysis.data_quality import NOT_GRANTED
-from ws_load_test.common.units import format_bytes, format_duration
+from ws_load_test.common.units import format_bytes, format_count, format_duration
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.terminal.glyphs import to_encodable
 from ws_load_test.report.terminal.layout import WIDTH
@@ -85,6 +85,10 @@ def end_lines(facts: Mapping[str, Any]) -> list[Text]:
     lines = [Text()]
     if times:
         lines += [Text(line, style="dim") for line in textwrap.wrap("Times: " + "; ".join(times), WIDTH)]
+    if left_out := facts["frames_left_out"]:
+        lines.append(Text(f"{format_count(left_out)} more frames came or left, and are not shown.", style="dim"))
+    if any("payload" in step for step in facts["steps"]):
+        lines.append(Text("Payloads are shown as they are, but for what looks like a secret (***).", style="dim"))
     style = "bold green" if facts["exit_code"] == 0 else "bold red"
     # One line, however long: what it proposes is there to be copied.
     return [*lines, Text(visible(facts["conclusion"]), style=style)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
+from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class TrafficListener(Protocol):
         """A message has been decompressed."""
         ...
 
+
+SLICE_BYTES = 512
+"""Bytes that are observed in one go: 256 of the smallest frames, some milliseconds."""
 
 # --- Frames --------------------------------------------------------------------------------------------------------
 
@@ -157,13 +161,36 @@ class _ObservedDeflate:
 class _ObservedProtocol(asyncio.Protocol):
     """A protocol between the transport and the session, whose reads are reported."""
 
-    def __init__(self, session: DialedSession, listener: TrafficListener) -> None:
-        self._session, self._listener = session, listener
+    def __init__(self, session: DialedSession, transport: asyncio.Transport, listener: TrafficListener) -> None:
+        self._session, self._transport, self._listener = session, transport, listener
+        self._turns = LoopTurns()
+        self._unread = bytearray()
+        self._waits_for_turn = False
 
     def data_received(self, data: bytes) -> None:
-        self._listener.bytes_received(data, self._session.data_received)
+        self._unread += data
+        if not self._waits_for_turn:
+            self._read()
+
+    def _read(self) -> None:
+        """Reads on, in slices, for as long as the turn has time."""
+        self._waits_for_turn = False
+        while self._unread and not self._turns.is_over():
+            piece = bytes(self._unread[:SLICE_BYTES])
+            del self._unread[:SLICE_BYTES]
+            self._listener.bytes_received(piece, self._session.data_received)
+        if self._transport.is_closing():
+            return
+        if self._unread:
+            self._waits_for_turn = True
+            self._turns.put_off(self._read)
+            if self._transport.is_reading():
+                self._transport.pause_reading()
+        elif not self._transport.is_reading():
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._read()
         self._session.connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -184,7 +211,7 @@ def attach_observed(
     deflate: PerMessageDeflate | None,
 ) -> None:
     """Attaches a session whose upgrade was accepted, and reports all that it reads and writes."""
-    observed = _ObservedProtocol(session, listener)
+    observed = _ObservedProtocol(session, transport, listener)
     transport.set_protocol(observed)
     session.attach(
         cast("asyncio.Transport", _ObservedTransport(transport, listener)),

@@ -13,6 +13,7 @@ from ws_load_test.plan.redaction import (
     REDACTED,
     public_header,
     public_location,
+    public_payload,
     public_url,
 )
 from ws_load_test.probe.tracing import attach_observed
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 LONGEST_PAYLOAD = 300
 """Characters of a payload that are shown: some lines of a terminal."""
+MAX_FRAMES = 1000
+"""Frames that are shown, the reply's apart; a target may send without end."""
 REDACTED_BYTES = 1 << 16
 """Bytes of a payload that are redacted before it is cut to what is shown: a secret must not be cut in two."""
 OPCODES = {
@@ -62,6 +65,9 @@ class Transcript:
         """Takes what hides the secrets in a text, and the observer of the open session."""
         self._traffic = traffic
         self.steps: list[Step] = []
+        self.frames_left_out = 0
+        """Frames that are not among the steps, because they were too many."""
+        self._frames = 0
         self.resolved_ns: dict[str, int] = {}
         """Duration of each name's lookup, as the dialer knows it."""
         self._target = target
@@ -78,11 +84,21 @@ class Transcript:
 
     def add(self, step: str, later: Callable[[], dict[str, Any]] | None = None, **facts: Any) -> Step:
         """Notes that something happened now; `later` returns the facts that take longer to put into words."""
+        noted = self._step(step, later, facts)
+        self.steps.append(noted)
+        return noted
+
+    def _step(self, step: str, later: Callable[[], dict[str, Any]] | None, facts: Step) -> Step:
         noted: Step = {"step": step, "at_ns": self.now_ns(), **facts}
         if later is not None:
             noted["later"] = later
-        self.steps.append(noted)
         return noted
+
+    def keep(self, step: Step) -> None:
+        """Shows a frame although it was left out."""
+        if step.pop("left_out", False):
+            self.frames_left_out -= 1
+            self.steps.append(step)
 
     def flush(self) -> list[Step]:
         """Returns the steps since the last call, redacted."""
@@ -202,24 +218,33 @@ class Transcript:
     # --- Secrets ----------------------------------------------------------------------------------------------------
 
     def payload(self, data: bytes) -> dict[str, Any]:
-        """Returns a payload as it is shown: text as it is, anything else with the other bytes escaped."""
+        """Returns a payload as it is shown: text without what looks like a secret, other bytes escaped."""
         part = data[:REDACTED_BYTES]
         try:
             text = _new_utf8_decoder().decode(part, final=len(part) == len(data))
         except UnicodeDecodeError:
-            text = self._redact(part.decode("latin-1")).encode("latin-1", "replace").decode("ascii", "backslashreplace")
+            text = (
+                public_payload(self._redact(part.decode("latin-1")))
+                .encode("latin-1", "replace")
+                .decode("ascii", "backslashreplace")
+            )
         else:
-            text = self._redact(text)
+            text = public_payload(self._redact(text))
         return {"payload": text[:LONGEST_PAYLOAD], "cut": len(text) > LONGEST_PAYLOAD or len(part) < len(data)}
 
     def frame(self, direction: str, frame: Frame, plain: bytes | None = None) -> Step:
-        """Notes a frame; `plain` is its payload uncompressed, which can become known later (`decompressed`)."""
-        step = self.add(
-            "frame",
-            direction=direction,
-            opcode=OPCODES.get(frame.opcode, f"reserved {frame.opcode:#x}"),
-            size_bytes=len(frame.payload),
-        )
+        """Notes a frame, unless there are too many (`keep`).
+
+        `plain` is its payload uncompressed, which can become known later (`decompressed`).
+        """
+        opcode = OPCODES.get(frame.opcode, f"reserved {frame.opcode:#x}")
+        step = self._step("frame", None, {"direction": direction, "opcode": opcode, "size_bytes": len(frame.payload)})
+        self._frames += 1
+        if self._frames <= MAX_FRAMES or frame.opcode == frames.CLOSE:
+            self.steps.append(step)
+        else:
+            self.frames_left_out += 1
+            step["left_out"] = True
         if not frame.is_last:
             step["fragment"] = True
         if plain is not None:
@@ -240,7 +265,7 @@ class Transcript:
 
     def _close(self, payload: bytes) -> dict[str, Any]:
         code = int.from_bytes(payload[:2]) if len(payload) >= 2 else None
-        return {"code": code, "reason": self._redact(payload[2:].decode(errors="replace"))}
+        return {"code": code, "reason": public_payload(self._redact(payload[2:].decode(errors="replace")))}
 
     def _resource(self, resource: str, *, first: bool) -> str:
         if first and FIELD.search(self._target.url):

@@ -48,7 +48,7 @@ class WorkerRun:
         self._stopping = False
         self._start_ns = self._began_ns = 0
         self._next_state: asyncio.TimerHandle | None = None
-        self._reported_sessions = 0
+        self._reported_sessions = self._latest_switch = 0
         if assignment.share.count > 1:
             self._engine.on_load_change = self._on_load_change
 
@@ -63,10 +63,11 @@ class WorkerRun:
 
     def hold(self, number: int, until_ns: int) -> None:
         """Settles what this worker leaves to others, and reports it."""
-        self._send(msgspec.structs.replace(self._engine.hold(until_ns), switch=number))
+        self._send(msgspec.structs.replace(self._engine.hold(until_ns), switch=number, after=self._latest_switch))
 
     def switch(self, switch: LoadSwitch) -> None:
         """Goes on with a new share of the load."""
+        self._latest_switch = switch.switch
         self._engine.switch(switch)
 
     def give_up(self) -> None:
@@ -123,7 +124,7 @@ class WorkerRun:
         self._next_state = None
         state = self._engine.load_state
         self._reported_sessions = state.sessions
-        self._send(state)
+        self._send(msgspec.structs.replace(state, after=self._latest_switch))
 
     async def _report_periodically(self) -> None:
         """Reports every interval; a change of phase begins a new one."""

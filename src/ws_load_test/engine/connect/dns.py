@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     Found = list[tuple[int, tuple[Any, ...]]]
     """Families and addresses, the best first (RFC 6724)."""
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+MAX_NAMES = 4096
+"""Names that are kept: a target can redirect to as many as it likes. The first to be looked up is forgotten first."""
 MAX_FAILURE_AGE_NS = NS_PER_S
 """Time for which a name that did not resolve is not looked up again, at most."""
 
@@ -78,7 +82,7 @@ class Resolver:
             raise DialError(
                 Fault(FaultKind.UNREACHABLE, text=f'"{host}" has no address of the kind of those that --bind names')
             )
-        self._routes[host, port] = found, ways
+        _keep(self._routes, (host, port), (found, ways))
         return ways
 
     async def addresses(self, host: str, port: int) -> Found:
@@ -92,7 +96,7 @@ class Resolver:
             return fixed
         lookup = self._lookups.get(host)
         if lookup is None or not (is_address(host) or lookup.is_usable(self._plan.target.dns_ttl_ns)):
-            lookup = self._lookups[host] = _Lookup(self._look_up(host))
+            _keep(self._lookups, host, lookup := _Lookup(self._look_up(host)))
         # Others may wait for the same name, so that it outlives the dial that was the first to ask.
         found = await asyncio.shield(lookup.task)
         if isinstance(found, Fault):
@@ -115,10 +119,18 @@ class Resolver:
             pass
         else:
             if not is_address(host):
-                self.lookup_ns[host] = monotonic_ns() - from_ns
-                self._times_ns.append(self.lookup_ns[host])
+                took_ns = monotonic_ns() - from_ns
+                _keep(self.lookup_ns, host, took_ns)
+                self._times_ns.append(took_ns)
             return [(family, address) for family, _, _, _, address in found]
         return Fault(kind, text=f'the name "{host}" does not resolve{reason}')
+
+
+def _keep(known: dict[Key, Value], key: Key, value: Value) -> None:
+    """Keeps a value under a key, of the last `MAX_NAMES`."""
+    known[key] = value
+    if len(known) > MAX_NAMES:
+        del known[next(iter(known))]
 
 
 async def _found_for(host: str) -> list[Any]:

@@ -5,7 +5,8 @@ Per read it takes one clock reading, next to the read and before anything else; 
 byte of a frame is compared with the one that an ordinary reply has, which checks FIN, the reserved bits and the
 opcode in a single comparison, and the second byte gives the frame's end. Nothing is copied, and no object is made for
 a frame. Everything that is not an ordinary whole reply (control frames, fragments, frames cut by the end of a read,
-nonsense) leaves the loop for a method below it.
+nonsense) leaves the loop for a method below it. A read whose frames are many is worked through in several turns of the
+event loop (`LoopTurns`), whatever they are; what that costs an ordinary read is one comparison.
 
 So does every frame where the content of replies matters (`Session.needs_payload`): the same loop with a head that no
 frame has. A message then costs about a microsecond more, and its payload is copied once.
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.message_trace import MessageTrace
     from ws_load_test.engine.sessions.sender import Sender
 
+SLICE_BYTES = 1 << 16
+"""Bytes that are worked through in one go: 3 ms of the smallest frames there are. Larger reads are taken in slices."""
+SLOW_SLICE_BYTES = 128
+"""Bytes after which the turn's time is looked at, in frames that may each take microseconds."""
 SMALL_PIECE_BYTES = 4096
 """Pieces of a frame below this go into one buffer while the frame is not whole: each object has an overhead, and a
 target can cut a large frame into single bytes."""
@@ -57,6 +62,10 @@ class Connection(Session):
     trace: MessageTrace | None = None
     """Observer of what messages are counted as; replies of the load are the conversation's to report."""
 
+    _unread: bytes | None = None
+    """Bytes that were read and wait for a turn of the loop; None: nothing waits, and the transport reads. Set where it
+    is needed only, since an object of more than 30 attributes would take a kilobyte more."""
+
     def __init__(self, owner: SessionListener, reading: ReadPolicy = READ_COUNTED) -> None:
         super().__init__(owner, reading)
         self._partial: list[bytes | bytearray] = []
@@ -74,11 +83,15 @@ class Connection(Session):
     def data_received(self, data: bytes) -> None:
         """Counts the whole replies in what was read; the hot path."""
         at_ns = monotonic_ns()
+        if len(data) > SLICE_BYTES or self._unread is not None:
+            self._read_in_slices(data)
+            return
         self.owner.tally.bytes_received += len(data)
         if self._partial:
             data = self._reassemble(data)
         size, at, end, replies, head = len(data), 0, 0, 0, self.reply_head
         last = size - 1
+        check_at = SLOW_SLICE_BYTES
         while at < last:
             length = data[at + 1]
             end = at + 2 + length if length < 126 else self._end_of_long(data, at)
@@ -89,9 +102,12 @@ class Connection(Session):
             else:
                 replies += self._read_frame_slow(data, at, end, at_ns)
                 head = self.reply_head
+                if end > check_at:
+                    check_at = end + SLOW_SLICE_BYTES
+                    last = 0 if self.owner.turns.is_over() else last
             at = end
         if at != size:
-            self._stash(data[at:], end - at if end != INCOMPLETE else 0)
+            self._leave_rest(data, at, end)
         if replies:
             self.on_replies(replies, at_ns)
         if self._pending_end is not None:
@@ -109,7 +125,7 @@ class Connection(Session):
         reading = self.reading
         for test, answer in reading.answers:
             if test(payload):
-                self.write_message(opcode, answer)
+                self.answer_message(opcode, answer)
                 return self.count_unsolicited(payload)
         for test in reading.ignore:
             if test(payload):
@@ -145,7 +161,7 @@ class Connection(Session):
                 return start + 2 + payload_bytes
             return self._unusual_length(data, at, start + 2, payload_bytes)
         if length != frames.LENGTH_IS_64_BIT:
-            self._fail("a masked frame (RFC 6455, section 5.1: a server never masks)", clause="5.1")
+            self._fail_head(data[at : at + LOOKED_AT_BYTES], length)
         elif start + 8 <= len(data):
             payload_bytes = int.from_bytes(data[start : start + 8])
             if 1 << 16 <= payload_bytes <= self._max_message_bytes:
@@ -156,10 +172,9 @@ class Connection(Session):
     def _unusual_length(self, data: bytes, at: int, start: int, payload_bytes: int) -> int:
         """Returns the end of a frame whose length is not the usual, if it is right; `INCOMPLETE` if not."""
         first = data[at]
-        problem = self._head_problem(first, data[at + 1])
-        if problem is not None:
-            self._fail_head(data[at : at + LOOKED_AT_BYTES], *problem)
-        elif payload_bytes >> 63:
+        if self._fail_head(data[at : at + LOOKED_AT_BYTES], data[at + 1]):
+            return INCOMPLETE
+        if payload_bytes >> 63:
             self._fail("a length with its highest bit set (RFC 6455, section 5.2)", clause="5.2")
         elif payload_bytes < (frames.LENGTH_IS_16_BIT if start - at == 4 else 1 << 16):
             self._fail("a length that is not written in the fewest bytes (RFC 6455, section 5.2)", clause="5.2")
@@ -168,6 +183,55 @@ class Connection(Session):
         else:
             self._refuse_large(f"a message of {payload_bytes} bytes, more than the {self._max_message_bytes}")
         return INCOMPLETE
+
+    def _leave_rest(self, data: bytes, at: int, end: int) -> None:
+        """Keeps what is left of a read: a frame that is cut off, at `at`, or frames for which the turn has no time."""
+        rest = data[at:]
+        if end > len(data) or len(rest) == 1:
+            self._stash(rest, end - at if end != INCOMPLETE else 0)
+        elif self._pending_end is None:
+            self.owner.tally.bytes_received -= len(rest)
+            self._wait_for_turn(rest)
+
+    def _read_in_slices(self, data: bytes) -> None:
+        """Works through what was read, as far as the turn has time for it."""
+        if self._unread is not None:
+            # More has come although the transport was asked to read no more: it waits behind what waits.
+            self._unread += data
+            return
+        start, turns = 0, self.owner.turns
+        while start < len(data) and not turns.is_over():
+            self.data_received(data[start : start + SLICE_BYTES])
+            start += SLICE_BYTES
+            if self._pending_end is not None:
+                return
+        if start < len(data) or turns.is_over():
+            self._wait_for_turn(data[start:])
+
+    def _wait_for_turn(self, rest: bytes) -> None:
+        """Reads nothing more until a later turn; the loop would read all there is before it turned to anything else."""
+        if self._unread is not None:
+            self._unread += rest
+            return
+        self._unread = rest
+        if self._transport.is_reading() and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self.owner.turns.put_off(self._read_on)
+
+    def _read_on(self) -> None:
+        """Works through what was put off, and reads again if the turn has time for all of it."""
+        data, self._unread = self._unread, None
+        if self.ended or data is None:
+            return
+        self._read_in_slices(data)
+        if self._unread is None and not self._reads_slowly and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The TCP connection is gone; what came before that counts, as far as the turn has time for it."""
+        if self._unread is not None:
+            self._read_on()
+        super().connection_lost(exc)
 
     def _stash(self, rest: bytes, frame_bytes: int) -> None:
         """Puts a frame aside that the read cut off; `frame_bytes` is its whole size, 0 while that is not known."""
@@ -180,10 +244,9 @@ class Connection(Session):
     def _judge_cut(self, rest: bytes, frame_bytes: int) -> None:
         """Judges the beginning of a frame that has not come whole: what follows it may never come, or take memory."""
         first, length = rest[0], rest[1] if len(rest) > 1 else 0
-        problem = self._head_problem(first, length)
-        if problem is not None:
-            self._fail_head(rest[:LOOKED_AT_BYTES], *problem)
-        elif frame_bytes and self._fragmented_bytes >= 0 and first & frames.OPCODE_BITS < frames.CLOSE:
+        if self._fail_head(rest[:LOOKED_AT_BYTES], length):
+            return
+        if frame_bytes and self._fragmented_bytes >= 0 and first & frames.OPCODE_BITS < frames.CLOSE:
             self._is_within_limit(self._fragmented_bytes + frame_bytes - _head_bytes(length))
 
     def _keep(self, piece: bytes) -> None:
@@ -210,11 +273,10 @@ class Connection(Session):
             return 0
         first, length = data[at], data[at + 1]
         opcode = first & frames.OPCODE_BITS
-        if first not in _WHOLE_MESSAGES or self._fragmented_bytes >= 0:
-            problem = self._head_problem(first, length)
-            if problem is not None:
-                self._fail_head(data[at : at + LOOKED_AT_BYTES], *problem)
-                return 0
+        if (first not in _WHOLE_MESSAGES or self._fragmented_bytes >= 0) and self._fail_head(
+            data[at : at + LOOKED_AT_BYTES], length
+        ):
+            return 0
         if opcode >= frames.CLOSE:
             return self._control(opcode, data[at + 2 : end], at_ns)
         if self.needs_payload:
@@ -235,19 +297,25 @@ class Connection(Session):
             return "reserved bits set without an extension (RFC 6455, section 5.2)", "5.2"
         if opcode > frames.PONG or frames.BINARY < opcode < frames.CLOSE:
             return f"reserved opcode {opcode:#x} (RFC 6455, section 5.2)", "5.2"
+        if opcode < frames.CLOSE and (opcode == frames.CONTINUATION) == (self._fragmented_bytes < 0):
+            return "a message's fragments out of order (RFC 6455, section 5.4)", "5.4"
+        if opcode >= frames.CLOSE and not first & frames.FIN:
+            return "a control frame that is fragmented (RFC 6455, section 5.5)", "5.5"
+        # What the first byte breaks comes before what the second does, however they are cut.
         if length >= frames.MASKED:
             return "a masked frame (RFC 6455, section 5.1: a server never masks)", "5.1"
-        if opcode >= frames.CLOSE:
-            if length > frames.LARGEST_CONTROL_PAYLOAD or not first & frames.FIN:
-                return "a control frame that is fragmented or longer than 125 bytes (RFC 6455, section 5.5)", "5.5"
-        elif (opcode == frames.CONTINUATION) == (self._fragmented_bytes < 0):
-            return "a message's fragments out of order (RFC 6455, section 5.4)", "5.4"
+        if opcode >= frames.CLOSE and length > frames.LARGEST_CONTROL_PAYLOAD:
+            return "a control frame that is longer than 125 bytes (RFC 6455, section 5.5)", "5.5"
         return None
 
-    def _fail_head(self, head: bytes, what: str, clause: str) -> None:
-        """Fails for a frame that is none, and names what it looks like instead."""
-        words = described(head)
+    def _fail_head(self, head: bytes, length: int) -> bool:
+        """Fails for a frame that is none, and names what it looks like instead. Returns False if it is one."""
+        problem = self._head_problem(head[0], length)
+        if problem is None:
+            return False
+        (what, clause), words = problem, described(head)
         self._fail(f"{what}; {words}" if words else what, clause=clause)
+        return True
 
     def _message(self, opcode: int) -> int:
         """Counts a message whose last, or only, frame has come. Returns how many replies it is, 0 or 1."""
@@ -344,7 +412,7 @@ class Connection(Session):
         """Takes in a control frame (RFC 6455, section 5.5). Returns how many replies it is, 0 or 1."""
         if opcode == frames.PING:
             if not self.closing and not self.reading.no_pong:
-                self.write_message(frames.PONG, payload)
+                self.answer_ping(payload)
         elif opcode == frames.PONG:
             if self._pinged_ns and payload == self._pinged_ns.to_bytes(8):
                 self.owner.tally.keepalive_time_ns.record(max(0, at_ns - self._pinged_ns))

@@ -18,6 +18,7 @@ from ws_load_test.websocket import frames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ws_load_test.common.loop_turns import LoopTurns
     from ws_load_test.engine.sessions.sender import MessageReceiver
     from ws_load_test.metrics.sample_buffer import SampleBuffer
     from ws_load_test.metrics.tally import Tally
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 READ_COUNTED = ReadPolicy()
 UNLIMITED = 1 << 62
 """Bytes: more than any buffer."""
+MAX_QUEUED_PONG_BYTES = 1 << 12
+"""Bytes that wait for the kernel, of whatever kind, above which only the latest ping is answered: some 680 pongs, more
+than any target needs that reads them."""
+MAX_QUEUED_ANSWER_BYTES = 1 << 20
+"""Bytes that wait for the kernel above which a message is not answered on its own account (``--auto-reply``)."""
 SMALL_BUFFER_BYTES = 4096
 """Receive buffer of a client that reads slowly or not at all, so that the target soon finds it full."""
 
@@ -35,6 +41,8 @@ class SessionListener(Protocol):
 
     tally: Tally
     samples: SampleBuffer
+    turns: LoopTurns
+    """Turns of the loop, which the sessions of a worker share."""
 
     def session_opened(self, session: Session) -> None:
         """A session is open."""
@@ -65,6 +73,12 @@ class Session(DialedSession):
 
     max_buffered_bytes = UNLIMITED
     """Bytes that may wait for the kernel before a write is refused."""
+    _latest_ping: bytes | None = None
+    """The ping that will be answered once what waits before it has gone to the kernel."""
+    _queued_since_bytes = 0
+    """Bytes handed to the transport since the latest ping began to wait."""
+    _reads_slowly = False
+    """The transport reads only when it is asked to."""
     receiver: MessageReceiver
     """Takes the messages that are read whole."""
 
@@ -131,7 +145,7 @@ class Session(DialedSession):
             frame = frames.encode_frame(opcode, self.deflate.compress(payload), mask=os.urandom(4), rsv=frames.RSV1)
             self.owner.tally.uncompressed_bytes_sent += len(payload)
             self.owner.tally.bytes_sent += len(frame)
-            self._transport.write(frame)
+            self._queue(frame)
         else:
             self._write_control(opcode, payload)
         # A message of the load must not reach the kernel before the rest of one of which it took a part.
@@ -140,14 +154,45 @@ class Session(DialedSession):
     def _write_control(self, opcode: int, payload: bytes) -> None:
         frame = frames.encode_client_frame(opcode, payload)
         self.owner.tally.bytes_sent += len(frame)
-        self._transport.write(frame)
+        self._queue(frame)
+
+    def _queue(self, data: bytes | memoryview) -> None:
+        if self._latest_ping is not None:
+            self._queued_since_bytes += len(data)
+        self._transport.write(data)
+
+    def answer_ping(self, payload: bytes) -> None:
+        """Sends a pong or, while the target does not read, only that of its latest ping (RFC 6455, section 5.5.3)."""
+        if self._latest_ping is not None:
+            self.owner.tally.answers_left_out += 1
+            self._latest_ping = payload
+            self._answer_latest_ping()
+        elif self._transport.get_write_buffer_size() > MAX_QUEUED_PONG_BYTES:
+            self._latest_ping, self._queued_since_bytes = payload, 0
+            self._transport.set_write_buffer_limits(0)
+        else:
+            self.write_message(frames.PONG, payload)
+
+    def _answer_latest_ping(self) -> None:
+        """Answers the ping that waits, once all that waited before it has gone to the kernel."""
+        payload = self._latest_ping
+        if payload is not None and self._transport.get_write_buffer_size() <= self._queued_since_bytes:
+            self._latest_ping = None
+            self.write_message(frames.PONG, payload)
+
+    def answer_message(self, opcode: int, payload: bytes) -> None:
+        """Sends an answer that a message asks for, unless the target does not read."""
+        if self._transport.get_write_buffer_size() > MAX_QUEUED_ANSWER_BYTES:
+            self.owner.tally.answers_left_out += 1
+        else:
+            self.write_message(opcode, payload)
 
     def write_buffered(self, data: bytes | memoryview) -> None:
         """Leaves to the transport what the kernel did not take, and all that follows until it has gone."""
         self.write = self._write_queued
         self._blocked_ns = self._blocked_ns or monotonic_ns()
         self._transport.set_write_buffer_limits(0)
-        self._transport.write(data)
+        self._queue(data)
 
     def blocked_since(self, before_ns: int) -> bool:
         """True if bytes have waited for the kernel since before an instant, because the target does not read."""
@@ -158,6 +203,7 @@ class Session(DialedSession):
         if self._blocked_ns:
             self.owner.tally.write_blocked_ns += monotonic_ns() - self._blocked_ns
             self._blocked_ns = 0
+        self._answer_latest_ping()
 
     def ping(self) -> None:
         """Sends a ping whose pong is timed, unless one is still on its way."""
@@ -170,8 +216,13 @@ class Session(DialedSession):
         if queued_bytes > self.max_buffered_bytes:
             raise OSError(errno.ENOBUFS, "the target does not read")
         if queued_bytes:
-            self._transport.write(data)
+            self._queue(data)
+            self._answer_latest_ping()
             return len(data)
+        if self._latest_ping is not None:
+            # Behind the pong, which waits for the end of the loop's turn.
+            self._answer_latest_ping()
+            return self._write_through(data)
         self.write = self._write_now
         return self._write_now(data)
 
@@ -183,6 +234,7 @@ class Session(DialedSession):
 
     def pause_reading(self) -> None:
         """Leaves unread all that comes from here on, in a buffer that is full soon."""
+        self._reads_slowly = True
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
         self._transport.pause_reading()
 

@@ -11,12 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ws_load_test.common.faults import Fault
+    from ws_load_test.common.loop_turns import LoopTurns
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.session import Session
 
 
 class GroupListener(Protocol):
     """Owner of groups: it is called when a session of any group opens, ends or fails."""
+
+    turns: LoopTurns
+    """Turns of the loop, which all sessions share."""
 
     def session_opened(self, session: Session) -> None:
         """A session is open."""
@@ -57,6 +61,7 @@ class SessionGroup:
         self.numbers = numbers
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally, on_schedule=not due_when_sent)
+        self.turns = listener.turns
         self._listener = listener
         # Straight to the listener: a group has nothing to add.
         self.session_opened = listener.session_opened

@@ -43,6 +43,8 @@ _TONES: dict[str, Severity] = {
     "all-met": "good",
     "none-met": "bad",
     "nothing-opened": "bad",
+    "nothing-measured": "bad",
+    "not-judged": "bad",
     "target-gone": "bad",
 }
 _PERCENTILES = ("p50", "p90", "p99", "p99.9")
