@@ -62,7 +62,7 @@ def test_json_is_one_object_with_exactly_the_keys_of_the_design(echo_url, progra
     assert summary["bytes"].keys() >= {"sent", "received"}
     assert summary["response_time_ns"].keys() == summary["connect_time_ns"].keys() == TIMES
     assert summary["generator"].keys() >= {"workers", "cpu_share", "send_lag_ns", "saturated", "reasons"}
-    assert summary["verdict"].keys() == {"passed", "checks"}
+    assert summary["verdict"].keys() == {"passed", "reason", "why", "checks"}
     asked = {"attempted": 3, "opened": 3, "failed": 0, "cancelled": 0, "lost": 0, "closed": {"1000": 3}}
     assert summary["connections"] == {**asked, "reconnected": 0, "recycled": 0, "tls_resumed": 0, "close_reasons": {}}
     assert {name: summary["messages"][name] for name in ("due", "sent", "answered")} == dict.fromkeys(
