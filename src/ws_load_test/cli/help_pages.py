@@ -209,7 +209,7 @@ Other machines
 
 Results
   -o, --output FILE           write a recording, which `report` reads
-      --overwrite             overwrite the file of -o if it is there already
+      --force, --overwrite    overwrite the file of -o if it is there already
       --hdr FILE              write an interval log for HdrHistogram's tools;
                               here and below, - as FILE is standard output
       --hgrm FILE             write the percentiles, as HdrHistogram's tools

@@ -143,7 +143,8 @@ class CorrelatedConversation:
 
     def _count_unanswered(self, messages: Iterable[DueSent]) -> None:
         owner, now_ns = self._connection.owner, monotonic_ns()
-        for due_ns, _ in messages:
+        for due_ns, sent_ns in messages:
+            owner.samples.note_unanswered(due_ns, sent_ns, 1)
             if due_ns >= owner.samples.measured_from_ns:
                 owner.tally.unanswered += 1
                 owner.tally.unanswered_wait_ns.record(max(0, now_ns - due_ns))

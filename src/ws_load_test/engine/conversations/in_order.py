@@ -112,7 +112,8 @@ class InOrderConversation:
     def on_ended(self) -> None:
         """Counts what was in flight as unanswered, with the time that it has waited."""
         owner, now_ns = self._connection.owner, monotonic_ns()
-        for due_ns, _, count in self.pending:
+        for due_ns, sent_ns, count in self.pending:
+            owner.samples.note_unanswered(due_ns, sent_ns, count)
             if due_ns >= owner.samples.measured_from_ns:
                 owner.tally.unanswered += count
                 owner.tally.unanswered_wait_ns.record(max(0, now_ns - due_ns), count)
