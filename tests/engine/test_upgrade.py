@@ -273,7 +273,7 @@ INVALID = {
         'with the subprotocol "v3", which was not offered',
     ),
     "two subprotocols": ({"Sec_WebSocket_Protocol": "v1, v2"}, None, "which was not offered"),
-    "an extension": ({"Sec_WebSocket_Extensions": "permessage-deflate"}, None, "an extension that was not offered"),
+    "an extension": ({"Sec_WebSocket_Extensions": "x-a; b"}, None, 'the extension "x-a", which was not offered'),
 }
 
 

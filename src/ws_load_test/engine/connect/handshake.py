@@ -17,7 +17,7 @@ from ws_load_test.engine.connect.upgrade_request import REDIRECTS, DialError, Re
 from ws_load_test.plan.redaction import public_location
 from ws_load_test.websocket import frames
 from ws_load_test.websocket.deflate import PerMessageDeflate
-from ws_load_test.websocket.deflate_negotiation import DeflateError
+from ws_load_test.websocket.deflate_negotiation import DeflateError, extension_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -252,13 +252,15 @@ class OpeningHandshake(asyncio.Protocol):
         """Hands the transport over, unless the extensions are not what was offered."""
         offer, deflate = self._request.offer, None
         if extensions is not None and offer is None:
-            self._refuse(FaultKind.UPGRADE_INVALID, "answered 101 with an extension that was not offered")
+            name = sanitize(extension_names(extensions)[0])
+            text = f'answered 101 with the extension "{name}", which was not offered'
+            self._refuse(FaultKind.UPGRADE_INVALID, text)
             return
         if extensions is not None and offer is not None:
             try:
                 deflate = PerMessageDeflate(offer.negotiate(extensions))
             except DeflateError as error:
-                self._refuse(FaultKind.UPGRADE_INVALID, f"answered 101 with {error}")
+                self._refuse(FaultKind.UPGRADE_INVALID, f"answered 101 with {sanitize(str(error))}")
                 return
         self.done.set_result(monotonic_ns())
         self._take_over(self._transport, self._http.trailing_data[0], deflate)
