@@ -284,7 +284,10 @@ def test_stages_are_read_as_they_are_written(found):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"rate": 0.1, "duration": "1s"}, "--rate: sends nothing: 0.10/s is 0.1 of a message in the measured 1 s; make"),
+        (
+            {"rate": 0.1, "duration": "1s"},
+            "--rate: sends nothing: 0.10/s is 0.1 of a message in the measured 1 s; make",
+        ),
         (
             {"rate_per_connection": 0.1, "connections": 3, "duration": "1s"},
             "--rate-per-connection: sends nothing: 0.30/s",
