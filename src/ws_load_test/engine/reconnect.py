@@ -187,6 +187,7 @@ class Reconnector:
 
     async def _reconnect(self, number: int, lost_ns: int, *, recycled: bool) -> None:
         pool, policy = self._pool, self._plan.reconnect
+        is_first = number not in self._opened
         attempt = 0
         while not pool.stopping:
             wait_ns = 0 if recycled and not attempt else policy.backoff_ns(attempt, self._rng)
@@ -203,7 +204,7 @@ class Reconnector:
         else:
             return
         now_ns = monotonic_ns()
-        if recycled:
+        if recycled or is_first:
             return
         pool.tally.reconnect_time_ns.record(now_ns - lost_ns)
         storm_ns = self._storm_ns.pop(number, None)
