@@ -269,6 +269,7 @@ class ConnectionPool:
         self.connections[connection] = None
         self.tally.opened += 1
         self.open += 1
+        self.reconnector.session_opened(connection.number)
         self.factory.attach_frames(connection)
         first_messages = self.factory.first_messages(connection.number)
         greetings = self.plan.correlation.greetings
