@@ -1,5 +1,6 @@
 """Values that no option can use, for every row of the catalogue: refused at once, in one sentence."""
 
+import re
 import time
 
 import pytest
@@ -148,8 +149,5 @@ def test_a_recording_needs_a_file(path):
 
 
 def test_the_rows_are_those_with_a_number():
-    assert {option.metavar for option in OPTIONS if option.metavar and option not in ROWS} <= {
-        "URL", '"NAME: VALUE"', "NAME", "NAME:PASSWORD", "TOKEN|@FILE", "NAME=VALUE", "HOST[:PORT]", "PATH", "ADDRESS",
-        "on|PARAMETERS", "FILE", "1.2|1.3", "LIST", "KIND", "TEXT|@FILE|@DIR", "ORDER", "TEXT|@FILE", "RULE", "CHECK",
-        "CHECK=>TEXT", '"CONDITION"', "ACTION", "LEVEL", "FILE.toml", '"OBJECTIVE"', "rate|connections",
-    }  # fmt: skip
+    words = re.compile(r"\b(N|RATE|TIME|SIZE|SHARE|SPEED|AMOUNT)\b|^PORT$")
+    assert {option.name for option in OPTIONS if words.search(option.metavar)} <= {option.name for option in ROWS}

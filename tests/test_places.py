@@ -19,7 +19,7 @@ MOST_FILES = {
     ("message field", "now_ms"): 1,
     ("count", "out_of_order"): 3,
     ("time", "tls_time_ns"): 4,
-    ("export", "hgrm"): 3,
+    ("export", "hgrm"): 2,
     ("fault", "TLS_TIMEOUT"): 3,
     ("finding", "TOO_FAST"): 2,
 }

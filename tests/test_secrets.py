@@ -4,17 +4,20 @@ import asyncio
 import base64
 import json
 import sys
+import time
 
 import msgspec
 import pytest
 
 from ws_load_test import PlanError, make_plan
 from ws_load_test.cli import main
+from ws_load_test.common.errors import ExitCode
 from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.redaction import (
     REDACTED,
     Redactor,
     looks_like_token,
+    public_payload,
     public_url,
 )
 from ws_load_test.plan.target import Target
@@ -292,3 +295,39 @@ def test_secrets_are_not_on_the_command_line_of_a_worker(monkeypatch):
         run(make_plan(url_with_secrets(server.url), header=HEADERS, messages=1, workers=1))
     assert seen
     assert_no_secret(repr(seen))
+
+
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [
+        ('{"login": {"user": "joe", "password": "pa55"}}', '{"login": {"user": "joe", "password": "***"}}'),
+        ('{"token":"abc","room":7,"author":"me"}', '{"token":"***","room":7,"author":"me"}'),
+        ("password=geheim&x=1", "password=***&x=1"),
+        ("Authorization: Bearer abc.def", "Authorization: ***"),
+        ("{'api_key': 'k3y', n: 1}", "{'api_key': '***', n: 1}"),
+        ('{"accessToken":"a\\"b", "session_id": 123}', '{"accessToken":"***", "session_id": ***}'),
+        ("say Bearer abcdefghijkl to eyJhbGciOiJIUzI1NiJ9.eyJz.x", "say *** to ***"),
+        ('{"token": null, "auth": true}', '{"token": null, "auth": true}'),
+        ('{"password": "{feed.pw}"}', '{"password": "{feed.pw}"}'),
+        ("PING", "PING"),
+        ("Q7rT" * 300, "Q7rT" * 300),
+    ],
+)
+def test_what_looks_like_a_secret_in_a_payload_is_hidden(payload, shown):
+    assert public_payload(payload) == shown
+
+
+@pytest.mark.parametrize("text", ["a", '"', "token", "token=", "a_", "eyJ", "bearer ", " ", '"token":"' + '\\"' * 9])
+def test_hiding_takes_time_in_proportion_to_the_payload(text):
+    started = time.process_time()
+    public_payload(text * (65_536 // len(text)))
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("scheme", ["ws://", "tcp://", "tls://", ""])
+def test_the_address_of_a_cluster_is_repeated_without_user_info(scheme, capsys):
+    assert main(["ws://h", "--cluster", f"{scheme}joe:t0ken@h:8786"]) == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert told.startswith("ws-load-test: --cluster: ")
+    assert "t0ken" not in told
+    assert "joe" not in told

@@ -118,7 +118,7 @@ def test_a_run_that_measured_nothing_has_failed_and_says_why(made, reason, words
         ),
         # Nothing is awaited, or nothing is sent; what comes are pushes.
         (recording(silent(), match="none", rate=9), "Done"),
-        (recording(Tally(pushed=9, surplus_replies=9), rate=0), "Done"),
+        (recording(Tally(pushed=9, surplus_replies=9), rate=0), "Held 2 connections for 1 s"),
         (recording(answered(lost=1, faults=Counter({"reset": 1}))), "Done, with 1 fault"),
         # One good reply is enough, and so is one session.
         (recording(answered(faults=Counter({"check-failed": 49})), expect="contains:ok"), "Done, with 49 faults"),
@@ -180,6 +180,8 @@ def test_what_nothing_would_notice_has_no_value(text):
 
 def test_a_target_that_takes_no_more_connections_fails_the_run():
     opening = Tally(attempted=1000, failed=600, opened=400, faults=Counter({"connect-timeout": 256, "not-dialed": 344}))
-    made = recording(opening, answered(), phases=["opening", "measured"])
+    made = recording(opening, answered(), phases=["opening", "measured"], connections=1002)
     words = "The target takes no more connections: 402 of 1,002 opened"
     assert verdict(made) == ("not-all-dialed", ExitCode.NOTHING_OPENED, words)
+    back = recording(opening, answered(opened=600, reconnected=600), connections=1002, reconnect="now")
+    assert verdict(back)[0] is None, "they opened later"

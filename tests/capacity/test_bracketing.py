@@ -214,6 +214,9 @@ def test_what_the_generator_spoiled_below_a_miss_is_tried_again_and_then_unsure(
     ("steps", "ending"),
     [
         ([(100, Outcome.NOTHING_OPENED)], StopReason.NOTHING_OPENED),
+        ([(100, Outcome.NOTHING_MEASURED)], StopReason.NOTHING_MEASURED),
+        ([(100, Outcome.NOT_JUDGED)], StopReason.NOT_JUDGED),
+        ([(100, MET), (200, Outcome.NOT_JUDGED)], StopReason.NOT_JUDGED),
         ([(100, MET), (200, Outcome.NOTHING_OPENED), (141, Outcome.NOTHING_OPENED)], StopReason.GONE),
         ([(100, MET), (200, MISSED), (141, Outcome.INTERRUPTED)], StopReason.INTERRUPTED),
         ([(100, Outcome.INTERRUPTED)], StopReason.INTERRUPTED),
@@ -227,6 +230,8 @@ def test_early_ends_say_what_is_known(steps, ending):
 
 def test_a_target_that_refuses_once_is_tried_lower():
     assert replay((100, MET), (200, Outcome.NOTHING_OPENED)).load_level == 141
+    # An overloaded target can lose every session, or answer nothing in time.
+    assert replay((100, MET), (200, Outcome.NOTHING_MEASURED), (141, Outcome.NOTHING_MEASURED)).load_level == 119
 
 
 def test_neighbouring_whole_numbers_are_as_near_as_it_gets():

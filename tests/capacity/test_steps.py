@@ -1,6 +1,7 @@
 """How one step is judged: what it says about the target, and what only about the generator."""
 
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -104,6 +105,22 @@ def test_nothing_opened_and_interrupted():
     plan = plan_of()
     tallies = [one.tally for one in served(plan, limit=2000).intervals]
     assert step_of(recorded(plan, tallies, interrupted=True)).outcome is Outcome.INTERRUPTED
+
+
+def test_a_step_that_measured_nothing_is_no_step_that_met_its_objectives():
+    opening, gone = Tally(attempted=100, opened=100), {"lost": 100, "faults": Counter({"closed:1008": 100})}
+    for slo, parts in (("connect.p99 < 1s", gone), ("errors < 100%", {"due": 9, "sent": 9, "unanswered": 9})):
+        opening.connect_time_ns = waits(100, MILLI, 2 * MILLI)
+        step = step_of(recorded(plan_of(slo=slo), [opening, Tally(**parts)]), slo=slo)
+        assert step.outcome is Outcome.NOTHING_MEASURED
+
+
+def test_times_that_cannot_be_judged_decide_nothing():
+    opening, pushes = Tally(attempted=100, opened=100), {"pushed": 7, "surplus_replies": 7}
+    for parts, outcome in (({}, Outcome.NOT_JUDGED), ({"lost": 2}, Outcome.MISSED)):
+        counts = {"due": 5000, "sent": 5000, "answered": 5000, "answered_in_window": 5000}
+        made = Tally(**counts, **pushes, **parts, response_time_ns=waits(5000, MILLI, 2 * MILLI))
+        assert step_of(recorded(plan_of(), [opening, made])).outcome is outcome
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,34 @@ def test_a_target_that_never_opens_has_an_exit_code(played, capsys):
     assert told.startswith("doubt b could not open a single connection Worse: b got no answer")
 
 
+def test_a_target_that_never_answers_has_an_exit_code(played, capsys):
+    played(lambda rng, number, mark: drawn(rng, 2, 0, failed=50, mark=mark))
+    assert main(["ab", A, B, "--rounds", "4", "--round-duration", "50ms"]) == ExitCode.NOTHING_OPENED
+    assert "b: no message was answered" in capsys.readouterr().out
+
+
+def test_an_objective_is_judged_for_each_target_over_all_rounds(played, capsys):
+    plan = {"slo": ["p50 < 1ms", "p50 < 100ms"]}
+
+    def slow(rng, number, mark):
+        return drawn(rng, 2, 100, slower=50, mark=mark, plan=plan)
+
+    played(slow)
+    assert main(["ab", A, B, "--rounds", "4", "--json", "--slo", "p50 < 1ms"]) == ExitCode.THRESHOLD_FAILED
+    told = json.loads(capsys.readouterr().out)
+    # What is played in the place of the rounds of `a` has no objectives.
+    assert [(one["side"], one["check"], one["passed"]) for one in told["checks"]] == [
+        ("b", "p50 < 1ms", False),
+        ("b", "p50 < 100ms", True),
+    ]
+    assert told["failed"]
+    played(slow)
+    assert main(["ab", A, B, "--rounds", "4"]) == ExitCode.THRESHOLD_FAILED
+    shown = capsys.readouterr().out
+    assert "failed  b: slo p50 < 1ms: " in shown
+    assert "passed  b: slo p50 < 100ms: " in shown
+
+
 def test_rounds_in_which_nothing_opened_are_counted(played, capsys):
     def dies(rng, number, mark):
         return _shut(rng, number, mark) if number > 5 else drawn(rng, 2, 100, mark=mark)

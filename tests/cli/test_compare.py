@@ -34,7 +34,7 @@ def files(tmp_path_factory):
         "base": write(folder / "base.jsonl", 1),
         "same": write(folder / "same.jsonl", 2),
         "slow": write(folder / "slow.jsonl", 3, slower=1.5),
-        "flood": write(folder / "flood.jsonl", 4, kind="closed"),
+        "closed": write(folder / "closed.jsonl", 4, kind="closed"),
     }
 
 
@@ -52,6 +52,23 @@ def test_a_regression_is_an_exit_code(files, capsys):
     assert main(["compare", files["base"], files["slow"], "--fail-on-regression", "90%"]) == ExitCode.PASSED
     # One of several is enough.
     assert main(["compare", files["base"], files["same"], files["slow"], *limit]) == ExitCode.THRESHOLD_FAILED
+
+
+def test_a_side_that_measured_nothing_is_an_exit_code(files, tmp_path, capsys):
+    silent = write(tmp_path / "silent.jsonl", 5, per_s=0, failed=50)
+    for sides in ((files["base"], silent), (silent, files["base"]), (silent, write(tmp_path / "b.jsonl", 6, per_s=0))):
+        assert main(["compare", *sides]) == ExitCode.NOTHING_OPENED
+    assert "no message was answered" in capsys.readouterr().out
+
+
+def test_times_whose_replies_are_in_doubt_are_not_compared(files, tmp_path, capsys):
+    doubted = write(tmp_path / "doubted.jsonl", 7, slower=1.5, surplus_replies=3)
+    limit = ["--fail-on-regression", "5%"]
+    assert main(["compare", files["base"], doubted]) == ExitCode.PASSED
+    assert main(["compare", files["base"], doubted, *limit, "--json"]) == ExitCode.THRESHOLD_FAILED
+    told = json.loads(capsys.readouterr().out.partition("\n{")[2].join(["{", ""]))["comparisons"][0]
+    assert not [one for one in told["metrics"] if one["unit"] == "ns"]
+    assert "replies of" in told["failing"]
 
 
 def test_data_and_files(files, tmp_path, capsys):
@@ -115,7 +132,7 @@ def test_directories_are_repeats(tmp_path, capsys):
         ([], "name two sides at least"),
         (["base"], "name two sides at least"),
         (["base", "base"], "named twice"),
-        (["base", "flood"], "compare runs of the same load model"),
+        (["base", "closed"], "compare runs of the same load model"),
         (["base", "same", "--confidence", "much"], '--confidence: "much" is not a share'),
         (["base", "same", "--confidence", "100%"], "is not within 50% to 99.99%"),
         (["base", "same", "--fail-on-regression", "-5%"], "--fail-on-regression"),

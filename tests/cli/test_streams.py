@@ -13,23 +13,23 @@ from ws_load_test.cli.signals import on_signals
 from ws_load_test.common.errors import ExitCode
 
 RECORDING = Path(__file__).parents[1] / "data" / "recordings_v1" / "closed.jsonl"
-REPORT = f"{sys.executable} -m ws_load_test report {RECORDING}"
+PROGRAM = f"{sys.executable} -m ws_load_test"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a shell of Unix")
 
 
 @pytest.mark.parametrize(
     ("streams", "code", "words"),
     [
-        (">&-", ExitCode.OUTPUT_FAILED, "standard output cannot be written: bad file descriptor\n"),
-        (">/dev/full", ExitCode.OUTPUT_FAILED, "standard output cannot be written: no space left on device\n"),
-        ("--json >/dev/full 2>&-", ExitCode.OUTPUT_FAILED, ""),
-        ("--fail-if x <&- >&- 2>/dev/full", ExitCode.USAGE, ""),
-        ("--csv - | true", ExitCode.OUTPUT_FAILED, ""),
+        ("--help >&-", ExitCode.OUTPUT_FAILED, "standard output cannot be written: bad file descriptor\n"),
+        ("--help >/dev/full", ExitCode.OUTPUT_FAILED, "standard output cannot be written: no space left on device\n"),
+        ("--help >/dev/full 2>&-", ExitCode.OUTPUT_FAILED, ""),
+        (f"report {RECORDING} --fail-if x <&- >&- 2>/dev/full", ExitCode.USAGE, ""),
+        ("--help | true", ExitCode.OUTPUT_FAILED, ""),
     ],
 )
 def test_what_cannot_be_printed_is_a_sentence_and_an_exit_code(streams, code, words):
     # The status of the program, not of what reads its output.
-    shell = f"set -o pipefail; {REPORT} {streams}"
+    shell = f"set -o pipefail; {PROGRAM} {streams}"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr.removeprefix("ws-load-test: ")) == (code, words)
 

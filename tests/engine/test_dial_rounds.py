@@ -40,7 +40,7 @@ def test_whole_rounds_of_time_outs_are_hopeless(outcomes, hopeless):
     rounds = TimeoutRounds()
     for outcome in outcomes:
         rounds.note(**outcome)
-    assert rounds.is_hopeless is hopeless
+    assert rounds.are_hopeless() is hopeless
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_faults_that_are_time_outs(fault, expected):
 def rounds_of_four(monkeypatch):
     monkeypatch.setattr(session_opener, "MAX_CONCURRENT_DIALS", 4)
     monkeypatch.setattr(session_opener.DialBudget.__init__, "__defaults__", (4,))
-    monkeypatch.setattr(session_opener.TimeoutRounds.__init__, "__defaults__", (4,))
+    monkeypatch.setattr(session_opener, "MIN_ROUND_DIALS", 2)
 
 
 def opened_by(plan, connections):
@@ -113,3 +113,13 @@ def test_a_target_that_opens_now_and_then_is_not_given_up(rounds_of_four):
         tally, text = opened_by(plan_of(server.url, connect_timeout_ns=100_000_000), 24)
     assert not text
     assert tally.opened == 8
+
+
+def test_one_way_of_several_is_given_up_alone(rounds_of_four):
+    with FaultyServer(behaviors.echoes) as good, FaultyServer(behaviors.silent_after_request) as bad:
+        plan = plan_of(good.url, bad.url, connect_timeout_ns=100_000_000)
+        tally, text = opened_by(plan, 100)
+    assert tally.opened == 50
+    assert tally.faults["upgrade-timeout"] + tally.faults["not-dialed"] == 50
+    assert tally.faults["not-dialed"] >= 40
+    assert text.startswith("takes no more connections: 2 dials in a row")

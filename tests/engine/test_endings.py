@@ -45,7 +45,7 @@ except ImportError:  # there are no wheels for Windows
 # libuv makes a pipe for signals with its first loop, and keeps it.
 new_loop().close()
 MS = 1_000_000
-LOADS = {"flood": {}, "on a schedule": {"rate": 200}}
+LOADS = {"closed loop": {}, "open loop": {"rate": 200}}
 both_loads = pytest.mark.parametrize("load", LOADS.values(), ids=LOADS)
 certificates = Certificates()
 
@@ -54,17 +54,17 @@ def judged(url, *, loop=new_loop, **options):
     """The summary of a run of one worker in this process, and a sentence for each kind of fault in it."""
     options = {"duration": "120ms", "timeout": "300ms", "connect_timeout": "300ms", **options}
     plan = make_plan(url, workers=1, **options)
-    conductor, intervals, problems = Coordinator(1, monotonic_ns()), [], []
+    coordinator, intervals, problems = Coordinator(1, monotonic_ns()), [], []
 
     async def main():
         asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
 
         def take(report):
             written = msgspec.json.encode(report)
-            events = conductor.report(0, msgspec.json.decode(written, type=IntervalReport))
+            events = coordinator.report(0, msgspec.json.decode(written, type=IntervalReport))
             intervals.extend(event.interval for event in events)
             if report.ready:
-                worker.start_at(monotonic_ns() + 5 * MS) if conductor.opened else worker.stop()
+                worker.start_at(monotonic_ns() + 5 * MS) if coordinator.opened else worker.stop()
 
         worker = WorkerRun(Assignment(plan, Shard(0, 1), 50 * MS), take)
         await worker.run()

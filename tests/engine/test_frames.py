@@ -575,9 +575,9 @@ CUT = {
     "a reserved opcode": (b"\x83", "reserved opcode 0x3", "5.2"),
     "a reserved bit": (b"\xc1\x05", "reserved bits", "5.2"),
     "a masked frame": (b"\x81\x85", "a masked frame", "5.1"),
-    "a fragmented ping": (b"\x09", "fragmented or longer than 125", "5.5"),
-    "a long ping": (b"\x89\x7e", "fragmented or longer than 125", "5.5"),
-    "a long ping with its length": (b"\x89\x7f\0\0\1\0\0\0\0\0", "fragmented or longer than 125", "5.5"),
+    "a fragmented ping": (b"\x09", "a control frame that is fragmented", "5.5"),
+    "a long ping": (b"\x89\x7e", "a control frame that is longer than 125", "5.5"),
+    "a long ping with its length": (b"\x89\x7f\0\0\1\0\0\0\0\0", "a control frame that is longer than 125", "5.5"),
     "a stray continuation": (b"\x80\x05", "fragments out of order", "5.4"),
     "HTTP": (b"HTTP/1.1 400 Bad Request\r\n", 'this looks like HTTP: "HTTP/1.1 400 Bad Request"', "5.2"),
     "HTTP and a body": (
@@ -599,6 +599,43 @@ def test_what_is_no_frame_is_named_when_it_is_read(data, words, clause, whole):
     assert facts["answered"] == 1
     assert facts["faults"] == {f"protocol-error:{clause}": 1}
     assert words in facts["texts"][0]
+
+
+odd_frames = st.builds(
+    frame,
+    st.sampled_from([TEXT, BINARY, MORE, PING, PONG, CLOSE, 3, 11]),
+    st.sampled_from([0, 1, 2, 125, 126, 130, 300]).map(bytes),
+    fin=st.booleans(),
+    rsv=st.sampled_from([0, 0, 0, 4, 1]),
+    masked=st.sampled_from([False] * 9 + [True]),
+)
+LONG_HEADS = [
+    bytes([0x82, 126]) + (9).to_bytes(2),
+    bytes([0x89, 127]) + (1 << 40).to_bytes(8),
+    b"\x82\x7f" + b"\xff" * 8,
+]
+
+
+@given(
+    st.lists(st.one_of(odd_frames, st.binary(min_size=1, max_size=20), st.sampled_from(LONG_HEADS)), max_size=5),
+    st.lists(st.integers(1, 900), max_size=4),
+    st.booleans(),
+    st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_comes_has_the_same_name_wherever_it_is_cut(parts, places, whole, compresses):
+    data = b"".join(parts)
+    told = []
+    for pieces in ([data], cut(data, places), cut(data, range(len(data)))):
+        session = Session(50, needs_payload=whole, max_message_bytes=250)
+        if compresses:
+            session.connection.deflate, session.connection.needs_payload = PerMessageDeflate(DeflateParams()), True
+            session.connection.reply_head = NO_FAST_PATH
+        session.read(*pieces)
+        facts = session.facts()
+        # What it looks like beside that depends on how much has been seen of it.
+        told.append({**facts, "texts": [text.partition(";")[0] for text in facts["texts"]]})
+    assert told[0] == told[1] == told[2]
 
 
 # --- endings -----------------------------------------------------------------------------------------------------

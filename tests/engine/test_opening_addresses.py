@@ -8,7 +8,7 @@ import pytest
 from test_opening import dial, dialled, fault_of, plan_of
 
 from ws_load_test.common.faults import classify_host_error
-from ws_load_test.engine.connect import tcp
+from ws_load_test.engine.connect import dns, tcp
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.dns import fixed_addresses
 from ws_load_test.engine.connect.source_addresses import Route
@@ -205,10 +205,38 @@ def test_addresses_that_are_given_are_for_their_port_and_need_no_look_up():
     ]
 
 
+def test_a_fault_names_some_of_many_addresses():
+    with unused_port() as port:
+        text = fault_of(named(port, ",".join(f"127.0.0.{last}" for last in range(1, 8)))).text
+    assert f"127.0.0.4:{port} and 3 more: nothing listens there" in text
+
+
+def test_a_link_local_address_needs_its_zone():
+    fault = fault_of(plan_of("ws://[fe80::1]:1/"))
+    assert fault.key == "unreachable"
+    assert "needs its zone, for example [fe80::1%eth0]" in fault.text
+
+
 def test_a_zone_that_is_no_interface():
     fault = fault_of(plan_of("ws://[fe80::1%nothing0]:1/"))
     assert fault.key == "unreachable"
     assert fault.text == 'cannot be reached at fe80::1%nothing0: no interface here is named "nothing0"'
+
+
+def test_what_is_known_of_names_is_bounded(monkeypatch):
+    async def answers(self, host, port, **_):
+        return [(socket.AF_INET, 1, 6, "", ("127.0.0.1", 0))]
+
+    async def main(plan):
+        resolver = Dialer(plan).names
+        for number in range(9):
+            await resolver.routes(f"{number}.example", 80)
+        return len(resolver._lookups), len(resolver._routes), len(resolver.lookup_ns), len(resolver.take_times())
+
+    monkeypatch.setattr(dns, "MAX_NAMES", 3)
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "getaddrinfo", answers)
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        assert runner.run(main(plan_of("ws://h/"))) == (3, 3, 3, 9)
 
 
 def test_a_name_with_a_last_dot(tmp_path):

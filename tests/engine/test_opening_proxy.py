@@ -372,6 +372,24 @@ def test_an_https_proxy_that_is_a_plain_one(target):
     assert "ws://" not in fault.text
 
 
+@pytest.mark.parametrize("scheme", ["socks5", "socks4"])
+def test_a_dead_first_address_behind_a_proxy_is_not_the_end(target, scheme):
+    seen = []
+
+    async def handler(reader, writer):
+        if scheme == "socks5":
+            await socks5(seen, reply=0 if seen else 5)(reader, writer)
+        else:
+            await socks4(seen, reply=0x5A if seen else 0x5B)(reader, writer)
+
+    name = f"several.example:{target.port}"
+    with listener(handler) as (_, port):
+        options = {"proxy": f"{scheme}://127.0.0.1:{port}", "resolve": f"{name}:127.0.0.9,127.0.0.1"}
+        dialled(plan_of(f"ws://{name}/", **options))
+    assert [address for _, address in seen] == ["127.0.0.9", "127.0.0.1"]
+    assert target.seen.upgraded == 1
+
+
 def test_failings_of_the_target_behind_a_proxy_stay_its_own():
     with FaultyServer(behaviors.rejects(403)) as server, listener(connects([])) as (_, port):
         assert fault_of(plan_of(server.url, proxy=f"http://127.0.0.1:{port}")).key == "upgrade-rejected:403"

@@ -12,7 +12,7 @@ from websockets.sync.server import serve
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.engine.connect.dialer import Dialer
-from ws_load_test.engine.connect.tls import tls_context
+from ws_load_test.engine.connect.tls import new_context
 from ws_load_test.testing import Certificates, FaultyServer, behaviors
 
 certificates = Certificates()
@@ -116,7 +116,7 @@ def test_none_or_a_wrong_client_certificate(asks_for_certificate, clients, cacer
 def test_certificates_that_cannot_be_used(clients, cert, key, words):
     plan = plan_of("wss://h/", cert=str(clients / cert), **({"key": str(clients / key)} if key else {}))
     with pytest.raises(UsageError, match=words):
-        tls_context(plan.target)
+        new_context(plan.target)
 
 
 def test_the_name_that_is_asked_for(cacert):
@@ -240,4 +240,4 @@ def test_keys_are_logged_where_the_environment_asks_for_it(tmp_path, monkeypatch
     assert sum(line.startswith("CLIENT_TRAFFIC_SECRET_0 ") for line in lines) == 2
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "none" / "keys.log"))
     with pytest.raises(UsageError, match=r'SSLKEYLOGFILE: cannot write ".*": No such file'):
-        tls_context(plan_of("wss://h/").target)
+        new_context(plan_of("wss://h/").target)

@@ -92,9 +92,11 @@ def joined(sides):
     return Variant("side", (), units, True, ResamplingUnit(), _merged(units))
 
 
-def drawn(rng, seconds=10, per_s=200, *, slower=1.0, failed=0, **more):
+def drawn(rng, seconds=10, per_s=200, *, slower=1.0, failed=0, surplus_replies=0, **more):
     """A recording of samples drawn at random."""
     connect = (np.exp(rng.standard_normal(5)) * MILLI).astype(np.int64)
     opening = interval([], 0, phase="opening", attempted=5, opened=5, connect=connect)
     times = enumerate(seconds_of(rng, seconds, per_s, slower=slower))
-    return recording(opening, *(interval(one, index, failed=failed) for index, one in times), **more)
+    return recording(
+        opening, *(interval(one, index, failed=failed, surplus_replies=surplus_replies) for index, one in times), **more
+    )

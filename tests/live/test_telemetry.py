@@ -1,5 +1,6 @@
 """Metrics of a run while it goes on: what they are, and how they are served and pushed."""
 
+import contextlib
 import http.client
 import json
 import logging
@@ -26,7 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families as older_fam
 from factories.results import MICRO, MILLI, SECOND, answers, histogram, interval, recording, results, usual
 from ws_load_test import make_plan
 from ws_load_test.common.errors import UsageError
-from ws_load_test.live.telemetry import otlp_exporter
+from ws_load_test.live.telemetry import otlp_exporter, prometheus
 from ws_load_test.live.telemetry.otlp_encoding import (
     MAX_BUCKETS,
     MAX_SCALE,
@@ -110,9 +111,9 @@ def test_what_is_shown_beside():
     assert [point.value for point in empty["phase"].points] == [0, 0, 0, 0]
     assert only(empty["interval_sent_per_second"]) == only(empty["connections_open"]) == 0
     assert "answered_per_second" not in empty
-    unkind = Tally(closed=Counter({"1006": 2}))
+    misbehaving = Tally(closed=Counter({"1006": 2}))
     live.add_interval(
-        IntervalEvent.decode(interval(Tally(attempted=9, opened=9, misbehaving=unkind), index=0, phase="opening"))
+        IntervalEvent.decode(interval(Tally(attempted=9, opened=9, misbehaving=misbehaving), index=0, phase="opening"))
     )
     warm = Tally(warmup_sent=30, warmup_answered=20, closed=Counter({"1011": 3}))
     live.add_interval(IntervalEvent.decode(interval(warm, phase="warmup", length_ns=SECOND // 2)))
@@ -781,3 +782,70 @@ def test_options_of_a_plan_file_may_be_numbers():
 def test_an_address_is_shown_without_its_secrets():
     assert OtlpTarget("http://h/v1/metrics?api-key=geheim", "http/protobuf").label == "http://h/v1/metrics?api-key=***"
     assert json.dumps(OtlpTarget("http://h/x", "grpc").label) == '"http://h/x"'
+
+
+def answer_for(endpoint, *lines):
+    """The status that a request with these header lines gets."""
+    where = urlsplit(endpoint.url)
+    with socket.create_connection((where.hostname, where.port)) as client:
+        client.sendall("\r\n".join(["GET /metrics HTTP/1.1", *lines, "", ""]).encode())
+        return int(client.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.0.0.1:9", "localhost:9464", "LOCALHOST.", "a.localhost", "[::1]:1", "127.1.2.3", "scraper:80"],
+)
+def test_it_answers_for_its_own_names(host):
+    with serving(live_after(usual()), allowed=["Scraper."]) as endpoint:
+        assert answer_for(endpoint, f"Host: {host}") == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:80",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "10.0.0.1",
+        "[::2]",
+        "0.0.0.0",
+    ],
+)
+def test_a_page_of_another_origin_reads_nothing(host):
+    with serving(live_after(usual()), host="0.0.0.0") as endpoint:
+        assert answer_for(endpoint, f"Host: {host}") == (200 if host == "0.0.0.0" else 421)
+
+
+def test_a_host_is_named_once():
+    with serving(live_after(usual())) as endpoint:
+        assert answer_for(endpoint) == 400
+        assert answer_for(endpoint, "Host:") == 421
+        assert answer_for(endpoint, "Host: localhost", "Host: evil.example") == 421
+        assert answer_for(endpoint, "Host: localhost/evil.example") == 421
+
+
+def test_slow_and_many_clients_are_cut_off(monkeypatch):
+    monkeypatch.setattr(prometheus, "REQUEST_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(prometheus, "MOST_CLIENTS", 3)
+    with serving(live_after(usual())) as endpoint, contextlib.ExitStack() as leaving:
+        where = urlsplit(endpoint.url)
+        clients = [leaving.enter_context(socket.create_connection((where.hostname, where.port))) for _ in range(6)]
+        started = time.monotonic()
+        for client in clients:
+            client.settimeout(10)
+            with contextlib.suppress(OSError):
+                # Without an end, and without a pause that a time-out would notice.
+                while time.monotonic() - started < 5:
+                    client.sendall(b"GET /metrics HTTP/1.1\r\nX: " if client is clients[0] else b"x")
+                    time.sleep(0.01)
+        assert time.monotonic() - started < 4
+        assert ask(endpoint.url)[0] == 200
+
+
+@pytest.mark.parametrize("name", ["", "a:80", "http://x", "a b", "a,,b"])
+def test_a_name_to_answer_for_has_no_port(name):
+    _, problems = read_settings({"metrics_port": 0, "metrics_allow_host": [name]}, {})
+    assert [problem.option for problem in problems] == ["--metrics-allow-host"]
+    assert read_settings({"metrics_port": 0, "metrics_allow_host": "a,[::1]"}, {})[0].allowed == ("a", "[::1]")

@@ -14,7 +14,9 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from ws_load_test.analysis.summary_types import TimeStats
 
-StepOutcome = Literal["met", "missed", "generator-bound", "nothing-opened", "interrupted"]
+StepOutcome = Literal[
+    "met", "missed", "generator-bound", "nothing-opened", "nothing-measured", "not-judged", "interrupted"
+]
 StepPurpose = Literal["grow", "narrow", "confirm"]
 Ending = Literal[
     "found",
@@ -22,6 +24,8 @@ Ending = Literal[
     "none-met",
     "generator-bound",
     "nothing-opened",
+    "nothing-measured",
+    "not-judged",
     "target-gone",
     "unsettled",
     "interrupted",
@@ -117,7 +121,10 @@ class ObjectiveCheck(msgspec.Struct, frozen=True, kw_only=True):
     value: Annotated[int | float | None, Meta(description="Value found; null where there is none.")]
     limit: Annotated[int | float | UnsetType, Meta(description="Limit, in the unit of the value.")] = UNSET
     unit: Annotated[str | UnsetType, Meta(description="Unit of value and limit.")] = UNSET
-    why: Annotated[str | UnsetType, Meta(description="Reason why there is no value.")] = UNSET
+    why: Annotated[str | UnsetType, Meta(description="Reason why there is no value, or none to rely on.")] = UNSET
+    judged: Annotated[
+        bool | UnsetType, Meta(description="False where the value is in doubt, so that it was not judged.")
+    ] = UNSET
     few: Annotated[
         int | UnsetType, Meta(description="Number of values, where these are too few for the percentile.")
     ] = UNSET

@@ -68,6 +68,25 @@ def data_quality_findings(run: RunData, *, late: bool) -> Iterator[Finding]:
         yield from check(run)
 
 
+def pairing_findings(run: RunData) -> list[Finding]:
+    """Returns findings for which every response time is in doubt, while a run goes on: suspicions as well."""
+    sessions = run.tally.pairing_suspected - run.tally.pairing_cleared
+    found = [finding for finding in _pairing(run) if finding.kind is FindingKind.PAIRING]
+    if found or sessions <= 0:
+        return found
+    who = "1 session was" if sessions == 1 else f"{format_count(sessions)} sessions were"
+    text = (
+        f"{who} often without a message in flight, and is no more: if a reply was lost, each later one is taken for"
+        " that before it, and its time is too long by the time between two messages; or the target has become slower."
+        " Tell replies by their id with --match json:PATH, --match regex:PATTERN or --match echo"
+    )
+    return [
+        Finding(
+            FindingKind.PAIRING, text if sessions == 1 else text.replace("is no more", "are no more"), saturates=False
+        )
+    ]
+
+
 def pairing_is_doubted(run: RunData) -> bool:
     """True where replies are perhaps not those of their messages, so that their times may be wrong."""
     return any(finding.kind is FindingKind.PAIRING for finding in _pairing(run))
@@ -178,9 +197,8 @@ def _rate(run: RunData, *, late: bool) -> Iterator[Finding]:
         causes.append("no connection of their worker was open at their time")
     many = f"{format_count(missing)} of the {format_count(tally.due)} messages that were due"
     why = " and ".join(causes) or "the run ended before they had left"
-    text = (
-        f"{many}, {percent(missing / tally.due)}, were dropped, because {why}: the target got less than the asked rate"
-    )
+    dropped = f"{many}, {percent(missing / tally.due)}, were dropped"
+    text = f"{dropped}, because {why}: the target got less than the requested rate"
     yield Finding(FindingKind.RATE, text, saturates=False)
 
 

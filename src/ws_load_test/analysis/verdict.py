@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.metrics.tally import Tally
 
-NOTHING_MEASURED = frozenset(
+UNMEASURED = frozenset(
     {
         FailureReason.NOTHING_OPENED,
         FailureReason.ALL_LOST,
         FailureReason.NOTHING_SENT,
         FailureReason.NOTHING_ANSWERED,
         FailureReason.ALL_REPLIES_WRONG,
-        FailureReason.NOT_ALL_DIALED,
-        FailureReason.NOT_JUDGED,
     }
 )
-"""Reasons that exit code 3 stands for: nothing was measured, or another load than the one that was asked for."""
+"""Reasons of runs that measured nothing of their target."""
+NOTHING_MEASURED = UNMEASURED | {FailureReason.NOT_ALL_DIALED, FailureReason.NOT_JUDGED}
+"""Reasons that exit code 3 stands for: nothing was measured or judged, or another load than the one asked for."""
 NORMAL_CLOSURE = "1000"
 """Close code of a session that ended in order (RFC 6455, section 7.4.1)."""
 
@@ -54,9 +54,14 @@ def _failure(
     nothing = why_nothing_measured(recordings, tally)
     if nothing is not None:
         return nothing
-    if tally.faults["not-dialed"]:
-        opened, asked = format_count(tally.opened), format_count(tally.attempted)
-        return FailureReason.NOT_ALL_DIALED, f"the target takes no more connections: {opened} of {asked} opened"
+    # The plan of another version can have anything there.
+    counts = [recording.header.plan.get("connections", 1) for recording in recordings]
+    asked = sum(count for count in counts if isinstance(count, int))
+    opened = tally.opened - tally.recycled
+    # Those that were dialed again later have opened.
+    if tally.faults["not-dialed"] and opened < asked:
+        words = f"the target takes no more connections: {format_count(opened)} of {format_count(asked)} opened"
+        return FailureReason.NOT_ALL_DIALED, words
     failed = [check for check in checks if not check.passed]
     if any(check.is_doubted for check in failed):
         return FailureReason.NOT_JUDGED, "not judged, because replies are perhaps not those of their messages"

@@ -15,6 +15,7 @@ from ws_load_test.cli.streams import complain, fail_to_print, open_closed_stream
 from ws_load_test.common.errors import ExitCode, LoadTestError, PlanError, UsageError
 from ws_load_test.common.faults import classify_host_error
 from ws_load_test.common.sanitize import sanitize
+from ws_load_test.common.version import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +65,7 @@ def _help_page(arguments: Sequence[str]) -> str | None:
     from ws_load_test.cli.help_pages import PAGES
 
     if arguments[:1] == ["version"]:
-        from ws_load_test.common.version import PROGRAM, __version__
+        from ws_load_test.common.version import __version__
 
         return f"{PROGRAM} {__version__}\n"
     if arguments[:1] == ["help"]:

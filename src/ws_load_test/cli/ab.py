@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from ws_load_test.analysis.comparison.comparability import about_side
+from ws_load_test.analysis.summary import summarize
+from ws_load_test.analysis.verdict import UNMEASURED
 from ws_load_test.cli.comparison_output import parse_terms, report_outcome
 from ws_load_test.cli.output import exports_in, pop_output_options, set_log_level, warn_unwritable
 from ws_load_test.cli.run import with_usable
 from ws_load_test.cli.signals import run_with_signals
+from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import (
     ExitCode,
     LoadTestError,
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ws_load_test.analysis.comparison.compare import Comparison
-    from ws_load_test.analysis.summary_types import Summary
+    from ws_load_test.analysis.summary_types import Summary, ThresholdCheck
     from ws_load_test.api import Result
     from ws_load_test.experiments.ab import ExperimentRound, PairedExperiment
 
@@ -51,6 +56,7 @@ def run_ab(
         )
     rounds, round_time = options.pop("rounds", ROUNDS), options.pop("round_duration", ROUND_DURATION)
     confidence, fail_on_regression = options.pop("confidence", None), options.pop("fail_on_regression", None)
+    metrics = options.pop("metric", ())
     refused = refused_by("ab")
     options, left_out = _with_file(options, refused)
     output_options, problems = pop_output_options(options, "ab")
@@ -61,7 +67,9 @@ def run_ab(
     as_json, quiet = bool(output_options.get("json")), bool(output_options.get("quiet"))
     series = read_experiment(urls, options, rounds, round_time, output_options.get("output"))
     kept = {"a recording of --output": [str(path) for path in series.paths()]} if wanted else {}
-    sure, limit = parse_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
+    sure, limit, compared = parse_terms(
+        confidence, fail_on_regression, wanted, as_json=as_json, kept=kept, metrics=metrics
+    )
     _prepare(series)
     set_log_level(output_options.get("log_level", "warn"))
     _log_plan(series.a, left_out)
@@ -69,7 +77,7 @@ def run_ab(
     shows = not quiet and sys.stderr.isatty()
     going = _ABRunner(series, shows=shows)
     code = going.run()
-    comparison = series.comparison(confidence=sure)
+    comparison = series.comparison(confidence=sure, metrics=compared)
     if comparison is None:
         _log.error("there is no pair of rounds to compare: it was stopped before the first was over")
         return code
@@ -79,6 +87,7 @@ def run_ab(
         limit=limit,
         doubts=going.doubts,
         facts=going.facts(comparison),
+        checks=_checks(comparison),
         more={"ab": {"rounds": series.rounds, "order": order, "seed": series.seed, "opened": going.opened}},
     )
     lesser = ExitCode.OUTPUT_FAILED if going.output_failed else ExitCode.PASSED
@@ -127,6 +136,8 @@ class _ABRunner:
         self.shows = shows
         self.opened = {"a": 0, "b": 0}
         """Rounds of each target in which a connection opened."""
+        self.unmeasured: dict[str, Counter[str]] = {"a": Counter(), "b": Counter()}
+        """Rounds of each target that measured nothing, by the reason."""
         self.done = {"a": 0, "b": 0}
         """Rounds of each target that ran to their end."""
         self.lost_workers = 0
@@ -136,6 +147,7 @@ class _ABRunner:
         self.ended: ExitCode | None = None
         """Exit code of the error that ended the series; None without one."""
         self.doubts: list[str] = []
+        self.began_ns = monotonic_ns()
 
     def run(self) -> ExitCode:
         """Runs the rounds; returns their exit code, before the comparison is considered.
@@ -158,7 +170,8 @@ class _ABRunner:
             return self.ended
         if self.lost_workers:
             return ExitCode.WORKER_LOST
-        return ExitCode.PASSED if all(self.opened.values()) else ExitCode.NOTHING_OPENED
+        never = any(self.unmeasured[letter].total() == self.done[letter] for letter in self.done)
+        return ExitCode.NOTHING_OPENED if never else ExitCode.PASSED
 
     async def _run_rounds(self) -> None:
         """Runs the rounds in one event loop, so that signals are handled between them as well."""
@@ -178,13 +191,18 @@ class _ABRunner:
         if not interrupted:
             self.done[turn.variant] += 1
             self.opened[turn.variant] += summary.connections.opened > 0
+            if summary.verdict.reason in UNMEASURED and summary.verdict.why is not None:
+                self.unmeasured[turn.variant][summary.verdict.why] += 1
         self.bound = self.bound or summary.generator.saturated
         self.lost_workers += len(result.recording.trailer.lost_workers) if result.recording.trailer else 0
         if result.output_error is not None:
             self.output_failed = True
             _log.error("%s", result.output_error)
         if self.shows:
-            sys.stderr.write(f"{_line(turn, self.series.rounds, summary)}\n")
+            rounds_done = sum(self.done.values())
+            left_ns = (monotonic_ns() - self.began_ns) // max(1, rounds_done) * (2 * self.series.rounds - rounds_done)
+            remaining = f"; about {format_duration(left_ns // NS_PER_S * NS_PER_S)} left" if left_ns >= NS_PER_S else ""
+            sys.stderr.write(f"{_line(turn, self.series.rounds, summary)}{remaining}\n")
             sys.stderr.flush()
 
     def _end(self, error: LoadTestError | OSError) -> None:
@@ -214,12 +232,20 @@ class _ABRunner:
         length, warmup = format_duration(series.a.duration_ns), format_duration(series.a.warmup_ns)
         count = f"{count_of(len(comparison.base.units), 'round')} of {length} for each target"
         facts = [f"{count}, each after a warm-up of {warmup}; the order was {order} (--seed {series.seed})"]
-        for letter, opened in self.opened.items():
-            shut = self.done[letter] - opened
-            if shut and opened:
+        for letter, reasons in self.unmeasured.items():
+            if reasons.total() < self.done[letter]:
                 of = format_count(self.done[letter])
-                facts.append(f"{letter} could not open a single connection in {format_count(shut)} of {of} rounds")
+                facts += [
+                    about_side(letter, f"{why} in {format_count(count)} of {of} rounds")
+                    for why, count in reasons.most_common()
+                ]
         return facts
+
+
+def _checks(comparison: Comparison) -> list[tuple[str, ThresholdCheck]]:
+    """Returns the checks of ``--slo`` on all compared rounds of each target, with its name."""
+    sides = (comparison.base, comparison.new)
+    return [(side.name, check) for side in sides for check in summarize(side.recordings).verdict.checks]
 
 
 def _line(turn: ExperimentRound, rounds: int, summary: Summary) -> str:

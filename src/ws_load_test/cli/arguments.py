@@ -83,6 +83,9 @@ app = App(
     default_parameter=Parameter(negative_iterable=()),
 )
 _LETTERS = {f"-{letter}": f"--{name.replace('_', '-')}" for letter, name in LETTERS.items()}
+_MAIN_FLAGS = {flag: option.flag for option in OPTIONS for flag in option.flags}
+"""Every name of an option -> the one that errors suggest."""
+_SUGGESTION = re.compile(r"Did you mean (-[\w-]+)\?")
 _Urls = Annotated[list[str] | None, Parameter(name=list(BY_NAME["url"].flags))]
 
 
@@ -202,6 +205,14 @@ def ab(*urls: str, options: GivenOptions | None = None) -> int:
     return run_ab(urls, _given(options))
 
 
+@app.command(name="--install-completion")
+def install_completion(shell: str = "", /) -> int:
+    """Installs completion for a shell."""
+    from ws_load_test.cli.completion import install_completion
+
+    return install_completion(app, shell)
+
+
 def dispatch(arguments: list[str]) -> int:
     """Runs the command that the arguments name; returns its exit code.
 
@@ -227,7 +238,7 @@ def dispatch(arguments: list[str]) -> int:
         )
         if renamed:
             raise UsageError(renamed) from None
-        text = str(error)
+        text = _SUGGESTION.sub(lambda found: f"Did you mean {_MAIN_FLAGS.get(found[1], found[1])}?", str(error))
         for argument in arguments:
             # The value of an option that there is none of may be a secret.
             if argument.startswith("-"):

@@ -284,6 +284,7 @@ takes the machine out of it altogether. docs/compare.md explains what is compute
   0 compared, whatever the result
   1 a regression, or nothing to conclude from, with --fail-on-regression
   2 wrong usage, or no recording
+  3 a side measured nothing
   70 a bug of ours
   74 a file could not be written""",
 )
@@ -304,6 +305,7 @@ pair of rounds at a time, in random order, and each round opens its connections 
                 _option("warmup", help="how long the load runs in each round before anything counts", default="500ms"),
                 _option("seed", help="seed of the order and of --arrivals poisson; printed with the result"),
                 _option("confidence"),
+                _option("metric"),
                 _option(
                     "fail_on_regression", help="fail (exit code 1) if b is worse in something by more than this: 5%"
                 ),
@@ -335,10 +337,11 @@ some tenths of a second for each round. Ctrl-C once ends the round, and the roun
       --fail-on-regression 5% --markdown ab.md""",
     exit_codes="""\
   0 compared, whatever the result
-  1 a regression, or nothing to conclude from, with --fail-on-regression
+  1 a regression, or nothing to conclude from, with --fail-on-regression; or a
+    target misses a --slo
   2 wrong usage or plan, or this machine could not go on; the rounds before that
     are reported
-  3 one of them never opened a connection
+  3 one of them never measured anything, or times could not be judged
   4 a worker was lost
   5 generator-bound, with --fail-if-saturated
   70 a bug of ours
@@ -400,7 +403,7 @@ Of the options of a run (ws-load-test --help) it takes those of target, TLS, mes
   1 not even --from met them; or the steps contradict each other, or leave open
     whether --max does; or the target refuses new connections
   2 wrong usage or plan, or this machine cannot carry the first step
-  3 no connection could be opened
+  3 the first step measured nothing, or times could not be judged
   5 the generator was at its limit first
   70 a bug of ours
   74 a file could not be written

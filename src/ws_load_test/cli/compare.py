@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.comparison.sides import compare_recordings, recording_files
 from ws_load_test.analysis.recordings import read_recording
+from ws_load_test.analysis.verdict import why_nothing_measured
 from ws_load_test.cli.comparison_output import parse_terms, report_outcome
 from ws_load_test.cli.output import exports_in, set_log_level, warn_unwritable
-from ws_load_test.common.errors import UsageError
+from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.report.terminal.comparison import ComparisonReport
 
 if TYPE_CHECKING:
@@ -27,8 +29,13 @@ def compare_files(paths: Sequence[str], options: dict[str, Any]) -> int:
     files = [recording_files(path) for path in paths]
     wanted, as_json = exports_in(options), bool(options.get("json"))
     kept = {"a recording that is read": [file for side in files for file in side]}
-    sure, limit = parse_terms(
-        options.get("confidence"), options.get("fail_on_regression"), wanted, as_json=as_json, kept=kept
+    sure, limit, metrics = parse_terms(
+        options.get("confidence"),
+        options.get("fail_on_regression"),
+        wanted,
+        as_json=as_json,
+        kept=kept,
+        metrics=options.get("metric", ()),
     )
     set_log_level()
     warn_unwritable(wanted)
@@ -42,7 +49,9 @@ def compare_files(paths: Sequence[str], options: dict[str, Any]) -> int:
             seen.append(recording)
         sides.append(recordings)
     comparisons = [
-        compare_recordings((paths[0], path), sides[0], recordings, sure)
+        compare_recordings((paths[0], path), sides[0], recordings, sure, metrics)
         for path, recordings in zip(paths[1:], sides[1:], strict=True)
     ]
-    return report_outcome(ComparisonReport(comparisons=comparisons, limit=limit), wanted, as_json=as_json)
+    unmeasured = any(why_nothing_measured(side, aggregate(side).tally) is not None for side in sides)
+    code = ExitCode.NOTHING_OPENED if unmeasured else ExitCode.PASSED
+    return report_outcome(ComparisonReport(comparisons=comparisons, limit=limit), wanted, as_json=as_json, code=code)

@@ -209,7 +209,7 @@ Other machines
 
 Results
   -o, --output FILE           write a recording, which `report` reads
-      --overwrite             overwrite the file of -o if it is there already
+      --force, --overwrite    overwrite the file of -o if it is there already
       --hdr FILE              write an interval log for HdrHistogram's tools;
                               here and below, - as FILE is standard output
       --hgrm FILE             write the percentiles, as HdrHistogram's tools
@@ -237,6 +237,11 @@ While it runs
                               http://127.0.0.1:PORT/metrics; 0 is any free port
       --metrics-host ADDRESS  serve them at this address instead: 0.0.0.0 is
                               every address of this machine (127.0.0.1)
+      --metrics-allow-host NAME
+                              answer requests for this name as well, as Host
+                              headers have it; otherwise only for loopback,
+                              ADDRESS, and the address that was reached, so that
+                              no page in a browser reads the metrics; repeatable
       --metrics-linger TIME   after the run, serve them until they are read once
                               more, this long at most (0s)
       --otlp URL              push metrics to an OpenTelemetry collector:
@@ -255,6 +260,8 @@ Plan
   -h                          the first things to know, on one screen
       --help                  this page
       --version               the version
+      --install-completion [SHELL]
+                              complete options in bash, zsh or fish
 
 Examples
   One connection, ten seconds of PING:
@@ -348,7 +355,7 @@ Exit codes
   1 not even --from met them; or the steps contradict each other, or leave open
     whether --max does; or the target refuses new connections
   2 wrong usage or plan, or this machine cannot carry the first step
-  3 no connection could be opened
+  3 the first step measured nothing, or times could not be judged
   5 the generator was at its limit first
   70 a bug of ours
   74 a file could not be written
@@ -472,6 +479,9 @@ difference" means that the data cannot tell one.
 
       --confidence SHARE      how sure to be that nothing is called different if
                               nothing is, 50% to 99.99% (95%)
+      --metric NAME           compare these alone: p99, or p50,p99,errors; the
+                              fewer there are, the smaller the differences that
+                              can be told from chance; repeatable (all)
       --fail-on-regression SHARE
                               fail (exit code 1) if something is worse by more
                               than this: 5%
@@ -495,6 +505,7 @@ Exit codes
   0 compared, whatever the result
   1 a regression, or nothing to conclude from, with --fail-on-regression
   2 wrong usage, or no recording
+  3 a side measured nothing
   70 a bug of ours
   74 a file could not be written
 """,
@@ -517,6 +528,9 @@ as `ws-load-test compare` does, from pairs of rounds.
                               printed with the result
       --confidence SHARE      how sure to be that nothing is called different if
                               nothing is, 50% to 99.99% (95%)
+      --metric NAME           compare these alone: p99, or p50,p99,errors; the
+                              fewer there are, the smaller the differences that
+                              can be told from chance; repeatable (all)
       --fail-on-regression SHARE
                               fail (exit code 1) if b is worse in something by
                               more than this: 5%
@@ -551,10 +565,11 @@ Examples
 
 Exit codes
   0 compared, whatever the result
-  1 a regression, or nothing to conclude from, with --fail-on-regression
+  1 a regression, or nothing to conclude from, with --fail-on-regression; or a
+    target misses a --slo
   2 wrong usage or plan, or this machine could not go on; the rounds before that
     are reported
-  3 one of them never opened a connection
+  3 one of them never measured anything, or times could not be judged
   4 a worker was lost
   5 generator-bound, with --fail-if-saturated
   70 a bug of ours

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test.engine.conversations import new_conversation
 from ws_load_test.engine.conversations.in_flight import RecentIds
+from ws_load_test.engine.conversations.traced import TracedConversation
 from ws_load_test.engine.load_models import LOAD_MODELS
 from ws_load_test.engine.load_models.load_model import LoadModel, frames_vary
 from ws_load_test.engine.sessions.connection import Connection
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.sessions.message_trace import MessageTrace
     from ws_load_test.engine.sessions.session import SessionListener
     from ws_load_test.messages.fields import Row
     from ws_load_test.messages.generator import FrameEncoding
@@ -58,11 +60,16 @@ class ConnectionFactory:
 
     # --- Connections ------------------------------------------------------------------------------------------------
 
-    def connection(self, owner: SessionListener, number: int, *, no_pong: bool = False) -> Connection:
+    def connection(
+        self, owner: SessionListener, number: int, *, no_pong: bool = False, trace: MessageTrace | None = None
+    ) -> Connection:
         """Returns connection `number` of the run, about to be dialed, or dialed again."""
         connection = Connection(owner, self._no_pong if no_pong else self._reading)
         connection.number = number
         conversation = new_conversation(connection, self._recent_ids)
+        if trace is not None:
+            connection.trace = trace
+            conversation = TracedConversation(connection, conversation, trace)
         connection.carry(self.load.sender(connection, conversation))
         return connection
 

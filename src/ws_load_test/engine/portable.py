@@ -13,6 +13,7 @@ from ws_load_test.common.event_loop import run_beside
 from ws_load_test.common.timer import new_timer
 from ws_load_test.engine.connection_pool import ConnectionPool
 from ws_load_test.engine.engine import Collected, EngineStatus, LoadEnd
+from ws_load_test.engine.keep_alive import keep_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,8 +149,9 @@ class PortableEngine:
         pool.loading = True
         async with run_beside(
             pool.expire_replies(),
+            pool.watch_pairing(),
             pool.opener.follow_profile(window.start_ns),
-            pool.keep_alive(),
+            keep_alive(pool.connections, self._plan.ping_interval_ns),
             pool.reconnector.run(window.measure_from_ns),
             self._measure_loop_lag(),
         ):

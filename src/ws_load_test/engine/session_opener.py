@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_CONCURRENT_DIALS = 128
 """Dials under way: more would overrun the accept queues of most servers, and lost SYNs come back a second later."""
+MIN_ROUND_DIALS = 16
+"""Dials of a round that goes one of several ways, at least."""
 PROFILE_CHECK_S = 0.02
 """Time between two adjustments of the number of connections to its profile: steps that no chart shows."""
 
@@ -69,6 +71,8 @@ class DialBudget:
     """Dials under way, of which there are never more than a limit."""
 
     def __init__(self, limit: int = MAX_CONCURRENT_DIALS) -> None:
+        self.limit = limit
+        """Dials that may be under way."""
         self._slots = asyncio.Semaphore(limit)
         self.free = limit
         """Dials that may begin at once."""
@@ -87,8 +91,9 @@ class DialBudget:
 class TimeoutRounds:
     """Notices that a target takes no more connections: whole rounds of dials have timed out.
 
-    A round is as many dials as may be under way, so that it takes one time-out. One is enough where no session has
-    opened; a target that has opened some gets a second round, as it may only have been busy.
+    A round is as many dials as may be under way, or the part of them that goes one of several ways, so that it takes
+    about one time-out. One is enough where no session has opened; a target that has opened some gets a second round, as
+    it may only have been busy.
     """
 
     def __init__(self, round_dials: int = MAX_CONCURRENT_DIALS) -> None:
@@ -106,9 +111,8 @@ class TimeoutRounds:
         """Number of dials that must have timed out, one after another but for one in 64."""
         return (2 if self._has_opened else 1) * self._round_dials
 
-    @property
-    def is_hopeless(self) -> bool:
-        """True if further dials would time out as well."""
+    def are_hopeless(self) -> bool:
+        """Returns True if further dials would time out as well."""
         needed = self.needed
         latest = islice(reversed(self._recent), needed)
         return len(self._recent) >= needed and sum(latest) >= needed - needed // 64
@@ -123,7 +127,8 @@ class SessionOpener:
         self._budget = DialBudget()
         self._dialed = 0
         """Connections of the share that were dialed for the first time."""
-        self._rounds = TimeoutRounds()
+        self._rounds: dict[int, TimeoutRounds] = {}
+        """Outcomes of dials by the way that they took: the URL, and the address if they are given."""
 
     async def open_all(self) -> None:
         """Dials every session of the share, at the plan's rate or as fast as they open."""
@@ -139,18 +144,31 @@ class SessionOpener:
             return
         if plan.connection_profile is not None:
             return
-        from_ns = monotonic_ns()
+        from_ns, not_dialed = monotonic_ns(), 0
         async with asyncio.TaskGroup() as dials:
             for position in range(total):
-                if plan.connect_rate_per_s is not None:
-                    due_ns = from_ns + evenly_spaced_ns(pool.share.global_index(position), plan.connect_rate_per_s)
+                number = pool.share.global_index(position)
+                rounds = self._rounds_of(number)
+                if plan.connect_rate_per_s is not None and not rounds.are_hopeless():
+                    due_ns = from_ns + evenly_spaced_ns(number, plan.connect_rate_per_s)
                     await asyncio.sleep(max(0, due_ns - monotonic_ns()) / NS_PER_S)
-                await self._budget.acquire()
-                if self._rounds.is_hopeless:
+                if not rounds.are_hopeless():
+                    await self._budget.acquire()
+                    if not rounds.are_hopeless():
+                        dials.create_task(self._dial(number))
+                        continue
                     self._budget.release()
-                    self._give_up(total - position, total)
-                    break
-                dials.create_task(self._dial_next())
+                not_dialed += 1
+        if not_dialed:
+            self._give_up(not_dialed, total)
+
+    def _rounds_of(self, number: int) -> TimeoutRounds:
+        """Returns the outcomes of those dials that went the way of a connection."""
+        ways = self._dialer.ways
+        way = number % ways
+        if way not in self._rounds:
+            self._rounds[way] = TimeoutRounds(max(MIN_ROUND_DIALS, self._budget.limit // ways))
+        return self._rounds[way]
 
     def _give_up(self, missing: int, total: int) -> None:
         """Counts the sessions that are not dialed because the target takes no more."""
@@ -158,8 +176,9 @@ class SessionOpener:
         tally.attempted += missing
         tally.failed += missing
         timeout = format_duration(self._pool.plan.connect_timeout_ns)
+        needed = max(rounds.needed for rounds in self._rounds.values() if rounds.are_hopeless())
         text = (
-            f"takes no more connections: {self._rounds.needed} dials in a row timed out after {timeout}, so that "
+            f"takes no more connections: {needed} dials in a row timed out after {timeout}, so that "
             f"{format_count(missing)} of {format_count(total)} on one worker were not dialed"
         )
         self._pool.dial_failed(Fault(FaultKind.NOT_DIALED, text=text), missing)
@@ -201,7 +220,7 @@ class SessionOpener:
             opened = True
         except DialError as error:
             pool.dial_failed(error.fault, number=number)
-            self._rounds.note(opened=False, timed_out=error.fault.is_timeout)
+            self._rounds_of(number).note(opened=False, timed_out=error.fault.is_timeout)
             return False
         except OSError as error:
             failing = classify_host_error(error)
@@ -218,7 +237,7 @@ class SessionOpener:
             pool.tally.attempted += 1
             pool.tally.cancelled += called_off
             pool.tally.failed += not (opened or called_off)
-        self._rounds.note(opened=True, timed_out=False)
+        self._rounds_of(number).note(opened=True, timed_out=False)
         timings.record_in(pool.tally)
         await wait_until_ready(connection, pool.plan.timeout_ns)
         return pool.begin(connection)

@@ -78,9 +78,14 @@ class LoadBalancer:
 
     def on_state(self, worker: int, state: LoadState, now_ns: int) -> list[Command]:
         """Takes a worker's state; returns what to broadcast."""
+        if self._answers is not None:
+            if state.switch == self._switch:
+                self._answers[worker] = state
+        elif state.after < self._switch and worker in self._states:
+            # What it had before the latest switch, it has no more.
+            known = self._states[worker]
+            state = msgspec.structs.replace(state, waiting=known.waiting, unsent=known.unsent)
         self._states[worker] = state
-        if self._answers is not None and state.switch == self._switch:
-            self._answers[worker] = state
         return self.check(now_ns)
 
     def on_gone(self, worker: int, now_ns: int, *, lost: bool) -> list[Command]:

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ws_load_test.analysis.aggregate import RunAggregator, aggregate
-from ws_load_test.analysis.findings import Finding, FindingKind
+from ws_load_test.analysis.aggregate import Aggregate, RunAggregator, aggregate
+from ws_load_test.analysis.data_quality import pairing_findings
+from ws_load_test.analysis.findings import Finding, FindingKind, RunData
 from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.analysis.thresholds import RequestedCondition
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.machine import default_workers
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import Header, Interval, Recording
 from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.thresholds import parse_condition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,13 +39,15 @@ MAX_HISTORY = 300
 DIAGNOSED_INTERVALS = 60
 """Intervals by which the generator is diagnosed: at least so many once there are, and at most twice as many."""
 FINAL_ONLY = {
+    FindingKind.PAIRING,
     FindingKind.FEW_SAMPLES,
     FindingKind.UNANSWERED,
     FindingKind.RATE,
     FindingKind.QUEUE,
     FindingKind.WRITE_BLOCKED,
 }
-"""Kinds of findings that are only certain once the run is over and all is counted."""
+"""Kinds of findings that are only certain once the run is over and all is counted; of pairing the live state says more
+by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,16 @@ class RunState:
         """Sessions open at the end of each interval of usual length, of any phase."""
         self.worker_usages: tuple[WorkerUsage, ...] = ()
         """Resource usage of each worker in the last interval of usual length."""
+        self.measured_ns = 0
+        """Measured time so far."""
+        self.last_measured_ns = 0
+        """Measured time of the last interval."""
+        self.conditions = [
+            (RequestedCondition(option, text), parse_condition(text))
+            for option, texts in (("fail-if", plan.fail_if), ("slo", plan.slo), ("abort-if", plan.abort_if))
+            for text in texts
+        ]
+        """Conditions of the plan."""
         self.examples: dict[str, str] = {}
         """A sentence for each kind of fault."""
         self.lost_workers: Sequence[LostWorker] = ()
@@ -113,6 +128,8 @@ class RunState:
         self._diagnosed[-1].add_event(event)
         self.tally.merge(tally)
         self.last = tally
+        self.measured_ns += interval.measured_ns
+        self.last_measured_ns = interval.measured_ns
         self.intervals += 1
         if interval.phase != self.phase:
             self.phase, self.phase_from_ns = interval.phase, interval.from_ns
@@ -260,8 +277,13 @@ class RunState:
                 _merge(merged, aggregator)
             recordings = [Recording(self._header, self._surplus_under_load)]
             findings = diagnose(recordings, aggregate(recordings, [merged]))
-            self._findings = [finding for finding in findings if finding.saturates or finding.kind not in FINAL_ONLY]
+            findings = [finding for finding in findings if finding.saturates or finding.kind not in FINAL_ONLY]
+            self._findings = [*self.pairing_findings(), *findings]
         return self._findings
+
+    def pairing_findings(self) -> list[Finding]:
+        """Returns what makes every response time doubtful, by all of the run so far."""
+        return pairing_findings(RunData([Recording(self._header, self._surplus_under_load)], Aggregate(self.tally, ())))
 
     def _new_aggregator(self) -> RunAggregator:
         return RunAggregator(self._header.hosts or ())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from io import FileIO
 
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL}
-"""What file systems without locks answer."""
+"""Errors of file systems without locks."""
 
 
 def open_locked(path: str) -> FileIO:

@@ -37,6 +37,8 @@ class LoadState(msgspec.Struct, frozen=True, omit_defaults=True, tag="load"):
     """Sessions that are open, those included that are still being set up."""
     switch: int = 0
     """Number of the ``hold`` that this answers; 0: none."""
+    after: int = 0
+    """Number of the latest ``switch`` that it knows."""
     next: int = 0
     """Number of the first message of its turns that it leaves to what comes; all before it are its own."""
     left: tuple[int, ...] = ()
@@ -70,9 +72,9 @@ class LoadSwitch(msgspec.Struct, frozen=True, omit_defaults=True):
     """Sessions of each worker, by which the messages are dealt."""
     leftovers: tuple[Leftover, ...] = ()
     messages: tuple[int, ...] = ()
-    """Of a closed loop: messages that each worker may send, beside those that it may already."""
+    """Messages of a closed loop that each worker may send, beside those that it may already."""
     exhausted: bool = False
-    """Of a closed loop: no worker may send any more."""
+    """True if no worker of a closed loop may send any more."""
 
 
 class Turns:

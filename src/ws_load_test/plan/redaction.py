@@ -26,6 +26,24 @@ _SECRET_FOLLOWS = re.compile(
 )
 """Path segments that are followed by a secret: ``/token/…``, ``/api-key/…``."""
 _SCHEMES = re.compile(r"\b(?:basic|bearer|digest|token|apikey)\b", re.IGNORECASE)
+_TELLING_NAME = (
+    r"auth(?!ors?(?:[\W_]|$))|token|secret|api[-_]?key|pass(?:w|phrase|code)|pwd|signature|credential|session[-_]?id"
+    r"|jwt|cookie"
+)
+_IN_PAYLOAD = re.compile(
+    rf"""(?ix)
+    (?P<name> (?<![\w-]) ["']? [\w-]{{0,30}}? (?:{_TELLING_NAME}) [\w-]{{0,30}} ["']? \s{{0,8}} [:=] \s{{0,8}} )
+    (?P<value>
+        "(?:[^"\\]|\\.)*"?
+        | '[^']*'?
+        | (?:(?:basic|bearer|token)\s+)? (?!(?:true|false|null)\b) [^\s,;&"'\[\]{{}}]+
+    )
+    | \bbearer\s{{1,8}}[\w.~+/-]{{8,}}=*
+    | (?<![\w-]) eyJ[\w-]{{8,}}(?:\.[\w-]+){{0,4}}
+    | (?<![\w-]) (?:sk|pk|rk|ghp|gho|ghs|glpat|xox[abp]|AKIA)[-_]?[A-Za-z0-9_-]{{12,}}
+    """
+)
+"""Secrets in a payload, which is otherwise shown as it is: values behind a telling name, tokens of known forms."""
 _RUN = re.compile(r"[A-Za-z0-9]+")
 _KNOWN_TOKENS = re.compile(r"eyJ[A-Za-z0-9_-]{8}|(?:sk|pk|rk|ghp|gho|ghs|glpat|xox[abp]|AKIA)[-_]?[A-Za-z0-9_-]{8}")
 
@@ -85,6 +103,22 @@ def public_url(url: str) -> str:
         host = f"{redacted(user_info)}@{host}"
     pairs = "&".join(_public_pair(pair) for pair in query.split("&")) if query else query
     return f"{before}://{host}{_public_path(path)}{mark}{pairs}"
+
+
+def public_payload(text: str) -> str:
+    """Returns a payload without what looks like a secret: by the name that stands before it, or by its form.
+
+    Random letters alone are none here: payloads are often generated.
+    """
+
+    def hide(found: re.Match[str]) -> str:
+        name, value = found["name"], found["value"]
+        if name is None:
+            return REDACTED
+        quote_mark = value[0] if value[:1] in {'"', "'"} else ""
+        return value and f"{name}{quote_mark}{redacted(value.strip(quote_mark) or value)}{quote_mark}"
+
+    return _IN_PAYLOAD.sub(hide, text)
 
 
 def public_location(location: str) -> str:

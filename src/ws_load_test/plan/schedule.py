@@ -1,6 +1,6 @@
 """Send schedule: each worker computes the due times of its own messages; there is no central pacer.
 
-`load_sharing` says which messages are a worker's.
+`load_sharing` decides which messages are a worker's.
 
 A *load profile* is an amount (messages per second, connections) over time: straight lines between points, or steps.
 The number of messages due by an instant is the integral of the rate, which for straight lines is a quadratic, so that

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.engine.connect.dialer import ConnectTimings
     from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.message_trace import MessageKind
     from ws_load_test.engine.sessions.session import Session
     from ws_load_test.plan.plan import Plan
     from ws_load_test.probe.tracing import Frame
@@ -94,7 +95,8 @@ class Probe:
         """A reply has come, or the session has ended."""
         self._gone = asyncio.Event()
         self._sending = False
-        self._last_sent_ns = 0
+        self._counted: list[tuple[MessageKind, int | None]] = []
+        """Decision of the engine on the message that is being read, and the time that its answer took."""
         self._arriving, self._leaving = FrameSplitter(), FrameSplitter()
         self._plain_sent: list[bytes] = []
         self._decompressed: list[bytes] = []
@@ -140,7 +142,7 @@ class Probe:
 
     async def _run_session(self) -> None:
         """Goes from the first lookup to the reply."""
-        connection = self.factory.connection(self, 0)
+        connection = self.factory.connection(self, 0, trace=self)
         try:
             await self._dialer.resolve()
             self._timings = await self._dialer.dial(connection, 0, self.transcript.filler(self.factory.renderer(0)))
@@ -256,7 +258,6 @@ class Probe:
             elif frame.opcode < frames.CLOSE:
                 answers = self._connection.reading.answers if self._connection is not None else ()
                 step["what"] = "answer" if any(payload == answer for _, answer in answers) else "first-message"
-                self._last_sent_ns = monotonic_ns()
 
     def message_compressed(self, payload: bytes) -> None:
         """A message is about to be compressed."""
@@ -272,13 +273,16 @@ class Probe:
             if frame is None:
                 read(piece)
                 continue
-            step, before = self.transcript.frame("received", frame), self._counts()
-            # What is read may be answered by another first message.
-            waited_ns = monotonic_ns() - self._last_sent_ns
+            step = self.transcript.frame("received", frame)
+            self._counted.clear()
             read(piece)
             payload = self._complete_message(step, frame)
-            if payload is not None:
-                self._classify(step, frame, payload, before, waited_ns)
+            if payload is not None and self._counted:
+                self._classify(step, frame, payload, *self._counted[0])
+
+    def message_counted(self, kind: MessageKind, took_ns: int | None = None) -> None:
+        """The engine has counted the message that is being read."""
+        self._counted.append((kind, took_ns))
 
     def _complete_message(self, step: Step, frame: Frame) -> bytes | None:
         """Returns the message that a frame completes; None if it completes none."""
@@ -296,30 +300,16 @@ class Probe:
         self._compressed = False
         return payload
 
-    def _counts(self) -> dict[str, int]:
-        tally = self.tally
-        return {
-            "reply": self.samples.length,
-            "first-reply": tally.first_replies,
-            "greeting": tally.greetings,
-            "late": tally.late_replies,
-            "duplicate": tally.duplicate_replies,
-            "push": tally.pushed,
-        }
-
-    def _classify(self, step: Step, frame: Frame, payload: bytes, before: dict[str, int], waited_ns: int) -> None:
+    def _classify(self, step: Step, frame: Frame, payload: bytes, kind: MessageKind, took_ns: int | None) -> None:
         """Notes as what the engine has counted a message, and why."""
-        verdict = next((name for name, count in self._counts().items() if count > before[name]), None)
-        if verdict is None:
-            return
+        verdict: str = kind
         if verdict == "reply":
-            row = self.samples.length - 1
-            step["took_ns"] = self.record.reply_ns = self.samples.done[row] - self.samples.sent[row]
+            step["took_ns"] = self.record.reply_ns = took_ns
             step["why"] = self.record.pairing = describe_match(self.plan.correlation, payload, self._redact)
             self._answered.set()
-        elif verdict == "first-reply":
-            step["took_ns"] = waited_ns
-            self._first_replies_ns.append(waited_ns)
+        elif verdict == "first-reply" and took_ns is not None:
+            step["took_ns"] = took_ns
+            self._first_replies_ns.append(took_ns)
         elif verdict == "greeting":
             self._greeted_ns = monotonic_ns() - self._opened_ns
         elif verdict == "push":

@@ -87,6 +87,8 @@ def end_lines(facts: Mapping[str, Any]) -> list[Text]:
         lines += [Text(line, style="dim") for line in textwrap.wrap("Times: " + "; ".join(times), WIDTH)]
     if left_out := facts["frames_left_out"]:
         lines.append(Text(f"{format_count(left_out)} more frames came or left, and are not shown.", style="dim"))
+    if any("payload" in step for step in facts["steps"]):
+        lines.append(Text("Payloads are shown as they are, but for what looks like a secret (***).", style="dim"))
     style = "bold green" if facts["exit_code"] == 0 else "bold red"
     # One line, however long: what it proposes is there to be copied.
     return [*lines, Text(visible(facts["conclusion"]), style=style)]

@@ -13,6 +13,7 @@ from ws_load_test.plan.redaction import (
     REDACTED,
     public_header,
     public_location,
+    public_payload,
     public_url,
 )
 from ws_load_test.probe.tracing import attach_observed
@@ -217,14 +218,18 @@ class Transcript:
     # --- Secrets ----------------------------------------------------------------------------------------------------
 
     def payload(self, data: bytes) -> dict[str, Any]:
-        """Returns a payload as it is shown: text as it is, anything else with the other bytes escaped."""
+        """Returns a payload as it is shown: text without what looks like a secret, other bytes escaped."""
         part = data[:REDACTED_BYTES]
         try:
             text = _new_utf8_decoder().decode(part, final=len(part) == len(data))
         except UnicodeDecodeError:
-            text = self._redact(part.decode("latin-1")).encode("latin-1", "replace").decode("ascii", "backslashreplace")
+            text = (
+                public_payload(self._redact(part.decode("latin-1")))
+                .encode("latin-1", "replace")
+                .decode("ascii", "backslashreplace")
+            )
         else:
-            text = self._redact(text)
+            text = public_payload(self._redact(text))
         return {"payload": text[:LONGEST_PAYLOAD], "cut": len(text) > LONGEST_PAYLOAD or len(part) < len(data)}
 
     def frame(self, direction: str, frame: Frame, plain: bytes | None = None) -> Step:
@@ -260,7 +265,7 @@ class Transcript:
 
     def _close(self, payload: bytes) -> dict[str, Any]:
         code = int.from_bytes(payload[:2]) if len(payload) >= 2 else None
-        return {"code": code, "reason": self._redact(payload[2:].decode(errors="replace"))}
+        return {"code": code, "reason": public_payload(self._redact(payload[2:].decode(errors="replace")))}
 
     def _resource(self, resource: str, *, first: bool) -> str:
         if first and FIELD.search(self._target.url):

@@ -1,6 +1,6 @@
 """RFC 6455 protocol constants, and encoding of frames.
 
-Frames are decoded in `engine.connection`: that runs once per message, and is inlined there for speed.
+Frames are decoded in `engine.sessions.connection`: that runs once per message, and is inlined there for speed.
 """
 
 from __future__ import annotations

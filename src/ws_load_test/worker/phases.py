@@ -14,7 +14,7 @@ import msgspec
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.event_loop import run_beside
 from ws_load_test.engine.engine import LoadWindow
-from ws_load_test.engine.registry import DEFAULT_ENGINE, ENGINES
+from ws_load_test.engine.registry import engine_for
 from ws_load_test.worker.ipc import Assignment, IntervalReport, Report
 from ws_load_test.worker.resource_usage import ResourceMonitor
 
@@ -37,9 +37,7 @@ class WorkerRun:
         self.plan = assignment.plan
         self.share = assignment.share
         self.interval_ns = assignment.interval_ns
-        self._engine: Engine = ENGINES[DEFAULT_ENGINE]()(
-            assignment.plan, assignment.share, multi_host=assignment.multi_host
-        )
+        self._engine: Engine = engine_for(self.plan)(self.plan, self.share, multi_host=assignment.multi_host)
         self._send = report
         self._resources = ResourceMonitor(assignment.share.index)
         self._phase: Phase = "opening"
@@ -50,7 +48,7 @@ class WorkerRun:
         self._stopping = False
         self._start_ns = self._began_ns = 0
         self._next_state: asyncio.TimerHandle | None = None
-        self._reported_sessions = 0
+        self._reported_sessions = self._latest_switch = 0
         if assignment.share.count > 1:
             self._engine.on_load_change = self._on_load_change
 
@@ -65,10 +63,11 @@ class WorkerRun:
 
     def hold(self, number: int, until_ns: int) -> None:
         """Settles what this worker leaves to others, and reports it."""
-        self._send(msgspec.structs.replace(self._engine.hold(until_ns), switch=number))
+        self._send(msgspec.structs.replace(self._engine.hold(until_ns), switch=number, after=self._latest_switch))
 
     def switch(self, switch: LoadSwitch) -> None:
         """Goes on with a new share of the load."""
+        self._latest_switch = switch.switch
         self._engine.switch(switch)
 
     def give_up(self) -> None:
@@ -125,7 +124,7 @@ class WorkerRun:
         self._next_state = None
         state = self._engine.load_state
         self._reported_sessions = state.sessions
-        self._send(state)
+        self._send(msgspec.structs.replace(state, after=self._latest_switch))
 
     async def _report_periodically(self) -> None:
         """Reports every interval; a change of phase begins a new one."""

@@ -9,6 +9,7 @@ import msgspec
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.findings import FindingKind, join_and
 from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.analysis.verdict import why_nothing_measured
 from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.plan import Plan
@@ -37,13 +38,18 @@ def blocker(base: Variant, new: Variant) -> str | None:
     return None
 
 
+def about_side(name: str, why: str) -> str:
+    """Returns a sentence about a side from its name and the reason why it measured nothing."""
+    return f"{name} {why}" if why.startswith("could ") else f"{name}: {why}"
+
+
 def caveats(variant: Variant) -> Iterator[str]:
     """Yields the reasons to doubt a variant's own numbers; a report shows them before any number."""
     name, recordings = variant.name, variant.recordings
     trailers = [recording.trailer for recording in recordings]
     merged = aggregate(recordings)
-    if not merged.tally.opened:
-        yield f"{name} could not open a single connection"
+    if (nothing := why_nothing_measured(recordings, merged.tally)) is not None:
+        yield about_side(name, nothing[1])
     for ending, count in (
         ("was killed before the end", trailers.count(None)),
         ("was interrupted", sum(bool(trailer and trailer.interrupted) for trailer in trailers)),

@@ -24,6 +24,7 @@ from ws_load_test.analysis.comparison.bootstrap import (
     welch_df,
 )
 from ws_load_test.analysis.comparison.metrics import (
+    INFORMAL,
     METRICS,
     ComparedMetric,
     Difference,
@@ -69,6 +70,8 @@ class Comparison:
     """Metrics that are not compared, each with the reason, a clause."""
     inconclusive_reason: str | None
     """Reason why nothing can be concluded, a sentence without a full stop; None if something can."""
+    doubted_times: str | None = None
+    """Reason why the times of replies are not compared, a clause: they are perhaps those of other messages."""
 
     @property
     def unanswered_variant(self) -> Variant | None:
@@ -90,9 +93,14 @@ class Comparison:
         return silent[1] if self.new.unit_is_recording and not silent[0] else 0
 
     @property
+    def deciding(self) -> tuple[Difference, ...]:
+        """Differences on which the verdict over all rests: all but that of `INFORMAL`, unless it is the only one."""
+        return tuple(one for one in self.differences if one.metric.name != INFORMAL) or self.differences
+
+    @property
     def overall(self) -> Verdict:
         """The verdict over all metrics: worse if any is worse, else better if any is better."""
-        verdicts = {difference.verdict for difference in self.differences}
+        verdicts = {difference.verdict for difference in self.deciding}
         order = (Verdict.WORSE, Verdict.BETTER, Verdict.NO_DIFFERENCE)
         if self.unanswered_variant is not None:
             return Verdict.WORSE if self.unanswered_variant is self.new else Verdict.BETTER
@@ -112,14 +120,23 @@ class Comparison:
         worse = [difference.metric.word for difference in self.regressions(limit)]
         if worse:
             return f"{join_and(worse)} {'is' if len(worse) == 1 else 'are'} worse by more than {format_share(limit)}"
-        return None if self.inconclusive_reason is None else f"nothing can be concluded: {self.inconclusive_reason}"
+        if self.inconclusive_reason is not None:
+            return f"nothing can be concluded: {self.inconclusive_reason}"
+        return None if self.doubted_times is None else f"times were not judged: {self.doubted_times}"
 
     def regressions(self, limit: float) -> list[Difference]:
         """Returns the metrics that are worse by more than `limit`, a share of the base."""
         return [difference for difference in self.differences if difference.is_regression(limit)]
 
 
-def compare(base: Variant, new: Variant, *, confidence: float = CONFIDENCE, paired: bool = False) -> Comparison:
+def compare(
+    base: Variant,
+    new: Variant,
+    *,
+    confidence: float = CONFIDENCE,
+    paired: bool = False,
+    metrics: Sequence[ComparedMetric] = METRICS,
+) -> Comparison:
     """Compares a new variant with a base.
 
     Args:
@@ -127,10 +144,15 @@ def compare(base: Variant, new: Variant, *, confidence: float = CONFIDENCE, pair
         new: Variant whose changes are reported.
         confidence: Probability that no metric is reported as different if none is; between 0.5 and 1.
         paired: True if unit k of one variant was measured right before or after unit k of the other.
+        metrics: Metrics to compare; the fewer they are, the narrower their intervals at the same confidence.
     """
     compared, left_out = [], []
-    for metric in METRICS:
+    doubted = [variant.name for variant in (base, new) if variant.pairing_is_doubted]
+    doubt = f"replies of {join_and(doubted)} are perhaps not those of their messages" if doubted else None
+    for metric in metrics:
         reason = _why_left_out(metric, base, new)
+        if reason is None and metric.unit == "ns" and not metric.connect:
+            reason = doubt
         if reason is None:
             compared.append(metric)
         elif reason:
@@ -143,7 +165,7 @@ def compare(base: Variant, new: Variant, *, confidence: float = CONFIDENCE, pair
         differences = tuple(_differences([comparer.estimate(metric) for metric in compared], 1 - confidence))
     else:
         differences = tuple(_inconclusive_difference(metric, base, new) for metric in compared)
-    return Comparison(base, new, paired, confidence, differences, tuple(left_out), inconclusive)
+    return Comparison(base, new, paired, confidence, differences, tuple(left_out), inconclusive, doubt)
 
 
 def _inconclusive_difference(metric: ComparedMetric, base: Variant, new: Variant) -> Difference:

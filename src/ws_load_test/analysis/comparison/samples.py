@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from ws_load_test.analysis.aggregate import load_of
+from ws_load_test.analysis.aggregate import Aggregate, load_of
 from ws_load_test.analysis.comparison.bootstrap import MAX_BLOCKS
-from ws_load_test.analysis.findings import awaits_replies
+from ws_load_test.analysis.data_quality import pairing_is_doubted
+from ws_load_test.analysis.findings import RunData, awaits_replies
 from ws_load_test.analysis.thresholds import errors_of
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.tally import Tally
@@ -100,6 +101,18 @@ class Variant:
     def kinds(self) -> set[str]:
         """Load models of the recordings, ``open`` or ``closed``."""
         return {str(load_of(recording).get("kind")) for recording in self.recordings}
+
+    @property
+    def pairing_is_doubted(self) -> bool:
+        """True where replies are perhaps not those of their messages, so that their times may be wrong."""
+        counts = Tally()
+        for recording in self.recordings:
+            for interval in recording.intervals:
+                # Histograms, which take long to decode, say nothing about it.
+                plain = {name: data for name, data in interval.encoded_tally.items() if isinstance(data, int)}
+                faults = interval.encoded_tally.get("faults", {})
+                counts.merge(Tally.from_record({**plain, "faults": faults}))
+        return pairing_is_doubted(RunData(self.recordings, Aggregate(counts, ())))
 
     @property
     def min_units(self) -> int:

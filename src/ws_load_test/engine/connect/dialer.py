@@ -19,7 +19,8 @@ from ws_load_test.engine.connect.handshake import OpeningHandshake
 from ws_load_test.engine.connect.proxy import Proxy
 from ws_load_test.engine.connect.redirects import RedirectChain
 from ws_load_test.engine.connect.tcp import Attempts, TcpConnector, open_socket
-from ws_load_test.engine.connect.tls import ResumableContext, context_for_proxies, handshakes, new_context, tls_context
+from ws_load_test.engine.connect.tls import handshakes
+from ws_load_test.engine.connect.tls_contexts import TlsContexts
 from ws_load_test.engine.connect.tls_faults import tls_fault
 from ws_load_test.engine.connect.upgrade_request import (
     DialError,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.target import Endpoint, Target
     from ws_load_test.websocket.deflate import PerMessageDeflate
-
-MAX_OTHER_ORIGINS = 8
-"""Origins that redirects lead to whose TLS sessions are kept; making a context anew takes some 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,6 @@ class Dialer:
         self.timeout_ns = plan.connect_timeout_ns
         self.names = Resolver(plan)
         self._proxies = {url: Proxy.of(url) for url in plan.target.proxies}
-        self._proxy_tls: ResumableContext | None = None
         self.requests = UpgradeRequestFactory(plan.target)
         self.listener = listener
         self.left_out: Counter[str] = Counter()
@@ -100,8 +97,12 @@ class Dialer:
         self.tcp = TcpConnector(self.trace, rotates=plan.target.rotate_addresses)
         self.has_opened = False
         """A session has opened."""
-        self._tls = tls_context(plan.target)
-        self._tls_elsewhere: dict[tuple[bool, str, int], ResumableContext] = {}
+        self.tls = TlsContexts(plan.target)
+
+    @property
+    def ways(self) -> int:
+        """Number of ways that connections go in turn: each URL with each address that is given."""
+        return len(self.target.urls) * max(1, len(self.target.addresses))
 
     def rotation_index(self, number: int) -> int:
         """A connection's place among those that go the same way; it chooses the source address.
@@ -109,7 +110,7 @@ class Dialer:
         Of connections dialed by several machines, this one has not every number: its worker counts its own, beginning
         with another address than the worker before it.
         """
-        ways = len(self.target.urls) * max(1, len(self.target.addresses))
+        ways = self.ways
         if self._share is None:
             return number // ways
         if number not in self._turns:
@@ -125,24 +126,6 @@ class Dialer:
         """
         return self.names.lookup_ns
 
-    def tls_for(self, request: UpgradeRequest) -> ResumableContext:
-        """Returns the context of a connection under TLS.
-
-        Another origin, to which a redirect has led, has a context of its own: neither the client's certificate nor a
-        session's ticket goes there that was meant for the first.
-        """
-        if not request.moved:
-            if self._tls is None:
-                self._tls = new_context(self.target)
-            return self._tls
-        origin = request.endpoint.origin
-        if origin not in self._tls_elsewhere:
-            if len(self._tls_elsewhere) >= MAX_OTHER_ORIGINS:
-                self._tls_elsewhere.pop(next(iter(self._tls_elsewhere)))
-            stranger = msgspec.structs.replace(self.target, cert=None, key=None)
-            self._tls_elsewhere[origin] = new_context(stranger)
-        return self._tls_elsewhere[origin]
-
     def take_notes(self, tally: Tally) -> None:
         """Moves the notes on dials into a tally, those that opened and those that did not: look-ups of names, too."""
         tally.left_out_by_redirects.update(self.left_out)
@@ -156,13 +139,6 @@ class Dialer:
         """Returns the proxy through which an endpoint is reached."""
         url = self.target.proxy_for(endpoint)
         return None if url is None else self._proxies[url]
-
-    @property
-    def proxy_tls(self) -> ResumableContext:
-        """Context for proxies under TLS, which get no certificate of the client's."""
-        if self._proxy_tls is None:
-            self._proxy_tls = context_for_proxies(self.target)
-        return self._proxy_tls
 
     async def resolve(self) -> None:
         """Looks up the names that are known beforehand, once for all sessions.
@@ -362,8 +338,7 @@ class _Dial:
             if proxy is None:
                 await self._connect_to(host, port)
             else:
-                await self._connect_to(proxy.host, proxy.port)
-                await self._tunnel(proxy, host, port)
+                await self._go_through(proxy, host, port)
         self._ready_ns = monotonic_ns()
         self.phase = "tls" if endpoint.secure else "upgrade"
         upgrade = await self._begin(request)
@@ -392,22 +367,34 @@ class _Dial:
         self._sock = await self._dialer.tcp.connect(routes, turn, self.attempts)
         self._connected_ns = monotonic_ns()
 
+    async def _go_through(self, proxy: Proxy, host: str, port: int) -> None:
+        """Opens the way through the proxy; of a name that we look up, to the first address that it reaches."""
+        hosts = [host]
+        if not proxy.resolves and not is_address(host):
+            found = await self._dialer.names.addresses(host, port)
+            hosts = [address[0] for family, address in found if family == socket.AF_INET or proxy.kind == "socks5"]
+        if not hosts:
+            raise DialError(Fault(FaultKind.PROXY, text=f'the proxy takes IPv4 only, and "{host}" has no such address'))
+        for number, one in enumerate(hosts, 1):
+            await self._connect_to(proxy.host, proxy.port)
+            try:
+                await self._tunnel(proxy, one, port)
+            except DialError as error:
+                if number == len(hosts):
+                    raise
+                self._dialer.trace("try", ((one, port), OSError(error.fault.text)))
+                # A proxy takes one request on a connection.
+                self.abort()
+            else:
+                return
+
     async def _tunnel(self, proxy: Proxy, host: str, port: int) -> None:
         """The way through the proxy."""
         assert self._sock is not None
-        if not proxy.resolves and not is_address(host):
-            self.phase = "dns"
-            found = await self._dialer.names.addresses(host, port)
-            usable = [address[0] for family, address in found if family == socket.AF_INET or proxy.kind == "socks5"]
-            if not usable:
-                raise DialError(
-                    Fault(FaultKind.PROXY, text=f'the proxy takes IPv4 only, and "{host}" has no such address')
-                )
-            host = usable[0]
         self.phase = "proxy"
         if proxy.secure:
             timeout_s = 2 * self._dialer.timeout_ns / 1e9
-            context = self._dialer.proxy_tls
+            context = self._dialer.tls.for_proxies()
             self._transport = await proxy.open_under_tls(self._sock, host, port, context, timeout_s)
         else:
             await proxy.open(self._sock, host, port)
@@ -418,7 +405,7 @@ class _Dial:
         sock, connection, secure = self._sock, self._connection, request.endpoint.secure
         assert sock is not None
         dialer = self._dialer
-        context = dialer.tls_for(request) if secure else None
+        context = dialer.tls.for_request(request) if secure else None
         self._request = request
         tunnel = cast("asyncio.Transport | None", self._transport)
         # What a session writes goes past no TLS, be it that of the proxy.

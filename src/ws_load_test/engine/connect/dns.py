@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     Found = list[tuple[int, tuple[Any, ...]]]
     """Families and addresses, the best first (RFC 6724)."""
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+LINK_LOCAL = ip_network("fe80::/10")
+MAX_NAMES = 4096
+"""Names that are kept: a target can redirect to as many as it likes. The first to be looked up is forgotten first."""
 MAX_FAILURE_AGE_NS = NS_PER_S
 """Time for which a name that did not resolve is not looked up again, at most."""
 
@@ -78,7 +83,7 @@ class Resolver:
             raise DialError(
                 Fault(FaultKind.UNREACHABLE, text=f'"{host}" has no address of the kind of those that --bind names')
             )
-        self._routes[host, port] = found, ways
+        _keep(self._routes, (host, port), (found, ways))
         return ways
 
     async def addresses(self, host: str, port: int) -> Found:
@@ -92,7 +97,7 @@ class Resolver:
             return fixed
         lookup = self._lookups.get(host)
         if lookup is None or not (is_address(host) or lookup.is_usable(self._plan.target.dns_ttl_ns)):
-            lookup = self._lookups[host] = _Lookup(self._look_up(host))
+            _keep(self._lookups, host, lookup := _Lookup(self._look_up(host)))
         # Others may wait for the same name, so that it outlives the dial that was the first to ask.
         found = await asyncio.shield(lookup.task)
         if isinstance(found, Fault):
@@ -102,6 +107,9 @@ class Resolver:
     async def _look_up(self, host: str) -> Found | Fault:
         if "%" in host:
             return _with_zone(host)
+        if _is_link_local(host):
+            text = f"cannot be reached at {host}: a link-local address needs its zone, for example [{host}%eth0]"
+            return Fault(FaultKind.UNREACHABLE, text=text)
         from_ns, timeout_ns = monotonic_ns(), self._plan.connect_timeout_ns
         kind, reason = FaultKind.DNS, ""
         try:
@@ -115,10 +123,19 @@ class Resolver:
             pass
         else:
             if not is_address(host):
-                self.lookup_ns[host] = monotonic_ns() - from_ns
-                self._times_ns.append(self.lookup_ns[host])
-            return [(family, address) for family, _, _, _, address in found]
+                took_ns = monotonic_ns() - from_ns
+                _keep(self.lookup_ns, host, took_ns)
+                self._times_ns.append(took_ns)
+            # A hosts file can have an address twice.
+            return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
         return Fault(kind, text=f'the name "{host}" does not resolve{reason}')
+
+
+def _keep(known: dict[Key, Value], key: Key, value: Value) -> None:
+    """Keeps a value under a key, of the last `MAX_NAMES`."""
+    known[key] = value
+    if len(known) > MAX_NAMES:
+        del known[next(iter(known))]
 
 
 async def _found_for(host: str) -> list[Any]:
@@ -134,6 +151,14 @@ async def _found_for(host: str) -> list[Any]:
         if not host.endswith("."):
             raise
         return await loop.getaddrinfo(host.removesuffix("."), None, type=socket.SOCK_STREAM)
+
+
+def _is_link_local(host: str) -> bool:
+    """Returns True for an address that means another machine on each link (RFC 4291, section 2.5.6)."""
+    try:
+        return ip_address(host) in LINK_LOCAL
+    except ValueError:
+        return False
 
 
 def _with_zone(host: str) -> Found | Fault:

@@ -21,6 +21,8 @@ ATTEMPT_DELAY_S = 0.25
 PASSED_OVER_NS = 10 * NS_PER_S
 """Time for which an address that failed is tried after those that did not: what a client remembers of addresses that it
 has used (RFC 8305, section 4). Else each dial to a host with a dead first address would wait for it anew."""
+MAX_KNOWN_ADDRESSES = 4096
+"""Addresses that failed and are remembered; a target can redirect to as many as it likes."""
 MAX_FAILED_ADDRESSES = 32
 """Addresses, each with a fault, that are counted by themselves between two reports."""
 
@@ -75,7 +77,7 @@ class TcpConnector:
         Raises:
             OSError: No address took the connection.
         """
-        ordered = self._ordered(routes, turn)
+        ordered = self._ordered(routes, turn) if len(routes) > 1 else routes
         if len(ordered) > 1:
             return await self._race(ordered, turn, attempts)
         try:
@@ -95,7 +97,7 @@ class TcpConnector:
         since_ns = monotonic_ns() - PASSED_OVER_NS
         return sorted(ordered, key=lambda route: self._failed_ns.get(route.address, 0) > since_ns)
 
-    async def _race(self, routes: list[Route], turn: int, attempts: Attempts) -> socket.socket:
+    async def _race(self, routes: Sequence[Route], turn: int, attempts: Attempts) -> socket.socket:
         """Tries addresses one after another, each beside those that have not answered yet; the first to answer wins."""
         waiting, running = list(routes), dict[asyncio.Task[socket.socket], "Route"]()
         try:
@@ -136,6 +138,8 @@ class TcpConnector:
             self._note(route, "connect-refused" if isinstance(error, ConnectionRefusedError) else "unreachable")
 
     def _note(self, route: Route, fault: str) -> None:
+        if len(self._failed_ns) >= MAX_KNOWN_ADDRESSES:
+            self._failed_ns.clear()
         self._failed_ns[route.address] = monotonic_ns()
         key = f"{address_text(route.address)} {fault}"
         self.failed[key if key in self.failed or len(self.failed) < MAX_FAILED_ADDRESSES else "(others)"] += 1

@@ -68,20 +68,11 @@ class ResumableContext(ssl.SSLContext):
             self._sessions[tls.server_hostname] = session
 
 
-def tls_context(target: Target) -> ResumableContext | None:
-    """Returns the context for the target's TLS: verified unless the plan turns that off; None where no URL is ``wss://``.
-
-    Raises:
-        UsageError: a file of certificates or keys, or the list of ciphers, cannot be used.
-    """
-    return new_context(target) if target.secure else None
-
-
 def new_context(target: Target) -> ResumableContext:
     """The context of a target's connections under TLS; a redirect may lead to one where no URL does.
 
     Raises:
-        UsageError: as `tls_context`.
+        UsageError: A file of certificates or keys, or the list of ciphers, cannot be used; SSLKEYLOGFILE not written.
     """
     context = _client_context()
     _load_authorities(context, target)
@@ -102,7 +93,7 @@ def context_for_proxies(target: Target) -> ResumableContext:
     The client's certificate is the target's affair; ``--insecure`` counts for both.
 
     Raises:
-        UsageError: As `tls_context`.
+        UsageError: As `new_context`.
     """
     context = _client_context()
     context.load_default_certs()

@@ -6,7 +6,7 @@ What it costs: with reading messages whole and finding their ids, some 4 µs a m
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,16 +18,19 @@ MAX_RECENT_IDS = 1 << 16
 """Ids of one worker that are known to have been answered or given up; older ones are forgotten."""
 LONGEST_KEPT = 64
 """Characters or bytes of an id that is remembered as it is; of a longer one, an echo's message perhaps, its hash."""
-_ANSWERED, _GIVEN_UP = "duplicate", "late"
+Fate = Literal["duplicate", "late"]
+"""Kind of a further reply to a message that is not in flight: the message was answered, or it was given up."""
+_ANSWERED: Fate = "duplicate"
+_GIVEN_UP: Fate = "late"
 
 
 class RecentIds:
     """Fates of the ids that are no longer in flight, over all connections of a worker."""
 
     def __init__(self) -> None:
-        self._fates: OrderedDict[tuple[int, CorrelationId | int | None], str] = OrderedDict()
+        self._fates: OrderedDict[tuple[int, CorrelationId | int | None], Fate] = OrderedDict()
 
-    def note(self, connection: int, key: CorrelationId, fate: str) -> None:
+    def note(self, connection: int, key: CorrelationId, fate: Fate) -> None:
         """Remembers that a message was answered or given up."""
         place = connection, _short(key)
         self._fates[place] = fate
@@ -35,7 +38,7 @@ class RecentIds:
         if len(self._fates) > MAX_RECENT_IDS:
             self._fates.popitem(last=False)
 
-    def classify(self, connection: int, key: CorrelationId) -> str | None:
+    def classify(self, connection: int, key: CorrelationId) -> Fate | None:
         """Returns the kind of another reply to a message; None if nothing is known of it."""
         place = connection, _short(key)
         fate = self._fates.get(place)
@@ -96,7 +99,7 @@ class InFlightTable:
         self._memory.note(self._connection, key, _ANSWERED)
         return due_ns, sent_ns
 
-    def classify(self, key: CorrelationId) -> str | None:
+    def classify(self, key: CorrelationId) -> Fate | None:
         """Returns the kind of another reply with this id: ``duplicate``, ``late``, or None if nothing is known."""
         return self._memory.classify(self._connection, key)
 

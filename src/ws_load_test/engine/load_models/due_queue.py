@@ -111,6 +111,24 @@ class DueQueue:
         self._numbers, self._position = NONE, max(self._position, behind)
         return in_block + max(0, behind - following)
 
+    def skip_before(self, taken: int, before_ns: int, from_ns: int) -> tuple[int, Numbers]:
+        """Takes all messages due before an instant, by arithmetic: there may be millions.
+
+        Returns:
+            How many of them are due from `from_ns` on, and the due instants of a new block.
+        """
+        if self.held:
+            self.cancel(taken)
+            taken = 0
+        # The schedule goes on behind the last of a number of messages.
+        first, end = self._instants.before(from_ns), min(self._instants.before(before_ns), self._instants.count())
+        pending = self._numbers[taken:]
+        in_block = int(((pending >= first) & (pending < end)).sum())
+        behind = self._turns.position(self._worker, end)
+        following = max(self._position, self._turns.position(self._worker, first))
+        self._numbers, self._position = pending[pending >= end], max(self._position, behind)
+        return in_block + max(0, behind - following), self._instants.of(self._numbers)
+
     def _generate(self) -> Numbers:
         """Makes the next messages of the turns the latest block; returns their due instants."""
         numbers = self._turns.numbers(self._worker, np.arange(self._position, self._position + BLOCK_SIZE))

@@ -29,6 +29,7 @@ from ws_load_test.websocket.deflate_negotiation import DeflateError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ws_load_test.engine.sessions.message_trace import MessageTrace
     from ws_load_test.engine.sessions.sender import Sender
 
 SLICE_BYTES = 1 << 16
@@ -58,6 +59,8 @@ class Connection(Session):
     """Takes the number of replies that were read together, and the instant. A bound method of the sender."""
     sender: Sender
     """The session's part of the load, where it carries one."""
+    trace: MessageTrace | None = None
+    """Observer of what messages are counted as; replies of the load are the conversation's to report."""
 
     _unread: bytes | None = None
     """Bytes that were read and wait for a turn of the loop; None: nothing waits, and the transport reads. Set where it
@@ -141,6 +144,8 @@ class Connection(Session):
         tally = self.owner.tally
         tally.pushed += 1
         tally.pushed_bytes += len(payload)
+        if self.trace is not None:
+            self.trace.message_counted("push")
         return 0
 
     # --- Reading what is not ordinary -------------------------------------------------------------------------------
@@ -156,7 +161,7 @@ class Connection(Session):
                 return start + 2 + payload_bytes
             return self._unusual_length(data, at, start + 2, payload_bytes)
         if length != frames.LENGTH_IS_64_BIT:
-            self._fail("a masked frame (RFC 6455, section 5.1: a server never masks)", clause="5.1")
+            self._fail_head(data[at : at + LOOKED_AT_BYTES], length)
         elif start + 8 <= len(data):
             payload_bytes = int.from_bytes(data[start : start + 8])
             if 1 << 16 <= payload_bytes <= self._max_message_bytes:
@@ -167,10 +172,9 @@ class Connection(Session):
     def _unusual_length(self, data: bytes, at: int, start: int, payload_bytes: int) -> int:
         """Returns the end of a frame whose length is not the usual, if it is right; `INCOMPLETE` if not."""
         first = data[at]
-        problem = self._head_problem(first, data[at + 1])
-        if problem is not None:
-            self._fail_head(data[at : at + LOOKED_AT_BYTES], *problem)
-        elif payload_bytes >> 63:
+        if self._fail_head(data[at : at + LOOKED_AT_BYTES], data[at + 1]):
+            return INCOMPLETE
+        if payload_bytes >> 63:
             self._fail("a length with its highest bit set (RFC 6455, section 5.2)", clause="5.2")
         elif payload_bytes < (frames.LENGTH_IS_16_BIT if start - at == 4 else 1 << 16):
             self._fail("a length that is not written in the fewest bytes (RFC 6455, section 5.2)", clause="5.2")
@@ -240,10 +244,9 @@ class Connection(Session):
     def _judge_cut(self, rest: bytes, frame_bytes: int) -> None:
         """Judges the beginning of a frame that has not come whole: what follows it may never come, or take memory."""
         first, length = rest[0], rest[1] if len(rest) > 1 else 0
-        problem = self._head_problem(first, length)
-        if problem is not None:
-            self._fail_head(rest[:LOOKED_AT_BYTES], *problem)
-        elif frame_bytes and self._fragmented_bytes >= 0 and first & frames.OPCODE_BITS < frames.CLOSE:
+        if self._fail_head(rest[:LOOKED_AT_BYTES], length):
+            return
+        if frame_bytes and self._fragmented_bytes >= 0 and first & frames.OPCODE_BITS < frames.CLOSE:
             self._is_within_limit(self._fragmented_bytes + frame_bytes - _head_bytes(length))
 
     def _keep(self, piece: bytes) -> None:
@@ -270,11 +273,10 @@ class Connection(Session):
             return 0
         first, length = data[at], data[at + 1]
         opcode = first & frames.OPCODE_BITS
-        if first not in _WHOLE_MESSAGES or self._fragmented_bytes >= 0:
-            problem = self._head_problem(first, length)
-            if problem is not None:
-                self._fail_head(data[at : at + LOOKED_AT_BYTES], *problem)
-                return 0
+        if (first not in _WHOLE_MESSAGES or self._fragmented_bytes >= 0) and self._fail_head(
+            data[at : at + LOOKED_AT_BYTES], length
+        ):
+            return 0
         if opcode >= frames.CLOSE:
             return self._control(opcode, data[at + 2 : end], at_ns)
         if self.needs_payload:
@@ -295,19 +297,25 @@ class Connection(Session):
             return "reserved bits set without an extension (RFC 6455, section 5.2)", "5.2"
         if opcode > frames.PONG or frames.BINARY < opcode < frames.CLOSE:
             return f"reserved opcode {opcode:#x} (RFC 6455, section 5.2)", "5.2"
+        if opcode < frames.CLOSE and (opcode == frames.CONTINUATION) == (self._fragmented_bytes < 0):
+            return "a message's fragments out of order (RFC 6455, section 5.4)", "5.4"
+        if opcode >= frames.CLOSE and not first & frames.FIN:
+            return "a control frame that is fragmented (RFC 6455, section 5.5)", "5.5"
+        # What the first byte breaks comes before what the second does, however they are cut.
         if length >= frames.MASKED:
             return "a masked frame (RFC 6455, section 5.1: a server never masks)", "5.1"
-        if opcode >= frames.CLOSE:
-            if length > frames.LARGEST_CONTROL_PAYLOAD or not first & frames.FIN:
-                return "a control frame that is fragmented or longer than 125 bytes (RFC 6455, section 5.5)", "5.5"
-        elif (opcode == frames.CONTINUATION) == (self._fragmented_bytes < 0):
-            return "a message's fragments out of order (RFC 6455, section 5.4)", "5.4"
+        if opcode >= frames.CLOSE and length > frames.LARGEST_CONTROL_PAYLOAD:
+            return "a control frame that is longer than 125 bytes (RFC 6455, section 5.5)", "5.5"
         return None
 
-    def _fail_head(self, head: bytes, what: str, clause: str) -> None:
-        """Fails for a frame that is none, and names what it looks like instead."""
-        words = described(head)
+    def _fail_head(self, head: bytes, length: int) -> bool:
+        """Fails for a frame that is none, and names what it looks like instead. Returns False if it is one."""
+        problem = self._head_problem(head[0], length)
+        if problem is None:
+            return False
+        (what, clause), words = problem, described(head)
         self._fail(f"{what}; {words}" if words else what, clause=clause)
+        return True
 
     def _message(self, opcode: int) -> int:
         """Counts a message whose last, or only, frame has come. Returns how many replies it is, 0 or 1."""
@@ -320,6 +328,8 @@ class Connection(Session):
         if not self.reading.pongs:
             return 1
         self.owner.tally.pushed += 1
+        if self.trace is not None:
+            self.trace.message_counted("push")
         return 0
 
     def _read_data_frame(self, first: int, payload: bytes, at_ns: int) -> int:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.message_trace import MessageKind
 
 
 class SessionSetup:
@@ -42,11 +43,13 @@ class SessionSetup:
         if self._greetings:
             self._greetings -= 1
             tally.greetings += 1
+            self._report("greeting")
             if self._greetings:
                 return 0
         else:
             tally.first_replies += 1
             tally.first_reply_time_ns.record(at_ns - self._sent_ns)
+            self._report("first-reply", at_ns - self._sent_ns)
             for name, test in self._connection.reading.expect_first:
                 if not test(payload):
                     # A session that is not let in would only load the target's login.
@@ -61,6 +64,10 @@ class SessionSetup:
         """Takes note that the session has ended."""
         self._hand_over()
         self._connection.sender.on_ended()
+
+    def _report(self, kind: MessageKind, took_ns: int | None = None) -> None:
+        if self._connection.trace is not None:
+            self._connection.trace.message_counted(kind, took_ns)
 
     def _hand_over(self) -> None:
         self._connection.set_receiver(self._connection.sender)

@@ -44,6 +44,10 @@ class Outcome(StrEnum):
     GENERATOR_BOUND = "generator-bound"
     """The objectives were missed, and the generator was saturated: no evidence against the target."""
     NOTHING_OPENED = "nothing-opened"
+    NOTHING_MEASURED = "nothing-measured"
+    """Sessions opened, and all were lost, or no reply came."""
+    NOT_JUDGED = "not-judged"
+    """Nothing else was missed, but replies are perhaps not those of their messages, so their times prove nothing."""
     INTERRUPTED = "interrupted"
 
 
@@ -68,6 +72,10 @@ class StopReason(StrEnum):
     """The generator was saturated before the target was."""
     NOTHING_OPENED = "nothing-opened"
     """No connection of the first step could be opened."""
+    NOTHING_MEASURED = "nothing-measured"
+    """The first step lost all of its sessions, or got no reply."""
+    NOT_JUDGED = "not-judged"
+    """A step's times could not be judged."""
     GONE = "target-gone"
     """Connections could be opened at first, but none in two steps in a row."""
     UNSETTLED = "unsettled"
@@ -147,11 +155,22 @@ def _early_end(results: Sequence[StepResult]) -> StopReason | None:
     outcomes = [result.outcome for result in results]
     if outcomes[-1:] == [Outcome.INTERRUPTED]:
         return StopReason.INTERRUPTED
-    if outcomes[:1] == [Outcome.NOTHING_OPENED]:
-        return StopReason.NOTHING_OPENED
+    if outcomes[-1:] == [Outcome.NOT_JUDGED]:
+        return StopReason.NOT_JUDGED
+    # At a higher load than the first one, that is what an overloaded target may do.
+    first = {
+        Outcome.NOTHING_OPENED: StopReason.NOTHING_OPENED,
+        Outcome.NOTHING_MEASURED: StopReason.NOTHING_MEASURED,
+    }
+    if outcomes and outcomes[0] in first:
+        return first[outcomes[0]]
     if outcomes[-2:] == [Outcome.NOTHING_OPENED] * 2:
         return StopReason.GONE
     return None
+
+
+_MISSED = (Outcome.MISSED, Outcome.NOTHING_OPENED, Outcome.NOTHING_MEASURED)
+"""Outcomes that are evidence against the target."""
 
 
 class _OutcomesAt:
@@ -159,7 +178,7 @@ class _OutcomesAt:
 
     def __init__(self, outcomes: Counter[Outcome]) -> None:
         self.met = outcomes[Outcome.MET]
-        self.missed = outcomes[Outcome.MISSED] + outcomes[Outcome.NOTHING_OPENED]
+        self.missed = sum(outcomes[one] for one in _MISSED)
         self.bound = outcomes[Outcome.GENERATOR_BOUND]
 
     @property

@@ -18,6 +18,7 @@ from ws_load_test.analysis.capacity_types import (
 )
 from ws_load_test.analysis.data_quality import too_few_in_tail
 from ws_load_test.analysis.thresholds import ConditionScope, times_of
+from ws_load_test.analysis.verdict import UNMEASURED
 from ws_load_test.experiments.capacity.attribution import attribute_to_generator, generator_lateness_ns
 from ws_load_test.experiments.capacity.backlog import (
     TOLERATED_SHARE,
@@ -92,7 +93,8 @@ def evaluate_step(
         limits += filter(
             None, [attribute_to_generator(objectives, checks, digest.tally, grown_ns=grown_ns, unsent=unsent)]
         )
-    outcome = _outcome(summary, met=met, bound=bool(limits))
+    definite = behind or any(not check.met and check.judged is UNSET for check in checks)
+    outcome = _outcome(summary, met=met, bound=bool(limits), judged=met or bool(definite))
     return Step(
         plan.load_level,
         outcome,
@@ -152,19 +154,25 @@ def infeasible_step(number: int, plan: NextStep, reason: str) -> Step:
     return Step(plan.load_level, outcome, summary)
 
 
-def _outcome(summary: Summary, *, met: bool, bound: bool) -> Outcome:
+def _outcome(summary: Summary, *, met: bool, bound: bool, judged: bool) -> Outcome:
     """Returns the outcome of a step.
 
     Objectives that were met count even if the generator was saturated: its lateness only makes times longer, and
-    messages that it cannot send are errors. Objectives that a saturated generator missed are no evidence.
+    messages that it cannot send are errors. Objectives that a saturated generator missed are no evidence. Neither
+    are times that cannot be judged, where nothing else was missed.
     """
     if summary.interrupted:
         return Outcome.INTERRUPTED
-    if met and summary.connections.opened:
+    measured = summary.verdict.reason not in UNMEASURED
+    if met and measured:
         return Outcome.MET
+    if measured and not judged:
+        return Outcome.NOT_JUDGED
     if bound:
         return Outcome.GENERATOR_BOUND
-    return Outcome.MISSED if summary.connections.opened else Outcome.NOTHING_OPENED
+    if measured:
+        return Outcome.MISSED
+    return Outcome.NOTHING_MEASURED if summary.connections.opened else Outcome.NOTHING_OPENED
 
 
 def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> list[ObjectiveCheck]:
@@ -178,6 +186,7 @@ def _checks(objectives: Sequence[Condition], summary: Summary, tally: Tally) -> 
             limit=check.limit,
             unit=check.unit,
             why=check.why,
+            judged=check.judged,
             few=_too_few(objective, tally),
         )
         for objective in objectives

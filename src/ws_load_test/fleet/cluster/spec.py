@@ -13,6 +13,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ws_load_test.common.errors import UsageError
+from ws_load_test.common.units import quoted_path
+from ws_load_test.plan.redaction import REDACTED, public_url
 
 OnWorkerLost = Literal["continue", "stop"]
 ON_WORKER_LOST: tuple[OnWorkerLost, ...] = ("continue", "stop")
@@ -74,8 +76,11 @@ class Cluster:
             UsageError: It is no address of Dask, or it is not allowed.
         """
         scheme, host = _parts(address)
+        shown = public_url(address)
         if scheme not in ("tls", "tcp") or not host:
-            raise UsageError(f"{whose}: {address} is neither a tls:// nor a tcp:// address; {_EXAMPLE}")
+            raise UsageError(f"{whose}: {shown} is neither a tls:// nor a tcp:// address; {_EXAMPLE}")
+        if "@" in address:
+            raise UsageError(f"{whose}: {shown} holds user info, which no scheduler takes; {_EXAMPLE}")
         given = [name for name in ("ca", "cert", "key") if getattr(self, name) is not None]
         if scheme == "tls":
             if len(given) in (1, 2):
@@ -83,9 +88,9 @@ class Cluster:
                 raise UsageError(f"--cluster-{missing}: missing; TLS with a cluster takes all three files")
             return
         if given:
-            raise UsageError(f"--cluster-{given[0]}: {address} is not TLS; write tls:// if the scheduler speaks it")
+            raise UsageError(f"--cluster-{given[0]}: {shown} is not TLS; write tls:// if the scheduler speaks it")
         if not self.insecure and not is_loopback(host):
-            raise UsageError(f"{whose}: {address} {UNPROTECTED}")
+            raise UsageError(f"{whose}: {shown} {UNPROTECTED}")
 
     def describe(self) -> list[tuple[str, str]]:
         """Describes the cluster: a label and a phrase for each line."""
@@ -93,7 +98,7 @@ class Cluster:
         each = "for each core of a host" if self.workers is None else f"for each host: {self.workers}"
         lost = "the others go on" if self.on_worker_lost == "continue" else "the others stop"
         return [
-            ("cluster", f"{self.address}, {hosts}"),
+            ("cluster", f"{public_url(self.address)}, {hosts}"),
             ("workers", f"one process {each}" if self.workers is None else f"processes {each}"),
             ("lost worker", lost),
         ]
@@ -118,7 +123,10 @@ def _parts(address: str) -> tuple[str, str]:
 def _from_file(path: str) -> str:
     """Returns the address in a scheduler file, as ``dask scheduler --scheduler-file`` writes it."""
     if not Path(path).is_file():
-        raise UsageError(f'--cluster: "{path}" is neither an address nor a scheduler file that exists; {_EXAMPLE}')
+        shown = f"{REDACTED}@{path.rpartition('@')[2]}" if "@" in path else path
+        raise UsageError(
+            f"--cluster: {quoted_path(shown)} is neither an address nor a scheduler file that exists; {_EXAMPLE}"
+        )
     try:
         address = json.loads(Path(path).read_text(encoding="utf-8"))["address"]
     except OSError as error:

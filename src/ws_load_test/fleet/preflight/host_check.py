@@ -13,7 +13,7 @@ from ws_load_test.common.machine import BASE_FDS_PER_WORKER, UNLIMITED_FILES, de
 from ws_load_test.common.sharding import largest_size
 from ws_load_test.common.units import format_count
 from ws_load_test.engine.connect.source_addresses import bind, family_of
-from ws_load_test.engine.connect.tls import tls_context
+from ws_load_test.engine.connect.tls_contexts import TlsContexts
 from ws_load_test.fleet.preflight.memory import check_memory
 from ws_load_test.fleet.preflight.ports import check_ports
 from ws_load_test.fleet.preflight.shortage import Shortage, explain
@@ -36,7 +36,7 @@ def check_and_raise_limits(plan: Plan) -> None:
         HostError: The machine cannot carry the plan; names the most that it can, and the settings to change.
         UsageError: The plan's certificates or source addresses cannot be used.
     """
-    tls_context(plan.target)
+    TlsContexts(plan.target)
     checks = (check_open_files(plan), check_ports(plan), check_memory(plan))
     shortages = [shortage for shortage in checks if shortage is not None]
     if shortages:

@@ -5,19 +5,22 @@ The client library of Prometheus writes the text, in OpenMetrics or in the older
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 from socketserver import TCPServer, ThreadingMixIn
 from threading import Event, Thread, get_ident
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from ws_load_test.common.errors import UsageError, cause_of
+from ws_load_test.live.telemetry.served_names import ServedNames
 from ws_load_test.metrics.metric_families import PREFIX, Family
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from prometheus_client.metrics_core import Metric
@@ -27,13 +30,19 @@ if TYPE_CHECKING:
 PATH = "/metrics"
 REQUEST_TIMEOUT_S = 10.0
 """Longest time for a request to arrive: a client that sends none must not hold a thread forever."""
+MOST_CLIENTS = 64
+"""Connections at a time: a scraper needs one, and each has a thread."""
+_REACHED = "ws_load_test.reached"
+"""Key of an environment that has the local address of the connection."""
 _log = logging.getLogger(__name__)
 
 
 class PrometheusEndpoint:
     """An HTTP server in threads of its own; it listens as soon as it is made."""
 
-    def __init__(self, metrics: RunMetrics, host: str, port: int, linger_s: float = 0) -> None:
+    def __init__(
+        self, metrics: RunMetrics, host: str, port: int, linger_s: float = 0, allowed: Sequence[str] = ()
+    ) -> None:
         """Starts to listen.
 
         Args:
@@ -41,6 +50,7 @@ class PrometheusEndpoint:
             host: Address or name to listen on.
             port: Port to listen on; 0 is any that is free.
             linger_s: How long it stays up after `close`, until it has been read once more.
+            allowed: Names to answer for besides those of loopback and of the address that is listened on.
 
         Raises:
             UsageError: The client library is not installed, or the address cannot be listened on.
@@ -56,7 +66,8 @@ class PrometheusEndpoint:
                 f"--metrics-port: cannot listen on {_bracketed(host)}:{port}: {_why(error)}; "
                 "name another port, 0 for any that is free, or another --metrics-host"
             ) from None
-        self._server.set_app(self._final_scrape.watch(app))
+        names = ServedNames(host, address, *allowed)
+        self._server.set_app(self._final_scrape.watch(_only_for(names, app)))
         self.url = f"http://{_bracketed(address)}:{self._server.server_port}{PATH}"
         """Address of the metrics."""
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,), name="metrics endpoint", daemon=True)
@@ -156,6 +167,21 @@ def _metric(family: Family) -> Metric:
     return metric
 
 
+def _only_for(names: ServedNames, app: WSGIApplication) -> WSGIApplication:
+    """Returns the application, closed to requests for another host than this."""
+
+    def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        host = environ.get("HTTP_HOST")
+        if host is None and environ["SERVER_PROTOCOL"] != "HTTP/1.0":
+            return _refuse(start_response, "400 Bad Request", "Name the host (RFC 9112, section 3.2).\n", ())
+        if not names.serves(host, environ[_REACHED]):
+            text = "No metrics are served under this name; the option --metrics-allow-host adds one.\n"
+            return _refuse(start_response, "421 Misdirected Request", text, ())
+        return app(environ, start_response)
+
+    return guarded
+
+
 def _app(metrics: RunMetrics) -> WSGIApplication:
     try:
         from prometheus_client import CollectorRegistry, make_wsgi_app  # noqa: PLC0415 - of an extra
@@ -205,6 +231,8 @@ class _Server(ThreadingMixIn, WSGIServer):
     def __init__(self, family: int, address: tuple[str, int], ended: Callable[[], None]) -> None:
         self.address_family = family
         self._ended = ended
+        self._since_s: dict[socket.socket, float] = {}
+        """Instant at which each connection was taken, in seconds."""
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -213,8 +241,27 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
         self.setup_environ()
 
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - as it is called
+        """Takes no more connections than `MOST_CLIENTS` at a time."""
+        return len(self._since_s) < MOST_CLIENTS
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Notes when the connection was taken."""
+        self._since_s[request] = monotonic()
+        super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Cuts off clients whose request takes too long as a whole, byte by byte as it may come."""
+        super().service_actions()
+        earliest_s = monotonic() - REQUEST_TIMEOUT_S
+        for request, since_s in tuple(self._since_s.items()):
+            if since_s < earliest_s:
+                with contextlib.suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
+
     def shutdown_request(self, request: Any) -> None:
         """Closes a connection whose request has been answered, or has failed."""
+        self._since_s.pop(request, None)
         super().shutdown_request(request)
         self._ended()
 
@@ -225,6 +272,10 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Handler(WSGIRequestHandler):
     timeout = REQUEST_TIMEOUT_S
+
+    def get_environ(self) -> WSGIEnvironment:
+        """Adds the local address of the connection."""
+        return {**super().get_environ(), _REACHED: str(self.connection.getsockname()[0])}
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is called
         """Logs nothing: a line for each request would fill the terminal."""

@@ -41,7 +41,9 @@ def start_publishing(plan: Plan, settings: TelemetrySettings, version: str) -> M
         from ws_load_test.live.telemetry.prometheus import PrometheusEndpoint  # noqa: PLC0415 - as above
 
         try:
-            endpoint = PrometheusEndpoint(metrics, settings.host, settings.port, settings.linger_ns / NS_PER_S)
+            endpoint = PrometheusEndpoint(
+                metrics, settings.host, settings.port, settings.linger_ns / NS_PER_S, settings.allowed
+            )
         except BaseException:
             for exporter in exporters:
                 exporter.close()

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from ws_load_test.common.errors import OptionProblem, option_name
+from ws_load_test.common.units import quoted
+from ws_load_test.live.telemetry.served_names import is_host_name
 from ws_load_test.plan.redaction import public_url
-from ws_load_test.plan.values import duration, port, text
+from ws_load_test.plan.values import duration, port, strings, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 OtlpProtocol = Literal["grpc", "http/protobuf"]
-OPTIONS = ("metrics_port", "metrics_host", "metrics_linger", "otlp")
+OPTIONS = ("metrics_port", "metrics_host", "metrics_allow_host", "metrics_linger", "otlp")
 LOOPBACK = "127.0.0.1"
 HTTP_PORT = 4318
 """Port of OTLP over HTTP; 4317 is that of gRPC (https://opentelemetry.io/docs/specs/otlp)."""
@@ -47,6 +49,8 @@ class TelemetrySettings:
     linger_ns: int = 0
     """Time that the endpoint stays up after the run to be read once more."""
     collector: OtlpTarget | None = None
+    allowed: tuple[str, ...] = ()
+    """Names for which the endpoint answers besides its own."""
 
     def __bool__(self) -> bool:
         return self.port is not None or self.collector is not None
@@ -61,6 +65,7 @@ def read_settings(
     parsers: dict[str, Callable[[Any], Any]] = {
         "metrics_port": port,
         "metrics_host": _host,
+        "metrics_allow_host": _allowed,
         "metrics_linger": duration,
         "otlp": lambda value: _collector(value, environ),
     }
@@ -72,7 +77,7 @@ def read_settings(
                 problems.append(OptionProblem(option_name(name), str(error)))
     problems += [
         OptionProblem(option_name(name), "needs --metrics-port, the port to listen on")
-        for name in ("metrics_host", "metrics_linger")
+        for name in ("metrics_host", "metrics_allow_host", "metrics_linger")
         if name in options and "metrics_port" not in options
     ]
     settings = TelemetrySettings(
@@ -80,8 +85,17 @@ def read_settings(
         values.get("metrics_host", LOOPBACK),
         values.get("metrics_linger", 0),
         values.get("otlp"),
+        values.get("metrics_allow_host", ()),
     )
     return settings, problems
+
+
+def _allowed(value: Any) -> tuple[str, ...]:
+    names = tuple(name.strip() for one in strings(value) for name in one.split(","))
+    for name in names:
+        if not is_host_name(name):
+            raise ValueError(f"{quoted(name)} is no name of a host; write one without a port, as Host headers have it")
+    return names
 
 
 def _host(value: Any) -> str:

@@ -40,7 +40,7 @@ MUTUALLY_EXCLUSIVE: tuple[tuple[str, str, str], ...] = tuple(
     (option.name, other, why) for option in RUN_OPTIONS for other, why in option.excludes.items()
 )
 """Pairs of options that cannot be given together, and why."""
-EXPORTS: tuple[str, ...] = tuple(option.name for option in RUN_OPTIONS if option.is_export)
+EXPORTS: tuple[str, ...] = tuple(option.name for option in RUN_OPTIONS if option.export_module)
 """Formats of `report.exports`, which is too slow to import for their names."""
 ALIASES: Mapping[str, str] = {alias: option.name for option in OPTIONS for alias in option.aliases}
 FORMER_NAMES: Mapping[str, str] = {former: option.name for option in OPTIONS for former in option.former_names}

@@ -85,8 +85,8 @@ class OptionSpec:
     repeatable: bool = False
     may_begin_with_hyphen: bool = False
     """True if a value such as ``-`` or ``-x`` is no option."""
-    is_export: bool = False
-    """True if the option names a file that `report.exports` writes."""
+    export_module: str = ""
+    """Module of `report` whose function `lines` makes the text of the file that the option names; empty: none."""
     excludes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Option that cannot be given as well -> why."""
     requires: Requirements = dataclasses.field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Results for other programs, each format a file: interval logs, percentiles, tables, test results, metrics.
 
-A new format is a module with a function `lines`, and a line in `FORMATS`, which also makes it an option.
+A new format is a module with a function `lines`, and the row of its option, which names the module.
 """
 
 from __future__ import annotations
@@ -8,18 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.errors import OptionProblem, OutputError, option_name
 from ws_load_test.metrics.existing_files import is_recording
-from ws_load_test.report.exports import (
-    csv_intervals,
-    hdr_interval_log,
-    hdr_percentiles,
-    junit,
-    markdown,
-    openmetrics,
-)
+from ws_load_test.plan.options.catalog import BY_NAME, EXPORTS
 from ws_load_test.report.exports.atomic_write import (
     append_atomic,
     same_file,
@@ -27,7 +21,6 @@ from ws_load_test.report.exports.atomic_write import (
     write_atomic,
 )
 from ws_load_test.report.html import plotly
-from ws_load_test.report.html import run as page
 from ws_load_test.report.results import Results
 
 if TYPE_CHECKING:
@@ -35,14 +28,14 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "STDOUT", "Results", "export", "predict_failures", "validate", "write_texts"]
 
+
+def _lines(module: str, results: Results) -> Iterable[str]:
+    lines: Callable[[Results], Iterable[str]] = import_module(f"ws_load_test.report.{module}").lines
+    return lines(results)
+
+
 FORMATS: dict[str, Callable[[Results], Iterable[str]]] = {
-    "hdr": hdr_interval_log.lines,
-    "hgrm": hdr_percentiles.lines,
-    "csv": csv_intervals.lines,
-    "junit": junit.lines,
-    "markdown": markdown.lines,
-    "openmetrics": openmetrics.lines,
-    "html": page.lines,
+    name: partial(_lines, BY_NAME[name].export_module) for name in EXPORTS
 }
 """Writer of each format, by the name of its option."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ws_load_test.analysis.comparison.comparability import caveats
 from ws_load_test.analysis.comparison.metrics import Verdict
 from ws_load_test.report.exports.markdown import code, prose
-from ws_load_test.report.terminal.comparison import ComparisonReport, about, heading, notes, rows
+from ws_load_test.report.terminal.comparison import ComparisonReport, about, described_checks, heading, notes, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,7 @@ def markdown(outcome: ComparisonReport) -> Iterator[str]:
         yield from (f"- {prose(note)}\n" for note in listed)
         yield "\n"
     yield from (f"- {prose(fact)}\n" for fact in outcome.facts)
+    yield from (f"- {prose(check)}\n" for check in described_checks(outcome))
     yield from (f"- **failed**: {prose(why)}\n" for why in outcome.failing)
     yield "\n"
 
@@ -57,7 +60,8 @@ def data(outcome: ComparisonReport) -> dict[str, Any]:
         "comparisons": [_comparison_data(comparison, outcome.limit) for comparison in outcome.comparisons],
         "doubts": list(outcome.doubts),
         **outcome.more,
-        "failed": bool(outcome.failing),
+        "checks": [{"side": name, **msgspec.to_builtins(check)} for name, check in outcome.checks],
+        "failed": bool(outcome.failing) or not all(check.passed for _, check in outcome.checks),
     }
 
 

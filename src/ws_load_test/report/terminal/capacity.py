@@ -36,11 +36,16 @@ OUTCOMES = {
     "missed": "missed",
     "generator-bound": "generator-bound",
     "nothing-opened": "nothing opened",
+    "nothing-measured": "nothing measured",
+    "not-judged": "not judged",
     "interrupted": "interrupted",
 }
 HEADS = ("step", "requested", "achieved", "p50", "p99", "errors", "generator", "objectives")
-_STYLES = {"met": "green", "missed": "red", "nothing-opened": "red"}
-_ENDINGS = {"found": "green", "all-met": "green", "none-met": "red", "nothing-opened": "red", "target-gone": "red"}
+_STYLES = {"met": "green", **dict.fromkeys(("missed", "nothing-opened", "nothing-measured", "not-judged"), "red")}
+_ENDINGS = {
+    **dict.fromkeys(("found", "all-met"), "green"),
+    **dict.fromkeys(("none-met", "nothing-opened", "nothing-measured", "not-judged", "target-gone"), "red"),
+}
 _LONGEST_BAR = 34
 """Letters of the longest bar: the label and the value beside it take the rest of 80 columns."""
 _SHORTEST_SHARE = 0.02
@@ -90,7 +95,13 @@ def failures(step: StepSummary) -> list[str]:
 
 def _as_check(one: ObjectiveCheck) -> ThresholdCheck:
     return ThresholdCheck(
-        check=one.objective, passed=one.met, value=one.value, limit=one.limit, unit=one.unit, why=one.why
+        check=one.objective,
+        passed=one.met,
+        value=one.value,
+        limit=one.limit,
+        unit=one.unit,
+        why=one.why,
+        judged=one.judged,
     )
 
 
@@ -107,6 +118,8 @@ def sentence(summary: CapacitySummary) -> str:
         "none-met": _none_met,
         "generator-bound": _generator_saturated,
         "nothing-opened": _nothing_opened,
+        "nothing-measured": _nothing_measured,
+        "not-judged": _not_judged,
         "target-gone": lambda summary: f"the target let nobody in any more; {_so_far(summary)}",
         "unsettled": _unsettled,
         "interrupted": lambda summary: f"interrupted; {_so_far(summary)}",
@@ -153,6 +166,21 @@ def _nothing_opened(summary: CapacitySummary) -> str:
     faults = summary.steps[0].faults
     why = f" ({', '.join(faults)})" if faults else ""
     return f"no answer: not a single connection could be opened{sanitize(why)}"
+
+
+def _nothing_measured(summary: CapacitySummary) -> str:
+    step = summary.steps[0]
+    why = f" ({', '.join(step.faults)})" if step.faults else ""
+    gone = step.connections is not None and step.connections.lost >= step.connections.opened
+    what = "every session was lost" if gone else "no message got a right answer"
+    return f"no answer: at {_amount(step.amount, summary)} {what}{sanitize(why)}"
+
+
+def _not_judged(summary: CapacitySummary) -> str:
+    step = summary.steps[-1]
+    why = next(one.why for one in step.objectives if one.judged is not UNSET)
+    at = _amount(step.amount, summary)
+    return f"no answer: at {at} times could not be judged, because {why}; {_so_far(summary)}"
 
 
 def _unsettled(summary: CapacitySummary) -> str:

@@ -18,6 +18,7 @@ from ws_load_test.common.units import (
     format_share,
 )
 from ws_load_test.report.content.labeled import NO_VALUE, count_of
+from ws_load_test.report.content.thresholds import describe_check
 from ws_load_test.report.terminal.glyphs import to_encodable
 from ws_load_test.report.terminal.layout import hanging_indent
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.analysis.comparison.metrics import Difference
     from ws_load_test.analysis.comparison.samples import Variant
+    from ws_load_test.analysis.summary_types import ThresholdCheck
 
 STYLES = {Verdict.WORSE: "red", Verdict.BETTER: "green", Verdict.NO_DIFFERENCE: "", Verdict.UNKNOWN: "yellow"}
 _HEADINGS = {
@@ -51,6 +53,8 @@ class ComparisonReport:
     """Sentences about reasons to doubt all comparisons."""
     facts: Sequence[str] = ()
     """Sentences about the way of measuring."""
+    checks: Sequence[tuple[str, ThresholdCheck]] = ()
+    """Checks of conditions on a side, each with the name of the side."""
     more: dict[str, Any] = field(default_factory=dict)
     """Further keys of the data."""
 
@@ -76,6 +80,8 @@ def heading(comparison: Comparison) -> str:
     parts = []
     for verdict in (Verdict.WORSE, Verdict.BETTER):
         labels = [one.metric.word for one in comparison.differences if one.verdict is verdict]
+        if not any(one.verdict is verdict for one in comparison.deciding):
+            continue
         if labels:
             parts.append(f"{_HEADINGS[verdict]}: {', '.join(labels)}")
     return "; ".join(parts) or words
@@ -134,6 +140,13 @@ def show_change(change: float, *, share: bool) -> str:
     return f"{'-' if value < 0 else '+'}{digits}"
 
 
+def described_checks(outcome: ComparisonReport) -> list[str]:
+    """Returns a line for each check: ``failed  b: slo p99 < 50ms: 61.2 ms``."""
+    return [
+        f"{'passed' if check.passed else 'failed'}  {name}: {describe_check(check)}" for name, check in outcome.checks
+    ]
+
+
 def print_outcome(outcome: ComparisonReport, *, console: Console) -> None:
     """Prints comparisons; the console's encoding decides between letters, colors are its own decision."""
     for line in outcome_lines(outcome, encoding=console.encoding):
@@ -159,16 +172,26 @@ def outcome_lines(outcome: ComparisonReport, *, encoding: str = "utf-8") -> list
         lines.append(Text())
     for fact in outcome.facts:
         lines += hanging_indent("  - ", sanitize(fact), "dim")
-    for why in outcome.failing:
-        lines += hanging_indent(
-            "failed  ", sanitize(f"--fail-on-regression {format_share(outcome.limit or 0)}: {why}"), "bold red"
-        )
+    lines += _verdict_lines(outcome)
     while lines and not lines[-1].plain:
         lines.pop()
     for line in lines:
         # Of the same length, so that the styles stay where they are.
         line.plain = to_encodable(line.plain, encoding)
         line.rstrip()
+    return lines
+
+
+def _verdict_lines(outcome: ComparisonReport) -> list[Text]:
+    """Returns a line for each check, those that passed last, and one for each side that has regressed."""
+    lines: list[Text] = []
+    for check in sorted(described_checks(outcome), key=lambda one: one.startswith("passed")):
+        style = "green" if check.startswith("passed") else "bold red"
+        lines += hanging_indent(f"{check[:6]}  ", sanitize(check[8:]), style)
+    for why in outcome.failing:
+        lines += hanging_indent(
+            "failed  ", sanitize(f"--fail-on-regression {format_share(outcome.limit or 0)}: {why}"), "bold red"
+        )
     return lines
 
 

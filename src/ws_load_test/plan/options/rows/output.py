@@ -119,9 +119,10 @@ RESULTS = (
         refused_by={"--probe": PROBE_RECORDS_NOTHING},
     ),
     OptionSpec(
-        name="overwrite",
+        name="force",
         metavar="",
         help="overwrite the file of -o if it is there already",
+        aliases=("overwrite",),
         group=Group.RESULTS,
         parse=option_values.boolean,
         owner=Owner.OUTPUT,
@@ -139,7 +140,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="exports.hdr_interval_log",
         refused_by=_of_one_run("hdr"),
     ),
     OptionSpec(
@@ -150,7 +151,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="exports.hdr_percentiles",
         refused_by=_of_one_run("hgrm"),
     ),
     OptionSpec(
@@ -161,7 +162,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="exports.csv_intervals",
         refused_by=_of_one_run("csv"),
     ),
     OptionSpec(
@@ -172,7 +173,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="exports.junit",
         refused_by=_of_one_run("junit"),
     ),
     OptionSpec(
@@ -183,7 +184,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="exports.markdown",
         refused_by={"--probe": PROBE_RECORDS_NOTHING},
     ),
     OptionSpec(
@@ -194,7 +195,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="exports.openmetrics",
         refused_by=_of_one_run("openmetrics"),
     ),
     OptionSpec(
@@ -205,7 +206,7 @@ RESULTS = (
         parse=option_values.text,
         owner=Owner.OUTPUT,
         may_begin_with_hyphen=True,
-        is_export=True,
+        export_module="html.run",
         refused_by={"--probe": PROBE_RECORDS_NOTHING},
     ),
     OptionSpec(
@@ -282,6 +283,18 @@ WHILE_IT_RUNS = (
         parse=option_values.unchecked,
         owner=Owner.METRICS,
         default="127.0.0.1",
+        requires=NEEDS_PORT,
+        refused_by=NOT_WHILE_IT_RUNS,
+    ),
+    OptionSpec(
+        name="metrics_allow_host",
+        metavar="NAME",
+        help="answer requests for this name as well, as Host headers have it; otherwise only for loopback, ADDRESS, and"
+        " the address that was reached, so that no page in a browser reads the metrics",
+        group=Group.WHILE_IT_RUNS,
+        parse=option_values.unchecked,
+        owner=Owner.METRICS,
+        repeatable=True,
         requires=NEEDS_PORT,
         refused_by=NOT_WHILE_IT_RUNS,
     ),

@@ -1,0 +1,114 @@
+"""The seam between a worker and its engines: every registered one keeps the protocol, and is asked what it can do."""
+
+import asyncio
+import gc
+import inspect
+
+import pytest
+
+from ws_load_test import make_plan
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.errors import UsageError
+from ws_load_test.common.sharding import Shard
+from ws_load_test.engine import registry
+from ws_load_test.engine.engine import Engine, EngineStatus, LoadWindow
+from ws_load_test.engine.portable import PortableEngine
+from ws_load_test.engine.registry import DEFAULT_ENGINE, ENGINES, engine_for
+from ws_load_test.plan.load_sharing import LoadSwitch
+from ws_load_test.testing import FaultyServer, behaviors
+
+MEMBERS = [name for name in vars(Engine) if not name.startswith("_")] + ["__init__"]
+
+
+@pytest.fixture(autouse=True)
+def collected_garbage():
+    """Undoes what an engine does to the garbage collector of its process."""
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_has_what_the_protocol_asks_for(name):
+    engine = ENGINES[name]()
+    assert engine.name == name
+    assert {"open", "start", "wait", "stop", "drain", "close", "collect", "status", "unsupported"} <= set(MEMBERS)
+    for member in MEMBERS:
+        wanted, found = inspect.getattr_static(Engine, member), inspect.getattr_static(engine, member)
+        assert type(found) is type(wanted), member
+        if inspect.isfunction(wanted):
+            assert list(inspect.signature(found).parameters) == list(inspect.signature(wanted).parameters), member
+            assert inspect.iscoroutinefunction(found) == inspect.iscoroutinefunction(wanted), member
+
+
+def test_the_default_engine_runs_every_plan():
+    plan = make_plan("wss://h/{connection}", rate=10, deflate=True, match="json:id", message='{"id": {seq}}', ramp="1s")
+    assert engine_for(plan) is ENGINES[DEFAULT_ENGINE]() is PortableEngine
+    assert PortableEngine.unsupported(plan) == []
+
+
+def test_an_engine_that_cannot_run_a_plan_gives_all_its_reasons(monkeypatch):
+    class Limited(PortableEngine):
+        name = "limited"
+
+        @classmethod
+        def unsupported(cls, plan):  # noqa: ANN206 - as in other tests
+            reasons = {"it has no TLS": plan.target.secure, "it compresses nothing": plan.target.deflate is not None}
+            return [reason for reason, holds in reasons.items() if holds]
+
+    monkeypatch.setitem(registry.ENGINES, "limited", lambda: Limited)
+    assert engine_for(make_plan("ws://h/"), "limited") is Limited
+    with pytest.raises(UsageError) as raised:
+        engine_for(make_plan("wss://h/", deflate=True), "limited")
+    assert str(raised.value) == "the limited engine cannot run this plan: it has no TLS; it compresses nothing"
+    with pytest.raises(KeyError):
+        engine_for(make_plan("ws://h/"), "unheard-of")
+
+
+@pytest.mark.parametrize("load", [{}, {"rate": 100}], ids=["closed loop", "open loop"])
+def test_the_status_follows_the_sessions_and_the_load(load):
+    async def states(url):
+        plan = make_plan(url, connections=2, messages=3, workers=1, **load)
+        engine = engine_for(plan)(plan, Shard(0, 1))
+        seen = [engine.status]
+        await engine.open()
+        seen.append(engine.status)
+        now_ns = monotonic_ns()
+        phases = []
+        engine.start(LoadWindow(now_ns, now_ns, None, LoadSwitch()), lambda phase, at_ns: phases.append(phase))
+        end = await engine.wait()
+        assert not end.interrupted
+        assert end.measured_from_ns <= end.measured_until_ns
+        seen.append(engine.status)
+        await engine.drain()
+        tally = engine.collect().tally
+        assert (tally.opened, tally.sent, tally.answered) == (2, 3, 3)
+        assert engine.collect().tally.sent == 0
+        await engine.close()
+        seen.append(engine.status)
+        assert phases == ["measured", "closing"]
+        return seen
+
+    with FaultyServer(behaviors.echoes) as server:
+        before, opened, sent, closed = asyncio.run(states(server.url))
+    assert before == EngineStatus(0, 0, reconnecting=False, all_sent=False)
+    assert opened == EngineStatus(2, 2, reconnecting=False, all_sent=False)
+    assert sent == EngineStatus(2, 2, reconnecting=False, all_sent=True)
+    assert closed == EngineStatus(0, 0, reconnecting=False, all_sent=True)
+
+
+def test_a_session_that_is_being_set_up_is_open_and_not_ready():
+    async def state(url):
+        plan = make_plan(url, connections=1, first_message="hello", timeout="5s", workers=1)
+        engine = engine_for(plan)(plan, Shard(0, 1))
+        opening = asyncio.create_task(engine.open())
+        while not engine.status.open_sessions:  # noqa: ASYNC110 - the engine reports it only when asked
+            await asyncio.sleep(0.001)
+        seen = engine.status
+        engine.stop()
+        await opening
+        await engine.close()
+        return seen
+
+    with FaultyServer(behaviors.never_answers) as server:
+        assert asyncio.run(state(server.url)) == EngineStatus(1, 0, reconnecting=False, all_sent=False)
