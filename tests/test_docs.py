@@ -36,6 +36,7 @@ FOREIGN_OPTIONS = {
     # Of dask, openssl, kubectl, docker, aws, pip, of the programs of this repository, and of programs compared with.
     "dask": {"--protocol", "--tls-ca-file", "--tls-cert", "--tls-key", "--no-nanny", "--nthreads", "--worker-port"},
     "dask, too": {"--scheduler-file", "--dashboard-address", "--no-dashboard", "--name"},
+    "docker": {"--network", "--rm", "--cpus", "--ulimit", "--user"},
     "others": {"--from-file", "--no-cache-dir", "--create-home", "--group-id", "--port", "--source-group"},
     "benchmarks": {"--yardstick", "--rounds", "--loop", "--limits", "--connections", "--hold", "--repeat"},
     "conformance": {"--quick", "--cases", "--output", "--optional"},

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,13 +8,14 @@ from factories.comparison import MILLI, cliff, drawn, heavy, interval, joined, l
 from ws_load_test import make_plan
 from ws_load_test.analysis.comparison import comparability
 from ws_load_test.analysis.comparison.compare import compare
-from ws_load_test.analysis.comparison.metrics import METRICS, Verdict
+from ws_load_test.analysis.comparison.metrics import METRICS, Verdict, metrics_named
 from ws_load_test.analysis.comparison.samples import (
     ResamplingUnit,
     Variant,
     _merged,
     pair_variants,
 )
+from ws_load_test.report.terminal.comparison import heading
 
 DIFFERENT = (Verdict.BETTER, Verdict.WORSE)
 
@@ -102,6 +104,40 @@ def test_more_confidence_has_longer_intervals():
     base, new = side(rng), side(rng)
     lengths = [by_name(compare(base, new, confidence=sure))["p50"] for sure in (0.8, 0.95, 0.999)]
     assert lengths[0].high < lengths[1].high < lengths[2].high
+
+
+def test_fewer_metrics_have_shorter_intervals_and_are_the_only_ones():
+    rng = np.random.default_rng(9)
+    base, new = side(rng, 20, 500), side(rng, 20, 500, slower=1.1)
+    together = by_name(compare(base, new))
+    alone = by_name(compare(base, new, metrics=metrics_named(["p99"])))
+    two = by_name(compare(base, new, metrics=metrics_named(["errors,p99"])))
+    assert list(alone) == ["p99"]
+    assert list(two) == ["p99", "errors"]
+    widths = [found["p99"].high - found["p99"].low for found in (alone, two, together)]
+    assert widths[0] < widths[2]
+    assert widths == sorted(widths)
+    assert metrics_named([]) == METRICS
+    with pytest.raises(ValueError, match='"p9" is not compared; did you mean p9'):
+        metrics_named(["p99", "p9"])
+
+
+def test_a_verdict_never_rests_on_the_fastest_tenth_alone():
+    rng = np.random.default_rng(10)
+    made = compare(side(rng, 20, 500), side(rng, 20, 500))
+
+    def with_verdicts(**verdicts):
+        found = (replace(one, verdict=verdicts.get(one.metric.name, Verdict.NO_DIFFERENCE)) for one in made.differences)
+        return replace(made, differences=tuple(found))
+
+    fast = with_verdicts(p10=Verdict.WORSE)
+    assert (fast.overall, heading(fast)) == (Verdict.NO_DIFFERENCE, "No difference")
+    both = with_verdicts(p10=Verdict.WORSE, p50=Verdict.WORSE)
+    assert (both.overall, heading(both)) == (Verdict.WORSE, "Worse: p10, p50")
+    mixed = with_verdicts(p10=Verdict.WORSE, p99=Verdict.BETTER)
+    assert (mixed.overall, heading(mixed)) == (Verdict.BETTER, "Better: p99")
+    asked = replace(fast, differences=fast.differences[:1])
+    assert (asked.overall, heading(asked)) == (Verdict.WORSE, "Worse: p10")
 
 
 def test_errors_are_compared_as_a_difference_and_may_come_of_nothing():

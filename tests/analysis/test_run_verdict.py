@@ -118,7 +118,7 @@ def test_a_run_that_measured_nothing_has_failed_and_says_why(made, reason, words
         ),
         # Nothing is awaited, or nothing is sent; what comes are pushes.
         (recording(silent(), match="none", rate=9), "Done"),
-        (recording(Tally(pushed=9, surplus_replies=9), rate=0), "Done"),
+        (recording(Tally(pushed=9, surplus_replies=9), rate=0), "Held 2 connections for 1 s"),
         (recording(answered(lost=1, faults=Counter({"reset": 1}))), "Done, with 1 fault"),
         # One good reply is enough, and so is one session.
         (recording(answered(faults=Counter({"check-failed": 49})), expect="contains:ok"), "Done, with 49 faults"),

@@ -187,12 +187,12 @@ def test_a_recording_is_overwritten_only_on_request(recorded, tmp_path, capsys):
     # Nothing is dialed before that is known: there is no such target.
     for path, what in ((recorded, "a recording already"), (foreign, "there already, and not empty")):
         assert main(["ws://h.invalid/", "-q", "-o", str(path)]) == ExitCode.USAGE
-        assert f"--output: {path} is {what}; name another file, or add --overwrite" in capsys.readouterr().err
-    with pytest.raises(UsageError, match="--overwrite"):
+        assert f"--output: {path} is {what}; name another file, or add --force" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="--force"):
         run(make_plan("ws://h.invalid/"), output=recorded)
     assert (recorded.read_bytes(), foreign.read_text()) == (before, "mine")
     for path in (empty, foreign):
-        code = main(["ws://127.0.0.1:9/", "-q", "-w", "1", "-n", "1", "--overwrite", "-o", str(path)])
+        code = main(["ws://127.0.0.1:9/", "-q", "-w", "1", "-n", "1", "--force", "-o", str(path)])
         assert code == ExitCode.NOTHING_OPENED
         assert read_recording(path).trailer is not None
 

@@ -32,7 +32,7 @@ def interval(tally=None, phase="measured", *, at_s=0.0, length_s=1.0, workers=()
         phase=phase,
         from_ns=round(at_s * SECOND),
         to_ns=round((at_s + length_s) * SECOND),
-        measured_ns=0,
+        measured_ns=round(length_s * SECOND) if phase == "measured" else 0,
         workers=workers,
         fault_examples=fault_examples,
     )

@@ -26,7 +26,7 @@ def row(made, label, **options):
     return next(line for line in lines_of(made, **options) if line.lstrip().startswith(label)).strip()
 
 
-def flood():
+def closed():
     return scene(
         opening(98, failed=2, faults=Counter({"connect-refused": 2})),
         *(
@@ -85,8 +85,8 @@ def everything():
     return made
 
 
-def test_a_flood_on_a_usual_terminal():
-    lines = lines_of(flood(), since_ns=SECOND // 2)
+def test_a_closed_loop_on_a_usual_terminal():
+    lines = lines_of(closed(), since_ns=SECOND // 2)
     assert lines[0] == f"ws://echo.example/{'measured 4 s of 60 s':>62}"
     assert lines[1].endswith("  56 s left")
     assert lines[1].startswith("█")
@@ -94,14 +94,48 @@ def test_a_flood_on_a_usual_terminal():
     assert lines[4] == "              █████  to 98"
     assert lines[5] == "messages      answered 100/s   sent 101/s   as fast as answered"
     assert lines[6] == "              ████  to 100/s"
-    assert lines[7] == "  in all      404 sent   400 answered   4 in flight   0 unanswered"
-    assert lines[9].split() == ["response", "p50", "p90", "p99", "max"]
-    assert lines[10] == "  last 5 s         5.00 ms     9.00 ms     9.90 ms       10 ms"
-    assert lines[11].split()[:3] == ["whole", "run", "5.00"]
-    assert lines[14] == "faults        2 faults"
-    assert lines[15] == "  2  connect-refused  refuses TCP connections"
-    assert lines[16] == "generator     keeps up   25 % of a core by its worker"
-    assert len(lines) == 17
+    assert lines[7:10] == ["              ████"] * 3
+    assert lines[10] == "  in all      404 sent   400 answered   4 in flight   0 unanswered"
+    assert lines[12].split() == ["response", "p50", "p90", "p99", "max"]
+    assert lines[13] == "  last 5 s         5.00 ms     9.00 ms     9.90 ms       10 ms"
+    assert lines[14].split()[:3] == ["whole", "run", "5.00"]
+    assert lines[20] == "faults        2 faults"
+    assert lines[21] == "  2  connect-refused  refuses TCP connections"
+    assert lines[22] == "generator     keeps up   25 % of a core by its worker"
+    assert len(lines) == 23
+
+
+def test_a_large_terminal_is_used():
+    lines = lines_of(closed(), width=120, height=40)
+    assert 36 <= len(lines) <= 40
+    assert "all response times" in lines
+    bars = lines[lines.index("all response times") + 2 :]
+    assert sum(int(line.split()[-3]) for line in bars) == 400
+    rising = scene(opening(), *(interval(answers(*[MILLI] * n, sent=n), at_s=n) for n in (10, 20, 30, 40, 50)))
+    tall = lines_of(rising, width=120, height=40)
+    at = next(number for number, line in enumerate(tall) if line.startswith("messages")) + 1
+    # Five rows of eighths: a fifth of the height is one whole row.
+    assert [line[14:19] for line in tall[at : at + 5]] == ["    █", "   ██", "  ███", " ████", "█████"]
+
+
+def test_conditions_show_their_value_so_far_and_whether_it_passes():
+    asked = plan(fail_if=("p99 > 5ms", "errors > 50%", "tls.p99 > 1s"), slo=("rate > 50", "any p50 < 1s"))
+    made = scene(
+        opening(100),
+        *(interval(answers(*[8 * MILLI] * 100, sent=100), at_s=k, workers=[load()]) for k in (1, 2)),
+        asked=asked,
+    )
+    lines = render(made, Viewport(100, 40))
+    shown = {line.plain[14:]: line for line in lines if "fail if" in line.plain or "slo" in line.plain}
+    assert list(shown) == [
+        "fail if p99 > 5ms: 8 ms",
+        "fail if errors > 50%: 0 %",
+        "fail if tls.p99 > 1s: –",
+        "slo rate > 50: 100/s",
+        "slo any p50 < 1s: 8 ms",
+    ]
+    styles = [[str(span.style) for span in line.spans][-1] for line in shown.values()]
+    assert styles == ["bold red", "green", "dim", "green", "green"]
 
 
 def test_a_schedule_shows_what_was_asked_beside_what_was_achieved():
@@ -181,7 +215,7 @@ def test_what_happens_to_sessions():
 
 
 def test_a_lost_worker_is_told_with_its_sessions():
-    made = flood()
+    made = closed()
     made.lost_workers = [LostWorker(1, "its process was killed (SIGKILL)", 3 * SECOND, 49)]
     assert row(made, "lost") == "lost          worker 1 after 3 s, and 49 sessions with it: its process was"
     assert row(made, "connections").startswith("connections   49 open of 100")
@@ -210,7 +244,7 @@ def test_new_faults_are_told_apart():
 
 
 def test_notes_stand_at_the_end():
-    lines = lines_of(flood(), notes=[("first", "dim"), ("stopping\x1b[2J", "yellow")])
+    lines = lines_of(closed(), notes=[("first", "dim"), ("stopping\x1b[2J", "yellow")])
     assert lines[-2:] == ["first", "stopping?[2J"]
 
 
@@ -230,7 +264,7 @@ def test_secrets_of_the_target_are_not_shown():
     assert "hidden" not in text
 
 
-SCENES = {"nothing": scene, "flood": flood, "schedule": schedule, "everything": everything}
+SCENES = {"nothing": scene, "closed": closed, "schedule": schedule, "everything": everything}
 SIZES = [(80, 24), (40, 10), (20, 5), (5, 3), (1, 1), (60, 15), (133, 50), (250, 100)]
 
 

@@ -713,7 +713,7 @@ class TestFirstScreen:
         assert row(text, "messages") == "2,000 sent, 2,000 answered, 0 unanswered"
         assert row(text, "rate").startswith("2,000/s answered, as fast as replies came with 1 in flight")
         assert row(text, "connections") == "100 of 100 opened"
-        assert "next          --summary full has the tables" in text
+        assert "next          --summary full shows the whole report" in text
         assert text.endswith("              -o run.jsonl keeps it\n")
 
     def test_the_whole_report_is_printed_where_it_fits_or_is_asked_for_or_is_no_terminal(self):

@@ -54,7 +54,8 @@ def _failure(
     nothing = why_nothing_measured(recordings, tally)
     if nothing is not None:
         return nothing
-    asked = sum(recording.header.plan.get("connections", 1) for recording in recordings)
+    connections = [recording.header.plan.get("connections", 1) for recording in recordings]
+    asked = sum(number for number in connections if isinstance(number, int))
     opened = tally.opened - tally.recycled
     # Those that were dialed again later have opened.
     if tally.faults["not-dialed"] and opened < asked:

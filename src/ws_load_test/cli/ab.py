@@ -15,6 +15,7 @@ from ws_load_test.cli.comparison_output import parse_terms, report_outcome
 from ws_load_test.cli.output import exports_in, pop_output_options, set_log_level, warn_unwritable
 from ws_load_test.cli.run import with_usable
 from ws_load_test.cli.signals import run_with_signals
+from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import (
     ExitCode,
     LoadTestError,
@@ -55,6 +56,7 @@ def run_ab(
         )
     rounds, round_time = options.pop("rounds", ROUNDS), options.pop("round_duration", ROUND_DURATION)
     confidence, fail_on_regression = options.pop("confidence", None), options.pop("fail_on_regression", None)
+    metrics = options.pop("metric", ())
     refused = refused_by("ab")
     options, left_out = _with_file(options, refused)
     output_options, problems = pop_output_options(options, "ab")
@@ -65,7 +67,9 @@ def run_ab(
     as_json, quiet = bool(output_options.get("json")), bool(output_options.get("quiet"))
     series = read_experiment(urls, options, rounds, round_time, output_options.get("output"))
     kept = {"a recording of --output": [str(path) for path in series.paths()]} if wanted else {}
-    sure, limit = parse_terms(confidence, fail_on_regression, wanted, as_json=as_json, kept=kept)
+    sure, limit, compared = parse_terms(
+        confidence, fail_on_regression, wanted, as_json=as_json, kept=kept, metrics=metrics
+    )
     _prepare(series)
     set_log_level(output_options.get("log_level", "warn"))
     _log_plan(series.a, left_out)
@@ -73,7 +77,7 @@ def run_ab(
     shows = not quiet and sys.stderr.isatty()
     going = _ABRunner(series, shows=shows)
     code = going.run()
-    comparison = series.comparison(confidence=sure)
+    comparison = series.comparison(confidence=sure, metrics=compared)
     if comparison is None:
         _log.error("there is no pair of rounds to compare: it was stopped before the first was over")
         return code
@@ -143,6 +147,7 @@ class _ABRunner:
         self.ended: ExitCode | None = None
         """Exit code of the error that ended the series; None without one."""
         self.doubts: list[str] = []
+        self.began_ns = monotonic_ns()
 
     def run(self) -> ExitCode:
         """Runs the rounds; returns their exit code, before the comparison is considered.
@@ -194,7 +199,10 @@ class _ABRunner:
             self.output_failed = True
             _log.error("%s", result.output_error)
         if self.shows:
-            sys.stderr.write(f"{_line(turn, self.series.rounds, summary)}\n")
+            rounds_done = sum(self.done.values())
+            left_ns = (monotonic_ns() - self.began_ns) // max(1, rounds_done) * (2 * self.series.rounds - rounds_done)
+            remaining = f"; about {format_duration(left_ns // NS_PER_S * NS_PER_S)} left" if left_ns >= NS_PER_S else ""
+            sys.stderr.write(f"{_line(turn, self.series.rounds, summary)}{remaining}\n")
             sys.stderr.flush()
 
     def _end(self, error: LoadTestError | OSError) -> None:

@@ -205,6 +205,14 @@ def ab(*urls: str, options: GivenOptions | None = None) -> int:
     return run_ab(urls, _given(options))
 
 
+@app.command(name="--install-completion")
+def install_completion(shell: str = "", /) -> int:
+    """Installs completion for a shell."""
+    from ws_load_test.cli.completion import install_completion
+
+    return install_completion(app, shell)
+
+
 def dispatch(arguments: list[str]) -> int:
     """Runs the command that the arguments name; returns its exit code.
 

@@ -305,6 +305,7 @@ pair of rounds at a time, in random order, and each round opens its connections 
                 _option("warmup", help="how long the load runs in each round before anything counts", default="500ms"),
                 _option("seed", help="seed of the order and of --arrivals poisson; printed with the result"),
                 _option("confidence"),
+                _option("metric"),
                 _option(
                     "fail_on_regression", help="fail (exit code 1) if b is worse in something by more than this: 5%"
                 ),

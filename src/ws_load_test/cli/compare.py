@@ -29,8 +29,13 @@ def compare_files(paths: Sequence[str], options: dict[str, Any]) -> int:
     files = [recording_files(path) for path in paths]
     wanted, as_json = exports_in(options), bool(options.get("json"))
     kept = {"a recording that is read": [file for side in files for file in side]}
-    sure, limit = parse_terms(
-        options.get("confidence"), options.get("fail_on_regression"), wanted, as_json=as_json, kept=kept
+    sure, limit, metrics = parse_terms(
+        options.get("confidence"),
+        options.get("fail_on_regression"),
+        wanted,
+        as_json=as_json,
+        kept=kept,
+        metrics=options.get("metric", ()),
     )
     set_log_level()
     warn_unwritable(wanted)
@@ -44,7 +49,7 @@ def compare_files(paths: Sequence[str], options: dict[str, Any]) -> int:
             seen.append(recording)
         sides.append(recordings)
     comparisons = [
-        compare_recordings((paths[0], path), sides[0], recordings, sure)
+        compare_recordings((paths[0], path), sides[0], recordings, sure, metrics)
         for path, recordings in zip(paths[1:], sides[1:], strict=True)
     ]
     unmeasured = any(why_nothing_measured(side, aggregate(side).tally) is not None for side in sides)

@@ -7,6 +7,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ws_load_test.analysis.comparison.metrics import metrics_named
 from ws_load_test.cli.output import console, export_problems, print_json
 from ws_load_test.common.errors import ExitCode, OptionProblem, PlanError
 from ws_load_test.common.units import quoted
@@ -15,6 +16,7 @@ from ws_load_test.plan import values as option_values
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ws_load_test.analysis.comparison.metrics import ComparedMetric
     from ws_load_test.common.errors import OutputError
     from ws_load_test.report.terminal.comparison import ComparisonReport
 
@@ -31,8 +33,9 @@ def parse_terms(
     *,
     as_json: bool,
     kept: Mapping[str, Sequence[str]],
-) -> tuple[float, float | None]:
-    """Returns the confidence and the limit of regressions, both as shares; None without a limit.
+    metrics: Sequence[str] = (),
+) -> tuple[float, float | None, tuple[ComparedMetric, ...]]:
+    """Returns the confidence and the limit of regressions, both as shares (None without a limit), and the metrics.
 
     Raises:
         PlanError: with what is wrong with them, or with the files that are wanted.
@@ -54,10 +57,15 @@ def parse_terms(
     if limit is not None and limit > _LARGEST_REGRESSION:
         text = f"{quoted(fail_on_regression)} is more than the {_LARGEST_REGRESSION:.0%} that it takes"
         problems.append(OptionProblem("--fail-on-regression", text))
+    compared: tuple[ComparedMetric, ...] = ()
+    try:
+        compared = metrics_named(metrics)
+    except ValueError as error:
+        problems.append(OptionProblem("--metric", str(error)))
     problems += export_problems(wanted, as_json=as_json, kept=kept)
     if problems:
         raise PlanError(tuple(problems))
-    return sure, limit
+    return sure, limit, compared
 
 
 def report_outcome(

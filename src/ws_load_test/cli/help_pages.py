@@ -209,7 +209,7 @@ Other machines
 
 Results
   -o, --output FILE           write a recording, which `report` reads
-      --overwrite             overwrite the file of -o if it is there already
+      --force, --overwrite    overwrite the file of -o if it is there already
       --hdr FILE              write an interval log for HdrHistogram's tools;
                               here and below, - as FILE is standard output
       --hgrm FILE             write the percentiles, as HdrHistogram's tools
@@ -260,6 +260,8 @@ Plan
   -h                          the first things to know, on one screen
       --help                  this page
       --version               the version
+      --install-completion [SHELL]
+                              complete options in bash, zsh or fish
 
 Examples
   One connection, ten seconds of PING:
@@ -477,6 +479,9 @@ difference" means that the data cannot tell one.
 
       --confidence SHARE      how sure to be that nothing is called different if
                               nothing is, 50% to 99.99% (95%)
+      --metric NAME           compare these alone: p99, or p50,p99,errors; the
+                              fewer there are, the smaller the differences that
+                              can be told from chance; repeatable (all)
       --fail-on-regression SHARE
                               fail (exit code 1) if something is worse by more
                               than this: 5%
@@ -523,6 +528,9 @@ as `ws-load-test compare` does, from pairs of rounds.
                               printed with the result
       --confidence SHARE      how sure to be that nothing is called different if
                               nothing is, 50% to 99.99% (95%)
+      --metric NAME           compare these alone: p99, or p50,p99,errors; the
+                              fewer there are, the smaller the differences that
+                              can be told from chance; repeatable (all)
       --fail-on-regression SHARE
                               fail (exit code 1) if b is worse in something by
                               more than this: 5%

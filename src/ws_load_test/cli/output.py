@@ -114,7 +114,7 @@ def next_steps(kept: str, wanted: Mapping[str, str], *, judged: bool) -> list[st
     """Returns hints on what can be done after a run: with its recording, if `kept` names one, and in the next run."""
     steps = []
     if not kept:
-        steps.append("-o run.jsonl keeps a run for `report` and `compare`")
+        steps.append("-o run.jsonl keeps a run")
     if "html" not in wanted:
         steps.append("--html page.html draws it")
     first = [f"ws-load-test report {kept} {steps[0]}"] if kept and steps else ["; ".join(steps)] if steps else []

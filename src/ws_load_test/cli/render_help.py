@@ -27,11 +27,12 @@ def help_pages() -> dict[str, str]:
 def _page(page: CommandPage) -> str:
     name = f"{PROGRAM} {page.command}".rstrip()
     extra = [
-        f"{label:<{HELP_COLUMN}}{meaning}"
+        f"{label:<{HELP_COLUMN}}{meaning}" if len(label) < HELP_COLUMN else f"{label}\n{'':{HELP_COLUMN}}{meaning}"
         for label, meaning in (
             ("  -h", "the first things to know, on one screen"),
             ("      --help", "this page"),
             ("      --version", "the version"),
+            ("      --install-completion [SHELL]", "complete options in bash, zsh or fish"),
         )
     ]
     usage = "\n".join(f"  {line}" for line in page.usage)

@@ -198,7 +198,7 @@ def _execute(
     run = Run(
         plan,
         output=output_options.get("output"),
-        overwrite=bool(output_options.get("overwrite")),
+        overwrite=bool(output_options.get("force")),
         on_interval=each,
         strict=bool(output_options.get("fail_if_saturated")),
         make_fleet=fleet_factory(output_options.get("cluster")),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import msgspec
 
 from ws_load_test.analysis.comparison.compare import CONFIDENCE, compare
+from ws_load_test.analysis.comparison.metrics import METRICS, ComparedMetric, metrics_named
 from ws_load_test.analysis.comparison.samples import MIN_REPEATS, Variant, pair_variants
 from ws_load_test.analysis.comparison.sides import check_confidence
 from ws_load_test.api import Run
@@ -49,6 +50,7 @@ def ab(
     output: str | os.PathLike[str] | None = None,
     on_round: Callable[[ExperimentRound, Result], None] | None = None,
     confidence: float = CONFIDENCE,
+    metrics: Sequence[str] = (),
     **options: Unpack[ABOptions],
 ) -> Comparison:
     """Measures two targets in turn and compares b with a, in a script or in a notebook's cell.
@@ -59,6 +61,7 @@ def ab(
         output: Directory for the recordings of the rounds.
         on_round: Called with each round as it ends, and its result.
         confidence: Probability, from 0.5 to 0.9999, that no metric is reported as different if none is.
+        metrics: Names of the metrics to compare, such as p99; empty: all.
         options: Options of the command line, dashes as underscores.
 
     Raises:
@@ -68,6 +71,10 @@ def ab(
         OutputError: The directories for the recordings cannot be made.
     """
     check_confidence(confidence)
+    try:
+        compared = metrics_named(metrics)
+    except ValueError as error:
+        raise UsageError(f"metrics: {error}") from None
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     rounds, duration = given.pop("rounds", ROUNDS), given.pop("round_duration", ROUND_DURATION)
     if problems := refusals(given):
@@ -84,7 +91,7 @@ def ab(
                 on_round(round_, result)
 
     run_blocking(run_rounds, lambda: running[0].interrupt() if running else None)
-    comparison = experiment.comparison(confidence=confidence)
+    comparison = experiment.comparison(confidence=confidence, metrics=compared)
     if comparison is None:
         raise UsageError("ab: there is no pair of rounds to compare")
     return comparison
@@ -162,10 +169,12 @@ class PairedExperiment:
         """Keeps the recording of a round."""
         self.recordings[round_.variant].append(result.recording)
 
-    def comparison(self, *, confidence: float = CONFIDENCE) -> Comparison | None:
+    def comparison(
+        self, *, confidence: float = CONFIDENCE, metrics: Sequence[ComparedMetric] = METRICS
+    ) -> Comparison | None:
         """Compares b with a over the rounds that both completed; returns None if there is none."""
         pair: tuple[Variant, Variant] | None = pair_variants(("a", "b"), self.recordings["a"], self.recordings["b"])
-        return None if pair is None else compare(*pair, confidence=confidence, paired=True)
+        return None if pair is None else compare(*pair, confidence=confidence, paired=True, metrics=metrics)
 
     def _plan(self, variant: str, number: int) -> Plan:
         plan = self.a if variant == "a" else self.b

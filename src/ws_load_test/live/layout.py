@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ws_load_test.analysis.findings import percent
+from ws_load_test.analysis.thresholds import ConditionScope
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.report.content.fault_names import fault_phrase
 from ws_load_test.report.content.labeled import NO_VALUE, count_of, sentence
+from ws_load_test.report.content.thresholds import show_value
 from ws_load_test.report.terminal.glyphs import bar, spark, to_encodable
+from ws_load_test.report.terminal.latency_histogram import ROWS, histogram_bars
 from ws_load_test.report.terminal.layout import LABEL
 
 if TYPE_CHECKING:
@@ -40,6 +43,14 @@ MAX_FINDINGS = 3
 """Most findings about the generator that are shown; each takes up to `MAX_SENTENCE_LINES`."""
 MAX_SENTENCE_LINES = 3
 """Most lines of one sentence; the rest is cut off."""
+CHARTS = 2
+"""Charts over time that grow with the terminal: rates and p99; connections are mostly all open, a full block."""
+MAX_CHART_ROWS = 5
+"""Most rows of a chart: eighths of a row make 40 steps, more than a reader can tell apart."""
+HISTOGRAM_HEAD = 3
+"""Lines above the bars of a histogram: a blank one, its title and its heads."""
+MIN_BARS = 5
+"""Fewest bars that show the shape of a distribution."""
 ENOUGH = 0.95
 """Share of the requested rate below which the achieved one is marked."""
 _PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
@@ -62,6 +73,8 @@ class Viewport:
     width: int = 80
     height: int = 24
     encoding: str = "utf-8"
+    chart_rows: int = 1
+    """Rows of each chart over time."""
 
     @property
     def label(self) -> int:
@@ -90,24 +103,35 @@ def render(state: RunState, viewport: Viewport, *, since_ns: int = 0, notes: Seq
     """
     terminal, viewport = viewport, replace(viewport, width=max(viewport.width, MIN_COLUMNS))
     now_ns = state.to_ns + since_ns
-    lines = [
+    lines = _lines(state, viewport, now_ns, notes)
+    # The number of lines that do not change with the height of charts decides how high these can be.
+    spare = viewport.height - len(lines)
+    if spare >= CHARTS:
+        rows = min(MAX_CHART_ROWS, 1 + spare // CHARTS)
+        lines = _lines(state, replace(viewport, chart_rows=rows), now_ns, notes)
+        lines += _histogram(state, viewport, viewport.height - len(lines))
+    while len(lines) > max(1, viewport.height):
+        # The last line of the highest rank: among faults that is the rarest kind.
+        highest = max(line.rank for line in lines)
+        del lines[max(index for index, line in enumerate(lines) if line.rank == highest)]
+    return [_cut(line.text, terminal) for line in lines]
+
+
+def _lines(state: RunState, viewport: Viewport, now_ns: int, notes: Sequence[_Part]) -> list[_Line]:
+    return [
         *_head(state, viewport, now_ns),
         _Line(9, Text()),
         *_connections(state, viewport, now_ns),
         *_messages(state, viewport),
         _Line(9, Text()),
         *_times(state, viewport),
+        *_conditions(state, viewport),
         _Line(10, Text()),
         *_faults(state, viewport),
         *_lost_workers(state, viewport),
         *_generator(state, viewport),
         *_notes(notes),
     ]
-    while len(lines) > max(1, viewport.height):
-        # The last line of the highest rank: among faults that is the rarest kind.
-        highest = max(line.rank for line in lines)
-        del lines[max(index for index, line in enumerate(lines) if line.rank == highest)]
-    return [_cut(line.text, terminal) for line in lines]
 
 
 # --- Progress ---------------------------------------------------------------------------------------------------------
@@ -180,8 +204,8 @@ def _connections(state: RunState, viewport: Viewport, now_ns: int) -> list[_Line
         ("recycled", tally.recycled, ""),
     ]
     parts += [(f"{format_count(count)} {word}", style) for word, count, style in counts if count]
-    chart = _chart("", state.open_history, format_count, viewport)
-    return [_Line(0, _row("connections", parts, viewport)), _Line(6, chart)]
+    chart = _chart("", state.open_history, format_count, replace(viewport, chart_rows=1))
+    return [_Line(0, _row("connections", parts, viewport)), *(_Line(6, line) for line in chart)]
 
 
 def _messages(state: RunState, viewport: Viewport) -> list[_Line]:
@@ -199,7 +223,7 @@ def _messages(state: RunState, viewport: Viewport) -> list[_Line]:
     chart = _chart("", rates, format_rate, viewport)
     return [
         _Line(0, _row("messages", parts or [("none yet", "dim")], viewport)),
-        _Line(4, chart),
+        *(_Line(4, line) for line in chart),
         _Line(3, _row("  in all", _totals(state), viewport)),
     ]
 
@@ -240,7 +264,7 @@ def _times(state: RunState, viewport: Viewport) -> list[_Line]:
             _Line(1, _heads("response", keys, viewport)),
             _Line(0, _figures("  last 5 s", recent, keys, viewport, "bold")),
             _Line(1, _figures("  whole run", whole_run, keys, viewport)),
-            _Line(5, _chart("  p99", p99s, format_duration, viewport)),
+            *(_Line(5, line) for line in _chart("  p99", p99s, format_duration, viewport)),
         ]
     if state.schedule is not None and state.schedule.peak:
         # Without response times above it, this row needs heads of its own.
@@ -270,6 +294,31 @@ def _figures(label: str, times: Histogram, keys: Sequence[str], viewport: Viewpo
     for value in values:
         text.append(f"{format_duration(value):>{cell}}", style=style)
     return text
+
+
+def _conditions(state: RunState, viewport: Viewport) -> list[_Line]:
+    """Returns the conditions of the run with the values so far, in red where they would fail it now."""
+    found = []
+    for requested, condition in state.conditions:
+        tally, measured_ns = (
+            (state.last, state.last_measured_ns)
+            if condition.per_interval
+            else (
+                state.tally,
+                state.measured_ns,
+            )
+        )
+        value = ConditionScope(tally, measured_ns, awaits_replies=state.awaits_replies).value(condition)
+        words = f"{requested.option.replace('-', ' ')} {condition.text}"
+        if value is None:
+            found.append((f"{words}: {NO_VALUE}", "dim"))
+        else:
+            shown = show_value(float(value), float(condition.limit), condition.unit)
+            found.append((f"{words}: {shown}", "green" if requested.passes(condition, value) else "bold red"))
+    return [
+        _Line(2 if style == "bold red" else 4, _row("" if number else "conditions", [(words, style)], viewport))
+        for number, (words, style) in enumerate(found)
+    ]
 
 
 # --- Faults and findings ----------------------------------------------------------------------------------------------
@@ -369,8 +418,11 @@ def _sentence(rank: int, label: str, words: str, style: str, viewport: Viewport)
     ]
 
 
-def _chart(label: str, values: Iterable[float | None], show: Callable[[Any], str], viewport: Viewport) -> Text:
-    """Returns the last values as columns in proportion to the highest of them, which is written behind them."""
+def _chart(label: str, values: Iterable[float | None], show: Callable[[Any], str], viewport: Viewport) -> list[Text]:
+    """Returns the last values as columns in proportion to the highest of them, which is written behind them.
+
+    The columns are as many rows high as the viewport has for a chart.
+    """
     known = [*values]
     note, shown, highest = "", known, None
     # A shorter note leaves room for more columns, whose highest may need a longer note again: the first fit is taken.
@@ -380,10 +432,27 @@ def _chart(label: str, values: Iterable[float | None], show: Callable[[Any], str
         note = f"  to {NO_VALUE if highest is None else show(highest)}"
         if len(shown) + len(note) <= viewport.content_width:
             break
-    text = _label(label, viewport)
-    for value in shown:
-        text.append(spark(value / highest if value and highest else None, viewport.encoding), style="cyan")
-    return text.append(note, style="dim") if shown else text
+    lines = []
+    for row in reversed(range(viewport.chart_rows)):
+        is_top = row + 1 == viewport.chart_rows
+        text = _label(label if is_top else "", viewport)
+        for value in shown:
+            height = value / highest * viewport.chart_rows - row if value and highest else None
+            # A value above zero is never drawn as nothing, by its lowest row.
+            is_drawn = height is not None and (height > 0 or not row)
+            text.append(spark(min(1.0, height) if height is not None and is_drawn else None, viewport.encoding), "cyan")
+        lines.append(text.append(note, style="dim") if shown and is_top else text)
+    return lines
+
+
+def _histogram(state: RunState, viewport: Viewport, spare: int) -> list[_Line]:
+    """Returns all response times so far as bars, in `spare` lines at most; nothing where that is too little."""
+    times, rows = state.tally.response_time_ns, min(ROWS, spare - HISTOGRAM_HEAD)
+    if not times.count or viewport.width < NARROW or rows < MIN_BARS:
+        return []
+    title = Text("all response times", style="bold")
+    bars = histogram_bars(times, viewport.width - 2, viewport.encoding, rows)
+    return [_Line(11, Text()), _Line(11, title), *(_Line(11, line) for line in bars)]
 
 
 def _cut(text: Text, viewport: Viewport) -> Text:

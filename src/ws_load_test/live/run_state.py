@@ -15,11 +15,13 @@ import msgspec
 from ws_load_test.analysis.aggregate import RunAggregator, aggregate
 from ws_load_test.analysis.findings import Finding, FindingKind
 from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.analysis.thresholds import RequestedCondition
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.machine import default_workers
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import Header, Interval, Recording
 from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.thresholds import parse_condition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +90,16 @@ class RunState:
         """Sessions open at the end of each interval of usual length, of any phase."""
         self.worker_usages: tuple[WorkerUsage, ...] = ()
         """Resource usage of each worker in the last interval of usual length."""
+        self.measured_ns = 0
+        """Measured time so far."""
+        self.last_measured_ns = 0
+        """Measured time of the last interval."""
+        self.conditions = [
+            (RequestedCondition(option, text), parse_condition(text))
+            for option, texts in (("fail-if", plan.fail_if), ("slo", plan.slo), ("abort-if", plan.abort_if))
+            for text in texts
+        ]
+        """Conditions of the plan."""
         self.examples: dict[str, str] = {}
         """A sentence for each kind of fault."""
         self.lost_workers: Sequence[LostWorker] = ()
@@ -113,6 +125,8 @@ class RunState:
         self._diagnosed[-1].add_event(event)
         self.tally.merge(tally)
         self.last = tally
+        self.measured_ns += interval.measured_ns
+        self.last_measured_ns = interval.measured_ns
         self.intervals += 1
         if interval.phase != self.phase:
             self.phase, self.phase_from_ns = interval.phase, interval.from_ns

@@ -23,7 +23,7 @@ def refuse_overwriting(path: str | os.PathLike[str]) -> None:
         if stat.S_ISREG(status.st_mode) and status.st_size:
             what = "is a recording already" if is_recording(path) else "is there already, and not empty"
             raise UsageError(
-                f"--output: {os.fspath(path)} {what}; name another file, or add --overwrite to lose what it holds"
+                f"--output: {os.fspath(path)} {what}; name another file, or add --force to lose what it holds"
             )
 
 

@@ -24,6 +24,7 @@ from ws_load_test.analysis.comparison.bootstrap import (
     welch_df,
 )
 from ws_load_test.analysis.comparison.metrics import (
+    INFORMAL,
     METRICS,
     ComparedMetric,
     Difference,
@@ -92,9 +93,14 @@ class Comparison:
         return silent[1] if self.new.unit_is_recording and not silent[0] else 0
 
     @property
+    def deciding(self) -> tuple[Difference, ...]:
+        """Differences on which the verdict over all rests: all but that of `INFORMAL`, unless it is the only one."""
+        return tuple(one for one in self.differences if one.metric.name != INFORMAL) or self.differences
+
+    @property
     def overall(self) -> Verdict:
         """The verdict over all metrics: worse if any is worse, else better if any is better."""
-        verdicts = {difference.verdict for difference in self.differences}
+        verdicts = {difference.verdict for difference in self.deciding}
         order = (Verdict.WORSE, Verdict.BETTER, Verdict.NO_DIFFERENCE)
         if self.unanswered_variant is not None:
             return Verdict.WORSE if self.unanswered_variant is self.new else Verdict.BETTER
@@ -123,7 +129,14 @@ class Comparison:
         return [difference for difference in self.differences if difference.is_regression(limit)]
 
 
-def compare(base: Variant, new: Variant, *, confidence: float = CONFIDENCE, paired: bool = False) -> Comparison:
+def compare(
+    base: Variant,
+    new: Variant,
+    *,
+    confidence: float = CONFIDENCE,
+    paired: bool = False,
+    metrics: Sequence[ComparedMetric] = METRICS,
+) -> Comparison:
     """Compares a new variant with a base.
 
     Args:
@@ -131,11 +144,12 @@ def compare(base: Variant, new: Variant, *, confidence: float = CONFIDENCE, pair
         new: Variant whose changes are reported.
         confidence: Probability that no metric is reported as different if none is; between 0.5 and 1.
         paired: True if unit k of one variant was measured right before or after unit k of the other.
+        metrics: Metrics to compare; the fewer they are, the narrower their intervals at the same confidence.
     """
     compared, left_out = [], []
     doubted = [variant.name for variant in (base, new) if variant.pairing_is_doubted]
     doubt = f"replies of {join_and(doubted)} are perhaps not those of their messages" if doubted else None
-    for metric in METRICS:
+    for metric in metrics:
         reason = _why_left_out(metric, base, new)
         if reason is None and metric.unit == "ns" and not metric.connect:
             reason = doubt

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ws_load_test.common.units import quoted
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ws_load_test.analysis.comparison.samples import ResamplingUnit
     from ws_load_test.metrics.histogram import Histogram
 
@@ -53,6 +58,26 @@ METRICS = (
     ComparedMetric("rate", "throughput", "per_s", more_is_better=True),
     ComparedMetric("errors", "errors", "share"),
 )
+
+
+METRIC_NAMES = tuple(metric.name for metric in METRICS)
+INFORMAL = "p10"
+"""Metric that a verdict over all never rests on alone: a fast tenth of the replies matters to few users."""
+
+
+def metrics_named(names: Sequence[str]) -> tuple[ComparedMetric, ...]:
+    """Returns the metrics with these names, in the order of reports; all of them if there are no names.
+
+    Raises:
+        ValueError: There is no such metric.
+    """
+    wanted = [name.strip() for one in names for name in one.split(",")]
+    for name in wanted:
+        if name not in METRIC_NAMES:
+            near = difflib.get_close_matches(name, METRIC_NAMES, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(METRIC_NAMES)}"
+            raise ValueError(f"{quoted(name)} is not compared; {meant}")
+    return tuple(metric for metric in METRICS if metric.name in wanted or not wanted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ws_load_test.analysis.comparison.comparability import blocker
 from ws_load_test.analysis.comparison.compare import CONFIDENCE, Comparison
 from ws_load_test.analysis.comparison.compare import compare as compare_variants
+from ws_load_test.analysis.comparison.metrics import METRICS, ComparedMetric, metrics_named
 from ws_load_test.analysis.comparison.samples import Variant, pair_variants
 from ws_load_test.analysis.recordings import read_recording
 from ws_load_test.common.errors import RecordingError, UsageError
@@ -25,7 +26,12 @@ PATTERN = "*.jsonl"
 
 
 def compare(
-    base: Side, new: Side, *, confidence: float = CONFIDENCE, names: tuple[str, str] = ("base", "new")
+    base: Side,
+    new: Side,
+    *,
+    confidence: float = CONFIDENCE,
+    names: tuple[str, str] = ("base", "new"),
+    metrics: Sequence[str] = (),
 ) -> Comparison:
     """Compares two runs, or two series of repeats.
 
@@ -36,13 +42,18 @@ def compare(
         new: Recordings whose changes are reported.
         confidence: Probability, from 0.5 to 0.9999, that no metric is reported as different if none is.
         names: Names of both sides in sentences.
+        metrics: Names of the metrics to compare, such as p99; empty: all.
 
     Raises:
         RecordingError: A file is not a recording, or a directory holds none.
-        UsageError: The sides cannot be compared, or the confidence is out of range.
+        UsageError: The sides cannot be compared, the confidence is out of range, or there is no such metric.
     """
     check_confidence(confidence)
-    return compare_recordings(names, _read(base), _read(new), confidence)
+    try:
+        compared = metrics_named(metrics)
+    except ValueError as error:
+        raise UsageError(f"metrics: {error}") from None
+    return compare_recordings(names, _read(base), _read(new), confidence, compared)
 
 
 def check_confidence(confidence: float) -> None:
@@ -52,7 +63,11 @@ def check_confidence(confidence: float) -> None:
 
 
 def compare_recordings(
-    names: tuple[str, str], base: Sequence[Recording], new: Sequence[Recording], confidence: float
+    names: tuple[str, str],
+    base: Sequence[Recording],
+    new: Sequence[Recording],
+    confidence: float,
+    metrics: Sequence[ComparedMetric] = METRICS,
 ) -> Comparison:
     """Compares recordings, in pairs if they are rounds of one experiment.
 
@@ -64,7 +79,7 @@ def compare_recordings(
     reason = blocker(*variants)
     if reason is not None:
         raise UsageError(f"compare: {reason}")
-    return compare_variants(*variants, confidence=confidence, paired=pair is not None)
+    return compare_variants(*variants, confidence=confidence, paired=pair is not None, metrics=metrics)
 
 
 def recording_files(path: str) -> list[str]:

@@ -80,6 +80,8 @@ def heading(comparison: Comparison) -> str:
     parts = []
     for verdict in (Verdict.WORSE, Verdict.BETTER):
         labels = [one.metric.word for one in comparison.differences if one.verdict is verdict]
+        if not any(one.verdict is verdict for one in comparison.deciding):
+            continue
         if labels:
             parts.append(f"{_HEADINGS[verdict]}: {', '.join(labels)}")
     return "; ".join(parts) or words

@@ -40,8 +40,8 @@ def _shown(stats: TimeStats, key: str) -> str:
     return format_duration(None if key == "stdev" and stats.count < 2 else stats.value(key))
 
 
-def bar_edges(low_ns: int, high_ns: int) -> list[int]:
-    """Returns rising edges from `low_ns` to `high_ns` at equal ratios: at most `ROWS` spans, at least one.
+def bar_edges(low_ns: int, high_ns: int, rows: int = ROWS) -> list[int]:
+    """Returns rising edges from `low_ns` to `high_ns` at equal ratios: at most `rows` spans, at least one.
 
     Edges that would read the same, or cut a histogram's bucket, are left out, so that no two rows look alike.
     """
@@ -49,8 +49,8 @@ def bar_edges(low_ns: int, high_ns: int) -> list[int]:
     ratio = max(high_ns, 1) / start
     edges = [low_ns]
     shown = {format_duration(low_ns)}
-    for row in range(1, ROWS):
-        edge = round(start * ratio ** (row / ROWS))
+    for row in range(1, rows):
+        edge = round(start * ratio ** (row / rows))
         # Of all before it: a round value has fewer digits, and those on both sides of it may read the same.
         if bucket_of(edge) > bucket_of(edges[-1]) and format_duration(edge) not in shown:
             edges.append(edge)
@@ -60,14 +60,14 @@ def bar_edges(low_ns: int, high_ns: int) -> list[int]:
     return [*edges, high_ns]
 
 
-def histogram_bars(histogram: Histogram, width: int, encoding: str) -> list[Text]:
-    """Returns the histogram of at least one value as rows of bars, `width` letters wide where that is enough.
+def histogram_bars(histogram: Histogram, width: int, encoding: str, rows: int = ROWS) -> list[Text]:
+    """Returns the histogram of at least one value as `rows` bars at most, `width` letters wide where that is enough.
 
     A row ends where the next begins, the last one at the maximum.
     """
     assert histogram.min is not None
     assert histogram.max is not None
-    edges = bar_edges(histogram.min, histogram.max)
+    edges = bar_edges(histogram.min, histogram.max, rows)
     counts = histogram.merge_buckets(edges) if edges[-1] > edges[0] else [histogram.count]
     labels = [format_duration(edge) for edge in edges[:-1]]
     shown = [format_count(count) for count in counts]

@@ -55,7 +55,7 @@ def print_report(
     results = Results(recordings, summary, aggregate(recordings) if aggregated is None else aggregated)
     lines = [] if detail == "compact" else full_report(results, console.encoding, next_steps)
     if detail == "compact" or (detail is None and console.is_terminal and len(lines) >= console.height):
-        hint = [] if detail else ["--summary full has the tables of percentiles, phases, and the course over time"]
+        hint = [] if detail else ["--summary full shows the whole report"]
         lines = finished(brief_lines(results, [*hint, *next_steps]), console.encoding)
     for line in lines:
         console.print(line, soft_wrap=True)

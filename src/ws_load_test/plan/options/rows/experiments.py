@@ -107,6 +107,17 @@ COMPARISON = (
         default="95%",
     ),
     OptionSpec(
+        name="metric",
+        metavar="NAME",
+        help="compare these alone: p99, or p50,p99,errors; the fewer there are, the smaller the differences that can be"
+        " told from chance",
+        group=Group.COMPARISON,
+        parse=option_values.unchecked,
+        owner=Owner.COMPARISON,
+        default="all",
+        repeatable=True,
+    ),
+    OptionSpec(
         name="fail_on_regression",
         metavar="SHARE",
         help="fail (exit code 1) if something is worse by more than this: 5%",

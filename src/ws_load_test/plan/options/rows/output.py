@@ -119,9 +119,10 @@ RESULTS = (
         refused_by={"--probe": PROBE_RECORDS_NOTHING},
     ),
     OptionSpec(
-        name="overwrite",
+        name="force",
         metavar="",
         help="overwrite the file of -o if it is there already",
+        aliases=("overwrite",),
         group=Group.RESULTS,
         parse=option_values.boolean,
         owner=Owner.OUTPUT,
