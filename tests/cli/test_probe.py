@@ -533,6 +533,13 @@ def test_a_breach_of_the_protocol(facts, dry, behaviour, text):
     assert text in shown
 
 
+def test_a_port_that_takes_tls_has_that_for_a_remedy(facts):
+    body = b"The plain HTTP request was sent to HTTPS port"
+    with FaultyServer(behaviors.rejects(400, body=body)) as server:
+        found = facts(server.url)
+    assert found["conclusion"].endswith("400 Bad Request, because the port takes TLS; write wss:// instead of ws://.")
+
+
 def test_a_close_that_is_not_answered(facts, monkeypatch):
     monkeypatch.setattr("ws_load_test.probe.probe.CLOSE_TIMEOUT_S", 0.1)
     with FaultyServer(behaviors.ignores_close) as server:

@@ -212,3 +212,10 @@ class TestExport:
         assert path.read_text().startswith("### ws-load-test")
         assert export({"markdown": str(path)}, taken, appended="") == []
         assert path.read_text().count("###") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_that_no_program_reads_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="it is a pipe that no program reads; name another file"):
+        write_atomic(str(tmp_path / "pipe"), ["text"])

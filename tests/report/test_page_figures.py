@@ -39,6 +39,7 @@ from ws_load_test.report.html.figures import (
     bars,
     duration_axis,
     line,
+    load_axis,
     percentile_axis,
     percentile_curves,
     percentile_table,
@@ -93,6 +94,19 @@ def test_time_is_in_the_unit_that_fits(length_ns, unit, word):
 @given(st.floats(1e-6, 1e6))
 def test_ticks_are_few_and_not_too_few(length):
     assert 4 <= length / tick_step(length) <= 10.000001
+
+
+@given(st.floats(1e-3, 1e9), st.floats(1, 1e5))
+def test_an_axis_of_loads_holds_its_ends_and_has_few_round_ticks(low, ratio):
+    axis = load_axis(low, low * ratio, "messages a second")
+    begin, end = axis["range"]
+    assert 10**begin < low
+    assert low * ratio < 10**end
+    ticks = axis["tickvals"]
+    assert 2 <= len(ticks) <= 12
+    assert ticks == sorted(set(ticks))
+    assert all(10**begin <= tick <= 10**end * (1 + 1e-9) for tick in ticks)
+    assert len(set(axis["ticktext"])) == len(ticks)
 
 
 def test_there_is_no_tick_between_two_counts():

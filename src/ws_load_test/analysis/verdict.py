@@ -54,7 +54,9 @@ def _failure(
     nothing = why_nothing_measured(recordings, tally)
     if nothing is not None:
         return nothing
-    asked = sum(recording.header.plan.get("connections", 1) for recording in recordings)
+    # The plan of another version can have anything there.
+    counts = [recording.header.plan.get("connections", 1) for recording in recordings]
+    asked = sum(count for count in counts if isinstance(count, int))
     opened = tally.opened - tally.recycled
     # Those that were dialed again later have opened.
     if tally.faults["not-dialed"] and opened < asked:

@@ -7,6 +7,7 @@ matter (`load_models`); the order of a run's phases is the engine's (`portable`)
 from __future__ import annotations
 
 import asyncio
+from random import Random
 from typing import TYPE_CHECKING, cast
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 CLOSE_TIMEOUT_S = 2.0
 """Time that a target has to answer a close frame; a live one needs milliseconds."""
+LEAST_LOOK_INTERVAL_NS = 50_000_000
+"""Usual time (50 ms) between two looks at the queue of each session: twenty a second cost nothing."""
+LOOK_INTERVAL_NS_PER_CONNECTION = 500_000
+"""The same for each of many sessions: a look takes half a microsecond, so all take a thousandth of the time."""
 MAX_SCAN_INTERVAL_NS = NS_PER_S
 """Time between two scans for overdue replies, at most; a quarter of the reply time-out, where that is shorter."""
 MAX_CLOSE_REASONS = 16
@@ -191,6 +196,21 @@ class ConnectionPool:
                 else:
                     # A client that misbehaves has itself to blame; but what it holds back must not pile up.
                     connection.sender.drop_overdue(monotonic_ns() - timeout_ns)
+                if number % 256 == 255:
+                    await asyncio.sleep(0)
+
+    async def watch_pairing(self) -> None:
+        """Looks at the queues of messages in flight, where replies are paired in order and a lost one would show."""
+        if self.load.due_when_sent or self.plan.correlation.rule != "order":
+            return
+        random = Random()  # noqa: S311 - no secret
+        while True:
+            usual_ns = max(LEAST_LOOK_INTERVAL_NS, LOOK_INTERVAL_NS_PER_CONNECTION * len(self.connections))
+            # At random, for looks that beat with the schedule would find the same each time.
+            await asyncio.sleep(usual_ns * (0.5 + random.random()) / NS_PER_S)
+            for number, connection in enumerate(list(self.connections)):
+                if self._is_well_behaved(connection):
+                    connection.sender.conversation.look()
                 if number % 256 == 255:
                     await asyncio.sleep(0)
 

@@ -207,6 +207,15 @@ class CountMetrics:
             unit_name=MESSAGE,
         )
     )
+    pairing_suspected: int = count(
+        MetricSpec(
+            "Sessions that were often without a message in flight, and then no more, though replies came in order.",
+            unit_name=CONNECTION,
+        )
+    )
+    pairing_cleared: int = count(
+        MetricSpec("Of these, the sessions that were without a message in flight again.", unit_name=CONNECTION)
+    )
     duplicate_replies: int = count(
         MetricSpec(
             "Replies to messages that had been answered already.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ def write_atomic(path: str, parts: Iterable[str]) -> None:
     """
     with _with_reason(path):
         if _is_stream(path):
-            with open(path, "wb") as stream:  # noqa: PTH123 - as the user wrote it
+            with open(path, "wb", opener=_open_stream) as stream:
                 stream.writelines(_encoded(parts))
             return
         # Not the link itself, which must stay a link.
@@ -48,6 +49,19 @@ def write_atomic(path: str, parts: Iterable[str]) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(beside)  # noqa: PTH108
             raise
+
+
+def _open_stream(path: str, flags: int) -> int:
+    """Opens what is no file; a pipe without a reader is an error and not waited for."""
+    try:
+        descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(error.errno, "it is a pipe that no program reads") from None
+        raise
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def append_atomic(path: str, parts: Iterable[str]) -> None:
