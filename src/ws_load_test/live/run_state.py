@@ -46,8 +46,8 @@ FINAL_ONLY = {
     FindingKind.QUEUE,
     FindingKind.WRITE_BLOCKED,
 }
-"""Kinds of findings that are only certain once the run is over and all is counted; of pairing the live state says more
-by itself."""
+"""Kinds of findings that are only certain once the run is over and all is counted; doubts about the pairing are found
+apart."""
 
 
 @dataclass(frozen=True, slots=True)
