@@ -46,8 +46,8 @@ FINAL_ONLY = {
     FindingKind.QUEUE,
     FindingKind.WRITE_BLOCKED,
 }
-"""Kinds of findings that are only certain once the run is over and all is counted; doubts about the pairing are found
-apart."""
+"""Kinds of findings that are only certain once the run is over and all is counted; of pairing the live state has more
+by itself."""
 
 
 @dataclass(frozen=True, slots=True)
