@@ -46,7 +46,7 @@ FINAL_ONLY = {
     FindingKind.QUEUE,
     FindingKind.WRITE_BLOCKED,
 }
-"""Kinds of findings that are only certain once the run is over and all is counted; of pairing the live state says more
+"""Kinds of findings that are only certain once the run is over and all is counted; of pairing the live state has more
 by itself."""
 
 
