@@ -287,13 +287,6 @@ class CountMetrics:
             report_label="answers left out",
         )
     )
-    answers_left_out: int = count(
-        MetricSpec(
-            "Pings and messages that were left unanswered, because the target did not read (RFC 6455, section 5.5.3).",
-            unit_name=MESSAGE,
-            report_label="answers left out",
-        )
-    )
     # The numerator of the throughput.
     answered_in_window: int = count(
         MetricSpec("Replies read within the measured time.", per_host=True, unit_name=MESSAGE)
