@@ -5,6 +5,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
+COPY docs/ws-load-test.1 ./docs/
 COPY src ./src
 # Only wheels, so that the image needs no compiler; the project itself is built from its sources.
 RUN python -m venv /opt/ws-load-test \

@@ -24,10 +24,12 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy tests/typing
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --quiet --offline --no-progress .
+	if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile; fi
 
 site: $(VENV)/installed-docs
-	rm -rf $(VENV)/site
-	$(BIN)/sphinx-build -n -W --keep-going -q docs $(VENV)/site
+	rm -rf build/site
+	$(BIN)/sphinx-build -n -W --keep-going -q docs build/site
 
 check: lint test
 

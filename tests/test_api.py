@@ -69,11 +69,11 @@ def test_a_notebook_runs_a_plan_inside_its_own_loop():
 
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_run_is_interrupted_while_its_machines_are_waited_for(begun):
-    mustering, disbanded = threading.Event(), []
+    waiting, disbanded = threading.Event(), []
 
     class Waiting(LocalFleet):
         async def prepare(self):
-            mustering.set()
+            waiting.set()
             await asyncio.sleep(60)
 
         async def shutdown(self):
@@ -85,7 +85,7 @@ def test_a_run_is_interrupted_while_its_machines_are_waited_for(begun):
     with ThreadPoolExecutor(1) as thread:
         result = thread.submit(asyncio.run, running.execute())
         if begun:
-            assert mustering.wait(60)
+            assert waiting.wait(60)
             running.interrupt()
         with pytest.raises((asyncio.CancelledError, CancelledError)):
             result.result(5)

@@ -279,3 +279,32 @@ def test_stages_are_read_as_they_are_written(found):
         before = amount
     assert shape.value_at(at_ns) == before
     assert connection_stages([f"{length}ms{mark}{amount}" for length, mark, amount in found]) == shape
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {"rate": 0.1, "duration": "1s"},
+            "--rate: sends nothing: 0.10/s is 0.1 of a message in the measured 1 s; make",
+        ),
+        (
+            {"rate_per_connection": 0.1, "connections": 3, "duration": "1s"},
+            "--rate-per-connection: sends nothing: 0.30/s",
+        ),
+        ({"rate": 0.1, "warmup": "6s", "duration": "5s"}, "is 0.5 of a message in the measured 5 s"),
+        ({"stages": "1s@0,1s:0.5"}, "--stages: sends nothing"),
+        ({"rate": 0.1, "duration": "1s", "arrivals": "poisson"}, "--rate: sends nothing"),
+    ],
+)
+def test_a_rate_that_sends_nothing_is_refused(options, says):
+    with pytest.raises(PlanError) as caught:
+        make_plan(URL, **options)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"rate": 0.1, "duration": "6s"}, {"rate": 0, "duration": "1s"}, {"rate": 0.1, "messages": 2}]
+)
+def test_a_rate_that_sends_a_message_or_is_to_send_none_is_taken(options):
+    make_plan(URL, **options)

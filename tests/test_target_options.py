@@ -5,6 +5,7 @@ import pytest
 
 from ws_load_test.plan.options.catalog import PARSERS, conflicts, missing_companions
 from ws_load_test.plan.options.target import read_target
+from ws_load_test.plan.proxy_environment import ProxyEnvironment
 from ws_load_test.plan.target import (
     Endpoint,
     Target,
@@ -263,3 +264,9 @@ def test_describes_itself_without_secrets():
         "credentials": "Basic, {feed.user}:{feed.password}",
         "TLS": "trusts the system's authorities",
     }
+
+
+def test_a_target_of_another_version_can_be_described():
+    # As a recording may have it, whoever wrote it.
+    odd = Target(url="ws://h/", resolve=("x", ""), dns_ttl_ns=1, proxy_environment=ProxyEnvironment(ws="", wss="x"))
+    assert dict(odd.describe())["names"] == "x (given),  (given), looked up again after 1 ns"

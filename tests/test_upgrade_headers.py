@@ -159,6 +159,7 @@ def test_a_row_that_makes_no_url(tmp_path):
 
 def test_only_rows_of_a_large_feed_that_connections_take_are_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr("ws_load_test.plan.options.feed_rows.SMALL_BYTES", 0)
+    monkeypatch.setattr("ws_load_test.plan.options.feed_rows.CHECKED_ROWS", 1)
     feed = tmp_path / "feed.csv"
     feed.write_text("x\na\nb\né\n")
     make_plan(URL, feed=str(feed), header="X: {feed.x}", connections=2)

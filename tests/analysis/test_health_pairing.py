@@ -1,4 +1,4 @@
-"""Doubts about which reply belongs to which message, and what unkind and short-lived sessions must not be taken for."""
+"""Doubts about which reply belongs to which message, and what odd and short-lived sessions are no sign of."""
 
 import msgspec
 import pytest

@@ -45,14 +45,14 @@ def opening(tcp_ns, worker=0):
 
 def run_of(alpha, beta, *, seconds=6, lose_at=None, ended=True):
     """Two hosts with a worker each; `alpha` and `beta` say how their reports differ."""
-    conductor = Coordinator(2, 0, hosts=(0, 1))
-    events = conductor.report(0, opening(2 * MILLI)) + conductor.report(1, opening(40 * MILLI, 1))
+    coordinator = Coordinator(2, 0, hosts=(0, 1))
+    events = coordinator.report(0, opening(2 * MILLI)) + coordinator.report(1, opening(40 * MILLI, 1))
     for second in range(seconds):
-        events += conductor.report(0, report(second, done=second == seconds - 1, **alpha))
+        events += coordinator.report(0, report(second, done=second == seconds - 1, **alpha))
         if second == lose_at:
-            events += conductor.lose(1, "its host was silent for 3 s", (1 + second) * SECOND)
+            events += coordinator.lose(1, "its host was silent for 3 s", (1 + second) * SECOND)
         if lose_at is None or second < lose_at:
-            events += conductor.report(1, report(second, 1, done=second == seconds - 1, **beta))
+            events += coordinator.report(1, report(second, 1, done=second == seconds - 1, **beta))
     hosts = tuple(
         Host(
             name=name,
@@ -74,7 +74,7 @@ def run_of(alpha, beta, *, seconds=6, lose_at=None, ended=True):
         workers=2,
         hosts=hosts,
     )
-    lost = tuple(conductor.lost)
+    lost = tuple(coordinator.lost)
     trailer = Trailer(ended_at="2026-03-01T12:01:00Z", interrupted=False, lost_workers=lost, summary={})
     return Recording(header, tuple(event.interval for event in events), trailer if ended else None)
 
@@ -154,8 +154,8 @@ def test_a_recording_on_disk_says_the_same(tmp_path):
 
 
 def test_a_run_of_this_machine_alone_writes_nothing_of_hosts(tmp_path):
-    conductor = Coordinator(1, 0)
-    [event] = conductor.report(0, opening(1))
+    coordinator = Coordinator(1, 0)
+    [event] = coordinator.report(0, opening(1))
     first = event.interval
     header = Header(tool="t", started_at="2026-03-01T12:00:00Z", plan={}, target="ws://h", host={}, workers=1)
     assert b"host" not in msgspec.json.encode(first)

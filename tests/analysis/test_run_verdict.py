@@ -133,6 +133,13 @@ def test_a_run_that_measured_something_passes(made, words):
     assert verdict(made) == (None, ExitCode.PASSED, words)
 
 
+def test_a_recording_that_measured_nothing_does_not_hide_among_others():
+    summary = summarize([recording(answered()), recording(silent())])
+    assert exit_code(summary, 0) == ExitCode.NOTHING_OPENED
+    assert summary["verdict"]["why"] == "recording 2: no message was answered"
+    assert summarize([recording(answered()), recording(answered())])["verdict"]["passed"]
+
+
 def test_what_spoils_a_run_more_comes_first():
     lost = [LostWorker(0, "gone", 1)]
     assert verdict(recording(silent(), lost=lost, interrupted=True))[:2] == ("interrupted", ExitCode.INTERRUPTED)

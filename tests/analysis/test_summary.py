@@ -104,6 +104,7 @@ class TestOneRecording:
         expected = {
             "schema": 2,
             "tool": "ws-load-test 0.1.0",
+            "name": "",
             "target": "ws://a.example",
             "load": LOAD,
             "started_at": "2026-03-01T12:00:00Z",

@@ -9,7 +9,7 @@ import time
 import msgspec
 import pytest
 
-from factories.capacity import found, hunt, recorded, result_of, served
+from factories.capacity import found, recorded, result_of, searched, served
 from ws_load_test.common.errors import (
     ExitCode,
     HostError,
@@ -124,7 +124,7 @@ def test_so_does_an_interrupted_rest():
         rests.append(seconds)
         return len(rests) == 2
 
-    searching = hunt(lambda plan: served(plan, limit=5000), slo=SLO, rest=rest)
+    searching = searched(lambda plan: served(plan, limit=5000), slo=SLO, rest=rest)
     assert searching.exit_code == ExitCode.INTERRUPTED
     assert (rests, len(searching.steps)) == ([1, 1], 2)
 
@@ -137,23 +137,23 @@ def test_an_interrupt_between_two_steps_is_heard():
             searching[0].interrupt()
         return False
 
-    hunt(lambda plan: served(plan, limit=5000), slo=SLO, rest=rest, begun=searching.append)
+    searched(lambda plan: served(plan, limit=5000), slo=SLO, rest=rest, begun=searching.append)
     assert searching[0].exit_code == ExitCode.INTERRUPTED
     assert len(searching[0].steps) == 2
 
 
 def test_recordings_and_answer_are_kept_in_a_new_folder(tmp_path):
     folder = tmp_path / "a" / "steps"
-    searching = hunt(lambda plan: served(plan, limit=300), slo=SLO, output=folder)
+    searching = searched(lambda plan: served(plan, limit=300), slo=SLO, output=folder)
     names = [step.summary.recording for step in searching.steps]
     assert names[:3] == [str(folder / name) for name in ("01-100.jsonl", "02-200.jsonl", "03-400.jsonl")]
     assert json.loads((folder / "capacity.json").read_text())["answer"] == msgspec.to_builtins(
         searching.summary().answer
     )
     with pytest.raises(UsageError, match="not empty"):
-        hunt(None, output=folder)
+        searched(None, output=folder)
     with pytest.raises(OutputError, match="cannot make the folder"):
-        hunt(None, output=folder / "capacity.json" / "x")
+        searched(None, output=folder / "capacity.json" / "x")
 
 
 def test_an_answer_that_cannot_be_kept_is_told(tmp_path):
@@ -163,7 +163,7 @@ def test_an_answer_that_cannot_be_kept_is_told(tmp_path):
         (folder / "capacity.json").mkdir(exist_ok=True)
         return served(plan, limit=300)
 
-    searching = hunt(serve, slo=SLO, output=folder)
+    searching = searched(serve, slo=SLO, output=folder)
     assert searching.exit_code == ExitCode.OUTPUT_FAILED
     assert "capacity.json" in str(searching.output_errors[0])
 
@@ -185,7 +185,7 @@ def test_an_error_after_the_first_step_loses_none_of_them(error, code, words, tm
             raise error
         return served(plan, limit=1000)
 
-    searching = hunt(serve, slo=SLO, output=tmp_path / "steps")
+    searching = searched(serve, slo=SLO, output=tmp_path / "steps")
     facts = msgspec.to_builtins(searching.summary())
     assert (searching.exit_code, facts["exit_code"]) == (code, code)
     ending = "broken-off" if words else "interrupted"
@@ -194,7 +194,7 @@ def test_an_error_after_the_first_step_loses_none_of_them(error, code, words, tm
     assert facts["answer"]["sentence"].endswith("; 200/s met all objectives once")
     assert json.loads((tmp_path / "steps" / "capacity.json").read_text()) == facts
     with pytest.raises(type(error)):
-        hunt(serve, slo=SLO, **{"from": 400})
+        searched(serve, slo=SLO, **{"from": 400})
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), asyncio.CancelledError()], ids=repr)
@@ -205,7 +205,7 @@ def test_whatever_else_ends_a_search_leaves_what_it_found_in_the_folder(error, t
         return served(plan, limit=1000)
 
     with pytest.raises(type(error)):
-        hunt(serve, slo=SLO, output=tmp_path / "steps")
+        searched(serve, slo=SLO, output=tmp_path / "steps")
     kept = json.loads((tmp_path / "steps" / "capacity.json").read_text())
     bug = isinstance(error, ZeroDivisionError)
     assert kept["exit_code"] == (ExitCode.BUG if bug else ExitCode.INTERRUPTED)

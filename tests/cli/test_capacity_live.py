@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from factories.capacity import hunt, served
+from factories.capacity import searched, served
 from ws_load_test.cli import main
 from ws_load_test.cli.help_pages import PAGES
 from ws_load_test.common.errors import ExitCode, UsageError
@@ -161,7 +161,7 @@ def test_a_plan_file_says_what_is_tested_and_not_how_much(tmp_path, monkeypatch)
 def test_a_file_that_cannot_be_written_is_in_the_json_as_well(monkeypatch, tmp_path, capsys):
     from ws_load_test.cli import capacity as room
 
-    searching = hunt(lambda plan: served(plan, limit=1000), slo="p99 < 50ms", output=tmp_path / "steps")
+    searching = searched(lambda plan: served(plan, limit=1000), slo="p99 < 50ms", output=tmp_path / "steps")
     code = room._report(searching, {"json": True, "markdown": str(tmp_path / "nowhere" / "x.md")})
     told = json.loads(capsys.readouterr().out)
     assert code == told["exit_code"] == ExitCode.OUTPUT_FAILED

@@ -34,7 +34,7 @@ def files(tmp_path_factory):
         "base": write(folder / "base.jsonl", 1),
         "same": write(folder / "same.jsonl", 2),
         "slow": write(folder / "slow.jsonl", 3, slower=1.5),
-        "flood": write(folder / "flood.jsonl", 4, kind="closed"),
+        "closed": write(folder / "closed.jsonl", 4, kind="closed"),
     }
 
 
@@ -132,7 +132,7 @@ def test_directories_are_repeats(tmp_path, capsys):
         ([], "name two sides at least"),
         (["base"], "name two sides at least"),
         (["base", "base"], "named twice"),
-        (["base", "flood"], "compare runs of the same load model"),
+        (["base", "closed"], "compare runs of the same load model"),
         (["base", "same", "--confidence", "much"], '--confidence: "much" is not a share'),
         (["base", "same", "--confidence", "100%"], "is not within 50% to 99.99%"),
         (["base", "same", "--fail-on-regression", "-5%"], "--fail-on-regression"),

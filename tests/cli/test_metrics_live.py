@@ -80,7 +80,7 @@ def watched(echo_url, tmp_path_factory):
 
 
 def scraped_to_the_end(told, process):
-    until = time.monotonic() + 20
+    until = time.monotonic() + 90
     while not (found := re.search(r"^metrics: (\S+)$", told.read_text(), re.MULTILINE)):
         assert process.poll() is None
         assert time.monotonic() < until

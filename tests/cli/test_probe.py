@@ -145,6 +145,7 @@ def test_json_says_the_same(echo_url, facts):
     assert came["took_ns"] == found["times_ns"]["reply"]
 
 
+@pytest.mark.alone
 def test_the_time_of_a_reply_is_the_target_s(facts):
     with FaultyServer(behaviors.delays(80_000_000)) as server:
         found = facts(server.url)
@@ -531,6 +532,13 @@ def test_a_breach_of_the_protocol(facts, dry, behaviour, text):
     assert found["exit_code"] == 1
     assert found["conclusion"].startswith(f"The target sent {text}")
     assert text in shown
+
+
+def test_a_port_that_takes_tls_has_that_for_a_remedy(facts):
+    body = b"The plain HTTP request was sent to HTTPS port"
+    with FaultyServer(behaviors.rejects(400, body=body)) as server:
+        found = facts(server.url)
+    assert found["conclusion"].endswith("400 Bad Request, because the port takes TLS; write wss:// instead of ws://.")
 
 
 def test_a_close_that_is_not_answered(facts, monkeypatch):

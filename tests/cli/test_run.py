@@ -62,7 +62,7 @@ def test_json_is_one_object_with_exactly_the_keys_of_the_design(echo_url, progra
     assert summary["bytes"].keys() >= {"sent", "received"}
     assert summary["response_time_ns"].keys() == summary["connect_time_ns"].keys() == TIMES
     assert summary["generator"].keys() >= {"workers", "cpu_share", "send_lag_ns", "saturated", "reasons"}
-    assert summary["verdict"].keys() == {"passed", "checks"}
+    assert summary["verdict"].keys() == {"passed", "checks", "reason", "why"}
     asked = {"attempted": 3, "opened": 3, "failed": 0, "cancelled": 0, "lost": 0, "closed": {"1000": 3}}
     assert summary["connections"] == {**asked, "reconnected": 0, "recycled": 0, "tls_resumed": 0, "close_reasons": {}}
     assert {name: summary["messages"][name] for name in ("due", "sent", "answered")} == dict.fromkeys(
@@ -180,7 +180,7 @@ def test_74_when_standard_output_cannot_be_written(arguments, echo_url, program)
     with Path("/dev/full").open("w") as full:
         done = program(echo_url, *arguments, capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == ExitCode.OUTPUT_FAILED
-    assert done.stderr == "ws-load-test: standard output cannot be written: No space left on device\n"
+    assert done.stderr == "ws-load-test: standard output cannot be written: no space left on device\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--explain"], ["-n", "5"], ["-n", "5", "--json"]], ids=str)

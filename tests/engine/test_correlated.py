@@ -94,7 +94,7 @@ class FakeWorker(FakeOwner):
         return one
 
     def begin(self, which=0, count=None, due_ns=0):
-        """The load begins on a connection: a flood's first messages, or so many that are due."""
+        """The load begins on a connection: a closed loop's first messages, or so many that are due."""
         if self.kind == "closed loop":
             self.load.add(self.connections[which].sender)
             return
@@ -646,7 +646,7 @@ def test_what_is_ignored_is_a_push_whatever_its_id(load):
 
 @LOADS
 def test_a_message_is_sent_once_it_has_been_made(load):
-    """What making it took is ours: a flood's message falls due afterwards, one on schedule is sent late."""
+    """What making it took is ours: a closed loop's message falls due afterwards, one on schedule is sent late."""
 
     def slow():
         for number in itertools.count():

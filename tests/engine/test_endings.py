@@ -26,6 +26,7 @@ from ws_load_test.engine.sessions import connection, session
 from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.metrics.recording import Header, Recording, Trailer
 from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.load_sharing import LoadSwitch
 from ws_load_test.testing import (
     Certificates,
     FaultyServer,
@@ -45,7 +46,7 @@ except ImportError:  # there are no wheels for Windows
 # libuv makes a pipe for signals with its first loop, and keeps it.
 new_loop().close()
 MS = 1_000_000
-LOADS = {"flood": {}, "on a schedule": {"rate": 200}}
+LOADS = {"closed loop": {}, "open loop": {"rate": 200}}
 both_loads = pytest.mark.parametrize("load", LOADS.values(), ids=LOADS)
 certificates = Certificates()
 
@@ -54,17 +55,17 @@ def judged(url, *, loop=new_loop, **options):
     """The summary of a run of one worker in this process, and a sentence for each kind of fault in it."""
     options = {"duration": "120ms", "timeout": "300ms", "connect_timeout": "300ms", **options}
     plan = make_plan(url, workers=1, **options)
-    conductor, intervals, problems = Coordinator(1, monotonic_ns()), [], []
+    coordinator, intervals, problems = Coordinator(1, monotonic_ns()), [], []
 
     async def main():
         asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
 
         def take(report):
             written = msgspec.json.encode(report)
-            events = conductor.report(0, msgspec.json.decode(written, type=IntervalReport))
+            events = coordinator.report(0, msgspec.json.decode(written, type=IntervalReport))
             intervals.extend(event.interval for event in events)
             if report.ready:
-                worker.start_at(monotonic_ns() + 5 * MS) if conductor.opened else worker.stop()
+                worker.start_at(monotonic_ns() + 5 * MS, LoadSwitch()) if coordinator.opened else worker.stop()
 
         worker = WorkerRun(Assignment(plan, Shard(0, 1), 50 * MS), take)
         await worker.run()
@@ -378,7 +379,7 @@ OF_FLOODS = {name: case for name, case in test_faults.SESSIONS.items() if "in_fl
 @pytest.mark.parametrize("case", OF_FLOODS.values(), ids=OF_FLOODS)
 def test_a_session_on_a_schedule_ends_as_that_of_a_flood(case):
     with FaultyServer(case.behaviour) as server:
-        summary, told = judged(server.url, **LOADS["on a schedule"], **case.options)
+        summary, told = judged(server.url, **LOADS["open loop"], **case.options)
     assert summary.faults == case.faults
     connections = summary.connections
     assert (connections.lost, connections.closed, connections.close_reasons) == (1, case.closed, case.reasons)

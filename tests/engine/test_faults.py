@@ -32,7 +32,7 @@ certificates = Certificates()
 
 
 def flooded(url, *, on_interval=None, **options):
-    """Runs a flood with secrets on board; what must hold for every run is checked here."""
+    """Runs a closed loop with secrets on board; what must hold for every run is checked here."""
     scheme, _, rest = url.partition("://")
     address = f"{scheme}://ann:{SECRET}@{rest}?token={SECRET}"
     options = {**QUICK, "header": [f"Authorization: Bearer {SECRET}", f"Cookie: id={SECRET}"], **options}

@@ -9,13 +9,13 @@ from ws_load_test.engine.conversations.in_flight import InFlightTable, RecentIds
 from ws_load_test.metrics.tally import Tally
 
 
-def ledger_with(*messages, memory=None, connection=0):
-    """A ledger of (id, due, sent), which left one by one."""
-    ledger = InFlightTable(memory or RecentIds(), connection)
+def table_with(*messages, memory=None, connection=0):
+    """A table of (id, due, sent), which left one by one."""
+    table = InFlightTable(memory or RecentIds(), connection)
     for key, due_ns, sent_ns in messages:
-        ledger.about_to_send = [key]
-        ledger.append((due_ns, sent_ns))
-    return ledger
+        table.about_to_send = [key]
+        table.append((due_ns, sent_ns))
+    return table
 
 
 # --- what is remembered ----------------------------------------------------------------------------------------------
@@ -55,88 +55,88 @@ def test_only_the_oldest_are_forgotten(monkeypatch):
 
 
 def test_a_batch_leaves_together():
-    ledger = InFlightTable(RecentIds(), 0)
-    ledger.about_to_send = ["a", "b", None]
-    assert len(ledger) == 0, "they have been made, and may still be refused"
-    ledger.append((5, 6))
-    assert len(ledger) == 3
+    table = InFlightTable(RecentIds(), 0)
+    table.about_to_send = ["a", "b", None]
+    assert len(table) == 0, "they have been made, and may still be refused"
+    table.append((5, 6))
+    assert len(table) == 3
     tally = Tally()
-    assert ledger.match("b", tally) == ledger.match("a", tally) == (5, 6)
+    assert table.match("b", tally) == table.match("a", tally) == (5, 6)
     assert tally.out_of_order == 1
-    assert len(ledger) == 1
+    assert len(table) == 1
 
 
 def test_nothing_answers_what_is_not_in_flight():
-    ledger = ledger_with(("a", 1, 2))
+    table = table_with(("a", 1, 2))
     tally = Tally()
-    assert ledger.match("b", tally) is None
-    assert ledger.match("a", tally) == (1, 2)
-    assert ledger.match("a", tally) is None
-    assert (len(ledger), ledger.classify("a"), ledger.classify("b")) == (0, "duplicate", None)
+    assert table.match("b", tally) is None
+    assert table.match("a", tally) == (1, 2)
+    assert table.match("a", tally) is None
+    assert (len(table), table.classify("a"), table.classify("b")) == (0, "duplicate", None)
     assert tally == Tally()
 
 
 def test_the_oldest_of_the_same_id_is_answered_first():
-    ledger = ledger_with(("a", 1, 2), ("b", 3, 4), ("a", 5, 6))
+    table = table_with(("a", 1, 2), ("b", 3, 4), ("a", 5, 6))
     tally = Tally()
-    assert [ledger.match(key, tally) for key in "aab"] == [(1, 2), (5, 6), (3, 4)]
+    assert [table.match(key, tally) for key in "aab"] == [(1, 2), (5, 6), (3, 4)]
     assert tally.out_of_order == 1
 
 
 def test_what_was_sent_before_an_instant_expires():
-    ledger = ledger_with(("a", 0, 10), ("b", 0, 20), ("a", 0, 30), (None, 7, 10), (None, 8, 40))
-    assert ledger.expire(10) == []
-    assert ledger.classify("a") is None, "exactly then is not before, so it is not given up"
-    assert sorted(ledger.expire(20)) == [(0, 10), (7, 10)]
-    assert len(ledger) == 3
+    table = table_with(("a", 0, 10), ("b", 0, 20), ("a", 0, 30), (None, 7, 10), (None, 8, 40))
+    assert table.expire(10) == []
+    assert table.classify("a") is None, "exactly then is not before, so it is not given up"
+    assert sorted(table.expire(20)) == [(0, 10), (7, 10)]
+    assert len(table) == 3
     tally = Tally()
-    assert ledger.match("a", tally) == (0, 30), "the younger of the same id is still in flight"
-    assert ledger.match("b", tally) == (0, 20)
-    assert ledger.expire(41) == [(8, 40)]
-    assert ledger.expire(10**18) == []
-    assert len(ledger) == 0
-    assert ledger.classify(None) is None, "nothing answers a message without an id, so nothing is late"
-    twice = ledger_with(("a", 0, 10), ("a", 0, 20))
+    assert table.match("a", tally) == (0, 30), "the younger of the same id is still in flight"
+    assert table.match("b", tally) == (0, 20)
+    assert table.expire(41) == [(8, 40)]
+    assert table.expire(10**18) == []
+    assert len(table) == 0
+    assert table.classify(None) is None, "nothing answers a message without an id, so nothing is late"
+    twice = table_with(("a", 0, 10), ("a", 0, 20))
     assert twice.expire(20) == [(0, 10)]
     assert twice.match("a", tally) == (0, 20)
 
 
 def test_the_fate_of_the_expired_is_known_to_the_session_in_their_place():
     memory = RecentIds()
-    ledger = ledger_with(("a", 0, 10), ("b", 0, 10), memory=memory, connection=4)
-    ledger.match("b", Tally())
-    ledger.expire(11)
-    assert (ledger.classify("a"), ledger.classify("b")) == ("late", "duplicate")
+    table = table_with(("a", 0, 10), ("b", 0, 10), memory=memory, connection=4)
+    table.match("b", Tally())
+    table.expire(11)
+    assert (table.classify("a"), table.classify("b")) == ("late", "duplicate")
     assert InFlightTable(memory, 4).classify("a") == "duplicate"
     assert InFlightTable(memory, 5).classify("a") is None
 
 
 def test_all_that_is_in_flight_can_be_looked_at_and_taken_out():
-    ledger = ledger_with(("a", 1, 2), (None, 3, 4), ("a", 5, 6))
-    assert sorted(ledger) == [(1, 2), (3, 4), (5, 6)]
-    assert len(ledger) == 3
-    ledger.clear()
-    assert (len(ledger), list(ledger), ledger.match("a", Tally())) == (0, [], None)
-    assert ledger.classify("a") is None, "what is lost with its session was neither answered nor given up"
+    table = table_with(("a", 1, 2), (None, 3, 4), ("a", 5, 6))
+    assert sorted(table) == [(1, 2), (3, 4), (5, 6)]
+    assert len(table) == 3
+    table.clear()
+    assert (len(table), list(table), table.match("a", Tally())) == (0, [], None)
+    assert table.classify("a") is None, "what is lost with its session was neither answered nor given up"
 
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_a_message_that_expired_does_not_overtake(count):
     """Only a reply can: a message that was given up leaves the order of the others alone."""
-    ledger = ledger_with(*((str(number), 0, number) for number in range(count + 1)))
-    ledger.expire(count)
+    table = table_with(*((str(number), 0, number) for number in range(count + 1)))
+    table.expire(count)
     tally = Tally()
-    assert ledger.match(str(count), tally) is not None
+    assert table.match(str(count), tally) is not None
     assert tally.out_of_order == 0
 
 
 @given(st.permutations(range(12)), st.integers(0, 12))
 @settings(deadline=None, max_examples=100)
 def test_whoever_is_overtaken_is_out_of_order(order, answered):
-    ledger = ledger_with(*((str(number), number, number) for number in range(12)))
+    table = table_with(*((str(number), number, number) for number in range(12)))
     tally = Tally()
     for number in order[:answered]:
-        assert ledger.match(str(number), tally) == (number, number)
+        assert table.match(str(number), tally) == (number, number)
     overtaken = sum(any(later > number for later in order[:place]) for place, number in enumerate(order[:answered]))
     assert tally.out_of_order == overtaken
-    assert sorted(ledger) == [(number, number) for number in sorted(order[answered:])]
+    assert sorted(table) == [(number, number) for number in sorted(order[answered:])]

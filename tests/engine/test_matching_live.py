@@ -66,7 +66,7 @@ class Difficult:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("load", [{"rate": 400}, {"in_flight": 4}], ids=["on a schedule", "flood"])
+@pytest.mark.parametrize("load", [{"rate": 400}, {"in_flight": 4}], ids=["open loop", "closed loop"])
 def test_by_id_every_count_and_time_is_right(load):
     difficult = Difficult(loses=0.01, repeats=0.02, strange=0.01)
     with FaultyServer(difficult) as server:

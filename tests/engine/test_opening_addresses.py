@@ -205,6 +205,18 @@ def test_addresses_that_are_given_are_for_their_port_and_need_no_look_up():
     ]
 
 
+def test_a_fault_names_some_of_many_addresses():
+    with unused_port() as port:
+        text = fault_of(named(port, ",".join(f"127.0.0.{last}" for last in range(1, 8)))).text
+    assert f"127.0.0.4:{port} and 3 more: nothing listens there" in text
+
+
+def test_a_link_local_address_needs_its_zone():
+    fault = fault_of(plan_of("ws://[fe80::1]:1/"))
+    assert fault.key == "unreachable"
+    assert "needs its zone, for example [fe80::1%eth0]" in fault.text
+
+
 def test_a_zone_that_is_no_interface():
     fault = fault_of(plan_of("ws://[fe80::1%nothing0]:1/"))
     assert fault.key == "unreachable"

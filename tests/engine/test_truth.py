@@ -31,7 +31,7 @@ def echo():
 
 
 def flooded(url, **options):
-    """Runs a flood that is to go well."""
+    """Runs a closed loop that is to go well."""
     options = {"workers": 1, "timeout": "5s", **options}
     result = run(make_plan(url, **options))
     assert not result.summary.faults

@@ -91,7 +91,7 @@ def served(plan, *, limit, generator=float("inf"), opened=None):
     return recorded(plan, [opening, *measured], cpu=1.0 if per_s > generator else 0.1)
 
 
-def hunt(serve, *, output=None, rest=None, begun=None, **options):
+def searched(serve, *, output=None, rest=None, begun=None, **options):
     """A search that is over, against `serve(plan)`, which makes recordings."""
     searching = CapacitySearch(read_spec({"url": URL, "workers": 1, **options}), output)
     if begun is not None:
@@ -112,5 +112,5 @@ def hunt(serve, *, output=None, rest=None, begun=None, **options):
 
 def found(serve, **options):
     """What such a search found: the object of JSON, and the exit code."""
-    searching = hunt(serve, **options)
+    searching = searched(serve, **options)
     return msgspec.to_builtins(searching.summary()), ExitCode(searching.exit_code)

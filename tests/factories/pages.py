@@ -83,7 +83,7 @@ def many():
 
 KINDS = {
     "usual": lambda: results(minute()),
-    "flood": lambda: results(minute(load={"duration": "20s"})),
+    "closed loop": lambda: results(minute(load={"duration": "20s"})),
     "two and a half seconds": lambda: results(usual()),
     "half a second": lambda: results(recording(interval(answers(5 * MILLI, 6 * MILLI), length_ns=SECOND // 2))),
     "one answer": lambda: results(recording(interval(answers(5 * MILLI)))),

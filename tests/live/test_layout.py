@@ -227,6 +227,11 @@ def test_a_generator_at_its_limit_is_told_with_the_reason():
     assert row(made, "saturated").startswith("saturated   worker 0 used 99 % of a core")
 
 
+def test_a_doubt_about_the_pairing_stands_out():
+    made = scene(*(interval(answers(MILLI, pairing_suspected=int(k == 3)), at_s=k, workers=[load()]) for k in range(5)))
+    assert row(made, "pairing").startswith("pairing     1 session was often without a message in flight, and is")
+
+
 def test_faults_of_this_machine_come_with_the_remedy():
     made = scene(opening(1, host_errors=Counter({"out-of-ports": 1200})))
     assert row(made, "this machine").startswith("this machine  1,200 out-of-ports: widen net.ipv4.ip_local_port_range")

@@ -133,3 +133,16 @@ def test_standard_error_is_where_it_goes(capsys):
         lines(one)
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
+
+
+def test_a_doubt_about_the_pairing_is_told_at_once_and_in_each_line():
+    asked = plan(load=OpenLoop(LoadProfile.constant(100, 60 * SECOND)))
+    suspected = answers(MILLI, pairing_suspected=2)
+    lines = told(*seconds(3), interval(suspected, at_s=3), *seconds(8, from_s=4), asked=asked)
+    assert lines[0].startswith("pairing in doubt: 2 sessions were often without a message in flight, and are no more")
+    assert lines[0].endswith("or --match echo")
+    assert [line.endswith(" · pairing in doubt") for line in lines[1:]] == [True]
+    # A reply that was merely late makes it certain that none was lost.
+    cleared = answers(MILLI, pairing_cleared=2)
+    lines = told(interval(suspected, at_s=3), interval(cleared, at_s=4), *seconds(8, from_s=5), asked=asked)
+    assert not lines[-1].endswith("pairing in doubt")

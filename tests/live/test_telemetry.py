@@ -111,9 +111,9 @@ def test_what_is_shown_beside():
     assert [point.value for point in empty["phase"].points] == [0, 0, 0, 0]
     assert only(empty["interval_sent_per_second"]) == only(empty["connections_open"]) == 0
     assert "answered_per_second" not in empty
-    unkind = Tally(closed=Counter({"1006": 2}))
+    misbehaving = Tally(closed=Counter({"1006": 2}))
     live.add_interval(
-        IntervalEvent.decode(interval(Tally(attempted=9, opened=9, misbehaving=unkind), index=0, phase="opening"))
+        IntervalEvent.decode(interval(Tally(attempted=9, opened=9, misbehaving=misbehaving), index=0, phase="opening"))
     )
     warm = Tally(warmup_sent=30, warmup_answered=20, closed=Counter({"1011": 3}))
     live.add_interval(IntervalEvent.decode(interval(warm, phase="warmup", length_ns=SECOND // 2)))

@@ -63,7 +63,7 @@ print("ok")
 
 def test_a_new_row_is_everywhere(tmp_path):
     copy = shutil.copytree(SOURCE, tmp_path / SOURCE.name, ignore=shutil.ignore_patterns("__pycache__"))
-    catalog = copy / "metrics" / "catalog.py"
+    catalog = copy / "metrics" / "count_metrics.py"
     head, rest = catalog.read_text("utf-8").split("    greetings: int", 1)
     catalog.write_text(f"{head}{ROW}    greetings: int{rest}", "utf-8")
     environment = {**os.environ, "PYTHONPATH": os.fspath(tmp_path)}
@@ -80,7 +80,7 @@ def test_a_count_without_a_treatment_of_its_own_is_named_in_its_row_where_it_is_
         if "out_of_order" in path.read_text("utf-8") and path.name != "help_pages.py"
     }
     summary = {name for name in naming if name.startswith("analysis/summary")}
-    assert naming - summary == {"metrics/catalog.py", "engine/conversations/in_flight.py"}
+    assert naming - summary == {"metrics/count_metrics.py", "engine/conversations/in_flight.py"}
 
 
 def test_every_row_is_complete():

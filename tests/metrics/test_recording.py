@@ -323,10 +323,10 @@ class TestReading:
 
 
 def test_sessions_of_a_lost_worker_are_not_open_any_more():
-    unkind = Tally(closed=Counter({"1006": 2}))
+    misbehaving = Tally(closed=Counter({"1006": 2}))
     lost = [LostWorker(1, "killed by SIGKILL", 5, 4), LostWorker(2, "killed by SIGKILL", 6, 3)]
     facts = {"index": 0, "phase": "measured", "from_ns": 0, "to_ns": 9, "measured_ns": 9}
-    tally = Tally(opened=20, closed=Counter({"1000": 1, "1011": 4}), misbehaving=unkind)
+    tally = Tally(opened=20, closed=Counter({"1000": 1, "1011": 4}), misbehaving=misbehaving)
     assert Interval.of(tally, **facts).open_delta == 13
     assert Interval.of(tally, **facts, lost_workers=lost).open_delta == 6
 

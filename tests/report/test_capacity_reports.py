@@ -138,7 +138,10 @@ def test_the_page_has_the_chart_the_bracket_and_every_step(facts, bound):
     assert "The limit lies in the strip between the two upright lines." in text
     assert text.count('<th scope="row"') == len(facts.steps)
     figure = page._latency(facts, sorted(facts.steps, key=lambda step: step.amount))
-    assert [trace["name"] for trace in figure["data"]] == ["p50", "p90", "p99", "p99.9"]
+    assert [trace["name"] for trace in figure["data"]] == [
+        *("p50", "p90", "p99", "p99.9"),
+        "limit of p99: 50 ms",
+    ]
     assert [shape["x0"] for shape in figure["layout"]["shapes"]] == [995, 1040, 995]
     ticks = figure["layout"]["xaxis"]["tickvals"]
     assert ticks == sorted(set(ticks))

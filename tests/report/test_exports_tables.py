@@ -143,9 +143,9 @@ class TestRows:
         assert (second["connections_open"], second["connections_lost"]) == ("7", "3")
 
     def test_a_floods_service_times_are_its_response_times(self):
-        flood = recording(interval(answers(1, 2, 3, due_when_sent=True)), load="closed")
+        closed = recording(interval(answers(1, 2, 3, due_when_sent=True)), load="closed")
         scheduled = recording(interval(answers(1, 2, 3)), load="open")
-        assert [row["service_max_ns"] for row in read_rows(flood, scheduled)] == ["3", ""]
+        assert [row["service_max_ns"] for row in read_rows(closed, scheduled)] == ["3", ""]
 
     def test_sessions_of_a_lost_worker_are_not_open_any_more(self):
         lost = [LostWorker(1, "killed by SIGKILL", SECOND, 4)]
@@ -303,7 +303,7 @@ class TestPage:
         page = text_of("markdown", results(made))
         assert page.startswith("### ws-load-test: done\n\n`ws://h/`, 2026-03-01T12:00:07.25Z, 1 s measured\n")
         assert "wrong" not in page
-        assert "service" not in page, "a flood's is the same"
+        assert "service" not in page, "a closed loop has the same"
 
     @pytest.mark.parametrize(
         ("made", "words"),

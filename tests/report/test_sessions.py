@@ -1,4 +1,4 @@
-"""What a report says of matching, of opening, of sessions that come back, and of unkind clients."""
+"""What a report says of matching, of opening, of sessions that come back, and of misbehaving clients."""
 
 from collections import Counter
 

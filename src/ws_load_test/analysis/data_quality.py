@@ -68,6 +68,25 @@ def data_quality_findings(run: RunData, *, late: bool) -> Iterator[Finding]:
         yield from check(run)
 
 
+def pairing_findings(run: RunData) -> list[Finding]:
+    """Returns findings for which every response time is in doubt, while a run goes on: suspicions as well."""
+    sessions = run.tally.pairing_suspected - run.tally.pairing_cleared
+    found = [finding for finding in _pairing(run) if finding.kind is FindingKind.PAIRING]
+    if found or sessions <= 0:
+        return found
+    who = "1 session was" if sessions == 1 else f"{format_count(sessions)} sessions were"
+    text = (
+        f"{who} often without a message in flight, and is no more: if a reply was lost, each later one is taken for"
+        " that before it, and its time is too long by the time between two messages; or the target has become slower."
+        " Tell replies by their id with --match json:PATH, --match regex:PATTERN or --match echo"
+    )
+    return [
+        Finding(
+            FindingKind.PAIRING, text if sessions == 1 else text.replace("is no more", "are no more"), saturates=False
+        )
+    ]
+
+
 def pairing_is_doubted(run: RunData) -> bool:
     """True where replies are perhaps not those of their messages, so that their times may be wrong."""
     return any(finding.kind is FindingKind.PAIRING for finding in _pairing(run))

@@ -83,6 +83,7 @@ def summarize(
         tally,
         schema=SCHEMA,
         tool=_joined(header.tool for header in headers),
+        name=_joined(filter(None, (header.name for header in headers))),
         target=_joined(header.target for header in headers),
         load=_load([header.plan.get("load") for header in headers]),
         started_at=min(headers, key=lambda header: header.started_ns).started_at,

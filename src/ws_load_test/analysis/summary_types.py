@@ -322,6 +322,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: Annotated[int, Meta(description="Version of this object's shape.")]
     tool: Annotated[str, Meta(description="Name and version of the program; several are joined with commas.")]
+    name: Annotated[str, Meta(description="Name of the run (--name); several are joined with commas.")] = ""
     target: Annotated[str, Meta(description="URL of the target, secrets hidden; several are joined with commas.")]
     load: Annotated[
         ClosedLoop | OpenLoop | MixedLoad | UnknownLoad,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ws_load_test.analysis.aggregate import counts_of
 from ws_load_test.analysis.findings import awaits_replies, sends_messages
 from ws_load_test.analysis.summary_types import FailureReason, RunVerdict
 from ws_load_test.common.units import format_count
@@ -51,11 +52,12 @@ def _failure(
         return FailureReason.INTERRUPTED, "interrupted"
     if any(recording.trailer is not None and recording.trailer.lost_workers for recording in recordings):
         return FailureReason.WORKER_LOST, "a worker was lost"
-    nothing = why_nothing_measured(recordings, tally)
+    nothing = why_nothing_measured(recordings, tally) or _why_one_measured_nothing(recordings)
     if nothing is not None:
         return nothing
-    connections = [recording.header.plan.get("connections", 1) for recording in recordings]
-    asked = sum(number for number in connections if isinstance(number, int))
+    # The plan of another version can have anything there.
+    counts = [recording.header.plan.get("connections", 1) for recording in recordings]
+    asked = sum(count for count in counts if isinstance(count, int))
     opened = tally.opened - tally.recycled
     # Those that were dialed again later have opened.
     if tally.faults["not-dialed"] and opened < asked:
@@ -85,6 +87,16 @@ def why_nothing_measured(recordings: Sequence[Recording], tally: Tally) -> tuple
         return FailureReason.NOTHING_ANSWERED, f"no message was answered{fault}"
     if awaited and tally.faults["check-failed"] >= tally.answered:
         return FailureReason.ALL_REPLIES_WRONG, "no reply was right (check-failed)"
+    return None
+
+
+def _why_one_measured_nothing(recordings: Sequence[Recording]) -> tuple[FailureReason, str] | None:
+    """Returns the same of the first of several recordings that measured nothing: the sum would hide it."""
+    if len(recordings) > 1:
+        for number, recording in enumerate(recordings, 1):
+            nothing = why_nothing_measured([recording], counts_of([recording]))
+            if nothing is not None:
+                return nothing[0], f"recording {number}: {nothing[1]}"
     return None
 
 

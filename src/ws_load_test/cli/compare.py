@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.analysis.aggregate import counts_of
 from ws_load_test.analysis.comparison.sides import compare_recordings, recording_files
 from ws_load_test.analysis.recordings import read_recording
 from ws_load_test.analysis.verdict import why_nothing_measured
 from ws_load_test.cli.comparison_output import parse_terms, report_outcome
 from ws_load_test.cli.output import exports_in, set_log_level, warn_unwritable
 from ws_load_test.common.errors import ExitCode, UsageError
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.report.terminal.comparison import ComparisonReport
 
 if TYPE_CHECKING:
@@ -48,10 +49,18 @@ def compare_files(paths: Sequence[str], options: dict[str, Any]) -> int:
                 raise UsageError(f'compare: "{file}" is a recording that is named twice; it cannot stand on two sides')
             seen.append(recording)
         sides.append(recordings)
+    names = [_side_name(path, recordings) for path, recordings in zip(paths, sides, strict=True)]
     comparisons = [
-        compare_recordings((paths[0], path), sides[0], recordings, sure, metrics)
-        for path, recordings in zip(paths[1:], sides[1:], strict=True)
+        compare_recordings((names[0], name), sides[0], recordings, sure, metrics)
+        for name, recordings in zip(names[1:], sides[1:], strict=True)
     ]
-    unmeasured = any(why_nothing_measured(side, aggregate(side).tally) is not None for side in sides)
+    unmeasured = any(why_nothing_measured(side, counts_of(side)) is not None for side in sides)
     code = ExitCode.NOTHING_OPENED if unmeasured else ExitCode.PASSED
     return report_outcome(ComparisonReport(comparisons=comparisons, limit=limit), wanted, as_json=as_json, code=code)
+
+
+def _side_name(path: str, recordings: Sequence[Recording]) -> str:
+    """Returns the name that all runs of a side have (``--name``), and where they are; else only that."""
+    names = {recording.header.name for recording in recordings}
+    name = names.pop() if len(names) == 1 else ""
+    return f"{sanitize(name)} ({path})" if name else path

@@ -190,6 +190,8 @@ Limits
       --max-message-size SIZE
                               end a session on which a larger message comes,
                               compressed or not: 125 bytes to 1 GiB (64MiB)
+      --name TEXT             a name for the run, which its report, recording,
+                              page and comparisons show
   -w, --workers N             number of worker processes (one for each core, or
                               two of them if the target is on this machine)
 

@@ -149,6 +149,7 @@ class PortableEngine:
         pool.loading = True
         async with run_beside(
             pool.expire_replies(),
+            pool.watch_pairing(),
             pool.opener.follow_profile(window.start_ns),
             keep_alive(pool.connections, self._plan.ping_interval_ns),
             pool.reconnector.run(window.measure_from_ns),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from ws_load_test.analysis.findings import percent
-from ws_load_test.analysis.thresholds import ConditionScope
+from ws_load_test.analysis.findings import FindingKind, percent
+from ws_load_test.analysis.thresholds import ConditionScope, depends_on_pairing
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.sanitize import sanitize
@@ -56,6 +56,8 @@ ENOUGH = 0.95
 _PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
 _PHASES = {"opening": "opening", "warmup": "warm-up", "measured": "measured", "closing": "closing"}
 _REMEDIES = {str(kind): remedy for kind, remedy in HOST_ERROR_REMEDIES.items()}
+_FINDING_LOOKS = {FindingKind.PAIRING: ("  pairing", "bold red", 1)}
+"""Label, style and rank of findings that matter more than a warning."""
 _Part = tuple[str, str]
 """Text and its style."""
 
@@ -299,6 +301,7 @@ def _figures(label: str, times: Histogram, keys: Sequence[str], viewport: Viewpo
 def _conditions(state: RunState, viewport: Viewport) -> list[_Line]:
     """Returns the conditions of the run with the values so far, in red where they would fail it now."""
     found = []
+    doubted = bool(state.pairing_findings())
     for requested, condition in state.conditions:
         tally, measured_ns = (
             (state.last, state.last_measured_ns)
@@ -312,6 +315,9 @@ def _conditions(state: RunState, viewport: Viewport) -> list[_Line]:
         words = f"{requested.option.replace('-', ' ')} {condition.text}"
         if value is None:
             found.append((f"{words}: {NO_VALUE}", "dim"))
+        elif doubted and depends_on_pairing(condition.metric):
+            shown = show_value(float(value), float(condition.limit), condition.unit)
+            found.append((f"{words}: in doubt ({shown})", "bold red"))
         else:
             shown = show_value(float(value), float(condition.limit), condition.unit)
             found.append((f"{words}: {shown}", "green" if requested.passes(condition, value) else "bold red"))
@@ -380,7 +386,9 @@ def _generator(state: RunState, viewport: Viewport) -> list[_Line]:
         parts.append((f"loop lag p99 {format_duration(state.last.loop_lag_ns.percentile(99))}", ""))
     lines = [_Line(1, _row("generator", parts or [(NO_VALUE, "dim")], viewport))]
     for finding in findings[:MAX_FINDINGS]:
-        label, style, rank = ("  saturated", "bold red", 1) if finding.saturates else ("  warning", "yellow", 4)
+        label, style, rank = _FINDING_LOOKS.get(finding.kind, ("  warning", "yellow", 4))
+        if finding.saturates:
+            label, style, rank = "  saturated", "bold red", 1
         lines += _sentence(rank, label, sentence(finding.text), style, viewport)
     return lines
 

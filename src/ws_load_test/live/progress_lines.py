@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TextIO
 
+    from ws_load_test.analysis.findings import Finding
     from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.metrics.recording import LostWorker
     from ws_load_test.plan.plan import Plan
@@ -48,6 +49,9 @@ class ProgressLogger:
         self._last_line_ns = 0
         self._reported: Counter[str] = Counter()
         """Faults that the lines so far have counted."""
+        self._pairing: Sequence[Finding] = ()
+        self._doubted = False
+        """The doubt about the pairing has had a line of its own."""
         self._closed = self._stream is None
 
     def __call__(self, event: IntervalEvent) -> None:
@@ -57,11 +61,14 @@ class ProgressLogger:
         try:
             self._state.on_interval(event)
             to_ns = event.interval.to_ns
+            self._pairing = self._state.pairing_findings()
+            if self._pairing and not self._doubted:
+                self._doubted = True
+                self._write(f"pairing in doubt: {sanitize(self._pairing[0].text)}")
             if to_ns - self._last_line_ns >= LINE_INTERVAL_NS * _NEARLY:
                 self._last_line_ns = to_ns
                 self._state.lost_workers = self._lost()
-                self._stream.write(to_encodable(self._line(), self._stream.encoding or "ascii") + "\n")
-                self._stream.flush()
+                self._write(self._line())
         # ValueError: the stream was closed, or the interval is damaged; OSError: its reader is gone.
         except (OSError, ValueError):
             self._closed = True
@@ -69,6 +76,10 @@ class ProgressLogger:
     def close(self) -> None:
         """Writes no more lines; the stream stays open."""
         self._closed = True
+
+    def _write(self, line: str) -> None:
+        self._stream.write(to_encodable(line, self._stream.encoding or "ascii") + "\n")
+        self._stream.flush()
 
     def _line(self) -> str:
         state = self._state
@@ -114,7 +125,7 @@ class ProgressLogger:
     def _problems(self) -> list[str]:
         """Returns the faults, errors of this machine and lost workers, new kinds of faults by name."""
         state = self._state
-        parts = []
+        parts = ["pairing in doubt"] if self._pairing else []
         if state.faults:
             new = [kind for kind, _ in (state.faults - self._reported).most_common() if kind not in self._reported]
             more = f" and {len(new) - _MAX_KINDS} more kinds" if len(new) > _MAX_KINDS else ""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ws_load_test.analysis.aggregate import RunAggregator, aggregate
-from ws_load_test.analysis.findings import Finding, FindingKind
+from ws_load_test.analysis.aggregate import Aggregate, RunAggregator, aggregate
+from ws_load_test.analysis.data_quality import pairing_findings
+from ws_load_test.analysis.findings import Finding, FindingKind, RunData
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.thresholds import RequestedCondition
 from ws_load_test.common.clock import NS_PER_S
@@ -38,13 +39,15 @@ MAX_HISTORY = 300
 DIAGNOSED_INTERVALS = 60
 """Intervals by which the generator is diagnosed: at least so many once there are, and at most twice as many."""
 FINAL_ONLY = {
+    FindingKind.PAIRING,
     FindingKind.FEW_SAMPLES,
     FindingKind.UNANSWERED,
     FindingKind.RATE,
     FindingKind.QUEUE,
     FindingKind.WRITE_BLOCKED,
 }
-"""Kinds of findings that are only certain once the run is over and all is counted."""
+"""Kinds of findings that are only certain once the run is over and all is counted; of pairing the live state has more
+by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +277,13 @@ class RunState:
                 _merge(merged, aggregator)
             recordings = [Recording(self._header, self._surplus_under_load)]
             findings = diagnose(recordings, aggregate(recordings, [merged]))
-            self._findings = [finding for finding in findings if finding.saturates or finding.kind not in FINAL_ONLY]
+            findings = [finding for finding in findings if finding.saturates or finding.kind not in FINAL_ONLY]
+            self._findings = [*self.pairing_findings(), *findings]
         return self._findings
+
+    def pairing_findings(self) -> list[Finding]:
+        """Returns what makes every response time doubtful, by all of the run so far."""
+        return pairing_findings(RunData([Recording(self._header, self._surplus_under_load)], Aggregate(self.tally, ())))
 
     def _new_aggregator(self) -> RunAggregator:
         return RunAggregator(self._header.hosts or ())

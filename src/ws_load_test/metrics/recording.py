@@ -139,6 +139,12 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="h
         return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
 
     @property
+    def name(self) -> str:
+        """Name of the run; empty where it has none."""
+        name = self.plan.get("name")
+        return name if isinstance(name, str) else ""
+
+    @property
     def due_when_sent(self) -> bool:
         """True where the plan's load sends each message when it is due, so that response and service times are one."""
         load = self.plan.get("load")

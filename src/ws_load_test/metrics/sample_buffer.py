@@ -61,6 +61,11 @@ class SampleBuffer:
         if row == LAST_ROW:
             self.flush()
 
+    def note_unanswered(self, due_ns: int, sent_ns: int, count: int) -> None:
+        """Counts the send lag of messages that will have no row: of each message that was sent, it is known."""
+        if self.due is not self.sent and due_ns >= self.measured_from_ns:
+            self.tally.send_lag_ns.record(max(0, sent_ns - due_ns), count)
+
     def flush(self) -> None:
         """Counts what the columns hold into the tally, and empties them."""
         used, self.length = self.length, 0

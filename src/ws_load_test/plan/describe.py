@@ -18,7 +18,8 @@ Line = tuple[str, str]
 
 def describe_plan(plan: Plan) -> list[Line]:
     """Returns one line for each part of the plan that is in use."""
-    return [*plan.target.describe(), *_load_lines(plan), *_session_lines(plan), *_threshold_lines(plan)]
+    name = [("name", plan.name)] if plan.name else []
+    return [*name, *plan.target.describe(), *_load_lines(plan), *_session_lines(plan), *_threshold_lines(plan)]
 
 
 def _load_lines(plan: Plan) -> Iterator[Line]:

@@ -64,6 +64,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Clients that misbehave on purpose; None: none."""
     bind: tuple[str, ...] = ()
     """Source addresses, used in turn; empty: the system chooses."""
+    name: str = ""
+    """Name of the run; empty where it has none."""
     fail_if: tuple[str, ...] = ()
     """Conditions that must not hold when the run is over; `thresholds` has their grammar."""
     slo: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ import msgspec
 
 from ws_load_test.common.units import format_duration
 from ws_load_test.messages.fields import FIELD
+from ws_load_test.plan import ranges
 from ws_load_test.plan.host_names import host_and_port, in_brackets
 from ws_load_test.plan.proxy_environment import ProxyEnvironment
 from ws_load_test.plan.redaction import (
@@ -143,7 +144,7 @@ class Target(msgspec.Struct, frozen=True):
     """``HOST`` or ``HOST:PORT`` to connect to in turn, instead of to the URL's host."""
     resolve: tuple[str, ...] = ()
     """``HOST:PORT:ADDRESS,ADDRESS``: the addresses of a name, which is not looked up; the port may be ``*``."""
-    dns_ttl_ns: int = DEFAULT_DNS_TTL_NS
+    dns_ttl_ns: ranges.Duration = DEFAULT_DNS_TTL_NS
     """Time for which the addresses of a name are kept; a session that is dialed later has them looked up again."""
     rotate_addresses: bool = False
     """Sessions begin with each address of a name in turn."""
@@ -340,9 +341,7 @@ class Target(msgspec.Struct, frozen=True):
         return f"{words} (of the environment){excluded}"
 
     def _describe_names(self) -> str:
-        words = [
-            f"{host}:{port} is {addresses}" for host, port, addresses in (one.split(":", 2) for one in self.resolve)
-        ]
+        words = [f"{one} (given)" for one in self.resolve]
         if self.rotate_addresses:
             words.append("all addresses of a name in turn")
         if self.dns_ttl_ns != DEFAULT_DNS_TTL_NS:

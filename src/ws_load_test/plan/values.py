@@ -40,6 +40,8 @@ from ws_load_test.plan.schedule import Arrivals, LoadProfile, Stage
 SMALLEST_LIMIT = 125
 """Bytes that any message may have, so that a limit need not be looked at for the shortest frames; control frames have
 as many (RFC 6455, section 5.5)."""
+LONGEST_NAME = 80
+"""Letters of the name of a run: those of one line of a report."""
 LARGEST_BIND = 65_536
 """Source addresses that a network can stand for: an IPv6 network has more than a run can use."""
 
@@ -196,6 +198,14 @@ def text(value: Any) -> str:
         # Not quoted: a table or a list may hold a secret.
         raise ValueError(f"{_kind(value)} is not text")  # noqa: TRY004 - collected as a problem
     return value
+
+
+def run_name(value: Any) -> str:
+    """Parses the name of a run, one line that reports show."""
+    name = " ".join(text(value).split())
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise ValueError(f"a name has 1 to {LONGEST_NAME} letters, digits and signs, and no control characters")
+    return name
 
 
 def strings(value: Any) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ MAX_KEPT_BYTES = 64 << 20
 _IDS = re.compile(r"^(?:id|.*(?:_id|-id|Id|ID))$|ref|seq|nonce|correl|request|uuid|tag", re.IGNORECASE)
 _NAME = re.compile(r"[^.\[\]]+")
 _REMEDIES = {
+    "200": "that is a page and no WebSocket: look at the URL's path",
     "401": "give credentials: --bearer, --user, -H or --cookie",
     "403": "give credentials (--bearer, --user, -H, --cookie) or the --origin that it expects",
     "404": "look at the URL's path",
@@ -187,6 +188,9 @@ def _unopened(seen: SessionRecord) -> str:
         return "Interrupted before the session had opened."
     fault = seen.fault
     remedy = _REMEDIES.get(fault.detail) if fault.kind is FaultKind.UPGRADE_REJECTED else None
+    if "; write " in fault.text:
+        # Its cause is known better than by its status.
+        remedy = None
     if fault.kind is FaultKind.PROXY:
         return f"The session did not open: {fault.text}."
     text = fault.text if fault.text.startswith("the ") else f"the target {fault.text}"

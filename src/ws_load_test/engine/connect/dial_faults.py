@@ -11,6 +11,8 @@ from ws_load_test.common.units import format_duration
 if TYPE_CHECKING:
     from ws_load_test.engine.connect.tcp import Attempts
 
+MAX_SHOWN_ADDRESSES = 4
+"""Addresses of a host that a fault names; a name can have dozens."""
 _TIMED_OUT = {
     "dns": (FaultKind.DNS_TIMEOUT, "has a name that did not resolve"),
     "connect": (FaultKind.CONNECT_TIMEOUT, "did not take the TCP connection"),
@@ -84,6 +86,8 @@ def _where(attempts: Attempts, besides: OSError | None = None) -> str:
     """Returns the addresses of a fault as part of a sentence, with the errors that are not the same as its own."""
     errors = {address: error for address, error in attempts.failures if not _is_same(error, besides)}
     places = [f"{one} ({_reason(errors[one])})" if one in errors else one for one in attempts.tried]
+    if len(places) > MAX_SHOWN_ADDRESSES:
+        places[MAX_SHOWN_ADDRESSES:] = [f"{len(places) - MAX_SHOWN_ADDRESSES} more"]
     return f" at {' and '.join(places)}" if places else ""
 
 

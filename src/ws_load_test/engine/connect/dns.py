@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+LINK_LOCAL = ip_network("fe80::/10")
 MAX_NAMES = 4096
 """Names that are kept: a target can redirect to as many as it likes. The first to be looked up is forgotten first."""
 MAX_FAILURE_AGE_NS = NS_PER_S
@@ -106,6 +107,9 @@ class Resolver:
     async def _look_up(self, host: str) -> Found | Fault:
         if "%" in host:
             return _with_zone(host)
+        if _is_link_local(host):
+            text = f"cannot be reached at {host}: a link-local address needs its zone, for example [{host}%eth0]"
+            return Fault(FaultKind.UNREACHABLE, text=text)
         from_ns, timeout_ns = monotonic_ns(), self._plan.connect_timeout_ns
         kind, reason = FaultKind.DNS, ""
         try:
@@ -122,7 +126,8 @@ class Resolver:
                 took_ns = monotonic_ns() - from_ns
                 _keep(self.lookup_ns, host, took_ns)
                 self._times_ns.append(took_ns)
-            return [(family, address) for family, _, _, _, address in found]
+            # A hosts file can have an address twice.
+            return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
         return Fault(kind, text=f'the name "{host}" does not resolve{reason}')
 
 
@@ -146,6 +151,14 @@ async def _found_for(host: str) -> list[Any]:
         if not host.endswith("."):
             raise
         return await loop.getaddrinfo(host.removesuffix("."), None, type=socket.SOCK_STREAM)
+
+
+def _is_link_local(host: str) -> bool:
+    """Returns True for an address that means another machine on each link (RFC 4291, section 2.5.6)."""
+    try:
+        return ip_address(host) in LINK_LOCAL
+    except ValueError:
+        return False
 
 
 def _with_zone(host: str) -> Found | Fault:

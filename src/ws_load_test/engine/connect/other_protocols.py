@@ -34,6 +34,7 @@ LONGEST_QUOTE = 60
 SHORTEST_TEXT = 4
 """Characters that are called a text: two or three letters are often none."""
 _TEXT = frozenset((*range(0x20, 0x7F), 0x09, 0x0A, 0x0D))
+_LINE_ENDS = {0x09: " ", 0x0A: " ", 0x0D: " "}
 
 
 def protocol_of(data: bytes) -> str:
@@ -55,17 +56,17 @@ def described(data: bytes) -> str:
     ``this looks like SSH: "SSH-2.0-OpenSSH_9.6"``, ``this looks like TLS``, ``this is text: "Bad request"``; "" where
     nothing can be said.
     """
-    name, line = protocol_of(data), _first_line(data)
-    quoted = f': "{line}"' if line else ""
+    name = protocol_of(data)
     if name:
-        return f"this looks like {name}{quoted}"
-    return f"this is text{quoted}" if len(line) >= SHORTEST_TEXT else ""
+        line = _quotable(data.splitlines()[0])
+        return f'this looks like {name}: "{line}"' if line else f"this looks like {name}"
+    text = _quotable(data) if len(data) >= SHORTEST_TEXT else ""
+    return f'this is text: "{text}"' if text else ""
 
 
-def _first_line(data: bytes) -> str:
-    """Returns the first line of a text, cut to what a sentence can quote; "" for what is no text."""
-    line = data.splitlines()[0] if data.strip() else b""
-    if not _TEXT.issuperset(line):
+def _quotable(data: bytes) -> str:
+    """Returns a text on one line, cut to what a sentence can quote; "" for what is no text."""
+    if not _TEXT.issuperset(data):
         return ""
-    text = sanitize(line.decode("ascii")).strip()
+    text = " ".join(sanitize(data.decode("ascii").translate(_LINE_ENDS)).split())
     return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE].rstrip() + "…"

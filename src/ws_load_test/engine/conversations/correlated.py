@@ -79,6 +79,9 @@ class CorrelatedConversation:
         for due_ns, sent_ns in answered:
             samples.append(due_ns, sent_ns, at_ns, 1)
 
+    def look(self) -> None:
+        """Does nothing: with ids, a reply that is lost leaves no doubt about the others."""
+
     def is_awaited(self, payload: bytes) -> bool:
         """True if a message has the id of one in flight."""
         return self._extract_id(payload) in self.table
@@ -140,7 +143,8 @@ class CorrelatedConversation:
 
     def _count_unanswered(self, messages: Iterable[DueSent]) -> None:
         owner, now_ns = self._connection.owner, monotonic_ns()
-        for due_ns, _ in messages:
+        for due_ns, sent_ns in messages:
+            owner.samples.note_unanswered(due_ns, sent_ns, 1)
             if due_ns >= owner.samples.measured_from_ns:
                 owner.tally.unanswered += 1
                 owner.tally.unanswered_wait_ns.record(max(0, now_ns - due_ns))

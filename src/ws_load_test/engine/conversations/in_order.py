@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import format_duration
+from ws_load_test.engine.conversations.queue_looks import QueueLooks
 from ws_load_test.messages.generator import FrameBatches
 from ws_load_test.metrics.sample_buffer import LAST_ROW
 from ws_load_test.websocket import frames
@@ -26,6 +27,7 @@ class InOrderConversation:
         self.pending: deque[tuple[int, int, int]] = deque()
         """In flight, oldest first: when it was due, when it was sent, and how many messages left together."""
         self._connection = connection
+        self._looks = QueueLooks()
 
     def new_frames(self, payloads: PayloadStream, encoder: FrameEncoding) -> FrameSource:
         """Returns frames that are made when they leave."""
@@ -72,6 +74,15 @@ class InOrderConversation:
             if row == LAST_ROW:
                 samples.flush()
 
+    def look(self) -> None:
+        """Looks whether anything is in flight: a session on which a reply was lost is never without a message again."""
+        oldest_ns = self.pending[0][1] if self.pending else 0
+        change = self._looks.add(oldest_ns)
+        if change > 0:
+            self._connection.owner.tally.pairing_suspected += 1
+        elif change < 0:
+            self._connection.owner.tally.pairing_cleared += 1
+
     def is_awaited(self, payload: bytes) -> bool:  # noqa: ARG002 - the content says nothing about the order
         """Returns False: any message could be a greeting."""
         return False
@@ -101,9 +112,12 @@ class InOrderConversation:
     def on_ended(self) -> None:
         """Counts what was in flight as unanswered, with the time that it has waited."""
         owner, now_ns = self._connection.owner, monotonic_ns()
-        for due_ns, _, count in self.pending:
+        for due_ns, sent_ns, count in self.pending:
+            owner.samples.note_unanswered(due_ns, sent_ns, count)
             if due_ns >= owner.samples.measured_from_ns:
                 owner.tally.unanswered += count
                 owner.tally.unanswered_wait_ns.record(max(0, now_ns - due_ns), count)
         self.pending.clear()
         self.in_flight = 0
+        # What is left without a reply is counted now, and says more than a suspicion.
+        self.look()

@@ -44,6 +44,10 @@ class TracedConversation:
         for _ in range(count):
             self._trace.message_counted("reply", at_ns - samples.sent[samples.length - 1])
 
+    def look(self) -> None:
+        """Looks as the conversation does."""
+        self._conversation.look()
+
     def is_awaited(self, payload: bytes) -> bool:
         """True if a message is surely a reply, and no greeting."""
         return self._conversation.is_awaited(payload)

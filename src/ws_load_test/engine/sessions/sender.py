@@ -67,6 +67,10 @@ class Conversation(Protocol):
         """Takes a message read whole at `at_ns`. Returns the replies that it is, 0 or 1."""
         ...
 
+    def look(self) -> None:
+        """Looks whether replies may be paired with the wrong messages; called now and then, at random instants."""
+        ...
+
     def expire(self, before_ns: int, timeout_ns: int) -> int:
         """Gives up messages sent before an instant, where the session can go on. Returns how many."""
         ...

@@ -19,7 +19,7 @@ from ws_load_test.common.errors import (
 )
 from ws_load_test.common.machine import default_workers
 from ws_load_test.common.text_files import read_text
-from ws_load_test.common.units import LONGEST_NS, format_rate, quoted_path
+from ws_load_test.common.units import LONGEST_NS, format_duration, format_rate, quoted_path
 from ws_load_test.messages import Message
 from ws_load_test.plan.load import ClosedLoop, Load, OpenLoop
 from ws_load_test.plan.options.catalog import (
@@ -44,7 +44,7 @@ from ws_load_test.plan.options.thresholds import read_thresholds
 from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import threshold_warnings
-from ws_load_test.plan.schedule import LoadProfile
+from ws_load_test.plan.schedule import LoadProfile, round_half_down
 from ws_load_test.plan.target import is_on_this_machine
 from ws_load_test.plan.values import check_rate
 
@@ -102,10 +102,13 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         raise PlanError(tuple(problems))
 
     duration_ns = _duration_ns(values)
+    load = _read_load(values, connections, duration_ns)
+    if duration_ns is not None and load.requested_rate is not None:
+        _check_any_message(load.requested_rate, duration_ns, values)
     plan = Plan(
         target=target,
         connections=connections,
-        load=_read_load(values, connections, duration_ns),
+        load=load,
         message=message,
         setup_messages=setup_messages,
         correlation=correlation,
@@ -170,6 +173,22 @@ def _check_rates(values: Mapping[str, Any], connections: int, problems: list[Opt
                 check_rate(per_s, f"{format_rate(per_s)} over {connections} connections")
         except ValueError as error:
             problems.append(OptionProblem(option_name(name), str(error)))
+
+
+def _check_any_message(rate: LoadProfile, duration_ns: int, values: Mapping[str, Any]) -> None:
+    """Raises PlanError if a rate is so low that no message falls due in the measured time."""
+    warmup_ns = values.get("warmup", 0)
+    early, whole = rate.cumulative(warmup_ns), rate.cumulative(warmup_ns + duration_ns)
+    # Message k is due when the integral of the rate reaches k + 1/2.
+    if not rate.peak or round_half_down(whole) > round_half_down(early):
+        return
+    name = next(option_name(name) for name in SCHEDULE if name in values)
+    amount = float(f"{whole - early:.2g}")
+    text = (
+        f"sends nothing: {rate.describe(format_rate)} is {amount:g} of a message in the measured"
+        f" {format_duration(duration_ns)}; make the run longer, or the rate higher"
+    )
+    raise PlanError((OptionProblem(name, text),))
 
 
 def _is_open(values: Mapping[str, Any]) -> bool:

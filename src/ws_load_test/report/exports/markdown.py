@@ -30,7 +30,8 @@ def lines(results: Results) -> Iterator[str]:
     yield f"### ws-load-test: {_verdict(results)}\n\n"
     length = f"{format_duration(summary.duration_s * 1e9)} measured"
     several = f", {len(results.recordings)} recordings together" if len(results.recordings) > 1 else ""
-    yield f"{code(summary.target)}, {prose(summary.started_at)}, {length}{several}\n"
+    name = f"{prose(summary.name)}: " if summary.name else ""
+    yield f"{name}{code(summary.target)}, {prose(summary.started_at)}, {length}{several}\n"
     checks = [f"- {_check(check)}\n" for check in summary.verdict.checks]
     yield from ["\n", *checks] if checks else []
     messages = summary.messages

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.units import format_duration, format_rate
+from ws_load_test.plan.thresholds import parse_condition
 from ws_load_test.report.html.document import (
     Chart,
     Head,
@@ -24,7 +24,9 @@ from ws_load_test.report.html.figures import (
     duration_axis,
     figure,
     line,
+    load_axis,
 )
+from ws_load_test.report.html.marks import limit_lines
 from ws_load_test.report.terminal.capacity import (
     HEADS,
     notes_of,
@@ -48,7 +50,6 @@ _TONES: dict[str, Severity] = {
     "target-gone": "bad",
 }
 _PERCENTILES = ("p50", "p90", "p99", "p99.9")
-_MOST_TICKS = 8
 
 
 def lines(summary: CapacitySummary) -> Iterator[str]:
@@ -113,10 +114,12 @@ def _latency(summary: CapacitySummary, steps: list[StepSummary]) -> Figure:
             f"{_shown(step, summary)}: {format_duration(value)}" for step, value in zip(steps, values, strict=True)
         ]
         traces.append(line(number, name, x, values, text=texts))
-    times = [one.value(name) for one in measured for name in _PERCENTILES]
-    return figure(
-        traces, _load_axis(summary, x), duration_axis(min(times), max(times), "response time"), **_marks(summary)
-    )
+    limited = [one for one in map(parse_condition, summary.objectives) if one.metric.name == "response"]
+    traces += limit_lines(limited, len(_PERCENTILES), min(x), max(x))
+    times: list[float] = [one.value(name) for one in measured for name in _PERCENTILES]
+    times += [float(one.limit) for one in limited]
+    y = duration_axis(min(times), max(times), "response time")
+    return figure(traces, _load_axis(summary, x), y, **_marks(summary))
 
 
 def _throughput(summary: CapacitySummary, steps: list[StepSummary]) -> Figure:
@@ -132,27 +135,8 @@ def _shown(step: StepSummary, summary: CapacitySummary) -> str:
 
 
 def _load_axis(summary: CapacitySummary, amounts: list[float]) -> Axis:
-    """Returns the axis of the requested load: logarithmic, with a tick at amounts that were tried."""
-    known = sorted(set(amounts))
-    # Where the search narrows, amounts are too near to each other for a tick each.
-    apart = math.log(known[-1] / known[0]) / _MOST_TICKS
-    ticks = [known[0]]
-    ticks += [amount for before, amount in _kept(known, apart)]
-    title = "messages a second" if summary.find == "rate" else "connections"
-    return {
-        "type": "log",
-        "title": {"text": title},
-        "tickvals": ticks,
-        "ticktext": [f"{tick:,.6g}" for tick in ticks],
-    }
-
-
-def _kept(known: list[float], apart: float) -> Iterator[tuple[float, float]]:
-    last = known[0]
-    for amount in known[1:]:
-        if math.log(amount / last) >= apart:
-            yield last, amount
-            last = amount
+    """Returns the axis of the requested load."""
+    return load_axis(min(amounts), max(amounts), "messages a second" if summary.find == "rate" else "connections")
 
 
 def _marks(summary: CapacitySummary) -> dict[str, Any]:

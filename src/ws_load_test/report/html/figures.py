@@ -38,6 +38,8 @@ _MOST_MARKS = 15
 _PERCENTILES = ("50", "90", "99", "99.9", "99.99")
 _FEW_COUNTS = 5
 """Largest count of an axis whose ticks must be whole numbers; a longer axis has them by itself."""
+_NARROW_RATIO = 5
+"""Ratio between the ends of a logarithmic axis below which its ticks are at equal steps."""
 _LEAST_RATIO = 3.2
 """Least ratio between the ends of a logarithmic axis: with less it can be without a tick (1, 2, 5, 10)."""
 
@@ -288,10 +290,31 @@ def duration_axis(low_ns: float, high_ns: float, title: str = "") -> Axis:
     ticks = [step * 10.0**decade for decade in decades for step in steps_of_ten]
     return {
         "type": "log",
-        "title": {"text": title},
+        "title": {"text": f"{title} (log)" if title else ""},
         "range": [math.log10(low), math.log10(high)],
         "tickvals": ticks,
         "ticktext": [format_duration(tick) for tick in ticks],
+    }
+
+
+def load_axis(low: float, high: float, title: str) -> Axis:
+    """Returns a logarithmic axis of amounts, with ticks at round ones."""
+    low, high = low / 1.08, high * 1.08
+    if high / low < _NARROW_RATIO:
+        # Equal steps, as on a linear axis, from which so short a part of a logarithmic one hardly differs.
+        step = tick_step(high - low)
+        shown = [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    else:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        steps_of_ten = (1, 2, 5) if high / low < 10**2.5 else (1, 3) if high / low < 10**4 else (1,)
+        ticks = [step * 10.0**decade for decade in decades for step in steps_of_ten]
+        shown = [tick for tick in ticks if low <= tick <= high]
+    return {
+        "type": "log",
+        "title": {"text": f"{title} (log)"},
+        "range": [math.log10(low), math.log10(high)],
+        "tickvals": shown,
+        "ticktext": [f"{tick:,.10g}" for tick in shown],
     }
 
 

@@ -64,7 +64,7 @@ def lines(results: Results) -> Iterator[str]:
         OutputError: The library that draws the charts is not installed.
     """
     head, sections = page(results)
-    return document(f"{head.verdict}: {results.summary.target}", head, sections)
+    return document(f"{head.verdict}: {results.summary.name or results.summary.target}", head, sections)
 
 
 def page(results: Results) -> tuple[Head, list[Section]]:
@@ -114,6 +114,8 @@ class _Page:
         parts += [Text(f"pairing: {sentence(one.text)}", "bad") for one in self.results.pairing_findings]
         parts += _paragraphs(self.health[1:])
         parts += self._over_time()
+        if summary.name:
+            facts.insert(0, summary.name)
         return Head(words, _TONES[style], [summary.target, ", ".join(facts)], parts)
 
     def _requested(self) -> list[Part]:

@@ -51,6 +51,7 @@ def _heading(results: Results) -> list[Text]:
         facts.append(f"{len(results.recordings)} recordings together")
     return [
         *(Text(line, style=f"bold {style}") for line in textwrap.wrap(words, WIDTH)),
+        *([Text(sanitize(summary.name), style="bold")] if summary.name else []),
         Text(sanitize(summary.target)),
         Text(", ".join(facts), style="dim"),
         *threshold_lines(summary.verdict.checks),

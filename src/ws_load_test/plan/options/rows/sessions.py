@@ -140,6 +140,15 @@ LIMITS = (
         field="max_message_bytes",
     ),
     OptionSpec(
+        name="name",
+        metavar="TEXT",
+        help="a name for the run, which its report, recording, page and comparisons show",
+        group=Group.LIMITS,
+        parse=option_values.run_name,
+        field="name",
+        refused_by={"ab": "its two sides are called a and b", "capacity": "its steps have numbers"},
+    ),
+    OptionSpec(
         name="workers",
         metavar="N",
         help="number of worker processes",
@@ -167,4 +176,5 @@ class SessionOptions(TypedDict, total=False):
     timeout: Duration
     connect_timeout: Duration
     max_message_size: Count
+    name: Text
     workers: Count

@@ -460,10 +460,10 @@ def test_what_has_no_value_yet_stops_nothing():
 
 
 def test_a_flood_and_a_run_without_replies_are_watched_as_they_are():
-    flood = make_plan("ws://h:1/", workers=1, abort_if=["service.max > 1ms", "any service.max > 1ms"], abort_grace=0)
+    closed = make_plan("ws://h:1/", workers=1, abort_if=["service.max > 1ms", "any service.max > 1ms"], abort_grace=0)
     made = tally(5 * MS, due_when_sent=True)
     made.service_time_ns.clear()
-    assert watched(recording(made, plan=flood), flood) == [["service.max > 1ms", "any service.max > 1ms"]]
+    assert watched(recording(made, plan=closed), closed) == [["service.max > 1ms", "any service.max > 1ms"]]
     sends = plan_of(match="none", abort_if=["unanswered > 0", "any unanswered > 0", "due > 4"], abort_grace=0)
     assert watched(recording(tally(due=5, unanswered=5), plan=sends), sends) == [["due > 4"]]
 

@@ -1,4 +1,4 @@
-"""A worker's own state: what it used, and what held it up, lap by lap."""
+"""A worker's own state: what it used, and what held it up, interval by interval."""
 
 import gc
 import sys
@@ -8,14 +8,14 @@ import pytest
 
 from ws_load_test.common import machine
 from ws_load_test.metrics.recording import WorkerUsage
-from ws_load_test.worker import resource_usage as vitals_module
+from ws_load_test.worker import resource_usage as module
 from ws_load_test.worker.resource_usage import ResourceMonitor
 
 MS = 1_000_000
 
 
 @pytest.fixture
-def vitals():
+def monitor():
     made = ResourceMonitor()
     yield made
     made.close()
@@ -34,26 +34,26 @@ def burn(seconds):
         pass
 
 
-def test_a_lap_has_the_processor_time_since_the_last(vitals):
+def test_a_lap_has_the_processor_time_since_the_last(monitor):
     burn(0.05)
-    first = vitals.sample()
+    first = monitor.sample()
     time.sleep(0.05)
-    second = vitals.sample()
+    second = monitor.sample()
     assert 50 * MS <= first.cpu_ns < 200 * MS
     assert second.cpu_ns < 25 * MS
 
 
-def test_a_lap_has_the_pauses_of_the_garbage_collector(vitals):
+def test_a_lap_has_the_pauses_of_the_garbage_collector(monitor):
     gc.disable()
     kept = [[number] for number in range(200_000)]
-    vitals.sample()
+    monitor.sample()
     from_ns = time.monotonic_ns()
     gc.collect()
     took_ns = time.monotonic_ns() - from_ns
-    lap = vitals.sample()
-    assert took_ns * 0.5 <= lap.gc_ns <= time.monotonic_ns() - from_ns
+    usage = monitor.sample()
+    assert took_ns * 0.5 <= usage.gc_ns <= time.monotonic_ns() - from_ns
     assert kept
-    assert vitals.sample().gc_ns == 0
+    assert monitor.sample().gc_ns == 0
 
 
 def test_closed_it_hears_of_collections_no_more():
@@ -67,7 +67,7 @@ def test_closed_it_hears_of_collections_no_more():
 @pytest.fixture
 def kernel(tmp_path, monkeypatch):
     """Files of the kernel's, to be written by hand."""
-    monkeypatch.setattr(vitals_module, "_SCHEDSTAT", tmp_path / "schedstat")
+    monkeypatch.setattr(module, "_SCHEDSTAT", tmp_path / "schedstat")
     monkeypatch.setattr(machine, "_OWN_CGROUPS", tmp_path / "cgroup")
     monkeypatch.setattr(machine, "CGROUP_MOUNT", tmp_path)
     (tmp_path / "a" / "b").mkdir(parents=True)
@@ -78,43 +78,43 @@ def kernel(tmp_path, monkeypatch):
 
 
 def test_waiting_for_a_core_and_throttling_are_read_from_the_kernel(kernel, request):
-    vitals = request.getfixturevalue("vitals")
+    monitor = request.getfixturevalue("monitor")
     (kernel / "schedstat").write_text("950 350 8\n")
     (kernel / "a" / "b" / "cpu.stat").write_text("usage_usec 9\nthrottled_usec 50\n")
-    lap = vitals.sample()
-    assert (lap.run_delay_ns, lap.throttled_ns) == (250, 30_000)
-    lap = vitals.sample()
-    assert (lap.run_delay_ns, lap.throttled_ns) == (0, 0)
+    usage = monitor.sample()
+    assert (usage.run_delay_ns, usage.throttled_ns) == (250, 30_000)
+    usage = monitor.sample()
+    assert (usage.run_delay_ns, usage.throttled_ns) == (0, 0)
 
 
 @pytest.mark.parametrize("gone", ["schedstat", "cgroup", "a/b/cpu.stat"])
 def test_what_the_kernel_does_not_tell_is_0(kernel, gone, request):
     (kernel / gone).unlink()
-    vitals = request.getfixturevalue("vitals")
-    lap = vitals.sample()
-    assert (lap.run_delay_ns, lap.throttled_ns) == (0, 0)
+    monitor = request.getfixturevalue("monitor")
+    usage = monitor.sample()
+    assert (usage.run_delay_ns, usage.throttled_ns) == (0, 0)
 
 
 @pytest.mark.parametrize("words", ["", "nonsense", "1"])
 def test_what_cannot_be_read_is_0(kernel, words, request):
     (kernel / "schedstat").write_text(words)
     (kernel / "cgroup").write_text("11:cpu:/v1/only\n")
-    vitals = request.getfixturevalue("vitals")
-    assert vitals.sample().run_delay_ns == vitals.sample().throttled_ns == 0
+    monitor = request.getfixturevalue("monitor")
+    assert monitor.sample().run_delay_ns == monitor.sample().throttled_ns == 0
 
 
 def test_counters_that_go_away_do_not_count_backwards(kernel, request):
-    vitals = request.getfixturevalue("vitals")
+    monitor = request.getfixturevalue("monitor")
     (kernel / "schedstat").unlink()
     (kernel / "a" / "b" / "cpu.stat").unlink()
-    lap = vitals.sample()
-    assert (lap.run_delay_ns, lap.throttled_ns) == (0, 0)
+    usage = monitor.sample()
+    assert (usage.run_delay_ns, usage.throttled_ns) == (0, 0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux's files")
-def test_the_real_files_never_count_backwards(vitals):
+def test_the_real_files_never_count_backwards(monitor):
     for _ in range(3):
         burn(0.002)
-        lap = vitals.sample()
-        assert min(lap.cpu_ns, lap.run_delay_ns, lap.throttled_ns, lap.gc_ns) >= 0
-        assert lap != WorkerUsage(0, 0, 0)
+        usage = monitor.sample()
+        assert min(usage.cpu_ns, usage.run_delay_ns, usage.throttled_ns, usage.gc_ns) >= 0
+        assert usage != WorkerUsage(0, 0, 0)
