@@ -59,10 +59,8 @@ def test_exactly_as_many_messages_as_asked_and_every_report_in_the_recording(clu
         merged.merge(interval.tally)
         for part in interval.hosts:
             parts.merge(Tally.from_record(part.record))
-    lines = [event["line"] for event in told(cluster)[known:] if "line" in event]
-    reports = [
-        one for one in (msgspec.json.decode(line, type=Report) for line in lines) if isinstance(one, IntervalReport)
-    ]
+    lines = [msgspec.json.decode(event["line"], type=Report) for event in told(cluster)[known:] if "line" in event]
+    reports = [line for line in lines if isinstance(line, IntervalReport)]
     for report in reports:
         own.merge(Tally.from_wire(report.tally))
     assert len(reports) >= 12
