@@ -174,6 +174,8 @@ def test_a_size_in_bytes_reads_back(size):
     assert units.parse_bytes(str(size)) == size
     assert units.parse_bytes(f"{size}kB") == size * 1000
     assert units.parse_bytes(f"{size}MiB") == size << 20
+    assert units.parse_bytes(f"{size}GiB") == size << 30
+    assert units.parse_bytes(f"{size}GB") == size * 1000**3
 
 
 @given(st.floats(1e-6, 1e9))

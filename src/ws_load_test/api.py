@@ -60,7 +60,7 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """True where the run reached its end, opened a session, lost no worker and failed no threshold."""
+        """True where the run reached its end, measured something, lost no worker and failed no threshold."""
         return self.summary.verdict.passed
 
     @property

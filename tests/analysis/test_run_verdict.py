@@ -82,6 +82,12 @@ def verdict(made):
             "all-sessions-lost",
             "Every session was lost (closed:1008), and no message was answered",
         ),
+        # Replies had ceased before the end.
+        (
+            recording(answered(), silent(), Tally(**gone()), phases=["measured", "measured", "closing"]),
+            "all-sessions-lost",
+            "Every session was lost (closed:1011)",
+        ),
         # In their set-up, before anything was sent.
         (recording(Tally(**gone())), "all-sessions-lost", "Every session was lost (closed:1011)"),
         (recording(Tally(**gone()), rate=0), "all-sessions-lost", "Every session was lost (closed:1011)"),
@@ -131,6 +137,13 @@ def test_a_run_that_measured_nothing_has_failed_and_says_why(made, reason, words
 )
 def test_a_run_that_measured_something_passes(made, words):
     assert verdict(made) == (None, ExitCode.PASSED, words)
+
+
+def test_a_recording_that_measured_nothing_does_not_hide_among_others():
+    summary = summarize([recording(answered()), recording(silent())])
+    assert exit_code(summary, 0) == ExitCode.NOTHING_OPENED
+    assert summary["verdict"]["why"] == "recording 2: no message was answered"
+    assert summarize([recording(answered()), recording(answered())])["verdict"]["passed"]
 
 
 def test_what_spoils_a_run_more_comes_first():

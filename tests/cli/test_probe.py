@@ -145,6 +145,7 @@ def test_json_says_the_same(echo_url, facts):
     assert came["took_ns"] == found["times_ns"]["reply"]
 
 
+@pytest.mark.alone
 def test_the_time_of_a_reply_is_the_target_s(facts):
     with FaultyServer(behaviors.delays(80_000_000)) as server:
         found = facts(server.url)

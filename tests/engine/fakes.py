@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ws_load_test.engine.conversations import new_conversation
 from ws_load_test.engine.conversations.in_flight import RecentIds
 from ws_load_test.engine.sessions.connection import Connection
+from ws_load_test.engine.sessions.kind_limits import KindLimits
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
@@ -97,6 +98,7 @@ class FakeOwner:
     measured_from_ns: int = 0
     tally: Tally = field(default_factory=Tally)
     turns: FakeTurns = field(default_factory=FakeTurns)
+    kinds: KindLimits = field(default_factory=KindLimits)
     samples: SampleBuffer = field(init=False)
     opened: int = 0
     ended: list = field(default_factory=list)

@@ -59,8 +59,13 @@ def test_what_is_agreed(offer, answer, agreed):
 
 
 REFUSED = {
-    "another extension": ("", "x-deflate", "not offered (RFC 6455, section 9.1)"),
-    "two extensions": ("", "permessage-deflate, permessage-deflate", "not offered (RFC 6455, section 9.1)"),
+    "another extension": ("", "x-deflate", '"x-deflate", which was not offered (RFC 6455, section 9.1)'),
+    "another beside it": ("", "permessage-deflate, x; y", 'the extension "x", which was not offered'),
+    "two extensions": (
+        "",
+        "permessage-deflate, permessage-deflate",
+        "2 times, which was offered once",
+    ),
     "nothing": ("", "", "not offered"),
     "unknown": ("", "permessage-deflate; window=9", "does not have (RFC 7692, section 7.1)"),
     "empty": ("", "permessage-deflate; ; server_no_context_takeover", "does not have"),
@@ -100,7 +105,7 @@ def answering(extensions):
     [
         ("on", "permessage-deflate; client_max_window_bits=16", "7.1.2.2"),
         ("on", "permessage-deflate; evil=hush-hush", "a parameter that permessage-deflate does not have"),
-        (None, "permessage-deflate", "an extension that was not offered"),
+        (None, "permessage-deflate", "which was not offered"),
     ],
 )
 def test_a_bad_answer_is_a_fault(offered, answer, words):

@@ -12,11 +12,14 @@ from fakes import carrying
 from websockets.server import ServerProtocol
 
 from ws_load_test import make_plan
+from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.handshake import OpeningHandshake
+from ws_load_test.engine.connect.proxy import ConnectExchange, Proxy
 from ws_load_test.engine.connect.response_head import LARGEST_RESPONSE_HEAD_BYTES
 from ws_load_test.engine.connect.upgrade_request import DialError, RedirectError, UpgradeRequestFactory
 from ws_load_test.engine.load_models.closed_loop import ClosedLoopRunner
+from ws_load_test.engine.sessions.kind_limits import KindLimits
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import FaultyServer
@@ -273,7 +276,7 @@ INVALID = {
         'with the subprotocol "v3", which was not offered',
     ),
     "two subprotocols": ({"Sec_WebSocket_Protocol": "v1, v2"}, None, "which was not offered"),
-    "an extension": ({"Sec_WebSocket_Extensions": "permessage-deflate"}, None, "an extension that was not offered"),
+    "an extension": ({"Sec_WebSocket_Extensions": "x-a; b"}, None, 'the extension "x-a", which was not offered'),
 }
 
 
@@ -358,7 +361,7 @@ NOT_HTTP = {
     ),
     "heads without an end": (
         b"HTTP/1.1 100 x\r\n\r\n" * (LARGEST_RESPONSE_HEAD_BYTES // 18 + 1),
-        "a head of more than 64 KiB, which is all that is read",
+        "more than 32 informational responses",
     ),
     "contradictory lengths": (
         b"HTTP/1.1 101 x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
@@ -469,6 +472,7 @@ class Owner:
     def __init__(self):
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally)
+        self.turns, self.kinds = LoopTurns(), KindLimits()
         self.opened = []
         self.gone = asyncio.Event()
 
@@ -514,3 +518,10 @@ def test_a_session_granted_as_the_time_runs_out_is_open_and_not_also_failed():
 
     with FaultyServer(grants_on_the_word) as server:
         asyncio.run(asyncio.wait_for(main(server), 5))
+
+
+def test_a_proxy_that_answers_with_informational_responses_without_end_is_refused():
+    exchange = ConnectExchange(Proxy("http", "proxy.example", 3128, None), "echo.example", 80)
+    with pytest.raises(DialError) as caught:
+        exchange.receive(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000)
+    assert "more than 32 informational responses" in caught.value.fault.text

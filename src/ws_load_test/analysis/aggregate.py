@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ws_load_test.metrics.catalog import LABELED_FIELDS
 from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import Recording
 from ws_load_test.metrics.tally import Tally
@@ -214,6 +215,25 @@ def aggregate(recordings: Sequence[Recording], aggregators: Iterable[RunAggregat
         hosts += _host_aggregates(recording, aggregator)
         storm_connect_ns = max_known(storm_connect_ns, aggregator.storm_connect_ns)
     return Aggregate(total, tuple(measured), tuple(connects), storm_connect_ns, tuple(hosts))
+
+
+def counts_of(recordings: Iterable[Recording]) -> Tally:
+    """Returns the counts of recordings alone, summed: their histograms, which take long to decode, stay as they are.
+
+    Raises:
+        ValueError: A count cannot be read.
+    """
+    total = Tally()
+    for recording in recordings:
+        for interval in recording.intervals:
+            plain = {
+                name: data
+                for name, data in interval.encoded_tally.items()
+                if isinstance(data, int) or name in LABELED_FIELDS
+            }
+            total.merge(Tally.from_record(plain))
+    total.complete_run()
+    return total
 
 
 def lost_workers(recording: Recording) -> tuple[LostWorker, ...]:

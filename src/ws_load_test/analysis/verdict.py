@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ws_load_test.analysis.aggregate import counts_of
 from ws_load_test.analysis.findings import awaits_replies, sends_messages
 from ws_load_test.analysis.summary_types import FailureReason, RunVerdict
 from ws_load_test.common.units import format_count
@@ -51,7 +52,7 @@ def _failure(
         return FailureReason.INTERRUPTED, "interrupted"
     if any(recording.trailer is not None and recording.trailer.lost_workers for recording in recordings):
         return FailureReason.WORKER_LOST, "a worker was lost"
-    nothing = why_nothing_measured(recordings, tally)
+    nothing = why_nothing_measured(recordings, tally) or _why_one_measured_nothing(recordings)
     if nothing is not None:
         return nothing
     # The plan of another version can have anything there.
@@ -89,6 +90,16 @@ def why_nothing_measured(recordings: Sequence[Recording], tally: Tally) -> tuple
     return None
 
 
+def _why_one_measured_nothing(recordings: Sequence[Recording]) -> tuple[FailureReason, str] | None:
+    """Returns the same of the first of several recordings that measured nothing: the sum would hide it."""
+    if len(recordings) > 1:
+        for number, recording in enumerate(recordings, 1):
+            nothing = why_nothing_measured([recording], counts_of([recording]))
+            if nothing is not None:
+                return nothing[0], f"recording {number}: {nothing[1]}"
+    return None
+
+
 def _all_lost(recordings: Sequence[Recording], tally: Tally) -> bool:
     """True where every session was lost before the load was over, and none opened in its place."""
     if tally.reconnected or _lost_under_load(recordings) < tally.opened:
@@ -100,14 +111,22 @@ def _all_lost(recordings: Sequence[Recording], tally: Tally) -> bool:
 
 
 def _lost_under_load(recordings: Sequence[Recording]) -> int:
-    """Returns the sessions that were lost before the wait for the last replies, misbehaving ones among them."""
-    tallies = [
-        interval.encoded_tally
-        for recording in recordings
-        for interval in recording.intervals
-        if interval.phase != "closing"
-    ]
-    return sum(part.get("lost", 0) for one in tallies for part in (one, one.get("misbehaving", {})))
+    """Returns the sessions that were lost under load, misbehaving ones among them.
+
+    Those that are lost while the last replies are awaited count where the replies had ceased before: they had carried
+    the load to its end otherwise.
+    """
+    lost = 0
+    for recording in recordings:
+        measured = [interval.encoded_tally for interval in recording.intervals if interval.phase == "measured"]
+        ceased = not (measured and measured[-1].get("answered_in_window"))
+        lost += sum(
+            part.get("lost", 0)
+            for interval in recording.intervals
+            if interval.phase != "closing" or ceased
+            for part in (interval.encoded_tally, interval.encoded_tally.get("misbehaving", {}))
+        )
+    return lost
 
 
 def _commonest_fault(tally: Tally) -> str:

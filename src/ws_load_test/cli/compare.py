@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.analysis.aggregate import counts_of
 from ws_load_test.analysis.comparison.sides import compare_recordings, recording_files
 from ws_load_test.analysis.recordings import read_recording
 from ws_load_test.analysis.verdict import why_nothing_measured
@@ -54,7 +54,7 @@ def compare_files(paths: Sequence[str], options: dict[str, Any]) -> int:
         compare_recordings((names[0], name), sides[0], recordings, sure, metrics)
         for name, recordings in zip(names[1:], sides[1:], strict=True)
     ]
-    unmeasured = any(why_nothing_measured(side, aggregate(side).tally) is not None for side in sides)
+    unmeasured = any(why_nothing_measured(side, counts_of(side)) is not None for side in sides)
     code = ExitCode.NOTHING_OPENED if unmeasured else ExitCode.PASSED
     return report_outcome(ComparisonReport(comparisons=comparisons, limit=limit), wanted, as_json=as_json, code=code)
 

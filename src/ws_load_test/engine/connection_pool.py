@@ -18,6 +18,7 @@ from ws_load_test.engine.load_models.load_model import do_nothing
 from ws_load_test.engine.misbehaving_clients import MisbehavingGroup
 from ws_load_test.engine.reconnect import Reconnector
 from ws_load_test.engine.session_opener import SessionOpener
+from ws_load_test.engine.sessions.kind_limits import KindLimits
 from ws_load_test.engine.sessions.session_group import SessionGroup
 from ws_load_test.engine.sessions.session_setup import SessionSetup
 
@@ -40,6 +41,8 @@ LOOK_INTERVAL_NS_PER_CONNECTION = 500_000
 """The same for each of many sessions: a look takes half a microsecond, so all take a thousandth of the time."""
 MAX_SCAN_INTERVAL_NS = NS_PER_S
 """Time between two scans for overdue replies, at most; a quarter of the reply time-out, where that is shorter."""
+LONGEST_EXAMPLE = 500
+"""Characters of the sentence about a fault that are kept: a target may answer with 64 KiB of words."""
 MAX_CLOSE_REASONS = 16
 """Close reasons of one worker that are counted each by itself; a target may send as many different ones as it likes."""
 
@@ -57,11 +60,15 @@ class ConnectionPool:
         self.share = share
         self.turns = LoopTurns()
         """Turns of the loop, which all sessions share."""
+        self.kinds = KindLimits((*plan.fail_if, *plan.abort_if))
+        """Names under which faults and close codes are counted."""
         self._default = SessionGroup(self, due_when_sent=plan.load.due_when_sent)
         self.connections: dict[Connection, None] = {}
         """Connections whose TCP connection is open, oldest first."""
         self.open = 0
         """Sessions that are open."""
+        self._open_before = self._lowest_open = 0
+        """Sessions that were open at the last `collect`, and the fewest since."""
         self.finished = asyncio.Event()
         """There is nothing left to do: all messages have left, no connection is open, or the run was stopped."""
         self.loading = False
@@ -124,6 +131,8 @@ class ConnectionPool:
     def collect(self) -> tuple[Tally, dict[str, str]]:
         """Returns the counts since the last call, and a sentence for each kind of fault that was new."""
         tally = self._default.collect()
+        tally.open_dip = self._open_before - self._lowest_open
+        self._open_before = self._lowest_open = self.open
         for group in self._groups[1:]:
             group.collect_into(tally)
         self.opener.collect_into(tally)
@@ -269,6 +278,7 @@ class ConnectionPool:
         self.connections[connection] = None
         self.tally.opened += 1
         self.open += 1
+        self.reconnector.session_opened(connection.number)
         self.factory.attach_frames(connection)
         first_messages = self.factory.first_messages(connection.number)
         greetings = self.plan.correlation.greetings
@@ -279,6 +289,7 @@ class ConnectionPool:
         """An open session is over, by either side."""
         connection = cast("Connection", session)
         self.open -= 1
+        self._lowest_open = min(self._lowest_open, self.open)
         # A close that is answered is a sign of life: a busy target ends its TCP connections all at once, much later.
         self._gone.set()
         self._retiring.discard(connection)
@@ -304,15 +315,17 @@ class ConnectionPool:
 
     def fault_counted(self, fault: Fault, number: int | None = None) -> None:
         """Keeps an example of each kind of fault."""
-        if fault.key not in self._known_examples:
-            self._known_examples.add(fault.key)
-            self._examples[fault.key] = self.factory.redact(fault.text, number)
+        key = self.kinds.fault_key(fault)
+        if key not in self._known_examples:
+            self._known_examples.add(key)
+            text = self.factory.redact(fault.text, number) + ("" if key == fault.key else " (one of several)")
+            self._examples[key] = text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
 
     def close_reason(self, session: Session, code: int, reason: str) -> None:
         """Counts the reason that a target's close frame gave."""
         key = f"{code} {self.factory.redact(reason, session.number)}"
         if key not in self._reasons and len(self._reasons) >= MAX_CLOSE_REASONS:
-            key = f"{code} (other reasons)"
+            key = f"{self.kinds.code_key(code)} (other reasons)"
         self._reasons.add(key)
         self.tally.close_reasons[key] += 1
 

@@ -83,8 +83,10 @@ class Reconnector:
         """Instant at which a session last carried the load."""
         self._starting = self.active
         """The connections that are missing from the start are not dialed again yet."""
-        self._reconnecting: set[int] = set()
-        """Numbers of the connections that are being brought back."""
+        self._reconnecting: dict[int, bool] = {}
+        """Numbers of the connections that are being brought back; True where the session before was recycled."""
+        self._opened: set[int] = set()
+        """Numbers of the connections that have opened before."""
         self._lifetimes: dict[Connection, asyncio.TimerHandle] = {}
 
     @property
@@ -124,6 +126,20 @@ class Reconnector:
         timer = asyncio.get_running_loop().call_later(lifetime_ns / NS_PER_S, self._expire, connection)
         self._lifetimes[connection] = timer
 
+    def session_opened(self, number: int) -> None:
+        """Counts a session that takes the place of another, whether or not the load will begin on it."""
+        if not self.active:
+            return
+        if number not in self._opened:
+            self._opened.add(number)
+        elif self._reconnecting.get(number):
+            self._pool.tally.recycled += 1
+        else:
+            self._pool.tally.reconnected += 1
+        if number in self._reconnecting:
+            # If it ends before the load begins on it, the next takes the place of a lost one.
+            self._reconnecting[number] = False
+
     def session_ended(self, connection: Connection, *, lost: bool) -> None:
         """A session is over; `lost` where the target ended it."""
         cut = connection.number in self._storm_ns
@@ -149,7 +165,7 @@ class Reconnector:
 
     def _schedule(self, number: int, *, recycled: bool) -> None:
         if self._group is not None:
-            self._reconnecting.add(number)
+            self._reconnecting[number] = recycled
             self._group.create_task(self._reconnect(number, monotonic_ns(), recycled=recycled))
 
     def _expire(self, connection: Connection) -> None:
@@ -171,6 +187,7 @@ class Reconnector:
 
     async def _reconnect(self, number: int, lost_ns: int, *, recycled: bool) -> None:
         pool, policy = self._pool, self._plan.reconnect
+        is_first = number not in self._opened
         attempt = 0
         while not pool.stopping:
             wait_ns = 0 if recycled and not attempt else policy.backoff_ns(attempt, self._rng)
@@ -179,7 +196,7 @@ class Reconnector:
             await asyncio.sleep(wait_ns / NS_PER_S)
             attempt += 1
             if await pool.dial(number):
-                self._reconnecting.discard(number)
+                self._reconnecting.pop(number, None)
                 break
             if self._target_unreachable():
                 pool.finished.set()
@@ -187,10 +204,8 @@ class Reconnector:
         else:
             return
         now_ns = monotonic_ns()
-        if recycled:
-            pool.tally.recycled += 1
+        if recycled or is_first:
             return
-        pool.tally.reconnected += 1
         pool.tally.reconnect_time_ns.record(now_ns - lost_ns)
         storm_ns = self._storm_ns.pop(number, None)
         if storm_ns is not None:

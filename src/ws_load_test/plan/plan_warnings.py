@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ws_load_test.plan.target import Target
 
 
+PER_MESSAGE_TIMES = ("response", "service", "send_lag")
+"""Times that are measured once per message."""
+
+
 def threshold_warnings(plan: Plan) -> tuple[str, ...]:
     """Returns a sentence for each condition that the run can hardly satisfy or have a value for."""
     found: dict[str, None] = {}
@@ -58,6 +62,8 @@ def why_uncounted(metric: ConditionMetric, plan: Plan) -> str:
 def _lack_of_phases(metric: ConditionMetric, plan: Plan, target: Target) -> str:
     if metric.kind != "time":
         return ""
+    if metric.name in PER_MESSAGE_TIMES and not plan.load.sends_messages:
+        return "no message is sent at --rate 0"
     lacks = {
         "tls": "" if target.secure or target.follow_redirects else "the target is ws://, without TLS",
         "proxy": "" if target.proxies else "there is no --proxy",

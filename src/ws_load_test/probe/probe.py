@@ -21,6 +21,7 @@ from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.connection_pool import CLOSE_TIMEOUT_S
+from ws_load_test.engine.sessions.kind_limits import KindLimits
 from ws_load_test.engine.sessions.session_setup import SessionSetup, wait_until_ready
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
@@ -75,6 +76,7 @@ class Probe:
         self.samples.measured_from_ns = 0
         self.turns = LoopTurns(endless=True)
         """Never over: the observer has the session read in pieces (`attach_observed`)."""
+        self.kinds = KindLimits()
         self.factory = ConnectionFactory(self, self.plan, Shard(0, 1), on_exhausted=_nothing, on_idle=_nothing)
         fills = plan.target.is_templated or any(one.is_template for one in plan.setup_messages)
         self._secret_row = 0 if fills else None

@@ -54,9 +54,13 @@ class DeflateParams:
             DeflateError: The client must fail the connection (RFC 7692, section 7.1), or the answer ignores a limit of
                 the offer.
         """
-        name, _, parameters = answer.partition(";")
-        if "," in re.sub(r'"[^"]*"', "", answer) or name.strip().lower() != EXTENSION:
-            raise DeflateError("an extension that was not offered (RFC 6455, section 9.1)")
+        names = extension_names(answer)
+        other = next((name for name in names if name.lower() != EXTENSION), None)
+        if other is not None:
+            raise DeflateError(f'the extension "{other}", which was not offered (RFC 6455, section 9.1)')
+        if len(names) > 1:
+            raise DeflateError(f"{EXTENSION} {len(names)} times, which was offered once (RFC 7692, section 5.1)")
+        _, _, parameters = answer.partition(";")
         agreed = _parse(parameters)
         server_bits = _bits(agreed, "server_max_window_bits", "7.1.2.1")
         client_bits = _bits(agreed, "client_max_window_bits", "7.1.2.2")
@@ -78,6 +82,11 @@ class DeflateParams:
             server_max_window_bits=server_bits,
             client_max_window_bits=client_bits or self.client_max_window_bits,
         )
+
+
+def extension_names(header: str) -> list[str]:
+    """Returns the names in a ``Sec-WebSocket-Extensions`` header (RFC 6455, section 9.1), each cut to 40 characters."""
+    return [one.partition(";")[0].strip()[:40] for one in re.sub(r'"[^"]*"', "", header).split(",")]
 
 
 def _parse(parameters: str) -> dict[str, str | None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from ws_load_test.analysis.aggregate import Aggregate, load_of
+from ws_load_test.analysis.aggregate import Aggregate, counts_of, load_of
 from ws_load_test.analysis.comparison.bootstrap import MAX_BLOCKS
 from ws_load_test.analysis.data_quality import pairing_is_doubted
 from ws_load_test.analysis.findings import RunData, awaits_replies
@@ -105,14 +105,7 @@ class Variant:
     @property
     def pairing_is_doubted(self) -> bool:
         """True where replies are perhaps not those of their messages, so that their times may be wrong."""
-        counts = Tally()
-        for recording in self.recordings:
-            for interval in recording.intervals:
-                # Histograms, which take long to decode, say nothing about it.
-                plain = {name: data for name, data in interval.encoded_tally.items() if isinstance(data, int)}
-                faults = interval.encoded_tally.get("faults", {})
-                counts.merge(Tally.from_record({**plain, "faults": faults}))
-        return pairing_is_doubted(RunData(self.recordings, Aggregate(counts, ())))
+        return pairing_is_doubted(RunData(self.recordings, Aggregate(counts_of(self.recordings), ())))
 
     @property
     def min_units(self) -> int:

@@ -12,12 +12,12 @@ import h11
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.sanitize import sanitize
-from ws_load_test.engine.connect.response_head import LARGEST_RESPONSE_HEAD_BYTES, ResponseHead
+from ws_load_test.engine.connect.response_head import LARGEST_RESPONSE_HEAD_BYTES, MOST_INFORMATIONAL, ResponseHead
 from ws_load_test.engine.connect.upgrade_request import REDIRECTS, DialError, RedirectError
 from ws_load_test.plan.redaction import public_location
 from ws_load_test.websocket import frames
 from ws_load_test.websocket.deflate import PerMessageDeflate
-from ws_load_test.websocket.deflate_negotiation import DeflateError
+from ws_load_test.websocket.deflate_negotiation import DeflateError, extension_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +77,7 @@ class OpeningHandshake(asyncio.Protocol):
         self._left_hint = left_hint
         self._head = ResponseHead()
         self._read_bytes = 0
+        self._informational = 0
         """Bytes that have come of the answer."""
         self._listener = listener
         self._body_wait_s = min(MAX_BODY_WAIT_S, timeout_ns / (10 * NS_PER_S))
@@ -152,6 +153,11 @@ class OpeningHandshake(asyncio.Protocol):
             if not isinstance(event, h11.InformationalResponse) or event.status_code == 101:
                 return event
             self._head.begin_next()
+            self._informational += 1
+            if self._informational > MOST_INFORMATIONAL:
+                what = f"answered the upgrade with more than {MOST_INFORMATIONAL} informational responses"
+                self._refuse(FaultKind.UPGRADE_INVALID, what)
+                return None
 
     def _refuse_unreadable(self, error: h11.RemoteProtocolError, head: bytes) -> None:
         """Refuses a head whose lines are well-formed, and which h11 does not take."""
@@ -252,13 +258,15 @@ class OpeningHandshake(asyncio.Protocol):
         """Hands the transport over, unless the extensions are not what was offered."""
         offer, deflate = self._request.offer, None
         if extensions is not None and offer is None:
-            self._refuse(FaultKind.UPGRADE_INVALID, "answered 101 with an extension that was not offered")
+            name = sanitize(extension_names(extensions)[0])
+            text = f'answered 101 with the extension "{name}", which was not offered'
+            self._refuse(FaultKind.UPGRADE_INVALID, text)
             return
         if extensions is not None and offer is not None:
             try:
                 deflate = PerMessageDeflate(offer.negotiate(extensions))
             except DeflateError as error:
-                self._refuse(FaultKind.UPGRADE_INVALID, f"answered 101 with {error}")
+                self._refuse(FaultKind.UPGRADE_INVALID, f"answered 101 with {sanitize(str(error))}")
                 return
         self.done.set_result(monotonic_ns())
         self._take_over(self._transport, self._http.trailing_data[0], deflate)

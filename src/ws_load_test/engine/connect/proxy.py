@@ -10,6 +10,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 import h11
 
 from ws_load_test.common.faults import Fault, FaultKind
+from ws_load_test.engine.connect.response_head import MOST_INFORMATIONAL
 from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.plan.target import basic_credentials, proxy_address
 
@@ -126,6 +127,7 @@ class ConnectExchange:
         if proxy.user_info is not None:
             headers.append(("Proxy-Authorization", f"Basic {basic_credentials(unquote_to_bytes(proxy.user_info))}"))
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD_BYTES)
+        self._informational = 0
         request = self._http.send(h11.Request(method="CONNECT", target=authority, headers=headers)) or b""
         self.request = request + (self._http.send(h11.EndOfMessage()) or b"")
         """Bytes to send."""
@@ -140,6 +142,9 @@ class ConnectExchange:
             self._http.receive_data(data)
             event = self._http.next_event()
             while isinstance(event, h11.InformationalResponse):
+                self._informational += 1
+                if self._informational > MOST_INFORMATIONAL:
+                    raise _refused("", f"answered CONNECT with more than {MOST_INFORMATIONAL} informational responses")
                 event = self._http.next_event()
         except h11.RemoteProtocolError:
             raise _refused("", "does not answer CONNECT with HTTP") from None

@@ -11,6 +11,9 @@ from ws_load_test.common.sanitize import sanitize
 from ws_load_test.engine.connect.other_protocols import LONGEST_QUOTE, begins_with_frame, described, protocol_of
 from ws_load_test.plan.upgrade_headers import TOKEN
 
+MOST_INFORMATIONAL = 32
+"""Informational responses (RFC 9110, section 15.2) before the one that counts: each costs time, and a peer may send
+them without end."""
 LARGEST_RESPONSE_HEAD_BYTES = 64 * 1024
 """Bytes of a response's head that are read; servers send some hundred, proxies some thousand."""
 _BEGINNING = b"HTTP/1."

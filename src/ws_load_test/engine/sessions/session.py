@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ws_load_test.common.loop_turns import LoopTurns
+    from ws_load_test.engine.sessions.kind_limits import KindLimits
     from ws_load_test.engine.sessions.sender import MessageReceiver
     from ws_load_test.metrics.sample_buffer import SampleBuffer
     from ws_load_test.metrics.tally import Tally
@@ -43,6 +44,8 @@ class SessionListener(Protocol):
     samples: SampleBuffer
     turns: LoopTurns
     """Turns of the loop, which the sessions of a worker share."""
+    kinds: KindLimits
+    """Names under which the worker counts faults and close codes."""
 
     def session_opened(self, session: Session) -> None:
         """A session is open."""
@@ -297,10 +300,10 @@ class Session(DialedSession):
         self.ended = self.closing = True
         self.resume_writing()
         tally = self.owner.tally
-        tally.closed[str(code)] += 1
+        tally.closed[self.owner.kinds.code_key(code)] += 1
         if fault is not None:
             tally.lost += 1
-            tally.faults[fault.key] += 1
+            tally.faults[self.owner.kinds.fault_key(fault)] += 1
         self.receiver.on_ended()
         self.owner.session_ended(self, fault)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ws_load_test.common.faults import Fault
     from ws_load_test.common.loop_turns import LoopTurns
     from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.kind_limits import KindLimits
     from ws_load_test.engine.sessions.session import Session
 
 
@@ -21,6 +22,8 @@ class GroupListener(Protocol):
 
     turns: LoopTurns
     """Turns of the loop, which all sessions share."""
+    kinds: KindLimits
+    """Names under which faults and close codes are counted."""
 
     def session_opened(self, session: Session) -> None:
         """A session is open."""
@@ -62,6 +65,7 @@ class SessionGroup:
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally, on_schedule=not due_when_sent)
         self.turns = listener.turns
+        self.kinds = listener.kinds
         self._listener = listener
         # Straight to the listener: a group has nothing to add.
         self.session_opened = listener.session_opened
@@ -100,7 +104,7 @@ class SessionGroup:
 
     def fault(self, fault: Fault, count: int = 1, *, number: int | None = None) -> None:
         """Counts a fault that ended no open session."""
-        self.tally.faults[fault.key] += count
+        self.tally.faults[self.kinds.fault_key(fault)] += count
         # Clients that misbehave ask for their faults, so these are no examples of the target's.
         if self.well_behaved:
             self._listener.fault_counted(fault, number)

@@ -22,12 +22,12 @@ from ws_load_test.common.units import (
 )
 from ws_load_test.experiments.capacity.bracketing import SearchRange
 from ws_load_test.plan import values as option_values
-from ws_load_test.plan.load import ClosedLoop, OpenLoop
+from ws_load_test.plan.load import ClosedLoop
 from ws_load_test.plan.options.catalog import BY_NAME, owned_by, parse_options, refused_by
 from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.options.spec import Owner
 from ws_load_test.plan.plan import Plan
-from ws_load_test.plan.plan_warnings import why_unavailable
+from ws_load_test.plan.plan_warnings import PER_MESSAGE_TIMES, why_unavailable
 from ws_load_test.plan.thresholds import DENOMINATORS, Condition, check_objective, parse_condition
 
 Dimension = Literal["rate", "connections"]
@@ -62,8 +62,6 @@ QUEUE_MESSAGES = 40
 
 Over the two thirds of a step that are compared it grows by 2/3 e n, well above `backlog.MIN_GROWTH`.
 """
-PER_MESSAGE_TIMES = ("response", "service", "send_lag")
-"""Times that are measured once per message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,13 +259,6 @@ def _problems_of_plan(spec: SearchSpec) -> list[OptionProblem]:
     if plan.correlation.rule == "none":
         return [OptionProblem("--match", "a search needs replies, and none awaits no replies; choose another rule")]
     missing = [(objective.text, why_unavailable(objective.metric, plan)) for objective in spec.objectives]
-    problems = [
+    return [
         OptionProblem("--slo", f'"{text}" can never be met, because {reason}') for text, reason in missing if reason
     ]
-    if isinstance(plan.load, OpenLoop) and not plan.load.rate.peak:
-        problems += [
-            OptionProblem("--slo", f'"{objective.text}" can never be met, because no message is sent at --rate 0')
-            for objective in spec.objectives
-            if objective.metric.kind == "time" and objective.metric.name in PER_MESSAGE_TIMES
-        ]
-    return problems

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from ws_load_test.plan.plan import Plan
 
+FILES_PER_WORKER = 4
+"""Files that the fleet has open for each worker: three pipes, and one while it starts."""
 _NR_OPEN = Path("/proc/sys/fs/nr_open")
 
 
@@ -80,6 +82,8 @@ def _allow_open_files(plan: Plan) -> None:
         return
     needed = _open_files(plan)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    pipes = plan.workers * FILES_PER_WORKER + BASE_FDS_PER_WORKER
+    needed = max(needed, pipes if hard == resource.RLIM_INFINITY else min(pipes, hard))
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return
     try:

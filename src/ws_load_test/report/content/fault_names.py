@@ -42,6 +42,7 @@ _CLOSE_CODES = {
     "1013": "try again later",
     "1014": "bad gateway",
     "1015": "TLS failed",
+    "other": "further codes",
 }
 _OWNERS = {"3": "a library's own", "4": "the application's own"}
 
