@@ -865,8 +865,7 @@ def keys_of_this():
 def test_every_kind_of_fault_and_every_clause_is_provoked():
     provoked = {*keys_of_test_faults(), *keys_of_this()}
     kinds = {key.partition(":")[0] for key in provoked}
-    # That one takes hundreds of dials, or a round of few, which test_dial_rounds has.
-    assert kinds | {FaultKind.NOT_DIALED} == set(FaultKind)
+    assert kinds == set(FaultKind)
     clauses = {*clauses_of(connection), *clauses_of(session)}
     assert len(clauses) > 5
     named = {key.partition(":")[2] for key in provoked if key.startswith("protocol-error:")}
