@@ -133,6 +133,9 @@ def test_a_storm_is_told_from_its_moment_to_the_last_one_back():
     assert (storm.disconnected, storm.not_back) == (3, 0)
     assert 200 * MS <= storm.back_time_ns.min <= storm.all_back_after_ns < 900 * MS
     assert storm.unanswered == summary.messages.unanswered
+    # All are back by the end of the second, which has had three less meanwhile.
+    measured = [one for one in result.recording.intervals if one.phase == "measured"]
+    assert [one.encoded_tally.get("open_dip", 0) for one in measured] == [3, 0]
     assert summary.connections.lost == 0
     assert server.seen.upgraded == 13
     assert in_balance(summary)

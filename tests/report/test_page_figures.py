@@ -278,8 +278,9 @@ def test_rates_are_those_of_their_second_and_what_was_asked_is_beside_them():
 
 def test_connections_are_counted_from_the_opening_on():
     traces = {trace["name"]: trace for trace in charts(KINDS["usual"]())["connections"].figure["data"]}
-    # Those that were lost came back at once; at the end all are closed by us.
-    assert traces["open"]["y"] == [*[10] * 22, None]
+    # Those that were lost came back at once; at the end all are closed by us. The last step has both of its ends.
+    assert traces["open"]["y"] == [10] * 23
+    assert traces["open"]["line"]["shape"] == "hv"
     assert sum(traces["opened"]["y"]) == 14
     assert sum(traces["lost"]["y"]) == 4
 
@@ -289,7 +290,20 @@ def test_sessions_of_a_lost_worker_are_not_open_any_more():
     seconds = [interval(answers(MILLI), index=index, lost=lost if index == 2 else ()) for index in range(1, 4)]
     made = recording(interval(Tally(attempted=10, opened=10), index=0, phase="opening"), *seconds)
     traces = {trace["name"]: trace for trace in charts(results(made))["connections"].figure["data"]}
-    assert traces["open"]["y"] == [10, 10, 6, 6]
+    assert traces["open"]["y"] == [10, 10, 6, 6, 6]
+
+
+def test_the_fewest_sessions_within_a_column_are_drawn_where_they_are_fewer_than_at_its_ends():
+    gone = {"closed": Counter({"1006": 7}), "opened": 7, "attempted": 7}
+    seconds = [interval(answers(MILLI, **(gone | {"open_dip": 7} if at == 2 else {})), index=at) for at in (1, 2, 3)]
+    opening = interval(Tally(attempted=10, opened=10), index=0, phase="opening")
+    found = charts(results(recording(opening, *seconds)))["connections"]
+    traces = {trace["name"]: trace for trace in found.figure["data"]}
+    assert traces["open"]["y"] == [10] * 5
+    assert traces["fewest within"]["y"] == [0, 10, 3, 10, 10]
+    assert [row[:3] for row in found.table.rows][2] == ["2 s to 3 s", "10", "3"]
+    calm = charts(results(recording(opening, *(interval(answers(MILLI), index=at) for at in (1, 2, 3)))))["connections"]
+    assert "fewest within" not in {trace["name"] for trace in calm.figure["data"]}
 
 
 @pytest.mark.parametrize("word", ["failed", "lost", "opened"])

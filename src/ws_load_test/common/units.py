@@ -50,11 +50,15 @@ FASTEST_PER_S, SLOWEST_PER_S = Decimal("1e12"), Decimal("1e-8")
 """Bounds of a rate other than 0, in events per second: those that a clock of nanoseconds keeps for a year."""
 
 
+def one_line(text: str, longest: int = LONGEST_PATH) -> str:
+    """Returns a text on one line: what is not printable is escaped, and a long end cut off."""
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:longest])
+    return shown + "…" * (len(text) > longest)
+
+
 def quoted(value: object, longest: int = LONGEST_SHOWN) -> str:
     """Returns a value in quotation marks for an error: on one line, and cut where it is long."""
-    text = str(value)
-    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:longest])
-    return f'"{shown}{"…" * (len(text) > longest)}"'
+    return f'"{one_line(str(value), longest)}"'
 
 
 def quoted_path(path: object) -> str:

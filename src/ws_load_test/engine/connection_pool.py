@@ -67,6 +67,8 @@ class ConnectionPool:
         """Connections whose TCP connection is open, oldest first."""
         self.open = 0
         """Sessions that are open."""
+        self._open_before = self._lowest_open = 0
+        """Sessions that were open at the last `collect`, and the fewest since."""
         self.finished = asyncio.Event()
         """There is nothing left to do: all messages have left, no connection is open, or the run was stopped."""
         self.loading = False
@@ -129,6 +131,8 @@ class ConnectionPool:
     def collect(self) -> tuple[Tally, dict[str, str]]:
         """Returns the counts since the last call, and a sentence for each kind of fault that was new."""
         tally = self._default.collect()
+        tally.open_dip = self._open_before - self._lowest_open
+        self._open_before = self._lowest_open = self.open
         for group in self._groups[1:]:
             group.collect_into(tally)
         self.opener.collect_into(tally)
@@ -285,6 +289,7 @@ class ConnectionPool:
         """An open session is over, by either side."""
         connection = cast("Connection", session)
         self.open -= 1
+        self._lowest_open = min(self._lowest_open, self.open)
         # A close that is answered is a sign of life: a busy target ends its TCP connections all at once, much later.
         self._gone.set()
         self._retiring.discard(connection)

@@ -117,6 +117,13 @@ class Metrics(CountMetrics):
         )
     )
 
+    open_dip: int = count(
+        MetricSpec(
+            "Sessions by which those that were open fell below their number at the start of an interval.",
+            unit_name=CONNECTION,
+        )
+    )
+
     # --- Reconnect storms -------------------------------------------------------------------------------------------
 
     storm_disconnected: int = count(MetricSpec("Sessions that a reconnect storm disconnected.", unit_name=CONNECTION))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from ws_load_test.common.errors import OptionProblem, option_name
+from ws_load_test.common.units import one_line
 from ws_load_test.plan.options.rows import experiments, load, messages, output, sessions, target
 from ws_load_test.plan.options.spec import Group, OptionSpec, Owner
 
@@ -102,7 +103,7 @@ def parse_options(options: Mapping[str, Any], rows: Iterable[OptionSpec]) -> tup
         try:
             values[option.name] = option.parse(value)
         except ValueError as error:
-            problems.append(OptionProblem(option_name(option.name), str(error)))
+            problems.append(OptionProblem(option_name(option.name), one_line(str(error))))
         except TypeError:
             # Not quoted: a table or a list may hold a secret.
             problems.append(OptionProblem(option_name(option.name), f"takes no {type(value).__name__}"))

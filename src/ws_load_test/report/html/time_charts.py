@@ -32,6 +32,7 @@ from ws_load_test.report.html.timeline import (
     TimeBucket,
     Timeline,
     all_of,
+    edges_ns,
 )
 
 if TYPE_CHECKING:
@@ -253,7 +254,6 @@ def connections(course: Timeline, plan: Plan | None) -> list[Chart]:
     if len(columns) < FEWEST or not any(column.counts["opened"] or column.counts["failed"] for column in columns):
         return []
     unit_ns, x = time_axis(course.end_ns)
-    ends: list[float | None] = [round(column.to_ns / unit_ns, 4) for column in columns]
     traces: list[Trace] = []
     start_ns = course.start_ns("warmup", "measured")
     if plan is not None and plan.connection_profile is not None and start_ns is not None:
@@ -265,8 +265,14 @@ def connections(course: Timeline, plan: Plan | None) -> list[Chart]:
         )
     texts = [f"{format_count(column.open)} open after {format_duration(column.to_ns)}" for column in columns]
     # At the end they are closed by us, which is no event of the run.
-    is_open = [None if column.phase == "closing" else column.open for column in columns]
-    traces.append(line(0, "open", ends, is_open, text=texts))
+    kept = [column for column in columns if column.phase != "closing"]
+    edges: list[float | None] = [round(edge / unit_ns, 4) for edge in edges_ns(kept)]
+    traces.append(_steps(0, "open", edges, [column.open for column in kept], texts[: len(kept)]))
+    before = [0, *(column.open for column in kept)]
+    if any(column.lowest_open < min(column.open, prior) for column, prior in zip(kept, before, strict=False)):
+        lowest = [column.lowest_open for column in kept]
+        texts = _texts(kept, [f"{format_count(count)} at the fewest" for count in lowest])
+        traces.append(_steps(4, "fewest within", edges, lowest, texts))
     words = {"opened": 1, "failed": 2, "lost": 3}
     shown = [word for word in words if any(column.counts[word] for column in columns)]
     at = _middles(columns, unit_ns)
@@ -274,17 +280,41 @@ def connections(course: Timeline, plan: Plan | None) -> list[Chart]:
         texts = _texts(columns, [f"{format_count(column.counts[word])} {word}" for column in columns])
         traces.append(line(words[word], word, at, [column.counts[word] for column in columns], text=texts))
     rows = [
-        [_when(column), format_count(column.open), *(format_count(column.counts[word]) for word in shown)]
+        [
+            _when(column),
+            format_count(column.open),
+            format_count(column.lowest_open),
+            *(format_count(column.counts[word]) for word in shown),
+        ]
         for column in columns
     ]
     each = format_duration(course.width_ns)
-    text = f"Open at the end of each column; the other lines count what happened within it ({each}).{_shade(course)}"
+    text = (
+        f"Open at the end of each column ({each}), and the fewest that were open within it where that is fewer; the"
+        f" other lines count what happened within it.{_shade(course)}"
+    )
     # Of all lines: where few are open, many may have failed.
     most = max(height for trace in traces for height in trace["y"] if height is not None)
     layout = figure(traces, x, amount_axis("connections", most), **_layout(course, unit_ns))
     return [
-        Chart("connections", "Connections over time", text, layout, Table(["from the start", "open", *shown], rows))
+        Chart(
+            "connections",
+            "Connections over time",
+            text,
+            layout,
+            Table(["from the start", "open", "fewest open", *shown], rows),
+        )
     ]
+
+
+def _steps(
+    number: int, name: str, edges: Sequence[float | None], heights: Sequence[float], texts: Sequence[str]
+) -> Trace:
+    """Returns a line that stays at the height of a column until the next one begins."""
+    # The last height once more, at the end of its column.
+    steps = line(number, name, edges, [*heights, *heights[-1:]], text=[*texts, *texts[-1:]], mode="lines")
+    steps["line"] |= {"shape": "hv"}
+    return steps
 
 
 def faults(course: Timeline) -> list[Chart]:

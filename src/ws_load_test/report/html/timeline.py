@@ -43,6 +43,8 @@ class TimeBucket:
     """Messages and sessions, by their names in a tally; warm-up and misbehaving clients included."""
     open: int = 0
     """Sessions that were open at its end."""
+    lowest_open: int = 0
+    """Fewest sessions that were open at an instant of it."""
     faults: Counter[str] = field(default_factory=Counter)
     response_time_ns: Histogram = field(default_factory=Histogram)
     send_lag_ns: Histogram = field(default_factory=Histogram)
@@ -119,9 +121,12 @@ def course(recording: Recording) -> Timeline:
         if key != last:
             columns.append(TimeBucket(interval.from_ns, interval.to_ns, interval.phase))
             last = key
+            columns[-1].lowest_open = max(0, is_open)
         _add(columns[-1], interval)
+        lowest = is_open - interval.encoded_tally.get("open_dip", 0)
         is_open += interval.open_delta
         columns[-1].open = max(0, is_open)
+        columns[-1].lowest_open = max(0, min(columns[-1].lowest_open, lowest, is_open))
     return Timeline(tuple(columns), width_ns, width_ns > usual_ns * 1.5)
 
 
