@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.recording import Interval
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-VIEWPORT = Viewport(80, 24)
+VIEWPORT = Viewport(100, 36)
 SHOWN_AFTER_NS = 14 * 10**9
 OPTIONS = {
     "connections": 200,
     "stages": "8s:4000,12s@4000",
     "disconnect": "25%@9s",
-    "fail_if": ["p99 > 50ms"],
+    "slo": ["p99 < 50ms", "errors < 0.1%"],
     "workers": 1,
 }
 _FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
@@ -57,7 +57,7 @@ def main() -> None:
     draw(
         "report.svg",
         "ws-load-test",
-        lambda console: print_report([result.recording], result.summary, console=console),
+        lambda console: print_report([result.recording], result.summary, console=console, detail="full"),
     )
 
 

@@ -23,15 +23,17 @@ LOAD = {
     "connections": 40,
     "stages": "6s:1500,8s@1500",
     "reconnect": "100ms",
-    "fail_if": ["p99 > 50ms", "errors > 0.5%"],
+    "disconnect": "30%@10s",
+    "name": "checkout, with the cache",
+    "slo": ["p99 < 50ms", "errors < 0.5%"],
 }
 FAULTS = "?delay=2ms&close=1011&after=400"
 PICTURES = {
-    "page-light.png": ("light", "header", "[aria-labelledby=section-1]"),
-    "page-dark.png": ("dark", "#percentiles", "#response-over-time"),
+    "page-light.png": ("light", "header", "header"),
+    "page-dark.png": ("dark", "[aria-labelledby=section-1]", "#heat-map"),
 }
 """By file name: the color scheme, and the first and last element shown."""
-WIDTH, MARGIN = 1000, 12
+WIDTH, MARGIN = 1400, 12
 SETTLE_S = 2
 _EDGES = (
     "[{}, {}].map((name) => document.querySelector(name).getBoundingClientRect()).map((box) => [box.top, box.bottom])"

@@ -82,6 +82,12 @@ def verdict(made):
             "all-sessions-lost",
             "Every session was lost (closed:1008), and no message was answered",
         ),
+        # Replies had ceased before the end.
+        (
+            recording(answered(), silent(), Tally(**gone()), phases=["measured", "measured", "closing"]),
+            "all-sessions-lost",
+            "Every session was lost (closed:1011)",
+        ),
         # In their set-up, before anything was sent.
         (recording(Tally(**gone())), "all-sessions-lost", "Every session was lost (closed:1011)"),
         (recording(Tally(**gone()), rate=0), "all-sessions-lost", "Every session was lost (closed:1011)"),

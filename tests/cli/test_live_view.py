@@ -22,7 +22,7 @@ ESCAPE = "\x1b"
 def test_a_run_shows_itself_and_leaves_exactly_the_report(echo_url, program, tmp_path):
     path = tmp_path / "run.jsonl"
     with Terminal(100, 90) as terminal:
-        process = terminal.run(echo_url, "-c", 5, "-r", 200, "-d", "2s", "-w", 1, "-o", path, "--summary", "full")
+        process = terminal.run(echo_url, "-c", 5, "-r", 200, "-d", "4s", "-w", 1, "-o", path, "--summary", "full")
         terminal.until(lambda now: "requested 200/s" in now.text)
         assert terminal.is_on_second_screen
         assert "5 open of 5" in terminal.text

@@ -152,8 +152,9 @@ def refusal_of(where, plan):
 def test_a_recording_is_not_overwritten_where_no_cluster_is(tmp_path, cluster):
     path = tmp_path / "run.jsonl"
     path.write_text("kept")
+    plan = make_plan("ws://127.0.0.1:1", bind="192.0.2.9")
     with pytest.raises(HostError):
-        run(make_plan("ws://127.0.0.1:1", bind="192.0.2.9"), output=path, cluster=Cluster(str(cluster.file)))
+        run(plan, output=path, overwrite=True, cluster=Cluster(str(cluster.file)))
     assert path.read_text() == "kept"
     until(lambda: not any(cluster.worker_pids()))
 

@@ -561,7 +561,8 @@ def test_refusals_of_every_kind_and_one_that_is_none(load):
     assert told["upgrade-rejected:999"] == "answered the upgrade with 999 Go Away"
     assert told["upgrade-rejected:503"] == "answered the upgrade with 503"
     assert told["reset"] == "reset the connection instead of answering the upgrade"
-    assert told["upgrade-timeout"] == "did not answer the upgrade within 600 ms"
+    # One of them has begun to answer, and the first of all is the example.
+    assert told["upgrade-timeout"].endswith(" within 600 ms")
 
 
 def test_a_redirect_with_a_cookie_in_other_letters():
@@ -620,7 +621,7 @@ def test_handshakes_that_fail():
             summary, told = judged(url, loop=loop, connections=len(HANDSHAKES), connect_rate="500")
         assert summary.faults == counts([key for _, key in HANDSHAKES])
         assert summary.connections.failed == len(HANDSHAKES)
-        assert told["tls-timeout"] == "did not finish the TLS handshake within 300 ms"
+        assert told["tls-timeout"].startswith("did not finish the TLS handshake within 300 ms")
 
 
 OPENED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -833,7 +834,12 @@ def clauses_of(module):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "_fail":
             named = [keyword.value for keyword in node.keywords if keyword.arg == "clause"] or node.args[2:]
             assert named, f"a breach without a clause: {ast.unparse(node)}"
-            yield named[0].value
+            if isinstance(named[0], ast.Constant):
+                yield named[0].value
+        if isinstance(node, ast.FunctionDef) and node.name == "_head_problem":
+            tuples = [one for one in ast.walk(node) if isinstance(one, ast.Return) and isinstance(one.value, ast.Tuple)]
+            assert tuples
+            yield from (one.value.elts[1].value for one in tuples)
 
 
 def keys_of_test_faults():
@@ -852,14 +858,15 @@ def keys_of_this():
     for table in (REFUSALS, HANDSHAKES, PROXIES, SOCKS):
         yield from (row[-1] for row in table)
     yield from (key for _, key, _ in NOWHERE.values())
-    # Those that end no session have tests of their own.
-    yield from ("reply-timeout", "check-failed")
+    # Those that end no session have tests of their own, and so has a target that is given up.
+    yield from ("reply-timeout", "check-failed", "not-dialed")
 
 
 def test_every_kind_of_fault_and_every_clause_is_provoked():
     provoked = {*keys_of_test_faults(), *keys_of_this()}
     kinds = {key.partition(":")[0] for key in provoked}
-    assert kinds == set(FaultKind)
+    # That one takes hundreds of dials, or a round of few, which test_dial_rounds has.
+    assert kinds | {FaultKind.NOT_DIALED} == set(FaultKind)
     clauses = {*clauses_of(connection), *clauses_of(session)}
     assert len(clauses) > 5
     named = {key.partition(":")[2] for key in provoked if key.startswith("protocol-error:")}

@@ -50,9 +50,16 @@ def test_a_plan_without_files_stays_as_it_is(tmp_path):
 
 
 def test_a_file_that_is_too_large_or_gone_is_told(plan, monkeypatch, tmp_path):
-    monkeypatch.setattr(shipped_files, "MAX_FILE_BYTES", 10)
-    with pytest.raises(UsageError, match=r'--feed: "users.csv" has 13 B, and files of up to 10 B are sent along'):
+    monkeypatch.setattr(shipped_files, "MAX_FILE_BYTES", 12)
+    with pytest.raises(UsageError, match=r'--feed: "users.csv" has 13 B, and files of up to 12 B are sent along'):
         shipped_files.read_all(plan)
     (tmp_path / "here" / "ca.pem").unlink()
     with pytest.raises(UsageError, match=r'--cacert: cannot read "ca.pem": No such file'):
         shipped_files.read_all(plan)
+
+
+def test_messages_that_are_too_large_together_are_refused(monkeypatch):
+    monkeypatch.setattr(shipped_files, "MAX_FILE_BYTES", 1000)
+    assert shipped_files.read_all(make_plan("ws://h", message=["a" * 500, "b" * 500])) == {}
+    with pytest.raises(UsageError, match=r"the messages have 1.00 kB together, and up to 1 kB are sent along"):
+        shipped_files.read_all(make_plan("ws://h", message=["a" * 500, "b" * 500], first_message="c"))

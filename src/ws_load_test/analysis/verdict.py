@@ -111,14 +111,22 @@ def _all_lost(recordings: Sequence[Recording], tally: Tally) -> bool:
 
 
 def _lost_under_load(recordings: Sequence[Recording]) -> int:
-    """Returns the sessions that were lost before the wait for the last replies, misbehaving ones among them."""
-    tallies = [
-        interval.encoded_tally
-        for recording in recordings
-        for interval in recording.intervals
-        if interval.phase != "closing"
-    ]
-    return sum(part.get("lost", 0) for one in tallies for part in (one, one.get("misbehaving", {})))
+    """Returns the sessions that were lost under load, misbehaving ones among them.
+
+    Those that are lost while the last replies are awaited count where the replies had ceased before: they had carried
+    the load to its end otherwise.
+    """
+    lost = 0
+    for recording in recordings:
+        measured = [interval.encoded_tally for interval in recording.intervals if interval.phase == "measured"]
+        ceased = not (measured and measured[-1].get("answered_in_window"))
+        lost += sum(
+            part.get("lost", 0)
+            for interval in recording.intervals
+            if interval.phase != "closing" or ceased
+            for part in (interval.encoded_tally, interval.encoded_tally.get("misbehaving", {}))
+        )
+    return lost
 
 
 def _commonest_fault(tally: Tally) -> str:

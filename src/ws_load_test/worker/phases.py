@@ -15,6 +15,7 @@ from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.event_loop import run_beside
 from ws_load_test.engine.engine import LoadWindow
 from ws_load_test.engine.registry import engine_for
+from ws_load_test.plan.load_sharing import LoadSwitch
 from ws_load_test.worker.ipc import Assignment, IntervalReport, Report
 from ws_load_test.worker.resource_usage import ResourceMonitor
 
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
     from ws_load_test.engine.engine import Engine, LoadPhase
     from ws_load_test.metrics.recording import Phase
-    from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
+    from ws_load_test.plan.load_sharing import LoadState
 
+WHOLE_LOAD = LoadSwitch()
+"""Share of a worker that has no others beside it."""
 STATE_DELAY_S = 0.02
 """Time from a change in the worker's sessions to its report, which holds all changes meanwhile."""
 
@@ -54,7 +57,7 @@ class WorkerRun:
 
     # --- Commands of the fleet --------------------------------------------------------------------------------------
 
-    def start_at(self, at_ns: int, switch: LoadSwitch) -> None:
+    def start_at(self, at_ns: int, switch: LoadSwitch = WHOLE_LOAD) -> None:
         """Begins the load at this monotonic instant, with this share of it."""
         self._start_ns = at_ns
         if not self._stopping:

@@ -38,8 +38,14 @@ def read_all(plan: Plan) -> dict[str, bytes]:
     """Returns the contents of these files, by option.
 
     Raises:
-        UsageError: A file cannot be read, or is too large to be sent along.
+        UsageError: A file cannot be read, or is too large to be sent along; or the contents of messages are.
     """
+    contents_bytes = plan.message.contents_bytes + sum(len(each.payload) for each in plan.setup_messages)
+    if contents_bytes > MAX_FILE_BYTES:
+        raise UsageError(
+            f"--message: the messages have {format_bytes(contents_bytes)} together, and up to"
+            f" {format_bytes(MAX_FILE_BYTES)} are sent along to the hosts of a cluster; take fewer or smaller ones"
+        )
     contents = {}
     for option, path in referenced_paths(plan).items():
         try:
