@@ -142,7 +142,7 @@ def test_a_number_on_the_command_line_is_taken_or_refused_with_its_option(argume
     assert "Traceback" not in said.err
 
 
-@pytest.mark.parametrize("path", ["", "a\0b", "-"])
+@pytest.mark.parametrize("path", ["", "a\0b", "-", "--json"])
 def test_a_recording_needs_a_file(path):
     problems = parse_options({"output": path}, [option for option in OPTIONS if option.name == "output"])[1]
     assert len(problems) == 1

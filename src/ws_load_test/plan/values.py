@@ -235,6 +235,9 @@ def output_file(value: Any) -> str:
         raise ValueError("names no file; write for example run.jsonl")
     if path == "-":
         raise ValueError("a recording goes to a file; --json prints the summary on standard output")
+    if path.startswith("-"):
+        # Not repeated: it may be an option with a secret in it.
+        raise ValueError("is followed by what looks like an option; begin a file of such a name with ./")
     return path
 
 

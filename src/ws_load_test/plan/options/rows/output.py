@@ -116,6 +116,7 @@ RESULTS = (
         parse=option_values.output_file,
         owner=Owner.OUTPUT,
         short="o",
+        may_begin_with_hyphen=True,
         refused_by={"--probe": PROBE_RECORDS_NOTHING},
     ),
     OptionSpec(
