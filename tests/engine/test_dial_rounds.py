@@ -98,6 +98,7 @@ def test_a_target_whose_backlog_is_full_is_given_up(rounds_of_four):
     )
 
 
+@pytest.mark.alone
 def test_those_that_opened_stay(rounds_of_four):
     with FaultyServer(*[behaviors.echoes] * 5, behaviors.silent_after_request) as server:
         tally, text = opened_by(plan_of(server.url, connect_timeout_ns=100_000_000), 100)
@@ -107,6 +108,7 @@ def test_those_that_opened_stay(rounds_of_four):
     assert text.startswith("takes no more connections: 8 dials in a row")
 
 
+@pytest.mark.alone
 def test_a_target_that_opens_now_and_then_is_not_given_up(rounds_of_four):
     turns = [behaviors.silent_after_request, behaviors.echoes, behaviors.silent_after_request] * 10
     with FaultyServer(*turns) as server:
@@ -115,6 +117,7 @@ def test_a_target_that_opens_now_and_then_is_not_given_up(rounds_of_four):
     assert tally.opened == 8
 
 
+@pytest.mark.alone
 def test_one_way_of_several_is_given_up_alone(rounds_of_four):
     with FaultyServer(behaviors.echoes) as good, FaultyServer(behaviors.silent_after_request) as bad:
         plan = plan_of(good.url, bad.url, connect_timeout_ns=100_000_000)
