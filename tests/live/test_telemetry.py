@@ -300,7 +300,7 @@ def test_a_scrape_that_failed_is_not_the_last_one(caplog):
     endpoint.close()
     where = urlsplit(endpoint.url)
     impatient = socket.create_connection((where.hostname, where.port))
-    impatient.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+    impatient.sendall(f"GET /metrics HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode())
     assert live.asked.wait(60)
     impatient.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     impatient.close()

@@ -225,7 +225,7 @@ def test_values(name, given, value):
         ("weights", True, "no weights"),
         ("weights", "99999,2", "add up to more than"),
         ("size", "9..1", "write 1..9"),
-        ("size", "2GiB", "is not a size"),
+        ("size", "2GiB", "is larger than the 1 GiB that one message may have"),
         ("size", "0..2000MiB", "larger than the 1 GiB"),
         ("size", "normal:1kB", "write for example 1kB, 100..1000"),
         ("size", "exp:0", "always 0"),
