@@ -17,6 +17,7 @@ import pytest
 from ws_load_test import make_plan
 from ws_load_test.api import run
 from ws_load_test.cli import main
+from ws_load_test.common.errors import ExitCode
 from ws_load_test.echo import EchoProcess
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.schedule import ArrivalSchedule, DueInstants, LoadProfile
@@ -54,11 +55,11 @@ def total(result):
     return tally
 
 
-def scheduled(url, *, interval_s=1.0, on_interval=None, **options):
+def scheduled(url, *, interval_s=1.0, on_interval=None, exit_code=ExitCode.PASSED, **options):
     """Runs a plan; returns what it amounted to."""
     options = {"workers": 1, "timeout": "5s", **options}
     result = run(make_plan(url, **options), interval_s=interval_s, on_interval=on_interval)
-    assert result.exit_code == 0
+    assert result.exit_code == exit_code
     return result
 
 
@@ -395,7 +396,8 @@ def test_no_more_are_in_flight_than_allowed_and_what_waits_keeps_its_due():
 
 def test_what_waits_for_a_target_that_never_answers_is_dropped():
     with FaultyServer(behaviors.never_answers) as server:
-        result = scheduled(server.url, rate=50, duration="500ms", max_in_flight=2, timeout="200ms", connections=2)
+        options = {"max_in_flight": 2, "timeout": "200ms", "connections": 2, "exit_code": ExitCode.NOTHING_OPENED}
+        result = scheduled(server.url, rate=50, duration="500ms", **options)
         assert server.seen.messages == 4
     tally = total(result)
     assert (tally.sent, tally.unanswered, tally.answered) == (4, 4, 0)
@@ -408,7 +410,8 @@ def test_what_waits_for_a_target_that_never_answers_is_dropped():
 
 def test_what_nobody_answers_by_the_end_has_waited_at_least_so_long():
     with FaultyServer(behaviors.never_answers) as server:
-        tally = total(scheduled(server.url, rate=50, duration="200ms", timeout="300ms"))
+        options = {"timeout": "300ms", "exit_code": ExitCode.NOTHING_OPENED}
+        tally = total(scheduled(server.url, rate=50, duration="200ms", **options))
     assert (tally.due, tally.sent, tally.unanswered) == (10, 10, 10)
     assert tally.unanswered_wait_ns.min >= 300 * MS
     assert tally.unanswered_wait_ns.max >= 300 * MS
@@ -427,7 +430,8 @@ def test_one_connection_lost_leaves_its_messages_to_the_others():
 
 def test_with_all_connections_lost_the_run_is_over_and_its_accounts_balance():
     with FaultyServer(behaviors.vanishes_after(5)) as server:
-        result = scheduled(server.url, rate=100, duration="20s", connections=2)
+        options = {"connections": 2, "exit_code": ExitCode.NOTHING_OPENED}
+        result = scheduled(server.url, rate=100, duration="20s", **options)
     tally = total(result)
     assert tally.lost == 2
     assert tally.answered == 10
@@ -437,7 +441,8 @@ def test_with_all_connections_lost_the_run_is_over_and_its_accounts_balance():
 
 def test_lost_in_the_warm_up_the_run_is_over_as_well():
     with FaultyServer(behaviors.vanishes_after(5)) as server:
-        result = scheduled(server.url, rate=100, warmup="10s", duration="10s")
+        options = {"warmup": "10s", "duration": "10s", "exit_code": ExitCode.NOTHING_OPENED}
+        result = scheduled(server.url, rate=100, **options)
     tally = total(result)
     assert (tally.due, tally.dropped, tally.warmup_answered) == (1000, 1000, 5)
     assert result.summary.duration_s < 0.1
