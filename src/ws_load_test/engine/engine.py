@@ -76,9 +76,8 @@ class Engine(Protocol):
     """
 
     name: ClassVar[str]
-    on_load_change: Callable[[LoadState], None]
-    """Called with the state of the load when sessions come or go, or have nothing that they may send. Does nothing at
-    first."""
+    on_load_change: Callable[[LoadState], None] | None
+    """Called with the state of the load when sessions come or go, or have nothing that they may send; None at first."""
 
     @classmethod
     def unsupported(cls, plan: Plan) -> list[str]:

@@ -30,6 +30,8 @@ LOOP_CHECK_NS = 20 * NS_PER_MS
 """Time between two checks of the loop's own lateness: fifty samples a second cost nothing and catch pauses of 20 ms."""
 SWITCH_TIMEOUT_NS = NS_PER_S
 """Longest wait, at the end of the load, for a new share of it that the fleet has announced."""
+CHANGE_DELAY_S = 0.05
+"""Time for which changes in the sessions are gathered before the load begins."""
 FOREVER_NS = 1 << 62
 """An instant after the end of any run."""
 
@@ -52,7 +54,8 @@ class PortableEngine:
         self._collected_ns = 0
         """Instant of the last collection."""
         self._load: asyncio.Task[LoadEnd] | None = None
-        self.on_load_change: Callable[[LoadState], None] = lambda _: None
+        self.on_load_change: Callable[[LoadState], None] | None = None
+        self._next_change: asyncio.TimerHandle | None = None
         self._pool.on_load_change = self._load_changed
 
     # --- The run ----------------------------------------------------------------------------------------------------
@@ -101,7 +104,21 @@ class PortableEngine:
         self._pool.finished.set()
 
     def _load_changed(self) -> None:
-        self.on_load_change(self.load_state)
+        """Reports a change in the sessions: at once under load, else a few times a second.
+
+        Before the load begins, counting the sessions that are ready takes time for each of them, and thousands open.
+        """
+        if self.on_load_change is None:
+            return
+        if self._pool.loading:
+            self.on_load_change(self.load_state)
+        elif self._next_change is None:
+            self._next_change = asyncio.get_running_loop().call_later(CHANGE_DELAY_S, self._report_change)
+
+    def _report_change(self) -> None:
+        self._next_change = None
+        if self.on_load_change is not None:
+            self.on_load_change(self.load_state)
 
     def stop(self) -> None:
         """Sends nothing more."""
@@ -114,6 +131,9 @@ class PortableEngine:
 
     async def close(self) -> None:
         """Ends every session."""
+        if self._next_change is not None:
+            self._next_change.cancel()
+            self._next_change = None
         await self._pool.close_all()
 
     def collect(self) -> Collected:
