@@ -56,11 +56,11 @@ def test_a_limit_is_found_and_everything_kept(echo_url, program, tmp_path):
     assert answer["lower_times"] >= 2 <= answer["upper_times"]
     kept = sorted(path.name for path in kept_in.iterdir())
     assert kept == sorted([*(step["recording"].rpartition("/")[2] for step in facts["steps"]), "capacity.json"])
-    # Each recording is a run's like any other, and judges itself by the contraries of the objectives.
+    # Each recording is a run's like any other, and judges itself by the objectives.
     missed = next(step for step in facts["steps"] if step["outcome"] == "missed")
     recording = read_recording(missed["recording"])
     assert not recording.trailer.interrupted
-    assert recording.header.plan["fail_if"] == ["p99 >= 100ms"]
+    assert recording.header.plan["slo"] == ["p99 < 100ms"]
     assert "ws-load-test capacity: between " in (tmp_path / "found.md").read_text()
     assert "<!DOCTYPE html>" in (tmp_path / "found.html").read_text()
 
