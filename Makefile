@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 	$(BIN)/ws-load-test demo
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadgroup --no-loadscope-reorder -m "not alone"
+	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/installed-dev

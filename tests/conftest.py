@@ -16,14 +16,9 @@ LONGEST_FIRST = ("cluster", "cli", "recipes", "engine", "fleet", "live")
 """Folders in the order in which processes that share the tests take them: what is short fills the gaps at the end."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     place = {folder: number for number, folder in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: place.get(item.path.parent.name, len(place)))
-    for item in items:
-        # A process takes whole modules, and all that use the one cluster.
-        name = "four_hosts" if "four_hosts" in item.fixturenames else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -61,6 +61,14 @@ def test_a_side_that_measured_nothing_is_an_exit_code(files, tmp_path, capsys):
     assert "no message was answered" in capsys.readouterr().out
 
 
+def test_held_connections_are_not_compared_with_messages(files, tmp_path, capsys):
+    rate = {"stages": [{"duration_ns": 10**10, "start": 0, "end": 0}]}
+    held = write(tmp_path / "held.jsonl", 8, per_s=0, plan={"load": {"kind": "open", "rate": rate}})
+    for sides in ((files["base"], held), (held, files["base"])):
+        assert main(["compare", *sides]) == ExitCode.USAGE
+        assert f"{held} only held its connections" in capsys.readouterr().err
+
+
 def test_times_whose_replies_are_in_doubt_are_not_compared(files, tmp_path, capsys):
     doubted = write(tmp_path / "doubted.jsonl", 7, slower=1.5, surplus_replies=3)
     limit = ["--fail-on-regression", "5%"]

@@ -9,6 +9,7 @@ import asyncio
 import gc
 import inspect
 import re
+import time
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -865,9 +866,25 @@ def keys_of_this():
 def test_every_kind_of_fault_and_every_clause_is_provoked():
     provoked = {*keys_of_test_faults(), *keys_of_this()}
     kinds = {key.partition(":")[0] for key in provoked}
-    # That one takes hundreds of dials, or a round of few, which test_dial_rounds has.
-    assert kinds | {FaultKind.NOT_DIALED} == set(FaultKind)
+    assert kinds == set(FaultKind)
     clauses = {*clauses_of(connection), *clauses_of(session)}
     assert len(clauses) > 5
     named = {key.partition(":")[2] for key in provoked if key.startswith("protocol-error:")}
     assert named == clauses
+
+
+async def pings_without_end(peer):
+    """Pings as fast as it can, and reads nothing."""
+    await peer.upgrade()
+    while True:
+        await peer.send_raw(b"\x89\x00" * 50_000)
+
+
+def test_pings_without_end_keep_neither_the_load_nor_its_end_waiting(monkeypatch):
+    monkeypatch.setattr("ws_load_test.engine.connection_pool.CLOSE_TIMEOUT_S", 0.1)
+    with FaultyServer(pings_without_end) as server:
+        at_s = time.monotonic()
+        summary, _ = judged(server.url, connections=4)
+    assert summary.connections.opened == summary.messages.sent == 4
+    assert summary.faults == {"reply-timeout": 4}
+    assert time.monotonic() - at_s < 15, "it left the opening, and ended"

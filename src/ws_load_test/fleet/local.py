@@ -40,6 +40,8 @@ class LocalFleet(Fleet):
         self._workers: dict[int, WorkerProcess] = {}
         self._killed = False
         self._heartbeats: HeartbeatMonitor[int] = HeartbeatMonitor()
+        self._reporting: set[int] = set()
+        """Workers that have reported."""
         self._silent: set[int] = set()
         """Workers that were ended because they were silent for too long."""
 
@@ -81,6 +83,7 @@ class LocalFleet(Fleet):
 
         def on_line(line: bytes) -> None:
             self._heartbeats.heard(number, monotonic_ns())
+            self._reporting.add(number)
             self._on_report(number, line)
             if self.coordinator.is_done(number):
                 worker.expect_exit()
@@ -88,7 +91,8 @@ class LocalFleet(Fleet):
         reason = await worker.follow(on_line)
         self._heartbeats.forget(number)
         if number in self._silent:
-            reason = f"it was silent for {format_duration(self._interval_ns + LOST_AFTER_NS)}"
+            first_ns = 0 if number in self._reporting else FIRST_REPORT_NS
+            reason = f"it was silent for {format_duration(self._interval_ns + LOST_AFTER_NS + first_ns)}"
         if self._killed:
             self.coordinator.on_worker_stopped(number)
         elif not self.coordinator.is_done(number):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ws_load_test.analysis.aggregate import aggregate
-from ws_load_test.analysis.findings import FindingKind, join_and
+from ws_load_test.analysis.findings import FindingKind, join_and, sends_messages
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.verdict import why_nothing_measured
 from ws_load_test.plan.describe import describe_plan
@@ -35,6 +35,10 @@ def blocker(base: Variant, new: Variant) -> str | None:
             f"{scheduled} was an open loop and the other a closed loop, whose response times begin at another moment;"
             " compare runs of the same load model"
         )
+    sends = [sends_messages(variant.recordings) for variant in (base, new)]
+    if sends[0] != sends[1]:
+        held = new.name if sends[0] else base.name
+        return f"{held} only held its connections, and the other sent messages; compare runs of the same load"
     return None
 
 
