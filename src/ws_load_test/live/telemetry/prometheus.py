@@ -171,10 +171,7 @@ def _only_for(names: ServedNames, app: WSGIApplication) -> WSGIApplication:
     """Returns the application, closed to requests for another host than this."""
 
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        host = environ.get("HTTP_HOST")
-        if host is None and environ["SERVER_PROTOCOL"] != "HTTP/1.0":
-            return _refuse(start_response, "400 Bad Request", "Name the host (RFC 9112, section 3.2).\n", ())
-        if not names.serves(host, environ[_REACHED]):
+        if not names.serves(environ.get("HTTP_HOST"), environ[_REACHED]):
             text = "No metrics are served under this name; the option --metrics-allow-host adds one.\n"
             return _refuse(start_response, "421 Misdirected Request", text, ())
         return app(environ, start_response)

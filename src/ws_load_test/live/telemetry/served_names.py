@@ -16,7 +16,7 @@ class ServedNames:
         self._names = {_normal(name) for name in names}
 
     def serves(self, host: str | None, reached: str) -> bool:
-        """Returns True for a Host header that names this endpoint; None, which no browser sends, is HTTP/1.0's.
+        """Returns True for a Host header that names this endpoint; None, none, is no browser's.
 
         Args:
             host: The header, with or without a port.
