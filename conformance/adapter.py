@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from ws_load_test import make_plan
 from ws_load_test.common.event_loop import run
+from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.sessions.connection import Connection
+from ws_load_test.engine.sessions.kind_limits import KindLimits
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
@@ -29,6 +31,8 @@ class SessionOwner:
     def __init__(self) -> None:
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally)
+        self.turns = LoopTurns()
+        self.kinds = KindLimits(())
         self.gone = asyncio.Event()
         self.why: Fault | None = None
         """The fault of the suite, in the connection's view."""

@@ -60,7 +60,7 @@ class ConnectionPool:
         self.share = share
         self.turns = LoopTurns()
         """Turns of the loop, which all sessions share."""
-        self.kinds = KindLimits((*plan.fail_if, *plan.abort_if))
+        self.kinds = KindLimits((*plan.fail_if, *plan.slo, *plan.abort_if))
         """Names under which faults and close codes are counted."""
         self._default = SessionGroup(self, due_when_sent=plan.load.due_when_sent)
         self.connections: dict[Connection, None] = {}
