@@ -181,9 +181,11 @@ class LiveView:
         self._drawn = page
         console.size = size
         viewport = Viewport(*size, encoding=console.encoding)
-        live.update(Group(*render(state, viewport, since_ns=since_ns, notes=notes)), refresh=True)
-        # The terminal echoes keys at the cursor; behind the last character they would scroll the page.
-        console.control(Control.home())
+        # The terminal echoes keys at the cursor; behind the last character they would scroll the page. In one write, so
+        # that no key comes between the page and the move.
+        with console:
+            live.update(Group(*render(state, viewport, since_ns=since_ns, notes=notes)), refresh=True)
+            console.control(Control.home())
 
     def _size(self) -> os.terminal_size:
         """Returns the size that the terminal itself reports now: the environment's COLUMNS does not follow a resize."""
