@@ -156,7 +156,7 @@ def test_a_scheduler_that_dies_ends_the_run_and_its_load(echo, driver, tmp_path)
     cluster = DaskCluster(tmp_path, 2)
     try:
         before = echo.counts()
-        process = driver(echo.url, "-c", 4, "-r", 400, "-d", "60s", "--cluster", cluster.address)
+        process = driver(echo.url, "-c", 4, "-r", 400, "-d", "60s", "--hosts", 2, "--cluster", cluster.address)
         pids_by_host = until_loaded(cluster, echo, before)
         cluster.scheduler.kill()
         code, out, err = finish(process)

@@ -81,7 +81,10 @@ def test_up_run_and_down(ssh, echo, driver):
     process = driver(echo.url, "-n", 1000, "-c", 8, "-w", 1, "--hosts", 2, "--json", *words)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (ExitCode.PASSED, "")
-    assert [host["answered"] for host in json.loads(out)["hosts"]] == [500, 500]
+    # Shares of one budget, which the hosts use up as fast as they can.
+    shares = [host["answered"] for host in json.loads(out)["hosts"]]
+    assert sum(shares) == 1000
+    assert min(shares) > 100
     assert echo.counts().messages - counted == 1000
     assert len(keys() - left) == 2
     cluster.send_signal(signal.SIGINT)

@@ -246,7 +246,8 @@ def test_who_cannot_be_opened_before_the_load_is_dialled_again_from_its_start():
         await (behaviors.rejects(503) if len(tried) <= 2 else behaviors.echoes)(peer)
 
     with FaultyServer(the_second_time) as server:
-        plan = make_plan(server.url, connections=4, messages=400, reconnect="now", workers=2)
+        # Long enough for them to come back: two sessions alone would be done with a number of messages before that.
+        plan = make_plan(server.url, connections=4, rate=400, duration="1s", reconnect="now", workers=2)
         summary = run(plan).summary
     assert summary.faults == {"upgrade-rejected:503": 2}
     assert (summary.connections.opened, summary.connections.reconnected) == (4, 0), "no session took another's place"
