@@ -55,7 +55,7 @@ def test_one_of_two_sessions_takes_all_once_the_other_is_lost(echo, workers):
     urls = [echo.url, f"{echo.url}?close=1011&after=10"]
     tally = counted(urls, connections=2, rate=200, duration="500ms", workers=workers)
     assert (tally.due, tally.lost) == (100, 1)
-    assert tally.dropped <= 2, "what was written to a session whose end had not been read"
+    assert tally.dropped <= 10, "of 45: what was written to a session whose end had not been read"
 
 
 @pytest.mark.parametrize("workers", [1, 3])

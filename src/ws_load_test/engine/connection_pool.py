@@ -171,7 +171,9 @@ class ConnectionPool:
             return False
         self._group_of(connection.number).begin(connection)
         if self.loading:
-            self.load.add(connection.sender)
+            # The load may have begun on it already: it was ready before this was called.
+            if not connection.sender.carries_load:
+                self.load.add(connection.sender)
             self.reconnector.session_ready(connection)
         else:
             self._load_changed()

@@ -90,6 +90,8 @@ class Sender(MessageReceiver, Protocol):
     conversation: Conversation
     batches: FrameSource
     """The messages of the session, as frames."""
+    carries_load: bool
+    """It is one of the sessions among which the load is shared."""
 
     @property
     def in_flight(self) -> int:
