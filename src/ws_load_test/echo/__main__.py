@@ -93,7 +93,8 @@ async def _serve_following_stdin(options: argparse.Namespace) -> None:
             for line in lines:
                 if line.strip() == b"counts":
                     loop.call_soon_threadsafe(print_counts)
-        loop.call_soon_threadsafe(task.cancel)
+        with contextlib.suppress(RuntimeError):  # a signal has ended the loop already
+            loop.call_soon_threadsafe(task.cancel)
 
     if options.processes != 1:
         await serve_several(
