@@ -107,7 +107,7 @@ def test_a_caller_that_fails_gets_its_own_error_and_no_processes_are_left():
         run(make_plan(server.url, connections=2, workers=2, duration=60), on_interval=fail)
 
 
-def test_what_cannot_be_run_is_told_before_anything_is_opened(tmp_path):
+def test_what_cannot_be_run_is_reported_before_anything_is_opened(tmp_path):
     with FaultyServer(behaviors.echoes) as server:
         with pytest.raises(OutputError, match="cannot write the recording"):
             run(make_plan(server.url), output=tmp_path / "missing" / "run.jsonl")
@@ -128,7 +128,7 @@ def test_a_run_that_is_interrupted_before_it_has_begun_sends_nothing():
     assert (server.seen.messages, server.seen.accepted) == (0, 0)
 
 
-def test_a_failed_recording_is_told_and_the_result_kept():
+def test_a_failed_recording_is_reported_and_the_result_kept():
     with FaultyServer(behaviors.echoes) as server:
         result = run(make_plan(server.url, messages=5), output="/dev/full")
     assert result.exit_code == ExitCode.OUTPUT_FAILED

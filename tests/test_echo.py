@@ -294,7 +294,7 @@ def test_a_limit_is_shared_by_connections_and_first_in_is_first_out(more, monkey
 
 
 @pytest.mark.parametrize("query", ["?limit=20&reset&after=3", "?limit=20"])
-def test_whoever_leaves_frees_the_places_and_the_limit_goes_on(query):
+def test_a_client_that_leaves_frees_the_places_and_the_limit_goes_on(query):
     async def client(server):
         async with connect(server.url + query) as leaving:
             for number in range(100):
@@ -364,7 +364,7 @@ def test_a_server_that_stops_leaves_no_timer_of_its_limits():
     assert asyncio.run(main()) == (True, {})
 
 
-def test_a_limit_that_is_not_reached_delays_nobody(monkeypatch):
+def test_a_limit_that_is_not_reached_delays_no_reply(monkeypatch):
     waited = []
     monkeypatch.setattr(ServiceLimit, "_wake_at", lambda *at: waited.append(at))
 
@@ -378,7 +378,7 @@ def test_a_limit_that_is_not_reached_delays_nobody(monkeypatch):
     with_connection(client, "?limit=20")
 
 
-def test_who_leaves_the_queue_holds_up_nobody():
+def test_a_client_that_leaves_the_queue_delays_no_other():
     async def client(server):
         url = f"{server.url}?limit=500"
         async with connect(url) as stays:
@@ -400,7 +400,7 @@ def test_silent_drops_its_share_evenly():
     with_connection(client, "?silent=0.25")
 
 
-def test_push_sends_what_nobody_asked_for():
+def test_push_sends_unrequested_messages():
     async def client(connection, server):
         assert [await connection.recv() for _ in range(5)] == [f"push {number}" for number in range(5)]
         assert server.messages == 0

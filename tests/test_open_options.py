@@ -150,7 +150,7 @@ def test_connections_in_stages_may_have_another_length_than_the_run():
     assert plan.duration_ns == 7 * SECOND
 
 
-def test_a_seed_that_is_not_given_is_chosen_and_told():
+def test_a_seed_that_is_not_given_is_chosen_and_reported():
     first, second = (make_plan(URL, rate=5, arrivals="poisson") for _ in range(2))
     assert first.load.seed != second.load.seed
     assert f"seed {first.load.seed}" in dict(describe_plan(first))["load"]
@@ -257,7 +257,7 @@ def test_what_needs_a_schedule_says_so(options):
     ],
     ids=str,
 )
-def test_a_mistake_is_told_with_what_to_write(options, option, part):
+def test_a_mistake_is_reported_with_what_to_write(options, option, part):
     assert part in problems_of(**options)[option]
 
 

@@ -365,7 +365,7 @@ def test_a_former_name_is_an_error_that_says_the_present_one(former, present, tm
 # --- the catalogue ---
 
 
-def test_names_of_options_are_told_apart():
+def test_names_of_options_are_reported_apart():
     flags = [flag for option in OPTIONS for flag in option.flags]
     assert len(flags) == len(set(flags))
     present = {option.name for option in OPTIONS} | ALIASES.keys()

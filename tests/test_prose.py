@@ -18,6 +18,10 @@ QUAINT = re.compile(
     re.IGNORECASE,
 )
 """Words about people, where things act; and what a plainer word puts better."""
+PEOPLE = re.compile(
+    r"\b(?:somebody|nobody|everybody|anybody|whoever|(?:is|are|was|were|be|been|being) told)\b", re.IGNORECASE
+)
+"""Those of these words that have no good use in a message, a comment or a page either."""
 BRITISH = re.compile(
     r"diall(?:er|ed|ing)|(?:summar|normal|serial|initial|organ|recogn|optim)is(?:e|ing|ation)|analys(?:e(?!s)|ing)"
     r"|behaviour|labell|colour|licence",
@@ -85,6 +89,20 @@ def british(tree):
 def test_modules_keep_the_house_style(rule):
     found = [f"{name}:{line}: {text}" for name, tree in modules() for line, text in rule(tree)]
     assert not found, "\n".join(found)
+
+
+def test_messages_comments_and_pages_name_no_people():
+    root = SOURCE.parents[1]
+    paths = [*SOURCE.rglob("*.py"), *SOURCE.rglob("*.js"), *(root / "docs").rglob("*.md"), root / "README.md"]
+    lines = [(path, n, line) for path in paths for n, line in enumerate(path.read_text("utf-8").splitlines(), 1)]
+    assert len(paths) > 250
+    assert not [f"{path.name}:{n}: {line}" for path, n, line in lines if PEOPLE.search(line)]
+
+
+def test_names_of_tests_name_no_people():
+    names = re.compile(r"def (test_\w*(?:nobody|somebody|whoever|_told)\w*)")
+    texts = {path: path.read_text("utf-8") for path in Path(__file__).parent.rglob("*.py")}
+    assert not {path.name: found for path, text in texts.items() if (found := names.findall(text))}
 
 
 def test_files_have_us_names():

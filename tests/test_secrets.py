@@ -259,7 +259,7 @@ async def _run_program(*arguments):
 
 @pytest.mark.parametrize("behaviour", [behaviors.echoes, behaviors.rejects(403)], ids=["opens", "refused"])
 @pytest.mark.parametrize("as_json", [True, False], ids=["json", "report"])
-def test_a_run_gives_the_target_its_credentials_and_nobody_else(behaviour, as_json, tmp_path):
+def test_a_run_gives_credentials_to_the_target_alone(behaviour, as_json, tmp_path):
     path = tmp_path / "run.jsonl"
     with FaultyServer(behaviour) as server:
         headers = [word for header in HEADERS[1:] for word in ("-H", header)]

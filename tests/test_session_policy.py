@@ -174,7 +174,7 @@ def test_the_other_policies_leave_nothing_to_chance():
         ),
     ],
 )
-def test_a_policy_is_read_and_told(text, policy, words):
+def test_a_policy_is_read_and_reported(text, policy, words):
     assert session_values.reconnect(text) == policy
     assert policy.describe() == words
 

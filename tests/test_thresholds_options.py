@@ -202,7 +202,7 @@ def test_without_conditions_a_plan_is_what_it_was():
     assert msgspec.convert(older, Plan) == plan
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     with pytest.raises(PlanError) as caught:
         make_plan(URL, fail_if=["p99 > 50", "eror > 1", "p99 > 1s"], abort_if=["p98"], connections=0)
     told = [problem.option for problem in caught.value.problems]
@@ -230,7 +230,7 @@ def test_a_grace_without_a_condition_is_a_mistake():
         ("answered < 5", {"match": "none", "rate": 5}, "no reply is awaited"),
     ],
 )
-def test_what_will_have_no_value_is_told_before_the_run(condition, options, words):
+def test_what_will_have_no_value_is_reported_before_the_run(condition, options, words):
     (doubt,) = make_plan(URL, fail_if=condition, **options).warnings
     assert doubt.startswith(f'--fail-if: "{condition}" fails, because {words}')
 

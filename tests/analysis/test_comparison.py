@@ -295,7 +295,7 @@ def _planned(name="x", **options):
     return Variant.of(name, [drawn(np.random.default_rng(18), plan=msgspec.to_builtins(plan.redacted()))])
 
 
-def test_other_plans_are_told_and_other_kinds_of_load_refused():
+def test_other_plans_are_reported_and_other_kinds_of_load_refused():
     base, new = _planned(rate=100, connections=5), _planned(rate=200, connections=5)
     (note,) = [one for one in comparability.notes(compare(base, new)) if "plans differ" in one]
     assert "load: open: 100/s / open: 200/s" in note
@@ -340,7 +340,7 @@ def test_what_is_not_seen_is_said_of_the_side_that_was_not_repeated():
         assert note.startswith("only the variation within runs is known for single, and")
 
 
-def test_doubts_of_a_side_are_told():
+def test_doubts_of_a_side_are_reported():
     rng = np.random.default_rng(19)
     cut = Variant.of("new", [drawn(rng, ended=False), drawn(rng, interrupted=True)])
     told = list(comparability.caveats(cut))

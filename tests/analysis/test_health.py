@@ -171,7 +171,7 @@ class TestStarved:
         for made, binding in ((tally(lag={SECOND: 50}), False), (tally(loop={2 * MILLI: 50}), True)):
             assert found(working(load(0.5, delay=0.5), made=made, load=held), kind=Kind.STARVED).saturates == binding
 
-    def test_waiting_with_time_to_spare_is_told(self):
+    def test_waiting_with_time_to_spare_is_reported(self):
         reason = found(working(load(0.3, delay=0.21)), kind=Kind.STARVED)
         assert not reason.saturates
         assert "waited for a core 21 % of the time" in reason.text
@@ -221,7 +221,7 @@ class TestSendLag:
         assert found(recording(calm, calm, calm, late, calm), kind=Kind.SEND_LAG) is None
         assert found(recording(calm, late), kind=Kind.SEND_LAG) is None
 
-    def test_a_tail_binds_where_it_lasts_and_is_told_where_it_does_not(self):
+    def test_a_tail_binds_where_it_lasts_and_is_reported_where_it_does_not(self):
         calm = tally(lag={0: 1000}, response=15 * MILLI)
         tail = tally(lag={0: 900, 11 * MILLI: 100}, response=15 * MILLI)
         lasting = found(recording(calm, tail, tail, calm), kind=Kind.SEND_LAG)
@@ -261,21 +261,21 @@ class TestLoopLag:
         for seconds in ([calm, calm, late, calm], [late] * 3, [hiccup] * 10):
             assert found(recording(*seconds), kind=Kind.LOOP_LAG) is None
 
-    def test_a_tail_is_told_where_it_has_the_samples(self):
+    def test_a_tail_is_reported_where_it_has_the_samples(self):
         hiccup = tally(loop={0: 49, 12 * MILLI: 1})
         reason = found(recording(*[hiccup] * 20), kind=Kind.LOOP_LAG)
         assert not reason.saturates
         assert "more than 12 ms late one time in a hundred" in reason.text
         assert found(recording(*[tally(loop={0: 49, 12 * MILLI: 1}, response=SECOND)] * 20), kind=Kind.LOOP_LAG) is None
 
-    def test_a_loop_that_is_late_for_a_known_reason_is_not_told_twice(self):
+    def test_a_loop_that_is_late_for_a_known_reason_is_reported_once(self):
         late = tally(loop={5 * MILLI: 50})
         assert found(working(load(0.2), made=late), kind=Kind.LOOP_LAG).saturates
         assert found(working(load(0.99), made=late), kind=Kind.LOOP_LAG) is None
 
 
 class TestRate:
-    def test_messages_that_were_never_sent_are_told(self):
+    def test_messages_that_were_never_sent_are_reported(self):
         reason = found(recording(tally(due=MANY * 2, dropped=MANY)), kind=Kind.RATE)
         assert not reason.saturates
         assert "100,000 of the 200,000 messages that were due, 50 %, were dropped" in reason.text
@@ -304,7 +304,7 @@ class TestRate:
 
 
 class TestQueue:
-    def test_a_target_that_falls_behind_is_told(self):
+    def test_a_target_that_falls_behind_is_reported(self):
         growing = tally(response=2 * SECOND, sent=MANY, answered_in_window=MANY - 40_000)
         reason = found(recording(growing), kind=Kind.QUEUE)
         assert not reason.saturates
@@ -322,7 +322,7 @@ class TestQueue:
         assert found(recording(tally(answered_in_window=MANY * 99 // 100)), kind=Kind.QUEUE) is None
         assert found(recording(tally(answered_in_window=0), load=CLOSED), kind=Kind.QUEUE) is None
 
-    def test_a_generator_that_is_late_itself_blames_nobody(self):
+    def test_a_generator_that_is_late_itself_blames_no_target(self):
         late = tally(response=2 * SECOND, answered_in_window=0, lag={SECOND: 10})
         assert "the target or the generator" in found(recording(late), kind=Kind.QUEUE).text
 
@@ -378,7 +378,7 @@ def test_times_that_cannot_be(fastest, words):
         assert not reason.saturates
 
 
-def test_full_send_buffers_are_told_from_one_per_cent_of_the_connections_time():
+def test_full_send_buffers_are_reported_from_one_per_cent_of_the_connections_time():
     # Ten connections for two seconds.
     for blocked_ns, told in ((SECOND // 5, False), (SECOND // 4, True)):
         reason = found(recording(tally(write_blocked_ns=blocked_ns), tally(opened=0)), kind=Kind.WRITE_BLOCKED)
@@ -387,7 +387,7 @@ def test_full_send_buffers_are_told_from_one_per_cent_of_the_connections_time():
     assert "full 1 % of the time" in reason.text
 
 
-def test_what_was_asked_for_in_vain_is_told_with_its_count():
+def test_what_was_asked_for_in_vain_is_reported_with_its_count():
     asked = Counter({"permessage-deflate": 10, "subprotocol": 3, "tls-resumption": 1})
     made = recording(tally(not_granted=asked))
     texts = [reason.text for reason in reasons(made) if reason.kind is Kind.NOT_GRANTED]

@@ -24,7 +24,7 @@ def balance(messages):
 
 
 @pytest.mark.alone
-def test_a_rate_beyond_one_worker_is_told(echo_url):
+def test_a_rate_beyond_one_worker_is_reported(echo_url):
     result = run(make_plan(echo_url, connections=20, rate=BEYOND, duration="1s", workers=1), strict=True)
     summary = result.summary
     balance(summary.messages)

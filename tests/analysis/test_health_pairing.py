@@ -127,7 +127,7 @@ class TestInOrder:
         kinds = [reason.kind for reason in reasons(recording(answered(surplus_replies=9), workers=busy))]
         assert kinds == [Kind.PROCESSOR, Kind.PAIRING]
 
-    def test_pongs_are_told_from_pushes_by_what_they_say(self):
+    def test_pongs_are_reported_from_pushes_by_what_they_say(self):
         assert found(recording(answered(surplus_replies=1260), rule="ping")) is None
 
     def test_known_pushes_are_no_sign(self):
@@ -193,7 +193,7 @@ class TestNone:
         assert awaits_replies([made, recording(silence())])
         assert summarize([made]).warnings == []
 
-    def test_sending_late_is_told_without_response_times(self):
+    def test_sending_late_is_reported_without_response_times(self):
         lag = Histogram()
         lag.record(2 * MILLI, 100)
         late = silence(send_lag_ns=lag)

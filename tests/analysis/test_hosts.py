@@ -109,7 +109,7 @@ def test_a_host_that_is_late_does_not_hide_behind_others_that_are_not():
     assert (alpha.saturated, beta.saturated) == (False, True)
 
 
-def test_what_all_hosts_suffer_is_told_once():
+def test_what_all_hosts_suffer_is_reported_once():
     busy = {"cpu": 0.99}
     summary = summarize([run_of(busy, busy)])
     [reason] = summary["generator"]["reasons"]
@@ -117,7 +117,7 @@ def test_what_all_hosts_suffer_is_told_once():
     assert summary["generator"]["saturated"]
 
 
-def test_a_lost_host_is_told_with_its_share_and_since_when():
+def test_a_lost_host_is_reported_with_its_share_and_since_when():
     recording = run_of({}, {}, lose_at=3)
     summary = summarize([recording])
     [lost] = summary["generator"]["lost"]

@@ -216,7 +216,7 @@ class TestOneRecording:
             assert (summary["messages"]["unanswered"], summary["messages"]["dropped"]) == (3, 2)
         assert gathered.tally == killed.intervals[0].tally
 
-    def test_warm_up_and_waits_are_told_apart(self):
+    def test_warm_up_and_waits_are_reported_apart(self):
         made = tally(5000, sent=3, answered=1, unanswered=2, warmup_sent=7, warmup_answered=6)
         made.unanswered_wait_ns.record(9000, 2)
         made.keepalive_time_ns.record(300)

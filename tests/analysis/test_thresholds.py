@@ -378,7 +378,7 @@ def test_conditions_of_several_recordings_are_judged_on_all_together():
         ({"lost": (LostWorker(0, "killed", 1),)}, 1, ExitCode.WORKER_LOST),
     ],
 )
-def test_what_spoils_a_run_more_is_told_first(spoilt, lost, code):
+def test_what_spoils_a_run_more_is_reported_first(spoilt, lost, code):
     run = recording(tally(60 * MS), plan=plan_of(fail_if=["p99 > 50ms"]), **spoilt)
     assert exit_code(summarize([run]), lost) == code
 

@@ -128,7 +128,7 @@ def test_flags_that_are_off_are_no_options():
     ],
     ids=str,
 )
-def test_what_is_wrong_is_told(options, option, words):
+def test_what_is_wrong_is_reported(options, option, words):
     told = problems(**options)
     assert list(told) == [option]
     assert words in told[option]

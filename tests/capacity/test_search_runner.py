@@ -156,7 +156,7 @@ def test_recordings_and_answer_are_kept_in_a_new_folder(tmp_path):
         searched(None, output=folder / "capacity.json" / "x")
 
 
-def test_an_answer_that_cannot_be_kept_is_told(tmp_path):
+def test_an_answer_that_cannot_be_kept_is_reported(tmp_path):
     folder = tmp_path / "steps"
 
     def serve(plan):

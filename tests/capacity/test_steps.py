@@ -152,7 +152,7 @@ def test_what_was_not_sent_though_nothing_was_in_the_way_is_the_generators_faili
     assert ("60 messages were never sent" in " ".join(step.summary.generator.reasons)) == (not wrong)
 
 
-def test_percentiles_that_rest_on_few_values_are_told():
+def test_percentiles_that_rest_on_few_values_are_reported():
     step = step_of(served(plan_of(rate=100, slo="p99 < 50ms", max_step_duration="5s"), limit=200))
     assert step.summary.objectives[0].few == 500
 

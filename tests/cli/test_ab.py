@@ -188,14 +188,14 @@ def test_an_error_in_a_later_round_does_not_lose_those_before_it(error, code, pl
     assert told["comparisons"][0]["units"]["base"] == 5
 
 
-def test_an_error_in_the_first_round_is_told_and_nothing_else(played, capsys):
+def test_an_error_in_the_first_round_is_reported_and_nothing_else(played, capsys):
     for turn in (1, 2):
         played(raises=(turn, HostError("too few ports")))
         assert main(["ab", A, B]) == ExitCode.USAGE
         assert capsys.readouterr() == ("", "ws-load-test: too few ports\n")
 
 
-def test_a_folder_that_vanished_is_told_in_a_sentence(played, tmp_path, capsys, caplog):
+def test_a_folder_that_vanished_is_reported_in_a_sentence(played, tmp_path, capsys, caplog):
     def clears(rng, number, mark):
         if number == 6:
             for folder in (tmp_path / "kept").iterdir():
@@ -424,7 +424,7 @@ def test_files_are_no_recordings_of_the_series(played, tmp_path, capsys):
     assert not (tmp_path / "kept").exists()
 
 
-def test_the_plan_is_told_once_and_so_are_its_doubts(played, caplog, capsys):
+def test_the_plan_is_reported_once_and_so_are_its_doubts(played, caplog, capsys):
     caplog.set_level("INFO", "ws_load_test")
     played()
     assert main(["ab", A, B, "--rounds", "4", "-m", "{sequence}", "-v", "info"]) == ExitCode.PASSED

@@ -80,7 +80,7 @@ def test_ctrl_c_ends_the_step_and_tells_what_is_known(echo_url, start):
     assert facts["answer"]["lower"] is None
 
 
-def test_nobody_is_there(capsys):
+def test_a_port_without_a_server(capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"ws://127.0.0.1:{taken.getsockname()[1]}/"
@@ -122,7 +122,7 @@ def test_wrong_usage_is_one_sentence(arguments, words, capsys):
     assert words in told.err
 
 
-def test_all_that_is_wrong_is_told_at_once(capsys):
+def test_all_that_is_wrong_is_reported_at_once(capsys):
     assert main(["capacity", "http://x", "-d", "5s", "--slo", "p98", "-v", "info", "--html", ""]) == ExitCode.USAGE
     first, *rest = capsys.readouterr().err.splitlines()
     assert first == f"{PROGRAM}: the plan has 4 problems:"

@@ -63,7 +63,7 @@ def test_what_is_wrong_is_one_sentence(words, said, planned, capsys):
     assert not planned
 
 
-def test_all_problems_are_told_at_once(planned, capsys):
+def test_all_problems_are_reported_at_once(planned, capsys):
     assert main(["ws://h", "--cluster", HERE, "--hosts", "x", "-w", "y", "--on-worker-lost", "z"]) == ExitCode.USAGE
     assert "3 problems" in capsys.readouterr().err
     assert not planned

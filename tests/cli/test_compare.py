@@ -104,7 +104,7 @@ def test_standard_output_comes_last_so_that_a_reader_who_leaves_spoils_no_file(f
     assert "</html>" in (tmp_path / "c.html").read_text()
 
 
-def test_a_directory_that_may_not_be_looked_into_is_told(files, tmp_path, monkeypatch, capsys):
+def test_a_directory_that_may_not_be_looked_into_is_reported(files, tmp_path, monkeypatch, capsys):
     def shut(self):
         raise PermissionError(13, "Permission denied")
 
@@ -114,7 +114,7 @@ def test_a_directory_that_may_not_be_looked_into_is_told(files, tmp_path, monkey
     assert capsys.readouterr() == ("", told)
 
 
-def test_what_will_not_be_written_is_told_in_words_for_a_comparison(files, tmp_path, capsys, caplog):
+def test_what_will_not_be_written_is_reported_in_words_for_a_comparison(files, tmp_path, capsys, caplog):
     lost = ["--markdown", str(tmp_path / "no" / "c.md")]
     assert main(["compare", files["base"], files["slow"], *lost]) == ExitCode.OUTPUT_FAILED
     assert "all the rest is done without it" in caplog.text

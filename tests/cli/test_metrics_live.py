@@ -236,7 +236,7 @@ def test_pushes_over_http(echo_url, program):
     assert point.as_int == 50
 
 
-def test_ctrl_c_while_it_lingers_ends_it_and_keeps_what_was_told(echo_url, start):
+def test_ctrl_c_while_it_lingers_ends_it_and_keeps_what_was_reported(echo_url, start):
     process = start(echo_url, "-n", 50, "--metrics-port", 0, "--metrics-linger", "1m", "--json")
     text = ""
     # JSON at the terminal ends with a brace at the start of a line.

@@ -128,7 +128,7 @@ class Settled(LocalFleet):
         """Has nothing to do."""
 
 
-def test_who_is_told_first_gets_the_plan_that_is_run():
+def test_who_is_reported_first_gets_the_plan_that_is_run():
     got = []
     run = Run(make_plan(URL, workers=1), make_fleet=Settled, on_start=lambda *told: got.append(told))
     asyncio.run(run.execute())

@@ -549,7 +549,7 @@ def test_a_close_that_is_not_answered(facts, monkeypatch):
     assert "did not answer our close" in steps(found, "fault")[0]["text"]
 
 
-def test_wrong_usage_is_told_as_ever(dry):
+def test_wrong_usage_is_an_error_as_ever(dry):
     code, shown, told = dry("ws://h", "--match", "json:id", "-m", "hello")
     assert (code, shown) == (2, "")
     assert "finds no id" in told

@@ -153,7 +153,7 @@ CHANNELS = {
         for look in (LOOKS if channel == next(iter(CHANNELS)) else ("JWT", "short"))
     ],
 )
-def test_a_run_tells_nobody_but_the_target(look, channel, program, tmp_path, capsys):
+def test_a_run_shows_credentials_to_the_target_alone(look, channel, program, tmp_path, capsys):
     tokens, path = Tokens(look), tmp_path / "run.jsonl"
     with FaultyServer(CHANNELS[channel]()) as server:
         arguments = everywhere(server.url, tokens, look, tmp_path / "feed.jsonl")

@@ -72,14 +72,14 @@ def test_a_script_hears_why_its_run_was_stopped(echo_url):
 
 
 @pytest.mark.parametrize("name", ["fail_if", "abort_if"])
-def test_what_is_wrong_is_told_before_anything_is_opened(name, echo_url, program, tmp_path):
+def test_what_is_wrong_is_reported_before_anything_is_opened(name, echo_url, program, tmp_path):
     (tmp_path / "plan.toml").write_text(f'url = "{echo_url}"\n{name.replace("_", "-")} = ["p99 > 50", "p999 > 5ms"]\n')
     done = program("--plan", tmp_path / "plan.toml")
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
     assert done.stderr.count(f"--{name.replace('_', '-')}: ") == 2
 
 
-def test_a_condition_without_a_value_fails_the_run_and_is_told_before(echo_url, program):
+def test_a_condition_without_a_value_fails_the_run_and_is_reported_before(echo_url, program):
     done = program(echo_url, "-n", 10, "--fail-if", "tls.p99 > 1s")
     assert done.returncode == ExitCode.THRESHOLD_FAILED
     assert "the target is ws://, without TLS" in done.stderr

@@ -88,7 +88,7 @@ def until_loaded(cluster, server, before):
     return cluster.worker_pids()
 
 
-def test_processes_killed_and_stopped_and_hosts_killed_and_stopped_are_each_told_and_the_last_host_goes_on(
+def test_processes_killed_and_stopped_and_hosts_killed_and_stopped_are_each_reported_and_the_last_host_goes_on(
     cluster, echo, driver, tmp_path
 ):
     before, path = echo.counts(), tmp_path / "run.jsonl"
@@ -194,7 +194,7 @@ def test_ctrl_c_stops_all_hosts_within_a_second_and_reports(cluster, echo, drive
     until(lambda: not load_processes(cluster), what="the end of the load's processes")
 
 
-def test_ctrl_c_twice_waits_for_nobody(cluster, echo, driver):
+def test_ctrl_c_twice_waits_for_no_host(cluster, echo, driver):
     before = echo.counts()
     process = driver(
         f"{echo.url}?silent=1", "-c", 8, "--timeout", "60s", "-d", "60s", "--hosts", 4, "--cluster", cluster.file

@@ -106,7 +106,7 @@ def test_foreign_certificates_are_refused_on_both_sides(shut, ours, tmp_path):
     )
 
 
-def test_a_cluster_without_hosts_is_waited_for_and_told(shut, ours, monkeypatch):
+def test_a_cluster_without_hosts_is_waited_for_and_reported(shut, ours, monkeypatch):
     monkeypatch.setattr(discovery, "HOST_TIMEOUT_S", 0.3)
     monkeypatch.setattr(discovery, "HOSTS_TIMEOUT_S", 0.3)
     assert "no host has joined" in refusal(Cluster(shut.address, **ours))

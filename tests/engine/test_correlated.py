@@ -433,7 +433,7 @@ def test_a_reply_to_what_was_given_up_is_late_and_the_next_one_a_duplicate(load)
 
 @LOADS
 @pytest.mark.parametrize("id_is_payload", [False, True])
-def test_a_push_is_counted_and_sized_and_an_id_that_nobody_gave_is_a_mismatch(load, id_is_payload):
+def test_a_push_is_counted_and_sized_and_an_unknown_id_is_a_mismatch(load, id_is_payload):
     """Where the id is all that a message says, an unknown one is as good as none."""
     with world(load, in_flight=2, id_is_payload=id_is_payload) as run:
         run.begin()

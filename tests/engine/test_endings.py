@@ -406,7 +406,7 @@ def test_what_comes_first_in_a_read_is_the_end_of_the_session(end, more, key, cl
 
 
 @both_loads
-def test_more_reasons_than_are_told_apart(load):
+def test_more_reasons_than_are_reported_apart(load):
     turn = iter(range(100))
 
     async def has_many_reasons(peer):
@@ -713,7 +713,7 @@ def test_nowhere_to_connect_to(options, key, words, monkeypatch):
     assert words in told[key]
 
 
-def test_a_proxy_that_nobody_runs():
+def test_a_proxy_that_does_not_run():
     with unused_port() as port:
         summary, _ = judged("ws://service.example/", proxy=f"http://127.0.0.1:{port}", connections=2)
     assert summary.faults == {"proxy:refused": 2}

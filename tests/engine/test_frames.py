@@ -447,7 +447,7 @@ NOT_UTF8 = {
 
 
 @pytest.mark.parametrize("data", NOT_UTF8.values(), ids=NOT_UTF8)
-def test_whoever_asks_for_it_has_texts_checked(data):
+def test_texts_are_checked_on_request(data):
     session = Session(4, needs_payload=True, strict=True)
     session.read(frame(TEXT, UMLAUT), data)
     assert session.facts()["faults"] == {"protocol-error:8.1": 1}

@@ -132,7 +132,7 @@ def test_a_message_that_expired_does_not_overtake(count):
 
 @given(st.permutations(range(12)), st.integers(0, 12))
 @settings(deadline=None, max_examples=100)
-def test_whoever_is_overtaken_is_out_of_order(order, answered):
+def test_a_reply_that_is_overtaken_is_out_of_order(order, answered):
     table = table_with(*((str(number), number, number) for number in range(12)))
     tally = Tally()
     for number in order[:answered]:

@@ -52,7 +52,7 @@ def test_any_line_renews_it_and_silence_ends_the_worker_with_its_load():
             end(worker)
 
 
-def test_a_worker_that_nobody_reads_ends_all_the_same():
+def test_a_worker_whose_pipe_is_full_ends_all_the_same():
     """Its pipe is full, as it is when the process that reads it has been stopped."""
     with FaultyServer(behaviors.echoes) as server:
         worker = start(server.url, interval_ns=10**6)

@@ -295,7 +295,7 @@ def test_each_wake_up_sends_all_that_is_due_whenever_it_comes(gaps, connections,
 # --- whose turn it is ------------------------------------------------------------------------------------------------
 
 
-def test_one_that_leaves_costs_nobody_a_turn():
+def test_a_session_that_leaves_costs_no_other_a_turn():
     for leaver in range(4):
         with world([MS * k for k in range(40)], 4) as load:
             load.now(5 * MS)
@@ -445,7 +445,7 @@ def test_a_reply_that_is_overdue_ends_the_session_and_drops_what_waits():
         assert [fault.key for fault in load.ended] == ["reply-timeout"]
 
 
-def test_what_nobody_asked_for_is_a_push():
+def test_an_unrequested_message_is_a_push():
     with world([0]) as load:
         load.reply(count=3)
         load.balance()
@@ -525,14 +525,14 @@ def test_bytes_that_wait_for_a_target_that_does_not_read_have_a_bound(monkeypatc
         assert load.tally.dropped
 
 
-# --- where nobody answers --------------------------------------------------------------------------------------------
+# --- without awaited replies -----------------------------------------------------------------------------------------
 
 
 class Unanswered(FakeWorker):
     reading = ReadPolicy(needs_payload=True, send_only=True)
 
 
-def test_messages_that_nobody_answers_are_unanswered_as_soon_as_they_leave():
+def test_messages_without_awaited_reply_are_unanswered_as_soon_as_they_leave():
     with world([k * MS for k in range(10)], 2, max_in_flight=1, warmup_ns=3 * MS, of=Unanswered) as load:
         load.now(6 * MS)
         assert (load.tally.due, load.tally.sent, load.tally.unanswered, load.tally.warmup_sent) == (4, 4, 4, 3)

@@ -133,7 +133,7 @@ def listener(handle, **where):
 
 
 @pytest.mark.parametrize("loop", [new_loop, asyncio.new_event_loop], ids=["ours", "asyncio"])
-def test_what_it_took_is_told_by_phases(loop):
+def test_what_it_took_is_reported_by_phases(loop):
     async def slow(peer):
         await peer.read_request()
         await asyncio.sleep(0.05)

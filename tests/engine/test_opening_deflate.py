@@ -294,7 +294,7 @@ def test_a_message_may_end_with_a_final_block():
 
 
 @pytest.mark.parametrize("data", [b"\xff\xff\xff", b"\x06", b"PING", bytes(range(200))])
-def test_what_is_not_compressed_is_told_so(data):
+def test_what_is_not_compressed_is_reported_so(data):
     with pytest.raises(DeflateError, match=r"cannot be inflated \(RFC 7692, section 7\.2\.2\)"):
         PerMessageDeflate(DeflateParams()).decompress(data, MUCH)
 
@@ -304,7 +304,7 @@ def test_what_is_not_compressed_is_told_so(data):
     [DeflateParams(server_max_window_bits=9), DeflateParams(server_no_context_takeover=True)],
     ids=["9", "none"],
 )
-def test_references_to_messages_that_were_to_be_forgotten_are_told(agreement):
+def test_references_to_messages_that_were_to_be_forgotten_are_reported(agreement):
     far = zlib.compressobj(wbits=-15)
     text = random.Random(10).randbytes(3000)
     first, second = (far.compress(text) + far.flush(zlib.Z_SYNC_FLUSH) for _ in range(2))

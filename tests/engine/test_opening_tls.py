@@ -193,7 +193,7 @@ def without_tickets(context):
     return context
 
 
-def test_sessions_that_are_offered_in_vain_are_told_from_those_that_never_came(cacert):
+def test_sessions_that_are_offered_in_vain_are_reported_from_those_that_never_came(cacert):
     """A server that starts anew has other keys for its tickets, as several behind one address have."""
     serving = Serving(maximum_version=ssl.TLSVersion.TLSv1_3)
 

@@ -154,7 +154,7 @@ def test_a_number_of_messages_is_that_number_after_the_warm_up(echo, arrivals):
     assert 0.1 < result.summary.duration_s < 0.3
 
 
-def test_the_warm_up_is_told_from_the_rest_by_due_instants_on_several_workers():
+def test_the_warm_up_is_separated_from_the_rest_by_due_instants_on_several_workers():
     async def slow(peer):
         await peer.upgrade()
         async for message in peer.messages():
@@ -408,7 +408,7 @@ def test_what_waits_for_a_target_that_never_answers_is_dropped():
     assert tally.faults == {"reply-timeout": 2}
 
 
-def test_what_nobody_answers_by_the_end_has_waited_at_least_so_long():
+def test_a_message_unanswered_at_the_end_has_waited_at_least_so_long():
     with FaultyServer(behaviors.never_answers) as server:
         options = {"timeout": "300ms", "exit_code": ExitCode.NOTHING_OPENED}
         tally = total(scheduled(server.url, rate=50, duration="200ms", **options))

@@ -82,7 +82,7 @@ def test_who_comes_back_to_a_dead_target_does_so_in_measure():
     assert in_balance(summary)
 
 
-def test_a_number_of_messages_ends_although_nobody_can_be_reached_any_more():
+def test_a_number_of_messages_ends_although_the_target_is_gone():
     first = []
 
     async def once(peer):
@@ -116,7 +116,7 @@ def test_a_lifetime_loses_nothing(load):
 
 
 @pytest.mark.alone
-def test_a_storm_is_told_from_its_moment_to_the_last_one_back():
+def test_a_storm_is_reported_from_its_moment_to_the_last_one_back():
     slow = []
 
     async def slow_to_take_back(peer):
@@ -263,7 +263,7 @@ def test_a_target_that_hangs_up_at_once_is_not_dialled_ever_faster():
     assert in_balance(summary)
 
 
-def test_a_number_of_messages_ends_although_nobody_comes_back():
+def test_a_number_of_messages_ends_although_no_session_reconnects():
     with FaultyServer(behaviors.closes_after(3, 1001)) as server:
         summary = run(make_plan(server.url, messages=100, lifetime="10s", workers=1)).summary
     assert summary.messages.due == 100
@@ -290,7 +290,7 @@ def test_a_target_that_reads_nothing_more_does_not_fill_the_memory():
     assert in_balance(summary)
 
 
-def test_a_number_of_messages_ends_although_nobody_is_ever_let_in():
+def test_a_number_of_messages_ends_although_no_session_ever_opens():
     with FaultyServer(behaviors.echoes) as server:
         plan = make_plan(
             server.url,

@@ -296,7 +296,7 @@ def test_an_accept_of_the_same_letters_in_another_case_is_wrong():
 
 
 @in_loop
-def test_other_statuses_are_told_with_their_words_wherever_they_are_cut():
+def test_other_statuses_are_reported_with_their_words_wherever_they_are_cut():
     for status in (200, 204, 301, 400, 401, 403, 404, 426, 500, 503):
         data = response(status, {"Content-Length": "4"}) + b"body"
         for place in range(1, len(data), 7):
@@ -317,7 +317,7 @@ MOVED = {
 
 
 @parametrised("location told", MOVED)
-def test_a_redirect_is_told_without_its_secrets(location, told):
+def test_a_redirect_is_reported_without_its_secrets(location, told):
     exchange = Exchange()
     exchange.receive(response(302, {"Location": location}, "Found"))
     assert exchange.fault.key == "upgrade-rejected:302"
@@ -371,7 +371,7 @@ NOT_HTTP = {
 
 
 @parametrised("data text", NOT_HTTP)
-def test_what_is_malformed_is_told_when_it_is_read(data, text):
+def test_what_is_malformed_is_reported_when_it_is_read(data, text):
     exchange = Exchange()
     exchange.receive(data)
     assert exchange.fault.key == "upgrade-invalid"
@@ -380,7 +380,7 @@ def test_what_is_malformed_is_told_when_it_is_read(data, text):
 
 
 @parametrised("data text", {name: case for name, case in NOT_HTTP.items() if len(case[0]) < 100})
-def test_what_is_malformed_is_told_wherever_it_is_cut(data, text):
+def test_what_is_malformed_is_reported_wherever_it_is_cut(data, text):
     for place in range(1, len(data)):
         exchange = Exchange()
         exchange.receive(data[:place], data[place:])
@@ -448,7 +448,7 @@ def test_a_peer_that_leaves_without_an_answer():
     assert exchange.fault.text == "closed the connection instead of answering the upgrade"
 
 
-def test_a_refusal_that_nobody_waits_for_any_more_is_no_error():
+def test_a_refusal_that_is_no_longer_awaited_is_no_error():
     problems = []
 
     async def main():

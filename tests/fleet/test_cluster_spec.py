@@ -14,7 +14,7 @@ TLS = {"ca": "ca.pem", "cert": "c.pem", "key": "k.pem"}
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "tcp://[::1]:8786", "tcp://localhost:1", "tls://far:8786"])
-def test_what_nobody_else_reaches_or_reads_is_taken(address):
+def test_what_no_other_user_reaches_or_reads_is_taken(address):
     assert Cluster(address).resolve_address() == address
     assert Cluster("tls://far:8786", **TLS).resolve_address() == "tls://far:8786"
 
@@ -29,7 +29,7 @@ def test_what_nobody_else_reaches_or_reads_is_taken(address):
         "tcp://[fe80::1]:1",
     ],
 )
-def test_a_scheduler_without_tls_elsewhere_is_refused_unless_told_otherwise(address):
+def test_a_scheduler_without_tls_elsewhere_is_refused_unless_allowed(address):
     with pytest.raises(UsageError, match="no encryption") as caught:
         Cluster(address).resolve_address()
     assert "--insecure-cluster" in str(caught.value)

@@ -146,7 +146,7 @@ def test_is_ready_when_all_are():
     assert coordinator.ready
 
 
-def test_a_lost_worker_is_told_once_and_holds_nothing_up():
+def test_a_lost_worker_is_reported_once_and_holds_nothing_up():
     coordinator = Coordinator(2, START_NS)
     coordinator.report(0, report("opening"))
     [interval] = intervals_of(coordinator.lose(1, "killed", START_NS + 77))

@@ -14,7 +14,7 @@ def watch(silence, clock, seconds, step_s=0.1):
     return found
 
 
-def test_who_speaks_is_not_overdue_and_who_stops_is_told_once():
+def test_who_speaks_is_not_overdue_and_who_stops_is_reported_once():
     clock, silence = ManualClock(), HeartbeatMonitor()
     for key in "ab":
         silence.expect(key, 3 * NS_PER_S, clock.now_ns())
@@ -51,7 +51,7 @@ def test_who_need_not_be_heard_and_who_was_never_expected():
     assert watch(silence, clock, 5) == []
 
 
-def test_a_listener_that_was_asleep_blames_nobody():
+def test_a_listener_that_was_asleep_blames_no_target():
     clock, silence = ManualClock(), HeartbeatMonitor()
     silence.expect("a", 3 * NS_PER_S, clock.now_ns())
     assert watch(silence, clock, 2) == []

@@ -81,7 +81,7 @@ def test_a_limit_that_root_may_not_set_either_has_two_settings(monkeypatch, tmp_
         assert shortage.remedies == (remedy,)
 
 
-def test_what_a_system_refuses_in_spite_of_its_limits_is_told(monkeypatch):
+def test_what_a_system_refuses_in_spite_of_its_limits_is_reported(monkeypatch):
     def refuse(*_):
         raise ValueError("not allowed to raise maximum limit")
 

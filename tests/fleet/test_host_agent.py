@@ -112,7 +112,7 @@ def test_without_a_word_it_ends_itself_and_leaves_nothing(tmp_path):
         asyncio.run(go(server))
 
 
-def test_one_told_to_stop_before_it_starts_its_workers_stops_them(tmp_path):
+def test_a_stop_that_precedes_the_start_of_the_workers_stops_them(tmp_path):
     async def go(server):
         host = Host(tmp_path)
         plan = make_plan(server.url, connections=8, duration=60, workers=1)
@@ -148,7 +148,7 @@ def test_what_it_cannot_do_it_says_and_is_gone(options, said, tmp_path, monkeypa
     assert not list(there.iterdir())
 
 
-def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
+def test_a_place_that_cannot_be_written_to_is_reported(tmp_path):
     plan = make_plan("ws://127.0.0.1:1", workers=1)
     answer = asyncio.run(host_agent.prepare(order(plan).sealed(), dask_worker=Host(tmp_path / "missing")))
     assert answer["problem"].startswith("cannot write the plan's files to ")

@@ -221,7 +221,7 @@ def test_every_session_has_the_same_rate_on_whatever_worker():
     assert counts == [50, 150]
 
 
-def test_a_worker_that_stands_still_holds_nobody_up():
+def test_a_worker_that_stands_still_delays_no_other():
     plan = make_plan("ws://h", rate=1000, duration="2s", workers=3, connections=3)
     workers = [ScheduledWorker(number, 1, plan) for number in range(3)]
     run = Simulation(workers, plan, [MS])

@@ -211,7 +211,7 @@ def test_a_worker_that_ends_too_early_is_lost_with_its_last_words(text, reason, 
     assert "secret" not in lost.reason
 
 
-def test_workers_end_when_whoever_started_them_is_gone():
+def test_workers_end_when_the_process_that_started_them_is_gone():
     """Standard input closing is all that a worker hears when its fleet is killed."""
     program = (
         "import asyncio, sys\n"

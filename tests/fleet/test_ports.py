@@ -279,7 +279,7 @@ def test_control_groups_limit_memory(monkeypatch, tmp_path, line, group, files):
 # --- all together ---
 
 
-def test_several_shortages_are_told_at_once(monkeypatch):
+def test_several_shortages_are_reported_at_once(monkeypatch):
     monkeypatch.setattr(host_check, "check_ports", lambda _: Shortage("ports", ("add some",), 30))
     monkeypatch.setattr(host_check, "check_memory", lambda _: Shortage("memory", (), 20))
     with pytest.raises(HostError) as caught:

@@ -49,7 +49,7 @@ def test_a_plan_without_files_stays_as_it_is(tmp_path):
     assert shipped_files.write_all(plan, {}, tmp_path) == plan
 
 
-def test_a_file_that_is_too_large_or_gone_is_told(plan, monkeypatch, tmp_path):
+def test_a_file_that_is_too_large_or_gone_is_reported(plan, monkeypatch, tmp_path):
     monkeypatch.setattr(shipped_files, "MAX_FILE_BYTES", 12)
     with pytest.raises(UsageError, match=r'--feed: "users.csv" has 13 B, and files of up to 12 B are sent along'):
         shipped_files.read_all(plan)

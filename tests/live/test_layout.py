@@ -157,7 +157,7 @@ def test_where_no_reply_is_awaited_there_are_no_response_times():
     assert row(made, "last 5 s").endswith("50 µs")
 
 
-def test_what_is_pushed_was_asked_by_nobody():
+def test_a_push_answers_no_message():
     made = schedule(correlation=Correlation("none"))
     spans = {line.plain[span.start : span.end]: span.style for line in render(made, Viewport()) for span in line.spans}
     assert (spans["sent 100/s"], spans["pushed 0/s"]) == ("bold", "bold")
@@ -214,14 +214,14 @@ def test_what_happens_to_sessions():
     assert row(made, "connections") == "connections   57 open of 100   3 lost   40 cut off   20 reconnected"
 
 
-def test_a_lost_worker_is_told_with_its_sessions():
+def test_a_lost_worker_is_reported_with_its_sessions():
     made = closed()
     made.lost_workers = [LostWorker(1, "its process was killed (SIGKILL)", 3 * SECOND, 49)]
     assert row(made, "lost") == "lost          worker 1 after 3 s, and 49 sessions with it: its process was"
     assert row(made, "connections").startswith("connections   49 open of 100")
 
 
-def test_a_generator_at_its_limit_is_told_with_the_reason():
+def test_a_generator_at_its_limit_is_reported_with_the_reason():
     made = scene(*(interval(answers(MILLI), at_s=k, workers=[load(0, 0.99), load(1, 0.5)]) for k in range(5)))
     assert row(made, "generator") == "generator     99 % of a core by the busiest of 2 workers"
     assert row(made, "saturated").startswith("saturated   worker 0 used 99 % of a core")
@@ -237,7 +237,7 @@ def test_faults_of_this_machine_come_with_the_remedy():
     assert row(made, "this machine").startswith("this machine  1,200 out-of-ports: widen net.ipv4.ip_local_port_range")
 
 
-def test_new_faults_are_told_apart():
+def test_new_faults_are_reported_apart():
     made = scene(
         interval(Tally(faults=Counter({"reset": 3}))),
         interval(Tally(faults=Counter({"reset": 2, "dns": 9})), at_s=1),

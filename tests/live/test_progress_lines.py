@@ -135,7 +135,7 @@ def test_standard_error_is_where_it_goes(capsys):
     assert (out, err.count("\n")) == ("", 1)
 
 
-def test_a_doubt_about_the_pairing_is_told_at_once_and_in_each_line():
+def test_a_doubt_about_the_pairing_is_reported_at_once_and_in_each_line():
     asked = plan(load=OpenLoop(LoadProfile.constant(100, 60 * SECOND)))
     suspected = answers(MILLI, pairing_suspected=2)
     lines = told(*seconds(3), interval(suspected, at_s=3), *seconds(8, from_s=4), asked=asked)

@@ -143,7 +143,7 @@ class TestHowFar:
         assert made.remaining_ns(3 * SECOND) == 700 * SECOND // 125 - SECOND
         assert scene(interval(), asked=asked).remaining_ns(SECOND) is None
 
-    def test_a_number_of_messages_that_nobody_answers(self):
+    def test_a_number_of_messages_that_stay_unanswered(self):
         asked = plan(duration_ns=None, messages=100, correlation=Correlation("none"))
         made = scene(interval(Tally(sent=20)), asked=asked)
         assert (made.progress(SECOND), made.remaining_ns(SECOND)) == (0.2, 4 * SECOND)
@@ -166,7 +166,7 @@ class TestReasons:
         calm = [interval(answers(MILLI), at_s=5 + k, workers=[load()]) for k in range(2 * scenes.DIAGNOSED_INTERVALS)]
         assert scene(*busy, *calm).findings() == []
 
-    def test_replies_that_are_left_over_under_load_are_told(self):
+    def test_replies_that_are_left_over_under_load_are_reported(self):
         made = scene(opening(10), interval(answers(MILLI, surplus_replies=25)))
         assert [one.kind for one in made.findings()] == [FindingKind.PAIRING]
 
@@ -191,7 +191,7 @@ class TestReasons:
         recordings = [Recording(header, tuple(seconds))]
         assert reason in diagnose(recordings, aggregate(recordings))
 
-    def test_what_only_the_end_can_tell_is_not_told(self):
+    def test_what_only_the_end_can_show_is_not_shown(self):
         asked = plan(load=OpenLoop(LoadProfile.constant(100, 60 * SECOND)))
         made = scene(*(interval(answers(MILLI, due=100, sent=90, unanswered=5), at_s=k) for k in range(5)), asked=asked)
         assert made.findings() == []

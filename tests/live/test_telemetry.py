@@ -96,7 +96,7 @@ def test_what_is_known_at_the_end_is_what_the_file_says(load):
     assert live["service_time_seconds"].times.count == (1003 if load == "open" else 2)
 
 
-def test_only_the_file_balances_what_nobody_could_tell_of():
+def test_only_the_file_balances_what_was_never_reported():
     made = recording(interval(answers(MILLI, due=9, sent=5)), lost=[1])
     file, live = by_name(_families(results(made))), by_name(live_after(made).latest.families)
     differing = {name for name in file.keys() & live.keys() if name[:3] != "run" and file[name] != live[name]}
@@ -222,7 +222,7 @@ def test_what_else_can_be_asked():
         assert [line for line in some.splitlines() if line[0] != "#"] == [f"{PREFIX}messages_sent_total 1006.0"]
 
 
-def test_a_client_that_leaves_or_says_nothing_disturbs_nobody(capfd):
+def test_a_client_that_leaves_or_is_silent_disturbs_no_other(capfd):
     with serving(live_after(usual())) as endpoint:
         where = urlsplit(endpoint.url)
         with socket.create_connection((where.hostname, where.port)) as silent:
@@ -236,7 +236,7 @@ def test_a_client_that_leaves_or_says_nothing_disturbs_nobody(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_port_in_use_is_told_and_nothing_is_left():
+def test_a_port_in_use_is_reported_and_nothing_is_left():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         collector = OtlpTarget("http://127.0.0.1:9/", "http/protobuf")
@@ -306,7 +306,7 @@ def test_a_scrape_that_failed_is_not_the_last_one(caplog):
     impatient.close()
     live.gate.set()
     endpoint.wait_for_last_scrape()
-    assert caplog.messages == [f"--metrics-linger: nobody has read the last metrics at {endpoint.url}"]
+    assert caplog.messages == [f"--metrics-linger: no client has read the last metrics at {endpoint.url}"]
 
 
 def test_the_last_answer_says_how_long_it_is():
@@ -317,11 +317,11 @@ def test_the_last_answer_says_how_long_it_is():
     assert headers["Content-Length"] == str(len(text))
 
 
-def test_nobody_came_for_the_last_metrics(caplog):
+def test_no_client_read_the_last_metrics(caplog):
     endpoint = PrometheusEndpoint(live_after(usual()), "127.0.0.1", 0, linger_s=0.05)
     endpoint.close()
     endpoint.wait_for_last_scrape()
-    assert caplog.messages == [f"--metrics-linger: nobody has read the last metrics at {endpoint.url}"]
+    assert caplog.messages == [f"--metrics-linger: no client has read the last metrics at {endpoint.url}"]
 
 
 def test_a_run_that_never_began_is_not_waited_for():
@@ -594,7 +594,7 @@ def test_how_often_is_the_environments_to_say(pusher, monkeypatch):
         pusher(exporter)
 
 
-def test_a_slow_collector_holds_nobody_up_and_gets_the_newest(pusher, caplog):
+def test_a_slow_collector_delays_no_other_and_gets_the_newest(pusher, caplog):
     gate = threading.Event()
     exporter = Exporter(gate=gate)
     made = pusher(exporter)
@@ -632,7 +632,7 @@ def test_a_collector_that_hangs_is_left_in_the_end(pusher, caplog):
     )
 
 
-def test_a_collector_that_fails_is_told_once_and_at_the_end(pusher, caplog):
+def test_a_collector_that_fails_is_reported_once_and_at_the_end(pusher, caplog):
     exporter = Exporter(LOST, RuntimeError("no"), MetricExportResult.SUCCESS)
     made = pusher(exporter)
     for reached_s in (1, 10, 20):

@@ -128,7 +128,7 @@ def test_what_is_logged_is_on_the_page_and_later_where_it_belongs(terminal, view
     assert logging.root.handlers is kept
 
 
-def test_what_is_logged_while_it_is_aside_is_told_at_once(terminal, view, caplog):
+def test_what_is_logged_while_it_is_aside_is_reported_at_once(terminal, view, caplog):
     shown = view(captures_logs=True)
     terminal.until(lambda now: now.is_on_second_screen)
     shown.pause()
@@ -176,7 +176,7 @@ def test_arguments_that_do_not_fit_are_no_end_of_the_view(monkeypatch):
         notes.close()
 
 
-def test_a_terminal_that_takes_nothing_holds_up_nobody(terminal, view, caplog):
+def test_a_terminal_that_takes_nothing_delays_no_run(terminal, view, caplog):
     terminal.halt()
     shown = view(captures_logs=True)
     begun = time.monotonic()

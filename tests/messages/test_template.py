@@ -143,7 +143,7 @@ def test_a_feed_is_needed_for_its_fields():
         ("{zzz.zzz}", None),
     ],
 )
-def test_what_looks_like_a_field_is_told(text, meant):
+def test_what_looks_like_a_field_is_reported(text, meant):
     template = Template(f"a{text}{text}", COLUMNS)
     assert [(suspect.written, suspect.meant) for suspect in template.suspicious] == [(text, meant)]
     assert rendered(f"a{text}") == f"a{text}"

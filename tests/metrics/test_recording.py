@@ -129,7 +129,7 @@ class TestWriting:
         assert "\n" not in str(caught.value)
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-    def test_a_full_disk_is_told_once_and_the_writer_closed(self):
+    def test_a_full_disk_is_reported_once_and_the_writer_closed(self):
         writer = RecordingWriter("/dev/full")
         with pytest.raises(OutputError, match="/dev/full: no space left on device; the run goes on without"):
             writer.write_header(HEADER)
@@ -157,7 +157,7 @@ class TestWriting:
         assert len(read_recording(writer.path).intervals) == 1
 
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-    def test_a_reader_that_went_away_is_told(self, tmp_path):
+    def test_a_reader_that_went_away_is_reported(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
         reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
         writer = RecordingWriter(tmp_path / "pipe")

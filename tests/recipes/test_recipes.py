@@ -96,7 +96,7 @@ def test_socketio(recipe, play, server):
 
 
 @against("socketio_server")
-def test_socketio_hangs_up_on_whoever_does_not_answer_its_pings(recipe, play, server):
+def test_socketio_closes_a_session_that_leaves_its_pings_unanswered(recipe, play, server):
     line = recipe("socketio")
     line.set("-d", None)
     line.set("-c", 2)

@@ -90,7 +90,9 @@ SENTENCES = {
         "found", lower=100, lower_times=2, upper=110, upper_times=2, unsure=[104, 105, 107], contradicted=[104, 107]
     ),
     "nothing that was to be tried met the objectives each time": answer("none-met"),
-    "the target let nobody in any more; 100/s met all objectives once": answer("target-gone", lower=100, lower_times=1),
+    "the target accepted no more connections; 100/s met all objectives once": answer(
+        "target-gone", lower=100, lower_times=1
+    ),
     "the steps contradict each other, so there is no answer; nothing is known": answer("unsettled"),
     "the steps contradict each other, so there is no answer; 100/s met all objectives once; 104/s met the objectives"
     " and missed them, so the limit is no sharper than that": answer(

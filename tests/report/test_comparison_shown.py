@@ -54,7 +54,7 @@ def test_doubts_stand_before_all_numbers(outcome):
     assert text.startswith("doubt  cut.jsonl was killed before the end\n")
 
 
-def test_what_cannot_be_told_is_not_called_the_same():
+def test_what_cannot_be_reported_is_not_called_the_same():
     short = ComparisonReport(comparisons=[compare(made("a", 1, seconds=2), made("b", 2, seconds=2))], limit=0.05)
     text = text_of(short)
     assert text.startswith("Nothing can be concluded\n")

@@ -94,7 +94,7 @@ def test_times_are_histograms_in_seconds():
     assert samples["bucket", "2e-05"] == 1
 
 
-def test_thresholds_are_told_by_what_was_asked():
+def test_thresholds_are_reported_by_what_was_asked():
     checks = [
         ThresholdCheck(check="p99 > 50ms", option="fail-if", value=1, passed=True),
         ThresholdCheck(check="p99 > 50ms", option="abort-if", value=1, passed=False),

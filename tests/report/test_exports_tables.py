@@ -363,5 +363,5 @@ class TestPage:
         shown = entities.unescape(rendered.removeprefix("<p>").removesuffix("</p>\n"))
         assert shown.split() == f"a {words} b".split()
 
-    def test_prose_notifies_nobody(self):
+    def test_prose_mentions_no_account(self):
         assert prose("ask @all") == "ask @<!-- -->all"

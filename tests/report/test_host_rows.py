@@ -47,7 +47,7 @@ def test_nothing_where_there_was_one_machine():
     assert lines_of() == []
 
 
-def test_what_is_not_known_is_a_dash_and_what_is_lost_is_told():
+def test_what_is_not_known_is_a_dash_and_what_is_lost_is_reported():
     empty = dict.fromkeys(("throughput_per_s", "sent_per_s", "cpu_share", "send_lag_ns", "response_time_ns"))
     lines = lines_of(host(**empty, path_time_ns=None, lost_workers=1), spread_ns=None)
     assert lines[1].split() == ["alpha", "3", "of", "4", "–", "–", "–", "–", "–", "+3.21", "ms", "±210", "µs"]

@@ -66,7 +66,7 @@ def usual(chromium, page_of_a_run):
     return chromium
 
 
-def test_a_whole_run_is_drawn_whole_and_asks_nobody(usual, page_of_a_run):
+def test_a_whole_run_is_drawn_whole_without_a_request(usual, page_of_a_run):
     # What a target said is there, and is text.
     assert usual.run("document.querySelectorAll('main b, header b, svg b, svg a').length") == 0
     assert "</script><script>alert(1)</script><!--<b>x</b>?%{text}" in usual.run(
@@ -122,7 +122,7 @@ def test_a_click_on_the_legend_hides_a_line_and_another_scheme_keeps_it_hidden(u
         ("processor", "%, "),
     ],
 )
-def test_a_pointer_over_a_chart_is_told_the_numbers(key, told, usual):
+def test_a_pointer_over_a_chart_shows_the_numbers(key, told, usual):
     usual.run(f"document.querySelector('#{key}').scrollIntoView({{block: 'center'}})")
     # A bar or a cell is under the pointer; a line has points.
     marks = {"heat-map": f"#{key} .hm image", "faults": f"#{key} .bars .point:nth-child(2) path"}

@@ -340,7 +340,7 @@ class TestComings:
             " 1 message lost on them"
         )
 
-    def test_nobody_back(self):
+    def test_none_reconnected(self):
         assert self.storm(dropped=1, unanswered=0, asked=False) == (
             "disconnected 1 session; 1 never came back; no message lost on them"
         )
@@ -433,7 +433,7 @@ class TestAsked:
         assert not entry(text, "proxy")
         assert entry(lines(recording(answered(), asked=plan(correlation=Correlation("echo")))), "replies") == "by echo"
 
-    def test_a_plan_of_the_previous_version_is_told_in_full(self):
+    def test_a_plan_of_the_previous_version_is_reported_in_full(self):
         known = recording(answered())
         target = {"url": "ws://a", "headers": [], "subprotocols": [], "insecure": False, "cacert": None}
         load = {"kind": "open", "rate": {"stages": [{"duration_ns": SECOND, "start": 100.0, "end": 100.0}]}}

@@ -148,7 +148,7 @@ class TestVerdict:
         made.merge(answers(5000))
         assert report(recording(opening(), interval(made))).splitlines()[0] == words
 
-    def test_no_answer_at_all_is_told(self):
+    def test_no_answer_at_all_is_reported(self):
         words = report(recording(opening(), interval(Tally(due=3, sent=3, unanswered=3)))).splitlines()[0]
         assert words == "No message was answered"
 
@@ -171,7 +171,7 @@ class TestVerdict:
         assert text.splitlines()[0] == "A worker was lost"
         assert row(text, "lost worker") == "worker 3, 1.20 s after the start: it was killed by signal 9"
 
-    def test_lost_workers_of_several_recordings_are_told_apart(self):
+    def test_lost_workers_of_several_recordings_are_reported_apart(self):
         lost = [LostWorker(0, "gone", 1_200 * MILLI), LostWorker(1, "gone", 1_300 * MILLI)]
         text = report(NORMAL, recording(opening(), lost=lost))
         assert text.splitlines()[0] == "2 workers were lost"
@@ -358,7 +358,7 @@ class TestGenerator:
         assert "keeps up" not in text
         assert "warning" in text
 
-    def test_what_stands_beside_the_times_is_not_told_twice(self):
+    def test_what_stands_beside_the_times_is_not_shown_twice(self):
         text = report(recording(opening(), interval(answers(5000, sent=2, unanswered=1))))
         assert "warning" not in text
 
@@ -762,7 +762,7 @@ def printed(*recordings, encoding="utf-8", **options):
 
 
 class TestPrinting:
-    def test_plain_where_nobody_looks(self):
+    def test_plain_where_there_is_no_terminal(self):
         assert printed(NORMAL) == report(NORMAL) + "\n"
 
     def test_colours_change_no_letter(self, monkeypatch):
@@ -795,7 +795,7 @@ class TestPrinting:
     def test_an_unknown_encoding_is_taken_for_ascii(self):
         assert report(NORMAL, encoding="no-such").isascii()
 
-    def test_a_long_line_is_not_folded_where_nobody_looks(self):
+    def test_a_long_line_is_not_folded_where_there_is_no_terminal(self):
         url = f"ws://echo.example/{'path/' * 40}"
         assert url in printed(recording(opening(1), asked=plan(url=url)))
 

@@ -6,13 +6,12 @@ stands for "no value". Loads are messages per second, or connections, by `Capaci
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from ws_load_test.analysis.summary_types import TimeStats
+from ws_load_test.analysis.summary_types import Statistics, TimeStats
 
 StepOutcome = Literal[
     "met", "missed", "generator-bound", "nothing-opened", "nothing-measured", "not-judged", "interrupted"
@@ -81,7 +80,7 @@ class StepMessages(msgspec.Struct, frozen=True, kw_only=True):
     dropped: Annotated[int, Meta(description="Messages that were due and never sent.")]
 
 
-class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
+class StepTimes(Statistics, frozen=True, kw_only=True):
     """Response times of a step in ns."""
 
     count: Annotated[int, Meta(description="Number of values.")]
@@ -100,17 +99,6 @@ class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
             if stats is None
             else cls(**{one.name: getattr(stats, one.name) for one in msgspec.structs.fields(cls)})
         )
-
-    def value(self, key: str) -> int:
-        """Returns a statistic by its key in JSON (``p99.9``, ``max``).
-
-        Raises:
-            KeyError: There is no such statistic.
-        """
-        return int(_STATISTICS[key](self))
-
-
-_STATISTICS = {one.encode_name: attrgetter(one.name) for one in msgspec.structs.fields(StepTimes)}
 
 
 class ObjectiveCheck(msgspec.Struct, frozen=True, kw_only=True):

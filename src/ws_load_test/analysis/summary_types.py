@@ -8,7 +8,7 @@ histogram has no percentiles, and a run without measured time has no rate.
 from __future__ import annotations
 
 from enum import StrEnum
-from operator import attrgetter
+from functools import cache
 from typing import Annotated, Any, Self
 
 import msgspec
@@ -18,7 +18,24 @@ from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
 
 
-class TimeStats(msgspec.Struct, frozen=True, kw_only=True):
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Statistics that are found by their keys in JSON."""
+
+    def value(self, key: str) -> int:
+        """Returns a statistic by its key in JSON (``p99.9``, ``max``).
+
+        Raises:
+            KeyError: There is no such statistic.
+        """
+        return int(getattr(self, _attributes(type(self))[key]))
+
+
+@cache
+def _attributes(statistics: type[Statistics]) -> dict[str, str]:
+    return {one.encode_name: one.name for one in msgspec.structs.fields(statistics)}
+
+
+class TimeStats(Statistics, frozen=True, kw_only=True):
     """Statistics of a histogram of durations in ns. A percentile is the highest value of its HdrHistogram bucket."""
 
     count: Annotated[int, Meta(description="Number of values.")]
@@ -40,17 +57,6 @@ class TimeStats(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, histogram: Histogram) -> Self | None:
         """Returns the statistics of a histogram; None for an empty one."""
         return msgspec.convert(histogram.stats(), cls | None)
-
-    def value(self, key: str) -> int:
-        """Returns a statistic by its key in JSON (``p99.9``, ``max``).
-
-        Raises:
-            KeyError: There is no such statistic.
-        """
-        return int(_STATISTICS[key](self))
-
-
-_STATISTICS = {one.encode_name: attrgetter(one.name) for one in msgspec.structs.fields(TimeStats)}
 
 
 class Connections(msgspec.Struct, frozen=True, kw_only=True):

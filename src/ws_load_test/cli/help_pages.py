@@ -483,7 +483,7 @@ difference" means that the data cannot tell one.
                               nothing is, 50% to 99.99% (95%)
       --metric NAME           compare these alone: p99, or p50,p99,errors; the
                               fewer there are, the smaller the differences that
-                              can be told from chance; repeatable (all)
+                              can be distinguished from chance; repeatable (all)
       --fail-on-regression SHARE
                               fail (exit code 1) if something is worse by more
                               than this: 5%
@@ -532,7 +532,7 @@ as `ws-load-test compare` does, from pairs of rounds.
                               nothing is, 50% to 99.99% (95%)
       --metric NAME           compare these alone: p99, or p50,p99,errors; the
                               fewer there are, the smaller the differences that
-                              can be told from chance; repeatable (all)
+                              can be distinguished from chance; repeatable (all)
       --fail-on-regression SHARE
                               fail (exit code 1) if b is worse in something by
                               more than this: 5%

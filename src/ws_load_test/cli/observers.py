@@ -97,7 +97,7 @@ def wait_for_observers(watching: Sequence[IntervalObserver], *, stops: bool = Fa
                 with contextlib.suppress(KeyboardInterrupt):
                     wait()
             return
-        # Daemons: whoever still waits then goes with the program.
+        # Daemons: a thread that still waits then ends with the program.
         threads = [threading.Thread(target=wait, name="lingering", daemon=True) for wait in waits]
         for thread in threads:
             thread.start()
@@ -112,7 +112,7 @@ def _handle_sigtstp(view: LiveView) -> None:
         return
 
     before = signal.getsignal(signal.SIGTSTP)
-    # Whoever started us with Ctrl-Z out of force meant it.
+    # A parent that has put Ctrl-Z out of force meant it.
     if before is signal.SIG_IGN:
         return
     is_stopping = False

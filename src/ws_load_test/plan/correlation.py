@@ -242,7 +242,7 @@ def json_extractor(path: str) -> Callable[[bytes], str | None]:
         except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, LookupError, TypeError):
             return None
         except RecursionError:
-            # Nested deeper than anybody means it, a message has no id; it must not end the run.
+            # Nested deeper than any application does, a message has no id; it must not end the run.
             return None
         return value if type(value) is str else _as_text(value)
 

@@ -315,7 +315,7 @@ def _ambiguity(seen: SessionRecord) -> str | None:
     more = "another came" if len(surplus) == 1 else f"{len(surplus)} others came"
     hint = f" (or --match {found[0]})" if found is not None else ""
     return (
-        f"{more} behind it that nobody asked for: was the first a greeting (--skip-first 1), "
+        f"{more} behind it that answered no message: was the first a greeting (--skip-first 1), "
         f"or are some pushes (--ignore CHECK)?{hint}"
     )
 

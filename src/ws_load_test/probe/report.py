@@ -135,7 +135,7 @@ def _tls(step: Step) -> Words:
     certificate = step.get("certificate")
     if certificate is not None:
         names = ", ".join(certificate["names"])
-        whose = certificate["subject"] or names or "nobody"
+        whose = certificate["subject"] or names or "an unnamed owner"
         details.append(f"certificate of {whose}" + (f" for {names}" if names and certificate["subject"] else ""))
         if certificate["expires"] is not None:
             details.append(_expiry(datetime.fromisoformat(certificate["expires"])))

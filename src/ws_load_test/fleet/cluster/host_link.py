@@ -102,7 +102,7 @@ class HostLink:
             except FAILURES as error:
                 if command.kind != "renew":
                     # The call may have arrived, and a command must not arrive twice.
-                    return f"its host could not be told to {command.kind} ({type(error).__name__})"
+                    return f"the command {command.kind} could not be sent to its host ({type(error).__name__})"
                 continue
             if not known and self.prepared:
                 return "its host had heard nothing of the driver for so long that it gave up"

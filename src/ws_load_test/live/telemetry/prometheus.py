@@ -86,7 +86,7 @@ class PrometheusEndpoint:
         try:
             # A run that had no interval has no last metrics.
             if self._linger_s and self._metrics.latest.elapsed_ns and not self._final_scrape.seen.wait(self._linger_s):
-                _log.warning("--metrics-linger: nobody has read the last metrics at %s", self.url)
+                _log.warning("--metrics-linger: no client has read the last metrics at %s", self.url)
         finally:
             self._stop()
 

@@ -63,9 +63,6 @@ def _parts(values: Mapping[str, Any], feed: Feed) -> Iterator[_Part]:
     """Yields the texts of the target that columns of the feed fill."""
     scope = FieldValues(Random(0), feed.columns)  # noqa: S311 - values that only stand in for others
 
-    def rendered(text: str, row: Row) -> str:
-        return Template(text, feed.columns).compile(scope)(0, 0, row)
-
     texts = [("header", name, text) for name, text in values.get("header", ())]
     for option in _FILLED:
         given = values.get(option, ())
@@ -73,20 +70,28 @@ def _parts(values: Mapping[str, Any], feed: Feed) -> Iterator[_Part]:
     for option, name, text in texts:
         template = Template(text, feed.columns)
         if columns := _columns(template):
-            fill = template.compile(scope)
-            yield _Part(
-                option,
-                name,
-                columns,
-                lambda row, fill=fill, option=option, name=name: filled_problem(option, fill(0, 0, row), name),  # type: ignore[misc]
-            )
+            yield _Part(option, name, columns, _header_check(option, name, template.compile(scope)))
     names = [Template(text, feed.columns) for text in values.get("subprotocol", ())]
     if len(names) > 1 and (columns := tuple(dict.fromkeys(column for one in names for column in _columns(one)))):
         fills = [one.compile(scope) for one in names]
         yield _Part("subprotocol", "", columns, lambda row: _repeated([fill(0, 0, row) for fill in fills]))
     for url in values.get("url", ()):
         if columns := _columns(Template(url, feed.columns)):
-            yield _Part("url", "", columns, lambda row, url=url: _url_problem(url, lambda text: rendered(text, row)))  # type: ignore[misc]
+            yield _Part("url", "", columns, _url_check(url, feed, scope))
+
+
+def _header_check(option: str, name: str, fill: Callable[[int, int, Row], str]) -> Callable[[Row], str | None]:
+    """Returns the check of a header's value, as a row fills it."""
+    return lambda row: filled_problem(option, fill(0, 0, row), name)
+
+
+def _url_check(url: str, feed: Feed, scope: FieldValues) -> Callable[[Row], str | None]:
+    """Returns the check of a URL, as a row fills it."""
+
+    def check(row: Row) -> str | None:
+        return _url_problem(url, lambda text: Template(text, feed.columns).compile(scope)(0, 0, row))
+
+    return check
 
 
 def _columns(template: Template) -> tuple[str, ...]:

@@ -290,7 +290,7 @@ def _with_contents(
         largest.append(most)
         means.append(mean)
         if message.kind == "ping" and template.max_bytes is None:
-            # It may well fit, so a feed's too long value is told when it comes up.
+            # It may well fit, so a feed's value that is too long is an error only when its turn comes.
             largest[-1] = min(most, LARGEST_CONTROL_PAYLOAD)
     if message.kind == "ping" and max(largest) > LARGEST_CONTROL_PAYLOAD:
         text = f"a ping carries at most {LARGEST_CONTROL_PAYLOAD} bytes (RFC 6455, section 5.5), not {max(largest)}"

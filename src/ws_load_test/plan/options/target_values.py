@@ -55,7 +55,7 @@ def url(value: Any) -> str:
     hint = "write ws://host:port/path or wss://…"
     if any(character.isspace() or not character.isprintable() for character in written):
         raise ValueError(f"a URL holds no spaces or control characters; {hint}")
-    # What the fields of a port give is a number, and of a host letters, as far as can be told here.
+    # What the fields of a port give is a number, and of a host letters, as far as can be checked here.
     sample = render_url(re.sub(rf"(?<=:){FIELD.pattern}(?=[/?#]|$)", "1", written), _sample)
     scheme, separator, _ = sample.partition("://")
     if not separator or scheme.lower() not in DEFAULT_PORTS:

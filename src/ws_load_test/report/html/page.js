@@ -12,7 +12,7 @@
     modeBarButtons: [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]],
   };
 
-  // Colours are named as the style sheet names them. Only under keys that are colours: other texts are somebody's.
+  // Colours are named as the style sheet names them. Only under keys that are colours: other texts stay as they are.
   function coloured(value, style, isColour = false) {
     if (Array.isArray(value)) {
       return typeof value[0] === "object" || isColour ? value.map((one) => coloured(one, style, isColour)) : value;

@@ -120,7 +120,7 @@ def sentence(summary: CapacitySummary) -> str:
         "nothing-opened": _nothing_opened,
         "nothing-measured": _nothing_measured,
         "not-judged": _not_judged,
-        "target-gone": lambda summary: f"the target let nobody in any more; {_so_far(summary)}",
+        "target-gone": lambda summary: f"the target accepted no more connections; {_so_far(summary)}",
         "unsettled": _unsettled,
         "interrupted": lambda summary: f"interrupted; {_so_far(summary)}",
         "broken-off": lambda summary: f"broken off, because of an error: {error}; {_so_far(summary)}",

@@ -110,7 +110,7 @@ COMPARISON = (
         name="metric",
         metavar="NAME",
         help="compare these alone: p99, or p50,p99,errors; the fewer there are, the smaller the differences that can be"
-        " told from chance",
+        " distinguished from chance",
         group=Group.COMPARISON,
         parse=option_values.unchecked,
         owner=Owner.COMPARISON,
