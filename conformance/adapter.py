@@ -31,7 +31,7 @@ class SessionOwner:
     def __init__(self) -> None:
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally)
-        self.turns = LoopTurns()
+        self.loop_turns = LoopTurns()
         self.kinds = KindLimits(())
         self.gone = asyncio.Event()
         self.why: Fault | None = None

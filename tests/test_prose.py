@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "ws_load_test"
-HEADLESS = re.compile(r"(?:What|Whether|How|Whose|Of|Who|Whom|Where|When|Why)\b")
+HEADLESS = re.compile(r"(?:What|Whether|Which|How|Whose|Of|Who|Whom|Where|When|Why|As|From|By|Not there)\b")
 """Beginnings of a docstring without a verb or a noun."""
 QUAINT = re.compile(
     r"\b(?:somebody|nobody|everybody|anybody|whoever|tells|hears|says"

@@ -106,7 +106,7 @@ def run(
     overwrite: bool = False,
     on_interval: Callable[[Interval], None] | None = None,
     interval_s: float = 1.0,
-    strict: bool = False,
+    fail_if_saturated: bool = False,
     cluster: Cluster | None = None,
 ) -> Result:
     """Runs a plan to its end, in a script or in a notebook's cell.
@@ -117,7 +117,7 @@ def run(
         overwrite: True: a file of that name that is not empty is overwritten; else it is an error.
         on_interval: Called with each interval of the run as it ends, in the thread that runs the fleet.
         interval_s: Length of an interval in seconds.
-        strict: True: the exit code is 5 where the generator was the bottleneck.
+        fail_if_saturated: True: the exit code is 5 where the generator was the bottleneck.
         cluster: Other machines that run the plan in place of this one.
 
     Raises:
@@ -131,7 +131,7 @@ def run(
         overwrite=overwrite,
         on_interval=_without_tally(on_interval),
         interval_s=interval_s,
-        strict=strict,
+        fail_if_saturated=fail_if_saturated,
         make_fleet=fleet_factory(cluster),
     )
     return run_blocking(running.execute, running.interrupt)
@@ -144,7 +144,7 @@ async def run_async(
     overwrite: bool = False,
     on_interval: Callable[[Interval], None] | None = None,
     interval_s: float = 1.0,
-    strict: bool = False,
+    fail_if_saturated: bool = False,
     cluster: Cluster | None = None,
 ) -> Result:
     """Runs a plan to its end in the running loop; cancelling it ends the workers at once. See `run` for the rest."""
@@ -154,7 +154,7 @@ async def run_async(
         overwrite=overwrite,
         on_interval=_without_tally(on_interval),
         interval_s=interval_s,
-        strict=strict,
+        fail_if_saturated=fail_if_saturated,
         make_fleet=fleet_factory(cluster),
     )
     return await running.execute()
@@ -194,7 +194,7 @@ class Run:
         overwrite: bool = False,
         on_interval: Callable[[IntervalEvent], None] | None = None,
         interval_s: float = 1.0,
-        strict: bool = False,
+        fail_if_saturated: bool = False,
         of_series: Round | None = None,
         make_fleet: FleetFactory = LocalFleet,
         on_start: Callable[[Header, Plan], None] | None = None,
@@ -207,7 +207,7 @@ class Run:
             overwrite: As in `run`.
             on_interval: As in `run`, with the decoded tallies of the interval; must not change them.
             interval_s: As in `run`.
-            strict: As in `run`.
+            fail_if_saturated: As in `run`.
             of_series: Round of the series that this run belongs to; None: it is not one of a series.
             make_fleet: Makes the fleet.
             on_start: Called once, before the first worker starts and before a file is overwritten, with the header
@@ -217,7 +217,7 @@ class Run:
         self.fleet: Fleet | None = None
         """Fleet of the run, from the start of its workers on."""
         self._make_fleet = make_fleet
-        self._strict = strict
+        self._fail_if_saturated = fail_if_saturated
         self._round = of_series
         self._interval_ns = round(interval_s * 1e9)
         self._observer = on_interval
@@ -348,7 +348,7 @@ class Run:
         trailer = msgspec.structs.replace(trailer, summary=msgspec.to_builtins(summary))
         if self._writer is not None:
             self._keep_writing(self._writer.write_trailer, trailer)
-        code = exit_code(summary, len(lost), strict=self._strict)
+        code = exit_code(summary, len(lost), fail_if_saturated=self._fail_if_saturated)
         if self._output_error is not None and code == ExitCode.PASSED:
             code = ExitCode.OUTPUT_FAILED
         return Result(Recording(header, intervals, trailer), summary, aggregated, code, self._output_error)

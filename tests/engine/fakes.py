@@ -97,7 +97,7 @@ class FakeOwner:
     due_when_sent: bool = True
     measured_from_ns: int = 0
     tally: Tally = field(default_factory=Tally)
-    turns: FakeTurns = field(default_factory=FakeTurns)
+    loop_turns: FakeTurns = field(default_factory=FakeTurns)
     kinds: KindLimits = field(default_factory=KindLimits)
     samples: SampleBuffer = field(init=False)
     opened: int = 0

@@ -178,7 +178,7 @@ def cuts(draw, script):
 @given(st.data(), scripts, st.integers(1, 9), st.booleans())
 @settings(max_examples=150, deadline=None)
 def test_however_the_bytes_are_cut_they_mean_the_same(data, script, in_flight, whole):
-    session = Session(in_flight, needs_payload=whole, strict=whole)
+    session = Session(in_flight, needs_payload=whole, check_utf8=whole)
     session.read(*cut(script.data, data.draw(cuts(script))))
     facts = session.facts()
     answered = min(in_flight, script.messages)
@@ -448,7 +448,7 @@ NOT_UTF8 = {
 
 @pytest.mark.parametrize("data", NOT_UTF8.values(), ids=NOT_UTF8)
 def test_texts_are_checked_on_request(data):
-    session = Session(4, needs_payload=True, strict=True)
+    session = Session(4, needs_payload=True, check_utf8=True)
     session.read(frame(TEXT, UMLAUT), data)
     assert session.facts()["faults"] == {"protocol-error:8.1": 1}
     assert session.facts()["written"] == [(CLOSE, struct.pack(">H", 1007))]
@@ -459,7 +459,7 @@ def test_texts_are_checked_on_request(data):
 
 
 def test_a_text_may_be_cut_within_a_character_and_what_is_binary_says_anything():
-    session = Session(4, needs_payload=True, strict=True)
+    session = Session(4, needs_payload=True, check_utf8=True)
     session.read(frame(TEXT, UMLAUT[:1], fin=False) + frame(PING), frame(MORE, UMLAUT[1:]), frame(BINARY, b"\xff"))
     assert session.facts()["answered"] == 2
     assert session.facts()["faults"] == {}
@@ -845,11 +845,11 @@ def test_reads_in_turns_count_what_reads_in_one_go_count(stream, cuts, over):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(connection_module, "SLICE_BYTES", 50)
         patched.setattr(connection_module, "SLOW_SLICE_BYTES", 8)
-        parts.owner.turns.over = list(over)
+        parts.owner.loop_turns.over = list(over)
         for piece in pieces:
             parts.connection.data_received(piece)
-        while parts.owner.turns.waiting:
-            parts.owner.turns.next()
+        while parts.owner.loop_turns.waiting:
+            parts.owner.loop_turns.next()
     whole.connection.data_received(data)
     assert not parts.kernel.paused
     for name in ("bytes_received", "sent", "pushed", "surplus_replies", "bytes_sent"):
@@ -858,12 +858,12 @@ def test_reads_in_turns_count_what_reads_in_one_go_count(stream, cuts, over):
 
 def test_a_read_that_takes_long_leaves_the_rest_to_the_next_turn():
     session = Session()
-    session.owner.turns.over = [False, True]
+    session.owner.loop_turns.over = [False, True]
     session.connection.data_received(frame(PING) * 1000)
     read_bytes = session.owner.tally.bytes_received
     assert read_bytes < 1000
     assert session.kernel.paused
-    session.owner.turns.next()
+    session.owner.loop_turns.next()
     assert not session.kernel.paused
     assert session.owner.tally.bytes_received == 2000
 

@@ -269,7 +269,8 @@ def test_no_message_is_ever_forgotten(gaps, happenings, connections, limits):
         assert tally.warmup_answered <= tally.warmup_sent <= sum(due < warmup_ns for due in dues)
         assert not any(one.sender.in_flight or one.sender.backlog for one in load.connections)
         for kernel in load.kernels:
-            assert kernel.broken is not None or messages_in(kernel.stream + kernel.queue) is not None
+            if kernel.broken is None:
+                messages_in(kernel.stream + kernel.queue)  # asserts that they are whole
         if not warmup_ns and all(kernel.broken is None for kernel in load.kernels):
             assert sum(messages_in(kernel.stream + kernel.queue) for kernel in load.kernels) == tally.sent
 

@@ -472,7 +472,7 @@ class Owner:
     def __init__(self):
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally)
-        self.turns, self.kinds = LoopTurns(), KindLimits()
+        self.loop_turns, self.kinds = LoopTurns(), KindLimits()
         self.opened = []
         self.gone = asyncio.Event()
 

@@ -67,7 +67,7 @@ class ScheduledWorker(Worker):
             state = LoadState(self.sessions, self.sessions, command.number, next=following, left=left)
             self.report(now_ns, delay_ns, state)
         elif command.kind == "switch" and not self.gave_up:
-            if command.switch.canceled:
+            if command.switch.withdrawn:
                 self.renew(self.queue.cancel(self.taken) if self.queue.held else np.array(self.due[self.taken :]))
             else:
                 self.renew(self.queue.switch(self.taken, command.switch))
@@ -144,7 +144,7 @@ class Simulation:
             for worker in self.workers:
                 while worker.inbox and worker.inbox[0][0] <= self.now_ns:
                     command = worker.inbox.popleft()[1]
-                    worker.after = command.switch.switch if command.kind == "switch" else worker.after
+                    worker.after = command.switch.number if command.kind == "switch" else worker.after
                     worker.obey(command, self.now_ns, self.delay())
                 worker.send(self.now_ns)
             for worker in self.workers:
@@ -271,7 +271,7 @@ class CountedWorker(Worker):
         elif command.kind in ("start", "switch"):
             switch = command.switch
             granted = switch.messages[self.number] if switch.messages else 0
-            self.unsent += self.returned if switch.canceled else granted
+            self.unsent += self.returned if switch.withdrawn else granted
             self.returned, self.waiting = 0, 0
             self.exhausted |= switch.exhausted
         elif command.kind == "give_up":

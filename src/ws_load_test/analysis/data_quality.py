@@ -15,6 +15,7 @@ from ws_load_test.analysis.findings import (
     percent,
 )
 from ws_load_test.common.units import format_count, format_duration
+from ws_load_test.metrics.histogram import PERCENTILES
 from ws_load_test.plan.schedule import LoadProfile
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ NOT_GRANTED = {
     ),
 }
 """Words for what sessions were not granted, and what that means."""
-PERCENTILES = ("5", "10", "50", "75", "90", "95", "99", "99.9", "99.99")
 
 
 def data_quality_findings(run: RunData, *, late: bool) -> Iterator[Finding]:

@@ -104,10 +104,10 @@ def summarize(
     )
 
 
-def exit_code(summary: Summary, lost_workers: int, *, strict: bool = False) -> ExitCode:
+def exit_code(summary: Summary, lost_workers: int, *, fail_if_saturated: bool = False) -> ExitCode:
     """Returns the exit code of the process: of several reasons the one that spoils the run most.
 
-    Saturation of the generator is a failure only with `strict`.
+    Saturation of the generator is a failure only with `fail_if_saturated`.
     """
     if summary.interrupted:
         return ExitCode.INTERRUPTED
@@ -117,7 +117,7 @@ def exit_code(summary: Summary, lost_workers: int, *, strict: bool = False) -> E
         return ExitCode.NOTHING_OPENED
     if not summary.verdict.passed:
         return ExitCode.THRESHOLD_FAILED
-    if strict and summary.generator.saturated:
+    if fail_if_saturated and summary.generator.saturated:
         return ExitCode.GENERATOR_BOUND
     return ExitCode.PASSED
 

@@ -1,6 +1,6 @@
 """The command line: arguments to a plan, a plan to a run, a run to a report and an exit code.
 
-The only room that knows argv, the environment, signals and the terminal. Everything heavy is imported where it is
+The only package that knows argv, the environment, signals and the terminal. Everything heavy is imported where it is
 needed, so that ``--help`` and a mistyped option answer at once.
 """
 

@@ -102,7 +102,7 @@ MAIN = CommandPage(
         "ws-load-test help TOPIC           more about conditions, messages, load, ...",
     ),
     introduction="""\
-Opens many connections and sends messages, either as fast as replies come (closed loop: a flood that waits) or on a
+Opens many connections and sends messages, either as fast as replies come (closed loop) or on a
 schedule (open loop), and prints how long the replies took, from High Dynamic Range histograms over all connections.""",
     sections=tuple(
         Section(group.value, tuple(BY_NAME[name] for name in names_in(group)), _NOTES.get(group, ""))

@@ -17,8 +17,8 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test help TOPIC           more about conditions, messages, load, ...
 
 Opens many connections and sends messages, either as fast as replies come
-(closed loop: a flood that waits) or on a schedule (open loop), and prints how
-long the replies took, from High Dynamic Range histograms over all connections.
+(closed loop) or on a schedule (open loop), and prints how long the replies
+took, from High Dynamic Range histograms over all connections.
 
 Target
   -u, -g, --url, --gateway URL

@@ -40,7 +40,7 @@ def report(paths: Sequence[str], options: dict[str, Any]) -> int:
     merged = aggregate(recordings)
     summary = summarize(recordings, merged, conditions or None)
     lost_workers = sum(len(one.trailer.lost_workers) for one in recordings if one.trailer)
-    code = exit_code(summary, lost_workers, strict=bool(options.get("fail_if_saturated")))
+    code = exit_code(summary, lost_workers, fail_if_saturated=bool(options.get("fail_if_saturated")))
     set_log_level()
     code = export(wanted, recordings, summary, merged, code)
     if "-" not in wanted.values():

@@ -200,7 +200,7 @@ def _execute(
         output=output_options.get("output"),
         overwrite=bool(output_options.get("force")),
         on_interval=each,
-        strict=bool(output_options.get("fail_if_saturated")),
+        fail_if_saturated=bool(output_options.get("fail_if_saturated")),
         make_fleet=fleet_factory(output_options.get("cluster")),
         on_start=start,
     )

@@ -189,7 +189,7 @@ _PARSERS: dict[str, Callable[[InjectedFaults, str], None]] = {
 
 def _limit_of(tally: EchoCounters, per_s: float) -> ServiceLimit:
     if per_s not in tally.limits:
-        tally.limits[per_s] = ServiceLimit(per_s, tally.turns)
+        tally.limits[per_s] = ServiceLimit(per_s, tally.loop_turns)
     return tally.limits[per_s]
 
 
@@ -353,7 +353,7 @@ class FaultyEcho(QueueingEcho):
             self._reply(opcode, payload)
 
     def _send_delayed(self) -> None:
-        now, turns = time.monotonic_ns(), self._tally.turns
+        now, turns = time.monotonic_ns(), self._tally.loop_turns
         while self._delayed and self._delayed[0][0] <= now and not turns.is_over():
             _, opcode, payload = self._delayed.popleft()
             self._reply(opcode, payload)
@@ -379,7 +379,7 @@ class FaultyEcho(QueueingEcho):
 
     def _send_outbox(self) -> None:
         """Cuts replies into fragments, as far as the client reads them and the turn has time."""
-        turns = self._tally.turns
+        turns = self._tally.loop_turns
         while self._outbox and not self._held & WRITING:
             if turns.is_over():
                 turns.put_off(self._send_outbox)
@@ -425,7 +425,7 @@ class FaultyEcho(QueueingEcho):
         self._later("ping", self._faults.ping_ns / NS_PER_S, self._ping)
 
     def _push(self) -> None:
-        turns = self._tally.turns
+        turns = self._tally.loop_turns
         due = int((time.monotonic_ns() - self._started) / NS_PER_S * self._faults.push_per_s)
         # To a client that does not read, pushes are sent when it does.
         while self._pushed < due and not self._held & WRITING:

@@ -64,7 +64,7 @@ class EchoCounters(Protocol):
     """Queues that connections share, by their limit in messages per second."""
     queued_bytes: int
     """Memory of all messages that wait for their replies."""
-    turns: LoopTurns
+    loop_turns: LoopTurns
     """Turns of the server's loop."""
 
 

@@ -97,7 +97,7 @@ class EchoServer:
         self.transports: set[asyncio.Transport] = set()
         self.limits: dict[float, ServiceLimit] = {}
         self.queued_bytes = 0
-        self.turns = LoopTurns()
+        self.loop_turns = LoopTurns()
 
     async def __aenter__(self) -> Self:
         context = self._tls_context() if self._tls else None

@@ -58,7 +58,7 @@ class ConnectionPool:
         """
         self.plan = plan
         self.share = share
-        self.turns = LoopTurns()
+        self.loop_turns = LoopTurns()
         """Turns of the loop, which all sessions share."""
         self.kinds = KindLimits((*plan.fail_if, *plan.slo, *plan.abort_if))
         """Names under which faults and close codes are counted."""

@@ -213,7 +213,7 @@ class SessionOpener:
         """Dials a session, which is one of the dials under way; sets it up, and begins the load on it."""
         pool = self._pool
         connection = pool.new_connection(number)
-        # A dial that the end of the run calls off has neither opened nor failed.
+        # A dial that the end of the run cancels has neither opened nor failed.
         called_off = opened = False
         try:
             timings = await self._dialer.dial(connection, number, pool.factory.renderer(number))

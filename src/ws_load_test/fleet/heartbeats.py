@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
 K = TypeVar("K", bound="Hashable")
+FIRST_REPORT_NS = 30 * NS_PER_S
+"""Additional time for a worker's first report: the program has to start first."""
 PAUSE_NS = NS_PER_S
 """Longest time between two calls of `overdue` that counts: in a longer one this process stood still, and could not
 have received a sign of life."""

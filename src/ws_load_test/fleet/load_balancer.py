@@ -79,7 +79,7 @@ class LoadBalancer:
     def on_state(self, worker: int, state: LoadState, now_ns: int) -> list[Command]:
         """Takes a worker's state; returns what to broadcast."""
         if self._answers is not None:
-            if state.switch == self._switch:
+            if state.number == self._switch:
                 self._answers[worker] = state
         elif state.after < self._switch and worker in self._states:
             # What it had before the latest switch, it has no more.
@@ -107,7 +107,7 @@ class LoadBalancer:
             elif now_ns >= self._deadline_ns:
                 self._answers = None
                 self._failures += 1
-                commands.append(Command("switch", switch=LoadSwitch(self._switch, canceled=True)))
+                commands.append(Command("switch", switch=LoadSwitch(self._switch, withdrawn=True)))
             else:
                 self.check_ns = self._deadline_ns
                 return commands
@@ -170,7 +170,7 @@ class LoadBalancer:
         self._failures = 0
         active = {worker: answer for worker, answer in answers.items() if not answer.ended and worker in self._states}
         if not active:
-            return LoadSwitch(self._switch, canceled=True)
+            return LoadSwitch(self._switch, withdrawn=True)
         return self._share_messages(active) if self._by_count else self._deal_turns(active)
 
     def _deal_turns(self, active: dict[int, LoadState]) -> LoadSwitch:

@@ -10,7 +10,7 @@ from ws_load_test.common.errors import HostError, cause_of
 from ws_load_test.common.sharding import Shard
 from ws_load_test.common.units import format_duration
 from ws_load_test.fleet.base import Fleet
-from ws_load_test.fleet.heartbeats import HeartbeatMonitor
+from ws_load_test.fleet.heartbeats import FIRST_REPORT_NS, HeartbeatMonitor
 from ws_load_test.fleet.preflight.host_check import check_and_raise_limits
 from ws_load_test.fleet.worker_process import EXIT_TIMEOUT_S, WorkerProcess
 from ws_load_test.worker.ipc import Assignment, Command
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 LOST_AFTER_NS = 10 * NS_PER_S
 """Longest silence of a worker beyond its interval: one that was stopped, or hangs, would hold up the run for ever. Ten
 seconds are more than a busy machine makes a process wait."""
-FIRST_REPORT_NS = 30 * NS_PER_S
-"""Additional time for a worker's first report: the program has to start first."""
 _CHECK_S = 0.2
 """Interval of the check for silent workers, which must be several times a second; see `HeartbeatMonitor.overdue`."""
 

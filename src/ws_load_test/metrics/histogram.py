@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _GROWTH = 1024
 _HOUR_NS = 3_600_000_000_000
-_PERCENTILES = ("5", "10", "50", "75", "90", "95", "99", "99.9", "99.99")
+PERCENTILES = ("5", "10", "50", "75", "90", "95", "99", "99.9", "99.99")
 
 
 class Histogram:
@@ -243,8 +243,8 @@ class Histogram:
             "stdev": round(self.stdev() or 0.0),
             "max": self.max,
         }
-        values = self.percentiles(_PERCENTILES)
-        data.update((f"p{p}", value) for p, value in zip(_PERCENTILES, values, strict=True))
+        values = self.percentiles(PERCENTILES)
+        data.update((f"p{p}", value) for p, value in zip(PERCENTILES, values, strict=True))
         return data
 
     def to_wire(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ LARGEST = 1 << 60
 NonNegative = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 Signed = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
 WorkerNumber = Annotated[int, msgspec.Meta(ge=0, le=1 << 30)]
-"""From 0; also a number of workers, or of hosts."""
+"""Number of a worker from 0; also a number of workers, or of hosts."""
 
 
 class WorkerUsage(msgspec.Struct, frozen=True):
@@ -60,11 +60,11 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     workers: WorkerNumber
     """Number of the run's workers it had, numbered from `first_worker` on."""
     facts: dict[str, Any] = {}
-    """As `Header.host`."""
+    """Facts about the host, as in `Header.host`."""
     clock_ahead_ns: Signed = 0
     """Time that its clock is before the leader's. All ``_ns`` instants of the recording are the leader's."""
     clock_error_ns: NonNegative = 0
-    """By how much that may be wrong at most: half of the shortest round trip."""
+    """Largest error of that: half of the shortest round trip."""
 
 
 class HostInterval(msgspec.Struct, frozen=True):
@@ -95,12 +95,12 @@ class LostWorker(msgspec.Struct, frozen=True):
 
 
 class Round(msgspec.Struct, frozen=True):
-    """Which round of which series a run is, where two targets are measured in turn."""
+    """Number of a run in a series of rounds, where two targets are measured in turn."""
 
     series: str
     """The same in all rounds that were made together, and in no others."""
     number: NonNegative
-    """From 1; the rounds of both targets that have the same number are a pair."""
+    """Number from 1; the rounds of both targets that have the same number are a pair."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="header"):
@@ -121,7 +121,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="h
     workers: WorkerNumber
     """Number of worker processes."""
     round: Round | msgspec.UnsetType = msgspec.UNSET
-    """Not there where the run is not one of a series."""
+    """Round of a series; unset where the run is not one of a series."""
     hosts: tuple[Host, ...] | msgspec.UnsetType = msgspec.UNSET
     """The machines of a run on several."""
 

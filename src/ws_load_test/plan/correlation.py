@@ -1,4 +1,4 @@
-"""Which reply answers which message, and what a reply must say. Pure functions of payloads, compiled once.
+"""Matching of replies to messages, and checks of what a reply must contain. Pure functions of payloads, compiled once.
 
 *order* pairs replies with messages as they come. The other rules look for an *id*: the whole payload (*echo*), a value
 in it (*json*), a part of its text (*regex*). A message and its reply have the same id; what has none is a push.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CorrelationRule = Literal["order", "ping", "echo", "json", "regex", "none"]
 CorrelationId = bytes | str
 IdExtractor = Callable[[bytes], CorrelationId | None]
-"""From a payload to its id; None where it has none."""
+"""Function of a payload that returns its id; None where it has none."""
 Predicate = Callable[[bytes], bool]
 _FORMS = "write contains:TEXT, regex:PATTERN, json:PATH=VALUE or json:PATH"
 _STEP = re.compile(r"[^.\[\]\"\\\x00-\x1f]+|\[\d+\]")

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 
 class LoadState(msgspec.Struct, frozen=True, omit_defaults=True, tag="load"):
-    """State of one worker's part of the load: told whenever it changes, and as the answer to a ``hold``."""
+    """State of one worker's part of the load: reported whenever it changes, and as the answer to a ``hold``."""
 
     sessions: int = 0
     """Sessions that carry the load."""
     open: int = 0
     """Sessions that are open, those included that are still being set up."""
-    switch: int = 0
+    number: int = 0
     """Number of the ``hold`` that this answers; 0: none."""
     after: int = 0
     """Number of the latest ``switch`` that it knows."""
@@ -62,9 +62,9 @@ class Leftover(msgspec.Struct, frozen=True):
 class LoadSwitch(msgspec.Struct, frozen=True, omit_defaults=True):
     """A new distribution of the load: the same for every worker."""
 
-    switch: int = 0
+    number: int = 0
     """Number of the ``hold`` that it concludes; 0: the first distribution, with the start."""
-    canceled: bool = False
+    withdrawn: bool = False
     """All stays as it was before the ``hold``: a worker has not answered in time."""
     first: int = 0
     """Number of the first message of the new turns."""

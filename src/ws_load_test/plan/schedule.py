@@ -59,7 +59,7 @@ class LoadProfile(msgspec.Struct, frozen=True):
 
     @property
     def duration_ns(self) -> int:
-        """From instant 0 to the end."""
+        """Length from instant 0 to the end."""
         return sum(stage.duration_ns for stage in self.stages)
 
     @property

@@ -57,7 +57,7 @@ class DisconnectStorm(msgspec.Struct, frozen=True):
     share: Share
     """Part of the sessions that is cut off, from 0 to 1."""
     at_ns: Duration
-    """From the start of the measured time."""
+    """Instant from the start of the measured time."""
 
 
 class MisbehavingClients(msgspec.Struct, frozen=True):

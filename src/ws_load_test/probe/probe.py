@@ -74,7 +74,7 @@ class Probe:
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally, on_schedule=not load.due_when_sent)
         self.samples.measured_from_ns = 0
-        self.turns = LoopTurns(endless=True)
+        self.loop_turns = LoopTurns(endless=True)
         """Never over: the observer has the session read in pieces (`attach_observed`)."""
         self.kinds = KindLimits()
         self.factory = ConnectionFactory(self, self.plan, Shard(0, 1), on_exhausted=_nothing, on_idle=_nothing)

@@ -66,11 +66,11 @@ class WorkerRun:
 
     def hold(self, number: int, until_ns: int) -> None:
         """Settles what this worker leaves to others, and reports it."""
-        self._send(msgspec.structs.replace(self._engine.hold(until_ns), switch=number, after=self._latest_switch))
+        self._send(msgspec.structs.replace(self._engine.hold(until_ns), number=number, after=self._latest_switch))
 
     def switch(self, switch: LoadSwitch) -> None:
         """Goes on with a new share of the load."""
-        self._latest_switch = switch.switch
+        self._latest_switch = switch.number
         self._engine.switch(switch)
 
     def give_up(self) -> None:

@@ -32,7 +32,7 @@ class ResumableContext(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """As `ssl.SSLContext.wrap_bio`, with the last session that this server gave us."""
+        """Does as `ssl.SSLContext.wrap_bio`, with the last session that this server gave us."""
         if session is None:
             session = self._sessions.get(server_hostname)
         tls = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)

@@ -164,7 +164,7 @@ class ClosedLoopRunner:
     def end(self, now_ns: int = 0) -> int:  # noqa: ARG002 - nothing waits for its turn
         """Sends nothing more. Returns how many messages might have left."""
         if self.held:
-            self.switch(LoadSwitch(canceled=True))
+            self.switch(LoadSwitch(withdrawn=True))
         unsent, self.remaining = self.remaining, 0
         self._last = True
         return unsent
@@ -186,7 +186,7 @@ class ClosedLoopRunner:
     def switch(self, switch: LoadSwitch) -> None:
         """Goes on with a new share."""
         granted = switch.messages[self._worker] if switch.messages else 0
-        if switch.canceled:
+        if switch.withdrawn:
             granted = self._returned
         self._returned, self.held, self._last = 0, False, self._last or switch.exhausted
         if self._limited:
@@ -207,8 +207,11 @@ class ClosedLoopRunner:
     def wait_for_more(self, sender: ClosedLoopSender, count: int) -> None:
         """Takes note that a connection would send so many messages more, if others have left some."""
         if not self._last:
+            is_first = not self._waiting
             self._waiting[sender] = self._waiting.get(sender, 0) + count
-            self.on_change()
+            if is_first:
+                # The fleet asks only if any waits, and how many when it deals: not each of thousands need be reported.
+                self.on_change()
 
 
 class ClosedLoopSender(LoadSender):

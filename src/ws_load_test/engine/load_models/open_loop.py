@@ -213,7 +213,7 @@ class OpenLoopRunner:
         """Goes on with a new share."""
         if self.ended:
             return
-        if switch.canceled:
+        if switch.withdrawn:
             if self.held:
                 self._renew(self._queue.cancel(self._next))
         else:

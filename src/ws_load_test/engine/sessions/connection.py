@@ -6,7 +6,7 @@ byte of a frame is compared with the one that an ordinary reply has, which check
 opcode in a single comparison, and the second byte gives the frame's end. Nothing is copied, and no object is made for
 a frame. Everything that is not an ordinary whole reply (control frames, fragments, frames cut by the end of a read,
 nonsense) leaves the loop for a method below it. A read whose frames are many is worked through in several turns of the
-event loop (`LoopTurns`), whatever they are; what that costs an ordinary read is one comparison.
+event loop (`LoopTurns`), whatever they are; what that costs an ordinary read is two tests and a sum.
 
 So does every frame where the content of replies matters (`Session.needs_payload`): the same loop with a head that no
 frame has. A message then costs about a microsecond more, and its payload is copied once.
@@ -78,7 +78,7 @@ class Connection(Session):
         self._parts = bytearray()
         """Payload of these fragments, in one piece however many they are, where messages are read whole."""
         self._message_head = 0
-        self._utf8 = _new_utf8_check() if reading.strict else None
+        self._utf8 = _new_utf8_check() if reading.check_utf8 else None
 
     def data_received(self, data: bytes) -> None:
         """Counts the whole replies in what was read; the hot path."""
@@ -104,7 +104,7 @@ class Connection(Session):
                 head = self.reply_head
                 if end > check_at:
                     check_at = end + SLOW_SLICE_BYTES
-                    last = 0 if self.owner.turns.is_over() else last
+                    last = 0 if self.owner.loop_turns.is_over() else last
             at = end
         if at != size:
             self._leave_rest(data, at, end)
@@ -199,7 +199,7 @@ class Connection(Session):
             # More has come although the transport was asked to read no more: it waits behind what waits.
             self._unread += data
             return
-        start, turns = 0, self.owner.turns
+        start, turns = 0, self.owner.loop_turns
         while start < len(data) and not turns.is_over():
             self.data_received(data[start : start + SLICE_BYTES])
             start += SLICE_BYTES
@@ -216,7 +216,7 @@ class Connection(Session):
         self._unread = rest
         if self._transport.is_reading() and not self._transport.is_closing():
             self._transport.pause_reading()
-        self.owner.turns.put_off(self._read_on)
+        self.owner.loop_turns.put_off(self._read_on)
 
     def _read_on(self) -> None:
         """Works through what was put off, and reads again if the turn has time for all of it."""

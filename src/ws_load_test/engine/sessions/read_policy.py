@@ -24,7 +24,7 @@ class ReadPolicy:
     """A larger message ends its session with close code 1009 (RFC 6455, section 7.4.1)."""
     needs_payload: bool = False
     """Messages are read whole, because their content matters; else they are counted."""
-    strict: bool = False
+    check_utf8: bool = False
     """Texts are checked to be UTF-8; needs `needs_payload`."""
     pongs: bool = False
     """Pongs are the replies, and no other message is."""
@@ -58,7 +58,7 @@ class ReadPolicy:
         return cls(
             max_message_bytes=plan.max_message_bytes,
             needs_payload=by_id or correlation.needs_payload,
-            strict=correlation.check_utf8,
+            check_utf8=correlation.check_utf8,
             pongs=pings,
             expected_pong=message.payload if pings else None,
             send_only=correlation.rule == "none",

@@ -42,7 +42,7 @@ class SessionListener(Protocol):
 
     tally: Tally
     samples: SampleBuffer
-    turns: LoopTurns
+    loop_turns: LoopTurns
     """Turns of the loop, which the sessions of a worker share."""
     kinds: KindLimits
     """Names under which the worker counts faults and close codes."""

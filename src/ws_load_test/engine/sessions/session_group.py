@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class GroupListener(Protocol):
     """Owner of groups: it is called when a session of any group opens, ends or fails."""
 
-    turns: LoopTurns
+    loop_turns: LoopTurns
     """Turns of the loop, which all sessions share."""
     kinds: KindLimits
     """Names under which faults and close codes are counted."""
@@ -64,7 +64,7 @@ class SessionGroup:
         self.numbers = numbers
         self.tally = Tally()
         self.samples = SampleBuffer(self.tally, on_schedule=not due_when_sent)
-        self.turns = listener.turns
+        self.loop_turns = listener.loop_turns
         self.kinds = listener.kinds
         self._listener = listener
         # Straight to the listener: a group has nothing to add.

@@ -20,11 +20,11 @@ class ClockSample(NamedTuple):
     """A question to another machine and its reply, in ns of monotonic clocks."""
 
     asked_ns: int
-    """By our clock."""
+    """Instant by our clock."""
     remote_ns: int
     """The reply: the other clock's time."""
     received_ns: int
-    """By our clock."""
+    """Instant by our clock."""
 
     @property
     def round_trip_ns(self) -> int:

@@ -24,7 +24,7 @@ from ws_load_test.fleet.cluster.discovery import connect, discover_hosts, quiet_
 from ws_load_test.fleet.cluster.host_link import FAILURES, LEASE_NS, HostLink
 from ws_load_test.fleet.cluster.worker_counts import first_worker_numbers, workers_per_host
 from ws_load_test.fleet.coordinator import Coordinator
-from ws_load_test.fleet.heartbeats import HeartbeatMonitor
+from ws_load_test.fleet.heartbeats import FIRST_REPORT_NS, HeartbeatMonitor
 from ws_load_test.metrics.recording import Host
 from ws_load_test.worker.ipc import Command
 
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 LOST_AFTER_NS = 3 * NS_PER_S
 """Longest silence of a host, or of a worker beyond its interval: three lease renewals, so that one may be lost."""
-FIRST_REPORT_NS = 30 * NS_PER_S
-"""Additional time for a worker's first report: the program has to start first."""
 PREPARE_TIMEOUT_S = 60.0
 """Longest wait for a host to receive the plan's files and to look up names, or to start its workers."""
 DELIVERY_ALLOWANCE_NS = 200 * NS_PER_MS

@@ -71,7 +71,7 @@ def size(value: Any) -> int | SizeDistribution:
 
 
 def feed_order(value: Any) -> Order:
-    """Which rows messages take."""
+    """Returns which rows messages take."""
     if value not in ORDERS:
         raise ValueError(f"{quoted(value)} is no order of rows; write {', '.join(ORDERS[:-1])} or {ORDERS[-1]}")
     return cast("Order", value)

@@ -70,7 +70,7 @@ class OptionSpec:
     """One or two sentences without a full stop at the end."""
     group: Group
     parse: Callable[[Any], Any]
-    """From text, TOML or Python to the value that is used. Raises ValueError with what to write instead."""
+    """Function of text, TOML or Python that returns the value used. Raises ValueError with what to write instead."""
     owner: Owner = Owner.PLAN
     default: str = ""
     """Value in effect without the option, as the help page shows it; empty where there is none."""

@@ -132,5 +132,5 @@ def _achieved_connections(connections: Connections) -> str:
         f"{format_count(connections.lost)} lost",
     ]
     if connections.cancelled:
-        parts.append(f"{format_count(connections.cancelled)} called off")
+        parts.append(f"{format_count(connections.cancelled)} cancelled")
     return ", ".join([*parts, f"{format_count(unknown)} unknown"] if unknown > 0 else parts)

@@ -138,5 +138,5 @@ def _connections(results: Results) -> str:
     if plan is not None and plan.connection_profile is None:
         opened = f"{format_count(first)} of {format_count(plan.connections)} opened"
     rare = [(counts.reconnected, "reconnected"), (counts.recycled, "recycled"), (counts.failed, "failed")]
-    rare += [(counts.lost, "lost"), (counts.cancelled, "called off")]
+    rare += [(counts.lost, "lost"), (counts.cancelled, "cancelled")]
     return ", ".join([opened, *(f"{format_count(count)} {word}" for count, word in rare if count)])

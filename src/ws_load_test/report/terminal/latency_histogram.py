@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from ws_load_test.analysis.data_quality import PERCENTILES, too_few_in_tail
+from ws_load_test.analysis.data_quality import too_few_in_tail
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.metrics.hdr_buckets import bucket_of
+from ws_load_test.metrics.histogram import PERCENTILES
 from ws_load_test.report.terminal.glyphs import bar
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 from rich.text import Text
 
 from ws_load_test.analysis.aggregate import Aggregate, aggregate
-from ws_load_test.analysis.data_quality import MIN_TAIL_SAMPLES, PERCENTILES, too_few_in_tail
+from ws_load_test.analysis.data_quality import MIN_TAIL_SAMPLES, too_few_in_tail
 from ws_load_test.common.units import format_count, format_duration
+from ws_load_test.metrics.histogram import PERCENTILES
 from ws_load_test.report.content.generator import facts
 from ws_load_test.report.content.labeled import NO_VALUE, LabeledText, summarize_times
 from ws_load_test.report.content.outcome import faults, requests, traffic, unanswered
