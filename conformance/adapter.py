@@ -84,7 +84,7 @@ async def talk(url: str, offer: str | None, echoes: bool) -> bytes:  # noqa: FBT
     dialer = Dialer(make_plan(url, messages=1, **options))
     await dialer.resolve()
     owner = SessionOwner()
-    connection = Connection(owner, ReadPolicy(needs_payload=True, strict=True))
+    connection = Connection(owner, ReadPolicy(needs_payload=True, check_utf8=True))
     receiver = Echo(connection, echoes=echoes)
     connection.set_receiver(receiver)
     await dialer.dial(connection, 0)
