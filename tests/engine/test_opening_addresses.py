@@ -223,6 +223,20 @@ def test_a_zone_that_is_no_interface():
     assert fault.text == 'cannot be reached at fe80::1%nothing0: no interface here is named "nothing0"'
 
 
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        (("fe80::1", 80, 0, socket.if_nametoindex("lo")), "[fe80::1%lo]:80"),
+        (("fe80::1", 80, 0, 2**31 - 1), f"[fe80::1%{2**31 - 1}]:80"),
+        (("::1", 80, 0, 0), "[::1]:80"),
+        (("127.0.0.1", 80), "127.0.0.1:80"),
+        ("/run/socket", "/run/socket"),
+    ],
+)
+def test_an_address_is_shown_with_its_zone(address, text):
+    assert tcp.address_text(address) == text
+
+
 def test_what_is_known_of_names_is_bounded(monkeypatch):
     async def answers(self, host, port, **_):
         return [(socket.AF_INET, 1, 6, "", ("127.0.0.1", 0))]

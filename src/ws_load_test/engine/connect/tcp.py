@@ -176,11 +176,21 @@ async def open_socket(family: int, address: tuple[Any, ...] | str, source: str |
 
 
 def address_text(address: Any) -> str:
-    """Returns a socket's address as ``HOST:PORT``, or the path of a Unix socket."""
+    """Returns a socket's address as ``HOST:PORT``, with its zone if it has one, or the path of a Unix socket."""
     if isinstance(address, str):
         return address
-    host, port = address[:2]
+    host, port, *more = address
+    if more and more[1]:
+        host += f"%{_zone_name(more[1])}"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _zone_name(scope: int) -> str:
+    """Returns the name of an interface, or its number where it has gone."""
+    try:
+        return socket.if_indextoname(scope)
+    except OSError:
+        return str(scope)
 
 
 def _close_result(task: asyncio.Task[socket.socket]) -> None:
