@@ -477,8 +477,8 @@ class TestExitCode:
             ({"interrupted": True}, 0, ExitCode.INTERRUPTED),
         ],
     )
-    def test_strict_comes_last(self, facts, lost, expected):
-        assert exit_code(self.summary(**facts), lost, strict=True) is expected
+    def test_saturation_comes_last(self, facts, lost, expected):
+        assert exit_code(self.summary(**facts), lost, fail_if_saturated=True) is expected
 
     def test_passed_is_what_zero_means(self):
         lost = recording(interval(tally(opened=1)), lost=[LostWorker(0, "gone", 1)])
