@@ -61,7 +61,9 @@ def test_one_of_two_sessions_takes_all_once_the_other_is_lost(echo, workers):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_once_all_sessions_are_lost_the_rest_of_the_load_is_dropped(echo, workers):
     tally = counted(f"{echo.url}?close=1011&after=0", connections=3, rate=100, duration="2s", workers=workers)
-    assert (tally.due, tally.dropped) == (200, 200)
+    # A message may leave between the opening of a session and the close frame behind it.
+    assert (tally.due, tally.sent + tally.dropped, tally.answered) == (200, 200, 0)
+    assert tally.sent <= 3
     tally = counted(f"{echo.url}?close=1011&after=3", connections=3, messages=50, workers=workers)
     assert (tally.due, tally.answered) == (50, 9)
 
@@ -95,7 +97,9 @@ def test_sessions_that_never_carry_the_load_are_counted_as_well(echo):
         f"{echo.url}?close=1011&after=0", connections=2, rate=100, duration="300ms", reconnect="30ms", workers=2
     )
     assert tally.opened == 2 + tally.reconnected
-    assert tally.due == tally.dropped == 30
+    # A message may leave between the opening of a session and the close frame behind it.
+    assert (tally.due, tally.sent + tally.dropped, tally.answered) == (30, 30, 0)
+    assert tally.sent <= tally.opened
 
 
 @pytest.mark.parametrize("options", [{"max_in_flight": 2}, {"match": "json:id", "message": '{"id": {seq}}'}])
