@@ -200,8 +200,11 @@ class HttpConnection(asyncio.Protocol):
                 ),
             )
         else:
-            room.publish([frame], node, None)
-            self._respond(204)
+            self._server.rooms.publish(room, node, frame, None, self)
+
+    def published(self) -> None:
+        """Answers the request, whose message has gone out."""
+        self._respond(204)
 
     def _respond(self, status: int, text: str = "") -> None:
         """Writes a response, and goes on with the next request."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from picows import WSFrame, WSMsgType, WSTransport
 
+from ws_load_test.common.units import quoted
 from ws_load_test.echo.plain_echo import WRITING, EchoCounters, PlainEcho, close_frame
 from ws_load_test.echo.room_options import check_name
 from ws_load_test.websocket import frames
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 POLICY_VIOLATION = 1008
 """Close code for a member that does not read (RFC 6455, section 7.4.1)."""
-MAX_BATCH_BYTES = 64 << 10
-"""Bytes of messages of one read that are published together: the rest of the read follows."""
 _LINGER_S = 5.0
 """Seconds that a member that does not read has to read its close frame, before its connection is aborted."""
 _TEXT, _BINARY = WSMsgType.TEXT, WSMsgType.BINARY
@@ -83,11 +82,8 @@ class RoomEcho(PlainEcho):
         self._joined: dict[str, Room] = {}
         self._nodes: dict[str, int] = {}
         """Nodes that it publishes on, by the name of the room; only with `nodes`."""
-        self._room: Room | None = None
-        """Room of the messages in the batch."""
-        self._batch: list[bytes] = []
-        self._batch_bytes = 0
         self._acks: list[bytes] = []
+        """Answers to the messages that are going out."""
         self._linger: asyncio.TimerHandle | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -155,22 +151,19 @@ class RoomEcho(PlainEcho):
         if message.op == "say":
             self._publish(self._rooms.room(name), frames.encode_frame(opcode, payload), bytes(message.id))
             return
-        self._fan_out()
         if message.op == "join":
             self._join(name, answer=self._chat_answer("joined", message.room))
         elif message.op == "leave":
-            self._rooms.room(name).leave(self)
-            self._joined.pop(name, None)
+            self._leave(name)
             self._pending.append(self._chat_answer("left", message.room))
         else:
-            self._refuse(f"op is {message.op!r}; write join, leave or say")
+            self._refuse(f"op is {quoted(message.op)}; write join, leave or say")
 
     @staticmethod
     def _chat_answer(op: str, room: str | int) -> bytes:
         return frames.encode_frame(frames.TEXT, msgspec.json.encode({"op": op, "room": room}))
 
     def _refuse(self, reason: str) -> None:
-        self._fan_out()
         self._pending.append(frames.encode_frame(frames.TEXT, msgspec.json.encode({"op": "error", "reason": reason})))
 
     @staticmethod
@@ -188,52 +181,50 @@ class RoomEcho(PlainEcho):
         if transport is None or transport.is_closing():
             return
         room.join(self, transport, self._options)
-        self._joined[name] = room
+        if name not in self._joined:
+            self._rooms.overlaps += bool(self._joined)
+            self._joined[name] = room
         if self._held & WRITING:
             room.set_slow(self, slow=True)
         if answer:
             self._pending.append(answer)
-        super()._flush()
+        self._flush()
         if self._options.replay_ns:
             room.replay(self, self._options.replay_ns)
 
-    def _leave_all(self) -> None:
-        for room in self._joined.values():
+    def _leave(self, name: str) -> None:
+        room = self._joined.pop(name, None)
+        if room is not None:
             room.leave(self)
-        self._joined.clear()
+            self._rooms.overlaps -= bool(self._joined)
+
+    def _leave_all(self) -> None:
+        for name in tuple(self._joined):
+            self._leave(name)
 
     def _publish(self, room: Room, frame: bytes, identifier: bytes) -> None:
-        """Adds a message to those that are published together."""
-        if self._options.fan_delay_ns:
-            self._fan_out_slowly(room, frame, identifier)
-            return
-        if room is not self._room or self._batch_bytes > MAX_BATCH_BYTES:
-            self._fan_out()
-            self._room = room
-        self._batch.append(frame)
-        self._batch_bytes += len(frame)
-        if self._options.ack:
+        """Sends a message to a room, and an acknowledgement after it."""
+        options = self._options
+        without = None if options.to_self else self
+        if options.fan_delay_ns:
+            room.publish_slowly(
+                frame,
+                self._node_in(room),
+                without,
+                lambda deliver, count: self._clock.start(
+                    deliver, count, options.fan_delay_ns, lambda: self._acknowledge(identifier)
+                ),
+            )
+        elif options.ack:
             self._acks.append(acknowledgement(identifier))
+            self._rooms.publish(room, self._node_in(room), frame, without, self)
+        else:
+            self._rooms.publish(room, self._node_in(room), frame, without, None)
 
-    def _fan_out(self) -> None:
-        """Publishes the messages that came together; their acknowledgements follow."""
-        room, self._room = self._room, None
-        if room is None:
-            return
-        batch, self._batch, self._batch_bytes = self._batch, [], 0
-        room.publish(batch, self._node_in(room), None if self._options.to_self else self)
-        self._pending += self._acks
-        self._acks.clear()
-
-    def _fan_out_slowly(self, room: Room, frame: bytes, identifier: bytes) -> None:
-        room.publish_slowly(
-            frame,
-            self._node_in(room),
-            None if self._options.to_self else self,
-            lambda deliver, count: self._clock.start(
-                deliver, count, self._options.fan_delay_ns, lambda: self._acknowledge(identifier)
-            ),
-        )
+    def published(self) -> None:
+        """Acknowledges the messages that have gone out."""
+        acks, self._acks = self._acks, []
+        self._write(b"".join(acks))
 
     def _node_in(self, room: Room) -> int:
         """Returns the node that the session publishes on; without membership, it stays with the first that it had."""
@@ -248,12 +239,8 @@ class RoomEcho(PlainEcho):
         if self._options.ack:
             self._write(acknowledgement(identifier))
 
-    def _flush(self) -> None:
-        self._fan_out()
-        super()._flush()
-
     def _close(self, frame: bytes) -> None:
         """Leaves all rooms before the close frame, so that no delivery follows it."""
-        self._fan_out()
+        self._rooms.flush()
         self._leave_all()
         super()._close(frame)

@@ -7,15 +7,16 @@ and without members that read too slowly takes one loop over the connections, an
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ws_load_test.echo.room_counts import RoomCounts, RoomsReport
 from ws_load_test.echo.room_faults import DeliveryFaults, Membership, RoomSession
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterator
 
     from ws_load_test.echo.room_options import RoomOptions
@@ -26,6 +27,8 @@ MAX_ALL_UNREAD_BYTES = 512 << 20
 """The same for all members of a process together."""
 MAX_HISTORY_BYTES = 64 << 20
 """Bytes of earlier messages that a room keeps for `replay`; the oldest go first."""
+MAX_BATCH_BYTES = 64 << 10
+"""Bytes of messages that go out together; with more, they do not wait for the end of the turn."""
 MAX_EMPTY_ROOMS = 10_000
 """Rooms without members that are kept for their counts; then these are only in the total."""
 
@@ -81,6 +84,7 @@ class Room:
         """Makes a session a member; one that is a member already stays as it is."""
         if session in self._members:
             return
+        self._rooms.flush()  # what was published before does not reach it
         node = self._dealt % options.nodes
         self._dealt += 1
         member = Membership(session, transport, node, self._faults_of(options))
@@ -103,8 +107,11 @@ class Room:
 
     def leave(self, session: RoomSession) -> None:
         """Ends a membership, if there is one."""
+        if session not in self._members:
+            return
+        self._rooms.flush()  # what was published before still reaches it
         member = self._members.pop(session, None)
-        if member is None:
+        if member is None:  # it did not read, and has left meanwhile
             return
         self._audiences.clear()
         counts = self.counts
@@ -144,43 +151,49 @@ class Room:
             audience = self._audiences[node] = Audience(here, len(self._members) - len(here))
         return audience
 
-    def publish(self, frames: list[bytes], node: int, without: RoomSession | None) -> None:
-        """Counts messages of a publisher, and sends them to the members on its node.
+    def fan_out(self, frames: list[bytes], node: int, own: dict[RoomSession, set[int]]) -> None:
+        """Sends messages to the members on a node.
 
         Args:
             frames: Messages that were published together, encoded.
-            node: Node that they are published on.
-            without: Member that gets none of them.
+            node: Node that they were published on.
+            own: Places of the messages that must not go to a session, because it has published them.
         """
-        self.counts.published += len(frames)
-        self.fan_out(frames, node, without)
-
-    def fan_out(self, frames: list[bytes], node: int, without: RoomSession | None) -> None:
-        """Sends messages to the members on a node, but for the one that is left out."""
-        audience = self.audience(node)
+        audience, counts = self.audience(node), self.counts
+        counts.published += len(frames)
+        counts.unreached += audience.elsewhere * len(frames)
+        counts.due += audience.elsewhere * len(frames)
         if self._retention_ns:
-            self.keep(frames, node)
-        if audience.is_special:
-            for frame in frames:
-                for member in audience.members:
-                    if member.session is not without:
-                        self.deliver(member, frame)
-                self.counts.unreached += audience.elsewhere
-                self.counts.due += audience.elsewhere
+            self._keep(frames, node)
+        if audience.is_special or not own.keys().isdisjoint(self._members):
+            self._deliver_each(audience, frames, own)
             return
-        excluded = self._members.get(without) if without is not None else None
-        own = None if excluded is None or excluded.node != node else excluded.transport
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         sent = 0
         for transport in audience.transports:
-            if transport is not own and not transport.is_closing():
+            if not transport.is_closing():
                 transport.write(data)
                 sent += 1
-        due, many, counts = len(audience.transports) - (own is not None), len(frames), self.counts
-        counts.deliveries += sent * many
-        counts.gone += (due - sent) * many
-        counts.unreached += audience.elsewhere * many
-        counts.due += (due + audience.elsewhere) * many
+        counts.deliveries += sent * len(frames)
+        counts.gone += (len(audience.transports) - sent) * len(frames)
+        counts.due += len(audience.transports) * len(frames)
+
+    def _deliver_each(self, audience: Audience, frames: list[bytes], own: dict[RoomSession, set[int]]) -> None:
+        """Sends messages to an audience in which not all members get the same."""
+        counts, data = self.counts, b"".join(frames)
+        for member in audience.members:
+            left_out = own.get(member.session, ())
+            if member.is_special or left_out:
+                for place, frame in enumerate(frames):
+                    if place not in left_out:
+                        self.deliver(member, frame)
+                continue
+            counts.due += len(frames)
+            if member.transport.is_closing():
+                counts.gone += len(frames)
+            else:
+                counts.deliveries += len(frames)
+                member.transport.write(data)
 
     def publish_slowly(
         self,
@@ -197,6 +210,7 @@ class Room:
             without: Member that does not get it.
             start: Called with a function that sends the message to member number i, and the number of members.
         """
+        self._rooms.flush()  # what was published before comes before
         audience = self.audience(node)
         members = [member for member in audience.members if member.session is not without]
         counts = self.counts
@@ -204,7 +218,7 @@ class Room:
         counts.unreached += audience.elsewhere
         counts.due += audience.elsewhere
         if self._retention_ns:
-            self.keep([frame], node)
+            self._keep([frame], node)
         start(lambda number: self.deliver(members[number], frame), len(members))
 
     def deliver(self, member: Membership, frame: bytes) -> None:
@@ -223,7 +237,7 @@ class Room:
             member.transport.write(frame)
             counts.deliveries += 1
 
-    def keep(self, frames: list[bytes], node: int) -> None:
+    def _keep(self, frames: list[bytes], node: int) -> None:
         """Keeps messages for those who join within the time that `replay` asked for."""
         now_ns = time.monotonic_ns()
         history = self._history
@@ -258,10 +272,28 @@ class Room:
         return True
 
 
+class Publisher(Protocol):
+    """Publisher of messages that wants to know when they are out."""
+
+    def published(self) -> None:
+        """Called once all messages that it has published have been written to the members."""
+
+
 class Rooms:
-    """All rooms of a process."""
+    """All rooms of a process.
+
+    What is published in one turn of the loop goes out together at its end, with one write for each member: a write
+    costs ten times the rest of a delivery, so a busy server keeps up with more messages.
+    """
 
     def __init__(self) -> None:
+        self._published: list[tuple[Room, int, bytes, RoomSession | None]] = []
+        """Messages that are to go out: room, node, frame, and the member that must not get it."""
+        self._published_bytes = 0
+        self._publishers: dict[Publisher, None] = {}
+        """Publishers of these messages that wait until they are out."""
+        self.overlaps = 0
+        """Memberships of sessions beyond their first: only with such does the order among rooms matter."""
         self._rooms: dict[str, Room] = {}
         self._empty: dict[str, None] = {}
         """Names of the rooms without members, the longest empty first."""
@@ -278,6 +310,46 @@ class Rooms:
             room = self._rooms[name] = Room(name, self)
             self.forget_some(room)
         return room
+
+    def publish(
+        self, room: Room, node: int, frame: bytes, without: RoomSession | None, publisher: Publisher | None
+    ) -> None:
+        """Sends a message to a room, at the end of this turn of the loop.
+
+        Args:
+            room: Room that it is published to.
+            node: Node that it is published on.
+            frame: Message, encoded.
+            without: Member that does not get it.
+            publisher: Publisher to call when it is out, if any.
+        """
+        if not self._published:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._published.append((room, node, frame, without))
+        self._published_bytes += len(frame)
+        if publisher is not None:
+            self._publishers[publisher] = None
+        if self._published_bytes > MAX_BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sends what has been published, room by room; in the order of publishing where sessions are in several."""
+        if not self._published:
+            return
+        published, self._published, self._published_bytes = self._published, [], 0
+        publishers, self._publishers = self._publishers, {}
+        if not self.overlaps:
+            published.sort(key=lambda message: (id(message[0]), message[1]))
+        for (room, node), messages in itertools.groupby(published, key=lambda message: message[:2]):
+            frames: list[bytes] = []
+            own: dict[RoomSession, set[int]] = {}
+            for place, (_, _, frame, without) in enumerate(messages):
+                frames.append(frame)
+                if without is not None:
+                    own.setdefault(without, set()).add(place)
+            room.fan_out(frames, node, own)
+        for publisher in publishers:
+            publisher.published()
 
     def forget_some(self, empty: Room) -> None:
         """Takes note of a room without members; keeps of the longest empty ones only the sum of their counts."""
@@ -304,6 +376,7 @@ class Rooms:
 
     def report(self) -> RoomsReport:
         """Returns the counts so far."""
+        self.flush()
         report = RoomsReport()
         report.total.add(self._forgotten)
         for name, room in self._rooms.items():
@@ -312,6 +385,7 @@ class Rooms:
 
     def restart(self) -> None:
         """Starts all counts anew; members stay, and rooms without any are forgotten."""
+        self.flush()
         self._forgotten = RoomCounts()
         self._empty.clear()
         self._rooms = {name: room for name, room in self._rooms.items() if not room.is_empty}
