@@ -27,9 +27,17 @@ _SPIN_NS = 100_000
 class FanOutClock:
     """Deliveries of several fan-outs, each at its instant."""
 
-    def __init__(self, turns: LoopTurns) -> None:
-        """Takes the turns of the loop; the timer is made at first use."""
+    def __init__(
+        self,
+        turns: LoopTurns,
+        *,
+        now_ns: Callable[[], int] = monotonic_ns,
+        make_timer: Callable[[Callable[[], None]], Timer] = new_timer,
+    ) -> None:
+        """Takes the turns of the loop, the clock, and a maker of the timer, which is called at first use."""
         self._turns = turns
+        self._now_ns = now_ns
+        self._make_timer = make_timer
         self._timer: Timer | None = None
         self._numbers = itertools.count()  # deliveries of one instant keep their order
         self._waiting: list[tuple[int, int, _FanOut]] = []
@@ -40,7 +48,7 @@ class FanOutClock:
         if not count:
             done()
             return
-        fan_out = _FanOut(monotonic_ns(), deliver, count, delay_ns, done)
+        fan_out = _FanOut(self._now_ns(), deliver, count, delay_ns, done)
         heapq.heappush(self._waiting, (fan_out.start_ns, next(self._numbers), fan_out))
         if not self._is_put_off:
             self._work()
@@ -57,18 +65,18 @@ class FanOutClock:
         self._work()
 
     def _work(self) -> None:
-        waiting = self._waiting
+        waiting, now_ns = self._waiting, self._now_ns
         while waiting:
             due_ns, number, fan_out = waiting[0]
-            if due_ns - monotonic_ns() > _SPIN_NS:
-                self._timer = self._timer or new_timer(self._work)
+            if due_ns - now_ns() > _SPIN_NS:
+                self._timer = self._timer or self._make_timer(self._work)
                 self._timer.arm(due_ns - _SPIN_NS)
                 return
             if self._turns.is_over():
                 self._is_put_off = True
                 self._turns.put_off(self._go_on)
                 return
-            while monotonic_ns() < due_ns:
+            while now_ns() < due_ns:
                 pass
             fan_out.deliver(fan_out.sent)
             fan_out.sent += 1

@@ -57,7 +57,7 @@ class Room:
         self._audiences: dict[int, Audience] = {}
         self._faults: dict[RoomOptions, DeliveryFaults] = {}
         self._history: deque[tuple[int, int, bytes]] = deque()
-        """When a message was published, on which node, and its frame."""
+        """Instant of publishing, node and frame of each message."""
         self._history_bytes = 0
         self._retention_ns = 0
         self._joined = 0
@@ -374,13 +374,15 @@ class Rooms:
                     return True
         return False
 
-    def report(self) -> RoomsReport:
-        """Returns the counts so far."""
+    def report(self, *, reset: bool = False) -> RoomsReport:
+        """Returns the counts so far, and starts them anew if asked to."""
         self.flush()
         report = RoomsReport()
         report.total.add(self._forgotten)
         for name, room in self._rooms.items():
             report.add(RoomsReport(room.counts, {name: room.counts}))
+        if reset:
+            self.restart()
         return report
 
     def restart(self) -> None:

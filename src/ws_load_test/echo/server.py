@@ -192,10 +192,7 @@ class EchoServer:
 
     def collect_rooms(self, done: Callable[[RoomsReport], None], *, reset: bool) -> None:
         """Calls back with the counts of the rooms, and starts them anew if asked to."""
-        report = self.rooms.report()
-        if reset:
-            self.rooms.restart()
-        done(report)
+        done(self.rooms.report(reset=reset))
 
     def _answer_http(self, server: asyncio.Server) -> None:
         """Has a `FirstRequest` in front of each connection: picows refuses all requests but upgrades."""
