@@ -104,11 +104,11 @@ class Accounting:
         self.on_retired: Callable[[Publish], None] = lambda _: None
         """Called with a publish of which no delivery is recognized any more."""
 
-    # --- Publishes --------------------------------------------------------------------------------------------------
+    def group_by(self, groups: NDArray[np.int64], names: Sequence[str]) -> None:
+        """Divides the members into groups, by which their deliveries are counted: the group of each slot, and names."""
+        self._rows.groups, self._rows.group_names = groups, names
 
-    def sent(self, publisher: int, number: int, due_ns: int, sent_ns: int) -> Publish | None:
-        """Takes note of a publish that has left this worker; None where it has no member of the room."""
-        return self._publish(self._log(publisher), number, due_ns, sent_ns)
+    # --- Publishes --------------------------------------------------------------------------------------------------
 
     def publish_of(self, marker: Marker) -> Publish | None:
         """Returns the publish that a marker names; None if there is none, or it is retired."""
@@ -122,6 +122,14 @@ class Accounting:
         # It was settled before anything of it came, so its instants were not known.
         known.due_ns, known.sent_from_ns, known.sent_to_ns = due_ns, sent_ns, sent_ns
         return known
+
+    def room_of(self, marker: Marker) -> int:
+        """Returns the number of the room that a publish is for."""
+        return self._fan_out.room_of_publish(marker.publisher, marker.number)
+
+    def is_measured(self, marker: Marker) -> bool:
+        """Returns False for a publish of the warm-up."""
+        return self.start_ns + marker.due_ns >= self.measured_from_ns
 
     def is_possible(self, marker: Marker) -> bool:
         """Returns False for a marker that no publisher of the run can have made."""
@@ -216,9 +224,7 @@ class Accounting:
         elif not final and now_ns <= publish.sent_to_ns + self._timeout_ns and not self._is_complete(publish):
             return False
         log.sent_ns = publish.sent_from_ns
-        standings = room.standings(
-            publish.sent_from_ns, publish.sent_to_ns, self._timeout_ns, recovery=self._recovers
-        )
+        standings = room.standings(publish.sent_from_ns, publish.sent_to_ns, self._timeout_ns, recovery=self._recovers)
         if self._recovers and (standings == Standing.AWAITED).any():
             if not final and now_ns <= publish.sent_to_ns + RETURN_TIMEOUTS * self._timeout_ns:
                 return False

@@ -23,9 +23,7 @@ FAR_NS = 1 << 62
 class DeliveryRows:
     """Counts the deliveries that have come since the last time."""
 
-    def __init__(
-        self, columns: MemberColumns, timeout_ns: int, *, everyone: bool, self_delivery: SelfDelivery
-    ) -> None:
+    def __init__(self, columns: MemberColumns, timeout_ns: int, *, everyone: bool, self_delivery: SelfDelivery) -> None:
         self._columns = columns
         self._timeout_ns = timeout_ns
         self._leaves_out_own = everyone and self_delivery != "expected"
@@ -91,7 +89,7 @@ class DeliveryRows:
         first_row = np.full(len(came), -1)
         # Of several rows with one key the last that is written stays: the first of them, backwards.
         first_row[keys[::-1]] = numbers[::-1]
-        is_first = (first_row[keys] == numbers) & (came[keys] == 0)
+        is_first: NDArray[np.bool_] = (first_row[keys] == numbers) & (came[keys] == 0)
         arrivals = came + np.bincount(keys, minlength=len(came))
         deadlines = np.array([publish.sent_to_ns + self._timeout_ns for publish in publishes])[of]
         in_time = np.zeros(len(came), bool)
@@ -128,7 +126,7 @@ class DeliveryRows:
         groups = self.groups[slots]
         counts = np.bincount(groups)
         sums = np.bincount(groups, weights=delivery / 1e3)
-        for group in np.flatnonzero(counts):
+        for group in np.flatnonzero(counts).tolist():
             tally.delivery_groups[self.group_names[group]] += int(counts[group])
             tally.delivery_group_time_us[self.group_names[group]] += round(sums[group])
 

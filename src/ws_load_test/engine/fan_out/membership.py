@@ -140,16 +140,14 @@ class RoomMembers:
         """Returns True if every subscriber has been a member since before an instant; cheap."""
         return self._restless_until_ns <= at_ns and self.size > 0 and bool((self.member_from_ns <= at_ns).all())
 
-    def standings(
-        self, from_ns: int, to_ns: int, timeout_ns: int, *, recovery: bool = False
-    ) -> NDArray[np.int8]:
+    def standings(self, from_ns: int, to_ns: int, timeout_ns: int, *, recovery: bool = False) -> NDArray[np.int8]:
         """Returns the `Standing` of each place to a publish that was sent between two instants.
 
         The time-out after them must be over, or what is asked about have come. With `recovery`, a subscriber that was
         away is to receive it once it is back.
         """
         steady = (self.member_from_ns <= from_ns) & (self.until_ns == NEVER_NS)
-        found = steady.astype(np.int8)
+        found: NDArray[np.int8] = steady.astype(np.int8)
         if steady.all():
             return found
         for place in np.flatnonzero(~steady & (self.joining_ns != NEVER_NS)):

@@ -23,7 +23,6 @@ from ws_load_test.fleet.cluster import host_agent, shipped_files
 from ws_load_test.fleet.cluster.discovery import connect, discover_hosts, quiet_dask_logging
 from ws_load_test.fleet.cluster.host_link import FAILURES, LEASE_NS, HostLink
 from ws_load_test.fleet.cluster.worker_counts import first_worker_numbers, workers_per_host
-from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.fleet.heartbeats import FIRST_REPORT_NS, HeartbeatMonitor
 from ws_load_test.metrics.recording import Host
 from ws_load_test.worker.ipc import Command
@@ -88,7 +87,7 @@ class DaskFleet(Fleet):
             link.number = number
         self.plan = msgspec.structs.replace(self.plan, workers=sum(counts))
         host_of_worker = [link.number for link in self.links for _ in link.workers]
-        self.coordinator = Coordinator(self.plan.workers, monotonic_ns(), host_of_worker)
+        self.coordinator = self._new_coordinator(self.plan.workers, host_of_worker)
         client.subscribe_topic(host_agent.TOPIC, self._on_agent_event)
         client.subscribe_topic("all", self._on_cluster_event)
         await self._prepare_hosts(contents)
@@ -126,6 +125,7 @@ class DaskFleet(Fleet):
     def _assignment(self, link: HostLink, contents: dict[str, bytes]) -> host_agent.HostAssignment:
         same_machine = [number for other in self.links if other.machine == link.machine for number in other.workers]
         return host_agent.HostAssignment(
+            tag=self.tag,
             run=self._run_name,
             host=link.number,
             plan=self.plan,
