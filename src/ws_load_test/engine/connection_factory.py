@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ws_load_test.engine.load_models.open_loop import OpenLoopRunner
     from ws_load_test.engine.sessions.message_trace import MessageTrace
     from ws_load_test.engine.sessions.session import SessionListener
-    from ws_load_test.messages.fields import Row
     from ws_load_test.messages.generator import FrameEncoding
+    from ws_load_test.messages.template_field import Row
     from ws_load_test.plan.plan import Plan
 
 

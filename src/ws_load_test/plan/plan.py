@@ -90,6 +90,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             message=self.message.without_payload(),
             setup_messages=(SetupMessage(),) * len(self.setup_messages),
             correlation=self.correlation.redacted(),
+            fan_out=None if self.fan_out is None else self.fan_out.redacted(),
         )
 
     @property

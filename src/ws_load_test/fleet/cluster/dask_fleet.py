@@ -73,6 +73,11 @@ class DaskFleet(Fleet):
 
     async def prepare(self) -> None:
         """Finds the hosts, and has each check that it can carry its part; see `Fleet`."""
+        if self.plan.fan_out is not None and self.plan.fan_out.marker.kind != "marker":
+            raise UsageError(
+                "--cluster: only the worker that sent a message knows when, so --marker json and regex take one worker"
+                " on this machine; take {marker}, which brings its instants with it"
+            )
         contents = shipped_files.read_all(self.plan)
         client = self._client = await connect(self.cluster)
         self._leaving.enter_context(quiet_dask_logging())
