@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ws_load_test.common.loop_turns import LoopTurns
-from ws_load_test.echo import EchoProcess, EchoServer, rooms
+from ws_load_test.echo import EchoProcess, EchoServer, room
 from ws_load_test.echo.even_share import EvenShare, parse_share
 from ws_load_test.echo.fan_out_clock import FanOutClock
 from ws_load_test.echo.room_options import room_options
@@ -538,7 +538,7 @@ def test_what_a_session_has_published_before_it_left_goes_out():
 
 
 def test_a_member_that_does_not_read_is_closed_and_the_others_go_on(monkeypatch):
-    monkeypatch.setattr(rooms, "MAX_UNREAD_BYTES", 1 << 20)
+    monkeypatch.setattr(room, "MAX_UNREAD_BYTES", 1 << 20)
 
     async def client(server):
         async with sessions(server, "room=a", "chat&ack=1") as (reading, publisher):

@@ -33,6 +33,7 @@ class RoomCounts:
         gone: Deliveries that were not sent because the member's connection was closing by then.
         stuck: Members that `stuck` has stopped.
         overflowed: Members that were closed because they did not read.
+        unshared: Messages that were not passed on to another process of the server, because it did not keep up.
     """
 
     members: int = 0
@@ -50,6 +51,7 @@ class RoomCounts:
     gone: int = 0
     stuck: int = 0
     overflowed: int = 0
+    unshared: int = 0
 
     def add(self, other: RoomCounts) -> None:
         """Adds the counts of another room, or of another process's part of the room."""
