@@ -197,7 +197,7 @@ class Rooms:
     def report(self, *, reset: bool = False) -> RoomsReport:
         """Returns the counts so far, and starts them anew if asked to."""
         self.flush()
-        report = RoomsReport()
+        report = RoomsReport(latest_ns=self._clock.latest_ns)
         report.total.add(self._forgotten)
         for name, room in self._rooms.items():
             report.add(RoomsReport(room.counts, {name: room.counts}))
@@ -207,6 +207,7 @@ class Rooms:
 
     def _restart(self) -> None:
         """Starts all counts anew; members stay, and rooms without any are forgotten."""
+        self._clock.latest_ns = 0
         self._forgotten = RoomCounts()
         self._empty.clear()
         self._rooms = {name: room for name, room in self._rooms.items() if not room.is_empty}
