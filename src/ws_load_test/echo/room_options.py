@@ -17,7 +17,7 @@
 
 `self`, `ack` and `fan-delay` are read from the URL of the publisher, the other faults from that of the member, and
 `nodes` from both. A share (`0.1%` or `0.001`) is exact: of n deliveries to the members of a room whose URLs ask for the
-same faults, n × share are hit (`EvenShare`); what is lost or withheld counts for no other fault. Where there are several
+same faults, n × share are hit (`EvenShare`); what is lost or withheld counts for no other fault. With several
 processes, each has its own count.
 """
 
