@@ -62,9 +62,9 @@ class FirstRequest(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._upgrade.connection_made(transport)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """Ends the time limit."""
-        self._upgrade.connection_lost(error)
+        self._upgrade.connection_lost(exc)
 
     def eof_received(self) -> bool:
         """Closes: a request that is not whole by then never will be."""
@@ -122,7 +122,7 @@ class HttpConnection(asyncio.Protocol):
         self._body = bytearray()
         server.http_transports.add(transport)
 
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Forgets the connection."""
         self._server.http_transports.discard(self._transport)
 

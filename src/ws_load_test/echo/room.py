@@ -42,6 +42,7 @@ class Building(Protocol):
 
     def stray(self, room: Room, frame: bytes) -> bool:
         """Sends a frame to a member of another room; returns False if there is none."""
+        raise NotImplementedError
 
 
 class Audience:

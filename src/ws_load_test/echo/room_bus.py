@@ -161,7 +161,7 @@ class Peer(asyncio.Protocol):
         """Keeps the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Forgets the other process, which is ending; the parent notices where it should not."""
         self._transport = None
         self._bus.lost(self)
