@@ -717,6 +717,8 @@ alone is that of the response time):
   spread              From the first to the last delivery of a publish.
   read_lag            Time for which a delivery at most waited in the worker,
                       because others were read first.
+  delivery.all        Delivery times of all hosts, where `delivery` is of
+                      publishers and subscribers on the same one.
 
 Counts, and shares of a whole with %:
   due                 Messages that should have left.
@@ -762,16 +764,20 @@ Counts, and shares of a whole with %:
                       subscriber missed, by their number.
   reach               Share of the expected deliveries that came within the
                       time-out.
+  gap.longest         Messages of the longest gap: of one publisher, and missed
+                      by one subscriber.
   complete            Followed publishes that came to every subscriber they had
                       to.
   subscribers_with_gaps
                       Subscribers that missed a delivery.
 
-Rates and sizes:
+Rates, sizes and a number:
   bytes_sent          Bytes of WebSocket frames sent.
   bytes_received      Bytes of WebSocket frames received.
   rate                Replies read in the measured time, for each second of it.
   sent_rate           Messages sent in the measured time, for each second of it.
+  subscribers.skew    Mean delivery time of the slowest subscribers (p99),
+                      divided by that of the median subscriber.
 
 A condition on something that was never measured fails, and says why.
 """,

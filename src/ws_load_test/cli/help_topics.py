@@ -114,8 +114,8 @@ alone is that of the response time):
 Counts, and shares of a whole with %:
 {listed("count", "labeled")}
 
-Rates and sizes:
-{listed("rate", "size")}
+Rates, sizes and a number:
+{listed("rate", "size", "ratio")}
 
 A condition on something that was never measured fails, and says why."""
 
