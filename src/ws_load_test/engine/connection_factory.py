@@ -47,7 +47,8 @@ class ConnectionFactory:
         """Opcode of first messages."""
         self._plan = plan
         self._share = share
-        self._source = MessageGenerator(message, share)
+        room_of = None if plan.fan_out is None else plan.fan_out.room_name_of_connection
+        self._source = MessageGenerator(message, share, room_of)
         self._encoder = ws_frames.FrameEncoder(message.opcode)
         self._reading = ReadPolicy.of(plan)
         self._no_pong = self._reading.without_pongs()

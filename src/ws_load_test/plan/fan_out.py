@@ -100,6 +100,10 @@ class FanOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         subscriber = self.subscriber_of(connection)
         return (connection if subscriber is None else subscriber) % len(self.rooms)
 
+    def room_name_of_connection(self, connection: int) -> str:
+        """Returns the name of the room that a connection is in, or first publishes to."""
+        return self.rooms[self.room_of_connection(connection)]
+
     def room_of_publish(self, publisher: int, number: int) -> int:
         """Returns the number of the room to which a publisher's message with a number goes."""
         rooms = len(self.rooms)
