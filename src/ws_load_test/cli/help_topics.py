@@ -92,7 +92,7 @@ def _entries(entries: Iterable[tuple[str, str]], column: int) -> Iterator[str]:
 def _conditions() -> str:
     def listed(*kinds: str) -> str:
         found = [(spec.condition or "", spec.help) for spec in CONDITION_METRICS.values() if spec.kind in kinds]
-        return "\n".join(_entries(found, 24))
+        return "\n".join(_entries(found, 25))
 
     return f"""\
 Conditions: what --fail-if and --abort-if compare
