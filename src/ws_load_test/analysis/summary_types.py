@@ -208,9 +208,7 @@ class ThresholdCheck(msgspec.Struct, frozen=True, kw_only=True):
     metric: Annotated[str | UnsetType, Meta(description="Metric with its statistic.")] = UNSET
     operator: Annotated[str | UnsetType, Meta(description="Comparison: <, <=, > or >=.")] = UNSET
     limit: Annotated[int | float | UnsetType, Meta(description="Limit of the condition, in `unit`.")] = UNSET
-    unit: Annotated[str | UnsetType, Meta(description="Unit of value and limit: ns, count, share, per_s, bytes.")] = (
-        UNSET
-    )
+    unit: Annotated[str | UnsetType, Meta(description="Unit of both: ns, count, share, per_s, bytes, number.")] = UNSET
     intervals: Annotated[int | UnsetType, Meta(description="Intervals judged, of a condition with `any`.")] = UNSET
     failed_intervals: Annotated[int | UnsetType, Meta(description="Intervals in which it held.")] = UNSET
     from_ns: Annotated[int | UnsetType, Meta(description="Start of the worst interval, from the start of the run.")] = (
