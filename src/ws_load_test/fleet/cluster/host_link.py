@@ -1,4 +1,4 @@
-"""A driver's connection with one host of a cluster: calls to it, and commands in their order."""
+"""A driver's connection with one host of a cluster: calls to it, and the commands of a run in their order."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ FAILURES = (OSError, TimeoutError, ValueError, KeyError)
 A KeyError is a host that the scheduler does not know any more."""
 
 
-class HostLink:
-    """One host: its address, the offset of its clock, and which workers it has."""
+class ClusterHost:
+    """One host of a cluster, for as long as this program is its driver: its address, its machine, and its clock."""
 
     def __init__(self, client: Client, address: str) -> None:
         self.address = address
@@ -45,17 +45,9 @@ class HostLink:
         self.facts: dict[str, Any] = {}
         self.cores = 1
         self.clock = ClockOffset(0, 0)
-        self.number = 0
-        """Its index among the hosts of the run."""
-        self.workers = range(0)
-        self.prepared = False
-        """True once it has accepted its assignment."""
-        self.gone = False
-        """True once the host is lost, and nothing more is expected of it."""
-        self.events = 0
-        """Number of its events that have arrived."""
+        self.shipments: set[str] = set()
+        """Shipments of files that it has; see `shipped_files.shipment_name`."""
         self._client = client
-        self._commands: asyncio.Queue[Command] = asyncio.Queue()
 
     async def call(self, function: Callable[..., Any], *arguments: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
         """Calls a function of `host_agent` on the host, once.
@@ -68,13 +60,20 @@ class HostLink:
         return results[self.address]
 
     async def probe(self) -> None:
-        """Fetches the facts of the machine, and compares the clocks.
+        """Fetches the facts of the machine.
 
         Raises:
             OSError, TimeoutError, ValueError, KeyError: See `call`.
         """
         info = await self.call(host_agent.machine_info, timeout_s=PROBE_TIMEOUT_S)
         self.name, self.machine, self.facts = info["name"], info["machine"], info["facts"]
+
+    async def compare_clocks(self) -> None:
+        """Compares the host's monotonic clock with ours.
+
+        Raises:
+            OSError, TimeoutError, ValueError, KeyError: See `call`.
+        """
         samples = []
         for _ in range(CLOCK_SAMPLES):
             asked_ns = monotonic_ns()
@@ -82,10 +81,27 @@ class HostLink:
             samples.append(ClockSample(asked_ns, remote_ns, monotonic_ns()))
         self.clock = estimate_offset(samples)
 
+
+class HostLink:
+    """One host's part in one run: which workers it has, and the commands for them in their order."""
+
+    def __init__(self, host: ClusterHost, number: int, workers: range) -> None:
+        """Takes the host, its index among the hosts of the run, and the numbers of its workers."""
+        self.host = host
+        self.number = number
+        self.workers = workers
+        self.prepared = False
+        """True once it has accepted its assignment."""
+        self.gone = False
+        """True once the host is lost, and nothing more is expected of it."""
+        self.events = 0
+        """Number of its events that have arrived."""
+        self._commands: asyncio.Queue[Command] = asyncio.Queue()
+
     def send(self, command: Command) -> None:
         """Queues a command behind those before it; its instant is converted to the host's own clock."""
         if command.at_ns:
-            command = msgspec.structs.replace(command, at_ns=self.clock.to_remote(command.at_ns))
+            command = msgspec.structs.replace(command, at_ns=self.host.clock.to_remote(command.at_ns))
         self._commands.put_nowait(command)
 
     async def keep_alive(self, run: str, on_reply: Callable[[HostLink], None]) -> str:
@@ -98,7 +114,7 @@ class HostLink:
             except TimeoutError:
                 pass
             try:
-                known = await self.call(host_agent.send, run, msgspec.json.encode(command))
+                known = await self.host.call(host_agent.send, run, msgspec.json.encode(command))
             except FAILURES as error:
                 if command.kind != "renew":
                     # The call may have arrived, and a command must not arrive twice.
