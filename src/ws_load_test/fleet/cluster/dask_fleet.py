@@ -116,7 +116,10 @@ class DaskFleet(Fleet):
         for link, reply in zip(self.links, replies, strict=True):
             # A host that has a problem has removed the files.
             link.host.shipments.clear()
-            if isinstance(reply, BaseException):
+            if isinstance(reply, BaseException) and self.membership.ran:
+                # It was there for the run before.
+                self._lose_host(link, f"its host does not answer ({type(reply).__name__})")
+            elif isinstance(reply, BaseException):
                 problems.append(f"host {link.host.name}: it does not answer ({type(reply).__name__})")
             elif reply["problem"]:
                 problems.append(f"host {link.host.name}: {reply['problem']}")
@@ -156,6 +159,8 @@ class DaskFleet(Fleet):
         """Ends what is left on the hosts, and leaves the cluster as it was, unless the membership stays."""
         if self._shut_down:
             return
+        # Dask goes on handing over events for a while.
+        self._over.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -177,7 +182,7 @@ class DaskFleet(Fleet):
     async def run(self) -> None:
         """Runs the plan, from the start of the first worker to the end of the last one; see `Fleet`."""
         try:
-            self._tasks += [asyncio.create_task(self._launch(link)) for link in self.links]
+            self._tasks += [asyncio.create_task(self._launch(link)) for link in self.links if not link.gone]
             while not self._over.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_CHECK_S):
@@ -255,7 +260,7 @@ class DaskFleet(Fleet):
     def _on_cluster_event(self, event: tuple[float, Any]) -> None:
         """Called by Dask with each change of the cluster."""
         message = event[1]
-        if isinstance(message, dict) and message.get("action") == "remove-worker":
+        if isinstance(message, dict) and message.get("action") == "remove-worker" and not self._over.is_set():
             for link in self.links:
                 if link.host.address == message.get("worker"):
                     self._lose_host(link, "the Dask worker on its host is gone")

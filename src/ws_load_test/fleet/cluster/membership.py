@@ -39,7 +39,7 @@ class ClusterMembership:
         """Hosts that joined and are not lost."""
         self._joined = 0
         """Number of hosts that joined."""
-        self._ran = False
+        self.ran = False
         """True once a run has ended."""
         self._keep_awake: Any = None
         self._leases: asyncio.Task[None] | None = None
@@ -98,7 +98,7 @@ class ClusterMembership:
 
     def _drop(self, host: ClusterHost, reason: str) -> None:
         """Goes on without a host that was lost between two runs, unless all are to stop."""
-        if not self._ran:
+        if not self.ran:
             raise HostError(f"--cluster: host {host.name}: {reason}; look at its log")
         self.lose(host)
         if self.cluster.on_worker_lost == "stop":
@@ -115,7 +115,7 @@ class ClusterMembership:
 
     def pause(self) -> None:
         """Keeps what the hosts have of this driver until the next run."""
-        self._ran = True
+        self.ran = True
         if self._leases is None and self.client is not None:
             self._leases = asyncio.create_task(self._renew_leases())
 
