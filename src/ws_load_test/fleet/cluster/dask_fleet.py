@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from ws_load_test.common.sharding import Shard
 from ws_load_test.common.units import format_share
 from ws_load_test.fleet.base import START_AFTER_NS, Fleet
 from ws_load_test.fleet.cluster import host_agent, shipped_files
+from ws_load_test.fleet.cluster.clock_offset import COMPARE_AFTER_S, COMPARE_EVERY_S, REPEATED_SAMPLES
 from ws_load_test.fleet.cluster.host_link import FAILURES, LEASE_NS, HostLink
 from ws_load_test.fleet.cluster.membership import END_TIMEOUT_S
 from ws_load_test.fleet.cluster.worker_counts import first_worker_numbers, workers_per_host
@@ -182,7 +184,9 @@ class DaskFleet(Fleet):
     async def run(self) -> None:
         """Runs the plan, from the start of the first worker to the end of the last one; see `Fleet`."""
         try:
-            self._tasks += [asyncio.create_task(self._launch(link)) for link in self.links if not link.gone]
+            present = [link for link in self.links if not link.gone]
+            self._tasks += [asyncio.create_task(self._launch(link)) for link in present]
+            self._tasks += [asyncio.create_task(self._follow_clock(link)) for link in present]
             while not self._over.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_CHECK_S):
@@ -206,6 +210,18 @@ class DaskFleet(Fleet):
             if reply["problem"]:
                 self._fail(HostError(f"host {link.host.name}: {reply['problem']}"))
 
+    async def _follow_clock(self, link: HostLink) -> None:
+        """Compares a host's clock with ours again and again."""
+        for comparison in link.host.comparisons:
+            self.coordinator.add_clock(link.number, comparison)
+        for pause_s in itertools.chain(COMPARE_AFTER_S, itertools.repeat(COMPARE_EVERY_S)):
+            await asyncio.sleep(pause_s)
+            if link.gone:
+                return
+            # A host that does not answer is noticed elsewhere.
+            with contextlib.suppress(*FAILURES):
+                self.coordinator.add_clock(link.number, await link.host.compare_clocks(REPEATED_SAMPLES))
+
     def kill(self) -> None:
         """Ends every worker at once; what they have not reported is lost."""
         self.interrupted = self._killed = True
@@ -218,6 +234,8 @@ class DaskFleet(Fleet):
         for link in self.links:
             if not link.gone:
                 link.send(command)
+                if command.kind == "start" and link.start_offset_ns is not None:
+                    self.coordinator.add_start(link.number, link.start_offset_ns)
 
     def _start_after_ns(self) -> int:
         # A clock's error is half of the shortest round trip, so six of them are three round trips.
@@ -336,12 +354,13 @@ class DaskFleet(Fleet):
 
 def _recorded_host(link: HostLink) -> Host:
     """Returns a host as a recording describes it."""
+    clock = link.host.clock
     return Host(
         name=link.host.name,
         address=link.host.address,
         first_worker=link.workers.start,
         workers=len(link.workers),
         facts=link.host.facts,
-        clock_ahead_ns=link.host.clock.offset_ns,
-        clock_error_ns=link.host.clock.error_ns,
+        clock_ahead_ns=clock.offset_ns,
+        clock_error_ns=clock.error_ns,
     )

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
+from ws_load_test.common.clock_model import WINDOW_NS, ClockComparison, ClockDrift, ClockModel, ClockOffset
 from ws_load_test.fleet.cluster import host_agent
-from ws_load_test.fleet.cluster.clock_offset import (
-    CLOCK_SAMPLES,
-    ClockOffset,
-    ClockSample,
-    estimate_offset,
-)
+from ws_load_test.fleet.cluster.clock_offset import FIRST_SAMPLES, ClockSample, compare_clocks
 from ws_load_test.worker.ipc import Command
 
 if TYPE_CHECKING:
@@ -44,7 +41,12 @@ class ClusterHost:
         self.machine = ""
         self.facts: dict[str, Any] = {}
         self.cores = 1
-        self.clock = ClockOffset(0, 0)
+        self.comparisons: list[ClockComparison] = []
+        """Latest comparisons of its clock with ours, as far back as they say something of the next one."""
+        self._compared_ns = 0
+        """Instant of the latest of them, at which the offset and the drift are these."""
+        self._offset = ClockOffset(0, 0)
+        self._drift = ClockDrift(0.0, 0.0)
         self.shipments: set[str] = set()
         """Shipments of files that it has; see `shipped_files.shipment_name`."""
         self._client = client
@@ -68,18 +70,31 @@ class ClusterHost:
         info = await self.call(host_agent.machine_info, timeout_s=PROBE_TIMEOUT_S)
         self.name, self.machine, self.facts = info["name"], info["machine"], info["facts"]
 
-    async def compare_clocks(self) -> None:
+    async def compare_clocks(self, samples: int = FIRST_SAMPLES) -> ClockComparison:
         """Compares the host's monotonic clock with ours.
 
         Raises:
             OSError, TimeoutError, ValueError, KeyError: See `call`.
         """
-        samples = []
-        for _ in range(CLOCK_SAMPLES):
+        taken = []
+        for _ in range(samples):
             asked_ns = monotonic_ns()
             remote_ns = await self.call(host_agent.now_ns)
-            samples.append(ClockSample(asked_ns, remote_ns, monotonic_ns()))
-        self.clock = estimate_offset(samples)
+            taken.append(ClockSample(asked_ns, remote_ns, monotonic_ns()))
+        found = compare_clocks(taken)
+        self.comparisons = [one for one in self.comparisons if found.at_ns - one.at_ns <= WINDOW_NS]
+        self.comparisons.append(found)
+        model = ClockModel(self.comparisons)
+        self._compared_ns = found.at_ns
+        self._offset, self._drift = model.offset_at(found.at_ns), model.drift_at(found.at_ns)
+        return found
+
+    @property
+    def clock(self) -> ClockOffset:
+        """Offset of its clock now, by all comparisons so far."""
+        passed_ns = monotonic_ns() - self._compared_ns
+        offset_ns = self._offset.offset_ns + round(self._drift.rate * passed_ns)
+        return ClockOffset(offset_ns, self._offset.error_ns + math.ceil(self._drift.error * passed_ns))
 
 
 class HostLink:
@@ -96,12 +111,17 @@ class HostLink:
         """True once the host is lost, and nothing more is expected of it."""
         self.events = 0
         """Number of its events that have arrived."""
+        self.start_offset_ns: int | None = None
+        """Offset of its clock by which it was given the start of the load; None before that."""
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
 
     def send(self, command: Command) -> None:
         """Queues a command behind those before it; its instant is converted to the host's own clock."""
         if command.at_ns:
-            command = msgspec.structs.replace(command, at_ns=self.host.clock.to_remote(command.at_ns))
+            clock = self.host.clock
+            if command.kind == "start":
+                self.start_offset_ns = clock.offset_ns
+            command = msgspec.structs.replace(command, at_ns=clock.to_remote(command.at_ns))
         self._commands.put_nowait(command)
 
     async def keep_alive(self, run: str, on_reply: Callable[[HostLink], None]) -> str:
