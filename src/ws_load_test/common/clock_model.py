@@ -19,9 +19,9 @@ from ws_load_test.common.clock import NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-MAX_DRIFT = 200e-6
-"""Largest difference of the rates of two clocks that is possible: oscillators of computers are specified to 100 ppm at
-most, and to 50 ppm mostly."""
+MAX_DRIFT = 100e-6
+"""Largest difference of the rates of two clocks, as a share of time: oscillators of computers are specified to 50 ppm.
+(Only while NTP corrects a wrong wall clock can it be more, up to 500 ppm for each: adjtimex(2).)"""
 MAX_WANDER = 0.1e-6
 """Largest change of that difference within `WINDOW_NS`, as a rate: what is known of oscillators of ordinary computers
 (Veitch, Ridoux and Korada, *Robust synchronization of absolute and difference clocks over networks*, IEEE/ACM

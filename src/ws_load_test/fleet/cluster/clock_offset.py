@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FIRST_SAMPLES = 15
 """Samples of a host's first comparison, on which the start of the load rests: enough for one that met no queue."""
-REPEATED_SAMPLES = 5
+REPEATED_SAMPLES = 10
 """Samples of each further comparison: the line through many of them is more exact than any of them is."""
 COMPARE_AFTER_S = (1.0, 2.0)
 """Times in seconds between the first comparisons of a run, so that short runs have a line as well."""
