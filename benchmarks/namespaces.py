@@ -176,7 +176,8 @@ def rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
         drift += "" if host["clock_drift_ppm"] is None else f" ±{host['clock_drift_error_ppm']:.1f} ppm"
         ahead, error = format_duration(host["clock_ahead_ns"]), format_duration(host["clock_error_ns"])
         path, half = format_duration(host["path_time_ns"]), format_duration((host["response_time_ns"] or {}).get("p50"))
-        print(f"    {host['address']}: clock {ahead} ±{error}{drift}, path {path}, response p50 {half}, {host['sent']} sent")
+        clock = f"clock {ahead} ±{error}{drift}"
+        print(f"    {host['address']}: {clock}, path {path}, response p50 {half}, {host['sent']} sent")
     spread = format_duration(summary["generator"]["start_spread_ns"])
     print(f"    began within {spread}")
     found: list[dict[str, Any]] = sorted(summary["hosts"], key=lambda host: host["address"])

@@ -53,6 +53,7 @@ def order(plan, *, workers=2, lease_ns=10**9, connections=None, run="r", ships=T
         machine_workers=workers,
         shipment=shipped_files.shipment_name(plan, contents),
         files=contents if ships else None,
+        tag="",
     )
 
 

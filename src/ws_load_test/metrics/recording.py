@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import msgspec
 
+from ws_load_test.metrics.fan_out_report import SlowSubscriber
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     """Those whose loss was noticed since the interval before; the trailer has them all."""
     clocks: tuple[ClockReading, ...] | msgspec.UnsetType = msgspec.UNSET
     """Comparisons of the machines' clocks since the interval before, for a run on several."""
+    slowest: tuple[SlowSubscriber, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Subscribers of a fan-out whose deliveries took longest, over the whole run; in the last interval."""
 
     @classmethod
     def of(
@@ -212,6 +215,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         hosts: Sequence[HostInterval] = (),
         lost_workers: Sequence[LostWorker] = (),
         clocks: Sequence[ClockReading] = (),
+        slowest: Sequence[SlowSubscriber] = (),
     ) -> Self:
         """Returns the interval of a merged tally as it is now; later changes to the tally do not show."""
         return cls(
@@ -226,6 +230,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             hosts=tuple(hosts) or msgspec.UNSET,
             lost_workers=tuple(lost_workers) or msgspec.UNSET,
             clocks=tuple(clocks) or msgspec.UNSET,
+            slowest=tuple(slowest) or msgspec.UNSET,
         )
 
     @property

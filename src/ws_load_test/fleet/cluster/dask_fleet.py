@@ -25,7 +25,6 @@ from ws_load_test.fleet.cluster.clock_offset import COMPARE_AFTER_S, COMPARE_EVE
 from ws_load_test.fleet.cluster.host_link import FAILURES, LEASE_NS, HostLink
 from ws_load_test.fleet.cluster.membership import END_TIMEOUT_S
 from ws_load_test.fleet.cluster.worker_counts import first_worker_numbers, workers_per_host
-from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.fleet.heartbeats import FIRST_REPORT_NS, HeartbeatMonitor
 from ws_load_test.metrics.recording import Host
 from ws_load_test.worker.ipc import Command
@@ -83,6 +82,11 @@ class DaskFleet(Fleet):
         Raises:
             LostHostError: It is not the first run on this cluster, and hosts are lost.
         """
+        if self.plan.fan_out is not None and self.plan.fan_out.marker.kind != "marker":
+            raise UsageError(
+                "--cluster: only the worker that sent a message knows when, so --marker json and regex take one worker"
+                " on this machine; take {marker}, which brings its instants with it"
+            )
         contents = shipped_files.read_all(self.plan)
         hosts = await self.membership.join()
         counts = workers_per_host([host.cores for host in hosts], self.plan.connections, self.cluster.workers)
@@ -94,8 +98,8 @@ class DaskFleet(Fleet):
         self.links = [HostLink(host, number, workers) for number, (host, workers) in enumerate(parts)]
         self.plan = msgspec.structs.replace(self.plan, workers=sum(counts))
         host_of_worker = [link.number for link in self.links for _ in link.workers]
-        self.coordinator = Coordinator(self.plan.workers, monotonic_ns(), host_of_worker)
         client = self.membership.client
+        self.coordinator = self._new_coordinator(self.plan.workers, host_of_worker)
         client.subscribe_topic(host_agent.TOPIC, self._on_agent_event)
         client.subscribe_topic("all", self._on_cluster_event)
         await self._prepare_hosts(contents)
@@ -142,6 +146,7 @@ class DaskFleet(Fleet):
         same_machine = [number for other in self.links if other.host.machine == machine for number in other.workers]
         return host_agent.HostAssignment(
             driver=self.membership.driver,
+            tag=self.tag,
             run=self._run_name,
             host=link.number,
             plan=self.plan,

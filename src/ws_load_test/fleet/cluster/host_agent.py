@@ -76,6 +76,8 @@ class HostAssignment(msgspec.Struct, frozen=True):
     """Name of the plan's files; see `shipped_files.shipment_name`."""
     files: dict[str, bytes] | None
     """Contents of the plan's files, by option; None: the host has them from an earlier run."""
+    tag: str
+    """Tag of the markers of the run, where it has a fan-out."""
 
     def sealed(self) -> SecretBytes:
         """Returns the assignment encoded, as an argument of `prepare`."""
@@ -143,7 +145,17 @@ class HostWorkers:
                 await worker.wait()
                 return HostReply("its lease has expired")
             shard = Shard(number, assignment.plan.workers)
-            worker.send(Assignment(self._plan, shard, assignment.interval_ns, assignment.lease_ns, multi_host=True))
+            worker.send(
+                Assignment(
+                    self._plan,
+                    shard,
+                    assignment.interval_ns,
+                    assignment.lease_ns,
+                    assignment.tag,
+                    (assignment.first_worker, assignment.workers),
+                    multi_host=True,
+                )
+            )
             if self._stopping:
                 worker.send(Command("stop"))
             self._start_job(self._follow(number, worker))
