@@ -1,4 +1,4 @@
-"""Losses of workers in an experiment of several runs: they end it where ``--on-worker-lost`` says so."""
+"""Losses of workers in an experiment of several runs, which end it under ``--on-worker-lost stop``."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ async def discover_hosts(client: Any, cluster: Cluster) -> list[ClusterHost]:
 
 
 def running_workers(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a scheduler's identity says of each Dask worker that runs, by its address."""
+    """Returns the facts of each Dask worker that runs, by its address, from a scheduler's identity."""
     return {address: worker for address, worker in identity["workers"].items() if worker["status"] == "running"}
 
 

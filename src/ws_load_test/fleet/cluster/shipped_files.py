@@ -96,5 +96,5 @@ def with_paths(plan: Plan, directory: Path) -> Plan:
 
 
 def _paths_in(plan: Plan, directory: Path) -> dict[str, str]:
-    """Returns a path in the directory for each file, by option, with its name so that an error says which it is."""
+    """Returns a path in the directory for each file, by option, with its name, which errors quote."""
     return {option: str(directory / f"{option}-{Path(path).name}") for option, path in referenced_paths(plan).items()}
