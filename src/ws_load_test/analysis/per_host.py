@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ws_load_test.analysis.aggregate import lost_workers
 from ws_load_test.analysis.generator_health import diagnose_host
-from ws_load_test.analysis.summary_types import HostSummary, LostWorkerSummary, TimeStats
+from ws_load_test.analysis.summary_times import TimeStats
+from ws_load_test.analysis.summary_types import HostSummary, LostWorkerSummary
 from ws_load_test.common.clock_model import ClockOffset
 
 if TYPE_CHECKING:
