@@ -22,6 +22,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,9 +32,9 @@ from typing import Self
 SETTLE_S = 0.003
 """Time for the server to finish with what a stopped generator has sent."""
 OPEN_TIMEOUT_S = 60
-SWITCHES_PER_S = 60
-"""Involuntary switches of generator and server in a second of a turn, above which the turn is repeated: other programs
-wanted their cores. A turn that is spoiled each time counts nevertheless."""
+SWITCHES_PER_S = 100
+"""Involuntary switches of a generator in a second of a turn, above which the turn is repeated: other programs wanted
+its core. A turn that is spoiled each time counts nevertheless."""
 ATTEMPTS = 3
 
 
@@ -41,20 +42,24 @@ class Program:
     """A program and all that it has started, on one core."""
 
     def __init__(self, command: Sequence[str], core: int, *, nice: int | None = None) -> None:
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self.words = shlex.join(command)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the program
         self.process = subprocess.Popen(
             ["taskset", "-c", str(core), *command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if self.prints else self._errors,
+            stderr=self._errors,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
         self._nice = nice
         self.pids: list[int] = [self.process.pid]
 
+    prints = False
+    """Its standard output is read."""
+
     def find_processes(self) -> None:
-        """Looks up all processes of the program, and gives each its share of the processor."""
+        """Looks up all processes of the program, and gives each its weight among other programs."""
         children: dict[int, list[int]] = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -66,6 +71,7 @@ class Program:
             self.pids.extend(children.get(pid, ()))
         if self._nice is not None:
             for pid in self.pids:
+                # Each session of processes is a group of its own, beside which `nice` means nothing (sched(7)).
                 with contextlib.suppress(OSError):
                     Path(f"/proc/{pid}/autogroup").write_text(str(self._nice))
 
@@ -77,46 +83,50 @@ class Program:
 
     def cpu_ns(self) -> int:
         """Returns the processor time of all processes so far."""
-        # The clock of a process, as clock_getcpuclockid(3) makes it.
-        return sum(time.clock_gettime_ns((~pid << 3) | 2) for pid in self.pids)
+        total = 0
+        for pid in self.pids:
+            with contextlib.suppress(OSError):
+                # The clock of a process, as clock_getcpuclockid(3) makes it.
+                total += time.clock_gettime_ns((~pid << 3) | 2)
+        return total
 
     def involuntary_switches(self) -> int:
         """Returns how often the kernel took the core from one of the threads so far."""
-        total = 0
-        for pid in self.pids:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                found = re.search(r"nonvoluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text())
-                total += int(found[1]) if found else 0
-        return total
+        return sum(
+            int(count)
+            for pid in self.pids
+            for task in Path(f"/proc/{pid}/task").glob("*/status")
+            for count in re.findall(r"nonvoluntary_ctxt_switches:\s+(\d+)", task.read_text())
+        )
 
-    def resident_bytes(self) -> int:
+    def set_size_bytes(self) -> int:
         """Returns the proportional set size of all processes."""
-        total = 0
-        for pid in self.pids:
-            found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-            total += int(found[1]) * 1024 if found else 0
-        return total
+        found = (re.search(r"Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text()) for pid in self.pids)
+        return sum(int(one[1]) * 1024 for one in found if one)
 
     def check(self) -> None:
         """Ends this program with a sentence if the other has ended."""
         if self.process.poll() is not None:
-            assert self.process.stderr is not None
-            words = self.process.stderr.read().decode(errors="replace").strip()
-            sys.exit(f"{shlex.join(map(str, self.process.args))} ended: {words[-2000:]}")  # type: ignore[arg-type]
+            self._errors.seek(0)
+            sys.exit(f"{self.words} ended: {self._errors.read().decode(errors='replace').strip()[-2000:]}")
 
     def kill(self) -> None:
         """Ends all processes."""
-        with contextlib.suppress(OSError):
-            self.find_processes()
+        self.find_processes()
         self.send(signal.SIGKILL)
         self.process.wait()
 
 
 class Server(Program):
-    """An echo server that counts."""
+    """An echo server that counts: a program of any kind, or the built-in one."""
 
-    def __init__(self, command: str, core: int, *, nice: int | None = None) -> None:
+    prints = True
+
+    def __init__(self, command: str | None, core: int, *, secure: bool = False, nice: int | None = None) -> None:
         self.port = unused_port()
+        self._is_ours = command is None
+        if command is None:
+            command = f"{sys.executable} -m ws_load_test.echo --follow-stdin --port {{port}}{' --tls' * secure}"
         super().__init__(shlex.split(command.format(port=self.port)), core, nice=nice)
         deadline = time.monotonic() + OPEN_TIMEOUT_S
         while time.monotonic() < deadline:
@@ -125,16 +135,36 @@ class Server(Program):
                 break
             time.sleep(0.02)
         self.find_processes()
+        if self._is_ours:
+            self._line()
 
     def counts(self) -> dict[str, int]:
         """Returns the numbers that the server prints."""
+        if self._is_ours:
+            assert self.process.stdin is not None
+            self.process.stdin.write(b"counts\n")
+            self.process.stdin.flush()
+        else:
+            self.send(signal.SIGUSR1)
+        line = self._line()
+        found = {name: int(value) for name, value in re.findall(r"(\w+)\W+(\d+)", line)}
+        if not {"open", "messages"} <= found.keys():
+            sys.exit(f'{self.words} printed "{line}", which has no messages=N or no open=N')
+        return found
+
+    def _line(self) -> str:
         assert self.process.stdout is not None
-        self.send(signal.SIGUSR1)
-        if not select.select([self.process.stdout], [], [], 5)[0]:
-            self.check()
-            sys.exit(f"{shlex.join(map(str, self.process.args))} printed no counts for SIGUSR1")  # type: ignore[arg-type]
-        line = os.read(self.process.stdout.fileno(), 4096).decode()
-        return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", line)}
+        line = b""
+        while not line.endswith(b"\n"):
+            if not select.select([self.process.stdout], [], [], 5)[0]:
+                self.check()
+                sys.exit(f"{self.words} printed no counts")
+            piece = os.read(self.process.stdout.fileno(), 4096)
+            if not piece:
+                self.process.wait()
+                self.check()
+            line += piece
+        return line.decode().rstrip()
 
 
 def unused_port() -> int:
@@ -166,27 +196,30 @@ class Contender:
         self,
         name: str,
         command: str,
-        server: str,
-        fields: dict[str, object],
+        server: str | None,
+        fields: dict[str, int],
         *,
         cores: tuple[int, int],
-        nice: int | None,
+        secure: bool = False,
+        nice: int | None = None,
     ) -> None:
         """Starts both, and returns when all connections are open.
 
         Args:
             name: Its name in tables.
-            command: Command line of the generator, with {port}, {connections}, {in_flight}, {seconds}, {bytes}.
-            server: Command line of the server, with {port}.
-            fields: Values of these fields, except the port.
+            command: Command line of the generator, with {url}, {port}, {connections}, {in_flight}, {seconds}, {bytes}.
+            server: Command line of the server, with {port}; None: the built-in one.
+            fields: Values of these fields, except those of the address.
             cores: The generator's core, and the server's.
+            secure: The server speaks TLS.
             nice: Weight of both among other programs, where the kernel has autogroups.
         """
         self.name = name
-        self.server = Server(server, cores[1], nice=nice)
-        words = shlex.split(command.format(port=self.server.port, **fields))
-        self.generator = Program(words, cores[0], nice=nice)
-        self._wait_until_open(int(str(fields["connections"])))
+        self.server = Server(server, cores[1], secure=secure, nice=nice)
+        port = self.server.port
+        url = f"{'wss' if secure else 'ws'}://127.0.0.1:{port}/"
+        self.generator = Program(shlex.split(command.format(url=url, port=port, **fields)), cores[0], nice=nice)
+        self._wait_until_open(fields["connections"])
         self.generator.find_processes()
         self.stop()
 
@@ -209,6 +242,11 @@ class Contender:
         time.sleep(SETTLE_S)
         self.server.send(signal.SIGSTOP)
 
+    def resume(self) -> None:
+        """Lets both go on."""
+        self.server.send(signal.SIGCONT)
+        self.generator.send(signal.SIGCONT)
+
     def turn(self, seconds: float) -> Turn:
         """Runs for so long, again if others disturb it."""
         for attempt in range(ATTEMPTS):
@@ -220,7 +258,7 @@ class Contender:
     def _one_turn(self, seconds: float) -> Turn:
         self.server.send(signal.SIGCONT)
         before = self.server.counts()["messages"]
-        switches = self.generator.involuntary_switches() + self.server.involuntary_switches()
+        switches = self.generator.involuntary_switches()
         cpu_ns, began = self.generator.cpu_ns(), time.perf_counter()
         self.generator.send(signal.SIGCONT)
         time.sleep(seconds)
@@ -228,7 +266,7 @@ class Contender:
         took = time.perf_counter() - began
         time.sleep(SETTLE_S)
         cpu_ns = self.generator.cpu_ns() - cpu_ns
-        switches = self.generator.involuntary_switches() + self.server.involuntary_switches() - switches
+        switches = self.generator.involuntary_switches() - switches
         messages = self.server.counts()["messages"] - before
         self.server.send(signal.SIGSTOP)
         self.generator.check()
@@ -263,5 +301,5 @@ def low(values: Sequence[float]) -> float:
 def paired(ours: Sequence[Turn], theirs: Sequence[Turn], value: Callable[[Turn], float]) -> tuple[float, float, float]:
     """Returns the median of the ratios of turns that followed each other, and their quartiles."""
     ratios = [value(mine) / value(other) for mine, other in zip(ours, theirs, strict=True)]
-    quarter, median, three = statistics.quantiles(ratios, n=4)
+    quarter, median, three = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
     return median, quarter, three
