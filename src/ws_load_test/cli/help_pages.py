@@ -141,7 +141,19 @@ Replies
       --auto-reply CHECK=>TEXT
                               answer a message that satisfies this with TEXT;
                               repeatable
+      --until CHECK           an answer is many messages, the last of which
+                              satisfies this; of several options one is enough;
+                              repeatable
+      --first CHECK           the first message of an answer that satisfies this
+                              counts as its first: a word and no head before it;
+                              repeatable (any)
+      --stall TIME            a longer gap between two messages of an answer is
+                              a stall (1s)
+      --count WHERE           a number in the last message of an answer, such as
+                              its tokens: json:PATH, or regex:PATTERN with a
+                              group
       --expect CHECK          a reply that does not satisfy this is a fault;
+                              with --until its last message is checked;
                               repeatable
       --expect-first CHECK    a reply to --first-message that does not satisfy
                               this is a fault, and ends the session; repeatable
@@ -651,6 +663,9 @@ alone is that of the response time):
   first_reply         From a first message to its reply.
   reconnect           From the loss of a session to the opening of the one in
                       its place.
+  first               From when a message was due until the first message of its
+                      answer was read.
+  gap                 Between two messages of an answer, from its first one on.
 
 Counts, and shares of a whole with %:
   due                 Messages that should have left.
@@ -665,6 +680,10 @@ Counts, and shares of a whole with %:
                       where replies are matched by id.
   out_of_order        Answered messages whose reply was overtaken by the reply
                       to a later message.
+  broken_off          Unanswered messages whose answer had begun, and stopped
+                      without its last message.
+  stalls              Gaps between two messages of an answer that were longer
+                      than --stall.
   greetings           Greetings: first messages of a session, which answer
                       nothing.
   attempted           Sessions that were dialed.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ws_load_test.plan.target import Target
 
 
-PER_MESSAGE_TIMES = ("response", "service", "send_lag")
+PER_MESSAGE_TIMES = ("response", "service", "send_lag", "first", "gap")
 """Times that are measured once per message."""
 
 
@@ -46,6 +46,8 @@ def why_unavailable(metric: ConditionMetric, plan: Plan) -> str:
 
 def why_uncounted(metric: ConditionMetric, plan: Plan) -> str:
     """Returns the reason why nothing would count what a metric is about; empty where something does."""
+    if CONDITION_METRICS[metric.name].needs_stream and plan.correlation.stream is None:
+        return "an answer is one message without --until"
     if CONDITION_METRICS[metric.name].needs_ids and not plan.correlation.by_id:
         return "no reply has an id by which it would show; match them by their id with --match"
     if metric.name != "faults":

@@ -263,12 +263,24 @@ def _read_count(metric: ConditionMetric, label: str, amount: str, *, bare: bool)
 # --- Sense ----------------------------------------------------------------------------------------------------------
 
 FEWER_IS_BETTER = frozenset(
-    ("errors", "faults", "failed", "lost", "unanswered", "dropped", "duplicate_replies", "late_replies", "unknown_id")
+    (
+        "errors",
+        "faults",
+        "failed",
+        "lost",
+        "unanswered",
+        "dropped",
+        "duplicate_replies",
+        "late_replies",
+        "unknown_id",
+        "stalls",
+        "broken_off",
+    )
 )
 """Counts of what went wrong."""
 MORE_IS_BETTER = frozenset(("answered", "opened", "sent", "rate", "sent_rate"))
 """Counts and rates of what went well."""
-SHARES_OF_ALL = frozenset(("errors", "failed", "unanswered", "dropped", "answered", "opened", "sent"))
+SHARES_OF_ALL = frozenset(("errors", "failed", "unanswered", "dropped", "answered", "opened", "sent", "broken_off"))
 """Counts that are part of what they are a share of, so that 100 % is the most."""
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "!=", "!=": "=="}
 

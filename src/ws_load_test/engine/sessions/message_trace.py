@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-MessageKind = Literal["reply", "first-reply", "greeting", "late", "duplicate", "push"]
-"""Decision on a message: completes one of ours; answers a first message; is a greeting; answers a message that was
-given up, or one that has its answer; is unsolicited."""
+MessageKind = Literal["reply", "part", "first-reply", "greeting", "late", "duplicate", "push"]
+"""Decision on a message: completes one of ours; is a part of an answer that has not ended; answers a first message; is
+a greeting; answers a message that was given up, or one that has its answer; is unsolicited."""
 
 
 class MessageTrace(Protocol):
