@@ -19,9 +19,12 @@ def over(client, query):
     """Runs `client(connection)` against a server with this query."""
 
     async def main():
-        async with EchoServer() as server, asyncio.timeout(20):
-            async with connect(server.url + query, compression=None, ping_interval=None) as connection:
-                return await client(connection)
+        async with (
+            asyncio.timeout(20),
+            EchoServer() as server,
+            connect(server.url + query, compression=None, ping_interval=None) as connection,
+        ):
+            return await client(connection)
 
     return asyncio.run(main())
 
