@@ -14,6 +14,7 @@ from ws_load_test.plan.load import ClosedLoop
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.labeled import NO_VALUE, LabeledText, count_of
 from ws_load_test.report.content.outcome import faults, headline, lost_workers
+from ws_load_test.report.content.streams import stream_line
 from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, wrapped
 from ws_load_test.report.terminal.tables import threshold_lines
 
@@ -61,6 +62,7 @@ def _heading(results: Results) -> list[Text]:
 def _figures(results: Results) -> Iterator[LabeledText]:
     summary = results.summary
     yield _times(results)
+    yield from stream_line(summary)
     if summary.messages.due or summary.messages.sent:
         yield LabeledText("messages", _messages(results), _tone(bool(summary.messages.dropped)))
         yield LabeledText("rate", _rate(results))
