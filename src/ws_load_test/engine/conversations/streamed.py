@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.conversations.correlated import CorrelatedConversation
     from ws_load_test.engine.conversations.in_order import InOrderConversation
     from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.message_trace import MessageKind
     from ws_load_test.engine.sessions.read_policy import StreamRules
     from ws_load_test.engine.sessions.sender import FrameSource
     from ws_load_test.messages.generator import FrameEncoding, PayloadStream
@@ -207,32 +208,38 @@ class StreamedConversation:
         answer = self._answers.find(payload)
         is_last = self._is_last(payload)
         if answer is None:
-            if is_last:
-                # One answer too many, or the end of one that was given up.
-                return self._conversation.on_message(opcode, payload, at_ns)
-            self._answers.count_stray(payload)
-            return 0
+            return self._on_stray(opcode, payload, at_ns, is_last=is_last)
         owner = self._connection.owner
         is_measured = answer.due_ns >= owner.samples.measured_from_ns
+        kind: MessageKind = "part"
         answer.messages += 1
         answer.size_bytes += len(payload)
-        if is_measured:
-            owner.tally.streamed += 1
         if answer.has_begun:
             if is_measured:
                 self._record_gap(at_ns - answer.last_ns)
             answer.last_ns = at_ns
         elif self._is_first is None or self._is_first(payload):
-            answer.has_begun, answer.last_ns = True, at_ns
+            answer.has_begun, answer.last_ns, kind = True, at_ns, "first"
             if is_measured:
                 owner.tally.first_time_ns.record(max(0, at_ns - answer.due_ns))
-        if not is_last:
-            self._report()
-            return 0
-        self._answers.end(answer)
         if is_measured:
-            self._record_answer(answer, payload, at_ns)
-        return self._conversation.on_message(opcode, payload, at_ns)
+            owner.tally.streamed += 1
+            if is_last:
+                self._record_answer(answer, payload, at_ns)
+        if is_last:
+            self._answers.end(answer)
+            return self._conversation.on_message(opcode, payload, at_ns)
+        if self._connection.trace is not None:
+            self._connection.trace.message_counted(kind, at_ns - answer.sent_ns)
+        return 0
+
+    def _on_stray(self, opcode: int, payload: bytes, at_ns: int, *, is_last: bool) -> int:
+        """Takes a message that answers nothing in flight. Returns the replies that it is, 0 or 1."""
+        if is_last:
+            # One answer too many, or the end of one that was given up.
+            return self._conversation.on_message(opcode, payload, at_ns)
+        self._answers.count_stray(payload)
+        return 0
 
     def expire(self, before_ns: int, timeout_ns: int) -> int:
         """Gives up messages sent before an instant, however much of their answers has come. Returns how many."""
@@ -274,7 +281,3 @@ class StreamedConversation:
         owner = self._connection.owner
         for answer in answers:
             owner.tally.broken_off += answer.due_ns >= owner.samples.measured_from_ns
-
-    def _report(self) -> None:
-        if self._connection.trace is not None:
-            self._connection.trace.message_counted("part")
