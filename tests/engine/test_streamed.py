@@ -17,6 +17,7 @@ from ws_load_test.engine.load_models.open_loop import OpenLoopRunner
 from ws_load_test.engine.sessions import connection, session
 from ws_load_test.engine.sessions.read_policy import NO_FAST_PATH, ReadPolicy, StreamRules
 from ws_load_test.messages.generator import PayloadStream
+from ws_load_test.metrics.sample_buffer import CAPACITY
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.correlation import number_reader
 from ws_load_test.testing import ManualClock
@@ -424,6 +425,7 @@ def test_a_message_came_when_its_last_byte_did():
             run.clock.advance(MS)
             run.session.data_received(data[place : place + 1])
         assert run.tally.first_time_ns.max == len(text(word(0))) * MS
+        run.samples.flush()
         assert run.tally.gap_ns.max == len(text(end(0))) * MS
 
 
@@ -555,3 +557,13 @@ def test_tallies_of_streams_merge_exactly():
     assert (total.streamed, total.stalls) == (8, 4)
     assert (total.gap_ns.count, total.gap_ns.sum) == (6, 4 * 60 * MS + 2 * MS)
     assert (total.answer_messages.min, total.answer_messages.max) == (2, 6)
+
+
+def test_more_gaps_than_a_block_holds_lose_nothing():
+    with world(by_id=True) as run:
+        run.due()
+        for _ in range(CAPACITY + 7):
+            run.read(word(0), after_ns=MS)
+        assert run.tally.gap_ns.count == CAPACITY
+        run.read(end(0), after_ns=MS)
+        assert run.facts()["gap_ns"] == (CAPACITY + 7, (CAPACITY + 7) * MS)

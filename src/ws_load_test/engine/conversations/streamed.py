@@ -4,7 +4,7 @@ Stands beside a conversation that pairs replies in order or by id, which sees on
 and counts of answers are its own. Here the messages before them are added up: how long the first one took from when the
 message was due, the gaps between them, and what a whole answer came to.
 
-What it costs: some 2 µs for each message of an answer besides reading it whole (benchmarks/streams.py). A plan without
+What it costs: 1 to 2 µs for each message of an answer besides reading it whole (benchmarks/streams.py). A plan without
 ``--until`` has no object of this module.
 """
 
@@ -252,8 +252,9 @@ class StreamedConversation:
         self._conversation.on_ended()
 
     def _record_gap(self, gap_ns: int) -> None:
-        tally = self._connection.owner.tally
-        tally.gap_ns.record(max(0, gap_ns))
+        owner = self._connection.owner
+        tally = owner.tally
+        owner.samples.note_gap(gap_ns)
         if gap_ns > self._stall_ns:
             tally.stalls += 1
         elif gap_ns <= 0:
