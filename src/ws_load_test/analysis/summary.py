@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from ws_load_test.analysis.aggregate import aggregate
-from ws_load_test.analysis.findings import MISBEHAVIORS, FindingKind, has_streams, misbehaving_counts
+from ws_load_test.analysis.fan_out import fan_out_summary
+from ws_load_test.analysis.findings import MISBEHAVIORS, FindingKind, awaits_replies, has_streams, misbehaving_counts
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.per_host import host_rows, lost_worker_rows, start_skew_ns
+from ws_load_test.analysis.summary_times import TimeStats
 from ws_load_test.analysis.summary_types import (
     ByteCounts,
     Connections,
@@ -24,7 +26,6 @@ from ws_load_test.analysis.summary_types import (
     ReconnectStorm,
     Streams,
     Summary,
-    TimeStats,
     UnknownLoad,
     Warmup,
 )
@@ -98,6 +99,7 @@ def summarize(
         throughput_per_s=tally.answered_in_window * 1e9 / duration_ns if duration_ns else None,
         opening=_from_tally(Opening, tally),
         streams=_streams(recordings, tally),
+        fanout=fan_out_summary(recordings, tally, awaits_replies=awaits_replies(recordings)),
         reconnect_storm=_reconnect_storm(aggregated),
         misbehaving=_misbehaving(recordings, tally.misbehaving),
         warnings=[finding.text for finding in findings if not finding.saturates],

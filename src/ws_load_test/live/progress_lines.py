@@ -123,7 +123,7 @@ class ProgressLogger:
         if times.count:
             p50, p99 = times.percentiles((50, 99))
             parts.append(f"p50 {format_duration(p50)}, p99 {format_duration(p99)}")
-        if (first := state.recent_first_ns).count:
+        if state.has_streams and (first := state.recent_first_ns).count:
             parts.append(f"first p99 {format_duration(first.percentile(99))}")
         return parts
 

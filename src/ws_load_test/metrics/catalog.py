@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from ws_load_test.metrics.count_metrics import CONNECTION, FAULT, MESSAGE, CountMetrics
+from ws_load_test.metrics.count_metrics import CONNECTION, FAULT, MESSAGE
+from ws_load_test.metrics.fan_out_metrics import DELIVERY, PUBLISH, SUBSCRIBER, FanOutMetrics
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.metric_spec import SPEC, MetricSpec, amounts, count, times
 
 
 @dataclass(slots=True)
-class Metrics(CountMetrics):
+class Metrics(FanOutMetrics):
     """Counts and times, each with its row, in the order in which recordings have them."""
 
     # --- Times ------------------------------------------------------------------------------------------------------
@@ -119,17 +120,6 @@ class Metrics(CountMetrics):
 
     # --- Streams ----------------------------------------------------------------------------------------------------
 
-    first_time_ns: Histogram = times(
-        MetricSpec(
-            "From when a message was due until the first message of its answer was read.",
-            condition="first",
-            no_value="no answer began",
-            needs_replies=True,
-            needs_stream=True,
-            family="first_time_seconds",
-            csv=("50", "90", "99", "max"),
-        )
-    )
     gap_ns: Histogram = times(
         MetricSpec(
             "Between two messages of an answer, from its first one on.",
@@ -174,7 +164,7 @@ class Metrics(CountMetrics):
 
 
 def _in_groups(specs: tuple[MetricSpec, ...]) -> tuple[MetricSpec, ...]:
-    groups = (MESSAGE, CONNECTION, FAULT, "")
+    groups = (MESSAGE, CONNECTION, FAULT, "", DELIVERY, PUBLISH, SUBSCRIBER)
     return tuple(sorted(specs, key=lambda spec: groups.index(spec.unit_name)))
 
 
@@ -190,6 +180,13 @@ DERIVED = (
         percent_of=("due", "attempted"),
         condition="errors",
         unit_name=FAULT,
+    ),
+    MetricSpec(
+        "Share of the expected deliveries that came within the time-out.",
+        name="reach",
+        percent_of=("deliveries_expected",),
+        condition="reach",
+        unit_name=DELIVERY,
     ),
     MetricSpec(
         "Replies read in the measured time, for each second of it.",

@@ -46,8 +46,11 @@ def why_unavailable(metric: ConditionMetric, plan: Plan) -> str:
 
 def why_uncounted(metric: ConditionMetric, plan: Plan) -> str:
     """Returns the reason why nothing would count what a metric is about; empty where something does."""
-    if CONDITION_METRICS[metric.name].needs_stream and plan.correlation.stream is None:
-        return "an answer is one message without --until"
+    if plan.correlation.stream is None:
+        if CONDITION_METRICS[metric.name].needs_stream:
+            return "an answer is one message without --until"
+        if metric.name == "first" and plan.fan_out is None:
+            return "a message has one answer without --until, and no delivery without --subscribers"
     if CONDITION_METRICS[metric.name].needs_ids and not plan.correlation.by_id:
         return "no reply has an id by which it would show; match them by their id with --match"
     if metric.name != "faults":

@@ -192,7 +192,7 @@ def _why_left_out(metric: ComparedMetric, base: Variant, new: Variant) -> str | 
         count = metric.times(variant.total).count
         if not count:
             if metric.first:
-                return f"{variant.name} has no times of first messages: --until is needed on both sides"
+                return f"{variant.name} has no times of first messages"
             return "nothing was answered" if not metric.connect else "no connection opened"
         if metric.percentile and too_few_in_tail(metric.percentile, count):
             return "" if metric.connect else "too few replies were slower"

@@ -40,7 +40,7 @@ class ComparedMetric:
     connect: bool = False
     """True for connect times, which a run has only at its beginning."""
     first: bool = False
-    """True for times to the first message of an answer, which only runs with ``--until`` have."""
+    """True for times to the first message that a message causes, which only streams and fan-outs have."""
     more_is_better: bool = False
 
     @property

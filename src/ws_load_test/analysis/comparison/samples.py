@@ -51,7 +51,7 @@ class ResamplingUnit:
     requested: int = 0
     """Messages due and sessions dialed."""
     first: Histogram = field(default_factory=Histogram)
-    """Times to the first message of an answer, in ns; empty where an answer is one message."""
+    """Times to the first message that a message causes, in ns; empty but for streams and fan-outs."""
 
     def merge(self, other: ResamplingUnit) -> None:
         """Adds another unit to this one, exactly."""

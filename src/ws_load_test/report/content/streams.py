@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ws_load_test.analysis.number_stats import NumberStats
-    from ws_load_test.analysis.summary_types import Streams, Summary, TimeStats
+    from ws_load_test.analysis.summary_times import TimeStats
+    from ws_load_test.analysis.summary_types import Streams, Summary
 
 NUMBER_HEADINGS = ("each answer", "min", "p5", "p50", "p95", "max")
 """Columns of the table of what each answer came to."""

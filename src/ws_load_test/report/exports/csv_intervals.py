@@ -105,19 +105,8 @@ FIRST_COLUMNS = [
     "connect_p99_ns",
     "connect_max_ns",
     "cpu_share",
-    "streamed",
-    "broken_off",
-    "stalls",
-    "came_together",
-    "first_p50_ns",
-    "first_p90_ns",
-    "first_p99_ns",
-    "first_max_ns",
-    "gap_p50_ns",
-    "gap_p99_ns",
-    "gap_max_ns",
 ]
-"""Order of the columns of past versions. Columns that are not among them come behind, so it never changes."""
+"""Order of the columns of the first version. Columns that are not among them come behind, so it never changes."""
 _AVAILABLE: dict[str, Callable[[CsvRow], Cell]] = {
     "recording": lambda row: row.number,
     "start_s": lambda row: _seconds(row.interval.from_ns - row.measured_from_ns),

@@ -9,6 +9,7 @@ from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options import message_values
 from ws_load_test.plan.options.spec import Count, Duration, Flag, Group, Number, OptionSpec, Text, Texts
 
+_ONE_ACKNOWLEDGEMENT = "a fan-out is measured by its deliveries, and acknowledged with one message"
 _ONE_MESSAGE = "an answer is one message; add --until CHECK, which names the last of several"
 MESSAGE = (
     OptionSpec(
@@ -129,7 +130,11 @@ REPLIES = (
         parse=message_values.checks,
         field="correlation.stream.until",
         repeatable=True,
-        excludes={"ping": "the answer to a ping is one pong"},
+        excludes={
+            "ping": "the answer to a ping is one pong",
+            "subscribers": _ONE_ACKNOWLEDGEMENT,
+            "everyone": _ONE_ACKNOWLEDGEMENT,
+        },
     ),
     OptionSpec(
         name="first",
