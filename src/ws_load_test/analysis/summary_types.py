@@ -334,6 +334,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         ClosedLoop | OpenLoop | MixedLoad | UnknownLoad,
         Meta(description="Load of the plan; of several recordings with different loads, all of them."),
     ]
+    command: Annotated[
+        str, Meta(description="Command line that repeats the run, secrets hidden; empty where recordings differ in it.")
+    ] = ""
     started_at: Annotated[str, Meta(description="Start of the run, ISO 8601 with a time zone.")]
     duration_s: Annotated[float, Meta(description="Measured time in seconds, warm-up and waits excluded.")]
     interrupted: Annotated[bool, Meta(description="True where the run was stopped by hand or killed.")]
