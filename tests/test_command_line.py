@@ -90,6 +90,7 @@ SAMPLES = {
     "abort_grace": [{"abort_if": "any errors > 5%", "abort_grace": "1s"}],
     "timeout": [{"timeout": "3s"}],
     "connect_timeout": [{"connect_timeout": "500ms"}],
+    "open_timeout": [{"open_timeout": "30s"}],
     "max_message_size": [{"max_message_size": 1000}],
     "name": [{"name": "-a b"}],
     "workers": [{"workers": 3, "connections": 9}],

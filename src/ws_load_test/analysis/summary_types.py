@@ -65,7 +65,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
     attempted: Annotated[int, Meta(description="Sessions dialed.")]
     opened: Annotated[int, Meta(description="Sessions that completed the WebSocket handshake.")]
     failed: Annotated[int, Meta(description="Sessions that could not be opened.")]
-    cancelled: Annotated[int, Meta(description="Sessions still being dialed when the run ended.")]
+    cancelled: Annotated[int, Meta(description="Sessions still being dialed when the run, or --open-timeout, ended.")]
     lost: Annotated[int, Meta(description="Sessions that the target or the network ended before the run did.")]
     reconnected: Annotated[int, Meta(description="Sessions opened in place of lost or disconnected ones.")]
     recycled: Annotated[int, Meta(description="Sessions opened in place of those whose lifetime was over.")]
