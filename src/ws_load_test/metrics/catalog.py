@@ -113,7 +113,7 @@ class Metrics(CountMetrics):
         MetricSpec(
             "From the loss of a session to the opening of the one in its place.",
             condition="reconnect",
-            no_value="no session was reopened",
+            no_value="no session was reconnected",
         )
     )
 
