@@ -100,7 +100,7 @@ def conditions() -> str:
     parts = [
         head,
         "## Times\n",
-        f"`TIME.STATISTIC`, or a statistic alone, which is that of `response`. Statistics: `p0` to `p100`, {statistics}.\n",
+        f"`TIME.STATISTIC`, or a statistic alone, which is that of `response`: `p0` to `p100`, {statistics}.\n",
         "The limit needs a unit: `50ms`, `1s`, `800us`.\n",
         times,
         "## Counts and shares\n",
