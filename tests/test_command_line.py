@@ -19,6 +19,7 @@ from ws_load_test.plan.options.session_values import share
 URL = "ws://127.0.0.1:3001/chat?room=7"
 SECRET = "hunter2-9f8e7d6c5b4a"
 OPEN = {"rate": 100}
+FAN_OUT = {**OPEN, "message": "{marker}", "subscribers": 2}
 SAMPLES = {
     "url": [{"url": ["ws://h:1/a", "wss://h/{seq}"]}, {"url": f"wss://ann:{SECRET}@h/t?token={SECRET}&a='b'"}],
     "header": [{"header": ["A: -b", f"X-Api-Key: {SECRET}", 'C: "it\'s"']}, {"header": {"D": "1"}}],
@@ -91,6 +92,16 @@ SAMPLES = {
     "timeout": [{"timeout": "3s"}],
     "connect_timeout": [{"connect_timeout": "500ms"}],
     "open_timeout": [{"open_timeout": "30s"}],
+    "subscribers": [{**FAN_OUT, "subscribers": 5}],
+    "publishers": [{**FAN_OUT, "publishers": 3}],
+    "everyone": [{**OPEN, "message": "{marker}", "everyone": True, "connections": 4}],
+    "rooms": [{**FAN_OUT, "rooms": 7, "subscribers": 9}, {**FAN_OUT, "rooms": "lobby,a b"}],
+    "marker": [{**FAN_OUT, "message": '{"id": {seq}}', "marker": "json:id=data.id", "workers": 1}],
+    "self_delivery": [{**OPEN, "message": "{marker}", "everyone": True, "connections": 4, "self_delivery": "expected"}],
+    "recovery": [{**FAN_OUT, "recovery": "expected", "reconnect": "1s"}],
+    "timed": [{**FAN_OUT, "subscribers": 9, "timed": 2}],
+    "publish_url": [{**FAN_OUT, "publish_url": f"PUT http://h:1/{{room}}?token={SECRET}"}],
+    "publish_header": [{**FAN_OUT, "publish_url": "http://h:1/", "publish_header": [f"X-Api-Key: {SECRET}", "A: b"]}],
     "max_message_size": [{"max_message_size": 1000}],
     "name": [{"name": "-a b"}],
     "workers": [{"workers": 3, "connections": 9}],
@@ -153,9 +164,11 @@ def test_without_secrets_it_reads_back_to_the_same_but_for_them(options):
     plan = plan_of(options)
     written = options_of(plan.redacted())
     assert SECRET not in command_line(plan.redacted())
-    if str(options.get("match", "")).startswith("json"):
-        # The contents that are missing have the id.
-        written["message"] = '{"id": 1}'
+    if {str(options.get(name, "")).partition(":")[0] for name in ("match", "marker")} & {"json"}:
+        # The contents that are missing have the id, or the marker.
+        written["message"] = '{"id": {seq}}'
+    elif plan.fan_out is not None:
+        written["message"] = "{marker}"
     assert without_contents(read_plan(written)) == without_contents(plan)
 
 

@@ -14,6 +14,7 @@ import msgspec
 from ws_load_test.common.units import LONGEST_NS
 from ws_load_test.common.version import PROGRAM
 from ws_load_test.messages import DEFAULT_PAYLOAD, SetupMessage
+from ws_load_test.plan.fan_out import FanOut, MarkerRule
 from ws_load_test.plan.option_texts import (
     write_addresses,
     write_duration,
@@ -63,6 +64,7 @@ def options_of(plan: Plan) -> dict[str, Written]:
     found: dict[str, Written] = {"url": list(plan.target.urls)}
     found |= dict(_load(plan))
     found |= dict(_messages(plan))
+    found |= dict(_fan_out(plan))
     found |= dict(_sessions(plan))
     found |= dict(_plain_fields(plan))
     # Written by their own rules, although they are fields.
@@ -116,7 +118,8 @@ def _target(plan: Plan) -> Iterator[tuple[str, Written]]:
 
 
 def _load(plan: Plan) -> Iterator[tuple[str, Written]]:
-    if plan.connection_profile is None:
+    # A fan-out has as many as its publishers and subscribers, but for one in which each session is both.
+    if plan.connection_profile is None and (plan.fan_out is None or plan.fan_out.everyone):
         yield "connections", str(plan.connections)
     stages_end = False
     # Fields of a load that have the names of options.
@@ -181,6 +184,27 @@ def _messages(plan: Plan) -> Iterator[tuple[str, Written]]:
     rule, selector = plan.correlation.rule, plan.correlation.selector
     if rule != ("ping" if message.kind == "ping" else "order"):
         yield "match", f"{rule}:{selector}" if selector else rule
+
+
+def _fan_out(plan: Plan) -> Iterator[tuple[str, Written]]:
+    fan_out = plan.fan_out
+    if fan_out is None:
+        return
+    if not fan_out.everyone:
+        yield "subscribers", str(fan_out.subscribers)
+    # Fields that have the names of options.
+    for field in msgspec.structs.fields(FanOut):
+        value = getattr(fan_out, field.name)
+        counted = field.name == "subscribers" or (field.name == "publishers" and fan_out.everyone)
+        if field.name in BY_NAME and value != field.default and not counted:
+            yield field.name, str(value) if isinstance(value, MarkerRule) else write_value(value, field.name)
+    rooms = fan_out.rooms
+    if len(rooms) > 1 or rooms != ("0",):
+        yield "rooms", str(len(rooms)) if rooms == tuple(map(str, range(len(rooms)))) else ",".join(rooms)
+    if fan_out.publish is not None:
+        yield "publish_url", f"{fan_out.publish.method} {fan_out.publish.url}"
+        if fan_out.publish.headers:
+            yield "publish_header", [f"{name}: {value}" for name, value in fan_out.publish.headers]
 
 
 def _text(payload: bytes, *, as_is: bool = False) -> str:
