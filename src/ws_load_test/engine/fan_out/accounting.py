@@ -131,6 +131,10 @@ class Accounting:
         """Returns False for a publish of the warm-up."""
         return self.start_ns + marker.due_ns >= self.measured_from_ns
 
+    def sent_ns(self, marker: Marker) -> int:
+        """Returns the instant at which a publish was sent."""
+        return self.start_ns + marker.sent_ns
+
     def is_possible(self, marker: Marker) -> bool:
         """Returns False for a marker that no publisher of the run can have made."""
         if marker.publisher >= self._fan_out.publishers:
@@ -152,7 +156,7 @@ class Accounting:
         room = self._rooms[self._fan_out.room_of_publish(log.number, number)]
         if not room.size:
             return None
-        publish = Publish(number, room, due_ns, sent_ns, sent_ns, self._slot_of(log.number))
+        publish = Publish(number, room, self._slot_of(log.number), due_ns=due_ns, sent_ns=(sent_ns, sent_ns))
         log.window[number] = publish
         return publish
 
@@ -219,7 +223,7 @@ class Accounting:
             until_ns = next((later.sent_to_ns for later in self._after(log, number)), now_ns)
             if not final and now_ns <= until_ns + self._timeout_ns:
                 return False
-            publish = Publish(number, room, 0, log.sent_ns, until_ns, self._slot_of(log.number))
+            publish = Publish(number, room, self._slot_of(log.number), sent_ns=(log.sent_ns, until_ns))
             log.window[number] = publish
         elif not final and now_ns <= publish.sent_to_ns + self._timeout_ns and not self._is_complete(publish):
             return False
@@ -245,7 +249,7 @@ class Accounting:
 
     @staticmethod
     def _is_complete(publish: Publish) -> bool:
-        """Returns True if a publish has come to every member, and nobody has come or gone since before it."""
+        """Returns True if a publish has come to every member, and no member has come or gone since before it."""
         return publish.room.all_are_members_since(publish.sent_from_ns) and bool(publish.in_time.all())
 
     def _count(self, log: PublisherLog, publish: Publish, standings: NDArray[np.int8], tally: Tally) -> None:

@@ -42,17 +42,21 @@ class Publish:
     )
 
     def __init__(
-        self, number: int, room: RoomMembers, due_ns: int, sent_from_ns: int, sent_to_ns: int, publisher_slot: int
+        self, number: int, room: RoomMembers, publisher_slot: int, *, due_ns: int = 0, sent_ns: tuple[int, int]
     ) -> None:
-        """Takes its number among those of its publisher, its room, and its instants.
+        """Takes what is known of it.
 
-        It was sent between two instants, which are the same but where no delivery has told.
+        Args:
+            number: Its number among those of its publisher.
+            room: Members of its room.
+            publisher_slot: Slot of the subscriber that its publisher is.
+            due_ns: Instant at which it was due; 0 while no delivery has told.
+            sent_ns: It was sent between these two instants, which are the same once a delivery has told.
         """
         self.number = number
         self.room = room
         self.due_ns = due_ns
-        self.sent_from_ns = sent_from_ns
-        self.sent_to_ns = sent_to_ns
+        self.sent_from_ns, self.sent_to_ns = sent_ns
         self.publisher_slot = publisher_slot
         self.slots = array("q")
         """Slots of the deliveries since the last flush, in the order in which they came."""
