@@ -16,8 +16,8 @@ from ws_load_test.analysis.capacity_types import (
     StepSummary,
     StepTimes,
 )
+from ws_load_test.analysis.condition_scope import ConditionScope, times_of
 from ws_load_test.analysis.data_quality import too_few_in_tail
-from ws_load_test.analysis.thresholds import ConditionScope, times_of
 from ws_load_test.analysis.verdict import UNMEASURED
 from ws_load_test.experiments.capacity.attribution import attribute_to_generator, generator_lateness_ns
 from ws_load_test.experiments.capacity.backlog import (
