@@ -15,7 +15,7 @@ from ws_load_test.messages.marker import MAX_DUE_NS, MAX_NUMBERS
 from ws_load_test.plan.correlation import Correlation
 from ws_load_test.plan.fan_out import FanOut, MarkerRule
 from ws_load_test.plan.options.correlation import samples
-from ws_load_test.plan.options.rows.fan_out import FAN_OUT, NEEDED, is_fan_out
+from ws_load_test.plan.options.rows.fan_out import FAN_OUT, FAN_OUT_ONLY, NEEDED, is_fan_out
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.ranges import LARGEST_CONNECTIONS
 
@@ -45,8 +45,8 @@ def read_fan_out(
     if not is_fan_out(values):
         if "everyone" in values:
             # Off, it is none of the options that the others need.
-            others = (option.name for option in FAN_OUT if option.name in values and option.name != "everyone")
-            problems.extend(OptionProblem(option_name(name), NEEDED) for name in others)
+            useless = (one.name for one in FAN_OUT if one.name in values and one.requires == FAN_OUT_ONLY)
+            problems.extend(OptionProblem(option_name(name), NEEDED) for name in useless)
         return None
     fan_out = _fan_out(values)
     problems.extend(_problems_of_sessions(values, fan_out))
