@@ -187,8 +187,14 @@ class HostSummary(msgspec.Struct, frozen=True, kw_only=True):
     path_time_ns: Annotated[
         int | None, Meta(description="Shortest TCP handshake with the target, about one network round trip.")
     ]
-    clock_ahead_ns: Annotated[int, Meta(description="Offset of its monotonic clock from the leading machine's.")]
-    clock_error_ns: Annotated[int, Meta(description="Largest possible error of that offset.")]
+    clock_ahead_ns: Annotated[
+        int, Meta(description="Offset of its monotonic clock from the leading machine's, at the start of its load.")
+    ]
+    clock_error_ns: Annotated[int, Meta(description="Largest possible error of that offset, at any time of the run.")]
+    clock_drift_ppm: Annotated[
+        float | None, Meta(description="Rate at which its clock gains on that; null where it is not known.")
+    ]
+    clock_drift_error_ppm: Annotated[float | None, Meta(description="Largest possible error of that rate.")]
     began_after_ns: Annotated[int | None, Meta(description="Start of its load, after that of the first machine.")]
     saturated: Annotated[bool, Meta(description="True where this machine was a bottleneck.")]
     reasons: Annotated[list[str], Meta(description="Reasons why it was a bottleneck.")]
