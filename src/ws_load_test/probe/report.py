@@ -30,6 +30,7 @@ _VERDICTS = {
     "greeting": "a greeting (--skip-first)",
     "late": "a reply that came too late",
     "duplicate": "a second reply to the same message",
+    "delivery": "the delivery",
     "push": "a push",
     "ignored": "a push",
     "early": "a push",
@@ -46,6 +47,7 @@ _TIMES = {
     "greeting": "greeting",
     "first_replies": "first messages",
     "reply": "reply",
+    "delivery": "delivery",
 }
 
 
@@ -110,6 +112,10 @@ def _took(step: Step) -> str:
 
 def _resolve(step: Step) -> Words:
     return "name", f"{step['host']} is {', '.join(step['addresses'])}{_took(step)}", ()
+
+
+def _session(step: Step) -> Words:
+    return "session", f"the {step['role']}: connection {step['number']}, in room {step['room']}", ()
 
 
 def _try(step: Step) -> Words:
@@ -211,6 +217,7 @@ def _end(step: Step) -> Words:
 
 
 _WORDS: dict[str, Callable[[Step], Words]] = {
+    "session": _session,
     "resolve": _resolve,
     "try": _try,
     "connect": _connect,
