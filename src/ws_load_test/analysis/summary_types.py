@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ws_load_test.analysis.fan_out import FanOutSummary
+from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.summary_times import TimeStats
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
 
@@ -144,6 +145,25 @@ class Misbehaving(msgspec.Struct, frozen=True, kw_only=True):
     bytes: Annotated[MisbehavingBytes, Meta(description="Their traffic.")]
     faults: Annotated[dict[str, int], Meta(description="Faults of the target on them, by kind.")]
     response_time_ns: Annotated[TimeStats | None, Meta(description="Their response times.")]
+
+
+class Streams(msgspec.Struct, frozen=True, kw_only=True):
+    """Answers of many messages (--until). Rates are of each answer, over its response time."""
+
+    streamed: Annotated[int, Meta(description="Messages of answers, their last ones included.")]
+    broken_off: Annotated[int, Meta(description="Of the unanswered messages, those whose answer had begun.")]
+    stalls: Annotated[int, Meta(description="Gaps longer than --stall.")]
+    came_together: Annotated[int, Meta(description="Messages read together with the one before: gaps of 0.")]
+    without_first: Annotated[int, Meta(description="Answers that ended without a message that counts as the first.")]
+    without_count: Annotated[int, Meta(description="Answers whose last message had no number at --count.")]
+    first_time_ns: Annotated[TimeStats | None, Meta(description="From when a message was due to its answer's first.")]
+    gap_ns: Annotated[TimeStats | None, Meta(description="Between two messages of an answer, from its first one on.")]
+    answer_messages: Annotated[NumberStats | None, Meta(description="Messages of each answer that ended.")]
+    answer_bytes: Annotated[NumberStats | None, Meta(description="Payload bytes of each answer that ended.")]
+    answer_count: Annotated[NumberStats | None, Meta(description="Number in each answer's last message (--count).")]
+    messages_per_s: Annotated[NumberStats | None, Meta(description="Messages a second.")]
+    bytes_per_s: Annotated[NumberStats | None, Meta(description="Payload bytes a second.")]
+    count_per_s: Annotated[NumberStats | None, Meta(description="Number of the last message, a second.")]
 
 
 class LostWorkerSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -310,6 +330,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ]
     response_time_ns: Annotated[TimeStats | None, Meta(description="Response times: done - due.")]
     service_time_ns: Annotated[TimeStats | None, Meta(description="Service times: done - sent.")]
+    streams: Annotated[
+        Streams | None, Meta(description="Answers of many messages; null where an answer is one message.")
+    ] = None
     connect_time_ns: Annotated[TimeStats | None, Meta(description="From the dial to the end of the upgrade.")]
     fanout: Annotated[
         FanOutSummary | None, Meta(description="Deliveries to subscribers; null where the plan has none.")

@@ -141,7 +141,19 @@ Replies
       --auto-reply CHECK=>TEXT
                               answer a message that satisfies this with TEXT;
                               repeatable
+      --until CHECK           an answer is many messages, the last of which
+                              satisfies this; of several options one is enough;
+                              repeatable
+      --first CHECK           the first message of an answer that satisfies this
+                              counts as its first: a word and no head before it;
+                              repeatable (any)
+      --stall TIME            a longer gap between two messages of an answer is
+                              a stall (1s)
+      --count WHERE           a number in the last message of an answer, such as
+                              its tokens: json:PATH, or regex:PATTERN with a
+                              group
       --expect CHECK          a reply that does not satisfy this is a fault;
+                              with --until its last message is checked;
                               repeatable
       --expect-first CHECK    a reply to --first-message that does not satisfy
                               this is a fault, and ends the session; repeatable
@@ -434,6 +446,10 @@ closes. Its URL can ask for faults, which shows what they look like in a report:
   ?limit=1000          answer no more messages a second over all connections of
                        a process that ask for the same; the others wait in a
                        queue, as before a saturated server
+  ?stream=20&gap=20ms  answer with 20 messages, 20 ms apart; the last of them has
+                       "done": true and "usage": {"tokens": 20}
+  ?stream=20&stall=1s@10  with one gap longer by 1 s in every tenth answer
+  ?stream=20&cut=10    without its end in every tenth answer
 
 Sessions can be in rooms: what one of them publishes goes to all members, and
 what is to be measured is known.
@@ -706,6 +722,8 @@ alone is that of the response time):
   first_reply            From a first message to its reply.
   reconnect              From the loss of a session to the opening of the one in
                          its place.
+  gap                    Between two messages of an answer, from its first one
+                         on.
   delivery               From when a message was due until a subscriber's
                          delivery of it was read.
   transit                From when a message was sent until a subscriber's
@@ -733,6 +751,10 @@ Counts, and shares of a whole with %:
                          where replies are matched by id.
   out_of_order           Answered messages whose reply was overtaken by the
                          reply to a later message.
+  broken_off             Unanswered messages whose answer had begun, and stopped
+                         without its last message.
+  stalls                 Gaps between two messages of an answer that were longer
+                         than --stall.
   greetings              Greetings: first messages of a session, which answer
                          nothing.
   attempted              Sessions that were dialed.

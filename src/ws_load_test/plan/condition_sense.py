@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FEWER_IS_BETTER = frozenset(
     (
         *("errors", "faults", "failed", "lost", "unanswered", "dropped"),
-        *("duplicate_replies", "late_replies", "unknown_id"),
+        *("duplicate_replies", "late_replies", "unknown_id", "stalls", "broken_off"),
         *("missing", "cut_off", "late", "duplicate", "misdelivered", "foreign"),
         *("gaps", "gap.longest", "subscribers_with_gaps", "subscribers.skew"),
     )
@@ -30,7 +30,7 @@ MORE_IS_BETTER = frozenset(
 """Counts and rates of what went well."""
 SHARES_OF_ALL = frozenset(
     (
-        *("errors", "failed", "unanswered", "dropped", "answered", "opened", "sent"),
+        *("errors", "failed", "unanswered", "dropped", "answered", "opened", "sent", "broken_off"),
         *("delivered", "reach", "missing", "cut_off", "complete"),
     )
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ws_load_test.plan.target import Target
 
 
-PER_MESSAGE_TIMES = ("response", "service", "send_lag")
+PER_MESSAGE_TIMES = ("response", "service", "send_lag", "first", "gap")
 """Times that are measured once per message."""
 
 
@@ -45,6 +45,11 @@ def why_uncounted(metric: ConditionMetric, plan: Plan) -> str:
     if lack := why_not_of_plan(metric, fan_out=plan.fan_out is not None):
         return lack
     spec = CONDITION_METRICS[metric.name]
+    if plan.correlation.stream is None:
+        if spec.needs_stream:
+            return "an answer is one message without --until"
+        if metric.name == "first" and plan.fan_out is None:
+            return "a message has one answer without --until, and no delivery without --subscribers"
     if plan.fan_out is not None and metric.name == "out_of_order":
         # That of deliveries is always known.
         return ""

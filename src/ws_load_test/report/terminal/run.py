@@ -21,7 +21,7 @@ from ws_load_test.report.terminal.glyphs import to_encodable
 from ws_load_test.report.terminal.latency_histogram import histogram_bars, percentile_table
 from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, hanging_indent, side_by_side, two_columns
 from ws_load_test.report.terminal.sparklines import opened_over_time, over_time
-from ws_load_test.report.terminal.tables import connect_phases, host_table, requested_and_achieved
+from ws_load_test.report.terminal.tables import connect_phases, host_table, requested_and_achieved, stream_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +83,7 @@ def full_report(results: Results, encoding: str, next_steps: Sequence[str] = ())
         brief_lines(results, next_steps),
         fan_out_table(summary),
         *(_response_times(results, encoding) if awaited else [] if summary.fanout else [_send_lag(summary)]),
+        stream_tables(summary),
         requested_and_achieved(results),
         _faults(results),
         side_by_side(
