@@ -125,7 +125,6 @@ def test_shares_are_exact():
         ("subscribers.skew > 2ms", "is a number without a unit"),
         ("delivery > 2ms", "say what of it, for example delivery.p99"),
         ("delivery.all > 2ms", "say what of it, for example delivery.all.p99"),
-        ("gap.longets > 2", "there is no metric"),
         ("duplicates > 1%", "duplicates was renamed; write duplicate_replies"),
         ("mismatched > 0", "mismatched was renamed; write unknown_id"),
         ("skipped > 3", "skipped was renamed; write greetings"),
