@@ -228,6 +228,9 @@ Verdict
 Limits
       --timeout TIME          how long a reply can take (10s)
       --connect-timeout TIME  how long opening a connection can take (10s)
+      --open-timeout TIME     how long opening all connections can take; the
+                              load then begins on those that are open (none; a
+                              target that takes no more ends it)
       --max-message-size SIZE
                               end a session on which a larger message comes,
                               compressed or not: 125 bytes to 1 GiB (64MiB)

@@ -114,7 +114,7 @@ class Metrics(FanOutMetrics):
         MetricSpec(
             "From the loss of a session to the opening of the one in its place.",
             condition="reconnect",
-            no_value="no session was reopened",
+            no_value="no session was reconnected",
         )
     )
 
