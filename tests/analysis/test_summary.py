@@ -107,6 +107,7 @@ class TestOneRecording:
             "name": "",
             "target": "ws://a.example",
             "load": LOAD,
+            "command": "",
             "started_at": "2026-03-01T12:00:00Z",
             "duration_s": 2.0,
             "interrupted": False,

@@ -39,7 +39,7 @@ ROW = """
     )
 """
 USES = """
-from ws_load_test.analysis.thresholds import ConditionScope
+from ws_load_test.analysis.condition_scope import ConditionScope
 from ws_load_test.live.telemetry.snapshot import RunMetrics
 from ws_load_test.metrics.catalog import EXCLUDED_FROM_WARMUP, PER_HOST_FIELDS
 from ws_load_test.metrics.metric_families import counter_families
@@ -79,10 +79,10 @@ def test_a_count_without_a_treatment_of_its_own_is_named_in_its_row_where_it_is_
     naming = {
         path.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("*.py")
-        if "duplicate_replies" in path.read_text("utf-8") and path.name != "help_pages.py"
+        if "deliveries_negative" in path.read_text("utf-8") and path.name != "help_pages.py"
     }
     summary = {name for name in naming if name.startswith("analysis/summary")}
-    assert naming - summary == {"metrics/count_metrics.py", "engine/conversations/in_flight.py"}
+    assert naming - summary == {"metrics/fan_out_metrics.py", "engine/fan_out/delivery_rows.py"}
 
 
 def test_every_row_is_complete():

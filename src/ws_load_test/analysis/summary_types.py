@@ -25,7 +25,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
     attempted: Annotated[int, Meta(description="Sessions dialed.")]
     opened: Annotated[int, Meta(description="Sessions that completed the WebSocket handshake.")]
     failed: Annotated[int, Meta(description="Sessions that could not be opened.")]
-    cancelled: Annotated[int, Meta(description="Sessions still being dialed when the run ended.")]
+    cancelled: Annotated[int, Meta(description="Sessions still being dialed when the run, or --open-timeout, ended.")]
     lost: Annotated[int, Meta(description="Sessions that the target or the network ended before the run did.")]
     reconnected: Annotated[int, Meta(description="Sessions opened in place of lost or disconnected ones.")]
     recycled: Annotated[int, Meta(description="Sessions opened in place of those whose lifetime was over.")]
@@ -207,8 +207,14 @@ class HostSummary(msgspec.Struct, frozen=True, kw_only=True):
     path_time_ns: Annotated[
         int | None, Meta(description="Shortest TCP handshake with the target, about one network round trip.")
     ]
-    clock_ahead_ns: Annotated[int, Meta(description="Offset of its monotonic clock from the leading machine's.")]
-    clock_error_ns: Annotated[int, Meta(description="Largest possible error of that offset.")]
+    clock_ahead_ns: Annotated[
+        int, Meta(description="Offset of its monotonic clock from the leading machine's, at the start of its load.")
+    ]
+    clock_error_ns: Annotated[int, Meta(description="Largest possible error of that offset, at any time of the run.")]
+    clock_drift_ppm: Annotated[
+        float | None, Meta(description="Rate at which its clock gains on that; null where it is not known.")
+    ]
+    clock_drift_error_ppm: Annotated[float | None, Meta(description="Largest possible error of that rate.")]
     began_after_ns: Annotated[int | None, Meta(description="Start of its load, after that of the first machine.")]
     saturated: Annotated[bool, Meta(description="True where this machine was a bottleneck.")]
     reasons: Annotated[list[str], Meta(description="Reasons why it was a bottleneck.")]
@@ -228,9 +234,7 @@ class ThresholdCheck(msgspec.Struct, frozen=True, kw_only=True):
     metric: Annotated[str | UnsetType, Meta(description="Metric with its statistic.")] = UNSET
     operator: Annotated[str | UnsetType, Meta(description="Comparison: <, <=, > or >=.")] = UNSET
     limit: Annotated[int | float | UnsetType, Meta(description="Limit of the condition, in `unit`.")] = UNSET
-    unit: Annotated[str | UnsetType, Meta(description="Unit of value and limit: ns, count, share, per_s, bytes.")] = (
-        UNSET
-    )
+    unit: Annotated[str | UnsetType, Meta(description="Unit of both: ns, count, share, per_s, bytes, number.")] = UNSET
     intervals: Annotated[int | UnsetType, Meta(description="Intervals judged, of a condition with `any`.")] = UNSET
     failed_intervals: Annotated[int | UnsetType, Meta(description="Intervals in which it held.")] = UNSET
     from_ns: Annotated[int | UnsetType, Meta(description="Start of the worst interval, from the start of the run.")] = (
@@ -314,6 +318,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         ClosedLoop | OpenLoop | MixedLoad | UnknownLoad,
         Meta(description="Load of the plan; of several recordings with different loads, all of them."),
     ]
+    command: Annotated[
+        str, Meta(description="Command line that repeats the run, secrets hidden; empty where recordings differ in it.")
+    ] = ""
     started_at: Annotated[str, Meta(description="Start of the run, ISO 8601 with a time zone.")]
     duration_s: Annotated[float, Meta(description="Measured time in seconds, warm-up and waits excluded.")]
     interrupted: Annotated[bool, Meta(description="True where the run was stopped by hand or killed.")]

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from ws_load_test.analysis.condition_scope import ConditionScope
 from ws_load_test.analysis.findings import FindingKind, percent
-from ws_load_test.analysis.thresholds import ConditionScope, depends_on_pairing
+from ws_load_test.analysis.thresholds import depends_on_pairing
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.sanitize import sanitize

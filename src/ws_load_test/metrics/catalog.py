@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from ws_load_test.metrics.count_metrics import CONNECTION, FAULT, MESSAGE
-from ws_load_test.metrics.fan_out_metrics import DELIVERY, PUBLISH, SUBSCRIBER, FanOutMetrics
+from ws_load_test.metrics.fan_out_metrics import DELIVERY, NO_DELIVERY, PUBLISH, SUBSCRIBER, FanOutMetrics
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.metric_spec import SPEC, MetricSpec, amounts, count, times
 
@@ -114,7 +114,7 @@ class Metrics(FanOutMetrics):
         MetricSpec(
             "From the loss of a session to the opening of the one in its place.",
             condition="reconnect",
-            no_value="no session was reopened",
+            no_value="no session was reconnected",
         )
     )
 
@@ -187,6 +187,28 @@ DERIVED = (
         percent_of=("deliveries_expected",),
         condition="reach",
         unit_name=DELIVERY,
+    ),
+    MetricSpec(
+        "Messages of the longest gap: of one publisher, and missed by one subscriber.",
+        name="delivery_gaps",
+        condition="gap.longest",
+        unit_name=DELIVERY,
+    ),
+    MetricSpec(
+        "Delivery times of all hosts, where `delivery` is of publishers and subscribers on the same one.",
+        name="delivery_time_ns",
+        kind="time",
+        condition="delivery.all",
+        no_value=NO_DELIVERY,
+        unit_name=DELIVERY,
+    ),
+    MetricSpec(
+        "Mean delivery time of the slowest subscribers (p99), divided by that of the median subscriber.",
+        name="subscriber_mean_time_ns",
+        kind="ratio",
+        condition="subscribers.skew",
+        no_value="no subscriber's deliveries were timed",
+        unit_name=SUBSCRIBER,
     ),
     MetricSpec(
         "Replies read in the measured time, for each second of it.",

@@ -86,6 +86,11 @@ class IntervalChecker:
             if part.host >= self._hosts:
                 raise ValueError(f"it has a share of host {part.host}, and the header has {self._hosts} hosts")
             Tally.from_record(part.record, self.budget)
+        for reading in interval.clocks or ():
+            if reading.host >= self._hosts:
+                raise ValueError(
+                    f"it compares the clock of host {reading.host}, and the header has {self._hosts} hosts"
+                )
 
     def _add(self, tally: Tally) -> None:
         for part in (tally, tally.misbehaving):

@@ -14,9 +14,9 @@ import numpy as np
 
 from ws_load_test.analysis.aggregate import Aggregate, counts_of, load_of
 from ws_load_test.analysis.comparison.bootstrap import MAX_BLOCKS
+from ws_load_test.analysis.condition_scope import errors_of
 from ws_load_test.analysis.data_quality import pairing_is_doubted
 from ws_load_test.analysis.findings import RunData, awaits_replies
-from ws_load_test.analysis.thresholds import errors_of
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.tally import Tally
 
