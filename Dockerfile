@@ -9,7 +9,7 @@ COPY docs/ws-load-test.1 ./docs/
 COPY src ./src
 # Only wheels, so that the image needs no compiler; the project itself is built from its sources.
 RUN python -m venv /opt/ws-load-test \
- && /opt/ws-load-test/bin/pip install --no-cache-dir --only-binary :all: --no-binary ws-load-test '.[html,prometheus,otlp]' \
+ && /opt/ws-load-test/bin/pip install --no-cache-dir --only-binary :all: --no-binary ws-load-test '.[html,prometheus,otlp,tls]' \
  && /opt/ws-load-test/bin/pip uninstall --yes pip
 
 FROM python:3.13-slim

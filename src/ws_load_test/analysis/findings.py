@@ -46,6 +46,7 @@ class FindingKind(StrEnum):
     GARBAGE = "garbage"
     SEND_LAG = "send-lag"
     LOOP_LAG = "loop-lag"
+    READ_LAG = "read-lag"
     RATE = "rate"
     QUEUE = "queue"
     UNANSWERED = "unanswered"
@@ -170,6 +171,11 @@ def awaits_replies(recordings: Sequence[Recording]) -> bool:
     """False where no reply was awaited in any recording (``--match none``)."""
     correlations = map(correlation_of, recordings)
     return any(correlation is None or correlation.rule != "none" for correlation in correlations)
+
+
+def has_streams(recordings: Sequence[Recording]) -> bool:
+    """True where answers of some recording are many messages (``--until``)."""
+    return any(found is not None and found.stream is not None for found in map(correlation_of, recordings))
 
 
 def sends_messages(recordings: Sequence[Recording]) -> bool:

@@ -158,14 +158,17 @@ class FanOutMetrics(CountMetrics):
     # --- Publishes --------------------------------------------------------------------------------------------------
 
     publishes_followed: int = count(
-        MetricSpec("Publishes whose first and last delivery were followed over all workers.", unit_name=PUBLISH)
+        MetricSpec(
+            "Publishes whose first and last delivery were followed over all workers.",
+            no_value="no publish was followed",
+            unit_name=PUBLISH,
+        )
     )
     publishes_complete: int = count(
         MetricSpec(
             "Followed publishes that came to every subscriber they had to.",
             percent_of=("publishes_followed",),
             condition="complete",
-            no_value="no publish was followed",
             unit_name=PUBLISH,
         )
     )
@@ -217,7 +220,7 @@ class FanOutMetrics(CountMetrics):
             csv=("50", "99", "max"),
         )
     )
-    spread_time_ns: Histogram = times(
+    spread_ns: Histogram = times(
         MetricSpec(
             "From the first to the last delivery of a publish.",
             condition="spread",

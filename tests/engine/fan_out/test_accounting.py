@@ -118,7 +118,13 @@ def claim(spans, t):
     return "out"
 
 
-def ledger(sent, events, stays, rooms, publishers, subscribers):
+def members_of(fan_out, publisher, number):
+    rooms = len(fan_out.rooms)
+    room = publisher % rooms if fan_out.publishers >= rooms else (publisher + number) % rooms
+    return range(room, fan_out.subscribers, rooms)
+
+
+def ledger(sent, events, stays, fan_out):
     came, out = defaultdict(list), Counter(dict.fromkeys(COUNTS, 0))
     latest = {}
     for at, s, p, n, t in events:
@@ -128,8 +134,7 @@ def ledger(sent, events, stays, rooms, publishers, subscribers):
             out["out_of_order"] += latest.get((s, p), -1) > n
             latest[s, p] = max(latest.get((s, p), -1), n)
     for p, n, t in sent:
-        room = p % rooms if publishers >= rooms else (p + n) % rooms
-        for s in range(room, subscribers, rooms):
+        for s in members_of(fan_out, p, n):
             what, at = claim(stays[s], t), came.get((s, p, n), [])
             delivered = bool(at) and at[0] <= t + TIMEOUT
             if what == "ambiguous" and not delivered:
@@ -184,7 +189,7 @@ def run_world(seed, churn):
     merged = Tally()
     for worker in workers:
         merged.merge(worker.tally)
-    return ledger(sent, events, stays, rooms, publishers, subscribers), counted(merged), merged
+    return ledger(sent, events, stays, fan_out), counted(merged), merged
 
 
 @pytest.mark.parametrize("seed", range(100))

@@ -11,14 +11,13 @@ Cost: a delivery takes two appends until the next flush, and some 60 ns in it; t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ws_load_test.engine.fan_out.delivery_rows import DeliveryRows
 from ws_load_test.engine.fan_out.membership import Standing
-from ws_load_test.engine.fan_out.publish import NO_SLOT, Publish
+from ws_load_test.engine.fan_out.publish import NO_SLOT, Publish, PublisherLog
 from ws_load_test.metrics.fan_out_report import FollowedPublish
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ws_load_test.engine.fan_out.delivery_rows import TurnStarts
     from ws_load_test.engine.fan_out.membership import MemberColumns, RoomMembers
     from ws_load_test.messages.marker import Marker
     from ws_load_test.metrics.tally import Tally
@@ -35,35 +35,6 @@ MAX_NUMBERS_AHEAD = 1 << 20
 """Numbers by which a marker may be ahead of its publisher's last: one that is more is no marker of ours."""
 RETURN_TIMEOUTS = 3
 """Time-outs after a publish until which a subscriber that was away may come back for it."""
-
-
-@dataclass(slots=True)
-class PublisherLog:
-    """The publishes of one publisher that are not retired."""
-
-    number: int
-    """Number of the publisher."""
-    window: dict[int, Publish] = field(default_factory=dict)
-    newest: int = 0
-    """Number behind the largest that is known to have been sent."""
-    settled: int = 0
-    """Number of the first publish that is not settled."""
-    retired: int = 0
-    """Number of the first publish that is not retired."""
-    sent_ns: int = 0
-    """Instant before which no further publish was sent."""
-    missed: dict[int, NDArray[np.int64]] = field(default_factory=dict)
-    """By room: consecutive publishes that each member has just missed."""
-    latest: dict[int, NDArray[np.int64]] = field(default_factory=dict)
-    """By room: the largest number that each member has received."""
-
-
-class TurnStarts(Protocol):
-    """Instants at which turns of the loop began to read."""
-
-    def lags(self, times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Returns how long after the start of its turn each read was."""
-        ...
 
 
 class Accounting:
@@ -131,6 +102,10 @@ class Accounting:
         """Returns False for a publish of the warm-up."""
         return self.start_ns + marker.due_ns >= self.measured_from_ns
 
+    def sent_ns(self, marker: Marker) -> int:
+        """Returns the instant at which a publish was sent."""
+        return self.start_ns + marker.sent_ns
+
     def is_possible(self, marker: Marker) -> bool:
         """Returns False for a marker that no publisher of the run can have made."""
         if marker.publisher >= self._fan_out.publishers:
@@ -152,7 +127,7 @@ class Accounting:
         room = self._rooms[self._fan_out.room_of_publish(log.number, number)]
         if not room.size:
             return None
-        publish = Publish(number, room, due_ns, sent_ns, sent_ns, self._slot_of(log.number))
+        publish = Publish(number, room, self._slot_of(log.number), due_ns=due_ns, sent_ns=(sent_ns, sent_ns))
         log.window[number] = publish
         return publish
 
@@ -219,7 +194,7 @@ class Accounting:
             until_ns = next((later.sent_to_ns for later in self._after(log, number)), now_ns)
             if not final and now_ns <= until_ns + self._timeout_ns:
                 return False
-            publish = Publish(number, room, 0, log.sent_ns, until_ns, self._slot_of(log.number))
+            publish = Publish(number, room, self._slot_of(log.number), sent_ns=(log.sent_ns, until_ns))
             log.window[number] = publish
         elif not final and now_ns <= publish.sent_to_ns + self._timeout_ns and not self._is_complete(publish):
             return False
@@ -245,7 +220,7 @@ class Accounting:
 
     @staticmethod
     def _is_complete(publish: Publish) -> bool:
-        """Returns True if a publish has come to every member, and nobody has come or gone since before it."""
+        """Returns True if a publish has come to every member, and no member has come or gone since before it."""
         return publish.room.all_are_members_since(publish.sent_from_ns) and bool(publish.in_time.all())
 
     def _count(self, log: PublisherLog, publish: Publish, standings: NDArray[np.int8], tally: Tally) -> None:

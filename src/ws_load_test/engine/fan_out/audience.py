@@ -128,8 +128,10 @@ class Audience:
         else:
             acknowledgments = new_conversation(connection, self._recent_ids)
             connection.subscriber = Subscriber(connection, acknowledgments, self.deliveries, room, slot)
-            sender = PublishingSender(load, connection, acknowledgments, connection.subscriber, self, publisher)
-            connection.carry(sender)
+            get_publisher = partial(self.publisher, publisher)
+            connection.carry(
+                PublishingSender(load, connection, acknowledgments, connection.subscriber, publisher=get_publisher)
+            )
         return connection
 
     def frames(self, connection: Connection, payloads: PayloadStream, encoder: FrameEncoding) -> FrameSource:

@@ -37,9 +37,9 @@ class Deliveries:
         """Rule by which messages are deliveries; None until the load begins."""
         self.turns = ReadTurns()
         self.reads: dict[bytes, Publish] = {}
-        """By the bytes of a read that was one message."""
+        """Publish of each read that was one message."""
         self.payloads: dict[bytes, Publish] = {}
-        """By the payload of a message."""
+        """Publish of each payload."""
         self.messages = 0
         """Messages of the present read so far."""
         self.latest: Publish | None = None
@@ -143,8 +143,11 @@ class Subscriber:
             return None
         publish = accounting.publish_of(marker)
         if publish is None:
-            # So old that it is not followed any more.
-            tally.deliveries_replayed += accounting.is_measured(marker)
+            # It is retired, and not known any more whether it has come before.
+            if accounting.is_measured(marker):
+                was_there = self.room.joining_ns[self.slot - self.room.first_slot] <= accounting.sent_ns(marker)
+                tally.deliveries_late += int(was_there)
+                tally.deliveries_replayed += int(not was_there)
             return None
         publish.add_slot(self.slot)
         publish.add_time(at_ns)

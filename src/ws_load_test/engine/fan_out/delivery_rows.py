@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,13 +11,33 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ws_load_test.engine.fan_out.accounting import PublisherLog, TurnStarts
     from ws_load_test.engine.fan_out.membership import MemberColumns
-    from ws_load_test.engine.fan_out.publish import Publish
+    from ws_load_test.engine.fan_out.publish import Publish, PublisherLog
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.fan_out import SelfDelivery
 
 FAR_NS = 1 << 62
+
+
+class Rows(NamedTuple):
+    """Columns of deliveries."""
+
+    times: NDArray[np.int64]
+    due: NDArray[np.int64]
+    sent: NDArray[np.int64]
+    slots: NDArray[np.int64]
+
+    def chosen(self, rows: NDArray[np.bool_]) -> Rows:
+        """Returns some of the rows."""
+        return Rows(*(column[rows] for column in self))
+
+
+class TurnStarts(Protocol):
+    """Instants at which turns of the loop began to read."""
+
+    def lags(self, times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns how long after the start of its turn each read was."""
+        ...
 
 
 class DeliveryRows:
@@ -64,10 +84,11 @@ class DeliveryRows:
         # What came before its present stay began came in an earlier one.
         judged = in_time & (due >= measured_from_ns) & ((joining <= sent) | (times < joining))
         timed = judged & columns.timed[slots]
-        self._count_times(tally, turns, times[timed], due[timed], sent[timed], slots[timed])
+        rows = Rows(times, due, sent, slots)
+        self._count_times(tally, turns, rows.chosen(timed))
         starts = np.concatenate(([0], np.cumsum(np.bincount(of, minlength=len(publishes)))))
         self._note_ends(publishes, times, timed, starts)
-        self._count_order(tally, batches, times, slots, judged, starts)
+        self._count_order(tally, batches, rows, judged, starts)
 
     def _count_own(self, tally: Tally, count: int) -> None:
         if self._own_is_wrong:
@@ -99,16 +120,9 @@ class DeliveryRows:
             publish.in_time |= in_time[end - size : end]
         return is_first
 
-    def _count_times(
-        self,
-        tally: Tally,
-        turns: TurnStarts,
-        times: NDArray[np.int64],
-        due: NDArray[np.int64],
-        sent: NDArray[np.int64],
-        slots: NDArray[np.int64],
-    ) -> None:
+    def _count_times(self, tally: Tally, turns: TurnStarts, rows: Rows) -> None:
         """Records the times of the first delivery of each publish to each timed member."""
+        times, due, sent, slots = rows
         if not len(times):
             return
         delivery = times - due
@@ -154,8 +168,7 @@ class DeliveryRows:
     def _count_order(
         tally: Tally,
         batches: list[tuple[PublisherLog, list[Publish]]],
-        times: NDArray[np.int64],
-        slots: NDArray[np.int64],
+        rows: Rows,
         judged: NDArray[np.bool_],
         starts: NDArray[np.int64],
     ) -> None:
@@ -165,9 +178,9 @@ class DeliveryRows:
             earliest: dict[int, NDArray[np.int64]] = {}
             for publish in reversed(batch):
                 index -= 1
-                room, rows = publish.room, slice(starts[index], starts[index + 1])
-                chosen = judged[rows]
-                places, at = slots[rows][chosen] - room.first_slot, times[rows][chosen]
+                room, own = publish.room, slice(starts[index], starts[index + 1])
+                chosen = judged[own]
+                places, at = rows.slots[own][chosen] - room.first_slot, rows.times[own][chosen]
                 latest = log.latest.get(room.room)
                 if latest is None:
                     latest = log.latest[room.room] = np.full(room.size, -1)
@@ -178,7 +191,7 @@ class DeliveryRows:
                 tally.deliveries_out_of_order += int(np.count_nonzero(late))
                 behind[places] = np.minimum(behind[places], at)
             for position, publish in enumerate(batch):
-                rows = slice(starts[index + position], starts[index + position + 1])
-                places = slots[rows][judged[rows]] - publish.room.first_slot
+                own = slice(starts[index + position], starts[index + position + 1])
+                places = rows.slots[own][judged[own]] - publish.room.first_slot
                 latest = log.latest[publish.room.room]
                 latest[places] = np.maximum(latest[places], publish.number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.load_models.open_loop import OpenLoopSender
@@ -71,14 +71,6 @@ class Publisher:
         self._on_sent(self.marker)
 
 
-class Publishers(Protocol):
-    """Publishers of a worker, once the load has begun."""
-
-    def publisher(self, number: int) -> Publisher:
-        """Returns a publisher, whose numbers go on whatever session carries them."""
-        ...
-
-
 class PublishingSender(OpenLoopSender):
     """Sends on the schedule, each message with a number and instants of its own."""
 
@@ -88,20 +80,19 @@ class PublishingSender(OpenLoopSender):
         connection: Connection,
         conversation: Conversation,
         subscriber: Subscriber,
-        publishers: Publishers,
-        number: int,
+        *,
+        publisher: Callable[[], Publisher],
     ) -> None:
-        """Takes the session, its receiver of deliveries, and the number of its publisher."""
+        """Takes the session, its receiver of deliveries, and what returns its publisher once the load has begun."""
         super().__init__(load, connection, conversation)
         self.subscriber = subscriber
-        self._publishers = publishers
-        self._number = number
+        self._publisher = publisher
         self.on_message = subscriber.on_message
         self.is_awaited = subscriber.is_awaited
 
     def send_due(self, due_ns: int) -> bool:
         """Publishes a message that is due, or keeps it until there is room. Returns True if it has left."""
-        publisher = self._publishers.publisher(self._number)
+        publisher = self._publisher()
         publisher.prepare(due_ns)
         has_left = super().send_due(due_ns)
         if has_left:
