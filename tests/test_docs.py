@@ -44,7 +44,11 @@ FOREIGN_OPTIONS = {
     "dask, too": {"--scheduler-file", "--dashboard-address", "--no-dashboard", "--name"},
     "docker": {"--network", "--rm", "--cpus", "--ulimit", "--user"},
     "others": {"--from-file", "--no-cache-dir", "--create-home", "--group-id", "--port", "--source-group"},
-    "benchmarks": {"--yardstick", "--rounds", "--loop", "--limits", "--connections", "--hold", "--repeat"},
+    "benchmarks": {
+        option
+        for program in (ROOT / "benchmarks").rglob("*.py")
+        for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', program.read_text(encoding="utf-8"))
+    },
     "tools compared with": {
         "--vus",
         "--iterations",
