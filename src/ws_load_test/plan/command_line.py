@@ -94,6 +94,9 @@ def _plain_fields(plan: Plan) -> Iterator[tuple[str, Written]]:
         holder: Any = plan
         for part in parts:
             holder = getattr(holder, part)
+        if holder is None:
+            # A fan-out without publishers that are sessions, for example, has no rule of pairing.
+            continue
         value = getattr(holder, name)
         default = next(one for one in msgspec.structs.fields(type(holder)) if one.name == name).default
         if value != default:
