@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ws_load_test.analysis.waves import WaveTracker
 from ws_load_test.metrics.catalog import LABELED_FIELDS
 from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import Recording
@@ -19,6 +20,7 @@ from ws_load_test.metrics.tally import Tally
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ws_load_test.analysis.waves import Wave
     from ws_load_test.metrics.recording import (
         Host,
         HostInterval,
@@ -82,6 +84,8 @@ class RunAggregator:
     """Share of each machine, by its index in `hosts`."""
     began_ns: tuple[int, int] | None = None
     """Instants at which the first and the last worker of a machine began the load; None in the sum of all machines."""
+    waves: WaveTracker = field(default_factory=WaveTracker)
+    """Finder of the sessions that the target ended together."""
 
     def add_interval(self, interval: Interval) -> None:
         """Decodes a recorded interval and adds it.
@@ -99,6 +103,9 @@ class RunAggregator:
         """
         interval, tally = event.interval, event.tally
         self.tally.merge(tally)
+        self.waves.add_interval(interval, tally.session_events, tally.dropped)
+        # Those of a long run would fill the memory.
+        self.tally.session_events.clear()
         self._add_connects(interval, tally)
         for part, host_tally in zip(interval.hosts or (), event.host_tallies, strict=True):
             self._add_host_interval(interval, part, host_tally)
@@ -179,6 +186,8 @@ class Aggregate:
     """Longest connect time of the intervals in which sessions recovered from a reconnect storm."""
     hosts: tuple[HostAggregate, ...] = ()
     """Machines of all recordings of runs on several."""
+    waves: tuple[Wave, ...] = ()
+    """Disconnect waves of all recordings."""
 
     def worker_loads(self) -> list[list[WorkerUsage]]:
         """Returns the usage in the measured intervals of each worker that measured, by recording and worker number."""
@@ -206,6 +215,7 @@ def aggregate(recordings: Sequence[Recording], aggregators: Iterable[RunAggregat
     total = Tally()
     measured, connects, storm_connect_ns = [], [], None
     hosts: list[HostAggregate] = []
+    waves: list[Wave] = []
     if aggregators is None:
         aggregators = map(_aggregator_of, recordings)
     for recording, aggregator in zip(recordings, aggregators, strict=True):
@@ -213,8 +223,9 @@ def aggregate(recordings: Sequence[Recording], aggregators: Iterable[RunAggregat
         measured.append(tuple(aggregator.intervals))
         connects.append(tuple(aggregator.connect_intervals))
         hosts += _host_aggregates(recording, aggregator)
+        waves += aggregator.waves.finish()
         storm_connect_ns = max_known(storm_connect_ns, aggregator.storm_connect_ns)
-    return Aggregate(total, tuple(measured), tuple(connects), storm_connect_ns, tuple(hosts))
+    return Aggregate(total, tuple(measured), tuple(connects), storm_connect_ns, tuple(hosts), tuple(waves))
 
 
 def counts_of(recordings: Iterable[Recording]) -> Tally:

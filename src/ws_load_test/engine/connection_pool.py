@@ -14,6 +14,7 @@ from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connection_factory import ConnectionFactory
+from ws_load_test.engine.disconnect_log import DisconnectLog, is_end_by_target
 from ws_load_test.engine.load_models.load_model import do_nothing
 from ws_load_test.engine.misbehaving_clients import MisbehavingGroup
 from ws_load_test.engine.reconnect import Reconnector
@@ -62,6 +63,8 @@ class ConnectionPool:
         """Turns of the loop, which all sessions share."""
         self.kinds = KindLimits((*plan.fail_if, *plan.slo, *plan.abort_if))
         """Names under which faults and close codes are counted."""
+        self.disconnects = DisconnectLog(self.kinds, reconnects=plan.reconnect.policy != "none")
+        """Log of events around the sessions that the target ends."""
         self._default = SessionGroup(self, due_when_sent=plan.load.due_when_sent)
         self.connections: dict[Connection, None] = {}
         """Connections whose TCP connection is open, oldest first."""
@@ -131,6 +134,7 @@ class ConnectionPool:
     def collect(self) -> tuple[Tally, dict[str, str]]:
         """Returns the counts since the last call, and a sentence for each kind of fault that was new."""
         tally = self._default.collect()
+        tally.session_events = self.disconnects.take()
         tally.open_dip = self._open_before - self._lowest_open
         self._open_before = self._lowest_open = self.open
         for group in self._groups[1:]:
@@ -280,6 +284,7 @@ class ConnectionPool:
         self.connections[connection] = None
         self.tally.opened += 1
         self.open += 1
+        self.disconnects.opened(connection.number)
         self.reconnector.session_opened(connection.number)
         self.factory.attach_frames(connection)
         first_messages = self.factory.first_messages(connection.number)
@@ -295,8 +300,13 @@ class ConnectionPool:
         # A close that is answered is a sign of life: a busy target ends its TCP connections all at once, much later.
         self._gone.set()
         self._retiring.discard(connection)
-        if fault is not None and self._is_well_behaved(connection):
+        well_behaved = self._is_well_behaved(connection)
+        if fault is not None and well_behaved:
             self.fault_counted(fault, connection.number)
+        if fault is not None and well_behaved and not self.stopping and is_end_by_target(fault):
+            self.disconnects.ended_by_target(connection.number, fault, connection.left_unanswered)
+        else:
+            self.disconnects.closed()
         self.reconnector.session_ended(connection, lost=fault is not None)
         self.finish_if_empty()
         self._load_changed()

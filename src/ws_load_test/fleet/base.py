@@ -107,7 +107,7 @@ class Fleet(ABC):
                 from_ns, to_ns = report.from_ns - clock_offset_ns, report.to_ns - clock_offset_ns
                 began_ns = report.began_ns and report.began_ns - clock_offset_ns
                 report = msgspec.structs.replace(report, from_ns=from_ns, to_ns=to_ns, began_ns=began_ns)
-            events = self.coordinator.report(worker, report)
+            events = self.coordinator.report(worker, report, clock_offset_ns)
         except (msgspec.DecodeError, ValueError) as error:
             raise WorkerError(f"worker {worker} wrote something that is not a report: {error}") from None
         self._publish(events)

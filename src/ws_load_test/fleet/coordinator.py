@@ -21,6 +21,7 @@ from ws_load_test.metrics.recording import (
     LostWorker,
     WorkerUsage,
 )
+from ws_load_test.metrics.session_events import in_run_slots
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
@@ -110,14 +111,21 @@ class Coordinator:
         """Returns True once a worker has sent its last report or is lost."""
         return self._positions[worker] == FINISHED
 
-    def report(self, worker: int, report: IntervalReport) -> list[IntervalEvent]:
+    def report(self, worker: int, report: IntervalReport, clock_offset_ns: int = 0) -> list[IntervalEvent]:
         """Adds a worker's report; returns the intervals that it completes.
+
+        Args:
+            worker: Number of the worker.
+            report: Its report, whose instants are those of this machine's clock.
+            clock_offset_ns: Time by which the clock of the worker's machine, to which session events refer, is ahead.
 
         Raises:
             ValueError: The report holds no valid tally.
         """
         position = (PHASES.index(report.phase), report.index)
         tally = Tally.from_wire(report.tally)
+        if tally.session_events:
+            tally.session_events = in_run_slots(tally.session_events, self.started_ns + clock_offset_ns)
         partial = self._partial[position]
         partial.add(report, tally)
         if self._hosts:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ws_load_test.common.units import quoted
 from ws_load_test.metrics.catalog import COUNT_FIELDS, EXCLUDED_FROM_WARMUP, LABELED_FIELDS, TIME_FIELDS, Metrics
 from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.session_events import is_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -178,6 +179,8 @@ class Tally(Metrics):
             return value
         if not isinstance(value, dict):
             raise ValueError(f"a tally's {name!r} is an object of counts")  # noqa: TRY004 - data, not a type
+        if name == "session_events" and not all(map(is_key, value)):
+            raise ValueError("a tally's 'session_events' holds a key that is no slot and event")
         return Counter({kind: _count(name, count) for kind, count in value.items()})
 
 
