@@ -369,7 +369,7 @@ class Run:
         if self._abort_monitor is None or fleet is None or self._aborted or fleet.interrupted:
             return
         self._aborted = self._abort_monitor.add_event(
-            event, self._aggregator.tally, pairing_doubted=self._pairing_is_doubted()
+            event, self._aggregator.tally, self._aggregator.whole_run, pairing_doubted=self._pairing_is_doubted()
         )
         if self._aborted:
             self.stop_gracefully()

@@ -152,9 +152,7 @@ EVENTS = st.dictionaries(
 def test_every_end_is_in_one_wave_or_in_too_small_a_group(events):
     events = {f"{slot} {event}": count for (slot, event), count in events.items()}
     found = find_waves(intervals(events, opened=10_000))
-    ends = sorted(
-        (slot, count) for key, count in events.items() for slot, event in [split(key)] if event[0].isdigit()
-    )
+    ends = sorted((slot, count) for key, count in events.items() for slot, event in [split(key)] if event[0].isdigit())
     groups = []
     for slot, count in ends:
         if not groups or slot - groups[-1][1] >= 500:

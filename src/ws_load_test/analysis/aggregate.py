@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ws_load_test.analysis.waves import WaveTracker
+from ws_load_test.analysis.whole_run import WholeRun
 from ws_load_test.metrics.catalog import LABELED_FIELDS
 from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import Recording
@@ -86,6 +87,11 @@ class RunAggregator:
     """Instants at which the first and the last worker of a machine began the load; None in the sum of all machines."""
     waves: WaveTracker = field(default_factory=WaveTracker)
     """Finder of the sessions that the target ended together."""
+
+    @property
+    def whole_run(self) -> WholeRun:
+        """Waves so far."""
+        return WholeRun(self.waves.waves)
 
     def add_interval(self, interval: Interval) -> None:
         """Decodes a recorded interval and adds it.

@@ -28,6 +28,7 @@ from ws_load_test.analysis.summary_types import (
 )
 from ws_load_test.analysis.thresholds import evaluate
 from ws_load_test.analysis.verdict import NOTHING_MEASURED, judge
+from ws_load_test.analysis.wave_types import WaveSummary
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.catalog import METRICS
 from ws_load_test.metrics.histogram import Histogram
@@ -96,6 +97,7 @@ def summarize(
         throughput_per_s=tally.answered_in_window * 1e9 / duration_ns if duration_ns else None,
         opening=_from_tally(Opening, tally),
         reconnect_storm=_reconnect_storm(aggregated),
+        waves=[WaveSummary.of(wave) for wave in aggregated.waves],
         misbehaving=_misbehaving(recordings, tally.misbehaving),
         warnings=[finding.text for finding in findings if not finding.saturates],
         generator=_generator(recordings, aggregated, findings),

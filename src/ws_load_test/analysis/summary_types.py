@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
+from ws_load_test.analysis.wave_types import WaveSummary
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
 
@@ -354,6 +355,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     reconnect_storm: Annotated[
         ReconnectStorm | None, Meta(description="Recovery after --disconnect; null where no session was cut off.")
     ]
+    waves: Annotated[list[WaveSummary], Meta(description="Sessions that the target ended together, wave by wave.")]
     misbehaving: Annotated[
         Misbehaving | None, Meta(description="Results of misbehaving clients; null where there were none.")
     ]

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from ws_load_test.analysis.findings import awaits_replies
 from ws_load_test.analysis.summary_types import ThresholdCheck
-from ws_load_test.metrics.catalog import CONDITION_METRICS, METRICS
+from ws_load_test.analysis.whole_run import WholeRun
+from ws_load_test.metrics.catalog import CONDITION_METRICS, METRICS, WHOLE_RUN
 from ws_load_test.metrics.recording import AbortEvent
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.plan import Plan
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.99
 """Share of a duration after which it counts as over: intervals end a little before or after their time."""
+NO_WAVES = WholeRun()
+"""A run without waves and nodes."""
 _NOT_AWAITED = "no reply was awaited (--match none)"
 NOT_JUDGED = (
     "replies are perhaps not those of their messages; tell them by their id with --match json:PATH,"
@@ -58,12 +61,16 @@ class ConditionScope:
     """Measured time."""
     awaits_replies: bool = True
     """False where no reply was awaited (``--match none``)."""
+    whole_run: WholeRun = NO_WAVES
+    """Waves and nodes, of which only a whole run has any."""
 
     def value(self, condition: Condition) -> Fraction | None:
         """Returns the value that a condition compares with its limit, in the condition's unit; None without one."""
         metric = condition.metric
         if not self.awaits_replies and needs_replies(metric):
             return None
+        if metric.name in WHOLE_RUN:
+            return self.whole_run.value(metric.name)
         if metric.kind == "time":
             return _statistic(times_of(self.tally, metric.name), metric.statistic)
         if metric.kind == "rate":
@@ -135,7 +142,7 @@ def _statistic(times: Histogram, name: str) -> Fraction | None:
 
 def to_json_number(value: Fraction, unit: str) -> float | int:
     """Returns a value as a JSON number: an integer for ns, bytes and counts, else a double."""
-    return float(value) if unit in ("share", "per_s") else round(value)
+    return float(value) if unit in ("share", "per_s", "ratio") else round(value)
 
 
 # --- A whole run ----------------------------------------------------------------------------------------------------
@@ -179,7 +186,8 @@ def evaluate(
         conditions: Conditions that replace those of the recordings.
         pairing_doubted: True where replies are perhaps not those of their messages.
     """
-    scope = ConditionScope(aggregate.tally, duration_ns, awaits_replies=awaits_replies(recordings))
+    whole_run = WholeRun(aggregate.waves)
+    scope = ConditionScope(aggregate.tally, duration_ns, awaits_replies(recordings), whole_run)
     ends = [recording.trailer for recording in recordings if recording.trailer is not None]
     stopped = {event.condition: event for end in ends for event in end.aborted or ()}
     checks = [_abort_check(event) for event in stopped.values()]
@@ -355,13 +363,14 @@ class AbortMonitor:
         return cls(conditions, plan.abort_grace_ns, plan.duration_ns, start)
 
     def add_event(
-        self, event: IntervalEvent, so_far: Tally, *, pairing_doubted: bool = False
+        self, event: IntervalEvent, so_far: Tally, whole_run: WholeRun = NO_WAVES, *, pairing_doubted: bool = False
     ) -> tuple[AbortEvent, ...]:
         """Adds an interval and returns the conditions that hold.
 
         Args:
             event: The interval.
             so_far: Tally of the run with it.
+            whole_run: Waves and nodes of the run with it.
             pairing_doubted: True where replies are perhaps not those of their messages: their times stop nothing.
         """
         interval = event.interval
@@ -377,13 +386,13 @@ class AbortMonitor:
                 continue
             if pairing_doubted and depends_on_pairing(condition.metric):
                 continue
-            value = self._scope(condition, event, so_far).value(condition)
+            value = self._scope(condition, event, so_far, whole_run).value(condition)
             if value is not None and condition.holds(value):
                 events.append(AbortEvent(condition.text, to_json_number(value, condition.unit), interval.to_ns))
         return tuple(events)
 
-    def _scope(self, condition: Condition, event: IntervalEvent, so_far: Tally) -> ConditionScope:
+    def _scope(self, condition: Condition, event: IntervalEvent, so_far: Tally, whole_run: WholeRun) -> ConditionScope:
         tally, measured_ns = so_far, self.measured_ns
         if condition.per_interval:
             tally, measured_ns = event.tally, event.interval.measured_ns
-        return ConditionScope(tally, measured_ns, awaits_replies=awaits_replies([self.start]))
+        return ConditionScope(tally, measured_ns, awaits_replies([self.start]), whole_run)

@@ -27,7 +27,7 @@ from ws_load_test.metrics.session_events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from ws_load_test.metrics.recording import Interval
 
@@ -252,7 +252,7 @@ def _change(event: str) -> int:
     """Returns by how much an event changes the number of open sessions."""
     if event == OPENED:
         return 1
-    return -1 if event == CLOSED or event == "other" or event[0].isdigit() else 0
+    return -1 if event in (CLOSED, "other") or event[0].isdigit() else 0
 
 
 def find_waves(intervals: Iterable[Interval]) -> tuple[Wave, ...]:
@@ -262,11 +262,3 @@ def find_waves(intervals: Iterable[Interval]) -> tuple[Wave, ...]:
         record = interval.encoded_tally
         tracker.add_interval(interval, record.get("session_events", {}), record.get("dropped", 0))
     return tracker.finish()
-
-
-def count_codes(waves: Iterable[Wave]) -> Iterator[tuple[str, int]]:
-    """Yields the sessions of waves by close code, the commonest first."""
-    total: Counter[str] = Counter()
-    for wave in waves:
-        total.update(wave.closed)
-    yield from sorted(total.items(), key=lambda item: (-item[1], item[0]))

@@ -674,6 +674,11 @@ Counts, and shares of a whole with %:
   reconnected         Sessions that took the place of a lost one.
   recycled            Sessions that took the place of one whose lifetime was
                       over.
+  waves               Disconnect waves: sessions that the target ended together.
+  waves.abrupt        Sessions that waves ended without a code that announces
+                      it.
+  waves.bounced       Sessions that came back from a wave, and that the target
+                      ended again within 30 s.
   faults              What the target did wrong.
   errors              Messages and sessions that were asked for and did not come
                       about, each counted once.
@@ -683,6 +688,12 @@ Rates and sizes:
   bytes_received      Bytes of WebSocket frames received.
   rate                Replies read in the measured time, for each second of it.
   sent_rate           Messages sent in the measured time, for each second of it.
+
+Of the whole run, a time and a number:
+  waves.back          From the first session that a wave ended until as many
+                      were open as before; the longest of all waves.
+  nodes.skew          Sessions of the fullest node at the end of the load,
+                      relative to an even share.
 
 A condition on something that was never measured fails, and says why.
 """,

@@ -117,6 +117,9 @@ Counts, and shares of a whole with %:
 Rates and sizes:
 {listed("rate", "size")}
 
+Of the whole run, a time and a number:
+{listed("duration", "ratio")}
+
 A condition on something that was never measured fails, and says why."""
 
 

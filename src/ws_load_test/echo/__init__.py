@@ -11,7 +11,8 @@ Three ways to run it:
 """
 
 from ws_load_test.echo.multi_process import run_echo, serve_several
+from ws_load_test.echo.node import NodeOptions
 from ws_load_test.echo.process import EchoCounts, EchoProcess
 from ws_load_test.echo.server import EchoServer, serve
 
-__all__ = ["EchoCounts", "EchoProcess", "EchoServer", "run_echo", "serve", "serve_several"]
+__all__ = ["EchoCounts", "EchoProcess", "EchoServer", "NodeOptions", "run_echo", "serve", "serve_several"]

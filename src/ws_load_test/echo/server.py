@@ -18,8 +18,8 @@ from ws_load_test.common.errors import UsageError
 from ws_load_test.common.event_loop import keep_resource_warnings_harmless
 from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.echo.fault_injection import faulty, problem, refused
-from ws_load_test.echo.plain_echo import MAX_MESSAGE_BYTES, PlainEcho, close_frame
-from ws_load_test.websocket import frames
+from ws_load_test.echo.node import NodeOptions
+from ws_load_test.echo.plain_echo import MAX_MESSAGE_BYTES, PlainEcho
 
 if TYPE_CHECKING:
     import ssl
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ws_load_test.common.certificates import Certificate
     from ws_load_test.echo.service_limit import ServiceLimit
 
+ONE_NODE = NodeOptions()
+"""A server that closes its sessions at once, as going away."""
 _BACKLOG = 8192
 """Connections that can wait to be accepted: a load generator opens thousands at once."""
 _READ_BUFFER_BYTES = 2048
@@ -67,6 +69,7 @@ class EchoServer:
         tls: bool = False,
         certificate: Certificate | None = None,
         share_port: bool = False,
+        node: NodeOptions = ONE_NODE,
     ) -> None:
         """Prepares a server, which listens once entered.
 
@@ -76,11 +79,14 @@ class EchoServer:
             tls: Serve TLS.
             certificate: Certificate for TLS; None for a new self-signed one.
             share_port: Let other processes listen on the same port, each for its part of the connections.
+            node: Name of the server, and how it goes away.
 
         Raises:
-            UsageError: There is no such port.
+            UsageError: There is no such port, or no such close code.
         """
         check_port(port)
+        node.check()
+        self._node = node
         self._host = host
         self._port = port
         self._tls = tls
@@ -118,6 +124,7 @@ class EchoServer:
         except (OSError, UnicodeError) as error:
             raise UsageError(_why_not(self._host, self._port, error)) from error
         self.url = _url_of(self._server.sockets[0], tls=self._tls)
+        self._port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(
@@ -129,9 +136,7 @@ class EchoServer:
         if self._server is None:
             return
         self._server.close()
-        for transport in tuple(self.transports):
-            transport.write(close_frame(frames.GOING_AWAY, "the server is stopping"))
-            transport.close()
+        await self._node.close_sessions(self.transports)
         for _ in range(5):  # closing takes a few iterations of the loop if nothing is left to send
             await asyncio.sleep(0)
         if self.transports:
@@ -145,6 +150,11 @@ class EchoServer:
         self.limits.clear()
 
     def _listener(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
+        """Answers an upgrade request."""
+        chosen = self._chosen(request)
+        return self._node.answer(request.path, self._port, chosen) if b"node" in request.path else chosen
+
+    def _chosen(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         """Chooses the connection's class at the upgrade, so that plain echoes pay nothing for injected faults."""
         tokens = request.headers.get("Connection", "").lower().split(",")
         if any(token.strip() == "upgrade" for token in tokens):
@@ -172,6 +182,7 @@ async def serve(
     tls: bool = False,
     certificate: Certificate | None = None,
     share_port: bool = False,
+    node: NodeOptions = ONE_NODE,
     ready: Callable[[str], None],
     write_ca: Path | None = None,
     counts: Callable[[EchoServer], None] | None = None,
@@ -184,6 +195,7 @@ async def serve(
         tls: Serve TLS.
         certificate: Certificate for TLS; None for a new self-signed one.
         share_port: Let other processes listen on the same port, each for its part of the connections.
+        node: Name of the server, and how it goes away.
         ready: Called once with the URL.
         write_ca: File to write the certificate to, for clients to trust.
         counts: Called once with the running server, to read its counters from.
@@ -192,7 +204,7 @@ async def serve(
         UsageError: The server cannot listen on the address.
     """
     raise_open_files_limit()
-    async with EchoServer(host, port, tls=tls, certificate=certificate, share_port=share_port) as server:
+    async with EchoServer(host, port, tls=tls, certificate=certificate, share_port=share_port, node=node) as server:
         if write_ca is not None:
             write_certificate(server.ca_pem, write_ca)
         if counts is not None:

@@ -303,10 +303,11 @@ class ConnectionPool:
         well_behaved = self._is_well_behaved(connection)
         if fault is not None and well_behaved:
             self.fault_counted(fault, connection.number)
-        if fault is not None and well_behaved and not self.stopping and is_end_by_target(fault):
-            self.disconnects.ended_by_target(connection.number, fault, connection.left_unanswered)
-        else:
-            self.disconnects.closed()
+        if not self.stopping:
+            if fault is not None and well_behaved and is_end_by_target(fault):
+                self.disconnects.ended_by_target(connection.number, fault, connection.left_unanswered)
+            else:
+                self.disconnects.closed()
         self.reconnector.session_ended(connection, lost=fault is not None)
         self.finish_if_empty()
         self._load_changed()

@@ -14,6 +14,8 @@ from rich.text import Text
 
 from ws_load_test.analysis.findings import FindingKind, percent
 from ws_load_test.analysis.thresholds import ConditionScope, depends_on_pairing
+from ws_load_test.analysis.wave_types import WaveSummary
+from ws_load_test.analysis.whole_run import WholeRun
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.sanitize import sanitize
@@ -21,6 +23,7 @@ from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.report.content.fault_names import fault_phrase
 from ws_load_test.report.content.labeled import NO_VALUE, count_of, sentence
 from ws_load_test.report.content.thresholds import show_value
+from ws_load_test.report.content.waves import back_words, codes_of, costs
 from ws_load_test.report.terminal.glyphs import bar, spark, to_encodable
 from ws_load_test.report.terminal.latency_histogram import ROWS, histogram_bars
 from ws_load_test.report.terminal.layout import LABEL
@@ -124,6 +127,7 @@ def _lines(state: RunState, viewport: Viewport, now_ns: int, notes: Sequence[_Pa
         *_head(state, viewport, now_ns),
         _Line(9, Text()),
         *_connections(state, viewport, now_ns),
+        *_wave(state, viewport),
         *_messages(state, viewport),
         _Line(9, Text()),
         *_times(state, viewport),
@@ -208,6 +212,21 @@ def _connections(state: RunState, viewport: Viewport, now_ns: int) -> list[_Line
     parts += [(f"{format_count(count)} {word}", style) for word, count, style in counts if count]
     chart = _chart("", state.open_history, format_count, replace(viewport, chart_rows=1))
     return [_Line(0, _row("connections", parts, viewport)), *(_Line(6, line) for line in chart)]
+
+
+def _wave(state: RunState, viewport: Viewport) -> list[_Line]:
+    """Returns a line while a disconnect wave is on, and a fainter one about the last of those that are over."""
+    waves, current = state.waves.waves, state.waves.current
+    if not waves:
+        return []
+    summary = WaveSummary.of(current or waves[-1])
+    if current is None:
+        words = f"{count_of(len(waves), 'wave')}, the last of {count_of(summary.sessions, 'session')}"
+        return [_Line(5, _row("  wave", [(words, ""), (back_words(summary), "green")], viewport))]
+    missing = max(0, summary.open_before - state.open)
+    parts = [(f"{format_count(summary.sessions)} ended", "bold yellow"), (f"{format_count(missing)} missing", "yellow")]
+    parts += [(codes_of(summary), ""), (", ".join(costs(summary)), "")]
+    return [_Line(1, _row("  wave", [part for part in parts if part[0]], viewport))]
 
 
 def _messages(state: RunState, viewport: Viewport) -> list[_Line]:
@@ -311,7 +330,8 @@ def _conditions(state: RunState, viewport: Viewport) -> list[_Line]:
                 state.measured_ns,
             )
         )
-        value = ConditionScope(tally, measured_ns, awaits_replies=state.awaits_replies).value(condition)
+        whole_run = WholeRun(state.waves.waves)
+        value = ConditionScope(tally, measured_ns, state.awaits_replies, whole_run).value(condition)
         words = f"{requested.option.replace('-', ' ')} {condition.text}"
         if value is None:
             found.append((f"{words}: {NO_VALUE}", "dim"))

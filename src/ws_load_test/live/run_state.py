@@ -17,6 +17,7 @@ from ws_load_test.analysis.data_quality import pairing_findings
 from ws_load_test.analysis.findings import Finding, FindingKind, RunData
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.thresholds import RequestedCondition
+from ws_load_test.analysis.waves import WaveTracker
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.machine import default_workers
 from ws_load_test.metrics.histogram import Histogram
@@ -77,6 +78,8 @@ class RunState:
         """Everything so far."""
         self.last = Tally()
         """The last interval alone."""
+        self.waves = WaveTracker()
+        """Finder of the sessions that the target ended together."""
         self.intervals = 0
         """Number of intervals so far."""
         self.phase: Phase | None = None
@@ -127,6 +130,9 @@ class RunState:
         self._findings = None
         self._diagnosed[-1].add_event(event)
         self.tally.merge(tally)
+        self.waves.add_interval(interval, tally.session_events, tally.dropped)
+        # Those of a long run would fill the memory.
+        self.tally.session_events.clear()
         self.last = tally
         self.measured_ns += interval.measured_ns
         self.last_measured_ns = interval.measured_ns

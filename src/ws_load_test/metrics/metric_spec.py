@@ -8,9 +8,10 @@ from typing import Literal, cast
 
 from ws_load_test.metrics.histogram import Histogram
 
-Kind = Literal["count", "size", "labeled", "time", "rate"]
+Kind = Literal["count", "size", "labeled", "time", "rate", "duration", "ratio"]
 """``count``: an integer. ``size``: an integer of bytes. ``labeled``: a count by label. ``time``: a histogram in ns.
-``rate``: events per second, derived from a count and the measured time."""
+``rate``: events per second, derived from a count and the measured time. ``duration``: one time in ns. ``ratio``: a
+number without a unit. The last three are derived."""
 SPEC = "spec"
 """Key under which the metadata of a dataclass field hold its row."""
 

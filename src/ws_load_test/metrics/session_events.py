@@ -1,5 +1,4 @@
-"""Names and slots of session events: sparse counts, by hundredths of a second, of what happened when a target ended
-sessions.
+"""Names and slots of session events: sparse counts of what happened when a target ended sessions, by time.
 
 A key is a slot and an event: ``1234 1001`` counts sessions that the target ended with close code 1001 in slot 1234. A
 worker counts slots of `WIRE_SLOT_NS` of its machine's monotonic clock, so that a fleet can take clock offsets off; a
@@ -34,7 +33,9 @@ REOPENED = "reopened:"
 """Beginning of the event of a session that was reopened, in the slot of its loss; a bucket of its duration follows."""
 SIGNIFICANT_BITS = 6
 """Bits of a duration in ms that are kept: buckets are 3 % wide at most, so that few are needed."""
-_KEY = re.compile(r"\d{1,15} (?:opened|closed|dialed|refused|unanswered|bounced|reopened:\d{1,15}|\d{4}|other)", re.ASCII)
+_KEY = re.compile(
+    r"\d{1,15} (?:opened|closed|dialed|refused|unanswered|bounced|reopened:\d{1,15}|\d{4}|other)", re.ASCII
+)
 
 
 def key_of(slot: int, event: str) -> str:

@@ -27,15 +27,15 @@ from ws_load_test.common.units import (
     parse_rate_per_s,
     quoted,
 )
-from ws_load_test.metrics.catalog import CONDITION_METRICS
+from ws_load_test.metrics.catalog import CONDITION_METRICS, WHOLE_RUN
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.other_tools import METRICS
 
 if TYPE_CHECKING:
     from ws_load_test.plan.correlation import Correlation
 
-Kind = Literal["time", "count", "rate", "size"]
-Unit = Literal["ns", "count", "share", "per_s", "bytes"]
+Kind = Literal["time", "count", "rate", "size", "duration", "ratio"]
+Unit = Literal["ns", "count", "share", "per_s", "bytes", "ratio"]
 
 TIME_METRICS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "time")
 """Times that have percentiles; the first is meant where none is named."""
@@ -58,6 +58,9 @@ FORMER_FAULTS = {"mismatch": "check-failed"}
 """The same of faults."""
 RATES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "rate")
 SIZES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "size")
+_WHOLE_RUN_KINDS: dict[str, Kind] = {
+    name: kind for kind in ("count", "duration", "ratio") for name in WHOLE_RUN if CONDITION_METRICS[name].kind == kind
+}
 NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 """Contrary of each operator."""
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -133,6 +136,8 @@ def parse_condition(text: str, examples: str = EXAMPLES) -> Condition:
         raise ValueError(f'"{text}" has no limit; write for example {examples}')
     try:
         metric, label = _read_metric(label)
+        if anywhere and metric.name in WHOLE_RUN:
+            raise ValueError(f"{label} is of the whole run; leave out any")  # noqa: TRY301 - as of the others
         limit, unit = _read_limit(metric, label, amount)
     except ValueError as error:
         raise ValueError(f'"{text}": {error}') from None
@@ -148,6 +153,8 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
     """Returns the metric and its one spelling."""
     if statistic := _statistic(label):
         return ConditionMetric("time", TIME_METRICS[0], statistic), label
+    if (whole := label.replace("-", "_")) in WHOLE_RUN:
+        return ConditionMetric(_WHOLE_RUN_KINDS[whole], whole), whole
     head, dot, part = label.partition(".")
     name = head.replace("-", "_")
     if label.lower().replace("-", "_") in METRICS:
@@ -231,11 +238,15 @@ def _unknown(label: str, name: str, part: str) -> str:
 
 def _read_limit(metric: ConditionMetric, label: str, amount: str) -> tuple[Fraction, Unit]:
     bare = _DECIMAL.fullmatch(amount) is not None
-    if metric.kind == "time":
+    if metric.kind in ("time", "duration"):
         if bare or amount.endswith("%"):
             why = "and its limit has no unit" if bare else "and no share of anything"
             raise ValueError(f"{label} is a time, {why}; write for example {amount.rstrip('%')}ms")
         return Fraction(parse_duration_ns(amount)), "ns"
+    if metric.kind == "ratio":
+        if not bare:
+            raise ValueError(f'{label} is a ratio, and "{amount}" is none; write for example 1.5')
+        return Fraction(amount), "ratio"
     if metric.kind == "rate":
         return Fraction(str(parse_rate_per_s(amount))), "per_s"
     if metric.kind == "size":
@@ -262,12 +273,16 @@ def _read_count(metric: ConditionMetric, label: str, amount: str, *, bare: bool)
 
 # --- Sense ----------------------------------------------------------------------------------------------------------
 
+REPLIES_AMISS = ("duplicate_replies", "late_replies", "unknown_id")
+WAVE_COUNTS = ("waves.abrupt", "waves.bounced")
 FEWER_IS_BETTER = frozenset(
-    ("errors", "faults", "failed", "lost", "unanswered", "dropped", "duplicate_replies", "late_replies", "unknown_id")
+    (*("errors", "faults", "failed", "lost", "unanswered", "dropped"), *REPLIES_AMISS, *WAVE_COUNTS)
 )
 """Counts of what went wrong."""
 MORE_IS_BETTER = frozenset(("answered", "opened", "sent", "rate", "sent_rate"))
 """Counts and rates of what went well."""
+ONE_NUMBER = ("time", "duration", "ratio")
+"""Kinds of metrics that are low or high, and not few or many."""
 SHARES_OF_ALL = frozenset(("errors", "failed", "unanswered", "dropped", "answered", "opened", "sent"))
 """Counts that are part of what they are a share of, so that 100 % is the most."""
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "!=", "!=": "=="}
@@ -287,7 +302,9 @@ def check_unwanted(condition: Condition, option: str) -> None:
     metric, sign = condition.metric, condition.operator
     if _is_less_better(metric):
         good = (
-            {"<": "low", "<=": "low", "==": "low"} if metric.kind == "time" else {"<": "few", "<=": "few", "==": "few"}
+            {"<": "low", "<=": "low", "==": "low"}
+            if metric.kind in ONE_NUMBER
+            else {"<": "few", "<=": "few", "==": "few"}
         )
     elif metric.name in MORE_IS_BETTER and option != "--abort-if":
         # A run can be stopped for too high a rate, which its target may not be able to bear.
@@ -318,7 +335,7 @@ def check_objective(condition: Condition) -> None:
     _check_says_something(condition)
     metric, sign = condition.metric, condition.operator
     if _is_less_better(metric):
-        bad = {">": "high", ">=": "high"} if metric.kind == "time" else {">": "many", ">=": "many", "!=": "many"}
+        bad = {">": "high", ">=": "high"} if metric.kind in ONE_NUMBER else {">": "many", ">=": "many", "!=": "many"}
     elif metric.name in MORE_IS_BETTER:
         bad = {"<": "low", "<=": "low"} if metric.kind == "rate" else {"<": "few", "<=": "few"}
     else:
@@ -350,11 +367,11 @@ def _check_says_something(condition: Condition) -> None:
 
 def _is_less_better(metric: ConditionMetric) -> bool:
     """True for times and counts of failures; a shortest time can be bounded below, as a check of its plausibility."""
-    return (metric.kind == "time" and metric.statistic != "min") or metric.name in FEWER_IS_BETTER
+    return (metric.kind in ONE_NUMBER and metric.statistic != "min") or metric.name in FEWER_IS_BETTER
 
 
 def _subject(condition: Condition) -> str:
-    return f"{condition.label} {'is' if condition.metric.kind in ('time', 'rate') else 'are'}"
+    return f"{condition.label} {'is' if condition.metric.kind in (*ONE_NUMBER, 'rate') else 'are'}"
 
 
 def _mirrored(condition: Condition) -> str:

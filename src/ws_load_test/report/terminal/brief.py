@@ -14,6 +14,7 @@ from ws_load_test.plan.load import ClosedLoop
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.labeled import NO_VALUE, LabeledText, count_of
 from ws_load_test.report.content.outcome import faults, headline, lost_workers
+from ws_load_test.report.content.waves import wave_lines
 from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, wrapped
 from ws_load_test.report.terminal.tables import threshold_lines
 
@@ -66,6 +67,7 @@ def _figures(results: Results) -> Iterator[LabeledText]:
         yield LabeledText("rate", _rate(results))
     connections = summary.connections
     yield LabeledText("connections", _connections(results), _tone(bool(connections.failed or connections.lost)))
+    yield from wave_lines(summary.waves)
     found = faults(results)
     for number, (kind, count, example) in enumerate(found[:MOST_FAULTS]):
         more = len(found) - MOST_FAULTS if number + 1 == MOST_FAULTS else 0

@@ -12,6 +12,7 @@ from ws_load_test.common.units import (
     format_count,
     format_duration,
 )
+from ws_load_test.report.content import waves
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import phase_times
@@ -74,6 +75,21 @@ def host_table(summary: Summary) -> list[Text]:
         lines.append(_line(row, widths, "red" if host.lost_workers or host.saturated else ""))
     words = start_skew(summary)
     return [*lines, Text(f"  {words}", style="dim")] if words else lines
+
+
+def wave_table(summary: Summary) -> list[Text]:
+    """Returns a table of the disconnect waves; nothing without any."""
+    if not summary.waves:
+        return []
+    table = [waves.HEADINGS, *([f"  {when}", *figures] for when, *figures in map(waves.cells, summary.waves))]
+    widths = [max(len(row[column]) for row in table) for column in range(len(waves.HEADINGS))]
+    lines = [_line(table[0], widths, "bold")]
+    lines += [
+        _line(row, widths, "yellow" if wave.back_after_ns is None else "")
+        for row, wave in zip(table[1:], summary.waves, strict=True)
+    ]
+    words = "closes and dials in their busiest second; fewest open; back: as many open again as before the first end"
+    return [*lines, *(Text(f"  {line}", style="dim") for line in textwrap.wrap(words, WIDTH - 2))]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:
