@@ -168,7 +168,7 @@ def test_every_page_of_the_documentation_is_reachable_from_the_readme():
 
 
 def test_the_site_has_every_page():
-    listed = re.findall(r"^(?:reference/)?[a-z-]+$", text_of(Path("docs/index.md")), re.MULTILINE)
+    listed = re.findall(r"^(?:reference/|guides/)?[a-z-]+$", text_of(Path("docs/index.md")), re.MULTILINE)
     assert {Path("docs", f"{name}.md") for name in listed} == {
         page for page in DOCS if page.parts[0] == "docs" and page.name != "index.md"
     }

@@ -143,6 +143,7 @@ class TestOneRecording:
             },
             "reconnect_time_ns": None,
             "reconnect_storm": None,
+            "waves": [],
             "misbehaving": None,
             "unanswered_wait_ns": None,
             "keepalive_time_ns": None,

@@ -60,8 +60,8 @@ def test_one_wave_and_what_is_said_of_it():
         at(11.2, "opened"): 49,
         at(13, "opened"): 1,
         at(14, "dialed"): 9,
-        at(10, "reopened:1000"): 49,
-        at(10, "reopened:2000"): 1,
+        at(10, "reconnected:1000"): 49,
+        at(10, "reconnected:2000"): 1,
         at(10, "bounced"): 3,
     }
     (wave,) = find_waves(intervals(events, opened=100, dropped={9: 1, 10: 20, 12: 3, 14: 50}))
@@ -73,8 +73,8 @@ def test_one_wave_and_what_is_said_of_it():
     assert (wave.peak_closes_per_s, wave.peak_dials_per_s) == (50, 55)
     assert (wave.refused, wave.unanswered, wave.bounced) == (5, 7, 3)
     assert wave.dropped == 23
-    assert wave.reopen_percentile_ns(50) == bucket_end_ns(1000)
-    assert wave.reopen_percentile_ns(99) == bucket_end_ns(2000)
+    assert wave.reconnect_percentile_ns(50) == bucket_end_ns(1000)
+    assert wave.reconnect_percentile_ns(99) == bucket_end_ns(2000)
 
 
 @pytest.mark.parametrize(("pause_s", "waves"), [(4, 1), (4.99, 1), (5, 2), (6, 2)])
@@ -114,7 +114,7 @@ def test_a_wave_can_come_back_after_the_next_one():
 def test_a_wave_without_a_way_back_is_not_back():
     (wave,) = find_waves(intervals({at(10, "1006"): 5, at(11, "opened"): 4}, opened=20))
     assert wave.back_after_ns is None
-    assert wave.reopen_percentile_ns(50) is None
+    assert wave.reconnect_percentile_ns(50) is None
 
 
 def test_sessions_that_open_without_an_event_count_from_the_end_of_their_interval():
@@ -221,7 +221,7 @@ def test_slots_of_workers_become_slots_of_the_run(zero_ns, after_ns):
     assert -(10**6) - SLOT_NS < split(placed)[0] * SLOT_NS - after_ns <= 0
 
 
-@pytest.mark.parametrize("key", ["", "1001", "-1 1001", "1 ", "1 nothing", "1 1001 2", "x opened", "1 reopened:"])
+@pytest.mark.parametrize("key", ["", "1001", "-1 1001", "1 ", "1 nothing", "1 1001 2", "x opened", "1 reconnected:"])
 def test_other_keys_are_refused(key):
     assert not is_key(key)
     with pytest.raises(ValueError, match="slot and event"):

@@ -72,7 +72,7 @@ def check(result, restart, path, code, sessions):
     assert wave.closed == {code: restart.ended}
     assert wave.sessions == restart.ended
     assert (wave.open_before, wave.fewest_open) == (sessions, sessions - restart.ended)
-    assert wave.reopened == restart.ended
+    assert wave.reconnected == restart.ended
     observed_ns = (restart.back_s - restart.ended_s) * S
     # The report of a recording is the same, from the file alone.
     recording = read_recording(path)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.analysis.waves import Wave
     from ws_load_test.metrics.recording import (
+        CommandRun,
         Host,
         HostInterval,
         Interval,
@@ -258,6 +259,14 @@ def lost_workers(recording: Recording) -> tuple[LostWorker, ...]:
     if recording.trailer is not None:
         return recording.trailer.lost_workers
     return tuple(lost for interval in recording.intervals for lost in interval.lost_workers or ())
+
+
+def commands_of(recording: Recording) -> tuple[CommandRun, ...]:
+    """Returns the commands that a run carried out, as far as they are known, in the order of their number."""
+    if recording.trailer is not None:
+        return recording.trailer.commands or ()
+    known = {run.number: run for interval in recording.intervals for run in interval.commands or ()}
+    return tuple(known[number] for number in sorted(known))
 
 
 def max_known(*times_ns: int | None) -> int | None:

@@ -31,9 +31,9 @@ class WaveSummary(msgspec.Struct, frozen=True, kw_only=True):
             "where they were not by the end of the load."
         ),
     ]
-    reopened: Annotated[int, Meta(description="Sessions that came back.")]
-    reopen_p50_ns: Annotated[int | None, Meta(description="Median time from the loss of a session to its return.")]
-    reopen_p99_ns: Annotated[int | None, Meta(description="99th percentile of it, rounded up by 3 % at most.")]
+    reconnected: Annotated[int, Meta(description="Sessions that came back.")]
+    reconnect_p50_ns: Annotated[int | None, Meta(description="Median time from the loss of a session to its return.")]
+    reconnect_p99_ns: Annotated[int | None, Meta(description="99th percentile of it, rounded up by 3 % at most.")]
     bounced: Annotated[int, Meta(description="Sessions that the target ended again within 30 s of their return.")]
     refused: Annotated[int, Meta(description="Dials that failed until all were back.")]
     unanswered: Annotated[int, Meta(description="Messages in flight on the sessions that ended.")]
@@ -55,7 +55,7 @@ class WaveSummary(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             **{name: getattr(wave, name) for name in counts},
             closed=dict(sorted(wave.closed.items(), key=lambda item: (-item[1], item[0]))),
-            reopened=wave.reopened.total(),
-            reopen_p50_ns=wave.reopen_percentile_ns(50),
-            reopen_p99_ns=wave.reopen_percentile_ns(99),
+            reconnected=wave.reconnected.total(),
+            reconnect_p50_ns=wave.reconnect_percentile_ns(50),
+            reconnect_p99_ns=wave.reconnect_percentile_ns(99),
         )

@@ -18,8 +18,8 @@ from ws_load_test.metrics.session_events import (
     DIALED,
     LOSS_NS,
     OPENED,
+    RECONNECTED,
     REFUSED,
-    REOPENED,
     SLOT_NS,
     UNANSWERED,
     bucket_end_ns,
@@ -41,7 +41,7 @@ MIN_SHARE = 0.001
 LAG_NS = 1_500_000_000
 """Time (1.5 s) for which events wait for those of slower workers, so that all are taken in their order."""
 ANNOUNCED = frozenset(("1000", "1001", "1012", "1013"))
-"""Close codes with which a target says that it goes away in order: normal closure and going away (RFC 6455, section
+"""Close codes of a target that goes away in order: normal closure and going away (RFC 6455, section
 7.4.1), service restart and try again later (IANA, WebSocket Close Code Number Registry). Codes from 4000 on are the
 application's own, and announced as well."""
 LAST_SLOT = 1 << 62
@@ -71,10 +71,10 @@ class Wave:
     """Fewest sessions open until they were back, the next wave, or the end of the load."""
     back_ns: int | None = None
     """Instant from which as many sessions were open again as before; None where they were not."""
-    reopened: Counter[int] = field(default_factory=Counter)
+    reconnected: Counter[int] = field(default_factory=Counter)
     """Sessions that came back, by the bucket of the time it took (`duration_bucket`)."""
     bounced: int = 0
-    """Sessions that the target ended again within 30 s of their reopening."""
+    """Sessions that the target ended again within 30 s of their return."""
     refused: int = 0
     """Dials that failed until the sessions were back."""
     unanswered: int = 0
@@ -107,11 +107,11 @@ class Wave:
         """True once enough sessions have ended."""
         return self.sessions >= max(MIN_SESSIONS, MIN_SHARE * self.open_before)
 
-    def reopen_percentile_ns(self, percentile: float) -> int | None:
-        """Returns the end of the bucket that holds a percentile of the reopening times; None where none came back."""
-        rank = max(1, -(-self.reopened.total() * percentile // 100))
-        for bucket in sorted(self.reopened):
-            rank -= self.reopened[bucket]
+    def reconnect_percentile_ns(self, percentile: float) -> int | None:
+        """Returns the end of the bucket that holds a percentile of the reconnect times; None where none came back."""
+        rank = max(1, -(-self.reconnected.total() * percentile // 100))
+        for bucket in sorted(self.reconnected):
+            rank -= self.reconnected[bucket]
             if rank <= 0:
                 return bucket_end_ns(bucket)
         return None
@@ -171,7 +171,7 @@ class WaveTracker:
         changes = 0
         for key, count in events.items():
             slot, event = split_key(key)
-            if event == BOUNCED or event.startswith(REOPENED):
+            if event == BOUNCED or event.startswith(RECONNECTED):
                 self._later.append((slot, event, count))
                 continue
             self._pending[slot][event] += count
@@ -243,7 +243,7 @@ class WaveTracker:
                 if event == BOUNCED:
                     group.bounced += count
                 else:
-                    group.reopened[int(event.removeprefix(REOPENED))] += count
+                    group.reconnected[int(event.removeprefix(RECONNECTED))] += count
                 break
         return True
 

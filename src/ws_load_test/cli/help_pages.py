@@ -158,6 +158,10 @@ Sessions
       --disconnect SHARE@TIME
                               cut off this share of the connections at once, and
                               measure how they come back: 30%@10s
+      --run-at 'TIME: COMMAND'
+                              run a shell command on this machine at this time
+                              of the load, and mark it in reports: '60s:
+                              ./deploy.sh'; repeatable
       --slow-readers SHARE:SPEED
                               let this share of the connections read slowly:
                               5%:1kB/s; only the others are measured
@@ -651,6 +655,17 @@ alone is that of the response time):
   first_reply         From a first message to its reply.
   reconnect           From the loss of a session to the opening of the one in
                       its place.
+  delivery            From when a message was due until a subscriber's delivery
+                      of it was read.
+  transit             From when a message was sent until a subscriber's delivery
+                      of it was read.
+  first               From when a message was due until the first message that
+                      it causes was read.
+  last                From when a message was due until the last of its
+                      deliveries was read.
+  spread              From the first to the last delivery of a publish.
+  read_lag            Time for which a delivery at most waited in the worker,
+                      because others were read first.
 
 Counts, and shares of a whole with %:
   due                 Messages that should have left.
@@ -682,6 +697,29 @@ Counts, and shares of a whole with %:
   faults              What the target did wrong.
   errors              Messages and sessions that were asked for and did not come
                       about, each counted once.
+  expected            Deliveries that had to come: to each member of a room, of
+                      each message published there.
+  delivered           Expected deliveries that came within the time-out.
+  missing             Expected deliveries that did not come within the time-out,
+                      although the session was there.
+  cut_off             Expected deliveries that did not come because the target
+                      ended the session.
+  late                Missing deliveries that came after the time-out.
+  duplicate           Deliveries that came once more.
+  misdelivered        Deliveries to subscribers that are not in the room.
+  foreign             Messages with the marker of another run.
+  ambiguous           Pairs of a publish and a subscriber that are not judged:
+                      the session was joining, or we ended it.
+  replayed            Deliveries of what was published before the subscriber
+                      joined or came back.
+  gaps                Gaps: consecutive messages of one publisher that a
+                      subscriber missed, by their number.
+  reach               Share of the expected deliveries that came within the
+                      time-out.
+  complete            Followed publishes that came to every subscriber they had
+                      to.
+  subscribers_with_gaps
+                      Subscribers that missed a delivery.
 
 Rates and sizes:
   bytes_sent          Bytes of WebSocket frames sent.

@@ -17,8 +17,8 @@ from ws_load_test.metrics.session_events import (
     DIALED,
     LOSS_NS,
     OPENED,
+    RECONNECTED,
     REFUSED,
-    REOPENED,
     UNANSWERED,
     WIRE_SLOT_NS,
     duration_bucket,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LOGGED_NS = 60 * NS_PER_S
 """Time for which events are counted after the target has ended a session: twice `BOUNCE_NS`."""
 BOUNCE_NS = 30 * NS_PER_S
-"""Age of a reopened session below which its end by the target is a bounce: a client that is sent from one node that
+"""Age of a reconnected session below which its end by the target is a bounce: a client that is sent from one node that
 goes away to the next one is back within seconds."""
 
 
@@ -49,8 +49,8 @@ class DisconnectLog:
         """Instant up to which events are counted; 0: none are, so that no clock need be read."""
         self._lost_ns: dict[int, int] = {}
         """Instant of the loss of each session that is not back."""
-        self._reopened_ns: dict[int, tuple[int, int]] = {}
-        """Instants of the reopening and of the loss of sessions that are back, by their number."""
+        self._reconnected_ns: dict[int, tuple[int, int]] = {}
+        """Instants of the return and of the loss of sessions that are back, by their number."""
 
     def take(self) -> Counter[str]:
         """Returns the events since the last call."""
@@ -65,8 +65,8 @@ class DisconnectLog:
         self._count(now_ns, self._kinds.code_key(code))
         if unanswered:
             self._count(now_ns, UNANSWERED, unanswered)
-        reopened_ns, lost_ns = self._reopened_ns.pop(number, (0, 0))
-        if reopened_ns and now_ns - reopened_ns < BOUNCE_NS:
+        reconnected_ns, lost_ns = self._reconnected_ns.pop(number, (0, 0))
+        if reconnected_ns and now_ns - reconnected_ns < BOUNCE_NS:
             self._count(_rounded(lost_ns), BOUNCED)
         if self._reconnects:
             self._lost_ns[number] = now_ns
@@ -83,8 +83,8 @@ class DisconnectLog:
         now_ns = self._note(OPENED)
         lost_ns = self._lost_ns.pop(number, None)
         if lost_ns is not None:
-            self._count(_rounded(lost_ns), f"{REOPENED}{duration_bucket(now_ns - lost_ns)}")
-            self._reopened_ns[number] = now_ns, lost_ns
+            self._count(_rounded(lost_ns), f"{RECONNECTED}{duration_bucket(now_ns - lost_ns)}")
+            self._reconnected_ns[number] = now_ns, lost_ns
 
     def dialed(self) -> None:
         """Counts the beginning of a dial."""
@@ -103,7 +103,7 @@ class DisconnectLog:
             self._count(now_ns, event)
         else:
             self._until_ns = 0
-            self._reopened_ns.clear()
+            self._reconnected_ns.clear()
         return now_ns
 
     def _count(self, at_ns: int, event: str, count: int = 1) -> None:

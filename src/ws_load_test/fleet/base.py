@@ -46,6 +46,8 @@ class Fleet(ABC):
         """The hosts of the run once prepared; empty when all workers are on this machine."""
         self.interrupted = False
         self.coordinator = Coordinator(plan.workers, monotonic_ns())
+        self.on_load_start: Callable[[int], None] | None = None
+        """Called with the monotonic instant at which the load will begin; None: nothing waits for it."""
         self._on_interval = on_interval
         self._interval_ns = interval_ns
         self._started = False
@@ -169,7 +171,10 @@ class Fleet(ABC):
             connections = largest_size(self.plan.connections, self.plan.workers)
             wait_ns = self._start_after_ns() + connections * START_AFTER_NS_PER_CONNECTION
             switch = LoadSwitch() if self._balancer is None else self._balancer.start()
-            self._broadcast(Command("start", monotonic_ns() + wait_ns, switch=switch))
+            start_ns = monotonic_ns() + wait_ns
+            self._broadcast(Command("start", start_ns, switch=switch))
+            if self.on_load_start is not None:
+                self.on_load_start(start_ns)
             if self._balancer is not None:
                 self._broadcast_all(self._balancer.check(monotonic_ns()))
         else:

@@ -16,6 +16,7 @@ from ws_load_test.metrics.catalog import PER_HOST_FIELDS
 from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import (
     PHASES,
+    CommandRun,
     HostInterval,
     Interval,
     LostWorker,
@@ -86,6 +87,8 @@ class Coordinator:
         self._hosts = hosts
         self._unpublished_losses: list[LostWorker] = []
         """Lost workers that no interval has named yet."""
+        self._unpublished_commands: list[CommandRun] = []
+        """Commands that began or ended, which no interval has named yet."""
         self.lost: list[LostWorker] = []
         self.opened = 0
         """Sessions that have opened so far."""
@@ -147,6 +150,10 @@ class Coordinator:
         self._positions[worker] = FINISHED
         return list(self._complete())
 
+    def on_command(self, run: CommandRun) -> None:
+        """Records that a command began or ended."""
+        self._unpublished_commands.append(run)
+
     def on_worker_stopped(self, worker: int) -> None:
         """Records that a worker was ended by the fleet, without a last report; it does not count as lost."""
         self._unready.discard(worker)
@@ -159,6 +166,7 @@ class Coordinator:
             partial = self._partial.pop(position)
             phase = PHASES[position[0]]
             lost, self._unpublished_losses = self._unpublished_losses, []
+            commands, self._unpublished_commands = self._unpublished_commands, []
             hosts = sorted(partial.hosts.items())
             interval = Interval.of(
                 partial.tally,
@@ -171,6 +179,7 @@ class Coordinator:
                 fault_examples=partial.examples,
                 hosts=[self._host_interval(host, part) for host, part in hosts],
                 lost_workers=lost,
+                commands=commands,
             )
             # Nothing here refers to these tallies any more, so consumers may keep them.
             yield IntervalEvent(interval, partial.tally, tuple(part.tally for _, part in hosts))

@@ -20,6 +20,7 @@ from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
+from ws_load_test.report.content.commands import describe_command
 from ws_load_test.report.content.fault_names import fault_phrase
 from ws_load_test.report.content.labeled import NO_VALUE, count_of, sentence
 from ws_load_test.report.content.thresholds import show_value
@@ -46,6 +47,8 @@ MAX_FINDINGS = 3
 """Most findings about the generator that are shown; each takes up to `MAX_SENTENCE_LINES`."""
 MAX_SENTENCE_LINES = 3
 """Most lines of one sentence; the rest is cut off."""
+MAX_COMMANDS = 3
+"""Most commands of the run that are shown, the last ones."""
 CHARTS = 2
 """Charts over time that grow with the terminal: rates and p99; connections are mostly all open, a full block."""
 MAX_CHART_ROWS = 5
@@ -128,6 +131,7 @@ def _lines(state: RunState, viewport: Viewport, now_ns: int, notes: Sequence[_Pa
         _Line(9, Text()),
         *_connections(state, viewport, now_ns),
         *_wave(state, viewport),
+        *_commands(state, viewport),
         *_messages(state, viewport),
         _Line(9, Text()),
         *_times(state, viewport),
@@ -227,6 +231,18 @@ def _wave(state: RunState, viewport: Viewport) -> list[_Line]:
     parts = [(f"{format_count(summary.sessions)} ended", "bold yellow"), (f"{format_count(missing)} missing", "yellow")]
     parts += [(codes_of(summary), ""), (", ".join(costs(summary)), "")]
     return [_Line(1, _row("  wave", [part for part in parts if part[0]], viewport))]
+
+
+def _commands(state: RunState, viewport: Viewport) -> list[_Line]:
+    """Returns a line for each of the commands that began last; those that failed matter more."""
+    runs = [state.commands[number] for number in sorted(state.commands)][-MAX_COMMANDS:]
+    return [
+        _Line(
+            1 if run.failed else 5,
+            _row("" if number else "  ran", [(describe_command(run), "yellow" if run.failed else "")], viewport),
+        )
+        for number, run in enumerate(runs)
+    ]
 
 
 def _messages(state: RunState, viewport: Viewport) -> list[_Line]:

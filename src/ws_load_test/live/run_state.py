@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ws_load_test.metrics.interval_event import IntervalEvent
-    from ws_load_test.metrics.recording import LostWorker, Phase, WorkerUsage
+    from ws_load_test.metrics.recording import CommandRun, LostWorker, Phase, WorkerUsage
     from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.schedule import LoadProfile
 
@@ -78,6 +78,8 @@ class RunState:
         """Everything so far."""
         self.last = Tally()
         """The last interval alone."""
+        self.commands: dict[int, CommandRun] = {}
+        """Commands that have begun, by their number."""
         self.waves = WaveTracker()
         """Finder of the sessions that the target ended together."""
         self.intervals = 0
@@ -143,6 +145,7 @@ class RunState:
             self.load_from_ns = interval.from_ns
         self.to_ns = interval.to_ns
         self.examples = interval.fault_examples | self.examples
+        self.commands |= {run.number: run for run in interval.commands or ()}
         if interval.phase != "opening" and tally.surplus_replies and not self._surplus_under_load:
             self._surplus_under_load = (interval,)
         self._recent.append((interval.from_ns, tally))

@@ -19,7 +19,7 @@ WIRE_SLOT_NS = 1_000_000
 SLOT_NS = 10_000_000
 """Length (10 ms) of a slot in a recording: what a chart shows, and shorter than any restart."""
 LOSS_NS = 1_000_000_000
-"""Length (1 s) of the time to which the loss of a session is rounded down in `REOPENED` and `BOUNCED`: waves are
+"""Length (1 s) of the time to which the loss of a session is rounded down in `RECONNECTED` and `BOUNCED`: waves are
 further apart than that, and thousands of losses need few keys."""
 OPENED, CLOSED = "opened", "closed"
 """A session opened; a session was closed, and not by the target."""
@@ -28,13 +28,13 @@ DIALED, REFUSED = "dialed", "refused"
 UNANSWERED = "unanswered"
 """Messages that were in flight on a session that the target ended."""
 BOUNCED = "bounced"
-"""A session that the target ended again soon after it had been reopened; in the slot of its first loss."""
-REOPENED = "reopened:"
-"""Beginning of the event of a session that was reopened, in the slot of its loss; a bucket of its duration follows."""
+"""A session that the target ended again soon after it had been reconnected; in the slot of its first loss."""
+RECONNECTED = "reconnected:"
+"""Beginning of the event of a session that came back, in the slot of its loss; a bucket of its duration follows."""
 SIGNIFICANT_BITS = 6
 """Bits of a duration in ms that are kept: buckets are 3 % wide at most, so that few are needed."""
 _KEY = re.compile(
-    r"\d{1,15} (?:opened|closed|dialed|refused|unanswered|bounced|reopened:\d{1,15}|\d{4}|other)", re.ASCII
+    r"\d{1,15} (?:opened|closed|dialed|refused|unanswered|bounced|reconnected:\d{1,15}|\d{4}|other)", re.ASCII
 )
 
 

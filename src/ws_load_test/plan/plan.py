@@ -17,6 +17,7 @@ from ws_load_test.plan.ranges import Connections, Count, Duration, PerSecond, Wo
 from ws_load_test.plan.schedule import LoadProfile
 from ws_load_test.plan.session_policy import DisconnectStorm, MisbehavingClients, ReconnectPolicy
 from ws_load_test.plan.target import Target
+from ws_load_test.plan.timed_commands import TimedCommand
 
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """64 MiB."""
@@ -65,6 +66,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sessions that are cut off at one moment; None: none."""
     misbehaving: MisbehavingClients | None = None
     """Clients that misbehave on purpose; None: none."""
+    commands: tuple[TimedCommand, ...] = ()
+    """Shell commands that the machine which leads the run carries out while it goes on."""
     bind: tuple[str, ...] = ()
     """Source addresses, used in turn; empty: the system chooses."""
     name: str = ""
@@ -90,6 +93,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             message=self.message.without_payload(),
             setup_messages=(SetupMessage(),) * len(self.setup_messages),
             correlation=self.correlation.redacted(),
+            commands=tuple(one.redacted() for one in self.commands),
         )
 
     @property

@@ -37,7 +37,7 @@ from ws_load_test.plan.options.correlation import read_correlation
 from ws_load_test.plan.options.feed_rows import check_feed_rows
 from ws_load_test.plan.options.messages import check_row_count, message_warnings, read_first_messages, read_message
 from ws_load_test.plan.options.rows.load import SCHEDULE
-from ws_load_test.plan.options.session_policy import read_misbehaving, read_reconnect
+from ws_load_test.plan.options.session_policy import check_commands, read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
 from ws_load_test.plan.options.target import proxy_hint, read_target
 from ws_load_test.plan.options.thresholds import read_thresholds
@@ -91,6 +91,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     feed_warnings = check_row_count(message, connections, values, problems)
     misbehaving = read_misbehaving(values, connections, problems)
     reconnect = read_reconnect(values, problems)
+    check_commands(values, problems)
     setup_messages = read_first_messages(values, problems)
     thresholds = read_thresholds(values, problems)
     _check_in_flight(values, message, problems)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_WAVES = 5
 """Waves that the first screen has a line for: a rolling restart of more nodes than that is one picture."""
-HEADINGS = ("waves", "ended", "closes/s", "dials/s", "fewest", "back", "reopen p50", "p99", "bounced")
+HEADINGS = ("waves", "ended", "closes/s", "dials/s", "fewest", "back", "reconnect p50", "p99", "bounced")
 MOST_CODES = 3
 """Close codes of a wave that are named."""
 
@@ -75,8 +75,8 @@ def cells(wave: WaveSummary) -> tuple[str, ...]:
         format_count(wave.peak_dials_per_s),
         format_count(wave.fewest_open),
         "not" if wave.back_after_ns is None else format_duration(wave.back_after_ns),
-        NO_VALUE if wave.reopen_p50_ns is None else format_duration(wave.reopen_p50_ns),
-        NO_VALUE if wave.reopen_p99_ns is None else format_duration(wave.reopen_p99_ns),
+        NO_VALUE if wave.reconnect_p50_ns is None else format_duration(wave.reconnect_p50_ns),
+        NO_VALUE if wave.reconnect_p99_ns is None else format_duration(wave.reconnect_p99_ns),
         format_count(wave.bounced),
     )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.aggregate import lost_workers
+from ws_load_test.analysis.aggregate import commands_of, lost_workers
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate, format_share
 from ws_load_test.plan.thresholds import parse_condition
+from ws_load_test.report.content.commands import short
 from ws_load_test.report.html.figures import Trace, line, plain
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ MOST_STAGES = 12
 """Stages whose beginnings are marked, at most: more lines than that hide the chart."""
 MOST_LOST = 4
 """Lost workers that are marked one by one, at most."""
+MOST_COMMANDS = 12
+"""Commands of ``--run-at`` that are marked, at most."""
+LONGEST_MARK = 30
+"""Characters of a command in a mark: more would hide the chart."""
 MOST_WAVES = 8
 """Disconnect waves that are marked, at most."""
 STEP = 0.07
@@ -54,6 +59,8 @@ def _events(course: Timeline, recording: Recording, plan: Plan | None) -> Iterat
     for number, lost in enumerate(lost_workers(recording)):
         if number < MOST_LOST:
             yield lost.at_ns, f"worker {lost.worker} lost"
+    for run in commands_of(recording)[:MOST_COMMANDS]:
+        yield run.at_ns, short(run.command, LONGEST_MARK)
     if plan is None:
         return
     measured_ns = course.start_ns("measured")

@@ -9,6 +9,7 @@ from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.plan.describe import describe_plan
 from ws_load_test.report.content import waves
+from ws_load_test.report.content.commands import command_lines
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
@@ -258,6 +259,7 @@ class _Page:
         later = {label: times for label, times in later.items() if times.count}
         if later:
             parts.append(percentile_table(later))
+        parts += _facts(command_lines(self.recordings))
         return parts + _facts([*opening_notes(self.results), *reconnects(self.results), *misbehaving(self.summary)])
 
     # --- Generator, plan and host ---------------------------------------------------------------------------
