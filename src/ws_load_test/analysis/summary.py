@@ -28,7 +28,7 @@ from ws_load_test.analysis.summary_types import (
 )
 from ws_load_test.analysis.thresholds import evaluate
 from ws_load_test.analysis.verdict import NOTHING_MEASURED, judge
-from ws_load_test.analysis.wave_types import WaveSummary
+from ws_load_test.analysis.wave_types import NodesSummary, WaveSummary
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.catalog import METRICS
 from ws_load_test.metrics.histogram import Histogram
@@ -98,6 +98,7 @@ def summarize(
         opening=_from_tally(Opening, tally),
         reconnect_storm=_reconnect_storm(aggregated),
         waves=[WaveSummary.of(wave) for wave in aggregated.waves],
+        nodes=NodesSummary.of(aggregated),
         misbehaving=_misbehaving(recordings, tally.misbehaving),
         warnings=[finding.text for finding in findings if not finding.saturates],
         generator=_generator(recordings, aggregated, findings),

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from ws_load_test.analysis.wave_types import WaveSummary
+from ws_load_test.analysis.wave_types import NodesSummary, WaveSummary
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
 
@@ -356,6 +356,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         ReconnectStorm | None, Meta(description="Recovery after --disconnect; null where no session was cut off.")
     ]
     waves: Annotated[list[WaveSummary], Meta(description="Sessions that the target ended together, wave by wave.")]
+    nodes: Annotated[NodesSummary | None, Meta(description="Sessions by node of the target; null without --node.")]
     misbehaving: Annotated[
         Misbehaving | None, Meta(description="Results of misbehaving clients; null where there were none.")
     ]

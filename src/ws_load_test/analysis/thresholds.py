@@ -192,8 +192,7 @@ def evaluate(
         conditions: Conditions that replace those of the recordings.
         pairing_doubted: True where replies are perhaps not those of their messages.
     """
-    whole_run = WholeRun(aggregate.waves)
-    scope = ConditionScope(aggregate.tally, duration_ns, awaits_replies(recordings), whole_run)
+    scope = ConditionScope(aggregate.tally, duration_ns, awaits_replies(recordings), aggregate.whole_run)
     ends = [recording.trailer for recording in recordings if recording.trailer is not None]
     stopped = {event.condition: event for end in ends for event in end.aborted or ()}
     checks = [_abort_check(event) for event in stopped.values()]

@@ -162,6 +162,10 @@ Sessions
                               run a shell command on this machine at this time
                               of the load, and mark it in reports: '60s:
                               ./deploy.sh'; repeatable
+      --node WHERE            count sessions and times by node of the target,
+                              which it names in header:NAME or cookie:NAME of
+                              the upgrade response, or at json:PATH of a first
+                              message
       --slow-readers SHARE:SPEED
                               let this share of the connections read slowly:
                               5%:1kB/s; only the others are measured

@@ -9,6 +9,7 @@ from ws_load_test.engine.conversations.in_flight import RecentIds
 from ws_load_test.engine.conversations.traced import TracedConversation
 from ws_load_test.engine.load_models import LOAD_MODELS
 from ws_load_test.engine.load_models.load_model import LoadModel, frames_vary
+from ws_load_test.engine.nodes import NodeSeekingConnection
 from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.messages.generator import EMPTY_ROW, MessageGenerator
@@ -49,6 +50,7 @@ class ConnectionFactory:
         self._encoder = ws_frames.FrameEncoder(message.opcode)
         self._reading = ReadPolicy.of(plan)
         self._no_pong = self._reading.without_pongs()
+        self._connection_type = _connection_type(plan)
         self._recent_ids = RecentIds()
         self._rows: dict[int, Row] = {}
         self._redactor = Redactor(plan.target.secrets())
@@ -64,7 +66,7 @@ class ConnectionFactory:
         self, owner: SessionListener, number: int, *, no_pong: bool = False, trace: MessageTrace | None = None
     ) -> Connection:
         """Returns connection `number` of the run, about to be dialed, or dialed again."""
-        connection = Connection(owner, self._no_pong if no_pong else self._reading)
+        connection = self._connection_type(owner, self._no_pong if no_pong else self._reading)
         connection.number = number
         conversation = new_conversation(connection, self._recent_ids)
         if trace is not None:
@@ -125,6 +127,13 @@ class ConnectionFactory:
         target, row = self._plan.target, self._row(number)
         texts = [text for text in (target.user, target.user_info) if text and "{" in text]
         return [basic_credentials(self._source.render(text, number, row).encode()) for text in texts]
+
+
+def _connection_type(plan: Plan) -> type[Connection]:
+    """Returns the class of a plan's connections."""
+    if plan.node is None or not plan.node.in_messages:
+        return Connection
+    return type("SeekingConnection", (NodeSeekingConnection,), {"seek": staticmethod(plan.node.extractor())})
 
 
 class DeflatingEncoder:

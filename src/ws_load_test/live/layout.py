@@ -15,7 +15,6 @@ from rich.text import Text
 from ws_load_test.analysis.findings import FindingKind, percent
 from ws_load_test.analysis.thresholds import ConditionScope, depends_on_pairing
 from ws_load_test.analysis.wave_types import WaveSummary
-from ws_load_test.analysis.whole_run import WholeRun
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.sanitize import sanitize
@@ -346,8 +345,7 @@ def _conditions(state: RunState, viewport: Viewport) -> list[_Line]:
                 state.measured_ns,
             )
         )
-        whole_run = WholeRun(state.waves.waves)
-        value = ConditionScope(tally, measured_ns, state.awaits_replies, whole_run).value(condition)
+        value = ConditionScope(tally, measured_ns, state.awaits_replies, state.whole_run).value(condition)
         words = f"{requested.option.replace('-', ' ')} {condition.text}"
         if value is None:
             found.append((f"{words}: {NO_VALUE}", "dim"))

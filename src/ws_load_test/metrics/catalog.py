@@ -223,5 +223,7 @@ LABELED_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.kind == "l
 TIME_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.kind == "time")
 PER_HOST_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.per_host)
 """Fields that are kept for each machine: its rate, its own troubles and its way to the target show in them."""
+PER_NODE_FIELDS = ("opened", "closed", "answered", "unanswered", "response_time_ns")
+"""Fields that are kept for each node of the target (``--node``)."""
 EXCLUDED_FROM_WARMUP = tuple(spec.name for spec in METRICS.values() if not spec.in_warmup)
 """Fields that are reset when a warm-up interval is reported."""

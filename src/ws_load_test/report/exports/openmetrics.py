@@ -63,6 +63,9 @@ def _families(results: Results) -> Iterator[Family]:
             _of_waves(summary, "back_after_ns", 1e9),
             unit="seconds",
         )
+    if summary.nodes is not None:
+        sessions = tuple(Sample({"node": node.name}, node.sessions_at_end) for node in summary.nodes.rows)
+        yield Family("node_sessions", "gauge", "Sessions open on a node at the end of the load.", sessions)
     generator = summary.generator
     yield workers(generator.workers)
     if generator.cpu_share is not None:

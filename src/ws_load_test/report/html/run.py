@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.plan.describe import describe_plan
-from ws_load_test.report.content import waves
+from ws_load_test.report.content import nodes, waves
 from ws_load_test.report.content.commands import command_lines
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.content.generator import generator
@@ -208,8 +208,14 @@ class _Page:
         rows += [(label, format_count(count)) for label, count in rare if count]
         table = Table(["connections", "count"], rows)
         if self.course is None:
-            return [table, *self._waves()]
-        return [*time_charts.connections(self.course, self.results.plans.only), table, *self._waves()]
+            return [table, *self._waves(), *self._nodes()]
+        return [*time_charts.connections(self.course, self.results.plans.only), table, *self._waves(), *self._nodes()]
+
+    def _nodes(self) -> list[Part]:
+        found = self.summary.nodes
+        if found is None:
+            return []
+        return [Table(nodes.HEADINGS, [nodes.cells(node) for node in found.rows], nodes.skew_words(found))]
 
     def _waves(self) -> list[Part]:
         found = self.summary.waves[:_MOST_WAVES]

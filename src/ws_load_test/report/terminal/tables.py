@@ -12,7 +12,7 @@ from ws_load_test.common.units import (
     format_count,
     format_duration,
 )
-from ws_load_test.report.content import waves
+from ws_load_test.report.content import nodes, waves
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import phase_times
@@ -90,6 +90,17 @@ def wave_table(summary: Summary) -> list[Text]:
     ]
     words = "closes and dials in their busiest second; fewest open; back: as many open again as before the first end"
     return [*lines, *(Text(f"  {line}", style="dim") for line in textwrap.wrap(words, WIDTH - 2))]
+
+
+def node_table(summary: Summary) -> list[Text]:
+    """Returns a table of the target's nodes; nothing where none is known."""
+    if summary.nodes is None:
+        return []
+    table = [nodes.HEADINGS, *([f"  {name}", *figures] for name, *figures in map(nodes.cells, summary.nodes.rows))]
+    widths = [max(len(row[column]) for row in table) for column in range(len(nodes.HEADINGS))]
+    widths[0] = max(_SHORTEST_NAME, min(widths[0], WIDTH - sum(width + _HOST_GAP for width in widths[1:])))
+    lines = [_line(row, widths, "" if number else "bold") for number, row in enumerate(table)]
+    return [*lines, Text(f"  {nodes.skew_words(summary.nodes)}", style="dim")]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:

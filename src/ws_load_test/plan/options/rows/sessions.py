@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from ws_load_test.plan import values as option_values
+from ws_load_test.plan.node import node_rule
 from ws_load_test.plan.options import session_values
 from ws_load_test.plan.options.spec import Count, Duration, Group, Number, OptionSpec, Text, Texts
 from ws_load_test.plan.timed_commands import run_at
@@ -53,6 +54,15 @@ SESSIONS = (
         field="commands",
         repeatable=True,
         refused_by={"capacity": "each step would run it; a run without `capacity` shows what it does to sessions"},
+    ),
+    OptionSpec(
+        name="node",
+        metavar="WHERE",
+        help="count sessions and times by node of the target, which it names in header:NAME or cookie:NAME of the"
+        " upgrade response, or at json:PATH of a first message",
+        group=Group.SESSIONS,
+        parse=node_rule,
+        field="node",
     ),
     OptionSpec(
         name="slow_readers",
@@ -178,6 +188,7 @@ class SessionOptions(TypedDict, total=False):
     lifetime: Duration
     disconnect: Text
     run_at: Texts
+    node: Text
     slow_readers: Text
     stalled_readers: Number
     no_pong_clients: Number
