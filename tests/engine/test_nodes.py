@@ -34,7 +34,7 @@ def test_others_are_refused(text):
     ("rule", "headers", "name"),
     [
         ("header:X-Node", {"x-node": ["a"]}, "a"),
-        ("header:X-Node", {"x-node": ["  a \x1b[31m b"]}, "a \ufffd[31m b"),
+        ("header:X-Node", {"x-node": ["  a \x1b[31m b"]}, "a ?[31m b"),
         ("header:X-Node", {"x-other": ["a"]}, ""),
         ("header:Via", {"via": ["1.1 a", "1.1 b"]}, "1.1 a, 1.1 b"),
         ("header:X-Node", {"x-node": ["n" * 100]}, "n" * LONGEST_NAME),

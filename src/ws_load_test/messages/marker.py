@@ -27,7 +27,7 @@ MAX_NUMBERS = 62**NUMBER_DIGITS
 MAX_DUE_NS = 62**DUE_DIGITS - 1
 """Latest due instant: 60 hours after the start of the load."""
 MAX_LAG_NS = 62**LAG_DIGITS - 1
-"""Longest time from due to sent that is told apart: 56 s."""
+"""Longest time from due to sent that a marker has room for: 56 s."""
 CHECK_MODULUS = 61
 """Modulus of the check digit, the remainder of all bytes before it as one number: prime, and no more than a digit has.
 One random marker in 61 passes, and then its fields must be right as well."""

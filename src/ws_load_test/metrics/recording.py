@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import msgspec
 
+from ws_load_test.metrics.fan_out_report import SlowSubscriber
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
@@ -203,6 +204,8 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     """Those whose loss was noticed since the interval before; the trailer has them all."""
     commands: tuple[CommandRun, ...] | msgspec.UnsetType = msgspec.UNSET
     """Commands that began or ended since the interval before; the trailer has them all."""
+    slowest: tuple[SlowSubscriber, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Subscribers of a fan-out whose deliveries took longest, over the whole run; in the last interval."""
 
     @classmethod
     def of(
@@ -219,6 +222,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         hosts: Sequence[HostInterval] = (),
         lost_workers: Sequence[LostWorker] = (),
         commands: Sequence[CommandRun] = (),
+        slowest: Sequence[SlowSubscriber] = (),
     ) -> Self:
         """Returns the interval of a merged tally as it is now; later changes to the tally do not show."""
         return cls(
@@ -233,6 +237,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             hosts=tuple(hosts) or msgspec.UNSET,
             lost_workers=tuple(lost_workers) or msgspec.UNSET,
             commands=tuple(commands) or msgspec.UNSET,
+            slowest=tuple(slowest) or msgspec.UNSET,
         )
 
     @property

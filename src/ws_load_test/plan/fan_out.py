@@ -13,6 +13,7 @@ import msgspec
 
 from ws_load_test.common.units import format_count
 from ws_load_test.plan.ranges import Connections, PositiveCount
+from ws_load_test.plan.redaction import public_header, public_url, secrets_in_header, secrets_in_url
 
 SelfDelivery = Literal["either", "expected", "excluded"]
 """A publisher that is in the room: it may receive its own message, must, or must not."""
@@ -29,6 +30,15 @@ class HttpPublish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """URL with fields."""
     headers: tuple[tuple[str, str], ...] = ()
     """Further headers, with fields."""
+
+    def redacted(self) -> HttpPublish:
+        """The same with the secrets of its URL and its headers hidden."""
+        headers = tuple(public_header(name, value) for name, value in self.headers)
+        return msgspec.structs.replace(self, url=public_url(self.url), headers=headers)
+
+    def secrets(self) -> frozenset[str]:
+        """Returns the secrets of its URL and its headers; the values of fields apart."""
+        return frozenset(secrets_in_url(self.url).union(*(secrets_in_header(*header) for header in self.headers)))
 
 
 class MarkerRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,6 +100,10 @@ class FanOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         subscriber = self.subscriber_of(connection)
         return (connection if subscriber is None else subscriber) % len(self.rooms)
 
+    def room_name_of_connection(self, connection: int) -> str:
+        """Returns the name of the room that a connection is in, or first publishes to."""
+        return self.rooms[self.room_of_connection(connection)]
+
     def room_of_publish(self, publisher: int, number: int) -> int:
         """Returns the number of the room to which a publisher's message with a number goes."""
         rooms = len(self.rooms)
@@ -100,12 +114,30 @@ class FanOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Subscribers of the largest room."""
         return -(-self.subscribers // len(self.rooms))
 
+    @property
+    def mean_audience(self) -> float:
+        """Subscribers that a message must reach, on average over the rooms."""
+        own = self.everyone and self.self_delivery != "expected"
+        return self.subscribers / len(self.rooms) - own
+
+    def deliveries_per_s(self, publishes_per_s: float) -> float:
+        """Returns how many deliveries a second are expected."""
+        return publishes_per_s * self.mean_audience
+
+    def accounting_bytes(self, publishes_per_s: float, timeout_ns: int) -> float:
+        """Returns the memory of all workers for the deliveries that may come: a byte each, until twice the time-out."""
+        return publishes_per_s * self.subscribers / len(self.rooms) * 2 * timeout_ns / 1e9
+
     def is_timed(self, subscriber: int) -> bool:
         """Returns True if a subscriber's deliveries are timed: evenly picked by number, so every room has its share."""
         if self.timed is None or self.timed >= self.subscribers:
             return True
         # The k-th of the timed ones is where k * subscribers / timed reaches another whole number.
         return subscriber * self.timed % self.subscribers < self.timed
+
+    def redacted(self) -> FanOut:
+        """The same without secrets; the names of rooms stay."""
+        return self if self.publish is None else msgspec.structs.replace(self, publish=self.publish.redacted())
 
     def describe(self) -> str:
         """Returns the fan-out in words."""

@@ -97,6 +97,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             setup_messages=(SetupMessage(),) * len(self.setup_messages),
             correlation=self.correlation.redacted(),
             commands=tuple(one.redacted() for one in self.commands),
+            fan_out=None if self.fan_out is None else self.fan_out.redacted(),
         )
 
     @property
