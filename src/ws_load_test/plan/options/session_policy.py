@@ -27,8 +27,11 @@ def read_reconnect(values: Mapping[str, Any], problems: list[OptionProblem]) -> 
     return policy
 
 
-def check_commands(values: Mapping[str, Any], problems: list[OptionProblem]) -> None:
-    """Finds commands whose instant the load does not reach."""
+def check_commands_and_node(values: Mapping[str, Any], problems: list[OptionProblem]) -> None:
+    """Finds commands whose instant the load does not reach, and a place of nodes at which none would be looked for."""
+    node = values.get("node")
+    if node is not None and node.in_messages and ("subscribers" in values or "everyone" in values):
+        problems.append(OptionProblem("--node", "messages of a fan-out name no node; take header:NAME or cookie:NAME"))
     if "duration" not in values:
         return
     length_ns = values["duration"] + values.get("warmup", 0)
