@@ -289,7 +289,7 @@ def _commands(run: RunData) -> Iterator[Finding]:
     """Finds commands of ``--run-at`` that did not do what they were to."""
     for run_at in (one for recording in run.recordings for one in commands_of(recording) if one.failed):
         last = run_at.output.strip().rpartition("\n")[2].strip()
-        words = f"the command {quoted(run_at.command)} {run_at.problem or exit_words(run_at.status)}"
+        words = f"the command {quoted(' '.join(run_at.command.split()))} {run_at.problem or exit_words(run_at.status)}"
         yield Finding(FindingKind.COMMAND, f"{words}: {last}" if last else words, saturates=False)
 
 

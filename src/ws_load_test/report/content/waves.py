@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_WAVES = 5
 """Waves that the first screen has a line for: a rolling restart of more nodes than that is one picture."""
-HEADINGS = ("waves", "ended", "closes/s", "dials/s", "fewest", "back", "reconnect p50", "p99", "bounced")
+HEADINGS = ("waves", "ended", "closes/s", "dials/s", "fewest", "back", "p50", "p99", "bounced")
 MOST_CODES = 3
 """Close codes of a wave that are named."""
 

@@ -88,8 +88,8 @@ def wave_table(summary: Summary) -> list[Text]:
         _line(row, widths, "yellow" if wave.back_after_ns is None else "")
         for row, wave in zip(table[1:], summary.waves, strict=True)
     ]
-    words = "closes and dials in their busiest second; fewest open; back: as many open again as before the first end"
-    return [*lines, *(Text(f"  {line}", style="dim") for line in textwrap.wrap(words, WIDTH - 2))]
+    words = "closes and dials in their busiest second; fewest open; back: as many open again as before the first end;"
+    return [*lines, *_notes(f"{words} p50, p99: from the loss of a session to its return")]
 
 
 def node_table(summary: Summary) -> list[Text]:
@@ -100,7 +100,11 @@ def node_table(summary: Summary) -> list[Text]:
     widths = [max(len(row[column]) for row in table) for column in range(len(nodes.HEADINGS))]
     widths[0] = max(_SHORTEST_NAME, min(widths[0], WIDTH - sum(width + _HOST_GAP for width in widths[1:])))
     lines = [_line(row, widths, "" if number else "bold") for number, row in enumerate(table)]
-    return [*lines, Text(f"  {nodes.skew_words(summary.nodes)}", style="dim")]
+    return [*lines, *_notes(nodes.skew_words(summary.nodes))]
+
+
+def _notes(words: str) -> list[Text]:
+    return [Text(f"  {line}", style="dim") for line in textwrap.wrap(words, WIDTH - 2)]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:
