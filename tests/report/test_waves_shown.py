@@ -34,7 +34,7 @@ def interval(tally, index, *, phase="measured", commands=()):
 
 def a_wave(at_s, sessions=50, code="1012", back_s=1.5, **more):
     """Session events of a wave, by the number of their interval."""
-    events = {at_s: Counter({f"{at_s * 100} {code}": sessions, f"{at_s * 100} reconnected:1500": sessions})}
+    events = {at_s: Counter({f"{at_s * 100} {code}": sessions, f"{at_s * 100} reconnected:1472": sessions})}
     for event, count in more.items():
         events[at_s][f"{at_s * 100} {event}"] = count
     if back_s is not None:
