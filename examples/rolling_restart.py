@@ -9,6 +9,7 @@ report shows the wave, the commands, and the sessions of each node.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -45,6 +46,8 @@ def rolling_restart(connections: int, duration: str) -> Result:
     staying, staying_url = start_node("a")
     going, going_url = start_node("b")
     try:
+        # Short in the report: the shell that runs the command inherits it.
+        os.environ["RESTART_B"] = restart(going, going_url, "b")
         after_ns = parse_duration_ns(duration) // 4
         return run(
             make_plan(
@@ -54,7 +57,7 @@ def rolling_restart(connections: int, duration: str) -> Result:
                 rate=max(10, connections // 5),
                 reconnect="exponential:50ms..1s",
                 node="header:X-Node",
-                run_at=f"{after_ns}ns: {restart(going, going_url, 'b')}",
+                run_at=f'{after_ns}ns: eval "$RESTART_B"',
                 slo=["waves.back < 5s", "waves.abrupt == 0"],
             )
         )
