@@ -21,9 +21,8 @@ from ws_load_test.report.exports import Results, export
 from ws_load_test.report.terminal.brief import brief_lines
 from ws_load_test.report.terminal.tables import node_table, wave_table
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "examples"))
-sys.path.insert(0, str(ROOT / "tests" / "report"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "report"))
 from chromium import browser
 from pictures import draw
 from rolling_restart import rolling_restart
@@ -32,12 +31,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 CONNECTIONS, DURATION = 200, "16s"
-WIDTH, MARGIN, SETTLE_S = 1200, 8, 2
+WIDTH, MARGIN, SETTLE_S = 1200, 32, 2
 
 
 def main() -> None:
     """Runs the example once, and draws both pictures."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "images"
     result = rolling_restart(CONNECTIONS, DURATION)
     results = Results([result.recording], result.summary, aggregate([result.recording]))
     lines = [*brief_lines(results), Text(), *wave_table(result.summary), Text(), *node_table(result.summary)]

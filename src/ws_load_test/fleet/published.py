@@ -118,4 +118,4 @@ class FollowedPublishes:
         # By clocks of several machines a delivery can seem to come before it was due.
         tally.first_time_ns.record_block(np.maximum(first - due, 0))
         tally.last_time_ns.record_block(np.maximum(last - due, 0))
-        tally.spread_time_ns.record_block(last - first)
+        tally.spread_ns.record_block(last - first)

@@ -217,7 +217,7 @@ class FanOutMetrics(CountMetrics):
             csv=("50", "99", "max"),
         )
     )
-    spread_time_ns: Histogram = times(
+    spread_ns: Histogram = times(
         MetricSpec(
             "From the first to the last delivery of a publish.",
             condition="spread",
