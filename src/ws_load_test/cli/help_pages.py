@@ -427,6 +427,10 @@ ws-load-test echo: start the built-in echo server, until Ctrl-C
       --processes N           share the port among N processes: more cores, and
                               each has a limit on open files of its own, so that
                               N processes hold N times as many connections (1)
+      --close-code CODE       close code of its sessions when it is stopped;
+                              1006 sends no close frame (1001, going away)
+      --drain TIME            spread these closes over a time (0s)
+      --node-name NAME        name in the header X-Node, for ?node (the port)
 
 It echoes text and binary messages, puts fragments together, answers pings and
 closes. Its URL can ask for faults, which shows what they look like in a report:
@@ -439,6 +443,7 @@ closes. Its URL can ask for faults, which shows what they look like in a report:
   ?push=100            push 100 messages a second unasked
   ?fragment=3          reply in 3 fragments
   ?ping=1s             ping, and close where no pong comes
+  ?node                name the server in the upgrade response: X-Node
   ?limit=1000          answer no more messages a second over all connections of
                        a process that ask for the same; the others wait in a
                        queue, as before a saturated server

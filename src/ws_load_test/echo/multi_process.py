@@ -73,6 +73,7 @@ def run_echo(
         UsageError: The server cannot listen on the address, or not with so many processes.
         HostError: One of several processes has ended.
     """
+    node.check()
     if processes == 1:
         run_until_stopped(serve(host, port, tls=tls, ready=ready, write_ca=write_ca, node=node))
     else:

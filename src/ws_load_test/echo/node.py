@@ -45,7 +45,7 @@ class NodeOptions:
         """
         if self.close_code != frames.ABNORMAL_CLOSURE and not frames.close_code_is_valid(self.close_code):
             raise UsageError(
-                f"close code {self.close_code} cannot be sent: {frames.why_invalid(self.close_code)}; write for example"
+                f"close code {self.close_code} cannot be sent: it {frames.why_invalid(self.close_code)}; write for example"
                 " 1001 or 1012, or 1006 for no close frame at all"
             )
 

@@ -111,7 +111,7 @@ class CommandRun(msgspec.Struct, frozen=True, kw_only=True):
     output: str = ""
     """End of what it wrote."""
     problem: str = ""
-    """What went wrong with it besides its status, as the rest of a sentence."""
+    """Failure of it besides its status, as the rest of a sentence."""
 
     @property
     def failed(self) -> bool:
