@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ws_load_test import PlanError, make_plan, run
+from ws_load_test.api import Run
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.echo import EchoProcess
 from ws_load_test.fleet.timed_commands import MAX_OUTPUT_BYTES, CommandRunner
@@ -130,3 +131,23 @@ def test_a_run_records_its_commands(tmp_path):
     assert [one.number for interval in result.recording.intervals for one in interval.commands or ()][:2] == [0, 0]
     (warning,) = [one for one in result.summary.warnings if "command" in one]
     assert warning == 'the command "echo broken; exit 4" ended with exit status 4: broken'
+
+
+def test_an_interrupt_ends_commands_at_once(tmp_path):
+    file = tmp_path / "pid"
+    with EchoProcess() as server:
+        plan = make_plan(server.url, duration="30s", workers=1, run_at=f"0s: echo $$ > {file}; exec sleep 60")
+        run_ = Run(plan, interval_s=0.1)
+
+        async def interrupted():
+            task = asyncio.create_task(run_.execute())
+            while not file.exists() or not file.read_text():  # noqa: ASYNC110 - the command says so in a file
+                await asyncio.sleep(0.02)
+            run_.interrupt_in_order()
+            return await task
+
+        result = asyncio.run(interrupted())
+    (ended,) = result.recording.trailer.commands
+    assert ended.status == -15
+    assert "was ended with it" in ended.problem
+    assert not alive(int(file.read_text()))

@@ -44,10 +44,8 @@ class NodeOptions:
             UsageError: The code cannot be sent.
         """
         if self.close_code != frames.ABNORMAL_CLOSURE and not frames.close_code_is_valid(self.close_code):
-            raise UsageError(
-                f"close code {self.close_code} cannot be sent: it {frames.why_invalid(self.close_code)}; write for example"
-                " 1001 or 1012, or 1006 for no close frame at all"
-            )
+            why = f"close code {self.close_code} cannot be sent: it {frames.why_invalid(self.close_code)}"
+            raise UsageError(f"{why}; write for example 1001 or 1012, or 1006 for no close frame at all")
 
     def answer(self, path: bytes, port: int, chosen: Answer) -> Answer:
         """Returns the answer to an upgrade request, with the name of the node if the query asks for it."""
