@@ -128,6 +128,7 @@ class TestOneRecording:
             "throughput_per_s": 1.5,
             "response_time_ns": times,
             "service_time_ns": times,
+            "streams": None,
             "connect_time_ns": None,
             "opening": {
                 "resolve_time_ns": None,

@@ -23,7 +23,7 @@ def histograms(draw):
     return histogram
 
 
-STRATEGIES = {"count": COUNTS, "size": COUNTS, "labeled": COUNTERS, "time": histograms()}
+STRATEGIES = {"count": COUNTS, "size": COUNTS, "labeled": COUNTERS, "time": histograms(), "amount": histograms()}
 EVENTS = st.dictionaries(st.sampled_from(["7 1006", "9 opened", "9 reconnected:20"]), st.integers(1, 10**9)).map(
     Counter
 )
@@ -66,7 +66,7 @@ def check_sum(one, two, both):
     """Fails unless every count and histogram of `both` is what is in the one and in the other."""
     for name, spec in METRICS.items():
         mine, theirs, sum_of_both = (value_of(tally, name) for tally in (one, two, both))
-        if spec.kind == "time":
+        if spec.kind in ("time", "amount"):
             assert (sum_of_both.count, sum_of_both.sum) == (mine.count + theirs.count, mine.sum + theirs.sum)
         else:
             assert sum_of_both == mine + theirs

@@ -35,3 +35,7 @@ class WholeRun:
             "waves.bounced": sum(wave.bounced for wave in self.waves),
         }
         return Fraction(counts[name])
+
+
+NO_WAVES = WholeRun()
+"""A run without waves and nodes."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ws_load_test.cli.cluster import describe, pop_cluster_options
 from ws_load_test.cli.output import (
     console,
     export_problems,
@@ -33,7 +34,6 @@ from ws_load_test.common.errors import (
 from ws_load_test.common.units import format_duration
 from ws_load_test.experiments.capacity.search_options import read_spec, refused_options
 from ws_load_test.experiments.capacity.search_runner import CapacitySearch
-from ws_load_test.plan.describe import describe_plan
 from ws_load_test.report.terminal.capacity import print_capacity, step_line
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     left_out: dict[str, str] = {}
     if path is not None:
         options, left_out = _with_plan_file(path, options)
+    cluster = pop_cluster_options(options).get("cluster")
     output_options, problems = pop_output_options(options, "capacity")
     if not problems:
         problems += export_problems(
@@ -70,13 +71,13 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
         raise PlanError(tuple(problems))
     set_log_level(output_options.get("log_level", "warn"))
     plan = spec.plan(spec.range.first)
-    for label, words in [*describe_plan(plan), *spec.describe()]:
+    for label, words in [*describe(plan, cluster), *spec.describe()]:
         _log.info("%s: %s", label, words)
     for name, why in left_out.items():
         _log.warning("--plan: %s is left out (%s: %s)", name.replace("_", "-"), option_name(name), why)
     for warning in plan.warnings:
         _log.warning("%s", warning)
-    search = CapacitySearch(spec, output_options.get("output"))
+    search = CapacitySearch(spec, output_options.get("output"), cluster)
     # Not before there is the folder of the recordings, where files may be meant to go as well.
     warn_unwritable(exports_in(output_options))
     shown = StepProgress(spec, quiet=bool(output_options.get("quiet")))

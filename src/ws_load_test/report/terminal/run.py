@@ -26,6 +26,7 @@ from ws_load_test.report.terminal.tables import (
     host_table,
     node_table,
     requested_and_achieved,
+    stream_tables,
     wave_table,
 )
 
@@ -89,6 +90,7 @@ def full_report(results: Results, encoding: str, next_steps: Sequence[str] = ())
         brief_lines(results, next_steps),
         fan_out_table(summary),
         *(_response_times(results, encoding) if awaited else [] if summary.fanout else [_send_lag(summary)]),
+        stream_tables(summary),
         requested_and_achieved(results),
         _faults(results),
         side_by_side(
