@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ws_load_test.analysis.waves import LAG_NS, WaveTracker, find_waves, is_announced
-from ws_load_test.metrics.recording import Interval
+from ws_load_test.metrics.recording import Header, Interval
+from ws_load_test.metrics.recording_checks import IntervalChecker
 from ws_load_test.metrics.session_events import SLOT_NS, bucket_end_ns, duration_bucket, in_run_slots, is_key
 from ws_load_test.metrics.tally import Tally
 
@@ -235,3 +236,10 @@ def test_other_keys_are_refused(key):
 )
 def test_announced_codes(code, announced):
     assert is_announced(code) is announced
+
+
+def test_events_at_no_time_of_any_run_are_refused():
+    header = Header(tool="", started_at="2026-01-01T00:00:00Z", plan={}, target="", host={}, workers=1)
+    damaged = interval(Tally(session_events=Counter({f"{10**12 - 1} 1001": 3})), "measured", 0, 0, S)
+    with pytest.raises(ValueError, match="at no time of any run"):
+        IntervalChecker(header).check(damaged)

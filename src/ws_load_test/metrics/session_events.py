@@ -34,7 +34,7 @@ RECONNECTED = "reconnected:"
 SIGNIFICANT_BITS = 6
 """Bits of a duration in ms that are kept: buckets are 3 % wide at most, so that few are needed."""
 _KEY = re.compile(
-    r"\d{1,15} (?:opened|closed|dialed|refused|unanswered|bounced|reconnected:\d{1,15}|\d{4}|other)", re.ASCII
+    r"\d{1,12} (?:opened|closed|dialed|refused|unanswered|bounced|reconnected:\d{1,11}|\d{4}|other)", re.ASCII
 )
 
 
