@@ -105,6 +105,11 @@ def test_sessions_that_come_back_between_two_ends_do_not_end_the_wave():
     assert wave.fewest_open == 15
 
 
+def test_a_wave_that_was_back_and_goes_on_is_not_back():
+    (wave,) = find_waves(intervals({at(10, "1001"): 5, at(10.1, "opened"): 5, at(12, "1001"): 5}, opened=20))
+    assert wave.back_after_ns is None
+
+
 def test_a_wave_can_come_back_after_the_next_one():
     events = {at(10, "1001"): 5, at(20, "1001"): 5, at(21, "opened"): 5, at(30, "opened"): 5}
     first, second = find_waves(intervals(events, opened=20))
