@@ -192,6 +192,8 @@ Limits
                               compressed or not: 125 bytes to 1 GiB (64MiB)
       --name TEXT             a name for the run, which its report, recording,
                               page and comparisons show
+      --engine NAME           data plane: native (compiled), portable, or auto:
+                              native where it can run the plan (auto)
   -w, --workers N             number of worker processes (one for each core, or
                               two of them if the target is on this machine)
 

@@ -149,6 +149,14 @@ LIMITS = (
         refused_by={"ab": "its two sides are called a and b", "capacity": "its steps have numbers"},
     ),
     OptionSpec(
+        name="engine",
+        metavar="NAME",
+        help="data plane: native (compiled), portable, or auto: native where it can run the plan",
+        group=Group.LIMITS,
+        parse=option_values.choice("auto", "native", "portable"),
+        default="auto",
+    ),
+    OptionSpec(
         name="workers",
         metavar="N",
         help="number of worker processes",
@@ -177,4 +185,5 @@ class SessionOptions(TypedDict, total=False):
     connect_timeout: Duration
     max_message_size: Count
     name: Text
+    engine: Text
     workers: Count
