@@ -13,6 +13,7 @@ edge-triggered, from loan to return, for both directions: one `epoll_ctl` for a 
 
 from collections import namedtuple
 
+cimport cython
 from libc.errno cimport EAGAIN, ECONNRESET, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, rand, realloc
@@ -176,6 +177,7 @@ Loan = namedtuple(
 )
 
 
+@cython.final
 cdef class Reactor:
     """Sessions that are lent, what is in flight on them, and the counts of both."""
 
