@@ -17,7 +17,7 @@ MOST_FILES = {
     # An option of one load model of two engines, which the analysis and the search for a capacity take into account.
     ("option", "max_in_flight"): 10,
     ("message field", "now_ms"): 1,
-    ("count", "out_of_order"): 3,
+    ("count", "deliveries_foreign"): 3,
     ("time", "tls_time_ns"): 4,
     ("export", "hgrm"): 2,
     ("fault", "TLS_TIMEOUT"): 3,

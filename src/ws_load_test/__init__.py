@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.analysis.comparison.sides import compare
     from ws_load_test.analysis.recordings import read_recording
-    from ws_load_test.analysis.summary_types import Summary, TimeStats
+    from ws_load_test.analysis.summary_times import TimeStats
+    from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.api import Result, run, run_async
     from ws_load_test.common.errors import LoadTestError, PlanError
     from ws_load_test.experiments.ab import ab

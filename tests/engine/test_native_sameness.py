@@ -86,7 +86,7 @@ async def counts_of(engine_type, plan):
     window = LoadWindow(now_ns, now_ns, end_ns, LoadSwitch())
     engine.start(window, lambda phase, at_ns: parts.append(engine.collect()))
     await engine.wait()
-    await engine.drain()
+    await engine.drain({})
     await engine.close()
     tally, examples = Tally(), {}
     for part in [*parts, engine.collect()]:
@@ -230,7 +230,7 @@ def test_messages_wait_for_room_and_are_dropped_alike():
 @pytest.mark.parametrize("name", ENGINES)
 def test_keep_alive_pings_go_between_the_messages_of_the_load(name):
     with FaultyServer(behaviors.echoes) as server:
-        plan = make_plan(server.url, workers=1, connections=2, duration="400ms", ping_interval="100ms", engine=name)
+        plan = make_plan(server.url, workers=1, connections=2, rate=500, duration="400ms", ping_interval="100ms")
         counted = run(counts_of(ENGINES[name](), plan))
         assert server.seen.violations == []
     assert counted["keepalive_time_ns"] >= 4

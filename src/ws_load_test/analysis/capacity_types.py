@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from ws_load_test.analysis.summary_types import Statistics, TimeStats
+from ws_load_test.analysis.summary_times import Statistics, TimeStats
 
 StepOutcome = Literal[
     "met", "missed", "generator-bound", "nothing-opened", "nothing-measured", "not-judged", "interrupted"

@@ -46,6 +46,7 @@ class FindingKind(StrEnum):
     GARBAGE = "garbage"
     SEND_LAG = "send-lag"
     LOOP_LAG = "loop-lag"
+    READ_LAG = "read-lag"
     RATE = "rate"
     QUEUE = "queue"
     UNANSWERED = "unanswered"

@@ -46,6 +46,10 @@ cores 0.1 ms, and a platform whose timers count milliseconds 0.5 ms."""
 MAX_TAIL_LAG_NS = 10_000_000
 """Lag in the tail above which one message in a hundred, or one look at the loop in ten, is late: the time slices of
 other processes delay a healthy worker by up to 9 ms."""
+MIN_READ_LAG_NS = 500_000
+"""Read lag (0.5 ms) up to which deliveries are read as fast as any: what 100 reads in a row take."""
+MAX_READ_LAG_SHARE = 0.1
+"""Share of the delivery time above which the generator's own reading shows in it."""
 MIN_LAG_SHARE = 0.5
 """Share of the measured time that lag must make up to matter: less changes its digits and not its message."""
 MIN_LATE_TIME = 0.5
@@ -79,6 +83,7 @@ def _generator_findings(run: RunData) -> list[Finding]:
     # A saturated worker explains a late loop already.
     if not any(finding.saturates for finding in findings):
         findings += _loop_lag(run)
+        findings += _read_lag(run)
     return [*_host(run), *findings]
 
 
@@ -221,6 +226,22 @@ def _loop_lag(run: RunData) -> Iterator[Finding]:
             " may include: run longer, or on a quieter machine"
         )
         yield Finding(FindingKind.LOOP_LAG, text, saturates=False)
+
+
+def _read_lag(run: RunData) -> Iterator[Finding]:
+    """Yields a finding if deliveries waited in the generator for others to be read."""
+    lag, delivery = run.tally.read_lag_ns, run.tally.delivery_time_ns
+    if not lag.count or not delivery.count:
+        return
+    waited, slow = _percentiles(lag, 99)[0], _percentiles(delivery, 99)[0]
+    if waited <= MIN_READ_LAG_NS or waited <= MAX_READ_LAG_SHARE * slow:
+        return
+    text = (
+        f"one delivery in a hundred was read more than {format_duration(waited)} behind others that came with it, at a"
+        f" delivery p99 of {format_duration(slow)}, so up to that much of last and spread is the generator's own: time"
+        f" fewer subscribers with --timed, or {run.remedy}"
+    )
+    yield Finding(FindingKind.READ_LAG, text, saturates=True)
 
 
 # --- Arithmetic and phrases -------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.analysis.aggregate import lost_workers
 from ws_load_test.analysis.generator_health import diagnose_host
-from ws_load_test.analysis.summary_types import HostSummary, LostWorkerSummary, TimeStats
+from ws_load_test.analysis.summary_times import TimeStats
+from ws_load_test.analysis.summary_types import HostSummary, LostWorkerSummary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from ws_load_test.analysis.aggregate import aggregate
-from ws_load_test.analysis.findings import MISBEHAVIORS, FindingKind, misbehaving_counts
+from ws_load_test.analysis.fan_out import fan_out_summary
+from ws_load_test.analysis.findings import MISBEHAVIORS, FindingKind, awaits_replies, misbehaving_counts
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.per_host import host_rows, lost_worker_rows, start_skew_ns
+from ws_load_test.analysis.summary_times import TimeStats
 from ws_load_test.analysis.summary_types import (
     ByteCounts,
     Connections,
@@ -22,7 +24,6 @@ from ws_load_test.analysis.summary_types import (
     Opening,
     ReconnectStorm,
     Summary,
-    TimeStats,
     UnknownLoad,
     Warmup,
 )
@@ -95,6 +96,7 @@ def summarize(
         bytes=_bytes(tally),
         throughput_per_s=tally.answered_in_window * 1e9 / duration_ns if duration_ns else None,
         opening=_from_tally(Opening, tally),
+        fanout=fan_out_summary(recordings, tally, awaits_replies=awaits_replies(recordings)),
         reconnect_storm=_reconnect_storm(aggregated),
         misbehaving=_misbehaving(recordings, tally.misbehaving),
         warnings=[finding.text for finding in findings if not finding.saturates],

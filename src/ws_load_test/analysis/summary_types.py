@@ -8,55 +8,14 @@ histogram has no percentiles, and a run without measured time has no rate.
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType, field
+from msgspec import UNSET, Meta, UnsetType
 
-from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.analysis.fan_out import FanOutSummary
+from ws_load_test.analysis.summary_times import TimeStats
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
-
-
-class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Statistics that are found by their keys in JSON."""
-
-    def value(self, key: str) -> int:
-        """Returns a statistic by its key in JSON (``p99.9``, ``max``).
-
-        Raises:
-            KeyError: There is no such statistic.
-        """
-        return int(getattr(self, _attributes(type(self))[key]))
-
-
-@cache
-def _attributes(statistics: type[Statistics]) -> dict[str, str]:
-    return {one.encode_name: one.name for one in msgspec.structs.fields(statistics)}
-
-
-class TimeStats(Statistics, frozen=True, kw_only=True):
-    """Statistics of a histogram of durations in ns. A percentile is the highest value of its HdrHistogram bucket."""
-
-    count: Annotated[int, Meta(description="Number of values.")]
-    min: Annotated[int, Meta(description="Lowest value, exact, in ns.")]
-    mean: Annotated[int, Meta(description="Arithmetic mean of the exact values, in ns.")]
-    stdev: Annotated[int, Meta(description="Standard deviation in ns, from the buckets; 0 for a single value.")]
-    max: Annotated[int, Meta(description="Highest value, exact, in ns.")]
-    p5: Annotated[int, Meta(description="5th percentile in ns.")]
-    p10: Annotated[int, Meta(description="10th percentile in ns.")]
-    p50: Annotated[int, Meta(description="Median in ns.")]
-    p75: Annotated[int, Meta(description="75th percentile in ns.")]
-    p90: Annotated[int, Meta(description="90th percentile in ns.")]
-    p95: Annotated[int, Meta(description="95th percentile in ns.")]
-    p99: Annotated[int, Meta(description="99th percentile in ns.")]
-    p99_9: Annotated[int, Meta(description="99.9th percentile in ns.")] = field(name="p99.9")
-    p99_99: Annotated[int, Meta(description="99.99th percentile in ns.")] = field(name="p99.99")
-
-    @classmethod
-    def of(cls, histogram: Histogram) -> Self | None:
-        """Returns the statistics of a histogram; None for an empty one."""
-        return msgspec.convert(histogram.stats(), cls | None)
 
 
 class Connections(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,6 +245,7 @@ class FailureReason(StrEnum):
     ALL_LOST = "all-sessions-lost"
     NOTHING_SENT = "nothing-sent"
     NOTHING_ANSWERED = "nothing-answered"
+    NOTHING_DELIVERED = "nothing-delivered"
     ALL_REPLIES_WRONG = "all-replies-wrong"
     NOT_ALL_DIALED = "not-all-dialed"
     NOT_JUDGED = "not-judged"
@@ -348,6 +308,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     response_time_ns: Annotated[TimeStats | None, Meta(description="Response times: done - due.")]
     service_time_ns: Annotated[TimeStats | None, Meta(description="Service times: done - sent.")]
     connect_time_ns: Annotated[TimeStats | None, Meta(description="From the dial to the end of the upgrade.")]
+    fanout: Annotated[
+        FanOutSummary | None, Meta(description="Deliveries to subscribers; null where the plan has none.")
+    ]
     opening: Annotated[Opening, Meta(description="Phases of opening a session.")]
     reconnect_time_ns: Annotated[
         TimeStats | None, Meta(description="From the loss of a session to the one that replaces it.")

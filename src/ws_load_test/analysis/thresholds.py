@@ -31,6 +31,7 @@ from ws_load_test.plan.thresholds import (
 )
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator, Sequence
 
     from ws_load_test.analysis.aggregate import Aggregate
@@ -92,7 +93,12 @@ class ConditionScope:
             )
         if metric.name == "errors":
             return errors_of(tally, awaits_replies=self.awaits_replies)
-        return int(getattr(tally, metric.name))
+        if metric.name == "reach":
+            return tally.deliveries
+        if metric.name == "out_of_order":
+            return tally.out_of_order + tally.deliveries_out_of_order
+        value: int | Counter[str] = getattr(tally, CONDITION_METRICS[metric.name].name)
+        return value if isinstance(value, int) else value.total()
 
     def why_no_value(self, condition: Condition) -> str:
         """Returns the reason why a condition has no value here."""

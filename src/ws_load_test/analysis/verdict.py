@@ -27,6 +27,7 @@ UNMEASURED = frozenset(
         FailureReason.ALL_LOST,
         FailureReason.NOTHING_SENT,
         FailureReason.NOTHING_ANSWERED,
+        FailureReason.NOTHING_DELIVERED,
         FailureReason.ALL_REPLIES_WRONG,
     }
 )
@@ -85,6 +86,9 @@ def why_nothing_measured(recordings: Sequence[Recording], tally: Tally) -> tuple
         return FailureReason.NOTHING_SENT, due
     if awaited and not tally.answered:
         return FailureReason.NOTHING_ANSWERED, f"no message was answered{fault}"
+    if _publishes(recordings) and tally.sent and not tally.deliveries:
+        why = "no delivery came" if tally.deliveries_expected else "no subscriber was there for what was published"
+        return FailureReason.NOTHING_DELIVERED, f"{why}{fault}"
     if awaited and tally.faults["check-failed"] >= tally.answered:
         return FailureReason.ALL_REPLIES_WRONG, "no reply was right (check-failed)"
     return None
@@ -127,6 +131,11 @@ def _lost_under_load(recordings: Sequence[Recording]) -> int:
             for part in (interval.encoded_tally, interval.encoded_tally.get("misbehaving", {}))
         )
     return lost
+
+
+def _publishes(recordings: Sequence[Recording]) -> bool:
+    """Returns True if all recordings are of a fan-out."""
+    return all(recording.header.plan.get("fan_out") is not None for recording in recordings)
 
 
 def _commonest_fault(tally: Tally) -> str:

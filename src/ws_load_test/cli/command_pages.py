@@ -185,7 +185,33 @@ faults, which shows what they look like in a report:
   ?ping=1s             ping, and close where no pong comes
   ?limit=1000          answer no more messages a second over all connections of
                        a process that ask for the same; the others wait in a
-                       queue, as before a saturated server""",
+                       queue, as before a saturated server
+
+Sessions can be in rooms: what one of them publishes goes to all members, and
+what is to be measured is known.
+
+  ?room=NAME           be a member: each message goes to all members
+  ?chat                instead join, leave and publish by messages:
+                       {"op": "join", "room": "a"}, answered
+                       {"op":"joined","room":"a"}; leave, answered left;
+                       {"op": "say", "room": "a", ...}
+  ?self=no             leave the publisher out
+  ?ack=1               answer {"op":"ack","id":7} to the publisher, after the
+                       deliveries of its message
+  ?lose=0.1%           do not send this share of the deliveries
+  ?duplicate=1%        send this share twice
+  ?swap=1%             send this share after the member's next delivery
+  ?misdeliver=0.1%     send this share to a member of another room as well
+  ?fan-delay=10us      wait so long between one member and the next
+  ?nodes=2             deal sessions to 2 nodes whose rooms are not shared
+  ?replay=5s           send what was published within 5 s before to who joins
+  ?stuck=1             send nothing to the first member of the room
+
+self, ack and fan-delay are read from the publisher's URL, nodes from both,
+the others from the member's. POST /publish?room=NAME publishes its body,
+GET /rooms answers the exact counts of deliveries and faults as JSON, and
+GET /rooms?reset or DELETE /rooms starts them anew. A member for which 4 MiB
+wait because it does not read is closed with 1008.""",
     examples="""\
   ws-load-test echo --port 3001
   ws-load-test echo --processes 3

@@ -125,7 +125,7 @@ Message
   Fields in braces are filled in anew for each message; all other braces stay
   as they are:
       {seq}  {connection}  {uuid}  {now_ms}  {random:8}  {int:1..100}
-      {feed.COLUMN}  {feed.COLUMN:json}
+      {feed.COLUMN}  {feed.COLUMN:json}  {room}  {marker}
   In URL, --header, --cookie, --user, --bearer and --subprotocol they are
   filled in for each connection.
 
@@ -148,6 +148,35 @@ Replies
       --check-utf8            check that text messages are valid UTF-8
   A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is
   there). A PATH is made of names and places: id, data.items[0].id
+
+Fan-out
+      --subscribers N         fan-out: N sessions that only receive, after their
+                              first messages, and whose deliveries are counted
+                              and timed
+      --publishers N          sessions that send -m on the schedule of --rate,
+                              all together (1)
+      --everyone              fan-out: each of the -c sessions publishes and
+                              receives
+      --rooms N|A,B,...       how many rooms there are, or their names: session
+                              i is in room i mod N, and {room} is its number or
+                              name (1)
+      --marker RULE           how a delivery is recognized: {marker}, anywhere
+                              in what comes, or json:PATH or regex:PATTERN,
+                              where {seq} of -m comes back; json:PATH=PATH where
+                              a delivery has it elsewhere ({marker})
+      --self-delivery WHETHER
+                              whether a publisher receives its own message:
+                              expected, excluded or either (either)
+      --recovery WHETHER      whether a session that comes back is sent what was
+                              published meanwhile: none or expected (none)
+      --timed N|all           time the deliveries to N subscribers, evenly
+                              picked, and count those to the others (all)
+      --publish-url "POST URL"
+                              publish -m by HTTP requests there, from as many
+                              clients as there are publishers; fields are filled
+                              in
+      --publish-header "NAME: VALUE"
+                              add a header to these requests; repeatable
 
 Sessions
       --reconnect POLICY      reconnect lost sessions: none, now, after a delay
@@ -408,6 +437,32 @@ closes. Its URL can ask for faults, which shows what they look like in a report:
                        a process that ask for the same; the others wait in a
                        queue, as before a saturated server
 
+Sessions can be in rooms: what one of them publishes goes to all members, and
+what is to be measured is known.
+
+  ?room=NAME           be a member: each message goes to all members
+  ?chat                instead join, leave and publish by messages:
+                       {"op": "join", "room": "a"}, answered
+                       {"op":"joined","room":"a"}; leave, answered left;
+                       {"op": "say", "room": "a", ...}
+  ?self=no             leave the publisher out
+  ?ack=1               answer {"op":"ack","id":7} to the publisher, after the
+                       deliveries of its message
+  ?lose=0.1%           do not send this share of the deliveries
+  ?duplicate=1%        send this share twice
+  ?swap=1%             send this share after the member's next delivery
+  ?misdeliver=0.1%     send this share to a member of another room as well
+  ?fan-delay=10us      wait so long between one member and the next
+  ?nodes=2             deal sessions to 2 nodes whose rooms are not shared
+  ?replay=5s           send what was published within 5 s before to who joins
+  ?stuck=1             send nothing to the first member of the room
+
+self, ack and fan-delay are read from the publisher's URL, nodes from both, the
+others from the member's. POST /publish?room=NAME publishes its body, GET /rooms
+answers the exact counts of deliveries and faults as JSON, and GET /rooms?reset
+or DELETE /rooms starts them anew. A member for which 4 MiB wait because it does
+not read is closed with 1008.
+
 Examples
   ws-load-test echo --port 3001
   ws-load-test echo --processes 3
@@ -653,6 +708,17 @@ alone is that of the response time):
   first_reply         From a first message to its reply.
   reconnect           From the loss of a session to the opening of the one in
                       its place.
+  delivery            From when a message was due until a subscriber's delivery
+                      of it was read.
+  transit             From when a message was sent until a subscriber's delivery
+                      of it was read.
+  first               From when a message was due until the first message that
+                      it causes was read.
+  last                From when a message was due until the last of its
+                      deliveries was read.
+  spread              From the first to the last delivery of a publish.
+  read_lag            Time for which a delivery at most waited in the worker,
+                      because others were read first.
 
 Counts, and shares of a whole with %:
   due                 Messages that should have left.
@@ -679,6 +745,29 @@ Counts, and shares of a whole with %:
   faults              What the target did wrong.
   errors              Messages and sessions that were asked for and did not come
                       about, each counted once.
+  expected            Deliveries that had to come: to each member of a room, of
+                      each message published there.
+  delivered           Expected deliveries that came within the time-out.
+  missing             Expected deliveries that did not come within the time-out,
+                      although the session was there.
+  cut_off             Expected deliveries that did not come because the target
+                      ended the session.
+  late                Missing deliveries that came after the time-out.
+  duplicate           Deliveries that came once more.
+  misdelivered        Deliveries to subscribers that are not in the room.
+  foreign             Messages with the marker of another run.
+  ambiguous           Pairs of a publish and a subscriber that are not judged:
+                      the session was joining, or we ended it.
+  replayed            Deliveries of what was published before the subscriber
+                      joined or came back.
+  gaps                Gaps: consecutive messages of one publisher that a
+                      subscriber missed, by their number.
+  reach               Share of the expected deliveries that came within the
+                      time-out.
+  complete            Followed publishes that came to every subscriber they had
+                      to.
+  subscribers_with_gaps
+                      Subscribers that missed a delivery.
 
 Rates and sizes:
   bytes_sent          Bytes of WebSocket frames sent.
@@ -714,6 +803,10 @@ Fields in braces are filled in for each message, all other braces stay:
   {feed.COLUMN}           value of the feed's column COLUMN, as it is in the
                           file
   {feed.COLUMN:json}      the same as a JSON string, quotes included
+  {room}                  room of a fan-out: that of the message in -m, that of
+                          the connection elsewhere
+  {marker}                29 letters and digits by which a fan-out recognizes
+                          the deliveries of a message; in -m alone
 
 In URL, --header, --cookie, --user, --bearer and --subprotocol they are filled
 in for each connection. `--probe` sends one message and shows every step.

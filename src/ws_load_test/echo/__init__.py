@@ -2,6 +2,7 @@
 
 It echoes text and binary messages, answers pings and closes, and injects faults that the query of the URL asks for
 (`ws_load_test.echo.fault_injection`), so that a plan can be tried against a target that misbehaves in a known way.
+Its rooms (`ws_load_test.echo.room_options`) send what one session publishes to all members, with faults of known size.
 
 Three ways to run it:
 
@@ -12,6 +13,7 @@ Three ways to run it:
 
 from ws_load_test.echo.multi_process import run_echo, serve_several
 from ws_load_test.echo.process import EchoCounts, EchoProcess
+from ws_load_test.echo.room_counts import RoomCounts, RoomsReport
 from ws_load_test.echo.server import EchoServer, serve
 
-__all__ = ["EchoCounts", "EchoProcess", "EchoServer", "run_echo", "serve", "serve_several"]
+__all__ = ["EchoCounts", "EchoProcess", "EchoServer", "RoomCounts", "RoomsReport", "run_echo", "serve", "serve_several"]

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ws_load_test.echo.process import EchoProcess
     from ws_load_test.echo.server import EchoServer
 
+_ROOMS = {"rooms": False, "rooms reset": True}
+"""Lines of standard input about the rooms, and whether they start the counts anew."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves echoes until stopped, and returns the exit code."""
@@ -39,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--follow-stdin",
         action="store_true",
-        help="stop when standard input closes; a line 'counts' on it prints the counters",
+        help="stop when standard input closes; a line 'counts' on it prints the counters, 'rooms' those of the rooms,"
+        " 'rooms reset' starts these anew",
     )
     parser.add_argument(
         "--processes",
@@ -81,18 +85,21 @@ async def _serve_following_stdin(options: argparse.Namespace) -> None:
     task = asyncio.current_task()
     assert task is not None
 
-    def follow(print_counts: Callable[[], None]) -> None:
+    def follow(answer: Callable[[str], str | None]) -> None:
         # A daemon thread: reading a pipe without blocking differs between platforms, and a blocked read must not
         # keep the process alive.
-        threading.Thread(target=read, args=(print_counts,), daemon=True).start()
+        threading.Thread(target=read, args=(answer,), daemon=True).start()
 
-    def read(print_counts: Callable[[], None]) -> None:
+    def print_answer(answer: Callable[[str], str | None], question: str) -> None:
+        if (line := answer(question)) is not None:
+            _print_line(line)
+
+    def read(answer: Callable[[str], str | None]) -> None:
         rest = b""
         while data := os.read(0, 4096):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                if line.strip() == b"counts":
-                    loop.call_soon_threadsafe(print_counts)
+                loop.call_soon_threadsafe(print_answer, answer, line.strip().decode(errors="replace"))
         with contextlib.suppress(RuntimeError):  # a signal has ended the loop already
             loop.call_soon_threadsafe(task.cancel)
 
@@ -104,7 +111,7 @@ async def _serve_following_stdin(options: argparse.Namespace) -> None:
             tls=options.tls,
             ready=_print_line,
             write_ca=options.write_ca,
-            counts=lambda echo: follow(lambda: _print_counts_of_all(echo)),
+            counts=lambda echo: follow(lambda question: _answer_of_all(echo, question)),
         )
         return
     await serve(
@@ -115,7 +122,7 @@ async def _serve_following_stdin(options: argparse.Namespace) -> None:
         share_port=options.share_port,
         ready=_print_line,
         write_ca=options.write_ca,
-        counts=lambda server: follow(lambda: _print_counts(server)),
+        counts=lambda server: follow(lambda question: _answer(server, question)),
     )
 
 
@@ -124,15 +131,23 @@ def _read_identity(path: Path) -> Certificate:
     return Certificate(certificate_pem=mark + certificate, key_pem=key)
 
 
-def _print_counts_of_all(echo: EchoProcess) -> None:
+def _answer_of_all(echo: EchoProcess, question: str) -> str | None:
     # `serve_several` notices a child that has ended, and stops the others.
     with contextlib.suppress(ConnectionError):
-        _print_line(json.dumps(asdict(echo.counts())))
+        if question == "counts":
+            return json.dumps(asdict(echo.counts()))
+        if question in _ROOMS:
+            return echo.rooms(reset=_ROOMS[question]).to_json()
+    return None
 
 
-def _print_counts(server: EchoServer) -> None:
-    counts = {name: getattr(server, name) for name in ("connections", "open", "messages", "bytes", "pongs")}
-    _print_line(json.dumps(counts | {"cpu_s": time.process_time()}))
+def _answer(server: EchoServer, question: str) -> str | None:
+    if question == "counts":
+        counts = {name: getattr(server, name) for name in ("connections", "open", "messages", "bytes", "pongs")}
+        return json.dumps(counts | {"cpu_s": time.process_time()})
+    if question in _ROOMS:
+        return server.rooms.report(reset=_ROOMS[question]).to_json()
+    return None
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ws_load_test.common.errors import UsageError
+from ws_load_test.echo.room_counts import RoomsReport
 from ws_load_test.echo.server import own_certificate, unused_port
 
 if TYPE_CHECKING:
@@ -112,18 +113,36 @@ class EchoProcess:
         Raises:
             ConnectionError: A child has ended.
         """
+        counts = [EchoCounts(**json.loads(line)) for line in self._ask("counts")]
+        names = [field.name for field in fields(EchoCounts)]
+        return EchoCounts(**{name: sum(getattr(part, name) for part in counts) for name in names})
+
+    def rooms(self, *, reset: bool = False) -> RoomsReport:
+        """Reads the counts of the rooms, summed over the children.
+
+        Args:
+            reset: Start the counts and the shares of all faults anew after that.
+
+        Raises:
+            ConnectionError: A child has ended.
+        """
+        report = RoomsReport()
+        for line in self._ask("rooms reset" if reset else "rooms"):
+            report.add(RoomsReport.from_json(line))
+        return report
+
+    def _ask(self, question: str) -> list[str]:
+        """Asks the children, and returns a line of each. Raises ConnectionError if one has ended."""
         if not self._children:
             raise ConnectionError("the echo server is not running")
         for child in self._children:
             assert child.stdin is not None
-            child.stdin.write("counts\n")
+            child.stdin.write(f"{question}\n")
             child.stdin.flush()
         lines = [_read_line(child) for child in self._children]
         if not all(lines):
             raise ConnectionError("the echo server has ended")
-        counts = [EchoCounts(**json.loads(line)) for line in lines]
-        names = [field.name for field in fields(EchoCounts)]
-        return EchoCounts(**{name: sum(getattr(part, name) for part in counts) for name in names})
+        return lines
 
     def failure(self) -> str | None:
         """Returns a clause about a child that has ended; None while all run, as they should."""

@@ -17,8 +17,13 @@ from picows import WSUpgradeRequest, WSUpgradeResponseWithListener, ws_create_se
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.event_loop import keep_resource_warnings_harmless
 from ws_load_test.common.loop_turns import LoopTurns
-from ws_load_test.echo.fault_injection import faulty, problem, refused
+from ws_load_test.echo.fan_out_clock import FanOutClock
+from ws_load_test.echo.fault_injection import InjectedFaults, faulty, problem, refused
+from ws_load_test.echo.http_requests import FirstRequest
 from ws_load_test.echo.plain_echo import MAX_MESSAGE_BYTES, PlainEcho, close_frame
+from ws_load_test.echo.room_options import query_of, room_options
+from ws_load_test.echo.room_session import RoomEcho
+from ws_load_test.echo.rooms import Rooms
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
     from picows import WSListener
 
     from ws_load_test.common.certificates import Certificate
+    from ws_load_test.echo.room_counts import RoomsReport
+    from ws_load_test.echo.room_options import RoomOptions
     from ws_load_test.echo.service_limit import ServiceLimit
 
 _BACKLOG = 8192
@@ -57,6 +64,7 @@ class EchoServer:
         bytes: Payload bytes of these messages.
         pongs: Pong frames received.
         queued_bytes: Memory of the messages that wait for their replies.
+        rooms: Rooms, with their members and counts.
     """
 
     def __init__(
@@ -98,6 +106,9 @@ class EchoServer:
         self.limits: dict[float, ServiceLimit] = {}
         self.queued_bytes = 0
         self.loop_turns = LoopTurns()
+        self.rooms = Rooms()
+        self.fan_out_clock = FanOutClock(self.loop_turns)
+        self.http_transports: set[asyncio.Transport] = set()
 
     async def __aenter__(self) -> Self:
         context = self._tls_context() if self._tls else None
@@ -114,7 +125,10 @@ class EchoServer:
                 read_buffer_init_size=_READ_BUFFER_BYTES,
                 websocket_handshake_timeout=_UPGRADE_TIMEOUT_S,
                 logger_name=_log,
+                start_serving=False,
             )
+            self._answer_http(self._server)
+            await self._server.start_serving()
         except (OSError, UnicodeError) as error:
             raise UsageError(_why_not(self._host, self._port, error)) from error
         self.url = _url_of(self._server.sockets[0], tls=self._tls)
@@ -129,6 +143,9 @@ class EchoServer:
         if self._server is None:
             return
         self._server.close()
+        self.fan_out_clock.close()
+        for transport in tuple(self.http_transports):
+            transport.abort()
         for transport in tuple(self.transports):
             transport.write(close_frame(frames.GOING_AWAY, "the server is stopping"))
             transport.close()
@@ -153,11 +170,35 @@ class EchoServer:
             return PlainEcho(self)
         try:
             options = faulty(request.path)
+            in_rooms = room_options(query_of(request.path))
+            if in_rooms is not None:
+                return self._member(in_rooms, options)
         except ValueError as error:
             return problem(str(error))
         if options is None:
             return PlainEcho(self)
         return refused(options.status) if options.status else options.listener(self)
+
+    def _member(
+        self, options: RoomOptions, faults: InjectedFaults | None
+    ) -> WSListener | WSUpgradeResponseWithListener:
+        """Makes a connection that is in rooms. Raises ValueError for faults of replies, which it has none of."""
+        others = sorted(faults.requested - {"status"}) if faults is not None else []
+        if others:
+            raise ValueError(f"{others[0]} is about replies, of which a session in rooms has none; leave it out")
+        if faults is not None and faults.status:
+            return refused(faults.status)
+        return RoomEcho(self, options, self.rooms, self.fan_out_clock)
+
+    def collect_rooms(self, done: Callable[[RoomsReport], None], *, reset: bool) -> None:
+        """Calls back with the counts of the rooms, and starts them anew if asked to."""
+        done(self.rooms.report(reset=reset))
+
+    def _answer_http(self, server: asyncio.Server) -> None:
+        """Has a `FirstRequest` in front of each connection: picows refuses all requests but upgrades."""
+        upgrade = getattr(server, "_protocol_factory", None)
+        if upgrade is not None:  # of aiofastnet and asyncio; with any other, requests beside upgrades are refused
+            server._protocol_factory = lambda: FirstRequest(self, upgrade())  # type: ignore[attr-defined] # noqa: SLF001
 
     def _tls_context(self) -> ssl.SSLContext:
         certificate = self._certificate or own_certificate()

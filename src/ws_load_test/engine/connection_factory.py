@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ws_load_test.engine.conversations import new_conversation
 from ws_load_test.engine.conversations.in_flight import RecentIds
 from ws_load_test.engine.conversations.traced import TracedConversation
+from ws_load_test.engine.fan_out.audience import Audience
 from ws_load_test.engine.load_models import LOAD_MODELS
 from ws_load_test.engine.load_models.load_model import frames_vary
 from ws_load_test.engine.sessions.connection import Connection
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.load_models.load_model import LoadModel
+    from ws_load_test.engine.load_models.open_loop import OpenLoopRunner
     from ws_load_test.engine.sessions.message_trace import MessageTrace
     from ws_load_test.engine.sessions.sender import Conversation
     from ws_load_test.engine.sessions.session import SessionListener
-    from ws_load_test.messages.fields import Row
     from ws_load_test.messages.generator import FrameEncoding
+    from ws_load_test.messages.template_field import Row
     from ws_load_test.plan.plan import Plan
 
 
@@ -49,7 +51,8 @@ class ConnectionFactory:
         """Opcode of first messages."""
         self._plan = plan
         self._share = share
-        self._source = MessageGenerator(message, share)
+        room_of = None if plan.fan_out is None else plan.fan_out.room_name_of_connection
+        self._source = MessageGenerator(message, share, room_of)
         self._encoder = ws_frames.FrameEncoder(message.opcode)
         self._reading = ReadPolicy.of(plan)
         self._no_pong = self._reading.without_pongs()
@@ -59,6 +62,8 @@ class ConnectionFactory:
         self._frames_vary = frames_vary(plan)
         self.load = self._load(plan, share, owner, on_exhausted=on_exhausted, on_idle=on_idle)
         """The part of the load that the connections share."""
+        self.audience = None if plan.fan_out is None else Audience(plan, share, self._source.publication)
+        """Publishers and subscribers; None without a fan-out."""
 
     # --- Connections ------------------------------------------------------------------------------------------------
 
@@ -82,6 +87,8 @@ class ConnectionFactory:
         self, owner: SessionListener, number: int, *, no_pong: bool = False, trace: MessageTrace | None = None
     ) -> Connection:
         """Returns connection `number` of the run, about to be dialed, or dialed again."""
+        if self.audience is not None:
+            return self.audience.connection(owner, self._reading, number, cast("OpenLoopRunner", self.load))
         connection = self.connection_type(owner, self._no_pong if no_pong else self._reading)
         connection.number = number
         conversation = self._conversation(connection)
@@ -93,12 +100,15 @@ class ConnectionFactory:
 
     def attach_frames(self, connection: Connection) -> None:
         """Gives a connection that has just opened its frames, where they are made as they leave."""
-        if not self._frames_vary and connection.reading.extract_id is None:
+        if not connection.sender.sends_load or (not self._frames_vary and connection.reading.extract_id is None):
             return
         payloads = self._source.payloads(connection.number, self._row(connection.number))
         encoder: FrameEncoding = self._encoder
         if connection.deflate is not None and payloads.opcode < ws_frames.CLOSE:
             encoder = DeflatingEncoder(connection, payloads.opcode)
+        if self.audience is not None:
+            connection.sender.batches = self.audience.frames(connection, payloads, encoder)
+            return
         connection.sender.batches = connection.sender.conversation.new_frames(payloads, encoder)
 
     def first_messages(self, number: int) -> list[bytes]:

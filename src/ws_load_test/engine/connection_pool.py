@@ -82,6 +82,8 @@ class ConnectionPool:
         """The load has begun."""
         self.factory = factory_type(self._default, plan, share, on_exhausted=self._on_exhausted, on_idle=self._on_idle)
         self.load = self.factory.load
+        self.audience = self.factory.audience
+        """Publishers and subscribers; None without a fan-out."""
         self.reconnector = Reconnector(self)
         self.opener = SessionOpener(self, Dialer(plan, share if multi_host else None))
         self._groups = [self._default]
@@ -135,6 +137,8 @@ class ConnectionPool:
 
     def collect(self) -> tuple[Tally, dict[str, str]]:
         """Returns the counts since the last call, and a sentence for each kind of fault that was new."""
+        if self.audience is not None:
+            self.audience.collect_into(self._default.tally)
         tally = self._default.collect()
         tally.open_dip = self._open_before - self._lowest_open
         self._open_before = self._lowest_open = self.open
@@ -151,7 +155,7 @@ class ConnectionPool:
     @property
     def carrying(self) -> int:
         """Number of sessions that carry the load, or will when it begins."""
-        return self.load.sessions if self.loading else len(self.ready())
+        return self.load.sessions if self.loading else sum(one.sender.sends_load for one in self.ready())
 
     @property
     def has_ready(self) -> bool:
@@ -166,6 +170,8 @@ class ConnectionPool:
 
     def new_connection(self, number: int) -> Connection:
         """Returns connection `number` of the run, about to be dialed."""
+        if self.audience is not None:
+            self.audience.dialing(number)
         group = self._group_of(number)
         return self.factory.connection(group, number, no_pong=group.leaves_pings_unanswered(number))
 
@@ -175,9 +181,11 @@ class ConnectionPool:
             self._close(connection)
             return False
         self._group_of(connection.number).begin(connection)
+        if self.audience is not None:
+            self.audience.joined(connection.number)
         if self.loading:
             # The load may have begun on it already: it was ready before this was called.
-            if not connection.sender.carries_load:
+            if connection.sender.sends_load and not connection.sender.carries_load:
                 self.load.add(connection.sender)
             self.reconnector.session_ready(connection)
         else:
@@ -235,6 +243,8 @@ class ConnectionPool:
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, connection.abort)
 
     def _close(self, connection: Connection, given_up: Fault | None = None) -> None:
+        if self.audience is not None:
+            self.audience.left(connection.number, by_target=given_up is not None)
         connection.close(given_up)
         asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, connection.abort)
 
@@ -295,6 +305,8 @@ class ConnectionPool:
     def session_ended(self, session: Session, fault: Fault | None) -> None:
         """An open session is over, by either side."""
         connection = cast("Connection", session)
+        if self.audience is not None:
+            self.audience.left(connection.number, by_target=fault is not None)
         self.open -= 1
         self._lowest_open = min(self._lowest_open, self.open)
         # A close that is answered is a sign of life: a busy target ends its TCP connections all at once, much later.

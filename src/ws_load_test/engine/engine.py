@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.metrics.fan_out_report import FollowedPublish, SlowSubscriber
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
     from ws_load_test.plan.plan import Plan
@@ -32,6 +33,10 @@ class LoadWindow:
     """No message is due at or after this instant; None where `messages` ends the load."""
     switch: LoadSwitch
     """This worker's share of the load at first; empty where it has the whole."""
+    tag: bytes = b"000"
+    """Tag of the markers of a run with a fan-out."""
+    host_workers: tuple[int, int] = (0, 0)
+    """The first worker of this machine, and their number; no number: all of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,10 @@ class Collected:
     """In a closed loop, messages due are those sent and dropped; of a warm-up, only the number of messages is left."""
     fault_examples: dict[str, str]
     """One sentence for each kind of fault seen for the first time."""
+    followed: tuple[FollowedPublish, ...] = ()
+    """Publishes of a fan-out that are followed over all workers, as far as they are settled here."""
+    slowest: tuple[SlowSubscriber, ...] = ()
+    """Subscribers of a fan-out whose deliveries took longest; with the last collection."""
 
 
 class Engine(Protocol):
@@ -135,8 +144,17 @@ class Engine(Protocol):
         """Sends nothing more; `open` and `wait` return. May be called at any time, and again."""
         ...
 
-    async def drain(self) -> None:
-        """Gives messages in flight the plan's time-out to be answered; messages left over count as unanswered."""
+    @property
+    def published(self) -> dict[int, int]:
+        """Publishes that have left, of each publisher of this worker; empty without a fan-out."""
+        ...
+
+    async def drain(self, published: Mapping[int, int]) -> None:
+        """Gives messages in flight the plan's time-out to be answered; messages left over count as unanswered.
+
+        Args:
+            published: Of a fan-out, the publishes of each publisher of the run, as far as they are known.
+        """
         ...
 
     async def close(self) -> None:

@@ -17,7 +17,7 @@ from ws_load_test.engine.engine import Collected, EngineStatus, LoadEnd
 from ws_load_test.engine.keep_alive import keep_alive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.engine import LoadPhase, LoadWindow
@@ -80,6 +80,8 @@ class PortableEngine:
 
     def start(self, window: LoadWindow, on_phase: Callable[[LoadPhase, int], None]) -> None:
         """Begins the load at the window's start."""
+        if self._pool.audience is not None:
+            self._pool.audience.start(window)
         self._pool.load.prepare(window.start_ns, window.switch)
         self._load = asyncio.create_task(self._run_load(window, on_phase))
 
@@ -128,9 +130,17 @@ class PortableEngine:
         self._stopping = True
         self._pool.finished.set()
 
-    async def drain(self) -> None:
-        """Gives messages in flight their time to be answered."""
+    @property
+    def published(self) -> dict[int, int]:
+        """Publishes of each publisher of this worker."""
+        audience = self._pool.audience
+        return {} if audience is None else audience.counts
+
+    async def drain(self, published: Mapping[int, int]) -> None:
+        """Gives messages in flight their time to be answered, and deliveries theirs to come."""
         await self._pool.drain()
+        if self._pool.audience is not None:
+            await self._pool.audience.drain(published, self._pool)
 
     async def close(self) -> None:
         """Ends every session."""
@@ -144,7 +154,10 @@ class PortableEngine:
         tally, fault_examples = self._pool.collect()
         tally.complete_interval(warmup=self._is_warmup)
         self._collected_ns = monotonic_ns()
-        return Collected(tally, fault_examples)
+        audience = self._pool.audience
+        if audience is None:
+            return Collected(tally, fault_examples)
+        return Collected(tally, fault_examples, tuple(audience.take_followed()), tuple(audience.take_slowest()))
 
     @property
     def status(self) -> EngineStatus:
@@ -254,7 +267,7 @@ class PortableEngine:
             await asyncio.sleep(0.001)
 
     def _senders(self) -> list[Sender]:
-        return [connection.sender for connection in self._pool.ready()]
+        return [connection.sender for connection in self._pool.ready() if connection.sender.sends_load]
 
     async def _until(self, at_ns: int | None) -> None:
         """Returns at the instant, or as soon as there is nothing left to do."""

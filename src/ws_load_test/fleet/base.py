@@ -14,12 +14,14 @@ from ws_load_test.common.errors import WorkerError
 from ws_load_test.common.sharding import largest_size
 from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.fleet.load_balancer import LEAD_NS, LoadBalancer
+from ws_load_test.fleet.published import FollowedPublishes, PublishedCounts
+from ws_load_test.messages.marker import new_tag
 from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
-from ws_load_test.worker.ipc import Command, Report
+from ws_load_test.worker.ipc import Command, Published, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ws_load_test.metrics.recording import Host
     from ws_load_test.plan.plan import Plan
@@ -45,13 +47,23 @@ class Fleet(ABC):
         self.hosts: tuple[Host, ...] = ()
         """The hosts of the run once prepared; empty when all workers are on this machine."""
         self.interrupted = False
-        self.coordinator = Coordinator(plan.workers, monotonic_ns())
+        self.tag = new_tag().decode()
+        """Tag of the markers of the run, where it has a fan-out."""
+        self._published: PublishedCounts
+        self.coordinator = self._new_coordinator(plan.workers)
         self._on_interval = on_interval
         self._interval_ns = interval_ns
         self._started = False
         """True once the workers have received the command to start, or to stop instead."""
         self._balancer: LoadBalancer | None = None
         self._next_check: asyncio.TimerHandle | None = None
+
+    def _new_coordinator(self, workers: int, hosts: Sequence[int] = ()) -> Coordinator:
+        """Returns a coordinator of the plan's workers, on these hosts if there are several."""
+        fan_out, timeout_ns = self.plan.fan_out, self.plan.timeout_ns
+        self._published = PublishedCounts(workers)
+        followed = None if fan_out is None else FollowedPublishes(fan_out, timeout_ns)
+        return Coordinator(workers, monotonic_ns(), hosts, followed)
 
     @abstractmethod
     async def prepare(self) -> None:
@@ -103,6 +115,10 @@ class Fleet(ABC):
             if isinstance(report, LoadState):
                 self._on_load_state(worker, report)
                 return
+            if isinstance(report, Published):
+                self._published.add(worker, report.counts)
+                self._tell_published()
+                return
             if clock_offset_ns:
                 from_ns, to_ns = report.from_ns - clock_offset_ns, report.to_ns - clock_offset_ns
                 began_ns = report.began_ns and report.began_ns - clock_offset_ns
@@ -114,6 +130,12 @@ class Fleet(ABC):
         if self._balancer is not None and report.done:
             self._broadcast_all(self._balancer.on_gone(worker, monotonic_ns(), lost=False))
         self._advance()
+
+    def _tell_published(self) -> None:
+        """Tells each worker how much all publishers have sent, once it is known."""
+        counts = self._published.take()
+        if counts is not None:
+            self._broadcast(Command("published", published=counts))
 
     def _on_load_state(self, worker: int, state: LoadState) -> None:
         """Shares the load anew where a worker's sessions demand it."""
@@ -147,6 +169,8 @@ class Fleet(ABC):
     def _on_worker_lost(self, worker: int, reason: str) -> None:
         """Records that a worker is gone; its part of the load is not given to others. For subclasses to call."""
         self._publish(self.coordinator.lose(worker, reason, monotonic_ns()))
+        self._published.lose(worker)
+        self._tell_published()
         balancer = self._load_balancer()
         if balancer is not None:
             self._broadcast_all(balancer.on_gone(worker, monotonic_ns(), lost=True))

@@ -26,6 +26,8 @@ from ws_load_test.metrics.tally import Tally
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ws_load_test.fleet.published import FollowedPublishes
+    from ws_load_test.metrics.fan_out_report import SlowSubscriber
     from ws_load_test.worker.ipc import IntervalReport
 
 PhasePosition = tuple[int, int]
@@ -76,12 +78,16 @@ class _PartialInterval:
 class Coordinator:
     """Follows the workers of one run."""
 
-    def __init__(self, workers: int, started_ns: int, hosts: Sequence[int] = ()) -> None:
+    def __init__(
+        self, workers: int, started_ns: int, hosts: Sequence[int] = (), followed: FollowedPublishes | None = None
+    ) -> None:
         """Takes the monotonic instant from which the recording counts, and the host number of each worker.
 
-        Without host numbers all workers are on one machine, and intervals have no parts by host.
+        Without host numbers all workers are on one machine, and intervals have no parts by host. `followed` puts
+        together what the workers of a fan-out report of single publishes.
         """
         self.started_ns = started_ns
+        self._followed = followed
         self._hosts = hosts
         self._unpublished_losses: list[LostWorker] = []
         """Lost workers that no interval has named yet."""
@@ -122,6 +128,9 @@ class Coordinator:
         partial.add(report, tally)
         if self._hosts:
             partial.add_to_host(self._hosts[worker], report, tally)
+        if self._followed is not None:
+            self._followed.add(report.followed)
+            self._followed.add_slowest(report.slowest)
         self.opened += tally.opened
         self._open[worker] += tally.opened - tally.ended
         if report.ready:
@@ -149,6 +158,11 @@ class Coordinator:
         passed = min(self._positions.values())
         for position in sorted(position for position in self._partial if position <= passed):
             partial = self._partial.pop(position)
+            slowest: tuple[SlowSubscriber, ...] = ()
+            if self._followed is not None:
+                is_last = self.finished and not self._partial
+                self._followed.count_into(partial.tally, final=is_last)
+                slowest = self._followed.slowest if is_last else ()
             phase = PHASES[position[0]]
             lost, self._unpublished_losses = self._unpublished_losses, []
             hosts = sorted(partial.hosts.items())
@@ -163,6 +177,7 @@ class Coordinator:
                 fault_examples=partial.examples,
                 hosts=[self._host_interval(host, part) for host, part in hosts],
                 lost_workers=lost,
+                slowest=slowest,
             )
             # Nothing here refers to these tallies any more, so consumers may keep them.
             yield IntervalEvent(interval, partial.tally, tuple(part.tally for _, part in hosts))

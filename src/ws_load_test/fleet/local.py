@@ -72,7 +72,7 @@ class LocalFleet(Fleet):
         self._workers[number] = worker
         self.pids[number] = worker.pid
         self._heartbeats.expect(number, self._interval_ns + LOST_AFTER_NS, monotonic_ns(), FIRST_REPORT_NS)
-        worker.send(Assignment(self.plan, Shard(number, self.plan.workers), self._interval_ns))
+        worker.send(Assignment(self.plan, Shard(number, self.plan.workers), self._interval_ns, tag=self.tag))
         if self.interrupted:
             worker.send(Command("stop"))
 

@@ -1,7 +1,6 @@
 """Messages to send, fixed and varying: templates, fields, feeds, sizes, and the order of several."""
 
 from ws_load_test.messages.feed import Feed, FeedError, Order
-from ws_load_test.messages.fields import Row
 from ws_load_test.messages.generator import (
     EMPTY_ROW,
     FrameBatches,
@@ -18,6 +17,7 @@ from ws_load_test.messages.message import (
 )
 from ws_load_test.messages.sizes import SizeDistribution
 from ws_load_test.messages.template import SuspectField, Template
+from ws_load_test.messages.template_field import Row
 
 __all__ = [
     "DEFAULT_PAYLOAD",

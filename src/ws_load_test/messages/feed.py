@@ -24,7 +24,7 @@ import msgspec
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.sharding import Shard
 from ws_load_test.common.text_files import encoding_of_mark
-from ws_load_test.messages.fields import Row
+from ws_load_test.messages.template_field import Row
 
 T = TypeVar("T")
 Order = Literal["round-robin", "random", "connection", "connection-shared"]

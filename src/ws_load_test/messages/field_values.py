@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-from ws_load_test.messages.fields import TemplateField
+from ws_load_test.messages.template_field import TemplateField
 
 
 class FieldValues:

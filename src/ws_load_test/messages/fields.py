@@ -10,17 +10,14 @@ import difflib
 import json
 import re
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import chain
-from random import Random
-from typing import ClassVar, Protocol, TypeAlias
 
+from ws_load_test.messages.marker import MARKER_BYTES
+from ws_load_test.messages.publication import PUBLICATION, Publication
 from ws_load_test.messages.random_values import text_blocks, uuid_blocks
-
-Row: TypeAlias = Sequence[str]
-"""A row of a feed: one text for each of its columns."""
+from ws_load_test.messages.template_field import FieldScope, FieldText, PlainField, TemplateField
 
 MAX_RANDOM_SIZE = 1 << 20
 """Characters of the longest ``{random:N}``: beyond 1 MiB, ``--size`` makes contents at less cost."""
@@ -34,102 +31,14 @@ In so small a range, scaling favors no number by more than one in two million, a
 """
 _COUNTER_DIGITS = 19
 """Digits of the largest 63-bit number: message and connection numbers are counted in 64 bits."""
+MAX_ROOM_NAME_BYTES = 80
+"""Bytes of the longest name of a room: as many as a line of a report has room for."""
 _UUID_CHARACTERS = 36
 _EPOCH_MS_DIGITS = 13
 """Digits of the milliseconds since 1970, until the year 2286."""
 _INT_RANGE = re.compile(r"([+-]?\d{1,20})\.\.([+-]?\d{1,20})", re.ASCII)
 _COLUMN_NAME = re.compile(r"[^\W\d_]+(?:[ _:.-]?[^\W\d_]+)*\d{0,3}")
 """Words with a short number at most: a column's name, and not a value such as a token."""
-
-
-class FieldScope(Protocol):
-    """The names that an expression may use besides ``number``, ``connection`` and ``row``."""
-
-    @property
-    def random(self) -> Random:
-        """The worker's generator; it decides about everything random but UUIDs."""
-        ...
-
-    def bind(self, name: str, make: Callable[[], object]) -> str:
-        """Makes the object unless `name` is bound already, and returns `name` for use in an expression."""
-        ...
-
-    def column_index(self, column: str) -> int:
-        """Index of a feed's column in ``row``."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class FieldText:
-    """A field as the user wrote it."""
-
-    written: str
-    """With its braces: ``{random:8}``."""
-    argument: str | None
-    """The part after the colon, or a feed's column; None without a colon."""
-    columns: Collection[str] | None
-    """Columns of the feed; None without a feed."""
-
-
-class TemplateField(ABC):
-    """A place in a template that gets a new value each time; the class is the kind of field."""
-
-    __slots__ = ()
-
-    name: ClassVar[str]
-    """The word after the brace: ``seq``."""
-    example: ClassVar[str]
-    """The field as users write it: ``{random:8}``."""
-    help: ClassVar[str]
-    """The value, in a few words."""
-    needs_argument: ClassVar[bool] = False
-    """Without an argument, such as ``{random}``, the word in braces is text."""
-    argument_pattern: ClassVar[str] = ""
-    """Regular expression of what follows the name, its colon included."""
-    per_connection: ClassVar[bool] = False
-    """The value differs between connections, so they cannot share one stream of payloads."""
-
-    @classmethod
-    def pattern(cls) -> str:
-        """Returns a regular expression of the field without its braces; other text may be a secret."""
-        return re.escape(cls.name) + cls.argument_pattern
-
-    @classmethod
-    @abstractmethod
-    def parse(cls, text: FieldText) -> TemplateField:
-        """Reads a field. Raises ValueError with a sentence on what to write instead."""
-
-    @property
-    def label(self) -> str:
-        """The field's name in a plan: ``seq``, ``feed.token``."""
-        return self.name
-
-    @property
-    def column(self) -> str:
-        """The feed's column that the value comes from; empty if no feed is needed."""
-        return ""
-
-    @property
-    @abstractmethod
-    def max_bytes(self) -> int | None:
-        """Bytes of the longest value in UTF-8; None if a feed decides."""
-
-    @abstractmethod
-    def expression(self, scope: FieldScope) -> str:
-        """A Python expression of the value, over ``number``, ``connection``, ``row`` and names bound in `scope`."""
-
-
-class PlainField(TemplateField):
-    """A field without an argument."""
-
-    __slots__ = ()
-
-    @classmethod
-    def parse(cls, text: FieldText) -> TemplateField:
-        """Returns the field. Raises ValueError if it has an argument."""
-        if text.argument is not None:
-            raise ValueError(f"{text.written}: {cls.name} takes nothing behind a colon; write {cls.example}")
-        return cls()
 
 
 class MessageNumber(PlainField):
@@ -352,6 +261,45 @@ class JsonFeedColumn(FeedColumn):
         return f"{scope.bind('to_json', lambda: json.dumps)}(row[{scope.column_index(self.column_name)}])"
 
 
+class RoomName(PlainField):
+    """``{room}``."""
+
+    __slots__ = ()
+
+    name = "room"
+    example = "{room}"
+    help = "room of a fan-out: that of the message in -m, that of the connection elsewhere"
+    per_connection = True
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of the longest name that --rooms takes."""
+        return MAX_ROOM_NAME_BYTES
+
+    def expression(self, scope: FieldScope) -> str:
+        """The room of the message that is rendered."""
+        return scope.bind(PUBLICATION, Publication) + ".room"
+
+
+class PublishMarker(PlainField):
+    """``{marker}``."""
+
+    __slots__ = ()
+
+    name = "marker"
+    example = "{marker}"
+    help = "29 letters and digits by which a fan-out recognizes the deliveries of a message; in -m alone"
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of every marker."""
+        return MARKER_BYTES
+
+    def expression(self, scope: FieldScope) -> str:
+        """The marker of the message that is rendered."""
+        return scope.bind(PUBLICATION, Publication) + ".marker"
+
+
 FIELD_KINDS: tuple[type[TemplateField], ...] = (
     MessageNumber,
     ConnectionNumber,
@@ -361,6 +309,8 @@ FIELD_KINDS: tuple[type[TemplateField], ...] = (
     RandomInt,
     FeedColumn,
     JsonFeedColumn,
+    RoomName,
+    PublishMarker,
 )
 """Every kind of field, in the order of the help page."""
 FIELD = re.compile(rf"\{{(?:{'|'.join(dict.fromkeys(kind.pattern() for kind in FIELD_KINDS))})\}}")

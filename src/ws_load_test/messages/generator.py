@@ -17,10 +17,11 @@ from ws_load_test.common.errors import UsageError
 from ws_load_test.common.sharding import Shard, rotation
 from ws_load_test.messages.feed import BY_CONNECTION, Order, cycle_rows, random_rows
 from ws_load_test.messages.field_values import FieldValues
-from ws_load_test.messages.fields import Row
 from ws_load_test.messages.message import Message
+from ws_load_test.messages.publication import PUBLICATION, Publication
 from ws_load_test.messages.sizes import random_payloads
 from ws_load_test.messages.template import PayloadRenderer, Renderer, Template
+from ws_load_test.messages.template_field import Row
 from ws_load_test.messages.weighted_order import weighted_round_robin
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
@@ -70,16 +71,25 @@ class FrameBatches:
 class MessageGenerator:
     """The messages of one worker, shared by its connections."""
 
-    def __init__(self, message: Message, shard: Shard) -> None:
+    def __init__(self, message: Message, shard: Shard, room_of: Callable[[int], str] | None = None) -> None:
         """Compiles the templates, and opens the feed, of a shard.
 
         The same shard draws the same random values in every run, so that runs compare; only UUIDs are new each time.
+
+        Args:
+            message: Messages of the load.
+            shard: The worker's share of the connections.
+            room_of: Returns the name of a connection's room in a fan-out.
         """
         self.message = message
         self.shard = shard
         self._columns = message.feed.columns if message.feed is not None else None
         self._random = Random(f"{_SEED} {shard.index} of {shard.count}")  # noqa: S311 - load, not secrets
         self._values = FieldValues(self._random, self._columns or ())
+        self.publication = Publication()
+        """Values of ``{marker}`` and ``{room}``; the publisher sets both before each message of the load."""
+        self._values.bind(PUBLICATION, lambda: self.publication)
+        self._room_of = room_of
         self._renderers: dict[str, Renderer] = {}
         self._open: list[Generator[Row]] = []
         self._message_rows: Generator[Row] | None = None
@@ -97,11 +107,24 @@ class MessageGenerator:
         return self._shared or self._payloads(connection, row)
 
     def render(self, template: Template | str, connection: int, row: Row = EMPTY_ROW) -> str:
-        """Renders a text of the target, or a first message, for this connection.
+        """Renders a text of the target, or a first message, for this connection, in its room.
 
         Raises:
             ValueError: A field is malformed or has no column; plans are checked for that.
         """
+        if self._room_of is not None:
+            self.publication.room = self._room_of(connection)
+        return self._render(template, connection, row)
+
+    def render_publish(self, template: Template | str, publisher: int, row: Row = EMPTY_ROW) -> str:
+        """Renders a text of a publish by HTTP, in the room of its message, which `publication` has.
+
+        Raises:
+            ValueError: As of `render`.
+        """
+        return self._render(template, publisher, row)
+
+    def _render(self, template: Template | str, connection: int, row: Row) -> str:
         text = template if isinstance(template, str) else template.text
         renderer = self._renderers.get(text)
         if renderer is None:

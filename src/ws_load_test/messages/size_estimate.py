@@ -6,8 +6,9 @@ from random import Random
 
 from ws_load_test.messages.feed import Feed, peek
 from ws_load_test.messages.field_values import FieldValues
-from ws_load_test.messages.fields import Row
+from ws_load_test.messages.publication import PUBLICATION, SAMPLE_ROOM, Publication
 from ws_load_test.messages.template import Template
+from ws_load_test.messages.template_field import Row
 
 _SAMPLE_SIZE = 100
 """Messages rendered for the estimate: a few milliseconds' work, and the mean is then near that of a run."""
@@ -15,17 +16,20 @@ _NUMBER_STEP = 997
 """Distance of the sampled message numbers, so that they have as many digits as those of a run."""
 
 
-def estimate_sizes(template: Template, feed: Feed | None) -> tuple[int, float]:
+def estimate_sizes(template: Template, feed: Feed | None, room: str = SAMPLE_ROOM) -> tuple[int, float]:
     """Returns the largest and the mean payload of a template without problems, in bytes.
 
-    If a feed decides, the mean is that of its first rows, and the largest is twice the longest of them.
+    If a feed decides, the mean is that of its first rows, and the largest is twice the longest of them. ``{room}`` is
+    filled with `room`.
 
     Raises:
         FeedError: Those rows are broken.
     """
     columns = feed.columns if feed is not None else ()
     rows: list[Row] = peek(feed) if feed is not None else [()]
-    render = template.compile(FieldValues(Random(0), columns))  # noqa: S311 - a sample
+    values = FieldValues(Random(0), columns)  # noqa: S311 - a sample
+    values.bind(PUBLICATION, lambda: Publication(room=room))
+    render = template.compile(values)
     sizes = [
         len(render(number * _NUMBER_STEP, number * _NUMBER_STEP, rows[number % len(rows)]).encode())
         for number in range(_SAMPLE_SIZE)

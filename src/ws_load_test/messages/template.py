@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from ws_load_test.messages.fields import FeedColumn, FieldText, Row, TemplateField, closest_field, field_kind
+from ws_load_test.messages.fields import FeedColumn, closest_field, field_kind
+from ws_load_test.messages.template_field import FieldText, Row, TemplateField
 
 if TYPE_CHECKING:
     from ws_load_test.messages.field_values import FieldValues

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from ws_load_test.metrics.count_metrics import CONNECTION, FAULT, MESSAGE, CountMetrics
+from ws_load_test.metrics.count_metrics import CONNECTION, FAULT, MESSAGE
+from ws_load_test.metrics.fan_out_metrics import DELIVERY, PUBLISH, SUBSCRIBER, FanOutMetrics
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.metric_spec import SPEC, MetricSpec, count, times
 
 
 @dataclass(slots=True)
-class Metrics(CountMetrics):
+class Metrics(FanOutMetrics):
     """Counts and times, each with its row, in the order in which recordings have them."""
 
     # --- Times ------------------------------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ class Metrics(CountMetrics):
 
 
 def _in_groups(specs: tuple[MetricSpec, ...]) -> tuple[MetricSpec, ...]:
-    groups = (MESSAGE, CONNECTION, FAULT, "")
+    groups = (MESSAGE, CONNECTION, FAULT, "", DELIVERY, PUBLISH, SUBSCRIBER)
     return tuple(sorted(specs, key=lambda spec: groups.index(spec.unit_name)))
 
 
@@ -152,6 +153,13 @@ DERIVED = (
         percent_of=("due", "attempted"),
         condition="errors",
         unit_name=FAULT,
+    ),
+    MetricSpec(
+        "Share of the expected deliveries that came within the time-out.",
+        name="reach",
+        percent_of=("deliveries_expected",),
+        condition="reach",
+        unit_name=DELIVERY,
     ),
     MetricSpec(
         "Replies read in the measured time, for each second of it.",

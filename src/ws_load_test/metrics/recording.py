@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import msgspec
 
+from ws_load_test.metrics.fan_out_report import SlowSubscriber
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     """Share of each machine in it, for a run on several."""
     lost_workers: tuple[LostWorker, ...] | msgspec.UnsetType = msgspec.UNSET
     """Those whose loss was noticed since the interval before; the trailer has them all."""
+    slowest: tuple[SlowSubscriber, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Subscribers of a fan-out whose deliveries took longest, over the whole run; in the last interval."""
 
     @classmethod
     def of(
@@ -194,6 +197,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         fault_examples: Mapping[str, str] | None = None,
         hosts: Sequence[HostInterval] = (),
         lost_workers: Sequence[LostWorker] = (),
+        slowest: Sequence[SlowSubscriber] = (),
     ) -> Self:
         """Returns the interval of a merged tally as it is now; later changes to the tally do not show."""
         return cls(
@@ -207,6 +211,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             fault_examples=dict(fault_examples or {}),
             hosts=tuple(hosts) or msgspec.UNSET,
             lost_workers=tuple(lost_workers) or msgspec.UNSET,
+            slowest=tuple(slowest) or msgspec.UNSET,
         )
 
     @property

@@ -13,6 +13,7 @@ import msgspec
 from ws_load_test.common.sharding import Shard
 from ws_load_test.messages import Message, SetupMessage
 from ws_load_test.plan.correlation import Correlation
+from ws_load_test.plan.fan_out import FanOut
 from ws_load_test.plan.load import ClosedLoop, Load
 from ws_load_test.plan.ranges import Connections, Count, Duration, PerSecond, Workers
 from ws_load_test.plan.schedule import LoadProfile
@@ -39,6 +40,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sent once in each session, before the load, each when the reply to the one before has come."""
     correlation: Correlation = Correlation()
     """Rules by which replies answer messages."""
+    fan_out: FanOut | None = None
+    """Publishers and subscribers; None: every session sends, and receives its replies."""
     duration_ns: Duration | None = None
     """Measured time; None if `messages` ends the run."""
     messages: Count | None = None
@@ -92,6 +95,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             message=self.message.without_payload(),
             setup_messages=(SetupMessage(),) * len(self.setup_messages),
             correlation=self.correlation.redacted(),
+            fan_out=None if self.fan_out is None else self.fan_out.redacted(),
         )
 
     @property

@@ -77,6 +77,8 @@ async def _handle_commands(worker: WorkerRun, lines: asyncio.StreamReader, lease
             worker.switch(command.switch)
         elif command.kind == "give_up":
             worker.give_up()
+        elif command.kind == "published":
+            worker.finish_publishing(command.published)
         elif command.kind == "stop":
             worker.stop()
 

@@ -16,7 +16,7 @@ from ws_load_test.common.event_loop import run_beside
 from ws_load_test.engine.engine import LoadWindow
 from ws_load_test.engine.registry import engine_for
 from ws_load_test.plan.load_sharing import LoadSwitch
-from ws_load_test.worker.ipc import Assignment, IntervalReport, Report
+from ws_load_test.worker.ipc import Assignment, IntervalReport, Published, Report
 from ws_load_test.worker.resource_usage import ResourceMonitor
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 WHOLE_LOAD = LoadSwitch()
 """Share of a worker that has no others beside it."""
+PUBLISHED_TIMEOUT_S = 5.0
+"""Longest wait for what other workers have published: they end at the same instant, so it is a round trip."""
 STATE_DELAY_S = 0.02
 """Time from a change in the worker's sessions to its report, which holds all changes meanwhile."""
 
@@ -49,6 +51,11 @@ class WorkerRun:
         self._index = 0
         self._from_ns = monotonic_ns()
         """Start of the interval that has not been reported yet."""
+        self._tag = assignment.tag.encode()
+        self._host_workers = assignment.host_workers
+        self._published: dict[int, int] = {}
+        self._all_told = asyncio.Event()
+        """Each worker's publishes are known to all."""
         self._started = asyncio.Event()
         self._stopping = False
         self._start_ns = self._began_ns = 0
@@ -79,6 +86,11 @@ class WorkerRun:
         """Drops what is left of the load, and ends: there is no session that could send it."""
         self._engine.give_up()
 
+    def finish_publishing(self, published: dict[int, int]) -> None:
+        """Takes note of how much each publisher of the run has sent, now that none sends any more."""
+        self._published = published
+        self._all_told.set()
+
     def stop(self) -> None:
         """Sends nothing more; waits for the replies that are due, closes, reports."""
         self._stopping = True
@@ -97,12 +109,27 @@ class WorkerRun:
             self._report(ready=True)
             await self._started.wait()
             await engine.wait()
-            await engine.drain()
+            await engine.drain(await self._all_published())
             await engine.close()
         self._report(done=True)
         if self._next_state is not None:
             self._next_state.cancel()
         self._resources.close()
+
+    async def _all_published(self) -> dict[int, int]:
+        """Returns how much each publisher of the run has sent, as far as it is known."""
+        if self.plan.fan_out is None:
+            return {}
+        own = self._engine.published
+        if self.share.count == 1:
+            return own
+        self._send(Published(own))
+        try:
+            async with asyncio.timeout(PUBLISHED_TIMEOUT_S):
+                await self._all_told.wait()
+        except TimeoutError:
+            return own
+        return self._published
 
     def _window(self, switch: LoadSwitch) -> LoadWindow:
         plan = self.plan
@@ -112,6 +139,8 @@ class WorkerRun:
             measure_from_ns=measure_from_ns,
             end_ns=None if plan.duration_ns is None else measure_from_ns + plan.duration_ns,
             switch=switch,
+            tag=self._tag,
+            host_workers=self._host_workers,
         )
 
     # --- Reports ----------------------------------------------------------------------------------------------------
@@ -161,6 +190,8 @@ class WorkerRun:
                 done=done,
                 examples=collected.fault_examples,
                 began_ns=self._began_ns,
+                followed=collected.followed,
+                slowest=collected.slowest,
             )
         )
         self._began_ns = 0

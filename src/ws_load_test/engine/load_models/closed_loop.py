@@ -305,9 +305,10 @@ class ClosedLoopSender(LoadSender):
         tally.sent += count
         tally.bytes_sent += len(batch)
 
-    def send_due(self, due_ns: int) -> None:  # noqa: ARG002 - due when it is sent
-        """Sends one message."""
+    def send_due(self, due_ns: int) -> bool:  # noqa: ARG002 - due when it is sent
+        """Sends one message. Returns True."""
         self.send(1)
+        return True
 
     def refill(self, count: int) -> None:
         """Sends a message for each that is in flight no more."""

@@ -119,6 +119,8 @@ class LoadSender:
     """One session's part of a load: what is the same for every model."""
 
     blocks_load = False
+    sends_load = True
+    """It sends part of the load."""
     carries_load = False
     """It is one of the sessions among which the load is shared."""
 

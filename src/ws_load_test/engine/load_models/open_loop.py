@@ -321,11 +321,11 @@ class OpenLoopSender(LoadSender):
         """Messages that wait for a reply, or for their turn to be sent."""
         return self.conversation.in_flight + len(self.backlog)
 
-    def send_due(self, due_ns: int) -> None:
-        """Sends a message that is due, or keeps it until there is room."""
+    def send_due(self, due_ns: int) -> bool:
+        """Sends a message that is due, or keeps it until there is room. Returns True if it has left."""
         if self.conversation.in_flight >= self.load.max_in_flight:
             self.backlog.append(due_ns)
-            return
+            return False
         connection = self.connection
         frame = self.batches[1]
         samples, tally = connection.owner.samples, connection.owner.tally
@@ -340,7 +340,7 @@ class OpenLoopSender(LoadSender):
                 connection.reset_by = error
             if due_ns >= samples.measured_from_ns:
                 tally.dropped += 1
-            return
+            return False
         if written != len(frame):
             connection.write_buffered(frame[written:])
         self.conversation.sent(1, due_ns, sent_ns)
@@ -349,6 +349,7 @@ class OpenLoopSender(LoadSender):
             tally.bytes_sent += len(frame)
         else:
             tally.warmup_sent += 1
+        return True
 
     def on_replies(self, count: int, at_ns: int) -> None:
         """Records the times of the messages answered, and sends what waited for room."""

@@ -96,6 +96,7 @@ class NativeEngine(PortableEngine):
             (bool(correlation.greetings) and not plan.setup_messages, "it takes the first message for a reply"),
             (plan.message.kind == "ping", "it does not take pongs for replies"),
             (plan.message.is_dynamic, "its messages are all the same"),
+            (plan.fan_out is not None, "it counts replies, and no deliveries of what others publish"),
             (plan.misbehaving is not None, "its clients do not misbehave"),
         )
         return [reason for applies, reason in rules if applies]

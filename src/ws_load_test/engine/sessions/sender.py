@@ -90,6 +90,8 @@ class Sender(MessageReceiver, Protocol):
     conversation: Conversation
     batches: FrameSource
     """The messages of the session, as frames."""
+    sends_load: bool
+    """It sends part of the load; False for a session that only receives."""
     carries_load: bool
     """It is one of the sessions among which the load is shared."""
 
@@ -106,8 +108,8 @@ class Sender(MessageReceiver, Protocol):
         """True if a message is surely a reply, and no greeting."""
         ...
 
-    def send_due(self, due_ns: int) -> None:
-        """Sends a message that is due at an instant, or keeps it until there is room."""
+    def send_due(self, due_ns: int) -> bool:
+        """Sends a message that is due at an instant, or keeps it until there is room. Returns True if it has left."""
         ...
 
     def stop_sending(self) -> None:

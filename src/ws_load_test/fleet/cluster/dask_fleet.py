@@ -23,7 +23,6 @@ from ws_load_test.fleet.cluster import host_agent, shipped_files
 from ws_load_test.fleet.cluster.discovery import connect, discover_hosts, quiet_dask_logging
 from ws_load_test.fleet.cluster.host_link import FAILURES, LEASE_NS, HostLink
 from ws_load_test.fleet.cluster.worker_counts import first_worker_numbers, workers_per_host
-from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.fleet.heartbeats import FIRST_REPORT_NS, HeartbeatMonitor
 from ws_load_test.metrics.recording import Host
 from ws_load_test.worker.ipc import Command
@@ -74,6 +73,11 @@ class DaskFleet(Fleet):
 
     async def prepare(self) -> None:
         """Finds the hosts, and has each check that it can carry its part; see `Fleet`."""
+        if self.plan.fan_out is not None and self.plan.fan_out.marker.kind != "marker":
+            raise UsageError(
+                "--cluster: only the worker that sent a message knows when, so --marker json and regex take one worker"
+                " on this machine; take {marker}, which brings its instants with it"
+            )
         contents = shipped_files.read_all(self.plan)
         client = self._client = await connect(self.cluster)
         self._leaving.enter_context(quiet_dask_logging())
@@ -88,7 +92,7 @@ class DaskFleet(Fleet):
             link.number = number
         self.plan = msgspec.structs.replace(self.plan, workers=sum(counts))
         host_of_worker = [link.number for link in self.links for _ in link.workers]
-        self.coordinator = Coordinator(self.plan.workers, monotonic_ns(), host_of_worker)
+        self.coordinator = self._new_coordinator(self.plan.workers, host_of_worker)
         client.subscribe_topic(host_agent.TOPIC, self._on_agent_event)
         client.subscribe_topic("all", self._on_cluster_event)
         await self._prepare_hosts(contents)
@@ -126,6 +130,7 @@ class DaskFleet(Fleet):
     def _assignment(self, link: HostLink, contents: dict[str, bytes]) -> host_agent.HostAssignment:
         same_machine = [number for other in self.links if other.machine == link.machine for number in other.workers]
         return host_agent.HostAssignment(
+            tag=self.tag,
             run=self._run_name,
             host=link.number,
             plan=self.plan,

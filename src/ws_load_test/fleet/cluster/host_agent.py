@@ -73,6 +73,8 @@ class HostAssignment(msgspec.Struct, frozen=True):
     """Workers of all hosts on the same machine together."""
     files: dict[str, bytes]
     """Contents of the plan's files, by option."""
+    tag: str
+    """Tag of the markers of the run, where it has a fan-out."""
 
     def sealed(self) -> SecretBytes:
         """Returns the assignment encoded, as an argument of `prepare`."""
@@ -142,7 +144,17 @@ class HostWorkers:
                 await worker.wait()
                 return HostReply("its lease has expired")
             shard = Shard(number, assignment.plan.workers)
-            worker.send(Assignment(self._plan, shard, assignment.interval_ns, assignment.lease_ns, multi_host=True))
+            worker.send(
+                Assignment(
+                    self._plan,
+                    shard,
+                    assignment.interval_ns,
+                    assignment.lease_ns,
+                    assignment.tag,
+                    (assignment.first_worker, assignment.workers),
+                    multi_host=True,
+                )
+            )
             if self._stopping:
                 worker.send(Command("stop"))
             self._start_job(self._follow(number, worker))

@@ -13,7 +13,7 @@ from typing import Any
 
 from ws_load_test.common.errors import OptionProblem, option_name
 from ws_load_test.common.units import one_line
-from ws_load_test.plan.options.rows import experiments, load, messages, output, sessions, target
+from ws_load_test.plan.options.rows import experiments, fan_out, load, messages, output, sessions, target
 from ws_load_test.plan.options.spec import Group, OptionSpec, Owner
 
 RUN_OPTIONS: tuple[OptionSpec, ...] = (
@@ -22,6 +22,7 @@ RUN_OPTIONS: tuple[OptionSpec, ...] = (
     *load.LOAD,
     *messages.MESSAGE,
     *messages.REPLIES,
+    *fan_out.FAN_OUT,
     *sessions.SESSIONS,
     *sessions.VERDICT,
     *sessions.LIMITS,
@@ -49,7 +50,12 @@ FORMER_NAMES: Mapping[str, str] = {former: option.name for option in OPTIONS for
 
 
 class PlanOptions(
-    target.TargetOptions, load.LoadOptions, messages.MessageOptions, sessions.SessionOptions, total=False
+    target.TargetOptions,
+    load.LoadOptions,
+    messages.MessageOptions,
+    fan_out.FanOutOptions,
+    sessions.SessionOptions,
+    total=False,
 ):
     """Keyword arguments of `make_plan`: every option that a plan is made of, but for the URL."""
 

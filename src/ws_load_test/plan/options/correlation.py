@@ -11,6 +11,7 @@ from ws_load_test.messages import Message
 from ws_load_test.messages.generator import MessageGenerator
 from ws_load_test.plan.correlation import Correlation, CorrelationRule
 from ws_load_test.plan.options.catalog import fields_of
+from ws_load_test.plan.options.rows.fan_out import is_fan_out
 from ws_load_test.plan.options.rows.load import SCHEDULE
 
 _WHERE = {"json": "path", "regex": "pattern"}
@@ -18,12 +19,12 @@ _WHERE = {"json": "path", "regex": "pattern"}
 
 def read_correlation(values: Mapping[str, Any], message: Message, problems: list[OptionProblem]) -> Correlation:
     """Returns the correlation that the options describe; adds to `problems` what fits neither message nor load."""
-    rule, where = values.get("match", ("ping" if message.kind == "ping" else "order", ""))
+    rule, where = values.get("match", (_usual_rule(values, message), ""))
     correlation = Correlation(rule=rule, selector=where, **fields_of(values, "correlation"))
     _check_load(rule, values, message, problems)
     if rule in {"json", "regex"} and message.kind != "ping":
         read = correlation.message_id_extractor()
-        without = [sample for sample in _samples(message) if read(sample) is None]
+        without = [sample for sample in samples(message) if read(sample) is None]
         if without:
             example = "" if rule == "regex" else """, for example -m '{"id": {seq}}'"""
             text = f"{rule}:{where} finds no id in the message that is sent; put one in{example}, or mend the "
@@ -32,21 +33,31 @@ def read_correlation(values: Mapping[str, Any], message: Message, problems: list
     return correlation
 
 
+def _usual_rule(values: Mapping[str, Any], message: Message) -> CorrelationRule:
+    """Returns the rule where none is given: of a fan-out none, because what comes is a delivery sooner than a reply."""
+    if message.kind == "ping":
+        return "ping"
+    return "none" if is_fan_out(values) and "publish_url" not in values else "order"
+
+
 def _check_load(
     rule: CorrelationRule, values: Mapping[str, Any], message: Message, problems: list[OptionProblem]
 ) -> None:
     """Finds a rule that does not fit the messages or the load."""
     if rule == "none":
-        if not set(SCHEDULE) & values.keys():
+        if "match" in values and not set(SCHEDULE) & values.keys():
             problems.append(
                 OptionProblem(
                     "--match", "none: without replies a closed loop never sends again; add --rate or --stages"
                 )
             )
         if "expect" in values:
-            problems.append(
-                OptionProblem("--expect", "cannot stand beside --match none: there are no replies to check")
-            )
+            text = "cannot stand beside --match none: there are no replies to check"
+            if "match" not in values:
+                text = (
+                    "there are no replies to check in a fan-out without --match, the rule of acknowledgements; add it"
+                )
+            problems.append(OptionProblem("--expect", text))
     if message.kind == "ping":
         if rule not in {"ping", "echo", "none"}:
             problems.append(
@@ -58,7 +69,7 @@ def _check_load(
         problems.append(OptionProblem("--match", "ping takes pongs for replies; add --ping, which sends pings"))
 
 
-def _samples(message: Message) -> list[bytes]:
+def samples(message: Message) -> list[bytes]:
     """Returns one of each of the messages as they would be sent."""
     source = MessageGenerator(message, Shard(0, 1))
     try:

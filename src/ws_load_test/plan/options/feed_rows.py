@@ -12,7 +12,7 @@ from ws_load_test.common.errors import OptionProblem, option_name
 from ws_load_test.messages import Feed, FeedError, Template
 from ws_load_test.messages.feed import SMALL_BYTES, FeedReader
 from ws_load_test.messages.field_values import FieldValues
-from ws_load_test.messages.fields import Row
+from ws_load_test.messages.template_field import Row
 from ws_load_test.plan.host_names import HostNameError
 from ws_load_test.plan.target import Endpoint, render_url
 from ws_load_test.plan.upgrade_headers import filled_problem

@@ -26,6 +26,7 @@ from ws_load_test.messages import (
     filler_text,
 )
 from ws_load_test.messages.feed import count_rows_to, cycle_rows, inspect
+from ws_load_test.messages.publication import SAMPLE_ROOM
 from ws_load_test.messages.size_estimate import estimate_sizes
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
@@ -55,7 +56,8 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
         Template(payload.decode(), feed.columns if feed is not None else None) if may_vary else None
         for payload, may_vary in contents
     ]
-    others = [(option, Template(text, feed.columns if feed else None)) for option, text in _connection_texts(values)]
+    others = [(option, Template(text, feed.columns if feed else None)) for option, text in connection_texts(values)]
+    others += [(option, Template(text, feed.columns if feed else None)) for option, text in _publish_texts(values)]
     checked = [*(("message", template) for template in templates if template is not None), *others]
     if _fields_are_right(checked, values, problems) and feed is not None:
         feed = _with_used_columns(feed, [template for _, template in checked], problems)
@@ -66,7 +68,8 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
         message = _with_weights(message, values, len(contents), problems)
     if not contents or broken:
         return message
-    return _with_contents(message, [payload for payload, _ in contents], templates, problems)
+    room = max(values.get("rooms", (SAMPLE_ROOM,)), key=lambda name: len(name.encode()))
+    return _with_contents(message, [payload for payload, _ in contents], templates, room, problems)
 
 
 def check_row_count(
@@ -79,7 +82,7 @@ def check_row_count(
     feed = message.feed
     if feed is None or not feed.used or problems:
         return ()
-    for_connections = any("{feed." in text for _, text in _connection_texts(values))
+    for_connections = any("{feed." in text for _, text in connection_texts(values))
     if feed.order == "connection-shared" or not (feed.order == "connection" or for_connections):
         return ()
     try:
@@ -126,7 +129,7 @@ def message_warnings(message: Message, values: Mapping[str, Any]) -> tuple[str, 
     templated = message.is_template or (False,) * (1 + len(message.alternatives))
     texts = [("message", text) for text in _given_texts(message, templated)]
     found: dict[str, None] = {}
-    for option, text in [*texts, *_connection_texts(values)]:
+    for option, text in [*texts, *connection_texts(values), *_publish_texts(values)]:
         for suspect in Template(text, columns).suspicious:
             found[f"{option_name(option)}: {suspect}"] = None
     if message.feed is not None and not message.feed.used:
@@ -220,7 +223,7 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
     return found
 
 
-def _connection_texts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def connection_texts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Every text that is filled once for each connection, and its option."""
 
     def texts(value: Any) -> Iterator[str]:
@@ -233,6 +236,13 @@ def _connection_texts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for option in PER_CONNECTION:
         yield from ((option, text) for text in texts(values.get(option)))
     yield from (("first_message", one.payload.decode()) for one in read_first_messages(values, []) if one.is_template)
+
+
+def _publish_texts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every text of a publish by HTTP, and its option."""
+    if (publish := values.get("publish_url")) is not None:
+        yield "publish_url", publish.url
+    yield from (("publish_header", text) for _, text in values.get("publish_header", ()))
 
 
 def _fields_are_right(
@@ -273,7 +283,11 @@ def _with_weights(message: Message, values: Mapping[str, Any], count: int, probl
 
 
 def _with_contents(
-    message: Message, payloads: list[bytes], templates: list[Template | None], problems: list[OptionProblem]
+    message: Message,
+    payloads: list[bytes],
+    templates: list[Template | None],
+    room: str,
+    problems: list[OptionProblem],
 ) -> Message:
     """The message with its payloads, and with what is known of their sizes."""
     largest, means = [], []
@@ -283,7 +297,7 @@ def _with_contents(
             means.append(float(len(payload)))
             continue
         try:
-            most, mean = estimate_sizes(template, message.feed if _names_feed(template) else None)
+            most, mean = estimate_sizes(template, message.feed if _names_feed(template) else None, room)
         except FeedError as error:
             problems.append(OptionProblem("--feed", error.text))
             return message

@@ -21,6 +21,7 @@ from ws_load_test.common.machine import default_workers
 from ws_load_test.common.text_files import read_text
 from ws_load_test.common.units import LONGEST_NS, format_duration, format_rate, quoted_path
 from ws_load_test.messages import Message
+from ws_load_test.plan.fan_out import FanOut
 from ws_load_test.plan.load import ClosedLoop, Load, OpenLoop
 from ws_load_test.plan.options.catalog import (
     ALIASES,
@@ -34,8 +35,15 @@ from ws_load_test.plan.options.catalog import (
     parse_options,
 )
 from ws_load_test.plan.options.correlation import read_correlation
+from ws_load_test.plan.options.fan_out import check_fan_out, most_workers, read_fan_out
 from ws_load_test.plan.options.feed_rows import check_feed_rows
-from ws_load_test.plan.options.messages import check_row_count, message_warnings, read_first_messages, read_message
+from ws_load_test.plan.options.messages import (
+    check_row_count,
+    connection_texts,
+    message_warnings,
+    read_first_messages,
+    read_message,
+)
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.options.session_policy import read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
@@ -87,7 +95,8 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     _check_schedule(values, problems)
     message = read_message(values, problems)
     correlation = read_correlation(values, message, problems)
-    connections = _connections(values)
+    fan_out = read_fan_out(values, message, connection_texts(values), problems)
+    connections = _connections(values) if fan_out is None else fan_out.sessions
     feed_warnings = check_row_count(message, connections, values, problems)
     misbehaving = read_misbehaving(values, connections, problems)
     reconnect = read_reconnect(values, problems)
@@ -95,14 +104,14 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     thresholds = read_thresholds(values, problems)
     _check_in_flight(values, message, problems)
     if not problems:
-        _check_rates(values, connections, problems)
+        _check_rates(values, connections, _senders(fan_out, connections), problems)
     if message.feed is not None and not problems:
         check_feed_rows(values, message.feed, connections, problems)
     if problems:
         raise PlanError(tuple(problems))
 
     duration_ns = _duration_ns(values)
-    load = _read_load(values, connections, duration_ns)
+    load = _read_load(values, _senders(fan_out, connections), duration_ns)
     if duration_ns is not None and load.requested_rate is not None:
         _check_any_message(load.requested_rate, duration_ns, values)
     plan = Plan(
@@ -112,6 +121,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         message=message,
         setup_messages=setup_messages,
         correlation=correlation,
+        fan_out=fan_out,
         reconnect=reconnect,
         misbehaving=misbehaving,
         duration_ns=duration_ns,
@@ -119,11 +129,14 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         warnings=message_warnings(message, values) + feed_warnings,
         workers=min(
             values.get("workers") or default_workers(connections, beside_target=is_on_this_machine(target)),
+            most_workers(values) or connections,
             connections,
         ),
         **thresholds,
         **fields_of(values),
     )
+    if plan.fan_out is not None:
+        check_fan_out(plan)
     hint = proxy_hint(plan.target, os.environ) if "proxy" not in given and not plan.target.unix_socket else ""
     return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan) + (hint,) * bool(hint))
 
@@ -148,6 +161,11 @@ def _connections(values: Mapping[str, Any]) -> int:
     return int(profile.peak) if profile is not None else int(values.get("connections", 1))
 
 
+def _senders(fan_out: FanOut | None, connections: int) -> int:
+    """Returns the number of those to which a rate per connection applies: in a fan-out, its publishers."""
+    return connections if fan_out is None else fan_out.publishers
+
+
 def _connect_rate_per_s(values: Mapping[str, Any], connections: int) -> float | None:
     ramp_ns: int = values.get("ramp", 0)
     per_s: float | None = values.get("connect_rate")
@@ -161,10 +179,10 @@ def _check_in_flight(values: Mapping[str, Any], message: Message, problems: list
         problems.append(OptionProblem("--in-flight", text))
 
 
-def _check_rates(values: Mapping[str, Any], connections: int, problems: list[OptionProblem]) -> None:
+def _check_rates(values: Mapping[str, Any], connections: int, senders: int, problems: list[OptionProblem]) -> None:
     """Finds rates that are in range for one connection, and not for all of them."""
     in_all = {
-        "rate_per_connection": values.get("rate_per_connection", 0.0) * connections,
+        "rate_per_connection": values.get("rate_per_connection", 0.0) * senders,
         "ramp": _connect_rate_per_s(values, connections) or 0.0,
     }
     for name, per_s in in_all.items():
@@ -226,12 +244,12 @@ def _duration_ns(values: Mapping[str, Any]) -> int | None:
     return int(values.get("duration", DEFAULT_DURATION_NS))
 
 
-def _read_load(values: Mapping[str, Any], connections: int, duration_ns: int | None) -> Load:
+def _read_load(values: Mapping[str, Any], senders: int, duration_ns: int | None) -> Load:
     if not _is_open(values):
         return ClosedLoop(in_flight=values.get("in_flight", 1))
     rate = values.get("stages")
     if rate is None:
-        per_s = values["rate"] if "rate" in values else values["rate_per_connection"] * connections
+        per_s = values["rate"] if "rate" in values else values["rate_per_connection"] * senders
         # A number of messages takes as long as it takes.
         length_ns = LONGEST_NS if duration_ns is None else duration_ns + values.get("warmup", 0)
         rate = LoadProfile.constant(per_s, length_ns)

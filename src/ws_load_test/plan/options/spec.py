@@ -28,6 +28,7 @@ class Group(StrEnum):
     LOAD = "Load"
     MESSAGE = "Message"
     REPLIES = "Replies"
+    FAN_OUT = "Fan-out"
     SESSIONS = "Sessions"
     VERDICT = "Verdict"
     LIMITS = "Limits"

@@ -9,7 +9,7 @@ from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration
 
 if TYPE_CHECKING:
-    from ws_load_test.analysis.summary_types import TimeStats
+    from ws_load_test.analysis.summary_times import TimeStats
 
 NO_VALUE = "\N{EN DASH}"
 """Stands for a value that there is none of: an empty histogram's percentile, an unknown rate."""
@@ -29,9 +29,9 @@ class LabeledText(NamedTuple):
     """Style of the label, as rich names it: ``red``, ``yellow``."""
 
 
-def count_of(count: int, noun: str) -> str:
+def count_of(count: int, noun: str, plural: str = "") -> str:
     """Returns a count and its noun: ``1 fault``, ``1,200 faults``."""
-    return f"{format_count(count)} {noun}" if count == 1 else f"{format_count(count)} {noun}s"
+    return f"{format_count(count)} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def summarize_times(stats: TimeStats) -> str:

@@ -72,6 +72,11 @@ def flaws(results: Results) -> list[str]:
     # What was in flight on sessions that --disconnect cut off was lost on request.
     storm = results.summary.reconnect_storm
     unanswered_by_target = messages.unanswered - (storm.unanswered if storm is not None else 0)
+    fan_out = results.summary.fanout
+    if fan_out is not None:
+        counts = fan_out.deliveries
+        missing = ((counts.missing, "missing"), (counts.cut_off, "cut off"), (counts.misdelivered, "misdelivered"))
+        found += [f"{count_of(count, 'delivery', 'deliveries')} {word}" for count, word in missing if count]
     counted = [(unanswered_by_target, "unanswered")] if results.awaits_replies else []
     counted.append((messages.dropped, "dropped"))
     found += [f"{count_of(count, 'message')} {word}" for count, word in counted if count]

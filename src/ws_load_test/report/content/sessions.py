@@ -11,7 +11,8 @@ from ws_load_test.report.content.fault_names import close_code_name, fault_phras
 from ws_load_test.report.content.labeled import LabeledText, count_of, sentence, summarize_times
 
 if TYPE_CHECKING:
-    from ws_load_test.analysis.summary_types import Misbehaving, Opening, ReconnectStorm, Summary, TimeStats
+    from ws_load_test.analysis.summary_times import TimeStats
+    from ws_load_test.analysis.summary_types import Misbehaving, Opening, ReconnectStorm, Summary
     from ws_load_test.report.results import Results
 
 PHASES = {

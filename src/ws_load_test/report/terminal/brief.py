@@ -14,13 +14,15 @@ from ws_load_test.plan.load import ClosedLoop
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.labeled import NO_VALUE, LabeledText, count_of
 from ws_load_test.report.content.outcome import faults, headline, lost_workers
+from ws_load_test.report.terminal.fan_out import fan_out_rows
 from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, wrapped
 from ws_load_test.report.terminal.tables import threshold_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ws_load_test.analysis.summary_types import Summary, TimeStats
+    from ws_load_test.analysis.summary_times import TimeStats
+    from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.report.results import Results
 
 PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
@@ -60,9 +62,13 @@ def _heading(results: Results) -> list[Text]:
 
 def _figures(results: Results) -> Iterator[LabeledText]:
     summary = results.summary
-    yield _times(results)
+    if summary.fanout is not None:
+        yield from fan_out_rows(summary.fanout)
+    if summary.fanout is None or results.awaits_replies:
+        yield _times(results)
     if summary.messages.due or summary.messages.sent:
-        yield LabeledText("messages", _messages(results), _tone(bool(summary.messages.dropped)))
+        if summary.fanout is None or summary.messages.dropped:
+            yield LabeledText("messages", _messages(results), _tone(bool(summary.messages.dropped)))
         yield LabeledText("rate", _rate(results))
     connections = summary.connections
     yield LabeledText("connections", _connections(results), _tone(bool(connections.failed or connections.lost)))
@@ -79,7 +85,8 @@ def _tone(is_bad: bool) -> str:  # noqa: FBT001 - the only question
 
 def _times(results: Results) -> LabeledText:
     summary = results.summary
-    label, stats = "response time", summary.response_time_ns
+    label = "response time" if summary.fanout is None else "ack"
+    stats = summary.response_time_ns
     if stats is None and not (summary.messages.due or summary.messages.sent):
         label, stats = "connect time", summary.connect_time_ns
     elif not results.awaits_replies:

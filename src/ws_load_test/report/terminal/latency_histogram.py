@@ -13,7 +13,7 @@ from ws_load_test.metrics.histogram import PERCENTILES
 from ws_load_test.report.terminal.glyphs import bar
 
 if TYPE_CHECKING:
-    from ws_load_test.analysis.summary_types import TimeStats
+    from ws_load_test.analysis.summary_times import TimeStats
     from ws_load_test.metrics.histogram import Histogram
 
 ROWS = 12

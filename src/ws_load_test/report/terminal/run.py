@@ -16,6 +16,7 @@ from ws_load_test.report.content.outcome import faults, requests, traffic, unans
 from ws_load_test.report.content.sessions import misbehaving, opening_notes, reconnects
 from ws_load_test.report.results import Results
 from ws_load_test.report.terminal.brief import MOST_FAULTS, brief_lines
+from ws_load_test.report.terminal.fan_out import fan_out_table
 from ws_load_test.report.terminal.glyphs import to_encodable
 from ws_load_test.report.terminal.latency_histogram import histogram_bars, percentile_table
 from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, hanging_indent, side_by_side, two_columns
@@ -80,7 +81,8 @@ def full_report(results: Results, encoding: str, next_steps: Sequence[str] = ())
     summary, awaited = results.summary, results.awaits_replies
     sections = [
         brief_lines(results, next_steps),
-        *(_response_times(results, encoding) if awaited else [_send_lag(summary)]),
+        fan_out_table(summary),
+        *(_response_times(results, encoding) if awaited else [] if summary.fanout else [_send_lag(summary)]),
         requested_and_achieved(results),
         _faults(results),
         side_by_side(

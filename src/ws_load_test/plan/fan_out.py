@@ -1,0 +1,152 @@
+"""Fan-out of a plan: which sessions publish, which receive, and in which rooms.
+
+Publishers, subscribers and rooms are numbered, and who receives what is arithmetic, so that no worker needs a table
+of another's sessions: subscriber s is in room s mod R, publisher p publishes to room p mod R or, where there are more
+rooms than publishers, its message n to room (p + n) mod R.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from ws_load_test.common.units import format_count
+from ws_load_test.plan.ranges import Connections, PositiveCount
+from ws_load_test.plan.redaction import public_header, public_url, secrets_in_header, secrets_in_url
+
+SelfDelivery = Literal["either", "expected", "excluded"]
+"""A publisher that is in the room: it may receive its own message, must, or must not."""
+Recovery = Literal["none", "expected"]
+"""Publishes from while a session was away: they need not come after its return, or must."""
+
+
+class HttpPublish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Publishing by HTTP requests instead of WebSocket messages; each publisher has a connection of its own."""
+
+    method: str
+    """Method of the request: ``POST``."""
+    url: str
+    """URL with fields."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Further headers, with fields."""
+
+    def redacted(self) -> HttpPublish:
+        """The same with the secrets of its URL and its headers hidden."""
+        headers = tuple(public_header(name, value) for name, value in self.headers)
+        return msgspec.structs.replace(self, url=public_url(self.url), headers=headers)
+
+    def secrets(self) -> frozenset[str]:
+        """Returns the secrets of its URL and its headers; the values of fields apart."""
+        return frozenset(secrets_in_url(self.url).union(*(secrets_in_header(*header) for header in self.headers)))
+
+
+class MarkerRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Recognition of a delivery."""
+
+    kind: Literal["marker", "json", "regex"] = "marker"
+    """``marker``: the field ``{marker}`` anywhere in a message. The others find the ``{seq}`` of the publish."""
+    pattern: str = ""
+    """Path or regular expression; empty for ``marker``."""
+
+    def __str__(self) -> str:
+        return "{marker}" if self.kind == "marker" else f"{self.kind}:{self.pattern}"
+
+
+class FanOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Publishers, subscribers and the rooms in which they meet."""
+
+    publishers: PositiveCount = 1
+    """Sessions that publish on the schedule, or clients that do so by HTTP."""
+    subscribers: Connections = 1
+    """Sessions whose deliveries count."""
+    everyone: bool = False
+    """Every session is publisher and subscriber at once; both numbers are the same."""
+    rooms: tuple[str, ...] = ("0",)
+    """Names of the rooms."""
+    marker: MarkerRule = MarkerRule()
+    self_delivery: SelfDelivery = "either"
+    recovery: Recovery = "none"
+    timed: PositiveCount | None = None
+    """Subscribers whose deliveries are timed, evenly picked; those to all others are counted. None: all."""
+    publish: HttpPublish | None = None
+    """Way of publishing; None: as messages of WebSocket sessions."""
+
+    @property
+    def sessions(self) -> int:
+        """WebSocket sessions in all."""
+        if self.everyone or self.publish is not None:
+            return self.subscribers
+        return self.publishers + self.subscribers
+
+    def publisher_of(self, connection: int) -> int | None:
+        """Returns the number of the publisher that a connection is; None if it only receives."""
+        if self.everyone:
+            return connection
+        return connection if self.publish is None and connection < self.publishers else None
+
+    def subscriber_of(self, connection: int) -> int | None:
+        """Returns the number of the subscriber that a connection is; None if it only publishes."""
+        if self.everyone or self.publish is not None:
+            return connection
+        return connection - self.publishers if connection >= self.publishers else None
+
+    def connection_of(self, subscriber: int) -> int:
+        """Returns the number of a subscriber's connection."""
+        return subscriber if self.everyone or self.publish is not None else subscriber + self.publishers
+
+    def room_of_connection(self, connection: int) -> int:
+        """Returns the number of the room that a connection is in, or first publishes to."""
+        subscriber = self.subscriber_of(connection)
+        return (connection if subscriber is None else subscriber) % len(self.rooms)
+
+    def room_name_of_connection(self, connection: int) -> str:
+        """Returns the name of the room that a connection is in, or first publishes to."""
+        return self.rooms[self.room_of_connection(connection)]
+
+    def room_of_publish(self, publisher: int, number: int) -> int:
+        """Returns the number of the room to which a publisher's message with a number goes."""
+        rooms = len(self.rooms)
+        return publisher % rooms if self.publishers >= rooms else (publisher + number) % rooms
+
+    @property
+    def largest_room(self) -> int:
+        """Subscribers of the largest room."""
+        return -(-self.subscribers // len(self.rooms))
+
+    @property
+    def mean_audience(self) -> float:
+        """Subscribers that a message must reach, on average over the rooms."""
+        own = self.everyone and self.self_delivery != "expected"
+        return self.subscribers / len(self.rooms) - own
+
+    def deliveries_per_s(self, publishes_per_s: float) -> float:
+        """Returns how many deliveries a second are expected."""
+        return publishes_per_s * self.mean_audience
+
+    def accounting_bytes(self, publishes_per_s: float, timeout_ns: int) -> float:
+        """Returns the memory of all workers for the deliveries that may come: a byte each, until twice the time-out."""
+        return publishes_per_s * self.subscribers / len(self.rooms) * 2 * timeout_ns / 1e9
+
+    def is_timed(self, subscriber: int) -> bool:
+        """Returns True if a subscriber's deliveries are timed: evenly picked by number, so every room has its share."""
+        if self.timed is None or self.timed >= self.subscribers:
+            return True
+        # The k-th of the timed ones is where k * subscribers / timed reaches another whole number.
+        return subscriber * self.timed % self.subscribers < self.timed
+
+    def redacted(self) -> FanOut:
+        """The same without secrets; the names of rooms stay."""
+        return self if self.publish is None else msgspec.structs.replace(self, publish=self.publish.redacted())
+
+    def describe(self) -> str:
+        """Returns the fan-out in words."""
+        rooms = f" in {format_count(len(self.rooms))} rooms" if len(self.rooms) > 1 else ""
+        if self.everyone:
+            return f"{format_count(self.subscribers)} sessions{rooms}, each of which publishes and receives"
+        way = " by HTTP" if self.publish is not None else ""
+        plural = "s" if self.publishers > 1 else ""
+        return (
+            f"{format_count(self.subscribers)} subscribers{rooms}, "
+            f"{format_count(self.publishers)} publisher{plural}{way}"
+        )
