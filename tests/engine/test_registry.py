@@ -103,7 +103,7 @@ def test_the_status_follows_the_sessions_and_the_load(load):
         assert not end.interrupted
         assert end.measured_from_ns <= end.measured_until_ns
         seen.append(engine.status)
-        await engine.drain()
+        await engine.drain({})
         tally = engine.collect().tally
         assert (tally.opened, tally.sent, tally.answered) == (2, 3, 3)
         assert engine.collect().tally.sent == 0
