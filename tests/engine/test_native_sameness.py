@@ -16,7 +16,7 @@ from ws_load_test.engine.registry import ENGINES, why_missing
 from ws_load_test.metrics.catalog import COUNT_FIELDS, LABELED_FIELDS, TIME_FIELDS
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.load_sharing import LoadSwitch
-from ws_load_test.testing import FaultyServer, behaviors, protocol_violations
+from ws_load_test.testing import Certificates, FaultyServer, behaviors, protocol_violations
 from ws_load_test.websocket import frames
 
 pytestmark = pytest.mark.skipif(bool(why_missing("native")), reason=f"not built: {why_missing('native')}")
@@ -76,9 +76,23 @@ def collected_garbage():
     gc.enable()
 
 
+@pytest.fixture(scope="module")
+def certificates():
+    return Certificates()
+
+
+@pytest.fixture(scope="module")
+def authority(certificates, tmp_path_factory):
+    return str(certificates.write_ca(tmp_path_factory.mktemp("authority")))
+
+
 async def counts_of(engine_type, plan):
     """Runs a plan in an engine of this process. Returns all that it counted, by name."""
     engine = engine_type(plan, Shard(0, 1))
+    lent = []
+    if engine_type.name == "native":
+        lend = engine._pool.factory._lender.lend
+        engine._pool.factory._lender.lend = lambda connection: lent.append(lend(connection)) or lent[-1]
     await engine.open()
     now_ns = monotonic_ns()
     parts = []
@@ -86,6 +100,8 @@ async def counts_of(engine_type, plan):
     window = LoadWindow(now_ns, now_ns, end_ns, LoadSwitch())
     engine.start(window, lambda phase, at_ns: parts.append(engine.collect()))
     await engine.wait()
+    assert all(lent)
+    assert bool(lent) == (engine_type.name == "native")
     await engine.drain({})
     await engine.close()
     tally, examples = Tally(), {}
@@ -236,3 +252,46 @@ def test_keep_alive_pings_go_between_the_messages_of_the_load(name):
     assert counted["keepalive_time_ns"] >= 4
     assert counted["answered"] == counted["sent"]
     assert "lost" not in counted
+
+
+@pytest.mark.parametrize("start", [run, asyncio.run], ids=["uvloop", "asyncio"])
+@pytest.mark.parametrize("load", LOADS)
+def test_sessions_under_tls_are_counted_alike(certificates, authority, load, start):
+    outcomes = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(answers(REPLIES["control frames between fragments"])(), tls=certificates.trusted()) as server:
+            plan = make_plan(
+                server.url, workers=1, connections=3, messages=30, size="20kB", cacert=authority, **LOADS[load]
+            )
+            outcomes.append(start(counts_of(engine_type, plan)))
+            assert server.seen.violations == []
+    # Tickets and records that hold no message are not counted.
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0]["answered"] == 30
+
+
+@pytest.mark.parametrize("end", ["a close frame", "a masked frame", "too large a message"])
+def test_ends_under_tls_are_counted_alike(certificates, authority, end):
+    outcomes = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(answers(ENDS[end])(), tls=certificates.trusted()) as server:
+            plan = make_plan(server.url, workers=1, connections=3, messages=3, max_message_size=1000, cacert=authority)
+            outcomes.append(run(counts_of(engine_type, plan)))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0]["lost"] == 3
+
+
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_a_target_that_goes_under_tls_is_counted_alike(certificates, authority, load):
+    async def leaves(peer):
+        await peer.upgrade()
+        async for _ in peer.messages():
+            return
+
+    outcomes = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(leaves, tls=certificates.trusted()) as server:
+            plan = make_plan(server.url, workers=1, connections=2, messages=2, cacert=authority, **LOADS[load])
+            outcomes.append(run(counts_of(engine_type, plan)))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0]["lost"] == 2

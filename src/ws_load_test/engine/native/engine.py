@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
+from ws_load_test.engine.native.own_tls import has_tls
 from ws_load_test.engine.native.reactor import Reactor
 from ws_load_test.engine.native.senders import NativeClosedLoop, NativeConversation, NativeOpenLoop, NativeSamples
 from ws_load_test.engine.portable import PortableEngine
@@ -86,9 +87,9 @@ class NativeEngine(PortableEngine):
         correlation, target = plan.correlation, plan.target
         rules = (
             (sys.platform != "linux", "it needs epoll, which Linux has"),
-            (target.secure, "it does not speak TLS"),
+            (target.secure and not has_tls(), "it finds no OpenSSL that it could share with Python's ssl"),
             (any(url.startswith("https") for url in target.proxies), "it does not speak TLS with a proxy"),
-            (target.follow_redirects, "a redirect may lead to TLS"),
+            (target.follow_redirects and not has_tls(), "a redirect may lead to TLS"),
             (target.deflate is not None, "it does not compress"),
             (correlation.by_id, "it pairs replies in order, and by no id"),
             (correlation.rule == "none", "it awaits a reply to each message"),

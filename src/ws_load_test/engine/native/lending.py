@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from typing import TYPE_CHECKING, Protocol, cast
 
 from ws_load_test.common.clock import NS_PER_MS, monotonic_ns
-from ws_load_test.engine.native.reactor import Reactor
+from ws_load_test.common.errors import UsageError
+from ws_load_test.engine.native.own_tls import carrier_of, has_tls
+from ws_load_test.engine.native.reactor import Reactor, tls_of
 from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.read_policy import NO_FAST_PATH
 from ws_load_test.websocket import frames
@@ -57,31 +60,41 @@ class ReturnedLoad(Protocol):
 class NativeConnection(Connection):
     """A session that can be lent."""
 
-    __slots__ = ("lender", "slot")
+    __slots__ = ("carrier", "lender", "slot")
 
     lender: Lender
     """Set as soon as the connection is made."""
     slot: int
     """Its place in the compiled loop; `NOT_LENT` while it is the portable code's."""
+    carrier: asyncio.Transport
+    """The transport of the socket, which under TLS is below that of the session; set while it is lent."""
 
-    @property
-    def can_be_lent(self) -> bool:
-        """True if the compiled loop can take the session now: bytes that wait in the transport would be overtaken."""
-        if self.closing or self.ended or self._secure or self.needs_payload:
+    def lend(self, reactor: Reactor) -> bool:
+        """Hands the session over. Returns False if the compiled loop cannot take it now.
+
+        Bytes that wait in a transport would be overtaken.
+        """
+        if self.closing or self.ended or self.needs_payload or self._transport.get_write_buffer_size():
             return False
-        return not self._transport.get_write_buffer_size()
-
-    def lend(self, reactor: Reactor) -> None:
-        """Hands the session over."""
-        if self._transport.is_reading():
-            self._transport.pause_reading()
+        carrier, tls = self._transport, 0
+        if self._secure:
+            carrier = carrier_of(self._transport)
+            tls = tls_of(self._transport.get_extra_info("ssl_object")) if has_tls() else 0
+            if not tls:
+                raise UsageError("OpenSSL's connection is not where Python usually keeps it; take --engine portable")
+            if carrier.get_write_buffer_size():
+                return False
+        self.carrier = carrier
+        if carrier.is_reading():
+            carrier.pause_reading()
         early = b"".join(self._partial)
         self._partial.clear()
         unread, self._unread = self._unread, None
         if unread is not None:
             self.owner.tally.bytes_received += len(unread)
             early += unread
-        self.slot = reactor.lend(self._sock.fileno(), early, self._fragmented_bytes)
+        self.slot = reactor.lend(self._sock.fileno(), early, self._fragmented_bytes, tls)
+        return True
 
     def take_back(self, reactor: Reactor) -> int:
         """Goes on with the session in Python. Returns the messages that would have left, had there been any."""
@@ -95,15 +108,34 @@ class NativeConnection(Connection):
             # Reported once: the read that follows finds a mere end.
             self.reset_by = cast("ConnectionResetError", OSError(back.error, os.strerror(back.error)))
         if back.unsent:
-            self._blocked_ns = back.blocked_since_ns
-            self.write_buffered(back.unsent)
+            self._write_unsent(back.unsent, back.blocked_since_ns)
         if back.ping is not None:
             self.answer_ping(back.ping)
         if back.unread:
             self.data_received(back.unread)
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
+        if back.tls_ended:
+            self._end_tls(back.tls_failure)
+        elif not self.carrier.is_closing():
+            self.carrier.resume_reading()
         return back.starved
+
+    def _write_unsent(self, unsent: bytes, blocked_since_ns: int) -> None:
+        """Leaves to the transport what the kernel has not taken."""
+        if self.carrier is self._transport:
+            self._blocked_ns = blocked_since_ns
+            self.write_buffered(unsent)
+        else:
+            # Encrypted already.
+            self.owner.tally.write_blocked_ns += monotonic_ns() - blocked_since_ns
+            self.carrier.write(unsent)
+
+    def _end_tls(self, failure: str) -> None:
+        """Ends the session as asyncio does where the target ends TLS, or breaks it."""
+        if failure:
+            error = ssl.SSLError(failure)
+            error.reason = failure
+            self.reset_by = cast("ConnectionResetError", error)
+        self._transport.abort()
 
     def _set_fragmented(self, payload_bytes: int) -> None:
         """Takes over how much of a message in fragments has come; -1: none."""
@@ -151,11 +183,10 @@ class Lender:
 
     def lend(self, connection: NativeConnection) -> bool:
         """Lends a session. Returns False if the compiled loop cannot take it now."""
-        if not connection.can_be_lent:
-            return False
         if self._loop is None:
             self._watch(asyncio.get_running_loop())
-        connection.lend(self.reactor)
+        if not connection.lend(self.reactor):
+            return False
         self._lent[connection.slot] = connection
         return True
 

@@ -44,6 +44,18 @@ cdef extern from "wire.h" nogil:
     uint32_t ws_read(ws_stream *, const uint8_t *, size_t, size_t *, int *, uint64_t, ws_on_control, void *, void *)
     size_t ws_control_frame(uint8_t *, int, const uint8_t *, unsigned, uint32_t)
 
+cdef extern from "tls.h" nogil:
+    enum: WS_TLS_WANT_READ, WS_TLS_END
+    int ws_tls_find(const char *)
+    int ws_tls_read(void *, void *, int)
+    int ws_tls_write(void *, const void *, int)
+    int ws_tls_error(const void *, int)
+    const char *ws_tls_version(const void *)
+    void ws_tls_put(void *, const void *, int)
+    int ws_tls_take(void *, void *, int)
+    int ws_tls_has_buffers(const void *)
+    const char *ws_tls_reason()
+
 cdef extern from *:
     """
     static inline uint64_t ws_sum_low(const ws_histogram *h) { return (uint64_t)h->sum; }
@@ -153,6 +165,9 @@ cdef struct Session:
     int64_t blocked_since
     int64_t pong_at
     uint8_t pong[8]
+    void *tls  # SSL of OpenSSL; NULL without TLS
+    bint tls_ended  # the target has ended TLS, though perhaps not TCP
+    const char *tls_failure  # words of OpenSSL for what broke TLS
     ws_stream stream
     Out out
     uint8_t *rest  # what was read behind the frame that is odd, or a ping that waits
@@ -173,7 +188,8 @@ cdef struct Counts:
 
 Loan = namedtuple(
     "Loan",
-    "in_flight waiting unsent blocked_since_ns cut_frame frame_bytes fragmented unread error starved ping",
+    "in_flight waiting unsent blocked_since_ns cut_frame frame_bytes fragmented unread error starved ping tls_ended "
+    "tls_failure",
 )
 
 
@@ -191,6 +207,8 @@ cdef class Reactor:
     cdef size_t frame_bytes
     cdef uint32_t most_frames
     cdef uint8_t *buffer
+    cdef uint8_t *plain
+    cdef uint8_t *cipher
     cdef Answered *answered
     cdef uint32_t n_answered
     cdef uint32_t *changed  # slots that have events
@@ -229,11 +247,13 @@ cdef class Reactor:
         self.frame_bytes = len(frames) // copies
         self.frames = <uint8_t *>malloc(max(1, len(frames)))
         self.buffer = <uint8_t *>malloc(BUFFER)
+        self.plain = <uint8_t *>malloc(BUFFER)
+        self.cipher = <uint8_t *>malloc(BUFFER)
         for histogram in range(3):
             self._histogram(histogram).counts = <uint64_t *>calloc(WS_SLOTS, sizeof(uint64_t))
             if not self._histogram(histogram).counts:
                 raise MemoryError
-        if not self.frames or not self.buffer:
+        if not self.frames or not self.buffer or not self.plain or not self.cipher:
             raise MemoryError
         memcpy(self.frames, PyBytes_AsString(frames), len(frames))
         self.ep = epoll_create1(EPOLL_CLOEXEC)
@@ -253,7 +273,7 @@ cdef class Reactor:
                 self._free(slot)
         for histogram in range(3):
             free(self._histogram(histogram).counts)
-        free(self.frames); free(self.buffer); free(self.all); free(self.free_slots)
+        free(self.frames); free(self.buffer); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
         free(self.answered); free(self.changed); free(self.rotation); free(self.block)
         if self.ep >= 0:
             close(self.ep)
@@ -269,13 +289,14 @@ cdef class Reactor:
 
     # --- Lending and giving back --------------------------------------------------------------------------------------
 
-    def lend(self, int fd, bytes early=b"", int64_t fragmented=-1):
+    def lend(self, int fd, bytes early=b"", int64_t fragmented=-1, size_t tls=0):
         """Takes over the reading and writing of a socket. Returns the session's slot.
 
         Args:
             fd: A socket that does not block; it stays the caller's to close, after `give_back`.
             early: Bytes that have been read and counted: the beginning of a frame.
             fragmented: Payload bytes of a message of which fragments have come; -1 between messages.
+            tls: Address of the TLS connection (`tls_of`), which nothing else must use meanwhile; 0 without TLS.
 
         Raises:
             OSError: The socket cannot be watched.
@@ -299,6 +320,7 @@ cdef class Reactor:
         else:
             self.used += 1
         s.fd = fd
+        s.tls = <void *>tls
         ws_stream_init(&s.stream)
         s.stream.fragmented = fragmented
         if early:
@@ -325,7 +347,8 @@ cdef class Reactor:
             The messages in flight as ``(due, sent, count)``, oldest first; the due instants of those that wait for room;
             the bytes that have not left, and since when; the frame that is cut off, and its size, 0 if not known;
             payload bytes of the message whose fragments have come, or -1; bytes that are read and not looked at; the
-            errno of a failed read or write; the messages that would have left; a ping that waits for its answer.
+            errno of a failed read or write; the messages that would have left; a ping that waits for its answer; if TLS
+            has ended, and the reason if it broke.
         """
         cdef Session *s = &self.all[slot]
         cdef uint32_t i
@@ -352,7 +375,8 @@ cdef class Reactor:
                     # The content of a message that is only counted was not kept, and is not looked at.
                     cut += bytes(s.stream.seen)
         state = Loan(
-            flights, backlog, unsent, s.blocked_since, cut, cut_size, s.stream.fragmented, unread, s.error, s.starved, ping
+            flights, backlog, unsent, s.blocked_since, cut, cut_size, s.stream.fragmented, unread, s.error, s.starved, ping,
+            s.tls_ended, (<bytes>s.tls_failure).decode() if s.tls_failure else "",
         )
         epoll_ctl(self.ep, EPOLL_CTL_DEL, s.fd, NULL)
         self._leave_rotation(slot)
@@ -459,8 +483,11 @@ cdef class Reactor:
                 if got == 0 or errno != EAGAIN:
                     self._goes_back(slot, 0 if got == 0 else errno)
                 break
-            self.counts.bytes_received += got
-            count += self._take(slot, self.buffer, got, at)
+            if s.tls:
+                count += self._decrypt(slot, got, at)
+            else:
+                self.counts.bytes_received += got
+                count += self._take(slot, self.buffer, got, at)
             # Edge-triggered: a short read has emptied the socket, unless its end comes with it.
             if got < BUFFER and not ends:
                 break
@@ -476,6 +503,34 @@ cdef class Reactor:
             self.answered[self.n_answered].count = count
             self.n_answered += 1
 
+    cdef uint32_t _decrypt(self, uint32_t slot, ssize_t got, int64_t at) noexcept nogil:
+        """Takes what was read under TLS, as `_take` does. A record that is cut off stays in OpenSSL's buffer."""
+        cdef Session *s = &self.all[slot]
+        cdef int size, result
+        cdef uint32_t count = 0
+        ws_tls_put(s.tls, self.buffer, <int>got)
+        while True:
+            size = ws_tls_read(s.tls, self.plain, BUFFER)
+            if size <= 0:
+                break
+            self.counts.bytes_received += size
+            if s.odd:
+                # Whatever has been decrypted goes back: asyncio would not look for it before more has come.
+                _keep_rest(s, self.plain, size)
+            else:
+                count += self._take(slot, self.plain, size, at)
+        result = ws_tls_error(s.tls, size)
+        if result != WS_TLS_WANT_READ:
+            s.tls_ended = True
+            if result != WS_TLS_END:
+                s.tls_failure = ws_tls_reason()
+                if not s.tls_failure:
+                    s.tls_failure = b"no reason"
+            self._goes_back(slot, 0)
+        # Answers of TLS itself, to a new key for instance.
+        self._send_encrypted(s, at)
+        return count
+
     cdef uint32_t _take(self, uint32_t slot, const uint8_t *data, size_t size, int64_t at) noexcept nogil:
         """Counts the replies in what was read at an instant. Returns how many messages they complete."""
         cdef Session *s = &self.all[slot]
@@ -485,11 +540,8 @@ cdef class Reactor:
         cdef uint32_t replies = ws_read(&s.stream, data, size, &used, &odd, self.limit, _on_control, <void *>self, s)
         if odd:
             s.odd = True
-            s.rest = <uint8_t *>realloc(s.rest, size - used + 1)
-            s.rest_size = size - used if s.rest else 0
             s.ping_waits = False
-            if s.rest:
-                memcpy(s.rest, data + used, size - used)
+            _keep_rest(s, data + used, size - used)
             self._leave_rotation(slot)
             self._goes_back(slot, 0)
         if replies:
@@ -592,6 +644,29 @@ cdef class Reactor:
             self.counts.warmup_sent += 1
 
     cdef bint _write(self, Session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
+        """Sends bytes; the kernel, or the queue for it, takes all. Returns False if the connection is broken."""
+        cdef int taken
+        if not s.tls:
+            return self._send(s, data, size, now)
+        while size:
+            taken = ws_tls_write(s.tls, data, <int>min(size, <size_t>BUFFER))
+            if taken <= 0:
+                return False
+            data += taken
+            size -= taken
+        return self._send_encrypted(s, now)
+
+    cdef bint _send_encrypted(self, Session *s, int64_t now) noexcept nogil:
+        """Sends what OpenSSL has made. Returns False if the connection is broken."""
+        cdef int size
+        while True:
+            size = ws_tls_take(s.tls, self.cipher, BUFFER)
+            if size <= 0:
+                return True
+            if not self._send(s, self.cipher, size, now):
+                return False
+
+    cdef bint _send(self, Session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
         """Hands bytes to the kernel, and keeps what it does not take. Returns False if the connection is broken."""
         cdef ssize_t taken = 0
         if not s.out.end:
@@ -872,6 +947,29 @@ cdef class Reactor:
         return values
 
 
+def find_tls(str module):
+    """Looks for OpenSSL among what a module is linked with. Returns True if it is there; needed before `tls_of`."""
+    return bool(ws_tls_find(module.encode()))
+
+
+def tls_of(object ssl_object):
+    """Returns the address of OpenSSL's connection in an `ssl.SSLObject`; 0 if its place is not as it is known.
+
+    The place is private to CPython (Modules/_ssl.c, PySSLSocket): behind the head of the object and a reference to its
+    socket, before one to its context, which must be the one that Python knows. Only then it is looked at.
+    """
+    inner = getattr(ssl_object, "_sslobj", None)
+    if type(inner).__name__ != "_SSLSocket" or type(inner).__basicsize__ < <Py_ssize_t>(5 * sizeof(void *)):
+        return 0
+    cdef void **fields = <void **><void *>inner
+    if fields[4] != <void *>ssl_object.context or not fields[3]:
+        return 0
+    version = ssl_object.version()
+    if not ws_tls_has_buffers(fields[3]) or (version and ws_tls_version(fields[3]) != <bytes>version.encode()):
+        return 0
+    return <size_t>fields[3]
+
+
 cdef void _on_control(void *loop, void *session, int opcode, const uint8_t *payload, unsigned size) noexcept nogil:
     (<Reactor>loop)._control(<Session *>session, opcode, payload, size)
 
@@ -881,6 +979,14 @@ cdef void *_grown(void *memory, size_t size) except NULL:
     if not memory:
         raise MemoryError
     return memory
+
+
+cdef void _keep_rest(Session *s, const uint8_t *data, size_t size) noexcept nogil:
+    """Keeps bytes that Python is to read."""
+    cdef uint8_t *grown = <uint8_t *>realloc(s.rest, s.rest_size + size + 1)
+    if grown:
+        memcpy(grown + s.rest_size, data, size)
+        s.rest, s.rest_size = grown, s.rest_size + size
 
 
 cdef bint _append(Out *out, const uint8_t *data, size_t size) noexcept nogil:
