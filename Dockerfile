@@ -13,7 +13,7 @@ COPY src ./src
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 # Only wheels, but for the project itself, which is built from its sources.
 RUN python -m venv /opt/ws-load-test \
- && /opt/ws-load-test/bin/pip install --no-cache-dir --only-binary :all: --no-binary ws-load-test '.[html,prometheus,otlp]' \
+ && /opt/ws-load-test/bin/pip install --no-cache-dir --only-binary :all: --no-binary ws-load-test '.[html,prometheus,otlp,tls]' \
  && /opt/ws-load-test/bin/pip uninstall --yes pip
 
 FROM python:3.13-slim

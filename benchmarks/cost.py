@@ -1,12 +1,15 @@
 """Cost of a round trip: processor time of the generator, beside the least that C can do, against the same server.
 
-    python benchmarks/cost.py --yardstick DIR
+    python benchmarks/cost.py --server 'CMD {port}' --yardstick 'CMD {port} {connections} {in_flight} {seconds} {bytes}'
 
-DIR holds the yardstick: C sources and a Makefile that builds `echo_limit` (an echo server on epoll) and `flood_limit`
-(a closed-loop client without any checks) into $BUILD. The server polls without sleep on one core, the generators run
-in turn on another. Each figure is the difference between a long and a short run, so that start-up drops out, over the
-messages that the *server* counted. Processor time is the operating system's account of the whole process tree.
-Compare ratios, not microseconds: machines differ and drift.
+The yardstick is any closed-loop client without checks, the server any echo server that prints ``messages=N open=N`` for
+each SIGUSR1; without them the built-in server answers, and ratios are to the first of ours. Generators have one core
+and their servers another. All run in short turns (see `turns.py`); a figure is the 10th percentile of the turns, a
+ratio the median of those of turns that followed each other, with its quartiles. Compare ratios, not microseconds.
+
+`--engine` names engines of ours, `--with NAME=CMD` any other generator: the same of another checkout, for example. The
+TLS part needs a server that speaks it (`--tls-server`), and can have a yardstick of its own. Opening a connection and
+keeping it cost what a run with many has more than a run with few.
 """
 
 from __future__ import annotations
@@ -14,143 +17,177 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import select
-import shutil
-import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
-SHORT_S, LONG_S = 1, 4
-CASES = [(100, 1), (100, 16), (1000, 1), (1000, 16)]
+from turns import Contender, Turn, low, paired, take_turns
+
+CASES = ["100x1", "1000x1", "100x16", "10000x1"]
+TLS_CASES = ["100x1", "100x16"]
 PAYLOAD_BYTES = 32
+FEW, MANY, MANY_SECURE = 100, 10_100, 2100
+"""Connections between which memory and processor time of opening are compared."""
+LOAD = "-c {connections} --in-flight {in_flight} -d {seconds}s --size {bytes}"
+IDLE = "-c {connections} --rate 1 -d {seconds}s --size {bytes}"
+TITLES = ("connections", "in flight", "generator", "a round trip", "ratio", "messages/s", "disturbed turns")
+SETTLED_S = 1.0
+"""Time from the opening of the last connection to the look at memory."""
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One case, both generators."""
-
-    connections: int
-    in_flight: int
-    yardstick_us: float
-    ours_us: float
-    ratio: float
-    ratio_low: float
-    ratio_high: float
+def ours(engine: str | None, load: str, *, secure: bool = False) -> str:
+    """Returns our command line for an engine; None is the default one."""
+    # A message in flight waits while its generator is stopped, and no other end may come first.
+    chosen = f" --engine {engine}" if engine else ""
+    trusting = " --insecure" if secure else ""
+    return f"{sys.executable} -m ws_load_test {{url}} -w 1 -q {load} --timeout 1h{trusting}{chosen}"
 
 
-class Server:
-    """The yardstick's echo server, spinning on one core."""
+def name_of(engine: str | None) -> str:
+    """Returns an engine's name in the tables."""
+    return f"ours, {engine}" if engine else "ours"
 
-    def __init__(self, program: Path, port: int, core: int) -> None:
-        self.port = port
-        self._process = subprocess.Popen(
-            ["taskset", "-c", str(core), program, str(port), "127.0.0.1", "spin"], stdout=subprocess.PIPE, text=True
+
+def compete(
+    commands: dict[str, tuple[str, bool]], case: str, options: argparse.Namespace, facts: list[dict[str, object]]
+) -> dict[str, list[Turn]]:
+    """Runs one case of commands by name, each with True if it speaks TLS, and prints a line for each."""
+    connections, in_flight = map(int, case.split("x"))
+    fields = {"connections": connections, "in_flight": in_flight, "seconds": 3600, "bytes": PAYLOAD_BYTES}
+    with ExitStack() as stack:
+        contenders = [
+            stack.enter_context(
+                Contender(
+                    name,
+                    command,
+                    options.tls_server if secure else options.server,
+                    fields,
+                    cores=(options.core, options.server_core),
+                    secure=secure,
+                    nice=options.nice,
+                )
+            )
+            for name, (command, secure) in commands.items()
+        ]
+        found = take_turns(contenders, options.turns, options.seconds)
+    base = found[next(iter(found))]
+    for name, turns in found.items():
+        ratio, quarter, three = paired(turns, base, lambda turn: turn.cpu_us)
+        cost_us = low([turn.cpu_us for turn in turns])
+        rate = statistics.median(turn.per_s for turn in turns)
+        spoiled = sum(turn.spoiled for turn in turns)
+        print(
+            f"| {connections:,} | {in_flight} | {name} | {cost_us:.3f} µs | {ratio:.2f} ({quarter:.2f}–{three:.2f}) "
+            f"| {rate:,.0f} | {spoiled}/{len(turns)} |",
+            flush=True,
         )
-        time.sleep(0.3)
-
-    def messages(self) -> int:
-        """Messages that it has seen so far."""
-        assert self._process.stdout is not None
-        # A signal that comes while the server still answers the one before is lost.
-        time.sleep(0.05)
-        self._process.send_signal(signal.SIGUSR1)
-        if not select.select([self._process.stdout], [], [], 5)[0]:
-            sys.exit("the server did not tell its counts")
-        found = re.search(r"messages=(\d+)", self._process.stdout.readline())
-        assert found is not None
-        return int(found[1])
-
-    def stop(self) -> None:
-        """Ends the process."""
-        self._process.kill()
-        self._process.wait()
+        facts.append({"case": case, "name": name, "ratio": ratio, "turns": [asdict(turn) for turn in turns]})
+    return found
 
 
-def processor_time_s(command: list[str | Path], core: int) -> float:
-    """User and system time of a command and of all that it started and waited for."""
-    process = subprocess.Popen(["taskset", "-c", str(core), *command], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{command[0]} ended with code {process.returncode}")
-    return usage.ru_utime + usage.ru_stime
+def opening(name: str, command: str, options: argparse.Namespace, *, secure: bool) -> dict[str, object]:
+    """Prints what opening and keeping a connection cost: what many take more than few."""
+    cpu_ns: list[int] = []
+    size_bytes: list[int] = []
+    counts = (FEW, MANY_SECURE if secure else MANY)
+    for connections in counts:
+        fields = {"connections": connections, "in_flight": 1, "seconds": 3600, "bytes": PAYLOAD_BYTES}
+        cores = options.core, options.server_core
+        server = options.tls_server if secure else options.server
+        with Contender(name, command, server, fields, cores=cores, secure=secure, nice=options.nice) as one:
+            cpu_ns.append(one.generator.cpu_ns())
+            one.resume()
+            time.sleep(SETTLED_S)
+            size_bytes.append(one.generator.set_size_bytes())
+    more = counts[1] - counts[0]
+    opening_us, kept_bytes = (cpu_ns[1] - cpu_ns[0]) / 1000 / more, (size_bytes[1] - size_bytes[0]) / more
+    print(f"| {name} | {'wss' if secure else 'ws'} | {opening_us:.0f} µs | {kept_bytes / 1000:.1f} kB |", flush=True)
+    return {"name": name, "secure": secure, "opening_us": opening_us, "kept_bytes": kept_bytes}
 
 
-def cost_us(server: Server, command: list[list[str | Path]], core: int) -> float:
-    """Processor time per round trip, from a short and a long run."""
-    spent: list[tuple[float, int]] = []
-    for one in command:
-        before = server.messages()
-        seconds = processor_time_s(one, core)
-        spent.append((seconds, server.messages() - before))
-    (short_s, short_count), (long_s, long_count) = spent
-    return (long_s - short_s) * 1e6 / (long_count - short_count)
+def head(*titles: str) -> None:
+    """Prints the head of a table."""
+    print("\n| " + " | ".join(titles) + " |\n| " + " | ".join("---" for _ in titles) + " |", flush=True)
 
 
-def ours(port: int, connections: int, in_flight: int, seconds: float) -> list[str | Path]:
-    """Our command line for a case."""
-    program = shutil.which("ws-load-test", path=str(Path(sys.executable).parent)) or "ws-load-test"
-    options = f"-w 1 -q -c {connections} --in-flight {in_flight} -d {seconds}s --size {PAYLOAD_BYTES}"
-    return [program, f"ws://127.0.0.1:{port}/", *options.split()]
+def measure_plain(options: argparse.Namespace) -> list[dict[str, object]]:
+    """Prints what a round trip costs without TLS."""
+    facts: list[dict[str, object]] = []
+    if options.cases:
+        head(*TITLES)
+    commands = {"yardstick": (options.yardstick, False)} if options.yardstick else {}
+    commands |= {name_of(engine): (ours(engine, LOAD), False) for engine in options.engine}
+    commands |= {name: (command, False) for name, command in named(options.with_)}
+    for case in options.cases:
+        compete(commands, case, options, facts)
+    return facts
 
 
-def measure(server: Server, flood_limit: Path, case: tuple[int, int], *, rounds: int, core: int) -> Figure:
-    """One case: both generators in turn, several times."""
-    connections, in_flight = case
-    pairs: list[tuple[float, float]] = []
-    for _ in range(rounds):
-        arguments = [str(server.port), str(connections), str(in_flight)]
-        theirs = cost_us(
-            server, [[flood_limit, *arguments, str(s), str(PAYLOAD_BYTES)] for s in (SHORT_S, LONG_S)], core
-        )
-        mine = cost_us(server, [ours(server.port, connections, in_flight, s) for s in (SHORT_S, LONG_S)], core)
-        pairs.append((theirs, mine))
-    ratios = [mine / theirs for theirs, mine in pairs]
-    return Figure(
-        connections,
-        in_flight,
-        statistics.median(theirs for theirs, _ in pairs),
-        statistics.median(mine for _, mine in pairs),
-        statistics.median(ratios),
-        min(ratios),
-        max(ratios),
-    )
+def measure_tls(options: argparse.Namespace) -> list[dict[str, object]]:
+    """Prints what a round trip costs under TLS, beside the same without."""
+    facts: list[dict[str, object]] = []
+    if options.tls_cases:
+        head(*TITLES)
+    commands = {f"{name_of(engine)}, ws": (ours(engine, LOAD), False) for engine in options.engine}
+    if options.tls_yardstick:
+        commands["yardstick, wss"] = (options.tls_yardstick, True)
+    commands |= {f"{name_of(engine)}, wss": (ours(engine, LOAD, secure=True), True) for engine in options.engine}
+    commands |= {f"{name}, wss": (command, True) for name, command in named(options.with_tls)}
+    for case in options.tls_cases:
+        compete(commands, case, options, facts)
+    return facts
+
+
+def measure_opening(options: argparse.Namespace, *, has_tls: bool) -> list[dict[str, object]]:
+    """Prints what a connection costs, with and without TLS."""
+    if options.skip_opening:
+        return []
+    head("generator", "scheme", "opening a connection", "kept for it")
+    return [
+        opening(name_of(engine), ours(engine, IDLE, secure=secure), options, secure=secure)
+        for secure in ((False, True) if has_tls else (False,))
+        for engine in options.engine
+    ]
+
+
+def named(words: list[str]) -> list[tuple[str, str]]:
+    """Returns the names and commands of NAME=CMD."""
+    return [(name, command) for name, _, command in (word.partition("=") for word in words)]
 
 
 def main() -> None:
-    """Prints a table, and JSON with --json."""
+    """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--yardstick", type=Path, required=True, help="directory of the C yardstick's sources")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--server-core", type=int, default=0)
+    parser.add_argument("--server", help="command line of an echo server, with {port}; default: the built-in one")
+    parser.add_argument("--tls-server", help="the same under TLS")
+    parser.add_argument("--yardstick", help="command line of the generator to which the others are compared")
+    parser.add_argument("--tls-yardstick", help="the same under TLS")
+    parser.add_argument("--engine", action="append", help="one of ours; may be repeated")
+    parser.add_argument("--with", dest="with_", action="append", default=[], metavar="NAME=CMD", help="another one")
+    parser.add_argument("--with-tls", action="append", default=[], metavar="NAME=CMD", help="another one under TLS")
+    parser.add_argument("--cases", nargs="*", default=CASES, help="connections x messages in flight")
+    parser.add_argument("--tls-cases", nargs="*", default=TLS_CASES)
+    parser.add_argument("--skip-opening", action="store_true", help="leave out memory and opening")
+    parser.add_argument("--turns", type=int, default=14)
+    parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn")
     parser.add_argument("--core", type=int, default=1, help="core of the generators")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--server-core", type=int, default=0)
+    parser.add_argument("--nice", type=int, default=-10, help="weight of generators and servers; below 0 as root only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all turns")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as build:
-        subprocess.run(["make", "-s", "-C", options.yardstick, f"BUILD={build}"], check=True, stdout=sys.stderr)
-        server = Server(Path(build, "echo_limit"), 19101, options.server_core)
-        try:
-            if not options.json:
-                print("connections  in flight   yardstick        ours   ratio (lowest–highest)")
-            for case in CASES:
-                figure = measure(server, Path(build, "flood_limit"), case, rounds=options.rounds, core=options.core)
-                if options.json:
-                    print(json.dumps(asdict(figure)), flush=True)
-                else:
-                    print(
-                        f"{figure.connections:>11}  {figure.in_flight:>9}"
-                        f"  {figure.yardstick_us:>7.3f} µs  {figure.ours_us:>7.3f} µs"
-                        f"   {figure.ratio:.2f}  ({figure.ratio_low:.2f}–{figure.ratio_high:.2f})",
-                        flush=True,
-                    )
-        finally:
-            server.stop()
+    load = " ".join(f"{average:.1f}" for average in os.getloadavg())
+    print(f"load average of the machine: {load}; {options.turns} turns of {options.seconds} s", flush=True)
+    options.engine = options.engine or [None]
+    has_tls = bool(options.tls_server) or not options.server
+    facts = {"plain": measure_plain(options)}
+    if has_tls:
+        facts["tls"] = measure_tls(options)
+    facts["opening"] = measure_opening(options, has_tls=has_tls)
+    if options.json:
+        options.json.write_text(json.dumps(facts))
 
 
 if __name__ == "__main__":

@@ -172,9 +172,12 @@ def check(what: str, passed: bool) -> None:  # noqa: FBT001 - reads like an asse
 def rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Prints the rows of hosts, and returns them."""
     for host in summary["hosts"]:
+        drift = "" if host["clock_drift_ppm"] is None else f" drifts {host['clock_drift_ppm']:+.1f} ppm"
+        drift += "" if host["clock_drift_ppm"] is None else f" ±{host['clock_drift_error_ppm']:.1f} ppm"
         ahead, error = format_duration(host["clock_ahead_ns"]), format_duration(host["clock_error_ns"])
         path, half = format_duration(host["path_time_ns"]), format_duration((host["response_time_ns"] or {}).get("p50"))
-        print(f"    {host['address']}: clock {ahead} ±{error}, path {path}, response p50 {half}, {host['sent']} sent")
+        clock = f"clock {ahead} ±{error}{drift}"
+        print(f"    {host['address']}: {clock}, path {path}, response p50 {half}, {host['sent']} sent")
     spread = format_duration(summary["generator"]["start_spread_ns"])
     print(f"    began within {spread}")
     found: list[dict[str, Any]] = sorted(summary["hosts"], key=lambda host: host["address"])
@@ -209,7 +212,8 @@ def experiments(server: EchoProcess, cluster: Cluster, near: Host, far: Host) ->
     summary = run(make_plan(url, connections=20, messages=20_000, bind=sources), cluster)
     first, second = rows(summary)
     check("20,000 messages counted at the target", server.counts().messages - before == 20_000)
-    check("10,000 of each host", first["answered"] == second["answered"] == 10_000)
+    parts = sorted((first["answered"], second["answered"]))
+    check("both hosts have their part in that, and nothing twice", sum(parts) == 20_000 and parts[0] > 1000)
     within = abs(second["clock_ahead_ns"] - AHEAD_S * 10**9) <= second["clock_error_ns"]
     check("the far host's clock is an hour ahead, within the stated error", within)
     check("the near host's clock is ours, within it", abs(first["clock_ahead_ns"]) <= first["clock_error_ns"])
@@ -226,14 +230,15 @@ def experiments(server: EchoProcess, cluster: Cluster, near: Host, far: Host) ->
     check("all began within 20 ms", summary["generator"]["start_spread_ns"] < 20 * MS)
     check("nothing was lost", summary["messages"]["answered"] == 1200)
 
-    print("60 ms there and none back: the worst that comparing clocks can meet")
-    far.say("60 0")
-    first, second = rows(run(make_plan(url, connections=4, rate=40, duration=1), cluster))
-    error_ns = second["clock_ahead_ns"] - AHEAD_S * 10**9
-    check(
-        f"the comparison is wrong by {format_duration(abs(error_ns))}, and says that it may be",
-        abs(error_ns) <= second["clock_error_ns"],
-    )
+    for there_ms in (20, 60):
+        print(f"{there_ms} ms there and none back: the worst that comparing clocks can meet")
+        far.say(f"{there_ms} 0")
+        first, second = rows(run(make_plan(url, connections=4, rate=40, duration=8), cluster))
+        error_ns = second["clock_ahead_ns"] - AHEAD_S * 10**9
+        check(
+            f"the comparison is wrong by {format_duration(abs(error_ns))}, and says that it may be",
+            abs(error_ns) <= second["clock_error_ns"],
+        )
     far.say("0 0")
 
     print("the far host's link cut after 2 s of 8")

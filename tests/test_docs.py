@@ -1,6 +1,7 @@
 """The documentation: its links lead somewhere, its options exist, its words are today's, its lists are complete."""
 
 import contextlib
+import importlib.util
 import io
 import re
 import shlex
@@ -181,8 +182,16 @@ def test_troubleshooting_has_every_finding_and_every_fault():
     assert {str(kind) for kind in (*FaultKind, *HostErrorKind)} <= named
 
 
+@pytest.mark.parametrize("page", ["conditions", "summary"])
+def test_pages_of_reference_are_those_of_their_sources(page):
+    spec = importlib.util.spec_from_file_location("reference_docs", ROOT / "tools" / "reference_docs.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert text_of(Path(f"docs/reference/{page}.md")) == getattr(tool, page)(), "run: python tools/reference_docs.py"
+
+
 def test_every_metric_of_conditions_is_explained():
-    named = set(_SPAN.findall(text_of(Path("docs/thresholds.md"))))
+    named = set(_SPAN.findall(text_of(Path("docs/reference/conditions.md"))))
     assert {*TIME_METRICS, *DENOMINATORS, *RATES, *SIZES} <= named
 
 

@@ -494,6 +494,8 @@ def test_ping_closes_with_1011_when_no_pong_comes():
         "reset=1",
         "after=-1",
         "status=299",
+        "stream=0",
+        "gap=1ms",
     ],
 )
 def test_a_query_that_cannot_be_used_is_answered_with_400(query):

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,104 @@ def test_the_certificate_is_written_for_all(tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
         exchange(program.stdout.readline().strip(), 4, ssl=ssl.create_default_context(cafile=path))
         program.stdin.close()
+
+
+# --- rooms over several processes ---
+
+
+@contextlib.asynccontextmanager
+async def in_all_processes(echo, query):
+    """Sessions of a room, as many as it takes for each process to have some; with their numbers by process."""
+    async with contextlib.AsyncExitStack() as stack:
+        opened = []
+        while True:
+            session = connect(f"{echo.url}?{query}", compression=None, max_queue=None)
+            opened.append(await stack.enter_async_context(session))
+            shares = [json.loads(line)["members"] for line in echo._ask("rooms")]
+            if all(shares):
+                break
+            assert len(opened) < 200
+        yield opened, shares
+
+
+async def arrived(session):
+    await (await session.ping())
+    return len(session.recv_messages.frames)
+
+
+async def until_all_have(sessions, count):
+    async with asyncio.timeout(60):
+        while [await arrived(session) for session in sessions] != [count] * len(sessions):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+def test_what_is_published_in_one_process_reaches_the_members_in_all():
+    async def main():
+        async with in_all_processes(echo, "room=a") as (sessions, shares):
+            for number in range(20):
+                for session in (sessions[0], sessions[-1]):
+                    await session.send(f"{sessions.index(session)} {number}")
+            await until_all_have(sessions, 40)
+            for session in sessions:
+                came = [await session.recv() for _ in range(40)]
+                for publisher in (0, len(sessions) - 1):
+                    own = [text for text in came if text.startswith(f"{publisher} ")]
+                    assert own == [f"{publisher} {number}" for number in range(20)]
+        return sum(shares)
+
+    with EchoProcess(processes=3) as echo:
+        members = asyncio.run(main())
+        report = echo.rooms()
+        assert report.total.published == 40
+        assert report.total.due == report.total.deliveries == 40 * members
+
+
+def test_the_rooms_of_several_nodes_are_not_shared():
+    async def main():
+        async with in_all_processes(echo, "room=a&nodes=2&fan-delay=1us") as (sessions, shares):
+            await sessions[0].send("x")
+            reached = sum(-(-share // 2) for share in shares)
+            async with asyncio.timeout(60):
+                while sum([await arrived(session) for session in sessions]) < reached:  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
+        return sum(shares), reached
+
+    with EchoProcess(processes=2) as echo:
+        members, reached = asyncio.run(main())
+        report = echo.rooms().rooms["a"]
+        assert (report.due, report.deliveries, report.unreached) == (members, reached, members - reached)
+
+
+def test_http_sums_the_counts_of_all_processes_and_starts_them_anew():
+    async def main():
+        async with in_all_processes(echo, "room=a") as (sessions, _):
+            host, port = echo.url.split("/")[2].rsplit(":", 1)
+
+            def request(method, target, body=None):
+                with contextlib.closing(HTTPConnection(host, int(port), timeout=30)) as connection:
+                    connection.request(method, target, body)
+                    return connection.getresponse().read()
+
+            await asyncio.to_thread(request, "POST", "/publish?room=a", b"posted")
+            await until_all_have(sessions, 1)
+            counts = json.loads(await asyncio.to_thread(request, "GET", "/rooms?reset"))
+            assert counts["members"] == counts["deliveries"] == counts["rooms"]["a"]["due"] == len(sessions)
+            counts = json.loads(await asyncio.to_thread(request, "GET", "/rooms"))
+            assert (counts["members"], counts["deliveries"]) == (len(sessions), 0)
+
+    with EchoProcess(processes=3) as echo:
+        asyncio.run(main())
+
+
+def test_a_session_gets_what_was_published_before_in_another_process():
+    async def main():
+        async with connect(f"{echo.url}?room=a&replay=1m") as first:
+            await first.send("early")
+            assert await first.recv() == "early"
+            async with in_all_processes(echo, "room=a&replay=1m") as (sessions, shares):
+                await until_all_have(sessions, 1)
+                assert [await session.recv() for session in sessions] == ["early"] * len(sessions)
+                return sum(shares)
+
+    with EchoProcess(processes=2) as echo:
+        assert asyncio.run(main()) - 1 == echo.rooms().total.replayed

@@ -317,6 +317,13 @@ def test_what_looks_like_a_secret_in_a_payload_is_hidden(payload, shown):
     assert public_payload(payload) == shown
 
 
+def test_a_number_of_tokens_is_no_token():
+    counts = '{"usage": {"output_tokens": 20, "tokens":1234567}}'
+    assert public_payload(counts) == counts
+    for secret in ('{"tokens": "abcd"}', '{"token": 1234}', '{"tokens": 123456789}', '{"tokens": 12ab}'):
+        assert "***" in public_payload(secret), secret
+
+
 @pytest.mark.parametrize("text", ["a", '"', "token", "token=", "a_", "eyJ", "bearer ", " ", '"token":"' + '\\"' * 9])
 def test_hiding_takes_time_in_proportion_to_the_payload(text):
     started = time.process_time()

@@ -120,7 +120,12 @@ def test_shares_are_exact():
         ("bytes_sent > 512", "bytes_sent is a size, and its limit has no unit"),
         ("bytes_sent > 1k", "its limit has no unit"),
         ("bytes_sent > xB", '"xB" is not a size'),
-        ("late > 0", "late was renamed; write late_replies"),
+        ("reach > 0.999", "reach is a share; write for example 99.9%"),
+        ("reach > 99", "reach is a share; write for example 99.9%"),
+        ("subscribers.skew > 2ms", "is a number without a unit"),
+        ("delivery > 2ms", "say what of it, for example delivery.p99"),
+        ("delivery.all > 2ms", "say what of it, for example delivery.all.p99"),
+        ("gap.longets > 2", "there is no metric"),
         ("duplicates > 1%", "duplicates was renamed; write duplicate_replies"),
         ("mismatched > 0", "mismatched was renamed; write unknown_id"),
         ("skipped > 3", "skipped was renamed; write greetings"),
@@ -145,7 +150,10 @@ METRICS = st.one_of(
     )
     .map("".join)
     .flatmap(lambda name: st.tuples(st.just(name), st.tuples(AMOUNTS, st.sampled_from(["us", "ms", "s"])))),
-    st.tuples(st.sampled_from(sorted(DENOMINATORS)), st.tuples(st.integers(0, 10**12).map(str), st.just(""))),
+    st.tuples(
+        st.sampled_from(sorted(DENOMINATORS.keys() - {"reach"})),
+        st.tuples(st.integers(0, 10**12).map(str), st.just("")),
+    ),
     st.tuples(
         st.sampled_from(sorted(name for name in DENOMINATORS if DENOMINATORS[name])), st.tuples(AMOUNTS, st.just("%"))
     ),
@@ -256,6 +264,56 @@ def test_a_run_that_ends_before_it_can_be_stopped_is_doubted():
     assert make_plan(URL, abort_if="p99 > 1s", duration="6s").warnings == ()
 
 
+# --- Deliveries ---
+
+FAN_OUT = {"subscribers": 2, "rate": 5, "message": "{marker}"}
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("late > 0", "late_replies"),
+        ("any duplicate > 1%", "duplicate_replies"),
+        ("missing > 0", "unanswered"),
+        ("delivery.p99 > 5ms", "response"),
+        ("delivery.all.max > 5ms", None),
+        ("first.p99 > 1s", None),
+        ("gap.longest > 3", None),
+        ("subscribers.skew > 2", None),
+        ("reach < 99%", None),
+    ],
+)
+def test_what_only_a_fan_out_has_is_a_mistake_in_another_plan(written, meant):
+    (text,) = told(fail_if=written)
+    assert text.startswith(f'--fail-if: "{written}": ')
+    assert "there is no fan-out without --subscribers" in text
+    assert text.endswith(f"; of replies there is {meant}") == (meant is not None)
+    plan = make_plan(URL, fail_if=written, **FAN_OUT)
+    assert (plan.fail_if, plan.warnings) == ((written,), ())
+
+
+def test_acknowledgements_that_are_not_awaited_have_no_time():
+    (doubt,) = make_plan(URL, fail_if="p99 > 1s", **FAN_OUT).warnings
+    assert "no acknowledgement is awaited without --match; delivery.p99" in doubt
+    assert make_plan(URL, fail_if="out_of_order > 0", **FAN_OUT).warnings == ()
+    matched = {**FAN_OUT, "message": '{"id": {seq}, "text": "{marker}"}', "match": "json:id"}
+    assert make_plan(URL, fail_if="p99 > 1s", **matched).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["reach < 99.9%", "missing > 3", "delivery.p99 > 5ms", "gap.longest > 9", "subscribers.skew > 2", "complete < 1%"],
+)
+def test_conditions_on_deliveries_have_a_sense(written):
+    assert make_plan(URL, fail_if=written, **FAN_OUT)
+    mirrored = written.replace(">", "\0").replace("<", ">").replace("\0", "<")
+    with pytest.raises(PlanError, match="names what must not be"):
+        make_plan(URL, fail_if=mirrored, **FAN_OUT)
+    assert make_plan(URL, slo=mirrored, **FAN_OUT).slo == (mirrored,)
+    with pytest.raises(PlanError, match="names what must hold"):
+        make_plan(URL, slo=written, **FAN_OUT)
+
+
 # --- The other notation ---
 
 
@@ -309,13 +367,15 @@ def test_what_makes_sense_is_not_questioned(written):
         ("errors > 100%", "never holds"),
         ("pushed < 0", "never holds"),
         ("answered >= 0", "always holds"),
+        ("subscribers.skew >= 1", "always holds"),
+        ("subscribers.skew < 0.5", "never holds"),
         ("p99 == 50ms", "never exactly"),
         ("p99 != 50ms", "never exactly"),
     ],
 )
 def test_what_is_always_the_same_is_no_condition(written, words):
     for option in ("fail_if", "abort_if", "slo"):
-        (text,) = told(**{option: written})
+        (text,) = told(**{option: written}, **FAN_OUT)
         assert words in text
 
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from factories.comparison import MILLI, cliff, drawn, heavy, interval, joined, lognormal, recording, side
 from ws_load_test import make_plan
@@ -15,6 +16,7 @@ from ws_load_test.analysis.comparison.samples import (
     _merged,
     pair_variants,
 )
+from ws_load_test.metrics.tally import Tally
 from ws_load_test.report.terminal.comparison import heading
 
 DIFFERENT = (Verdict.BETTER, Verdict.WORSE)
@@ -238,6 +240,36 @@ def test_connect_times_are_compared_where_runs_were_repeated():
     assert "connect.p50" not in by_name(compare(Variant.of("a", [drawn(rng)]), Variant.of("b", [drawn(rng)])))
     found = by_name(compare(_repeats(rng, "a", 1, 0.01), _repeats(rng, "b", 1, 0.01)))
     assert found["connect.p50"].verdict is Verdict.NO_DIFFERENCE
+
+
+def _streamed(rng, *, slower=1.0, streams=True):
+    """A side of one recording whose answers have a first message, half as long after they were due as the last."""
+    intervals = []
+    for index in range(12):
+        times = (lognormal(rng, 1000) * MILLI).astype(np.int64)
+        made = interval(times, index)
+        tally = Tally.from_record(made.encoded_tally)
+        if streams:
+            tally.first_time_ns.record_block((times * 0.5 * slower).astype(np.int64))
+        intervals.append(structs.replace(made, encoded_tally=tally.to_record()))
+    return Variant.of("streamed" if streams else "plain", [recording(*intervals)])
+
+
+def test_times_to_the_first_message_are_compared_where_both_sides_have_them():
+    rng = np.random.default_rng(31)
+    found = by_name(compare(_streamed(rng), _streamed(rng, slower=1.2)))
+    assert found["first.p50"].verdict is found["first.p95"].verdict is Verdict.WORSE
+    assert found["first.p50"].change == pytest.approx(0.2, abs=0.03)
+    assert found["p50"].verdict is Verdict.NO_DIFFERENCE
+
+
+def test_times_to_the_first_message_of_one_side_alone_are_left_out_with_the_reason():
+    rng = np.random.default_rng(32)
+    comparison = compare(_streamed(rng), _streamed(rng, streams=False))
+    reasons = {metric.name: reason for metric, reason in comparison.left_out}
+    assert reasons["first.p50"] == "plain has no times of first messages"
+    neither = compare(_streamed(rng, streams=False), _streamed(rng, streams=False))
+    assert not any(metric.first for metric, _ in neither.left_out)
 
 
 def test_pairs_take_out_what_both_of_them_share():

@@ -7,6 +7,7 @@ from factories.printed import exit_code, summarize
 from ws_load_test.analysis.aggregate import RunAggregator, aggregate
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.per_host import host_rows, start_skew_ns
+from ws_load_test.common.clock_model import ClockComparison, offset_between
 from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.metrics.recording import Header, Host, Recording, Trailer, WorkerUsage
 from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
@@ -43,9 +44,12 @@ def opening(tcp_ns, worker=0):
     return IntervalReport("opening", 0, 0, SECOND, WorkerUsage(worker, 0, SECOND), tally.to_wire(), ready=True)
 
 
-def run_of(alpha, beta, *, seconds=6, lose_at=None, ended=True):
+def run_of(alpha, beta, *, seconds=6, lose_at=None, ended=True, clocks=()):
     """Two hosts with a worker each; `alpha` and `beta` say how their reports differ."""
     coordinator = Coordinator(2, 0, hosts=(0, 1))
+    coordinator.add_start(1, 9)
+    for second, offset_ns in clocks:
+        coordinator.add_clock(1, ClockComparison.of(second * SECOND, offset_ns, 100))
     events = coordinator.report(0, opening(2 * MILLI)) + coordinator.report(1, opening(40 * MILLI, 1))
     for second in range(seconds):
         events += coordinator.report(0, report(second, done=second == seconds - 1, **alpha))
@@ -79,6 +83,21 @@ def run_of(alpha, beta, *, seconds=6, lose_at=None, ended=True):
     return Recording(header, tuple(event.interval for event in events), trailer if ended else None)
 
 
+def test_comparisons_of_clocks_in_the_recording_say_how_they_drift():
+    recording = run_of({}, {}, clocks=[(0, 0), (1, 10_000), (7, 70_000)])
+    assert sum(len(interval.clocks or ()) for interval in recording.intervals) == 3
+    [began] = [one for interval in recording.intervals for one in interval.hosts or () if one.start_offset_ns]
+    assert (began.host, began.start_offset_ns, began.began_ns) == (1, 9, (SECOND, SECOND))
+    [_, beta] = summarize([recording])["hosts"]
+    assert beta["clock_ahead_ns"] == pytest.approx(10_000, abs=beta["clock_error_ns"])
+    # 100 ns of the comparisons, and 0.1 ppm of wander in the 3 s from the nearest of them.
+    assert beta["clock_error_ns"] <= 402
+    assert beta["clock_drift_ppm"] == pytest.approx(10, abs=0.05)
+    assert beta["clock_drift_error_ppm"] < 0.2
+    clock = aggregate([recording]).hosts[1].clock
+    assert offset_between(None, clock, 4 * SECOND).offset_ns == pytest.approx(40_000, abs=100)
+
+
 def test_a_row_for_each_host_with_what_was_its_own():
     recording = run_of({}, {"auto_replies": 50, "lag_ns": 90_000, "cpu": 0.6, "late_ns": 5 * MILLI})
     summary = summarize([recording])
@@ -89,7 +108,9 @@ def test_a_row_for_each_host_with_what_was_its_own():
     assert (alpha["cpu_share"], beta["cpu_share"]) == (0.3, 0.6)
     assert (alpha["path_time_ns"], beta["path_time_ns"]) == (2 * MILLI, 40 * MILLI)
     assert beta["send_lag_ns"]["max"] == 90_000
-    assert (beta["clock_ahead_ns"], beta["clock_error_ns"]) == (7, 3)
+    # One comparison at the start of the run, and up to 100 ppm of drift in the seven seconds after it.
+    assert (beta["clock_ahead_ns"], beta["clock_drift_ppm"]) == (7, None)
+    assert 700_000 < beta["clock_error_ns"] < 701_000
     assert (alpha["began_after_ns"], beta["began_after_ns"]) == (0, 5 * MILLI)
     assert summary["generator"]["start_spread_ns"] == 5 * MILLI
     assert summary["messages"]["answered"] == alpha["answered"] + beta["answered"]

@@ -107,6 +107,7 @@ class TestOneRecording:
             "name": "",
             "target": "ws://a.example",
             "load": LOAD,
+            "command": "",
             "started_at": "2026-03-01T12:00:00Z",
             "duration_s": 2.0,
             "interrupted": False,
@@ -128,6 +129,7 @@ class TestOneRecording:
             "throughput_per_s": 1.5,
             "response_time_ns": times,
             "service_time_ns": times,
+            "streams": None,
             "connect_time_ns": None,
             "opening": {
                 "resolve_time_ns": None,

@@ -1,6 +1,7 @@
 """What a run must not be, judged on what was recorded."""
 
 from collections import Counter
+from fractions import Fraction
 
 import msgspec
 import pytest
@@ -8,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factories.printed import exit_code, summarize
-from ws_load_test.analysis.thresholds import AbortMonitor, ConditionScope
+from ws_load_test.analysis.condition_scope import ConditionScope
+from ws_load_test.analysis.thresholds import AbortMonitor
 from ws_load_test.common.errors import ExitCode
+from ws_load_test.metrics.catalog import CONDITION_METRICS
 from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import AbortEvent, Header, Interval, LostWorker, Recording, Trailer
 from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
@@ -17,6 +20,7 @@ from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.thresholds import (
     DENOMINATORS,
+    OF_FAN_OUT,
     RATES,
     SIZES,
     STATISTICS,
@@ -239,18 +243,85 @@ EVERY = [
 ]
 
 
+FAN_OUT = {"subscribers": 2, "message": '{"id":{seq},"text":"{marker}"}', "match": "json:id"}
+
+
+@pytest.mark.parametrize("options", [BY_ID, FAN_OUT], ids=["replies", "fan-out"])
 @pytest.mark.parametrize("anywhere", ["", "any "])
 @pytest.mark.parametrize("text", EVERY)
-def test_what_has_no_value_fails_and_says_why(text, anywhere):
-    empty = Recording(header(plan_of(**BY_ID)), (), recording().trailer)
+def test_what_has_no_value_fails_and_says_why(text, anywhere, options):
+    empty = Recording(header(plan_of(**options)), (), recording().trailer)
     one = check(anywhere + text, empty)
     assert (one["passed"], one["value"]) == (False, None)
     assert " no " in f" {one['why']}" or "nothing" in one["why"]
 
 
-@pytest.mark.parametrize("text", [f"{name} > 0" for name in DENOMINATORS] + [f"{name} > 0B" for name in SIZES])
+COUNTS = [name for name in DENOMINATORS if name != "reach"]
+
+
+@pytest.mark.parametrize("text", [f"{name} > 0" for name in COUNTS] + [f"{name} > 0B" for name in SIZES])
 def test_counts_of_nothing_are_nought(text):
-    assert check(text, Recording(header(plan_of(**BY_ID)), (), recording().trailer))["value"] == 0
+    assert check(text, Recording(header(plan_of(**FAN_OUT)), (), recording().trailer))["value"] == 0
+
+
+@pytest.mark.parametrize("name", sorted(OF_FAN_OUT))
+def test_metrics_of_deliveries_have_failed_where_there_is_no_fan_out(name):
+    limit = {"time": ".p99 > 1ms", "ratio": " > 2"}.get(
+        CONDITION_METRICS[name].kind, " > 1%" if name == "reach" else " > 0"
+    )
+    one = check(name + limit, recording(tally(5)))
+    assert (one["passed"], one["value"]) == (False, None)
+    assert "there is no fan-out without --subscribers" in one["why"]
+
+
+def deliveries(**changes):
+    counts = {"deliveries_expected": 200, "deliveries": 197, "deliveries_missing": 2, "deliveries_cut_off": 1}
+    return Tally(**{**counts, "delivery_gaps": Counter({"1": 2, "9": 1, "10": 1}), **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("reach > 99%", Fraction(197, 200)),
+        ("delivered > 0", 197),
+        ("missing > 1%", Fraction(1, 100)),
+        ("cut_off > 0", 1),
+        ("late > 0", 3),
+        ("out_of_order > 0", 7),
+        ("out_of_order > 1%", Fraction(7, 210)),
+        ("gaps > 0", 4),
+        ("gap.longest > 5", 10),
+        ("subscribers.skew > 1.5", 3),
+        ("delivery.max > 1ms", 5 * MS),
+        ("delivery.all.max > 1ms", 90 * MS),
+        ("first.p50 > 1ms", 2 * MS),
+    ],
+)
+def test_values_of_a_fan_out(text, found):
+    counts = {"deliveries_late": 3, "out_of_order": 3, "deliveries_out_of_order": 4, "answered": 10}
+    made = deliveries(**counts)
+    for mean_ns in (3 * MS, *[MS] * 50):
+        made.subscriber_mean_time_ns.record(mean_ns)
+    made.same_host_delivery_time_ns.record(5 * MS)
+    made.delivery_time_ns.record(90 * MS)
+    made.first_time_ns.record(2 * MS)
+    value = ConditionScope(made, SECOND).value(parse_condition(text))
+    assert value == pytest.approx(found, rel=1e-3)
+    run = recording(made, plan=plan_of(**FAN_OUT))
+    assert check(f"any {text}", run)["value"] == pytest.approx(float(found), rel=1e-3)
+
+
+def test_deliveries_of_a_run_on_one_host_are_all_of_the_same():
+    made = Tally()
+    made.delivery_time_ns.record(90 * MS)
+    scope = ConditionScope(made, SECOND)
+    assert scope.value(parse_condition("delivery.max > 1ms")) == scope.value(parse_condition("delivery.all.max > 1ms"))
+
+
+def test_the_skew_of_nothing_has_no_value():
+    run = recording(deliveries(), plan=plan_of(**FAN_OUT))
+    one = check("subscribers.skew > 2", run)
+    assert (one["value"], one["passed"], one["why"]) == (None, False, "no subscriber's deliveries were timed")
 
 
 @pytest.mark.parametrize("text", ["p99 > 1s", "service.max > 1s", "rate < 1", "unanswered > 0", "answered < 100%"])

@@ -100,7 +100,7 @@ def test_random_arrivals_have_one_seed_in_all_steps():
 
 
 def test_flags_that_are_off_are_no_options():
-    assert aim(live=False, insecure_cluster=False)
+    assert aim(live=False, force=False)
     assert aim(explain=False, fail_if_saturated=False, probe=None)
 
 

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from ws_load_test.experiments.capacity.early_stop import EarlyStop
 from ws_load_test.experiments.capacity.search_options import read_spec
 from ws_load_test.experiments.capacity.step import evaluate_step
 from ws_load_test.metrics.interval_event import IntervalEvent
-from ws_load_test.metrics.recording import Interval
+from ws_load_test.metrics.recording import Host, HostInterval, Interval
 from ws_load_test.metrics.tally import Tally
 
 
@@ -90,6 +91,35 @@ def test_what_the_generators_own_lateness_explains_is_not_held_against_the_targe
     step = step_of(late(served(plan, limit=limit), plan, **lag), slo=slo)
     assert step.outcome is outcome
     assert bool(step.summary.generator.reasons) == (outcome is Outcome.GENERATOR_BOUND)
+
+
+def on_hosts(recording, names, late_one):
+    """The same on several hosts, all of whose lateness was that of one."""
+    hosts = tuple(Host(name=name, first_worker=place, workers=1) for place, name in enumerate(names))
+    intervals = []
+    for one in recording.intervals:
+        quiet = Tally()
+        quiet.send_lag_ns.record(1000, 10)
+        parts = [one.tally if name == late_one else quiet for name in names]
+        shares = [HostInterval(place, one.from_ns, part.to_record()) for place, part in enumerate(parts)]
+        intervals.append(msgspec.structs.replace(one, hosts=tuple(shares)))
+    header = msgspec.structs.replace(recording.header, hosts=hosts, workers=len(names))
+    return msgspec.structs.replace(recording, header=header, intervals=tuple(intervals))
+
+
+def test_on_a_cluster_the_lateness_is_that_of_all_hosts_and_the_latest_is_named():
+    plan = plan_of()
+    recording = on_hosts(late(served(plan, limit=990), plan, send_ns=9 * MILLI), ("one", "two", "three"), "two")
+    step = step_of(recording)
+    assert step.outcome is Outcome.GENERATOR_BOUND
+    [reason] = step.summary.generator.reasons
+    assert reason.startswith("at p99 the generator itself was 9")
+    assert " (the latest host, two: 9" in reason
+    assert reason.endswith("use quieter machines, or add hosts, or workers with -w")
+    assert (step.summary.generator.hosts, step.summary.generator.workers) == (3, 3)
+    # Of a target that is slow by itself no host's lateness is the cause.
+    slow = on_hosts(late(served(plan, limit=800), plan, send_ns=9 * MILLI), ("one", "two"), "two")
+    assert step_of(slow).outcome is Outcome.MISSED
 
 
 def test_a_lost_worker_is_the_generators_failing():

@@ -708,3 +708,37 @@ def test_a_flood_is_shown_in_part_and_keeps_no_timer_waiting(monkeypatch, facts)
     assert found["frames_left_out"] > 1000
     assert found["pushed"] > 500
     assert found["times_ns"].keys() == {"tcp", "upgrade", "open"}
+
+
+# --- answers of many messages ---------------------------------------------------------------------------------------
+
+STREAM = ("-m", '{"id": {seq}}', "--match", "json:id", "--until", "json:done=true")
+
+
+def test_an_answer_of_many_messages_is_shown_with_its_first_and_last(facts, dry, echo_url):
+    options = (*STREAM, "--first", "json:index=1", "--count", "json:usage.tokens")
+    found = facts(f"{echo_url}?stream=4", *options)
+    came = [step for step in frames(found, "received") if "verdict" in step]
+    assert [step["verdict"] for step in came] == ["part", "first", "part", "reply"]
+    assert [step["took_ns"] for step in came] == sorted(step["took_ns"] for step in came)
+    assert came[-1]["count"] == 4
+    assert found["times_ns"]["first"] == came[1]["took_ns"]
+    assert found["conclusion"].startswith("The answer of 4 messages ended after ")
+    assert ", its first after " in found["conclusion"]
+    _, out, _ = dry(f"{echo_url}?stream=4", *options)
+    assert "the first of the answer, after " in out
+    assert "--count finds 4" in out
+    assert "first of the answer" in out.partition("Times:")[2].replace("\n", " ")
+
+
+def test_an_answer_without_its_end_mark_is_reported_with_the_check(facts, echo_url):
+    found = facts(f"{echo_url}?stream=4&cut=1", *STREAM, "--timeout", "200ms")
+    assert found["exit_code"] == 1
+    told = "3 messages of the answer came within 200 ms, and none satisfies --until json:done=true; which is last?"
+    assert found["conclusion"] == told
+
+
+def test_an_answer_that_is_broken_off_is_reported_with_the_reason(facts, echo_url):
+    found = facts(f"{echo_url}?stream=4&close=1011&after=2", *STREAM)
+    told = 'The answer was broken off after 2 messages: the target closed with 1011 "closed on request".'
+    assert found["conclusion"] == told

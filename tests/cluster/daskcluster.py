@@ -65,11 +65,9 @@ class DaskCluster:
         scheme = "tls" if tls else "tcp"
         self._host = ("--host", f"{scheme}://127.0.0.1") if tls else ("--host", "127.0.0.1")
         arguments = (*self._host, "--port", "0", "--no-dashboard", "--scheduler-file", self.file)
-        began_s = time.monotonic()
         self.scheduler = self._start("dask_scheduler", *arguments, *options)
         until(self.file.exists, what="a scheduler")
         self.address = until(self._address, what="a scheduler file")
-        self.took_s = time.monotonic() - began_s
         self.heal(max(0, hosts - 1))
         # One whose clock is that of a machine which has been up for a day longer, where the system allows it.
         self.shifted = hosts > 0 and SHIFT is not None

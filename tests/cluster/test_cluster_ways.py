@@ -43,41 +43,50 @@ def shut(tmp_path_factory, ours):
 
 
 @pytest.fixture
-def idle_s(shut):
-    """Longer than it takes on this machine, with all that it has to do now, to start hosts and a run."""
-    return max(3, round(4 * shut.took_s))
-
-
-@pytest.fixture
-def secure(tmp_path, ours, idle_s):
+def secure(tmp_path, ours):
     tls = ("--tls-ca-file", ours["ca"], "--tls-cert", ours["cert"], "--tls-key", ours["key"])
-    cluster = DaskCluster(tmp_path, 2, "--idle-timeout", f"{idle_s} s", tls=tls)
+    cluster = DaskCluster(tmp_path, 2, "--idle-timeout", "600 s", tls=tls)
     yield cluster
     cluster.stop()
 
 
-def test_over_tls_with_files_of_the_driver_longer_than_the_scheduler_may_be_idle(
-    ours, idle_s, tmp_path, monkeypatch, request
-):
+async def shorten_idle_timeout(cluster, files, idle_s):
+    """Has the scheduler end itself after so short a time, which it could not have while hosts were being started."""
+
+    def shorten(dask_scheduler):
+        dask_scheduler.idle_timeout = idle_s
+        checking = dask_scheduler.periodic_callbacks["idle-timeout"]
+        checking.stop()
+        checking.callback_time = idle_s * 250
+        checking.start()
+
+    security = discovery._security(Cluster(cluster.address, **files), cluster.address)
+    async with distributed.Client(
+        cluster.address, security=security, asynchronous=True, set_as_default=False
+    ) as client:
+        await client.run_on_scheduler(shorten)
+
+
+def test_over_tls_with_files_of_the_driver_longer_than_the_scheduler_may_be_idle(ours, tmp_path, monkeypatch, secure):
     monkeypatch.chdir(tmp_path)
+    shortening = []
+
+    def on_interval(interval):
+        if interval.phase == "measured" and not shortening:
+            shortening.append(asyncio.create_task(shorten_idle_timeout(secure, ours, 0.5)))
+
     with EchoProcess(tls=True) as echo:
         (tmp_path / "ca.pem").write_bytes(echo.ca_path.read_bytes())
         (tmp_path / "users.csv").write_text("name\nann\nbob\n")
         plan = make_plan(
-            echo.url,
-            connections=4,
-            rate=30,
-            duration=idle_s + 1,
-            cacert="ca.pem",
-            feed="users.csv",
-            message="{feed.name}",
+            echo.url, connections=4, rate=30, duration=4, cacert="ca.pem", feed="users.csv", message="{feed.name}"
         )
-        # Last, as it would not wait for the rest.
-        secure = request.getfixturevalue("secure")
-        summary = run(plan, cluster=Cluster(secure.address, hosts=2, **ours)).summary
+        summary = run(plan, cluster=Cluster(secure.address, hosts=2, **ours), on_interval=on_interval).summary
         counts = echo.counts()
+    assert shortening[0].done()
+    assert shortening[0].exception() is None
     assert summary.verdict.passed
-    assert summary.messages.answered == counts.messages == 30 * (idle_s + 1)
+    assert summary.messages.answered == counts.messages == 30 * 4
     assert counts.bytes == 3 * counts.messages
     assert [host.answered for host in summary.hosts] == [counts.messages // 2] * 2
     # Now that nobody keeps it awake it goes, as it was told to, so the run was what kept it.

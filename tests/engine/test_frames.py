@@ -4,6 +4,7 @@ import gc
 import itertools
 import os
 import struct
+import sys
 import tracemalloc
 from dataclasses import dataclass, field
 
@@ -910,3 +911,18 @@ def test_answers_are_left_out_while_nothing_is_read():
     assert len(session.kernel.queue) < 1_100_000
     assert session.owner.tally.answers_left_out > 3000
     assert session.owner.tally.pushed == 5000
+
+
+def test_sessions_that_are_dialed_at_once_share_the_names_of_their_attributes():
+    """Else each would take a kilobyte more."""
+
+    class OfItsOwn(connection_module.Connection):
+        """A class whose names no other test has changed."""
+
+    owner, kernel = FakeOwner(), FakeSocket()
+    load = ClosedLoopRunner(memoryview(b"frame"), 1, owner.on_idle)
+    sessions = [OfItsOwn(owner) for _ in range(100)]
+    for session in sessions:
+        session.carry(load.sender(session, in_order.InOrderConversation(session)))
+        session.attach(kernel, kernel, secure=False, early=b"")
+    assert max(sys.getsizeof(vars(session)) for session in sessions) < 600

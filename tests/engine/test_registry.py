@@ -63,10 +63,13 @@ def test_the_first_engine_that_is_built_and_can_run_a_plan_runs_it(monkeypatch):
     assert engine_for(make_plan("ws://h/")) is Fast
     assert engine_for(make_plan("wss://h/")) is PortableEngine
     assert registry.why_missing("native") == ""
+    assert registry.why_engine(make_plan("ws://h/")) == "native"
+    assert registry.why_engine(make_plan("wss://h/")) == "portable; not native: it has no TLS"
     monkeypatch.setitem(registry.ENGINES, "native", not_built)
     assert engine_for(make_plan("ws://h/")) is PortableEngine
-    assert registry.why_missing("native") == "no module"
-    with pytest.raises(UsageError, match="native engine is not part of this installation: no module"):
+    assert "C compiler (no module)" in registry.why_missing("native")
+    assert registry.why_engine(make_plan("ws://h/")).startswith("portable; not native: it is built")
+    with pytest.raises(UsageError, match="native engine is not part of this installation: it is built on Linux"):
         engine_for(make_plan("ws://h/"), "native")
 
 

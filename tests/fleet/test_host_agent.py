@@ -11,7 +11,7 @@ import pytest
 from ws_load_test import make_plan
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.fleet import worker_process
-from ws_load_test.fleet.cluster import host_agent, shipped_files
+from ws_load_test.fleet.cluster import file_store, host_agent, shipped_files
 from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
 from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.worker.ipc import Command, Report
@@ -38,9 +38,11 @@ class Host:
         self.events.append(message)
 
 
-def order(plan, *, workers=2, lease_ns=10**9, connections=None, contents=None):
+def order(plan, *, workers=2, lease_ns=10**9, connections=None, run="r", ships=True):
+    contents = shipped_files.read_all(plan)
     return host_agent.HostAssignment(
-        run="r",
+        driver="d",
+        run=run,
         host=3,
         plan=msgspec.structs.replace(plan, workers=4),
         first_worker=1,
@@ -49,7 +51,9 @@ def order(plan, *, workers=2, lease_ns=10**9, connections=None, contents=None):
         lease_ns=lease_ns,
         machine_connections=connections or plan.connections,
         machine_workers=workers,
-        files=shipped_files.read_all(plan) if contents is None else contents,
+        shipment=shipped_files.shipment_name(plan, contents),
+        files=contents if ships else None,
+        tag="",
     )
 
 
@@ -80,6 +84,7 @@ def test_a_run_on_a_host_from_its_assignment_to_its_end(tmp_path):
         await host_agent.shutdown("r")
         assert host.intervals() == [20, 20, 20]
         assert not await host_agent.send("r", line(Command("renew"))), "the host knows no such run any more"
+        await host_agent.leave("d")
         return host.events
 
     with FaultyServer(behaviors.echoes) as server:
@@ -97,8 +102,10 @@ def test_without_a_word_it_ends_itself_and_leaves_nothing(tmp_path):
         plan = make_plan(server.url, connections=8, duration=60, workers=1)
         await host_agent.prepare(order(plan).sealed(), dask_worker=Host(tmp_path))
         await host_agent.launch("r")
-        pids = [process.pid for process in host_agent._runs["r"]._workers.values()]
+        run = host_agent._runs["r"]
+        pids = [process.pid for process in run._workers.values()]
         await until(lambda: "r" not in host_agent._runs, 3)
+        await run.shutdown()
         await until(lambda: not list(tmp_path.iterdir()), 3)
         for pid in pids:
             with pytest.raises(ProcessLookupError):
@@ -120,7 +127,9 @@ def test_a_stop_that_precedes_the_start_of_the_workers_stops_them(tmp_path):
         await host_agent.send("r", line(Command("stop")))
         await host_agent.launch("r")
         await until(lambda: sum("ended" in event for event in host.events) == 2)
-        await host_agent.shutdown("r")
+        await host_agent.leave("d")
+        assert "r" not in host_agent._runs
+        assert not list(tmp_path.iterdir())
 
     with FaultyServer(behaviors.echoes) as server:
         asyncio.run(go(server))
@@ -145,6 +154,54 @@ def test_what_it_cannot_do_it_says_and_is_gone(options, said, tmp_path, monkeypa
     assert answer["problem"].startswith(said.replace("{directory}", directory))
     assert SECRET not in answer["problem"]
     assert host_agent._runs == {}
+    assert not list(there.iterdir())
+
+
+def test_files_are_sent_once_for_all_runs_of_a_driver_and_again_if_they_change(tmp_path, monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    host, feed = Host(there), here / "users.csv"
+
+    def files():
+        return sorted(path.read_text() for path in there.glob("*/*/feed-users.csv"))
+
+    async def prepare(plan, run, *, ships=True):
+        assignment = order(plan, run=run, ships=ships, lease_ns=4 * 10**8)
+        return (await host_agent.prepare(assignment.sealed(), dask_worker=host))["problem"]
+
+    async def go():
+        feed.write_text("name\nann\n")
+        plan = make_plan("ws://127.0.0.1:1", feed="users.csv", message="{feed.name}", workers=1)
+        gone = "the plan's files were removed there, because the driver was silent for too long"
+        assert await prepare(plan, "r", ships=False) == gone
+        assert not list(there.iterdir())
+        paths = set()
+        for number in range(3):
+            assert not await prepare(plan, f"r{number}", ships=number == 0)
+            paths.add(host_agent._runs[f"r{number}"]._plan.message.feed.path)
+            await host_agent.shutdown(f"r{number}")
+        assert len(paths) == 1
+        assert files() == ["name\nann\n"]
+        feed.write_text("name\nbob\n")
+        assert not await prepare(plan, "r4")
+        assert host_agent._runs["r4"]._plan.message.feed.path not in paths
+        assert files() == ["name\nann\n", "name\nbob\n"]
+        await host_agent.shutdown("r4")
+        # Between runs the driver keeps them; without a word of it they are removed.
+        for _ in range(4):
+            await asyncio.sleep(0.15)
+            host_agent.renew_files("d")
+        assert len(files()) == 2
+        await until(lambda: not list(there.iterdir()), 3)
+        assert not await prepare(plan, "r5")
+        assert files() == ["name\nbob\n"]
+        await host_agent.leave("d")
+        assert host_agent._runs == host_agent._stores == {}
+
+    monkeypatch.setattr(file_store, "_LEASE_CHECK_S", 0.02)
+    asyncio.run(go())
     assert not list(there.iterdir())
 
 
@@ -175,7 +232,7 @@ def test_a_crash_tells_its_kind_and_no_more(tmp_path, monkeypatch):
         await host_agent.prepare(order(make_plan("ws://127.0.0.1:1", workers=1), workers=1).sealed(), dask_worker=host)
         await host_agent.launch("r")
         await until(lambda: host.events)
-        await host_agent.shutdown("r")
+        await host_agent.leave("d")
         return host.events
 
     [event] = asyncio.run(go())

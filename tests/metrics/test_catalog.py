@@ -12,16 +12,18 @@ from ws_load_test.metrics.catalog import (
     COUNT_FIELDS,
     DERIVED,
     EXCLUDED_FROM_WARMUP,
+    HISTOGRAM_FIELDS,
     LABELED_FIELDS,
     METRICS,
     PER_HOST_FIELDS,
-    TIME_FIELDS,
 )
 from ws_load_test.metrics.metric_families import counter_families, histogram_families
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.report.exports.csv_intervals import COLUMNS, FIRST_COLUMNS
 
 SOURCE = Path(ws_load_test.__file__).parent
+STREAMED = Tally(streamed=1)
+"""Tally of a run whose answers are many messages."""
 ROW = """
     retried: int = count(
         MetricSpec(
@@ -37,7 +39,7 @@ ROW = """
     )
 """
 USES = """
-from ws_load_test.analysis.thresholds import ConditionScope
+from ws_load_test.analysis.condition_scope import ConditionScope
 from ws_load_test.live.telemetry.snapshot import RunMetrics
 from ws_load_test.metrics.catalog import EXCLUDED_FROM_WARMUP, PER_HOST_FIELDS
 from ws_load_test.metrics.metric_families import counter_families
@@ -77,10 +79,10 @@ def test_a_count_without_a_treatment_of_its_own_is_named_in_its_row_where_it_is_
     naming = {
         path.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("*.py")
-        if "duplicate_replies" in path.read_text("utf-8") and path.name != "help_pages.py"
+        if "deliveries_negative" in path.read_text("utf-8") and path.name != "help_pages.py"
     }
     summary = {name for name in naming if name.startswith("analysis/summary")}
-    assert naming - summary == {"metrics/count_metrics.py", "engine/conversations/in_flight.py"}
+    assert naming - summary == {"metrics/fan_out_metrics.py", "engine/fan_out/delivery_rows.py"}
 
 
 def test_every_row_is_complete():
@@ -93,18 +95,24 @@ def test_every_row_is_complete():
         wholes = [METRICS[whole] for whole in spec.percent_of]
         assert not wholes or any(whole.no_value for whole in wholes), f"a share of {name} needs a reason for no value"
         assert not spec.csv or not spec.name.startswith("warmup"), name
-    assert {*COUNT_FIELDS, *LABELED_FIELDS, *TIME_FIELDS} == METRICS.keys()
+    assert {*COUNT_FIELDS, *LABELED_FIELDS, *HISTOGRAM_FIELDS} == METRICS.keys()
     assert METRICS.keys() >= {*PER_HOST_FIELDS, *EXCLUDED_FROM_WARMUP}
 
 
 def test_names_of_conditions_and_families_and_columns_are_unique():
     conditions = [spec.condition for spec in (*METRICS.values(), *DERIVED) if spec.condition is not None]
     assert len(conditions) == len(set(conditions)) == len(CONDITION_METRICS)
-    families = [family.name for family in (*counter_families(Tally()), *histogram_families(Tally()))]
+    families = [family.name for family in (*counter_families(STREAMED), *histogram_families(STREAMED))]
     assert len(families) == len(set(families)) == sum(bool(spec.family) for spec in METRICS.values())
     columns = sum(len(spec.csv) for spec in METRICS.values())
     computed = {"recording", "start_s", "length_s", "start_unix_s", "connections_open", "cpu_share"}
     assert len(COLUMNS) == columns + len(computed)
+
+
+def test_what_only_streams_have_is_exported_of_them_alone():
+    plain = {family.name for family in (*counter_families(Tally()), *histogram_families(Tally()))}
+    every = {family.name for family in (*counter_families(STREAMED), *histogram_families(STREAMED))}
+    assert every - plain == {spec.family for spec in METRICS.values() if spec.family and spec.needs_stream}
 
 
 def test_columns_of_the_first_version_keep_their_places():

@@ -23,7 +23,7 @@ def histograms(draw):
     return histogram
 
 
-STRATEGIES = {"count": COUNTS, "size": COUNTS, "labeled": COUNTERS, "time": histograms()}
+STRATEGIES = {"count": COUNTS, "size": COUNTS, "labeled": COUNTERS, "time": histograms(), "amount": histograms()}
 FLAT = {name: STRATEGIES[spec.kind] for name, spec in METRICS.items()}
 # Where messages are due when they are sent, one histogram stands for both times.
 ONE_TIME = FLAT | {"service_time_ns": st.builds(Histogram), "due_when_sent": st.just(True)}
@@ -63,7 +63,7 @@ def check_sum(one, two, both):
     """Fails unless every count and histogram of `both` is what is in the one and in the other."""
     for name, spec in METRICS.items():
         mine, theirs, sum_of_both = (value_of(tally, name) for tally in (one, two, both))
-        if spec.kind == "time":
+        if spec.kind in ("time", "amount"):
             assert (sum_of_both.count, sum_of_both.sum) == (mine.count + theirs.count, mine.sum + theirs.sum)
         else:
             assert sum_of_both == mine + theirs

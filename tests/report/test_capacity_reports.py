@@ -38,6 +38,32 @@ def text_of(facts, encoding="utf-8"):
     return [line.plain for line in capacity_lines(facts, encoding=encoding)]
 
 
+def on_cluster(facts, sizes):
+    """The same with so many workers and hosts in each step."""
+    steps = [
+        msgspec.structs.replace(
+            step, generator=msgspec.structs.replace(step.generator, workers=size and size[0], hosts=size and size[1])
+        )
+        if size
+        else step
+        for step, size in zip(facts.steps, sizes, strict=True)
+    ]
+    return msgspec.structs.replace(facts, steps=steps)
+
+
+def test_a_search_on_a_cluster_names_its_hosts_and_workers_and_when_they_changed(facts):
+    assert not any("generator " in line[:10] for line in text_of(facts))
+    count = len(facts.steps)
+    same = on_cluster(facts, [(8, 4)] * count)
+    assert any(line.split() == ["generator", "8", "workers", "on", "4", "hosts"] for line in text_of(same))
+    fewer = on_cluster(facts, [(8, 4)] * 2 + [(6, 3)] * (count - 3) + [(1, 1)])
+    words = f"8 workers on 4 hosts; from step 3 on 6 workers on 3 hosts; from step {count} on 1 worker on 1 host"
+    assert words in " ".join(" ".join(text_of(fewer)).split())
+    assert max(map(len, text_of(fewer))) <= 80
+    assert f"Generator: {words}" in "".join(markdown.lines(fewer))
+    assert words in "".join(page.lines(fewer))
+
+
 def test_the_report_begins_with_the_answer_and_fits_80_columns(facts, bound):
     lines = text_of(facts)
     assert " ".join(lines[:2]) == (

@@ -89,6 +89,13 @@ class TestRows:
             "connect_p99_ns",
             "connect_max_ns",
             "cpu_share",
+            "streamed",
+            "broken_off",
+            "stalls",
+            "came_together",
+            "gap_p50_ns",
+            "gap_p99_ns",
+            "gap_max_ns",
         ]
 
     def test_every_column_is_documented_and_the_other_way_round(self):
@@ -135,6 +142,8 @@ class TestRows:
             "connect_p99_ns": "",
             "connect_max_ns": "",
             "cpu_share": "0.5000",
+            **dict.fromkeys(("streamed", "broken_off", "stalls", "came_together"), "0"),
+            **dict.fromkeys(("gap_p50_ns", "gap_p99_ns", "gap_max_ns"), ""),
         }
         assert (second["start_s"], second["length_s"], second["cpu_share"]) == ("1.000000", "0.500000", "")
         assert [second[name] for name in ("due", "sent", "answered", "unanswered", "dropped", "pushed", "faults")] == [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ws_load_test.common.clock_model import ClockComparison, ClockModel
 from ws_load_test.metrics.catalog import LABELED_FIELDS
 from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import Recording
@@ -80,6 +81,8 @@ class RunAggregator:
     """Longest connect time of the intervals in which sessions recovered from a reconnect storm."""
     per_host: dict[int, RunAggregator] = field(default_factory=dict)
     """Share of each machine, by its index in `hosts`."""
+    clocks: dict[int, list[ClockComparison]] = field(default_factory=dict)
+    """Comparisons of each machine's clock with the leader's, by its index in `hosts`."""
     began_ns: tuple[int, int] | None = None
     """Instants at which the first and the last worker of a machine began the load; None in the sum of all machines."""
 
@@ -100,6 +103,9 @@ class RunAggregator:
         interval, tally = event.interval, event.tally
         self.tally.merge(tally)
         self._add_connects(interval, tally)
+        for reading in interval.clocks or ():
+            comparison = ClockComparison.of(reading.at_ns, reading.offset_ns, reading.error_ns)
+            self.clocks.setdefault(reading.host, []).append(comparison)
         for part, host_tally in zip(interval.hosts or (), event.host_tallies, strict=True):
             self._add_host_interval(interval, part, host_tally)
         if interval.phase != "measured":
@@ -139,6 +145,7 @@ class RunAggregator:
             encoded_tally=part.record,
             workers=tuple(usage for usage in interval.workers if usage.worker in numbers),
             hosts=msgspec.UNSET,
+            clocks=msgspec.UNSET,
         )
         own.add_event(IntervalEvent(alone, tally))
 
@@ -163,6 +170,8 @@ class HostAggregate:
     began_ns: tuple[int, int] | None
     """Instants at which its first and its last worker began the load, from the start of the run."""
     lost_workers: tuple[LostWorker, ...]
+    clock: ClockModel
+    """Its monotonic clock against the leader's; instants count from the start of the run. See `offset_between`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +284,10 @@ def _host_aggregates(recording: Recording, aggregator: RunAggregator) -> list[Ho
                 aggregate=Aggregate(_completed(own.tally), (tuple(own.intervals),)),
                 began_ns=own.began_ns,
                 lost_workers=tuple(worker for worker in lost if worker.worker in numbers),
+                # Recordings of earlier versions have one comparison, made just before.
+                clock=ClockModel(
+                    aggregator.clocks.get(index) or [ClockComparison.of(0, host.clock_ahead_ns, host.clock_error_ns)]
+                ),
             )
         )
     return aggregates

@@ -125,6 +125,10 @@ class StepGenerator(msgspec.Struct, frozen=True, kw_only=True):
     late_p99_ns: Annotated[int | None, Meta(description="Lateness to send and to read, at the 99th percentile.")]
     saturated: Annotated[bool, Meta(description="True where the step is no evidence about the target.")]
     reasons: Annotated[list[str], Meta(description="Reasons for that.")]
+    workers: Annotated[int | None, Meta(description="Worker processes; null where nothing was run.")] = None
+    hosts: Annotated[
+        int | UnsetType, Meta(description="Machines of the cluster they were on; only there with a cluster.")
+    ] = UNSET
 
 
 class StepSummary(msgspec.Struct, frozen=True, kw_only=True):

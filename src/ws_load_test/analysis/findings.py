@@ -173,6 +173,11 @@ def awaits_replies(recordings: Sequence[Recording]) -> bool:
     return any(correlation is None or correlation.rule != "none" for correlation in correlations)
 
 
+def has_streams(recordings: Sequence[Recording]) -> bool:
+    """True where answers of some recording are many messages (``--until``)."""
+    return any(found is not None and found.stream is not None for found in map(correlation_of, recordings))
+
+
 def sends_messages(recordings: Sequence[Recording]) -> bool:
     """False where every recording is of a run that only held its connections (``--rate 0``)."""
     return any(_sends(load_of(recording)) for recording in recordings)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ws_load_test.analysis.aggregate import lost_workers
 from ws_load_test.analysis.generator_health import diagnose_host
 from ws_load_test.analysis.summary_times import TimeStats
 from ws_load_test.analysis.summary_types import HostSummary, LostWorkerSummary
+from ws_load_test.common.clock_model import ClockOffset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ws_load_test.analysis.aggregate import Aggregate, HostAggregate
+    from ws_load_test.common.clock_model import ClockDrift
     from ws_load_test.metrics.recording import Host, LostWorker, Recording
+
+
+CLOCK_INSTANTS = 20
+"""Parts of the measured time between which the error of a clock's offset is looked at."""
 
 
 def host_rows(recordings: Sequence[Recording], aggregate: Aggregate) -> list[HostSummary]:
@@ -28,6 +34,7 @@ def host_rows(recordings: Sequence[Recording], aggregate: Aggregate) -> list[Hos
 
 def _row(share: HostAggregate, first_ns: int, *, alone: bool) -> HostSummary:
     host, tally = share.host, share.aggregate.tally
+    clock = clock_over_run(share)
     reasons = [finding.text for finding in diagnose_host(share) if finding.saturates]
     usages = share.aggregate.worker_loads()
     measured_ns = max((sum(usage.wall_ns for usage in own) for own in usages), default=0)
@@ -46,13 +53,38 @@ def _row(share: HostAggregate, first_ns: int, *, alone: bool) -> HostSummary:
         send_lag_ns=TimeStats.of(tally.send_lag_ns),
         cpu_share=round(max(cpu_shares), 4) if cpu_shares else None,
         path_time_ns=tally.tcp_time_ns.min if tally.tcp_time_ns.count else None,
-        clock_ahead_ns=host.clock_ahead_ns,
-        clock_error_ns=host.clock_error_ns,
+        clock_ahead_ns=clock.offset.offset_ns,
+        clock_error_ns=clock.offset.error_ns,
+        clock_drift_ppm=None if clock.drift is None else round(clock.drift.rate * 1e6, 2),
+        clock_drift_error_ppm=None if clock.drift is None else round(clock.drift.error * 1e6, 2),
         began_after_ns=None if share.began_ns is None else share.began_ns[0] - first_ns,
         saturated=bool(reasons),
         reasons=reasons,
         lost_workers=len(share.lost_workers),
         lost_since_ns=min((worker.at_ns for worker in share.lost_workers), default=None),
+    )
+
+
+class ClockOverRun(NamedTuple):
+    """Clock of a machine over its measured time."""
+
+    offset: ClockOffset
+    """At the start of its load, with the greatest error that its offset has at any time of the run."""
+    drift: ClockDrift | None
+    """None where the clocks were compared once."""
+
+
+def clock_over_run(share: HostAggregate) -> ClockOverRun:
+    """Returns the offset of a machine's clock from the leading machine's, and its drift."""
+    intervals = [interval for intervals in share.aggregate.recordings for interval in intervals]
+    start_ns = intervals[0].from_ns if intervals else 0
+    end_ns = intervals[-1].to_ns if intervals else start_ns
+    instants = [start_ns + (end_ns - start_ns) * step // CLOCK_INSTANTS for step in range(CLOCK_INSTANTS + 1)]
+    error_ns = max(share.clock.offset_at(at_ns).error_ns for at_ns in instants)
+    compared_once = len(share.clock.comparisons) == 1
+    return ClockOverRun(
+        ClockOffset(share.clock.offset_at(start_ns).offset_ns, error_ns),
+        None if compared_once else share.clock.drift_at((start_ns + end_ns) // 2),
     )
 
 

@@ -8,9 +8,11 @@ import msgspec
 
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.fan_out import fan_out_summary
-from ws_load_test.analysis.findings import MISBEHAVIORS, FindingKind, awaits_replies, misbehaving_counts
+from ws_load_test.analysis.findings import MISBEHAVIORS, FindingKind, awaits_replies, has_streams, misbehaving_counts
 from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.per_host import host_rows, lost_worker_rows, start_skew_ns
+from ws_load_test.analysis.repeat import repeat_command
 from ws_load_test.analysis.summary_times import TimeStats
 from ws_load_test.analysis.summary_types import (
     ByteCounts,
@@ -23,6 +25,7 @@ from ws_load_test.analysis.summary_types import (
     MixedLoad,
     Opening,
     ReconnectStorm,
+    Streams,
     Summary,
     UnknownLoad,
     Warmup,
@@ -87,6 +90,7 @@ def summarize(
         name=_joined(filter(None, (header.name for header in headers))),
         target=_joined(header.target for header in headers),
         load=_load([header.plan.get("load") for header in headers]),
+        command=repeat_command(recordings),
         started_at=min(headers, key=lambda header: header.started_ns).started_at,
         duration_s=duration_ns / 1e9,
         interrupted=interrupted,
@@ -96,6 +100,7 @@ def summarize(
         bytes=_bytes(tally),
         throughput_per_s=tally.answered_in_window * 1e9 / duration_ns if duration_ns else None,
         opening=_from_tally(Opening, tally),
+        streams=_streams(recordings, tally),
         fanout=fan_out_summary(recordings, tally, awaits_replies=awaits_replies(recordings)),
         reconnect_storm=_reconnect_storm(aggregated),
         misbehaving=_misbehaving(recordings, tally.misbehaving),
@@ -159,12 +164,12 @@ def _from_tally(part: type[Part], tally: Tally, **others: object) -> Part:
         others: Values of the fields that are no metric's.
     """
     names = [one.name for one in msgspec.structs.fields(part) if one.name in METRICS]
-    return part(**{name: _value(getattr(tally, name)) for name in names}, **others)
+    return part(**{name: _value(name, getattr(tally, name)) for name in names}, **others)
 
 
-def _value(metric: int | Counter[str] | Histogram) -> int | dict[str, int] | TimeStats | None:
+def _value(name: str, metric: int | Counter[str] | Histogram) -> int | dict[str, int] | TimeStats | NumberStats | None:
     if isinstance(metric, Histogram):
-        return TimeStats.of(metric)
+        return TimeStats.of(metric) if METRICS[name].kind == "time" else NumberStats.of(metric)
     return metric if isinstance(metric, int) else _ranked(metric)
 
 
@@ -176,6 +181,19 @@ def _bytes(tally: Tally) -> ByteCounts:
         pushed=None if tally.pushed and not tally.pushed_bytes else tally.pushed_bytes,
         uncompressed_sent=tally.uncompressed_bytes_sent,
         uncompressed_received=tally.uncompressed_bytes_received,
+    )
+
+
+def _streams(recordings: Sequence[Recording], tally: Tally) -> Streams | None:
+    """Returns the results of answers that are many messages; None where no plan has such."""
+    if not has_streams(recordings):
+        return None
+    return _from_tally(
+        Streams,
+        tally,
+        messages_per_s=NumberStats.of(tally.answer_messages_per_ks, per=1000),
+        bytes_per_s=NumberStats.of(tally.answer_bytes_per_ks, per=1000),
+        count_per_s=NumberStats.of(tally.answer_count_per_ks, per=1000),
     )
 
 

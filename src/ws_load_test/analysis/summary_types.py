@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ws_load_test.analysis.fan_out import FanOutSummary
+from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.summary_times import TimeStats
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
 
@@ -24,7 +25,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
     attempted: Annotated[int, Meta(description="Sessions dialed.")]
     opened: Annotated[int, Meta(description="Sessions that completed the WebSocket handshake.")]
     failed: Annotated[int, Meta(description="Sessions that could not be opened.")]
-    cancelled: Annotated[int, Meta(description="Sessions still being dialed when the run ended.")]
+    cancelled: Annotated[int, Meta(description="Sessions still being dialed when the run, or --open-timeout, ended.")]
     lost: Annotated[int, Meta(description="Sessions that the target or the network ended before the run did.")]
     reconnected: Annotated[int, Meta(description="Sessions opened in place of lost or disconnected ones.")]
     recycled: Annotated[int, Meta(description="Sessions opened in place of those whose lifetime was over.")]
@@ -146,6 +147,25 @@ class Misbehaving(msgspec.Struct, frozen=True, kw_only=True):
     response_time_ns: Annotated[TimeStats | None, Meta(description="Their response times.")]
 
 
+class Streams(msgspec.Struct, frozen=True, kw_only=True):
+    """Answers of many messages (--until). Rates are of each answer, over its response time."""
+
+    streamed: Annotated[int, Meta(description="Messages of answers, their last ones included.")]
+    broken_off: Annotated[int, Meta(description="Of the unanswered messages, those whose answer had begun.")]
+    stalls: Annotated[int, Meta(description="Gaps longer than --stall.")]
+    came_together: Annotated[int, Meta(description="Messages read together with the one before: gaps of 0.")]
+    without_first: Annotated[int, Meta(description="Answers that ended without a message that counts as the first.")]
+    without_count: Annotated[int, Meta(description="Answers whose last message had no number at --count.")]
+    first_time_ns: Annotated[TimeStats | None, Meta(description="From when a message was due to its answer's first.")]
+    gap_ns: Annotated[TimeStats | None, Meta(description="Between two messages of an answer, from its first one on.")]
+    answer_messages: Annotated[NumberStats | None, Meta(description="Messages of each answer that ended.")]
+    answer_bytes: Annotated[NumberStats | None, Meta(description="Payload bytes of each answer that ended.")]
+    answer_count: Annotated[NumberStats | None, Meta(description="Number in each answer's last message (--count).")]
+    messages_per_s: Annotated[NumberStats | None, Meta(description="Messages a second.")]
+    bytes_per_s: Annotated[NumberStats | None, Meta(description="Payload bytes a second.")]
+    count_per_s: Annotated[NumberStats | None, Meta(description="Number of the last message, a second.")]
+
+
 class LostWorkerSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One worker process that ended before its run did."""
 
@@ -188,8 +208,14 @@ class HostSummary(msgspec.Struct, frozen=True, kw_only=True):
     path_time_ns: Annotated[
         int | None, Meta(description="Shortest TCP handshake with the target, about one network round trip.")
     ]
-    clock_ahead_ns: Annotated[int, Meta(description="Offset of its monotonic clock from the leading machine's.")]
-    clock_error_ns: Annotated[int, Meta(description="Largest possible error of that offset.")]
+    clock_ahead_ns: Annotated[
+        int, Meta(description="Offset of its monotonic clock from the leading machine's, at the start of its load.")
+    ]
+    clock_error_ns: Annotated[int, Meta(description="Largest possible error of that offset, at any time of the run.")]
+    clock_drift_ppm: Annotated[
+        float | None, Meta(description="Rate at which its clock gains on that; null where it is not known.")
+    ]
+    clock_drift_error_ppm: Annotated[float | None, Meta(description="Largest possible error of that rate.")]
     began_after_ns: Annotated[int | None, Meta(description="Start of its load, after that of the first machine.")]
     saturated: Annotated[bool, Meta(description="True where this machine was a bottleneck.")]
     reasons: Annotated[list[str], Meta(description="Reasons why it was a bottleneck.")]
@@ -209,9 +235,7 @@ class ThresholdCheck(msgspec.Struct, frozen=True, kw_only=True):
     metric: Annotated[str | UnsetType, Meta(description="Metric with its statistic.")] = UNSET
     operator: Annotated[str | UnsetType, Meta(description="Comparison: <, <=, > or >=.")] = UNSET
     limit: Annotated[int | float | UnsetType, Meta(description="Limit of the condition, in `unit`.")] = UNSET
-    unit: Annotated[str | UnsetType, Meta(description="Unit of value and limit: ns, count, share, per_s, bytes.")] = (
-        UNSET
-    )
+    unit: Annotated[str | UnsetType, Meta(description="Unit of both: ns, count, share, per_s, bytes, number.")] = UNSET
     intervals: Annotated[int | UnsetType, Meta(description="Intervals judged, of a condition with `any`.")] = UNSET
     failed_intervals: Annotated[int | UnsetType, Meta(description="Intervals in which it held.")] = UNSET
     from_ns: Annotated[int | UnsetType, Meta(description="Start of the worst interval, from the start of the run.")] = (
@@ -295,6 +319,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         ClosedLoop | OpenLoop | MixedLoad | UnknownLoad,
         Meta(description="Load of the plan; of several recordings with different loads, all of them."),
     ]
+    command: Annotated[
+        str, Meta(description="Command line that repeats the run, secrets hidden; empty where recordings differ in it.")
+    ] = ""
     started_at: Annotated[str, Meta(description="Start of the run, ISO 8601 with a time zone.")]
     duration_s: Annotated[float, Meta(description="Measured time in seconds, warm-up and waits excluded.")]
     interrupted: Annotated[bool, Meta(description="True where the run was stopped by hand or killed.")]
@@ -307,6 +334,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ]
     response_time_ns: Annotated[TimeStats | None, Meta(description="Response times: done - due.")]
     service_time_ns: Annotated[TimeStats | None, Meta(description="Service times: done - sent.")]
+    streams: Annotated[
+        Streams | None, Meta(description="Answers of many messages; null where an answer is one message.")
+    ] = None
     connect_time_ns: Annotated[TimeStats | None, Meta(description="From the dial to the end of the upgrade.")]
     fanout: Annotated[
         FanOutSummary | None, Meta(description="Deliveries to subscribers; null where the plan has none.")

@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from msgspec.structs import replace
 
+from ws_load_test.analysis.condition_scope import ConditionScope, histograms_and_labels, to_json_number
 from ws_load_test.analysis.findings import awaits_replies
 from ws_load_test.analysis.summary_types import ThresholdCheck
-from ws_load_test.metrics.catalog import CONDITION_METRICS, METRICS
 from ws_load_test.metrics.recording import AbortEvent
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import why_uncounted
 from ws_load_test.plan.thresholds import (
-    DENOMINATORS,
     RATES,
     Condition,
     needs_replies,
@@ -31,117 +30,20 @@ from ws_load_test.plan.thresholds import (
 )
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterator, Sequence
 
     from ws_load_test.analysis.aggregate import Aggregate
-    from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.metrics.recording import Interval, Recording
     from ws_load_test.plan.thresholds import ConditionMetric
 
 TOLERANCE = 0.99
 """Share of a duration after which it counts as over: intervals end a little before or after their time."""
-_NOT_AWAITED = "no reply was awaited (--match none)"
 NOT_JUDGED = (
     "replies are perhaps not those of their messages; tell them by their id with --match json:PATH,"
     " --match regex:PATTERN or --match echo"
 )
 """Reason why a condition on a time of replies is not judged."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionScope:
-    """Data that a condition is evaluated on: a whole run, a run so far, or an interval of it."""
-
-    tally: Tally
-    measured_ns: int
-    """Measured time."""
-    awaits_replies: bool = True
-    """False where no reply was awaited (``--match none``)."""
-
-    def value(self, condition: Condition) -> Fraction | None:
-        """Returns the value that a condition compares with its limit, in the condition's unit; None without one."""
-        metric = condition.metric
-        if not self.awaits_replies and needs_replies(metric):
-            return None
-        if metric.kind == "time":
-            return _statistic(times_of(self.tally, metric.name), metric.statistic)
-        if metric.kind == "rate":
-            count = self.tally.sent if metric.name == "sent_rate" else self.tally.answered_in_window
-            return Fraction(count * 10**9, self.measured_ns) if self.measured_ns else None
-        if metric.kind == "size":
-            return Fraction(int(getattr(self.tally, metric.name)))
-        count = self.count(metric)
-        if condition.unit == "count":
-            return Fraction(count)
-        whole = sum(int(getattr(self.tally, name)) for name in DENOMINATORS[metric.name])
-        if whole:
-            return Fraction(count, whole)
-        # Everything that is given up in an interval can have been sent before it.
-        return Fraction(1) if count else None
-
-    def count(self, metric: ConditionMetric) -> int:
-        """Returns the count of a metric."""
-        tally = self.tally
-        if metric.name == "faults":
-            prefix = f"{metric.statistic}:"
-            return sum(
-                count
-                for key, count in tally.faults.items()
-                if not metric.statistic or key == metric.statistic or key.startswith(prefix)
-            )
-        if metric.name == "errors":
-            return errors_of(tally, awaits_replies=self.awaits_replies)
-        if metric.name == "reach":
-            return tally.deliveries
-        if metric.name == "out_of_order":
-            return tally.out_of_order + tally.deliveries_out_of_order
-        value: int | Counter[str] = getattr(tally, CONDITION_METRICS[metric.name].name)
-        return value if isinstance(value, int) else value.total()
-
-    def why_no_value(self, condition: Condition) -> str:
-        """Returns the reason why a condition has no value here."""
-        metric = condition.metric
-        if not self.awaits_replies and needs_replies(metric):
-            return _NOT_AWAITED
-        spec = CONDITION_METRICS[metric.name]
-        if spec.no_value and metric.kind != "count":
-            return spec.no_value
-        return " and ".join(filter(None, (METRICS[name].no_value for name in spec.percent_of)))
-
-
-def times_of(tally: Tally, name: str) -> Histogram:
-    """Returns the histogram of a time by its name in conditions."""
-    times: Histogram = tally.service_times_ns if name == "service" else getattr(tally, CONDITION_METRICS[name].name)
-    return times
-
-
-def errors_of(tally: Tally, *, awaits_replies: bool) -> int:
-    """Returns the number of due messages and dialed sessions that failed, each counted once."""
-    # Not the faults: those that ended a session would count twice.
-    unanswered = tally.unanswered if awaits_replies else 0
-    return unanswered + tally.dropped + tally.faults["check-failed"] + tally.failed + tally.lost
-
-
-def _statistic(times: Histogram, name: str) -> Fraction | None:
-    """Returns a statistic in whole ns, as in a summary; None without values."""
-    if not times.count:
-        return None
-    if name == "mean":
-        return Fraction((times.sum + times.count // 2) // times.count)
-    value = {"min": times.min, "max": times.max}[name] if name in ("min", "max") else None
-    if name == "stdev":
-        value = round(times.stdev() or 0.0)
-    if value is None:
-        # As text, so that 99.9 is exact, where the nearest double is not.
-        value = times.percentiles((name,))[0]
-    return None if value is None else Fraction(value)
-
-
-def to_json_number(value: Fraction, unit: str) -> float | int:
-    """Returns a value as a JSON number: an integer for ns, bytes and counts, else a double."""
-    return float(value) if unit in ("share", "per_s") else round(value)
 
 
 # --- A whole run ----------------------------------------------------------------------------------------------------
@@ -316,14 +218,9 @@ def _intervals(condition: Condition, recording: Recording, grace_ns: int) -> Ite
 
 def _interval_scope(condition: Condition, interval: Interval, recording: Recording) -> ConditionScope:
     """Returns the scope of one interval, in which only the histograms that the condition needs are decoded."""
-    metric = condition.metric
-    wanted = {CONDITION_METRICS[metric.name].name} if metric.kind == "time" else set()
-    if metric.name == "service":
-        wanted.add("response_time_ns")
+    wanted = histograms_and_labels(condition.metric.name)
     record = {
-        name: data
-        for name, data in interval.encoded_tally.items()
-        if name in wanted or name == "faults" or not isinstance(data, dict)
+        name: data for name, data in interval.encoded_tally.items() if name in wanted or not isinstance(data, dict)
     }
     return ConditionScope(
         Tally.from_record(record),

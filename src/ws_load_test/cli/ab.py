@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ws_load_test.analysis.comparison.comparability import about_side
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.analysis.verdict import UNMEASURED
+from ws_load_test.cli.cluster import describe, pop_cluster_options
 from ws_load_test.cli.comparison_output import parse_terms, report_outcome
 from ws_load_test.cli.output import exports_in, pop_output_options, set_log_level, warn_unwritable
 from ws_load_test.cli.run import with_usable
@@ -26,9 +27,11 @@ from ws_load_test.common.errors import (
 )
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.experiments.ab import ROUND_DURATION, ROUNDS, read_experiment, refusals
-from ws_load_test.plan.describe import describe_plan
+from ws_load_test.experiments.losses import loss_that_ends
+from ws_load_test.fleet.factory import shared_fleets
 from ws_load_test.plan.options.catalog import refused_by
 from ws_load_test.plan.plan import Plan
+from ws_load_test.report.content.generator_size import GeneratorSize, describe_sizes, sizes_of
 from ws_load_test.report.content.labeled import count_of
 from ws_load_test.report.terminal.comparison import ComparisonReport
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.summary_types import Summary, ThresholdCheck
     from ws_load_test.api import Result
     from ws_load_test.experiments.ab import ExperimentRound, PairedExperiment
+    from ws_load_test.fleet.cluster.spec import Cluster
 
 _OWN = ("url", "output")
 """Options of a plan file that belong to a run: `ab` has targets of its own, and makes many recordings."""
@@ -59,6 +63,7 @@ def run_ab(
     metrics = options.pop("metric", ())
     refused = refused_by("ab")
     options, left_out = _with_file(options, refused)
+    cluster = pop_cluster_options(options).get("cluster")
     output_options, problems = pop_output_options(options, "ab")
     problems = [*refusals(options), *problems]
     if problems:
@@ -72,10 +77,10 @@ def run_ab(
     )
     _prepare(series)
     set_log_level(output_options.get("log_level", "warn"))
-    _log_plan(series.a, left_out)
+    _log_plan(series.a, cluster, left_out)
     warn_unwritable(wanted)
     shows = not quiet and sys.stderr.isatty()
-    going = _ABRunner(series, shows=shows)
+    going = _ABRunner(series, cluster, shows=shows)
     code = going.run()
     comparison = series.comparison(confidence=sure, metrics=compared)
     if comparison is None:
@@ -88,7 +93,15 @@ def run_ab(
         doubts=going.doubts,
         facts=going.facts(comparison),
         checks=_checks(comparison),
-        more={"ab": {"rounds": series.rounds, "order": order, "seed": series.seed, "opened": going.opened}},
+        more={
+            "ab": {
+                "rounds": series.rounds,
+                "order": order,
+                "seed": series.seed,
+                "opened": going.opened,
+                "generator": going.generator(),
+            }
+        },
     )
     lesser = ExitCode.OUTPUT_FAILED if going.output_failed else ExitCode.PASSED
     if going.bound and output_options.get("fail_if_saturated"):
@@ -102,9 +115,9 @@ def _with_file(options: dict[str, Any], refused: Mapping[str, str]) -> tuple[dic
     return (options, []) if path is None else with_usable(path, options, {*refused, *_OWN})
 
 
-def _log_plan(plan: Plan, left_out: Sequence[str]) -> None:
+def _log_plan(plan: Plan, cluster: Cluster | None, left_out: Sequence[str]) -> None:
     """Logs the plan, which is the same for both targets, and its warnings."""
-    for label, words in describe_plan(plan):
+    for label, words in describe(plan, cluster):
         _log.info("%s: %s", label, words)
     if left_out:
         names = ", ".join(map(option_name, left_out))
@@ -131,8 +144,9 @@ def _prepare(series: PairedExperiment) -> None:
 class _ABRunner:
     """Runs the rounds of an experiment and keeps how they ended."""
 
-    def __init__(self, series: PairedExperiment, *, shows: bool) -> None:
+    def __init__(self, series: PairedExperiment, cluster: Cluster | None, *, shows: bool) -> None:
         self.series = series
+        self.cluster = cluster
         self.shows = shows
         self.opened = {"a": 0, "b": 0}
         """Rounds of each target in which a connection opened."""
@@ -140,6 +154,8 @@ class _ABRunner:
         """Rounds of each target that measured nothing, by the reason."""
         self.done = {"a": 0, "b": 0}
         """Rounds of each target that ran to their end."""
+        self.sizes: list[GeneratorSize] = []
+        """Hosts and workers of each round; 0 hosts are this machine."""
         self.lost_workers = 0
         self.bound = False
         self.interrupted = False
@@ -175,15 +191,18 @@ class _ABRunner:
 
     async def _run_rounds(self) -> None:
         """Runs the rounds in one event loop, so that signals are handled between them as well."""
-        for turn in self.series.iter_rounds():
-            run = turn.run()
-            result = await run_with_signals(run)
-            interrupted = result.summary.interrupted
-            self._add(turn, result, interrupted=interrupted)
-            # Of a signal that came while the round was summed up its summary does not know.
-            if interrupted or run.interrupted:
-                self.interrupted = True
-                return
+        async with shared_fleets(self.cluster) as make_fleet:
+            for turn in self.series.iter_rounds():
+                run = turn.run(make_fleet)
+                result = await run_with_signals(run)
+                interrupted = result.summary.interrupted
+                self._add(turn, result, interrupted=interrupted)
+                # Of a signal that came while the round was summed up its summary does not know.
+                if interrupted or run.interrupted:
+                    self.interrupted = True
+                    return
+                if (error := loss_that_ends(result, self.cluster)) is not None:
+                    raise error
 
     def _add(self, turn: ExperimentRound, result: Result, *, interrupted: bool) -> None:
         self.series.add_result(turn, result)
@@ -194,6 +213,8 @@ class _ABRunner:
             if summary.verdict.reason in UNMEASURED and summary.verdict.why is not None:
                 self.unmeasured[turn.variant][summary.verdict.why] += 1
         self.bound = self.bound or summary.generator.saturated
+        header = result.recording.header
+        self.sizes.append(GeneratorSize(turn.number, header.workers, len(header.hosts or ())))
         self.lost_workers += len(result.recording.trailer.lost_workers) if result.recording.trailer else 0
         if result.output_error is not None:
             self.output_failed = True
@@ -225,6 +246,13 @@ class _ABRunner:
         marks = [recording.header.round for recording in comparison.base.recordings]
         return [self.series.order[mark.number - 1] for mark in marks if mark]
 
+    def generator(self) -> list[dict[str, int]]:
+        """Returns the hosts and workers of the rounds as ``--json`` has them: an object for each change."""
+        return [
+            {"round": size.first, "workers": size.workers} | ({"hosts": size.hosts} if size.hosts else {})
+            for size in sizes_of(self.sizes)
+        ]
+
     def facts(self, comparison: Comparison) -> list[str]:
         """Returns sentences about how it was measured."""
         series = self.series
@@ -232,6 +260,8 @@ class _ABRunner:
         length, warmup = format_duration(series.a.duration_ns), format_duration(series.a.warmup_ns)
         count = f"{count_of(len(comparison.base.units), 'round')} of {length} for each target"
         facts = [f"{count}, each after a warm-up of {warmup}; the order was {order} (--seed {series.seed})"]
+        if self.cluster is not None:
+            facts.append(f"the rounds were run by {describe_sizes(sizes_of(self.sizes), 'round')}")
         for letter, reasons in self.unmeasured.items():
             if reasons.total() < self.done[letter]:
                 of = format_count(self.done[letter])

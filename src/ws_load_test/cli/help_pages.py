@@ -141,7 +141,19 @@ Replies
       --auto-reply CHECK=>TEXT
                               answer a message that satisfies this with TEXT;
                               repeatable
+      --until CHECK           an answer is many messages, the last of which
+                              satisfies this; of several options one is enough;
+                              repeatable
+      --first CHECK           the first message of an answer that satisfies this
+                              counts as its first: a word and no head before it;
+                              repeatable (any)
+      --stall TIME            a longer gap between two messages of an answer is
+                              a stall (1s)
+      --count WHERE           a number in the last message of an answer, such as
+                              its tokens: json:PATH, or regex:PATTERN with a
+                              group
       --expect CHECK          a reply that does not satisfy this is a fault;
+                              with --until its last message is checked;
                               repeatable
       --expect-first CHECK    a reply to --first-message that does not satisfy
                               this is a fault, and ends the session; repeatable
@@ -216,6 +228,9 @@ Verdict
 Limits
       --timeout TIME          how long a reply can take (10s)
       --connect-timeout TIME  how long opening a connection can take (10s)
+      --open-timeout TIME     how long opening all connections can take; the
+                              load then begins on those that are open (none; a
+                              target that takes no more ends it)
       --max-message-size SIZE
                               end a session on which a larger message comes,
                               compressed or not: 125 bytes to 1 GiB (64MiB)
@@ -436,6 +451,10 @@ closes. Its URL can ask for faults, which shows what they look like in a report:
   ?limit=1000          answer no more messages a second over all connections of
                        a process that ask for the same; the others wait in a
                        queue, as before a saturated server
+  ?stream=20&gap=20ms  answer with 20 messages, 20 ms apart; the last of them has
+                       "done": true and "usage": {"tokens": 20}
+  ?stream=20&stall=1s@10  with one gap longer by 1 s in every tenth answer
+  ?stream=20&cut=10    without its end in every tenth answer
 
 Sessions can be in rooms: what one of them publishes goes to all members, and
 what is to be measured is known.
@@ -692,88 +711,101 @@ Conditions: what --fail-if and --abort-if compare
 
 Times, each with .p50, .p99, .p99.9, .mean, .min, .max or .stdev (a statistic
 alone is that of the response time):
-  response            From when a message was due until its reply was read.
-  service             From when a message was sent until its reply was read.
-  send_lag            From when a message was due until it was sent.
-  keepalive           From a keep-alive ping to its pong.
-  connect             From the start of a dial to the end of its upgrade.
-  resolve             Name resolution, one look-up for each name, worker and
-                      --dns-ttl.
-  tcp                 From the start of a dial to the TCP connection with the
-                      target or the proxy.
-  proxy               From the TCP connection with a proxy to the proxy's
-                      consent.
-  tls                 The TLS handshake.
-  upgrade             From the upgrade request to its response.
-  first_reply         From a first message to its reply.
-  reconnect           From the loss of a session to the opening of the one in
-                      its place.
-  delivery            From when a message was due until a subscriber's delivery
-                      of it was read.
-  transit             From when a message was sent until a subscriber's delivery
-                      of it was read.
-  first               From when a message was due until the first message that
-                      it causes was read.
-  last                From when a message was due until the last of its
-                      deliveries was read.
-  spread              From the first to the last delivery of a publish.
-  read_lag            Time for which a delivery at most waited in the worker,
-                      because others were read first.
+  response               From when a message was due until its reply was read.
+  service                From when a message was sent until its reply was read.
+  send_lag               From when a message was due until it was sent.
+  keepalive              From a keep-alive ping to its pong.
+  connect                From the start of a dial to the end of its upgrade.
+  resolve                Name resolution, one look-up for each name, worker and
+                         --dns-ttl.
+  tcp                    From the start of a dial to the TCP connection with the
+                         target or the proxy.
+  proxy                  From the TCP connection with a proxy to the proxy's
+                         consent.
+  tls                    The TLS handshake.
+  upgrade                From the upgrade request to its response.
+  first_reply            From a first message to its reply.
+  reconnect              From the loss of a session to the opening of the one in
+                         its place.
+  gap                    Between two messages of an answer, from its first one
+                         on.
+  delivery               From when a message was due until a subscriber's
+                         delivery of it was read.
+  transit                From when a message was sent until a subscriber's
+                         delivery of it was read.
+  first                  From when a message was due until the first message
+                         that it causes was read.
+  last                   From when a message was due until the last of its
+                         deliveries was read.
+  spread                 From the first to the last delivery of a publish.
+  read_lag               Time for which a delivery at most waited in the worker,
+                         because others were read first.
+  delivery.all           Delivery times of all hosts, where `delivery` is of
+                         publishers and subscribers on the same one.
 
 Counts, and shares of a whole with %:
-  due                 Messages that should have left.
-  sent                Messages handed to the kernel.
-  answered            Messages whose reply was read.
-  unanswered          Messages that were sent and got no reply.
-  dropped             Messages that were due and never sent.
-  pushed              Messages that came and answered nothing.
-  duplicate_replies   Replies to messages that had been answered already.
-  late_replies        Replies to messages that had been given up.
-  unknown_id          Messages whose id belonged to no message that was sent,
-                      where replies are matched by id.
-  out_of_order        Answered messages whose reply was overtaken by the reply
-                      to a later message.
-  greetings           Greetings: first messages of a session, which answer
-                      nothing.
-  attempted           Sessions that were dialed.
-  opened              Sessions that opened.
-  failed              Sessions that were dialed and never opened.
-  lost                Sessions that ended before the run wanted them to.
-  reconnected         Sessions that took the place of a lost one.
-  recycled            Sessions that took the place of one whose lifetime was
-                      over.
-  faults              What the target did wrong.
-  errors              Messages and sessions that were asked for and did not come
-                      about, each counted once.
-  expected            Deliveries that had to come: to each member of a room, of
-                      each message published there.
-  delivered           Expected deliveries that came within the time-out.
-  missing             Expected deliveries that did not come within the time-out,
-                      although the session was there.
-  cut_off             Expected deliveries that did not come because the target
-                      ended the session.
-  late                Missing deliveries that came after the time-out.
-  duplicate           Deliveries that came once more.
-  misdelivered        Deliveries to subscribers that are not in the room.
-  foreign             Messages with the marker of another run.
-  ambiguous           Pairs of a publish and a subscriber that are not judged:
-                      the session was joining, or we ended it.
-  replayed            Deliveries of what was published before the subscriber
-                      joined or came back.
-  gaps                Gaps: consecutive messages of one publisher that a
-                      subscriber missed, by their number.
-  reach               Share of the expected deliveries that came within the
-                      time-out.
-  complete            Followed publishes that came to every subscriber they had
-                      to.
-  subscribers_with_gaps
-                      Subscribers that missed a delivery.
+  due                    Messages that should have left.
+  sent                   Messages handed to the kernel.
+  answered               Messages whose reply was read.
+  unanswered             Messages that were sent and got no reply.
+  dropped                Messages that were due and never sent.
+  pushed                 Messages that came and answered nothing.
+  duplicate_replies      Replies to messages that had been answered already.
+  late_replies           Replies to messages that had been given up.
+  unknown_id             Messages whose id belonged to no message that was sent,
+                         where replies are matched by id.
+  out_of_order           Answered messages whose reply was overtaken by the
+                         reply to a later message.
+  broken_off             Unanswered messages whose answer had begun, and stopped
+                         without its last message.
+  stalls                 Gaps between two messages of an answer that were longer
+                         than --stall.
+  greetings              Greetings: first messages of a session, which answer
+                         nothing.
+  attempted              Sessions that were dialed.
+  opened                 Sessions that opened.
+  failed                 Sessions that were dialed and never opened.
+  lost                   Sessions that ended before the run wanted them to.
+  reconnected            Sessions that took the place of a lost one.
+  recycled               Sessions that took the place of one whose lifetime was
+                         over.
+  faults                 What the target did wrong.
+  errors                 Messages and sessions that were asked for and did not
+                         come about, each counted once.
+  expected               Deliveries that had to come: to each member of a room,
+                         of each message published there.
+  delivered              Expected deliveries that came within the time-out.
+  missing                Expected deliveries that did not come within the
+                         time-out, although the session was there.
+  cut_off                Expected deliveries that did not come because the
+                         target ended the session.
+  late                   Missing deliveries that came after the time-out.
+  duplicate              Deliveries that came once more.
+  misdelivered           Deliveries to subscribers that are not in the room.
+  foreign                Messages with the marker of another run.
+  ambiguous              Pairs of a publish and a subscriber that are not
+                         judged: the session was joining, or we ended it.
+  replayed               Deliveries of what was published before the subscriber
+                         joined or came back.
+  gaps                   Gaps: consecutive messages of one publisher that a
+                         subscriber missed, by their number.
+  reach                  Share of the expected deliveries that came within the
+                         time-out.
+  gap.longest            Messages of the longest gap: of one publisher, and
+                         missed by one subscriber.
+  complete               Followed publishes that came to every subscriber they
+                         had to.
+  subscribers_with_gaps  Subscribers that missed a delivery.
 
-Rates and sizes:
-  bytes_sent          Bytes of WebSocket frames sent.
-  bytes_received      Bytes of WebSocket frames received.
-  rate                Replies read in the measured time, for each second of it.
-  sent_rate           Messages sent in the measured time, for each second of it.
+Rates, sizes and a number:
+  bytes_sent             Bytes of WebSocket frames sent.
+  bytes_received         Bytes of WebSocket frames received.
+  rate                   Replies read in the measured time, for each second of
+                         it.
+  sent_rate              Messages sent in the measured time, for each second of
+                         it.
+  subscribers.skew       Mean delivery time of the slowest subscribers (p99),
+                         divided by that of the median subscriber.
 
 A condition on something that was never measured fails, and says why.
 """,

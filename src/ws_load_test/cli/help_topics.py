@@ -92,7 +92,7 @@ def _entries(entries: Iterable[tuple[str, str]], column: int) -> Iterator[str]:
 def _conditions() -> str:
     def listed(*kinds: str) -> str:
         found = [(spec.condition or "", spec.help) for spec in CONDITION_METRICS.values() if spec.kind in kinds]
-        return "\n".join(_entries(found, 22))
+        return "\n".join(_entries(found, 25))
 
     return f"""\
 Conditions: what --fail-if and --abort-if compare
@@ -114,8 +114,8 @@ alone is that of the response time):
 Counts, and shares of a whole with %:
 {listed("count", "labeled")}
 
-Rates and sizes:
-{listed("rate", "size")}
+Rates, sizes and a number:
+{listed("rate", "size", "ratio")}
 
 A condition on something that was never measured fails, and says why."""
 

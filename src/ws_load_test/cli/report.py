@@ -46,5 +46,5 @@ def report(paths: Sequence[str], options: dict[str, Any]) -> int:
     if "-" not in wanted.values():
         detail = output_options.get("summary")
         steps = next_steps(paths[0] if len(paths) == 1 else "", wanted, judged=bool(summary.verdict.checks))
-        print_results(recordings, summary, merged, as_json=as_json, detail=detail, next_steps=steps)
+        print_results(recordings, summary, merged, as_json=as_json, detail=detail, next_steps=steps, with_command=True)
     return code

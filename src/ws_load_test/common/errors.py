@@ -7,6 +7,7 @@ generator and mistakes of the user are *errors*::
     ├── UsageError         an argument, a file or an address cannot be used
     │   └── PlanError      the plan has problems: all of them, each with the option that caused it
     ├── HostError          this machine cannot carry the plan: too few descriptors, ports, memory
+    ├── LostHostError      machines of a cluster were lost, and an experiment of several runs cannot go on
     ├── RecordingError     a file is not a readable recording
     ├── OutputError        an output file cannot be written
     └── WorkerError        a worker violated its protocol, which only a bug explains
@@ -77,6 +78,12 @@ class HostError(LoadTestError):
     """This machine cannot carry the plan as it is configured."""
 
     exit_code = ExitCode.USAGE
+
+
+class LostHostError(LoadTestError):
+    """Machines of a cluster, or workers there, were lost in an experiment of several runs, which ends with it."""
+
+    exit_code = ExitCode.WORKER_LOST
 
 
 class RecordingError(LoadTestError):

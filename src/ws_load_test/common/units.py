@@ -182,4 +182,4 @@ def format_rate(per_s: float | None) -> str:
     """Formats events per second: ``98,300/s``, ``0.500/s``."""
     if per_s is None:
         return "–"
-    return f"{per_s:,.0f}/s" if per_s >= 1000 else f"{format_3_significant(per_s)}/s"
+    return f"{per_s:,.0f}/s" if per_s >= 999.5 else f"{format_3_significant(per_s)}/s"

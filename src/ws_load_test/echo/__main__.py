@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # For the child processes of a server with several.
     parser.add_argument("--share-port", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--identity", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--bus", type=int, nargs="*", default=(), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     try:
         if options.follow_stdin:
@@ -123,6 +124,7 @@ async def _serve_following_stdin(options: argparse.Namespace) -> None:
         ready=_print_line,
         write_ca=options.write_ca,
         counts=lambda server: follow(lambda question: _answer(server, question)),
+        bus=options.bus,
     )
 
 

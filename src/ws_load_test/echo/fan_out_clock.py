@@ -42,6 +42,8 @@ class FanOutClock:
         self._numbers = itertools.count()  # deliveries of one instant keep their order
         self._waiting: list[tuple[int, int, _FanOut]] = []
         self._is_put_off = False
+        self.latest_ns = 0
+        """Nanoseconds that the latest delivery left after its instant."""
 
     def start(self, deliver: Callable[[int], None], count: int, delay_ns: int, done: Callable[[], None]) -> None:
         """Calls `deliver` with 0 to `count` - 1, each at its instant, the first now, and `done` after the last."""
@@ -76,8 +78,9 @@ class FanOutClock:
                 self._is_put_off = True
                 self._turns.put_off(self._go_on)
                 return
-            while now_ns() < due_ns:
+            while (leaves_ns := now_ns()) < due_ns:
                 pass
+            self.latest_ns = max(self.latest_ns, leaves_ns - due_ns)
             fan_out.deliver(fan_out.sent)
             fan_out.sent += 1
             if fan_out.sent == fan_out.count:

@@ -12,6 +12,7 @@
 `close=1011`        closes with that code after `after` replies (default 0: at once)
 `reset`             resets the connection after `after` replies
 `after=5`           see `close` and `reset`
+`stream=20`         answers each message with that many; see `ws_load_test.echo.streams`, also for `gap`, `stall`, `cut`
 `status=503`        answers the upgrade request with that HTTP status
 =================== ==========================================================================================
 
@@ -38,6 +39,7 @@ from ws_load_test.common.units import parse_duration_ns, parse_rate_per_s
 from ws_load_test.echo.delay_scheduler import DelayScheduler
 from ws_load_test.echo.plain_echo import QUEUE, WRITING, EchoCounters, PlainEcho, close_frame
 from ws_load_test.echo.service_limit import ServiceLimit
+from ws_load_test.echo.streams import Streamer, StreamShape
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class InjectedFaults:
     reset: bool = False
     after: int = 0
     status: int = 0
+    stream: StreamShape | None = None
     requested: set[str] = field(default_factory=set)
     """Names of the options in the query."""
 
@@ -94,6 +97,8 @@ def faulty(path: bytes) -> InjectedFaults | None:
                 _PARSERS[name](faults, value)
             except ValueError as error:
                 raise ValueError(f"{name}={value} in the query: {error}") from error
+    if faults.stream is not None:
+        faults.stream.check()
     return faults if faults.requested else None
 
 
@@ -173,7 +178,16 @@ def _parse_status(faults: InjectedFaults, text: str) -> None:
     HTTPStatus(faults.status)  # ValueError for unregistered numbers
 
 
+def _parser_of_streams(name: str) -> Callable[[InjectedFaults, str], None]:
+    def parse(faults: InjectedFaults, text: str) -> None:
+        faults.stream = faults.stream or StreamShape()
+        faults.stream.read(name, text)
+
+    return parse
+
+
 _PARSERS: dict[str, Callable[[InjectedFaults, str], None]] = {
+    **{name: _parser_of_streams(name) for name in ("stream", "gap", "stall", "cut")},
     "delay": _parse_delay,
     "limit": _parse_limit,
     "silent": _parse_silent,
@@ -278,6 +292,7 @@ class FaultyEcho(QueueingEcho):
         "_scheduler",
         "_silent_debt",
         "_started",
+        "_streamer",
         "_timers",
     )
 
@@ -296,6 +311,7 @@ class FaultyEcho(QueueingEcho):
         self._silent_debt = 0.0
         self._started = 0
         self._scheduler: DelayScheduler | None = None
+        self._streamer: Streamer | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Starts pings, pushes, and a close or reset that needs no reply."""
@@ -303,6 +319,8 @@ class FaultyEcho(QueueingEcho):
         self._started = time.monotonic_ns()
         if self._faults.delay_ns:
             self._scheduler = DelayScheduler.join()
+        if self._faults.stream is not None:
+            self._streamer = Streamer(self._faults.stream, self._tally.connections, self, self._tally.loop_turns)
         if self._faults.ping_ns:
             self._later("ping", self._faults.ping_ns / NS_PER_S, self._ping)
         if self._faults.push_per_s:
@@ -320,6 +338,9 @@ class FaultyEcho(QueueingEcho):
         if self._scheduler is not None:
             self._scheduler.leave()
             self._scheduler = None
+        if self._streamer is not None:
+            self._streamer.stop()
+            self._streamer = None
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002
         """Handles every frame like a rare one, so that whole messages arrive in `_answer`."""
@@ -345,12 +366,33 @@ class FaultyEcho(QueueingEcho):
         if self._silent_debt >= 1 - 1e-9:
             self._silent_debt -= 1
             self._take_from_queue(payload)
+        elif self._streamer is not None:
+            # It waits in the queue until its answer has ended, so that a client cannot have any number under way.
+            self._streamer.answer(opcode, payload, self._faults.delay_ns)
         elif self._faults.delay_ns:
             self._delayed.append((time.monotonic_ns() + self._faults.delay_ns, opcode, payload))
             if len(self._delayed) == 1 and self._scheduler is not None:
                 self._scheduler.at(self._delayed[0][0], self._send_delayed)
         else:
             self._reply(opcode, payload)
+
+    @property
+    def takes_more(self) -> bool:
+        """True while the client reads its replies."""
+        return not self._held & WRITING
+
+    def send_part(self, opcode: int, payload: bytes) -> None:
+        """Adds one message of an answer of several to the next write."""
+        self._add_to_queue(payload)
+        self._reply(opcode, payload)
+
+    def flush(self) -> None:
+        """Writes what waits for it."""
+        self._flush()
+
+    def answer_ended(self, request: bytes) -> None:
+        """Takes note that an answer of several messages has left."""
+        self._take_from_queue(request)
 
     def _send_delayed(self) -> None:
         now, turns = time.monotonic_ns(), self._tally.loop_turns

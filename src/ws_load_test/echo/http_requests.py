@@ -25,7 +25,6 @@ from ws_load_test.websocket import frames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ws_load_test.echo.fan_out_clock import FanOutClock
     from ws_load_test.echo.room_counts import RoomsReport
     from ws_load_test.echo.rooms import Rooms
 
@@ -42,7 +41,6 @@ class HttpServer(Protocol):
     """Server that requests are answered for; an `EchoServer` is one."""
 
     rooms: Rooms
-    fan_out_clock: FanOutClock
     http_transports: set[asyncio.Transport]
 
     def collect_rooms(self, done: Callable[[RoomsReport], None], *, reset: bool) -> None:
@@ -64,9 +62,9 @@ class FirstRequest(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._upgrade.connection_made(transport)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """Ends the time limit."""
-        self._upgrade.connection_lost(error)
+        self._upgrade.connection_lost(exc)
 
     def eof_received(self) -> bool:
         """Closes: a request that is not whole by then never will be."""
@@ -124,7 +122,7 @@ class HttpConnection(asyncio.Protocol):
         self._body = bytearray()
         server.http_transports.add(transport)
 
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Forgets the connection."""
         self._server.http_transports.discard(self._transport)
 
@@ -191,13 +189,8 @@ class HttpConnection(asyncio.Protocol):
         room = self._server.rooms.room(options.room)
         node = room.node_of(None, options.nodes)
         if options.fan_delay_ns:
-            room.publish_slowly(
-                frame,
-                node,
-                None,
-                lambda deliver, count: self._server.fan_out_clock.start(
-                    deliver, count, options.fan_delay_ns, lambda: self._respond(204)
-                ),
+            self._server.rooms.publish_slowly(
+                room, node, frame, None, delay_ns=options.fan_delay_ns, done=self.published
             )
         else:
             self._server.rooms.publish(room, node, frame, None, self)

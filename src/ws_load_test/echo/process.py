@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -78,13 +79,7 @@ class EchoProcess:
 
     def __enter__(self) -> Self:
         try:
-            command = self._command()
-            for _ in range(self._processes):
-                self._children.append(
-                    subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-                    )
-                )
+            self._start(self._command())
             self.pids = tuple(child.pid for child in self._children)
             for child in self._children:
                 first = _read_line(child)
@@ -170,6 +165,29 @@ class EchoProcess:
             self._directory.cleanup()
             self._directory = None
             self.ca_path = None
+
+    def _start(self, command: list[str]) -> None:
+        """Starts the children, each two with a socket pair between them, over which they share their rooms."""
+        with contextlib.ExitStack() as stack:
+            ends: list[list[socket.socket]] = [[] for _ in range(self._processes)]
+            for number, own in enumerate(ends):
+                for other in ends[number + 1 :]:
+                    near, far = socket.socketpair()
+                    own.append(stack.enter_context(near))
+                    other.append(stack.enter_context(far))
+                descriptors = [end.fileno() for end in own]
+                self._children.append(
+                    subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                        [*command, "--bus", *map(str, descriptors)],
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        text=True,
+                        encoding="utf-8",
+                        pass_fds=descriptors,
+                    )
+                )
+                for end in own:
+                    end.close()
 
     def _command(self) -> list[str]:
         port = self._port

@@ -33,6 +33,7 @@ class RoomCounts:
         gone: Deliveries that were not sent because the member's connection was closing by then.
         stuck: Members that `stuck` has stopped.
         overflowed: Members that were closed because they did not read.
+        unshared: Messages that were not passed on to another process of the server, because it did not keep up.
     """
 
     members: int = 0
@@ -50,6 +51,7 @@ class RoomCounts:
     gone: int = 0
     stuck: int = 0
     overflowed: int = 0
+    unshared: int = 0
 
     def add(self, other: RoomCounts) -> None:
         """Adds the counts of another room, or of another process's part of the room."""
@@ -75,24 +77,29 @@ class RoomsReport:
     Attributes:
         total: Sum over all rooms, those that were forgotten included.
         rooms: Counts of each room, by its name.
+        latest_ns: Nanoseconds that the latest delivery of `fan-delay` left after its instant, because the process was
+            busy: by so much the spread of a fan-out can differ from members × delay.
     """
 
     total: RoomCounts = field(default_factory=RoomCounts)
     rooms: dict[str, RoomCounts] = field(default_factory=dict)
+    latest_ns: int = 0
 
     def add(self, other: RoomsReport) -> None:
         """Adds the report of another process."""
         self.total.add(other.total)
+        self.latest_ns = max(self.latest_ns, other.latest_ns)
         for name, counts in other.rooms.items():
             self.rooms.setdefault(name, RoomCounts()).add(counts)
 
     def to_json(self) -> str:
         """Returns one line of JSON: the total, and under `rooms` each room."""
-        return json.dumps(asdict(self.total) | {"rooms": {name: asdict(counts) for name, counts in self.rooms.items()}})
+        rooms = {name: asdict(counts) for name, counts in self.rooms.items()}
+        return json.dumps(asdict(self.total) | {"latest_ns": self.latest_ns, "rooms": rooms})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Reads what `to_json` returned."""
         total = json.loads(text)
-        rooms = total.pop("rooms")
-        return cls(RoomCounts(**total), {name: RoomCounts(**counts) for name, counts in rooms.items()})
+        rooms, latest_ns = total.pop("rooms"), total.pop("latest_ns")
+        return cls(RoomCounts(**total), {name: RoomCounts(**counts) for name, counts in rooms.items()}, latest_ns)

@@ -9,7 +9,7 @@
 `duplicate=1%`       sends that share of the deliveries twice
 `swap=1%`            sends that share of the deliveries after the member's next one
 `misdeliver=0.1%`    sends that share of the deliveries to a member of another room as well
-`stuck=1`            sends nothing to the first members of the room, so many, though their sessions stay open
+`stuck=1`            sends nothing to the first members, so many, since the room was empty; they stay open
 `replay=5s`          sends to a session that joins what was published to the room within that time before
 `nodes=2`            deals members and publishers in turn to so many nodes, whose rooms are not shared
 `fan-delay=10us`     sends the deliveries of a message with that time between one member and the next
@@ -17,8 +17,8 @@
 
 `self`, `ack` and `fan-delay` are read from the URL of the publisher, the other faults from that of the member, and
 `nodes` from both. A share (`0.1%` or `0.001`) is exact: of n deliveries to the members of a room whose URLs ask for the
-same faults, n × share are hit, spread evenly. A share is of the deliveries that are not lost or withheld, but for
-`lose` itself. Where there are several processes, each has its own count.
+same faults, n × share are hit (`EvenShare`); what is lost or withheld counts for no other fault. With several
+processes, each has its own count.
 """
 
 from __future__ import annotations

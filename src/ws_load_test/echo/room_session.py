@@ -24,9 +24,9 @@ from ws_load_test.echo.room_options import check_name
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
-    from ws_load_test.echo.fan_out_clock import FanOutClock
+    from ws_load_test.echo.room import Room
     from ws_load_test.echo.room_options import RoomOptions
-    from ws_load_test.echo.rooms import Room, Rooms
+    from ws_load_test.echo.rooms import Rooms
 
 POLICY_VIOLATION = 1008
 """Close code for a member that does not read (RFC 6455, section 7.4.1)."""
@@ -74,11 +74,10 @@ class RoomEcho(PlainEcho):
         "_rooms",
     )
 
-    def __init__(self, tally: EchoCounters, options: RoomOptions, rooms: Rooms, clock: FanOutClock) -> None:
+    def __init__(self, tally: EchoCounters, options: RoomOptions, rooms: Rooms) -> None:
         super().__init__(tally)
         self._options = options
         self._rooms = rooms
-        self._clock = clock
         self._joined: dict[str, Room] = {}
         self._nodes: dict[str, int] = {}
         """Nodes that it publishes on, by the name of the room; only with `nodes`."""
@@ -190,6 +189,7 @@ class RoomEcho(PlainEcho):
             self._pending.append(answer)
         self._flush()
         if self._options.replay_ns:
+            self._rooms.retain(room, self._options.replay_ns)
             room.replay(self, self._options.replay_ns)
 
     def _leave(self, name: str) -> None:
@@ -207,13 +207,13 @@ class RoomEcho(PlainEcho):
         options = self._options
         without = None if options.to_self else self
         if options.fan_delay_ns:
-            room.publish_slowly(
-                frame,
+            self._rooms.publish_slowly(
+                room,
                 self._node_in(room),
+                frame,
                 without,
-                lambda deliver, count: self._clock.start(
-                    deliver, count, options.fan_delay_ns, lambda: self._acknowledge(identifier)
-                ),
+                delay_ns=options.fan_delay_ns,
+                done=lambda: self._acknowledge(identifier),
             )
         elif options.ack:
             self._acks.append(acknowledgement(identifier))

@@ -17,10 +17,10 @@ from picows import WSUpgradeRequest, WSUpgradeResponseWithListener, ws_create_se
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.event_loop import keep_resource_warnings_harmless
 from ws_load_test.common.loop_turns import LoopTurns
-from ws_load_test.echo.fan_out_clock import FanOutClock
 from ws_load_test.echo.fault_injection import InjectedFaults, faulty, problem, refused
 from ws_load_test.echo.http_requests import FirstRequest
 from ws_load_test.echo.plain_echo import MAX_MESSAGE_BYTES, PlainEcho, close_frame
+from ws_load_test.echo.room_bus import RoomBus
 from ws_load_test.echo.room_options import query_of, room_options
 from ws_load_test.echo.room_session import RoomEcho
 from ws_load_test.echo.rooms import Rooms
@@ -28,7 +28,7 @@ from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -75,6 +75,7 @@ class EchoServer:
         tls: bool = False,
         certificate: Certificate | None = None,
         share_port: bool = False,
+        bus: Sequence[int] = (),
     ) -> None:
         """Prepares a server, which listens once entered.
 
@@ -84,6 +85,7 @@ class EchoServer:
             tls: Serve TLS.
             certificate: Certificate for TLS; None for a new self-signed one.
             share_port: Let other processes listen on the same port, each for its part of the connections.
+            bus: Descriptors of sockets to these other processes, which share their rooms.
 
         Raises:
             UsageError: There is no such port.
@@ -106,8 +108,9 @@ class EchoServer:
         self.limits: dict[float, ServiceLimit] = {}
         self.queued_bytes = 0
         self.loop_turns = LoopTurns()
-        self.rooms = Rooms()
-        self.fan_out_clock = FanOutClock(self.loop_turns)
+        self.rooms = Rooms(self.loop_turns)
+        self._bus = RoomBus(self.rooms)
+        self._bus_descriptors = bus
         self.http_transports: set[asyncio.Transport] = set()
 
     async def __aenter__(self) -> Self:
@@ -128,6 +131,9 @@ class EchoServer:
                 start_serving=False,
             )
             self._answer_http(self._server)
+            if self._bus_descriptors:
+                await self._bus.open(self._bus_descriptors)
+                self.rooms.bus = self._bus
             await self._server.start_serving()
         except (OSError, UnicodeError) as error:
             raise UsageError(_why_not(self._host, self._port, error)) from error
@@ -143,7 +149,8 @@ class EchoServer:
         if self._server is None:
             return
         self._server.close()
-        self.fan_out_clock.close()
+        self.rooms.close()
+        self._bus.close()
         for transport in tuple(self.http_transports):
             transport.abort()
         for transport in tuple(self.transports):
@@ -188,11 +195,11 @@ class EchoServer:
             raise ValueError(f"{others[0]} is about replies, of which a session in rooms has none; leave it out")
         if faults is not None and faults.status:
             return refused(faults.status)
-        return RoomEcho(self, options, self.rooms, self.fan_out_clock)
+        return RoomEcho(self, options, self.rooms)
 
     def collect_rooms(self, done: Callable[[RoomsReport], None], *, reset: bool) -> None:
-        """Calls back with the counts of the rooms, and starts them anew if asked to."""
-        done(self.rooms.report(reset=reset))
+        """Calls back with the counts of the rooms of all processes, and starts them anew if asked to."""
+        self._bus.collect(done, reset=reset)
 
     def _answer_http(self, server: asyncio.Server) -> None:
         """Has a `FirstRequest` in front of each connection: picows refuses all requests but upgrades."""
@@ -216,6 +223,7 @@ async def serve(
     ready: Callable[[str], None],
     write_ca: Path | None = None,
     counts: Callable[[EchoServer], None] | None = None,
+    bus: Sequence[int] = (),
 ) -> None:
     """Serves echoes until cancelled.
 
@@ -228,12 +236,13 @@ async def serve(
         ready: Called once with the URL.
         write_ca: File to write the certificate to, for clients to trust.
         counts: Called once with the running server, to read its counters from.
+        bus: Descriptors of sockets to other processes with the same port, which share their rooms.
 
     Raises:
         UsageError: The server cannot listen on the address.
     """
     raise_open_files_limit()
-    async with EchoServer(host, port, tls=tls, certificate=certificate, share_port=share_port) as server:
+    async with EchoServer(host, port, tls=tls, certificate=certificate, share_port=share_port, bus=bus) as server:
         if write_ca is not None:
             write_certificate(server.ca_pem, write_ca)
         if counts is not None:
@@ -282,10 +291,20 @@ def raise_open_files_limit() -> None:
 
 
 def own_certificate() -> Certificate:
-    """Makes a certificate for clients on this machine."""
+    """Makes a certificate for clients on this machine.
+
+    Raises:
+        UsageError: The library that makes it is not installed.
+    """
     from ws_load_test.common.certificates import self_signed  # noqa: PLC0415 - cryptography is slow to import
 
-    return self_signed("localhost", "127.0.0.1", "::1")
+    try:
+        return self_signed("localhost", "127.0.0.1", "::1")
+    except ModuleNotFoundError:
+        raise UsageError(
+            "--tls: cryptography makes the certificate, and is not installed; install it with"
+            " pip install 'ws-load-test[tls]'"
+        ) from None
 
 
 def unused_port(host: str, port: int) -> int:

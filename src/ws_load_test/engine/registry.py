@@ -39,10 +39,9 @@ def engine_for(plan: Plan, name: str = DEFAULT_ENGINE) -> type[Engine]:
     """
     if name == DEFAULT_ENGINE:
         return next(engine for engine in map(_built, ENGINES) if engine is not None and not engine.unsupported(plan))
-    try:
-        engine = ENGINES[name]()
-    except ImportError as error:
-        raise UsageError(f"the {name} engine is not part of this installation: {error}; take --engine auto") from None
+    if missing := why_missing(name):
+        raise UsageError(f"the {name} engine is not part of this installation: {missing}; take --engine auto")
+    engine = ENGINES[name]()
     if reasons := engine.unsupported(plan):
         raise UsageError(f"the {name} engine cannot run this plan: {'; '.join(reasons)}")
     return engine
@@ -53,8 +52,22 @@ def why_missing(name: str) -> str:
     try:
         ENGINES[name]()
     except ImportError as error:
-        return str(error)
+        return f"it is built on Linux, where there is a C compiler ({error})"
     return ""
+
+
+def why_engine(plan: Plan, name: str = DEFAULT_ENGINE) -> str:
+    """Returns the engine that runs a plan, and why it is not one that would be preferred."""
+    if name != DEFAULT_ENGINE:
+        return name
+    reasons = []
+    for each, load in ENGINES.items():
+        missing = why_missing(each)
+        wanting = [missing] if missing else load().unsupported(plan)
+        if not wanting:
+            return "; ".join([each, *reasons])
+        reasons.append(f"not {each}: {', '.join(wanting)}")
+    return "none"
 
 
 def _built(name: str) -> type[Engine] | None:

@@ -23,6 +23,9 @@ from ws_load_test.analysis.comparison.sides import check_confidence
 from ws_load_test.api import Run
 from ws_load_test.common.errors import OptionProblem, OutputError, PlanError, UsageError, option_name
 from ws_load_test.common.event_loop import run_blocking
+from ws_load_test.experiments.losses import loss_that_ends
+from ws_load_test.fleet.factory import shared_fleets
+from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.metrics.recording import Round
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.load import OpenLoop
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
     from ws_load_test.analysis.comparison.compare import Comparison
     from ws_load_test.api import Result
+    from ws_load_test.fleet.base import FleetFactory
+    from ws_load_test.fleet.cluster.spec import Cluster
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.plan.options.catalog import ABOptions
 
@@ -51,6 +56,7 @@ def ab(
     on_round: Callable[[ExperimentRound, Result], None] | None = None,
     confidence: float = CONFIDENCE,
     metrics: Sequence[str] = (),
+    cluster: Cluster | None = None,
     **options: Unpack[ABOptions],
 ) -> Comparison:
     """Measures two targets in turn and compares b with a, in a script or in a notebook's cell.
@@ -62,12 +68,15 @@ def ab(
         on_round: Called with each round as it ends, and its result.
         confidence: Probability, from 0.5 to 0.9999, that no metric is reported as different if none is.
         metrics: Names of the metrics to compare, such as p99; empty: all.
+        cluster: Other machines that run the rounds in place of this one; it is joined once for all of them.
         options: Options of the command line, dashes as underscores.
 
     Raises:
         PlanError: The options have problems; each names its option.
-        UsageError: The confidence is out of range, or the first pair of rounds was interrupted.
-        HostError: This machine cannot carry the plan.
+        UsageError: The confidence is out of range, or the first pair of rounds was interrupted, or the cluster cannot
+            be used.
+        HostError: This machine, or one of the cluster, cannot carry the plan.
+        LostHostError: A worker was lost, and the cluster's `on_worker_lost` is ``stop``; or all hosts are lost.
         OutputError: The directories for the recordings cannot be made.
     """
     check_confidence(confidence)
@@ -83,12 +92,15 @@ def ab(
     running: list[Run] = []
 
     async def run_rounds() -> None:
-        for round_ in experiment.iter_rounds():
-            running[:] = [round_.run()]
-            result = await running[0].execute()
-            experiment.add_result(round_, result)
-            if on_round is not None:
-                on_round(round_, result)
+        async with shared_fleets(cluster) as make_fleet:
+            for round_ in experiment.iter_rounds():
+                running[:] = [round_.run(make_fleet)]
+                result = await running[0].execute()
+                experiment.add_result(round_, result)
+                if on_round is not None:
+                    on_round(round_, result)
+                if (error := loss_that_ends(result, cluster)) is not None:
+                    raise error
 
     run_blocking(run_rounds, lambda: running[0].interrupt() if running else None)
     comparison = experiment.comparison(confidence=confidence, metrics=compared)
@@ -110,9 +122,9 @@ class ExperimentRound:
     """File for the recording; None to keep none."""
     round_id: Round
 
-    def run(self) -> Run:
+    def run(self, make_fleet: FleetFactory = LocalFleet) -> Run:
         """Makes its run, which has not begun; see `ws_load_test.run` for the errors."""
-        return Run(self.plan, output=self.output, of_series=self.round_id)
+        return Run(self.plan, output=self.output, of_series=self.round_id, make_fleet=make_fleet)
 
 
 @dataclass(slots=True)

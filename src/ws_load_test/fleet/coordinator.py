@@ -16,6 +16,7 @@ from ws_load_test.metrics.catalog import PER_HOST_FIELDS
 from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import (
     PHASES,
+    ClockReading,
     HostInterval,
     Interval,
     LostWorker,
@@ -26,6 +27,7 @@ from ws_load_test.metrics.tally import Tally
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ws_load_test.common.clock_model import ClockComparison
     from ws_load_test.fleet.published import FollowedPublishes
     from ws_load_test.metrics.fan_out_report import SlowSubscriber
     from ws_load_test.worker.ipc import IntervalReport
@@ -91,6 +93,10 @@ class Coordinator:
         self._hosts = hosts
         self._unpublished_losses: list[LostWorker] = []
         """Lost workers that no interval has named yet."""
+        self._unpublished_clocks: list[ClockReading] = []
+        """Comparisons of clocks that no interval has yet."""
+        self._start_offsets_ns: dict[int, int] = {}
+        """Offset of each host's clock by which it was given the start of the load."""
         self.lost: list[LostWorker] = []
         self.opened = 0
         """Sessions that have opened so far."""
@@ -148,6 +154,15 @@ class Coordinator:
         self._positions[worker] = FINISHED
         return list(self._complete())
 
+    def add_clock(self, host: int, comparison: ClockComparison) -> None:
+        """Records a comparison of a host's clock with ours; the next interval carries it."""
+        at_ns = comparison.at_ns - self.started_ns
+        self._unpublished_clocks.append(ClockReading(host, at_ns, *comparison.offset))
+
+    def add_start(self, host: int, offset_ns: int) -> None:
+        """Records the offset of a host's clock by which it was given the start of the load."""
+        self._start_offsets_ns[host] = offset_ns
+
     def on_worker_stopped(self, worker: int) -> None:
         """Records that a worker was ended by the fleet, without a last report; it does not count as lost."""
         self._unready.discard(worker)
@@ -165,6 +180,7 @@ class Coordinator:
                 slowest = self._followed.slowest if is_last else ()
             phase = PHASES[position[0]]
             lost, self._unpublished_losses = self._unpublished_losses, []
+            clocks, self._unpublished_clocks = self._unpublished_clocks, []
             hosts = sorted(partial.hosts.items())
             interval = Interval.of(
                 partial.tally,
@@ -177,6 +193,7 @@ class Coordinator:
                 fault_examples=partial.examples,
                 hosts=[self._host_interval(host, part) for host, part in hosts],
                 lost_workers=lost,
+                clocks=clocks,
                 slowest=slowest,
             )
             # Nothing here refers to these tallies any more, so consumers may keep them.
@@ -189,6 +206,7 @@ class Coordinator:
             from_ns=part.from_ns - self.started_ns,
             record=part.tally.to_record(),
             began_ns=(min(began_ns), max(began_ns)) if began_ns else msgspec.UNSET,
+            start_offset_ns=self._start_offsets_ns.get(host, msgspec.UNSET) if began_ns else msgspec.UNSET,
         )
 
     def _add_measured_ns(self, usages: list[WorkerUsage]) -> int:

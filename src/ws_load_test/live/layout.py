@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from ws_load_test.analysis.condition_scope import ConditionScope
 from ws_load_test.analysis.findings import FindingKind, percent
-from ws_load_test.analysis.thresholds import ConditionScope, depends_on_pairing
+from ws_load_test.analysis.thresholds import depends_on_pairing
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.sanitize import sanitize
@@ -267,6 +268,7 @@ def _times(state: RunState, viewport: Viewport) -> list[_Line]:
             _Line(0, _figures("  last 5 s", recent, keys, viewport, "bold")),
             _Line(1, _figures("  whole run", whole_run, keys, viewport)),
             *(_Line(5, line) for line in _chart("  p99", p99s, format_duration, viewport)),
+            *_streams(state, keys, viewport),
         ]
     if state.schedule is not None and state.schedule.peak:
         # Without response times above it, this row needs heads of its own.
@@ -276,6 +278,19 @@ def _times(state: RunState, viewport: Viewport) -> list[_Line]:
         label = "  sent late" if state.awaits_replies else "  last 5 s"
         lines.append(_Line(3, _figures(label, state.recent_lag_ns, keys, viewport)))
     return lines
+
+
+def _streams(state: RunState, keys: Sequence[str], viewport: Viewport) -> list[_Line]:
+    """Returns the times within answers of many messages, of the last seconds, and what went wrong with them."""
+    if not state.has_streams:
+        return []
+    troubles = [("stalls", state.tally.stalls), ("broken off", state.tally.broken_off)]
+    parts = [(f"{format_count(count)} {word}", "yellow") for word, count in troubles if count]
+    return [
+        _Line(3, _figures("  first", state.recent_first_ns, keys, viewport)),
+        _Line(3, _figures("  gap", state.recent_gap_ns, keys, viewport)),
+        *([_Line(3, _row("  streams", parts, viewport))] if parts else []),
+    ]
 
 
 def _cell(keys: Sequence[str], viewport: Viewport) -> int:

@@ -86,6 +86,9 @@ class ProgressLogger:
         parts = [self._position(), f"{format_count(state.open)} open", *self._rates()]
         if state.tally.unanswered and state.awaits_replies:
             parts.append(f"{format_count(state.tally.unanswered)} unanswered")
+        if state.has_streams:
+            counts = (("stalls", state.tally.stalls), ("broken off", state.tally.broken_off))
+            parts += [f"{format_count(count)} {word}" for word, count in counts if count]
         if state.tally.dropped:
             parts.append(f"{format_count(state.tally.dropped)} dropped")
         parts += self._problems()
@@ -120,6 +123,8 @@ class ProgressLogger:
         if times.count:
             p50, p99 = times.percentiles((50, 99))
             parts.append(f"p50 {format_duration(p50)}, p99 {format_duration(p99)}")
+        if state.has_streams and (first := state.recent_first_ns).count:
+            parts.append(f"first p99 {format_duration(first.percentile(99))}")
         return parts
 
     def _problems(self) -> list[str]:

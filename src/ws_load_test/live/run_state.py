@@ -203,6 +203,21 @@ class RunState:
         return self._merge_recent("response_time_ns")
 
     @property
+    def has_streams(self) -> bool:
+        """True if answers are many messages."""
+        return self.plan.correlation.stream is not None
+
+    @property
+    def recent_first_ns(self) -> Histogram:
+        """Times to the first message of an answer, of the last seconds."""
+        return self._merge_recent("first_time_ns")
+
+    @property
+    def recent_gap_ns(self) -> Histogram:
+        """Gaps between messages of an answer, of the last seconds."""
+        return self._merge_recent("gap_ns")
+
+    @property
     def recent_lag_ns(self) -> Histogram:
         """Send lag of the last seconds."""
         return self._merge_recent("send_lag_ns")

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from ws_load_test.metrics.count_metrics import CONNECTION, FAULT, MESSAGE
-from ws_load_test.metrics.fan_out_metrics import DELIVERY, PUBLISH, SUBSCRIBER, FanOutMetrics
+from ws_load_test.metrics.fan_out_metrics import DELIVERY, NO_DELIVERY, PUBLISH, SUBSCRIBER, FanOutMetrics
 from ws_load_test.metrics.histogram import Histogram
-from ws_load_test.metrics.metric_spec import SPEC, MetricSpec, count, times
+from ws_load_test.metrics.metric_spec import SPEC, MetricSpec, amounts, count, times
 
 
 @dataclass(slots=True)
@@ -114,8 +114,35 @@ class Metrics(FanOutMetrics):
         MetricSpec(
             "From the loss of a session to the opening of the one in its place.",
             condition="reconnect",
-            no_value="no session was reopened",
+            no_value="no session was reconnected",
         )
+    )
+
+    # --- Streams ----------------------------------------------------------------------------------------------------
+
+    gap_ns: Histogram = times(
+        MetricSpec(
+            "Between two messages of an answer, from its first one on.",
+            condition="gap",
+            no_value="no answer had a second message",
+            needs_replies=True,
+            needs_stream=True,
+            family="gap_seconds",
+            csv=("50", "99", "max"),
+        )
+    )
+    answer_messages: Histogram = amounts(MetricSpec("Messages of each answer that ended."))
+    answer_bytes: Histogram = amounts(MetricSpec("Payload bytes of each answer that ended."))
+    answer_count: Histogram = amounts(MetricSpec("Number in the last message of each answer (--count)."))
+    # Per 1,000 s, since a histogram holds whole numbers.
+    answer_messages_per_ks: Histogram = amounts(
+        MetricSpec("Messages of each answer, for each 1,000 s of its response time.")
+    )
+    answer_bytes_per_ks: Histogram = amounts(
+        MetricSpec("Payload bytes of each answer, for each 1,000 s of its response time.")
+    )
+    answer_count_per_ks: Histogram = amounts(
+        MetricSpec("Number in the last message of each answer, for each 1,000 s of its response time.")
     )
 
     open_dip: int = count(
@@ -162,6 +189,28 @@ DERIVED = (
         unit_name=DELIVERY,
     ),
     MetricSpec(
+        "Messages of the longest gap: of one publisher, and missed by one subscriber.",
+        name="delivery_gaps",
+        condition="gap.longest",
+        unit_name=DELIVERY,
+    ),
+    MetricSpec(
+        "Delivery times of all hosts, where `delivery` is of publishers and subscribers on the same one.",
+        name="delivery_time_ns",
+        kind="time",
+        condition="delivery.all",
+        no_value=NO_DELIVERY,
+        unit_name=DELIVERY,
+    ),
+    MetricSpec(
+        "Mean delivery time of the slowest subscribers (p99), divided by that of the median subscriber.",
+        name="subscriber_mean_time_ns",
+        kind="ratio",
+        condition="subscribers.skew",
+        no_value="no subscriber's deliveries were timed",
+        unit_name=SUBSCRIBER,
+    ),
+    MetricSpec(
         "Replies read in the measured time, for each second of it.",
         name="rate",
         kind="rate",
@@ -184,7 +233,7 @@ CONDITION_METRICS: dict[str, MetricSpec] = {
 """Every metric that ``--fail-if`` offers, by its name there."""
 COUNT_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.kind in ("count", "size"))
 LABELED_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.kind == "labeled")
-TIME_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.kind == "time")
+HISTOGRAM_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.kind in ("time", "amount"))
 PER_HOST_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.per_host)
 """Fields that are kept for each machine: its rate, its own troubles and its way to the target show in them."""
 EXCLUDED_FROM_WARMUP = tuple(spec.name for spec in METRICS.values() if not spec.in_warmup)

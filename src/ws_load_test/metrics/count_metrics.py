@@ -53,7 +53,11 @@ class CountMetrics:
             csv=("connections_failed",),
         )
     )
-    cancelled: int = count(MetricSpec("Sessions that were being dialed when the run ended.", unit_name=CONNECTION))
+    cancelled: int = count(
+        MetricSpec(
+            "Sessions that were being dialed when the run, or the time for opening, ended.", unit_name=CONNECTION
+        )
+    )
     lost: int = count(
         MetricSpec(
             "Sessions that ended before the run wanted them to.",
@@ -263,6 +267,64 @@ class CountMetrics:
             in_warmup=False,
             unit_name=MESSAGE,
             report_label="out of order",
+        )
+    )
+    # Of answers that are many messages (--until).
+    streamed: int = count(
+        MetricSpec(
+            "Messages of answers, their last ones included.",
+            no_value="no message of an answer came",
+            needs_stream=True,
+            family="messages_streamed",
+            unit_name=MESSAGE,
+            csv=("streamed",),
+            report_label="streamed",
+        )
+    )
+    broken_off: int = count(
+        MetricSpec(
+            "Unanswered messages whose answer had begun, and stopped without its last message.",
+            percent_of=("sent",),
+            condition="broken_off",
+            needs_stream=True,
+            needs_replies=True,
+            family="messages_broken_off",
+            unit_name=MESSAGE,
+            csv=("broken_off",),
+            report_label="broken off",
+            is_failure=True,
+        )
+    )
+    stalls: int = count(
+        MetricSpec(
+            "Gaps between two messages of an answer that were longer than --stall.",
+            percent_of=("streamed",),
+            condition="stalls",
+            needs_stream=True,
+            needs_replies=True,
+            family="stalls",
+            unit_name=MESSAGE,
+            csv=("stalls",),
+            report_label="stalls",
+            is_failure=True,
+        )
+    )
+    came_together: int = count(
+        MetricSpec(
+            "Messages of answers that were read together with the one before, so that their gap is 0.",
+            needs_stream=True,
+            unit_name=MESSAGE,
+            csv=("came_together",),
+        )
+    )
+    without_first: int = count(
+        MetricSpec(
+            "Answers that ended without a message that counts as the first.", needs_stream=True, unit_name=MESSAGE
+        )
+    )
+    without_count: int = count(
+        MetricSpec(
+            "Answers whose last message had no number where one was looked for.", needs_stream=True, unit_name=MESSAGE
         )
     )
     greetings: int = count(

@@ -158,14 +158,17 @@ class FanOutMetrics(CountMetrics):
     # --- Publishes --------------------------------------------------------------------------------------------------
 
     publishes_followed: int = count(
-        MetricSpec("Publishes whose first and last delivery were followed over all workers.", unit_name=PUBLISH)
+        MetricSpec(
+            "Publishes whose first and last delivery were followed over all workers.",
+            no_value="no publish was followed",
+            unit_name=PUBLISH,
+        )
     )
     publishes_complete: int = count(
         MetricSpec(
             "Followed publishes that came to every subscriber they had to.",
             percent_of=("publishes_followed",),
             condition="complete",
-            no_value="no publish was followed",
             unit_name=PUBLISH,
         )
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ws_load_test.metrics.histogram import Histogram
+    from ws_load_test.metrics.metric_spec import MetricSpec
     from ws_load_test.metrics.tally import Tally
 
 PREFIX = "ws_load_test_"
@@ -88,7 +89,7 @@ def counters(name: str, text: str, label: str, counts: Mapping[str, int], unit_n
 def counter_families(tally: Tally) -> Iterator[Family]:
     """Yields the counts of a tally."""
     for name, spec in METRICS.items():
-        if not spec.family or spec.kind == "time":
+        if not spec.family or spec.kind == "time" or not _is_of(tally, spec):
             continue
         value = getattr(tally, name)
         if spec.kind == "labeled":
@@ -96,6 +97,11 @@ def counter_families(tally: Tally) -> Iterator[Family]:
         else:
             unit = "bytes" if spec.kind == "size" else ""
             yield counter(spec.family, spec.help, value, unit=unit, unit_name=spec.unit_name)
+
+
+def _is_of(tally: Tally, spec: MetricSpec) -> bool:
+    """Returns False for what only answers of many messages have, where there were none."""
+    return not spec.needs_stream or bool(tally.streamed)
 
 
 def throughput(answered_per_s: float | None) -> Iterator[Family]:
@@ -112,7 +118,7 @@ def duration(measured_s: float) -> Family:
 def histogram_families(tally: Tally) -> Iterator[Family]:
     """Yields the times of a tally so far, as copies, so that another thread can read them."""
     for name, spec in METRICS.items():
-        if spec.family and spec.kind == "time":
+        if spec.family and spec.kind == "time" and _is_of(tally, spec):
             times = tally.service_times_ns if name == "service_time_ns" else getattr(tally, name)
             yield Family(spec.family, "histogram", spec.help, times=times.copy(), unit="seconds")
 

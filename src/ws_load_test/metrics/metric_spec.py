@@ -8,9 +8,10 @@ from typing import Literal, cast
 
 from ws_load_test.metrics.histogram import Histogram
 
-Kind = Literal["count", "size", "labeled", "time", "rate"]
+Kind = Literal["count", "size", "labeled", "time", "amount", "rate", "ratio"]
 """``count``: an integer. ``size``: an integer of bytes. ``labeled``: a count by label. ``time``: a histogram in ns.
-``rate``: events per second, derived from a count and the measured time."""
+``amount``: a histogram of whole numbers that are no times, such as bytes of each answer.
+``rate``: events per second, derived from a count and the measured time. ``ratio``: a number without unit, of a time."""
 SPEC = "spec"
 """Key under which the metadata of a dataclass field hold its row."""
 
@@ -34,6 +35,8 @@ class MetricSpec:
     """True where it has no value if no reply is awaited (``--match none``)."""
     needs_ids: bool = False
     """True where it is only known if replies are matched by an id."""
+    needs_stream: bool = False
+    """True where it is only known of answers that are many messages (``--until``)."""
     in_warmup: bool = True
     """False: reset when a warm-up interval is reported. True: it counts then as well (connections), or the engine
     leaves out the warm-up message by message (sent, answered)."""
@@ -68,6 +71,11 @@ def size(spec: MetricSpec) -> int:
 def labeled(spec: MetricSpec) -> Counter[str]:
     """Returns the dataclass field of a count by label, which is empty at first."""
     return cast("Counter[str]", field(default_factory=Counter, metadata={SPEC: replace(spec, kind="labeled")}))
+
+
+def amounts(spec: MetricSpec) -> Histogram:
+    """Returns the dataclass field of a histogram of whole numbers, which is empty at first."""
+    return field(default_factory=Histogram, metadata={SPEC: replace(spec, kind="amount")})
 
 
 def times(spec: MetricSpec) -> Histogram:

@@ -65,9 +65,10 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
     """Facts about the host, as in `Header.host`."""
     clock_ahead_ns: Signed = 0
-    """Time that its clock is before the leader's. All ``_ns`` instants of the recording are the leader's."""
+    """Time that its clock is before the leader's when the run is prepared; `Interval.clocks` has all later comparisons.
+    All ``_ns`` instants of the recording are the leader's."""
     clock_error_ns: NonNegative = 0
-    """Largest error of that: half of the shortest round trip."""
+    """Largest error of that."""
 
 
 class HostInterval(msgspec.Struct, frozen=True):
@@ -82,6 +83,22 @@ class HostInterval(msgspec.Struct, frozen=True):
     began_ns: tuple[Signed, Signed] | msgspec.UnsetType = msgspec.UNSET
     """Instants at which the first and the last of the machine's workers began the load, if they did so in it, from the
     run's start."""
+    start_offset_ns: Signed | msgspec.UnsetType = msgspec.UNSET
+    """Offset of the machine's clock by which it was given the start of the load, beside `began_ns`: what its workers
+    count from the start of the load is later by what this was too much."""
+
+
+class ClockReading(msgspec.Struct, frozen=True):
+    """A comparison of a machine's monotonic clock with the leader's."""
+
+    host: WorkerNumber
+    """Its place among the header's hosts."""
+    at_ns: Signed
+    """Instant of the comparison by the leader's clock, from the start of the run; negative if it was made before."""
+    offset_ns: Signed
+    """Time that the machine's clock was before the leader's."""
+    error_ns: NonNegative
+    """Largest error of that."""
 
 
 class LostWorker(msgspec.Struct, frozen=True):
@@ -180,6 +197,8 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     """Share of each machine in it, for a run on several."""
     lost_workers: tuple[LostWorker, ...] | msgspec.UnsetType = msgspec.UNSET
     """Those whose loss was noticed since the interval before; the trailer has them all."""
+    clocks: tuple[ClockReading, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Comparisons of the machines' clocks since the interval before, for a run on several."""
     slowest: tuple[SlowSubscriber, ...] | msgspec.UnsetType = msgspec.UNSET
     """Subscribers of a fan-out whose deliveries took longest, over the whole run; in the last interval."""
 
@@ -197,6 +216,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         fault_examples: Mapping[str, str] | None = None,
         hosts: Sequence[HostInterval] = (),
         lost_workers: Sequence[LostWorker] = (),
+        clocks: Sequence[ClockReading] = (),
         slowest: Sequence[SlowSubscriber] = (),
     ) -> Self:
         """Returns the interval of a merged tally as it is now; later changes to the tally do not show."""
@@ -211,6 +231,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             fault_examples=dict(fault_examples or {}),
             hosts=tuple(hosts) or msgspec.UNSET,
             lost_workers=tuple(lost_workers) or msgspec.UNSET,
+            clocks=tuple(clocks) or msgspec.UNSET,
             slowest=tuple(slowest) or msgspec.UNSET,
         )
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.units import quoted
-from ws_load_test.metrics.catalog import COUNT_FIELDS, LABELED_FIELDS, TIME_FIELDS
+from ws_load_test.metrics.catalog import COUNT_FIELDS, HISTOGRAM_FIELDS, LABELED_FIELDS
 from ws_load_test.metrics.decoding_budget import DecodingBudget
 from ws_load_test.metrics.recording import LARGEST, PHASES
 from ws_load_test.metrics.tally import Tally
@@ -86,6 +86,11 @@ class IntervalChecker:
             if part.host >= self._hosts:
                 raise ValueError(f"it has a share of host {part.host}, and the header has {self._hosts} hosts")
             Tally.from_record(part.record, self.budget)
+        for reading in interval.clocks or ():
+            if reading.host >= self._hosts:
+                raise ValueError(
+                    f"it compares the clock of host {reading.host}, and the header has {self._hosts} hosts"
+                )
 
     def _add(self, tally: Tally) -> None:
         for part in (tally, tally.misbehaving):
@@ -93,6 +98,6 @@ class IntervalChecker:
                 continue
             self._total += sum(getattr(part, name) for name in COUNT_FIELDS)
             self._total += sum(getattr(part, name).total() for name in LABELED_FIELDS)
-            self._total += sum(getattr(part, name).count for name in TIME_FIELDS)
+            self._total += sum(getattr(part, name).count for name in HISTOGRAM_FIELDS)
         if self._total > LARGEST_TOTAL:
             raise ValueError("the counts so far add up to more than 2^56, which no run has")

@@ -30,6 +30,7 @@ class SampleBuffer:
         "count",
         "done",
         "due",
+        "gaps",
         "last_done_ns",
         "length",
         "measured_from_ns",
@@ -45,6 +46,8 @@ class SampleBuffer:
         self.count = array("q", bytes(8 * CAPACITY))
         # Under a closed load a message is due when it is sent, so one column serves for both.
         self.due = array("q", bytes(8 * CAPACITY)) if on_schedule else self.sent
+        self.gaps = array("q")
+        """Gaps in ns within answers of many messages, which are counted by the block as well."""
         self.length = 0
         self.measured_from_ns = FAR_FUTURE_NS
         self.measured_until_ns = FAR_FUTURE_NS
@@ -61,6 +64,13 @@ class SampleBuffer:
         if row == LAST_ROW:
             self.flush()
 
+    def note_gap(self, gap_ns: int) -> None:
+        """Notes a gap between two messages of an answer, which is of the measured time."""
+        gaps = self.gaps
+        gaps.append(gap_ns)
+        if len(gaps) == CAPACITY:
+            self._flush_gaps()
+
     def note_unanswered(self, due_ns: int, sent_ns: int, count: int) -> None:
         """Counts the send lag of messages that will have no row: of each message that was sent, it is known."""
         if self.due is not self.sent and due_ns >= self.measured_from_ns:
@@ -70,6 +80,8 @@ class SampleBuffer:
         """Counts what the columns hold into the tally, and empties them."""
         used, self.length = self.length, 0
         self.tally.due_when_sent = self.due is self.sent
+        if self.gaps:
+            self._flush_gaps()
         if not used:
             return
         due, sent, done, count = (
@@ -88,3 +100,7 @@ class SampleBuffer:
         if self.due is not self.sent:
             tally.service_time_ns.record_block(done - sent, count)
             tally.send_lag_ns.record_block(sent - due, count)
+
+    def _flush_gaps(self) -> None:
+        gaps, self.gaps = self.gaps, array("q")
+        self.tally.gap_ns.record_block(np.frombuffer(gaps, np.int64))

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ws_load_test.common.units import quoted
-from ws_load_test.metrics.catalog import COUNT_FIELDS, EXCLUDED_FROM_WARMUP, LABELED_FIELDS, TIME_FIELDS, Metrics
+from ws_load_test.metrics.catalog import COUNT_FIELDS, EXCLUDED_FROM_WARMUP, HISTOGRAM_FIELDS, LABELED_FIELDS, Metrics
 from ws_load_test.metrics.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Tally(Metrics):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in LABELED_FIELDS:
             getattr(self, name).update(getattr(other, name))
-        for name in TIME_FIELDS:
+        for name in HISTOGRAM_FIELDS:
             getattr(self, name).merge(getattr(other, name))
         if other.misbehaving is not None:
             if self.misbehaving is None:
@@ -90,7 +90,7 @@ class Tally(Metrics):
             self.due = self.sent + self.dropped
         if warmup:
             for name in EXCLUDED_FROM_WARMUP:
-                if name in TIME_FIELDS:
+                if name in HISTOGRAM_FIELDS:
                     getattr(self, name).clear()
                 else:
                     setattr(self, name, 0)
@@ -166,7 +166,7 @@ class Tally(Metrics):
 
     @classmethod
     def _read_field(cls, name: str, value: Any, read: Callable[[dict[str, Any]], Histogram]) -> object:
-        if name in TIME_FIELDS:
+        if name in HISTOGRAM_FIELDS:
             return read(value)
         if name in COUNT_FIELDS:
             return _count(name, value)

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
-from ws_load_test.plan.ranges import Count
+from ws_load_test.common.units import format_duration
+from ws_load_test.plan.ranges import Count, Duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from re import Pattern
 
 CorrelationRule = Literal["order", "ping", "echo", "json", "regex", "none"]
@@ -22,6 +24,12 @@ CorrelationId = bytes | str
 IdExtractor = Callable[[bytes], CorrelationId | None]
 """Function of a payload that returns its id; None where it has none."""
 Predicate = Callable[[bytes], bool]
+NumberReader = Callable[[bytes], int | None]
+"""Function of a payload that returns a number in it; None where it has none."""
+DEFAULT_STALL_NS = 10**9
+"""Gap (1 s) above which an answer stalls: a reader of text that appears word by word notices it as a halt."""
+LARGEST_NUMBER = 1 << 53
+"""Largest number that is read in a message: doubles have it exactly, and no answer comes near it."""
 _FORMS = "write contains:TEXT, regex:PATTERN, json:PATH=VALUE or json:PATH"
 _STEP = re.compile(r"[^.\[\]\"\\\x00-\x1f]+|\[\d+\]")
 
@@ -61,6 +69,27 @@ class AutoReply(msgspec.Struct, frozen=True):
     """Answer; empty in a recording."""
 
 
+class Stream(msgspec.Struct, frozen=True):
+    """Rules of answers that are many messages, which end with a mark."""
+
+    until: tuple[Check, ...]
+    """Checks of which one makes a message the last of its answer."""
+    first: tuple[Check, ...] = ()
+    """Checks of which one makes a message the first that counts; empty: the first that comes."""
+    stall_ns: Duration = DEFAULT_STALL_NS
+    """Longest gap between two messages of an answer that is no stall."""
+    count: str = ""
+    """Place of a number in the last message (``json:usage.tokens``); empty: none is read."""
+
+    def describe(self) -> str:
+        """The rules in words."""
+        words = f"an answer is all messages up to one that satisfies {' or '.join(map(str, self.until))}"
+        if self.first:
+            words += f", its first one that satisfies {' or '.join(map(str, self.first))}"
+        words += f"; a gap of more than {format_duration(self.stall_ns)} in it is a stall"
+        return f"{words}; {self.count} of its last message is a count" if self.count else words
+
+
 class Correlation(msgspec.Struct, frozen=True):
     """Rules that tell replies from unsolicited messages and pair them with requests."""
 
@@ -79,6 +108,8 @@ class Correlation(msgspec.Struct, frozen=True):
     """Answers to messages of the target."""
     greetings: Count = 0
     """Messages at the beginning of a session that answer nothing."""
+    stream: Stream | None = None
+    """Rules of answers that are many messages; None: an answer is one message."""
     check_utf8: bool = False
     """True if text messages are checked to be UTF-8."""
 
@@ -96,7 +127,13 @@ class Correlation(msgspec.Struct, frozen=True):
     def needs_payload(self) -> bool:
         """True if the payloads of messages matter, and not only their number."""
         return bool(
-            self.by_id or self.rule == "none" or self.expect or self.ignore or self.auto_replies or self.check_utf8
+            self.by_id
+            or self.rule == "none"
+            or self.expect
+            or self.ignore
+            or self.auto_replies
+            or self.check_utf8
+            or self.stream
         )
 
     def reply_id_extractor(self) -> IdExtractor:
@@ -134,8 +171,10 @@ class Correlation(msgspec.Struct, frozen=True):
         }[self.rule]
         if self.greetings:
             words += f"; the first {self.greetings} of a session answer nothing"
+        if self.stream:
+            words += f"; {self.stream.describe()}"
         if self.expect:
-            words += f"; each must satisfy {' and '.join(map(str, self.expect))}"
+            words += f"; {'its last' if self.stream else 'each'} must satisfy {' and '.join(map(str, self.expect))}"
         if self.ignore:
             words += f"; pushes: {' or '.join(map(str, self.ignore))}"
         return words
@@ -190,6 +229,50 @@ def parse_answer(text: str) -> AutoReply:
     if not arrow:
         raise ValueError(f'"{text}" is no answer; write CHECK=>TEXT, for example "regex:^2$=>3"')
     return AutoReply(parse_check(check), answer)
+
+
+def parse_number_place(text: str) -> str:
+    r"""Reads ``json:usage.tokens`` or ``regex:tokens=(\d+)``, which say where a number stands in a message.
+
+    Raises:
+        ValueError: with what to write instead.
+    """
+    kind, colon, where = text.partition(":")
+    if not colon or not where or kind not in {"json", "regex"}:
+        raise ValueError(f'"{text}" is no place of a number; write json:PATH or regex:PATTERN with a group')
+    if kind == "regex" and not _pattern(where).groups:
+        raise ValueError(f'"{where}" has no group; put parentheses around the number, for example tokens=(\\d+)')
+    number_reader(text)
+    return text
+
+
+def number_reader(place: str) -> NumberReader:
+    """Returns what reads a number, 0 or more and rounded to a whole one, at a place that `parse_number_place` takes.
+
+    Raises:
+        ValueError: its path or pattern is none.
+    """
+    kind, _, where = place.partition(":")
+    extract: IdExtractor = json_extractor(where) if kind == "json" else regex_extractor(where)
+
+    def read(payload: bytes) -> int | None:
+        text = extract(payload)
+        if text is None:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            return None
+        return round(value) if 0 <= value <= LARGEST_NUMBER else None
+
+    return read
+
+
+def any_of(tests: Sequence[Predicate]) -> Predicate:
+    """Returns a test that a payload passes if it passes one of `tests`."""
+    if len(tests) == 1:
+        return tests[0]
+    return lambda payload: any(test(payload) for test in tests)
 
 
 def regex_extractor(pattern: str) -> IdExtractor:

@@ -29,7 +29,8 @@ def _load_lines(plan: Plan) -> Iterator[Line]:
     yield "replies", plan.correlation.describe()
     yield "length", _length(plan)
     reply, connect = format_duration(plan.timeout_ns), format_duration(plan.connect_timeout_ns)
-    yield "timeouts", f"{reply} for a reply, {connect} to open"
+    whole = "" if plan.open_timeout_ns is None else f", {format_duration(plan.open_timeout_ns)} to open all"
+    yield "timeouts", f"{reply} for a reply, {connect} to open{whole}"
     if plan.max_message_bytes != DEFAULT_MAX_MESSAGE_BYTES:
         yield "takes", f"messages of at most {format_bytes(plan.max_message_bytes)}"
     yield "workers", f"{plan.workers} {'process' if plan.workers == 1 else 'processes'}"

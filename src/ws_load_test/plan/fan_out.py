@@ -7,9 +7,11 @@ rooms than publishers, its message n to room (p + n) mod R.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
+import numpy as np
 
 from ws_load_test.common.units import format_count
 from ws_load_test.plan.ranges import Connections, PositiveCount
@@ -19,6 +21,11 @@ SelfDelivery = Literal["either", "expected", "excluded"]
 """A publisher that is in the room: it may receive its own message, must, or must not."""
 Recovery = Literal["none", "expected"]
 """Publishes from while a session was away: they need not come after its return, or must."""
+
+
+_GOLDEN_RATIO_64 = 0x9E3779B97F4A7C15
+"""Odd number next to 2^64 divided by the golden ratio."""
+_MASK_64 = (1 << 64) - 1
 
 
 class HttpPublish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,8 +72,11 @@ class FanOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rooms: tuple[str, ...] = ("0",)
     """Names of the rooms."""
     marker: MarkerRule = MarkerRule()
+    """Recognition of a delivery."""
     self_delivery: SelfDelivery = "either"
+    """Deliveries to the publisher itself: they may come, must, or must not."""
     recovery: Recovery = "none"
+    """Deliveries of what was published while a session was away: they need not come, or must."""
     timed: PositiveCount | None = None
     """Subscribers whose deliveries are timed, evenly picked; those to all others are counted. None: all."""
     publish: HttpPublish | None = None
@@ -129,11 +139,15 @@ class FanOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return publishes_per_s * self.subscribers / len(self.rooms) * 2 * timeout_ns / 1e9
 
     def is_timed(self, subscriber: int) -> bool:
-        """Returns True if a subscriber's deliveries are timed: evenly picked by number, so every room has its share."""
+        """Returns True if a subscriber's deliveries are timed: as many as asked, spread over all orders.
+
+        Every so many-th would be all in one room, or all on one worker, where their numbers have a common divisor.
+        Multiples of the golden ratio, without their whole part, lie evenly in every arithmetic progression (D. Knuth,
+        The Art of Computer Programming, section 6.4); those of the lowest are timed.
+        """
         if self.timed is None or self.timed >= self.subscribers:
             return True
-        # The k-th of the timed ones is where k * subscribers / timed reaches another whole number.
-        return subscriber * self.timed % self.subscribers < self.timed
+        return subscriber * _GOLDEN_RATIO_64 & _MASK_64 <= _highest_timed(self.subscribers, self.timed)
 
     def redacted(self) -> FanOut:
         """The same without secrets; the names of rooms stay."""
@@ -150,3 +164,10 @@ class FanOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             f"{format_count(self.subscribers)} subscribers{rooms}, "
             f"{format_count(self.publishers)} publisher{plural}{way}"
         )
+
+
+@lru_cache(maxsize=4)
+def _highest_timed(subscribers: int, timed: int) -> int:
+    """Returns the place, of 2^64, of the last of the timed subscribers; no two have the same."""
+    places = np.arange(subscribers, dtype=np.uint64) * np.uint64(_GOLDEN_RATIO_64)
+    return int(np.partition(places, timed - 1)[timed - 1])

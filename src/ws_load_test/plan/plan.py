@@ -52,6 +52,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Longest time that a reply can take."""
     connect_timeout_ns: Duration = 10 * 10**9
     """Longest time that opening a session can take, from name resolution to upgrade."""
+    open_timeout_ns: Duration | None = None
+    """Longest time of the opening, after which the load begins on the sessions that are open; None: no bound."""
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
     """Payload of the largest message that is taken from the target, compressed or not."""
     connect_rate_per_s: PerSecond | None = None

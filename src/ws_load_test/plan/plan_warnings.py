@@ -9,14 +9,14 @@ from ws_load_test.common.units import (
     format_duration,
 )
 from ws_load_test.metrics.catalog import CONDITION_METRICS
-from ws_load_test.plan.thresholds import ConditionMetric, _lack_of_replies, parse_condition
+from ws_load_test.plan.thresholds import ConditionMetric, needs_replies, parse_condition, why_not_of_plan
 
 if TYPE_CHECKING:
     from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.target import Target
 
 
-PER_MESSAGE_TIMES = ("response", "service", "send_lag")
+PER_MESSAGE_TIMES = ("response", "service", "send_lag", "first", "gap")
 """Times that are measured once per message."""
 
 
@@ -37,16 +37,23 @@ def threshold_warnings(plan: Plan) -> tuple[str, ...]:
 
 def why_unavailable(metric: ConditionMetric, plan: Plan) -> str:
     """Returns the reason why a metric will have no value; empty if it can have one."""
-    return (
-        _lack_of_replies(metric, plan.correlation)
-        or _lack_of_phases(metric, plan, plan.target)
-        or why_uncounted(metric, plan)
-    )
+    return _lack_of_replies(metric, plan) or _lack_of_phases(metric, plan, plan.target) or why_uncounted(metric, plan)
 
 
 def why_uncounted(metric: ConditionMetric, plan: Plan) -> str:
     """Returns the reason why nothing would count what a metric is about; empty where something does."""
-    if CONDITION_METRICS[metric.name].needs_ids and not plan.correlation.by_id:
+    if lack := why_not_of_plan(metric, fan_out=plan.fan_out is not None):
+        return lack
+    spec = CONDITION_METRICS[metric.name]
+    if plan.correlation.stream is None:
+        if spec.needs_stream:
+            return "an answer is one message without --until"
+        if metric.name == "first" and plan.fan_out is None:
+            return "a message has one answer without --until, and no delivery without --subscribers"
+    if plan.fan_out is not None and metric.name == "out_of_order":
+        # That of deliveries is always known.
+        return ""
+    if spec.needs_ids and not plan.correlation.by_id:
         return "no reply has an id by which it would show; match them by their id with --match"
     if metric.name != "faults":
         return ""
@@ -57,6 +64,14 @@ def why_uncounted(metric: ConditionMetric, plan: Plan) -> str:
         "check-failed:first-reply": "" if correlation.expect_first else "there is no --expect-first",
     }
     return lacks.get(metric.statistic, "")
+
+
+def _lack_of_replies(metric: ConditionMetric, plan: Plan) -> str:
+    if plan.correlation.rule != "none" or not needs_replies(metric):
+        return ""
+    if plan.fan_out is not None:
+        return "no acknowledgement is awaited without --match; delivery.p99 and the like are of deliveries"
+    return "no reply is awaited with --match none"
 
 
 def _lack_of_phases(metric: ConditionMetric, plan: Plan, target: Target) -> str:

@@ -26,8 +26,10 @@ _SECRET_FOLLOWS = re.compile(
 )
 """Path segments that are followed by a secret: ``/token/…``, ``/api-key/…``."""
 _SCHEMES = re.compile(r"\b(?:basic|bearer|digest|token|apikey)\b", re.IGNORECASE)
+_NO_COUNT = r"""(?!s["']?\s{0,8}:\s{0,8}\d{1,7}(?![\w.]))"""
+"""Not followed by what makes ``token`` a count, as language models report: ``"output_tokens": 20``."""
 _TELLING_NAME = (
-    r"auth(?!ors?(?:[\W_]|$))|token|secret|api[-_]?key|pass(?:w|phrase|code)|pwd|signature|credential|session[-_]?id"
+    rf"auth(?!ors?(?:[\W_]|$))|token{_NO_COUNT}|secret|api[-_]?key|pass(?:w|phrase|code)|pwd|signature|credential|session[-_]?id"
     r"|jwt|cookie"
 )
 _IN_PAYLOAD = re.compile(

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ws_load_test.common.faults import FaultKind
 from ws_load_test.common.units import (
@@ -28,14 +28,12 @@ from ws_load_test.common.units import (
     quoted,
 )
 from ws_load_test.metrics.catalog import CONDITION_METRICS
+from ws_load_test.metrics.fan_out_metrics import DELIVERY, PUBLISH, SUBSCRIBER
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.other_tools import METRICS
 
-if TYPE_CHECKING:
-    from ws_load_test.plan.correlation import Correlation
-
-Kind = Literal["time", "count", "rate", "size"]
-Unit = Literal["ns", "count", "share", "per_s", "bytes"]
+Kind = Literal["time", "count", "rate", "size", "ratio"]
+Unit = Literal["ns", "count", "share", "per_s", "bytes", "number"]
 
 TIME_METRICS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "time")
 """Times that have percentiles; the first is meant where none is named."""
@@ -45,7 +43,6 @@ DENOMINATORS: dict[str, tuple[str, ...]] = {
 }
 """Every count, and the counts whose sum it is a share of; none where it is no share of anything."""
 FORMER_METRICS = {
-    "late": "late_replies",
     "duplicates": "duplicate_replies",
     "mismatched": "unknown_id",
     "skipped": "greetings",
@@ -58,6 +55,19 @@ FORMER_FAULTS = {"mismatch": "check-failed"}
 """The same of faults."""
 RATES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "rate")
 SIZES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "size")
+RATIOS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "ratio")
+OF_FAN_OUT = frozenset(
+    name for name, spec in CONDITION_METRICS.items() if spec.unit_name in (DELIVERY, PUBLISH, SUBSCRIBER)
+)
+"""Metrics that only a fan-out has."""
+OF_REPLIES = {
+    "late": "late_replies",
+    "duplicate": "duplicate_replies",
+    "missing": "unanswered",
+    "delivered": "answered",
+    "delivery": "response",
+}
+"""Metrics of deliveries, and what replies have instead."""
 NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 """Contrary of each operator."""
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -148,8 +158,7 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
     """Returns the metric and its one spelling."""
     if statistic := _statistic(label):
         return ConditionMetric("time", TIME_METRICS[0], statistic), label
-    head, dot, part = label.partition(".")
-    name = head.replace("-", "_")
+    name, dot, part = _split(label)
     if label.lower().replace("-", "_") in METRICS:
         raise ValueError(f'there is no metric "{label}"; write {METRICS[label.lower().replace("-", "_")]}')
     if found := re.fullmatch(r"p\((\d{1,3}(?:\.\d+)?)\)", label, re.ASCII):
@@ -161,11 +170,20 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
         return ConditionMetric("count", name, part), f"{name}.{part}"
     if name in TIME_METRICS:
         return ConditionMetric("time", name, _read_statistic(name, part)), f"{name}.{part}"
-    kinds: dict[Kind, tuple[str, ...]] = {"count": tuple(DENOMINATORS), "rate": RATES, "size": SIZES}
+    kinds: dict[Kind, tuple[str, ...]] = {"count": tuple(DENOMINATORS), "rate": RATES, "size": SIZES, "ratio": RATIOS}
     for kind, names in kinds.items():
         if name in names and not dot:
             return ConditionMetric(kind, name), name
     raise ValueError(_unknown(label, name, part))
+
+
+def _split(label: str) -> tuple[str, str, str]:
+    """Returns a metric's name, a dot, and the statistic or kind of faults behind it; some names have a dot."""
+    for name in CONDITION_METRICS:
+        if "." in name and f"{label}.".replace("-", "_").startswith(f"{name}."):
+            return name, *label[len(name) :].partition(".")[1:]
+    head, dot, part = label.partition(".")
+    return head.replace("-", "_"), dot, part
 
 
 def _statistic(text: str) -> str:
@@ -212,7 +230,7 @@ def _read_fault(part: str) -> str:
 def _unknown(label: str, name: str, part: str) -> str:
     if not part and re.fullmatch(r"p\d+", name, re.ASCII):
         return _no_statistic(name, "")
-    plain = [*DENOMINATORS, *RATES, *SIZES]
+    plain = [*DENOMINATORS, *RATES, *SIZES, *RATIOS]
     if part:
         # The name of a time may be wrong, or what stands behind it does not belong there.
         if name in plain:
@@ -242,6 +260,10 @@ def _read_limit(metric: ConditionMetric, label: str, amount: str) -> tuple[Fract
         if bare or amount[-1:] not in {"b", "B"}:
             raise ValueError(f"{label} is a size, and its limit has no unit; write for example 512B, 64kB or 1MiB")
         return Fraction(parse_bytes(amount)), "bytes"
+    if metric.kind == "ratio":
+        if not bare:
+            raise ValueError(f'{label} is a number without a unit, and "{amount}" is none; write for example 1.5')
+        return Fraction(amount), "number"
     return _read_count(metric, label, amount, bare=bare)
 
 
@@ -253,6 +275,9 @@ def _read_count(metric: ConditionMetric, label: str, amount: str, *, bare: bool)
         if not _DECIMAL.fullmatch(amount[:-1]):
             raise ValueError(f'"{amount}" is not a share; write for example 0.1%')
         return Fraction(amount[:-1]) / 100, "share"
+    if metric.name == "reach":
+        share = f"{100 * float(amount):g}" if bare and float(amount) <= 1 else "99.9"
+        raise ValueError(f"{label} is a share; write for example {share}%")
     try:
         return Fraction(option_values.non_negative_int(amount)), "count"
     except ValueError:
@@ -260,120 +285,16 @@ def _read_count(metric: ConditionMetric, label: str, amount: str, *, bare: bool)
         raise ValueError(f'{label} is a count, and "{amount}" is none; write a whole number{share}') from None
 
 
-# --- Sense ----------------------------------------------------------------------------------------------------------
-
-FEWER_IS_BETTER = frozenset(
-    ("errors", "faults", "failed", "lost", "unanswered", "dropped", "duplicate_replies", "late_replies", "unknown_id")
-)
-"""Counts of what went wrong."""
-MORE_IS_BETTER = frozenset(("answered", "opened", "sent", "rate", "sent_rate"))
-"""Counts and rates of what went well."""
-SHARES_OF_ALL = frozenset(("errors", "failed", "unanswered", "dropped", "answered", "opened", "sent"))
-"""Counts that are part of what they are a share of, so that 100 % is the most."""
-_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "!=", "!=": "=="}
-
-
-def check_unwanted(condition: Condition, option: str) -> None:
-    """Checks that a condition of ``--fail-if`` or ``--abort-if`` does not fail what is good, and can hold.
-
-    Args:
-        condition: The condition.
-        option: The option as users write it.
-
-    Raises:
-        ValueError: It looks like an objective, or is always the same; with what to write instead.
-    """
-    _check_says_something(condition)
-    metric, sign = condition.metric, condition.operator
-    if _is_less_better(metric):
-        good = (
-            {"<": "low", "<=": "low", "==": "low"} if metric.kind == "time" else {"<": "few", "<=": "few", "==": "few"}
-        )
-    elif metric.name in MORE_IS_BETTER and option != "--abort-if":
-        # A run can be stopped for too high a rate, which its target may not be able to bear.
-        good = {">": "high", ">=": "high"} if metric.kind == "rate" else {">": "many", ">=": "many"}
-    else:
-        return
-    if sign not in good:
-        return
-    contrary = f'write {option} "{_mirrored(condition)}", or --slo "{_as_objective(condition)}"'
-    raise ValueError(
-        f'"{condition.text}" fails a run whose {_subject(condition)} {good[sign]}, and {option} names what must not be;'
-        f" {contrary}, which names what must hold"
-    )
-
-
-def check_objective(condition: Condition) -> None:
-    """Checks that a condition of ``--slo`` does not ask for what is bad, and can fail.
-
-    Raises:
-        ValueError: It looks like one of ``--fail-if``, or is always the same; with what to write instead.
-    """
-    if condition.per_interval:
-        rest = condition.text.removeprefix("any ")
-        contrary = rest.replace(condition.operator, NEGATED[condition.operator], 1)
-        raise ValueError(
-            f'"{condition.text}": an objective is of the whole run; leave out any, or write --fail-if "any {contrary}"'
-        )
-    _check_says_something(condition)
-    metric, sign = condition.metric, condition.operator
-    if _is_less_better(metric):
-        bad = {">": "high", ">=": "high"} if metric.kind == "time" else {">": "many", ">=": "many", "!=": "many"}
-    elif metric.name in MORE_IS_BETTER:
-        bad = {"<": "low", "<=": "low"} if metric.kind == "rate" else {"<": "few", "<=": "few"}
-    else:
-        return
-    if sign not in bad:
-        return
-    raise ValueError(
-        f'"{condition.text}" asks that {_subject(condition)} {bad[sign]}, and --slo names what must hold; write'
-        f' --slo "{_mirrored(condition)}", or --fail-if "{condition.text}", which names what must not be'
-    )
-
-
-def _check_says_something(condition: Condition) -> None:
-    """Checks that a condition can hold, and can fail to.
-
-    Raises:
-        ValueError: It is always the same.
-    """
-    metric, sign, limit = condition.metric, condition.operator, condition.limit
-    if metric.kind == "time" and sign in ("==", "!="):
-        raise ValueError(f'"{condition.text}": a time is never exactly its limit; compare it with < or >')
-    capped = condition.unit == "share" and metric.name in SHARES_OF_ALL
-    never = (sign == "<" and not limit) or (capped and ((sign == ">" and limit >= 1) or (sign == ">=" and limit > 1)))
-    always = (sign == ">=" and not limit) or (capped and ((sign == "<=" and limit >= 1) or (sign == "<" and limit > 1)))
-    if never or always:
-        how = "never" if never else "always"
-        raise ValueError(f'"{condition.text}" {how} holds, whatever the run does; write for example {EXAMPLES}')
-
-
-def _is_less_better(metric: ConditionMetric) -> bool:
-    """True for times and counts of failures; a shortest time can be bounded below, as a check of its plausibility."""
-    return (metric.kind == "time" and metric.statistic != "min") or metric.name in FEWER_IS_BETTER
-
-
-def _subject(condition: Condition) -> str:
-    return f"{condition.label} {'is' if condition.metric.kind in ('time', 'rate') else 'are'}"
-
-
-def _mirrored(condition: Condition) -> str:
-    """Returns the condition with its comparison turned round: ``p99 > 50ms`` for ``p99 < 50ms``."""
-    sign = condition.operator
-    turned = ">" if sign == "==" and condition.metric.name in FEWER_IS_BETTER else _MIRRORED[sign]
-    return condition.text.replace(sign, turned, 1)
-
-
-def _as_objective(condition: Condition) -> str:
-    """Returns the condition as an objective, which is of the whole run."""
-    return condition.text.removeprefix("any ")
-
-
 # --- Options --------------------------------------------------------------------------------------------------------
 
 
-def _lack_of_replies(metric: ConditionMetric, matching: Correlation) -> str:
-    return "no reply is awaited with --match none" if matching.rule == "none" and needs_replies(metric) else ""
+def why_not_of_plan(metric: ConditionMetric, *, fan_out: bool) -> str:
+    """Returns the reason why a plan has no such metric, and what to write instead; empty where it has."""
+    if fan_out or metric.name not in OF_FAN_OUT:
+        return ""
+    other = OF_REPLIES.get(metric.name, "")
+    instead = f"; of replies there is {other}" if other else ""
+    return f"{metric.name} is of deliveries, and there is no fan-out without --subscribers or --everyone{instead}"
 
 
 def needs_replies(metric: ConditionMetric) -> bool:

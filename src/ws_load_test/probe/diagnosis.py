@@ -27,6 +27,8 @@ MAX_KEPT_MESSAGES = 1000
 """Messages that are kept for the diagnosis; a target may send without end."""
 MAX_KEPT_BYTES = 64 << 20
 """Bytes of their contents."""
+_ANSWER = ("first", "part", "reply")
+"""Verdicts on messages of an answer."""
 _IDS = re.compile(r"^(?:id|.*(?:_id|-id|Id|ID))$|ref|seq|nonce|correl|request|uuid|tag", re.IGNORECASE)
 _NAME = re.compile(r"[^.\[\]]+")
 _REMEDIES = {
@@ -53,8 +55,9 @@ class ReceivedMessage:
     """A message that came, and the engine's decision on it."""
 
     verdict: str
-    """``reply``, ``first-reply``, ``greeting``, ``late``, ``duplicate``, ``ignored`` (or answered), ``push``; of those
-    that are paired in order, ``early`` (before the message) and ``surplus`` (behind its reply)."""
+    """``reply``, ``first`` or another ``part`` of an answer of many, ``first-reply``, ``greeting``, ``late``,
+    ``duplicate``, ``ignored`` (or answered), ``push``; of those that are paired in order, ``early`` (before the
+    message) and ``surplus`` (behind its reply)."""
     payload: bytes
 
 
@@ -71,6 +74,8 @@ class SessionRecord:
     """The message that was sent."""
     awaited: bool = True
     reply_ns: int | None = None
+    first_ns: int | None = None
+    """Time to the first message of an answer of several."""
     pairing: str = ""
     """The rule that paired the reply."""
     failed: list[str] = field(default_factory=list)
@@ -169,7 +174,7 @@ def diagnose(seen: SessionRecord) -> str:
         return f"The message was sent, {_amount(seen.count('push', 'ignored'))} came{ended}. {_next(seen)}"
     if seen.reply_ns is None:
         return _unanswered(seen)
-    after = f"The reply came after {format_duration(seen.reply_ns)}, paired {seen.pairing}"
+    after = f"{_reply(seen, seen.reply_ns)}, paired {seen.pairing}"
     doubt = _ambiguity(seen)
     if seen.failed:
         also = f"; and {doubt}" if doubt is not None else "; look at the reply above."
@@ -181,6 +186,14 @@ def diagnose(seen: SessionRecord) -> str:
     pushes = seen.count("push", "ignored", "duplicate")
     beside = f", and {_amount(pushes)} beside it" if pushes else ""
     return f"{after}{beside}. {_next(seen)}"
+
+
+def _reply(seen: SessionRecord, reply_ns: int) -> str:
+    """Returns when the reply came, or the first and the last message of an answer of many."""
+    if seen.plan.correlation.stream is None:
+        return f"The reply came after {format_duration(reply_ns)}"
+    first = f", its first after {format_duration(seen.first_ns)}" if seen.first_ns is not None else ""
+    return f"The answer of {_amount(seen.count(*_ANSWER))} ended after {format_duration(reply_ns)}{first}"
 
 
 def _unopened(seen: SessionRecord) -> str:
@@ -226,9 +239,17 @@ def _unanswered(seen: SessionRecord) -> str:
     plan, fault, clue = seen.plan, seen.fault, _likely_reply(seen)
     if clue is not None:
         return clue
+    begun, stream = seen.count(*_ANSWER), plan.correlation.stream
     if fault is not None and fault.kind is not FaultKind.REPLY_TIMEOUT:
+        if begun:
+            return f"The answer was broken off after {_amount(begun)}: the target {fault.text}."
         return f"No reply came: the target {fault.text}. Is the message what it expects?"
     waited = format_duration(plan.timeout_ns)
+    if begun and stream is not None:
+        until = " or ".join(map(str, stream.until))
+        return (
+            f"{_amount(begun)} of the answer came within {waited}, and none satisfies --until {until}; which is last?"
+        )
     unpaired = seen.count("push", "ignored", "late", "duplicate", "early")
     if not unpaired and plan.message.kind == "ping":
         return f"No pong came within {waited}: a target must answer pings (RFC 6455, section 5.5.2)."

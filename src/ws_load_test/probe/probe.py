@@ -306,7 +306,14 @@ class Probe:
         if verdict == "reply":
             step["took_ns"] = self.record.reply_ns = took_ns
             step["why"] = self.record.pairing = describe_match(self.plan.correlation, payload, self._redact)
+            stream = None if self._connection is None else self._connection.reading.stream
+            if stream is not None and stream.read_count is not None:
+                step["count"] = stream.read_count(payload)
             self._answered.set()
+        elif verdict in {"first", "part"}:
+            step["took_ns"] = took_ns
+            if verdict == "first":
+                self.record.first_ns = took_ns
         elif verdict == "first-reply" and took_ns is not None:
             step["took_ns"] = took_ns
             self._first_replies_ns.append(took_ns)
@@ -355,6 +362,8 @@ class Probe:
             times["greeting"] = self._greeted_ns
         if self._first_replies_ns:
             times["first_replies"] = self._first_replies_ns
+        if seen.first_ns is not None:
+            times["first"] = seen.first_ns
         if seen.reply_ns is not None:
             times["reply"] = seen.reply_ns
         return {

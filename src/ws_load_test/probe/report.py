@@ -26,6 +26,8 @@ _INDENT = " " * (_TIME + 2 + _NAME)
 _WHAT = {"message": "the message", "first-message": "a first message", "answer": "--auto-reply"}
 _VERDICTS = {
     "reply": "the reply",
+    "first": "the first of the answer",
+    "part": "of the answer",
     "first-reply": "answers the first message",
     "greeting": "a greeting (--skip-first)",
     "late": "a reply that came too late",
@@ -45,6 +47,7 @@ _TIMES = {
     "open": "open in all",
     "greeting": "greeting",
     "first_replies": "first messages",
+    "first": "first of the answer",
     "reply": "reply",
 }
 
@@ -191,6 +194,8 @@ def _frame(step: Step) -> Words:
         details.append(words)
     elif "what" in step:
         details.append(_WHAT[step["what"]])
+    if "count" in step:
+        details.append("--count finds " + ("no number" if step["count"] is None else format_count(step["count"])))
     checks = step.get("checks", ())
     details += [f"--expect {check['check']} {'holds' if check['passed'] else 'FAILS'}" for check in checks]
     return name, f"{size}  {_payload(step)}", details

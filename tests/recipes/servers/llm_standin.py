@@ -26,14 +26,16 @@ async def session(connection):
         response = {
             "object": "realtime.response",
             "id": f"resp_{random.getrandbits(64):x}",
-            "metadata": wanted["metadata"],
+            "metadata": wanted.get("metadata"),
         }
         await tell("response.created", response=response | {"status": "in_progress", "output": []})
         for word in ("The", " answer", " is", " 42"):
             await asyncio.sleep(0.008)
             await tell("response.text.delta", response_id=response["id"], delta=word)
         status = "failed" if connection.request.path.endswith("=BROKEN") else "completed"
-        await tell("response.done", response=response | {"status": status, "output": []})
+        usage = {"total_tokens": 24, "input_tokens": 20, "output_tokens": 4}
+        await tell("response.done", response=response | {"status": status, "output": [], "usage": usage})
+        await tell("rate_limits.updated", rate_limits=[])
 
     await tell("session.created", session={"object": "realtime.session", "modalities": ["text", "audio"]})
     async for text in connection:

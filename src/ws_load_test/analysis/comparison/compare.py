@@ -181,6 +181,9 @@ def _why_left_out(metric: ComparedMetric, base: Variant, new: Variant) -> str | 
     if metric.connect and not (base.unit_is_recording and new.unit_is_recording):
         # Each recording opened its connections once, so the variation of connect times is unknown.
         return ""
+    if metric.first and not any(total.first.count for total in totals):
+        # An answer is one message on both sides, or nothing was answered, which other metrics report.
+        return ""
     if metric.unit == "share":
         return None if all(total.requested for total in totals) else "no message was due"
     if metric.name == "rate":
@@ -188,6 +191,8 @@ def _why_left_out(metric: ComparedMetric, base: Variant, new: Variant) -> str | 
     for variant in (base, new):
         count = metric.times(variant.total).count
         if not count:
+            if metric.first:
+                return f"{variant.name} has no times of first messages"
             return "nothing was answered" if not metric.connect else "no connection opened"
         if metric.percentile and too_few_in_tail(metric.percentile, count):
             return "" if metric.connect else "too few replies were slower"
@@ -278,7 +283,8 @@ class _Comparer:
     def __init__(self, base: Variant, new: Variant, metrics: Sequence[ComparedMetric], *, paired: bool) -> None:
         self.variants = (base, new)
         self.paired = paired
-        self._matrices: dict[bool, list[BucketMatrix]] = {}
+        self._matrices: dict[tuple[bool, bool], list[BucketMatrix]] = {}
+        """Of connect times, of times to the first message, and of response times."""
         self._correlations: dict[str, Autocorrelation] = {}
         self._cut = [index for index, variant in enumerate(self.variants) if not variant.unit_is_recording]
         """Indices of the variants whose units are blocks: only blocks have correlated neighbors."""
@@ -342,11 +348,12 @@ class _Comparer:
         return deviations
 
     def _matrices_of(self, metric: ComparedMetric) -> list[BucketMatrix]:
-        if metric.connect not in self._matrices:
-            self._matrices[metric.connect] = [
+        key = metric.connect, metric.first
+        if key not in self._matrices:
+            self._matrices[key] = [
                 BucketMatrix([metric.times(unit) for unit in variant.units]) for variant in self.variants
             ]
-        return self._matrices[metric.connect]
+        return self._matrices[key]
 
 
 @lru_cache(maxsize=64)

@@ -39,6 +39,8 @@ class ComparedMetric:
     """Percentile of the times, such as ``99.9``; empty for other metrics."""
     connect: bool = False
     """True for connect times, which a run has only at its beginning."""
+    first: bool = False
+    """True for times to the first message that a message causes, which only streams and fan-outs have."""
     more_is_better: bool = False
 
     @property
@@ -48,12 +50,13 @@ class ComparedMetric:
 
     def times(self, unit: ResamplingUnit) -> Histogram:
         """Returns the times that the metric is computed from."""
-        return unit.connect if self.connect else unit.response
+        return unit.connect if self.connect else unit.first if self.first else unit.response
 
 
 METRICS = (
     *(ComparedMetric(f"p{p}", f"p{p}", "ns", p) for p in ("10", "50", "90", "99", "99.9")),
     ComparedMetric("mean", "mean", "ns"),
+    *(ComparedMetric(f"first.p{p}", f"first p{p}", "ns", p, first=True) for p in ("50", "95")),
     *(ComparedMetric(f"connect.p{p}", f"connect p{p}", "ns", p, connect=True) for p in ("50", "99")),
     ComparedMetric("rate", "throughput", "per_s", more_is_better=True),
     ComparedMetric("errors", "errors", "share"),

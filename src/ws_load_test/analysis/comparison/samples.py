@@ -14,9 +14,9 @@ import numpy as np
 
 from ws_load_test.analysis.aggregate import Aggregate, counts_of, load_of
 from ws_load_test.analysis.comparison.bootstrap import MAX_BLOCKS
+from ws_load_test.analysis.condition_scope import errors_of
 from ws_load_test.analysis.data_quality import pairing_is_doubted
 from ws_load_test.analysis.findings import RunData, awaits_replies
-from ws_load_test.analysis.thresholds import errors_of
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.tally import Tally
 
@@ -31,7 +31,7 @@ MIN_REPEATS = 4
 """Recordings, or pairs of rounds, that each variant needs: fewer than blocks, since they are less dependent."""
 MIN_INTERVAL_SHARE = 0.5
 """Share of the median length below which an interval is a fragment, and is merged with its neighbor."""
-_DECODED_FIELDS = frozenset({"response_time_ns", "connect_time_ns", "faults"})
+_DECODED_FIELDS = frozenset({"response_time_ns", "connect_time_ns", "first_time_ns", "faults"})
 """Fields of a tally that are decoded although that takes time: the comparison needs no other histogram."""
 
 
@@ -50,11 +50,14 @@ class ResamplingUnit:
     """Messages and sessions that failed, as docs/thresholds.md defines the metric `errors`."""
     requested: int = 0
     """Messages due and sessions dialed."""
+    first: Histogram = field(default_factory=Histogram)
+    """Times to the first message that a message causes, in ns; empty but for streams and fan-outs."""
 
     def merge(self, other: ResamplingUnit) -> None:
         """Adds another unit to this one, exactly."""
         self.response.merge(other.response)
         self.connect.merge(other.connect)
+        self.first.merge(other.first)
         self.answered_in_window += other.answered_in_window
         self.measured_ns += other.measured_ns
         self.errors += other.errors
@@ -160,6 +163,7 @@ def _read(recording: Recording) -> tuple[ResamplingUnit, list[ResamplingUnit]]:
             interval.measured_ns,
             errors_of(tally, awaits_replies=awaited),
             tally.due + tally.attempted,
+            tally.first_time_ns,
         )
         if interval.phase == "measured":
             measured.append(unit)

@@ -22,6 +22,7 @@ from ws_load_test.engine.connect.tcp import Attempts, TcpConnector, open_socket
 from ws_load_test.engine.connect.tls import handshakes
 from ws_load_test.engine.connect.tls_contexts import TlsContexts
 from ws_load_test.engine.connect.tls_faults import tls_fault
+from ws_load_test.engine.connect.tls_reader import TlsReadBuffer, TlsReader
 from ws_load_test.engine.connect.upgrade_request import (
     DialError,
     RedirectError,
@@ -98,6 +99,7 @@ class Dialer:
         self.has_opened = False
         """A session has opened."""
         self.tls = TlsContexts(plan.target)
+        self.tls_buffer = TlsReadBuffer()
 
     @property
     def ways(self) -> int:
@@ -422,7 +424,7 @@ class _Dial:
                     connection, transport, sock, secure=under_tls, early=early, deflate=deflate
                 )
                 return
-            transport.set_protocol(connection)
+            transport.set_protocol(TlsReader(connection, dialer.tls_buffer) if under_tls else connection)
             connection.attach(transport, sock, secure=under_tls, early=early, deflate=deflate)
 
         def upgrade() -> OpeningHandshake:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ws_load_test.engine.conversations.correlated import CorrelatedConversation
 from ws_load_test.engine.conversations.in_order import InOrderConversation
 from ws_load_test.engine.conversations.send_only import SendOnlyConversation
+from ws_load_test.engine.conversations.streamed import AnswersById, AnswersInOrder, StreamedConversation
 
 if TYPE_CHECKING:
     from ws_load_test.engine.conversations.in_flight import RecentIds
@@ -19,8 +20,15 @@ if TYPE_CHECKING:
 
 def new_conversation(connection: Connection, recent_ids: RecentIds) -> Conversation:
     """Returns the conversation that a connection's read policy asks for."""
-    if connection.reading.extract_id is not None:
-        return CorrelatedConversation(connection, recent_ids)
-    if connection.reading.send_only:
+    reading = connection.reading
+    if reading.extract_id is not None:
+        by_id = CorrelatedConversation(connection, recent_ids)
+        if reading.stream is None:
+            return by_id
+        return StreamedConversation(connection, by_id, AnswersById(connection, by_id), reading.stream)
+    if reading.send_only:
         return SendOnlyConversation(connection)
-    return InOrderConversation(connection)
+    in_order = InOrderConversation(connection)
+    if reading.stream is None:
+        return in_order
+    return StreamedConversation(connection, in_order, AnswersInOrder(connection, in_order), reading.stream)

@@ -117,6 +117,12 @@ class CorrelatedConversation:
         tally.unknown_id += not self._connection.reading.id_is_payload
         return self._connection.count_unsolicited(payload)
 
+    def count_stray(self, payload: bytes) -> None:
+        """Counts a message of an answer that nothing in flight awaits: a push, whose id may be none of ours."""
+        key = self._extract_id(payload)
+        self._connection.owner.tally.unknown_id += key is not None and not self.table.was_sent(key)
+        self._connection.count_unsolicited(payload)
+
     def expire(self, before_ns: int, timeout_ns: int) -> int:
         """Gives up messages sent before an instant. Returns how many; the session goes on."""
         expired = self.table.expire(before_ns)

@@ -47,6 +47,10 @@ class RecentIds:
             self._fates[place] = _ANSWERED
         return fate
 
+    def knows(self, connection: int, key: CorrelationId) -> bool:
+        """True if a message with this id was answered or given up, and is not forgotten."""
+        return (connection, _short(key)) in self._fates
+
 
 class InFlightTable:
     """The messages in flight on one connection."""
@@ -98,6 +102,15 @@ class InFlightTable:
             self._latest_answered = number
         self._memory.note(self._connection, key, _ANSWERED)
         return due_ns, sent_ns
+
+    def oldest(self, key: CorrelationId) -> tuple[int, int] | None:
+        """Returns when the oldest message with this id was due and sent, which stays; None if none in flight has it."""
+        rows = self._open.get(key)
+        return None if rows is None else rows[0][:2]
+
+    def was_sent(self, key: CorrelationId) -> bool:
+        """True if a message with this id is known to have been answered or given up."""
+        return self._memory.knows(self._connection, key)
 
     def classify(self, key: CorrelationId) -> Fate | None:
         """Returns the kind of another reply with this id: ``duplicate``, ``late``, or None if nothing is known."""

@@ -74,6 +74,14 @@ class InOrderConversation:
             if row == LAST_ROW:
                 samples.flush()
 
+    def instants_at(self, place: int) -> tuple[int, int] | None:
+        """Returns when the message was due and sent before which `place` others are in flight; None without one."""
+        for due_ns, sent_ns, together in self.pending:
+            if place < together:
+                return due_ns, sent_ns
+            place -= together
+        return None
+
     def look(self) -> None:
         """Looks whether anything is in flight: a session on which a reply was lost is never without a message again."""
         self._note_look(self.pending[0][1] if self.pending else 0)

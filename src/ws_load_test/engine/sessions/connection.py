@@ -60,14 +60,13 @@ class Connection(Session):
     sender: Sender
     """The session's part of the load, where it carries one."""
 
+    trace: MessageTrace | None = None
+    """Observer of what messages are counted as; replies of the load are the conversation's to report."""
     _unread: bytes | None = None
-    """Bytes that were read and wait for a turn of the loop; None: nothing waits, and the transport reads. Set where it
-    is needed only, since an object of more than 30 attributes would take a kilobyte more."""
+    """Bytes that were read and wait for a turn of the loop; None: nothing waits, and the transport reads."""
 
     def __init__(self, owner: SessionListener, reading: ReadPolicy = READ_COUNTED) -> None:
         super().__init__(owner, reading)
-        self.trace: MessageTrace | None = None
-        """Observer of what messages are counted as; replies of the load are the conversation's to report."""
         self._partial: list[bytes | bytearray] = []
         self._kept_bytes = 0
         self._wanted_bytes = 0

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-MessageKind = Literal["reply", "first-reply", "greeting", "late", "duplicate", "push"]
-"""Decision on a message: completes one of ours; answers a first message; is a greeting; answers a message that was
-given up, or one that has its answer; is unsolicited."""
+MessageKind = Literal["reply", "first", "part", "first-reply", "greeting", "late", "duplicate", "push"]
+"""Decision on a message: completes one of ours; counts as the first of an answer that has not ended, or is another
+part of it; answers a first message; is a greeting; answers a message that was given up, or one that has its answer; is
+unsolicited."""
 
 
 class MessageTrace(Protocol):

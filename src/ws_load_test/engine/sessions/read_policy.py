@@ -5,15 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ws_load_test.plan.correlation import any_of, number_reader
 from ws_load_test.plan.plan import DEFAULT_MAX_MESSAGE_BYTES
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
-    from ws_load_test.plan.correlation import IdExtractor, Predicate
+    from ws_load_test.plan.correlation import IdExtractor, NumberReader, Predicate, Stream
     from ws_load_test.plan.plan import Plan
 
 NO_FAST_PATH = -1
 """Equals no byte, so that every frame takes the slow path."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRules:
+    """Rules of answers that are many messages."""
+
+    is_last: Predicate
+    """Test of the end mark."""
+    is_first: Predicate | None
+    """Test of the message that counts as the first; None: the first that comes."""
+    stall_ns: int
+    """Longest gap that is no stall."""
+    read_count: NumberReader | None
+    """Reads a number in the end mark; None: there is none to read."""
+
+    @classmethod
+    def of(cls, stream: Stream) -> StreamRules:
+        """Returns the rules that a plan asks for."""
+        return cls(
+            is_last=any_of([check.test() for check in stream.until]),
+            is_first=any_of([check.test() for check in stream.first]) if stream.first else None,
+            stall_ns=stream.stall_ns,
+            read_count=number_reader(stream.count) if stream.count else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +73,8 @@ class ReadPolicy:
     """Tests of messages that are pushes, whatever else they are."""
     answers: tuple[tuple[Predicate, bytes], ...] = ()
     """Test of a message that is answered at once, and the answer; such messages are pushes as well."""
+    stream: StreamRules | None = None
+    """Rules of answers that are many messages; None: a reply is one message."""
 
     @classmethod
     def of(cls, plan: Plan) -> ReadPolicy:
@@ -69,6 +96,7 @@ class ReadPolicy:
             expect_first=tuple((str(check), check.test()) for check in correlation.expect_first),
             ignore=tuple(check.test() for check in correlation.ignore),
             answers=tuple((answer.check.test(), answer.text.encode()) for answer in correlation.auto_replies),
+            stream=None if correlation.stream is None else StreamRules.of(correlation.stream),
         )
 
     def without_pongs(self) -> ReadPolicy:

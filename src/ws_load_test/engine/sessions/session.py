@@ -33,6 +33,10 @@ MAX_QUEUED_PONG_BYTES = 1 << 12
 than any target needs that reads them."""
 MAX_QUEUED_ANSWER_BYTES = 1 << 20
 """Bytes that wait for the kernel above which a message is not answered on its own account (``--auto-reply``)."""
+SET_LATER = ("_transport", "_sock", "_write_now", "write", "receiver", "sender", "on_replies")
+"""Attributes that a session gets when it has opened. The objects of a class share one table of names, of at most 30
+that the first few objects had once they were made (CPython's objects/dictobject.c). An object with any other name takes
+a table of its own, of 1.3 kB; with hundreds of sessions being dialed at once that would be all of them."""
 SMALL_BUFFER_BYTES = 4096
 """Receive buffer of a client that reads slowly or not at all, so that the target soon finds it full."""
 
@@ -74,6 +78,13 @@ class Session(DialedSession):
     write: Callable[[bytes | memoryview], int]
     """Hands bytes to the kernel. Returns how many it took; raises BlockingIOError when its buffer is full."""
 
+    # What few sessions have is set where it is needed only: see SET_LATER.
+    deflate: PerMessageDeflate | None = None
+    """Permessage-deflate (RFC 7692), where it was agreed."""
+    close_fault: Fault | None = None
+    """Reason for which we closed the session although the run was not over."""
+    reset_by: ConnectionResetError | None = None
+    """The reset that a write met: the kernel reports it once, and the next read finds a mere end."""
     max_buffered_bytes = UNLIMITED
     """Bytes that may wait for the kernel before a write is refused."""
     _latest_ping: bytes | None = None
@@ -86,6 +97,8 @@ class Session(DialedSession):
     """Takes the messages that are read whole."""
 
     def __init__(self, owner: SessionListener, reading: ReadPolicy = READ_COUNTED) -> None:
+        for name in SET_LATER:
+            setattr(self, name, None)
         self.owner = owner
         self.reading = reading
         self.number = 0
@@ -94,16 +107,10 @@ class Session(DialedSession):
         """First byte of an ordinary reply's frame, which is only counted."""
         self.needs_payload = reading.needs_payload
         """Messages are read whole."""
-        self.deflate: PerMessageDeflate | None = None
-        """Permessage-deflate (RFC 7692), where it was agreed."""
         self.closing = False
         """A close frame has been sent or received: no message follows."""
-        self.close_fault: Fault | None = None
-        """Reason for which we closed the session although the run was not over."""
         self.ended = False
         """The session's end has been counted."""
-        self.reset_by: ConnectionResetError | None = None
-        """The reset that a write met: the kernel reports it once, and the next read finds a mere end."""
         self._pending_end: tuple[int, Fault | None] | None = None
         self._pinged_ns = 0
         self._blocked_ns = 0

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.capacity_types import CapacitySummary, StepSummary
     from ws_load_test.common.errors import ExitCode
     from ws_load_test.experiments.capacity.step import Step
+    from ws_load_test.fleet.cluster.spec import Cluster
     from ws_load_test.plan.options.catalog import CapacityOptions
 
 
@@ -55,6 +56,7 @@ def find_capacity(
     *,
     output: str | os.PathLike[str] | None = None,
     on_step: Callable[[StepSummary], None] | None = None,
+    cluster: Cluster | None = None,
     **options: Unpack[CapacityOptions],
 ) -> CapacityResult:
     """Finds the highest load that meets objectives, in a script or in a notebook's cell.
@@ -63,16 +65,17 @@ def find_capacity(
         url: URL of the target.
         output: A new folder for the recordings of the steps.
         on_step: Called with each step as it ends, as ``--json`` prints it.
+        cluster: Other machines that run the steps in place of this one; it is joined once for all of them.
         options: Options of the command line, dashes as underscores; ``from_`` for ``--from``, a keyword of Python.
 
     Raises:
         PlanError: The options have problems; each names its option.
-        HostError: This machine cannot carry even the first step.
-        UsageError: The plan's certificates cannot be used, or `output` is not empty.
+        HostError: This machine, or one of the cluster, cannot carry even the first step.
+        UsageError: The plan's certificates cannot be used, or the cluster cannot, or `output` is not empty.
         OutputError: `output` cannot be made, or the first step's recording cannot be opened.
     """
     named = {"url": url, **{name.removesuffix("_"): value for name, value in options.items()}}
-    search = CapacitySearch(read_spec(named), output)
+    search = CapacitySearch(read_spec(named), output, cluster)
 
     def on_step_end(step: Step) -> None:
         if on_step is not None:

@@ -2,6 +2,9 @@
 
 Even a generator that was not saturated overall can be late often enough to miss a p99 objective by itself. Therefore
 its own lateness at the objective's percentile is subtracted from the measured time: the lag of sends and of reads.
+
+On a cluster that is the lateness of all hosts together, as the measured time is: one late host of ten makes a tenth of
+both late. (Each host's health is diagnosed by itself before, in `analysis.generator_health`.) The latest host is named.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from ws_load_test.plan.thresholds import DENOMINATORS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ws_load_test.analysis.aggregate import Aggregate
     from ws_load_test.analysis.capacity_types import ObjectiveCheck
     from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.tally import Tally
@@ -31,7 +35,7 @@ MAX_GENERATOR_SHARE = 0.5
 def attribute_to_generator(
     objectives: Sequence[Condition],
     checks: Sequence[ObjectiveCheck],
-    tally: Tally,
+    digest: Aggregate,
     *,
     grown_ns: float | None = None,
     unsent: int = 0,
@@ -41,39 +45,44 @@ def attribute_to_generator(
     Args:
         objectives: Objectives of the step.
         checks: Result of each, in the same order.
-        tally: Measurements of the step.
+        digest: Measurements of the step, on all hosts.
         grown_ns: Growth of the queue as the time in which so many messages were sent; None if it did not grow.
         unsent: Messages that were never sent because the generator was late.
     """
+    tally = digest.tally
     explanations = [_explain_unsent(unsent)] if unsent > TOLERATED_SHARE * tally.due else []
     for objective, check in zip(objectives, checks, strict=True):
         if not check.met:
             explanations.append(
-                _explain_time(objective, check, tally) or _explain_count(objective, check, tally, unsent)
+                _explain_time(objective, check, digest) or _explain_count(objective, check, tally, unsent)
             )
     if grown_ns is not None:
         late_ns = generator_lateness_ns(tally)
         explains = late_ns >= MAX_GENERATOR_SHARE * grown_ns
-        explanations.append(_lateness_sentence(TAIL_PERCENTILE, late_ns, "the queue") if explains else "")
+        explanations.append(_lateness_sentence(TAIL_PERCENTILE, late_ns, "the queue", digest) if explains else "")
     return explanations[0] if explanations and all(explanations) else ""
 
 
-def _explain_time(objective: Condition, check: ObjectiveCheck, tally: Tally) -> str:
+def _explain_time(objective: Condition, check: ObjectiveCheck, digest: Aggregate) -> str:
     """Returns a sentence if a missed time is explained by the generator's lag at the same statistic, else ""."""
     metric = objective.metric
     lags = GENERATOR_LAGS.get(metric.name, ()) if metric.kind == "time" else ()
     if not lags or check.value is None or metric.statistic in ("min", "stdev"):
         return ""
-    late_ns = sum(_statistic_ns(getattr(tally, lag), metric.statistic) for lag in lags)
+    late_ns = _lateness_ns(digest.tally, lags, metric.statistic)
     remaining_ns = max(0, check.value - late_ns)
     enough = remaining_ns < objective.limit or late_ns >= MAX_GENERATOR_SHARE * check.value
     explains = bool(late_ns) and objective.operator in ("<", "<=") and enough
-    return _lateness_sentence(metric.statistic, late_ns, objective.text) if explains else ""
+    return _lateness_sentence(metric.statistic, late_ns, objective.text, digest) if explains else ""
 
 
 def generator_lateness_ns(tally: Tally, percentile: str = TAIL_PERCENTILE) -> int:
     """Returns the sum of the generator's lags of sending and reading at a percentile, in ns."""
-    return sum(_statistic_ns(getattr(tally, lag), percentile) for lag in GENERATOR_LAGS["response"])
+    return _lateness_ns(tally, GENERATOR_LAGS["response"], percentile)
+
+
+def _lateness_ns(tally: Tally, lags: Sequence[str], statistic: str) -> int:
+    return sum(_statistic_ns(getattr(tally, lag), statistic) for lag in lags)
 
 
 def _explain_count(objective: Condition, check: ObjectiveCheck, tally: Tally, unsent: int) -> str:
@@ -90,11 +99,21 @@ def _explain_unsent(unsent: int) -> str:
     return f"{format_count(unsent)} messages were never sent, because the generator was late: use a quieter machine"
 
 
-def _lateness_sentence(statistic: str, late_ns: int, effect: str) -> str:
+def _lateness_sentence(statistic: str, late_ns: int, effect: str, digest: Aggregate) -> str:
     scope = f"at p{statistic}" if statistic[0].isdigit() else f"by its {statistic}"
+    remedy = "use a quieter machine, or add workers with -w"
+    latest = ""
+    if digest.hosts:
+        of_host = {
+            one.host.name: _lateness_ns(one.aggregate.tally, GENERATOR_LAGS["response"], statistic)
+            for one in digest.hosts
+        }
+        name = max(of_host, key=lambda name: of_host[name])
+        latest = f" (the latest host, {name}: {format_duration(of_host[name])})"
+        remedy = "use quieter machines, or add hosts, or workers with -w"
     return (
-        f"{scope} the generator itself was {format_duration(late_ns)} late to send and to read, which can explain"
-        f" {effect}: use a quieter machine, or add workers with -w"
+        f"{scope} the generator itself was {format_duration(late_ns)} late to send and to read{latest}, which can"
+        f" explain {effect}: {remedy}"
     )
 
 

@@ -11,7 +11,7 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from ws_load_test.analysis.thresholds import ConditionScope
+from ws_load_test.analysis.condition_scope import ConditionScope
 from ws_load_test.experiments.capacity.step import ERRORS
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.tally import Tally

@@ -22,13 +22,14 @@ from ws_load_test.common.units import (
 )
 from ws_load_test.experiments.capacity.bracketing import SearchRange
 from ws_load_test.plan import values as option_values
+from ws_load_test.plan.condition_sense import check_objective
 from ws_load_test.plan.load import ClosedLoop
 from ws_load_test.plan.options.catalog import BY_NAME, owned_by, parse_options, refused_by
 from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.options.spec import Owner
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import PER_MESSAGE_TIMES, why_unavailable
-from ws_load_test.plan.thresholds import DENOMINATORS, Condition, check_objective, parse_condition
+from ws_load_test.plan.thresholds import DENOMINATORS, Condition, parse_condition
 
 Dimension = Literal["rate", "connections"]
 """The quantity that a search varies."""

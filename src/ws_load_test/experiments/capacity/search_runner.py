@@ -16,6 +16,7 @@ from ws_load_test.common.errors import (
     ExitCode,
     HostError,
     LoadTestError,
+    LostHostError,
     OutputError,
     PlanError,
     UsageError,
@@ -31,6 +32,9 @@ from ws_load_test.experiments.capacity.bracketing import (
 )
 from ws_load_test.experiments.capacity.early_stop import EarlyStop
 from ws_load_test.experiments.capacity.step import evaluate_step, infeasible_step
+from ws_load_test.experiments.losses import loss_that_ends
+from ws_load_test.fleet.factory import shared_fleets
+from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.report.terminal.capacity import sentence
 
 if TYPE_CHECKING:
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
     from ws_load_test.api import Result
     from ws_load_test.experiments.capacity.search_options import SearchSpec
     from ws_load_test.experiments.capacity.step import Step
+    from ws_load_test.fleet.base import FleetFactory
+    from ws_load_test.fleet.cluster.spec import Cluster
     from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.plan.plan import Plan
 
@@ -71,8 +77,12 @@ EXIT_CODES = {
 class CapacitySearch:
     """One search, from its first step to its result."""
 
-    def __init__(self, spec: SearchSpec, output: str | os.PathLike[str] | None = None) -> None:
-        """Takes the spec of the search, and the folder for the recordings of its steps.
+    def __init__(
+        self, spec: SearchSpec, output: str | os.PathLike[str] | None = None, cluster: Cluster | None = None
+    ) -> None:
+        """Takes the spec of the search, the folder for the recordings of its steps, and the cluster that runs them.
+
+        Without a cluster this machine runs them.
 
         Raises:
             OutputError: The folder cannot be made.
@@ -86,6 +96,10 @@ class CapacitySearch:
         """Error that ended the search, if one did."""
         self.output_errors: list[OutputError] = []
         """Errors that left recordings incomplete."""
+        self._cluster = cluster
+        self._make_fleet: FleetFactory = LocalFleet
+        self._loss: LostHostError | None = None
+        """Loss of a worker that ends the search after its step."""
         self._running: Run | None = None
         self._stopped = False
         self._stop = asyncio.Event()
@@ -111,13 +125,14 @@ class CapacitySearch:
             on_step: Called with each step as it ends.
 
         Raises:
-            HostError: This machine cannot carry even the first step.
-            UsageError: The plan's certificates cannot be used.
+            HostError: This machine, or one of the cluster, cannot carry even the first step.
+            UsageError: The plan's certificates cannot be used, or the cluster cannot.
             OutputError: The first step's recording cannot be opened.
         """
         self._loop = asyncio.get_running_loop()
         try:
-            self.result = result = await self._search(execute, cooldown or self._cooldown, on_step_start, on_step)
+            async with shared_fleets(self._cluster) as self._make_fleet:
+                self.result = result = await self._search(execute, cooldown or self._cooldown, on_step_start, on_step)
         except BaseException as error:
             # The caller handles the error; the results of the steps must not be lost.
             if self.steps:
@@ -158,6 +173,8 @@ class CapacitySearch:
             self.steps.append(step)
             if on_step is not None:
                 on_step(step)
+            if self._loss is not None:
+                return self._abort(self._loss)
         assert isinstance(following, SearchResult)
         return following
 
@@ -244,19 +261,22 @@ class CapacitySearch:
             if not ended_early and early_stop.add_event(event):
                 ended_early = run.stop_gracefully()
 
-        run = self._running = Run(plan, output=recording, interval_s=interval_s, on_interval=on_interval)
+        run = self._running = Run(
+            plan, output=recording, interval_s=interval_s, on_interval=on_interval, make_fleet=self._make_fleet
+        )
         if self._stopped:
             # The search was interrupted when this run did not exist yet.
             run.interrupt()
         try:
             result = await execute(run)
         except HostError as error:
-            # If the first step is too much, the user must change the plan; a later one shows this machine's limit.
+            # If the first step is too much, the user must change the plan; a later one shows the generator's limit.
             if not self.steps:
                 raise
             return infeasible_step(number, step, str(error))
         if result.output_error is not None:
             self.output_errors.append(result.output_error)
+        self._loss = loss_that_ends(result, self._cluster)
         return evaluate_step(
             number,
             step,

@@ -16,8 +16,8 @@ from ws_load_test.analysis.capacity_types import (
     StepSummary,
     StepTimes,
 )
+from ws_load_test.analysis.condition_scope import ConditionScope, times_of
 from ws_load_test.analysis.data_quality import too_few_in_tail
-from ws_load_test.analysis.thresholds import ConditionScope, times_of
 from ws_load_test.analysis.verdict import UNMEASURED
 from ws_load_test.experiments.capacity.attribution import attribute_to_generator, generator_lateness_ns
 from ws_load_test.experiments.capacity.backlog import (
@@ -75,11 +75,11 @@ def evaluate_step(
         recording: File of the recording, if one is kept.
         ended_early: True if the run was stopped because its objectives could no longer be met.
     """
-    summary = result.summary
+    summary, header = result.summary, result.recording.header
     lost = result.recording.trailer.lost_workers if result.recording.trailer is not None else ()
     checks = _checks(objectives, summary, digest.tally)
     # In a closed loop each message waits for the reply to the one before, so no queue can grow.
-    growth = None if result.recording.header.due_when_sent else backlog_growth(digest.recordings[0])
+    growth = None if header.due_when_sent else backlog_growth(digest.recordings[0])
     missing = shortfalls(summary)
     behind = [*missing, *([] if growth is None else [describe_backlog(growth)])]
     limits = [*summary.generator.reasons, *(f"a worker was lost: {worker.reason}" for worker in lost)]
@@ -90,9 +90,7 @@ def evaluate_step(
     nothing_else_is_missing = len(missing) == 1 if unsent_is_missing else not missing
     if not met and not limits and nothing_else_is_missing:
         grown_ns = None if growth is None else growth * summary.duration_s * 1e9 / max(1, summary.messages.sent)
-        limits += filter(
-            None, [attribute_to_generator(objectives, checks, digest.tally, grown_ns=grown_ns, unsent=unsent)]
-        )
+        limits += filter(None, [attribute_to_generator(objectives, checks, digest, grown_ns=grown_ns, unsent=unsent)])
     definite = behind or any(not check.met and check.judged is UNSET for check in checks)
     outcome = _outcome(summary, met=met, bound=bool(limits), judged=met or bool(definite))
     return Step(
@@ -119,6 +117,8 @@ def evaluate_step(
                 late_p99_ns=generator_lateness_ns(digest.tally),
                 saturated=bool(limits),
                 reasons=limits,
+                workers=header.workers,
+                hosts=UNSET if header.hosts is UNSET else len(header.hosts),
             ),
             recording=recording,
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,9 @@ from ws_load_test.common.sharding import Shard
 from ws_load_test.common.units import format_share
 from ws_load_test.fleet.base import START_AFTER_NS, Fleet
 from ws_load_test.fleet.cluster import host_agent, shipped_files
-from ws_load_test.fleet.cluster.discovery import connect, discover_hosts, quiet_dask_logging
+from ws_load_test.fleet.cluster.clock_offset import COMPARE_AFTER_S, COMPARE_EVERY_S, REPEATED_SAMPLES
 from ws_load_test.fleet.cluster.host_link import FAILURES, LEASE_NS, HostLink
+from ws_load_test.fleet.cluster.membership import END_TIMEOUT_S
 from ws_load_test.fleet.cluster.worker_counts import first_worker_numbers, workers_per_host
 from ws_load_test.fleet.heartbeats import FIRST_REPORT_NS, HeartbeatMonitor
 from ws_load_test.metrics.recording import Host
@@ -30,7 +32,7 @@ from ws_load_test.worker.ipc import Command
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ws_load_test.fleet.cluster.spec import Cluster
+    from ws_load_test.fleet.cluster.membership import ClusterMembership
     from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.plan.plan import Plan
 
@@ -40,8 +42,6 @@ PREPARE_TIMEOUT_S = 60.0
 """Longest wait for a host to receive the plan's files and to look up names, or to start its workers."""
 DELIVERY_ALLOWANCE_NS = 200 * NS_PER_MS
 """Time for the start command to pass through a busy scheduler, beside that of the network."""
-END_TIMEOUT_S = 1.0
-"""Longest wait for each step of leaving the cluster: hosts that do not answer end by their lease."""
 _CHECK_S = 0.1
 """Interval of the check for silent workers, which must be several times a second; see `HeartbeatMonitor.overdue`."""
 _log = logging.getLogger(__name__)
@@ -51,47 +51,54 @@ class DaskFleet(Fleet):
     """Runs a plan's workers on the hosts of a Dask cluster, once."""
 
     def __init__(
-        self, cluster: Cluster, plan: Plan, on_interval: Callable[[IntervalEvent], None], interval_ns: int = NS_PER_S
+        self,
+        membership: ClusterMembership,
+        plan: Plan,
+        on_interval: Callable[[IntervalEvent], None],
+        interval_ns: int = NS_PER_S,
+        *,
+        stays: bool = False,
     ) -> None:
-        """Takes the cluster, and what every fleet takes."""
+        """Takes the membership of the cluster, and what every fleet takes; `stays` leaves the membership to others."""
         super().__init__(plan, on_interval, interval_ns)
-        self.cluster = cluster
+        self.membership = membership
+        self.cluster = membership.cluster
         self.links: list[HostLink] = []
+        self._stays = stays
         self._run_name = secrets.token_hex(8)
-        self._client: Any = None
-        """Dask's client, which has hardly any types."""
-        self._keep_awake: Any = None
         self._over = asyncio.Event()
+        self._shut_down = False
         self._failure: BaseException | None = None
         self._killed = False
         self._heartbeats: HeartbeatMonitor[tuple[str, int]] = HeartbeatMonitor()
         """Signs of life of ("host", number) and ("worker", number)."""
         self._tasks: list[asyncio.Task[None]] = []
-        self._leaving = contextlib.ExitStack()
 
     # --- Before and after -------------------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
-        """Finds the hosts, and has each check that it can carry its part; see `Fleet`."""
+        """Finds the hosts, and has each check that it can carry its part; see `Fleet`.
+
+        Raises:
+            LostHostError: It is not the first run on this cluster, and hosts are lost.
+        """
         if self.plan.fan_out is not None and self.plan.fan_out.marker.kind != "marker":
             raise UsageError(
                 "--cluster: only the worker that sent a message knows when, so --marker json and regex take one worker"
                 " on this machine; take {marker}, which brings its instants with it"
             )
         contents = shipped_files.read_all(self.plan)
-        client = self._client = await connect(self.cluster)
-        self._leaving.enter_context(quiet_dask_logging())
-        links = await discover_hosts(client, self.cluster)
-        # A task that no host can run: a scheduler without tasks shuts down when its idle time-out is over.
-        self._keep_awake = client.submit(int, resources={"ws-load-test": 1}, pure=False)
-        counts = workers_per_host([link.cores for link in links], self.plan.connections, self.cluster.workers)
-        for link, first, count in zip(links, first_worker_numbers(counts), counts, strict=True):
-            link.workers = range(first, first + count)
-        self.links = [link for link in links if link.workers]
-        for number, link in enumerate(self.links):
-            link.number = number
+        hosts = await self.membership.join()
+        counts = workers_per_host([host.cores for host in hosts], self.plan.connections, self.cluster.workers)
+        parts = [
+            (host, range(first, first + count))
+            for host, first, count in zip(hosts, first_worker_numbers(counts), counts, strict=True)
+            if count
+        ]
+        self.links = [HostLink(host, number, workers) for number, (host, workers) in enumerate(parts)]
         self.plan = msgspec.structs.replace(self.plan, workers=sum(counts))
         host_of_worker = [link.number for link in self.links for _ in link.workers]
+        client = self.membership.client
         self.coordinator = self._new_coordinator(self.plan.workers, host_of_worker)
         client.subscribe_topic(host_agent.TOPIC, self._on_agent_event)
         client.subscribe_topic("all", self._on_cluster_event)
@@ -102,9 +109,10 @@ class DaskFleet(Fleet):
         """Gives every host its assignment; raises all that speaks against it at once."""
         for link in self.links:
             self._heartbeats.expect(("host", link.number), LOST_AFTER_NS, monotonic_ns(), FIRST_REPORT_NS)
-        assignments = [self._assignment(link, contents) for link in self.links]
+        shipment = shipped_files.shipment_name(self.plan, contents)
+        assignments = [self._assignment(link, shipment, contents) for link in self.links]
         calls = (
-            link.call(host_agent.prepare, assignment.sealed(), timeout_s=PREPARE_TIMEOUT_S)
+            link.host.call(host_agent.prepare, assignment.sealed(), timeout_s=PREPARE_TIMEOUT_S)
             for link, assignment in zip(self.links, assignments, strict=True)
         )
         # A host that is prepared may have to wait for another one longer than its lease.
@@ -112,12 +120,18 @@ class DaskFleet(Fleet):
         replies = await asyncio.gather(*calls, return_exceptions=True)
         problems, sources = [], set()
         for link, reply in zip(self.links, replies, strict=True):
-            if isinstance(reply, BaseException):
-                problems.append(f"host {link.name}: it does not answer ({type(reply).__name__})")
+            # A host that has a problem has removed the files.
+            link.host.shipments.clear()
+            if isinstance(reply, BaseException) and self.membership.ran:
+                # It was there for the run before.
+                self._lose_host(link, f"its host does not answer ({type(reply).__name__})")
+            elif isinstance(reply, BaseException):
+                problems.append(f"host {link.host.name}: it does not answer ({type(reply).__name__})")
             elif reply["problem"]:
-                problems.append(f"host {link.name}: {reply['problem']}")
+                problems.append(f"host {link.host.name}: {reply['problem']}")
             else:
                 link.prepared = True
+                link.host.shipments.add(shipment)
                 sources |= set(reply["sources"])
         if problems:
             raise HostError(
@@ -127,9 +141,11 @@ class DaskFleet(Fleet):
             if source not in sources:
                 raise UsageError(f"--bind: {source} is not an address of any host of the cluster")
 
-    def _assignment(self, link: HostLink, contents: dict[str, bytes]) -> host_agent.HostAssignment:
-        same_machine = [number for other in self.links if other.machine == link.machine for number in other.workers]
+    def _assignment(self, link: HostLink, shipment: str, contents: dict[str, bytes]) -> host_agent.HostAssignment:
+        machine = link.host.machine
+        same_machine = [number for other in self.links if other.host.machine == machine for number in other.workers]
         return host_agent.HostAssignment(
+            driver=self.membership.driver,
             tag=self.tag,
             run=self._run_name,
             host=link.number,
@@ -142,35 +158,40 @@ class DaskFleet(Fleet):
                 Shard(number, self.plan.workers).size(self.plan.connections) for number in same_machine
             ),
             machine_workers=len(same_machine),
-            files=contents,
+            shipment=shipment,
+            files=None if shipment in link.host.shipments else contents,
         )
 
     async def shutdown(self) -> None:
-        """Ends what is left on the hosts, and leaves the cluster as it was."""
+        """Ends what is left on the hosts, and leaves the cluster as it was, unless the membership stays."""
+        if self._shut_down:
+            return
+        # Dask goes on handing over events for a while.
+        self._over.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        present = [link for link in self.links if not link.gone]
-        calls = (link.call(host_agent.shutdown, self._run_name, timeout_s=END_TIMEOUT_S) for link in present)
+        present = [link.host for link in self.links if not link.gone]
+        calls = (host.call(host_agent.shutdown, self._run_name, timeout_s=END_TIMEOUT_S) for host in present)
         await asyncio.gather(*calls, return_exceptions=True)
-        client, self._client = self._client, None
-        if client is not None:
-            if self._keep_awake is not None:
-                self._keep_awake.release()
-            with contextlib.suppress(OSError, TimeoutError, ValueError):
-                for topic in (host_agent.TOPIC, "all"):
-                    client.unsubscribe_topic(topic)
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(2 * END_TIMEOUT_S):
-                    await client.close(timeout=END_TIMEOUT_S)
-        self._leaving.close()
+        if self.membership.client is not None:
+            for topic in (host_agent.TOPIC, "all"):
+                with contextlib.suppress(OSError, TimeoutError, ValueError):
+                    self.membership.client.unsubscribe_topic(topic)
+        if self._stays:
+            self.membership.pause()
+        else:
+            await self.membership.leave()
+        self._shut_down = True
 
     # --- The run ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Runs the plan, from the start of the first worker to the end of the last one; see `Fleet`."""
         try:
-            self._tasks += [asyncio.create_task(self._launch(link)) for link in self.links]
+            present = [link for link in self.links if not link.gone]
+            self._tasks += [asyncio.create_task(self._launch(link)) for link in present]
+            self._tasks += [asyncio.create_task(self._follow_clock(link)) for link in present]
             while not self._over.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_CHECK_S):
@@ -187,12 +208,24 @@ class DaskFleet(Fleet):
             timeout_ns = self._interval_ns + LOST_AFTER_NS
             self._heartbeats.expect(("worker", worker), timeout_ns, monotonic_ns(), FIRST_REPORT_NS)
         try:
-            reply = await link.call(host_agent.launch, self._run_name, timeout_s=PREPARE_TIMEOUT_S)
+            reply = await link.host.call(host_agent.launch, self._run_name, timeout_s=PREPARE_TIMEOUT_S)
         except FAILURES as error:
             self._lose_host(link, f"its host did not answer ({type(error).__name__})")
         else:
             if reply["problem"]:
-                self._fail(HostError(f"host {link.name}: {reply['problem']}"))
+                self._fail(HostError(f"host {link.host.name}: {reply['problem']}"))
+
+    async def _follow_clock(self, link: HostLink) -> None:
+        """Compares a host's clock with ours again and again."""
+        for comparison in link.host.comparisons:
+            self.coordinator.add_clock(link.number, comparison)
+        for pause_s in itertools.chain(COMPARE_AFTER_S, itertools.repeat(COMPARE_EVERY_S)):
+            await asyncio.sleep(pause_s)
+            if link.gone:
+                return
+            # A host that does not answer is noticed elsewhere.
+            with contextlib.suppress(*FAILURES):
+                self.coordinator.add_clock(link.number, await link.host.compare_clocks(REPEATED_SAMPLES))
 
     def kill(self) -> None:
         """Ends every worker at once; what they have not reported is lost."""
@@ -206,10 +239,12 @@ class DaskFleet(Fleet):
         for link in self.links:
             if not link.gone:
                 link.send(command)
+                if command.kind == "start" and link.start_offset_ns is not None:
+                    self.coordinator.add_start(link.number, link.start_offset_ns)
 
     def _start_after_ns(self) -> int:
         # A clock's error is half of the shortest round trip, so six of them are three round trips.
-        largest_error_ns = max((link.clock.error_ns for link in self.links), default=0)
+        largest_error_ns = max((link.host.clock.error_ns for link in self.links), default=0)
         return START_AFTER_NS + DELIVERY_ALLOWANCE_NS + 6 * largest_error_ns
 
     # --- Events -----------------------------------------------------------------------------------------------------
@@ -238,7 +273,7 @@ class DaskFleet(Fleet):
             return
         if "line" in message:
             self._heartbeats.heard(("worker", worker), monotonic_ns())
-            self._on_report(worker, message["line"], link.clock.offset_ns)
+            self._on_report(worker, message["line"], link.host.clock.offset_ns)
         else:
             self._lose_workers([worker], link, message["ended"])
         if self.coordinator.is_done(worker):
@@ -248,9 +283,9 @@ class DaskFleet(Fleet):
     def _on_cluster_event(self, event: tuple[float, Any]) -> None:
         """Called by Dask with each change of the cluster."""
         message = event[1]
-        if isinstance(message, dict) and message.get("action") == "remove-worker":
+        if isinstance(message, dict) and message.get("action") == "remove-worker" and not self._over.is_set():
             for link in self.links:
-                if link.address == message.get("worker"):
+                if link.host.address == message.get("worker"):
                     self._lose_host(link, "the Dask worker on its host is gone")
 
     def _on_sign_of_life(self, link: HostLink) -> None:
@@ -262,7 +297,7 @@ class DaskFleet(Fleet):
 
     def _check_liveness(self) -> None:
         """Notices losses without an event: silent hosts and workers, and a scheduler that is gone."""
-        if self._client is not None and self._client.status != "running":
+        if not self.membership.connected:
             for link in self.links:
                 self._lose_host(link, "the cluster's scheduler is gone")
         for kind, number in self._heartbeats.overdue(monotonic_ns()):
@@ -277,7 +312,7 @@ class DaskFleet(Fleet):
 
     async def _kill_worker(self, link: HostLink, worker: int) -> None:
         with contextlib.suppress(*FAILURES):
-            await link.call(host_agent.kill_worker, self._run_name, worker)
+            await link.host.call(host_agent.kill_worker, self._run_name, worker)
 
     # --- Losses -----------------------------------------------------------------------------------------------------
 
@@ -285,6 +320,7 @@ class DaskFleet(Fleet):
         if link.gone:
             return
         link.gone = True
+        self.membership.lose(link.host)
         self._heartbeats.forget(("host", link.number))
         self._lose_workers(link.workers, link, reason)
         self._end_if_finished()
@@ -300,7 +336,7 @@ class DaskFleet(Fleet):
         what = f"worker {lost[0]}" if len(lost) == 1 else f"workers {lost[0]} to {lost[-1]}"
         _log.warning(
             "%s on host %s, %s, lost: %s; the others %s",
-            *(what, link.name, share, reason, "go on" if goes_on else "stop"),
+            *(what, link.host.name, share, reason, "go on" if goes_on else "stop"),
         )
         if not goes_on:
             # Workers that are not ready yet must not be started afterwards.
@@ -323,12 +359,13 @@ class DaskFleet(Fleet):
 
 def _recorded_host(link: HostLink) -> Host:
     """Returns a host as a recording describes it."""
+    clock = link.host.clock
     return Host(
-        name=link.name,
-        address=link.address,
+        name=link.host.name,
+        address=link.host.address,
         first_worker=link.workers.start,
         workers=len(link.workers),
-        facts=link.facts,
-        clock_ahead_ns=link.clock.offset_ns,
-        clock_error_ns=link.clock.error_ns,
+        facts=link.host.facts,
+        clock_ahead_ns=clock.offset_ns,
+        clock_error_ns=clock.error_ns,
     )

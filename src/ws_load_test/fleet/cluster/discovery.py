@@ -17,7 +17,7 @@ from distributed.security import Security
 from distributed.versions import VersionMismatchWarning
 
 from ws_load_test.common.errors import HostError, UsageError
-from ws_load_test.fleet.cluster.host_link import FAILURES, HostLink
+from ws_load_test.fleet.cluster.host_link import FAILURES, ClusterHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -113,7 +113,7 @@ def _causes(error: BaseException) -> list[BaseException]:
     return found
 
 
-async def discover_hosts(client: Any, cluster: Cluster) -> list[HostLink]:
+async def discover_hosts(client: Any, cluster: Cluster) -> list[ClusterHost]:
     """Returns the hosts that take part, in an order that the same hosts always have.
 
     Raises:
@@ -123,14 +123,12 @@ async def discover_hosts(client: Any, cluster: Cluster) -> list[HostLink]:
     wanted = cluster.hosts or 1
     timeout_s = HOST_TIMEOUT_S if cluster.hosts is None else HOSTS_TIMEOUT_S
     identity: dict[str, Any] = {}
-    workers: dict[str, dict[str, Any]] = {}
+    workers: dict[str, Any] = {}
     try:
         async with asyncio.timeout(timeout_s):
             while True:
                 identity = await client.scheduler.identity(n_workers=-1)
-                workers = {
-                    address: worker for address, worker in identity["workers"].items() if worker["status"] == "running"
-                }
+                workers = running_workers(identity)
                 if len(workers) >= wanted:
                     break
                 await asyncio.sleep(_POLL_S)
@@ -146,24 +144,28 @@ async def discover_hosts(client: Any, cluster: Cluster) -> list[HostLink]:
         workers, key=lambda address: (str(workers[address]["host"]), str(workers[address]["name"]), address)
     )[: cluster.hosts]
     await _compare_versions(client, chosen)
-    links = [HostLink(client, address) for address in chosen]
+    hosts = [ClusterHost(client, address) for address in chosen]
     try:
-        await asyncio.gather(*(link.probe() for link in links))
+        await asyncio.gather(*(host.probe() for host in hosts))
     except FAILURES as error:
         raise HostError(f"--cluster: a host does not answer ({type(error).__name__}); look at its log") from None
-    for link in links:
-        link.cores = int(workers[link.address]["nthreads"])
-    _set_names(links)
-    return links
+    for host in hosts:
+        host.cores = int(workers[host.address]["nthreads"])
+    _name_by_address(hosts)
+    return hosts
 
 
-def _set_names(links: Sequence[HostLink]) -> None:
-    """Numbers the hosts, and names several Dask workers of one machine by their addresses."""
-    names = [link.name for link in links]
-    for number, link in enumerate(links):
-        link.number = number
-        if names.count(link.name) > 1:
-            link.name = link.address.partition("://")[2]
+def running_workers(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the facts of each Dask worker that runs, by its address, from a scheduler's identity."""
+    return {address: worker for address, worker in identity["workers"].items() if worker["status"] == "running"}
+
+
+def _name_by_address(hosts: Sequence[ClusterHost]) -> None:
+    """Names several Dask workers of one machine by their addresses."""
+    names = [host.name for host in hosts]
+    for host in hosts:
+        if names.count(host.name) > 1:
+            host.name = host.address.partition("://")[2]
 
 
 async def _compare_versions(client: Any, addresses: Sequence[str]) -> None:

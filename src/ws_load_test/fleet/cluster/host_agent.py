@@ -1,7 +1,8 @@
 """Agent of a run on each host of a cluster: the code that runs inside the host's Dask worker.
 
 `HostWorkers` is what one run has there: worker processes like those of any fleet, whose lines it passes on as events,
-and whose lease it renews as long as its own is. The functions below it are what the driver calls by `Client.run`,
+and whose lease it renews as long as its own is. A driver may have several runs one after another, which share the
+files that it has sent (`file_store`). The functions below it are what the driver calls by `Client.run`,
 which runs a function once or fails; a task would be run again somewhere else.
 
 None of them raises: Dask logs the arguments of a call that fails, and they hold the plan with its secrets.
@@ -12,8 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import platform
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ import msgspec
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.errors import LoadTestError
 from ws_load_test.common.sharding import Shard
-from ws_load_test.fleet.cluster import shipped_files
+from ws_load_test.fleet.cluster.file_store import FileStore
 from ws_load_test.fleet.preflight import host_check
 from ws_load_test.fleet.preflight.host_check import check_and_raise_limits, local_source_addresses
 from ws_load_test.fleet.worker_process import WorkerProcess
@@ -58,6 +57,8 @@ class SecretBytes:
 class HostAssignment(msgspec.Struct, frozen=True):
     """One host's part of a run."""
 
+    driver: str
+    """Unique name of the driver, for all of its runs."""
     run: str
     """Unique name of the run."""
     host: int
@@ -71,8 +72,10 @@ class HostAssignment(msgspec.Struct, frozen=True):
     """Connections of all hosts on the same machine together, which it must carry."""
     machine_workers: int
     """Workers of all hosts on the same machine together."""
-    files: dict[str, bytes]
-    """Contents of the plan's files, by option."""
+    shipment: str
+    """Name of the plan's files; see `shipped_files.shipment_name`."""
+    files: dict[str, bytes] | None
+    """Contents of the plan's files, by option; None: the host has them from an earlier run."""
     tag: str
     """Tag of the markers of the run, where it has a fan-out."""
 
@@ -98,7 +101,6 @@ class HostWorkers:
         self.assignment = assignment
         self._dask_worker = dask_worker
         self._plan = assignment.plan
-        self._directory: Path | None = None
         self._lease_until_ns = monotonic_ns() + assignment.lease_ns
         self._workers: dict[int, WorkerProcess] = {}
         self._stopping = False
@@ -113,9 +115,8 @@ class HostWorkers:
         self._start_job(self._end_with_lease())
         _throttle_dask_profiling(self._dask_worker)
         try:
-            directory = Path(tempfile.mkdtemp(prefix="ws-load-test-", dir=self._dask_worker.local_directory))
-            self._directory = directory
-            plan = shipped_files.write_all(assignment.plan, assignment.files, directory)
+            store = _store_for(assignment, self._dask_worker.local_directory)
+            plan = store.place(assignment.plan, assignment.shipment, assignment.files)
             plan = msgspec.structs.replace(plan, bind=local_source_addresses(plan.bind))
             if assignment.plan.bind and not plan.bind:
                 return HostReply(f"--bind: none of the {len(assignment.plan.bind)} addresses named is one of this host")
@@ -163,6 +164,7 @@ class HostWorkers:
     def send(self, command: Command) -> None:
         """Passes a command on to every worker, and renews the lease."""
         self._lease_until_ns = monotonic_ns() + self.assignment.lease_ns
+        renew_files(self.assignment.driver)
         # Workers that are started later must stop as well.
         self._stopping = self._stopping or command.kind == "stop"
         for worker in self._workers.values():
@@ -174,7 +176,7 @@ class HostWorkers:
             self._workers[number].kill()
 
     async def shutdown(self) -> None:
-        """Ends every worker and removes the plan's files; may be called several times."""
+        """Ends every worker; may be called several times."""
         if self._ending is None:
             self._ending = asyncio.create_task(self._end())
         await asyncio.shield(self._ending)
@@ -189,8 +191,6 @@ class HostWorkers:
             job.cancel()
         if self._jobs:
             await asyncio.wait(self._jobs, timeout=_JOBS_TIMEOUT_S)
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
 
     def _start_job(self, work: Coroutine[Any, Any, None]) -> None:
         job = asyncio.create_task(work)
@@ -220,6 +220,8 @@ class HostWorkers:
 
 
 _runs: dict[str, HostWorkers] = {}
+_stores: dict[str, FileStore] = {}
+"""Files of each driver."""
 _dask_intervals_ms: dict[str, float] = {}
 """Intervals of Dask's periodic callbacks before they were throttled, by callback."""
 
@@ -258,12 +260,15 @@ def machine_info() -> dict[str, Any]:
 
 
 async def prepare(assignment: SecretBytes, dask_worker: Any = None) -> dict[str, Any]:
-    """Prepares a host for a run, without touching the target; returns the fields of a `HostReply`."""
+    """Prepares a host for a run, without touching the target; returns the fields of a `HostReply`.
+
+    After a problem nothing of the driver is left here, the files of earlier runs included.
+    """
     decoded = msgspec.msgpack.decode(assignment.data, type=HostAssignment)
     workers = _runs[decoded.run] = HostWorkers(decoded, dask_worker)
     reply = await workers.prepare()
     if reply.problem:
-        await workers.shutdown()
+        await leave(decoded.driver)
     return msgspec.structs.asdict(reply)
 
 
@@ -283,6 +288,12 @@ async def send(run: str, command: bytes) -> bool:
     return True
 
 
+def renew_files(driver: str) -> None:
+    """Keeps a driver's files, between its runs as well."""
+    if driver in _stores:
+        _stores[driver].renew()
+
+
 async def kill_worker(run: str, number: int) -> None:
     """Ends one worker of a run at once."""
     if run in _runs:
@@ -293,6 +304,28 @@ async def shutdown(run: str) -> None:
     """Ends a run on this host."""
     if run in _runs:
         await _runs[run].shutdown()
+
+
+async def leave(driver: str) -> None:
+    """Ends every run of a driver on this host, and removes its files."""
+    for workers in [workers for workers in _runs.values() if workers.assignment.driver == driver]:
+        await workers.shutdown()
+    if driver in _stores:
+        _stores.pop(driver).remove()
+
+
+def _store_for(assignment: HostAssignment, parent: str) -> FileStore:
+    """Returns the driver's files on this host; none of them are there at first, or after its lease has expired.
+
+    Raises:
+        OSError: Their directory cannot be made.
+    """
+    for driver in [driver for driver, store in _stores.items() if store.expired]:
+        del _stores[driver]
+    if assignment.driver not in _stores:
+        _stores[assignment.driver] = FileStore(parent, assignment.lease_ns)
+    _stores[assignment.driver].renew()
+    return _stores[assignment.driver]
 
 
 def _machine_id() -> str:

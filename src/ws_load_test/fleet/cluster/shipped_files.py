@@ -6,6 +6,7 @@ are read by every worker itself.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,19 +62,30 @@ def read_all(plan: Plan) -> dict[str, bytes]:
     return contents
 
 
+def shipment_name(plan: Plan, contents: Mapping[str, bytes]) -> str:
+    """Returns a name for the files of a plan: the same as long as neither their paths nor their contents change."""
+    digest = hashlib.sha256()
+    for option, path in sorted(referenced_paths(plan).items()):
+        for part in (option.encode(), path.encode(), contents[option]):
+            digest.update(b"%d:%b" % (len(part), part))
+    return digest.hexdigest()[:32]
+
+
 def write_all(plan: Plan, contents: Mapping[str, bytes], directory: Path) -> Plan:
     """Writes the contents into a directory, readable by this user alone; returns the plan with the paths there.
 
     Raises:
         OSError: A file cannot be written.
     """
-    paths = {}
-    for option, path in referenced_paths(plan).items():
-        # With the original name, so that an error says which file it is.
-        new_path = directory / f"{option}-{Path(path).name}"
-        with os.fdopen(os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    for option, path in _paths_in(plan, directory).items():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(contents[option])
-        paths[option] = str(new_path)
+    return with_paths(plan, directory)
+
+
+def with_paths(plan: Plan, directory: Path) -> Plan:
+    """Returns a plan whose files are those that `write_all` has written into a directory."""
+    paths = _paths_in(plan, directory)
     feed = paths.pop("feed", None)
     if paths:
         plan = msgspec.structs.replace(plan, target=msgspec.structs.replace(plan.target, **paths))
@@ -81,3 +93,8 @@ def write_all(plan: Plan, contents: Mapping[str, bytes], directory: Path) -> Pla
         moved = msgspec.structs.replace(plan.message.feed, path=feed)
         plan = msgspec.structs.replace(plan, message=msgspec.structs.replace(plan.message, feed=moved))
     return plan
+
+
+def _paths_in(plan: Plan, directory: Path) -> dict[str, str]:
+    """Returns a path in the directory for each file, by option, with its name, which errors quote."""
+    return {option: str(directory / f"{option}-{Path(path).name}") for option, path in referenced_paths(plan).items()}

@@ -9,7 +9,7 @@ from ws_load_test.common.errors import OptionProblem, UsageError
 from ws_load_test.common.sharding import Shard
 from ws_load_test.messages import Message
 from ws_load_test.messages.generator import MessageGenerator
-from ws_load_test.plan.correlation import Correlation, CorrelationRule
+from ws_load_test.plan.correlation import Correlation, CorrelationRule, Stream
 from ws_load_test.plan.options.catalog import fields_of
 from ws_load_test.plan.options.rows.fan_out import is_fan_out
 from ws_load_test.plan.options.rows.load import SCHEDULE
@@ -20,7 +20,9 @@ _WHERE = {"json": "path", "regex": "pattern"}
 def read_correlation(values: Mapping[str, Any], message: Message, problems: list[OptionProblem]) -> Correlation:
     """Returns the correlation that the options describe; adds to `problems` what fits neither message nor load."""
     rule, where = values.get("match", (_usual_rule(values, message), ""))
-    correlation = Correlation(rule=rule, selector=where, **fields_of(values, "correlation"))
+    # Without an end mark the other options of streams are refused, for lack of their companion.
+    stream = Stream(**fields_of(values, "correlation.stream")) if "until" in values else None
+    correlation = Correlation(rule=rule, selector=where, stream=stream, **fields_of(values, "correlation"))
     _check_load(rule, values, message, problems)
     if rule in {"json", "regex"} and message.kind != "ping":
         read = correlation.message_id_extractor()
@@ -58,6 +60,9 @@ def _check_load(
                     "there are no replies to check in a fan-out without --match, the rule of acknowledgements; add it"
                 )
             problems.append(OptionProblem("--expect", text))
+    if "until" in values and rule in {"none", "echo"}:
+        why = "there are no answers to wait for" if rule == "none" else "an echo is one message"
+        problems.append(OptionProblem("--until", f"cannot stand beside --match {rule}: {why}"))
     if message.kind == "ping":
         if rule not in {"ping", "echo", "none"}:
             problems.append(

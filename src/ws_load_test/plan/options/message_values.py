@@ -17,6 +17,7 @@ from ws_load_test.plan.correlation import (
     CorrelationRule,
     parse_answer,
     parse_check,
+    parse_number_place,
     parse_rule,
 )
 
@@ -85,6 +86,11 @@ def rule(value: Any) -> tuple[CorrelationRule, str]:
 def checks(value: Any) -> tuple[Check, ...]:
     """Returns one check or several."""
     return tuple(map(parse_check, option_values.strings(value)))
+
+
+def number_place(value: Any) -> str:
+    """Returns the place of a number in a message: ``json:usage.tokens``."""
+    return parse_number_place(option_values.text(value))
 
 
 def auto_replies(value: Any) -> tuple[AutoReply, ...]:

@@ -105,6 +105,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     _check_in_flight(values, message, problems)
     if not problems:
         _check_rates(values, connections, _senders(fan_out, connections), problems)
+        _check_open_timeout(values, connections, problems)
     if message.feed is not None and not problems:
         check_feed_rows(values, message.feed, connections, problems)
     if problems:
@@ -191,6 +192,16 @@ def _check_rates(values: Mapping[str, Any], connections: int, senders: int, prob
                 check_rate(per_s, f"{format_rate(per_s)} over {connections} connections")
         except ValueError as error:
             problems.append(OptionProblem(option_name(name), str(error)))
+
+
+def _check_open_timeout(values: Mapping[str, Any], connections: int, problems: list[OptionProblem]) -> None:
+    """Finds an opening that is over before its last connection is due."""
+    per_s, limit_ns = _connect_rate_per_s(values, connections), values.get("open_timeout")
+    last_ns = (connections - 1) * 1e9 / per_s if per_s else 0.0
+    if limit_ns is not None and limit_ns <= last_ns:
+        last = format_duration(last_ns)
+        text = f"is over before the last of {connections} connections is due, after {last}; make it longer"
+        problems.append(OptionProblem("--open-timeout", text))
 
 
 def _check_any_message(rate: LoadProfile, duration_ns: int, values: Mapping[str, Any]) -> None:

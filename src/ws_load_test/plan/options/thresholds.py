@@ -6,13 +6,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from ws_load_test.common.errors import OptionProblem, option_name
-from ws_load_test.plan.thresholds import check_objective, check_unwanted, parse_condition
+from ws_load_test.plan.condition_sense import check_objective, check_unwanted
+from ws_load_test.plan.options.rows.fan_out import is_fan_out
+from ws_load_test.plan.thresholds import parse_condition, why_not_of_plan
 
 OPTIONS = ("fail_if", "slo", "abort_if")
 
 
-def read_conditions(name: str, texts: tuple[str, ...], problems: list[OptionProblem]) -> tuple[str, ...]:
-    """The conditions of an option, each once and in its one spelling; adds to `problems` what is wrong with each."""
+def read_conditions(
+    name: str, texts: tuple[str, ...], problems: list[OptionProblem], *, fan_out: bool | None = None
+) -> tuple[str, ...]:
+    """Returns the conditions of an option, each once and in its one spelling; adds to `problems` what is wrong.
+
+    Args:
+        name: Name of the option.
+        texts: Conditions as they were written.
+        problems: Problems found so far.
+        fan_out: True if the plan has a fan-out; None where the plan is not known.
+    """
     found: dict[str, None] = {}
     for text in texts:
         try:
@@ -21,6 +32,8 @@ def read_conditions(name: str, texts: tuple[str, ...], problems: list[OptionProb
                 check_objective(condition)
             else:
                 check_unwanted(condition, option_name(name))
+            if fan_out is not None and (lack := why_not_of_plan(condition.metric, fan_out=fan_out)):
+                problems.append(OptionProblem(option_name(name), f'"{text}": {lack}'))
             found[condition.text] = None
         except ValueError as error:
             problems.append(OptionProblem(option_name(name), str(error)))
@@ -29,4 +42,5 @@ def read_conditions(name: str, texts: tuple[str, ...], problems: list[OptionProb
 
 def read_thresholds(values: Mapping[str, Any], problems: list[OptionProblem]) -> dict[str, Any]:
     """Returns the fields of the plan that say when a run has failed; adds to `problems` what is wrong with them."""
-    return {name: read_conditions(name, values[name], problems) for name in OPTIONS if name in values}
+    fan_out = is_fan_out(values)
+    return {name: read_conditions(name, values[name], problems, fan_out=fan_out) for name in OPTIONS if name in values}

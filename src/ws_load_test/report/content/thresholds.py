@@ -29,12 +29,14 @@ _SHOWN: dict[str, Callable[[float], str]] = {
     "share": format_share,
     "per_s": format_rate,
     "bytes": format_bytes,
+    "number": lambda value: f"{value:.3g}",
 }
 _EXACT: dict[str, Callable[[float], str]] = {
     "ns": lambda value: f"{value / 1e6:.6f}".rstrip("0").rstrip(".") + " ms",
     "share": lambda value: f"{100 * value:.7g} %",
     "per_s": lambda value: f"{value:,.3f}/s",
     "bytes": lambda value: f"{value:,} B",
+    "number": lambda value: f"{value:.7g}",
 }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ws_load_test.report.exports.markdown import code, prose, table
 from ws_load_test.report.terminal.capacity import (
     HEADS,
+    generator_of,
     notes_of,
     sentence,
     table_rows,
@@ -23,6 +24,8 @@ def lines(summary: CapacitySummary) -> Iterator[str]:
     yield f"### ws-load-test capacity: {prose(sentence(summary))}\n\n"
     yield f"{code(summary.target)}, {prose(summary.started_at)}\n\n"
     yield from (f"- {code(one)}\n" for one in summary.objectives)
+    if generator := generator_of(summary):
+        yield f"\nGenerator: {prose(generator)}\n"
     if summary.steps:
         yield from table(HEADS, [[prose(cell) for cell in row] for row in table_rows(summary)])
     noted = [(step.number, "; ".join(notes_of(step))) for step in summary.steps]

@@ -100,8 +100,10 @@ def _times(results: Results) -> Iterator[str]:
     summary = results.summary
     service = summary.service_time_ns if summary.service_time_ns != summary.response_time_ns else None
     times = {"response": summary.response_time_ns, "service": service, "connect": summary.connect_time_ns}
+    if (streams := summary.streams) is not None:
+        times = {"first": streams.first_time_ns, "gap": streams.gap_ns, **times}
     rows = [
-        [f"{label} time", *(format_duration(stats.value(key)) for key in _PERCENTILES)]
+        [label if label == "gap" else f"{label} time", *(format_duration(stats.value(key)) for key in _PERCENTILES)]
         for label, stats in times.items()
         if stats is not None
     ]

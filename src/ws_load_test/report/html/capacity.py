@@ -29,6 +29,7 @@ from ws_load_test.report.html.figures import (
 from ws_load_test.report.html.marks import limit_lines
 from ws_load_test.report.terminal.capacity import (
     HEADS,
+    generator_of,
     notes_of,
     sentence,
     show_amount,
@@ -58,14 +59,15 @@ def lines(summary: CapacitySummary) -> Iterator[str]:
     Raises:
         OutputError: The library that draws the charts is not installed.
     """
-    words = sentence(summary)
+    answer = sentence(summary)
     head = Head(
-        words[:1].upper() + words[1:],
+        answer[:1].upper() + answer[1:],
         _TONES.get(summary.answer.ending, "doubt"),
         [summary.target, f"{summary.tool}, started {summary.started_at}"],
     )
     objectives = [("objective", one) for one in summary.objectives]
-    requested = KeyValueRows([*objectives, ("besides", "the target keeps up with the load")])
+    generator = [("generator", words)] if (words := generator_of(summary)) else []
+    requested = KeyValueRows([*objectives, ("besides", "the target keeps up with the load"), *generator])
     notes = [Text(f"Step {step.number}: {'; '.join(found)}") for step in summary.steps if (found := notes_of(step))]
     table = [Table(HEADS, table_rows(summary))] if summary.steps else []
     sections = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ws_load_test.analysis.thresholds import errors_of
+from ws_load_test.analysis.condition_scope import errors_of
 from ws_load_test.common.units import format_count, format_duration, format_rate, format_share
 from ws_load_test.report.content.labeled import NO_VALUE
 from ws_load_test.report.content.requested import requested_rows

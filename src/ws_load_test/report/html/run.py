@@ -20,11 +20,14 @@ from ws_load_test.report.content.outcome import (
     traffic,
     unanswered,
 )
+from ws_load_test.report.content.repeat import repeat_note
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import PHASES, misbehaving, opening_notes, reconnects
+from ws_load_test.report.content.streams import NUMBER_HEADINGS, stream_notes, stream_numbers
 from ws_load_test.report.html import time_charts
 from ws_load_test.report.html.document import (
     Chart,
+    Command,
     Head,
     KeyValueRows,
     Part,
@@ -91,6 +94,7 @@ class _Page:
     def sections(self) -> list[Section]:
         return [
             Section("Response time" if self.awaited else "Send lag", self._times()),
+            *self._streams(),
             Section("Messages", [*self._rate(), *self._messages()]),
             Section("Requested and achieved", self._requested()),
             Section("Connections", self._connections()),
@@ -109,7 +113,9 @@ class _Page:
         facts = [summary.tool, f"started {started:%Y-%m-%d %H:%M:%S %Z}", f"{measured} measured"]
         if len(self.recordings) > 1:
             facts.append(f"{len(self.recordings)} recordings together")
-        parts = overview(self.results)
+        line = summary.command
+        parts: list[Part] = [Command(line, repeat_note(self.results))] if line else []
+        parts += overview(self.results)
         parts += _paragraphs(lost_workers(self.recordings))
         parts += [Text(f"pairing: {sentence(one.text)}", "bad") for one in self.results.pairing_findings]
         parts += _paragraphs(self.health[1:])
@@ -158,6 +164,26 @@ class _Page:
         if self.course is not None:
             parts += time_charts.heat_map(self.course) or [Text(_too_short())]
         return parts
+
+    def _streams(self) -> list[Section]:
+        """Returns the section of answers of many messages; none where an answer is one."""
+        if (streams := self.summary.streams) is None:
+            return []
+        parts: list[Part] = []
+        if self.course is not None:
+            for name, title, what in (
+                ("first_time_ns", "Time to the first message of an answer over the run", "time to the first"),
+                ("gap_ns", "Gaps between messages of an answer over the run", "gap"),
+            ):
+                key = f"{name.removesuffix('_ns').replace('_', '-')}-over-time"
+                parts += time_charts.percentiles(self.course, name, key, title, what, self.checks)
+        tally = self.results.aggregate.tally
+        times = {"first": tally.first_time_ns, "gap": tally.gap_ns, "response": tally.response_time_ns}
+        how = f"From when a message was due to the first and to the last of its answer, and the gaps in it. {_SURE}"
+        parts += _curves("streams", "First, gap and response by percentile", how, times, "time")
+        if rows := stream_numbers(streams):
+            parts.append(Table(list(NUMBER_HEADINGS), rows, "What each answer came to"))
+        return [Section("Streams", [*parts, *_facts(stream_notes(self.summary))])]
 
     def _over_time(self) -> list[Part]:
         """Returns the chart of response times over the run, which the first screen shows."""

@@ -47,7 +47,12 @@ ROWS = 48
 """Rows of the heat map, at most: a few pixels each."""
 MOST_KINDS = 7
 """Kinds of faults, and workers, with a series of their own; the colors of lines are eight."""
-_CONDITION_NAMES = {"response_time_ns": ("response",), "send_lag_ns": ("send_lag",)}
+_CONDITION_NAMES = {
+    "response_time_ns": ("response",),
+    "send_lag_ns": ("send_lag",),
+    "first_time_ns": ("first",),
+    "gap_ns": ("gap",),
+}
 """Names in conditions of the times that charts show."""
 _PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "max": 100.0}
 """Lines of the charts of times, by label."""

@@ -29,6 +29,8 @@ _STEP_NS = 10_000_000
 """Interval lengths are rounded to this: a second that took some ms longer is a second."""
 _COUNTS = ("sent", "answered", "dropped", "unanswered", "pushed", "opened", "failed", "lost")
 """Counts of a tally that charts show."""
+_TIMES = ("response_time_ns", "send_lag_ns", "loop_lag_ns", "first_time_ns", "gap_ns")
+"""Times of a tally that charts show."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,10 @@ class TimeBucket:
     response_time_ns: Histogram = field(default_factory=Histogram)
     send_lag_ns: Histogram = field(default_factory=Histogram)
     loop_lag_ns: Histogram = field(default_factory=Histogram)
+    first_time_ns: Histogram = field(default_factory=Histogram)
+    """From when a message was due to the first message of its answer, where that is many."""
+    gap_ns: Histogram = field(default_factory=Histogram)
+    """Between two messages of an answer."""
     cpu_ns: Counter[int] = field(default_factory=Counter)
     """Processor time, by worker."""
     wall_ns: Counter[int] = field(default_factory=Counter)
@@ -149,7 +155,7 @@ def _add(column: TimeBucket, interval: Interval) -> None:
         column.faults.update(part.get("faults", {}))
     for name in ("sent", "answered"):
         column.counts[name] += record.get(f"warmup_{name}", 0)
-    for name in ("response_time_ns", "send_lag_ns", "loop_lag_ns"):
+    for name in _TIMES:
         if name in record:
             getattr(column, name).merge(Histogram.from_record(record[name]))
     for load in interval.workers:

@@ -14,6 +14,7 @@ from ws_load_test.plan.load import ClosedLoop
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.labeled import NO_VALUE, LabeledText, count_of
 from ws_load_test.report.content.outcome import faults, headline, lost_workers
+from ws_load_test.report.content.streams import stream_line
 from ws_load_test.report.terminal.fan_out import fan_out_rows
 from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, wrapped
 from ws_load_test.report.terminal.tables import threshold_lines
@@ -66,6 +67,7 @@ def _figures(results: Results) -> Iterator[LabeledText]:
         yield from fan_out_rows(summary.fanout)
     if summary.fanout is None or results.awaits_replies:
         yield _times(results)
+    yield from stream_line(summary)
     if summary.messages.due or summary.messages.sent:
         if summary.fanout is None or summary.messages.dropped:
             yield LabeledText("messages", _messages(results), _tone(bool(summary.messages.dropped)))

@@ -18,6 +18,7 @@ from ws_load_test.common.units import (
     format_rate,
     format_share,
 )
+from ws_load_test.report.content.generator_size import GeneratorSize, describe_sizes, sizes_of
 from ws_load_test.report.content.labeled import NO_VALUE
 from ws_load_test.report.content.labeled import sentence as one_line
 from ws_load_test.report.content.thresholds import describe_value
@@ -243,7 +244,18 @@ def _heading(summary: CapacitySummary) -> list[Text]:
     lines = [Text(line, style=f"bold {style}") for line in textwrap.wrap(words[:1].upper() + words[1:] + ".", WIDTH)]
     lines.append(Text(sanitize(summary.target)))
     objectives = [sanitize(one) for one in summary.objectives]
-    return [*lines, *wrapped("objectives", f"{', '.join(objectives)}, and the target keeps up")]
+    lines += wrapped("objectives", f"{', '.join(objectives)}, and the target keeps up")
+    return [*lines, *(wrapped("generator", words) if (words := generator_of(summary)) else [])]
+
+
+def generator_of(summary: CapacitySummary) -> str:
+    """Returns a phrase about the hosts and workers of a search on a cluster; "" for a search on one machine."""
+    runs = [
+        GeneratorSize(step.number, step.generator.workers, step.generator.hosts)
+        for step in summary.steps
+        if step.generator.workers is not None and step.generator.hosts is not UNSET
+    ]
+    return describe_sizes(sizes_of(runs), "step")
 
 
 def _table(summary: CapacitySummary) -> list[Text]:

@@ -15,8 +15,9 @@ from ws_load_test.common.units import (
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import phase_times
+from ws_load_test.report.content.streams import NUMBER_HEADINGS, stream_notes, stream_numbers, stream_times
 from ws_load_test.report.content.thresholds import describe_check
-from ws_load_test.report.terminal.layout import LABEL, WIDTH, hanging_indent, wrapped
+from ws_load_test.report.terminal.layout import LABEL, WIDTH, all_wrapped, hanging_indent, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,6 +107,31 @@ def connect_phases(summary: Summary) -> list[Text]:
         note = f"   {format_count(resumed)} resumed" if label == "TLS" and resumed else ""
         lines.append(Text(f"  {label:{LABEL - 2}}{format_count(stats.count):>9}{times}{note}"))
     return lines
+
+
+_STREAM_COLUMNS = ("min", "p50", "p90", "p99", "max")
+"""Statistics of the times of answers."""
+
+
+def stream_tables(summary: Summary) -> list[Text]:
+    """Returns the tables of answers of many messages: their times, and what each came to."""
+    if summary.streams is None:
+        return []
+    lines: list[Text] = []
+    if times := stream_times(summary):
+        lines.append(_table_line(["streams", *_STREAM_COLUMNS, "count"], "bold"))
+        for label, stats in times.items():
+            cells = [format_duration(stats.value(key)) for key in _STREAM_COLUMNS]
+            lines.append(_table_line([f"  {label}", *cells, format_count(stats.count)]))
+    if rows := stream_numbers(summary.streams):
+        lines.append(_table_line(NUMBER_HEADINGS, "bold"))
+        lines += [_table_line([f"  {label}", *cells]) for label, *cells in rows]
+    return lines + all_wrapped(stream_notes(summary))
+
+
+def _table_line(cells: Sequence[str], style: str = "") -> Text:
+    label, *figures = cells
+    return Text(f"{label:{LABEL}}" + "".join(f"{figure:>11}" for figure in figures), style=style)
 
 
 def threshold_lines(checks: Sequence[ThresholdCheck]) -> list[Text]:

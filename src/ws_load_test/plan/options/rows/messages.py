@@ -7,8 +7,10 @@ from typing import Literal, TypedDict
 
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options import message_values
-from ws_load_test.plan.options.spec import Count, Flag, Group, Number, OptionSpec, Text, Texts
+from ws_load_test.plan.options.spec import Count, Duration, Flag, Group, Number, OptionSpec, Text, Texts
 
+_ONE_ACKNOWLEDGEMENT = "a fan-out is measured by its deliveries, and acknowledged with one message"
+_ONE_MESSAGE = "an answer is one message; add --until CHECK, which names the last of several"
 MESSAGE = (
     OptionSpec(
         name="message",
@@ -121,9 +123,53 @@ REPLIES = (
         repeatable=True,
     ),
     OptionSpec(
+        name="until",
+        metavar="CHECK",
+        help="an answer is many messages, the last of which satisfies this; of several options one is enough",
+        group=Group.REPLIES,
+        parse=message_values.checks,
+        field="correlation.stream.until",
+        repeatable=True,
+        excludes={
+            "ping": "the answer to a ping is one pong",
+            "subscribers": _ONE_ACKNOWLEDGEMENT,
+            "everyone": _ONE_ACKNOWLEDGEMENT,
+        },
+    ),
+    OptionSpec(
+        name="first",
+        metavar="CHECK",
+        help="the first message of an answer that satisfies this counts as its first: a word and no head before it",
+        group=Group.REPLIES,
+        parse=message_values.checks,
+        default="any",
+        field="correlation.stream.first",
+        repeatable=True,
+        requires={("until",): _ONE_MESSAGE},
+    ),
+    OptionSpec(
+        name="stall",
+        metavar="TIME",
+        help="a longer gap between two messages of an answer is a stall",
+        group=Group.REPLIES,
+        parse=option_values.positive_duration,
+        default="1s",
+        field="correlation.stream.stall_ns",
+        requires={("until",): _ONE_MESSAGE},
+    ),
+    OptionSpec(
+        name="count",
+        metavar="WHERE",
+        help="a number in the last message of an answer, such as its tokens: json:PATH, or regex:PATTERN with a group",
+        group=Group.REPLIES,
+        parse=message_values.number_place,
+        field="correlation.stream.count",
+        requires={("until",): _ONE_MESSAGE},
+    ),
+    OptionSpec(
         name="expect",
         metavar="CHECK",
-        help="a reply that does not satisfy this is a fault",
+        help="a reply that does not satisfy this is a fault; with --until its last message is checked",
         group=Group.REPLIES,
         parse=message_values.checks,
         field="correlation.expect",
@@ -166,6 +212,10 @@ class MessageOptions(TypedDict, total=False):
     skip_first: Count
     ignore: Texts
     auto_reply: Texts
+    until: Texts
+    first: Texts
+    stall: Duration
+    count: Text
     expect: Texts
     expect_first: Texts
     check_utf8: Flag

@@ -8,11 +8,6 @@ from ws_load_test.plan.options.spec import Group, OptionSpec, Owner, Requirement
 NEEDS_CLUSTER: Requirements = {("cluster",): "needs a cluster; add --cluster ADDRESS"}
 NEEDS_PORT: Requirements = {("metrics_port",): "needs --metrics-port, the port to listen on"}
 PROBE_RECORDS_NOTHING = "a probe records nothing; leave it out, or take --json and a file of your own"
-NOT_ON_CLUSTERS = {
-    "ab": "ab carries out its rounds on this machine, and on no cluster",
-    "capacity": "a search runs its steps on this machine alone; of a cluster, try single loads with -r or -c and"
-    " --fail-if",
-}
 NOT_WHILE_IT_RUNS = {
     "ab": "it shows one run while it goes on, and ab makes many short ones",
     "capacity": "a search is many short runs, and gives no metrics while they go; -o DIR keeps the recording of each",
@@ -40,7 +35,6 @@ MACHINES = (
         parse=option_values.text,
         owner=Owner.CLUSTER,
         refused_by={
-            **NOT_ON_CLUSTERS,
             "--probe": "a probe opens its one connection from this machine; leave one of them out",
         },
     ),
@@ -53,7 +47,6 @@ MACHINES = (
         owner=Owner.CLUSTER,
         default="those that there are",
         requires=NEEDS_CLUSTER,
-        refused_by=NOT_ON_CLUSTERS,
     ),
     OptionSpec(
         name="on_worker_lost",
@@ -64,7 +57,6 @@ MACHINES = (
         owner=Owner.CLUSTER,
         default="continue",
         requires=NEEDS_CLUSTER,
-        refused_by=NOT_ON_CLUSTERS,
     ),
     OptionSpec(
         name="cluster_ca",
@@ -74,7 +66,6 @@ MACHINES = (
         parse=option_values.text,
         owner=Owner.CLUSTER,
         requires=NEEDS_CLUSTER,
-        refused_by=NOT_ON_CLUSTERS,
     ),
     OptionSpec(
         name="cluster_cert",
@@ -84,7 +75,6 @@ MACHINES = (
         parse=option_values.text,
         owner=Owner.CLUSTER,
         requires=NEEDS_CLUSTER,
-        refused_by=NOT_ON_CLUSTERS,
     ),
     OptionSpec(
         name="cluster_key",
@@ -94,7 +84,6 @@ MACHINES = (
         parse=option_values.text,
         owner=Owner.CLUSTER,
         requires=NEEDS_CLUSTER,
-        refused_by=NOT_ON_CLUSTERS,
     ),
     OptionSpec(
         name="insecure_cluster",
@@ -104,7 +93,6 @@ MACHINES = (
         parse=option_values.boolean,
         owner=Owner.CLUSTER,
         requires=NEEDS_CLUSTER,
-        refused_by=NOT_ON_CLUSTERS,
     ),
 )
 RESULTS = (

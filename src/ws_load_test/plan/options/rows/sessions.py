@@ -131,6 +131,16 @@ LIMITS = (
         field="connect_timeout_ns",
     ),
     OptionSpec(
+        name="open_timeout",
+        metavar="TIME",
+        help="how long opening all connections can take; the load then begins on those that are open",
+        group=Group.LIMITS,
+        parse=option_values.positive_duration,
+        default="none; a target that takes no more ends it",
+        field="open_timeout_ns",
+        excludes=VARYING_CONNECTIONS,
+    ),
+    OptionSpec(
         name="max_message_size",
         metavar="SIZE",
         help="end a session on which a larger message comes, compressed or not: 125 bytes to 1 GiB",
@@ -183,6 +193,7 @@ class SessionOptions(TypedDict, total=False):
     abort_grace: Duration
     timeout: Duration
     connect_timeout: Duration
+    open_timeout: Duration
     max_message_size: Count
     name: Text
     engine: Text
