@@ -13,7 +13,7 @@ from ws_load_test.common.sharding import Shard
 from ws_load_test.engine.engine import LoadWindow
 from ws_load_test.engine.portable import PortableEngine
 from ws_load_test.engine.registry import ENGINES, why_missing
-from ws_load_test.metrics.catalog import COUNT_FIELDS, LABELED_FIELDS, TIME_FIELDS
+from ws_load_test.metrics.catalog import COUNT_FIELDS, HISTOGRAM_FIELDS, LABELED_FIELDS
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.load_sharing import LoadSwitch
 from ws_load_test.testing import Certificates, FaultyServer, behaviors, protocol_violations
@@ -109,7 +109,7 @@ async def counts_of(engine_type, plan):
         tally.merge(part.tally)
         examples |= part.fault_examples
     counted = {name: getattr(tally, name) for name in (*COUNT_FIELDS, *LABELED_FIELDS) if name not in OF_THE_MACHINE}
-    times = {name: getattr(tally, name).count for name in TIME_FIELDS if name not in OF_THE_MACHINE}
+    times = {name: getattr(tally, name).count for name in HISTOGRAM_FIELDS if name not in OF_THE_MACHINE}
     return {name: value for name, value in (counted | times).items() if value} | {"examples": examples}
 
 

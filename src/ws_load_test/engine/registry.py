@@ -60,7 +60,7 @@ def why_engine(plan: Plan, name: str = DEFAULT_ENGINE) -> str:
     """Returns the engine that runs a plan, and why it is not one that would be preferred."""
     if name != DEFAULT_ENGINE:
         return name
-    reasons = []
+    reasons: list[str] = []
     for each, load in ENGINES.items():
         missing = why_missing(each)
         wanting = [missing] if missing else load().unsupported(plan)
