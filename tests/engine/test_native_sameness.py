@@ -295,3 +295,18 @@ def test_a_target_that_goes_under_tls_is_counted_alike(certificates, authority, 
             outcomes.append(run(counts_of(engine_type, plan)))
     assert outcomes[0] == outcomes[1]
     assert outcomes[0]["lost"] == 2
+
+
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_a_reply_has_come_when_the_kernel_received_it(load):
+    """The generator's share is a time of its own then; the counts are the same."""
+    times = {}
+    for instant in ("read", "kernel"):
+        with FaultyServer(behaviors.echoes) as server:
+            plan = make_plan(server.url, workers=1, messages=50, reply_instant=instant, **LOADS[load])
+            counted = run(counts_of(ENGINES["native"](), plan))
+        assert (counted["answered"], counted["response_time_ns"], counted["answered_in_window"]) == (50, 50, 50)
+        times[instant] = counted.get("unread_time_ns", 0)
+    assert times["read"] == 0
+    # The kernel begins to say so some time after the first socket has asked.
+    assert 0 < times["kernel"] <= 50

@@ -8,7 +8,7 @@ import pytest
 
 from ws_load_test import make_plan
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.errors import UsageError
+from ws_load_test.common.errors import PlanError, UsageError
 from ws_load_test.common.sharding import Shard
 from ws_load_test.engine import registry
 from ws_load_test.engine.engine import Engine, EngineStatus, LoadWindow
@@ -40,6 +40,21 @@ def test_every_engine_has_what_the_protocol_asks_for(name):
         if inspect.isfunction(wanted):
             assert list(inspect.signature(found).parameters) == list(inspect.signature(wanted).parameters), member
             assert inspect.iscoroutinefunction(found) == inspect.iscoroutinefunction(wanted), member
+
+
+def test_a_plan_names_its_engine():
+    assert make_plan("ws://h/").engine == "auto"
+    assert make_plan("ws://h/", engine="portable").engine == "portable"
+    with pytest.raises(PlanError, match="not one of auto, native, portable"):
+        make_plan("ws://h/", engine="fast")
+
+
+def test_only_the_kernel_knows_when_it_received_a_reply():
+    plan = make_plan("ws://h/", reply_instant="kernel", deflate=True)
+    with pytest.raises(UsageError, match="does not know when the kernel received a reply"):
+        engine_for(plan)
+    with pytest.raises(UsageError, match="does not know when the kernel received a reply"):
+        engine_for(plan, "portable")
 
 
 def test_the_portable_engine_runs_every_plan():

@@ -45,9 +45,9 @@ class PortableEngine:
     """Maker of the pool's connections, and of the load on them."""
 
     @classmethod
-    def unsupported(cls, plan: Plan) -> list[str]:  # noqa: ARG003 - any plan
-        """Returns no reasons: this engine runs every plan."""
-        return []
+    def unsupported(cls, plan: Plan) -> list[str]:
+        """Returns the one reason why a plan cannot be run: it needs what asyncio does not say."""
+        return ["it does not know when the kernel received a reply"] if plan.reply_instant == "kernel" else []
 
     def __init__(self, plan: Plan, share: Shard, *, multi_host: bool = False) -> None:
         self._plan = plan

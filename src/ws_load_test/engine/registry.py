@@ -38,7 +38,10 @@ def engine_for(plan: Plan, name: str = DEFAULT_ENGINE) -> type[Engine]:
         UsageError: The engine is not built, or cannot run the plan; has all of its reasons.
     """
     if name == DEFAULT_ENGINE:
-        return next(engine for engine in map(_built, ENGINES) if engine is not None and not engine.unsupported(plan))
+        for engine in map(_built, ENGINES):
+            if engine is not None and not engine.unsupported(plan):
+                return engine
+        raise UsageError(f"no engine of this installation can run this plan: {why_engine(plan)}")
     if missing := why_missing(name):
         raise UsageError(f"the {name} engine is not part of this installation: {missing}; take --engine auto")
     engine = ENGINES[name]()
@@ -67,7 +70,7 @@ def why_engine(plan: Plan, name: str = DEFAULT_ENGINE) -> str:
         if not wanting:
             return "; ".join([each, *reasons])
         reasons.append(f"not {each}: {', '.join(wanting)}")
-    return "none"
+    return "; ".join(reasons)
 
 
 def _built(name: str) -> type[Engine] | None:

@@ -66,6 +66,7 @@ class NativeFactory(ConnectionFactory):
         copies = plan.load.in_flight if isinstance(plan.load, ClosedLoop) else 1
         on_schedule = not plan.load.due_when_sent
         reactor = Reactor(on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes)
+        reactor.kernel_instants = plan.reply_instant == "kernel"
         self._lender = Lender(reactor)
         group = cast("SessionGroup", owner)
         group.samples = NativeSamples(group.tally, reactor, on_schedule=on_schedule)

@@ -20,93 +20,6 @@ from libc.stdlib cimport calloc, free, malloc, rand, realloc
 from libc.string cimport memcpy, memmove, memset
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 
-cdef extern from "wire.h" nogil:
-    ctypedef struct ws_histogram:
-        uint64_t *counts
-        uint64_t count
-        int64_t min
-        int64_t max
-    ctypedef struct ws_stream:
-        uint64_t payload
-        uint64_t seen
-        int64_t fragmented
-        uint8_t *control
-        uint8_t head[10]
-        uint8_t have
-    ctypedef void (*ws_on_control)(void *, void *, int, const uint8_t *, unsigned) noexcept nogil
-    enum: WS_SLOTS, WS_PING, WS_PONG, WS_CLOSE
-    int64_t ws_now_ns()
-    uint32_t ws_bucket(int64_t)
-    void ws_record(ws_histogram *, int64_t, uint32_t)
-    void ws_clear(ws_histogram *)
-    void ws_stream_init(ws_stream *)
-    void ws_stream_free(ws_stream *)
-    uint32_t ws_read(ws_stream *, const uint8_t *, size_t, size_t *, int *, uint64_t, ws_on_control, void *, void *)
-    size_t ws_control_frame(uint8_t *, int, const uint8_t *, unsigned, uint32_t)
-
-cdef extern from "tls.h" nogil:
-    enum: WS_TLS_WANT_READ, WS_TLS_END
-    int ws_tls_find(const char *)
-    int ws_tls_read(void *, void *, int)
-    int ws_tls_write(void *, const void *, int)
-    int ws_tls_error(const void *, int)
-    const char *ws_tls_version(const void *)
-    void ws_tls_put(void *, const void *, int)
-    int ws_tls_take(void *, void *, int)
-    int ws_tls_has_buffers(const void *)
-    const char *ws_tls_reason()
-
-cdef extern from *:
-    """
-    static inline uint64_t ws_sum_low(const ws_histogram *h) { return (uint64_t)h->sum; }
-    static inline uint64_t ws_sum_high(const ws_histogram *h) { return (uint64_t)(h->sum >> 64); }
-    """
-    uint64_t ws_sum_low(const ws_histogram *) nogil
-    uint64_t ws_sum_high(const ws_histogram *) nogil
-
-cdef extern from "sys/epoll.h" nogil:
-    ctypedef union epoll_data_t:
-        uint64_t u64
-    struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    enum: EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLRDHUP, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLL_CLOEXEC
-    uint32_t EPOLLET
-    int epoll_create1(int)
-    int epoll_ctl(int, int, int, epoll_event *)
-    int epoll_wait(int, epoll_event *, int, int)
-
-cdef extern from "sys/socket.h" nogil:
-    enum: MSG_DONTWAIT, MSG_NOSIGNAL
-    ssize_t recv(int, void *, size_t, int)
-    ssize_t send(int, const void *, size_t, int)
-
-cdef extern from "sys/timerfd.h" nogil:
-    struct timespec:
-        int64_t tv_sec
-        long tv_nsec
-    struct itimerspec:
-        timespec it_interval
-        timespec it_value
-    enum: TFD_NONBLOCK, TFD_CLOEXEC, TFD_TIMER_ABSTIME
-    int timerfd_create(int, int)
-    int timerfd_settime(int, int, const itimerspec *, itimerspec *)
-
-cdef extern from "poll.h" nogil:
-    struct pollfd:
-        int fd
-        short events
-        short revents
-    enum: POLLIN
-    int ppoll(pollfd *, unsigned long, const timespec *, const void *)
-
-cdef extern from "unistd.h" nogil:
-    int close(int)
-    ssize_t read(int, void *, size_t)
-
-cdef extern from "time.h" nogil:
-    enum: CLOCK_MONOTONIC
-
 cdef enum:
     READY = 256  # descriptors of one epoll_wait: a batch that fits the first-level cache
     BUFFER = 65536  # bytes of one read, shared by all sessions; reads of more bytes are no cheaper
@@ -123,6 +36,7 @@ cdef enum:
     IDLE = 4
     PONG = 8
 
+cdef int64_t LONGEST_UNREAD_NS = 10000000000  # age of a stamp above which it is no stamp of what was read
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef uint64_t TIMER = <uint64_t>-1
 
@@ -147,6 +61,7 @@ cdef struct Session:
     uint8_t events  # bits that wait to be fetched
     bint gone  # nothing more is read: it is about to go back
     bint odd  # because of a frame
+    bint stamped  # the kernel says when it received what is read
     bint stopped  # nothing more of the load leaves
     bint pinged  # a pong is to be timed
     bint ping_waits  # the latest ping is answered once all that waits has left
@@ -221,9 +136,12 @@ cdef class Reactor:
     cdef uint64_t limit
     cdef Counts counts
     cdef int64_t read_at
-    cdef ws_histogram response, service, lag
+    cdef ws_histogram response, service, lag, unread
     cdef public int64_t measured_from, measured_until, last_done, end, remaining
     cdef public uint32_t max_in_flight
+    cdef public bint kernel_instants
+    cdef int64_t clock_offset, offset_read_at
+    cdef bint clock_stepped
 
     def __cinit__(self, bint on_schedule, bytes frames, uint32_t copies, uint64_t max_message_bytes):
         """Makes a loop without sessions.
@@ -249,7 +167,7 @@ cdef class Reactor:
         self.buffer = <uint8_t *>malloc(BUFFER)
         self.plain = <uint8_t *>malloc(BUFFER)
         self.cipher = <uint8_t *>malloc(BUFFER)
-        for histogram in range(3):
+        for histogram in range(4):
             self._histogram(histogram).counts = <uint64_t *>calloc(WS_SLOTS, sizeof(uint64_t))
             if not self._histogram(histogram).counts:
                 raise MemoryError
@@ -271,7 +189,7 @@ cdef class Reactor:
         for slot in range(self.used):
             if self.all[slot].fd >= 0:
                 self._free(slot)
-        for histogram in range(3):
+        for histogram in range(4):
             free(self._histogram(histogram).counts)
         free(self.frames); free(self.buffer); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
         free(self.answered); free(self.changed); free(self.rotation); free(self.block)
@@ -281,7 +199,9 @@ cdef class Reactor:
             close(self.timer)
 
     cdef ws_histogram *_histogram(self, int number) noexcept nogil:
-        return &self.response if number == 0 else &self.service if number == 1 else &self.lag
+        if number == 0:
+            return &self.response
+        return &self.service if number == 1 else &self.lag if number == 2 else &self.unread
 
     def fileno(self):
         """Returns a descriptor that is readable while `run` has something to do."""
@@ -315,6 +235,7 @@ cdef class Reactor:
         s.fd = -1
         if epoll_ctl(self.ep, EPOLL_CTL_ADD, fd, &event):
             raise OSError(errno, "the socket cannot be watched")
+        s.stamped = self.kernel_instants and ws_stamp(fd)
         if self.n_free:
             self.n_free -= 1
         else:
@@ -422,6 +343,8 @@ cdef class Reactor:
         waited.fd = beside
         waited.events = POLLIN
         left.tv_sec = 0
+        if self.kernel_instants:
+            self._compare_clocks()
         with nogil:
             while True:
                 if not self._turn() and not self._has_news():
@@ -464,7 +387,7 @@ cdef class Reactor:
         """Reads what a session has, and sends what waited for the kernel."""
         cdef Session *s = &self.all[slot]
         cdef ssize_t got
-        cdef int64_t at
+        cdef int64_t at, stamp = 0
         cdef bint ends = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) != 0
         cdef uint32_t count = 0, reads = 0
         cdef epoll_event again
@@ -475,7 +398,10 @@ cdef class Reactor:
         if not (events & EPOLLIN or ends):
             return
         while not s.gone:
-            got = recv(s.fd, self.buffer, BUFFER, MSG_DONTWAIT)
+            if s.stamped:
+                got = ws_receive(s.fd, self.buffer, BUFFER, &stamp)
+            else:
+                got = recv(s.fd, self.buffer, BUFFER, MSG_DONTWAIT)
             at = ws_now_ns()
             if got <= 0:
                 if got < 0 and errno == EINTR:
@@ -483,6 +409,8 @@ cdef class Reactor:
                 if got == 0 or errno != EAGAIN:
                     self._goes_back(slot, 0 if got == 0 else errno)
                 break
+            if stamp:
+                at = self._received_at(stamp, at)
             if s.tls:
                 count += self._decrypt(slot, got, at)
             else:
@@ -502,6 +430,28 @@ cdef class Reactor:
             self.answered[self.n_answered].slot = slot
             self.answered[self.n_answered].count = count
             self.n_answered += 1
+
+    cdef int64_t _received_at(self, int64_t stamp, int64_t now) noexcept nogil:
+        """Returns when the kernel received what was read at an instant, by the clock of all other instants.
+
+        The kernel's stamp is on the real-time clock, and is that of the last segment of what was read.
+        """
+        cdef int64_t at = stamp + self.clock_offset
+        # Once the real-time clock was set, it is unknown whether a segment that waits was stamped before or after.
+        if self.clock_stepped or at > now or now - at > LONGEST_UNREAD_NS:
+            return now
+        if now >= self.measured_from:
+            ws_record(&self.unread, now - at, 1)
+        return at
+
+    cdef void _compare_clocks(self) noexcept nogil:
+        """Reads the offset between the clocks, and notices if one of them was set."""
+        cdef int64_t now = ws_now_ns(), offset = ws_clock_offset_ns()
+        cdef int64_t change = offset - self.clock_offset
+        # Slewing changes it by a thousandth of the time at most (adjtimex: 500 ppm).
+        cdef int64_t usual = 20000 + (now - self.offset_read_at) // 1000
+        self.clock_stepped = self.clock_offset != 0 and (change > usual or change < -usual)
+        self.clock_offset, self.offset_read_at = offset, now
 
     cdef uint32_t _decrypt(self, uint32_t slot, ssize_t got, int64_t at) noexcept nogil:
         """Takes what was read under TLS, as `_take` does. A record that is cut off stays in OpenSSL's buffer."""
@@ -935,7 +885,8 @@ cdef class Reactor:
     def take_histogram(self, int number):
         """Returns the values since the last call: the first bucket, counts as uint64, min, max and sum; None if empty.
 
-        0: response times, 1: service times, 2: send lag, all in ns; of a closed loop only the first.
+        0: response times, 1: service times, 2: send lag, 3: time from the kernel's receipt of what was read to its reading,
+        all in ns; of a closed loop neither 1 nor 2.
         """
         cdef ws_histogram *h = self._histogram(number)
         if not h.count:

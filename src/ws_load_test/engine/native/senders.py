@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.sender import Conversation
     from ws_load_test.metrics.tally import Tally
 
-TIMES = ("response_time_ns", "service_time_ns", "send_lag_ns")
+TIMES = ("response_time_ns", "service_time_ns", "send_lag_ns", "unread_time_ns")
 """Histograms of the compiled loop, in its order."""
 
 MOST_IN_FLIGHT = (1 << 32) - 1

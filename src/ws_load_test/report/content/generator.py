@@ -50,6 +50,7 @@ def facts(aggregate: Aggregate) -> str:
         parts.append(f"{' and '.join(engines)} engine")
     parts += _lag("loop lag", aggregate.tally.loop_lag_ns)
     parts += _lag("send lag", aggregate.tally.send_lag_ns)
+    parts += _lag("replies unread", aggregate.tally.unread_time_ns)
     return "; ".join(parts)
 
 

@@ -165,6 +165,16 @@ LIMITS = (
         group=Group.LIMITS,
         parse=option_values.choice("auto", "native", "portable"),
         default="auto",
+        field="engine",
+    ),
+    OptionSpec(
+        name="reply_instant",
+        metavar="WHEN",
+        help="when a reply has come: when it was read, or when the kernel received it (native engine)",
+        group=Group.LIMITS,
+        parse=option_values.choice("read", "kernel"),
+        default="read",
+        field="reply_instant",
     ),
     OptionSpec(
         name="workers",
@@ -197,4 +207,5 @@ class SessionOptions(TypedDict, total=False):
     max_message_size: Count
     name: Text
     engine: Text
+    reply_instant: Text
     workers: Count
