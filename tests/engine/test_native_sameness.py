@@ -205,6 +205,25 @@ def test_faults_of_the_server_are_counted_alike(behavior, load):
     assert native == portable
 
 
+@pytest.mark.parametrize("control", [False, True], ids=["message", "ping"])
+def test_a_frame_that_is_cut_off_at_the_end_of_the_run_is_read_on(control):
+    """Its rest comes when Python has the session again, and is no frame of its own."""
+    frame = frames.encode_frame(frames.PING if control else frames.TEXT, b"\x88\x02\x03\xf3" * 25)
+
+    async def cuts(peer):
+        await peer.upgrade()
+        while (got := await peer.read_frame()).opcode != frames.CLOSE:
+            if got.opcode == frames.TEXT:
+                # Behind the reply to the last message comes half of what nothing asked for.
+                await peer.send_raw(TEXT + frame[:50] * (peer.seen.messages == 1))
+                peer.seen.messages += 1
+        await peer.send_raw(frame[50:] + frames.encode_frame(frames.CLOSE, got.payload[:2]))
+
+    portable, native = both(cuts, connections=1, messages=2)
+    assert native == portable
+    assert portable["closed"] == {"1000": 1}
+
+
 def test_two_replies_in_one_segment_are_counted_alike():
     portable, native = both(behaviors.several_in_one_segment(2), connections=1, messages=8, in_flight=2)
     assert native == portable

@@ -459,17 +459,13 @@ cdef class Reactor:
         cdef int size, result
         cdef uint32_t count = 0
         ws_tls_put(s.tls, self.buffer, <int>got)
-        while True:
-            size = ws_tls_read(s.tls, self.plain, BUFFER)
-            if size <= 0:
-                break
+        size = ws_tls_read(s.tls, self.plain, BUFFER)
+        # An odd frame ends the session, so that nothing behind it counts.
+        while size > 0 and not s.odd:
             self.counts.bytes_received += size
-            if s.odd:
-                # Whatever has been decrypted goes back: asyncio would not look for it before more has come.
-                _keep_rest(s, self.plain, size)
-            else:
-                count += self._take(slot, self.plain, size, at)
-        result = ws_tls_error(s.tls, size)
+            count += self._take(slot, self.plain, size, at)
+            size = ws_tls_read(s.tls, self.plain, BUFFER)
+        result = WS_TLS_WANT_READ if size > 0 else ws_tls_error(s.tls, size)
         if result != WS_TLS_WANT_READ:
             s.tls_ended = True
             if result != WS_TLS_END:
@@ -944,6 +940,10 @@ cdef bint _append(Out *out, const uint8_t *data, size_t size) noexcept nogil:
     """Keeps bytes behind those that wait. Returns False if there is no memory."""
     cdef size_t capacity = out.capacity
     cdef uint8_t *grown
+    if out.at > out.capacity // 2:
+        # A target that is always a little behind must not make it grow for ever.
+        memmove(out.data, out.data + out.at, out.end - out.at)
+        out.at, out.end = 0, out.end - out.at
     while out.end + size > capacity:
         capacity = max(4096, 2 * capacity)
     if capacity != out.capacity:
