@@ -107,6 +107,7 @@ class TestOneRecording:
             "name": "",
             "target": "ws://a.example",
             "load": LOAD,
+            "command": "",
             "started_at": "2026-03-01T12:00:00Z",
             "duration_s": 2.0,
             "interrupted": False,
@@ -163,6 +164,7 @@ class TestOneRecording:
             ],
             "generator": {
                 "workers": 2,
+                "engines": [],
                 "cpu_share": 0.5,
                 "send_lag_ns": None,
                 "saturated": False,

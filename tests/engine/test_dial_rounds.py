@@ -8,11 +8,15 @@ import msgspec
 import pytest
 from test_opening import plan_of
 
+from ws_load_test.api import run
+from ws_load_test.common.errors import ExitCode, PlanError
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.sharding import Shard
 from ws_load_test.engine import session_opener
 from ws_load_test.engine.connection_pool import ConnectionPool
 from ws_load_test.engine.session_opener import TimeoutRounds
+from ws_load_test.messages import SetupMessage
+from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.testing import FaultyServer, behaviors
 
 HUNG, OPENED, FAILED = (
@@ -64,7 +68,7 @@ def rounds_of_four(monkeypatch):
     monkeypatch.setattr(session_opener, "MIN_ROUND_DIALS", 2)
 
 
-def opened_by(plan, connections):
+def opened_by(plan, connections, fault="not-dialed"):
     """Opens the sessions of a plan, and returns the tally and the sentence of the fault."""
     plan = msgspec.structs.replace(plan, connections=connections)
 
@@ -75,7 +79,7 @@ def opened_by(plan, connections):
         return pool.collect()
 
     tally, examples = asyncio.run(main())
-    return tally, examples.get("not-dialed", "")
+    return tally, examples.get(fault, "")
 
 
 def test_a_target_whose_backlog_is_full_is_given_up(rounds_of_four):
@@ -126,3 +130,72 @@ def test_one_way_of_several_is_given_up_alone(rounds_of_four):
     assert tally.faults["upgrade-timeout"] + tally.faults["not-dialed"] == 50
     assert tally.faults["not-dialed"] >= 40
     assert text.startswith("takes no more connections: 2 dials in a row")
+
+
+# --- The time of the opening ----------------------------------------------------------------------------------------
+
+
+def test_it_ends_with_what_is_open_when_the_time_is_over(rounds_of_four):
+    with FaultyServer(*[behaviors.echoes] * 3, behaviors.silent_after_request) as server:
+        plan = msgspec.structs.replace(plan_of(server.url), open_timeout_ns=300_000_000)
+        tally, text = opened_by(plan, 20, fault="open-timeout")
+    assert (tally.opened, tally.cancelled, tally.failed, tally.attempted) == (3, 4, 13, 20)
+    assert tally.faults == {"open-timeout": 17}
+    assert text == (
+        "the opening was over after 300 ms (--open-timeout): of 20 on one worker, 13 were not dialed, and 4 dials were "
+        "cancelled"
+    )
+
+
+def test_the_load_runs_on_what_is_open_and_the_run_passes():
+    with FaultyServer(behaviors.echoes, behaviors.silent_after_request) as server:
+        result = run(make_plan(server.url, connections=3, open_timeout="300ms", messages=5, workers=1))
+    assert result.exit_code == ExitCode.PASSED
+    assert (result.summary.messages.answered, result.summary.faults) == (5, {"open-timeout": 2})
+
+
+def test_a_run_fails_that_has_no_session_by_then():
+    with FaultyServer(behaviors.silent_after_request) as server:
+        result = run(make_plan(server.url, connections=2, open_timeout="50ms", duration="1s"))
+    assert result.exit_code == ExitCode.NOTHING_OPENED
+    assert (result.summary.connections.cancelled, result.summary.faults) == (2, {"open-timeout": 2})
+
+
+def test_an_opening_in_time_counts_nothing():
+    with FaultyServer(behaviors.echoes) as server:
+        plan = msgspec.structs.replace(plan_of(server.url), open_timeout_ns=10**10)
+        tally, _ = opened_by(plan, 3)
+    assert (tally.opened, tally.cancelled, tally.faults.total()) == (3, 0, 0)
+
+
+def test_a_session_that_is_being_set_up_goes_on_with_it():
+    with FaultyServer(behaviors.delays(150_000_000)) as server:
+        plan = msgspec.structs.replace(
+            plan_of(server.url), connections=1, setup_messages=(SetupMessage(b"hello"),), open_timeout_ns=50_000_000
+        )
+
+        async def main():
+            pool = ConnectionPool(plan, Shard(0, 1))
+            await asyncio.wait_for(pool.opener.open_all(), 20)
+            at_first = pool.carrying
+            await asyncio.wait_for(asyncio.gather(*pool.opener._setups), 20)
+            carrying = pool.carrying
+            await pool.close_all()
+            return at_first, carrying, pool.collect()[0]
+
+        at_first, carrying, tally = asyncio.run(main())
+    assert (at_first, carrying) == (0, 1)
+    assert (tally.opened, tally.cancelled, tally.faults.total()) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ramp": "10s", "open_timeout": "9s"}, "is over before the last of 100 connections is due, after 9.90 s"),
+        ({"connect_rate": 10, "open_timeout": "5s"}, "is over before the last of 100 connections is due"),
+        ({"open_timeout": 0}, "0 is too short"),
+    ],
+)
+def test_a_time_that_is_over_too_early_is_an_error(options, words):
+    with pytest.raises(PlanError, match=words):
+        make_plan("ws://h:1/", connections=100, **options)

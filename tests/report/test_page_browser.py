@@ -158,6 +158,33 @@ def test_a_telephone_shows_all_of_it_without_scrolling_sideways(usual):
     usual.until(f"{widest} > 900")
 
 
+def test_the_command_line_is_copied_by_its_button(usual):
+    usual.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    usual.run("scrollTo(0, 0); document.querySelector('button.copy').scrollIntoView({block: 'center'})")
+    written = usual.run("document.querySelector('.command code').textContent")
+    assert written.startswith("ws-load-test ws://h:1/ -c 10 --stages 1s:42,20s@42 --warmup 1s")
+    usual.click(usual.run(PLACE % "button.copy"))
+    assert (
+        usual.until(
+            "document.querySelector('button.copy').textContent !== 'Copy'"
+            " && document.querySelector('button.copy').textContent"
+        )
+        == "Copied"
+    )
+    usual.call("Page.bringToFront")
+    assert usual.run("navigator.clipboard.readText()") == written
+    assert usual.complaints == []
+
+
+def test_a_page_without_a_clipboard_copies_what_it_selects(usual):
+    usual.until("document.querySelector('button.copy').textContent === 'Copy'")
+    usual.run("navigator.clipboard.writeText = () => Promise.reject(new Error('refused')); 0")
+    usual.click(usual.run(PLACE % "button.copy"))
+    usual.until("document.querySelector('button.copy').textContent === 'Copied'")
+    assert usual.run("getSelection().toString()") == usual.run("document.querySelector('.command code').textContent")
+    usual.run("getSelection().removeAllRanges()")
+
+
 def test_everything_is_reached_by_the_keyboard_and_named(usual):
     assert usual.run("""[...document.querySelectorAll('[role=img], [role=region], nav, section')].every((one) =>
       one.getAttribute('aria-label') || document.getElementById(one.getAttribute('aria-labelledby')).textContent)""")

@@ -4,7 +4,7 @@ from factories.pages import KINDS, planned
 from factories.results import MILLI, SECOND, answers, interval, results
 from ws_load_test.analysis.summary_types import ThresholdCheck
 from ws_load_test.metrics.recording import LostWorker
-from ws_load_test.report.html.document import Conditions, Head, Section, Table, Text, Tiles, document
+from ws_load_test.report.html.document import Command, Conditions, Head, Section, Table, Text, Tiles, document
 from ws_load_test.report.html.overview import overview
 from ws_load_test.report.html.run import page
 
@@ -56,8 +56,11 @@ def test_figures_of_runs_without_replies():
 def test_the_course_of_the_times_is_in_the_head_and_conditions_are_first():
     check = ThresholdCheck(check="p99 > 50ms", value=MILLI, passed=True, option="fail-if", limit=50 * MILLI, unit="ns")
     head, _ = page(run([check]))
-    assert isinstance(head.parts[0], Conditions)
-    assert head.parts[0].rows == [(True, "fail if p99 > 50ms", "1 ms")]
+    command, conditions, *_ = head.parts
+    assert isinstance(command, Command)
+    assert command.line.startswith("ws-load-test ws://h:1/ ")
+    assert isinstance(conditions, Conditions)
+    assert conditions.rows == [(True, "fail if p99 > 50ms", "1 ms")]
     assert head.parts[-1].key == "response-over-time"
 
 

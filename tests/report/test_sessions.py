@@ -424,7 +424,7 @@ class TestAsked:
             "by json:id, skipping 2 greetings, must satisfy json:ok=true, ignored contains:tick"
         )
         assert "@proxy.example:8080" in entry(text, "proxy")
-        assert "secret" not in "".join(text)
+        assert "me:secret" not in "".join(text)
         assert entry(text, "message").startswith("text, about 13 B, with the field ")
 
     def test_a_plain_plan_has_neither(self):

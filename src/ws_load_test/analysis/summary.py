@@ -12,6 +12,7 @@ from ws_load_test.analysis.findings import MISBEHAVIORS, FindingKind, awaits_rep
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.per_host import host_rows, lost_worker_rows, start_skew_ns
+from ws_load_test.analysis.repeat import repeat_command
 from ws_load_test.analysis.summary_times import TimeStats
 from ws_load_test.analysis.summary_types import (
     ByteCounts,
@@ -90,6 +91,7 @@ def summarize(
         name=_joined(filter(None, (header.name for header in headers))),
         target=_joined(header.target for header in headers),
         load=_load([header.plan.get("load") for header in headers]),
+        command=repeat_command(recordings),
         started_at=min(headers, key=lambda header: header.started_ns).started_at,
         duration_s=duration_ns / 1e9,
         interrupted=interrupted,
@@ -236,6 +238,7 @@ def _generator(recordings: Sequence[Recording], aggregated: Aggregate, findings:
     shares = aggregated.cpu_shares()
     return Generator(
         workers=sum(recording.header.workers for recording in recordings),
+        engines=aggregated.engines(),
         cpu_share=round(max(shares), 4) if shares else None,
         send_lag_ns=TimeStats.of(aggregated.tally.send_lag_ns),
         saturated=bool(reasons),

@@ -26,7 +26,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
     attempted: Annotated[int, Meta(description="Sessions dialed.")]
     opened: Annotated[int, Meta(description="Sessions that completed the WebSocket handshake.")]
     failed: Annotated[int, Meta(description="Sessions that could not be opened.")]
-    cancelled: Annotated[int, Meta(description="Sessions still being dialed when the run ended.")]
+    cancelled: Annotated[int, Meta(description="Sessions still being dialed when the run, or --open-timeout, ended.")]
     lost: Annotated[int, Meta(description="Sessions that the target or the network ended before the run did.")]
     reconnected: Annotated[int, Meta(description="Sessions opened in place of lost or disconnected ones.")]
     recycled: Annotated[int, Meta(description="Sessions opened in place of those whose lifetime was over.")]
@@ -181,6 +181,7 @@ class Generator(msgspec.Struct, frozen=True, kw_only=True):
     """Health of the load generator itself."""
 
     workers: Annotated[int, Meta(description="Worker processes.")]
+    engines: Annotated[list[str], Meta(description="Engines that they ran: native (compiled) or portable.")]
     cpu_share: Annotated[float | None, Meta(description="Share of a core that the busiest worker used; 1 is a core.")]
     send_lag_ns: Annotated[TimeStats | None, Meta(description="Lateness of messages: sent - due.")]
     saturated: Annotated[bool, Meta(description="True where the generator, not the target, was the bottleneck.")]
@@ -319,6 +320,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         ClosedLoop | OpenLoop | MixedLoad | UnknownLoad,
         Meta(description="Load of the plan; of several recordings with different loads, all of them."),
     ]
+    command: Annotated[
+        str, Meta(description="Command line that repeats the run, secrets hidden; empty where recordings differ in it.")
+    ] = ""
     started_at: Annotated[str, Meta(description="Start of the run, ISO 8601 with a time zone.")]
     duration_s: Annotated[float, Meta(description="Measured time in seconds, warm-up and waits excluded.")]
     interrupted: Annotated[bool, Meta(description="True where the run was stopped by hand or killed.")]

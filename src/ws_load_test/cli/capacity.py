@@ -25,6 +25,7 @@ from ws_load_test.cli.output import (
 )
 from ws_load_test.cli.run import with_plan_file
 from ws_load_test.cli.signals import on_signals, run_with_signals
+from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.errors import (
     ExitCode,
     OutputError,
@@ -32,6 +33,8 @@ from ws_load_test.common.errors import (
     option_name,
 )
 from ws_load_test.common.units import format_duration
+from ws_load_test.experiments.capacity.bracketing import StepResult
+from ws_load_test.experiments.capacity.remaining import remaining
 from ws_load_test.experiments.capacity.search_options import read_spec, refused_options
 from ws_load_test.experiments.capacity.search_runner import CapacitySearch
 from ws_load_test.report.terminal.capacity import print_capacity, step_line
@@ -130,21 +133,36 @@ class StepProgress:
         self._spec = spec
         self._watched = not quiet and sys.stderr.isatty()
         self._drawn = 0
+        self._results: list[StepResult] = []
+        self._first = spec.plan(spec.range.first)
+        self._began_ns = 0
+        self._extra_ns = 0
+        """Time that the steps so far took beside their warm-up and their measured time: opening, waiting, closing."""
 
     def begin(self, plan: Plan) -> None:
         """A step begins."""
         if not self._watched:
             return
         amount = plan.load.peak_per_s if self._spec.dimension == "rate" else plan.connections
-        line = f"trying {self._spec.show(amount)} for {format_duration(plan.duration_ns)}"
+        self._began_ns = monotonic_ns()
+        left = remaining(self._spec.range, self._results, self._step_ns).describe()
+        line = f"trying {self._spec.show(amount)} for {format_duration(plan.duration_ns)}; {left}"
         print(line, end="\r", file=sys.stderr, flush=True)
         self._drawn = len(line)
 
     def end(self, step: Step) -> None:
         """A step has ended."""
         self.close()
+        self._results.append(StepResult(step.load_level, step.outcome))
+        took_ns = monotonic_ns() - self._began_ns
+        self._extra_ns += max(0, took_ns - self._first.warmup_ns - self._spec.duration_ns(step.load_level, self._first))
         if self._watched:
             print(step_line(step.summary, self._spec.dimension), file=sys.stderr, flush=True)
+
+    def _step_ns(self, load_level: float) -> float:
+        """Returns the time of a step by its plan and by the steps so far, with the rest before it."""
+        planned_ns = self._first.warmup_ns + self._spec.duration_ns(load_level, self._first) + self._spec.cooldown_ns
+        return planned_ns + self._extra_ns / max(1, len(self._results))
 
     def close(self) -> None:
         """Clears the line of what is tried."""

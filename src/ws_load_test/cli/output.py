@@ -100,14 +100,23 @@ def print_results(
     as_json: bool,
     detail: Detail | None = None,
     next_steps: Sequence[str] = (),
+    with_command: bool = False,
 ) -> None:
-    """Prints the report, or the summary as JSON."""
+    """Prints the report, or the summary as JSON; `with_command` as in `print_report`."""
     if as_json:
         print_json(summary)
         return
     from ws_load_test.report.terminal.run import print_report
 
-    print_report(recordings, summary, merged, console=console(), detail=detail, next_steps=next_steps)
+    print_report(
+        recordings,
+        summary,
+        merged,
+        console=console(),
+        detail=detail,
+        next_steps=next_steps,
+        with_command=with_command,
+    )
 
 
 def next_steps(kept: str, wanted: Mapping[str, str], *, judged: bool) -> list[str]:

@@ -17,6 +17,7 @@ class FaultKind(StrEnum):
     UNREACHABLE = "unreachable"
     PROXY = "proxy"
     NOT_DIALED = "not-dialed"
+    OPEN_TIMEOUT = "open-timeout"
     TLS = "tls"
     TLS_TIMEOUT = "tls-timeout"
     UPGRADE_REJECTED = "upgrade-rejected"

@@ -305,10 +305,20 @@ def raise_open_files_limit() -> None:
 
 
 def own_certificate() -> Certificate:
-    """Makes a certificate for clients on this machine."""
+    """Makes a certificate for clients on this machine.
+
+    Raises:
+        UsageError: The library that makes it is not installed.
+    """
     from ws_load_test.common.certificates import self_signed  # noqa: PLC0415 - cryptography is slow to import
 
-    return self_signed("localhost", "127.0.0.1", "::1")
+    try:
+        return self_signed("localhost", "127.0.0.1", "::1")
+    except ModuleNotFoundError:
+        raise UsageError(
+            "--tls: cryptography makes the certificate, and is not installed; install it with"
+            " pip install 'ws-load-test[tls]'"
+        ) from None
 
 
 def unused_port(host: str, port: int) -> int:

@@ -129,13 +129,27 @@ class SessionOpener:
         self._budget = DialBudget()
         self._dialed = 0
         """Connections of the share that were dialed for the first time."""
+        self._begun = self._skipped = self._cut_off = 0
+        """Dials of the opening that were begun; that were not, because they would time out; that its end cut off."""
+        self._setups: set[asyncio.Task[bool]] = set()
+        """Sessions that are being set up, and may go on with that after the opening."""
         self._rounds: dict[int, TimeoutRounds] = {}
         """Outcomes of dials by the way that they took: the URL, and the address if they are given."""
 
     async def open_all(self) -> None:
-        """Dials every session of the share, at the plan's rate or as fast as they open."""
+        """Dials every session of the share, at the plan's rate or as fast as they open, until its time-out."""
+        limit_ns = self._pool.plan.open_timeout_ns
+        total = self._pool.plan.connections_in(self._pool.share)
+        try:
+            async with asyncio.timeout(None if limit_ns is None else limit_ns / NS_PER_S):
+                await self._open_all(total)
+        except TimeoutError:
+            self._count_unopened(total)
+        if self._skipped:
+            self._give_up(self._skipped, total)
+
+    async def _open_all(self, total: int) -> None:
         pool, plan = self._pool, self._pool.plan
-        total = plan.connections_in(pool.share)
         try:
             await self._dialer.resolve()
         except DialError as error:
@@ -146,7 +160,7 @@ class SessionOpener:
             return
         if plan.connection_profile is not None:
             return
-        from_ns, not_dialed = monotonic_ns(), 0
+        from_ns = monotonic_ns()
         async with asyncio.TaskGroup() as dials:
             for position in range(total):
                 number = pool.share.global_index(position)
@@ -157,12 +171,11 @@ class SessionOpener:
                 if not rounds.are_hopeless():
                     await self._budget.acquire()
                     if not rounds.are_hopeless():
+                        self._begun += 1
                         dials.create_task(self._dial(number))
                         continue
                     self._budget.release()
-                not_dialed += 1
-        if not_dialed:
-            self._give_up(not_dialed, total)
+                self._skipped += 1
 
     def _rounds_of(self, number: int) -> TimeoutRounds:
         """Returns the outcomes of those dials that went the way of a connection."""
@@ -184,6 +197,20 @@ class SessionOpener:
             f"{format_count(missing)} of {format_count(total)} on one worker were not dialed"
         )
         self._pool.dial_failed(Fault(FaultKind.NOT_DIALED, text=text), missing)
+
+    def _count_unopened(self, total: int) -> None:
+        """Counts the sessions that were not open when the time of the opening was over."""
+        missing = total - self._begun - self._skipped
+        tally = self._pool.tally
+        tally.attempted += missing
+        tally.failed += missing
+        text = (
+            f"the opening was over after {format_duration(self._pool.plan.open_timeout_ns)} (--open-timeout): of"
+            f" {format_count(total)} on one worker, {format_count(missing)} were not dialed, and"
+            f" {format_count(self._cut_off)} dials were cancelled"
+        )
+        if missing or self._cut_off:
+            self._pool.dial_failed(Fault(FaultKind.OPEN_TIMEOUT, text=text), missing + self._cut_off)
 
     async def follow_profile(self, start_ns: int) -> None:
         """Opens and closes connections as their profile over time asks; what failed or was lost is not replaced."""
@@ -235,6 +262,7 @@ class SessionOpener:
         except asyncio.CancelledError:
             opened = connection in pool.connections or connection.ended
             called_off = not opened
+            self._cut_off += called_off
             raise
         finally:
             self._budget.release()
@@ -243,8 +271,18 @@ class SessionOpener:
             pool.tally.failed += not (opened or called_off)
         self._rounds_of(number).note(opened=True, timed_out=False)
         timings.record_in(pool.tally)
-        await wait_until_ready(connection, pool.plan.timeout_ns)
-        return pool.begin(connection)
+        if pool.plan.open_timeout_ns is None or not connection.receiver.blocks_load:
+            return await self._set_up(connection)
+        # The end of the opening cancels dials, and not the set-up of sessions, which join the load later.
+        setting_up = asyncio.create_task(self._set_up(connection))
+        self._setups.add(setting_up)
+        setting_up.add_done_callback(self._setups.discard)
+        return await asyncio.shield(setting_up)
+
+    async def _set_up(self, connection: Connection) -> bool:
+        """Waits until a session is set up, and begins the load on it. Returns False if it has ended meanwhile."""
+        await wait_until_ready(connection, self._pool.plan.timeout_ns)
+        return self._pool.begin(connection)
 
     def collect_into(self, tally: Tally) -> None:
         """Adds what the dialer has noted since the last call: look-ups of names, what redirects left behind."""

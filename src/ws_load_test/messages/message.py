@@ -31,7 +31,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size_bytes: int = len(DEFAULT_PAYLOAD)
     """Bytes of payload; the mean if it varies, an estimate if fields or feeds decide."""
     payload: bytes = DEFAULT_PAYLOAD
-    """The payload itself, or the first of several; empty in a recording, which keeps only its size."""
+    """The payload itself, or the first of several; empty in a recording, which keeps only the size of those given."""
     alternatives: tuple[bytes, ...] = ()
     """The payloads of further messages."""
     weights: tuple[int, ...] = ()
@@ -46,6 +46,8 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Source of the ``feed.`` fields, those of the target's URL and headers included."""
     largest_bytes: int | None = None
     """Bytes that practically no varying message exceeds; None for a fixed one. Use `max_bytes`."""
+    generated: bool = False
+    """True for the text of a fixed ``--size``, which the size alone makes again."""
 
     @property
     def opcode(self) -> int:
@@ -68,8 +70,9 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return len(self.payload) + sum(map(len, self.alternatives))
 
     def without_payload(self) -> Message:
-        """The same without contents, which a recording must not hold."""
-        return msgspec.structs.replace(self, payload=b"", alternatives=())
+        """The same without contents, which a recording must not hold; the default message is no secret."""
+        is_default = self.payload == DEFAULT_PAYLOAD and not self.alternatives
+        return msgspec.structs.replace(self, payload=DEFAULT_PAYLOAD if is_default else b"", alternatives=())
 
     def describe(self) -> str:
         """Describes the messages in a phrase."""

@@ -52,6 +52,14 @@ class Metrics(FanOutMetrics):
             csv=("99", "max"),
         )
     )
+    # The generator's own share of a response time: with it, the time would have been measured up to the reading.
+    unread_time_ns: Histogram = times(
+        MetricSpec(
+            "From when the kernel received a reply until it was read.",
+            condition="unread_time",
+            no_value="replies were timed when they were read (--reply-instant kernel)",
+        )
+    )
     # Their response times would have been at least that.
     unanswered_wait_ns: Histogram = times(
         MetricSpec("From when a message that stayed unanswered was due until it was given up.")
@@ -114,7 +122,7 @@ class Metrics(FanOutMetrics):
         MetricSpec(
             "From the loss of a session to the opening of the one in its place.",
             condition="reconnect",
-            no_value="no session was reopened",
+            no_value="no session was reconnected",
         )
     )
 

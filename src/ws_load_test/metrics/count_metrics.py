@@ -53,7 +53,11 @@ class CountMetrics:
             csv=("connections_failed",),
         )
     )
-    cancelled: int = count(MetricSpec("Sessions that were being dialed when the run ended.", unit_name=CONNECTION))
+    cancelled: int = count(
+        MetricSpec(
+            "Sessions that were being dialed when the run, or the time for opening, ended.", unit_name=CONNECTION
+        )
+    )
     lost: int = count(
         MetricSpec(
             "Sessions that ended before the run wanted them to.",

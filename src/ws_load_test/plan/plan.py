@@ -6,6 +6,8 @@ raises `PlanError` with every problem at once, each naming the option that cause
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from ws_load_test.common.sharding import Shard
@@ -20,6 +22,8 @@ from ws_load_test.plan.session_policy import DisconnectStorm, MisbehavingClients
 from ws_load_test.plan.target import Target
 from ws_load_test.plan.timed_commands import TimedCommand
 
+ReplyInstant = Literal["read", "kernel"]
+EngineName = Literal["auto", "native", "portable"]
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """64 MiB."""
 
@@ -51,6 +55,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Longest time that a reply can take."""
     connect_timeout_ns: Duration = 10 * 10**9
     """Longest time that opening a session can take, from name resolution to upgrade."""
+    open_timeout_ns: Duration | None = None
+    """Longest time of the opening, after which the load begins on the sessions that are open; None: no bound."""
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
     """Payload of the largest message that is taken from the target, compressed or not."""
     connect_rate_per_s: PerSecond | None = None
@@ -83,6 +89,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The same as `fail_if`, and the run is stopped when one of them holds."""
     abort_grace_ns: Duration = 5 * 10**9
     """Measured time before the first check of `abort_if`."""
+    engine: EngineName = "auto"
+    """Engine that the workers run: ``auto`` is the native one where it is built and can run the plan."""
+    reply_instant: ReplyInstant = "read"
+    """Instant at which a reply has come: when it was ``read``, or when the ``kernel`` received it."""
     workers: Workers = 1
     """Worker processes, on all machines together."""
     warnings: tuple[str, ...] = ()

@@ -59,8 +59,8 @@ RATIOS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == 
 DURATIONS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "duration")
 OF_FAN_OUT = frozenset(
     name for name, spec in CONDITION_METRICS.items() if spec.unit_name in (DELIVERY, PUBLISH, SUBSCRIBER)
-)
-"""Metrics that only a fan-out has."""
+) - {"first"}
+"""Metrics that only a fan-out has; a first message has an answer of many as well."""
 OF_REPLIES = {
     "late": "late_replies",
     "duplicate": "duplicate_replies",

@@ -16,6 +16,7 @@ from ws_load_test.plan.redaction import (
     public_payload,
     public_url,
 )
+from ws_load_test.probe.certificate import certificate_facts
 from ws_load_test.probe.tracing import attach_observed
 from ws_load_test.websocket import frames
 
@@ -61,8 +62,15 @@ _BEFORE_PATH = re.compile(r"^[^:]*://[^/?#]*")
 class Transcript:
     """The steps of one session; the `TraceListener` of its opening."""
 
-    def __init__(self, target: Target, redact: Callable[[str], str], *, traffic: TrafficListener) -> None:
-        """Takes what hides the secrets in a text, and the observer of the open session."""
+    def __init__(
+        self,
+        target: Target,
+        redact: Callable[[str], str],
+        *,
+        traffic: TrafficListener,
+        start_ns: int | None = None,
+    ) -> None:
+        """Takes what hides the secrets in a text, the observer of the open session, and the instant to count from."""
         self._traffic = traffic
         self.steps: list[Step] = []
         self.frames_left_out = 0
@@ -72,7 +80,8 @@ class Transcript:
         """Duration of each name's lookup, as the dialer knows it."""
         self._target = target
         self._redact = redact
-        self._start_ns = self._mark_ns = monotonic_ns()
+        self._mark_ns = monotonic_ns()
+        self._start_ns = self._mark_ns if start_ns is None else start_ns
         self._templates: dict[str, str] = {}
         self._requests = 0
         self._resolved: set[str] = set()
@@ -155,7 +164,8 @@ class Transcript:
         facts = {"version": tls.version(), "cipher": cipher[0] if cipher else None, "resumed": tls.session_reused}
         facts["alpn"] = tls.selected_alpn_protocol()
         encoded = tls.getpeercert(binary_form=True)
-        later = None if encoded is None else lambda: {"certificate": _certificate(encoded)}
+        checked = tls.getpeercert()
+        later = None if encoded is None else lambda: {"certificate": certificate_facts(encoded, checked)}
         self.add("tls", later, took_ns=took_ns, **facts)
         self._since_last_phase()
 
@@ -298,26 +308,3 @@ def _address(address: Any) -> str:
 
 def _text(raw: bytes) -> str:
     return raw.decode("latin-1")
-
-
-def _certificate(encoded: bytes) -> dict[str, Any]:
-    """Returns the names in a certificate (DER), and when it expires."""
-    from cryptography import x509  # noqa: PLC0415 - few probes need it
-
-    try:
-        certificate = x509.load_der_x509_certificate(encoded)
-        names: list[str] = []
-        try:
-            found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            names = [str(name.value) for name in found]
-        except x509.ExtensionNotFound:
-            pass
-        return {
-            "subject": certificate.subject.rfc4514_string(),
-            "issuer": certificate.issuer.rfc4514_string(),
-            "names": names,
-            "expires": certificate.not_valid_after_utc.isoformat(),
-        }
-    except ValueError:
-        # Trusted without being read (--insecure): no reason to stop.
-        return {"subject": "", "issuer": "", "names": [], "expires": None}

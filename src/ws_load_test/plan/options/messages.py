@@ -48,7 +48,7 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
         contents: list[tuple[bytes, bool]] = []
     elif sizes is not None:
         contents = [(filler_text(sizes), False)]
-        message = Message(kind)
+        message = Message(kind, generated=True)
     else:
         contents = _read_contents(values, kind, problems) or [(DEFAULT_PAYLOAD, False)]
         message = Message(kind)

@@ -47,7 +47,7 @@ from ws_load_test.plan.options.messages import (
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.options.session_policy import check_commands_and_node, read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
-from ws_load_test.plan.options.target import proxy_hint, read_target
+from ws_load_test.plan.options.target import proxy_hint, read_target, unused_names
 from ws_load_test.plan.options.thresholds import read_thresholds
 from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
@@ -106,6 +106,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     _check_in_flight(values, message, problems)
     if not problems:
         _check_rates(values, connections, _senders(fan_out, connections), problems)
+        _check_open_timeout(values, connections, problems)
     if message.feed is not None and not problems:
         check_feed_rows(values, message.feed, connections, problems)
     if problems:
@@ -138,8 +139,11 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     )
     if plan.fan_out is not None:
         check_fan_out(plan)
-    hint = proxy_hint(plan.target, os.environ) if "proxy" not in given and not plan.target.unix_socket else ""
-    return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan) + (hint,) * bool(hint))
+    hint = "" if plan.target.unix_socket or given.get("proxy", "env") != "env" else proxy_hint(plan.target, os.environ)
+    hints = [hint] * bool(hint)
+    if plan.fan_out is None or plan.fan_out.publish is None:
+        hints += unused_names(plan.target)
+    return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan) + tuple(hints))
 
 
 def unknown_options(names: Iterable[str], known: Collection[str]) -> Iterator[OptionProblem]:
@@ -192,6 +196,16 @@ def _check_rates(values: Mapping[str, Any], connections: int, senders: int, prob
                 check_rate(per_s, f"{format_rate(per_s)} over {connections} connections")
         except ValueError as error:
             problems.append(OptionProblem(option_name(name), str(error)))
+
+
+def _check_open_timeout(values: Mapping[str, Any], connections: int, problems: list[OptionProblem]) -> None:
+    """Finds an opening that is over before its last connection is due."""
+    per_s, limit_ns = _connect_rate_per_s(values, connections), values.get("open_timeout")
+    last_ns = (connections - 1) * 1e9 / per_s if per_s else 0.0
+    if limit_ns is not None and limit_ns <= last_ns:
+        last = format_duration(last_ns)
+        text = f"is over before the last of {connections} connections is due, after {last}; make it longer"
+        problems.append(OptionProblem("--open-timeout", text))
 
 
 def _check_any_message(rate: LoadProfile, duration_ns: int, values: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ _PHRASES: dict[str, str] = {
     FaultKind.UNREACHABLE: "cannot be reached",
     FaultKind.PROXY: "could not be reached through the proxy",
     FaultKind.NOT_DIALED: "takes no more connections, so the rest were not dialed",
+    FaultKind.OPEN_TIMEOUT: "had not opened every session when --open-timeout was over",
     FaultKind.TLS: "failed in the TLS handshake",
     FaultKind.TLS_TIMEOUT: "did not end the TLS handshake in time",
     FaultKind.UPGRADE_REJECTED: "refused to upgrade to WebSocket",

@@ -95,7 +95,16 @@ class Conditions:
     rows: Sequence[tuple[bool, str, str]]
 
 
-Part = Chart | Table | Text | KeyValueRows | Tiles | Conditions
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command line, with a button that copies it."""
+
+    line: str
+    note: str = ""
+    """Sentence about what to do before it runs; empty for nothing."""
+
+
+Part = Chart | Table | Text | KeyValueRows | Tiles | Conditions | Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,8 @@ def document(title: str, head: Head, sections: Sequence[Section]) -> Iterator[st
     filled = [section for section in sections if section.parts]
     charts = [part for part in _all_parts(head, filled) if isinstance(part, Chart)]
     style, ours = _file("page.css"), _file("page.js")
-    scripts = [script(), ours] if charts else []
+    scripts = [_file("copy.js")] if any(isinstance(part, Command) for part in _all_parts(head, filled)) else []
+    scripts += [script(), ours] if charts else []
     yield "<!DOCTYPE html>\n" + '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     yield f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">\n'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -227,6 +237,8 @@ def _part(part: Part, level: str) -> Iterator[str]:
         yield from _tiles(part)
     elif isinstance(part, Conditions):
         yield from _conditions(part)
+    elif isinstance(part, Command):
+        yield from _command(part)
     else:
         yield from _chart(part, level)
 
@@ -249,6 +261,17 @@ def _conditions(part: Conditions) -> Iterator[str]:
         yield f'<li class="{tone}">{sign} <span class="outcome">{word}</span> {outcome} '
         yield f"<span>{_text(condition)}</span></li>\n"
     yield "</ul>\n"
+
+
+def _command(part: Command) -> Iterator[str]:
+    yield '<div class="command" role="group" aria-label="Command line of this run">\n'
+    # Moved where it is too long, with the keyboard as well; without scripts there is no button.
+    # Words break the line between them, and within only where they are longer than it.
+    words = "</span> <span>".join(html.escape(word) for word in sanitize(part.line).split(" "))
+    yield f'<code tabindex="0"><span>{words}</span></code>'
+    yield '<button type="button" class="copy" hidden>Copy</button>\n</div>\n'
+    if part.note:
+        yield f'<p class="note">{_text(part.note)}</p>\n'
 
 
 def _chart(chart: Chart, level: str) -> Iterator[str]:

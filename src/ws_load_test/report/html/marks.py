@@ -78,7 +78,7 @@ def _events(course: Timeline, recording: Recording, plan: Plan | None) -> Iterat
 
 
 def event_marks(course: Timeline, unit_ns: float) -> dict[str, Any]:
-    """Returns the layout of dotted lines at events, their texts at the top."""
+    """Returns the layout of dotted lines at events, their texts at the foot."""
     shapes = [
         {
             "type": "rect",
@@ -119,6 +119,8 @@ def event_marks(course: Timeline, unit_ns: float) -> dict[str, Any]:
             "text": plain(text),
             "showarrow": False,
             "font": {"size": 11, "color": "var(--soft)"},
+            # Readable where a line passes behind it.
+            "bgcolor": "var(--paper)",
         }
         for number, (at_ns, text) in enumerate(course.events)
     ]

@@ -22,12 +22,14 @@ from ws_load_test.report.content.outcome import (
     traffic,
     unanswered,
 )
+from ws_load_test.report.content.repeat import repeat_note
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import PHASES, misbehaving, opening_notes, reconnects
 from ws_load_test.report.content.streams import NUMBER_HEADINGS, stream_notes, stream_numbers
 from ws_load_test.report.html import time_charts
 from ws_load_test.report.html.document import (
     Chart,
+    Command,
     Head,
     KeyValueRows,
     Part,
@@ -115,7 +117,9 @@ class _Page:
         facts = [summary.tool, f"started {started:%Y-%m-%d %H:%M:%S %Z}", f"{measured} measured"]
         if len(self.recordings) > 1:
             facts.append(f"{len(self.recordings)} recordings together")
-        parts = overview(self.results)
+        line = summary.command
+        parts: list[Part] = [Command(line, repeat_note(self.results))] if line else []
+        parts += overview(self.results)
         parts += _paragraphs(lost_workers(self.recordings))
         parts += [Text(f"pairing: {sentence(one.text)}", "bad") for one in self.results.pairing_findings]
         parts += _paragraphs(self.health[1:])

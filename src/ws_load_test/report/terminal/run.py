@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
 from ws_load_test.analysis.aggregate import Aggregate, aggregate
 from ws_load_test.analysis.data_quality import MIN_TAIL_SAMPLES, too_few_in_tail
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.metrics.histogram import PERCENTILES
 from ws_load_test.report.content.generator import facts
 from ws_load_test.report.content.labeled import NO_VALUE, LabeledText, summarize_times
 from ws_load_test.report.content.outcome import faults, requests, traffic, unanswered
+from ws_load_test.report.content.repeat import repeat_note
 from ws_load_test.report.content.sessions import misbehaving, opening_notes, reconnects
 from ws_load_test.report.results import Results
 from ws_load_test.report.terminal.brief import MOST_FAULTS, brief_lines
@@ -38,7 +41,8 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.metrics.recording import Recording
 
-
+_CONTINUED = 7
+"""Columns that the indent of a continued command line, its space and its backslash take."""
 Detail = Literal["full", "compact"]
 
 
@@ -50,6 +54,7 @@ def print_report(
     console: Console,
     detail: Detail | None = None,
     next_steps: Sequence[str] = (),
+    with_command: bool = False,
 ) -> None:
     """Prints the report of one recording, or of several taken together.
 
@@ -60,9 +65,10 @@ def print_report(
         console: Destination; its encoding decides between blocks and ``#``, colors are its own decision.
         detail: Full or compact; None is full, unless the console is a terminal with fewer rows than that takes.
         next_steps: Hints on what to do next, for the end of the first screen.
+        with_command: True: the full report ends with the command line that repeats the run.
     """
     results = Results(recordings, summary, aggregate(recordings) if aggregated is None else aggregated)
-    lines = [] if detail == "compact" else full_report(results, console.encoding, next_steps)
+    lines = [] if detail == "compact" else full_report(results, console.encoding, next_steps, with_command=with_command)
     if detail == "compact" or (detail is None and console.is_terminal and len(lines) >= console.height):
         hint = [] if detail else ["--summary full shows the whole report"]
         lines = finished(brief_lines(results, [*hint, *next_steps]), console.encoding)
@@ -83,7 +89,9 @@ def report_lines(
     )
 
 
-def full_report(results: Results, encoding: str, next_steps: Sequence[str] = ()) -> list[Text]:
+def full_report(
+    results: Results, encoding: str, next_steps: Sequence[str] = (), *, with_command: bool = False
+) -> list[Text]:
     """Returns the lines of the full report: the first screen, then the tables."""
     summary, awaited = results.summary, results.awaits_replies
     sections = [
@@ -107,6 +115,7 @@ def full_report(results: Results, encoding: str, next_steps: Sequence[str] = ())
         all_wrapped(misbehaving(summary)),
         host_table(summary),
         all_wrapped([*traffic(results), LabeledText("generator", facts(results.aggregate))]),
+        _repeat(results) if with_command else [],
     ]
     lines: list[Text] = []
     for section in filter(None, sections):
@@ -121,6 +130,23 @@ def finished(lines: list[Text], encoding: str) -> list[Text]:
         line.plain = to_encodable(line.plain, encoding)
         line.rstrip()
     return lines
+
+
+def _repeat(results: Results) -> list[Text]:
+    """Returns the command line that repeats the run, on as many lines as a shell takes together."""
+    line = sanitize(results.summary.command)
+    if not line:
+        return []
+    lines = [""]
+    for word in map(shlex.quote, shlex.split(line)):
+        if lines[-1] and len(lines[-1]) + len(word) > WIDTH - _CONTINUED:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    shown = [Text("the same run again", style="bold")]
+    for number, part in enumerate(lines):
+        indent, more = "    " if number else "  ", " \\" if number < len(lines) - 1 else ""
+        shown.append(Text(f"{indent}{part}{more}"))
+    return shown + (hanging_indent("  ", note, "dim") if (note := repeat_note(results)) else [])
 
 
 # --- Messages and connections -------------------------------------------------------------------------------

@@ -152,6 +152,16 @@ LIMITS = (
         field="connect_timeout_ns",
     ),
     OptionSpec(
+        name="open_timeout",
+        metavar="TIME",
+        help="how long opening all connections can take; the load then begins on those that are open",
+        group=Group.LIMITS,
+        parse=option_values.positive_duration,
+        default="none; a target that takes no more ends it",
+        field="open_timeout_ns",
+        excludes=VARYING_CONNECTIONS,
+    ),
+    OptionSpec(
         name="max_message_size",
         metavar="SIZE",
         help="end a session on which a larger message comes, compressed or not: 125 bytes to 1 GiB",
@@ -168,6 +178,24 @@ LIMITS = (
         parse=option_values.run_name,
         field="name",
         refused_by={"ab": "its two sides are called a and b", "capacity": "its steps have numbers"},
+    ),
+    OptionSpec(
+        name="engine",
+        metavar="NAME",
+        help="data plane: native (compiled), portable, or auto: native where it can run the plan",
+        group=Group.LIMITS,
+        parse=option_values.choice("auto", "native", "portable"),
+        default="auto",
+        field="engine",
+    ),
+    OptionSpec(
+        name="reply_instant",
+        metavar="WHEN",
+        help="when a reply has come: when it was read, or when the kernel received it (native engine)",
+        group=Group.LIMITS,
+        parse=option_values.choice("read", "kernel"),
+        default="read",
+        field="reply_instant",
     ),
     OptionSpec(
         name="workers",
@@ -198,6 +226,9 @@ class SessionOptions(TypedDict, total=False):
     abort_grace: Duration
     timeout: Duration
     connect_timeout: Duration
+    open_timeout: Duration
     max_message_size: Count
     name: Text
+    engine: Text
+    reply_instant: Text
     workers: Count
