@@ -45,7 +45,11 @@ FOREIGN_OPTIONS = {
     "dask, too": {"--scheduler-file", "--dashboard-address", "--no-dashboard", "--name"},
     "docker": {"--network", "--rm", "--cpus", "--ulimit", "--user"},
     "others": {"--from-file", "--no-cache-dir", "--create-home", "--group-id", "--port", "--source-group"},
-    "benchmarks": {"--yardstick", "--rounds", "--loop", "--limits", "--connections", "--hold", "--repeat"},
+    "benchmarks": {
+        option
+        for program in (ROOT / "benchmarks").rglob("*.py")
+        for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', program.read_text(encoding="utf-8"))
+    },
     "tools compared with": {
         "--vus",
         "--iterations",
@@ -208,7 +212,7 @@ def test_every_page_of_the_documentation_is_reachable_from_the_readme():
 
 
 def test_the_site_has_every_page():
-    listed = re.findall(r"^(?:reference/)?[a-z-]+$", text_of(Path("docs/index.md")), re.MULTILINE)
+    listed = re.findall(r"^(?:reference/|guides/)?[a-z-]+$", text_of(Path("docs/index.md")), re.MULTILINE)
     assert {Path("docs", f"{name}.md") for name in listed} == {
         page for page in DOCS if page.parts[0] == "docs" and page.name != "index.md"
     }
