@@ -143,7 +143,6 @@ class Rooms:
             delay_ns: Nanoseconds between two members.
             done: Called when it has gone to all of them.
         """
-        self.flush()  # what was published before comes before
         room.counts.published += 1
         if self.bus is not None:
             room.counts.unshared += self.bus.share(room.name, node, [frame], delay_ns)
@@ -154,8 +153,6 @@ class Rooms:
         room = self._rooms.get(name)
         if room is None:
             return
-        if delay_ns:
-            self.flush()
         for frame in frames:
             if delay_ns:
                 self._clock.start(*room.plan_fan_out(frame, node, None), delay_ns, lambda: None)

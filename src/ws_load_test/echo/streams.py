@@ -5,7 +5,7 @@
                     `"done": true, "usage": {"tokens": 20}` besides. The id is that of the message, if it has one
 `gap=20ms`          sends them that far apart (default: all at once), the first as soon as an echo would be sent
 `stall=1s@10`       lengthens one gap, in the middle, by a second in every tenth answer of a connection
-`cut=10`            leaves out the last quarter of every tenth answer, and so its end; nothing else is told of it
+`cut=10`            leaves out the last quarter of every tenth answer, and so its end; nothing else shows it
 =================== ==========================================================================================
 
 Each message leaves at its own instant from the beginning of its answer, so that one that is late delays no other.

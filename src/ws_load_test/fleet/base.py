@@ -117,7 +117,7 @@ class Fleet(ABC):
                 return
             if isinstance(report, Published):
                 self._published.add(worker, report.counts)
-                self._tell_published()
+                self._announce_published()
                 return
             if clock_offset_ns:
                 from_ns, to_ns = report.from_ns - clock_offset_ns, report.to_ns - clock_offset_ns
@@ -131,8 +131,8 @@ class Fleet(ABC):
             self._broadcast_all(self._balancer.on_gone(worker, monotonic_ns(), lost=False))
         self._advance()
 
-    def _tell_published(self) -> None:
-        """Tells each worker how much all publishers have sent, once it is known."""
+    def _announce_published(self) -> None:
+        """Sends each worker how much all publishers have sent, once it is known."""
         counts = self._published.take()
         if counts is not None:
             self._broadcast(Command("published", published=counts))
@@ -170,7 +170,7 @@ class Fleet(ABC):
         """Records that a worker is gone; its part of the load is not given to others. For subclasses to call."""
         self._publish(self.coordinator.lose(worker, reason, monotonic_ns()))
         self._published.lose(worker)
-        self._tell_published()
+        self._announce_published()
         balancer = self._load_balancer()
         if balancer is not None:
             self._broadcast_all(balancer.on_gone(worker, monotonic_ns(), lost=True))

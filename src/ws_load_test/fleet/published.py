@@ -22,12 +22,12 @@ SLOWEST = 10
 
 
 class PublishedCounts:
-    """Publishes of all publishers, once each worker has told its own."""
+    """Publishes of all publishers, once each worker has reported its own."""
 
     def __init__(self, workers: int) -> None:
         self._counts: dict[int, int] = {}
         self._missing = set(range(workers))
-        self._is_told = False
+        self._is_taken = False
 
     def add(self, worker: int, counts: dict[int, int]) -> None:
         """Takes the counts of a worker."""
@@ -40,15 +40,15 @@ class PublishedCounts:
 
     def take(self) -> dict[int, int] | None:
         """Returns all counts, once, as soon as no worker is missing."""
-        if self._missing or self._is_told or not self._counts:
+        if self._missing or self._is_taken or not self._counts:
             return None
-        self._is_told = True
+        self._is_taken = True
         return self._counts
 
 
 @dataclass(slots=True)
 class _Parts:
-    """What has come of one followed publish."""
+    """Sum of the parts of one followed publish."""
 
     due_ns: int = 0
     first_ns: int = 0

@@ -54,7 +54,7 @@ class WorkerRun:
         self._tag = assignment.tag.encode()
         self._host_workers = assignment.host_workers
         self._published: dict[int, int] = {}
-        self._all_told = asyncio.Event()
+        self._all_known = asyncio.Event()
         """Each worker's publishes are known to all."""
         self._started = asyncio.Event()
         self._stopping = False
@@ -89,7 +89,7 @@ class WorkerRun:
     def finish_publishing(self, published: dict[int, int]) -> None:
         """Takes note of how much each publisher of the run has sent, now that none sends any more."""
         self._published = published
-        self._all_told.set()
+        self._all_known.set()
 
     def stop(self) -> None:
         """Sends nothing more; waits for the replies that are due, closes, reports."""
@@ -126,7 +126,7 @@ class WorkerRun:
         self._send(Published(own))
         try:
             async with asyncio.timeout(PUBLISHED_TIMEOUT_S):
-                await self._all_told.wait()
+                await self._all_known.wait()
         except TimeoutError:
             return own
         return self._published

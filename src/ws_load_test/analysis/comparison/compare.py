@@ -284,7 +284,7 @@ class _Comparer:
         self.variants = (base, new)
         self.paired = paired
         self._matrices: dict[tuple[bool, bool], list[BucketMatrix]] = {}
-        """Of connect times, of times to the first message, and of response times."""
+        """Matrices of connect times, of times to the first message, and of response times."""
         self._correlations: dict[str, Autocorrelation] = {}
         self._cut = [index for index, variant in enumerate(self.variants) if not variant.unit_is_recording]
         """Indices of the variants whose units are blocks: only blocks have correlated neighbors."""

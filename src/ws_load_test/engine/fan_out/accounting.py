@@ -11,14 +11,13 @@ Cost: a delivery takes two appends until the next flush, and some 60 ns in it; t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ws_load_test.engine.fan_out.delivery_rows import DeliveryRows
 from ws_load_test.engine.fan_out.membership import Standing
-from ws_load_test.engine.fan_out.publish import NO_SLOT, Publish
+from ws_load_test.engine.fan_out.publish import NO_SLOT, Publish, PublisherLog
 from ws_load_test.metrics.fan_out_report import FollowedPublish
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ws_load_test.engine.fan_out.delivery_rows import TurnStarts
     from ws_load_test.engine.fan_out.membership import MemberColumns, RoomMembers
     from ws_load_test.messages.marker import Marker
     from ws_load_test.metrics.tally import Tally
@@ -35,35 +35,6 @@ MAX_NUMBERS_AHEAD = 1 << 20
 """Numbers by which a marker may be ahead of its publisher's last: one that is more is no marker of ours."""
 RETURN_TIMEOUTS = 3
 """Time-outs after a publish until which a subscriber that was away may come back for it."""
-
-
-@dataclass(slots=True)
-class PublisherLog:
-    """The publishes of one publisher that are not retired."""
-
-    number: int
-    """Number of the publisher."""
-    window: dict[int, Publish] = field(default_factory=dict)
-    newest: int = 0
-    """Number behind the largest that is known to have been sent."""
-    settled: int = 0
-    """Number of the first publish that is not settled."""
-    retired: int = 0
-    """Number of the first publish that is not retired."""
-    sent_ns: int = 0
-    """Instant before which no further publish was sent."""
-    missed: dict[int, NDArray[np.int64]] = field(default_factory=dict)
-    """By room: consecutive publishes that each member has just missed."""
-    latest: dict[int, NDArray[np.int64]] = field(default_factory=dict)
-    """By room: the largest number that each member has received."""
-
-
-class TurnStarts(Protocol):
-    """Instants at which turns of the loop began to read."""
-
-    def lags(self, times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Returns how long after the start of its turn each read was."""
-        ...
 
 
 class Accounting:

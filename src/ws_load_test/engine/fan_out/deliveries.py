@@ -37,9 +37,9 @@ class Deliveries:
         """Rule by which messages are deliveries; None until the load begins."""
         self.turns = ReadTurns()
         self.reads: dict[bytes, Publish] = {}
-        """By the bytes of a read that was one message."""
+        """Publish of each read that was one message."""
         self.payloads: dict[bytes, Publish] = {}
-        """By the payload of a message."""
+        """Publish of each payload."""
         self.messages = 0
         """Messages of the present read so far."""
         self.latest: Publish | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,9 +11,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ws_load_test.engine.fan_out.accounting import PublisherLog, TurnStarts
     from ws_load_test.engine.fan_out.membership import MemberColumns
-    from ws_load_test.engine.fan_out.publish import Publish
+    from ws_load_test.engine.fan_out.publish import Publish, PublisherLog
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.fan_out import SelfDelivery
 
@@ -31,6 +30,14 @@ class Rows(NamedTuple):
     def chosen(self, rows: NDArray[np.bool_]) -> Rows:
         """Returns some of the rows."""
         return Rows(*(column[rows] for column in self))
+
+
+class TurnStarts(Protocol):
+    """Instants at which turns of the loop began to read."""
+
+    def lags(self, times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns how long after the start of its turn each read was."""
+        ...
 
 
 class DeliveryRows:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ws_load_test.plan.fan_out import FanOut
 
 MAX_GROUPS = 32
-"""Groups at most: rows of a heat map that can be told apart."""
+"""Groups at most: rows of a heat map that the eye can follow."""
 
 
 def delivery_groups(fan_out: FanOut, rooms: Sequence[RoomMembers]) -> tuple[NDArray[np.int64], list[str]]:

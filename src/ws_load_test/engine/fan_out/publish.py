@@ -1,8 +1,9 @@
-"""One publish on a worker, and what came of it to the worker's members of the room."""
+"""One publish on a worker, with its deliveries to the worker's members of the room; the publishes of one publisher."""
 
 from __future__ import annotations
 
 from array import array
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,8 +51,8 @@ class Publish:
             number: Its number among those of its publisher.
             room: Members of its room.
             publisher_slot: Slot of the subscriber that its publisher is.
-            due_ns: Instant at which it was due; 0 while no delivery has told.
-            sent_ns: It was sent between these two instants, which are the same once a delivery has told.
+            due_ns: Instant at which it was due; 0 until a delivery shows it.
+            sent_ns: It was sent between these two instants, which are the same once a delivery shows it.
         """
         self.number = number
         self.room = room
@@ -74,3 +75,24 @@ class Publish:
         """Claims of the members, once it is settled."""
         self.keys: list[bytes] = []
         """Reads by which it is recognized."""
+
+
+@dataclass(slots=True)
+class PublisherLog:
+    """The publishes of one publisher that are not retired."""
+
+    number: int
+    """Number of the publisher."""
+    window: dict[int, Publish] = field(default_factory=dict)
+    newest: int = 0
+    """Number behind the largest that is known to have been sent."""
+    settled: int = 0
+    """Number of the first publish that is not settled."""
+    retired: int = 0
+    """Number of the first publish that is not retired."""
+    sent_ns: int = 0
+    """Instant before which no further publish was sent."""
+    missed: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    """Consecutive publishes that each member has just missed, by room."""
+    latest: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    """Largest number that each member has received, by room."""

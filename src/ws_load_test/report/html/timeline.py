@@ -52,9 +52,9 @@ class TimeBucket:
     send_lag_ns: Histogram = field(default_factory=Histogram)
     loop_lag_ns: Histogram = field(default_factory=Histogram)
     first_time_ns: Histogram = field(default_factory=Histogram)
-    """From when a message was due to the first message of its answer, where that is many."""
+    """Times from when a message was due to the first message of its answer, where that is many."""
     gap_ns: Histogram = field(default_factory=Histogram)
-    """Between two messages of an answer."""
+    """Times between two messages of an answer."""
     cpu_ns: Counter[int] = field(default_factory=Counter)
     """Processor time, by worker."""
     wall_ns: Counter[int] = field(default_factory=Counter)
