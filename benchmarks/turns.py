@@ -215,11 +215,17 @@ class Contender:
             nice: Weight of both among other programs, where the kernel has autogroups.
         """
         self.name = name
+        # As Ctrl-C, so that nothing is left behind, stopped or at work.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.server = Server(server, cores[1], secure=secure, nice=nice)
         port = self.server.port
         url = f"{'wss' if secure else 'ws'}://127.0.0.1:{port}/"
         self.generator = Program(shlex.split(command.format(url=url, port=port, **fields)), cores[0], nice=nice)
-        self._wait_until_open(fields["connections"])
+        try:
+            self._wait_until_open(fields["connections"])
+        except BaseException:
+            self.kill()
+            raise
         self.generator.find_processes()
         self.stop()
 
@@ -278,6 +284,10 @@ class Contender:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends both."""
         self.generator.kill()
         self.server.kill()
 

@@ -122,8 +122,8 @@ def contenders(options: argparse.Namespace) -> tuple[dict[str, str], dict[str, s
     return found, counts
 
 
-def measure(commands: dict[str, str], options: argparse.Namespace) -> dict[str, list[Turn]]:
-    """Starts all generators, and gives each its turns."""
+def measure(commands: dict[str, str], options: argparse.Namespace) -> tuple[dict[str, list[Turn]], dict[str, int]]:
+    """Starts all generators, and gives each its turns; returns these, and the memory that each has at the end."""
     fields = {"connections": options.connections, "in_flight": 1, "seconds": LONGEST_S, "bytes": PAYLOAD_BYTES}
     with ExitStack() as stack:
         started = [
@@ -139,7 +139,8 @@ def measure(commands: dict[str, str], options: argparse.Namespace) -> dict[str, 
             )
             for name, command in commands.items()
         ]
-        return take_turns(started, options.turns, options.seconds)
+        turns = take_turns(started, options.turns, options.seconds)
+        return turns, {one.name: one.generator.set_size_bytes() for one in started}
 
 
 def main() -> None:
@@ -162,16 +163,24 @@ def main() -> None:
     os.environ["PATH"] = os.pathsep.join([*options.path, os.environ["PATH"]])
     commands, counts = contenders(options)
     load = os.getloadavg()[0]
-    found = measure(commands, options)
+    found, memory = measure(commands, options)
     base = next(iter(found.values()))
     print(f"{options.connections} connections, 1 in flight; load average {load:.1f} before\n")
-    print("| generator | a message | ratio | messages/s on a core | a reply |\n| --- | --- | --- | --- | --- |")
+    titles = ["generator", "a message", "ratio", "messages/s on a core", "memory", "a reply"]
+    print("| " + " | ".join(titles) + " |\n| " + " | ".join("---" for _ in titles) + " |")
     for name, turns in found.items():
         ratio, quarter, three = paired(turns, base, lambda turn: turn.cpu_us)
         # What it would send with the core to itself, whatever others took of it.
         rate = statistics.median(turn.per_s / turn.busy for turn in turns)
-        cost_us = low([turn.cpu_us for turn in turns])
-        print(f"| {name} | {cost_us:.1f} µs | {ratio:.1f} ({quarter:.1f}–{three:.1f}) | {rate:,.0f} | {counts[name]} |")
+        cells = [
+            name,
+            f"{low([turn.cpu_us for turn in turns]):.1f} µs",
+            f"{ratio:.1f} ({quarter:.1f}–{three:.1f})",
+            f"{rate:,.0f}",
+            f"{memory[name] / 1e6:,.0f} MB",
+            counts[name],
+        ]
+        print("| " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

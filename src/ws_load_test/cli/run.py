@@ -133,6 +133,7 @@ def _explain(plan: Plan, output_options: Mapping[str, Any]) -> None:
 def _probe(plan: Plan, output_options: Mapping[str, Any]) -> int:
     """Opens one connection and sends one message, in this process; prints each step as soon as it is over."""
     from ws_load_test.common.event_loop import run
+    from ws_load_test.probe.fan_out_probe import FanOutProbe
     from ws_load_test.probe.probe import Probe
     from ws_load_test.probe.report import print_end, print_steps
 
@@ -144,7 +145,7 @@ def _probe(plan: Plan, output_options: Mapping[str, Any]) -> int:
             print_steps(steps, console=terminal)
 
     async def probe() -> dict[str, Any]:
-        probe = Probe(plan, show_steps)
+        probe = Probe(plan, show_steps) if plan.fan_out is None else FanOutProbe(plan, show_steps)
         on_signals(probe.stop)
         return await probe.run()
 
