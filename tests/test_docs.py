@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import io
+import itertools
 import re
 import shlex
 from functools import cache
@@ -14,7 +15,10 @@ import pytest
 from ws_load_test.analysis.findings import FindingKind
 from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.cli import main
+from ws_load_test.cli.arguments import app
+from ws_load_test.cli.output import pop_output_options
 from ws_load_test.common.faults import FaultKind, HostErrorKind
+from ws_load_test.experiments.capacity.search_options import read_spec
 from ws_load_test.plan.thresholds import DENOMINATORS, RATES, SIZES, TIME_METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +37,7 @@ _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 _CODE = re.compile(r"```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"`([^`\n]+)`")
 
+OTHER_COMMANDS = ("echo", "demo", "cluster", "report", "compare", "ab", "capacity", "schema")
 FOREIGN_OPTIONS = {
     # Of dask, openssl, kubectl, docker, aws, pip, of the programs of this repository, and of programs compared with.
     "dask": {"--protocol", "--tls-ca-file", "--tls-cert", "--tls-key", "--no-nanny", "--nthreads", "--worker-port"},
@@ -43,6 +48,19 @@ FOREIGN_OPTIONS = {
         option
         for program in (ROOT / "benchmarks").rglob("*.py")
         for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', program.read_text(encoding="utf-8"))
+    },
+    "tools compared with": {
+        "--vus",
+        "--iterations",
+        "--count",
+        "--summary-export",
+        "--out",
+        "--headless",
+        "--latency",
+        "--basic-auth",
+        "--amount",
+        "--concurrent",
+        "--buffer",
     },
     "conformance": {"--quick", "--cases", "--output", "--optional"},
 }
@@ -126,8 +144,14 @@ def commands(page: Path) -> list[str]:
     """Returns the command lines of runs that a page shows; recipes are run by tests of their own."""
     shell = "\n".join(re.findall(r"^```sh\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE))
     lines = re.findall(r"^ws-load-test .*$", shell.replace("\\\n", " "), re.MULTILINE)
-    others = ("echo", "demo", "cluster", "report", "compare", "ab", "capacity", "schema")
-    return [line for line in lines if page.name != "recipes.md" and line.split()[1] not in others]
+    return [line for line in lines if page.name != "recipes.md" and line.split()[1] not in OTHER_COMMANDS]
+
+
+def other_commands(page: Path) -> list[str]:
+    """Returns the command lines of other commands than runs."""
+    shell = "\n".join(re.findall(r"^```sh\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE))
+    lines = re.findall(r"^ws-load-test .*$", shell.replace("\\\n", " "), re.MULTILINE)
+    return [line for line in lines if line.split()[1] in OTHER_COMMANDS]
 
 
 @pytest.mark.parametrize(("page", "line"), [(page, line) for page in DOCS for line in commands(page)])
@@ -142,6 +166,19 @@ def test_every_command_is_understood(page, line, tmp_path, monkeypatch, capsys):
     words = shlex.split(line.replace("$GITHUB_STEP_SUMMARY", "summary.md"), comments=True)[1:]
     code = main([*(word for word in words if word not in {"--probe", "&"}), "--explain"])
     assert code == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("page", "line"), [(page, line) for page in DOCS for line in other_commands(page)])
+def test_every_other_command_is_understood(page, line):
+    words = shlex.split(line.replace("$GITHUB_STEP_SUMMARY", "summary.md"), comments=True)[1:]
+    words = list(itertools.takewhile(lambda word: word not in {"&", "|", ";", "<", ">", "&&"}, words))
+    command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+    assert command.__name__.replace("_", "-") == words[0], "not the page's command"
+    options = bound.arguments.get("options")
+    given = {} if options is None else options.given()
+    if words[0] == "capacity":
+        assert pop_output_options(given, "capacity")[1] == []
+        read_spec({"url": bound.arguments["url"], **given})
 
 
 def test_a_broken_link_an_unknown_option_and_an_old_one_are_noticed(tmp_path, monkeypatch):
@@ -173,7 +210,7 @@ def test_every_page_of_the_documentation_is_reachable_from_the_readme():
 
 
 def test_the_site_has_every_page():
-    listed = re.findall(r"^(?:reference/)?[a-z-]+$", text_of(Path("docs/index.md")), re.MULTILINE)
+    listed = re.findall(r"^(?:reference/|guides/)?[a-z-]+$", text_of(Path("docs/index.md")), re.MULTILINE)
     assert {Path("docs", f"{name}.md") for name in listed} == {
         page for page in DOCS if page.parts[0] == "docs" and page.name != "index.md"
     }

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ws_load_test.plan.schedule import ArrivalSchedule, DueInstants, LoadProfile, Stage
+from ws_load_test.plan.values import connection_stages
 
 SECOND = 10**9
 
@@ -152,3 +153,10 @@ def test_a_shape_says_what_it_is():
         lambda amount: f"{amount:g}"
     )
     assert words == "from 0 to 10 in 1 s, then 10 for 1 s, then from 2 to 4 in 1 s"
+
+
+def test_a_decimal_comma_in_stages_has_a_hint():
+    with pytest.raises(ValueError, match=r'"5" is not a stage; .* and a point where there is a decimal comma'):
+        connection_stages("1s:1,5")
+    with pytest.raises(ValueError, match=r"a step\)$"):
+        connection_stages("5")

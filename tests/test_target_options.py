@@ -3,7 +3,9 @@
 import msgspec
 import pytest
 
+from ws_load_test.common.errors import PlanError
 from ws_load_test.plan.options.catalog import PARSERS, conflicts, missing_companions
+from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.options.target import read_target
 from ws_load_test.plan.proxy_environment import ProxyEnvironment
 from ws_load_test.plan.target import (
@@ -270,3 +272,36 @@ def test_a_target_of_another_version_can_be_described():
     # As a recording may have it, whoever wrote it.
     odd = Target(url="ws://h/", resolve=("x", ""), dns_ttl_ns=1, proxy_environment=ProxyEnvironment(ws="", wss="x"))
     assert dict(odd.describe())["names"] == "x (given),  (given), looked up again after 1 ns"
+
+
+@pytest.mark.parametrize(
+    ("options", "unused"),
+    [
+        ({"url": "ws://svc:80", "resolve": "svc:80:10.0.0.1"}, ""),
+        ({"url": "ws://svc", "resolve": "SVC.:*:10.0.0.1"}, ""),
+        ({"url": "ws://svc", "connect_to": "other:9", "resolve": "other:9:10.0.0.1"}, ""),
+        ({"url": "ws://svc", "resolve": "svc:81:10.0.0.1"}, "svc:81"),
+        ({"url": "ws://svc", "resolve": ["svc:*:10.0.0.1", "srv:*:10.0.0.1"]}, "srv:*"),
+        ({"url": "ws://svc", "resolve": "srv:80:10.0.0.1", "follow_redirects": True}, ""),
+        ({"url": "ws://{seq}.svc", "resolve": "0.svc:80:10.0.0.1"}, ""),
+    ],
+)
+def test_an_address_that_no_session_uses_is_a_warning(options, unused):
+    warnings = [one for one in make_plan(**options).warnings if one.startswith("--resolve")]
+    text = f"--resolve: {unused} is used by no session, for none connects to that host and port"
+    assert warnings == [text] * bool(unused)
+
+
+def test_an_address_that_is_missing_is_named():
+    with pytest.raises(PlanError, match='"svc:4731" names no address; write HOST:PORT:ADDRESS'):
+        make_plan("ws://svc", resolve="svc:4731")
+
+
+def test_an_environment_without_a_proxy_is_a_warning(monkeypatch):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    text = "--proxy env: no variable of the environment names a proxy, so none is used"
+    assert make_plan("ws://svc", proxy="env").warnings == (text,)
+    monkeypatch.setenv("ALL_PROXY", "http://h:1")
+    assert make_plan("ws://svc", proxy="env").warnings == ()

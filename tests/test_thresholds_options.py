@@ -125,7 +125,6 @@ def test_shares_are_exact():
         ("subscribers.skew > 2ms", "is a number without a unit"),
         ("delivery > 2ms", "say what of it, for example delivery.p99"),
         ("delivery.all > 2ms", "say what of it, for example delivery.all.p99"),
-        ("gap.longets > 2", "there is no metric"),
         ("duplicates > 1%", "duplicates was renamed; write duplicate_replies"),
         ("mismatched > 0", "mismatched was renamed; write unknown_id"),
         ("skipped > 3", "skipped was renamed; write greetings"),
@@ -277,7 +276,6 @@ FAN_OUT = {"subscribers": 2, "rate": 5, "message": "{marker}"}
         ("missing > 0", "unanswered"),
         ("delivery.p99 > 5ms", "response"),
         ("delivery.all.max > 5ms", None),
-        ("first.p99 > 1s", None),
         ("gap.longest > 3", None),
         ("subscribers.skew > 2", None),
         ("reach < 99%", None),
@@ -290,6 +288,13 @@ def test_what_only_a_fan_out_has_is_a_mistake_in_another_plan(written, meant):
     assert text.endswith(f"; of replies there is {meant}") == (meant is not None)
     plan = make_plan(URL, fail_if=written, **FAN_OUT)
     assert (plan.fail_if, plan.warnings) == ((written,), ())
+
+
+def test_a_first_message_is_of_an_answer_of_many_or_of_a_fan_out():
+    assert make_plan(URL, fail_if=["first.p99 > 1s", "gap.p99 > 1s"], until="contains:end").warnings == ()
+    assert make_plan(URL, fail_if="first.p99 > 1s", **FAN_OUT).warnings == ()
+    (doubt,) = make_plan(URL, fail_if="first.p99 > 1s").warnings
+    assert "no delivery without --subscribers" in doubt
 
 
 def test_acknowledgements_that_are_not_awaited_have_no_time():

@@ -191,3 +191,18 @@ def test_any_text_is_read_or_refused_with_a_hint(text):
             assert parse(text) >= 0
         except ValueError as error:
             assert "write for example" in str(error) or "longer than a year" in str(error)  # noqa: PT017 - either is right
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1e9", "write it in digits: 1_000_000_000"),
+        ("1.5E3", "write it in digits: 1_500"),
+        ("1.5e0", "write for example 1500"),
+        ("1e30", "write a smaller one, in digits"),
+        ("1e999999", "write for example 1500"),
+    ],
+)
+def test_a_number_with_an_exponent_is_written_out(text, words):
+    with pytest.raises(ValueError, match=words):
+        units.parse_whole(text)

@@ -162,6 +162,7 @@ class TestOneRecording:
             ],
             "generator": {
                 "workers": 2,
+                "engines": [],
                 "cpu_share": 0.5,
                 "send_lag_ns": None,
                 "saturated": False,

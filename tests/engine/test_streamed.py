@@ -567,3 +567,25 @@ def test_more_gaps_than_a_block_holds_lose_nothing():
         assert run.tally.gap_ns.count == CAPACITY
         run.read(end(0), after_ns=MS)
         assert run.facts()["gap_ns"] == (CAPACITY + 7, (CAPACITY + 7) * MS)
+
+
+def test_a_gap_of_exactly_the_limit_is_no_stall():
+    with world(by_id=True) as run:
+        run.due()
+        run.read(word(0), after_ns=MS)
+        run.read(word(0), after_ns=STALL_NS)
+        assert run.tally.stalls == 0
+        run.read(word(0), after_ns=STALL_NS + 1)
+        assert run.tally.stalls == 1
+
+
+def test_an_answer_to_a_message_that_left_late_has_its_time_from_then():
+    with world(by_id=True) as run:
+        run.due(late_ns=30 * MS)
+        run.read(word(0), after_ns=MS)
+        run.clock.advance(TIMEOUT_NS - 10 * MS)
+        assert not run.give_up()
+        assert run.tally.broken_off == run.tally.unanswered == 0
+        run.read(end(0), after_ns=MS)
+        facts = run.facts()
+        assert (facts["broken_off"], facts["streamed"], facts["answer_messages"]) == (0, 2, (1, 2))

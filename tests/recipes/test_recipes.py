@@ -131,6 +131,22 @@ def test_stomp(recipe, play, server):
     assert server.seen() == {"v12.stomp": 2, "published": 40, "right": 40}
 
 
+@against("stomp_server")
+def test_stomp_topics(recipe, play, server):
+    line = recipe("stomp-topics")
+    line.set("-d", "1s")
+    line.set("--subscribers", 6)
+    line.set("--publishers", 2)
+    line.set("--rooms", 2)
+    line.set("--rate", 20)
+    result = play(line, server)
+    assert not result["faults"], result["faults"]
+    deliveries = result["fanout"]["deliveries"]
+    assert deliveries["expected"] == deliveries["delivered"] == 20 * 3
+    assert deliveries["misdelivered"] == deliveries["duplicate"] == 0
+    assert server.seen()["published"] == 20
+
+
 @against("mqtt_server", needs_mosquitto)
 def test_mqtt(recipe, play, server):
     line = recipe("mqtt")

@@ -180,3 +180,9 @@ def test_lines_of_a_log_have_first_and_what_went_wrong():
     assert "first p99 40" in line
     assert "stalls" in line
     assert "broken off" in line
+
+
+def test_the_whole_page_can_be_written():
+    text = text_of("html", results(streamed()))
+    assert "What each answer came to" in text
+    assert "Time to the first message of an answer over the run" in text

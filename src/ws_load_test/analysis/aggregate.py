@@ -198,6 +198,12 @@ class Aggregate:
                     workers.setdefault((number, usage.worker), []).append(usage)
         return [usages for _, usages in sorted(workers.items()) if any(usage.wall_ns for usage in usages)]
 
+    def engines(self) -> list[str]:
+        """Returns the names of the engines that workers ran, by name."""
+        return sorted(
+            {usage.engine for usages in self.worker_loads() for usage in usages if isinstance(usage.engine, str)}
+        )
+
     def cpu_shares(self) -> list[float]:
         """Returns the share of a core that each worker used while measured, by recording and worker number."""
         return [

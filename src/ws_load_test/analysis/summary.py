@@ -235,6 +235,7 @@ def _generator(recordings: Sequence[Recording], aggregated: Aggregate, findings:
     shares = aggregated.cpu_shares()
     return Generator(
         workers=sum(recording.header.workers for recording in recordings),
+        engines=aggregated.engines(),
         cpu_share=round(max(shares), 4) if shares else None,
         send_lag_ns=TimeStats.of(aggregated.tally.send_lag_ns),
         saturated=bool(reasons),

@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
+    page: str | None = None
     try:
         page = _help_page(arguments)
         if page is not None:
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno != errno.ENOSPC and (classify_host_error(error) is not None or error.errno == errno.EAGAIN):
             return complain(f"this machine cannot carry the run: {error.strerror}", ExitCode.USAGE)
-        return fail_to_print(error)
+        return fail_to_print(error, silently=page is not None)
     except Exception:  # noqa: BLE001 - the last line of defence: whatever comes here is a bug of ours
         traceback.print_exc()
         return complain("this is a bug of ws-load-test; please report the lines above", ExitCode.BUG)
@@ -66,8 +67,12 @@ def _help_page(arguments: Sequence[str]) -> str | None:
 
     if arguments[:1] == ["version"]:
         from ws_load_test.common.version import __version__
+        from ws_load_test.engine.registry import ENGINES, why_missing
 
-        return f"{PROGRAM} {__version__}\n"
+        missing = {name: why_missing(name) for name in ENGINES}
+        lines = [f"{PROGRAM} {__version__}"]
+        lines += [f"{name} engine: {f'not built ({why})' if why else 'built'}" for name, why in missing.items()]
+        return "\n".join(lines) + "\n"
     if arguments[:1] == ["help"]:
         return _topic(arguments[1:], PAGES)
     if arguments and arguments[0] in PAGES and arguments[0] != "-h":

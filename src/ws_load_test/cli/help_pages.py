@@ -236,6 +236,10 @@ Limits
                               compressed or not: 125 bytes to 1 GiB (64MiB)
       --name TEXT             a name for the run, which its report, recording,
                               page and comparisons show
+      --engine NAME           data plane: native (compiled), portable, or auto:
+                              native where it can run the plan (auto)
+      --reply-instant WHEN    when a reply has come: when it was read, or when
+                              the kernel received it (native engine) (read)
   -w, --workers N             number of worker processes (one for each core, or
                               two of them if the target is on this machine)
 
@@ -712,6 +716,8 @@ alone is that of the response time):
   response               From when a message was due until its reply was read.
   service                From when a message was sent until its reply was read.
   send_lag               From when a message was due until it was sent.
+  unread_time            From when the kernel received a reply until it was
+                         read.
   keepalive              From a keep-alive ping to its pong.
   connect                From the start of a dial to the end of its upgrade.
   resolve                Name resolution, one look-up for each name, worker and

@@ -30,6 +30,7 @@ from ws_load_test.common.errors import (
     UsageError,
     option_name,
 )
+from ws_load_test.engine.registry import why_engine
 from ws_load_test.fleet.factory import fleet_factory
 from ws_load_test.live.telemetry.settings import read_settings
 from ws_load_test.plan.options.catalog import MUTUALLY_EXCLUSIVE, refused_by
@@ -133,6 +134,7 @@ def _explain(plan: Plan, output_options: Mapping[str, Any]) -> None:
 def _probe(plan: Plan, output_options: Mapping[str, Any]) -> int:
     """Opens one connection and sends one message, in this process; prints each step as soon as it is over."""
     from ws_load_test.common.event_loop import run
+    from ws_load_test.probe.fan_out_probe import FanOutProbe
     from ws_load_test.probe.probe import Probe
     from ws_load_test.probe.report import print_end, print_steps
 
@@ -144,7 +146,7 @@ def _probe(plan: Plan, output_options: Mapping[str, Any]) -> int:
             print_steps(steps, console=terminal)
 
     async def probe() -> dict[str, Any]:
-        probe = Probe(plan, show_steps)
+        probe = Probe(plan, show_steps) if plan.fan_out is None else FanOutProbe(plan, show_steps)
         on_signals(probe.stop)
         return await probe.run()
 
@@ -160,6 +162,8 @@ def _run(plan: Plan, output_options: Mapping[str, Any]) -> int:
     set_log_level(output_options.get("log_level", "warn"))
     for label, words in describe(plan, output_options.get("cluster")):
         _log.info("%s: %s", label, words)
+    if output_options.get("cluster") is None and _log.isEnabledFor(logging.INFO):
+        _log.info("engine: %s", why_engine(plan, plan.engine))
     for warning in plan.warnings:
         _log.warning("%s", warning)
     if output_options.get("probe"):

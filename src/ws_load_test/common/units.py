@@ -38,6 +38,8 @@ _RATE = re.compile(rf"({_NUMBER}(?:e[+-]?\d{{1,3}})?)\s*(k?)\s*(?:/\s*([smh]))?"
 _DECIMAL_COMMA = re.compile(r"\d,\d", re.ASCII)
 LONGEST_NUMBER = 60
 """Characters of a number that is read: more are no number that anything here has."""
+MOST_DIGITS = 18
+"""Digits of a number that an error writes out: no option takes a larger one."""
 LONGEST_SHOWN = 60
 """Characters of a value that an error repeats."""
 LONGEST_PATH = 4096
@@ -74,10 +76,21 @@ def parse_whole(text: str) -> int:
     if "," in written and re.fullmatch(r"[\d,_.]+", written, re.ASCII):
         raise ValueError(f"{quoted(text)} has a comma where no thousands end; write for example 1500 or 1_500")
     if not re.fullmatch(_WHOLE, written, re.ASCII):
-        raise ValueError(f"{quoted(text)} is not a whole number; write for example 1500 or 1_500")
+        raise ValueError(f"{quoted(text)} is not a whole number; write {_in_digits(written)}")
     if len(written) > LONGEST_NUMBER:
         raise ValueError(f"{quoted(text)} has more digits than any number here; write for example 1500")
     return int(written)
+
+
+def _in_digits(written: str) -> str:
+    """Returns a whole number that is written with an exponent in digits; an example for others."""
+    exponent = re.fullmatch(r"\d{1,9}(?:\.\d{1,9})?[eE]\+?(\d{1,3})", written, re.ASCII)
+    if exponent is None:
+        return "for example 1500 or 1_500"
+    if int(exponent[1]) > MOST_DIGITS:
+        return "a smaller one, in digits"
+    value = Decimal(written)
+    return f"it in digits: {int(value):_}" if value == int(value) else "for example 1500 or 1_500"
 
 
 def parse_duration_ns(text: str) -> int:

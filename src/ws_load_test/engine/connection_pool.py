@@ -50,7 +50,14 @@ MAX_CLOSE_REASONS = 16
 class ConnectionPool:
     """The connections of one share of a plan, and their counts since the last report."""
 
-    def __init__(self, plan: Plan, share: Shard, *, multi_host: bool = False) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        share: Shard,
+        *,
+        multi_host: bool = False,
+        factory_type: type[ConnectionFactory] = ConnectionFactory,
+    ) -> None:
         """Opens no connection yet; with `multi_host`, other machines have shares as well.
 
         Raises:
@@ -73,9 +80,7 @@ class ConnectionPool:
         """There is nothing left to do: all messages have left, no connection is open, or the run was stopped."""
         self.loading = False
         """The load has begun."""
-        self.factory = ConnectionFactory(
-            self._default, plan, share, on_exhausted=self._on_exhausted, on_idle=self._on_idle
-        )
+        self.factory = factory_type(self._default, plan, share, on_exhausted=self._on_exhausted, on_idle=self._on_idle)
         self.load = self.factory.load
         self.audience = self.factory.audience
         """Publishers and subscribers; None without a fan-out."""

@@ -11,6 +11,7 @@ import msgspec
 from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from ws_load_test.common.event_loop import run_beside
 from ws_load_test.common.timer import new_timer
+from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.connection_pool import ConnectionPool
 from ws_load_test.engine.engine import Collected, EngineStatus, LoadEnd
 from ws_load_test.engine.keep_alive import keep_alive
@@ -40,15 +41,17 @@ class PortableEngine:
     """A pool of asyncio connections and the load on them."""
 
     name: ClassVar[str] = "portable"
+    factory_type: ClassVar[type[ConnectionFactory]] = ConnectionFactory
+    """Maker of the pool's connections, and of the load on them."""
 
     @classmethod
-    def unsupported(cls, plan: Plan) -> list[str]:  # noqa: ARG003 - any plan
-        """Returns no reasons: this engine runs every plan."""
-        return []
+    def unsupported(cls, plan: Plan) -> list[str]:
+        """Returns the one reason why a plan cannot be run: it needs what asyncio does not say."""
+        return ["it does not know when the kernel received a reply"] if plan.reply_instant == "kernel" else []
 
     def __init__(self, plan: Plan, share: Shard, *, multi_host: bool = False) -> None:
         self._plan = plan
-        self._pool = ConnectionPool(plan, share, multi_host=multi_host)
+        self._pool = ConnectionPool(plan, share, multi_host=multi_host, factory_type=self.factory_type)
         self._stopping = False
         self._is_warmup = False
         self._collected_ns = 0

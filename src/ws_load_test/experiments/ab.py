@@ -99,6 +99,8 @@ def ab(
                 experiment.add_result(round_, result)
                 if on_round is not None:
                     on_round(round_, result)
+                if running[0].interrupted:
+                    return
                 if (error := loss_that_ends(result, cluster)) is not None:
                     raise error
 

@@ -52,6 +52,14 @@ class Metrics(FanOutMetrics):
             csv=("99", "max"),
         )
     )
+    # The generator's own share of a response time: with it, the time would have been measured up to the reading.
+    unread_time_ns: Histogram = times(
+        MetricSpec(
+            "From when the kernel received a reply until it was read.",
+            condition="unread_time",
+            no_value="replies were timed when they were read (--reply-instant kernel)",
+        )
+    )
     # Their response times would have been at least that.
     unanswered_wait_ns: Histogram = times(
         MetricSpec("From when a message that stayed unanswered was due until it was given up.")

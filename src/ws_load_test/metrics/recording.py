@@ -47,6 +47,8 @@ class WorkerUsage(msgspec.Struct, frozen=True):
     """Time in which its control group had used up its processor quota."""
     gc_ns: NonNegative = 0
     """Time in which the garbage collector held it up."""
+    engine: str | msgspec.UnsetType = msgspec.UNSET
+    """Name of the engine that ran its sessions; unset in recordings that do not say."""
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from ws_load_test.plan.plan import DEFAULT_MAX_MESSAGE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ws_load_test.plan.fan_out import FanOut
     from ws_load_test.plan.plan import Plan
 
 Line = tuple[str, str]
@@ -25,6 +26,8 @@ def describe_plan(plan: Plan) -> list[Line]:
 def _load_lines(plan: Plan) -> Iterator[Line]:
     yield "connections", _connections(plan)
     yield "load", plan.load.describe()
+    if plan.fan_out is not None:
+        yield from _fan_out_lines(plan, plan.fan_out)
     yield "message", plan.message.describe()
     yield "replies", plan.correlation.describe()
     yield "length", _length(plan)
@@ -38,6 +41,35 @@ def _load_lines(plan: Plan) -> Iterator[Line]:
         yield "keep-alive", f"a ping on each connection every {format_duration(plan.ping_interval_ns)}"
     if plan.bind:
         yield "bind", f"{plan.bind[0]} and {len(plan.bind) - 1} more" if plan.bind[1:] else plan.bind[0]
+
+
+def _fan_out_lines(plan: Plan, fan_out: FanOut) -> Iterator[Line]:
+    rooms, per_s = len(fan_out.rooms), plan.load.peak_per_s
+    yield "fan-out", fan_out.describe()
+    words = f"each {format_rate(per_s / fan_out.publishers)}" if fan_out.publishers > 1 else format_rate(per_s)
+    if rooms > fan_out.publishers:
+        words += ", to the rooms in turn"
+    elif rooms > 1:
+        words += ", to its room"
+    if fan_out.publish is not None:
+        publish = fan_out.publish.redacted()
+        words += f", by {publish.method} {publish.url}, one request in flight"
+        words += f" ({'; '.join(f'{name}: {value}' for name, value in publish.headers)})" * bool(publish.headers)
+    rate = plan.load.requested_rate
+    amounts = {amount for stage in (rate.stages if rate else ()) for amount in (stage.start, stage.end)}
+    at_most = "at most " * (len(amounts) > 1)
+    yield "publishes", at_most + words
+    audience = f"{fan_out.mean_audience:.3g}" if fan_out.mean_audience % 1 else format_count(fan_out.mean_audience)
+    words = f"{at_most}{format_count(fan_out.deliveries_per_s(per_s))} a second expected, of each message {audience}"
+    own = {"expected": "; its publisher receives it too", "excluded": "; its publisher must not receive it"}
+    words += own.get(fan_out.self_delivery, "") * fan_out.everyone
+    if fan_out.recovery == "expected":
+        words += "; what was missed while away must come as well"
+    yield "deliveries", f"{words}; recognized by {fan_out.marker}"
+    if fan_out.timed is not None and fan_out.timed < fan_out.subscribers:
+        yield "timed", f"those to {format_count(fan_out.timed)} subscribers; those to the others are counted"
+    needed = fan_out.accounting_bytes(per_s, plan.timeout_ns) / plan.workers
+    yield "memory", f"{format_bytes(needed)} in each worker for deliveries that can still come"
 
 
 def _connections(plan: Plan) -> str:

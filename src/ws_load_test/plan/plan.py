@@ -6,6 +6,8 @@ raises `PlanError` with every problem at once, each naming the option that cause
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from ws_load_test.common.sharding import Shard
@@ -18,6 +20,8 @@ from ws_load_test.plan.schedule import LoadProfile
 from ws_load_test.plan.session_policy import DisconnectStorm, MisbehavingClients, ReconnectPolicy
 from ws_load_test.plan.target import Target
 
+ReplyInstant = Literal["read", "kernel"]
+EngineName = Literal["auto", "native", "portable"]
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """64 MiB."""
 
@@ -79,6 +83,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The same as `fail_if`, and the run is stopped when one of them holds."""
     abort_grace_ns: Duration = 5 * 10**9
     """Measured time before the first check of `abort_if`."""
+    engine: EngineName = "auto"
+    """Engine that the workers run: ``auto`` is the native one where it is built and can run the plan."""
+    reply_instant: ReplyInstant = "read"
+    """Instant at which a reply has come: when it was ``read``, or when the ``kernel`` received it."""
     workers: Workers = 1
     """Worker processes, on all machines together."""
     warnings: tuple[str, ...] = ()

@@ -58,8 +58,8 @@ SIZES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "
 RATIOS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "ratio")
 OF_FAN_OUT = frozenset(
     name for name, spec in CONDITION_METRICS.items() if spec.unit_name in (DELIVERY, PUBLISH, SUBSCRIBER)
-)
-"""Metrics that only a fan-out has."""
+) - {"first"}
+"""Metrics that only a fan-out has; a first message has an answer of many as well."""
 OF_REPLIES = {
     "late": "late_replies",
     "duplicate": "duplicate_replies",

@@ -248,8 +248,9 @@ def stages(value: Any, read_amount: Callable[[Any], float]) -> LoadProfile:
     for point in (part.strip() for one in strings(value) for part in one.split(",")):
         length, mark, target = re.split(r"([:@])", point, maxsplit=1) if re.search("[:@]", point) else (point, "", "")
         if not mark:
+            comma = ", and a point where there is a decimal comma" if found and point[:1].isdigit() else ""
             raise ValueError(
-                f"{quoted(point)} is not a stage; write for example 30s:1000 (a line) or 30s@1000 (a step)"
+                f"{quoted(point)} is not a stage; write for example 30s:1000 (a line) or 30s@1000 (a step){comma}"
             )
         end = read_amount(target.strip())
         found.append(Stage(positive_duration(length), end if mark == "@" else amount, end))

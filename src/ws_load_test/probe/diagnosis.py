@@ -346,11 +346,11 @@ def suggest_rule(message: bytes, others: Sequence[bytes], given: str = "") -> tu
 
     Every rule has been tried on both with the readers that the load uses; `given` is the user's path to the id.
     """
-    ours = [(path, value) for path, value in _json_scalars(message) if path == given or _IDS.search(_last(path))]
+    ours = [(path, value) for path, value in json_scalars(message) if path == given or _IDS.search(_last(path))]
     for other in others:
         pairs = [
             (mine, path)
-            for path, found in _json_scalars(other)
+            for path, found in json_scalars(other)
             for mine, value in ours
             if value == found and (_last(path) == _last(mine) or _IDS.search(_last(path)))
         ]
@@ -379,7 +379,7 @@ def _last(path: str) -> str:
     return names[-1] if names else ""
 
 
-def _json_scalars(payload: bytes) -> Iterator[tuple[str, str]]:
+def json_scalars(payload: bytes) -> Iterator[tuple[str, str]]:
     """Yields the paths in a JSON text that could hold an id, as ``--match json`` writes them, and the values."""
     try:
         start: Any = msgspec.json.decode(payload)

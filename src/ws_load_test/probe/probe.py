@@ -61,8 +61,21 @@ SHOW_INTERVAL_S = 0.25
 class Probe:
     """One connection, one message."""
 
-    def __init__(self, plan: Plan, on_steps: Callable[[list[Step]], None] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        on_steps: Callable[[list[Step]], None] | None = None,
+        *,
+        number: int = 0,
+        start_ns: int | None = None,
+    ) -> None:
         """Takes the plan of a run, and what is called with new steps now and then.
+
+        Args:
+            plan: Plan of a run.
+            on_steps: Called with new steps.
+            number: Number of the connection, as its fields show it.
+            start_ns: Instant from which steps count; None: now.
 
         Raises:
             UsageError: The plan's certificates or its feed cannot be used.
@@ -79,9 +92,10 @@ class Probe:
         self.kinds = KindLimits()
         self.factory = ConnectionFactory(self, self.plan, Shard(0, 1), on_exhausted=_nothing, on_idle=_nothing)
         fills = plan.target.is_templated or any(one.is_template for one in plan.setup_messages)
-        self._secret_row = 0 if fills else None
+        self._number = number
+        self._secret_row = number if fills else None
         self.record = SessionRecord(plan, awaited=plan.correlation.rule != "none")
-        self.transcript = Transcript(plan.target, self._redact, traffic=self)
+        self.transcript = Transcript(plan.target, self._redact, traffic=self, start_ns=start_ns)
         self._dialer = Dialer(self.plan, listener=self.transcript)
         self.transcript.follow(self._dialer)
         self._on_steps = on_steps or _nothing
@@ -142,18 +156,22 @@ class Probe:
 
     async def _run_session(self) -> None:
         """Goes from the first lookup to the reply."""
-        connection = self.factory.connection(self, 0, trace=self)
+        connection = self.factory.connection(self, self._number, trace=self)
         try:
             await self._dialer.resolve()
-            self._timings = await self._dialer.dial(connection, 0, self.transcript.filler(self.factory.renderer(0)))
+            filler = self.transcript.filler(self.factory.renderer(self._number))
+            self._timings = await self._dialer.dial(connection, self._number, filler)
         except DialError as error:
             self.fault(error.fault)
             return
         for asked in self._timings.not_granted:
             self.transcript.add("declined", what=asked)
         await wait_until_ready(connection, self.plan.timeout_ns)
-        if connection.closing:
-            return
+        if not connection.closing:
+            await self._exchange(connection)
+
+    async def _exchange(self, connection: Connection) -> None:
+        """Sends the message, and waits for its reply."""
         timeout_s = self.plan.timeout_ns / NS_PER_S
         if not self._send(connection) or not self.record.awaited:
             await self._wait_for_reply(min(SILENCE_S, timeout_s))
@@ -216,7 +234,7 @@ class Probe:
         connection = self._connection = cast("Connection", session)
         self.record.opened, self._opened_ns = True, monotonic_ns()
         self.factory.attach_frames(connection)
-        first_messages, greetings = self.factory.first_messages(0), self.plan.correlation.greetings
+        first_messages, greetings = self.factory.first_messages(self._number), self.plan.correlation.greetings
         if first_messages or greetings:
             SessionSetup(connection, greetings, self.factory.first_opcode, first_messages)
 

@@ -32,6 +32,7 @@ _VERDICTS = {
     "greeting": "a greeting (--skip-first)",
     "late": "a reply that came too late",
     "duplicate": "a second reply to the same message",
+    "delivery": "the delivery",
     "push": "a push",
     "ignored": "a push",
     "early": "a push",
@@ -49,6 +50,7 @@ _TIMES = {
     "first_replies": "first messages",
     "first": "first of the answer",
     "reply": "reply",
+    "delivery": "delivery",
 }
 
 
@@ -113,6 +115,10 @@ def _took(step: Step) -> str:
 
 def _resolve(step: Step) -> Words:
     return "name", f"{step['host']} is {', '.join(step['addresses'])}{_took(step)}", ()
+
+
+def _session(step: Step) -> Words:
+    return "session", f"the {step['role']}: connection {step['number']}, in room {step['room']}", ()
 
 
 def _try(step: Step) -> Words:
@@ -216,6 +222,7 @@ def _end(step: Step) -> Words:
 
 
 _WORDS: dict[str, Callable[[Step], Words]] = {
+    "session": _session,
     "resolve": _resolve,
     "try": _try,
     "connect": _connect,

@@ -62,8 +62,15 @@ _BEFORE_PATH = re.compile(r"^[^:]*://[^/?#]*")
 class Transcript:
     """The steps of one session; the `TraceListener` of its opening."""
 
-    def __init__(self, target: Target, redact: Callable[[str], str], *, traffic: TrafficListener) -> None:
-        """Takes what hides the secrets in a text, and the observer of the open session."""
+    def __init__(
+        self,
+        target: Target,
+        redact: Callable[[str], str],
+        *,
+        traffic: TrafficListener,
+        start_ns: int | None = None,
+    ) -> None:
+        """Takes what hides the secrets in a text, the observer of the open session, and the instant to count from."""
         self._traffic = traffic
         self.steps: list[Step] = []
         self.frames_left_out = 0
@@ -73,7 +80,8 @@ class Transcript:
         """Duration of each name's lookup, as the dialer knows it."""
         self._target = target
         self._redact = redact
-        self._start_ns = self._mark_ns = monotonic_ns()
+        self._mark_ns = monotonic_ns()
+        self._start_ns = self._mark_ns if start_ns is None else start_ns
         self._templates: dict[str, str] = {}
         self._requests = 0
         self._resolved: set[str] = set()

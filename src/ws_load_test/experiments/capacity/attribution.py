@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.thresholds import Condition
 
-GENERATOR_LAGS = {"response": ("send_lag_ns", "loop_lag_ns"), "service": ("loop_lag_ns",)}
+GENERATOR_LAGS = {
+    "response": ("send_lag_ns", "loop_lag_ns"),
+    "service": ("loop_lag_ns",),
+    "first": ("send_lag_ns", "loop_lag_ns"),
+    "gap": ("loop_lag_ns",),
+}
 """Measured times -> the tally's fields with the lags of the generator that they include."""
 TAIL_PERCENTILE = "99"
 """Percentile of the generator's lateness that is compared with the growth of a queue."""

@@ -171,14 +171,14 @@ class DaskFleet(Fleet):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        present = [link.host for link in self.links if not link.gone]
-        calls = (host.call(host_agent.shutdown, self._run_name, timeout_s=END_TIMEOUT_S) for host in present)
-        await asyncio.gather(*calls, return_exceptions=True)
         if self.membership.client is not None:
             for topic in (host_agent.TOPIC, "all"):
                 with contextlib.suppress(OSError, TimeoutError, ValueError):
                     self.membership.client.unsubscribe_topic(topic)
         if self._stays:
+            present = [link.host for link in self.links if not link.gone]
+            calls = (host.call(host_agent.shutdown, self._run_name, timeout_s=END_TIMEOUT_S) for host in present)
+            await asyncio.gather(*calls, return_exceptions=True)
             self.membership.pause()
         else:
             await self.membership.leave()

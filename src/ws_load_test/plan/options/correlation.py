@@ -74,13 +74,13 @@ def _check_load(
         problems.append(OptionProblem("--match", "ping takes pongs for replies; add --ping, which sends pings"))
 
 
-def samples(message: Message) -> list[bytes]:
-    """Returns one of each of the messages as they would be sent."""
+def samples(message: Message, rounds: int = 1) -> list[bytes]:
+    """Returns each of the messages as they would be sent, so many times, the first of them with number 0."""
     source = MessageGenerator(message, Shard(0, 1))
     try:
         payloads = source.payloads(0, next(source.rows))
         # In turn, whatever the weights, each comes within as many as all weigh together.
-        return [payloads.next() for _ in range(sum(message.weights) or 1)]
+        return [payloads.next() for _ in range((sum(message.weights) or 1) * rounds)]
     except UsageError:
         # `read_message` reports what is missing in the feed.
         return []

@@ -15,7 +15,7 @@ from ws_load_test.messages.marker import MAX_DUE_NS, MAX_NUMBERS
 from ws_load_test.plan.correlation import Correlation
 from ws_load_test.plan.fan_out import FanOut, MarkerRule
 from ws_load_test.plan.options.correlation import samples
-from ws_load_test.plan.options.rows.fan_out import is_fan_out
+from ws_load_test.plan.options.rows.fan_out import FAN_OUT, FAN_OUT_ONLY, NEEDED, is_fan_out
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.ranges import LARGEST_CONNECTIONS
 
@@ -43,6 +43,10 @@ def read_fan_out(
     """
     problems.extend(_misplaced_fields(values, message, texts))
     if not is_fan_out(values):
+        if "everyone" in values:
+            # Off, it is none of the options that the others need.
+            useless = (one.name for one in FAN_OUT if one.name in values and one.requires == FAN_OUT_ONLY)
+            problems.extend(OptionProblem(option_name(name), NEEDED) for name in useless)
         return None
     fan_out = _fan_out(values)
     problems.extend(_problems_of_sessions(values, fan_out))
@@ -125,7 +129,7 @@ def _problems_of_marker(values: Mapping[str, Any], message: Message, rule: Marke
         yield OptionProblem("--message", text)
         return
     read = Correlation(rule=rule.kind, selector=rule.pattern).message_id_extractor()
-    numbers = [read(sample) for sample in samples(message)]
+    numbers = [read(sample) for sample in samples(message, rounds=2)]
     if any(_as_text(number) != str(expected) for expected, number in enumerate(numbers)):
         example = """, for example -m '{"id": {seq}}'""" if rule.kind == "json" else ""
         where = "path" if rule.kind == "json" else "pattern"

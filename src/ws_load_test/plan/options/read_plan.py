@@ -47,7 +47,7 @@ from ws_load_test.plan.options.messages import (
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.options.session_policy import read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
-from ws_load_test.plan.options.target import proxy_hint, read_target
+from ws_load_test.plan.options.target import proxy_hint, read_target, unused_names
 from ws_load_test.plan.options.thresholds import read_thresholds
 from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
@@ -138,8 +138,11 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     )
     if plan.fan_out is not None:
         check_fan_out(plan)
-    hint = proxy_hint(plan.target, os.environ) if "proxy" not in given and not plan.target.unix_socket else ""
-    return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan) + (hint,) * bool(hint))
+    hint = "" if plan.target.unix_socket or given.get("proxy", "env") != "env" else proxy_hint(plan.target, os.environ)
+    hints = [hint] * bool(hint)
+    if plan.fan_out is None or plan.fan_out.publish is None:
+        hints += unused_names(plan.target)
+    return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan) + tuple(hints))
 
 
 def unknown_options(names: Iterable[str], known: Collection[str]) -> Iterator[OptionProblem]:

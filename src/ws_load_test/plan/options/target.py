@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -63,8 +63,25 @@ def _proxy_url(written: str) -> str:
     return target_values.proxy_url(url, "write http://host:port")
 
 
+def unused_names(target: Target) -> Iterator[str]:
+    """Yields a sentence for each address of ``--resolve`` whose host and port no session looks up."""
+    looked_up = {(one.host, one.port) for one in map(Endpoint.of, target.urls)} | {*target.connect_addresses}
+    if target.follow_redirects or any("{" in host for host, _ in looked_up):
+        # There can be more than are known.
+        return
+    for entry in target.resolve:
+        name, port, _ = entry.split(":", 2)
+        if not any(host.removesuffix(".") == name and port in {"*", str(number)} for host, number in looked_up):
+            yield f"--resolve: {name}:{port} is used by no session, for none connects to that host and port"
+
+
 def proxy_hint(target: Target, environment: Mapping[str, str]) -> str:
-    """Returns a sentence where the environment names a proxy for the target that is not used; empty where none is."""
+    """Returns a sentence where the environment names a proxy for the target that is not used; empty where none is.
+
+    The same where it is to name one, and does not.
+    """
+    if target.proxy_environment is not None:
+        return "" if target.proxies else "--proxy env: no variable of the environment names a proxy, so none is used"
     named = ProxyEnvironment.read(environment)
     for url in target.urls:
         endpoint = Endpoint.of(url)

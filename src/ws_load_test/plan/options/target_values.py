@@ -197,6 +197,8 @@ def resolve(value: Any) -> tuple[str, ...]:
 def _resolve(written: str) -> str:
     hint = "write HOST:PORT:ADDRESS[,ADDRESS], for example service.example:443:10.0.0.1,[::1]"
     host, port, listed = (*written.split(":", 2), "", "")[:3]
+    if host and port and not listed:
+        raise ValueError(f'"{written}" names no address; {hint}')
     try:
         name, _ = host_and_port(host if port == "*" else f"{host}:{port}")
     except HostNameError as error:

@@ -9,9 +9,8 @@ from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options import fan_out_values
 from ws_load_test.plan.options.spec import Count, Flag, Group, OptionSpec, Requirements, Text, Texts
 
-FAN_OUT_ONLY: Requirements = {
-    ("subscribers", "everyone"): "is of a fan-out; add --subscribers N, or --everyone and -c N"
-}
+NEEDED = "is of a fan-out; add --subscribers N, or --everyone and -c N"
+FAN_OUT_ONLY: Requirements = {("subscribers", "everyone"): NEEDED}
 _ONLY_MEASURED = "every session of a fan-out is a publisher or a subscriber that is measured"
 NOT_IN_FAN_OUT: Mapping[str, str] = {
     "size": "a delivery is recognized by the {marker} in -m, and generated text has none",

@@ -159,6 +159,24 @@ LIMITS = (
         refused_by={"ab": "its two sides are called a and b", "capacity": "its steps have numbers"},
     ),
     OptionSpec(
+        name="engine",
+        metavar="NAME",
+        help="data plane: native (compiled), portable, or auto: native where it can run the plan",
+        group=Group.LIMITS,
+        parse=option_values.choice("auto", "native", "portable"),
+        default="auto",
+        field="engine",
+    ),
+    OptionSpec(
+        name="reply_instant",
+        metavar="WHEN",
+        help="when a reply has come: when it was read, or when the kernel received it (native engine)",
+        group=Group.LIMITS,
+        parse=option_values.choice("read", "kernel"),
+        default="read",
+        field="reply_instant",
+    ),
+    OptionSpec(
         name="workers",
         metavar="N",
         help="number of worker processes",
@@ -188,4 +206,6 @@ class SessionOptions(TypedDict, total=False):
     open_timeout: Duration
     max_message_size: Count
     name: Text
+    engine: Text
+    reply_instant: Text
     workers: Count
