@@ -106,6 +106,8 @@ SAMPLES = {
     "first": [{"until": "json:done", "first": "json:word"}],
     "stall": [{"until": "json:done", "stall": "1500ms"}],
     "count": [{"until": "json:done", "count": "json:usage.tokens"}],
+    "engine": [{"engine": "portable"}],
+    "reply_instant": [{"reply_instant": "kernel"}],
     "max_message_size": [{"max_message_size": 1000}],
     "name": [{"name": "-a b"}],
     "workers": [{"workers": 3, "connections": 9}],
