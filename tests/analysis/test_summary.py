@@ -130,6 +130,7 @@ class TestOneRecording:
             "response_time_ns": times,
             "service_time_ns": times,
             "streams": None,
+            "fanout": None,
             "connect_time_ns": None,
             "opening": {
                 "resolve_time_ns": None,

@@ -338,10 +338,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     streams: Annotated[
         Streams | None, Meta(description="Answers of many messages; null where an answer is one message.")
     ] = None
-    connect_time_ns: Annotated[TimeStats | None, Meta(description="From the dial to the end of the upgrade.")]
     fanout: Annotated[
         FanOutSummary | None, Meta(description="Deliveries to subscribers; null where the plan has none.")
-    ]
+    ] = None
+    connect_time_ns: Annotated[TimeStats | None, Meta(description="From the dial to the end of the upgrade.")]
     opening: Annotated[Opening, Meta(description="Phases of opening a session.")]
     reconnect_time_ns: Annotated[
         TimeStats | None, Meta(description="From the loss of a session to the one that replaces it.")

@@ -93,7 +93,7 @@ def _plain_fields(plan: Plan) -> Iterator[tuple[str, Written]]:
         *parts, name = option.field.split(".")
         holder: Any = plan
         for part in parts:
-            holder = None if holder is None else getattr(holder, part)
+            holder = getattr(holder, part, None)
         if holder is None:
             continue
         value = getattr(holder, name)
