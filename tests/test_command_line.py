@@ -87,6 +87,8 @@ SAMPLES = {
     "check_utf8": [{"check_utf8": True}],
     "reconnect": [{"reconnect": "now"}, {"reconnect": "1500ms"}, {"reconnect": "exponential:100ms..30s"}],
     "lifetime": [{"lifetime": "10s"}],
+    "run_at": [{"run_at": ["1500ms: ./deploy.sh 'a b'", "2s: true"]}],
+    "node": [{"node": "header:X-Node"}, {"node": "json:server.name"}],
     "disconnect": [{"disconnect": "30%@1s", "connections": 10}, {"disconnect": "0.333@1s", "reconnect": "exponential"}],
     "slow_readers": [{"slow_readers": "5%:1kB/s", "connections": 50}],
     "stalled_readers": [{"stalled_readers": 0.0123, "connections": 500}],
