@@ -22,6 +22,10 @@ OPEN = {"rate": 100}
 FAN_OUT = {**OPEN, "message": "{marker}", "subscribers": 2}
 SAMPLES = {
     "url": [{"url": ["ws://h:1/a", "wss://h/{seq}"]}, {"url": f"wss://ann:{SECRET}@h/t?token={SECRET}&a='b'"}],
+    "until": [{"until": ["json:type=done", "contains:it's"]}],
+    "first": [{"until": "contains:end", "first": "json:delta"}],
+    "stall": [{"until": "contains:end", "stall": "250ms"}],
+    "count": [{"until": "contains:end", "count": "json:usage.tokens"}],
     "header": [{"header": ["A: -b", f"X-Api-Key: {SECRET}", 'C: "it\'s"']}, {"header": {"D": "1"}}],
     "subprotocol": [{"subprotocol": ["v1", "v2"]}],
     "user": [{"user": f"ann:{SECRET}"}],

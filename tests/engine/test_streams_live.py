@@ -112,7 +112,7 @@ def test_several_workers_count_every_message_of_every_answer(echo, query):
     assert tally.pushed == tally.unknown_id == 0
 
 
-@pytest.mark.parametrize("load", [{"rate": 50}, {}], ids=["open loop", "closed loop"])
+@pytest.mark.parametrize("load", [{"rate": 50, "max_in_flight": 1}, {}], ids=["open loop", "closed loop"])
 def test_in_order_one_in_flight_after_the_other(echo, load):
     options = {"until": "contains:done", "first": "contains:answer", "messages": 20, "connections": 2, **load}
     result, tally = measured(f"{echo.url}?stream=5&gap=1ms", **options)
