@@ -22,10 +22,6 @@ OPEN = {"rate": 100}
 FAN_OUT = {**OPEN, "message": "{marker}", "subscribers": 2}
 SAMPLES = {
     "url": [{"url": ["ws://h:1/a", "wss://h/{seq}"]}, {"url": f"wss://ann:{SECRET}@h/t?token={SECRET}&a='b'"}],
-    "until": [{"until": ["json:type=done", "contains:it's"]}],
-    "first": [{"until": "contains:end", "first": "json:delta"}],
-    "stall": [{"until": "contains:end", "stall": "250ms"}],
-    "count": [{"until": "contains:end", "count": "json:usage.tokens"}],
     "header": [{"header": ["A: -b", f"X-Api-Key: {SECRET}", 'C: "it\'s"']}, {"header": {"D": "1"}}],
     "subprotocol": [{"subprotocol": ["v1", "v2"]}],
     "user": [{"user": f"ann:{SECRET}"}],
@@ -81,6 +77,10 @@ SAMPLES = {
     "ignore": [{"ignore": ["regex:^x=>", "json:a.b"]}],
     "auto_reply": [{"auto_reply": "contains:ping=>pong=>"}],
     "expect": [{"expect": ["contains:ok", "json:a.b=1"]}],
+    "until": [{"until": ["json:done=true", "contains:[DONE]"]}],
+    "first": [{"until": "contains:x", "first": "json:delta"}],
+    "stall": [{"until": "contains:x", "stall": "250ms"}],
+    "count": [{"until": "contains:x", "count": "json:usage.tokens"}],
     "expect_first": [{"first_message": "x", "expect_first": "json:ok"}],
     "check_utf8": [{"check_utf8": True}],
     "reconnect": [{"reconnect": "now"}, {"reconnect": "1500ms"}, {"reconnect": "exponential:100ms..30s"}],
