@@ -93,9 +93,8 @@ def _plain_fields(plan: Plan) -> Iterator[tuple[str, Written]]:
         *parts, name = option.field.split(".")
         holder: Any = plan
         for part in parts:
-            holder = None if holder is None else getattr(holder, part)
+            holder = getattr(holder, part, None)
         if holder is None:
-            # A part that this plan has not, with all of its options.
             continue
         value = getattr(holder, name)
         default = next(one for one in msgspec.structs.fields(type(holder)) if one.name == name).default

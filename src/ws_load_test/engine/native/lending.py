@@ -12,8 +12,9 @@ import os
 import ssl
 from typing import TYPE_CHECKING, Protocol, cast
 
-from ws_load_test.common.clock import NS_PER_MS, monotonic_ns
+from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.errors import UsageError
+from ws_load_test.common.loop_turns import TURN_NS
 from ws_load_test.engine.native.own_tls import carrier_of, has_tls
 from ws_load_test.engine.native.reactor import Reactor, tls_of
 from ws_load_test.engine.sessions.connection import Connection
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.faults import Fault
 
-TURN_NS = NS_PER_MS
-"""Time that the compiled loop has before asyncio's loop turns: what a timer may be late because of it. Going back and
-forth takes a hundredth of it."""
 GOES_BACK, STARVED, IDLE, PONG = 1, 2, 4, 8
 """Kinds of events, as bits (`Reactor.events`)."""
 NOT_LENT = -1
