@@ -130,8 +130,8 @@ def test_a_session_that_ends_within_an_answer_breaks_it_off(echo):
 
 
 def test_cut_answers_and_stalls_are_those_that_were_asked_for(echo):
-    options = {**BY_ID, "stall": "50ms", "timeout": "300ms", "messages": 20, "rate": 100}
-    _, tally = measured(f"{echo.url}?stream=4&stall=60ms@5&cut=10", **options)
+    options = {**BY_ID, "stall": "250ms", "timeout": "1s", "messages": 20, "rate": 100}
+    _, tally = measured(f"{echo.url}?stream=4&stall=300ms@5&cut=10", **options)
     assert (tally.stalls, tally.broken_off, tally.answered) == (4, 2, 18)
     assert tally.streamed == 18 * 4 + 2 * 3
 

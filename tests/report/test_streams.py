@@ -9,9 +9,11 @@ from factories.pages import planned
 from factories.results import MILLI, SECOND, answers, histogram, interval, results, text_of, usual
 from factories.run_states import interval as event
 from factories.run_states import scene
+from ws_load_test import PlanError
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.summary import summarize
+from ws_load_test.analysis.thresholds import RequestedCondition
 from ws_load_test.live.layout import Viewport, render
 from ws_load_test.live.progress_lines import ProgressLogger
 from ws_load_test.metrics.tally import Tally
@@ -147,14 +149,15 @@ def test_conditions_are_judged_on_it():
 
 
 def test_conditions_have_no_value_where_an_answer_is_one_message():
-    made = planned(*streamed().intervals, fail_if=["first.p95 > 35ms", "stalls > 7"], duration="4s")
-    whys = [check.why for check in summarize([made]).verdict.checks]
-    assert [why.partition(" without --until")[0] for why in whys] == [
-        "a message has one answer",
-        "an answer is one message",
-    ]
-    warnings = make_plan("ws://h", duration="4s", fail_if=["stalls > 7"]).warnings
-    assert any("without --until" in warning for warning in warnings)
+    made = planned(*streamed().intervals, duration="4s")
+    wanted = [RequestedCondition("fail-if", text) for text in ("gap.p95 > 35ms", "first.p50 > 1s", "stalls > 7")]
+    whys = [check.why for check in summarize([made], conditions=wanted).verdict.checks]
+    assert whys[0] == "gap is of answers of many messages, and an answer is one without --until"
+    assert whys[1].endswith("of replies there is first with --until, of answers of many messages")
+    assert whys[2].startswith("stalls is of answers of many messages")
+    for text in ("stalls > 7", "first.p99 > 1s"):
+        with pytest.raises(PlanError, match="--until"):
+            make_plan("ws://h", duration="4s", fail_if=[text])
 
 
 def live(*tallies):

@@ -65,7 +65,8 @@ def _note(course: Timeline) -> str:
 
 
 def _shade(course: Timeline) -> str:
-    return " What is shaded was not measured." if _marked(course, 1e9) else ""
+    words = " What is shaded was not measured." if _marked(course, 1e9) else ""
+    return f"{words} Red bands are disconnect waves, until all sessions were back." if course.bands else words
 
 
 def _middles(columns: Sequence[TimeBucket], unit_ns: float) -> list[float | None]:
