@@ -181,8 +181,7 @@ class Lender:
 
     def lend(self, connection: NativeConnection) -> bool:
         """Lends a session. Returns False if the compiled loop cannot take it now."""
-        if self._loop is None:
-            self._watch(asyncio.get_running_loop())
+        self.watch()
         if not connection.lend(self.reactor):
             return False
         self._lent[connection.slot] = connection
@@ -203,10 +202,12 @@ class Lender:
             self._loop.remove_reader(self.reactor.fileno())
             self._loop = None
 
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        loop.add_reader(self.reactor.fileno(), self._turn)
-        self._beside = _descriptor_of(loop)
+    def watch(self) -> None:
+        """Runs the compiled loop whenever it has something to do, from here on."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(self.reactor.fileno(), self._turn)
+            self._beside = _descriptor_of(self._loop)
 
     def _turn(self) -> None:
         """Runs the compiled loop for a while, and deals with its events."""
