@@ -1,14 +1,20 @@
 """Fan-out in the page, in exports, in the live view and in the lines of a log."""
 
+import io
 from collections import Counter
 
 import pytest
 from msgspec.structs import replace
 
 from factories.pages import planned
-from factories.results import MILLI, histogram, interval, results, usual
+from factories.results import MILLI, histogram, interval, results, text_of, usual
+from factories.run_states import interval as event
+from factories.run_states import scene
+from ws_load_test.live.layout import Viewport, render
+from ws_load_test.live.progress_lines import ProgressLogger
 from ws_load_test.metrics.fan_out_report import SlowSubscriber
 from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.report.html import fan_out_charts
 from ws_load_test.report.html.run import page
 from ws_load_test.report.html.timeline import course
@@ -158,3 +164,65 @@ def test_a_run_without_deliveries_says_so():
 def test_other_runs_have_none_of_it():
     _, sections = page(results(usual()))
     assert "Deliveries" not in [section.title for section in sections]
+
+
+# --- Exports ---
+
+
+def test_exports_have_the_deliveries():
+    made = results(fanned_out())
+    shown = text_of("markdown", made)
+    assert "| deliveries | 80 | 76 | 4 | 95.0 % |" in shown
+    assert "| delivery time | 5.00 ms | 20 ms | 20 ms | 20 ms | 20 ms |" in shown
+    assert "| spread | 1 ms |" in shown
+    assert "with 4 deliveries missing" in shown
+    metrics = text_of("openmetrics", made)
+    for line in ("deliveries_total 76", "deliveries_missing_total 4", "delivery_time_seconds_count 76"):
+        assert f"ws_load_test_{line}\n" in metrics
+
+
+# --- While it runs ---
+
+
+def watched(*tallies):
+    intervals = [event(made, at_s=index) for index, made in enumerate(tallies)]
+    return scene(*intervals, asked=make_plan("ws://h/", **PLAN))
+
+
+def rows_of(state, **size):
+    return [line.plain.rstrip() for line in render(state, Viewport(**size))]
+
+
+def test_the_live_view_has_rows_for_deliveries():
+    rows = rows_of(watched(tally(), tally()), width=80, height=40)
+    assert "deliveries    19/s   reach 95.0 %   2 missing" in rows
+    (head,) = [number for number, row in enumerate(rows) if row.startswith("delivery  ")]
+    assert rows[head + 1].split() == ["last", "5", "s", *("5.00", "ms"), *("20", "ms") * 3]
+    assert rows[head + 3].startswith("  to the last")
+    assert not any(row.startswith("response") for row in rows)
+
+
+def test_the_live_view_fits_where_there_is_little_room():
+    state = watched(tally(), tally())
+    for width, height in ((80, 24), (40, 8), (20, 3)):
+        rows = rows_of(state, width=width, height=height)
+        assert len(rows) <= height
+        assert max(map(len, rows)) <= width
+    assert any(row.startswith("deliveries") for row in rows_of(state, width=80, height=8))
+
+
+def test_before_the_first_delivery_is_settled_there_is_no_reach():
+    rows = rows_of(watched(Tally(due=10, sent=10, delivery_time_ns=histogram(MILLI))), width=80, height=40)
+    assert "deliveries    1/s   reach –   0 missing" in rows
+    assert "deliveries    none yet" in rows_of(watched(), width=80, height=40)
+
+
+def test_a_line_of_a_log_has_deliveries():
+    out = io.StringIO()
+    write = ProgressLogger(make_plan("ws://h/", **PLAN | {"duration": "60s"}), out)
+    for second in range(10):
+        write(event(tally(), at_s=second))
+    assert out.getvalue() == (
+        "measured 10 s of 60 s - 0 open - requested 10/s - published 10/s - delivered 19/s - p50 5.00 ms, p99 20 ms"
+        " - reach 95.0 % - 10 missing\n"
+    )
