@@ -100,7 +100,7 @@ SAMPLES = {
     "timeout": [{"timeout": "3s"}],
     "connect_timeout": [{"connect_timeout": "500ms"}],
     "open_timeout": [{"open_timeout": "30s"}],
-    "subscribers": [{**FAN_OUT, "subscribers": 5}],
+    "subscribers": [{**FAN_OUT, "subscribers": 5}, {**FAN_OUT, "match": "order"}],
     "publishers": [{**FAN_OUT, "publishers": 3}],
     "everyone": [{**OPEN, "message": "{marker}", "everyone": True, "connections": 4}],
     "rooms": [{**FAN_OUT, "rooms": 7, "subscribers": 9}, {**FAN_OUT, "rooms": "lobby,a b"}],
