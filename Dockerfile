@@ -6,8 +6,12 @@ FROM python:3.13-slim AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY docs/ws-load-test.1 ./docs/
+COPY cmake/CMakeLists.txt ./cmake/
 COPY src ./src
-# Only wheels, so that the image needs no compiler; the project itself is built from its sources.
+# For the compiled engine; without a compiler the image would have the portable one alone.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+# Only wheels, but for the project itself, which is built from its sources.
 RUN python -m venv /opt/ws-load-test \
  && /opt/ws-load-test/bin/pip install --no-cache-dir --only-binary :all: --no-binary ws-load-test '.[html,prometheus,otlp,tls]' \
  && /opt/ws-load-test/bin/pip uninstall --yes pip

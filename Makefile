@@ -33,11 +33,17 @@ site: $(VENV)/installed-docs
 
 check: lint test
 
-$(VENV)/installed: pyproject.toml
+# What the compiled engine is built of; without a C compiler the portable engine runs every plan.
+COMPILED := cmake/CMakeLists.txt $(wildcard src/ws_load_test/engine/native/*.p[xy][dx] src/ws_load_test/engine/native/*.h)
+
+$(VENV)/installed: pyproject.toml $(COMPILED)
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	rm -rf cmake/CMakeCache.txt cmake/CMakeFiles src/ws_load_test/engine/native/*.so
 	$(BIN)/python -m pip install --quiet --editable .
+	# Found by its path alone, so that a checkout in PYTHONPATH comes first.
+	sed -i.bak '/^import/d' $(VENV)/lib/python*/site-packages/_editable_skbc_ws_load_test.pth
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

@@ -16,6 +16,7 @@ from ws_load_test.analysis.findings import FindingKind
 from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.cli import main
 from ws_load_test.cli.arguments import app
+from ws_load_test.cli.cluster import pop_cluster_options
 from ws_load_test.cli.output import pop_output_options
 from ws_load_test.common.faults import FaultKind, HostErrorKind
 from ws_load_test.experiments.capacity.search_options import read_spec
@@ -178,6 +179,7 @@ def test_every_other_command_is_understood(page, line):
     given = {} if options is None else options.given()
     if words[0] == "capacity":
         assert pop_output_options(given, "capacity")[1] == []
+        pop_cluster_options(given)
         read_spec({"url": bound.arguments["url"], **given})
 
 

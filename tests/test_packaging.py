@@ -23,8 +23,9 @@ def copied():
 
 
 def test_the_image_gets_every_file_that_the_wheel_is_made_of():
-    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
-    needed = {"pyproject.toml", "README.md", *PROJECT["project"]["license-files"], *wheel["shared-data"]}
+    build = PROJECT["tool"]["scikit-build"]
+    wheel, cmake = build["wheel"], f"{build['cmake']['source-dir']}/CMakeLists.txt"
+    needed = {"pyproject.toml", "README.md", cmake, *PROJECT["project"]["license-files"], *wheel["force-include"]}
     assert needed <= copied()
     assert all(any(package.startswith(f"{source}/") for source in copied()) for package in wheel["packages"])
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}

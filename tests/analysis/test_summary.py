@@ -130,6 +130,7 @@ class TestOneRecording:
             "response_time_ns": times,
             "service_time_ns": times,
             "streams": None,
+            "fanout": None,
             "connect_time_ns": None,
             "opening": {
                 "resolve_time_ns": None,
@@ -145,6 +146,8 @@ class TestOneRecording:
             },
             "reconnect_time_ns": None,
             "reconnect_storm": None,
+            "waves": [],
+            "nodes": None,
             "misbehaving": None,
             "unanswered_wait_ns": None,
             "keepalive_time_ns": None,
@@ -162,6 +165,7 @@ class TestOneRecording:
             ],
             "generator": {
                 "workers": 2,
+                "engines": [],
                 "cpu_share": 0.5,
                 "send_lag_ns": None,
                 "saturated": False,

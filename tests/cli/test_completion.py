@@ -67,8 +67,8 @@ def test_the_manual_page_is_what_the_catalogue_generates(tool):
 def test_the_manual_page_names_every_option_and_is_in_the_wheel(tool):
     text = tool.manual().replace("\\-", "-")
     assert all(f"\\fB{flag}\\fR" in text for option in OPTIONS for flag in option.flags)
-    shared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert shared["shared-data"] == {"docs/ws-load-test.1": "share/man/man1/ws-load-test.1"}
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["scikit-build"]["wheel"]
+    assert wheel["force-include"] == {"docs/ws-load-test.1": "${SKBUILD_DATA_DIR}/share/man/man1/ws-load-test.1"}
 
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="needs groff")

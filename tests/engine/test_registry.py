@@ -8,15 +8,16 @@ import pytest
 
 from ws_load_test import make_plan
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.errors import UsageError
+from ws_load_test.common.errors import PlanError, UsageError
 from ws_load_test.common.sharding import Shard
 from ws_load_test.engine import registry
 from ws_load_test.engine.engine import Engine, EngineStatus, LoadWindow
 from ws_load_test.engine.portable import PortableEngine
-from ws_load_test.engine.registry import DEFAULT_ENGINE, ENGINES, engine_for
+from ws_load_test.engine.registry import ENGINES, engine_for
 from ws_load_test.plan.load_sharing import LoadSwitch
 from ws_load_test.testing import FaultyServer, behaviors
 
+BUILT = [name for name in ENGINES if not registry.why_missing(name)]
 MEMBERS = [name for name in vars(Engine) if not name.startswith("_")] + ["__init__"]
 
 
@@ -28,7 +29,7 @@ def collected_garbage():
     gc.enable()
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", BUILT)
 def test_every_engine_has_what_the_protocol_asks_for(name):
     engine = ENGINES[name]()
     assert engine.name == name
@@ -41,10 +42,50 @@ def test_every_engine_has_what_the_protocol_asks_for(name):
             assert inspect.iscoroutinefunction(found) == inspect.iscoroutinefunction(wanted), member
 
 
-def test_the_default_engine_runs_every_plan():
+def test_a_plan_names_its_engine():
+    assert make_plan("ws://h/").engine == "auto"
+    assert make_plan("ws://h/", engine="portable").engine == "portable"
+    with pytest.raises(PlanError, match="not one of auto, native, portable"):
+        make_plan("ws://h/", engine="fast")
+
+
+def test_only_the_kernel_knows_when_it_received_a_reply():
+    plan = make_plan("ws://h/", reply_instant="kernel", deflate=True)
+    with pytest.raises(UsageError, match="does not know when the kernel received a reply"):
+        engine_for(plan)
+    with pytest.raises(UsageError, match="does not know when the kernel received a reply"):
+        engine_for(plan, "portable")
+
+
+def test_the_portable_engine_runs_every_plan():
     plan = make_plan("wss://h/{connection}", rate=10, deflate=True, match="json:id", message='{"id": {seq}}', ramp="1s")
-    assert engine_for(plan) is ENGINES[DEFAULT_ENGINE]() is PortableEngine
+    assert engine_for(plan) is engine_for(plan, "portable") is PortableEngine
     assert PortableEngine.unsupported(plan) == []
+
+
+def test_the_first_engine_that_is_built_and_can_run_a_plan_runs_it(monkeypatch):
+    class Fast(PortableEngine):
+        name = "native"
+
+        @classmethod
+        def unsupported(cls, plan):  # noqa: ANN206 - as in other tests
+            return ["it has no TLS"] if plan.target.secure else []
+
+    def not_built():
+        raise ImportError("no module")
+
+    monkeypatch.setitem(registry.ENGINES, "native", lambda: Fast)
+    assert engine_for(make_plan("ws://h/")) is Fast
+    assert engine_for(make_plan("wss://h/")) is PortableEngine
+    assert registry.why_missing("native") == ""
+    assert registry.why_engine(make_plan("ws://h/")) == "native"
+    assert registry.why_engine(make_plan("wss://h/")) == "portable; not native: it has no TLS"
+    monkeypatch.setitem(registry.ENGINES, "native", not_built)
+    assert engine_for(make_plan("ws://h/")) is PortableEngine
+    assert "C compiler (no module)" in registry.why_missing("native")
+    assert registry.why_engine(make_plan("ws://h/")).startswith("portable; not native: it is built")
+    with pytest.raises(UsageError, match="native engine is not part of this installation: it is built on Linux"):
+        engine_for(make_plan("ws://h/"), "native")
 
 
 def test_an_engine_that_cannot_run_a_plan_gives_all_its_reasons(monkeypatch):
@@ -80,7 +121,7 @@ def test_the_status_follows_the_sessions_and_the_load(load):
         assert not end.interrupted
         assert end.measured_from_ns <= end.measured_until_ns
         seen.append(engine.status)
-        await engine.drain()
+        await engine.drain({})
         tally = engine.collect().tally
         assert (tally.opened, tally.sent, tally.answered) == (2, 3, 3)
         assert engine.collect().tally.sent == 0

@@ -47,11 +47,13 @@ def interval(tally, *, index=1, phase="measured", length_ns=SECOND, workers=(), 
     )
 
 
-def recording(*intervals, load="open", started="2026-03-01T12:00:07.25Z", target="ws://h/", ended=True, lost=()):
+def recording(
+    *intervals, load="open", started="2026-03-01T12:00:07.25Z", target="ws://h/", ended=True, lost=(), plan=None
+):
     header = Header(
         tool="ws-load-test 0.1.0",
         started_at=started,
-        plan={"load": {"kind": load}},
+        plan={"load": {"kind": load}} | (plan or {}),
         target=target,
         host={},
         workers=2,

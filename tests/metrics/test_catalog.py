@@ -24,6 +24,8 @@ from ws_load_test.report.exports.csv_intervals import COLUMNS, FIRST_COLUMNS
 SOURCE = Path(ws_load_test.__file__).parent
 STREAMED = Tally(streamed=1)
 """Tally of a run whose answers are many messages."""
+FANNED_OUT = Tally(deliveries_expected=1)
+"""Tally of a fan-out."""
 ROW = """
     retried: int = count(
         MetricSpec(
@@ -81,7 +83,7 @@ def test_a_count_without_a_treatment_of_its_own_is_named_in_its_row_where_it_is_
         for path in SOURCE.rglob("*.py")
         if "deliveries_negative" in path.read_text("utf-8") and path.name != "help_pages.py"
     }
-    summary = {name for name in naming if name.startswith("analysis/summary")}
+    summary = {name for name in naming if name.startswith("analysis/summary") or name == "analysis/fan_out.py"}
     assert naming - summary == {"metrics/fan_out_metrics.py", "engine/fan_out/delivery_rows.py"}
 
 
@@ -99,20 +101,27 @@ def test_every_row_is_complete():
     assert METRICS.keys() >= {*PER_HOST_FIELDS, *EXCLUDED_FROM_WARMUP}
 
 
+def names_of_families(tally):
+    return [family.name for family in (*counter_families(tally), *histogram_families(tally))]
+
+
 def test_names_of_conditions_and_families_and_columns_are_unique():
     conditions = [spec.condition for spec in (*METRICS.values(), *DERIVED) if spec.condition is not None]
     assert len(conditions) == len(set(conditions)) == len(CONDITION_METRICS)
-    families = [family.name for family in (*counter_families(STREAMED), *histogram_families(STREAMED))]
+    families = names_of_families(Tally(streamed=1, deliveries_expected=1))
     assert len(families) == len(set(families)) == sum(bool(spec.family) for spec in METRICS.values())
     columns = sum(len(spec.csv) for spec in METRICS.values())
     computed = {"recording", "start_s", "length_s", "start_unix_s", "connections_open", "cpu_share"}
     assert len(COLUMNS) == columns + len(computed)
 
 
-def test_what_only_streams_have_is_exported_of_them_alone():
-    plain = {family.name for family in (*counter_families(Tally()), *histogram_families(Tally()))}
-    every = {family.name for family in (*counter_families(STREAMED), *histogram_families(STREAMED))}
-    assert every - plain == {spec.family for spec in METRICS.values() if spec.family and spec.needs_stream}
+def test_what_only_streams_or_fan_outs_have_is_exported_of_them_alone():
+    plain = set(names_of_families(Tally()))
+    of_streams = {spec.family for spec in METRICS.values() if spec.family and spec.needs_stream}
+    of_fan_outs = {spec.family for spec in METRICS.values() if spec.family and spec.needs_fan_out}
+    assert set(names_of_families(STREAMED)) - plain == of_streams
+    assert set(names_of_families(FANNED_OUT)) - plain == of_fan_outs
+    assert of_streams & of_fan_outs == {"first_time_seconds"}
 
 
 def test_columns_of_the_first_version_keep_their_places():

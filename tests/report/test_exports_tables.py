@@ -96,6 +96,21 @@ class TestRows:
             "gap_p50_ns",
             "gap_p99_ns",
             "gap_max_ns",
+            "deliveries_expected",
+            "deliveries",
+            "deliveries_missing",
+            "deliveries_cut_off",
+            "delivery_p50_ns",
+            "delivery_p90_ns",
+            "delivery_p99_ns",
+            "delivery_p999_ns",
+            "delivery_max_ns",
+            "first_p50_ns",
+            "first_p99_ns",
+            "first_max_ns",
+            "last_p50_ns",
+            "last_p99_ns",
+            "last_max_ns",
         ]
 
     def test_every_column_is_documented_and_the_other_way_round(self):
@@ -142,14 +157,20 @@ class TestRows:
             "connect_p99_ns": "",
             "connect_max_ns": "",
             "cpu_share": "0.5000",
-            **dict.fromkeys(("streamed", "broken_off", "stalls", "came_together"), "0"),
-            **dict.fromkeys(("gap_p50_ns", "gap_p99_ns", "gap_max_ns"), ""),
         }
         assert (second["start_s"], second["length_s"], second["cpu_share"]) == ("1.000000", "0.500000", "")
         assert [second[name] for name in ("due", "sent", "answered", "unanswered", "dropped", "pushed", "faults")] == [
             *"6523143"
         ]
         assert (second["connections_open"], second["connections_lost"]) == ("7", "3")
+
+    def test_streams_and_fan_outs_have_columns_of_their_own(self):
+        made = Tally(deliveries_expected=4, deliveries=3, deliveries_missing=1, delivery_time_ns=histogram(MILLI))
+        fan_out = recording(interval(made), plan={"fan_out": {"publishers": 1, "subscribers": 2}})
+        (row,) = read_rows(fan_out)
+        assert [row[name] for name in ("deliveries_expected", "deliveries", "deliveries_missing")] == ["4", "3", "1"]
+        assert (row["delivery_max_ns"], row["last_p50_ns"], row["first_max_ns"]) == (str(MILLI), "", "")
+        assert "gap_p50_ns" not in row
 
     def test_a_floods_service_times_are_its_response_times(self):
         closed = recording(interval(answers(1, 2, 3, due_when_sent=True)), load="closed")

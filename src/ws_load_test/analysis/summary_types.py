@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from ws_load_test.analysis.fan_out import FanOutSummary
 from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.summary_times import TimeStats
+from ws_load_test.analysis.wave_types import NodesSummary, WaveSummary
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
 
 
@@ -180,6 +181,7 @@ class Generator(msgspec.Struct, frozen=True, kw_only=True):
     """Health of the load generator itself."""
 
     workers: Annotated[int, Meta(description="Worker processes.")]
+    engines: Annotated[list[str], Meta(description="Engines that they ran: native (compiled) or portable.")]
     cpu_share: Annotated[float | None, Meta(description="Share of a core that the busiest worker used; 1 is a core.")]
     send_lag_ns: Annotated[TimeStats | None, Meta(description="Lateness of messages: sent - due.")]
     saturated: Annotated[bool, Meta(description="True where the generator, not the target, was the bottleneck.")]
@@ -336,10 +338,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     streams: Annotated[
         Streams | None, Meta(description="Answers of many messages; null where an answer is one message.")
     ] = None
-    connect_time_ns: Annotated[TimeStats | None, Meta(description="From the dial to the end of the upgrade.")]
     fanout: Annotated[
         FanOutSummary | None, Meta(description="Deliveries to subscribers; null where the plan has none.")
-    ]
+    ] = None
+    connect_time_ns: Annotated[TimeStats | None, Meta(description="From the dial to the end of the upgrade.")]
     opening: Annotated[Opening, Meta(description="Phases of opening a session.")]
     reconnect_time_ns: Annotated[
         TimeStats | None, Meta(description="From the loss of a session to the one that replaces it.")
@@ -347,6 +349,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     reconnect_storm: Annotated[
         ReconnectStorm | None, Meta(description="Recovery after --disconnect; null where no session was cut off.")
     ]
+    waves: Annotated[list[WaveSummary], Meta(description="Sessions that the target ended together, wave by wave.")]
+    nodes: Annotated[NodesSummary | None, Meta(description="Sessions by node of the target; null without --node.")]
     misbehaving: Annotated[
         Misbehaving | None, Meta(description="Results of misbehaving clients; null where there were none.")
     ]

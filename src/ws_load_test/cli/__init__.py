@@ -67,8 +67,12 @@ def _help_page(arguments: Sequence[str]) -> str | None:
 
     if arguments[:1] == ["version"]:
         from ws_load_test.common.version import __version__
+        from ws_load_test.engine.registry import ENGINES, why_missing
 
-        return f"{PROGRAM} {__version__}\n"
+        missing = {name: why_missing(name) for name in ENGINES}
+        lines = [f"{PROGRAM} {__version__}"]
+        lines += [f"{name} engine: {f'not built ({why})' if why else 'built'}" for name, why in missing.items()]
+        return "\n".join(lines) + "\n"
     if arguments[:1] == ["help"]:
         return _topic(arguments[1:], PAGES)
     if arguments and arguments[0] in PAGES and arguments[0] != "-h":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ws_load_test.engine.conversations import new_conversation
 from ws_load_test.engine.conversations.in_flight import RecentIds
@@ -10,7 +10,8 @@ from ws_load_test.engine.conversations.traced import TracedConversation
 from ws_load_test.engine.fan_out.audience import Audience
 from ws_load_test.engine.fan_out.http_publishers import HttpPublishers
 from ws_load_test.engine.load_models import LOAD_MODELS
-from ws_load_test.engine.load_models.load_model import LoadModel, frames_vary
+from ws_load_test.engine.load_models.load_model import frames_vary
+from ws_load_test.engine.nodes import NodeSeekingConnection
 from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.messages.generator import EMPTY_ROW, MessageGenerator
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.load_models.load_model import LoadModel
     from ws_load_test.engine.load_models.open_loop import OpenLoopRunner
     from ws_load_test.engine.sessions.message_trace import MessageTrace
+    from ws_load_test.engine.sessions.sender import Conversation
     from ws_load_test.engine.sessions.session import SessionListener
     from ws_load_test.messages.generator import FrameEncoding
     from ws_load_test.messages.template_field import Row
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 class ConnectionFactory:
     """Makes the connections of one share of a plan."""
+
+    connection_type: ClassVar[type[Connection]] = Connection
 
     def __init__(
         self,
@@ -53,13 +58,12 @@ class ConnectionFactory:
         self._encoder = ws_frames.FrameEncoder(message.opcode)
         self._reading = ReadPolicy.of(plan)
         self._no_pong = self._reading.without_pongs()
+        self._connection_type = _seeking_type(plan) or self.connection_type
         self._recent_ids = RecentIds()
         self._rows: dict[int, Row] = {}
         self._redactor = Redactor(plan.target.secrets())
         self._frames_vary = frames_vary(plan)
-        self.load: LoadModel[Any] = LOAD_MODELS[type(plan.load)](
-            plan, share, owner, on_exhausted=on_exhausted, on_idle=on_idle
-        )
+        self.load = self._load(plan, share, owner, on_exhausted=on_exhausted, on_idle=on_idle)
         """The part of the load that the connections share."""
         self.audience = None if plan.fan_out is None else Audience(plan, share, self._source.publication)
         """Publishers and subscribers; None without a fan-out."""
@@ -75,15 +79,31 @@ class ConnectionFactory:
 
     # --- Connections ------------------------------------------------------------------------------------------------
 
+    def _conversation(self, connection: Connection) -> Conversation:
+        """Returns the conversation of a new connection; for subclasses."""
+        return new_conversation(connection, self._recent_ids)
+
+    def _load(
+        self,
+        plan: Plan,
+        share: Shard,
+        owner: SessionListener,
+        *,
+        on_exhausted: Callable[[], None],
+        on_idle: Callable[[Connection], None],
+    ) -> LoadModel[Any]:
+        """Returns the part of the load that the connections share; for subclasses."""
+        return LOAD_MODELS[type(plan.load)](plan, share, owner, on_exhausted=on_exhausted, on_idle=on_idle)
+
     def connection(
         self, owner: SessionListener, number: int, *, no_pong: bool = False, trace: MessageTrace | None = None
     ) -> Connection:
         """Returns connection `number` of the run, about to be dialed, or dialed again."""
         if self.audience is not None:
             return self.audience.connection(owner, self._reading, number, cast("OpenLoopRunner", self.load))
-        connection = Connection(owner, self._no_pong if no_pong else self._reading)
+        connection = self._connection_type(owner, self._no_pong if no_pong else self._reading)
         connection.number = number
-        conversation = new_conversation(connection, self._recent_ids)
+        conversation = self._conversation(connection)
         if trace is not None:
             connection.trace = trace
             conversation = TracedConversation(connection, conversation, trace)
@@ -145,6 +165,13 @@ class ConnectionFactory:
         target, row = self._plan.target, self._row(number)
         texts = [text for text in (target.user, target.user_info) if text and "{" in text]
         return [basic_credentials(self._source.render(text, number, row).encode()) for text in texts]
+
+
+def _seeking_type(plan: Plan) -> type[Connection] | None:
+    """Returns the class of connections that look for their node in messages; None where none has to."""
+    if plan.node is None or not plan.node.in_messages:
+        return None
+    return type("SeekingConnection", (NodeSeekingConnection,), {"seek": staticmethod(plan.node.extractor())})
 
 
 class DeflatingEncoder:

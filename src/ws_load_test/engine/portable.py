@@ -11,6 +11,7 @@ import msgspec
 from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from ws_load_test.common.event_loop import run_beside
 from ws_load_test.common.timer import new_timer
+from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.connection_pool import ConnectionPool
 from ws_load_test.engine.engine import Collected, EngineStatus, LoadEnd
 from ws_load_test.engine.keep_alive import keep_alive
@@ -41,15 +42,17 @@ class PortableEngine:
     """A pool of asyncio connections and the load on them."""
 
     name: ClassVar[str] = "portable"
+    factory_type: ClassVar[type[ConnectionFactory]] = ConnectionFactory
+    """Maker of the pool's connections, and of the load on them."""
 
     @classmethod
-    def unsupported(cls, plan: Plan) -> list[str]:  # noqa: ARG003 - any plan
-        """Returns no reasons: this engine runs every plan."""
-        return []
+    def unsupported(cls, plan: Plan) -> list[str]:
+        """Returns the one reason why a plan cannot be run: it needs what asyncio does not say."""
+        return ["it does not know when the kernel received a reply"] if plan.reply_instant == "kernel" else []
 
     def __init__(self, plan: Plan, share: Shard, *, multi_host: bool = False) -> None:
         self._plan = plan
-        self._pool = ConnectionPool(plan, share, multi_host=multi_host)
+        self._pool = ConnectionPool(plan, share, multi_host=multi_host, factory_type=self.factory_type)
         self._stopping = False
         self._is_warmup = False
         self._collected_ns = 0
@@ -248,8 +251,7 @@ class PortableEngine:
                 return ended_ns
             await pool.drain()
             pool.tally.dropped += load.end(ended_ns)
-            pool.samples.flush()
-            last_ns = pool.samples.last_done_ns
+            last_ns = pool.last_reply_ns()
             # Without a reply it took at least until there was nothing left to send.
             return max(last_ns, measured_from_ns) if last_ns else ended_ns
         ended_ns = min(monotonic_ns(), FOREVER_NS if end_ns is None else end_ns)
@@ -259,9 +261,8 @@ class PortableEngine:
         if not by_count:
             return max(ended_ns, self._collected_ns)
         await pool.drain()
-        pool.samples.flush()
         # The last message may have left behind the last reply, where one is missing or none is awaited.
-        return max(pool.samples.last_done_ns, ended_ns, self._collected_ns)
+        return max(pool.last_reply_ns(), ended_ns, self._collected_ns)
 
     async def _settle(self) -> None:
         """Waits for the share of the load that the fleet is about to change, for a time that it never takes."""

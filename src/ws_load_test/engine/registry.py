@@ -19,19 +19,62 @@ def _portable() -> type[Engine]:
     return PortableEngine
 
 
-ENGINES: dict[str, Callable[[], type[Engine]]] = {"portable": _portable}
-"""For each name, what imports the engine's class."""
-DEFAULT_ENGINE = "portable"
+def _native() -> type[Engine]:
+    from ws_load_test.engine.native.engine import NativeEngine  # noqa: PLC0415 - on demand
+
+    return NativeEngine
+
+
+ENGINES: dict[str, Callable[[], type[Engine]]] = {"native": _native, "portable": _portable}
+"""For each name, what imports the engine's class (ImportError: it is not built); the first that can is preferred."""
+DEFAULT_ENGINE = "auto"
 
 
 def engine_for(plan: Plan, name: str = DEFAULT_ENGINE) -> type[Engine]:
-    """Returns the class of an engine that can run a plan.
+    """Returns the class of an engine that can run a plan; ``auto``: of the first that is built and can.
 
     Raises:
         KeyError: There is no such engine.
-        UsageError: The engine cannot run the plan; has all of its reasons.
+        UsageError: The engine is not built, or cannot run the plan; has all of its reasons.
     """
+    if name == DEFAULT_ENGINE:
+        for engine in map(_built, ENGINES):
+            if engine is not None and not engine.unsupported(plan):
+                return engine
+        raise UsageError(f"no engine of this installation can run this plan: {why_engine(plan)}")
+    if missing := why_missing(name):
+        raise UsageError(f"the {name} engine is not part of this installation: {missing}; take --engine auto")
     engine = ENGINES[name]()
     if reasons := engine.unsupported(plan):
         raise UsageError(f"the {name} engine cannot run this plan: {'; '.join(reasons)}")
     return engine
+
+
+def why_missing(name: str) -> str:
+    """Returns why an engine cannot be had in this installation; empty if it can."""
+    try:
+        ENGINES[name]()
+    except ImportError as error:
+        return f"it is built on Linux, where there is a C compiler ({error})"
+    return ""
+
+
+def why_engine(plan: Plan, name: str = DEFAULT_ENGINE) -> str:
+    """Returns the engine that runs a plan, and why it is not one that would be preferred."""
+    if name != DEFAULT_ENGINE:
+        return name
+    reasons: list[str] = []
+    for each, load in ENGINES.items():
+        missing = why_missing(each)
+        wanting = [missing] if missing else load().unsupported(plan)
+        if not wanting:
+            return "; ".join([each, *reasons])
+        reasons.append(f"not {each}: {', '.join(wanting)}")
+    return "; ".join(reasons)
+
+
+def _built(name: str) -> type[Engine] | None:
+    try:
+        return ENGINES[name]()
+    except ImportError:
+        return None

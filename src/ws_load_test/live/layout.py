@@ -15,13 +15,17 @@ from rich.text import Text
 from ws_load_test.analysis.condition_scope import ConditionScope
 from ws_load_test.analysis.findings import FindingKind, percent
 from ws_load_test.analysis.thresholds import depends_on_pairing
+from ws_load_test.analysis.wave_types import WaveSummary
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
+from ws_load_test.report.content.commands import describe_command
+from ws_load_test.report.content.fan_out import format_reach
 from ws_load_test.report.content.fault_names import fault_phrase
 from ws_load_test.report.content.labeled import NO_VALUE, count_of, sentence
 from ws_load_test.report.content.thresholds import show_value
+from ws_load_test.report.content.waves import back_words, codes_of, costs
 from ws_load_test.report.terminal.glyphs import bar, spark, to_encodable
 from ws_load_test.report.terminal.latency_histogram import ROWS, histogram_bars
 from ws_load_test.report.terminal.layout import LABEL
@@ -44,6 +48,8 @@ MAX_FINDINGS = 3
 """Most findings about the generator that are shown; each takes up to `MAX_SENTENCE_LINES`."""
 MAX_SENTENCE_LINES = 3
 """Most lines of one sentence; the rest is cut off."""
+MAX_COMMANDS = 3
+"""Most commands of the run that are shown, the last ones."""
 CHARTS = 2
 """Charts over time that grow with the terminal: rates and p99; connections are mostly all open, a full block."""
 MAX_CHART_ROWS = 5
@@ -125,7 +131,10 @@ def _lines(state: RunState, viewport: Viewport, now_ns: int, notes: Sequence[_Pa
         *_head(state, viewport, now_ns),
         _Line(9, Text()),
         *_connections(state, viewport, now_ns),
+        *_wave(state, viewport),
+        *_commands(state, viewport),
         *_messages(state, viewport),
+        *_deliveries(state, viewport),
         _Line(9, Text()),
         *_times(state, viewport),
         *_conditions(state, viewport),
@@ -211,6 +220,33 @@ def _connections(state: RunState, viewport: Viewport, now_ns: int) -> list[_Line
     return [_Line(0, _row("connections", parts, viewport)), *(_Line(6, line) for line in chart)]
 
 
+def _wave(state: RunState, viewport: Viewport) -> list[_Line]:
+    """Returns a line while a disconnect wave is on, and a fainter one about the last of those that are over."""
+    waves, current = state.waves.waves, state.waves.current
+    if not waves:
+        return []
+    summary = WaveSummary.of(current or waves[-1])
+    if current is None:
+        words = f"{count_of(len(waves), 'wave')}, the last of {count_of(summary.sessions, 'session')}"
+        return [_Line(5, _row("  wave", [(words, ""), (back_words(summary), "green")], viewport))]
+    missing = max(0, summary.open_before - state.open)
+    parts = [(f"{format_count(summary.sessions)} ended", "bold yellow"), (f"{format_count(missing)} missing", "yellow")]
+    parts += [(codes_of(summary), ""), (", ".join(costs(summary)), "")]
+    return [_Line(1, _row("  wave", [part for part in parts if part[0]], viewport))]
+
+
+def _commands(state: RunState, viewport: Viewport) -> list[_Line]:
+    """Returns a line for each of the commands that began last; those that failed matter more."""
+    runs = [state.commands[number] for number in sorted(state.commands)][-MAX_COMMANDS:]
+    return [
+        _Line(
+            1 if run.failed else 5,
+            _row("" if number else "  ran", [(describe_command(run), "yellow" if run.failed else "")], viewport),
+        )
+        for number, run in enumerate(runs)
+    ]
+
+
 def _messages(state: RunState, viewport: Viewport) -> list[_Line]:
     last = state.history[-1] if state.history else None
     rates = [point.answered_per_s if state.awaits_replies else point.sent_per_s for point in state.history]
@@ -261,10 +297,12 @@ def _times(state: RunState, viewport: Viewport) -> list[_Line]:
     keys = [*_PERCENTILES] if viewport.content_width >= 4 * 10 else ["p50", "p99"]
     recent, whole_run = state.recent_response_ns, state.tally.response_time_ns
     lines = []
+    if state.has_fan_out:
+        lines = _delivery_times(state, keys, viewport)
     if state.awaits_replies:
         p99s = [point.response_p99_ns for point in state.history]
-        lines = [
-            _Line(1, _heads("response", keys, viewport)),
+        lines += [
+            _Line(1, _heads("ack" if state.has_fan_out else "response", keys, viewport)),
             _Line(0, _figures("  last 5 s", recent, keys, viewport, "bold")),
             _Line(1, _figures("  whole run", whole_run, keys, viewport)),
             *(_Line(5, line) for line in _chart("  p99", p99s, format_duration, viewport)),
@@ -278,6 +316,39 @@ def _times(state: RunState, viewport: Viewport) -> list[_Line]:
         label = "  sent late" if state.awaits_replies else "  last 5 s"
         lines.append(_Line(3, _figures(label, state.recent_lag_ns, keys, viewport)))
     return lines
+
+
+def _deliveries(state: RunState, viewport: Viewport) -> list[_Line]:
+    """Returns the deliveries of a fan-out: their rate, the reach so far, and those that are not as they should be."""
+    if not state.has_fan_out:
+        return []
+    tally, last = state.tally, state.history[-1] if state.history else None
+    if last is None:
+        return [_Line(0, _row("deliveries", [("none yet", "dim")], viewport))]
+    flaws = [
+        ("missing", tally.deliveries_missing),
+        ("cut off", tally.deliveries_cut_off),
+        ("misdelivered", tally.deliveries_misdelivered),
+        ("duplicate", tally.deliveries_duplicate),
+    ]
+    parts: list[_Part] = [(format_rate(last.deliveries_per_s), "bold")]
+    parts.append((f"reach {NO_VALUE if state.reach is None else format_reach(state.reach)}", ""))
+    parts += [(f"{format_count(count)} {word}", "yellow") for word, count in flaws if count or word == "missing"]
+    if not tally.deliveries_missing:
+        parts[2] = (parts[2][0], "")
+    return [_Line(0, _row("deliveries", parts, viewport))]
+
+
+def _delivery_times(state: RunState, keys: Sequence[str], viewport: Viewport) -> list[_Line]:
+    """Returns the delivery times of the last seconds and of the whole run, and the times to the last delivery."""
+    p99s = [point.delivery_p99_ns for point in state.history]
+    return [
+        _Line(1, _heads("delivery", keys, viewport)),
+        _Line(0, _figures("  last 5 s", state.recent_delivery_ns, keys, viewport, "bold")),
+        _Line(1, _figures("  whole run", state.tally.delivery_time_ns, keys, viewport)),
+        _Line(3, _figures("  to the last", state.recent_last_ns, keys, viewport)),
+        *(_Line(5, line) for line in _chart("  p99", p99s, format_duration, viewport)),
+    ]
 
 
 def _streams(state: RunState, keys: Sequence[str], viewport: Viewport) -> list[_Line]:
@@ -326,7 +397,7 @@ def _conditions(state: RunState, viewport: Viewport) -> list[_Line]:
                 state.measured_ns,
             )
         )
-        value = ConditionScope(tally, measured_ns, awaits_replies=state.awaits_replies).value(condition)
+        value = ConditionScope(tally, measured_ns, state.awaits_replies, state.whole_run).value(condition)
         words = f"{requested.option.replace('-', ' ')} {condition.text}"
         if value is None:
             found.append((f"{words}: {NO_VALUE}", "dim"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
 from ws_load_test.metrics.count_metrics import CountMetrics
 from ws_load_test.metrics.histogram import Histogram
@@ -18,6 +19,8 @@ DELIVERY, PUBLISH, SUBSCRIBER = "delivery", "publish", "subscriber"
 EXPECTED = ("deliveries_expected",)
 NO_DELIVERY = "no delivery came"
 NOTHING_FOLLOWED = "no publish was received by any subscriber"
+FanOutSpec = partial(MetricSpec, needs_fan_out=True)
+"""Row of what only a fan-out has."""
 
 
 @dataclass(slots=True)
@@ -27,7 +30,7 @@ class FanOutMetrics(CountMetrics):
     # --- Deliveries -------------------------------------------------------------------------------------------------
 
     deliveries_expected: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Deliveries that had to come: to each member of a room, of each message published there.",
             condition="expected",
             no_value="no delivery was expected",
@@ -37,7 +40,7 @@ class FanOutMetrics(CountMetrics):
         )
     )
     deliveries: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Expected deliveries that came within the time-out.",
             percent_of=EXPECTED,
             condition="delivered",
@@ -47,7 +50,7 @@ class FanOutMetrics(CountMetrics):
         )
     )
     deliveries_missing: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Expected deliveries that did not come within the time-out, although the session was there.",
             percent_of=EXPECTED,
             condition="missing",
@@ -58,7 +61,7 @@ class FanOutMetrics(CountMetrics):
         )
     )
     deliveries_cut_off: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Expected deliveries that did not come because the target ended the session.",
             percent_of=EXPECTED,
             condition="cut_off",
@@ -69,7 +72,7 @@ class FanOutMetrics(CountMetrics):
         )
     )
     deliveries_late: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Missing deliveries that came after the time-out.",
             percent_of=EXPECTED,
             condition="late",
@@ -78,7 +81,7 @@ class FanOutMetrics(CountMetrics):
         )
     )
     deliveries_duplicate: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Deliveries that came once more.",
             percent_of=EXPECTED,
             condition="duplicate",
@@ -87,7 +90,7 @@ class FanOutMetrics(CountMetrics):
         )
     )
     deliveries_out_of_order: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Deliveries that came to a subscriber behind a later one of the same publisher.",
             percent_of=EXPECTED,
             family="deliveries_out_of_order",
@@ -95,7 +98,7 @@ class FanOutMetrics(CountMetrics):
         )
     )
     deliveries_misdelivered: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Deliveries to subscribers that are not in the room.",
             percent_of=EXPECTED,
             condition="misdelivered",
@@ -104,7 +107,7 @@ class FanOutMetrics(CountMetrics):
         )
     )
     deliveries_foreign: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Messages with the marker of another run.",
             condition="foreign",
             family="deliveries_foreign",
@@ -112,7 +115,7 @@ class FanOutMetrics(CountMetrics):
         )
     )
     deliveries_ambiguous: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Pairs of a publish and a subscriber that are not judged: the session was joining, or we ended it.",
             condition="ambiguous",
             family="deliveries_ambiguous",
@@ -120,7 +123,7 @@ class FanOutMetrics(CountMetrics):
         )
     )
     deliveries_replayed: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Deliveries of what was published before the subscriber joined or came back.",
             condition="replayed",
             family="deliveries_replayed",
@@ -128,14 +131,14 @@ class FanOutMetrics(CountMetrics):
         )
     )
     deliveries_to_publisher: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Deliveries to the publishers themselves that need not come, and may.",
             family="deliveries_to_publisher",
             unit_name=DELIVERY,
         )
     )
     deliveries_negative: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Deliveries that came before they were due, by clocks of different machines; their time counts as 0.",
             unit_name=DELIVERY,
         )
@@ -145,27 +148,27 @@ class FanOutMetrics(CountMetrics):
 
     # By length, as text.
     delivery_gaps: Counter[str] = labeled(
-        MetricSpec(
+        FanOutSpec(
             "Gaps: consecutive messages of one publisher that a subscriber missed, by their number.",
             condition="gaps",
             unit_name=DELIVERY,
         )
     )
     subscribers_with_gaps: int = count(
-        MetricSpec("Subscribers that missed a delivery.", condition="subscribers_with_gaps", unit_name=SUBSCRIBER)
+        FanOutSpec("Subscribers that missed a delivery.", condition="subscribers_with_gaps", unit_name=SUBSCRIBER)
     )
 
     # --- Publishes --------------------------------------------------------------------------------------------------
 
     publishes_followed: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Publishes whose first and last delivery were followed over all workers.",
             no_value="no publish was followed",
             unit_name=PUBLISH,
         )
     )
     publishes_complete: int = count(
-        MetricSpec(
+        FanOutSpec(
             "Followed publishes that came to every subscriber they had to.",
             percent_of=("publishes_followed",),
             condition="complete",
@@ -176,7 +179,7 @@ class FanOutMetrics(CountMetrics):
     # --- Times ------------------------------------------------------------------------------------------------------
 
     delivery_time_ns: Histogram = times(
-        MetricSpec(
+        FanOutSpec(
             "From when a message was due until a subscriber's delivery of it was read.",
             condition="delivery",
             unit_name=DELIVERY,
@@ -187,12 +190,12 @@ class FanOutMetrics(CountMetrics):
         )
     )
     same_host_delivery_time_ns: Histogram = times(
-        MetricSpec(
+        FanOutSpec(
             "The same where publisher and subscriber are on one machine, in a run on several.", unit_name=DELIVERY
         )
     )
     transit_time_ns: Histogram = times(
-        MetricSpec(
+        FanOutSpec(
             "From when a message was sent until a subscriber's delivery of it was read.",
             condition="transit",
             unit_name=DELIVERY,
@@ -201,8 +204,9 @@ class FanOutMetrics(CountMetrics):
         )
     )
     first_time_ns: Histogram = times(
-        MetricSpec(
+        FanOutSpec(
             "From when a message was due until the first message that it causes was read.",
+            needs_stream=True,
             condition="first",
             unit_name=DELIVERY,
             no_value="no first message came",
@@ -211,7 +215,7 @@ class FanOutMetrics(CountMetrics):
         )
     )
     last_time_ns: Histogram = times(
-        MetricSpec(
+        FanOutSpec(
             "From when a message was due until the last of its deliveries was read.",
             condition="last",
             unit_name=DELIVERY,
@@ -221,7 +225,7 @@ class FanOutMetrics(CountMetrics):
         )
     )
     spread_ns: Histogram = times(
-        MetricSpec(
+        FanOutSpec(
             "From the first to the last delivery of a publish.",
             condition="spread",
             unit_name=DELIVERY,
@@ -230,7 +234,7 @@ class FanOutMetrics(CountMetrics):
         )
     )
     read_lag_ns: Histogram = times(
-        MetricSpec(
+        FanOutSpec(
             "Time for which a delivery at most waited in the worker, because others were read first.",
             condition="read_lag",
             unit_name=DELIVERY,
@@ -239,14 +243,14 @@ class FanOutMetrics(CountMetrics):
         )
     )
     subscriber_mean_time_ns: Histogram = times(
-        MetricSpec("Mean delivery time of each subscriber, over the whole run: one value for each.", unit_name=DELIVERY)
+        FanOutSpec("Mean delivery time of each subscriber, over the whole run: one value for each.", unit_name=DELIVERY)
     )
 
     # --- Where they came --------------------------------------------------------------------------------------------
 
     delivery_groups: Counter[str] = labeled(
-        MetricSpec("Timed deliveries by room, or by group of subscribers where there is one room.", unit_name=DELIVERY)
+        FanOutSpec("Timed deliveries by room, or by group of subscribers where there is one room.", unit_name=DELIVERY)
     )
     delivery_group_time_us: Counter[str] = labeled(
-        MetricSpec("Sum of their delivery times in microseconds, by the same.", unit_name=DELIVERY)
+        FanOutSpec("Sum of their delivery times in microseconds, by the same.", unit_name=DELIVERY)
     )

@@ -145,6 +145,25 @@ class Histogram:
         self._counts[used] += other._counts[used]
         self._update_extremes(other.min, other.max, other.count, other.sum)
 
+    def add_buckets(self, first: int, counts: NDArray[np.int64], low_ns: int, high_ns: int, sum_ns: int) -> None:
+        """Adds values that were counted elsewhere by the same buckets.
+
+        Args:
+            first: Bucket of the lowest value.
+            counts: Number of values in that bucket and in each that follows, to the bucket of the highest.
+            low_ns: The lowest value.
+            high_ns: The highest value.
+            sum_ns: Sum of all values.
+
+        Raises:
+            OverflowError: More than `LARGEST_COUNT` values in one histogram.
+        """
+        total = exact_sum(counts, int(counts.max()))
+        last = first + len(counts)
+        self._make_room(last - 1, total)
+        self._counts[first:last] += counts
+        self._update_extremes(low_ns, high_ns, total, sum_ns)
+
     def copy(self) -> Histogram:
         """Returns a histogram of its own with the same contents."""
         twin = Histogram()

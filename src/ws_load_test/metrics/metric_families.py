@@ -100,8 +100,9 @@ def counter_families(tally: Tally) -> Iterator[Family]:
 
 
 def _is_of(tally: Tally, spec: MetricSpec) -> bool:
-    """Returns False for what only answers of many messages have, where there were none."""
-    return not spec.needs_stream or bool(tally.streamed)
+    """Returns False for what only streams or fan-outs have, where there were none."""
+    fan_out = bool(tally.deliveries_expected or tally.delivery_time_ns.count)
+    return spec.is_of(streams=bool(tally.streamed), fan_out=fan_out)
 
 
 def throughput(answered_per_s: float | None) -> Iterator[Family]:

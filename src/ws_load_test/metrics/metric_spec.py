@@ -8,10 +8,11 @@ from typing import Literal, cast
 
 from ws_load_test.metrics.histogram import Histogram
 
-Kind = Literal["count", "size", "labeled", "time", "amount", "rate", "ratio"]
+Kind = Literal["count", "size", "labeled", "time", "amount", "rate", "ratio", "duration"]
 """``count``: an integer. ``size``: an integer of bytes. ``labeled``: a count by label. ``time``: a histogram in ns.
 ``amount``: a histogram of whole numbers that are no times, such as bytes of each answer.
-``rate``: events per second, derived from a count and the measured time. ``ratio``: a number without unit, of a time."""
+``rate``: events per second, derived from a count and the measured time. ``ratio``: a number without unit.
+``duration``: one time in ns. The last three are derived."""
 SPEC = "spec"
 """Key under which the metadata of a dataclass field hold its row."""
 
@@ -36,7 +37,9 @@ class MetricSpec:
     needs_ids: bool = False
     """True where it is only known if replies are matched by an id."""
     needs_stream: bool = False
-    """True where it is only known of answers that are many messages (``--until``)."""
+    """True where it is only known of answers that are many messages (``--until``), or of those and of fan-outs."""
+    needs_fan_out: bool = False
+    """True where it is only known of fan-outs (``--subscribers``), or of those and of streams."""
     in_warmup: bool = True
     """False: reset when a warm-up interval is reported. True: it counts then as well (connections), or the engine
     leaves out the warm-up message by message (sent, answered)."""
@@ -56,6 +59,12 @@ class MetricSpec:
     """True where reports list it even if it is 0."""
     is_failure: bool = False
     """True where reports highlight any value but 0."""
+
+    def is_of(self, *, streams: bool, fan_out: bool) -> bool:
+        """Returns False for what a run without streams, or without a fan-out, cannot have."""
+        if not self.needs_stream and not self.needs_fan_out:
+            return True
+        return (self.needs_stream and streams) or (self.needs_fan_out and fan_out)
 
 
 def count(spec: MetricSpec) -> int:

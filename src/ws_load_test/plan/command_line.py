@@ -93,9 +93,8 @@ def _plain_fields(plan: Plan) -> Iterator[tuple[str, Written]]:
         *parts, name = option.field.split(".")
         holder: Any = plan
         for part in parts:
-            holder = getattr(holder, part)
+            holder = getattr(holder, part, None)
         if holder is None:
-            # A fan-out without publishers that are sessions, for example, has no rule of pairing.
             continue
         value = getattr(holder, name)
         default = next(one for one in msgspec.structs.fields(type(holder)) if one.name == name).default
@@ -185,8 +184,15 @@ def _messages(plan: Plan) -> Iterator[tuple[str, Written]]:
         hidden_one = SetupMessage()
         yield "first_message", [REDACTED if one == hidden_one else _text(one.payload) for one in plan.setup_messages]
     rule, selector = plan.correlation.rule, plan.correlation.selector
-    if rule != ("ping" if message.kind == "ping" else "order"):
+    if rule != _usual_rule(plan):
         yield "match", f"{rule}:{selector}" if selector else rule
+
+
+def _usual_rule(plan: Plan) -> str:
+    """Returns the rule of matching without an option."""
+    if plan.message.kind == "ping":
+        return "ping"
+    return "none" if plan.fan_out is not None and plan.fan_out.publish is None else "order"
 
 
 def _fan_out(plan: Plan) -> Iterator[tuple[str, Written]]:

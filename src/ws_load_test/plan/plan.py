@@ -6,6 +6,8 @@ raises `PlanError` with every problem at once, each naming the option that cause
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from ws_load_test.common.sharding import Shard
@@ -13,11 +15,15 @@ from ws_load_test.messages import Message, SetupMessage
 from ws_load_test.plan.correlation import Correlation
 from ws_load_test.plan.fan_out import FanOut
 from ws_load_test.plan.load import ClosedLoop, Load
+from ws_load_test.plan.node import NodeRule
 from ws_load_test.plan.ranges import Connections, Count, Duration, PerSecond, Workers
 from ws_load_test.plan.schedule import LoadProfile
 from ws_load_test.plan.session_policy import DisconnectStorm, MisbehavingClients, ReconnectPolicy
 from ws_load_test.plan.target import Target
+from ws_load_test.plan.timed_commands import TimedCommand
 
+ReplyInstant = Literal["read", "kernel"]
+EngineName = Literal["auto", "native", "portable"]
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """64 MiB."""
 
@@ -67,6 +73,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sessions that are cut off at one moment; None: none."""
     misbehaving: MisbehavingClients | None = None
     """Clients that misbehave on purpose; None: none."""
+    node: NodeRule | None = None
+    """Place where the target names the node that a session is on; None: nodes are not told apart."""
+    commands: tuple[TimedCommand, ...] = ()
+    """Shell commands that the machine which leads the run carries out while it goes on."""
     bind: tuple[str, ...] = ()
     """Source addresses, used in turn; empty: the system chooses."""
     name: str = ""
@@ -79,6 +89,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The same as `fail_if`, and the run is stopped when one of them holds."""
     abort_grace_ns: Duration = 5 * 10**9
     """Measured time before the first check of `abort_if`."""
+    engine: EngineName = "auto"
+    """Engine that the workers run: ``auto`` is the native one where it is built and can run the plan."""
+    reply_instant: ReplyInstant = "read"
+    """Instant at which a reply has come: when it was ``read``, or when the ``kernel`` received it."""
     workers: Workers = 1
     """Worker processes, on all machines together."""
     warnings: tuple[str, ...] = ()
@@ -92,6 +106,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             message=self.message.without_payload(),
             setup_messages=(SetupMessage(),) * len(self.setup_messages),
             correlation=self.correlation.redacted(),
+            commands=tuple(one.redacted() for one in self.commands),
             fan_out=None if self.fan_out is None else self.fan_out.redacted(),
         )
 

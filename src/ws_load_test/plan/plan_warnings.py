@@ -75,6 +75,8 @@ def _lack_of_replies(metric: ConditionMetric, plan: Plan) -> str:
 
 
 def _lack_of_phases(metric: ConditionMetric, plan: Plan, target: Target) -> str:
+    if metric.name == "nodes.skew" and plan.node is None:
+        return "no session shows its node without --node"
     if metric.kind != "time":
         return ""
     if metric.name in PER_MESSAGE_TIMES and not plan.load.sends_messages:

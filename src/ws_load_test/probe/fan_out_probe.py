@@ -228,7 +228,7 @@ class SubscriberProbe(Probe):
         self.joined = asyncio.Event()
         """The session is open, and its first messages are answered."""
         self.place: str | None = None
-        """Where in a message the delivery was recognized."""
+        """Place in a message at which the delivery was recognized."""
         self._recognition = recognition
         self._wait_s: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 

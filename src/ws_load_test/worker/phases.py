@@ -42,9 +42,11 @@ class WorkerRun:
         self.plan = assignment.plan
         self.share = assignment.share
         self.interval_ns = assignment.interval_ns
-        self._engine: Engine = engine_for(self.plan)(self.plan, self.share, multi_host=assignment.multi_host)
+        self._engine: Engine = engine_for(self.plan, self.plan.engine)(
+            self.plan, self.share, multi_host=assignment.multi_host
+        )
         self._send = report
-        self._resources = ResourceMonitor(assignment.share.index)
+        self._resources = ResourceMonitor(assignment.share.index, self._engine.name)
         self._phase: Phase = "opening"
         self._index = 0
         self._from_ns = monotonic_ns()

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.machine import control_group
 from ws_load_test.metrics.recording import WorkerUsage
@@ -17,9 +19,10 @@ _SCHEDSTAT = Path("/proc/self/schedstat")
 class ResourceMonitor:
     """Reads the counters, and returns what each interval added."""
 
-    def __init__(self, worker: int = 0) -> None:
-        """Takes the number of the worker."""
+    def __init__(self, worker: int = 0, engine: str | msgspec.UnsetType = msgspec.UNSET) -> None:
+        """Takes the number of the worker, and the name of its engine."""
         self._worker = worker
+        self._engine = engine
         self._gc_ns = 0
         self._gc_from_ns = 0
         self._throttling = _cpu_stat()
@@ -32,7 +35,7 @@ class ResourceMonitor:
         cpu_ns, run_delay_ns, throttled_ns, gc_ns = (
             max(0, now - before) for now, before in zip(self._last, last, strict=True)
         )
-        return WorkerUsage(self._worker, cpu_ns, wall_ns, run_delay_ns, throttled_ns, gc_ns)
+        return WorkerUsage(self._worker, cpu_ns, wall_ns, run_delay_ns, throttled_ns, gc_ns, self._engine)
 
     def close(self) -> None:
         """Stops timing garbage collections."""

@@ -84,7 +84,10 @@ class InOrderConversation:
 
     def look(self) -> None:
         """Looks whether anything is in flight: a session on which a reply was lost is never without a message again."""
-        oldest_ns = self.pending[0][1] if self.pending else 0
+        self._note_look(self.pending[0][1] if self.pending else 0)
+
+    def _note_look(self, oldest_ns: int) -> None:
+        """Counts a look that found the oldest message in flight sent at an instant, 0 without one."""
         change = self._looks.add(oldest_ns)
         if change > 0:
             self._connection.owner.tally.pairing_suspected += 1

@@ -40,7 +40,8 @@ class MarkerRecognizer:
 
     def recognize(self, payload: bytes) -> Recognized:
         """Returns the markers in a message."""
-        markers = tuple(self._codec.find(payload))
+        # A target may quote what was published, or send it twice in one message: that is one delivery.
+        markers = tuple(dict.fromkeys(self._codec.find(payload)))
         return Recognized(markers, not markers and self._codec.has_foreign(payload))
 
     def sent(self, payload: bytes, marker: Marker) -> None:

@@ -46,8 +46,11 @@ def _brief(aggregate: Aggregate) -> str:
 def facts(aggregate: Aggregate) -> str:
     """Returns the use of the processor and the lateness of the workers, in a line or two."""
     parts = [_cpu(aggregate.cpu_shares())]
+    if engines := aggregate.engines():
+        parts.append(f"{' and '.join(engines)} engine")
     parts += _lag("loop lag", aggregate.tally.loop_lag_ns)
     parts += _lag("send lag", aggregate.tally.send_lag_ns)
+    parts += _lag("replies unread", aggregate.tally.unread_time_ns)
     return "; ".join(parts)
 
 

@@ -1,6 +1,7 @@
 """``--csv``: a row for each interval of the measured time, after RFC 4180.
 
-The columns are an interface: names stay, new ones come at the end.
+The columns are an interface: names stay, new ones come at the end. Those of streams and of fan-outs are there where a
+recording has such.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ws_load_test.metrics.histogram import Histogram
+    from ws_load_test.metrics.metric_spec import MetricSpec
     from ws_load_test.metrics.recording import Interval, Recording
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.report.results import Results
@@ -64,13 +66,17 @@ def _share(row: CsvRow) -> Cell:
 def _metric_columns() -> Iterator[tuple[str, Callable[[CsvRow], Cell]]]:
     """Yields the columns that the rows of the metric catalogue ask for."""
     for field, spec in METRICS.items():
-        if spec.kind == "time":
-            name = field.removesuffix("_ns").removesuffix("_time")
-            for percentile in spec.csv:
-                statistic = percentile if percentile == "max" else f"p{percentile.replace('.', '')}"
-                yield f"{name}_{statistic}_ns", _percentile(field, percentile)
-        else:
-            yield from ((column, (_total if spec.kind == "labeled" else _count)(field)) for column in spec.csv)
+        yield from _columns_of_metric(field, spec)
+
+
+def _columns_of_metric(field: str, spec: MetricSpec) -> Iterator[tuple[str, Callable[[CsvRow], Cell]]]:
+    if spec.kind == "time":
+        name = field.removesuffix("_ns").removesuffix("_time")
+        for percentile in spec.csv:
+            statistic = percentile if percentile == "max" else f"p{percentile.replace('.', '')}"
+            yield f"{name}_{statistic}_ns", _percentile(field, percentile)
+    else:
+        yield from ((column, (_total if spec.kind == "labeled" else _count)(field)) for column in spec.csv)
 
 
 FIRST_COLUMNS = [
@@ -120,6 +126,18 @@ COLUMNS = {name: _AVAILABLE[name] for name in dict.fromkeys([*FIRST_COLUMNS, *_A
 """Every column by its name, which ends in its unit; a count has none."""
 
 
+def columns_of(results: Results) -> dict[str, Callable[[CsvRow], Cell]]:
+    """Returns the columns of recordings: without those of streams or fan-outs where no recording has such."""
+    streams, fan_out = results.summary.streams is not None, results.summary.fanout is not None
+    absent = {
+        name
+        for field, spec in METRICS.items()
+        if not spec.is_of(streams=streams, fan_out=fan_out)
+        for name, _ in _columns_of_metric(field, spec)
+    }
+    return {name: cell for name, cell in COLUMNS.items() if name not in absent}
+
+
 def lines(results: Results) -> Iterator[str]:
     """Yields a header row and the rows of one recording after another; a time of nothing is an empty field."""
     buffer = io.StringIO(newline="")
@@ -133,10 +151,11 @@ def lines(results: Results) -> Iterator[str]:
 
 
 def _rows(results: Results) -> Iterator[list[Cell]]:
-    yield list(COLUMNS)
+    columns = columns_of(results)
+    yield list(columns)
     for number, recording in enumerate(results.recordings, 1):
         for row in _measured(number, recording):
-            yield [cell(row) for cell in COLUMNS.values()]
+            yield [cell(row) for cell in columns.values()]
 
 
 def _measured(number: int, recording: Recording) -> Iterator[CsvRow]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.plan.describe import describe_plan
+from ws_load_test.report.content import nodes, waves
+from ws_load_test.report.content.commands import command_lines
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
@@ -24,7 +26,7 @@ from ws_load_test.report.content.repeat import repeat_note
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import PHASES, misbehaving, opening_notes, reconnects
 from ws_load_test.report.content.streams import NUMBER_HEADINGS, stream_notes, stream_numbers
-from ws_load_test.report.html import time_charts
+from ws_load_test.report.html import fan_out, time_charts
 from ws_load_test.report.html.document import (
     Chart,
     Command,
@@ -57,6 +59,8 @@ _MOST_RECORDINGS = 8
 """Curves of recordings side by side: as many as there are line colors."""
 _MOST_REASONS = 20
 """Rows of close reasons: a target can give each session one of its own."""
+_MOST_WAVES = 100
+"""Rows of disconnect waves: a target that restarts every minute has more in a day."""
 _SURE = "Thin with hollow marks is the part on fewer than ten values, where chance decides."
 
 
@@ -87,13 +91,14 @@ class _Page:
         self.course: Timeline | None = None
         if len(self.recordings) == 1:
             only = self.recordings[0]
-            self.course = with_events(course(only), only, results.plans.only)
+            self.course = with_events(course(only), only, results.plans.only, self.summary.waves)
         self.checks = results.summary.verdict.checks
         self.health = generator(results)
 
     def sections(self) -> list[Section]:
         return [
-            Section("Response time" if self.awaited else "Send lag", self._times()),
+            *fan_out.section(self.results, self.course),
+            Section(self._title_of_times(), self._times()),
             *self._streams(),
             Section("Messages", [*self._rate(), *self._messages()]),
             Section("Requested and achieved", self._requested()),
@@ -104,6 +109,11 @@ class _Page:
             Section("Plan", self._plan()),
             Section("Host", self._host()),
         ]
+
+    def _title_of_times(self) -> str:
+        if not self.awaited:
+            return "Send lag"
+        return "Response time" if self.summary.fanout is None else "Acknowledgement time"
 
     def head(self) -> Head:
         words, style = headline(self.results)
@@ -148,6 +158,8 @@ class _Page:
         response, service = tally.response_time_ns, tally.service_time_ns
         if not self.awaited:
             words = "Replies were not awaited, so there are no response times: each message that came is a push."
+            if self.summary.fanout is not None:
+                words = "Acknowledgements were not awaited, so there are no response times of the publishers."
             lag = {"send lag": tally.send_lag_ns} if tally.send_lag_ns.count else {}
             how = f"How late messages left, by percentile. {_SURE}"
             return [Text(words), *_curves("send-lag-percentiles", "Send lag by percentile", how, lag, "send lag")]
@@ -187,6 +199,8 @@ class _Page:
 
     def _over_time(self) -> list[Part]:
         """Returns the chart of response times over the run, which the first screen shows."""
+        if self.course is not None and self.summary.fanout is not None:
+            return [*fan_out.over_time(self.course, self.checks)]
         if self.course is None or not self.awaited:
             return []
         return [
@@ -230,8 +244,25 @@ class _Page:
         rows += [(label, format_count(count)) for label, count in rare if count]
         table = Table(["connections", "count"], rows)
         if self.course is None:
-            return [table]
-        return [*time_charts.connections(self.course, self.results.plans.only), table]
+            return [table, *self._waves(), *self._nodes()]
+        return [*time_charts.connections(self.course, self.results.plans.only), table, *self._waves(), *self._nodes()]
+
+    def _nodes(self) -> list[Part]:
+        found = self.summary.nodes
+        if found is None:
+            return []
+        return [Table(nodes.HEADINGS, [nodes.cells(node) for node in found.rows], nodes.skew_words(found))]
+
+    def _waves(self) -> list[Part]:
+        found = self.summary.waves[:_MOST_WAVES]
+        if not found:
+            return []
+        more = len(self.summary.waves) - len(found)
+        rest = f"; {format_count(more)} more are left out" if more else ""
+        rows = [[*waves.cells(wave), waves.codes_of(wave), ", ".join(waves.costs(wave)) or "none"] for wave in found]
+        return [
+            Table([*waves.HEADINGS, "codes", "cost"], rows, f"Disconnect waves: sessions that the target ended{rest}")
+        ]
 
     def _faults(self) -> list[Part]:
         parts: list[Part] = [] if self.course is None else [*time_charts.faults(self.course)]
@@ -270,6 +301,7 @@ class _Page:
         later = {label: times for label, times in later.items() if times.count}
         if later:
             parts.append(percentile_table(later))
+        parts += _facts(command_lines(self.recordings))
         return parts + _facts([*opening_notes(self.results), *reconnects(self.results), *misbehaving(self.summary)])
 
     # --- Generator, plan and host ---------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""The native engine: the portable one, whose ready sessions are lent to a loop in C."""

@@ -1,0 +1,105 @@
+"""The native engine: the control plane of the portable one, with the work of every message in a compiled loop.
+
+Sessions are dialed, set up and closed by the same code. While they carry the load they are lent to `Reactor`
+(`lending`), so that a message costs what it costs in C. A plan that needs more of a message than its number runs in the
+portable engine.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from ws_load_test.engine.connection_factory import ConnectionFactory
+from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
+from ws_load_test.engine.native.own_tls import has_tls
+from ws_load_test.engine.native.reactor import Reactor
+from ws_load_test.engine.native.senders import NativeClosedLoop, NativeConversation, NativeOpenLoop, NativeSamples
+from ws_load_test.engine.portable import PortableEngine
+from ws_load_test.plan.load import ClosedLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.load_models.load_model import LoadModel
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.message_trace import MessageTrace
+    from ws_load_test.engine.sessions.sender import Conversation
+    from ws_load_test.engine.sessions.session import SessionListener
+    from ws_load_test.engine.sessions.session_group import SessionGroup
+    from ws_load_test.plan.plan import Plan
+
+
+class NativeFactory(ConnectionFactory):
+    """Makes connections that can be lent, and the load on them."""
+
+    connection_type: ClassVar[type[Connection]] = NativeConnection
+
+    def connection(
+        self, owner: SessionListener, number: int, *, no_pong: bool = False, trace: MessageTrace | None = None
+    ) -> Connection:
+        """Returns connection `number` of the run, about to be dialed, or dialed again."""
+        connection = cast("NativeConnection", super().connection(owner, number, no_pong=no_pong, trace=trace))
+        connection.lender = self._lender
+        return connection
+
+    def close(self) -> None:
+        """Closes the feed, and ends the compiled loop."""
+        super().close()
+        self._lender.close()
+
+    def _conversation(self, connection: Connection) -> Conversation:
+        native = cast("NativeConnection", connection)
+        native.slot = NOT_LENT
+        return NativeConversation(native)
+
+    def _load(
+        self,
+        plan: Plan,
+        share: Shard,
+        owner: SessionListener,
+        *,
+        on_exhausted: Callable[[], None],
+        on_idle: Callable[[Connection], None],
+    ) -> LoadModel[Any]:
+        copies = plan.load.in_flight if isinstance(plan.load, ClosedLoop) else 1
+        on_schedule = not plan.load.due_when_sent
+        reactor = Reactor(on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes)
+        reactor.kernel_instants = plan.reply_instant == "kernel"
+        self._lender = Lender(reactor)
+        group = cast("SessionGroup", owner)
+        group.samples = NativeSamples(group.tally, reactor, on_schedule=on_schedule)
+        kind = NativeOpenLoop if on_schedule else NativeClosedLoop
+        load = kind.of(plan, share, owner, on_exhausted=on_exhausted, on_idle=on_idle)
+        load.lend_through(self._lender)
+        return cast("LoadModel[Any]", load)
+
+
+class NativeEngine(PortableEngine):
+    """Sessions that are lent to a compiled loop for as long as they carry the load."""
+
+    name: ClassVar[str] = "native"
+    factory_type: ClassVar[type[ConnectionFactory]] = NativeFactory
+
+    @classmethod
+    def unsupported(cls, plan: Plan) -> list[str]:
+        """Returns what of a plan needs the portable engine, each a sentence."""
+        correlation, target = plan.correlation, plan.target
+        rules = (
+            (sys.platform != "linux", "it needs epoll, which Linux has"),
+            (target.secure and not has_tls(), "it finds no OpenSSL that it could share with Python's ssl"),
+            (any(url.startswith("https") for url in target.proxies), "it does not speak TLS with a proxy"),
+            (target.follow_redirects and not has_tls(), "a redirect may lead to TLS"),
+            (target.deflate is not None, "it does not compress"),
+            (correlation.by_id, "it pairs replies in order, and by no id"),
+            (correlation.rule == "none", "it awaits a reply to each message"),
+            (correlation.needs_payload and not correlation.by_id, "it does not look into messages"),
+            (bool(correlation.greetings) and not plan.setup_messages, "it takes the first message for a reply"),
+            (plan.message.kind == "ping", "it does not take pongs for replies"),
+            (plan.message.is_dynamic, "its messages are all the same"),
+            (plan.fan_out is not None, "it counts replies, and no deliveries of what others publish"),
+            (plan.misbehaving is not None, "its clients do not misbehave"),
+            (plan.node is not None, "it does not measure nodes apart"),
+        )
+        return [reason for applies, reason in rules if applies]

@@ -1,0 +1,238 @@
+"""Lending of sessions to the compiled loop, and their way back.
+
+A session that is lent is read and written by `Reactor`; its transport rests. Whatever is not ordinary (a close frame, a
+breach of the protocol, the end of the stream, a reply that is overdue) makes it go back, with all that is in flight and
+every byte that is left over. From there the portable code goes on, and decides and counts as it does for any session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from typing import TYPE_CHECKING, Protocol, cast
+
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.errors import UsageError
+from ws_load_test.common.loop_turns import TURN_NS
+from ws_load_test.engine.native.own_tls import carrier_of, has_tls
+from ws_load_test.engine.native.reactor import Reactor, tls_of
+from ws_load_test.engine.sessions.connection import Connection
+from ws_load_test.engine.sessions.read_policy import NO_FAST_PATH
+from ws_load_test.websocket import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ws_load_test.common.faults import Fault
+
+GOES_BACK, STARVED, IDLE, PONG = 1, 2, 4, 8
+"""Kinds of events, as bits (`Reactor.events`)."""
+NOT_LENT = -1
+
+
+class LendingLoad(Protocol):
+    """The load of sessions that are lent, as far as events concern it."""
+
+    def starved(self, connection: NativeConnection, count: int) -> None:
+        """A session would have sent so many messages more, had there been any."""
+        ...
+
+    def on_idle(self, connection: Connection) -> None:
+        """A session has nothing in flight, and nothing to send just now."""
+        ...
+
+    def continue_schedule(self) -> None:
+        """The block of due instants is used up, or a message is due that no session can send."""
+        ...
+
+
+class ReturnedLoad(Protocol):
+    """One session's part of the load, which goes on in Python."""
+
+    def take_back(self, in_flight: Sequence[tuple[int, int, int]], waiting: Sequence[int]) -> None:
+        """Goes on with messages in flight (due, sent, count), and the due instants of those that wait for room."""
+        ...
+
+
+class NativeConnection(Connection):
+    """A session that can be lent."""
+
+    __slots__ = ("carrier", "lender", "slot")
+
+    lender: Lender
+    """Set as soon as the connection is made."""
+    slot: int
+    """Its place in the compiled loop; `NOT_LENT` while it is the portable code's."""
+    carrier: asyncio.Transport
+    """The transport of the socket, which under TLS is below that of the session; set while it is lent."""
+
+    def lend(self, reactor: Reactor) -> bool:
+        """Hands the session over. Returns False if the compiled loop cannot take it now.
+
+        Bytes that wait in a transport would be overtaken.
+        """
+        if self.closing or self.ended or self.needs_payload or self._transport.get_write_buffer_size():
+            return False
+        carrier, tls = self._transport, 0
+        if self._secure:
+            carrier = carrier_of(self._transport)
+            tls = tls_of(self._transport.get_extra_info("ssl_object")) if has_tls() else 0
+            if not tls:
+                raise UsageError("OpenSSL's connection is not where Python usually keeps it; take --engine portable")
+            if carrier.get_write_buffer_size():
+                return False
+        self.carrier = carrier
+        if carrier.is_reading():
+            carrier.pause_reading()
+        early = b"".join(self._partial)
+        self._partial.clear()
+        unread, self._unread = self._unread, None
+        if unread is not None:
+            self.owner.tally.bytes_received += len(unread)
+            early += unread
+        self.slot = reactor.lend(self._sock.fileno(), early, self._fragmented_bytes, tls)
+        return True
+
+    def take_back(self, reactor: Reactor) -> int:
+        """Goes on with the session in Python. Returns the messages that would have left, had there been any."""
+        back = reactor.give_back(self.slot)
+        self.slot = NOT_LENT
+        cast("ReturnedLoad", self.sender).take_back(back.in_flight, back.waiting)
+        self._set_fragmented(back.fragmented)
+        if back.cut_frame:
+            self._stash(back.cut_frame, back.frame_bytes)
+        if back.error:
+            # Reported once: the read that follows finds a mere end.
+            self.reset_by = cast("ConnectionResetError", OSError(back.error, os.strerror(back.error)))
+        if back.unsent:
+            self._write_unsent(back.unsent, back.blocked_since_ns)
+        if back.ping is not None:
+            self.answer_ping(back.ping)
+        if back.unread:
+            self.data_received(back.unread)
+        if back.tls_ended:
+            self._end_tls(back.tls_failure)
+        elif not self.carrier.is_closing():
+            self.carrier.resume_reading()
+        return back.starved
+
+    def _write_unsent(self, unsent: bytes, blocked_since_ns: int) -> None:
+        """Leaves to the transport what the kernel has not taken."""
+        if self.carrier is self._transport:
+            self._blocked_ns = blocked_since_ns
+            self.write_buffered(unsent)
+        else:
+            # Encrypted already.
+            self.owner.tally.write_blocked_ns += monotonic_ns() - blocked_since_ns
+            self.carrier.write(unsent)
+
+    def _end_tls(self, failure: str) -> None:
+        """Ends the session as asyncio does where the target ends TLS, or breaks it."""
+        if failure:
+            error = ssl.SSLError(failure)
+            error.reason = failure
+            self.reset_by = cast("ConnectionResetError", error)
+        self._transport.abort()
+
+    def _set_fragmented(self, payload_bytes: int) -> None:
+        """Takes over how much of a message in fragments has come; -1: none."""
+        if (payload_bytes < 0) != (self._fragmented_bytes < 0):
+            if payload_bytes < 0:
+                self.reply_head = self._head_after_fragments
+            else:
+                self._head_after_fragments, self.reply_head = self.reply_head, NO_FAST_PATH
+        self._fragmented_bytes = payload_bytes
+
+    # --- What others ask of a session that may be lent ----------------------------------------------------------------
+
+    def _queue(self, data: bytes | memoryview) -> None:
+        """Writes a frame that is not the load's, in its place among those that are."""
+        if self.slot == NOT_LENT:
+            super()._queue(data)
+        else:
+            self.lender.reactor.write(self.slot, bytes(data))
+
+    def close(self, given_up: Fault | None = None) -> None:
+        """Takes the session back, and begins the close handshake."""
+        self.lender.take_back(self)
+        super().close(given_up)
+
+    def abort(self) -> None:
+        """Takes the session back, and ends it without waiting for anything."""
+        self.lender.take_back(self)
+        super().abort()
+
+    def note_pong(self, payload: bytes, at_ns: int) -> None:
+        """Takes a pong that was read at an instant."""
+        self._control(frames.PONG, payload, at_ns)
+
+
+class Lender:
+    """Lends the sessions of one worker, and runs the compiled loop from asyncio's."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self.reactor = reactor
+        self.load: LendingLoad
+        """The load of the sessions; set once it is made."""
+        self._lent: dict[int, NativeConnection] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._beside = -1
+
+    def lend(self, connection: NativeConnection) -> bool:
+        """Lends a session. Returns False if the compiled loop cannot take it now."""
+        self.watch()
+        if not connection.lend(self.reactor):
+            return False
+        self._lent[connection.slot] = connection
+        return True
+
+    def take_back(self, connection: NativeConnection) -> None:
+        """Takes a session back, if it is lent."""
+        if connection.slot == NOT_LENT:
+            return
+        del self._lent[connection.slot]
+        starved = connection.take_back(self.reactor)
+        if starved and not connection.ended:
+            self.load.starved(connection, starved)
+
+    def close(self) -> None:
+        """Runs the compiled loop no more."""
+        if self._loop is not None:
+            self._loop.remove_reader(self.reactor.fileno())
+            self._loop = None
+
+    def watch(self) -> None:
+        """Runs the compiled loop whenever it has something to do, from here on."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(self.reactor.fileno(), self._turn)
+            self._beside = _descriptor_of(self._loop)
+
+    def _turn(self) -> None:
+        """Runs the compiled loop for a while, and deals with its events."""
+        reactor = self.reactor
+        if not reactor.run(monotonic_ns() + TURN_NS, self._beside):
+            return
+        # Looked up first: what one event leads to may end other loans, and begin some.
+        events = [(self._lent[slot], bits, count, at_ns, pong) for slot, bits, count, at_ns, pong in reactor.events()]
+        for connection, bits, count, at_ns, pong in events:
+            if bits & PONG:
+                connection.note_pong(pong, at_ns)
+            if bits & STARVED:
+                self.load.starved(connection, count)
+            if bits & IDLE and not connection.ended:
+                self.load.on_idle(connection)
+            if bits & GOES_BACK:
+                self.take_back(connection)
+        if reactor.waits_for_block or reactor.waits_for_session:
+            self.load.continue_schedule()
+
+
+def _descriptor_of(loop: asyncio.AbstractEventLoop) -> int:
+    """Returns what an event loop itself waits for: readable while it has something to do. -1 if it does not say."""
+    of_uvloop = getattr(loop, "_get_backend_id", None)
+    if of_uvloop is not None:
+        return int(of_uvloop())
+    of_selector = getattr(getattr(loop, "_selector", None), "fileno", None)
+    return -1 if of_selector is None else int(of_selector())

@@ -1,0 +1,244 @@
+/* What the compiled loop does with bytes: the clock, buckets of histograms, frames of a server (RFC 6455).
+ *
+ * Plain C without Python, so that it can be fuzzed by itself (tests/native/fuzz_wire.c). The validity of frames is that of
+ * engine/sessions/connection.py. A frame that this parser does not take is *odd*: the session goes back to Python with
+ * it, where the same frame is read again and judged in words. So nothing here names a breach of the protocol.
+ */
+#ifndef WS_LOAD_TEST_WIRE_H
+#define WS_LOAD_TEST_WIRE_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#define WS_LIKELY(x) __builtin_expect(!!(x), 1)
+
+static inline int64_t ws_now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Returns what is to be added to an instant of CLOCK_REALTIME to make it one of CLOCK_MONOTONIC. */
+static inline int64_t ws_clock_offset_ns(void) {
+    struct timespec real;
+    int64_t before = ws_now_ns();
+    clock_gettime(CLOCK_REALTIME, &real);
+    int64_t after = ws_now_ns();
+    return before + (after - before) / 2 - ((int64_t)real.tv_sec * 1000000000 + real.tv_nsec);
+}
+
+#ifdef __linux__
+/* Has the kernel say when it received what is read from a socket. Returns 1 if it does. */
+static inline int ws_stamp(int fd) {
+    int on = 1;
+    return !setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+}
+
+/* As recv, without waiting; `*stamp` is when the kernel received it, by CLOCK_REALTIME, 0 if it does not say. */
+static inline ssize_t ws_receive(int fd, void *data, size_t size, int64_t *stamp) {
+    union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(struct timespec))]; } control;
+    struct iovec part = {data, size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+    ssize_t got = recvmsg(fd, &message, MSG_DONTWAIT);
+    struct cmsghdr *head = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    *stamp = 0;
+    if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_TIMESTAMPNS) {
+        struct timespec t;
+        memcpy(&t, CMSG_DATA(head), sizeof t);
+        *stamp = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    }
+    return got;
+}
+#endif
+
+/* --- Histograms: the layout of metrics/hdr_buckets.py --------------------------------------------------------------- */
+
+enum { WS_SLOTS = 55296 };
+
+typedef struct {
+    uint64_t *counts; /* WS_SLOTS of them; untouched pages take no memory */
+    uint64_t count;
+    int64_t min, max;
+    unsigned __int128 sum;
+} ws_histogram;
+
+static inline uint32_t ws_bucket(int64_t value) {
+    int bits = 64 - __builtin_clzll((uint64_t)value | 1);
+    int shift = bits > 11 ? bits - 11 : 0;
+    return ((uint32_t)shift << 10) + (uint32_t)((uint64_t)value >> shift);
+}
+
+/* Records a value, `count` times; one below 0, of a clock that another core read a moment earlier, as 0. */
+static inline void ws_record(ws_histogram *h, int64_t value, uint32_t count) {
+    if (value < 0) value = 0;
+    h->counts[ws_bucket(value)] += count;
+    if (!h->count || value < h->min) h->min = value;
+    if (!h->count || value > h->max) h->max = value;
+    h->count += count;
+    h->sum += (unsigned __int128)(uint64_t)value * count;
+}
+
+static inline void ws_clear(ws_histogram *h) {
+    if (h->count) {
+        uint32_t first = ws_bucket(h->min), last = ws_bucket(h->max);
+        memset(h->counts + first, 0, (size_t)(last - first + 1) * sizeof *h->counts);
+    }
+    h->count = 0;
+    h->min = h->max = 0;
+    h->sum = 0;
+}
+
+/* --- Frames --------------------------------------------------------------------------------------------------------- */
+
+enum { WS_CONTINUATION = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
+enum { WS_FIN = 0x80, WS_RESERVED = 0x70, WS_MASKED = 0x80, WS_LARGEST_CONTROL = 125 };
+
+/* What is left of a stream between two reads. */
+typedef struct {
+    uint64_t payload;    /* bytes of the payload of the frame that is cut off; 0 between frames and within a head */
+    uint64_t seen;       /* of these, that have come */
+    int64_t fragmented;  /* payload bytes of the fragments that have come of a message; -1 between messages */
+    uint8_t *control;    /* payload of a control frame that is cut off; NULL until there was one */
+    uint8_t head[10];
+    uint8_t have;        /* bytes of the head that have come; all of it while the payload is cut off */
+} ws_stream;
+
+/* Takes a whole ping or pong. */
+typedef void (*ws_on_control)(void *loop, void *session, int opcode, const uint8_t *payload, unsigned size);
+
+static inline void ws_stream_init(ws_stream *s) {
+    memset(s, 0, sizeof *s);
+    s->fragmented = -1;
+}
+
+static inline void ws_stream_free(ws_stream *s) {
+    free(s->control);
+    s->control = NULL;
+}
+
+/* Returns the size of a frame's head, 0 if it is cut off, -1 if the frame is odd. `p` has `n` bytes of the frame. */
+static inline int ws_head(const ws_stream *s, const uint8_t *p, size_t n, uint64_t limit, uint64_t *payload) {
+    if (!n) return 0;
+    uint8_t opcode = p[0] & 15;
+    if (p[0] & WS_RESERVED || opcode > WS_PONG || opcode == WS_CLOSE || (opcode > WS_BINARY && opcode < WS_CLOSE)) return -1;
+    if (opcode < WS_CLOSE && (opcode == WS_CONTINUATION) == (s->fragmented < 0)) return -1;
+    if (opcode > WS_CLOSE && !(p[0] & WS_FIN)) return -1;
+    if (n < 2) return 0;
+    uint64_t length = p[1];
+    int size = 2;
+    if (length & WS_MASKED || (opcode > WS_CLOSE && length > WS_LARGEST_CONTROL)) return -1;
+    if (length == 126) {
+        if (n < 4) return 0;
+        length = (uint64_t)p[2] << 8 | p[3];
+        if (length < 126) return -1;
+        size = 4;
+    } else if (length == 127) {
+        if (n < 10) return 0;
+        length = 0;
+        for (int i = 2; i < 10; i++) length = length << 8 | p[i];
+        if (length < 1 << 16) return -1;
+        size = 10;
+    }
+    /* A length above 2^63 is above the limit, too. Control frames are no part of the message. */
+    if (opcode < WS_CLOSE) {
+        if (length > limit) return -1;
+        if (s->fragmented >= 0 && (uint64_t)s->fragmented + length > limit) return -1;
+    }
+    *payload = length;
+    return size;
+}
+
+/* Takes a frame that is whole. Returns 1 if it ends a message, else 0. */
+static inline int ws_frame(ws_stream *s, const uint8_t *payload, ws_on_control on_control, void *loop, void *session) {
+    uint8_t first = s->head[0], opcode = first & 15;
+    uint64_t size = s->payload;
+    s->have = 0;
+    s->payload = s->seen = 0;
+    if (opcode > WS_CLOSE) {
+        on_control(loop, session, opcode, payload, (unsigned)size);
+        return 0;
+    }
+    if (first & WS_FIN) {
+        s->fragmented = -1;
+        return 1;
+    }
+    s->fragmented = (s->fragmented < 0 ? 0 : s->fragmented) + (int64_t)size;
+    return 0;
+}
+
+/* Takes one frame, or what has come of it, that is no ordinary whole message. Returns the messages that it ends, 0 or 1,
+ * or -1 if it is odd; its first bytes are then in `head`, and what follows them begins at `*used`. */
+static __attribute__((noinline)) int ws_read_slow(
+    ws_stream *s, const uint8_t *p, size_t n, size_t *used, uint64_t limit, ws_on_control on_control, void *loop, void *session) {
+    size_t at = 0;
+    if (!s->payload) {
+        uint64_t payload = 0;
+        int size;
+        while (!(size = ws_head(s, s->head, s->have, limit, &payload)) && at < n) s->head[s->have++] = p[at++];
+        *used = at;
+        if (size <= 0) return size;
+        s->payload = payload;
+        s->seen = 0;
+        if (n - at >= payload) {
+            *used = at + (size_t)payload;
+            return ws_frame(s, p + at, on_control, loop, session);
+        }
+    }
+    size_t take = n - at < s->payload - s->seen ? n - at : (size_t)(s->payload - s->seen);
+    if ((s->head[0] & 15) > WS_CLOSE) {
+        if (!s->control) s->control = malloc(WS_LARGEST_CONTROL);
+        if (s->control) memcpy(s->control + s->seen, p + at, take);
+    }
+    s->seen += take;
+    *used = at + take;
+    return s->seen < s->payload ? 0 : ws_frame(s, s->control, on_control, loop, session);
+}
+
+/* Returns the messages that end in these bytes. `*used` is `n`, or where an odd frame begins (but for what is in `head`),
+ * in which case `*odd` is 1. A message's content is not looked at. */
+static inline uint32_t ws_read(
+    ws_stream *s, const uint8_t *p, size_t n, size_t *used, int *odd, uint64_t limit, ws_on_control on_control, void *loop,
+    void *session) {
+    uint32_t messages = 0;
+    size_t at = 0;
+    *odd = 0;
+    while (at < n) {
+        if (WS_LIKELY(!s->have && s->fragmented < 0)) {
+            /* Between messages: text and binary alike, as long as they are whole and short. */
+            while (n - at >= 2 && (p[at] == (WS_FIN | WS_TEXT) || p[at] == (WS_FIN | WS_BINARY)) && p[at + 1] < 126) {
+                size_t size = 2 + (size_t)p[at + 1];
+                if (n - at < size || size - 2 > limit) break;
+                at += size;
+                messages++;
+            }
+            if (at == n) break;
+        }
+        size_t took = 0;
+        int ends = ws_read_slow(s, p + at, n - at, &took, limit, on_control, loop, session);
+        at += took;
+        if (ends < 0) {
+            *odd = 1;
+            break;
+        }
+        messages += (uint32_t)ends;
+    }
+    *used = at;
+    return messages;
+}
+
+/* Writes a client's control frame, masked; returns its size. `out` has room for 6 + 125 bytes. */
+static inline size_t ws_control_frame(uint8_t *out, int opcode, const uint8_t *payload, unsigned size, uint32_t mask) {
+    uint8_t key[4];
+    memcpy(key, &mask, 4);
+    out[0] = (uint8_t)(WS_FIN | opcode);
+    out[1] = (uint8_t)(WS_MASKED | size);
+    memcpy(out + 2, key, 4);
+    for (unsigned i = 0; i < size; i++) out[6 + i] = payload[i] ^ key[i & 3];
+    return 6 + size;
+}
+
+#endif

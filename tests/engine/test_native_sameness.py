@@ -1,0 +1,363 @@
+"""The native engine counts what the portable one counts: both are driven through the same scripted server."""
+
+import asyncio
+import gc
+import itertools
+from collections import Counter
+
+import pytest
+
+from ws_load_test import make_plan
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.event_loop import run
+from ws_load_test.common.sharding import Shard
+from ws_load_test.engine.engine import LoadWindow
+from ws_load_test.engine.portable import PortableEngine
+from ws_load_test.engine.registry import ENGINES, why_missing
+from ws_load_test.metrics.catalog import COUNT_FIELDS, HISTOGRAM_FIELDS, LABELED_FIELDS
+from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.load_sharing import LoadSwitch
+from ws_load_test.testing import Certificates, FaultyServer, behaviors, protocol_violations, unused_port
+from ws_load_test.websocket import frames
+
+pytestmark = pytest.mark.skipif(bool(why_missing("native")), reason=f"not built: {why_missing('native')}")
+
+OF_THE_MACHINE = {"loop_lag_ns", "resolve_time_ns", "write_blocked_ns"}
+"""Counts that depend on the time that a run took, or on what Python looked up before."""
+LOADS = {"closed": {}, "deep": {"in_flight": 3}, "open": {"rate": 2000}}
+TEXT = frames.encode_frame(frames.TEXT, b"reply")
+PING = frames.encode_frame(frames.PING, b"there?")
+PONG = frames.encode_frame(frames.PONG, b"unasked")
+
+
+def fragment(opcode, payload, *, fin=False):
+    return frames.encode_frame(opcode, payload, fin=fin)
+
+
+REPLIES = {
+    "text": TEXT,
+    "binary": frames.encode_frame(frames.BINARY, b"\x00\x01"),
+    "empty": frames.encode_frame(frames.TEXT),
+    "of 126 bytes": frames.encode_frame(frames.TEXT, b"a" * 126),
+    "behind a ping": PING + TEXT,
+    "behind a ping without payload": frames.encode_frame(frames.PING) + TEXT,
+    "behind a pong": PONG + TEXT,
+    "fragments": fragment(frames.TEXT, b"re") + fragment(frames.CONTINUATION, b"") + fragment(0, b"ply", fin=True),
+    "control frames between fragments": fragment(frames.TEXT, b"re") + PING + PONG + fragment(0, b"ply", fin=True),
+}
+"""Replies to one message: whatever they are, and however they are cut, they are one reply."""
+ENDS = {
+    "a close frame": frames.encode_frame(frames.CLOSE, frames.close_payload(1001, "away")),
+    "a close frame without a code": frames.encode_frame(frames.CLOSE),
+    "a close frame behind a ping": PING + frames.encode_frame(frames.CLOSE, frames.close_payload(1011)),
+    "a close frame in a message": fragment(frames.TEXT, b"re") + frames.encode_frame(frames.CLOSE),
+    "half a code": frames.encode_frame(frames.CLOSE, b"\x03"),
+    "a reason that is no text": frames.encode_frame(frames.CLOSE, b"\x03\xe8\xff"),
+    "a reserved opcode": frames.encode_frame(3, b"what"),
+    "reserved bits": frames.encode_frame(frames.TEXT, b"what", rsv=0x40),
+    "a masked frame": frames.encode_frame(frames.TEXT, b"what", mask=b"mask"),
+    "a stray continuation": frames.encode_frame(frames.CONTINUATION, b"what"),
+    "a message in a message": fragment(frames.TEXT, b"re") + TEXT,
+    "a long ping": b"\x89\x7e\x00\x7e" + b"p" * 126,
+    "a ping in fragments": fragment(frames.PING, b"p"),
+    "a length with more bytes than it needs": b"\x81\x7e\x00\x05reply",
+    "a length of 2^63": b"\x82\x7f" + (1 << 63).to_bytes(8) + b"what",
+    "too large a message": b"\x82\x7f" + (1 << 20).to_bytes(8) + b"what",
+    "too large a message in fragments": fragment(frames.TEXT, b"r" * 60) + b"\x80\x7e\x04\x00" + b"r" * 64,
+    "HTTP": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+}
+"""Bytes that end a session."""
+
+
+@pytest.fixture(autouse=True)
+def collected_garbage():
+    """Undoes what an engine does to the garbage collector of its process."""
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="module")
+def certificates():
+    return Certificates()
+
+
+@pytest.fixture(scope="module")
+def authority(certificates, tmp_path_factory):
+    return str(certificates.write_ca(tmp_path_factory.mktemp("authority")))
+
+
+async def counts_of(engine_type, plan):
+    """Runs a plan in an engine of this process. Returns all that it counted, by name."""
+    engine = engine_type(plan, Shard(0, 1))
+    lent = []
+    if engine_type.name == "native":
+        lend = engine._pool.factory._lender.lend
+        engine._pool.factory._lender.lend = lambda connection: lent.append(lend(connection)) or lent[-1]
+    await engine.open()
+    now_ns = monotonic_ns()
+    parts = []
+    end_ns = None if plan.duration_ns is None else now_ns + plan.duration_ns
+    window = LoadWindow(now_ns, now_ns, end_ns, LoadSwitch())
+    engine.start(window, lambda phase, at_ns: parts.append(engine.collect()))
+    await engine.wait()
+    assert all(lent)
+    assert bool(lent) == (engine_type.name == "native")
+    await engine.drain({})
+    await engine.close()
+    tally, examples = Tally(), {}
+    for part in [*parts, engine.collect()]:
+        tally.merge(part.tally)
+        examples |= part.fault_examples
+    counted = {name: getattr(tally, name) for name in (*COUNT_FIELDS, *LABELED_FIELDS) if name not in OF_THE_MACHINE}
+    # Each has the part of a second in which it happened before its name.
+    events = Counter()
+    for event, count in counted["session_events"].items():
+        events[event.partition(" ")[2]] += count
+    counted["session_events"] = events
+    times = {name: getattr(tally, name).count for name in HISTOGRAM_FIELDS if name not in OF_THE_MACHINE}
+    return {name: value for name, value in (counted | times).items() if value} | {"examples": examples}
+
+
+def both(behavior, **options):
+    """Returns what each engine counted, of a server of its own."""
+    outcomes = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(behavior) as server:
+            plan = make_plan(server.url, workers=1, max_message_size=1000, **options)
+            assert engine_type.unsupported(plan) == []
+            counted = run(counts_of(engine_type, plan))
+            counted["seen"] = (server.seen.messages, sorted(server.seen.pongs), server.seen.violations)
+        outcomes.append(counted)
+    return outcomes
+
+
+def answers(stream, cuts=None):
+    """Answers each message with a stream; connection n gets it in two writes, cut at the nth of `cuts`."""
+
+    def new():
+        numbers = itertools.count()
+
+        async def behave(peer):
+            cut = 0 if cuts is None else cuts[next(numbers) % len(cuts)]
+            await peer.upgrade()
+            async for _ in peer.messages():
+                for part in (stream[:cut], stream[cut:]):
+                    if part:
+                        await peer.send_raw(part)
+                        await asyncio.sleep(0.002 if cut else 0)
+                peer.replied()
+
+        return behave
+
+    return new
+
+
+@pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize("reply", REPLIES)
+def test_replies_of_every_kind_are_counted_alike(reply, load):
+    portable, native = both(answers(REPLIES[reply])(), connections=2, messages=10, **LOADS[load])
+    assert native == portable
+    assert portable["answered"] == 10
+
+
+@pytest.mark.parametrize("reply", [name for name in REPLIES if name not in {"text", "binary", "of 126 bytes"}])
+def test_replies_that_are_cut_anywhere_are_counted_alike(reply):
+    stream = REPLIES[reply]
+    cuts = range(1, len(stream))
+    new = answers(stream, cuts)
+    outcomes = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(new()) as server:
+            plan = make_plan(server.url, workers=1, connections=len(cuts), messages=2 * len(cuts))
+            outcomes.append(run(counts_of(engine_type, plan)))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0]["answered"] == 2 * len(cuts)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_ends_of_every_kind_are_counted_alike_wherever_they_are_cut(end):
+    stream = ENDS[end]
+    cuts = range(min(len(stream), 24))
+    outcomes = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(answers(stream, cuts)()) as server:
+            count = len(cuts)
+            plan = make_plan(server.url, workers=1, connections=count, messages=count, max_message_size=1000)
+            outcomes.append(run(counts_of(engine_type, plan)))
+            # Bytes that come behind the end are read, or not, as they come.
+            del outcomes[-1]["bytes_received"]
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0]["unanswered"] == count
+    assert outcomes[0]["lost"] == count
+
+
+async def resets(peer):
+    """Answers two messages, and resets the connection at the third."""
+    await peer.upgrade()
+    async for message in peer.messages():
+        if peer.seen.messages == 3:
+            peer.reset()
+            return
+        await peer.reply(message)
+
+
+@pytest.mark.parametrize("load", ["closed", "open"])
+@pytest.mark.parametrize(
+    "behavior", [resets, behaviors.pushes(every=2, at_start=1), protocol_violations.half_frame(after=2)]
+)
+def test_faults_of_the_server_are_counted_alike(behavior, load):
+    portable, native = both(behavior, connections=1, messages=3, **LOADS[load])
+    assert native == portable
+
+
+@pytest.mark.parametrize("control", [False, True], ids=["message", "ping"])
+def test_a_frame_that_is_cut_off_at_the_end_of_the_run_is_read_on(control):
+    """Its rest comes when Python has the session again, and is no frame of its own."""
+    frame = frames.encode_frame(frames.PING if control else frames.TEXT, b"\x88\x02\x03\xf3" * 25)
+
+    async def cuts(peer):
+        await peer.upgrade()
+        while (got := await peer.read_frame()).opcode != frames.CLOSE:
+            if got.opcode == frames.TEXT:
+                # Behind the reply to the last message comes half of what nothing asked for.
+                await peer.send_raw(TEXT + frame[:50] * (peer.seen.messages == 1))
+                peer.seen.messages += 1
+        await peer.send_raw(frame[50:] + frames.encode_frame(frames.CLOSE, got.payload[:2]))
+
+    portable, native = both(cuts, connections=1, messages=2)
+    assert native == portable
+    assert portable["closed"] == {"1000": 1}
+
+
+def test_two_replies_in_one_segment_are_counted_alike():
+    portable, native = both(behaviors.several_in_one_segment(2), connections=1, messages=8, in_flight=2)
+    assert native == portable
+    assert portable["answered"] == 8
+
+
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_replies_that_are_overdue_are_counted_alike(load):
+    portable, native = both(behaviors.never_answers, connections=2, messages=2, timeout="200ms", **LOADS[load])
+    assert native == portable
+    assert portable["unanswered"] == 2
+
+
+def test_what_the_kernel_does_not_take_is_sent_later():
+    """A server that reads nothing for a while, and then all of it."""
+
+    async def slow(peer):
+        await peer.upgrade()
+        await asyncio.sleep(0.2)
+        async for message in peer.messages():
+            await peer.send_frame(frames.TEXT, b"%d" % len(message.payload))
+            peer.replied()
+
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(slow) as server:
+            plan = make_plan(server.url, workers=1, connections=1, messages=64, in_flight=64, size="200kB")
+            counted = run(counts_of(engine_type, plan))
+            assert (counted["sent"], counted["answered"], server.seen.violations) == (64, 64, [])
+            assert server.seen.payloads == [server.seen.payloads[0]] * 64
+
+
+def test_messages_wait_for_room_and_are_dropped_alike():
+    options = {"rate": 200, "max_in_flight": 2, "timeout": "300ms", "duration": "200ms"}
+    portable, native = both(behaviors.never_answers, connections=1, **options)
+    assert native == portable
+    assert (portable["sent"], portable["due"]) == (2, 40)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_keep_alive_pings_go_between_the_messages_of_the_load(name):
+    with FaultyServer(behaviors.echoes) as server:
+        plan = make_plan(server.url, workers=1, connections=2, rate=500, duration="400ms", ping_interval="100ms")
+        counted = run(counts_of(ENGINES[name](), plan))
+        assert server.seen.violations == []
+    assert counted["keepalive_time_ns"] >= 4
+    assert counted["answered"] == counted["sent"]
+    assert "lost" not in counted
+
+
+@pytest.mark.parametrize("start", [run, asyncio.run], ids=["uvloop", "asyncio"])
+@pytest.mark.parametrize("load", LOADS)
+def test_sessions_under_tls_are_counted_alike(certificates, authority, load, start):
+    outcomes = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(answers(REPLIES["control frames between fragments"])(), tls=certificates.trusted()) as server:
+            plan = make_plan(
+                server.url, workers=1, connections=3, messages=30, size="20kB", cacert=authority, **LOADS[load]
+            )
+            outcomes.append(start(counts_of(engine_type, plan)))
+            assert server.seen.violations == []
+    # Tickets and records that hold no message are not counted.
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0]["answered"] == 30
+
+
+@pytest.mark.parametrize("end", ["a close frame", "a masked frame", "too large a message"])
+def test_ends_under_tls_are_counted_alike(certificates, authority, end):
+    outcomes = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(answers(ENDS[end])(), tls=certificates.trusted()) as server:
+            plan = make_plan(server.url, workers=1, connections=3, messages=3, max_message_size=1000, cacert=authority)
+            outcomes.append(run(counts_of(engine_type, plan)))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0]["lost"] == 3
+
+
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_a_target_that_goes_under_tls_is_counted_alike(certificates, authority, load):
+    async def leaves(peer):
+        await peer.upgrade()
+        async for _ in peer.messages():
+            return
+
+    outcomes = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(leaves, tls=certificates.trusted()) as server:
+            plan = make_plan(server.url, workers=1, connections=2, messages=2, cacert=authority, **LOADS[load])
+            outcomes.append(run(counts_of(engine_type, plan)))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0]["lost"] == 2
+
+
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_a_reply_has_come_when_the_kernel_received_it(load):
+    """The generator's share is a time of its own then; the counts are the same."""
+    times = {}
+    for instant in ("read", "kernel"):
+        with FaultyServer(behaviors.echoes) as server:
+            plan = make_plan(server.url, workers=1, messages=50, reply_instant=instant, **LOADS[load])
+            counted = run(counts_of(ENGINES["native"](), plan))
+        assert (counted["answered"], counted["response_time_ns"], counted["answered_in_window"]) == (50, 50, 50)
+        times[instant] = counted.get("unread_time_ns", 0)
+    assert times["read"] == 0
+    # The kernel begins to say so some time after the first socket has asked.
+    assert 0 < times["kernel"] <= 50
+
+
+def test_a_schedule_goes_on_without_sessions():
+    """A message that falls due when no session is open is due and dropped then, and not at the end of the run."""
+
+    async def dropped_meanwhile(engine_type, plan):
+        engine = engine_type(plan, Shard(0, 1))
+        await engine.open()
+        now_ns = monotonic_ns()
+        engine.start(LoadWindow(now_ns, now_ns, now_ns + plan.duration_ns, LoadSwitch()), lambda phase, at_ns: None)
+        dropped = 0
+        # The first falls due at once.
+        async with asyncio.timeout(30):
+            while dropped < 5:
+                await asyncio.sleep(0.01)
+                dropped += engine.collect().tally.dropped
+        assert not engine.status.all_sent
+        engine.stop()
+        await engine.wait()
+        await engine.drain({})
+        await engine.close()
+        return dropped
+
+    with unused_port() as port:
+        plan = make_plan(f"ws://127.0.0.1:{port}/", workers=1, connections=1, rate=100, duration="60s", reconnect="1h")
+        assert run(dropped_meanwhile(ENGINES["native"](), plan)) >= 5
