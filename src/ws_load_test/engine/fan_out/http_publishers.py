@@ -1,6 +1,6 @@
 """Publishers by HTTP: clients that take their turns in the open loop as sessions do, with one request in flight each.
 
-A message leaves when it is due and its client has nothing in flight; else it waits, as behind ``--max-in-flight 1``.
+A message leaves when it is due and its client has nothing in flight; else it waits, and is dropped after the time-out.
 The response is its reply: response time is from due until the response was read whole. A status that is not 2xx, or a
 connection that is lost before the response, leaves the message unanswered and is a fault.
 """
@@ -296,6 +296,8 @@ class HttpPublishers:
             async with asyncio.timeout(timeout_ns / NS_PER_S):
                 await self._idle.wait()
         except TimeoutError:
+            # What left a moment ago has not had its time: it is unanswered, and no fault.
+            self.expire(monotonic_ns() - timeout_ns)
             self.close()
 
     def check_idle(self) -> None:
