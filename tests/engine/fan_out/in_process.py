@@ -108,7 +108,7 @@ async def measure(url, *, during=None, **options):
 
 AT_ONCE = 8
 """Runs side by side: most of their time is waiting, but what they compute holds up the others."""
-MAX_LAG_NS = 400_000_000
+MAX_LAG_NS = 250_000_000
 """Lateness of the generator that makes another attempt of a run, so that a busy machine fails no test."""
 ATTEMPTS = 3
 

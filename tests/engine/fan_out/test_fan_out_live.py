@@ -14,8 +14,8 @@ from ws_load_test.websocket import frames
 from ws_load_test.websocket.deflate import PerMessageDeflate
 from ws_load_test.websocket.deflate_negotiation import DeflateParams
 
-ALONE = {"publishers": 1, "rooms": 1, "timeout": "2s"}
-MISSES = {**EVERYONE, "timeout": "2s"}
+ALONE = {"publishers": 1, "rooms": 1, "timeout": "1s"}
+MISSES = {**EVERYONE, "timeout": "1s"}
 FAULTS = {
     "none": ("", EVERYONE),
     "lose": ("&lose=5%25", MISSES),
@@ -25,7 +25,7 @@ FAULTS = {
     "stuck": ("&stuck=2", MISSES),
     # A publisher that gets nothing of its own: all deliveries are to subscribers.
     "swap": ("&swap=5%25&self=no", ALONE),
-    "everything": ("&lose=5%25&duplicate=5%25&swap=5%25&self=no", {"timeout": "2s"}),
+    "everything": ("&lose=5%25&duplicate=5%25&swap=5%25&self=no", {"timeout": "1s"}),
 }
 
 
@@ -95,7 +95,7 @@ RESTLESS = {
     "came back": ("", {**LONGER, "during": cuts_off_six}),
     "replayed": ("&replay=5s", {**LONGER, "during": cuts_off_six}),
     "recovered": ("&replay=5s", {**LONGER, "recovery": "expected", "during": cuts_off_six}),
-    "not recovered": ("", {**LONGER, "timeout": "2s", "recovery": "expected", "during": cuts_off_six}),
+    "not recovered": ("", {**LONGER, "timeout": "1s", "recovery": "expected", "during": cuts_off_six}),
     "killed": ("&self=no", {"rooms": 1, "publishers": 2, "workers": 2, "messages": 60, "during": kills_a_worker}),
 }
 """Runs with sessions, or workers, that leave amid the load."""
