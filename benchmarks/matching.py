@@ -1,45 +1,75 @@
-"""Costs of fields and matching: processor time of a worker for each message, beside a fixed message in order.
+"""Costs of fields and matching: processor time of a message beside that of a fixed message in order.
 
-    python benchmarks/matching.py ws://127.0.0.1:3001
+    python benchmarks/matching.py [--server 'CMD {port}'] [--engine NAME]
 
-against an echo server that is not the slow side: `echo_limit` of the yardstick, or `ws-load-test echo`. On a machine of
-two cores, give each a core with taskset.
+All cases run in short turns on one core (see `turns.py`), each with an echo server of its own on the other: the
+built-in one, or a faster one that prints ``messages=N open=N`` for each SIGUSR1. A difference is the median of those of
+turns that followed each other.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import statistics
+import sys
+from contextlib import ExitStack
 
-from ws_load_test import make_plan, run
+from turns import Contender, Turn, low, take_turns
 
+CONNECTIONS = 100
 TEXT = '{"id": 123456, "user": "abcdefgh"}'
 FIELDS = '{"id": {seq}, "user": "{random:8}"}'
 CASES = {
-    "fixed, in order": {"message": TEXT},
-    "fields, in order": {"message": FIELDS},
-    "fields, json:id": {"message": FIELDS, "match": "json:id"},
-    "fields, echo": {"message": FIELDS, "match": "echo"},
+    "fixed, in order": ["--message", TEXT],
+    "fields, in order": ["--message", FIELDS],
+    "fixed, echo": ["--message", TEXT, "--match", "echo"],
+    "fields, json:id": ["--message", FIELDS, "--match", "json:id"],
+    "fields, echo": ["--message", FIELDS, "--match", "echo"],
 }
 
 
+def command(words: list[str], engine: str | None) -> str:
+    """Returns our command line for a case, as a format."""
+    text = shlex.join([sys.executable, "-m", "ws_load_test", *words, *(["--engine", engine] if engine else [])])
+    load = " {url} -w 1 -q -c {connections} --in-flight {in_flight} -d {seconds}s --timeout 1h"
+    return text.replace("{", "{{").replace("}", "}}") + load
+
+
+def measure(in_flight: int, options: argparse.Namespace) -> dict[str, list[Turn]]:
+    """Gives each case its turns."""
+    fields = {"connections": CONNECTIONS, "in_flight": in_flight, "seconds": 3600, "bytes": len(TEXT)}
+    cores = options.core, options.server_core
+    with ExitStack() as stack:
+        contenders = [
+            stack.enter_context(
+                Contender(name, command(words, options.engine), options.server, fields, cores=cores, nice=options.nice)
+            )
+            for name, words in CASES.items()
+        ]
+        return take_turns(contenders, options.turns, options.seconds)
+
+
 def main() -> None:
-    """Runs each case at 1 and at 16 in flight, and prints a table."""
+    """Prints a table for 1 and for 16 in flight."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("url", help="an echo server")
-    parser.add_argument("--duration", default="3s", help="of each run")
-    arguments = parser.parse_args()
-    print(f"{'µs of processor time a message':32}{'1 in flight':>14}{'16 in flight':>14}")
-    for name, options in CASES.items():
-        costs = [cost_us(arguments.url, arguments.duration, in_flight, options) for in_flight in (1, 16)]
-        print(f"{name:32}{costs[0]:>14.2f}{costs[1]:>14.2f}")
-
-
-def cost_us(url: str, duration: str, in_flight: int, options: dict[str, str]) -> float:
-    """Processor time of the worker for each reply read in the measured time, in µs."""
-    plan = make_plan(url, connections=100, in_flight=in_flight, duration=duration, workers=1, **options)
-    measured = [interval for interval in run(plan).recording.intervals if interval.phase == "measured"]
-    cpu_ns = sum(load.cpu_ns for interval in measured for load in interval.workers)
-    return cpu_ns / 1000 / max(1, sum(interval.tally.answered_in_window for interval in measured))
+    parser.add_argument("--server", help="command line of an echo server, with {port}; default: the built-in one")
+    parser.add_argument("--engine", help="one of ours; default: as a run without --engine")
+    parser.add_argument("--turns", type=int, default=12)
+    parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn")
+    parser.add_argument("--core", type=int, default=1, help="core of the generators")
+    parser.add_argument("--server-core", type=int, default=0)
+    parser.add_argument("--nice", type=int, default=-10, help="weight among other programs; below 0 as root only")
+    options = parser.parse_args()
+    print(f"load average {os.getloadavg()[0]:.1f}")
+    for in_flight in (1, 16):
+        print(f"\n| {in_flight} in flight | a message | more than the first |\n| --- | --- | --- |")
+        found = measure(in_flight, options)
+        first = found[next(iter(CASES))]
+        for name, turns in found.items():
+            more = statistics.median(mine.cpu_us - base.cpu_us for mine, base in zip(turns, first, strict=True))
+            print(f"| {name} | {low([turn.cpu_us for turn in turns]):.2f} µs | {more:+.2f} µs |", flush=True)
 
 
 if __name__ == "__main__":

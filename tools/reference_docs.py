@@ -60,6 +60,15 @@ The object that `--json` prints, that ends every recording, and that `Result.sum
 """
 
 
+_LIMITS = {
+    "rate": "`9500`, `2k/s`, `90/m`",
+    "size": "`512B`, `64kB`, `1MiB`",
+    "duration": "`50ms`, `5s`",
+    "ratio": "`1.5`",
+}
+"""Examples of limits, by the kind of a metric that is one number."""
+
+
 def conditions() -> str:
     """Returns the text of docs/reference/conditions.md."""
     metrics = CONDITION_METRICS.items()
@@ -86,10 +95,10 @@ def conditions() -> str:
             (
                 _name(name, spec),
                 spec.help,
-                "`9500`, `2k/s`, `90/m`" if spec.kind == "rate" else "`512B`, `64kB`, `1MiB`",
+                _LIMITS[spec.kind],
             )
             for name, spec in metrics
-            if spec.kind in ("rate", "size")
+            if spec.kind in _LIMITS
         ),
     )
     faults = _table(
@@ -106,7 +115,7 @@ def conditions() -> str:
         "## Counts and shares\n",
         "A whole number is a limit of the count, a number with `%` one of the share.\n",
         counts,
-        "## Rates and sizes\n",
+        "## Rates, sizes and other numbers\n",
         rates,
         "## Faults\n",
         "`faults.KIND` is of one kind, with any detail; `faults.closed:1011` of one with a detail.\n",

@@ -28,6 +28,7 @@ from ws_load_test.common.version import __version__
 from ws_load_test.fleet.factory import fleet_factory
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.fleet.preflight.host_check import machine_info
+from ws_load_test.fleet.timed_commands import CommandRunner
 from ws_load_test.metrics.existing_files import refuse_overwriting
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.recording import AbortEvent, Header, Interval, LostWorker, Recording, Round, Trailer
@@ -234,6 +235,7 @@ class Run:
         self._output = output
         self._overwrite = overwrite
         self._writer: RecordingWriter | None = None
+        self._commands: CommandRunner | None = None
 
     async def execute(self) -> Result:
         """Runs the plan; cancelling it stops the workers at once.
@@ -281,9 +283,15 @@ class Run:
                 closing.callback(self._keep_writing, self._writer.close)
                 self._keep_writing(self._writer.write_header, header)
             self.fleet = fleet
+            self._commands = CommandRunner(plan.commands, fleet.coordinator.on_command)
+            self._commands.started_ns = fleet.coordinator.started_ns
+            fleet.on_load_start = self._commands.start
             # An interrupt that came before could not reach a fleet.
             fleet.interrupted |= self._interrupted
-            await fleet.run()
+            try:
+                await fleet.run()
+            finally:
+                await self._commands.stop()
             return self._finish(header, fleet)
 
     @property
@@ -313,6 +321,7 @@ class Run:
             self._cancel()
         else:
             self.fleet.stop()
+            self._end_commands()
 
     def interrupt(self) -> None:
         """Ends the run at once, from any thread, before its start as well."""
@@ -327,6 +336,11 @@ class Run:
             self._cancel()
         else:
             self.fleet.kill()
+            self._end_commands()
+
+    def _end_commands(self) -> None:
+        if self._commands is not None:
+            self._commands.interrupt()
 
     def _cancel(self) -> None:
         """Ends `execute` while it waits for machines of a cluster."""
@@ -340,6 +354,7 @@ class Run:
             interrupted=fleet.interrupted,
             lost_workers=lost,
             aborted=self._aborted or msgspec.UNSET,
+            commands=tuple(self._commands.runs.values()) or msgspec.UNSET if self._commands else msgspec.UNSET,
             summary={},
         )
         recordings = [Recording(header, intervals, trailer)]
@@ -369,7 +384,7 @@ class Run:
         if self._abort_monitor is None or fleet is None or self._aborted or fleet.interrupted:
             return
         self._aborted = self._abort_monitor.add_event(
-            event, self._aggregator.tally, pairing_doubted=self._pairing_is_doubted()
+            event, self._aggregator.tally, self._aggregator.whole_run, pairing_doubted=self._pairing_is_doubted()
         )
         if self._aborted:
             self.stop_gracefully()

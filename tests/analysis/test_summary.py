@@ -146,6 +146,8 @@ class TestOneRecording:
             },
             "reconnect_time_ns": None,
             "reconnect_storm": None,
+            "waves": [],
+            "nodes": None,
             "misbehaving": None,
             "unanswered_wait_ns": None,
             "keepalive_time_ns": None,

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import itertools
+from collections import Counter
 
 import pytest
 
@@ -16,7 +17,7 @@ from ws_load_test.engine.registry import ENGINES, why_missing
 from ws_load_test.metrics.catalog import COUNT_FIELDS, HISTOGRAM_FIELDS, LABELED_FIELDS
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.load_sharing import LoadSwitch
-from ws_load_test.testing import Certificates, FaultyServer, behaviors, protocol_violations
+from ws_load_test.testing import Certificates, FaultyServer, behaviors, protocol_violations, unused_port
 from ws_load_test.websocket import frames
 
 pytestmark = pytest.mark.skipif(bool(why_missing("native")), reason=f"not built: {why_missing('native')}")
@@ -109,6 +110,11 @@ async def counts_of(engine_type, plan):
         tally.merge(part.tally)
         examples |= part.fault_examples
     counted = {name: getattr(tally, name) for name in (*COUNT_FIELDS, *LABELED_FIELDS) if name not in OF_THE_MACHINE}
+    # Each has the part of a second in which it happened before its name.
+    events = Counter()
+    for event, count in counted["session_events"].items():
+        events[event.partition(" ")[2]] += count
+    counted["session_events"] = events
     times = {name: getattr(tally, name).count for name in HISTOGRAM_FIELDS if name not in OF_THE_MACHINE}
     return {name: value for name, value in (counted | times).items() if value} | {"examples": examples}
 
@@ -329,3 +335,29 @@ def test_a_reply_has_come_when_the_kernel_received_it(load):
     assert times["read"] == 0
     # The kernel begins to say so some time after the first socket has asked.
     assert 0 < times["kernel"] <= 50
+
+
+def test_a_schedule_goes_on_without_sessions():
+    """A message that falls due when no session is open is due and dropped then, and not at the end of the run."""
+
+    async def dropped_meanwhile(engine_type, plan):
+        engine = engine_type(plan, Shard(0, 1))
+        await engine.open()
+        now_ns = monotonic_ns()
+        engine.start(LoadWindow(now_ns, now_ns, now_ns + plan.duration_ns, LoadSwitch()), lambda phase, at_ns: None)
+        dropped = 0
+        # The first falls due at once.
+        async with asyncio.timeout(30):
+            while dropped < 5:
+                await asyncio.sleep(0.01)
+                dropped += engine.collect().tally.dropped
+        assert not engine.status.all_sent
+        engine.stop()
+        await engine.wait()
+        await engine.drain({})
+        await engine.close()
+        return dropped
+
+    with unused_port() as port:
+        plan = make_plan(f"ws://127.0.0.1:{port}/", workers=1, connections=1, rate=100, duration="60s", reconnect="1h")
+        assert run(dropped_meanwhile(ENGINES["native"](), plan)) >= 5

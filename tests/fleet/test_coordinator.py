@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ws_load_test.fleet.coordinator import Coordinator
-from ws_load_test.metrics.recording import WorkerUsage
+from ws_load_test.metrics.recording import CommandRun, WorkerUsage
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.worker.ipc import IntervalReport
 
@@ -218,3 +218,23 @@ def test_the_next_interval_tells_of_those_who_were_lost():
     assert list(interval.lost_workers) == coordinator.lost
     [interval] = intervals_of(coordinator.report(0, report("opening", 1)))
     assert interval.lost_workers is msgspec.UNSET
+
+
+def test_session_events_become_those_of_the_run_clock_by_clock():
+    coordinator = Coordinator(2, 5 * 10**9)
+    ahead_ns = 7 * 10**9
+    here = Tally(session_events=Counter({f"{(5 * 10**9 + 123 * 10**6) // 10**6} 1001": 2}))
+    there = Tally(session_events=Counter({f"{(5 * 10**9 + ahead_ns + 127 * 10**6) // 10**6} 1001": 3}))
+    coordinator.report(0, report(from_ns=5 * 10**9, to_ns=6 * 10**9, tally=here))
+    (event,) = coordinator.report(1, report(from_ns=5 * 10**9, to_ns=6 * 10**9, worker=1, tally=there), ahead_ns)
+    assert event.tally.session_events == {"12 1001": 5}
+
+
+def test_an_interval_names_the_commands_that_began_or_ended_since_the_last():
+    coordinator = Coordinator(1, 0)
+    run = CommandRun(number=0, command="true", at_ns=5)
+    coordinator.on_command(run)
+    (first,) = coordinator.report(0, report())
+    (second,) = coordinator.report(0, report(index=1))
+    assert first.interval.commands == (run,)
+    assert second.interval.commands is msgspec.UNSET

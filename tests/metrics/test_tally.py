@@ -24,7 +24,10 @@ def histograms(draw):
 
 
 STRATEGIES = {"count": COUNTS, "size": COUNTS, "labeled": COUNTERS, "time": histograms(), "amount": histograms()}
-FLAT = {name: STRATEGIES[spec.kind] for name, spec in METRICS.items()}
+EVENTS = st.dictionaries(st.sampled_from(["7 1006", "9 opened", "9 reconnected:20"]), st.integers(1, 10**9)).map(
+    Counter
+)
+FLAT = {name: STRATEGIES[spec.kind] for name, spec in METRICS.items()} | {"session_events": EVENTS}
 # Where messages are due when they are sent, one histogram stands for both times.
 ONE_TIME = FLAT | {"service_time_ns": st.builds(Histogram), "due_when_sent": st.just(True)}
 SINGLE = st.one_of(st.builds(Tally, **FLAT), st.builds(Tally, **ONE_TIME))

@@ -6,11 +6,15 @@ report share one pass. A run aggregates its intervals as they end, so that nothi
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ws_load_test.analysis.nodes import NodeTracker, skew_of
+from ws_load_test.analysis.waves import WaveTracker
+from ws_load_test.analysis.whole_run import WholeRun
 from ws_load_test.common.clock_model import ClockComparison, ClockModel
 from ws_load_test.metrics.catalog import LABELED_FIELDS
 from ws_load_test.metrics.interval_event import IntervalEvent
@@ -20,7 +24,9 @@ from ws_load_test.metrics.tally import Tally
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ws_load_test.analysis.waves import Wave
     from ws_load_test.metrics.recording import (
+        CommandRun,
         Host,
         HostInterval,
         Interval,
@@ -87,6 +93,15 @@ class RunAggregator:
     """Comparisons of each machine's clock with the leader's, by its index in `hosts`."""
     began_ns: tuple[int, int] | None = None
     """Instants at which the first and the last worker of a machine began the load; None in the sum of all machines."""
+    waves: WaveTracker = field(default_factory=WaveTracker)
+    """Finder of the sessions that the target ended together."""
+    nodes: NodeTracker = field(default_factory=NodeTracker)
+    """Counter of the open sessions of each node."""
+
+    @property
+    def whole_run(self) -> WholeRun:
+        """Waves and nodes so far."""
+        return WholeRun(self.waves.waves, skew_of(self.nodes.end, self.nodes.open))
 
     def add_interval(self, interval: Interval) -> None:
         """Decodes a recorded interval and adds it.
@@ -104,6 +119,10 @@ class RunAggregator:
         """
         interval, tally = event.interval, event.tally
         self.tally.merge(tally)
+        self.waves.add_interval(interval, tally.session_events, tally.dropped)
+        self.nodes.add_interval(interval.phase, tally)
+        # Those of a long run would fill the memory.
+        self.tally.session_events.clear()
         self._add_connects(interval, tally)
         for reading in interval.clocks or ():
             comparison = ClockComparison.of(reading.at_ns, reading.offset_ns, reading.error_ns)
@@ -191,6 +210,17 @@ class Aggregate:
     """Longest connect time of the intervals in which sessions recovered from a reconnect storm."""
     hosts: tuple[HostAggregate, ...] = ()
     """Machines of all recordings of runs on several."""
+    waves: tuple[Wave, ...] = ()
+    """Disconnect waves of all recordings."""
+    sessions_at_start: Counter[str] = field(default_factory=Counter)
+    """Open sessions when the load began, by node."""
+    sessions_at_end: Counter[str] = field(default_factory=Counter)
+    """Open sessions when the load ended, by node."""
+
+    @property
+    def whole_run(self) -> WholeRun:
+        """Values of waves and nodes that conditions compare."""
+        return WholeRun(self.waves, skew_of(self.sessions_at_end, self.tally.nodes))
 
     def worker_loads(self) -> list[list[WorkerUsage]]:
         """Returns the usage in the measured intervals of each worker that measured, by recording and worker number."""
@@ -224,6 +254,9 @@ def aggregate(recordings: Sequence[Recording], aggregators: Iterable[RunAggregat
     total = Tally()
     measured, connects, storm_connect_ns = [], [], None
     hosts: list[HostAggregate] = []
+    waves: list[Wave] = []
+    start: Counter[str] = Counter()
+    end: Counter[str] = Counter()
     if aggregators is None:
         aggregators = map(_aggregator_of, recordings)
     for recording, aggregator in zip(recordings, aggregators, strict=True):
@@ -231,8 +264,11 @@ def aggregate(recordings: Sequence[Recording], aggregators: Iterable[RunAggregat
         measured.append(tuple(aggregator.intervals))
         connects.append(tuple(aggregator.connect_intervals))
         hosts += _host_aggregates(recording, aggregator)
+        waves += aggregator.waves.finish()
+        start.update(aggregator.nodes.start)
+        end.update(aggregator.nodes.end)
         storm_connect_ns = max_known(storm_connect_ns, aggregator.storm_connect_ns)
-    return Aggregate(total, tuple(measured), tuple(connects), storm_connect_ns, tuple(hosts))
+    return Aggregate(total, tuple(measured), tuple(connects), storm_connect_ns, tuple(hosts), tuple(waves), start, end)
 
 
 def counts_of(recordings: Iterable[Recording]) -> Tally:
@@ -259,6 +295,14 @@ def lost_workers(recording: Recording) -> tuple[LostWorker, ...]:
     if recording.trailer is not None:
         return recording.trailer.lost_workers
     return tuple(lost for interval in recording.intervals for lost in interval.lost_workers or ())
+
+
+def commands_of(recording: Recording) -> tuple[CommandRun, ...]:
+    """Returns the commands that a run carried out, as far as they are known, in the order of their number."""
+    if recording.trailer is not None:
+        return recording.trailer.commands or ()
+    known = {run.number: run for interval in recording.intervals for run in interval.commands or ()}
+    return tuple(known[number] for number in sorted(known))
 
 
 def max_known(*times_ns: int | None) -> int | None:

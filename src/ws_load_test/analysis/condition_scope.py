@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from ws_load_test.metrics.catalog import CONDITION_METRICS, METRICS
+from ws_load_test.analysis.whole_run import NO_WAVES, WholeRun
+from ws_load_test.metrics.catalog import CONDITION_METRICS, METRICS, WHOLE_RUN
 from ws_load_test.plan.thresholds import DENOMINATORS, needs_replies
 
 if TYPE_CHECKING:
@@ -30,12 +31,16 @@ class ConditionScope:
     """Measured time."""
     awaits_replies: bool = True
     """False where no reply was awaited (``--match none``)."""
+    whole_run: WholeRun = NO_WAVES
+    """Waves and nodes, of which only a whole run has any."""
 
     def value(self, condition: Condition) -> Fraction | None:
         """Returns the value that a condition compares with its limit, in the condition's unit; None without one."""
         metric = condition.metric
         if not self.awaits_replies and needs_replies(metric):
             return None
+        if metric.name in WHOLE_RUN:
+            return self.whole_run.value(metric.name)
         if metric.kind == "time":
             return _statistic(times_of(self.tally, metric.name), metric.statistic)
         if metric.kind == "rate":

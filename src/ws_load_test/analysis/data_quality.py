@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ws_load_test.analysis.aggregate import commands_of
 from ws_load_test.analysis.findings import (
     Finding,
     FindingKind,
@@ -14,7 +15,7 @@ from ws_load_test.analysis.findings import (
     join_and,
     percent,
 )
-from ws_load_test.common.units import format_count, format_duration
+from ws_load_test.common.units import format_count, format_duration, quoted
 from ws_load_test.metrics.histogram import PERCENTILES
 from ws_load_test.plan.schedule import LoadProfile
 
@@ -64,7 +65,7 @@ def data_quality_findings(run: RunData, *, late: bool) -> Iterator[Finding]:
     yield from _pairing(run)
     yield from _rate(run, late=late)
     yield from _queue(run, late=late)
-    for check in (_unanswered, _few_samples, _too_fast, _write_blocked, _not_granted):
+    for check in (_unanswered, _few_samples, _too_fast, _write_blocked, _not_granted, _commands):
         yield from check(run)
 
 
@@ -282,6 +283,21 @@ def _not_granted(run: RunData) -> Iterator[Finding]:
         if count:
             text = f"{what} in {format_count(count)} of {format_count(tally.opened)} sessions: {remedy}"
             yield Finding(FindingKind.NOT_GRANTED, text, saturates=False)
+
+
+def _commands(run: RunData) -> Iterator[Finding]:
+    """Finds commands of ``--run-at`` that did not do what they were to."""
+    for run_at in (one for recording in run.recordings for one in commands_of(recording) if one.failed):
+        last = run_at.output.strip().rpartition("\n")[2].strip()
+        words = f"the command {quoted(' '.join(run_at.command.split()))} {run_at.problem or exit_words(run_at.status)}"
+        yield Finding(FindingKind.COMMAND, f"{words}: {last}" if last else words, saturates=False)
+
+
+def exit_words(status: int | None) -> str:
+    """Returns the end of a command in words."""
+    if status is None:
+        return "has not ended"
+    return f"ended with exit status {status}" if status >= 0 else f"was ended by signal {-status}"
 
 
 def _peak_per_s(load: dict[str, Any]) -> float:

@@ -32,6 +32,7 @@ from ws_load_test.analysis.summary_types import (
 )
 from ws_load_test.analysis.thresholds import evaluate
 from ws_load_test.analysis.verdict import NOTHING_MEASURED, judge
+from ws_load_test.analysis.wave_types import NodesSummary, WaveSummary
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.catalog import METRICS
 from ws_load_test.metrics.histogram import Histogram
@@ -103,6 +104,8 @@ def summarize(
         streams=_streams(recordings, tally),
         fanout=fan_out_summary(recordings, tally, awaits_replies=awaits_replies(recordings)),
         reconnect_storm=_reconnect_storm(aggregated),
+        waves=[WaveSummary.of(wave) for wave in aggregated.waves],
+        nodes=NodesSummary.of(aggregated),
         misbehaving=_misbehaving(recordings, tally.misbehaving),
         warnings=[finding.text for finding in findings if not finding.saturates],
         generator=_generator(recordings, aggregated, findings),

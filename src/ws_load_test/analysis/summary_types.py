@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from ws_load_test.analysis.fan_out import FanOutSummary
 from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.summary_times import TimeStats
+from ws_load_test.analysis.wave_types import NodesSummary, WaveSummary
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
 
 
@@ -348,6 +349,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     reconnect_storm: Annotated[
         ReconnectStorm | None, Meta(description="Recovery after --disconnect; null where no session was cut off.")
     ]
+    waves: Annotated[list[WaveSummary], Meta(description="Sessions that the target ended together, wave by wave.")]
+    nodes: Annotated[NodesSummary | None, Meta(description="Sessions by node of the target; null without --node.")]
     misbehaving: Annotated[
         Misbehaving | None, Meta(description="Results of misbehaving clients; null where there were none.")
     ]

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from ws_load_test.analysis.condition_scope import ConditionScope, histograms_and_labels, to_json_number
 from ws_load_test.analysis.findings import awaits_replies
 from ws_load_test.analysis.summary_types import ThresholdCheck
+from ws_load_test.analysis.whole_run import NO_WAVES, WholeRun
 from ws_load_test.metrics.recording import AbortEvent
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.plan import Plan
@@ -87,7 +88,7 @@ def evaluate(
         conditions: Conditions that replace those of the recordings.
         pairing_doubted: True where replies are perhaps not those of their messages.
     """
-    scope = ConditionScope(aggregate.tally, duration_ns, awaits_replies=awaits_replies(recordings))
+    scope = ConditionScope(aggregate.tally, duration_ns, awaits_replies(recordings), aggregate.whole_run)
     ends = [recording.trailer for recording in recordings if recording.trailer is not None]
     stopped = {event.condition: event for end in ends for event in end.aborted or ()}
     checks = [_abort_check(event) for event in stopped.values()]
@@ -258,13 +259,14 @@ class AbortMonitor:
         return cls(conditions, plan.abort_grace_ns, plan.duration_ns, start)
 
     def add_event(
-        self, event: IntervalEvent, so_far: Tally, *, pairing_doubted: bool = False
+        self, event: IntervalEvent, so_far: Tally, whole_run: WholeRun = NO_WAVES, *, pairing_doubted: bool = False
     ) -> tuple[AbortEvent, ...]:
         """Adds an interval and returns the conditions that hold.
 
         Args:
             event: The interval.
             so_far: Tally of the run with it.
+            whole_run: Waves and nodes of the run with it.
             pairing_doubted: True where replies are perhaps not those of their messages: their times stop nothing.
         """
         interval = event.interval
@@ -280,13 +282,13 @@ class AbortMonitor:
                 continue
             if pairing_doubted and depends_on_pairing(condition.metric):
                 continue
-            value = self._scope(condition, event, so_far).value(condition)
+            value = self._scope(condition, event, so_far, whole_run).value(condition)
             if value is not None and condition.holds(value):
                 events.append(AbortEvent(condition.text, to_json_number(value, condition.unit), interval.to_ns))
         return tuple(events)
 
-    def _scope(self, condition: Condition, event: IntervalEvent, so_far: Tally) -> ConditionScope:
+    def _scope(self, condition: Condition, event: IntervalEvent, so_far: Tally, whole_run: WholeRun) -> ConditionScope:
         tally, measured_ns = so_far, self.measured_ns
         if condition.per_interval:
             tally, measured_ns = event.tally, event.interval.measured_ns
-        return ConditionScope(tally, measured_ns, awaits_replies=awaits_replies([self.start]))
+        return ConditionScope(tally, measured_ns, awaits_replies([self.start]), whole_run)

@@ -140,13 +140,20 @@ def echo(
     tls: bool = False,
     write_ca: Path | None = None,
     processes: str = "1",
+    close_code: str = "1001",
+    drain: str = "0s",
+    node_name: str = "",
 ) -> int:
     """Runs the built-in echo server."""
-    from ws_load_test.echo import run_echo
+    from ws_load_test.echo import NodeOptions, run_echo
 
     listening = _number("--port", port, option_values.port)
     count = _number("--processes", processes, option_values.workers)
-    run_echo(host, listening, tls, processes=count, ready=lambda line: print(line, flush=True), write_ca=write_ca)
+    code = _number("--close-code", close_code, option_values.non_negative_int)
+    node = NodeOptions(node_name, code, _number("--drain", drain, option_values.duration))
+    run_echo(
+        host, listening, tls, processes=count, ready=lambda line: print(line, flush=True), write_ca=write_ca, node=node
+    )
     return ExitCode.PASSED
 
 

@@ -168,6 +168,14 @@ ECHO = CommandPage(
                     " that N processes hold N times as many connections",
                     "1",
                 ),
+                _own(
+                    "close_code",
+                    "CODE",
+                    "close code of its sessions when it is stopped; 1006 sends no close frame",
+                    "1001, going away",
+                ),
+                _own("drain", "TIME", "spread these closes over a time", "0s"),
+                _own("node_name", "NAME", "name in the header X-Node, for ?node", "the port"),
             ),
         ),
     ),
@@ -183,10 +191,11 @@ faults, which shows what they look like in a report:
   ?push=100            push 100 messages a second unasked
   ?fragment=3          reply in 3 fragments
   ?ping=1s             ping, and close where no pong comes
+  ?node                name the server in the upgrade response: X-Node
   ?limit=1000          answer no more messages a second over all connections of
                        a process that ask for the same; the others wait in a
                        queue, as before a saturated server
-  ?stream=20&gap=20ms  answer with 20 messages, 20 ms apart; the last of them has
+  ?stream=20&gap=20ms  answer with 20 messages, 20 ms apart; the last one has
                        "done": true and "usage": {"tokens": 20}
   ?stream=20&stall=1s@10  with one gap longer by 1 s in every tenth answer
   ?stream=20&cut=10    without its end in every tenth answer

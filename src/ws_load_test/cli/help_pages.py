@@ -199,6 +199,14 @@ Sessions
       --disconnect SHARE@TIME
                               cut off this share of the connections at once, and
                               measure how they come back: 30%@10s
+      --run-at 'TIME: COMMAND'
+                              run a shell command on this machine at this time
+                              of the load, and mark it in reports: '60s:
+                              ./deploy.sh'; repeatable
+      --node WHERE            count sessions and times by node of the target,
+                              which it names in header:NAME or cookie:NAME of
+                              the upgrade response, or at json:PATH of a first
+                              message
       --slow-readers SHARE:SPEED
                               let this share of the connections read slowly:
                               5%:1kB/s; only the others are measured
@@ -438,6 +446,10 @@ ws-load-test echo: start the built-in echo server, until Ctrl-C
       --processes N           share the port among N processes: more cores, and
                               each has a limit on open files of its own, so that
                               N processes hold N times as many connections (1)
+      --close-code CODE       close code of its sessions when it is stopped;
+                              1006 sends no close frame (1001, going away)
+      --drain TIME            spread these closes over a time (0s)
+      --node-name NAME        name in the header X-Node, for ?node (the port)
 
 It echoes text and binary messages, puts fragments together, answers pings and
 closes. Its URL can ask for faults, which shows what they look like in a report:
@@ -450,10 +462,11 @@ closes. Its URL can ask for faults, which shows what they look like in a report:
   ?push=100            push 100 messages a second unasked
   ?fragment=3          reply in 3 fragments
   ?ping=1s             ping, and close where no pong comes
+  ?node                name the server in the upgrade response: X-Node
   ?limit=1000          answer no more messages a second over all connections of
                        a process that ask for the same; the others wait in a
                        queue, as before a saturated server
-  ?stream=20&gap=20ms  answer with 20 messages, 20 ms apart; the last of them has
+  ?stream=20&gap=20ms  answer with 20 messages, 20 ms apart; the last one has
                        "done": true and "usage": {"tokens": 20}
   ?stream=20&stall=1s@10  with one gap longer by 1 s in every tenth answer
   ?stream=20&cut=10    without its end in every tenth answer
@@ -773,6 +786,12 @@ Counts, and shares of a whole with %:
   reconnected            Sessions that took the place of a lost one.
   recycled               Sessions that took the place of one whose lifetime was
                          over.
+  waves                  Disconnect waves: sessions that the target ended
+                         together.
+  waves.abrupt           Sessions that waves ended without a code that announces
+                         it.
+  waves.bounced          Sessions that came back from a wave, and that the
+                         target ended again within 30 s.
   faults                 What the target did wrong.
   errors                 Messages and sessions that were asked for and did not
                          come about, each counted once.
@@ -802,12 +821,22 @@ Counts, and shares of a whole with %:
   subscribers_with_gaps  Subscribers that missed a delivery.
 
 Rates, sizes and a number:
+  nodes.skew             Sessions of the fullest node at the end of the load,
+                         relative to an even share.
   bytes_sent             Bytes of WebSocket frames sent.
   bytes_received         Bytes of WebSocket frames received.
   rate                   Replies read in the measured time, for each second of
                          it.
   sent_rate              Messages sent in the measured time, for each second of
                          it.
+  subscribers.skew       Mean delivery time of the slowest subscribers (p99),
+                         divided by that of the median subscriber.
+
+Of the whole run, a time and a number:
+  waves.back             From the first session that a wave ended until as many
+                         were open as before; the longest of all waves.
+  nodes.skew             Sessions of the fullest node at the end of the load,
+                         relative to an even share.
   subscribers.skew       Mean delivery time of the slowest subscribers (p99),
                          divided by that of the median subscriber.
 

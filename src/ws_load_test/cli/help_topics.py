@@ -117,6 +117,9 @@ Counts, and shares of a whole with %:
 Rates, sizes and a number:
 {listed("rate", "size", "ratio")}
 
+Of the whole run, a time and a number:
+{listed("duration", "ratio")}
+
 A condition on something that was never measured fails, and says why."""
 
 

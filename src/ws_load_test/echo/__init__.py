@@ -12,8 +12,19 @@ Three ways to run it:
 """
 
 from ws_load_test.echo.multi_process import run_echo, serve_several
+from ws_load_test.echo.node import NodeOptions
 from ws_load_test.echo.process import EchoCounts, EchoProcess
 from ws_load_test.echo.room_counts import RoomCounts, RoomsReport
 from ws_load_test.echo.server import EchoServer, serve
 
-__all__ = ["EchoCounts", "EchoProcess", "EchoServer", "RoomCounts", "RoomsReport", "run_echo", "serve", "serve_several"]
+__all__ = [
+    "EchoCounts",
+    "EchoProcess",
+    "EchoServer",
+    "NodeOptions",
+    "RoomCounts",
+    "RoomsReport",
+    "run_echo",
+    "serve",
+    "serve_several",
+]

@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.common.certificates import Certificate
 from ws_load_test.common.errors import HostError, UsageError
+from ws_load_test.common.units import parse_duration_ns
 from ws_load_test.echo.multi_process import run_echo, serve_several
+from ws_load_test.echo.node import NodeOptions
 from ws_load_test.echo.server import run_until_stopped, serve
+from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,12 +55,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="N",
         help="share the port among N processes, each with its own limit on open files (default: %(default)s)",
     )
+    parser.add_argument(
+        "--close-code",
+        type=int,
+        default=frames.GOING_AWAY,
+        metavar="CODE",
+        help="close code of all sessions when stopped; 1006 sends no close frame (default: %(default)s, going away)",
+    )
+    parser.add_argument("--drain", default="0s", metavar="TIME", help="spread these closes over a time such as 5s")
+    parser.add_argument(
+        "--node-name", default="", metavar="NAME", help="name in X-Node, which ?node asks for (default: the port)"
+    )
     # For the child processes of a server with several.
     parser.add_argument("--share-port", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--identity", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--bus", type=int, nargs="*", default=(), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     try:
+        options.node = _node(options)
         if options.follow_stdin:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C, and closes this stdin
             run_until_stopped(_serve_following_stdin(options))
@@ -69,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 processes=options.processes,
                 ready=_print_line,
                 write_ca=options.write_ca,
+                node=options.node,
             )
     except (HostError, UsageError) as error:
         # A parent reads the first line of stdout: the URL, or the error.
@@ -113,6 +129,7 @@ async def _serve_following_stdin(options: argparse.Namespace) -> None:
             ready=_print_line,
             write_ca=options.write_ca,
             counts=lambda echo: follow(lambda question: _answer_of_all(echo, question)),
+            node=options.node,
         )
         return
     await serve(
@@ -121,11 +138,22 @@ async def _serve_following_stdin(options: argparse.Namespace) -> None:
         tls=options.tls,
         certificate=_read_identity(options.identity) if options.identity else None,
         share_port=options.share_port,
+        node=options.node,
         ready=_print_line,
         write_ca=options.write_ca,
         counts=lambda server: follow(lambda question: _answer(server, question)),
         bus=options.bus,
     )
+
+
+def _node(options: argparse.Namespace) -> NodeOptions:
+    """Reads how the server behaves as a node; raises UsageError."""
+    try:
+        node = NodeOptions(options.node_name, options.close_code, parse_duration_ns(options.drain))
+    except ValueError as error:
+        raise UsageError(f"--drain: {error}") from None
+    node.check()
+    return node
 
 
 def _read_identity(path: Path) -> Certificate:

@@ -14,12 +14,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.errors import UsageError
 from ws_load_test.echo.room_counts import RoomsReport
-from ws_load_test.echo.server import own_certificate, unused_port
+from ws_load_test.echo.server import ONE_NODE, own_certificate, unused_port
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from ws_load_test.echo.node import NodeOptions
 
 _STOP_TIMEOUT_S = 5.0
 """Seconds that a child has to end after its standard input closed, before it is killed."""
@@ -59,13 +62,22 @@ class EchoProcess:
         pids: Process ids, once entered.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, tls: bool = False, processes: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: bool = False,
+        processes: int = 1,
+        node: NodeOptions = ONE_NODE,
+    ) -> None:
         if processes < 1:
             raise UsageError(f"{processes} processes cannot serve; start at least 1")
         self._host = host
         self._port = port
         self._tls = tls
         self._processes = processes
+        self._node = node
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._children: list[subprocess.Popen[str]] = []
         self.url = ""
@@ -158,7 +170,7 @@ class EchoProcess:
         for child in children:
             with child:  # closes the pipes and waits, whatever happens
                 try:
-                    child.wait(_STOP_TIMEOUT_S)
+                    child.wait(_STOP_TIMEOUT_S + self._node.drain_ns / NS_PER_S)
                 except subprocess.TimeoutExpired:
                     child.kill()
         if self._directory is not None:
@@ -196,7 +208,8 @@ class EchoProcess:
             # A shared port can also be that of another server that shares its own, so it is first tried unshared.
             port = unused_port(self._host, port)
             command += ["--share-port"]
-        command += ["--port", str(port)]
+        command += ["--port", str(port), "--close-code", str(self._node.close_code)]
+        command += ["--drain", f"{self._node.drain_ns}ns", "--node-name", self._node.name]
         if self._tls:
             self._directory = tempfile.TemporaryDirectory(prefix="ws-load-test-")
             certificate = own_certificate()

@@ -19,12 +19,12 @@ from ws_load_test.common.event_loop import keep_resource_warnings_harmless
 from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.echo.fault_injection import InjectedFaults, faulty, problem, refused
 from ws_load_test.echo.http_requests import FirstRequest
-from ws_load_test.echo.plain_echo import MAX_MESSAGE_BYTES, PlainEcho, close_frame
+from ws_load_test.echo.node import NodeOptions
+from ws_load_test.echo.plain_echo import MAX_MESSAGE_BYTES, PlainEcho
 from ws_load_test.echo.room_bus import RoomBus
 from ws_load_test.echo.room_options import query_of, room_options
 from ws_load_test.echo.room_session import RoomEcho
 from ws_load_test.echo.rooms import Rooms
-from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     import ssl
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from ws_load_test.echo.room_options import RoomOptions
     from ws_load_test.echo.service_limit import ServiceLimit
 
+ONE_NODE = NodeOptions()
+"""A server that closes its sessions at once, as going away."""
 _BACKLOG = 8192
 """Connections that can wait to be accepted: a load generator opens thousands at once."""
 _READ_BUFFER_BYTES = 2048
@@ -75,6 +77,7 @@ class EchoServer:
         tls: bool = False,
         certificate: Certificate | None = None,
         share_port: bool = False,
+        node: NodeOptions = ONE_NODE,
         bus: Sequence[int] = (),
     ) -> None:
         """Prepares a server, which listens once entered.
@@ -85,12 +88,15 @@ class EchoServer:
             tls: Serve TLS.
             certificate: Certificate for TLS; None for a new self-signed one.
             share_port: Let other processes listen on the same port, each for its part of the connections.
+            node: Name of the server, and how it goes away.
             bus: Descriptors of sockets to these other processes, which share their rooms.
 
         Raises:
-            UsageError: There is no such port.
+            UsageError: There is no such port, or no such close code.
         """
         check_port(port)
+        node.check()
+        self._node = node
         self._host = host
         self._port = port
         self._tls = tls
@@ -138,6 +144,7 @@ class EchoServer:
         except (OSError, UnicodeError) as error:
             raise UsageError(_why_not(self._host, self._port, error)) from error
         self.url = _url_of(self._server.sockets[0], tls=self._tls)
+        self._port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(
@@ -153,9 +160,7 @@ class EchoServer:
         self._bus.close()
         for transport in tuple(self.http_transports):
             transport.abort()
-        for transport in tuple(self.transports):
-            transport.write(close_frame(frames.GOING_AWAY, "the server is stopping"))
-            transport.close()
+        await self._node.close_sessions(self.transports)
         for _ in range(5):  # closing takes a few iterations of the loop if nothing is left to send
             await asyncio.sleep(0)
         if self.transports:
@@ -169,6 +174,11 @@ class EchoServer:
         self.limits.clear()
 
     def _listener(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
+        """Answers an upgrade request."""
+        chosen = self._chosen(request)
+        return self._node.answer(request.path, self._port, chosen) if b"node" in request.path else chosen
+
+    def _chosen(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         """Chooses the connection's class at the upgrade, so that plain echoes pay nothing for injected faults."""
         tokens = request.headers.get("Connection", "").lower().split(",")
         if any(token.strip() == "upgrade" for token in tokens):
@@ -220,6 +230,7 @@ async def serve(
     tls: bool = False,
     certificate: Certificate | None = None,
     share_port: bool = False,
+    node: NodeOptions = ONE_NODE,
     ready: Callable[[str], None],
     write_ca: Path | None = None,
     counts: Callable[[EchoServer], None] | None = None,
@@ -233,6 +244,7 @@ async def serve(
         tls: Serve TLS.
         certificate: Certificate for TLS; None for a new self-signed one.
         share_port: Let other processes listen on the same port, each for its part of the connections.
+        node: Name of the server, and how it goes away.
         ready: Called once with the URL.
         write_ca: File to write the certificate to, for clients to trust.
         counts: Called once with the running server, to read its counters from.
@@ -242,7 +254,9 @@ async def serve(
         UsageError: The server cannot listen on the address.
     """
     raise_open_files_limit()
-    async with EchoServer(host, port, tls=tls, certificate=certificate, share_port=share_port, bus=bus) as server:
+    async with EchoServer(
+        host, port, tls=tls, certificate=certificate, share_port=share_port, node=node, bus=bus
+    ) as server:
         if write_ca is not None:
             write_certificate(server.ca_pem, write_ca)
         if counts is not None:

@@ -10,6 +10,7 @@ from ws_load_test.engine.conversations.traced import TracedConversation
 from ws_load_test.engine.fan_out.audience import Audience
 from ws_load_test.engine.load_models import LOAD_MODELS
 from ws_load_test.engine.load_models.load_model import frames_vary
+from ws_load_test.engine.nodes import NodeSeekingConnection
 from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.messages.generator import EMPTY_ROW, MessageGenerator
@@ -56,6 +57,7 @@ class ConnectionFactory:
         self._encoder = ws_frames.FrameEncoder(message.opcode)
         self._reading = ReadPolicy.of(plan)
         self._no_pong = self._reading.without_pongs()
+        self._connection_type = _seeking_type(plan) or self.connection_type
         self._recent_ids = RecentIds()
         self._rows: dict[int, Row] = {}
         self._redactor = Redactor(plan.target.secrets())
@@ -89,7 +91,7 @@ class ConnectionFactory:
         """Returns connection `number` of the run, about to be dialed, or dialed again."""
         if self.audience is not None:
             return self.audience.connection(owner, self._reading, number, cast("OpenLoopRunner", self.load))
-        connection = self.connection_type(owner, self._no_pong if no_pong else self._reading)
+        connection = self._connection_type(owner, self._no_pong if no_pong else self._reading)
         connection.number = number
         conversation = self._conversation(connection)
         if trace is not None:
@@ -153,6 +155,13 @@ class ConnectionFactory:
         target, row = self._plan.target, self._row(number)
         texts = [text for text in (target.user, target.user_info) if text and "{" in text]
         return [basic_credentials(self._source.render(text, number, row).encode()) for text in texts]
+
+
+def _seeking_type(plan: Plan) -> type[Connection] | None:
+    """Returns the class of connections that look for their node in messages; None where none has to."""
+    if plan.node is None or not plan.node.in_messages:
+        return None
+    return type("SeekingConnection", (NodeSeekingConnection,), {"seek": staticmethod(plan.node.extractor())})
 
 
 class DeflatingEncoder:

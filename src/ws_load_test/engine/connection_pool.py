@@ -14,8 +14,10 @@ from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.engine.connect.dialer import Dialer
 from ws_load_test.engine.connection_factory import ConnectionFactory
+from ws_load_test.engine.disconnect_log import DisconnectLog, is_end_by_target
 from ws_load_test.engine.load_models.load_model import do_nothing
 from ws_load_test.engine.misbehaving_clients import MisbehavingGroup
+from ws_load_test.engine.nodes import NodeGroups, NodeSeekingConnection
 from ws_load_test.engine.reconnect import Reconnector
 from ws_load_test.engine.session_opener import SessionOpener
 from ws_load_test.engine.sessions.kind_limits import KindLimits
@@ -69,6 +71,8 @@ class ConnectionPool:
         """Turns of the loop, which all sessions share."""
         self.kinds = KindLimits((*plan.fail_if, *plan.slo, *plan.abort_if))
         """Names under which faults and close codes are counted."""
+        self.disconnects = DisconnectLog(self.kinds, reconnects=plan.reconnect.policy != "none")
+        """Log of events around the sessions that the target ends."""
         self._default = SessionGroup(self, due_when_sent=plan.load.due_when_sent)
         self.connections: dict[Connection, None] = {}
         """Connections whose TCP connection is open, oldest first."""
@@ -90,6 +94,7 @@ class ConnectionPool:
         """Each connection belongs to the last of them that has its number."""
         if plan.misbehaving is not None:
             self._groups.append(MisbehavingGroup(self, plan, plan.misbehaving))
+        self._nodes = None if plan.node is None else NodeGroups(self, plan, self.factory.redact)
         self.on_load_change: Callable[[], None] = do_nothing
         """Called when the sessions that carry the load are others, or wait for messages that they may send."""
         self.load.on_change = self._load_changed
@@ -134,16 +139,26 @@ class ConnectionPool:
         """Begins the measured time at one instant, or ends it at another."""
         for group in self._groups:
             group.set_window(from_ns=from_ns, until_ns=until_ns)
+        if self._nodes is not None:
+            self._nodes.set_window(from_ns=from_ns, until_ns=until_ns)
+
+    def last_reply_ns(self) -> int:
+        """Counts all samples; returns the instant of the last reply, 0 without one."""
+        self.samples.flush()
+        return max(self.samples.last_done_ns, 0 if self._nodes is None else self._nodes.flush())
 
     def collect(self) -> tuple[Tally, dict[str, str]]:
         """Returns the counts since the last call, and a sentence for each kind of fault that was new."""
         if self.audience is not None:
             self.audience.collect_into(self._default.tally)
         tally = self._default.collect()
+        tally.session_events = self.disconnects.take()
         tally.open_dip = self._open_before - self._lowest_open
         self._open_before = self._lowest_open = self.open
         for group in self._groups[1:]:
             group.collect_into(tally)
+        if self._nodes is not None:
+            self._nodes.collect_into(tally)
         self.opener.collect_into(tally)
         examples, self._examples = self._examples, {}
         return tally, examples
@@ -173,7 +188,15 @@ class ConnectionPool:
         if self.audience is not None:
             self.audience.dialing(number)
         group = self._group_of(number)
-        return self.factory.connection(group, number, no_pong=group.leaves_pings_unanswered(number))
+        connection = self.factory.connection(group, number, no_pong=group.leaves_pings_unanswered(number))
+        if isinstance(connection, NodeSeekingConnection):
+            connection.on_node = self._place
+        return connection
+
+    def _place(self, connection: Connection) -> None:
+        """Counts a session, whose node is known, among those of the node; one that misbehaves is measured apart."""
+        if self._nodes is not None and connection.node and self._is_well_behaved(connection):
+            self._nodes.place(connection)
 
     def begin(self, connection: Connection) -> bool:
         """Begins the load on a session that is set up. Returns False if it has ended meanwhile."""
@@ -295,7 +318,9 @@ class ConnectionPool:
         self.connections[connection] = None
         self.tally.opened += 1
         self.open += 1
+        self.disconnects.opened(connection.number)
         self.reconnector.session_opened(connection.number)
+        self._place(connection)
         self.factory.attach_frames(connection)
         first_messages = self.factory.first_messages(connection.number)
         greetings = self.plan.correlation.greetings
@@ -312,8 +337,14 @@ class ConnectionPool:
         # A close that is answered is a sign of life: a busy target ends its TCP connections all at once, much later.
         self._gone.set()
         self._retiring.discard(connection)
-        if fault is not None and self._is_well_behaved(connection):
+        well_behaved = self._is_well_behaved(connection)
+        if fault is not None and well_behaved:
             self.fault_counted(fault, connection.number)
+        if not self.stopping:
+            if fault is not None and well_behaved and is_end_by_target(fault):
+                self.disconnects.ended_by_target(connection.number, fault, connection.left_unanswered)
+            else:
+                self.disconnects.closed()
         self.reconnector.session_ended(connection, lost=fault is not None)
         self.finish_if_empty()
         self._load_changed()

@@ -245,8 +245,7 @@ class PortableEngine:
                 return ended_ns
             await pool.drain()
             pool.tally.dropped += load.end(ended_ns)
-            pool.samples.flush()
-            last_ns = pool.samples.last_done_ns
+            last_ns = pool.last_reply_ns()
             # Without a reply it took at least until there was nothing left to send.
             return max(last_ns, measured_from_ns) if last_ns else ended_ns
         ended_ns = min(monotonic_ns(), FOREVER_NS if end_ns is None else end_ns)
@@ -256,9 +255,8 @@ class PortableEngine:
         if not by_count:
             return max(ended_ns, self._collected_ns)
         await pool.drain()
-        pool.samples.flush()
         # The last message may have left behind the last reply, where one is missing or none is awaited.
-        return max(pool.samples.last_done_ns, ended_ns, self._collected_ns)
+        return max(pool.last_reply_ns(), ended_ns, self._collected_ns)
 
     async def _settle(self) -> None:
         """Waits for the share of the load that the fleet is about to change, for a time that it never takes."""

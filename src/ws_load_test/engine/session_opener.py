@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.connect.dialer import Dialer
     from ws_load_test.engine.connection_factory import ConnectionFactory
+    from ws_load_test.engine.disconnect_log import DisconnectLog
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
@@ -38,6 +39,7 @@ class OpeningPool(Protocol):
     plan: Plan
     share: Shard
     factory: ConnectionFactory
+    disconnects: DisconnectLog
     finished: asyncio.Event
 
     @property
@@ -240,12 +242,14 @@ class SessionOpener:
         """Dials a session, which is one of the dials under way; sets it up, and begins the load on it."""
         pool = self._pool
         connection = pool.new_connection(number)
+        pool.disconnects.dialed()
         # A dial that the end of the run cancels has neither opened nor failed.
         called_off = opened = False
         try:
             timings = await self._dialer.dial(connection, number, pool.factory.renderer(number))
             opened = True
         except DialError as error:
+            pool.disconnects.refused()
             pool.dial_failed(error.fault, number=number)
             self._rounds_of(number).note(opened=False, timed_out=error.fault.is_timeout)
             return False

@@ -47,6 +47,8 @@ class Fleet(ABC):
         self.hosts: tuple[Host, ...] = ()
         """The hosts of the run once prepared; empty when all workers are on this machine."""
         self.interrupted = False
+        self.on_load_start: Callable[[int], None] | None = None
+        """Called with the monotonic instant at which the load will begin; None: nothing waits for it."""
         self.tag = new_tag().decode()
         """Tag of the markers of the run, where it has a fan-out."""
         self._published: PublishedCounts
@@ -123,7 +125,7 @@ class Fleet(ABC):
                 from_ns, to_ns = report.from_ns - clock_offset_ns, report.to_ns - clock_offset_ns
                 began_ns = report.began_ns and report.began_ns - clock_offset_ns
                 report = msgspec.structs.replace(report, from_ns=from_ns, to_ns=to_ns, began_ns=began_ns)
-            events = self.coordinator.report(worker, report)
+            events = self.coordinator.report(worker, report, clock_offset_ns)
         except (msgspec.DecodeError, ValueError) as error:
             raise WorkerError(f"worker {worker} wrote something that is not a report: {error}") from None
         self._publish(events)
@@ -193,7 +195,10 @@ class Fleet(ABC):
             connections = largest_size(self.plan.connections, self.plan.workers)
             wait_ns = self._start_after_ns() + connections * START_AFTER_NS_PER_CONNECTION
             switch = LoadSwitch() if self._balancer is None else self._balancer.start()
-            self._broadcast(Command("start", monotonic_ns() + wait_ns, switch=switch))
+            start_ns = monotonic_ns() + wait_ns
+            self._broadcast(Command("start", start_ns, switch=switch))
+            if self.on_load_start is not None:
+                self.on_load_start(start_ns)
             if self._balancer is not None:
                 self._broadcast_all(self._balancer.check(monotonic_ns()))
         else:

@@ -17,11 +17,13 @@ from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import (
     PHASES,
     ClockReading,
+    CommandRun,
     HostInterval,
     Interval,
     LostWorker,
     WorkerUsage,
 )
+from ws_load_test.metrics.session_events import in_run_slots
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
@@ -93,6 +95,8 @@ class Coordinator:
         self._hosts = hosts
         self._unpublished_losses: list[LostWorker] = []
         """Lost workers that no interval has named yet."""
+        self._unpublished_commands: list[CommandRun] = []
+        """Commands that began or ended, which no interval has named yet."""
         self._unpublished_clocks: list[ClockReading] = []
         """Comparisons of clocks that no interval has yet."""
         self._start_offsets_ns: dict[int, int] = {}
@@ -122,14 +126,21 @@ class Coordinator:
         """Returns True once a worker has sent its last report or is lost."""
         return self._positions[worker] == FINISHED
 
-    def report(self, worker: int, report: IntervalReport) -> list[IntervalEvent]:
+    def report(self, worker: int, report: IntervalReport, clock_offset_ns: int = 0) -> list[IntervalEvent]:
         """Adds a worker's report; returns the intervals that it completes.
+
+        Args:
+            worker: Number of the worker.
+            report: Its report, whose instants are those of this machine's clock.
+            clock_offset_ns: Time by which the clock of the worker's machine, to which session events refer, is ahead.
 
         Raises:
             ValueError: The report holds no valid tally.
         """
         position = (PHASES.index(report.phase), report.index)
         tally = Tally.from_wire(report.tally)
+        if tally.session_events:
+            tally.session_events = in_run_slots(tally.session_events, self.started_ns + clock_offset_ns)
         partial = self._partial[position]
         partial.add(report, tally)
         if self._hosts:
@@ -153,6 +164,10 @@ class Coordinator:
         self._unready.discard(worker)
         self._positions[worker] = FINISHED
         return list(self._complete())
+
+    def on_command(self, run: CommandRun) -> None:
+        """Records that a command began or ended."""
+        self._unpublished_commands.append(run)
 
     def add_clock(self, host: int, comparison: ClockComparison) -> None:
         """Records a comparison of a host's clock with ours; the next interval carries it."""
@@ -180,6 +195,7 @@ class Coordinator:
                 slowest = self._followed.slowest if is_last else ()
             phase = PHASES[position[0]]
             lost, self._unpublished_losses = self._unpublished_losses, []
+            commands, self._unpublished_commands = self._unpublished_commands, []
             clocks, self._unpublished_clocks = self._unpublished_clocks, []
             hosts = sorted(partial.hosts.items())
             interval = Interval.of(
@@ -193,6 +209,7 @@ class Coordinator:
                 fault_examples=partial.examples,
                 hosts=[self._host_interval(host, part) for host, part in hosts],
                 lost_workers=lost,
+                commands=commands,
                 clocks=clocks,
                 slowest=slowest,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Self
@@ -52,6 +53,8 @@ class WorkerProcess:
             limit=LONGEST_REPORT_BYTES,
             # Out of the terminal's reach: what Ctrl-C means is decided by the fleet.
             start_new_session=True,
+            # numpy's algebra, which no worker needs, would start a thread for each core: see `tcp._connect`.
+            env={"OPENBLAS_NUM_THREADS": "1"} | os.environ,
         )
         return cls(process)
 

@@ -15,14 +15,17 @@ from rich.text import Text
 from ws_load_test.analysis.condition_scope import ConditionScope
 from ws_load_test.analysis.findings import FindingKind, percent
 from ws_load_test.analysis.thresholds import depends_on_pairing
+from ws_load_test.analysis.wave_types import WaveSummary
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
+from ws_load_test.report.content.commands import describe_command
 from ws_load_test.report.content.fan_out import format_reach
 from ws_load_test.report.content.fault_names import fault_phrase
 from ws_load_test.report.content.labeled import NO_VALUE, count_of, sentence
 from ws_load_test.report.content.thresholds import show_value
+from ws_load_test.report.content.waves import back_words, codes_of, costs
 from ws_load_test.report.terminal.glyphs import bar, spark, to_encodable
 from ws_load_test.report.terminal.latency_histogram import ROWS, histogram_bars
 from ws_load_test.report.terminal.layout import LABEL
@@ -45,6 +48,8 @@ MAX_FINDINGS = 3
 """Most findings about the generator that are shown; each takes up to `MAX_SENTENCE_LINES`."""
 MAX_SENTENCE_LINES = 3
 """Most lines of one sentence; the rest is cut off."""
+MAX_COMMANDS = 3
+"""Most commands of the run that are shown, the last ones."""
 CHARTS = 2
 """Charts over time that grow with the terminal: rates and p99; connections are mostly all open, a full block."""
 MAX_CHART_ROWS = 5
@@ -126,6 +131,8 @@ def _lines(state: RunState, viewport: Viewport, now_ns: int, notes: Sequence[_Pa
         *_head(state, viewport, now_ns),
         _Line(9, Text()),
         *_connections(state, viewport, now_ns),
+        *_wave(state, viewport),
+        *_commands(state, viewport),
         *_messages(state, viewport),
         *_deliveries(state, viewport),
         _Line(9, Text()),
@@ -211,6 +218,33 @@ def _connections(state: RunState, viewport: Viewport, now_ns: int) -> list[_Line
     parts += [(f"{format_count(count)} {word}", style) for word, count, style in counts if count]
     chart = _chart("", state.open_history, format_count, replace(viewport, chart_rows=1))
     return [_Line(0, _row("connections", parts, viewport)), *(_Line(6, line) for line in chart)]
+
+
+def _wave(state: RunState, viewport: Viewport) -> list[_Line]:
+    """Returns a line while a disconnect wave is on, and a fainter one about the last of those that are over."""
+    waves, current = state.waves.waves, state.waves.current
+    if not waves:
+        return []
+    summary = WaveSummary.of(current or waves[-1])
+    if current is None:
+        words = f"{count_of(len(waves), 'wave')}, the last of {count_of(summary.sessions, 'session')}"
+        return [_Line(5, _row("  wave", [(words, ""), (back_words(summary), "green")], viewport))]
+    missing = max(0, summary.open_before - state.open)
+    parts = [(f"{format_count(summary.sessions)} ended", "bold yellow"), (f"{format_count(missing)} missing", "yellow")]
+    parts += [(codes_of(summary), ""), (", ".join(costs(summary)), "")]
+    return [_Line(1, _row("  wave", [part for part in parts if part[0]], viewport))]
+
+
+def _commands(state: RunState, viewport: Viewport) -> list[_Line]:
+    """Returns a line for each of the commands that began last; those that failed matter more."""
+    runs = [state.commands[number] for number in sorted(state.commands)][-MAX_COMMANDS:]
+    return [
+        _Line(
+            1 if run.failed else 5,
+            _row("" if number else "  ran", [(describe_command(run), "yellow" if run.failed else "")], viewport),
+        )
+        for number, run in enumerate(runs)
+    ]
 
 
 def _messages(state: RunState, viewport: Viewport) -> list[_Line]:
@@ -363,7 +397,7 @@ def _conditions(state: RunState, viewport: Viewport) -> list[_Line]:
                 state.measured_ns,
             )
         )
-        value = ConditionScope(tally, measured_ns, awaits_replies=state.awaits_replies).value(condition)
+        value = ConditionScope(tally, measured_ns, state.awaits_replies, state.whole_run).value(condition)
         words = f"{requested.option.replace('-', ' ')} {condition.text}"
         if value is None:
             found.append((f"{words}: {NO_VALUE}", "dim"))

@@ -142,6 +142,8 @@ class ProgressLogger:
         """Returns the faults, errors of this machine and lost workers, new kinds of faults by name."""
         state = self._state
         parts = ["pairing in doubt"] if self._pairing else []
+        if wave := state.waves.current:
+            parts.append(f"wave of {count_of(wave.sessions, 'session')}, not back")
         if state.faults:
             new = [kind for kind, _ in (state.faults - self._reported).most_common() if kind not in self._reported]
             more = f" and {len(new) - _MAX_KINDS} more kinds" if len(new) > _MAX_KINDS else ""

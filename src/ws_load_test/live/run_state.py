@@ -16,7 +16,10 @@ from ws_load_test.analysis.aggregate import Aggregate, RunAggregator, aggregate
 from ws_load_test.analysis.data_quality import pairing_findings
 from ws_load_test.analysis.findings import Finding, FindingKind, RunData
 from ws_load_test.analysis.generator_health import diagnose
+from ws_load_test.analysis.nodes import NodeTracker, skew_of
 from ws_load_test.analysis.thresholds import RequestedCondition
+from ws_load_test.analysis.waves import WaveTracker
+from ws_load_test.analysis.whole_run import WholeRun
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.machine import default_workers
 from ws_load_test.metrics.histogram import Histogram
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ws_load_test.metrics.interval_event import IntervalEvent
-    from ws_load_test.metrics.recording import LostWorker, Phase, WorkerUsage
+    from ws_load_test.metrics.recording import CommandRun, LostWorker, Phase, WorkerUsage
     from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.schedule import LoadProfile
 
@@ -80,6 +83,12 @@ class RunState:
         """Everything so far."""
         self.last = Tally()
         """The last interval alone."""
+        self.commands: dict[int, CommandRun] = {}
+        """Commands that have begun, by their number."""
+        self.waves = WaveTracker()
+        """Finder of the sessions that the target ended together."""
+        self.nodes = NodeTracker()
+        """Counter of the open sessions of each node."""
         self.intervals = 0
         """Number of intervals so far."""
         self.phase: Phase | None = None
@@ -130,6 +139,10 @@ class RunState:
         self._findings = None
         self._diagnosed[-1].add_event(event)
         self.tally.merge(tally)
+        self.waves.add_interval(interval, tally.session_events, tally.dropped)
+        self.nodes.add_interval(interval.phase, tally)
+        # Those of a long run would fill the memory.
+        self.tally.session_events.clear()
         self.last = tally
         self.measured_ns += interval.measured_ns
         self.last_measured_ns = interval.measured_ns
@@ -140,6 +153,7 @@ class RunState:
             self.load_from_ns = interval.from_ns
         self.to_ns = interval.to_ns
         self.examples = interval.fault_examples | self.examples
+        self.commands |= {run.number: run for run in interval.commands or ()}
         if interval.phase != "opening" and tally.surplus_replies and not self._surplus_under_load:
             self._surplus_under_load = (interval,)
         self._recent.append((interval.from_ns, tally))
@@ -184,6 +198,11 @@ class RunState:
         if profile is None:
             return self.plan.connections
         return round(profile.value_at(0 if self.load_from_ns is None else max(0, at_ns - self.load_from_ns)))
+
+    @property
+    def whole_run(self) -> WholeRun:
+        """Values of waves and nodes that conditions compare."""
+        return WholeRun(self.waves.waves, skew_of(self.nodes.end, self.nodes.open))
 
     # --- Messages ---------------------------------------------------------------------------------------------------
 

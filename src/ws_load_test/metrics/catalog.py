@@ -233,16 +233,54 @@ DERIVED = (
         condition="sent_rate",
         no_value="nothing was measured",
     ),
+    MetricSpec(
+        "Disconnect waves: sessions that the target ended together.",
+        name="waves",
+        condition="waves",
+        unit_name=CONNECTION,
+    ),
+    MetricSpec(
+        "From the first session that a wave ended until as many were open as before; the longest of all waves.",
+        name="waves.back",
+        kind="duration",
+        condition="waves.back",
+        no_value="a wave was not back at the end of the load",
+        unit_name=CONNECTION,
+    ),
+    MetricSpec(
+        "Sessions that waves ended without a code that announces it.",
+        name="waves.abrupt",
+        condition="waves.abrupt",
+        unit_name=CONNECTION,
+    ),
+    MetricSpec(
+        "Sessions that came back from a wave, and that the target ended again within 30 s.",
+        name="waves.bounced",
+        condition="waves.bounced",
+        unit_name=CONNECTION,
+    ),
+    MetricSpec(
+        "Sessions of the fullest node at the end of the load, relative to an even share.",
+        name="nodes.skew",
+        kind="ratio",
+        condition="nodes.skew",
+        no_value="no session was open on a node that is known (--node)",
+        unit_name=CONNECTION,
+    ),
 )
 """Metrics that conditions offer and no tally counts: they are worked out of others."""
 CONDITION_METRICS: dict[str, MetricSpec] = {
     spec.condition: spec for spec in _in_groups((*METRICS.values(), *DERIVED)) if spec.condition is not None
 }
 """Every metric that ``--fail-if`` offers, by its name there."""
+WHOLE_RUN = tuple(spec.name for spec in DERIVED if spec.name.startswith(("waves", "nodes.")))
+"""Metrics that only a whole run has, since they follow from what happens before and after an instant."""
 COUNT_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.kind in ("count", "size"))
 LABELED_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.kind == "labeled")
 HISTOGRAM_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.kind in ("time", "amount"))
 PER_HOST_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.per_host)
 """Fields that are kept for each machine: its rate, its own troubles and its way to the target show in them."""
+PER_NODE_FIELDS = ("opened", "closed", "answered", "unanswered", "response_time_ns")
+"""Fields that are kept for each node of the target (``--node``)."""
 EXCLUDED_FROM_WARMUP = tuple(spec.name for spec in METRICS.values() if not spec.in_warmup)
 """Fields that are reset when a warm-up interval is reported."""

@@ -106,6 +106,11 @@ class CountMetrics:
         MetricSpec("Reasons that targets gave with their close codes (1011 overloaded).", unit_name=CONNECTION)
     )
 
+    # By slot and event, see `session_events`; empty in a run in which the target ended no session.
+    session_events: Counter[str] = labeled(
+        MetricSpec("Session events around those that the target ended, by slot and event.", unit_name=CONNECTION)
+    )
+
     # Neither the names of subprotocols nor anything else that was offered: "subprotocol", "tls-resumption".
     not_granted: Counter[str] = labeled(
         MetricSpec("Opened sessions that asked for something in vain, by what it was.", unit_name=CONNECTION)

@@ -8,10 +8,11 @@ from typing import Literal, cast
 
 from ws_load_test.metrics.histogram import Histogram
 
-Kind = Literal["count", "size", "labeled", "time", "amount", "rate", "ratio"]
+Kind = Literal["count", "size", "labeled", "time", "amount", "rate", "ratio", "duration"]
 """``count``: an integer. ``size``: an integer of bytes. ``labeled``: a count by label. ``time``: a histogram in ns.
 ``amount``: a histogram of whole numbers that are no times, such as bytes of each answer.
-``rate``: events per second, derived from a count and the measured time. ``ratio``: a number without unit, of a time."""
+``rate``: events per second, derived from a count and the measured time. ``ratio``: a number without unit.
+``duration``: one time in ns. The last three are derived."""
 SPEC = "spec"
 """Key under which the metadata of a dataclass field hold its row."""
 

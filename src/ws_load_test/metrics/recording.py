@@ -114,6 +114,30 @@ class LostWorker(msgspec.Struct, frozen=True):
     """Sessions that it had open, by its last report, and that ended with it."""
 
 
+class CommandRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A command of ``--run-at`` that has begun."""
+
+    number: NonNegative
+    """Number of the command, from 0."""
+    command: str
+    """Its text, without what looks like a secret."""
+    at_ns: Signed
+    """Instant at which it began, from the start of the run."""
+    ended_ns: Signed | None = None
+    """Instant at which it ended; None while it runs."""
+    status: Signed | None = None
+    """Exit status of the shell, the negative number of a signal that ended it; None where it did not start."""
+    output: str = ""
+    """End of what it wrote."""
+    problem: str = ""
+    """Failure of it besides its status, as the rest of a sentence."""
+
+    @property
+    def failed(self) -> bool:
+        """True for a command that ended in another way than with exit status 0."""
+        return bool(self.problem) or (self.ended_ns is not None and self.status != 0)
+
+
 class Round(msgspec.Struct, frozen=True):
     """Number of a run in a series of rounds, where two targets are measured in turn."""
 
@@ -197,6 +221,8 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     """Share of each machine in it, for a run on several."""
     lost_workers: tuple[LostWorker, ...] | msgspec.UnsetType = msgspec.UNSET
     """Those whose loss was noticed since the interval before; the trailer has them all."""
+    commands: tuple[CommandRun, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Commands that began or ended since the interval before; the trailer has them all."""
     clocks: tuple[ClockReading, ...] | msgspec.UnsetType = msgspec.UNSET
     """Comparisons of the machines' clocks since the interval before, for a run on several."""
     slowest: tuple[SlowSubscriber, ...] | msgspec.UnsetType = msgspec.UNSET
@@ -216,6 +242,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         fault_examples: Mapping[str, str] | None = None,
         hosts: Sequence[HostInterval] = (),
         lost_workers: Sequence[LostWorker] = (),
+        commands: Sequence[CommandRun] = (),
         clocks: Sequence[ClockReading] = (),
         slowest: Sequence[SlowSubscriber] = (),
     ) -> Self:
@@ -231,6 +258,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             fault_examples=dict(fault_examples or {}),
             hosts=tuple(hosts) or msgspec.UNSET,
             lost_workers=tuple(lost_workers) or msgspec.UNSET,
+            commands=tuple(commands) or msgspec.UNSET,
             clocks=tuple(clocks) or msgspec.UNSET,
             slowest=tuple(slowest) or msgspec.UNSET,
         )
@@ -288,6 +316,8 @@ class Trailer(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     """Workers that ended before the run did."""
     aborted: tuple[AbortEvent, ...] | msgspec.UnsetType = msgspec.UNSET
     """The conditions that stopped it; not there where it went to its end."""
+    commands: tuple[CommandRun, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Commands that the run carried out; not there where it had none."""
     summary: dict[str, Any]
     """Summary of the run, as ``ws-load-test schema summary`` describes it."""
 

@@ -10,6 +10,7 @@ from ws_load_test.common.units import quoted
 from ws_load_test.metrics.catalog import COUNT_FIELDS, HISTOGRAM_FIELDS, LABELED_FIELDS
 from ws_load_test.metrics.decoding_budget import DecodingBudget
 from ws_load_test.metrics.recording import LARGEST, PHASES
+from ws_load_test.metrics.session_events import SLOT_NS, split_key
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
@@ -81,7 +82,10 @@ class IntervalChecker:
         if interval.to_ns < interval.from_ns:
             raise ValueError("it ends before it begins")
         self._phase, self._index, self._from_ns = phase, interval.index, interval.from_ns
-        self._add(Tally.from_record(interval.encoded_tally, self.budget))
+        tally = Tally.from_record(interval.encoded_tally, self.budget)
+        if any(split_key(key)[0] > LARGEST // SLOT_NS for key in tally.session_events):
+            raise ValueError("it has session events at no time of any run")
+        self._add(tally)
         for part in interval.hosts or ():
             if part.host >= self._hosts:
                 raise ValueError(f"it has a share of host {part.host}, and the header has {self._hosts} hosts")

@@ -7,13 +7,14 @@ machines and repeats can be put together without losing anything. What a tally c
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ws_load_test.common.units import quoted
 from ws_load_test.metrics.catalog import COUNT_FIELDS, EXCLUDED_FROM_WARMUP, HISTOGRAM_FIELDS, LABELED_FIELDS, Metrics
 from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.session_events import is_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,6 +34,8 @@ class Tally(Metrics):
     `service_time_ns` is empty."""
     misbehaving: Tally | None = None
     """Counts of the connections that misbehave on purpose once they were open, which are in no other count."""
+    nodes: dict[str, Tally] = field(default_factory=dict)
+    """Some of the counts and times by node of the target (``--node``); they are in the totals as well."""
 
     @property
     def ended(self) -> int:
@@ -59,6 +62,8 @@ class Tally(Metrics):
             if self.misbehaving is None:
                 self.misbehaving = Tally()
             self.misbehaving.merge(other.misbehaving)
+        for name, part in other.nodes.items():
+            self.nodes.setdefault(name, Tally()).merge(part)
 
     def _agree_on_times(self, other: Tally) -> None:
         """Gives this tally the form in which it can take the other's times."""
@@ -118,15 +123,18 @@ class Tally(Metrics):
 
     def _fields(self, write: Callable[[Histogram], dict[str, Any]]) -> dict[str, Any]:
         data: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for one in fields(self):
+            value = getattr(self, one.name)
             if isinstance(value, Histogram):
                 if value.count:
-                    data[field.name] = write(value)
+                    data[one.name] = write(value)
             elif isinstance(value, Tally):
-                data[field.name] = value._fields(write)
+                data[one.name] = value._fields(write)
+            elif one.name == "nodes":
+                if value:
+                    data[one.name] = {name: part._fields(write) for name, part in value.items()}
             elif value:
-                data[field.name] = value if isinstance(value, int) else dict(value)
+                data[one.name] = value if isinstance(value, int) else dict(value)
         return data
 
     @classmethod
@@ -158,6 +166,8 @@ class Tally(Metrics):
             raise ValueError(f"a tally has no {min(map(str, unknown))!r}")
         if is_part and "misbehaving" in data:
             raise ValueError("the misbehaving connections of a tally have no misbehaving ones of their own")
+        if is_part and "nodes" in data:
+            raise ValueError("a part of a tally has no nodes of its own")
         for name, value in data.items():
             setattr(tally, name, cls._read_field(name, value, read))
         if tally.due_when_sent and tally.service_time_ns.count:
@@ -172,12 +182,16 @@ class Tally(Metrics):
             return _count(name, value)
         if name == "misbehaving":
             return cls._read(value, read, is_part=True)
+        if name == "nodes" and isinstance(value, dict):
+            return {str(node): cls._read(part, read, is_part=True) for node, part in value.items()}
         if name == "due_when_sent":
             if not isinstance(value, bool):
                 raise ValueError(f"a tally's {name!r} is true or false, not {value!r}")
             return value
         if not isinstance(value, dict):
             raise ValueError(f"a tally's {name!r} is an object of counts")  # noqa: TRY004 - data, not a type
+        if name == "session_events" and not all(map(is_key, value)):
+            raise ValueError("a tally's 'session_events' holds a key that is no slot and event")
         return Counter({kind: _count(name, count) for kind, count in value.items()})
 
 

@@ -20,6 +20,7 @@ FEWER_IS_BETTER = frozenset(
         *("errors", "faults", "failed", "lost", "unanswered", "dropped"),
         *("duplicate_replies", "late_replies", "unknown_id", "stalls", "broken_off"),
         *("missing", "cut_off", "late", "duplicate", "misdelivered", "foreign"),
+        *("waves.back", "waves.abrupt", "waves.bounced", "nodes.skew"),
         *("gaps", "gap.longest", "subscribers_with_gaps", "subscribers.skew"),
     )
 )
@@ -125,7 +126,7 @@ def _subject(condition: Condition) -> str:
 
 def _is_one(metric: ConditionMetric) -> bool:
     """True for what is high or low, and not many or few."""
-    return metric.kind in ("time", "rate", "ratio") or metric.name in ("reach", "gap.longest")
+    return metric.kind in ("time", "rate", "ratio", "duration") or metric.name in ("reach", "gap.longest")
 
 
 def _mirrored(condition: Condition) -> str:

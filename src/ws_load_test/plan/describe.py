@@ -106,6 +106,10 @@ def _session_lines(plan: Plan) -> Iterator[Line]:
     if plan.disconnect_storm is not None:
         at = format_duration(plan.disconnect_storm.at_ns)
         yield "storm", f"{format_share(plan.disconnect_storm.share)} of the connections are cut off after {at}"
+    if plan.node is not None:
+        yield "nodes", f"told apart by {plan.node}"
+    for number, command in enumerate(plan.commands):
+        yield "" if number else "runs", command.describe()
     if plan.misbehaving is not None:
         yield "misbehaving", plan.misbehaving.describe()
 

@@ -15,10 +15,12 @@ from ws_load_test.messages import Message, SetupMessage
 from ws_load_test.plan.correlation import Correlation
 from ws_load_test.plan.fan_out import FanOut
 from ws_load_test.plan.load import ClosedLoop, Load
+from ws_load_test.plan.node import NodeRule
 from ws_load_test.plan.ranges import Connections, Count, Duration, PerSecond, Workers
 from ws_load_test.plan.schedule import LoadProfile
 from ws_load_test.plan.session_policy import DisconnectStorm, MisbehavingClients, ReconnectPolicy
 from ws_load_test.plan.target import Target
+from ws_load_test.plan.timed_commands import TimedCommand
 
 ReplyInstant = Literal["read", "kernel"]
 EngineName = Literal["auto", "native", "portable"]
@@ -71,6 +73,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sessions that are cut off at one moment; None: none."""
     misbehaving: MisbehavingClients | None = None
     """Clients that misbehave on purpose; None: none."""
+    node: NodeRule | None = None
+    """Place where the target names the node that a session is on; None: nodes are not told apart."""
+    commands: tuple[TimedCommand, ...] = ()
+    """Shell commands that the machine which leads the run carries out while it goes on."""
     bind: tuple[str, ...] = ()
     """Source addresses, used in turn; empty: the system chooses."""
     name: str = ""
@@ -100,6 +106,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             message=self.message.without_payload(),
             setup_messages=(SetupMessage(),) * len(self.setup_messages),
             correlation=self.correlation.redacted(),
+            commands=tuple(one.redacted() for one in self.commands),
             fan_out=None if self.fan_out is None else self.fan_out.redacted(),
         )
 

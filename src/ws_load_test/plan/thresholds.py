@@ -27,12 +27,12 @@ from ws_load_test.common.units import (
     parse_rate_per_s,
     quoted,
 )
-from ws_load_test.metrics.catalog import CONDITION_METRICS
+from ws_load_test.metrics.catalog import CONDITION_METRICS, WHOLE_RUN
 from ws_load_test.metrics.fan_out_metrics import DELIVERY, PUBLISH, SUBSCRIBER
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.other_tools import METRICS
 
-Kind = Literal["time", "count", "rate", "size", "ratio"]
+Kind = Literal["time", "count", "rate", "size", "ratio", "duration"]
 Unit = Literal["ns", "count", "share", "per_s", "bytes", "number"]
 
 TIME_METRICS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "time")
@@ -56,6 +56,7 @@ FORMER_FAULTS = {"mismatch": "check-failed"}
 RATES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "rate")
 SIZES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "size")
 RATIOS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "ratio")
+DURATIONS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "duration")
 OF_FAN_OUT = frozenset(
     name for name, spec in CONDITION_METRICS.items() if spec.unit_name in (DELIVERY, PUBLISH, SUBSCRIBER)
 ) - {"first"}
@@ -143,6 +144,8 @@ def parse_condition(text: str, examples: str = EXAMPLES) -> Condition:
         raise ValueError(f'"{text}" has no limit; write for example {examples}')
     try:
         metric, label = _read_metric(label)
+        if anywhere and metric.name in WHOLE_RUN:
+            raise ValueError(f"{label} is of the whole run; leave out any")  # noqa: TRY301 - as of the others
         limit, unit = _read_limit(metric, label, amount)
     except ValueError as error:
         raise ValueError(f'"{text}": {error}') from None
@@ -171,6 +174,7 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
     if name in TIME_METRICS:
         return ConditionMetric("time", name, _read_statistic(name, part)), f"{name}.{part}"
     kinds: dict[Kind, tuple[str, ...]] = {"count": tuple(DENOMINATORS), "rate": RATES, "size": SIZES, "ratio": RATIOS}
+    kinds["duration"] = DURATIONS
     for kind, names in kinds.items():
         if name in names and not dot:
             return ConditionMetric(kind, name), name
@@ -230,7 +234,7 @@ def _read_fault(part: str) -> str:
 def _unknown(label: str, name: str, part: str) -> str:
     if not part and re.fullmatch(r"p\d+", name, re.ASCII):
         return _no_statistic(name, "")
-    plain = [*DENOMINATORS, *RATES, *SIZES, *RATIOS]
+    plain = [*DENOMINATORS, *RATES, *SIZES, *RATIOS, *DURATIONS]
     if part:
         # The name of a time may be wrong, or what stands behind it does not belong there.
         if name in plain:
@@ -249,7 +253,7 @@ def _unknown(label: str, name: str, part: str) -> str:
 
 def _read_limit(metric: ConditionMetric, label: str, amount: str) -> tuple[Fraction, Unit]:
     bare = _DECIMAL.fullmatch(amount) is not None
-    if metric.kind == "time":
+    if metric.kind in ("time", "duration"):
         if bare or amount.endswith("%"):
             why = "and its limit has no unit" if bare else "and no share of anything"
             raise ValueError(f"{label} is a time, {why}; write for example {amount.rstrip('%')}ms")

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 class DialedSession(asyncio.Protocol):
     """A session that is being dialed: it takes over the transport once the upgrade is accepted."""
 
+    node = ""
+    """Name of the target's node that it is on, where that is asked for and known."""
+
     def attach(
         self,
         transport: asyncio.Transport,

@@ -415,6 +415,8 @@ class _Dial:
 
         def take_over(transport: asyncio.Transport, early: bytes, deflate: PerMessageDeflate | None) -> None:
             dialer.has_opened = True
+            if dialer.plan.node is not None and self._upgrade is not None:
+                connection.node = dialer.plan.node.of_headers(self._upgrade.headers)
             if context is not None:
                 tls = self._tls_object = transport.get_extra_info("ssl_object")
                 context.keep_session(tls)

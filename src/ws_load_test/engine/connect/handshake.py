@@ -70,6 +70,8 @@ class OpeningHandshake(asyncio.Protocol):
         """Things that were offered and not granted by an accepted upgrade: ``permessage-deflate``, ``subprotocol``."""
         self.asked_ns = 0
         """Instant of the request, which under TLS is the end of its handshake."""
+        self.headers: dict[str, list[str]] = {}
+        """Headers of an accepted upgrade, by their names in lower case."""
         self._take_over = take_over
         self._request = request
         self._key = frames.new_key()
@@ -218,6 +220,7 @@ class OpeningHandshake(asyncio.Protocol):
         headers: dict[str, list[str]] = {}
         for name, value in response.headers:
             headers.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+        self.headers = headers
         problem = self._problem_of(response, headers)
         if problem is not None:
             self._refuse(FaultKind.UPGRADE_INVALID, f"answered 101 {problem}")

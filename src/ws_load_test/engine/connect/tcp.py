@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -168,11 +171,37 @@ async def open_socket(family: int, address: tuple[Any, ...] | str, source: str |
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if source is not None:
             bind(sock, source)
-        await asyncio.get_running_loop().sock_connect(sock, address)
+        await _connect(sock, address)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _connect(sock: socket.socket, address: tuple[Any, ...] | str) -> None:
+    """Connects a socket with an address in numbers.
+
+    uvloop's `sock_connect` looks the address up once more, in a pool of threads. That takes longer than the connection,
+    and in a process with threads every system call on a socket costs more from then on (the kernel counts references).
+
+    Raises:
+        OSError: It did not connect.
+    """
+    loop = asyncio.get_running_loop()
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or sys.platform == "win32":
+        await loop.sock_connect(sock, address)
+        return
+    error = sock.connect_ex(address)
+    if error == errno.EINPROGRESS:
+        connected = asyncio.Event()
+        loop.add_writer(sock, connected.set)
+        try:
+            await connected.wait()
+        finally:
+            loop.remove_writer(sock)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
 
 
 def address_text(address: Any) -> str:

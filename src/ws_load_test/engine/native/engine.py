@@ -100,5 +100,6 @@ class NativeEngine(PortableEngine):
             (plan.message.is_dynamic, "its messages are all the same"),
             (plan.fan_out is not None, "it counts replies, and no deliveries of what others publish"),
             (plan.misbehaving is not None, "its clients do not misbehave"),
+            (plan.node is not None, "it does not measure nodes apart"),
         )
         return [reason for applies, reason in rules if applies]

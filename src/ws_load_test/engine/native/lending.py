@@ -12,8 +12,9 @@ import os
 import ssl
 from typing import TYPE_CHECKING, Protocol, cast
 
-from ws_load_test.common.clock import NS_PER_MS, monotonic_ns
+from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.errors import UsageError
+from ws_load_test.common.loop_turns import TURN_NS
 from ws_load_test.engine.native.own_tls import carrier_of, has_tls
 from ws_load_test.engine.native.reactor import Reactor, tls_of
 from ws_load_test.engine.sessions.connection import Connection
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.faults import Fault
 
-TURN_NS = NS_PER_MS
-"""Time that the compiled loop has before asyncio's loop turns: what a timer may be late because of it. Going back and
-forth takes a hundredth of it."""
 GOES_BACK, STARVED, IDLE, PONG = 1, 2, 4, 8
 """Kinds of events, as bits (`Reactor.events`)."""
 NOT_LENT = -1
@@ -183,8 +181,7 @@ class Lender:
 
     def lend(self, connection: NativeConnection) -> bool:
         """Lends a session. Returns False if the compiled loop cannot take it now."""
-        if self._loop is None:
-            self._watch(asyncio.get_running_loop())
+        self.watch()
         if not connection.lend(self.reactor):
             return False
         self._lent[connection.slot] = connection
@@ -205,10 +202,12 @@ class Lender:
             self._loop.remove_reader(self.reactor.fileno())
             self._loop = None
 
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        loop.add_reader(self.reactor.fileno(), self._turn)
-        self._beside = _descriptor_of(loop)
+    def watch(self) -> None:
+        """Runs the compiled loop whenever it has something to do, from here on."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(self.reactor.fileno(), self._turn)
+            self._beside = _descriptor_of(self._loop)
 
     def _turn(self) -> None:
         """Runs the compiled loop for a while, and deals with its events."""

@@ -28,8 +28,6 @@ cdef enum:
     SENDS_A_TURN = 128  # messages that fall due and leave between two reads, as in the portable engine
     QUEUED_PONG_BYTES = 4096  # bytes that wait for the kernel above which only the latest ping is answered
     QUEUED_BYTES = 1048576  # bytes that wait for the kernel above which a message of a schedule is dropped
-
-cdef enum:
     # Kinds of events, as bits: a session has each at most once between two calls of `events`.
     GOES_BACK = 1
     STARVED = 2

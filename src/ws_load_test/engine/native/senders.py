@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 TIMES = ("response_time_ns", "service_time_ns", "send_lag_ns", "unread_time_ns")
 """Histograms of the compiled loop, in its order."""
 
+LEND_AGAIN_S = 0.001
+"""Time after which a session is lent whose transport still had bytes to send: an answered ping, mostly."""
 MOST_IN_FLIGHT = (1 << 32) - 1
 """Messages in flight on a session at most: the compiled loop counts them in 32 bits."""
 
@@ -246,6 +248,8 @@ class NativeOpenLoop(OpenLoopRunner):
 
     def start(self, senders: Iterable[OpenLoopSender], start_ns: int, end_ns: int = UNLIMITED) -> None:
         """Begins: the schedule's instant 0 is `start_ns`; what is due at `end_ns` or later is not sent."""
+        # A schedule goes on without sessions.
+        self.lender.watch()
         for sender in senders:
             self._take(sender)
         reactor = self.lender.reactor
@@ -261,12 +265,12 @@ class NativeOpenLoop(OpenLoopRunner):
         self._lend(sender)
 
     def _lend(self, sender: OpenLoopSender) -> None:
-        """Lends a session, which then has its turns; in the next turn of asyncio's loop if its transport is busy."""
+        """Lends a session, which then has its turns; a little later if bytes still wait in its transport."""
         connection = cast("NativeConnection", sender.connection)
         if self.lender.lend(connection):
             self.lender.reactor.enter_rotation(connection.slot)
         elif not (connection.closing or connection.ended) and sender.carries_load:
-            asyncio.get_running_loop().call_soon(self._lend, sender)
+            asyncio.get_running_loop().call_later(LEND_AGAIN_S, self._lend, sender)
             return
         self._not_lent_yet -= 1
         if self._waits_for_session:

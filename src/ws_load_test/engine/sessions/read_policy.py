@@ -84,7 +84,10 @@ class ReadPolicy:
         by_id = correlation.by_id or (pings and message.is_dynamic)
         return cls(
             max_message_bytes=plan.max_message_bytes,
-            needs_payload=by_id or correlation.needs_payload or plan.fan_out is not None,
+            needs_payload=by_id
+            or correlation.needs_payload
+            or plan.fan_out is not None
+            or (plan.node is not None and plan.node.in_messages),
             check_utf8=correlation.check_utf8,
             pongs=pings,
             expected_pong=message.payload if pings else None,

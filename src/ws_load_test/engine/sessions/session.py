@@ -95,6 +95,8 @@ class Session(DialedSession):
     """The transport reads only when it is asked to."""
     receiver: MessageReceiver
     """Takes the messages that are read whole."""
+    left_unanswered = 0
+    """Messages that were in flight when the session ended."""
 
     def __init__(self, owner: SessionListener, reading: ReadPolicy = READ_COUNTED) -> None:
         for name in SET_LATER:
@@ -311,7 +313,10 @@ class Session(DialedSession):
         if fault is not None:
             tally.lost += 1
             tally.faults[self.owner.kinds.fault_key(fault)] += 1
+        unanswered = tally.unanswered
         self.receiver.on_ended()
+        if tally.unanswered != unanswered:
+            self.left_unanswered = tally.unanswered - unanswered
         self.owner.session_ended(self, fault)
 
     # --- The end from the target's side, or for its breach of the protocol ------------------------------------------

@@ -70,6 +70,8 @@ class RunMetrics:
         """Adds an interval; returns a snapshot with it."""
         interval, tally = event.interval, event.tally
         self._tally.merge(tally)
+        # Not published; those of a long run would fill the memory.
+        self._tally.session_events.clear()
         self._measured_ns += interval.measured_ns
         self._open += interval.open_delta
         self.latest = Snapshot(tuple(self._families(interval, tally)), time.time_ns(), interval.to_ns)

@@ -45,7 +45,7 @@ from ws_load_test.plan.options.messages import (
     read_message,
 )
 from ws_load_test.plan.options.rows.load import SCHEDULE
-from ws_load_test.plan.options.session_policy import read_misbehaving, read_reconnect
+from ws_load_test.plan.options.session_policy import check_commands_and_node, read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
 from ws_load_test.plan.options.target import proxy_hint, read_target, unused_names
 from ws_load_test.plan.options.thresholds import read_thresholds
@@ -100,6 +100,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     feed_warnings = check_row_count(message, connections, values, problems)
     misbehaving = read_misbehaving(values, connections, problems)
     reconnect = read_reconnect(values, problems)
+    check_commands_and_node(values, problems)
     setup_messages = read_first_messages(values, problems)
     thresholds = read_thresholds(values, problems)
     _check_in_flight(values, message, problems)

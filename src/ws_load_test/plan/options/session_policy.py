@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ws_load_test.common.errors import OptionProblem, option_name
+from ws_load_test.common.units import format_duration
 from ws_load_test.plan.session_policy import MisbehavingClients, ReconnectPolicy
 
 MAX_MISBEHAVING_SHARE = 0.9
@@ -24,6 +25,20 @@ def read_reconnect(values: Mapping[str, Any], problems: list[OptionProblem]) -> 
     if storm is not None and "duration" in values and storm.at_ns >= values["duration"]:
         problems.append(OptionProblem("--disconnect", "comes after the end of the run; give it an earlier moment"))
     return policy
+
+
+def check_commands_and_node(values: Mapping[str, Any], problems: list[OptionProblem]) -> None:
+    """Finds commands whose instant the load does not reach, and a place of nodes at which none would be looked for."""
+    node = values.get("node")
+    if node is not None and node.in_messages and ("subscribers" in values or "everyone" in values):
+        problems.append(OptionProblem("--node", "messages of a fan-out name no node; take header:NAME or cookie:NAME"))
+    if "duration" not in values:
+        return
+    length_ns = values["duration"] + values.get("warmup", 0)
+    late = [one for one in values.get("run_at", ()) if one.at_ns >= length_ns]
+    if late:
+        text = f"{format_duration(late[0].at_ns)} is not before the end of the load, {format_duration(length_ns)}"
+        problems.append(OptionProblem("--run-at", f"{text}; make the run longer, or the time shorter"))
 
 
 def read_misbehaving(

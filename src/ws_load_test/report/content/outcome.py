@@ -23,6 +23,7 @@ from ws_load_test.report.content.labeled import (
 )
 from ws_load_test.report.content.sessions import close_codes
 from ws_load_test.report.content.thresholds import stopped_by
+from ws_load_test.report.content.waves import wave_flaws
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +67,7 @@ def _held(results: Results) -> str:
 def flaws(results: Results) -> list[str]:
     """Returns the flaws of a run that passed, for which a single reply is enough."""
     messages, faults = results.summary.messages, sum(results.summary.faults.values())
-    found = [count_of(faults, "fault")] if faults else []
+    found = [*wave_flaws(results.summary.waves), *([count_of(faults, "fault")] if faults else [])]
     if results.pairing_findings:
         found.append("replies that are perhaps not those of their messages")
     # What was in flight on sessions that --disconnect cut off was lost on request.

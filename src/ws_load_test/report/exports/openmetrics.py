@@ -25,6 +25,7 @@ from ws_load_test.report.content.thresholds import describe_condition
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.report.results import Results
 
 
@@ -52,12 +53,31 @@ def _families(results: Results) -> Iterator[Family]:
     yield from counter_families(tally)
     yield from throughput(summary.throughput_per_s)
     yield from histogram_families(tally)
+    if summary.waves:
+        yield gauge("disconnect_waves", "Waves of sessions that the target ended together.", len(summary.waves))
+        yield Family("disconnect_wave_sessions", "gauge", "Sessions that a wave ended.", _of_waves(summary, "sessions"))
+        yield Family(
+            "disconnect_wave_back_seconds",
+            "gauge",
+            "From the first end of a wave until as many sessions were open as before; absent where they were not.",
+            _of_waves(summary, "back_after_ns", 1e9),
+            unit="seconds",
+        )
+    if summary.nodes is not None:
+        sessions = tuple(Sample({"node": node.name}, node.sessions_at_end) for node in summary.nodes.rows)
+        yield Family("node_sessions", "gauge", "Sessions open on a node at the end of the load.", sessions)
     generator = summary.generator
     yield workers(generator.workers)
     if generator.cpu_share is not None:
         text = "The part of a core that the busiest worker used."
         yield gauge("generator_cpu_ratio", text, generator.cpu_share, "ratio")
     yield gauge("generator_saturated", "Whether the generator itself was the bottleneck.", int(generator.saturated))
+
+
+def _of_waves(summary: Summary, name: str, unit: float = 1) -> tuple[Sample, ...]:
+    """Returns a value of each wave that has it, labeled with the number of the wave."""
+    values = ((number, getattr(wave, name)) for number, wave in enumerate(summary.waves, 1))
+    return tuple(Sample({"wave": str(number)}, value / unit) for number, value in values if value is not None)
 
 
 def _written(family: Family) -> Iterator[str]:

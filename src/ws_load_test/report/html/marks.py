@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.analysis.aggregate import lost_workers
+from ws_load_test.analysis.aggregate import commands_of, lost_workers
 from ws_load_test.common.sanitize import sanitize
-from ws_load_test.common.units import format_duration, format_rate, format_share
+from ws_load_test.common.units import format_count, format_duration, format_rate, format_share
 from ws_load_test.plan.thresholds import parse_condition
+from ws_load_test.report.content.commands import short
 from ws_load_test.report.html.figures import Trace, line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ws_load_test.analysis.summary_types import ThresholdCheck
+    from ws_load_test.analysis.wave_types import WaveSummary
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.thresholds import Condition
@@ -23,20 +25,42 @@ MOST_STAGES = 12
 """Stages whose beginnings are marked, at most: more lines than that hide the chart."""
 MOST_LOST = 4
 """Lost workers that are marked one by one, at most."""
+MOST_COMMANDS = 12
+"""Commands of ``--run-at`` that are marked, at most."""
+LONGEST_MARK = 30
+"""Characters of a command in a mark: more would hide the chart."""
+MOST_WAVES = 8
+"""Disconnect waves that are marked, at most."""
 STEP = 0.07
 """Distance between the lines of texts, as a share of the chart's height."""
 
 
-def with_events(course: Timeline, recording: Recording, plan: Plan | None) -> Timeline:
-    """Returns a timeline with the events of its recording, in order of time."""
-    events = sorted(_events(course, recording, plan))
-    return course.with_events([(at_ns, text) for at_ns, text in events if 0 <= at_ns <= course.end_ns])
+def with_events(
+    course: Timeline, recording: Recording, plan: Plan | None, waves: Sequence[WaveSummary] = ()
+) -> Timeline:
+    """Returns a timeline with the events of its recording, in order of time, and its disconnect waves as bands."""
+    marked = waves[:MOST_WAVES]
+    events = sorted([*_events(course, recording, plan), *((wave.from_ns, _wave(wave)) for wave in marked)])
+    inside = [(at_ns, text) for at_ns, text in events if 0 <= at_ns <= course.end_ns]
+    return course.with_events(inside, [_band(wave, course.end_ns) for wave in marked])
+
+
+def _wave(wave: WaveSummary) -> str:
+    return f"wave: {format_count(wave.sessions)} ended"
+
+
+def _band(wave: WaveSummary, end_ns: int) -> tuple[int, int]:
+    """Returns the time from the first end until the sessions are back, or the end of the run."""
+    until_ns = end_ns if wave.back_after_ns is None else wave.from_ns + wave.back_after_ns
+    return wave.from_ns, min(end_ns, max(until_ns, wave.to_ns))
 
 
 def _events(course: Timeline, recording: Recording, plan: Plan | None) -> Iterator[tuple[int, str]]:
     for number, lost in enumerate(lost_workers(recording)):
         if number < MOST_LOST:
             yield lost.at_ns, f"worker {lost.worker} lost"
+    for run in commands_of(recording)[:MOST_COMMANDS]:
+        yield run.at_ns, short(run.command, LONGEST_MARK)
     if plan is None:
         return
     measured_ns = course.start_ns("measured")
@@ -56,6 +80,22 @@ def _events(course: Timeline, recording: Recording, plan: Plan | None) -> Iterat
 def event_marks(course: Timeline, unit_ns: float) -> dict[str, Any]:
     """Returns the layout of dotted lines at events, their texts at the foot."""
     shapes = [
+        {
+            "type": "rect",
+            "xref": "x",
+            "yref": "paper",
+            "x0": from_ns / unit_ns,
+            "x1": to_ns / unit_ns,
+            "y0": 0,
+            "y1": 1,
+            "fillcolor": "var(--bad)",
+            "opacity": 0.1,
+            "line": {"width": 0},
+            "layer": "below",
+        }
+        for from_ns, to_ns in course.bands
+    ]
+    shapes += [
         {
             "type": "line",
             "xref": "x",

@@ -21,8 +21,9 @@ def note(course: Timeline) -> str:
 
 
 def shade(course: Timeline) -> str:
-    """Returns a sentence about the shade, if there is one."""
-    return " What is shaded was not measured." if _marked(course, 1e9) else ""
+    """Returns sentences about the shade and the bands, if there are any."""
+    words = " What is shaded was not measured." if _marked(course, 1e9) else ""
+    return f"{words} Red bands are disconnect waves, until all sessions were back." if course.bands else words
 
 
 def middles(columns: Sequence[TimeBucket], unit_ns: float) -> list[float | None]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.plan.describe import describe_plan
+from ws_load_test.report.content import nodes, waves
+from ws_load_test.report.content.commands import command_lines
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
@@ -57,6 +59,8 @@ _MOST_RECORDINGS = 8
 """Curves of recordings side by side: as many as there are line colors."""
 _MOST_REASONS = 20
 """Rows of close reasons: a target can give each session one of its own."""
+_MOST_WAVES = 100
+"""Rows of disconnect waves: a target that restarts every minute has more in a day."""
 _SURE = "Thin with hollow marks is the part on fewer than ten values, where chance decides."
 
 
@@ -87,7 +91,7 @@ class _Page:
         self.course: Timeline | None = None
         if len(self.recordings) == 1:
             only = self.recordings[0]
-            self.course = with_events(course(only), only, results.plans.only)
+            self.course = with_events(course(only), only, results.plans.only, self.summary.waves)
         self.checks = results.summary.verdict.checks
         self.health = generator(results)
 
@@ -240,8 +244,25 @@ class _Page:
         rows += [(label, format_count(count)) for label, count in rare if count]
         table = Table(["connections", "count"], rows)
         if self.course is None:
-            return [table]
-        return [*time_charts.connections(self.course, self.results.plans.only), table]
+            return [table, *self._waves(), *self._nodes()]
+        return [*time_charts.connections(self.course, self.results.plans.only), table, *self._waves(), *self._nodes()]
+
+    def _nodes(self) -> list[Part]:
+        found = self.summary.nodes
+        if found is None:
+            return []
+        return [Table(nodes.HEADINGS, [nodes.cells(node) for node in found.rows], nodes.skew_words(found))]
+
+    def _waves(self) -> list[Part]:
+        found = self.summary.waves[:_MOST_WAVES]
+        if not found:
+            return []
+        more = len(self.summary.waves) - len(found)
+        rest = f"; {format_count(more)} more are left out" if more else ""
+        rows = [[*waves.cells(wave), waves.codes_of(wave), ", ".join(waves.costs(wave)) or "none"] for wave in found]
+        return [
+            Table([*waves.HEADINGS, "codes", "cost"], rows, f"Disconnect waves: sessions that the target ended{rest}")
+        ]
 
     def _faults(self) -> list[Part]:
         parts: list[Part] = [] if self.course is None else [*time_charts.faults(self.course)]
@@ -280,6 +301,7 @@ class _Page:
         later = {label: times for label, times in later.items() if times.count}
         if later:
             parts.append(percentile_table(later))
+        parts += _facts(command_lines(self.recordings))
         return parts + _facts([*opening_notes(self.results), *reconnects(self.results), *misbehaving(self.summary)])
 
     # --- Generator, plan and host ---------------------------------------------------------------------------

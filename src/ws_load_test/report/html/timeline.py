@@ -97,10 +97,12 @@ class Timeline:
     """True where a column has several intervals."""
     events: tuple[tuple[int, str], ...] = ()
     """Instants from the start of the run, and what happened then in words."""
+    bands: tuple[tuple[int, int], ...] = ()
+    """Beginnings and ends, from the start of the run, of times that charts shade: those of disconnect waves."""
 
-    def with_events(self, events: Iterable[tuple[int, str]]) -> Timeline:
-        """Returns the same course with events that its charts mark."""
-        return replace(self, events=tuple(events))
+    def with_events(self, events: Iterable[tuple[int, str]], bands: Iterable[tuple[int, int]] = ()) -> Timeline:
+        """Returns the same course with events that its charts mark, and times that they shade."""
+        return replace(self, events=tuple(events), bands=tuple(bands))
 
     @property
     def end_ns(self) -> int:

@@ -11,10 +11,12 @@ from rich.text import Text
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.plan.load import ClosedLoop
+from ws_load_test.report.content.commands import command_lines
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.labeled import NO_VALUE, LabeledText, count_of
 from ws_load_test.report.content.outcome import faults, headline, lost_workers
 from ws_load_test.report.content.streams import stream_line
+from ws_load_test.report.content.waves import wave_lines
 from ws_load_test.report.terminal.fan_out import fan_out_rows
 from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, wrapped
 from ws_load_test.report.terminal.tables import threshold_lines
@@ -74,6 +76,8 @@ def _figures(results: Results) -> Iterator[LabeledText]:
         yield LabeledText("rate", _rate(results))
     connections = summary.connections
     yield LabeledText("connections", _connections(results), _tone(bool(connections.failed or connections.lost)))
+    yield from command_lines(results.recordings)
+    yield from wave_lines(summary.waves)
     found = faults(results)
     for number, (kind, count, example) in enumerate(found[:MOST_FAULTS]):
         more = len(found) - MOST_FAULTS if number + 1 == MOST_FAULTS else 0

@@ -24,7 +24,14 @@ from ws_load_test.report.terminal.glyphs import to_encodable
 from ws_load_test.report.terminal.latency_histogram import histogram_bars, percentile_table
 from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, hanging_indent, side_by_side, two_columns
 from ws_load_test.report.terminal.sparklines import opened_over_time, over_time
-from ws_load_test.report.terminal.tables import connect_phases, host_table, requested_and_achieved, stream_tables
+from ws_load_test.report.terminal.tables import (
+    connect_phases,
+    host_table,
+    node_table,
+    requested_and_achieved,
+    stream_tables,
+    wave_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +109,8 @@ def full_report(
         connect_phases(summary),
         opened_over_time(results.aggregate, encoding),
         all_wrapped([*opening_notes(results), *reconnects(results)]),
+        wave_table(summary),
+        node_table(summary),
         over_time(results.aggregate, encoding, awaited=awaited),
         all_wrapped(misbehaving(summary)),
         host_table(summary),

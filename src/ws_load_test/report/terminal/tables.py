@@ -12,6 +12,7 @@ from ws_load_test.common.units import (
     format_count,
     format_duration,
 )
+from ws_load_test.report.content import nodes, waves
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import phase_times
@@ -75,6 +76,36 @@ def host_table(summary: Summary) -> list[Text]:
         lines.append(_line(row, widths, "red" if host.lost_workers or host.saturated else ""))
     words = start_skew(summary)
     return [*lines, Text(f"  {words}", style="dim")] if words else lines
+
+
+def wave_table(summary: Summary) -> list[Text]:
+    """Returns a table of the disconnect waves; nothing without any."""
+    if not summary.waves:
+        return []
+    table = [waves.HEADINGS, *([f"  {when}", *figures] for when, *figures in map(waves.cells, summary.waves))]
+    widths = [max(len(row[column]) for row in table) for column in range(len(waves.HEADINGS))]
+    lines = [_line(table[0], widths, "bold")]
+    lines += [
+        _line(row, widths, "yellow" if wave.back_after_ns is None else "")
+        for row, wave in zip(table[1:], summary.waves, strict=True)
+    ]
+    words = "closes and dials in their busiest second; fewest open; back: as many open again as before the first end;"
+    return [*lines, *_notes(f"{words} p50, p99: from the loss of a session to its return")]
+
+
+def node_table(summary: Summary) -> list[Text]:
+    """Returns a table of the target's nodes; nothing where none is known."""
+    if summary.nodes is None:
+        return []
+    table = [nodes.HEADINGS, *([f"  {name}", *figures] for name, *figures in map(nodes.cells, summary.nodes.rows))]
+    widths = [max(len(row[column]) for row in table) for column in range(len(nodes.HEADINGS))]
+    widths[0] = max(_SHORTEST_NAME, min(widths[0], WIDTH - sum(width + _HOST_GAP for width in widths[1:])))
+    lines = [_line(row, widths, "" if number else "bold") for number, row in enumerate(table)]
+    return [*lines, *_notes(nodes.skew_words(summary.nodes))]
+
+
+def _notes(words: str) -> list[Text]:
+    return [Text(f"  {line}", style="dim") for line in textwrap.wrap(words, WIDTH - 2)]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TypedDict
 
 from ws_load_test.plan import values as option_values
+from ws_load_test.plan.node import node_rule
 from ws_load_test.plan.options import session_values
 from ws_load_test.plan.options.spec import Count, Duration, Group, Number, OptionSpec, Text, Texts
+from ws_load_test.plan.timed_commands import run_at
 
 VARYING_CONNECTIONS = {"connection_stages": "they say which connections are open"}
 OBJECTIVES = 'say with --slo what must hold, for example --slo "p99 < 50ms"'
@@ -42,6 +44,25 @@ SESSIONS = (
             "ab": "a storm in each round would be most of it",
             "capacity": "would be most of what each step measures; a run without `capacity` shows how all come back",
         },
+    ),
+    OptionSpec(
+        name="run_at",
+        metavar="'TIME: COMMAND'",
+        help="run a shell command on this machine at this time of the load, and mark it in reports: '60s: ./deploy.sh'",
+        group=Group.SESSIONS,
+        parse=run_at,
+        field="commands",
+        repeatable=True,
+        refused_by={"capacity": "each step would run it; a run without `capacity` shows what it does to sessions"},
+    ),
+    OptionSpec(
+        name="node",
+        metavar="WHERE",
+        help="count sessions and times by node of the target, which it names in header:NAME or cookie:NAME of the"
+        " upgrade response, or at json:PATH of a first message",
+        group=Group.SESSIONS,
+        parse=node_rule,
+        field="node",
     ),
     OptionSpec(
         name="slow_readers",
@@ -194,6 +215,8 @@ class SessionOptions(TypedDict, total=False):
     reconnect: Duration
     lifetime: Duration
     disconnect: Text
+    run_at: Texts
+    node: Text
     slow_readers: Text
     stalled_readers: Number
     no_pong_clients: Number

@@ -1,0 +1,141 @@
+"""Runs the commands of a plan at instants of its load, on the machine that leads the run, each in a process group."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ws_load_test.common.clock import NS_PER_S, monotonic_ns
+from ws_load_test.common.errors import cause_of
+from ws_load_test.metrics.recording import CommandRun
+from ws_load_test.plan.redaction import public_payload
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import Callable
+
+    from ws_load_test.plan.timed_commands import TimedCommand
+
+MAX_OUTPUT_BYTES = 4096
+"""Bytes of a command's output that are kept, the last ones: an error stands at the end."""
+READ_BYTES = 1 << 16
+"""Bytes that are read of a command's output at a time."""
+END_TIMEOUT_S = 1.0
+"""Time that a command has to end after SIGTERM, before it is killed: the results of the run wait for it."""
+OUTPUT_TIMEOUT_S = 0.2
+"""Time for which the rest of the output is read once the shell has ended: its background may hold it open."""
+
+
+class CommandRunner:
+    """Runs the commands of one run; each change is reported to `on_change`, in the thread of the loop."""
+
+    def __init__(self, commands: tuple[TimedCommand, ...], on_change: Callable[[CommandRun], None]) -> None:
+        """Takes the commands; `started_ns`, the monotonic instant of the run's start, is set before `start`."""
+        self.started_ns = 0
+        self.runs: dict[int, CommandRun] = {}
+        """Commands that have begun, by their number from 0."""
+        self._commands = commands
+        self._on_change = on_change
+        self._tasks: list[asyncio.Task[None]] = []
+        self._groups: set[int] = set()
+        """Process groups that may have processes."""
+        self._ending = False
+
+    def start(self, load_start_ns: int) -> None:
+        """Begins to wait for the instants of the commands, from a monotonic instant on."""
+        self._tasks = [
+            asyncio.create_task(self._run(number, one, load_start_ns + one.at_ns))
+            for number, one in enumerate(self._commands)
+        ]
+
+    def interrupt(self) -> None:
+        """Begins no more commands, and asks those that run to end."""
+        self._ending = True
+        self._signal(signal.SIGTERM)
+
+    async def stop(self) -> None:
+        """Ends all commands with their process groups; harmless when called again."""
+        self.interrupt()
+        begun = [task for number, task in enumerate(self._tasks) if number in self.runs]
+        for task in self._tasks:
+            if task not in begun:
+                task.cancel()
+        if begun:
+            await asyncio.wait(begun, timeout=END_TIMEOUT_S)
+        if hasattr(signal, "SIGKILL"):
+            self._signal(signal.SIGKILL)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._groups.clear()
+
+    async def _run(self, number: int, timed: TimedCommand, at_ns: int) -> None:
+        await asyncio.sleep(max(0, at_ns - monotonic_ns()) / NS_PER_S)
+        if self._ending:
+            return
+        run = CommandRun(number=number, command=timed.redacted().command, at_ns=monotonic_ns() - self.started_ns)
+        try:
+            process = await asyncio.create_subprocess_shell(
+                timed.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                # A group of its own: ended as a whole, and out of the reach of a terminal's Ctrl-C.
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            problem = f"could not be started: {cause_of(error)}"
+            self._note(msgspec.structs.replace(run, ended_ns=monotonic_ns() - self.started_ns, problem=problem))
+            return
+        self._groups.add(process.pid)
+        self._note(run)
+        await self._follow(process, run)
+
+    async def _follow(self, process: Process, run: CommandRun) -> None:
+        """Waits for the end of a command, and reports it."""
+        output = bytearray()
+        reading = asyncio.create_task(_read(process, output))
+        status = await process.wait()
+        ended_ns = monotonic_ns() - self.started_ns
+        await asyncio.wait((reading,), timeout=OUTPUT_TIMEOUT_S)
+        reading.cancel()
+        if not _exists(process.pid):
+            self._groups.discard(process.pid)
+        text = public_payload(output.decode("utf-8", "replace"))
+        problem = "was still running at the end of the run, and was ended with it" if self._ending else ""
+        ended = msgspec.structs.replace(run, ended_ns=ended_ns, status=status, output=text, problem=problem)
+        self._note(ended)
+
+    def _note(self, run: CommandRun) -> None:
+        self.runs[run.number] = run
+        self._on_change(run)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for group in self._groups:
+            with contextlib.suppress(OSError):
+                if hasattr(os, "killpg"):
+                    os.killpg(group, number)
+                else:
+                    os.kill(group, number)
+
+
+def _exists(group: int) -> bool:
+    """Returns True if a process group still has a process: one that a shell has left in the background."""
+    if not hasattr(os, "killpg"):
+        return False
+    try:
+        os.killpg(group, 0)
+    except OSError:
+        return False
+    return True
+
+
+async def _read(process: Process, output: bytearray) -> None:
+    """Reads a command's output to its end, and keeps the last of it."""
+    assert process.stdout is not None
+    while data := await process.stdout.read(READ_BYTES):
+        output += data
+        del output[:-MAX_OUTPUT_BYTES]

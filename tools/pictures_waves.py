@@ -1,0 +1,69 @@
+"""Draws wave.svg and wave-page.png of docs/images: the report and two charts of a node that is restarted under load.
+
+    python tools/pictures_waves.py [FOLDER]    (docs/images; takes half a minute, and Debian's package chromium)
+
+The run is that of examples/rolling_restart.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.report.exports import Results, export
+from ws_load_test.report.terminal.brief import brief_lines
+from ws_load_test.report.terminal.tables import node_table, wave_table
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "report"))
+from chromium import browser
+from pictures import draw
+from rolling_restart import rolling_restart
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CONNECTIONS, DURATION = 200, "16s"
+WIDTH, MARGIN, SETTLE_S = 1200, 32, 8
+
+
+def main() -> None:
+    """Runs the example once, and draws both pictures."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "images"
+    result = rolling_restart(CONNECTIONS, DURATION)
+    results = Results([result.recording], result.summary, aggregate([result.recording]))
+    lines = [*brief_lines(results), Text(), *wave_table(result.summary), Text(), *node_table(result.summary)]
+
+    def show(console: Console) -> None:
+        for line in lines:
+            console.print(line, soft_wrap=True)
+
+    draw("wave.svg", "ws-load-test", show)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        page = Path(scratch, "run.html")
+        for error in export({"html": str(page)}, results):
+            sys.exit(str(error))
+        with browser(Path(scratch, "profile")) as chromium:
+            chromium.open(page)
+            chromium.call(
+                "Emulation.setDeviceMetricsOverride", width=WIDTH, height=900, deviceScaleFactor=1, mobile=False
+            )
+            chromium.scheme("light")
+            time.sleep(SETTLE_S)
+            box = "document.querySelector('#connections').getBoundingClientRect()"
+            left, top, right, bottom = chromium.run(f"[{box}.left, {box}.top, {box}.right, {box}.bottom]")
+            width, height = right - left + 2 * MARGIN, bottom - top + 2 * MARGIN
+            clip = {"x": left - MARGIN, "y": top - MARGIN, "width": width, "height": height, "scale": 1}
+            shot = chromium.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
+            (folder / "wave-page.png").write_bytes(base64.b64decode(shot["data"]))
+
+
+if __name__ == "__main__":
+    main()
