@@ -156,12 +156,12 @@ def _messages_needed(objective: Condition, deliveries_each: Fraction) -> Fractio
         share_below = Fraction(metric.statistic) / 100
         values = MIN_TAIL_SAMPLES
     else:
+        if objective.unit != "share":
+            return Fraction(0)
         whole = set(DENOMINATORS[metric.name])
         if "deliveries_expected" in whole:
             each = deliveries_each
         elif not {"due", "sent", "answered"} & whole:
-            return Fraction(0)
-        if objective.unit != "share":
             return Fraction(0)
         share_below, values = objective.limit, MIN_ERRORS
     tail = min(share_below, 1 - share_below)
