@@ -44,7 +44,9 @@ class Generator(Program):
 def run(server: Server, load: str, options: argparse.Namespace, *, seconds: float) -> dict[str, Any]:
     """Runs a load, and returns its summary."""
     engine = f" --engine {options.engine}" if options.engine else ""
-    words = f"-w 1 -q -c {options.connections} {load} -d {seconds}s --size {PAYLOAD_BYTES} --json{engine}"
+    words = (
+        f"-w 1 -q -c {options.connections} {load} -d {seconds}s --size {PAYLOAD_BYTES} --json{engine} {options.more}"
+    )
     command = [sys.executable, "-m", "ws_load_test", f"ws://127.0.0.1:{server.port}/", *shlex.split(words)]
     generator = Generator(command, options.core, nice=options.nice)
     while generator.process.poll() is None and len(generator.pids) == 1:
@@ -99,6 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", help="command line of an echo server, with {port}; default: the built-in one")
     parser.add_argument("--engine", help="one of ours; default: as a run without --engine")
+    parser.add_argument("--more", default="", metavar="WORDS", help="more options of ours, as one text")
     parser.add_argument("--connections", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rates", type=float, nargs="*", help="messages a second, instead of shares of the capacity")

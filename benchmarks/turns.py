@@ -31,7 +31,7 @@ from typing import Self
 
 SETTLE_S = 0.003
 """Time for the server to finish with what a stopped generator has sent."""
-OPEN_TIMEOUT_S = 60
+OPEN_TIMEOUT_S = 180
 SWITCHES_PER_S = 100
 """Involuntary switches of a generator in a second of a turn, above which the turn is repeated: other programs wanted
 its core. A turn that is spoiled each time counts nevertheless."""

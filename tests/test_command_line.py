@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ws_load_test.analysis.repeat import repeat_command
 from ws_load_test.cli.arguments import app
 from ws_load_test.common.units import format_bytes, parse_bytes, parse_duration_ns, parse_rate_per_s
 from ws_load_test.messages import Message, SetupMessage
+from ws_load_test.metrics.recording import Header, Recording
 from ws_load_test.plan.command_line import command_line, options_of
 from ws_load_test.plan.option_texts import write_duration, write_number, write_share, write_size, write_value
 from ws_load_test.plan.options.catalog import PARSERS
@@ -85,6 +87,8 @@ SAMPLES = {
     "check_utf8": [{"check_utf8": True}],
     "reconnect": [{"reconnect": "now"}, {"reconnect": "1500ms"}, {"reconnect": "exponential:100ms..30s"}],
     "lifetime": [{"lifetime": "10s"}],
+    "run_at": [{"run_at": ["1500ms: ./deploy.sh 'a b'", "2s: true"]}],
+    "node": [{"node": "header:X-Node"}, {"node": "json:server.name"}],
     "disconnect": [{"disconnect": "30%@1s", "connections": 10}, {"disconnect": "0.333@1s", "reconnect": "exponential"}],
     "slow_readers": [{"slow_readers": "5%:1kB/s", "connections": 50}],
     "stalled_readers": [{"stalled_readers": 0.0123, "connections": 500}],
@@ -96,7 +100,7 @@ SAMPLES = {
     "timeout": [{"timeout": "3s"}],
     "connect_timeout": [{"connect_timeout": "500ms"}],
     "open_timeout": [{"open_timeout": "30s"}],
-    "subscribers": [{**FAN_OUT, "subscribers": 5}],
+    "subscribers": [{**FAN_OUT, "subscribers": 5}, {**FAN_OUT, "match": "order"}],
     "publishers": [{**FAN_OUT, "publishers": 3}],
     "everyone": [{**OPEN, "message": "{marker}", "everyone": True, "connections": 4}],
     "rooms": [{**FAN_OUT, "rooms": 7, "subscribers": 9}, {**FAN_OUT, "rooms": "lobby,a b"}],
@@ -106,6 +110,8 @@ SAMPLES = {
     "timed": [{**FAN_OUT, "subscribers": 9, "timed": 2}],
     "publish_url": [{**FAN_OUT, "publish_url": f"PUT http://h:1/{{room}}?token={SECRET}"}],
     "publish_header": [{**FAN_OUT, "publish_url": "http://h:1/", "publish_header": [f"X-Api-Key: {SECRET}", "A: b"]}],
+    "engine": [{"engine": "portable"}],
+    "reply_instant": [{"reply_instant": "kernel"}],
     "max_message_size": [{"max_message_size": 1000}],
     "name": [{"name": "-a b"}],
     "workers": [{"workers": 3, "connections": 9}],
@@ -194,6 +200,12 @@ def test_contents_that_no_option_takes_are_a_file(tmp_path):
     (tmp_path / "braces").write_bytes(b"{seq}")
     plan = plan_of({"binary": True, "message": [f"@{tmp_path / 'raw'}", f"@{tmp_path / 'braces'}"]})
     assert options_of(plan)["message"] == ["@FILE", "@FILE"]
+
+
+def test_a_recording_with_numbers_that_no_option_takes_has_no_command_line():
+    plan = msgspec.structs.replace(plan_of({"connections": 5, "connect_rate": 1}), connect_rate_per_s=1e-300)
+    header = Header(tool="x", started_at="", plan=msgspec.to_builtins(plan), target="", host={}, workers=1)
+    assert repeat_command([Recording(header, ())]) == ""
 
 
 def test_a_kind_of_value_that_no_rule_writes_is_an_error():

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 CONNECTIONS, DURATION = 200, "16s"
-WIDTH, MARGIN, SETTLE_S = 1200, 32, 2
+WIDTH, MARGIN, SETTLE_S = 1200, 32, 8
 
 
 def main() -> None:

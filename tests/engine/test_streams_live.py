@@ -56,7 +56,7 @@ class Scripted:
         number = json.loads(message.payload)["id"]
         self.read_ns[number], sent = message.read_ns, self.sent_ns.setdefault(number, [])
         for place in range(2 if number == self.breaks_off else 5):
-            await asyncio.sleep(1.02 if (number, place) == (self.stalls, 3) else 0.02)
+            await asyncio.sleep(1.2 if (number, place) == (self.stalls, 3) else 0.02)
             part = {"id": number, "done": place == 4, "usage": {"tokens": 5}}
             frame = frames.encode_frame(frames.TEXT, json.dumps(part).encode())
             sent.append(time.monotonic_ns())
@@ -87,7 +87,7 @@ def test_times_are_those_of_the_server_and_counts_are_right():
     while len(found) < 4 and not any(distance_ns < 0.3 * MS for distance_ns in found):
         scripted = Scripted(stalls=2, breaks_off=5)
         with FaultyServer(scripted) as server:
-            result, tally = measured(server.url, rate=RATE_PER_S, messages=25, timeout="1300ms", **BY_ID)
+            result, tally = measured(server.url, rate=RATE_PER_S, messages=25, timeout="1600ms", **BY_ID)
         assert len(scripted.sent_ns) == 25
         assert (tally.sent, tally.answered, tally.unanswered, tally.broken_off) == (25, 24, 1, 1)
         assert tally.streamed == 24 * 5 + 2
@@ -95,7 +95,7 @@ def test_times_are_those_of_the_server_and_counts_are_right():
         assert result.summary.streams.stalls == result.summary.streams.broken_off == 1
         assert result.summary.faults == {"reply-timeout": 1}
         assert tally.answer_count.count == tally.answer_count_per_ks.count == 24
-        assert 1000 * MS <= tally.gap_ns.max < 1100 * MS
+        assert 1100 * MS <= tally.gap_ns.max < 1400 * MS
         found.append(farthest_ns(scripted, tally))
     # The generator says itself how late it was.
     assert min(found) < 0.3 * MS + tally.loop_lag_ns.percentile(90), found
@@ -112,7 +112,7 @@ def test_several_workers_count_every_message_of_every_answer(echo, query):
     assert tally.pushed == tally.unknown_id == 0
 
 
-@pytest.mark.parametrize("load", [{"rate": 50}, {}], ids=["open loop", "closed loop"])
+@pytest.mark.parametrize("load", [{"rate": 50, "max_in_flight": 1}, {}], ids=["open loop", "closed loop"])
 def test_in_order_one_in_flight_after_the_other(echo, load):
     options = {"until": "contains:done", "first": "contains:answer", "messages": 20, "connections": 2, **load}
     result, tally = measured(f"{echo.url}?stream=5&gap=1ms", **options)

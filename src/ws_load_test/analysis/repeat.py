@@ -19,8 +19,8 @@ def repeat_command(recordings: Sequence[Recording]) -> str:
     """Returns the command line of the plan that all recordings share; empty where they differ, or it is unknown."""
     try:
         lines = {_line(recording) for recording in recordings}
-    except (msgspec.ValidationError, ValueError):
-        # Of another version of the tool, whose options this one cannot name.
+    except (msgspec.ValidationError, ValueError, ArithmeticError):
+        # Of another version of the tool, whose options this one cannot name, or with numbers that no option takes.
         return ""
     return lines.pop() if len(lines) == 1 else ""
 

@@ -195,7 +195,7 @@ faults, which shows what they look like in a report:
   ?limit=1000          answer no more messages a second over all connections of
                        a process that ask for the same; the others wait in a
                        queue, as before a saturated server
-  ?stream=20&gap=20ms  answer with 20 messages, 20 ms apart; the last of them has
+  ?stream=20&gap=20ms  answer with 20 messages, 20 ms apart; the last one has
                        "done": true and "usage": {"tokens": 20}
   ?stream=20&stall=1s@10  with one gap longer by 1 s in every tenth answer
   ?stream=20&cut=10    without its end in every tenth answer

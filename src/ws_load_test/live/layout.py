@@ -21,6 +21,7 @@ from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.report.content.commands import describe_command
+from ws_load_test.report.content.fan_out import format_reach
 from ws_load_test.report.content.fault_names import fault_phrase
 from ws_load_test.report.content.labeled import NO_VALUE, count_of, sentence
 from ws_load_test.report.content.thresholds import show_value
@@ -133,6 +134,7 @@ def _lines(state: RunState, viewport: Viewport, now_ns: int, notes: Sequence[_Pa
         *_wave(state, viewport),
         *_commands(state, viewport),
         *_messages(state, viewport),
+        *_deliveries(state, viewport),
         _Line(9, Text()),
         *_times(state, viewport),
         *_conditions(state, viewport),
@@ -295,10 +297,12 @@ def _times(state: RunState, viewport: Viewport) -> list[_Line]:
     keys = [*_PERCENTILES] if viewport.content_width >= 4 * 10 else ["p50", "p99"]
     recent, whole_run = state.recent_response_ns, state.tally.response_time_ns
     lines = []
+    if state.has_fan_out:
+        lines = _delivery_times(state, keys, viewport)
     if state.awaits_replies:
         p99s = [point.response_p99_ns for point in state.history]
-        lines = [
-            _Line(1, _heads("response", keys, viewport)),
+        lines += [
+            _Line(1, _heads("ack" if state.has_fan_out else "response", keys, viewport)),
             _Line(0, _figures("  last 5 s", recent, keys, viewport, "bold")),
             _Line(1, _figures("  whole run", whole_run, keys, viewport)),
             *(_Line(5, line) for line in _chart("  p99", p99s, format_duration, viewport)),
@@ -312,6 +316,39 @@ def _times(state: RunState, viewport: Viewport) -> list[_Line]:
         label = "  sent late" if state.awaits_replies else "  last 5 s"
         lines.append(_Line(3, _figures(label, state.recent_lag_ns, keys, viewport)))
     return lines
+
+
+def _deliveries(state: RunState, viewport: Viewport) -> list[_Line]:
+    """Returns the deliveries of a fan-out: their rate, the reach so far, and those that are not as they should be."""
+    if not state.has_fan_out:
+        return []
+    tally, last = state.tally, state.history[-1] if state.history else None
+    if last is None:
+        return [_Line(0, _row("deliveries", [("none yet", "dim")], viewport))]
+    flaws = [
+        ("missing", tally.deliveries_missing),
+        ("cut off", tally.deliveries_cut_off),
+        ("misdelivered", tally.deliveries_misdelivered),
+        ("duplicate", tally.deliveries_duplicate),
+    ]
+    parts: list[_Part] = [(format_rate(last.deliveries_per_s), "bold")]
+    parts.append((f"reach {NO_VALUE if state.reach is None else format_reach(state.reach)}", ""))
+    parts += [(f"{format_count(count)} {word}", "yellow") for word, count in flaws if count or word == "missing"]
+    if not tally.deliveries_missing:
+        parts[2] = (parts[2][0], "")
+    return [_Line(0, _row("deliveries", parts, viewport))]
+
+
+def _delivery_times(state: RunState, keys: Sequence[str], viewport: Viewport) -> list[_Line]:
+    """Returns the delivery times of the last seconds and of the whole run, and the times to the last delivery."""
+    p99s = [point.delivery_p99_ns for point in state.history]
+    return [
+        _Line(1, _heads("delivery", keys, viewport)),
+        _Line(0, _figures("  last 5 s", state.recent_delivery_ns, keys, viewport, "bold")),
+        _Line(1, _figures("  whole run", state.tally.delivery_time_ns, keys, viewport)),
+        _Line(3, _figures("  to the last", state.recent_last_ns, keys, viewport)),
+        *(_Line(5, line) for line in _chart("  p99", p99s, format_duration, viewport)),
+    ]
 
 
 def _streams(state: RunState, keys: Sequence[str], viewport: Viewport) -> list[_Line]:

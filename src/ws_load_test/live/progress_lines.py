@@ -10,6 +10,7 @@ from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.live.run_state import RunState
+from ws_load_test.report.content.fan_out import format_reach
 from ws_load_test.report.content.labeled import count_of
 from ws_load_test.report.terminal.glyphs import to_encodable
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from ws_load_test.analysis.findings import Finding
+    from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.metrics.recording import LostWorker
     from ws_load_test.plan.plan import Plan
@@ -89,10 +91,19 @@ class ProgressLogger:
         if state.has_streams:
             counts = (("stalls", state.tally.stalls), ("broken off", state.tally.broken_off))
             parts += [f"{format_count(count)} {word}" for word, count in counts if count]
+        parts += self._deliveries()
         if state.tally.dropped:
             parts.append(f"{format_count(state.tally.dropped)} dropped")
         parts += self._problems()
         return " · ".join(parts)
+
+    def _deliveries(self) -> list[str]:
+        """Returns the reach of a fan-out so far, and its missing deliveries."""
+        reach, tally = self._state.reach, self._state.tally
+        if not self._state.has_fan_out or reach is None:
+            return []
+        flaws = (("missing", tally.deliveries_missing), ("cut off", tally.deliveries_cut_off))
+        return [f"reach {format_reach(reach)}", *(f"{format_count(count)} {word}" for word, count in flaws if count)]
 
     def _position(self) -> str:
         """Returns the phase, and how much of it is done."""
@@ -116,13 +127,13 @@ class ProgressLogger:
             return []
         last = state.history[-1]
         parts = [] if last.requested_per_s is None else [f"requested {format_rate(last.requested_per_s)}"]
+        if state.has_fan_out:
+            parts += [f"published {format_rate(last.sent_per_s)}", f"delivered {format_rate(last.deliveries_per_s)}"]
+            return [*parts, *_percentiles(state.recent_delivery_ns)]
         if not state.awaits_replies:
             return [*parts, f"sent {format_rate(last.sent_per_s)}"]
         parts.append(f"answered {format_rate(last.answered_per_s)}")
-        times = state.recent_response_ns
-        if times.count:
-            p50, p99 = times.percentiles((50, 99))
-            parts.append(f"p50 {format_duration(p50)}, p99 {format_duration(p99)}")
+        parts += _percentiles(state.recent_response_ns)
         if state.has_streams and (first := state.recent_first_ns).count:
             parts.append(f"first p99 {format_duration(first.percentile(99))}")
         return parts
@@ -144,3 +155,10 @@ class ProgressLogger:
         if state.lost_workers:
             parts.append(f"lost: {', '.join(f'worker {lost.worker}' for lost in state.lost_workers)}")
         return parts
+
+
+def _percentiles(times: Histogram) -> list[str]:
+    if not times.count:
+        return []
+    p50, p99 = times.percentiles((50, 99))
+    return [f"p50 {format_duration(p50)}, p99 {format_duration(p99)}"]

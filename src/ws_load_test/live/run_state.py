@@ -63,6 +63,9 @@ class IntervalPoint:
     answered_per_s: float
     pushed_per_s: float
     response_p99_ns: int | None
+    deliveries_per_s: float = 0.0
+    """Timed deliveries of a fan-out; those to subscribers that are not timed are settled later."""
+    delivery_p99_ns: int | None = None
 
 
 class RunState:
@@ -175,6 +178,8 @@ class RunState:
                 answered_per_s=(tally.answered + tally.warmup_answered) * 1e9 / length_ns,
                 pushed_per_s=tally.pushed * 1e9 / length_ns,
                 response_p99_ns=tally.response_time_ns.percentile(99),
+                deliveries_per_s=tally.delivery_time_ns.count * 1e9 / length_ns,
+                delivery_p99_ns=tally.delivery_time_ns.percentile(99),
             )
         )
 
@@ -235,6 +240,27 @@ class RunState:
     def recent_gap_ns(self) -> Histogram:
         """Gaps between messages of an answer, of the last seconds."""
         return self._merge_recent("gap_ns")
+
+    @property
+    def has_fan_out(self) -> bool:
+        """True if one session publishes and others receive."""
+        return self.plan.fan_out is not None
+
+    @property
+    def recent_delivery_ns(self) -> Histogram:
+        """Delivery times of the last seconds."""
+        return self._merge_recent("delivery_time_ns")
+
+    @property
+    def recent_last_ns(self) -> Histogram:
+        """Times to the last delivery of each publish, of the last seconds."""
+        return self._merge_recent("last_time_ns")
+
+    @property
+    def reach(self) -> float | None:
+        """Share of the deliveries settled so far that came; None where none is settled."""
+        expected = self.tally.deliveries_expected
+        return self.tally.deliveries / expected if expected else None
 
     @property
     def recent_lag_ns(self) -> Histogram:

@@ -184,8 +184,15 @@ def _messages(plan: Plan) -> Iterator[tuple[str, Written]]:
         hidden_one = SetupMessage()
         yield "first_message", [REDACTED if one == hidden_one else _text(one.payload) for one in plan.setup_messages]
     rule, selector = plan.correlation.rule, plan.correlation.selector
-    if rule != ("ping" if message.kind == "ping" else "order"):
+    if rule != _usual_rule(plan):
         yield "match", f"{rule}:{selector}" if selector else rule
+
+
+def _usual_rule(plan: Plan) -> str:
+    """Returns the rule of matching without an option."""
+    if plan.message.kind == "ping":
+        return "ping"
+    return "none" if plan.fan_out is not None and plan.fan_out.publish is None else "order"
 
 
 def _fan_out(plan: Plan) -> Iterator[tuple[str, Written]]:

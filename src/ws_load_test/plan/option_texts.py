@@ -7,9 +7,11 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.plan.correlation import AutoReply, Check
+from ws_load_test.plan.node import NodeRule
 from ws_load_test.plan.redaction import REDACTED
 from ws_load_test.plan.schedule import LoadProfile
 from ws_load_test.plan.session_policy import DisconnectStorm
+from ws_load_test.plan.timed_commands import TimedCommand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +34,8 @@ def write_value(value: Any, field: str) -> str | list[str] | bool:
         return _stages(value)
     if isinstance(value, DisconnectStorm):
         return f"{write_share(value.share)}@{write_duration(value.at_ns)}"
+    if isinstance(value, TimedCommand):
+        return f"{write_duration(value.at_ns)}: {value.command}"
     if isinstance(value, AutoReply):
         return f"{value.check}=>{value.text or REDACTED}"
     if isinstance(value, int):
@@ -39,7 +43,7 @@ def write_value(value: Any, field: str) -> str | list[str] | bool:
         return in_unit(value)
     if isinstance(value, float):
         return write_number(value)
-    if isinstance(value, str | Check):
+    if isinstance(value, str | Check | NodeRule):
         return str(value)
     raise TypeError(f"{field}: no rule writes {type(value).__name__} as an option")
 

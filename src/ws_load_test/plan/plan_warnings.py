@@ -42,10 +42,14 @@ def why_unavailable(metric: ConditionMetric, plan: Plan) -> str:
 
 def why_uncounted(metric: ConditionMetric, plan: Plan) -> str:
     """Returns the reason why nothing would count what a metric is about; empty where something does."""
-    stream = plan.correlation.stream is not None
-    if lack := why_not_of_plan(metric, fan_out=plan.fan_out is not None, stream=stream):
+    if lack := why_not_of_plan(metric, fan_out=plan.fan_out is not None):
         return lack
     spec = CONDITION_METRICS[metric.name]
+    if plan.correlation.stream is None:
+        if spec.needs_stream:
+            return "an answer is one message without --until"
+        if metric.name == "first" and plan.fan_out is None:
+            return "a message has one answer without --until, and no delivery without --subscribers"
     if plan.fan_out is not None and metric.name == "out_of_order":
         # That of deliveries is always known.
         return ""

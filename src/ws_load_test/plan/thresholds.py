@@ -67,7 +67,6 @@ OF_REPLIES = {
     "missing": "unanswered",
     "delivered": "answered",
     "delivery": "response",
-    "first": "first with --until, of answers of many messages",
 }
 """Metrics of deliveries, and what replies have instead."""
 NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
@@ -293,17 +292,9 @@ def _read_count(metric: ConditionMetric, label: str, amount: str, *, bare: bool)
 # --- Options --------------------------------------------------------------------------------------------------------
 
 
-def why_not_of_plan(metric: ConditionMetric, *, fan_out: bool, stream: bool) -> str:
-    """Returns the reason why a plan has no such metric, and what to write instead; empty where it has.
-
-    Args:
-        metric: The metric of a condition.
-        fan_out: True if the plan has subscribers.
-        stream: True if its answers are many messages.
-    """
-    if CONDITION_METRICS[metric.name].needs_stream and not stream:
-        return f"{metric.name} is of answers of many messages, and an answer is one without --until"
-    if fan_out or metric.name not in OF_FAN_OUT or (metric.name == "first" and stream):
+def why_not_of_plan(metric: ConditionMetric, *, fan_out: bool) -> str:
+    """Returns the reason why a plan has no such metric, and what to write instead; empty where it has."""
+    if fan_out or metric.name not in OF_FAN_OUT:
         return ""
     other = OF_REPLIES.get(metric.name, "")
     instead = f"; of replies there is {other}" if other else ""

@@ -14,7 +14,7 @@ OPTIONS = ("fail_if", "slo", "abort_if")
 
 
 def read_conditions(
-    name: str, texts: tuple[str, ...], problems: list[OptionProblem], *, values: Mapping[str, Any] | None = None
+    name: str, texts: tuple[str, ...], problems: list[OptionProblem], *, fan_out: bool | None = None
 ) -> tuple[str, ...]:
     """Returns the conditions of an option, each once and in its one spelling; adds to `problems` what is wrong.
 
@@ -22,7 +22,7 @@ def read_conditions(
         name: Name of the option.
         texts: Conditions as they were written.
         problems: Problems found so far.
-        values: Options of the plan; None where they are not known.
+        fan_out: True if the plan has a fan-out; None where the plan is not known.
     """
     found: dict[str, None] = {}
     for text in texts:
@@ -32,9 +32,7 @@ def read_conditions(
                 check_objective(condition)
             else:
                 check_unwanted(condition, option_name(name))
-            if values is not None and (
-                lack := why_not_of_plan(condition.metric, fan_out=is_fan_out(values), stream="until" in values)
-            ):
+            if fan_out is not None and (lack := why_not_of_plan(condition.metric, fan_out=fan_out)):
                 problems.append(OptionProblem(option_name(name), f'"{text}": {lack}'))
             found[condition.text] = None
         except ValueError as error:
@@ -44,4 +42,5 @@ def read_conditions(
 
 def read_thresholds(values: Mapping[str, Any], problems: list[OptionProblem]) -> dict[str, Any]:
     """Returns the fields of the plan that say when a run has failed; adds to `problems` what is wrong with them."""
-    return {name: read_conditions(name, values[name], problems, values=values) for name in OPTIONS if name in values}
+    fan_out = is_fan_out(values)
+    return {name: read_conditions(name, values[name], problems, fan_out=fan_out) for name in OPTIONS if name in values}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
+from ws_load_test.report.content.fan_out import format_reach
+from ws_load_test.report.content.labeled import NO_VALUE
 from ws_load_test.report.content.outcome import flaws
 from ws_load_test.report.content.thresholds import describe_check, stopped_by
 
@@ -20,6 +22,8 @@ MOST_FAULTS = 10
 """Kinds of faults with a line of their own; a comment on a pull request has to stay short."""
 _PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
 """Columns of the table of times."""
+_NO_TIMES = ("gap", "spread")
+"""Times whose name needs no noun."""
 _SIGNS = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
 """Letters that mean something in GitHub Flavored Markdown."""
 
@@ -45,6 +49,7 @@ def lines(results: Results) -> Iterator[str]:
     }
     rate = format_rate(summary.throughput_per_s)
     yield from table((*counts, "throughput"), [[*map(format_count, counts.values()), rate]])
+    yield from _deliveries(results)
     yield from _times(results)
     if summary.faults:
         yield "\nWhat the target did wrong:\n\n"
@@ -96,14 +101,38 @@ def _check(check: ThresholdCheck) -> str:
     return f"{'passed' if check.passed else '**failed**'}: {code(describe_check(check))}"
 
 
+def _deliveries(results: Results) -> Iterator[str]:
+    """Yields the counts of a fan-out's deliveries; those that are rare where there are any."""
+    fan_out = results.summary.fanout
+    if fan_out is None:
+        return
+    counts = fan_out.deliveries
+    always = {name: getattr(counts, name) for name in ("expected", "delivered", "missing")}
+    others = ("cut_off", "late", "duplicate", "out_of_order", "misdelivered", "foreign")
+    rare = {name.replace("_", " "): getattr(counts, name) for name in others if getattr(counts, name)}
+    shown = {**always, **rare}
+    share = NO_VALUE if fan_out.reach is None else format_reach(fan_out.reach)
+    yield from table(
+        ("", *shown, "reach"), [["deliveries", *map(format_count, shown.values()), share]], first_left=True
+    )
+
+
 def _times(results: Results) -> Iterator[str]:
     summary = results.summary
     service = summary.service_time_ns if summary.service_time_ns != summary.response_time_ns else None
     times = {"response": summary.response_time_ns, "service": service, "connect": summary.connect_time_ns}
     if (streams := summary.streams) is not None:
         times = {"first": streams.first_time_ns, "gap": streams.gap_ns, **times}
+    if (fan_out := summary.fanout) is not None:
+        deliveries = {
+            "delivery": fan_out.delivery_time_ns,
+            "first": fan_out.first_time_ns,
+            "last": fan_out.last_time_ns,
+            "spread": fan_out.spread_ns,
+        }
+        times = {**deliveries, "acknowledgement": times.pop("response"), **times}
     rows = [
-        [label if label == "gap" else f"{label} time", *(format_duration(stats.value(key)) for key in _PERCENTILES)]
+        [label if label in _NO_TIMES else f"{label} time", *(format_duration(stats.value(key)) for key in _PERCENTILES)]
         for label, stats in times.items()
         if stats is not None
     ]

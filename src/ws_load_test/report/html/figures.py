@@ -181,21 +181,26 @@ def cells(
         "zmin": low,
         "zmax": high,
         "colorscale": "Cividis",
-        "colorbar": {
-            "title": {"text": f"{noun} a second", "side": "top"},
-            "tickvals": list(range(low, high + 1)),
-            "ticktext": [f"{10.0**decade:,g}" for decade in range(low, high + 1)],
-            "orientation": "h",
-            "x": 0,
-            "xanchor": "left",
-            "y": 1.01,
-            "yanchor": "bottom",
-            "lenmode": "pixels",
-            "len": 260,
-            "thickness": 10,
-            "outlinewidth": 0,
-        },
+        "colorbar": color_bar(f"{noun} a second", {power: f"{10.0**power:,g}" for power in range(low, high + 1)}),
         "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def color_bar(title: str, ticks: Mapping[float, str]) -> dict[str, Any]:
+    """Returns the legend of a heat map's colors, above the chart at its left."""
+    return {
+        "title": {"text": title, "side": "top"},
+        "tickvals": list(ticks),
+        "ticktext": list(ticks.values()),
+        "orientation": "h",
+        "x": 0,
+        "xanchor": "left",
+        "y": 1.01,
+        "yanchor": "bottom",
+        "lenmode": "pixels",
+        "len": 260,
+        "thickness": 10,
+        "outlinewidth": 0,
     }
 
 

@@ -9,6 +9,7 @@ from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.report.content.labeled import NO_VALUE
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.thresholds import describe_condition, describe_value
+from ws_load_test.report.html import fan_out
 from ws_load_test.report.html.document import Conditions, Tile, Tiles
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ def overview(results: Results) -> list[Part]:
 
 def _tiles(results: Results) -> Iterator[Tile]:
     summary, tally = results.summary, results.aggregate.tally
+    if summary.fanout is not None:
+        yield from fan_out.tiles(summary.fanout, summary.duration_s)
+        yield _connections(results)
+        return
     if results.awaits_replies or not tally.sent:
         what, times = "response time", tally.response_time_ns
     else:

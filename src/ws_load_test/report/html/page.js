@@ -37,8 +37,12 @@
     return all;
   }
 
-  // A heat map comes as counts, its columns in the places of a row; what is drawn is the logarithm of their rate.
+  // A heat map of counts comes as these, its columns in the places of a row; what is drawn is the logarithm of their
+  // rate. Another one brings its heights and texts.
   function heated(trace, isDark) {
+    if (!trace.meta) {
+      return { ...trace, hoverongaps: false, reversescale: !isDark };
+    }
     const { rows, columns, seconds, noun } = trace.meta;
     const rate = (count, column) => (count ? Math.log10(count / seconds[column]) : null);
     const words = (count, row, column) =>

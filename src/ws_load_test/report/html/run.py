@@ -26,7 +26,7 @@ from ws_load_test.report.content.repeat import repeat_note
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import PHASES, misbehaving, opening_notes, reconnects
 from ws_load_test.report.content.streams import NUMBER_HEADINGS, stream_notes, stream_numbers
-from ws_load_test.report.html import time_charts
+from ws_load_test.report.html import fan_out, time_charts
 from ws_load_test.report.html.document import (
     Chart,
     Command,
@@ -97,7 +97,8 @@ class _Page:
 
     def sections(self) -> list[Section]:
         return [
-            Section("Response time" if self.awaited else "Send lag", self._times()),
+            *fan_out.section(self.results, self.course),
+            Section(self._title_of_times(), self._times()),
             *self._streams(),
             Section("Messages", [*self._rate(), *self._messages()]),
             Section("Requested and achieved", self._requested()),
@@ -108,6 +109,11 @@ class _Page:
             Section("Plan", self._plan()),
             Section("Host", self._host()),
         ]
+
+    def _title_of_times(self) -> str:
+        if not self.awaited:
+            return "Send lag"
+        return "Response time" if self.summary.fanout is None else "Acknowledgement time"
 
     def head(self) -> Head:
         words, style = headline(self.results)
@@ -152,6 +158,8 @@ class _Page:
         response, service = tally.response_time_ns, tally.service_time_ns
         if not self.awaited:
             words = "Replies were not awaited, so there are no response times: each message that came is a push."
+            if self.summary.fanout is not None:
+                words = "Acknowledgements were not awaited, so there are no response times of the publishers."
             lag = {"send lag": tally.send_lag_ns} if tally.send_lag_ns.count else {}
             how = f"How late messages left, by percentile. {_SURE}"
             return [Text(words), *_curves("send-lag-percentiles", "Send lag by percentile", how, lag, "send lag")]
@@ -191,6 +199,8 @@ class _Page:
 
     def _over_time(self) -> list[Part]:
         """Returns the chart of response times over the run, which the first screen shows."""
+        if self.course is not None and self.summary.fanout is not None:
+            return [*fan_out.over_time(self.course, self.checks)]
         if self.course is None or not self.awaited:
             return []
         return [

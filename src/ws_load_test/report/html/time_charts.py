@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,11 +22,11 @@ from ws_load_test.report.html.figures import (
     duration_axis,
     figure,
     line,
-    phase_marks,
     tick_step,
     time_axis,
 )
-from ws_load_test.report.html.marks import event_marks, limit_lines, limits
+from ws_load_test.report.html.marks import limit_lines, limits
+from ws_load_test.report.html.over_time import layout_of, middles, note, shade, texts_of, when
 from ws_load_test.report.html.timeline import (
     FEWEST,
     TimeBucket,
@@ -52,49 +52,11 @@ _CONDITION_NAMES = {
     "send_lag_ns": ("send_lag",),
     "first_time_ns": ("first",),
     "gap_ns": ("gap",),
+    "delivery_time_ns": ("delivery", "delivery.all"),
 }
 """Names in conditions of the times that charts show."""
 _PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "max": 100.0}
 """Lines of the charts of times, by label."""
-
-
-def _note(course: Timeline) -> str:
-    """Returns a note on the length of a column that has several intervals, and on the shade, if there is one."""
-    width = f" One column is {format_duration(course.width_ns)}." if course.downsampled else ""
-    return width + _shade(course)
-
-
-def _shade(course: Timeline) -> str:
-    words = " What is shaded was not measured." if _marked(course, 1e9) else ""
-    return f"{words} Red bands are disconnect waves, until all sessions were back." if course.bands else words
-
-
-def _middles(columns: Sequence[TimeBucket], unit_ns: float) -> list[float | None]:
-    return [round((column.from_ns + column.to_ns) / 2 / unit_ns, 4) for column in columns]
-
-
-def _when(column: TimeBucket) -> str:
-    return f"{format_duration(column.from_ns)} to {format_duration(column.to_ns)}"
-
-
-def _texts(columns: Sequence[TimeBucket], values: Sequence[str]) -> list[str]:
-    return [f"{value}, {_when(column)}" for column, value in zip(columns, values, strict=True)]
-
-
-def _marked(course: Timeline, unit_ns: float) -> dict[str, Any]:
-    """Returns the layout that shades all but the measured time."""
-    measured = [column for column in course.columns if column.phase == "measured"]
-    if not measured:
-        return {}
-    return phase_marks(measured[0].from_ns / unit_ns, measured[-1].to_ns / unit_ns, course.end_ns / unit_ns)
-
-
-def _layout(course: Timeline, unit_ns: float) -> dict[str, Any]:
-    """Returns the layout of a chart over time: what was not measured is shaded, and events are marked."""
-    layout, events = _marked(course, unit_ns), event_marks(course, unit_ns)
-    if not events:
-        return layout
-    return {"shapes": [*layout.get("shapes", ()), *events["shapes"]], "annotations": events["annotations"]}
 
 
 # --- Response times -------------------------------------------------------------------------------------------
@@ -116,17 +78,17 @@ def heat_map(course: Timeline) -> list[Chart]:
         counts=[column.response_time_ns.merge_buckets(edges) for column in columns],
         seconds=[column.length_ns / 1e9 for column in columns],
         rows=labels,
-        columns=[_when(column) for column in columns],
+        columns=[when(column) for column in columns],
         noun="answers",
     )
     y = duration_axis(edges[0], edges[-1], "response time")
-    marked = _layout(course, unit_ns)
+    marked = layout_of(course, unit_ns)
     counts = total.merge_buckets(edges)
     shares = [f"{100 * count / total.count:.2f} %" for count in counts]
     rows = [[label, format_count(count), share] for label, count, share in zip(labels, counts, shares, strict=True)]
     text = (
         "Each cell is how many answers a second took how long; the scale of its colors is logarithmic, and an empty "
-        f"cell had none.{_note(course)}"
+        f"cell had none.{note(course)}"
     )
     table = Table(["response time", "answers", "share"], rows, "Of the whole run; over time see the next table")
     return [
@@ -167,11 +129,11 @@ def percentiles(  # noqa: PLR0917 - the names of one chart
         return []
     unit_ns, x = time_axis(course.end_ns)
     found = [getattr(column, metric).percentiles(list(_PERCENTILES.values())) for column in columns]
-    at = _middles(columns, unit_ns)
+    at = middles(columns, unit_ns)
     traces = [band(0, [one or 0 for one in at], [max(1, row[0]) for row in found], [max(1, row[2]) for row in found])]
     for number, name in enumerate(_PERCENTILES):
         values = [row[number] for row in found]
-        texts = _texts(columns, [format_duration(value) for value in values])
+        texts = texts_of(columns, [format_duration(value) for value in values])
         traces.append(line(number, name, at, [max(1, value) for value in values], text=texts))
     limited = limits(checks, *_CONDITION_NAMES.get(metric, ()))
     traces += limit_lines(limited, len(_PERCENTILES), 0, course.end_ns / unit_ns)
@@ -179,15 +141,15 @@ def percentiles(  # noqa: PLR0917 - the names of one chart
     low, high = min(max(1, row[0]) for row in found), max([row[-1] for row in found] + bounds)
     y = duration_axis(min([low, *bounds]), high, what)
     rows = [
-        [_when(column), format_count(getattr(column, metric).count), *map(format_duration, row)]
+        [when(column), format_count(getattr(column, metric).count), *map(format_duration, row)]
         for column, row in zip(columns, found, strict=True)
     ]
     text = (
         f"Half of the values were up to the lowest line, nine in ten up to the second; the area reaches from p50 to "
-        f"p99. Percentiles are those of all values of a column, never averages.{_note(course)}"
+        f"p99. Percentiles are those of all values of a column, never averages.{note(course)}"
     )
     table = Table(["from the start", "count", *_PERCENTILES], rows)
-    return [Chart(key, title, text, figure(traces, x, y, **_layout(course, unit_ns)), table)]
+    return [Chart(key, title, text, figure(traces, x, y, **layout_of(course, unit_ns)), table)]
 
 
 # --- Rates ----------------------------------------------------------------------------------------------------
@@ -199,7 +161,7 @@ def rates(course: Timeline, plan: Plan | None, *, awaited: bool, checks: Sequenc
     if len(columns) < FEWEST:
         return []
     unit_ns, x = time_axis(course.end_ns)
-    at = _middles(columns, unit_ns)
+    at = middles(columns, unit_ns)
     names = ["sent", "answered"] if awaited else ["sent"]
     names += [name for name in ("pushed", "dropped") if any(column.counts[name] for column in columns)]
     traces = []
@@ -212,13 +174,13 @@ def rates(course: Timeline, plan: Plan | None, *, awaited: bool, checks: Sequenc
         )
     for number, name in enumerate(names):
         values = [column.per_s(name) for column in columns]
-        texts = _texts(columns, list(map(format_rate, values)))
+        texts = texts_of(columns, list(map(format_rate, values)))
         traces.append(line(number, name, at, [float(f"{value:.6g}") for value in values], text=texts))
     traces += limit_lines(limits(checks, "rate", "sent_rate"), len(names), 0, course.end_ns / unit_ns)
-    rows = [[_when(column), *(format_rate(column.per_s(name)) for name in names)] for column in columns]
+    rows = [[when(column), *(format_rate(column.per_s(name)) for name in names)] for column in columns]
     words = " The grey line is the schedule." if requested else ""
-    text = f"Messages a second, warm-up and all connections included.{words}{_note(course)}"
-    layout = figure(traces, x, amount_axis("messages a second"), **_layout(course, unit_ns))
+    text = f"Messages a second, warm-up and all connections included.{words}{note(course)}"
+    layout = figure(traces, x, amount_axis("messages a second"), **layout_of(course, unit_ns))
     return [Chart("rates", "Rate over time", text, layout, Table(["from the start", *names], rows))]
 
 
@@ -277,17 +239,17 @@ def connections(course: Timeline, plan: Plan | None) -> list[Chart]:
     before = [0, *(column.open for column in kept)]
     if any(column.lowest_open < min(column.open, prior) for column, prior in zip(kept, before, strict=False)):
         lowest = [column.lowest_open for column in kept]
-        texts = _texts(kept, [f"{format_count(count)} at the fewest" for count in lowest])
+        texts = texts_of(kept, [f"{format_count(count)} at the fewest" for count in lowest])
         traces.append(_steps(4, "fewest within", edges, lowest, texts))
     words = {"opened": 1, "failed": 2, "lost": 3}
     shown = [word for word in words if any(column.counts[word] for column in columns)]
-    at = _middles(columns, unit_ns)
+    at = middles(columns, unit_ns)
     for word in shown:
-        texts = _texts(columns, [f"{format_count(column.counts[word])} {word}" for column in columns])
+        texts = texts_of(columns, [f"{format_count(column.counts[word])} {word}" for column in columns])
         traces.append(line(words[word], word, at, [column.counts[word] for column in columns], text=texts))
     rows = [
         [
-            _when(column),
+            when(column),
             format_count(column.open),
             format_count(column.lowest_open),
             *(format_count(column.counts[word]) for word in shown),
@@ -297,11 +259,11 @@ def connections(course: Timeline, plan: Plan | None) -> list[Chart]:
     each = format_duration(course.width_ns)
     text = (
         f"Open at the end of each column ({each}), and the fewest that were open within it where that is fewer; the"
-        f" other lines count what happened within it.{_shade(course)}"
+        f" other lines count what happened within it.{shade(course)}"
     )
     # Of all lines: where few are open, many may have failed.
     most = max(height for trace in traces for height in trace["y"] if height is not None)
-    layout = figure(traces, x, amount_axis("connections", most), **_layout(course, unit_ns))
+    layout = figure(traces, x, amount_axis("connections", most), **layout_of(course, unit_ns))
     return [
         Chart(
             "connections",
@@ -337,18 +299,18 @@ def faults(course: Timeline) -> list[Chart]:
     affected = [column for column in columns if column.faults]
     traces = []
     for number, (name, count) in enumerate(of.items()):
-        texts = _texts(affected, [format_count(count(column)) for column in affected])
+        texts = texts_of(affected, [format_count(count(column)) for column in affected])
         widths = [column.length_ns / unit_ns for column in affected]
         traces.append(
-            bars(number, name, _middles(affected, unit_ns), [count(column) for column in affected], widths, texts)
+            bars(number, name, middles(affected, unit_ns), [count(column) for column in affected], widths, texts)
         )
-    rows = [[_when(column), *(format_count(count(column)) for count in of.values())] for column in affected]
+    rows = [[when(column), *(format_count(count(column)) for count in of.values())] for column in affected]
     width = format_duration(course.width_ns)
-    text = f"What the target did wrong, by kind, each bar the faults of {width}.{_shade(course)}"
+    text = f"What the target did wrong, by kind, each bar the faults of {width}.{shade(course)}"
     # Left to itself, an axis of bars would have its ticks at the middles of these.
     x |= {"tickmode": "linear", "tick0": 0, "dtick": tick_step(course.end_ns / unit_ns)}
     y = amount_axis("faults", max(column.faults.total() for column in columns))
-    layout = figure(traces, x, y, barmode="stack", **_layout(course, unit_ns))
+    layout = figure(traces, x, y, barmode="stack", **layout_of(course, unit_ns))
     return [Chart("faults", "Faults over time", text, layout, Table(["from the start", *of], rows), height=280)]
 
 
@@ -371,18 +333,18 @@ def processor(course: Timeline) -> list[Chart]:
         of = {f"worker {worker}": _share_of(worker) for worker in workers}
     else:
         of = {"busiest": lambda column: max(_shares(column)), "idlest": lambda column: min(_shares(column))}
-    at = _middles(columns, unit_ns)
+    at = middles(columns, unit_ns)
     traces, cells_of = [], []
     for number, (name, share) in enumerate(of.items()):
         values = [share(column) for column in columns]
         shown = ["–" if value is None else percent(value) for value in values]
         heights = [None if value is None else round(100 * value, 2) for value in values]
-        traces.append(line(number, name, at, heights, text=_texts(columns, shown)))
+        traces.append(line(number, name, at, heights, text=texts_of(columns, shown)))
         cells_of.append(shown)
-    rows = [[_when(column), *cells] for column, *cells in zip(columns, *cells_of, strict=True)]
-    text = f"Of one core for each worker: near 100 % the generator is the limit, not the target.{_note(course)}"
+    rows = [[when(column), *cells] for column, *cells in zip(columns, *cells_of, strict=True)]
+    text = f"Of one core for each worker: near 100 % the generator is the limit, not the target.{note(course)}"
     y = amount_axis("% of a core") | {"range": [0, 105], "tickformat": ""}
-    layout = figure(traces, x, y, **_layout(course, unit_ns))
+    layout = figure(traces, x, y, **layout_of(course, unit_ns))
     return [Chart("processor", "Processor share of the workers", text, layout, Table(["from the start", *of], rows))]
 
 

@@ -27,9 +27,15 @@ _ROUND_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600)
 """Lengths of a column in seconds, where one interval is too short."""
 _STEP_NS = 10_000_000
 """Interval lengths are rounded to this: a second that took some ms longer is a second."""
-_COUNTS = ("sent", "answered", "dropped", "unanswered", "pushed", "opened", "failed", "lost")
+_COUNTS = (
+    *("sent", "answered", "dropped", "unanswered", "pushed", "opened", "failed", "lost"),
+    *("deliveries_expected", "deliveries"),
+)
 """Counts of a tally that charts show."""
-_TIMES = ("response_time_ns", "send_lag_ns", "loop_lag_ns", "first_time_ns", "gap_ns")
+_TIMES = (
+    *("response_time_ns", "send_lag_ns", "loop_lag_ns", "first_time_ns", "gap_ns"),
+    *("delivery_time_ns", "last_time_ns", "spread_ns"),
+)
 """Times of a tally that charts show."""
 
 
@@ -52,9 +58,19 @@ class TimeBucket:
     send_lag_ns: Histogram = field(default_factory=Histogram)
     loop_lag_ns: Histogram = field(default_factory=Histogram)
     first_time_ns: Histogram = field(default_factory=Histogram)
-    """Times from when a message was due to the first message of its answer, where that is many."""
+    """Times from when a message was due to the first message of its streamed answer, or to its first delivery."""
     gap_ns: Histogram = field(default_factory=Histogram)
     """Times between two messages of an answer."""
+    delivery_time_ns: Histogram = field(default_factory=Histogram)
+    """Times from when a message was due to each delivery of it, in a fan-out."""
+    last_time_ns: Histogram = field(default_factory=Histogram)
+    """Times to the last delivery of each publish."""
+    spread_ns: Histogram = field(default_factory=Histogram)
+    """Times from the first to the last delivery of each publish."""
+    delivery_groups: Counter[str] = field(default_factory=Counter)
+    """Timed deliveries by room or group of subscribers."""
+    delivery_group_time_us: Counter[str] = field(default_factory=Counter)
+    """Sum of their delivery times, by the same."""
     cpu_ns: Counter[int] = field(default_factory=Counter)
     """Processor time, by worker."""
     wall_ns: Counter[int] = field(default_factory=Counter)
@@ -157,6 +173,8 @@ def _add(column: TimeBucket, interval: Interval) -> None:
         column.faults.update(part.get("faults", {}))
     for name in ("sent", "answered"):
         column.counts[name] += record.get(f"warmup_{name}", 0)
+    column.delivery_groups.update(record.get("delivery_groups", {}))
+    column.delivery_group_time_us.update(record.get("delivery_group_time_us", {}))
     for name in _TIMES:
         if name in record:
             getattr(column, name).merge(Histogram.from_record(record[name]))
