@@ -107,7 +107,7 @@ def test_flags_that_are_off_are_no_options():
 @pytest.mark.parametrize(
     ("options", "option", "words"),
     [
-        ({"find": "both"}, "--find", "neither rate nor connections"),
+        ({"find": "both"}, "--find", "not one of rate, connections, subscribers"),
         ({"find": "connections", "connections": 3}, "--connections", "what the search varies"),
         ({"slo": "p99 < 50"}, "--slo", "no unit"),
         ({"slo": "p99"}, "--slo", 'write for example "p99 < 50ms"'),

@@ -55,6 +55,8 @@ class IntervalStats:
     sent: int = 0
     """Messages sent in it."""
     pushed: int = 0
+    delivered: int = 0
+    """Timed deliveries of a fan-out read in it."""
 
     @property
     def length_ns(self) -> int:
@@ -146,6 +148,7 @@ class RunAggregator:
                 workers=interval.workers,
                 sent=tally.sent,
                 pushed=tally.pushed,
+                delivered=tally.delivery_time_ns.count,
             )
         )
 

@@ -145,16 +145,29 @@ class StepSummary(msgspec.Struct, frozen=True, kw_only=True):
         False
     )
     sent_per_s: Annotated[float | None, Meta(description="Messages sent per second.")] = None
-    achieved_per_s: Annotated[float | None, Meta(description="Replies read per second.")] = None
+    achieved_per_s: Annotated[
+        float | None, Meta(description="Replies read per second; of a fan-out, messages published.")
+    ] = None
     connections: Annotated[StepConnections | None, Meta(description="Sessions.")] = None
     messages: Annotated[StepMessages | None, Meta(description="Messages.")] = None
     errors: Annotated[float | None, Meta(description="Share of errors, as conditions define it.")] = None
     response_time_ns: Annotated[StepTimes | None, Meta(description="Response times: done - due.")] = None
+    delivery_time_ns: Annotated[
+        StepTimes | UnsetType | None, Meta(description="Delivery times; only there of a fan-out.")
+    ] = UNSET
+    reach: Annotated[
+        float | UnsetType | None, Meta(description="Delivered ÷ expected, from 0 to 1; only there of a fan-out.")
+    ] = UNSET
     faults: Annotated[dict[str, int], Meta(description="Faults of the target by kind.")]
     objectives: Annotated[list[ObjectiveCheck], Meta(description="Result of each objective.")]
     behind: Annotated[list[str], Meta(description="Evidence that the target did not keep up, a phrase each.")]
     generator: Annotated[StepGenerator, Meta(description="Health of the generator.")]
     recording: Annotated[str | None, Meta(description="File of the step's recording; null where none is kept.")]
+
+    @property
+    def times(self) -> StepTimes | None:
+        """Times that reports show: of deliveries in a fan-out, else of responses."""
+        return self.response_time_ns if self.delivery_time_ns is UNSET else self.delivery_time_ns
 
 
 class CapacitySummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +178,7 @@ class CapacitySummary(msgspec.Struct, frozen=True, kw_only=True):
     target: Annotated[str, Meta(description="URL of the target, secrets hidden.")]
     started_at: Annotated[str, Meta(description="Start of the search, ISO 8601 with a time zone.")]
     ended_at: Annotated[str, Meta(description="End of the search.")]
-    find: Annotated[Literal["rate", "connections"], Meta(description="Quantity that the search varied.")]
+    find: Annotated[Literal["rate", "connections", "subscribers"], Meta(description="Quantity that the search varied.")]
     objectives: Annotated[list[str], Meta(description="Conditions that had to hold.")]
     range: Annotated[LoadRange, Meta(description="Loads that could be tried.")]
     answer: Annotated[CapacityAnswer, Meta(description="The answer.")]

@@ -94,7 +94,9 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
 def _with_plan_file(path: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Returns the file's options under those of the command line, and why a search cannot use which of the file."""
     together = with_plan_file(path, options)
-    refused = refused_options("connections" if together.get("find") == "connections" else "rate")
+    refused = refused_options(
+        dimension if (dimension := together.get("find")) in {"connections", "subscribers"} else "rate"
+    )
     beside = {name for name in refused.keys() & together.keys() if name not in options}
     left_out = {name: refused[name] for name in sorted(beside) if together[name] is not False}
     return {name: value for name, value in together.items() if name not in beside}, left_out
@@ -143,7 +145,7 @@ class StepProgress:
         """A step begins."""
         if not self._watched:
             return
-        amount = plan.load.peak_per_s if self._spec.dimension == "rate" else plan.connections
+        amount = self._spec.load_of(plan)
         self._began_ns = monotonic_ns()
         left = remaining(self._spec.range, self._results, self._step_ns).describe()
         line = f"trying {self._spec.show(amount)} for {format_duration(plan.duration_ns)}; {left}"

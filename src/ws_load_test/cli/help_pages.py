@@ -363,13 +363,15 @@ Search
       --slo "OBJECTIVE"       what must hold: "p99 < 50ms", "errors < 0.1%"; the
                               target must keep up with the load as well;
                               repeatable ("errors < 0.1%")
-      --find rate|connections
+      --find rate|connections|subscribers
                               rate: the highest rate of messages over -c
                               connections (100). connections: the highest number
                               of connections, each sending --rate-per-connection
                               (1) or keeping --in-flight N messages in flight,
                               or all together sending -r RATE; -r 0 only holds
-                              them (rate)
+                              them. subscribers: the highest number of
+                              subscribers of a fan-out whose publishers together
+                              send -r RATE (rate)
       --from AMOUNT           lowest load of interest, where the search begins
                               (100)
       --max AMOUNT            highest load of interest; without it, the search

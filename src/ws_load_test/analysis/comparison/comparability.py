@@ -35,6 +35,9 @@ def blocker(base: Variant, new: Variant) -> str | None:
             f"{scheduled} was an open loop and the other a closed loop, whose response times begin at another moment;"
             " compare runs of the same load model"
         )
+    if base.has_fan_out != new.has_fan_out:
+        one, other = (base, new) if base.has_fan_out else (new, base)
+        return f"{one.name} was a fan-out and {other.name} was none; compare runs of the same kind"
     sends = [sends_messages(variant.recordings) for variant in (base, new)]
     if sends[0] != sends[1]:
         held = new.name if sends[0] else base.name

@@ -76,7 +76,7 @@ class Comparison:
     @property
     def unanswered_variant(self) -> Variant | None:
         """The only variant without a reply; None if both or neither got replies."""
-        counts = [variant.total.response.count for variant in (self.base, self.new)]
+        counts = [variant.total.received for variant in (self.base, self.new)]
         if all(counts) or not any(counts):
             return None
         return self.base if not counts[0] else self.new
@@ -89,7 +89,7 @@ class Comparison:
     @property
     def unanswered_recordings(self) -> int:
         """Recordings of the new variant without a reply; 0 if there are such recordings of the base too."""
-        silent = [sum(not unit.response.count for unit in variant.units) for variant in (self.base, self.new)]
+        silent = [sum(not unit.received for unit in variant.units) for variant in (self.base, self.new)]
         return silent[1] if self.new.unit_is_recording and not silent[0] else 0
 
     @property
@@ -151,7 +151,7 @@ def compare(
     doubt = f"replies of {join_and(doubted)} are perhaps not those of their messages" if doubted else None
     for metric in metrics:
         reason = _why_left_out(metric, base, new)
-        if reason is None and metric.unit == "ns" and not metric.connect:
+        if reason is None and metric.unit == "ns" and metric.of in {"response", "first"}:
             reason = doubt
         if reason is None:
             compared.append(metric)
@@ -168,6 +168,18 @@ def compare(
     return Comparison(base, new, paired, confidence, differences, tuple(left_out), inconclusive, doubt)
 
 
+_NO_TIMES = {
+    "response": "nothing was answered",
+    "connect": "no connection opened",
+    "first": "{} has no times of first messages",
+    "delivery": "{} has no deliveries",
+    "last": "{} has no publish whose last delivery was followed",
+}
+"""Reasons why there are no times, by what they are of."""
+_SLOWER = {"delivery": "deliveries", "last": "publishes"}
+"""Nouns of what is timed, where they are not replies."""
+
+
 def _inconclusive_difference(metric: ComparedMetric, base: Variant, new: Variant) -> Difference:
     """Returns a difference without an interval."""
     values = _point_estimate(metric, base.total), _point_estimate(metric, new.total)
@@ -178,24 +190,27 @@ def _inconclusive_difference(metric: ComparedMetric, base: Variant, new: Variant
 def _why_left_out(metric: ComparedMetric, base: Variant, new: Variant) -> str | None:
     """Returns why a metric is not compared, a clause; "" if a report need not mention it, None if it is compared."""
     totals = (base.total, new.total)
-    if metric.connect and not (base.unit_is_recording and new.unit_is_recording):
+    if metric.of == "connect" and not (base.unit_is_recording and new.unit_is_recording):
         # Each recording opened its connections once, so the variation of connect times is unknown.
         return ""
-    if metric.first and not any(total.first.count for total in totals):
+    if metric.is_optional and not any(metric.times(total).count for total in totals):
         # An answer is one message on both sides, or nothing was answered, which other metrics report.
         return ""
     if metric.unit == "share":
-        return None if all(total.requested for total in totals) else "no message was due"
+        return None if all(metric.share(total)[1] for total in totals) else "no message was due"
+    if (metric.name == "rate" or metric.of == "response") and all(
+        total.delivery.count and not total.response.count for total in totals
+    ):
+        # No acknowledgement was awaited in either fan-out.
+        return ""
     if metric.name == "rate":
         return None if all(total.answered_in_window for total in totals) else "nothing was answered"
     for variant in (base, new):
         count = metric.times(variant.total).count
         if not count:
-            if metric.first:
-                return f"{variant.name} has no times of first messages"
-            return "nothing was answered" if not metric.connect else "no connection opened"
+            return _NO_TIMES[metric.of].format(variant.name)
         if metric.percentile and too_few_in_tail(metric.percentile, count):
-            return "" if metric.connect else "too few replies were slower"
+            return "" if metric.of == "connect" else f"too few {_SLOWER.get(metric.of, 'replies')} were slower"
     return None
 
 
@@ -283,8 +298,8 @@ class _Comparer:
     def __init__(self, base: Variant, new: Variant, metrics: Sequence[ComparedMetric], *, paired: bool) -> None:
         self.variants = (base, new)
         self.paired = paired
-        self._matrices: dict[tuple[bool, bool], list[BucketMatrix]] = {}
-        """Matrices of connect times, of times to the first message, and of response times."""
+        self._matrices: dict[str, list[BucketMatrix]] = {}
+        """Matrices of times, by what they are of."""
         self._correlations: dict[str, Autocorrelation] = {}
         self._cut = [index for index, variant in enumerate(self.variants) if not variant.unit_is_recording]
         """Indices of the variants whose units are blocks: only blocks have correlated neighbors."""
@@ -330,9 +345,8 @@ class _Comparer:
             return self._matrices_of(metric)[index].log_quantiles(weights, float(metric.percentile) / 100)
         numerators, denominators = _ratio_parts(metric, variant.units)
         if metric.unit == "share":
-            return (weights @ numerators + variant.outside_units.errors) / np.maximum(
-                1.0, weights @ denominators + variant.outside_units.requested
-            )
+            count, whole = metric.share(variant.outside_units)
+            return (weights @ numerators + count) / np.maximum(1.0, weights @ denominators + whole)
         with np.errstate(divide="ignore", invalid="ignore"):
             logs: Floats = np.log((weights @ numerators) / (weights @ denominators))
         return logs
@@ -348,7 +362,7 @@ class _Comparer:
         return deviations
 
     def _matrices_of(self, metric: ComparedMetric) -> list[BucketMatrix]:
-        key = metric.connect, metric.first
+        key = metric.of
         if key not in self._matrices:
             self._matrices[key] = [
                 BucketMatrix([metric.times(unit) for unit in variant.units]) for variant in self.variants
@@ -364,7 +378,8 @@ def _draws(units: int, seed: int) -> Floats:
 def _point_estimate(metric: ComparedMetric, total: ResamplingUnit) -> float:
     """Returns a metric of a whole variant, the value in its report."""
     if metric.unit == "share":
-        return total.errors / total.requested
+        count, whole = metric.share(total)
+        return count / whole
     if metric.name == "rate":
         return total.answered_in_window * 1e9 / total.measured_ns
     times = metric.times(total)
@@ -380,7 +395,7 @@ def _ratio_parts(metric: ComparedMetric, units: Sequence[ResamplingUnit]) -> tup
     """Returns numerator and denominator of the metric for each unit."""
     pairs: Iterator[tuple[float, float]]
     if metric.unit == "share":
-        pairs = ((unit.errors, unit.requested) for unit in units)
+        pairs = (metric.share(unit) for unit in units)
     elif metric.name == "rate":
         pairs = ((unit.answered_in_window, unit.measured_ns / 1e9) for unit in units)
     else:
@@ -392,8 +407,8 @@ def _ratio_parts(metric: ComparedMetric, units: Sequence[ResamplingUnit]) -> tup
 def _min_variance(metric: ComparedMetric, variant: Variant) -> float:
     """Returns the variance that does not depend on the units: of the resolution, and of single errors (Poisson)."""
     if metric.unit == "share":
-        errors, requested = variant.total.errors, variant.total.requested
-        return max(1, errors) / requested**2
+        count, whole = metric.share(variant.total)
+        return max(1, count) / whole**2
     width = RESOLUTION
     if metric.percentile:
         bucket = bucket_of(int(_point_estimate(metric, variant.total)))

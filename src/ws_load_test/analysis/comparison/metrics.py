@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ws_load_test.common.units import quoted
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
     from ws_load_test.analysis.comparison.samples import ResamplingUnit
     from ws_load_test.metrics.histogram import Histogram
+
+
+Source = Literal["response", "connect", "first", "delivery", "last"]
+"""Fields of a `ResamplingUnit` with times."""
 
 
 class Verdict(StrEnum):
@@ -37,10 +41,10 @@ class ComparedMetric:
     """``ns``, ``per_s`` or ``share``."""
     percentile: str = ""
     """Percentile of the times, such as ``99.9``; empty for other metrics."""
-    connect: bool = False
-    """True for connect times, which a run has only at its beginning."""
-    first: bool = False
-    """True for times to the first message that a message causes, which only streams and fan-outs have."""
+    of: Source = "response"
+    """Times, or counts, that it is computed from: connect times, which a run has only at its beginning; times to the
+    first message that a message causes, which only streams and fan-outs have; deliveries, and the last delivery of each
+    publish, which only fan-outs have."""
     more_is_better: bool = False
 
     @property
@@ -50,16 +54,29 @@ class ComparedMetric:
 
     def times(self, unit: ResamplingUnit) -> Histogram:
         """Returns the times that the metric is computed from."""
-        return unit.connect if self.connect else unit.first if self.first else unit.response
+        times: Histogram = getattr(unit, self.of)
+        return times
+
+    def share(self, unit: ResamplingUnit) -> tuple[int, int]:
+        """Returns the count of a share, and the whole that it is a share of."""
+        return (unit.missing, unit.expected) if self.of == "delivery" else (unit.errors, unit.requested)
+
+    @property
+    def is_optional(self) -> bool:
+        """True where only streams or fan-outs have it, so that a report need not mention that it is absent."""
+        return self.of in {"first", "delivery", "last"}
 
 
 METRICS = (
     *(ComparedMetric(f"p{p}", f"p{p}", "ns", p) for p in ("10", "50", "90", "99", "99.9")),
     ComparedMetric("mean", "mean", "ns"),
-    *(ComparedMetric(f"first.p{p}", f"first p{p}", "ns", p, first=True) for p in ("50", "95")),
-    *(ComparedMetric(f"connect.p{p}", f"connect p{p}", "ns", p, connect=True) for p in ("50", "99")),
+    *(ComparedMetric(f"first.p{p}", f"first p{p}", "ns", p, of="first") for p in ("50", "95")),
+    *(ComparedMetric(f"delivery.p{p}", f"delivery p{p}", "ns", p, of="delivery") for p in ("50", "99")),
+    ComparedMetric("last.p50", "last p50", "ns", "50", of="last"),
+    *(ComparedMetric(f"connect.p{p}", f"connect p{p}", "ns", p, of="connect") for p in ("50", "99")),
     ComparedMetric("rate", "throughput", "per_s", more_is_better=True),
     ComparedMetric("errors", "errors", "share"),
+    ComparedMetric("missing", "missing", "share", of="delivery"),
 )
 
 

@@ -31,7 +31,9 @@ MIN_REPEATS = 4
 """Recordings, or pairs of rounds, that each variant needs: fewer than blocks, since they are less dependent."""
 MIN_INTERVAL_SHARE = 0.5
 """Share of the median length below which an interval is a fragment, and is merged with its neighbor."""
-_DECODED_FIELDS = frozenset({"response_time_ns", "connect_time_ns", "first_time_ns", "faults"})
+_DECODED_FIELDS = frozenset(
+    {"response_time_ns", "connect_time_ns", "first_time_ns", "delivery_time_ns", "last_time_ns", "faults"}
+)
 """Fields of a tally that are decoded although that takes time: the comparison needs no other histogram."""
 
 
@@ -53,11 +55,29 @@ class ResamplingUnit:
     first: Histogram = field(default_factory=Histogram)
     """Times to the first message that a message causes, in ns; empty but for streams and fan-outs."""
 
+    delivery: Histogram = field(default_factory=Histogram)
+    """Delivery times in ns; empty but for fan-outs."""
+    last: Histogram = field(default_factory=Histogram)
+    """Times to the last delivery of each publish, in ns; empty but for fan-outs."""
+    missing: int = 0
+    """Expected deliveries that did not come although the session was there."""
+    expected: int = 0
+    """Deliveries that had to come."""
+
+    @property
+    def received(self) -> int:
+        """Replies and timed deliveries."""
+        return self.response.count + self.delivery.count
+
     def merge(self, other: ResamplingUnit) -> None:
         """Adds another unit to this one, exactly."""
         self.response.merge(other.response)
         self.connect.merge(other.connect)
         self.first.merge(other.first)
+        self.delivery.merge(other.delivery)
+        self.last.merge(other.last)
+        self.missing += other.missing
+        self.expected += other.expected
         self.answered_in_window += other.answered_in_window
         self.measured_ns += other.measured_ns
         self.errors += other.errors
@@ -104,6 +124,11 @@ class Variant:
     def kinds(self) -> set[str]:
         """Load models of the recordings, ``open`` or ``closed``."""
         return {str(load_of(recording).get("kind")) for recording in self.recordings}
+
+    @property
+    def has_fan_out(self) -> bool:
+        """True if some recording is of a fan-out."""
+        return any(recording.header.plan.get("fan_out") for recording in self.recordings)
 
     @property
     def pairing_is_doubted(self) -> bool:
@@ -164,6 +189,10 @@ def _read(recording: Recording) -> tuple[ResamplingUnit, list[ResamplingUnit]]:
             errors_of(tally, awaits_replies=awaited),
             tally.due + tally.attempted,
             tally.first_time_ns,
+            tally.delivery_time_ns,
+            tally.last_time_ns,
+            tally.deliveries_missing,
+            tally.deliveries_expected,
         )
         if interval.phase == "measured":
             measured.append(unit)

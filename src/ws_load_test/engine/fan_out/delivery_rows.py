@@ -105,11 +105,11 @@ class DeliveryRows:
         self, publishes: list[Publish], times: NDArray[np.int64], slots: NDArray[np.int64], of: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
         """Adds the rows to the publishes. Returns which rows are the first delivery to their member."""
-        sizes = [publish.room.size for publish in publishes]
+        sizes = np.array([publish.room.size for publish in publishes], np.int64)
         ends = np.cumsum(sizes)
         # Where the places of each publish begin, less the slot of the first one.
-        bases = ends - sizes - np.array([publish.room.first_slot for publish in publishes])
-        keys = slots + bases[of]
+        bases = ends - sizes - np.array([publish.room.first_slot for publish in publishes], np.int64)
+        keys: NDArray[np.int64] = slots + bases[of]
         came = np.concatenate([publish.came for publish in publishes])
         numbers = np.arange(len(keys))
         first_row = np.full(len(came), -1)

@@ -38,7 +38,7 @@ class LendingLoad(Protocol):
         """A session would have sent so many messages more, had there been any."""
         ...
 
-    def on_idle(self, connection: Connection) -> None:
+    def on_idle(self, connection: Connection, /) -> None:
         """A session has nothing in flight, and nothing to send just now."""
         ...
 

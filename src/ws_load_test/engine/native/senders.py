@@ -14,7 +14,7 @@ from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.conversations.in_order import InOrderConversation
 from ws_load_test.engine.load_models.closed_loop import ClosedLoopRunner, ClosedLoopSender
 from ws_load_test.engine.load_models.load_model import UNLIMITED, LoadSender
-from ws_load_test.engine.load_models.open_loop import MAX_LATE_SEND_NS, OpenLoopRunner, OpenLoopSender
+from ws_load_test.engine.load_models.open_loop import MAX_LATE_SEND_NS, OpenLoopRunner, OpenLoopSender, TurnTaker
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ws_load_test.engine.load_models.due_queue import Numbers
-    from ws_load_test.engine.load_models.open_loop import TurnTaker
     from ws_load_test.engine.native.reactor import Reactor
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation

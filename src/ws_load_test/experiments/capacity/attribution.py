@@ -29,6 +29,10 @@ GENERATOR_LAGS = {
     "service": ("loop_lag_ns",),
     "first": ("send_lag_ns", "loop_lag_ns"),
     "gap": ("loop_lag_ns",),
+    "delivery": ("send_lag_ns", "loop_lag_ns"),
+    "transit": ("loop_lag_ns",),
+    "last": ("send_lag_ns", "loop_lag_ns"),
+    "spread": ("read_lag_ns",),
 }
 """Measured times -> the tally's fields with the lags of the generator that they include."""
 TAIL_PERCENTILE = "99"

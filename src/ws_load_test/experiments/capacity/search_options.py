@@ -26,17 +26,20 @@ from ws_load_test.plan.condition_sense import check_objective
 from ws_load_test.plan.load import ClosedLoop
 from ws_load_test.plan.options.catalog import BY_NAME, owned_by, parse_options, refused_by
 from ws_load_test.plan.options.read_plan import read_plan
+from ws_load_test.plan.options.rows.fan_out import is_fan_out
 from ws_load_test.plan.options.spec import Owner
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import PER_MESSAGE_TIMES, why_unavailable
 from ws_load_test.plan.thresholds import DENOMINATORS, Condition, parse_condition
 
-Dimension = Literal["rate", "connections"]
+Dimension = Literal["rate", "connections", "subscribers"]
 """The quantity that a search varies."""
 
 DEFAULT_SLO = ("errors < 0.1%",)
+FAN_OUT_SLO = ("reach > 99.9%",)
+"""Default objectives of a fan-out: a message that is sent can be lost on its way to every subscriber."""
 EXAMPLES = '"p99 < 50ms", "errors < 0.1%" or "rate > 9500"'
-FIRST = {"rate": "100", "connections": "100"}
+FIRST = {"rate": "100", "connections": "100", "subscribers": "100"}
 """Default load of the first step."""
 CONNECTIONS = 100
 """Default connections of a search for a rate."""
@@ -50,6 +53,10 @@ MAX_STEP_NS = 60 * 10**9
 """Default for the longest step in ns."""
 COOLDOWN_NS = 10**9
 """Default pause between steps in ns, in which the target empties its queues."""
+PER_DELIVERY_TIMES = ("delivery", "delivery.all", "transit", "read_lag")
+"""Times that are measured once for each delivery of a fan-out."""
+PER_PUBLISH_TIMES = ("last", "spread")
+"""Times that are measured once for each message of a fan-out."""
 PRECISION = 0.05
 """Default precision, as a share of the load."""
 FINEST, COARSEST = 0.01, 0.5
@@ -91,17 +98,29 @@ class SearchSpec:
     def duration_ns(self, load_level: float, plan: Plan) -> int:
         """Returns the measured time of a step: as long as the objectives need, within the bounds."""
         per_s = load_level if self.dimension == "rate" else _rate_per_s(plan)
-        needed_ns = int(self.messages_needed() * 10**9 / per_s) if per_s else 0
+        each = 1.0 if plan.fan_out is None else max(1.0, plan.fan_out.mean_audience)
+        needed_ns = int(self.messages_needed(each) * 10**9 / per_s) if per_s else 0
         return min(max(self.step_ns, needed_ns), self.max_step_ns)
 
-    def messages_needed(self) -> int:
-        """Returns the number of messages that a step needs for its objectives, and to notice a growing queue."""
-        counts = [count for objective in self.objectives if (count := _messages_needed(objective))]
-        return math.ceil(max([QUEUE_MESSAGES / Fraction(str(self.range.precision)), *counts]))
+    def messages_needed(self, deliveries_each: float = 1.0) -> int:
+        """Returns the number of messages that a step needs for its objectives, and to notice a growing queue.
+
+        Args:
+            deliveries_each: Deliveries of each message of a fan-out, whose queue is one of deliveries.
+        """
+        each = Fraction(deliveries_each)
+        counts = [_messages_needed(objective, each) for objective in self.objectives]
+        return math.ceil(max([QUEUE_MESSAGES / Fraction(str(self.range.precision)) / each, *counts]))
+
+    def load_of(self, plan: Plan) -> float:
+        """Returns the load of a step's plan."""
+        if self.dimension == "rate":
+            return plan.load.peak_per_s
+        return plan.connections if plan.fan_out is None or plan.fan_out.everyone else plan.fan_out.subscribers
 
     def show(self, load_level: float) -> str:
         """Formats a load with its unit."""
-        return format_rate(load_level) if self.dimension == "rate" else f"{format_count(load_level)} connections"
+        return format_rate(load_level) if self.dimension == "rate" else f"{format_count(load_level)} {self.dimension}"
 
     def describe(self) -> list[tuple[str, str]]:
         """Describes the search, besides its plan: a label and a phrase for each line."""
@@ -118,25 +137,35 @@ class SearchSpec:
         ]
 
     def _plan(self, load_level: float, duration_ns: int) -> Plan:
-        varied = {"rate": load_level} if self.dimension == "rate" else {"connections": int(load_level)}
+        varied: dict[str, float] = {self.dimension: load_level if self.dimension == "rate" else int(load_level)}
         objectives = [objective.text for objective in self.objectives]
         return read_plan({**self.options, **varied, "duration": f"{duration_ns}ns", "slo": objectives})
 
 
-def _messages_needed(objective: Condition) -> Fraction:
+def _messages_needed(objective: Condition, deliveries_each: Fraction) -> Fraction:
     """Returns the messages that make an objective independent of chance; 0 if their number does not matter."""
     metric = objective.metric
+    each = Fraction(1)
     if metric.kind == "time":
-        if metric.name not in PER_MESSAGE_TIMES or not metric.statistic[0].isdigit():
+        if metric.name in PER_DELIVERY_TIMES:
+            each = deliveries_each
+        elif metric.name not in (*PER_MESSAGE_TIMES, *PER_PUBLISH_TIMES):
+            return Fraction(0)
+        if not metric.statistic[0].isdigit():
             return Fraction(0)
         share_below = Fraction(metric.statistic) / 100
         values = MIN_TAIL_SAMPLES
     else:
-        if objective.unit != "share" or not {"due", "sent", "answered"} & set(DENOMINATORS[metric.name]):
+        if objective.unit != "share":
+            return Fraction(0)
+        whole = set(DENOMINATORS[metric.name])
+        if "deliveries_expected" in whole:
+            each = deliveries_each
+        elif not {"due", "sent", "answered"} & whole:
             return Fraction(0)
         share_below, values = objective.limit, MIN_ERRORS
     tail = min(share_below, 1 - share_below)
-    return values / tail if tail > 0 else Fraction(0)
+    return values / tail / each if tail > 0 else Fraction(0)
 
 
 def _rate_per_s(plan: Plan) -> float:
@@ -161,7 +190,11 @@ def read_spec(options: Mapping[str, Any]) -> SearchSpec:
     search_range = _read_range(present, dimension, _read_precision(present, values, problems), problems)
     refused = refused_options(dimension)
     problems += [OptionProblem(option_name(name), text) for name, text in refused.items() if _is_set(present, name)]
-    objectives = _read_objectives(values.get("slo", DEFAULT_SLO), problems)
+    if dimension == "subscribers" and present.get("everyone"):
+        text = "subscribers are not a number of their own with --everyone; write --find connections"
+        problems.append(OptionProblem("--find", text))
+    usual_slo = FAN_OUT_SLO if dimension == "subscribers" or is_fan_out(present) else DEFAULT_SLO
+    objectives = _read_objectives(values.get("slo", usual_slo), problems)
     not_of_plan = {*(option.name for option in own), *refused}
     plan_options = {name: value for name, value in present.items() if name not in not_of_plan}
     step_ns = values.get("step_duration", STEP_NS)
@@ -220,7 +253,7 @@ def _read_range(
     if first is not None and maximum is not None and maximum < first:
         default = "" if "from" in options else f", which is {FIRST[dimension]} by default"
         problems.append(OptionProblem("--max", f"is less than --from{default}"))
-    return SearchRange(first or 1.0, maximum, precision, whole=dimension == "connections")
+    return SearchRange(first or 1.0, maximum, precision, whole=dimension != "rate")
 
 
 def _read_objectives(texts: tuple[str, ...], problems: list[OptionProblem]) -> tuple[Condition, ...]:
@@ -238,8 +271,12 @@ def _read_objectives(texts: tuple[str, ...], problems: list[OptionProblem]) -> t
 
 def _with_defaults(options: Mapping[str, Any], dimension: Dimension) -> dict[str, Any]:
     defaults: dict[str, Any] = {"warmup": WARMUP}
-    if dimension == "rate":
-        defaults["connections"] = CONNECTIONS
+    if dimension == "subscribers":
+        # Its rate is that of all publishers together, and has no default.
+        defaults["subscribers"] = 1
+    elif dimension == "rate":
+        if not is_fan_out(options) or options.get("everyone"):
+            defaults["connections"] = CONNECTIONS
     elif not {"rate", "rate_per_connection", "in_flight"} & options.keys():
         defaults["rate_per_connection"] = PER_CONNECTION
     if options.get("arrivals") == "poisson" and "in_flight" not in options:
@@ -252,12 +289,12 @@ def _problems_of_plan(spec: SearchSpec) -> list[OptionProblem]:
     """Returns the problems of the plan's options, and the objectives that such a plan can never meet."""
     try:
         plan = spec.plan(spec.range.first)
-        if spec.dimension == "connections" and spec.range.maximum is not None:
+        if spec.dimension != "rate" and spec.range.maximum is not None:
             # A feed may have a row of its own for each of few connections, and not for as many.
             spec.plan(spec.range.maximum)
     except PlanError as error:
         return list(error.problems)
-    if plan.correlation.rule == "none":
+    if plan.correlation.rule == "none" and plan.fan_out is None:
         return [OptionProblem("--match", "a search needs replies, and none awaits no replies; choose another rule")]
     missing = [(objective.text, why_unavailable(objective.metric, plan)) for objective in spec.objectives]
     return [

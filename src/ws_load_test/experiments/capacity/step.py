@@ -18,11 +18,13 @@ from ws_load_test.analysis.capacity_types import (
 )
 from ws_load_test.analysis.condition_scope import ConditionScope, times_of
 from ws_load_test.analysis.data_quality import too_few_in_tail
+from ws_load_test.analysis.findings import awaits_replies
 from ws_load_test.analysis.verdict import UNMEASURED
 from ws_load_test.experiments.capacity.attribution import attribute_to_generator, generator_lateness_ns
 from ws_load_test.experiments.capacity.backlog import (
     TOLERATED_SHARE,
     backlog_growth,
+    delivery_backlog_growth,
     describe_backlog,
     shortfalls,
 )
@@ -80,8 +82,17 @@ def evaluate_step(
     checks = _checks(objectives, summary, digest.tally)
     # In a closed loop each message waits for the reply to the one before, so no queue can grow.
     growth = None if header.due_when_sent else backlog_growth(digest.recordings[0])
+    queued = summary.messages.sent
+    if summary.fanout is not None:
+        growth, queued = (
+            delivery_backlog_growth(digest.recordings[0], digest.tally),
+            digest.tally.delivery_time_ns.count,
+        )
     missing = shortfalls(summary)
-    behind = [*missing, *([] if growth is None else [describe_backlog(growth)])]
+    behind = [
+        *missing,
+        *([] if growth is None else [describe_backlog(growth, of_deliveries=summary.fanout is not None)]),
+    ]
     limits = [*summary.generator.reasons, *(f"a worker was lost: {worker.reason}" for worker in lost)]
     met = not behind and all(check.met for check in checks)
     unsent = _unsent_by_generator(summary)
@@ -89,7 +100,7 @@ def evaluate_step(
     # The generator can explain a shortfall only if unsent messages are the only one.
     nothing_else_is_missing = len(missing) == 1 if unsent_is_missing else not missing
     if not met and not limits and nothing_else_is_missing:
-        grown_ns = None if growth is None else growth * summary.duration_s * 1e9 / max(1, summary.messages.sent)
+        grown_ns = None if growth is None else growth * summary.duration_s * 1e9 / max(1, queued)
         limits += filter(None, [attribute_to_generator(objectives, checks, digest, grown_ns=grown_ns, unsent=unsent)])
     definite = behind or any(not check.met and check.judged is UNSET for check in checks)
     outcome = _outcome(summary, met=met, bound=bool(limits), judged=met or bool(definite))
@@ -104,11 +115,13 @@ def evaluate_step(
             duration_s=summary.duration_s,
             ended_early=ended_early,
             sent_per_s=summary.messages.sent / summary.duration_s if summary.duration_s else None,
-            achieved_per_s=summary.throughput_per_s,
+            achieved_per_s=_achieved_per_s(summary),
             connections=_some_of(StepConnections, summary.connections),
             messages=_some_of(StepMessages, summary.messages),
-            errors=_errors(digest.tally),
+            errors=_errors(digest.tally, awaits_replies=awaits_replies([result.recording])),
             response_time_ns=StepTimes.of(summary.response_time_ns),
+            delivery_time_ns=UNSET if summary.fanout is None else StepTimes.of(summary.fanout.delivery_time_ns),
+            reach=UNSET if summary.fanout is None else summary.fanout.reach,
             faults=summary.faults,
             objectives=checks,
             behind=behind,
@@ -123,6 +136,13 @@ def evaluate_step(
             recording=recording,
         ),
     )
+
+
+def _achieved_per_s(summary: Summary) -> float | None:
+    """Returns the replies per second; of a fan-out the messages published per second, which need no reply."""
+    if summary.fanout is None:
+        return summary.throughput_per_s
+    return summary.messages.sent / summary.duration_s if summary.duration_s else None
 
 
 def _some_of(part: type[Part], whole: msgspec.Struct) -> Part:
@@ -205,7 +225,7 @@ def _too_few(objective: Condition, tally: Tally) -> int | UnsetType:
     return UNSET
 
 
-def _errors(tally: Tally) -> float | None:
+def _errors(tally: Tally, *, awaits_replies: bool) -> float | None:
     """Returns the share of errors as conditions define it; None without messages and connections."""
-    share = ConditionScope(tally, 0).value(ERRORS)
+    share = ConditionScope(tally, 0, awaits_replies=awaits_replies).value(ERRORS)
     return None if share is None else float(share)

@@ -79,7 +79,7 @@ def lines(summary: CapacitySummary) -> Iterator[str]:
 
 
 def _charts(summary: CapacitySummary) -> list[Chart]:
-    steps = sorted((one for one in summary.steps if one.response_time_ns is not None), key=lambda one: one.amount)
+    steps = sorted((one for one in summary.steps if one.times is not None), key=lambda one: one.amount)
     if len(steps) < 2:
         return []
     what = "rate" if summary.find == "rate" else "number of connections"
@@ -108,7 +108,7 @@ def _marked(summary: CapacitySummary) -> str:
 
 def _latency(summary: CapacitySummary, steps: list[StepSummary]) -> Figure:
     x = [step.amount for step in steps]
-    measured = [step.response_time_ns for step in steps if step.response_time_ns is not None]
+    measured = [step.times for step in steps if step.times is not None]
     traces: list[Trace] = []
     for number, name in enumerate(_PERCENTILES):
         values = [max(1, one.value(name)) for one in measured]
@@ -138,7 +138,7 @@ def _shown(step: StepSummary, summary: CapacitySummary) -> str:
 
 def _load_axis(summary: CapacitySummary, amounts: list[float]) -> Axis:
     """Returns the axis of the requested load."""
-    return load_axis(min(amounts), max(amounts), "messages a second" if summary.find == "rate" else "connections")
+    return load_axis(min(amounts), max(amounts), "messages a second" if summary.find == "rate" else summary.find)
 
 
 def _marks(summary: CapacitySummary) -> dict[str, Any]:

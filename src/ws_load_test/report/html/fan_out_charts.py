@@ -154,7 +154,7 @@ def rooms(course: Timeline, noun: str) -> list[Chart]:
     )
     table = Table([noun, "deliveries", "mean"], rows, "Of the whole run")
     layout = figure([trace], x, y, **layout_of(course, unit_ns))
-    height = 160 + ROW_HEIGHT * len(names)
+    height = max(260, 160 + ROW_HEIGHT * len(names))
     return [Chart("delivery-groups", f"Delivery time by {noun} over the run", text, layout, table, height=height)]
 
 

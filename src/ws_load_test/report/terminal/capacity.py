@@ -73,7 +73,7 @@ def capacity_lines(summary: CapacitySummary, *, encoding: str = "utf-8") -> list
 
 def step_line(step: StepSummary, find: str) -> str:
     """Returns a line about one step, shown while the search goes on."""
-    times = step.response_time_ns
+    times = step.times
     parts = [f"{step.number:>3}  {show_amount(step.amount, find):>10}  {OUTCOMES[step.outcome]}"]
     if times is not None:
         parts.append(f"p50 {format_duration(times.p50)}, p99 {format_duration(times.p99)}")
@@ -82,7 +82,7 @@ def step_line(step: StepSummary, find: str) -> str:
 
 
 def show_amount(amount: float, find: str) -> str:
-    """Returns an amount of the searched load: ``1,200/s``, or ``1,200`` connections."""
+    """Returns an amount of the searched load: ``1,200/s``, or ``1,200``."""
     return format_rate(amount) if find == "rate" else format_count(amount)
 
 
@@ -228,7 +228,7 @@ def _amount(amount: float | None, summary: CapacitySummary) -> str:
     if amount is None:
         return NO_VALUE
     shown = show_amount(amount, summary.find)
-    return shown if summary.find == "rate" else f"{shown} connections"
+    return shown if summary.find == "rate" else f"{shown} {summary.find}"
 
 
 def _times(count: int) -> str:
@@ -289,7 +289,7 @@ def table_rows(summary: CapacitySummary) -> list[list[str]]:
 
 
 def _time(step: StepSummary, name: str) -> str:
-    times = step.response_time_ns
+    times = step.times
     return format_duration(None if times is None else times.value(name))
 
 
@@ -313,7 +313,7 @@ def notes_of(step: StepSummary) -> list[str]:
 def _chart(summary: CapacitySummary, encoding: str) -> list[Text]:
     """Returns the 99th percentile of each step, by amount: logarithmic, because it leaps where a queue starts."""
     steps = sorted(
-        ((step, step.response_time_ns) for step in summary.steps if step.response_time_ns is not None),
+        ((step, step.times) for step in summary.steps if step.times is not None),
         key=lambda pair: (pair[0].amount, pair[0].number),
     )
     if len(steps) < 2:

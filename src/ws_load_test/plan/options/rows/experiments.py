@@ -11,12 +11,13 @@ from ws_load_test.plan.options.spec import Count, Duration, Group, Number, Optio
 SEARCH = (
     OptionSpec(
         name="find",
-        metavar="rate|connections",
+        metavar="rate|connections|subscribers",
         help="rate: the highest rate of messages over -c connections (100). connections: the highest number of"
         " connections, each sending --rate-per-connection (1) or keeping --in-flight N messages in flight, or all"
-        " together sending -r RATE; -r 0 only holds them",
+        " together sending -r RATE; -r 0 only holds them. subscribers: the highest number of subscribers of a fan-out"
+        " whose publishers together send -r RATE",
         group=Group.SEARCH,
-        parse=option_values.choice("rate", "connections"),
+        parse=option_values.choice("rate", "connections", "subscribers"),
         owner=Owner.CAPACITY,
         default="rate",
     ),
@@ -131,7 +132,7 @@ COMPARISON = (
 class SearchOptions(TypedDict, total=False):
     """Python types of the options of a search; ``from_`` is ``--from``, since ``from`` is a keyword of Python."""
 
-    find: Literal["rate", "connections"] | None
+    find: Literal["rate", "connections", "subscribers"] | None
     from_: Number
     max: Number
     precision: Number

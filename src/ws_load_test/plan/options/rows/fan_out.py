@@ -7,6 +7,7 @@ from typing import Any, Literal, TypedDict
 
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options import fan_out_values
+from ws_load_test.plan.options.rows.load import CHOSEN_BY_SEARCH
 from ws_load_test.plan.options.spec import Count, Flag, Group, OptionSpec, Requirements, Text, Texts
 
 NEEDED = "is of a fan-out; add --subscribers N, or --everyone and -c N"
@@ -36,8 +37,9 @@ FAN_OUT = (
             **NOT_IN_FAN_OUT,
         },
         refused_by={
-            "capacity --find connections": "a fan-out opens its subscribers and publishers; take --find rate, or"
-            " --everyone, where each connection is both"
+            "capacity --find connections": "a fan-out opens its subscribers and publishers; take --find subscribers, or"
+            " --everyone, where each connection is both",
+            "capacity --find subscribers": CHOSEN_BY_SEARCH,
         },
     ),
     OptionSpec(
