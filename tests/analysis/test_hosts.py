@@ -94,7 +94,7 @@ def test_comparisons_of_clocks_in_the_recording_say_how_they_drift():
     assert beta["clock_error_ns"] <= 402
     assert beta["clock_drift_ppm"] == pytest.approx(10, abs=0.05)
     assert beta["clock_drift_error_ppm"] < 0.2
-    # It has gained 10 ppm for six seconds, which is in its instants; the other was compared once, and may drift for seven.
+    # It has gained 10 ppm for six seconds, which is in its instants; the other was compared once, seven before the end.
     assert 760_000 <= error_between_hosts(aggregate([recording])) < 760_500
     clock = aggregate([recording]).hosts[1].clock
     assert offset_between(None, clock, 4 * SECOND).offset_ns == pytest.approx(40_000, abs=100)
