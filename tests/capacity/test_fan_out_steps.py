@@ -93,6 +93,7 @@ def test_a_step_without_acknowledgements_is_judged_by_its_deliveries():
     assert step.outcome is Outcome.MET
     assert (step.summary.reach, step.summary.delivery_time_ns.p99) == (1, MILLI)
     assert step.summary.times == step.summary.delivery_time_ns
+    assert step.summary.errors == 0
     # Messages published, in the five seconds of a step.
     assert step.summary.achieved_per_s == pytest.approx(120)
     assert step_line(step.summary, "subscribers").endswith("met  p50 1 ms, p99 1 ms")

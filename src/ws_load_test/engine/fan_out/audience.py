@@ -136,8 +136,11 @@ class Audience:
 
     def frames(self, connection: Connection, payloads: PayloadStream, encoder: FrameEncoding) -> FrameSource:
         """Returns the frames of a publisher, as its conversation makes them."""
-        noted = PayloadStream(partial(self._next_payload, payloads.next), payloads.opcode)
-        return connection.sender.conversation.new_frames(noted, encoder)
+        return connection.sender.conversation.new_frames(self.noted(payloads), encoder)
+
+    def noted(self, payloads: PayloadStream) -> PayloadStream:
+        """Returns the payloads of a publisher, of which the one that leaves can be recognized by its id."""
+        return PayloadStream(partial(self._next_payload, payloads.next), payloads.opcode)
 
     def _next_payload(self, render_next: Callable[[], bytes]) -> bytes:
         self._payload = payload = render_next()

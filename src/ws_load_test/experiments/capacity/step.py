@@ -18,6 +18,7 @@ from ws_load_test.analysis.capacity_types import (
 )
 from ws_load_test.analysis.condition_scope import ConditionScope, times_of
 from ws_load_test.analysis.data_quality import too_few_in_tail
+from ws_load_test.analysis.findings import awaits_replies
 from ws_load_test.analysis.verdict import UNMEASURED
 from ws_load_test.experiments.capacity.attribution import attribute_to_generator, generator_lateness_ns
 from ws_load_test.experiments.capacity.backlog import (
@@ -117,7 +118,7 @@ def evaluate_step(
             achieved_per_s=_achieved_per_s(summary),
             connections=_some_of(StepConnections, summary.connections),
             messages=_some_of(StepMessages, summary.messages),
-            errors=_errors(digest.tally),
+            errors=_errors(digest.tally, awaits_replies=awaits_replies([result.recording])),
             response_time_ns=StepTimes.of(summary.response_time_ns),
             delivery_time_ns=UNSET if summary.fanout is None else StepTimes.of(summary.fanout.delivery_time_ns),
             reach=UNSET if summary.fanout is None else summary.fanout.reach,
@@ -224,7 +225,7 @@ def _too_few(objective: Condition, tally: Tally) -> int | UnsetType:
     return UNSET
 
 
-def _errors(tally: Tally) -> float | None:
+def _errors(tally: Tally, *, awaits_replies: bool) -> float | None:
     """Returns the share of errors as conditions define it; None without messages and connections."""
-    share = ConditionScope(tally, 0).value(ERRORS)
+    share = ConditionScope(tally, 0, awaits_replies=awaits_replies).value(ERRORS)
     return None if share is None else float(share)
