@@ -13,13 +13,15 @@ members = defaultdict(set)
 async def session(connection):
     try:
         async for text in connection:
-            await receive(connection, *json.loads(text))
+            await receive(connection, json.loads(text))
     finally:
         for joined in members.values():
             joined.discard(connection)
 
 
-async def receive(connection, join_ref, ref, topic, event, payload):
+async def receive(connection, message):
+    join_ref, ref, topic, event, payload = message
+
     def reply(status, response):
         content = {"status": status, "response": response}
         return connection.send(json.dumps([join_ref, ref, topic, "phx_reply", content]))
