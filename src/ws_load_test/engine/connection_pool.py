@@ -337,7 +337,8 @@ class ConnectionPool:
         first_messages = self.factory.first_messages(connection.number)
         greetings = self.plan.correlation.greetings
         if first_messages or greetings:
-            SessionSetup(connection, greetings, self.factory.first_opcode, first_messages)
+            wait_ns = self.plan.correlation.first_wait_ns
+            SessionSetup(connection, greetings, self.factory.first_opcode, first_messages, wait_ns)
 
     def session_ended(self, session: Session, fault: Fault | None) -> None:
         """An open session is over, by either side."""
