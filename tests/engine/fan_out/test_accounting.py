@@ -217,3 +217,16 @@ def test_with_members_that_come_and_go_none_too_many_are_missing(first):
         for name in ("delivered", "out_of_order", "replayed"):
             assert found[name] == truth[name], (seed, name)
         assert found["expected"] + found["ambiguous"] >= truth["expected"], seed
+
+
+@pytest.mark.parametrize(("self_delivery", "is_settled"), [("either", True), ("excluded", True), ("expected", False)])
+def test_a_publish_is_settled_as_soon_as_it_has_come_to_all_who_must_have_it(self_delivery, is_settled):
+    worker = Worker(FanOut(2, 2, everyone=True, self_delivery=self_delivery))
+    for subscriber in range(2):
+        worker.come(subscriber, START)
+    worker.deliver(START + 6, 1, 0, 0, START + 5)
+    worker.settle(START + 7)
+    assert worker.accounting.is_settled() is is_settled
+    worker.finish(START + 100, {0: 1})
+    assert worker.tally.deliveries == 1
+    assert worker.tally.deliveries_expected == 1 + (not is_settled)

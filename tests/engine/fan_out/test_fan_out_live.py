@@ -68,7 +68,7 @@ async def until(true):
         await asyncio.sleep(0.001)
 
 
-LONGER = {**EVERYONE, "rooms": 1, "rate": 60, "messages": 60, "reconnect": "50ms"}
+LONGER = {**EVERYONE, "rooms": 1, "rate": 60, "messages": 60, "reconnect": "50ms", "timeout": "2s"}
 OTHERS = {
     "more rooms": ("", {"publishers": 2}),
     "named rooms": ("&self=no", {"publishers": 2, "rooms": "A,B"}),
@@ -92,12 +92,12 @@ RESTLESS = {
         "&stuck=1",
         {**MISSES, "rooms": 1, "messages": 10, "during": cuts_off_stuck_members},
     ),
-    "lifetime": ("", {**EVERYONE, "lifetime": "200ms", "messages": 60}),
-    "disconnect": ("", {**EVERYONE, "disconnect": "50%@200ms", "messages": 60}),
+    "lifetime": ("", {**EVERYONE, "lifetime": "200ms", "timeout": "2s", "messages": 60}),
+    "disconnect": ("", {**EVERYONE, "disconnect": "50%@200ms", "timeout": "2s", "messages": 60}),
     "came back": ("", {**LONGER, "during": cuts_off_six}),
     "replayed": ("&replay=5s", {**LONGER, "during": cuts_off_six}),
     "recovered": ("&replay=5s", {**LONGER, "recovery": "expected", "during": cuts_off_six}),
-    "not recovered": ("", {**LONGER, "timeout": "1s", "recovery": "expected", "during": cuts_off_six}),
+    "not recovered": ("", {**LONGER, "recovery": "expected", "during": cuts_off_six}),
     "killed": ("&self=no", {"rooms": 1, "publishers": 2, "workers": 2, "messages": 60, "during": kills_a_worker}),
 }
 """Runs with sessions, or workers, that leave amid the load."""
