@@ -12,9 +12,9 @@ from ws_load_test.testing import free_port
 SMALL = {"publishers": 2, "subscribers": 4, "rooms": 2, "message": "{marker}", "first_message": JOIN, "timeout": "2s"}
 
 
-async def published(url=None, *, query="", **options):
+async def published(url=None, *, query="", tls=False, **options):
     """Publishes to the rooms of a server of its own, or to a URL. Returns the result, the tally, and its counts."""
-    async with EchoServer() as server:
+    async with EchoServer(tls=tls) as server:
         url = url or f"POST {server.url.replace('ws', 'http', 1).rstrip('/')}/publish?room={{room}}"
         result, tally = await measure(f"{server.url}?chat{query}", **{**SMALL, "publish_url": url, **options})
         return result, tally, server
@@ -71,6 +71,25 @@ def test_every_message_is_a_request_and_reaches_its_room(workers):
     assert tally.response_time_ns.count == tally.send_lag_ns.count == 30
     assert result.summary.fanout.publishes.acknowledged == 30
     assert tally.opened == 4, "publishers are no sessions"
+
+
+def test_under_tls_certificates_are_checked_as_those_of_the_target():
+    runs = {"trusted": published(tls=True, insecure=True, messages=5)}
+
+    async def elsewhere():
+        async with EchoServer(tls=True) as other:
+            url = f"POST {other.url.replace('ws', 'http', 1).rstrip('/')}/publish?room=0"
+            return await published(url, messages=2, timeout="300ms")
+
+    found = together(**runs, elsewhere=elsewhere())
+    result, tally, server = found["trusted"]
+    assert tally.answered == tally.sent == server.rooms.report().total.published == 5
+    assert not result.summary.faults
+    result, tally, _ = found["elsewhere"]
+    assert (tally.sent, tally.dropped) == (0, 2)
+    examples = [text for interval in result.recording.intervals for text in interval.fault_examples.values()]
+    assert "certificate" in examples[0]
+    assert set(result.summary.faults) == {"publish-failed:connect"}
 
 
 def test_a_swapped_delivery_is_found_to_the_one():
