@@ -29,6 +29,9 @@ EVERYONE = {"everyone": True, "connections": 12, "self_delivery": "expected", "s
 class InProcessFleet(Fleet):
     """Workers as tasks, with the same lines between them and the fleet as between processes."""
 
+    workers_of_hosts = ((0, 0),)
+    """First worker and number of workers of each host; no number: one host has all."""
+
     async def prepare(self):
         """Needs nothing."""
 
@@ -38,7 +41,9 @@ class InProcessFleet(Fleet):
         shares = [Shard(number, count) for number in range(count)]
         self._lost, self._runs = set(), []
         for share in shares:
-            assignment = Assignment(self.plan, share, self._interval_ns, tag=self.tag)
+            hosts = [one for one in self.workers_of_hosts if share.index in range(one[0], sum(one))]
+            host = hosts[0] if hosts else (0, 0)
+            assignment = Assignment(self.plan, share, self._interval_ns, tag=self.tag, host_workers=host)
             self._runs.append(WorkerRun(assignment, lambda report, worker=share.index: self._take(worker, report)))
         self._tasks = [asyncio.create_task(one.run()) for one in self._runs]
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -88,13 +93,14 @@ class InProcessFleet(Fleet):
         """Is not needed."""
 
 
-async def measure(url, *, during=None, **options):
+async def measure(url, *, during=None, hosts=((0, 0),), **options):
     """Runs a plan; `during` gets the fleet and runs beside it. Returns the result and the tally of the whole run."""
     options = {name: value for name, value in (CHAT | options).items() if value is not None}
     fleets = []
 
     def new_fleet(*arguments):
         fleets.append(InProcessFleet(*arguments))
+        fleets[-1].workers_of_hosts = hosts
         return fleets[-1]
 
     running = Run(read_plan({"url": url, **options}), make_fleet=new_fleet)

@@ -8,6 +8,7 @@ import asyncio
 import pytest
 
 from engine.fan_out.in_process import EVERYONE, measure, measure_rooms, together
+from ws_load_test.common.sharding import shard_of
 from ws_load_test.messages.marker import MarkerCodec
 from ws_load_test.testing import FaultyServer
 from ws_load_test.websocket import frames
@@ -82,6 +83,7 @@ OTHERS = {
     "json": ("&self=no", {"message": '{"op": "say", "room": "{room}", "id": {seq}}', "marker": "json:id"}),
     "regex": ("&self=no", {"message": '{"op": "say", "room": "{room}", "text": "<{seq}>"}', "marker": "regex:<(.*?)>"}),
     "timed": ("&self=no", {"timed": 3}),
+    "hosts": ("", {**EVERYONE, "connections": 9, "workers": 3, "hosts": ((0, 2), (2, 1))}),
 }
 """Runs without faults, by one worker."""
 RESTLESS = {
@@ -301,6 +303,19 @@ def test_a_worker_that_is_killed_leaves_the_counts_of_the_others_right(restless)
     assert tally.deliveries == tally.deliveries_expected == counts.published * 6
     assert tally.deliveries_missing == tally.deliveries_ambiguous == 0
     assert tally.sent < counts.published
+
+
+def test_deliveries_within_one_host_are_timed_apart(measured):
+    tally, counts, _ = measured["hosts"]
+    assert tally.deliveries == counts.due == tally.delivery_time_ns.count == 30 * 3
+    # Of three workers two are on one host: all have as many sessions, in turn by the number of a session.
+    workers = [shard_of(number, 3) for number in range(9)]
+    rooms = [[workers[number] == 2 for number in range(room, 9, 3)] for room in range(3)]
+    own = [sum(one == other for other in room) for room in rooms for one in room]
+    # Each session has sent the same number of messages, or one more.
+    assert 3 * sum(own) <= tally.same_host_delivery_time_ns.count <= 4 * sum(own)
+    assert 0 < tally.same_host_delivery_time_ns.count < 90
+    assert measured["named rooms"][0].same_host_delivery_time_ns.count == 0
 
 
 # --- Messages that the built-in server does not make ----------------------------------------------------------------

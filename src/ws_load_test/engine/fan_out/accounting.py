@@ -66,6 +66,8 @@ class Accounting:
         """Start of the load."""
         self.measured_from_ns = 0
         """Publishes that were due before this instant belong to the warm-up, and are not counted."""
+        self.is_on_this_host: Callable[[int], bool] | None = None
+        """Returns True for a publisher of this machine; None in a run on one."""
         self._fan_out = fan_out
         self._rooms = rooms
         self._timeout_ns = timeout_ns
@@ -118,7 +120,8 @@ class Accounting:
     def _log(self, publisher: int) -> PublisherLog:
         log = self._logs.get(publisher)
         if log is None:
-            log = self._logs[publisher] = PublisherLog(publisher, sent_ns=self.start_ns)
+            same_host = self.is_on_this_host is not None and self.is_on_this_host(publisher)
+            log = self._logs[publisher] = PublisherLog(publisher, same_host, sent_ns=self.start_ns)
         return log
 
     def _publish(self, log: PublisherLog, number: int, due_ns: int, sent_ns: int) -> Publish | None:

@@ -262,6 +262,7 @@ class NativeOpenLoop(OpenLoopRunner):
         sender.carries_load = True
         self.sessions += 1
         self._not_lent_yet += 1
+        # Publishers by HTTP are of the other engine.
         self._lend(cast("OpenLoopSender", sender))
 
     def _lend(self, sender: OpenLoopSender) -> None:
