@@ -6,7 +6,8 @@ import pytest
 
 from ws_load_test import make_plan
 from ws_load_test.common.errors import PlanError
-from ws_load_test.messages import SetupMessage, SizeDistribution
+from ws_load_test.common.sharding import Shard
+from ws_load_test.messages import MessageGenerator, SetupMessage, SizeDistribution
 from ws_load_test.plan.options.catalog import PARSERS, missing_companions, names_in
 from ws_load_test.plan.options.messages import (
     message_warnings,
@@ -184,6 +185,26 @@ def test_first_messages(tmp_path):
     raw = {"first_message": (f"@{tmp_path / 'raw'}", "hello {seq}"), "binary": True}
     assert read_first_messages(raw, []) == (SetupMessage(b"\xff"), SetupMessage(b"hello {seq}", is_template=True))
     assert "--first-message: {feed.token} needs a feed; add --feed FILE" in read(**values)[1]
+
+
+def test_a_binary_file_has_fields_in_a_fan_out_if_it_names_one_of_them(tmp_path):
+    raw = b"\x82\xff\x00{room} {seq}"
+    (tmp_path / "raw").write_bytes(raw)
+    (tmp_path / "said").write_bytes(raw + b"{marker}")
+    (tmp_path / "none").write_bytes(b"\xff{seq}")
+    fan_out = {"binary": True, "subscribers": 2, "rooms": "lobby,kitchen", "first_message": (f"@{tmp_path / 'raw'}",)}
+    assert read_first_messages(fan_out, []) == (SetupMessage(raw, is_template=True),)
+    assert read_first_messages({**fan_out, "first_message": (f"@{tmp_path / 'none'}",)}, []) == (
+        SetupMessage(b"\xff{seq}"),
+    )
+    plan = make_plan("ws://h", message=f"@{tmp_path / 'said'}", rate=1, workers=1, **fan_out)
+    assert plan.message.fields == ("room", "seq", "marker")
+    source = MessageGenerator(plan.message, Shard(0, 1))
+    source.publication.room, source.publication.marker = "lobby", "w" * 29
+    assert source.payloads(0).next() == b"\x82\xff\x00lobby 0" + b"w" * 29
+    # Without a fan-out any bytes may look like a field.
+    plain = make_plan("ws://h", message=f"@{tmp_path / 'said'}", binary=True, workers=1).message
+    assert (plain.fields, plain.payload) == ((), raw + b"{marker}")
 
 
 def test_what_is_doubtful(users):

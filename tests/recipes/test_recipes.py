@@ -199,6 +199,14 @@ def test_mqtt(recipe, play, server):
     assert seen["PUBLISH"] == seen["right"] == 20
 
 
+@against("mqtt_server", needs_mosquitto)
+def test_mqtt_topics(recipe, play, server):
+    result = all_were_delivered(recipe("mqtt-topics"), play, server)
+    assert result["opening"]["first_replies"] == 2 * 8
+    seen = server.seen()
+    assert (seen["connected"], seen["SUBSCRIBE"], seen["PUBLISH"]) == (8, 8, 10)
+
+
 @against("signalr_standin")
 def test_signalr(recipe, play, server):
     line = recipe("signalr")

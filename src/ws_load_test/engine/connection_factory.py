@@ -15,6 +15,7 @@ from ws_load_test.engine.nodes import NodeSeekingConnection
 from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.messages.generator import EMPTY_ROW, MessageGenerator
+from ws_load_test.messages.template import BYTES_IN_TEXT, template_text
 from ws_load_test.plan.redaction import Redactor
 from ws_load_test.plan.target import basic_credentials
 from ws_load_test.websocket import frames as ws_frames
@@ -127,7 +128,9 @@ class ConnectionFactory:
         """Returns the messages that connection `number` sends before the load."""
         row = self._row(number)
         return [
-            self._source.render(one.payload.decode(), number, row).encode() if one.is_template else one.payload
+            self._source.render(template_text(one.payload), number, row).encode(errors=BYTES_IN_TEXT)
+            if one.is_template
+            else one.payload
             for one in self._plan.setup_messages
         ]
 

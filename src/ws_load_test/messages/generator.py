@@ -20,7 +20,7 @@ from ws_load_test.messages.field_values import FieldValues
 from ws_load_test.messages.message import Message
 from ws_load_test.messages.publication import PUBLICATION, Publication
 from ws_load_test.messages.sizes import random_payloads
-from ws_load_test.messages.template import PayloadRenderer, Renderer, Template
+from ws_load_test.messages.template import PayloadRenderer, Renderer, Template, template_text
 from ws_load_test.messages.template_field import Row
 from ws_load_test.messages.weighted_order import weighted_round_robin
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
@@ -165,7 +165,7 @@ class MessageGenerator:
         message = self.message
         is_template = message.is_template or (False,) * (1 + len(message.alternatives))
         renderers = [
-            self._compile_template(payload.decode()) if has_fields else _constant(payload)
+            self._compile_template(template_text(payload)) if has_fields else _constant(payload)
             for payload, has_fields in zip((message.payload, *message.alternatives), is_template, strict=True)
         ]
         if len(renderers) == 1:

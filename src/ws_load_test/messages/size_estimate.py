@@ -7,7 +7,7 @@ from random import Random
 from ws_load_test.messages.feed import Feed, peek
 from ws_load_test.messages.field_values import FieldValues
 from ws_load_test.messages.publication import PUBLICATION, SAMPLE_ROOM, Publication
-from ws_load_test.messages.template import Template
+from ws_load_test.messages.template import BYTES_IN_TEXT, Template
 from ws_load_test.messages.template_field import Row
 
 _SAMPLE_SIZE = 100
@@ -31,7 +31,7 @@ def estimate_sizes(template: Template, feed: Feed | None, room: str = SAMPLE_ROO
     values.bind(PUBLICATION, lambda: Publication(room=room))
     render = template.compile(values)
     sizes = [
-        len(render(number * _NUMBER_STEP, number * _NUMBER_STEP, rows[number % len(rows)]).encode())
+        len(render(number * _NUMBER_STEP, number * _NUMBER_STEP, rows[number % len(rows)]).encode(errors=BYTES_IN_TEXT))
         for number in range(_SAMPLE_SIZE)
     ]
     max_bytes = template.max_bytes

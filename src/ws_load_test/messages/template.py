@@ -24,6 +24,10 @@ Renderer: TypeAlias = Callable[[int, int, Row], str]
 PayloadRenderer: TypeAlias = Callable[[int, int, Row], bytes]
 """The same for a payload."""
 
+BYTES_IN_TEXT = "surrogateescape"
+"""Error handler of decoding and encoding (PEP 383): of a binary file with fields, each byte that is no UTF-8 becomes a
+character that no text has, and the same byte again."""
+_BYTE = re.compile("[\udc80-\udcff]")
 _IN_BRACES = re.compile(r"\{(?:feed\.(?P<column>[^{}]+)|(?P<name>[A-Za-z_][\w.-]*)(?::(?P<argument>[^{}\s\"]*))?)\}")
 
 
@@ -38,6 +42,11 @@ class SuspectField:
 
     def __str__(self) -> str:
         return f"{self.written} is sent as it is" + (f"; did you mean {self.meant}?" if self.meant else "")
+
+
+def template_text(payload: bytes) -> str:
+    """Returns the text of a template; bytes that are no UTF-8 stand in it as `BYTES_IN_TEXT` has them."""
+    return payload.decode(errors=BYTES_IN_TEXT)
 
 
 class Template:
@@ -86,7 +95,7 @@ class Template:
         """Bytes of the longest text in UTF-8; None if a feed decides."""
         total = 0
         for part in self.parts:
-            length = len(part.encode()) if isinstance(part, str) else part.max_bytes
+            length = len(part.encode(errors=BYTES_IN_TEXT)) if isinstance(part, str) else part.max_bytes
             if length is None:
                 return None
             total += length
@@ -97,8 +106,10 @@ class Template:
         return cast("Renderer", self._compile(values, "lambda number, connection, row: ''"))
 
     def compile_bytes(self, values: FieldValues) -> PayloadRenderer:
-        """Makes the function that renders it in UTF-8."""
-        return cast("PayloadRenderer", self._compile(values, "lambda number, connection, row: ''.encode()"))
+        """Makes the function that renders it in UTF-8, and bytes that are none as they were."""
+        # Text alone is encoded without the handler, which takes 20 ns more for each message.
+        errors = f"errors={BYTES_IN_TEXT!r}" if _BYTE.search(self.text) else ""
+        return cast("PayloadRenderer", self._compile(values, f"lambda number, connection, row: ''.encode({errors})"))
 
     def _compile(self, values: FieldValues, source: str) -> object:
         """Makes a function from `source`, with the template in place of its ``''``.
@@ -133,10 +144,10 @@ class Template:
 
 
 class _WithText(ast.NodeTransformer):
-    """Replaces the constant of a syntax tree by the template."""
+    """Replaces the empty constant of a syntax tree by the template."""
 
     def __init__(self, text: ast.JoinedStr) -> None:
         self._text = text
 
-    def visit_Constant(self, node: ast.Constant) -> ast.expr:  # noqa: ARG002
-        return self._text
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        return node if node.value else self._text

@@ -12,6 +12,7 @@ from ws_load_test.common.units import format_bytes, format_count, format_duratio
 from ws_load_test.messages import Message, Template
 from ws_load_test.messages.fields import PublishMarker, RoomName
 from ws_load_test.messages.marker import MAX_DUE_NS, MAX_NUMBERS
+from ws_load_test.messages.template import template_text
 from ws_load_test.plan.correlation import Correlation
 from ws_load_test.plan.fan_out import FanOut, MarkerRule
 from ws_load_test.plan.options.correlation import samples
@@ -124,8 +125,6 @@ def _problems_of_marker(values: Mapping[str, Any], message: Message, rule: Marke
             f"a delivery is recognized by {{marker}}, which {which} not; put it where the target passes text on, for"
             f" example {EXAMPLE}, or say with --marker where {{seq}} comes back"
         )
-        if message.kind == "binary" and any(one.startswith("@") for one in values.get("message", ())):
-            text += "; a file of a --binary run is sent as it is, without fields"
         yield OptionProblem("--message", text)
         return
     read = Correlation(rule=rule.kind, selector=rule.pattern).message_id_extractor()
@@ -146,7 +145,7 @@ def has_marker(message: Message) -> list[bool]:
     payloads = (message.payload, *message.alternatives)
     templated = message.is_template or (False,) * len(payloads)
     return [
-        has_fields and PublishMarker.name in _labels(Template(payload.decode(), ()))
+        has_fields and PublishMarker.name in _labels(Template(template_text(payload), ()))
         for payload, has_fields in zip(payloads, templated, strict=True)
     ]
 

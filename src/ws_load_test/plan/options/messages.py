@@ -26,8 +26,11 @@ from ws_load_test.messages import (
     filler_text,
 )
 from ws_load_test.messages.feed import count_rows_to, cycle_rows, inspect
+from ws_load_test.messages.fields import PublishMarker, RoomName
 from ws_load_test.messages.publication import SAMPLE_ROOM
 from ws_load_test.messages.size_estimate import estimate_sizes
+from ws_load_test.messages.template import template_text
+from ws_load_test.plan.options.rows.fan_out import is_fan_out
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
 PER_CONNECTION = ("url", "header", "subprotocol", "cookie", "origin", "user", "bearer")
@@ -53,7 +56,7 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
         contents = _read_contents(values, kind, problems) or [(DEFAULT_PAYLOAD, False)]
         message = Message(kind)
     templates = [
-        Template(payload.decode(), feed.columns if feed is not None else None) if may_vary else None
+        Template(template_text(payload), feed.columns if feed is not None else None) if may_vary else None
         for payload, may_vary in contents
     ]
     others = [(option, Template(text, feed.columns if feed else None)) for option, text in connection_texts(values)]
@@ -119,7 +122,10 @@ def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]
         if not binary and (lack := _why_no_text(payload)) is not None:
             problems.append(OptionProblem("--first-message", f"{quoted_path(written[1:])} {lack}"))
             continue
-        found.append(SetupMessage(payload if binary else payload.removeprefix(BOM_UTF8), is_template=not binary))
+        if binary:
+            found.append(SetupMessage(payload, is_template=_has_fields_of_fan_out(payload, values)))
+        else:
+            found.append(SetupMessage(payload.removeprefix(BOM_UTF8), is_template=True))
     return tuple(found)
 
 
@@ -141,7 +147,7 @@ def _given_texts(message: Message, templated: tuple[bool, ...]) -> Iterator[str]
     """The messages that may have been meant as templates."""
     for payload, has_fields in zip((message.payload, *message.alternatives), templated, strict=True):
         if has_fields or message.kind == "text":
-            yield payload.decode()
+            yield template_text(payload)
 
 
 class _ContentFiles:
@@ -190,7 +196,7 @@ def _read_feed(values: Mapping[str, Any], problems: list[OptionProblem]) -> Feed
 def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionProblem]) -> list[tuple[bytes, bool]]:
     """Each message's payload, and whether fields are looked for in it: in text, and in what the command line gives.
 
-    Files of a binary run are sent as they are, since any bytes may stand in them.
+    Files of a binary run are sent as they are, since any bytes may stand in them, unless they have a fan-out's field.
     """
     found: list[tuple[bytes, bool]] = []
     reader = _ContentFiles()
@@ -211,7 +217,7 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
             for file in files:
                 payload = reader.read(str(file))
                 if kind == "binary":
-                    found.append((payload, False))
+                    found.append((payload, _has_fields_of_fan_out(payload, values)))
                 elif (lack := _why_no_text(payload)) is None:
                     found.append((payload.removeprefix(BOM_UTF8), True))
                 else:
@@ -221,6 +227,11 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
         except (OSError, ValueError) as error:
             problems.append(OptionProblem("--message", _unreadable(written[1:], error)))
     return found
+
+
+def _has_fields_of_fan_out(payload: bytes, values: Mapping[str, Any]) -> bool:
+    """True for the contents of a binary file that names its room, or has the marker that a fan-out needs."""
+    return is_fan_out(values) and any(b"{%s}" % one.name.encode() in payload for one in (PublishMarker, RoomName))
 
 
 def connection_texts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -235,7 +246,9 @@ def connection_texts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
     for option in PER_CONNECTION:
         yield from ((option, text) for text in texts(values.get(option)))
-    yield from (("first_message", one.payload.decode()) for one in read_first_messages(values, []) if one.is_template)
+    yield from (
+        ("first_message", template_text(one.payload)) for one in read_first_messages(values, []) if one.is_template
+    )
 
 
 def _publish_texts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
