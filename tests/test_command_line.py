@@ -84,6 +84,7 @@ SAMPLES = {
     "stall": [{"until": "contains:x", "stall": "250ms"}],
     "count": [{"until": "contains:x", "count": "json:usage.tokens"}],
     "expect_first": [{"first_message": "x", "expect_first": "json:ok"}],
+    "first_wait": [{"first_message": "x", "first_wait": "250ms"}],
     "check_utf8": [{"check_utf8": True}],
     "reconnect": [{"reconnect": "now"}, {"reconnect": "1500ms"}, {"reconnect": "exponential:100ms..30s"}],
     "lifetime": [{"lifetime": "10s"}],

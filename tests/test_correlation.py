@@ -359,6 +359,10 @@ def test_without_options_replies_come_in_order_and_pongs_are_those_of_pings():
         ({"kind": "ping", "match": "order"}, "--match: order does not fit --ping"),
         ({"kind": "ping", "match": "json:id"}, "--match: json does not fit --ping"),
         ({"kind": "ping", "expect": "contains:a"}, "--expect: cannot stand beside --ping"),
+        (
+            {"first_message": "x", "first_wait": "1s", "expect_first": "json:ok"},
+            "--expect-first: cannot stand beside --first-wait here",
+        ),
         ({"match": "ping"}, "--match: ping takes pongs for replies; add --ping"),
         ({"match": "json:id", "text": "PING"}, "--match: json:id finds no id in the message that is sent"),
         ({"match": "json:id", "text": '{"id": null}'}, "--match: json:id finds no id"),

@@ -145,6 +145,7 @@ def test_a_rule_given_for_replies_is_that_of_acknowledgements():
         ({"publish_url": "http://u:p@h/"}, "the URL has a user; write --publish-header"),
         ({"publish_url": "http:///x"}, "the URL names no host"),
         ({"publish_url": "http://h:99999/"}, "not a URL: its host or port is malformed"),
+        ({"publish_url": "http://{room}.h/x"}, "a publisher keeps one connection, so fields stand behind the host"),
         ({"publish_url": "http://h/#x"}, "a request has no fragment"),
         ({"publish_url": "http://h/{feed.a}"}, "--publish-url: {feed.a} needs a feed"),
         ({"publish_url": "http://h/", "publish_header": "Content-Length: 3"}, "Content-Length is set by the request"),

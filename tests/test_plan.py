@@ -128,6 +128,25 @@ def test_describes_itself_in_words():
     assert words["TLS"] == "trusts any certificate"
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"first_message": "a"}, "1 is sent and its reply awaited before the load"),
+        ({"first_message": ["a", "b"]}, "2 are sent, each after a reply before the load"),
+        (
+            {"first_message": "a", "first_wait": "1s"},
+            "1 is sent before the load, which waits 1 s, as it is not answered",
+        ),
+        (
+            {"first_message": ["a", "b"], "first_wait": "1s"},
+            "2 are sent, each after a reply, before the load, which waits 1 s, as the last of them is not answered",
+        ),
+    ],
+)
+def test_describes_first_messages(options, words):
+    assert dict(describe_plan(make_plan("ws://h", workers=1, **options)))["first"] == words
+
+
 def test_describes_a_ping_and_the_default_load():
     words = dict(describe_plan(make_plan("ws://h", ping=True, workers=2, connections=2)))
     assert "ping frame" in words["message"]

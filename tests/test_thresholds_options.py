@@ -235,6 +235,11 @@ def test_a_grace_without_a_condition_is_a_mistake():
         ("p99 > 1s", {"match": "none", "rate": 5}, "no reply is awaited"),
         ("any rate < 5", {"match": "none", "rate": 5}, "no reply is awaited"),
         ("answered < 5", {"match": "none", "rate": 5}, "no reply is awaited"),
+        (
+            "first_reply.p99 > 1s",
+            {"first_message": "x", "first_wait": "1s"},
+            "the only first message is not answered (--first-wait)",
+        ),
     ],
 )
 def test_what_will_have_no_value_is_reported_before_the_run(condition, options, words):

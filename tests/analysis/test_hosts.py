@@ -6,7 +6,7 @@ import pytest
 from factories.printed import exit_code, summarize
 from ws_load_test.analysis.aggregate import RunAggregator, aggregate
 from ws_load_test.analysis.generator_health import diagnose
-from ws_load_test.analysis.per_host import host_rows, start_skew_ns
+from ws_load_test.analysis.per_host import error_between_hosts, host_rows, start_skew_ns
 from ws_load_test.common.clock_model import ClockComparison, offset_between
 from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.metrics.recording import Header, Host, Recording, Trailer, WorkerUsage
@@ -94,6 +94,8 @@ def test_comparisons_of_clocks_in_the_recording_say_how_they_drift():
     assert beta["clock_error_ns"] <= 402
     assert beta["clock_drift_ppm"] == pytest.approx(10, abs=0.05)
     assert beta["clock_drift_error_ppm"] < 0.2
+    # It has gained 10 ppm for six seconds, which is in its instants; the other was compared once, and may drift for seven.
+    assert 760_000 <= error_between_hosts(aggregate([recording])) < 760_500
     clock = aggregate([recording]).hosts[1].clock
     assert offset_between(None, clock, 4 * SECOND).offset_ns == pytest.approx(40_000, abs=100)
 

@@ -424,6 +424,14 @@ def test_no_answer_to_a_first_message(facts):
         found = facts(server.url, "--first-message", "auth", "--timeout", "100ms")
     assert (found["exit_code"], found["sent"]) == (1, False)
     assert "did not greet or answer the first message within 100 ms" in found["conclusion"]
+    assert "add --first-wait" in found["conclusion"]
+
+
+def test_a_first_message_that_is_not_answered_is_waited_behind(facts):
+    with FaultyServer(behaviors.never_answers) as server:
+        found = facts(server.url, "--first-message", "join", "--first-wait", "1ms", "--timeout", "100ms")
+    assert found["sent"]
+    assert found["conclusion"].startswith("No reply came")
 
 
 def test_a_dead_port(dry):

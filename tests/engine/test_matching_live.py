@@ -9,7 +9,7 @@ import pytest
 
 from ws_load_test import make_plan
 from ws_load_test.api import run
-from ws_load_test.testing import FaultyServer
+from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.websocket import frames
 
 MS = 1_000_000
@@ -185,6 +185,42 @@ def test_a_first_message_without_a_reply_is_a_fault_of_its_own():
         result = run(make_plan(server.url, connections=2, duration="1s", first_message="login", timeout="200ms"))
     assert result.summary.faults == {"first-reply-timeout": 2}
     assert result.summary.connections.lost == 2
+    assert result.summary.messages.sent == 0
+
+
+def test_a_last_first_message_without_a_reply_is_waited_behind():
+    """The load of a session begins the wait after its join; what comes meanwhile is pushed, and no reply."""
+    waits_s, came = [], []
+
+    async def joins(peer):
+        await peer.upgrade()
+        joined_s = 0.0
+        async for message in peer.messages():
+            came.append(message.payload)
+            if message.payload == b"login":
+                await peer.send_frame(frames.TEXT, b"welcome")
+            elif message.payload == b"join":
+                joined_s = time.monotonic()
+                await peer.send_frame(frames.TEXT, b"news")
+            else:
+                waits_s.append(time.monotonic() - joined_s)
+                await peer.reply(message)
+
+    with FaultyServer(joins) as server:
+        options = {"first_message": ["login", "join"], "first_wait": "150ms", "expect_first": "contains:welcome"}
+        # The wait takes nothing from the time for replies.
+        summary = run(make_plan(server.url, messages=5, timeout="100ms", workers=1, **options)).summary
+    assert not summary.faults
+    assert summary.messages.answered == 5
+    assert (summary.opening.first_replies, summary.messages.pushed) == (1, 1)
+    assert came == [b"login", b"join", *[b"PING"] * 5]
+    assert waits_s[0] >= 0.149
+
+
+def test_a_session_that_ends_while_it_waits_behind_its_first_message_is_lost():
+    with FaultyServer(behaviors.closes_after(0, 1008)) as server:
+        result = run(make_plan(server.url, duration="300ms", first_message="join", first_wait="100ms", workers=1))
+    assert result.summary.faults == {"closed:1008": 1}
     assert result.summary.messages.sent == 0
 
 

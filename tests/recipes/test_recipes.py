@@ -131,20 +131,58 @@ def test_stomp(recipe, play, server):
     assert server.seen() == {"v12.stomp": 2, "published": 40, "right": 40}
 
 
-@against("stomp_server")
-def test_stomp_topics(recipe, play, server):
-    line = recipe("stomp-topics")
-    line.set("-d", "1s")
-    line.set("--subscribers", 6)
-    line.set("--publishers", 2)
-    line.set("--rooms", 2)
-    line.set("--rate", 20)
+def all_were_delivered(line, play, server, *, messages=10, subscribers=6, publishers=2, rooms=2):
+    """Runs a fan-out; checks that each message came to all subscribers of its room, once. Returns the result."""
+    line.set("-d", "500ms")
+    line.set("--subscribers", subscribers)
+    line.set("--publishers", publishers)
+    line.set("--rooms", rooms)
+    line.set("--rate", 2 * messages)
     result = play(line, server)
     assert not result["faults"], result["faults"]
+    assert result["messages"]["sent"] == messages
     deliveries = result["fanout"]["deliveries"]
-    assert deliveries["expected"] == deliveries["delivered"] == 20 * 3
+    assert deliveries["expected"] == deliveries["delivered"] == messages * subscribers / rooms, deliveries
     assert deliveries["misdelivered"] == deliveries["duplicate"] == 0
-    assert server.seen()["published"] == 20
+    return result
+
+
+@against("graphql_server")
+def test_graphql_rooms(recipe, play, server):
+    result = all_were_delivered(recipe("graphql-rooms"), play, server)
+    assert result["messages"]["answered"] == 10
+    seen = server.seen()
+    assert (seen["posts"], seen["listens 0"], seen["listens 1"]) == (10, 4, 4)
+
+
+@against("graphql_server")
+def test_graphql_feed(recipe, play, server):
+    line = recipe("graphql-feed")
+    line.replace("https://api.example", f"http://{server.address}")
+    result = all_were_delivered(line, play, server)
+    assert result["messages"]["answered"] == 10
+    seen = server.seen()
+    assert (seen["posts"], seen["listens 0"], seen["listens 1"]) == (10, 3, 3)
+
+
+@against("socketio_server")
+def test_socketio_rooms(recipe, play, server):
+    all_were_delivered(recipe("socketio-rooms"), play, server)
+    seen = server.seen()
+    assert (seen["post"], seen["joined 0"], seen["joined 1"]) == (10, 4, 4)
+
+
+@against("phoenix_standin")
+def test_phoenix_channels(recipe, play, server):
+    result = all_were_delivered(recipe("phoenix"), play, server)
+    assert result["opening"]["first_replies"] == 8
+    assert server.seen() == {"joined room:0": 4, "joined room:1": 4, "new_msg": 10}
+
+
+@against("stomp_server")
+def test_stomp_topics(recipe, play, server):
+    all_were_delivered(recipe("stomp-topics"), play, server)
+    assert server.seen()["published"] == 10
 
 
 @against("mqtt_server", needs_mosquitto)

@@ -108,15 +108,22 @@ class FanOutSummary(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-def fan_out_summary(recordings: Sequence[Recording], tally: Tally, *, awaits_replies: bool) -> FanOutSummary | None:
-    """Returns the results of a fan-out; None where no recording has one."""
+def fan_out_summary(
+    recordings: Sequence[Recording], tally: Tally, *, awaits_replies: bool, clock_error_ns: int | None = None
+) -> FanOutSummary | None:
+    """Returns the results of a fan-out; None where no recording has one.
+
+    Args:
+        recordings: Recordings of the runs.
+        tally: Their sum.
+        awaits_replies: Publishes are acknowledged.
+        clock_error_ns: Error of times between two machines; None on one.
+    """
     plans = [plan for one in recordings if isinstance(plan := one.header.plan.get("fan_out"), dict)]
     if not plans:
         return None
     means = tally.subscriber_mean_time_ns
     middle, tail = means.percentiles((50, 99))
-    # Instants of several machines differ by the errors of both clocks.
-    errors = [sorted(host.clock_error_ns for host in one.header.hosts or ()) for one in recordings]
     return FanOutSummary(
         publishers=sum(_number(plan, "publishers") for plan in plans),
         subscribers=sum(_number(plan, "subscribers") for plan in plans),
@@ -160,7 +167,7 @@ def fan_out_summary(recordings: Sequence[Recording], tally: Tally, *, awaits_rep
         subscribers_skew=tail / middle if middle and tail is not None else None,
         worst_subscribers=_worst_subscribers(recordings),
         worst_rooms=_worst_groups(tally),
-        clock_error_ns=max((sum(one[-2:]) for one in errors if len(one) > 1), default=None),
+        clock_error_ns=clock_error_ns,
     )
 
 

@@ -11,7 +11,7 @@ from ws_load_test.analysis.summary_types import HostSummary, LostWorkerSummary
 from ws_load_test.common.clock_model import ClockOffset
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ws_load_test.analysis.aggregate import Aggregate, HostAggregate
     from ws_load_test.common.clock_model import ClockDrift
@@ -76,16 +76,41 @@ class ClockOverRun(NamedTuple):
 
 def clock_over_run(share: HostAggregate) -> ClockOverRun:
     """Returns the offset of a machine's clock from the leading machine's, and its drift."""
-    intervals = [interval for intervals in share.aggregate.recordings for interval in intervals]
-    start_ns = intervals[0].from_ns if intervals else 0
-    end_ns = intervals[-1].to_ns if intervals else start_ns
-    instants = [start_ns + (end_ns - start_ns) * step // CLOCK_INSTANTS for step in range(CLOCK_INSTANTS + 1)]
+    instants = _instants(share)
+    start_ns, end_ns = instants[0], instants[-1]
     error_ns = max(share.clock.offset_at(at_ns).error_ns for at_ns in instants)
     compared_once = len(share.clock.comparisons) == 1
     return ClockOverRun(
         ClockOffset(share.clock.offset_at(start_ns).offset_ns, error_ns),
         None if compared_once else share.clock.drift_at((start_ns + end_ns) // 2),
     )
+
+
+def _instants(share: HostAggregate) -> list[int]:
+    """Returns instants from the start of a machine's measured time to its end."""
+    intervals = [interval for intervals in share.aggregate.recordings for interval in intervals]
+    start_ns = intervals[0].from_ns if intervals else 0
+    end_ns = intervals[-1].to_ns if intervals else start_ns
+    return [start_ns + (end_ns - start_ns) * step // CLOCK_INSTANTS for step in range(CLOCK_INSTANTS + 1)]
+
+
+def error_between_hosts(aggregate: Aggregate) -> int | None:
+    """Returns by how many ns a time between instants of two machines can be wrong; None where there are not two.
+
+    The instants of each machine count from a start that it was given in its own clock, so that what its clock has
+    gained since then is in them, as well as the error of what is known of it: the sum over the two worst machines.
+    """
+    errors = sorted(max(_errors(share)) for share in aggregate.hosts)
+    return sum(errors[-2:]) if len(errors) > 1 else None
+
+
+def _errors(share: HostAggregate) -> Iterator[int]:
+    """Yields how wrong a machine's instants can be, at instants all over its run."""
+    instants = _instants(share)
+    at_start = share.clock.offset_at(instants[0])
+    for at_ns in instants:
+        offset = share.clock.offset_at(at_ns)
+        yield abs(offset.offset_ns - at_start.offset_ns) + offset.error_ns
 
 
 def _sent_in_window(share: HostAggregate) -> int:

@@ -11,7 +11,7 @@ from ws_load_test.analysis.fan_out import fan_out_summary
 from ws_load_test.analysis.findings import MISBEHAVIORS, FindingKind, awaits_replies, has_streams, misbehaving_counts
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.number_stats import NumberStats
-from ws_load_test.analysis.per_host import host_rows, lost_worker_rows, start_skew_ns
+from ws_load_test.analysis.per_host import error_between_hosts, host_rows, lost_worker_rows, start_skew_ns
 from ws_load_test.analysis.repeat import repeat_command
 from ws_load_test.analysis.summary_times import TimeStats
 from ws_load_test.analysis.summary_types import (
@@ -102,7 +102,12 @@ def summarize(
         throughput_per_s=tally.answered_in_window * 1e9 / duration_ns if duration_ns else None,
         opening=_from_tally(Opening, tally),
         streams=_streams(recordings, tally),
-        fanout=fan_out_summary(recordings, tally, awaits_replies=awaits_replies(recordings)),
+        fanout=fan_out_summary(
+            recordings,
+            tally,
+            awaits_replies=awaits_replies(recordings),
+            clock_error_ns=error_between_hosts(aggregated),
+        ),
         reconnect_storm=_reconnect_storm(aggregated),
         waves=[WaveSummary.of(wave) for wave in aggregated.waves],
         nodes=NodesSummary.of(aggregated),

@@ -157,6 +157,8 @@ Replies
                               repeatable
       --expect-first CHECK    a reply to --first-message that does not satisfy
                               this is a fault, and ends the session; repeatable
+      --first-wait DURATION   the last --first-message is not answered: begin
+                              this long after it, and await no reply to it
       --check-utf8            check that text messages are valid UTF-8
   A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is
   there). A PATH is made of names and places: id, data.items[0].id

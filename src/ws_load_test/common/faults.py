@@ -30,6 +30,7 @@ class FaultKind(StrEnum):
     MESSAGE_TOO_LARGE = "message-too-large"
     REPLY_TIMEOUT = "reply-timeout"
     CHECK_FAILED = "check-failed"
+    PUBLISH_FAILED = "publish-failed"
 
 
 class HostErrorKind(StrEnum):

@@ -55,6 +55,12 @@ class Shard(msgspec.Struct, frozen=True):
         return (self.index + rotation(block, self.count)) % self.count
 
 
+def shard_of(number: int, shards: int) -> int:
+    """Returns the index of the shard, of so many, that has an item: the inverse of `Shard.global_index`."""
+    block, place = divmod(number, shards)
+    return (place - rotation(block, shards)) % shards
+
+
 def largest_size(total: int, shards: int) -> int:
     """Number of items of the largest of so many shards."""
     return -(-total // shards)

@@ -8,6 +8,7 @@ from ws_load_test.engine.conversations import new_conversation
 from ws_load_test.engine.conversations.in_flight import RecentIds
 from ws_load_test.engine.conversations.traced import TracedConversation
 from ws_load_test.engine.fan_out.audience import Audience
+from ws_load_test.engine.fan_out.http_publishers import HttpPublishers
 from ws_load_test.engine.load_models import LOAD_MODELS
 from ws_load_test.engine.load_models.load_model import frames_vary
 from ws_load_test.engine.nodes import NodeSeekingConnection
@@ -66,6 +67,15 @@ class ConnectionFactory:
         """The part of the load that the connections share."""
         self.audience = None if plan.fan_out is None else Audience(plan, share, self._source.publication)
         """Publishers and subscribers; None without a fan-out."""
+        self.http_publishers = self._new_http_publishers(owner)
+        """Publishers by HTTP; None without any."""
+
+    def _new_http_publishers(self, owner: SessionListener) -> HttpPublishers | None:
+        if self.audience is None or self._plan.fan_out is None or self._plan.fan_out.publish is None:
+            return None
+        return HttpPublishers(
+            self._plan, self._share, owner=owner, audience=self.audience, source=self._source, row_of=self._row
+        )
 
     # --- Connections ------------------------------------------------------------------------------------------------
 

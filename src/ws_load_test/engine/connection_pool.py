@@ -88,6 +88,8 @@ class ConnectionPool:
         self.load = self.factory.load
         self.audience = self.factory.audience
         """Publishers and subscribers; None without a fan-out."""
+        self.http_publishers = self.factory.http_publishers
+        """Publishers by HTTP, which carry the load then; None without any."""
         self.reconnector = Reconnector(self)
         self.opener = SessionOpener(self, Dialer(plan, share if multi_host else None))
         self._groups = [self._default]
@@ -170,7 +172,11 @@ class ConnectionPool:
     @property
     def carrying(self) -> int:
         """Number of sessions that carry the load, or will when it begins."""
-        return self.load.sessions if self.loading else sum(one.sender.sends_load for one in self.ready())
+        if self.loading:
+            return self.load.sessions
+        if self.http_publishers is not None:
+            return len(self.http_publishers.clients)
+        return sum(one.sender.sends_load for one in self.ready())
 
     @property
     def has_ready(self) -> bool:
@@ -237,6 +243,8 @@ class ConnectionPool:
         timeout_ns = self.plan.timeout_ns
         while True:
             await asyncio.sleep(min(MAX_SCAN_INTERVAL_NS, timeout_ns // 4) / NS_PER_S)
+            if self.http_publishers is not None:
+                self.http_publishers.expire(monotonic_ns() - timeout_ns)
             for number, connection in enumerate(list(self.connections)):
                 if self._is_well_behaved(connection):
                     self._give_up_on(connection, monotonic_ns() - timeout_ns)
@@ -282,6 +290,8 @@ class ConnectionPool:
         }
         self._draining = True
         self._check_drained()
+        if self.http_publishers is not None:
+            await self.http_publishers.drain(self.plan.timeout_ns)
         try:
             async with asyncio.timeout(self.plan.timeout_ns / NS_PER_S):
                 await self._quiet.wait()
@@ -292,6 +302,8 @@ class ConnectionPool:
 
     async def close_all(self) -> None:
         """Ends every session with a close handshake, or without one where the target no longer answers."""
+        if self.http_publishers is not None:
+            self.http_publishers.close()
         for connection in list(self.connections):
             if self._is_well_behaved(connection):
                 connection.close()
@@ -325,7 +337,8 @@ class ConnectionPool:
         first_messages = self.factory.first_messages(connection.number)
         greetings = self.plan.correlation.greetings
         if first_messages or greetings:
-            SessionSetup(connection, greetings, self.factory.first_opcode, first_messages)
+            wait_ns = self.plan.correlation.first_wait_ns
+            SessionSetup(connection, greetings, self.factory.first_opcode, first_messages, wait_ns)
 
     def session_ended(self, session: Session, fault: Fault | None) -> None:
         """An open session is over, by either side."""

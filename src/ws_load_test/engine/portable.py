@@ -17,10 +17,11 @@ from ws_load_test.engine.engine import Collected, EngineStatus, LoadEnd
 from ws_load_test.engine.keep_alive import keep_alive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.engine import LoadPhase, LoadWindow
+    from ws_load_test.engine.fan_out.http_publishers import HttpPublisherClient
     from ws_load_test.engine.sessions.sender import Sender
     from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
     from ws_load_test.plan.plan import Plan
@@ -66,7 +67,7 @@ class PortableEngine:
     async def open(self) -> None:
         """Dials the sessions that must be open before the load begins, unless the run is stopped."""
         pool = self._pool
-        dialing = asyncio.create_task(pool.opener.open_all())
+        dialing = asyncio.create_task(self._open_all())
         stopped = asyncio.create_task(pool.finished.wait())
         try:
             await asyncio.wait((dialing, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -77,6 +78,11 @@ class PortableEngine:
             await asyncio.wait((dialing,))
         else:
             dialing.result()
+
+    async def _open_all(self) -> None:
+        await self._pool.opener.open_all()
+        if self._pool.http_publishers is not None:
+            await self._pool.http_publishers.open()
 
     def start(self, window: LoadWindow, on_phase: Callable[[LoadPhase, int], None]) -> None:
         """Begins the load at the window's start."""
@@ -264,7 +270,9 @@ class PortableEngine:
         while self._pool.load.held and monotonic_ns() < deadline_ns:  # noqa: ASYNC110 - a round trip
             await asyncio.sleep(0.001)
 
-    def _senders(self) -> list[Sender]:
+    def _senders(self) -> Sequence[Sender | HttpPublisherClient]:
+        if self._pool.http_publishers is not None:
+            return self._pool.http_publishers.clients
         return [connection.sender for connection in self._pool.ready() if connection.sender.sends_load]
 
     async def _until(self, at_ns: int | None) -> None:

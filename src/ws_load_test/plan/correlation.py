@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import msgspec
 
 from ws_load_test.common.units import format_duration
-from ws_load_test.plan.ranges import Count, Duration
+from ws_load_test.plan.ranges import Count, Duration, PositiveDuration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +102,8 @@ class Correlation(msgspec.Struct, frozen=True):
     """Checks that every reply must satisfy."""
     expect_first: tuple[Check, ...] = ()
     """Checks that every reply to a first message must satisfy."""
+    first_wait_ns: PositiveDuration | None = None
+    """Time after the last first message that stands for its reply; None: its reply is awaited."""
     ignore: tuple[Check, ...] = ()
     """Checks of which one makes a message unsolicited, whatever its id."""
     auto_replies: tuple[AutoReply, ...] = ()

@@ -95,8 +95,7 @@ def _length(plan: Plan) -> str:
 
 def _session_lines(plan: Plan) -> Iterator[Line]:
     if plan.setup_messages:
-        words = "is sent and its reply awaited" if len(plan.setup_messages) == 1 else "are sent, each after a reply"
-        yield "first", f"{format_count(len(plan.setup_messages))} {words} before the load"
+        yield "first", _first_messages(plan)
     if plan.message.feed is not None:
         yield "feed", plan.message.feed.describe()
     if plan.reconnect.policy != "none":
@@ -112,6 +111,16 @@ def _session_lines(plan: Plan) -> Iterator[Line]:
         yield "" if number else "runs", command.describe()
     if plan.misbehaving is not None:
         yield "misbehaving", plan.misbehaving.describe()
+
+
+def _first_messages(plan: Plan) -> str:
+    count, wait_ns = len(plan.setup_messages), plan.correlation.first_wait_ns
+    words = "are sent, each after a reply" if count > 1 else "is sent and its reply awaited"
+    if wait_ns is None:
+        return f"{format_count(count)} {words} before the load"
+    words = "are sent, each after a reply," if count > 1 else "is sent"
+    last = "the last of them is not answered" if count > 1 else "it is not answered"
+    return f"{format_count(count)} {words} before the load, which waits {format_duration(wait_ns)}, as {last}"
 
 
 def _threshold_lines(plan: Plan) -> Iterator[Line]:

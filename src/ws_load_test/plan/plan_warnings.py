@@ -85,8 +85,16 @@ def _lack_of_phases(metric: ConditionMetric, plan: Plan, target: Target) -> str:
     lacks = {
         "tls": "" if target.secure or target.follow_redirects else "the target is ws://, without TLS",
         "proxy": "" if target.proxies else "there is no --proxy",
-        "first_reply": "" if plan.setup_messages else "there is no --first-message",
+        "first_reply": _lack_of_first_replies(plan),
         "keepalive": "" if plan.ping_interval_ns else "there is no --ping-interval",
         "reconnect": "" if plan.reconnect.policy != "none" else "no session is dialled again without --reconnect",
     }
     return lacks.get(metric.name, "")
+
+
+def _lack_of_first_replies(plan: Plan) -> str:
+    if not plan.setup_messages:
+        return "there is no --first-message"
+    if len(plan.setup_messages) == 1 and plan.correlation.first_wait_ns is not None:
+        return "the only first message is not answered (--first-wait)"
+    return ""

@@ -232,6 +232,8 @@ def _unsent(seen: SessionRecord) -> str:
             f"No message was sent: {greeted} of {_amount(plan.correlation.greetings, 'greeting')} came; "
             "give --skip-first as many as come, or leave it out."
         )
+    if seen.fault is not None and seen.fault.kind is FaultKind.FIRST_REPLY_TIMEOUT:
+        return f"No message was sent: the target {text}. If it never answers the last of them, add --first-wait 500ms."
     return f"No message was sent: the target {text}."
 
 

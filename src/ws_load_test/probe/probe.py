@@ -236,7 +236,8 @@ class Probe:
         self.factory.attach_frames(connection)
         first_messages, greetings = self.factory.first_messages(self._number), self.plan.correlation.greetings
         if first_messages or greetings:
-            SessionSetup(connection, greetings, self.factory.first_opcode, first_messages)
+            wait_ns = self.plan.correlation.first_wait_ns
+            SessionSetup(connection, greetings, self.factory.first_opcode, first_messages, wait_ns)
 
     def session_ended(self, session: Session, fault: Fault | None) -> None:  # noqa: ARG002 - the one that there is
         """The session is over; the fault is the target's failing that ended it, if there was one."""

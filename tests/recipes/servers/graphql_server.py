@@ -1,14 +1,18 @@
 """A real GraphQL server: ariadne under uvicorn."""
 
 import asyncio
+from collections import defaultdict
 
-from ariadne import QueryType, SubscriptionType, make_executable_schema
+from ariadne import MutationType, QueryType, SubscriptionType, make_executable_schema
 from ariadne.asgi import GraphQL
 from ariadne.asgi.handlers import GraphQLTransportWSHandler
 from serving import asgi, seen
 
 query = QueryType()
+mutation = MutationType()
 subscription = SubscriptionType()
+listeners = defaultdict(set)
+"""Queues of those who listen, by their rooms."""
 
 
 @query.field("room")
@@ -30,6 +34,31 @@ def _spoken(event, _info, room):
     return event
 
 
+@mutation.field("post")
+def post(_object, _info, room, text):
+    seen["posts"] += 1
+    for queue in listeners[room]:
+        queue.put_nowait({"room": room, "text": text})
+    return {"room": room, "text": text}
+
+
+@subscription.source("posted")
+async def posted(_object, _info, room):
+    queue = asyncio.Queue()
+    listeners[room].add(queue)
+    seen[f"listens {room}"] += 1
+    try:
+        while True:
+            yield await queue.get()
+    finally:
+        listeners[room].discard(queue)
+
+
+@subscription.field("posted")
+def _posted(event, _info, room):
+    return event
+
+
 class Handler(GraphQLTransportWSHandler):
     """Counts pongs."""
 
@@ -48,9 +77,11 @@ schema = make_executable_schema(
     type Room { name: String!  members: Int! }
     type Spoken { room: String!  text: String! }
     type Query { room(name: String!): Room! }
-    type Subscription { spoken(room: String!): Spoken! }
+    type Mutation { post(room: String!, text: String!): Spoken! }
+    type Subscription { spoken(room: String!): Spoken!  posted(room: String!): Spoken! }
     """,
     query,
+    mutation,
     subscription,
 )
 asgi(GraphQL(schema, websocket_handler=Handler(on_connect=connected)))

@@ -27,4 +27,17 @@ async def say(sid, text):
     return "ok"
 
 
+@server.event
+async def join(sid, room):
+    await asyncio.sleep(0.05)  # as long as a look at a database, and none that a client could see the end of
+    await server.enter_room(sid, room)
+    seen[f"joined {room}"] += 1
+
+
+@server.event
+async def post(sid, message):
+    seen["post"] += 1
+    await server.emit("posted", message, room=message["room"], skip_sid=sid)
+
+
 asgi(socketio.ASGIApp(server))

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.fan_out import FanOut
 
+_OUT, _EXPECTED, _CUT_OFF, _AMBIGUOUS, _AWAITED, _LEFT = map(int, Standing)
+"""Values of `Standing`: numbers are compared with columns several times faster than members of an enumeration."""
 MAX_NUMBERS_AHEAD = 1 << 20
 """Numbers by which a marker may be ahead of its publisher's last: one that is more is no marker of ours."""
 RETURN_TIMEOUTS = 3
@@ -64,6 +66,8 @@ class Accounting:
         """Start of the load."""
         self.measured_from_ns = 0
         """Publishes that were due before this instant belong to the warm-up, and are not counted."""
+        self.is_on_this_host: Callable[[int], bool] | None = None
+        """Returns True for a publisher of this machine; None in a run on one."""
         self._fan_out = fan_out
         self._rooms = rooms
         self._timeout_ns = timeout_ns
@@ -116,7 +120,8 @@ class Accounting:
     def _log(self, publisher: int) -> PublisherLog:
         log = self._logs.get(publisher)
         if log is None:
-            log = self._logs[publisher] = PublisherLog(publisher, sent_ns=self.start_ns)
+            same_host = self.is_on_this_host is not None and self.is_on_this_host(publisher)
+            log = self._logs[publisher] = PublisherLog(publisher, same_host, sent_ns=self.start_ns)
         return log
 
     def _publish(self, log: PublisherLog, number: int, due_ns: int, sent_ns: int) -> Publish | None:
@@ -200,10 +205,10 @@ class Accounting:
             return False
         log.sent_ns = publish.sent_from_ns
         standings = room.standings(publish.sent_from_ns, publish.sent_to_ns, self._timeout_ns, recovery=self._recovers)
-        if self._recovers and (standings == Standing.AWAITED).any():
+        if self._recovers and (standings == _AWAITED).any():
             if not final and now_ns <= publish.sent_to_ns + RETURN_TIMEOUTS * self._timeout_ns:
                 return False
-            standings[standings == Standing.AWAITED] = Standing.AMBIGUOUS
+            standings[standings == _AWAITED] = _AMBIGUOUS
         self._count(log, publish, standings, tally)
         return True
 
@@ -228,10 +233,10 @@ class Accounting:
         room = publish.room
         place = publish.publisher_slot - room.first_slot
         if 0 <= place < room.size and self._fan_out.self_delivery != "expected":
-            standings[place] = Standing.OUT
+            standings[place] = _OUT
         came = publish.came > 0 if self._recovers else publish.in_time
-        left = standings == Standing.LEFT
-        standings[left] = np.where(came[left], Standing.EXPECTED, Standing.AMBIGUOUS)
+        left = standings == _LEFT
+        standings[left] = np.where(came[left], _EXPECTED, _AMBIGUOUS)
         publish.standings = standings
         due_ns = publish.due_ns or publish.sent_from_ns
         if due_ns < self.measured_from_ns:
@@ -240,14 +245,14 @@ class Accounting:
                 tally.deliveries_ambiguous += int(np.count_nonzero(standings))
             publish.standings = np.zeros_like(standings)
             return
-        member, cut = standings == Standing.EXPECTED, standings == Standing.CUT_OFF
+        member, cut = standings == _EXPECTED, standings == _CUT_OFF
         expected = member | cut
         delivered, missing = expected & came, member & ~came
         tally.deliveries_expected += (expected_count := int(np.count_nonzero(expected)))
         tally.deliveries += (delivered_count := int(np.count_nonzero(delivered)))
         tally.deliveries_missing += int(np.count_nonzero(missing))
         tally.deliveries_cut_off += int(np.count_nonzero(cut & ~came))
-        tally.deliveries_ambiguous += int(np.count_nonzero(standings == Standing.AMBIGUOUS))
+        tally.deliveries_ambiguous += int(np.count_nonzero(standings == _AMBIGUOUS))
         room.expected += expected
         room.delivered += delivered
         self._note_gaps(log, room, missing, delivered, tally)
@@ -312,12 +317,10 @@ class Accounting:
         assert standings is not None
         if not publish.came.any() or not publish.due_ns or publish.due_ns < self.measured_from_ns:
             return True
-        expected = (standings == Standing.EXPECTED) | (standings == Standing.CUT_OFF)
+        expected = (standings == _EXPECTED) | (standings == _CUT_OFF)
         came = publish.came.astype(np.int64)
         if not self._recovers:
-            tally.deliveries_late += int(
-                np.count_nonzero((standings == Standing.EXPECTED) & (came > 0) & ~publish.in_time)
-            )
+            tally.deliveries_late += int(np.count_nonzero((standings == _EXPECTED) & (came > 0) & ~publish.in_time))
         tally.deliveries_duplicate += int(np.maximum(came[expected] - 1, 0).sum())
-        tally.deliveries_replayed += int(came[standings == Standing.OUT].sum())
+        tally.deliveries_replayed += int(came[standings == _OUT].sum())
         return True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
+from ws_load_test.common.sharding import shard_of
 from ws_load_test.engine.conversations import new_conversation
 from ws_load_test.engine.conversations.in_flight import RecentIds
 from ws_load_test.engine.conversations.send_only import SendOnlyConversation
@@ -76,6 +77,7 @@ class Audience:
         self._rooms: list[RoomMembers] = []
         self._places: dict[int, tuple[RoomMembers, int]] = {}
         """Room and place of each subscriber of this worker, by the number of its connection."""
+        self._workers = share.count
         self._columns = self._assign_places(share)
         self._accounting = Accounting(
             fan_out,
@@ -136,8 +138,11 @@ class Audience:
 
     def frames(self, connection: Connection, payloads: PayloadStream, encoder: FrameEncoding) -> FrameSource:
         """Returns the frames of a publisher, as its conversation makes them."""
-        noted = PayloadStream(partial(self._next_payload, payloads.next), payloads.opcode)
-        return connection.sender.conversation.new_frames(noted, encoder)
+        return connection.sender.conversation.new_frames(self.noted(payloads), encoder)
+
+    def noted(self, payloads: PayloadStream) -> PayloadStream:
+        """Returns the payloads of a publisher, of which the one that leaves can be recognized by its id."""
+        return PayloadStream(partial(self._next_payload, payloads.next), payloads.opcode)
 
     def _next_payload(self, render_next: Callable[[], bytes]) -> bytes:
         self._payload = payload = render_next()
@@ -169,6 +174,10 @@ class Audience:
         self._codec = MarkerCodec(window.tag)
         self._accounting.start_ns = window.start_ns
         self._accounting.measured_from_ns = window.measure_from_ns
+        first, count = window.host_workers
+        if 0 < count < self._workers:
+            own = range(first, first + count)
+            self._accounting.is_on_this_host = lambda publisher: shard_of(publisher, self._workers) in own
         rule = self._fan_out.marker
         if rule.kind == "marker":
             self.deliveries.recognizer = MarkerRecognizer(self._codec)

@@ -86,6 +86,11 @@ class DeliveryRows:
         timed = judged & columns.timed[slots]
         rows = Rows(times, due, sent, slots)
         self._count_times(tally, turns, rows.chosen(timed))
+        if any(log.same_host for log, _ in batches):
+            same_host = (
+                timed & np.repeat([log.same_host for log, _ in batches], [len(batch) for _, batch in batches])[of]
+            )
+            tally.same_host_delivery_time_ns.record_block(np.maximum(times[same_host] - due[same_host], 0))
         starts = np.concatenate(([0], np.cumsum(np.bincount(of, minlength=len(publishes)))))
         self._note_ends(publishes, times, timed, starts)
         self._count_order(tally, batches, rows, judged, starts)

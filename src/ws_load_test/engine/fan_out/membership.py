@@ -137,8 +137,10 @@ class RoomMembers:
     # --- Questions --------------------------------------------------------------------------------------------------
 
     def all_are_members_since(self, at_ns: int) -> bool:
-        """Returns True if every subscriber has been a member since before an instant; cheap."""
-        return self._restless_until_ns <= at_ns and self.size > 0 and bool((self.member_from_ns <= at_ns).all())
+        """Returns True if every subscriber has been a member since before an instant, and is; cheap."""
+        if self._restless_until_ns > at_ns or not self.size:
+            return False
+        return bool(((self.member_from_ns <= at_ns) & (self.until_ns == NEVER_NS)).all())
 
     def standings(self, from_ns: int, to_ns: int, timeout_ns: int, *, recovery: bool = False) -> NDArray[np.int8]:
         """Returns the `Standing` of each place to a publish that was sent between two instants.

@@ -83,6 +83,8 @@ class PublisherLog:
 
     number: int
     """Number of the publisher."""
+    same_host: bool = False
+    """It is on this machine, in a run on several."""
     window: dict[int, Publish] = field(default_factory=dict)
     newest: int = 0
     """Number behind the largest that is known to have been sent."""

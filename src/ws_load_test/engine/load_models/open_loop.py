@@ -15,7 +15,7 @@ has dealt it to the others.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.timer import new_timer
@@ -45,6 +45,35 @@ MAX_QUEUED_BYTES = 1 << 20
 memory must not."""
 _ASAP = 1
 """An instant in the past, at which a timer goes off at once."""
+
+
+class Carrier(Protocol):
+    """Way of a sender's messages to the target: a session, or a client of HTTP."""
+
+    @property
+    def closing(self) -> bool:
+        """True once it takes no more messages."""
+        ...
+
+    @property
+    def owner(self) -> SessionListener:
+        """Owner of its counts."""
+        ...
+
+
+class TurnTaker(Protocol):
+    """One of those that messages go to in turn."""
+
+    carries_load: bool
+
+    @property
+    def connection(self) -> Carrier:
+        """Way of its messages."""
+        ...
+
+    def send_due(self, due_ns: int) -> bool:
+        """Sends a message that is due at an instant, or keeps it until there is room. Returns True if it has left."""
+        ...
 
 
 class OpenLoopRunner:
@@ -83,7 +112,7 @@ class OpenLoopRunner:
         self._next = 0
         self._start_ns = 0
         self._end_ns = UNLIMITED
-        self._rotation: list[OpenLoopSender] = []
+        self._rotation: list[TurnTaker] = []
         self._next_index = 0
         self._timer: Timer | None = None
 
@@ -125,7 +154,7 @@ class OpenLoopRunner:
     def limit(self, count: int | None = None) -> None:
         """Does nothing: the schedule has as many messages as the plan."""
 
-    def start(self, senders: Iterable[OpenLoopSender], start_ns: int, end_ns: int = UNLIMITED) -> None:
+    def start(self, senders: Iterable[TurnTaker], start_ns: int, end_ns: int = UNLIMITED) -> None:
         """Begins: the schedule's instant 0 is `start_ns`; what is due at `end_ns` or later is not sent."""
         for sender in senders:
             self._take(sender)
@@ -141,7 +170,7 @@ class OpenLoopRunner:
             self._waits_for_session = False
             self._wake()
 
-    def _take(self, sender: OpenLoopSender) -> None:
+    def _take(self, sender: TurnTaker) -> None:
         self._rotation.append(sender)
         sender.carries_load = True
         self.sessions += 1

@@ -14,7 +14,7 @@ from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.conversations.in_order import InOrderConversation
 from ws_load_test.engine.load_models.closed_loop import ClosedLoopRunner, ClosedLoopSender
 from ws_load_test.engine.load_models.load_model import UNLIMITED, LoadSender
-from ws_load_test.engine.load_models.open_loop import MAX_LATE_SEND_NS, OpenLoopRunner, OpenLoopSender
+from ws_load_test.engine.load_models.open_loop import MAX_LATE_SEND_NS, OpenLoopRunner, OpenLoopSender, TurnTaker
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 
@@ -246,7 +246,7 @@ class NativeOpenLoop(OpenLoopRunner):
         """Returns the part of the load that a new connection carries."""
         return NativeOpenSender(self, connection, conversation)
 
-    def start(self, senders: Iterable[OpenLoopSender], start_ns: int, end_ns: int = UNLIMITED) -> None:
+    def start(self, senders: Iterable[TurnTaker], start_ns: int, end_ns: int = UNLIMITED) -> None:
         """Begins: the schedule's instant 0 is `start_ns`; what is due at `end_ns` or later is not sent."""
         # A schedule goes on without sessions.
         self.lender.watch()
@@ -258,11 +258,12 @@ class NativeOpenLoop(OpenLoopRunner):
         self._timer = _ReactorTimer(reactor)
         self._wake()
 
-    def _take(self, sender: OpenLoopSender) -> None:
+    def _take(self, sender: TurnTaker) -> None:
         sender.carries_load = True
         self.sessions += 1
         self._not_lent_yet += 1
-        self._lend(sender)
+        # Publishers by HTTP are of the other engine.
+        self._lend(cast("OpenLoopSender", sender))
 
     def _lend(self, sender: OpenLoopSender) -> None:
         """Lends a session, which then has its turns; a little later if bytes still wait in its transport."""

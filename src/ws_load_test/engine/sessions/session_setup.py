@@ -19,12 +19,30 @@ if TYPE_CHECKING:
 class SessionSetup:
     """First receiver of a session's messages; hands over to the session's sender when it is done."""
 
-    def __init__(self, connection: Connection, greetings: int, opcode: int, first_messages: Sequence[bytes]) -> None:
-        """Becomes the receiver of `connection`; sends the first message unless greetings come first."""
+    def __init__(
+        self,
+        connection: Connection,
+        greetings: int,
+        opcode: int,
+        first_messages: Sequence[bytes],
+        wait_ns: int | None = None,
+    ) -> None:
+        """Becomes the receiver of `connection`; sends the first message unless greetings come first.
+
+        Args:
+            connection: An open session.
+            greetings: Messages that come before the first one of ours.
+            opcode: Kind of the first messages.
+            first_messages: Payloads, each sent after the reply to the one before.
+            wait_ns: Time after the last of them that stands for its reply; None: its reply is awaited.
+        """
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Set when the load may begin, or the session has ended."""
         self.blocks_load = bool(first_messages)
         """The load must wait: greetings alone answer nothing, whenever they come."""
+        self.wait_ns = wait_ns if first_messages else None
+        self._waiting: asyncio.TimerHandle | None = None
+        """Runs while the last first message, which is not answered, takes effect."""
         self._connection = connection
         self._greetings = greetings
         self._opcode = opcode
@@ -39,6 +57,8 @@ class SessionSetup:
         sender = self._connection.sender
         if sender.is_awaited(payload):
             return sender.on_message(opcode, payload, at_ns)
+        if self._waiting is not None:
+            return self._connection.count_unsolicited(payload)
         tally = self._connection.owner.tally
         if self._greetings:
             self._greetings -= 1
@@ -70,6 +90,8 @@ class SessionSetup:
             self._connection.trace.message_counted(kind, took_ns)
 
     def _hand_over(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
         self._connection.set_receiver(self._connection.sender)
         if not self.done.done():
             self.done.set_result(None)
@@ -80,15 +102,17 @@ class SessionSetup:
             return
         self._connection.write_message(self._opcode, self._to_send.pop())
         self._sent_ns = monotonic_ns()
+        if self.wait_ns is not None and not self._to_send:
+            self._waiting = asyncio.get_running_loop().call_later(self.wait_ns / NS_PER_S, self._hand_over)
 
 
 async def wait_until_ready(connection: Connection, timeout_ns: int) -> None:
-    """Waits until a session is set up; closes a session that takes longer than a reply may."""
+    """Waits until a session is set up; closes a session that takes longer than a reply may, and the wait behind it."""
     setup = connection.receiver
     if not isinstance(setup, SessionSetup) or not setup.blocks_load:
         return
     try:
-        async with asyncio.timeout(timeout_ns / NS_PER_S):
+        async with asyncio.timeout((timeout_ns + (setup.wait_ns or 0)) / NS_PER_S):
             await setup.done
     except TimeoutError:
         what = f"did not greet or answer the first message within {format_duration(timeout_ns)}"

@@ -24,6 +24,9 @@ def read_correlation(values: Mapping[str, Any], message: Message, problems: list
     stream = Stream(**fields_of(values, "correlation.stream")) if "until" in values else None
     correlation = Correlation(rule=rule, selector=where, stream=stream, **fields_of(values, "correlation"))
     _check_load(rule, values, message, problems)
+    if {"first_wait", "expect_first"} <= values.keys() and len(values.get("first_message", ())) == 1:
+        text = "cannot stand beside --first-wait here: the only first message is not answered; leave one of them out"
+        problems.append(OptionProblem("--expect-first", text))
     if rule in {"json", "regex"} and message.kind != "ping":
         read = correlation.message_id_extractor()
         without = [sample for sample in samples(message) if read(sample) is None]

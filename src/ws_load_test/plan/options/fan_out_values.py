@@ -85,6 +85,8 @@ def publish_url(value: Any) -> HttpPublish:
         raise ValueError(f"{shown} is no method that publishes; write {', '.join(METHODS[:-1])} or {METHODS[-1]}")
     if any(character.isspace() or not character.isprintable() for character in url):
         raise ValueError(f"a URL holds no spaces or control characters; {hint}")
+    if "{" in re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]:
+        raise ValueError(f"a publisher keeps one connection, so fields stand behind the host and its port; {hint}")
     sample = FIELD.sub("1", url)
     scheme, separator, _ = sample.partition("://")
     if not separator or scheme.lower() not in {"http", "https"}:

@@ -25,6 +25,7 @@ _PHRASES: dict[str, str] = {
     FaultKind.MESSAGE_TOO_LARGE: "sent a message larger than --max-message-size",
     FaultKind.REPLY_TIMEOUT: "did not answer a message in time",
     FaultKind.CHECK_FAILED: "answered with something else than expected",
+    FaultKind.PUBLISH_FAILED: "did not take a publish by HTTP",
 }
 
 _CLOSE_CODES = {

@@ -186,6 +186,15 @@ REPLIES = (
         requires={("first_message",): "needs a --first-message, whose reply it checks"},
     ),
     OptionSpec(
+        name="first_wait",
+        metavar="DURATION",
+        help="the last --first-message is not answered: begin this long after it, and await no reply to it",
+        group=Group.REPLIES,
+        parse=option_values.positive_duration,
+        field="correlation.first_wait_ns",
+        requires={("first_message",): "needs a --first-message, behind which it waits"},
+    ),
+    OptionSpec(
         name="check_utf8",
         metavar="",
         help="check that text messages are valid UTF-8",
@@ -218,4 +227,5 @@ class MessageOptions(TypedDict, total=False):
     count: Text
     expect: Texts
     expect_first: Texts
+    first_wait: Duration
     check_utf8: Flag
