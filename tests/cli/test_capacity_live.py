@@ -142,7 +142,7 @@ def test_a_plan_file_says_what_is_tested_and_not_how_much(tmp_path, monkeypatch)
         'url = "ws://h:1/"\nmessage = ["hello"]\nduration = "1m"\nrate = 5\nconnections = 7\n'
         "json = true\nlive = false\n"
     )
-    monkeypatch.setattr(room, "CapacitySearch", lambda aim, output: asked.append(aim) or stop())
+    monkeypatch.setattr(room, "CapacitySearch", lambda aim, *_: asked.append(aim) or stop())
     monkeypatch.setattr(room._log, "warning", lambda text, *values: logged.append(text % values))
     assert main(["capacity", "--plan", str(path), "--slo", "p99 < 1s"]) == ExitCode.USAGE
     plan = asked[0].plan(300)
@@ -188,7 +188,7 @@ def test_examples_of_the_page_are_right(monkeypatch):
     from ws_load_test.cli import capacity as room
 
     seen = []
-    monkeypatch.setattr(room, "CapacitySearch", lambda aim, output: seen.append(aim) or stop())
+    monkeypatch.setattr(room, "CapacitySearch", lambda aim, *_: seen.append(aim) or stop())
     examples = PAGES["capacity"].partition("\nExamples")[2].replace("\\\n", "")
     lines = re.findall(r"^ +ws-load-test (capacity ws.*|capacity \"ws.*)$", examples, re.MULTILINE)
     for line in lines:

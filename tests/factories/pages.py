@@ -81,6 +81,21 @@ def many():
     )
 
 
+def fanned_out():
+    """Four seconds of publishes to two rooms, of which one loses a delivery a second."""
+    intervals = []
+    for index in range(1, 5):
+        tally = Tally(due=10, sent=10, deliveries_expected=20, deliveries=19, deliveries_missing=1)
+        tally.delivery_groups = Counter({"red": 10, EVIL: 9})
+        tally.delivery_group_time_us = Counter({"red": 50_000, EVIL: 180_000 * index})
+        tally.delivery_time_ns = histogram(*[5 * MILLI] * 10, *[20 * MILLI] * 9)
+        tally.first_time_ns, tally.spread_ns = histogram(*[5 * MILLI] * 10), histogram(*[MILLI] * 10)
+        tally.last_time_ns = histogram(*[21 * MILLI] * 10)
+        intervals.append(interval(tally, index=index))
+    fan_out = {"message": "{marker}", "subscribers": 4, "rooms": "red,blue", "rate": 10, "match": "none"}
+    return planned(*intervals, duration="4s", **fan_out)
+
+
 KINDS = {
     "usual": lambda: results(minute()),
     "closed loop": lambda: results(minute(load={"duration": "20s"})),
@@ -96,6 +111,7 @@ KINDS = {
     "two recordings": lambda: results(
         minute(), recording(interval(answers(MILLI)), started="2026-03-02T12:00:00Z", target=NASTY)
     ),
+    "fan-out": lambda: results(fanned_out()),
     "many kinds": lambda: results(many()),
     "checks": lambda: results(
         usual(),

@@ -94,8 +94,10 @@ def _structs(roots: tuple[Any, ...]) -> set[type[msgspec.Struct]]:
 def _add_descriptions(component: dict[str, Any], struct: type[msgspec.Struct]) -> None:
     """Adds the docstrings of a struct's fields, the strings behind them, as their descriptions."""
     texts = field_docstrings(struct)
-    for member in msgspec.structs.fields(struct):
-        place = component["properties"][member.encode_name]
+    for number, member in enumerate(msgspec.structs.fields(struct)):
+        # A struct that is written as an array has places in place of names.
+        places = component["prefixItems"] if struct.__struct_config__.array_like else component["properties"]
+        place = places[number if struct.__struct_config__.array_like else member.encode_name]
         if member.name in texts and "description" not in place:
             place["description"] = texts[member.name]
 

@@ -46,10 +46,11 @@ def why_uncounted(metric: ConditionMetric, plan: Plan) -> str:
         return lack
     spec = CONDITION_METRICS[metric.name]
     if plan.correlation.stream is None:
+        if metric.name == "first":
+            lack = "a message has one answer without --until, and no delivery without --subscribers"
+            return "" if plan.fan_out is not None else lack
         if spec.needs_stream:
             return "an answer is one message without --until"
-        if metric.name == "first" and plan.fan_out is None:
-            return "a message has one answer without --until, and no delivery without --subscribers"
     if plan.fan_out is not None and metric.name == "out_of_order":
         # That of deliveries is always known.
         return ""
