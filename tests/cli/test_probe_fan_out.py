@@ -79,6 +79,11 @@ def test_everyone_is_probed_by_two_members_of_a_room(server, capsys):
     [
         ("?chat", ("-m", SAY), "no session joins the room; say with --first-message how one does"),
         ("?chat", ("-m", SAY, "--first-message", '{"op":"join","room":"x"}'), "nothing came; look at the replies"),
+        (
+            "?chat",
+            ("-m", SAY, "--first-message", '{"op":"say","room":"x"}', "--first-wait", "1ms"),
+            "nothing came; look at the replies to --first-message, whether a longer --first-wait helps, and",
+        ),
         ("", ("-m", SAY, "--first-message", "hello"), "it came back to the publisher alone; look at how"),
     ],
 )

@@ -208,7 +208,10 @@ class FanOutProbe:
             return f"it came back to the publisher alone; look at how a session joins the room {self.room}"
         if not self.plan.setup_messages and not any("{room}" in url for url in self.plan.target.urls):
             return "no session joins the room; say with --first-message how one does, with {room} for its name"
-        return f"nothing came; look at the replies to --first-message, and whether -m reaches the room {self.room}"
+        replies = "the replies to --first-message"
+        if self.plan.correlation.first_wait_ns is not None:
+            replies += ", whether a longer --first-wait helps"
+        return f"nothing came; look at {replies}, and whether -m reaches the room {self.room}"
 
 
 class SubscriberProbe(Probe):
