@@ -131,7 +131,7 @@ MISTAKES = {
     "url": (
         f"http://joe:{SECRET}@h/?t={SECRET}",
         f"h:80/?t={SECRET}",
-        "ws://{room}.example/",
+        "ws://{lobby}.example/",
         f"ws://joe:{SECRET}@h:{{feed.x}}9/",
         f"ws://joe:{SECRET}@/x",
         f"ws://h/#{SECRET}",

@@ -30,7 +30,7 @@ def test_a_run_shows_itself_and_leaves_exactly_the_report(echo_url, program, tmp
         terminal.until(lambda now: len(now.rows[0]) == 80)
         terminal.resize(100, 90)
         assert process.wait(60) == 0
-        report = program("report", path).stdout.rstrip()
+        report = program("report", path).stdout.partition("\nthe same run again\n")[0].rstrip()
         terminal.until(lambda now: now.text.endswith(report.splitlines()[-1]) and not now.is_on_second_screen)
         assert terminal.text == report
         assert (terminal.scrolled_off, terminal.screen.turns) == ([], 1)

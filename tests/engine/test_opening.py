@@ -353,9 +353,9 @@ def test_without_fields_nothing_is_filled():
         raise AssertionError(text)
 
     with FaultyServer(behaviors.echoes) as server:
-        dialled(plan_of(server.url + "{room}", header='X: {"a": 1}'), fill=lambda _: fill)
+        dialled(plan_of(server.url + "{lobby}", header='X: {"a": 1}'), fill=lambda _: fill)
         assert server.seen.requests[0].headers["x"] == '{"a": 1}'
-        assert server.seen.requests[0].target == "/%7Broom%7D"
+        assert server.seen.requests[0].target == "/%7Blobby%7D"
 
 
 def test_credentials_cookies_and_origin(tmp_path):

@@ -275,7 +275,7 @@ def test_a_message_survives_its_journey_to_a_worker(users):
     for one in (
         message("{seq}", "b", weights=(2, 1), feed=inspect(users)),
         Message("binary", payload=b"\xff\x00"),
-        Message(sizes=SizeDistribution("normal", 1, 2)),
+        Message(payload=b"", sizes=SizeDistribution("normal", 1, 2)),
     ):
         assert msgspec.json.decode(msgspec.json.encode(one), type=Message) == one
         bare = one.without_payload()

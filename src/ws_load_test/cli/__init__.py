@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno != errno.ENOSPC and (classify_host_error(error) is not None or error.errno == errno.EAGAIN):
             return complain(f"this machine cannot carry the run: {error.strerror}", ExitCode.USAGE)
-        return fail_to_print(error, silently=page is not None)
+        return fail_to_print(error)
     except Exception:  # noqa: BLE001 - the last line of defence: whatever comes here is a bug of ours
         traceback.print_exc()
         return complain("this is a bug of ws-load-test; please report the lines above", ExitCode.BUG)

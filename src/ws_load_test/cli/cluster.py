@@ -31,7 +31,8 @@ def pop_cluster_options(options: dict[str, Any]) -> dict[str, Cluster]:
     given = {
         option.name: value
         for option in owned_by(Owner.CLUSTER)
-        if (value := options.pop(option.name, None)) is not None
+        # A flag that says no asks for nothing.
+        if (value := options.pop(option.name, None)) is not None and value is not False
     }
     rows = owned_by(Owner.CLUSTER)
     if "cluster" in given and options.get("workers") is not None:

@@ -40,17 +40,11 @@ def complain(text: str, code: ExitCode) -> int:
     return code
 
 
-def fail_to_print(error: OSError, *, silently: bool = False) -> int:
-    """Gives standard output up, and returns the exit code.
-
-    Args:
-        error: Reason why it cannot be written.
-        silently: True where it does not matter that its reader has gone, as of a page of help that `head` reads.
-    """
+def fail_to_print(error: OSError) -> int:
+    """Gives standard output up, and returns the exit code; silently where its reader has gone, as `head` does."""
     _discard(1)
     if isinstance(error, BrokenPipeError):
-        text = "standard output was closed by its reader, so that a part of the output is lost"
-        return ExitCode.OUTPUT_FAILED if silently else complain(text, ExitCode.OUTPUT_FAILED)
+        return ExitCode.OUTPUT_FAILED
     return complain(f"standard output cannot be written: {cause_of(error)}", ExitCode.OUTPUT_FAILED)
 
 
