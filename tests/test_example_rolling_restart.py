@@ -23,6 +23,7 @@ def test_a_rolling_restart_is_one_wave_that_comes_back():
     assert next(row.opened for row in nodes.rows if row.name == "b") == 60
     (command,) = result.recording.trailer.commands
     assert command.status == 0
-    assert command.at_ns <= wave.from_ns
+    # A wave begins with its slot of 10 ms.
+    assert command.at_ns <= wave.from_ns + 10_000_000
     # How soon it is back depends on what else the machine does, and is no matter of this test.
     assert [check.passed for check in result.summary.verdict.checks if check.metric == "waves.abrupt"] == [True]

@@ -92,7 +92,7 @@ def test_report_of_one_recording_and_of_several(echo_url, program, tmp_path, cap
     # The command line is at the end of the report of a recording alone: who made the run has it.
     report, _, command = capsys.readouterr().out.partition("\nthe same run again\n")
     assert report == first.stdout
-    assert command.split()[:2] == ["ws-load-test", f"{echo_url}/"]
+    assert command.split()[:2] == ["ws-load-test", echo_url]
     assert main(["report", paths[1], "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(second.stdout)
     assert main(["report", *paths, "--json"]) == 0

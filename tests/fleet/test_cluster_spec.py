@@ -88,8 +88,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch):
         return original(name, *rest)
 
     for name in [name for name in sys.modules if name.startswith("ws_load_test.fleet.")]:
-        if name.rpartition(".")[2] in {"dask_fleet", "discovery"}:
-            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(UsageError, match=r"pip install 'ws-load-test\[cluster\]'"):
         fleet_factory(Cluster("tcp://127.0.0.1:1"))

@@ -45,6 +45,8 @@ class CommandRunner:
         self._groups: set[int] = set()
         """Process groups that may have processes."""
         self._ending = False
+        self._begun: set[int] = set()
+        """Numbers of the commands whose processes are being started, or were."""
 
     def start(self, load_start_ns: int) -> None:
         """Begins to wait for the instants of the commands, from a monotonic instant on."""
@@ -61,7 +63,8 @@ class CommandRunner:
     async def stop(self) -> None:
         """Ends all commands with their process groups; harmless when called again."""
         self.interrupt()
-        begun = [task for number, task in enumerate(self._tasks) if number in self.runs]
+        # A process that is just being started would be lost with its task.
+        begun = [task for number, task in enumerate(self._tasks) if number in self._begun]
         for task in self._tasks:
             if task not in begun:
                 task.cancel()
@@ -76,6 +79,7 @@ class CommandRunner:
         await asyncio.sleep(max(0, at_ns - monotonic_ns()) / NS_PER_S)
         if self._ending:
             return
+        self._begun.add(number)
         run = CommandRun(number=number, command=timed.redacted().command, at_ns=monotonic_ns() - self.started_ns)
         try:
             process = await asyncio.create_subprocess_shell(
@@ -92,6 +96,8 @@ class CommandRunner:
             return
         self._groups.add(process.pid)
         self._note(run)
+        if self._ending:
+            self._signal(signal.SIGTERM)
         await self._follow(process, run)
 
     async def _follow(self, process: Process, run: CommandRun) -> None:
