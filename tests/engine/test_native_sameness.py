@@ -267,7 +267,7 @@ def test_messages_wait_for_room_and_are_dropped_alike():
 @pytest.mark.parametrize("name", ENGINES)
 def test_keep_alive_pings_go_between_the_messages_of_the_load(name):
     with FaultyServer(behaviors.echoes) as server:
-        plan = make_plan(server.url, workers=1, connections=2, rate=500, duration="400ms", ping_interval="100ms")
+        plan = make_plan(server.url, workers=1, connections=2, rate=500, duration="1s", ping_interval="100ms")
         counted = run(counts_of(ENGINES[name](), plan))
         assert server.seen.violations == []
     assert counted["keepalive_time_ns"] >= 4

@@ -106,3 +106,18 @@ def test_read_lag_is_the_time_since_the_first_read_of_a_turn(turns):
         assert noted.lags(last).tolist() == [expected[-1][1]], "the turn that goes on is kept"
 
     asyncio.run(main())
+
+
+def test_what_was_missed_is_awaited_until_the_time_out_after_the_return():
+    room = RoomMembers(0, [0], MemberColumns([True]), 0)
+    room.joining(0, 0)
+    room.joined(0, 1)
+    room.left(0, 10, by_target=True)
+    room.joining(0, 30)
+    room.joined(0, 40)
+    by = {
+        now: room.standings(20, 20, TIMEOUT, recovery=True, now_ns=now)[0]
+        for now in (40, 40 + TIMEOUT - 1, 40 + TIMEOUT)
+    }
+    assert list(by.values()) == [Standing.AWAITED, Standing.AWAITED, Standing.EXPECTED]
+    assert room.standings(20, 20, TIMEOUT, recovery=True)[0] == Standing.EXPECTED

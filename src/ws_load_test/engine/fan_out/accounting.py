@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ws_load_test.engine.fan_out.delivery_rows import DeliveryRows
-from ws_load_test.engine.fan_out.membership import Standing
+from ws_load_test.engine.fan_out.membership import NEVER_NS, Standing
 from ws_load_test.engine.fan_out.publish import NO_SLOT, Publish, PublisherLog
 from ws_load_test.metrics.fan_out_report import FollowedPublish
 
@@ -208,11 +208,20 @@ class Accounting:
         elif not final and now_ns <= publish.sent_to_ns + self._timeout_ns and not self._is_complete(publish):
             return False
         log.sent_ns = publish.sent_from_ns
-        standings = room.standings(publish.sent_from_ns, publish.sent_to_ns, self._timeout_ns, recovery=self._recovers)
-        if self._recovers and (standings == _AWAITED).any():
-            if not final and now_ns <= publish.sent_to_ns + RETURN_TIMEOUTS * self._timeout_ns:
-                return False
-            standings[standings == _AWAITED] = _AMBIGUOUS
+        is_last_chance = final or now_ns > publish.sent_to_ns + RETURN_TIMEOUTS * self._timeout_ns
+        standings = room.standings(
+            publish.sent_from_ns,
+            publish.sent_to_ns,
+            self._timeout_ns,
+            recovery=self._recovers,
+            now_ns=NEVER_NS if is_last_chance else now_ns,
+        )
+        if self._recovers:
+            standings[(standings == _AWAITED) & (publish.came > 0)] = _EXPECTED
+            if (standings == _AWAITED).any():
+                if not is_last_chance:
+                    return False
+                standings[standings == _AWAITED] = _AMBIGUOUS
         self._count(log, publish, standings, tally)
         return True
 

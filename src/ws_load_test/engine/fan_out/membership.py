@@ -142,18 +142,21 @@ class RoomMembers:
             return False
         return bool(((self.member_from_ns <= at_ns) & (self.until_ns == NEVER_NS)).all())
 
-    def standings(self, from_ns: int, to_ns: int, timeout_ns: int, *, recovery: bool = False) -> NDArray[np.int8]:
+    def standings(
+        self, from_ns: int, to_ns: int, timeout_ns: int, *, recovery: bool = False, now_ns: int = NEVER_NS
+    ) -> NDArray[np.int8]:
         """Returns the `Standing` of each place to a publish that was sent between two instants.
 
         The time-out after them must be over, or what is asked about have come. With `recovery`, a subscriber that was
-        away is to receive it once it is back.
+        away is to receive it once it is back, until the time-out after its return; `now_ns` is the present instant.
         """
         steady = (self.member_from_ns <= from_ns) & (self.until_ns == NEVER_NS)
         found: NDArray[np.int8] = steady.astype(np.int8)
         if steady.all():
             return found
         for place in np.flatnonzero(~steady & (self.joining_ns != NEVER_NS)):
-            found[place] = self._standing(int(place), from_ns, to_ns, timeout_ns, recovery=recovery)
+            returned_by_ns = now_ns - timeout_ns if recovery else None
+            found[place] = self._standing(int(place), from_ns, to_ns, timeout_ns, returned_by_ns)
         return found
 
     def _stays(self, place: int) -> list[Stay]:
@@ -165,13 +168,13 @@ class RoomMembers:
         )
         return [*self._earlier.get(place, ()), last]
 
-    def _standing(self, place: int, from_ns: int, to_ns: int, timeout_ns: int, *, recovery: bool) -> Standing:
-        was_member = False
+    def _standing(self, place: int, from_ns: int, to_ns: int, timeout_ns: int, returned_by_ns: int | None) -> Standing:
+        recovery, was_member = returned_by_ns is not None, False
         for stay in self._stays(place):
             if stay.joining_ns > to_ns:
-                if recovery and was_member:
-                    # It came back behind the publish; only a set-up that was finished can have received it.
-                    return Standing.EXPECTED if stay.member_from_ns != NEVER_NS else Standing.AWAITED
+                if returned_by_ns is not None and was_member:
+                    # It came back behind the publish, which is on its way to it until the time-out after its return.
+                    return Standing.EXPECTED if stay.member_from_ns <= returned_by_ns else Standing.AWAITED
                 break
             if stay.until_ns <= from_ns:
                 was_member |= stay.member_from_ns < stay.until_ns
