@@ -96,9 +96,13 @@ class CommandRunner:
             return
         self._groups.add(process.pid)
         self._note(run)
+        self._end_late()
+        await self._follow(process, run)
+
+    def _end_late(self) -> None:
+        """Asks a process to end that had only begun when the run ended."""
         if self._ending:
             self._signal(signal.SIGTERM)
-        await self._follow(process, run)
 
     async def _follow(self, process: Process, run: CommandRun) -> None:
         """Waits for the end of a command, and reports it."""
