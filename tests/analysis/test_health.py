@@ -275,8 +275,7 @@ class TestLoopLag:
 
 
 class TestReadLag:
-    @staticmethod
-    def delivered(lag, delivery=MILLI):
+    def delivered(self, lag, delivery=MILLI):
         made = tally()
         made.delivery_time_ns.record(delivery, 100)
         made.read_lag_ns.record(lag, 100)
