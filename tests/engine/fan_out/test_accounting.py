@@ -331,5 +331,33 @@ def test_what_may_have_been_due_in_the_warm_up_is_ambiguous_and_its_repeats_are_
     # Number 1 came to none: it was sent between the other two.
     assert worker.tally.deliveries_ambiguous == 3
     assert worker.tally.deliveries_expected == worker.tally.deliveries == 3
-    assert worker.tally.deliveries_duplicate == worker.tally.deliveries_missing == 0
+    assert worker.tally.deliveries_duplicate == worker.tally.deliveries_missing == worker.tally.deliveries_replayed == 0
     assert worker.tally.delivery_time_ns.count == 3
+
+
+def test_what_came_in_an_earlier_stay_is_timed_and_what_comes_again_in_a_later_one_is_not():
+    worker = worker_of(subscribers=2, rooms="a")
+    sent = START + 5
+    # The first flush is after the return: the delivery came before it.
+    publish = worker.accounting.publish_of(Marker(0, 0, 5, 5))
+    publish.add_slot(0)
+    publish.add_time(START + 9)
+    worker.go(0, START + 15, by_target=True)
+    worker.come(0, START + 20)
+    worker.settle(START + 21)
+    assert worker.tally.delivery_time_ns.count == 1
+    worker.go(1, START + 16, by_target=False)
+    worker.come(1, START + 22)
+    timed(worker, (START + 25, 1, 0, 0, sent, sent))
+    assert worker.tally.delivery_time_ns.count == 1
+    worker.finish(START + 200, {0: 1})
+
+
+def test_what_was_published_before_a_subscriber_joined_is_replayed():
+    worker = Worker(FanOut(1, 2, rooms=("a",)))
+    worker.come(0, START)
+    worker.come(1, START + 10)
+    timed(worker, *((START + 12, one, 0, 0, START + 5, START + 5) for one in (0, 1)))
+    worker.finish(START + 200, {0: 1})
+    assert (worker.tally.deliveries_expected, worker.tally.deliveries, worker.tally.deliveries_replayed) == (1, 1, 1)
+    assert worker.tally.delivery_time_ns.count == 1
