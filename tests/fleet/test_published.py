@@ -119,6 +119,13 @@ def test_first_and_last_are_those_over_all_workers(seed, workers, subscribers, r
     assert tally.publishes_followed == expected, "each is counted once"
 
 
+def test_a_publish_that_no_subscriber_had_to_get_is_not_followed():
+    followed, tally = FollowedPublishes(FanOut(1, 4), S), Tally()
+    followed.add([FollowedPublish(0, 0, 1000, 1005, 1009, 0, 0, 4)])
+    followed.count_into(tally)
+    assert tally.publishes_followed == tally.publishes_complete == tally.last_time_ns.count == 0
+
+
 @pytest.mark.parametrize("final", [False, True])
 def test_the_part_of_a_worker_that_is_gone_is_not_awaited_for_ever(final):
     followed, tally = FollowedPublishes(FanOut(1, 4), S), Tally()

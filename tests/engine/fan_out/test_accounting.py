@@ -27,7 +27,7 @@ class NoTurns:
 class Worker:
     """Every `of`-th subscriber from `index`, as an engine would feed its accounting."""
 
-    def __init__(self, fan_out, index=0, of=1):
+    def __init__(self, fan_out, index=0, of=1, *, timeout=TIMEOUT):
         self.fan_out = fan_out
         rooms = len(fan_out.rooms)
         own = [range_of(room, rooms, fan_out.subscribers, index, of) for room in range(rooms)]
@@ -38,7 +38,7 @@ class Worker:
             first += len(subscribers)
         self.slots = {s: one.first_slot + place for one in self.rooms for place, s in enumerate(one.subscribers)}
         slot_of = (lambda p: self.slots.get(p, NO_SLOT)) if fan_out.everyone else (lambda _: NO_SLOT)
-        self.accounting = Accounting(fan_out, self.rooms, self.columns, TIMEOUT, slot_of=slot_of)
+        self.accounting = Accounting(fan_out, self.rooms, self.columns, timeout, slot_of=slot_of)
         self.accounting.start_ns = self.accounting.measured_from_ns = START
         self.tally = Tally()
 
@@ -230,3 +230,134 @@ def test_a_publish_is_settled_as_soon_as_it_has_come_to_all_who_must_have_it(sel
     worker.finish(START + 100, {0: 1})
     assert worker.tally.deliveries == 1
     assert worker.tally.deliveries_expected == 1 + (not is_settled)
+
+
+# --- Times ---
+
+
+class Lags:
+    """Read lag of each delivery: a thousandth of its time."""
+
+    def lags(self, times_ns):
+        return times_ns // 1000
+
+
+def timed(worker, *deliveries):
+    """Counts deliveries: instant, subscriber, publisher, number, due, sent."""
+    for at, subscriber, publisher, number, due, sent in deliveries:
+        publish = worker.accounting.publish_of(Marker(publisher, number, due - START, sent - START))
+        publish.add_slot(worker.slots[subscriber])
+        publish.add_time(at)
+    worker.accounting.flush(worker.tally, Lags())
+
+
+def worker_of(subscribers=3, publishers=1, rooms="ab", **options):
+    worker = Worker(FanOut(publishers, subscribers, rooms=tuple(rooms)), **options)
+    for subscriber in range(subscribers):
+        worker.come(subscriber, START)
+    return worker
+
+
+def test_times_are_from_due_and_from_sent_and_those_before_due_are_counted():
+    worker = worker_of(rooms="a")
+    worker.accounting.is_on_this_host = lambda publisher: publisher == 0
+    timed(worker, (START + 20, 0, 0, 0, START + 5, START + 8), (START + 30, 1, 0, 0, START + 5, START + 8))
+    timed(worker, (START + 9, 2, 0, 1, START + 11, START + 12))
+    tally = worker.tally
+    assert (tally.delivery_time_ns.sum, tally.delivery_time_ns.count) == (15 + 25, 3)
+    assert (tally.transit_time_ns.sum, tally.transit_time_ns.count) == (12 + 22, 3)
+    assert (tally.same_host_delivery_time_ns.sum, tally.same_host_delivery_time_ns.count) == (15 + 25, 3)
+    assert tally.deliveries_negative == 1
+    assert tally.read_lag_ns.count == tally.read_lag_ns.sum == 3
+
+
+def test_means_of_subscribers_and_of_groups():
+    worker = worker_of(subscribers=4, timeout=10_000)
+    # Slots are by room: subscribers 0 and 2 in the first, 1 and 3 in the second.
+    worker.accounting.group_by(np.array([0, 0, 1, 1]), ["even", "odd"])
+    due = START + 1
+    timed(worker, (due + 7_000, 0, 0, 0, due, due), (due + 9_000, 2, 0, 0, due, due), (due + 3_000, 1, 0, 1, due, due))
+    timed(worker, (due + 5_000, 1, 0, 3, due, due))
+    assert worker.columns.delivery_sum_ns.tolist() == [7_000, 9_000, 8_000, 0]
+    assert worker.columns.delivery_count.tolist() == [1, 1, 2, 0]
+    assert worker.tally.delivery_groups == {"even": 2, "odd": 2}
+    assert worker.tally.delivery_group_time_us == {"even": 16, "odd": 8}
+
+
+def test_first_and_last_of_a_publish_are_over_all_flushes_and_of_timed_members():
+    worker = worker_of(subscribers=4, rooms="a")
+    worker.columns.timed[3] = False
+    due, sent = START + 5, START + 8
+    timed(worker, (START + 20, 0, 0, 0, due, sent), (START + 12, 1, 0, 0, due, sent), (START + 25, 3, 0, 0, due, sent))
+    timed(worker, (START + 15, 2, 0, 0, due, sent))
+    worker.settle(START + 30)
+    (followed,) = worker.accounting.take_followed()
+    assert (followed.publisher, followed.number, followed.due_ns) == (0, 0, 5)
+    assert (followed.first_ns, followed.last_ns) == (12, 20)
+    assert (followed.expected, followed.delivered, followed.members) == (4, 4, 4)
+    assert worker.accounting.take_followed() == []
+
+
+def test_one_publish_of_so_many_is_followed():
+    worker = worker_of(publishers=2, rooms="a")
+    worker.accounting._follow_every = 3
+    for number in range(6):
+        for publisher in range(2):
+            timed(worker, *((START + 9, one, publisher, number, START + 5, START + 5) for one in range(3)))
+    worker.settle(START + 10)
+    followed = [(one.publisher, one.number) for one in worker.accounting.take_followed()]
+    assert sorted(followed) == [(0, 0), (0, 3), (1, 1), (1, 4)]
+
+
+def test_each_subscriber_with_a_gap_is_counted_once_with_what_it_had_to_get():
+    worker = worker_of(rooms="a")
+    for number in range(6):
+        # The second subscriber misses numbers 1, 2 and 4.
+        those = (0, 2) if number in (1, 2, 4) else (0, 1, 2)
+        timed(worker, *((START + 9, one, 0, number, START + 5, START + 5) for one in those))
+    worker.finish(START + 100, {0: 6})
+    assert worker.tally.subscribers_with_gaps == 1
+    assert worker.tally.delivery_gaps == {"2": 1, "1": 1}
+    assert worker.columns.expected.tolist() == [6, 6, 6]
+    assert worker.columns.delivered.tolist() == [6, 3, 6]
+
+
+def test_what_may_have_been_due_in_the_warm_up_is_ambiguous_and_its_repeats_are_not_counted():
+    worker = worker_of(rooms="a")
+    worker.accounting.measured_from_ns = START + 50
+    timed(worker, *((START + 48, one, 0, 0, START + 45, START + 45) for one in (0, 0, 1, 2)))
+    timed(worker, *((START + 65, one, 0, 2, START + 60, START + 60) for one in range(3)))
+    worker.finish(START + 200, {0: 3})
+    # Number 1 came to none: it was sent between the other two.
+    assert worker.tally.deliveries_ambiguous == 3
+    assert worker.tally.deliveries_expected == worker.tally.deliveries == 3
+    assert worker.tally.deliveries_duplicate == worker.tally.deliveries_missing == worker.tally.deliveries_replayed == 0
+    assert worker.tally.delivery_time_ns.count == 3
+
+
+def test_what_came_in_an_earlier_stay_is_timed_and_what_comes_again_in_a_later_one_is_not():
+    worker = worker_of(subscribers=2, rooms="a")
+    sent = START + 5
+    # The first flush is after the return: the delivery came before it.
+    publish = worker.accounting.publish_of(Marker(0, 0, 5, 5))
+    publish.add_slot(0)
+    publish.add_time(START + 9)
+    worker.go(0, START + 15, by_target=True)
+    worker.come(0, START + 20)
+    worker.settle(START + 21)
+    assert worker.tally.delivery_time_ns.count == 1
+    worker.go(1, START + 16, by_target=False)
+    worker.come(1, START + 22)
+    timed(worker, (START + 25, 1, 0, 0, sent, sent))
+    assert worker.tally.delivery_time_ns.count == 1
+    worker.finish(START + 200, {0: 1})
+
+
+def test_what_was_published_before_a_subscriber_joined_is_replayed():
+    worker = Worker(FanOut(1, 2, rooms=("a",)))
+    worker.come(0, START)
+    worker.come(1, START + 10)
+    timed(worker, *((START + 12, one, 0, 0, START + 5, START + 5) for one in (0, 1)))
+    worker.finish(START + 200, {0: 1})
+    assert (worker.tally.deliveries_expected, worker.tally.deliveries, worker.tally.deliveries_replayed) == (1, 1, 1)
+    assert worker.tally.delivery_time_ns.count == 1
