@@ -175,6 +175,15 @@ def test_nodes_have_a_table():
     assert "blue" in text_of("html", made)
 
 
+def test_a_place_that_names_no_node_is_a_finding():
+    whole = a_run()
+    assert not any("node" in one for one in results_of(whole).summary.warnings)
+    plan = {**whole.header.plan, "node": {"kind": "header", "name": "X-Nod"}}
+    asked = msgspec.structs.replace(whole, header=msgspec.structs.replace(whole.header, plan=plan))
+    (warning,) = (one for one in results_of(asked).summary.warnings if "node" in one)
+    assert warning.startswith('no session showed its node at "header:X-Nod"')
+
+
 @pytest.mark.parametrize(
     ("condition", "value", "passed"),
     [
