@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ws_load_test.analysis.wave_types import WaveSummary
 from ws_load_test.analysis.waves import LAG_NS, WaveTracker, find_waves, is_announced
 from ws_load_test.metrics.recording import Header, Interval
 from ws_load_test.metrics.recording_checks import IntervalChecker
@@ -77,6 +78,12 @@ def test_one_wave_and_what_is_said_of_it():
     assert wave.dropped == 27, "that of the interval in which they were back as well"
     assert wave.reconnect_percentile_ns(50) == bucket_end_ns(1000)
     assert wave.reconnect_percentile_ns(99) == bucket_end_ns(2000)
+    summary = WaveSummary.of(wave)
+    assert (summary.reconnected, summary.reconnect_p50_ns, summary.reconnect_p99_ns) == (
+        50,
+        bucket_end_ns(1000),
+        bucket_end_ns(2000),
+    )
 
 
 def test_a_second_holds_one_of_two_ends_that_are_a_second_apart():
