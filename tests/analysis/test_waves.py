@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ws_load_test.analysis.wave_types import WaveSummary
 from ws_load_test.analysis.waves import LAG_NS, WaveTracker, find_waves, is_announced
 from ws_load_test.metrics.recording import Header, Interval
 from ws_load_test.metrics.recording_checks import IntervalChecker
@@ -51,6 +52,7 @@ def test_a_run_in_which_nothing_ends_has_no_wave():
 
 def test_one_wave_and_what_is_said_of_it():
     events = {
+        at(9.9, "dialed"): 40,
         at(10, "1012"): 30,
         at(10.2, "1012"): 18,
         at(10.3, "1006"): 2,
@@ -60,12 +62,12 @@ def test_one_wave_and_what_is_said_of_it():
         at(11, "dialed"): 35,
         at(11.2, "opened"): 49,
         at(13, "opened"): 1,
-        at(14, "dialed"): 9,
+        at(14, "dialed"): 90,
         at(10, "reconnected:1000"): 49,
         at(10, "reconnected:2000"): 1,
         at(10, "bounced"): 3,
     }
-    (wave,) = find_waves(intervals(events, opened=100, dropped={9: 1, 10: 20, 12: 3, 14: 50}))
+    (wave,) = find_waves(intervals(events, opened=100, dropped={9: 1, 10: 20, 12: 3, 13: 4, 14: 50}))
     assert (wave.from_ns, wave.to_ns) == (10 * S, round(10.3 * S))
     assert wave.closed == {"1012": 48, "1006": 2}
     assert (wave.sessions, wave.announced, wave.abrupt) == (50, 48, 2)
@@ -73,9 +75,20 @@ def test_one_wave_and_what_is_said_of_it():
     assert wave.back_after_ns == 3 * S
     assert (wave.peak_closes_per_s, wave.peak_dials_per_s) == (50, 55)
     assert (wave.refused, wave.unanswered, wave.bounced) == (5, 7, 3)
-    assert wave.dropped == 23
+    assert wave.dropped == 27, "that of the interval in which they were back as well"
     assert wave.reconnect_percentile_ns(50) == bucket_end_ns(1000)
     assert wave.reconnect_percentile_ns(99) == bucket_end_ns(2000)
+    summary = WaveSummary.of(wave)
+    assert (summary.reconnected, summary.reconnect_p50_ns, summary.reconnect_p99_ns) == (
+        50,
+        bucket_end_ns(1000),
+        bucket_end_ns(2000),
+    )
+
+
+def test_a_second_holds_one_of_two_ends_that_are_a_second_apart():
+    (wave,) = find_waves(intervals({at(10, "1012"): 5, at(10.99, "1012"): 2, at(11, "1012"): 4}, opened=100))
+    assert wave.peak_closes_per_s == 7
 
 
 @pytest.mark.parametrize(("pause_s", "waves"), [(4, 1), (4.99, 1), (5, 2), (6, 2)])

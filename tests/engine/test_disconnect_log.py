@@ -1,140 +1,82 @@
-"""Session events of one worker, by a manual clock."""
+"""Log of what happens around the sessions that a target ends, on a clock of its own."""
 
-from __future__ import annotations
+from collections import Counter
 
 import pytest
 
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.engine import disconnect_log
-from ws_load_test.engine.disconnect_log import BOUNCE_NS, LOGGED_NS, DisconnectLog, is_end_by_target
-from ws_load_test.engine.sessions.kind_limits import MAX_KINDS, KindLimits
-from ws_load_test.metrics.session_events import duration_bucket, is_key
+from ws_load_test.engine.disconnect_log import BOUNCE_NS, LOGGED_NS, DisconnectLog
+from ws_load_test.engine.sessions.kind_limits import KindLimits
 
 MS, S = 10**6, 10**9
-GOING_AWAY, RESET = Fault(FaultKind.CLOSED, "1001"), Fault(FaultKind.RESET)
+GOING = Fault(FaultKind.CLOSED, "1012", text="closed")
+RESET = Fault(FaultKind.RESET, text="reset")
 
 
 class Clock:
-    """A clock that stands; it counts how often it is read."""
+    """Time that tests set, in ns."""
 
-    def __init__(self):
-        self.now_ns = 100 * S
-        self.read = 0
-
-    def __call__(self):
-        self.read += 1
-        return self.now_ns
+    now_ns = 100 * S
 
 
 @pytest.fixture
 def clock(monkeypatch):
     made = Clock()
-    monkeypatch.setattr(disconnect_log, "monotonic_ns", made)
+    monkeypatch.setattr(disconnect_log, "monotonic_ns", lambda: made.now_ns)
     return made
 
 
-def a_log(*, reconnects=True):
-    return DisconnectLog(KindLimits(), reconnects=reconnects)
+def events_after(log, clock, seconds, *calls):
+    """Returns what is logged of calls, at so many seconds."""
+    clock.now_ns = round(seconds * S)
+    log.take()
+    for call in calls:
+        call()
+    return log.take()
 
 
-def test_a_run_in_which_nothing_ends_reads_no_clock(clock):
-    log = a_log()
-    for number in range(10):
-        log.dialed()
-        log.opened(number)
-        log.closed()
-        log.refused()
-    assert log.take() == {}
-    assert clock.read == 0
+def test_before_the_first_end_nothing_is_counted(clock):
+    log = DisconnectLog(KindLimits(), reconnects=True)
+    assert events_after(log, clock, 1, log.dialed, log.refused, log.closed, lambda: log.opened(1)) == Counter()
 
 
-def test_events_are_counted_by_the_millisecond(clock):
-    log = a_log()
-    log.ended_by_target(1, GOING_AWAY, 2)
-    log.ended_by_target(2, GOING_AWAY, 0)
-    clock.now_ns += 999_999
-    log.ended_by_target(3, RESET, 0)
-    clock.now_ns += 50 * MS
-    log.dialed()
-    log.refused()
-    log.closed()
-    events = log.take()
-    assert events == {
-        "100000 1001": 2,
-        "100000 unanswered": 2,
-        "100000 1006": 1,
-        "100050 dialed": 1,
-        "100050 refused": 1,
-        "100050 closed": 1,
+def test_what_happens_around_an_end_is_counted_in_its_slot(clock):
+    log = DisconnectLog(KindLimits(), reconnects=True)
+    ended = events_after(
+        log, clock, 100, lambda: log.ended_by_target(1, GOING, 7), lambda: log.ended_by_target(2, RESET, 0)
+    )
+    assert ended == {"100000 1012": 1, "100000 1006": 1, "100000 unanswered": 7}
+    assert events_after(log, clock, 100.5, log.dialed, log.dialed, log.refused, log.closed) == {
+        "100500 dialed": 2,
+        "100500 refused": 1,
+        "100500 closed": 1,
     }
-    assert all(map(is_key, events))
-    assert log.take() == {}
+    # The return stands in the second of the loss, with the bucket of its time: 528 to 544 ms.
+    assert events_after(log, clock, 100.54, lambda: log.opened(1)) == {"100540 opened": 1, "100000 reconnected:528": 1}
 
 
-def test_a_return_is_counted_by_the_second_of_the_loss(clock):
-    log = a_log()
-    clock.now_ns += 300 * MS
-    log.ended_by_target(1, GOING_AWAY, 0)
-    log.take()
-    clock.now_ns += 1_700 * MS
-    log.opened(1)
-    log.opened(7)
-    assert log.take() == {"102000 opened": 2, f"100000 reconnected:{duration_bucket(1_700 * MS)}": 1}
+@pytest.mark.parametrize(("age_ns", "bounced"), [(BOUNCE_NS - MS, 1), (BOUNCE_NS, 0)])
+def test_a_session_that_is_ended_soon_after_its_return_has_bounced(clock, age_ns, bounced):
+    log = DisconnectLog(KindLimits(), reconnects=True)
+    events_after(log, clock, 100.2, lambda: log.ended_by_target(1, GOING, 0))
+    events_after(log, clock, 102, lambda: log.opened(1))
+    again = events_after(log, clock, 102 + age_ns / S, lambda: log.ended_by_target(1, GOING, 0))
+    assert again["100000 bounced"] == bounced, "in the second of its first loss"
+    assert again.total() == 1 + bounced
 
 
-@pytest.mark.parametrize(("age_ns", "bounced"), [(BOUNCE_NS - 1, 1), (BOUNCE_NS, 0)])
-def test_a_session_that_is_ended_again_soon_has_bounced(clock, age_ns, bounced):
-    log = a_log()
-    log.ended_by_target(1, GOING_AWAY, 0)
-    log.opened(1)
-    clock.now_ns += age_ns
-    log.take()
-    log.ended_by_target(1, GOING_AWAY, 0)
-    events = log.take()
-    assert events["100000 bounced"] == bounced
-    # And only once for each return.
-    log.ended_by_target(1, GOING_AWAY, 0)
-    assert "100000 bounced" not in log.take()
+def test_it_counts_until_all_are_back_and_a_while_after_that(clock):
+    log = DisconnectLog(KindLimits(), reconnects=True)
+    events_after(log, clock, 100, lambda: log.ended_by_target(1, GOING, 0))
+    long_after = 100 + 3 * LOGGED_NS / S
+    assert events_after(log, clock, long_after, log.dialed).total() == 1, "one is not back"
+    events_after(log, clock, long_after, lambda: log.opened(1))
+    assert events_after(log, clock, long_after, log.dialed) == Counter()
 
 
-def test_nothing_is_counted_any_more_once_all_is_quiet(clock):
-    log = a_log()
-    log.ended_by_target(1, GOING_AWAY, 0)
-    clock.now_ns += 2 * LOGGED_NS
-    log.dialed()
-    # It is not back yet.
-    assert log.take().total() == 2
-    log.opened(1)
-    log.take()
-    log.dialed()
-    assert log.take() == {}
-    read = clock.read
-    log.dialed()
-    assert clock.read == read
-
-
-def test_without_reconnects_no_session_is_waited_for(clock):
-    log = a_log(reconnects=False)
-    log.ended_by_target(1, GOING_AWAY, 0)
-    clock.now_ns += LOGGED_NS
-    log.take()
-    log.dialed()
-    assert log.take() == {}
-
-
-def test_close_codes_are_bounded(clock):
-    log = a_log()
-    for code in range(4000, 4000 + MAX_KINDS + 3):
-        log.ended_by_target(1, Fault(FaultKind.CLOSED, str(code)), 0)
-    events = log.take()
-    assert events["100000 other"] == 3
-    assert all(map(is_key, events))
-
-
-@pytest.mark.parametrize(
-    ("fault", "expected"),
-    [(GOING_AWAY, True), (RESET, True), (None, False)]
-    + [(Fault(kind), False) for kind in (FaultKind.REPLY_TIMEOUT, FaultKind.PROTOCOL_ERROR, FaultKind.CHECK_FAILED)],
-)
-def test_only_ends_by_the_target_count(fault, expected):
-    assert is_end_by_target(fault) is expected
+def test_without_reconnecting_none_is_waited_for(clock):
+    log = DisconnectLog(KindLimits(), reconnects=False)
+    events_after(log, clock, 100, lambda: log.ended_by_target(1, GOING, 0))
+    assert events_after(log, clock, 100 + LOGGED_NS / S - 0.001, log.closed).total() == 1
+    assert events_after(log, clock, 100 + LOGGED_NS / S, log.closed) == Counter()

@@ -181,6 +181,8 @@ def test_first_is_from_when_the_message_was_due_and_not_sent(by_id):
         run.due(late_ns=40 * MS)
         run.read(word(0), after_ns=3 * MS)
         assert run.tally.first_time_ns.max == 43 * MS
+        run.read(end(0, 9), after_ns=7 * MS)
+        assert run.tally.answer_count_per_ks.max == 9 * PER_KILOSECOND_NS // (50 * MS)
 
 
 @BY

@@ -12,7 +12,7 @@ from ws_load_test import make_plan
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import run
 from ws_load_test.echo import EchoProcess
-from ws_load_test.testing import FaultyServer
+from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.websocket import frames
 from ws_load_test.websocket.deflate import PerMessageDeflate
 from ws_load_test.websocket.deflate_negotiation import DeflateParams
@@ -151,3 +151,11 @@ def test_compressed_streams_are_read_as_they_were_sent():
     with FaultyServer(behave) as server:
         _, tally = measured(server.url, deflate=True, messages=10, **BY_ID)
     assert (tally.answered, tally.streamed, tally.answer_count.sum) == (10, 30, 90)
+
+
+def test_what_is_given_up_after_the_load_has_not_waited_for_twice_the_time_out():
+    with FaultyServer(behaviors.never_answers) as server:
+        options = {**BY_ID, "connections": 1, "rate": 20, "duration": "550ms", "timeout": "400ms"}
+        _, tally = measured(server.url, **options)
+    assert tally.unanswered == tally.faults["reply-timeout"] == tally.sent >= 2
+    assert 400 * MS <= tally.unanswered_wait_ns.min <= tally.unanswered_wait_ns.max < 650 * MS

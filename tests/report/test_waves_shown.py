@@ -175,6 +175,23 @@ def test_nodes_have_a_table():
     assert "blue" in text_of("html", made)
 
 
+def test_a_node_has_losses_and_a_tail_of_its_own():
+    slow = node(3, *[MILLI] * 90, *[50 * MILLI] * 10)
+    slow.unanswered = 4
+    (row,) = results_of(a_run(nodes={"a": slow})).summary.nodes.rows
+    assert row.unanswered == 4
+    assert (row.response_p50_ns, row.response_p99_ns) == pytest.approx((MILLI, 50 * MILLI), rel=0.01)
+
+
+def test_a_place_that_names_no_node_is_a_finding():
+    whole = a_run()
+    assert not any("node" in one for one in results_of(whole).summary.warnings)
+    plan = {**whole.header.plan, "node": {"kind": "header", "name": "X-Nod"}}
+    asked = msgspec.structs.replace(whole, header=msgspec.structs.replace(whole.header, plan=plan))
+    (warning,) = (one for one in results_of(asked).summary.warnings if "node" in one)
+    assert warning.startswith('no session showed its node at "header:X-Nod"')
+
+
 @pytest.mark.parametrize(
     ("condition", "value", "passed"),
     [

@@ -65,7 +65,7 @@ def data_quality_findings(run: RunData, *, late: bool) -> Iterator[Finding]:
     yield from _pairing(run)
     yield from _rate(run, late=late)
     yield from _queue(run, late=late)
-    for check in (_unanswered, _few_samples, _too_fast, _write_blocked, _not_granted, _commands):
+    for check in (_unanswered, _few_samples, _too_fast, _write_blocked, _not_granted, _nodes, _commands):
         yield from check(run)
 
 
@@ -283,6 +283,15 @@ def _not_granted(run: RunData) -> Iterator[Finding]:
         if count:
             text = f"{what} in {format_count(count)} of {format_count(tally.opened)} sessions: {remedy}"
             yield Finding(FindingKind.NOT_GRANTED, text, saturates=False)
+
+
+def _nodes(run: RunData) -> Iterator[Finding]:
+    """Finds a place of the node's name (``--node``) that no session has shown."""
+    rules = [recording.header.plan.get("node") for recording in run.recordings]
+    if run.tally.opened and not run.tally.nodes and rules and isinstance(rules[0], dict):
+        place = f"{rules[0].get('kind')}:{rules[0].get('name')}"
+        text = f"no session showed its node at {quoted(place)}: --probe shows what the target sends"
+        yield Finding(FindingKind.NODES, text, saturates=False)
 
 
 def _commands(run: RunData) -> Iterator[Finding]:

@@ -54,6 +54,8 @@ class FindingKind(StrEnum):
     TOO_FAST = "too-fast"
     WRITE_BLOCKED = "write-blocked"
     NOT_GRANTED = "not-granted"
+    NODES = "nodes"
+    """No session showed the node that it was on (``--node``)."""
     COMMAND = "command"
     """A command of ``--run-at`` that failed."""
 

@@ -144,7 +144,10 @@ class PortableEngine:
 
     async def drain(self, published: Mapping[int, int]) -> None:
         """Gives messages in flight their time to be answered, and deliveries theirs to come."""
-        await self._pool.drain()
+        # In order an overdue reply ends its session, and with it what was sent later and may still be answered.
+        expiring = (self._pool.expire_replies(),) if self._plan.correlation.by_id else ()
+        async with run_beside(*expiring):
+            await self._pool.drain()
         if self._pool.audience is not None:
             await self._pool.audience.drain(published, self._pool)
 
