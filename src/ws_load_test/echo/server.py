@@ -213,7 +213,10 @@ class EchoServer:
         self._bus.collect(done, reset=reset)
 
     def _answer_http(self, server: asyncio.Server) -> None:
-        """Has a `FirstRequest` in front of each connection: picows refuses all requests but upgrades."""
+        """Has a `FirstRequest` in front of each connection: picows refuses all requests but upgrades.
+
+        picows makes the protocol of a connection inside `ws_create_server`, which takes no other in its place.
+        """
         upgrade = getattr(server, "_protocol_factory", None)
         if upgrade is not None:  # of aiofastnet and asyncio; with any other, requests beside upgrades are refused
             server._protocol_factory = lambda: FirstRequest(self, upgrade())  # type: ignore[attr-defined] # noqa: SLF001
