@@ -16,7 +16,8 @@ from rich.console import Console, Group
 
 from ws_load_test import make_plan, run
 from ws_load_test.echo import EchoProcess
-from ws_load_test.live.layout import Viewport, render
+from ws_load_test.live.layout import render
+from ws_load_test.live.lines import Viewport
 from ws_load_test.live.run_state import RunState
 from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.report.terminal.run import print_report

@@ -7,26 +7,21 @@ The built-in server loses one delivery in a thousand, and passes a message on to
 
 from __future__ import annotations
 
-import base64
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from page_clip import draw_clip, opened_page, settle
+from pictures import draw
 from rich.text import Text
 
 from ws_load_test import make_plan
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import run
 from ws_load_test.echo import EchoProcess
-from ws_load_test.report.exports import Results, export
+from ws_load_test.report.exports import Results
 from ws_load_test.report.terminal.brief import brief_lines
 from ws_load_test.report.terminal.fan_out import fan_out_table
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "report"))
-from chromium import browser
-from pictures import draw
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,25 +54,14 @@ def main() -> None:
             console.print(line, soft_wrap=True)
 
     draw("fan-out.svg", "ws-load-test", show)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        page = Path(scratch, "run.html")
-        for error in export({"html": str(page)}, results):
-            sys.exit(str(error))
-        with browser(Path(scratch, "profile")) as chromium:
-            chromium.open(page)
-            chromium.call(
-                "Emulation.setDeviceMetricsOverride", width=WIDTH, height=900, deviceScaleFactor=1, mobile=False
-            )
-            chromium.scheme("light")
-            time.sleep(SETTLE_S)
-            # The section of deliveries, down to its heat map.
-            names = ("[aria-labelledby=section-1]", "#reach", "#delivery-groups")
-            first, *last = (f"document.querySelector('{name}').getBoundingClientRect()" for name in names)
-            top, *bottoms = chromium.run(f"[{first}.top, {', '.join(f'{box}.bottom' for box in last)}]")
-            bottom = max(bottoms)
-            clip = {"x": 0, "y": top - MARGIN, "width": WIDTH, "height": bottom - top + 2 * MARGIN, "scale": 1}
-            shot = chromium.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
-            (folder / "fan-out-page.png").write_bytes(base64.b64decode(shot["data"]))
+    with opened_page(results, WIDTH) as chromium:
+        settle(chromium, "light", SETTLE_S)
+        # The section of deliveries, down to its heat map.
+        names = ("[aria-labelledby=section-1]", "#reach", "#delivery-groups")
+        first, *last = (f"document.querySelector('{name}').getBoundingClientRect()" for name in names)
+        top, *bottoms = chromium.run(f"[{first}.top, {', '.join(f'{box}.bottom' for box in last)}]")
+        height = max(bottoms) - top
+        draw_clip(chromium, folder / "fan-out-page.png", (0, top - MARGIN, WIDTH, height + 2 * MARGIN))
 
 
 if __name__ == "__main__":

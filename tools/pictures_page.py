@@ -3,21 +3,17 @@
 python tools/pictures_page.py [FOLDER]    (docs/images; takes a quarter of a minute, and Debian's package chromium)
 """
 
-import base64
 import json
 import sys
-import tempfile
-import time
 from pathlib import Path
+
+from page_clip import draw_clip, opened_page, settle
 
 from ws_load_test import make_plan
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import run
 from ws_load_test.echo import EchoProcess
-from ws_load_test.report.exports import Results, export
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "report"))
-from chromium import browser
+from ws_load_test.report.exports import Results
 
 LOAD = {
     "connections": 40,
@@ -44,25 +40,14 @@ def main() -> None:
     """Runs the load once, and writes both pictures."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "images"
     folder.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        page = Path(scratch, "run.html")
-        with EchoProcess() as server:
-            result = run(make_plan(f"{server.url}{FAULTS}", **LOAD))
-        recordings = [result.recording]
-        for error in export({"html": str(page)}, Results(recordings, result.summary, aggregate(recordings))):
-            sys.exit(str(error))
-        with browser(Path(scratch, "profile")) as chromium:
-            chromium.open(page)
-            chromium.call(
-                "Emulation.setDeviceMetricsOverride", width=WIDTH, height=900, deviceScaleFactor=1, mobile=False
-            )
-            for name, (scheme, first, last) in PICTURES.items():
-                chromium.scheme(scheme)
-                time.sleep(SETTLE_S)
-                (top, _), (_, bottom) = chromium.run(_EDGES.format(json.dumps(first), json.dumps(last)))
-                clip = {"x": 0, "y": top - MARGIN, "width": WIDTH, "height": bottom - top + 2 * MARGIN, "scale": 1}
-                shot = chromium.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
-                (folder / name).write_bytes(base64.b64decode(shot["data"]))
+    with EchoProcess() as server:
+        result = run(make_plan(f"{server.url}{FAULTS}", **LOAD))
+    recordings = [result.recording]
+    with opened_page(Results(recordings, result.summary, aggregate(recordings)), WIDTH) as chromium:
+        for name, (scheme, first, last) in PICTURES.items():
+            settle(chromium, scheme, SETTLE_S)
+            (top, _), (_, bottom) = chromium.run(_EDGES.format(json.dumps(first), json.dumps(last)))
+            draw_clip(chromium, folder / name, (0, top - MARGIN, WIDTH, bottom - top + 2 * MARGIN))
 
 
 if __name__ == "__main__":

@@ -7,23 +7,19 @@ The run is that of examples/rolling_restart.py.
 
 from __future__ import annotations
 
-import base64
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from ws_load_test.analysis.aggregate import aggregate
-from ws_load_test.report.exports import Results, export
+from ws_load_test.report.exports import Results
 from ws_load_test.report.terminal.brief import brief_lines
 from ws_load_test.report.terminal.tables import node_table, wave_table
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "report"))
-from chromium import browser
+from page_clip import draw_clip, opened_page, settle
 from pictures import draw
 from rolling_restart import rolling_restart
 
@@ -46,23 +42,12 @@ def main() -> None:
             console.print(line, soft_wrap=True)
 
     draw("wave.svg", "ws-load-test", show)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        page = Path(scratch, "run.html")
-        for error in export({"html": str(page)}, results):
-            sys.exit(str(error))
-        with browser(Path(scratch, "profile")) as chromium:
-            chromium.open(page)
-            chromium.call(
-                "Emulation.setDeviceMetricsOverride", width=WIDTH, height=900, deviceScaleFactor=1, mobile=False
-            )
-            chromium.scheme("light")
-            time.sleep(SETTLE_S)
-            box = "document.querySelector('#connections').getBoundingClientRect()"
-            left, top, right, bottom = chromium.run(f"[{box}.left, {box}.top, {box}.right, {box}.bottom]")
-            width, height = right - left + 2 * MARGIN, bottom - top + 2 * MARGIN
-            clip = {"x": left - MARGIN, "y": top - MARGIN, "width": width, "height": height, "scale": 1}
-            shot = chromium.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
-            (folder / "wave-page.png").write_bytes(base64.b64decode(shot["data"]))
+    with opened_page(results, WIDTH) as chromium:
+        settle(chromium, "light", SETTLE_S)
+        box = "document.querySelector('#connections').getBoundingClientRect()"
+        left, top, right, bottom = chromium.run(f"[{box}.left, {box}.top, {box}.right, {box}.bottom]")
+        width, height = right - left + 2 * MARGIN, bottom - top + 2 * MARGIN
+        draw_clip(chromium, folder / "wave-page.png", (left - MARGIN, top - MARGIN, width, height))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from rich.console import Console, Group
 
 from factories.run_states import MICRO, MILLI, SECOND, answers, histogram, interval, load, opening, plan, scene
-from ws_load_test.live.layout import Viewport, render
+from ws_load_test.live.layout import render
+from ws_load_test.live.lines import Viewport
 from ws_load_test.metrics.recording import LostWorker
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.correlation import Correlation

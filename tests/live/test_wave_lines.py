@@ -7,7 +7,8 @@ from factories.run_states import SECOND, interval, opening, plan, scene
 from ws_load_test.analysis.thresholds import AbortMonitor
 from ws_load_test.analysis.waves import Wave
 from ws_load_test.analysis.whole_run import WholeRun
-from ws_load_test.live.layout import Viewport, render
+from ws_load_test.live.layout import render
+from ws_load_test.live.lines import Viewport
 from ws_load_test.live.progress_lines import ProgressLogger
 from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.recording import CommandRun, Header, Interval, Recording

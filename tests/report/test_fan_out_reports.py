@@ -10,7 +10,8 @@ from factories.pages import planned
 from factories.results import MILLI, histogram, interval, results, text_of, usual
 from factories.run_states import interval as event
 from factories.run_states import scene
-from ws_load_test.live.layout import Viewport, render
+from ws_load_test.live.layout import render
+from ws_load_test.live.lines import Viewport
 from ws_load_test.live.progress_lines import ProgressLogger
 from ws_load_test.metrics.fan_out_report import SlowSubscriber
 from ws_load_test.metrics.tally import Tally

@@ -31,21 +31,17 @@ from ws_load_test.metrics.recording import LostWorker, WorkerUsage
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.schedule import LoadProfile, Stage
 from ws_load_test.report.html import time_charts
-from ws_load_test.report.html.document import Chart, as_json, document
-from ws_load_test.report.html.figures import (
+from ws_load_test.report.html.axes import (
     amount_axis,
     axis_position,
-    band,
-    bars,
     duration_axis,
-    line,
     load_axis,
     percentile_axis,
-    percentile_curves,
-    percentile_table,
     tick_step,
     time_axis,
 )
+from ws_load_test.report.html.document import Chart, as_json, document
+from ws_load_test.report.html.figures import band, bars, line, percentile_curves, percentile_table
 from ws_load_test.report.html.run import page
 from ws_load_test.report.html.timeline import MOST_COLUMNS, course
 from ws_load_test.report.terminal.run import report_lines

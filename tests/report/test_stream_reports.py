@@ -13,7 +13,8 @@ from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.analysis.thresholds import RequestedCondition
-from ws_load_test.live.layout import Viewport, render
+from ws_load_test.live.layout import render
+from ws_load_test.live.lines import Viewport
 from ws_load_test.live.progress_lines import ProgressLogger
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.options.read_plan import make_plan

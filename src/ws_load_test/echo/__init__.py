@@ -1,7 +1,7 @@
 """Built-in echo server, which a first run can use as its target.
 
 It echoes text and binary messages, answers pings and closes, and injects faults that the query of the URL asks for
-(`ws_load_test.echo.fault_injection`), so that a plan can be tried against a target that misbehaves in a known way.
+(`ws_load_test.echo.fault_options`), so that a plan can be tried against a target that misbehaves in a known way.
 Its rooms (`ws_load_test.echo.room_options`) send what one session publishes to all members, with faults of known size.
 
 Three ways to run it:

@@ -17,7 +17,8 @@ from picows import WSUpgradeRequest, WSUpgradeResponseWithListener, ws_create_se
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.event_loop import keep_resource_warnings_harmless
 from ws_load_test.common.loop_turns import LoopTurns
-from ws_load_test.echo.fault_injection import InjectedFaults, faulty, problem, refused
+from ws_load_test.echo.fault_injection import faulty_listener, problem, refused
+from ws_load_test.echo.fault_options import InjectedFaults, faulty
 from ws_load_test.echo.http_requests import FirstRequest
 from ws_load_test.echo.node import NodeOptions
 from ws_load_test.echo.plain_echo import MAX_MESSAGE_BYTES, PlainEcho
@@ -194,7 +195,7 @@ class EchoServer:
             return problem(str(error))
         if options is None:
             return PlainEcho(self)
-        return refused(options.status) if options.status else options.listener(self)
+        return refused(options.status) if options.status else faulty_listener(self, options)
 
     def _member(
         self, options: RoomOptions, faults: InjectedFaults | None
@@ -212,7 +213,10 @@ class EchoServer:
         self._bus.collect(done, reset=reset)
 
     def _answer_http(self, server: asyncio.Server) -> None:
-        """Has a `FirstRequest` in front of each connection: picows refuses all requests but upgrades."""
+        """Has a `FirstRequest` in front of each connection: picows refuses all requests but upgrades.
+
+        picows makes the protocol of a connection inside `ws_create_server`, which takes no other in its place.
+        """
         upgrade = getattr(server, "_protocol_factory", None)
         if upgrade is not None:  # of aiofastnet and asyncio; with any other, requests beside upgrades are refused
             server._protocol_factory = lambda: FirstRequest(self, upgrade())  # type: ignore[attr-defined] # noqa: SLF001

@@ -20,7 +20,8 @@ from rich.control import Control
 from rich.live import Live
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
-from ws_load_test.live.layout import MAX_NOTES, Viewport, render
+from ws_load_test.live.layout import MAX_NOTES, render
+from ws_load_test.live.lines import Viewport
 from ws_load_test.live.run_state import RunState
 
 if TYPE_CHECKING:

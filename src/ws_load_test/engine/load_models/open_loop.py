@@ -283,16 +283,24 @@ class OpenLoopRunner:
                 self._next -= 1
                 self._waits_for_session = True
                 return
+        if self._runs_out(self._timer):
+            self._on_exhausted()
+
+    def _runs_out(self, timer: Timer) -> bool:
+        """Returns True, and takes note of it, if no message will fall due here any more.
+
+        Else the timer goes off when the schedule ends, where this worker has no turns as it is shared now.
+        """
         if self.held:
-            return
+            return False
         if not self._queue.has_turns:
             # As long as there are messages for others, this worker may get turns again.
             end_ns = min(self._start_ns + self._queue.end_ns(), self._end_ns)
             if monotonic_ns() <= end_ns:
-                self._timer.arm(end_ns + 1)
-                return
+                timer.arm(end_ns + 1)
+                return False
         self.exhausted = True
-        self._on_exhausted()
+        return True
 
     def _more(self) -> bool:
         """Returns True if another message will fall due."""

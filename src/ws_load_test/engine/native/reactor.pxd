@@ -1,4 +1,4 @@
-"""What the compiled loop takes from C: `wire.h` and `tls.h` beside it, and Linux."""
+"""Declarations of the C that the compiled loop uses: `wire.h` and `tls.h` beside it, and Linux."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 

@@ -308,17 +308,9 @@ class NativeOpenLoop(OpenLoopRunner):
         else:
             self._waits_for_session = reactor.waits_for_session
             return
-        if self.held:
-            return
-        if not self._queue.has_turns:
-            # As long as there are messages for others, this worker may get turns again.
-            end_ns = min(self._start_ns + self._queue.end_ns(), self._end_ns)
-            if monotonic_ns() <= end_ns:
-                self._timer.arm(end_ns + 1)
-                return
-        self.exhausted = True
-        reactor.finish()
-        self._on_exhausted()
+        if self._runs_out(self._timer):
+            reactor.finish()
+            self._on_exhausted()
 
     def _renew(self, due: Numbers) -> None:
         self.lender.reactor.schedule((due + self._start_ns).astype(np.int64, copy=False).tobytes())

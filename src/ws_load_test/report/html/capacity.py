@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.units import format_duration, format_rate
 from ws_load_test.plan.thresholds import parse_condition
+from ws_load_test.report.html.axes import Axis, amount_axis, duration_axis, load_axis
 from ws_load_test.report.html.document import (
     Chart,
     Head,
@@ -16,16 +17,7 @@ from ws_load_test.report.html.document import (
     Text,
     document,
 )
-from ws_load_test.report.html.figures import (
-    Axis,
-    Figure,
-    Trace,
-    amount_axis,
-    duration_axis,
-    figure,
-    line,
-    load_axis,
-)
+from ws_load_test.report.html.figures import Figure, Trace, figure, line
 from ws_load_test.report.html.marks import limit_lines
 from ws_load_test.report.terminal.capacity import (
     HEADS,

@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.report.content.fan_out import format_reach
+from ws_load_test.report.html.axes import amount_axis, duration_axis, time_axis
 from ws_load_test.report.html.document import Chart, Table
-from ws_load_test.report.html.figures import (
-    amount_axis,
-    color_bar,
-    duration_axis,
-    figure,
-    line,
-    plain,
-    time_axis,
-)
+from ws_load_test.report.html.figures import color_bar, figure, line, plain
 from ws_load_test.report.html.marks import limit_lines, limits
 from ws_load_test.report.html.over_time import layout_of, middles, note, texts_of, when
 from ws_load_test.report.html.timeline import FEWEST

@@ -12,19 +12,9 @@ from ws_load_test.analysis.findings import percent
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.metrics.hdr_buckets import bucket_of
+from ws_load_test.report.html.axes import amount_axis, duration_axis, tick_step, time_axis
 from ws_load_test.report.html.document import Chart, Table
-from ws_load_test.report.html.figures import (
-    Trace,
-    amount_axis,
-    band,
-    bars,
-    cells,
-    duration_axis,
-    figure,
-    line,
-    tick_step,
-    time_axis,
-)
+from ws_load_test.report.html.figures import Trace, band, bars, cells, figure, line
 from ws_load_test.report.html.marks import limit_lines, limits
 from ws_load_test.report.html.over_time import layout_of, middles, note, shade, texts_of, when
 from ws_load_test.report.html.timeline import (
