@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.recording import Header
 
 DEMO_OPTIONS = {"connections": 100, "rate": "5k", "duration": "5s"}
-"""Load of `demo` unless other options say so: a schedule, which both engines keep. A closed loop is as fast as the slower
-of server and generator, and that is the generator where the compiled engine is not built."""
+"""Load of `demo` unless other options say so: a schedule, which both engines keep. A closed loop is as fast as the
+slower of server and generator, and that is the generator where the compiled engine is not built."""
 _LOAD_OPTIONS = frozenset({"in_flight", "rate_per_connection", "stages", "plan"})
 """Options that say how many messages are sent, beside --rate: with one of them `demo` has no rate of its own."""
 _log = logging.getLogger(__name__)
