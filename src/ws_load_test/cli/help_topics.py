@@ -206,7 +206,7 @@ Fan-out: one message to many sessions, as in a chat or a feed
 
 Example, against `ws-load-test echo`:
   ws-load-test "ws://localhost:3001/?room={room}" --subscribers 200 --rooms 10 \\
-      --rate 20 -m '{"room": "{room}", "text": "{marker}"}'
+      --publishers 10 --rate 20 -m '{"room": "{room}", "text": "{marker}"}'
 `--probe` shows one delivery between two sessions."""
 
 _WAVES = """\
