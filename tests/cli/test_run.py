@@ -1,5 +1,6 @@
 """Runs from start to exit code, as a shell sees them."""
 
+import contextlib
 import json
 import os
 import resource
@@ -8,12 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import ws_load_test.cli.run as run_module
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.recording_file import read_recording
+from ws_load_test.plan.load import OpenLoop
+from ws_load_test.plan.schedule import LoadProfile
 from ws_load_test.testing import FaultyServer, behaviors, unused_port
 
 TIMES = {"count", "min", "mean", "stdev", "max", "p5", "p10", "p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99"}
@@ -106,6 +111,31 @@ def test_demo_needs_nothing_else(program):
     done = program("demo", "-c", 5, "-n", 100, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["messages"]["answered"] == 100
+
+
+def planned_by_demo(monkeypatch, *arguments):
+    """Returns the plan of a demo that is not run."""
+    plans = []
+    monkeypatch.setattr(
+        "ws_load_test.echo.EchoProcess", lambda: contextlib.nullcontext(SimpleNamespace(url="ws://localhost"))
+    )
+    monkeypatch.setattr(run_module, "_run", lambda plan, _: plans.append(plan) or 0)
+    assert main(["demo", *arguments]) == 0
+    return plans[0]
+
+
+def test_demo_keeps_a_schedule_that_does_not_saturate_the_generator(monkeypatch):
+    plan = planned_by_demo(monkeypatch)
+    assert plan.load == OpenLoop(LoadProfile.constant(5000, 5 * 10**9))
+    assert (plan.connections, plan.duration_ns) == (100, 5 * 10**9)
+
+
+@pytest.mark.parametrize(
+    "options", [("--in-flight", "16"), ("--stages", "1s:100"), ("--rate-per-connection", "5"), ("--rate", "7")], ids=str
+)
+def test_demo_has_no_rate_beside_another_load(options, monkeypatch):
+    plan = planned_by_demo(monkeypatch, *options)
+    assert plan == planned_by_demo(monkeypatch, *options, "-c", "100")
 
 
 def test_echo_serves_until_interrupted(start, program):

@@ -140,8 +140,8 @@ DEMO = CommandPage(
     title="a run against the built-in echo server",
     usage=("ws-load-test demo [options]",),
     introduction="""\
-Starts the echo server in a process of its own, keeps one message in flight on each of 100 connections for 5 seconds,
-and prints the report. Takes the options of `ws-load-test --help`, all but the URL.""",
+Starts the echo server in a process of its own, sends it 5,000 messages a second over 100 connections for 5 seconds,
+and prints the report. Takes the options of `ws-load-test --help`, all but the URL; with --in-flight it has no rate.""",
     sections=(),
     examples="""\
   ws-load-test demo

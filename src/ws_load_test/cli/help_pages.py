@@ -428,9 +428,9 @@ ws-load-test demo: a run against the built-in echo server
 
   ws-load-test demo [options]
 
-Starts the echo server in a process of its own, keeps one message in flight on
-each of 100 connections for 5 seconds, and prints the report. Takes the options
-of `ws-load-test --help`, all but the URL.
+Starts the echo server in a process of its own, sends it 5,000 messages a second
+over 100 connections for 5 seconds, and prints the report. Takes the options of
+`ws-load-test --help`, all but the URL; with --in-flight it has no rate.
 
 Examples
   ws-load-test demo
@@ -712,8 +712,8 @@ ws-load-test: a load generator for WebSocket APIs
   echo                      a server to try it on
 
   --help                    every option; COMMAND --help has those of a command
-  help TOPIC                conditions, messages, matching, load, exit-codes,
-                            results, cluster
+  help TOPIC                conditions, messages, matching, streams, fan-out,
+                            waves, load, exit-codes, results, cluster
 """,
     "help conditions": """\
 Conditions: what --fail-if and --abort-if compare
@@ -824,19 +824,15 @@ Counts, and shares of a whole with %:
                          had to.
   subscribers_with_gaps  Subscribers that missed a delivery.
 
-Rates, sizes and a number:
-  nodes.skew             Sessions of the fullest node at the end of the load,
-                         relative to an even share.
+Rates and sizes:
   bytes_sent             Bytes of WebSocket frames sent.
   bytes_received         Bytes of WebSocket frames received.
   rate                   Replies read in the measured time, for each second of
                          it.
   sent_rate              Messages sent in the measured time, for each second of
                          it.
-  subscribers.skew       Mean delivery time of the slowest subscribers (p99),
-                         divided by that of the median subscriber.
 
-Of the whole run, a time and a number:
+Of the whole run, a time and numbers:
   waves.back             From the first session that a wave ended until as many
                          were open as before; the longest of all waves.
   nodes.skew             Sessions of the fullest node at the end of the load,
@@ -904,6 +900,60 @@ that times are wrong; the report then says that the pairing is in doubt. By id,
 pushes, duplicates and late replies are counted apart and shift nothing.
 
 `--probe` shows what a server sends, and suggests a rule.
+""",
+    "help streams": """\
+Streams: answers of many messages, as of a language model
+
+  --until json:done=true    the last message of an answer
+  --first CHECK             the message that counts as the first
+  --stall 1s                a longer gap between two messages is a stall
+  --count json:usage.tokens a number in the last message
+
+  --fail-if "first.p95 > 800ms"     time to the first message
+  --fail-if "gap.p99 > 250ms"       between two messages of an answer
+  --fail-if "broken_off > 0.1%"     answers without their last message
+
+Example, against `ws-load-test echo`:
+  ws-load-test "ws://localhost:3001/?stream=20&gap=20ms" -c 10 -r 20 \\
+      -m '{"id": {seq}}' --match json:id --until json:done=true
+""",
+    "help fan-out": """\
+Fan-out: one message to many sessions, as in a chat or a feed
+
+  --publishers 10           sessions that send -m, all together at --rate
+  --subscribers 1000        sessions that only receive
+  --everyone                instead: each of the -c sessions does both
+  --rooms 10                session i is in room i mod 10, which is {room}
+  {marker}                  in -m: by it each delivery is recognized
+  --publish-url "POST URL"  publish by HTTP instead
+  --timed 100               time the deliveries to 100 subscribers, count all
+
+  --slo "delivery.p99 < 100ms"      each delivery, from when it was due
+  --slo "last.p99 < 200ms"          the last delivery of each publish
+  --slo "reach >= 99.99%"           delivered, of those that were expected
+  --fail-if "misdelivered > 0"      came to a session that is not in the room
+
+Example, against `ws-load-test echo`:
+  ws-load-test "ws://localhost:3001/?room={room}" --subscribers 200 --rooms 10 \\
+      --publishers 10 --rate 20 -m '{"room": "{room}", "text": "{marker}"}'
+`--probe` shows one delivery between two sessions.
+""",
+    "help waves": """\
+Waves: sessions that the target ends together, as in a deployment
+
+Each disconnect wave is found by itself, in every run.
+
+  --reconnect exponential:100ms..10s
+                            dial lost sessions again, as clients do
+  --run-at '60s: ./deploy.sh'
+                            start the deployment at an instant of the load
+  --node header:X-Node      count sessions and times by node of the target
+  --disconnect 30%@10s      the contrary: cut sessions off ourselves
+
+  --slo "waves.back < 30s"          until as many sessions are open as before
+  --slo "waves.abrupt == 0"         sessions ended without an announcement
+  --slo "waves.bounced == 0"        sessions that came back and ended again
+  --slo "nodes.skew < 1.5"          sessions of the fullest node
 """,
     "help load": """\
 Load: how much is sent, and when

@@ -55,6 +55,9 @@ def topics() -> dict[str, str]:
         "conditions": _conditions(),
         "messages": _messages(),
         "matching": _MATCHING,
+        "streams": _STREAMS,
+        "fan-out": _FAN_OUT,
+        "waves": _WAVES,
         "load": _LOAD,
         "exit-codes": f"Exit codes of a run\n\n{MAIN.exit_codes}\n\n{_EXIT_CODES}",
         "results": _RESULTS,
@@ -114,10 +117,10 @@ alone is that of the response time):
 Counts, and shares of a whole with %:
 {listed("count", "labeled")}
 
-Rates, sizes and a number:
-{listed("rate", "size", "ratio")}
+Rates and sizes:
+{listed("rate", "size")}
 
-Of the whole run, a time and a number:
+Of the whole run, a time and numbers:
 {listed("duration", "ratio")}
 
 A condition on something that was never measured fails, and says why."""
@@ -168,6 +171,60 @@ times are wrong; the report then says that the pairing is in doubt. By id, pushe
 duplicates and late replies are counted apart and shift nothing.
 
 `--probe` shows what a server sends, and suggests a rule."""
+
+_STREAMS = """\
+Streams: answers of many messages, as of a language model
+
+  --until json:done=true    the last message of an answer
+  --first CHECK             the message that counts as the first
+  --stall 1s                a longer gap between two messages is a stall
+  --count json:usage.tokens a number in the last message
+
+  --fail-if "first.p95 > 800ms"     time to the first message
+  --fail-if "gap.p99 > 250ms"       between two messages of an answer
+  --fail-if "broken_off > 0.1%"     answers without their last message
+
+Example, against `ws-load-test echo`:
+  ws-load-test "ws://localhost:3001/?stream=20&gap=20ms" -c 10 -r 20 \\
+      -m '{"id": {seq}}' --match json:id --until json:done=true"""
+
+_FAN_OUT = """\
+Fan-out: one message to many sessions, as in a chat or a feed
+
+  --publishers 10           sessions that send -m, all together at --rate
+  --subscribers 1000        sessions that only receive
+  --everyone                instead: each of the -c sessions does both
+  --rooms 10                session i is in room i mod 10, which is {room}
+  {marker}                  in -m: by it each delivery is recognized
+  --publish-url "POST URL"  publish by HTTP instead
+  --timed 100               time the deliveries to 100 subscribers, count all
+
+  --slo "delivery.p99 < 100ms"      each delivery, from when it was due
+  --slo "last.p99 < 200ms"          the last delivery of each publish
+  --slo "reach >= 99.99%"           delivered, of those that were expected
+  --fail-if "misdelivered > 0"      came to a session that is not in the room
+
+Example, against `ws-load-test echo`:
+  ws-load-test "ws://localhost:3001/?room={room}" --subscribers 200 --rooms 10 \\
+      --publishers 10 --rate 20 -m '{"room": "{room}", "text": "{marker}"}'
+`--probe` shows one delivery between two sessions."""
+
+_WAVES = """\
+Waves: sessions that the target ends together, as in a deployment
+
+Each disconnect wave is found by itself, in every run.
+
+  --reconnect exponential:100ms..10s
+                            dial lost sessions again, as clients do
+  --run-at '60s: ./deploy.sh'
+                            start the deployment at an instant of the load
+  --node header:X-Node      count sessions and times by node of the target
+  --disconnect 30%@10s      the contrary: cut sessions off ourselves
+
+  --slo "waves.back < 30s"          until as many sessions are open as before
+  --slo "waves.abrupt == 0"         sessions ended without an announcement
+  --slo "waves.bounced == 0"        sessions that came back and ended again
+  --slo "nodes.skew < 1.5"          sessions of the fullest node"""
 
 _LOAD = """\
 Load: how much is sent, and when

@@ -44,7 +44,11 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.interval_event import IntervalEvent
     from ws_load_test.metrics.recording import Header
 
-DEMO_OPTIONS = {"connections": 100, "duration": "5s"}
+DEMO_OPTIONS = {"connections": 100, "rate": "5k", "duration": "5s"}
+"""Load of `demo` unless other options say so: a schedule, which both engines keep. A closed loop is as fast as the
+slower of server and generator, and that is the generator where the compiled engine is not built."""
+_LOAD_OPTIONS = frozenset({"in_flight", "rate_per_connection", "stages", "plan"})
+"""Options that say how many messages are sent, beside --rate: with one of them `demo` has no rate of its own."""
 _log = logging.getLogger(__name__)
 
 
@@ -70,7 +74,11 @@ def demo(options: dict[str, Any]) -> int:
     """``ws-load-test demo``."""
     from ws_load_test.echo import EchoProcess
 
-    defaults = {name: value for name, value in DEMO_OPTIONS.items() if name != "duration" or "messages" not in options}
+    defaults = DEMO_OPTIONS.copy()
+    if _LOAD_OPTIONS & options.keys():
+        del defaults["rate"]
+    if {"messages", "stages"} & options.keys():
+        del defaults["duration"]
     with EchoProcess() as server:
         return run(server.url, {**defaults, **options})
 
