@@ -274,6 +274,23 @@ class TestLoopLag:
         assert found(working(load(0.99), made=late), kind=Kind.LOOP_LAG) is None
 
 
+class TestReadLag:
+    def delivered(self, lag, delivery=MILLI):
+        made = tally()
+        made.delivery_time_ns.record(delivery, 100)
+        made.read_lag_ns.record(lag, 100)
+        return found(recording(made), kind=Kind.READ_LAG)
+
+    def test_deliveries_that_were_read_late_bind_above_a_tenth_of_the_delivery_time(self):
+        reason = self.delivered(MILLI, 9 * MILLI)
+        assert reason.saturates
+        assert "read more than 1 ms behind others that came with it, at a delivery p99 of 9 ms" in reason.text
+        # Those that are only counted are read as well.
+        assert "--timed" not in reason.text
+        assert self.delivered(MILLI, 11 * MILLI) is None
+        assert self.delivered(MILLI // 3, MILLI) is None, "a hundred reads in a row take that long"
+
+
 class TestRate:
     def test_messages_that_were_never_sent_are_reported(self):
         reason = found(recording(tally(due=MANY * 2, dropped=MANY)), kind=Kind.RATE)

@@ -182,6 +182,13 @@ def test_what_was_not_sent_though_nothing_was_in_the_way_is_the_generators_faili
     assert ("60 messages were never sent" in " ".join(step.summary.generator.reasons)) == (not wrong)
 
 
+def test_what_was_not_sent_because_replies_were_awaited_is_the_targets_failing():
+    numbers = {"due": 5000, "dropped": 60, "sent": 4940, "answered": 4940, "answered_in_window": 4940}
+    made = Tally(**numbers, response_time_ns=waits(4940, MILLI, 2 * MILLI))
+    step = step_of(recorded(plan_of(max_in_flight=10), [Tally(attempted=100, opened=100), made]))
+    assert step.outcome is Outcome.MISSED
+
+
 def test_percentiles_that_rest_on_few_values_are_reported():
     step = step_of(served(plan_of(rate=100, slo="p99 < 50ms", max_step_duration="5s"), limit=200))
     assert step.summary.objectives[0].few == 500

@@ -2,14 +2,18 @@
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.fan_out.in_process import InProcessFleet
 from ws_load_test.fleet.published import SLOWEST, FollowedPublishes, PublishedCounts
 from ws_load_test.metrics.fan_out_report import FollowedPublish, SlowSubscriber
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.fan_out import FanOut
+from ws_load_test.plan.options.read_plan import read_plan
+from ws_load_test.worker.ipc import Published
 
 S = 1_000_000_000
 
@@ -28,6 +32,51 @@ def test_without_any_worker_there_is_nothing_to_announce():
     counts = PublishedCounts(1)
     counts.lose(0)
     assert counts.take() is None
+
+
+class RecordingFleet(InProcessFleet):
+    """Workers that report what a test says, and what the fleet broadcasts."""
+
+    def __init__(self, workers):
+        options = {"subscribers": 4, "publishers": 2, "messages": 9, "workers": workers, "message": "{marker}"}
+        super().__init__(read_plan({"url": "ws://127.0.0.1:1", "rate": 10, **options}), lambda _: None)
+        self.commands = []
+
+    def _broadcast(self, command):
+        self.commands.append(command)
+
+    def report(self, worker, counts):
+        """Takes a worker's report of what its publishers have sent."""
+        self._on_report(worker, msgspec.json.encode(Published(counts)))
+
+    @property
+    def announced(self):
+        return [command.published for command in self.commands if command.kind == "published"]
+
+
+@pytest.mark.parametrize("is_lost_first", [False, True])
+def test_counts_of_a_lost_worker_are_not_awaited(is_lost_first):
+    fleet = RecordingFleet(3)
+    steps = [lambda: fleet.report(0, {0: 5}), lambda: fleet._on_worker_lost(1, "it was killed")]
+    for step in reversed(steps) if is_lost_first else steps:
+        step()
+    assert fleet.announced == []
+    fleet.report(2, {1: 4})
+    assert fleet.announced == [{0: 5, 1: 4}]
+
+
+def test_counts_are_announced_at_once_when_the_last_awaited_worker_is_lost():
+    fleet = RecordingFleet(2)
+    fleet.report(0, {0: 5})
+    fleet._on_worker_lost(1, "it was killed")
+    assert fleet.announced == [{0: 5}]
+
+
+def test_that_nothing_was_published_is_announced_too():
+    fleet = RecordingFleet(2)
+    fleet.report(0, {})
+    fleet.report(1, {})
+    assert fleet.announced == [{}], "else each worker waits for a count that does not come"
 
 
 def part(publisher, number, times, members, *, due=1000, missing=0):

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -55,6 +57,20 @@ def test_a_command_that_is_not_there_is_one_that_failed():
     assert ended.failed
     assert ended.status == 127
     assert "no-such-command" in ended.output
+
+
+def test_what_it_leaves_in_the_background_does_not_delay_its_end():
+    (ended,), _ = carried_out("sleep 60 & echo $!")
+    assert (ended.status, ended.problem) == (0, "")
+    assert ended.ended_ns < 4 * S
+    assert not alive(int(ended.output))
+
+
+@pytest.mark.skipif(shutil.which("setsid") is None, reason="needs setsid")
+def test_what_has_left_its_group_does_not_delay_the_end_of_the_run():
+    (ended,), _ = carried_out("setsid sh -c 'echo $$; exec sleep 15' & sleep 0.1")
+    os.kill(int(ended.output), signal.SIGKILL)
+    assert (ended.status, ended.problem) == (0, "")
 
 
 def test_of_much_output_the_end_is_kept():

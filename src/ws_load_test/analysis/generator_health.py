@@ -238,8 +238,8 @@ def _read_lag(run: RunData) -> Iterator[Finding]:
         return
     text = (
         f"one delivery in a hundred was read more than {format_duration(waited)} behind others that came with it, at a"
-        f" delivery p99 of {format_duration(slow)}, so up to that much of last and spread is the generator's own: time"
-        f" fewer subscribers with --timed, or {run.remedy}"
+        f" delivery p99 of {format_duration(slow)}, so up to that much of last and spread is the generator's own:"
+        f" {run.remedy}"
     )
     yield Finding(FindingKind.READ_LAG, text, saturates=True)
 

@@ -28,7 +28,6 @@ from ws_load_test.fleet.factory import shared_fleets
 from ws_load_test.fleet.local import LocalFleet
 from ws_load_test.metrics.recording import Round
 from ws_load_test.plan import values as option_values
-from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.options.catalog import refused_by
 from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.plan import Plan
@@ -192,11 +191,10 @@ class PairedExperiment:
 
     def _plan(self, variant: str, number: int) -> Plan:
         plan = self.a if variant == "a" else self.b
-        if not isinstance(plan.load, OpenLoop) or plan.load.arrivals != "poisson":
+        if not plan.load.has_random_arrivals:
             return plan
         # Send times differ between pairs, and are the same within a pair, which so differs only by the targets.
-        load = msgspec.structs.replace(plan.load, seed=self.seed + number)
-        return msgspec.structs.replace(plan, load=load)
+        return msgspec.structs.replace(plan, load=plan.load.with_seed(self.seed + number))
 
 
 def _make_directory(folder: Path) -> None:

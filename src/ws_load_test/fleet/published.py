@@ -27,11 +27,12 @@ class PublishedCounts:
     def __init__(self, workers: int) -> None:
         self._counts: dict[int, int] = {}
         self._missing = set(range(workers))
-        self._is_taken = False
+        self._has_any = self._is_taken = False
 
     def add(self, worker: int, counts: dict[int, int]) -> None:
         """Takes the counts of a worker."""
         self._counts |= counts
+        self._has_any = True
         self._missing.discard(worker)
 
     def lose(self, worker: int) -> None:
@@ -39,8 +40,8 @@ class PublishedCounts:
         self._missing.discard(worker)
 
     def take(self) -> dict[int, int] | None:
-        """Returns all counts, once, as soon as no worker is missing."""
-        if self._missing or self._is_taken or not self._counts:
+        """Returns all counts, once, as soon as no worker is missing; None also where all were lost."""
+        if self._missing or self._is_taken or not self._has_any:
             return None
         self._is_taken = True
         return self._counts

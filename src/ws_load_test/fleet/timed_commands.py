@@ -16,15 +16,12 @@ from ws_load_test.metrics.recording import CommandRun
 from ws_load_test.plan.redaction import public_payload
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from collections.abc import Callable
 
     from ws_load_test.plan.timed_commands import TimedCommand
 
 MAX_OUTPUT_BYTES = 4096
 """Bytes of a command's output that are kept, the last ones: an error stands at the end."""
-READ_BYTES = 1 << 16
-"""Bytes that are read of a command's output at a time."""
 END_TIMEOUT_S = 1.0
 """Time that a command has to end after SIGTERM, before it is killed: the results of the run wait for it."""
 OUTPUT_TIMEOUT_S = 0.2
@@ -42,6 +39,7 @@ class CommandRunner:
         self._commands = commands
         self._on_change = on_change
         self._tasks: list[asyncio.Task[None]] = []
+        self._transports: list[asyncio.SubprocessTransport] = []
         self._groups: set[int] = set()
         """Process groups that may have processes."""
         self._ending = False
@@ -73,6 +71,9 @@ class CommandRunner:
         if hasattr(signal, "SIGKILL"):
             self._signal(signal.SIGKILL)
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for transport in self._transports:
+            # A process that has left the group may hold its output open for ever.
+            transport.close()
         self._groups.clear()
 
     async def _run(self, number: int, timed: TimedCommand, at_ns: int) -> None:
@@ -82,7 +83,8 @@ class CommandRunner:
         self._begun.add(number)
         run = CommandRun(number=number, command=timed.redacted().command, at_ns=monotonic_ns() - self.started_ns)
         try:
-            process = await asyncio.create_subprocess_shell(
+            transport, shell = await asyncio.get_running_loop().subprocess_shell(
+                _Shell,
                 timed.command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -94,30 +96,29 @@ class CommandRunner:
             problem = f"could not be started: {cause_of(error)}"
             self._note(msgspec.structs.replace(run, ended_ns=monotonic_ns() - self.started_ns, problem=problem))
             return
-        self._groups.add(process.pid)
+        self._transports.append(transport)
+        self._groups.add(transport.get_pid())
         self._note(run)
         self._end_late()
-        await self._follow(process, run)
+        await self._follow(transport, shell, run)
 
     def _end_late(self) -> None:
         """Asks a process to end that had only begun when the run ended."""
         if self._ending:
             self._signal(signal.SIGTERM)
 
-    async def _follow(self, process: Process, run: CommandRun) -> None:
+    async def _follow(self, transport: asyncio.SubprocessTransport, shell: _Shell, run: CommandRun) -> None:
         """Waits for the end of a command, and reports it."""
-        output = bytearray()
-        reading = asyncio.create_task(_read(process, output))
-        status = await process.wait()
+        await shell.ended.wait()
         ended_ns = monotonic_ns() - self.started_ns
-        await asyncio.wait((reading,), timeout=OUTPUT_TIMEOUT_S)
-        reading.cancel()
-        if not _exists(process.pid):
-            self._groups.discard(process.pid)
-        text = public_payload(output.decode("utf-8", "replace"))
         problem = "was still running at the end of the run, and was ended with it" if self._ending else ""
-        ended = msgspec.structs.replace(run, ended_ns=ended_ns, status=status, output=text, problem=problem)
-        self._note(ended)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OUTPUT_TIMEOUT_S):
+                await shell.output_ended.wait()
+        if not _exists(transport.get_pid()):
+            self._groups.discard(transport.get_pid())
+        status, text = transport.get_returncode(), public_payload(shell.output.decode("utf-8", "replace"))
+        self._note(msgspec.structs.replace(run, ended_ns=ended_ns, status=status, output=text, problem=problem))
 
     def _note(self, run: CommandRun) -> None:
         self.runs[run.number] = run
@@ -132,6 +133,31 @@ class CommandRunner:
                     os.kill(group, number)
 
 
+class _Shell(asyncio.SubprocessProtocol):
+    """End and output of a shell: not those of `asyncio.subprocess`, whose `wait` awaits the end of the output as well.
+
+    What a command leaves in the background, such as a server, has the same output, which is read to the end of the run.
+    """
+
+    def __init__(self) -> None:
+        self.ended, self.output_ended = asyncio.Event(), asyncio.Event()
+        self.output = bytearray()
+        """The last of the output."""
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - there is one
+        """Keeps the last of the output."""
+        self.output += data
+        del self.output[:-MAX_OUTPUT_BYTES]
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - there is one
+        """Takes note of the end of the output."""
+        self.output_ended.set()
+
+    def process_exited(self) -> None:
+        """Takes note of the end of the shell."""
+        self.ended.set()
+
+
 def _exists(group: int) -> bool:
     """Returns True if a process group still has a process: one that a shell has left in the background."""
     if not hasattr(os, "killpg"):
@@ -141,11 +167,3 @@ def _exists(group: int) -> bool:
     except OSError:
         return False
     return True
-
-
-async def _read(process: Process, output: bytearray) -> None:
-    """Reads a command's output to its end, and keeps the last of it."""
-    assert process.stdout is not None
-    while data := await process.stdout.read(READ_BYTES):
-        output += data
-        del output[:-MAX_OUTPUT_BYTES]

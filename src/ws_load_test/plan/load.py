@@ -5,7 +5,7 @@ Callers ask a load for its properties, not for its class: another model needs no
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -46,6 +46,15 @@ class ClosedLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
     def usual_in_flight(self) -> int:
         """Messages in flight on each connection, as far as the plan sets it."""
         return self.in_flight
+
+    @property
+    def limits_in_flight(self) -> bool:
+        """False: no message is due before there is room for it."""
+        return False
+
+    def with_seed(self, seed: int) -> Self:  # noqa: ARG002
+        """Returns the same load: it has no random arrivals."""
+        return self
 
     def describe(self) -> str:
         """Returns the load in words."""
@@ -94,6 +103,15 @@ class OpenLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="open"):
     def usual_in_flight(self) -> int:
         """Returns 1: a target that keeps up has answered a message before the next is due on its connection."""
         return 1
+
+    @property
+    def limits_in_flight(self) -> bool:
+        """True where a message that is due can have to wait for earlier replies."""
+        return self.max_in_flight is not None
+
+    def with_seed(self, seed: int) -> Self:
+        """Returns the load with another seed of its arrivals."""
+        return msgspec.structs.replace(self, seed=seed)
 
     def describe(self) -> str:
         """Returns the load in words."""

@@ -11,7 +11,6 @@ from ws_load_test.analysis.findings import FindingKind, join_and, sends_messages
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.verdict import why_nothing_measured
 from ws_load_test.plan.describe import describe_plan
-from ws_load_test.plan.load import OpenLoop
 from ws_load_test.plan.plan import Plan
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ def _plan_lines(recording: Recording, *, seeds: bool = False) -> dict[str, str]:
         plan = msgspec.convert(recording.header.plan, Plan)
     except (msgspec.ValidationError, ValueError):
         return {label: str(value) for label, value in recording.header.plan.items() if label != "target"}
-    if isinstance(plan.load, OpenLoop) and not seeds:
-        plan = msgspec.structs.replace(plan, load=msgspec.structs.replace(plan.load, seed=0))
+    if not seeds:
+        plan = msgspec.structs.replace(plan, load=plan.load.with_seed(0))
     left_out = {label for label, _ in plan.target.describe()} | _IGNORED_LINES
     return {label: text for label, text in describe_plan(plan) if label not in left_out}

@@ -15,7 +15,6 @@ from ws_load_test.analysis.condition_scope import ConditionScope
 from ws_load_test.experiments.capacity.step import ERRORS
 from ws_load_test.metrics.hdr_buckets import LARGEST
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import OpenLoop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,15 +42,15 @@ class EarlyStop:
 
     def add_event(self, event: IntervalEvent) -> bool:
         """Adds an interval; returns True if the step can no longer meet its objectives."""
-        load, length_ns = self._plan.load, self._plan.duration_ns
+        rate, length_ns = self._plan.load.requested_rate, self._plan.duration_ns
         # The number of messages that a closed loop will send is unknown.
-        if not isinstance(load, OpenLoop) or length_ns is None:
+        if rate is None or length_ns is None:
             return False
         self._tally.merge(event.tally)
         self._measured_ns += event.interval.measured_ns
         if event.interval.phase != "measured" or self._measured_ns < MIN_SHARE * length_ns:
             return False
-        mean_due = load.rate.peak * length_ns / 1e9
+        mean_due = rate.peak * length_ns / 1e9
         max_due = int(mean_due + MAX_DEVIATIONS * math.sqrt(mean_due)) + 1
         return any(self._cannot_recover(objective, max_due) for objective in self._objectives)
 

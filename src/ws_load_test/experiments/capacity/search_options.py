@@ -23,7 +23,6 @@ from ws_load_test.common.units import (
 from ws_load_test.experiments.capacity.bracketing import SearchRange
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.condition_sense import check_objective
-from ws_load_test.plan.load import ClosedLoop
 from ws_load_test.plan.options.catalog import BY_NAME, owned_by, parse_options, refused_by
 from ws_load_test.plan.options.read_plan import read_plan
 from ws_load_test.plan.options.rows.fan_out import is_fan_out
@@ -97,7 +96,7 @@ class SearchSpec:
 
     def duration_ns(self, load_level: float, plan: Plan) -> int:
         """Returns the measured time of a step: as long as the objectives need, within the bounds."""
-        per_s = load_level if self.dimension == "rate" else _rate_per_s(plan)
+        per_s = load_level if self.dimension == "rate" else plan.load.peak_per_s
         each = 1.0 if plan.fan_out is None else max(1.0, plan.fan_out.mean_audience)
         needed_ns = int(self.messages_needed(each) * 10**9 / per_s) if per_s else 0
         return min(max(self.step_ns, needed_ns), self.max_step_ns)
@@ -166,10 +165,6 @@ def _messages_needed(objective: Condition, deliveries_each: Fraction) -> Fractio
         share_below, values = objective.limit, MIN_ERRORS
     tail = min(share_below, 1 - share_below)
     return values / tail / each if tail > 0 else Fraction(0)
-
-
-def _rate_per_s(plan: Plan) -> float:
-    return 0.0 if isinstance(plan.load, ClosedLoop) else plan.load.rate.peak
 
 
 # --- Options --------------------------------------------------------------------------------------------------------

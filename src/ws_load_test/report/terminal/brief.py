@@ -10,7 +10,6 @@ from rich.text import Text
 
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
-from ws_load_test.plan.load import ClosedLoop
 from ws_load_test.report.content.commands import command_lines
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.labeled import NO_VALUE, LabeledText, count_of
@@ -126,10 +125,10 @@ def _rate(results: Results) -> str:
     plan = results.plans.only
     if plan is None:
         return achieved
-    if isinstance(plan.load, ClosedLoop):
-        return f"{achieved}, as fast as replies came with {plan.load.in_flight} in flight on each connection"
     rate = plan.load.requested_rate
-    if rate is None or not rate.peak:
+    if rate is None:
+        return f"{achieved}, as fast as replies came with {plan.load.usual_in_flight} in flight on each connection"
+    if not rate.peak:
         return achieved
     requested = format_rate(rate.peak) if len(rate.stages) == 1 else f"up to {format_rate(rate.peak)}"
     return (
