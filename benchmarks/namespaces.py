@@ -37,6 +37,8 @@ from ws_load_test.fleet.factory import fleet_factory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    Experiments = Callable[[EchoProcess, Cluster, "Host", "Host"], None]
+
 HUB = "10.77.0.1"
 AHEAD_S = 3600
 TUNSETIFF = 0x400454CA
@@ -285,8 +287,8 @@ def scheduler(directory: Path, tls: list[str]) -> Iterator[str]:
         process.wait()
 
 
-def inside() -> int:
-    """In the hub's namespace."""
+def inside(perform: Experiments) -> int:
+    """Performs experiments in the hub's namespace; returns the exit code."""
     ip("link", "set", "lo", "up")
     ip("address", "add", HUB, "dev", "lo")
     with contextlib.ExitStack() as leaving:
@@ -305,27 +307,27 @@ def inside() -> int:
         far.start(address, tls, directory, "unshare", "--time", "--monotonic", str(AHEAD_S))
         server = leaving.enter_context(EchoProcess(host=HUB))
         cluster = Cluster(address, hosts=2, **{name: f"{directory}/{name}" for name in files})
-        experiments(server, cluster, near, far)
+        perform(server, cluster, near, far)
     print("all as it should be" if not failed else f"{len(failed)} not as it should be")
     return int(bool(failed))
 
 
-def main() -> int:
-    """Makes the hub's namespace, and does the rest in it."""
+def main(program: str, perform: Experiments) -> int:
+    """Makes the hub's namespace, and runs the program again in it, to perform its experiments."""
     if sys.argv[1:2] == ["wire"]:
         asyncio.run(wire(int(sys.argv[2]), sys.argv[3]))
         return 0
     if sys.argv[1:] == ["inside"]:
-        return inside()
+        return inside(perform)
     ip("netns", "add", "wlt-hub")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return subprocess.run(
-            ["ip", "netns", "exec", "wlt-hub", sys.executable, __file__, "inside"], check=False
+            ["ip", "netns", "exec", "wlt-hub", sys.executable, program, "inside"], check=False
         ).returncode
     finally:
         ip("netns", "delete", "wlt-hub")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__file__, experiments))

@@ -44,10 +44,10 @@ def opening(tcp_ns, worker=0):
     return IntervalReport("opening", 0, 0, SECOND, WorkerUsage(worker, 0, SECOND), tally.to_wire(), ready=True)
 
 
-def run_of(alpha, beta, *, seconds=6, lose_at=None, ended=True, clocks=()):
+def run_of(alpha, beta, *, seconds=6, lose_at=None, ended=True, clocks=(), start_offset_ns=9):
     """Two hosts with a worker each; `alpha` and `beta` say how their reports differ."""
     coordinator = Coordinator(2, 0, hosts=(0, 1))
-    coordinator.add_start(1, 9)
+    coordinator.add_start(1, start_offset_ns)
     for second, offset_ns in clocks:
         coordinator.add_clock(1, ClockComparison.of(second * SECOND, offset_ns, 100))
     events = coordinator.report(0, opening(2 * MILLI)) + coordinator.report(1, opening(40 * MILLI, 1))
@@ -94,10 +94,18 @@ def test_comparisons_of_clocks_in_the_recording_say_how_they_drift():
     assert beta["clock_error_ns"] <= 402
     assert beta["clock_drift_ppm"] == pytest.approx(10, abs=0.05)
     assert beta["clock_drift_error_ppm"] < 0.2
-    # It has gained 10 ppm for six seconds, which is in its instants; the other was compared once, seven before the end.
-    assert 760_000 <= error_between_hosts(aggregate([recording])) < 760_500
+    # It began 9,991 ns too early and has gained 10 ppm for six seconds, which is in its instants; the other was
+    # compared once, seven seconds before the end.
+    assert 769_991 <= error_between_hosts(aggregate([recording])) < 770_491
     clock = aggregate([recording]).hosts[1].clock
     assert offset_between(None, clock, 4 * SECOND).offset_ns == pytest.approx(40_000, abs=100)
+
+
+def test_an_offset_by_which_a_host_began_wrongly_is_in_the_error_between_hosts():
+    clocks = [(0, 0), (1, 0), (5, 0)]
+    right, wrong = (run_of({}, {}, clocks=clocks, start_offset_ns=given) for given in (0, -30 * MILLI))
+    errors = [error_between_hosts(aggregate([recording])) for recording in (right, wrong)]
+    assert errors[1] - errors[0] == pytest.approx(30 * MILLI, abs=1000)
 
 
 def test_a_row_for_each_host_with_what_was_its_own():

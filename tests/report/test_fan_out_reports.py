@@ -10,6 +10,7 @@ from factories.pages import planned
 from factories.results import MILLI, histogram, interval, results, text_of, usual
 from factories.run_states import interval as event
 from factories.run_states import scene
+from ws_load_test.cli.output import next_steps
 from ws_load_test.live.layout import render
 from ws_load_test.live.lines import Viewport
 from ws_load_test.live.progress_lines import ProgressLogger
@@ -227,3 +228,9 @@ def test_a_line_of_a_log_has_deliveries():
         "measured 10 s of 60 s - 0 open - requested 10/s - published 10/s - delivered 19/s - p50 5.00 ms, p99 20 ms"
         " - reach 95.0 % - 10 missing\n"
     )
+
+
+@pytest.mark.parametrize(("options", "metric"), [({}, "delivery.p99"), ({"match": "order"}, "p99")])
+def test_the_condition_that_is_proposed_has_a_value(options, metric):
+    [hint] = next_steps("", {"html": ""}, results(fanned_out(**options)).summary)[1:]
+    assert f'--fail-if "{metric} > ' in hint

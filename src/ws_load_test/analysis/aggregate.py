@@ -93,6 +93,8 @@ class RunAggregator:
     """Comparisons of each machine's clock with the leader's, by its index in `hosts`."""
     began_ns: tuple[int, int] | None = None
     """Instants at which the first and the last worker of a machine began the load; None in the sum of all machines."""
+    start_offset_ns: int | None = None
+    """Offset of a machine's clock by which it was given the start of the load; None where that is not known."""
     waves: WaveTracker = field(default_factory=WaveTracker)
     """Finder of the sessions that the target ended together."""
     nodes: NodeTracker = field(default_factory=NodeTracker)
@@ -161,6 +163,8 @@ class RunAggregator:
         if (began_ns := part.began_ns) is not msgspec.UNSET:
             first_ns, last_ns = own.began_ns or began_ns
             own.began_ns = min(first_ns, began_ns[0]), max(last_ns, began_ns[1])
+        if part.start_offset_ns is not msgspec.UNSET:
+            own.start_offset_ns = part.start_offset_ns
         alone = msgspec.structs.replace(
             interval,
             from_ns=part.from_ns,
@@ -194,6 +198,8 @@ class HostAggregate:
     lost_workers: tuple[LostWorker, ...]
     clock: ClockModel
     """Its monotonic clock against the leader's; instants count from the start of the run. See `offset_between`."""
+    start_offset_ns: int | None = None
+    """Offset of its clock by which it was given the start of the load; None where the recording does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +341,7 @@ def _host_aggregates(recording: Recording, aggregator: RunAggregator) -> list[Ho
                 clock=ClockModel(
                     aggregator.clocks.get(index) or [ClockComparison.of(0, host.clock_ahead_ns, host.clock_error_ns)]
                 ),
+                start_offset_ns=own.start_offset_ns,
             )
         )
     return aggregates

@@ -97,8 +97,9 @@ def _instants(share: HostAggregate) -> list[int]:
 def error_between_hosts(aggregate: Aggregate) -> int | None:
     """Returns by how many ns a time between instants of two machines can be wrong; None where there are not two.
 
-    The instants of each machine count from a start that it was given in its own clock, so that what its clock has
-    gained since then is in them, as well as the error of what is known of it: the sum over the two worst machines.
+    The instants of each machine count from a start that it was given in its own clock, by the offset as it was known
+    then. What that was wrong by is in all of them, whatever later comparisons have found, and so is what the clock has
+    gained since, and the error of what is known of it: the sum over the two worst machines.
     """
     errors = sorted(max(_errors(share)) for share in aggregate.hosts)
     return sum(errors[-2:]) if len(errors) > 1 else None
@@ -107,10 +108,12 @@ def error_between_hosts(aggregate: Aggregate) -> int | None:
 def _errors(share: HostAggregate) -> Iterator[int]:
     """Yields how wrong a machine's instants can be, at instants all over its run."""
     instants = _instants(share)
-    at_start = share.clock.offset_at(instants[0])
+    given_ns = share.start_offset_ns
+    if given_ns is None:
+        given_ns = share.clock.offset_at(instants[0]).offset_ns
     for at_ns in instants:
         offset = share.clock.offset_at(at_ns)
-        yield abs(offset.offset_ns - at_start.offset_ns) + offset.error_ns
+        yield abs(offset.offset_ns - given_ns) + offset.error_ns
 
 
 def _sent_in_window(share: HostAggregate) -> int:

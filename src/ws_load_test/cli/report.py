@@ -59,7 +59,7 @@ def report(paths: Sequence[str], options: dict[str, Any]) -> int:
     code = export(wanted, recordings, summary, merged, code)
     if "-" not in wanted.values():
         detail = output_options.get("summary")
-        steps = next_steps(paths[0] if len(paths) == 1 else "", wanted, judged=bool(summary.verdict.checks))
+        steps = next_steps(paths[0] if len(paths) == 1 else "", wanted, summary)
         print_results(recordings, summary, merged, as_json=as_json, detail=detail, next_steps=steps, with_command=True)
     return code
 

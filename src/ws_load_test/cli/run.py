@@ -230,7 +230,7 @@ def _execute(
             result.aggregate,
             as_json=bool(output_options.get("json")),
             detail=output_options.get("summary"),
-            next_steps=next_steps(kept, wanted, judged=bool(result.summary.verdict.checks)),
+            next_steps=next_steps(kept, wanted, result.summary),
         )
     sys.stdout.flush()
     return code, result.recording.trailer is not None and result.recording.trailer.interrupted
