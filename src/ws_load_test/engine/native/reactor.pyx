@@ -133,7 +133,7 @@ cdef class Reactor:
     cdef Py_ssize_t n_block, cursor
     cdef uint64_t limit
     cdef Counts counts
-    cdef int64_t read_at
+    cdef int64_t read_at, turn_end
     cdef ws_histogram response, service, lag, unread
     cdef public int64_t measured_from, measured_until, last_done, end, remaining
     cdef public uint32_t max_in_flight
@@ -341,6 +341,7 @@ cdef class Reactor:
         waited.fd = beside
         waited.events = POLLIN
         left.tv_sec = 0
+        self.turn_end = until_ns
         if self.kernel_instants:
             self._compare_clocks()
         with nogil:
@@ -418,7 +419,7 @@ cdef class Reactor:
             if got < BUFFER and not ends:
                 break
             reads += 1
-            if reads == READS_A_TURN:
+            if reads == READS_A_TURN or ws_now_ns() >= self.turn_end:
                 # What is left makes another event.
                 again.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
                 again.data.u64 = slot
