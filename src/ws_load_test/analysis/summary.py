@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.thresholds import RequestedCondition
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.metrics.tally import Tally
-    from ws_load_test.plan.load import ClosedLoop, OpenLoop
 
 Part = TypeVar("Part", bound=msgspec.Struct)
 SCHEMA = 2
@@ -262,14 +261,14 @@ def _joined(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _load(loads: Sequence[object]) -> ClosedLoop | OpenLoop | MixedLoad | UnknownLoad:
+def _load(loads: Sequence[object]) -> Load | MixedLoad | UnknownLoad:
     """Returns the load that all recordings share, or all distinct ones as a mixed load."""
     read = [_read_load(load) for load in loads]
     distinct = [load for place, load in enumerate(read) if load not in read[:place]]
     return distinct[0] if len(distinct) == 1 else MixedLoad(loads=distinct)
 
 
-def _read_load(recorded: object) -> ClosedLoop | OpenLoop | UnknownLoad:
+def _read_load(recorded: object) -> Load | UnknownLoad:
     try:
         load: Load = msgspec.convert(recorded, Load)
     except (msgspec.ValidationError, ValueError):

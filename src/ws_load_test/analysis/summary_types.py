@@ -17,7 +17,7 @@ from ws_load_test.analysis.fan_out import FanOutSummary
 from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.summary_times import TimeStats
 from ws_load_test.analysis.wave_types import NodesSummary, WaveSummary
-from ws_load_test.plan.load import ClosedLoop, OpenLoop
+from ws_load_test.plan.load import Load
 
 
 class Connections(msgspec.Struct, frozen=True, kw_only=True):
@@ -306,7 +306,7 @@ class UnknownLoad(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 class MixedLoad(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="mixed"):
     """Loads of several recordings that differ."""
 
-    loads: Annotated[list[ClosedLoop | OpenLoop | UnknownLoad], Meta(description="The distinct loads.")]
+    loads: Annotated[list[Load | UnknownLoad], Meta(description="The distinct loads.")]
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -317,7 +317,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="Name of the run (--name); several are joined with commas.")] = ""
     target: Annotated[str, Meta(description="URL of the target, secrets hidden; several are joined with commas.")]
     load: Annotated[
-        ClosedLoop | OpenLoop | MixedLoad | UnknownLoad,
+        Load | MixedLoad | UnknownLoad,
         Meta(description="Load of the plan; of several recordings with different loads, all of them."),
     ]
     command: Annotated[

@@ -1,4 +1,4 @@
-"""Load models of a plan: closed loop and open loop.
+"""Load models of a plan: closed loop, open loop, and the roles of a scenario.
 
 Callers ask a load for its properties, not for its class: another model needs no change in them.
 """
@@ -133,5 +133,54 @@ class OpenLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="open"):
         return f"{self.arrivals}, at most {format_count(self.max_in_flight)} in flight each"
 
 
-Load = ClosedLoop | OpenLoop
+class RoleLoad(msgspec.Struct, frozen=True, tag_field="kind", tag="roles"):
+    """The roles of the plan's scenario decide when messages leave."""
+
+    due_when_sent: ClassVar[bool] = False
+    """A step of an iteration on a schedule can be sent later than it is due."""
+
+    @property
+    def requested_rate(self) -> LoadProfile | None:
+        """None: a rate of iterations is none of messages."""
+        return None
+
+    @property
+    def peak_per_s(self) -> float:
+        """0: no rate of messages was requested."""
+        return 0.0
+
+    @property
+    def sends_messages(self) -> bool:
+        """True: a role without a step that sends is the exception."""
+        return True
+
+    @property
+    def has_random_arrivals(self) -> bool:
+        """False: each role has a seed of its own."""
+        return False
+
+    @property
+    def usual_in_flight(self) -> int:
+        """Returns 1: a session takes one step at a time."""
+        return 1
+
+    @property
+    def limits_in_flight(self) -> bool:
+        """True: an iteration that is due waits for a session that is not in one."""
+        return True
+
+    def with_seed(self, seed: int) -> Self:  # noqa: ARG002 - has_random_arrivals
+        """Returns the load itself."""
+        return self
+
+    def describe(self) -> str:
+        """Returns the load in words."""
+        return "the roles of the scenario"
+
+    def describe_briefly(self) -> str:
+        """Returns the load in a few words, for a row of a report."""
+        return "by roles"
+
+
+Load = ClosedLoop | OpenLoop | RoleLoad
 """Every load model that a plan can hold; distinguished by the field `kind`."""

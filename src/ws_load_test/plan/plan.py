@@ -17,6 +17,7 @@ from ws_load_test.plan.fan_out import FanOut
 from ws_load_test.plan.load import ClosedLoop, Load
 from ws_load_test.plan.node import NodeRule
 from ws_load_test.plan.ranges import Connections, Count, Duration, PerSecond, Workers
+from ws_load_test.plan.scenario.model import Scenario
 from ws_load_test.plan.schedule import LoadProfile
 from ws_load_test.plan.session_policy import DisconnectStorm, MisbehavingClients, ReconnectPolicy
 from ws_load_test.plan.target import Target
@@ -45,6 +46,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rules by which replies answer messages."""
     fan_out: FanOut | None = None
     """Publishers and subscribers; None: every session sends, and receives its replies."""
+    scenario: Scenario | None = None
+    """Roles and their steps, in place of `message`, `setup_messages` and `correlation`; None: there are none."""
     duration_ns: Duration | None = None
     """Measured time; None if `messages` ends the run."""
     messages: Count | None = None
@@ -108,6 +111,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             correlation=self.correlation.redacted(),
             commands=tuple(one.redacted() for one in self.commands),
             fan_out=None if self.fan_out is None else self.fan_out.redacted(),
+            scenario=None if self.scenario is None else self.scenario.redacted(),
         )
 
     @property

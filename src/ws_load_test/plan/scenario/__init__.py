@@ -1,0 +1,1 @@
+"""Scenarios: sessions that go through several steps, by roles."""
