@@ -770,6 +770,8 @@ Counts, and shares of a whole with %:
   sent                   Messages handed to the kernel.
   answered               Messages whose reply was read.
   unanswered             Messages that were sent and got no reply.
+  unawaited              Messages that were sent and to which the scenario
+                         awaits no reply.
   dropped                Messages that were due and never sent.
   pushed                 Messages that came and answered nothing.
   duplicate_replies      Replies to messages that had been answered already.
