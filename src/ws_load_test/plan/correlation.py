@@ -146,10 +146,14 @@ class Correlation(msgspec.Struct, frozen=True):
         """Returns the function that finds the id in a message of ours."""
         return self._extractor(of_reply=False)
 
+    def id_path(self, *, of_reply: bool) -> str:
+        """Path to the id in a reply, or in a message of ours (*json*)."""
+        in_message, differs, in_reply = self.selector.partition("=")
+        return in_reply if of_reply and differs else in_message
+
     def _extractor(self, *, of_reply: bool) -> IdExtractor:
         if self.rule == "json":
-            in_message, differs, in_reply = self.selector.partition("=")
-            return json_extractor(in_reply if of_reply and differs else in_message)
+            return json_extractor(self.id_path(of_reply=of_reply))
         if self.rule == "regex":
             return regex_extractor(self.selector)
         return _identity
@@ -293,6 +297,18 @@ def regex_extractor(pattern: str) -> IdExtractor:
     return read
 
 
+def json_steps(path: str) -> list[str | int]:
+    """Reads a path of names and places (``data.id``, ``items[0].id``): a text for each name, a number for each place.
+
+    Raises:
+        ValueError: it is no path.
+    """
+    steps = _STEP.findall(path)
+    if not steps or ".".join(steps).replace(".[", "[") != path.removeprefix("."):
+        raise ValueError(f'"{path}" is no path; write for example json:id or json:data.items[0].id')
+    return [int(step[1:-1]) if step.startswith("[") else step for step in steps]
+
+
 def json_extractor(path: str) -> Callable[[bytes], str | None]:
     """Returns what finds the value at a path of names and places (``data.id``, ``items[0].id``), as text.
 
@@ -302,17 +318,15 @@ def json_extractor(path: str) -> Callable[[bytes], str | None]:
     Raises:
         ValueError: it is no path.
     """
-    steps = _STEP.findall(path)
-    if not steps or ".".join(steps).replace(".[", "[") != path.removeprefix("."):
-        raise ValueError(f'"{path}" is no path; write for example json:id or json:data.items[0].id')
-    names = next((place for place, step in enumerate(steps) if step.startswith("[")), len(steps))
+    steps = json_steps(path)
+    names = next((place for place, step in enumerate(steps) if isinstance(step, int)), len(steps))
     kind: Any = Any
     for name in reversed(steps[:names]):
         # Any beside UNSET only at the end: what lies on the way must be an object.
         field = ("value", kind if kind is Any else kind | msgspec.UnsetType, msgspec.UNSET)
         kind = msgspec.defstruct("At", [field], rename={"value": name})
     decode = msgspec.json.Decoder(kind).decode
-    rest: list[int | str] = [int(step[1:-1]) if step.startswith("[") else step for step in steps[names:]]
+    rest = steps[names:]
 
     def read(payload: bytes) -> str | None:
         try:
