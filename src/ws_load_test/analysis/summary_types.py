@@ -36,12 +36,13 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Messages(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages of the load, warm-up excluded. due = sent + dropped, sent = answered + unanswered."""
+    """Messages of the load, warm-up excluded. due = sent + dropped, sent = answered + unanswered + unawaited."""
 
     due: Annotated[int, Meta(description="Messages that fell due.")]
     sent: Annotated[int, Meta(description="Messages handed to the kernel.")]
     answered: Annotated[int, Meta(description="Messages whose reply came.")]
     unanswered: Annotated[int, Meta(description="Messages sent without a reply by the timeout or the end.")]
+    unawaited: Annotated[int, Meta(description="Messages sent to which the scenario awaits no reply.")]
     dropped: Annotated[int, Meta(description="Messages that were due and never sent.")]
     pushed: Annotated[int, Meta(description="Unsolicited messages: they answer none of ours.")]
     duplicate_replies: Annotated[int, Meta(description="Replies to a message that already had one.")]

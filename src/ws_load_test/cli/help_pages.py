@@ -125,7 +125,8 @@ Message
   Fields in braces are filled in anew for each message; all other braces stay
   as they are:
       {seq}  {connection}  {uuid}  {now_ms}  {random:8}  {int:1..100}
-      {feed.COLUMN}  {feed.COLUMN:json}  {room}  {marker}
+      {feed.COLUMN}  {feed.COLUMN:json}  {room}  {marker}  {env.NAME}
+      {env.NAME:json}  {my.NAME}  {my.NAME:json}
   In URL, --header, --cookie, --user, --bearer and --subprotocol they are
   filled in for each connection.
 
@@ -769,6 +770,8 @@ Counts, and shares of a whole with %:
   sent                   Messages handed to the kernel.
   answered               Messages whose reply was read.
   unanswered             Messages that were sent and got no reply.
+  unawaited              Messages that were sent and to which the scenario
+                         awaits no reply.
   dropped                Messages that were due and never sent.
   pushed                 Messages that came and answered nothing.
   duplicate_replies      Replies to messages that had been answered already.
@@ -872,6 +875,12 @@ Fields in braces are filled in for each message, all other braces stay:
                           the connection elsewhere
   {marker}                29 letters and digits by which a fan-out recognizes
                           the deliveries of a message; in -m alone
+  {env.NAME}              value of the environment variable NAME where the plan
+                          is read; a secret, hidden wherever the plan is shown
+  {env.NAME:json}         the same as a JSON string, quotes included
+  {my.NAME}               value that the session has captured under NAME; of a
+                          scenario alone
+  {my.NAME:json}          the same as a JSON string, quotes included
 
 In URL, --header, --cookie, --user, --bearer and --subprotocol they are filled
 in for each connection. `--probe` sends one message and shows every step.

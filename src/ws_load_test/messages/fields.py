@@ -15,6 +15,12 @@ from dataclasses import dataclass
 from itertools import chain
 
 from ws_load_test.messages.marker import MARKER_BYTES
+from ws_load_test.messages.named_values import (
+    CapturedValue,
+    EnvironmentVariable,
+    JsonCapturedValue,
+    JsonEnvironmentVariable,
+)
 from ws_load_test.messages.publication import PUBLICATION, Publication
 from ws_load_test.messages.random_values import text_blocks, uuid_blocks
 from ws_load_test.messages.template_field import FieldScope, FieldText, PlainField, TemplateField
@@ -311,6 +317,10 @@ FIELD_KINDS: tuple[type[TemplateField], ...] = (
     JsonFeedColumn,
     RoomName,
     PublishMarker,
+    EnvironmentVariable,
+    JsonEnvironmentVariable,
+    CapturedValue,
+    JsonCapturedValue,
 )
 """Every kind of field, in the order of the help page."""
 FIELD = re.compile(rf"\{{(?:{'|'.join(dict.fromkeys(kind.pattern() for kind in FIELD_KINDS))})\}}")
@@ -318,13 +328,15 @@ FIELD = re.compile(rf"\{{(?:{'|'.join(dict.fromkeys(kind.pattern() for kind in F
 
 
 def field_kind(name: str) -> type[TemplateField] | None:
-    """The kind with this name; None for an unknown name."""
-    return next((kind for kind in FIELD_KINDS if kind.name == name), None)
+    """The kind with this name, or whose prefix a name begins with; None for an unknown name."""
+    return next(
+        (kind for kind in FIELD_KINDS if kind.name == name or (kind.prefix and name.startswith(kind.prefix))), None
+    )
 
 
 def closest_field(name: str, columns: Collection[str]) -> str | None:
     """The field, with its braces, whose name is most like an unknown name; None if none is like it."""
-    examples = {kind.name: kind.example for kind in FIELD_KINDS if not issubclass(kind, FeedColumn)}
+    examples = {kind.name: kind.example for kind in FIELD_KINDS if not (kind.prefix or issubclass(kind, FeedColumn))}
     examples |= {f"feed.{column}": f"{{feed.{column}}}" for column in columns}
     near = difflib.get_close_matches(name.lower(), examples, n=1, cutoff=0.5)
     return examples[near[0]] if near else None

@@ -12,6 +12,7 @@ from ws_load_test.common.units import format_bytes, format_count, format_duratio
 from ws_load_test.messages import Message, Template
 from ws_load_test.messages.fields import PublishMarker, RoomName
 from ws_load_test.messages.marker import MAX_DUE_NS, MAX_NUMBERS
+from ws_load_test.messages.named_values import CapturedValue
 from ws_load_test.messages.template import template_text
 from ws_load_test.plan.correlation import Correlation
 from ws_load_test.plan.fan_out import FanOut, MarkerRule
@@ -96,11 +97,14 @@ def _fan_out(values: Mapping[str, Any]) -> FanOut:
 def _misplaced_fields(
     values: Mapping[str, Any], message: Message, texts: Iterable[tuple[str, str]]
 ) -> Iterator[OptionProblem]:
-    """Yields the fields of a fan-out that stand where none is, or where they have no value."""
+    """Yields the fields of a fan-out or of a scenario that stand where none is, or where they have no value."""
     fan_out = is_fan_out(values)
     found = [("message", label) for label in message.fields]
     found += [(option, label) for option, text in texts for label in _labels(Template(text))]
     for option, label in dict.fromkeys(found):
+        if label.startswith(CapturedValue.prefix):
+            text = f"{{{label}}} is what a session of a scenario has captured; write roles in a plan file for that"
+            yield OptionProblem(option_name(option), text)
         if label not in {PublishMarker.name, RoomName.name}:
             continue
         if not fan_out:

@@ -30,6 +30,7 @@ from ws_load_test.messages.fields import PublishMarker, RoomName
 from ws_load_test.messages.publication import SAMPLE_ROOM
 from ws_load_test.messages.size_estimate import estimate_sizes
 from ws_load_test.messages.template import template_text
+from ws_load_test.plan.options.environment import values_of, variables_in
 from ws_load_test.plan.options.rows.fan_out import is_fan_out
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
@@ -64,8 +65,8 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
     checked = [*(("message", template) for template in templates if template is not None), *others]
     if _fields_are_right(checked, values, problems) and feed is not None:
         feed = _with_used_columns(feed, [template for _, template in checked], problems)
-    if feed is not None:
-        message = msgspec.structs.replace(message, feed=feed)
+    environment = _environment(checked, problems)
+    message = msgspec.structs.replace(message, feed=feed, environment=environment)
     broken = any(problem.option in {"--message", "--feed"} for problem in problems)
     if (len(contents) > 1 or "weights" in values) and not broken:
         message = _with_weights(message, values, len(contents), problems)
@@ -273,6 +274,17 @@ def _fields_are_right(
     return len(problems) == known
 
 
+def _environment(checked: list[tuple[str, Template]], problems: list[OptionProblem]) -> dict[str, str]:
+    """Returns the variables that fields name, and their values; adds those that are missing to `problems`."""
+    found: dict[str, str] = {}
+    for option, template in checked:
+        values, missing = values_of(variables_in((template,)))
+        found |= values
+        added = (OptionProblem(option_name(option), text) for text in missing)
+        problems.extend(problem for problem in added if problem not in problems)
+    return found
+
+
 def _with_used_columns(feed: Feed, templates: list[Template], problems: list[OptionProblem]) -> Feed:
     named = {field.column for template in templates for field in template.fields}
     feed = msgspec.structs.replace(feed, used=tuple(column for column in feed.columns if column in named))
@@ -310,7 +322,8 @@ def _with_contents(
             means.append(float(len(payload)))
             continue
         try:
-            most, mean = estimate_sizes(template, message.feed if _names_feed(template) else None, room)
+            feed = message.feed if _names_feed(template) else None
+            most, mean = estimate_sizes(template, feed, room, message.environment)
         except FeedError as error:
             problems.append(OptionProblem("--feed", error.text))
             return message
