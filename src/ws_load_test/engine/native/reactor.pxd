@@ -13,16 +13,23 @@ cdef extern from "wire.h" nogil:
         uint64_t seen
         int64_t fragmented
         uint8_t *control
+        uint8_t *kept
+        size_t kept_size
+        uint8_t opcode
         uint8_t head[10]
         uint8_t have
-    ctypedef void (*ws_on_control)(void *, void *, int, const uint8_t *, unsigned) noexcept nogil
+    ctypedef struct ws_taker:
+        void (*control)(void *, void *, int, const uint8_t *, unsigned) noexcept nogil
+        int (*message)(void *, void *, int, const uint8_t *, size_t) noexcept nogil
+        void *loop
+        uint64_t limit
     enum: WS_SLOTS, WS_PING, WS_PONG, WS_CLOSE
     int64_t ws_now_ns()
     int64_t ws_clock_offset_ns()
     uint32_t ws_bucket(int64_t)
     void ws_record(ws_histogram *, int64_t, uint32_t)
     void ws_clear(ws_histogram *)
-    uint32_t ws_read(ws_stream *, const uint8_t *, size_t, size_t *, int *, uint64_t, ws_on_control, void *, void *)
+    uint32_t ws_read(ws_stream *, const uint8_t *, size_t, size_t *, int *, const ws_taker *, void *)
     size_t ws_control_frame(uint8_t *, int, const uint8_t *, unsigned, uint32_t)
 
 cdef extern from "tls.h" nogil:

@@ -79,7 +79,7 @@ cdef class Reactor:
     cdef int64_t next_index
     cdef int64_t *block
     cdef Py_ssize_t n_block, cursor
-    cdef uint64_t limit
+    cdef ws_taker taker
     cdef Counts counts
     cdef int64_t read_at, turn_end
     cdef ws_histogram response, service, lag, unread
@@ -103,7 +103,7 @@ cdef class Reactor:
         """
         self.kernel.ep = self.kernel.timer = -1
         self.on_schedule = on_schedule
-        self.limit = max_message_bytes
+        self.taker = ws_taker(_on_control, NULL, <void *>self, max_message_bytes)
         self.measured_from = self.measured_until = self.end = NEVER
         self.remaining = <int64_t>1 << 62
         self.max_in_flight = <uint32_t>-1
@@ -392,7 +392,7 @@ cdef class Reactor:
         cdef size_t used
         cdef int odd
         self.read_at = at
-        cdef uint32_t replies = ws_read(&s.stream, data, size, &used, &odd, self.limit, _on_control, <void *>self, s)
+        cdef uint32_t replies = ws_read(&s.stream, data, size, &used, &odd, &self.taker, s)
         if odd:
             s.odd = True
             s.ping_waits = False
