@@ -40,7 +40,7 @@ class Heartbeat:
 def find_auto_answers(events: list[Event]) -> list[AutoAnswer]:
     """Returns what the client answers each time, and sends at no other occasion."""
     followed = defaultdict(list)
-    totals = defaultdict(int)
+    totals: dict[tuple[bool, tuple[str, ...]], int] = defaultdict(int)
     for event in events:
         totals[event.is_sent, event.kind.key] += 1
     for place, event in enumerate(events):

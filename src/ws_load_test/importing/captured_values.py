@@ -104,9 +104,7 @@ class CapturedValues:
         after = -1
         if owner is not None and owner < event.index:
             after = owner
-        elif not (is_telling(value) or value.text in self._secrets.names):
-            return None
-        elif value.text in self._given:
+        elif value.text in self._given or not (is_telling(value) or value.text in self._secrets.names):
             return None
         found = [one for one in self._received.get(value.text, ()) if after < one[0].index < event.index]
         if not found or (after < 0 and self._first_sent.get(value.text, event.index) < found[0][0].index):

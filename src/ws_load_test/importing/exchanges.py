@@ -66,17 +66,20 @@ def _pair_by_id(
     for event in events:
         if not event.is_sent and event.index not in taken:
             for value in event.content.values:
-                slot = slot_of(value), value.text
-                if not received[slot] or received[slot][-1] is not event:
-                    received[slot].append(event)
+                same = received[slot_of(value), value.text]
+                if not same or same[-1] is not event:
+                    same.append(event)
     slots = _reply_slots(exchanges, own_values, received)
-    for exchange in exchanges:
+    for place, exchange in enumerate(exchanges):
+        sent = exchange.sent
+        assert sent is not None
+        next_sent = exchanges[place + 1].sent if place + 1 < len(exchanges) else None
         for own, value in _ids_of(exchange, own_values):
-            slot = slots.get(slot_of(value))
-            found = [] if slot is None or exchange.sent is None else received.get((slot, value.text), [])
-            later = [one for one in found if one.index > exchange.sent.index and one.index not in taken]  # type: ignore[union-attr]
+            there = slots.get(slot_of(value), "")
+            found = received.get((there, value.text), []) if there else []
+            later = [one for one in found if one.index > sent.index and one.index not in taken]
             if later:
-                _take_reply(exchange, own, later, slot or "", taken, _next_sent(exchanges, exchange))
+                taken.update(_take_reply(exchange, own, later, there, next_sent))
                 break
 
 
@@ -126,23 +129,25 @@ def _take_reply(
     own: OwnValue | Value,
     found: list[Event],
     slot: str,
-    taken: set[int],
     next_sent: Event | None,
-) -> None:
-    """Takes the first of the messages with an id as the reply, or all as a stream if they end with a mark."""
+) -> list[int]:
+    """Takes the first of the messages with an id as the reply, or all as a stream if they end with a mark.
+
+    Returns the places of those that were taken.
+    """
     kinds = [one.kind for one in found]
     is_stream = len(found) > FEWEST_PARTS and kinds[-1].key not in {kind.key for kind in kinds[:-1]}
     if not is_stream and len(found) > FEWEST_PARTS and end_mark(found) is None:
         # A subscription: what comes under its id has no end, and may not come at all.
-        return
+        return []
     is_stream = is_stream or len(found) > FEWEST_PARTS
     reply = found[-1] if is_stream else found[0]
     if next_sent is not None and reply.at_ns - next_sent.at_ns > LONGEST_OVERTAKEN_NS:
-        return
+        return []
     value = next(one for one in reply.content.values if slot_of(one) == slot and one.text == _text_of(own))
     exchange.reply, exchange.reply_id = reply, (own, value)
     exchange.parts = found[:-1] if is_stream else []
-    taken.update(one.index for one in (*exchange.parts, reply))
+    return [one.index for one in (*exchange.parts, reply)]
 
 
 def _text_of(own: OwnValue | Value) -> str:
@@ -157,11 +162,6 @@ def end_mark(found: list[Event]) -> Value | None:
         if value.path and is_mark and (value.path, value.text) not in others:
             return value
     return None
-
-
-def _next_sent(exchanges: list[Exchange], exchange: Exchange) -> Event | None:
-    place = exchanges.index(exchange)
-    return exchanges[place + 1].sent if place + 1 < len(exchanges) else None
 
 
 # --- By kind and order -----------------------------------------------------------------------------------------------
@@ -188,8 +188,9 @@ def _pair_by_kind(events: list[Event], exchanges: list[Exchange], taken: set[int
         sent = exchanges[place].sent
         assert sent is not None
         groups[sent.kind.key].append(place)
-    for places in groups.values():
-        if any(one.reply for one in exchanges if one.sent and one.sent.kind.key == exchanges[places[0]].sent.kind.key):  # type: ignore[union-attr]
+    answered = {one.sent.kind.key for one in exchanges if one.sent is not None and one.reply is not None}
+    for kind, places in groups.items():
+        if kind in answered:
             # The others of its kind have an id, and this one's answer did not come.
             continue
         key = _reply_kind([windows[place] for place in places], totals)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -107,8 +108,7 @@ def _counters(sent: list[Event], events: list[Event], secrets: Secrets) -> list[
 
 
 def _grows_by_one(numbers: list[int]) -> bool:
-    pairs = zip(numbers, numbers[1:], strict=False)
-    return len(numbers) >= 2 and all(later == earlier + 1 for earlier, later in pairs)
+    return len(numbers) >= 2 and all(later == earlier + 1 for earlier, later in pairwise(numbers))
 
 
 def _is_echoed_id(slot: str, numbers: dict[int, tuple[Event, Value]], events: list[Event]) -> bool:

@@ -65,9 +65,8 @@ class PlanFile:
         received = len(self._capture.messages) - sent
         length_s = self._capture.messages[-1].at_ns / NS_PER_S if self._capture.messages else 0.0
         faster = f"; waits are those of the capture divided by {self._speed:g}" if self._speed != 1 else ""
-        lines = [
-            f"Imported from a session of {length_s:.1f} s: {_count(sent, 'message')} sent, {received} received{faster}.",
-        ]
+        counts = f"{_count(sent, 'message')} sent, {received} received"
+        lines = [f"Imported from a session of {length_s:.1f} s: {counts}{faster}."]
         variables = self.variables(body)
         if variables:
             lines.append("Secrets come from the environment:")
@@ -87,10 +86,12 @@ class PlanFile:
     def _captured_by(self) -> dict[str, list[str]]:
         """Returns the names of the steps and reactions that capture each value."""
         found: dict[str, list[str]] = {}
-        for one in (*self._role.every_step, *self._role.reactions):
-            for name in one.captures:
-                if one.name not in found.setdefault(name, []):
-                    found[name].append(one.name)
+        pairs = [(step.name, step.captures) for step in self._role.every_step]
+        pairs += [(reaction.name, reaction.captures) for reaction in self._role.reactions]
+        for receiver, captures in pairs:
+            for name in captures:
+                if receiver not in found.setdefault(name, []):
+                    found[name].append(receiver)
         return found
 
     # --- Tables ------------------------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ class PlanFile:
         send = f"@{self._folder}{one.send[1:]}" if one.file is not None else one.send
         self._add("send", send)
         if one.binary:
-            self._add("binary", True)  # noqa: FBT003 - a value of TOML
+            self._add("binary", True)
 
     def _captures(self, captures: dict[str, str]) -> None:
         if captures:

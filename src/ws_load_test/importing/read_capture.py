@@ -30,14 +30,17 @@ def read_captures(path: str) -> list[Capture]:
     """
     try:
         data = sys.stdin.buffer.read() if path == "-" else read_bytes(path, LARGEST_CAPTURE_BYTES)
-        data = data.removeprefix(codecs.BOM_UTF8)
-        if is_session_file(data):
-            return read_session_lines(data)
-        if is_har(data):
-            return read_har(data)
-        raise ValueError("it is neither a HAR file nor what --probe -o writes")
+        return _sessions(data.removeprefix(codecs.BOM_UTF8))
     except ValueError as error:
         raise UsageError(f"import: cannot read {quoted_path(path)}: {error}") from None
+
+
+def _sessions(data: bytes) -> list[Capture]:
+    if is_session_file(data):
+        return read_session_lines(data)
+    if is_har(data):
+        return read_har(data)
+    raise ValueError("it is neither a HAR file nor what --probe -o writes")
 
 
 def choose_session(captures: list[Capture], wanted: str | None, path: str) -> Capture:

@@ -34,8 +34,9 @@ def reply_checks(
     assert reply is not None
     by_kind = [one for one in reply.kind.checks if not hides(one)] or list(reply.kind.checks)
     by_id = _id_check(exchange, fields, hides)
-    choices = [(concrete, (written,)) for concrete, written in by_id]
-    choices += [((*by_kind, concrete[0]), (*by_kind, written)) for concrete, written in by_id]
+    choices: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+    choices += [((concrete,), (written,)) for concrete, written in by_id]
+    choices += [((*by_kind, concrete), (*by_kind, written)) for concrete, written in by_id]
     choices.append((tuple(by_kind), tuple(by_kind)))
     start = 0 if exchange.sent is None else exchange.sent.index + 1
     others = [one for one in events[start : reply.index] if not one.is_sent]
@@ -48,9 +49,7 @@ def reply_checks(
     return tuple(by_kind)
 
 
-def _id_check(
-    exchange: Exchange, fields: Mapping[int, str], hides: Callable[[str], bool]
-) -> list[tuple[tuple[str, ...], str]]:
+def _id_check(exchange: Exchange, fields: Mapping[int, str], hides: Callable[[str], bool]) -> list[tuple[str, str]]:
     """Returns the check of the id: as it was in the capture, and with a field; none if no field can say it."""
     if exchange.reply_id is None or exchange.reply is None:
         return []
@@ -65,7 +64,7 @@ def _id_check(
         parse_check(concrete)
     except ValueError:
         return []
-    return [((concrete,), check_of(content, there, written))]
+    return [(concrete, check_of(content, there, written))]
 
 
 def stream_checks(exchange: Exchange) -> tuple[str, str]:

@@ -149,8 +149,8 @@ def find_secrets(capture: Capture, contents: list[Content]) -> Secrets:
             secrets.add(offered, "TOKEN", "a subprotocol")
     for content in contents:
         # Values received may be secrets as well; most of them are captured where they come, and need no variable.
-        for value in secret_values(content):
-            secrets.add(value.text, value.name or "SECRET", f'"{value.name}"' if value.name else "a message")
+        for one in secret_values(content):
+            secrets.add(one.text, one.name or "SECRET", f'"{one.name}"' if one.name else "a message")
     return secrets
 
 

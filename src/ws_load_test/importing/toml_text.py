@@ -23,7 +23,7 @@ def string(text: str) -> str:
         return f"'{text}'" if '"' in text or "\\" in text else f'"{text}"'
     if "\n" in text and not _NOT_LITERAL_LINES.search(text):
         # A line end behind the opening quotes is no part of the string.
-        return f"'''\n{text}'''" if text.startswith("\n") or not text.rstrip("\n").count("\n") == 0 else _basic(text)
+        return f"'''\n{text}'''" if text.startswith("\n") or "\n" in text.rstrip("\n") else _basic(text)
     return _basic(text)
 
 

@@ -112,7 +112,7 @@ def nested_values(value: Value) -> list[Value]:
         inner = json.loads(f'"{value.text}"') if value.kind == "string" else value.text
     except ValueError:
         return []
-    if not inner.lstrip()[:1] in {"{", "["} or (found := _whole_json(inner)) is None:
+    if inner.lstrip()[:1] not in {"{", "["} or (found := _whole_json(inner)) is None:
         return []
     placed, at = [], 0
     for one in sorted(found, key=lambda one: one.start):
