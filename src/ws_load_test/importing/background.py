@@ -53,7 +53,9 @@ def find_auto_answers(events: list[Event]) -> list[AutoAnswer]:
     for (asked, answered), pairs in followed.items():
         answers = {one.index for _, one in pairs}
         always = len(pairs) == totals[False, asked] == totals[True, answered] == len(answers)
-        if always and any(is_heartbeat(event.content) for event in pairs[0]):
+        # The client sends back what came, or its words show what it is.
+        echoes = all(one.content.payload == other.content.payload for one, other in pairs)
+        if always and (echoes or any(is_heartbeat(event.content) for event in pairs[0])):
             found.append(AutoAnswer([one for one, _ in pairs], [one for _, one in pairs]))
     return found
 

@@ -10,7 +10,7 @@ from ws_load_test.importing.captured_values import CapturedValues
 from ws_load_test.importing.draft import DraftReaction, DraftRole, DraftStep, DraftTimer
 from ws_load_test.importing.exchanges import Exchange, pair_exchanges
 from ws_load_test.importing.loops import arrange
-from ws_load_test.importing.own_values import find_own_values
+from ws_load_test.importing.own_values import find_own_values, slot_of
 from ws_load_test.importing.reply_checks import expectations, reply_checks, stream_checks
 from ws_load_test.importing.sequences import sequence_of
 from ws_load_test.importing.templates import TemplateMaker
@@ -18,6 +18,7 @@ from ws_load_test.importing.templates import TemplateMaker
 if TYPE_CHECKING:
     from ws_load_test.importing.capture import Capture
     from ws_load_test.importing.events import Event
+    from ws_load_test.importing.own_values import OwnValue
     from ws_load_test.importing.secret_values import Secrets
     from ws_load_test.importing.templates import Template
 
@@ -44,18 +45,33 @@ class RoleBuilder:
         self._own = find_own_values(events, secrets, capture.started_ns)
         given = {part for part in capture.url.replace("?", "/").replace("&", "/").replace("=", "/").split("/") if part}
         self._captured = CapturedValues(events, self._own, secrets, {*given, *capture.subprotocols})
-        for index, found in self._own.items():
-            # A value that is sent again, and comes from nowhere in between, stays as it is.
-            self._own[index] = [one for one in found if not self._captured.is_owned_later(events, one, index)]
         self._exchanges = pair_exchanges(
             events, [one for one in sent if one.index not in beats], self._own, self._taken
         )
         self._beating = [pair_exchanges(events, group.sent, self._own, self._taken) for group in self._heartbeats]
+        self._captured.replies.update(
+            one.reply.index for group in (self._exchanges, *self._beating) for one in group if one.reply is not None
+        )
+        self._keep_lasting()
         self._maker = TemplateMaker(secrets, self._captured, self._own)
         self._templates: dict[int, Template] = {}
         self.files: dict[str, bytes] = {}
         """Contents of binary messages, by the names of their files."""
         self._file_names: dict[tuple[str, bytes], str] = {}
+
+    def _keep_lasting(self) -> None:
+        """Leaves counters and UUIDs as they are that the client refers to later, and that no reply has in between."""
+
+        def series(own: OwnValue) -> tuple[str, str, str]:
+            return slot_of(own.value), own.field, own.value.text[: own.start - own.value.start]
+
+        pairs = [(index, one) for index, found in self._own.items() for one in found if one.is_id]
+        lasting = {series(one) for index, one in pairs if self._captured.is_lasting(self._events, one, index)}
+        for index, found in self._own.items():
+            for one in found:
+                if series(one) in lasting:
+                    self._captured.keep(one)
+            self._own[index] = [one for one in found if series(one) not in lasting]
 
     def build(self) -> DraftRole:
         """Returns the role."""
@@ -136,7 +152,8 @@ class RoleBuilder:
 
     def _add_waits(self, steps: list[DraftStep]) -> None:
         """Notes the time that passed between the end of each step and the next message of the client."""
-        ready_ns = 0
+        # There is no message before the first one: opening the session took the time up to it.
+        ready_ns = self._events[0].at_ns if self._events else 0
         for step in steps:
             if step.exchange.sent is not None:
                 wait_ns = step.exchange.sent.at_ns - ready_ns

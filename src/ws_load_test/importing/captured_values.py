@@ -84,6 +84,8 @@ class CapturedValues:
         self._owner: dict[tuple[str, str], int] = {}
         self._names: dict[tuple[object, ...], str] = {}
         self._places: dict[str, str] = {}
+        self.replies: set[int] = set()
+        """Places of messages that complete a step: values are taken out of them before others."""
         self.captures: dict[int, dict[str, str]] = defaultdict(dict)
         """Message of the target, by its place -> names of the values that are taken out of it, and their places."""
         for event in events:
@@ -109,7 +111,7 @@ class CapturedValues:
         found = [one for one in self._received.get(value.text, ()) if after < one[0].index < event.index]
         if not found or (after < 0 and self._first_sent.get(value.text, event.index) < found[0][0].index):
             return None
-        for source_event, source_value in found:
+        for source_event, source_value in sorted(found, key=lambda one: one[0].index not in self.replies):
             place = place_of(source_event.content, source_value)
             if place is not None:
                 return Source(source_event, source_value, place)
@@ -149,13 +151,18 @@ class CapturedValues:
         self.captures[source.event.index][name] = source.place
         return name
 
-    def is_owned_later(self, events: list[Event], own: OwnValue, index: int) -> bool:
-        """Returns True if the client sends a value of its own again that no message of the target has in between."""
+    def is_lasting(self, events: list[Event], own: OwnValue, index: int) -> bool:
+        """Returns True if the client sends a value of its own again that no reply has in between."""
         slot = slot_of(own.value)
         for event in events[index + 1 :]:
             if event.is_sent and any(slot_of(one) == slot and one.text == own.value.text for one in all_values(event)):
-                return self.source(event, own.value) is None
+                source = self.source(event, own.value)
+                return source is None or source.event.index not in self.replies
         return False
+
+    def keep(self, own: OwnValue) -> None:
+        """Takes a value of the client for a constant: where it is sent again, it comes from no message."""
+        self._owner.pop((slot_of(own.value), own.value.text), None)
 
     def _identity(self, event: Event, value: Value) -> tuple[object, ...]:
         return (event.kind.key, value.path or value.name)

@@ -31,6 +31,8 @@ class Exchange:
     sent: Event | None
     reply: Event | None = None
     """Message that completes it: the last one of a streamed answer."""
+    is_subscription: bool = False
+    """True if messages come under its id without an end: none of them is awaited."""
     reply_id: tuple[OwnValue | Value, Value] | None = None
     """The id in the message and in its reply."""
     parts: list[Event] = field(default_factory=list)
@@ -138,7 +140,7 @@ def _take_reply(
     kinds = [one.kind for one in found]
     is_stream = len(found) > FEWEST_PARTS and kinds[-1].key not in {kind.key for kind in kinds[:-1]}
     if not is_stream and len(found) > FEWEST_PARTS and end_mark(found) is None:
-        # A subscription: what comes under its id has no end, and may not come at all.
+        exchange.is_subscription = True
         return []
     is_stream = is_stream or len(found) > FEWEST_PARTS
     reply = found[-1] if is_stream else found[0]
@@ -182,6 +184,7 @@ def _window(events: list[Event], exchanges: list[Exchange], place: int, taken: s
 
 def _pair_by_kind(events: list[Event], exchanges: list[Exchange], taken: set[int]) -> None:
     windows = {place: _window(events, exchanges, place, taken) for place, one in enumerate(exchanges) if not one.reply}
+    windows = {place: window for place, window in windows.items() if not exchanges[place].is_subscription}
     totals = Counter(one.kind.key for one in events if not one.is_sent and one.index not in taken)
     groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for place in windows:

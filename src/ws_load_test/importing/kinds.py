@@ -56,7 +56,8 @@ def _escape(letter: str) -> str:
 
 def label_of(text: str) -> str:
     """Returns a name of letters, digits, hyphens and underscores."""
-    return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-_")[:LONGEST_LABEL].lower() or _UNNAMED
+    label = re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-_")[:LONGEST_LABEL]
+    return (label.lower() if label.isupper() else label) or _UNNAMED
 
 
 def is_heartbeat(content: Content) -> bool:
