@@ -75,7 +75,8 @@ MESSAGE_NOTE = f"""\
   filled in for each connection."""
 CHECK_NOTE = """\
   A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is
-  there). A PATH is made of names and places: id, data.items[0].id"""
+  there). A PATH is made of names and places: id, data.items[0].id.
+  msgpack:PATH and protobuf:1.3 (field numbers) look into binary messages."""
 CONDITION_NOTE = """\
   A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s",
   "errors > 0.1%", "unanswered > 0", "faults.reset > 0", "rate < 9500";

@@ -10,8 +10,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <time.h>
 
 #define WS_LIKELY(x) __builtin_expect(!!(x), 1)
@@ -30,30 +28,6 @@ static inline int64_t ws_clock_offset_ns(void) {
     int64_t after = ws_now_ns();
     return before + (after - before) / 2 - ((int64_t)real.tv_sec * 1000000000 + real.tv_nsec);
 }
-
-#ifdef __linux__
-/* Has the kernel say when it received what is read from a socket. Returns 1 if it does. */
-static inline int ws_stamp(int fd) {
-    int on = 1;
-    return !setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
-}
-
-/* As recv, without waiting; `*stamp` is when the kernel received it, by CLOCK_REALTIME, 0 if it does not say. */
-static inline ssize_t ws_receive(int fd, void *data, size_t size, int64_t *stamp) {
-    union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(struct timespec))]; } control;
-    struct iovec part = {data, size};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
-    ssize_t got = recvmsg(fd, &message, MSG_DONTWAIT);
-    struct cmsghdr *head = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    *stamp = 0;
-    if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_TIMESTAMPNS) {
-        struct timespec t;
-        memcpy(&t, CMSG_DATA(head), sizeof t);
-        *stamp = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    }
-    return got;
-}
-#endif
 
 /* --- Histograms: the layout of metrics/hdr_buckets.py --------------------------------------------------------------- */
 
