@@ -12,6 +12,7 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test report RECORDING...  the report of one recording or several
   ws-load-test compare BASE NEW...  what is better or worse beyond chance
   ws-load-test ab URL_A URL_B       measure two targets in turn, compare them
+  ws-load-test import CAPTURE       make a plan file of a captured session
   ws-load-test schema NAME          JSON schema of what a run or search writes
   ws-load-test COMMAND --help       more about one of them
   ws-load-test help TOPIC           more about conditions, messages, load, ...
@@ -676,6 +677,41 @@ Exit codes
   70 a bug of ours
   74 a file could not be written
   130 interrupted; the rounds so far are reported
+""",
+    "import": """\
+ws-load-test import: make a plan file of a captured session
+
+  ws-load-test import CAPTURE [options] > scenario.toml
+
+CAPTURE is a HAR file with WebSocket messages, as browsers and Playwright write
+it, or the file that --probe -o writes; - is standard input. What the client
+sent becomes the steps of a role, what came back their awaits: values that were
+received and sent later are captured, counters become {seq}, UUIDs {uuid} and
+times {now_ms}. What repeats becomes iterations. Secrets become {env.NAME};
+their values are not in the file.
+
+      --socket N|TEXT         take session N (from 1), or the one with TEXT in
+                              its URL
+      --speed N               divide the waits between messages by N (1)
+  -o, --output DIR            write DIR/scenario.toml, and each binary message
+                              in a file beside it
+      --force                 overwrite these files if they are there already
+
+Comments in the file say where each value comes from, and name the variables to
+set. Look it over before a run: `ws-load-test --plan scenario.toml --explain`. A
+HAR file and a session file hold all messages as they were, with their secrets.
+
+Examples
+  ws-load-test import app.har > scenario.toml
+  ws-load-test import app.har --socket /chat --speed 2 -o scenario
+  ws-load-test wss://api.example --probe -m '{"op": "time"}' -o session.jsonl
+  ws-load-test import session.jsonl > scenario.toml
+
+Exit codes
+  0 the plan file was written
+  2 wrong usage, or no session in the capture
+  70 a bug of ours
+  74 a file could not be written
 """,
     "schema": """\
 ws-load-test schema: print a JSON schema
