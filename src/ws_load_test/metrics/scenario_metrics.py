@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Self
 
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.metric_set import MetricSet
@@ -35,8 +36,18 @@ def split_key(key: str) -> tuple[str, str]:
     return role, name
 
 
+class PartTally(MetricSet):
+    """A set without parts of its own."""
+
+    __slots__ = ()
+
+    def merge(self, other: Self) -> None:
+        """Adds another set to this one, exactly."""
+        self.merge_rows(other)
+
+
 @dataclass(slots=True)
-class ReactionTally(MetricSet):
+class ReactionTally(PartTally):
     """Messages that one reaction of a role took; those of the warm-up are left out."""
 
     seen: int = count(
@@ -170,7 +181,7 @@ class ReactionTally(MetricSet):
 
 
 @dataclass(slots=True)
-class RoleTally(MetricSet):
+class RoleTally(PartTally):
     """Sessions and iterations of one role.
 
     Every session that was due is in ``sessions_begun`` or ``sessions_dropped``, and every one that began is, once it is
