@@ -50,11 +50,12 @@ class Alarms:
 
     def _ring(self) -> None:
         heap, now_ns, left = self._heap, monotonic_ns(), MAX_ALARMS_PER_WAKEUP
+        until = self._order()
         # What the targets set meanwhile is armed for once, below.
         self._ringing = True
         try:
-            # One clock reading: an alarm that is set for a passed instant while these ring must not ring among them.
-            while heap and heap[0][0] <= now_ns and left:
+            # An alarm that is set for a passed instant while these ring is one of the next turn.
+            while heap and heap[0][0] <= now_ns and heap[0][1] < until and left:
                 at_ns, _, kind, target = heappop(heap)
                 left -= 1
                 target.on_alarm(kind, at_ns)

@@ -28,6 +28,9 @@ WAIT, STAY = 0, 2
 """Kinds of alarms: the wait before a step is over; the session has stayed for its time."""
 OPENING, READY, PLAYING, LEAVING, OVER, GONE = range(6)
 """Phases: going through `open`; at no step; in an iteration; going through `leave`; nothing is left to do; ended."""
+MAX_QUEUED_BYTES = 1 << 20
+"""Bytes that may wait for the kernel on one connection: a role that awaits nothing goes on although its target does not
+read, and memory must not."""
 NO_VALUES: dict[str, str] = {}
 
 
@@ -98,6 +101,7 @@ class Player(Exchange):
         self.load = load
         self.role = role
         self.connection = connection
+        connection.max_buffered_bytes = MAX_QUEUED_BYTES
         self.row = row
         self.phase = OPENING
         self.section: Section = role.open
@@ -110,6 +114,7 @@ class Player(Exchange):
         self.iterations_left = 0
         """Iterations after which it leaves, the present one included; 0: no bound."""
         self.iteration_due_ns = 0
+        """Instant at which the present iteration was due; before the first one, at which the session was ready."""
         self.values: dict[str, str] = {} if role.has_captures else NO_VALUES
         self.states: tuple[ReactionState | None, ...] = ()
         self.timers: tuple[RepeatingStep, ...] = ()
@@ -324,7 +329,7 @@ class Player(Exchange):
             self.check_idle()
 
     def _be_ready(self, now_ns: int) -> None:
-        self.phase = READY
+        self.phase, self.iteration_due_ns = READY, now_ns
         role = self.role
         if role.needs_states:
             self.states = tuple(

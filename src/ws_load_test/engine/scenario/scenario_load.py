@@ -10,7 +10,6 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
-from ws_load_test.engine.load_models.load_model import do_nothing
 from ws_load_test.engine.scenario.alarms import Alarms
 from ws_load_test.engine.scenario.compiled import CompiledRole
 from ws_load_test.engine.scenario.iterations import IterationSchedule
@@ -60,7 +59,7 @@ class ScenarioLoad:
         """Takes the share of a plan; `compile` makes it complete."""
         assert plan.scenario is not None
         self.sessions = 0
-        self.on_change: Callable[[], None] = do_nothing
+        self.on_change: Callable[[], None] = lambda: None
         self.on_idle = on_idle
         self.exhausted = False
         self.keeper: SessionKeeper | None = None
@@ -194,7 +193,7 @@ class ScenarioLoad:
         if self.exhausted:
             sender.stop_sending()
             return
-        self._take(sender, max(sender.sent_ns, self._started_ns), first=False)
+        self._take(sender, max(sender.iteration_due_ns, self._started_ns), first=False)
         self.on_change()
 
     def _take(self, player: Player, now_ns: int, *, first: bool) -> None:
