@@ -206,7 +206,7 @@ def _rate(run: RunData, *, late: bool) -> Iterator[Finding]:
 def _queue(run: RunData, *, late: bool) -> Iterator[Finding]:
     """Yields a finding if replies came later and later, so that the throughput stayed behind the rate."""
     tally, mean_ns = run.tally, run.tally.response_time_ns.mean()
-    behind = tally.sent - tally.answered_in_window - tally.unanswered
+    behind = tally.sent - tally.answered_in_window - tally.unanswered - tally.unawaited
     if run.due_when_sent or mean_ns is None or behind <= MIN_MISSING_SHARE * tally.sent:
         return
     # As many as arrive while one is answered (Little's law), at the highest rate of all machines together.

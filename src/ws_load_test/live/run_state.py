@@ -219,7 +219,7 @@ class RunState:
     @property
     def in_flight(self) -> int:
         """Messages that were sent, and neither answered nor given up."""
-        return max(0, self.tally.sent - self.tally.answered - self.tally.unanswered)
+        return max(0, self.tally.in_flight)
 
     @property
     def recent_response_ns(self) -> Histogram:
@@ -319,7 +319,7 @@ class RunState:
     @property
     def _messages_done(self) -> int:
         tally = self.tally
-        return tally.dropped + (tally.answered + tally.unanswered if self.awaits_replies else tally.sent)
+        return tally.dropped + (tally.sent - tally.in_flight if self.awaits_replies else tally.sent)
 
     # --- Faults and findings ----------------------------------------------------------------------------------------
 

@@ -7,12 +7,13 @@ of messages follow from the row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 from ws_load_test.metrics.count_metrics import CONNECTION, FAULT, MESSAGE
 from ws_load_test.metrics.fan_out_metrics import DELIVERY, NO_DELIVERY, PUBLISH, SUBSCRIBER, FanOutMetrics
 from ws_load_test.metrics.histogram import Histogram
-from ws_load_test.metrics.metric_spec import SPEC, MetricSpec, amounts, count, times
+from ws_load_test.metrics.metric_set import rows_of
+from ws_load_test.metrics.metric_spec import MetricSpec, amounts, count, times
 
 
 @dataclass(slots=True)
@@ -176,10 +177,7 @@ def _in_groups(specs: tuple[MetricSpec, ...]) -> tuple[MetricSpec, ...]:
     return tuple(sorted(specs, key=lambda spec: groups.index(spec.unit_name)))
 
 
-METRICS: dict[str, MetricSpec] = {
-    spec.name: spec
-    for spec in _in_groups(tuple(replace(field.metadata[SPEC], name=field.name) for field in fields(Metrics)))
-}
+METRICS: dict[str, MetricSpec] = {spec.name: spec for spec in _in_groups(tuple(rows_of(Metrics).values()))}
 """Every row by the name of its field, in the order in which people read them: messages, sessions, faults, the rest."""
 DERIVED = (
     MetricSpec(
@@ -282,5 +280,13 @@ PER_HOST_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.per_host)
 """Fields that are kept for each machine: its rate, its own troubles and its way to the target show in them."""
 PER_NODE_FIELDS = ("opened", "closed", "answered", "unanswered", "response_time_ns")
 """Fields that are kept for each node of the target (``--node``)."""
+PER_STEP_FIELDS = (
+    *("due", "sent", "answered", "unanswered", "unawaited", "dropped", "faults", "answered_in_window"),
+    *("response_time_ns", "service_time_ns", "send_lag_ns", "unanswered_wait_ns", "first_time_ns", "gap_ns", "stalls"),
+    *("streamed", "broken_off", "came_together", "without_first", "without_count"),
+    *("answer_messages", "answer_bytes", "answer_count"),
+    *("answer_messages_per_ks", "answer_bytes_per_ks", "answer_count_per_ks"),
+)
+"""Fields that are kept for each step of a scenario; `faults` are those that happened at it."""
 EXCLUDED_FROM_WARMUP = tuple(spec.name for spec in METRICS.values() if not spec.in_warmup)
 """Fields that are reset when a warm-up interval is reported."""

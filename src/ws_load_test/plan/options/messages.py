@@ -28,6 +28,7 @@ from ws_load_test.messages.fields import PublishMarker, RoomName
 from ws_load_test.messages.publication import SAMPLE_ROOM
 from ws_load_test.messages.size_estimate import estimate_sizes
 from ws_load_test.messages.template import template_text
+from ws_load_test.plan.codecs import CODECS
 from ws_load_test.plan.options.contents import ContentFiles, why_no_text
 from ws_load_test.plan.options.environment import values_of, variables_in
 from ws_load_test.plan.options.rows.fan_out import is_fan_out
@@ -144,7 +145,7 @@ def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]
             problems.append(OptionProblem("--first-message", f"{quoted_path(written[1:])} {lack}"))
             continue
         if binary:
-            found.append(SetupMessage(payload, is_template=_has_fields_of_fan_out(payload, values)))
+            found.append(SetupMessage(payload, is_template=_may_have_fields(payload, values)))
         else:
             found.append(SetupMessage(payload.removeprefix(BOM_UTF8), is_template=True))
     return tuple(found)
@@ -189,7 +190,7 @@ def read_feed(values: Mapping[str, Any], problems: list[OptionProblem]) -> Feed 
 def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionProblem]) -> list[tuple[bytes, bool]]:
     """Each message's payload, and whether fields are looked for in it: in text, and in what the command line gives.
 
-    Files of a binary run are sent as they are, since any bytes may stand in them, unless they have a fan-out's field.
+    Files of a binary run are sent as they are, since any bytes may stand in them, unless fields are of use there.
     """
     found: list[tuple[bytes, bool]] = []
     reader = ContentFiles()
@@ -210,7 +211,7 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
             for file in files:
                 payload = reader.read(str(file))
                 if kind == "binary":
-                    found.append((payload, _has_fields_of_fan_out(payload, values)))
+                    found.append((payload, _may_have_fields(payload, values)))
                 elif (lack := why_no_text(payload)) is None:
                     found.append((payload.removeprefix(BOM_UTF8), True))
                 else:
@@ -222,8 +223,10 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
     return found
 
 
-def _has_fields_of_fan_out(payload: bytes, values: Mapping[str, Any]) -> bool:
-    """True for the contents of a binary file that names its room, or has the marker that a fan-out needs."""
+def _may_have_fields(payload: bytes, values: Mapping[str, Any]) -> bool:
+    """True for a binary file whose fields are filled in: ids of a codec must vary, and so must rooms and markers."""
+    if values.get("match", ("",))[0] in CODECS:
+        return True
     return is_fan_out(values) and any(b"{%s}" % one.name.encode() in payload for one in (PublishMarker, RoomName))
 
 
