@@ -63,6 +63,7 @@ class Problems:
         """Takes the plan file, if there is one."""
         self._source = source
         self.found: list[OptionProblem] = []
+        self._places: set[Path] = set()
         self.warnings: list[str] = []
         """Sentences about what is allowed and perhaps a mistake."""
 
@@ -71,6 +72,7 @@ class Problems:
         problem = self._located(place, text)
         if problem not in self.found:
             self.found.append(problem)
+            self._places.add(place)
 
     def warn(self, place: Path, text: str) -> None:
         """Adds a warning at a place."""
@@ -80,8 +82,7 @@ class Problems:
 
     def has(self, place: Path) -> bool:
         """Returns True if something at a place, or in what stands there, is wrong."""
-        shown = self._located(place, "").option
-        return any(one.option == shown or one.option.startswith((f"{shown}.", f"{shown}[")) for one in self.found)
+        return any(one[: len(place)] == place for one in self._places)
 
     def _located(self, place: Path, text: str) -> OptionProblem:
         shown, line = place_text(place), 0 if self._source is None else self._source.line(place)

@@ -168,6 +168,9 @@ def _with_base(role: WrittenRole, roles: Mapping[str, WrittenRole], problems: Pr
         base = chain[-1].values["like"]
         place = (*chain[-1].place, "like")
         if base in names:
+            if any(problems.has((*one.place, "like")) for one in chain):
+                # Of a circle, one problem suffices.
+                return role
             text = "is the role itself" if base == chain[-1].name else f"leads back to it: {' → '.join((*names, base))}"
             problems.add(place, f'"{base}" {text}; a role is like another one')
             return role

@@ -53,7 +53,9 @@ def _shared(roles: Mapping[str, WrittenRole], connections: int | None, problems:
     shares = {name: float(role.values.get("share", 1)) for name, role in roles.items()}
     if connections is None:
         if len(roles) > 1 or "share" in next(iter(roles.values())).values:
-            problems.add(("role",), "has roles with shares, and nothing says of how many; add connections = 1000")
+            problems.add(
+                ("role",), "has roles that share the connections, and nothing says how many; add connections = 1000"
+            )
         connections = len(roles)
     numbers = dict(zip(shares, largest_remainders(connections, list(shares.values())), strict=True))
     for name, number in numbers.items():

@@ -209,7 +209,9 @@ def _check_choices(steps: Sequence[Placed[Step]], problems: Problems) -> None:
     """Finds weights without an alternative, and steps that a session never comes to."""
     for number, placed in enumerate(steps):
         neighbors = (*steps[max(0, number - 1) : number], *steps[number + 1 : number + 2])
-        if placed.part.weight is not None and not any(one.part.weight is not None for one in neighbors):
+        wrong = any(problems.has((*one.place, "weight")) for one in neighbors)
+        alone = not any(one.part.weight is not None for one in neighbors)
+        if placed.part.weight is not None and alone and not wrong:
             text = "is that of the only step of its choice; give the next one a weight as well, or leave it out"
             problems.add((*placed.place, "weight"), text)
         if placed.part.close is not None and placed.part.weight is None and number + 1 < len(steps):
