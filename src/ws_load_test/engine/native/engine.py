@@ -99,6 +99,7 @@ class NativeEngine(PortableEngine):
             (plan.message.kind == "ping", "it does not take pongs for replies"),
             (plan.message.is_dynamic, "its messages are all the same"),
             (plan.fan_out is not None, "it counts replies, and no deliveries of what others publish"),
+            (plan.scenario is not None, "it does not go through the steps of a scenario"),
             (plan.misbehaving is not None, "its clients do not misbehave"),
             (plan.node is not None, "it does not measure nodes apart"),
         )

@@ -153,10 +153,10 @@ class NativeConnection(Connection):
         else:
             self.lender.reactor.write(self.slot, bytes(data))
 
-    def close(self, given_up: Fault | None = None) -> None:
+    def close(self, given_up: Fault | None = None, code: int = frames.NORMAL_CLOSURE) -> None:
         """Takes the session back, and begins the close handshake."""
         self.lender.take_back(self)
-        super().close(given_up)
+        super().close(given_up, code)
 
     def abort(self) -> None:
         """Takes the session back, and ends it without waiting for anything."""
