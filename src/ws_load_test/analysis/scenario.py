@@ -13,10 +13,11 @@ from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.summary_times import TimeStats
 from ws_load_test.metrics.scenario_metrics import ReactionTally, RoleTally, part_key, split_key
 from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.scenario.condition_parts import steps_of
 from ws_load_test.plan.scenario.model import Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.plan.scenario.model import Role, Step
@@ -207,17 +208,17 @@ def step_places(scenario: Scenario | None) -> dict[str, Place]:
     """Returns the keys of all steps that are counted, in the order of the plan, and their places."""
     found: dict[str, Place] = {}
     for role in scenario.roles if scenario is not None else ():
-        for place, step in _steps_of(role):
-            if step.send is not None or step.awaits_message:
-                found.setdefault(part_key(role.name, step.name), place)
+        for step in steps_of(role):
+            found.setdefault(part_key(role.name, step.name), _place(role, step))
     return found
 
 
-def _steps_of(role: Role) -> Iterator[tuple[Place, Step]]:
-    yield from (("open", step) for step in role.open)
-    yield from (("steps", step) for step in role.steps)
-    yield from (("timer", timer.step) for timer in role.timers)
-    yield from (("leave", step) for step in role.leave)
+def _place(role: Role, step: Step) -> Place:
+    if step in role.open:
+        return "open"
+    if step in role.steps:
+        return "steps"
+    return "leave" if step in role.leave else "timer"
 
 
 def _reactions(scenario: Scenario | None) -> list[str]:
