@@ -166,6 +166,8 @@ Matching: which reply answers which message
   --match json:id           the reply has the message's id, here at the path id
   --match json:id=ref.id    the reply has it elsewhere
   --match regex:PATTERN     the id is what the pattern's group finds in both
+  --match msgpack:id        as json:, in MessagePack messages
+  --match protobuf:1.3      as json:, in Protocol Buffers, by field numbers
   --match echo              the reply equals the message
   --match none              no reply is awaited; send only
 
@@ -176,7 +178,7 @@ Matching: which reply answers which message
   --timeout TIME            how long to wait for a reply (10s)
 
   A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is
-  there).
+  there); msgpack:PATH and protobuf:1.3 as json:PATH.
 
 In order, one lost or unsolicited message shifts every later reply by one, so that
 times are wrong; the report then says that the pairing is in doubt. By id, pushes,

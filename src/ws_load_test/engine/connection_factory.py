@@ -62,7 +62,7 @@ class ConnectionFactory:
         self._connection_type = _seeking_type(plan) or self.connection_type
         self._recent_ids = RecentIds()
         self._rows: dict[int, Row] = {}
-        self._redactor = Redactor(plan.target.secrets())
+        self._redactor = Redactor(plan.target.secrets() | {*message.environment.values()})
         self._frames_vary = frames_vary(plan)
         self.load = self._load(plan, share, owner, on_exhausted=on_exhausted, on_idle=on_idle)
         """The part of the load that the connections share."""

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.sharding import Shard, rotation
+from ws_load_test.messages.captured import CAPTURED, Captured
 from ws_load_test.messages.feed import BY_CONNECTION, Order, cycle_rows, random_rows
 from ws_load_test.messages.field_values import FieldValues
 from ws_load_test.messages.message import Message
@@ -85,10 +86,13 @@ class MessageGenerator:
         self.shard = shard
         self._columns = message.feed.columns if message.feed is not None else None
         self._random = Random(f"{_SEED} {shard.index} of {shard.count}")  # noqa: S311 - load, not secrets
-        self._values = FieldValues(self._random, self._columns or ())
+        self._values = FieldValues(self._random, self._columns or (), message.environment)
         self.publication = Publication()
         """Values of ``{marker}`` and ``{room}``; the publisher sets both before each message of the load."""
         self._values.bind(PUBLICATION, lambda: self.publication)
+        self.captured = Captured()
+        """Values of ``{my.NAME}``; a session of a scenario sets its own before each of its messages."""
+        self._values.bind(CAPTURED, lambda: self.captured)
         self._room_of = room_of
         self._renderers: dict[str, Renderer] = {}
         self._open: list[Generator[Row]] = []

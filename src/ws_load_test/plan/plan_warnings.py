@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.errors import option_name
-from ws_load_test.common.units import (
-    format_duration,
-)
+from ws_load_test.common.units import format_count, format_duration
+from ws_load_test.messages.fields import RoomName
 from ws_load_test.metrics.catalog import CONDITION_METRICS
 from ws_load_test.plan.scenario.condition_parts import why_part_uncounted
 from ws_load_test.plan.thresholds import (
@@ -40,6 +39,19 @@ def threshold_warnings(plan: Plan) -> tuple[str, ...]:
         grace, length = format_duration(plan.abort_grace_ns), format_duration(length_ns)
         found[f"--abort-if: stops nothing, because it looks only after {grace} and the run takes {length}"] = None
     return tuple(found)
+
+
+def room_warnings(plan: Plan) -> tuple[str, ...]:
+    """Returns a sentence where a publisher sends to several rooms from a session that the URL puts into one of them."""
+    fan_out = plan.fan_out
+    if fan_out is None or fan_out.publish is not None or fan_out.publishers >= len(fan_out.rooms):
+        return ()
+    if not any(f"{{{RoomName.name}}}" in url for url in plan.target.urls):
+        return ()
+    rooms = format_count(len(fan_out.rooms))
+    few = "1 publisher sends" if fan_out.publishers == 1 else f"{format_count(fan_out.publishers)} publishers send"
+    text = f"{few} to {rooms} rooms in turn, and the URL names one room for each session: deliveries are missing where"
+    return (f"--publishers: {text} the target takes a message's room from the URL; take --publishers {rooms}",)
 
 
 def why_unavailable(metric: ConditionMetric, plan: Plan) -> str:

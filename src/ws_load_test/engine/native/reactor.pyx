@@ -7,8 +7,9 @@ Python as an *event*: a frame that is odd, an end of the stream, a message that 
 
 A turn has two phases (`_turn`): everything that is readable is read, then everything that was answered is sent again.
 That costs 3 % less than one session after the other at 100 sessions, 8 % at 1,000 (instruction caches). The clock is
-read after each `recv` and before each `send`: 23 ns each, and neither instant is shared by a batch. Sockets are watched
-edge-triggered, from loan to return, for both directions: one `epoll_ctl` for a life.
+read after each `recv` and before each `send`: 23 ns each, and neither instant is shared by a batch.
+
+What is kept of a session is in `session.h`, and all that the kernel is asked for in `backend_epoll.h`.
 """
 
 from collections import namedtuple
@@ -21,10 +22,7 @@ from libc.string cimport memcpy, memmove, memset
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 
 cdef enum:
-    READY = 256  # descriptors of one epoll_wait: a batch that fits the first-level cache
-    BUFFER = 65536  # bytes of one read, shared by all sessions; reads of more bytes are no cheaper
     READS_A_TURN = 16  # reads of one session before the others have their turn: a megabyte
-    FIRST_RING = 4  # entries in flight of a session at first
     SENDS_A_TURN = 128  # messages that fall due and leave between two reads, as in the portable engine
     QUEUED_PONG_BYTES = 4096  # bytes that wait for the kernel above which only the latest ping is answered
     QUEUED_BYTES = 1048576  # bytes that wait for the kernel above which a message of a schedule is dropped
@@ -36,55 +34,6 @@ cdef enum:
 
 cdef int64_t LONGEST_UNREAD_NS = 10000000000  # age of a stamp above which it is no stamp of what was read
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
-cdef uint64_t TIMER = <uint64_t>-1
-
-
-cdef struct Flight:
-    # Messages that left together: when they were due, and sent.
-    int64_t due
-    int64_t sent
-    uint32_t count
-
-
-cdef struct Out:
-    # Bytes that the kernel has not taken.
-    uint8_t *data
-    size_t at
-    size_t end
-    size_t capacity
-
-
-cdef struct Session:
-    int fd  # -1: the slot is free
-    uint8_t events  # bits that wait to be fetched
-    bint gone  # nothing more is read: it is about to go back
-    bint odd  # because of a frame
-    bint stamped  # the kernel says when it received what is read
-    bint stopped  # nothing more of the load leaves
-    bint pinged  # a pong is to be timed
-    bint ping_waits  # the latest ping is answered once all that waits has left
-    uint8_t ping_size
-    int error  # errno of the read or write that failed
-    uint32_t in_flight
-    uint32_t ring_head
-    uint32_t ring_length
-    uint32_t ring_capacity
-    Flight *ring
-    uint32_t starved  # messages that would have left, had there been any
-    uint32_t backlog_head
-    uint32_t backlog_length
-    uint32_t backlog_capacity
-    int64_t *backlog  # due instants of messages that wait for room in flight
-    int64_t blocked_since
-    int64_t pong_at
-    uint8_t pong[8]
-    void *tls  # SSL of OpenSSL; NULL without TLS
-    bint tls_ended  # the target has ended TLS, though perhaps not TCP
-    const char *tls_failure  # words of OpenSSL for what broke TLS
-    ws_stream stream
-    Out out
-    uint8_t *rest  # what was read behind the frame that is odd, or a ping that waits
-    size_t rest_size
 
 
 cdef struct Answered:
@@ -110,16 +59,15 @@ Loan = namedtuple(
 cdef class Reactor:
     """Sessions that are lent, what is in flight on them, and the counts of both."""
 
-    cdef int ep, timer
+    cdef ws_backend kernel
     cdef bint on_schedule, report_idle, waits_if_none, ended, again, no_session, wants_block, armed
-    cdef Session *all
+    cdef ws_session *all
     cdef uint32_t capacity, used
     cdef uint32_t *free_slots
     cdef uint32_t n_free
     cdef uint8_t *frames
     cdef size_t frame_bytes
     cdef uint32_t most_frames
-    cdef uint8_t *buffer
     cdef uint8_t *plain
     cdef uint8_t *cipher
     cdef Answered *answered
@@ -131,7 +79,7 @@ cdef class Reactor:
     cdef int64_t next_index
     cdef int64_t *block
     cdef Py_ssize_t n_block, cursor
-    cdef uint64_t limit
+    cdef ws_taker taker
     cdef Counts counts
     cdef int64_t read_at, turn_end
     cdef ws_histogram response, service, lag, unread
@@ -153,48 +101,37 @@ cdef class Reactor:
         Raises:
             OSError: The kernel has no descriptor, or no memory, for it.
         """
-        self.ep = self.timer = -1
+        self.kernel.ep = self.kernel.timer = -1
         self.on_schedule = on_schedule
-        self.limit = max_message_bytes
+        self.taker = ws_taker(_on_control, NULL, <void *>self, max_message_bytes)
         self.measured_from = self.measured_until = self.end = NEVER
         self.remaining = <int64_t>1 << 62
         self.max_in_flight = <uint32_t>-1
         self.most_frames = copies
         self.frame_bytes = len(frames) // copies
         self.frames = <uint8_t *>malloc(max(1, len(frames)))
-        self.buffer = <uint8_t *>malloc(BUFFER)
-        self.plain = <uint8_t *>malloc(BUFFER)
-        self.cipher = <uint8_t *>malloc(BUFFER)
+        self.plain = <uint8_t *>malloc(WS_BUFFER)
+        self.cipher = <uint8_t *>malloc(WS_BUFFER)
         for histogram in range(4):
             self._histogram(histogram).counts = <uint64_t *>calloc(WS_SLOTS, sizeof(uint64_t))
             if not self._histogram(histogram).counts:
                 raise MemoryError
-        if not self.frames or not self.buffer or not self.plain or not self.cipher:
+        if not self.frames or not self.plain or not self.cipher:
             raise MemoryError
         memcpy(self.frames, PyBytes_AsString(frames), len(frames))
-        self.ep = epoll_create1(EPOLL_CLOEXEC)
-        self.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
-        if self.ep < 0 or self.timer < 0:
+        if ws_backend_open(&self.kernel):
             raise OSError(errno, "the kernel gave no descriptor for the loop")
-        cdef epoll_event event
-        event.events = EPOLLIN | EPOLLET
-        event.data.u64 = TIMER
-        if epoll_ctl(self.ep, EPOLL_CTL_ADD, self.timer, &event):
-            raise OSError(errno, "the timer cannot be watched")
 
     def __dealloc__(self):
         cdef uint32_t slot
         for slot in range(self.used):
             if self.all[slot].fd >= 0:
-                self._free(slot)
+                ws_session_free(&self.all[slot])
         for histogram in range(4):
             free(self._histogram(histogram).counts)
-        free(self.frames); free(self.buffer); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
+        free(self.frames); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
         free(self.answered); free(self.changed); free(self.rotation); free(self.block)
-        if self.ep >= 0:
-            close(self.ep)
-        if self.timer >= 0:
-            close(self.timer)
+        ws_backend_close(&self.kernel)
 
     cdef ws_histogram *_histogram(self, int number) noexcept nogil:
         if number == 0:
@@ -203,7 +140,7 @@ cdef class Reactor:
 
     def fileno(self):
         """Returns a descriptor that is readable while `run` has something to do."""
-        return self.ep
+        return ws_backend_fd(&self.kernel)
 
     # --- Lending and giving back --------------------------------------------------------------------------------------
 
@@ -225,13 +162,9 @@ cdef class Reactor:
         else:
             self._make_room()
             slot = self.used
-        cdef Session *s = &self.all[slot]
-        memset(s, 0, sizeof(Session))
-        cdef epoll_event event
-        event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
-        event.data.u64 = slot
-        s.fd = -1
-        if epoll_ctl(self.ep, EPOLL_CTL_ADD, fd, &event):
+        cdef ws_session *s = &self.all[slot]
+        ws_session_init(s)
+        if ws_watch(&self.kernel, fd, slot):
             raise OSError(errno, "the socket cannot be watched")
         s.stamped = self.kernel_instants and ws_stamp(fd)
         if self.n_free:
@@ -240,7 +173,6 @@ cdef class Reactor:
             self.used += 1
         s.fd = fd
         s.tls = <void *>tls
-        ws_stream_init(&s.stream)
         s.stream.fragmented = fragmented
         if early:
             self._take(slot, <uint8_t *>PyBytes_AsString(early), len(early), ws_now_ns())
@@ -251,7 +183,7 @@ cdef class Reactor:
         if self.used < self.capacity:
             return 0
         cdef uint32_t capacity = max(64, 2 * self.capacity)
-        self.all = <Session *>_grown(self.all, capacity * sizeof(Session))
+        self.all = <ws_session *>_grown(self.all, capacity * sizeof(ws_session))
         self.free_slots = <uint32_t *>_grown(self.free_slots, capacity * sizeof(uint32_t))
         self.changed = <uint32_t *>_grown(self.changed, capacity * sizeof(uint32_t))
         self.rotation = <uint32_t *>_grown(self.rotation, capacity * sizeof(uint32_t))
@@ -269,13 +201,13 @@ cdef class Reactor:
             errno of a failed read or write; the messages that would have left; a ping that waits for its answer; if TLS
             has ended, and the reason if it broke.
         """
-        cdef Session *s = &self.all[slot]
+        cdef ws_session *s = &self.all[slot]
         cdef uint32_t i
         flights = []
         for i in range(s.ring_length):
-            flight = s.ring[(s.ring_head + i) & (s.ring_capacity - 1)]
+            flight = ws_flight_at(s, i)[0]
             flights.append((flight.due, flight.sent, flight.count))
-        backlog = [s.backlog[(s.backlog_head + i) & (s.backlog_capacity - 1)] for i in range(s.backlog_length)]
+        backlog = [ws_waiting_at(s, i) for i in range(s.backlog_length)]
         unsent = PyBytes_FromStringAndSize(<char *>s.out.data + s.out.at, s.out.end - s.out.at) if s.out.end else b""
         ping = PyBytes_FromStringAndSize(<char *>s.rest, s.ping_size) if s.ping_waits else None
         unread, cut, cut_size = b"", b"", 0
@@ -297,10 +229,10 @@ cdef class Reactor:
             flights, backlog, unsent, s.blocked_since, cut, cut_size, s.stream.fragmented, unread, s.error, s.starved, ping,
             s.tls_ended, (<bytes>s.tls_failure).decode() if s.tls_failure else "",
         )
-        epoll_ctl(self.ep, EPOLL_CTL_DEL, s.fd, NULL)
+        ws_unwatch(&self.kernel, s.fd)
         self._leave_rotation(slot)
         self._forget_events(slot)
-        self._free(slot)
+        ws_session_free(s)
         self.free_slots[self.n_free] = slot
         self.n_free += 1
         return state
@@ -314,16 +246,6 @@ cdef class Reactor:
                     memmove(&self.changed[place], &self.changed[place + 1], (self.n_changed - place) * sizeof(uint32_t))
                     return
 
-    cdef void _free(self, uint32_t slot) noexcept:
-        cdef Session *s = &self.all[slot]
-        free(s.ring); free(s.backlog); free(s.out.data); free(s.rest)
-        ws_stream_free(&s.stream)
-        s.fd = -1
-        s.ring = NULL
-        s.backlog = NULL
-        s.out.data = NULL
-        s.rest = NULL
-
     # --- The loop -----------------------------------------------------------------------------------------------------
 
     def run(self, int64_t until_ns, int beside=-1):
@@ -336,20 +258,14 @@ cdef class Reactor:
         Returns:
             True if there is an event, or a block of the schedule is used up.
         """
-        cdef pollfd waited
-        cdef timespec left
-        waited.fd = beside
-        waited.events = POLLIN
-        left.tv_sec = 0
         self.turn_end = until_ns
         if self.kernel_instants:
             self._compare_clocks()
         with nogil:
             while True:
                 if not self._turn() and not self._has_news():
-                    left.tv_nsec = until_ns - ws_now_ns()
                     # The descriptor is the event loop's that watches us: it is readable for either's sake.
-                    if beside < 0 or left.tv_nsec <= 0 or ppoll(&waited, 1, &left, NULL) <= 0 or not self._turn():
+                    if not ws_wait_for(beside, until_ns) or not self._turn():
                         break
                 if self._has_news() or ws_now_ns() >= until_ns:
                     break
@@ -365,16 +281,15 @@ cdef class Reactor:
 
         Returns how many descriptors were ready, or 1 where there is more to do without one.
         """
-        cdef epoll_event ready[READY]
-        cdef int n = epoll_wait(self.ep, ready, READY, 0), i
+        cdef ws_ready ready[WS_READY]
+        cdef int n = ws_poll(&self.kernel, ready), i
         cdef uint32_t j
-        cdef uint64_t expired
         for i in range(n):
-            if ready[i].data.u64 == TIMER:
-                read(self.timer, &expired, sizeof(expired))
+            if ws_ready_slot(&ready[i]) == WS_TIMER:
+                ws_take_timer(&self.kernel)
                 self.armed = False
             else:
-                self._ready(<uint32_t>ready[i].data.u64, ready[i].events)
+                self._ready(<uint32_t>ws_ready_slot(&ready[i]), &ready[i])
         for j in range(self.n_answered):
             self._make_up(self.answered[j].slot, self.answered[j].count)
         self.n_answered = 0
@@ -382,25 +297,22 @@ cdef class Reactor:
             self._send_due()
         return n if n > 0 else self.again
 
-    cdef void _ready(self, uint32_t slot, uint32_t events) noexcept nogil:
+    cdef void _ready(self, uint32_t slot, const ws_ready *ready) noexcept nogil:
         """Reads what a session has, and sends what waited for the kernel."""
-        cdef Session *s = &self.all[slot]
+        cdef ws_session *s = &self.all[slot]
         cdef ssize_t got
-        cdef int64_t at, stamp = 0
-        cdef bint ends = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) != 0
+        cdef uint8_t *data
+        cdef int64_t at, stamp
+        cdef bint ends = ws_ready_ends(ready)
         cdef uint32_t count = 0, reads = 0
-        cdef epoll_event again
         if s.fd < 0 or s.gone:
             return
-        if events & EPOLLOUT and s.out.end:
+        if ws_ready_to_write(ready) and s.out.end:
             self._flush(s)
-        if not (events & EPOLLIN or ends):
+        if not (ws_ready_to_read(ready) or ends):
             return
         while not s.gone:
-            if s.stamped:
-                got = ws_receive(s.fd, self.buffer, BUFFER, &stamp)
-            else:
-                got = recv(s.fd, self.buffer, BUFFER, MSG_DONTWAIT)
+            got = ws_receive(&self.kernel, s.fd, s.stamped, &data, &stamp)
             at = ws_now_ns()
             if got <= 0:
                 if got < 0 and errno == EINTR:
@@ -411,19 +323,17 @@ cdef class Reactor:
             if stamp:
                 at = self._received_at(stamp, at)
             if s.tls:
-                count += self._decrypt(slot, got, at)
+                count += self._decrypt(slot, data, got, at)
             else:
                 self.counts.bytes_received += got
-                count += self._take(slot, self.buffer, got, at)
+                count += self._take(slot, data, got, at)
             # Edge-triggered: a short read has emptied the socket, unless its end comes with it.
-            if got < BUFFER and not ends:
+            if got < WS_BUFFER and not ends:
                 break
             reads += 1
             if reads == READS_A_TURN or ws_now_ns() >= self.turn_end:
                 # What is left makes another event.
-                again.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
-                again.data.u64 = slot
-                epoll_ctl(self.ep, EPOLL_CTL_MOD, s.fd, &again)
+                ws_watch_again(&self.kernel, s.fd, slot)
                 break
         if count and not s.odd:
             self.answered[self.n_answered].slot = slot
@@ -452,18 +362,18 @@ cdef class Reactor:
         self.clock_stepped = self.clock_offset != 0 and (change > usual or change < -usual)
         self.clock_offset, self.offset_read_at = offset, now
 
-    cdef uint32_t _decrypt(self, uint32_t slot, ssize_t got, int64_t at) noexcept nogil:
+    cdef uint32_t _decrypt(self, uint32_t slot, const uint8_t *data, ssize_t got, int64_t at) noexcept nogil:
         """Takes what was read under TLS, as `_take` does. A record that is cut off stays in OpenSSL's buffer."""
-        cdef Session *s = &self.all[slot]
+        cdef ws_session *s = &self.all[slot]
         cdef int size, result
         cdef uint32_t count = 0
-        ws_tls_put(s.tls, self.buffer, <int>got)
-        size = ws_tls_read(s.tls, self.plain, BUFFER)
+        ws_tls_put(s.tls, data, <int>got)
+        size = ws_tls_read(s.tls, self.plain, WS_BUFFER)
         # An odd frame ends the session, so that nothing behind it counts.
         while size > 0 and not s.odd:
             self.counts.bytes_received += size
             count += self._take(slot, self.plain, size, at)
-            size = ws_tls_read(s.tls, self.plain, BUFFER)
+            size = ws_tls_read(s.tls, self.plain, WS_BUFFER)
         result = WS_TLS_WANT_READ if size > 0 else ws_tls_error(s.tls, size)
         if result != WS_TLS_WANT_READ:
             s.tls_ended = True
@@ -478,42 +388,34 @@ cdef class Reactor:
 
     cdef uint32_t _take(self, uint32_t slot, const uint8_t *data, size_t size, int64_t at) noexcept nogil:
         """Counts the replies in what was read at an instant. Returns how many messages they complete."""
-        cdef Session *s = &self.all[slot]
+        cdef ws_session *s = &self.all[slot]
         cdef size_t used
         cdef int odd
         self.read_at = at
-        cdef uint32_t replies = ws_read(&s.stream, data, size, &used, &odd, self.limit, _on_control, <void *>self, s)
+        cdef uint32_t replies = ws_read(&s.stream, data, size, &used, &odd, &self.taker, s)
         if odd:
             s.odd = True
             s.ping_waits = False
-            _keep_rest(s, data + used, size - used)
+            ws_keep_rest(s, data + used, size - used)
             self._leave_rotation(slot)
             self._goes_back(slot, 0)
         if replies:
             replies = self._pair(s, replies, at)
         return replies
 
-    cdef uint32_t _pair(self, Session *s, uint32_t replies, int64_t at) noexcept nogil:
+    cdef uint32_t _pair(self, ws_session *s, uint32_t replies, int64_t at) noexcept nogil:
         """Pairs replies with the oldest messages in flight. Returns how many there were: further replies are pushes."""
-        cdef Flight *oldest
-        cdef uint32_t count, together
+        cdef ws_flight landed
+        cdef uint32_t count
         if replies > s.in_flight:
             self.counts.pushed += replies - s.in_flight
             self.counts.surplus_replies += replies - s.in_flight
             replies = s.in_flight
-        s.in_flight -= replies
         count = replies
         while count:
-            oldest = &s.ring[s.ring_head]
-            together = oldest.count
-            if together <= count:
-                s.ring_head = (s.ring_head + 1) & (s.ring_capacity - 1)
-                s.ring_length -= 1
-            else:
-                together = count
-                oldest.count -= count
-            count -= together
-            self._record(oldest.due, oldest.sent, at, together)
+            landed = ws_land(s, count)
+            count -= landed.count
+            self._record(landed.due, landed.sent, at, landed.count)
         return replies
 
     cdef void _record(self, int64_t due, int64_t sent, int64_t done, uint32_t count) noexcept nogil:
@@ -534,10 +436,10 @@ cdef class Reactor:
 
     cdef void _make_up(self, uint32_t slot, uint32_t count) noexcept nogil:
         """Sends what so many messages that are in flight no more make room for."""
-        cdef Session *s = &self.all[slot]
+        cdef ws_session *s = &self.all[slot]
         if self.on_schedule:
             while s.backlog_length and s.in_flight < self.max_in_flight:
-                self._send_one(s, _next_of_backlog(s))
+                self._send_one(s, ws_next_waiting(s))
             if self.report_idle or s.stopped:
                 self._check_idle(slot)
         else:
@@ -549,7 +451,7 @@ cdef class Reactor:
 
     cdef void _fire(self, uint32_t slot, uint32_t count) noexcept nogil:
         """Closed loop: sends so many messages, or as many as are left."""
-        cdef Session *s = &self.all[slot]
+        cdef ws_session *s = &self.all[slot]
         cdef int64_t now
         cdef uint32_t some
         if not s.stopped and count > self.remaining:
@@ -568,54 +470,54 @@ cdef class Reactor:
             self.remaining -= some
             self.counts.sent += some
             self.counts.bytes_sent += some * self.frame_bytes
-            _launch(s, now, now, some)
+            ws_launch(s, now, now, some)
 
-    cdef void _send_one(self, Session *s, int64_t due) noexcept nogil:
+    cdef void _send_one(self, ws_session *s, int64_t due) noexcept nogil:
         """Open loop: sends a message that is due, or keeps it until there is room."""
         cdef int64_t now
         if s.in_flight >= self.max_in_flight:
-            _keep_due(s, due)
+            ws_keep_due(s, due)
             return
         now = ws_now_ns()
         if s.out.end - s.out.at > QUEUED_BYTES or not self._write(s, self.frames, self.frame_bytes, now):
             # The session is dead, as the reader is about to find, or the target reads nothing.
             self.counts.dropped += due >= self.measured_from
             return
-        _launch(s, due, now, 1)
+        ws_launch(s, due, now, 1)
         if due >= self.measured_from:
             self.counts.sent += 1
             self.counts.bytes_sent += self.frame_bytes
         else:
             self.counts.warmup_sent += 1
 
-    cdef bint _write(self, Session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
+    cdef bint _write(self, ws_session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
         """Sends bytes; the kernel, or the queue for it, takes all. Returns False if the connection is broken."""
         cdef int taken
         if not s.tls:
             return self._send(s, data, size, now)
         while size:
-            taken = ws_tls_write(s.tls, data, <int>min(size, <size_t>BUFFER))
+            taken = ws_tls_write(s.tls, data, <int>min(size, <size_t>WS_BUFFER))
             if taken <= 0:
                 return False
             data += taken
             size -= taken
         return self._send_encrypted(s, now)
 
-    cdef bint _send_encrypted(self, Session *s, int64_t now) noexcept nogil:
+    cdef bint _send_encrypted(self, ws_session *s, int64_t now) noexcept nogil:
         """Sends what OpenSSL has made. Returns False if the connection is broken."""
         cdef int size
         while True:
-            size = ws_tls_take(s.tls, self.cipher, BUFFER)
+            size = ws_tls_take(s.tls, self.cipher, WS_BUFFER)
             if size <= 0:
                 return True
             if not self._send(s, self.cipher, size, now):
                 return False
 
-    cdef bint _send(self, Session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
+    cdef bint _send(self, ws_session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
         """Hands bytes to the kernel, and keeps what it does not take. Returns False if the connection is broken."""
         cdef ssize_t taken = 0
         if not s.out.end:
-            taken = send(s.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            taken = ws_send(s.fd, data, size)
             if taken == <ssize_t>size:
                 return True
             if taken < 0:
@@ -627,13 +529,13 @@ cdef class Reactor:
                 taken = 0
         if not s.blocked_since:
             s.blocked_since = now
-        return _append(&s.out, data + taken, size - taken)
+        return ws_append(&s.out, data + taken, size - taken)
 
-    cdef void _flush(self, Session *s) noexcept nogil:
+    cdef void _flush(self, ws_session *s) noexcept nogil:
         """Sends what waited, once the kernel has room again."""
         cdef ssize_t taken
         while s.out.at < s.out.end:
-            taken = send(s.fd, s.out.data + s.out.at, s.out.end - s.out.at, MSG_DONTWAIT | MSG_NOSIGNAL)
+            taken = ws_send(s.fd, s.out.data + s.out.at, s.out.end - s.out.at)
             if taken < 0:
                 if errno == EINTR:
                     continue
@@ -641,21 +543,20 @@ cdef class Reactor:
                     s.error = errno
                 return
             s.out.at += taken
-        free(s.out.data)
-        memset(&s.out, 0, sizeof(Out))
+        ws_clear_out(&s.out)
         self.counts.write_blocked_ns += ws_now_ns() - s.blocked_since
         s.blocked_since = 0
         if s.ping_waits:
             s.ping_waits = False
             self._pong(s, s.rest, s.ping_size)
 
-    cdef void _pong(self, Session *s, const uint8_t *payload, unsigned size) noexcept nogil:
+    cdef void _pong(self, ws_session *s, const uint8_t *payload, unsigned size) noexcept nogil:
         cdef uint8_t frame[131]
         cdef size_t length = ws_control_frame(frame, WS_PONG, payload, size, <uint32_t>rand())
         if self._write(s, frame, length, ws_now_ns()):
             self.counts.bytes_sent += length
 
-    cdef void _control(self, Session *s, int opcode, const uint8_t *payload, unsigned size) noexcept nogil:
+    cdef void _control(self, ws_session *s, int opcode, const uint8_t *payload, unsigned size) noexcept nogil:
         """Answers a ping, only the latest while the target does not read; notes the pong that is waited for."""
         if size and not payload:
             return
@@ -666,11 +567,7 @@ cdef class Reactor:
                 self._note(<uint32_t>(s - self.all), PONG)
         elif s.ping_waits or s.out.end - s.out.at > QUEUED_PONG_BYTES:
             self.counts.answers_left_out += s.ping_waits
-            s.rest = <uint8_t *>realloc(s.rest, 125)
-            s.ping_waits = s.rest != NULL
-            if s.rest:
-                memcpy(s.rest, payload, size)
-                s.ping_size = <uint8_t>size
+            ws_keep_ping(s, payload, size)
         else:
             self._pong(s, payload, size)
 
@@ -701,11 +598,7 @@ cdef class Reactor:
         self.wants_block = True
 
     cdef void _arm(self, int64_t at) noexcept nogil:
-        cdef itimerspec when
-        memset(&when, 0, sizeof(when))
-        when.it_value.tv_sec = at // 1000000000
-        when.it_value.tv_nsec = at % 1000000000
-        timerfd_settime(self.timer, TFD_TIMER_ABSTIME, &when, NULL)
+        ws_arm(&self.kernel, at)
         self.armed = True
 
     cdef bint _dispatch(self, int64_t due) noexcept nogil:
@@ -803,7 +696,7 @@ cdef class Reactor:
 
     def write(self, uint32_t slot, bytes data):
         """Sends a frame that is not the load's; a ping is waited for."""
-        cdef Session *s = &self.all[slot]
+        cdef ws_session *s = &self.all[slot]
         cdef const uint8_t *frame = <const uint8_t *>PyBytes_AsString(data)
         s.pinged = s.pinged or (frame[0] & 15) == WS_PING
         self._write(s, frame, len(data), ws_now_ns())
@@ -819,14 +712,14 @@ cdef class Reactor:
 
     def oldest_sent(self, uint32_t slot):
         """Returns when the oldest message in flight was sent; 0 without one."""
-        cdef Session *s = &self.all[slot]
-        return s.ring[s.ring_head].sent if s.ring_length else 0
+        cdef ws_session *s = &self.all[slot]
+        return ws_flight_at(s, 0).sent if s.ring_length else 0
 
     def drop_overdue(self, uint32_t slot, int64_t before_ns):
         """Drops messages that have waited for room since before an instant."""
-        cdef Session *s = &self.all[slot]
-        while s.backlog_length and s.backlog[s.backlog_head] < before_ns:
-            self.counts.dropped += _next_of_backlog(s) >= self.measured_from
+        cdef ws_session *s = &self.all[slot]
+        while s.backlog_length and ws_waiting_at(s, 0) < before_ns:
+            self.counts.dropped += ws_next_waiting(s) >= self.measured_from
 
     # --- Events and counts --------------------------------------------------------------------------------------------
 
@@ -850,7 +743,7 @@ cdef class Reactor:
         """
         found = []
         cdef uint32_t i
-        cdef Session *s
+        cdef ws_session *s
         for i in range(self.n_changed):
             s = &self.all[self.changed[i]]
             if s.fd >= 0 and s.events:
@@ -917,7 +810,7 @@ def tls_of(object ssl_object):
 
 
 cdef void _on_control(void *loop, void *session, int opcode, const uint8_t *payload, unsigned size) noexcept nogil:
-    (<Reactor>loop)._control(<Session *>session, opcode, payload, size)
+    (<Reactor>loop)._control(<ws_session *>session, opcode, payload, size)
 
 
 cdef void *_grown(void *memory, size_t size) except NULL:
@@ -925,76 +818,3 @@ cdef void *_grown(void *memory, size_t size) except NULL:
     if not memory:
         raise MemoryError
     return memory
-
-
-cdef void _keep_rest(Session *s, const uint8_t *data, size_t size) noexcept nogil:
-    """Keeps bytes that Python is to read."""
-    cdef uint8_t *grown = <uint8_t *>realloc(s.rest, s.rest_size + size + 1)
-    if grown:
-        memcpy(grown + s.rest_size, data, size)
-        s.rest, s.rest_size = grown, s.rest_size + size
-
-
-cdef bint _append(Out *out, const uint8_t *data, size_t size) noexcept nogil:
-    """Keeps bytes behind those that wait. Returns False if there is no memory."""
-    cdef size_t capacity = out.capacity
-    cdef uint8_t *grown
-    if out.at > out.capacity // 2:
-        # A target that is always a little behind must not make it grow for ever.
-        memmove(out.data, out.data + out.at, out.end - out.at)
-        out.at, out.end = 0, out.end - out.at
-    while out.end + size > capacity:
-        capacity = max(4096, 2 * capacity)
-    if capacity != out.capacity:
-        grown = <uint8_t *>realloc(out.data, capacity)
-        if not grown:
-            return False
-        out.data, out.capacity = grown, capacity
-    memcpy(out.data + out.end, data, size)
-    out.end += size
-    return True
-
-
-cdef void _launch(Session *s, int64_t due, int64_t sent, uint32_t count) noexcept nogil:
-    """Notes messages as in flight."""
-    cdef Flight *grown
-    cdef uint32_t capacity, first
-    if s.ring_length == s.ring_capacity:
-        capacity = max(FIRST_RING, 2 * s.ring_capacity)
-        grown = <Flight *>malloc(capacity * sizeof(Flight))
-        if not grown:
-            return
-        first = s.ring_capacity - s.ring_head
-        if s.ring_length:
-            memcpy(grown, s.ring + s.ring_head, first * sizeof(Flight))
-            memcpy(grown + first, s.ring, s.ring_head * sizeof(Flight))
-        free(s.ring)
-        s.ring, s.ring_capacity, s.ring_head = grown, capacity, 0
-    cdef Flight *entry = &s.ring[(s.ring_head + s.ring_length) & (s.ring_capacity - 1)]
-    entry.due, entry.sent, entry.count = due, sent, count
-    s.ring_length += 1
-    s.in_flight += count
-
-
-cdef void _keep_due(Session *s, int64_t due) noexcept nogil:
-    """Notes a message that waits for room."""
-    cdef int64_t *grown
-    cdef uint32_t capacity, i
-    if s.backlog_length == s.backlog_capacity:
-        capacity = max(16, 2 * s.backlog_capacity)
-        grown = <int64_t *>malloc(capacity * sizeof(int64_t))
-        if not grown:
-            return
-        for i in range(s.backlog_length):
-            grown[i] = s.backlog[(s.backlog_head + i) & (s.backlog_capacity - 1)]
-        free(s.backlog)
-        s.backlog, s.backlog_capacity, s.backlog_head = grown, capacity, 0
-    s.backlog[(s.backlog_head + s.backlog_length) & (s.backlog_capacity - 1)] = due
-    s.backlog_length += 1
-
-
-cdef int64_t _next_of_backlog(Session *s) noexcept nogil:
-    cdef int64_t due = s.backlog[s.backlog_head]
-    s.backlog_head = (s.backlog_head + 1) & (s.backlog_capacity - 1)
-    s.backlog_length -= 1
-    return due

@@ -92,7 +92,7 @@ class ReadPolicy:
             pongs=pings,
             expected_pong=message.payload if pings else None,
             send_only=correlation.rule == "none",
-            id_is_payload=by_id and correlation.rule not in {"json", "regex"},
+            id_is_payload=by_id and not correlation.in_payload,
             extract_id=correlation.reply_id_extractor() if by_id else None,
             message_key=correlation.message_id_extractor() if by_id else None,
             expect=tuple((str(check), check.test()) for check in correlation.expect),

@@ -30,6 +30,8 @@ from ws_load_test.messages.fields import PublishMarker, RoomName
 from ws_load_test.messages.publication import SAMPLE_ROOM
 from ws_load_test.messages.size_estimate import estimate_sizes
 from ws_load_test.messages.template import template_text
+from ws_load_test.plan.codecs import CODECS
+from ws_load_test.plan.options.environment import values_of, variables_in
 from ws_load_test.plan.options.rows.fan_out import is_fan_out
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
@@ -64,8 +66,8 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
     checked = [*(("message", template) for template in templates if template is not None), *others]
     if _fields_are_right(checked, values, problems) and feed is not None:
         feed = _with_used_columns(feed, [template for _, template in checked], problems)
-    if feed is not None:
-        message = msgspec.structs.replace(message, feed=feed)
+    environment = _environment(checked, problems)
+    message = msgspec.structs.replace(message, feed=feed, environment=environment)
     broken = any(problem.option in {"--message", "--feed"} for problem in problems)
     if (len(contents) > 1 or "weights" in values) and not broken:
         message = _with_weights(message, values, len(contents), problems)
@@ -123,7 +125,7 @@ def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]
             problems.append(OptionProblem("--first-message", f"{quoted_path(written[1:])} {lack}"))
             continue
         if binary:
-            found.append(SetupMessage(payload, is_template=_has_fields_of_fan_out(payload, values)))
+            found.append(SetupMessage(payload, is_template=_may_have_fields(payload, values)))
         else:
             found.append(SetupMessage(payload.removeprefix(BOM_UTF8), is_template=True))
     return tuple(found)
@@ -196,7 +198,7 @@ def _read_feed(values: Mapping[str, Any], problems: list[OptionProblem]) -> Feed
 def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionProblem]) -> list[tuple[bytes, bool]]:
     """Each message's payload, and whether fields are looked for in it: in text, and in what the command line gives.
 
-    Files of a binary run are sent as they are, since any bytes may stand in them, unless they have a fan-out's field.
+    Files of a binary run are sent as they are, since any bytes may stand in them, unless fields are of use there.
     """
     found: list[tuple[bytes, bool]] = []
     reader = _ContentFiles()
@@ -217,7 +219,7 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
             for file in files:
                 payload = reader.read(str(file))
                 if kind == "binary":
-                    found.append((payload, _has_fields_of_fan_out(payload, values)))
+                    found.append((payload, _may_have_fields(payload, values)))
                 elif (lack := _why_no_text(payload)) is None:
                     found.append((payload.removeprefix(BOM_UTF8), True))
                 else:
@@ -229,8 +231,10 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
     return found
 
 
-def _has_fields_of_fan_out(payload: bytes, values: Mapping[str, Any]) -> bool:
-    """True for the contents of a binary file that names its room, or has the marker that a fan-out needs."""
+def _may_have_fields(payload: bytes, values: Mapping[str, Any]) -> bool:
+    """True for a binary file whose fields are filled in: ids of a codec must vary, and so must rooms and markers."""
+    if values.get("match", ("",))[0] in CODECS:
+        return True
     return is_fan_out(values) and any(b"{%s}" % one.name.encode() in payload for one in (PublishMarker, RoomName))
 
 
@@ -273,6 +277,17 @@ def _fields_are_right(
     return len(problems) == known
 
 
+def _environment(checked: list[tuple[str, Template]], problems: list[OptionProblem]) -> dict[str, str]:
+    """Returns the variables that fields name, and their values; adds those that are missing to `problems`."""
+    found: dict[str, str] = {}
+    for option, template in checked:
+        values, missing = values_of(variables_in((template,)))
+        found |= values
+        added = (OptionProblem(option_name(option), text) for text in missing)
+        problems.extend(problem for problem in added if problem not in problems)
+    return found
+
+
 def _with_used_columns(feed: Feed, templates: list[Template], problems: list[OptionProblem]) -> Feed:
     named = {field.column for template in templates for field in template.fields}
     feed = msgspec.structs.replace(feed, used=tuple(column for column in feed.columns if column in named))
@@ -310,7 +325,8 @@ def _with_contents(
             means.append(float(len(payload)))
             continue
         try:
-            most, mean = estimate_sizes(template, message.feed if _names_feed(template) else None, room)
+            feed = message.feed if _names_feed(template) else None
+            most, mean = estimate_sizes(template, feed, room, message.environment)
         except FeedError as error:
             problems.append(OptionProblem("--feed", error.text))
             return message

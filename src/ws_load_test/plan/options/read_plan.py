@@ -51,7 +51,7 @@ from ws_load_test.plan.options.target import proxy_hint, read_target, unused_nam
 from ws_load_test.plan.options.thresholds import check_condition_parts, read_thresholds
 from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
-from ws_load_test.plan.plan_warnings import threshold_warnings
+from ws_load_test.plan.plan_warnings import room_warnings, threshold_warnings
 from ws_load_test.plan.schedule import LoadProfile, round_half_down
 from ws_load_test.plan.target import is_on_this_machine
 from ws_load_test.plan.values import check_rate
@@ -144,6 +144,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     hints = [hint] * bool(hint)
     if plan.fan_out is None or plan.fan_out.publish is None:
         hints += unused_names(plan.target)
+    hints += room_warnings(plan)
     return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan) + tuple(hints))
 
 

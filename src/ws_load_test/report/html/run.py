@@ -15,6 +15,7 @@ from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
 from ws_load_test.report.content.labeled import LabeledText, sentence
 from ws_load_test.report.content.outcome import (
+    balance,
     faults,
     headline,
     lost_workers,
@@ -141,17 +142,10 @@ class _Page:
     # --- Messages and times ---------------------------------------------------------------------------------
 
     def _messages(self) -> list[Part]:
-        messages = self.summary.messages
-        sent, unanswered_count = format_count(messages.sent), format_count(messages.unanswered)
-        due, dropped, answered = map(format_count, (messages.due, messages.dropped, messages.answered))
         rows = [(one.label, one.text) for one in requests(self.results)]
-        balance = f"due {due} = sent {sent} + dropped {dropped}"
-        parts: list[Part] = [
-            Table(["messages", "count"], rows),
-            Text(f"{balance}; sent {sent} = answered {answered} + unanswered {unanswered_count}"),
-        ]
+        parts: list[Part] = [Table(["messages", "count"], rows), Text(balance(self.results))]
         wire = _without(("closed", "reasons", "keep-alive"), traffic(self.results))
-        return parts + _facts([*unanswered(self.summary), *wire])
+        return parts + _facts([*unanswered(self.results), *wire])
 
     def _times(self) -> list[Part]:
         tally = self.results.aggregate.tally

@@ -171,7 +171,7 @@ def _response_times(results: Results, encoding: str) -> list[list[Text]]:
     summary = results.summary
     stats, service = summary.response_time_ns, summary.service_time_ns
     if stats is None:
-        return [all_wrapped(unanswered(summary))]
+        return [all_wrapped(unanswered(results))]
     notes = []
     if service not in (None, stats):
         notes.append("response: from when a message was due; service: from when it was sent")
@@ -179,7 +179,7 @@ def _response_times(results: Results, encoding: str) -> list[list[Text]]:
         notes.append(f"* few samples: fewer than {MIN_TAIL_SAMPLES} answers lie beyond it, so chance decides")
     table = percentile_table(stats, service) + [Text(f"  {note}", style="dim") for note in notes]
     bars = histogram_bars(results.aggregate.tally.response_time_ns, WIDTH - 2, encoding)
-    return [table + all_wrapped(unanswered(summary)), [Text("all response times", style="bold"), *bars]]
+    return [table + all_wrapped(unanswered(results)), [Text("all response times", style="bold"), *bars]]
 
 
 def _send_lag(summary: Summary) -> list[Text]:

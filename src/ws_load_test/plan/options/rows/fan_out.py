@@ -72,8 +72,8 @@ FAN_OUT = (
     OptionSpec(
         name="marker",
         metavar="RULE",
-        help="how a delivery is recognized: {marker}, anywhere in what comes, or json:PATH or regex:PATTERN, where"
-        " {seq} of -m comes back; json:PATH=PATH where a delivery has it elsewhere",
+        help="how a delivery is recognized: {marker}, anywhere in what comes, or json:PATH, msgpack:PATH, protobuf:1.3"
+        " or regex:PATTERN, where {seq} of -m comes back; json:PATH=PATH where a delivery has it elsewhere",
         group=Group.FAN_OUT,
         parse=fan_out_values.marker_rule,
         default="{marker}",

@@ -89,7 +89,8 @@ REPLIES = (
         name="match",
         metavar="RULE",
         help="which reply answers which message: order, echo (equal payloads), json:PATH or regex:PATTERN (equal ids),"
-        " json:PATH=PATH (where the reply has the id elsewhere), none (send only)",
+        " json:PATH=PATH (where the reply has the id elsewhere), msgpack:PATH, protobuf:1.3 (field numbers), none"
+        " (send only)",
         group=Group.REPLIES,
         parse=message_values.rule,
         default="order",
@@ -160,7 +161,8 @@ REPLIES = (
     OptionSpec(
         name="count",
         metavar="WHERE",
-        help="a number in the last message of an answer, such as its tokens: json:PATH, or regex:PATTERN with a group",
+        help="a number in the last message of an answer, such as its tokens: json:PATH, msgpack:PATH, protobuf:1.3,"
+        " or regex:PATTERN with a group",
         group=Group.REPLIES,
         parse=message_values.number_place,
         field="correlation.stream.count",
