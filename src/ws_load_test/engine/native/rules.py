@@ -75,7 +75,10 @@ def unsupported(plan: Plan) -> list[str]:
     checks = (*correlation.expect, *correlation.ignore)
     unknown = [name for name in message.fields if name not in _FIELDS]
     rules = (
-        (correlation.rule == "regex" or any(check.kind == "regex" for check in checks), "it knows no regular expressions"),
+        (
+            correlation.rule == "regex" or any(check.kind == "regex" for check in checks),
+            "it knows no regular expressions",
+        ),
         (correlation.rule == "none", "it awaits a reply to each message"),
         (bool(correlation.auto_replies), "it answers no messages of the target"),
         (correlation.check_utf8, "it does not check that texts are UTF-8"),
@@ -108,7 +111,10 @@ def source_of(message: Message, shard: Shard) -> Source:
     has_fields = message.is_template or (False,) * len(payloads)
     seed = hashlib.sha256(f"ws-load-test {shard.index} of {shard.count}".encode()).digest()
     return Source(
-        [_parts(payload) if varies else [(payload, NO_HOLE, 0, 0)] for payload, varies in zip(payloads, has_fields, strict=True)],
+        [
+            _parts(payload) if varies else [(payload, NO_HOLE, 0, 0)]
+            for payload, varies in zip(payloads, has_fields, strict=True)
+        ],
         weighted_round_robin(message.weights) if message.weights else [0],
         (shard.index, shard.count),
         seed,
