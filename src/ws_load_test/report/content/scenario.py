@@ -99,7 +99,7 @@ def sessions(counts: SessionCounts) -> str:
     """Returns the counts of sessions in words."""
     parts = [f"{format_count(counts.due)} due", f"{format_count(counts.begun)} begun"]
     parts.append(f"{format_count(counts.completed)} completed")
-    parts.append(f"{format_count(counts.failed)} failed{_places(counts)}")
+    parts.append(f"{format_count(counts.failed)} failed{failed_places(counts)}")
     if counts.dropped:
         parts.append(f"{format_count(counts.dropped)} dropped")
     if counts.unfinished:
@@ -107,7 +107,7 @@ def sessions(counts: SessionCounts) -> str:
     return ", ".join(parts)
 
 
-def _places(counts: SessionCounts) -> str:
+def failed_places(counts: SessionCounts) -> str:
     """Returns the steps at which sessions failed, the most frequent first, in brackets."""
     found = [(sanitize(place), count) for place, count in counts.failed_at.items()]
     if not found:
