@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, unquote_plus
 
-from ws_load_test.importing.values import Content, nested_values
+from ws_load_test.importing.values import Content, is_uuid, nested_values
 from ws_load_test.plan.redaction import (
     REDACTED,
     is_secret_header,
@@ -221,7 +221,9 @@ def _of_url(url: str, secrets: Secrets) -> None:
     path, _, query = (slash + path).partition("?")
     for pair in query.split("&") if query else ():
         name, _, value = pair.partition("=")
-        if value and public_url(f"{before}://h/?{pair}") != f"{before}://h/?{pair}":
+        # A UUID is a secret by its name alone: most are numbers of clients.
+        shown = f"{before}://h/?{name}=x" if is_uuid(value) else f"{before}://h/?{pair}"
+        if value and public_url(shown) != shown:
             secrets.add(value, name, url_origin(name))
     shown = public_url(f"ws://h{path}").removeprefix("ws://h")
     for segment, public in zip(path.split("/"), shown.split("/"), strict=False):
