@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from ws_load_test.engine.conversations import new_conversation
 from ws_load_test.engine.conversations.in_flight import RecentIds
 from ws_load_test.engine.conversations.traced import TracedConversation
+from ws_load_test.engine.exchange_traces import ExchangeTraces, TraceLog
 from ws_load_test.engine.fan_out.audience import Audience
 from ws_load_test.engine.fan_out.http_publishers import HttpPublishers
 from ws_load_test.engine.load_models import LOAD_MODELS
@@ -69,6 +70,8 @@ class ConnectionFactory:
         self._rows: dict[int, Row] = {}
         self._redactor = Redactor(plan.target.secrets() | {*message.environment.values()})
         self._frames_vary = frames_vary(plan)
+        self.traces = None if message.trace_share is None else TraceLog(self._source.traces)
+        """Traces of exchanges that are worth a look; None where messages have no trace context."""
         self.load = self._load(plan, share, owner, on_exhausted=on_exhausted, on_idle=on_idle)
         """The part of the load that the connections share."""
         self.scenario = self.load if isinstance(self.load, ScenarioLoad) else None
@@ -117,7 +120,9 @@ class ConnectionFactory:
             connection.trace = trace if trace is not None else connection.trace
             connection.carry(self.scenario.player(connection))
             return connection
-        conversation = self._conversation(connection)
+        conversation: Conversation = self._conversation(connection)
+        if self.traces is not None:
+            conversation = ExchangeTraces(connection, conversation, self.traces)
         if trace is not None:
             connection.trace = trace
             conversation = TracedConversation(connection, conversation, trace)
@@ -165,7 +170,9 @@ class ConnectionFactory:
         if not self._plan.target.is_templated:
             return None
         row = self._row(number)
-        return lambda text: self._source.render(text, number, row)
+        if self.traces is not None:
+            self._source.traces.renew(number)
+        return lambda text: self._source.render_target(text, number, row)
 
     def close(self) -> None:
         """Closes the feed, and ends what goes on by itself."""
