@@ -321,7 +321,7 @@ def json_extractor(path: str) -> Callable[[bytes], str | None]:
     steps = json_steps(path)
     names = next((place for place, step in enumerate(steps) if isinstance(step, int)), len(steps))
     kind: Any = Any
-    for name in reversed(steps[:names]):
+    for name in map(str, reversed(steps[:names])):
         # Any beside UNSET only at the end: what lies on the way must be an object.
         field = ("value", kind if kind is Any else kind | msgspec.UnsetType, msgspec.UNSET)
         kind = msgspec.defstruct("At", [field], rename={"value": name})
