@@ -1,8 +1,8 @@
 """The native engine: the control plane of the portable one, with the work of every message in a compiled loop.
 
 Sessions are dialed, set up and closed by the same code. While they carry the load they are lent to `Reactor`
-(`lending`), so that a message costs what it costs in C. What the loop cannot do of a plan is in `unsupported`; such a plan runs in the
-portable engine.
+(`lending`), so that a message costs what it costs in C. A plan of which the loop cannot do something (`unsupported`) runs
+in the portable engine.
 """
 
 from __future__ import annotations

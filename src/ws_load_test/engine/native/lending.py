@@ -99,7 +99,7 @@ class NativeConnection(Connection):
             self._message_opcode,
             tls,
         )
-        self._parts.clear()
+        self._parts = bytearray()
         return True
 
     @property
