@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.message_trace import MessageTrace
     from ws_load_test.engine.sessions.sender import Conversation
     from ws_load_test.engine.sessions.session import SessionListener
-    from ws_load_test.messages.generator import FrameEncoding
+    from ws_load_test.messages.generator import FrameEncoding, PayloadStream
     from ws_load_test.messages.template_field import Row
     from ws_load_test.plan.plan import Plan
 
@@ -146,7 +146,7 @@ class ConnectionFactory:
         """Gives a connection that has just opened its frames, where they are made as they leave."""
         if not connection.sender.sends_load or (not self._frames_vary and connection.reading.extract_id is None):
             return
-        payloads = self._source.payloads(connection.number, self._row(connection.number))
+        payloads = self._payloads(connection.number)
         encoder: FrameEncoding = self._encoder
         if connection.deflate is not None and payloads.opcode < ws_frames.CLOSE:
             encoder = DeflatingEncoder(connection, payloads.opcode)
@@ -154,6 +154,10 @@ class ConnectionFactory:
             connection.sender.batches = self.audience.frames(connection, payloads, encoder)
             return
         connection.sender.batches = connection.sender.conversation.new_frames(payloads, encoder)
+
+    def _payloads(self, number: int) -> PayloadStream:
+        """Returns the messages of connection `number`; for subclasses."""
+        return self._source.payloads(number, self._row(number))
 
     def first_messages(self, number: int) -> list[bytes]:
         """Returns the messages that connection `number` sends before the load."""
