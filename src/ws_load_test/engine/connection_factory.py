@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from ws_load_test.engine.conversations import new_conversation
 from ws_load_test.engine.conversations.in_flight import RecentIds
 from ws_load_test.engine.conversations.traced import TracedConversation
+from ws_load_test.engine.exchange_traces import ExchangeTraces, TraceLog
 from ws_load_test.engine.fan_out.audience import Audience
 from ws_load_test.engine.fan_out.http_publishers import HttpPublishers
 from ws_load_test.engine.load_models import LOAD_MODELS
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.message_trace import MessageTrace
     from ws_load_test.engine.sessions.sender import Conversation
     from ws_load_test.engine.sessions.session import SessionListener
-    from ws_load_test.messages.generator import FrameEncoding
+    from ws_load_test.messages.generator import FrameEncoding, PayloadStream
     from ws_load_test.messages.template_field import Row
     from ws_load_test.plan.plan import Plan
 
@@ -69,6 +70,8 @@ class ConnectionFactory:
         self._rows: dict[int, Row] = {}
         self._redactor = Redactor(plan.target.secrets() | {*message.environment.values()})
         self._frames_vary = frames_vary(plan)
+        self.traces = None if message.trace_share is None else TraceLog(self._source.traces)
+        """Traces of exchanges that are worth a look; None where messages have no trace context."""
         self.load = self._load(plan, share, owner, on_exhausted=on_exhausted, on_idle=on_idle)
         """The part of the load that the connections share."""
         self.scenario = self.load if isinstance(self.load, ScenarioLoad) else None
@@ -117,7 +120,9 @@ class ConnectionFactory:
             connection.trace = trace if trace is not None else connection.trace
             connection.carry(self.scenario.player(connection))
             return connection
-        conversation = self._conversation(connection)
+        conversation: Conversation = self._conversation(connection)
+        if self.traces is not None:
+            conversation = ExchangeTraces(connection, conversation, self.traces)
         if trace is not None:
             connection.trace = trace
             conversation = TracedConversation(connection, conversation, trace)
@@ -141,7 +146,7 @@ class ConnectionFactory:
         """Gives a connection that has just opened its frames, where they are made as they leave."""
         if not connection.sender.sends_load or (not self._frames_vary and connection.reading.extract_id is None):
             return
-        payloads = self._source.payloads(connection.number, self._row(connection.number))
+        payloads = self._payloads(connection.number)
         encoder: FrameEncoding = self._encoder
         if connection.deflate is not None and payloads.opcode < ws_frames.CLOSE:
             encoder = DeflatingEncoder(connection, payloads.opcode)
@@ -149,6 +154,10 @@ class ConnectionFactory:
             connection.sender.batches = self.audience.frames(connection, payloads, encoder)
             return
         connection.sender.batches = connection.sender.conversation.new_frames(payloads, encoder)
+
+    def _payloads(self, number: int) -> PayloadStream:
+        """Returns the messages of connection `number`; for subclasses."""
+        return self._source.payloads(number, self._row(number))
 
     def first_messages(self, number: int) -> list[bytes]:
         """Returns the messages that connection `number` sends before the load."""
@@ -165,7 +174,9 @@ class ConnectionFactory:
         if not self._plan.target.is_templated:
             return None
         row = self._row(number)
-        return lambda text: self._source.render(text, number, row)
+        if self.traces is not None:
+            self._source.traces.renew(number)
+        return lambda text: self._source.render_target(text, number, row)
 
     def close(self) -> None:
         """Closes the feed, and ends what goes on by itself."""

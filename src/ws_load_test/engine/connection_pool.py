@@ -173,6 +173,8 @@ class ConnectionPool:
         if self.scenario is not None:
             self.scenario.rows.collect_into(tally)
         self.opener.collect_into(tally)
+        if self.factory.traces is not None:
+            tally.traces = self.factory.traces.take()
         examples, self._examples = self._examples, {}
         return tally, examples
 
@@ -423,6 +425,8 @@ class ConnectionPool:
     def fault_counted(self, fault: Fault, number: int | None = None) -> None:
         """Keeps an example of each kind of fault."""
         key = self.kinds.fault_key(fault)
+        if self.factory.traces is not None:
+            self.factory.traces.fault_counted(key, number)
         if key not in self._known_examples:
             self._known_examples.add(key)
             text = self.factory.redact(fault.text, number) + ("" if key == fault.key else " (one of several)")

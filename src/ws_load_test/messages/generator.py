@@ -23,6 +23,7 @@ from ws_load_test.messages.publication import PUBLICATION, Publication
 from ws_load_test.messages.sizes import random_payloads
 from ws_load_test.messages.template import PayloadRenderer, Renderer, Template, template_text
 from ws_load_test.messages.template_field import Row
+from ws_load_test.messages.trace_context import DEFAULT_TRACE_SHARE, TRACE_CONTEXTS, TraceContexts
 from ws_load_test.messages.weighted_order import weighted_round_robin
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
@@ -93,6 +94,9 @@ class MessageGenerator:
         self.captured = Captured()
         """Values of ``{my.NAME}``; a session of a scenario sets its own before each of its messages."""
         self._values.bind(CAPTURED, lambda: self.captured)
+        self.traces = TraceContexts(DEFAULT_TRACE_SHARE if message.trace_share is None else message.trace_share)
+        """Values of ``{traceparent}``."""
+        self._values.bind(TRACE_CONTEXTS, lambda: self.traces)
         self._room_of = room_of
         self._renderers: dict[str, Renderer] = {}
         self._open: list[Generator[Row]] = []
@@ -120,6 +124,18 @@ class MessageGenerator:
         if self._room_of is not None:
             self.publication.room = self._room_of(connection)
         return self._render(template, connection, row)
+
+    def render_target(self, text: str, connection: int, row: Row = EMPTY_ROW) -> str:
+        """Renders a text that opens a connection; all of them have the same trace context.
+
+        Raises:
+            ValueError: As of `render`.
+        """
+        self.traces.begin_opening(connection)
+        try:
+            return self.render(text, connection, row)
+        finally:
+            self.traces.end_opening()
 
     def render_publish(self, template: Template | str, publisher: int, row: Row = EMPTY_ROW) -> str:
         """Renders a text of a publish by HTTP, in the room of its message, which `publication` has.

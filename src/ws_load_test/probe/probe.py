@@ -34,7 +34,7 @@ from ws_load_test.probe.diagnosis import (
     explain_unmatched,
 )
 from ws_load_test.probe.tracing import FrameSplitter
-from ws_load_test.probe.transcript import Transcript
+from ws_load_test.probe.transcript import OPCODES, Transcript
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.message_trace import MessageKind
     from ws_load_test.engine.sessions.session import Session
+    from ws_load_test.importing.capture import Direction
     from ws_load_test.plan.plan import Plan
+    from ws_load_test.probe.session_log import MessageWriter, SessionLog
     from ws_load_test.probe.tracing import Frame
     from ws_load_test.probe.transcript import Step
 
@@ -115,8 +117,15 @@ class Probe:
         self._plain_sent: list[bytes] = []
         self._decompressed: list[bytes] = []
         self._parts: list[bytes] = []
+        self._opcode = frames.TEXT
+        """Opcode of the message that is being read."""
+        self._log: MessageWriter | None = None
         self._compressed = False
         self._mismatches: list[str] = []
+
+    def keep_messages(self, log: SessionLog, name: str = "") -> None:
+        """Notes each message of the session in a log, under a name."""
+        self._log = log.writer(log.begin(self.plan.target, self.transcript.now_ns(), name), self._redact)
 
     def stop(self) -> None:
         """Waits no longer: closes, and reports how far it got."""
@@ -268,6 +277,7 @@ class Probe:
             plain = self._plain_sent.pop(0) if frame.is_compressed and self._plain_sent else None
             step = self.transcript.frame("sent", frame, plain)
             payload = frame.payload if plain is None else plain
+            self._note_message("sent", frame.opcode, payload)
             if self._sending:
                 step["what"], self.record.message = "message", payload
             elif frame.opcode < frames.CLOSE:
@@ -292,6 +302,10 @@ class Probe:
             self._counted.clear()
             read(piece)
             payload = self._complete_message(step, frame)
+            if frame.opcode >= frames.CLOSE:
+                self._note_message("received", frame.opcode, frame.payload)
+            elif payload is not None:
+                self._note_message("received", self._opcode, payload)
             if payload is not None and self._counted:
                 self._classify(step, frame, payload, *self._counted[0])
 
@@ -303,6 +317,8 @@ class Probe:
         """Returns the message that a frame completes; None if it completes none."""
         if frame.opcode >= frames.CLOSE:
             return frame.payload if frame.opcode == frames.PONG else None
+        if not self._parts:
+            self._opcode = frame.opcode
         self._compressed |= frame.is_compressed
         self._parts.append(frame.payload)
         if not frame.is_last:
@@ -345,6 +361,11 @@ class Probe:
         if verdict == "reply":
             self.transcript.keep(step)
         self.record.add(ReceivedMessage(verdict, payload))
+
+    def _note_message(self, direction: Direction, opcode: int, payload: bytes) -> None:
+        """Notes a message in the log, if there is one."""
+        if self._log is not None:
+            self._log.add(self.transcript.now_ns(), direction, OPCODES.get(opcode, "reserved"), payload)
 
     def _note_checks(self, step: Step, verdict: str) -> None:
         """Notes the engine's result of each check of a reply."""

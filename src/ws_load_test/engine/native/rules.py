@@ -1,4 +1,4 @@
-"""What a plan says of messages, in the terms of the compiled loop: templates, paths of ids, checks of replies."""
+"""Messages and replies of a plan in the terms of the compiled loop: templates, paths of ids, checks of replies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ _PLAIN_HOLES: dict[type[TemplateField], int] = {
     WallClockMs: NOW_MS,
     RandomUuid: UUID,
 }
-_FIELDS = {kind.name for kind in (*_PLAIN_HOLES, RandomText, RandomInt)}
+_KINDS: tuple[type[TemplateField], ...] = (*_PLAIN_HOLES, RandomText, RandomInt)
+_FIELDS = {kind.name for kind in _KINDS}
 _NO_LIMIT = 1 << 64
 
 Path = tuple[bytes | int, ...]
@@ -75,7 +76,10 @@ def unsupported(plan: Plan) -> list[str]:
     checks = (*correlation.expect, *correlation.ignore)
     unknown = [name for name in message.fields if name not in _FIELDS]
     rules = (
-        (correlation.rule == "regex" or any(check.kind == "regex" for check in checks), "it knows no regular expressions"),
+        (
+            correlation.rule == "regex" or any(check.kind == "regex" for check in checks),
+            "it knows no regular expressions",
+        ),
         (correlation.rule == "none", "it awaits a reply to each message"),
         (bool(correlation.auto_replies), "it answers no messages of the target"),
         (correlation.check_utf8, "it does not check that texts are UTF-8"),
@@ -108,7 +112,10 @@ def source_of(message: Message, shard: Shard) -> Source:
     has_fields = message.is_template or (False,) * len(payloads)
     seed = hashlib.sha256(f"ws-load-test {shard.index} of {shard.count}".encode()).digest()
     return Source(
-        [_parts(payload) if varies else [(payload, NO_HOLE, 0, 0)] for payload, varies in zip(payloads, has_fields, strict=True)],
+        [
+            _parts(payload) if varies else [(payload, NO_HOLE, 0, 0)]
+            for payload, varies in zip(payloads, has_fields, strict=True)
+        ],
         weighted_round_robin(message.weights) if message.weights else [0],
         (shard.index, shard.count),
         seed,

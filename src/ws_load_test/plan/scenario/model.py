@@ -13,9 +13,9 @@ from typing import Annotated
 
 import msgspec
 
-from ws_load_test.plan.correlation import Check
-from ws_load_test.plan.fan_out import SelfDelivery
-from ws_load_test.plan.ranges import Connections, PerSecond, PositiveDuration, Seed
+from ws_load_test.plan.correlation import DEFAULT_STALL_NS, Check
+from ws_load_test.plan.fan_out import Recovery, SelfDelivery
+from ws_load_test.plan.ranges import Connections, Duration, PerSecond, PositiveCount, PositiveDuration, Seed
 from ws_load_test.plan.scenario.wait_time import WaitTime
 from ws_load_test.plan.schedule import Arrivals
 
@@ -165,6 +165,17 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Name of the preset that its first steps and reactions come from; empty: none."""
     rooms: tuple[str, ...] = ()
     """Names of the rooms; session i of a role is in room i mod their number. Empty: there are none."""
+    stall_ns: Duration = DEFAULT_STALL_NS
+    """Longest gap between two messages of a streamed answer that is no stall."""
+    recovery: Recovery = "none"
+    """Deliveries of what was published while a session was away: they need not come, or must."""
+    timed: PositiveCount | None = None
+    """Sessions of the audience whose deliveries are timed, evenly picked, those to others being counted; None: all."""
+
+    @property
+    def audience(self) -> str:
+        """Name of the role whose sessions receive what others publish; empty without one."""
+        return next((name for role in self.roles for name in sorted(role.publishes_to)), "")
 
     @property
     def sessions(self) -> int:
