@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenario.scenes import MS, START_NS, S, role, step, wait, world
+from engine.scenario.scenes import MS, START_NS, S, role, step, wait, world
 from ws_load_test.engine.scenario.role_schedule import RoleSchedule, sessions_by_worker
 
 

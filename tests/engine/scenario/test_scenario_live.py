@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from engine.fan_out.in_process import together
-from scenario.scenes import MS, measured, on, plan_of, role, step, timer, wait
+from engine.scenario.scenes import MS, measured, on, plan_of, role, step, timer, wait
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import run
 from ws_load_test.plan.scenario.wait_time import WaitTime

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.scenario.alarms import Alarms
 from ws_load_test.engine.scenario.arrivals import RoleArrivals
-from ws_load_test.engine.scenario.compiled import CompiledRole
+from ws_load_test.engine.scenario.compiled import CompiledRole, StepTimes
 from ws_load_test.engine.scenario.iterations import IterationSchedule
 from ws_load_test.engine.scenario.player import Player
 from ws_load_test.engine.scenario.role_schedule import RoleSchedule, sessions_by_worker
@@ -115,7 +115,7 @@ class ScenarioLoad:
                 role,
                 texts,
                 self.rows,
-                plan.timeout_ns,
+                StepTimes(plan.timeout_ns, self._scenario.stall_ns),
                 first_number=self._scenario.first_number(role.name),
                 rooms=self._scenario.rooms,
             )
