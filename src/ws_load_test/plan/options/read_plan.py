@@ -51,7 +51,7 @@ from ws_load_test.plan.options.scenario.read import FILE_KEYS, read_scenario, so
 from ws_load_test.plan.options.session_policy import check_commands_and_node, read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
 from ws_load_test.plan.options.target import proxy_hint, read_target, unused_names
-from ws_load_test.plan.options.thresholds import read_thresholds
+from ws_load_test.plan.options.thresholds import check_condition_parts, read_thresholds
 from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import room_warnings, threshold_warnings
@@ -147,6 +147,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         **thresholds,
         **fields_of(values),
     )
+    check_condition_parts(plan)
     if plan.fan_out is not None:
         check_fan_out(plan)
     hint = "" if plan.target.unix_socket or given.get("proxy", "env") != "env" else proxy_hint(plan.target, os.environ)
