@@ -24,10 +24,11 @@ from ws_load_test.messages import (
     filler_text,
 )
 from ws_load_test.messages.feed import count_rows_to, cycle_rows, inspect
-from ws_load_test.messages.fields import PublishMarker, RoomName
+from ws_load_test.messages.fields import PublishMarker, RoomName, Traceparent
 from ws_load_test.messages.publication import SAMPLE_ROOM
 from ws_load_test.messages.size_estimate import estimate_sizes
 from ws_load_test.messages.template import template_text
+from ws_load_test.messages.trace_context import DEFAULT_TRACE_SHARE
 from ws_load_test.plan.codecs import CODECS
 from ws_load_test.plan.options.contents import ContentFiles, why_no_text
 from ws_load_test.plan.options.environment import values_of, variables_in
@@ -67,6 +68,7 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
         feed = with_used_columns(feed, [template for _, template in checked], problems)
     environment = _environment(checked, problems)
     message = msgspec.structs.replace(message, feed=feed, environment=environment)
+    message = _with_trace_share(message, [template for _, template in checked], values, problems)
     broken = any(problem.option in {"--message", "--feed"} for problem in problems)
     if (len(contents) > 1 or "weights" in values) and not broken:
         message = _with_weights(message, values, len(contents), problems)
@@ -290,6 +292,18 @@ def with_used_columns(feed: Feed, templates: Iterable[Template], problems: list[
     except FeedError as error:
         problems.append(OptionProblem("--feed", error.text))
     return feed
+
+
+def _with_trace_share(
+    message: Message, templates: list[Template], values: Mapping[str, Any], problems: list[OptionProblem]
+) -> Message:
+    """Returns the message with the share of trace contexts that ask for a trace, where there are any."""
+    if any(field.label == Traceparent.name for template in templates for field in template.fields):
+        return msgspec.structs.replace(message, trace_share=values.get("trace", DEFAULT_TRACE_SHARE))
+    if "trace" in values:
+        example = """-m '{"traceparent": "{traceparent}"}' or -H 'traceparent: {traceparent}'"""
+        problems.append(OptionProblem("--trace", f"nothing that is sent has {{traceparent}}; add it: {example}"))
+    return message
 
 
 def _with_weights(message: Message, values: Mapping[str, Any], count: int, problems: list[OptionProblem]) -> Message:

@@ -142,6 +142,11 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Coroutine that the sessions run instead of steps: ``game.py:player``; empty: none."""
 
     @property
+    def replaces_sessions(self) -> bool:
+        """True if a session that has left is followed by another of its number."""
+        return self.arrive_per_s is None and (self.stay is not None or self.iterations is not None)
+
+    @property
     def publishes_to(self) -> frozenset[str]:
         """Names of the roles to whose sessions its messages are delivered."""
         every = (*self.open, *self.steps, *self.leave, *(timer.step for timer in self.timers))
@@ -176,6 +181,16 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def sessions(self) -> int:
         """Sessions at the same time, the most of them."""
         return sum(role.sessions for role in self.roles)
+
+    @property
+    def replaces_sessions(self) -> bool:
+        """True if sessions of any role leave, and others take their places."""
+        return any(role.replaces_sessions for role in self.roles)
+
+    @property
+    def has_arrivals(self) -> bool:
+        """True if sessions of any role arrive on a schedule."""
+        return any(role.arrive_per_s is not None for role in self.roles)
 
     def first_number(self, role: str) -> int:
         """Returns the number of a role's first session.
