@@ -201,7 +201,7 @@ def import_capture(
     *extra: str,
     socket: Text = None,
     speed: str = "1",
-    output: Annotated[Text, Parameter(name=["--output", "-o"])] = None,
+    output: Annotated[Text, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)] = None,
     force: bool = False,
 ) -> int:
     """Makes a plan file of a capture."""

@@ -273,7 +273,9 @@ Other machines
                               than this
 
 Results
-  -o, --output FILE           write a recording, which `report` reads
+  -o, --output FILE           write a recording, which `report` reads; with
+                              --probe all messages of its session, which
+                              `import` reads
       --force, --overwrite    overwrite the file of -o if it is there already
       --hdr FILE              write an interval log for HdrHistogram's tools;
                               here and below, - as FILE is standard output

@@ -62,7 +62,8 @@ def _speed(written: str) -> float:
 
 def _folder(output: str) -> str:
     """Returns the beginning of the paths of files in a folder, as the plan file names them."""
-    if not output or output == "-" or "\0" in output:
+    if not output or output.startswith("-") or "\0" in output:
+        # Not repeated: it may be an option with a secret in it.
         raise UsageError("--output: names no folder; write for example -o scenario")
     return output.rstrip("/") + "/"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from ws_load_test.importing.background import find_auto_answers, find_heartbeats
@@ -97,8 +97,9 @@ class RoleBuilder:
         """Returns the exchanges, and between them what is waited for: greetings, and messages whose values are used."""
         first_sent = next((one.index for one in self._events if one.is_sent), len(self._events))
         before = [one for one in self._events[:first_sent] if one.index not in self._taken]
-        later_kinds = {one.kind.key for one in self._events[first_sent:] if not one.is_sent}
-        greetings = [one for one in before if one.kind.key not in later_kinds or one.index in self._captured.captures]
+        # What comes again later comes by itself, and may not come first the next time.
+        counts = Counter(one.kind.key for one in self._events if not one.is_sent)
+        greetings = [one for one in before if counts[one.kind.key] == 1 or one.index in self._captured.captures]
         awaited = {one.index: one for one in greetings[:MOST_GREETINGS]}
         busy = [(one.sent.index, one.reply.index) for one in self._exchanges if one.sent and one.reply]
         for index in self._captured.captures:

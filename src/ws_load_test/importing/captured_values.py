@@ -7,9 +7,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ws_load_test.importing.own_values import is_id_name, is_uuid, slot_of
+from ws_load_test.importing.own_values import is_id_name, slot_of
 from ws_load_test.importing.places import place_of
-from ws_load_test.importing.values import nested_values
+from ws_load_test.importing.values import is_uuid, nested_values
 from ws_load_test.plan.redaction import looks_like_token
 
 if TYPE_CHECKING:

@@ -37,8 +37,8 @@ class DraftStep:
     @property
     def shape(self) -> tuple[object, ...]:
         """The same for steps that do the same with messages of one kind."""
-        sent = self.exchange.sent
-        return (sent and sent.kind.key, self.awaits, self.until, self.binary)
+        sent, reply = self.exchange.sent, self.reply
+        return (sent and sent.kind.key, reply and reply.kind.key, self.until, self.binary)
 
     @property
     def content(self) -> tuple[object, ...]:

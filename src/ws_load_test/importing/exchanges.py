@@ -72,17 +72,41 @@ def _pair_by_id(
                 if not same or same[-1] is not event:
                     same.append(event)
     slots = _reply_slots(exchanges, own_values, received)
+    candidates: dict[int, tuple[OwnValue | Value, str, list[Event]]] = {}
     for place, exchange in enumerate(exchanges):
         sent = exchange.sent
         assert sent is not None
-        next_sent = exchanges[place + 1].sent if place + 1 < len(exchanges) else None
         for own, value in _ids_of(exchange, own_values):
             there = slots.get(slot_of(value), "")
             found = received.get((there, value.text), []) if there else []
             later = [one for one in found if one.index > sent.index and one.index not in taken]
             if later:
-                taken.update(_take_reply(exchange, own, later, there, next_sent))
+                candidates[place] = own, there, later
                 break
+    usual = _usual_kinds(exchanges, candidates)
+    for place, (own, there, later) in candidates.items():
+        exchange = exchanges[place]
+        assert exchange.sent is not None
+        left = [one for one in later if one.index not in taken]
+        kinds = usual[exchange.sent.kind.key]
+        # A message of another kind may have the same number by chance.
+        found = [one for one in left if one.kind.key in kinds] if len(left) <= FEWEST_PARTS and kinds else left
+        if found:
+            next_sent = exchanges[place + 1].sent if place + 1 < len(exchanges) else None
+            taken.update(_take_reply(exchange, own, found, there, next_sent))
+
+
+def _usual_kinds(
+    exchanges: list[Exchange], candidates: Mapping[int, tuple[OwnValue | Value, str, list[Event]]]
+) -> dict[tuple[str, ...], set[tuple[str, ...]]]:
+    """Returns, for each kind of the client's messages, the kinds that have the id of each of them."""
+    usual: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for place, (_, _, found) in candidates.items():
+        sent = exchanges[place].sent
+        assert sent is not None
+        kinds = {one.kind.key for one in found}
+        usual[sent.kind.key] = usual.get(sent.kind.key, kinds) & kinds
+    return usual
 
 
 def _ids_of(exchange: Exchange, own_values: Mapping[int, list[OwnValue]]) -> list[tuple[OwnValue | Value, Value]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ws_load_test.importing.own_values import EPOCH_MS_DIGITS, MOST_SKEW_MS, is_uuid
-from ws_load_test.importing.secret_values import header_secrets
+from ws_load_test.importing.own_values import EPOCH_MS_DIGITS, MOST_SKEW_MS
+from ws_load_test.importing.secret_values import PATH_NAME, PATH_ORIGIN, header_secrets, url_origin
+from ws_load_test.importing.values import is_uuid
+from ws_load_test.plan.redaction import REDACTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +21,7 @@ _OF_BROWSERS = re.compile(
     r"|user-agent|accept|accept-.*|cache-control|pragma|priority|content-length|te|origin|referer|transfer-encoding"
 )
 """Headers that belong to the handshake, that say what the browser is, or that have an option of their own."""
+_FEED = re.compile(r"\{feed\.(?P<column>[^{}:]+)(?::json)?\}")
 _SCHEMES = {"http": "ws", "https": "wss"}
 
 
@@ -30,7 +33,8 @@ def head_lines(capture: Capture, secrets: Secrets) -> Iterator[tuple[str, str | 
     user_info = capture.url.partition("://")[2].partition("/")[0].rpartition("@")[0]
     if user_info and not has_authorization:
         user, _, password = user_info.partition(":")
-        yield "user", f"{secrets.field(user)}:{secrets.field(password) if password else ''}"
+        secret = secrets.field_of(password, "WS_PASSWORD", "the URL") if password else ""
+        yield "user", f"{secrets.field_of(user, 'WS_USER', 'the URL')}:{secret}"
     origin = next((value for name, value in capture.headers if name.lower() == "origin"), "")
     if origin:
         yield "origin", secrets.replaced(origin)
@@ -51,20 +55,26 @@ def url_template(capture: Capture, secrets: Secrets) -> str:
         slash = f"/{question}" if question else ""
     path, question, query = path.partition("?") if "?" not in slash else ("", "", path)
     host = authority.rpartition("@")[2]
-    segments = "/".join(_part(one, capture, secrets) for one in path.split("/"))
+    segments = "/".join(_part(one, PATH_NAME, capture, secrets) for one in path.split("/"))
     pairs = []
     for pair in query.split("&") if query else ():
         name, equals, value = pair.partition("=")
-        pairs.append(f"{name}{equals}{_part(value, capture, secrets)}")
+        pairs.append(f"{name}{equals}{_part(value, name, capture, secrets)}")
     return f"{_SCHEMES.get(scheme, scheme)}://{host}{slash}{segments}{question}{'&'.join(pairs)}"
 
 
-def _part(text: str, capture: Capture, secrets: Secrets) -> str:
+def _part(text: str, name: str, capture: Capture, secrets: Secrets) -> str:
     """Returns a segment or the value of a parameter with fields."""
-    if not text:
-        return text
+    origin = PATH_ORIGIN if name == PATH_NAME else url_origin(name)
+    if text == REDACTED:
+        return secrets.field_of(text, name, origin)
+    fed = _FEED.fullmatch(text)
+    if not text or fed is not None:
+        # The capture has no feed: its values are as secret as others of the user.
+        return text if fed is None else secrets.field_of(REDACTED, fed["column"], origin)
     if is_uuid(text) and text not in secrets.names:
-        return "{uuid}"
+        # A message with the same one could not follow a new one.
+        return text if any(text.encode() in one.payload for one in capture.messages) else "{uuid}"
     if capture.started_ns is not None and len(text) == EPOCH_MS_DIGITS and text.isdigit():
         near = abs(int(text) - capture.started_ns // 1_000_000) <= MOST_SKEW_MS
         return "{now_ms}" if near else text
@@ -76,7 +86,7 @@ def _is_kept(name: str) -> bool:
 
 
 def _header_value(name: str, value: str, secrets: Secrets) -> str:
-    for secret, _ in header_secrets(name, value):
+    for secret, variable in header_secrets(name, value):
         # The scheme before a token stays.
-        return value[: value.rindex(secret)] + secrets.field_of(secret, name)
+        return value[: value.rindex(secret)] + secrets.field_of(secret, variable, f"the header {name}")
     return secrets.replaced(value)

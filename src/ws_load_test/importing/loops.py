@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,8 +18,11 @@ MOST_LEAVING = 5
 """Steps behind the repetition that are the end of a session; more are another part of it."""
 
 
-def find_repetition(keys: Sequence[Hashable]) -> tuple[int, int, int] | None:
-    """Returns the start, the length and the number of the repetition that covers most of a sequence; None for none."""
+def find_repetition(keys: Sequence[Hashable], counted: Sequence[bool]) -> tuple[int, int, int] | None:
+    """Returns the start, the length and the number of the repetition that covers most of a sequence; None for none.
+
+    Only elements that are `counted` are covered.
+    """
     best: tuple[int, int, int, int] | None = None
     for period in range(1, min(LONGEST_PERIOD, len(keys) // 2) + 1):
         start = 0
@@ -29,8 +31,9 @@ def find_repetition(keys: Sequence[Hashable]) -> tuple[int, int, int] | None:
             while end < len(keys) and keys[end] == keys[end - period]:
                 end += 1
             times = (end - start) // period
-            if times >= 2:
-                candidate = (times * period, -period, start, times)
+            covered = sum(counted[start : start + period * times])
+            if times >= 2 and covered:
+                candidate = (covered, -period, start, times)
                 # Of repetitions that cover as much, the one with the shortest period that begins first.
                 if best is None or candidate[:2] > best[:2]:
                     best = candidate
@@ -40,7 +43,7 @@ def find_repetition(keys: Sequence[Hashable]) -> tuple[int, int, int] | None:
 
 def arrange(steps: list[DraftStep], role: DraftRole) -> None:
     """Puts steps into the parts of a role: those that repeat into `steps`, those before into `open`."""
-    found = find_repetition([step.shape for step in steps])
+    found = find_repetition([step.shape for step in steps], [step.exchange.sent is not None for step in steps])
     if found is None:
         _unrolled(steps, role, "the capture shows no repetition: a session goes through these steps once")
         return
@@ -83,9 +86,14 @@ def _merged(rounds: list[list[DraftStep]]) -> list[DraftStep] | None:
             # The first iteration begins when the session is ready, the others after the one before.
             waits = waits[1:] or waits
         captures = {name: there for step in variants for name, there in step.captures.items()}
-        chosen = {step.content: step for step in reversed(variants)}
-        for content, group in groupby(sorted(chosen.values(), key=variants.index), key=lambda step: step.content):
-            step = next(group)
+        if len(set(captures.values())) < len(captures):
+            # The values of two iterations are kept under two names: each is used later by itself.
+            return None
+        for content in dict.fromkeys(step.content for step in variants):
+            same = [step for step in variants if step.content == content]
+            step = same[0]
+            # One iteration may need more checks than another to tell the answer from what came before it.
+            step.awaits = max((one.awaits for one in same), key=len)
             step.waits_ns, step.captures = waits, captures
             step.expect = step.expect if all(one.expect == step.expect for one in variants) else ()
             if varies:

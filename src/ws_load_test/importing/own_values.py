@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from ws_load_test.importing.values import is_uuid
+
 if TYPE_CHECKING:
     from ws_load_test.importing.events import Event
     from ws_load_test.importing.secret_values import Secrets
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 MOST_SKEW_MS = 600_000
 """Difference from the capture's clock (10 min) up to which a number is a time: clocks of browsers are seldom worse."""
 EPOCH_MS_DIGITS = 13
-_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _COUNTED = re.compile(r"(?P<head>(?:.*[^\d.])?)(?P<number>0|[1-9]\d{0,14})", re.DOTALL)
 _ID_NAME = re.compile(
     r"(?i)(?:^|_|-|[a-z](?=[A-Z]))(?:id|ids|seq|ref|rid|cid|nonce|receipt|ack|reqid|msgid|invocationid|requestid"
@@ -38,11 +39,6 @@ class OwnValue:
     def is_id(self) -> bool:
         """True if a reply can repeat it."""
         return self.field != "{now_ms}"
-
-
-def is_uuid(text: str) -> bool:
-    """Returns True for a UUID in its common form."""
-    return _UUID.fullmatch(text) is not None
 
 
 def is_id_name(name: str) -> bool:

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from ws_load_test.importing.kinds import escaped
-from ws_load_test.plan.correlation import json_extractor, regex_extractor
+from ws_load_test.plan.codecs.json_path import json_extractor
+from ws_load_test.plan.correlation import regex_extractor
 
 if TYPE_CHECKING:
     from ws_load_test.importing.values import Content, Value

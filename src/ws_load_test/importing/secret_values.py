@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, unquote_plus
 
-from ws_load_test.importing.values import Content, nested_values
+from ws_load_test.importing.values import Content, is_uuid, nested_values
 from ws_load_test.plan.redaction import (
     REDACTED,
     is_secret_header,
@@ -28,6 +28,8 @@ SHORTEST_FOUND = 6
 replaced where it is a value by itself."""
 SHORTEST_LETTERS = 12
 """The same of a secret of nothing but letters: ``example`` is a word in many places."""
+PATH_NAME, PATH_ORIGIN = "PATH_TOKEN", "the path of the URL"
+"""Name and origin of a secret in the path of the URL."""
 _TAKEN_NAMES = frozenset(
     {"PATH", "HOME", "USER", "SHELL", "LANG", "TERM", "PWD", "OLDPWD", "LOGNAME", "HOSTNAME", "TMPDIR", "DISPLAY"}
 )
@@ -53,29 +55,29 @@ class Secrets:
         self._pattern: re.Pattern[str] | None = None
 
     def add(self, value: str, name: str, origin: str) -> str:
-        """Notes a secret; returns its variable, that of the same value seen before if there is one."""
+        """Notes a secret; returns its variable, that of the same value seen before if there is one.
+
+        Of secrets that are hidden in the capture already, those of one origin are taken for the same.
+        """
         known = self.names.get(value)
         if known is not None:
             return known
-        variable = _variable(name)
-        taken = self.origins if value != REDACTED else {}
-        number = 2
-        while variable in taken:
-            variable = f"{_variable(name)}_{number}"
-            number += 1
+        variable, number = _variable(name), 2
+        while variable in self.origins and not (value == REDACTED and self.origins[variable] == origin):
+            variable, number = f"{_variable(name)}_{number}", number + 1
+        self.origins[variable] = origin
         if value != REDACTED:
             self.names[value] = variable
-        self.origins.setdefault(variable, origin)
-        self._pattern = None
+            self._pattern = None
         return variable
 
     def field(self, value: str) -> str:
         """Returns the field that stands for a secret."""
         return f"{{env.{self.names[value]}}}"
 
-    def field_of(self, value: str, name: str) -> str:
-        """Returns the field that stands for a secret that may have been hidden in the capture already."""
-        return self.field(value) if value in self.names else f"{{env.{self.add(value, name, f'the header {name}')}}}"
+    def field_of(self, value: str, name: str, origin: str) -> str:
+        """Returns the field that stands for a secret, which may have been hidden in the capture already."""
+        return self.field(value) if value in self.names else f"{{env.{self.add(value, name, origin)}}}"
 
     def spans(self, text: str) -> Iterator[tuple[int, int, str]]:
         """Yields the places of secrets in a text, whatever is around them, and their fields."""
@@ -219,12 +221,19 @@ def _of_url(url: str, secrets: Secrets) -> None:
     path, _, query = (slash + path).partition("?")
     for pair in query.split("&") if query else ():
         name, _, value = pair.partition("=")
-        if value and public_url(f"{before}://h/?{pair}") != f"{before}://h/?{pair}":
-            secrets.add(value, name, f'"{name}" of the URL')
+        # A UUID is a secret by its name alone: most are numbers of clients.
+        shown = f"{before}://h/?{name}=x" if is_uuid(value) else f"{before}://h/?{pair}"
+        if value and public_url(shown) != shown:
+            secrets.add(value, name, url_origin(name))
     shown = public_url(f"ws://h{path}").removeprefix("ws://h")
     for segment, public in zip(path.split("/"), shown.split("/"), strict=False):
         if segment != public:
-            secrets.add(segment, "PATH_TOKEN", "the path of the URL")
+            secrets.add(segment, PATH_NAME, PATH_ORIGIN)
+
+
+def url_origin(name: str) -> str:
+    """Returns the origin of a secret in a parameter of the URL."""
+    return f'"{name}" of the URL'
 
 
 def _variable(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ws_load_test.importing.captured_values import all_values
 from ws_load_test.importing.values import Content
 from ws_load_test.messages.fields import FIELD
+from ws_load_test.plan.redaction import REDACTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,8 +83,9 @@ class TemplateMaker:
                 found.captured.append((name, source.event.index))
                 spans.append((value.start, value.end, f"{{my.{name}}}"))
                 found.fields[value.start] = f"{{my.{name}}}"
-            elif value.text in self._secrets.names:
-                spans.append((value.start, value.end, self._variable(self._secrets.field(value.text), found)))
+            elif value.text in self._secrets.names or value.text == REDACTED:
+                field = self._secrets.field_of(value.text, value.name or "SECRET", f'"{value.name}"')
+                spans.append((value.start, value.end, self._variable(field, found)))
             else:
                 for start, end, part in self._captured.parts(event, value):
                     name = self._captured.name(event, part)

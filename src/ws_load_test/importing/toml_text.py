@@ -21,9 +21,9 @@ def string(text: str) -> str:
     """Returns a string: literal if it can be, over several lines if it has some, else with escapes."""
     if not _NOT_LITERAL.search(text):
         return f"'{text}'" if '"' in text or "\\" in text else f'"{text}"'
-    if "\n" in text and not _NOT_LITERAL_LINES.search(text):
+    if "\n" in text.strip("\n") and not _NOT_LITERAL_LINES.search(text):
         # A line end behind the opening quotes is no part of the string.
-        return f"'''\n{text}'''" if text.startswith("\n") or "\n" in text.rstrip("\n") else _basic(text)
+        return f"'''\n{text}'''"
     return _basic(text)
 
 

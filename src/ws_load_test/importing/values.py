@@ -25,6 +25,8 @@ _LINE = re.compile(r"(?m)^(?P<name>[A-Za-z][\w-]{0,40}):[ \t]?(?P<value>[^\r\n\x
 """Line of a header, as STOMP has it."""
 _WORD = re.compile(r"[^\s,;:=\"'(){}\[\]<>|\x00]+")
 
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+
 Kind = Literal["string", "number", "literal", "word"]
 
 
@@ -94,6 +96,11 @@ class Content:
     def named(self, name: str) -> list[Value]:
         """Returns the values of a name."""
         return [one for one in self.values if one.name == name]
+
+
+def is_uuid(text: str) -> bool:
+    """Returns True for a UUID in its common form."""
+    return _UUID.fullmatch(text) is not None
 
 
 def values_of(text: str) -> list[Value]:

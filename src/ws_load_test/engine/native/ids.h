@@ -267,4 +267,9 @@ static inline uint32_t ws_fates_classify(ws_fates *t, uint64_t hash) {
     return fate;
 }
 
+/* Returns 1 if a message with an id was answered or given up, and is not forgotten. */
+static inline int ws_fates_know(const ws_fates *t, uint64_t hash) {
+    return t->all && t->places[ws_fate_place(t, hash)] != WS_NOTHING;
+}
+
 #endif

@@ -42,6 +42,21 @@ cdef ws_check *_new_checks(list checks, unsigned *count) except NULL:
     return made
 
 
+cdef int _set_rules(ws_rules *to, rules) except -1:
+    """Takes how replies are matched and checked (`Rules` in rules.py)."""
+    to.by, to.pongs = rules.by, rules.pongs
+    if rules.expected_pong is not None:
+        to.pong, to.pong_size = _copied(rules.expected_pong), len(rules.expected_pong)
+    _set_path(&to.in_message, rules.in_message)
+    _set_path(&to.in_reply, rules.in_reply)
+    to.ignore = _new_checks(rules.ignore, &to.ignored)
+    to.expect = _new_checks(rules.expect, &to.expected)
+    to.failed = <uint64_t *>calloc(to.expected + 1, sizeof(uint64_t))
+    if not to.failed:
+        raise MemoryError
+    return 0
+
+
 cdef int _set_template(ws_template *template, list parts) except -1:
     """Takes a template: texts, each with the kind of the hole behind it and that kind's two numbers."""
     template.parts = <ws_part *>calloc(len(parts) + 1, sizeof(ws_part))
@@ -58,23 +73,27 @@ cdef int _set_template(ws_template *template, list parts) except -1:
     return 0
 
 
-cdef int _set_source(ws_source *source, list templates, list order, shard, bytes seed, int first) except -1:
-    """Takes the messages of one of `shard[1]` workers, and the order in which they take turns."""
-    source.templates = <ws_template *>calloc(len(templates) + 1, sizeof(ws_template))
-    source.order = <uint32_t *>calloc(len(order) + 1, sizeof(uint32_t))
+cdef int _set_source(ws_source *source, made) except -1:
+    """Takes the messages of one worker (`Source` in rules.py)."""
+    source.templates = <ws_template *>calloc(len(made.templates) + 1, sizeof(ws_template))
+    source.order = <uint32_t *>calloc(len(made.order) + 1, sizeof(uint32_t))
     if not source.templates or not source.order:
         raise MemoryError
-    for parts in templates:
+    for parts in made.templates:
         source.count += 1
         _set_template(&source.templates[source.count - 1], parts)
         source.largest = max(source.largest, source.templates[source.count - 1].largest)
-    for place in order:
+    for place in made.order:
         source.order[source.turns] = place
         source.turns += 1
-    source.shard, source.shards = shard
-    source.first, source.mask = first, <uint32_t>rand()
-    memcpy(source.random, PyBytes_AsString(seed), sizeof(source.random))
+    source.shard, source.shards = made.shard
+    source.first, source.mask = made.first_byte, <uint32_t>rand()
+    memcpy(source.random, PyBytes_AsString(made.seed), sizeof(source.random))
     return 0
+
+
+cdef uint64_t _hash_of(uint64_t connection, bytes key):
+    return ws_id_hash(<const uint8_t *>PyBytes_AsString(key), len(key), connection)
 
 
 def find_in_json(tuple steps, bytes payload):

@@ -1,4 +1,4 @@
-"""What a plan says of messages, in the terms of the compiled loop: templates, paths of ids, checks of replies."""
+"""Messages and replies of a plan in the terms of the compiled loop: templates, paths of ids, checks of replies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ _PLAIN_HOLES: dict[type[TemplateField], int] = {
     WallClockMs: NOW_MS,
     RandomUuid: UUID,
 }
-_FIELDS = {kind.name for kind in (*_PLAIN_HOLES, RandomText, RandomInt)}
+_KINDS: tuple[type[TemplateField], ...] = (*_PLAIN_HOLES, RandomText, RandomInt)
+_FIELDS = {kind.name for kind in _KINDS}
 _NO_LIMIT = 1 << 64
 
 Path = tuple[bytes | int, ...]

@@ -21,6 +21,8 @@ typedef struct {
     int by;
     int pongs;            /* pongs are the replies, and no other message is */
     ws_path in_message, in_reply;
+    uint8_t *pong;        /* payload of the pongs that are replies, where they come in order; NULL: none is */
+    size_t pong_size;
     ws_check *ignore, *expect;
     unsigned ignored, expected;
     uint64_t *failed;     /* replies that failed, of each of `expect` */
@@ -35,6 +37,11 @@ typedef struct {
     int64_t due, sent;
     int out_of_order;
 } ws_match;
+
+/* Returns 1 if a pong is a reply, where they come in order. */
+static inline int ws_is_pong(const ws_rules *r, const uint8_t *payload, size_t size) {
+    return r->pong && size == r->pong_size && !memcmp(payload, r->pong, size);
+}
 
 /* Finds the id of a message of ours, or of a reply: WS_FOUND or WS_NONE. */
 static inline int ws_id_of(const ws_rules *r, int is_reply, const uint8_t *payload, size_t size, ws_value *id) {
@@ -133,6 +140,7 @@ static inline void ws_rules_free(ws_rules *r) {
     ws_checks_free(r->ignore, r->ignored);
     ws_checks_free(r->expect, r->expected);
     free(r->failed);
+    free(r->pong);
     ws_awaiting_free(&r->awaiting);
     ws_fates_free(&r->fates);
     memset(r, 0, sizeof *r);

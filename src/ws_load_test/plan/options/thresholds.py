@@ -10,6 +10,7 @@ from ws_load_test.plan.condition_sense import check_objective, check_unwanted
 from ws_load_test.plan.options.rows.fan_out import is_fan_out
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.scenario.condition_parts import why_no_part
+from ws_load_test.plan.scenario.model import Scenario
 from ws_load_test.plan.thresholds import parse_condition, why_not_of_plan
 
 OPTIONS = ("fail_if", "slo", "abort_if")
@@ -42,9 +43,11 @@ def read_conditions(
     return tuple(found)
 
 
-def read_thresholds(values: Mapping[str, Any], problems: list[OptionProblem]) -> dict[str, Any]:
+def read_thresholds(
+    values: Mapping[str, Any], problems: list[OptionProblem], *, scenario: Scenario | None = None
+) -> dict[str, Any]:
     """Returns the fields of the plan that say when a run has failed; adds to `problems` what is wrong with them."""
-    fan_out = is_fan_out(values)
+    fan_out = is_fan_out(values) if scenario is None else bool(scenario.audience)
     return {name: read_conditions(name, values[name], problems, fan_out=fan_out) for name in OPTIONS if name in values}
 
 

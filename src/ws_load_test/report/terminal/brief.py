@@ -15,6 +15,7 @@ from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.labeled import NO_VALUE, LabeledText, count_of
 from ws_load_test.report.content.outcome import faults, headline, lost_workers
 from ws_load_test.report.content.streams import stream_line
+from ws_load_test.report.content.traces import trace_line
 from ws_load_test.report.content.waves import wave_lines
 from ws_load_test.report.terminal.fan_out import fan_out_rows
 from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, wrapped
@@ -79,6 +80,7 @@ def _figures(results: Results) -> Iterator[LabeledText]:
     yield LabeledText("connections", _connections(results), _tone(bool(connections.failed or connections.lost)))
     yield from command_lines(results.recordings)
     yield from wave_lines(summary.waves)
+    yield from trace_line(summary.traces)
     found = faults(results)
     for number, (kind, count, example) in enumerate(found[:MOST_FAULTS]):
         more = len(found) - MOST_FAULTS if number + 1 == MOST_FAULTS else 0

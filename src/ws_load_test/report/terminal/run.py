@@ -31,6 +31,7 @@ from ws_load_test.report.terminal.tables import (
     node_table,
     requested_and_achieved,
     stream_tables,
+    trace_table,
     wave_table,
 )
 
@@ -114,6 +115,7 @@ def full_report(
         all_wrapped([*opening_notes(results), *reconnects(results)]),
         wave_table(summary),
         node_table(summary),
+        trace_table(summary),
         over_time(results.aggregate, encoding, awaited=awaited),
         all_wrapped(misbehaving(summary)),
         host_table(summary),

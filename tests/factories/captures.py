@@ -12,13 +12,11 @@ STARTED_MS = STARTED_S * 1000
 
 
 def timed(messages):
-    """Yields the instant in s, the direction and the content of messages ``(">" or "<", seconds after the one before, content)``."""
+    """Yields instant in s, True if sent, content of each ``(">" or "<", seconds after the one before, content)``."""
     at_s = 0.0
     for mark, after_s, content in messages:
         at_s += after_s
-        if isinstance(content, (dict, list)):
-            content = json.dumps(content)
-        yield at_s, mark == ">", content
+        yield at_s, mark == ">", json.dumps(content) if isinstance(content, (dict, list)) else content
 
 
 def capture(*messages, url="wss://chat.example/ws", headers=(), subprotocols=()):
