@@ -134,7 +134,8 @@ def reaction_lines(summary: Summary) -> list[LabeledText]:
         troubles = reaction_troubles(reaction)
         if reaction.gaps is None and reaction.stalls is None and reaction.age_ns is None:
             continue
-        parts = [f"{sanitize(reaction.name)} {format_rate(reaction.rate_per_s)}", *(troubles or ["nothing missing"])]
+        fine = "nothing missing" if reaction.seen else "none came"
+        parts = [f"{sanitize(reaction.name)} {format_rate(reaction.rate_per_s)}", *(troubles or [fine])]
         if reaction.age_ns is not None:
             parts.append(f"age p99 {format_age(reaction.age_ns.p99)}")
         lines.append(LabeledText("" if lines else "on", ", ".join(parts), "yellow" if troubles else ""))
