@@ -108,13 +108,17 @@ def sessions(counts: SessionCounts) -> str:
 
 
 def failed_places(counts: SessionCounts) -> str:
-    """Returns the steps at which sessions failed, the most frequent first, in brackets."""
+    """Returns the steps at which sessions failed in brackets, after a blank; nothing where none did."""
+    words = failed_at(counts)
+    return f" ({words})" if words else ""
+
+
+def failed_at(counts: SessionCounts) -> str:
+    """Returns the steps at which sessions failed, the most frequent first; nothing where none did."""
     found = [(sanitize(place), count) for place, count in counts.failed_at.items()]
-    if not found:
-        return ""
     words = [f"{format_count(count)} at {place}" for place, count in found[:MOST_PLACES]]
     more = sum(count for _, count in found[MOST_PLACES:])
-    return f" ({', '.join([*words, *([f'{format_count(more)} elsewhere'] if more else [])])})"
+    return ", ".join([*words, *([f"{format_count(more)} elsewhere"] if more else [])])
 
 
 def iterations(counts: IterationCounts) -> str:

@@ -40,10 +40,12 @@ def tiles(summary: Summary) -> Iterator[Tile]:
     counts = summary.sessions
     if counts is not None:
         tone: Severity = "doubt" if counts.failed or counts.dropped else "plain"
-        places = content.failed_places(counts).strip(" ()")
+        places = content.failed_at(counts)
         dropped = f"{format_count(counts.dropped)} dropped" if counts.dropped else ""
         known = [words for words in (places, dropped) if words]
-        yield Tile("sessions failed", format_count(counts.failed), ", ".join(known) or f"of {counts.begun:,}", tone)
+        yield Tile(
+            "sessions failed", format_count(counts.failed), ", ".join(known) or f"of {format_count(counts.begun)}", tone
+        )
 
 
 def _slowest(summary: Summary) -> list[StepSummary]:
@@ -154,7 +156,7 @@ def _role_table(summary: Summary) -> Table:
     for role in summary.roles:
         counts = role.sessions
         numbers = (counts.due, counts.begun, counts.completed, counts.failed, counts.dropped)
-        where = content.failed_places(counts).strip(" ()") or NO_VALUE
+        where = content.failed_at(counts) or NO_VALUE
         rows.append([sanitize(role.name), *map(format_count, numbers), where])
     heads = ["role", "due", "begun", "completed", "failed", "dropped", "failed at"]
     return Table(heads, rows, "Sessions of each role")
