@@ -72,6 +72,7 @@ def test_counts_of_a_reaction(summary):
     assert tick.age_ns.max == 86 * MILLI
     nothing = of(summary.on, "reader/typing")
     assert (nothing.seen, nothing.rate_per_s, nothing.age_ns) == (0, 0.0, None)
+    assert (nothing.gaps, nothing.unnumbered, nothing.undated, nothing.stalls) == (None,) * 4, "nothing looks for these"
 
 
 def test_sessions_balance(summary):

@@ -13,13 +13,14 @@ from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.summary_times import TimeStats
 from ws_load_test.metrics.scenario_metrics import ReactionTally, RoleTally, part_key, split_key
 from ws_load_test.metrics.tally import Tally
+from ws_load_test.plan.scenario.condition_parts import steps_of
 from ws_load_test.plan.scenario.model import Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ws_load_test.metrics.recording import Recording
-    from ws_load_test.plan.scenario.model import Role, Step
+    from ws_load_test.plan.scenario.model import Reaction, Role, Step
 
 Place = Literal["open", "steps", "leave", "timer", "unknown"]
 """Part of a role that a step is in."""
@@ -71,14 +72,22 @@ class ReactionSummary(msgspec.Struct, frozen=True, kw_only=True):
     seen: Annotated[int, Meta(description="Messages that it took.")]
     rate_per_s: Annotated[float | None, Meta(description="Messages taken within the measured time, per second.")]
     sent: Annotated[int, Meta(description="Answers that it sent.")]
-    gaps: Annotated[int, Meta(description="Numbers that jumped ahead.")]
-    missed: Annotated[int, Meta(description="Numbers left out by gaps, less those that came out of order later.")]
-    repeats: Annotated[int, Meta(description="Messages whose number had come before.")]
-    out_of_order: Annotated[int, Meta(description="Messages with a lower number than one before, that had not come.")]
-    restarts: Annotated[int, Meta(description="Times that its numbers began anew.")]
-    unnumbered: Annotated[int, Meta(description="Messages without a number where one is looked for.")]
-    undated: Annotated[int, Meta(description="Messages without a time stamp where one is looked for.")]
-    stalls: Annotated[int, Meta(description="Times without such a message that were longer than `silence`.")]
+    gaps: Annotated[int | None, Meta(description="Numbers that jumped ahead; null, as the next five, without numbers.")]
+    missed: Annotated[
+        int | None, Meta(description="Numbers left out by gaps, less those that came out of order later.")
+    ]
+    repeats: Annotated[int | None, Meta(description="Messages whose number had come before.")]
+    out_of_order: Annotated[
+        int | None, Meta(description="Messages with a lower number than one before, that had not come.")
+    ]
+    restarts: Annotated[int | None, Meta(description="Times that its numbers began anew.")]
+    unnumbered: Annotated[int | None, Meta(description="Messages without a number where one is looked for.")]
+    undated: Annotated[
+        int | None, Meta(description="Messages without a time stamp where one is looked for; null where none is.")
+    ]
+    stalls: Annotated[
+        int | None, Meta(description="Times without such a message that were longer than `silence`; null without it.")
+    ]
     silence_ns: Annotated[TimeStats | None, Meta(description="Length of each of these.")]
     age_ns: Annotated[
         AgeStats | None,
@@ -179,12 +188,16 @@ class ScenarioResults(msgspec.Struct, frozen=True, kw_only=True):
             return cls()
         places = step_places(scenario)
         keys = _in_order(places, tally.steps)
-        reactions = _in_order(_reactions(scenario), tally.reactions)
+        planned = _reactions(scenario)
+        reactions = _in_order(planned, tally.reactions)
         names = _in_order([role.name for role in scenario.roles] if scenario else (), tally.roles)
         roles = {name: tally.roles.get(name, RoleTally()) for name in names}
         return cls(
             steps=[_step(key, tally.steps.get(key, Tally()), places.get(key, "unknown"), roles) for key in keys],
-            on=[_reaction(key, tally.reactions.get(key, ReactionTally()), measured_ns) for key in reactions],
+            on=[
+                _reaction(key, tally.reactions.get(key, ReactionTally()), planned.get(key), measured_ns)
+                for key in reactions
+            ],
             roles=[RoleSummary.of(name, role) for name, role in roles.items()],
             sessions=SessionCounts.of(roles),
         )
@@ -207,22 +220,22 @@ def step_places(scenario: Scenario | None) -> dict[str, Place]:
     """Returns the keys of all steps that are counted, in the order of the plan, and their places."""
     found: dict[str, Place] = {}
     for role in scenario.roles if scenario is not None else ():
-        for place, step in _steps_of(role):
-            if step.send is not None or step.awaits_message:
-                found.setdefault(part_key(role.name, step.name), place)
+        for step in steps_of(role):
+            found.setdefault(part_key(role.name, step.name), _place(role, step))
     return found
 
 
-def _steps_of(role: Role) -> Iterator[tuple[Place, Step]]:
-    yield from (("open", step) for step in role.open)
-    yield from (("steps", step) for step in role.steps)
-    yield from (("timer", timer.step) for timer in role.timers)
-    yield from (("leave", step) for step in role.leave)
+def _place(role: Role, step: Step) -> Place:
+    if step in role.open:
+        return "open"
+    if step in role.steps:
+        return "steps"
+    return "leave" if step in role.leave else "timer"
 
 
-def _reactions(scenario: Scenario | None) -> list[str]:
+def _reactions(scenario: Scenario | None) -> dict[str, Reaction]:
     roles = scenario.roles if scenario is not None else ()
-    return [part_key(role.name, one.name) for role in roles for one in role.reactions]
+    return {part_key(role.name, one.name): one for role in roles for one in role.reactions}
 
 
 def _in_order(planned: Iterable[str], counted: Iterable[str]) -> list[str]:
@@ -271,16 +284,23 @@ def _stream(step: Tally) -> StepStream | None:
     )
 
 
-def _reaction(key: str, reaction: ReactionTally, measured_ns: int) -> ReactionSummary:
+_OF_SEQUENCE = ("gaps", "missed", "repeats", "out_of_order", "restarts", "unnumbered")
+
+
+def _reaction(key: str, counted: ReactionTally, planned: Reaction | None, measured_ns: int) -> ReactionSummary:
     role, name = split_key(key)
-    counts = ("seen", "sent", "gaps", "missed", "repeats", "out_of_order", "restarts", "unnumbered", "undated")
+    places = dict.fromkeys(_OF_SEQUENCE, "sequence") | {"undated": "age", "stalls": "silence_ns"}
+    # Where the plan does not look for something, its count is not 0 but unknown.
+    looked_for = {one: planned is None or bool(getattr(planned, place)) for one, place in places.items()}
     return ReactionSummary(
         role=role,
         name=name,
-        **{one: getattr(reaction, one) for one in (*counts, "stalls")},
-        rate_per_s=reaction.seen_in_window * 1e9 / measured_ns if measured_ns else None,
-        silence_ns=TimeStats.of(reaction.silence_ns),
-        age_ns=AgeStats.of(reaction),
+        seen=counted.seen,
+        sent=counted.sent,
+        **{one: getattr(counted, one) if known else None for one, known in looked_for.items()},
+        rate_per_s=counted.seen_in_window * 1e9 / measured_ns if measured_ns else None,
+        silence_ns=TimeStats.of(counted.silence_ns),
+        age_ns=AgeStats.of(counted),
     )
 
 

@@ -32,6 +32,7 @@ from ws_load_test.analysis.summary_types import (
     Warmup,
 )
 from ws_load_test.analysis.thresholds import evaluate
+from ws_load_test.analysis.trace_types import Traces
 from ws_load_test.analysis.verdict import NOTHING_MEASURED, judge
 from ws_load_test.analysis.wave_types import NodesSummary, WaveSummary
 from ws_load_test.common.errors import ExitCode
@@ -116,6 +117,7 @@ def summarize(
         reconnect_storm=_reconnect_storm(aggregated),
         waves=[WaveSummary.of(wave) for wave in aggregated.waves],
         nodes=NodesSummary.of(aggregated),
+        traces=Traces.of(tally.traces),
         misbehaving=_misbehaving(recordings, tally.misbehaving),
         warnings=[finding.text for finding in findings if not finding.saturates],
         generator=_generator(recordings, aggregated, findings),

@@ -17,6 +17,7 @@ from ws_load_test.analysis.fan_out import FanOutSummary
 from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.scenario import ReactionSummary, RoleSummary, SessionCounts, StepSummary
 from ws_load_test.analysis.summary_times import TimeStats
+from ws_load_test.analysis.trace_types import Traces
 from ws_load_test.analysis.wave_types import NodesSummary, WaveSummary
 from ws_load_test.plan.load import Load
 
@@ -359,6 +360,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ]
     waves: Annotated[list[WaveSummary], Meta(description="Sessions that the target ended together, wave by wave.")]
     nodes: Annotated[NodesSummary | None, Meta(description="Sessions by node of the target; null without --node.")]
+    traces: Annotated[
+        Traces | None, Meta(description="Traces of slow and failed exchanges; null where nothing has {traceparent}.")
+    ] = None
     misbehaving: Annotated[
         Misbehaving | None, Meta(description="Results of misbehaving clients; null where there were none.")
     ]

@@ -24,6 +24,7 @@ from ws_load_test.messages.named_values import (
 from ws_load_test.messages.publication import PUBLICATION, Publication
 from ws_load_test.messages.random_values import text_blocks, uuid_blocks
 from ws_load_test.messages.template_field import FieldScope, FieldText, PlainField, TemplateField
+from ws_load_test.messages.trace_context import TRACE_CONTEXTS, TRACEPARENT_BYTES, TraceContexts
 
 MAX_RANDOM_SIZE = 1 << 20
 """Characters of the longest ``{random:N}``: beyond 1 MiB, ``--size`` makes contents at less cost."""
@@ -352,6 +353,25 @@ class PublishMarker(PlainField):
         return scope.bind(PUBLICATION, Publication) + ".marker"
 
 
+class Traceparent(PlainField):
+    """``{traceparent}``."""
+
+    __slots__ = ()
+
+    name = "traceparent"
+    example = "{traceparent}"
+    help = "trace context (W3C): a new trace for each message or connection, of which --trace asks to record a share"
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of every value."""
+        return TRACEPARENT_BYTES
+
+    def expression(self, scope: FieldScope) -> str:
+        """A call that returns the next value."""
+        return scope.bind(TRACE_CONTEXTS, TraceContexts) + ".next()"
+
+
 FIELD_KINDS: tuple[type[TemplateField], ...] = (
     MessageNumber,
     PaddedMessageNumber,
@@ -364,6 +384,7 @@ FIELD_KINDS: tuple[type[TemplateField], ...] = (
     JsonFeedColumn,
     RoomName,
     PublishMarker,
+    Traceparent,
     EnvironmentVariable,
     JsonEnvironmentVariable,
     CapturedValue,

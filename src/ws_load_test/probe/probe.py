@@ -22,7 +22,7 @@ from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.connection_pool import CLOSE_TIMEOUT_S
 from ws_load_test.engine.sessions.kind_limits import KindLimits
-from ws_load_test.engine.sessions.session_setup import SessionSetup, wait_until_ready
+from ws_load_test.engine.sessions.session_setup import wait_until_ready
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.load import ClosedLoop
@@ -242,11 +242,7 @@ class Probe:
         """The session is open."""
         connection = self._connection = cast("Connection", session)
         self.record.opened, self._opened_ns = True, monotonic_ns()
-        self.factory.attach_frames(connection)
-        first_messages, greetings = self.factory.first_messages(self._number), self.plan.correlation.greetings
-        if first_messages or greetings:
-            wait_ns = self.plan.correlation.first_wait_ns
-            SessionSetup(connection, greetings, self.factory.first_opcode, first_messages, wait_ns)
+        self.factory.session_opened(connection)
 
     def session_ended(self, session: Session, fault: Fault | None) -> None:  # noqa: ARG002 - the one that there is
         """The session is over; the fault is the target's failing that ended it, if there was one."""

@@ -75,6 +75,14 @@ MESSAGE = (
         requires={("feed",): "there is no feed; add --feed FILE"},
     ),
     OptionSpec(
+        name="trace",
+        metavar="SHARE",
+        help="share of the {traceparent} that ask the target to record a trace (flag 01)",
+        group=Group.MESSAGE,
+        parse=message_values.trace_share,
+        default="1%",
+    ),
+    OptionSpec(
         name="first_message",
         metavar="TEXT|@FILE",
         help="send this once in each session before the load; each of several waits for the reply to the one before",
@@ -156,7 +164,7 @@ REPLIES = (
         parse=option_values.positive_duration,
         default="1s",
         field="correlation.stream.stall_ns",
-        requires={("until",): _ONE_MESSAGE},
+        requires={("until", "role"): _ONE_MESSAGE},
     ),
     OptionSpec(
         name="count",
@@ -218,6 +226,7 @@ class MessageOptions(TypedDict, total=False):
     ping: Flag
     feed: Text
     feed_order: Literal["round-robin", "random", "connection", "connection-shared"] | None
+    trace: Number
     first_message: Texts
     match: Text
     skip_first: Count
