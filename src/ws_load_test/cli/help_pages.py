@@ -118,6 +118,8 @@ Message
       --feed-order ORDER      round-robin, random, connection (each connection
                               has a row of its own) or connection-shared (the
                               same, and rows are used again) (round-robin)
+      --trace SHARE           share of the {traceparent} that ask the target to
+                              record a trace (flag 01) (1%)
       --first-message TEXT|@FILE
                               send this once in each session before the load;
                               each of several waits for the reply to the one
@@ -126,7 +128,8 @@ Message
   as they are:
       {seq}  {seq:8}  {connection}  {uuid}  {now_ms}  {random:8}
       {int:1..100}  {feed.COLUMN}  {feed.COLUMN:json}  {room}  {marker}
-      {env.NAME}  {env.NAME:json}  {my.NAME}  {my.NAME:json}
+      {traceparent}  {env.NAME}  {env.NAME:json}  {my.NAME}
+      {my.NAME:json}
   In URL, --header, --cookie, --user, --bearer and --subprotocol they are
   filled in for each connection.
 
@@ -880,6 +883,8 @@ Fields in braces are filled in for each message, all other braces stay:
                           the connection elsewhere
   {marker}                29 letters and digits by which a fan-out recognizes
                           the deliveries of a message; in -m alone
+  {traceparent}           trace context (W3C): a new trace for each message or
+                          connection, of which --trace asks to record a share
   {env.NAME}              value of the environment variable NAME where the plan
                           is read; a secret, hidden wherever the plan is shown
   {env.NAME:json}         the same as a JSON string, quotes included
