@@ -81,7 +81,7 @@ class MessageGenerator:
         Args:
             message: Messages of the load.
             shard: The worker's share of the connections.
-            room_of: Returns the name of a connection's room in a fan-out.
+            room_of: Returns the name of a connection's room, where there are rooms.
         """
         self.message = message
         self.shard = shard
@@ -101,7 +101,8 @@ class MessageGenerator:
         self._renderers: dict[str, Renderer] = {}
         self._open: list[Generator[Row]] = []
         self._message_rows: Generator[Row] | None = None
-        self._number = shard.numbers().__next__
+        self.next_number: Callable[[], int] = shard.numbers().__next__
+        """Returns the number of the worker's next message, unique in the run."""
         self._by_connection = False
         self.recent_rows: deque[Row] = deque(maxlen=RECENT_ROWS)
         """Rows of the latest messages. They can hold secrets, which a target can quote in a close reason."""
@@ -160,7 +161,7 @@ class MessageGenerator:
             rows.close()
 
     def _payloads(self, connection: int, row: Row) -> PayloadStream:
-        render, number = self._render_next, self._number
+        render, number = self._render_next, self.next_number
         if self.message.sizes is not None:
             return PayloadStream(
                 random_payloads(self.message.sizes, self._random, as_text=self.message.kind != "binary"),
@@ -185,7 +186,7 @@ class MessageGenerator:
         message = self.message
         is_template = message.is_template or (False,) * (1 + len(message.alternatives))
         renderers = [
-            self._compile_template(template_text(payload)) if has_fields else _constant(payload)
+            self.compile_payload(template_text(payload)) if has_fields else _constant(payload)
             for payload, has_fields in zip((message.payload, *message.alternatives), is_template, strict=True)
         ]
         if len(renderers) == 1:
@@ -194,7 +195,12 @@ class MessageGenerator:
         turn = chain.from_iterable(_rotated(order, round_number) for round_number in count()).__next__
         return lambda number, connection, row: turn()(number, connection, row)  # noqa: PLW0108 - turn() differs
 
-    def _compile_template(self, text: str) -> PayloadRenderer:
+    def compile_text(self, template: Template) -> Renderer:
+        """Returns a function that renders a text of which the values are the worker's."""
+        return template.compile(self._values)
+
+    def compile_payload(self, text: str) -> PayloadRenderer:
+        """Returns a function that renders a message of this template."""
         feed = self.message.feed
         template = Template(text, self._columns)
         render = template.compile_bytes(self._values)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test.metrics.catalog import Metrics
 from ws_load_test.metrics.metric_set import MetricSet
-from ws_load_test.metrics.scenario_metrics import ReactionTally, RoleTally
+from ws_load_test.metrics.scenario_metrics import PartTally, ReactionTally, RoleTally
 from ws_load_test.metrics.trace_examples import TraceExamples
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Tally(Metrics):
                 self.traces = TraceExamples()
             self.traces.merge(other.traces)
         for name, kind in PARTS.items():
-            own: dict[str, MetricSet] = getattr(self, name)
+            own: dict[str, Tally | PartTally] = getattr(self, name)
             for key, part in getattr(other, name).items():
                 own.setdefault(key, kind()).merge(part)
 
@@ -170,7 +170,7 @@ class Tally(Metrics):
         return {str(key): _read_part(PARTS[name], part, read) for key, part in value.items()}
 
 
-PARTS: dict[str, type[MetricSet]] = {
+PARTS: dict[str, type[Tally | PartTally]] = {
     "nodes": Tally,
     "steps": Tally,
     "reactions": ReactionTally,

@@ -157,10 +157,14 @@ class Correlation(msgspec.Struct, frozen=True):
         """Returns the function that finds the id in a message of ours."""
         return self._extractor(of_reply=False)
 
+    def id_path(self, *, of_reply: bool) -> str:
+        """Path to the id in a reply, or in a message of ours, where replies are paired by one."""
+        in_message, differs, in_reply = self.selector.partition("=")
+        return in_reply if of_reply and differs else in_message
+
     def _extractor(self, *, of_reply: bool) -> IdExtractor:
         if self.by_path:
-            in_message, differs, in_reply = self.selector.partition("=")
-            return CODECS[self.rule].reader(in_reply if of_reply and differs else in_message)
+            return CODECS[self.rule].reader(self.id_path(of_reply=of_reply))
         if self.rule == "regex":
             return regex_extractor(self.selector)
         return _identity

@@ -87,6 +87,7 @@ class ReadPolicy:
             needs_payload=by_id
             or correlation.needs_payload
             or plan.fan_out is not None
+            or plan.scenario is not None
             or (plan.node is not None and plan.node.in_messages),
             check_utf8=correlation.check_utf8,
             pongs=pings,

@@ -17,7 +17,7 @@ from ws_load_test.messages.template import template_text
 from ws_load_test.plan.correlation import Correlation
 from ws_load_test.plan.fan_out import FanOut, MarkerRule
 from ws_load_test.plan.options.correlation import example_of, samples
-from ws_load_test.plan.options.rows.fan_out import FAN_OUT, FAN_OUT_ONLY, NEEDED, is_fan_out
+from ws_load_test.plan.options.rows.fan_out import FAN_OUT, FAN_OUT_ONLY, FAN_OUT_OR_ROLES, NEEDED, is_fan_out
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.ranges import LARGEST_CONNECTIONS
 
@@ -47,7 +47,8 @@ def read_fan_out(
     if not is_fan_out(values):
         if "everyone" in values:
             # Off, it is none of the options that the others need.
-            useless = (one.name for one in FAN_OUT if one.name in values and one.requires == FAN_OUT_ONLY)
+            of_fan_out = (FAN_OUT_ONLY, FAN_OUT_OR_ROLES)
+            useless = (one.name for one in FAN_OUT if one.name in values and one.requires in of_fan_out)
             problems.extend(OptionProblem(option_name(name), NEEDED) for name in useless)
         return None
     fan_out = _fan_out(values)

@@ -164,7 +164,7 @@ REPLIES = (
         parse=option_values.positive_duration,
         default="1s",
         field="correlation.stream.stall_ns",
-        requires={("until",): _ONE_MESSAGE},
+        requires={("until", "role"): _ONE_MESSAGE},
     ),
     OptionSpec(
         name="count",
