@@ -14,7 +14,8 @@ from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.sharding import Shard
 from ws_load_test.engine.registry import ENGINES, why_missing
 from ws_load_test.messages.generator import MessageGenerator
-from ws_load_test.plan.correlation import json_extractor, json_steps
+from ws_load_test.plan.codecs.json_path import json_extractor
+from ws_load_test.plan.codecs.names_and_places import parse_path
 from ws_load_test.websocket import frames
 
 pytestmark = pytest.mark.skipif(bool(why_missing("native")), reason=f"not built: {why_missing('native')}")
@@ -49,7 +50,7 @@ ASK = ...
 
 def check(path, payload):
     """Compares both; returns True if Python would not even have been asked."""
-    found = find_in_json(tuple(step.encode() if isinstance(step, str) else step for step in json_steps(path)), payload)
+    found = find_in_json(tuple(step.encode() if isinstance(step, str) else step for step in parse_path(path, "json")), payload)
     assert found is ASK or found == json_extractor(path)(payload)
     return found is not ASK
 

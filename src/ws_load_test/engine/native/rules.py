@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ws_load_test.messages.fields import ConnectionNumber, MessageNumber, RandomInt, RandomText, RandomUuid, WallClockMs
 from ws_load_test.messages.template import BYTES_IN_TEXT, Template, template_text
 from ws_load_test.messages.weighted_order import weighted_round_robin
+from ws_load_test.plan.codecs import CODECS
 from ws_load_test.plan.codecs.names_and_places import parse_path
 from ws_load_test.websocket.frames import FIN, LARGEST_CONTROL_PAYLOAD
 
@@ -79,6 +80,10 @@ def unsupported(plan: Plan) -> list[str]:
         (
             correlation.rule == "regex" or any(check.kind == "regex" for check in checks),
             "it knows no regular expressions",
+        ),
+        (
+            any(kind in CODECS and kind != "json" for kind in (correlation.rule, *(check.kind for check in checks))),
+            "it looks for values in JSON alone",
         ),
         (correlation.rule == "none", "it awaits a reply to each message"),
         (bool(correlation.auto_replies), "it answers no messages of the target"),
