@@ -9,7 +9,7 @@ from ws_load_test.messages.fields import ConnectionNumber, MessageNumber, Random
 from ws_load_test.messages.template import BYTES_IN_TEXT, Template, template_text
 from ws_load_test.messages.weighted_order import weighted_round_robin
 from ws_load_test.plan.correlation import json_steps
-from ws_load_test.websocket.frames import FIN, LARGEST_CONTROL_PAYLOAD
+from ws_load_test.websocket.frames import FIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -87,7 +87,6 @@ def unsupported(plan: Plan) -> list[str]:
         (bool(correlation.greetings) and not plan.setup_messages, "it takes the first message for a reply"),
         (message.sizes is not None, "its messages do not vary in size"),
         (bool(unknown), f"it does not fill {', '.join(f'{{{name}}}' for name in unknown)}"),
-        (message.kind == "ping" and _may_be_long(message), "its pings might be longer than a ping may be"),
     )
     return [reason for applies, reason in rules if applies]
 
@@ -151,13 +150,6 @@ def _checks(checks: Iterable[Check]) -> list[tuple[Path | None, bytes | None]]:
         for check in checks
         if check.kind != "regex"
     ]
-
-
-def _may_be_long(message: Message) -> bool:
-    """Returns True unless each ping is surely as short as RFC 6455, section 5.5 wants it."""
-    payloads = (message.payload, *message.alternatives)
-    sizes = [Template(template_text(payload), ()).max_bytes for payload in payloads]
-    return any(size is None or size > LARGEST_CONTROL_PAYLOAD for size in sizes)
 
 
 def _parts(payload: bytes) -> list[Part]:
