@@ -233,10 +233,10 @@ def test_two_replies_in_one_segment_are_counted_alike():
     assert portable["answered"] == 8
 
 
-def reply_to(message, *, text=False):
-    """Returns the reply to a message with an id in JSON: as a number, or as a text with an escape in its name."""
+def reply_to(message):
+    """Returns the reply to a message with an id in JSON: a number, or every other time a text, its name with an escape."""
     number = json.loads(message.payload)["id"]
-    form = b'{"ok": true, "\\u0069d": "%d"}' if text else b'{"ok": true, "id": %d}'
+    form = b'{"ok": true, "\\u0069d": "%d"}' if number % 2 else b'{"ok": true, "id": %d}'
     return form % number
 
 
@@ -248,7 +248,7 @@ def cut_replies(forms):
         cut = next(numbers)
         await peer.upgrade()
         async for message in peer.messages():
-            payload = reply_to(message, text=bool(cut % 2))
+            payload = reply_to(message)
             stream = {
                 "text": frames.encode_frame(frames.TEXT, payload),
                 "long": frames.encode_frame(frames.TEXT, payload[:-1] + b" " * 200 + b"}"),
@@ -286,7 +286,7 @@ async def difficult(peer):
     held, late = [], []
     async for message in peer.messages():
         number = json.loads(message.payload)["id"]
-        reply = reply_to(message, text=number % 2 == 1)
+        reply = reply_to(message)
         if number % 10 == 1:
             await peer.send_frame(frames.TEXT, b'{"event": "tick", "ok": true}')
         if number % 10 == 2:
@@ -323,6 +323,8 @@ def test_whatever_becomes_of_replies_by_id_is_counted_alike():
         rate=200,
         duration="600ms",
     )
+    # What is sent at the very end may be answered a moment later.
+    assert portable.pop("answered_in_window") >= 110 <= native.pop("answered_in_window")
     assert native == portable
     assert portable["late_replies"] == 2
     assert portable["duplicate_replies"] == 12 + 2
