@@ -91,8 +91,8 @@ async def counts_of(engine_type, plan):
     engine = engine_type(plan, Shard(0, 1))
     lent = []
     if engine_type.name == "native":
-        lend = engine._pool.factory._lender.lend
-        engine._pool.factory._lender.lend = lambda connection: lent.append(lend(connection)) or lent[-1]
+        lend = engine._pool.factory.lender.lend
+        engine._pool.factory.lender.lend = lambda connection: lent.append(lend(connection)) or lent[-1]
     await engine.open()
     now_ns = monotonic_ns()
     parts = []

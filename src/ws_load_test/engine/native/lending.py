@@ -181,6 +181,8 @@ class Lender:
 
     def lend(self, connection: NativeConnection) -> bool:
         """Lends a session. Returns False if the compiled loop cannot take it now."""
+        if connection.slot != NOT_LENT:
+            return True
         self.watch()
         if not connection.lend(self.reactor):
             return False
