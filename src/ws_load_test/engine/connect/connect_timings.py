@@ -67,6 +67,6 @@ class BegunDial:
     key: str
     """The request's key."""
     answer: bytes
-    """What has come of the answer."""
+    """Bytes of the answer that have come."""
     error: int
     """Errno of the stream's failure; 0 while it goes on, -1 after its end."""
