@@ -295,3 +295,22 @@ def test_more_rooms_than_publishers_take_turns():
     words = words_of(**CHAT, publishers=2, rooms=5, recovery="expected", reconnect="now")
     assert words["publishes"] == "each 2.50/s, to the rooms in turn"
     assert "what was missed while away must come as well" in words["deliveries"]
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "words"),
+    [
+        ("?room={room}", {"rooms": 3}, "1 publisher sends to 3 rooms in turn"),
+        ("?room={room}", {"rooms": 3, "publishers": 2}, "2 publishers send to 3 rooms in turn"),
+        ("?room={room}", {"rooms": 3, "publishers": 3}, None),
+        ("?room={room}", {}, None),
+        ("?room={room}", {"rooms": 3, "publish_url": "POST http://h/{room}"}, None),
+        ("", {"rooms": 3}, None),
+    ],
+)
+def test_a_publisher_whose_url_names_one_room_cannot_reach_all(url, options, words):
+    warnings = make_plan(URL + url, **CHAT | options).warnings
+    assert len(warnings) == (words is not None)
+    if words is not None:
+        assert warnings[0].startswith(f"--publishers: {words}, and the URL names one room for each session")
+        assert warnings[0].endswith("; take --publishers 3")

@@ -350,9 +350,10 @@ def test_version(capsys):
     assert capsys.readouterr().out.strip() == f"ws-load-test {__version__}"
 
 
-def test_help_imports_nothing_heavy():
+@pytest.mark.parametrize("argument", ["--help", "version"])
+def test_help_imports_nothing_heavy(argument):
     program = (
-        "import sys\nfrom ws_load_test.cli import main\nmain(['--help'])\n"
+        f"import sys\nfrom ws_load_test.cli import main\nmain([{argument!r}])\n"
         "heavy = {'numpy', 'cyclopts', 'rich', 'msgspec', 'asyncio', 'uvloop', 'picows', 'hdrh', 'h11', 'ssl'}\n"
         "sys.exit(' '.join(heavy & sys.modules.keys()) or 0)"
     )

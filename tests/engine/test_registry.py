@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import inspect
+import sys
 
 import pytest
 
@@ -86,6 +87,15 @@ def test_the_first_engine_that_is_built_and_can_run_a_plan_runs_it(monkeypatch):
     assert registry.why_engine(make_plan("ws://h/")).startswith("portable; not native: it is built")
     with pytest.raises(UsageError, match="native engine is not part of this installation: it is built on Linux"):
         engine_for(make_plan("ws://h/"), "native")
+
+
+def test_what_is_not_built_is_found_without_the_rest_of_the_engine(monkeypatch):
+    assert [name for name in ENGINES if not registry.why_not_built(name)] == BUILT
+    for module in ("reactor", "engine"):
+        monkeypatch.delitem(sys.modules, f"ws_load_test.engine.native.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, registry.COMPILED_PARTS["native"], None)
+    assert registry.why_not_built("native") == registry.why_missing("native") != ""
+    assert registry.why_not_built("portable") == ""
 
 
 def test_an_engine_that_cannot_run_a_plan_gives_all_its_reasons(monkeypatch):

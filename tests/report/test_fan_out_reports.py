@@ -1,5 +1,6 @@
 """Fan-out in the page, in exports, in the live view and in the lines of a log."""
 
+import dataclasses
 import io
 from collections import Counter
 
@@ -20,6 +21,7 @@ from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.report.html import fan_out_charts
 from ws_load_test.report.html.run import page
 from ws_load_test.report.html.timeline import course
+from ws_load_test.report.terminal.run import full_report
 
 PLAN = {
     "message": "{room} {marker}",
@@ -166,6 +168,49 @@ def test_a_run_without_deliveries_says_so():
 def test_other_runs_have_none_of_it():
     _, sections = page(results(usual()))
     assert "Deliveries" not in [section.title for section in sections]
+
+
+# --- At a terminal ---
+
+
+def terminal_report(made):
+    return [line.plain for line in full_report(made, "utf-8")]
+
+
+def test_the_report_fits_its_columns():
+    shown = results(fanned_out())
+    fan_out = replace(shown.summary.fanout, clock_error_ns=1_234_567_890)
+    lines = terminal_report(dataclasses.replace(shown, summary=replace(shown.summary, fanout=fan_out)))
+    assert max(map(len, lines)) <= 80
+    words = " ".join(" ".join(lines).split())
+    assert "read lag p99 100 µs: up to that much of last and spread may be the generator's own" in words
+    assert "between machines, times are right to within 1.23 s" in words
+
+
+# --- Replies ---
+
+
+@pytest.mark.parametrize("match", ["none", "order"])
+def test_only_replies_that_were_awaited_are_missing(match):
+    def made():
+        return tally(answered=7 * (match != "none"), unanswered=10 - 7 * (match != "none"))
+
+    shown = results(fanned_out(made=made, match=match))
+    rows = [line.strip().split("   ")[0] for line in terminal_report(shown)]
+    (messages,) = [section for section in page(shown)[1] if section.title == "Messages"]
+    (balance,) = [part.text for part in messages.parts if getattr(part, "text", "").startswith("due 40 = ")]
+    (counts,) = [part.rows for part in messages.parts if getattr(part, "heads", ())[:1] == ["messages"]]
+    markdown = next(line for line in text_of("markdown", shown).splitlines() if line.startswith("| 40 "))
+    if match == "none":
+        assert "replies" in rows
+        assert not {"answered", "unanswered"} & {*rows, *(row[0] for row in counts)}
+        assert ["replies", "not awaited"] in [list(row) for row in counts]
+        assert balance == "due 40 = sent 40 + dropped 0; no reply was awaited"
+        assert markdown.startswith("| 40 | 40 | – | – | 0 |")
+    else:
+        assert {"answered", "unanswered"} <= {*rows}
+        assert balance == "due 40 = sent 40 + dropped 0; sent 40 = answered 28 + unanswered 12"
+        assert markdown.startswith("| 40 | 40 | 28 | 12 | 0 |")
 
 
 # --- Exports ---

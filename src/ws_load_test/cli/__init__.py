@@ -67,9 +67,9 @@ def _help_page(arguments: Sequence[str]) -> str | None:
 
     if arguments[:1] == ["version"]:
         from ws_load_test.common.version import __version__
-        from ws_load_test.engine.registry import ENGINES, why_missing
+        from ws_load_test.engine.registry import ENGINES, why_not_built
 
-        missing = {name: why_missing(name) for name in ENGINES}
+        missing = {name: why_not_built(name) for name in ENGINES}
         lines = [f"{PROGRAM} {__version__}"]
         lines += [f"{name} engine: {f'not built ({why})' if why else 'built'}" for name, why in missing.items()]
         return "\n".join(lines) + "\n"

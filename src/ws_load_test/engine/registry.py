@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.errors import UsageError
@@ -27,6 +28,8 @@ def _native() -> type[Engine]:
 
 ENGINES: dict[str, Callable[[], type[Engine]]] = {"native": _native, "portable": _portable}
 """For each name, what imports the engine's class (ImportError: it is not built); the first that can is preferred."""
+COMPILED_PARTS = {"native": "ws_load_test.engine.native.reactor"}
+"""For an engine that a build may lack, the module that is built; it imports nothing else of the engine."""
 DEFAULT_ENGINE = "auto"
 
 
@@ -55,7 +58,21 @@ def why_missing(name: str) -> str:
     try:
         ENGINES[name]()
     except ImportError as error:
-        return f"it is built on Linux, where there is a C compiler ({error})"
+        return _not_built(error)
+    return ""
+
+
+def why_not_built(name: str) -> str:
+    """Returns why an engine lacks its compiled part, in the words of `why_missing`; empty if it has it, or needs none.
+
+    Imports no more than that part.
+    """
+    part = COMPILED_PARTS.get(name)
+    try:
+        if part is not None:
+            import_module(part)
+    except ImportError as error:
+        return _not_built(error)
     return ""
 
 
@@ -71,6 +88,10 @@ def why_engine(plan: Plan, name: str = DEFAULT_ENGINE) -> str:
             return "; ".join([each, *reasons])
         reasons.append(f"not {each}: {', '.join(wanting)}")
     return "; ".join(reasons)
+
+
+def _not_built(error: ImportError) -> str:
+    return f"it is built on Linux, where there is a C compiler ({error})"
 
 
 def _built(name: str) -> type[Engine] | None:

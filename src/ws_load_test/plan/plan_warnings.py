@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.errors import option_name
-from ws_load_test.common.units import (
-    format_duration,
-)
+from ws_load_test.common.units import format_count, format_duration
+from ws_load_test.messages.fields import RoomName
 from ws_load_test.metrics.catalog import CONDITION_METRICS
-from ws_load_test.plan.thresholds import ConditionMetric, needs_replies, parse_condition, why_not_of_plan
+from ws_load_test.plan.scenario.condition_parts import why_part_uncounted
+from ws_load_test.plan.thresholds import (
+    ConditionMetric,
+    is_of_scenario,
+    needs_replies,
+    parse_condition,
+    why_not_of_plan,
+)
 
 if TYPE_CHECKING:
     from ws_load_test.plan.plan import Plan
@@ -35,6 +41,19 @@ def threshold_warnings(plan: Plan) -> tuple[str, ...]:
     return tuple(found)
 
 
+def room_warnings(plan: Plan) -> tuple[str, ...]:
+    """Returns a sentence where a publisher sends to several rooms from a session that the URL puts into one of them."""
+    fan_out = plan.fan_out
+    if fan_out is None or fan_out.publish is not None or fan_out.publishers >= len(fan_out.rooms):
+        return ()
+    if not any(f"{{{RoomName.name}}}" in url for url in plan.target.urls):
+        return ()
+    rooms = format_count(len(fan_out.rooms))
+    few = "1 publisher sends" if fan_out.publishers == 1 else f"{format_count(fan_out.publishers)} publishers send"
+    text = f"{few} to {rooms} rooms in turn, and the URL names one room for each session: deliveries are missing where"
+    return (f"--publishers: {text} the target takes a message's room from the URL; take --publishers {rooms}",)
+
+
 def why_unavailable(metric: ConditionMetric, plan: Plan) -> str:
     """Returns the reason why a metric will have no value; empty if it can have one."""
     return _lack_of_replies(metric, plan) or _lack_of_phases(metric, plan, plan.target) or why_uncounted(metric, plan)
@@ -44,7 +63,11 @@ def why_uncounted(metric: ConditionMetric, plan: Plan) -> str:
     """Returns the reason why nothing would count what a metric is about; empty where something does."""
     if lack := why_not_of_plan(metric, fan_out=plan.fan_out is not None):
         return lack
+    if is_of_scenario(metric):
+        return why_part_uncounted(metric, plan.scenario)
     spec = CONDITION_METRICS[metric.name]
+    if spec.needs_scenario and plan.scenario is None:
+        return "only a scenario sends messages to which no reply is awaited"
     if plan.correlation.stream is None:
         if metric.name == "first":
             lack = "a message has one answer without --until, and no delivery without --subscribers"

@@ -13,16 +13,24 @@ cdef extern from "wire.h" nogil:
         uint64_t seen
         int64_t fragmented
         uint8_t *control
+        uint8_t *kept
+        size_t kept_size
+        uint8_t opcode
         uint8_t head[10]
         uint8_t have
-    ctypedef void (*ws_on_control)(void *, void *, int, const uint8_t *, unsigned) noexcept nogil
+    ctypedef struct ws_taker:
+        void (*control)(void *, void *, int, const uint8_t *, unsigned) noexcept nogil
+        int (*message)(void *, void *, int, const uint8_t *, size_t) noexcept nogil
+        void *loop
+        uint64_t limit
     enum: WS_SLOTS, WS_PING, WS_PONG, WS_CLOSE
     int64_t ws_now_ns()
     int64_t ws_clock_offset_ns()
     uint32_t ws_bucket(int64_t)
     void ws_record(ws_histogram *, int64_t, uint32_t)
     void ws_clear(ws_histogram *)
-    uint32_t ws_read(ws_stream *, const uint8_t *, size_t, size_t *, int *, uint64_t, ws_on_control, void *, void *)
+    int ws_keep(ws_stream *, const uint8_t *, size_t)
+    uint32_t ws_read(ws_stream *, const uint8_t *, size_t, size_t *, int *, const ws_taker *, void *)
     size_t ws_control_frame(uint8_t *, int, const uint8_t *, unsigned, uint32_t)
 
 cdef extern from "tls.h" nogil:
@@ -45,6 +53,104 @@ cdef extern from *:
     uint64_t ws_sum_low(const ws_histogram *) nogil
     uint64_t ws_sum_high(const ws_histogram *) nogil
 
+cdef extern from "batch.h" nogil:
+    enum: WS_NO_ID, WS_LARGEST_HEAD, WS_FOUND, WS_NONE, WS_ASK, WS_BY_ORDER, WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID
+    enum: WS_REPLY, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY, WS_UNKNOWN, WS_DUPLICATE, WS_LATE
+    ctypedef struct ws_step:
+        const uint8_t *name
+        size_t size
+        uint64_t place
+    ctypedef struct ws_path:
+        ws_step *steps
+        unsigned count
+        unsigned names
+    ctypedef struct ws_value:
+        const uint8_t *text
+        size_t size
+    ctypedef struct ws_check:
+        int is_json
+        int is_any
+        ws_path path
+        const uint8_t *text
+        size_t size
+    ctypedef struct ws_awaited:
+        int64_t due
+        int64_t sent
+        uint64_t number
+        uint32_t size
+    ctypedef struct ws_awaiting:
+        ws_awaited *all
+    ctypedef struct ws_session_ids:
+        uint32_t oldest
+        uint64_t sent
+        int64_t latest_answered
+    ctypedef struct ws_fates:
+        pass
+    ctypedef struct ws_match:
+        int64_t due
+        int64_t sent
+        int out_of_order
+    ctypedef struct ws_rules:
+        int by
+        int pongs
+        ws_path in_message
+        ws_path in_reply
+        uint8_t *pong
+        size_t pong_size
+        ws_check *ignore
+        ws_check *expect
+        unsigned ignored
+        unsigned expected
+        uint64_t *failed
+        ws_awaiting awaiting
+        ws_fates fates
+        int (*ask)(void *, int, unsigned, const uint8_t *, size_t, ws_value *) noexcept nogil
+        void *loop
+    ctypedef struct ws_part:
+        uint8_t *text
+        size_t size
+        int hole
+        int64_t low
+        uint64_t span
+    ctypedef struct ws_template:
+        ws_part *parts
+        unsigned count
+        size_t largest
+    ctypedef struct ws_source:
+        ws_template *templates
+        unsigned count
+        uint32_t *order
+        uint32_t turns
+        uint64_t shard
+        uint64_t shards
+        uint64_t random[4]
+        uint8_t first
+        uint32_t mask
+        size_t largest
+    ctypedef struct ws_batch:
+        uint8_t *data
+        size_t size
+    int ws_find(const ws_path *, const uint8_t *, size_t, ws_value *)
+    void ws_path_free(ws_path *)
+    uint64_t ws_id_hash(const uint8_t *, size_t, uint64_t)
+    const uint8_t *ws_awaited_id(const ws_awaited *)
+    void ws_awaiting_remove(ws_awaiting *, ws_session_ids *, ws_awaited *)
+    void ws_fates_note(ws_fates *, uint64_t, uint32_t)
+    uint32_t ws_fates_classify(ws_fates *, uint64_t)
+    int ws_fates_know(const ws_fates *, uint64_t)
+    int ws_is_pong(const ws_rules *, const uint8_t *, size_t)
+    int ws_judge(ws_rules *, ws_session_ids *, uint32_t, uint64_t, int, const uint8_t *, size_t, ws_match *)
+    int ws_expired(ws_rules *, ws_session_ids *, int64_t, ws_match *)
+    void ws_check_reply(const ws_rules *, const uint8_t *, size_t)
+    void ws_rules_free(ws_rules *)
+    size_t ws_hole_bytes(const ws_part *)
+    size_t ws_render(ws_source *, uint8_t *, uint64_t)
+    void ws_source_free(ws_source *)
+    int ws_batch_init(ws_batch *, const ws_source *)
+    void ws_batch_free(ws_batch *)
+    uint32_t ws_make(ws_batch *, ws_source *, const ws_rules *, uint64_t, uint32_t)
+    void ws_batch_left(const ws_batch *, ws_rules *, ws_session_ids *, uint32_t, uint64_t, int64_t, int64_t)
+
 cdef extern from "session.h" nogil:
     ctypedef struct ws_flight:
         int64_t due
@@ -65,7 +171,9 @@ cdef extern from "session.h" nogil:
         bint ping_waits
         uint8_t ping_size
         int error
+        uint64_t connection
         uint32_t in_flight
+        ws_session_ids ids
         uint32_t ring_length
         uint32_t starved
         uint32_t backlog_length

@@ -18,12 +18,17 @@ cimport cython
 from libc.errno cimport EAGAIN, ECONNRESET, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, rand, realloc
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcmp, memcpy, memmove, memset
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
+
+include "messages.pxi"
+include "tls.pxi"
 
 cdef enum:
     READS_A_TURN = 16  # reads of one session before the others have their turn: a megabyte
     SENDS_A_TURN = 128  # messages that fall due and leave between two reads, as in the portable engine
+    LARGEST_PONG = 131  # bytes of a frame
+    PONGS_BYTES = 4096  # bytes of the answers to pings that are written at once
     QUEUED_PONG_BYTES = 4096  # bytes that wait for the kernel above which only the latest ping is answered
     QUEUED_BYTES = 1048576  # bytes that wait for the kernel above which a message of a schedule is dropped
     # Kinds of events, as bits: a session has each at most once between two calls of `events`.
@@ -43,15 +48,16 @@ cdef struct Answered:
 
 cdef struct Counts:
     uint64_t sent, warmup_sent, due, dropped
-    uint64_t answered, answered_in_window, warmup_answered, pushed, surplus_replies
+    uint64_t answered, answered_in_window, warmup_answered, pushed, pushed_bytes, surplus_replies
+    uint64_t late_replies, duplicate_replies, unknown_id, out_of_order
     uint64_t bytes_sent, answers_left_out, write_blocked_ns
     int64_t bytes_received  # below 0 where bytes of an earlier interval are counted by Python instead
 
 
 Loan = namedtuple(
     "Loan",
-    "in_flight waiting unsent blocked_since_ns cut_frame frame_bytes fragmented unread error starved ping tls_ended "
-    "tls_failure",
+    "in_flight by_id sent_by_id latest_answered waiting unsent blocked_since_ns cut_frame frame_bytes fragmented "
+    "fragments opcode unread error starved ping tls_ended tls_failure",
 )
 
 
@@ -65,11 +71,18 @@ cdef class Reactor:
     cdef uint32_t capacity, used
     cdef uint32_t *free_slots
     cdef uint32_t n_free
-    cdef uint8_t *frames
+    cdef ws_rules rules
+    cdef ws_source source
+    cdef ws_batch batch  # what leaves next, or equal messages as frames, in a row
+    cdef bint varies
+    cdef object questions, answer
     cdef size_t frame_bytes
     cdef uint32_t most_frames
     cdef uint8_t *plain
     cdef uint8_t *cipher
+    cdef uint8_t *pongs
+    cdef size_t pongs_size
+    cdef uint32_t pong_replies
     cdef Answered *answered
     cdef uint32_t n_answered
     cdef uint32_t *changed  # slots that have events
@@ -79,7 +92,7 @@ cdef class Reactor:
     cdef int64_t next_index
     cdef int64_t *block
     cdef Py_ssize_t n_block, cursor
-    cdef uint64_t limit
+    cdef ws_taker taker
     cdef Counts counts
     cdef int64_t read_at, turn_end
     cdef ws_histogram response, service, lag, unread
@@ -103,22 +116,23 @@ cdef class Reactor:
         """
         self.kernel.ep = self.kernel.timer = -1
         self.on_schedule = on_schedule
-        self.limit = max_message_bytes
+        self.taker = ws_taker(_on_control, NULL, <void *>self, max_message_bytes)
         self.measured_from = self.measured_until = self.end = NEVER
         self.remaining = <int64_t>1 << 62
         self.max_in_flight = <uint32_t>-1
         self.most_frames = copies
         self.frame_bytes = len(frames) // copies
-        self.frames = <uint8_t *>malloc(max(1, len(frames)))
+        self.batch.data = <uint8_t *>malloc(max(1, len(frames)))
+        self.pongs = <uint8_t *>malloc(PONGS_BYTES)
         self.plain = <uint8_t *>malloc(WS_BUFFER)
         self.cipher = <uint8_t *>malloc(WS_BUFFER)
         for histogram in range(4):
             self._histogram(histogram).counts = <uint64_t *>calloc(WS_SLOTS, sizeof(uint64_t))
             if not self._histogram(histogram).counts:
                 raise MemoryError
-        if not self.frames or not self.plain or not self.cipher:
+        if not self.batch.data or not self.pongs or not self.plain or not self.cipher:
             raise MemoryError
-        memcpy(self.frames, PyBytes_AsString(frames), len(frames))
+        memcpy(self.batch.data, PyBytes_AsString(frames), len(frames))
         if ws_backend_open(&self.kernel):
             raise OSError(errno, "the kernel gave no descriptor for the loop")
 
@@ -129,7 +143,10 @@ cdef class Reactor:
                 ws_session_free(&self.all[slot])
         for histogram in range(4):
             free(self._histogram(histogram).counts)
-        free(self.frames); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
+        ws_rules_free(&self.rules)
+        ws_source_free(&self.source)
+        ws_batch_free(&self.batch)
+        free(self.pongs); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
         free(self.answered); free(self.changed); free(self.rotation); free(self.block)
         ws_backend_close(&self.kernel)
 
@@ -142,15 +159,46 @@ cdef class Reactor:
         """Returns a descriptor that is readable while `run` has something to do."""
         return ws_backend_fd(&self.kernel)
 
+    def match(self, rules, bint reads_whole, questions):
+        """Takes how replies are matched and checked, once, before any session.
+
+        Args:
+            rules: `Rules` in rules.py.
+            reads_whole: The content of messages matters.
+            questions: Called with a kind of question, a number and a message, for what only Python can say.
+        """
+        _set_rules(&self.rules, rules)
+        self.rules.ask, self.rules.loop, self.questions = _on_question, <void *>self, questions
+        if reads_whole:
+            self.taker.message = _on_message
+
+    def vary(self, source):
+        """Takes messages that are made as they leave (`Source` in rules.py), once, in place of equal ones."""
+        _set_source(&self.source, source)
+        ws_batch_free(&self.batch)
+        if not ws_batch_init(&self.batch, &self.source):
+            raise MemoryError
+        self.varies = True
+
+    def render(self, uint64_t connection):
+        """Returns the next message of a connection."""
+        cdef uint8_t *payload = self.batch.data + WS_LARGEST_HEAD
+        return PyBytes_FromStringAndSize(<char *>payload, ws_render(&self.source, payload, connection))
+
     # --- Lending and giving back --------------------------------------------------------------------------------------
 
-    def lend(self, int fd, bytes early=b"", int64_t fragmented=-1, size_t tls=0):
+    def lend(
+        self, int fd, uint64_t connection=0, bytes early=b"", int64_t fragmented=-1, bytes fragments=b"", int opcode=0, size_t tls=0
+    ):
         """Takes over the reading and writing of a socket. Returns the session's slot.
 
         Args:
             fd: A socket that does not block; it stays the caller's to close, after `give_back`.
+            connection: Its number within the run.
             early: Bytes that have been read and counted: the beginning of a frame.
             fragmented: Payload bytes of a message of which fragments have come; -1 between messages.
+            fragments: Their payload, where messages are read whole.
+            opcode: Kind of that message.
             tls: Address of the TLS connection (`tls_of`), which nothing else must use meanwhile; 0 without TLS.
 
         Raises:
@@ -173,7 +221,9 @@ cdef class Reactor:
             self.used += 1
         s.fd = fd
         s.tls = <void *>tls
-        s.stream.fragmented = fragmented
+        s.connection = connection
+        s.stream.fragmented, s.stream.opcode = fragmented, opcode
+        ws_keep(&s.stream, <uint8_t *>PyBytes_AsString(fragments), len(fragments))
         if early:
             self._take(slot, <uint8_t *>PyBytes_AsString(early), len(early), ws_now_ns())
         return slot
@@ -195,9 +245,10 @@ cdef class Reactor:
         """Ends a loan. Returns all that Python needs to go on with the session.
 
         Returns:
-            The messages in flight as ``(due, sent, count)``, oldest first; the due instants of those that wait for room;
+            The messages in flight as ``(due, sent, count)``, oldest first, or by their ids as ``(id, due, sent, number)``,
+            with the number of the next and that of the latest that was answered; the due instants of those that wait for room;
             the bytes that have not left, and since when; the frame that is cut off, and its size, 0 if not known;
-            payload bytes of the message whose fragments have come, or -1; bytes that are read and not looked at; the
+            payload bytes of the message whose fragments have come, or -1, these fragments and its kind; bytes that are read and not looked at; the
             errno of a failed read or write; the messages that would have left; a ping that waits for its answer; if TLS
             has ended, and the reason if it broke.
         """
@@ -222,22 +273,41 @@ cdef class Reactor:
                 cut_size = s.stream.have + s.stream.payload
                 if s.stream.head[0] & 15 > WS_CLOSE and s.stream.control:
                     cut += PyBytes_FromStringAndSize(<char *>s.stream.control, s.stream.seen)
+                elif self.taker.message:
+                    s.stream.kept_size -= s.stream.seen
+                    cut += PyBytes_FromStringAndSize(<char *>s.stream.kept + s.stream.kept_size, s.stream.seen)
                 else:
                     # The content of a message that is only counted was not kept, and is not looked at.
                     cut += bytes(s.stream.seen)
+        fragments = PyBytes_FromStringAndSize(<char *>s.stream.kept, s.stream.kept_size) if s.stream.kept_size else b""
+        by_id = self._take_by_id(s)
         state = Loan(
-            flights, backlog, unsent, s.blocked_since, cut, cut_size, s.stream.fragmented, unread, s.error, s.starved, ping,
-            s.tls_ended, (<bytes>s.tls_failure).decode() if s.tls_failure else "",
+            flights, by_id, s.ids.sent, s.ids.latest_answered, backlog, unsent, s.blocked_since, cut, cut_size,
+            s.stream.fragmented, fragments, s.stream.opcode, unread, s.error, s.starved, ping, s.tls_ended, (<bytes>s.tls_failure).decode() if s.tls_failure else "",
         )
         ws_unwatch(&self.kernel, s.fd)
         self._leave_rotation(slot)
-        self._forget_events(slot)
+        self._drop_from_changed(slot)
         ws_session_free(s)
         self.free_slots[self.n_free] = slot
         self.n_free += 1
         return state
 
-    cdef void _forget_events(self, uint32_t slot) noexcept:
+    cdef list _take_by_id(self, ws_session *s):
+        """Takes out the messages of a session that are in flight by their ids, oldest first."""
+        cdef ws_awaited *oldest
+        taken = []
+        while s.ids.oldest:
+            oldest = &self.rules.awaiting.all[s.ids.oldest]
+            key = None
+            if oldest.size != <uint32_t>WS_NO_ID:
+                key = PyBytes_FromStringAndSize(<char *>ws_awaited_id(oldest), oldest.size)
+            taken.append((key, oldest.due, oldest.sent, oldest.number))
+            ws_awaiting_remove(&self.rules.awaiting, &s.ids, oldest)
+        return taken
+
+    cdef void _drop_from_changed(self, uint32_t slot) noexcept:
+        """Takes a session out of those that have events: what is left of them concerns nothing any more."""
         cdef uint32_t place
         if self.all[slot].events:
             for place in range(self.n_changed):
@@ -391,17 +461,61 @@ cdef class Reactor:
         cdef ws_session *s = &self.all[slot]
         cdef size_t used
         cdef int odd
-        self.read_at = at
-        cdef uint32_t replies = ws_read(&s.stream, data, size, &used, &odd, self.limit, _on_control, <void *>self, s)
+        self.read_at, self.pong_replies = at, 0
+        cdef uint32_t replies = ws_read(&s.stream, data, size, &used, &odd, &self.taker, s)
+        if self.pongs_size:
+            self._send_pongs(s)
+        if self.rules.pongs:
+            if not self.taker.message:
+                self.counts.pushed += replies
+                replies = 0
+            replies += self.pong_replies
         if odd:
             s.odd = True
             s.ping_waits = False
             ws_keep_rest(s, data + used, size - used)
             self._leave_rotation(slot)
             self._goes_back(slot, 0)
-        if replies:
+        if replies and self.rules.by == WS_BY_ORDER:
             replies = self._pair(s, replies, at)
         return replies
+
+    cdef int _message(self, ws_session *s, bint is_pong, const uint8_t *payload, size_t size) noexcept nogil:
+        """Takes a whole message, or a pong where they are replies. Returns the messages that it answers, 0 or 1."""
+        cdef ws_match match
+        cdef int found = ws_judge(
+            &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, is_pong, payload, size, &match
+        )
+        if found == WS_REPLY and self.rules.by == WS_BY_ORDER:
+            # As in the portable engine: the instant of the reply decides, since its message is not known yet.
+            if self.read_at >= self.measured_from:
+                ws_check_reply(&self.rules, payload, size)
+        elif found == WS_REPLY:
+            if match.due >= self.measured_from:
+                ws_check_reply(&self.rules, payload, size)
+            s.in_flight -= 1
+            self.counts.out_of_order += match.out_of_order
+            self._record(match.due, match.sent, self.read_at, 1)
+        elif found == WS_LATE_REPLY:
+            self.counts.late_replies += 1
+        elif found == WS_DUPLICATE_REPLY:
+            self.counts.duplicate_replies += 1
+        else:
+            self.counts.unknown_id += found == WS_STRAY
+            self.counts.pushed += 1
+            self.counts.pushed_bytes += size
+        return found == WS_REPLY
+
+    cdef int _ask(self, int what, unsigned place, const uint8_t *payload, size_t size, ws_value *value) noexcept with gil:
+        """Has Python look at a message: for an id, or for the outcome of a check."""
+        # What was found stays where it is until the next question.
+        self.answer = self.questions(what, place, PyBytes_FromStringAndSize(<const char *>payload, size))
+        if what != WS_ASK_REPLY_ID and what != WS_ASK_MESSAGE_ID:
+            return WS_FOUND if self.answer else WS_NONE
+        if self.answer is None:
+            return WS_NONE
+        value.text, value.size = <const uint8_t *>PyBytes_AsString(self.answer), len(self.answer)
+        return WS_FOUND
 
     cdef uint32_t _pair(self, ws_session *s, uint32_t replies, int64_t at) noexcept nogil:
         """Pairs replies with the oldest messages in flight. Returns how many there were: further replies are pushes."""
@@ -462,15 +576,31 @@ cdef class Reactor:
             self._check_idle(slot)
             return
         while count:
-            some = min(count, self.most_frames)
+            some = self._make(s, count)
             count -= some
             now = ws_now_ns()
-            if not self._write(s, self.frames, some * self.frame_bytes, now):
+            if not self._write(s, self.batch.data, self.batch.size, now):
                 return
             self.remaining -= some
             self.counts.sent += some
-            self.counts.bytes_sent += some * self.frame_bytes
-            ws_launch(s, now, now, some)
+            self.counts.bytes_sent += self.batch.size
+            self._have_left(s, now, now, some)
+
+    cdef inline uint32_t _make(self, ws_session *s, uint32_t most) noexcept nogil:
+        """Makes the messages that leave next, or takes as many equal ones. Returns how many leave together."""
+        if self.varies:
+            return ws_make(&self.batch, &self.source, &self.rules, s.connection, most)
+        most = min(most, self.most_frames)
+        self.batch.size = most * self.frame_bytes
+        return most
+
+    cdef inline void _have_left(self, ws_session *s, int64_t due, int64_t sent, uint32_t count) noexcept nogil:
+        """Notes the messages that were made last as in flight."""
+        if self.rules.by == WS_BY_ORDER:
+            ws_launch(s, due, sent, count)
+        else:
+            ws_batch_left(&self.batch, &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, due, sent)
+            s.in_flight += count
 
     cdef void _send_one(self, ws_session *s, int64_t due) noexcept nogil:
         """Open loop: sends a message that is due, or keeps it until there is room."""
@@ -478,15 +608,16 @@ cdef class Reactor:
         if s.in_flight >= self.max_in_flight:
             ws_keep_due(s, due)
             return
+        self._make(s, 1)
         now = ws_now_ns()
-        if s.out.end - s.out.at > QUEUED_BYTES or not self._write(s, self.frames, self.frame_bytes, now):
+        if s.out.end - s.out.at > QUEUED_BYTES or not self._write(s, self.batch.data, self.batch.size, now):
             # The session is dead, as the reader is about to find, or the target reads nothing.
             self.counts.dropped += due >= self.measured_from
             return
-        ws_launch(s, due, now, 1)
+        self._have_left(s, due, now, 1)
         if due >= self.measured_from:
             self.counts.sent += 1
-            self.counts.bytes_sent += self.frame_bytes
+            self.counts.bytes_sent += self.batch.size
         else:
             self.counts.warmup_sent += 1
 
@@ -549,22 +680,31 @@ cdef class Reactor:
         if s.ping_waits:
             s.ping_waits = False
             self._pong(s, s.rest, s.ping_size)
+            self._send_pongs(s)
 
     cdef void _pong(self, ws_session *s, const uint8_t *payload, unsigned size) noexcept nogil:
-        cdef uint8_t frame[131]
-        cdef size_t length = ws_control_frame(frame, WS_PONG, payload, size, <uint32_t>rand())
-        if self._write(s, frame, length, ws_now_ns()):
-            self.counts.bytes_sent += length
+        """Answers a ping, together with others of the same read: a read can hold 32,000, and a write takes microseconds."""
+        if self.pongs_size + LARGEST_PONG > PONGS_BYTES:
+            self._send_pongs(s)
+        self.pongs_size += ws_control_frame(self.pongs + self.pongs_size, WS_PONG, payload, size, <uint32_t>rand())
+
+    cdef void _send_pongs(self, ws_session *s) noexcept nogil:
+        if self._write(s, self.pongs, self.pongs_size, ws_now_ns()):
+            self.counts.bytes_sent += self.pongs_size
+        self.pongs_size = 0
 
     cdef void _control(self, ws_session *s, int opcode, const uint8_t *payload, unsigned size) noexcept nogil:
         """Answers a ping, only the latest while the target does not read; notes the pong that is waited for."""
         if size and not payload:
             return
         if opcode == WS_PONG:
-            if s.pinged and size == 8:
-                s.pong_at = self.read_at
-                memcpy(s.pong, payload, 8)
+            if s.pinged and size == 8 and not memcmp(payload, s.pong, 8):
+                s.pinged, s.pong_at = False, self.read_at
                 self._note(<uint32_t>(s - self.all), PONG)
+            if self.rules.pongs and self.rules.by != WS_BY_ORDER:
+                self.pong_replies += self._message(s, True, payload, size)
+            elif self.rules.pongs:
+                self.pong_replies += ws_is_pong(&self.rules, payload, size)
         elif s.ping_waits or s.out.end - s.out.at > QUEUED_PONG_BYTES:
             self.counts.answers_left_out += s.ping_waits
             ws_keep_ping(s, payload, size)
@@ -695,10 +835,14 @@ cdef class Reactor:
         self._send_one(&self.all[slot], due)
 
     def write(self, uint32_t slot, bytes data):
-        """Sends a frame that is not the load's; a ping is waited for."""
+        """Sends a frame that is not the load's; the pong to a ping of 8 bytes is waited for."""
         cdef ws_session *s = &self.all[slot]
         cdef const uint8_t *frame = <const uint8_t *>PyBytes_AsString(data)
-        s.pinged = s.pinged or (frame[0] & 15) == WS_PING
+        cdef int i
+        if (frame[0] & 15) == WS_PING and len(data) == 14:
+            s.pinged = True
+            for i in range(8):
+                s.pong[i] = frame[6 + i] ^ frame[2 + (i & 3)]
         self._write(s, frame, len(data), ws_now_ns())
 
     def stop(self, uint32_t slot):
@@ -713,7 +857,39 @@ cdef class Reactor:
     def oldest_sent(self, uint32_t slot):
         """Returns when the oldest message in flight was sent; 0 without one."""
         cdef ws_session *s = &self.all[slot]
+        if s.ids.oldest:
+            return self.rules.awaiting.all[s.ids.oldest].sent
         return ws_flight_at(s, 0).sent if s.ring_length else 0
+
+    def blocked_since(self, uint32_t slot):
+        """Returns since when bytes of a session wait for the kernel; 0 if none do."""
+        return self.all[slot].blocked_since
+
+    def expire(self, uint32_t slot, int64_t before_ns):
+        """Gives up messages sent before an instant, where they have ids. Returns when each was due, and sent."""
+        cdef ws_session *s = &self.all[slot]
+        cdef ws_match match
+        expired = []
+        while ws_expired(&self.rules, &s.ids, before_ns, &match):
+            expired.append((match.due, match.sent))
+        s.in_flight -= <uint32_t>len(expired)
+        return expired
+
+    def make_up(self, uint32_t slot, uint32_t count):
+        """Sends what so many messages that were given up make room for."""
+        self._make_up(slot, count)
+
+    def note_fate(self, uint64_t connection, bytes key, bint late):
+        """Remembers that a message was given up, or answered, while Python had its session."""
+        ws_fates_note(&self.rules.fates, _hash_of(connection, key), WS_LATE if late else WS_DUPLICATE)
+
+    def classify(self, uint64_t connection, bytes key):
+        """Returns the kind of another reply with an id: 1, to a message that was answered; 2, given up; 0: unknown."""
+        return ws_fates_classify(&self.rules.fates, _hash_of(connection, key))
+
+    def knows(self, uint64_t connection, bytes key):
+        """Returns True if a message with this id was answered or given up, and is not forgotten."""
+        return bool(ws_fates_know(&self.rules.fates, _hash_of(connection, key)))
 
     def drop_overdue(self, uint32_t slot, int64_t before_ns):
         """Drops messages that have waited for room since before an instant."""
@@ -770,6 +946,13 @@ cdef class Reactor:
         memset(&self.counts, 0, sizeof(Counts))
         return counts
 
+    def take_failed(self):
+        """Returns how many replies failed each check since the last call."""
+        failed = [self.rules.failed[place] for place in range(self.rules.expected)]
+        if failed:
+            memset(self.rules.failed, 0, self.rules.expected * sizeof(uint64_t))
+        return failed
+
     def take_histogram(self, int number):
         """Returns the values since the last call: the first bucket, counts as uint64, min, max and sum; None if empty.
 
@@ -786,31 +969,18 @@ cdef class Reactor:
         return values
 
 
-def find_tls(str module):
-    """Looks for OpenSSL among what a module is linked with. Returns True if it is there; needed before `tls_of`."""
-    return bool(ws_tls_find(module.encode()))
-
-
-def tls_of(object ssl_object):
-    """Returns the address of OpenSSL's connection in an `ssl.SSLObject`; 0 if its place is not as it is known.
-
-    The place is private to CPython (Modules/_ssl.c, PySSLSocket): behind the head of the object and a reference to its
-    socket, before one to its context, which must be the one that Python knows. Only then it is looked at.
-    """
-    inner = getattr(ssl_object, "_sslobj", None)
-    if type(inner).__name__ != "_SSLSocket" or type(inner).__basicsize__ < <Py_ssize_t>(5 * sizeof(void *)):
-        return 0
-    cdef void **fields = <void **><void *>inner
-    if fields[4] != <void *>ssl_object.context or not fields[3]:
-        return 0
-    version = ssl_object.version()
-    if not ws_tls_has_buffers(fields[3]) or (version and ws_tls_version(fields[3]) != <bytes>version.encode()):
-        return 0
-    return <size_t>fields[3]
-
-
 cdef void _on_control(void *loop, void *session, int opcode, const uint8_t *payload, unsigned size) noexcept nogil:
     (<Reactor>loop)._control(<ws_session *>session, opcode, payload, size)
+
+
+cdef int _on_message(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
+    return (<Reactor>loop)._message(<ws_session *>session, False, payload, size)
+
+
+cdef int _on_question(
+    void *loop, int what, unsigned place, const uint8_t *payload, size_t size, ws_value *value
+) noexcept nogil:
+    return (<Reactor>loop)._ask(what, place, payload, size, value)
 
 
 cdef void *_grown(void *memory, size_t size) except NULL:

@@ -6,6 +6,7 @@
 #ifndef WS_LOAD_TEST_SESSION_H
 #define WS_LOAD_TEST_SESSION_H
 
+#include "ids.h"
 #include "wire.h"
 
 enum {
@@ -34,11 +35,13 @@ typedef struct {
     int odd;         /* because of a frame */
     int stamped;     /* the kernel says when it received what is read */
     int stopped;     /* nothing more of the load leaves */
-    int pinged;      /* a pong is to be timed */
+    int pinged;      /* the pong to a ping of our own is to be timed */
     int ping_waits;  /* the latest ping is answered once all that waits has left */
     uint8_t ping_size;
     int error; /* errno of the read or write that failed */
+    uint64_t connection; /* its number within the run */
     uint32_t in_flight;
+    ws_session_ids ids; /* of the messages in flight, where replies are matched by ids; the ring is empty then */
     uint32_t ring_head, ring_length, ring_capacity;
     ws_flight *ring;
     uint32_t starved; /* messages that would have left, had there been any */
@@ -46,7 +49,7 @@ typedef struct {
     int64_t *backlog; /* due instants of messages that wait for room in flight */
     int64_t blocked_since;
     int64_t pong_at;
-    uint8_t pong[8];
+    uint8_t pong[8]; /* payload of that ping */
     void *tls;               /* SSL of OpenSSL; NULL without TLS */
     int tls_ended;           /* the target has ended TLS, though perhaps not TCP */
     const char *tls_failure; /* words of OpenSSL for what broke TLS */
@@ -60,6 +63,7 @@ typedef struct {
 static inline void ws_session_init(ws_session *s) {
     memset(s, 0, sizeof *s);
     s->fd = -1;
+    ws_session_ids_init(&s->ids);
     ws_stream_init(&s->stream);
 }
 

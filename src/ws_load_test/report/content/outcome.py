@@ -21,6 +21,7 @@ from ws_load_test.report.content.labeled import (
     sentence,
     summarize_times,
 )
+from ws_load_test.report.content.scenario import session_flaws
 from ws_load_test.report.content.sessions import close_codes
 from ws_load_test.report.content.thresholds import stopped_by
 from ws_load_test.report.content.waves import wave_flaws
@@ -28,7 +29,7 @@ from ws_load_test.report.content.waves import wave_flaws
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ws_load_test.analysis.summary_types import ByteCounts, Summary
+    from ws_load_test.analysis.summary_types import ByteCounts
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.report.results import Results
 
@@ -67,7 +68,8 @@ def _held(results: Results) -> str:
 def flaws(results: Results) -> list[str]:
     """Returns the flaws of a run that passed, for which a single reply is enough."""
     messages, faults = results.summary.messages, sum(results.summary.faults.values())
-    found = [*wave_flaws(results.summary.waves), *([count_of(faults, "fault")] if faults else [])]
+    found = [*wave_flaws(results.summary.waves), *session_flaws(results.summary)]
+    found += [count_of(faults, "fault")] if faults else []
     if results.pairing_findings:
         found.append("replies that are perhaps not those of their messages")
     # What was in flight on sessions that --disconnect cut off was lost on request.
@@ -108,9 +110,13 @@ def requests(results: Results) -> list[LabeledText]:
     lines = []
     for name, spec in METRICS.items():
         count = getattr(tally, name)
-        if spec.report_label and (count or spec.report_if_zero):
-            is_bad = count and spec.is_failure and (results.awaits_replies or not spec.needs_replies)
-            lines.append(LabeledText(spec.report_label, format_count(count), "yellow" if is_bad else ""))
+        if spec.needs_replies and not results.awaits_replies:
+            # No message was answered and none lacks an answer: one row in place of two counts.
+            if name == "answered":
+                lines.append(LabeledText("replies", "not awaited"))
+        elif spec.report_label and (count or spec.report_if_zero):
+            style = "yellow" if count and spec.is_failure else ""
+            lines.append(LabeledText(spec.report_label, format_count(count), style))
     if summary.warmup.sent or summary.warmup.answered:
         lines.append(LabeledText("warm-up sent", format_count(summary.warmup.sent)))
         lines.append(LabeledText("warm-up answered", format_count(summary.warmup.answered)))
@@ -121,10 +127,22 @@ def requests(results: Results) -> list[LabeledText]:
     return lines
 
 
-def unanswered(summary: Summary) -> list[LabeledText]:
-    """Returns a line about the messages that the percentiles lack."""
+def balance(results: Results) -> str:
+    """Returns the equations in which every message that was due has its place."""
+    messages = results.summary.messages
+    due, sent, dropped = map(format_count, (messages.due, messages.sent, messages.dropped))
+    answered, without_reply = map(format_count, (messages.answered, messages.unanswered))
+    replies = f"sent {sent} = answered {answered} + unanswered {without_reply}"
+    return (
+        f"due {due} = sent {sent} + dropped {dropped}; {replies if results.awaits_replies else 'no reply was awaited'}"
+    )
+
+
+def unanswered(results: Results) -> list[LabeledText]:
+    """Returns a line about the messages that the percentiles lack; none where no reply was awaited."""
+    summary = results.summary
     count, waited = summary.messages.unanswered, summary.unanswered_wait_ns
-    if not count:
+    if not count or not results.awaits_replies:
         return []
     text = count_of(count, "message")
     if waited is not None:

@@ -47,8 +47,10 @@ def lines(results: Results) -> Iterator[str]:
         "dropped": messages.dropped,
         "pushed": messages.pushed,
     }
-    rate = format_rate(summary.throughput_per_s)
-    yield from table((*counts, "throughput"), [[*map(format_count, counts.values()), rate]])
+    shown = {name: format_count(count) for name, count in counts.items()}
+    if not results.awaits_replies:
+        shown |= dict.fromkeys(("answered", "unanswered"), NO_VALUE)
+    yield from table((*counts, "throughput"), [[*shown.values(), format_rate(summary.throughput_per_s)]])
     yield from _deliveries(results)
     yield from _times(results)
     if summary.faults:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.plan.describe import describe_plan
-from ws_load_test.report.content import nodes, waves
+from ws_load_test.report.content import nodes, traces, waves
 from ws_load_test.report.content.commands import command_lines
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
 from ws_load_test.report.content.labeled import LabeledText, sentence
 from ws_load_test.report.content.outcome import (
+    balance,
     faults,
     headline,
     lost_workers,
@@ -141,17 +142,10 @@ class _Page:
     # --- Messages and times ---------------------------------------------------------------------------------
 
     def _messages(self) -> list[Part]:
-        messages = self.summary.messages
-        sent, unanswered_count = format_count(messages.sent), format_count(messages.unanswered)
-        due, dropped, answered = map(format_count, (messages.due, messages.dropped, messages.answered))
         rows = [(one.label, one.text) for one in requests(self.results)]
-        balance = f"due {due} = sent {sent} + dropped {dropped}"
-        parts: list[Part] = [
-            Table(["messages", "count"], rows),
-            Text(f"{balance}; sent {sent} = answered {answered} + unanswered {unanswered_count}"),
-        ]
+        parts: list[Part] = [Table(["messages", "count"], rows), Text(balance(self.results))]
         wire = _without(("closed", "reasons", "keep-alive"), traffic(self.results))
-        return parts + _facts([*unanswered(self.summary), *wire])
+        return parts + _facts([*unanswered(self.results), *wire])
 
     def _times(self) -> list[Part]:
         tally = self.results.aggregate.tally
@@ -275,6 +269,9 @@ class _Page:
         if closed:
             rows = [[code, close_code_name(code), format_count(count)] for code, count in closed.items()]
             parts.append(Table(["close code", "meaning", "sessions"], rows, "How sessions ended"))
+        if self.summary.traces is not None and (found_traces := list(traces.rows(self.summary.traces))):
+            words = "Traces of the slowest exchanges and of each kind of fault (W3C Trace Context)"
+            parts.append(Table(traces.HEADINGS, found_traces, words))
         reasons = self.summary.connections.close_reasons
         if reasons:
             rows = [[sentence(reason), format_count(count)] for reason, count in list(reasons.items())[:_MOST_REASONS]]
