@@ -1,12 +1,19 @@
 """No test may leave anything behind, and the folders that take longest come first."""
 
 import asyncio
+import os
+import sys
+import time
 
 import pytest
 from hypothesis import settings
 
+from fork_server import ForkedEcho, ForkedWorker, ForkServer
 from ws_load_test.common import event_loop
+from ws_load_test.echo.process import EchoProcess
+from ws_load_test.fleet.worker_process import WorkerProcess
 from ws_load_test.testing import leaks
+from ws_load_test.worker.ipc import LONGEST_REPORT_BYTES
 
 # How long an example takes says more about what else runs on the machine.
 settings.register_profile("patient", deadline=None, max_examples=50)
@@ -27,7 +34,42 @@ def _loops_have_run():
     event_loop.run(asyncio.sleep(0))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def fork_server():
+    """Starts workers and echo servers as forks, except for tests of `real_programs`; None where it cannot be."""
+    # A fork has no tracer of its own.
+    if sys.platform != "linux" or any(name.startswith("COVERAGE") for name in os.environ):
+        yield None
+        return
+    server = ForkServer()
+    start, start_child = WorkerProcess.start, EchoProcess._start_child
+
+    async def fork_worker():
+        if server.rests:
+            return await start()
+        return WorkerProcess(await ForkedWorker.start(server, LONGEST_REPORT_BYTES))
+
+    def fork_echo(words, descriptors):
+        return start_child(words, descriptors) if server.rests else ForkedEcho(server, words, descriptors)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WorkerProcess, "start", fork_worker)
+        patch.setattr(EchoProcess, "_start_child", staticmethod(fork_echo))
+        yield server
+    server.close()
+
+
 @pytest.fixture(autouse=True)
-def _nothing_left_behind(_loops_have_run):
+def _nothing_left_behind(_loops_have_run, fork_server, request):
+    if fork_server is None:
+        with leaks():
+            yield
+        return
+    fork_server.rests = request.node.get_closest_marker("real_programs") is not None
+    before = fork_server.living()
     with leaks():
         yield
+    until = time.monotonic() + 1
+    while left := set(fork_server.living()) - set(before):
+        assert time.monotonic() < until, f"left behind: forks {left}"
+        time.sleep(0.01)

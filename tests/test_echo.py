@@ -22,6 +22,8 @@ from ws_load_test.echo.fault_injection import FaultyEcho, LimitedEcho
 from ws_load_test.echo.service_limit import ServiceLimit
 from ws_load_test.websocket import frames as ws_frames
 
+pytestmark = pytest.mark.real_programs
+
 
 def with_server(client, **options):
     """Run `client(server)` against a server in the same loop."""

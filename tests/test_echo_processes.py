@@ -19,7 +19,10 @@ from websockets.asyncio.client import connect
 from ws_load_test.common.errors import UsageError
 from ws_load_test.echo import EchoProcess
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel must spread connections over listeners")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the kernel must spread connections over listeners"),
+    pytest.mark.real_programs,
+]
 PROGRAM = [sys.executable, "-m", "ws_load_test.echo"]
 
 

@@ -278,6 +278,7 @@ def test_a_run_gives_credentials_to_the_target_alone(behaviour, as_json, tmp_pat
         json.loads(line)
 
 
+@pytest.mark.real_programs
 def test_secrets_are_not_on_the_command_line_of_a_worker(monkeypatch):
     from ws_load_test.fleet import local
 

@@ -92,8 +92,8 @@ async def counts_of(engine_type, plan):
     engine = engine_type(plan, Shard(0, 1))
     lent = []
     if engine_type.name == "native":
-        lend = engine._pool.factory._lender.lend
-        engine._pool.factory._lender.lend = lambda connection: lent.append(lend(connection)) or lent[-1]
+        lend = engine._pool.factory.lender.lend
+        engine._pool.factory.lender.lend = lambda connection: lent.append(lend(connection)) or lent[-1]
     await engine.open()
     now_ns = monotonic_ns()
     parts = []
@@ -275,6 +275,8 @@ def test_replies_by_id_that_are_cut_anywhere_are_counted_alike(form):
                 server.url, workers=1, connections=48, messages=96, message='{"id": {seq}}', match="json:id"
             )
             outcomes.append(run(counts_of(engine_type, plan)))
+            # The replies on two connections differ in size, and a fast connection may send a message more.
+            del outcomes[-1]["bytes_received"]
             assert server.seen.violations == []
     assert outcomes[0] == outcomes[1]
     assert outcomes[0]["answered"] == 96

@@ -16,6 +16,8 @@ from ws_load_test.plan.load_sharing import LoadState, LoadSwitch
 from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.worker.ipc import Command, Report
 
+pytestmark = pytest.mark.real_programs
+
 SECRET = "s3cr3t"
 
 

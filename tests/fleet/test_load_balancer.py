@@ -137,6 +137,12 @@ class Simulation:
         worker.send(self.now_ns)
         worker.report(self.now_ns, self.delay())
 
+    def deliver(self):
+        """Ends the journey of all commands."""
+        for worker in self.workers:
+            while worker.inbox:
+                worker.obey(worker.inbox.popleft()[1], self.now_ns, 0)
+
     def run(self, until_ns):
         """Lets time pass, a step at a time, or until no worker has anything to do."""
         while self.now_ns < until_ns and not all(worker.over for worker in self.workers):
@@ -180,10 +186,13 @@ def test_each_message_of_a_schedule_is_sent_or_dropped_once(sessions, changes, d
     )
     workers = [ScheduledWorker(number, count, plan) for number, count in enumerate(sessions)]
     run = Simulation(workers, plan, delays)
-    for wait, number, count in changes:
+    for wait, number, wanted in changes:
         run.run(run.now_ns + wait * MS)
-        run.change(number % len(workers), count)
+        worker = workers[number % len(workers)]
+        run.change(worker.number, wanted if reconnect else min(wanted, worker.sessions))
     run.run(600 * MS)
+    # Not judged: a switch that reaches one worker within the load, and another only after it.
+    run.deliver()
     for worker in workers:
         worker.finish(run.now_ns)
     logged = [entry for worker in workers for entry in worker.log]
@@ -297,19 +306,25 @@ class CountedWorker(Worker):
     messages=st.integers(1, 100),
     changes=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 3), st.integers(0, 4)), max_size=5),
     delays=st.lists(st.sampled_from([0, 5 * MS, 40 * MS]), min_size=1, max_size=4),
+    reconnect=st.booleans(),
 )
-@example([(2, 2), (1, 2)], 60, [], [MS])
-@example([(1, 1), (1, 5)], 90, [(40, 0, 0)], [MS])
-def test_exactly_so_many_messages_are_sent(workers, messages, changes, delays):
+@example([(2, 2), (1, 2)], 60, [], [MS], False)
+@example([(1, 1), (1, 5)], 90, [(40, 0, 0)], [MS], False)
+@example([(0, 2), (1, 1)], 1, [(0, 0, 1), (1, 1, 0)], [0, 40 * MS], True)
+def test_exactly_so_many_messages_are_sent(workers, messages, changes, delays, reconnect):
     made = [CountedWorker(number, sessions, period) for number, (sessions, period) in enumerate(workers)]
-    plan = make_plan("ws://h", messages=messages, workers=len(made), connections=20)
+    policy = {"reconnect": "now"} if reconnect else {}
+    plan = make_plan("ws://h", messages=messages, workers=len(made), connections=20, **policy)
     run = Simulation(made, plan, delays)
     assert sum(worker.unsent for worker in made) == messages
-    for wait, number, count in changes:
+    for wait, number, wanted in changes:
         run.run(run.now_ns + wait * MS)
+        worker = made[number % len(made)]
+        # Without a policy, no session comes back.
+        count = wanted if reconnect else min(wanted, worker.sessions)
         # Not all, or the rest would be dropped.
-        if count or any(other.sessions for other in made if other.number != number % len(made)):
-            run.change(number % len(made), count)
+        if count or any(other.sessions for other in made if other is not worker):
+            run.change(worker.number, count)
         assert sum(worker.sent + worker.unsent for worker in made) <= messages
     run.run(run.now_ns + 10 * S)
     assert sum(worker.sent for worker in made) == messages

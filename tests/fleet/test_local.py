@@ -21,6 +21,8 @@ from ws_load_test.metrics.recording_file import read_recording
 from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.worker.ipc import IntervalReport
 
+pytestmark = pytest.mark.real_programs
+
 
 async def until(condition, timeout_s=60.0):
     async with asyncio.timeout(timeout_s):

@@ -15,6 +15,7 @@ from ws_load_test.metrics.catalog import (
     HISTOGRAM_FIELDS,
     LABELED_FIELDS,
     METRICS,
+    PART_CONDITIONS,
     PER_HOST_FIELDS,
 )
 from ws_load_test.metrics.metric_families import counter_families, histogram_families
@@ -107,7 +108,7 @@ def names_of_families(tally):
 
 
 def test_names_of_conditions_and_families_and_columns_are_unique():
-    conditions = [spec.condition for spec in (*METRICS.values(), *DERIVED) if spec.condition is not None]
+    conditions = [spec.condition for spec in (*METRICS.values(), *DERIVED, *PART_CONDITIONS) if spec.condition]
     assert len(conditions) == len(set(conditions)) == len(CONDITION_METRICS)
     families = names_of_families(Tally(streamed=1, deliveries_expected=1, roles={"player": RoleTally()}))
     assert len(families) == len(set(families)) == sum(bool(spec.family) for spec in METRICS.values())

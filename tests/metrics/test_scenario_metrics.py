@@ -164,4 +164,4 @@ def test_every_row_of_a_part_is_complete():
             assert spec.unit_name
             assert spec.kind != "time" or (name.endswith("_ns") and (spec.no_value or spec.condition is None))
             wholes = [rows_of(kind)[whole] for whole in spec.percent_of]
-            assert all(whole.kind == "count" for whole in wholes), name
+            assert all(whole.kind == "count" and whole.no_value for whole in wholes), name

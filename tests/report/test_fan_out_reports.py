@@ -1,5 +1,6 @@
 """Fan-out in the page, in exports, in the live view and in the lines of a log."""
 
+import dataclasses
 import io
 from collections import Counter
 
@@ -174,6 +175,16 @@ def test_other_runs_have_none_of_it():
 
 def terminal_report(made):
     return [line.plain for line in full_report(made, "utf-8")]
+
+
+def test_the_report_fits_its_columns():
+    shown = results(fanned_out())
+    fan_out = replace(shown.summary.fanout, clock_error_ns=1_234_567_890)
+    lines = terminal_report(dataclasses.replace(shown, summary=replace(shown.summary, fanout=fan_out)))
+    assert max(map(len, lines)) <= 80
+    words = " ".join(" ".join(lines).split())
+    assert "read lag p99 100 µs: up to that much of last and spread may be the generator's own" in words
+    assert "between machines, times are right to within 1.23 s" in words
 
 
 # --- Replies ---

@@ -76,6 +76,11 @@ def test_stages_disconnects_and_lost_workers_are_marked_in_every_chart_over_time
     assert "annotations" not in charts(run(rate=4, duration="6s"))["rates"].figure["layout"]
 
 
+def test_the_text_of_a_late_mark_stands_left_of_its_line_and_is_not_cut_off():
+    late = charts(run(stages="1s:1,4500ms@4,500ms:0"))["rates"].figure["layout"]["annotations"]
+    assert [(note["x"], note["xanchor"]) for note in late] == [(1.0, "left"), (5.5, "right")]
+
+
 def test_limits_are_drawn_in_the_charts_that_they_concern_and_fit_on_them():
     limits = {"p99 > 50ms": "ns", "rate < 2": "per_s", "errors > 1%": "share", "connect.p99 > 1s": "ns"}
     checks = [ThresholdCheck(check=text, value=1, passed=True, limit=1, unit=unit) for text, unit in limits.items()]

@@ -18,6 +18,8 @@ from ws_load_test.live.lines import Viewport
 from ws_load_test.live.progress_lines import ProgressLogger
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.options.read_plan import make_plan
+from ws_load_test.report.html.document import Tiles
+from ws_load_test.report.html.overview import overview
 from ws_load_test.report.html.run import page
 from ws_load_test.report.terminal.brief import brief_lines
 from ws_load_test.report.terminal.run import report_lines
@@ -70,6 +72,16 @@ def test_the_full_report_has_the_tables():
     assert "streamed      36 messages of answers" in shown
     assert "came together 33.3 % of the gaps are 0: one read brought both messages" in shown
     assert "incomplete    4 answers without one that satisfies --first, 8 answers without\n" in shown
+
+
+def test_the_tiles_of_the_page_are_of_its_three_times():
+    (tiles,) = [part.tiles for part in overview(results(streamed())) if isinstance(part, Tiles)]
+    assert [tile.name for tile in tiles] == ["first", "gap", "response", "rate", "errors", "connections"]
+    assert [(tile.value, tile.note) for tile in tiles[:3]] == [
+        ("30.0 ms", "p50; p99 40 ms"),
+        ("20.0 ms", "p50; p99 2 s"),
+        ("2.05 s", "p50; p99 2.05 s"),
+    ]
 
 
 def test_where_nothing_came_it_says_so():

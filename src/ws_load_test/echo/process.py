@@ -91,7 +91,7 @@ class EchoProcess:
 
     def __enter__(self) -> Self:
         try:
-            self._start(self._command())
+            self._start(self._arguments())
             self.pids = tuple(child.pid for child in self._children)
             for child in self._children:
                 first = _read_line(child)
@@ -178,7 +178,7 @@ class EchoProcess:
             self._directory = None
             self.ca_path = None
 
-    def _start(self, command: list[str]) -> None:
+    def _start(self, arguments: list[str]) -> None:
         """Starts the children, each two with a socket pair between them, over which they share their rooms."""
         with contextlib.ExitStack() as stack:
             ends: list[list[socket.socket]] = [[] for _ in range(self._processes)]
@@ -188,28 +188,30 @@ class EchoProcess:
                     own.append(stack.enter_context(near))
                     other.append(stack.enter_context(far))
                 descriptors = [end.fileno() for end in own]
-                self._children.append(
-                    subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                        [*command, "--bus", *map(str, descriptors)],
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.PIPE,
-                        text=True,
-                        encoding="utf-8",
-                        pass_fds=descriptors,
-                    )
-                )
+                self._children.append(self._start_child([*arguments, "--bus", *map(str, descriptors)], descriptors))
                 for end in own:
                     end.close()
 
-    def _command(self) -> list[str]:
+    @staticmethod
+    def _start_child(words: list[str], descriptors: list[int]) -> subprocess.Popen[str]:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", "ws_load_test.echo", *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            pass_fds=descriptors,
+        )
+
+    def _arguments(self) -> list[str]:
         port = self._port
-        command = [sys.executable, "-m", "ws_load_test.echo", "--follow-stdin", "--host", self._host]
+        arguments = ["--follow-stdin", "--host", self._host]
         if self._processes > 1:
             # A shared port can also be that of another server that shares its own, so it is first tried unshared.
             port = unused_port(self._host, port)
-            command += ["--share-port"]
-        command += ["--port", str(port), "--close-code", str(self._node.close_code)]
-        command += ["--drain", f"{self._node.drain_ns}ns", "--node-name", self._node.name]
+            arguments += ["--share-port"]
+        arguments += ["--port", str(port), "--close-code", str(self._node.close_code)]
+        arguments += ["--drain", f"{self._node.drain_ns}ns", "--node-name", self._node.name]
         if self._tls:
             self._directory = tempfile.TemporaryDirectory(prefix="ws-load-test-")
             certificate = own_certificate()
@@ -219,8 +221,8 @@ class EchoProcess:
             # Readable for this user alone, and deleted once the children have read it.
             with os.fdopen(os.open(identity, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(certificate.key_pem + certificate.certificate_pem)
-            command += ["--tls", "--identity", str(identity)]
-        return command
+            arguments += ["--tls", "--identity", str(identity)]
+        return arguments
 
 
 def _identity(directory: tempfile.TemporaryDirectory[str]) -> Path:

@@ -267,6 +267,14 @@ class RunState:
         """Send lag of the last seconds."""
         return self._merge_recent("send_lag_ns")
 
+    def recent_step_times(self) -> dict[str, Histogram]:
+        """Returns the response times of each step of a scenario, of the last seconds, by its key."""
+        merged: dict[str, Histogram] = {}
+        for _, tally in self._recent:
+            for key, step in tally.steps.items():
+                merged.setdefault(key, Histogram()).merge(step.response_time_ns)
+        return merged
+
     def _merge_recent(self, field: str) -> Histogram:
         merged = Histogram()
         for _, tally in self._recent:

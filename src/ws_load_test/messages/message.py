@@ -48,6 +48,8 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Variables that the ``env.`` fields name, those of the target included, and their values; empty in a recording."""
     largest_bytes: int | None = None
     """Bytes that practically no varying message exceeds; None for a fixed one. Use `max_bytes`."""
+    trace_share: float | None = None
+    """Share of the values of ``{traceparent}`` that ask for a trace; None where nothing has the field."""
     generated: bool = False
     """True for the text of a fixed ``--size``, which the size alone makes again."""
 

@@ -14,6 +14,14 @@ from ws_load_test.metrics.fan_out_metrics import DELIVERY, NO_DELIVERY, PUBLISH,
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.metric_set import rows_of
 from ws_load_test.metrics.metric_spec import MetricSpec, amounts, count, times
+from ws_load_test.metrics.scenario_metrics import (
+    ITERATION,
+    REACTION,
+    SESSION,
+    STEP,
+    condition_of_part,
+    part_conditions,
+)
 
 
 @dataclass(slots=True)
@@ -173,7 +181,7 @@ class Metrics(FanOutMetrics):
 
 
 def _in_groups(specs: tuple[MetricSpec, ...]) -> tuple[MetricSpec, ...]:
-    groups = (MESSAGE, CONNECTION, FAULT, "", DELIVERY, PUBLISH, SUBSCRIBER)
+    groups = (MESSAGE, CONNECTION, FAULT, "", DELIVERY, PUBLISH, SUBSCRIBER, STEP, REACTION, SESSION, ITERATION)
     return tuple(sorted(specs, key=lambda spec: groups.index(spec.unit_name)))
 
 
@@ -267,8 +275,29 @@ DERIVED = (
     ),
 )
 """Metrics that conditions offer and no tally counts: they are worked out of others."""
+STEP_FAILED = MetricSpec(
+    "Times that it went wrong: unanswered, dropped, or answered by what failed a check.",
+    name="failed",
+    percent_of=("due",),
+    condition="failed",
+)
+"""Failures of a step, which are worked out of its counts."""
+_STEP_CONDITIONS = (
+    *("due", "sent", "answered", "unanswered", "unawaited", "dropped", "stalls", "broken_off"),
+    *("response_time_ns", "service_time_ns", "send_lag_ns", "first_time_ns", "gap_ns"),
+)
+PART_CONDITIONS = (
+    *(
+        condition_of_part("steps.NAME", spec, STEP)
+        for spec in (*(METRICS[name] for name in _STEP_CONDITIONS), STEP_FAILED)
+    ),
+    *part_conditions(),
+)
+"""Metrics of the parts of a scenario: NAME is that of a step or a reaction, in all roles that have it, or ROLE/NAME."""
 CONDITION_METRICS: dict[str, MetricSpec] = {
-    spec.condition: spec for spec in _in_groups((*METRICS.values(), *DERIVED)) if spec.condition is not None
+    spec.condition: spec
+    for spec in _in_groups((*METRICS.values(), *DERIVED, *PART_CONDITIONS))
+    if spec.condition is not None
 }
 """Every metric that ``--fail-if`` offers, by its name there."""
 WHOLE_RUN = tuple(spec.name for spec in DERIVED if spec.name.startswith(("waves", "nodes.")))

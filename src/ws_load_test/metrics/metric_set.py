@@ -35,12 +35,8 @@ class MetricSet:
 
     __slots__ = ()
 
-    def merge(self, other: Self) -> None:
-        """Adds another set to this one, exactly."""
-        self.merge_rows(other)
-
     def merge_rows(self, other: MetricSet) -> None:
-        """Adds what has a row."""
+        """Adds the counts and histograms of another set of the same kind, exactly."""
         for name, spec in rows_of(type(self)).items():
             value = getattr(other, name)
             if spec.is_histogram:

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Self
 
 from ws_load_test.metrics.histogram import Histogram
-from ws_load_test.metrics.metric_set import MetricSet
+from ws_load_test.metrics.metric_set import MetricSet, rows_of
 from ws_load_test.metrics.metric_spec import MetricSpec, count, labeled, times
 
-REACTION, SESSION, ITERATION = "reaction", "session", "iteration"
+STEP, REACTION, SESSION, ITERATION = "step", "reaction", "session", "iteration"
 """Nouns of what is counted."""
 AT_DIAL = "(dial)"
 """Place in `RoleTally.failed_at` of sessions that never opened; no step has such a name."""
@@ -35,12 +37,34 @@ def split_key(key: str) -> tuple[str, str]:
     return role, name
 
 
+def names_part(name: str, key: str) -> bool:
+    """Returns True where a name is that of the step or reaction with a key, or the key itself."""
+    return name in (key, split_key(key)[1])
+
+
+class PartTally(MetricSet):
+    """A set without parts of its own."""
+
+    __slots__ = ()
+
+    def merge(self, other: Self) -> None:
+        """Adds another set to this one, exactly."""
+        self.merge_rows(other)
+
+
 @dataclass(slots=True)
-class ReactionTally(MetricSet):
+class ReactionTally(PartTally):
     """Messages that one reaction of a role took; those of the warm-up are left out."""
 
     seen: int = count(
-        MetricSpec("Messages that it took.", condition="seen", unit_name=REACTION, in_warmup=False, csv=("seen",))
+        MetricSpec(
+            "Messages that it took.",
+            condition="seen",
+            no_value="no such message came",
+            unit_name=REACTION,
+            in_warmup=False,
+            csv=("seen",),
+        )
     )
     # The numerator of its rate.
     seen_in_window: int = count(MetricSpec("Messages that it took within the measured time.", unit_name=REACTION))
@@ -170,7 +194,7 @@ class ReactionTally(MetricSet):
 
 
 @dataclass(slots=True)
-class RoleTally(MetricSet):
+class RoleTally(PartTally):
     """Sessions and iterations of one role.
 
     Every session that was due is in ``sessions_begun`` or ``sessions_dropped``, and every one that began is, once it is
@@ -179,14 +203,20 @@ class RoleTally(MetricSet):
     """
 
     sessions_due: int = count(
-        MetricSpec("Sessions that should have begun.", condition="due", unit_name=SESSION, csv=("sessions_due",))
+        MetricSpec(
+            "Sessions that should have begun.",
+            condition="due",
+            no_value="no session was due",
+            unit_name=SESSION,
+            csv=("sessions_due",),
+        )
     )
     sessions_begun: int = count(
         MetricSpec(
             "Sessions that were dialed.",
             percent_of=("sessions_due",),
             condition="begun",
-            no_value="no session was due",
+            no_value="no session began",
             unit_name=SESSION,
             csv=("sessions_begun",),
         )
@@ -197,7 +227,6 @@ class RoleTally(MetricSet):
             "Sessions that ended as the plan says, or with the run.",
             percent_of=("sessions_begun",),
             condition="completed",
-            no_value="no session began",
             unit_name=SESSION,
             csv=("sessions_completed",),
         )
@@ -207,7 +236,6 @@ class RoleTally(MetricSet):
             "Sessions that failed, by the step at which they did.",
             percent_of=("sessions_begun",),
             condition="failed",
-            no_value="no session began",
             unit_name=SESSION,
             label="step",
             csv=("sessions_failed",),
@@ -219,21 +247,26 @@ class RoleTally(MetricSet):
             "Sessions that were due and never began: as many as the role has places for were there.",
             percent_of=("sessions_due",),
             condition="dropped",
-            no_value="no session was due",
             unit_name=SESSION,
             csv=("sessions_dropped",),
             is_failure=True,
         )
     )
     iterations_due: int = count(
-        MetricSpec("Iterations that should have begun.", condition="due", unit_name=ITERATION, csv=("iterations_due",))
+        MetricSpec(
+            "Iterations that should have begun.",
+            condition="due",
+            no_value="no iteration was due",
+            unit_name=ITERATION,
+            csv=("iterations_due",),
+        )
     )
     iterations_begun: int = count(
         MetricSpec(
             "Iterations that a session took up.",
             percent_of=("iterations_due",),
             condition="begun",
-            no_value="no iteration was due",
+            no_value="no iteration began",
             unit_name=ITERATION,
         )
     )
@@ -242,7 +275,6 @@ class RoleTally(MetricSet):
             "Iterations whose last step was complete.",
             percent_of=("iterations_begun",),
             condition="completed",
-            no_value="no iteration began",
             unit_name=ITERATION,
             csv=("iterations_completed",),
         )
@@ -252,7 +284,6 @@ class RoleTally(MetricSet):
             "Iterations that were due and that no session took up.",
             percent_of=("iterations_due",),
             condition="dropped",
-            no_value="no iteration was due",
             unit_name=ITERATION,
             csv=("iterations_dropped",),
             is_failure=True,
@@ -272,3 +303,35 @@ class RoleTally(MetricSet):
     def sessions_failed(self) -> int:
         """Sessions that failed, at any step."""
         return self.failed_at.total()
+
+
+def condition_of_part(prefix: str, spec: MetricSpec, unit_name: str) -> MetricSpec:
+    """Returns the row of a condition on a part of a scenario: ``on.NAME.gaps``, ``sessions.failed``."""
+    return replace(
+        spec,
+        condition=f"{prefix}.{spec.condition}",
+        unit_name=unit_name,
+        needs_scenario=True,
+        needs_replies=False,
+        needs_stream=False,
+        needs_fan_out=False,
+        needs_ids=False,
+    )
+
+
+def part_conditions() -> Iterator[MetricSpec]:
+    """Yields the rows of conditions on reactions, sessions and iterations."""
+    for spec in (*rows_of(ReactionTally).values(), _REACTION_RATE):
+        if spec.condition is not None:
+            yield condition_of_part("on.NAME", spec, REACTION)
+    for spec in rows_of(RoleTally).values():
+        yield condition_of_part(f"{spec.unit_name}s", spec, spec.unit_name)
+
+
+_REACTION_RATE = MetricSpec(
+    "Messages that it took within the measured time, for each second of it.",
+    name="seen_in_window",
+    kind="rate",
+    condition="rate",
+    no_value="nothing was measured",
+)

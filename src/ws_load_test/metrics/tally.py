@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test.metrics.catalog import Metrics
 from ws_load_test.metrics.metric_set import MetricSet
-from ws_load_test.metrics.scenario_metrics import ReactionTally, RoleTally
+from ws_load_test.metrics.scenario_metrics import PartTally, ReactionTally, RoleTally
+from ws_load_test.metrics.trace_examples import TraceExamples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,6 +44,9 @@ class Tally(Metrics):
     roles: dict[str, RoleTally] = field(default_factory=dict)
     """Sessions and iterations by the name of the role."""
 
+    traces: TraceExamples | None = None
+    """Traces of the slowest exchanges and of faults; None where messages have no trace context."""
+
     @property
     def ended(self) -> int:
         """Sessions that ended; misbehaving ones as well, because their opening counts like any other's."""
@@ -68,8 +72,12 @@ class Tally(Metrics):
             if self.misbehaving is None:
                 self.misbehaving = Tally()
             self.misbehaving.merge(other.misbehaving)
+        if other.traces is not None:
+            if self.traces is None:
+                self.traces = TraceExamples()
+            self.traces.merge(other.traces)
         for name, kind in PARTS.items():
-            own: dict[str, MetricSet] = getattr(self, name)
+            own: dict[str, Tally | PartTally] = getattr(self, name)
             for key, part in getattr(other, name).items():
                 own.setdefault(key, kind()).merge(part)
 
@@ -103,6 +111,7 @@ class Tally(Metrics):
             self.due = self.sent + self.dropped
         if warmup:
             self.leave_out_warmup()
+            self.traces = None
             for part in (*self.steps.values(), *self.reactions.values(), *self.roles.values()):
                 part.leave_out_warmup()
         if self.misbehaving is not None:
@@ -135,6 +144,8 @@ class Tally(Metrics):
             data["due_when_sent"] = True
         if self.misbehaving is not None:
             data["misbehaving"] = self.misbehaving.encode(write)
+        if self.traces is not None:
+            data["traces"] = self.traces.encode()
         for name in PARTS:
             if parts := getattr(self, name):
                 data[name] = {key: part.encode(write) for key, part in parts.items()}
@@ -152,12 +163,14 @@ class Tally(Metrics):
             return value
         if name == "misbehaving":
             return _read_part(Tally, value, read)
+        if name == "traces":
+            return TraceExamples.read(value)
         if not isinstance(value, dict):
             raise ValueError(f"a tally's {name!r} is an object of tallies")  # noqa: TRY004 - data, not a type
         return {str(key): _read_part(PARTS[name], part, read) for key, part in value.items()}
 
 
-PARTS: dict[str, type[MetricSet]] = {
+PARTS: dict[str, type[Tally | PartTally]] = {
     "nodes": Tally,
     "steps": Tally,
     "reactions": ReactionTally,
@@ -167,7 +180,7 @@ PARTS: dict[str, type[MetricSet]] = {
 
 
 def _read_part(kind: type[MetricSet], data: Any, read: ReadHistogram) -> MetricSet:
-    nested = {"misbehaving", *PARTS} & data.keys() if isinstance(data, dict) else set()
+    nested = {"misbehaving", "traces", *PARTS} & data.keys() if isinstance(data, dict) else set()
     if nested:
         raise ValueError(f"a part of a tally has no {min(nested)!r} of its own")
     return kind.read(data, read)

@@ -167,10 +167,10 @@ class NativeConnection(Connection):
         else:
             self.lender.reactor.write(self.slot, bytes(data))
 
-    def close(self, given_up: Fault | None = None) -> None:
+    def close(self, given_up: Fault | None = None, code: int = frames.NORMAL_CLOSURE) -> None:
         """Takes the session back, and begins the close handshake."""
         self.lender.take_back(self)
-        super().close(given_up)
+        super().close(given_up, code)
 
     def abort(self) -> None:
         """Takes the session back, and ends it without waiting for anything."""
@@ -197,6 +197,8 @@ class Lender:
 
     def lend(self, connection: NativeConnection) -> bool:
         """Lends a session. Returns False if the compiled loop cannot take it now."""
+        if connection.slot != NOT_LENT:
+            return True
         self.watch()
         if not connection.lend(self.reactor):
             return False

@@ -353,7 +353,7 @@ cdef class Reactor:
         Returns how many descriptors were ready, or 1 where there is more to do without one.
         """
         cdef ws_ready ready[WS_READY]
-        cdef int n = ws_poll(&self.kernel, ready), i
+        cdef int n = ws_poll(&self.kernel, ready, WS_READY), i
         cdef uint32_t j
         for i in range(n):
             if ws_ready_slot(&ready[i]) == WS_TIMER:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ws_load_test.messages.fields import ConnectionNumber, MessageNumber, RandomInt, RandomText, RandomUuid, WallClockMs
 from ws_load_test.messages.template import BYTES_IN_TEXT, Template, template_text
 from ws_load_test.messages.weighted_order import weighted_round_robin
-from ws_load_test.plan.correlation import json_steps
+from ws_load_test.plan.codecs.names_and_places import parse_path
 from ws_load_test.websocket.frames import FIN
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def questions_of(reading: ReadPolicy) -> Callable[[int, int, bytes], bytes | boo
 
 
 def _path(text: str) -> Path:
-    return tuple(step.encode() if isinstance(step, str) else step for step in json_steps(text))
+    return tuple(step.encode() if isinstance(step, str) else step for step in parse_path(text, "json"))
 
 
 def _checks(checks: Iterable[Check]) -> list[tuple[Path | None, bytes | None]]:

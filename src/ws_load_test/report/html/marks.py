@@ -31,6 +31,8 @@ LONGEST_MARK = 30
 """Characters of a command in a mark: more would hide the chart."""
 MOST_WAVES = 8
 """Disconnect waves that are marked, at most."""
+LATE = 2 / 3
+"""Share of the run from which on a text stands left of its line; right of it, it would be cut off."""
 STEP = 0.07
 """Distance between the lines of texts, as a share of the chart's height."""
 
@@ -114,7 +116,7 @@ def event_marks(course: Timeline, unit_ns: float) -> dict[str, Any]:
             # At the foot, away from limits and legend; two that are close to each other are on different lines.
             "y": STEP * (number % 3),
             "yref": "paper",
-            "xanchor": "left",
+            "xanchor": "right" if at_ns > LATE * course.end_ns else "left",
             "yanchor": "bottom",
             "text": plain(text),
             "showarrow": False,

@@ -1,4 +1,4 @@
-"""First screen of a run's page: conditions with their limits, five figures, and the response times over the run."""
+"""First screen of a run's page: conditions with their limits, five or six figures, and the times over the run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ws_load_test.report.html.document import Conditions, Tile, Tiles
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.report.html.document import Part, Severity
     from ws_load_test.report.results import Results
 
@@ -41,12 +42,22 @@ def _tiles(results: Results) -> Iterator[Tile]:
         what, times = "send lag", tally.send_lag_ns
     if not times.count and not summary.messages.due:
         what, times = "connect time", tally.connect_time_ns
-    p50, p99 = times.percentiles(("50", "99"))
-    yield Tile("p50", format_duration(p50), what)
-    yield Tile("p99", format_duration(p99), f"max {format_duration(times.max)}" if times.count else what)
+    if summary.streams is not None:
+        yield from (_times(name, one) for name, one in (("first", tally.first_time_ns), ("gap", tally.gap_ns)))
+        yield _times("response", times)
+    else:
+        p50, p99 = times.percentiles(("50", "99"))
+        yield Tile("p50", format_duration(p50), what)
+        yield Tile("p99", format_duration(p99), f"max {format_duration(times.max)}" if times.count else what)
     yield _rate(results)
     yield _errors(results)
     yield _connections(results)
+
+
+def _times(name: str, times: Histogram) -> Tile:
+    """Returns the tile of one of several times: its median, and p99 in the note."""
+    p50, p99 = times.percentiles(("50", "99"))
+    return Tile(name, format_duration(p50), f"p50; p99 {format_duration(p99)}")
 
 
 def _rate(results: Results) -> Tile:

@@ -11,7 +11,7 @@ from ws_load_test.common.units import format_duration
 from ws_load_test.metrics.histogram import PERCENTILES
 from ws_load_test.report.content import fan_out as content
 from ws_load_test.report.content.labeled import NO_VALUE, LabeledText
-from ws_load_test.report.terminal.layout import all_wrapped
+from ws_load_test.report.terminal.layout import all_wrapped, dim_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,5 +58,5 @@ def fan_out_table(summary: Summary) -> list[Text]:
         lines.append(Text(f"  {key:8}" + "".join(cells)))
     notes = ["each: every delivery; first, last, spread: of each publish; from when it was due"]
     notes += content.notes(fan_out)
-    lines += [Text(f"  {note}", style="dim") for note in notes]
+    lines += dim_notes(notes)
     return [*lines, *all_wrapped(content.skew(fan_out))]

@@ -45,6 +45,16 @@ def hanging_indent(head: str, text: str, style: str) -> list[Text]:
     ]
 
 
+def dim_notes(notes: Iterable[str]) -> list[Text]:
+    """Returns notes under a table, each on as many lines as it needs."""
+    indent = " " * 2
+    return [
+        Text(line, style="dim")
+        for note in notes
+        for line in textwrap.wrap(note, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    ]
+
+
 def two_columns(title: str, rows: Sequence[tuple[str, str, str]]) -> list[Text]:
     """Returns rows of label, value and style under a title."""
     labels = max(len(label) for label, _, _ in rows) + 3
