@@ -1,6 +1,7 @@
 """The native engine counts what the portable one counts: both are driven through the same scripted server."""
 
 import asyncio
+import errno
 import gc
 import itertools
 import json
@@ -87,7 +88,7 @@ def authority(certificates, tmp_path_factory):
     return str(certificates.write_ca(tmp_path_factory.mktemp("authority")))
 
 
-async def counts_of(engine_type, plan):
+async def counts_of(engine_type, plan, *, all_lent=True):
     """Runs a plan in an engine of this process. Returns all that it counted, by name."""
     engine = engine_type(plan, Shard(0, 1))
     lent = []
@@ -101,7 +102,7 @@ async def counts_of(engine_type, plan):
     window = LoadWindow(now_ns, now_ns, end_ns, LoadSwitch())
     engine.start(window, lambda phase, at_ns: parts.append(engine.collect()))
     await engine.wait()
-    assert all(lent)
+    assert all(lent) == all_lent
     assert bool(lent) == (engine_type.name == "native")
     await engine.drain({})
     await engine.close()
@@ -234,7 +235,7 @@ def test_two_replies_in_one_segment_are_counted_alike():
 
 
 def reply_to(message):
-    """Returns the reply to a message with an id in JSON: a number, or every other time a text, its name with an escape."""
+    """Returns the reply by id: a number, or every other time a text, whose name has an escape."""
     number = json.loads(message.payload)["id"]
     form = b'{"ok": true, "\\u0069d": "%d"}' if number % 2 else b'{"ok": true, "id": %d}'
     return form % number
@@ -283,7 +284,7 @@ def test_replies_by_id_that_are_cut_anywhere_are_counted_alike(form):
 
 
 async def difficult(peer):
-    """Pushes, repeats, invents ids, lets some wait for too long, and turns pairs around, by the number of the message."""
+    """Pushes, repeats, invents ids, answers too late and in another order, by the number of the message."""
     await peer.upgrade()
     held, late = [], []
     async for message in peer.messages():
@@ -342,10 +343,11 @@ def test_whatever_becomes_of_replies_by_id_is_counted_alike():
         {"match": "echo", "message": "{seq} {random:200}"},
         {"ping": True},
         {"ping": True, "message": "{seq}"},
+        {"match": "regex:number (\\d+)", "message": "number {seq}", "expect": "regex:^number"},
         {"expect": ["contains:NO", "json:a"], "ignore": "json:event"},
         {"message": "to {connection}: {seq}"},
     ],
-    ids=["echo", "echo, all different", "ping", "pings, all different", "checks in order", "fields in order"],
+    ids=["echo", "echo, all different", "ping", "pings, all different", "regex", "checks in order", "fields in order"],
 )
 @pytest.mark.parametrize("load", LOADS)
 def test_every_rule_counts_alike(load, options):
@@ -414,9 +416,7 @@ def test_a_late_reply_that_is_cut_off_at_the_end_of_the_run_is_read_on():
                 await peer.send_raw(reply[:200])
         await peer.send_raw(reply[200:] + frames.encode_frame(frames.CLOSE, got.payload[:2]))
 
-    portable, native = both(
-        cuts, connections=1, messages=2, message='{"id": {seq}}', match="json:id", timeout="150ms"
-    )
+    portable, native = both(cuts, connections=1, messages=2, message='{"id": {seq}}', match="json:id", timeout="150ms")
     assert native == portable
     assert (portable["late_replies"], portable["unanswered"]) == (1, 1)
 
@@ -520,6 +520,41 @@ def test_a_reply_has_come_when_the_kernel_received_it(load):
     assert times["read"] == 0
     # The kernel begins to say so some time after the first socket has asked.
     assert 0 < times["kernel"] <= 50
+
+
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_a_session_that_the_kernel_does_not_let_the_loop_watch_is_closed_and_counted(load):
+    class Refusing:
+        """A reactor that has no room for the first session."""
+
+        def __init__(self, reactor):
+            self.__dict__["_reactor"] = reactor
+            self.__dict__["_refuses"] = 1
+
+        def __getattr__(self, name):
+            return getattr(self._reactor, name)
+
+        def __setattr__(self, name, value):
+            setattr(self._reactor, name, value)
+
+        def lend(self, *arguments):
+            if self._refuses:
+                self.__dict__["_refuses"] -= 1
+                raise OSError(errno.ENOSPC, "the socket cannot be watched")
+            return self._reactor.lend(*arguments)
+
+    class Engine(ENGINES["native"]()):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            lender = self._pool.factory.lender
+            lender.reactor = Refusing(lender.reactor)
+
+    with FaultyServer(behaviors.echoes) as server:
+        plan = make_plan(server.url, workers=1, connections=2, messages=10, **LOADS[load])
+        counted = run(counts_of(Engine, plan, all_lent=False))
+    assert counted["host_errors"] == {"out-of-memory": 1}
+    assert (counted["opened"], counted["sent"], counted["answered"]) == (2, 10, 10)
+    assert "lost" not in counted
 
 
 def test_a_schedule_goes_on_without_sessions():

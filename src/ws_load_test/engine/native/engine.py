@@ -66,7 +66,8 @@ class NativeFactory(ConnectionFactory):
         native = cast("NativeConnection", connection)
         native.slot = NOT_LENT
         if native.reading.extract_id is not None:
-            return NativeCorrelatedConversation(native, self._recent_ids)
+            by_path = self._plan.correlation.by_path
+            return NativeCorrelatedConversation(native, self._recent_ids, id_is_text=by_path)
         return NativeConversation(native)
 
     def _payloads(self, number: int) -> PayloadStream:

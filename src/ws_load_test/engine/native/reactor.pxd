@@ -68,7 +68,7 @@ cdef extern from "batch.h" nogil:
         const uint8_t *text
         size_t size
     ctypedef struct ws_check:
-        int is_json
+        int kind
         int is_any
         ws_path path
         const uint8_t *text
