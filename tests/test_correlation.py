@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from ws_load_test.common.errors import OptionProblem, PlanError
 from ws_load_test.messages import Message
+from ws_load_test.plan.codecs.json_path import json_extractor
 from ws_load_test.plan.correlation import (
     AutoReply,
     Check,
     Correlation,
-    json_extractor,
     parse_answer,
     parse_check,
     parse_rule,
@@ -253,7 +253,7 @@ def test_a_rule_and_where_it_looks(text, rule):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "is no rule; write order, ping, echo, json:PATH, regex:PATTERN or none"),
+        ("", "is no rule; write order, ping, echo, json:PATH, msgpack:PATH, protobuf:NUMBERS, regex:PATTERN or none"),
         ("orders", "is no rule"),
         ("order:", '"order" takes nothing behind it'),
         ("echo:x", '"echo" takes nothing behind it'),

@@ -160,6 +160,7 @@ def test_every_command_is_understood(page, line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("users.csv").write_text("name,token\nann,abcd\n")
     Path("token.txt").write_text("abcd")
+    Path("echo.msgpack").write_bytes(b"\x82\xa2id\xa8{seq:8}\xa2op\xa4echo")
     plan = re.search(r"^```toml\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE)
     Path("load.toml").write_text(plan[1] if plan else "")
     for name in ("ca.pem", "cert.pem", "key.pem"):

@@ -13,10 +13,11 @@ from ws_load_test.cli import main
 from ws_load_test.cli.render_help import option_lines
 from ws_load_test.common.errors import ExitCode, UsageError, option_name
 from ws_load_test.plan.describe import describe_plan
-from ws_load_test.plan.options import messages
+from ws_load_test.plan.options import contents
 from ws_load_test.plan.options.catalog import ALIASES, BY_NAME, FORMER_NAMES, OPTIONS, PARSERS, PlanOptions, owned_by
 from ws_load_test.plan.options.read_plan import read_plan_file
 from ws_load_test.plan.options.rows.experiments import PairedOptions, SearchOptions
+from ws_load_test.plan.options.scenario.read import FILE_KEYS
 from ws_load_test.plan.options.spec import Group, OptionSpec, Owner
 from ws_load_test.plan.values import positive_duration
 
@@ -209,7 +210,7 @@ def test_a_mistake_names_its_option_and_what_to_write(options, option, words):
 
 
 def test_messages_have_a_limit_together_and_devices_no_end(monkeypatch, tmp_path):
-    monkeypatch.setattr(messages, "LARGEST_CONTENTS_BYTES", 1000)
+    monkeypatch.setattr(contents, "LARGEST_CONTENTS_BYTES", 1000)
     for number in range(3):
         (tmp_path / str(number)).write_bytes(b"x" * 400)
     together = {"message": [f"@{tmp_path}"], "first_message": f"@{tmp_path}/0"}
@@ -377,7 +378,7 @@ def test_relations_name_options_that_there_are():
     known = BY_NAME.keys()
     for option in OPTIONS:
         assert option.excludes.keys() <= known
-        assert {name for names in option.requires for name in names} <= known
+        assert {name for names in option.requires for name in names} <= {*known, *FILE_KEYS}
 
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.field], ids=lambda option: option.name)

@@ -1,15 +1,23 @@
 #!/usr/bin/env bash
-# Fuzzes the frame parser of the compiled engine: tools/fuzz_wire.sh SECONDS (3600 for an hour), with any C compiler that
-# has sanitizers. With clang, libFuzzer chooses the streams; else the program's own generator does.
+# Fuzzes the plain C of the compiled engine, one program after the other: tools/fuzz_wire.sh SECONDS (3600 for an hour), with
+# any C compiler that has sanitizers. With clang, libFuzzer chooses the inputs where a program has an entry for it; else its
+# own generator does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds="${1:-60}"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 flags=(-g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=all -Isrc/ws_load_test/engine/native)
-if command -v clang > /dev/null && clang "${flags[@]}" -fsanitize=fuzzer -DLIBFUZZER tests/native/fuzz_wire.c -o "$out/fuzz" 2> /dev/null; then
-  "$out/fuzz" -max_total_time="$seconds" -max_len=100000 "$out"
-else
-  "${CC:-cc}" "${flags[@]}" tests/native/fuzz_wire.c -o "$out/fuzz"
-  "$out/fuzz" "$seconds" "$RANDOM"
-fi
+
+# The queues of a session need a tenth of the time: they are short, and their order is all there is to them.
+"${CC:-cc}" "${flags[@]}" tests/native/fuzz_session.c -o "$out/queues"
+"$out/queues" $((seconds / 10)) "$RANDOM"
+for each in fuzz_wire fuzz_talk; do
+  if command -v clang > /dev/null && clang "${flags[@]}" -fsanitize=fuzzer -DLIBFUZZER "tests/native/$each.c" -o "$out/$each" 2> /dev/null; then
+    mkdir "$out/$each.inputs"
+    "$out/$each" -max_total_time=$((seconds * 9 / 20)) -max_len=100000 "$out/$each.inputs"
+  else
+    "${CC:-cc}" "${flags[@]}" "tests/native/$each.c" -o "$out/$each"
+    "$out/$each" $((seconds * 9 / 20)) "$RANDOM"
+  fi
+done

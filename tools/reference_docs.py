@@ -21,7 +21,7 @@ from ws_load_test.analysis import summary_types
 from ws_load_test.analysis.summary import SCHEMA
 from ws_load_test.analysis.summary_types import FailureReason, Summary
 from ws_load_test.common.faults import FaultKind, HostErrorKind
-from ws_load_test.metrics.catalog import CONDITION_METRICS
+from ws_load_test.metrics.catalog import CONDITION_METRICS, PART_CONDITIONS
 from ws_load_test.metrics.metric_spec import MetricSpec
 from ws_load_test.plan import load, schedule
 from ws_load_test.plan.thresholds import EXAMPLES, OPERATORS, STATISTICS
@@ -71,7 +71,7 @@ _LIMITS = {
 
 def conditions() -> str:
     """Returns the text of docs/reference/conditions.md."""
-    metrics = CONDITION_METRICS.items()
+    metrics = [(name, spec) for name, spec in CONDITION_METRICS.items() if spec not in PART_CONDITIONS]
     head = _CONDITIONS.format(
         generated=_GENERATED,
         operators=", ".join(f"`{one}`" for one in OPERATORS),
@@ -101,6 +101,13 @@ def conditions() -> str:
             if spec.kind in _LIMITS
         ),
     )
+    of_parts = _table(
+        ("metric", "meaning", "% of, or limit"),
+        (
+            (f"`{spec.condition}`", spec.help, " + ".join(spec.percent_of) or _LIMITS.get(spec.kind, ""))
+            for spec in PART_CONDITIONS
+        ),
+    )
     faults = _table(
         ("fault", "what the target did, or does"),
         ((f"`faults.{kind}`", _phrase(fault_phrase(kind))) for kind in FaultKind),
@@ -117,6 +124,10 @@ def conditions() -> str:
         counts,
         "## Rates, sizes and other numbers\n",
         rates,
+        "## Scenarios\n",
+        "NAME is that of a step or a reaction, in all roles that have it, or ROLE/NAME.\n",
+        "A time takes a statistic (`steps.join.first.p95`); `steps.join.p99` is that of its response time.\n",
+        of_parts,
         "## Faults\n",
         "`faults.KIND` is of one kind, with any detail; `faults.closed:1011` of one with a detail.\n",
         "[Troubleshooting](../troubleshooting.md) has causes and remedies.\n",

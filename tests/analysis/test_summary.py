@@ -90,7 +90,7 @@ GOOD = recording(
 
 
 def messages(**counts):
-    words = ("due", "sent", "answered", "unanswered", "dropped", "pushed")
+    words = ("due", "sent", "answered", "unanswered", "unawaited", "dropped", "pushed")
     words += ("duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings")
     return {word: counts.get(word, 0) for word in words}
 
@@ -131,6 +131,10 @@ class TestOneRecording:
             "service_time_ns": times,
             "streams": None,
             "fanout": None,
+            "sessions": None,
+            "roles": [],
+            "steps": [],
+            "on": [],
             "connect_time_ns": None,
             "opening": {
                 "resolve_time_ns": None,

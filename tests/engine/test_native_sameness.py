@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import itertools
+import json
 
 import pytest
 
@@ -230,6 +231,191 @@ def test_two_replies_in_one_segment_are_counted_alike():
     portable, native = both(behaviors.several_in_one_segment(2), connections=1, messages=8, in_flight=2)
     assert native == portable
     assert portable["answered"] == 8
+
+
+def reply_to(message, *, text=False):
+    """Returns the reply to a message with an id in JSON: as a number, or as a text with an escape in its name."""
+    number = json.loads(message.payload)["id"]
+    form = b'{"ok": true, "\\u0069d": "%d"}' if text else b'{"ok": true, "id": %d}'
+    return form % number
+
+
+def cut_replies(forms):
+    """Replies by id; connection n gets each in pieces, cut at its nth byte."""
+    numbers = itertools.count()
+
+    async def behave(peer):
+        cut = next(numbers)
+        await peer.upgrade()
+        async for message in peer.messages():
+            payload = reply_to(message, text=bool(cut % 2))
+            stream = {
+                "text": frames.encode_frame(frames.TEXT, payload),
+                "long": frames.encode_frame(frames.TEXT, payload[:-1] + b" " * 200 + b"}"),
+                "fragments": fragment(frames.TEXT, payload[:5])
+                + PING
+                + fragment(0, payload[5:9])
+                + PONG
+                + fragment(0, payload[9:], fin=True),
+            }[forms]
+            for part in (stream[:cut], stream[cut:]):
+                await peer.send_raw(part)
+                await asyncio.sleep(0.002)
+            peer.replied()
+
+    return behave
+
+
+@pytest.mark.parametrize("form", ["text", "long", "fragments"])
+def test_replies_by_id_that_are_cut_anywhere_are_counted_alike(form):
+    outcomes = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(cut_replies(form)) as server:
+            plan = make_plan(
+                server.url, workers=1, connections=48, messages=96, message='{"id": {seq}}', match="json:id"
+            )
+            outcomes.append(run(counts_of(engine_type, plan)))
+            assert server.seen.violations == []
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0]["answered"] == 96
+
+
+async def difficult(peer):
+    """Pushes, repeats, invents ids, lets some wait for too long, and turns pairs around, by the number of the message."""
+    await peer.upgrade()
+    held, late = [], []
+    async for message in peer.messages():
+        number = json.loads(message.payload)["id"]
+        reply = reply_to(message, text=number % 2 == 1)
+        if number % 10 == 1:
+            await peer.send_frame(frames.TEXT, b'{"event": "tick", "ok": true}')
+        if number % 10 == 2:
+            await peer.send_frame(frames.TEXT, b'{"id": "nobody knows"}')
+        if number % 10 == 3:
+            reply = b'{"id": %d, "ok": 1.5}' % number
+        if number % 10 == 4:
+            held.append(reply)
+            continue
+        if number in {6, 16}:
+            late.append(reply)
+            continue
+        await peer.send_frame(frames.TEXT, reply)
+        peer.replied()
+        if number % 10 == 5:
+            for one in (*held, reply):
+                await peer.send_frame(frames.TEXT, one)
+            held.clear()
+        if number == 90:
+            for one in (*late, *late):
+                await peer.send_frame(frames.TEXT, one)
+
+
+@pytest.mark.parametrize("load", ["deep", "open"])
+def test_whatever_becomes_of_replies_by_id_is_counted_alike(load):
+    """Late, repeated, unknown, out of order, and such as fail a check: each has its count."""
+    options = {"rate": 200, "duration": "600ms"} if load == "open" else {"in_flight": 4, "messages": 121}
+    portable, native = both(
+        difficult,
+        connections=1,
+        timeout="120ms",
+        message='{"id": {seq}}',
+        match="json:id",
+        expect=["json:ok=true", "contains:ok"],
+        ignore="json:event",
+        **options,
+    )
+    assert native == portable
+    assert portable["late_replies"] == 2
+    assert portable["duplicate_replies"] == 12 + 2
+    assert portable["unknown_id"] == 12 if load == "open" else portable["unknown_id"] >= 12
+    assert portable["out_of_order"] > 0
+    assert portable["faults"] == {"check-failed": 12, "reply-timeout": 2}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"match": "echo"},
+        {"match": "echo", "message": "{seq} {random:200}"},
+        {"ping": True},
+        {"ping": True, "message": "{seq}"},
+        {"expect": ["contains:NO", "json:a"], "ignore": "json:event"},
+        {"message": "to {connection}: {seq}"},
+    ],
+    ids=["echo", "echo, all different", "ping", "pings, all different", "checks in order", "fields in order"],
+)
+@pytest.mark.parametrize("load", LOADS)
+def test_every_rule_counts_alike(load, options):
+    """The server echoes, says something of its own now and then, and answers a ping twice."""
+
+    async def talks(peer):
+        await peer.upgrade()
+        while (got := await peer.read_frame()).opcode != frames.CLOSE:
+            peer.seen.messages += 1
+            opcode = frames.PONG if got.opcode == frames.PING else frames.TEXT
+            if peer.seen.messages % 5 == 1 and ("ignore" in options or options.get("match") or opcode == frames.PONG):
+                await peer.send_raw(frames.encode_frame(frames.TEXT, b'{"event": 1}') + PONG)
+            if opcode == frames.PONG and peer.seen.messages % 5 == 2:
+                await peer.send_frame(opcode, got.payload)
+            await peer.send_frame(opcode, got.payload)
+        await peer.send_frame(frames.CLOSE, got.payload[:2])
+
+    portable, native = both(talks, connections=2, messages=20, **LOADS[load], **options)
+    if "{random" in options.get("message", ""):
+        # Random values are those of each engine.
+        assert portable.pop("bytes_sent") == native.pop("bytes_sent")
+    assert native == portable
+    assert portable["answered"] == 20
+
+
+@pytest.mark.parametrize("end", ["reset", "close", "half a reply", "half a fragment", "masked"])
+@pytest.mark.parametrize("load", ["deep", "open"])
+def test_ends_with_ids_in_flight_are_counted_alike(load, end):
+    async def ends(peer):
+        await peer.upgrade()
+        async for message in peer.messages():
+            reply = frames.encode_frame(frames.TEXT, reply_to(message))
+            if peer.seen.messages < 7:
+                await peer.send_raw(reply)
+            elif peer.seen.messages == 9:
+                # The second reply is one too many.
+                last = {"close": ENDS["a close frame"], "masked": ENDS["a masked frame"]}.get(end, b"")
+                if end == "half a fragment":
+                    last = fragment(frames.TEXT, b'{"id": ') + fragment(0, b"7}", fin=True)[:3]
+                await peer.send_raw(reply * 2 + (reply[:9] if end == "half a reply" else last))
+                if end == "reset":
+                    peer.reset()
+                return
+
+    portable, native = both(ends, connections=1, messages=9, message='{"id": {seq}}', match="json:id", **LOADS[load])
+    # Whether a reset overtakes what was sent before it is a matter of moments.
+    if end != "reset":
+        assert native == portable
+        assert (portable["answered"], portable["duplicate_replies"]) == (7, 1)
+    assert portable["sent"] == native["sent"] == 9
+    assert portable["lost"] == native["lost"] == 1
+
+
+def test_a_late_reply_that_is_cut_off_at_the_end_of_the_run_is_read_on():
+    """Its rest comes when Python has the session again, which then knows that the message was given up."""
+
+    async def cuts(peer):
+        await peer.upgrade()
+        reply = b""
+        while (got := await peer.read_frame()).opcode != frames.CLOSE:
+            peer.seen.messages += 1
+            reply = frames.encode_frame(frames.TEXT, b'{"id": 1, "filler": "%s"}' % (b"x" * 300))
+            if json.loads(got.payload)["id"] == 0:
+                await peer.send_frame(frames.TEXT, got.payload)
+            else:
+                await peer.send_raw(reply[:200])
+        await peer.send_raw(reply[200:] + frames.encode_frame(frames.CLOSE, got.payload[:2]))
+
+    portable, native = both(
+        cuts, connections=1, messages=2, message='{"id": {seq}}', match="json:id", timeout="150ms"
+    )
+    assert native == portable
+    assert (portable["late_replies"], portable["unanswered"]) == (1, 1)
 
 
 @pytest.mark.parametrize("load", ["closed", "open"])

@@ -116,7 +116,9 @@ def test_columns_of_a_feed():
         ("{int:9..1}", "write {int:1..9}"),
         ("{int:5}", "for example {int:1..100}"),
         (f"{{int:0..{1 << 64}}}", "more than 64 bits"),
-        ("{seq:3}", "write {seq}"),
+        ("{seq:20}", "digits from 1 to 19, for example {seq:8}"),
+        ("{seq:0}", "digits from 1 to 19"),
+        ("{seq:x}", "digits from 1 to 19"),
         ("{feed.tokn}", "did you mean {feed.token}?"),
         ("{feed.q}", "it has token, größe"),
     ],
@@ -207,7 +209,7 @@ def test_every_kind_of_field_is_described_by_an_example_that_is_a_field():
 
 
 def test_only_a_field_is_no_secret():
-    for text in ("{sekrit}", "{seqs}", "{seq:1}", "{random:abc}", "{random}", "{int:1}", "{feed}", "{ seq }"):
+    for text in ("{sekrit}", "{seqs}", "{seq:x}", "{random:abc}", "{random}", "{int:1}", "{feed}", "{ seq }"):
         assert fields.FIELD.search(text) is None
     assert fields.FIELD.findall("{seq}{feed.a b:json}{int:-5..+7}{random:12}x{") == [
         "{seq}",

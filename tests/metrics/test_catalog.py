@@ -15,9 +15,11 @@ from ws_load_test.metrics.catalog import (
     HISTOGRAM_FIELDS,
     LABELED_FIELDS,
     METRICS,
+    PART_CONDITIONS,
     PER_HOST_FIELDS,
 )
 from ws_load_test.metrics.metric_families import counter_families, histogram_families
+from ws_load_test.metrics.scenario_metrics import RoleTally
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.report.exports.csv_intervals import COLUMNS, FIRST_COLUMNS
 
@@ -106,9 +108,9 @@ def names_of_families(tally):
 
 
 def test_names_of_conditions_and_families_and_columns_are_unique():
-    conditions = [spec.condition for spec in (*METRICS.values(), *DERIVED) if spec.condition is not None]
+    conditions = [spec.condition for spec in (*METRICS.values(), *DERIVED, *PART_CONDITIONS) if spec.condition]
     assert len(conditions) == len(set(conditions)) == len(CONDITION_METRICS)
-    families = names_of_families(Tally(streamed=1, deliveries_expected=1))
+    families = names_of_families(Tally(streamed=1, deliveries_expected=1, roles={"player": RoleTally()}))
     assert len(families) == len(set(families)) == sum(bool(spec.family) for spec in METRICS.values())
     columns = sum(len(spec.csv) for spec in METRICS.values())
     computed = {"recording", "start_s", "length_s", "start_unix_s", "connections_open", "cpu_share"}
@@ -121,6 +123,8 @@ def test_what_only_streams_or_fan_outs_have_is_exported_of_them_alone():
     of_fan_outs = {spec.family for spec in METRICS.values() if spec.family and spec.needs_fan_out}
     assert set(names_of_families(STREAMED)) - plain == of_streams
     assert set(names_of_families(FANNED_OUT)) - plain == of_fan_outs
+    of_scenarios = {spec.family for spec in METRICS.values() if spec.family and spec.needs_scenario}
+    assert set(names_of_families(Tally(roles={"player": RoleTally()}))) - plain == of_scenarios
     assert of_streams & of_fan_outs == {"first_time_seconds"}
 
 

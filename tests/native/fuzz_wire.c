@@ -3,8 +3,8 @@
  *   fuzz_wire SECONDS [SEED]      its own generator: streams of frames, some of them damaged
  *   -DLIBFUZZER                   an entry for clang's -fsanitize=fuzzer instead
  *
- * Each stream is read whole, byte by byte, and in random pieces. Messages, control frames and the place of the first odd
- * frame must agree. tools/fuzz_wire.sh builds it with address and undefined-behaviour sanitizers.
+ * Each stream is read whole, byte by byte, and in random pieces, and its messages are counted or read whole. Messages, what
+ * is in them, control frames and the place of the first odd frame must agree. tools/fuzz_wire.sh builds it with address and undefined-behaviour sanitizers.
  */
 #include "wire.h"
 
@@ -13,7 +13,7 @@
 enum { LIMIT = 70000, LARGEST = 1 << 18 };
 
 typedef struct {
-    uint64_t messages, controls, control_bytes, hash, odd_at;
+    uint64_t messages, controls, control_bytes, hash, content, odd_at;
     int odd;
 } outcome;
 
@@ -27,6 +27,15 @@ static void on_control(void *loop, void *session, int opcode, const uint8_t *pay
     for (unsigned i = 0; i < size; i++) o->hash = o->hash * 31 + payload[i];
 }
 
+static int on_message(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) {
+    outcome *o = session;
+    (void)loop;
+    if (opcode != WS_TEXT && opcode != WS_BINARY) abort();
+    o->content = o->content * 31 + (unsigned)opcode + 7 * size;
+    for (size_t i = 0; i < size; i++) o->content = o->content * 31 + payload[i];
+    return 1;
+}
+
 static uint64_t state = 88172645463325252u;
 static uint32_t draw(uint32_t below) {
     state ^= state << 13; state ^= state >> 7; state ^= state << 17;
@@ -35,16 +44,17 @@ static uint32_t draw(uint32_t below) {
 
 /* Reads a stream in pieces of 1 to `largest` bytes; 0: whole. Each piece is a block of its own, so that a read past its
  * end is seen. */
-static outcome read_in_pieces(const uint8_t *data, size_t size, size_t largest) {
+static outcome read_in_pieces(const uint8_t *data, size_t size, size_t largest, int whole) {
     outcome o = {0};
     ws_stream s;
+    const ws_taker taker = {on_control, whole ? on_message : NULL, NULL, LIMIT};
     ws_stream_init(&s);
     for (size_t at = 0; at < size && !o.odd;) {
         size_t piece = largest ? 1 + draw((uint32_t)largest) : size, used;
         if (piece > size - at) piece = size - at;
         uint8_t *block = malloc(piece);
         memcpy(block, data + at, piece);
-        o.messages += ws_read(&s, block, piece, &used, &o.odd, LIMIT, on_control, NULL, &o);
+        o.messages += ws_read(&s, block, piece, &used, &o.odd, &taker, &o);
         free(block);
         if (used > piece || (!o.odd && used != piece)) abort();
         /* The bytes in `head` belong to the odd frame. */
@@ -56,14 +66,16 @@ static outcome read_in_pieces(const uint8_t *data, size_t size, size_t largest) 
 }
 
 static void check(const uint8_t *data, size_t size) {
-    outcome whole = read_in_pieces(data, size, 0);
+    /* Messages that are counted have no content. */
+    outcome counted = read_in_pieces(data, size, 0, 0), whole = read_in_pieces(data, size, 0, 1);
     static const size_t cuts[] = {1, 2, 7, 300, 5000};
-    for (unsigned i = 0; i < sizeof cuts / sizeof *cuts; i++) {
-        outcome cut = read_in_pieces(data, size, cuts[i]);
+    for (unsigned i = 0; i < 2 * sizeof cuts / sizeof *cuts; i++) {
+        outcome cut = read_in_pieces(data, size, cuts[i / 2], i & 1);
         if (whole.messages != cut.messages || whole.controls != cut.controls || whole.control_bytes != cut.control_bytes
-            || whole.hash != cut.hash || whole.odd != cut.odd || whole.odd_at != cut.odd_at) {
+            || whole.hash != cut.hash || whole.odd != cut.odd || whole.odd_at != cut.odd_at
+            || cut.content != (i & 1 ? whole.content : 0) || counted.messages != whole.messages) {
             fprintf(stderr, "pieces of up to %zu bytes of %zu: %lu messages, %lu controls, odd %d at %lu; whole: %lu, %lu, %d, %lu\n",
-                    cuts[i], size, cut.messages, cut.controls, cut.odd, cut.odd_at, whole.messages, whole.controls, whole.odd,
+                    cuts[i / 2], size, cut.messages, cut.controls, cut.odd, cut.odd_at, whole.messages, whole.controls, whole.odd,
                     whole.odd_at);
             abort();
         }
@@ -121,7 +133,7 @@ int main(int argc, char **argv) {
         if (!size) continue;
         check(data, size);
         check_buckets();
-        outcome o = read_in_pieces(data, size, 0);
+        outcome o = read_in_pieces(data, size, 0, 1);
         streams++, odd += (uint64_t)o.odd, messages += o.messages;
     }
     free(data);

@@ -10,15 +10,23 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from ws_load_test.analysis.ages import age_statistic
+from ws_load_test.analysis.condition_parts import FIELDS, counted_by
+from ws_load_test.analysis.scenario import failures_of
 from ws_load_test.analysis.whole_run import NO_WAVES, WholeRun
-from ws_load_test.metrics.catalog import CONDITION_METRICS, METRICS, WHOLE_RUN
+from ws_load_test.metrics.catalog import CONDITION_METRICS, WHOLE_RUN
+from ws_load_test.metrics.metric_set import rows_of
+from ws_load_test.metrics.scenario_metrics import ReactionTally
+from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.thresholds import DENOMINATORS, needs_replies
 
 if TYPE_CHECKING:
     from ws_load_test.metrics.histogram import Histogram
-    from ws_load_test.metrics.tally import Tally
+    from ws_load_test.metrics.scenario_metrics import RoleTally
     from ws_load_test.plan.thresholds import Condition, ConditionMetric
 
+_RATES = {"sent_rate": "sent", "on.NAME.rate": "seen_in_window"}
+"""Counts that rates are of; those of the others are the messages answered in the measured time."""
 _NOT_AWAITED = "no reply was awaited (--match none)"
 
 
@@ -41,10 +49,11 @@ class ConditionScope:
             return None
         if metric.name in WHOLE_RUN:
             return self.whole_run.value(metric.name)
+        counted = counted_by(self.tally, metric)
         if metric.kind == "time":
-            return _statistic(times_of(self.tally, metric.name), metric.statistic)
+            return _time(counted, metric)
         if metric.kind == "rate":
-            count = self.tally.sent if metric.name == "sent_rate" else self.tally.answered_in_window
+            count = int(getattr(counted, _RATES.get(metric.name, "answered_in_window")))
             return Fraction(count * 10**9, self.measured_ns) if self.measured_ns else None
         if metric.kind == "size":
             return Fraction(int(getattr(self.tally, metric.name)))
@@ -53,7 +62,7 @@ class ConditionScope:
         count = self.count(metric)
         if condition.unit == "count":
             return Fraction(count)
-        whole = sum(int(getattr(self.tally, name)) for name in DENOMINATORS[metric.name])
+        whole = sum(int(getattr(counted, name)) for name in DENOMINATORS[metric.name])
         if metric.name == "out_of_order":
             whole += self.tally.deliveries_expected
         if whole:
@@ -79,7 +88,10 @@ class ConditionScope:
             return tally.out_of_order + tally.deliveries_out_of_order
         if metric.name == "gap.longest":
             return max(map(int, tally.delivery_gaps), default=0)
-        value: int | Counter[str] = getattr(tally, CONDITION_METRICS[metric.name].name)
+        counted = counted_by(tally, metric)
+        if metric.name == "steps.NAME.failed" and isinstance(counted, Tally):
+            return failures_of(counted)
+        value: int | Counter[str] = getattr(counted, CONDITION_METRICS[metric.name].name)
         return value if isinstance(value, int) else value.total()
 
     def why_no_value(self, condition: Condition) -> str:
@@ -90,7 +102,18 @@ class ConditionScope:
         spec = CONDITION_METRICS[metric.name]
         if spec.no_value and metric.kind != "count":
             return spec.no_value
-        return " and ".join(filter(None, (METRICS[name].no_value for name in spec.percent_of)))
+        rows = rows_of(type(counted_by(self.tally, metric)))
+        return " and ".join(filter(None, (rows[name].no_value for name in spec.percent_of)))
+
+
+def _time(counted: Tally | ReactionTally | RoleTally, metric: ConditionMetric) -> Fraction | None:
+    """Returns a statistic of a time in whole ns; None without values."""
+    if isinstance(counted, Tally):
+        return _statistic(times_of(counted, metric.name), metric.statistic)
+    name = CONDITION_METRICS[metric.name].name
+    if name == "age_ns" and isinstance(counted, ReactionTally):
+        return age_statistic(counted, metric.statistic)
+    return _statistic(getattr(counted, name), metric.statistic)
 
 
 def times_of(tally: Tally, name: str) -> Histogram:
@@ -98,14 +121,16 @@ def times_of(tally: Tally, name: str) -> Histogram:
     if name == "delivery" and tally.same_host_delivery_time_ns.count:
         # Clocks of several machines differ; those of one do not.
         return tally.same_host_delivery_time_ns
-    times: Histogram = tally.service_times_ns if name == "service" else getattr(tally, CONDITION_METRICS[name].name)
+    field = CONDITION_METRICS[name].name
+    times: Histogram = tally.service_times_ns if field == "service_time_ns" else getattr(tally, field)
     return times
 
 
 def histograms_and_labels(name: str) -> set[str]:
     """Returns the fields of a tally besides its counts that a condition's metric is worked out of."""
     more = {"service": "response_time_ns", "delivery": "same_host_delivery_time_ns"}
-    return {CONDITION_METRICS[name].name, more.get(name, "faults")}
+    spec = CONDITION_METRICS[name]
+    return {FIELDS.get(spec.unit_name, spec.name), more.get(name, "faults")}
 
 
 def skew(means: Histogram) -> Fraction | None:

@@ -22,6 +22,7 @@ from ws_load_test.plan.schedule import LoadProfile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.correlation import Correlation
 
 MIN_MISSING_SHARE = 0.01
@@ -102,8 +103,9 @@ def too_few_in_tail(percentile: str, count: int) -> bool:
 def _pairing(run: RunData) -> Iterator[Finding]:
     """Yields a finding if replies were paired with the wrong messages, or with none."""
     correlation = run.correlation
-    if correlation is None or not (run.tally.sent or run.tally.warmup_sent):
-        # Where nothing is sent, all that comes is a push, and there is nothing to pair it with.
+    if correlation is None or run.has_scenario or not (run.tally.sent or run.tally.warmup_sent):
+        # Where nothing is sent, all that comes is a push, and there is nothing to pair it with. A scenario's steps know
+        # their replies by their contents.
         return
     if correlation.by_id:
         yield from _pairing_by_id(run, correlation)
@@ -185,6 +187,9 @@ def _pairing_by_id(run: RunData, correlation: Correlation) -> Iterator[Finding]:
 
 def _rate(run: RunData, *, late: bool) -> Iterator[Finding]:
     """Yields a finding if messages of a schedule were never sent."""
+    if run.has_scenario:
+        yield from _iterations(run.tally)
+        return
     tally = run.tally
     missing = tally.due - tally.sent
     if run.due_when_sent or missing <= MIN_MISSING_SHARE * tally.due:
@@ -203,11 +208,25 @@ def _rate(run: RunData, *, late: bool) -> Iterator[Finding]:
     yield Finding(FindingKind.RATE, text, saturates=False)
 
 
+def _iterations(tally: Tally) -> Iterator[Finding]:
+    """Yields a finding for each role whose iterations fell due and found no session that was free."""
+    for name, role in tally.roles.items():
+        missing, due = role.iterations_dropped, role.iterations_due
+        if missing <= MIN_MISSING_SHARE * due:
+            continue
+        text = (
+            f"{format_count(missing)} of the {format_count(due)} iterations of {name} that were due,"
+            f" {percent(missing / due)}, were dropped, because all of its sessions were busy or none was open: the"
+            " target got less than the requested rate; give the role more sessions, or a lower rate"
+        )
+        yield Finding(FindingKind.RATE, text, saturates=False)
+
+
 def _queue(run: RunData, *, late: bool) -> Iterator[Finding]:
     """Yields a finding if replies came later and later, so that the throughput stayed behind the rate."""
     tally, mean_ns = run.tally, run.tally.response_time_ns.mean()
-    behind = tally.sent - tally.answered_in_window - tally.unanswered
-    if run.due_when_sent or mean_ns is None or behind <= MIN_MISSING_SHARE * tally.sent:
+    behind = tally.sent - tally.answered_in_window - tally.unanswered - tally.unawaited
+    if run.due_when_sent or run.has_scenario or mean_ns is None or behind <= MIN_MISSING_SHARE * tally.sent:
         return
     # As many as arrive while one is answered (Little's law), at the highest rate of all machines together.
     steady = sum(map(_peak_per_s, run.loads)) * mean_ns / 1e9

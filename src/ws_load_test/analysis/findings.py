@@ -94,6 +94,11 @@ class RunData:
         return [interval for intervals in self.aggregate.recordings for interval in intervals]
 
     @property
+    def has_scenario(self) -> bool:
+        """True where the steps of roles decide what is sent, and the awaits of steps what is a reply."""
+        return any(recording.header.plan.get("scenario") is not None for recording in self.recordings)
+
+    @property
     def due_when_sent(self) -> bool:
         """True where every message was due when it was sent (closed loop), so that no rate was requested."""
         return all(recording.header.due_when_sent for recording in self.recordings)

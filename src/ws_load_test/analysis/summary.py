@@ -13,6 +13,7 @@ from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.number_stats import NumberStats
 from ws_load_test.analysis.per_host import error_between_hosts, host_rows, lost_worker_rows, start_skew_ns
 from ws_load_test.analysis.repeat import repeat_command
+from ws_load_test.analysis.scenario import ScenarioResults
 from ws_load_test.analysis.summary_times import TimeStats
 from ws_load_test.analysis.summary_types import (
     ByteCounts,
@@ -31,6 +32,7 @@ from ws_load_test.analysis.summary_types import (
     Warmup,
 )
 from ws_load_test.analysis.thresholds import evaluate
+from ws_load_test.analysis.trace_types import Traces
 from ws_load_test.analysis.verdict import NOTHING_MEASURED, judge
 from ws_load_test.analysis.wave_types import NodesSummary, WaveSummary
 from ws_load_test.common.errors import ExitCode
@@ -82,6 +84,7 @@ def summarize(
     headers = [recording.header for recording in recordings]
     doubted = any(finding.kind is FindingKind.PAIRING for finding in findings)
     checks = evaluate(recordings, aggregated, duration_ns, conditions, pairing_doubted=doubted)
+    scenario = ScenarioResults.of(recordings, tally, duration_ns)
     return _from_tally(
         Summary,
         tally,
@@ -107,9 +110,14 @@ def summarize(
             awaits_replies=awaits_replies(recordings),
             clock_error_ns=error_between_hosts(aggregated),
         ),
+        sessions=scenario.sessions,
+        roles=scenario.roles,
+        steps=scenario.steps,
+        on=scenario.on,
         reconnect_storm=_reconnect_storm(aggregated),
         waves=[WaveSummary.of(wave) for wave in aggregated.waves],
         nodes=NodesSummary.of(aggregated),
+        traces=Traces.of(tally.traces),
         misbehaving=_misbehaving(recordings, tally.misbehaving),
         warnings=[finding.text for finding in findings if not finding.saturates],
         generator=_generator(recordings, aggregated, findings),
@@ -192,8 +200,8 @@ def _bytes(tally: Tally) -> ByteCounts:
 
 
 def _streams(recordings: Sequence[Recording], tally: Tally) -> Streams | None:
-    """Returns the results of answers that are many messages; None where no plan has such."""
-    if not has_streams(recordings):
+    """Returns the results of answers that are many messages; None where no plan has such, and no step had one."""
+    if not has_streams(recordings) and not (tally.roles and tally.streamed):
         return None
     return _from_tally(
         Streams,

@@ -15,7 +15,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ws_load_test.analysis.fan_out import FanOutSummary
 from ws_load_test.analysis.number_stats import NumberStats
+from ws_load_test.analysis.scenario import ReactionSummary, RoleSummary, SessionCounts, StepSummary
 from ws_load_test.analysis.summary_times import TimeStats
+from ws_load_test.analysis.trace_types import Traces
 from ws_load_test.analysis.wave_types import NodesSummary, WaveSummary
 from ws_load_test.plan.load import Load
 
@@ -36,12 +38,13 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Messages(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages of the load, warm-up excluded. due = sent + dropped, sent = answered + unanswered."""
+    """Messages of the load, warm-up excluded. due = sent + dropped, sent = answered + unanswered + unawaited."""
 
     due: Annotated[int, Meta(description="Messages that fell due.")]
     sent: Annotated[int, Meta(description="Messages handed to the kernel.")]
     answered: Annotated[int, Meta(description="Messages whose reply came.")]
     unanswered: Annotated[int, Meta(description="Messages sent without a reply by the timeout or the end.")]
+    unawaited: Annotated[int, Meta(description="Messages sent to which the scenario awaits no reply.")]
     dropped: Annotated[int, Meta(description="Messages that were due and never sent.")]
     pushed: Annotated[int, Meta(description="Unsolicited messages: they answer none of ours.")]
     duplicate_replies: Annotated[int, Meta(description="Replies to a message that already had one.")]
@@ -344,6 +347,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     fanout: Annotated[
         FanOutSummary | None, Meta(description="Deliveries to subscribers; null where the plan has none.")
     ] = None
+    sessions: Annotated[
+        SessionCounts | None, Meta(description="Sessions of all roles of a scenario; null without one.")
+    ] = None
+    roles: Annotated[list[RoleSummary], Meta(description="Roles of a scenario, in its order.")] = []
+    steps: Annotated[list[StepSummary], Meta(description="Steps of a scenario, in its order.")] = []
+    on: Annotated[list[ReactionSummary], Meta(description="Reactions of a scenario, in its order.")] = []
     connect_time_ns: Annotated[TimeStats | None, Meta(description="From the dial to the end of the upgrade.")]
     opening: Annotated[Opening, Meta(description="Phases of opening a session.")]
     reconnect_time_ns: Annotated[
@@ -354,6 +363,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ]
     waves: Annotated[list[WaveSummary], Meta(description="Sessions that the target ended together, wave by wave.")]
     nodes: Annotated[NodesSummary | None, Meta(description="Sessions by node of the target; null without --node.")]
+    traces: Annotated[
+        Traces | None, Meta(description="Traces of slow and failed exchanges; null where nothing has {traceparent}.")
+    ] = None
     misbehaving: Annotated[
         Misbehaving | None, Meta(description="Results of misbehaving clients; null where there were none.")
     ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from msgspec.structs import replace
 
+from ws_load_test.analysis.condition_parts import is_counted
 from ws_load_test.analysis.condition_scope import ConditionScope, histograms_and_labels, to_json_number
 from ws_load_test.analysis.findings import awaits_replies
 from ws_load_test.analysis.summary_types import ThresholdCheck
@@ -23,12 +24,7 @@ from ws_load_test.metrics.recording import AbortEvent
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import why_uncounted
-from ws_load_test.plan.thresholds import (
-    RATES,
-    Condition,
-    needs_replies,
-    parse_condition,
-)
+from ws_load_test.plan.thresholds import Condition, needs_replies, parse_condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -139,6 +135,14 @@ def _why_uncounted(condition: Condition, plans: Sequence[Plan]) -> str:
     return reasons[0] if reasons and all(reasons) else ""
 
 
+def _why_unknown(condition: Condition, recordings: Sequence[Recording], plans: Sequence[Plan]) -> str:
+    """Returns the reason why a step or reaction is perhaps none, where no plan can be read that has the names."""
+    intervals = (interval.encoded_tally for recording in recordings for interval in recording.intervals)
+    if plans or any(is_counted(condition.metric, encoded) for encoded in intervals):
+        return ""
+    return "nothing of this name was counted"
+
+
 def _check(
     requested: RequestedCondition, recordings: Sequence[Recording], scope: ConditionScope, plans: Sequence[Plan]
 ) -> ThresholdCheck:
@@ -147,7 +151,7 @@ def _check(
     except ValueError:
         why = "this version of the tool cannot read the condition"
         return ThresholdCheck(check=requested.text, passed=False, option=requested.option, why=why)
-    if lack := _why_uncounted(condition, plans):
+    if lack := _why_uncounted(condition, plans) or _why_unknown(condition, recordings, plans):
         return replace(_new_check(condition, None, requested.option, passed=False), why=lack)
     if condition.per_interval:
         return _check_intervals(condition, requested, recordings, scope)
@@ -211,7 +215,7 @@ def _intervals(condition: Condition, recording: Recording, grace_ns: int) -> Ite
     before_ns = 0
     for interval in measured:
         # The rate of a first or last interval that is much shorter than the others is chance.
-        long_enough = condition.metric.name not in RATES or interval.measured_ns * 2 >= usual_ns
+        long_enough = condition.metric.kind != "rate" or interval.measured_ns * 2 >= usual_ns
         if long_enough and before_ns >= grace_ns * TOLERANCE:
             yield interval
         before_ns += interval.measured_ns

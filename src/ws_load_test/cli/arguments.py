@@ -194,6 +194,22 @@ def schema(name: str = "", /) -> int:
     return print_schema(name)
 
 
+@app.command(name="import")
+def import_capture(
+    capture: str = "",
+    /,
+    *extra: str,
+    socket: Text = None,
+    speed: str = "1",
+    output: Annotated[Text, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)] = None,
+    force: bool = False,
+) -> int:
+    """Makes a plan file of a capture."""
+    from ws_load_test.cli.import_capture import import_file
+
+    return import_file(capture, extra, socket=socket, speed=speed, output=output, force=force)
+
+
 @app.command
 @takes(COMMAND_OPTIONS["compare"])
 def compare(*sides: str, options: GivenOptions | None = None) -> int:

@@ -75,7 +75,8 @@ MESSAGE_NOTE = f"""\
   filled in for each connection."""
 CHECK_NOTE = """\
   A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is
-  there). A PATH is made of names and places: id, data.items[0].id"""
+  there). A PATH is made of names and places: id, data.items[0].id.
+  msgpack:PATH and protobuf:1.3 (field numbers) look into binary messages."""
 CONDITION_NOTE = """\
   A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s",
   "errors > 0.1%", "unanswered > 0", "faults.reset > 0", "rate < 9500";
@@ -97,6 +98,7 @@ MAIN = CommandPage(
         "ws-load-test report RECORDING...  the report of one recording or several",
         "ws-load-test compare BASE NEW...  what is better or worse beyond chance",
         "ws-load-test ab URL_A URL_B       measure two targets in turn, compare them",
+        "ws-load-test import CAPTURE       make a plan file of a captured session",
         "ws-load-test schema NAME          JSON schema of what a run or search writes",
         "ws-load-test COMMAND --help       more about one of them",
         "ws-load-test help TOPIC           more about conditions, messages, load, ...",
@@ -449,6 +451,45 @@ Of the options of a run (ws-load-test --help) it takes those of target, TLS, mes
   130 interrupted; the result so far is printed""",
 )
 
+IMPORT = CommandPage(
+    command="import",
+    title="make a plan file of a captured session",
+    usage=("ws-load-test import CAPTURE [options] > scenario.toml",),
+    introduction="""\
+CAPTURE is a HAR file with WebSocket messages, as browsers and Playwright write it, or the file that --probe -o
+writes; - is standard input. What the client sent becomes the steps of a role, what came back their awaits: values that
+were received and sent later are captured, counters become {seq}, UUIDs {uuid} and times {now_ms}. What repeats becomes
+iterations. Secrets become {env.NAME}; their values are not in the file.""",
+    sections=(
+        Section(
+            "",
+            (
+                _own("socket", "N|TEXT", "take session N (from 1), or the one with TEXT in its URL"),
+                _own("speed", "N", "divide the waits between messages by N", "1"),
+                replace(
+                    _own("output", "DIR", "write DIR/scenario.toml, and each binary message in a file beside it"),
+                    short="o",
+                ),
+                _own("force", "", "overwrite these files if they are there already"),
+            ),
+        ),
+    ),
+    remarks="""\
+Comments in the file say where each value comes from, and name the variables to set. Look it over before a run:
+`ws-load-test --plan scenario.toml --explain`. A HAR file and a session file hold all messages as they were, with their
+secrets.""",
+    examples="""\
+  ws-load-test import app.har > scenario.toml
+  ws-load-test import app.har --socket /chat --speed 2 -o scenario
+  ws-load-test wss://api.example --probe -m '{"op": "time"}' -o session.jsonl
+  ws-load-test import session.jsonl > scenario.toml""",
+    exit_codes="""\
+  0 the plan file was written
+  2 wrong usage, or no session in the capture
+  70 a bug of ours
+  74 a file could not be written""",
+)
+
 SCHEMA = CommandPage(
     command="schema",
     title="print a JSON schema",
@@ -461,4 +502,4 @@ of what capacity --json prints.""",
   ws-load-test schema summary > summary.schema.json""",
 )
 
-COMMANDS: tuple[CommandPage, ...] = (MAIN, CAPACITY, DEMO, ECHO, CLUSTER, REPORT, COMPARE, AB, SCHEMA)
+COMMANDS: tuple[CommandPage, ...] = (MAIN, CAPACITY, DEMO, ECHO, CLUSTER, REPORT, COMPARE, AB, IMPORT, SCHEMA)

@@ -12,6 +12,7 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test report RECORDING...  the report of one recording or several
   ws-load-test compare BASE NEW...  what is better or worse beyond chance
   ws-load-test ab URL_A URL_B       measure two targets in turn, compare them
+  ws-load-test import CAPTURE       make a plan file of a captured session
   ws-load-test schema NAME          JSON schema of what a run or search writes
   ws-load-test COMMAND --help       more about one of them
   ws-load-test help TOPIC           more about conditions, messages, load, ...
@@ -124,8 +125,9 @@ Message
                               before; repeatable
   Fields in braces are filled in anew for each message; all other braces stay
   as they are:
-      {seq}  {connection}  {uuid}  {now_ms}  {random:8}  {int:1..100}
-      {feed.COLUMN}  {feed.COLUMN:json}  {room}  {marker}
+      {seq}  {seq:8}  {connection}  {uuid}  {now_ms}  {random:8}
+      {int:1..100}  {feed.COLUMN}  {feed.COLUMN:json}  {room}  {marker}
+      {env.NAME}  {env.NAME:json}  {my.NAME}  {my.NAME:json}
   In URL, --header, --cookie, --user, --bearer and --subprotocol they are
   filled in for each connection.
 
@@ -133,7 +135,8 @@ Replies
       --match RULE            which reply answers which message: order, echo
                               (equal payloads), json:PATH or regex:PATTERN
                               (equal ids), json:PATH=PATH (where the reply has
-                              the id elsewhere), none (send only) (order)
+                              the id elsewhere), msgpack:PATH, protobuf:1.3
+                              (field numbers), none (send only) (order)
       --skip-first N          the first N messages of a session are greetings
                               and answer nothing (0)
       --ignore CHECK          a message that satisfies this answers nothing;
@@ -150,8 +153,8 @@ Replies
       --stall TIME            a longer gap between two messages of an answer is
                               a stall (1s)
       --count WHERE           a number in the last message of an answer, such as
-                              its tokens: json:PATH, or regex:PATTERN with a
-                              group
+                              its tokens: json:PATH, msgpack:PATH, protobuf:1.3,
+                              or regex:PATTERN with a group
       --expect CHECK          a reply that does not satisfy this is a fault;
                               with --until its last message is checked;
                               repeatable
@@ -161,7 +164,8 @@ Replies
                               this long after it, and await no reply to it
       --check-utf8            check that text messages are valid UTF-8
   A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is
-  there). A PATH is made of names and places: id, data.items[0].id
+  there). A PATH is made of names and places: id, data.items[0].id.
+  msgpack:PATH and protobuf:1.3 (field numbers) look into binary messages.
 
 Fan-out
       --subscribers N         fan-out: N sessions that only receive, after their
@@ -175,9 +179,10 @@ Fan-out
                               i is in room i mod N, and {room} is its number or
                               name (1)
       --marker RULE           how a delivery is recognized: {marker}, anywhere
-                              in what comes, or json:PATH or regex:PATTERN,
-                              where {seq} of -m comes back; json:PATH=PATH where
-                              a delivery has it elsewhere ({marker})
+                              in what comes, or json:PATH, msgpack:PATH,
+                              protobuf:1.3 or regex:PATTERN, where {seq} of -m
+                              comes back; json:PATH=PATH where a delivery has it
+                              elsewhere ({marker})
       --self-delivery WHETHER
                               whether a publisher receives its own message:
                               expected, excluded or either (either)
@@ -207,8 +212,8 @@ Sessions
                               ./deploy.sh'; repeatable
       --node WHERE            count sessions and times by node of the target,
                               which it names in header:NAME or cookie:NAME of
-                              the upgrade response, or at json:PATH of a first
-                              message
+                              the upgrade response, or at json:PATH
+                              (msgpack:PATH, protobuf:1.3) of a first message
       --slow-readers SHARE:SPEED
                               let this share of the connections read slowly:
                               5%:1kB/s; only the others are measured
@@ -268,7 +273,9 @@ Other machines
                               than this
 
 Results
-  -o, --output FILE           write a recording, which `report` reads
+  -o, --output FILE           write a recording, which `report` reads; with
+                              --probe all messages of its session, which
+                              `import` reads
       --force, --overwrite    overwrite the file of -o if it is there already
       --hdr FILE              write an interval log for HdrHistogram's tools;
                               here and below, - as FILE is standard output
@@ -673,6 +680,41 @@ Exit codes
   74 a file could not be written
   130 interrupted; the rounds so far are reported
 """,
+    "import": """\
+ws-load-test import: make a plan file of a captured session
+
+  ws-load-test import CAPTURE [options] > scenario.toml
+
+CAPTURE is a HAR file with WebSocket messages, as browsers and Playwright write
+it, or the file that --probe -o writes; - is standard input. What the client
+sent becomes the steps of a role, what came back their awaits: values that were
+received and sent later are captured, counters become {seq}, UUIDs {uuid} and
+times {now_ms}. What repeats becomes iterations. Secrets become {env.NAME};
+their values are not in the file.
+
+      --socket N|TEXT         take session N (from 1), or the one with TEXT in
+                              its URL
+      --speed N               divide the waits between messages by N (1)
+  -o, --output DIR            write DIR/scenario.toml, and each binary message
+                              in a file beside it
+      --force                 overwrite these files if they are there already
+
+Comments in the file say where each value comes from, and name the variables to
+set. Look it over before a run: `ws-load-test --plan scenario.toml --explain`. A
+HAR file and a session file hold all messages as they were, with their secrets.
+
+Examples
+  ws-load-test import app.har > scenario.toml
+  ws-load-test import app.har --socket /chat --speed 2 -o scenario
+  ws-load-test wss://api.example --probe -m '{"op": "time"}' -o session.jsonl
+  ws-load-test import session.jsonl > scenario.toml
+
+Exit codes
+  0 the plan file was written
+  2 wrong usage, or no session in the capture
+  70 a bug of ours
+  74 a file could not be written
+""",
     "schema": """\
 ws-load-test schema: print a JSON schema
 
@@ -727,6 +769,7 @@ Conditions: what --fail-if and --abort-if compare
   --fail-if "any p99 > 80ms"          judged on each second by itself
   --abort-if "errors > 5%"            stop the run as soon as it holds
   --fail-if "faults.reset > 0"        one kind of fault
+  --fail-if "steps.join.p99 > 1s"     one step of a scenario
 
 Times, each with .p50, .p99, .p99.9, .mean, .min, .max or .stdev (a statistic
 alone is that of the response time):
@@ -769,6 +812,8 @@ Counts, and shares of a whole with %:
   sent                   Messages handed to the kernel.
   answered               Messages whose reply was read.
   unanswered             Messages that were sent and got no reply.
+  unawaited              Messages that were sent and to which the scenario
+                         awaits no reply.
   dropped                Messages that were due and never sent.
   pushed                 Messages that came and answered nothing.
   duplicate_replies      Replies to messages that had been answered already.
@@ -840,6 +885,63 @@ Of the whole run, a time and numbers:
   subscribers.skew       Mean delivery time of the slowest subscribers (p99),
                          divided by that of the median subscriber.
 
+Times of a scenario's parts; NAME is that of a step or a reaction, in all roles
+that have it, or ROLE/NAME (steps.NAME.p99 is that of its response time):
+  steps.NAME.response    From when a message was due until its reply was read.
+  steps.NAME.service     From when a message was sent until its reply was read.
+  steps.NAME.send_lag    From when a message was due until it was sent.
+  steps.NAME.first       From when a message was due until the first message
+                         that it causes was read.
+  steps.NAME.gap         Between two messages of an answer, from its first one
+                         on.
+  on.NAME.silence_time   Length of each of these.
+  on.NAME.age            From the target's time stamp to the reading, by two
+                         clocks; stamps ahead of ours are apart.
+  iterations.time        From when an iteration was due until its last step was
+                         complete.
+
+Counts, shares and rates of a scenario's parts:
+  steps.NAME.due         Messages that should have left.
+  steps.NAME.sent        Messages handed to the kernel.
+  steps.NAME.answered    Messages whose reply was read.
+  steps.NAME.unanswered  Messages that were sent and got no reply.
+  steps.NAME.unawaited   Messages that were sent and to which the scenario
+                         awaits no reply.
+  steps.NAME.dropped     Messages that were due and never sent.
+  steps.NAME.stalls      Gaps between two messages of an answer that were longer
+                         than --stall.
+  steps.NAME.broken_off  Unanswered messages whose answer had begun, and stopped
+                         without its last message.
+  steps.NAME.failed      Times that it went wrong: unanswered, dropped, or
+                         answered by what failed a check.
+  on.NAME.seen           Messages that it took.
+  on.NAME.sent           Answers that it sent.
+  on.NAME.gaps           Numbers that jumped ahead: one or more messages between
+                         are missing.
+  on.NAME.missed         Numbers that gaps left out, less those that came out of
+                         order later.
+  on.NAME.repeats        Messages whose number had come before.
+  on.NAME.out_of_order   Messages whose number is lower than one before, and had
+                         not come.
+  on.NAME.restarts       Times that its numbers began anew, as another reaction
+                         says.
+  on.NAME.unnumbered     Messages without a number where one is looked for.
+  on.NAME.undated        Messages without a time stamp where one is looked for.
+  on.NAME.silence        Times without such a message that were longer than
+                         `silence`, one still going at the end included.
+  on.NAME.rate           Messages that it took within the measured time, for
+                         each second of it.
+  sessions.due           Sessions that should have begun.
+  sessions.begun         Sessions that were dialed.
+  sessions.completed     Sessions that ended as the plan says, or with the run.
+  sessions.failed        Sessions that failed, by the step at which they did.
+  sessions.dropped       Sessions that were due and never began: as many as the
+                         role has places for were there.
+  iterations.due         Iterations that should have begun.
+  iterations.begun       Iterations that a session took up.
+  iterations.completed   Iterations whose last step was complete.
+  iterations.dropped     Iterations that were due and that no session took up.
+
 A condition on something that was never measured fails, and says why.
 """,
     "help messages": """\
@@ -857,6 +959,8 @@ Messages: what is sent
 Fields in braces are filled in for each message, all other braces stay:
   {seq}                   number of the message, from 0, unique in the run; in a
                           URL or header, number of the connection
+  {seq:8}                 the same with 8 digits, for formats in which lengths
+                          stand before texts
   {connection}            number of the connection in the run, from 0
   {uuid}                  random UUID (RFC 9562, version 4), different in every
                           run
@@ -872,6 +976,12 @@ Fields in braces are filled in for each message, all other braces stay:
                           the connection elsewhere
   {marker}                29 letters and digits by which a fan-out recognizes
                           the deliveries of a message; in -m alone
+  {env.NAME}              value of the environment variable NAME where the plan
+                          is read; a secret, hidden wherever the plan is shown
+  {env.NAME:json}         the same as a JSON string, quotes included
+  {my.NAME}               value that the session has captured under NAME; of a
+                          scenario alone
+  {my.NAME:json}          the same as a JSON string, quotes included
 
 In URL, --header, --cookie, --user, --bearer and --subprotocol they are filled
 in for each connection. `--probe` sends one message and shows every step.
@@ -883,6 +993,8 @@ Matching: which reply answers which message
   --match json:id           the reply has the message's id, here at the path id
   --match json:id=ref.id    the reply has it elsewhere
   --match regex:PATTERN     the id is what the pattern's group finds in both
+  --match msgpack:id        as json:, in MessagePack messages
+  --match protobuf:1.3      as json:, in Protocol Buffers, by field numbers
   --match echo              the reply equals the message
   --match none              no reply is awaited; send only
 
@@ -893,7 +1005,7 @@ Matching: which reply answers which message
   --timeout TIME            how long to wait for a reply (10s)
 
   A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is
-  there).
+  there); msgpack:PATH and protobuf:1.3 as json:PATH.
 
 In order, one lost or unsolicited message shifts every later reply by one, so
 that times are wrong; the report then says that the pairing is in doubt. By id,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from ws_load_test.cli.command_pages import MAIN
 from ws_load_test.messages.fields import FIELD_KINDS
-from ws_load_test.metrics.catalog import CONDITION_METRICS
+from ws_load_test.metrics.catalog import CONDITION_METRICS, PART_CONDITIONS
 
 WIDTH = 80
 """Columns of a page: those of the narrowest terminal in use."""
@@ -93,8 +93,12 @@ def _entries(entries: Iterable[tuple[str, str]], column: int) -> Iterator[str]:
 
 
 def _conditions() -> str:
-    def listed(*kinds: str) -> str:
-        found = [(spec.condition or "", spec.help) for spec in CONDITION_METRICS.values() if spec.kind in kinds]
+    def listed(*kinds: str, parts: bool = False) -> str:
+        found = [
+            (spec.condition or "", spec.help)
+            for spec in CONDITION_METRICS.values()
+            if spec.kind in kinds and (spec in PART_CONDITIONS) == parts
+        ]
         return "\n".join(_entries(found, 25))
 
     return f"""\
@@ -109,6 +113,7 @@ Conditions: what --fail-if and --abort-if compare
   --fail-if "any p99 > 80ms"          judged on each second by itself
   --abort-if "errors > 5%"            stop the run as soon as it holds
   --fail-if "faults.reset > 0"        one kind of fault
+  --fail-if "steps.join.p99 > 1s"     one step of a scenario
 
 Times, each with .p50, .p99, .p99.9, .mean, .min, .max or .stdev (a statistic
 alone is that of the response time):
@@ -122,6 +127,13 @@ Rates and sizes:
 
 Of the whole run, a time and numbers:
 {listed("duration", "ratio")}
+
+Times of a scenario's parts; NAME is that of a step or a reaction, in all roles
+that have it, or ROLE/NAME (steps.NAME.p99 is that of its response time):
+{listed("time", parts=True)}
+
+Counts, shares and rates of a scenario's parts:
+{listed("count", "labeled", "rate", parts=True)}
 
 A condition on something that was never measured fails, and says why."""
 
@@ -154,6 +166,8 @@ Matching: which reply answers which message
   --match json:id           the reply has the message's id, here at the path id
   --match json:id=ref.id    the reply has it elsewhere
   --match regex:PATTERN     the id is what the pattern's group finds in both
+  --match msgpack:id        as json:, in MessagePack messages
+  --match protobuf:1.3      as json:, in Protocol Buffers, by field numbers
   --match echo              the reply equals the message
   --match none              no reply is awaited; send only
 
@@ -164,7 +178,7 @@ Matching: which reply answers which message
   --timeout TIME            how long to wait for a reply (10s)
 
   A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is
-  there).
+  there); msgpack:PATH and protobuf:1.3 as json:PATH.
 
 In order, one lost or unsolicited message shifts every later reply by one, so that
 times are wrong; the report then says that the pairing is in doubt. By id, pushes,

@@ -162,7 +162,8 @@ def _refusals() -> str:
 
 
 def _joined(names: Iterable[str], word: str) -> str:
-    *first, last = [f"`{BY_NAME[name].flag}`" for name in names]
+    # Roles are no option, but a table of plan files.
+    *first, last = [f"`{BY_NAME[name].flag}`" if name in BY_NAME else "roles of a plan file" for name in names]
     return f"{', '.join(first)} {word} {last}" if first else last
 
 

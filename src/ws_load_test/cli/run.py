@@ -33,6 +33,7 @@ from ws_load_test.common.errors import (
 from ws_load_test.engine.registry import why_engine
 from ws_load_test.fleet.factory import fleet_factory
 from ws_load_test.live.telemetry.settings import read_settings
+from ws_load_test.metrics.existing_files import refuse_overwriting
 from ws_load_test.plan.options.catalog import MUTUALLY_EXCLUSIVE, refused_by
 from ws_load_test.plan.options.read_plan import read_plan, read_plan_file
 from ws_load_test.plan.plan import Plan
@@ -145,6 +146,12 @@ def _probe(plan: Plan, output_options: Mapping[str, Any]) -> int:
     from ws_load_test.probe.fan_out_probe import FanOutProbe
     from ws_load_test.probe.probe import Probe
     from ws_load_test.probe.report import print_end, print_steps
+    from ws_load_test.probe.session_log import SessionLog
+
+    path = output_options.get("output")
+    if path is not None and not output_options.get("force"):
+        refuse_overwriting(path)
+    log = SessionLog()
 
     shows = not (output_options.get("json") or output_options.get("quiet"))
     terminal = console() if shows else None
@@ -155,6 +162,8 @@ def _probe(plan: Plan, output_options: Mapping[str, Any]) -> int:
 
     async def probe() -> dict[str, Any]:
         probe = Probe(plan, show_steps) if plan.fan_out is None else FanOutProbe(plan, show_steps)
+        if path is not None:
+            probe.keep_messages(log)
         on_signals(probe.stop)
         return await probe.run()
 
@@ -163,6 +172,8 @@ def _probe(plan: Plan, output_options: Mapping[str, Any]) -> int:
         print_end(facts, console=terminal)
     elif output_options.get("json"):
         print_json(facts)
+    if path is not None:
+        log.write(path)
     return int(facts["exit_code"])
 
 

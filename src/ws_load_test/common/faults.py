@@ -31,6 +31,7 @@ class FaultKind(StrEnum):
     REPLY_TIMEOUT = "reply-timeout"
     CHECK_FAILED = "check-failed"
     PUBLISH_FAILED = "publish-failed"
+    REPORTED = "reported"
 
 
 class HostErrorKind(StrEnum):

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from ws_load_test.engine.conversations import new_conversation
 from ws_load_test.engine.conversations.in_flight import RecentIds
 from ws_load_test.engine.conversations.traced import TracedConversation
+from ws_load_test.engine.exchange_traces import ExchangeTraces, TraceLog
 from ws_load_test.engine.fan_out.audience import Audience
 from ws_load_test.engine.fan_out.http_publishers import HttpPublishers
 from ws_load_test.engine.load_models import LOAD_MODELS
 from ws_load_test.engine.load_models.load_model import frames_vary
 from ws_load_test.engine.nodes import NodeSeekingConnection
+from ws_load_test.engine.scenario.player import Player
+from ws_load_test.engine.scenario.scenario_load import ScenarioLoad
 from ws_load_test.engine.sessions.connection import Connection
+from ws_load_test.engine.sessions.deflating_encoder import DeflatingEncoder
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
+from ws_load_test.engine.sessions.session_setup import SessionSetup
 from ws_load_test.messages.generator import EMPTY_ROW, MessageGenerator
 from ws_load_test.messages.template import BYTES_IN_TEXT, template_text
 from ws_load_test.plan.redaction import Redactor
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.message_trace import MessageTrace
     from ws_load_test.engine.sessions.sender import Conversation
     from ws_load_test.engine.sessions.session import SessionListener
-    from ws_load_test.messages.generator import FrameEncoding
+    from ws_load_test.messages.generator import FrameEncoding, PayloadStream
     from ws_load_test.messages.template_field import Row
     from ws_load_test.plan.plan import Plan
 
@@ -50,11 +55,12 @@ class ConnectionFactory:
     ) -> None:
         """Takes what `LoadModel.of` takes. Raises UsageError when the plan's feed cannot be read."""
         message = plan.message
-        self.first_opcode = ws_frames.BINARY if message.kind == "binary" else ws_frames.TEXT
-        """Opcode of first messages."""
+        self._first_opcode = ws_frames.BINARY if message.kind == "binary" else ws_frames.TEXT
         self._plan = plan
         self._share = share
         room_of = None if plan.fan_out is None else plan.fan_out.room_name_of_connection
+        if plan.scenario is not None:
+            room_of = plan.scenario.room_of
         self._source = MessageGenerator(message, share, room_of)
         self._encoder = ws_frames.FrameEncoder(message.opcode)
         self._reading = ReadPolicy.of(plan)
@@ -62,10 +68,16 @@ class ConnectionFactory:
         self._connection_type = _seeking_type(plan) or self.connection_type
         self._recent_ids = RecentIds()
         self._rows: dict[int, Row] = {}
-        self._redactor = Redactor(plan.target.secrets())
+        self._redactor = Redactor(plan.target.secrets() | {*message.environment.values()})
         self._frames_vary = frames_vary(plan)
+        self.traces = None if message.trace_share is None else TraceLog(self._source.traces)
+        """Traces of exchanges that are worth a look; None where messages have no trace context."""
         self.load = self._load(plan, share, owner, on_exhausted=on_exhausted, on_idle=on_idle)
         """The part of the load that the connections share."""
+        self.scenario = self.load if isinstance(self.load, ScenarioLoad) else None
+        """The same where it is a scenario's; else None."""
+        if self.scenario is not None:
+            self.scenario.compile(self._source, self._row)
         self.audience = None if plan.fan_out is None else Audience(plan, share, self._source.publication)
         """Publishers and subscribers; None without a fan-out."""
         self.http_publishers = self._new_http_publishers(owner)
@@ -104,18 +116,37 @@ class ConnectionFactory:
             return self.audience.connection(owner, self._reading, number, cast("OpenLoopRunner", self.load))
         connection = self._connection_type(owner, self._no_pong if no_pong else self._reading)
         connection.number = number
-        conversation = self._conversation(connection)
+        if self.scenario is not None:
+            connection.trace = trace if trace is not None else connection.trace
+            connection.carry(self.scenario.player(connection))
+            return connection
+        conversation: Conversation = self._conversation(connection)
+        if self.traces is not None:
+            conversation = ExchangeTraces(connection, conversation, self.traces)
         if trace is not None:
             connection.trace = trace
             conversation = TracedConversation(connection, conversation, trace)
         connection.carry(self.load.sender(connection, conversation))
         return connection
 
+    def session_opened(self, connection: Connection) -> None:
+        """Sets up a connection that has just opened, before the load begins on it."""
+        sender = connection.sender
+        if isinstance(sender, Player):
+            sender.open()
+            return
+        self.attach_frames(connection)
+        first_messages = self.first_messages(connection.number)
+        greetings = self._plan.correlation.greetings
+        if first_messages or greetings:
+            wait_ns = self._plan.correlation.first_wait_ns
+            SessionSetup(connection, greetings, self._first_opcode, first_messages, wait_ns)
+
     def attach_frames(self, connection: Connection) -> None:
         """Gives a connection that has just opened its frames, where they are made as they leave."""
         if not connection.sender.sends_load or (not self._frames_vary and connection.reading.extract_id is None):
             return
-        payloads = self._source.payloads(connection.number, self._row(connection.number))
+        payloads = self._payloads(connection.number)
         encoder: FrameEncoding = self._encoder
         if connection.deflate is not None and payloads.opcode < ws_frames.CLOSE:
             encoder = DeflatingEncoder(connection, payloads.opcode)
@@ -123,6 +154,10 @@ class ConnectionFactory:
             connection.sender.batches = self.audience.frames(connection, payloads, encoder)
             return
         connection.sender.batches = connection.sender.conversation.new_frames(payloads, encoder)
+
+    def _payloads(self, number: int) -> PayloadStream:
+        """Returns the messages of connection `number`; for subclasses."""
+        return self._source.payloads(number, self._row(number))
 
     def first_messages(self, number: int) -> list[bytes]:
         """Returns the messages that connection `number` sends before the load."""
@@ -139,10 +174,14 @@ class ConnectionFactory:
         if not self._plan.target.is_templated:
             return None
         row = self._row(number)
-        return lambda text: self._source.render(text, number, row)
+        if self.traces is not None:
+            self._source.traces.renew(number)
+        return lambda text: self._source.render_target(text, number, row)
 
     def close(self) -> None:
-        """Closes the feed."""
+        """Closes the feed, and ends what goes on by itself."""
+        if self.scenario is not None:
+            self.scenario.close()
         self._source.close()
 
     def _row(self, number: int) -> Row:
@@ -175,18 +214,3 @@ def _seeking_type(plan: Plan) -> type[Connection] | None:
     if plan.node is None or not plan.node.in_messages:
         return None
     return type("SeekingConnection", (NodeSeekingConnection,), {"seek": staticmethod(plan.node.extractor())})
-
-
-class DeflatingEncoder:
-    """Frames of compressed messages (RFC 7692, section 6)."""
-
-    def __init__(self, connection: Connection, opcode: int) -> None:
-        self._connection = connection
-        self._encoder = ws_frames.FrameEncoder(opcode, ws_frames.RSV1)
-
-    def frame(self, payload: bytes) -> bytes:
-        """Returns one frame."""
-        deflate = self._connection.deflate
-        assert deflate is not None
-        self._connection.owner.tally.uncompressed_bytes_sent += len(payload)
-        return self._encoder.frame(deflate.compress(payload))

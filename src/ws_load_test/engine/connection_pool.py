@@ -22,7 +22,6 @@ from ws_load_test.engine.reconnect import Reconnector
 from ws_load_test.engine.session_opener import SessionOpener
 from ws_load_test.engine.sessions.kind_limits import KindLimits
 from ws_load_test.engine.sessions.session_group import SessionGroup
-from ws_load_test.engine.sessions.session_setup import SessionSetup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +89,10 @@ class ConnectionPool:
         """Publishers and subscribers; None without a fan-out."""
         self.http_publishers = self.factory.http_publishers
         """Publishers by HTTP, which carry the load then; None without any."""
+        self.scenario = self.factory.scenario
+        """Players of a scenario, which carry the load then; None without one."""
+        if self.scenario is not None:
+            self.scenario.keeper = self
         self.reconnector = Reconnector(self)
         self.opener = SessionOpener(self, Dialer(plan, share if multi_host else None))
         self._groups = [self._default]
@@ -128,6 +131,9 @@ class ConnectionPool:
         """
         if self.reconnector.in_progress:
             return True
+        if self.scenario is not None:
+            # Each worker's sessions are its own to lose.
+            return self.scenario.has_arrivals
         if self.load.due_when_sent:
             return self.share.count > 1 and self.plan.messages is not None
         return self.share.count > 1 or self.plan.connection_profile is not None
@@ -141,6 +147,8 @@ class ConnectionPool:
         """Begins the measured time at one instant, or ends it at another."""
         for group in self._groups:
             group.set_window(from_ns=from_ns, until_ns=until_ns)
+        if self.scenario is not None:
+            self.scenario.rows.set_window(from_ns=from_ns, until_ns=until_ns)
         if self._nodes is not None:
             self._nodes.set_window(from_ns=from_ns, until_ns=until_ns)
 
@@ -161,7 +169,11 @@ class ConnectionPool:
             group.collect_into(tally)
         if self._nodes is not None:
             self._nodes.collect_into(tally)
+        if self.scenario is not None:
+            self.scenario.rows.collect_into(tally)
         self.opener.collect_into(tally)
+        if self.factory.traces is not None:
+            tally.traces = self.factory.traces.take()
         examples, self._examples = self._examples, {}
         return tally, examples
 
@@ -191,6 +203,8 @@ class ConnectionPool:
 
     def new_connection(self, number: int) -> Connection:
         """Returns connection `number` of the run, about to be dialed."""
+        if self.scenario is not None:
+            self.scenario.dialing(number)
         if self.audience is not None:
             self.audience.dialing(number)
         group = self._group_of(number)
@@ -203,6 +217,17 @@ class ConnectionPool:
         """Counts a session, whose node is known, among those of the node; one that misbehaves is measured apart."""
         if self._nodes is not None and connection.node and self._is_well_behaved(connection):
             self._nodes.place(connection)
+
+    def never_opened(self, number: int, *, called_off: bool) -> None:
+        """Takes note that a dial has failed, or that the end of the run has called it off."""
+        if self.scenario is not None:
+            self.scenario.never_opened(number, called_off=called_off)
+
+    def not_dialed(self, number: int) -> None:
+        """Takes note that a session of the opening is not dialed."""
+        if self.scenario is not None:
+            self.scenario.dialing(number)
+            self.scenario.never_opened(number, called_off=False)
 
     def begin(self, connection: Connection) -> bool:
         """Begins the load on a session that is set up. Returns False if it has ended meanwhile."""
@@ -228,6 +253,18 @@ class ConnectionPool:
             kept = [each for each in self.connections if not each.closing and each not in self._retiring]
             for connection in reversed(kept[wanted:]):
                 self.close_when_idle(connection)
+
+    def end_session(self, connection: Connection, fault: Fault) -> None:
+        """Closes a session for a fault of the target's."""
+        if not connection.closing:
+            self._close(connection, fault)
+
+    def retire(self, connection: Connection, *, replace: bool) -> None:
+        """Closes a session as soon as it is idle; with `replace`, another takes its place."""
+        if replace:
+            self.reconnector.recycle(connection)
+        else:
+            self.close_when_idle(connection)
 
     def close_when_idle(self, connection: Connection) -> None:
         """Closes a session as soon as nothing is in flight on it."""
@@ -256,7 +293,7 @@ class ConnectionPool:
 
     async def watch_pairing(self) -> None:
         """Looks at the queues of messages in flight, where replies are paired in order and a lost one would show."""
-        if self.load.due_when_sent or self.plan.correlation.rule != "order":
+        if self.load.due_when_sent or self.plan.correlation.rule != "order" or self.scenario is not None:
             return
         random = Random()  # noqa: S311 - no secret
         while True:
@@ -282,7 +319,8 @@ class ConnectionPool:
     # --- Ending -----------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
-        """Gives what is in flight its time to be answered."""
+        """Gives what is in flight its time to be answered, and sessions of a scenario theirs to leave."""
+        timeout_ns = self.plan.timeout_ns if self.scenario is None else self.scenario.longest_end_ns
         self._in_flight = {
             connection
             for connection in self.connections
@@ -293,7 +331,7 @@ class ConnectionPool:
         if self.http_publishers is not None:
             await self.http_publishers.drain(self.plan.timeout_ns)
         try:
-            async with asyncio.timeout(self.plan.timeout_ns / NS_PER_S):
+            async with asyncio.timeout(timeout_ns / NS_PER_S):
                 await self._quiet.wait()
         except TimeoutError:
             # What we held back and sent a moment ago has not had its time: it is unanswered, and no fault.
@@ -333,12 +371,7 @@ class ConnectionPool:
         self.disconnects.opened(connection.number)
         self.reconnector.session_opened(connection.number)
         self._place(connection)
-        self.factory.attach_frames(connection)
-        first_messages = self.factory.first_messages(connection.number)
-        greetings = self.plan.correlation.greetings
-        if first_messages or greetings:
-            wait_ns = self.plan.correlation.first_wait_ns
-            SessionSetup(connection, greetings, self.factory.first_opcode, first_messages, wait_ns)
+        self.factory.session_opened(connection)
 
     def session_ended(self, session: Session, fault: Fault | None) -> None:
         """An open session is over, by either side."""
@@ -379,6 +412,8 @@ class ConnectionPool:
     def fault_counted(self, fault: Fault, number: int | None = None) -> None:
         """Keeps an example of each kind of fault."""
         key = self.kinds.fault_key(fault)
+        if self.factory.traces is not None:
+            self.factory.traces.fault_counted(key, number)
         if key not in self._known_examples:
             self._known_examples.add(key)
             text = self.factory.redact(fault.text, number) + ("" if key == fault.key else " (one of several)")

@@ -70,7 +70,7 @@ class Reconnector:
 
     def __init__(self, pool: DialingPool) -> None:
         plan = pool.plan
-        self.active = plan.reconnect.policy != "none" or plan.lifetime_ns is not None
+        self.active = plan.replaces_sessions
         """A session that ends may be followed by another."""
         self._pool = pool
         self._plan = plan
@@ -123,7 +123,7 @@ class Reconnector:
         if first:
             # Staggered, or all would leave at once, for ever.
             lifetime_ns = lifetime_ns * (connection.number + 1) // self._plan.connections
-        timer = asyncio.get_running_loop().call_later(lifetime_ns / NS_PER_S, self._expire, connection)
+        timer = asyncio.get_running_loop().call_later(lifetime_ns / NS_PER_S, self.recycle, connection)
         self._lifetimes[connection] = timer
 
     def session_opened(self, number: int) -> None:
@@ -168,7 +168,8 @@ class Reconnector:
             self._reconnecting[number] = recycled
             self._group.create_task(self._reconnect(number, monotonic_ns(), recycled=recycled))
 
-    def _expire(self, connection: Connection) -> None:
+    def recycle(self, connection: Connection) -> None:
+        """Closes a session as soon as it is idle; another takes its place."""
         if connection.closing or self._pool.stopping:
             return
         self._recycling.add(connection)

@@ -64,6 +64,14 @@ class OpeningPool(Protocol):
         """Counts a fault that kept `count` sessions from opening."""
         ...
 
+    def never_opened(self, number: int, *, called_off: bool) -> None:
+        """Takes note that a dial has failed, or that the end of the run has called it off."""
+        ...
+
+    def not_dialed(self, number: int) -> None:
+        """Takes note that a session of the opening is not dialed."""
+        ...
+
     def close_surplus(self, wanted: int) -> None:
         """Closes the newest sessions of those that are more than wanted."""
         ...
@@ -155,6 +163,8 @@ class SessionOpener:
         except DialError as error:
             pool.tally.attempted += total
             pool.tally.failed += total
+            for position in range(total):
+                pool.not_dialed(pool.share.global_index(position))
             pool.dial_failed(error.fault, total)
             pool.finished.set()
             return
@@ -175,6 +185,7 @@ class SessionOpener:
                         dials.create_task(self._dial(number))
                         continue
                     self._budget.release()
+                pool.not_dialed(number)
                 self._skipped += 1
 
     def _rounds_of(self, number: int) -> TimeoutRounds:
@@ -201,6 +212,8 @@ class SessionOpener:
     def _count_unopened(self, total: int) -> None:
         """Counts the sessions that were not open when the time of the opening was over."""
         missing = total - self._begun - self._skipped
+        for position in range(total - missing, total):
+            self._pool.not_dialed(self._pool.share.global_index(position))
         tally = self._pool.tally
         tally.attempted += missing
         tally.failed += missing
@@ -269,6 +282,8 @@ class SessionOpener:
             pool.tally.attempted += 1
             pool.tally.cancelled += called_off
             pool.tally.failed += not (opened or called_off)
+            if not opened:
+                pool.never_opened(number, called_off=called_off)
         self._rounds_of(number).note(opened=True, timed_out=False)
         timings.record_in(pool.tally)
         if pool.plan.open_timeout_ns is None or not connection.receiver.blocks_load:

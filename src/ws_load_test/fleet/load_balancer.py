@@ -65,7 +65,7 @@ class LoadBalancer:
     @staticmethod
     def is_needed(plan: Plan) -> bool:
         """True if workers have parts of one load, and not each a load of its own."""
-        return plan.workers > 1 and (plan.messages is not None or not plan.load.due_when_sent)
+        return plan.workers > 1 and (plan.messages is not None or plan.load.is_dealt)
 
     def start(self) -> LoadSwitch:
         """Returns the first distribution, and begins to watch over it."""

@@ -15,6 +15,7 @@ from ws_load_test.common.sanitize import sanitize
 from ws_load_test.live.lines import Line, Part, Viewport, cut
 from ws_load_test.live.rows.problems import condition_rows, fault_rows, generator_rows, lost_worker_rows
 from ws_load_test.live.rows.progress import head_rows
+from ws_load_test.live.rows.scenario import reaction_rows, session_rows, step_rows
 from ws_load_test.live.rows.times import histogram_rows, time_rows
 from ws_load_test.live.rows.traffic import command_rows, connection_rows, delivery_rows, message_rows, wave_rows
 
@@ -67,8 +68,11 @@ def _lines(state: RunState, viewport: Viewport, now_ns: int, notes: Sequence[Par
         *command_rows(state, viewport),
         *message_rows(state, viewport),
         *delivery_rows(state, viewport),
+        *session_rows(state, viewport),
+        *reaction_rows(state, viewport),
         Line(9, Text()),
         *time_rows(state, viewport),
+        *step_rows(state, viewport),
         *condition_rows(state, viewport),
         Line(10, Text()),
         *fault_rows(state, viewport),

@@ -6,12 +6,14 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ws_load_test.analysis.scenario import SessionCounts
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.live.run_state import RunState
 from ws_load_test.report.content.fan_out import format_reach
 from ws_load_test.report.content.labeled import count_of
+from ws_load_test.report.content.scenario import failed_places
 from ws_load_test.report.terminal.glyphs import to_encodable
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class ProgressLogger:
             counts = (("stalls", state.tally.stalls), ("broken off", state.tally.broken_off))
             parts += [f"{format_count(count)} {word}" for word, count in counts if count]
         parts += self._deliveries()
+        parts += self._scenario()
         if state.tally.dropped:
             parts.append(f"{format_count(state.tally.dropped)} dropped")
         parts += self._problems()
@@ -104,6 +107,23 @@ class ProgressLogger:
             return []
         flaws = (("missing", tally.deliveries_missing), ("cut off", tally.deliveries_cut_off))
         return [f"reach {format_reach(reach)}", *(f"{format_count(count)} {word}" for word, count in flaws if count)]
+
+    def _scenario(self) -> list[str]:
+        """Returns the slowest step of the last seconds, and the sessions that failed and where."""
+        tally = self._state.tally
+        if not tally.roles:
+            return []
+        timed = {
+            key: times.percentile(99) or 0 for key, times in self._state.recent_step_times().items() if times.count
+        }
+        slowest = max(timed, key=timed.__getitem__, default="")
+        parts = [f"slowest {sanitize(slowest)} p99 {format_duration(timed[slowest])}"] if slowest else []
+        counts = SessionCounts.of(tally.roles)
+        if counts.failed:
+            parts.append(f"{count_of(counts.failed, 'session')} failed{failed_places(counts)}")
+        flaws = [("gaps", sum(one.gaps for one in tally.reactions.values()))]
+        flaws.append(("silences", sum(one.stalls for one in tally.reactions.values())))
+        return [*parts, *(f"{format_count(count)} {word}" for word, count in flaws if count)]
 
     def _position(self) -> str:
         """Returns the phase, and how much of it is done."""

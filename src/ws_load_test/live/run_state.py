@@ -219,7 +219,7 @@ class RunState:
     @property
     def in_flight(self) -> int:
         """Messages that were sent, and neither answered nor given up."""
-        return max(0, self.tally.sent - self.tally.answered - self.tally.unanswered)
+        return max(0, self.tally.in_flight)
 
     @property
     def recent_response_ns(self) -> Histogram:
@@ -266,6 +266,14 @@ class RunState:
     def recent_lag_ns(self) -> Histogram:
         """Send lag of the last seconds."""
         return self._merge_recent("send_lag_ns")
+
+    def recent_step_times(self) -> dict[str, Histogram]:
+        """Returns the response times of each step of a scenario, of the last seconds, by its key."""
+        merged: dict[str, Histogram] = {}
+        for _, tally in self._recent:
+            for key, step in tally.steps.items():
+                merged.setdefault(key, Histogram()).merge(step.response_time_ns)
+        return merged
 
     def _merge_recent(self, field: str) -> Histogram:
         merged = Histogram()
@@ -319,7 +327,7 @@ class RunState:
     @property
     def _messages_done(self) -> int:
         tally = self.tally
-        return tally.dropped + (tally.answered + tally.unanswered if self.awaits_replies else tally.sent)
+        return tally.dropped + (tally.sent - tally.in_flight if self.awaits_replies else tally.sent)
 
     # --- Faults and findings ----------------------------------------------------------------------------------------
 

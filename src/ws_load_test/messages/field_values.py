@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from ws_load_test.messages.template_field import TemplateField
@@ -11,9 +11,13 @@ from ws_load_test.messages.template_field import TemplateField
 class FieldValues:
     """The names that expressions use, shared by all templates of a worker so that no random value repeats."""
 
-    def __init__(self, random: Random, columns: Sequence[str] = ()) -> None:
-        """Takes the source of every random value but UUIDs, and the columns of the feed's rows."""
+    def __init__(
+        self, random: Random, columns: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Takes the source of random values but UUIDs, the columns of the feed's rows, and the values of variables."""
         self.random = random
+        self.environment: Mapping[str, str] = {} if environment is None else environment
+        """Variables of the environment that the plan names, and their values."""
         self._columns = columns
         self.names: dict[str, object] = {}
         """The objects bound so far, by the name that expressions use."""

@@ -15,9 +15,16 @@ from dataclasses import dataclass
 from itertools import chain
 
 from ws_load_test.messages.marker import MARKER_BYTES
+from ws_load_test.messages.named_values import (
+    CapturedValue,
+    EnvironmentVariable,
+    JsonCapturedValue,
+    JsonEnvironmentVariable,
+)
 from ws_load_test.messages.publication import PUBLICATION, Publication
 from ws_load_test.messages.random_values import text_blocks, uuid_blocks
 from ws_load_test.messages.template_field import FieldScope, FieldText, PlainField, TemplateField
+from ws_load_test.messages.trace_context import TRACE_CONTEXTS, TRACEPARENT_BYTES, TraceContexts
 
 MAX_RANDOM_SIZE = 1 << 20
 """Characters of the longest ``{random:N}``: beyond 1 MiB, ``--size`` makes contents at less cost."""
@@ -58,6 +65,52 @@ class MessageNumber(PlainField):
     def expression(self, scope: FieldScope) -> str:  # noqa: ARG002
         """The number that the renderer gets."""
         return "number"
+
+    @classmethod
+    def parse(cls, text: FieldText) -> TemplateField:
+        """Reads the number of digits, if there is one. Raises ValueError if it is none from 1 to 19."""
+        return cls() if text.argument is None else PaddedMessageNumber.parse(text)
+
+
+@dataclass(frozen=True, slots=True)
+class PaddedMessageNumber(TemplateField):
+    """``{seq:8}``."""
+
+    digits: int
+    """Fewest digits."""
+
+    name = "seq:N"
+    example = "{seq:8}"
+    help = "the same with 8 digits, for formats in which lengths stand before texts"
+
+    @classmethod
+    def pattern(cls) -> str:
+        """Returns a regular expression of any number of digits."""
+        return r"seq:\d+"
+
+    @classmethod
+    def parse(cls, text: FieldText) -> PaddedMessageNumber:
+        """Reads the number of digits. Raises ValueError if it is none from 1 to 19."""
+        digits = text.argument or ""
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 3 and 1 <= int(digits) <= _COUNTER_DIGITS):
+            raise ValueError(
+                f"{text.written}: write a number of digits from 1 to {_COUNTER_DIGITS}, for example {cls.example}"
+            )
+        return cls(int(digits))
+
+    @property
+    def label(self) -> str:
+        """``seq``, as without padding."""
+        return MessageNumber.name
+
+    @property
+    def max_bytes(self) -> int:
+        """Digits of the largest number."""
+        return _COUNTER_DIGITS
+
+    def expression(self, scope: FieldScope) -> str:  # noqa: ARG002
+        """The number that the renderer gets, with zeros before it."""
+        return f"'%0{self.digits}d' % number"
 
 
 class ConnectionNumber(PlainField):
@@ -300,8 +353,28 @@ class PublishMarker(PlainField):
         return scope.bind(PUBLICATION, Publication) + ".marker"
 
 
+class Traceparent(PlainField):
+    """``{traceparent}``."""
+
+    __slots__ = ()
+
+    name = "traceparent"
+    example = "{traceparent}"
+    help = "trace context (W3C): a new trace for each message or connection, of which --trace asks to record a share"
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of every value."""
+        return TRACEPARENT_BYTES
+
+    def expression(self, scope: FieldScope) -> str:
+        """A call that returns the next value."""
+        return scope.bind(TRACE_CONTEXTS, TraceContexts) + ".next()"
+
+
 FIELD_KINDS: tuple[type[TemplateField], ...] = (
     MessageNumber,
+    PaddedMessageNumber,
     ConnectionNumber,
     RandomUuid,
     WallClockMs,
@@ -311,6 +384,11 @@ FIELD_KINDS: tuple[type[TemplateField], ...] = (
     JsonFeedColumn,
     RoomName,
     PublishMarker,
+    Traceparent,
+    EnvironmentVariable,
+    JsonEnvironmentVariable,
+    CapturedValue,
+    JsonCapturedValue,
 )
 """Every kind of field, in the order of the help page."""
 FIELD = re.compile(rf"\{{(?:{'|'.join(dict.fromkeys(kind.pattern() for kind in FIELD_KINDS))})\}}")
@@ -318,13 +396,15 @@ FIELD = re.compile(rf"\{{(?:{'|'.join(dict.fromkeys(kind.pattern() for kind in F
 
 
 def field_kind(name: str) -> type[TemplateField] | None:
-    """The kind with this name; None for an unknown name."""
-    return next((kind for kind in FIELD_KINDS if kind.name == name), None)
+    """The kind with this name, or whose prefix a name begins with; None for an unknown name."""
+    return next(
+        (kind for kind in FIELD_KINDS if kind.name == name or (kind.prefix and name.startswith(kind.prefix))), None
+    )
 
 
 def closest_field(name: str, columns: Collection[str]) -> str | None:
     """The field, with its braces, whose name is most like an unknown name; None if none is like it."""
-    examples = {kind.name: kind.example for kind in FIELD_KINDS if not issubclass(kind, FeedColumn)}
+    examples = {kind.name: kind.example for kind in FIELD_KINDS if not (kind.prefix or issubclass(kind, FeedColumn))}
     examples |= {f"feed.{column}": f"{{feed.{column}}}" for column in columns}
     near = difflib.get_close_matches(name.lower(), examples, n=1, cutoff=0.5)
     return examples[near[0]] if near else None

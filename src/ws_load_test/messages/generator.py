@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.sharding import Shard, rotation
+from ws_load_test.messages.captured import CAPTURED, Captured
 from ws_load_test.messages.feed import BY_CONNECTION, Order, cycle_rows, random_rows
 from ws_load_test.messages.field_values import FieldValues
 from ws_load_test.messages.message import Message
@@ -22,6 +23,7 @@ from ws_load_test.messages.publication import PUBLICATION, Publication
 from ws_load_test.messages.sizes import random_payloads
 from ws_load_test.messages.template import PayloadRenderer, Renderer, Template, template_text
 from ws_load_test.messages.template_field import Row
+from ws_load_test.messages.trace_context import DEFAULT_TRACE_SHARE, TRACE_CONTEXTS, TraceContexts
 from ws_load_test.messages.weighted_order import weighted_round_robin
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
@@ -79,21 +81,28 @@ class MessageGenerator:
         Args:
             message: Messages of the load.
             shard: The worker's share of the connections.
-            room_of: Returns the name of a connection's room in a fan-out.
+            room_of: Returns the name of a connection's room, where there are rooms.
         """
         self.message = message
         self.shard = shard
         self._columns = message.feed.columns if message.feed is not None else None
         self._random = Random(f"{_SEED} {shard.index} of {shard.count}")  # noqa: S311 - load, not secrets
-        self._values = FieldValues(self._random, self._columns or ())
+        self._values = FieldValues(self._random, self._columns or (), message.environment)
         self.publication = Publication()
         """Values of ``{marker}`` and ``{room}``; the publisher sets both before each message of the load."""
         self._values.bind(PUBLICATION, lambda: self.publication)
+        self.captured = Captured()
+        """Values of ``{my.NAME}``; a session of a scenario sets its own before each of its messages."""
+        self._values.bind(CAPTURED, lambda: self.captured)
+        self.traces = TraceContexts(DEFAULT_TRACE_SHARE if message.trace_share is None else message.trace_share)
+        """Values of ``{traceparent}``."""
+        self._values.bind(TRACE_CONTEXTS, lambda: self.traces)
         self._room_of = room_of
         self._renderers: dict[str, Renderer] = {}
         self._open: list[Generator[Row]] = []
         self._message_rows: Generator[Row] | None = None
-        self._number = shard.numbers().__next__
+        self.next_number: Callable[[], int] = shard.numbers().__next__
+        """Returns the number of the worker's next message, unique in the run."""
         self._by_connection = False
         self.recent_rows: deque[Row] = deque(maxlen=RECENT_ROWS)
         """Rows of the latest messages. They can hold secrets, which a target can quote in a close reason."""
@@ -115,6 +124,18 @@ class MessageGenerator:
         if self._room_of is not None:
             self.publication.room = self._room_of(connection)
         return self._render(template, connection, row)
+
+    def render_target(self, text: str, connection: int, row: Row = EMPTY_ROW) -> str:
+        """Renders a text that opens a connection; all of them have the same trace context.
+
+        Raises:
+            ValueError: As of `render`.
+        """
+        self.traces.begin_opening(connection)
+        try:
+            return self.render(text, connection, row)
+        finally:
+            self.traces.end_opening()
 
     def render_publish(self, template: Template | str, publisher: int, row: Row = EMPTY_ROW) -> str:
         """Renders a text of a publish by HTTP, in the room of its message, which `publication` has.
@@ -140,7 +161,7 @@ class MessageGenerator:
             rows.close()
 
     def _payloads(self, connection: int, row: Row) -> PayloadStream:
-        render, number = self._render_next, self._number
+        render, number = self._render_next, self.next_number
         if self.message.sizes is not None:
             return PayloadStream(
                 random_payloads(self.message.sizes, self._random, as_text=self.message.kind != "binary"),
@@ -165,7 +186,7 @@ class MessageGenerator:
         message = self.message
         is_template = message.is_template or (False,) * (1 + len(message.alternatives))
         renderers = [
-            self._compile_template(template_text(payload)) if has_fields else _constant(payload)
+            self.compile_payload(template_text(payload)) if has_fields else _constant(payload)
             for payload, has_fields in zip((message.payload, *message.alternatives), is_template, strict=True)
         ]
         if len(renderers) == 1:
@@ -174,7 +195,12 @@ class MessageGenerator:
         turn = chain.from_iterable(_rotated(order, round_number) for round_number in count()).__next__
         return lambda number, connection, row: turn()(number, connection, row)  # noqa: PLW0108 - turn() differs
 
-    def _compile_template(self, text: str) -> PayloadRenderer:
+    def compile_text(self, template: Template) -> Renderer:
+        """Returns a function that renders a text of which the values are the worker's."""
+        return template.compile(self._values)
+
+    def compile_payload(self, text: str) -> PayloadRenderer:
+        """Returns a function that renders a message of this template."""
         feed = self.message.feed
         template = Template(text, self._columns)
         render = template.compile_bytes(self._values)

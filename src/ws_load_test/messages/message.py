@@ -44,8 +44,12 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes of generated messages; None if they do not vary."""
     feed: Feed | None = None
     """Source of the ``feed.`` fields, those of the target's URL and headers included."""
+    environment: dict[str, str] = {}
+    """Variables that the ``env.`` fields name, those of the target included, and their values; empty in a recording."""
     largest_bytes: int | None = None
     """Bytes that practically no varying message exceeds; None for a fixed one. Use `max_bytes`."""
+    trace_share: float | None = None
+    """Share of the values of ``{traceparent}`` that ask for a trace; None where nothing has the field."""
     generated: bool = False
     """True for the text of a fixed ``--size``, which the size alone makes again."""
 
@@ -72,7 +76,8 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def without_payload(self) -> Message:
         """The same without contents, which a recording must not hold; the default message is no secret."""
         is_default = self.payload == DEFAULT_PAYLOAD and not self.alternatives
-        return msgspec.structs.replace(self, payload=DEFAULT_PAYLOAD if is_default else b"", alternatives=())
+        payload = DEFAULT_PAYLOAD if is_default else b""
+        return msgspec.structs.replace(self, payload=payload, alternatives=(), environment={})
 
     def describe(self) -> str:
         """Describes the messages in a phrase."""

@@ -138,6 +138,8 @@ class Template:
         kind = field_kind(name)
         if kind is None:
             return SuspectField(written, closest_field(name, self._columns or ()))
+        if kind.prefix:
+            return kind.parse(FieldText(written, written[1 + len(kind.prefix) : -1], self._columns))
         if kind.needs_argument and match["argument"] is None:
             return SuspectField(written, kind.example)
         return kind.parse(FieldText(written, match["argument"], self._columns))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import ClassVar, Protocol, TypeAlias
@@ -29,6 +29,11 @@ class FieldScope(Protocol):
         """Index of a feed's column in ``row``."""
         ...
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables that the plan names, and their values."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class FieldText:
@@ -37,7 +42,7 @@ class FieldText:
     written: str
     """With its braces: ``{random:8}``."""
     argument: str | None
-    """The part after the colon, or a feed's column; None without a colon."""
+    """The part after the colon, or after the prefix: a feed's column, a variable; None without either."""
     columns: Collection[str] | None
     """Columns of the feed; None without a feed."""
 
@@ -49,6 +54,8 @@ class TemplateField(ABC):
 
     name: ClassVar[str]
     """The word after the brace: ``seq``."""
+    prefix: ClassVar[str] = ""
+    """Beginning of the word where a name of the user's follows: ``env.``; empty where none does."""
     example: ClassVar[str]
     """The field as users write it: ``{random:8}``."""
     help: ClassVar[str]

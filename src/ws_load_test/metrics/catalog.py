@@ -7,12 +7,21 @@ of messages follow from the row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 from ws_load_test.metrics.count_metrics import CONNECTION, FAULT, MESSAGE
 from ws_load_test.metrics.fan_out_metrics import DELIVERY, NO_DELIVERY, PUBLISH, SUBSCRIBER, FanOutMetrics
 from ws_load_test.metrics.histogram import Histogram
-from ws_load_test.metrics.metric_spec import SPEC, MetricSpec, amounts, count, times
+from ws_load_test.metrics.metric_set import rows_of
+from ws_load_test.metrics.metric_spec import MetricSpec, amounts, count, times
+from ws_load_test.metrics.scenario_metrics import (
+    ITERATION,
+    REACTION,
+    SESSION,
+    STEP,
+    condition_of_part,
+    part_conditions,
+)
 
 
 @dataclass(slots=True)
@@ -172,14 +181,11 @@ class Metrics(FanOutMetrics):
 
 
 def _in_groups(specs: tuple[MetricSpec, ...]) -> tuple[MetricSpec, ...]:
-    groups = (MESSAGE, CONNECTION, FAULT, "", DELIVERY, PUBLISH, SUBSCRIBER)
+    groups = (MESSAGE, CONNECTION, FAULT, "", DELIVERY, PUBLISH, SUBSCRIBER, STEP, REACTION, SESSION, ITERATION)
     return tuple(sorted(specs, key=lambda spec: groups.index(spec.unit_name)))
 
 
-METRICS: dict[str, MetricSpec] = {
-    spec.name: spec
-    for spec in _in_groups(tuple(replace(field.metadata[SPEC], name=field.name) for field in fields(Metrics)))
-}
+METRICS: dict[str, MetricSpec] = {spec.name: spec for spec in _in_groups(tuple(rows_of(Metrics).values()))}
 """Every row by the name of its field, in the order in which people read them: messages, sessions, faults, the rest."""
 DERIVED = (
     MetricSpec(
@@ -269,8 +275,29 @@ DERIVED = (
     ),
 )
 """Metrics that conditions offer and no tally counts: they are worked out of others."""
+STEP_FAILED = MetricSpec(
+    "Times that it went wrong: unanswered, dropped, or answered by what failed a check.",
+    name="failed",
+    percent_of=("due",),
+    condition="failed",
+)
+"""Failures of a step, which are worked out of its counts."""
+_STEP_CONDITIONS = (
+    *("due", "sent", "answered", "unanswered", "unawaited", "dropped", "stalls", "broken_off"),
+    *("response_time_ns", "service_time_ns", "send_lag_ns", "first_time_ns", "gap_ns"),
+)
+PART_CONDITIONS = (
+    *(
+        condition_of_part("steps.NAME", spec, STEP)
+        for spec in (*(METRICS[name] for name in _STEP_CONDITIONS), STEP_FAILED)
+    ),
+    *part_conditions(),
+)
+"""Metrics of the parts of a scenario: NAME is that of a step or a reaction, in all roles that have it, or ROLE/NAME."""
 CONDITION_METRICS: dict[str, MetricSpec] = {
-    spec.condition: spec for spec in _in_groups((*METRICS.values(), *DERIVED)) if spec.condition is not None
+    spec.condition: spec
+    for spec in _in_groups((*METRICS.values(), *DERIVED, *PART_CONDITIONS))
+    if spec.condition is not None
 }
 """Every metric that ``--fail-if`` offers, by its name there."""
 WHOLE_RUN = tuple(spec.name for spec in DERIVED if spec.name.startswith(("waves", "nodes.")))
@@ -282,5 +309,13 @@ PER_HOST_FIELDS = tuple(spec.name for spec in METRICS.values() if spec.per_host)
 """Fields that are kept for each machine: its rate, its own troubles and its way to the target show in them."""
 PER_NODE_FIELDS = ("opened", "closed", "answered", "unanswered", "response_time_ns")
 """Fields that are kept for each node of the target (``--node``)."""
+PER_STEP_FIELDS = (
+    *("due", "sent", "answered", "unanswered", "unawaited", "dropped", "faults", "answered_in_window"),
+    *("response_time_ns", "service_time_ns", "send_lag_ns", "unanswered_wait_ns", "first_time_ns", "gap_ns", "stalls"),
+    *("streamed", "broken_off", "came_together", "without_first", "without_count"),
+    *("answer_messages", "answer_bytes", "answer_count"),
+    *("answer_messages_per_ks", "answer_bytes_per_ks", "answer_count_per_ks"),
+)
+"""Fields that are kept for each step of a scenario; `faults` are those that happened at it."""
 EXCLUDED_FROM_WARMUP = tuple(spec.name for spec in METRICS.values() if not spec.in_warmup)
 """Fields that are reset when a warm-up interval is reported."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from ws_load_test.metrics.metric_set import MetricSet
 from ws_load_test.metrics.metric_spec import MetricSpec, count, labeled, size
 
 MESSAGE, CONNECTION, FAULT = "message", "connection", "fault"
@@ -12,11 +13,11 @@ MESSAGE, CONNECTION, FAULT = "message", "connection", "fault"
 
 
 @dataclass(slots=True)
-class CountMetrics:
+class CountMetrics(MetricSet):
     """Counts, each with its row, in the order in which recordings have them.
 
     Every message that was due is in ``sent`` or ``dropped``, and every sent one is, once the run is over, in
-    ``answered`` or ``unanswered``.
+    ``answered``, ``unanswered`` or ``unawaited``.
     """
 
     # --- Sessions ---------------------------------------------------------------------------------------------------
@@ -181,6 +182,19 @@ class CountMetrics:
             report_label="unanswered",
             report_if_zero=True,
             is_failure=True,
+        )
+    )
+    # Messages of a scenario's steps that await nothing, and of its timers; 0 without a scenario.
+    unawaited: int = count(
+        MetricSpec(
+            "Messages that were sent and to which the scenario awaits no reply.",
+            percent_of=("sent",),
+            condition="unawaited",
+            needs_scenario=True,
+            family="messages_unawaited",
+            unit_name=MESSAGE,
+            csv=("unawaited",),
+            report_label="unawaited",
         )
     )
     dropped: int = count(

@@ -100,9 +100,9 @@ def counter_families(tally: Tally) -> Iterator[Family]:
 
 
 def _is_of(tally: Tally, spec: MetricSpec) -> bool:
-    """Returns False for what only streams or fan-outs have, where there were none."""
+    """Returns False for what only streams, fan-outs or scenarios have, where there were none."""
     fan_out = bool(tally.deliveries_expected or tally.delivery_time_ns.count)
-    return spec.is_of(streams=bool(tally.streamed), fan_out=fan_out)
+    return spec.is_of(streams=bool(tally.streamed), fan_out=fan_out, scenario=bool(tally.roles))
 
 
 def throughput(answered_per_s: float | None) -> Iterator[Family]:

@@ -40,6 +40,8 @@ class MetricSpec:
     """True where it is only known of answers that are many messages (``--until``), or of those and of fan-outs."""
     needs_fan_out: bool = False
     """True where it is only known of fan-outs (``--subscribers``), or of those and of streams."""
+    needs_scenario: bool = False
+    """True where it is only known of scenarios."""
     in_warmup: bool = True
     """False: reset when a warm-up interval is reported. True: it counts then as well (connections), or the engine
     leaves out the warm-up message by message (sent, answered)."""
@@ -60,8 +62,15 @@ class MetricSpec:
     is_failure: bool = False
     """True where reports highlight any value but 0."""
 
-    def is_of(self, *, streams: bool, fan_out: bool) -> bool:
-        """Returns False for what a run without streams, or without a fan-out, cannot have."""
+    @property
+    def is_histogram(self) -> bool:
+        """True for times and amounts."""
+        return self.kind in ("time", "amount")
+
+    def is_of(self, *, streams: bool, fan_out: bool, scenario: bool = False) -> bool:
+        """Returns False for what a run without streams, without a fan-out, or without a scenario, cannot have."""
+        if self.needs_scenario and not scenario:
+            return False
         if not self.needs_stream and not self.needs_fan_out:
             return True
         return (self.needs_stream and streams) or (self.needs_fan_out and fan_out)

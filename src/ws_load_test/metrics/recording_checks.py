@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.units import quoted
-from ws_load_test.metrics.catalog import COUNT_FIELDS, HISTOGRAM_FIELDS, LABELED_FIELDS
 from ws_load_test.metrics.decoding_budget import DecodingBudget
 from ws_load_test.metrics.recording import LARGEST, PHASES
 from ws_load_test.metrics.session_events import SLOT_NS, split_key
@@ -97,11 +96,6 @@ class IntervalChecker:
                 )
 
     def _add(self, tally: Tally) -> None:
-        for part in (tally, tally.misbehaving):
-            if part is None:
-                continue
-            self._total += sum(getattr(part, name) for name in COUNT_FIELDS)
-            self._total += sum(getattr(part, name).total() for name in LABELED_FIELDS)
-            self._total += sum(getattr(part, name).count for name in HISTOGRAM_FIELDS)
+        self._total += tally.total()
         if self._total > LARGEST_TOTAL:
             raise ValueError("the counts so far add up to more than 2^56, which no run has")

@@ -14,6 +14,7 @@ import msgspec
 from ws_load_test.common.units import LONGEST_NS
 from ws_load_test.common.version import PROGRAM
 from ws_load_test.messages import DEFAULT_PAYLOAD, SetupMessage
+from ws_load_test.messages.trace_context import DEFAULT_TRACE_SHARE
 from ws_load_test.plan.fan_out import FanOut, MarkerRule
 from ws_load_test.plan.option_texts import (
     write_addresses,
@@ -180,6 +181,14 @@ def _messages(plan: Plan) -> Iterator[tuple[str, Written]]:
         yield "feed", message.feed.path
         if message.feed.order != "round-robin":
             yield "feed_order", message.feed.order
+    yield from _beside_messages(plan)
+
+
+def _beside_messages(plan: Plan) -> Iterator[tuple[str, Written]]:
+    """Yields the share of traces, the first messages and the rule of matching."""
+    message = plan.message
+    if message.trace_share is not None and message.trace_share != DEFAULT_TRACE_SHARE:
+        yield "trace", write_share(message.trace_share) if message.trace_share else "0"
     if plan.setup_messages:
         hidden_one = SetupMessage()
         yield "first_message", [REDACTED if one == hidden_one else _text(one.payload) for one in plan.setup_messages]

@@ -22,17 +22,27 @@ FEWER_IS_BETTER = frozenset(
         *("missing", "cut_off", "late", "duplicate", "misdelivered", "foreign"),
         *("waves.back", "waves.abrupt", "waves.bounced", "nodes.skew"),
         *("gaps", "gap.longest", "subscribers_with_gaps", "subscribers.skew"),
+        *(f"steps.NAME.{name}" for name in ("failed", "unanswered", "dropped", "stalls", "broken_off")),
+        *(f"on.NAME.{name}" for name in ("gaps", "missed", "repeats", "out_of_order", "silence")),
+        *("sessions.failed", "sessions.dropped", "iterations.dropped"),
     )
 )
 """Counts of what went wrong."""
 MORE_IS_BETTER = frozenset(
-    ("answered", "opened", "sent", "rate", "sent_rate", "expected", "delivered", "reach", "complete")
+    (
+        *("answered", "opened", "sent", "rate", "sent_rate", "expected", "delivered", "reach", "complete"),
+        *("steps.NAME.answered", "steps.NAME.sent", "on.NAME.seen", "on.NAME.rate"),
+        *("sessions.begun", "sessions.completed", "iterations.begun", "iterations.completed"),
+    )
 )
 """Counts and rates of what went well."""
 SHARES_OF_ALL = frozenset(
     (
         *("errors", "failed", "unanswered", "dropped", "answered", "opened", "sent", "broken_off"),
         *("delivered", "reach", "missing", "cut_off", "complete"),
+        *(f"steps.NAME.{name}" for name in ("failed", "unanswered", "unawaited", "dropped", "answered", "sent")),
+        *(f"sessions.{name}" for name in ("begun", "completed", "failed", "dropped")),
+        *(f"iterations.{name}" for name in ("begun", "completed", "dropped")),
     )
 )
 """Counts that are part of what they are a share of, so that 100 % is the most."""
@@ -108,8 +118,12 @@ def _check_says_something(condition: Condition) -> None:
     if metric.kind == "ratio":
         # A percentile above the median is at least as high.
         limit = max(limit - 1, Fraction(0))
-    never = (sign == "<" and not limit) or (capped and ((sign == ">" and limit >= 1) or (sign == ">=" and limit > 1)))
-    always = (sign == ">=" and not limit) or (capped and ((sign == "<=" and limit >= 1) or (sign == "<" and limit > 1)))
+    # An age is below 0 where the target's clock is ahead of ours.
+    lowest = sign if metric.name != "on.NAME.age" else ""
+    never = (lowest == "<" and not limit) or (capped and ((sign == ">" and limit >= 1) or (sign == ">=" and limit > 1)))
+    always = (lowest == ">=" and not limit) or (
+        capped and ((sign == "<=" and limit >= 1) or (sign == "<" and limit > 1))
+    )
     if never or always:
         how = "never" if never else "always"
         raise ValueError(f'"{condition.text}" {how} holds, whatever the run does; write for example {EXAMPLES}')

@@ -1,25 +1,27 @@
 """Matching of replies to messages, and checks of what a reply must contain. Pure functions of payloads, compiled once.
 
 *order* pairs replies with messages as they come. The other rules look for an *id*: the whole payload (*echo*), a value
-in it (*json*), a part of its text (*regex*). A message and its reply have the same id; what has none is a push.
+in it (*json* and the other codecs), a part of its text (*regex*). A message and its reply have the same id; what has
+none is a push.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
 from ws_load_test.common.units import format_duration
+from ws_load_test.plan.codecs import CODEC_FORMS, CODECS, CodecName
 from ws_load_test.plan.ranges import Count, Duration, PositiveDuration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from re import Pattern
 
-CorrelationRule = Literal["order", "ping", "echo", "json", "regex", "none"]
+CorrelationRule = Literal["order", "ping", "echo", CodecName, "regex", "none"]
 CorrelationId = bytes | str
 IdExtractor = Callable[[bytes], CorrelationId | None]
 """Function of a payload that returns its id; None where it has none."""
@@ -30,14 +32,13 @@ DEFAULT_STALL_NS = 10**9
 """Gap (1 s) above which an answer stalls: a reader of text that appears word by word notices it as a halt."""
 LARGEST_NUMBER = 1 << 53
 """Largest number that is read in a message: doubles have it exactly, and no answer comes near it."""
-_FORMS = "write contains:TEXT, regex:PATTERN, json:PATH=VALUE or json:PATH"
-_STEP = re.compile(r"[^.\[\]\"\\\x00-\x1f]+|\[\d+\]")
+_FORMS = f"write contains:TEXT, regex:PATTERN, json:PATH=VALUE or json:PATH ({CODEC_FORMS} find values)"
 
 
 class Check(msgspec.Struct, frozen=True):
     """Condition that the payload of a message satisfies or not."""
 
-    kind: Literal["contains", "regex", "json"]
+    kind: Literal["contains", "regex", CodecName]
     operand: str
     """Text, pattern or path."""
     value: str | None = None
@@ -54,7 +55,7 @@ class Check(msgspec.Struct, frozen=True):
         if self.kind == "regex":
             search = _pattern(self.operand).search
             return lambda payload: search(payload) is not None
-        read, value = json_extractor(self.operand), self.value
+        read, value = CODECS[self.kind].reader(self.operand), self.value
         if value is None:
             return lambda payload: read(payload) is not None
         return lambda payload: read(payload) == value
@@ -94,9 +95,9 @@ class Correlation(msgspec.Struct, frozen=True):
     """Rules that tell replies from unsolicited messages and pair them with requests."""
 
     rule: CorrelationRule = "order"
-    """Pairing of replies: in order, by an id (*echo*, *json*, *regex*), pongs, or none awaited."""
+    """Pairing of replies: in order, by an id (*echo*, a codec, *regex*), pongs, or none awaited."""
     selector: str = ""
-    """Path to the id (*json*), or the paths to it in a message and in its reply, with ``=`` between them; pattern whose
+    """Path to the id (codecs), or the paths to it in a message and in its reply, with ``=`` between them; pattern whose
     first group is the id (*regex*)."""
     expect: tuple[Check, ...] = ()
     """Checks that every reply must satisfy."""
@@ -123,7 +124,17 @@ class Correlation(msgspec.Struct, frozen=True):
     @property
     def by_id(self) -> bool:
         """True if replies are matched by an id, in any order."""
-        return self.rule in {"echo", "json", "regex"}
+        return self.rule == "echo" or self.in_payload
+
+    @property
+    def in_payload(self) -> bool:
+        """True if the id of a message is a part of its payload."""
+        return self.rule == "regex" or self.by_path
+
+    @property
+    def by_path(self) -> bool:
+        """True if the id is at a path of a codec."""
+        return self.rule in CODECS
 
     @property
     def needs_payload(self) -> bool:
@@ -146,10 +157,14 @@ class Correlation(msgspec.Struct, frozen=True):
         """Returns the function that finds the id in a message of ours."""
         return self._extractor(of_reply=False)
 
+    def id_path(self, *, of_reply: bool) -> str:
+        """Path to the id in a reply, or in a message of ours, where replies are paired by one."""
+        in_message, differs, in_reply = self.selector.partition("=")
+        return in_reply if of_reply and differs else in_message
+
     def _extractor(self, *, of_reply: bool) -> IdExtractor:
-        if self.rule == "json":
-            in_message, differs, in_reply = self.selector.partition("=")
-            return json_extractor(in_reply if of_reply and differs else in_message)
+        if self.by_path:
+            return CODECS[self.rule].reader(self.id_path(of_reply=of_reply))
         if self.rule == "regex":
             return regex_extractor(self.selector)
         return _identity
@@ -163,14 +178,14 @@ class Correlation(msgspec.Struct, frozen=True):
         """The rule in words."""
         in_message, differs, in_reply = self.selector.partition("=")
         elsewhere = f' at "{in_message}"' if differs else ""
+        by_path = f'the id at "{in_reply or in_message}" of a reply is that{elsewhere} of its message'
         words = {
             "order": "in order",
             "ping": "pongs, in order",
             "echo": "a reply equals its message",
-            "json": f'the id at "{in_reply or in_message}" of a reply is that{elsewhere} of its message',
             "regex": f"the id that {self.selector} finds in a reply is that of its message",
             "none": "none is awaited",
-        }[self.rule]
+        }.get(self.rule, by_path)
         if self.greetings:
             words += f"; the first {self.greetings} of a session answer nothing"
         if self.stream:
@@ -190,10 +205,10 @@ def parse_rule(text: str) -> tuple[CorrelationRule, str]:
     """
     rule, colon, where = text.partition(":")
     if rule not in get_args(CorrelationRule):
-        raise ValueError(f'"{text}" is no rule; write order, ping, echo, json:PATH, regex:PATTERN or none')
-    if rule == "json":
+        raise ValueError(f'"{text}" is no rule; write order, ping, echo, {CODEC_FORMS}, regex:PATTERN or none')
+    if rule in CODECS:
         for path in where.split("=", 1):
-            json_extractor(path)
+            CODECS[rule].reader(path)
     elif rule == "regex":
         if not where:
             raise ValueError('regex needs a pattern; write for example regex:"id":(\\d+)')
@@ -204,19 +219,19 @@ def parse_rule(text: str) -> tuple[CorrelationRule, str]:
 
 
 def parse_check(text: str) -> Check:
-    """Reads ``contains:ok``, ``regex:^2$``, ``json:type=pong``, ``json:result``.
+    """Reads ``contains:ok``, ``regex:^2$``, ``json:type=pong``, ``msgpack:result``, ``protobuf:1.3=ok``.
 
     Raises:
         ValueError: with what to write instead.
     """
     kind, colon, what = text.partition(":")
-    if not colon or not what or kind not in {"contains", "regex", "json"}:
+    if not colon or not what or (kind not in {"contains", "regex"} and kind not in CODECS):
         raise ValueError(f'"{text}" is no check; {_FORMS}')
     value = None
-    if kind == "json":
+    if kind in CODECS:
         path, equals, given = what.partition("=")
         what, value = path, given if equals else None
-    check = Check(kind, what, value)  # type: ignore[arg-type]  # one of the three, as checked above
+    check = Check(kind, what, value)  # type: ignore[arg-type]  # one of these, as checked above
     check.test()
     return check
 
@@ -239,23 +254,46 @@ def parse_number_place(text: str) -> str:
     Raises:
         ValueError: with what to write instead.
     """
+    return parse_place(text, "number", "tokens=")
+
+
+def parse_place(text: str, what: str = "value", before: str = "id=") -> str:
+    r"""Reads ``json:data.id`` or ``regex:id=(\d+)``, which say where a value stands in a message.
+
+    Args:
+        text: The place as an option takes it.
+        what: Noun for sentences about it.
+        before: What stands before the value in the example of a pattern.
+
+    Raises:
+        ValueError: with what to write instead.
+    """
     kind, colon, where = text.partition(":")
-    if not colon or not where or kind not in {"json", "regex"}:
-        raise ValueError(f'"{text}" is no place of a number; write json:PATH or regex:PATTERN with a group')
+    if not colon or not where or (kind != "regex" and kind not in CODECS):
+        raise ValueError(f'"{text}" is no place of a {what}; write {CODEC_FORMS} or regex:PATTERN with a group')
     if kind == "regex" and not _pattern(where).groups:
-        raise ValueError(f'"{where}" has no group; put parentheses around the number, for example tokens=(\\d+)')
-    number_reader(text)
+        raise ValueError(f'"{where}" has no group; put parentheses around the {what}, for example {before}(\\d+)')
+    place_reader(text)
     return text
 
 
-def number_reader(place: str) -> NumberReader:
-    """Returns what reads a number, 0 or more and rounded to a whole one, at a place that `parse_number_place` takes.
+def place_reader(place: str) -> IdExtractor:
+    """Returns what reads the value at a place that `parse_place` takes; None where it has none.
 
     Raises:
         ValueError: its path or pattern is none.
     """
     kind, _, where = place.partition(":")
-    extract: IdExtractor = json_extractor(where) if kind == "json" else regex_extractor(where)
+    return regex_extractor(where) if kind == "regex" else CODECS[kind].reader(where)
+
+
+def number_reader(place: str) -> NumberReader:
+    """Returns what reads a number, 0 or more and rounded to a whole one, at a place that `parse_place` takes.
+
+    Raises:
+        ValueError: its path or pattern is none.
+    """
+    extract = place_reader(place)
 
     def read(payload: bytes) -> int | None:
         text = extract(payload)
@@ -291,51 +329,6 @@ def regex_extractor(pattern: str) -> IdExtractor:
         return None if found is None else found[group]
 
     return read
-
-
-def json_extractor(path: str) -> Callable[[bytes], str | None]:
-    """Returns what finds the value at a path of names and places (``data.id``, ``items[0].id``), as text.
-
-    Numbers are written as JSON writes them, so that 7 and "7" are the same id: servers turn one into the other. Null is
-    no value. Costs about 0.4 µs for a small message: what is beside the path is skipped, not decoded.
-
-    Raises:
-        ValueError: it is no path.
-    """
-    steps = _STEP.findall(path)
-    if not steps or ".".join(steps).replace(".[", "[") != path.removeprefix("."):
-        raise ValueError(f'"{path}" is no path; write for example json:id or json:data.items[0].id')
-    names = next((place for place, step in enumerate(steps) if step.startswith("[")), len(steps))
-    kind: Any = Any
-    for name in reversed(steps[:names]):
-        # Any beside UNSET only at the end: what lies on the way must be an object.
-        field = ("value", kind if kind is Any else kind | msgspec.UnsetType, msgspec.UNSET)
-        kind = msgspec.defstruct("At", [field], rename={"value": name})
-    decode = msgspec.json.Decoder(kind).decode
-    rest: list[int | str] = [int(step[1:-1]) if step.startswith("[") else step for step in steps[names:]]
-
-    def read(payload: bytes) -> str | None:
-        try:
-            value = decode(payload)
-            for _ in range(names):
-                value = value.value
-            for step in rest:
-                # A text has places as well, and none of them is an id.
-                if type(value) is str:
-                    return None
-                value = value[step]
-        except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, LookupError, TypeError):
-            return None
-        except RecursionError:
-            # Nested deeper than any application does, a message has no id; it must not end the run.
-            return None
-        return value if type(value) is str else _as_text(value)
-
-    return read
-
-
-def _as_text(value: Any) -> str | None:
-    return None if value is None or value is msgspec.UNSET else msgspec.json.encode(value).decode()
 
 
 def _identity(payload: bytes) -> bytes:

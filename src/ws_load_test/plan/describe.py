@@ -96,6 +96,8 @@ def _length(plan: Plan) -> str:
 def _session_lines(plan: Plan) -> Iterator[Line]:
     if plan.setup_messages:
         yield "first", _first_messages(plan)
+    if plan.message.trace_share is not None:
+        yield "traces", f"{100 * plan.message.trace_share:g} % of the trace contexts ask the target for a trace"
     if plan.message.feed is not None:
         yield "feed", plan.message.feed.describe()
     if plan.reconnect.policy != "none":

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from ws_load_test.common.units import format_count
+from ws_load_test.plan.codecs import CodecName
 from ws_load_test.plan.ranges import Connections, PositiveCount
 from ws_load_test.plan.redaction import public_header, public_url, secrets_in_header, secrets_in_url
 
@@ -51,7 +52,7 @@ class HttpPublish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class MarkerRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Recognition of a delivery."""
 
-    kind: Literal["marker", "json", "regex"] = "marker"
+    kind: Literal["marker", CodecName, "regex"] = "marker"
     """``marker``: the field ``{marker}`` anywhere in a message. The others find the ``{seq}`` of the publish."""
     pattern: str = ""
     """Path or regular expression; empty for ``marker``."""

@@ -19,6 +19,8 @@ class ClosedLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
 
     due_when_sent: ClassVar[bool] = True
     """A message is due when it is sent, so response time and service time are one number."""
+    is_dealt: ClassVar[bool] = False
+    """A number of messages is shared, where there is one, and no turns."""
     in_flight: PositiveCount = 1
     """Messages in flight on each connection."""
 
@@ -70,6 +72,8 @@ class OpenLoop(msgspec.Struct, frozen=True, tag_field="kind", tag="open"):
 
     due_when_sent: ClassVar[bool] = False
     """A message can be sent later than it is due, so response time and service time differ."""
+    is_dealt: ClassVar[bool] = True
+    """Workers take the messages of one schedule in turns, by their sessions."""
     rate: LoadProfile
     """Messages per second over all connections; of constant 0, the connections are only held."""
     arrivals: Arrivals = "constant"
@@ -138,6 +142,8 @@ class RoleLoad(msgspec.Struct, frozen=True, tag_field="kind", tag="roles"):
 
     due_when_sent: ClassVar[bool] = False
     """A step of an iteration on a schedule can be sent later than it is due."""
+    is_dealt: ClassVar[bool] = False
+    """Each worker has the sessions of its share, and what they do."""
 
     @property
     def requested_rate(self) -> LoadProfile | None:

@@ -10,7 +10,7 @@ import msgspec
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import quoted
 from ws_load_test.plan import values as option_values
-from ws_load_test.plan.correlation import json_extractor
+from ws_load_test.plan.codecs import CODEC_FORMS, CODECS, CodecName
 from ws_load_test.plan.upgrade_headers import TOKEN
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 40
 """Characters of a node's name that are kept."""
-_FORMS = "write header:NAME, cookie:NAME or json:PATH, for example header:X-Node"
+_FORMS = f"write header:NAME, cookie:NAME, {CODEC_FORMS}, for example header:X-Node"
 
 
 class NodeRule(msgspec.Struct, frozen=True):
     """Place of a node's name."""
 
-    kind: Literal["header", "cookie", "json"]
+    kind: Literal["header", "cookie", CodecName]
     """A header of the upgrade response, a cookie that it sets, or a value in one of the session's first messages."""
     name: str
     """Name of the header or the cookie, or path of the value."""
@@ -35,7 +35,7 @@ class NodeRule(msgspec.Struct, frozen=True):
     @property
     def in_messages(self) -> bool:
         """True where the name comes in a message."""
-        return self.kind == "json"
+        return self.kind in CODECS
 
     def of_headers(self, headers: Mapping[str, Sequence[str]]) -> str:
         """Returns the name in the headers of an upgrade response, by their names in lower case; empty without one."""
@@ -51,7 +51,7 @@ class NodeRule(msgspec.Struct, frozen=True):
 
     def extractor(self) -> Callable[[bytes], str | None]:
         """Returns the function that finds the name in a message."""
-        return json_extractor(self.name)
+        return CODECS[self.kind].reader(self.name)
 
 
 def node_name(text: str | None) -> str:
@@ -67,9 +67,9 @@ def node_rule(value: Any) -> NodeRule:
     """
     text = option_values.text(value)
     kind, _, name = text.partition(":")
-    if kind == "json" and name:
-        json_extractor(name)
-        return NodeRule("json", name)
+    if kind in CODECS and name:
+        CODECS[kind].reader(name)
+        return NodeRule(kind, name)  # type: ignore[arg-type]  # a codec's name, as checked above
     if kind in ("header", "cookie") and TOKEN.fullmatch(name):
         return NodeRule("header" if kind == "header" else "cookie", name)
     raise ValueError(f"{quoted(text)} names no place of a node's name; {_FORMS}")

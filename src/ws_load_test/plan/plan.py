@@ -117,8 +117,14 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def may_reopen_sessions(self) -> bool:
         """True if new sessions can open during the load, so that a load without any session is not over."""
-        comes_back = self.reconnect.policy != "none" or self.lifetime_ns is not None
-        return comes_back or self.connection_profile is not None
+        arrive = self.scenario is not None and self.scenario.has_arrivals
+        return self.replaces_sessions or arrive or self.connection_profile is not None
+
+    @property
+    def replaces_sessions(self) -> bool:
+        """True if a session that ends can be followed by another of its number."""
+        by_role = self.scenario is not None and self.scenario.replaces_sessions
+        return self.reconnect.policy != "none" or self.lifetime_ns is not None or by_role
 
     def connections_in(self, shard: Shard) -> int:
         """Returns the number of connections of a worker's shard."""

@@ -8,7 +8,14 @@ from ws_load_test.common.errors import option_name
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.messages.fields import RoomName
 from ws_load_test.metrics.catalog import CONDITION_METRICS
-from ws_load_test.plan.thresholds import ConditionMetric, needs_replies, parse_condition, why_not_of_plan
+from ws_load_test.plan.scenario.condition_parts import why_part_uncounted
+from ws_load_test.plan.thresholds import (
+    ConditionMetric,
+    is_of_scenario,
+    needs_replies,
+    parse_condition,
+    why_not_of_plan,
+)
 
 if TYPE_CHECKING:
     from ws_load_test.plan.plan import Plan
@@ -56,7 +63,11 @@ def why_uncounted(metric: ConditionMetric, plan: Plan) -> str:
     """Returns the reason why nothing would count what a metric is about; empty where something does."""
     if lack := why_not_of_plan(metric, fan_out=plan.fan_out is not None):
         return lack
+    if is_of_scenario(metric):
+        return why_part_uncounted(metric, plan.scenario)
     spec = CONDITION_METRICS[metric.name]
+    if spec.needs_scenario and plan.scenario is None:
+        return "only a scenario sends messages to which no reply is awaited"
     if plan.correlation.stream is None:
         if metric.name == "first":
             lack = "a message has one answer without --until, and no delivery without --subscribers"

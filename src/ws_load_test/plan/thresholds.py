@@ -2,7 +2,7 @@
 
     [any] METRIC OPERATOR LIMIT
 
-    p99 > 50ms        errors > 0.1%        rate < 9500        any connect.p95 > 1s
+    p99 > 50ms        errors > 0.1%        rate < 9500        any connect.p95 > 1s        steps.join.p99 > 1s
 
 A plan keeps conditions as text, in one spelling, so that a recording has them as users write them; `parse_condition`
 reads both. A condition of ``--fail-if`` and ``--abort-if`` is what must not be, one of ``--slo`` what must hold. Other
@@ -29,6 +29,7 @@ from ws_load_test.common.units import (
 )
 from ws_load_test.metrics.catalog import CONDITION_METRICS, WHOLE_RUN
 from ws_load_test.metrics.fan_out_metrics import DELIVERY, PUBLISH, SUBSCRIBER
+from ws_load_test.metrics.scenario_metrics import ITERATION, REACTION, SESSION, STEP
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.other_tools import METRICS
 
@@ -87,6 +88,10 @@ _SPACE = re.compile(r"(?<![\d.])\s+|\s+(?![\d.])")
 """Between a number and its unit, or a unit and the next number, but not within a number."""
 _PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,9})?)", re.ASCII)
 _DECIMAL = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
+_PART = re.compile(r"(?P<kind>steps|on)\.(?P<name>[^.]+)\.(?P<metric>.+)", re.IGNORECASE)
+PART_NOUNS = {"steps": "a step", "on": "a reaction"}
+"""Parts of a scenario that conditions name, by the word before the name."""
+_KINDS: dict[str, Kind] = {"count": "count", "labeled": "count", "rate": "rate"}
 _DETAIL = re.compile(r"[a-z0-9.-]{1,40}", re.ASCII)
 
 
@@ -99,6 +104,8 @@ class ConditionMetric:
     """One of `CONDITION_METRICS`."""
     statistic: str = ""
     """Statistic or percentile of a time (``mean``, ``99.9``); kind of faults (``closed``, ``closed:1011``)."""
+    part: str = ""
+    """Step or reaction that it is of, or ROLE/NAME; empty where `name` has no NAME."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +142,8 @@ def parse_condition(text: str, examples: str = EXAMPLES) -> Condition:
     if found is None:
         wrong = "one = compares nothing here; write ==" if re.fullmatch(r"[^<>=!]+=[^<>=!]+", text) else ""
         raise ValueError(f'"{text}" is not a condition; ' + (wrong or f"write for example {examples}"))
-    written, sign, amount = found["metric"].lower().split(), found["operator"], _SPACE.sub("", found["limit"].strip())
-    anywhere = written[:1] == ["any"]
+    written, sign, amount = found["metric"].split(), found["operator"], _SPACE.sub("", found["limit"].strip())
+    anywhere = [word.lower() for word in written[:1]] == ["any"]
     label = " ".join(written[anywhere:])
     if not label:
         raise ValueError(f'"{text}" names nothing to compare; write for example {examples}')
@@ -159,6 +166,9 @@ def parse_condition(text: str, examples: str = EXAMPLES) -> Condition:
 
 def _read_metric(label: str) -> tuple[ConditionMetric, str]:
     """Returns the metric and its one spelling."""
+    if found := _PART.fullmatch(label):
+        return _read_part_metric(found["kind"].lower(), found["name"].strip(), found["metric"].lower())
+    label = label.lower()
     if statistic := _statistic(label):
         return ConditionMetric("time", TIME_METRICS[0], statistic), label
     name, dot, part = _split(label)
@@ -179,6 +189,27 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
         if name in names and not dot:
             return ConditionMetric(kind, name), name
     raise ValueError(_unknown(label, name, part))
+
+
+def _read_part_metric(kind: str, name: str, rest: str) -> tuple[ConditionMetric, str]:
+    """Returns the metric of a step or a reaction, and its one spelling: ``steps.join.p99``."""
+    head, _, part = rest.replace("-", "_").partition(".")
+    label = f"{kind}.{name}.{rest}"
+    if kind == "steps" and (statistic := _statistic(rest)):
+        return ConditionMetric("time", "steps.NAME.response", statistic, name), label
+    known = f"{kind}.NAME.{head}"
+    spec = CONDITION_METRICS.get(known)
+    if spec is None or (part and spec.kind != "time"):
+        if kind == "steps" and re.fullmatch(r"p\d+", rest, re.ASCII):
+            raise ValueError(_no_statistic(rest, f"{kind}.{name}."))
+        heads = [one.split(".")[2] for one in CONDITION_METRICS if one.startswith(f"{kind}.NAME.")]
+        near = difflib.get_close_matches(head, heads, n=1)
+        meant = f"did you mean {kind}.{name}.{near[0]}?" if near else f"there are {', '.join(heads)}"
+        raise ValueError(f'there is no metric "{rest}" of {PART_NOUNS[kind]}; {meant}')
+    if spec.kind == "time":
+        statistic = _read_statistic(f"{kind}.{name}.{head}", part)
+        return ConditionMetric("time", known, statistic, name), f"{kind}.{name}.{head}.{part}"
+    return ConditionMetric(_KINDS[spec.kind], known, part=name), f"{kind}.{name}.{head}"
 
 
 def _split(label: str) -> tuple[str, str, str]:
@@ -239,8 +270,9 @@ def _unknown(label: str, name: str, part: str) -> str:
         # The name of a time may be wrong, or what stands behind it does not belong there.
         if name in plain:
             return f"{name} is one number, of which there is no {part}; did you mean {name}?"
+        dotted = difflib.get_close_matches(label, [one for one in plain if "." in one], n=1)
         near = difflib.get_close_matches(name, [*TIME_METRICS, "faults"], n=1)
-        meant = f"{near[0]}.{part}" if near else ""
+        meant = dotted[0] if dotted else f"{near[0]}.{part}" if near else ""
     else:
         near = difflib.get_close_matches(name, [*plain, *TIME_METRICS, *STATISTICS], n=1)
         meant = f"{near[0]}.p99" if near and near[0] in TIME_METRICS else near[0] if near else ""
@@ -299,6 +331,11 @@ def why_not_of_plan(metric: ConditionMetric, *, fan_out: bool) -> str:
     other = OF_REPLIES.get(metric.name, "")
     instead = f"; of replies there is {other}" if other else ""
     return f"{metric.name} is of deliveries, and there is no fan-out without --subscribers or --everyone{instead}"
+
+
+def is_of_scenario(metric: ConditionMetric) -> bool:
+    """True for a metric of steps, reactions, sessions or iterations, which only a scenario has."""
+    return CONDITION_METRICS[metric.name].unit_name in (STEP, REACTION, SESSION, ITERATION)
 
 
 def needs_replies(metric: ConditionMetric) -> bool:

@@ -50,7 +50,7 @@ def written(value: Any, noun: str) -> str:
     """Returns a number or its text as text, to be read as a `noun`."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         # Not quoted: a table or a list may hold a secret.
-        shown = quoted(value) if isinstance(value, bool) else _kind(value)
+        shown = quoted(value) if isinstance(value, bool) else kind_of(value)
         raise ValueError(f"{shown} is not a {noun}")  # noqa: TRY004 - collected as a problem
     return str(value)
 
@@ -179,7 +179,7 @@ def unchecked(value: Any) -> Any:
     return value
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     """Returns the type of a value in the words of a plan file."""
     kinds = {
         dict: "a table",
@@ -196,7 +196,7 @@ def text(value: Any) -> str:
     """Text."""
     if not isinstance(value, str):
         # Not quoted: a table or a list may hold a secret.
-        raise ValueError(f"{_kind(value)} is not text")  # noqa: TRY004 - collected as a problem
+        raise ValueError(f"{kind_of(value)} is not text")  # noqa: TRY004 - collected as a problem
     return value
 
 
@@ -214,7 +214,7 @@ def strings(value: Any) -> tuple[str, ...]:
         return (value,)
     if not isinstance(value, (list, tuple)):
         # Not quoted: a table or a list may hold a secret.
-        raise ValueError(f"{_kind(value)} is not text")  # noqa: TRY004 - collected as a problem
+        raise ValueError(f"{kind_of(value)} is not text")  # noqa: TRY004 - collected as a problem
     return tuple(text(one) for one in value)
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import format_duration
-from ws_load_test.plan.correlation import json_extractor
+from ws_load_test.plan.codecs.json_path import json_extractor
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class SessionRecord:
 
 def describe_match(correlation: Correlation, payload: bytes, redact: Callable[[str], str]) -> str:
     """Returns the rule by which a reply was paired, in words."""
-    if correlation.rule in {"json", "regex"}:
+    if correlation.in_payload:
         return f"by {correlation.rule}:{correlation.selector} ({_shown_id(correlation, payload, redact)})"
     return {"ping": "as its pong", "echo": "because it equals the message"}.get(correlation.rule, "in order")
 
@@ -300,14 +300,14 @@ def _likely_reply(seen: SessionRecord) -> str | None:
             return (
                 "A message with our id came, but --ignore takes it out (or --auto-reply answers it); narrow that check."
             )
-    if plan.correlation.rule not in {"json", "regex", "echo"}:
+    if not plan.correlation.by_id:
         return None
-    given, _, _ = plan.correlation.selector.partition("=") if plan.correlation.rule == "json" else ("", "", "")
+    given, _, _ = plan.correlation.selector.partition("=") if plan.correlation.by_path else ("", "", "")
     found = suggest_rule(message, [one.payload for one in unpaired], given)
     if found is None:
         return None
     rule, path = found
-    if plan.correlation.rule == "json":
+    if plan.correlation.by_path:
         at = plan.correlation.selector.rpartition("=")[2]
         where = f'that carry no id of ours at "{at}"'
     elif plan.correlation.rule == "regex":

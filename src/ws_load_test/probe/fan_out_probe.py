@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.message_trace import MessageKind
     from ws_load_test.plan.fan_out import FanOut, MarkerRule
     from ws_load_test.plan.plan import Plan
+    from ws_load_test.probe.session_log import SessionLog
     from ws_load_test.probe.tracing import Frame
     from ws_load_test.probe.transcript import Step
 
@@ -102,6 +103,11 @@ class FanOutProbe:
             recognition=self.recognition,
         )
         self.publisher = Probe(bare, self._shower("publisher", 0), number=0, start_ns=start_ns)
+
+    def keep_messages(self, log: SessionLog) -> None:
+        """Notes each message of both sessions in a log."""
+        self.subscriber.keep_messages(log, "subscriber")
+        self.publisher.keep_messages(log, "publisher")
 
     def stop(self) -> None:
         """Waits no longer: closes, and reports how far it got."""

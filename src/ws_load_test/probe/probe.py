@@ -22,7 +22,7 @@ from ws_load_test.engine.connect.upgrade_request import DialError
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.connection_pool import CLOSE_TIMEOUT_S
 from ws_load_test.engine.sessions.kind_limits import KindLimits
-from ws_load_test.engine.sessions.session_setup import SessionSetup, wait_until_ready
+from ws_load_test.engine.sessions.session_setup import wait_until_ready
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.load import ClosedLoop
@@ -34,7 +34,7 @@ from ws_load_test.probe.diagnosis import (
     explain_unmatched,
 )
 from ws_load_test.probe.tracing import FrameSplitter
-from ws_load_test.probe.transcript import Transcript
+from ws_load_test.probe.transcript import OPCODES, Transcript
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.message_trace import MessageKind
     from ws_load_test.engine.sessions.session import Session
+    from ws_load_test.importing.capture import Direction
     from ws_load_test.plan.plan import Plan
+    from ws_load_test.probe.session_log import MessageWriter, SessionLog
     from ws_load_test.probe.tracing import Frame
     from ws_load_test.probe.transcript import Step
 
@@ -115,8 +117,15 @@ class Probe:
         self._plain_sent: list[bytes] = []
         self._decompressed: list[bytes] = []
         self._parts: list[bytes] = []
+        self._opcode = frames.TEXT
+        """Opcode of the message that is being read."""
+        self._log: MessageWriter | None = None
         self._compressed = False
         self._mismatches: list[str] = []
+
+    def keep_messages(self, log: SessionLog, name: str = "") -> None:
+        """Notes each message of the session in a log, under a name."""
+        self._log = log.writer(log.begin(self.plan.target, self.transcript.now_ns(), name), self._redact)
 
     def stop(self) -> None:
         """Waits no longer: closes, and reports how far it got."""
@@ -233,11 +242,7 @@ class Probe:
         """The session is open."""
         connection = self._connection = cast("Connection", session)
         self.record.opened, self._opened_ns = True, monotonic_ns()
-        self.factory.attach_frames(connection)
-        first_messages, greetings = self.factory.first_messages(self._number), self.plan.correlation.greetings
-        if first_messages or greetings:
-            wait_ns = self.plan.correlation.first_wait_ns
-            SessionSetup(connection, greetings, self.factory.first_opcode, first_messages, wait_ns)
+        self.factory.session_opened(connection)
 
     def session_ended(self, session: Session, fault: Fault | None) -> None:  # noqa: ARG002 - the one that there is
         """The session is over; the fault is the target's failing that ended it, if there was one."""
@@ -272,6 +277,7 @@ class Probe:
             plain = self._plain_sent.pop(0) if frame.is_compressed and self._plain_sent else None
             step = self.transcript.frame("sent", frame, plain)
             payload = frame.payload if plain is None else plain
+            self._note_message("sent", frame.opcode, payload)
             if self._sending:
                 step["what"], self.record.message = "message", payload
             elif frame.opcode < frames.CLOSE:
@@ -296,6 +302,10 @@ class Probe:
             self._counted.clear()
             read(piece)
             payload = self._complete_message(step, frame)
+            if frame.opcode >= frames.CLOSE:
+                self._note_message("received", frame.opcode, frame.payload)
+            elif payload is not None:
+                self._note_message("received", self._opcode, payload)
             if payload is not None and self._counted:
                 self._classify(step, frame, payload, *self._counted[0])
 
@@ -307,6 +317,8 @@ class Probe:
         """Returns the message that a frame completes; None if it completes none."""
         if frame.opcode >= frames.CLOSE:
             return frame.payload if frame.opcode == frames.PONG else None
+        if not self._parts:
+            self._opcode = frame.opcode
         self._compressed |= frame.is_compressed
         self._parts.append(frame.payload)
         if not frame.is_last:
@@ -349,6 +361,11 @@ class Probe:
         if verdict == "reply":
             self.transcript.keep(step)
         self.record.add(ReceivedMessage(verdict, payload))
+
+    def _note_message(self, direction: Direction, opcode: int, payload: bytes) -> None:
+        """Notes a message in the log, if there is one."""
+        if self._log is not None:
+            self._log.add(self.transcript.now_ns(), direction, OPCODES.get(opcode, "reserved"), payload)
 
     def _note_checks(self, step: Step, verdict: str) -> None:
         """Notes the engine's result of each check of a reply."""

@@ -179,7 +179,7 @@ def _read(recording: Recording) -> tuple[ResamplingUnit, list[ResamplingUnit]]:
     sent = settled = due = accounted = 0
     for interval in recording.intervals:
         tally = _tally(interval)
-        sent, settled = sent + tally.sent, settled + tally.answered + tally.unanswered
+        sent, settled = sent + tally.sent, settled + tally.sent - tally.in_flight
         due, accounted = due + tally.due, accounted + tally.sent + tally.dropped
         unit = ResamplingUnit(
             tally.response_time_ns,

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.correlation import CorrelationId
@@ -86,6 +86,21 @@ class InFlightTable:
             self._open[key] = [row]
         else:
             others.append(row)
+
+    def take_over(
+        self, rows: Iterable[tuple[CorrelationId | None, int, int, int]], sent: int, latest_answered: int
+    ) -> None:
+        """Goes on with messages that were in flight elsewhere.
+
+        Args:
+            rows: Of each message its id, when it was due and sent, and its number; oldest first.
+            sent: Number of the session's next message.
+            latest_answered: Number of the latest message that was answered; -1: none.
+        """
+        for key, due_ns, sent_ns, number in rows:
+            self._open.setdefault(key, []).append((due_ns, sent_ns, number))
+            self._count += 1
+        self._sent, self._latest_answered = sent, latest_answered
 
     def match(self, key: CorrelationId, tally: Tally) -> tuple[int, int] | None:
         """Returns when the oldest message with this id was due and sent; None if none in flight has it."""

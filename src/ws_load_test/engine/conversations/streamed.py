@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.read_policy import StreamRules
     from ws_load_test.engine.sessions.sender import FrameSource
     from ws_load_test.messages.generator import FrameEncoding, PayloadStream
-    from ws_load_test.plan.correlation import CorrelationId
+    from ws_load_test.metrics.sample_buffer import SampleBuffer
+    from ws_load_test.metrics.tally import Tally
+    from ws_load_test.plan.correlation import CorrelationId, NumberReader
 
 PER_KILOSECOND_NS = 10**12
 """Nanoseconds of 1,000 s: rates of answers are kept per 1,000 s, as whole numbers with three decimals of a second's."""
@@ -46,6 +48,13 @@ class Answer:
         self.messages = 0
         self.size_bytes = 0
         """Payload of its messages."""
+
+
+class Recorder(Protocol):
+    """Owner of the counts and times of messages."""
+
+    tally: Tally
+    samples: SampleBuffer
 
 
 class OpenAnswers(Protocol):
@@ -216,7 +225,7 @@ class StreamedConversation:
         answer.size_bytes += len(payload)
         if answer.has_begun:
             if is_measured:
-                self._record_gap(at_ns - answer.last_ns)
+                record_gap(owner, at_ns - answer.last_ns, self._stall_ns)
             answer.last_ns = at_ns
         elif self._is_first is None or self._is_first(payload):
             answer.has_begun, answer.last_ns, kind = True, at_ns, "first"
@@ -225,7 +234,7 @@ class StreamedConversation:
         if is_measured:
             owner.tally.streamed += 1
             if is_last:
-                self._record_answer(answer, payload, at_ns)
+                record_answer(owner, answer, payload, at_ns, self._read_count)
         if is_last:
             self._answers.end(answer)
             return self._conversation.on_message(opcode, payload, at_ns)
@@ -251,34 +260,35 @@ class StreamedConversation:
         self._count_broken_off(self._answers.clear())
         self._conversation.on_ended()
 
-    def _record_gap(self, gap_ns: int) -> None:
-        owner = self._connection.owner
-        tally = owner.tally
-        owner.samples.note_gap(gap_ns)
-        if gap_ns > self._stall_ns:
-            tally.stalls += 1
-        elif gap_ns <= 0:
-            tally.came_together += 1
-
-    def _record_answer(self, answer: Answer, payload: bytes, at_ns: int) -> None:
-        """Records the size and the rates of an answer whose end mark was read at `at_ns`."""
-        tally = self._connection.owner.tally
-        tally.without_first += not answer.has_begun
-        took_ns = max(1, at_ns - answer.due_ns)
-        tally.answer_messages.record(answer.messages)
-        tally.answer_bytes.record(answer.size_bytes)
-        tally.answer_messages_per_ks.record(answer.messages * PER_KILOSECOND_NS // took_ns)
-        tally.answer_bytes_per_ks.record(answer.size_bytes * PER_KILOSECOND_NS // took_ns)
-        if self._read_count is None:
-            return
-        count = self._read_count(payload)
-        if count is None:
-            tally.without_count += 1
-            return
-        tally.answer_count.record(count)
-        tally.answer_count_per_ks.record(count * PER_KILOSECOND_NS // took_ns)
-
     def _count_broken_off(self, answers: Iterable[Answer]) -> None:
         owner = self._connection.owner
         for answer in answers:
             owner.tally.broken_off += answer.due_ns >= owner.samples.measured_from_ns
+
+
+def record_gap(owner: Recorder, gap_ns: int, stall_ns: int) -> None:
+    """Records a gap between two messages of an answer; one longer than `stall_ns` is a stall."""
+    owner.samples.note_gap(gap_ns)
+    if gap_ns > stall_ns:
+        owner.tally.stalls += 1
+    elif gap_ns <= 0:
+        owner.tally.came_together += 1
+
+
+def record_answer(owner: Recorder, answer: Answer, payload: bytes, at_ns: int, read_count: NumberReader | None) -> None:
+    """Records the size and the rates of an answer whose end mark, `payload`, was read at `at_ns`."""
+    tally = owner.tally
+    tally.without_first += not answer.has_begun
+    took_ns = max(1, at_ns - answer.due_ns)
+    tally.answer_messages.record(answer.messages)
+    tally.answer_bytes.record(answer.size_bytes)
+    tally.answer_messages_per_ks.record(answer.messages * PER_KILOSECOND_NS // took_ns)
+    tally.answer_bytes_per_ks.record(answer.size_bytes * PER_KILOSECOND_NS // took_ns)
+    if read_count is None:
+        return
+    count = read_count(payload)
+    if count is None:
+        tally.without_count += 1
+        return
+    tally.answer_count.record(count)
+    tally.answer_count_per_ks.record(count * PER_KILOSECOND_NS // took_ns)

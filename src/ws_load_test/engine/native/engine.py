@@ -1,22 +1,31 @@
 """The native engine: the control plane of the portable one, with the work of every message in a compiled loop.
 
 Sessions are dialed, set up and closed by the same code. While they carry the load they are lent to `Reactor`
-(`lending`), so that a message costs what it costs in C. A plan that needs more of a message than its number runs in the
-portable engine.
+(`lending`), so that a message costs what it costs in C. A plan of which the loop cannot do something (`unsupported`) runs
+in the portable engine.
 """
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 from ws_load_test.engine.native.own_tls import has_tls
 from ws_load_test.engine.native.reactor import Reactor
-from ws_load_test.engine.native.senders import NativeClosedLoop, NativeConversation, NativeOpenLoop, NativeSamples
+from ws_load_test.engine.native.rules import questions_of, rules_of, source_of, unsupported
+from ws_load_test.engine.native.senders import (
+    NativeClosedLoop,
+    NativeConversation,
+    NativeCorrelatedConversation,
+    NativeOpenLoop,
+    NativeRecentIds,
+    NativeSamples,
+)
 from ws_load_test.engine.portable import PortableEngine
-from ws_load_test.plan.load import ClosedLoop
+from ws_load_test.messages.generator import PayloadStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +61,13 @@ class NativeFactory(ConnectionFactory):
     def _conversation(self, connection: Connection) -> Conversation:
         native = cast("NativeConnection", connection)
         native.slot = NOT_LENT
+        if native.reading.extract_id is not None:
+            return NativeCorrelatedConversation(native, self._recent_ids)
         return NativeConversation(native)
+
+    def _payloads(self, number: int) -> PayloadStream:
+        """Returns the messages of connection `number`, for when it comes back: they are the compiled loop's."""
+        return PayloadStream(partial(self._lender.reactor.render, number), self._plan.message.opcode)
 
     def _load(
         self,
@@ -63,13 +78,19 @@ class NativeFactory(ConnectionFactory):
         on_exhausted: Callable[[], None],
         on_idle: Callable[[Connection], None],
     ) -> LoadModel[Any]:
-        copies = plan.load.in_flight if isinstance(plan.load, ClosedLoop) else 1
-        on_schedule = not plan.load.due_when_sent
+        reading, on_schedule = self._reading, not plan.load.due_when_sent
+        varies = plan.message.is_dynamic or reading.extract_id is not None
+        copies = 1 if on_schedule or varies else plan.load.usual_in_flight
         reactor = Reactor(on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes)
+        reactor.match(rules_of(plan.correlation, reading), reading.needs_payload, questions_of(reading))
+        if varies:
+            reactor.vary(source_of(plan.message, share))
+        self._recent_ids = NativeRecentIds(reactor)
         reactor.kernel_instants = plan.reply_instant == "kernel"
         self._lender = Lender(reactor)
         group = cast("SessionGroup", owner)
-        group.samples = NativeSamples(group.tally, reactor, on_schedule=on_schedule)
+        checks = [name for name, _ in reading.expect]
+        group.samples = NativeSamples(group, reactor, on_schedule=on_schedule, checks=checks)
         kind = NativeOpenLoop if on_schedule else NativeClosedLoop
         load = kind.of(plan, share, owner, on_exhausted=on_exhausted, on_idle=on_idle)
         load.lend_through(self._lender)
@@ -85,21 +106,16 @@ class NativeEngine(PortableEngine):
     @classmethod
     def unsupported(cls, plan: Plan) -> list[str]:
         """Returns what of a plan needs the portable engine, each a sentence."""
-        correlation, target = plan.correlation, plan.target
+        target = plan.target
         rules = (
             (sys.platform != "linux", "it needs epoll, which Linux has"),
             (target.secure and not has_tls(), "it finds no OpenSSL that it could share with Python's ssl"),
             (any(url.startswith("https") for url in target.proxies), "it does not speak TLS with a proxy"),
             (target.follow_redirects and not has_tls(), "a redirect may lead to TLS"),
             (target.deflate is not None, "it does not compress"),
-            (correlation.by_id, "it pairs replies in order, and by no id"),
-            (correlation.rule == "none", "it awaits a reply to each message"),
-            (correlation.needs_payload and not correlation.by_id, "it does not look into messages"),
-            (bool(correlation.greetings) and not plan.setup_messages, "it takes the first message for a reply"),
-            (plan.message.kind == "ping", "it does not take pongs for replies"),
-            (plan.message.is_dynamic, "its messages are all the same"),
             (plan.fan_out is not None, "it counts replies, and no deliveries of what others publish"),
+            (plan.scenario is not None, "it does not go through the steps of a scenario"),
             (plan.misbehaving is not None, "its clients do not misbehave"),
             (plan.node is not None, "it does not measure nodes apart"),
         )
-        return [reason for applies, reason in rules if applies]
+        return [*(reason for applies, reason in rules if applies), *unsupported(plan)]

@@ -22,9 +22,8 @@ from ws_load_test.engine.sessions.read_policy import NO_FAST_PATH
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ws_load_test.common.faults import Fault
+    from ws_load_test.engine.native.reactor import Loan
 
 GOES_BACK, STARVED, IDLE, PONG = 1, 2, 4, 8
 """Kinds of events, as bits (`Reactor.events`)."""
@@ -50,8 +49,8 @@ class LendingLoad(Protocol):
 class ReturnedLoad(Protocol):
     """One session's part of the load, which goes on in Python."""
 
-    def take_back(self, in_flight: Sequence[tuple[int, int, int]], waiting: Sequence[int]) -> None:
-        """Goes on with messages in flight (due, sent, count), and the due instants of those that wait for room."""
+    def take_back(self, loan: Loan) -> None:
+        """Goes on with the messages in flight, and those that wait for room."""
         ...
 
 
@@ -72,7 +71,7 @@ class NativeConnection(Connection):
 
         Bytes that wait in a transport would be overtaken.
         """
-        if self.closing or self.ended or self.needs_payload or self._transport.get_write_buffer_size():
+        if self.closing or self.ended or self.receiver is not self.sender or self._transport.get_write_buffer_size():
             return False
         carrier, tls = self._transport, 0
         if self._secure:
@@ -91,15 +90,30 @@ class NativeConnection(Connection):
         if unread is not None:
             self.owner.tally.bytes_received += len(unread)
             early += unread
-        self.slot = reactor.lend(self._sock.fileno(), early, self._fragmented_bytes, tls)
+        self.slot = reactor.lend(
+            self._sock.fileno(),
+            self.number,
+            early,
+            self._fragmented_bytes,
+            bytes(self._parts),
+            self._message_opcode,
+            tls,
+        )
+        self._parts = bytearray()
         return True
+
+    @property
+    def _message_opcode(self) -> int:
+        return self._message_head & frames.OPCODE_BITS
 
     def take_back(self, reactor: Reactor) -> int:
         """Goes on with the session in Python. Returns the messages that would have left, had there been any."""
         back = reactor.give_back(self.slot)
         self.slot = NOT_LENT
-        cast("ReturnedLoad", self.sender).take_back(back.in_flight, back.waiting)
+        cast("ReturnedLoad", self.sender).take_back(back)
         self._set_fragmented(back.fragmented)
+        self._parts += back.fragments
+        self._message_head = back.opcode
         if back.cut_frame:
             self._stash(back.cut_frame, back.frame_bytes)
         if back.error:
@@ -153,19 +167,21 @@ class NativeConnection(Connection):
         else:
             self.lender.reactor.write(self.slot, bytes(data))
 
-    def close(self, given_up: Fault | None = None) -> None:
+    def close(self, given_up: Fault | None = None, code: int = frames.NORMAL_CLOSURE) -> None:
         """Takes the session back, and begins the close handshake."""
         self.lender.take_back(self)
-        super().close(given_up)
+        super().close(given_up, code)
 
     def abort(self) -> None:
         """Takes the session back, and ends it without waiting for anything."""
         self.lender.take_back(self)
         super().abort()
 
-    def note_pong(self, payload: bytes, at_ns: int) -> None:
-        """Takes a pong that was read at an instant."""
-        self._control(frames.PONG, payload, at_ns)
+    def blocked_since(self, before_ns: int) -> bool:
+        """True if bytes have waited for the kernel since before an instant, because the target does not read."""
+        if self.slot == NOT_LENT:
+            return super().blocked_since(before_ns)
+        return 0 < self.lender.reactor.blocked_since(self.slot) < before_ns
 
 
 class Lender:
@@ -218,7 +234,7 @@ class Lender:
         events = [(self._lent[slot], bits, count, at_ns, pong) for slot, bits, count, at_ns, pong in reactor.events()]
         for connection, bits, count, at_ns, pong in events:
             if bits & PONG:
-                connection.note_pong(pong, at_ns)
+                connection.time_pong(pong, at_ns)
             if bits & STARVED:
                 self.load.starved(connection, count)
             if bits & IDLE and not connection.ended:

@@ -1,4 +1,4 @@
-"""Declarations of the C that the compiled loop uses: `wire.h` and `tls.h` beside it, and Linux."""
+"""Declarations of the C that the compiled loop uses: the headers beside it."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
@@ -13,20 +13,24 @@ cdef extern from "wire.h" nogil:
         uint64_t seen
         int64_t fragmented
         uint8_t *control
+        uint8_t *kept
+        size_t kept_size
+        uint8_t opcode
         uint8_t head[10]
         uint8_t have
-    ctypedef void (*ws_on_control)(void *, void *, int, const uint8_t *, unsigned) noexcept nogil
+    ctypedef struct ws_taker:
+        void (*control)(void *, void *, int, const uint8_t *, unsigned) noexcept nogil
+        int (*message)(void *, void *, int, const uint8_t *, size_t) noexcept nogil
+        void *loop
+        uint64_t limit
     enum: WS_SLOTS, WS_PING, WS_PONG, WS_CLOSE
     int64_t ws_now_ns()
     int64_t ws_clock_offset_ns()
-    int ws_stamp(int)
-    ssize_t ws_receive(int, void *, size_t, int64_t *)
     uint32_t ws_bucket(int64_t)
     void ws_record(ws_histogram *, int64_t, uint32_t)
     void ws_clear(ws_histogram *)
-    void ws_stream_init(ws_stream *)
-    void ws_stream_free(ws_stream *)
-    uint32_t ws_read(ws_stream *, const uint8_t *, size_t, size_t *, int *, uint64_t, ws_on_control, void *, void *)
+    int ws_keep(ws_stream *, const uint8_t *, size_t)
+    uint32_t ws_read(ws_stream *, const uint8_t *, size_t, size_t *, int *, const ws_taker *, void *)
     size_t ws_control_frame(uint8_t *, int, const uint8_t *, unsigned, uint32_t)
 
 cdef extern from "tls.h" nogil:
@@ -49,45 +53,175 @@ cdef extern from *:
     uint64_t ws_sum_low(const ws_histogram *) nogil
     uint64_t ws_sum_high(const ws_histogram *) nogil
 
-cdef extern from "sys/epoll.h" nogil:
-    ctypedef union epoll_data_t:
-        uint64_t u64
-    struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    enum: EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLRDHUP, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLL_CLOEXEC
-    uint32_t EPOLLET
-    int epoll_create1(int)
-    int epoll_ctl(int, int, int, epoll_event *)
-    int epoll_wait(int, epoll_event *, int, int)
+cdef extern from "batch.h" nogil:
+    enum: WS_NO_ID, WS_LARGEST_HEAD, WS_FOUND, WS_NONE, WS_ASK, WS_BY_ORDER, WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID
+    enum: WS_REPLY, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY, WS_UNKNOWN, WS_DUPLICATE, WS_LATE
+    ctypedef struct ws_step:
+        const uint8_t *name
+        size_t size
+        uint64_t place
+    ctypedef struct ws_path:
+        ws_step *steps
+        unsigned count
+        unsigned names
+    ctypedef struct ws_value:
+        const uint8_t *text
+        size_t size
+    ctypedef struct ws_check:
+        int is_json
+        int is_any
+        ws_path path
+        const uint8_t *text
+        size_t size
+    ctypedef struct ws_awaited:
+        int64_t due
+        int64_t sent
+        uint64_t number
+        uint32_t size
+    ctypedef struct ws_awaiting:
+        ws_awaited *all
+    ctypedef struct ws_session_ids:
+        uint32_t oldest
+        uint64_t sent
+        int64_t latest_answered
+    ctypedef struct ws_fates:
+        pass
+    ctypedef struct ws_match:
+        int64_t due
+        int64_t sent
+        int out_of_order
+    ctypedef struct ws_rules:
+        int by
+        int pongs
+        ws_path in_message
+        ws_path in_reply
+        uint8_t *pong
+        size_t pong_size
+        ws_check *ignore
+        ws_check *expect
+        unsigned ignored
+        unsigned expected
+        uint64_t *failed
+        ws_awaiting awaiting
+        ws_fates fates
+        int (*ask)(void *, int, unsigned, const uint8_t *, size_t, ws_value *) noexcept nogil
+        void *loop
+    ctypedef struct ws_part:
+        uint8_t *text
+        size_t size
+        int hole
+        int64_t low
+        uint64_t span
+    ctypedef struct ws_template:
+        ws_part *parts
+        unsigned count
+        size_t largest
+    ctypedef struct ws_source:
+        ws_template *templates
+        unsigned count
+        uint32_t *order
+        uint32_t turns
+        uint64_t shard
+        uint64_t shards
+        uint64_t random[4]
+        uint8_t first
+        uint32_t mask
+        size_t largest
+    ctypedef struct ws_batch:
+        uint8_t *data
+        size_t size
+    int ws_find(const ws_path *, const uint8_t *, size_t, ws_value *)
+    void ws_path_free(ws_path *)
+    uint64_t ws_id_hash(const uint8_t *, size_t, uint64_t)
+    const uint8_t *ws_awaited_id(const ws_awaited *)
+    void ws_awaiting_remove(ws_awaiting *, ws_session_ids *, ws_awaited *)
+    void ws_fates_note(ws_fates *, uint64_t, uint32_t)
+    uint32_t ws_fates_classify(ws_fates *, uint64_t)
+    int ws_fates_know(const ws_fates *, uint64_t)
+    int ws_is_pong(const ws_rules *, const uint8_t *, size_t)
+    int ws_judge(ws_rules *, ws_session_ids *, uint32_t, uint64_t, int, const uint8_t *, size_t, ws_match *)
+    int ws_expired(ws_rules *, ws_session_ids *, int64_t, ws_match *)
+    void ws_check_reply(const ws_rules *, const uint8_t *, size_t)
+    void ws_rules_free(ws_rules *)
+    size_t ws_hole_bytes(const ws_part *)
+    size_t ws_render(ws_source *, uint8_t *, uint64_t)
+    void ws_source_free(ws_source *)
+    int ws_batch_init(ws_batch *, const ws_source *)
+    void ws_batch_free(ws_batch *)
+    uint32_t ws_make(ws_batch *, ws_source *, const ws_rules *, uint64_t, uint32_t)
+    void ws_batch_left(const ws_batch *, ws_rules *, ws_session_ids *, uint32_t, uint64_t, int64_t, int64_t)
 
-cdef extern from "sys/socket.h" nogil:
-    enum: MSG_DONTWAIT, MSG_NOSIGNAL
-    ssize_t recv(int, void *, size_t, int)
-    ssize_t send(int, const void *, size_t, int)
-
-cdef extern from "sys/timerfd.h" nogil:
-    struct timespec:
-        int64_t tv_sec
-        long tv_nsec
-    struct itimerspec:
-        timespec it_interval
-        timespec it_value
-    enum: TFD_NONBLOCK, TFD_CLOEXEC, TFD_TIMER_ABSTIME
-    int timerfd_create(int, int)
-    int timerfd_settime(int, int, const itimerspec *, itimerspec *)
-
-cdef extern from "poll.h" nogil:
-    struct pollfd:
+cdef extern from "session.h" nogil:
+    ctypedef struct ws_flight:
+        int64_t due
+        int64_t sent
+        uint32_t count
+    ctypedef struct ws_out:
+        uint8_t *data
+        size_t at
+        size_t end
+    ctypedef struct ws_session:
         int fd
-        short events
-        short revents
-    enum: POLLIN
-    int ppoll(pollfd *, unsigned long, const timespec *, const void *)
+        uint8_t events
+        bint gone
+        bint odd
+        bint stamped
+        bint stopped
+        bint pinged
+        bint ping_waits
+        uint8_t ping_size
+        int error
+        uint64_t connection
+        uint32_t in_flight
+        ws_session_ids ids
+        uint32_t ring_length
+        uint32_t starved
+        uint32_t backlog_length
+        int64_t blocked_since
+        int64_t pong_at
+        uint8_t pong[8]
+        void *tls
+        bint tls_ended
+        const char *tls_failure
+        ws_stream stream
+        ws_out out
+        uint8_t *rest
+        size_t rest_size
+    void ws_session_init(ws_session *)
+    void ws_session_free(ws_session *)
+    ws_flight *ws_flight_at(const ws_session *, uint32_t)
+    void ws_launch(ws_session *, int64_t, int64_t, uint32_t)
+    ws_flight ws_land(ws_session *, uint32_t)
+    int64_t ws_waiting_at(const ws_session *, uint32_t)
+    void ws_keep_due(ws_session *, int64_t)
+    int64_t ws_next_waiting(ws_session *)
+    bint ws_append(ws_out *, const uint8_t *, size_t)
+    void ws_clear_out(ws_out *)
+    void ws_keep_rest(ws_session *, const uint8_t *, size_t)
+    int ws_keep_ping(ws_session *, const uint8_t *, unsigned)
 
-cdef extern from "unistd.h" nogil:
-    int close(int)
-    ssize_t read(int, void *, size_t)
-
-cdef extern from "time.h" nogil:
-    enum: CLOCK_MONOTONIC
+cdef extern from "backend_epoll.h" nogil:
+    enum: WS_READY, WS_BUFFER
+    uint64_t WS_TIMER
+    ctypedef struct ws_backend:
+        int ep
+        int timer
+    ctypedef struct ws_ready:
+        pass
+    uint64_t ws_ready_slot(const ws_ready *)
+    bint ws_ready_to_read(const ws_ready *)
+    bint ws_ready_to_write(const ws_ready *)
+    bint ws_ready_ends(const ws_ready *)
+    int ws_backend_open(ws_backend *)
+    void ws_backend_close(ws_backend *)
+    int ws_backend_fd(const ws_backend *)
+    int ws_watch(ws_backend *, int, uint32_t)
+    void ws_watch_again(ws_backend *, int, uint32_t)
+    void ws_unwatch(ws_backend *, int)
+    int ws_poll(ws_backend *, ws_ready *)
+    bint ws_wait_for(int, int64_t)
+    bint ws_stamp(int)
+    ssize_t ws_receive(ws_backend *, int, bint, uint8_t **, int64_t *)
+    ssize_t ws_send(int, const void *, size_t)
+    void ws_arm(ws_backend *, int64_t)
+    void ws_take_timer(ws_backend *)

@@ -7,8 +7,9 @@ Python as an *event*: a frame that is odd, an end of the stream, a message that 
 
 A turn has two phases (`_turn`): everything that is readable is read, then everything that was answered is sent again.
 That costs 3 % less than one session after the other at 100 sessions, 8 % at 1,000 (instruction caches). The clock is
-read after each `recv` and before each `send`: 23 ns each, and neither instant is shared by a batch. Sockets are watched
-edge-triggered, from loan to return, for both directions: one `epoll_ctl` for a life.
+read after each `recv` and before each `send`: 23 ns each, and neither instant is shared by a batch.
+
+What is kept of a session is in `session.h`, and all that the kernel is asked for in `backend_epoll.h`.
 """
 
 from collections import namedtuple
@@ -17,15 +18,17 @@ cimport cython
 from libc.errno cimport EAGAIN, ECONNRESET, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, rand, realloc
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcmp, memcpy, memmove, memset
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 
+include "messages.pxi"
+include "tls.pxi"
+
 cdef enum:
-    READY = 256  # descriptors of one epoll_wait: a batch that fits the first-level cache
-    BUFFER = 65536  # bytes of one read, shared by all sessions; reads of more bytes are no cheaper
     READS_A_TURN = 16  # reads of one session before the others have their turn: a megabyte
-    FIRST_RING = 4  # entries in flight of a session at first
     SENDS_A_TURN = 128  # messages that fall due and leave between two reads, as in the portable engine
+    LARGEST_PONG = 131  # bytes of a frame
+    PONGS_BYTES = 4096  # bytes of the answers to pings that are written at once
     QUEUED_PONG_BYTES = 4096  # bytes that wait for the kernel above which only the latest ping is answered
     QUEUED_BYTES = 1048576  # bytes that wait for the kernel above which a message of a schedule is dropped
     # Kinds of events, as bits: a session has each at most once between two calls of `events`.
@@ -36,55 +39,6 @@ cdef enum:
 
 cdef int64_t LONGEST_UNREAD_NS = 10000000000  # age of a stamp above which it is no stamp of what was read
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
-cdef uint64_t TIMER = <uint64_t>-1
-
-
-cdef struct Flight:
-    # Messages that left together: when they were due, and sent.
-    int64_t due
-    int64_t sent
-    uint32_t count
-
-
-cdef struct Out:
-    # Bytes that the kernel has not taken.
-    uint8_t *data
-    size_t at
-    size_t end
-    size_t capacity
-
-
-cdef struct Session:
-    int fd  # -1: the slot is free
-    uint8_t events  # bits that wait to be fetched
-    bint gone  # nothing more is read: it is about to go back
-    bint odd  # because of a frame
-    bint stamped  # the kernel says when it received what is read
-    bint stopped  # nothing more of the load leaves
-    bint pinged  # a pong is to be timed
-    bint ping_waits  # the latest ping is answered once all that waits has left
-    uint8_t ping_size
-    int error  # errno of the read or write that failed
-    uint32_t in_flight
-    uint32_t ring_head
-    uint32_t ring_length
-    uint32_t ring_capacity
-    Flight *ring
-    uint32_t starved  # messages that would have left, had there been any
-    uint32_t backlog_head
-    uint32_t backlog_length
-    uint32_t backlog_capacity
-    int64_t *backlog  # due instants of messages that wait for room in flight
-    int64_t blocked_since
-    int64_t pong_at
-    uint8_t pong[8]
-    void *tls  # SSL of OpenSSL; NULL without TLS
-    bint tls_ended  # the target has ended TLS, though perhaps not TCP
-    const char *tls_failure  # words of OpenSSL for what broke TLS
-    ws_stream stream
-    Out out
-    uint8_t *rest  # what was read behind the frame that is odd, or a ping that waits
-    size_t rest_size
 
 
 cdef struct Answered:
@@ -94,15 +48,16 @@ cdef struct Answered:
 
 cdef struct Counts:
     uint64_t sent, warmup_sent, due, dropped
-    uint64_t answered, answered_in_window, warmup_answered, pushed, surplus_replies
+    uint64_t answered, answered_in_window, warmup_answered, pushed, pushed_bytes, surplus_replies
+    uint64_t late_replies, duplicate_replies, unknown_id, out_of_order
     uint64_t bytes_sent, answers_left_out, write_blocked_ns
     int64_t bytes_received  # below 0 where bytes of an earlier interval are counted by Python instead
 
 
 Loan = namedtuple(
     "Loan",
-    "in_flight waiting unsent blocked_since_ns cut_frame frame_bytes fragmented unread error starved ping tls_ended "
-    "tls_failure",
+    "in_flight by_id sent_by_id latest_answered waiting unsent blocked_since_ns cut_frame frame_bytes fragmented "
+    "fragments opcode unread error starved ping tls_ended tls_failure",
 )
 
 
@@ -110,18 +65,24 @@ Loan = namedtuple(
 cdef class Reactor:
     """Sessions that are lent, what is in flight on them, and the counts of both."""
 
-    cdef int ep, timer
+    cdef ws_backend kernel
     cdef bint on_schedule, report_idle, waits_if_none, ended, again, no_session, wants_block, armed
-    cdef Session *all
+    cdef ws_session *all
     cdef uint32_t capacity, used
     cdef uint32_t *free_slots
     cdef uint32_t n_free
-    cdef uint8_t *frames
+    cdef ws_rules rules
+    cdef ws_source source
+    cdef ws_batch batch  # what leaves next, or equal messages as frames, in a row
+    cdef bint varies
+    cdef object questions, answer
     cdef size_t frame_bytes
     cdef uint32_t most_frames
-    cdef uint8_t *buffer
     cdef uint8_t *plain
     cdef uint8_t *cipher
+    cdef uint8_t *pongs
+    cdef size_t pongs_size
+    cdef uint32_t pong_replies
     cdef Answered *answered
     cdef uint32_t n_answered
     cdef uint32_t *changed  # slots that have events
@@ -131,7 +92,7 @@ cdef class Reactor:
     cdef int64_t next_index
     cdef int64_t *block
     cdef Py_ssize_t n_block, cursor
-    cdef uint64_t limit
+    cdef ws_taker taker
     cdef Counts counts
     cdef int64_t read_at, turn_end
     cdef ws_histogram response, service, lag, unread
@@ -153,48 +114,41 @@ cdef class Reactor:
         Raises:
             OSError: The kernel has no descriptor, or no memory, for it.
         """
-        self.ep = self.timer = -1
+        self.kernel.ep = self.kernel.timer = -1
         self.on_schedule = on_schedule
-        self.limit = max_message_bytes
+        self.taker = ws_taker(_on_control, NULL, <void *>self, max_message_bytes)
         self.measured_from = self.measured_until = self.end = NEVER
         self.remaining = <int64_t>1 << 62
         self.max_in_flight = <uint32_t>-1
         self.most_frames = copies
         self.frame_bytes = len(frames) // copies
-        self.frames = <uint8_t *>malloc(max(1, len(frames)))
-        self.buffer = <uint8_t *>malloc(BUFFER)
-        self.plain = <uint8_t *>malloc(BUFFER)
-        self.cipher = <uint8_t *>malloc(BUFFER)
+        self.batch.data = <uint8_t *>malloc(max(1, len(frames)))
+        self.pongs = <uint8_t *>malloc(PONGS_BYTES)
+        self.plain = <uint8_t *>malloc(WS_BUFFER)
+        self.cipher = <uint8_t *>malloc(WS_BUFFER)
         for histogram in range(4):
             self._histogram(histogram).counts = <uint64_t *>calloc(WS_SLOTS, sizeof(uint64_t))
             if not self._histogram(histogram).counts:
                 raise MemoryError
-        if not self.frames or not self.buffer or not self.plain or not self.cipher:
+        if not self.batch.data or not self.pongs or not self.plain or not self.cipher:
             raise MemoryError
-        memcpy(self.frames, PyBytes_AsString(frames), len(frames))
-        self.ep = epoll_create1(EPOLL_CLOEXEC)
-        self.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
-        if self.ep < 0 or self.timer < 0:
+        memcpy(self.batch.data, PyBytes_AsString(frames), len(frames))
+        if ws_backend_open(&self.kernel):
             raise OSError(errno, "the kernel gave no descriptor for the loop")
-        cdef epoll_event event
-        event.events = EPOLLIN | EPOLLET
-        event.data.u64 = TIMER
-        if epoll_ctl(self.ep, EPOLL_CTL_ADD, self.timer, &event):
-            raise OSError(errno, "the timer cannot be watched")
 
     def __dealloc__(self):
         cdef uint32_t slot
         for slot in range(self.used):
             if self.all[slot].fd >= 0:
-                self._free(slot)
+                ws_session_free(&self.all[slot])
         for histogram in range(4):
             free(self._histogram(histogram).counts)
-        free(self.frames); free(self.buffer); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
+        ws_rules_free(&self.rules)
+        ws_source_free(&self.source)
+        ws_batch_free(&self.batch)
+        free(self.pongs); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
         free(self.answered); free(self.changed); free(self.rotation); free(self.block)
-        if self.ep >= 0:
-            close(self.ep)
-        if self.timer >= 0:
-            close(self.timer)
+        ws_backend_close(&self.kernel)
 
     cdef ws_histogram *_histogram(self, int number) noexcept nogil:
         if number == 0:
@@ -203,17 +157,48 @@ cdef class Reactor:
 
     def fileno(self):
         """Returns a descriptor that is readable while `run` has something to do."""
-        return self.ep
+        return ws_backend_fd(&self.kernel)
+
+    def match(self, rules, bint reads_whole, questions):
+        """Takes how replies are matched and checked, once, before any session.
+
+        Args:
+            rules: `Rules` in rules.py.
+            reads_whole: The content of messages matters.
+            questions: Called with a kind of question, a number and a message, for what only Python can say.
+        """
+        _set_rules(&self.rules, rules)
+        self.rules.ask, self.rules.loop, self.questions = _on_question, <void *>self, questions
+        if reads_whole:
+            self.taker.message = _on_message
+
+    def vary(self, source):
+        """Takes messages that are made as they leave (`Source` in rules.py), once, in place of equal ones."""
+        _set_source(&self.source, source)
+        ws_batch_free(&self.batch)
+        if not ws_batch_init(&self.batch, &self.source):
+            raise MemoryError
+        self.varies = True
+
+    def render(self, uint64_t connection):
+        """Returns the next message of a connection."""
+        cdef uint8_t *payload = self.batch.data + WS_LARGEST_HEAD
+        return PyBytes_FromStringAndSize(<char *>payload, ws_render(&self.source, payload, connection))
 
     # --- Lending and giving back --------------------------------------------------------------------------------------
 
-    def lend(self, int fd, bytes early=b"", int64_t fragmented=-1, size_t tls=0):
+    def lend(
+        self, int fd, uint64_t connection=0, bytes early=b"", int64_t fragmented=-1, bytes fragments=b"", int opcode=0, size_t tls=0
+    ):
         """Takes over the reading and writing of a socket. Returns the session's slot.
 
         Args:
             fd: A socket that does not block; it stays the caller's to close, after `give_back`.
+            connection: Its number within the run.
             early: Bytes that have been read and counted: the beginning of a frame.
             fragmented: Payload bytes of a message of which fragments have come; -1 between messages.
+            fragments: Their payload, where messages are read whole.
+            opcode: Kind of that message.
             tls: Address of the TLS connection (`tls_of`), which nothing else must use meanwhile; 0 without TLS.
 
         Raises:
@@ -225,13 +210,9 @@ cdef class Reactor:
         else:
             self._make_room()
             slot = self.used
-        cdef Session *s = &self.all[slot]
-        memset(s, 0, sizeof(Session))
-        cdef epoll_event event
-        event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
-        event.data.u64 = slot
-        s.fd = -1
-        if epoll_ctl(self.ep, EPOLL_CTL_ADD, fd, &event):
+        cdef ws_session *s = &self.all[slot]
+        ws_session_init(s)
+        if ws_watch(&self.kernel, fd, slot):
             raise OSError(errno, "the socket cannot be watched")
         s.stamped = self.kernel_instants and ws_stamp(fd)
         if self.n_free:
@@ -240,8 +221,9 @@ cdef class Reactor:
             self.used += 1
         s.fd = fd
         s.tls = <void *>tls
-        ws_stream_init(&s.stream)
-        s.stream.fragmented = fragmented
+        s.connection = connection
+        s.stream.fragmented, s.stream.opcode = fragmented, opcode
+        ws_keep(&s.stream, <uint8_t *>PyBytes_AsString(fragments), len(fragments))
         if early:
             self._take(slot, <uint8_t *>PyBytes_AsString(early), len(early), ws_now_ns())
         return slot
@@ -251,7 +233,7 @@ cdef class Reactor:
         if self.used < self.capacity:
             return 0
         cdef uint32_t capacity = max(64, 2 * self.capacity)
-        self.all = <Session *>_grown(self.all, capacity * sizeof(Session))
+        self.all = <ws_session *>_grown(self.all, capacity * sizeof(ws_session))
         self.free_slots = <uint32_t *>_grown(self.free_slots, capacity * sizeof(uint32_t))
         self.changed = <uint32_t *>_grown(self.changed, capacity * sizeof(uint32_t))
         self.rotation = <uint32_t *>_grown(self.rotation, capacity * sizeof(uint32_t))
@@ -263,19 +245,20 @@ cdef class Reactor:
         """Ends a loan. Returns all that Python needs to go on with the session.
 
         Returns:
-            The messages in flight as ``(due, sent, count)``, oldest first; the due instants of those that wait for room;
+            The messages in flight as ``(due, sent, count)``, oldest first, or by their ids as ``(id, due, sent, number)``,
+            with the number of the next and that of the latest that was answered; the due instants of those that wait for room;
             the bytes that have not left, and since when; the frame that is cut off, and its size, 0 if not known;
-            payload bytes of the message whose fragments have come, or -1; bytes that are read and not looked at; the
+            payload bytes of the message whose fragments have come, or -1, these fragments and its kind; bytes that are read and not looked at; the
             errno of a failed read or write; the messages that would have left; a ping that waits for its answer; if TLS
             has ended, and the reason if it broke.
         """
-        cdef Session *s = &self.all[slot]
+        cdef ws_session *s = &self.all[slot]
         cdef uint32_t i
         flights = []
         for i in range(s.ring_length):
-            flight = s.ring[(s.ring_head + i) & (s.ring_capacity - 1)]
+            flight = ws_flight_at(s, i)[0]
             flights.append((flight.due, flight.sent, flight.count))
-        backlog = [s.backlog[(s.backlog_head + i) & (s.backlog_capacity - 1)] for i in range(s.backlog_length)]
+        backlog = [ws_waiting_at(s, i) for i in range(s.backlog_length)]
         unsent = PyBytes_FromStringAndSize(<char *>s.out.data + s.out.at, s.out.end - s.out.at) if s.out.end else b""
         ping = PyBytes_FromStringAndSize(<char *>s.rest, s.ping_size) if s.ping_waits else None
         unread, cut, cut_size = b"", b"", 0
@@ -290,22 +273,41 @@ cdef class Reactor:
                 cut_size = s.stream.have + s.stream.payload
                 if s.stream.head[0] & 15 > WS_CLOSE and s.stream.control:
                     cut += PyBytes_FromStringAndSize(<char *>s.stream.control, s.stream.seen)
+                elif self.taker.message:
+                    s.stream.kept_size -= s.stream.seen
+                    cut += PyBytes_FromStringAndSize(<char *>s.stream.kept + s.stream.kept_size, s.stream.seen)
                 else:
                     # The content of a message that is only counted was not kept, and is not looked at.
                     cut += bytes(s.stream.seen)
+        fragments = PyBytes_FromStringAndSize(<char *>s.stream.kept, s.stream.kept_size) if s.stream.kept_size else b""
+        by_id = self._take_by_id(s)
         state = Loan(
-            flights, backlog, unsent, s.blocked_since, cut, cut_size, s.stream.fragmented, unread, s.error, s.starved, ping,
-            s.tls_ended, (<bytes>s.tls_failure).decode() if s.tls_failure else "",
+            flights, by_id, s.ids.sent, s.ids.latest_answered, backlog, unsent, s.blocked_since, cut, cut_size,
+            s.stream.fragmented, fragments, s.stream.opcode, unread, s.error, s.starved, ping, s.tls_ended, (<bytes>s.tls_failure).decode() if s.tls_failure else "",
         )
-        epoll_ctl(self.ep, EPOLL_CTL_DEL, s.fd, NULL)
+        ws_unwatch(&self.kernel, s.fd)
         self._leave_rotation(slot)
-        self._forget_events(slot)
-        self._free(slot)
+        self._drop_from_changed(slot)
+        ws_session_free(s)
         self.free_slots[self.n_free] = slot
         self.n_free += 1
         return state
 
-    cdef void _forget_events(self, uint32_t slot) noexcept:
+    cdef list _take_by_id(self, ws_session *s):
+        """Takes out the messages of a session that are in flight by their ids, oldest first."""
+        cdef ws_awaited *oldest
+        taken = []
+        while s.ids.oldest:
+            oldest = &self.rules.awaiting.all[s.ids.oldest]
+            key = None
+            if oldest.size != <uint32_t>WS_NO_ID:
+                key = PyBytes_FromStringAndSize(<char *>ws_awaited_id(oldest), oldest.size)
+            taken.append((key, oldest.due, oldest.sent, oldest.number))
+            ws_awaiting_remove(&self.rules.awaiting, &s.ids, oldest)
+        return taken
+
+    cdef void _drop_from_changed(self, uint32_t slot) noexcept:
+        """Takes a session out of those that have events: what is left of them concerns nothing any more."""
         cdef uint32_t place
         if self.all[slot].events:
             for place in range(self.n_changed):
@@ -313,16 +315,6 @@ cdef class Reactor:
                     self.n_changed -= 1
                     memmove(&self.changed[place], &self.changed[place + 1], (self.n_changed - place) * sizeof(uint32_t))
                     return
-
-    cdef void _free(self, uint32_t slot) noexcept:
-        cdef Session *s = &self.all[slot]
-        free(s.ring); free(s.backlog); free(s.out.data); free(s.rest)
-        ws_stream_free(&s.stream)
-        s.fd = -1
-        s.ring = NULL
-        s.backlog = NULL
-        s.out.data = NULL
-        s.rest = NULL
 
     # --- The loop -----------------------------------------------------------------------------------------------------
 
@@ -336,20 +328,14 @@ cdef class Reactor:
         Returns:
             True if there is an event, or a block of the schedule is used up.
         """
-        cdef pollfd waited
-        cdef timespec left
-        waited.fd = beside
-        waited.events = POLLIN
-        left.tv_sec = 0
         self.turn_end = until_ns
         if self.kernel_instants:
             self._compare_clocks()
         with nogil:
             while True:
                 if not self._turn() and not self._has_news():
-                    left.tv_nsec = until_ns - ws_now_ns()
                     # The descriptor is the event loop's that watches us: it is readable for either's sake.
-                    if beside < 0 or left.tv_nsec <= 0 or ppoll(&waited, 1, &left, NULL) <= 0 or not self._turn():
+                    if not ws_wait_for(beside, until_ns) or not self._turn():
                         break
                 if self._has_news() or ws_now_ns() >= until_ns:
                     break
@@ -365,16 +351,15 @@ cdef class Reactor:
 
         Returns how many descriptors were ready, or 1 where there is more to do without one.
         """
-        cdef epoll_event ready[READY]
-        cdef int n = epoll_wait(self.ep, ready, READY, 0), i
+        cdef ws_ready ready[WS_READY]
+        cdef int n = ws_poll(&self.kernel, ready), i
         cdef uint32_t j
-        cdef uint64_t expired
         for i in range(n):
-            if ready[i].data.u64 == TIMER:
-                read(self.timer, &expired, sizeof(expired))
+            if ws_ready_slot(&ready[i]) == WS_TIMER:
+                ws_take_timer(&self.kernel)
                 self.armed = False
             else:
-                self._ready(<uint32_t>ready[i].data.u64, ready[i].events)
+                self._ready(<uint32_t>ws_ready_slot(&ready[i]), &ready[i])
         for j in range(self.n_answered):
             self._make_up(self.answered[j].slot, self.answered[j].count)
         self.n_answered = 0
@@ -382,25 +367,22 @@ cdef class Reactor:
             self._send_due()
         return n if n > 0 else self.again
 
-    cdef void _ready(self, uint32_t slot, uint32_t events) noexcept nogil:
+    cdef void _ready(self, uint32_t slot, const ws_ready *ready) noexcept nogil:
         """Reads what a session has, and sends what waited for the kernel."""
-        cdef Session *s = &self.all[slot]
+        cdef ws_session *s = &self.all[slot]
         cdef ssize_t got
-        cdef int64_t at, stamp = 0
-        cdef bint ends = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) != 0
+        cdef uint8_t *data
+        cdef int64_t at, stamp
+        cdef bint ends = ws_ready_ends(ready)
         cdef uint32_t count = 0, reads = 0
-        cdef epoll_event again
         if s.fd < 0 or s.gone:
             return
-        if events & EPOLLOUT and s.out.end:
+        if ws_ready_to_write(ready) and s.out.end:
             self._flush(s)
-        if not (events & EPOLLIN or ends):
+        if not (ws_ready_to_read(ready) or ends):
             return
         while not s.gone:
-            if s.stamped:
-                got = ws_receive(s.fd, self.buffer, BUFFER, &stamp)
-            else:
-                got = recv(s.fd, self.buffer, BUFFER, MSG_DONTWAIT)
+            got = ws_receive(&self.kernel, s.fd, s.stamped, &data, &stamp)
             at = ws_now_ns()
             if got <= 0:
                 if got < 0 and errno == EINTR:
@@ -411,19 +393,17 @@ cdef class Reactor:
             if stamp:
                 at = self._received_at(stamp, at)
             if s.tls:
-                count += self._decrypt(slot, got, at)
+                count += self._decrypt(slot, data, got, at)
             else:
                 self.counts.bytes_received += got
-                count += self._take(slot, self.buffer, got, at)
+                count += self._take(slot, data, got, at)
             # Edge-triggered: a short read has emptied the socket, unless its end comes with it.
-            if got < BUFFER and not ends:
+            if got < WS_BUFFER and not ends:
                 break
             reads += 1
             if reads == READS_A_TURN or ws_now_ns() >= self.turn_end:
                 # What is left makes another event.
-                again.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
-                again.data.u64 = slot
-                epoll_ctl(self.ep, EPOLL_CTL_MOD, s.fd, &again)
+                ws_watch_again(&self.kernel, s.fd, slot)
                 break
         if count and not s.odd:
             self.answered[self.n_answered].slot = slot
@@ -452,18 +432,18 @@ cdef class Reactor:
         self.clock_stepped = self.clock_offset != 0 and (change > usual or change < -usual)
         self.clock_offset, self.offset_read_at = offset, now
 
-    cdef uint32_t _decrypt(self, uint32_t slot, ssize_t got, int64_t at) noexcept nogil:
+    cdef uint32_t _decrypt(self, uint32_t slot, const uint8_t *data, ssize_t got, int64_t at) noexcept nogil:
         """Takes what was read under TLS, as `_take` does. A record that is cut off stays in OpenSSL's buffer."""
-        cdef Session *s = &self.all[slot]
+        cdef ws_session *s = &self.all[slot]
         cdef int size, result
         cdef uint32_t count = 0
-        ws_tls_put(s.tls, self.buffer, <int>got)
-        size = ws_tls_read(s.tls, self.plain, BUFFER)
+        ws_tls_put(s.tls, data, <int>got)
+        size = ws_tls_read(s.tls, self.plain, WS_BUFFER)
         # An odd frame ends the session, so that nothing behind it counts.
         while size > 0 and not s.odd:
             self.counts.bytes_received += size
             count += self._take(slot, self.plain, size, at)
-            size = ws_tls_read(s.tls, self.plain, BUFFER)
+            size = ws_tls_read(s.tls, self.plain, WS_BUFFER)
         result = WS_TLS_WANT_READ if size > 0 else ws_tls_error(s.tls, size)
         if result != WS_TLS_WANT_READ:
             s.tls_ended = True
@@ -478,42 +458,78 @@ cdef class Reactor:
 
     cdef uint32_t _take(self, uint32_t slot, const uint8_t *data, size_t size, int64_t at) noexcept nogil:
         """Counts the replies in what was read at an instant. Returns how many messages they complete."""
-        cdef Session *s = &self.all[slot]
+        cdef ws_session *s = &self.all[slot]
         cdef size_t used
         cdef int odd
-        self.read_at = at
-        cdef uint32_t replies = ws_read(&s.stream, data, size, &used, &odd, self.limit, _on_control, <void *>self, s)
+        self.read_at, self.pong_replies = at, 0
+        cdef uint32_t replies = ws_read(&s.stream, data, size, &used, &odd, &self.taker, s)
+        if self.pongs_size:
+            self._send_pongs(s)
+        if self.rules.pongs:
+            if not self.taker.message:
+                self.counts.pushed += replies
+                replies = 0
+            replies += self.pong_replies
         if odd:
             s.odd = True
             s.ping_waits = False
-            _keep_rest(s, data + used, size - used)
+            ws_keep_rest(s, data + used, size - used)
             self._leave_rotation(slot)
             self._goes_back(slot, 0)
-        if replies:
+        if replies and self.rules.by == WS_BY_ORDER:
             replies = self._pair(s, replies, at)
         return replies
 
-    cdef uint32_t _pair(self, Session *s, uint32_t replies, int64_t at) noexcept nogil:
+    cdef int _message(self, ws_session *s, bint is_pong, const uint8_t *payload, size_t size) noexcept nogil:
+        """Takes a whole message, or a pong where they are replies. Returns the messages that it answers, 0 or 1."""
+        cdef ws_match match
+        cdef int found = ws_judge(
+            &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, is_pong, payload, size, &match
+        )
+        if found == WS_REPLY and self.rules.by == WS_BY_ORDER:
+            # As in the portable engine: the instant of the reply decides, since its message is not known yet.
+            if self.read_at >= self.measured_from:
+                ws_check_reply(&self.rules, payload, size)
+        elif found == WS_REPLY:
+            if match.due >= self.measured_from:
+                ws_check_reply(&self.rules, payload, size)
+            s.in_flight -= 1
+            self.counts.out_of_order += match.out_of_order
+            self._record(match.due, match.sent, self.read_at, 1)
+        elif found == WS_LATE_REPLY:
+            self.counts.late_replies += 1
+        elif found == WS_DUPLICATE_REPLY:
+            self.counts.duplicate_replies += 1
+        else:
+            self.counts.unknown_id += found == WS_STRAY
+            self.counts.pushed += 1
+            self.counts.pushed_bytes += size
+        return found == WS_REPLY
+
+    cdef int _ask(self, int what, unsigned place, const uint8_t *payload, size_t size, ws_value *value) noexcept with gil:
+        """Has Python look at a message: for an id, or for the outcome of a check."""
+        # What was found stays where it is until the next question.
+        self.answer = self.questions(what, place, PyBytes_FromStringAndSize(<const char *>payload, size))
+        if what != WS_ASK_REPLY_ID and what != WS_ASK_MESSAGE_ID:
+            return WS_FOUND if self.answer else WS_NONE
+        if self.answer is None:
+            return WS_NONE
+        value.text, value.size = <const uint8_t *>PyBytes_AsString(self.answer), len(self.answer)
+        return WS_FOUND
+
+    cdef uint32_t _pair(self, ws_session *s, uint32_t replies, int64_t at) noexcept nogil:
         """Pairs replies with the oldest messages in flight. Returns how many there were: further replies are pushes."""
-        cdef Flight *oldest
-        cdef uint32_t count, together
+        cdef ws_flight landed
+        cdef uint32_t count
         if replies > s.in_flight:
             self.counts.pushed += replies - s.in_flight
             self.counts.surplus_replies += replies - s.in_flight
             replies = s.in_flight
-        s.in_flight -= replies
         count = replies
         while count:
-            oldest = &s.ring[s.ring_head]
-            together = oldest.count
-            if together <= count:
-                s.ring_head = (s.ring_head + 1) & (s.ring_capacity - 1)
-                s.ring_length -= 1
-            else:
-                together = count
-                oldest.count -= count
-            count -= together
-            self._record(oldest.due, oldest.sent, at, together)
+            landed = ws_land(s, count)
+            count -= landed.count
+            self._record(landed.due, landed.sent, at, landed.count)
         return replies
 
     cdef void _record(self, int64_t due, int64_t sent, int64_t done, uint32_t count) noexcept nogil:
@@ -534,10 +550,10 @@ cdef class Reactor:
 
     cdef void _make_up(self, uint32_t slot, uint32_t count) noexcept nogil:
         """Sends what so many messages that are in flight no more make room for."""
-        cdef Session *s = &self.all[slot]
+        cdef ws_session *s = &self.all[slot]
         if self.on_schedule:
             while s.backlog_length and s.in_flight < self.max_in_flight:
-                self._send_one(s, _next_of_backlog(s))
+                self._send_one(s, ws_next_waiting(s))
             if self.report_idle or s.stopped:
                 self._check_idle(slot)
         else:
@@ -549,7 +565,7 @@ cdef class Reactor:
 
     cdef void _fire(self, uint32_t slot, uint32_t count) noexcept nogil:
         """Closed loop: sends so many messages, or as many as are left."""
-        cdef Session *s = &self.all[slot]
+        cdef ws_session *s = &self.all[slot]
         cdef int64_t now
         cdef uint32_t some
         if not s.stopped and count > self.remaining:
@@ -560,62 +576,79 @@ cdef class Reactor:
             self._check_idle(slot)
             return
         while count:
-            some = min(count, self.most_frames)
+            some = self._make(s, count)
             count -= some
             now = ws_now_ns()
-            if not self._write(s, self.frames, some * self.frame_bytes, now):
+            if not self._write(s, self.batch.data, self.batch.size, now):
                 return
             self.remaining -= some
             self.counts.sent += some
-            self.counts.bytes_sent += some * self.frame_bytes
-            _launch(s, now, now, some)
+            self.counts.bytes_sent += self.batch.size
+            self._have_left(s, now, now, some)
 
-    cdef void _send_one(self, Session *s, int64_t due) noexcept nogil:
+    cdef inline uint32_t _make(self, ws_session *s, uint32_t most) noexcept nogil:
+        """Makes the messages that leave next, or takes as many equal ones. Returns how many leave together."""
+        if self.varies:
+            return ws_make(&self.batch, &self.source, &self.rules, s.connection, most)
+        most = min(most, self.most_frames)
+        self.batch.size = most * self.frame_bytes
+        return most
+
+    cdef inline void _have_left(self, ws_session *s, int64_t due, int64_t sent, uint32_t count) noexcept nogil:
+        """Notes the messages that were made last as in flight."""
+        if self.rules.by == WS_BY_ORDER:
+            ws_launch(s, due, sent, count)
+        else:
+            ws_batch_left(&self.batch, &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, due, sent)
+            s.in_flight += count
+
+    cdef void _send_one(self, ws_session *s, int64_t due) noexcept nogil:
         """Open loop: sends a message that is due, or keeps it until there is room."""
         cdef int64_t now
         if s.in_flight >= self.max_in_flight:
-            _keep_due(s, due)
+            ws_keep_due(s, due)
             return
+        self._make(s, 1)
         now = ws_now_ns()
-        if s.out.end - s.out.at > QUEUED_BYTES or not self._write(s, self.frames, self.frame_bytes, now):
+        if s.out.end - s.out.at > QUEUED_BYTES or not self._write(s, self.batch.data, self.batch.size, now):
             # The session is dead, as the reader is about to find, or the target reads nothing.
             self.counts.dropped += due >= self.measured_from
             return
-        _launch(s, due, now, 1)
+        self._have_left(s, due, now, 1)
         if due >= self.measured_from:
             self.counts.sent += 1
-            self.counts.bytes_sent += self.frame_bytes
+            self.counts.bytes_sent += self.batch.size
         else:
             self.counts.warmup_sent += 1
 
-    cdef bint _write(self, Session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
+    cdef bint _write(self, ws_session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
         """Sends bytes; the kernel, or the queue for it, takes all. Returns False if the connection is broken."""
         cdef int taken
         if not s.tls:
             return self._send(s, data, size, now)
         while size:
-            taken = ws_tls_write(s.tls, data, <int>min(size, <size_t>BUFFER))
+            taken = ws_tls_write(s.tls, data, <int>min(size, <size_t>WS_BUFFER))
             if taken <= 0:
                 return False
             data += taken
             size -= taken
         return self._send_encrypted(s, now)
 
-    cdef bint _send_encrypted(self, Session *s, int64_t now) noexcept nogil:
+    cdef bint _send_encrypted(self, ws_session *s, int64_t now) noexcept nogil:
         """Sends what OpenSSL has made. Returns False if the connection is broken."""
         cdef int size
         while True:
-            size = ws_tls_take(s.tls, self.cipher, BUFFER)
+            size = ws_tls_take(s.tls, self.cipher, WS_BUFFER)
             if size <= 0:
                 return True
             if not self._send(s, self.cipher, size, now):
                 return False
 
-    cdef bint _send(self, Session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
+    cdef bint _send(self, ws_session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
         """Hands bytes to the kernel, and keeps what it does not take. Returns False if the connection is broken."""
         cdef ssize_t taken = 0
         if not s.out.end:
-            taken = send(s.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            taken = ws_send(s.fd, data, size)
             if taken == <ssize_t>size:
                 return True
             if taken < 0:
@@ -627,13 +660,13 @@ cdef class Reactor:
                 taken = 0
         if not s.blocked_since:
             s.blocked_since = now
-        return _append(&s.out, data + taken, size - taken)
+        return ws_append(&s.out, data + taken, size - taken)
 
-    cdef void _flush(self, Session *s) noexcept nogil:
+    cdef void _flush(self, ws_session *s) noexcept nogil:
         """Sends what waited, once the kernel has room again."""
         cdef ssize_t taken
         while s.out.at < s.out.end:
-            taken = send(s.fd, s.out.data + s.out.at, s.out.end - s.out.at, MSG_DONTWAIT | MSG_NOSIGNAL)
+            taken = ws_send(s.fd, s.out.data + s.out.at, s.out.end - s.out.at)
             if taken < 0:
                 if errno == EINTR:
                     continue
@@ -641,36 +674,40 @@ cdef class Reactor:
                     s.error = errno
                 return
             s.out.at += taken
-        free(s.out.data)
-        memset(&s.out, 0, sizeof(Out))
+        ws_clear_out(&s.out)
         self.counts.write_blocked_ns += ws_now_ns() - s.blocked_since
         s.blocked_since = 0
         if s.ping_waits:
             s.ping_waits = False
             self._pong(s, s.rest, s.ping_size)
+            self._send_pongs(s)
 
-    cdef void _pong(self, Session *s, const uint8_t *payload, unsigned size) noexcept nogil:
-        cdef uint8_t frame[131]
-        cdef size_t length = ws_control_frame(frame, WS_PONG, payload, size, <uint32_t>rand())
-        if self._write(s, frame, length, ws_now_ns()):
-            self.counts.bytes_sent += length
+    cdef void _pong(self, ws_session *s, const uint8_t *payload, unsigned size) noexcept nogil:
+        """Answers a ping, together with others of the same read: a read can hold 32,000, and a write takes microseconds."""
+        if self.pongs_size + LARGEST_PONG > PONGS_BYTES:
+            self._send_pongs(s)
+        self.pongs_size += ws_control_frame(self.pongs + self.pongs_size, WS_PONG, payload, size, <uint32_t>rand())
 
-    cdef void _control(self, Session *s, int opcode, const uint8_t *payload, unsigned size) noexcept nogil:
+    cdef void _send_pongs(self, ws_session *s) noexcept nogil:
+        if self._write(s, self.pongs, self.pongs_size, ws_now_ns()):
+            self.counts.bytes_sent += self.pongs_size
+        self.pongs_size = 0
+
+    cdef void _control(self, ws_session *s, int opcode, const uint8_t *payload, unsigned size) noexcept nogil:
         """Answers a ping, only the latest while the target does not read; notes the pong that is waited for."""
         if size and not payload:
             return
         if opcode == WS_PONG:
-            if s.pinged and size == 8:
-                s.pong_at = self.read_at
-                memcpy(s.pong, payload, 8)
+            if s.pinged and size == 8 and not memcmp(payload, s.pong, 8):
+                s.pinged, s.pong_at = False, self.read_at
                 self._note(<uint32_t>(s - self.all), PONG)
+            if self.rules.pongs and self.rules.by != WS_BY_ORDER:
+                self.pong_replies += self._message(s, True, payload, size)
+            elif self.rules.pongs:
+                self.pong_replies += ws_is_pong(&self.rules, payload, size)
         elif s.ping_waits or s.out.end - s.out.at > QUEUED_PONG_BYTES:
             self.counts.answers_left_out += s.ping_waits
-            s.rest = <uint8_t *>realloc(s.rest, 125)
-            s.ping_waits = s.rest != NULL
-            if s.rest:
-                memcpy(s.rest, payload, size)
-                s.ping_size = <uint8_t>size
+            ws_keep_ping(s, payload, size)
         else:
             self._pong(s, payload, size)
 
@@ -701,11 +738,7 @@ cdef class Reactor:
         self.wants_block = True
 
     cdef void _arm(self, int64_t at) noexcept nogil:
-        cdef itimerspec when
-        memset(&when, 0, sizeof(when))
-        when.it_value.tv_sec = at // 1000000000
-        when.it_value.tv_nsec = at % 1000000000
-        timerfd_settime(self.timer, TFD_TIMER_ABSTIME, &when, NULL)
+        ws_arm(&self.kernel, at)
         self.armed = True
 
     cdef bint _dispatch(self, int64_t due) noexcept nogil:
@@ -802,10 +835,14 @@ cdef class Reactor:
         self._send_one(&self.all[slot], due)
 
     def write(self, uint32_t slot, bytes data):
-        """Sends a frame that is not the load's; a ping is waited for."""
-        cdef Session *s = &self.all[slot]
+        """Sends a frame that is not the load's; the pong to a ping of 8 bytes is waited for."""
+        cdef ws_session *s = &self.all[slot]
         cdef const uint8_t *frame = <const uint8_t *>PyBytes_AsString(data)
-        s.pinged = s.pinged or (frame[0] & 15) == WS_PING
+        cdef int i
+        if (frame[0] & 15) == WS_PING and len(data) == 14:
+            s.pinged = True
+            for i in range(8):
+                s.pong[i] = frame[6 + i] ^ frame[2 + (i & 3)]
         self._write(s, frame, len(data), ws_now_ns())
 
     def stop(self, uint32_t slot):
@@ -819,14 +856,46 @@ cdef class Reactor:
 
     def oldest_sent(self, uint32_t slot):
         """Returns when the oldest message in flight was sent; 0 without one."""
-        cdef Session *s = &self.all[slot]
-        return s.ring[s.ring_head].sent if s.ring_length else 0
+        cdef ws_session *s = &self.all[slot]
+        if s.ids.oldest:
+            return self.rules.awaiting.all[s.ids.oldest].sent
+        return ws_flight_at(s, 0).sent if s.ring_length else 0
+
+    def blocked_since(self, uint32_t slot):
+        """Returns since when bytes of a session wait for the kernel; 0 if none do."""
+        return self.all[slot].blocked_since
+
+    def expire(self, uint32_t slot, int64_t before_ns):
+        """Gives up messages sent before an instant, where they have ids. Returns when each was due, and sent."""
+        cdef ws_session *s = &self.all[slot]
+        cdef ws_match match
+        expired = []
+        while ws_expired(&self.rules, &s.ids, before_ns, &match):
+            expired.append((match.due, match.sent))
+        s.in_flight -= <uint32_t>len(expired)
+        return expired
+
+    def make_up(self, uint32_t slot, uint32_t count):
+        """Sends what so many messages that were given up make room for."""
+        self._make_up(slot, count)
+
+    def note_fate(self, uint64_t connection, bytes key, bint late):
+        """Remembers that a message was given up, or answered, while Python had its session."""
+        ws_fates_note(&self.rules.fates, _hash_of(connection, key), WS_LATE if late else WS_DUPLICATE)
+
+    def classify(self, uint64_t connection, bytes key):
+        """Returns the kind of another reply with an id: 1, to a message that was answered; 2, given up; 0: unknown."""
+        return ws_fates_classify(&self.rules.fates, _hash_of(connection, key))
+
+    def knows(self, uint64_t connection, bytes key):
+        """Returns True if a message with this id was answered or given up, and is not forgotten."""
+        return bool(ws_fates_know(&self.rules.fates, _hash_of(connection, key)))
 
     def drop_overdue(self, uint32_t slot, int64_t before_ns):
         """Drops messages that have waited for room since before an instant."""
-        cdef Session *s = &self.all[slot]
-        while s.backlog_length and s.backlog[s.backlog_head] < before_ns:
-            self.counts.dropped += _next_of_backlog(s) >= self.measured_from
+        cdef ws_session *s = &self.all[slot]
+        while s.backlog_length and ws_waiting_at(s, 0) < before_ns:
+            self.counts.dropped += ws_next_waiting(s) >= self.measured_from
 
     # --- Events and counts --------------------------------------------------------------------------------------------
 
@@ -850,7 +919,7 @@ cdef class Reactor:
         """
         found = []
         cdef uint32_t i
-        cdef Session *s
+        cdef ws_session *s
         for i in range(self.n_changed):
             s = &self.all[self.changed[i]]
             if s.fd >= 0 and s.events:
@@ -877,6 +946,13 @@ cdef class Reactor:
         memset(&self.counts, 0, sizeof(Counts))
         return counts
 
+    def take_failed(self):
+        """Returns how many replies failed each check since the last call."""
+        failed = [self.rules.failed[place] for place in range(self.rules.expected)]
+        if failed:
+            memset(self.rules.failed, 0, self.rules.expected * sizeof(uint64_t))
+        return failed
+
     def take_histogram(self, int number):
         """Returns the values since the last call: the first bucket, counts as uint64, min, max and sum; None if empty.
 
@@ -893,31 +969,18 @@ cdef class Reactor:
         return values
 
 
-def find_tls(str module):
-    """Looks for OpenSSL among what a module is linked with. Returns True if it is there; needed before `tls_of`."""
-    return bool(ws_tls_find(module.encode()))
-
-
-def tls_of(object ssl_object):
-    """Returns the address of OpenSSL's connection in an `ssl.SSLObject`; 0 if its place is not as it is known.
-
-    The place is private to CPython (Modules/_ssl.c, PySSLSocket): behind the head of the object and a reference to its
-    socket, before one to its context, which must be the one that Python knows. Only then it is looked at.
-    """
-    inner = getattr(ssl_object, "_sslobj", None)
-    if type(inner).__name__ != "_SSLSocket" or type(inner).__basicsize__ < <Py_ssize_t>(5 * sizeof(void *)):
-        return 0
-    cdef void **fields = <void **><void *>inner
-    if fields[4] != <void *>ssl_object.context or not fields[3]:
-        return 0
-    version = ssl_object.version()
-    if not ws_tls_has_buffers(fields[3]) or (version and ws_tls_version(fields[3]) != <bytes>version.encode()):
-        return 0
-    return <size_t>fields[3]
-
-
 cdef void _on_control(void *loop, void *session, int opcode, const uint8_t *payload, unsigned size) noexcept nogil:
-    (<Reactor>loop)._control(<Session *>session, opcode, payload, size)
+    (<Reactor>loop)._control(<ws_session *>session, opcode, payload, size)
+
+
+cdef int _on_message(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
+    return (<Reactor>loop)._message(<ws_session *>session, False, payload, size)
+
+
+cdef int _on_question(
+    void *loop, int what, unsigned place, const uint8_t *payload, size_t size, ws_value *value
+) noexcept nogil:
+    return (<Reactor>loop)._ask(what, place, payload, size, value)
 
 
 cdef void *_grown(void *memory, size_t size) except NULL:
@@ -925,76 +988,3 @@ cdef void *_grown(void *memory, size_t size) except NULL:
     if not memory:
         raise MemoryError
     return memory
-
-
-cdef void _keep_rest(Session *s, const uint8_t *data, size_t size) noexcept nogil:
-    """Keeps bytes that Python is to read."""
-    cdef uint8_t *grown = <uint8_t *>realloc(s.rest, s.rest_size + size + 1)
-    if grown:
-        memcpy(grown + s.rest_size, data, size)
-        s.rest, s.rest_size = grown, s.rest_size + size
-
-
-cdef bint _append(Out *out, const uint8_t *data, size_t size) noexcept nogil:
-    """Keeps bytes behind those that wait. Returns False if there is no memory."""
-    cdef size_t capacity = out.capacity
-    cdef uint8_t *grown
-    if out.at > out.capacity // 2:
-        # A target that is always a little behind must not make it grow for ever.
-        memmove(out.data, out.data + out.at, out.end - out.at)
-        out.at, out.end = 0, out.end - out.at
-    while out.end + size > capacity:
-        capacity = max(4096, 2 * capacity)
-    if capacity != out.capacity:
-        grown = <uint8_t *>realloc(out.data, capacity)
-        if not grown:
-            return False
-        out.data, out.capacity = grown, capacity
-    memcpy(out.data + out.end, data, size)
-    out.end += size
-    return True
-
-
-cdef void _launch(Session *s, int64_t due, int64_t sent, uint32_t count) noexcept nogil:
-    """Notes messages as in flight."""
-    cdef Flight *grown
-    cdef uint32_t capacity, first
-    if s.ring_length == s.ring_capacity:
-        capacity = max(FIRST_RING, 2 * s.ring_capacity)
-        grown = <Flight *>malloc(capacity * sizeof(Flight))
-        if not grown:
-            return
-        first = s.ring_capacity - s.ring_head
-        if s.ring_length:
-            memcpy(grown, s.ring + s.ring_head, first * sizeof(Flight))
-            memcpy(grown + first, s.ring, s.ring_head * sizeof(Flight))
-        free(s.ring)
-        s.ring, s.ring_capacity, s.ring_head = grown, capacity, 0
-    cdef Flight *entry = &s.ring[(s.ring_head + s.ring_length) & (s.ring_capacity - 1)]
-    entry.due, entry.sent, entry.count = due, sent, count
-    s.ring_length += 1
-    s.in_flight += count
-
-
-cdef void _keep_due(Session *s, int64_t due) noexcept nogil:
-    """Notes a message that waits for room."""
-    cdef int64_t *grown
-    cdef uint32_t capacity, i
-    if s.backlog_length == s.backlog_capacity:
-        capacity = max(16, 2 * s.backlog_capacity)
-        grown = <int64_t *>malloc(capacity * sizeof(int64_t))
-        if not grown:
-            return
-        for i in range(s.backlog_length):
-            grown[i] = s.backlog[(s.backlog_head + i) & (s.backlog_capacity - 1)]
-        free(s.backlog)
-        s.backlog, s.backlog_capacity, s.backlog_head = grown, capacity, 0
-    s.backlog[(s.backlog_head + s.backlog_length) & (s.backlog_capacity - 1)] = due
-    s.backlog_length += 1
-
-
-cdef int64_t _next_of_backlog(Session *s) noexcept nogil:
-    cdef int64_t due = s.backlog[s.backlog_head]
-    s.backlog_head = (s.backlog_head + 1) & (s.backlog_capacity - 1)
-    s.backlog_length -= 1
-    return due

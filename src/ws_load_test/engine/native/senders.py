@@ -11,25 +11,32 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.engine.conversations.correlated import CorrelatedConversation
+from ws_load_test.engine.conversations.in_flight import InFlightTable, RecentIds
 from ws_load_test.engine.conversations.in_order import InOrderConversation
 from ws_load_test.engine.load_models.closed_loop import ClosedLoopRunner, ClosedLoopSender
 from ws_load_test.engine.load_models.load_model import UNLIMITED, LoadSender
 from ws_load_test.engine.load_models.open_loop import MAX_LATE_SEND_NS, OpenLoopRunner, OpenLoopSender, TurnTaker
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
+from ws_load_test.engine.sessions.connection import check_failure
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ws_load_test.engine.conversations.in_flight import Fate
     from ws_load_test.engine.load_models.due_queue import Numbers
-    from ws_load_test.engine.native.reactor import Reactor
+    from ws_load_test.engine.native.reactor import Loan, Reactor
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation
-    from ws_load_test.metrics.tally import Tally
+    from ws_load_test.engine.sessions.session_group import SessionGroup
+    from ws_load_test.plan.correlation import CorrelationId
 
 TIMES = ("response_time_ns", "service_time_ns", "send_lag_ns", "unread_time_ns")
 """Histograms of the compiled loop, in its order."""
 
+FATES: tuple[Fate | None, ...] = (None, "duplicate", "late")
+"""Fates of ids, by the compiled loop's numbers (`ids.h`)."""
 LEND_AGAIN_S = 0.001
 """Time after which a session is lent whose transport still had bytes to send: an answered ping, mostly."""
 MOST_IN_FLIGHT = (1 << 32) - 1
@@ -39,11 +46,14 @@ MOST_IN_FLIGHT = (1 << 32) - 1
 class NativeSamples(SampleBuffer):
     """Samples of sessions that are lent, which the compiled loop counts itself, and of those that came back."""
 
-    __slots__ = ("_reactor",)
+    __slots__ = ("_faults", "_group", "_reactor")
 
-    def __init__(self, tally: Tally, reactor: Reactor, *, on_schedule: bool) -> None:
+    def __init__(self, group: SessionGroup, reactor: Reactor, *, on_schedule: bool, checks: Sequence[str] = ()) -> None:
+        """Counts for a group of sessions; `checks` are those of replies, by name."""
         self._reactor = reactor
-        super().__init__(tally, on_schedule=on_schedule)
+        self._group = group
+        self._faults = [check_failure(name) for name in checks]
+        super().__init__(group.tally, on_schedule=on_schedule)
 
     @property
     def measured_from_ns(self) -> int:
@@ -71,6 +81,9 @@ class NativeSamples(SampleBuffer):
         for name, count in reactor.take_counts().items():
             if count:
                 setattr(tally, name, getattr(tally, name) + count)
+        for fault, count in zip(self._faults, reactor.take_failed(), strict=True):
+            if count:
+                self._group.fault(fault, count)
         for number, name in enumerate(TIMES):
             values = reactor.take_histogram(number)
             if values is not None:
@@ -93,6 +106,61 @@ class NativeConversation(InOrderConversation):
             self._note_look(self._session.lender.reactor.oldest_sent(self._session.slot))
 
 
+class NativeRecentIds(RecentIds):
+    """Fates of ids that the compiled loop remembers, for the sessions that came back as well."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        super().__init__()
+        self._reactor = reactor
+
+    def note(self, connection: int, key: CorrelationId, fate: Fate) -> None:
+        """Remembers that a message was answered or given up."""
+        self._reactor.note_fate(connection, _as_bytes(key), fate == "late")
+
+    def classify(self, connection: int, key: CorrelationId) -> Fate | None:
+        """Returns the kind of another reply to a message; None if nothing is known of it."""
+        return FATES[self._reactor.classify(connection, _as_bytes(key))]
+
+    def knows(self, connection: int, key: CorrelationId) -> bool:
+        """True if a message with this id was answered or given up, and is not forgotten."""
+        return self._reactor.knows(connection, _as_bytes(key))
+
+
+class LentTable(InFlightTable):
+    """Messages in flight by their ids, of a session that can be lent."""
+
+    def __init__(self, memory: RecentIds, connection: NativeConnection) -> None:
+        super().__init__(memory, connection.number)
+        self._session = connection
+
+    def expire(self, before_ns: int) -> list[tuple[int, int]]:
+        """Takes out what was sent before an instant, wherever it is in flight: when each was due and sent."""
+        if self._session.slot == NOT_LENT:
+            return super().expire(before_ns)
+        return self._session.lender.reactor.expire(self._session.slot, before_ns)
+
+
+class NativeCorrelatedConversation(CorrelatedConversation):
+    """Messages in flight by their ids, of a session that can be lent."""
+
+    def __init__(self, connection: NativeConnection, recent_ids: RecentIds) -> None:
+        super().__init__(connection, recent_ids)
+        self.table = LentTable(recent_ids, connection)
+        self._id_is_text = not connection.reading.id_is_payload
+
+    def take_over(self, loan: Loan) -> None:
+        """Goes on with the messages that were in flight while the session was lent."""
+        rows = ((self._key(key), due_ns, sent_ns, number) for key, due_ns, sent_ns, number in loan.by_id)
+        self.table.take_over(rows, loan.sent_by_id, loan.latest_answered)
+
+    def _key(self, key: bytes | None) -> CorrelationId | None:
+        return key.decode() if key is not None and self._id_is_text else key
+
+
+def _as_bytes(key: CorrelationId) -> bytes:
+    return key.encode() if isinstance(key, str) else key
+
+
 class LentSender(LoadSender):
     """One session's part of a load while the session is lent."""
 
@@ -106,22 +174,34 @@ class LentSender(LoadSender):
     def _is_lent(self) -> bool:
         return self.connection.slot != NOT_LENT
 
-    def take_back(self, in_flight: Sequence[tuple[int, int, int]], waiting: Sequence[int]) -> None:
-        """Goes on with messages in flight (due, sent, count), and the due instants of those that wait for room."""
-        for due_ns, sent_ns, count in in_flight:
+    def take_back(self, loan: Loan) -> None:
+        """Goes on with the messages in flight, and the due instants of those that wait for room."""
+        if isinstance(self.conversation, NativeCorrelatedConversation):
+            self.conversation.take_over(loan)
+        for due_ns, sent_ns, count in loan.in_flight:
             self.conversation.sent(count, due_ns, sent_ns)
         if isinstance(self, OpenLoopSender):
-            self.backlog.extend(waiting)
+            self.backlog.extend(loan.waiting)
 
     def give_up_on(self, before_ns: int, timeout_ns: int) -> bool:
-        """Gives up messages sent before an instant; a session that has none need not come back for that."""
-        if self._is_lent:
+        """Gives up messages sent before an instant.
+
+        A session need not come back for that if it has none, or if each has an id of its own.
+        """
+        if self._is_lent and not isinstance(self.conversation, NativeCorrelatedConversation):
             oldest_ns = self._reactor.oldest_sent(self.connection.slot)
             if not oldest_ns or oldest_ns >= before_ns:
                 self.drop_overdue(before_ns)
                 return False
             self.connection.lender.take_back(self.connection)
         return super().give_up_on(before_ns, timeout_ns)
+
+    def refill(self, count: int = 0) -> None:
+        """Sends what `count` messages that are in flight no more make room for."""
+        if self._is_lent:
+            self._reactor.make_up(self.connection.slot, count)
+        else:
+            super().refill(count)
 
 
 class NativeClosedSender(LentSender, ClosedLoopSender):

@@ -10,8 +10,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <time.h>
 
 #define WS_LIKELY(x) __builtin_expect(!!(x), 1)
@@ -30,30 +28,6 @@ static inline int64_t ws_clock_offset_ns(void) {
     int64_t after = ws_now_ns();
     return before + (after - before) / 2 - ((int64_t)real.tv_sec * 1000000000 + real.tv_nsec);
 }
-
-#ifdef __linux__
-/* Has the kernel say when it received what is read from a socket. Returns 1 if it does. */
-static inline int ws_stamp(int fd) {
-    int on = 1;
-    return !setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
-}
-
-/* As recv, without waiting; `*stamp` is when the kernel received it, by CLOCK_REALTIME, 0 if it does not say. */
-static inline ssize_t ws_receive(int fd, void *data, size_t size, int64_t *stamp) {
-    union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(struct timespec))]; } control;
-    struct iovec part = {data, size};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
-    ssize_t got = recvmsg(fd, &message, MSG_DONTWAIT);
-    struct cmsghdr *head = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    *stamp = 0;
-    if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_TIMESTAMPNS) {
-        struct timespec t;
-        memcpy(&t, CMSG_DATA(head), sizeof t);
-        *stamp = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    }
-    return got;
-}
-#endif
 
 /* --- Histograms: the layout of metrics/hdr_buckets.py --------------------------------------------------------------- */
 
@@ -96,6 +70,7 @@ static inline void ws_clear(ws_histogram *h) {
 
 enum { WS_CONTINUATION = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
 enum { WS_FIN = 0x80, WS_RESERVED = 0x70, WS_MASKED = 0x80, WS_LARGEST_CONTROL = 125 };
+enum { WS_KEPT_ROOM = 4096 }; /* bytes that a session keeps for its messages that come in pieces */
 
 /* What is left of a stream between two reads. */
 typedef struct {
@@ -103,12 +78,21 @@ typedef struct {
     uint64_t seen;       /* of these, that have come */
     int64_t fragmented;  /* payload bytes of the fragments that have come of a message; -1 between messages */
     uint8_t *control;    /* payload of a control frame that is cut off; NULL until there was one */
+    uint8_t *kept;       /* where messages are read whole: payload of the fragments, and of the frame that is cut off */
+    size_t kept_size, kept_room;
+    uint8_t opcode;      /* of the message whose fragments have come */
     uint8_t head[10];
     uint8_t have;        /* bytes of the head that have come; all of it while the payload is cut off */
 } ws_stream;
 
-/* Takes a whole ping or pong. */
-typedef void (*ws_on_control)(void *loop, void *session, int opcode, const uint8_t *payload, unsigned size);
+/* Who takes what has come whole. */
+typedef struct {
+    void (*control)(void *loop, void *session, int opcode, const uint8_t *payload, unsigned size); /* a ping or a pong */
+    /* A message; returns the messages of ours that it answers. NULL: messages are counted, and not looked at. */
+    int (*message)(void *loop, void *session, int opcode, const uint8_t *payload, size_t size);
+    void *loop;
+    uint64_t limit; /* bytes of the payload of the largest message */
+} ws_taker;
 
 static inline void ws_stream_init(ws_stream *s) {
     memset(s, 0, sizeof *s);
@@ -117,7 +101,23 @@ static inline void ws_stream_init(ws_stream *s) {
 
 static inline void ws_stream_free(ws_stream *s) {
     free(s->control);
-    s->control = NULL;
+    free(s->kept);
+    s->control = s->kept = NULL;
+}
+
+/* Keeps a piece of a message that is read whole. Returns 0 if there is no memory. */
+static inline int ws_keep(ws_stream *s, const uint8_t *p, size_t n) {
+    if (s->kept_room - s->kept_size < n) {
+        /* By what has come, and not by what was announced: a target can announce a lot. */
+        size_t room = 2 * (s->kept_size + n);
+        uint8_t *kept = realloc(s->kept, room);
+        if (!kept) return 0;
+        s->kept = kept;
+        s->kept_room = room;
+    }
+    if (n) memcpy(s->kept + s->kept_size, p, n);
+    s->kept_size += n;
+    return 1;
 }
 
 /* Returns the size of a frame's head, 0 if it is cut off, -1 if the frame is odd. `p` has `n` bytes of the frame. */
@@ -152,15 +152,34 @@ static inline int ws_head(const ws_stream *s, const uint8_t *p, size_t n, uint64
     return size;
 }
 
-/* Takes a frame that is whole. Returns 1 if it ends a message, else 0. */
-static inline int ws_frame(ws_stream *s, const uint8_t *payload, ws_on_control on_control, void *loop, void *session) {
+/* Takes a frame that is whole, and whose payload is in one piece, or `kept`, or not looked at. Returns the messages that it
+ * answers, or, where they are counted, 1 if it ends a message, else 0; -1 if there is no memory for it. */
+static inline int ws_frame(ws_stream *s, const uint8_t *payload, const ws_taker *taker, void *session) {
     uint8_t first = s->head[0], opcode = first & 15;
     uint64_t size = s->payload;
     s->have = 0;
     s->payload = s->seen = 0;
     if (opcode > WS_CLOSE) {
-        on_control(loop, session, opcode, payload, (unsigned)size);
+        taker->control(taker->loop, session, opcode, payload, (unsigned)size);
         return 0;
+    }
+    if (taker->message) {
+        int is_first = s->fragmented < 0, ends = first & WS_FIN;
+        if (is_first) s->opcode = opcode;
+        if (ends && is_first && payload) return taker->message(taker->loop, session, opcode, payload, (size_t)size);
+        if (payload && !ws_keep(s, payload, (size_t)size)) return -1;
+        if (ends) {
+            s->fragmented = -1;
+            int answered = taker->message(taker->loop, session, s->opcode, s->kept, s->kept_size);
+            /* A large message must not be paid for ever. */
+            if (s->kept_room > WS_KEPT_ROOM) {
+                free(s->kept);
+                s->kept = NULL;
+                s->kept_room = 0;
+            }
+            s->kept_size = 0;
+            return answered;
+        }
     }
     if (first & WS_FIN) {
         s->fragmented = -1;
@@ -173,52 +192,72 @@ static inline int ws_frame(ws_stream *s, const uint8_t *payload, ws_on_control o
 /* Takes one frame, or what has come of it, that is no ordinary whole message. Returns the messages that it ends, 0 or 1,
  * or -1 if it is odd; its first bytes are then in `head`, and what follows them begins at `*used`. */
 static __attribute__((noinline)) int ws_read_slow(
-    ws_stream *s, const uint8_t *p, size_t n, size_t *used, uint64_t limit, ws_on_control on_control, void *loop, void *session) {
+    ws_stream *s, const uint8_t *p, size_t n, size_t *used, const ws_taker *taker, void *session) {
     size_t at = 0;
     if (!s->payload) {
         uint64_t payload = 0;
         int size;
-        while (!(size = ws_head(s, s->head, s->have, limit, &payload)) && at < n) s->head[s->have++] = p[at++];
+        while (!(size = ws_head(s, s->head, s->have, taker->limit, &payload)) && at < n) s->head[s->have++] = p[at++];
         *used = at;
         if (size <= 0) return size;
         s->payload = payload;
         s->seen = 0;
         if (n - at >= payload) {
             *used = at + (size_t)payload;
-            return ws_frame(s, p + at, on_control, loop, session);
+            return ws_frame(s, p + at, taker, session);
         }
     }
     size_t take = n - at < s->payload - s->seen ? n - at : (size_t)(s->payload - s->seen);
-    if ((s->head[0] & 15) > WS_CLOSE) {
+    int is_control = (s->head[0] & 15) > WS_CLOSE;
+    if (is_control) {
         if (!s->control) s->control = malloc(WS_LARGEST_CONTROL);
         if (s->control) memcpy(s->control + s->seen, p + at, take);
-    }
+    } else if (taker->message && !ws_keep(s, p + at, take)) return -1;
     s->seen += take;
     *used = at + take;
-    return s->seen < s->payload ? 0 : ws_frame(s, s->control, on_control, loop, session);
+    return s->seen < s->payload ? 0 : ws_frame(s, is_control ? s->control : NULL, taker, session);
 }
 
-/* Returns the messages that end in these bytes. `*used` is `n`, or where an odd frame begins (but for what is in `head`),
- * in which case `*odd` is 1. A message's content is not looked at. */
+/* Counts messages that are whole and short, text and binary alike, from between messages. Returns where they end. */
+static inline size_t ws_count_short(const uint8_t *p, size_t n, uint64_t limit, uint32_t *messages) {
+    size_t at = 0;
+    while (n - at >= 2 && (p[at] == (WS_FIN | WS_TEXT) || p[at] == (WS_FIN | WS_BINARY)) && p[at + 1] < 126) {
+        size_t size = 2 + (size_t)p[at + 1];
+        if (n - at < size || size - 2 > limit) break;
+        at += size;
+        ++*messages;
+    }
+    return at;
+}
+
+/* Reads such messages whole. */
+static inline size_t ws_read_short(
+    const uint8_t *p, size_t n, const ws_taker *taker, void *session, uint32_t *messages) {
+    size_t at = 0;
+    while (n - at >= 2 && (p[at] == (WS_FIN | WS_TEXT) || p[at] == (WS_FIN | WS_BINARY)) && p[at + 1] < 126) {
+        size_t size = 2 + (size_t)p[at + 1];
+        if (n - at < size || size - 2 > taker->limit) break;
+        *messages += (uint32_t)taker->message(taker->loop, session, p[at] & 15, p + at + 2, size - 2);
+        at += size;
+    }
+    return at;
+}
+
+/* Returns the messages that end in these bytes, or that were answered. `*used` is `n`, or where an odd frame begins (but
+ * for what is in `head`), in which case `*odd` is 1. */
 static inline uint32_t ws_read(
-    ws_stream *s, const uint8_t *p, size_t n, size_t *used, int *odd, uint64_t limit, ws_on_control on_control, void *loop,
-    void *session) {
+    ws_stream *s, const uint8_t *p, size_t n, size_t *used, int *odd, const ws_taker *taker, void *session) {
     uint32_t messages = 0;
     size_t at = 0;
     *odd = 0;
     while (at < n) {
         if (WS_LIKELY(!s->have && s->fragmented < 0)) {
-            /* Between messages: text and binary alike, as long as they are whole and short. */
-            while (n - at >= 2 && (p[at] == (WS_FIN | WS_TEXT) || p[at] == (WS_FIN | WS_BINARY)) && p[at + 1] < 126) {
-                size_t size = 2 + (size_t)p[at + 1];
-                if (n - at < size || size - 2 > limit) break;
-                at += size;
-                messages++;
-            }
+            at += taker->message ? ws_read_short(p + at, n - at, taker, session, &messages)
+                                 : ws_count_short(p + at, n - at, taker->limit, &messages);
             if (at == n) break;
         }
         size_t took = 0;
-        int ends = ws_read_slow(s, p + at, n - at, &took, limit, on_control, loop, session);
+        int ends = ws_read_slow(s, p + at, n - at, &took, taker, session);
         at += took;
         if (ends < 0) {
             *odd = 1;

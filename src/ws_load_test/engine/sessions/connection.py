@@ -135,7 +135,7 @@ class Connection(Session):
         """Counts a fault if a reply fails one of the checks."""
         for name, test in self.reading.expect:
             if not test(payload):
-                self.owner.fault(Fault(FaultKind.CHECK_FAILED, text=f"sent a reply that fails --expect {name}"))
+                self.owner.fault(check_failure(name))
                 return
 
     def count_unsolicited(self, payload: bytes) -> int:
@@ -407,21 +407,30 @@ class Connection(Session):
         compressed = self.deflate is not None and (first | self._message_head) & frames.RSV1
         return self._max_message_bytes * 17 // 16 + 64 if compressed else self._max_message_bytes
 
+    def time_pong(self, payload: bytes, at_ns: int) -> None:
+        """Records the time of a ping of our own, if this is its pong."""
+        if self._pinged_ns and payload == self._pinged_ns.to_bytes(8):
+            self.owner.tally.keepalive_time_ns.record(max(0, at_ns - self._pinged_ns))
+            self._pinged_ns = 0
+
     def _control(self, opcode: int, payload: bytes, at_ns: int) -> int:
         """Takes in a control frame (RFC 6455, section 5.5). Returns how many replies it is, 0 or 1."""
         if opcode == frames.PING:
             if not self.closing and not self.reading.no_pong:
                 self.answer_ping(payload)
         elif opcode == frames.PONG:
-            if self._pinged_ns and payload == self._pinged_ns.to_bytes(8):
-                self.owner.tally.keepalive_time_ns.record(max(0, at_ns - self._pinged_ns))
-                self._pinged_ns = 0
+            self.time_pong(payload, at_ns)
             if self.reading.pongs and self.reading.extract_id is not None:
                 return self.on_message(opcode, payload, at_ns)
             return int(payload == self.reading.expected_pong)
         else:
             self._close_frame(payload)
         return 0
+
+
+def check_failure(name: str) -> Fault:
+    """Returns the fault of a reply that fails a check."""
+    return Fault(FaultKind.CHECK_FAILED, text=f"sent a reply that fails --expect {name}")
 
 
 def _head_bytes(length: int) -> int:

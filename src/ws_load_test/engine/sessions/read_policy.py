@@ -87,12 +87,13 @@ class ReadPolicy:
             needs_payload=by_id
             or correlation.needs_payload
             or plan.fan_out is not None
+            or plan.scenario is not None
             or (plan.node is not None and plan.node.in_messages),
             check_utf8=correlation.check_utf8,
             pongs=pings,
             expected_pong=message.payload if pings else None,
             send_only=correlation.rule == "none",
-            id_is_payload=by_id and correlation.rule not in {"json", "regex"},
+            id_is_payload=by_id and not correlation.in_payload,
             extract_id=correlation.reply_id_extractor() if by_id else None,
             message_key=correlation.message_id_extractor() if by_id else None,
             expect=tuple((str(check), check.test()) for check in correlation.expect),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from ws_load_test.common.faults import Fault
@@ -20,8 +20,10 @@ class FrameSource(Protocol):
 class MessageReceiver(Protocol):
     """Receiver of a session's whole messages. A session has one at a time: first its setup, then its load."""
 
-    blocks_load: bool
-    """The load must not begin on the session while this is its receiver."""
+    @property
+    def blocks_load(self) -> bool:
+        """True while the load must not begin on the session."""
+        ...
 
     def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:
         """Takes a message read at `at_ns`. Returns the replies of the load that it completes, 0 or 1."""
@@ -29,6 +31,15 @@ class MessageReceiver(Protocol):
 
     def on_ended(self) -> None:
         """Takes note that the session has ended; what was in flight stays unanswered."""
+        ...
+
+
+@runtime_checkable
+class SettingUp(Protocol):
+    """A receiver that sets its session up before the load."""
+
+    async def until_ready(self, timeout_ns: int) -> None:
+        """Waits until the load may begin, or the session has ended; closes one of which a step takes too long."""
         ...
 
 
@@ -87,13 +98,20 @@ class Conversation(Protocol):
 class Sender(MessageReceiver, Protocol):
     """One session's part of a load: sends when the load model calls, and knows what is in flight."""
 
-    conversation: Conversation
     batches: FrameSource
     """The messages of the session, as frames."""
-    sends_load: bool
-    """It sends part of the load; False for a session that only receives."""
     carries_load: bool
     """It is one of the sessions among which the load is shared."""
+
+    @property
+    def conversation(self) -> Conversation:
+        """The messages in flight, and the rule by which replies complete them."""
+        ...
+
+    @property
+    def sends_load(self) -> bool:
+        """True if it sends part of the load; False for a session that only receives."""
+        ...
 
     @property
     def in_flight(self) -> int:

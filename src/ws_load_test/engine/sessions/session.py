@@ -82,7 +82,7 @@ class Session(DialedSession):
     deflate: PerMessageDeflate | None = None
     """Permessage-deflate (RFC 7692), where it was agreed."""
     close_fault: Fault | None = None
-    """Reason for which we closed the session although the run was not over."""
+    """Fault of the target's that ended the session, or for which we closed it although the run was not over."""
     reset_by: ConnectionResetError | None = None
     """The reset that a write met: the kernel reports it once, and the next read finds a mere end."""
     max_buffered_bytes = UNLIMITED
@@ -273,12 +273,12 @@ class Session(DialedSession):
 
     # --- Ending -----------------------------------------------------------------------------------------------------
 
-    def close(self, given_up: Fault | None = None) -> None:
+    def close(self, given_up: Fault | None = None, code: int = frames.NORMAL_CLOSURE) -> None:
         """Begins the close handshake (RFC 6455, section 7.1.2); `given_up` is the reason, when the run is not over."""
         if self.closing or self.ended:
             return
         self.closing, self.close_fault = True, given_up
-        self._write_control(frames.CLOSE, frames.close_payload(frames.NORMAL_CLOSURE))
+        self._write_control(frames.CLOSE, frames.close_payload(code))
 
     def abort(self) -> None:
         """Ends the session without waiting for anything."""
@@ -313,6 +313,7 @@ class Session(DialedSession):
         if fault is not None:
             tally.lost += 1
             tally.faults[self.owner.kinds.fault_key(fault)] += 1
+            self.close_fault = fault
         unanswered = tally.unanswered
         self.receiver.on_ended()
         if tally.unanswered != unanswered:

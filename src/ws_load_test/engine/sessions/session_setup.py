@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import format_duration
+from ws_load_test.engine.sessions.sender import SettingUp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +86,15 @@ class SessionSetup:
         self._hand_over()
         self._connection.sender.on_ended()
 
+    async def until_ready(self, timeout_ns: int) -> None:
+        """Waits until the session is set up; closes one that takes longer than a reply may, and the wait behind it."""
+        try:
+            async with asyncio.timeout((timeout_ns + (self.wait_ns or 0)) / NS_PER_S):
+                await self.done
+        except TimeoutError:
+            what = f"did not greet or answer the first message within {format_duration(timeout_ns)}"
+            self._connection.close(Fault(FaultKind.FIRST_REPLY_TIMEOUT, text=what))
+
     def _report(self, kind: MessageKind, took_ns: int | None = None) -> None:
         if self._connection.trace is not None:
             self._connection.trace.message_counted(kind, took_ns)
@@ -108,12 +118,6 @@ class SessionSetup:
 
 async def wait_until_ready(connection: Connection, timeout_ns: int) -> None:
     """Waits until a session is set up; closes a session that takes longer than a reply may, and the wait behind it."""
-    setup = connection.receiver
-    if not isinstance(setup, SessionSetup) or not setup.blocks_load:
-        return
-    try:
-        async with asyncio.timeout((timeout_ns + (setup.wait_ns or 0)) / NS_PER_S):
-            await setup.done
-    except TimeoutError:
-        what = f"did not greet or answer the first message within {format_duration(timeout_ns)}"
-        connection.close(Fault(FaultKind.FIRST_REPLY_TIMEOUT, text=what))
+    receiver = connection.receiver
+    if receiver.blocks_load and isinstance(receiver, SettingUp):
+        await receiver.until_ready(timeout_ns)

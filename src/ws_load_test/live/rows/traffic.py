@@ -77,7 +77,7 @@ def message_rows(state: RunState, viewport: Viewport) -> list[Line]:
         short = requested is not None and rate < ENOUGH * requested
         parts.append((f"{word} {format_rate(rate)}", "bold yellow" if short else "bold"))
     if state.schedule is None and parts:
-        parts.append(("as fast as answered", "dim"))
+        parts.append(("as fast as answered" if state.plan.scenario is None else "as the roles have it", "dim"))
     chart = chart_texts("", rates, format_rate, viewport)
     return [
         Line(0, row("messages", parts or [("none yet", "dim")], viewport)),
@@ -103,6 +103,7 @@ def _totals(state: RunState) -> list[Part]:
     if state.awaits_replies:
         counts += [("answered", tally.answered, ""), ("in flight", state.in_flight, "")]
         counts += [("unanswered", tally.unanswered, "yellow" if tally.unanswered else "")]
+    counts += [("unawaited", tally.unawaited, "")]
     counts += [("dropped", tally.dropped, "yellow" if tally.dropped else ""), ("pushed", tally.pushed, "")]
     always = {"sent", "answered", "unanswered"}
     return [(f"{format_count(count)} {word}", style) for word, count, style in counts if count or word in always]

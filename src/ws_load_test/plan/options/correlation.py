@@ -9,12 +9,11 @@ from ws_load_test.common.errors import OptionProblem, UsageError
 from ws_load_test.common.sharding import Shard
 from ws_load_test.messages import Message
 from ws_load_test.messages.generator import MessageGenerator
+from ws_load_test.plan.codecs import CODECS
 from ws_load_test.plan.correlation import Correlation, CorrelationRule, Stream
 from ws_load_test.plan.options.catalog import fields_of
 from ws_load_test.plan.options.rows.fan_out import is_fan_out
 from ws_load_test.plan.options.rows.load import SCHEDULE
-
-_WHERE = {"json": "path", "regex": "pattern"}
 
 
 def read_correlation(values: Mapping[str, Any], message: Message, problems: list[OptionProblem]) -> Correlation:
@@ -27,13 +26,12 @@ def read_correlation(values: Mapping[str, Any], message: Message, problems: list
     if {"first_wait", "expect_first"} <= values.keys() and len(values.get("first_message", ())) == 1:
         text = "cannot stand beside --first-wait here: the only first message is not answered; leave one of them out"
         problems.append(OptionProblem("--expect-first", text))
-    if rule in {"json", "regex"} and message.kind != "ping":
+    if correlation.in_payload and message.kind != "ping":
         read = correlation.message_id_extractor()
         without = [sample for sample in samples(message) if read(sample) is None]
         if without:
-            example = "" if rule == "regex" else """, for example -m '{"id": {seq}}'"""
-            text = f"{rule}:{where} finds no id in the message that is sent; put one in{example}, or mend the "
-            text += _WHERE[rule]
+            example, place = example_of(rule)
+            text = f"{rule}:{where} finds no id in the message that is sent; put one in{example}, or mend the {place}"
             problems.append(OptionProblem("--match", text))
     return correlation
 
@@ -75,6 +73,14 @@ def _check_load(
             problems.append(OptionProblem("--expect", "cannot stand beside --ping: a pong says what its ping said"))
     elif rule == "ping":
         problems.append(OptionProblem("--match", "ping takes pongs for replies; add --ping, which sends pings"))
+
+
+def example_of(rule: str) -> tuple[str, str]:
+    """Returns an example of a message with an id for a rule, to follow "put it there", and the name of its operand."""
+    if rule not in CODECS:
+        return "", "pattern"
+    example = CODECS[rule].example
+    return (f", for example -m '{example}'" if example else ""), "path"
 
 
 def samples(message: Message, rounds: int = 1) -> list[bytes]:

@@ -12,11 +12,12 @@ from ws_load_test.common.units import format_bytes, format_count, format_duratio
 from ws_load_test.messages import Message, Template
 from ws_load_test.messages.fields import PublishMarker, RoomName
 from ws_load_test.messages.marker import MAX_DUE_NS, MAX_NUMBERS
+from ws_load_test.messages.named_values import CapturedValue
 from ws_load_test.messages.template import template_text
 from ws_load_test.plan.correlation import Correlation
 from ws_load_test.plan.fan_out import FanOut, MarkerRule
-from ws_load_test.plan.options.correlation import samples
-from ws_load_test.plan.options.rows.fan_out import FAN_OUT, FAN_OUT_ONLY, NEEDED, is_fan_out
+from ws_load_test.plan.options.correlation import example_of, samples
+from ws_load_test.plan.options.rows.fan_out import FAN_OUT, FAN_OUT_ONLY, FAN_OUT_OR_ROLES, NEEDED, is_fan_out
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.ranges import LARGEST_CONNECTIONS
 
@@ -46,7 +47,8 @@ def read_fan_out(
     if not is_fan_out(values):
         if "everyone" in values:
             # Off, it is none of the options that the others need.
-            useless = (one.name for one in FAN_OUT if one.name in values and one.requires == FAN_OUT_ONLY)
+            of_fan_out = (FAN_OUT_ONLY, FAN_OUT_OR_ROLES)
+            useless = (one.name for one in FAN_OUT if one.name in values and one.requires in of_fan_out)
             problems.extend(OptionProblem(option_name(name), NEEDED) for name in useless)
         return None
     fan_out = _fan_out(values)
@@ -96,11 +98,14 @@ def _fan_out(values: Mapping[str, Any]) -> FanOut:
 def _misplaced_fields(
     values: Mapping[str, Any], message: Message, texts: Iterable[tuple[str, str]]
 ) -> Iterator[OptionProblem]:
-    """Yields the fields of a fan-out that stand where none is, or where they have no value."""
+    """Yields the fields of a fan-out or of a scenario that stand where none is, or where they have no value."""
     fan_out = is_fan_out(values)
     found = [("message", label) for label in message.fields]
     found += [(option, label) for option, text in texts for label in _labels(Template(text))]
     for option, label in dict.fromkeys(found):
+        if label.startswith(CapturedValue.prefix):
+            text = f"{{{label}}} is what a session of a scenario has captured; write roles in a plan file for that"
+            yield OptionProblem(option_name(option), text)
         if label not in {PublishMarker.name, RoomName.name}:
             continue
         if not fan_out:
@@ -130,8 +135,7 @@ def _problems_of_marker(values: Mapping[str, Any], message: Message, rule: Marke
     read = Correlation(rule=rule.kind, selector=rule.pattern).message_id_extractor()
     numbers = [read(sample) for sample in samples(message, rounds=2)]
     if any(_as_text(number) != str(expected) for expected, number in enumerate(numbers)):
-        example = """, for example -m '{"id": {seq}}'""" if rule.kind == "json" else ""
-        where = "path" if rule.kind == "json" else "pattern"
+        example, where = example_of(rule.kind)
         yield OptionProblem(
             "--marker", f"{rule} does not find {{seq}} in the message; put it there{example}, or mend the {where}"
         )

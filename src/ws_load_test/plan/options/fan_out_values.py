@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from ws_load_test.common.units import quoted
 from ws_load_test.messages.fields import FIELD, MAX_ROOM_NAME_BYTES
 from ws_load_test.plan import values as option_values
+from ws_load_test.plan.codecs import CODEC_FORMS, CODECS
 from ws_load_test.plan.correlation import parse_rule
 from ws_load_test.plan.fan_out import HttpPublish, MarkerRule
 from ws_load_test.plan.options import target_values
@@ -55,16 +56,15 @@ def rooms(value: Any) -> tuple[str, ...]:
 
 
 def marker_rule(value: Any) -> MarkerRule:
-    """Parses the recognition of deliveries: ``{marker}``, ``json:PATH``, ``json:PATH=PATH`` or ``regex:PATTERN``."""
+    """Parses the recognition of deliveries: ``{marker}``, ``json:PATH``, ``json:PATH=PATH``, ``regex:PATTERN``."""
     written = option_values.text(value).strip()
     if written in {"{marker}", "marker"}:
         return MarkerRule()
     kind = written.partition(":")[0]
-    if kind == "json":
-        return MarkerRule("json", parse_rule(written)[1])
-    if kind == "regex":
-        return MarkerRule("regex", parse_rule(written)[1])
-    raise ValueError(f"{quoted(value)} recognizes no delivery; write {{marker}}, json:PATH or regex:PATTERN")
+    if kind == "regex" or kind in CODECS:
+        # One of these, as checked.
+        return MarkerRule(kind, parse_rule(written)[1])  # type: ignore[arg-type]
+    raise ValueError(f"{quoted(value)} recognizes no delivery; write {{marker}}, {CODEC_FORMS} or regex:PATTERN")
 
 
 def timed(value: Any) -> int | None:

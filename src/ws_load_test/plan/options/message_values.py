@@ -20,6 +20,7 @@ from ws_load_test.plan.correlation import (
     parse_number_place,
     parse_rule,
 )
+from ws_load_test.plan.options import session_values
 
 LARGEST_CYCLE = 100_000
 """Turns after which weights repeat."""
@@ -76,6 +77,11 @@ def feed_order(value: Any) -> Order:
     if value not in ORDERS:
         raise ValueError(f"{quoted(value)} is no order of rows; write {', '.join(ORDERS[:-1])} or {ORDERS[-1]}")
     return cast("Order", value)
+
+
+def trace_share(value: Any) -> float:
+    """Returns a share from 0 to 1: ``1%``, ``0.01``, ``0``."""
+    return 0.0 if value in {"0", "0%", 0} else session_values.share(value)
 
 
 def rule(value: Any) -> tuple[CorrelationRule, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,9 @@ from typing import Any
 import msgspec
 
 from ws_load_test.common.errors import OptionProblem, cause_of, option_name
-from ws_load_test.common.text_files import encoding_of_mark, read_bytes
-from ws_load_test.common.units import format_bytes, quoted_path
+from ws_load_test.common.units import quoted_path
 from ws_load_test.messages import (
     DEFAULT_PAYLOAD,
-    LARGEST_CONTENTS_BYTES,
     Feed,
     FeedError,
     Kind,
@@ -26,10 +24,14 @@ from ws_load_test.messages import (
     filler_text,
 )
 from ws_load_test.messages.feed import count_rows_to, cycle_rows, inspect
-from ws_load_test.messages.fields import PublishMarker, RoomName
+from ws_load_test.messages.fields import PublishMarker, RoomName, Traceparent
 from ws_load_test.messages.publication import SAMPLE_ROOM
 from ws_load_test.messages.size_estimate import estimate_sizes
 from ws_load_test.messages.template import template_text
+from ws_load_test.messages.trace_context import DEFAULT_TRACE_SHARE
+from ws_load_test.plan.codecs import CODECS
+from ws_load_test.plan.options.contents import ContentFiles, why_no_text
+from ws_load_test.plan.options.environment import values_of, variables_in
 from ws_load_test.plan.options.rows.fan_out import is_fan_out
 from ws_load_test.websocket.frames import LARGEST_CONTROL_PAYLOAD
 
@@ -43,7 +45,7 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
     Fields of the target's options and of first messages are checked as well, since all share one feed.
     """
     kind: Kind = "ping" if values.get("ping") else "binary" if values.get("binary") else "text"
-    feed = _read_feed(values, problems)
+    feed = read_feed(values, problems)
     sizes = values.get("size")
     if isinstance(sizes, SizeDistribution):
         _check_ping_sizes(kind, sizes, problems)
@@ -63,9 +65,10 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
     others += [(option, Template(text, feed.columns if feed else None)) for option, text in _publish_texts(values)]
     checked = [*(("message", template) for template in templates if template is not None), *others]
     if _fields_are_right(checked, values, problems) and feed is not None:
-        feed = _with_used_columns(feed, [template for _, template in checked], problems)
-    if feed is not None:
-        message = msgspec.structs.replace(message, feed=feed)
+        feed = with_used_columns(feed, [template for _, template in checked], problems)
+    environment = _environment(checked, problems)
+    message = msgspec.structs.replace(message, feed=feed, environment=environment)
+    message = _with_trace_share(message, [template for _, template in checked], values, problems)
     broken = any(problem.option in {"--message", "--feed"} for problem in problems)
     if (len(contents) > 1 or "weights" in values) and not broken:
         message = _with_weights(message, values, len(contents), problems)
@@ -73,6 +76,27 @@ def read_message(values: Mapping[str, Any], problems: list[OptionProblem]) -> Me
         return message
     room = max(values.get("rooms", (SAMPLE_ROOM,)), key=lambda name: len(name.encode()))
     return _with_contents(message, [payload for payload, _ in contents], templates, room, problems)
+
+
+def read_openings(
+    values: Mapping[str, Any], feed: Feed | None, templates: Iterable[Template], problems: list[OptionProblem]
+) -> Message:
+    """Returns a message that has the feed and the environment alone, for sessions whose steps have the contents.
+
+    Adds to `problems` what is wrong with the texts that open a session.
+
+    Args:
+        values: Parsed option values.
+        feed: Feed, if there is one that can be read.
+        templates: Templates of the steps, whose problems are known.
+        problems: Problems found so far.
+    """
+    columns = feed.columns if feed is not None else None
+    opening = [(option, Template(text, columns)) for option, text in connection_texts(values)]
+    environment = _environment(opening, problems)
+    if _fields_are_right(opening, values, problems) and feed is not None:
+        feed = with_used_columns(feed, [*templates, *(template for _, template in opening)], problems)
+    return Message(feed=feed, environment=environment)
 
 
 def check_row_count(
@@ -109,7 +133,7 @@ def check_row_count(
 def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]) -> tuple[SetupMessage, ...]:
     """Returns the first messages, with files read; adds to `problems` what is wrong with them."""
     found = []
-    binary, files = bool(values.get("binary")), _ContentFiles()
+    binary, files = bool(values.get("binary")), ContentFiles()
     for written in values.get("first_message", ()):
         if not written.startswith("@"):
             found.append(SetupMessage(written.encode(errors="surrogateescape"), is_template=True))
@@ -119,11 +143,11 @@ def read_first_messages(values: Mapping[str, Any], problems: list[OptionProblem]
         except ValueError as error:
             problems.append(OptionProblem("--first-message", _unreadable(written[1:], error)))
             continue
-        if not binary and (lack := _why_no_text(payload)) is not None:
+        if not binary and (lack := why_no_text(payload)) is not None:
             problems.append(OptionProblem("--first-message", f"{quoted_path(written[1:])} {lack}"))
             continue
         if binary:
-            found.append(SetupMessage(payload, is_template=_has_fields_of_fan_out(payload, values)))
+            found.append(SetupMessage(payload, is_template=_may_have_fields(payload, values)))
         else:
             found.append(SetupMessage(payload.removeprefix(BOM_UTF8), is_template=True))
     return tuple(found)
@@ -150,40 +174,12 @@ def _given_texts(message: Message, templated: tuple[bool, ...]) -> Iterator[str]
             yield template_text(payload)
 
 
-class _ContentFiles:
-    """The files of a plan's messages, which may have `LARGEST_CONTENTS_BYTES` together; a device has no end."""
-
-    def __init__(self) -> None:
-        self._left_bytes = LARGEST_CONTENTS_BYTES
-
-    def read(self, path: str) -> bytes:
-        """Returns the contents of a file.
-
-        Raises:
-            ValueError: It cannot be read, or the files have too many bytes together.
-        """
-        too_large = f"the messages have more than {format_bytes(LARGEST_CONTENTS_BYTES)} together"
-        payload = read_bytes(path, self._left_bytes, too_large)
-        self._left_bytes -= len(payload)
-        return payload
-
-
 def _unreadable(path: str, error: OSError | ValueError) -> str:
     return f"cannot read {quoted_path(path)}: {cause_of(error)}"
 
 
-def _why_no_text(payload: bytes) -> str | None:
-    """Returns the reason why a file is not sent as text, in words that follow its name; None where it is."""
-    if (other := encoding_of_mark(payload)) is not None:
-        return f"is {other} text; save it as UTF-8, or add --binary to send it as it is"
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return "is not UTF-8 text; add --binary to send it as it is"
-    return None
-
-
-def _read_feed(values: Mapping[str, Any], problems: list[OptionProblem]) -> Feed | None:
+def read_feed(values: Mapping[str, Any], problems: list[OptionProblem]) -> Feed | None:
+    """Returns the feed; None without one, or where it cannot be read."""
     if "feed" not in values:
         return None
     try:
@@ -196,10 +192,10 @@ def _read_feed(values: Mapping[str, Any], problems: list[OptionProblem]) -> Feed
 def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionProblem]) -> list[tuple[bytes, bool]]:
     """Each message's payload, and whether fields are looked for in it: in text, and in what the command line gives.
 
-    Files of a binary run are sent as they are, since any bytes may stand in them, unless they have a fan-out's field.
+    Files of a binary run are sent as they are, since any bytes may stand in them, unless fields are of use there.
     """
     found: list[tuple[bytes, bool]] = []
-    reader = _ContentFiles()
+    reader = ContentFiles()
     for written in values.get("message", ()):
         if not written.startswith("@"):
             try:
@@ -217,8 +213,8 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
             for file in files:
                 payload = reader.read(str(file))
                 if kind == "binary":
-                    found.append((payload, _has_fields_of_fan_out(payload, values)))
-                elif (lack := _why_no_text(payload)) is None:
+                    found.append((payload, _may_have_fields(payload, values)))
+                elif (lack := why_no_text(payload)) is None:
                     found.append((payload.removeprefix(BOM_UTF8), True))
                 else:
                     which = quoted_path(file) if is_directory else "the file"
@@ -229,8 +225,10 @@ def _read_contents(values: Mapping[str, Any], kind: Kind, problems: list[OptionP
     return found
 
 
-def _has_fields_of_fan_out(payload: bytes, values: Mapping[str, Any]) -> bool:
-    """True for the contents of a binary file that names its room, or has the marker that a fan-out needs."""
+def _may_have_fields(payload: bytes, values: Mapping[str, Any]) -> bool:
+    """True for a binary file whose fields are filled in: ids of a codec must vary, and so must rooms and markers."""
+    if values.get("match", ("",))[0] in CODECS:
+        return True
     return is_fan_out(values) and any(b"{%s}" % one.name.encode() in payload for one in (PublishMarker, RoomName))
 
 
@@ -273,7 +271,19 @@ def _fields_are_right(
     return len(problems) == known
 
 
-def _with_used_columns(feed: Feed, templates: list[Template], problems: list[OptionProblem]) -> Feed:
+def _environment(checked: list[tuple[str, Template]], problems: list[OptionProblem]) -> dict[str, str]:
+    """Returns the variables that fields name, and their values; adds those that are missing to `problems`."""
+    found: dict[str, str] = {}
+    for option, template in checked:
+        values, missing = values_of(variables_in((template,)))
+        found |= values
+        added = (OptionProblem(option_name(option), text) for text in missing)
+        problems.extend(problem for problem in added if problem not in problems)
+    return found
+
+
+def with_used_columns(feed: Feed, templates: Iterable[Template], problems: list[OptionProblem]) -> Feed:
+    """Returns the feed with the columns that templates name; adds to `problems` what is wrong with its first row."""
     named = {field.column for template in templates for field in template.fields}
     feed = msgspec.structs.replace(feed, used=tuple(column for column in feed.columns if column in named))
     try:
@@ -282,6 +292,18 @@ def _with_used_columns(feed: Feed, templates: list[Template], problems: list[Opt
     except FeedError as error:
         problems.append(OptionProblem("--feed", error.text))
     return feed
+
+
+def _with_trace_share(
+    message: Message, templates: list[Template], values: Mapping[str, Any], problems: list[OptionProblem]
+) -> Message:
+    """Returns the message with the share of trace contexts that ask for a trace, where there are any."""
+    if any(field.label == Traceparent.name for template in templates for field in template.fields):
+        return msgspec.structs.replace(message, trace_share=values.get("trace", DEFAULT_TRACE_SHARE))
+    if "trace" in values:
+        example = """-m '{"traceparent": "{traceparent}"}' or -H 'traceparent: {traceparent}'"""
+        problems.append(OptionProblem("--trace", f"nothing that is sent has {{traceparent}}; add it: {example}"))
+    return message
 
 
 def _with_weights(message: Message, values: Mapping[str, Any], count: int, problems: list[OptionProblem]) -> Message:
@@ -310,7 +332,8 @@ def _with_contents(
             means.append(float(len(payload)))
             continue
         try:
-            most, mean = estimate_sizes(template, message.feed if _names_feed(template) else None, room)
+            feed = message.feed if _names_feed(template) else None
+            most, mean = estimate_sizes(template, feed, room, message.environment)
         except FeedError as error:
             problems.append(OptionProblem("--feed", error.text))
             return message

@@ -21,8 +21,9 @@ from ws_load_test.common.machine import default_workers
 from ws_load_test.common.text_files import read_text
 from ws_load_test.common.units import LONGEST_NS, format_duration, format_rate, quoted_path
 from ws_load_test.messages import Message
+from ws_load_test.plan.correlation import Correlation
 from ws_load_test.plan.fan_out import FanOut
-from ws_load_test.plan.load import ClosedLoop, Load, OpenLoop
+from ws_load_test.plan.load import ClosedLoop, Load, OpenLoop, RoleLoad
 from ws_load_test.plan.options.catalog import (
     ALIASES,
     FORMER_NAMES,
@@ -45,10 +46,12 @@ from ws_load_test.plan.options.messages import (
     read_message,
 )
 from ws_load_test.plan.options.rows.load import SCHEDULE
+from ws_load_test.plan.options.scenario.problems import PlanSource, WrittenRoles, located
+from ws_load_test.plan.options.scenario.read import FILE_KEYS, read_scenario, source_of
 from ws_load_test.plan.options.session_policy import check_commands_and_node, read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
 from ws_load_test.plan.options.target import proxy_hint, read_target, unused_names
-from ws_load_test.plan.options.thresholds import read_thresholds
+from ws_load_test.plan.options.thresholds import check_condition_parts, read_thresholds
 from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import room_warnings, threshold_warnings
@@ -86,23 +89,29 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     """
     given = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
     values, problems = parse_options(given, owned_by(Owner.PLAN))
-    problems += unknown_options(given, PARSERS)
+    problems += unknown_options(given, {*PARSERS, *FILE_KEYS})
     if "url" not in given:
         problems.append(OptionProblem("URL", "missing; say what to test, for example ws://localhost:3001"))
     problems += conflicts(values)
     problems += missing_companions(values, given)
     target = read_target(values, problems)
     _check_schedule(values, problems)
-    message = read_message(values, problems)
-    correlation = read_correlation(values, message, problems)
-    fan_out = read_fan_out(values, message, connection_texts(values), problems)
-    connections = _connections(values) if fan_out is None else fan_out.sessions
+    scenario = read_scenario(given, values, problems)
+    if scenario is None:
+        message = read_message(values, problems)
+        correlation = read_correlation(values, message, problems)
+        fan_out = read_fan_out(values, message, connection_texts(values), problems)
+        connections = _connections(values) if fan_out is None else fan_out.sessions
+    else:
+        message, fan_out = scenario.message, None
+        correlation = Correlation(check_utf8=values.get("check_utf8", False))
+        connections = scenario.scenario.sessions
     feed_warnings = check_row_count(message, connections, values, problems)
     misbehaving = read_misbehaving(values, connections, problems)
     reconnect = read_reconnect(values, problems)
     check_commands_and_node(values, problems)
     setup_messages = read_first_messages(values, problems)
-    thresholds = read_thresholds(values, problems)
+    thresholds = read_thresholds(values, problems, scenario=None if scenario is None else scenario.scenario)
     _check_in_flight(values, message, problems)
     if not problems:
         _check_rates(values, connections, _senders(fan_out, connections), problems)
@@ -110,10 +119,10 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     if message.feed is not None and not problems:
         check_feed_rows(values, message.feed, connections, problems)
     if problems:
-        raise PlanError(tuple(problems))
+        raise PlanError(located(problems, source_of(given), given))
 
     duration_ns = _duration_ns(values)
-    load = _read_load(values, _senders(fan_out, connections), duration_ns)
+    load = RoleLoad() if scenario is not None else _read_load(values, _senders(fan_out, connections), duration_ns)
     if duration_ns is not None and load.requested_rate is not None:
         _check_any_message(load.requested_rate, duration_ns, values)
     plan = Plan(
@@ -124,11 +133,12 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         setup_messages=setup_messages,
         correlation=correlation,
         fan_out=fan_out,
+        scenario=None if scenario is None else scenario.scenario,
         reconnect=reconnect,
         misbehaving=misbehaving,
         duration_ns=duration_ns,
         connect_rate_per_s=_connect_rate_per_s(values, connections),
-        warnings=message_warnings(message, values) + feed_warnings,
+        warnings=message_warnings(message, values) + feed_warnings + (() if scenario is None else scenario.warnings),
         workers=min(
             values.get("workers") or default_workers(connections, beside_target=is_on_this_machine(target)),
             most_workers(values) or connections,
@@ -137,6 +147,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         **thresholds,
         **fields_of(values),
     )
+    check_condition_parts(plan)
     if plan.fan_out is not None:
         check_fan_out(plan)
     hint = "" if plan.target.unix_socket or given.get("proxy", "env") != "env" else proxy_hint(plan.target, os.environ)
@@ -286,6 +297,8 @@ def read_plan_file(path: str) -> dict[str, Any]:
     try:
         text = read_text(path, LARGEST_PLAN_FILE_BYTES)
         written = {name.replace("-", "_"): value for name, value in tomllib.loads(text).items()}
+        if "role" in written:
+            written["role"] = WrittenRoles(written["role"], PlanSource(path, text, dict(written)))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--plan: {quoted_path(path)} is not TOML: {error}") from None
     except ValueError as error:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ws_load_test.common.errors import OptionProblem, option_name
+from ws_load_test.common.errors import OptionProblem, PlanError, option_name
 from ws_load_test.plan.condition_sense import check_objective, check_unwanted
 from ws_load_test.plan.options.rows.fan_out import is_fan_out
+from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.scenario.condition_parts import why_no_part
+from ws_load_test.plan.scenario.model import Scenario
 from ws_load_test.plan.thresholds import parse_condition, why_not_of_plan
 
 OPTIONS = ("fail_if", "slo", "abort_if")
@@ -40,7 +43,25 @@ def read_conditions(
     return tuple(found)
 
 
-def read_thresholds(values: Mapping[str, Any], problems: list[OptionProblem]) -> dict[str, Any]:
+def read_thresholds(
+    values: Mapping[str, Any], problems: list[OptionProblem], *, scenario: Scenario | None = None
+) -> dict[str, Any]:
     """Returns the fields of the plan that say when a run has failed; adds to `problems` what is wrong with them."""
-    fan_out = is_fan_out(values)
+    fan_out = is_fan_out(values) if scenario is None else bool(scenario.audience)
     return {name: read_conditions(name, values[name], problems, fan_out=fan_out) for name in OPTIONS if name in values}
+
+
+def check_condition_parts(plan: Plan) -> None:
+    """Checks that the scenario has every step and reaction that a condition names.
+
+    Raises:
+        PlanError: It lacks one; with the nearest name.
+    """
+    problems = [
+        OptionProblem(option_name(name), f'"{text}": {lack}')
+        for name in OPTIONS
+        for text in getattr(plan, name)
+        if (lack := why_no_part(parse_condition(text).metric, plan.scenario))
+    ]
+    if problems:
+        raise PlanError(tuple(problems))

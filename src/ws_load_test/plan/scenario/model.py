@@ -13,9 +13,9 @@ from typing import Annotated
 
 import msgspec
 
-from ws_load_test.plan.correlation import Check
-from ws_load_test.plan.fan_out import SelfDelivery
-from ws_load_test.plan.ranges import Connections, PerSecond, PositiveDuration, Seed
+from ws_load_test.plan.correlation import DEFAULT_STALL_NS, Check
+from ws_load_test.plan.fan_out import Recovery, SelfDelivery
+from ws_load_test.plan.ranges import Connections, Duration, PerSecond, PositiveCount, PositiveDuration, Seed
 from ws_load_test.plan.scenario.wait_time import WaitTime
 from ws_load_test.plan.schedule import Arrivals
 
@@ -142,6 +142,11 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Coroutine that the sessions run instead of steps: ``game.py:player``; empty: none."""
 
     @property
+    def replaces_sessions(self) -> bool:
+        """True if a session that has left is followed by another of its number."""
+        return self.arrive_per_s is None and (self.stay is not None or self.iterations is not None)
+
+    @property
     def publishes_to(self) -> frozenset[str]:
         """Names of the roles to whose sessions its messages are delivered."""
         every = (*self.open, *self.steps, *self.leave, *(timer.step for timer in self.timers))
@@ -160,11 +165,32 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Name of the preset that its first steps and reactions come from; empty: none."""
     rooms: tuple[str, ...] = ()
     """Names of the rooms; session i of a role is in room i mod their number. Empty: there are none."""
+    stall_ns: Duration = DEFAULT_STALL_NS
+    """Longest gap between two messages of a streamed answer that is no stall."""
+    recovery: Recovery = "none"
+    """Deliveries of what was published while a session was away: they need not come, or must."""
+    timed: PositiveCount | None = None
+    """Sessions of the audience whose deliveries are timed, evenly picked, those to others being counted; None: all."""
+
+    @property
+    def audience(self) -> str:
+        """Name of the role whose sessions receive what others publish; empty without one."""
+        return next((name for role in self.roles for name in sorted(role.publishes_to)), "")
 
     @property
     def sessions(self) -> int:
         """Sessions at the same time, the most of them."""
         return sum(role.sessions for role in self.roles)
+
+    @property
+    def replaces_sessions(self) -> bool:
+        """True if sessions of any role leave, and others take their places."""
+        return any(role.replaces_sessions for role in self.roles)
+
+    @property
+    def has_arrivals(self) -> bool:
+        """True if sessions of any role arrive on a schedule."""
+        return any(role.arrive_per_s is not None for role in self.roles)
 
     def first_number(self, role: str) -> int:
         """Returns the number of a role's first session.

@@ -26,6 +26,7 @@ _PHRASES: dict[str, str] = {
     FaultKind.REPLY_TIMEOUT: "did not answer a message in time",
     FaultKind.CHECK_FAILED: "answered with something else than expected",
     FaultKind.PUBLISH_FAILED: "did not take a publish by HTTP",
+    FaultKind.REPORTED: "reported an error that the scenario names",
 }
 
 _CLOSE_CODES = {

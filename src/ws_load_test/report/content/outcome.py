@@ -21,6 +21,7 @@ from ws_load_test.report.content.labeled import (
     sentence,
     summarize_times,
 )
+from ws_load_test.report.content.scenario import session_flaws
 from ws_load_test.report.content.sessions import close_codes
 from ws_load_test.report.content.thresholds import stopped_by
 from ws_load_test.report.content.waves import wave_flaws
@@ -67,7 +68,8 @@ def _held(results: Results) -> str:
 def flaws(results: Results) -> list[str]:
     """Returns the flaws of a run that passed, for which a single reply is enough."""
     messages, faults = results.summary.messages, sum(results.summary.faults.values())
-    found = [*wave_flaws(results.summary.waves), *([count_of(faults, "fault")] if faults else [])]
+    found = [*wave_flaws(results.summary.waves), *session_flaws(results.summary)]
+    found += [count_of(faults, "fault")] if faults else []
     if results.pairing_findings:
         found.append("replies that are perhaps not those of their messages")
     # What was in flight on sessions that --disconnect cut off was lost on request.

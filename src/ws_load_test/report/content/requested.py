@@ -91,6 +91,8 @@ def _achieved_rate(summary: Summary) -> str:
 
 
 def _message(plan: Plan) -> str:
+    if plan.scenario is not None:
+        return "of the steps"
     message = plan.message
     return message.describe() if message.is_dynamic else f"{message.kind}, {format_bytes(message.size_bytes)}"
 

@@ -127,12 +127,13 @@ COLUMNS = {name: _AVAILABLE[name] for name in dict.fromkeys([*FIRST_COLUMNS, *_A
 
 
 def columns_of(results: Results) -> dict[str, Callable[[CsvRow], Cell]]:
-    """Returns the columns of recordings: without those of streams or fan-outs where no recording has such."""
+    """Returns the columns of recordings: without those of streams, fan-outs or scenarios where there are none."""
     streams, fan_out = results.summary.streams is not None, results.summary.fanout is not None
+    scenario = bool(results.aggregate.tally.roles)
     absent = {
         name
         for field, spec in METRICS.items()
-        if not spec.is_of(streams=streams, fan_out=fan_out)
+        if not spec.is_of(streams=streams, fan_out=fan_out, scenario=scenario)
         for name, _ in _columns_of_metric(field, spec)
     }
     return {name: cell for name, cell in COLUMNS.items() if name not in absent}

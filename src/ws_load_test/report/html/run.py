@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ws_load_test.common.units import format_count, format_duration
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.plan.describe import describe_plan
-from ws_load_test.report.content import nodes, waves
+from ws_load_test.report.content import nodes, traces, waves
 from ws_load_test.report.content.commands import command_lines
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.content.generator import generator
@@ -269,6 +269,9 @@ class _Page:
         if closed:
             rows = [[code, close_code_name(code), format_count(count)] for code, count in closed.items()]
             parts.append(Table(["close code", "meaning", "sessions"], rows, "How sessions ended"))
+        if self.summary.traces is not None and (found_traces := list(traces.rows(self.summary.traces))):
+            words = "Traces of the slowest exchanges and of each kind of fault (W3C Trace Context)"
+            parts.append(Table(traces.HEADINGS, found_traces, words))
         reasons = self.summary.connections.close_reasons
         if reasons:
             rows = [[sentence(reason), format_count(count)] for reason, count in list(reasons.items())[:_MOST_REASONS]]

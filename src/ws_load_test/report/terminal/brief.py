@@ -15,9 +15,11 @@ from ws_load_test.report.content.generator import generator
 from ws_load_test.report.content.labeled import NO_VALUE, LabeledText, count_of
 from ws_load_test.report.content.outcome import faults, headline, lost_workers
 from ws_load_test.report.content.streams import stream_line
+from ws_load_test.report.content.traces import trace_line
 from ws_load_test.report.content.waves import wave_lines
 from ws_load_test.report.terminal.fan_out import fan_out_rows
 from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, wrapped
+from ws_load_test.report.terminal.scenario import scenario_rows
 from ws_load_test.report.terminal.tables import threshold_lines
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ def _figures(results: Results) -> Iterator[LabeledText]:
     if summary.fanout is None or results.awaits_replies:
         yield _times(results)
     yield from stream_line(summary)
+    yield from scenario_rows(summary)
     if summary.messages.due or summary.messages.sent:
         if summary.fanout is None or summary.messages.dropped:
             yield LabeledText("messages", _messages(results), _tone(bool(summary.messages.dropped)))
@@ -77,6 +80,7 @@ def _figures(results: Results) -> Iterator[LabeledText]:
     yield LabeledText("connections", _connections(results), _tone(bool(connections.failed or connections.lost)))
     yield from command_lines(results.recordings)
     yield from wave_lines(summary.waves)
+    yield from trace_line(summary.traces)
     found = faults(results)
     for number, (kind, count, example) in enumerate(found[:MOST_FAULTS]):
         more = len(found) - MOST_FAULTS if number + 1 == MOST_FAULTS else 0
@@ -112,6 +116,8 @@ def _messages(results: Results) -> str:
     parts = [f"{format_count(messages.sent)} sent"]
     if results.awaits_replies:
         parts += [f"{format_count(messages.answered)} answered", f"{format_count(messages.unanswered)} unanswered"]
+    if messages.unawaited:
+        parts.append(f"{format_count(messages.unawaited)} unawaited")
     if messages.dropped:
         parts.append(f"{format_count(messages.dropped)} of {format_count(messages.due)} due dropped")
     if messages.pushed:
@@ -125,6 +131,8 @@ def _rate(results: Results) -> str:
     plan = results.plans.only
     if plan is None:
         return achieved
+    if plan.scenario is not None:
+        return f"{_sent(summary)}, {achieved}, as the roles have it"
     rate = plan.load.requested_rate
     if rate is None:
         return f"{achieved}, as fast as replies came with {plan.load.usual_in_flight} in flight on each connection"

@@ -23,6 +23,7 @@ from ws_load_test.report.terminal.fan_out import fan_out_table
 from ws_load_test.report.terminal.glyphs import to_encodable
 from ws_load_test.report.terminal.latency_histogram import histogram_bars, percentile_table
 from ws_load_test.report.terminal.layout import WIDTH, all_wrapped, hanging_indent, side_by_side, two_columns
+from ws_load_test.report.terminal.scenario import reaction_table, step_tables
 from ws_load_test.report.terminal.sparklines import opened_over_time, over_time
 from ws_load_test.report.terminal.tables import (
     connect_phases,
@@ -30,6 +31,7 @@ from ws_load_test.report.terminal.tables import (
     node_table,
     requested_and_achieved,
     stream_tables,
+    trace_table,
     wave_table,
 )
 
@@ -96,6 +98,8 @@ def full_report(
     summary, awaited = results.summary, results.awaits_replies
     sections = [
         brief_lines(results, next_steps),
+        step_tables(summary),
+        reaction_table(summary),
         fan_out_table(summary),
         *(_response_times(results, encoding) if awaited else [] if summary.fanout else [_send_lag(summary)]),
         stream_tables(summary),
@@ -111,6 +115,7 @@ def full_report(
         all_wrapped([*opening_notes(results), *reconnects(results)]),
         wave_table(summary),
         node_table(summary),
+        trace_table(summary),
         over_time(results.aggregate, encoding, awaited=awaited),
         all_wrapped(misbehaving(summary)),
         host_table(summary),

@@ -12,7 +12,7 @@ from ws_load_test.common.units import (
     format_count,
     format_duration,
 )
-from ws_load_test.report.content import nodes, waves
+from ws_load_test.report.content import nodes, traces, waves
 from ws_load_test.report.content.hosts import HEADINGS, cells, host_notes
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import phase_times
@@ -60,9 +60,9 @@ def requested_and_achieved(results: Results) -> list[Text]:
 def host_table(summary: Summary) -> list[Text]:
     """Returns a table of the machines; nothing for one machine.
 
-    The columns: replies per second, or messages sent where there are no replies, or deliveries where none is sent; the share of a core of the busiest
-    worker; the 99th percentile of the send lag; the median response time; the shortest TCP handshake with the target;
-    the offset of the clock from that of the leading machine.
+    The columns: replies per second, or messages sent where there are no replies, or deliveries where nothing is sent;
+    the share of a core of the busiest worker; the 99th percentile of the send lag; the median response time; the
+    shortest TCP handshake with the target; the offset of the clock from that of the leading machine.
     """
     hosts = summary.hosts
     if not hosts:
@@ -101,6 +101,17 @@ def node_table(summary: Summary) -> list[Text]:
     widths[0] = max(_SHORTEST_NAME, min(widths[0], WIDTH - sum(width + _HOST_GAP for width in widths[1:])))
     lines = [_line(row, widths, "" if number else "bold") for number, row in enumerate(table)]
     return [*lines, *_notes(nodes.skew_words(summary.nodes))]
+
+
+def trace_table(summary: Summary) -> list[Text]:
+    """Returns a table of the traces of the slowest exchanges, and of each kind of fault; nothing without any."""
+    if summary.traces is None:
+        return []
+    table = [traces.HEADINGS, *([f"  {of}", *cells] for of, *cells in traces.rows(summary.traces))]
+    if len(table) == 1:
+        return []
+    widths = [max(len(row[column]) for row in table) for column in range(len(traces.HEADINGS))]
+    return [_line(row, widths, "" if number else "bold") for number, row in enumerate(table)]
 
 
 def _notes(words: str) -> list[Text]:

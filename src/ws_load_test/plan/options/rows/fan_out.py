@@ -12,6 +12,8 @@ from ws_load_test.plan.options.spec import Count, Flag, Group, OptionSpec, Requi
 
 NEEDED = "is of a fan-out; add --subscribers N, or --everyone and -c N"
 FAN_OUT_ONLY: Requirements = {("subscribers", "everyone"): NEEDED}
+FAN_OUT_OR_ROLES: Requirements = {("subscribers", "everyone", "role"): NEEDED}
+"""The same of options that a scenario has as well, whose roles are no option of the command line."""
 _ONLY_MEASURED = "every session of a fan-out is a publisher or a subscriber that is measured"
 NOT_IN_FAN_OUT: Mapping[str, str] = {
     "size": "a delivery is recognized by the {marker} in -m, and generated text has none",
@@ -67,13 +69,13 @@ FAN_OUT = (
         group=Group.FAN_OUT,
         parse=fan_out_values.rooms,
         default="1",
-        requires=FAN_OUT_ONLY,
+        requires=FAN_OUT_OR_ROLES,
     ),
     OptionSpec(
         name="marker",
         metavar="RULE",
-        help="how a delivery is recognized: {marker}, anywhere in what comes, or json:PATH or regex:PATTERN, where"
-        " {seq} of -m comes back; json:PATH=PATH where a delivery has it elsewhere",
+        help="how a delivery is recognized: {marker}, anywhere in what comes, or json:PATH, msgpack:PATH, protobuf:1.3"
+        " or regex:PATTERN, where {seq} of -m comes back; json:PATH=PATH where a delivery has it elsewhere",
         group=Group.FAN_OUT,
         parse=fan_out_values.marker_rule,
         default="{marker}",
@@ -95,7 +97,7 @@ FAN_OUT = (
         group=Group.FAN_OUT,
         parse=option_values.choice("none", "expected"),
         default="none",
-        requires=FAN_OUT_ONLY,
+        requires=FAN_OUT_OR_ROLES,
     ),
     OptionSpec(
         name="timed",
@@ -104,7 +106,7 @@ FAN_OUT = (
         group=Group.FAN_OUT,
         parse=fan_out_values.timed,
         default="all",
-        requires=FAN_OUT_ONLY,
+        requires=FAN_OUT_OR_ROLES,
     ),
     OptionSpec(
         name="publish_url",

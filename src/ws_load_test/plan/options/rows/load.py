@@ -178,7 +178,7 @@ LOAD = (
         parse=option_values.positive_duration,
         field="ping_interval_ns",
         former_names=("keepalive",),
-        requires=OPEN_LOOP_ONLY,
+        requires={(*SCHEDULE, "role"): OPEN_LOOP_ONLY[SCHEDULE]},
     ),
 )
 

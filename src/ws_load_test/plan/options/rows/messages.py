@@ -75,6 +75,14 @@ MESSAGE = (
         requires={("feed",): "there is no feed; add --feed FILE"},
     ),
     OptionSpec(
+        name="trace",
+        metavar="SHARE",
+        help="share of the {traceparent} that ask the target to record a trace (flag 01)",
+        group=Group.MESSAGE,
+        parse=message_values.trace_share,
+        default="1%",
+    ),
+    OptionSpec(
         name="first_message",
         metavar="TEXT|@FILE",
         help="send this once in each session before the load; each of several waits for the reply to the one before",
@@ -89,7 +97,8 @@ REPLIES = (
         name="match",
         metavar="RULE",
         help="which reply answers which message: order, echo (equal payloads), json:PATH or regex:PATTERN (equal ids),"
-        " json:PATH=PATH (where the reply has the id elsewhere), none (send only)",
+        " json:PATH=PATH (where the reply has the id elsewhere), msgpack:PATH, protobuf:1.3 (field numbers), none"
+        " (send only)",
         group=Group.REPLIES,
         parse=message_values.rule,
         default="order",
@@ -155,12 +164,13 @@ REPLIES = (
         parse=option_values.positive_duration,
         default="1s",
         field="correlation.stream.stall_ns",
-        requires={("until",): _ONE_MESSAGE},
+        requires={("until", "role"): _ONE_MESSAGE},
     ),
     OptionSpec(
         name="count",
         metavar="WHERE",
-        help="a number in the last message of an answer, such as its tokens: json:PATH, or regex:PATTERN with a group",
+        help="a number in the last message of an answer, such as its tokens: json:PATH, msgpack:PATH, protobuf:1.3,"
+        " or regex:PATTERN with a group",
         group=Group.REPLIES,
         parse=message_values.number_place,
         field="correlation.stream.count",
@@ -216,6 +226,7 @@ class MessageOptions(TypedDict, total=False):
     ping: Flag
     feed: Text
     feed_order: Literal["round-robin", "random", "connection", "connection-shared"] | None
+    trace: Number
     first_message: Texts
     match: Text
     skip_first: Count

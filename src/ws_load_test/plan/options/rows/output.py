@@ -99,13 +99,12 @@ RESULTS = (
     OptionSpec(
         name="output",
         metavar="FILE",
-        help="write a recording, which `report` reads",
+        help="write a recording, which `report` reads; with --probe all messages of its session, which `import` reads",
         group=Group.RESULTS,
         parse=option_values.output_file,
         owner=Owner.OUTPUT,
         short="o",
         may_begin_with_hyphen=True,
-        refused_by={"--probe": PROBE_RECORDS_NOTHING},
     ),
     OptionSpec(
         name="force",
@@ -118,7 +117,6 @@ RESULTS = (
         refused_by={
             "ab": "no recording of rounds is overwritten; name a new directory with -o",
             "capacity": "no recording of steps is overwritten; name a new folder with -o",
-            "--probe": PROBE_RECORDS_NOTHING,
         },
     ),
     OptionSpec(

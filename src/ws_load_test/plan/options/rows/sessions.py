@@ -59,7 +59,7 @@ SESSIONS = (
         name="node",
         metavar="WHERE",
         help="count sessions and times by node of the target, which it names in header:NAME or cookie:NAME of the"
-        " upgrade response, or at json:PATH of a first message",
+        " upgrade response, or at json:PATH (msgpack:PATH, protobuf:1.3) of a first message",
         group=Group.SESSIONS,
         parse=node_rule,
         field="node",

@@ -1,0 +1,114 @@
+# What the loop is told of messages, from Python's objects to the structs of `talk.h` and `render.h`: how replies are
+# matched and checked, and the templates of what is sent.
+
+cdef uint8_t *_copied(bytes text) except NULL:
+    cdef uint8_t *copy = <uint8_t *>malloc(len(text) + 1)
+    if not copy:
+        raise MemoryError
+    memcpy(copy, PyBytes_AsString(text), len(text))
+    return copy
+
+
+cdef int _set_path(ws_path *path, tuple steps) except -1:
+    """Takes a path: names as bytes, places in an array as integers."""
+    path.steps = <ws_step *>calloc(len(steps) + 1, sizeof(ws_step))
+    if not path.steps:
+        raise MemoryError
+    path.names = 0
+    for step in steps:
+        if isinstance(step, bytes):
+            path.steps[path.count].name = _copied(step)
+            path.steps[path.count].size = len(step)
+            path.names += path.names == path.count
+        else:
+            path.steps[path.count].place = min(step, <uint64_t>-1 >> 1)
+        path.count += 1
+    return 0
+
+
+cdef ws_check *_new_checks(list checks, unsigned *count) except NULL:
+    """Takes checks: the path of a value in JSON, or None, and the text that it must be, or that a message contains."""
+    cdef ws_check *made = <ws_check *>calloc(len(checks) + 1, sizeof(ws_check))
+    if not made:
+        raise MemoryError
+    for steps, text in checks:
+        made[count[0]].is_json = steps is not None
+        made[count[0]].is_any = text is None
+        if steps is not None:
+            _set_path(&made[count[0]].path, steps)
+        made[count[0]].text = _copied(text or b"")
+        made[count[0]].size = len(text or b"")
+        count[0] += 1
+    return made
+
+
+cdef int _set_rules(ws_rules *to, rules) except -1:
+    """Takes how replies are matched and checked (`Rules` in rules.py)."""
+    to.by, to.pongs = rules.by, rules.pongs
+    if rules.expected_pong is not None:
+        to.pong, to.pong_size = _copied(rules.expected_pong), len(rules.expected_pong)
+    _set_path(&to.in_message, rules.in_message)
+    _set_path(&to.in_reply, rules.in_reply)
+    to.ignore = _new_checks(rules.ignore, &to.ignored)
+    to.expect = _new_checks(rules.expect, &to.expected)
+    to.failed = <uint64_t *>calloc(to.expected + 1, sizeof(uint64_t))
+    if not to.failed:
+        raise MemoryError
+    return 0
+
+
+cdef int _set_template(ws_template *template, list parts) except -1:
+    """Takes a template: texts, each with the kind of the hole behind it and that kind's two numbers."""
+    template.parts = <ws_part *>calloc(len(parts) + 1, sizeof(ws_part))
+    if not template.parts:
+        raise MemoryError
+    cdef ws_part *part
+    for text, hole, low, span in parts:
+        part = &template.parts[template.count]
+        part.text = _copied(text)
+        part.size = len(text)
+        part.hole, part.low, part.span = hole, low, span
+        template.count += 1
+        template.largest += part.size + ws_hole_bytes(part)
+    return 0
+
+
+cdef int _set_source(ws_source *source, made) except -1:
+    """Takes the messages of one worker (`Source` in rules.py)."""
+    source.templates = <ws_template *>calloc(len(made.templates) + 1, sizeof(ws_template))
+    source.order = <uint32_t *>calloc(len(made.order) + 1, sizeof(uint32_t))
+    if not source.templates or not source.order:
+        raise MemoryError
+    for parts in made.templates:
+        source.count += 1
+        _set_template(&source.templates[source.count - 1], parts)
+        source.largest = max(source.largest, source.templates[source.count - 1].largest)
+    for place in made.order:
+        source.order[source.turns] = place
+        source.turns += 1
+    source.shard, source.shards = made.shard
+    source.first, source.mask = made.first_byte, <uint32_t>rand()
+    memcpy(source.random, PyBytes_AsString(made.seed), sizeof(source.random))
+    return 0
+
+
+cdef uint64_t _hash_of(uint64_t connection, bytes key):
+    return ws_id_hash(<const uint8_t *>PyBytes_AsString(key), len(key), connection)
+
+
+def find_in_json(tuple steps, bytes payload):
+    """Returns the value at a path as the compiled loop finds it: a text; None if there is none; else ``...``.
+
+    ``...`` means that Python's own extractor is asked, for what is seldom.
+    """
+    cdef ws_path path
+    cdef ws_value value
+    memset(&path, 0, sizeof(path))
+    try:
+        _set_path(&path, steps)
+        found = ws_find(&path, <const uint8_t *>PyBytes_AsString(payload), len(payload), &value)
+        if found == WS_FOUND:
+            return PyBytes_FromStringAndSize(<const char *>value.text, value.size).decode()
+        return ... if found == WS_ASK else None
+    finally:
+        ws_path_free(&path)

@@ -1,0 +1,272 @@
+"""Roles of a scenario, compiled once for a worker: whatever can be known before a message comes is known here."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from itertools import accumulate
+from typing import TYPE_CHECKING, Protocol
+
+from ws_load_test.engine.scenario.texts import place_reader
+from ws_load_test.metrics.scenario_metrics import part_key
+from ws_load_test.plan.correlation import DEFAULT_STALL_NS, number_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from random import Random
+
+    from ws_load_test.engine.scenario.rows import ScenarioRows, StepRow
+    from ws_load_test.engine.scenario.texts import Outgoing, Speaker, Test, Texts
+    from ws_load_test.plan.correlation import NumberReader
+    from ws_load_test.plan.scenario.model import Capture, Reaction, Role, Step
+    from ws_load_test.plan.scenario.wait_time import WaitTime
+
+    Captures = tuple[tuple[str, str, Callable[[bytes], str | None]], ...]
+    """Name, place and reader of each value that is taken out of a message."""
+    Expectations = tuple[tuple[str, Test], ...]
+    """Name and test of each check."""
+
+
+class BeforePublish(Protocol):
+    """Preparation of a message that other sessions receive, right before it is rendered."""
+
+    def __call__(self, speaker: Speaker, due_ns: int) -> None:
+        """Sets the fields of the message that is due at an instant, which leaves next."""
+        ...
+
+
+class CompiledStep:
+    """A step of one role."""
+
+    __slots__ = (
+        "before_publish",
+        "captures",
+        "close",
+        "completes",
+        "expect",
+        "name",
+        "outgoing",
+        "role",
+        "row",
+        "stream",
+        "timeout_ns",
+        "to_totals",
+        "wait",
+        "weight",
+    )
+
+    def __init__(self, role: str, step: Step, texts: Texts, row: StepRow, timeout_ns: int, *, to_totals: bool) -> None:
+        """Compiles a step.
+
+        Args:
+            role: Name of its role.
+            step: The step of the plan.
+            texts: Compiler of its texts.
+            row: Its counts.
+            timeout_ns: Time-out of the plan, where the step has none of its own.
+            to_totals: Its messages are part of the load, and counted in the run's totals as well.
+        """
+        self.role = role
+        self.name = step.name
+        self.row = row
+        self.wait = step.wait
+        self.outgoing: Outgoing | None = None if step.send is None else texts.outgoing(step.send)
+        self.timeout_ns = step.timeout_ns or timeout_ns
+        self.weight = step.weight
+        self.close = step.close
+        self.completes: Test | None = None
+        """Test of the message that completes it; None: it awaits none."""
+        self.stream: StepStream | None = None
+        """Rules of its answer, where it is many messages."""
+        if step.until:
+            self.stream = StepStream(step, texts)
+            self.completes = self.stream.is_last
+        elif step.awaits:
+            self.completes = texts.all_of(step.awaits)
+        self.captures = compile_captures(step.captures)
+        self.expect: Expectations = tuple((str(check), texts.test(check)) for check in step.expect)
+        self.to_totals = to_totals and step.send is not None
+        self.before_publish: BeforePublish | None = None
+        """Called before its message is rendered; None: no session receives it."""
+
+    def draw_wait_ns(self, random: Random) -> int:
+        """Returns the time before it, in ns."""
+        return 0 if self.wait is None else self.wait.draw_ns(random)
+
+    def pick(self, random: Random) -> CompiledStep:  # noqa: ARG002 - a Choice draws
+        """Returns the step itself."""
+        return self
+
+    @property
+    def pauses(self) -> bool:
+        """True if it takes time, so that a session that goes through it again and again lets others have theirs."""
+        return self.completes is not None or (self.wait is not None and longest_ns(self.wait) > 0)
+
+    def __str__(self) -> str:
+        return f'step "{self.name}" of role "{self.role}"'
+
+
+class StepStream:
+    """Rules of an answer that is many messages."""
+
+    __slots__ = ("belongs", "is_first", "is_last", "read_count", "stall_ns")
+
+    def __init__(self, step: Step, texts: Texts) -> None:
+        last = texts.any_of(step.until)
+        self.belongs: Test | None = texts.all_of(step.awaits) if step.awaits else None
+        """Test of all messages of the answer; None: they need not have anything in common."""
+        self.is_last: Test = last if self.belongs is None else _both(self.belongs, last)
+        """Test of the message that completes the step."""
+        self.is_first: Test | None = texts.any_of(step.first) if step.first else None
+        """Test of the message that counts as the first; None: the first that comes."""
+        self.stall_ns = DEFAULT_STALL_NS
+        """Longest gap that is no stall."""
+        self.read_count: NumberReader | None = number_reader(step.count) if step.count else None
+        """Reads a number in the last message; None: there is none to read."""
+
+
+class Choice:
+    """Steps of which one is taken each time, by their weights."""
+
+    __slots__ = ("_reached", "steps")
+
+    def __init__(self, steps: Sequence[CompiledStep]) -> None:
+        self.steps = tuple(steps)
+        self._reached = list(accumulate(step.weight or 0.0 for step in steps))
+
+    def pick(self, random: Random) -> CompiledStep:
+        """Returns one of the steps."""
+        place = bisect(self._reached, random.random() * self._reached[-1])
+        return self.steps[min(place, len(self.steps) - 1)]
+
+    @property
+    def pauses(self) -> bool:
+        """True if each of its steps does."""
+        return all(step.pauses for step in self.steps)
+
+
+Section = tuple[CompiledStep | Choice, ...]
+"""Steps that follow each other."""
+
+
+class CompiledReaction:
+    """A reaction of one role."""
+
+    def __init__(self, role: Role, reaction: Reaction, texts: Texts) -> None:
+        self.name = reaction.name
+        self.key = part_key(role.name, reaction.name)
+        self.test = texts.all_of(reaction.when)
+        self.outgoing: Outgoing | None = None if reaction.send is None else texts.outgoing(reaction.send)
+        self.captures = compile_captures(reaction.captures)
+        self.fault = reaction.fault
+        self.read_number: NumberReader | None = number_reader(reaction.sequence) if reaction.sequence else None
+        self.read_key = place_reader(reaction.per) if reaction.per else None
+        self.read_stamp_ms: NumberReader | None = number_reader(reaction.age) if reaction.age else None
+        self.silence_ns = reaction.silence_ns
+        self.restarts: int | None = next(
+            (place for place, other in enumerate(role.reactions) if reaction.restarts == other.name), None
+        )
+        """Place of the reaction whose numbers begin anew with such a message."""
+
+    @property
+    def needs_state(self) -> bool:
+        """True if each session remembers something of its messages."""
+        return self.read_number is not None or self.silence_ns is not None
+
+
+class CompiledTimer:
+    """A step that a session takes every so often."""
+
+    def __init__(self, every_ns: int, step: CompiledStep) -> None:
+        self.every_ns = every_ns
+        self.step = step
+
+
+class CompiledRole:
+    """A role, as all of its sessions on a worker share it."""
+
+    def __init__(
+        self, role: Role, texts: Texts, rows: ScenarioRows, timeout_ns: int, *, first_number: int, rooms: Sequence[str]
+    ) -> None:
+        """Compiles a role.
+
+        Args:
+            role: The role of the plan.
+            texts: Compiler of its texts.
+            rows: Counts of the worker.
+            timeout_ns: Time-out of steps that have none of their own.
+            first_number: Number of the role's first session.
+            rooms: Names of all rooms.
+        """
+        self.plan = role
+        self.name = role.name
+        self.first_number = first_number
+        self._rooms = rooms
+
+        def compiled(step: Step, *, always: bool = False, to_totals: bool = False) -> CompiledStep:
+            row = rows.step(role.name, step.name, always=always)
+            return CompiledStep(role.name, step, texts, row, timeout_ns, to_totals=to_totals)
+
+        self.open = in_choices([compiled(step, always=True) for step in role.open])
+        self.steps = in_choices([compiled(step, to_totals=True) for step in role.steps])
+        self.leave = in_choices([compiled(step) for step in role.leave])
+        self.timers = tuple(
+            CompiledTimer(timer.every_ns, compiled(timer.step, to_totals=True)) for timer in role.timers
+        )
+        self.reactions = tuple(CompiledReaction(role, reaction, texts) for reaction in role.reactions)
+        self.needs_states = any(reaction.needs_state for reaction in self.reactions)
+        self.has_captures = any(step.captures for step in self.all_steps()) or any(
+            reaction.captures for reaction in self.reactions
+        )
+        self.pauses = any(entry.pauses for entry in self.steps)
+        """True if an iteration takes time, whatever is chosen."""
+
+    def all_steps(self) -> list[CompiledStep]:
+        """Returns every step, those of timers included."""
+        entries = (*self.open, *self.steps, *self.leave)
+        steps = [step for entry in entries for step in (entry.steps if isinstance(entry, Choice) else (entry,))]
+        return steps + [timer.step for timer in self.timers]
+
+    @property
+    def longest_end_ns(self) -> int:
+        """Time that a session can take from the end of the load to its close: the step in flight, and leaving."""
+        longest = max((step.timeout_ns for step in self.all_steps()), default=0)
+        leaving = sum(
+            max(step.timeout_ns + (longest_ns(step.wait) if step.wait else 0) for step in steps)
+            for steps in (entry.steps if isinstance(entry, Choice) else (entry,) for entry in self.leave)
+        )
+        return longest + leaving
+
+    def room_of(self, connection: int) -> str:
+        """Returns the name of the room that a session is in; empty without rooms."""
+        return self._rooms[(connection - self.first_number) % len(self._rooms)] if self._rooms else ""
+
+
+def in_choices(steps: Sequence[CompiledStep]) -> Section:
+    """Returns the steps in order, those that follow each other and have a weight as a choice."""
+    section: list[CompiledStep | Choice] = []
+    alternatives: list[CompiledStep] = []
+    for step in (*steps, None):
+        if step is not None and step.weight is not None:
+            alternatives.append(step)
+            continue
+        if alternatives:
+            section.append(Choice(alternatives))
+            alternatives = []
+        if step is not None:
+            section.append(step)
+    return tuple(section)
+
+
+def compile_captures(captures: Sequence[Capture]) -> Captures:
+    """Returns the name, the place and the reader of each value."""
+    return tuple((one.name, one.place, place_reader(one.place)) for one in captures)
+
+
+def longest_ns(wait: WaitTime) -> int:
+    """Returns a time in ns that few waits exceed."""
+    # Beyond 4 times the mean is one in fifty of an exponential distribution, and none of a usual normal one.
+    return {"fixed": wait.ns, "uniform": wait.longest_ns}.get(wait.kind, 4 * wait.ns + 4 * wait.deviation_ns)
+
+
+def _both(one: Test, other: Test) -> Test:
+    return lambda payload, seq, speaker: one(payload, seq, speaker) and other(payload, seq, speaker)

@@ -1,0 +1,441 @@
+"""Player: one session of a role, from its opening to its end. It is the receiver and the sender of its session.
+
+A message that comes is tried in this order: the step that awaits one, the timers whose steps await one, the reactions,
+a further message of an answer that has begun. What is left is a push.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.faults import Fault, FaultKind
+from ws_load_test.engine.conversations.send_only import SendOnlyConversation
+from ws_load_test.engine.scenario.exchange import DEADLINE, Exchange
+from ws_load_test.engine.scenario.reactions import ReactionState, react
+from ws_load_test.engine.scenario.repeating import RepeatingStep
+from ws_load_test.engine.scenario.shared import SharedParts, SteppingSession
+from ws_load_test.metrics.scenario_metrics import AT_NO_STEP
+
+if TYPE_CHECKING:
+    from ws_load_test.engine.scenario.compiled import Captures, CompiledRole, CompiledStep, Section
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.sender import Conversation, FrameSource
+    from ws_load_test.messages.template_field import Row
+
+WAIT, STAY = 0, 2
+"""Kinds of alarms: the wait before a step is over; the session has stayed for its time."""
+OPENING, READY, PLAYING, LEAVING, OVER, GONE = range(6)
+"""Phases: going through `open`; at no step; in an iteration; going through `leave`; nothing is left to do; ended."""
+MAX_QUEUED_BYTES = 1 << 20
+"""Bytes that may wait for the kernel on one connection: a role that awaits nothing goes on although its target does not
+read, and memory must not."""
+NO_VALUES: dict[str, str] = {}
+
+
+class PlayerLoad(SharedParts, Protocol):
+    """The load of all players of a worker."""
+
+    def draw_stay_ns(self, player: Player) -> int:
+        """Returns the time that a session stays, from now on."""
+        ...
+
+    def take_idle(self, player: Player) -> None:
+        """Takes a session that can take up an iteration, and gives it one that is due."""
+        ...
+
+    def count_iteration(self, player: Player, done_ns: int) -> None:
+        """Counts an iteration whose last step was complete at an instant."""
+        ...
+
+    def count_end(self, player: Player) -> None:
+        """Counts the end of a session, which has failed or not."""
+        ...
+
+    def retire(self, player: Player) -> None:
+        """Lets a session end on purpose, and another take its place where its role asks for it."""
+        ...
+
+    def end_failed(self, player: Player, fault: Fault) -> None:
+        """Ends a session that has failed."""
+        ...
+
+    def no_longer_carries(self, player: Player) -> None:
+        """Counts a session less, once."""
+        ...
+
+    def on_idle(self, connection: Connection) -> None:
+        """Takes note that a session has nothing left to do."""
+        ...
+
+
+class Player(Exchange):
+    """One session of a role."""
+
+    __slots__ = (
+        "carries_load",
+        "connection",
+        "finishing",
+        "iteration_due_ns",
+        "iterations_left",
+        "load",
+        "phase",
+        "position",
+        "role",
+        "row",
+        "section",
+        "settled",
+        "states",
+        "timers",
+        "values",
+        "wake_ns",
+    )
+
+    sends_load: ClassVar[bool] = True
+    batches: FrameSource = (b"",)
+
+    def __init__(self, load: PlayerLoad, role: CompiledRole, connection: Connection, row: Row) -> None:
+        """Takes what the sessions of a worker share, and the feed's row of this one."""
+        super().__init__()
+        self.load = load
+        self.role = role
+        self.connection = connection
+        connection.max_buffered_bytes = MAX_QUEUED_BYTES
+        self.row = row
+        self.phase = OPENING
+        self.section: Section = role.open
+        self.position = -1
+        self.wake_ns = 0
+        """Instant at which the wait before the present step is over; 0: it does not wait."""
+        self.finishing = False
+        """The session takes no further step but those of `leave`."""
+        self.carries_load = False
+        self.iterations_left = 0
+        """Iterations after which it leaves, the present one included; 0: no bound."""
+        self.iteration_due_ns = 0
+        """Instant at which the present iteration was due; before the first one, at which the session was ready."""
+        self.values: dict[str, str] = {} if role.has_captures else NO_VALUES
+        self.states: tuple[ReactionState | None, ...] = ()
+        self.timers: tuple[RepeatingStep, ...] = ()
+        self.settled: asyncio.Future[None] | None = None
+        """Set once the session is ready or has ended, where that is waited for."""
+
+    # --- Receiver and sender of the session -------------------------------------------------------------------------
+
+    @property
+    def blocks_load(self) -> bool:
+        """True until the steps of `open` are done."""
+        return self.phase == OPENING
+
+    @property
+    def is_over(self) -> bool:
+        """True once there is nothing left to do, or the session has ended."""
+        return self.phase >= OVER
+
+    @property
+    def has_ended(self) -> bool:
+        """True once the session has ended."""
+        return self.phase == GONE
+
+    @property
+    def room(self) -> str:
+        """Name of the room that the session is in; empty without rooms."""
+        return self.role.room_of(self.connection.number)
+
+    @property
+    def conversation(self) -> Conversation:
+        """A conversation without any message: steps are looked after here."""
+        return SendOnlyConversation(self.connection)
+
+    @property
+    def in_flight(self) -> int:
+        """Number of steps that are awaited, `leave` included once the session is to end."""
+        pending = sum(1 for timer in self.timers if timer.deadline_ns)
+        if self.phase >= OVER:
+            return pending if self.phase == OVER else 0
+        return pending + (self.finishing or self.deadline_ns > 0)
+
+    async def until_ready(self, timeout_ns: int) -> None:  # noqa: ARG002 - each step has its own
+        """Waits until the steps of `open` are done, or the session has ended."""
+        self.settled = asyncio.get_running_loop().create_future()
+        await self.settled
+        self.settled = None
+
+    def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:  # noqa: ARG002 - text or binary
+        """Takes a message read at an instant. Returns 0: steps count what completes them themselves."""
+        if self.awaiting and self.offer(self, payload, at_ns):
+            return 0
+        for timer in self.timers:
+            if timer.awaiting and timer.offer(self, payload, at_ns):
+                return 0
+        seq = self.seq
+        for place, reaction in enumerate(self.role.reactions):
+            if reaction.test(payload, seq, self):
+                react(self, place, reaction, payload, at_ns)
+                return 0
+        if self.answer is not None and self.offer_part(self, payload, at_ns):
+            return 0
+        return self.connection.count_unsolicited(payload)
+
+    def is_awaited(self, payload: bytes) -> bool:
+        """True if a message completes the present step."""
+        step = self.step
+        if not self.awaiting or step is None or step.completes is None:
+            return False
+        return step.completes(payload, self.seq, self)
+
+    def on_replies(self, count: int, at_ns: int) -> None:
+        """Does nothing: no message is counted as a reply here."""
+
+    def send_due(self, due_ns: int) -> bool:  # noqa: ARG002 - steps say when
+        """Returns False: nothing is due but what a step sends."""
+        return False
+
+    def drop_overdue(self, before_ns: int) -> None:
+        """Does nothing: no message of a session waits to leave."""
+
+    def give_up_on(self, before_ns: int, timeout_ns: int) -> bool:  # noqa: ARG002 - each step has its own
+        """Returns False: the time-outs of steps have alarms."""
+        return False
+
+    def write(self, frame: bytes) -> bool:
+        """Writes a message. Returns False if it cannot leave: the session ends, or the target reads nothing."""
+        connection = self.connection
+        if connection.closing:
+            return False
+        try:
+            written = connection.write(frame)
+        except BlockingIOError:
+            written = 0
+        except OSError as error:
+            if isinstance(error, ConnectionResetError):
+                connection.reset_by = error
+            return False
+        if written != len(frame):
+            connection.write_buffered(frame[written:])
+        return True
+
+    def capture(self, captures: Captures, payload: bytes, where: str) -> None:
+        """Keeps values of a message; a place that has none is a fault, and the value stays what it was."""
+        for name, place, read in captures:
+            value = read(payload)
+            if value is not None:
+                self.values[name] = value
+                continue
+            text = f"completed {where} with a message that has no {place} to capture"
+            self.connection.owner.fault(Fault(FaultKind.CHECK_FAILED, text=text))
+
+    # --- Playing ----------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begins: the session has opened."""
+        self._play(self.role.open, OPENING, monotonic_ns())
+
+    def start(self, now_ns: int) -> None:
+        """Begins with the iterations, and the time that the session stays."""
+        role = self.role
+        self.carries_load = True
+        if self.phase != READY or self.finishing:
+            return
+        if role.plan.iterations is not None:
+            self.iterations_left = self.load.random.randint(*role.plan.iterations)
+        if role.plan.stay is not None:
+            self.load.alarms.set(now_ns + self.load.draw_stay_ns(self), self, STAY)
+        self._next_iteration(now_ns)
+
+    def begin_iteration(self, due_ns: int) -> None:
+        """Goes through the steps once more, as is due at an instant."""
+        self.iteration_due_ns = due_ns
+        if due_ns >= self.load.rows.measured_from_ns:
+            self.load.rows.role(self.role.name).iterations_begun += 1
+        self._play(self.role.steps, PLAYING, due_ns)
+
+    def on_alarm(self, kind: int, at_ns: int) -> None:
+        """Takes note of an alarm, if it is not out of date."""
+        if kind == WAIT:
+            if at_ns == self.wake_ns and self.phase < OVER:
+                self.wake_ns = 0
+                self._wake(at_ns)
+        elif kind == DEADLINE:
+            self.ring(self, at_ns)
+        elif self.phase < LEAVING and not self.finishing:
+            self.load.retire(self)
+
+    def completed(self, player: SteppingSession, at_ns: int) -> None:  # noqa: ARG002 - itself
+        """Takes note that the present step was completed by a message read at an instant."""
+        step = self.step
+        if step is not None and step.close is not None:
+            self._close(step.close)
+        else:
+            self._advance(at_ns)
+
+    def _play(self, section: Section, phase: int, now_ns: int) -> None:
+        self.section, self.phase, self.position = section, phase, -1
+        self._advance(now_ns)
+
+    def _wake(self, at_ns: int) -> None:
+        step = self.step
+        if step is None:
+            self._begin_own_iteration(at_ns)
+            return
+        done_ns = self._take(step, at_ns)
+        if done_ns:
+            self._advance(done_ns)
+
+    def _advance(self, done_ns: int) -> None:
+        """Goes on behind a step that was complete at an instant, as far as nothing is to be waited for."""
+        section, random = self.section, self.load.random
+        while True:
+            if self.finishing and self.phase != LEAVING:
+                self._leave(done_ns)
+                return
+            self.position += 1
+            if self.position == len(section):
+                self.step = None
+                self._end_section(done_ns)
+                return
+            step = self.step = section[self.position].pick(random)
+            if step.wait is not None:
+                due_ns = done_ns + step.draw_wait_ns(random)
+                if due_ns > done_ns:
+                    # By an alarm even if it has passed: a session that is late is not to keep all others waiting.
+                    self.wake_ns = due_ns
+                    self.load.alarms.set(due_ns, self, WAIT)
+                    return
+            done_ns = self._take(step, done_ns)
+            if not done_ns:
+                return
+
+    def _take(self, step: CompiledStep, due_ns: int) -> int:
+        """Takes a step. Returns the instant at which it was complete; 0 if it is not, or the session is at its end."""
+        if self.connection.closing:
+            return 0
+        if self.begin(self, step, due_ns):
+            return 0
+        if step.close is not None:
+            self._close(step.close)
+            return 0
+        return self.sent_ns if not self.connection.closing else 0
+
+    def _end_section(self, done_ns: int) -> None:
+        phase = self.phase
+        if phase == PLAYING:
+            self._end_iteration(done_ns)
+        elif phase == OPENING:
+            self._be_ready(done_ns)
+        else:
+            self.phase = OVER
+            self.check_idle()
+
+    def _be_ready(self, now_ns: int) -> None:
+        self.phase, self.iteration_due_ns = READY, now_ns
+        role = self.role
+        if role.needs_states:
+            self.states = tuple(
+                ReactionState(self, reaction, now_ns) if reaction.needs_state else None for reaction in role.reactions
+            )
+        self.timers = tuple(RepeatingStep(self, timer, now_ns) for timer in role.timers)
+        self._settle()
+
+    def _settle(self) -> None:
+        if self.settled is not None and not self.settled.done():
+            self.settled.set_result(None)
+
+    def _end_iteration(self, done_ns: int) -> None:
+        self.phase = READY
+        self.load.count_iteration(self, done_ns)
+        if self.iterations_left:
+            self.iterations_left -= 1
+            if not self.iterations_left:
+                self.load.retire(self)
+                return
+        self._next_iteration(done_ns)
+
+    def _next_iteration(self, now_ns: int) -> None:
+        """Begins another iteration, as soon as one is due."""
+        if not self.role.steps:
+            return
+        if self.role.plan.rate_per_s is not None:
+            self.load.take_idle(self)
+        elif self.role.pauses:
+            self._begin_own_iteration(now_ns)
+        else:
+            # Iterations that take no time would never let the loop turn to anything else.
+            self.wake_ns = now_ns
+            self.load.alarms.set(now_ns, self, WAIT)
+
+    def _begin_own_iteration(self, due_ns: int) -> None:
+        if due_ns >= self.load.rows.measured_from_ns:
+            self.load.rows.role(self.role.name).iterations_due += 1
+        self.begin_iteration(due_ns)
+
+    # --- Ending -----------------------------------------------------------------------------------------------------
+
+    def stop_sending(self) -> None:
+        """Takes no further step but those of `leave`, as soon as the present one is complete."""
+        if self.finishing or self.phase >= OVER:
+            return
+        self.finishing = True
+        self.load.no_longer_carries(self)
+        if self.deadline_ns:
+            return
+        self.wake_ns = 0
+        self._leave(monotonic_ns())
+
+    def _leave(self, now_ns: int) -> None:
+        self.step = None
+        if self.phase == OPENING:
+            # It never came in.
+            self.phase = OVER
+            self._settle()
+            self.check_idle()
+        else:
+            self._play(self.role.leave, LEAVING, now_ns)
+
+    def check_idle(self) -> None:
+        """Reports that nothing is left to do, once nothing is."""
+        if self.phase == OVER and not self.in_flight:
+            self.load.on_idle(self.connection)
+
+    def _close(self, code: int) -> None:
+        """Ends the session on purpose, by a step."""
+        self.finishing, self.phase = True, OVER
+        self.load.no_longer_carries(self)
+        self._settle()
+        self.connection.close(code=code)
+        self.load.retire(self)
+
+    def fail(self, step: CompiledStep, fault: Fault) -> None:
+        """Ends the session, which has failed at a step."""
+        self.give_up(self)
+        for timer in self.timers:
+            timer.give_up(self)
+        self.step = step
+        step.row.count_fault(fault, self.connection.owner)
+        self.load.end_failed(self, fault)
+
+    def on_ended(self) -> None:
+        """Takes note that the session has ended."""
+        if self.phase == GONE:
+            return
+        self.load.count_end(self)
+        self.give_up(self)
+        for timer in self.timers:
+            timer.give_up(self)
+        for state in self.states:
+            if state is not None:
+                state.end(self)
+        self.phase, self.wake_ns = GONE, 0
+        self.load.no_longer_carries(self)
+        self._settle()
+        self.load.on_idle(self.connection)
+
+    @property
+    def place(self) -> str:
+        """Name of the step that the session is at, or what stands for none."""
+        return AT_NO_STEP if self.step is None else self.step.name
+
+    def state_of(self, place: int) -> ReactionState | None:
+        """Returns what the session remembers for a reaction; None before it is ready."""
+        return self.states[place] if self.states else None

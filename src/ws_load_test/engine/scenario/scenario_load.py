@@ -1,0 +1,270 @@
+"""Load of a scenario: the players of one worker, and what they share.
+
+Each session goes through the steps of its role by itself; there is nothing to deal but iterations on a schedule, of
+which each worker has the share of its sessions (`iterations`), and sessions that arrive (`arrivals`). So the load is
+not shared anew while it goes on.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+
+from ws_load_test.engine.scenario.alarms import Alarms
+from ws_load_test.engine.scenario.compiled import CompiledRole
+from ws_load_test.engine.scenario.iterations import IterationSchedule
+from ws_load_test.engine.scenario.player import Player
+from ws_load_test.engine.scenario.rows import ScenarioRows
+from ws_load_test.engine.scenario.texts import Texts
+from ws_load_test.metrics.scenario_metrics import AT_DIAL
+from ws_load_test.plan.load_sharing import LoadState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ws_load_test.common.faults import Fault
+    from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.sender import Conversation
+    from ws_load_test.engine.sessions.session import SessionListener
+    from ws_load_test.messages.generator import MessageGenerator
+    from ws_load_test.messages.template_field import Row
+    from ws_load_test.plan.load_sharing import LoadSwitch
+    from ws_load_test.plan.plan import Plan
+
+
+class SessionKeeper(Protocol):
+    """The pool of connections, as far as sessions need it that come and go by themselves."""
+
+    @property
+    def connections(self) -> Iterable[Connection]:
+        """Connections whose TCP connection is open."""
+        ...
+
+    def end_session(self, connection: Connection, fault: Fault) -> None:
+        """Closes a session for a fault of the target's."""
+        ...
+
+    def retire(self, connection: Connection, *, replace: bool) -> None:
+        """Closes a session as soon as it is idle; with `replace`, another takes its place."""
+        ...
+
+
+class ScenarioLoad:
+    """The players of one worker."""
+
+    due_when_sent: ClassVar[bool] = False
+
+    def __init__(self, plan: Plan, share: Shard, on_idle: Callable[[Connection], None]) -> None:
+        """Takes the share of a plan; `compile` makes it complete."""
+        assert plan.scenario is not None
+        self.sessions = 0
+        self.on_change: Callable[[], None] = lambda: None
+        self.on_idle = on_idle
+        self.exhausted = False
+        self.keeper: SessionKeeper | None = None
+        """Keeper of the sessions, once there is one."""
+        self.alarms = Alarms()
+        self.random = Random(f"scenario {share.index} of {share.count}")  # noqa: S311 - load, not secrets
+        self.rows = ScenarioRows()
+        self.next_number: Callable[[], int] = share.numbers().__next__
+        self.roles: tuple[CompiledRole, ...] = ()
+        self.longest_end_ns = 0
+        """Time that sessions can take from the end of the load to their close."""
+        self._plan = plan
+        self._share = share
+        self._scenario = plan.scenario
+        self._row_of: Callable[[int], Row] = lambda _: ()
+        self._schedules: dict[str, IterationSchedule] = {}
+        """Iterations of the roles that have a rate, by the role's name."""
+        self._started_ns = 0
+        self._waiting: set[int] = set()
+        """Numbers of the sessions that were there at the start, and have not begun."""
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        share: Shard,
+        owner: SessionListener,  # noqa: ARG003 - sessions have theirs
+        *,
+        on_exhausted: Callable[[], None],  # noqa: ARG003 - sessions go on to the end
+        on_idle: Callable[[Connection], None],
+    ) -> Self:
+        """Returns the load of a plan (`LoadModel.of`)."""
+        return cls(plan, share, on_idle)
+
+    def compile(self, source: MessageGenerator, row_of: Callable[[int], Row]) -> None:
+        """Compiles the roles.
+
+        Args:
+            source: The worker's messages: values of fields, and numbers.
+            row_of: Returns the feed's row of a connection.
+        """
+        texts, plan = Texts(source), self._plan
+        self.next_number = source.next_number
+        self._row_of = row_of
+        self.roles = tuple(
+            CompiledRole(
+                role,
+                texts,
+                self.rows,
+                plan.timeout_ns,
+                first_number=self._scenario.first_number(role.name),
+                rooms=self._scenario.rooms,
+            )
+            for role in self._scenario.roles
+        )
+        self.longest_end_ns = max(role.longest_end_ns for role in self.roles)
+        for role in self.roles:
+            if role.plan.rate_per_s is not None:
+                self._schedules[role.name] = IterationSchedule(role, self._share, self, plan.timeout_ns)
+
+    @property
+    def has_arrivals(self) -> bool:
+        """True if sessions arrive on a schedule."""
+        return self._scenario.has_arrivals
+
+    def role_of(self, number: int) -> CompiledRole:
+        """Returns the role of a session by its number."""
+        return next(role for role in reversed(self.roles) if number >= role.first_number)
+
+    # --- Sessions ---------------------------------------------------------------------------------------------------
+
+    def player(self, connection: Connection) -> Player:
+        """Returns the player of a new session."""
+        number = connection.number
+        return Player(self, self.role_of(number), connection, self._row_of(number))
+
+    def sender(self, connection: Connection, conversation: Conversation) -> Player:  # noqa: ARG002 - steps have theirs
+        """Returns the part of the load that a new connection carries."""
+        return self.player(connection)
+
+    def dialing(self, number: int) -> None:
+        """Takes note that a session is dialed."""
+        tally = self.rows.role(self.role_of(number).name)
+        tally.sessions_due += 1
+        tally.sessions_begun += 1
+
+    def never_opened(self, number: int, *, called_off: bool) -> None:
+        """Takes note that a dial has failed, or that the end of the run has called it off."""
+        tally = self.rows.role(self.role_of(number).name)
+        if called_off:
+            tally.sessions_completed += 1
+        else:
+            tally.failed_at[AT_DIAL] += 1
+
+    def count_end(self, player: Player) -> None:
+        """Counts the end of a session, which has failed or not."""
+        tally = self.rows.role(player.role.name)
+        if player.connection.close_fault is None:
+            tally.sessions_completed += 1
+        else:
+            tally.failed_at[player.place] += 1
+
+    def retire(self, player: Player) -> None:
+        """Lets a session end on purpose, and another take its place where its role asks for it."""
+        if self.keeper is not None:
+            self.keeper.retire(player.connection, replace=player.role.plan.replaces_sessions)
+
+    def end_failed(self, player: Player, fault: Fault) -> None:
+        """Ends a session that has failed."""
+        if self.keeper is not None:
+            self.keeper.end_session(player.connection, fault)
+
+    # --- The load ---------------------------------------------------------------------------------------------------
+
+    def prepare(self, start_ns: int, switch: LoadSwitch) -> None:
+        """Does nothing: each worker has the share of its sessions."""
+
+    def limit(self, count: int | None = None) -> None:
+        """Does nothing: a scenario ends with its time."""
+
+    def start(self, senders: Sequence[Player], start_ns: int, end_ns: int) -> None:
+        """Begins: every session that is ready goes on to its steps."""
+        for schedule in self._schedules.values():
+            schedule.start(start_ns, end_ns)
+        for player in senders:
+            self._take(player, start_ns, first=True)
+        self._started_ns = start_ns
+
+    def add(self, sender: Player) -> None:
+        """Takes in a session that has become ready after the start."""
+        if self.exhausted:
+            sender.stop_sending()
+            return
+        self._take(sender, max(sender.iteration_due_ns, self._started_ns), first=False)
+        self.on_change()
+
+    def _take(self, player: Player, now_ns: int, *, first: bool) -> None:
+        self.sessions += 1
+        if first:
+            self._waiting.add(player.connection.number)
+        player.start(now_ns)
+        self._waiting.discard(player.connection.number)
+
+    def no_longer_carries(self, player: Player) -> None:
+        """Counts a session less, once."""
+        if player.carries_load:
+            player.carries_load = False
+            self.sessions -= 1
+            self.on_change()
+
+    def draw_stay_ns(self, player: Player) -> int:
+        """Returns the time that a session stays, from now on."""
+        role, number = player.role.plan, player.connection.number
+        assert role.stay is not None
+        stay_ns = role.stay.draw_ns(self.random)
+        if role.stay.kind == "fixed" and number in self._waiting:
+            # Those that are there from the start leave one after the other, or all would leave at once, for ever.
+            return stay_ns * (number - player.role.first_number + 1) // role.sessions
+        return stay_ns
+
+    def take_idle(self, player: Player) -> None:
+        """Takes a session that can take up an iteration, and gives it one that is due."""
+        self._schedules[player.role.name].take_idle(player)
+
+    def count_iteration(self, player: Player, done_ns: int) -> None:
+        """Counts an iteration whose last step was complete at an instant."""
+        due_ns = player.iteration_due_ns
+        if due_ns >= self.rows.measured_from_ns:
+            tally = self.rows.role(player.role.name)
+            tally.iterations_completed += 1
+            tally.iteration_time_ns.record(max(0, done_ns - due_ns))
+
+    def end(self, now_ns: int) -> int:
+        """Lets every session end its step in flight, and leave. Returns 0: there is no limit that left anything."""
+        self.exhausted = True
+        for schedule in self._schedules.values():
+            schedule.end(now_ns)
+        if self.keeper is not None:
+            for connection in list(self.keeper.connections):
+                connection.sender.stop_sending()
+        return 0
+
+    def give_up(self) -> None:
+        """Counts all iterations of the schedules that are left as due, and drops them."""
+        for schedule in self._schedules.values():
+            schedule.give_up()
+
+    def close(self) -> None:
+        """Rings no more alarms."""
+        self.alarms.close()
+
+    # --- Sharing with other workers, which there is none of ---------------------------------------------------------
+
+    @property
+    def held(self) -> bool:
+        """False: nothing is dealt anew."""
+        return False
+
+    def hold(self, until_ns: int, sessions: int) -> LoadState:  # noqa: ARG002 - nothing is left to others
+        """Leaves nothing to others."""
+        return LoadState(sessions, ended=self.exhausted)
+
+    def switch(self, switch: LoadSwitch) -> None:
+        """Does nothing: each worker keeps its share."""
+
+    def state(self) -> LoadState:
+        """Returns the number of sessions."""
+        return LoadState(self.sessions, ended=self.exhausted)

@@ -1,0 +1,197 @@
+"""Puts a role together from the exchanges of a capture."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+from ws_load_test.importing.background import find_auto_answers, find_heartbeats
+from ws_load_test.importing.captured_values import CapturedValues
+from ws_load_test.importing.draft import DraftReaction, DraftRole, DraftStep, DraftTimer
+from ws_load_test.importing.exchanges import Exchange, pair_exchanges
+from ws_load_test.importing.loops import arrange
+from ws_load_test.importing.own_values import find_own_values, slot_of
+from ws_load_test.importing.reply_checks import expectations, reply_checks, stream_checks
+from ws_load_test.importing.sequences import sequence_of
+from ws_load_test.importing.templates import TemplateMaker
+
+if TYPE_CHECKING:
+    from ws_load_test.importing.capture import Capture
+    from ws_load_test.importing.events import Event
+    from ws_load_test.importing.own_values import OwnValue
+    from ws_load_test.importing.secret_values import Secrets
+    from ws_load_test.importing.templates import Template
+
+SHORTEST_WAIT_NS = 10_000_000
+"""Time between two messages that is a wait (10 ms); less is what the client and the network took."""
+MOST_GREETINGS = 3
+"""Messages before the first of the client that are waited for."""
+
+
+class RoleBuilder:
+    """Makes the role of one session."""
+
+    def __init__(self, capture: Capture, events: list[Event], secrets: Secrets) -> None:
+        self._events = events
+        self._secrets = secrets
+        self._taken: set[int] = set()
+        """Messages of the target that belong to a step, a timer or an answer."""
+        self._answers = find_auto_answers(events)
+        background = {one.index for group in self._answers for one in (*group.answers, *group.questions)}
+        self._taken |= background
+        sent = [one for one in events if one.is_sent and one.index not in background]
+        self._heartbeats = find_heartbeats(sent)
+        beats = {one.index for group in self._heartbeats for one in group.sent}
+        self._own = find_own_values(events, secrets, capture.started_ns)
+        given = {part for part in capture.url.replace("?", "/").replace("&", "/").replace("=", "/").split("/") if part}
+        self._captured = CapturedValues(events, self._own, secrets, {*given, *capture.subprotocols})
+        self._exchanges = pair_exchanges(
+            events, [one for one in sent if one.index not in beats], self._own, self._taken
+        )
+        self._beating = [pair_exchanges(events, group.sent, self._own, self._taken) for group in self._heartbeats]
+        self._captured.replies.update(
+            one.reply.index for group in (self._exchanges, *self._beating) for one in group if one.reply is not None
+        )
+        self._keep_lasting()
+        self._maker = TemplateMaker(secrets, self._captured, self._own)
+        self._templates: dict[int, Template] = {}
+        self.files: dict[str, bytes] = {}
+        """Contents of binary messages, by the names of their files."""
+        self._file_names: dict[tuple[str, bytes], str] = {}
+
+    def _keep_lasting(self) -> None:
+        """Leaves counters and UUIDs as they are that the client refers to later, and that no reply has in between."""
+
+        def series(own: OwnValue) -> tuple[str, str, str]:
+            return slot_of(own.value), own.field, own.value.text[: own.start - own.value.start]
+
+        pairs = [(index, one) for index, found in self._own.items() for one in found if one.is_id]
+        lasting = {series(one) for index, one in pairs if self._captured.is_lasting(self._events, one, index)}
+        for index, found in self._own.items():
+            for one in found:
+                if series(one) in lasting:
+                    self._captured.keep(one)
+            self._own[index] = [one for one in found if series(one) not in lasting]
+
+    def build(self) -> DraftRole:
+        """Returns the role."""
+        role = DraftRole()
+        for exchange in (*self._exchanges, *(one for group in self._beating for one in group)):
+            self._template(exchange.sent)
+        for answers in self._answers:
+            for event in answers.answers:
+                self._template(event)
+        steps = [self._step(exchange) for exchange in self._with_awaited()]
+        self._add_waits(steps)
+        role.timers = [
+            DraftTimer(group.every_ns, self._step(pairs[0]))
+            for group, pairs in zip(self._heartbeats, self._beating, strict=True)
+        ]
+        arrange(steps, role)
+        role.reactions = self._reactions()
+        return role
+
+    # --- Steps -------------------------------------------------------------------------------------------------------
+
+    def _with_awaited(self) -> list[Exchange]:
+        """Returns the exchanges, and between them what is waited for: greetings, and messages whose values are used."""
+        first_sent = next((one.index for one in self._events if one.is_sent), len(self._events))
+        before = [one for one in self._events[:first_sent] if one.index not in self._taken]
+        # What comes again later comes by itself, and may not come first the next time.
+        counts = Counter(one.kind.key for one in self._events if not one.is_sent)
+        greetings = [one for one in before if counts[one.kind.key] == 1 or one.index in self._captured.captures]
+        awaited = {one.index: one for one in greetings[:MOST_GREETINGS]}
+        busy = [(one.sent.index, one.reply.index) for one in self._exchanges if one.sent and one.reply]
+        for index in self._captured.captures:
+            pending = any(start < index < end for start, end in busy)
+            if index not in self._taken and not pending:
+                awaited[index] = self._events[index]
+        self._taken |= awaited.keys()
+        everything = [*self._exchanges, *(Exchange(None, event) for event in awaited.values())]
+        return sorted(everything, key=_place)
+
+    def _step(self, exchange: Exchange) -> DraftStep:
+        sent, reply = exchange.sent, exchange.reply
+        event = sent or reply
+        assert event is not None
+        step = DraftStep(event.kind.label, exchange)
+        if sent is not None:
+            template = self._template(sent)
+            step.send, step.file = self._written(template, event.kind.label)
+            step.binary = sent.binary or sent.content.text is None
+            step.used = template.captured
+            step.remarks += template.remarks
+        if reply is not None:
+            fields = self._template(sent).fields if sent is not None else {}
+            if exchange.parts:
+                step.first, step.until = stream_checks(exchange)
+            else:
+                step.awaits = reply_checks(exchange, self._events, fields, self._secrets.occur_in)
+            step.expect = expectations(reply)
+            step.captures = dict(self._captured.captures.get(reply.index, {}))
+        return step
+
+    def _template(self, event: Event | None) -> Template:
+        assert event is not None
+        if event.index not in self._templates:
+            self._templates[event.index] = self._maker.make(event)
+        return self._templates[event.index]
+
+    def _written(self, template: Template, label: str) -> tuple[str, bytes | None]:
+        """Returns a message as the plan file has it, and the contents of the file that it names, if it does."""
+        if template.text is not None and not template.text.startswith("@"):
+            return template.text, None
+        payload = template.payload if template.text is None else template.text.encode()
+        name = self._file_names.get((label, payload))
+        if name is None:
+            number = sum(one == label for one, _ in self._file_names) + 1
+            suffix = "bin" if template.text is None else "txt"
+            name = f"{label}-{number}.{suffix}"
+            self._file_names[label, payload] = name
+            self.files[name] = payload
+        return f"@{name}", payload
+
+    def _add_waits(self, steps: list[DraftStep]) -> None:
+        """Notes the time that passed between the end of each step and the next message of the client."""
+        # There is no message before the first one: opening the session took the time up to it.
+        ready_ns = self._events[0].at_ns if self._events else 0
+        for step in steps:
+            if step.exchange.sent is not None:
+                wait_ns = step.exchange.sent.at_ns - ready_ns
+                step.waits_ns = [wait_ns if wait_ns >= SHORTEST_WAIT_NS else 0]
+                if wait_ns < 0 and step.awaits:
+                    step.remarks.append("the client sent this before the answer to the message before had come")
+            ready_ns = max(ready_ns, step.exchange.done_ns)
+
+    # --- Reactions ---------------------------------------------------------------------------------------------------
+
+    def _reactions(self) -> list[DraftReaction]:
+        found = [self._answer(group.questions, group.answers) for group in self._answers]
+        groups: dict[tuple[str, ...], list[Event]] = defaultdict(list)
+        for event in self._events:
+            if not event.is_sent and event.index not in self._taken:
+                groups[event.kind.key].append(event)
+        for group in groups.values():
+            kind = group[0].kind
+            captures = {
+                name: there for one in group for name, there in self._captured.captures.get(one.index, {}).items()
+            }
+            sequence = sequence_of(group)
+            found.append(DraftReaction(kind.label, kind.checks, len(group), captures=captures, sequence=sequence))
+        return found
+
+    def _answer(self, questions: list[Event], answers: list[Event]) -> DraftReaction:
+        kind = questions[0].kind
+        template = self._template(answers[0])
+        send, file = self._written(template, answers[0].kind.label)
+        captures = dict(self._captured.captures.get(questions[0].index, {}))
+        reaction = DraftReaction(kind.label, kind.checks, len(questions), send, file, captures=captures)
+        reaction.binary = answers[0].binary or answers[0].content.text is None
+        reaction.remarks += template.remarks
+        return reaction
+
+
+def _place(exchange: Exchange) -> int:
+    event = exchange.sent or exchange.reply
+    assert event is not None
+    return event.index

@@ -1,0 +1,91 @@
+"""Checks by which a step recognizes the message that completes it, chosen so that nothing before it satisfies them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ws_load_test.importing.exchanges import end_mark
+from ws_load_test.importing.own_values import OwnValue
+from ws_load_test.importing.places import check_of
+from ws_load_test.plan.correlation import parse_check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ws_load_test.importing.events import Event
+    from ws_load_test.importing.exchanges import Exchange
+
+_SUCCESS = {"ok": "true", "success": "true", "status": "ok", "result": "success"}
+"""Values that say that a request was carried out, by their keys."""
+
+
+def reply_checks(
+    exchange: Exchange, events: list[Event], fields: Mapping[int, str], hides: Callable[[str], bool]
+) -> tuple[str, ...]:
+    """Returns the checks of the message that completes a step.
+
+    Args:
+        exchange: The message and its reply.
+        events: All messages of the session.
+        fields: What stands for the values of the message, by their places in it.
+        hides: True for a text with a secret in it.
+    """
+    reply = exchange.reply
+    assert reply is not None
+    by_kind = [one for one in reply.kind.checks if not hides(one)] or list(reply.kind.checks)
+    by_id = _id_check(exchange, fields, hides)
+    choices: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+    choices += [((concrete,), (written,)) for concrete, written in by_id]
+    choices += [((*by_kind, concrete), (*by_kind, written)) for concrete, written in by_id]
+    choices.append((tuple(by_kind), tuple(by_kind)))
+    start = 0 if exchange.sent is None else exchange.sent.index + 1
+    others = [one for one in events[start : reply.index] if not one.is_sent]
+    for concrete, written in choices:
+        tests = [parse_check(one).test() for one in concrete]
+        if not all(test(reply.content.payload) for test in tests):
+            continue
+        if not any(all(test(one.content.payload) for test in tests) for one in others):
+            return written
+    return tuple(by_kind)
+
+
+def _id_check(exchange: Exchange, fields: Mapping[int, str], hides: Callable[[str], bool]) -> list[tuple[str, str]]:
+    """Returns the check of the id: as it was in the capture, and with a field; none if no field can say it."""
+    if exchange.reply_id is None or exchange.reply is None:
+        return []
+    own, there = exchange.reply_id
+    value = own.value if isinstance(own, OwnValue) else own
+    written = fields.get(value.start, value.text)
+    if "{uuid}" in written or "{now_ms}" in written or hides(value.text):
+        return []
+    content = exchange.reply.content
+    try:
+        concrete = check_of(content, there, value.text)
+        parse_check(concrete)
+    except ValueError:
+        return []
+    return [(concrete, check_of(content, there, written))]
+
+
+def stream_checks(exchange: Exchange) -> tuple[str, str]:
+    """Returns the check of the first message of a streamed answer that counts, if one is needed, and of the last."""
+    reply = exchange.reply
+    assert reply is not None
+    kinds = [one.kind for one in exchange.parts]
+    first = kinds[-1].checks[0] if kinds[0].key != kinds[-1].key else ""
+    mark = end_mark([*exchange.parts, reply])
+    if reply.kind.key in {kind.key for kind in kinds} and mark is not None:
+        return first, f"json:{mark.path}={mark.text}"
+    return first, reply.kind.checks[0]
+
+
+def expectations(reply: Event) -> tuple[str, ...]:
+    """Returns checks of what the reply says about success."""
+    found = []
+    for value in reply.content.values:
+        wanted = _SUCCESS.get(value.name)
+        if value.path and wanted is not None and value.text == wanted:
+            found.append(f"json:{value.path}={wanted}")
+    if not found and "jsonrpc" in reply.content.keys and "result" in reply.content.keys:
+        found.append("json:result")
+    return tuple(found[:2])

@@ -1,0 +1,56 @@
+"""Check of the audience of a scenario: the role that receives what others publish."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ws_load_test.common.units import format_count
+from ws_load_test.plan.options.scenario.roles import no_such_role
+
+if TYPE_CHECKING:
+    from ws_load_test.plan.options.scenario.problems import Problems
+    from ws_load_test.plan.options.scenario.roles import WrittenRole
+
+COMES_BACK = ("reconnect", "disconnect", "lifetime")
+"""Options by which a session comes back."""
+
+
+def check_audience(
+    roles: Mapping[str, WrittenRole],
+    sessions: Mapping[str, int],
+    rooms: tuple[str, ...],
+    values: Mapping[str, Any],
+    problems: Problems,
+) -> None:
+    """Adds to `problems` what is wrong with the role that receives deliveries, and with the rooms."""
+    audience = _audience(roles, problems)
+    if len(rooms) > 1 and audience and len(rooms) > sessions[audience] and not problems.found:
+        text = f"{format_count(len(rooms))} rooms are more than the {format_count(sessions[audience])} sessions of"
+        problems.add(("rooms",), f"{text} {audience}, so some would be empty; take fewer rooms")
+    for name in ("recovery", "timed"):
+        if name in values and not audience and not problems.found:
+            problems.add((name,), "is of deliveries, and no step has deliver-to; leave it out")
+    if values.get("recovery") == "expected" and not any(name in values for name in COMES_BACK):
+        problems.add(("recovery",), 'no session comes back after it was lost; add reconnect = "exponential"')
+
+
+def _audience(roles: Mapping[str, WrittenRole], problems: Problems) -> str:
+    """Returns the name of the role that receives deliveries; adds to `problems` those that cannot."""
+    audience = ""
+    steps = [placed for role in roles.values() for placed in role.all_steps if placed.part.deliver_to]
+    for placed in steps:
+        wanted, place = placed.part.deliver_to, (*placed.place, "deliver-to")
+        if problems.has(place):
+            continue
+        if wanted not in roles:
+            problems.add(place, no_such_role(wanted, roles))
+        elif audience and wanted != audience:
+            text = f'"{wanted}" would be a second audience beside "{audience}"; a scenario has one'
+            problems.add(place, f"{text}, so let both be one role")
+        elif "arrive" in roles[wanted].values:
+            text = f"the sessions of {wanted} arrive and leave, so that nothing says how many must receive it"
+            problems.add(place, f"{text}; give that role sessions or a share instead of arrive")
+        else:
+            audience = wanted
+    return audience

@@ -1,0 +1,280 @@
+/* Fuzzes what the compiled loop does with the content of messages: the scanner of JSON, ids in flight, templates.
+ *
+ *   fuzz_talk SECONDS [SEED]      its own generator
+ *   -DLIBFUZZER                   an entry for clang's -fsanitize=fuzzer instead, of the scanner alone
+ *
+ * The scanner finds what was put there, and reads no byte beyond its message, however that is damaged. The table of ids
+ * gives what a list gives that is searched from its beginning; frames, unmasked, are what was rendered.
+ * tools/fuzz_wire.sh builds it with address and undefined-behaviour sanitizers.
+ */
+#include "talk.h"
+
+#include "render.h"
+
+#include <stdio.h>
+
+enum { LARGEST = 1 << 14, IDS = 40, SESSIONS = 3, LISTED = 4000 };
+
+static uint64_t state = 88172645463325252u;
+static uint32_t draw(uint32_t below) {
+    state ^= state << 13; state ^= state >> 7; state ^= state << 17;
+    return (uint32_t)(state >> 16) % below;
+}
+
+static void fail(const char *what) {
+    fprintf(stderr, "%s\n", what);
+    abort();
+}
+
+/* --- The scanner ------------------------------------------------------------------------------------------------------ */
+
+static ws_step steps[] = {
+    {(const uint8_t *)"data", 4, 0}, {(const uint8_t *)"id", 2, 0}, {NULL, 0, 1}, {(const uint8_t *)"id", 2, 0}};
+static const ws_path paths[] = {{steps + 1, 1, 1}, {steps, 2, 2}, {steps, 4, 2}, {steps + 2, 2, 0}};
+enum { PATHS = sizeof paths / sizeof *paths };
+
+static int find(unsigned path, const uint8_t *data, size_t size, ws_value *value) {
+    /* A block of its own, so that a read past its end is seen. */
+    uint8_t *block = malloc(size + !size);
+    memcpy(block, data, size);
+    int found = ws_find(&paths[path], block, size, value);
+    if (found == WS_FOUND) {
+        int inside = value->text >= block && value->text + value->size <= block + size;
+        if (inside) value->text = data + (value->text - block);
+        else if (value->text != value->unescaped || value->size > WS_UNESCAPED) fail("a value that is nowhere");
+        if (!ws_is_utf8(value->text, value->size)) fail("a value that is no UTF-8");
+    }
+    free(block);
+    return found;
+}
+
+#ifdef LIBFUZZER
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    ws_value value;
+    for (unsigned i = 0; i < PATHS; i++) find(i, data, size, &value);
+    return 0;
+}
+#else
+static uint8_t text[2 * LARGEST];
+static size_t at;
+
+static void put(const char *more) {
+    size_t size = strlen(more);
+    if (at + size < LARGEST) memcpy(text + at, more, size), at += size;
+}
+
+static void put_blanks(void) {
+    static const char *const blanks[] = {"", "", "", " ", "\n", "\t ", "\r\n"};
+    put(blanks[draw(7)]);
+}
+
+static void put_text(void) {
+    static const char *const parts[] = {"a", "bc", "\\n", "\\\"", "\\\\", "\\u00e9", "\\ud83d\\ude00", "é", "😀", "0123456789", "/", "id"};
+    put("\"");
+    for (uint32_t i = draw(6); i; i--) put(parts[draw(12)]);
+    put("\"");
+}
+
+static void put_value(int depth);
+
+/* An object, in which the value at `name` is what comes next of the path. */
+static void put_object(int depth, const char *name, void (*inner)(int), int then) {
+    put("{");
+    uint32_t before = draw(3), behind = draw(3);
+    for (uint32_t i = 0; i < before + !!name + behind; i++) {
+        if (i) put(",");
+        put_blanks();
+        if (name && i == before) {
+            put("\""), put(name), put("\"");
+        } else put("\"x"), put(draw(2) ? "\"" : "\\u0069\"");
+        put_blanks(), put(":"), put_blanks();
+        if (name && i == before) inner(then);
+        else put_value(depth + 1);
+        put_blanks();
+    }
+    put("}");
+}
+
+static void put_value(int depth) {
+    static const char *const plain[] = {"null", "true", "false", "0", "-1", "17", "1.5", "-2e3", "12345678901234567890"};
+    switch (depth > 4 ? draw(10) : draw(14)) {
+    case 10: case 11: put_object(depth, NULL, NULL, 0); break;
+    case 12: case 13:
+        put("[");
+        for (uint32_t i = draw(4); i; i--) {
+            put_value(depth + 1);
+            if (i > 1) put_blanks(), put(","), put_blanks();
+        }
+        put("]");
+        break;
+    case 9: put_text(); break;
+    default: put(plain[draw(9)]);
+    }
+}
+
+static const char *planted;
+static void put_planted(int then) { (void)then; put(planted); }
+static void put_id(int then) { (void)then; put_object(0, "id", put_planted, 0); }
+static void put_array(int then) {
+    put("["), put_value(3), put(","), put_blanks();
+    put_id(then);
+    if (draw(2)) put(","), put_value(3);
+    put("]");
+}
+static void put_id_with_array(int then) { (void)then; put_object(0, "id", put_array, 0); }
+
+static void check_scanner(uint64_t *found) {
+    static const struct { const char *text, *value; } values[] = {
+        {"7", "7"}, {"\"7\"", "7"}, {"-12", "-12"}, {"\"a b\"", "a b"}, {"\"\"", ""}, {"true", "true"}, {"null", NULL},
+        {"\"\\u00e9\\ud83d\\ude00\\n\"", "\xc3\xa9\xf0\x9f\x98\x80\n"}, {"\"\\/\\\"\"", "/\""}};
+    uint32_t which = draw(9), path = draw(PATHS);
+    ws_value value;
+    planted = values[which].text;
+    at = 0;
+    put_blanks();
+    switch (path) {
+    case 0: put_id(0); break;
+    case 1: put_object(0, "data", put_id, 0); break;
+    case 2: put_object(0, "data", put_id_with_array, 0); break;
+    default: put_array(0);
+    }
+    put_blanks();
+    if (at + 16 >= LARGEST) return;
+    int is = find(path, text, at, &value);
+    /* Python is asked for numbers that it may not take, where it decodes all. */
+    if (is == WS_ASK && path < 2) fail("asked for what is plain");
+    if (is != WS_ASK && (is == WS_FOUND) != (values[which].value != NULL)) fail("found what is not there, or did not find what is");
+    if (is == WS_FOUND && (value.size != strlen(values[which].value) || memcmp(value.text, values[which].value, value.size)))
+        fail("found another value");
+    *found += is == WS_FOUND;
+    /* Damage, and an end anywhere. */
+    for (int i = 0; i < 4; i++) {
+        if (draw(2)) text[draw((uint32_t)at)] = (uint8_t)draw(256);
+        for (unsigned each = 0; each < PATHS; each++) find(each, text, draw(2) ? at : draw((uint32_t)at), &value);
+    }
+    /* A message that is cut off has no value. */
+    at = 0;
+    put_id(0);
+    if (find(0, text, at - 1 - draw((uint32_t)at - 1), &value) == WS_FOUND) fail("found a value in half a message");
+}
+
+/* --- Ids in flight ---------------------------------------------------------------------------------------------------- */
+
+typedef struct { uint32_t session, id; int64_t sent; uint64_t number; int in_flight; } listed;
+
+static uint32_t id_text(uint32_t id, uint8_t *out) {
+    /* Some are longer than what a message keeps beside itself; the last one is none. */
+    uint32_t size = id + 1 == IDS ? WS_NO_ID : 1 + id * 37 % 60;
+    for (uint32_t i = 0; size != WS_NO_ID && i < size; i++) out[i] = (uint8_t)(id + i);
+    return size;
+}
+
+static int never(void *loop, int what, unsigned place, const uint8_t *payload, size_t size, ws_value *value) {
+    (void)loop, (void)what, (void)place, (void)payload, (void)size, (void)value;
+    return WS_NONE;
+}
+
+static void check_ids(uint64_t *answered) {
+    static listed list[LISTED];
+    ws_rules rules = {.by = WS_BY_PAYLOAD, .ask = never};
+    ws_session_ids sessions[SESSIONS];
+    uint64_t numbers[SESSIONS] = {0};
+    for (int i = 0; i < SESSIONS; i++) ws_session_ids_init(&sessions[i]);
+    uint32_t count = 0, in_flight = 0;
+    uint8_t id[64];
+    for (uint32_t turn = 0; turn < LISTED; turn++) {
+        uint32_t session = draw(SESSIONS), which = draw(IDS), size = id_text(which, id), found = LISTED;
+        ws_match match;
+        switch (draw(turn < LISTED / 2 ? 5 : 3)) {
+        case 0: case 3: case 4:
+            if (!ws_launched(&rules, &sessions[session], session, session, id, size, turn, turn)) fail("no memory");
+            list[count++] = (listed){session, which, turn, numbers[session]++, 1};
+            in_flight++;
+            break;
+        case 1:
+            if (size == WS_NO_ID) break;
+            for (uint32_t i = 0; i < count && found == LISTED; i++)
+                if (list[i].in_flight && list[i].session == session && list[i].id == which) found = i;
+            int is = ws_judge(&rules, &sessions[session], session, session, 0, id, size, &match);
+            if ((is == WS_REPLY) != (found != LISTED)) fail("answered what is not in flight, or did not answer what is");
+            if (is != WS_REPLY) break;
+            if (match.sent != list[found].sent) fail("answered another message than the oldest");
+            list[found].in_flight = 0;
+            in_flight--;
+            ++*answered;
+            break;
+        default:
+            for (uint32_t i = 0; i < count && found == LISTED; i++)
+                if (list[i].in_flight && list[i].session == session) found = i;
+            int64_t before = draw(8) ? (int64_t)turn - 100 : (int64_t)turn;
+            int due = found != LISTED && list[found].sent < before;
+            if (ws_expired(&rules, &sessions[session], before, &match) != due) fail("expired another message than the oldest");
+            if (due) list[found].in_flight = 0, in_flight--;
+        }
+        if (rules.awaiting.filled > in_flight) fail("more ids than messages");
+    }
+    ws_rules_free(&rules);
+}
+
+static void check_fates(void) {
+    ws_fates fates = {0};
+    uint32_t beyond = draw(3000);
+    for (uint64_t i = 0; i < WS_RECENT_IDS + beyond; i++) ws_fates_note(&fates, ws_mix(i + 1, 0x9E3779B97F4A7C15u), i & 1 ? WS_LATE : WS_DUPLICATE);
+    for (uint64_t i = 0; i < WS_RECENT_IDS + beyond; i += 1 + draw(50)) {
+        uint64_t hash = ws_mix(i + 1, 0x9E3779B97F4A7C15u);
+        uint32_t fate = ws_fates_classify(&fates, hash), wanted = i < beyond ? WS_UNKNOWN : i & 1 ? WS_LATE : WS_DUPLICATE;
+        if (fate != wanted) fail("another fate");
+        if (fate != WS_UNKNOWN && ws_fates_classify(&fates, hash) != WS_DUPLICATE) fail("a late reply that came twice");
+    }
+    ws_fates_free(&fates);
+}
+
+/* --- Templates -------------------------------------------------------------------------------------------------------- */
+
+static void check_frames(uint64_t *frames) {
+    uint8_t literal[] = "{\"id\": ";
+    int64_t low = (int64_t)((uint64_t)draw(1u << 31) << 33) >> draw(60);
+    uint64_t span = draw(4) ? 1 + draw(1u << 31) : 0;
+    ws_part parts[] = {
+        {literal, 7, WS_HOLE_SEQ, 0, 0}, {literal, draw(8), WS_HOLE_RANDOM, 1 + draw(draw(8) ? 200 : 70000), 0},
+        {literal, 0, WS_HOLE_UUID, 0, 0}, {literal, 1, WS_HOLE_INT, low, span}, {literal, 3, WS_HOLE_CONNECTION, 0, 0},
+        {literal, 1, WS_HOLE_NOW_MS, 0, 0}};
+    ws_template template = {parts, 1 + draw(6), 0};
+    ws_source *source = calloc(1, sizeof *source);
+    source->templates = &template, source->shards = 1 + draw(5), source->shard = draw((uint32_t)source->shards);
+    for (int i = 0; i < 4; i++) source->random[i] = 1 + draw(1u << 31);
+    size_t largest = 0;
+    for (unsigned i = 0; i < template.count; i++) largest += parts[i].size + ws_hole_bytes(&parts[i]);
+    uint8_t *out = malloc(WS_LARGEST_HEAD + largest), *plain = malloc(largest);
+    size_t size = ws_render(source, out + WS_LARGEST_HEAD, UINT64_MAX);
+    if (size > largest) fail("a message that is larger than its template says");
+    memcpy(plain, out + WS_LARGEST_HEAD, size);
+    uint32_t mask = draw(1u << 31);
+    size_t whole = ws_make_frame(out, 0x81, mask, size), head = whole - size;
+    uint64_t length = out[1] & 127;
+    if (head == 8) length = (uint64_t)out[2] << 8 | out[3];
+    if (head == 14) for (int i = length = 0; i < 8; i++) length = length << 8 | out[2 + i];
+    if (length != size || (head == 6) != (size < 126) || memcmp(out + head - 4, &mask, 4)) fail("another head");
+    for (size_t i = 0; i < size; i++) if ((out[head + i] ^ out[head - 4 + (i & 3)]) != plain[i]) fail("another payload");
+    free(out), free(plain), free(source);
+    ++*frames;
+}
+
+int main(int argc, char **argv) {
+    double seconds = argc > 1 ? atof(argv[1]) : 5;
+    if (argc > 2) state ^= strtoull(argv[2], NULL, 10) * 2654435761u;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double end = (double)now.tv_sec + (double)now.tv_nsec / 1e9 + seconds;
+    uint64_t found = 0, answered = 0, frames = 0;
+    for (uint64_t turn = 0; (double)now.tv_sec + (double)now.tv_nsec / 1e9 < end; turn++) {
+        for (int i = 0; i < 300; i++) check_scanner(&found);
+        check_ids(&answered);
+        for (int i = 0; i < 30; i++) check_frames(&frames);
+        if (turn % 20 == 0) check_fates();
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    }
+    printf("%lu values found, %lu messages answered by their ids, %lu frames rendered: all as they should be\n", found, answered, frames);
+    return !(found && answered && frames);
+}
+#endif
