@@ -27,7 +27,7 @@ from ws_load_test.report.content.repeat import repeat_note
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import PHASES, misbehaving, opening_notes, reconnects
 from ws_load_test.report.content.streams import NUMBER_HEADINGS, stream_notes, stream_numbers
-from ws_load_test.report.html import fan_out, time_charts
+from ws_load_test.report.html import fan_out, scenario, time_charts
 from ws_load_test.report.html.document import (
     Chart,
     Command,
@@ -98,6 +98,7 @@ class _Page:
 
     def sections(self) -> list[Section]:
         return [
+            *scenario.section(self.results, self.course),
             *fan_out.section(self.results, self.course),
             Section(self._title_of_times(), self._times()),
             *self._streams(),
@@ -195,6 +196,8 @@ class _Page:
         """Returns the chart of response times over the run, which the first screen shows."""
         if self.course is not None and self.summary.fanout is not None:
             return [*fan_out.over_time(self.course, self.checks)]
+        if self.course is not None and (steps := scenario.over_time(self.results, self.course)):
+            return [*steps]
         if self.course is None or not self.awaited:
             return []
         return [
