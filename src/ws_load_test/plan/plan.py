@@ -115,6 +115,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     @property
+    def has_deliveries(self) -> bool:
+        """True if some of the sessions receive what others publish: in a fan-out, or as the audience of a scenario."""
+        return self.fan_out is not None or (self.scenario is not None and bool(self.scenario.audience))
+
+    @property
     def may_reopen_sessions(self) -> bool:
         """True if new sessions can open during the load, so that a load without any session is not over."""
         return self.replaces_sessions or self.dials_under_load
