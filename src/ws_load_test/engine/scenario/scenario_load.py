@@ -58,6 +58,8 @@ class ScenarioLoad:
     """The players of one worker."""
 
     due_when_sent: ClassVar[bool] = False
+    player_type: type[Player] = Player
+    """Class of the players; that of a probe reports each step."""
 
     def __init__(self, plan: Plan, share: Shard, on_idle: Callable[[Connection], None]) -> None:
         """Takes the share of a plan; `compile` makes it complete."""
@@ -152,7 +154,7 @@ class ScenarioLoad:
     def player(self, connection: Connection) -> Player:
         """Returns the player of a new session."""
         number = connection.number
-        return Player(self, self.role_of(number), connection, self._row_of(number))
+        return self.player_type(self, self.role_of(number), connection, self._row_of(number))
 
     def sender(self, connection: Connection, conversation: Conversation) -> Player:  # noqa: ARG002 - steps have theirs
         """Returns the part of the load that a new connection carries."""
