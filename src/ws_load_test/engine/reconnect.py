@@ -99,21 +99,26 @@ class Reconnector:
         if not self.active:
             return
         self._last_open_ns = monotonic_ns()
-        try:
-            async with asyncio.TaskGroup() as self._group:
-                for connection in self._pool.ready():
-                    self.session_ready(connection, first=True)
-                if self._plan.reconnect.policy != "none":
-                    self._dial_missing()
-                self._starting = False
-                self._pool.finish_if_empty()
-                storm = self._plan.disconnect_storm
-                if storm is not None:
-                    await asyncio.sleep(max(0, measured_from_ns + storm.at_ns - monotonic_ns()) / NS_PER_S)
-                    self._disconnect_share(storm.share)
-                await asyncio.Event().wait()
-        finally:
-            self._group = None
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                await self._bring_back(measured_from_ns)
+            finally:
+                # While its dials are cancelled, the group takes no further ones.
+                self._group = None
+
+    async def _bring_back(self, measured_from_ns: int) -> None:
+        for connection in self._pool.ready():
+            self.session_ready(connection, first=True)
+        if self._plan.reconnect.policy != "none":
+            self._dial_missing()
+        self._starting = False
+        self._pool.finish_if_empty()
+        storm = self._plan.disconnect_storm
+        if storm is not None:
+            await asyncio.sleep(max(0, measured_from_ns + storm.at_ns - monotonic_ns()) / NS_PER_S)
+            self._disconnect_share(storm.share)
+        await asyncio.Event().wait()
 
     def session_ready(self, connection: Connection, *, first: bool = False) -> None:
         """The load has begun on a session: its lifetime counts from here."""
