@@ -14,12 +14,12 @@ SAY = {"name": "say", "send": '{"op": "say", "room": "{room}", "id": {seq}, "tex
 NONE_OF_THE_OTHERS = dict.fromkeys(CHAT)
 
 
-def roles(*, to="reader", member=None, **step):
+def roles(*, writers=3, member=None, **step):
     """Returns a chat in which every writer says something twenty times a second."""
-    says = {**SAY, "deliver-to": to, **step}
+    says = {**SAY, "deliver-to": "reader", **step}
     return {
         "reader": {"sessions": 12, "open": [JOIN], "leave": [LEAVE], **(member or {})},
-        "writer": {"sessions": 3, "rate": "60/s", "steps": [says]},
+        "writer": {"sessions": writers, "rate": "60/s", "steps": [says]},
     }
 
 
@@ -47,7 +47,7 @@ RUNS = {
     "two workers": ("", {**BASE, "role": roles(), "workers": 2}),
     "lose": ("&lose=10%25", {**BASE, "role": roles()}),
     "duplicate": ("&duplicate=10%25", {**BASE, "role": roles()}),
-    "swap": ("&swap=10%25", {**BASE, "rooms": 1, "role": roles()}),
+    "swap": ("&swap=10%25", {**BASE, "rooms": 1, "role": roles(writers=1)}),
     "misdeliver": ("&misdeliver=10%25", {**BASE, "role": roles()}),
     "reactions": ("", {**BASE, "role": roles(**LISTENERS)}),
     "stay": ("", {**BASE, "role": roles(member={"stay": "150ms"})}),
