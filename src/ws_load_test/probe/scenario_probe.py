@@ -310,4 +310,5 @@ def _with_one_iteration(plan: Plan, role: Role) -> Plan:
         timers=(),
     )
     roles = tuple(once if one.name == role.name else one for one in scenario.roles)
-    return msgspec.structs.replace(plan, scenario=msgspec.structs.replace(scenario, roles=roles))
+    # A probe shows what each session sends and receives by itself, and accounts for no deliveries.
+    return msgspec.structs.replace(plan, scenario=msgspec.structs.replace(scenario, roles=roles), fan_out=None)
