@@ -204,9 +204,14 @@ def test_a_session_that_is_reset_has_failed_at_its_step(done, where, policy):
         assert not failed
         return
     assert set(failed) == {where}
-    assert failed[where] == tally.faults["reset"] == log.received[where]
+    # Those that we were closing when they were reset have not failed.
+    assert failed[where] == tally.faults["reset"] <= log.received[where] <= failed[where] + 3
+    if policy == "none" and where != "out":
+        assert log.sessions == 3
+    elif where != "out":
+        assert log.sessions > 3
     # One that has gone through its iterations is replaced, whatever happens to it while it leaves.
-    assert (log.sessions > 3) == (policy != "none" or where == "out")
+    assert tally.recycled <= failed["out"]
 
 
 def test_a_frozen_server_fails_every_session_at_its_step(done):
