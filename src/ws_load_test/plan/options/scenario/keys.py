@@ -361,6 +361,10 @@ MISTAKEN = {
 """Words of other tools, and ours; each counts in the tables that have the second and not the first."""
 
 
+LONGEST_PROBLEM = 600
+"""Characters of the problem of a value, which may repeat the value: a sentence is to be read at once."""
+
+
 def read_table(written: Mapping[str, Any], keys: tuple[Key, ...], place: Path, problems: Problems) -> dict[str, Any]:
     """Returns the parsed values of a table by the names of their keys; adds to `problems` what is wrong with others.
 
@@ -377,7 +381,7 @@ def read_table(written: Mapping[str, Any], keys: tuple[Key, ...], place: Path, p
         try:
             found[name] = key.parse(value)
         except ValueError as error:
-            problems.add((*place, str(written_name)), one_line(str(error)))
+            problems.add((*place, str(written_name)), one_line(str(error), LONGEST_PROBLEM))
         except TypeError:
             problems.add((*place, str(written_name)), f"takes no {kind_of(value).removeprefix('a ')}")
     return found
