@@ -458,7 +458,7 @@ IMPORT = CommandPage(
     introduction="""\
 CAPTURE is a HAR file with WebSocket messages, as browsers and Playwright write it, or the file that --probe -o
 writes; - is standard input. What the client sent becomes the steps of a role, what came back their awaits: values that
-were received and sent later are captured, counters become {seq}, UUIDs {uuid} and times {now_ms}. What repeats becomes
+were received and sent later are captured, and counters, UUIDs and times become fields. What repeats becomes
 iterations. Secrets become {env.NAME}; their values are not in the file.""",
     sections=(
         Section(

@@ -125,6 +125,12 @@ Message
                               send this once in each session before the load;
                               each of several waits for the reply to the one
                               before; repeatable
+      --protocol NAME         begin with what a protocol asks for: its
+                              handshake, keep-alive and rule of matching; alone
+                              with --explain it prints the preset: actioncable,
+                              centrifugo, graphql-transport-ws, jsonrpc,
+                              phoenix, pusher, signalr, socket.io, stomp
+      --fill NAME=TEXT        put TEXT into a place of the preset; repeatable
   Fields in braces are filled in anew for each message; all other braces stay
   as they are:
       {seq}  {seq:8}  {connection}  {uuid}  {now_ms}  {random:8}
@@ -691,9 +697,9 @@ ws-load-test import: make a plan file of a captured session
 CAPTURE is a HAR file with WebSocket messages, as browsers and Playwright write
 it, or the file that --probe -o writes; - is standard input. What the client
 sent becomes the steps of a role, what came back their awaits: values that were
-received and sent later are captured, counters become {seq}, UUIDs {uuid} and
-times {now_ms}. What repeats becomes iterations. Secrets become {env.NAME};
-their values are not in the file.
+received and sent later are captured, and counters, UUIDs and times become
+fields. What repeats becomes iterations. Secrets become {env.NAME}; their values
+are not in the file.
 
       --socket N|TEXT         take session N (from 1), or the one with TEXT in
                               its URL
