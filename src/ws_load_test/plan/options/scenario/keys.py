@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.common.units import one_line
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options.scenario import values
 from ws_load_test.plan.values import kind_of
@@ -361,10 +360,6 @@ MISTAKEN = {
 """Words of other tools, and ours; each counts in the tables that have the second and not the first."""
 
 
-LONGEST_PROBLEM = 600
-"""Characters of the problem of a value, which may repeat the value: a sentence is to be read at once."""
-
-
 def read_table(written: Mapping[str, Any], keys: tuple[Key, ...], place: Path, problems: Problems) -> dict[str, Any]:
     """Returns the parsed values of a table by the names of their keys; adds to `problems` what is wrong with others.
 
@@ -381,7 +376,7 @@ def read_table(written: Mapping[str, Any], keys: tuple[Key, ...], place: Path, p
         try:
             found[name] = key.parse(value)
         except ValueError as error:
-            problems.add((*place, str(written_name)), one_line(str(error), LONGEST_PROBLEM))
+            problems.add((*place, str(written_name)), str(error))
         except TypeError:
             problems.add((*place, str(written_name)), f"takes no {kind_of(value).removeprefix('a ')}")
     return found
