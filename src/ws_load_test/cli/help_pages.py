@@ -119,6 +119,8 @@ Message
       --feed-order ORDER      round-robin, random, connection (each connection
                               has a row of its own) or connection-shared (the
                               same, and rows are used again) (round-robin)
+      --trace SHARE           share of the {traceparent} that ask the target to
+                              record a trace (flag 01) (1%)
       --first-message TEXT|@FILE
                               send this once in each session before the load;
                               each of several waits for the reply to the one
@@ -127,7 +129,8 @@ Message
   as they are:
       {seq}  {seq:8}  {connection}  {uuid}  {now_ms}  {random:8}
       {int:1..100}  {feed.COLUMN}  {feed.COLUMN:json}  {room}  {marker}
-      {env.NAME}  {env.NAME:json}  {my.NAME}  {my.NAME:json}
+      {traceparent}  {env.NAME}  {env.NAME:json}  {my.NAME}
+      {my.NAME:json}
   In URL, --header, --cookie, --user, --bearer and --subprotocol they are
   filled in for each connection.
 
@@ -372,7 +375,7 @@ Search
       --slo "OBJECTIVE"       what must hold: "p99 < 50ms", "errors < 0.1%"; the
                               target must keep up with the load as well;
                               repeatable ("errors < 0.1%")
-      --find rate|connections|subscribers
+      --find rate|connections|subscribers|sessions
                               rate: the highest rate of messages over -c
                               connections (100). connections: the highest number
                               of connections, each sending --rate-per-connection
@@ -380,7 +383,9 @@ Search
                               or all together sending -r RATE; -r 0 only holds
                               them. subscribers: the highest number of
                               subscribers of a fan-out whose publishers together
-                              send -r RATE (rate)
+                              send -r RATE. sessions: the highest number of
+                              sessions of a plan with roles, which keep their
+                              shares of it, and the rates that they have (rate)
       --from AMOUNT           lowest load of interest, where the search begins
                               (100)
       --max AMOUNT            highest load of interest; without it, the search
@@ -976,6 +981,8 @@ Fields in braces are filled in for each message, all other braces stay:
                           the connection elsewhere
   {marker}                29 letters and digits by which a fan-out recognizes
                           the deliveries of a message; in -m alone
+  {traceparent}           trace context (W3C): a new trace for each message or
+                          connection, of which --trace asks to record a share
   {env.NAME}              value of the environment variable NAME where the plan
                           is read; a secret, hidden wherever the plan is shown
   {env.NAME:json}         the same as a JSON string, quotes included
