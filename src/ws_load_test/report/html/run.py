@@ -12,7 +12,7 @@ from ws_load_test.report.content import nodes, traces, waves
 from ws_load_test.report.content.commands import command_lines
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.content.generator import generator
-from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
+from ws_load_test.report.content.hosts import HEADINGS, cells, host_notes
 from ws_load_test.report.content.labeled import LabeledText, sentence
 from ws_load_test.report.content.outcome import (
     balance,
@@ -340,7 +340,9 @@ class _Page:
             rows.append([label, header.started_at, format_count(header.workers), facts])
         parts: list[Part] = [Table(["", "started", "workers", "host"], rows)]
         if self.summary.hosts:
-            parts.append(Table(HEADINGS, [cells(host) for host in self.summary.hosts], start_skew(self.summary)))
+            parts.append(
+                Table(HEADINGS, [cells(host) for host in self.summary.hosts], "; ".join(host_notes(self.summary)))
+            )
         return parts
 
 
