@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from factories.capacity import result_of
-from factories.results import MILLI, SECOND
+from factories.results import MILLI, SECOND, interval
 from factories.scenarios import CHAT, plan, recorded, second
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.common.errors import PlanError
@@ -15,6 +15,7 @@ from ws_load_test.experiments.capacity.bracketing import NextStep, Outcome, Purp
 from ws_load_test.experiments.capacity.scenario_sessions import arriving_roles, with_sessions
 from ws_load_test.experiments.capacity.search_options import SCENARIO_SLO, read_spec
 from ws_load_test.experiments.capacity.step import evaluate_step
+from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.thresholds import parse_condition
 
 URL = "ws://h:1/"
@@ -76,8 +77,9 @@ def test_sessions_that_arrive_are_no_load_to_search_for():
 
 def step_of(tally, *objectives):
     recording = recorded(*[tally] * 6, plan=plan(slo=objectives))
-    # A dial of its opening fails.
-    recording = msgspec.structs.replace(recording, intervals=recording.intervals[1:])
+    # That of the factory has a dial that fails.
+    opening = interval(Tally(attempted=10, opened=10), index=0, phase="opening")
+    recording = msgspec.structs.replace(recording, intervals=(opening, *recording.intervals[1:]))
     result, digest = result_of(recording)
     return evaluate_step(
         1,
