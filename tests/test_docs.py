@@ -226,12 +226,15 @@ def test_troubleshooting_has_every_finding_and_every_fault():
     assert {str(kind) for kind in (*FaultKind, *HostErrorKind)} <= named
 
 
-@pytest.mark.parametrize("page", ["conditions", "summary"])
+@pytest.mark.parametrize("page", ["conditions", "summary", "scenario-keys"])
 def test_pages_of_reference_are_those_of_their_sources(page):
     spec = importlib.util.spec_from_file_location("reference_docs", ROOT / "tools" / "reference_docs.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    assert text_of(Path(f"docs/reference/{page}.md")) == getattr(tool, page)(), "run: python tools/reference_docs.py"
+    assert text_of(Path(f"docs/reference/{page}.md")) == getattr(tool, page.replace("-", "_"))(), (
+        "run: python tools/reference_docs.py"
+    )
+    assert tool.SCHEMA_FILE.read_text(encoding="utf-8") == tool.schema_file(), "run: python tools/reference_docs.py"
 
 
 def test_every_metric_of_conditions_is_explained():

@@ -4,7 +4,7 @@ from unittest import mock
 
 import pytest
 
-from scenario.scenes import MS, S, on, role, step, timer, wait, world
+from engine.scenario.scenes import MS, S, on, role, step, timer, wait, world
 from ws_load_test.metrics.scenario_metrics import AT_NO_STEP
 from ws_load_test.plan.correlation import Check
 

@@ -17,6 +17,7 @@ from ws_load_test.engine.scenario.reactions import ReactionState, react
 from ws_load_test.engine.scenario.repeating import RepeatingStep
 from ws_load_test.engine.scenario.shared import SharedParts, SteppingSession
 from ws_load_test.metrics.scenario_metrics import AT_NO_STEP
+from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
     from ws_load_test.engine.scenario.compiled import Captures, CompiledRole, CompiledStep, Section
@@ -53,7 +54,7 @@ class PlayerLoad(SharedParts, Protocol):
         """Counts the end of a session, which has failed or not."""
         ...
 
-    def retire(self, player: Player) -> None:
+    def retire(self, player: Player, code: int = NORMAL_CLOSURE) -> None:
         """Lets a session end on purpose, and another take its place where its role asks for it."""
         ...
 
@@ -403,8 +404,7 @@ class Player(Exchange):
         self.finishing, self.phase = True, OVER
         self.load.no_longer_carries(self)
         self._settle()
-        self.connection.close(code=code)
-        self.load.retire(self)
+        self.load.retire(self, code)
 
     def fail(self, step: CompiledStep, fault: Fault) -> None:
         """Ends the session, which has failed at a step."""

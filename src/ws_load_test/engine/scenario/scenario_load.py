@@ -1,26 +1,30 @@
 """Load of a scenario: the players of one worker, and what they share.
 
-Each session goes through the steps of its role by itself; there is nothing to deal but iterations on a schedule, of
-which each worker has the share of its sessions (`iterations`), and sessions that arrive (`arrivals`). So the load is
-not shared anew while it goes on.
+Each session goes through the steps of its role by itself. Of iterations on a schedule (`iterations`), and of sessions
+that arrive (`arrivals`), each worker has the share of its sessions; the load is not dealt anew while it goes on.
 """
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
+from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.scenario.alarms import Alarms
-from ws_load_test.engine.scenario.compiled import CompiledRole
+from ws_load_test.engine.scenario.arrivals import RoleArrivals
+from ws_load_test.engine.scenario.compiled import CompiledRole, StepTimes
 from ws_load_test.engine.scenario.iterations import IterationSchedule
 from ws_load_test.engine.scenario.player import Player
+from ws_load_test.engine.scenario.role_schedule import RoleSchedule, sessions_by_worker
 from ws_load_test.engine.scenario.rows import ScenarioRows
 from ws_load_test.engine.scenario.texts import Texts
 from ws_load_test.metrics.scenario_metrics import AT_DIAL
 from ws_load_test.plan.load_sharing import LoadState
+from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from ws_load_test.common.faults import Fault
     from ws_load_test.common.sharding import Shard
@@ -45,7 +49,7 @@ class SessionKeeper(Protocol):
         """Closes a session for a fault of the target's."""
         ...
 
-    def retire(self, connection: Connection, *, replace: bool) -> None:
+    def retire(self, connection: Connection, *, replace: bool, code: int) -> None:
         """Closes a session as soon as it is idle; with `replace`, another takes its place."""
         ...
 
@@ -77,6 +81,8 @@ class ScenarioLoad:
         self._row_of: Callable[[int], Row] = lambda _: ()
         self._schedules: dict[str, IterationSchedule] = {}
         """Iterations of the roles that have a rate, by the role's name."""
+        self._arrivals: dict[str, RoleArrivals] = {}
+        """Arrivals of the roles that have a rate of them, by the role's name."""
         self._started_ns = 0
         self._waiting: set[int] = set()
         """Numbers of the sessions that were there at the start, and have not begun."""
@@ -109,7 +115,7 @@ class ScenarioLoad:
                 role,
                 texts,
                 self.rows,
-                plan.timeout_ns,
+                StepTimes(plan.timeout_ns, self._scenario.stall_ns),
                 first_number=self._scenario.first_number(role.name),
                 rooms=self._scenario.rooms,
             )
@@ -117,8 +123,20 @@ class ScenarioLoad:
         )
         self.longest_end_ns = max(role.longest_end_ns for role in self.roles)
         for role in self.roles:
-            if role.plan.rate_per_s is not None:
-                self._schedules[role.name] = IterationSchedule(role, self._share, self, plan.timeout_ns)
+            self._schedule(role)
+
+    def _schedule(self, role: CompiledRole) -> None:
+        """Makes the schedules of a role: of its iterations, and of its arrivals."""
+        plan, share = role.plan, self._share
+        weights = sessions_by_worker(role.first_number, plan.sessions, share.count)
+        if plan.rate_per_s is not None:
+            schedule = RoleSchedule(plan.rate_per_s, weights, share.index)
+            self._schedules[role.name] = IterationSchedule(role.name, schedule, self, self._plan.timeout_ns)
+        if plan.arrive_per_s is not None:
+            schedule = RoleSchedule(plan.arrive_per_s, weights, share.index, plan.arrivals, plan.seed)
+            before = share.size(role.first_number)
+            numbers = [share.global_index(before + place) for place in range(weights[share.index])]
+            self._arrivals[role.name] = RoleArrivals(role.name, schedule, numbers, self)
 
     @property
     def has_arrivals(self) -> bool:
@@ -140,11 +158,42 @@ class ScenarioLoad:
         """Returns the part of the load that a new connection carries."""
         return self.player(connection)
 
+    def opens_at_start(self, number: int) -> bool:
+        """Returns True for a session that is there from the start; others arrive."""
+        return self.role_of(number).plan.arrive_per_s is None
+
+    async def arrive(self, dial: Callable[[int], Awaitable[bool]], start_ns: int, end_ns: int) -> None:
+        """Dials the sessions that arrive, until it is cancelled."""
+        if not self._arrivals:
+            return
+        try:
+            async with asyncio.TaskGroup() as dials:
+                try:
+                    for arrivals in self._arrivals.values():
+                        arrivals.begin(dials, dial, start_ns, end_ns)
+                    await asyncio.Event().wait()
+                finally:
+                    # Before the group ends its tasks: nothing is dialed meanwhile.
+                    for arrivals in self._arrivals.values():
+                        arrivals.end(min(monotonic_ns(), end_ns))
+        finally:
+            for arrivals in self._arrivals.values():
+                arrivals.drop_undialed()
+
     def dialing(self, number: int) -> None:
         """Takes note that a session is dialed."""
-        tally = self.rows.role(self.role_of(number).name)
-        tally.sessions_due += 1
+        role = self.role_of(number).name
+        tally = self.rows.role(role)
+        # One that arrives was due before.
+        if role not in self._arrivals or not self._arrivals[role].take_due(number):
+            tally.sessions_due += 1
         tally.sessions_begun += 1
+
+    def release(self, number: int) -> None:
+        """Takes note that a session is over, and is not dialed again."""
+        arrivals = self._arrivals.get(self.role_of(number).name)
+        if arrivals is not None:
+            arrivals.release(number)
 
     def never_opened(self, number: int, *, called_off: bool) -> None:
         """Takes note that a dial has failed, or that the end of the run has called it off."""
@@ -162,10 +211,10 @@ class ScenarioLoad:
         else:
             tally.failed_at[player.place] += 1
 
-    def retire(self, player: Player) -> None:
+    def retire(self, player: Player, code: int = NORMAL_CLOSURE) -> None:
         """Lets a session end on purpose, and another take its place where its role asks for it."""
         if self.keeper is not None:
-            self.keeper.retire(player.connection, replace=player.role.plan.replaces_sessions)
+            self.keeper.retire(player.connection, replace=player.role.plan.replaces_sessions, code=code)
 
     def end_failed(self, player: Player, fault: Fault) -> None:
         """Ends a session that has failed."""
@@ -246,6 +295,8 @@ class ScenarioLoad:
         """Counts all iterations of the schedules that are left as due, and drops them."""
         for schedule in self._schedules.values():
             schedule.give_up()
+        for arrivals in self._arrivals.values():
+            arrivals.give_up()
 
     def close(self) -> None:
         """Rings no more alarms."""

@@ -40,6 +40,7 @@ class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A value that a session takes out of a message and keeps for ``{my.NAME}``."""
 
     name: str
+    """Name of the value in fields."""
     place: str
     """Place in the message: ``json:PATH`` or ``regex:PATTERN``, of which the first group is the value."""
 
@@ -112,13 +113,16 @@ class Timer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A step that a session takes every so often, from its opening to its end, beside its other steps."""
 
     every_ns: PositiveDuration
+    """Time from one to the next."""
     step: Step
+    """Step that is taken; it neither waits nor closes."""
 
 
 class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sessions that behave alike; what ``like`` took from another role is in place."""
 
     name: str
+    """Name of the role."""
     sessions: Connections
     """Sessions at the same time; where sessions arrive, the most of them (``at-most``)."""
     arrive_per_s: PerSecond | None = None
@@ -134,10 +138,15 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate_per_s: PerSecond | None = None
     """Iterations that fall due a second, over all sessions of the role; None: each follows the one before."""
     open: tuple[Step, ...] = ()
+    """Steps that each session takes once, before all others."""
     steps: tuple[Step, ...] = ()
+    """Steps that each session takes again and again."""
     leave: tuple[Step, ...] = ()
+    """Steps that each session takes once, before it is closed."""
     reactions: tuple[Reaction, ...] = ()
+    """Reactions to messages that complete no step, in the order in which they are tried."""
     timers: tuple[Timer, ...] = ()
+    """Steps that each session takes every so often."""
     python: str = ""
     """Coroutine that the sessions run instead of steps: ``game.py:player``; empty: none."""
 
@@ -161,6 +170,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     roles: Annotated[tuple[Role, ...], msgspec.Meta(min_length=1)]
+    """Roles, in the order of the plan file."""
     protocol: str = ""
     """Name of the preset that its first steps and reactions come from; empty: none."""
     rooms: tuple[str, ...] = ()

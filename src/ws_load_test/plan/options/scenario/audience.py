@@ -10,7 +10,7 @@ from ws_load_test.plan.options.scenario.roles import no_such_role
 
 if TYPE_CHECKING:
     from ws_load_test.plan.options.scenario.problems import Problems
-    from ws_load_test.plan.options.scenario.roles import WrittenRole
+    from ws_load_test.plan.options.scenario.written_role import WrittenRole
 
 COMES_BACK = ("reconnect", "disconnect", "lifetime")
 """Options by which a session comes back."""
