@@ -42,12 +42,14 @@ class Replay:
         self.role = role
         self.files = files
         self.values = {}
-        again = [self._choices(role.get("steps", []))] * role.get("iterations", 1)
-        self.choices = [
-            choice
-            for part in (self._choices(role.get("open", [])), *again, self._choices(role.get("leave", [])))
-            for choice in part
-        ]
+        once = self._choices(role.get("steps", []))
+        self.choices = [*self._choices(role.get("open", [])), *once * role.get("iterations", 1)]
+        self.choices += self._choices(role.get("leave", []))
+        self.due = len(self.choices)
+        """Steps that the capture has for certain."""
+        if "leave" not in role:
+            # The capture may end within an iteration.
+            self.choices += once
         self.place = 0
         self.pending = []
         """Steps that await a message, and the number of what each has sent."""

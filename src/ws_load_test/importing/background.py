@@ -44,11 +44,9 @@ def find_auto_answers(events: list[Event]) -> list[AutoAnswer]:
     totals: dict[tuple[bool, tuple[str, ...]], int] = defaultdict(int)
     for event in events:
         totals[event.is_sent, event.kind.key] += 1
-    for place, event in enumerate(events):
-        if event.is_sent:
-            continue
-        answer = next((one for one in events[place + 1 :] if one.is_sent), None)
-        if answer is not None and answer.at_ns - event.at_ns <= LONGEST_ANSWER_NS:
+    for event, answer in pairwise(events):
+        close = answer.at_ns - event.at_ns <= LONGEST_ANSWER_NS
+        if answer.is_sent and not event.is_sent and close:
             followed[event.kind.key, answer.kind.key].append((event, answer))
     found = []
     for (asked, answered), pairs in followed.items():

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SHORTEST_WAIT_NS = 10_000_000
 """Time between two messages that is a wait (10 ms); less is what the client and the network took."""
+SHORTEST_ITERATION_NS = 10**9
+"""Wait of steps that neither wait nor await anything (1 s)."""
 MOST_GREETINGS = 3
 """Messages before the first of the client that are waited for."""
 
@@ -96,6 +98,11 @@ class RoleBuilder:
         self._add_waits(steps)
         role.timers = [DraftTimer(group.every_ns, self._step(pairs[0], 0)) for group, pairs in beats]
         arrange(steps, role)
+        if role.steps and not any(step.awaits or step.until or any(step.waits_ns) for step in role.steps):
+            role.steps[0].waits_ns = [SHORTEST_ITERATION_NS]
+            role.steps[0].remarks.append(
+                "not in the capture: without a wait, iterations would follow each other at once"
+            )
         role.reactions = self._reactions()
         return role
 
