@@ -296,12 +296,13 @@ def test_replies_find_their_messages_among_pushes(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", MESSAGES)
-def test_the_compiled_loop_reads_json_alone(name, tmp_path):
+def test_the_compiled_loop_takes_every_codec(name, tmp_path):
     payload, rule, check = MESSAGES[name]
     (tmp_path / "message.bin").write_bytes(payload)
     of_ids = make_plan("ws://h/", message=f"@{tmp_path / 'message.bin'}", binary=True, match=rule)
     for plan in (of_ids, make_plan("ws://h/", expect=check), make_plan("ws://h/", ignore=check)):
-        assert "it looks for values in JSON alone" in unsupported(plan)
+        # All but numbers of fixed length, which a field of MessagePack needs.
+        assert unsupported(plan) in ([], ["it does not fill {seq:8}"])
     assert "it does not fill {seq:8}" in unsupported(make_plan("ws://h/", message="{seq:8}"))
     assert not unsupported(make_plan("ws://h/", message='{"id": {seq}}', match="json:id"))
 

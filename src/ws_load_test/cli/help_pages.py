@@ -13,7 +13,7 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test compare BASE NEW...  what is better or worse beyond chance
   ws-load-test ab URL_A URL_B       measure two targets in turn, compare them
   ws-load-test import CAPTURE       make a plan file of a captured session
-  ws-load-test schema NAME          JSON schema of what a run or search writes
+  ws-load-test schema NAME          JSON schema of plan files, or of what a run writes
   ws-load-test COMMAND --help       more about one of them
   ws-load-test help TOPIC           more about conditions, messages, load, ...
 
@@ -697,9 +697,9 @@ ws-load-test import: make a plan file of a captured session
 CAPTURE is a HAR file with WebSocket messages, as browsers and Playwright write
 it, or the file that --probe -o writes; - is standard input. What the client
 sent becomes the steps of a role, what came back their awaits: values that were
-received and sent later are captured, counters become {seq}, UUIDs {uuid} and
-times {now_ms}. What repeats becomes iterations. Secrets become {env.NAME};
-their values are not in the file.
+received and sent later are captured, and counters, UUIDs and times become
+fields. What repeats becomes iterations. Secrets become {env.NAME}; their values
+are not in the file.
 
       --socket N|TEXT         take session N (from 1), or the one with TEXT in
                               its URL
@@ -727,13 +727,15 @@ Exit codes
     "schema": """\
 ws-load-test schema: print a JSON schema
 
-  ws-load-test schema summary|plan|recording|capacity
+  ws-load-test schema summary|plan|recording|capacity|plan-file
 
 Prints the JSON schema of the object that --json prints, of the plan in a
-recording, of a line of a recording, or of what capacity --json prints.
+recording, of a line of a recording, of what capacity --json prints, or of plan
+files, which editors complete and check by it.
 
 Examples
   ws-load-test schema summary > summary.schema.json
+  ws-load-test schema plan-file > plan-file.schema.json
 """,
     "-h": """\
 ws-load-test: a load generator for WebSocket APIs

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import sys
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.api import Run
@@ -38,6 +39,7 @@ from ws_load_test.plan.options.catalog import MUTUALLY_EXCLUSIVE, PARSERS, refus
 from ws_load_test.plan.options.read_plan import read_plan, read_plan_file
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.presets import preset_text
+from ws_load_test.plan.scenario.explain import explain_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -150,6 +152,8 @@ def _explain(plan: Plan, output_options: Mapping[str, Any]) -> None:
     width = max(len(label) for label, _ in lines)
     for label, words in [*lines, *(("perhaps", warning) for warning in plan.warnings)]:
         print(f"{label:<{width}}  {words}")
+    if plan.scenario is not None:
+        print("\n".join(explain_scenario(plan, get_terminal_size((100, 24)).columns)))
 
 
 def _probe(plan: Plan, output_options: Mapping[str, Any]) -> int:

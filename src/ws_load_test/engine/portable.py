@@ -15,6 +15,7 @@ from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.connection_pool import ConnectionPool
 from ws_load_test.engine.engine import Collected, EngineStatus, LoadEnd
 from ws_load_test.engine.keep_alive import keep_alive
+from ws_load_test.engine.session_opener import SessionOpener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,8 @@ class PortableEngine:
     name: ClassVar[str] = "portable"
     factory_type: ClassVar[type[ConnectionFactory]] = ConnectionFactory
     """Maker of the pool's connections, and of the load on them."""
+    opener_type: ClassVar[type[SessionOpener]] = SessionOpener
+    """Opener of the pool's sessions."""
 
     @classmethod
     def unsupported(cls, plan: Plan) -> list[str]:
@@ -52,7 +55,9 @@ class PortableEngine:
 
     def __init__(self, plan: Plan, share: Shard, *, multi_host: bool = False) -> None:
         self._plan = plan
-        self._pool = ConnectionPool(plan, share, multi_host=multi_host, factory_type=self.factory_type)
+        self._pool = ConnectionPool(
+            plan, share, multi_host=multi_host, factory_type=self.factory_type, opener_type=self.opener_type
+        )
         self._stopping = False
         self._is_warmup = False
         self._collected_ns = 0
@@ -150,6 +155,7 @@ class PortableEngine:
             await self._pool.drain()
         if self._pool.audience is not None:
             await self._pool.audience.drain(published, self._pool)
+        await self._pool.leave()
 
     async def close(self) -> None:
         """Ends every session."""
@@ -187,7 +193,7 @@ class PortableEngine:
         # What lives now lives to the end; looking through it again and again would stall the loop for milliseconds.
         gc.collect()
         gc.freeze()
-        if not pool.reconnector.active:
+        if not pool.reconnector.active and (pool.scenario is None or not pool.scenario.has_arrivals):
             # A session that ends leaves cycles behind, and where others follow it these would pile up.
             gc.disable()
         await _sleep_until(window.start_ns)
@@ -198,6 +204,7 @@ class PortableEngine:
             pool.opener.follow_profile(window.start_ns),
             keep_alive(pool.connections, self._plan.ping_interval_ns),
             pool.reconnector.run(window.measure_from_ns),
+            pool.arrive(window.start_ns, FOREVER_NS if window.end_ns is None else window.end_ns),
             self._measure_loop_lag(),
         ):
             measured_from_ns = await self._warm_up(window, on_phase)

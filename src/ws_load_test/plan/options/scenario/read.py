@@ -17,9 +17,10 @@ from ws_load_test.plan.options.messages import connection_texts, read_feed, read
 from ws_load_test.plan.options.scenario.audience import check_audience
 from ws_load_test.plan.options.scenario.excluded import excluded
 from ws_load_test.plan.options.scenario.problems import Problems, WrittenRoles
-from ws_load_test.plan.options.scenario.roles import WrittenRole, read_roles
+from ws_load_test.plan.options.scenario.roles import read_roles
 from ws_load_test.plan.options.scenario.shares import sessions_of
 from ws_load_test.plan.options.scenario.texts import Texts
+from ws_load_test.plan.options.scenario.written_role import WrittenRole
 from ws_load_test.plan.scenario.model import Role, Scenario
 from ws_load_test.plan.values import kind_of
 

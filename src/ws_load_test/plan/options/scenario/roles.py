@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +13,8 @@ from ws_load_test.plan.options.scenario.captures import check_captures
 from ws_load_test.plan.options.scenario.keys import ROLE, read_table
 from ws_load_test.plan.options.scenario.steps import Placed, read_reactions, read_steps, read_timers
 from ws_load_test.plan.options.scenario.values import role_name
-from ws_load_test.plan.scenario.model import Reaction, Role, Step, Timer
+from ws_load_test.plan.options.scenario.written_role import WrittenRole
+from ws_load_test.plan.scenario.model import Step, Timer
 from ws_load_test.plan.values import kind_of
 
 if TYPE_CHECKING:
@@ -24,53 +24,6 @@ if TYPE_CHECKING:
 
 _CONTENTS = ("open", "steps", "leave", "on", "timer", "python")
 _OF_ARRIVALS = ("arrivals", "seed", "at-most")
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenRole:
-    """A role as it was read, with what it takes from another in place or not."""
-
-    name: str
-    place: Path
-    values: Mapping[str, Any]
-    open: tuple[Placed[Step], ...] = ()
-    steps: tuple[Placed[Step], ...] = ()
-    leave: tuple[Placed[Step], ...] = ()
-    reactions: tuple[Placed[Reaction], ...] = ()
-    timers: tuple[Placed[Timer], ...] = ()
-
-    def model(self, sessions: int) -> Role:
-        """Returns the role of the plan."""
-        values = self.values
-        arrivals = values.get("arrivals", "constant")
-        # Chosen here and printed with the plan, so that any run can be repeated.
-        seed = values.get("seed", secrets.randbelow(1 << 32)) if arrivals == "poisson" else 0
-        return Role(
-            name=self.name,
-            sessions=sessions,
-            arrive_per_s=values.get("arrive"),
-            arrivals=arrivals,
-            seed=seed,
-            stay=values.get("stay"),
-            iterations=values.get("iterations"),
-            rate_per_s=values.get("rate"),
-            open=tuple(one.part for one in self.open),
-            steps=tuple(one.part for one in self.steps),
-            leave=tuple(one.part for one in self.leave),
-            reactions=tuple(one.part for one in self.reactions),
-            timers=tuple(one.part for one in self.timers),
-            python=values.get("python", ""),
-        )
-
-    @property
-    def all_steps(self) -> tuple[Placed[Step], ...]:
-        """Every step, those of timers included."""
-        return (*self.open, *self.steps, *self.leave, *self.timer_steps)
-
-    @property
-    def timer_steps(self) -> tuple[Placed[Step], ...]:
-        """Steps of the timers."""
-        return tuple(Placed(one.part.step, one.place) for one in self.timers)
 
 
 def read_roles(
