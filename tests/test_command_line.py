@@ -85,7 +85,7 @@ SAMPLES = {
     "count": [{"until": "contains:x", "count": "json:usage.tokens"}],
     "expect_first": [{"first_message": "x", "expect_first": "json:ok"}],
     "protocol": [{"protocol": "pusher"}],
-    "fill": [{"protocol": "phoenix", "fill": "topic=room:{connection}"}],
+    "fill": [{"protocol": "pusher", "fill": "channel=a=b"}],
     "trace": [{"message": "{traceparent}", "trace": "0.5%"}, {"header": "traceparent: {traceparent}", "trace": 0}],
     "first_wait": [{"first_message": "x", "first_wait": "250ms"}],
     "check_utf8": [{"check_utf8": True}],
