@@ -211,7 +211,7 @@ static void check_ids(uint64_t *answered) {
             if (ws_expired(&rules, &sessions[session], before, &match) != due) fail("expired another message than the oldest");
             if (due) list[found].in_flight = 0, in_flight--;
         }
-        if (rules.awaiting.filled > in_flight) fail("more ids than messages");
+        if (rules.awaiting.firsts.filled > in_flight) fail("more ids than messages");
     }
     ws_rules_free(&rules);
 }
